@@ -1,0 +1,3 @@
+"""System prompts in PostgreSQL: numbered versions that never change, and a pointer to the one that is served."""
+
+__version__ = "0.1.0.dev0"

@@ -1,0 +1,60 @@
+"""Which commands there are, where each lives, and under which heading help lists it."""
+
+from __future__ import annotations
+
+HEADINGS = (
+    (
+        "See what is live",
+        {
+            "list": "list_:list_prompts",
+            "show": "show:show",
+            "diff": "diff:diff",
+            "history": "history:history",
+            "stats": "stats:stats",
+        },
+    ),
+    (
+        "Change what is live",
+        {
+            "activate": "activate:activate",
+            "rollback": "rollback:rollback",
+        },
+    ),
+    (
+        "Write prompts",
+        {
+            "create": "create:create",
+            "delete": "delete:delete",
+            "sync": "sync:sync",
+        },
+    ),
+    (
+        "The database",
+        {
+            "db init": "db_schema:init",
+            "db migrate": "db_schema:migrate",
+            "db schema": "db_schema:schema",
+            "db status": "db_status:status",
+            "db grant": "db_grant:grant",
+            "db shell": "db_shell:shell",
+            "db start": "db_server:start",
+            "db stop": "db_server:stop",
+        },
+    ),
+    (
+        "This program",
+        {
+            "completion": "completion:completion",
+        },
+    ),
+)
+
+FAMILIES = {"db": "The database: its schema, its server, who may do what."}
+
+COMMANDS: dict[str, str] = {name: place for _, commands in HEADINGS for name, place in commands.items()}
+
+
+def locate(place: str) -> tuple[str, str]:
+    """Return the module and the function of a command."""
+    module, _, function = place.partition(":")
+    return f"promptctl.cli.commands.{module}", function

@@ -1,0 +1,37 @@
+"""promptctl activate."""
+
+from __future__ import annotations
+
+from promptctl import references
+from promptctl.output import moves as output
+from promptctl.store import moves
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.cli.options import Author, Reason, References
+    from promptctl.cli.run import Run
+
+
+def activate(run: Run, references_: References, author: Author = None, reason: Reason = None) -> None:
+    """Make a version the one that is served.
+
+    It takes effect at once, for every application. Several references move
+    together or not at all, as one release. What is live already stays as it
+    is, with exit code 0.
+
+    Examples:
+      promptctl activate default-system-prompt@3
+      promptctl activate support/triage@4 support/reply@2 --reason "new tone"
+    """
+    following = [*references_[1:], None]
+    wanted = [
+        references.parse_with_version(text, "activate", after)
+        for text, after in zip(references_, following, strict=True)
+    ]
+    run.author(author)
+    with run.database() as database:
+        made = moves.activate(database, wanted, author=run.who(), reason=reason)
+    output.show(made, "activated", database.label, run.form)
+    for move in made:
+        if move.changed:
+            run.log("Prompt activated", name=move.name, version=move.version, author=run.who())

@@ -1,0 +1,27 @@
+"""promptctl completion."""
+
+from __future__ import annotations
+
+from promptctl import errors
+from promptctl.cli import completing
+from promptctl.output import stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.cli.options import Shell
+    from promptctl.cli.run import Run
+
+
+def completion(run: Run, shell: Shell) -> None:
+    """Print the completion script of a shell.
+
+    It completes commands, options, prompts and their versions.
+
+    Examples:
+      source <(promptctl completion bash)      # in ~/.bashrc
+      source <(promptctl completion zsh)       # in ~/.zshrc, after compinit
+      promptctl completion fish | source       # in ~/.config/fish/config.fish
+    """
+    if shell not in completing.SCRIPTS:
+        raise errors.Usage("usage", f"no completion for {shell!r}: bash, zsh or fish")
+    stream.write(completing.SCRIPTS[shell])

@@ -1,0 +1,110 @@
+"""promptctl create."""
+
+from __future__ import annotations
+
+from promptctl import errors, references
+from promptctl.output import messages, stream
+from promptctl.output import prompts as output
+from promptctl.store import prompts, versions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from promptctl.cli.options import Activate, Author, Description, File, Meta, NewName, Reason, Text
+    from promptctl.cli.run import Run
+    from promptctl.database import Database
+
+
+def create(
+    run: Run,
+    name: NewName,
+    text: Text = None,
+    file: File = None,
+    activate: Activate = False,
+    description: Description = None,
+    meta: Meta = None,
+    author: Author = None,
+    reason: Reason = None,
+) -> None:
+    """Store a text as a prompt's next version.
+
+    The text is the argument, a file (-f FILE), or standard input (-f -, or
+    when it is no terminal and no text is given). On a terminal, with neither,
+    the editor opens on the active text. A version is not live until it is
+    activated. A text that a version has already returns that version.
+
+    Examples:
+      promptctl create greeter "Be kind." --description "The first try"
+      promptctl create greeter -f greeter.txt --activate
+    """
+    references.check_name(name)
+    metadata = _metadata(description, meta or [])
+    run.author(author)
+    from promptctl.cli import content
+
+    if content.is_edited(text, file):
+        # The editor needs the active text first, and may stay open for an hour: no connection waits for it.
+        with run.database(creates=True) as database:
+            before = _active_text(database, name)
+        given = content.edit(before, name)
+    else:
+        given = content.read(text, file)
+    with run.database(creates=True) as database:
+        made = versions.create(
+            database, name, given, metadata=metadata, author=run.who(), activate=activate, reason=reason
+        )
+    run.log("Version created", name=made.name, version=made.version, promptId=made.id, author=run.who())
+    if activate and made.previous_version != made.version:
+        run.log("Prompt activated", name=made.name, version=made.version, promptId=made.id, author=run.who())
+
+    if run.form == "json":
+        from promptctl.output import documents
+
+        documents.show(output.created_document(made))
+        return
+    reference = f"{made.name}@{made.version}"
+    done = f"created {reference}" if made.created else f"{reference} has this text already"
+    sentence = f"{done} in {database.label}{', live' if made.is_active else ', not live'}"
+    if run.form == "quiet" or not stream.to_terminal():
+        stream.write(f"{reference}\n")
+        if run.form == "plain":
+            messages.note(sentence)
+    else:
+        stream.write(sentence + "\n")
+        if not made.is_active:
+            messages.note(f"promptctl activate {reference} makes it live")
+
+
+def _active_text(database: Database, name: str) -> str:
+    try:
+        return prompts.text(database, references.parse(name)).content
+    except errors.NotFound:
+        return ""
+
+
+def _metadata(description: str | None, pairs: list[str]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise errors.Usage("usage", f"--meta takes KEY=VALUE, not {references.shown(pair)}")
+        metadata[key] = _value(value)
+    if description is not None:
+        metadata["description"] = description
+    return metadata
+
+
+def _value(text: str) -> Any:
+    """A value that is a JSON number, truth, null, array or object is kept as such; all else is text."""
+    if text[:1] not in '-0123456789tfn[{"':
+        return text
+    import json
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(constant)
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except ValueError:
+        return text

@@ -1,0 +1,38 @@
+"""promptctl db grant."""
+
+from __future__ import annotations
+
+from promptctl import errors
+from promptctl.output import messages, stream
+from promptctl.store import administration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.cli.options import Access, Login
+    from promptctl.cli.run import Run
+
+
+def grant(run: Run, login: Login, access: Access) -> None:
+    """Let a login role work with prompts, and with nothing else.
+
+    The role must exist. What it had in this schema before is taken back.
+
+    Examples:
+      promptctl db grant app --as application
+      promptctl db grant ci --as operator
+    """
+    if access not in ("viewer", "application", "operator"):
+        raise errors.Usage("usage", f"no access {access!r}: viewer, application or operator")
+    with run.database() as database:
+        administration.grant(database, login, access)
+    sentence = f"{login} is {access} in {database.label}"
+    if run.form == "json":
+        from promptctl.output import documents
+
+        documents.show({"message": sentence, "login": login, "access": access})
+    elif run.form == "plain" and stream.to_terminal():
+        stream.write(sentence + "\n")
+    elif run.form == "plain":
+        messages.note(sentence)
+    else:
+        stream.write(f"{login}\n")

@@ -1,0 +1,74 @@
+"""promptctl db init, migrate and schema."""
+
+from __future__ import annotations
+
+from promptctl import database, errors
+from promptctl.output import messages, stream
+from promptctl.store import administration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.cli.run import Run
+
+
+def init(run: Run) -> None:
+    """Create the schema in the database.
+
+    One schema, promptctl, beside whatever the database holds; it is removed
+    with: drop schema promptctl cascade. Safe to run again. Without a database
+    that is configured it makes the embedded one.
+    """
+    with run.database(creates=True) as opened:
+        before = administration.installation(opened).schema_version
+        opened.install()
+    done = "created in" if before is None else "was there already in"
+    _answer(run, f"schema version {database.SCHEMA_VERSION} {done} {opened.label}", opened.name, before is None)
+
+
+def migrate(run: Run) -> None:
+    """Bring the schema to the version that this promptctl needs.
+
+    Until version 0.1.0 there is one schema version and nothing to migrate.
+    """
+    with run.database() as opened:
+        found = administration.installation(opened).schema_version
+    if found is None:
+        raise errors.SchemaMismatch("schema_missing", f"{opened.label} has no promptctl schema", hint="promptctl db init")
+    if found > database.SCHEMA_VERSION:
+        raise errors.SchemaMismatch(
+            "schema_newer",
+            f"{opened.label} has schema version {found}; this promptctl knows {database.SCHEMA_VERSION}",
+            hint="pip install --upgrade promptctl",
+        )
+    if found < database.SCHEMA_VERSION:
+        raise errors.SchemaMismatch(
+            "schema_older",
+            f"{opened.label} has schema version {found}, from before 0.1.0: no migration leads from there to "
+            f"{database.SCHEMA_VERSION}",
+            hint="promptctl db init, in a new database",
+        )
+    _answer(run, f"nothing to migrate: schema version {found} in {opened.label}", opened.name, False)
+
+
+def schema(run: Run) -> None:
+    """Print schema.sql, the whole database as SQL.
+
+    Examples:
+      promptctl db schema | psql -v ON_ERROR_STOP=1 "$DATABASE_URL"
+    """
+    stream.write(database.schema_sql())
+
+
+def _answer(run: Run, sentence: str, name: str, changed: bool) -> None:
+    if run.form == "json":
+        from promptctl.output import documents
+
+        documents.show(
+            {"message": sentence, "database": name, "schema_version": database.SCHEMA_VERSION, "changed": changed}
+        )
+    elif run.form == "quiet":
+        stream.write(f"{name}\n")
+    elif stream.to_terminal():
+        stream.write(sentence + "\n")
+    else:
+        messages.note(sentence)

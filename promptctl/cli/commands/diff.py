@@ -1,0 +1,59 @@
+"""promptctl diff."""
+
+from __future__ import annotations
+
+from promptctl import references
+from promptctl.records import Reference
+from promptctl.store import prompts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.cli.options import ExitCode, Left, Right
+    from promptctl.cli.run import Run
+    from promptctl.database import Database
+
+DIFFERENT = 3
+
+
+def diff(run: Run, left: Left, right: Right = None, exit_code: ExitCode = False) -> int:
+    """Show what differs between two versions.
+
+    NAME compares the active version with the latest, NAME@A compares A with
+    the active version, NAME@A NAME@B compares the two. On a terminal changed
+    words stand out; in a pipe it is a unified diff.
+
+    Examples:
+      promptctl diff default-system-prompt
+      promptctl diff default-system-prompt@1 default-system-prompt@3 --exit-code
+    """
+    with run.database() as database:
+        sides = _sides(database, left, right)
+        old, new = (prompts.text(database, side) for side in sides)
+    from promptctl.output import diffs
+
+    names = f"{old.name}@{old.version}", f"{new.name}@{new.version}"
+    differs = old.content != new.content
+    if run.form == "json":
+        from promptctl.output import documents
+
+        unified = diffs.unified(old.content, new.content, *names)
+        documents.show({"old": names[0], "new": names[1], "differs": differs, "diff": unified})
+    elif run.form == "quiet":
+        from promptctl.output import stream
+
+        stream.write(f"{names[0]} {names[1]}\n" if differs else "")
+    else:
+        diffs.show(old.content, new.content, *names)
+    return DIFFERENT if exit_code and differs else 0
+
+
+def _sides(database: Database, left: str, right: str | None) -> tuple[Reference, Reference]:
+    old = references.parse(left)
+    if right is not None:
+        return old, references.parse(right)
+    if old.version is not None:
+        return old, Reference(old.name, None)
+    newest = prompts.version_numbers(database, old.name, limit=1)
+    if not newest:
+        raise prompts.missing(database, old)
+    return old, Reference(old.name, newest[0])

@@ -1,0 +1,59 @@
+"""promptctl rollback."""
+
+from __future__ import annotations
+
+from promptctl import errors, references
+from promptctl.output import moves as output
+from promptctl.store import moves
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.cli.options import Author, ExpectedVersion, Names, Reason, ToVersion
+    from promptctl.cli.run import Run
+
+
+def rollback(
+    run: Run,
+    names: Names,
+    to: ToVersion = None,
+    expect: ExpectedVersion = None,
+    author: Author = None,
+    reason: Reason = None,
+) -> None:
+    """Go back to what was live before.
+
+    It goes back along the history, one move each time, and never toggles:
+    after activating 1, 2 and 3 it gives 2, then 1. Retired versions are
+    passed over. While a split is running it only ends the split. Several
+    prompts go back together or not at all.
+
+    A script that may run twice names its goal with --to: being there already
+    is exit code 0.
+
+    Examples:
+      promptctl rollback default-system-prompt --reason "too chatty, INC-412"
+      promptctl rollback default-system-prompt --to 2 --expect 3
+    """
+    wanted = [references.check_name(_bare(name)) for name in names]
+    goal = None if to is None else references.parse_version(to)
+    expected = None if expect is None else references.parse_version(expect)
+    if (goal is not None or expected is not None) and len(wanted) > 1:
+        raise errors.Usage("usage", f"--{'to' if goal is not None else 'expect'} is for one prompt")
+    run.author(author)
+    with run.database() as database:
+        made = moves.rollback(
+            database, wanted, to_version=goal, expected_version=expected, author=run.who(), reason=reason
+        )
+    output.show(made, "rolled back", database.label, run.form)
+    for move in made:
+        if move.changed:
+            run.log("Prompt activated", name=move.name, version=move.version, author=run.who())
+
+
+def _bare(name: str) -> str:
+    bare, at, version = name.partition("@")
+    if at:
+        raise errors.Usage(
+            "usage", f"rollback takes a name: {bare}", hint=f"promptctl rollback {bare} --to {version or 'N'}"
+        )
+    return name

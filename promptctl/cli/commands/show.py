@@ -1,0 +1,71 @@
+"""promptctl show."""
+
+from __future__ import annotations
+
+from promptctl import errors, records, references
+from promptctl.output import prompts as output
+from promptctl.output import stream
+from promptctl.store import prompts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.cli.options import At, Limit, Reference
+    from promptctl.cli.run import Run
+    from promptctl.database import Database
+
+_ON_A_TERMINAL = 20
+
+
+def show(run: Run, reference: Reference, at: At = None, limit: Limit = None) -> None:
+    """Show a prompt: its versions, and the text that is live.
+
+    In a pipe the text alone, byte for byte: of NAME@VERSION, of the active
+    version, or with --at of the version that was live at a moment.
+
+    Examples:
+      promptctl show default-system-prompt
+      promptctl show default-system-prompt@2 > v2.txt
+      promptctl show default-system-prompt --at 2h
+    """
+    wanted = references.parse(reference)
+    if limit is not None and limit < 0:
+        raise errors.Usage("usage", f"--limit is a number from 0, not {limit}")
+    with run.database() as database:
+        if at is not None:
+            _show_moment(run, database, wanted, at)
+        elif run.form == "json":
+            from promptctl.output import documents
+
+            if wanted.version is None:
+                documents.show(output.prompt_document(wanted.name, prompts.versions(database, wanted.name)))
+            else:
+                documents.show(output.version_document(prompts.version(database, wanted)))
+        elif wanted.version is None and run.form == "plain" and stream.to_terminal():
+            found = prompts.overview(database, wanted.name, _ON_A_TERMINAL if limit is None else limit)
+            output.overview(found.versions, found.total, found.active)
+        else:
+            text = prompts.text(database, wanted)
+            _answer(run, text.name, text.version, text.content)
+
+
+def _show_moment(run: Run, database: Database, wanted: records.Reference, at: str) -> None:
+    from promptctl.cli import moments
+
+    if wanted.version is not None:
+        raise errors.Usage("usage", "--at answers which version was live: it takes a bare name")
+    text = prompts.text_at(database, wanted.name, moments.parse(at))
+    if run.form == "json":
+        from promptctl.output import documents
+
+        whole = prompts.version(database, records.Reference(text.name, text.version))
+        documents.show(output.version_document(whole))
+        return
+    _answer(run, text.name, text.version, text.content)
+
+
+def _answer(run: Run, name: str, version: int, content: str) -> None:
+    run.log("Using prompt", name=name, version=version)
+    if run.form == "quiet":
+        stream.write(f"{name}@{version}\n")
+    else:
+        stream.write_content(content)

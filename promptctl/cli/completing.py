@@ -1,0 +1,121 @@
+"""Completion at the Tab key: commands, options, prompts, versions. It asks only a database that answers already.
+
+The scripts hand over the words up to the cursor; the answer is one candidate a line, whole words. Bash breaks words at
+`@` and `:`, so its script cuts off what the line has before the last break.
+"""
+
+from __future__ import annotations
+
+from promptctl.cli.table import COMMANDS, SHARED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WORD = "__complete"
+
+SCRIPTS = {
+    "bash": """\
+_promptctl() {
+    local line="${COMP_LINE:0:COMP_POINT}" word before
+    local -a words
+    read -r -a words <<< "$line"
+    [[ "$line" == *[[:space:]] ]] && words+=("")
+    word="${words[${#words[@]}-1]}"
+    before="${word%"${COMP_WORDS[COMP_CWORD]}"}"
+    [[ "${COMP_WORDS[COMP_CWORD]}" == "@" || "${COMP_WORDS[COMP_CWORD]}" == ":" ]] && before="$word"
+    COMPREPLY=()
+    local candidate
+    while IFS= read -r candidate; do
+        COMPREPLY+=("${candidate#"$before"}")
+    done < <("${words[0]}" __complete "${words[@]:1}" 2>/dev/null)
+    [[ ${#COMPREPLY[@]} -eq 1 && "${COMPREPLY[0]}" == *@ ]] && compopt -o nospace
+    return 0
+}
+complete -o default -F _promptctl promptctl
+""",
+    "zsh": """\
+#compdef promptctl
+_promptctl() {
+    local -a candidates
+    candidates=("${(@f)$("${words[1]}" __complete "${(@)words[2,$CURRENT]}" 2>/dev/null)}")
+    candidates=(${candidates:#})
+    if (( ${#candidates} )); then
+        compadd -Q -S '' -- "${(@M)candidates:#*@}"
+        compadd -Q -- "${(@)candidates:#*@}"
+    else
+        _files
+    fi
+}
+compdef _promptctl promptctl
+""",
+    "fish": """\
+function __promptctl_complete
+    set -l words (commandline --current-process --tokenize --cut-at-cursor)
+    set -l current (commandline --current-token --cut-at-cursor)
+    $words[1] __complete $words[2..-1] "$current" 2>/dev/null
+end
+complete --command promptctl --no-files --arguments '(__promptctl_complete)'
+complete --command promptctl --condition 'test -z "(__promptctl_complete)"' --force-files
+""",
+}
+
+# What the words of an argument stand for, by the name of its parameter.
+_NAMES = frozenset({"name", "names"})
+_REFERENCES = frozenset({"reference", "references_", "left", "right"})
+_VALUES = {
+    "access": ("viewer", "application", "operator"),
+    "log_format": ("text", "json"),
+    "shell": tuple(SCRIPTS),
+}
+
+
+def candidates(words: Sequence[str]) -> list[str]:
+    """Return what the last word, which may be '', can become; `words` are those after the program's name."""
+    *before, current = words or [""]
+    for length in (2, 1):
+        name = " ".join(before[:length])
+        if len(before) >= length and name in COMMANDS:
+            return [each for each in _of_command(name, before[length:], current) if each.startswith(current)]
+    prefix = f"{' '.join(before)} " if before else ""
+    following = {name[len(prefix) :].partition(" ")[0] for name in COMMANDS if name.startswith(prefix)}
+    return sorted(each for each in following if each.startswith(current))
+
+
+def _of_command(name: str, before: Sequence[str], current: str) -> list[str]:
+    command = COMMANDS[name]
+    options = command["options"] | SHARED
+    if before and (known := options.get(before[-1])) and known[1] != "flag":
+        return list(_VALUES.get(known[0], ()))
+    if current.startswith("-"):
+        return sorted(option for option in options if option.startswith("--"))
+    taken = sum(
+        not word.startswith("-") and not (place and options.get(before[place - 1], ("", "flag"))[1] != "flag")
+        for place, word in enumerate(before)
+    )
+    for parameter, _, several in command["arguments"]:
+        if several or taken == 0:
+            return _of_argument(parameter, current, name)
+        taken -= 1
+    return []
+
+
+def _of_argument(parameter: str, current: str, command: str) -> list[str]:
+    if parameter in _VALUES:
+        return list(_VALUES[parameter])
+    if parameter not in _NAMES | _REFERENCES:
+        return []
+    from promptctl import database, errors
+    from promptctl.store import prompts
+
+    try:
+        opened = database.connect(None, starts=False)
+    except errors.PromptctlError:
+        return []
+    with opened:
+        name, at, _ = current.partition("@")
+        if at:
+            return [f"{name}@{version}" for version in prompts.version_numbers(opened, name)]
+        known = prompts.names(opened, current)
+    # Where a version must follow, the @ is part of the word.
+    return [f"{each}@" for each in known] if command in ("activate", "delete") else known

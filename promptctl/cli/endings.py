@@ -1,0 +1,123 @@
+"""The three ways in which a command ends: as expected, interrupted, or with a bug. One place for all exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from promptctl import errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BUG, INTERRUPTED, CLOSED_PIPE = 70, 130, 141
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out one command line; returns the process's exit code and says on standard error what failed."""
+    as_json = "--json" in words[: words.index("--")] if "--" in words else "--json" in words
+    try:
+        try:
+            code = _carry_out(words)
+            _flush()
+            return code
+        except errors.PromptctlError as failure:
+            _suggest(failure)
+            _flush()
+            return _failed(failure, as_json)
+    except KeyboardInterrupt:
+        return _failed(_Interrupted("interrupted", "interrupted"), as_json)
+    except BrokenPipeError:
+        # The reader has gone: nothing more can be said to it, and the interpreter must not try at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return CLOSED_PIPE
+    except Exception as bug:  # noqa: BLE001 - the one place where a bug becomes an exit code
+        return _bug(bug, as_json)
+
+
+class _Interrupted(errors.PromptctlError):
+    exit_code = INTERRUPTED
+
+
+class _Bug(errors.PromptctlError):
+    exit_code = BUG
+
+
+def _carry_out(words: Sequence[str]) -> int:
+    from promptctl.cli import direct
+
+    if not words or words[0] in ("--help", "-h", "--version", "help"):
+        from promptctl.cli import help
+
+        return help.root(words)
+    if words[0] == "__complete":
+        from promptctl.cli import completing
+        from promptctl.output import stream
+
+        stream.write("".join(f"{candidate}\n" for candidate in completing.candidates(words[1:])))
+        return 0
+    if read := direct.read(words):
+        from promptctl.cli import program
+
+        return program.execute(*read) or 0
+
+    from promptctl.cli import app
+
+    try:
+        return app.invoke(words)
+    except app.UsageError as problem:
+        raise _usage(problem) from None
+
+
+def _usage(problem: Exception) -> errors.Usage:
+    """Typer's complaint as one of ours, with the help to read."""
+    message = problem.format_message() if hasattr(problem, "format_message") else str(problem)  # pyright: ignore
+    context = getattr(problem, "ctx", None)
+    path = context.command_path if context is not None else "promptctl"
+    message = " ".join(message.split()).rstrip(".")
+    return errors.Usage("usage", message[:1].lower() + message[1:], hint=f"{path} --help")
+
+
+def _suggest(failure: errors.PromptctlError) -> None:
+    """Where a prompt was not found, add the name that was probably meant."""
+    if not isinstance(failure, errors.NotFound) or failure.name is None or failure.hint is not None:
+        return
+    from promptctl.cli import program, suggestions
+
+    if program.current is not None and program.current.connection is not None:
+        failure.hint = suggestions.hint(program.current.connection, failure.name)
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise errors.Failed("cannot_write", f"cannot write the answer: {problem.strerror}") from None
+
+
+def _failed(failure: errors.PromptctlError, as_json: bool) -> int:
+    from promptctl.output import messages
+
+    messages.error(failure, as_json=as_json)
+    return failure.exit_code
+
+
+def _bug(bug: Exception, as_json: bool) -> int:
+    if isinstance(bug, OSError) and bug.filename is None and bug.errno is not None:
+        # Only writing the answer raises an OSError without a file's name.
+        return _failed(errors.Failed("cannot_write", f"cannot write the answer: {bug.strerror}"), as_json)
+    if os.environ.get("PROMPTCTL_TRACEBACK"):
+        import traceback
+
+        traceback.print_exception(bug)
+    return _failed(
+        _Bug(
+            "bug",
+            f"this is a bug in promptctl: {type(bug).__name__}: {bug}",
+            hint="run it again with PROMPTCTL_TRACEBACK=1 and report what it prints",
+        ),
+        as_json,
+    )

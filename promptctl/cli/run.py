@@ -1,0 +1,84 @@
+"""One invocation: the settings that every command shares, and what follows from them."""
+
+from __future__ import annotations
+
+import os
+
+from promptctl import database, errors, git
+from promptctl.output import messages
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Self
+
+
+class Run:
+    """The shared options of one invocation, its connection once there is one, and its author."""
+
+    def __init__(
+        self,
+        *,
+        database_url: str | None = None,
+        json: bool = False,
+        quiet: bool = False,
+        verbose: bool = False,
+        log_format: str | None = None,
+    ) -> None:
+        if log_format not in (None, "text", "json"):
+            raise errors.Usage("usage", f"no log format {log_format!r}: text or json")
+        if json and quiet:
+            raise errors.Usage("usage", "--json and --quiet are two forms of one answer")
+        self.form = "json" if json else "quiet" if quiet else "plain"
+        self.connection: database.Database | None = None
+        self._database_url = database_url
+        self._log_form = log_format or ("text" if verbose else None)
+        self._author: Callable[[], str] | None = None
+
+    def author(self, author: str | None) -> Self:
+        """Begin to find out who does this: the option, PROMPTCTL_AUTHOR, Git's user.email, the system's user.
+
+        Called before `database`, so that git answers while the connection is made.
+        """
+        if author is not None and not author.strip():
+            raise errors.Usage("usage", "--author is empty")
+        claimed = author or os.environ.get("PROMPTCTL_AUTHOR", "").strip()
+        if claimed:
+            self._author = lambda: claimed
+            return self
+        email = git.ask("config", "user.email")
+        self._author = lambda: email() or _system_user()
+        return self
+
+    def who(self) -> str:
+        """The author that `author` began to find out."""
+        if self._author is None:
+            self.author(None)
+        assert self._author is not None
+        who = self._author()
+        self._author = lambda: who
+        return who
+
+    def database(self, *, creates: bool = False) -> database.Database:
+        """Connect to the database that was chosen; `creates` allows making an embedded one where there is none."""
+        self.connection = database.connect(self._database_url, creates=creates, say=messages.note)
+        return self.connection
+
+    @property
+    def database_url(self) -> str | None:
+        """What --database-url said."""
+        return self._database_url
+
+    def log(self, message: str, **fields: Any) -> None:
+        """Write an event to the log, if there is one: with --verbose or --log-format."""
+        if self._log_form is not None:
+            messages.log(self._log_form, message, fields)
+
+
+def _system_user() -> str:
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except (ImportError, KeyError):
+        return os.environ.get("USERNAME") or os.environ.get("USER") or "unknown"

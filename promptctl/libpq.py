@@ -1,0 +1,338 @@
+"""libpq, the client library of PostgreSQL, through ctypes: a connection, a pipeline, an error's fields.
+
+A command is a new process each time, and importing the driver would be nine tenths of it (ARCHITECTURE.md has the
+figures); the same library without the driver around it answers in a sixth of that time. The library itself is the one
+that psycopg's wheel carries, else the system's. Written against the C interface of libpq 14 and later:
+https://www.postgresql.org/docs/current/libpq.html
+"""
+
+from __future__ import annotations
+
+import _thread
+import ctypes
+import os
+import select
+import sys
+
+from promptctl import errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, LiteralString
+
+    Parameter = str | int | float | bool | None | Sequence[str | None] | Sequence[int | None] | Mapping[str, Any]
+    Row = tuple[Any, ...]
+
+_OK, _COMMAND_OK, _TUPLES_OK, _COPY_OUT = 0, 1, 2, 3
+_PIPELINE_SYNC, _PIPELINE_ABORTED = 10, 11
+_SQLSTATE, _MESSAGE, _DETAIL, _HINT, _CONSTRAINT = b"C"[0], b"M"[0], b"D"[0], b"H"[0], b"n"[0]
+
+
+class ServerError(Exception):
+    """PostgreSQL refused a statement: its SQLSTATE and the fields of its message, '' where it gave none."""
+
+    def __init__(self, sqlstate: str, message: str, detail: str, hint: str, constraint: str) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+        self.message = message
+        self.detail = detail
+        self.hint = hint
+        self.constraint = constraint
+
+
+class ConnectionFailed(Exception):
+    """No connection could be made; libpq's own words, which never hold the password."""
+
+
+class ConnectionLost(Exception):
+    """The connection ended under a statement: whether that was carried out is not known."""
+
+
+def _candidates() -> list[str]:
+    """Paths and names of libpq to try, best first: the one beside psycopg, then the system's."""
+    found: list[str] = []
+    for folder in sys.path:
+        for place in ("psycopg_binary.libs", "psycopg_binary/.dylibs"):
+            libraries = os.path.join(folder, place)
+            try:
+                found += [os.path.join(libraries, name) for name in os.listdir(libraries) if name.startswith("libpq")]
+            except OSError:
+                continue
+    if sys.platform == "darwin":
+        return [*found, "libpq.5.dylib", "/opt/homebrew/opt/libpq/lib/libpq.5.dylib"]
+    return [*found, "libpq.so.5"]
+
+
+def _load(preferred: str | None) -> ctypes.CDLL:
+    for path in ([preferred] if preferred else []) + _candidates():
+        try:
+            lib = ctypes.CDLL(path)
+        except OSError:
+            continue
+        pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
+        texts = ctypes.POINTER(text)
+        for name, returns, takes in (
+            ("PQconnectdbParams", pointer, (texts, texts, number)),
+            ("PQstatus", number, (pointer,)),
+            ("PQerrorMessage", text, (pointer,)),
+            ("PQfinish", None, (pointer,)),
+            ("PQsocket", number, (pointer,)),
+            ("PQdb", text, (pointer,)),
+            ("PQhost", text, (pointer,)),
+            ("PQport", text, (pointer,)),
+            ("PQserverVersion", number, (pointer,)),
+            ("PQenterPipelineMode", number, (pointer,)),
+            ("PQexitPipelineMode", number, (pointer,)),
+            ("PQpipelineSync", number, (pointer,)),
+            ("PQsendQuery", number, (pointer, text)),
+            ("PQsendQueryParams", number, (pointer, text, number, pointer, texts, pointer, pointer, number)),
+            ("PQflush", number, (pointer,)),
+            ("PQconsumeInput", number, (pointer,)),
+            ("PQisBusy", number, (pointer,)),
+            ("PQgetResult", pointer, (pointer,)),
+            ("PQresultStatus", number, (pointer,)),
+            ("PQresultErrorField", text, (pointer, number)),
+            ("PQntuples", number, (pointer,)),
+            ("PQnfields", number, (pointer,)),
+            ("PQftype", ctypes.c_uint, (pointer, number)),
+            ("PQgetvalue", text, (pointer, number, number)),
+            ("PQgetisnull", number, (pointer, number, number)),
+            ("PQclear", None, (pointer,)),
+            ("PQgetCancel", pointer, (pointer,)),
+            ("PQcancel", number, (pointer, text, number)),
+            ("PQfreeCancel", None, (pointer,)),
+        ):
+            function = getattr(lib, name)
+            function.restype, function.argtypes = returns, takes
+        return lib
+    raise errors.Failed(
+        "libpq_missing", "libpq, PostgreSQL's client library, is not there", hint='pip install "psycopg[binary]"'
+    )
+
+
+def _interruptibly(call: Callable[[], Any]) -> Any:
+    """Run a blocking C function in a thread, so that Ctrl-C is heard while it waits."""
+    done, result = _thread.allocate_lock(), []
+
+    def run() -> None:
+        try:
+            result.append(call())
+        finally:
+            done.release()
+
+    done.acquire()
+    _thread.start_new_thread(run, ())
+    done.acquire()
+    return result[0]
+
+
+def _array(items: Sequence[str | int | None]) -> str:
+    quoted = (
+        "NULL" if item is None else '"' + str(item).replace("\\", "\\\\").replace('"', '\\"') + '"' for item in items
+    )
+    return "{" + ",".join(quoted) + "}"
+
+
+def _encoded(value: Parameter) -> bytes | None:
+    """A parameter in PostgreSQL's text format: None, truth, numbers, text, arrays of text or numbers, JSON objects."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, bool):
+        text = "t" if value else "f"
+    elif isinstance(value, (int, float)):
+        text = str(value)
+    elif isinstance(value, (list, tuple)):
+        text = _array(value)
+    else:
+        import json
+
+        text = json.dumps(value, ensure_ascii=False)
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        raise errors.Usage("not_utf8", "the text is not valid UTF-8") from None
+    if b"\0" in encoded:
+        raise errors.Usage("nul_in_text", "the text has a NUL character, which PostgreSQL cannot store")
+    return encoded
+
+
+def _json(raw: bytes) -> Any:
+    import json
+
+    return json.loads(raw)
+
+
+def _timestamp(raw: bytes) -> str:
+    """`2026-11-12 09:30:00.5+00`, as a session in UTC writes it, as RFC 3339."""
+    return raw.decode().replace(" ", "T", 1).removesuffix("+00") + "Z"
+
+
+_CONVERSIONS: dict[int, Callable[[bytes], Any]] = {
+    16: lambda raw: raw == b"t",
+    20: int,
+    21: int,
+    23: int,
+    700: float,
+    701: float,
+    1700: float,
+    114: _json,
+    3802: _json,
+    1184: _timestamp,
+}
+
+
+class Connection:
+    """One connection. Rows come as tuples: int, float, bool, str, RFC 3339 times in UTC, JSON parsed, None."""
+
+    def __init__(self, parameters: Mapping[str, str], library: str | None = None) -> None:
+        """Connect; `parameters` are libpq's keywords, and `dbname` may be a whole URL. Raises ConnectionFailed.
+
+        `library` is the path of a libpq to prefer: a server's own, without TLS and Kerberos, loads faster.
+        """
+        self._lib = lib = _load(library)
+        keywords = [*(key.encode() for key in parameters), None]
+        values = [*(value.encode() for value in parameters.values()), None]
+        array = ctypes.c_char_p * len(keywords)
+        handle = _interruptibly(lambda: lib.PQconnectdbParams(array(*keywords), array(*values), 1))
+        self._handle = ctypes.c_void_p(handle)
+        if lib.PQstatus(self._handle) != _OK:
+            message = self._message()
+            self.close()
+            raise ConnectionFailed(message)
+        self.database = self._text(lib.PQdb(self._handle))
+        self.host = self._text(lib.PQhost(self._handle))
+        self.port = self._text(lib.PQport(self._handle))
+        self._poll = select.poll() if hasattr(select, "poll") else None
+        if self._poll is not None:
+            self._poll.register(lib.PQsocket(self._handle), select.POLLIN)
+
+    def close(self) -> None:
+        """End the connection; an open transaction is rolled back by the server."""
+        if self._handle:
+            self._lib.PQfinish(self._handle)
+            self._handle = ctypes.c_void_p()
+
+    @property
+    def server_version(self) -> int:
+        """The server's version as a number: 150018 is 15.18."""
+        return self._lib.PQserverVersion(self._handle)
+
+    def pipeline(self, statements: Sequence[tuple[LiteralString, Sequence[Parameter]]]) -> list[list[Row]]:
+        """Send statements together and return the rows of each: one round trip and, outside `begin`, one transaction.
+
+        The first that fails keeps those after it from being run, undoes those before it, and is raised as ServerError.
+        """
+        lib, handle = self._lib, self._handle
+        if not lib.PQenterPipelineMode(handle):
+            raise ConnectionLost(self._message())
+        for sql, parameters in statements:
+            values = [_encoded(parameter) for parameter in parameters]
+            count = len(values)
+            array = (ctypes.c_char_p * count)(*values) if count else None
+            if not lib.PQsendQueryParams(handle, sql.encode(), count, None, array, None, None, 0):
+                raise ConnectionLost(self._message())
+        if not lib.PQpipelineSync(handle):
+            raise ConnectionLost(self._message())
+        answers, error = self._answers(until_sync=True)
+        lib.PQexitPipelineMode(handle)
+        if error is not None:
+            raise error
+        return answers
+
+    def script(self, sql: str) -> None:
+        """Run a text of several statements, without parameters; stops at the first that fails (ServerError)."""
+        if not self._lib.PQsendQuery(self._handle, sql.encode()):
+            raise ConnectionLost(self._message())
+        _, error = self._answers(until_sync=False)
+        if error is not None:
+            raise error
+
+    def cancel(self) -> None:
+        """Ask the server to stop what this connection is doing."""
+        request = self._lib.PQgetCancel(self._handle)
+        if request:
+            cancel, buffer = ctypes.c_void_p(request), ctypes.create_string_buffer(256)
+            self._lib.PQcancel(cancel, buffer, 256)
+            self._lib.PQfreeCancel(cancel)
+
+    def _answers(self, *, until_sync: bool) -> tuple[list[list[Row]], ServerError | None]:
+        lib = self._lib
+        answers: list[list[Row]] = []
+        error: ServerError | None = None
+        ended = False
+        while True:
+            pointer = self._next_result()
+            if pointer is None:
+                # In a pipeline a null result ends one statement, twice in a row it means that the connection is gone.
+                if not until_sync:
+                    return answers, error
+                if ended:
+                    raise error if error and error.sqlstate.startswith("57P") else ConnectionLost(self._message())
+                ended = True
+                continue
+            ended = False
+            result = ctypes.c_void_p(pointer)
+            try:
+                status = lib.PQresultStatus(result)
+                if status == _PIPELINE_SYNC:
+                    return answers, error
+                if status in (_COMMAND_OK, _TUPLES_OK):
+                    answers.append(self._rows(result))
+                elif status != _PIPELINE_ABORTED and error is None:
+                    error = self._error(result)
+            finally:
+                lib.PQclear(result)
+
+    def _next_result(self) -> int | None:
+        lib, handle = self._lib, self._handle
+        try:
+            lib.PQflush(handle)
+            while lib.PQisBusy(handle):
+                if self._poll is not None:
+                    self._poll.poll()
+                else:
+                    select.select([lib.PQsocket(handle)], [], [])
+                if not lib.PQconsumeInput(handle):
+                    break
+            return lib.PQgetResult(handle)
+        except KeyboardInterrupt:
+            self.cancel()
+            self.close()
+            raise
+
+    def _rows(self, result: ctypes.c_void_p) -> list[Row]:
+        lib = self._lib
+        columns = range(lib.PQnfields(result))
+        conversions = [_CONVERSIONS.get(lib.PQftype(result, column), bytes.decode) for column in columns]
+        value, is_null = lib.PQgetvalue, lib.PQgetisnull
+        rows: list[Row] = []
+        for row in range(lib.PQntuples(result)):
+            cells: list[Any] = []
+            for column in columns:
+                raw = value(result, row, column)
+                # A null is an empty string here: only then is the second call needed.
+                if not raw and is_null(result, row, column):
+                    cells.append(None)
+                else:
+                    cells.append(conversions[column](raw))
+            rows.append(tuple(cells))
+        return rows
+
+    def _error(self, result: ctypes.c_void_p) -> ServerError:
+        def field(code: int) -> str:
+            return self._text(self._lib.PQresultErrorField(result, code))
+
+        sqlstate = field(_SQLSTATE)
+        if not sqlstate:
+            raise ConnectionLost(self._message())
+        return ServerError(sqlstate, field(_MESSAGE), field(_DETAIL), field(_HINT), field(_CONSTRAINT))
+
+    def _message(self) -> str:
+        return self._text(self._lib.PQerrorMessage(self._handle)).strip()
+
+    @staticmethod
+    def _text(raw: bytes | None) -> str:
+        return raw.decode(errors="replace") if raw else ""

@@ -1,0 +1,47 @@
+"""What is said beside the answer: errors with their hints, notes, and the log."""
+
+from __future__ import annotations
+
+import sys
+
+from promptctl.output import stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from promptctl import errors
+
+
+def error(failure: errors.PromptctlError, *, as_json: bool) -> None:
+    """Say what failed on standard error: two lines for people, or one JSON object."""
+    if as_json:
+        import json
+
+        document = {"error": {"code": failure.code, "message": failure.message, "hint": failure.hint}}
+        stream.say(json.dumps(document, ensure_ascii=False))
+        return
+    stream.say(f"{stream.styled('error:', stream.RED, sys.stderr)} {stream.one_line(failure.message)}")
+    if failure.hint:
+        stream.say(f"{stream.styled('hint:', stream.CYAN, sys.stderr)}  {stream.one_line(failure.hint)}")
+
+
+def note(text: str) -> None:
+    """Say a line about the answer."""
+    stream.say(stream.one_line(text))
+
+
+def warning(text: str) -> None:
+    """Say what went wrong without making the command fail."""
+    stream.say(f"{stream.styled('warning:', stream.YELLOW, sys.stderr)} {stream.one_line(text)}")
+
+
+def log(form: str, message: str, fields: dict[str, Any]) -> None:
+    """Write an event to standard error: one JSON object a line for the form `json`, else words."""
+    if form == "json":
+        import json
+
+        stream.say(json.dumps({"level": "info", "message": message, **fields}, ensure_ascii=False))
+        return
+    told = "  ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
+    stream.say(stream.one_line(f"{message}  {told}"))

@@ -1,0 +1,101 @@
+"""Moves and the history of them as people and programs read them. `form` is plain, quiet or json."""
+
+from __future__ import annotations
+
+from promptctl.output import messages, stream, tables
+from promptctl.output.tables import Column
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from promptctl.records import Event, Move
+
+Verb = str
+
+
+def show(moves: Sequence[Move], verb: Verb, label: str, form: str) -> None:
+    """Show what `verb` (activated, rolled back) did, naming the database.
+
+    On a terminal a sentence each; in a pipe name, version and the version before, and the sentences on standard error.
+    """
+    if form == "json":
+        from promptctl.output import documents
+
+        for move in moves:
+            documents.show_line(_document(move, verb, label))
+        return
+    if form == "quiet":
+        stream.write("".join(f"{move.name}@{move.version}\n" for move in moves))
+        return
+    if stream.to_terminal():
+        for move in moves:
+            stream.write(stream.one_line(sentence(move, verb, label)) + "\n")
+    else:
+        columns = [Column("NAME", "name"), Column("VERSION", "number"), Column("PREVIOUS", "number")]
+        tables.show(columns, [(move.name, move.version, move.previous_version) for move in moves])
+        for move in moves:
+            messages.note(sentence(move, verb, label))
+    if release := moves[0].release if moves else None:
+        messages.note(f"release {release}")
+
+
+def sentence(move: Move, verb: Verb, label: str) -> str:
+    """Return one move in words."""
+    if not move.changed:
+        return f"{move.name}@{move.version} is live already in {label}"
+    if move.version == move.previous_version:
+        return f"{move.name}@{move.version} is live alone again in {label}: its split has ended"
+    before = "none" if move.previous_version is None else move.previous_version
+    ended = "; its split has ended" if move.split_ended else ""
+    return f"{verb} {move.name}: {before} → {move.version} in {label}{ended}"
+
+
+def history(events: Sequence[Event], total: int, form: str, *, with_names: bool) -> None:
+    """Show who moved what, when and why; quiet: the references."""
+    if form == "json":
+        from promptctl.output import documents
+
+        documents.show({"events": [event.as_dict() for event in events], "count": total})
+        return
+    if form == "quiet":
+        stream.write("".join(f"{e.name}@{e.version}\n" if e.version else f"{e.name}\n" for e in events))
+        return
+    columns = [Column("WHEN", "time"), Column("WHAT", "name"), Column("VERSION", "name"), Column("BY", "text")]
+    rows: list[tuple[str | None, ...]] = [(e.changed_at, e.kind, _movement(e), e.author, _why(e)) for e in events]
+    columns.append(Column("WHY", "text"))
+    if with_names:
+        columns.insert(1, Column("NAME", "name"))
+        rows = [(row[0], event.name, *row[1:]) for event, row in zip(events, rows, strict=True)]
+    if rows or not stream.to_terminal():
+        tables.show(columns, rows)
+    if total > len(events):
+        messages.note(f"{total - len(events)} older: --limit 0 shows all")
+
+
+def _document(move: Move, verb: Verb, label: str) -> dict[str, Any]:
+    return {
+        "message": sentence(move, verb, label),
+        "name": move.name,
+        "version": move.version,
+        "previous_version": move.previous_version,
+        "is_active": True,
+        "changed": move.changed,
+        "release": move.release,
+    }
+
+
+def _movement(event: Event) -> str:
+    if event.kind in ("describe", "retire", "restore"):
+        return str(event.version)
+    if event.kind == "split":
+        return f"{event.version} / {event.candidate_version} at {event.basis_points / 100:g} %"
+    if event.kind == "unsplit":
+        return str(event.version)
+    return f"{event.previous_version or 'none'} → {event.version or 'none'}"
+
+
+def _why(event: Event) -> str | None:
+    told = [f"release {event.release}"] if event.release is not None else []
+    return ", ".join([*told, *([event.reason] if event.reason else [])]) or None

@@ -1,0 +1,146 @@
+"""Prompts and versions as people and programs read them. `form` is plain, quiet or json."""
+
+from __future__ import annotations
+
+from promptctl.output import messages, stream, tables
+from promptctl.output.tables import Column
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from promptctl.records import Created, PromptSummary, Text, Version, VersionSummary
+
+
+def prompt_list(prompts: Sequence[PromptSummary], form: str) -> None:
+    """Show prompts in a list; quiet: their bare names."""
+    if form == "json":
+        from promptctl.output import documents
+
+        documents.show({"prompts": [prompt.as_dict() for prompt in prompts], "count": len(prompts)})
+    elif form == "quiet":
+        stream.write("".join(f"{prompt.name}\n" for prompt in prompts))
+    elif prompts or not stream.to_terminal():
+        columns = [
+            Column("NAME", "name"),
+            Column("ACTIVE", "number"),
+            Column("LATEST", "number"),
+            Column("VERSIONS", "number"),
+            Column("UPDATED", "time"),
+        ]
+        tables.show(columns, prompts)
+
+
+def overview(versions: Sequence[VersionSummary], total: int, active: Text | None) -> None:
+    """Show a prompt on a terminal: its newest versions, then the text that is live."""
+    columns = [
+        Column("VERSION", "number"),
+        Column("USES", "number"),
+        Column("TOKENS", "number"),
+        Column("TIME", "duration"),
+        Column("CREATED", "time"),
+        Column("BY", "text"),
+        Column("DESCRIPTION", "text"),
+    ]
+    rows = [
+        (v.version, v.uses, v.avg_tokens, v.avg_response_time_ms, v.created_at, v.created_by, v.description)
+        for v in versions
+    ]
+    tables.show(columns, rows, marked=lambda place: versions[place].is_active)
+    if total > len(versions):
+        messages.note(f"{total - len(versions)} older: --limit 0 shows all")
+    stream.write("\n")
+    if active is not None:
+        stream.write_content(active.content)
+    else:
+        stream.write(stream.styled("no active version", stream.DIM) + "\n")
+
+
+def version_document(version: Version) -> dict[str, Any]:
+    """Return one version in JSON, with its name and id."""
+    document = {
+        "id": version.id,
+        "name": version.name,
+        **_version(version),
+    }
+    if version.retired_at is not None:
+        document["retired_at"] = version.retired_at
+    return document
+
+
+def prompt_document(name: str, versions: Sequence[Version]) -> dict[str, Any]:
+    """Return a prompt in JSON, with its versions in use, newest first."""
+    active = next((version.version for version in versions if version.is_active), None)
+    return {"name": name, "active_version": active, "versions": [_version(version) for version in versions]}
+
+
+def created_document(created: Created) -> dict[str, Any]:
+    """Return a created version in JSON."""
+    return {
+        "id": created.id,
+        "name": created.name,
+        "version": created.version,
+        "content": created.content,
+        "is_active": created.is_active,
+        "created_at": created.created_at,
+        "metadata": created.metadata,
+        "created": created.created,
+    }
+
+
+def statistics(summaries: Sequence[VersionSummary], form: str, *, with_names: bool) -> None:
+    """Show how versions did; quiet: their references."""
+    if form == "json":
+        from promptctl.output import documents
+
+        documents.show({"versions": [_statistics(each) for each in summaries], "count": len(summaries)})
+        return
+    if form == "quiet":
+        stream.write("".join(f"{each.name}@{each.version}\n" for each in summaries))
+        return
+    columns = [
+        Column("VERSION", "number"),
+        Column("USES", "number"),
+        Column("ERRORS", "number"),
+        Column("TOKENS", "number"),
+        Column("TIME", "duration"),
+        Column("LAST USED", "time"),
+    ]
+    rows: list[tuple[str | int | float | None, ...]] = [
+        (each.version, each.uses, each.errors, each.avg_tokens, each.avg_response_time_ms, each.last_used_at)
+        for each in summaries
+    ]
+    if with_names:
+        columns = [Column("NAME", "name"), *columns]
+        rows = [(each.name, *row) for each, row in zip(summaries, rows, strict=True)]
+    if rows or not stream.to_terminal():
+        tables.show(columns, rows, marked=lambda place: summaries[place].is_active)
+
+
+def _version(version: Version) -> dict[str, Any]:
+    return {
+        "version": version.version,
+        "content": version.content,
+        "is_active": version.is_active,
+        "created_at": version.created_at,
+        "created_by": version.created_by,
+        "metadata": version.metadata,
+        "stats": version.stats,
+    }
+
+
+def _statistics(summary: VersionSummary) -> dict[str, Any]:
+    stats = {
+        "total_uses": summary.uses,
+        "errors": summary.errors,
+        "avg_tokens": summary.avg_tokens,
+        "avg_response_time_ms": summary.avg_response_time_ms,
+        "last_used_at": summary.last_used_at,
+    }
+    return {
+        "name": summary.name,
+        "version": summary.version,
+        "is_active": summary.is_active,
+        "stats": {key: value for key, value in stats.items() if value is not None},
+    }

@@ -1,0 +1,104 @@
+"""Standard output and standard error: what they are connected to, and bytes written to them."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
+
+# What a terminal would obey instead of showing: C0 and C1 controls, and the characters that turn the reading direction.
+_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_ESCAPES = {code: (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}") for code in _CONTROLS}
+_ON_A_LINE = _ESCAPES | {ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
+_IN_A_TEXT = {code: escape for code, escape in _ESCAPES.items() if code not in (0x09, 0x0A)}
+_IN_A_CELL = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a person looks at this stream. A closed one is no terminal."""
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
+def to_terminal() -> bool:
+    """Whether the answer goes to a person."""
+    return is_terminal(sys.stdout)
+
+
+def has_colour(stream: TextIO) -> bool:
+    """Whether to colour this stream: a terminal that is not dumb, without NO_COLOR (https://no-color.org)."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in ("", "dumb")
+
+
+def width() -> int:
+    """Columns of the terminal, at least 20; 80 when it does not say."""
+    try:
+        columns = int(os.environ.get("COLUMNS", "")) or 80
+    except ValueError:
+        try:
+            columns = os.get_terminal_size(sys.stdout.fileno()).columns or 80
+        except (OSError, ValueError):
+            columns = 80
+    return max(columns, 20)
+
+
+def styled(text: str, style: str, stream: TextIO | None = None) -> str:
+    """Return `text` in a style (an SGR code) where the stream has colour, else as it is."""
+    return f"\x1b[{style}m{text}\x1b[0m" if has_colour(stream or sys.stdout) else text
+
+
+def one_line(text: str) -> str:
+    """Return `text` so that a terminal shows all of it on one line and obeys none of it."""
+    return text if text.isprintable() and text.isascii() else text.translate(_ON_A_LINE)
+
+
+def harmless(text: str) -> str:
+    """Return a text of many lines so that a terminal obeys none of it; tabs and line ends stay."""
+    return text.translate(_IN_A_TEXT)
+
+
+def cell(text: str) -> str:
+    """Return `text` as a field of tab-separated output, escaped as PostgreSQL's COPY does it."""
+    return text.translate(_IN_A_CELL)
+
+
+def write(text: str) -> None:
+    """Write to standard output, in UTF-8 whatever the locale."""
+    write_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def write_bytes(data: bytes) -> None:
+    """Write bytes to standard output as they are."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+
+
+def write_content(content: str) -> None:
+    """Write a prompt's text: byte for byte into a pipe; on a terminal made harmless, with a line end after it."""
+    if not to_terminal():
+        write_bytes(content.encode())
+        return
+    shown = harmless(content)
+    write(shown if shown.endswith("\n") else shown + "\n")
+
+
+def say(text: str) -> None:
+    """Write a line to standard error. A standard error that is closed or full is no reason to fail."""
+    try:
+        sys.stderr.flush()
+        sys.stderr.buffer.write((text + "\n").encode("utf-8", "surrogateescape"))
+        sys.stderr.buffer.flush()
+    except (OSError, ValueError, AttributeError):
+        return
+
+
+def flush() -> None:
+    """Hand everything written so far to the system; raises OSError when it cannot take it."""
+    sys.stdout.flush()

@@ -1,0 +1,31 @@
+"""Moments and durations as people read them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+_UNITS = ((60, "second"), (60, "minute"), (24, "hour"), (7, "day"))
+
+
+def ago(moment: str, now: datetime | None = None) -> str:
+    """`5 minutes ago`, up to seven days; then the local date, `12 Nov 2026`. `moment` is RFC 3339 in UTC."""
+    then = datetime.fromisoformat(moment)
+    elapsed = int(((now or datetime.now(timezone.utc)) - then).total_seconds())
+    if elapsed < 1:
+        return "just now"
+    for size, unit in _UNITS:
+        if elapsed < size:
+            return f"{elapsed} {unit}{'' if elapsed == 1 else 's'} ago"
+        elapsed //= size
+    local = then.astimezone()
+    return f"{local.day} {local:%b %Y}"
+
+
+def duration(milliseconds: float) -> str:
+    """`350 ms`, `1.35 s`, `2 min 5 s`."""
+    if milliseconds < 999.5:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    if seconds < 100:
+        return f"{seconds:.2f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s"

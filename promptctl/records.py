@@ -1,0 +1,180 @@
+"""What the store returns and the output shows: immutable records.
+
+Times are RFC 3339 in UTC (`2026-11-12T09:30:00.5Z`), as text: most of them are only passed on.
+"""
+
+from __future__ import annotations
+
+from operator import itemgetter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, dataclass_transform
+else:
+
+    def dataclass_transform(**_):
+        """Typing's decorator has no effect at run time, and importing typing has a cost."""
+        return lambda cls: cls
+
+
+Timestamp = str
+
+
+@dataclass_transform(frozen_default=True)
+class Record(tuple["Any", ...]):
+    """A named tuple whose class is made without `dataclasses` or `typing`, whose import every command would pay for.
+
+    Fields are the class's annotations, in the order of a query's columns: `Move(*row)`.
+    """
+
+    __slots__ = ()
+    fields: tuple[str, ...] = ()
+
+    if not TYPE_CHECKING:
+
+        def __init_subclass__(cls):
+            cls.fields = tuple(cls.__dict__["__annotations__"])
+            for position, name in enumerate(cls.fields):
+                setattr(cls, name, property(itemgetter(position)))
+
+        def __new__(cls, *values, **named):
+            values += tuple(named[name] for name in cls.fields[len(values) :])
+            if len(values) != len(cls.fields) or named.keys() - set(cls.fields):
+                raise TypeError(f"{cls.__name__} takes {', '.join(cls.fields)}")
+            return tuple.__new__(cls, values)
+
+        def __repr__(self):
+            return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in zip(self.fields, self, strict=True))})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Field names and values, in order."""
+        return dict(zip(self.fields, self, strict=True))
+
+
+class Reference(Record):
+    """`NAME@VERSION`, or a bare `NAME`, which means its active version."""
+
+    __slots__ = ()
+    name: str
+    version: int | None
+
+    def __str__(self) -> str:
+        return self.name if self.version is None else f"{self.name}@{self.version}"
+
+
+class PromptSummary(Record):
+    """A prompt in a list. `versions` counts those in use; `updated_at` is its last new version or move."""
+
+    __slots__ = ()
+    name: str
+    active_version: int | None
+    latest_version: int | None
+    versions: int
+    updated_at: Timestamp
+
+
+class Version(Record):
+    """One version, whole. `stats` has the keys that docs/sql.md gives for the view `prompts`."""
+
+    __slots__ = ()
+    name: str
+    version: int
+    id: str
+    content: str
+    is_active: bool
+    created_at: Timestamp
+    created_by: str
+    metadata: dict[str, Any]
+    settings: dict[str, Any]
+    stats: dict[str, Any]
+    retired_at: Timestamp | None
+
+
+class VersionSummary(Record):
+    """One version in a list, without its content. Averages are None when no use reported the number."""
+
+    __slots__ = ()
+    name: str
+    version: int
+    is_active: bool
+    created_at: Timestamp
+    created_by: str
+    description: str | None
+    uses: int
+    errors: int
+    avg_tokens: float | None
+    avg_response_time_ms: float | None
+    last_used_at: Timestamp | None
+
+
+class Text(Record):
+    """What a reference stands for: the content of one version."""
+
+    __slots__ = ()
+    name: str
+    version: int
+    content: str
+
+
+class Move(Record):
+    """What activate or rollback did to one prompt. `changed` is False when it was there already."""
+
+    __slots__ = ()
+    name: str
+    version: int
+    previous_version: int | None
+    changed: bool
+    split_ended: bool
+    release: int | None
+    epoch: int
+
+
+class Created(Record):
+    """The version that holds a text. `created` is False when the text was there already."""
+
+    __slots__ = ()
+    id: str
+    name: str
+    version: int
+    content: str
+    is_active: bool
+    created_at: Timestamp
+    created_by: str
+    metadata: dict[str, Any]
+    created: bool
+    previous_version: int | None
+
+
+class Event(Record):
+    """One line of a prompt's history: a change of who gets what, or of a version's metadata or retirement.
+
+    `kind` is activate, deactivate, rollback, split, unsplit, describe, retire or restore. For the first five `version`
+    is the active version afterwards; for the others it is the version that was changed.
+    """
+
+    __slots__ = ()
+    name: str
+    epoch: int
+    kind: str
+    previous_version: int | None
+    version: int | None
+    candidate_version: int | None
+    basis_points: int
+    release: int | None
+    author: str
+    database_user: str
+    reason: str | None
+    changed_at: Timestamp
+
+
+class Installation(Record):
+    """What `db status` found in a database."""
+
+    __slots__ = ()
+    database: str
+    server_version: str
+    schema_version: int | None
+    expected_schema_version: int
+    prompts: int | None
+    versions: int | None
+    uses: int | None

@@ -1,0 +1,63 @@
+"""Which database is meant: the option, the environment, libpq's own variables, else the embedded server."""
+
+from __future__ import annotations
+
+import os
+
+from promptctl import errors
+from promptctl.records import Record
+
+# libpq reads these itself; any one of them says that somebody chose a server.
+_LIBPQ = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE", "PGUSER")
+
+
+class Target(Record):
+    """A database to connect to. `url` is a URL or libpq's keywords; None: libpq's own variables, or embedded."""
+
+    __slots__ = ()
+    url: str | None
+    embedded: bool
+    origin: str
+
+
+def target(database_url: str | None) -> Target:
+    """Return the database that was chosen; raises Usage for a setting that is there but empty.
+
+    An empty one is an error because a secret that is missing in CI must not end in another database.
+    """
+    if database_url is not None:
+        return Target(_url(database_url, "--database-url"), False, "--database-url")
+    for name in ("PROMPTCTL_DATABASE_URL", "DATABASE_URL"):
+        value = os.environ.get(name)
+        if value is not None:
+            return Target(_url(value, name), False, name)
+    for name in _LIBPQ:
+        value = os.environ.get(name)
+        if value is not None:
+            if not value.strip():
+                raise _empty(name)
+            return Target(None, False, name)
+    return Target(None, True, "embedded")
+
+
+def _url(value: str, origin: str) -> str:
+    if not value.strip():
+        raise _empty(origin)
+    scheme, separator, rest = value.strip().partition("://")
+    if not separator:
+        if "=" not in value:
+            raise errors.Usage(
+                "invalid_database_url",
+                f"{origin} is no database URL",
+                hint=f"{origin}{'=' if origin.isupper() else ' '}postgresql://USER@HOST/DATABASE",
+            )
+        return value.strip()
+    # SQLAlchemy writes its driver into the scheme: postgresql+psycopg://…
+    plain = scheme.partition("+")[0]
+    if plain not in ("postgresql", "postgres"):
+        raise errors.Usage("invalid_database_url", f"{origin} is for {plain!r}, not for PostgreSQL")
+    return f"{plain}://{rest}"
+
+
+def _empty(name: str) -> errors.Usage:
+    return errors.Usage("empty_setting", f"{name} is set but empty", hint=f"set {name}, or unset it")

@@ -1,0 +1,1 @@
+"""Every query, as literal SQL in the function that runs it, by subject."""

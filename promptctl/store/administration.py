@@ -1,0 +1,34 @@
+"""The database itself: what is installed in it, and which login may do what."""
+
+from __future__ import annotations
+
+from promptctl.database import SCHEMA_VERSION
+from promptctl.records import Installation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.database import Database
+
+
+def installation(database: Database) -> Installation:
+    """Return what is there, also in a database without our schema (`schema_version` None) or with another version."""
+    [(present,)] = database.run_unchecked("select to_regclass('promptctl.installation') is not null")
+    version = prompts = versions = uses = None
+    if present:
+        [(version,)] = database.run_unchecked("select (select i.version from promptctl.installation i)")
+    if version == SCHEMA_VERSION:
+        [(prompts, versions, uses)] = database.run_unchecked(
+            """
+            select (select count(*) from promptctl.served), (select count(*) from promptctl.versions),
+                   (select count(*) from promptctl.uses)
+            """
+        )
+    return Installation(database.name, database.server_version, version, SCHEMA_VERSION, prompts, versions, uses)
+
+
+def grant(database: Database, login: str, access: str) -> None:
+    """Give an existing login role what `access` (viewer, application, operator) needs, and take back the rest.
+
+    Raises NotFound for an unknown role, Refused when the connected role may not grant.
+    """
+    database.run("select promptctl.grant_access($1, $2)", login, access)

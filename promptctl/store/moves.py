@@ -1,0 +1,120 @@
+"""Moving what is served, and the history of it."""
+
+from __future__ import annotations
+
+from promptctl.records import Event, Move
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from promptctl.database import Database
+    from promptctl.records import Reference
+
+
+def activate(
+    database: Database,
+    references: Sequence[Reference],
+    *,
+    author: str,
+    reason: str | None = None,
+    release_kind: str | None = None,
+) -> list[Move]:
+    """Make each version the one that is served, all or none; several references, or a kind, make a release.
+
+    Every reference has its version. Raises NotFound, and Refused for a retired version or a lock held by another.
+    """
+    rows = database.run(
+        """
+        select m.name, m.version, m.previous_version, m.changed, m.split_ended, m.release, m.epoch
+        from promptctl.activate($1, $2, $3, $4, $5) m
+        """,
+        [reference.name for reference in references],
+        [reference.version for reference in references],
+        author,
+        reason,
+        release_kind,
+    )
+    return [Move(*row) for row in rows]
+
+
+def rollback(
+    database: Database,
+    names: Sequence[str],
+    *,
+    author: str,
+    to_version: int | None = None,
+    expected_version: int | None = None,
+    reason: str | None = None,
+) -> list[Move]:
+    """Go back to what was active before, all prompts or none; schema.sql says exactly where that leads.
+
+    Raises NotFound, and Refused when there is nothing to go back to, when the active version is not the expected one,
+    or when another holds the lock.
+    """
+    rows = database.run(
+        """
+        select m.name, m.version, m.previous_version, m.changed, m.split_ended, m.release, m.epoch
+        from promptctl.rollback($1, $2, $3, $4, $5) m
+        """,
+        list(names),
+        to_version,
+        expected_version,
+        author,
+        reason,
+    )
+    return [Move(*row) for row in rows]
+
+
+def history(database: Database, name: str | None, limit: int) -> tuple[list[Event], int]:
+    """Return the newest `limit` events (0: all) of a prompt or, without a name, of all; and how many there are.
+
+    A prompt's events are in the order of its epochs, newest first; those of several prompts in the order of time.
+    """
+    events, count = database.run_all(
+        (
+            """
+            select e.name, e.epoch, e.kind, e.previous_version, e.version, e.candidate_version, e.basis_points,
+                   e.release, e.author, e.database_user, e.reason, e.changed_at
+            from (
+                (select a.name, a.epoch, 0 as correction, a.kind, a.previous_version, a.version, a.candidate_version,
+                        a.basis_points, a.release, a.author, a.database_user, a.reason, a.changed_at
+                 from promptctl.allocations a where a.name = $1
+                 order by a.epoch desc limit nullif($2::integer, 0))
+                union all
+                (select c.name, c.epoch, c.id, c.kind, null, c.version, null, 0, null, c.author, c.database_user,
+                        c.reason, c.changed_at
+                 from promptctl.corrections c where c.name = $1
+                 order by c.id desc limit nullif($2::integer, 0))
+            ) e
+            order by e.epoch desc, e.correction desc limit nullif($2::integer, 0)
+            """,
+            [name, limit],
+        )
+        if name is not None
+        else (
+            """
+            select e.name, e.epoch, e.kind, e.previous_version, e.version, e.candidate_version, e.basis_points,
+                   e.release, e.author, e.database_user, e.reason, e.changed_at
+            from (
+                select a.name, a.epoch, 0 as correction, a.kind, a.previous_version, a.version, a.candidate_version,
+                       a.basis_points, a.release, a.author, a.database_user, a.reason, a.changed_at
+                from promptctl.allocations a
+                union all
+                select c.name, c.epoch, c.id, c.kind, null, c.version, null, 0, null, c.author, c.database_user,
+                       c.reason, c.changed_at
+                from promptctl.corrections c
+            ) e
+            order by e.changed_at desc, e.name, e.epoch desc, e.correction desc limit nullif($1::integer, 0)
+            """,
+            [limit],
+        ),
+        (
+            """
+            select (select count(*) from promptctl.allocations a where $1::text is null or a.name = $1)
+                 + (select count(*) from promptctl.corrections c where $1::text is null or c.name = $1)
+            """,
+            [name],
+        ),
+    )
+    return [Event(*row) for row in events], count[0][0]

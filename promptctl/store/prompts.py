@@ -1,0 +1,225 @@
+"""Reading prompts: which there are, their versions, their texts, and what was live at a moment."""
+
+from __future__ import annotations
+
+from promptctl import errors
+from promptctl.records import PromptSummary, Record, Reference, Text, Version, VersionSummary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.database import Database
+    from promptctl.records import Timestamp
+
+
+class Overview(Record):
+    """A prompt at a glance: its newest versions, how many there are in all, and the active text, if there is one."""
+
+    __slots__ = ()
+    versions: list[VersionSummary]
+    total: int
+    active: Text | None
+
+
+def list_prompts(database: Database, pattern: str | None = None) -> list[PromptSummary]:
+    """Return every prompt in the order of names; `pattern` is a glob (`*`, `?`), without one a part of the name."""
+    rows = database.run(
+        """
+        select s.name, s.active_version, v.latest_version, coalesce(v.versions, 0)::integer, s.updated_at
+        from promptctl.served s
+        left join (
+            select v.name, max(v.version) as latest_version, count(*) as versions
+            from promptctl.versions v where not v.is_retired
+            group by v.name
+        ) v on v.name = s.name
+        where $1::text is null or s.name like $1
+        order by s.name
+        """,
+        _like(pattern),
+    )
+    return [PromptSummary(*row) for row in rows]
+
+
+def names(database: Database, prefix: str = "", limit: int = 1000) -> list[str]:
+    """Return the names that begin with `prefix`, at most `limit` of them."""
+    rows = database.run(
+        "select s.name from promptctl.served s where starts_with(s.name, $1) order by s.name limit $2", prefix, limit
+    )
+    return [row[0] for row in rows]
+
+
+def version_numbers(database: Database, name: str, limit: int = 1000) -> list[int]:
+    """Return the numbers of a prompt's versions in use, newest first, at most `limit` of them; none: no such prompt."""
+    rows = database.run(
+        """
+        select v.version from promptctl.versions v
+        where v.name = $1 and not v.is_retired order by v.version desc limit $2
+        """,
+        name,
+        limit,
+    )
+    return [row[0] for row in rows]
+
+
+def text(database: Database, reference: Reference) -> Text:
+    """Return what a reference stands for; a bare name is its active version. Raises NotFound."""
+    rows = database.run(
+        """
+        select v.name, v.version, v.content from promptctl.versions v
+        where v.name = $1
+          and v.version = coalesce($2::integer,
+                                   (select s.active_version from promptctl.served s where s.name = $1))
+        """,
+        reference.name,
+        reference.version,
+    )
+    if not rows:
+        raise missing(database, reference)
+    return Text(*rows[0])
+
+
+def text_at(database: Database, name: str, moment: Timestamp) -> Text:
+    """Return what was the active version of a prompt at a moment. Raises NotFound."""
+    rows = database.run(
+        """
+        select a.version, v.content, a.changed_at from promptctl.allocations a
+        left join promptctl.versions v on v.name = a.name and v.version = a.version
+        where a.name = $1 and a.changed_at <= $2::timestamptz
+        order by a.epoch desc limit 1
+        """,
+        name,
+        moment,
+    )
+    if rows and rows[0][0] is not None:
+        return Text(name, rows[0][0], rows[0][1])
+    if not rows:
+        found = database.run("select from promptctl.served s where s.name = $1", name)
+        if not found:
+            raise missing(database, Reference(name, None))
+    raise errors.NotFound(
+        "no_active_version",
+        f'"{name}" had no active version at {moment} in {database.label}',
+        hint=f"promptctl history {name}",
+    )
+
+
+def version(database: Database, reference: Reference) -> Version:
+    """Return one version, whole, a retired one too; a bare name is its active version. Raises NotFound."""
+    found = _versions(database, reference.name, reference.version, active_only=reference.version is None)
+    if not found:
+        raise missing(database, reference)
+    return found[0]
+
+
+def versions(database: Database, name: str) -> list[Version]:
+    """Return the versions of a prompt in use, whole, newest first. Raises NotFound."""
+    found = _versions(database, name, None, active_only=False)
+    if not found:
+        raise_if_unknown(database, name)
+    return found
+
+
+def overview(database: Database, name: str, limit: int) -> Overview:
+    """Return the newest `limit` versions of a prompt (0: all) and its active text. Raises NotFound."""
+    summaries, total, active = database.run_all(
+        (
+            """
+            select v.name, v.version, coalesce(v.version = s.active_version, false), v.created_at, v.created_by,
+                   v.metadata ->> 'description', u.uses::integer, u.errors::integer, u.avg_tokens::float8,
+                   u.avg_response_time_ms::float8, u.last_used_at
+            from promptctl.served s
+            join promptctl.versions v on v.name = s.name and not v.is_retired
+            cross join lateral (
+                select count(*) as uses, count(*) filter (where u.outcome <> 'ok') as errors,
+                       avg(u.input_tokens + u.output_tokens) filter (where u.outcome = 'ok') as avg_tokens,
+                       avg(u.response_ms) filter (where u.outcome = 'ok') as avg_response_time_ms,
+                       max(u.recorded_at) as last_used_at
+                from promptctl.uses u where u.name = v.name and u.version = v.version
+            ) u
+            where s.name = $1
+            order by v.version desc limit nullif($2::integer, 0)
+            """,
+            [name, limit],
+        ),
+        ("select count(*) from promptctl.versions v where v.name = $1 and not v.is_retired", [name]),
+        (
+            """
+            select v.name, v.version, v.content from promptctl.served s
+            join promptctl.versions v on v.name = s.name and v.version = s.active_version where s.name = $1
+            """,
+            [name],
+        ),
+    )
+    if not summaries:
+        raise_if_unknown(database, name)
+    return Overview([VersionSummary(*row) for row in summaries], total[0][0], Text(*active[0]) if active else None)
+
+
+def missing(database: Database, reference: Reference) -> errors.NotFound:
+    """Return the error that says which part of a reference is not there."""
+    rows = database.run(
+        """
+        select (select max(v.version) from promptctl.versions v where v.name = s.name and not v.is_retired)
+        from promptctl.served s where s.name = $1
+        """,
+        reference.name,
+    )
+    if not rows:
+        return errors.NotFound(
+            "prompt_not_found", f'no prompt "{reference.name}" in {database.label}', name=reference.name
+        )
+    if reference.version is None:
+        latest = rows[0][0]
+        return errors.NotFound(
+            "no_active_version",
+            f'"{reference.name}" has no active version in {database.label}',
+            hint=f"promptctl activate {reference.name}@{latest}" if latest else f"promptctl create {reference.name}",
+        )
+    return errors.NotFound(
+        "version_not_found",
+        f'"{reference.name}" has no version {reference.version} in {database.label}',
+        hint=f"promptctl show {reference.name}",
+    )
+
+
+def raise_if_unknown(database: Database, name: str) -> None:
+    """Raise NotFound if there is no such prompt."""
+    if not database.run("select from promptctl.served s where s.name = $1", name):
+        raise missing(database, Reference(name, None))
+
+
+def _versions(database: Database, name: str, number: int | None, *, active_only: bool) -> list[Version]:
+    rows = database.run(
+        """
+        select v.name, v.version, v.id, v.content, coalesce(v.version = s.active_version, false), v.created_at,
+               v.created_by, v.metadata, v.settings,
+               (select jsonb_strip_nulls(jsonb_build_object(
+                           'total_uses', count(*),
+                           'errors', count(*) filter (where u.outcome <> 'ok'),
+                           'avg_tokens', trim_scale(round(avg(u.input_tokens + u.output_tokens)
+                                                              filter (where u.outcome = 'ok'), 2)),
+                           'avg_response_time_ms', trim_scale(round((avg(u.response_ms)
+                                                              filter (where u.outcome = 'ok'))::numeric, 2)),
+                           'last_used_at', max(u.recorded_at)))
+                from promptctl.uses u where u.name = v.name and u.version = v.version),
+               v.retired_at
+        from promptctl.served s
+        join promptctl.versions v on v.name = s.name
+        where s.name = $1
+          and ($2::integer is null or v.version = $2) and (not $3 or v.version = s.active_version)
+          and ($2::integer is not null or not v.is_retired)
+        order by v.version desc
+        """,
+        name,
+        number,
+        active_only,
+    )
+    return [Version(*row) for row in rows]
+
+
+def _like(pattern: str | None) -> str | None:
+    if pattern is None:
+        return None
+    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    if "*" not in pattern and "?" not in pattern:
+        return f"%{escaped}%"
+    return escaped.replace("*", "%").replace("?", "_")

@@ -1,0 +1,1206 @@
+-- promptctl: the whole database. PostgreSQL 15 to 18, a UTF-8 database, one schema, no extension.
+--
+-- Runs the same through `psql -v ON_ERROR_STOP=1 -f schema.sql` and through `promptctl db init`, and is safe to run
+-- again: one transaction, an advisory lock, a gate that refuses any other version, then definitions. It leaves with
+-- `drop schema promptctl cascade`.
+--
+-- Who may change what is enforced here and nowhere else. A rule is a named constraint or trigger; its name reads as a
+-- sentence and arrives at the client as `constraint_name`, by which errors are told apart.
+
+begin;
+
+set local client_min_messages = warning;
+set local lock_timeout = '3s';
+set local search_path = '';
+
+do $$
+declare
+    expected constant integer := 1;
+    installed integer;
+begin
+    -- `create … if not exists` is no guard against another installer at work.
+    perform pg_advisory_xact_lock(7021771953286511);
+    if current_setting('server_version_num')::integer < 150000 then
+        raise exception using errcode = 'feature_not_supported', constraint = 'server_is_recent_enough',
+            message = format('PostgreSQL %s is too old: promptctl needs 15 or later', current_setting('server_version'));
+    end if;
+    if current_setting('server_encoding') <> 'UTF8' then
+        raise exception using errcode = 'feature_not_supported', constraint = 'database_is_utf8',
+            message = format('database "%s" is encoded in %s: promptctl needs UTF8',
+                             current_database(), current_setting('server_encoding'));
+    end if;
+    if to_regnamespace('promptctl') is null then
+        create schema promptctl;
+    elsif to_regclass('promptctl.installation') is null then
+        if exists (select from pg_catalog.pg_class where relnamespace = to_regnamespace('promptctl')) then
+            raise exception using errcode = 'duplicate_schema', constraint = 'schema_is_ours',
+                message = format('schema "promptctl" in database "%s" is not ours', current_database());
+        end if;
+    else
+        select version into installed from promptctl.installation;
+        if installed is distinct from expected then
+            raise exception using errcode = 'object_not_in_prerequisite_state', constraint = 'schema_version_matches',
+                message = format('database "%s" holds schema version %s, this is version %s',
+                                 current_database(), coalesce(installed::text, 'unknown'), expected);
+        end if;
+    end if;
+
+    create table if not exists promptctl.installation (
+        singleton boolean primary key default true constraint there_is_one_installation check (singleton),
+        version integer not null,
+        installed_at timestamptz not null default now()
+    );
+    insert into promptctl.installation (version) values (expected) on conflict do nothing;
+end
+$$;
+
+comment on schema promptctl is 'System prompts as numbered versions that never change, and which of them is served.';
+comment on table promptctl.installation is 'One row: the version of this schema. The command line refuses any other.';
+
+create or replace function promptctl.expect_schema_version(expected integer) returns void
+language plpgsql stable set search_path = '' as $$
+declare
+    installed integer;
+begin
+    select i.version into installed from promptctl.installation i;
+    if installed is distinct from expected then
+        raise exception using errcode = 'object_not_in_prerequisite_state', constraint = 'schema_version_matches',
+            message = format('database "%s" holds schema version %s, this promptctl needs %s',
+                             current_database(), coalesce(installed::text, 'unknown'), expected),
+            detail = installed::text;
+    end if;
+end
+$$;
+
+comment on function promptctl.expect_schema_version is
+    'Refuses a client made for another version of this schema. It goes ahead of the first statement, in its round trip.';
+
+create or replace function promptctl.current_author() returns text language sql stable
+begin atomic
+    select coalesce(nullif(current_setting('promptctl.author', true), ''), session_user::text);
+end;
+
+comment on function promptctl.current_author is
+    'Who says to be doing this: the setting promptctl.author, else the database user, who cannot be claimed.';
+
+
+create table if not exists promptctl.served (
+    name text collate "C",
+    active_version integer,
+    candidate_version integer,
+    basis_points integer not null default 0,
+    seed text,
+    position integer,
+    epoch integer not null default 0,
+    next_version bigint not null default 1,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    -- Never true: the other half of the foreign keys that keep a retired version from being served.
+    serves_retired boolean generated always as (false) stored,
+
+    constraint a_prompt_has_one_row_of_what_is_served primary key (name),
+    constraint a_name_is_segments_joined_by_slashes check (
+        name ~ '^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$'),
+    constraint a_name_has_at_most_200_characters check (length(name) <= 200),
+    constraint a_name_is_not_a_number check (name ~ '[^0-9]'),
+    constraint a_name_has_no_segment_like_a_file check (
+        name !~* '(^|/)(v[0-9]+[.](txt|md)|prompt[.]ya?ml)(/|$)'),
+    constraint a_split_needs_an_active_version check (candidate_version is null or active_version is not null),
+    constraint a_candidate_is_not_the_active_version check (candidate_version <> active_version),
+    constraint a_share_is_at_most_10000_basis_points check (basis_points between 0 and 10000),
+    constraint a_split_has_a_seed_and_a_share check (
+        (candidate_version is null) = (seed is null) and (candidate_version is not null or basis_points = 0)),
+    constraint epochs_count_from_0 check (epoch >= 0),
+    constraint numbers_count_from_1 check (next_version between 1 and 2147483648)
+);
+
+create unique index if not exists names_differ_in_more_than_case on promptctl.served (lower(name));
+
+comment on table promptctl.served is
+    'What is served: one row per prompt, from its creation on. Every writer locks this row first, several in name order.';
+comment on column promptctl.served.active_version is 'The version served by default; null: none.';
+comment on column promptctl.served.candidate_version is 'A second version that gets a share of the traffic; null: no split.';
+comment on column promptctl.served.basis_points is 'The candidate''s share, out of 10 000.';
+comment on column promptctl.served.seed is 'What a unit is hashed with; kept while the share changes.';
+comment on column promptctl.served.position is
+    'The epoch of the move at which the prompt stands in its history; rollback walks to that move''s parent.';
+comment on column promptctl.served.epoch is 'Counts the changes of who gets what, from 1; 0: nothing was ever served.';
+comment on column promptctl.served.next_version is 'The highest number + 1; it never falls, so no number is used twice.';
+comment on constraint a_prompt_has_one_row_of_what_is_served on promptctl.served is
+    'One active version per prompt, by structure: there is one place to write it.';
+comment on constraint a_name_is_segments_joined_by_slashes on promptctl.served is
+    'A name is also a folder path and is written in shells: letters, digits, dot, dash, underscore.';
+comment on constraint a_name_has_at_most_200_characters on promptctl.served is 'It has to fit a file system.';
+comment on constraint a_name_is_not_a_number on promptctl.served is 'A bare number is a forgotten name.';
+comment on constraint a_name_has_no_segment_like_a_file on promptctl.served is
+    'v3.txt and prompt.yaml are files of the folder in Git.';
+comment on index promptctl.names_differ_in_more_than_case is 'Some file systems cannot hold both.';
+comment on constraint a_split_needs_an_active_version on promptctl.served is 'A share of nothing is no split.';
+comment on constraint a_candidate_is_not_the_active_version on promptctl.served is 'A split is between two versions.';
+comment on constraint a_share_is_at_most_10000_basis_points on promptctl.served is 'Basis points: 10 000 is everyone.';
+comment on constraint a_split_has_a_seed_and_a_share on promptctl.served is 'Candidate and seed come and go together.';
+comment on constraint epochs_count_from_0 on promptctl.served is 'Counted by the database.';
+comment on constraint numbers_count_from_1 on promptctl.served is 'A version is 1 to 2147483647.';
+
+
+create table if not exists promptctl.versions (
+    name text collate "C" not null,
+    version integer not null,
+    id uuid not null default gen_random_uuid(),
+    content text not null,
+    sha256 bytea not null,
+    settings jsonb not null default '{}',
+    metadata jsonb not null default '{}',
+    created_at timestamptz not null default now(),
+    created_by text not null,
+    database_user text not null default session_user,
+    retired_at timestamptz,
+    is_retired boolean not null generated always as (retired_at is not null) stored,
+
+    constraint a_number_is_used_once_in_a_prompt primary key (name, version),
+    constraint an_id_is_used_once unique (id),
+    constraint a_version_says_whether_it_is_retired unique (name, version, is_retired),
+    constraint a_version_belongs_to_a_prompt foreign key (name) references promptctl.served (name),
+    constraint versions_count_from_1 check (version >= 1),
+    constraint content_is_not_empty check (content ~ '[^[:space:]]'),
+    constraint content_has_no_byte_order_mark check (not starts_with(content, U&'\FEFF')),
+    constraint content_has_no_crlf check (position(E'\r\n' in content) = 0),
+    constraint settings_are_an_object check (jsonb_typeof(settings) = 'object'),
+    constraint metadata_is_an_object check (jsonb_typeof(metadata) = 'object'),
+    constraint a_version_has_an_author check (created_by <> '')
+);
+
+comment on table promptctl.versions is 'Every version of every prompt. Content and settings are fixed when it is created.';
+comment on column promptctl.versions.sha256 is 'SHA-256 of the content in UTF-8; not unique: going back to a text is allowed.';
+comment on column promptctl.versions.settings is 'What belongs to a version beside its content: template, variables, model, max_tokens.';
+comment on column promptctl.versions.metadata is 'A JSON object; its key "description" is shown in lists. May be corrected.';
+comment on column promptctl.versions.created_by is 'Who says to have written it.';
+comment on column promptctl.versions.database_user is 'The session_user that stored it, which cannot be claimed.';
+comment on column promptctl.versions.retired_at is 'Since when it is listed no more and cannot be activated; null: in use.';
+comment on constraint a_number_is_used_once_in_a_prompt on promptctl.versions is 'NAME@VERSION means one text for ever.';
+comment on constraint an_id_is_used_once on promptctl.versions is 'The id is a second way to say NAME@VERSION.';
+comment on constraint a_version_says_whether_it_is_retired on promptctl.versions is 'For the foreign keys of served.';
+comment on constraint a_version_belongs_to_a_prompt on promptctl.versions is 'Every prompt has its row of what is served.';
+comment on constraint versions_count_from_1 on promptctl.versions is 'A version is 1 to 2147483647.';
+comment on constraint content_is_not_empty on promptctl.versions is 'A prompt of nothing but white space is a mistake.';
+comment on constraint content_has_no_byte_order_mark on promptctl.versions is 'Writers drop it: one normalisation for all.';
+comment on constraint content_has_no_crlf on promptctl.versions is 'Writers turn CR LF into LF: one normalisation for all.';
+comment on constraint settings_are_an_object on promptctl.versions is 'Keys and values.';
+comment on constraint metadata_is_an_object on promptctl.versions is 'Keys and values.';
+comment on constraint a_version_has_an_author on promptctl.versions is 'Unknown is the database user.';
+
+do $$
+begin
+    if to_regclass('promptctl.versions') is not null
+        and not exists (select from pg_catalog.pg_constraint
+                        where conrelid = 'promptctl.served'::regclass and contype = 'f') then
+        alter table promptctl.served
+            add constraint an_active_version_exists_and_is_not_retired
+                foreign key (name, active_version, serves_retired)
+                references promptctl.versions (name, version, is_retired),
+            add constraint a_candidate_exists_and_is_not_retired
+                foreign key (name, candidate_version, serves_retired)
+                references promptctl.versions (name, version, is_retired);
+    end if;
+end
+$$;
+
+comment on constraint an_active_version_exists_and_is_not_retired on promptctl.served is
+    'Structural, so that no order of concurrent writers gets round it.';
+comment on constraint a_candidate_exists_and_is_not_retired on promptctl.served is
+    'Structural, so that no order of concurrent writers gets round it.';
+
+
+create table if not exists promptctl.releases (
+    release bigint generated always as identity,
+    kind text not null,
+    author text not null,
+    reason text,
+    database_user text not null default session_user,
+    released_at timestamptz not null default clock_timestamp(),
+
+    constraint a_release_has_one_number primary key (release),
+    constraint a_release_is_of_a_known_kind check (kind in ('activate', 'rollback', 'sync'))
+);
+
+comment on table promptctl.releases is 'The changes of several prompts that were made in one transaction.';
+comment on constraint a_release_has_one_number on promptctl.releases is 'Numbers may have gaps; they only grow.';
+comment on constraint a_release_is_of_a_known_kind on promptctl.releases is 'The command that made it.';
+
+
+create table if not exists promptctl.allocations (
+    name text collate "C" not null,
+    epoch integer not null,
+    kind text not null,
+    previous_version integer,
+    version integer,
+    candidate_version integer,
+    basis_points integer not null,
+    seed text,
+    parent integer,
+    position integer,
+    release bigint,
+    author text not null,
+    reason text,
+    database_user text not null default session_user,
+    changed_at timestamptz not null default clock_timestamp(),
+
+    constraint an_epoch_has_one_allocation primary key (name, epoch),
+    constraint an_allocation_belongs_to_a_prompt foreign key (name) references promptctl.served (name),
+    constraint an_allocation_belongs_to_a_known_release foreign key (release) references promptctl.releases (release),
+    constraint an_allocation_is_of_a_known_kind check (
+        kind in ('activate', 'deactivate', 'rollback', 'split', 'unsplit'))
+);
+
+comment on table promptctl.allocations is
+    'Who got what, and who changed it: one row per change, ordered by epoch and not by clock. Written by trigger.';
+comment on column promptctl.allocations.previous_version is 'The active version before this change.';
+comment on column promptctl.allocations.version is 'The active version after it; null: none.';
+comment on column promptctl.allocations.parent is
+    'For activate and deactivate: the position at which the prompt stood, to which rollback returns.';
+comment on column promptctl.allocations.position is 'The position at which the prompt stands after this change.';
+comment on column promptctl.allocations.author is 'Who says to have done it.';
+comment on column promptctl.allocations.database_user is 'The session_user that did it, which cannot be claimed.';
+comment on constraint an_epoch_has_one_allocation on promptctl.allocations is 'History is a line, not a tree.';
+comment on constraint an_allocation_belongs_to_a_prompt on promptctl.allocations is 'No history of nothing.';
+comment on constraint an_allocation_belongs_to_a_known_release on promptctl.allocations is 'A release has its row.';
+comment on constraint an_allocation_is_of_a_known_kind on promptctl.allocations is 'What can happen to a pointer.';
+
+create table if not exists promptctl.corrections (
+    id bigint generated always as identity,
+    name text collate "C" not null,
+    version integer not null,
+    epoch integer not null,
+    kind text not null,
+    previous_metadata jsonb,
+    metadata jsonb,
+    author text not null,
+    reason text,
+    database_user text not null default session_user,
+    changed_at timestamptz not null default clock_timestamp(),
+
+    constraint a_correction_has_one_number primary key (id),
+    constraint a_correction_belongs_to_a_version foreign key (name, version)
+        references promptctl.versions (name, version),
+    constraint a_correction_is_of_a_known_kind check (kind in ('describe', 'retire', 'restore'))
+);
+
+create index if not exists corrections_by_prompt on promptctl.corrections (name, id);
+
+comment on table promptctl.corrections is
+    'What may change about a version, its metadata and whether it is retired, and who changed it. Written by trigger.';
+comment on column promptctl.corrections.epoch is 'The prompt''s epoch at that moment: its place in the history.';
+comment on constraint a_correction_has_one_number on promptctl.corrections is 'In the order in which they were made.';
+comment on constraint a_correction_belongs_to_a_version on promptctl.corrections is 'No history of nothing.';
+comment on constraint a_correction_is_of_a_known_kind on promptctl.corrections is 'What may change about a version.';
+
+
+create table if not exists promptctl.applied (
+    source text not null,
+    name text collate "C" not null,
+    active_version integer,
+    applied_at timestamptz not null default now(),
+    applied_by text not null,
+
+    constraint a_source_says_one_thing_of_a_prompt primary key (source, name),
+    constraint a_prompt_comes_from_one_source unique (name),
+    constraint what_was_applied_belongs_to_a_prompt foreign key (name) references promptctl.served (name)
+);
+
+comment on table promptctl.applied is 'What each source said was live when it was last applied: the third side of a sync.';
+comment on constraint a_source_says_one_thing_of_a_prompt on promptctl.applied is 'The last word only.';
+comment on constraint a_prompt_comes_from_one_source on promptctl.applied is 'Two sources would undo each other for ever.';
+comment on constraint what_was_applied_belongs_to_a_prompt on promptctl.applied is 'No memory of nothing.';
+
+
+create table if not exists promptctl.uses (
+    id uuid not null,
+    name text collate "C" not null,
+    version integer not null,
+    epoch integer not null,
+    bucket smallint,
+    model text,
+    input_tokens bigint,
+    output_tokens bigint,
+    response_ms double precision,
+    outcome text not null default 'ok',
+    score double precision,
+    recorded_at timestamptz not null default clock_timestamp(),
+
+    constraint a_use_is_recorded_once primary key (id),
+    constraint tokens_are_not_negative check (input_tokens >= 0 and output_tokens >= 0),
+    constraint a_response_takes_time check (response_ms >= 0 and response_ms < 'infinity'),
+    constraint an_outcome_is_named check (outcome <> ''),
+    constraint a_score_is_a_number check (score <> 'NaN' and abs(score) < 'infinity')
+);
+
+create index if not exists uses_by_version on promptctl.uses (name, version);
+
+comment on table promptctl.uses is
+    'One row per call of a model with a version. Appended, never counted in place: a use waits for no other use, and for '
+    'no activation. That the version exists is checked by record_use; versions never go.';
+comment on column promptctl.uses.bucket is 'The unit''s bucket, 0 to 9999; the unit itself is never stored.';
+comment on column promptctl.uses.outcome is '"ok", or the name of what went wrong.';
+comment on constraint a_use_is_recorded_once on promptctl.uses is 'Sent twice with one id, it counts once.';
+comment on constraint tokens_are_not_negative on promptctl.uses is 'Not reported is null, never 0 or -1.';
+comment on constraint a_response_takes_time on promptctl.uses is 'In milliseconds; not reported is null.';
+comment on constraint an_outcome_is_named on promptctl.uses is 'A use went well or has a reason.';
+comment on constraint a_score_is_a_number on promptctl.uses is 'One NaN would spoil every average.';
+
+
+create or replace function promptctl.refuse() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+    raise exception using errcode = 'restrict_violation', constraint = tg_name, table = tg_table_name,
+        schema = tg_table_schema, message = tg_argv[0];
+end
+$$;
+
+comment on function promptctl.refuse is 'A rule that has no exception: the trigger''s argument is its message.';
+
+create or replace function promptctl.refuse_by_hand() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+    if pg_trigger_depth() < 2 then
+        raise exception using errcode = 'restrict_violation', constraint = tg_name, table = tg_table_name,
+            schema = tg_table_schema, message = tg_argv[0];
+    end if;
+    return null;
+end
+$$;
+
+comment on function promptctl.refuse_by_hand is 'A table that only triggers write: a direct insert is refused.';
+
+create or replace function promptctl.before_served() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+    if tg_op = 'INSERT' then
+        new.epoch := 0;
+        new.position := null;
+        return new;
+    end if;
+    if new.name is distinct from old.name then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_prompt_keeps_its_name',
+            message = format('a prompt keeps its name: "%s"', old.name);
+    end if;
+    if new.epoch is distinct from old.epoch then
+        raise exception using errcode = 'restrict_violation', constraint = 'epochs_are_counted_by_the_database',
+            message = format('epochs are counted by the database: "%s"', old.name);
+    end if;
+    if new.next_version < old.next_version then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_number_is_never_used_again',
+            message = format('a number is never used again: "%s"', old.name);
+    end if;
+
+    if new.active_version is distinct from old.active_version then
+        if new.position is distinct from old.position then
+            if not exists (select from promptctl.allocations a
+                           where a.name = new.name and a.epoch = new.position and a.version = new.active_version
+                             and a.kind = 'activate') then
+                raise exception using errcode = 'restrict_violation',
+                    constraint = 'a_rollback_goes_to_what_was_active',
+                    message = format('"%s" was not at version %s in epoch %s',
+                                     new.name, coalesce(new.active_version::text, 'none'), new.position);
+            end if;
+        else
+            new.position := old.epoch + 1;
+        end if;
+        if new.candidate_version is not distinct from old.candidate_version then
+            new.candidate_version := null;
+        end if;
+    elsif new.position is distinct from old.position then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_rollback_goes_to_what_was_active',
+            message = format('the position of "%s" moves with its active version only', new.name);
+    end if;
+
+    if new.candidate_version is null then
+        new.basis_points := 0;
+        new.seed := null;
+    end if;
+    if (new.active_version, new.candidate_version, new.basis_points)
+        is distinct from (old.active_version, old.candidate_version, old.basis_points)
+        or (new.seed is distinct from old.seed) then
+        new.epoch := old.epoch + 1;
+        if new.candidate_version is not null and new.seed is null then
+            new.seed := new.name || '.' || new.epoch;
+        end if;
+    end if;
+    new.updated_at := now();
+    return new;
+end
+$$;
+
+comment on function promptctl.before_served is
+    'Counts epochs, keeps the position in the history, ends a split when the active version moves.';
+
+create or replace function promptctl.after_served() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+    of_release constant bigint := nullif(current_setting('promptctl.release', true), '')::bigint;
+    moved integer;
+begin
+    insert into promptctl.allocations (name, epoch, kind, previous_version, version, candidate_version, basis_points,
+                                       seed, parent, position, release, author, reason)
+    select n.name, n.epoch, k.kind, o.active_version, n.active_version, n.candidate_version, n.basis_points, n.seed,
+           case when k.kind in ('activate', 'deactivate') then o.position end, n.position, of_release,
+           promptctl.current_author(), nullif(current_setting('promptctl.reason', true), '')
+    from new_rows n
+    join old_rows o on o.name = n.name and o.epoch <> n.epoch
+    cross join lateral (
+        select case
+            when n.active_version is not distinct from o.active_version
+                then case when n.candidate_version is null then 'unsplit' else 'split' end
+            when n.position <> n.epoch then 'rollback'
+            when n.active_version is null then 'deactivate'
+            else 'activate'
+        end
+    ) k (kind)
+    order by n.name;
+    get diagnostics moved = row_count;
+
+    -- Listeners of a large release re-read everything once, instead of being told a hundred things.
+    if moved > 100 and of_release is not null then
+        perform pg_notify('promptctl', json_build_object('release', of_release)::text);
+    else
+        perform pg_notify('promptctl', json_build_object('name', n.name, 'epoch', n.epoch)::text)
+        from new_rows n join old_rows o on o.name = n.name and o.epoch <> n.epoch;
+    end if;
+    return null;
+end
+$$;
+
+comment on function promptctl.after_served is
+    'Appends the allocation of every change and announces it on the channel "promptctl" in the same transaction.';
+
+create or replace function promptctl.before_versions() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+    if tg_op = 'INSERT' then
+        -- Every writer locks the prompt's row first, so that two that take the next number go one after the other.
+        perform from promptctl.served s where s.name = new.name for no key update;
+        new.sha256 := sha256(convert_to(new.content, 'UTF8'));
+        new.created_by := coalesce(new.created_by, promptctl.current_author());
+        return new;
+    end if;
+    if (new.name, new.version, new.id, new.content, new.sha256, new.settings, new.created_at, new.created_by,
+        new.database_user)
+        is distinct from (old.name, old.version, old.id, old.content, old.sha256, old.settings, old.created_at,
+                          old.created_by, old.database_user) then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_version_never_changes',
+            message = format('%s@%s never changes: create a new version', old.name, old.version),
+            hint = format('promptctl create %s', old.name);
+    end if;
+    return new;
+end
+$$;
+
+comment on function promptctl.before_versions is 'Hashes a new version; lets only metadata and retirement change later.';
+
+create or replace function promptctl.after_insert_versions() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+    update promptctl.served s set next_version = greatest(s.next_version, n.highest + 1)
+    from (select name, max(version)::bigint as highest from new_rows group by name) n
+    where s.name = n.name;
+    return null;
+end
+$$;
+
+comment on function promptctl.after_insert_versions is 'Keeps the next number above every number that was used.';
+
+create or replace function promptctl.after_update_versions() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+    insert into promptctl.corrections (name, version, epoch, kind, previous_metadata, metadata, author, reason)
+    select n.name, n.version, s.epoch, k.kind,
+           case when k.kind = 'describe' then o.metadata end, case when k.kind = 'describe' then n.metadata end,
+           promptctl.current_author(), nullif(current_setting('promptctl.reason', true), '')
+    from new_rows n
+    join old_rows o on o.name = n.name and o.version = n.version
+    join promptctl.served s on s.name = n.name
+    cross join lateral (
+        select 'describe' where n.metadata is distinct from o.metadata
+        union all
+        select case when n.is_retired then 'retire' else 'restore' end where n.is_retired <> o.is_retired
+    ) k (kind)
+    order by n.name, n.version;
+    return null;
+end
+$$;
+
+comment on function promptctl.after_update_versions is 'Records every correction of metadata, retirement and return.';
+
+create or replace trigger what_is_served_follows_the_rules before insert or update on promptctl.served
+    for each row execute function promptctl.before_served();
+create or replace trigger nothing_moves_without_a_trace after update on promptctl.served
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function promptctl.after_served();
+create or replace trigger a_prompt_never_goes before delete on promptctl.served
+    for each row execute function promptctl.refuse('a prompt never goes: its versions can be retired');
+create or replace trigger prompts_are_never_emptied before truncate on promptctl.served
+    for each statement execute function promptctl.refuse('prompts never go: their versions can be retired');
+
+create or replace trigger a_version_never_changes before insert or update on promptctl.versions
+    for each row execute function promptctl.before_versions();
+create or replace trigger a_number_is_never_used_again after insert on promptctl.versions
+    referencing new table as new_rows
+    for each statement execute function promptctl.after_insert_versions();
+create or replace trigger a_correction_is_recorded after update on promptctl.versions
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function promptctl.after_update_versions();
+create or replace trigger a_version_never_goes before delete on promptctl.versions
+    for each row execute function promptctl.refuse('a version never goes: it can be retired');
+create or replace trigger versions_are_never_emptied before truncate on promptctl.versions
+    for each statement execute function promptctl.refuse('versions never go: they can be retired');
+
+create or replace trigger history_is_append_only before update or delete on promptctl.allocations
+    for each row execute function promptctl.refuse('history is append-only');
+create or replace trigger history_is_never_emptied before truncate on promptctl.allocations
+    for each statement execute function promptctl.refuse('history is append-only');
+create or replace trigger history_is_written_by_the_database before insert on promptctl.allocations
+    for each statement execute function promptctl.refuse_by_hand('history is written by the database');
+
+create or replace trigger corrections_are_append_only before update or delete on promptctl.corrections
+    for each row execute function promptctl.refuse('history is append-only');
+create or replace trigger corrections_are_never_emptied before truncate on promptctl.corrections
+    for each statement execute function promptctl.refuse('history is append-only');
+create or replace trigger corrections_are_written_by_the_database before insert on promptctl.corrections
+    for each statement execute function promptctl.refuse_by_hand('history is written by the database');
+
+create or replace trigger releases_are_append_only before update or delete on promptctl.releases
+    for each row execute function promptctl.refuse('history is append-only');
+create or replace trigger releases_are_never_emptied before truncate on promptctl.releases
+    for each statement execute function promptctl.refuse('history is append-only');
+
+comment on trigger what_is_served_follows_the_rules on promptctl.served is 'Epochs and positions are the database''s.';
+comment on trigger nothing_moves_without_a_trace on promptctl.served is 'Raw SQL leaves its row in the history as well.';
+comment on trigger a_prompt_never_goes on promptctl.served is 'Its history and uses would hang in the air.';
+comment on trigger prompts_are_never_emptied on promptctl.served is 'Row triggers do not see truncate.';
+comment on trigger a_version_never_changes on promptctl.versions is 'What was served can be read for ever.';
+comment on trigger a_number_is_never_used_again on promptctl.versions is 'NAME@VERSION means one text for ever.';
+comment on trigger a_correction_is_recorded on promptctl.versions is 'Who changed a description, and what it said before.';
+comment on trigger a_version_never_goes on promptctl.versions is 'What was served can be read for ever.';
+comment on trigger versions_are_never_emptied on promptctl.versions is 'Row triggers do not see truncate.';
+comment on trigger history_is_append_only on promptctl.allocations is 'What happened, happened.';
+comment on trigger history_is_never_emptied on promptctl.allocations is 'Row triggers do not see truncate.';
+comment on trigger history_is_written_by_the_database on promptctl.allocations is 'Nobody can add what did not happen.';
+comment on trigger corrections_are_append_only on promptctl.corrections is 'What happened, happened.';
+comment on trigger corrections_are_never_emptied on promptctl.corrections is 'Row triggers do not see truncate.';
+comment on trigger corrections_are_written_by_the_database on promptctl.corrections is 'Nobody can add what did not happen.';
+comment on trigger releases_are_append_only on promptctl.releases is 'What happened, happened.';
+comment on trigger releases_are_never_emptied on promptctl.releases is 'Row triggers do not see truncate.';
+
+
+-- Composite types, so that a function can take an argument and return a column of the same name.
+do $$
+begin
+    if to_regtype('promptctl.move') is null then
+        create type promptctl.move as (name text, version integer, previous_version integer, changed boolean,
+                                       split_ended boolean, release bigint, epoch integer);
+    end if;
+    if to_regtype('promptctl.resolved') is null then
+        create type promptctl.resolved as (name text, version integer, epoch integer, content text, settings jsonb,
+                                           metadata jsonb);
+    end if;
+    if to_regtype('promptctl.created_version') is null then
+        create type promptctl.created_version as (id uuid, name text, version integer, content text,
+                                                  is_active boolean, created_at timestamptz, created_by text,
+                                                  metadata jsonb, created boolean, previous_version integer);
+    end if;
+end
+$$;
+
+comment on type promptctl.move is 'What activate and rollback did to one prompt; changed is false when it was there already.';
+comment on type promptctl.resolved is 'What resolve answers: the version to use now, and the epoch in which it was served.';
+comment on type promptctl.created_version is 'What create_version answers; created is false for a text that was there already.';
+
+create or replace function promptctl.lock_holders(names text[]) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+    holders text;
+begin
+    select string_agg(distinct format('%s (%s)', coalesce(a.usename, 'a prepared transaction'),
+                                      concat_ws(', ', nullif(a.application_name, ''), 'pid ' || a.pid)), ' and ')
+    into holders
+    from promptctl.served s
+    join pg_catalog.pg_locks l on l.locktype = 'transactionid' and l.granted and l.transactionid = s.xmax
+    left join pg_catalog.pg_stat_activity a on a.pid = l.pid
+    where s.name = any (lock_holders.names) and l.pid is distinct from pg_backend_pid();
+    if holders is null then
+        -- Several lockers at once leave no single transaction id in the row: name whoever has the table in hand.
+        select string_agg(distinct format('%s (%s)', a.usename,
+                                          concat_ws(', ', nullif(a.application_name, ''), 'pid ' || a.pid)), ' or ')
+        into holders
+        from pg_catalog.pg_locks l
+        join pg_catalog.pg_stat_activity a on a.pid = l.pid
+        where l.relation = 'promptctl.served'::regclass and l.granted and l.pid <> pg_backend_pid()
+          and l.mode in ('RowShareLock', 'RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
+                         'AccessExclusiveLock');
+    end if;
+    return coalesce(holders, 'another session');
+end
+$$;
+
+comment on function promptctl.lock_holders is 'Who holds the rows of these prompts, for people to read.';
+
+create or replace function promptctl.lock_prompts(names text[]) returns setof promptctl.served
+language plpgsql set search_path = '' set lock_timeout = '3s' as $$
+begin
+    return query
+        select s.* from promptctl.served s where s.name = any (lock_prompts.names) order by s.name for no key update;
+exception when lock_not_available then
+    raise exception using errcode = 'lock_not_available', constraint = 'a_prompt_is_changed_by_one_at_a_time',
+        message = format('%s is held by %s', '"' || array_to_string(names[:3], '", "') || '"',
+                         promptctl.lock_holders(names));
+end
+$$;
+
+comment on function promptctl.lock_prompts is
+    'Locks the rows of these prompts in name order, waits at most 3 s, and names the holder after that.';
+
+create or replace function promptctl.require_prompts(names text[]) returns void
+language plpgsql stable set search_path = '' as $$
+declare
+    missing text;
+begin
+    select n into missing from unnest(names) n
+    where not exists (select from promptctl.served s where s.name = n) limit 1;
+    if found then
+        raise exception using errcode = 'no_data_found', constraint = 'prompt_exists', detail = missing,
+            message = format('no prompt "%s"', missing);
+    end if;
+    if cardinality(names) <> (select count(distinct n) from unnest(names) n) then
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'a_prompt_is_named_once',
+            message = format('"%s" is named twice',
+                             (select n from unnest(names) n group by n having count(*) > 1 order by n limit 1));
+    end if;
+end
+$$;
+
+comment on function promptctl.require_prompts is 'Refuses a name that is not there, or that is there twice.';
+
+create or replace function promptctl.require_version(name text, version integer, lifecycle text) returns void
+language plpgsql stable set search_path = '' as $$
+declare
+    is_retired boolean;
+begin
+    select v.is_retired into is_retired from promptctl.versions v
+    where v.name = require_version.name and v.version = require_version.version;
+    if not found then
+        raise exception using errcode = 'no_data_found', constraint = 'version_exists', detail = name,
+            message = format('"%s" has no version %s', name, version);
+    end if;
+    if is_retired and lifecycle = 'in use' then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_retired_version_is_not_served',
+            message = format('%s@%s is retired', name, version),
+            hint = format('promptctl delete --undo %s@%s', name, version);
+    end if;
+end
+$$;
+
+comment on function promptctl.require_version is
+    'Refuses a version that is not there or, for the lifecycle ''in use'', that is retired.';
+
+create or replace function promptctl.begin_change(author text, reason text, release_kind text default null)
+returns bigint language plpgsql set search_path = '' as $$
+declare
+    number bigint;
+begin
+    perform set_config('promptctl.author', coalesce(author, ''), true);
+    perform set_config('promptctl.reason', coalesce(reason, ''), true);
+    if release_kind is not null then
+        insert into promptctl.releases (kind, author, reason)
+        values (release_kind, promptctl.current_author(), nullif(begin_change.reason, '')) returning release into number;
+        perform set_config('promptctl.release', number::text, true);
+    end if;
+    return number;
+end
+$$;
+
+comment on function promptctl.begin_change is
+    'Sets the author and reason that the triggers write into the history; with a kind, opens a release and returns it.';
+
+
+create or replace function promptctl.activate(names text[], versions integer[], author text default null,
+                                              reason text default null, release_kind text default null)
+returns setof promptctl.move
+language plpgsql security definer
+set search_path = '' set promptctl.author = '' set promptctl.reason = '' set promptctl.release = '' as $$
+declare
+    moves promptctl.move[];
+    number bigint;
+begin
+    if cardinality(names) is distinct from cardinality(versions) then
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'every_prompt_has_its_version',
+            message = 'names and versions differ in number';
+    end if;
+    perform promptctl.require_prompts(names);
+    with locked as materialized (select * from promptctl.lock_prompts(names))
+    select array_agg((l.name, t.version, l.active_version,
+                      l.active_version is distinct from t.version or l.candidate_version is not null,
+                      l.candidate_version is not null, null, l.epoch)::promptctl.move order by t.place)
+    into moves
+    from unnest(names, versions) with ordinality t (name, version, place) join locked l on l.name = t.name;
+
+    -- After the lock: nobody can retire one of them from here on.
+    perform promptctl.require_version(m.name, m.version, 'in use') from unnest(moves) m;
+
+    if exists (select from unnest(moves) m where m.changed) then
+        number := promptctl.begin_change(author, reason,
+            coalesce(release_kind, case when cardinality(names) > 1 then 'activate' end));
+        update promptctl.served s
+        set active_version = m.version, candidate_version = null
+        from unnest(moves) m where s.name = m.name and m.changed;
+    end if;
+
+    return query
+        select m.name, m.version, m.previous_version, m.changed, m.split_ended, number, s.epoch
+        from unnest(moves) with ordinality m
+        join promptctl.served s on s.name = m.name order by m.ordinality;
+end
+$$;
+
+comment on function promptctl.activate is
+    'Makes each version the one that is served, all or none. Several prompts, or a release_kind, make a release.';
+
+create or replace function promptctl.rollback(names text[], to_version integer default null,
+                                              expected_version integer default null, author text default null,
+                                              reason text default null)
+returns setof promptctl.move
+language plpgsql security definer
+set search_path = '' set promptctl.author = '' set promptctl.reason = '' set promptctl.release = '' as $$
+declare
+    served promptctl.served;
+    node promptctl.allocations;
+    moves promptctl.move[] := '{}';
+    positions integer[] := '{}';
+    number bigint;
+begin
+    perform promptctl.require_prompts(names);
+    if (to_version is not null or expected_version is not null) and cardinality(names) <> 1 then
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'a_goal_is_for_one_prompt',
+            message = 'a goal or an expected version is for one prompt';
+    end if;
+    for served in select * from promptctl.lock_prompts(names) loop
+        if to_version is not null then
+            perform promptctl.require_version(served.name, to_version, 'in use');
+        end if;
+        if served.active_version = to_version and served.candidate_version is null then
+            moves := moves || (served.name, to_version, to_version, false, false, null, served.epoch)::promptctl.move;
+            positions := positions || served.position;
+            continue;
+        end if;
+        if expected_version is not null and served.active_version is distinct from expected_version then
+            raise exception using errcode = 'restrict_violation', constraint = 'the_active_version_is_as_expected',
+                message = format('the active version of "%s" is %s, not %s', served.name,
+                                 coalesce(served.active_version::text, 'none'), expected_version),
+                hint = format('promptctl history %s', served.name);
+        end if;
+        if served.candidate_version is not null and coalesce(to_version = served.active_version, true) then
+            moves := moves || (served.name, served.active_version, served.active_version, true, true, null,
+                               served.epoch)::promptctl.move;
+            positions := positions || served.position;
+            continue;
+        end if;
+
+        select a.* into node from promptctl.allocations a
+        where a.name = served.name and a.epoch = served.position;
+        loop
+            -- No row: an empty node, whose parent is null.
+            select a.* into node from promptctl.allocations a where a.name = served.name and a.epoch = node.parent;
+            exit when not found;
+            exit when node.version <> coalesce(served.active_version, 0)
+                and node.version = coalesce(to_version, node.version)
+                and not exists (select from promptctl.versions v
+                                where v.name = node.name and v.version = node.version and v.is_retired);
+        end loop;
+        if node.epoch is null then
+            raise exception using errcode = 'restrict_violation', constraint = 'a_rollback_goes_to_what_was_active',
+                message = case
+                    when to_version is not null
+                        then format('"%s" has no version %s behind it to roll back to', served.name, to_version)
+                    else format('"%s" has nothing to roll back to', served.name)
+                end,
+                hint = case
+                    when to_version is not null then format('promptctl activate %s@%s', served.name, to_version)
+                    else format('promptctl history %s', served.name)
+                end;
+        end if;
+        moves := moves || (served.name, node.version, served.active_version, true,
+                           served.candidate_version is not null, null, served.epoch)::promptctl.move;
+        positions := positions || node.epoch;
+    end loop;
+
+    if exists (select from unnest(moves) m where m.changed) then
+        number := promptctl.begin_change(author, reason, case when cardinality(names) > 1 then 'rollback' end);
+        update promptctl.served s
+        set active_version = m.version, position = p.position, candidate_version = null
+        from unnest(moves) with ordinality m
+        join unnest(positions) with ordinality p (position, place) on p.place = m.ordinality
+        where s.name = m.name and m.changed;
+    end if;
+
+    return query
+        select m.name, m.version, m.previous_version, m.changed, m.split_ended, number, s.epoch
+        from unnest(names) with ordinality n (name, place)
+        join unnest(moves) m on m.name = n.name
+        join promptctl.served s on s.name = m.name order by n.place;
+end
+$$;
+
+comment on function promptctl.rollback is
+    'Goes back along the history, all prompts or none: to the move before the one at which the prompt stands, past moves '
+    'to nothing, to a retired version, to the active one and, with to_version, to any other. It never toggles. With a '
+    'split running and no other goal it ends the split.';
+
+create or replace function promptctl.create_version(name text, content text, settings jsonb default '{}',
+                                                    metadata jsonb default '{}', author text default null,
+                                                    version integer default null, activated boolean default false,
+                                                    reason text default null)
+returns setof promptctl.created_version
+language plpgsql security definer
+set search_path = '' set lock_timeout = '3s'
+set promptctl.author = '' set promptctl.reason = '' set promptctl.release = '' as $$
+declare
+    served promptctl.served;
+    stored promptctl.versions;
+    made boolean := false;
+begin
+    perform promptctl.begin_change(author, reason);
+    insert into promptctl.served (name) values (create_version.name) on conflict do nothing;
+    select * into served from promptctl.lock_prompts(array[create_version.name]);
+    if not found then
+        raise exception using errcode = 'unique_violation', constraint = 'names_differ_in_more_than_case',
+            message = (select format('"%s" differs from "%s" only in case', create_version.name, s.name)
+                       from promptctl.served s where lower(s.name) = lower(create_version.name));
+    end if;
+
+    if create_version.version is null then
+        select v.* into stored from promptctl.versions v
+        where v.name = served.name and v.sha256 = sha256(convert_to(create_version.content, 'UTF8'))
+          and v.settings = create_version.settings and not v.is_retired
+        order by v.version desc limit 1;
+    end if;
+    if stored.version is null then
+        if create_version.version is null and served.next_version > 2147483647 then
+            raise exception using errcode = 'restrict_violation', constraint = 'numbers_count_from_1',
+                message = format('"%s" has no number left', served.name);
+        end if;
+        insert into promptctl.versions as v (name, version, content, settings, metadata)
+        values (served.name, coalesce(create_version.version, served.next_version::integer), create_version.content,
+                coalesce(create_version.settings, '{}'), coalesce(create_version.metadata, '{}'))
+        returning v.* into stored;
+        made := true;
+    end if;
+    if activated and served.active_version is distinct from stored.version then
+        update promptctl.served s set active_version = stored.version where s.name = stored.name;
+    end if;
+    return query select stored.id, stored.name, stored.version, stored.content,
+        coalesce(activated or served.active_version = stored.version, false), stored.created_at, stored.created_by,
+        stored.metadata, made, served.active_version;
+end
+$$;
+
+comment on function promptctl.create_version is
+    'Stores a text as the next version, or under a given number that is free. Without a number, a text and settings '
+    'that a version already has return the newest such version.';
+
+create or replace function promptctl.retire(name text, version integer, undo boolean default false,
+                                            author text default null, reason text default null)
+returns boolean
+language plpgsql security definer
+set search_path = '' set promptctl.author = '' set promptctl.reason = '' as $$
+declare
+    served promptctl.served;
+begin
+    perform promptctl.require_prompts(array[retire.name]);
+    select * into served from promptctl.lock_prompts(array[retire.name]);
+    perform promptctl.require_version(retire.name, retire.version, 'any');
+    perform promptctl.begin_change(author, reason);
+    if not undo and retire.version in (served.active_version, served.candidate_version) then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_served_version_is_not_retired',
+            message = format('%s@%s is %s', served.name, retire.version,
+                case when served.active_version = retire.version then 'active' else 'a candidate' end),
+            hint = case when served.active_version = retire.version then format('promptctl rollback %s', served.name) end;
+    end if;
+    update promptctl.versions v set retired_at = case when undo then null else now() end
+    where v.name = retire.name and v.version = retire.version and v.is_retired = undo;
+    return found;
+end
+$$;
+
+comment on function promptctl.retire is
+    'Takes a version out of use, or with undo back in; its text, history and uses stay. False: it was so already.';
+
+create or replace function promptctl.add_versions(versions jsonb, author text default null)
+returns bigint
+language plpgsql security definer
+set search_path = '' set lock_timeout = '3s' set promptctl.author = '' set promptctl.reason = '' as $$
+declare
+    names constant text[] := array(select distinct v ->> 'name' from jsonb_array_elements(versions) v);
+    clash text;
+    added bigint;
+begin
+    perform promptctl.begin_change(author, null);
+    insert into promptctl.served (name) select n from unnest(names) n order by n collate "C" on conflict do nothing;
+    perform promptctl.lock_prompts(names);
+    select format('"%s" differs from "%s" only in case', n, s.name) into clash
+    from unnest(names) n join promptctl.served s on lower(s.name) = lower(n) and s.name <> n limit 1;
+    if found then
+        raise exception using errcode = 'unique_violation', constraint = 'names_differ_in_more_than_case',
+            message = clash;
+    end if;
+    insert into promptctl.versions (name, version, content, settings, metadata, created_by)
+    select v.name, v.version, v.content, coalesce(v.settings, '{}'), coalesce(v.metadata, '{}'), v.created_by
+    from jsonb_to_recordset(versions)
+        as v (name text, version integer, content text, settings jsonb, metadata jsonb, created_by text)
+    order by v.name collate "C", v.version;
+    get diagnostics added = row_count;
+    return added;
+end
+$$;
+
+comment on function promptctl.add_versions is
+    'Stores many versions under numbers of their own, all or none: a JSON array of objects with name, version, content '
+    'and, optional, settings, metadata, created_by. Returns how many.';
+
+create or replace function promptctl.describe(name text, version integer, metadata jsonb, author text default null,
+                                              reason text default null)
+returns boolean
+language plpgsql security definer
+set search_path = '' set promptctl.author = '' set promptctl.reason = '' as $$
+begin
+    perform promptctl.require_prompts(array[describe.name]);
+    perform promptctl.lock_prompts(array[describe.name]);
+    perform promptctl.require_version(describe.name, describe.version, 'any');
+    perform promptctl.begin_change(author, reason);
+    update promptctl.versions v set metadata = describe.metadata
+    where v.name = describe.name and v.version = describe.version and v.metadata is distinct from describe.metadata;
+    return found;
+end
+$$;
+
+comment on function promptctl.describe is 'Corrects a version''s metadata, which is recorded. False: it was so already.';
+
+create or replace function promptctl.note_applied(source text, names text[], versions integer[], author text default null)
+returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+    insert into promptctl.applied as a (source, name, active_version, applied_by)
+    select note_applied.source, t.name, t.version, coalesce(nullif(note_applied.author, ''), session_user)
+    from unnest(names, versions) t (name, version) order by t.name collate "C"
+    on conflict on constraint a_source_says_one_thing_of_a_prompt do update
+        set active_version = excluded.active_version, applied_by = excluded.applied_by, applied_at = now()
+        where a.active_version is distinct from excluded.active_version;
+end
+$$;
+
+comment on function promptctl.note_applied is 'Remembers what a source said was live, as the third side of its next sync.';
+
+
+create or replace function promptctl.bucket(seed text, unit text) returns integer
+language plpgsql immutable strict set search_path = '' as $$
+declare
+    digest constant bytea := sha256(convert_to(seed || '.' || unit, 'UTF8'));
+    number bigint := ('x' || encode(substring(digest from 1 for 8), 'hex'))::bit(64)::bigint;
+begin
+    -- PostgreSQL has no unsigned integers: a negative number stands for itself + 2^64, which leaves 1616 modulo 10000.
+    number := number % 10000;
+    return case when number < 0 then (number + 10000 + 1616) % 10000 else number end;
+end
+$$;
+
+comment on function promptctl.bucket is
+    'The bucket of a unit, 0 to 9999: the first 8 bytes of sha256(seed + "." + unit), big-endian, modulo 10000.';
+
+create or replace function promptctl.resolve(name text, unit text default null, attributes jsonb default '{}')
+returns setof promptctl.resolved
+language plpgsql stable security definer set search_path = '' rows 1 as $$
+begin
+    return query
+        select v.name, v.version, s.epoch, v.content, v.settings, v.metadata
+        from promptctl.served s
+        join promptctl.versions v on v.name = s.name and v.version = s.active_version
+        where s.name = resolve.name;
+    if not found then
+        perform promptctl.require_prompts(array[resolve.name]);
+        raise exception using errcode = 'no_data_found', constraint = 'a_version_is_active', detail = resolve.name,
+            message = format('"%s" has no active version', resolve.name),
+            hint = format('promptctl activate %s@VERSION', resolve.name);
+    end if;
+end
+$$;
+
+comment on function promptctl.resolve is 'The version of a prompt to use now. Raises when nothing can be served.';
+
+create or replace function promptctl.new_use_id() returns uuid language sql volatile
+begin atomic
+    -- RFC 9562, version 7: 48 bits of milliseconds since 1970, then random bits; so new rows go to the index's end.
+    select encode(set_byte(t.bytes, 6, (get_byte(t.bytes, 6) & 15) | 112), 'hex')::uuid
+    from (select substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
+                 || substring(uuid_send(gen_random_uuid()) from 7)) t (bytes);
+end;
+
+comment on function promptctl.new_use_id is 'A new id for a use, ordered by time.';
+
+create or replace function promptctl.record_use(name text, version integer, epoch integer,
+                                                input_tokens bigint default null, output_tokens bigint default null,
+                                                response_ms double precision default null, model text default null,
+                                                unit text default null, outcome text default 'ok',
+                                                score double precision default null, use_id uuid default null)
+returns uuid
+language plpgsql security definer set search_path = '' as $$
+declare
+    recorded constant uuid := coalesce(use_id, promptctl.new_use_id());
+    seed text;
+begin
+    perform from promptctl.versions v where v.name = record_use.name and v.version = record_use.version;
+    if not found then
+        perform promptctl.require_prompts(array[record_use.name]);
+        perform promptctl.require_version(record_use.name, record_use.version, 'any');
+    end if;
+    if unit is not null then
+        select a.seed into seed from promptctl.allocations a
+        where a.name = record_use.name and a.epoch = record_use.epoch;
+    end if;
+    insert into promptctl.uses (id, name, version, epoch, bucket, model, input_tokens, output_tokens, response_ms,
+                                outcome, score)
+    values (recorded, record_use.name, record_use.version, record_use.epoch,
+            promptctl.bucket(coalesce(seed, record_use.name), unit), record_use.model, record_use.input_tokens,
+            record_use.output_tokens, record_use.response_ms, record_use.outcome, record_use.score)
+    on conflict do nothing;
+    return recorded;
+end
+$$;
+
+comment on function promptctl.record_use is
+    'Books one call of a model on the version that was served: tokens, milliseconds, and an outcome, "ok" or the name of '
+    'an error. What was not reported is null. Sent again with the same use_id it counts once. Returns the use_id.';
+
+
+create or replace view promptctl.prompts as
+select v.id, v.name, v.version, v.content, coalesce(s.active_version = v.version, false) as is_active, v.created_at,
+       v.created_by, v.metadata,
+       (select jsonb_strip_nulls(jsonb_build_object(
+                   'total_uses', count(*),
+                   'errors', count(*) filter (where u.outcome <> 'ok'),
+                   'avg_tokens', trim_scale(round(avg(u.input_tokens + u.output_tokens)
+                                                      filter (where u.outcome = 'ok'), 2)),
+                   'avg_response_time_ms', trim_scale(round((avg(u.response_ms)
+                                                      filter (where u.outcome = 'ok'))::numeric, 2)),
+                   'last_used_at', max(u.recorded_at)))
+        from promptctl.uses u where u.name = v.name and u.version = v.version) as stats
+from promptctl.versions v
+join promptctl.served s on s.name = v.name
+where not v.is_retired;
+
+comment on view promptctl.prompts is
+    'Every version in use. Public: insert stores a version, setting is_active activates or deactivates it, all else is '
+    'refused.';
+comment on column promptctl.prompts.is_active is 'Whether it is the one that is served; settable.';
+comment on column promptctl.prompts.stats is
+    'total_uses, errors, avg_tokens (input + output), avg_response_time_ms, last_used_at. Averages are of the uses that '
+    'went well and reported the number; one that nobody reported is absent.';
+
+create or replace function promptctl.write_prompts() returns trigger
+language plpgsql security definer set search_path = '' set lock_timeout = '3s' as $$
+declare
+    made promptctl.created_version;
+begin
+    if tg_op = 'INSERT' then
+        insert into promptctl.served (name) values (new.name) on conflict do nothing;
+        perform promptctl.lock_prompts(array[new.name]);
+        if not found then
+            raise exception using errcode = 'unique_violation', constraint = 'names_differ_in_more_than_case',
+                message = (select format('"%s" differs from "%s" only in case', new.name, s.name)
+                           from promptctl.served s where lower(s.name) = lower(new.name));
+        end if;
+        new.version := coalesce(new.version, (select s.next_version from promptctl.served s where s.name = new.name));
+        insert into promptctl.versions as v (id, name, version, content, metadata, created_at, created_by)
+        values (coalesce(new.id, gen_random_uuid()), new.name, new.version, new.content, coalesce(new.metadata, '{}'),
+                coalesce(new.created_at, now()), new.created_by)
+        returning v.id, v.metadata, v.created_at, v.created_by
+        into new.id, new.metadata, new.created_at, new.created_by;
+        if new.is_active then
+            update promptctl.served s set active_version = new.version where s.name = new.name;
+        end if;
+        new.is_active := coalesce(new.is_active, false);
+        return new;
+    end if;
+
+    if (new.id, new.name, new.version, new.content, new.created_at, new.created_by, new.metadata)
+        is distinct from (old.id, old.name, old.version, old.content, old.created_at, old.created_by, old.metadata) then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_version_never_changes',
+            message = format('%s@%s never changes: only is_active can be set', old.name, old.version);
+    end if;
+    perform promptctl.lock_prompts(array[old.name]);
+    if new.is_active then
+        update promptctl.served s set active_version = old.version
+        where s.name = old.name and s.active_version is distinct from old.version;
+    else
+        -- Only while it is still the active one: another row of this statement may have activated its own.
+        update promptctl.served s set active_version = null where s.name = old.name and s.active_version = old.version;
+    end if;
+    return new;
+end
+$$;
+
+comment on function promptctl.write_prompts is 'What writing to the view does.';
+
+create or replace trigger prompts_can_be_written instead of insert or update on promptctl.prompts
+    for each row execute function promptctl.write_prompts();
+create or replace trigger a_prompt_is_not_deleted instead of delete on promptctl.prompts
+    for each row execute function promptctl.refuse('a version never goes: it can be retired');
+
+comment on trigger prompts_can_be_written on promptctl.prompts is 'Insert, and update of is_active.';
+comment on trigger a_prompt_is_not_deleted on promptctl.prompts is 'A version never goes.';
+
+
+create or replace function promptctl.grant_access(login text, access text) returns void
+language plpgsql set search_path = '' as $$
+declare
+    routine regprocedure;
+begin
+    if not exists (select from pg_catalog.pg_roles r where r.rolname = login) then
+        raise exception using errcode = 'undefined_object', constraint = 'login_role_exists',
+            message = format('no role "%s"', login);
+    end if;
+    if access not in ('viewer', 'application', 'operator') then
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'access_is_known',
+            message = format('no access "%s": viewer, application or operator', access);
+    end if;
+    execute format('revoke all on all tables in schema promptctl from %I', login);
+    execute format('revoke all on all routines in schema promptctl from %I', login);
+    execute format('grant usage on schema promptctl to %I', login);
+    for routine in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'promptctl'::regnamespace
+          and p.proname = any (
+              array['expect_schema_version', 'current_author']
+              || case when access in ('application', 'operator')
+                      then array['resolve', 'record_use', 'bucket', 'new_use_id'] end
+              || case when access = 'operator'
+                      then array['activate', 'rollback', 'create_version', 'add_versions', 'retire', 'describe',
+                                 'note_applied'] end)
+    loop
+        execute format('grant execute on function %s to %I', routine, login);
+    end loop;
+    if access in ('viewer', 'operator') then
+        execute format('grant select on all tables in schema promptctl to %I', login);
+    else
+        execute format('grant select on promptctl.installation to %I', login);
+    end if;
+    if access = 'operator' then
+        execute format('grant insert, update on promptctl.prompts to %I', login);
+    end if;
+end
+$$;
+
+comment on function promptctl.grant_access is
+    'Gives a login role just what it needs and takes back the rest: viewer reads; application resolves and records; '
+    'operator reads, resolves, records, creates, activates, rolls back, retires and syncs.';
+
+revoke all on all routines in schema promptctl from public;
+revoke all on all tables in schema promptctl from public;
+
+commit;

@@ -1,0 +1,239 @@
+"""A real PostgreSQL for every test: a database of its own, copied from a template, on each version that is here."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from promptctl import database as promptctl_database
+from tests.servers import Server, available_servers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parent.parent
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+SERVERS = available_servers()
+AUTHOR = "ada@example.com"
+
+
+@dataclass(frozen=True)
+class Templated:
+    """A running server with a database `template` that holds the schema and nothing else."""
+
+    server: Server
+    template: str
+
+
+@pytest.fixture(scope="session", params=list(SERVERS) or [pytest.param(None, marks=pytest.mark.skip("no server"))])
+def templated(request: pytest.FixtureRequest) -> Iterator[Templated]:
+    """One server of each version for this worker."""
+    server = Server.start(SERVERS[request.param])
+    try:
+        name = f"template_{os.getpid()}"
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute(f"create database {name}")  # pyright: ignore[reportArgumentType, reportCallIssue]
+        with psycopg.connect(server.dsn(name), autocommit=True) as connection:
+            connection.execute(promptctl_database.schema_sql())  # pyright: ignore[reportArgumentType, reportCallIssue]
+        yield Templated(server, name)
+    finally:
+        server.stop()
+
+
+_counter = iter(range(1_000_000_000))
+
+
+@pytest.fixture
+def server(templated: Templated) -> Server:
+    """The server on which this test's database is."""
+    return templated.server
+
+
+@pytest.fixture
+def empty_database(templated: Templated) -> Iterator[str]:
+    """The name of a new database without our schema."""
+    yield from _database(templated.server, "template1")
+
+
+@pytest.fixture
+def database_name(templated: Templated) -> Iterator[str]:
+    """The name of a new database with our schema."""
+    yield from _database(templated.server, templated.template)
+
+
+def _database(server: Server, template: str) -> Iterator[str]:
+    name = f"test_{os.getpid()}_{next(_counter)}"
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(f"create database {name} template {template}")  # pyright: ignore[reportArgumentType, reportCallIssue]
+        yield name
+        connection.execute(f"drop database if exists {name} with (force)")  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+@pytest.fixture
+def database_url(server: Server, database_name: str) -> str:
+    """The URL of a new database with our schema."""
+    return server.url(database_name)
+
+
+@pytest.fixture
+def connect(server: Server, database_name: str) -> Iterator[Callable[..., psycopg.Connection[Any]]]:
+    """Opens connections to this test's database, as the superuser or another role; autocommit unless told otherwise."""
+    opened: list[psycopg.Connection[Any]] = []
+
+    def open_one(user: str = "postgres", **options: Any) -> psycopg.Connection[Any]:
+        connection = psycopg.connect(server.dsn(database_name, user=user), **({"autocommit": True} | options))
+        opened.append(connection)
+        return connection
+
+    yield open_one
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture
+def sql(connect: Callable[..., psycopg.Connection[Any]]) -> psycopg.Connection[Any]:
+    """A superuser's connection to this test's database, in autocommit."""
+    return connect()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+def environment(home: Path, **extra: str | None) -> dict[str, str]:
+    """The environment of a command under test: nothing of the developer's own, no colours, a fixed author."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "PYTHONPATH") if name in os.environ}
+    ours: dict[str, str | None] = {
+        "HOME": str(home),
+        "PROMPTCTL_HOME": str(home / "promptctl"),
+        "PROMPTCTL_AUTHOR": AUTHOR,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TZ": "UTC",
+        "TERM": "dumb",
+    }
+    return {name: value for name, value in (kept | ours | extra).items() if value is not None}
+
+
+class Promptctl:
+    """Runs the command line as its users do: a process of its own, through pipes or on a terminal."""
+
+    def __init__(self, home: Path, **extra: str | None) -> None:
+        self.home = home
+        self.extra = extra
+
+    def __call__(self, *words: str, stdin: str | bytes = b"", env: dict[str, str | None] | None = None) -> Ended:
+        """Run through pipes. `env` adds to the environment, or with None takes away."""
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        done = subprocess.run(
+            self.command(*words), input=given, capture_output=True, env=self.environment(env), cwd=self.home, timeout=60
+        )
+        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def start(self, *words: str, env: dict[str, str | None] | None = None, **options: Any) -> subprocess.Popen[bytes]:
+        """Start and do not wait: for tests that kill, close or race."""
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(
+            self.command(*words), **({"env": self.environment(env), "cwd": self.home} | streams | options)
+        )
+
+    def on_terminal(
+        self, *words: str, columns: int = 80, typed: bytes = b"", env: dict[str, str | None] | None = None
+    ) -> Ended:
+        """Run on a terminal of so many columns; both streams are what the person sees, line ends as LF."""
+        leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+        process = subprocess.Popen(
+            self.command(*words), stdin=follower, stdout=follower, stderr=follower, env=self.environment(env),
+            cwd=self.home, start_new_session=True,
+        )  # fmt: skip
+        os.close(follower)
+        if typed:
+            os.write(leader, typed)
+        seen = b""
+        while True:
+            try:
+                data = os.read(leader, 65536)
+            except OSError:
+                break
+            if not data:
+                break
+            seen += data
+        os.close(leader)
+        return Ended(process.wait(60), seen.decode().replace("\r\n", "\n"), "")
+
+    def command(self, *words: str) -> list[str]:
+        """The words that start it."""
+        return [sys.executable, "-m", "promptctl", *words]
+
+    def environment(self, env: dict[str, str | None] | None = None) -> dict[str, str]:
+        """Its environment."""
+        return environment(self.home, **(self.extra | (env or {})))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty home directory."""
+    path = tmp_path / "home"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def promptctl(home: Path, database_url: str) -> Promptctl:
+    """The command line on this test's database."""
+    return Promptctl(home, DATABASE_URL=database_url)
+
+
+@pytest.fixture
+def unconfigured(home: Path) -> Promptctl:
+    """The command line with no database configured and no embedded one made."""
+    return Promptctl(home)
+
+
+@pytest.fixture
+def snapshot(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Compares a text with the one kept under tests/snapshots; UPDATE_SNAPSHOTS=1 keeps it anew.
+
+    What differs from run to run is replaced first: ids, times, the database's name and place.
+    """
+
+    def check(text: str, name: str) -> None:
+        told = stable(text)
+        path = SNAPSHOTS / f"{name}.txt"
+        if os.environ.get("UPDATE_SNAPSHOTS"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(told, encoding="utf-8")
+        assert path.exists(), f"{path.name} is not kept yet: run with UPDATE_SNAPSHOTS=1 and read it"
+        assert told == path.read_text(encoding="utf-8")
+
+    return check
+
+
+def stable(text: str) -> str:
+    """Replace what differs from run to run."""
+    for pattern, replacement in (
+        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "00000000-0000-0000-0000-000000000000"),
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "2026-11-12T09:30:00Z"),
+        (r"test_\d+_\d+ at localhost(:\d+)?", "llm_app at db.prod"),
+        (r"test_\d+_\d+", "llm_app"),
+        (r"(just now|\d+ seconds? ago)( *)", lambda m: "just now" + " " * max(0, len(m.group(0)) - 8)),
+    ):
+        text = re.sub(pattern, replacement, text)
+    return text
