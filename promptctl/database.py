@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
-    from typing import Any, LiteralString, Self
+    from typing import LiteralString, Self
 
     from promptctl.libpq import Parameter, Row
 
@@ -67,6 +67,20 @@ _BY_SQLSTATE: dict[str, tuple[type[errors.PromptctlError], str]] = {
     "53100": (errors.Failed, "disk_full"),
     "57014": (errors.Failed, "canceled"),
 }
+# What to do where the server does not say.
+_WAYS_OUT = {
+    "locked": "run it again when that session has ended",
+    "conflict": "run it again",
+    "name_differs_only_in_case": "promptctl list",
+    "no_number_left": "promptctl create under another name",
+    "permission_denied": "have it granted: promptctl db grant LOGIN --as operator",
+    "schema_not_ours": "give the URL of another database",
+    "server_too_old": "give the URL of a server that is recent enough",
+    "database_not_utf8": "create database NAME template template0 encoding 'UTF8'",
+    "disk_full": "free space on the server's disk",
+    "canceled": "run it again",
+    "database_error": "promptctl db status",
+}
 
 
 class Database:
@@ -77,7 +91,6 @@ class Database:
         self.embedded = embedded
         self._connection = connection
         self._checked = False
-        self._in_transaction = False
 
     @property
     def server_version(self) -> str:
@@ -100,7 +113,7 @@ class Database:
         try:
             answers = self._pipeline([*gate, *statements])
         except errors.SchemaMismatch as mismatch:
-            if not self.embedded or mismatch.code != "schema_missing" or self._in_transaction:
+            if not self.embedded or mismatch.code != "schema_missing":
                 raise
             self.install()
             answers = self._pipeline([*gate, *statements])
@@ -134,7 +147,9 @@ class Database:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        # Where a prompt was not found, the nearest name is still to be looked up.
+        if not isinstance(value, _NOT_FOUND):
+            self.close()
 
     def _pipeline(self, statements: Sequence[tuple[LiteralString, Sequence[Parameter]]]) -> list[list[Row]]:
         try:
@@ -159,16 +174,13 @@ class Transaction:
         self._database = database
 
     def __enter__(self) -> Database:
-        database = self._database
-        # The gate goes first, as a statement of its own, so that an embedded database can still be initialised.
-        database.run("begin")
-        database._in_transaction = True
-        return database
+        # The gate goes with it, in time for an embedded database to be initialised.
+        self._database.run("begin")
+        return self._database
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._database._in_transaction = False
         if kind is None:
             self._database.run("commit")
         elif not isinstance(value, errors.Unreachable):
@@ -187,8 +199,10 @@ def translated(error: libpq.ServerError, label: str) -> errors.PromptctlError:
             return _schema_version_mismatch(error, label)
         if kind is _NOT_FOUND:
             missing = error.detail if code == "prompt_not_found" else None
+            if code == "version_not_found" and error.detail:
+                hint = f"promptctl show {error.detail}"
             return errors.NotFound(code, f"{_one_line(error.message)} in {label}", hint=hint, name=missing)
-        return kind(code, _one_line(error.message), hint=hint)
+        return kind(code, _one_line(error.message), hint=hint or _WAYS_OUT.get(code))
     if error.sqlstate in ("3F000", "42P01", "42883"):
         return errors.SchemaMismatch("schema_missing", f"{label} has no promptctl schema", hint="promptctl db init")
     if error.sqlstate[:2] == "08" or error.sqlstate in ("57P01", "57P02", "57P03"):
@@ -200,8 +214,8 @@ def translated(error: libpq.ServerError, label: str) -> errors.PromptctlError:
     kind, code = _BY_SQLSTATE.get(error.sqlstate, (errors.Failed, "database_error"))
     message = _one_line(error.message)
     if code == "read_only":
-        return kind(code, f"{label} is read-only: {message}", hint="promptctl db status")
-    return kind(code, f"{label}: {message}", hint=hint)
+        return kind(code, f"{label} is read-only", hint="give the URL of a server that takes writes")
+    return kind(code, f"{label}: {message}", hint=hint or _WAYS_OUT.get(code))
 
 
 def _schema_version_mismatch(error: libpq.ServerError, label: str) -> errors.PromptctlError:
@@ -302,13 +316,31 @@ def _label(connection: libpq.Connection) -> str:
 
 
 def _unreachable(failure: libpq.ConnectionFailed, target: settings.Target) -> errors.PromptctlError:
-    words = _reason(str(failure))
-    if "invalid" in words or "missing" in words:
-        # libpq quotes the part of a URL that it could not read, and that may be the password.
-        if not str(failure).startswith("connection to server"):
-            return errors.Usage("invalid_database_url", f"{target.origin} is not a valid database URL")
-    code = "too_many_connections" if "too many" in words or "remaining connection slots" in words else "unreachable"
-    return errors.Unreachable(code, f"cannot reach the database of {target.origin}: {words}", hint="promptctl db status")
+    said, words = str(failure), _reason(str(failure))
+    if "definition of service" in said or "service file" in said:
+        return errors.Usage("invalid_database_url", f"{target.origin}: {words}", hint=f"correct {target.origin}")
+    # Of a URL that it cannot read libpq quotes a part, or takes a part for the host, and that may be the password.
+    misread = any(line.startswith("could not translate host name") and "@" in line for line in said.splitlines())
+    if misread or not said.startswith(("connection to server", "could not")):
+        what = said.partition('"')[0].strip(" :\n") if said.startswith("invalid ") else ""
+        return errors.Usage(
+            "invalid_database_url",
+            f"{target.origin} is not a valid database URL{what and ': '}{what}",
+            hint="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, in the password %40 for @ and %25 for %",
+        )
+    if "too many" in words or "remaining connection slots" in words:
+        return errors.Unreachable(
+            "too_many_connections", f"the database of {target.origin} takes no more connections: {words}",
+            hint="run it again when others have ended, or raise max_connections",
+        )  # fmt: skip
+    wrong = any(
+        part in words for part in ("does not exist", "authentication failed", "password", "translate host name")
+    )
+    return errors.Unreachable(
+        "unreachable",
+        f"cannot reach the database of {target.origin}: {words}",
+        hint=f"correct {target.origin}" if wrong else "promptctl db status",
+    )
 
 
 def _embedded_unreachable(failure: libpq.ConnectionFailed) -> errors.PromptctlError:
@@ -321,10 +353,14 @@ def _reason(message: str) -> str:
     """libpq's message as one line: `db.prod, port 5432: Connection refused`."""
     tried = [line for line in message.splitlines() if line and not line.startswith("\t")]
     parts = [
-        line.removeprefix("connection to server ").replace(" failed: ", ": ").replace("FATAL:  ", "").removeprefix("at ")
+        line.removeprefix("connection to server ")
+        .removeprefix("at ")
+        .replace('"', "", 2 * line.startswith("connection to server at"))
+        .replace(" failed: ", ": ")
+        .replace("FATAL:  ", "")
         for line in tried
     ]
-    return _one_line("; ".join(parts))
+    return _one_line("; ".join(dict.fromkeys(parts)))
 
 
 def _one_line(text: str) -> str:

@@ -113,7 +113,8 @@ def _load(preferred: str | None) -> ctypes.CDLL:
 
 def _interruptibly(call: Callable[[], Any]) -> Any:
     """Run a blocking C function in a thread, so that Ctrl-C is heard while it waits."""
-    done, result = _thread.allocate_lock(), []
+    done = _thread.allocate_lock()
+    result: list[Any] = []
 
     def run() -> None:
         try:
@@ -153,7 +154,9 @@ def _encoded(value: Parameter) -> bytes | None:
     try:
         encoded = text.encode()
     except UnicodeEncodeError:
-        raise errors.Usage("not_utf8", "the text is not valid UTF-8") from None
+        # The byte of an argument that is not UTF-8 arrives as a lone surrogate.
+        told = text[:80].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        raise errors.Usage("not_utf8", f'"{told}" is not UTF-8') from None
     if b"\0" in encoded:
         raise errors.Usage("nul_in_text", "the text has a NUL character, which PostgreSQL cannot store")
     return encoded

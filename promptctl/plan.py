@@ -126,9 +126,7 @@ def _of_version(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt 
     found: list[Change] = []
     if version.metadata and stored.metadata | version.metadata != stored.metadata:
         keys = ", ".join(sorted(k for k, v in version.metadata.items() if stored.metadata.get(k) != v))
-        found.append(
-            _change(DESCRIBE, prompt.name, version.number, keys, metadata=stored.metadata | version.metadata)
-        )
+        found.append(_change(DESCRIBE, prompt.name, version.number, keys, metadata=stored.metadata | version.metadata))
     if version.settings != stored.settings:
         keys = ", ".join(
             sorted(

@@ -33,11 +33,12 @@ class Record(tuple["Any", ...]):
     if not TYPE_CHECKING:
 
         def __init_subclass__(cls):
-            cls.fields = tuple(cls.__dict__["__annotations__"])
+            cls.fields = tuple(cls.__annotations__)
             for position, name in enumerate(cls.fields):
                 setattr(cls, name, property(itemgetter(position)))
 
         def __new__(cls, *values, **named):
+            """Make a record of its fields' values, by position or by name."""
             values += tuple(named[name] for name in cls.fields[len(values) :])
             if len(values) != len(cls.fields) or named.keys() - set(cls.fields):
                 raise TypeError(f"{cls.__name__} takes {', '.join(cls.fields)}")

@@ -18,7 +18,13 @@ _REST = _FIRST | {".", "-"}
 def shown(text: str) -> str:
     """A user's word, quoted for one line of a terminal: control characters escaped, at most 80 characters."""
     cut = text if len(text) <= 80 else text[:79] + "…"
-    return '"' + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut) + '"'
+    return '"' + "".join(c if c.isprintable() else _escaped(c) for c in cut) + '"'
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    # A byte of an argument that is not UTF-8 arrives as a lone surrogate.
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else character.encode("unicode_escape").decode()
 
 
 def check_name(name: str) -> str:
@@ -32,7 +38,12 @@ def check_name(name: str) -> str:
     for segment in name.split("/"):
         bad = next((character for character in segment if character not in _REST), None)
         if not segment or segment[0] not in _FIRST or bad is not None:
-            what = f"it has {shown(bad)}" if bad is not None else "a segment is empty or begins with a dot or a dash"
+            look_alike = f" (U+{ord(bad):04X})" if bad is not None and bad.isprintable() and not bad.isascii() else ""
+            what = (
+                f"it has {shown(bad)}{look_alike}"
+                if bad is not None
+                else "a segment is empty or begins with a dot or a dash"
+            )
             raise errors.Usage(
                 "invalid_name",
                 f"{shown(name)} cannot name a prompt: {what}",
@@ -69,10 +80,12 @@ def parse_with_version(text: str, command: str, following: str | None = None) ->
     """As `parse`, but the version must be there; `following` is the next word, for a hint on `NAME 2`."""
     reference = parse(text)
     if reference.version is None:
-        version = following if following and following.isdigit() else "VERSION"
+        following_version = following is not None and following.isascii() and following.isdigit()
         raise errors.Usage(
             "version_missing",
             f"{command} needs a version: {reference.name}@VERSION",
-            hint=f"promptctl {command} {reference.name}@{version}",
+            hint=f"promptctl {command} {reference.name}@{following}"
+            if following_version
+            else f"promptctl show {reference.name}",
         )
     return reference

@@ -49,15 +49,21 @@ def _url(value: str, origin: str) -> str:
             raise errors.Usage(
                 "invalid_database_url",
                 f"{origin} is no database URL",
-                hint=f"{origin}{'=' if origin.isupper() else ' '}postgresql://USER@HOST/DATABASE",
+                hint=f"{origin}{' ' if origin.startswith('-') else '='}postgresql://USER@HOST/DATABASE",
             )
         return value.strip()
     # SQLAlchemy writes its driver into the scheme: postgresql+psycopg://…
-    plain = scheme.partition("+")[0]
+    plain = scheme.partition("+")[0].lower()
     if plain not in ("postgresql", "postgres"):
-        raise errors.Usage("invalid_database_url", f"{origin} is for {plain!r}, not for PostgreSQL")
+        raise errors.Usage(
+            "invalid_database_url",
+            f"{origin} is no URL of a PostgreSQL database",
+            hint="it begins with postgresql://, and special characters in its password are percent-encoded",
+        )
     return f"{plain}://{rest}"
 
 
 def _empty(name: str) -> errors.Usage:
+    if name.startswith("-"):
+        return errors.Usage("empty_setting", f"{name} is empty", hint=f"give it a URL, or leave {name} out")
     return errors.Usage("empty_setting", f"{name} is set but empty", hint=f"set {name}, or unset it")

@@ -92,5 +92,3 @@ def _carry_out(database: Database, source: Source, made: Plan, author: str) -> i
     reason = f"sync {source.commit}" if source.commit else "sync"
     moved = moves.activate(database, activations, author=author, reason=reason, release_kind="sync")
     return moved[0].release
-
-

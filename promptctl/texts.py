@@ -17,11 +17,13 @@ def normalised(raw: bytes, what: str) -> str:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        raise errors.Usage("not_utf8", f"{what} is not UTF-8: byte {problem.start} is 0x{raw[problem.start]:02x}") from None
+        raise errors.Usage(
+            "not_utf8", f"{what} is not UTF-8: byte {problem.start} is 0x{raw[problem.start]:02x}"
+        ) from None
     # A second mark is text to the decoder and an error to the database.
     text = text.lstrip("\ufeff").replace("\r\n", "\n")
     if "\0" in text:
-        raise errors.Usage("nul_in_text", f"{what} has a NUL character at {text.index(chr(0))}")
+        raise errors.Usage("nul_in_text", f"{what} has a NUL character: byte {raw.index(0)}")
     if not text.strip():
         raise errors.Usage("empty_content", f"{what} is empty")
     return text

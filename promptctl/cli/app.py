@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from promptctl import errors, references
 from promptctl.cli import catalogue, help, options, program
 from promptctl.cli.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 SHARED: dict[str, tuple[Any, Any]] = {
     "database_url": (options.DatabaseUrl, None),
@@ -46,7 +47,13 @@ class Family(TyperGroup):
         if self.name == "promptctl" and cmd_name in catalogue.FAMILIES:
             return _family(cmd_name)
         full = cmd_name if self.name == "promptctl" else f"{self.name} {cmd_name}"
-        return command(full) if full in catalogue.COMMANDS else None
+        return command(full) if full in catalogue.COMMANDS and " " not in cmd_name else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the words name; raises Usage with the nearest one."""
+        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise _unknown_command(ctx.command_path, args[0], _names(self.name))
+        return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the overview of the commands."""
@@ -65,9 +72,57 @@ def command(name: str) -> Command:
 
 
 def invoke(words: Sequence[str]) -> int:
-    """Let Typer read the words, and run what they say; returns the exit code. Raises UsageError and what commands raise."""
-    result = _family("promptctl").main(args=list(words), prog_name="promptctl", standalone_mode=False)
+    """Let Typer read the words, and run what they say; returns the exit code. Raises Usage and what commands raise."""
+    if list(words) in [[family] for family in catalogue.FAMILIES]:
+        words = [*words, "--help"]
+    try:
+        result = _family("promptctl").main(args=list(words), prog_name="promptctl", standalone_mode=False)
+    except _UsageError as problem:
+        raise _usage(problem) from None
     return result if isinstance(result, int) else 0
+
+
+def _usage(problem: Any) -> errors.Usage:
+    """Typer's complaint as one of ours, with the help to read."""
+    context = problem.ctx
+    path = context.command_path if context is not None else "promptctl"
+    said = " ".join(problem.format_message().split()).rstrip(".")
+    hint = f"{path} --help"
+    option, kind = getattr(problem, "option_name", None), type(problem).__name__
+    if kind == "MissingParameter":
+        return errors.Usage("usage", f"{path} needs {help.spelling(problem.param)}", hint=hint)
+    if kind == "NoSuchOption":
+        if path == "promptctl" and option in _shared_options():
+            return errors.Usage("usage", f"{option} stands after the command: promptctl COMMAND {option}", hint=hint)
+        near = f": did you mean {problem.possibilities[0]}?" if problem.possibilities else ""
+        return errors.Usage("usage", f"{path} has no option {references.shown(option)}{near}", hint=hint)
+    if kind == "BadOptionUsage":
+        return errors.Usage("usage", f"{option} needs a value" if "requires" in said else f"{option} takes no value")
+    if kind == "BadParameter":
+        return errors.Usage("usage", f"{max(problem.param.opts, key=len)} is a number from 0", hint=hint)
+    if said.startswith("Got unexpected extra"):
+        if path == "promptctl create":
+            return errors.Usage(
+                "usage", "the text has to be one argument", hint='promptctl create NAME "TEXT", in quotes'
+            )
+        return errors.Usage("usage", f"too many arguments: {said.rpartition('(')[2].removesuffix(')')}", hint=hint)
+    return errors.Usage("usage", said[:1].lower() + said[1:], hint=hint)
+
+
+def _unknown_command(path: str, word: str, names: Sequence[str]) -> errors.Usage:
+    import difflib
+
+    ways = {name: f"{path} {name} --help" for name in names}
+    # A command of a family is also looked for without the family: `init` is `db init`.
+    ways |= {name.partition(" ")[2]: f"promptctl {name} --help" for name in catalogue.COMMANDS if " " in name}
+    near = difflib.get_close_matches(word, ways, n=1)
+    return errors.Usage(
+        "usage", f"{path} has no command {references.shown(word)}", hint=ways[near[0]] if near else f"{path} --help"
+    )
+
+
+def _shared_options() -> set[str]:
+    return {spelling for each in command("list").params if each.name in SHARED for spelling in each.opts}
 
 
 def _names(family: str | None) -> list[str]:

@@ -19,13 +19,19 @@ def read(text: str | None, file: str | None) -> str:
         raise errors.Usage("usage", "the text is given twice: as an argument and with --file")
     if text is not None:
         return texts.normalised(text.encode("utf-8", "surrogateescape"), "the text")
+    if file == "":
+        raise errors.Usage("usage", "--file is empty")
     if file is None or file == "-":
         return texts.normalised(_standard_input(), "standard input")
     try:
         with open(file, "rb") as opened:
-            return texts.normalised(opened.read(), file)
+            return texts.normalised(opened.read(), references.shown(file))
     except OSError as problem:
-        raise errors.Failed("cannot_read", f"cannot read {references.shown(file)}: {problem.strerror}") from None
+        raise errors.Failed(
+            "cannot_read",
+            f"cannot read {references.shown(file)}: {problem.strerror}",
+            hint="give -f a file that can be read, or - for standard input",
+        ) from None
 
 
 def edit(before: str, name: str) -> str:

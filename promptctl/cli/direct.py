@@ -19,11 +19,11 @@ FLAG, ONE, MANY, INTEGER = "flag", "one", "many", "integer"
 
 def read(words: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
     """Return the command's name and the values of its parameters by name; None: let Typer read it."""
-    name, rest = _command(words)
+    name, rest = command(words)
     if name is None:
         return None
-    command = COMMANDS[name]
-    values: dict[str, Any] = dict(command["defaults"])
+    entry = COMMANDS[name]
+    values: dict[str, Any] = dict(entry["defaults"])
     positional: list[str] = []
     pending = list(reversed(rest))
     only_arguments = False
@@ -35,7 +35,7 @@ def read(words: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
             only_arguments = True
         else:
             option, equals, attached = word.partition("=")
-            known = command["options"].get(option) or SHARED.get(option)
+            known = entry["options"].get(option) or SHARED.get(option)
             if known is None or (equals and not word.startswith("--")):
                 return None
             parameter, kind = known
@@ -49,20 +49,23 @@ def read(words: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
                     return None
                 attached = pending.pop()
             if kind == INTEGER:
-                if not (attached.isascii() and attached.isdigit()):
+                if not (attached.isascii() and attached.isdigit() and len(attached) < 10):
                     return None
                 values[parameter] = int(attached)
             elif kind == MANY:
                 values[parameter] = [*(values[parameter] or []), attached]
             else:
                 values[parameter] = attached
-    return (name, values) if _place(positional, command["arguments"], values) else None
+    if any(values[option] is None for option in entry["required"]):
+        return None
+    return (name, values) if _place(positional, entry["arguments"], values) else None
 
 
-def _command(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
+def command(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
+    """Return the name of the command that is named, and the words after it; None: no command is."""
     for length in (1, 2):
         name = " ".join(words[:length])
-        if len(words) >= length and name in COMMANDS:
+        if name in COMMANDS and name.count(" ") == length - 1:
             return name, words[length:]
     return None, ()
 

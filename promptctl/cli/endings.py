@@ -17,15 +17,18 @@ BUG, INTERRUPTED, CLOSED_PIPE = 70, 130, 141
 def run(words: Sequence[str]) -> int:
     """Carry out one command line; returns the process's exit code and says on standard error what failed."""
     as_json = "--json" in words[: words.index("--")] if "--" in words else "--json" in words
+    _keep_descriptors()
     try:
         try:
             code = _carry_out(words)
             _flush()
             return code
         except errors.PromptctlError as failure:
-            _suggest(failure)
+            _suggest(failure, words)
             _flush()
             return _failed(failure, as_json)
+    except errors.PromptctlError as failure:
+        return _failed(failure, as_json)
     except KeyboardInterrupt:
         return _failed(_Interrupted("interrupted", "interrupted"), as_json)
     except BrokenPipeError:
@@ -44,9 +47,18 @@ class _Bug(errors.PromptctlError):
     exit_code = BUG
 
 
+def _keep_descriptors() -> None:
+    """Put the null device where a standard stream is closed, or a connection would get its number, and its output."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        while os.open(os.devnull, os.O_RDWR) < 2:
+            pass
+
+
 def _carry_out(words: Sequence[str]) -> int:
     from promptctl.cli import direct
 
+    if words[:1] == ["help"] and len(words) > 1:
+        words = [*words[1:], "--help"]
     if not words or words[0] in ("--help", "-h", "--version", "help"):
         from promptctl.cli import help
 
@@ -64,38 +76,41 @@ def _carry_out(words: Sequence[str]) -> int:
 
     from promptctl.cli import app
 
-    try:
-        return app.invoke(words)
-    except app.UsageError as problem:
-        raise _usage(problem) from None
+    return app.invoke(words)
 
 
-def _usage(problem: Exception) -> errors.Usage:
-    """Typer's complaint as one of ours, with the help to read."""
-    message = problem.format_message() if hasattr(problem, "format_message") else str(problem)  # pyright: ignore
-    context = getattr(problem, "ctx", None)
-    path = context.command_path if context is not None else "promptctl"
-    message = " ".join(message.split()).rstrip(".")
-    return errors.Usage("usage", message[:1].lower() + message[1:], hint=f"{path} --help")
-
-
-def _suggest(failure: errors.PromptctlError) -> None:
-    """Where a prompt was not found, add the name that was probably meant."""
-    if not isinstance(failure, errors.NotFound) or failure.name is None or failure.hint is not None:
+def _suggest(failure: errors.PromptctlError, words: Sequence[str]) -> None:
+    """Add a way out where there is none yet: the prompt's name that was probably meant, the help of the command."""
+    if failure.hint is not None:
         return
-    from promptctl.cli import program, suggestions
+    if isinstance(failure, errors.NotFound) and failure.name is not None:
+        from promptctl.cli import program, suggestions
 
-    if program.current is not None and program.current.connection is not None:
-        failure.hint = suggestions.hint(program.current.connection, failure.name)
+        if program.current is not None and program.current.connection is not None:
+            failure.hint = suggestions.hint(program.current.connection, failure.name)
+    elif isinstance(failure, errors.Usage):
+        from promptctl.cli import direct
+
+        name, _ = direct.command(words)
+        failure.hint = f"promptctl {name} --help" if name else "promptctl --help"
 
 
 def _flush() -> None:
+    if sys.stdout is None:
+        return
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as problem:
-        raise errors.Failed("cannot_write", f"cannot write the answer: {problem.strerror}") from None
+        raise _unwritten(problem) from None
+
+
+def _unwritten(problem: OSError) -> errors.Failed:
+    # The answer comes last: what was to be changed is changed.
+    return errors.Failed(
+        "cannot_write", f"cannot write the answer: {problem.strerror}", hint="promptctl history shows what was changed"
+    )
 
 
 def _failed(failure: errors.PromptctlError, as_json: bool) -> int:
@@ -108,7 +123,7 @@ def _failed(failure: errors.PromptctlError, as_json: bool) -> int:
 def _bug(bug: Exception, as_json: bool) -> int:
     if isinstance(bug, OSError) and bug.filename is None and bug.errno is not None:
         # Only writing the answer raises an OSError without a file's name.
-        return _failed(errors.Failed("cannot_write", f"cannot write the answer: {bug.strerror}"), as_json)
+        return _failed(_unwritten(bug), as_json)
     if os.environ.get("PROMPTCTL_TRACEBACK"):
         import traceback
 

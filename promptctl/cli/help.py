@@ -36,14 +36,10 @@ Exit codes:
 
 
 def root(words: Sequence[str]) -> int:
-    """Answer `promptctl`, `--help`, `--version` and `help COMMAND`; returns the exit code."""
+    """Answer `promptctl`, `--help`, `help` and `--version`; returns the exit code."""
     if words and words[0] == "--version":
         stream.write(f"promptctl {__version__}\n")
         return 0
-    if words and words[0] == "help" and len(words) > 1:
-        from promptctl.cli import app
-
-        return app.invoke([*words[1:], "--help"])
     stream.write(overview(None))
     return 0
 
@@ -66,24 +62,27 @@ def command(built: Any, path: str, shared: Sequence[str]) -> str:
     arguments = [each for each in built.params if each.param_type_name == "argument"]
     own = [each for each in built.params if each.param_type_name == "option" and each.name not in (*shared, "help")]
     common = [each for each in built.params if each.name in shared]
-    usage = " ".join([f"Usage: {path}", *(["[OPTIONS]"]), *(str(each.metavar) for each in arguments)])
+    needed = [*(str(each.metavar) for each in arguments), *(spelling(each) for each in own if each.required)]
+    usage = " ".join([f"Usage: {path} [OPTIONS]", *needed])
     parts = [summary, usage]
     if rest.strip():
         parts.append("\n".join(line.removeprefix("    ") for line in rest.strip("\n").rstrip().splitlines()))
     for heading, parameters in (("Arguments", arguments), ("Options", own), ("Options of every command", common)):
         if parameters:
-            rows = [(_spelling(each), each.help or "") for each in parameters]
+            rows = [(spelling(each), each.help or "") for each in parameters]
             if parameters is common:
                 rows.append(("-h, --help", "Show this."))
             parts.append("\n".join([f"{heading}:", *_rows(rows)]))
     return "\n\n".join(parts) + "\n"
 
 
-def _spelling(parameter: Any) -> str:
+def spelling(parameter: Any) -> str:
+    """Return how a parameter is written: `NAME@VERSION`, `-r, --reason TEXT`."""
+    metavar = str(parameter.metavar)
     if parameter.param_type_name == "argument":
-        return str(parameter.metavar).strip("[]") if "@" not in str(parameter.metavar) else str(parameter.metavar)
+        return metavar[1:-1] if metavar.startswith("[") else metavar
     spelled = ", ".join(sorted(parameter.opts, key=len))
-    return spelled if parameter.is_flag else f"{spelled} {parameter.metavar}"
+    return spelled if parameter.is_flag else f"{spelled} {metavar}"
 
 
 def _summaries(names: Iterable[str]) -> list[str]:

@@ -34,7 +34,10 @@ def _entry(name: str) -> dict[str, Any]:
         if each.name != "help"
     }
     summary = (command.help or "").strip().partition("\n")[0]
-    return {"summary": summary, "options": options, "arguments": arguments, "defaults": defaults}
+    required = [str(each.name) for each in command.params if each.required and each.param_type_name == "option"]
+    return {
+        "summary": summary, "options": options, "arguments": arguments, "required": required, "defaults": defaults
+    }  # fmt: skip
 
 
 def _parameters(name: str, *, own: bool) -> tuple[dict[str, tuple[str, str]], list[tuple[str, bool, bool]]]:

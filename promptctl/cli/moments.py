@@ -23,7 +23,7 @@ def parse(text: str, now: datetime | None = None) -> str:
                 hint="write 2h, 2026-11-12T09:30:00Z, or a local 2026-11-12 09:30",
             ) from None
     try:
-        return moment.astimezone(timezone.utc).isoformat()
+        return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
     except (OverflowError, ValueError, OSError):
         raise errors.Usage("invalid_time", f"{references.shown(text)} is out of range") from None
 

@@ -36,9 +36,7 @@ Pattern = Annotated[
     str | None,
     typer.Argument(metavar="[PATTERN]", help="Part of a name, or a pattern with * and ?; quote it from the shell."),
 ]
-Reference = Annotated[
-    str, typer.Argument(metavar="NAME[@VERSION]", help="The version; a bare name is the active one.")
-]
+Reference = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="The version; a bare name is the active one.")]
 References = Annotated[list[str], typer.Argument(metavar="NAME@VERSION...", help="The versions.")]
 VersionReference = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="The version.")]
 Left = Annotated[
@@ -56,9 +54,7 @@ Author = Annotated[
         help="Who does this; else PROMPTCTL_AUTHOR, Git's user.email, the system's user.",
     ),
 ]
-Reason = Annotated[
-    str | None, typer.Option("--reason", "-r", metavar="TEXT", help="Why; it stands in the history.")
-]
+Reason = Annotated[str | None, typer.Option("--reason", "-r", metavar="TEXT", help="Why; it stands in the history.")]
 
 # One command's own.
 Text = Annotated[str | None, typer.Argument(metavar="[TEXT]", help="The text.")]
@@ -80,7 +76,8 @@ At = Annotated[
     ),
 ]
 Limit = Annotated[
-    int | None, typer.Option("--limit", "-n", metavar="N", help="Show the newest N; 0 is all. On a terminal 20, else all.")
+    int | None,
+    typer.Option("--limit", "-n", metavar="N", help="Show the newest N; 0 is all. On a terminal 20, else all."),
 ]
 ToVersion = Annotated[
     str | None, typer.Option("--to", metavar="N", help="Go back to this version; being there already is fine.")

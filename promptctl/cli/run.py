@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 
-from promptctl import database, errors, git
-from promptctl.output import messages
+from promptctl import database, errors, git, references
+from promptctl.output import messages, stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Self
+
+_ON_A_TERMINAL = 20
 
 
 class Run:
@@ -26,7 +28,7 @@ class Run:
         log_format: str | None = None,
     ) -> None:
         if log_format not in (None, "text", "json"):
-            raise errors.Usage("usage", f"no log format {log_format!r}: text or json")
+            raise errors.Usage("usage", f"no log format {references.shown(log_format)}: text or json")
         if json and quiet:
             raise errors.Usage("usage", "--json and --quiet are two forms of one answer")
         self.form = "json" if json else "quiet" if quiet else "plain"
@@ -63,6 +65,14 @@ class Run:
         """Connect to the database that was chosen; `creates` allows making an embedded one where there is none."""
         self.connection = database.connect(self._database_url, creates=creates, say=messages.note)
         return self.connection
+
+    def newest(self, limit: int | None) -> int:
+        """How many rows are shown: what --limit says, else 20 on a terminal, else all, which is 0; raises Usage."""
+        if limit is None:
+            return _ON_A_TERMINAL if self.form == "plain" and stream.to_terminal() else 0
+        if not 0 <= limit <= references.HIGHEST_VERSION:
+            raise errors.Usage("usage", f"--limit is a number from 0, not {limit}")
+        return limit
 
     @property
     def database_url(self) -> str | None:

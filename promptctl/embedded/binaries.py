@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -169,14 +170,15 @@ class Copying:
         os.symlink(os.path.relpath(source.directory, self._root), self.programs.directory)
 
     def complete(self) -> None:
-        """Copies what initdb does not read, and sees all of it to the disk."""
+        """Copies what initdb does not read."""
         _copy(self._root, self._rest, self._unfinished)
-        for base, _, names in os.walk(self._unfinished):
-            for path in (base, *(os.path.join(base, name) for name in names)):
-                flush(path)
 
     def publish(self) -> Binaries:
         """Gives the copy its name; nothing may be running from it."""
+        if not flush_file_system(self._home):
+            for base, _, names in os.walk(self._unfinished):
+                for path in (base, *(os.path.join(base, name) for name in names)):
+                    flush(path)
         shutil.rmtree(self._target, ignore_errors=True)
         os.rename(self._unfinished, self._target)
         flush(self._home)
@@ -188,6 +190,24 @@ def flush(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush_file_system(path: str) -> bool:
+    """Forces all of the file system that `path` is on to the disk, or says that it cannot: only Linux has the call.
+
+    A thousand small files one by one take a fifth of the time that a first start takes, this a hundredth.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    import ctypes
+
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return ctypes.CDLL(None).syncfs(descriptor) == 0
+    except AttributeError:
+        return False
     finally:
         os.close(descriptor)
 
@@ -237,4 +257,4 @@ def _make_directory(path: str) -> None:
     if not os.path.isdir(path):
         _make_directory(os.path.dirname(path))
         os.mkdir(path)
-        os.chmod(path, 0o755)
+        os.chmod(path, 0o755)  # noqa: S103 -- the server's user, another one than root, runs from here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -79,6 +80,7 @@ def create(home_directory: str, account: Account, lock: int, say: Callable[[str]
         "--auth-host=reject",
         "--data-checksums",
         "--no-instructions",
+        "--no-sync",
         f"--wal-segsize={_SEGMENT_MEGABYTES}",
     ]
     # initdb may have a pipe: it writes a few lines, and no server that it leaves could keep the pipe open.
@@ -94,11 +96,18 @@ def create(home_directory: str, account: Account, lock: int, say: Callable[[str]
         reason = telling_line(errors.decode(errors="replace"))
         message = f"PostgreSQL's initdb failed in {home_directory!r}: {reason}"
         raise Failed("embedded_initdb_failed", message, hint="set PROMPTCTL_HOME or DATABASE_URL")
+    if not binaries.flush_file_system(home_directory):
+        _sync(account, copying.programs, unfinished)
     programs = copying.publish()
     directory = os.path.join(home_directory, f"pg{supplier.version.major}")
     os.rename(unfinished, directory)
     binaries.flush(home_directory)
     return directory, programs
+
+
+def _sync(account: Account, programs: Binaries, directory: str) -> None:
+    if not account.run(programs.program("initdb"), "--sync-only", f"--pgdata={directory}"):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), directory)
 
 
 def configure(home_directory: str, major: int, account: Account) -> None:

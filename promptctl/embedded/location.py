@@ -90,7 +90,7 @@ def socket_directory(home: str) -> str:
         identity = os.stat(home)
     except OSError:
         return directory  # no home, no server: connecting here says so
-    return f"/tmp/promptctl-{identity.st_dev:x}-{identity.st_ino:x}"
+    return f"/tmp/promptctl-{identity.st_dev:x}-{identity.st_ino:x}"  # noqa: S108 -- its owner is checked
 
 
 def socket_path(home: str) -> str:

@@ -36,7 +36,8 @@ def show(old: str, new: str, old_name: str, new_name: str) -> None:
         stream.write(unified(old, new, old_name, new_name))
         return
     if old == new:
-        stream.say(f"{old_name} and {new_name} are the same")
+        told = "the one version on both sides" if old_name == new_name else f"and {new_name} are the same"
+        stream.say(f"{old_name}{', ' if old_name == new_name else ' '}{told}: nothing differs")
         return
     from rich.console import Console
 

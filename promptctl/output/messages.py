@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 def error(failure: errors.PromptctlError, *, as_json: bool) -> None:
     """Say what failed on standard error: two lines for people, or one JSON object."""
     if as_json:
-        import json
+        from promptctl.output import documents
 
         document = {"error": {"code": failure.code, "message": failure.message, "hint": failure.hint}}
-        stream.say(json.dumps(document, ensure_ascii=False))
+        stream.say(documents.encoded(document))
         return
     stream.say(f"{stream.styled('error:', stream.RED, sys.stderr)} {stream.one_line(failure.message)}")
     if failure.hint:
@@ -39,9 +39,9 @@ def warning(text: str) -> None:
 def log(form: str, message: str, fields: dict[str, Any]) -> None:
     """Write an event to standard error: one JSON object a line for the form `json`, else words."""
     if form == "json":
-        import json
+        from promptctl.output import documents
 
-        stream.say(json.dumps({"level": "info", "message": message, **fields}, ensure_ascii=False))
+        stream.say(documents.encoded({"level": "info", "message": message, **fields}))
         return
     told = "  ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
     stream.say(stream.one_line(f"{message}  {told}"))

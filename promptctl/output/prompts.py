@@ -69,10 +69,11 @@ def version_document(version: Version) -> dict[str, Any]:
     return document
 
 
-def prompt_document(name: str, versions: Sequence[Version]) -> dict[str, Any]:
-    """Return a prompt in JSON, with its versions in use, newest first."""
+def prompt_document(name: str, versions: Sequence[Version], newest: int) -> dict[str, Any]:
+    """Return a prompt in JSON, with the newest of its versions in use (0: all), newest first."""
     active = next((version.version for version in versions if version.is_active), None)
-    return {"name": name, "active_version": active, "versions": [_version(version) for version in versions]}
+    shown = versions[:newest] if newest else versions
+    return {"name": name, "active_version": active, "versions": [_version(version) for version in shown]}
 
 
 def created_document(created: Created) -> dict[str, Any]:

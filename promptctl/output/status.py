@@ -53,7 +53,9 @@ def _show(status: dict[str, str | int | None], form: str) -> None:
         if value is None:
             continue
         if stream.to_terminal():
-            heading = f"{key.replace('_', ' '):<24}"
-            stream.write(f"{stream.styled(heading, stream.DIM)}{value}\n")
+            if key == "expected_schema_version" and value == status["schema_version"]:
+                continue
+            heading = f"{key.replace('_', ' '):<25}"
+            stream.write(f"{stream.styled(heading, stream.DIM)}{stream.one_line(str(value))}\n")
         else:
             stream.write(f"{key}\t{stream.cell(str(value))}\n")

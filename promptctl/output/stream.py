@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 
 # What a terminal would obey instead of showing: C0 and C1 controls, and the characters that turn the reading direction.
-_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-_ESCAPES = {code: (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}") for code in _CONTROLS}
+CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_ESCAPES = {code: (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}") for code in CONTROLS}
 _ON_A_LINE = _ESCAPES | {ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 _IN_A_TEXT = {code: escape for code, escape in _ESCAPES.items() if code not in (0x09, 0x0A)}
 _IN_A_CELL = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
@@ -75,7 +76,9 @@ def write(text: str) -> None:
 
 
 def write_bytes(data: bytes) -> None:
-    """Write bytes to standard output as they are."""
+    """Write bytes to standard output as they are; raises OSError when it is closed or full."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
 
@@ -97,8 +100,3 @@ def say(text: str) -> None:
         sys.stderr.buffer.flush()
     except (OSError, ValueError, AttributeError):
         return
-
-
-def flush() -> None:
-    """Hand everything written so far to the system; raises OSError when it cannot take it."""
-    sys.stdout.flush()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 NOTHING = "-"
 _GAP = "  "
 _SHORTEST = 8
+# Headings whose values say by themselves what they are.
+_SPEAKING = frozenset({"NAME", "WHEN", "WHAT"})
 
 
 class Column(Record):
@@ -31,7 +33,9 @@ class Column(Record):
     kind: str
 
 
-def show(columns: Sequence[Column], rows: Iterable[Sequence[Value]], marked: Callable[[int], bool] | None = None) -> None:
+def show(
+    columns: Sequence[Column], rows: Iterable[Sequence[Value]], marked: Callable[[int], bool] | None = None
+) -> None:
     """Write a table to standard output; `marked` says which rows (by position) get a star on a terminal."""
     if stream.to_terminal():
         _align(columns, list(rows), marked)
@@ -67,7 +71,9 @@ def _align(columns: Sequence[Column], rows: list[Sequence[Value]], marked: Calla
         max([len(column.heading), *(_width(row[place]) for row in cells)]) for place, column in enumerate(columns)
     ]
     indent = "" if marked is None else _GAP
-    _fit(columns, widths, stream.width() - len(indent))
+    if not _fit(columns, widths, stream.width() - len(indent)):
+        _flow(columns, cells, marked)
+        return
 
     header = _line([column.heading for column in columns], columns, widths)
     stream.write(indent + stream.styled(header, stream.DIM) + "\n")
@@ -86,16 +92,36 @@ def _line(row: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) 
     return _GAP.join(parts).rstrip()
 
 
-def _fit(columns: Sequence[Column], widths: list[int], available: int) -> None:
-    """Take what is missing from the columns of text, the widest first."""
+def _flow(columns: Sequence[Column], rows: list[list[str]], marked: Callable[[int], bool] | None) -> None:
+    """Write each row as its headings and values, on as many lines as it takes: a terminal too narrow for columns."""
+    for place, row in enumerate(rows):
+        lines, used = [""], 0
+        for text, column in zip(row, columns, strict=True):
+            if text == NOTHING:
+                continue
+            heading = "" if column.heading in _SPEAKING else column.heading.lower() + " "
+            taken = len(heading) + _width(text)
+            if used and used + len(_GAP) + taken > stream.width() - 2 * len(_GAP):
+                lines.append("")
+                used = 0
+            lines[-1] += _GAP * bool(used) + stream.styled(heading, stream.DIM) * bool(heading) + text
+            used += len(_GAP) * bool(used) + taken
+        indent = "" if marked is None else _GAP
+        first = stream.styled("* ", stream.GREEN) if marked is not None and marked(place) else indent
+        stream.write("".join(f"{indent + _GAP if number else first}{line}\n" for number, line in enumerate(lines)))
+
+
+def _fit(columns: Sequence[Column], widths: list[int], available: int) -> bool:
+    """Take what is missing from the columns of text, the widest first; False: they cannot give so much."""
     excess = sum(widths) + len(_GAP) * (len(widths) - 1) - available
     while excess > 0:
         texts = [place for place, column in enumerate(columns) if column.kind == "text" and widths[place] > _SHORTEST]
         if not texts:
-            return
+            return False
         widest = max(texts, key=lambda place: widths[place])
         widths[widest] -= 1
         excess -= 1
+    return True
 
 
 def _width(text: str) -> int:

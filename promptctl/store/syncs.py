@@ -46,7 +46,7 @@ def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPr
     by_name: dict[str, dict[int, StoredVersion]] = {}
     for name, number, *rest in versions:
         by_name.setdefault(name, {})[number] = StoredVersion(*rest)
-    found = {row[0]: StoredPrompt(*row, by_name.get(row[0], {})) for row in prompts}
+    found = {row[0]: StoredPrompt(*row, *[by_name.get(row[0], {})]) for row in prompts}
     return found, {name.lower(): name for name in found}
 
 

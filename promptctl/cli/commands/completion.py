@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from promptctl import errors
-from promptctl.cli import completing
+from promptctl import errors, references
+from promptctl.cli import completion_scripts
 from promptctl.output import stream
 
 TYPE_CHECKING = False
@@ -22,6 +22,6 @@ def completion(run: Run, shell: Shell) -> None:
       source <(promptctl completion zsh)       # in ~/.zshrc, after compinit
       promptctl completion fish | source       # in ~/.config/fish/config.fish
     """
-    if shell not in completing.SCRIPTS:
-        raise errors.Usage("usage", f"no completion for {shell!r}: bash, zsh or fish")
-    stream.write(completing.SCRIPTS[shell])
+    if shell not in completion_scripts.SCRIPTS:
+        raise errors.Usage("usage", f"no completion for {references.shown(shell)}: bash, zsh or fish")
+    stream.write(completion_scripts.SCRIPTS[shell])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl import errors
+from promptctl import errors, references
 from promptctl.output import messages, stream
 from promptctl.store import administration
 
@@ -22,9 +22,14 @@ def grant(run: Run, login: Login, access: Access) -> None:
       promptctl db grant ci --as operator
     """
     if access not in ("viewer", "application", "operator"):
-        raise errors.Usage("usage", f"no access {access!r}: viewer, application or operator")
+        raise errors.Usage("usage", f"no access {references.shown(access)}: viewer, application or operator")
     with run.database() as database:
-        administration.grant(database, login, access)
+        try:
+            administration.grant(database, login, access)
+        except errors.NotFound as missing:
+            if login.isidentifier() and login.islower():
+                missing.hint = f"promptctl db shell --command 'create role {login} login'"
+            raise
     sentence = f"{login} is {access} in {database.label}"
     if run.form == "json":
         from promptctl.output import documents

@@ -21,8 +21,12 @@ def init(run: Run) -> None:
     with run.database(creates=True) as opened:
         before = administration.installation(opened).schema_version
         opened.install()
-    done = "created in" if before is None else "was there already in"
-    _answer(run, f"schema version {database.SCHEMA_VERSION} {done} {opened.label}", opened.name, before is None)
+    sentence = (
+        f"created schema version {database.SCHEMA_VERSION} in {opened.label}"
+        if before is None
+        else f"{opened.label} has schema version {database.SCHEMA_VERSION} already"
+    )
+    _answer(run, sentence, opened.name, before is None)
 
 
 def migrate(run: Run) -> None:
@@ -33,7 +37,9 @@ def migrate(run: Run) -> None:
     with run.database() as opened:
         found = administration.installation(opened).schema_version
     if found is None:
-        raise errors.SchemaMismatch("schema_missing", f"{opened.label} has no promptctl schema", hint="promptctl db init")
+        raise errors.SchemaMismatch(
+            "schema_missing", f"{opened.label} has no promptctl schema", hint="promptctl db init"
+        )
     if found > database.SCHEMA_VERSION:
         raise errors.SchemaMismatch(
             "schema_newer",
@@ -47,7 +53,7 @@ def migrate(run: Run) -> None:
             f"{database.SCHEMA_VERSION}",
             hint="promptctl db init, in a new database",
         )
-    _answer(run, f"nothing to migrate: schema version {found} in {opened.label}", opened.name, False)
+    _answer(run, f"{opened.label} has schema version {found} already: nothing to migrate", opened.name, False)
 
 
 def schema(run: Run) -> None:

@@ -23,7 +23,10 @@ def start(run: Run) -> None:
 
 
 def stop(run: Run) -> None:
-    """Stop the embedded server. Nothing is lost; the next command starts it."""
+    """Stop the embedded server.
+
+    Nothing is lost; the next command starts it.
+    """
     home = _home(run)
     from promptctl.embedded import server
 
@@ -35,7 +38,9 @@ def _home(run: Run) -> str:
     target = settings.target(run.database_url)
     if not target.embedded:
         raise errors.Usage(
-            "not_embedded", f"{target.origin} names a server that promptctl does not start or stop"
+            "not_embedded",
+            f"{target.origin} names a server that promptctl does not start or stop",
+            hint=f"{'leave out' if target.origin.startswith('-') else 'unset'} {target.origin}",
         )
     return location.home()
 

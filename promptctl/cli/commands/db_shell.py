@@ -19,8 +19,8 @@ _DEBIANS = "/usr/lib/postgresql"
 def shell(run: Run, command: Sql = None) -> None:
     """Open psql on the database, with promptctl on the search path.
 
-    Statements come from a person, from --command, or from standard input;
-    the exit code is psql's, 3 when a statement failed.
+    Statements come from a person, from --command, or from standard input.
+    The exit code is psql's: when a statement fails, 1 for --command, else 3.
 
     Examples:
       promptctl db shell

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def status(run: Run) -> int:
-    """Say which database is meant, whether it answers, and what it holds.
+    """Say which database is meant, and what it holds.
 
     It starts nothing. The exit code is 6 when the database does not answer,
     8 when the schema is missing or of another version.
@@ -28,13 +28,19 @@ def status(run: Run) -> int:
         if not embedded.running:
             if embedded.cluster is None:
                 raise errors.Unreachable(
-                    "no_database",
-                    f"no database: none is configured, and there is no embedded one in {home}",
-                    hint="set DATABASE_URL, or run: promptctl db init",
+                    "no_embedded_database",
+                    f"no database is configured and there is no embedded one in {home!r}",
+                    hint="set DATABASE_URL, or run: promptctl db start",
                 )
             output.stopped(embedded.cluster, run.form)
             return errors.Unreachable.exit_code
-    with run.database() as database:
+    try:
+        opened = run.database()
+    except errors.Unreachable as failure:
+        # Elsewhere the hint is this command.
+        failure.hint = f"see that {target.origin} is right and that the server runs"
+        raise
+    with opened as database:
         found = administration.installation(database)
         output.answering(found, database.label, target.origin, embedded.cluster if embedded else None, run.form)
     return 0 if found.schema_version == found.expected_schema_version else errors.SchemaMismatch.exit_code

@@ -28,9 +28,10 @@ def delete(
     run.author(author)
     with run.database() as database:
         changed = versions.retire(database, wanted, undo=undo, author=run.who(), reason=reason)
-    done = "restored" if undo else "retired"
-    sentence = f"{done} {wanted} in {database.label}" if changed else f"{wanted} was {done} already in {database.label}"
-    run.log(f"Version {done}", name=wanted.name, version=wanted.version, author=run.who())
+    done, state = ("restored", "in use") if undo else ("retired", "retired")
+    sentence = f"{done} {wanted} in {database.label}" if changed else f"{wanted} is {state} already in {database.label}"
+    if changed:
+        run.log(f"Version {done}", name=wanted.name, version=wanted.version, author=run.who())
     if run.form == "json":
         from promptctl.output import documents
 

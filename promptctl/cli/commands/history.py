@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl import errors, references
+from promptctl import references
 from promptctl.output import messages, stream
 from promptctl.output import moves as output
 from promptctl.store import moves, prompts
@@ -11,8 +11,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.options import Limit, OptionalName
     from promptctl.cli.run import Run
-
-_ON_A_TERMINAL = 20
 
 
 def history(run: Run, name: OptionalName = None, limit: Limit = None) -> None:
@@ -27,9 +25,7 @@ def history(run: Run, name: OptionalName = None, limit: Limit = None) -> None:
     """
     if name is not None:
         references.check_name(name)
-    if limit is not None and limit < 0:
-        raise errors.Usage("usage", f"--limit is a number from 0, not {limit}")
-    newest = limit if limit is not None else _ON_A_TERMINAL if stream.to_terminal() and run.form == "plain" else 0
+    newest = run.newest(limit)
     with run.database() as database:
         events, total = moves.history(database, name, newest)
         if not events and name is not None:

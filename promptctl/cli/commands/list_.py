@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from promptctl import references
 from promptctl.output import messages, stream
 from promptctl.output import prompts as output
 from promptctl.store import prompts
@@ -24,5 +25,9 @@ def list_prompts(run: Run, pattern: Pattern = None) -> None:
         found = prompts.list_prompts(database, pattern)
     output.prompt_list(found, run.form)
     if not found and stream.to_terminal() and run.form == "plain":
-        what = "no prompt" if pattern is None else f"no prompt like {pattern!r}"
-        messages.note(f"{what} in {database.label}; promptctl sync prompts/ or promptctl create NAME makes one")
+        if pattern is None:
+            messages.note(
+                f"no prompt in {database.label} yet: promptctl create NAME or promptctl sync FOLDER makes one"
+            )
+        else:
+            messages.note(f"no prompt like {references.shown(pattern)} in {database.label}")

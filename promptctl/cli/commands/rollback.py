@@ -53,7 +53,6 @@ def rollback(
 def _bare(name: str) -> str:
     bare, at, version = name.partition("@")
     if at:
-        raise errors.Usage(
-            "usage", f"rollback takes a name: {bare}", hint=f"promptctl rollback {bare} --to {version or 'N'}"
-        )
+        goal = f" --to {version}" if version.isdigit() else ""
+        raise errors.Usage("usage", f"rollback takes a name: {bare}", hint=f"promptctl rollback {bare}{goal}")
     return name

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from promptctl.cli.run import Run
     from promptctl.database import Database
 
-_ON_A_TERMINAL = 20
-
 
 def show(run: Run, reference: Reference, at: At = None, limit: Limit = None) -> None:
     """Show a prompt: its versions, and the text that is live.
@@ -28,32 +26,38 @@ def show(run: Run, reference: Reference, at: At = None, limit: Limit = None) -> 
       promptctl show default-system-prompt --at 2h
     """
     wanted = references.parse(reference)
-    if limit is not None and limit < 0:
-        raise errors.Usage("usage", f"--limit is a number from 0, not {limit}")
+    newest = run.newest(limit)
+    moment = None if at is None else _moment(wanted, at)
     with run.database() as database:
-        if at is not None:
-            _show_moment(run, database, wanted, at)
+        if moment is not None:
+            _show_moment(run, database, wanted, moment)
         elif run.form == "json":
             from promptctl.output import documents
 
             if wanted.version is None:
-                documents.show(output.prompt_document(wanted.name, prompts.versions(database, wanted.name)))
+                documents.show(output.prompt_document(wanted.name, prompts.versions(database, wanted.name), newest))
             else:
                 documents.show(output.version_document(prompts.version(database, wanted)))
         elif wanted.version is None and run.form == "plain" and stream.to_terminal():
-            found = prompts.overview(database, wanted.name, _ON_A_TERMINAL if limit is None else limit)
+            found = prompts.overview(database, wanted.name, newest)
             output.overview(found.versions, found.total, found.active)
         else:
             text = prompts.text(database, wanted)
             _answer(run, text.name, text.version, text.content)
 
 
-def _show_moment(run: Run, database: Database, wanted: records.Reference, at: str) -> None:
+def _moment(wanted: records.Reference, at: str) -> str:
     from promptctl.cli import moments
 
     if wanted.version is not None:
-        raise errors.Usage("usage", "--at answers which version was live: it takes a bare name")
-    text = prompts.text_at(database, wanted.name, moments.parse(at))
+        raise errors.Usage(
+            "usage", "--at answers which version was live: it takes a bare name", hint=f"promptctl show {wanted}"
+        )
+    return moments.parse(at)
+
+
+def _show_moment(run: Run, database: Database, wanted: records.Reference, moment: str) -> None:
+    text = prompts.text_at(database, wanted.name, moment)
     if run.form == "json":
         from promptctl.output import documents
 

@@ -1,0 +1,213 @@
+"""Sync as a pipeline meets it: on a real database, run twice, beside operators and beside itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import ROOT, Ended, Promptctl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+
+@pytest.fixture
+def folder(home: Path) -> Path:
+    """The example prompts, in a place of their own."""
+    return Path(shutil.copytree(ROOT / "prompts", home / "prompts"))
+
+
+def live(sql: psycopg.Connection[Any]) -> dict[str, int | None]:
+    return dict(sql.execute("select name, active_version from promptctl.served order by name").fetchall())
+
+
+def sync(promptctl: Promptctl, *words: str) -> Ended:
+    return promptctl("sync", "prompts", *words)
+
+
+def set_active(folder: Path, version: int) -> None:
+    path = folder / "default-system-prompt" / "prompt.yaml"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(f"active: {version}" if line.startswith("active:") else line for line in lines) + "\n")
+
+
+def test_the_first_sync_stores_and_activates_and_the_second_says_no_changes(
+    promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any]
+) -> None:
+    first = sync(promptctl)
+    assert first.code == 0
+    assert "4 new, 1 activation; applied as release 1" in first.err
+    assert live(sql) == {"code_helper": None, "default-system-prompt": 1}
+    second = sync(promptctl)
+    assert (second.code, second.out) == (0, "")
+    assert "no changes" in second.err
+    assert sql.execute("select count(*) from promptctl.allocations").fetchone() == (1,)
+
+
+def test_what_is_stored_is_the_file_byte_for_byte(promptctl: Promptctl, folder: Path) -> None:
+    content = "line\n\n  indented\ttab \u2028 separator\x0cfeed, {braces} and \\backslash\nno newline at the end"
+    (folder / "code_helper" / "v2.txt").write_bytes(content.encode())
+    assert sync(promptctl).code == 0
+    assert promptctl("show", "code_helper@2").out == content
+
+
+def test_screens(promptctl: Promptctl, folder: Path, snapshot: Callable[..., None]) -> None:
+    snapshot(promptctl.on_terminal("sync", "prompts", "--dry-run").out, "sync-dry-run-terminal")
+    snapshot(promptctl.on_terminal("sync", "prompts").out, "sync-first-terminal")
+    snapshot(promptctl.on_terminal("sync", "prompts").out, "sync-second-terminal")
+    promptctl("activate", "default-system-prompt@3", "--reason", "more energy")
+    promptctl("rollback", "default-system-prompt", "--to", "1")
+    set_active(folder, 2)
+    sync(promptctl)
+    promptctl("rollback", "default-system-prompt", "--reason", "too terse, INC-412")
+    (folder / "code_helper" / "prompt.yaml").write_text("description: Mends code\nmax_tokens: 9\n")
+    snapshot(promptctl.on_terminal("sync", "prompts", "--dry-run").out, "sync-held-terminal")
+    piped = sync(promptctl, "--dry-run")
+    snapshot(piped.out + "---\n" + piped.err, "sync-held-piped")
+    snapshot(sync(promptctl, "--dry-run", "--json").out, "sync-held-json")
+    (folder / "code_helper" / "v1.txt").write_text("Edited.\n")
+    snapshot(promptctl.on_terminal("sync", "prompts").out, "sync-conflict-terminal")
+
+
+def test_dry_run_and_check_change_nothing_and_check_exits_with_3(
+    promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any]
+) -> None:
+    assert sync(promptctl, "--dry-run").code == 0
+    assert sync(promptctl, "--check").code == 3
+    assert live(sql) == {}
+    sync(promptctl)
+    assert sync(promptctl, "--check").code == 0
+
+
+def test_an_operators_move_outranks_git_until_git_changes_its_mind(
+    promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any]
+) -> None:
+    sync(promptctl)
+    set_active(folder, 3)
+    assert sync(promptctl).code == 0
+    assert live(sql)["default-system-prompt"] == 3
+    promptctl("rollback", "default-system-prompt", "--reason", "INC-412")
+    held = sync(promptctl)
+    assert held.code == 0
+    assert "held at 1, Git says 3: ada@example.com rolled back, INC-412" in held.out
+    assert "promptctl activate default-system-prompt@3 releases" in held.err
+    assert sync(promptctl, "--check").code == 0
+    assert live(sql)["default-system-prompt"] == 1
+    set_active(folder, 2)
+    sync(promptctl)
+    assert live(sql)["default-system-prompt"] == 2
+
+
+def test_an_operators_activation_of_what_git_says_ends_a_hold(
+    promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any]
+) -> None:
+    promptctl("create", "default-system-prompt", "-f", "prompts/default-system-prompt/v1.txt", "--meta", "a=1")
+    promptctl("create", "default-system-prompt", "-f", "prompts/default-system-prompt/v2.txt", "--activate")
+    assert "held at 2, Git says 1" in sync(promptctl).out
+    promptctl("activate", "default-system-prompt@1")
+    assert "held" not in sync(promptctl).out
+    set_active(folder, 3)
+    sync(promptctl)
+    assert live(sql)["default-system-prompt"] == 3
+
+
+def test_an_edited_version_is_refused_whole_with_a_diff(
+    promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any]
+) -> None:
+    sync(promptctl)
+    (folder / "default-system-prompt" / "v2.txt").write_text("Something else.\n")
+    (folder / "brand-new").mkdir()
+    (folder / "brand-new" / "v1.txt").write_text("New.\n")
+    refused = sync(promptctl)
+    assert refused.code == 5
+    assert "+Something else." in refused.err
+    assert "save it as v4; nothing was applied" in refused.err
+    assert "brand-new" not in live(sql)
+    as_json = sync(promptctl, "--json")
+    assert as_json.code == 5
+    assert json.loads(as_json.err.splitlines()[-1])["error"]["code"] == "conflict"
+
+
+def test_an_invalid_folder_exits_with_1_and_makes_no_connection(unconfigured: Promptctl) -> None:
+    (unconfigured.home / "prompts").mkdir()
+    ended = unconfigured("sync", "prompts", env={"DATABASE_URL": "postgresql://127.0.0.1:1/nowhere"})
+    assert ended.code == 1
+    assert "no version file in" in ended.err
+
+
+def test_another_source_cannot_take_a_prompt_over(promptctl: Promptctl, folder: Path) -> None:
+    assert sync(promptctl, "--source", "one").code == 0
+    refused = sync(promptctl, "--source", "two")
+    assert refused.code == 5
+    assert "comes from another source, one" in refused.err
+
+
+def test_two_pipelines_at_once_end_as_if_one_had_run_after_the_other(
+    promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any]
+) -> None:
+    running = [promptctl.start("sync", "prompts") for _ in range(4)]
+    endings = [(process.communicate(timeout=60)[1].decode(), process.returncode) for process in running]
+    assert [code for _, code in endings] == [0, 0, 0, 0]
+    assert sum("applied as release" in said for said, _ in endings) == 1
+    assert sum("no changes" in said for said, _ in endings) == 3
+    assert sql.execute("select count(*) from promptctl.versions").fetchone() == (4,)
+    assert sql.execute("select count(*) from promptctl.allocations").fetchone() == (1,)
+
+
+def test_a_sync_that_is_killed_while_it_applies_leaves_nothing(
+    promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any], connect: Callable[..., psycopg.Connection[Any]]
+) -> None:
+    promptctl("create", "default-system-prompt", "-f", "prompts/default-system-prompt/v1.txt")
+    holder = connect(autocommit=False)
+    # Inside its transaction, after the new versions, the sync comes to this row and waits.
+    holder.execute("select from promptctl.served where name = 'default-system-prompt' for update")
+    process = promptctl.start("sync", "prompts")
+    _wait_until_waiting(sql)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    holder.rollback()
+    _wait_until_alone(sql)
+    assert sql.execute("select count(*) from promptctl.versions").fetchone() == (1,)
+    assert sync(promptctl).code == 0
+    assert sql.execute("select count(*) from promptctl.versions").fetchone() == (4,)
+
+
+def test_the_source_is_the_repository_and_the_folder_without_credentials(
+    promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any]
+) -> None:
+    for words in (
+        ("init", "-q"),
+        ("remote", "add", "origin", "https://ci:s3cret@git.example.com/team/prompts.git"),
+        ("-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-q", "--allow-empty", "-m", "x"),
+    ):
+        subprocess.run(["git", "-C", str(promptctl.home), *words], check=True, env=promptctl.environment())
+    assert sync(promptctl).code == 0
+    assert sql.execute("select distinct source from promptctl.applied").fetchall() == [
+        ("git.example.com/team/prompts prompts",)
+    ]
+    commit = subprocess.run(
+        ["git", "-C", str(promptctl.home), "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    assert sql.execute("select reason from promptctl.allocations").fetchall() == [(f"sync {commit}",)]
+
+
+def _wait_until_waiting(sql: psycopg.Connection[Any]) -> None:
+    while not sql.execute(
+        "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    ).rowcount:
+        pass
+
+
+def _wait_until_alone(sql: psycopg.Connection[Any]) -> None:
+    while sql.execute(
+        "select from pg_stat_activity where application_name = 'promptctl' and datname = current_database()"
+    ).rowcount:
+        pass
