@@ -177,12 +177,13 @@ def _load(raw: bytes) -> object:
     """Parse YAML, strictly: no key twice, no aliases (they can grow without bound), only plain values."""
     import yaml
 
+    parse: Any = yaml.parse  # pyright: ignore[reportUnknownMemberType] - the package has no types of its own
     # The one of C where PyYAML was built with it: six times faster, the same interface.
     safe_loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         text = raw.decode("utf-8-sig")
         if len(text) > _SHALLOW_CHARACTERS:
-            _refuse_depth(yaml.parse(text, safe_loader))
+            _refuse_depth(parse(text, safe_loader))
         loader = safe_loader(text)
         try:
             node = loader.get_single_node()

@@ -6,9 +6,11 @@ import fcntl
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,6 +210,18 @@ def unconfigured(home: Path) -> Promptctl:
 
 
 @pytest.fixture
+def embedded_home(home: Path) -> Iterator[dict[str, str]]:
+    """The environment of a shell that has `promptctl`, with an embedded database below a path its server can reach."""
+    place = Path(tempfile.mkdtemp(prefix="readme-", dir="/tmp"))
+    place.chmod(0o755)
+    env = environment(home, PROMPTCTL_HOME=str(place / "db"), TERM="xterm", NO_COLOR="1")
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    yield env
+    subprocess.run([sys.executable, "-m", "promptctl", "db", "stop"], env=env, check=False, capture_output=True)
+    shutil.rmtree(place)
+
+
+@pytest.fixture
 def snapshot(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Compares a text with the one kept under tests/snapshots; UPDATE_SNAPSHOTS=1 keeps it anew.
 
@@ -227,13 +241,29 @@ def snapshot(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 
 def stable(text: str) -> str:
-    """Replace what differs from run to run."""
+    """Replace what differs from run to run; columns of times keep their alignment."""
     for pattern, replacement in (
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "00000000-0000-0000-0000-000000000000"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "2026-11-12T09:30:00Z"),
         (r"test_\d+_\d+ at localhost(:\d+)?", "llm_app at db.prod"),
         (r"test_\d+_\d+", "llm_app"),
-        (r"(just now|\d+ seconds? ago)( *)", lambda m: "just now" + " " * max(0, len(m.group(0)) - 8)),
     ):
         text = re.sub(pattern, replacement, text)
-    return text
+    lines = text.split("\n")
+    for heading in ("WHEN", "UPDATED", "CREATED", "LAST USED"):
+        for place, line in enumerate(lines):
+            if heading in line and line == line.upper():
+                _make_recent(lines, place, heading)
+    return "\n".join(lines)
+
+
+def _make_recent(lines: list[str], place: int, heading: str) -> None:
+    """Turn the column of times under a heading into `just now`, as if the test had taken no time at all."""
+    start = lines[place].index(heading)
+    following = re.search(r"\S", lines[place][start + len(heading) :])
+    end = start + len(heading) + following.start() if following else None
+    rows = range(place, next((n for n in range(place, len(lines)) if len(lines[n]) <= start), len(lines)))
+    cells = [re.sub(r"^(just now|\d+ (second|minute)s? ago)$", "just now", lines[n][start:end].strip()) for n in rows]
+    width = max(map(len, cells)) + 2
+    for n, cell in zip(rows, cells, strict=True):
+        lines[n] = lines[n][:start] + (cell.ljust(width) + lines[n][end:] if end is not None else cell)

@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from promptctl import libpq
 from promptctl.embedded import binaries, cluster, home, location
 from promptctl.errors import Failed, Unreachable
 
@@ -223,18 +224,16 @@ def _answers(home_directory: str) -> bool:
 
     Raises Failed (`embedded_start_failed`) for a refusal that waiting does not mend.
     """
-    import psycopg  # 100 ms that a stop does without
-    from psycopg.conninfo import make_conninfo
-
-    keywords = location.conninfo(home_directory) | {"hostaddr": "", "connect_timeout": "10"}
+    keywords = location.conninfo(home_directory) | {"connect_timeout": "10"}
+    library = location.client_library(home_directory)
     try:
         try:
-            psycopg.connect(make_conninfo(**keywords)).close()
-        except psycopg.OperationalError as error:
+            libpq.Connection(keywords, library).close()
+        except libpq.ConnectionFailed as error:
             if location.DATABASE_MISSING not in str(error):
                 raise
-            _create_database(make_conninfo(**keywords | {"dbname": "template1"}))
-    except psycopg.Error as error:
+            _create_database(libpq.Connection(keywords | {"dbname": "template1"}, library))
+    except (libpq.ConnectionFailed, libpq.ConnectionLost, libpq.ServerError) as error:
         if location.server_is_absent(str(error)):
             return False
         message = f"the embedded server in {home_directory!r} refuses: {cluster.telling_line(str(error))}"
@@ -242,15 +241,13 @@ def _answers(home_directory: str) -> bool:
     return True
 
 
-def _create_database(conninfo: str) -> None:
+def _create_database(connection: libpq.Connection) -> None:
     """Makes the database, of the one that initdb made to spare (number 5) if possible: 1 ms, where a copy takes 100."""
-    import psycopg
-
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        if connection.execute("select from pg_database where oid = 5 and datname = 'postgres'").fetchone() is None:
-            connection.execute("create database promptctl")
-        else:
-            connection.execute("alter database postgres rename to promptctl")
+    try:
+        [spare] = connection.pipeline([("select from pg_database where oid = 5 and datname = 'postgres'", [])])
+        connection.script("alter database postgres rename to promptctl" if spare else "create database promptctl")
+    finally:
+        connection.close()
 
 
 def _listener(home_directory: str) -> int | None:

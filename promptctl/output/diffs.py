@@ -36,8 +36,7 @@ def show(old: str, new: str, old_name: str, new_name: str) -> None:
         stream.write(unified(old, new, old_name, new_name))
         return
     if old == new:
-        told = "the one version on both sides" if old_name == new_name else f"and {new_name} are the same"
-        stream.say(f"{old_name}{', ' if old_name == new_name else ' '}{told}: nothing differs")
+        stream.say(f"nothing differs between {old_name} and {new_name if new_name != old_name else 'itself'}")
         return
     from rich.console import Console
 

@@ -7,10 +7,12 @@ from promptctl.output.tables import Column
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from promptctl.records import Created, PromptSummary, Text, Version, VersionSummary
+
+_STATS = ("total_uses", "errors", "avg_tokens", "avg_response_time_ms", "last_used_at")
 
 
 def prompt_list(prompts: Sequence[PromptSummary], form: str) -> None:
@@ -127,7 +129,7 @@ def _version(version: Version) -> dict[str, Any]:
         "created_at": version.created_at,
         "created_by": version.created_by,
         "metadata": version.metadata,
-        "stats": version.stats,
+        "stats": _stats(version.stats),
     }
 
 
@@ -143,5 +145,16 @@ def _statistics(summary: VersionSummary) -> dict[str, Any]:
         "name": summary.name,
         "version": summary.version,
         "is_active": summary.is_active,
-        "stats": {key: value for key, value in stats.items() if value is not None},
+        "stats": _stats(stats),
     }
+
+
+def _stats(stats: Mapping[str, Any]) -> dict[str, Any]:
+    """Return statistics in one order and form, whether SQL made a JSON object of them or not; without what is unknown."""
+    told = {key: stats.get(key) for key in _STATS}
+    if told["last_used_at"] is not None:
+        told["last_used_at"] = str(told["last_used_at"]).replace("+00:00", "Z")
+    for key in ("avg_tokens", "avg_response_time_ms"):
+        if told[key] is not None:
+            told[key] = int(told[key]) if told[key] == int(told[key]) else round(told[key], 2)
+    return {key: value for key, value in told.items() if value is not None}

@@ -95,6 +95,9 @@ def write_content(content: str) -> None:
 def say(text: str) -> None:
     """Write a line to standard error. A standard error that is closed or full is no reason to fail."""
     try:
+        if to_terminal():
+            # The person reads both streams: what was answered first stands first.
+            sys.stdout.flush()
         sys.stderr.flush()
         sys.stderr.buffer.write((text + "\n").encode("utf-8", "surrogateescape"))
         sys.stderr.buffer.flush()

@@ -74,10 +74,11 @@ def spawn(script: str, *arguments: str, uid: int | None = None, **environment: s
 
     It becomes that user once everything is imported: Python may lie where only root can read it.
     """
+    path = filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH")))
     return subprocess.Popen(
         [sys.executable, "-c", (_BECOME.format(uid=uid) if ROOT and uid else "") + script, *arguments],
         cwd="/",
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"} | environment,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"} | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -214,18 +214,21 @@ def test_a_disk_that_is_too_small_is_an_error_of_one_line_and_is_left_clean(
     assert not [name for name in os.listdir(home) if name.startswith(".")]
 
 
+def _fill(path: Path, size: int) -> None:
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(size))
+
+
 @needs_root
 def test_a_full_disk_stops_the_start_until_there_is_space_again(small_disk: Callable[[int], Path]) -> None:
     disk = small_disk(120)
     home = str(disk / "home")
     server.start(home, create=True)
     server.stop(home)
-    with (disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space left"):
-        while True:
-            filler.write(bytes(1 << 20))
-    with (disk / "rest").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space left"):
-        while True:
-            filler.write(bytes(4096))
+    for name, size in (("filler", 1 << 20), ("rest", 4096)):
+        with pytest.raises(OSError, match="No space left"):
+            _fill(disk / name, size)
     with pytest.raises(Failed, match=r"(?i)no space left on device") as caught:
         server.start(home, create=False)
     assert "\n" not in caught.value.message

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch, place: Path) -> Path:
     monkeypatch.setattr(binaries, "PACKAGES", ("package_of_a_test",))
     monkeypatch.setattr(binaries, "DEBIAN_DIRECTORY", str(place / "debian"))
     monkeypatch.setenv("PATH", f"{place}/path")
-    monkeypatch.syspath_prepend(str(place / "site"))
+    monkeypatch.setattr(sys, "path", [str(place / "site"), *sys.path])
     (place / "path").mkdir()
     return place
 
@@ -43,20 +44,19 @@ def test_the_setting_wins_over_every_installed_supplier(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("prepare", "message"),
+    ("version", "message"),
     [
-        (lambda _: None, "no working postgres and initdb in"),
-        (lambda path: path.mkdir(), "no working postgres and initdb in"),
-        (lambda path: _supplier(path, "nonsense"), "no working postgres and initdb in"),
-        (lambda path: _supplier(path, "14.11"), "is PostgreSQL 14, 15 is the oldest"),
+        ("", "no working postgres and initdb in"),
+        ("nonsense", "no working postgres and initdb in"),
+        ("14.11", "is PostgreSQL 14, 15 is the oldest"),
     ],
-    ids=["missing", "empty", "broken", "too old"],
+    ids=["missing", "broken", "too old"],
 )
 def test_a_setting_of_no_use_is_a_usage_error(
-    monkeypatch: pytest.MonkeyPatch, place: Path, home: str, prepare: object, message: str
+    monkeypatch: pytest.MonkeyPatch, place: Path, home: str, version: str, message: str
 ) -> None:
-    assert callable(prepare)
-    prepare(place / "bin")
+    if version:
+        _supplier(place / "bin", version)
     monkeypatch.setenv("PROMPTCTL_PG_BIN", str(place / "bin"))
     with pytest.raises(Usage, match=message) as caught:
         server.start(home, create=True)

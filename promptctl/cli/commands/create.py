@@ -54,7 +54,15 @@ def create(
         made = versions.create(
             database, name, given, metadata=metadata, author=run.who(), activate=activate, reason=reason
         )
-    run.log("Version created", name=made.name, version=made.version, promptId=made.id, author=run.who())
+    if not made.created and {**made.metadata, **metadata} != made.metadata:
+        messages.note(f"the description and metadata of {made.name}@{made.version} stay as they are")
+    run.log(
+        "Version created" if made.created else "Version found",
+        name=made.name,
+        version=made.version,
+        promptId=made.id,
+        author=run.who(),
+    )
     if activate and made.previous_version != made.version:
         run.log("Prompt activated", name=made.name, version=made.version, promptId=made.id, author=run.who())
 

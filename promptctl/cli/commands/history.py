@@ -32,4 +32,4 @@ def history(run: Run, name: OptionalName = None, limit: Limit = None) -> None:
             prompts.raise_if_unknown(database, name)
     output.history(events, total, run.form, with_names=name is None)
     if not events and run.form == "plain" and stream.to_terminal():
-        messages.note(f"nothing has moved yet in {database.label}")
+        messages.note(f"{'nothing has' if name is None else f'{name} has not'} moved yet in {database.label}")
