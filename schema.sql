@@ -7,10 +7,11 @@
 -- Who may change what is enforced here and nowhere else. A rule is a named constraint or trigger; its name reads as a
 -- sentence and arrives at the client as `constraint_name`, by which errors are told apart.
 
-begin;
+-- Read committed, whatever the database's default: what another installer committed while this one waited must be seen.
+begin isolation level read committed;
 
 set local client_min_messages = warning;
-set local lock_timeout = '3s';
+set local lock_timeout = '60s';
 set local search_path = '';
 
 do $$
@@ -18,8 +19,10 @@ declare
     expected constant integer := 1;
     installed integer;
 begin
-    -- `create … if not exists` is no guard against another installer at work.
+    -- `create ... if not exists` is no guard against another installer at work.
     perform pg_advisory_xact_lock(7021771953286511);
+    -- From here on, whoever waits for us must not wait long.
+    perform set_config('lock_timeout', '3s', true);
     if current_setting('server_version_num')::integer < 150000 then
         raise exception using errcode = 'feature_not_supported', constraint = 'server_is_recent_enough',
             message = format('PostgreSQL %s is too old: promptctl needs 15 or later', current_setting('server_version'));
@@ -32,7 +35,9 @@ begin
     if to_regnamespace('promptctl') is null then
         create schema promptctl;
     elsif to_regclass('promptctl.installation') is null then
-        if exists (select from pg_catalog.pg_class where relnamespace = to_regnamespace('promptctl')) then
+        if exists (select from pg_catalog.pg_class where relnamespace = to_regnamespace('promptctl'))
+            or exists (select from pg_catalog.pg_proc where pronamespace = to_regnamespace('promptctl'))
+            or exists (select from pg_catalog.pg_type where typnamespace = to_regnamespace('promptctl')) then
             raise exception using errcode = 'duplicate_schema', constraint = 'schema_is_ours',
                 message = format('schema "promptctl" in database "%s" is not ours', current_database());
         end if;
@@ -46,9 +51,12 @@ begin
     end if;
 
     create table if not exists promptctl.installation (
-        singleton boolean primary key default true constraint there_is_one_installation check (singleton),
+        singleton boolean default true,
         version integer not null,
-        installed_at timestamptz not null default now()
+        installed_at timestamptz not null default now(),
+
+        constraint an_installation_is_recorded_once primary key (singleton),
+        constraint there_is_one_installation check (singleton)
     );
     insert into promptctl.installation (version) values (expected) on conflict do nothing;
 end
@@ -56,9 +64,14 @@ $$;
 
 comment on schema promptctl is 'System prompts as numbered versions that never change, and which of them is served.';
 comment on table promptctl.installation is 'One row: the version of this schema. The command line refuses any other.';
+comment on constraint an_installation_is_recorded_once on promptctl.installation is 'A database has one schema of ours.';
+comment on constraint there_is_one_installation on promptctl.installation is 'The key has one value.';
+
+-- Every function names where it looks names up, pg_temp last: with an empty path temporary types come first, and whoever
+-- made a temporary domain named "text" had its check run by our security definers as the owner.
 
 create or replace function promptctl.expect_schema_version(expected integer) returns void
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     installed integer;
 begin
@@ -67,7 +80,7 @@ begin
         raise exception using errcode = 'object_not_in_prerequisite_state', constraint = 'schema_version_matches',
             message = format('database "%s" holds schema version %s, this promptctl needs %s',
                              current_database(), coalesce(installed::text, 'unknown'), expected),
-            detail = installed::text;
+            detail = coalesce(installed::text, '');
     end if;
 end
 $$;
@@ -77,11 +90,21 @@ comment on function promptctl.expect_schema_version is
 
 create or replace function promptctl.current_author() returns text language sql stable
 begin atomic
-    select coalesce(nullif(current_setting('promptctl.author', true), ''), session_user::text);
+    select coalesce(nullif(current_setting('promptctl.given_author', true), ''),
+                    nullif(current_setting('promptctl.author', true), ''), session_user::text);
 end;
 
 comment on function promptctl.current_author is
-    'Who says to be doing this: the setting promptctl.author, else the database user, who cannot be claimed.';
+    'Who says to be doing this: a function''s argument, else the setting promptctl.author, else the database user.';
+
+create or replace function promptctl.current_reason() returns text language sql stable
+begin atomic
+    select coalesce(nullif(current_setting('promptctl.given_reason', true), ''),
+                    nullif(current_setting('promptctl.reason', true), ''));
+end;
+
+comment on function promptctl.current_reason is
+    'Why this is being done, if it is said: a function''s argument, else the setting promptctl.reason.';
 
 
 create table if not exists promptctl.served (
@@ -167,6 +190,8 @@ create table if not exists promptctl.versions (
     constraint content_has_no_crlf check (position(E'\r\n' in content) = 0),
     constraint settings_are_an_object check (jsonb_typeof(settings) = 'object'),
     constraint metadata_is_an_object check (jsonb_typeof(metadata) = 'object'),
+    constraint a_version_has_a_date_of_creation check (
+        created_at between timestamptz '0001-01-01 00:00:00+00' and timestamptz '9999-12-31 00:00:00+00'),
     constraint a_version_has_an_author check (created_by <> '')
 );
 
@@ -187,6 +212,8 @@ comment on constraint content_has_no_byte_order_mark on promptctl.versions is 'W
 comment on constraint content_has_no_crlf on promptctl.versions is 'Writers turn CR LF into LF: one normalisation for all.';
 comment on constraint settings_are_an_object on promptctl.versions is 'Keys and values.';
 comment on constraint metadata_is_an_object on promptctl.versions is 'Keys and values.';
+comment on constraint a_version_has_a_date_of_creation on promptctl.versions is
+    'RFC 3339 has years of four digits, and no infinity.';
 comment on constraint a_version_has_an_author on promptctl.versions is 'Unknown is the database user.';
 
 do $$
@@ -287,6 +314,7 @@ create table if not exists promptctl.corrections (
 
 create index if not exists corrections_by_prompt on promptctl.corrections (name, id);
 
+comment on index promptctl.corrections_by_prompt is 'For the history of one prompt.';
 comment on table promptctl.corrections is
     'What may change about a version, its metadata and whether it is retired, and who changed it. Written by trigger.';
 comment on column promptctl.corrections.epoch is 'The prompt''s epoch at that moment: its place in the history.';
@@ -307,7 +335,9 @@ create table if not exists promptctl.applied (
     constraint what_was_applied_belongs_to_a_prompt foreign key (name) references promptctl.served (name)
 );
 
-comment on table promptctl.applied is 'What each source said was live when it was last applied: the third side of a sync.';
+comment on table promptctl.applied is
+    'Which source a prompt comes from, and what that source said was live when it was last applied: the third side of a '
+    'sync. Null: it said nothing.';
 comment on constraint a_source_says_one_thing_of_a_prompt on promptctl.applied is 'The last word only.';
 comment on constraint a_prompt_comes_from_one_source on promptctl.applied is 'Two sources would undo each other for ever.';
 comment on constraint what_was_applied_belongs_to_a_prompt on promptctl.applied is 'No memory of nothing.';
@@ -329,9 +359,10 @@ create table if not exists promptctl.uses (
 
     constraint a_use_is_recorded_once primary key (id),
     constraint tokens_are_not_negative check (input_tokens >= 0 and output_tokens >= 0),
-    constraint a_response_takes_time check (response_ms >= 0 and response_ms < 'infinity'),
+    constraint tokens_can_be_added_up check (input_tokens <= 1000000000000 and output_tokens <= 1000000000000),
+    constraint a_response_takes_time check (response_ms >= 0 and response_ms <= 1e12),
     constraint an_outcome_is_named check (outcome <> ''),
-    constraint a_score_is_a_number check (score <> 'NaN' and abs(score) < 'infinity')
+    constraint a_score_is_a_number check (score between -1e100 and 1e100)
 );
 
 create index if not exists uses_by_version on promptctl.uses (name, version);
@@ -339,17 +370,20 @@ create index if not exists uses_by_version on promptctl.uses (name, version);
 comment on table promptctl.uses is
     'One row per call of a model with a version. Appended, never counted in place: a use waits for no other use, and for '
     'no activation. That the version exists is checked by record_use; versions never go.';
+comment on index promptctl.uses_by_version is 'For the numbers of one version.';
 comment on column promptctl.uses.bucket is 'The unit''s bucket, 0 to 9999; the unit itself is never stored.';
 comment on column promptctl.uses.outcome is '"ok", or the name of what went wrong.';
 comment on constraint a_use_is_recorded_once on promptctl.uses is 'Sent twice with one id, it counts once.';
 comment on constraint tokens_are_not_negative on promptctl.uses is 'Not reported is null, never 0 or -1.';
-comment on constraint a_response_takes_time on promptctl.uses is 'In milliseconds; not reported is null.';
+comment on constraint tokens_can_be_added_up on promptctl.uses is 'One absurd number would fail every reading of stats.';
+comment on constraint a_response_takes_time on promptctl.uses is
+    'In milliseconds, at most 31 years, as averages square them; not reported is null.';
 comment on constraint an_outcome_is_named on promptctl.uses is 'A use went well or has a reason.';
-comment on constraint a_score_is_a_number on promptctl.uses is 'One NaN would spoil every average.';
+comment on constraint a_score_is_a_number on promptctl.uses is 'One NaN, or one too large to square, spoils averages.';
 
 
 create or replace function promptctl.refuse() returns trigger
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     raise exception using errcode = 'restrict_violation', constraint = tg_name, table = tg_table_name,
         schema = tg_table_schema, message = tg_argv[0];
@@ -359,7 +393,7 @@ $$;
 comment on function promptctl.refuse is 'A rule that has no exception: the trigger''s argument is its message.';
 
 create or replace function promptctl.refuse_by_hand() returns trigger
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if pg_trigger_depth() < 2 then
         raise exception using errcode = 'restrict_violation', constraint = tg_name, table = tg_table_name,
@@ -372,9 +406,14 @@ $$;
 comment on function promptctl.refuse_by_hand is 'A table that only triggers write: a direct insert is refused.';
 
 create or replace function promptctl.before_served() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if tg_op = 'INSERT' then
+        if new.active_version is not null or new.candidate_version is not null then
+            -- Possible where one statement stores the version as well: foreign keys are checked at its end.
+            raise exception using errcode = 'restrict_violation', constraint = 'nothing_moves_without_a_trace',
+                message = format('"%s" begins with nothing served: activate a version of it', new.name);
+        end if;
         new.epoch := 0;
         new.position := null;
         return new;
@@ -433,8 +472,10 @@ $$;
 comment on function promptctl.before_served is
     'Counts epochs, keeps the position in the history, ends a split when the active version moves.';
 
+-- A session keeps the plan that it made for its first change, of one row mostly. As nested loops over the transition
+-- tables that plan took 5 s for each of two joins when the same session later wrote 10 000 rows; hashed, milliseconds.
 create or replace function promptctl.after_served() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_nestloop = off as $$
 declare
     of_release constant bigint := nullif(current_setting('promptctl.release', true), '')::bigint;
     moved integer;
@@ -443,7 +484,7 @@ begin
                                        seed, parent, position, release, author, reason)
     select n.name, n.epoch, k.kind, o.active_version, n.active_version, n.candidate_version, n.basis_points, n.seed,
            case when k.kind in ('activate', 'deactivate') then o.position end, n.position, of_release,
-           promptctl.current_author(), nullif(current_setting('promptctl.reason', true), '')
+           promptctl.current_author(), promptctl.current_reason()
     from new_rows n
     join old_rows o on o.name = n.name and o.epoch <> n.epoch
     cross join lateral (
@@ -473,13 +514,14 @@ comment on function promptctl.after_served is
     'Appends the allocation of every change and announces it on the channel "promptctl" in the same transaction.';
 
 create or replace function promptctl.before_versions() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if tg_op = 'INSERT' then
         -- Every writer locks the prompt's row first, so that two that take the next number go one after the other.
         perform from promptctl.served s where s.name = new.name for no key update;
         new.sha256 := sha256(convert_to(new.content, 'UTF8'));
         new.created_by := coalesce(new.created_by, promptctl.current_author());
+        new.database_user := session_user;
         return new;
     end if;
     if (new.name, new.version, new.id, new.content, new.sha256, new.settings, new.created_at, new.created_by,
@@ -497,7 +539,7 @@ $$;
 comment on function promptctl.before_versions is 'Hashes a new version; lets only metadata and retirement change later.';
 
 create or replace function promptctl.after_insert_versions() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     update promptctl.served s set next_version = greatest(s.next_version, n.highest + 1)
     from (select name, max(version)::bigint as highest from new_rows group by name) n
@@ -509,12 +551,12 @@ $$;
 comment on function promptctl.after_insert_versions is 'Keeps the next number above every number that was used.';
 
 create or replace function promptctl.after_update_versions() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_nestloop = off as $$
 begin
     insert into promptctl.corrections (name, version, epoch, kind, previous_metadata, metadata, author, reason)
     select n.name, n.version, s.epoch, k.kind,
            case when k.kind = 'describe' then o.metadata end, case when k.kind = 'describe' then n.metadata end,
-           promptctl.current_author(), nullif(current_setting('promptctl.reason', true), '')
+           promptctl.current_author(), promptctl.current_reason()
     from new_rows n
     join old_rows o on o.name = n.name and o.version = n.version
     join promptctl.served s on s.name = n.name
@@ -615,19 +657,30 @@ comment on type promptctl.resolved is 'What resolve answers: the version to use 
 comment on type promptctl.created_version is 'What create_version answers; created is false for a text that was there already.';
 
 create or replace function promptctl.lock_holders(names text[]) returns text
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
+    mark xid;
+    marks xid[] := '{}';
     holders text;
 begin
+    for mark in select s.xmax from promptctl.served s where s.name = any (lock_holders.names) loop
+        marks := marks || mark;
+        begin
+            -- A row that was locked in a subtransaction, as lock_prompts does, and then changed bears both, as a set.
+            marks := marks || array(select m.xid from pg_get_multixact_members(mark) m);
+        exception when others then
+            null; -- It is no set: a single transaction id.
+        end;
+    end loop;
     select string_agg(distinct format('%s (%s)', coalesce(a.usename, 'a prepared transaction'),
                                       concat_ws(', ', nullif(a.application_name, ''), 'pid ' || a.pid)), ' and ')
     into holders
-    from promptctl.served s
-    join pg_catalog.pg_locks l on l.locktype = 'transactionid' and l.granted and l.transactionid = s.xmax
+    from pg_catalog.pg_locks l
     left join pg_catalog.pg_stat_activity a on a.pid = l.pid
-    where s.name = any (lock_holders.names) and l.pid is distinct from pg_backend_pid();
+    where l.locktype = 'transactionid' and l.granted and l.transactionid = any (marks)
+      and l.pid is distinct from pg_backend_pid();
     if holders is null then
-        -- Several lockers at once leave no single transaction id in the row: name whoever has the table in hand.
+        -- Locked and not changed, or not yet visible to us: name whoever has the table in hand.
         select string_agg(distinct format('%s (%s)', a.usename,
                                           concat_ws(', ', nullif(a.application_name, ''), 'pid ' || a.pid)), ' or ')
         into holders
@@ -644,7 +697,7 @@ $$;
 comment on function promptctl.lock_holders is 'Who holds the rows of these prompts, for people to read.';
 
 create or replace function promptctl.lock_prompts(names text[]) returns setof promptctl.served
-language plpgsql set search_path = '' set lock_timeout = '3s' as $$
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 begin
     return query
         select s.* from promptctl.served s where s.name = any (lock_prompts.names) order by s.name for no key update;
@@ -658,15 +711,41 @@ $$;
 comment on function promptctl.lock_prompts is
     'Locks the rows of these prompts in name order, waits at most 3 s, and names the holder after that.';
 
+create or replace function promptctl.open_prompts(names text[]) returns setof promptctl.served
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
+declare
+    clash text;
+begin
+    begin
+        insert into promptctl.served (name)
+        select n from unnest(names) n order by lower(n collate "C"), n collate "C" on conflict do nothing;
+    exception when lock_not_available then
+        raise exception using errcode = 'lock_not_available', constraint = 'a_prompt_is_changed_by_one_at_a_time',
+            message = format('%s is held by %s', '"' || array_to_string(names[:3], '", "') || '"',
+                             promptctl.lock_holders(names));
+    end;
+    select format('"%s" differs from "%s" only in case', n, s.name) into clash
+    from unnest(names) n
+    join promptctl.served s on lower(s.name) = lower(n collate "C") and s.name <> n collate "C" limit 1;
+    if found then
+        raise exception using errcode = 'unique_violation', constraint = 'names_differ_in_more_than_case',
+            message = clash;
+    end if;
+    return query select * from promptctl.lock_prompts(names);
+end
+$$;
+
+comment on function promptctl.open_prompts is 'Locks the rows of these prompts, and makes those that are not there yet.';
+
 create or replace function promptctl.require_prompts(names text[]) returns void
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     missing text;
 begin
     select n into missing from unnest(names) n
     where not exists (select from promptctl.served s where s.name = n) limit 1;
     if found then
-        raise exception using errcode = 'no_data_found', constraint = 'prompt_exists', detail = missing,
+        raise exception using errcode = 'no_data_found', constraint = 'prompt_exists', detail = coalesce(missing, ''),
             message = format('no prompt "%s"', missing);
     end if;
     if cardinality(names) <> (select count(distinct n) from unnest(names) n) then
@@ -680,7 +759,7 @@ $$;
 comment on function promptctl.require_prompts is 'Refuses a name that is not there, or that is there twice.';
 
 create or replace function promptctl.require_version(name text, version integer, lifecycle text) returns void
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     is_retired boolean;
 begin
@@ -701,18 +780,33 @@ $$;
 comment on function promptctl.require_version is
     'Refuses a version that is not there or, for the lifecycle ''in use'', that is retired.';
 
+create or replace function promptctl.next_number(served promptctl.served) returns integer
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if served.next_version > 2147483647 then
+        raise exception using errcode = 'restrict_violation', constraint = 'numbers_count_from_1',
+            message = format('"%s" has no number left', served.name);
+    end if;
+    return served.next_version;
+end
+$$;
+
+comment on function promptctl.next_number is 'The next number of a prompt whose row is locked.';
+
+-- A function's own `set promptctl.... = ...` would need a superuser to create it. These settings are empty outside of the
+-- functions that begin and end a change; where one fails in between, so does what it set.
 create or replace function promptctl.begin_change(author text, reason text, release_kind text default null)
-returns bigint language plpgsql set search_path = '' as $$
+returns bigint language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     number bigint;
 begin
-    perform set_config('promptctl.author', coalesce(author, ''), true);
-    perform set_config('promptctl.reason', coalesce(reason, ''), true);
+    perform set_config('promptctl.given_author', coalesce(author, ''), true);
+    perform set_config('promptctl.given_reason', coalesce(reason, ''), true);
     if release_kind is not null then
         insert into promptctl.releases (kind, author, reason)
-        values (release_kind, promptctl.current_author(), nullif(begin_change.reason, '')) returning release into number;
-        perform set_config('promptctl.release', number::text, true);
+        values (release_kind, promptctl.current_author(), promptctl.current_reason()) returning release into number;
     end if;
+    perform set_config('promptctl.release', coalesce(number::text, ''), true);
     return number;
 end
 $$;
@@ -720,12 +814,21 @@ $$;
 comment on function promptctl.begin_change is
     'Sets the author and reason that the triggers write into the history; with a kind, opens a release and returns it.';
 
+create or replace function promptctl.end_change() returns void language plpgsql
+set search_path = pg_catalog, pg_temp as $$
+begin
+    perform set_config('promptctl.given_author', '', true), set_config('promptctl.given_reason', '', true),
+            set_config('promptctl.release', '', true);
+end
+$$;
+
+comment on function promptctl.end_change is 'What follows in the transaction is signed by itself again.';
+
 
 create or replace function promptctl.activate(names text[], versions integer[], author text default null,
                                               reason text default null, release_kind text default null)
 returns setof promptctl.move
-language plpgsql security definer
-set search_path = '' set promptctl.author = '' set promptctl.reason = '' set promptctl.release = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     moves promptctl.move[];
     number bigint;
@@ -751,6 +854,7 @@ begin
         update promptctl.served s
         set active_version = m.version, candidate_version = null
         from unnest(moves) m where s.name = m.name and m.changed;
+        perform promptctl.end_change();
     end if;
 
     return query
@@ -767,8 +871,7 @@ create or replace function promptctl.rollback(names text[], to_version integer d
                                               expected_version integer default null, author text default null,
                                               reason text default null)
 returns setof promptctl.move
-language plpgsql security definer
-set search_path = '' set promptctl.author = '' set promptctl.reason = '' set promptctl.release = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     served promptctl.served;
     node promptctl.allocations;
@@ -838,6 +941,7 @@ begin
         from unnest(moves) with ordinality m
         join unnest(positions) with ordinality p (position, place) on p.place = m.ordinality
         where s.name = m.name and m.changed;
+        perform promptctl.end_change();
     end if;
 
     return query
@@ -859,42 +963,34 @@ create or replace function promptctl.create_version(name text, content text, set
                                                     reason text default null)
 returns setof promptctl.created_version
 language plpgsql security definer
-set search_path = '' set lock_timeout = '3s'
-set promptctl.author = '' set promptctl.reason = '' set promptctl.release = '' as $$
+set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
     served promptctl.served;
     stored promptctl.versions;
     made boolean := false;
 begin
     perform promptctl.begin_change(author, reason);
-    insert into promptctl.served (name) values (create_version.name) on conflict do nothing;
-    select * into served from promptctl.lock_prompts(array[create_version.name]);
-    if not found then
-        raise exception using errcode = 'unique_violation', constraint = 'names_differ_in_more_than_case',
-            message = (select format('"%s" differs from "%s" only in case', create_version.name, s.name)
-                       from promptctl.served s where lower(s.name) = lower(create_version.name));
-    end if;
+    select * into served from promptctl.open_prompts(array[create_version.name]);
 
     if create_version.version is null then
         select v.* into stored from promptctl.versions v
         where v.name = served.name and v.sha256 = sha256(convert_to(create_version.content, 'UTF8'))
-          and v.settings = create_version.settings and not v.is_retired
+          and v.settings = coalesce(create_version.settings, '{}') and not v.is_retired
         order by v.version desc limit 1;
     end if;
     if stored.version is null then
-        if create_version.version is null and served.next_version > 2147483647 then
-            raise exception using errcode = 'restrict_violation', constraint = 'numbers_count_from_1',
-                message = format('"%s" has no number left', served.name);
-        end if;
         insert into promptctl.versions as v (name, version, content, settings, metadata)
-        values (served.name, coalesce(create_version.version, served.next_version::integer), create_version.content,
+        values (served.name, coalesce(create_version.version, promptctl.next_number(served)), create_version.content,
                 coalesce(create_version.settings, '{}'), coalesce(create_version.metadata, '{}'))
         returning v.* into stored;
         made := true;
     end if;
-    if activated and served.active_version is distinct from stored.version then
-        update promptctl.served s set active_version = stored.version where s.name = stored.name;
+    if activated and (served.active_version is distinct from stored.version
+                      or served.candidate_version is not null) then
+        update promptctl.served s set active_version = stored.version, candidate_version = null
+        where s.name = stored.name;
     end if;
+    perform promptctl.end_change();
     return query select stored.id, stored.name, stored.version, stored.content,
         coalesce(activated or served.active_version = stored.version, false), stored.created_at, stored.created_by,
         stored.metadata, made, served.active_version;
@@ -908,10 +1004,10 @@ comment on function promptctl.create_version is
 create or replace function promptctl.retire(name text, version integer, undo boolean default false,
                                             author text default null, reason text default null)
 returns boolean
-language plpgsql security definer
-set search_path = '' set promptctl.author = '' set promptctl.reason = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     served promptctl.served;
+    changed bigint;
 begin
     perform promptctl.require_prompts(array[retire.name]);
     select * into served from promptctl.lock_prompts(array[retire.name]);
@@ -921,11 +1017,14 @@ begin
         raise exception using errcode = 'restrict_violation', constraint = 'a_served_version_is_not_retired',
             message = format('%s@%s is %s', served.name, retire.version,
                 case when served.active_version = retire.version then 'active' else 'a candidate' end),
-            hint = case when served.active_version = retire.version then format('promptctl rollback %s', served.name) end;
+            -- Not the command that would move it: whoever mistyped the number would move what is live.
+            hint = format('promptctl show %s', served.name);
     end if;
     update promptctl.versions v set retired_at = case when undo then null else now() end
     where v.name = retire.name and v.version = retire.version and v.is_retired = undo;
-    return found;
+    get diagnostics changed = row_count;
+    perform promptctl.end_change();
+    return changed > 0;
 end
 $$;
 
@@ -935,27 +1034,20 @@ comment on function promptctl.retire is
 create or replace function promptctl.add_versions(versions jsonb, author text default null)
 returns bigint
 language plpgsql security definer
-set search_path = '' set lock_timeout = '3s' set promptctl.author = '' set promptctl.reason = '' as $$
+set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
     names constant text[] := array(select distinct v ->> 'name' from jsonb_array_elements(versions) v);
-    clash text;
     added bigint;
 begin
     perform promptctl.begin_change(author, null);
-    insert into promptctl.served (name) select n from unnest(names) n order by n collate "C" on conflict do nothing;
-    perform promptctl.lock_prompts(names);
-    select format('"%s" differs from "%s" only in case', n, s.name) into clash
-    from unnest(names) n join promptctl.served s on lower(s.name) = lower(n) and s.name <> n limit 1;
-    if found then
-        raise exception using errcode = 'unique_violation', constraint = 'names_differ_in_more_than_case',
-            message = clash;
-    end if;
+    perform promptctl.open_prompts(names);
     insert into promptctl.versions (name, version, content, settings, metadata, created_by)
     select v.name, v.version, v.content, coalesce(v.settings, '{}'), coalesce(v.metadata, '{}'), v.created_by
     from jsonb_to_recordset(versions)
         as v (name text, version integer, content text, settings jsonb, metadata jsonb, created_by text)
     order by v.name collate "C", v.version;
     get diagnostics added = row_count;
+    perform promptctl.end_change();
     return added;
 end
 $$;
@@ -967,8 +1059,9 @@ comment on function promptctl.add_versions is
 create or replace function promptctl.describe(name text, version integer, metadata jsonb, author text default null,
                                               reason text default null)
 returns boolean
-language plpgsql security definer
-set search_path = '' set promptctl.author = '' set promptctl.reason = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    changed bigint;
 begin
     perform promptctl.require_prompts(array[describe.name]);
     perform promptctl.lock_prompts(array[describe.name]);
@@ -976,18 +1069,30 @@ begin
     perform promptctl.begin_change(author, reason);
     update promptctl.versions v set metadata = describe.metadata
     where v.name = describe.name and v.version = describe.version and v.metadata is distinct from describe.metadata;
-    return found;
+    get diagnostics changed = row_count;
+    perform promptctl.end_change();
+    return changed > 0;
 end
 $$;
 
 comment on function promptctl.describe is 'Corrects a version''s metadata, which is recorded. False: it was so already.';
 
+create or replace function promptctl.begin_sync(names text[]) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform promptctl.open_prompts(names);
+end
+$$;
+
+comment on function promptctl.begin_sync is
+    'Locks every prompt of a sync before it is planned, in name order, so that nobody moves one while it is applied.';
+
 create or replace function promptctl.note_applied(source text, names text[], versions integer[], author text default null)
 returns void
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     insert into promptctl.applied as a (source, name, active_version, applied_by)
-    select note_applied.source, t.name, t.version, coalesce(nullif(note_applied.author, ''), session_user)
+    select note_applied.source, t.name, t.version, coalesce(nullif(note_applied.author, ''), promptctl.current_author())
     from unnest(names, versions) t (name, version) order by t.name collate "C"
     on conflict on constraint a_source_says_one_thing_of_a_prompt do update
         set active_version = excluded.active_version, applied_by = excluded.applied_by, applied_at = now()
@@ -999,7 +1104,7 @@ comment on function promptctl.note_applied is 'Remembers what a source said was 
 
 
 create or replace function promptctl.bucket(seed text, unit text) returns integer
-language plpgsql immutable strict set search_path = '' as $$
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 declare
     digest constant bytea := sha256(convert_to(seed || '.' || unit, 'UTF8'));
     number bigint := ('x' || encode(substring(digest from 1 for 8), 'hex'))::bit(64)::bigint;
@@ -1015,7 +1120,7 @@ comment on function promptctl.bucket is
 
 create or replace function promptctl.resolve(name text, unit text default null, attributes jsonb default '{}')
 returns setof promptctl.resolved
-language plpgsql stable security definer set search_path = '' rows 1 as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp rows 1 as $$
 begin
     return query
         select v.name, v.version, s.epoch, v.content, v.settings, v.metadata
@@ -1049,7 +1154,7 @@ create or replace function promptctl.record_use(name text, version integer, epoc
                                                 unit text default null, outcome text default 'ok',
                                                 score double precision default null, use_id uuid default null)
 returns uuid
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     recorded constant uuid := coalesce(use_id, promptctl.new_use_id());
     seed text;
@@ -1078,9 +1183,19 @@ comment on function promptctl.record_use is
     'an error. What was not reported is null. Sent again with the same use_id it counts once. Returns the use_id.';
 
 
-create or replace view promptctl.prompts as
+create or replace view promptctl.prompts_without_stats as
 select v.id, v.name, v.version, v.content, coalesce(s.active_version = v.version, false) as is_active, v.created_at,
-       v.created_by, v.metadata,
+       v.created_by, v.metadata
+from promptctl.versions v
+join promptctl.served s on s.name = v.name
+where not v.is_retired;
+
+comment on view promptctl.prompts_without_stats is
+    'What prompts is made of, and where its updates go: a trigger is given whole rows, so that one on prompts itself would '
+    'compute stats for each.';
+
+create or replace view promptctl.prompts as
+select p.*,
        (select jsonb_strip_nulls(jsonb_build_object(
                    'total_uses', count(*),
                    'errors', count(*) filter (where u.outcome <> 'ok'),
@@ -1089,10 +1204,8 @@ select v.id, v.name, v.version, v.content, coalesce(s.active_version = v.version
                    'avg_response_time_ms', trim_scale(round((avg(u.response_ms)
                                                       filter (where u.outcome = 'ok'))::numeric, 2)),
                    'last_used_at', max(u.recorded_at)))
-        from promptctl.uses u where u.name = v.name and u.version = v.version) as stats
-from promptctl.versions v
-join promptctl.served s on s.name = v.name
-where not v.is_retired;
+        from promptctl.uses u where u.name = p.name and u.version = p.version) as stats
+from promptctl.prompts_without_stats p;
 
 comment on view promptctl.prompts is
     'Every version in use. Public: insert stores a version, setting is_active activates or deactivates it, all else is '
@@ -1103,19 +1216,15 @@ comment on column promptctl.prompts.stats is
     'went well and reported the number; one that nobody reported is absent.';
 
 create or replace function promptctl.write_prompts() returns trigger
-language plpgsql security definer set search_path = '' set lock_timeout = '3s' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
-    made promptctl.created_version;
+    served promptctl.served;
 begin
+    -- A release is what our functions open; a setting of the session's own is none.
+    perform set_config('promptctl.release', '', true);
     if tg_op = 'INSERT' then
-        insert into promptctl.served (name) values (new.name) on conflict do nothing;
-        perform promptctl.lock_prompts(array[new.name]);
-        if not found then
-            raise exception using errcode = 'unique_violation', constraint = 'names_differ_in_more_than_case',
-                message = (select format('"%s" differs from "%s" only in case', new.name, s.name)
-                           from promptctl.served s where lower(s.name) = lower(new.name));
-        end if;
-        new.version := coalesce(new.version, (select s.next_version from promptctl.served s where s.name = new.name));
+        select * into served from promptctl.open_prompts(array[new.name]);
+        new.version := coalesce(new.version, promptctl.next_number(served));
         insert into promptctl.versions as v (id, name, version, content, metadata, created_at, created_by)
         values (coalesce(new.id, gen_random_uuid()), new.name, new.version, new.content, coalesce(new.metadata, '{}'),
                 coalesce(new.created_at, now()), new.created_by)
@@ -1134,7 +1243,10 @@ begin
             message = format('%s@%s never changes: only is_active can be set', old.name, old.version);
     end if;
     perform promptctl.lock_prompts(array[old.name]);
-    if new.is_active then
+    if new.is_active is null then
+        raise exception using errcode = 'not_null_violation', constraint = 'a_version_is_active_or_not',
+            message = format('is_active of %s@%s is true or false, not null', old.name, old.version);
+    elsif new.is_active then
         update promptctl.served s set active_version = old.version
         where s.name = old.name and s.active_version is distinct from old.version;
     else
@@ -1147,17 +1259,27 @@ $$;
 
 comment on function promptctl.write_prompts is 'What writing to the view does.';
 
-create or replace trigger prompts_can_be_written instead of insert or update on promptctl.prompts
+create or replace trigger prompts_can_be_inserted instead of insert on promptctl.prompts
     for each row execute function promptctl.write_prompts();
+create or replace trigger prompts_can_be_updated instead of update on promptctl.prompts_without_stats
+    for each row execute function promptctl.write_prompts();
+create or replace rule an_update_computes_no_stats as on update to promptctl.prompts do instead
+    update promptctl.prompts_without_stats p
+    set id = new.id, name = new.name, version = new.version, content = new.content, is_active = new.is_active,
+        created_at = new.created_at, created_by = new.created_by, metadata = new.metadata
+    where p.name = old.name and p.version = old.version
+    returning p.*, (select r.stats from promptctl.prompts r where r.name = p.name and r.version = p.version);
 create or replace trigger a_prompt_is_not_deleted instead of delete on promptctl.prompts
     for each row execute function promptctl.refuse('a version never goes: it can be retired');
 
-comment on trigger prompts_can_be_written on promptctl.prompts is 'Insert, and update of is_active.';
+comment on trigger prompts_can_be_inserted on promptctl.prompts is 'Stores a version.';
+comment on trigger prompts_can_be_updated on promptctl.prompts_without_stats is 'Only is_active can be set.';
+comment on rule an_update_computes_no_stats on promptctl.prompts is 'Activation has to be as cheap as on the first day.';
 comment on trigger a_prompt_is_not_deleted on promptctl.prompts is 'A version never goes.';
 
 
 create or replace function promptctl.grant_access(login text, access text) returns void
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     routine regprocedure;
 begin
@@ -1169,6 +1291,11 @@ begin
         raise exception using errcode = 'invalid_parameter_value', constraint = 'access_is_known',
             message = format('no access "%s": viewer, application or operator', access);
     end if;
+    if login = (select pg_get_userbyid(n.nspowner) from pg_catalog.pg_namespace n where n.nspname = 'promptctl') then
+        -- Taking away what it does not need would take it from the triggers and foreign keys, which run as the owner.
+        raise exception using errcode = 'restrict_violation', constraint = 'the_owner_has_every_access',
+            message = format('"%s" owns the schema: it may do everything', login);
+    end if;
     execute format('revoke all on all tables in schema promptctl from %I', login);
     execute format('revoke all on all routines in schema promptctl from %I', login);
     execute format('grant usage on schema promptctl to %I', login);
@@ -1176,11 +1303,11 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'promptctl'::regnamespace
           and p.proname = any (
-              array['expect_schema_version', 'current_author']
+              array['expect_schema_version', 'current_author', 'current_reason']
               || case when access in ('application', 'operator')
                       then array['resolve', 'record_use', 'bucket', 'new_use_id'] end
               || case when access = 'operator'
-                      then array['activate', 'rollback', 'create_version', 'add_versions', 'retire', 'describe',
+                      then array['activate', 'rollback', 'create_version', 'add_versions', 'retire', 'describe', 'begin_sync',
                                  'note_applied'] end)
     loop
         execute format('grant execute on function %s to %I', routine, login);
@@ -1191,7 +1318,9 @@ begin
         execute format('grant select on promptctl.installation to %I', login);
     end if;
     if access = 'operator' then
-        execute format('grant insert, update on promptctl.prompts to %I', login);
+        -- Not stats, which would be passed over in silence.
+        execute format('grant insert, update (id, name, version, content, is_active, created_at, created_by, metadata) '
+                       'on promptctl.prompts to %I', login);
     end if;
 end
 $$;

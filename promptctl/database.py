@@ -32,6 +32,7 @@ _BY_CONSTRAINT: dict[str, tuple[type[errors.PromptctlError], str]] = {
     "login_role_exists": (_NOT_FOUND, "role_not_found"),
     "access_is_known": (_USAGE, "usage"),
     "a_prompt_is_named_once": (_USAGE, "named_twice"),
+    "the_owner_has_every_access": (_REFUSED, "owner_has_every_access"),
     "a_retired_version_is_not_served": (_REFUSED, "version_retired"),
     "a_served_version_is_not_retired": (_REFUSED, "version_active"),
     "a_rollback_goes_to_what_was_active": (_REFUSED, "nothing_to_roll_back"),
@@ -66,6 +67,7 @@ _BY_SQLSTATE: dict[str, tuple[type[errors.PromptctlError], str]] = {
     "40P01": (_REFUSED, "conflict"),
     "53100": (errors.Failed, "disk_full"),
     "57014": (errors.Failed, "canceled"),
+    "otherwise": (errors.Failed, "database_error"),
 }
 # What to do where the server does not say.
 _WAYS_OUT = {
@@ -73,7 +75,7 @@ _WAYS_OUT = {
     "conflict": "run it again",
     "name_differs_only_in_case": "promptctl list",
     "no_number_left": "promptctl create under another name",
-    "permission_denied": "have it granted: promptctl db grant LOGIN --as operator",
+    "permission_denied": "have an administrator run: promptctl db grant LOGIN --as ACCESS",
     "schema_not_ours": "give the URL of another database",
     "server_too_old": "give the URL of a server that is recent enough",
     "database_not_utf8": "create database NAME template template0 encoding 'UTF8'",
@@ -130,6 +132,12 @@ class Database:
 
     def install(self) -> None:
         """Run schema.sql. On the embedded database also make `prompts` mean our view in every session."""
+        [(encoding,)] = self.run_unchecked("select current_setting('server_encoding')")
+        if encoding != "UTF8":
+            # Another encoding would refuse the script's own characters before the script can say so.
+            code = "database_not_utf8"
+            message = f"{self.label} is encoded in {encoding}: promptctl needs UTF8"
+            raise errors.SchemaMismatch(code, message, hint=_WAYS_OUT[code])
         try:
             self._connection.script(schema_sql())
             if self.embedded:
@@ -174,8 +182,10 @@ class Transaction:
         self._database = database
 
     def __enter__(self) -> Database:
-        # The gate goes with it, in time for an embedded database to be initialised.
-        self._database.run("begin")
+        # The gate goes ahead, in time for an embedded database to be initialised, and because it takes a snapshot,
+        # after which the level can no longer be chosen. Read committed: what others commit while this one waits must be seen.
+        self._database.run_all()
+        self._database.run("begin isolation level read committed")
         return self._database
 
     def __exit__(
@@ -183,8 +193,13 @@ class Transaction:
     ) -> None:
         if kind is None:
             self._database.run("commit")
-        elif not isinstance(value, errors.Unreachable):
-            self._database.run_unchecked("rollback")
+        elif isinstance(value, errors.PromptctlError) and not isinstance(value, errors.Unreachable):
+            try:
+                self._database.run_unchecked("rollback")
+            except errors.PromptctlError:
+                # What went wrong first is what is told; the server rolls back when the connection ends.
+                return
+        # Else the connection is lost, or was given up to an interruption: the server rolls back by itself.
 
 
 def translated(error: libpq.ServerError, label: str) -> errors.PromptctlError:
@@ -208,14 +223,18 @@ def translated(error: libpq.ServerError, label: str) -> errors.PromptctlError:
     if error.sqlstate[:2] == "08" or error.sqlstate in ("57P01", "57P02", "57P03"):
         return errors.Unreachable(
             "connection_lost",
-            f"{label} ended the connection: {_one_line(error.message)}; nothing was changed by the last statement",
+            f"{label} ended the connection: {_one_line(error.message)}; promptctl history tells whether it was in time",
             hint="promptctl db status",
         )
-    kind, code = _BY_SQLSTATE.get(error.sqlstate, (errors.Failed, "database_error"))
+    kind, code = _BY_SQLSTATE.get(error.sqlstate, _BY_SQLSTATE["otherwise"])
     message = _one_line(error.message)
     if code == "read_only":
         return kind(code, f"{label} is read-only", hint="give the URL of a server that takes writes")
-    return kind(code, f"{label}: {message}", hint=hint or _WAYS_OUT.get(code))
+    if code == "permission_denied" and "for database" in message:
+        # Nobody can be granted access to a schema that is not there yet.
+        return kind(code, f"{label}: {message}", hint="grant create on database NAME to ROLE, in psql, by its owner")
+    # The server's own hint is for whoever reads its log.
+    return kind(code, f"{label}: {message}", hint=_WAYS_OUT.get(code))
 
 
 def _schema_version_mismatch(error: libpq.ServerError, label: str) -> errors.PromptctlError:
@@ -261,6 +280,11 @@ def connect(
     return Database(connection, _label(connection), embedded=False)
 
 
+def keywords(url: str) -> dict[str, str]:
+    """Return what a URL or a keyword string says, by libpq's keywords; one that a connection was made with."""
+    return libpq.keywords(url)
+
+
 def schema_sql() -> str:
     """The text of schema.sql: beside the package in a wheel, at the repository's root in an editable install."""
     folder = os.path.dirname(os.path.abspath(__file__))
@@ -268,7 +292,11 @@ def schema_sql() -> str:
         if os.path.exists(path):
             with open(path, encoding="utf-8") as file:
                 return file.read()
-    raise errors.Failed("installation_damaged", "schema.sql is missing from this installation of promptctl")
+    raise errors.Failed(
+        "installation_damaged",
+        "schema.sql is missing from this installation of promptctl",
+        hint="pip install --force-reinstall promptctl",
+    )
 
 
 def _connect_embedded(creates: bool, starts: bool, say: Callable[[str], None]) -> Database:
@@ -280,7 +308,7 @@ def _connect_embedded(creates: bool, starts: bool, say: Callable[[str], None]) -
             if not starts or not location.server_is_absent(str(failure)):
                 raise _embedded_unreachable(failure) from None
     elif not starts:
-        raise errors.Unreachable("no_embedded_server", f"there is no embedded database in {home}")
+        raise errors.Unreachable("no_embedded_database", f"there is no embedded database in {home}")
     from promptctl.embedded import server
 
     server.start(home, create=creates, say=say)
@@ -296,7 +324,14 @@ def _open_embedded(home: str) -> Database:
 
 
 def _common() -> dict[str, str]:
-    parameters = {"fallback_application_name": "promptctl"}
+    # A host that vanishes in the middle of a statement is noticed within half a minute instead of two hours.
+    parameters = {
+        "fallback_application_name": "promptctl",
+        "keepalives_idle": "10",
+        "keepalives_interval": "5",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "30000",
+    }
     if not os.environ.get("PGCONNECT_TIMEOUT"):
         parameters["connect_timeout"] = str(CONNECT_TIMEOUT_SECONDS)
     return parameters

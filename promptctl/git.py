@@ -32,7 +32,11 @@ def ask(*arguments: str) -> Callable[[], str | None]:
     def answer() -> str | None:
         with open(reading, encoding="utf-8", errors="replace") as pipe:
             text = pipe.read().strip()
-        _, status = os.waitpid(process, 0)
+        try:
+            _, status = os.waitpid(process, 0)
+        except ChildProcessError:
+            # The parent ignores SIGCHLD, so the system has reaped it: a git that failed has said nothing.
+            status = 0
         return text if status == 0 and text else None
 
     return answer

@@ -24,9 +24,21 @@ if TYPE_CHECKING:
     Parameter = str | int | float | bool | None | Sequence[str | None] | Sequence[int | None] | Mapping[str, Any]
     Row = tuple[Any, ...]
 
-_OK, _COMMAND_OK, _TUPLES_OK, _COPY_OUT = 0, 1, 2, 3
+_OK, _COMMAND_OK, _TUPLES_OK = 0, 1, 2
 _PIPELINE_SYNC, _PIPELINE_ABORTED = 10, 11
+_CANCEL_SECONDS = 1.0
 _SQLSTATE, _MESSAGE, _DETAIL, _HINT, _CONSTRAINT = b"C"[0], b"M"[0], b"D"[0], b"H"[0], b"n"[0]
+
+
+# Else libpq writes a database's notices to standard error as they are. Kept here, because C keeps no reference.
+_NOTICE_PROCESSOR = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
+
+
+def _take_no_notice(_: int | None, __: bytes) -> None:
+    pass
+
+
+_SILENCE = _NOTICE_PROCESSOR(_take_no_notice)
 
 
 class ServerError(Exception):
@@ -102,17 +114,45 @@ def _load(preferred: str | None) -> ctypes.CDLL:
             ("PQgetCancel", pointer, (pointer,)),
             ("PQcancel", number, (pointer, text, number)),
             ("PQfreeCancel", None, (pointer,)),
+            ("PQsetNoticeProcessor", pointer, (pointer, _NOTICE_PROCESSOR, pointer)),
         ):
-            function = getattr(lib, name)
+            try:
+                function = getattr(lib, name)
+            except AttributeError:  # older than 14: no pipelines
+                break
             function.restype, function.argtypes = returns, takes
-        return lib
+        else:
+            return lib
     raise errors.Failed(
         "libpq_missing", "libpq, PostgreSQL's client library, is not there", hint='pip install "psycopg[binary]"'
     )
 
 
-def _interruptibly(call: Callable[[], Any]) -> Any:
-    """Run a blocking C function in a thread, so that Ctrl-C is heard while it waits."""
+def keywords(conninfo: str) -> dict[str, str]:
+    """Return what a URL or a keyword string says, by keyword. Raises ConnectionFailed for one that cannot be read."""
+
+    class Option(ctypes.Structure):
+        _fields_ = (
+            *((name, ctypes.c_char_p) for name in ("keyword", "envvar", "compiled", "val", "label", "dispchar")),
+            ("dispsize", ctypes.c_int),
+        )
+
+    parse = _load(None).PQconninfoParse
+    parse.restype, parse.argtypes = ctypes.POINTER(Option), (ctypes.c_char_p, ctypes.c_void_p)
+    options = parse(conninfo.encode("utf-8", "surrogateescape"), None)
+    if not options:
+        raise ConnectionFailed("it cannot be read")
+    found: dict[str, str] = {}
+    for option in options:
+        if option.keyword is None:
+            break
+        if option.val is not None:
+            found[option.keyword.decode()] = option.val.decode()
+    return found
+
+
+def _interruptibly(call: Callable[[], Any], seconds: float = -1) -> Any:
+    """Run a blocking C function in a thread, so that Ctrl-C is heard while it waits; None: it took too long."""
     done = _thread.allocate_lock()
     result: list[Any] = []
 
@@ -124,8 +164,8 @@ def _interruptibly(call: Callable[[], Any]) -> Any:
 
     done.acquire()
     _thread.start_new_thread(run, ())
-    done.acquire()
-    return result[0]
+    done.acquire(True, seconds)
+    return result[0] if result else None
 
 
 def _array(items: Sequence[str | int | None]) -> str:
@@ -154,8 +194,8 @@ def _encoded(value: Parameter) -> bytes | None:
     try:
         encoded = text.encode()
     except UnicodeEncodeError:
-        # The byte of an argument that is not UTF-8 arrives as a lone surrogate.
-        told = text[:80].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        # The byte 0xff of an argument that is not UTF-8 arrives as the lone surrogate dcff.
+        told = text[:80].encode("utf-8", "backslashreplace").decode()
         raise errors.Usage("not_utf8", f'"{told}" is not UTF-8') from None
     if b"\0" in encoded:
         raise errors.Usage("nul_in_text", "the text has a NUL character, which PostgreSQL cannot store")
@@ -197,7 +237,7 @@ class Connection:
         """
         self._lib = lib = _load(library)
         keywords = [*(key.encode() for key in parameters), None]
-        values = [*(value.encode() for value in parameters.values()), None]
+        values = [*(value.encode("utf-8", "surrogateescape") for value in parameters.values()), None]
         array = ctypes.c_char_p * len(keywords)
         handle = _interruptibly(lambda: lib.PQconnectdbParams(array(*keywords), array(*values), 1))
         self._handle = ctypes.c_void_p(handle)
@@ -205,6 +245,7 @@ class Connection:
             message = self._message()
             self.close()
             raise ConnectionFailed(message)
+        lib.PQsetNoticeProcessor(self._handle, _SILENCE, None)
         self.database = self._text(lib.PQdb(self._handle))
         self.host = self._text(lib.PQhost(self._handle))
         self.port = self._text(lib.PQport(self._handle))
@@ -229,13 +270,14 @@ class Connection:
         The first that fails keeps those after it from being run, undoes those before it, and is raised as ServerError.
         """
         lib, handle = self._lib, self._handle
+        # Before anything is sent: a value that cannot be must not leave half a pipeline behind.
+        encoded = [(sql.encode(), [_encoded(each) for each in parameters]) for sql, parameters in statements]
         if not lib.PQenterPipelineMode(handle):
             raise ConnectionLost(self._message())
-        for sql, parameters in statements:
-            values = [_encoded(parameter) for parameter in parameters]
+        for sql, values in encoded:
             count = len(values)
             array = (ctypes.c_char_p * count)(*values) if count else None
-            if not lib.PQsendQueryParams(handle, sql.encode(), count, None, array, None, None, 0):
+            if not lib.PQsendQueryParams(handle, sql, count, None, array, None, None, 0):
                 raise ConnectionLost(self._message())
         if not lib.PQpipelineSync(handle):
             raise ConnectionLost(self._message())
@@ -302,7 +344,8 @@ class Connection:
                     break
             return lib.PQgetResult(handle)
         except KeyboardInterrupt:
-            self.cancel()
+            # It takes a connection of its own, which a server that hangs never answers.
+            _interruptibly(self.cancel, _CANCEL_SECONDS)
             self.close()
             raise
 

@@ -46,7 +46,7 @@ class Change(Record):
     """One line of a plan. `kind` is new, activate, describe, held, conflict or note; `why` is in words.
 
     `version` is the version it is about; `metadata` what describe would write; `file` the file of a new version or of
-    a conflict.
+    a conflict, `hint` a command that resolves a conflict.
     """
 
     __slots__ = ()
@@ -56,14 +56,15 @@ class Change(Record):
     why: str
     metadata: dict[str, Any] | None
     file: FileVersion | None
+    hint: str | None
 
 
 class Plan(Record):
-    """What a sync would do. `agreed` is what Git says of each prompt that is, or will be, as Git says."""
+    """What a sync would do. `applied` is what to remember as applied, by name; None: that Git said nothing."""
 
     __slots__ = ()
     changes: list[Change]
-    agreed: dict[str, int]
+    applied: dict[str, int | None]
 
     def of(self, kind: str) -> list[Change]:
         """Return the changes of one kind."""
@@ -83,24 +84,26 @@ def make(
 ) -> Plan:
     """Return the plan; `names_by_case` has the database's names by their lower case."""
     changes: list[Change] = []
-    agreed: dict[str, int] = {}
+    applied: dict[str, int | None] = {}
     for prompt in folder:
         other = names_by_case.get(prompt.name.lower(), prompt.name)
         if other != prompt.name:
-            changes.append(_change(CONFLICT, prompt.name, 0, f'differs from "{other}" only in case'))
+            why = f'differs from "{other}" only in case'
+            changes.append(_change(CONFLICT, prompt.name, 0, why, hint=f"promptctl show {other}"))
             continue
         known = stored.get(prompt.name)
         if known is not None and known.applied_source not in (None, source):
-            changes.append(_change(CONFLICT, prompt.name, 0, f"comes from another source, {known.applied_source}"))
+            why = f"comes from another source, {known.applied_source}"
+            hint = f"promptctl sync --source '{known.applied_source}' FOLDER"
+            changes.append(_change(CONFLICT, prompt.name, 0, why, hint=hint))
             continue
         for version in prompt.versions:
             changes += _of_version(prompt, version, known)
-        if prompt.active is not None:
-            activation = _of_activation(prompt, prompt.active, known)
-            changes += activation
-            if not any(change.kind in (HELD, CONFLICT) for change in activation):
-                agreed[prompt.name] = prompt.active
-    return Plan(changes, agreed)
+        activation = _of_activation(prompt, prompt.active, known) if prompt.active is not None else []
+        changes += activation
+        is_held = any(change.kind == HELD for change in activation)
+        applied[prompt.name] = known.applied_version if is_held and known is not None else prompt.active
+    return Plan(changes, applied)
 
 
 def _of_version(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt | None) -> list[Change]:
@@ -121,6 +124,7 @@ def _of_version(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt 
                 version.number,
                 f"{version.path} differs from the stored version, which never changes: save it as v{free}",
                 file=version,
+                hint=f"promptctl show {prompt.name}@{version.number} > {version.path}",
             )
         ]
     found: list[Change] = []
@@ -142,15 +146,16 @@ def _of_version(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt 
 def _of_activation(prompt: FolderPrompt, wanted: int, known: StoredPrompt | None) -> list[Change]:
     stored = known.versions.get(wanted) if known else None
     if stored is None and not any(version.number == wanted for version in prompt.versions):
-        return [_change(CONFLICT, prompt.name, wanted, "should be active and is neither in the folder nor stored")]
+        why = "should be active and is neither in the folder nor stored"
+        return [_change(CONFLICT, prompt.name, wanted, why, hint=f"correct active in {prompt.path}/prompt.yaml")]
     if known is None or known.active_version == wanted:
         return [] if known else [_change(ACTIVATE, prompt.name, wanted, f"activate {wanted} (none active)")]
     if stored is not None and stored.is_retired:
-        return [_change(CONFLICT, prompt.name, wanted, "should be active and is retired")]
+        hint = f"promptctl delete --undo {prompt.name}@{wanted}"
+        return [_change(CONFLICT, prompt.name, wanted, "should be active and is retired", hint=hint)]
     live = "none" if known.active_version is None else str(known.active_version)
-    unchanged = known.applied_source is not None and known.applied_version == wanted
-    never = known.applied_source is None and known.active_version is not None
-    if unchanged or never:
+    never_applied = known.applied_version is None and known.active_version is not None
+    if never_applied or known.applied_version == wanted:
         who = f": {known.moved_by} {_done(known.moved_how)}" if known.moved_by else ""
         reason = f", {known.moved_why}" if known.moved_why else ""
         return [_change(HELD, prompt.name, wanted, f"held at {live}, Git says {wanted}{who}{reason}")]
@@ -171,5 +176,6 @@ def _change(
     *,
     metadata: dict[str, Any] | None = None,
     file: FileVersion | None = None,
+    hint: str | None = None,
 ) -> Change:
-    return Change(kind, name, version, why, metadata, file)
+    return Change(kind, name, version, why, metadata, file, hint)

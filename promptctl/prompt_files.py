@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 SUFFIXES = (".txt", ".md")
 
 
+class InvalidFolder(errors.Failed):
+    """A folder that cannot be synced; `others` are the problems beside the one in the message."""
+
+    def __init__(self, message: str, others: list[str]) -> None:
+        super().__init__("invalid_folder", message)
+        self.others = others
+
+
 class FileVersion(Record):
     """One version file: the content as it will be stored, and what prompt.yaml says of it."""
 
@@ -57,7 +65,7 @@ def read(folder: str) -> list[FolderPrompt]:
             problems.append(f"{prompt.path}: its name differs from {other} only in case")
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise errors.Failed("invalid_folder", problems[0] + more)
+        raise InvalidFolder(problems[0] + more, problems[1:])
     if not prompts:
         raise errors.Failed(
             "invalid_folder",
@@ -70,10 +78,10 @@ def read(folder: str) -> list[FolderPrompt]:
 def _folders(folder: str, problems: list[str]) -> Iterator[tuple[str, list[str]]]:
     """Every folder below, with the names of its files; hidden ones are not looked at."""
     root = os.path.realpath(folder)
-    pending = [folder]
-    visited = {root}
+    # Each with the real paths of the folders that it lies in: a link to one of them would never end.
+    pending = [(folder, root, frozenset((root,)))]
     while pending:
-        path = pending.pop()
+        path, real_path, above = pending.pop()
         files: list[str] = []
         try:
             entries = sorted(os.scandir(path), key=lambda entry: entry.name)
@@ -83,17 +91,16 @@ def _folders(folder: str, problems: list[str]) -> Iterator[tuple[str, list[str]]
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_symlink():
-                real = os.path.realpath(entry.path)
-                if os.path.commonpath([root, real]) != root:
-                    problems.append(f"{entry.path}: a link out of the folder")
-                    continue
-                if real in visited:
-                    continue
-                visited.add(real)
-            if entry.is_dir():
-                pending.append(entry.path)
-            elif entry.is_file():
+            real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real_path, entry.name)
+            if os.path.commonpath([root, real]) != root:
+                problems.append(f"{entry.path}: a link out of the folder")
+            elif real in above:
+                problems.append(f"{entry.path}: a link to a folder that it lies in")
+            elif not os.path.exists(real):
+                problems.append(f"{entry.path}: a link to nothing")
+            elif os.path.isdir(real):
+                pending.append((entry.path, real, above | {real}))
+            elif os.path.isfile(real):
                 files.append(entry.name)
         yield path, files
 

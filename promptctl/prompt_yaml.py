@@ -177,7 +177,7 @@ def _load(raw: bytes) -> object:
     """Parse YAML, strictly: no key twice, no aliases (they can grow without bound), only plain values."""
     import yaml
 
-    parse: Any = yaml.parse  # pyright: ignore[reportUnknownMemberType] - the package has no types of its own
+    parse: Any = getattr(yaml, "parse")  # noqa: B009 - by name, because PyYAML's types leave it unknown
     # The one of C where PyYAML was built with it: six times faster, the same interface.
     safe_loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -202,6 +202,11 @@ def _load(raw: bytes) -> object:
         raise Malformed(f"1: {' '.join(str(problem).split())[:200]}") from None
 
 
+def _is_plain(number: str) -> bool:
+    digits = number.removeprefix("-")
+    return digits.isascii() and digits.isdigit() and (digits == "0" or digits[0] != "0")
+
+
 def _refuse_depth(events: Any) -> None:
     """Raise Malformed for nesting that would exhaust the stack of PyYAML's composer, which does not look."""
     depth = 0
@@ -214,7 +219,11 @@ def _refuse_depth(events: Any) -> None:
 
 
 def _refuse_repetition(root: Any) -> None:
-    """Raise Malformed for a node that stands in two places, which is an alias, and for a key that is there twice."""
+    """Raise Malformed for a node that stands in two places, which is an alias, and for a key that is there twice.
+
+    And for scalars that mean something else than they look: numbers in YAML 1.1's other notations (010 is 8 there, 1:30
+    is 90), and text with a NUL, which no JSON in PostgreSQL can hold.
+    """
     seen: set[int] = set()
     pending = [root]
     while pending:
@@ -222,6 +231,10 @@ def _refuse_repetition(root: Any) -> None:
         if id(node) in seen:
             raise Malformed(f"{node.start_mark.line + 1}: aliases are not allowed")
         seen.add(id(node))
+        if node.id == "scalar" and "\0" in node.value:
+            raise Malformed(f"{node.start_mark.line + 1}: a text with a NUL character")
+        if node.tag == "tag:yaml.org,2002:int" and not _is_plain(str(node.value)):
+            raise Malformed(f"{node.start_mark.line + 1}: {node.value} is not a plain decimal number")
         if node.id == "sequence":
             pending += node.value
         elif node.id == "mapping":

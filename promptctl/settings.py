@@ -31,13 +31,11 @@ def target(database_url: str | None) -> Target:
         value = os.environ.get(name)
         if value is not None:
             return Target(_url(value, name), False, name)
-    for name in _LIBPQ:
-        value = os.environ.get(name)
-        if value is not None:
-            if not value.strip():
-                raise _empty(name)
-            return Target(None, False, name)
-    return Target(None, True, "embedded")
+    chosen = [name for name in _LIBPQ if name in os.environ]
+    for name in chosen:
+        if not os.environ[name].strip():
+            raise _empty(name)
+    return Target(None, False, chosen[0]) if chosen else Target(None, True, "embedded")
 
 
 def _url(value: str, origin: str) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 
-from promptctl import git, plan
+from promptctl import errors, git, plan
 from promptctl.records import Record, Reference
 from promptctl.store import moves, syncs, versions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from promptctl.database import Database
     from promptctl.plan import Plan
     from promptctl.prompt_files import FolderPrompt
@@ -33,7 +35,12 @@ class Outcome(Record):
 
 
 def source_of(folder: str, name: str | None) -> Source:
-    """Return the source of a folder: the given name, else its repository and its place there, else its path."""
+    """Return the source of a folder: the given name, else its repository and its place there, else its path.
+
+    Raises Failed where there is a repository that git does not answer for: the path would be another source.
+    """
+    if name is not None and not name.strip():
+        raise errors.Usage("usage", "--source is empty")
     top = git.ask("-C", folder, "rev-parse", "--show-toplevel")
     origin = git.ask("-C", folder, "config", "remote.origin.url")
     head = git.ask("-C", folder, "rev-parse", "--short", "HEAD")
@@ -42,9 +49,24 @@ def source_of(folder: str, name: str | None) -> Source:
     if name is not None:
         return Source(name, commit)
     if toplevel is None:
+        if repository := _repository_above(absolute):
+            raise errors.Failed(
+                "git_failed",
+                f"git does not answer for the repository {repository}, so the source of the prompts is not known",
+                hint=f"git config --global --add safe.directory {repository}, or promptctl sync --source NAME",
+            )
         return Source(absolute, None)
     repository = git.without_credentials(url) if url else os.path.basename(toplevel)
     return Source(f"{repository} {os.path.relpath(absolute, os.path.realpath(toplevel))}", commit)
+
+
+def _repository_above(path: str) -> str | None:
+    while not os.path.exists(os.path.join(path, ".git")):
+        parent = os.path.dirname(path)
+        if parent == path:
+            return None
+        path = parent
+    return path
 
 
 def look(database: Database, source: Source, folder: list[FolderPrompt]) -> Outcome:
@@ -52,16 +74,37 @@ def look(database: Database, source: Source, folder: list[FolderPrompt]) -> Outc
     return Outcome(_plan(database, source, folder), False, None)
 
 
-def apply(database: Database, source: Source, folder: list[FolderPrompt], *, author: str) -> Outcome:
-    """Plan and apply, whole or not at all, with no other sync in between; a plan with a conflict is not applied."""
-    with database.transaction():
-        syncs.lock(database)
-        made = _plan(database, source, folder)
-        if made.of(plan.CONFLICT):
-            return Outcome(made, False, None)
-        release = _carry_out(database, source, made, author) if made.would_change else None
-        syncs.note_applied(database, source.name, made.agreed, author=author)
+def apply(
+    database: Database, source: Source, folder: list[FolderPrompt], *, author: str, say: Callable[[str], None]
+) -> Outcome:
+    """Plan and apply, whole or not at all; a plan with a conflict is not applied.
+
+    Planned under the locks of the prompts, so that it is true until it is applied. `say` gets a line when there is
+    something to wait for.
+    """
+    try:
+        with database.transaction():
+            syncs.lock(database, [prompt.name for prompt in folder], say)
+            made = _plan(database, source, folder)
+            _refuse(made)
+            release = _carry_out(database, source, made, author) if made.would_change else None
+            syncs.note_applied(database, source.name, made.applied, author=author)
+    except _Conflict as conflict:
+        return Outcome(conflict.plan, False, None)
     return Outcome(made, made.would_change, release)
+
+
+def _refuse(made: Plan) -> None:
+    if made.of(plan.CONFLICT):
+        raise _Conflict(made)
+
+
+class _Conflict(errors.PromptctlError):
+    """Ends the transaction; never told to anybody."""
+
+    def __init__(self, made: Plan) -> None:
+        super().__init__("conflict", "the plan has a conflict")
+        self.plan = made
 
 
 def _plan(database: Database, source: Source, folder: list[FolderPrompt]) -> Plan:

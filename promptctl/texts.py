@@ -21,7 +21,9 @@ def normalised(raw: bytes, what: str) -> str:
             "not_utf8", f"{what} is not UTF-8: byte {problem.start} is 0x{raw[problem.start]:02x}"
         ) from None
     # A second mark is text to the decoder and an error to the database.
-    text = text.lstrip("\ufeff").replace("\r\n", "\n")
+    text = text.lstrip("\ufeff")
+    while "\r\n" in text:  # once more for CR CR LF, which leaves one
+        text = text.replace("\r\n", "\n")
     if "\0" in text:
         raise errors.Usage("nul_in_text", f"{what} has a NUL character: byte {raw.index(0)}")
     if not text.strip():

@@ -46,9 +46,9 @@ def templated(request: pytest.FixtureRequest) -> Iterator[Templated]:
     try:
         name = f"template_{os.getpid()}"
         with psycopg.connect(server.dsn(), autocommit=True) as connection:
-            connection.execute(f"create database {name}")  # pyright: ignore[reportArgumentType, reportCallIssue]
+            connection.execute(f"create database {name}".encode())
         with psycopg.connect(server.dsn(name), autocommit=True) as connection:
-            connection.execute(promptctl_database.schema_sql())  # pyright: ignore[reportArgumentType, reportCallIssue]
+            connection.execute(promptctl_database.schema_sql().encode())
         yield Templated(server, name)
     finally:
         server.stop()
@@ -78,9 +78,9 @@ def database_name(templated: Templated) -> Iterator[str]:
 def _database(server: Server, template: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{next(_counter)}"
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}")  # pyright: ignore[reportArgumentType, reportCallIssue]
+        connection.execute(f"create database {name} template {template}".encode())
         yield name
-        connection.execute(f"drop database if exists {name} with (force)")  # pyright: ignore[reportArgumentType, reportCallIssue]
+        connection.execute(f"drop database if exists {name} with (force)".encode())
 
 
 @pytest.fixture
@@ -95,7 +95,8 @@ def connect(server: Server, database_name: str) -> Iterator[Callable[..., psycop
     opened: list[psycopg.Connection[Any]] = []
 
     def open_one(user: str = "postgres", **options: Any) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(server.dsn(database_name, user=user), **({"autocommit": True} | options))
+        settings: Any = {"autocommit": True} | options
+        connection: psycopg.Connection[Any] = psycopg.connect(server.dsn(database_name, user=user), **settings)
         opened.append(connection)
         return connection
 
@@ -144,16 +145,22 @@ class Promptctl:
         """Run through pipes. `env` adds to the environment, or with None takes away."""
         given = stdin.encode() if isinstance(stdin, str) else stdin
         done = subprocess.run(
-            self.command(*words), input=given, capture_output=True, env=self.environment(env), cwd=self.home, timeout=60
+            self.command(*words),
+            input=given,
+            capture_output=True,
+            env=self.environment(env),
+            cwd=self.home,
+            timeout=60,
+            check=False,
         )
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def start(self, *words: str, env: dict[str, str | None] | None = None, **options: Any) -> subprocess.Popen[bytes]:
         """Start and do not wait: for tests that kill, close or race."""
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(
-            self.command(*words), **({"env": self.environment(env), "cwd": self.home} | streams | options)
-        )
+        streams: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        settings: Any = {"env": self.environment(env), "cwd": self.home} | streams | options
+        process: subprocess.Popen[bytes] = subprocess.Popen(self.command(*words), **settings)
+        return process
 
     def on_terminal(
         self, *words: str, columns: int = 80, typed: bytes = b"", env: dict[str, str | None] | None = None

@@ -121,7 +121,6 @@ def test_an_edited_version_is_a_conflict_that_names_the_next_free_number() -> No
 def test_what_cannot_be_is_a_conflict(git: FolderPrompt, database: dict[str, StoredPrompt], why: str) -> None:
     made = plan.make(SOURCE, [git], database, {"a": "a"})
     assert [change.why for change in made.of(CONFLICT)] == [why]
-    assert git.name not in made.agreed
 
 
 def test_metadata_is_corrected_and_what_git_does_not_say_is_kept() -> None:
@@ -150,4 +149,16 @@ def test_what_is_held_says_who_moved_it_and_why() -> None:
     made = plan.make(SOURCE, [in_git(TWO, 2)], stored(TWO, 1, 2), {"a": "a"})
     [held] = made.of(HELD)
     assert held.why == "held at 1, Git says 2: bob@example.com rolled back, INC-412"
-    assert made.agreed == {}
+    assert made.applied == {"a": 2}
+
+
+def test_every_prompt_of_the_folder_is_claimed_by_its_source_and_a_hold_keeps_what_was_applied() -> None:
+    for git, live, applied, remembered in (
+        (None, 1, None, None), (None, 1, 1, None), (2, 1, None, None), (2, 1, 2, 2), (2, 1, 1, 2), (2, 2, None, 2),
+    ):  # fmt: skip
+        made = plan.make(SOURCE, [in_git(TWO, git)], stored(TWO, live, applied), {"a": "a"})
+        assert made.applied == {"a": remembered}
+
+
+def test_a_prompt_that_its_source_claimed_without_a_word_on_what_is_live_is_held_when_it_says_one() -> None:
+    assert changes(in_git(TWO, 2), stored(TWO, 1, None, source=SOURCE)) == [(HELD, 2)]

@@ -93,6 +93,10 @@ def test_an_empty_prompt_yaml_says_nothing(tmp_path: Path) -> None:
         ("active: two", "active: a version is 1 to 2147483647, not 'two'"),
         ("active: 0", "active: a version is"),
         ("active: true", "active: a version is"),
+        ("active: 010", ":1: 010 is not a plain decimal number"),
+        ("model: x\nactive: 0x10", ":2: 0x10 is not a plain decimal number"),
+        ("max_tokens: 1:30", ":1: 1:30 is not a plain decimal number"),
+        ('description: "a\\0b"', ":1: a text with a NUL character"),
         ("active: 1.0", "active: a version is"),
         ("description: 3", "description is a text, not 3"),
         ("description: ''", "description is a text"),
@@ -167,14 +171,25 @@ def test_a_folder_that_is_not_there_or_is_a_file_is_refused(tmp_path: Path) -> N
             prompt_files.read(str(tmp_path / name))
 
 
-def test_a_link_out_of_the_folder_is_refused_and_one_within_is_followed_once(tmp_path: Path) -> None:
+def test_links_within_the_folder_are_followed_and_all_others_refused(tmp_path: Path) -> None:
     inside, outside = tmp_path / "in", tmp_path / "out"
     write(outside, {"secret": "x"})
     write(inside, {"a/v1.txt": "x"})
-    (inside / "b").symlink_to("a")
-    (inside / "loop").symlink_to(inside)
-    assert {prompt.name for prompt in prompt_files.read(str(inside))} == {"a", "b"}
-    (inside / "a" / "v2.txt").symlink_to(outside / "secret")
+    for name in ("b", "c"):
+        (inside / name).symlink_to("a")
+    for name in ("v2.txt", "v3.txt"):
+        (inside / "a" / name).symlink_to("v1.txt")
+    found = prompt_files.read(str(inside))
+    assert [(prompt.name, len(prompt.versions)) for prompt in found] == [("a", 3), ("b", 3), ("c", 3)]
+    for target, complaint in (
+        (inside, "that it lies in"),
+        ("loop", "a link to nothing"),
+        ("gone", "a link to nothing"),
+    ):
+        (inside / "loop").symlink_to(target)
+        assert complaint in refusal(inside, {})
+        (inside / "loop").unlink()
+    (inside / "a" / "v4.txt").symlink_to(outside / "secret")
     assert "a link out of the folder" in refusal(inside, {})
 
 

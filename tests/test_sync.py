@@ -162,8 +162,65 @@ def test_two_pipelines_at_once_end_as_if_one_had_run_after_the_other(
     assert sql.execute("select count(*) from promptctl.allocations").fetchone() == (1,)
 
 
-def test_a_sync_that_is_killed_while_it_applies_leaves_nothing(
+def test_a_plan_is_made_under_the_locks_of_its_prompts(
     promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any], connect: Callable[..., psycopg.Connection[Any]]
+) -> None:
+    for version in (1, 2):
+        promptctl(
+            "create", "default-system-prompt", "-f", f"prompts/default-system-prompt/v{version}.txt", "--meta", "a=1"
+        )
+    operator = connect(autocommit=False)
+    operator.execute(
+        "update promptctl.prompts set is_active = true where name = 'default-system-prompt' and version = 2"
+    )
+    process = promptctl.start("sync", "prompts")
+    _wait_until_waiting(sql)
+    operator.commit()
+    out, _ = process.communicate(timeout=60)
+    assert "held at 2, Git says 1" in out.decode()
+    assert live(sql)["default-system-prompt"] == 2
+
+
+def test_a_second_pipeline_says_whom_it_waits_for(
+    promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any], connect: Callable[..., psycopg.Connection[Any]]
+) -> None:
+    from promptctl.store import syncs
+
+    holder = connect(autocommit=False)
+    holder.execute("select pg_advisory_xact_lock(%s)", [syncs._LOCK])  # pyright: ignore[reportPrivateUsage] - the same lock
+    process = promptctl.start("sync", "prompts")
+    _wait_until_waiting(sql)
+    holder.rollback()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert f"waiting for another sync in {sql.info.dbname} at localhost: postgres (pid " in err.decode()
+
+
+def test_a_repository_that_git_does_not_answer_for_is_no_new_source(promptctl: Promptctl, folder: Path) -> None:
+    (promptctl.home / ".git").write_text("gitdir: /nowhere\n")
+    refused = sync(promptctl)
+    assert refused.code == 1
+    assert "the source of the prompts is not known" in refused.err
+    assert sync(promptctl, "--source", "team").code == 0
+
+
+def test_every_problem_of_a_folder_is_told_at_once(promptctl: Promptctl, folder: Path) -> None:
+    (folder / "code_helper" / "v2.txt").write_text("")
+    (folder / "code_helper" / "v03.txt").write_text("x")
+    refused = sync(promptctl)
+    assert refused.code == 1
+    assert "v2.txt is empty" in refused.err
+    assert "v03.txt: not the name of a version file" in refused.err
+
+
+@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_a_sync_that_is_killed_or_interrupted_while_it_applies_leaves_nothing(
+    signal_number: int,
+    code: int,
+    promptctl: Promptctl,
+    folder: Path,
+    sql: psycopg.Connection[Any],
+    connect: Callable[..., psycopg.Connection[Any]],
 ) -> None:
     promptctl("create", "default-system-prompt", "-f", "prompts/default-system-prompt/v1.txt")
     holder = connect(autocommit=False)
@@ -171,8 +228,9 @@ def test_a_sync_that_is_killed_while_it_applies_leaves_nothing(
     holder.execute("select from promptctl.served where name = 'default-system-prompt' for update")
     process = promptctl.start("sync", "prompts")
     _wait_until_waiting(sql)
-    process.send_signal(signal.SIGKILL)
+    process.send_signal(signal_number)
     process.communicate(timeout=60)
+    assert process.returncode == code
     holder.rollback()
     _wait_until_alone(sql)
     assert sql.execute("select count(*) from promptctl.versions").fetchone() == (1,)

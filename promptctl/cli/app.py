@@ -88,7 +88,7 @@ def _usage(problem: Any) -> errors.Usage:
     path = context.command_path if context is not None else "promptctl"
     said = " ".join(problem.format_message().split()).rstrip(".")
     hint = f"{path} --help"
-    option, kind = getattr(problem, "option_name", None), type(problem).__name__
+    option, kind = str(getattr(problem, "option_name", "")), type(problem).__name__
     if kind == "MissingParameter":
         return errors.Usage("usage", f"{path} needs {help.spelling(problem.param)}", hint=hint)
     if kind == "NoSuchOption":
@@ -112,9 +112,9 @@ def _usage(problem: Any) -> errors.Usage:
 def _unknown_command(path: str, word: str, names: Sequence[str]) -> errors.Usage:
     import difflib
 
-    ways = {name: f"{path} {name} --help" for name in names}
-    # A command of a family is also looked for without the family: `init` is `db init`.
-    ways |= {name.partition(" ")[2]: f"promptctl {name} --help" for name in catalogue.COMMANDS if " " in name}
+    # Looked for with and without its family: `init` is `db init`, and `db list` is `list`.
+    ways = {name.rpartition(" ")[2]: f"promptctl {name} --help" for name in catalogue.COMMANDS}
+    ways |= {name: f"{path} {name} --help" for name in names}
     near = difflib.get_close_matches(word, ways, n=1)
     return errors.Usage(
         "usage", f"{path} has no command {references.shown(word)}", hint=ways[near[0]] if near else f"{path} --help"

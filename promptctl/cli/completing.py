@@ -5,6 +5,8 @@ The shells' scripts (`completion_scripts`) hand over the words up to the cursor;
 
 from __future__ import annotations
 
+import os
+
 from promptctl.cli.completion_scripts import SCRIPTS
 from promptctl.cli.table import COMMANDS, SHARED
 
@@ -47,12 +49,21 @@ def _of_command(name: str, before: Sequence[str], current: str) -> list[str]:
     )
     for parameter, _, several in command["arguments"]:
         if several or taken == 0:
-            return _of_argument(parameter, current, name)
+            return _of_argument(parameter, current, name, _database_url(before))
         taken -= 1
     return []
 
 
-def _of_argument(parameter: str, current: str, command: str) -> list[str]:
+def _database_url(before: Sequence[str]) -> str | None:
+    """Return what the line says of the database; the shell has not taken off the quotes."""
+    for place, word in enumerate(before):
+        option, equals, value = word.partition("=")
+        if option == "--database-url":
+            return (value if equals else "".join(before[place + 1 : place + 2])).strip("'\"")
+    return None
+
+
+def _of_argument(parameter: str, current: str, command: str, url: str | None) -> list[str]:
     if parameter in _VALUES:
         return list(_VALUES[parameter])
     if parameter not in _NAMES | _REFERENCES:
@@ -60,14 +71,15 @@ def _of_argument(parameter: str, current: str, command: str) -> list[str]:
     from promptctl import database, errors
     from promptctl.store import prompts
 
+    # Nobody waits longer at the Tab key.
+    os.environ.setdefault("PGCONNECT_TIMEOUT", "2")
     try:
-        opened = database.connect(None, starts=False)
+        with database.connect(url, starts=False) as opened:
+            name, at, _ = current.partition("@")
+            if at:
+                return [f"{name}@{version}" for version in prompts.version_numbers(opened, name)]
+            known = prompts.names(opened, current)
     except errors.PromptctlError:
         return []
-    with opened:
-        name, at, _ = current.partition("@")
-        if at:
-            return [f"{name}@{version}" for version in prompts.version_numbers(opened, name)]
-        known = prompts.names(opened, current)
     # Where a version must follow, the @ is part of the word.
     return [f"{each}@" for each in known] if command in ("activate", "delete") else known

@@ -1,7 +1,7 @@
 """What a shell runs at the Tab key: it hands the words up to the cursor to `promptctl __complete`.
 
-The answer is one candidate a line, whole words. Bash breaks words at `@` and `:`, so its script cuts off what the line
-has before the last break.
+The answer is one candidate a line, whole words. Bash breaks words at `:`, before `@` and elsewhere, and hands over what
+it will replace: its script cuts off what the line has before that.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ _promptctl() {
     read -r -a words <<< "$line"
     [[ "$line" == *[[:space:]] ]] && words+=("")
     word="${words[${#words[@]}-1]}"
-    before="${word%"${COMP_WORDS[COMP_CWORD]}"}"
-    [[ "${COMP_WORDS[COMP_CWORD]}" == "@" || "${COMP_WORDS[COMP_CWORD]}" == ":" ]] && before="$word"
+    before="${word%"$2"}"
     COMPREPLY=()
     local candidate
     while IFS= read -r candidate; do
@@ -48,6 +47,6 @@ function __promptctl_complete
     $words[1] __complete $words[2..-1] "$current" 2>/dev/null
 end
 complete --command promptctl --no-files --arguments '(__promptctl_complete)'
-complete --command promptctl --condition 'test -z "(__promptctl_complete)"' --force-files
+complete --command promptctl --condition 'test (count (__promptctl_complete)) -eq 0' --force-files
 """,
 }

@@ -34,32 +34,54 @@ def read(text: str | None, file: str | None) -> str:
         ) from None
 
 
-def edit(before: str, name: str) -> str:
-    """Open the editor on a text and return what it was saved as; raises Usage when it is empty or unchanged."""
+def edit(before: str, name: str) -> tuple[str, str]:
+    """Open the editor on a text; return what it was saved as, and the file, for the caller to remove when it is stored.
+
+    Raises Usage when the text is empty, unchanged or cannot be a prompt, Failed when the editor fails.
+    """
     import shlex
+    import signal
     import subprocess
     import tempfile
 
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     handle, path = tempfile.mkstemp(prefix=name.replace("/", "-") + "-", suffix=".txt")
+    with open(handle, "wb") as file:
+        file.write(before.encode())
     try:
-        with open(handle, "wb") as file:
-            file.write(before.encode())
+        process = subprocess.Popen([*shlex.split(editor), path])
+        # Ctrl-C is the editor's while it is open; it goes to both of us.
+        before_editor = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            status = subprocess.call([*shlex.split(editor), path])
-        except OSError as problem:
-            raise errors.Failed(
-                "editor_failed", f"cannot start the editor {editor}: {problem.strerror}", hint="set EDITOR"
-            ) from None
-        if status != 0:
-            raise errors.Failed("editor_failed", f"the editor {editor} ended with {status}: nothing was created")
-        with open(path, "rb") as file:
-            after = texts.normalised(file.read(), "the text")
-    finally:
+            status = process.wait()
+        finally:
+            signal.signal(signal.SIGINT, before_editor)
+    except (OSError, ValueError) as problem:
         os.unlink(path)
-    if after == before:
+        reason = getattr(problem, "strerror", None) or str(problem)
+        raise errors.Failed("editor_failed", f"cannot start the editor {editor}: {reason}", hint="set EDITOR") from None
+    if status != 0:
+        os.unlink(path)
+        raise errors.Failed(
+            "editor_failed", f"the editor {editor} ended with {status}: nothing was created", hint="set EDITOR"
+        )
+    with open(path, "rb") as file:
+        raw = file.read()
+    if raw == before.encode() or not raw.strip():
+        os.unlink(path)
+    if raw == before.encode():
         raise errors.Usage("unchanged", "the text was not changed: nothing was created")
-    return after
+    try:
+        return texts.normalised(raw, "the text"), path
+    except errors.Usage as problem:
+        keep(problem, path)
+        raise
+
+
+def keep(failure: errors.PromptctlError, path: str) -> None:
+    """Say where the text is that somebody wrote and that could not be stored."""
+    if os.path.exists(path):
+        failure.hint = f"the text is kept in {path}"
 
 
 def _standard_input() -> bytes:

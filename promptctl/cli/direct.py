@@ -65,7 +65,7 @@ def command(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
     """Return the name of the command that is named, and the words after it; None: no command is."""
     for length in (1, 2):
         name = " ".join(words[:length])
-        if name in COMMANDS and name.count(" ") == length - 1:
+        if name in COMMANDS and name.split(" ") == [*words[:length]]:
             return name, words[length:]
     return None, ()
 

@@ -25,7 +25,8 @@ def run(words: Sequence[str]) -> int:
             return code
         except errors.PromptctlError as failure:
             _suggest(failure, words)
-            _flush()
+            # What is known to have failed is told, also when the part of the answer before it cannot be written.
+            _flush(may_fail=True)
             return _failed(failure, as_json)
     except errors.PromptctlError as failure:
         return _failed(failure, as_json)
@@ -95,22 +96,14 @@ def _suggest(failure: errors.PromptctlError, words: Sequence[str]) -> None:
         failure.hint = f"promptctl {name} --help" if name else "promptctl --help"
 
 
-def _flush() -> None:
-    if sys.stdout is None:
-        return
+def _flush(*, may_fail: bool = False) -> None:
+    from promptctl.output import stream
+
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as problem:
-        raise _unwritten(problem) from None
-
-
-def _unwritten(problem: OSError) -> errors.Failed:
-    # The answer comes last: what was to be changed is changed.
-    return errors.Failed(
-        "cannot_write", f"cannot write the answer: {problem.strerror}", hint="promptctl history shows what was changed"
-    )
+        stream.flush()
+    except errors.Failed:
+        if not may_fail:
+            raise
 
 
 def _failed(failure: errors.PromptctlError, as_json: bool) -> int:
@@ -121,9 +114,6 @@ def _failed(failure: errors.PromptctlError, as_json: bool) -> int:
 
 
 def _bug(bug: Exception, as_json: bool) -> int:
-    if isinstance(bug, OSError) and bug.filename is None and bug.errno is not None:
-        # Only writing the answer raises an OSError without a file's name.
-        return _failed(_unwritten(bug), as_json)
     if os.environ.get("PROMPTCTL_TRACEBACK"):
         import traceback
 

@@ -63,7 +63,9 @@ class Run:
 
     def database(self, *, creates: bool = False) -> database.Database:
         """Connect to the database that was chosen; `creates` allows making an embedded one where there is none."""
-        self.connection = database.connect(self._database_url, creates=creates, say=messages.note)
+        # A program that reads JSON gets nothing else, unless it asked for the log.
+        say = (lambda _: None) if self.form == "json" else messages.note
+        self.connection = database.connect(self._database_url, creates=creates, say=say)
         return self.connection
 
     def newest(self, limit: int | None) -> int:

@@ -18,6 +18,8 @@ _CONTEXT_LINES = 3
 _WORDS = re.compile(r"\w+|\s+|[^\w\s]")
 # Comparing words costs the square of their number: beyond this a changed passage is shown by lines only.
 _MOST_WORDS = 4_000
+# Where fewer of the words stayed, the passage was rewritten, and a word here and there that stands out says nothing.
+_LEAST_ALIKE = 0.6
 _NO_NEWLINE = "\\ No newline at end of file\n"
 
 
@@ -44,8 +46,11 @@ def show(old: str, new: str, old_name: str, new_name: str) -> None:
         file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True,
         no_color=not stream.has_colour(sys.stdout), width=stream.width(),
     )  # fmt: skip
-    for line in _words(old, new, old_name, new_name):
-        console.print(line, end="\n")
+    try:
+        for line in _words(old, new, old_name, new_name):
+            console.print(line, end="\n")
+    except OSError as problem:
+        raise stream.unwritten(problem) from None
 
 
 def _lines(text: str) -> list[str]:
@@ -80,14 +85,15 @@ def _changed(before: Sequence[str], after: Sequence[str]) -> list[Text]:
 
     removed, added = Text(style="red"), Text(style="green")
     old, new = (_WORDS.findall("".join(lines)) for lines in (before, after))
-    if not before or not after or len(old) + len(new) > _MOST_WORDS:
-        removed.append("".join(map(_shown_keeping, before)))
-        added.append("".join(map(_shown_keeping, after)))
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    if not before or not after or len(old) + len(new) > _MOST_WORDS or matcher.ratio() < _LEAST_ALIKE:
+        removed.append(stream.harmless("".join(before)))
+        added.append(stream.harmless("".join(after)))
     else:
-        for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        for kind, a, b, c, d in matcher.get_opcodes():
             emphasis = "" if kind == "equal" else "bold reverse"
-            removed.append(_shown_keeping("".join(old[a:b])), emphasis)
-            added.append(_shown_keeping("".join(new[c:d])), emphasis)
+            removed.append(stream.harmless("".join(old[a:b])), emphasis)
+            added.append(stream.harmless("".join(new[c:d])), emphasis)
     lines: list[Text] = []
     for sign, style, text, whole in (("- ", "red", removed, before), ("+ ", "green", added, after)):
         if whole:
@@ -99,7 +105,3 @@ def _changed(before: Sequence[str], after: Sequence[str]) -> list[Text]:
 
 def _shown(line: str) -> str:
     return stream.harmless(line.removesuffix("\n"))
-
-
-def _shown_keeping(text: str) -> str:
-    return stream.harmless(text)

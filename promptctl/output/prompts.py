@@ -150,11 +150,11 @@ def _statistics(summary: VersionSummary) -> dict[str, Any]:
 
 
 def _stats(stats: Mapping[str, Any]) -> dict[str, Any]:
-    """Return statistics in one order and form, whether SQL made a JSON object of them or not; without what is unknown."""
-    told = {key: stats.get(key) for key in _STATS}
-    if told["last_used_at"] is not None:
+    """Return statistics in one order and form, whoever computed them; without what is unknown."""
+    told = {key: stats[key] for key in _STATS if stats.get(key) is not None}
+    if "last_used_at" in told:
         told["last_used_at"] = str(told["last_used_at"]).replace("+00:00", "Z")
     for key in ("avg_tokens", "avg_response_time_ms"):
-        if told[key] is not None:
+        if key in told:
             told[key] = int(told[key]) if told[key] == int(told[key]) else round(told[key], 2)
-    return {key: value for key, value in told.items() if value is not None}
+    return told

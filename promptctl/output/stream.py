@@ -6,6 +6,8 @@ import errno
 import os
 import sys
 
+from promptctl import errors
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
@@ -40,9 +42,10 @@ def has_colour(stream: TextIO) -> bool:
 
 def width() -> int:
     """Columns of the terminal, at least 20; 80 when it does not say."""
-    try:
-        columns = int(os.environ.get("COLUMNS", "")) or 80
-    except ValueError:
+    setting = os.environ.get("COLUMNS", "")
+    if setting.isascii() and setting.isdigit() and len(setting) < 6 and int(setting) > 0:
+        columns = int(setting)
+    else:
         try:
             columns = os.get_terminal_size(sys.stdout.fileno()).columns or 80
         except (OSError, ValueError):
@@ -76,11 +79,14 @@ def write(text: str) -> None:
 
 
 def write_bytes(data: bytes) -> None:
-    """Write bytes to standard output as they are; raises OSError when it is closed or full."""
+    """Write bytes to standard output as they are; raises Failed (`cannot_write`) when it is closed or full."""
     if sys.stdout is None:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data)
+        raise unwritten(OSError(errno.EBADF, os.strerror(errno.EBADF)))
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+    except OSError as problem:
+        raise unwritten(problem) from None
 
 
 def write_content(content: str) -> None:
@@ -103,3 +109,23 @@ def say(text: str) -> None:
         sys.stderr.buffer.flush()
     except (OSError, ValueError, AttributeError):
         return
+
+
+def flush() -> None:
+    """Hand everything written so far to the system; raises Failed (`cannot_write`) when it cannot take it."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError as problem:
+        raise unwritten(problem) from None
+
+
+def unwritten(problem: OSError) -> Exception:
+    """Return what to raise when standard output fails: a closed pipe as it is, all else as Failed."""
+    if isinstance(problem, BrokenPipeError):
+        return problem
+    # The answer comes last: what was to be changed is changed.
+    return errors.Failed(
+        "cannot_write", f"cannot write the answer: {problem.strerror}", hint="promptctl history shows what was changed"
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from promptctl import errors
 from promptctl.plan import StoredPrompt, StoredVersion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from promptctl.database import Database
 
@@ -14,11 +15,41 @@ if TYPE_CHECKING:
 _LOCK = 7021771953286512
 
 
-def lock(database: Database) -> None:
-    """Wait, for at most a minute, until no other sync runs in this database. Raises Refused."""
-    database.run_all(
-        ("select set_config('lock_timeout', '60s', true)", []), ("select pg_advisory_xact_lock($1::bigint)", [_LOCK])
+def lock(database: Database, names: Sequence[str], say: Callable[[str], None]) -> None:
+    """Wait, for at most a minute, until no other sync runs here; then lock the rows of these prompts, in name order.
+
+    From then on nobody moves one of them until the transaction ends. `say` gets a line when there is something to wait
+    for. Raises Refused, naming who has it in hand.
+    """
+    [(free,)] = database.run("select pg_try_advisory_xact_lock($1::bigint)", _LOCK)
+    if not free:
+        holder = _holder(database)
+        say(f"waiting for another sync in {database.label}: {holder}")
+        try:
+            database.run_all(
+                ("select set_config('lock_timeout', '60s', true)", []),
+                ("select pg_advisory_xact_lock($1::bigint)", [_LOCK]),
+            )
+        except errors.Refused:
+            raise errors.Refused(
+                "locked", f"another sync has gone on for a minute in {database.label}: {holder}", hint="run it again"
+            ) from None
+    database.run("select promptctl.begin_sync($1)", list(names))
+
+
+def _holder(database: Database) -> str:
+    rows = database.run(
+        """
+        select format('%s (%s)', a.usename, concat_ws(', ', nullif(a.application_name, ''), 'pid ' || a.pid))
+        from pg_locks l
+        join pg_stat_activity a on a.pid = l.pid
+        where l.locktype = 'advisory' and l.granted and l.database = (select d.oid from pg_database d
+                                                                      where d.datname = current_database())
+          and (l.classid::bigint << 32) | l.objid::bigint = $1::bigint
+        """,
+        _LOCK,
     )
+    return rows[0][0] if rows else "another session"
 
 
 def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPrompt], dict[str, str]]:
@@ -50,8 +81,8 @@ def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPr
     return found, {name.lower(): name for name in found}
 
 
-def note_applied(database: Database, source: str, agreed: Mapping[str, int], *, author: str) -> None:
-    """Remember what Git said was live of the prompts that are as Git says."""
+def note_applied(database: Database, source: str, applied: Mapping[str, int | None], *, author: str) -> None:
+    """Remember which source these prompts come from, and what it said was live of each; None: nothing."""
     database.run(
-        "select promptctl.note_applied($1, $2, $3, $4)", source, list(agreed.keys()), list(agreed.values()), author
+        "select promptctl.note_applied($1, $2, $3, $4)", source, list(applied.keys()), list(applied.values()), author
     )

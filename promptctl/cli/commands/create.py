@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from promptctl import errors, references
 from promptctl.output import messages, stream
 from promptctl.output import prompts as output
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from promptctl.cli.options import Activate, Author, Description, File, Meta, NewName, Reason, Text
     from promptctl.cli.run import Run
     from promptctl.database import Database
+    from promptctl.records import Created
 
 
 def create(
@@ -47,15 +50,20 @@ def create(
         # The editor needs the active text first, and may stay open for an hour: no connection waits for it.
         with run.database(creates=True) as database:
             before = _active_text(database, name)
-        given = content.edit(before, name)
+        given, written = content.edit(before, name)
     else:
-        given = content.read(text, file)
-    with run.database(creates=True) as database:
-        made = versions.create(
-            database, name, given, metadata=metadata, author=run.who(), activate=activate, reason=reason
-        )
-    if not made.created and {**made.metadata, **metadata} != made.metadata:
-        messages.note(f"the description and metadata of {made.name}@{made.version} stay as they are")
+        given, written = content.read(text, file), None
+    try:
+        with run.database(creates=True) as database:
+            made = versions.create(
+                database, name, given, metadata=metadata, author=run.who(), activate=activate, reason=reason
+            )
+    except errors.PromptctlError as failure:
+        if written is not None:
+            content.keep(failure, written)
+        raise
+    if written is not None:
+        os.unlink(written)
     run.log(
         "Version created" if made.created else "Version found",
         name=made.name,
@@ -66,6 +74,12 @@ def create(
     if activate and made.previous_version != made.version:
         run.log("Prompt activated", name=made.name, version=made.version, promptId=made.id, author=run.who())
 
+    _answer(run, made, database.label)
+    if not made.created and {**made.metadata, **metadata} != made.metadata:
+        messages.note(f"the description and metadata of {made.name}@{made.version} stay as they are")
+
+
+def _answer(run: Run, made: Created, label: str) -> None:
     if run.form == "json":
         from promptctl.output import documents
 
@@ -73,7 +87,7 @@ def create(
         return
     reference = f"{made.name}@{made.version}"
     done = f"created {reference}" if made.created else f"{reference} has this text already"
-    sentence = f"{done} in {database.label}{', live' if made.is_active else ', not live'}"
+    sentence = f"{done} in {label}{', live' if made.is_active else ', not live'}"
     if run.form == "quiet" or not stream.to_terminal():
         stream.write(f"{reference}\n")
         if run.form == "plain":
@@ -100,7 +114,17 @@ def _metadata(description: str | None, pairs: list[str]) -> dict[str, Any]:
         metadata[key] = _value(value)
     if description is not None:
         metadata["description"] = description
+    if "\\u0000" in _as_json(metadata):
+        raise errors.Usage("nul_in_text", "the metadata has a NUL character, which PostgreSQL cannot store")
     return metadata
+
+
+def _as_json(metadata: dict[str, Any]) -> str:
+    if not metadata:
+        return ""
+    import json
+
+    return json.dumps(metadata)
 
 
 def _value(text: str) -> Any:
@@ -109,10 +133,12 @@ def _value(text: str) -> Any:
         return text
     import json
 
-    def refuse(constant: str) -> Any:
-        raise ValueError(constant)
+    def finite(number: str) -> float:
+        if (value := float(number)) - value != 0:
+            raise ValueError(number)
+        return value
 
     try:
-        return json.loads(text, parse_constant=refuse)
-    except ValueError:
+        return json.loads(text, parse_constant=finite, parse_float=finite)
+    except (ValueError, RecursionError):
         return text

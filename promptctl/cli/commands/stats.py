@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from promptctl import references
+from promptctl.output import messages, stream
 from promptctl.output import prompts as output
 from promptctl.store import uses
 
@@ -27,3 +28,5 @@ def stats(run: Run, name: OptionalName = None) -> None:
     with run.database() as database:
         found = uses.statistics(database, name)
     output.statistics(found, run.form, with_names=name is None)
+    if not found and stream.to_terminal() and run.form == "plain":
+        messages.note(f"{'no prompt' if name is None else f'no version of {name}'} in {database.label} yet")

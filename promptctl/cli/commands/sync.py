@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from promptctl import errors, plan, prompt_files
 from promptctl import sync as syncing
+from promptctl.output import messages
 from promptctl.output import plans as output
 
 TYPE_CHECKING = False
@@ -35,7 +36,12 @@ def sync(
       promptctl sync prompts/ --dry-run
       promptctl sync prompts/
     """
-    prompts = prompt_files.read(folder)
+    try:
+        prompts = prompt_files.read(folder)
+    except prompt_files.InvalidFolder as invalid:
+        for problem in invalid.others:
+            messages.note(problem)
+        raise
     origin = syncing.source_of(folder, source)
     run.author(author)
     only_looks = dry_run or check
@@ -43,10 +49,11 @@ def sync(
         outcome = (
             syncing.look(database, origin, prompts)
             if only_looks
-            else syncing.apply(database, origin, prompts, author=run.who())
+            else syncing.apply(database, origin, prompts, author=run.who(), say=messages.note)
         )
         at = f" at {origin.commit}" if origin.commit else ""
-        output.show(outcome, f"{folder}{at} → {database.label}", run.form)
+        if run.form != "json" or not outcome.plan.of(plan.CONFLICT):
+            output.show(outcome, f"{folder}{at} → {database.label}", run.form)
         _refuse_conflicts(run, database, outcome)
     for change in outcome.plan.of(plan.ACTIVATE) if outcome.applied else []:
         run.log("Prompt activated", name=change.name, version=change.version, author=run.who())
@@ -71,4 +78,4 @@ def _refuse_conflicts(run: Run, database: Database, outcome: Outcome) -> None:
     first = conflicts[0]
     subject = f"{first.name}@{first.version}" if first.version else first.name
     more = f" (and {len(conflicts) - 1} more)" if len(conflicts) > 1 else ""
-    raise errors.Refused("conflict", f"{subject}: {first.why}{more}; nothing was applied")
+    raise errors.Refused("conflict", f"{subject}: {first.why}{more}; nothing was applied", hint=first.hint)

@@ -1,0 +1,62 @@
+"""The first commands on an empty machine, many at once, and commands beside a server that is killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def start(env: dict[str, str], home: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "promptctl", *words],
+        env=env, cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def run(env: dict[str, str], home: Path, *words: str) -> tuple[int, str, str]:
+    process = start(env, home, *words)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def test_twenty_first_commands_at_once_all_succeed_on_one_cluster(embedded_home: dict[str, str], home: Path) -> None:
+    shutil.copytree(ROOT / "prompts", home / "prompts")
+    running = [start(embedded_home, home, "sync", "prompts") for _ in range(10)]
+    running += [start(embedded_home, home, "create", f"prompt-{n}", "Be kind.") for n in range(10)]
+    endings = [(process.communicate(timeout=120)[1], process.returncode) for process in running]
+    assert [code for _, code in endings] == [0] * 20, [said for said, code in endings if code]
+    assert sum("applied as release" in said for said, _ in endings) == 1
+    code, out, _ = run(embedded_home, home, "list", "--quiet")
+    assert (code, len(out.splitlines())) == (0, 12)
+
+
+def test_a_killed_server_is_started_again_by_the_next_command_and_has_lost_nothing(
+    embedded_home: dict[str, str], home: Path
+) -> None:
+    assert run(embedded_home, home, "create", "greeter", "Be kind.", "--activate")[0] == 0
+    pid_file = os.path.join(embedded_home["PROMPTCTL_HOME"], "pg18", "postmaster.pid")
+    with open(pid_file, encoding="utf-8") as file:
+        os.kill(int(file.readline()), signal.SIGKILL)
+    code, out, err = run(embedded_home, home, "show", "greeter")
+    assert (code, out) == (0, "Be kind."), err
+
+
+def test_with_no_database_and_no_programs_the_error_names_both_ways_out(
+    embedded_home: dict[str, str], home: Path
+) -> None:
+    code, out, err = run(embedded_home, home, "list")
+    assert (code, out) == (6, "")
+    assert "hint:  set DATABASE_URL, or run: promptctl db start" in err
+    hidden = embedded_home | {"PROMPTCTL_PG_BIN": str(home)}
+    code, out, err = run(hidden, home, "sync", str(ROOT / "prompts"))
+    assert (code, out) == (2, "")
+    assert "PROMPTCTL_PG_BIN: no working postgres" in err
