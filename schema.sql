@@ -186,7 +186,7 @@ create table if not exists promptctl.versions (
     constraint a_version_belongs_to_a_prompt foreign key (name) references promptctl.served (name),
     constraint versions_count_from_1 check (version >= 1),
     constraint content_is_not_empty check (content ~ '[^[:space:]]'),
-    constraint content_has_no_byte_order_mark check (not starts_with(content, U&'\FEFF')),
+    constraint content_has_no_byte_order_mark check (content !~ '^\uFEFF'),
     constraint content_has_no_crlf check (position(E'\r\n' in content) = 0),
     constraint settings_are_an_object check (jsonb_typeof(settings) = 'object'),
     constraint metadata_is_an_object check (jsonb_typeof(metadata) = 'object'),
@@ -554,12 +554,11 @@ create or replace function promptctl.after_update_versions() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_nestloop = off as $$
 begin
     insert into promptctl.corrections (name, version, epoch, kind, previous_metadata, metadata, author, reason)
-    select n.name, n.version, s.epoch, k.kind,
+    select n.name, n.version, (select s.epoch from promptctl.served s where s.name = n.name), k.kind,
            case when k.kind = 'describe' then o.metadata end, case when k.kind = 'describe' then n.metadata end,
            promptctl.current_author(), promptctl.current_reason()
     from new_rows n
     join old_rows o on o.name = n.name and o.version = n.version
-    join promptctl.served s on s.name = n.name
     cross join lateral (
         select 'describe' where n.metadata is distinct from o.metadata
         union all
@@ -714,6 +713,7 @@ comment on function promptctl.lock_prompts is
 create or replace function promptctl.open_prompts(names text[]) returns setof promptctl.served
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
+    locked bigint;
     clash text;
 begin
     begin
@@ -724,14 +724,15 @@ begin
             message = format('%s is held by %s', '"' || array_to_string(names[:3], '", "') || '"',
                              promptctl.lock_holders(names));
     end;
-    select format('"%s" differs from "%s" only in case', n, s.name) into clash
-    from unnest(names) n
-    join promptctl.served s on lower(s.name) = lower(n collate "C") and s.name <> n collate "C" limit 1;
-    if found then
+    return query select * from promptctl.lock_prompts(names);
+    get diagnostics locked = row_count;
+    if locked < (select count(distinct n) from unnest(names) n) then
+        select format('"%s" differs from "%s" only in case', n, s.name) into clash
+        from unnest(names) n
+        join promptctl.served s on lower(s.name) = lower(n collate "C") and s.name <> n collate "C" limit 1;
         raise exception using errcode = 'unique_violation', constraint = 'names_differ_in_more_than_case',
             message = clash;
     end if;
-    return query select * from promptctl.lock_prompts(names);
 end
 $$;
 

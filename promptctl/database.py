@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 
 from promptctl import errors, libpq, settings
-from promptctl.embedded import location
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +21,11 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 CONNECT_TIMEOUT_SECONDS = 10
 
-_GATE: LiteralString = "select promptctl.expect_schema_version($1)"
+# The function only says what is wrong: to have it say nothing would take a millisecond, a session's first.
+_GATE: LiteralString = """
+    select promptctl.expect_schema_version($1)
+    where not exists (select from promptctl.installation i where i.version = $1)
+    """
 
 _NOT_FOUND, _REFUSED, _USAGE = errors.NotFound, errors.Refused, errors.Usage
 _BY_CONSTRAINT: dict[str, tuple[type[errors.PromptctlError], str]] = {
@@ -183,7 +186,8 @@ class Transaction:
 
     def __enter__(self) -> Database:
         # The gate goes ahead, in time for an embedded database to be initialised, and because it takes a snapshot,
-        # after which the level can no longer be chosen. Read committed: what others commit while this one waits must be seen.
+        # after which the level can no longer be chosen. Read committed: what others commit while this one waits must
+        # be seen.
         self._database.run_all()
         self._database.run("begin isolation level read committed")
         return self._database
@@ -300,6 +304,8 @@ def schema_sql() -> str:
 
 
 def _connect_embedded(creates: bool, starts: bool, say: Callable[[str], None]) -> Database:
+    from promptctl.embedded import location
+
     home = location.home()
     if location.cluster(home) is not None:
         try:
@@ -319,6 +325,8 @@ def _connect_embedded(creates: bool, starts: bool, say: Callable[[str], None]) -
 
 
 def _open_embedded(home: str) -> Database:
+    from promptctl.embedded import location
+
     parameters = {**_common(), **location.conninfo(home), "client_encoding": "UTF8"}
     return Database(_connected(parameters, location.client_library(home)), "the embedded database", embedded=True)
 

@@ -18,7 +18,7 @@ from promptctl import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, LiteralString
 
     Parameter = str | int | float | bool | None | Sequence[str | None] | Sequence[int | None] | Mapping[str, Any]
@@ -61,25 +61,30 @@ class ConnectionLost(Exception):
     """The connection ended under a statement: whether that was carried out is not known."""
 
 
-def _candidates() -> list[str]:
-    """Paths and names of libpq to try, best first: the one beside psycopg, then the system's."""
-    found: list[str] = []
+def _candidates(preferred: str | None) -> Iterator[str]:
+    """Paths and names of libpq to try, best first: the preferred one, the one beside psycopg, then the system's."""
+    if preferred is not None:
+        yield preferred
     for folder in sys.path:
         for place in ("psycopg_binary.libs", "psycopg_binary/.dylibs"):
             libraries = os.path.join(folder, place)
             try:
-                found += [os.path.join(libraries, name) for name in os.listdir(libraries) if name.startswith("libpq")]
+                names = os.listdir(libraries)
             except OSError:
                 continue
+            yield from (os.path.join(libraries, name) for name in names if name.startswith("libpq"))
     if sys.platform == "darwin":
-        return [*found, "libpq.5.dylib", "/opt/homebrew/opt/libpq/lib/libpq.5.dylib"]
-    return [*found, "libpq.so.5"]
+        yield from ("libpq.5.dylib", "/opt/homebrew/opt/libpq/lib/libpq.5.dylib")
+    else:
+        yield "libpq.so.5"
 
 
 def _load(preferred: str | None) -> ctypes.CDLL:
-    for path in ([preferred] if preferred else []) + _candidates():
+    # Lazily: thousands of functions of OpenSSL, Kerberos and LDAP that nothing calls are then not looked up by name.
+    mode = getattr(os, "RTLD_LAZY", ctypes.DEFAULT_MODE)
+    for path in _candidates(preferred):
         try:
-            lib = ctypes.CDLL(path)
+            lib = ctypes.CDLL(path, mode)
         except OSError:
             continue
         pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int

@@ -5,7 +5,7 @@ Times are RFC 3339 in UTC (`2026-11-12T09:30:00.5Z`), as text: most of them are 
 
 from __future__ import annotations
 
-from operator import itemgetter
+from _operator import itemgetter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,9 +39,10 @@ class Record(tuple["Any", ...]):
 
         def __new__(cls, *values, **named):
             """Make a record of its fields' values, by position or by name."""
-            values += tuple(named[name] for name in cls.fields[len(values) :])
-            if len(values) != len(cls.fields) or named.keys() - set(cls.fields):
-                raise TypeError(f"{cls.__name__} takes {', '.join(cls.fields)}")
+            if named or len(values) != len(cls.fields):
+                values += tuple(named[name] for name in cls.fields[len(values) :])
+                if len(values) != len(cls.fields) or named.keys() - set(cls.fields):
+                    raise TypeError(f"{cls.__name__} takes {', '.join(cls.fields)}")
             return tuple.__new__(cls, values)
 
         def __repr__(self):

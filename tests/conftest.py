@@ -14,7 +14,7 @@ import tempfile
 import termios
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 import pytest
@@ -159,8 +159,7 @@ class Promptctl:
         """Start and do not wait: for tests that kill, close or race."""
         streams: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         settings: Any = {"env": self.environment(env), "cwd": self.home} | streams | options
-        process: subprocess.Popen[bytes] = subprocess.Popen(self.command(*words), **settings)
-        return process
+        return cast("subprocess.Popen[bytes]", subprocess.Popen(self.command(*words), **settings))
 
     def on_terminal(
         self, *words: str, columns: int = 80, typed: bytes = b"", env: dict[str, str | None] | None = None

@@ -16,7 +16,7 @@ def render() -> str:
     shared, _ = _parameters("list", own=False)
     commands = {name: _entry(name) for name in catalogue.COMMANDS}
     return (
-        '"""Made by `python -m promptctl.cli.make_table`: what each command takes, for reading words without Typer."""\n'
+        '"""Made by `python -m promptctl.cli.make_table`: what each command takes, to read words without Typer."""\n'
         "\nfrom __future__ import annotations\n"
         "\nTYPE_CHECKING = False\nif TYPE_CHECKING:\n    from typing import Any\n"
         f"\nSHARED: dict[str, tuple[str, str]] = {pprint.pformat(shared, width=116, sort_dicts=False)}\n"

@@ -64,8 +64,7 @@ class Run:
     def database(self, *, creates: bool = False) -> database.Database:
         """Connect to the database that was chosen; `creates` allows making an embedded one where there is none."""
         # A program that reads JSON gets nothing else, unless it asked for the log.
-        say = (lambda _: None) if self.form == "json" else messages.note
-        self.connection = database.connect(self._database_url, creates=creates, say=say)
+        self.connection = database.connect(self._database_url, creates=creates, say=self._say)
         return self.connection
 
     def newest(self, limit: int | None) -> int:
@@ -75,6 +74,10 @@ class Run:
         if not 0 <= limit <= references.HIGHEST_VERSION:
             raise errors.Usage("usage", f"--limit is a number from 0, not {limit}")
         return limit
+
+    def _say(self, text: str) -> None:
+        if self.form != "json":
+            messages.note(text)
 
     @property
     def database_url(self) -> str | None:

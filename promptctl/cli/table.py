@@ -1,4 +1,4 @@
-"""Made by `python -m promptctl.cli.make_table`: what each command takes, for reading words without Typer."""
+"""Made by `python -m promptctl.cli.make_table`: what each command takes, to read words without Typer."""
 
 from __future__ import annotations
 

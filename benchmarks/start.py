@@ -1,0 +1,184 @@
+"""What a command costs from its start to its end, against what its libraries take to import, and against its peers.
+
+python benchmarks/start.py [--turns N] [--llm PATH] [--mlflow PATH] [--instructions]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from typing import TYPE_CHECKING
+
+import psycopg
+from measure import (
+    INTERPRETER,
+    Command,
+    Report,
+    environment,
+    fill,
+    install,
+    instructions,
+    program,
+    psql,
+    ratio,
+    start_server,
+    take_turns,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tests.servers import Server
+
+_TYPER, _BOTH, _PASS = "import typer", "import typer, psycopg", "pass"
+_PEERS = (("llm --help", 0.5), ("mlflow --help", 0.1))
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--turns", type=int, default=25, help="how often each command is run")
+    options.add_argument("--promptctl", help="the program to measure (the one beside this interpreter)")
+    options.add_argument("--llm", help="the path of llm, for comparison (found on PATH)")
+    options.add_argument("--mlflow", help="the path of mlflow, for comparison (found on PATH)")
+    options.add_argument("--instructions", action="store_true", help="count instructions, too, with valgrind")
+    given = options.parse_args()
+
+    own = program("promptctl", given.promptctl, beside=True)
+    if own is None:
+        raise SystemExit("promptctl is not installed beside this interpreter: give --promptctl")
+    # As a real server does, it waits for the disk before it says that something is done.
+    with start_server(fsync="on", synchronous_commit="on", full_page_writes="on") as server:
+        dsn = install(server, "start")
+        fill(dsn, 10, 3)
+        _make_history(dsn, 4 * (given.turns + 10))
+        help_, database = _commands(own, server)
+        peers = _peers(given.llm, given.mlflow)
+        floors = _floors(server)
+        variables = environment()
+        everything = [*floors.values(), *help_, *database, *peers]
+        take_turns(everything, given.turns, variables)
+
+        report = Report()
+        report.heading("Medians in milliseconds: passed, and of the processor")
+        for command in everything:
+            processor = statistics.median(command.cpu.values())
+            report.add(command.name, statistics.median(command.wall.values()), unit="ms", note=f"{processor:.1f} ms")
+        _times(report, floors, help_, database, peers)
+        if given.instructions:
+            _instructions(report, floors, help_, database, peers, variables)
+        return report.close()
+
+
+def _floors(server: Server) -> dict[str, Command]:
+    """What a command is compared with."""
+    found = {code: Command(f'python -c "{code}"', [INTERPRETER, "-c", code]) for code in (_PASS, _TYPER, _BOTH)}
+    if path := psql(server):
+        for way, tcp in (("socket", False), ("TCP", True)):
+            words = [path, "-XAtc", "select 1", server.dsn("start", tcp=tcp)]
+            found[way] = Command(f"psql -XAtc 'select 1', {way}", words)
+    return found
+
+
+def _commands(own: str, server: Server) -> tuple[list[Command], list[Command]]:
+    """Those that need no database, and those that do, by both ways to it."""
+    help_ = [Command(word, [own, word]) for word in ("--help", "--version")]
+    database: list[Command] = []
+    for way, tcp in (("socket", False), ("TCP", True)):
+        # By the option and not by a variable: all that is measured has one environment.
+        url = ["--database-url", server.dsn("start", tcp=tcp)]
+        moved, rolled = ("p00001", "p00003") if tcp else ("p00002", "p00004")
+
+        # Another version each time, so that there is something to do.
+        def activated(turn: int, url: Sequence[str] = url, name: str = moved) -> list[str]:
+            return [own, "activate", f"{name}@{1 + turn % 2}", *url]
+
+        database += [
+            Command(f"rollback, {way}", [own, "rollback", rolled, *url]),
+            Command(f"activate, {way}", activated),
+            Command(f"list, {way}", [own, "list", *url]),
+            Command(f"show, {way}", [own, "show", "p00005", *url]),
+        ]
+    return help_, database
+
+
+def _peers(llm: str | None, mlflow: str | None) -> list[Command]:
+    found: list[Command] = []
+    for name, path in (("llm", program("llm", llm)), ("mlflow", program("mlflow", mlflow))):
+        if path is None:
+            print(f"{name} is not installed: not compared (pip install {name}, in an environment of its own)")
+        else:
+            found.append(Command(f"{name} --help", [path, "--help"], every=5))
+    return found
+
+
+def _make_history(dsn: str, moves: int) -> None:
+    """Something to roll back to, more often than it is measured."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for move in range(moves):
+            connection.execute(
+                "update promptctl.served set active_version = %s where name in ('p00003', 'p00004')", [1 + move % 2]
+            )
+
+
+def _times(
+    report: Report, floors: dict[str, Command], help_: list[Command], database: list[Command], peers: list[Command]
+) -> None:
+    report.heading('Time, against python -c "import typer"')
+    for command in help_:
+        value, note = ratio(command.wall, floors[_TYPER].wall)
+        report.add(command.name, value, 1.3, note=note)
+    report.heading('Time, against python -c "import typer, psycopg"')
+    for command in database:
+        value, note = ratio(command.wall, floors[_BOTH].wall)
+        report.add(command.name, value, 1.2, note=note)
+    for peer in peers:
+        report.heading(f"Time, against {peer.name}")
+        limit = dict(_PEERS)[peer.name]
+        for command in (*help_, *database):
+            value, note = ratio(command.wall, peer.wall)
+            report.add(command.name, value, limit, note=note)
+    report.heading("Time, against psql -XAtc 'select 1' by the same way")
+    for command in database:
+        way = command.name.rpartition(", ")[2]
+        if way in floors:
+            value, note = ratio(command.wall, floors[way].wall)
+            report.add(command.name, value, note=note)
+    report.heading('Time, against python -c "pass"')
+    for command in (*help_, *database):
+        value, note = ratio(command.wall, floors[_PASS].wall)
+        report.add(command.name, value, note=note)
+
+
+def _instructions(
+    report: Report,
+    floors: dict[str, Command],
+    help_: list[Command],
+    database: list[Command],
+    peers: list[Command],
+    variables: Mapping[str, str],
+) -> None:
+    """The same by instructions: they do not depend on who else uses the machine, nor on the server."""
+    counted: dict[str, int] = {}
+    for place, command in enumerate((*floors.values(), *help_, *database, *peers)):
+        count = instructions(command.at(place), variables)
+        if count is None:
+            print("\nvalgrind is not installed: no instructions")
+            return
+        counted[command.name] = count
+    report.heading("Instructions, in millions")
+    for name, count in counted.items():
+        report.add(name, count / 1e6, unit="M")
+    report.heading("Instructions, as ratios")
+    for commands, floor, limit in ((help_, floors[_TYPER], 1.3), (database, floors[_BOTH], 1.2)):
+        for command in commands:
+            report.add(f"{command.name} / {floor.name}", counted[command.name] / counted[floor.name], limit)
+    for peer in peers:
+        for command in (*help_, *database):
+            share = counted[command.name] / counted[peer.name]
+            report.add(f"{command.name} / {peer.name}", share, dict(_PEERS)[peer.name])
+    for command in (*help_, *database):
+        report.add(f'{command.name} / python -c "pass"', counted[command.name] / counted[floors[_PASS].name])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

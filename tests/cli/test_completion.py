@@ -1,0 +1,225 @@
+"""Completion at the Tab key: what is offered, and that bash, zsh and fish offer it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import shlex
+import shutil
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Promptctl
+    from tests.servers import Server
+
+NAMES = ["code_helper", "default-system-prompt", "support/triage"]
+SHARED = ["--database-url", "--json", "--log-format", "--quiet", "--verbose"]
+
+
+def offered(promptctl: Promptctl, *words: str) -> list[str]:
+    ended = promptctl("__complete", *words)
+    assert (ended.code, ended.err) == (0, "")
+    return ended.out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["s"], ["show", "stats", "sync"]),
+        (["db", "s"], ["schema", "shell", "start", "status", "stop"]),
+        (["db"], ["db"]),
+        (["nothing", "x"], []),
+        (["show", ""], NAMES),
+        (["show", "d"], ["default-system-prompt"]),
+        (["show", "support/"], ["support/triage"]),
+        (["show", "default-system-prompt@"], [f"default-system-prompt@{number}" for number in (3, 2, 1)]),
+        (["show", "default-system-prompt@3"], ["default-system-prompt@3"]),
+        (["show", "nothing@"], []),
+        (["show", "default-system-prompt", ""], []),
+        (["activate", "d"], ["default-system-prompt@"]),
+        (["activate", "default-system-prompt@3", "c"], ["code_helper@"]),
+        (["activate", "--reason", "because", "c"], ["code_helper@"]),
+        (["activate", "--reason", ""], []),
+        (["rollback", "support/triage", "d"], ["default-system-prompt"]),
+        (["diff", "code_helper@1", "code_helper@"], ["code_helper@1"]),
+        (["delete", "c"], ["code_helper@"]),
+        (["history", "--l"], ["--limit", "--log-format"]),
+        (["list", "-"], SHARED),
+        (["list", "--log-format", ""], ["text", "json"]),
+        (["db", "grant", "app", "--as", "o"], ["operator"]),
+        (["completion", ""], ["bash", "zsh", "fish"]),
+        (["create", "code_helper", ""], []),
+        (["sync", ""], []),
+    ],
+)
+def test_what_can_follow_is_offered(words: list[str], expected: list[str], filled: Promptctl) -> None:
+    assert offered(filled, *words) == expected
+
+
+def test_the_database_on_the_line_is_the_one_that_is_asked(
+    filled: Promptctl, unconfigured: Promptctl, database_url: str
+) -> None:
+    assert offered(unconfigured, "show", "--database-url", database_url, "d") == ["default-system-prompt"]
+    assert offered(unconfigured, "show", f"--database-url='{database_url}'", "d") == ["default-system-prompt"]
+
+
+def test_completion_starts_no_server_and_never_complains(
+    unconfigured: Promptctl, on: object, empty_database: str, server: Server
+) -> None:
+    assert offered(unconfigured, "show", "") == []
+    assert not (unconfigured.home / "promptctl").exists()
+    for url in ("postgresql://127.0.0.1:1/x", "", "junk", server.url(empty_database), server.url("nowhere")):
+        assert offered(unconfigured, "show", "--database-url", url, "") == []
+
+
+def test_completion_does_not_keep_anybody_waiting(unconfigured: Promptctl) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        started = time.monotonic()
+        assert (
+            offered(unconfigured, "show", "--database-url", f"host=127.0.0.1 port={listening.getsockname()[1]}", "")
+            == []
+        )
+        assert time.monotonic() - started < 8
+
+
+@pytest.fixture
+def path(filled: Promptctl, tmp_path: Path) -> str:
+    """A PATH on which `promptctl` is the command line under test."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "promptctl").write_text(f'#!/bin/sh\nexec {shlex.join(filled.command())} "$@"\n')
+    (folder / "promptctl").chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+BASH = """
+source <(promptctl completion bash)
+compopt() { echo "compopt $*"; }
+COMP_LINE=$1 COMP_POINT=${#1}
+_promptctl promptctl "$2"
+printf '%s\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "replaced", "expected"),
+    [
+        ("promptctl rol", "rol", "rollback"),
+        ("promptctl db st", "st", "start status stop"),
+        ("promptctl show ", "", "code_helper default-system-prompt support/triage"),
+        # Bash breaks the word before the @ and replaces what follows.
+        ("promptctl activate default-system-prompt@", "@", "@3 @2 @1"),
+        ("promptctl activate default-system-prompt@2", "@2", "@2"),
+        # Where somebody has taken the @ out of COMP_WORDBREAKS it does not.
+        ("promptctl show code_helper@", "code_helper@", "code_helper@1"),
+        ("promptctl activate cod", "cod", "compopt -o nospace code_helper@"),
+        ("promptctl list --js", "--js", "--json"),
+        ("promptctl list --log-format=", "", ""),
+        ("promptctl create x -f ", "", ""),
+        ("promptctl  show   supp", "supp", "support/triage"),
+    ],
+)
+def test_bash_gets_what_it_puts_behind_its_last_break(
+    line: str, replaced: str, expected: str, filled: Promptctl, path: str
+) -> None:
+    done = subprocess.run(
+        ["bash", "--norc", "-c", BASH, "bash", line, replaced], env=filled.environment({"PATH": path}),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (done.stdout.split(), done.stderr) == (expected.split(), "")
+
+
+class Typist:
+    """Types into a shell on a terminal, and reads until something appears."""
+
+    def __init__(self, command: list[str], env: dict[str, str], folder: Path) -> None:
+        self._leader, follower = pty.openpty()
+        self._process = subprocess.Popen(
+            command, stdin=follower, stdout=follower, stderr=follower, env=env, cwd=folder, start_new_session=True
+        )
+        os.close(follower)
+        self.seen = ""
+
+    def type(self, text: str, until: str) -> None:
+        """Type a line, wait until something appears and then for the prompt: only then does the shell read again."""
+        read_so_far = len(self.seen)
+        os.write(self._leader, text.encode())
+        deadline = time.monotonic() + 20
+        for awaited in (until, "READY> "):
+            while (place := self.seen.find(awaited, read_so_far)) < 0:
+                ready, _, _ = select.select([self._leader], [], [], max(0.0, deadline - time.monotonic()))
+                assert ready, self.seen
+                self.seen += os.read(self._leader, 65536).decode(errors="replace")
+            read_so_far = place + len(awaited)
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._leader)
+
+
+SHELLS = {
+    "bash": (["bash", "--norc", "--noprofile", "-i"], "PS1='READY> '; source <(promptctl completion bash)"),
+    "zsh": (
+        ["zsh", "-f", "-i"],
+        "PS1='READY> '; autoload -U compinit; compinit -u -D; source <(promptctl completion zsh)",
+    ),
+}
+
+
+@pytest.fixture
+def typist(request: pytest.FixtureRequest, filled: Promptctl, path: str) -> Iterator[Typist]:
+    """A shell of this name that has read its completion script."""
+    command, beginning = SHELLS[request.param]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not on this machine")
+    env = filled.environment({"PATH": path, "TERM": "vt100", "PROMPT_EOL_MARK": "", "INPUTRC": "/dev/null"})
+    typing = Typist(command, env, filled.home)
+    try:
+        typing.type(f"{beginning}; echo rea''dy\n", "ready\r\n")
+        yield typing
+    finally:
+        typing.end()
+
+
+@pytest.mark.parametrize("typist", SHELLS, indirect=True)
+def test_a_person_at_a_shell_completes_commands_names_and_versions(typist: Typist) -> None:
+    typist.type("promptctl sho\tsupp\t\n", "Sort tickets.")
+    typist.type("promptctl show code_helper@\t\n", "You help with {language}")
+    typist.type("promptctl activate cod\t1 --quie\t\n", "code_helper@1")
+    typist.type("promptctl history code\t --lim\t1 -q\n", "code_helper@1")
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not on this machine")
+def test_fish_offers_the_same(filled: Promptctl, path: str) -> None:
+    (filled.home / "a_file").write_text("x")
+    for line, expected in (
+        ("promptctl rol", ["rollback"]),
+        ("promptctl show ", NAMES),
+        ("promptctl activate default-system-prompt@", [f"default-system-prompt@{number}" for number in (1, 2, 3)]),
+        ("promptctl list --js", ["--json"]),
+        ("promptctl create x -f a", ["a_file"]),
+    ):
+        script = f"promptctl completion fish | source; complete -C {shlex.quote(line)}"
+        done = subprocess.run(
+            ["fish", "--no-config", "-c", script], env=filled.environment({"PATH": path}), cwd=filled.home,
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert sorted(each.partition("\t")[0] for each in done.stdout.splitlines()) == sorted(expected), line
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_is_printed_byte_for_byte_in_a_pipe_and_on_a_terminal(shell: str, unconfigured: Promptctl) -> None:
+    printed = unconfigured("completion", shell)
+    assert (printed.code, printed.err) == (0, "")
+    assert "__complete" in printed.out
+    assert unconfigured.on_terminal("completion", shell).out.replace("\t", "        ") == printed.out

@@ -1,0 +1,253 @@
+"""What goes in comes out: content byte for byte, words of users as they are, and what cannot be a text is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.conftest import refused, refused_in_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import psycopg
+
+    from tests.conftest import Promptctl
+
+WILD = (
+    "tab\there \\back \\n lone\rreturn \x1b[31mred\x1b]0;title\x07 \x9bcsi [/INST] [bold]b[/bold] :smile: {a} {{b}} "
+    "%VAR% $HOME `id` * \u202eright to left\u202c \u0627\u0644 日本語 e\u0301 \U0001f600 \ufeff \x0c\x0b\x85\u2028 "
+    "'q' \"q\""
+)
+TEXTS = {
+    "without a line end": "You are kind.",
+    "with line ends": "a\n\n b \n\n\n",
+    "wild": WILD,
+    "wild lines": f"{WILD}\n{WILD}\n",
+    "white space around": "  \n x \n  ",
+    "a dash": "-",
+    "an option": "--json",
+    "braces": '{"a": [1, 2]} {} {x} {{x}}',
+    "long lines": "word " * 20_000,
+}
+
+
+def created(promptctl: Promptctl, *words: str, stdin: bytes = b"") -> None:
+    ended = promptctl("create", *words, stdin=stdin)
+    assert ended.code == 0, ended
+
+
+def shown(promptctl: Promptctl, reference: str) -> bytes:
+    done = subprocess.run(
+        promptctl.command("show", reference), env=promptctl.environment(), capture_output=True, check=True
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_content_comes_back_byte_for_byte_from_every_way_in(name: str, promptctl: Promptctl) -> None:
+    text = TEXTS[name].encode()
+    (promptctl.home / "text").write_bytes(text)
+    created(promptctl, "from/file", "-f", "text")
+    created(promptctl, "from/stdin", "-f", "-", stdin=text)
+    created(promptctl, "from/pipe", stdin=text)
+    created(promptctl, "from/argument", "--", TEXTS[name])
+    for way in ("file", "stdin", "pipe", "argument"):
+        assert shown(promptctl, f"from/{way}@1") == text
+    assert json.loads(promptctl("show", "from/file@1", "--json").out)["content"] == TEXTS[name]
+
+
+def test_ten_megabytes_come_back_byte_for_byte(promptctl: Promptctl) -> None:
+    text = os.urandom(5_000_000).hex().encode()
+    (promptctl.home / "text").write_bytes(text)
+    created(promptctl, "big", "-f", "text")
+    assert shown(promptctl, "big@1") == text
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (b"\xef\xbb\xbfmark", b"mark"),
+        (b"\xef\xbb\xbf\xef\xbb\xbftwo marks", b"two marks"),
+        (b"dos\r\nlines\r\n", b"dos\nlines\n"),
+        (b"old mac\rlines\r", b"old mac\rlines\r"),
+        (b"cr cr lf\r\r\nend\r", b"cr cr lf\nend\r"),
+        (b"\r" * 1_000_000 + b"\nx", b"\nx"),
+    ],
+)
+def test_a_byte_order_mark_goes_and_line_ends_become_lf(given: bytes, kept: bytes, promptctl: Promptctl) -> None:
+    assert promptctl("create", "x", stdin=given).code == 0
+    assert shown(promptctl, "x@1") == kept
+
+
+UNUSABLE = {
+    b"": ("empty_content", "is empty"),
+    b" \n\t ": ("empty_content", "is empty"),
+    b"\xef\xbb\xbf": ("empty_content", "is empty"),
+    b"a\0b": ("nul_in_text", "has a NUL character: byte 1"),
+    b"ab\xff": ("not_utf8", "is not UTF-8: byte 2 is 0xff"),
+    b"\xed\xa0\x80": ("not_utf8", "is not UTF-8: byte 0 is 0xed"),
+    "ü".encode("latin-1"): ("not_utf8", "is not UTF-8: byte 0 is 0xfc"),
+    "a".encode("utf-16"): ("not_utf8", "is not UTF-8: byte 0 is 0xff"),
+}
+
+
+@pytest.mark.parametrize("given", UNUSABLE, ids=repr)
+def test_a_text_that_cannot_be_a_prompt_is_refused_with_its_place(given: bytes, promptctl: Promptctl) -> None:
+    code, complaint = UNUSABLE[given]
+    (promptctl.home / "text").write_bytes(given)
+    hint = "hint:  promptctl create --help\n"
+    assert refused(promptctl("create", "x", "-f", "text"), 2).err == f'error: "text" {complaint}\n{hint}'
+    assert (
+        refused(promptctl("create", "x", "-f", "-", stdin=given), 2).err == f"error: standard input {complaint}\n{hint}"
+    )
+    assert refused_in_json(promptctl("create", "x", "--json", stdin=given), 2)["code"] == code
+    assert promptctl("list").out == ""
+
+
+def test_a_text_over_the_limit_is_refused(promptctl: Promptctl) -> None:
+    with (promptctl.home / "text").open("wb") as file:
+        file.truncate(100 * 1024 * 1024 + 1)
+    error = refused_in_json(promptctl("create", "x", "-f", "text", "--json"), 2)
+    assert error["code"] == "too_large"
+    assert error["message"] == '"text" has 104857601 bytes: at most 104857600 are allowed'
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["create", "x", b"\xff"],
+        ["create", b"\xff", "x"],
+        ["create", "x", "x", "--description", b"\xff"],
+        ["create", "x", "x", "--meta", b"\xff=1"],
+        ["create", "x", "x", "--meta", b"k=\xff"],
+        ["create", "x", "x", "--author", b"\xff"],
+        ["activate", "x@1", "--reason", b"\xff"],
+        ["list", b"\xff"],
+        ["show", b"x@\xff"],
+        ["show", "x", "--at", b"\xff"],
+        ["db", "grant", b"\xff", "--as", "viewer"],
+        [b"\xff"],
+        ["list", b"--\xff"],
+    ],
+    ids=repr,
+)
+def test_an_argument_that_is_not_utf8_is_refused_in_utf8(words: list[str | bytes], promptctl: Promptctl) -> None:
+    done = subprocess.run(
+        [*promptctl.command(), *words],
+        check=False,
+        env=promptctl.environment(),
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    told = done.stderr.decode()
+    assert told.startswith("error: ")
+    assert "Traceback" not in told
+
+
+def test_a_file_whose_name_is_not_utf8_is_read(promptctl: Promptctl) -> None:
+    path = os.fsencode(promptctl.home) + b"/\xff.txt"
+    with open(path, "wb") as file:
+        file.write(b"text")
+    done = subprocess.run(
+        [*promptctl.command("create", "x", "-f"), path], check=False, env=promptctl.environment(), capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_words_of_users_are_kept_as_they_are_and_harmless_on_a_terminal(
+    promptctl: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
+    created(
+        promptctl, "x", "text", "--activate",
+        "--description", WILD, "--reason", WILD, "--author", WILD, "--meta", f"k{WILD}={WILD}",
+    )  # fmt: skip
+    assert sql.execute("select created_by, metadata->>'description' from promptctl.versions").fetchone() == (WILD, WILD)
+    version = json.loads(promptctl("show", "x@1", "--json").out)
+    assert version["created_by"] == WILD
+    assert version["metadata"] == {"description": WILD, f"k{WILD}".partition("=")[0]: WILD}
+    assert json.loads(promptctl("history", "x", "--json").out)["events"][0]["reason"] == WILD
+
+    fields = promptctl("history", "x").out.removesuffix("\n").split("\t")
+    assert len(fields) == 5
+    unescaped = fields[3].replace("\\\\", "\0").replace("\\t", "\t").replace("\\r", "\r").replace("\\n", "\n")
+    assert unescaped.replace("\0", "\\") == WILD
+
+    promptctl("create", "x", "-f", "-", stdin=WILD)
+    for words in (["history"], ["show", "x"], ["show", "x@2"], ["diff", "x@1", "x@2"], ["show", "x", "--json"]):
+        for columns in (20, 80, 5000):
+            seen = promptctl.on_terminal(*words, columns=columns)
+            assert seen.code == 0
+            controls = {c for c in seen.out if not c.isprintable()} - {"\n", "\t", "\ufeff", "\u2028"}
+            assert controls == set(), (words, columns)
+    assert "[/INST] [bold]b[/bold] :smile: {a} {{b}} %VAR% $HOME" in promptctl.on_terminal("history", columns=5000).out
+
+
+def test_a_message_never_obeys_what_a_terminal_would(promptctl: Promptctl) -> None:
+    for words in (["show", "a\x1b[31m"], ["list", "\x1b[2J"], ["create", "x", "-f", "\x1b[2J"], ["list", "--\x1b[2J"],
+                  ["\x1b[2J"], ["sync", "\x1b[2J\u202e"], ["create", "x", "y", "--meta", "\x9b2J"]):  # fmt: skip
+        seen = promptctl.on_terminal(*words).out
+        assert not {"\x1b", "\x9b", "\u202e"} & set(seen), (words, seen)
+
+
+def test_metadata_that_is_json_is_kept_as_such_and_all_else_is_text(promptctl: Promptctl) -> None:
+    pairs = {
+        "n=1": 1, "f=1.5": 1.5, "neg=-2": -2, "t=true": True, "z=null": None, "l=[1, \"a\"]": [1, "a"], "s=\"q\"": "q",
+        "w=word": "word", "e=": "", "eq=a=b": "a=b", "nan=NaN": "NaN", "inf=-Infinity": "-Infinity",
+        "huge=1e999": "1e999", "zip=01234": "01234", "deep=" + "[" * 20_000: "[" * 20_000,
+        "half={": "{", "date=2026-11-12": "2026-11-12", "sp= 1": " 1", "plus=+1": "+1", "exp=1e3": 1000.0,
+    }  # fmt: skip
+    words = [word for pair in pairs for word in ("--meta", pair)]
+    created(promptctl, "x", "text", *words, "--meta", "n=2")
+    expected = {pair.partition("=")[0]: value for pair, value in pairs.items()} | {"n": 2}
+    assert json.loads(promptctl("show", "x@1", "--json").out)["metadata"] == expected
+
+
+@pytest.mark.parametrize("value", ['"\\u0000"', '"\\ud800"', '{"\\ud800": 1}'])
+def test_metadata_that_no_database_keeps_is_refused_in_one_line(value: str, promptctl: Promptctl) -> None:
+    ended = promptctl("create", "x", "text", "--meta", f"k={value}")
+    assert ended.code in (1, 2)
+    refused(ended, ended.code)
+    assert promptctl("list").out == ""
+
+
+def test_a_glob_in_a_pattern_means_what_a_shell_means_and_nothing_else_does(promptctl: Promptctl) -> None:
+    for name in ("support/triage", "support_triage", "a.b", "A-b", "x1"):
+        created(promptctl, name, "text")
+
+    def found(pattern: str) -> list[str]:
+        return promptctl("list", "-q", pattern).out.split()
+
+    assert found("support/*") == ["support/triage"]
+    assert found("?-b") == ["A-b"]
+    assert found("_") == ["support_triage"]
+    assert found("%") == []
+    assert found("\\") == []
+    assert found("triage") == ["support/triage", "support_triage"]
+    assert found("*") == found("") == ["A-b", "a.b", "support/triage", "support_triage", "x1"]
+
+
+def test_a_shell_loop_keeps_its_input(promptctl: Promptctl, tmp_path: Path) -> None:
+    command = " ".join(promptctl.command())
+    script = f"""
+        printf 'a\\nb\\nc\\n' | while read -r name; do
+            {command} create "$name" "text of $name" --activate >/dev/null 2>&1
+            {command} show "$name"; {command} rollback "$name" 2>/dev/null; {command} list >/dev/null
+            {command} history "$name" >/dev/null; {command} stats >/dev/null
+        done
+    """
+    done = subprocess.run(
+        ["bash", "-c", script],
+        check=True,
+        env=promptctl.environment(),
+        cwd=promptctl.home,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "text of atext of btext of c"
+    assert promptctl("list", "-q").out == "a\nb\nc\n"

@@ -1,0 +1,279 @@
+"""Which database is meant: who outranks whom, what is refused, and that no password is ever shown."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.conftest import refused, refused_in_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+    from tests.conftest import Promptctl
+    from tests.servers import Server
+
+SECRET = "s3kret"
+FORM = "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, in the password %40 for @ and %25 for %"
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nowhere"
+
+
+@pytest.fixture
+def chosen_by(unconfigured: Promptctl) -> Callable[..., str]:
+    """Says which setting chose the database that `db status` asks."""
+
+    def ask(*words: str, **env: str) -> str:
+        return str(json.loads(unconfigured("db", "status", "--json", *words, env={**env}).out)["chosen_by"])
+
+    return ask
+
+
+def test_the_first_setting_that_is_there_chooses(
+    chosen_by: Callable[..., str], database_url: str, database_name: str, server: Server, tmp_path: Path
+) -> None:
+    libpq = {"PGHOST": str(server.socket_directory), "PGUSER": "postgres", "PGDATABASE": database_name}
+    (tmp_path / "service").write_text(
+        f"[ours]\nhost={server.socket_directory}\nuser=postgres\ndbname={database_name}\n", encoding="utf-8"
+    )
+    service = {"PGSERVICEFILE": str(tmp_path / "service"), "PGSERVICE": "ours"}
+    wrong = {"PGHOST": "/nowhere"}
+    assert chosen_by(**libpq) == "PGHOST"
+    assert chosen_by(**service) == "PGSERVICE"
+    assert chosen_by(DATABASE_URL=database_url, **wrong) == "DATABASE_URL"
+    assert chosen_by(PROMPTCTL_DATABASE_URL=database_url, DATABASE_URL=NOWHERE, **wrong) == "PROMPTCTL_DATABASE_URL"
+    nowhere = {"PROMPTCTL_DATABASE_URL": NOWHERE, "DATABASE_URL": NOWHERE, **wrong}
+    assert chosen_by("--database-url", database_url, **nowhere) == "--database-url"
+
+
+@pytest.mark.parametrize("words", [["list"], ["create", "x", "y"], ["db", "init"], ["db", "start"], ["db", "stop"]])
+@pytest.mark.parametrize("name", ["PROMPTCTL_DATABASE_URL", "DATABASE_URL", "PGHOST"])
+def test_a_setting_that_is_there_but_empty_is_refused_and_nothing_else_is_used(
+    name: str, words: list[str], unconfigured: Promptctl
+) -> None:
+    later = {"DATABASE_URL": NOWHERE} if name == "PROMPTCTL_DATABASE_URL" else {}
+    ended = unconfigured(*words, env={**later, name: ""})
+    assert refused(ended, 2).err == f"error: {name} is set but empty\nhint:  set {name}, or unset it\n"
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "PGDATABASE", "PGSERVICE", "PGUSER", "PGPORT", "PGHOSTADDR"])
+def test_white_space_is_as_good_as_nothing(name: str, unconfigured: Promptctl) -> None:
+    assert refused_in_json(unconfigured("list", "--json", env={name: " \t"}), 2)["code"] == "empty_setting"
+
+
+def test_an_empty_option_is_refused_although_the_environment_has_a_database(promptctl: Promptctl) -> None:
+    ended = refused(promptctl("list", "--database-url", ""), 2)
+    assert ended.err == "error: --database-url is empty\nhint:  give it a URL, or leave --database-url out\n"
+    assert refused(promptctl("list", "--database-url="), 2) == ended
+
+
+def test_every_usual_way_to_write_a_url_is_read(unconfigured: Promptctl, server: Server, database_name: str) -> None:
+    rest = f"postgres@/{database_name}?host={server.socket_directory}&port={server.port}"
+    for url in (
+        f"postgresql://{rest}", f"postgres://{rest}", f"POSTGRESQL://{rest}", f" postgresql://{rest}\n",
+        f"postgresql+psycopg://{rest}", f"postgresql+psycopg2://{rest}", f"postgresql+asyncpg://{rest}",
+        server.dsn(database_name), f"dbname = '{database_name}' user='postgres' host={server.socket_directory}",
+    ):  # fmt: skip
+        assert unconfigured("list", env={"DATABASE_URL": url}).code == 0, url
+
+
+MALFORMED = {
+    SECRET: ("DATABASE_URL is no database URL", "DATABASE_URL=postgresql://USER@HOST/DATABASE"),
+    f"postgresql:/u:{SECRET}@h/x": (
+        "DATABASE_URL is no database URL",
+        "DATABASE_URL=postgresql://USER@HOST/DATABASE",
+    ),
+    f"mysql://u:{SECRET}@h/x": (
+        "DATABASE_URL is no URL of a PostgreSQL database",
+        "it begins with postgresql://, and special characters in its password are percent-encoded",
+    ),
+    f"postgresql://u:{SECRET}%zz@h/x": (
+        "DATABASE_URL is not a valid database URL: invalid percent-encoded token",
+        FORM,
+    ),
+    f"postgresql://u:%{SECRET}@h/x": ("DATABASE_URL is not a valid database URL: invalid percent-encoded token", FORM),
+    f"postgresql://u:{SECRET}@[::1/x": ("DATABASE_URL is not a valid database URL", FORM),
+    f"postgresql://u:{SECRET}@h:port/x": ("DATABASE_URL is not a valid database URL: invalid integer value", FORM),
+    f"postgresql://u:a@{SECRET}@127.0.0.1:1/x": ("DATABASE_URL is not a valid database URL", FORM),
+    f"postgresql://u:{SECRET}/{SECRET}@127.0.0.1:1/x": (
+        "DATABASE_URL is not a valid database URL: invalid integer value",
+        FORM,
+    ),
+    f"postgresql://u:{SECRET}@h/x?{SECRET}=1": (
+        "DATABASE_URL is not a valid database URL: invalid URI query parameter",
+        FORM,
+    ),
+    f"postgresql://u:{SECRET}@h/x?sslmode={SECRET}": (
+        "DATABASE_URL is not a valid database URL: invalid sslmode value",
+        FORM,
+    ),
+    f"postgresql://u:{SECRET}@h s/x": ("DATABASE_URL is not a valid database URL", FORM),
+    f"host=h password='{SECRET}": ("DATABASE_URL is not a valid database URL", FORM),
+    f"host=h password={SECRET} {SECRET}": ("DATABASE_URL is not a valid database URL", FORM),
+    f"host=h {SECRET}={SECRET}": ("DATABASE_URL is not a valid database URL: invalid connection option", FORM),
+}
+
+
+@pytest.mark.parametrize("url", MALFORMED)
+def test_a_malformed_url_is_refused_without_a_word_of_it(url: str, unconfigured: Promptctl) -> None:
+    message, hint = MALFORMED[url]
+    for words in (["list"], ["db", "shell"], ["db", "status"]):
+        ended = refused(unconfigured(*words, env={"DATABASE_URL": url}), 2)
+        assert ended.err == f"error: {message}\nhint:  {hint}\n"
+    error = refused_in_json(unconfigured("list", "--json", env={"DATABASE_URL": url}), 2)
+    assert error["code"] == "invalid_database_url"
+    ended = refused(unconfigured("list", "-v", "--database-url", url), 2)
+    assert SECRET not in ended.err
+
+
+def test_a_service_that_is_not_defined_is_refused(unconfigured: Promptctl) -> None:
+    ended = refused(unconfigured("list", env={"PGSERVICE": "nowhere"}), 2)
+    assert ended.err == 'error: PGSERVICE: definition of service "nowhere" not found\nhint:  correct PGSERVICE\n'
+
+
+def test_a_database_that_cannot_be_reached_is_told_in_one_line_and_without_the_password(
+    unconfigured: Promptctl, server: Server, database_name: str
+) -> None:
+    here = f"host={server.socket_directory}&password={SECRET}"
+    socket = f'on socket "{server.socket_directory}/.s.PGSQL.5432"'
+    for url, reason, hint in (
+        (f"postgresql://u:{SECRET}@127.0.0.1:1/x", "127.0.0.1, port 1: Connection refused", "promptctl db status"),
+        (
+            f"postgresql://u:{SECRET}@127.0.0.1:1,127.0.0.1:2/x",
+            "127.0.0.1, port 1: Connection refused; 127.0.0.1, port 2: Connection refused",
+            "promptctl db status",
+        ),
+        (
+            f"postgresql:///x?host=/nowhere&password={SECRET}",
+            'on socket "/nowhere/.s.PGSQL.5432": No such file or directory',
+            "promptctl db status",
+        ),
+        (f"postgresql:///nowhere?user=postgres&{here}", f'{socket}: database "nowhere" does not exist', None),
+        (f"postgresql:///{database_name}?user=nobody&{here}", f'{socket}: role "nobody" does not exist', None),
+    ):
+        ended = refused(unconfigured("list", env={"DATABASE_URL": url}), 6)
+        assert ended.err == (
+            f"error: cannot reach the database of DATABASE_URL: {reason}\nhint:  {hint or 'correct DATABASE_URL'}\n"
+        )
+        error = refused_in_json(unconfigured("list", "--json", "--database-url", url), 6)
+        assert error["code"] == "unreachable"
+        assert error["message"].startswith("cannot reach the database of --database-url: ")
+        status = refused(unconfigured("db", "status", env={"DATABASE_URL": url}), 6)
+        assert status.err.endswith("hint:  see that DATABASE_URL is right and that the server runs\n")
+
+
+def test_an_unknown_host_is_told(unconfigured: Promptctl) -> None:
+    ended = refused(unconfigured("list", env={"DATABASE_URL": f"postgresql://u:{SECRET}@host.invalid/x"}), 6)
+    assert ended.err.startswith(
+        'error: cannot reach the database of DATABASE_URL: could not translate host name "host.invalid" to address: '
+    )
+    assert SECRET not in ended.err
+
+
+def test_without_any_database_a_command_says_what_to_do(unconfigured: Promptctl) -> None:
+    missing = f"no database is configured and there is no embedded one in '{unconfigured.home}/promptctl'"
+    hint = "set DATABASE_URL, or run: promptctl db start"
+    for words in (
+        ["list"], ["show", "x"], ["diff", "x"], ["history"], ["stats"], ["activate", "x@1"], ["rollback", "x"],
+        ["delete", "x@1"], ["db", "status"], ["db", "shell"], ["db", "migrate"], ["db", "grant", "x", "--as", "viewer"],
+    ):  # fmt: skip
+        assert refused(unconfigured(*words), 6).err == f"error: {missing}\nhint:  {hint}\n", words
+        error = refused_in_json(unconfigured(*words, "--json"), 6)
+        assert error == {"code": "no_embedded_database", "message": missing, "hint": hint}
+    assert not (unconfigured.home / "promptctl").exists()
+
+
+@pytest.mark.parametrize("command", ["start", "stop"])
+def test_a_server_that_is_not_ours_is_neither_started_nor_stopped(command: str, promptctl: Promptctl) -> None:
+    told = "error: DATABASE_URL names a server that promptctl does not start or stop\nhint:  unset DATABASE_URL\n"
+    assert refused(promptctl("db", command), 2).err == told
+    error = refused_in_json(promptctl("db", command, "--json", "--database-url", NOWHERE), 2)
+    assert (error["code"], error["hint"]) == ("not_embedded", "leave out --database-url")
+
+
+def test_stopping_nothing_is_no_failure(unconfigured: Promptctl) -> None:
+    told = f"the embedded server is not running, in {unconfigured.home}/promptctl"
+    assert unconfigured("db", "stop").err == f"{told}\n"
+    assert unconfigured.on_terminal("db", "stop", columns=300).out == f"{told}\n"
+    assert json.loads(unconfigured("db", "stop", "--json").out) == {"message": told, "running": False}
+    quiet = unconfigured("db", "stop", "--quiet")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+
+
+def test_the_shell_reaches_the_same_database_with_promptctl_on_its_search_path(
+    filled: Promptctl, database_name: str, server: Server
+) -> None:
+    statement = "select current_database(), current_setting('search_path'), count(*) from prompts"
+    expected = f"{database_name}|promptctl,public|6"
+    rest = f"postgres@/{database_name}?host={server.socket_directory}"
+    for url in (
+        f"postgresql://{rest}", server.dsn(database_name), f"postgresql+psycopg://{rest}",
+        f"postgresql://{rest}&options=-c%20statement_timeout%3D9s",
+    ):  # fmt: skip
+        ended = filled("db", "shell", "-c", f"\\pset format unaligned {statement}", env={"DATABASE_URL": url})
+        ended = filled("db", "shell", stdin=f"\\pset format unaligned\n\\t\n{statement};\n", env={"DATABASE_URL": url})
+        assert ended.code == 0, ended
+        assert ended.out.splitlines()[-1] == expected
+    assert filled("db", "shell", "-c", "show statement_timeout", env={"DATABASE_URL": url}).out.split()[2] == "9s"
+
+
+def test_the_shells_exit_code_is_that_of_psql(filled: Promptctl) -> None:
+    failed = filled("db", "shell", "-c", "select 1/0")
+    assert (failed.code, failed.out, failed.err) == (1, "", "ERROR:  division by zero\n")
+    assert filled("db", "shell", stdin="select 1/0; select 2;").code == 3
+
+
+@pytest.mark.parametrize("form", ["url", "query", "keywords"])
+def test_no_password_stands_among_the_arguments_of_a_process(
+    form: str, filled: Promptctl, database_name: str, server: Server, sql: psycopg.Connection[Any]
+) -> None:
+    url = {
+        "url": f"postgresql://postgres:{SECRET}%27%5C@/{database_name}?host={server.socket_directory}",
+        "query": f"postgresql:///{database_name}?host={server.socket_directory}&user=postgres&password={SECRET}",
+        "keywords": f"{server.dsn(database_name)} password='{SECRET}\\' x'",
+    }[form]
+    process = filled.start("db", "shell", "-c", "select pg_sleep(60)", env={"DATABASE_URL": url})
+    try:
+        sleeping = (
+            "select count(*) from pg_stat_activity where datname = current_database() and query like '%sleep(60)'"
+        )
+        deadline = time.monotonic() + 30
+        while sql.execute(sleeping).fetchone() == (0,) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        assert b"psql" in arguments
+        assert b"pg_sleep" in arguments
+        assert SECRET.encode() not in arguments
+        assert f"PGPASSWORD={SECRET}".encode() in Path(f"/proc/{process.pid}/environ").read_bytes()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+WITHOUT_PSQL = """
+import os
+found = os.path.isfile
+os.path.isfile = lambda path: not str(path).endswith("psql") and found(path)
+"""
+
+
+def test_psql_that_is_missing_is_told(filled: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]) -> None:
+    ended = refused(filled("db", "shell", env=sabotaged(WITHOUT_PSQL)), 1)
+    assert ended.err == 'error: psql is not on this machine\nhint:  pip install "promptctl[embedded]"\n'
+    assert refused_in_json(filled("db", "shell", "--json", env=sabotaged(WITHOUT_PSQL)), 1)["code"] == "psql_missing"
+
+
+def test_the_shell_takes_psql_from_the_path_and_from_the_embedded_server(
+    filled: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+) -> None:
+    # No Debian: then the path; nor anything on the path: then what the extra brought.
+    without_debian = (
+        "import os\nlisted = os.listdir\nos.listdir = lambda p='.': [] if 'postgresql' in str(p) else listed(p)\n"
+    )
+    for code in (without_debian, without_debian + "os.get_exec_path = lambda env=None: []\n"):
+        assert filled("db", "shell", "-c", "select 42", env=sabotaged(code)).out.split()[2] == "42"

@@ -1,0 +1,429 @@
+"""A database in trouble: no schema or another one, no rights, no room, locked, cut off, killed."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import termios
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from promptctl import database as promptctl_database
+from promptctl import errors
+from promptctl.libpq import ServerError
+from tests.cli.conftest import copied, refused, refused_in_json
+from tests.conftest import SERVERS, Ended, stable
+from tests.servers import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.conftest import Promptctl
+
+NEEDS_SCHEMA = [
+    ["list"], ["show", "x"], ["diff", "x"], ["history"], ["stats"], ["activate", "x@1"], ["rollback", "x"],
+    ["create", "x", "y"], ["delete", "x@1"], ["db", "grant", "postgres", "--as", "viewer"], ["db", "shell"],
+]  # fmt: skip
+
+
+def until(sql: psycopg.Connection[Any], condition: str) -> None:
+    """Wait until the database says so."""
+    deadline = time.monotonic() + 30
+    while sql.execute(f"select {condition}".encode()).fetchone() != (True,):
+        assert time.monotonic() < deadline, condition
+        time.sleep(0.005)
+
+
+WAITING = "exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
+
+
+def ended(process: subprocess.Popen[bytes]) -> Ended:
+    out, err = process.communicate(timeout=30)
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture
+def bare(on: Callable[..., Promptctl], empty_database: str) -> Promptctl:
+    """The command line on a database without our schema."""
+    return on(empty_database)
+
+
+def test_a_database_without_the_schema_says_how_to_make_it(bare: Promptctl) -> None:
+    for words in NEEDS_SCHEMA:
+        told = stable(refused(bare(*words), 8).err)
+        assert told == "error: llm_app at db.prod has no promptctl schema\nhint:  promptctl db init\n", words
+    assert refused_in_json(bare("list", "--json"), 8)["code"] == "schema_missing"
+    status = bare("db", "status", "--json")
+    assert status.code == 8
+    assert json.loads(status.out)["state"] == "no schema"
+    assert bare("db", "status", "-q").out == "no schema\n"
+    assert refused_in_json(bare("db", "migrate", "--json"), 8)["code"] == "schema_missing"
+    init = bare("db", "init", "--json")
+    assert init.code == 0
+    assert json.loads(init.out)["changed"] is True
+    assert bare("list").code == 0
+    assert json.loads(bare("db", "init", "--json").out)["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("version", "code", "message", "hint"),
+    [
+        (99, "schema_newer", "has schema version 99; this promptctl knows 1", "pip install --upgrade promptctl"),
+        (0, "schema_older", "has schema version 0; this promptctl needs 1", "promptctl db migrate"),
+    ],
+)
+def test_a_schema_of_another_version_is_refused(
+    version: int,
+    code: str,
+    message: str,
+    hint: str,
+    own_database: None,
+    filled: Promptctl,
+    sql: psycopg.Connection[Any],
+) -> None:
+    sql.execute("update promptctl.installation set version = %s", [version])
+    before = sql.execute("select * from promptctl.served order by name").fetchall()
+    for words in NEEDS_SCHEMA:
+        told = stable(refused(filled(*words), 8).err)
+        assert told == f"error: llm_app at db.prod {message}\nhint:  {hint}\n", words
+    assert refused_in_json(filled("list", "--json"), 8)["code"] == code
+    status = filled("db", "status", "--json")
+    assert (status.code, json.loads(status.out)["state"]) == (8, "another schema version")
+    assert refused_in_json(filled("db", "init", "--json"), 8)["code"].startswith("schema_")
+    assert refused_in_json(filled("db", "migrate", "--json"), 8)["code"] == code
+    assert sql.execute("select * from promptctl.served order by name").fetchall() == before
+
+
+def test_somebody_elses_schema_is_left_alone(bare: Promptctl, server: Server, empty_database: str) -> None:
+    with psycopg.connect(server.dsn(empty_database), autocommit=True) as sql:
+        sql.execute("create schema promptctl create table mine (a integer)")
+        assert stable(refused(bare("db", "init"), 8).err) == (
+            'error: schema "promptctl" in database "llm_app" is not ours\nhint:  give the URL of another database\n'
+        )
+        assert refused_in_json(bare("db", "init", "--json"), 8)["code"] == "schema_not_ours"
+        assert refused_in_json(bare("list", "--json"), 8)["code"] == "schema_missing"
+        assert sql.execute("select count(*) from promptctl.mine").fetchone() == (0,)
+
+
+def test_a_database_in_another_encoding_is_refused(on: Callable[..., Promptctl], server: Server) -> None:
+    with copied(server, "template0 encoding 'LATIN1'") as name:
+        error = refused_in_json(on(name)("db", "init", "--json"), 8)
+    assert error["code"] == "database_not_utf8"
+    assert stable(error["message"]) == "llm_app at db.prod is encoded in LATIN1: promptctl needs UTF8"
+    assert error["hint"] == "create database NAME template template0 encoding 'UTF8'"
+
+
+@pytest.mark.parametrize(
+    ("constraint", "code", "kind"),
+    [
+        ("server_is_recent_enough", "server_too_old", errors.SchemaMismatch),
+        ("content_has_no_byte_order_mark", "invalid_content", errors.Usage),
+        ("content_has_no_crlf", "invalid_content", errors.Usage),
+        ("content_is_not_empty", "empty_content", errors.Usage),
+        ("a_name_is_segments_joined_by_slashes", "invalid_name", errors.Usage),
+        ("a_number_is_used_once_in_a_prompt", "version_taken", errors.Refused),
+        ("a_prompt_comes_from_one_source", "other_source", errors.Refused),
+        ("an_active_version_exists_and_is_not_retired", "version_retired", errors.Refused),
+        ("a_version_never_changes", "version_never_changes", errors.Refused),
+        ("a_version_is_active", "no_active_version", errors.NotFound),
+    ],
+)
+def test_a_rule_that_no_command_breaks_is_told_in_one_line_all_the_same(
+    constraint: str, code: str, kind: type[errors.PromptctlError]
+) -> None:
+    told = promptctl_database.translated(ServerError("23001", "two\nlines", "", "", constraint), "llm_app at db.prod")
+    assert type(told) is kind
+    assert told.code == code
+    assert "\n" not in told.message
+
+
+def test_a_refusal_by_a_rule_without_a_name_of_ours_is_the_servers_own(promptctl: Promptctl, database_url: str) -> None:
+    with promptctl_database.connect(database_url) as opened, pytest.raises(errors.Failed) as failure:
+        opened.run("select 1/0")
+    assert failure.value.code == "database_error"
+    assert stable(failure.value.message) == "llm_app at db.prod: division by zero"
+
+
+CHANGES = [
+    ["activate", "default-system-prompt@3"], ["rollback", "default-system-prompt"], ["create", "new", "text"],
+    ["delete", "default-system-prompt@1"],
+]  # fmt: skip
+
+
+def test_a_read_only_database_is_read_and_not_changed(
+    own_database: None, filled: Promptctl, database_name: str, sql: psycopg.Connection[Any]
+) -> None:
+    sql.execute(f"alter database {database_name} set default_transaction_read_only = on".encode())
+    for words in CHANGES:
+        told = stable(refused(filled(*words), 5).err)
+        assert told == (
+            "error: llm_app at db.prod is read-only\nhint:  give the URL of a server that takes writes\n"
+        ), words
+    assert refused_in_json(filled(*CHANGES[0], "--json"), 5)["code"] == "read_only"
+    for words in (
+        ["list"],
+        ["show", "default-system-prompt"],
+        ["history"],
+        ["stats"],
+        ["diff", "default-system-prompt"],
+    ):
+        assert filled(*words).code == 0
+    assert filled("db", "status").code == 0
+
+
+@pytest.fixture
+def role(sql: psycopg.Connection[Any], database_name: str) -> Iterator[Callable[[str | None], str]]:
+    """Makes a login role of this test's own with an access, or with none."""
+    made: list[str] = []
+
+    def make(access: str | None) -> str:
+        name = f"{database_name}_{access or 'nobody'}"
+        sql.execute(f"create role {name} login".encode())
+        made.append(name)
+        if access is not None:
+            sql.execute("select promptctl.grant_access(%s, %s)", [name, access])
+        return name
+
+    yield make
+    for name in made:
+        sql.execute(f"drop owned by {name}; drop role {name}".encode())
+
+
+@pytest.mark.parametrize("access", ["viewer", "application", None])
+def test_a_role_that_may_not_gets_the_servers_own_refusal_in_one_line(
+    access: str | None, filled: Promptctl, on: Callable[..., Promptctl], database_name: str,
+    role: Callable[[str | None], str], sql: psycopg.Connection[Any],
+) -> None:  # fmt: skip
+    restricted = on(database_name, role(access))
+    for words in (*CHANGES, ["db", "grant", "postgres", "--as", "viewer"]):
+        error = refused_in_json(restricted(*words, "--json"), 5)
+        assert error["code"] == "permission_denied", words
+        assert stable(error["message"]).startswith("llm_app at db.prod: permission denied for "), words
+        assert error["hint"] == "have an administrator run: promptctl db grant LOGIN --as ACCESS"
+    for words in (["list"], ["show", "default-system-prompt"], ["history"], ["stats"]):
+        assert restricted(*words).code == (0 if access == "viewer" else 5), words
+    assert sql.execute("select count(*) from promptctl.allocations").fetchone() == (6,)
+
+
+def test_an_operator_does_everything_but_grant(
+    filled: Promptctl, on: Callable[..., Promptctl], database_name: str, role: Callable[[str | None], str]
+) -> None:
+    operator = on(database_name, role("operator"))
+    for words in CHANGES:
+        assert operator(*words).code == 0, words
+    assert refused(operator("db", "grant", "postgres", "--as", "viewer"), 5)
+    event = json.loads(filled("history", "new", "--json").out)
+    assert event["count"] == 0
+    moved = json.loads(filled("history", "default-system-prompt", "--json").out)["events"][0]
+    assert moved["database_user"].endswith("_operator")
+
+
+def test_a_lock_that_another_holds_is_waited_for_and_then_named(
+    filled: Promptctl, connect: Callable[..., psycopg.Connection[Any]]
+) -> None:
+    with connect(autocommit=False, application_name="nightly") as holder:
+        holder.execute("select from promptctl.served where name = 'default-system-prompt' for update")
+        started = time.monotonic()
+        processes = [filled.start(*words) for words in (*CHANGES[:2], CHANGES[3])]
+        processes.append(filled.start(*CHANGES[0], "--json"))
+        assert filled("show", "default-system-prompt", "-q").out == "default-system-prompt@2\n"
+        for process in processes[:3]:
+            told = refused(ended(process), 5)
+            assert told.err == (
+                f'error: "default-system-prompt" is held by postgres (nightly, pid {holder.info.backend_pid})\n'
+                "hint:  run it again when that session has ended\n"
+            )
+        assert refused_in_json(ended(processes[3]), 5)["code"] == "locked"
+        assert time.monotonic() - started >= 3
+    assert filled("activate", "default-system-prompt@3").code == 0
+
+
+def test_a_lock_that_is_given_up_in_time_is_nothing_to_speak_of(
+    filled: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any]
+) -> None:
+    with connect(autocommit=False) as holder:
+        holder.execute("select from promptctl.served for update")
+        process = filled.start("activate", "default-system-prompt@3", "-q")
+        until(sql, WAITING)
+    assert ended(process) == Ended(0, "default-system-prompt@3\n", "")
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_session_that_is_ended_in_the_middle_changes_nothing(
+    form: list[str], filled: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any]
+) -> None:
+    with connect(autocommit=False) as holder:
+        holder.execute("select from promptctl.served for update")
+        process = filled.start("activate", "default-system-prompt@3", *form)
+        until(sql, WAITING)
+        sql.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'promptctl'")
+        last = ended(process)
+    message = (
+        "llm_app at db.prod ended the connection: terminating connection due to administrator command; "
+        "promptctl history tells whether it was in time"
+    )
+    if form:
+        assert refused_in_json(last, 6)["code"] == "connection_lost"
+    else:
+        assert stable(refused(last, 6).err) == f"error: {message}\nhint:  promptctl db status\n"
+    assert filled("show", "default-system-prompt", "-q").out == "default-system-prompt@2\n"
+
+
+def test_a_server_that_is_killed_in_the_middle_is_exit_code_6(on: Callable[..., Promptctl]) -> None:
+    with Server.start(next(iter(SERVERS.values()))) as server:
+        promptctl = on("postgres")
+        promptctl.extra["DATABASE_URL"] = server.url()
+        assert promptctl("db", "init").code == 0
+        assert promptctl("create", "x", "one", "--activate").code == 0
+        assert promptctl("create", "x", "two").code == 0
+        holder = psycopg.connect(server.dsn())
+        holder.execute("select from promptctl.served for update")
+        process = promptctl.start("activate", "x@2")
+        with psycopg.connect(server.dsn(), autocommit=True) as sql:
+            until(sql, WAITING)
+        server.kill()
+        holder.close()
+        assert refused(ended(process), 6).err == (
+            "error: the connection to postgres at localhost was lost; "
+            "whether the last statement was carried out is not known\nhint:  promptctl db status\n"
+        )
+        gone = refused(promptctl("list"), 6)
+        assert gone.err.endswith(": Connection refused\nhint:  promptctl db status\n")
+        server.restart()
+        assert promptctl("show", "x", "-q").out == "x@1\n"
+
+
+def test_a_server_without_a_free_connection_is_exit_code_6(on: Callable[..., Promptctl]) -> None:
+    with Server.start(
+        next(iter(SERVERS.values())), max_connections=3, superuser_reserved_connections=1, max_wal_senders=0
+    ) as server:
+        promptctl = on("postgres", "bob")
+        promptctl.extra["DATABASE_URL"] = server.url(user="bob")
+        with psycopg.connect(server.dsn(), autocommit=True) as sql:
+            sql.execute("create role bob login")
+        taken = [psycopg.connect(server.dsn(user="bob")) for _ in range(2)]
+        told = refused(promptctl("list"), 6).err
+        assert told.startswith("error: the database of DATABASE_URL takes no more connections: on socket ")
+        assert told.endswith("\nhint:  run it again when others have ended, or raise max_connections\n")
+        assert refused_in_json(promptctl("list", "--json"), 6)["code"] == "too_many_connections"
+        for connection in taken:
+            connection.close()
+
+
+@pytest.fixture
+def black_hole() -> Iterator[str]:
+    """The URL of a host that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"postgresql://u@127.0.0.1:{listening.getsockname()[1]}/x"
+
+
+def test_a_host_that_never_answers_is_given_up(unconfigured: Promptctl, black_hole: str) -> None:
+    told = refused(unconfigured("list", env={"DATABASE_URL": black_hole, "PGCONNECT_TIMEOUT": "2"}), 6)
+    assert told.err.endswith(": timeout expired\nhint:  promptctl db status\n")
+
+
+def test_ctrl_c_ends_a_command_that_waits_for_a_host(unconfigured: Promptctl) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"postgresql://u@127.0.0.1:{listening.getsockname()[1]}/x"
+        for form, told in (
+            ([], b"error: interrupted\n"),
+            (["--json"], b'{"error": {"code": "interrupted", "message": "interrupted", "hint": null}}\n'),
+        ):
+            process = unconfigured.start("activate", "x@1", *form, env={"DATABASE_URL": url})
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(1)
+                process.send_signal(signal.SIGINT)
+                # At once: after ten seconds it would be "timeout expired", with exit code 6.
+                assert process.communicate(timeout=30) == (b"", told)
+                assert process.returncode == 130
+
+
+@pytest.mark.parametrize("words", CHANGES, ids=lambda words: words[0])
+def test_ctrl_c_ends_a_command_that_waits_for_a_lock_at_once_and_nothing_is_changed(
+    words: list[str], filled: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any]
+) -> None:
+    tables = "select * from promptctl.served s, promptctl.versions v where v.name = s.name order by s.name, v.version"
+    before = sql.execute(tables).fetchall()
+    with connect(autocommit=False) as holder:
+        holder.execute("lock table promptctl.served in exclusive mode")
+        process = filled.start(*words)
+        until(sql, WAITING)
+        process.send_signal(signal.SIGINT)
+        # At once: after three seconds it would be "held by", with exit code 5.
+        last = ended(process)
+        assert (last.code, last.out, last.err) == (130, "", "error: interrupted\n")
+        # The server has given up, too: what it waited for would otherwise be done now.
+        until(sql, "not exists (select from pg_stat_activity where application_name = 'promptctl')")
+    assert sql.execute(tables).fetchall() == before
+
+
+def test_ctrl_c_is_heard_although_the_server_hangs(
+    filled: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any], server: Server
+) -> None:
+    """Asking a server to stop a statement takes a connection, which a server that is stopped never answers."""
+    with connect(autocommit=False) as holder:
+        holder.execute("select from promptctl.served for update")
+        process = filled.start("activate", "default-system-prompt@3")
+        until(sql, WAITING)
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            process.send_signal(signal.SIGINT)
+            last = ended(process)
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+    assert (last.code, last.err) == (130, "error: interrupted\n")
+
+
+def test_ctrl_c_ends_a_command_that_waits_for_its_text(filled: Promptctl, sql: psycopg.Connection[Any]) -> None:
+    process = filled.start("create", "new", "-f", "-", "-v", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(b"half a ")
+    process.stdin.flush()
+    # It reads when the pipe is empty again.
+    deadline = time.monotonic() + 30
+    while struct.unpack("i", fcntl.ioctl(process.stdin, termios.FIONREAD, b"\0\0\0\0"))[0]:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    last = ended(process)
+    assert (last.code, last.out, last.err) == (130, "", "error: interrupted\n")
+    assert filled("list", "new").out == ""
+
+
+def test_a_command_that_is_killed_at_any_moment_leaves_nothing_half_done(
+    promptctl: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
+    names = ("a", "b", "c")
+    for name in names:
+        for text in ("one", "two"):
+            assert promptctl("create", name, text).code == 0
+    chance = random.Random(20261112)
+    for turn in range(24):
+        version = 1 + turn % 2
+        words = ["activate", *(f"{name}@{version}" for name in names)] if turn % 3 else ["create", "a", f"text {turn}"]
+        process = promptctl.start(*words)
+        try:
+            process.wait(chance.uniform(0.02, 0.12))
+        except subprocess.TimeoutExpired:
+            process.kill()
+        process.communicate()
+    until(sql, "not exists (select from pg_stat_activity where application_name = 'promptctl')")
+    assert sql.execute("select count(distinct (active_version, epoch)) from promptctl.served").fetchone() == (1,)
+    assert sql.execute(
+        "select count(*) from promptctl.served s where s.epoch <> "
+        "(select count(*) from promptctl.allocations a where a.name = s.name) "
+        "or s.next_version <> (select max(version) + 1 from promptctl.versions v where v.name = s.name)"
+    ).fetchone() == (0,)
+    releases = sql.execute("select count(*) from promptctl.allocations group by release").fetchall()
+    assert set(releases) <= {(3,)}
+    assert promptctl("activate", *(f"{name}@1" for name in names)).code == 0

@@ -1,0 +1,131 @@
+"""Help, the version, and how the words of a command line are read."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+
+from promptctl import __version__
+from promptctl.cli import app, catalogue, direct, make_table
+from promptctl.cli.table import COMMANDS
+from tests.cli.conftest import refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Promptctl
+
+
+@pytest.mark.parametrize("command", ["", "db", *COMMANDS])
+def test_help_says_what_a_command_does(command: str, unconfigured: Promptctl, snapshot: Callable[..., None]) -> None:
+    ended = unconfigured(*command.split(), "--help")
+    assert (ended.code, ended.err) == (0, "")
+    assert all(len(line) <= 80 for line in ended.out.splitlines())
+    snapshot(ended.out, f"cli/help{'-' * bool(command)}{command.replace(' ', '-')}")
+
+
+@pytest.mark.parametrize("words", [[], ["help"], ["-h"]])
+def test_the_overview_is_shown_for_no_words_at_all_and_for_help(words: list[str], unconfigured: Promptctl) -> None:
+    assert unconfigured(*words) == unconfigured("--help")
+
+
+@pytest.mark.parametrize(
+    "words", [["help", "activate"], ["activate", "-h"], ["activate", "a@1", "--help"], ["activate", "--help", "--json"]]
+)
+def test_the_help_of_a_command_is_found_in_every_usual_way(words: list[str], unconfigured: Promptctl) -> None:
+    assert unconfigured(*words) == unconfigured("activate", "--help")
+
+
+@pytest.mark.parametrize("words", [["db"], ["help", "db"], ["db", "-h"]])
+def test_the_help_of_a_family_is_found_in_every_usual_way(words: list[str], unconfigured: Promptctl) -> None:
+    assert unconfigured(*words) == unconfigured("db", "--help")
+
+
+def test_help_is_plain_text_on_a_terminal_too(unconfigured: Promptctl) -> None:
+    shown = unconfigured.on_terminal("activate", "--help", env={"TERM": "xterm-256color"})
+    assert shown.out == unconfigured("activate", "--help").out
+
+
+def test_the_overview_lists_every_command_once(unconfigured: Promptctl) -> None:
+    lines = [line.split("  ")[1] for line in unconfigured("--help").out.splitlines() if line.startswith("  ")]
+    for command in catalogue.COMMANDS:
+        assert lines.count(command) == 1
+
+
+def test_the_examples_in_help_are_command_lines_that_are_read() -> None:
+    examples = [
+        (command, line.strip())
+        for command in COMMANDS
+        for line in (app.command(command).help or "").splitlines()
+        if line.startswith("  promptctl ")
+    ]
+    assert len(examples) > 20
+    for command, example in examples:
+        words = shlex.split(example.partition(" | ")[0].partition(" > ")[0])
+        read = direct.read(words[1:])
+        assert read is not None, example
+        assert read[0] == command
+
+
+def test_the_version_is_told(unconfigured: Promptctl) -> None:
+    assert unconfigured("--version").out == f"promptctl {__version__}\n"
+
+
+def test_the_table_of_words_is_what_the_commands_say() -> None:
+    assert make_table.PATH.read_text(encoding="utf-8") == make_table.render()
+
+
+MISREAD: dict[tuple[str, ...], tuple[str, str]] = {
+    ("lst",): ('promptctl has no command "lst"', "promptctl list --help"),
+    ("init",): ('promptctl has no command "init"', "promptctl db init --help"),
+    ("deploy",): ('promptctl has no command "deploy"', "promptctl --help"),
+    ("db init",): ('promptctl has no command "db init"', "promptctl db init --help"),
+    ("",): ('promptctl has no command ""', "promptctl --help"),
+    ("\x1b[31m",): ('promptctl has no command "\\x1b[31m"', "promptctl --help"),
+    ("help", "rolback"): ('promptctl has no command "rolback"', "promptctl rollback --help"),
+    ("db", "shel"): ('promptctl db has no command "shel"', "promptctl db shell --help"),
+    ("db", "list"): ('promptctl db has no command "list"', "promptctl list --help"),
+    ("activate",): ("promptctl activate needs NAME@VERSION...", "promptctl activate --help"),
+    ("show",): ("promptctl show needs NAME[@VERSION]", "promptctl show --help"),
+    ("db", "grant", "app"): ("promptctl db grant needs --as ACCESS", "promptctl db grant --help"),
+    ("db", "grant", "app", "--as"): ("--as needs a value", "promptctl db grant --help"),
+    ("show", "a", "--limit"): ("--limit needs a value", "promptctl show --help"),
+    ("show", "a", "--limit", "x"): ("--limit is a number from 0", "promptctl show --help"),
+    ("show", "a", "--limit", "9" * 5000): ("--limit is a number from 0", "promptctl show --help"),
+    ("show", "a", "--limit", "-1"): ("--limit is a number from 0, not -1", "promptctl show --help"),
+    ("history", "-n", "99999999999"): ("--limit is a number from 0, not 99999999999", "promptctl history --help"),
+    ("list", "--jsn"): ('promptctl list has no option "--jsn": did you mean --json?', "promptctl list --help"),
+    ("list", "--everything"): ('promptctl list has no option "--everything"', "promptctl list --help"),
+    ("list", "-x"): ('promptctl list has no option "-x"', "promptctl list --help"),
+    ("list", "--json=yes"): ("--json takes no value", "promptctl list --help"),
+    ("list", "a", "b"): ("too many arguments: b", "promptctl list --help"),
+    ("list", "a", "b", "c"): ("too many arguments: b c", "promptctl list --help"),
+    ("create", "a", "b", "c"): ("the text has to be one argument", 'promptctl create NAME "TEXT", in quotes'),
+    ("--quiet", "list"): ("--quiet stands after the command: promptctl COMMAND --quiet", "promptctl --help"),
+    ("-v", "list"): ("-v stands after the command: promptctl COMMAND -v", "promptctl --help"),
+    ("--frobnicate",): ('promptctl has no option "--frobnicate"', "promptctl --help"),
+    ("list", "--json", "--quiet"): ("--json and --quiet are two forms of one answer", "promptctl list --help"),
+    ("list", "--log-format", "xml"): ('no log format "xml": text or json', "promptctl list --help"),
+    ("completion", "tcsh"): ('no completion for "tcsh": bash, zsh or fish', "promptctl completion --help"),
+    ("db", "grant", "app", "--as", "root"): (
+        'no access "root": viewer, application or operator',
+        "promptctl db grant --help",
+    ),
+}
+
+
+@pytest.mark.parametrize("words", MISREAD, ids=lambda words: " ".join(words)[:40])
+def test_a_command_line_that_cannot_be_read_says_why_and_what_to_type(
+    words: tuple[str, ...], unconfigured: Promptctl
+) -> None:
+    message, hint = MISREAD[words]
+    ended = unconfigured(*words)
+    if "--json" in words:
+        assert ended.code == 2
+        assert f'"message": "{message}"' in ended.err
+        return
+    assert refused(ended, 2).err == f"error: {message}\nhint:  {hint}\n"
+    if hint.endswith("--help"):
+        assert unconfigured(*hint.split()[1:]).code == 0

@@ -1,0 +1,190 @@
+"""Bugs, broken installations, checks that find something, and the embedded server's commands."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.conftest import refused, refused_in_json
+from tests.conftest import Promptctl, stable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BUG = """
+from promptctl.store import prompts
+def broken(*_):
+    raise KeyError("first line\\nsecond \\x1b[31mline")
+prompts.list_prompts = broken
+"""
+HINT = "run it again with PROMPTCTL_TRACEBACK=1 and report what it prints"
+
+
+def test_a_bug_is_told_in_one_line_with_exit_code_70(
+    promptctl: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+) -> None:
+    ended = refused(promptctl("list", env=sabotaged(BUG)), 70)
+    assert ended.err == (
+        f"error: this is a bug in promptctl: KeyError: 'first line\\nsecond \\x1b[31mline'\nhint:  {HINT}\n"
+    )
+    error = refused_in_json(promptctl("list", "--json", env=sabotaged(BUG)), 70)
+    assert (error["code"], error["hint"]) == ("bug", HINT)
+
+
+def test_a_traceback_is_there_for_whoever_asks(
+    promptctl: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+) -> None:
+    ended = promptctl("list", env={**sabotaged(BUG), "PROMPTCTL_TRACEBACK": "1"})
+    assert ended.code == 70
+    assert ended.err.startswith("Traceback (most recent call last):\n")
+    assert ended.err.endswith(f"hint:  {HINT}\n")
+
+
+def test_memory_that_runs_out_is_no_traceback(
+    promptctl: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+) -> None:
+    for fault in ("MemoryError()", "RecursionError('deep')", "SystemError('x')"):
+        env = sabotaged(BUG.replace('KeyError("first line\\nsecond \\x1b[31mline")', fault))
+        assert refused(promptctl("list", env=env), 70).err.startswith("error: this is a bug in promptctl: ")
+
+
+@pytest.mark.parametrize(
+    ("fault", "words", "code", "message", "hint"),
+    [
+        (
+            "import os\nos.path.exists = lambda path: False",
+            ["db", "schema"],
+            "installation_damaged",
+            "schema.sql is missing from this installation of promptctl",
+            "pip install --force-reinstall promptctl",
+        ),
+        (
+            "import ctypes\ndef none(*_, **__):\n    raise OSError('none')\nctypes.CDLL = none",
+            ["list"],
+            "libpq_missing",
+            "libpq, PostgreSQL's client library, is not there",
+            'pip install "psycopg[binary]"',
+        ),
+    ],
+)
+def test_an_installation_that_lacks_something_says_what(
+    fault: str, words: list[str], code: str, message: str, hint: str, promptctl: Promptctl,
+    sabotaged: Callable[[str], dict[str, str | None]],
+) -> None:  # fmt: skip
+    assert refused(promptctl(*words, env=sabotaged(fault)), 1).err == f"error: {message}\nhint:  {hint}\n"
+    assert refused_in_json(promptctl(*words, "--json", env=sabotaged(fault)), 1) == {
+        "code": code, "message": message, "hint": hint,
+    }  # fmt: skip
+
+
+def test_a_diff_answers_a_script_with_its_exit_code(filled: Promptctl) -> None:
+    one, two = "default-system-prompt@1", "default-system-prompt@2"
+    assert [filled("diff", one, two).code, filled("diff", one, two, "--exit-code").code] == [0, 3]
+    assert filled("diff", one, two, "--exit-code", "--json").code == 3
+    assert filled("diff", one, two, "--exit-code", "-q").out == f"{one} {two}\n"
+    same = filled("diff", one, one, "--exit-code")
+    assert (same.code, same.out, same.err) == (0, "", "")
+
+
+def test_a_diff_can_be_applied_by_patch(promptctl: Promptctl) -> None:
+    if shutil.which("patch") is None:
+        pytest.skip("patch is not on this machine")
+    texts = ["one\ntwo\nthree\n\x0cfour\u2028\nfive", "one\n2\nthree\n\x0cfour\u2028\nfive\nsix\n"]
+    for text in texts:
+        assert promptctl("create", "x", stdin=text).code == 0
+    (promptctl.home / "file").write_text(texts[0])
+    difference = promptctl("diff", "x@1", "x@2").out
+    subprocess.run(["patch", "file"], input=difference, text=True, cwd=promptctl.home, check=True, capture_output=True)
+    assert (promptctl.home / "file").read_text() == texts[1]
+
+
+@pytest.fixture
+def folder(promptctl: Promptctl) -> Path:
+    """A folder with one prompt."""
+    path = promptctl.home / "prompts" / "greeter"
+    path.mkdir(parents=True)
+    (path / "v1.txt").write_text("Be kind.\n")
+    (path / "prompt.yaml").write_text("active: 1\n")
+    return path
+
+
+def test_a_sync_answers_in_every_form(folder: Path, promptctl: Promptctl, snapshot: Callable[..., None]) -> None:
+    told: list[str] = []
+    for words in (["--dry-run"], ["--check"], ["--check", "--json"], [], ["--check"], ["--json"], ["-q"]):
+        ended = promptctl("sync", "prompts", "--source", "tests", *words)
+        told.append(f"$ promptctl sync prompts {' '.join(words)}  # piped: {ended.code}\n{ended.out}{ended.err}")
+    (folder / "v2.txt").write_text("Be brief.\n")
+    (folder / "v1.txt").write_text("Be mean.\n")
+    for form in ([], ["--json"]):
+        conflict = promptctl("sync", "prompts", "--source", "tests", *form)
+        told.append(
+            f"$ promptctl sync prompts {' '.join(form)}  # piped: {conflict.code}\n{conflict.out}{conflict.err}"
+        )
+    seen = promptctl.on_terminal("sync", "prompts", "--source", "tests")
+    told.append(f"$ promptctl sync prompts  # terminal: {seen.code}\n{seen.out}")
+    snapshot("\n".join(told), "cli/sync")
+    assert promptctl("show", "greeter").out == "Be kind.\n"
+
+
+def test_a_repository_that_git_does_not_answer_for_needs_a_source(folder: Path, promptctl: Promptctl) -> None:
+    (promptctl.home / ".git").mkdir()
+    error = refused_in_json(promptctl("sync", "prompts", "--json"), 1)
+    assert error["code"] == "git_failed"
+    assert error["message"].startswith(f"git does not answer for the repository {promptctl.home}, ")
+    assert error["hint"].endswith(", or promptctl sync --source NAME")
+    assert promptctl("sync", "prompts", "--source", "tests").code == 0
+
+
+@pytest.fixture
+def embedded() -> Iterator[Promptctl]:
+    """The command line with an embedded server of its own, where the server's user can reach it."""
+    home = Path(tempfile.mkdtemp(prefix="promptctl-", dir="/tmp"))
+    home.chmod(0o755)
+    promptctl = Promptctl(home)
+    try:
+        yield promptctl
+    finally:
+        promptctl("db", "stop")
+        shutil.rmtree(home)
+
+
+def test_the_embedded_server_is_started_asked_and_stopped(embedded: Promptctl, snapshot: Callable[..., None]) -> None:
+    told: list[str] = []
+    for line in (
+        "db start", "db start --json", "db status", "db status --json", "create greeter kind --activate",
+        "list -q", "db shell -c \\dn", "db stop", "db stop --json", "db status", "db status --json", "db status -q",
+        "show greeter",
+    ):  # fmt: skip
+        ended = embedded(*line.split())
+        told.append(f"$ promptctl {line}  # piped: {ended.code}\n{ended.out}{ended.err}")
+    seen = embedded.on_terminal("db", "status", columns=200)
+    told.append(f"$ promptctl db status  # terminal: {seen.code}\n{seen.out}")
+    text = "\n".join(told).replace(str(embedded.home), "/home/ada")
+    snapshot(
+        re.sub(r"(server.version\W+)1\d\.\d+", r"\g<1>18.6", re.sub(r"/pg1\d", "/pg18", stable(text))), "cli/embedded"
+    )
+
+
+FAILING_INITDB = """
+import subprocess
+class Popen(subprocess.Popen):
+    def __init__(self, words, *arguments, **named):
+        initdb = str(words[0]).endswith("initdb") and "--version" not in words
+        super().__init__([*words, *["--no-such-option"] * initdb], *arguments, **named)
+subprocess.Popen = Popen
+"""
+
+
+def test_a_cluster_that_cannot_be_made_leaves_nothing_behind(
+    embedded: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+) -> None:
+    error = refused_in_json(embedded("db", "start", "--json", env=sabotaged(FAILING_INITDB)), 1)
+    assert error["code"] == "embedded_initdb_failed"
+    assert error["message"].startswith(f"PostgreSQL's initdb failed in '{embedded.home}/promptctl': initdb: ")
+    assert embedded("db", "start").code == 0

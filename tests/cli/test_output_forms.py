@@ -1,0 +1,96 @@
+"""What every command answers: on a terminal, in a pipe, as JSON, and with --quiet."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.conftest import copied, fill, serving
+from tests.conftest import SERVERS, Promptctl, Templated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+COMMANDS = {
+    "list": ("list",),
+    "list-pattern": ("list", "support/*"),
+    "list-nothing": ("list", "nothing-like-it"),
+    "show": ("show", "default-system-prompt"),
+    "show-newest": ("show", "default-system-prompt", "--limit", "1"),
+    "show-none-active": ("show", "code_helper"),
+    "show-version": ("show", "default-system-prompt@1"),
+    "show-at": ("show", "default-system-prompt", "--at", "2026-01-03T09:31:30Z"),
+    "diff": ("diff", "default-system-prompt"),
+    "diff-versions": ("diff", "default-system-prompt@1", "default-system-prompt@2"),
+    "diff-itself": ("diff", "support/triage@1"),
+    "history": ("history",),
+    "history-of-one": ("history", "default-system-prompt"),
+    "history-newest": ("history", "default-system-prompt", "--limit", "1"),
+    "history-of-nothing": ("history", "code_helper"),
+    "stats": ("stats",),
+    "stats-of-one": ("stats", "default-system-prompt"),
+    "activate": ("activate", "default-system-prompt@3", "--reason", "again"),
+    "activate-first": ("activate", "code_helper@1"),
+    "activate-already": ("activate", "default-system-prompt@2"),
+    "activate-release": ("activate", "default-system-prompt@3", "support/triage@2", "code_helper@1"),
+    "rollback": ("rollback", "default-system-prompt"),
+    "rollback-split": ("rollback", "support/triage"),
+    "rollback-to": ("rollback", "default-system-prompt", "--to", "1", "--expect", "2"),
+    "rollback-already": ("rollback", "default-system-prompt", "--to", "2"),
+    "create": ("create", "greeter", "Be kind.", "--description", "The first", "--meta", "a=1", "--meta", "b=c"),
+    "create-active": ("create", "greeter", "Be kind.", "--activate", "--reason", "new"),
+    "create-same": ("create", "code_helper", 'You help with {language} code: {"a": 1}', "--description", "Other"),
+    "delete": ("delete", "default-system-prompt@3", "--reason", "never worked"),
+    "delete-undo": ("delete", "--undo", "default-system-prompt@3"),
+    "db-init": ("db", "init"),
+    "db-migrate": ("db", "migrate"),
+    "db-status": ("db", "status"),
+    "db-grant": ("db", "grant", "app", "--as", "application"),
+}
+
+
+@pytest.fixture(scope="session", params=list(SERVERS) or [pytest.param(None, marks=pytest.mark.skip("no server"))])
+def templated(request: pytest.FixtureRequest) -> Iterator[Templated]:
+    """A server of each version."""
+    yield from serving(request.param)
+
+
+@pytest.fixture(scope="module")
+def database(templated: Templated) -> Iterator[str]:
+    """The name of one database for the whole module: every answer is of what `fill` put there."""
+    with copied(templated.server, templated.template) as name:
+        yield name
+
+
+CHANGING = ("activate", "rollback", "create", "delete")
+
+
+@pytest.mark.parametrize("case", COMMANDS)
+def test_a_command_answers_in_every_form(
+    case: str, templated: Templated, database: str, home: Path, snapshot: Callable[..., None]
+) -> None:
+    words = COMMANDS[case]
+    promptctl = Promptctl(home, DATABASE_URL=templated.server.url(database))
+    told: list[str] = []
+    for form in ("terminal", "piped", "json", "quiet"):
+        if form == "terminal" or words[0] in CHANGING:
+            fill(templated.server.dsn(database))
+        if form == "terminal":
+            ended = promptctl.on_terminal(*words)
+        else:
+            ended = promptctl(*words, *([] if form == "piped" else [f"--{form}"]))
+        out = "".join(map(_indented, ended.out.splitlines(True))) if form == "json" else ended.out
+        told.append(f"$ promptctl {shlex.join(words)}  # {form}: {ended.code}\n{out}")
+        told += [f"(on standard error:)\n{ended.err}"] if ended.err else []
+    snapshot(re.sub(r"(server.version\W+)1\d\.\d+", r"\g<1>18.6", "\n".join(told)), f"cli/{case}")
+
+
+def _indented(line: str) -> str:
+    """A line of JSON, for people to read in a snapshot; what is no JSON fails here."""
+    assert line.endswith("}\n")
+    return json.dumps(json.loads(line), ensure_ascii=False, indent=2) + "\n"

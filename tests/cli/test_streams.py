@@ -1,0 +1,230 @@
+"""Pipes, terminals and files of every condition: closed, full, gone, narrow, without colour."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.conftest import refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+    from tests.conftest import Promptctl
+
+# A change that was asked for is made before its answer is written.
+CANNOT_WRITE = "error: cannot write the answer: {}\nhint:  promptctl history shows what was changed\n"
+
+
+def shell(promptctl: Promptctl, line: str, **env: str | None) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash in which `promptctl` is the command line under test."""
+    function = f'promptctl() {{ {shlex.join(promptctl.command())} "$@"; }}\n'
+    return subprocess.run(
+        ["bash", "-c", function + line], check=False, env=promptctl.environment(env), cwd=promptctl.home,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("words", ["list", "show default-system-prompt", "history --json", "db schema", "--help"])
+def test_a_full_disk_is_told(words: str, filled: Promptctl) -> None:
+    ended = shell(filled, f"promptctl {words} >/dev/full")
+    assert ended.returncode == 1
+    message = "cannot write the answer: No space left on device"
+    if "--json" in words:
+        error = json.loads(ended.stderr)["error"]
+        assert (error["code"], error["message"]) == ("cannot_write", message)
+    else:
+        assert ended.stderr == CANNOT_WRITE.format("No space left on device")
+
+
+def test_a_change_whose_answer_cannot_be_written_is_made_and_the_hint_says_how_to_see_it(filled: Promptctl) -> None:
+    assert shell(filled, "promptctl activate code_helper@1 >/dev/full").returncode == 1
+    assert filled("show", "code_helper", "-q").out == "code_helper@1\n"
+
+
+@pytest.mark.parametrize("words", ["list", "activate code_helper@1", "show code_helper@1", "--version", "db status"])
+def test_a_closed_output_is_told(words: str, filled: Promptctl) -> None:
+    ended = shell(filled, f"promptctl {words} >&-")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == CANNOT_WRITE.format("Bad file descriptor")
+
+
+def test_errors_that_nobody_can_be_told_keep_their_exit_code(filled: Promptctl) -> None:
+    for gone in ("2>&-", "2>/dev/full", ">&- 2>&-", ">&- 2>&- <&-"):
+        for form in ("", "--json"):
+            ended = shell(filled, f"promptctl show nothing_like_it {form} {gone}")
+            assert (ended.returncode, ended.stdout, ended.stderr) == (4, "", "")
+
+
+@pytest.mark.parametrize("gone", ["2>&-", "2>/dev/full", "<&-", "<&- 2>&-"])
+def test_an_answer_needs_no_other_stream(gone: str, filled: Promptctl) -> None:
+    for line in ("activate code_helper@1 -v", "create code_helper another -v", "show code_helper -q -v"):
+        assert shell(filled, f"promptctl {line} {gone}").returncode == 0
+    assert filled("list", "code_helper").out.startswith("code_helper\t1\t2\t2\t")
+
+
+def test_the_author_is_found_with_every_stream_closed(filled: Promptctl) -> None:
+    ended = shell(
+        filled,
+        "git config --global user.email git@example.com; promptctl activate code_helper@1 <&- >&- 2>&-; echo $?",
+        PROMPTCTL_AUTHOR=None,
+    )  # fmt: skip
+    assert ended.stdout == "1\n"
+    assert json.loads(filled("history", "code_helper", "--json").out)["events"][0]["author"] == "git@example.com"
+
+
+def test_no_text_and_no_input_is_a_usage_error(filled: Promptctl) -> None:
+    ended = shell(filled, "promptctl create code_helper <&-")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "error: no text: standard input is closed\nhint:  promptctl create NAME -f FILE\n"
+
+
+@pytest.mark.parametrize("words", ["show big@1", "list", "history", "db schema", "show big@1 --json", "--help"])
+def test_a_reader_that_has_gone_ends_a_command_without_a_word(words: str, filled: Promptctl) -> None:
+    filled("create", "big", "-f", "-", stdin="line\n" * 200_000)
+    done = shell(filled, f"promptctl {words} | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}")
+    assert done.stderr == ""
+    # What fits into the pipe was written before the reader went.
+    assert done.stdout in ("0\n", "141\n")
+
+
+def test_a_closed_pipe_is_exit_code_141(filled: Promptctl) -> None:
+    filled("create", "big", "-f", "-", stdin="line\n" * 200_000)
+    done = shell(filled, "promptctl show big@1 | head -1; echo ${PIPESTATUS[0]}")
+    assert (done.stdout, done.stderr) == ("line\n141\n", "")
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = filled.start("list", stdout=writing)
+    os.close(writing)
+    _, err = process.communicate()
+    assert (process.returncode, err) == (141, b"")
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8", "nonsense", ""])
+def test_no_locale_changes_a_byte(locale: str, promptctl: Promptctl) -> None:
+    env: dict[str, str | None] = {"LC_ALL": locale, "LANG": None, "PYTHONIOENCODING": "ascii"}
+    ended = promptctl("create", "x", "日本 é", "--activate", "-r", "wegen ü", env=env)
+    assert ended.code == 0
+    assert promptctl("show", "x", env=env).out == "日本 é"
+    assert "\t日本\t" not in promptctl("history", "x", env=env).out
+    assert promptctl("history", "x", env=env).out.endswith("\twegen ü\n")
+    assert "none → 1" in promptctl("history", "x", env=env).out
+    assert json.loads(promptctl("show", "x@1", "--json", env=env).out)["content"] == "日本 é"
+    assert refused(promptctl("show", "ü", env=env), 2).err.startswith('error: "ü" cannot name a prompt')
+
+
+def coloured(promptctl: Promptctl, **env: str | None) -> bool:
+    seen = promptctl.on_terminal("show", "default-system-prompt", env=env).out
+    failed = promptctl.on_terminal("show", "nothing_like_it", env=env).out
+    assert ("\x1b[" in seen) == ("\x1b[" in failed)
+    return "\x1b[" in seen
+
+
+def test_colour_is_for_terminals_that_have_it_and_people_who_want_it(filled: Promptctl) -> None:
+    assert coloured(filled, TERM="xterm-256color")
+    assert not coloured(filled, TERM="xterm-256color", NO_COLOR="1")
+    assert coloured(filled, TERM="xterm-256color", NO_COLOR="")
+    assert not coloured(filled, TERM="dumb")
+    assert not coloured(filled, TERM="")
+    assert not coloured(filled, TERM=None)
+    assert "\x1b" not in filled("show", "nothing_like_it", env={"TERM": "xterm-256color"}).err
+
+
+def test_changed_words_stand_out_in_a_diff_on_a_terminal(filled: Promptctl) -> None:
+    seen = filled.on_terminal("diff", "default-system-prompt@1", "default-system-prompt@2", env={"TERM": "xterm"}).out
+    assert "\x1b[1;7;31mhelpful\x1b[0m" in seen
+    assert "\x1b[1;7;32mconcise\x1b[0m" in seen
+
+
+NARROW = [
+    ["list"], ["show", "default-system-prompt"], ["history"], ["history", "default-system-prompt"], ["stats"],
+    ["stats", "default-system-prompt"], ["diff", "default-system-prompt"], ["show", "defualt-system-prompt"],
+    ["db", "status"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [60, 40, 20])
+def test_a_narrow_terminal_shows_everything(columns: int, filled: Promptctl, snapshot: Callable[..., None]) -> None:
+    told: list[str] = []
+    for words in NARROW:
+        seen = filled.on_terminal(*words, columns=columns)
+        told.append(f"$ promptctl {shlex.join(words)}\n{seen.out}")
+    snapshot("\n".join(told), f"cli/narrow-{columns}")
+
+
+def test_long_names_and_wide_characters_stay_in_their_columns(
+    promptctl: Promptctl, sql: psycopg.Connection[Any], snapshot: Callable[..., None]
+) -> None:
+    for name, description, author in (
+        ("a" * 60, "日本語の説明、とても長いので一行には入りません。", "田中@example.com"),
+        ("b", "e\u0301 combining, and a family: \U0001f468\u200d\U0001f469\u200d\U0001f467", "x" * 100),
+        ("c/d", "short", "y"),
+    ):
+        assert promptctl("create", name, "x", "-d", description, "--author", author, "--activate").code == 0
+    sql.execute(
+        "set session_replication_role = replica; update promptctl.served set updated_at = '2026-01-03';"
+        "update promptctl.versions set created_at = '2026-01-03';"
+        "update promptctl.allocations set changed_at = '2026-01-03'"
+    )
+    told = [
+        f"$ promptctl {shlex.join(words)}  # {columns} columns\n{promptctl.on_terminal(*words, columns=columns).out}"
+        for columns in (120, 80)
+        for words in (["list"], ["history"], ["show", "a" * 60], ["show", "b"])
+    ]
+    snapshot("\n".join(told), "cli/wide")
+
+
+@pytest.mark.parametrize("setting", ["junk", "0", "-5", "", "99999999999999999999", "1e3", "12.5"])
+def test_a_nonsensical_width_is_no_reason_to_fail(setting: str, filled: Promptctl) -> None:
+    seen = filled.on_terminal("list", env={"COLUMNS": setting})
+    assert (seen.code, seen.out.splitlines()[0]) == (0, "NAME                   ACTIVE  LATEST  VERSIONS  UPDATED")
+
+
+def test_the_setting_columns_outranks_the_terminal(filled: Promptctl) -> None:
+    assert filled.on_terminal("list", env={"COLUMNS": "20"}).out.startswith("code_helper\n  latest 1")
+
+
+def test_an_empty_database_says_how_to_begin(promptctl: Promptctl, snapshot: Callable[..., None]) -> None:
+    told = [
+        f"$ promptctl {words}\n{promptctl.on_terminal(*words.split()).out}"
+        for words in ("list", "list x", "history", "stats", "db status")
+    ]
+    snapshot("\n".join(told), "cli/empty")
+    for words in ("list", "history", "stats"):
+        assert promptctl(words) == promptctl(words, "--quiet")
+        assert json.loads(promptctl(words, "--json").out)["count"] == 0
+
+
+def test_the_working_directory_may_be_gone(filled: Promptctl) -> None:
+    line = "mkdir gone; cd gone; rmdir ../gone; promptctl {}"
+    assert shell(filled, line.format("list -q")).stdout.startswith("code_helper\n")
+    assert shell(filled, line.format("activate code_helper@1 -q"), PROMPTCTL_AUTHOR=None).stdout == "code_helper@1\n"
+    gone = shell(filled, line.format("sync"))
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert gone.stderr.startswith('error: the folder "prompts" does not exist')
+    assert shell(filled, line.format("create x -f y")).returncode == 1
+
+
+def test_the_newest_twenty_are_shown_to_a_person_and_everything_to_a_program(
+    promptctl: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
+    sql.execute(
+        "select promptctl.create_version('x', 'text ' || n, author => 'me', activated => true) "
+        "from generate_series(1, 22) n order by n"
+    )
+    assert promptctl.on_terminal("history", "x").out.count(" → ") == 20
+    assert promptctl.on_terminal("history", "x").out.endswith("\n2 older: --limit 0 shows all\n")
+    assert promptctl.on_terminal("history", "x", "--limit", "0").out.count(" → ") == 22
+    assert promptctl("history", "x").out.count(" → ") == 22
+    assert "2 older: --limit 0 shows all" in promptctl.on_terminal("show", "x").out
+    assert "older" not in promptctl.on_terminal("show", "x", "-n", "0").out
+    assert len(json.loads(promptctl("show", "x", "--json").out)["versions"]) == 22
+    newest = json.loads(promptctl("show", "x", "--json", "--limit", "2").out)
+    assert [version["version"] for version in newest["versions"]] == [22, 21]

@@ -1,0 +1,227 @@
+"""Who may do what: each kind of access with a login of its own, and nothing beyond it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from psycopg import sql as pieces
+
+from promptctl.database import schema_sql
+from tests.schema.support import furnish, refusal, refused, rows, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    import psycopg
+
+    Connection = psycopg.Connection[Any]
+    Connect = Callable[..., Connection]
+
+_numbers = itertools.count()
+DENIED = "42501"
+
+READS = [
+    "select * from promptctl.prompts",
+    "select stats from promptctl.prompts",
+    "select * from promptctl.allocations",
+    "select * from promptctl.corrections",
+    "select * from promptctl.releases",
+    "select * from promptctl.served",
+    "select * from promptctl.versions",
+    "select * from promptctl.uses",
+    "select * from promptctl.applied",
+]
+SERVES = [
+    "select * from promptctl.resolve('greeter', 'user-42', '{}')",
+    "select promptctl.record_use('greeter', 2, 2, 17, 120, 80, unit => 'user-42')",
+    "select promptctl.bucket('greeter', 'user-42')",
+    "select promptctl.new_use_id()",
+]
+OPERATES = [
+    "update promptctl.prompts set is_active = true where name = 'greeter' and version = 1",
+    "update promptctl.prompts set is_active = true where name = 'greeter' and version = 1 returning *",
+    "insert into promptctl.prompts (name, content, is_active) values ('new', 'x', true) returning *",
+    "select promptctl.activate('{greeter,other}', '{1,1}', 'ada', 'because')",
+    "select promptctl.rollback('{greeter}')",
+    "select promptctl.create_version('greeter', 'x', activated => true)",
+    "select promptctl.retire('greeter', 1)",
+    "select promptctl.describe('greeter', 1, '{}')",
+    """select promptctl.add_versions('[{"name": "new", "version": 1, "content": "x"}]')""",
+    "select promptctl.note_applied('git', '{greeter}', '{1}')",
+]
+EVERYBODY = [
+    "select promptctl.expect_schema_version(1)",
+    "select promptctl.current_author(), promptctl.current_reason()",
+]
+NOBODY = [
+    "update promptctl.served set active_version = 1",
+    "insert into promptctl.served (name) values ('new')",
+    "select from promptctl.served for update",
+    "insert into promptctl.versions (name, version, content) values ('greeter', 9, 'x')",
+    "update promptctl.versions set retired_at = now()",
+    "delete from promptctl.versions",
+    "insert into promptctl.allocations (name, epoch, kind, basis_points, author) values ('other', 9, 'split', 0, 'x')",
+    "delete from promptctl.allocations",
+    "insert into promptctl.releases (kind, author) values ('sync', 'x')",
+    "insert into promptctl.uses (id, name, version, epoch) values (gen_random_uuid(), 'greeter', 1, 1)",
+    "update promptctl.uses set response_ms = 0",
+    "delete from promptctl.uses",
+    "delete from promptctl.applied",
+    "update promptctl.installation set version = 2",
+    "truncate promptctl.uses",
+    "delete from promptctl.prompts",
+    "update promptctl.prompts set stats = '{}'",
+    "update promptctl.prompts_without_stats set is_active = true",
+    "select promptctl.lock_prompts('{greeter}')",
+    "select promptctl.open_prompts('{mine}')",
+    "select promptctl.begin_change('x', 'y', 'sync')",
+    "select promptctl.end_change()",
+    "select promptctl.grant_access(session_user, 'operator')",
+    "alter table promptctl.served disable trigger user",
+    "set session_replication_role = replica",
+    "create table promptctl.mine ()",
+    "create function promptctl.mine() returns integer language sql return 1",
+]
+ALLOWED = {
+    "viewer": EVERYBODY + READS,
+    "application": EVERYBODY + SERVES,
+    "operator": EVERYBODY + READS + SERVES + OPERATES,
+    None: list[str](),
+}
+
+
+@pytest.fixture
+def login(furnished: Connection) -> str:
+    """A new login role with a name that has to be quoted; it goes when the transaction is rolled back."""
+    name = f'tester "{os.getpid()}-{next(_numbers)}"'
+    furnished.execute(pieces.SQL("create role {} login").format(pieces.Identifier(name)))
+    return name
+
+
+@contextlib.contextmanager
+def acting_as(connection: Connection, login: str) -> Generator[None]:
+    """What a session may do that connected as that role."""
+    connection.execute(pieces.SQL("set session authorization {}").format(pieces.Identifier(login)))
+    yield
+    connection.execute("reset session authorization")
+
+
+def undone(connection: Connection, statement: str) -> None:
+    """Run a statement that must be allowed, and take it back."""
+    with connection.transaction(force_rollback=True):
+        run(connection, statement)
+
+
+@pytest.mark.parametrize("access", ALLOWED)
+def test_each_access_is_just_what_it_needs(furnished: Connection, login: str, access: str | None) -> None:
+    if access:
+        furnished.execute("select promptctl.grant_access(%s, %s)", [login, access])
+    with acting_as(furnished, login):
+        assert_allowed(furnished, ALLOWED[access])
+
+
+def assert_allowed(connection: Connection, allowed: list[str]) -> None:
+    """Just these statements are allowed, and every other one refused for lack of a privilege."""
+    for statement in EVERYBODY + READS + SERVES + OPERATES + NOBODY:
+        if statement in allowed:
+            undone(connection, statement)
+        else:
+            assert refused(connection, statement).sqlstate == DENIED, statement
+
+
+@pytest.mark.parametrize(
+    ("higher", "lower"), [("operator", "viewer"), ("operator", "application"), ("viewer", "application")]
+)
+def test_granting_less_takes_the_rest_away(furnished: Connection, login: str, higher: str, lower: str) -> None:
+    for access in (higher, lower):
+        furnished.execute("select promptctl.grant_access(%s, %s)", [login, access])
+    with acting_as(furnished, login):
+        assert_allowed(furnished, ALLOWED[lower])
+
+
+def test_granting_again_and_more_adds_it(furnished: Connection, login: str) -> None:
+    for access in ("viewer", "viewer", "operator"):
+        furnished.execute("select promptctl.grant_access(%s, %s)", [login, access])
+    with acting_as(furnished, login):
+        assert_allowed(furnished, ALLOWED["operator"])
+
+
+def test_an_application_that_tries_to_activate_gets_postgresqls_own_refusal(furnished: Connection, login: str) -> None:
+    furnished.execute("select promptctl.grant_access(%s, 'application')", [login])
+    with acting_as(furnished, login):
+        error = refused(furnished, "select promptctl.activate('{greeter}', '{1}')")
+    assert error.diag.message_primary == "permission denied for function activate"
+
+
+def test_an_operators_update_of_what_never_changes_is_told_in_our_words(furnished: Connection, login: str) -> None:
+    furnished.execute("select promptctl.grant_access(%s, 'operator')", [login])
+    with acting_as(furnished, login):
+        update = "update promptctl.prompts set content = 'y' where name = 'greeter' and version = 1"
+        assert refusal(furnished, update) == ("23001", "a_version_never_changes")
+
+
+@pytest.fixture
+def role(sql: Connection) -> Iterator[str]:
+    """A login role that others can connect as, in a database of its own."""
+    name = f"tester_{os.getpid()}_{next(_numbers)}"
+    run(sql, f"create role {name} login")
+    yield name
+    run(sql, f"drop owned by {name}; drop role {name}")
+
+
+def test_a_real_login_signs_with_its_own_name(connect: Connect, sql: Connection, role: str) -> None:
+    furnish(sql)
+    sql.execute("select promptctl.grant_access(%s, 'operator')", [role])
+    with connect(user=role) as own:
+        own.execute("select promptctl.activate('{greeter}', '{1}', 'somebody else')")
+        own.execute("select promptctl.create_version('greeter', 'mine')")
+        own.execute("select promptctl.describe('greeter', 1, '{}')")
+        signed = "select author, database_user from promptctl.allocations where name = 'greeter' and epoch = 3"
+        assert rows(own, signed) == [("somebody else", role)]
+        signed = "select created_by, database_user from promptctl.versions where content = 'mine'"
+        assert rows(own, signed) == [(role, role)]
+        signed = "select author, database_user from promptctl.corrections order by id desc limit 1"
+        assert rows(own, signed) == [(role, role)]
+
+
+def test_a_callers_temporary_types_and_tables_are_not_taken_for_ours(
+    connect: Connect, sql: Connection, role: str
+) -> None:
+    furnish(sql)
+    sql.execute("select promptctl.grant_access(%s, 'operator')", [role])
+    with connect(user=role) as own:  # in a new session, for a function's names are looked up at its first call
+        for name in ("text", "jsonb", "timestamptz", "bytea", "xid", "uuid"):
+            run(
+                own,
+                f"""
+                create function pg_temp.tell(value pg_catalog.{name}) returns boolean language plpgsql as
+                $$ begin raise exception 'run as %', current_user; end $$;
+                create domain pg_temp.{name} as pg_catalog.{name} check (pg_temp.tell(value));
+                """,
+            )
+        for name in ("served", "versions", "allocations", "uses", "installation"):
+            run(own, f"create temporary table {name} (name integer)")
+        for statement in SERVES + OPERATES + EVERYBODY:
+            undone(own, statement)
+        assert refusal(own, "select promptctl.resolve('nobody')") == ("P0002", "prompt_exists")
+
+
+def test_an_owner_that_is_no_superuser_is_enough(connect: Connect, sql: Connection, role: str) -> None:
+    sql.execute("drop schema promptctl cascade")
+    run(sql, f"grant create on database {sql.info.dbname} to {role}")
+    with connect(user=role) as owner:
+        run(owner, schema_sql())
+        run(owner, schema_sql())
+        furnish(owner)
+        for statement in SERVES + OPERATES:
+            undone(owner, statement)
+        for access in ("viewer", "operator"):
+            assert refusal(owner, "select promptctl.grant_access(%s, %s)", role, access) == (
+                "23001",
+                "the_owner_has_every_access",
+            )
+        owner.execute("drop schema promptctl cascade")

@@ -1,0 +1,157 @@
+"""What the catalog says of the schema: everything is explained, nothing is open to everybody, every name is pinned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from tests.conftest import SERVERS
+from tests.schema.support import rows, run
+from tests.servers import Server
+
+# Their names say it all.
+PLAIN_COLUMNS = {
+    "name", "version", "id", "kind", "author", "reason", "release", "epoch", "content", "metadata", "created_at",
+    "created_by", "updated_at", "changed_at", "released_at", "recorded_at", "installed_at", "applied_at", "applied_by",
+    "previous_version", "candidate_version", "basis_points", "seed", "position", "database_user", "previous_metadata",
+    "source", "model", "input_tokens", "output_tokens", "response_ms", "score", "singleton", "serves_retired",
+    "is_retired", "active_version", "is_active",
+}  # fmt: skip
+
+OBJECTS = """
+    select format('%s %s', case c.relkind when 'v' then 'view' when 'i' then 'index' else 'table' end, c.relname),
+           obj_description(c.oid, 'pg_class')
+    from pg_class c where c.relnamespace = 'promptctl'::regnamespace
+      and (c.relkind in ('r', 'v') or c.relkind = 'i' and not exists (select from pg_constraint where conindid = c.oid))
+    union all
+    select 'constraint ' || conname, obj_description(oid, 'pg_constraint')
+    from pg_constraint where connamespace = 'promptctl'::regnamespace and contype <> 'n'
+    union all
+    select 'trigger ' || t.tgname, obj_description(t.oid, 'pg_trigger')
+    from pg_trigger t join pg_class c on c.oid = t.tgrelid
+    where c.relnamespace = 'promptctl'::regnamespace and not t.tgisinternal
+    union all
+    select 'rule ' || r.rulename, obj_description(r.oid, 'pg_rewrite')
+    from pg_rewrite r join pg_class c on c.oid = r.ev_class
+    where c.relnamespace = 'promptctl'::regnamespace and r.rulename <> '_RETURN'
+    union all
+    select 'function ' || proname, obj_description(oid, 'pg_proc')
+    from pg_proc where pronamespace = 'promptctl'::regnamespace
+    union all
+    select 'type ' || t.typname, obj_description(t.oid, 'pg_type')
+    from pg_type t join pg_class c on c.oid = t.typrelid and c.relkind = 'c'
+    where t.typnamespace = 'promptctl'::regnamespace
+    union all
+    select 'schema promptctl', obj_description('promptctl'::regnamespace, 'pg_namespace')
+"""
+
+# What two servers of different versions say alike.
+CATALOG = """
+    select 'column', c.relname || '.' || a.attname, format('%s %s %s %s', format_type(a.atttypid, a.atttypmod),
+           a.attnotnull, pg_get_expr(d.adbin, d.adrelid), co.collname)
+    from pg_attribute a join pg_class c on c.oid = a.attrelid
+    left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+    left join pg_collation co on co.oid = a.attcollation
+    where c.relnamespace = 'promptctl'::regnamespace and a.attnum > 0 and c.relkind in ('r', 'v', 'c')
+    union all
+    select 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)
+    from pg_constraint where connamespace = 'promptctl'::regnamespace and contype <> 'n'
+    union all
+    select 'index', indexrelid::regclass::text, pg_get_indexdef(indexrelid)
+    from pg_index i join pg_class c on c.oid = i.indexrelid where c.relnamespace = 'promptctl'::regnamespace
+    union all
+    select 'trigger', tgrelid::regclass || '.' || tgname, pg_get_triggerdef(t.oid)
+    from pg_trigger t join pg_class c on c.oid = t.tgrelid
+    where c.relnamespace = 'promptctl'::regnamespace and not t.tgisinternal
+    union all
+    select 'function', oid::regprocedure::text,
+           format('%s %s %s %s %s', prosecdef, provolatile, proconfig, pg_get_function_result(oid), md5(prosrc))
+    from pg_proc where pronamespace = 'promptctl'::regnamespace
+    order by 1, 2
+"""
+
+
+def test_everything_has_a_comment(furnished: psycopg.Connection[Any]) -> None:
+    found = rows(furnished, OBJECTS)
+    assert len(found) > 100
+    assert [name for name, comment in found if not comment] == []
+
+
+def test_every_column_that_its_name_does_not_explain_has_a_comment(furnished: psycopg.Connection[Any]) -> None:
+    found = rows(
+        furnished,
+        """
+        select c.relname, a.attname, col_description(c.oid, a.attnum)
+        from pg_attribute a join pg_class c on c.oid = a.attrelid
+        where c.relnamespace = 'promptctl'::regnamespace and c.relkind in ('r', 'v') and a.attnum > 0
+        """,
+    )
+    assert [(table, column) for table, column, comment in found if not comment and column not in PLAIN_COLUMNS] == []
+
+
+def test_every_constraint_is_named_by_hand(furnished: psycopg.Connection[Any]) -> None:
+    suffixes = ("_pkey", "_key", "_fkey", "_check", "_excl")
+    found = rows(
+        furnished,
+        "select conname from pg_constraint where connamespace = 'promptctl'::regnamespace and contype <> 'n'",
+    )
+    assert [name for (name,) in found if name.endswith(suffixes)] == []
+
+
+def test_nothing_is_open_to_everybody(furnished: psycopg.Connection[Any]) -> None:
+    found = rows(
+        furnished,
+        """
+        select proname from pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
+        where pronamespace = 'promptctl'::regnamespace and a.grantee = 0
+        union all
+        select relname from pg_class c, aclexplode(coalesce(relacl, acldefault('r', relowner))) a
+        where relnamespace = 'promptctl'::regnamespace and a.grantee = 0
+        union all
+        select attname from pg_attribute t join pg_class c on c.oid = t.attrelid, aclexplode(t.attacl) a
+        where relnamespace = 'promptctl'::regnamespace and a.grantee = 0
+        union all
+        select nspname from pg_namespace n, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) a
+        where nspname = 'promptctl' and a.grantee = 0
+        """,
+    )
+    assert found == []
+
+
+def test_no_function_looks_a_name_up_where_its_caller_can_put_one(furnished: psycopg.Connection[Any]) -> None:
+    # An empty search path is not enough: temporary objects, types among them, are then looked up first.
+    found = rows(
+        furnished,
+        """
+        select proname, prosrc, prosqlbody is not null, coalesce(proconfig, '{}') from pg_proc
+        where pronamespace = 'promptctl'::regnamespace
+        """,
+    )
+    assert len(found) > 20
+    assert [n for n, _, parsed, set_ in found if not parsed and "search_path=pg_catalog, pg_temp" not in set_] == []
+
+
+def test_installing_again_changes_nothing(sql: psycopg.Connection[Any], server: Server) -> None:
+    from promptctl.database import schema_sql
+
+    before = rows(sql, CATALOG)
+    run(sql, schema_sql())
+    assert rows(sql, CATALOG) == before
+
+
+def test_every_version_of_postgresql_gets_the_same_schema() -> None:
+    from promptctl.database import schema_sql
+
+    catalogs: dict[str, list[tuple[Any, ...]]] = {}
+    for version, programs in SERVERS.items():
+        server = Server.start(programs)
+        try:
+            with psycopg.connect(server.dsn(), autocommit=True) as connection:
+                run(connection, schema_sql())
+                catalogs[version] = rows(connection, CATALOG)
+        finally:
+            server.stop()
+    first, *others = catalogs.values()
+    for other in others:
+        assert other == first

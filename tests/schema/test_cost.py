@@ -1,0 +1,80 @@
+"""What is done on every request or under pressure costs the same with much history and many prompts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.schema.support import rows, run
+
+Connection = psycopg.Connection[Any]
+
+PROMPTS, MOVES = 1000, 400
+
+
+@pytest.fixture
+def large(furnished: Connection) -> Connection:
+    """Many prompts, of which `deep` has a long history."""
+    versions = [{"name": f"many/{n}", "version": v, "content": f"{v}"} for n in range(PROMPTS) for v in (1, 2)]
+    versions += [{"name": "deep", "version": v, "content": f"{v}"} for v in (1, 2, 3)]
+    furnished.execute("select add_versions(%s)", [json.dumps(versions)])
+    furnished.execute("update served set active_version = 1 where name like 'many/%'")
+    for move in range(MOVES):
+        furnished.execute("select activate('{deep}', array[%s::integer])", [move % 3 + 1])
+    furnished.execute("analyze served, versions, allocations, corrections")
+    return furnished
+
+
+def read(connection: Connection) -> dict[str, tuple[int, int]]:
+    """How many rows this transaction has read of each table: by scanning it, and by an index."""
+    found = rows(
+        connection,
+        """
+        select relname, seq_tup_read, coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables
+        where schemaname = 'promptctl'
+        """,
+    )
+    return {table: (scanned, fetched) for table, scanned, fetched in found}
+
+
+STATEMENTS = [
+    "select * from resolve('deep', 'user-1', '{}')",
+    "select record_use('deep', 1, 5, 1, 1, 1, unit => 'user-1')",
+    "select * from activate('{deep}', '{1}')",
+    "select * from activate('{deep}', '{3}')",
+    "select * from rollback('{deep}')",
+    "select * from rollback('{deep}', 3)",
+    "update prompts set is_active = true where name = 'deep' and version = 1",
+    "update prompts set is_active = (version = 1) where name = 'deep'",
+    "select create_version('deep', 'new', activated => true)",
+    "insert into prompts (name, content) values ('new', 'x')",
+    "select retire('many/5', 2)",
+    "select describe('many/5', 1, '{\"description\": \"d\"}')",
+]
+
+
+def test_each_reads_a_handful_of_rows_by_index(large: Connection) -> None:
+    for statement in STATEMENTS:
+        before = read(large)
+        run(large, statement)
+        for table, (scanned, fetched) in read(large).items():
+            scanned_before, fetched_before = before.get(table, (0, 0))
+            assert (statement, table, scanned - scanned_before) == (statement, table, 0)
+            assert fetched - fetched_before < 40, (statement, table)
+
+
+def test_no_trigger_keeps_a_plan_that_grows_with_the_square_of_the_rows(furnished: Connection) -> None:
+    # The plan of a session's first change, of one row, is kept for all that follow.
+    found = rows(
+        furnished,
+        """
+        select proname, coalesce(proconfig, '{}') from pg_proc
+        where pronamespace = 'promptctl'::regnamespace and prosrc ~ 'new_rows' and prosrc ~ 'old_rows'
+        """,
+    )
+    assert len(found) == 2
+    for name, settings in found:
+        assert "enable_nestloop=off" in settings, name

@@ -1,0 +1,175 @@
+"""The SQL that any program may rely on, as it is written in the documentation."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from tests.schema.support import active, create, history, refusal, rows, value
+
+if TYPE_CHECKING:
+    Connection = psycopg.Connection[Any]
+
+SUMMARY = """
+SELECT name, version, is_active, stats->>'total_uses' AS uses, stats->>'avg_tokens' AS avg_tokens,
+       stats->>'avg_response_time_ms' AS avg_response_time
+FROM prompts WHERE name = 'default-system-prompt' ORDER BY version;
+"""
+
+
+@pytest.fixture
+def program(furnished: Connection) -> Connection:
+    """A program's connection, with our schema on its search path."""
+    create(furnished, "default-system-prompt", 3)
+    create(furnished, "code_helper", 1)
+    return furnished
+
+
+def test_the_view_has_the_columns_that_were_promised(program: Connection) -> None:
+    found = rows(
+        program,
+        """
+        select attname, format_type(atttypid, atttypmod) from pg_attribute
+        where attrelid = 'promptctl.prompts'::regclass order by attnum
+        """,
+    )
+    assert found == [
+        ("id", "uuid"),
+        ("name", "text"),
+        ("version", "integer"),
+        ("content", "text"),
+        ("is_active", "boolean"),
+        ("created_at", "timestamp with time zone"),
+        ("created_by", "text"),
+        ("metadata", "jsonb"),
+        ("stats", "jsonb"),
+    ]
+
+
+def test_reading_all_prompts(program: Connection) -> None:
+    found = rows(program, "SELECT * FROM prompts;")
+    assert sorted(row[1:5] for row in found) == [
+        ("code_helper", 1, "text 1", False),
+        ("default-system-prompt", 1, "text 1", False),
+        ("default-system-prompt", 2, "text 2", False),
+        ("default-system-prompt", 3, "text 3", False),
+        ("greeter", 1, "Be kind.", False),
+        ("greeter", 2, "Be brief.", True),
+        ("idle", 1, "Wait.", False),
+        ("other", 1, "Something else.", True),
+    ]
+    [(identifier, *_, created_at, created_by, metadata, stats)] = [row for row in found if row[1] == "code_helper"]
+    assert isinstance(identifier, uuid.UUID)
+    assert isinstance(created_at, dt.datetime)
+    assert (created_by, metadata, stats) == ("postgres", {}, {"total_uses": 0, "errors": 0})
+
+
+def test_the_summary_with_numbers(program: Connection) -> None:
+    program.execute("SELECT record_use('default-system-prompt', 2, 17, 120, 80, 950);")
+    program.execute("SELECT record_use('default-system-prompt', 2, 17, 121, 80, 951);")
+    program.execute("UPDATE prompts SET is_active = true WHERE name = 'default-system-prompt' AND version = 2;")
+    assert rows(program, SUMMARY) == [
+        ("default-system-prompt", 1, False, "0", None, None),
+        ("default-system-prompt", 2, True, "2", "200.5", "950.5"),
+        ("default-system-prompt", 3, False, "0", None, None),
+    ]
+
+
+def test_an_update_activates_one_version_and_no_other(program: Connection) -> None:
+    for version in (1, 2):
+        done = program.execute(
+            "UPDATE prompts SET is_active = true WHERE name = 'default-system-prompt' AND version = %s", [version]
+        )
+        assert (done.statusmessage, active(program, "default-system-prompt")) == ("UPDATE 1", version)
+    assert [(version, on) for _, version, on, *_ in rows(program, SUMMARY)] == [(1, False), (2, True), (3, False)]
+
+
+def test_an_update_deactivates_a_version_if_it_is_the_active_one(program: Connection) -> None:
+    deactivate = "UPDATE prompts SET is_active = false WHERE name = 'code_helper' AND version = 1;"
+    program.execute(deactivate)
+    assert history(program, "code_helper") == []
+    program.execute("UPDATE prompts SET is_active = true WHERE name = 'code_helper' AND version = 1;")
+    program.execute(deactivate)
+    program.execute(deactivate)
+    assert history(program, "code_helper") == [(1, "activate", None, 1), (2, "deactivate", 1, None)]
+
+
+def test_an_insert_stores_a_version(program: Connection) -> None:
+    program.execute("INSERT INTO prompts (name, version, content) VALUES ('a/greeter', 1, 'Be kind.');")
+    columns = "version, content, is_active, created_by, metadata"
+    assert rows(program, f"select {columns} from prompts where name = 'a/greeter'") == [
+        (1, "Be kind.", False, "postgres", {})
+    ]
+
+
+def test_an_insert_honours_what_it_is_given(program: Connection) -> None:
+    identifier, moment = uuid.uuid4(), dt.datetime(2024, 2, 29, 12, tzinfo=dt.UTC)
+    cursor = program.cursor(row_factory=dict_row)
+    cursor.execute(
+        """
+        INSERT INTO prompts (id, name, version, content, is_active, metadata, created_at, created_by)
+        VALUES (%s, 'a/greeter', 7, 'Be kind.', true, '{"description": "d"}', %s, 'ada') RETURNING *
+        """,
+        [identifier, moment],
+    )
+    given = {
+        "id": identifier, "name": "a/greeter", "version": 7, "content": "Be kind.", "is_active": True,
+        "metadata": {"description": "d"}, "created_at": moment, "created_by": "ada",
+    }  # fmt: skip
+    assert cursor.fetchone() == given | {"stats": None}
+    cursor.execute("select * from prompts where name = 'a/greeter'")
+    assert cursor.fetchone() == given | {"stats": {"total_uses": 0, "errors": 0}}
+
+
+def test_an_insert_without_a_number_takes_the_next_one(program: Connection) -> None:
+    insert = "insert into prompts (name, content) values ('default-system-prompt', 'x') returning version"
+    assert [value(program, insert) for _ in range(2)] == [4, 5]
+
+
+def test_several_versions_are_copied_in(program: Connection) -> None:
+    with program.cursor().copy("copy prompts (name, version, content, is_active) from stdin") as copy:
+        for row in (("new", 1, "a", False), ("new", 2, "b", True), ("code_helper", 2, "c", True)):
+            copy.write_row(row)
+    assert (active(program, "new"), active(program, "code_helper")) == (2, 2)
+
+
+def test_the_answer_of_resolve(program: Connection) -> None:
+    program.execute("UPDATE prompts SET is_active = true WHERE name = 'default-system-prompt' AND version = 2;")
+    cursor = program.cursor(row_factory=dict_row)
+    cursor.execute("""SELECT * FROM resolve('default-system-prompt', 'user-42', '{"plan": "enterprise"}');""")
+    assert cursor.fetchall() == [
+        {
+            "name": "default-system-prompt", "version": 2, "epoch": 1, "content": "text 2", "settings": {},
+            "metadata": {},
+        }
+    ]  # fmt: skip
+    cursor.execute("select version from resolve('default-system-prompt')")
+    assert cursor.fetchall() == [{"version": 2}]
+
+
+def test_resolve_answers_in_a_read_only_transaction(program: Connection) -> None:
+    program.execute("UPDATE prompts SET is_active = true WHERE name = 'code_helper' AND version = 1;")
+    program.execute("set transaction read only")
+    assert value(program, "select version from resolve('code_helper')") == 1
+    assert refusal(program, "select resolve('nobody')") == ("P0002", "prompt_exists")
+
+
+def test_record_use_returns_the_id_of_the_use(program: Connection) -> None:
+    identifier = value(program, "SELECT record_use('default-system-prompt', 2, 17, 120, 80, 950);")
+    found = rows(
+        program,
+        "select name, version, epoch, input_tokens, output_tokens, response_ms, outcome from uses where id = %s",
+        identifier,
+    )
+    assert found == [("default-system-prompt", 2, 17, 120, 80, 950, "ok")]
+
+
+def test_a_retired_version_is_not_among_the_prompts(furnished: Connection) -> None:
+    assert rows(furnished, "select version from promptctl.prompts where name = 'greeter' order by 1") == [(1,), (2,)]
+    done = furnished.execute("update prompts set is_active = true where name = 'greeter' and version = 3")
+    assert done.rowcount == 0

@@ -1,0 +1,56 @@
+"""Every rule is broken once, by the owner, in raw SQL; what holds then holds for everybody."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.schema.attempts import ATTEMPTS, COVERED_ELSEWHERE, EFFECTS, REFUSALS, Attempt
+from tests.schema.support import refusal, rows, run
+
+
+@pytest.mark.parametrize("attempt", [*ATTEMPTS, *REFUSALS], ids=lambda attempt: attempt.rule)
+def test_a_rule_is_refused_by_its_name(furnished: psycopg.Connection[Any], attempt: Attempt) -> None:
+    assert refusal(furnished, attempt.sql) == (attempt.sqlstate, attempt.reported or attempt.rule)
+
+
+@pytest.mark.parametrize("rule", EFFECTS)
+def test_a_trigger_does_what_its_name_says(furnished: psycopg.Connection[Any], rule: str) -> None:
+    statement, question, answer = EFFECTS[rule]
+    run(furnished, statement)
+    assert rows(furnished, question) == [answer]
+
+
+def test_every_constraint_trigger_rule_and_unique_index_is_attempted(furnished: psycopg.Connection[Any]) -> None:
+    named = rows(
+        furnished,
+        """
+        select conname from pg_constraint where connamespace = 'promptctl'::regnamespace and contype <> 'n'
+        union
+        select tgname from pg_trigger t join pg_class c on c.oid = t.tgrelid
+        where c.relnamespace = 'promptctl'::regnamespace and not t.tgisinternal
+        union
+        select c.relname from pg_index i join pg_class c on c.oid = i.indexrelid
+        where c.relnamespace = 'promptctl'::regnamespace and i.indisunique
+        union
+        select rulename from pg_rules where schemaname = 'promptctl' and rulename <> '_RETURN'
+        """,
+    )
+    assert {name for (name,) in named} == {attempt.rule for attempt in ATTEMPTS} | set(EFFECTS)
+
+
+def test_every_refusal_of_a_function_is_attempted(furnished: psycopg.Connection[Any]) -> None:
+    sources = rows(furnished, "select prosrc from pg_proc where pronamespace = 'promptctl'::regnamespace")
+    raised = {name for (source,) in sources for name in re.findall(r"constraint = '(\w+)'", source)}
+    reported = {attempt.reported or attempt.rule for attempt in [*ATTEMPTS, *REFUSALS]}
+    assert raised - reported == set(COVERED_ELSEWHERE)
+
+
+def test_every_refusal_by_hand_has_a_name(furnished: psycopg.Connection[Any]) -> None:
+    sources = rows(furnished, "select proname, prosrc from pg_proc where pronamespace = 'promptctl'::regnamespace")
+    for name, source in sources:
+        raised = source.count("raise exception")
+        assert raised == len(re.findall(r"raise exception using errcode = '\w+',\s+constraint = ", source)), name

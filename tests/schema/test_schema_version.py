@@ -1,0 +1,24 @@
+"""The schema's number follows its shape."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from promptctl import database
+
+VERSION = 1
+DIGEST = "7ce404c3bc5790897ede3c939e2ba54467e9790e406e33cb7e82b92c5486b44e"
+
+
+def test_the_number_was_looked_at_when_the_schema_changed() -> None:
+    digest = hashlib.sha256(database.schema_sql().encode()).hexdigest()
+    assert (database.SCHEMA_VERSION, digest) == (VERSION, DIGEST), (
+        "schema.sql changed. If the shape did (a table, a column, a constraint, a function's arguments), raise the "
+        "number in schema.sql, in promptctl/database.py and here; if not, only the digest here: " + digest
+    )
+
+
+def test_the_command_line_and_the_schema_say_the_same_number() -> None:
+    [number] = re.findall(r"expected constant integer := (\d+);", database.schema_sql())
+    assert int(number) == database.SCHEMA_VERSION

@@ -1,0 +1,128 @@
+"""Setting is_active through the view: any form that SQL allows, and no more than it costs."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from tests.schema.support import active, create, history, refusal, rows, run, value
+
+if TYPE_CHECKING:
+    Connection = psycopg.Connection[Any]
+
+
+MOST_USED = """
+    update prompts set is_active = true where (name, version) = (
+        select name, version from prompts where name = 'new' order by (stats ->> 'total_uses')::integer desc limit 1
+    )
+"""
+
+
+def plan(connection: Connection, sql: str) -> str:
+    """The plan of a statement, as text."""
+    return "\n".join(line for (line,) in rows(connection, "explain (verbose) " + sql))
+
+
+@pytest.mark.parametrize("versions", list(itertools.permutations((1, 2, 3))), ids=str)
+@pytest.mark.parametrize("before", [None, 1, 2, 3])
+def test_the_natural_update_leaves_one_active_in_any_order_of_rows(
+    furnished: Connection, versions: tuple[int, ...], before: int | None
+) -> None:
+    for version in versions:
+        furnished.execute("insert into prompts (name, version, content) values ('new', %s, 'x')", [version])
+    if before:
+        furnished.execute("update prompts set is_active = true where name = 'new' and version = %s", [before])
+    furnished.execute("set local enable_indexscan = off; set local enable_bitmapscan = off")
+    done = furnished.execute("update prompts set is_active = (version = 2) where name = 'new'")
+    assert (done.rowcount, active(furnished, "new")) == (3, 2)
+    found = rows(furnished, "select version, is_active from prompts where name = 'new' order by version")
+    assert found == [(1, False), (2, True), (3, False)]
+    epochs = [epoch for epoch, *_ in history(furnished, "new")]
+    assert epochs == list(range(1, len(epochs) + 1))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update prompts set is_active = true where id = (select id from prompts where name = 'new' and version = 2)",
+        "update prompts p set is_active = true from (values ('new', 2)) v (n, k) where name = n and version = k",
+        "with u as (update prompts set is_active = true where name = 'new' and version = 2 returning *) table u",
+        "update prompts set (is_active, metadata) = (true, metadata) where name = 'new' and version = 2",
+        "update prompts set is_active = not is_active where name = 'new' and version = 2",
+        "update prompts set is_active = (version = 2)",
+        MOST_USED,
+    ],
+)
+def test_an_update_of_any_form_activates(furnished: Connection, statement: str) -> None:
+    create(furnished, "new", 3, activate=1)
+    furnished.execute("select record_use('new', 2, 1)")
+    run(furnished, statement)
+    assert active(furnished, "new") == 2
+
+
+def test_an_update_returns_what_is_so_afterwards(furnished: Connection) -> None:
+    update = """
+        update prompts set is_active = true where name = 'greeter' and version = 1
+        returning name, version, is_active, content, (stats ->> 'total_uses')::integer
+    """
+    assert rows(furnished, update) == [("greeter", 1, True, "Be kind.", 0)]
+
+
+def test_an_update_that_finds_nothing_changes_nothing(furnished: Connection) -> None:
+    before = history(furnished, "greeter")
+    for condition in ("version = 99", "name = 'nobody'", "false"):
+        done = run(furnished, "update prompts set is_active = true where name = 'greeter' and " + condition)
+        assert done.statusmessage == "UPDATE 0"
+    assert history(furnished, "greeter") == before
+
+
+def test_what_the_view_cannot_do_is_refused(furnished: Connection) -> None:
+    for statement in (
+        "insert into prompts (name, version, content) values ('greeter', 1, 'x') on conflict do nothing",
+        "insert into prompts (name, content) values ('greeter', 'x') on conflict (id) do update set is_active = true",
+        "merge into prompts using (values (1)) v (n) on version = n when matched then update set is_active = true",
+        "truncate prompts",
+    ):
+        state, _ = refusal(furnished, statement)
+        assert state in ("0A000", "42809", "42P10"), statement
+
+
+def test_neither_reading_without_stats_nor_updating_looks_at_the_uses(furnished: Connection) -> None:
+    furnished.execute(
+        """
+        insert into uses (id, name, version, epoch, input_tokens, output_tokens, response_ms)
+        select gen_random_uuid(), 'greeter', 2, 2, 10, 20, 100 from generate_series(1, 1000)
+        """
+    )
+    for statement in (
+        "select name, version, is_active, content from prompts",
+        "select count(*) from prompts",
+        "select name from prompts where is_active",
+        "update prompts set is_active = true where name = 'greeter' and version = 2",
+        "update prompts set is_active = false where name = 'greeter'",
+        "update prompts set is_active = (version = 2)",
+        "update prompts set is_active = true where name = 'greeter' and version = 2 returning name, version",
+    ):
+        assert "uses" not in plan(furnished, statement), statement
+    assert "uses" in plan(furnished, "select stats from prompts")
+
+
+def test_activating_through_the_view_reads_no_use(sql: Connection) -> None:
+    create(sql, "new", 2, activate=1)
+    sql.execute(
+        """
+        insert into promptctl.uses (id, name, version, epoch)
+        select gen_random_uuid(), 'new', 2, 1 from generate_series(1, 20000)
+        """
+    )
+    sql.execute("analyze")
+    scans = """
+        select seq_scan + idx_scan from pg_stat_xact_user_tables where schemaname = 'promptctl' and relname = 'uses'
+    """
+    with sql.transaction():
+        sql.execute("update promptctl.prompts set is_active = (version = 2) where name = 'new'")
+        assert value(sql, scans) == 0
+    assert active(sql, "new") == 2

@@ -1,0 +1,149 @@
+"""Recording uses and counting them: once each, on a version that exists, and only what was reported."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.schema.support import refusal, rows, run, value
+
+Connection = psycopg.Connection[Any]
+
+
+def stats(connection: Connection) -> dict[str, Any]:
+    """The numbers of greeter@1, of which the furniture has no use, without the time."""
+    found = dict(value(connection, "select stats from prompts where name = 'greeter' and version = 1"))
+    found.pop("last_used_at", None)
+    return found
+
+
+def record(connection: Connection, **reported: Any) -> uuid.UUID:
+    """Record a use of greeter@1."""
+    names = ", ".join(f"{name} => %({name})s" for name in reported)
+    cursor = run(connection, f"select record_use('greeter', 1, 1{', ' if names else ''}{names})", reported)
+    [(identifier,)] = cursor.fetchall()
+    found: uuid.UUID = identifier
+    return found
+
+
+def test_a_version_that_was_never_used_has_no_averages(furnished: Connection) -> None:
+    assert value(furnished, "select stats from prompts where name = 'greeter' and version = 1") == {
+        "total_uses": 0,
+        "errors": 0,
+    }
+
+
+def test_averages_leave_out_what_was_not_reported(furnished: Connection) -> None:
+    record(furnished, input_tokens=100, output_tokens=50, response_ms=1000)
+    record(furnished, input_tokens=200, output_tokens=51)
+    record(furnished, input_tokens=7)  # half a number is none
+    record(furnished, response_ms=2000.5)
+    record(furnished)
+    assert stats(furnished) == {"total_uses": 5, "errors": 0, "avg_tokens": 200.5, "avg_response_time_ms": 1500.25}
+
+
+def test_a_zero_is_a_number(furnished: Connection) -> None:
+    record(furnished, input_tokens=0, output_tokens=0, response_ms=0)
+    assert stats(furnished) == {"total_uses": 1, "errors": 0, "avg_tokens": 0, "avg_response_time_ms": 0}
+
+
+def test_errors_count_as_uses_and_stay_out_of_the_averages(furnished: Connection) -> None:
+    record(furnished, input_tokens=10, output_tokens=10, response_ms=100)
+    record(furnished, input_tokens=9000, output_tokens=0, response_ms=60000, outcome="timeout")
+    assert stats(furnished) == {"total_uses": 2, "errors": 1, "avg_tokens": 20, "avg_response_time_ms": 100}
+
+
+def test_the_largest_numbers_can_be_averaged(furnished: Connection) -> None:
+    for _ in range(2):
+        record(furnished, input_tokens=10**12, output_tokens=10**12, response_ms=1e12, score=1e100)
+    record(furnished, response_ms=0, score=-1e100)
+    assert stats(furnished)["avg_tokens"] == 2 * 10**12
+    assert value(furnished, "select stddev(score) > 0 and stddev(response_ms) > 0 from uses where version = 1")
+
+
+def test_the_last_use_is_told(furnished: Connection) -> None:
+    record(furnished)
+    last = value(furnished, "select stats ->> 'last_used_at' from prompts where name = 'greeter' and version = 1")
+    assert value(furnished, "select max(recorded_at) = %s::timestamptz from uses where version = 1", last)
+
+
+def test_a_use_that_is_sent_twice_counts_once(furnished: Connection) -> None:
+    identifier = uuid.uuid4()
+    assert record(furnished, input_tokens=1, output_tokens=1, use_id=identifier) == identifier
+    assert record(furnished, input_tokens=999, output_tokens=1, use_id=identifier) == identifier
+    assert stats(furnished) == {"total_uses": 1, "errors": 0, "avg_tokens": 2}
+
+
+def test_all_that_is_reported_is_kept(furnished: Connection) -> None:
+    identifier = record(
+        furnished, input_tokens=1, output_tokens=2, response_ms=3.5, model="m", unit="u", outcome="refusal", score=0.5
+    )
+    found = rows(
+        furnished,
+        """
+        select name, version, epoch, input_tokens, output_tokens, response_ms, model, bucket is not null, outcome, score
+        from uses where id = %s
+        """,
+        identifier,
+    )
+    assert found == [("greeter", 1, 1, 1, 2, 3.5, "m", True, "refusal", 0.5)]
+
+
+def test_the_unit_is_kept_as_its_bucket_under_the_seed_of_that_epoch(furnished: Connection) -> None:
+    furnished.execute("update served set candidate_version = 1, seed = 'summarise.r1' where name = 'greeter'")
+    epoch = value(furnished, "select epoch from served where name = 'greeter'")
+    in_split = value(furnished, "select record_use('greeter', 1, %s, unit => 'user-1')", epoch)
+    before = value(furnished, "select record_use('greeter', 1, 1, unit => 'user-1')")
+    nameless = value(furnished, "select record_use('greeter', 1, %s)", epoch)
+    found = {identifier: rows(furnished, "select bucket from uses where id = %s", identifier)[0][0]
+             for identifier in (in_split, before, nameless)}  # fmt: skip
+    assert found[in_split] == 3012
+    assert found[before] == value(furnished, "select bucket('greeter', 'user-1')")
+    assert found[nameless] is None
+
+
+@pytest.mark.parametrize(
+    ("reported", "rule"),
+    [
+        ("input_tokens => -1", "tokens_are_not_negative"),
+        ("output_tokens => -1", "tokens_are_not_negative"),
+        ("input_tokens => 9223372036854775807", "tokens_can_be_added_up"),
+        ("response_ms => -1", "a_response_takes_time"),
+        ("response_ms => 'NaN'", "a_response_takes_time"),
+        ("response_ms => 'Infinity'", "a_response_takes_time"),
+        ("score => 'NaN'", "a_score_is_a_number"),
+        ("outcome => ''", "an_outcome_is_named"),
+    ],
+)
+def test_what_cannot_be_is_refused(furnished: Connection, reported: str, rule: str) -> None:
+    statement = f"select record_use('greeter', 1, 1, {reported})"
+    assert refusal(furnished, statement) == ("23514", rule)
+    assert stats(furnished)["total_uses"] == 0
+
+
+def test_a_use_of_a_retired_version_is_recorded(furnished: Connection) -> None:
+    furnished.execute("select record_use('greeter', 3, 2)")
+    assert value(furnished, "select count(*) from uses where name = 'greeter' and version = 3") == 1
+
+
+def test_new_ids_are_of_version_7_and_ordered_by_time(furnished: Connection) -> None:
+    before = time.time_ns() // 1_000_000
+    found: list[uuid.UUID] = [value(furnished, "select new_use_id()")]
+    for _ in range(20):
+        furnished.execute("select pg_sleep(0.002)")
+        found.append(value(furnished, "select new_use_id()"))
+    after = time.time_ns() // 1_000_000
+    assert found == sorted(found)
+    assert len(set(found)) == len(found)
+    for identifier in found:
+        assert (identifier.version, identifier.variant) == (7, uuid.RFC_4122)
+        assert before - 1 <= identifier.int >> 80 <= after + 1
+    assert len({str(identifier)[15:] for identifier in found}) == len(found)
+
+
+def test_ids_of_one_moment_differ(furnished: Connection) -> None:
+    assert value(furnished, "select count(distinct new_use_id()) from generate_series(1, 1000)") == 1000

@@ -1,0 +1,124 @@
+"""Storing versions, taking them out of use, and correcting what may be corrected."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import psycopg
+
+from tests.schema.support import refusal, rows, value
+
+Connection = psycopg.Connection[Any]
+
+
+def create(connection: Connection, content: str, **options: Any) -> tuple[int, bool]:
+    """The number of the version that has a text now, and whether it is new."""
+    given: dict[str, Any] = {"settings": dict[str, str](), "version": None, "activated": False, **options}
+    [(version, made)] = rows(
+        connection,
+        "select version, created from create_version('new', %s, %s, version => %s, activated => %s)",
+        content,
+        None if given["settings"] is None else json.dumps(given["settings"]),
+        given["version"],
+        given["activated"],
+    )
+    return version, made
+
+
+def test_a_new_text_takes_the_next_number(furnished: Connection) -> None:
+    assert [create(furnished, text) for text in "abc"] == [(1, True), (2, True), (3, True)]
+
+
+def test_a_text_that_is_there_returns_the_newest_version_that_has_it(furnished: Connection) -> None:
+    create(furnished, "a")
+    create(furnished, "b")
+    create(furnished, "a", version=7)
+    assert create(furnished, "a") == (7, False)
+    assert create(furnished, "b") == (2, False)
+
+
+def test_a_text_with_other_settings_is_another_version(furnished: Connection) -> None:
+    create(furnished, "a")
+    assert create(furnished, "a", settings={"model": "m"}) == (2, True)
+    assert create(furnished, "a", settings={"model": "m"}) == (2, False)
+    assert create(furnished, "a", settings=None) == (1, False)
+
+
+def test_a_retired_version_does_not_lend_its_text(furnished: Connection) -> None:
+    create(furnished, "a")
+    furnished.execute("select retire('new', 1)")
+    assert create(furnished, "a") == (2, True)
+
+
+def test_the_next_number_is_above_every_number_that_was_used(furnished: Connection) -> None:
+    assert create(furnished, "a", version=10) == (10, True)
+    assert create(furnished, "b", version=5) == (5, True)
+    furnished.execute("select retire('new', 10)")
+    assert create(furnished, "c") == (11, True)
+
+
+def test_the_last_number_can_be_used_and_then_no_other(furnished: Connection) -> None:
+    assert create(furnished, "a", version=2147483647) == (2147483647, True)
+    assert refusal(furnished, "select create_version('new', 'b')") == ("23001", "numbers_count_from_1")
+    assert create(furnished, "b", version=1) == (1, True)
+
+
+def test_an_existing_text_can_be_activated_by_creating_it_again(furnished: Connection) -> None:
+    create(furnished, "a", activated=True)
+    create(furnished, "b", activated=True)
+    answer = rows(
+        furnished,
+        "select version, created, is_active, previous_version from create_version('new', 'a', activated => true)",
+    )
+    assert answer == [(1, False, True, 2)]
+    assert value(furnished, "select active_version from served where name = 'new'") == 1
+
+
+def test_a_refused_first_version_leaves_no_prompt_behind(furnished: Connection) -> None:
+    assert refusal(furnished, "select create_version('new', ' ')") == ("23514", "content_is_not_empty")
+    assert rows(furnished, "select from served where name = 'new'") == []
+
+
+def test_a_text_is_kept_byte_for_byte_with_its_hash(furnished: Connection) -> None:
+    text = "  zoë \\ {name} \t 'quoted' \r 😀 \n\n"
+    create(furnished, text)
+    found = rows(furnished, "select content, sha256 from versions where name = 'new'")
+    assert found == [(text, hashlib.sha256(text.encode()).digest())]
+
+
+def test_many_versions_are_stored_under_their_own_numbers_all_or_none(furnished: Connection) -> None:
+    versions = [
+        {"name": "b", "version": 9, "content": "x", "metadata": {"description": "d"}, "created_by": "ada"},
+        {"name": "b", "version": 2, "content": "y", "settings": None, "metadata": None, "created_by": None},
+        {"name": "a", "version": 1, "content": "z", "settings": {"model": "m"}},
+    ]
+    assert value(furnished, "select add_versions(%s, 'bob')", json.dumps(versions)) == 3
+    stored = "select name, version, created_by, settings, metadata from versions where name in ('a', 'b') order by 1, 2"
+    assert rows(furnished, stored) == [
+        ("a", 1, "bob", {"model": "m"}, {}),
+        ("b", 2, "bob", {}, {}),
+        ("b", 9, "ada", {}, {"description": "d"}),
+    ]
+    more = [{"name": "c", "version": 1, "content": "x"}, {"name": "b", "version": 2, "content": "other"}]
+    assert refusal(furnished, "select add_versions(%s)", json.dumps(more))[1] == "a_number_is_used_once_in_a_prompt"
+    assert rows(furnished, "select from served where name = 'c'") == []
+    assert value(furnished, "select add_versions('[]')") == 0
+
+
+def test_retiring_and_its_undoing_are_recorded_once_each(furnished: Connection) -> None:
+    calls = ["retire('greeter', 1)", "retire('greeter', 1)", "retire('greeter', 1, true)", "retire('greeter', 1, true)"]
+    assert [value(furnished, f"select {call}") for call in calls] == [True, False, True, False]
+    found = rows(furnished, "select kind from corrections where version = 1 order by id")
+    assert found == [("retire",), ("restore",)]
+
+
+def test_a_correction_is_recorded_with_what_was_said_before(furnished: Connection) -> None:
+    describe = """select describe('greeter', 1, '{"description": "better"}', 'ada', 'typo')"""
+    assert [value(furnished, describe), value(furnished, describe)] == [True, False]
+    found = rows(
+        furnished, "select kind, previous_metadata, metadata, author, reason, epoch from corrections where version = 1"
+    )
+    before, after = {"description": "the first"}, {"description": "better"}
+    assert found == [("describe", before, after, "ada", "typo", 2)]
