@@ -11,9 +11,13 @@ def main() -> None:
     """Run the command line on this process's arguments; does not return."""
     # A command lives for milliseconds: collecting its garbage, and taking the interpreter apart, is time for nothing.
     gc.disable()
-    from promptctl.cli import endings
+    try:
+        from promptctl.cli import endings
 
-    os._exit(endings.run(sys.argv[1:]))
+        code = endings.run(sys.argv[1:])
+    except KeyboardInterrupt:  # before there was anybody to hear it
+        code = 130
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ OPERATES = [
     "select promptctl.retire('greeter', 1)",
     "select promptctl.describe('greeter', 1, '{}')",
     """select promptctl.add_versions('[{"name": "new", "version": 1, "content": "x"}]')""",
+    "select promptctl.begin_sync('{greeter,new}')",
     "select promptctl.note_applied('git', '{greeter}', '{1}')",
 ]
 EVERYBODY = [
