@@ -195,6 +195,8 @@ create table if not exists promptctl.versions (
     constraint a_version_has_an_author check (created_by <> '')
 );
 
+create index if not exists versions_by_content on promptctl.versions (name, sha256);
+
 comment on table promptctl.versions is 'Every version of every prompt. Content and settings are fixed when it is created.';
 comment on column promptctl.versions.sha256 is 'SHA-256 of the content in UTF-8; not unique: going back to a text is allowed.';
 comment on column promptctl.versions.settings is 'What belongs to a version beside its content: template, variables, model, max_tokens.';
@@ -202,6 +204,7 @@ comment on column promptctl.versions.metadata is 'A JSON object; its key "descri
 comment on column promptctl.versions.created_by is 'Who says to have written it.';
 comment on column promptctl.versions.database_user is 'The session_user that stored it, which cannot be claimed.';
 comment on column promptctl.versions.retired_at is 'Since when it is listed no more and cannot be activated; null: in use.';
+comment on index promptctl.versions_by_content is 'create_version looks for a version that has the text already.';
 comment on constraint a_number_is_used_once_in_a_prompt on promptctl.versions is 'NAME@VERSION means one text for ever.';
 comment on constraint an_id_is_used_once on promptctl.versions is 'The id is a second way to say NAME@VERSION.';
 comment on constraint a_version_says_whether_it_is_retired on promptctl.versions is 'For the foreign keys of served.';
@@ -826,10 +829,14 @@ $$;
 comment on function promptctl.end_change is 'What follows in the transaction is signed by itself again.';
 
 
+-- plan_cache_mode, in the functions that change what is served: a session of the command line calls such a function once or twice, and planning for
+-- the very values would take longer, the more so the larger the tables are, than any plan could save. Such a plan does
+-- not know how few prompts are named; it is kept from reading all of them.
 create or replace function promptctl.activate(names text[], versions integer[], author text default null,
                                               reason text default null, release_kind text default null)
 returns setof promptctl.move
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
 declare
     moves promptctl.move[];
     number bigint;
@@ -872,7 +879,8 @@ create or replace function promptctl.rollback(names text[], to_version integer d
                                               expected_version integer default null, author text default null,
                                               reason text default null)
 returns setof promptctl.move
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
 declare
     served promptctl.served;
     node promptctl.allocations;
@@ -964,7 +972,7 @@ create or replace function promptctl.create_version(name text, content text, set
                                                     reason text default null)
 returns setof promptctl.created_version
 language plpgsql security definer
-set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
+set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_generic_plan' set lock_timeout = '3s' as $$
 declare
     served promptctl.served;
     stored promptctl.versions;

@@ -1,6 +1,8 @@
 """The embedded server: the first call on an empty machine, a later call, a start of a stopped cluster.
 
-python benchmarks/embedded.py [--turns N]
+    python benchmarks/embedded.py [--turns N] [--directory PATH]
+
+Much of a first call is waiting for the disk, which others may be keeping busy; `--directory /dev/shm` leaves that out.
 """
 
 from __future__ import annotations

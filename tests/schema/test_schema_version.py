@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 1
-DIGEST = "7ce404c3bc5790897ede3c939e2ba54467e9790e406e33cb7e82b92c5486b44e"
+DIGEST = "d6f745d2f332fa166713e441ca27a3377f47136491f8aad71402a0a9f9c1247a"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
