@@ -1,4 +1,4 @@
-"""One connection to one database: open it, run statements on it, and say what went wrong in one line.
+"""One connection to one database: open it, and run statements on it.
 
 The schema's version is checked in the round trip of the first statement: both go in one pipeline, which is one
 transaction, so a statement never runs on a schema that it was not written for.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from promptctl import errors, libpq, settings
+from promptctl import SCHEMA_VERSION, errors, libpq, refusals, settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from promptctl.libpq import Parameter, Row
 
-SCHEMA_VERSION = 1
 CONNECT_TIMEOUT_SECONDS = 10
 
 # The function only says what is wrong: to have it say nothing would take a millisecond, a session's first.
@@ -26,66 +25,6 @@ _GATE: LiteralString = """
     select promptctl.expect_schema_version($1)
     where not exists (select from promptctl.installation i where i.version = $1)
     """
-
-_NOT_FOUND, _REFUSED, _USAGE = errors.NotFound, errors.Refused, errors.Usage
-_BY_CONSTRAINT: dict[str, tuple[type[errors.PromptctlError], str]] = {
-    "prompt_exists": (_NOT_FOUND, "prompt_not_found"),
-    "version_exists": (_NOT_FOUND, "version_not_found"),
-    "a_version_is_active": (_NOT_FOUND, "no_active_version"),
-    "login_role_exists": (_NOT_FOUND, "role_not_found"),
-    "access_is_known": (_USAGE, "usage"),
-    "a_prompt_is_named_once": (_USAGE, "named_twice"),
-    "the_owner_has_every_access": (_REFUSED, "owner_has_every_access"),
-    "a_retired_version_is_not_served": (_REFUSED, "version_retired"),
-    "a_served_version_is_not_retired": (_REFUSED, "version_active"),
-    "a_rollback_goes_to_what_was_active": (_REFUSED, "nothing_to_roll_back"),
-    "the_active_version_is_as_expected": (_REFUSED, "active_version_moved"),
-    "a_prompt_is_changed_by_one_at_a_time": (_REFUSED, "locked"),
-    "names_differ_in_more_than_case": (_REFUSED, "name_differs_only_in_case"),
-    "numbers_count_from_1": (_REFUSED, "no_number_left"),
-    "a_version_never_changes": (_REFUSED, "version_never_changes"),
-    "schema_version_matches": (errors.SchemaMismatch, "schema_version"),
-    "schema_is_ours": (errors.SchemaMismatch, "schema_not_ours"),
-    "server_is_recent_enough": (errors.SchemaMismatch, "server_too_old"),
-    "database_is_utf8": (errors.SchemaMismatch, "database_not_utf8"),
-}
-# Constraints that PostgreSQL itself reports, in words of its own, get a message of ours.
-_IN_OUR_WORDS: dict[str, tuple[type[errors.PromptctlError], str, str]] = {
-    "content_is_not_empty": (_USAGE, "empty_content", "the text is empty"),
-    "content_has_no_byte_order_mark": (_USAGE, "invalid_content", "the text begins with a byte order mark"),
-    "content_has_no_crlf": (_USAGE, "invalid_content", "the text has CR LF line ends"),
-    "a_name_is_segments_joined_by_slashes": (_USAGE, "invalid_name", "that cannot name a prompt"),
-    "a_name_has_at_most_200_characters": (_USAGE, "invalid_name", "the name is too long"),
-    "a_name_is_not_a_number": (_USAGE, "invalid_name", "a number cannot name a prompt"),
-    "a_name_has_no_segment_like_a_file": (_USAGE, "invalid_name", "a file's name cannot name a prompt"),
-    "a_number_is_used_once_in_a_prompt": (_REFUSED, "version_taken", "that number is taken"),
-    "a_prompt_comes_from_one_source": (_REFUSED, "other_source", "another source has applied that prompt"),
-    "an_active_version_exists_and_is_not_retired": (_REFUSED, "version_retired", "that version cannot be served"),
-}
-_BY_SQLSTATE: dict[str, tuple[type[errors.PromptctlError], str]] = {
-    "42501": (_REFUSED, "permission_denied"),
-    "25006": (_REFUSED, "read_only"),
-    "55P03": (_REFUSED, "locked"),
-    "40001": (_REFUSED, "conflict"),
-    "40P01": (_REFUSED, "conflict"),
-    "53100": (errors.Failed, "disk_full"),
-    "57014": (errors.Failed, "canceled"),
-    "otherwise": (errors.Failed, "database_error"),
-}
-# What to do where the server does not say.
-_WAYS_OUT = {
-    "locked": "run it again when that session has ended",
-    "conflict": "run it again",
-    "name_differs_only_in_case": "promptctl list",
-    "no_number_left": "promptctl create under another name",
-    "permission_denied": "have an administrator run: promptctl db grant LOGIN --as ACCESS",
-    "schema_not_ours": "give the URL of another database",
-    "server_too_old": "give the URL of a server that is recent enough",
-    "database_not_utf8": "create database NAME template template0 encoding 'UTF8'",
-    "disk_full": "free space on the server's disk",
-    "canceled": "run it again",
-    "database_error": "promptctl db status",
-}
 
 
 class Database:
@@ -140,7 +79,7 @@ class Database:
             # Another encoding would refuse the script's own characters before the script can say so.
             code = "database_not_utf8"
             message = f"{self.label} is encoded in {encoding}: promptctl needs UTF8"
-            raise errors.SchemaMismatch(code, message, hint=_WAYS_OUT[code])
+            raise errors.SchemaMismatch(code, message, hint=refusals.WAYS_OUT[code])
         try:
             self._connection.script(schema_sql())
             if self.embedded:
@@ -159,7 +98,7 @@ class Database:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # Where a prompt was not found, the nearest name is still to be looked up.
-        if not isinstance(value, _NOT_FOUND):
+        if not isinstance(value, errors.NotFound):
             self.close()
 
     def _pipeline(self, statements: Sequence[tuple[LiteralString, Sequence[Parameter]]]) -> list[list[Row]]:
@@ -175,7 +114,7 @@ class Database:
                 f"the connection to {self.label} was lost; whether the last statement was carried out is not known",
                 hint="promptctl db status",
             )
-        return translated(failure, self.label)
+        return refusals.translated(failure, self.label)
 
 
 class Transaction:
@@ -206,57 +145,6 @@ class Transaction:
         # Else the connection is lost, or was given up to an interruption: the server rolls back by itself.
 
 
-def translated(error: libpq.ServerError, label: str) -> errors.PromptctlError:
-    """Return the error that a server's refusal means: by the name of the broken rule, else by SQLSTATE."""
-    hint = error.hint or None
-    if error.constraint in _IN_OUR_WORDS:
-        kind, code, message = _IN_OUR_WORDS[error.constraint]
-        return kind(code, message if kind is _USAGE else f"{message}, in {label}", hint=hint)
-    if error.constraint in _BY_CONSTRAINT:
-        kind, code = _BY_CONSTRAINT[error.constraint]
-        if code == "schema_version":
-            return _schema_version_mismatch(error, label)
-        if kind is _NOT_FOUND:
-            missing = error.detail if code == "prompt_not_found" else None
-            if code == "version_not_found" and error.detail:
-                hint = f"promptctl show {error.detail}"
-            return errors.NotFound(code, f"{_one_line(error.message)} in {label}", hint=hint, name=missing)
-        return kind(code, _one_line(error.message), hint=hint or _WAYS_OUT.get(code))
-    if error.sqlstate in ("3F000", "42P01", "42883"):
-        return errors.SchemaMismatch("schema_missing", f"{label} has no promptctl schema", hint="promptctl db init")
-    if error.sqlstate[:2] == "08" or error.sqlstate in ("57P01", "57P02", "57P03"):
-        return errors.Unreachable(
-            "connection_lost",
-            f"{label} ended the connection: {_one_line(error.message)}; promptctl history tells whether it was in time",
-            hint="promptctl db status",
-        )
-    kind, code = _BY_SQLSTATE.get(error.sqlstate, _BY_SQLSTATE["otherwise"])
-    message = _one_line(error.message)
-    if code == "read_only":
-        return kind(code, f"{label} is read-only", hint="give the URL of a server that takes writes")
-    if code == "permission_denied" and "for database" in message:
-        # Nobody can be granted access to a schema that is not there yet.
-        return kind(code, f"{label}: {message}", hint="grant create on database NAME to ROLE, in psql, by its owner")
-    # The server's own hint is for whoever reads its log.
-    return kind(code, f"{label}: {message}", hint=_WAYS_OUT.get(code))
-
-
-def _schema_version_mismatch(error: libpq.ServerError, label: str) -> errors.PromptctlError:
-    installed = int(error.detail) if error.detail.isdigit() else None
-    if installed is not None and installed > SCHEMA_VERSION:
-        return errors.SchemaMismatch(
-            "schema_newer",
-            f"{label} has schema version {installed}; this promptctl knows {SCHEMA_VERSION}",
-            hint="pip install --upgrade promptctl",
-        )
-    return errors.SchemaMismatch(
-        "schema_older",
-        f"{label} has schema version {'unknown' if installed is None else installed}; "
-        f"this promptctl needs {SCHEMA_VERSION}",
-        hint="promptctl db migrate",
-    )
-
-
 def connect(
     database_url: str | None,
     *,
@@ -280,7 +168,7 @@ def connect(
     try:
         connection = _connected(parameters)
     except libpq.ConnectionFailed as failure:
-        raise _unreachable(failure, target) from None
+        raise refusals.unreachable(failure, target) from None
     return Database(connection, _label(connection), embedded=False)
 
 
@@ -312,7 +200,7 @@ def _connect_embedded(creates: bool, starts: bool, say: Callable[[str], None]) -
             return _open_embedded(home)
         except libpq.ConnectionFailed as failure:
             if not starts or not location.server_is_absent(str(failure)):
-                raise _embedded_unreachable(failure) from None
+                raise refusals.embedded_unreachable(failure) from None
     elif not starts:
         raise errors.Unreachable("no_embedded_database", f"there is no embedded database in {home}")
     from promptctl.embedded import server
@@ -321,7 +209,7 @@ def _connect_embedded(creates: bool, starts: bool, say: Callable[[str], None]) -
     try:
         return _open_embedded(home)
     except libpq.ConnectionFailed as failure:
-        raise _embedded_unreachable(failure) from None
+        raise refusals.embedded_unreachable(failure) from None
 
 
 def _open_embedded(home: str) -> Database:
@@ -356,55 +244,3 @@ def _label(connection: libpq.Connection) -> str:
     host = "localhost" if connection.host.startswith("/") or not connection.host else connection.host
     port = "" if connection.port in ("", "5432") else f":{connection.port}"
     return f"{connection.database} at {host}{port}"
-
-
-def _unreachable(failure: libpq.ConnectionFailed, target: settings.Target) -> errors.PromptctlError:
-    said, words = str(failure), _reason(str(failure))
-    if "definition of service" in said or "service file" in said:
-        return errors.Usage("invalid_database_url", f"{target.origin}: {words}", hint=f"correct {target.origin}")
-    # Of a URL that it cannot read libpq quotes a part, or takes a part for the host, and that may be the password.
-    misread = any(line.startswith("could not translate host name") and "@" in line for line in said.splitlines())
-    if misread or not said.startswith(("connection to server", "could not")):
-        what = said.partition('"')[0].strip(" :\n") if said.startswith("invalid ") else ""
-        return errors.Usage(
-            "invalid_database_url",
-            f"{target.origin} is not a valid database URL{what and ': '}{what}",
-            hint="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, in the password %40 for @ and %25 for %",
-        )
-    if "too many" in words or "remaining connection slots" in words:
-        return errors.Unreachable(
-            "too_many_connections", f"the database of {target.origin} takes no more connections: {words}",
-            hint="run it again when others have ended, or raise max_connections",
-        )  # fmt: skip
-    wrong = any(
-        part in words for part in ("does not exist", "authentication failed", "password", "translate host name")
-    )
-    return errors.Unreachable(
-        "unreachable",
-        f"cannot reach the database of {target.origin}: {words}",
-        hint=f"correct {target.origin}" if wrong else "promptctl db status",
-    )
-
-
-def _embedded_unreachable(failure: libpq.ConnectionFailed) -> errors.PromptctlError:
-    return errors.Unreachable(
-        "unreachable", f"cannot reach the embedded database: {_reason(str(failure))}", hint="promptctl db status"
-    )
-
-
-def _reason(message: str) -> str:
-    """libpq's message as one line: `db.prod, port 5432: Connection refused`."""
-    tried = [line for line in message.splitlines() if line and not line.startswith("\t")]
-    parts = [
-        line.removeprefix("connection to server ")
-        .removeprefix("at ")
-        .replace('"', "", 2 * line.startswith("connection to server at"))
-        .replace(" failed: ", ": ")
-        .replace("FATAL:  ", "")
-        for line in tried
-    ]
-    return _one_line("; ".join(dict.fromkeys(parts)))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from promptctl import database as promptctl_database
-from promptctl import errors
+from promptctl import errors, refusals
 from promptctl.libpq import ServerError
 from tests.cli.conftest import copied, refused, refused_in_json
 from tests.conftest import SERVERS, Ended, stable
@@ -140,7 +140,7 @@ def test_a_database_in_another_encoding_is_refused(on: Callable[..., Promptctl],
 def test_a_rule_that_no_command_breaks_is_told_in_one_line_all_the_same(
     constraint: str, code: str, kind: type[errors.PromptctlError]
 ) -> None:
-    told = promptctl_database.translated(ServerError("23001", "two\nlines", "", "", constraint), "llm_app at db.prod")
+    told = refusals.translated(ServerError("23001", "two\nlines", "", "", constraint), "llm_app at db.prod")
     assert type(told) is kind
     assert told.code == code
     assert "\n" not in told.message
