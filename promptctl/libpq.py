@@ -1,8 +1,7 @@
 """libpq, the client library of PostgreSQL, through ctypes: a connection, a pipeline, an error's fields.
 
 A command is a new process each time, and importing the driver would be nine tenths of it (ARCHITECTURE.md has the
-figures); the same library without the driver around it answers in a sixth of that time. The library itself is the one
-that psycopg's wheel carries, else the system's. Written against the C interface of libpq 14 and later:
+figures); the same library without the driver around it answers in a sixth of that time. Its C interface:
 https://www.postgresql.org/docs/current/libpq.html
 """
 
@@ -10,15 +9,13 @@ from __future__ import annotations
 
 import _thread
 import ctypes
-import os
 import select
-import sys
 
-from promptctl import errors
+from promptctl import errors, libpq_library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, LiteralString
 
     Parameter = str | int | float | bool | None | Sequence[str | None] | Sequence[int | None] | Mapping[str, Any]
@@ -28,17 +25,6 @@ _OK, _COMMAND_OK, _TUPLES_OK = 0, 1, 2
 _PIPELINE_SYNC, _PIPELINE_ABORTED = 10, 11
 _CANCEL_SECONDS = 1.0
 _SQLSTATE, _MESSAGE, _DETAIL, _HINT, _CONSTRAINT = b"C"[0], b"M"[0], b"D"[0], b"H"[0], b"n"[0]
-
-
-# Else libpq writes a database's notices to standard error as they are. Kept here, because C keeps no reference.
-_NOTICE_PROCESSOR = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
-
-
-def _take_no_notice(_: int | None, __: bytes) -> None:
-    pass
-
-
-_SILENCE = _NOTICE_PROCESSOR(_take_no_notice)
 
 
 class ServerError(Exception):
@@ -61,78 +47,6 @@ class ConnectionLost(Exception):
     """The connection ended under a statement: whether that was carried out is not known."""
 
 
-def _candidates(preferred: str | None) -> Iterator[str]:
-    """Paths and names of libpq to try, best first: the preferred one, the one beside psycopg, then the system's."""
-    if preferred is not None:
-        yield preferred
-    for folder in sys.path:
-        for place in ("psycopg_binary.libs", "psycopg_binary/.dylibs"):
-            libraries = os.path.join(folder, place)
-            try:
-                names = os.listdir(libraries)
-            except OSError:
-                continue
-            yield from (os.path.join(libraries, name) for name in names if name.startswith("libpq"))
-    if sys.platform == "darwin":
-        yield from ("libpq.5.dylib", "/opt/homebrew/opt/libpq/lib/libpq.5.dylib")
-    else:
-        yield "libpq.so.5"
-
-
-def _load(preferred: str | None) -> ctypes.CDLL:
-    # Lazily: thousands of functions of OpenSSL, Kerberos and LDAP that nothing calls are then not looked up by name.
-    mode = getattr(os, "RTLD_LAZY", ctypes.DEFAULT_MODE)
-    for path in _candidates(preferred):
-        try:
-            lib = ctypes.CDLL(path, mode)
-        except OSError:
-            continue
-        pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
-        texts = ctypes.POINTER(text)
-        for name, returns, takes in (
-            ("PQconnectdbParams", pointer, (texts, texts, number)),
-            ("PQstatus", number, (pointer,)),
-            ("PQerrorMessage", text, (pointer,)),
-            ("PQfinish", None, (pointer,)),
-            ("PQsocket", number, (pointer,)),
-            ("PQdb", text, (pointer,)),
-            ("PQhost", text, (pointer,)),
-            ("PQport", text, (pointer,)),
-            ("PQserverVersion", number, (pointer,)),
-            ("PQenterPipelineMode", number, (pointer,)),
-            ("PQexitPipelineMode", number, (pointer,)),
-            ("PQpipelineSync", number, (pointer,)),
-            ("PQsendQuery", number, (pointer, text)),
-            ("PQsendQueryParams", number, (pointer, text, number, pointer, texts, pointer, pointer, number)),
-            ("PQflush", number, (pointer,)),
-            ("PQconsumeInput", number, (pointer,)),
-            ("PQisBusy", number, (pointer,)),
-            ("PQgetResult", pointer, (pointer,)),
-            ("PQresultStatus", number, (pointer,)),
-            ("PQresultErrorField", text, (pointer, number)),
-            ("PQntuples", number, (pointer,)),
-            ("PQnfields", number, (pointer,)),
-            ("PQftype", ctypes.c_uint, (pointer, number)),
-            ("PQgetvalue", text, (pointer, number, number)),
-            ("PQgetisnull", number, (pointer, number, number)),
-            ("PQclear", None, (pointer,)),
-            ("PQgetCancel", pointer, (pointer,)),
-            ("PQcancel", number, (pointer, text, number)),
-            ("PQfreeCancel", None, (pointer,)),
-            ("PQsetNoticeProcessor", pointer, (pointer, _NOTICE_PROCESSOR, pointer)),
-        ):
-            try:
-                function = getattr(lib, name)
-            except AttributeError:  # older than 14: no pipelines
-                break
-            function.restype, function.argtypes = returns, takes
-        else:
-            return lib
-    raise errors.Failed(
-        "libpq_missing", "libpq, PostgreSQL's client library, is not there", hint='pip install "psycopg[binary]"'
-    )
-
-
 def keywords(conninfo: str) -> dict[str, str]:
     """Return what a URL or a keyword string says, by keyword. Raises ConnectionFailed for one that cannot be read."""
 
@@ -142,7 +56,7 @@ def keywords(conninfo: str) -> dict[str, str]:
             ("dispsize", ctypes.c_int),
         )
 
-    parse = _load(None).PQconninfoParse
+    parse = libpq_library.load(None).PQconninfoParse
     parse.restype, parse.argtypes = ctypes.POINTER(Option), (ctypes.c_char_p, ctypes.c_void_p)
     options = parse(conninfo.encode("utf-8", "surrogateescape"), None)
     if not options:
@@ -240,7 +154,7 @@ class Connection:
 
         `library` is the path of a libpq to prefer: a server's own, without TLS and Kerberos, loads faster.
         """
-        self._lib = lib = _load(library)
+        self._lib = lib = libpq_library.load(library)
         keywords = [*(key.encode() for key in parameters), None]
         values = [*(value.encode("utf-8", "surrogateescape") for value in parameters.values()), None]
         array = ctypes.c_char_p * len(keywords)
@@ -250,7 +164,7 @@ class Connection:
             message = self._message()
             self.close()
             raise ConnectionFailed(message)
-        lib.PQsetNoticeProcessor(self._handle, _SILENCE, None)
+        lib.PQsetNoticeProcessor(self._handle, libpq_library.SILENCE, None)
         self.database = self._text(lib.PQdb(self._handle))
         self.host = self._text(lib.PQhost(self._handle))
         self.port = self._text(lib.PQport(self._handle))
