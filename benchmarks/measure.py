@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # At the end: `promptctl` is the one that is installed beside this interpreter, `tests` is found here.
 sys.path.append(str(ROOT))
 
-from tests import servers  # noqa: E402
+from tests import servers  # noqa: E402 - after the path to it is set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

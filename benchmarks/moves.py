@@ -109,7 +109,7 @@ def _round(opened: Database, name: str) -> Calls:
 
 def _recorded(opened: Database, call: Call) -> list[Statements]:
     """Make a call, and return what it sent: the statements of each round trip."""
-    connection = opened._connection  # pyright: ignore[reportPrivateUsage]
+    connection = opened._connection  # pyright: ignore[reportPrivateUsage] - to see what is sent
     pipeline = connection.pipeline
     sent: list[Statements] = []
 
@@ -131,7 +131,7 @@ def _renamed(sent: Sequence[Statements], name: str, new: str) -> list[Statements
 
     def value(given: Parameter) -> Parameter:
         if isinstance(given, list):
-            return [new if item == name else item for item in given]  # pyright: ignore
+            return [new if item == name else item for item in given]  # pyright: ignore - parameters are of any type
         return new if given == name else given
 
     return [[(sql, [value(given) for given in values]) for sql, values in statements] for statements in sent]

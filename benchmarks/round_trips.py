@@ -75,7 +75,7 @@ class Relay:
             ready.register(server, selectors.EVENT_READ, client)
             while True:
                 for key, _ in ready.select():
-                    data = key.fileobj.recv(65536)  # pyright: ignore
+                    data = key.fileobj.recv(65536)  # pyright: ignore - a selector knows no more than that it is a file
                     if not data:
                         return
                     if key.fileobj is client:

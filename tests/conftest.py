@@ -134,6 +134,29 @@ def environment(home: Path, **extra: str | None) -> dict[str, str]:
     return {name: value for name, value in (kept | ours | extra).items() if value is not None}
 
 
+def watched(command: list[str], env: dict[str, str], folder: Path, columns: int = 80, typed: bytes = b"") -> Ended:
+    """Run a command on a terminal of so many columns; what a person sees of both streams, line ends as LF."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    process = subprocess.Popen(
+        command, stdin=follower, stdout=follower, stderr=follower, env=env, cwd=folder, start_new_session=True
+    )
+    os.close(follower)
+    if typed:
+        os.write(leader, typed)
+    seen = b""
+    while True:
+        try:
+            data = os.read(leader, 65536)
+        except OSError:  # nobody has it open any more
+            break
+        if not data:
+            break
+        seen += data
+    os.close(leader)
+    return Ended(process.wait(60), seen.decode().replace("\r\n", "\n"), "")
+
+
 class Promptctl:
     """Runs the command line as its users do: a process of its own, through pipes or on a terminal."""
 
@@ -165,26 +188,7 @@ class Promptctl:
         self, *words: str, columns: int = 80, typed: bytes = b"", env: dict[str, str | None] | None = None
     ) -> Ended:
         """Run on a terminal of so many columns; both streams are what the person sees, line ends as LF."""
-        leader, follower = pty.openpty()
-        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-        process = subprocess.Popen(
-            self.command(*words), stdin=follower, stdout=follower, stderr=follower, env=self.environment(env),
-            cwd=self.home, start_new_session=True,
-        )  # fmt: skip
-        os.close(follower)
-        if typed:
-            os.write(leader, typed)
-        seen = b""
-        while True:
-            try:
-                data = os.read(leader, 65536)
-            except OSError:
-                break
-            if not data:
-                break
-            seen += data
-        os.close(leader)
-        return Ended(process.wait(60), seen.decode().replace("\r\n", "\n"), "")
+        return watched(self.command(*words), self.environment(env), self.home, columns, typed)
 
     def command(self, *words: str) -> list[str]:
         """The words that start it."""

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
 import shutil
-import struct
 import subprocess
 import sys
-import termios
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import ROOT, Promptctl, stable
+from tests.conftest import ROOT, Promptctl, stable, watched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,28 +26,6 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(encoding="utf-8"), flags=re.M | re.S)
 
 
-def printed(command: str, env: dict[str, str], folder: Path) -> str:
-    """What a person sees after typing a command."""
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
-    process = subprocess.Popen(
-        ["bash", "-c", command], stdin=follower, stdout=follower, stderr=follower, env=env, cwd=folder
-    )
-    os.close(follower)
-    seen = b""
-    while True:
-        try:
-            data = os.read(leader, 65536)
-        except OSError:
-            break
-        if not data:
-            break
-        seen += data
-    os.close(leader)
-    process.wait(60)
-    return seen.decode().replace("\r\n", "\n")
-
-
 def test_the_examples_print_what_they_say(embedded_home: dict[str, str], home: Path) -> None:
     shutil.copytree(ROOT / "prompts", home / "prompts")
     found = blocks("console")
@@ -59,7 +33,8 @@ def test_the_examples_print_what_they_say(embedded_home: dict[str, str], home: P
     for block in found:
         lines: list[str] = []
         for command in re.findall(r"^\$ (.*)$", block, flags=re.M):
-            lines += [f"$ {command}\n", printed(command, embedded_home, home)]
+            seen = watched(["bash", "-c", command], embedded_home, home, COLUMNS)
+            lines += [f"$ {command}\n", seen.out]
         now.append("".join(lines).replace(embedded_home["PROMPTCTL_HOME"], "/var/lib/promptctl"))
     if os.environ.get("UPDATE_SNAPSHOTS"):
         text = README.read_text(encoding="utf-8")

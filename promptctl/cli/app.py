@@ -159,7 +159,7 @@ def _callable(name: str) -> Callable[..., int | None]:
         inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for key, (annotation, default) in SHARED.items()
     ]
-    call.__signature__ = inspect.Signature([*parameters, *shared])  # pyright: ignore[reportFunctionMemberAccess]
+    call.__signature__ = inspect.Signature([*parameters, *shared])  # pyright: ignore[reportFunctionMemberAccess] - inspect's own protocol
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in [*parameters, *shared]}
     call.__doc__ = function.__doc__
     return call

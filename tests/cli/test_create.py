@@ -165,7 +165,7 @@ def test_the_author_is_found_in_order(promptctl: Promptctl, sql: psycopg.Connect
     git: dict[str, str | None] = {"PROMPTCTL_AUTHOR": None, "GIT_CONFIG_NOSYSTEM": "1"}
 
     def author(*words: str, **env: str | None) -> str:
-        text = f"text {author.turn}"  # pyright: ignore
+        text = f"text {author.turn}"  # pyright: ignore - an attribute of the function itself
         author.turn += 1  # pyright: ignore
         ended = promptctl("create", "x", text, *words, env={**git, **env})
         assert ended.code == 0, ended
