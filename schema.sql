@@ -829,8 +829,8 @@ $$;
 comment on function promptctl.end_change is 'What follows in the transaction is signed by itself again.';
 
 
--- plan_cache_mode, in the functions that change what is served: a session of the command line calls such a function once or twice, and planning for
--- the very values would take longer, the more so the larger the tables are, than any plan could save. Such a plan does
+-- plan_cache_mode, in the functions that change what is served: on a connection that stays open, planning for the very
+-- values at each call took as long as the change itself, the more so the larger the tables were. A generic plan does
 -- not know how few prompts are named; it is kept from reading all of them.
 create or replace function promptctl.activate(names text[], versions integer[], author text default null,
                                               reason text default null, release_kind text default null)

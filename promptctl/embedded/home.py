@@ -69,10 +69,15 @@ class Account:
             return self.spawn(list(command), output=nothing.fileno()).wait() == 0
 
     def make_directory(self, path: str) -> None:
-        """Makes a private directory of this user's in a directory of ours. Raises OSError."""
-        os.mkdir(path, _OWNER_ONLY)
+        """Makes a private directory of this user's in a directory of ours. Raises OSError.
+
+        It gets its name when it has its owner: one of root's, left by a process that was killed, would be in the way.
+        """
+        unfinished = os.path.join(os.path.dirname(path), f".pg-{os.path.basename(path)}-{os.getpid()}")
+        os.mkdir(unfinished, _OWNER_ONLY)
         if os.geteuid() == 0:
-            os.chown(path, self.uid, self.gid, follow_symlinks=False)
+            os.chown(unfinished, self.uid, self.gid, follow_symlinks=False)
+        os.rename(unfinished, path)
 
 
 def server_account(cluster: str | None) -> Account:

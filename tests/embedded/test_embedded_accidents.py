@@ -76,6 +76,23 @@ def test_after_the_first_start_was_killed_the_next_one_works(home: str, moment: 
     assert not [name for name in os.listdir(home) if name.startswith(".")]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes directories for another user")
+def test_a_socket_directory_is_never_left_without_its_owner(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    chown = os.chown
+
+    def killed(path: str, *owner: int, **options: bool) -> None:
+        if "run" in os.path.basename(path):
+            raise KeyboardInterrupt
+        chown(path, *owner, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "chown", killed)
+        with pytest.raises(KeyboardInterrupt):
+            server.start(home, create=True)
+    server.start(home, create=True)
+    assert query(home, "select 1") == "1"
+
+
 def test_an_interrupted_first_start_leaves_nothing_running_and_nothing_half_made(home: str) -> None:
     starter = spawn(START, home)
     wait_until(lambda: _begun_initdb(Path(home)), "initdb begins")

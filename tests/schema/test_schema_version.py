@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 1
-DIGEST = "d6f745d2f332fa166713e441ca27a3377f47136491f8aad71402a0a9f9c1247a"
+DIGEST = "73bc3399f6aacd30025026f47ab2906453eddc5f04585785bc08684f3f4cea32"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
