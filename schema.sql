@@ -16,7 +16,7 @@ set local search_path = '';
 
 do $$
 declare
-    expected constant integer := 1;
+    expected constant integer := 2;
     installed integer;
 begin
     -- `create ... if not exists` is no guard against another installer at work.
@@ -107,6 +107,61 @@ comment on function promptctl.current_reason is
     'Why this is being done, if it is said: a function''s argument, else the setting promptctl.reason.';
 
 
+create or replace function promptctl.new_variables_are_allowed() returns boolean language sql stable
+begin atomic
+    select coalesce(current_setting('promptctl.given_allowance', true) = 'on', false)
+           or coalesce(lower(current_setting('promptctl.allow_new_variables', true)) in ('on', 'true', 'yes', '1'),
+                       false);
+end;
+
+comment on function promptctl.new_variables_are_allowed is
+    'Whether a version may become active that needs a variable which the active one does not: by a function''s argument, '
+    'or by the setting promptctl.allow_new_variables = on.';
+
+-- The grammar is that of promptctl/templates.py; a test holds the two together.
+create or replace function promptctl.template_variables(content text, settings jsonb) returns text[]
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+declare
+    style constant text := coalesce(settings ->> 'template', 'braces');
+    path constant text := '[A-Za-z_][A-Za-z0-9_]*(?:[.][A-Za-z_][A-Za-z0-9_]*)*';
+begin
+    if style = 'none' or position('{' in content) = 0 then
+        return '{}';
+    elsif style = 'mustache' then
+        return array(
+            select t.found[1] collate "C"
+            from regexp_matches(content collate "C", '[{][{][ \t]*(' || path || ')[ \t]*[}][}]', 'g')
+                with ordinality t (found, place)
+            group by t.found[1] collate "C" order by min(t.place));
+    end if;
+    return array(
+        select t.found[2] collate "C"
+        from regexp_matches(content collate "C", '([{]?)[{](' || path || ')[}]([}]?)', 'g')
+            with ordinality t (found, place)
+        where t.found[1] = '' or t.found[3] = ''
+        group by t.found[2] collate "C" order by min(t.place));
+end
+$$;
+
+comment on function promptctl.template_variables is
+    'The variables of a template, each once, in the order of their first places: {path}, not {{path}}; in the style '
+    'mustache {{path}}; in the style none, none. A path is identifiers joined by dots: letters of ASCII, digits, _.';
+
+create or replace function promptctl.required_variables(variables text[], settings jsonb) returns text[]
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+begin
+    return array(
+        select v.name from unnest(variables) with ordinality v (name, place)
+        where not coalesce((settings -> 'variables' -> v.name) ? 'default', false)
+          and coalesce(settings -> 'variables' -> v.name -> 'required', 'true') <> 'false'
+        order by v.place);
+end
+$$;
+
+comment on function promptctl.required_variables is
+    'Those of a template''s variables that whoever renders it has to give: without a default, and not said to be optional.';
+
+
 create table if not exists promptctl.served (
     name text collate "C",
     active_version integer,
@@ -177,6 +232,8 @@ create table if not exists promptctl.versions (
     created_at timestamptz not null default now(),
     created_by text not null,
     database_user text not null default session_user,
+    variables text[] not null default '{}',
+    required_variables text[] not null default '{}',
     retired_at timestamptz,
     is_retired boolean not null generated always as (retired_at is not null) stored,
 
@@ -190,6 +247,20 @@ create table if not exists promptctl.versions (
     constraint content_has_no_crlf check (position(E'\r\n' in content) = 0),
     constraint settings_are_an_object check (jsonb_typeof(settings) = 'object'),
     constraint metadata_is_an_object check (jsonb_typeof(metadata) = 'object'),
+    constraint a_template_is_of_a_known_style check (
+        coalesce(settings -> 'template', '"braces"') in ('"braces"', '"mustache"', '"none"')),
+    constraint a_variable_is_described_by_required_and_default check (
+        coalesce(jsonb_typeof(settings -> 'variables'), 'object') = 'object'
+        -- Strict, because a lax filter looks at what is in a list and not at the list. A key that is not there is unknown
+        -- to it, and where there are no variables at all it is silent.
+        and coalesce(not jsonb_path_exists(settings, 'strict $.variables.* ? (@.type() <> "object"
+            || @.required.type() <> "boolean" || @.default.type() <> "string")', '{}', true), true)),
+    constraint a_model_is_named check (
+        jsonb_typeof(coalesce(settings -> 'model', '"x"')) = 'string' and coalesce(settings ->> 'model', 'x') <> ''),
+    constraint max_tokens_count_from_1 check (
+        case when settings ? 'max_tokens'
+            then jsonb_typeof(settings -> 'max_tokens') = 'number' and settings ->> 'max_tokens' ~ '^[1-9][0-9]{0,8}$'
+            else true end),
     constraint a_version_has_a_date_of_creation check (
         created_at between timestamptz '0001-01-01 00:00:00+00' and timestamptz '9999-12-31 00:00:00+00'),
     constraint a_version_has_an_author check (created_by <> '')
@@ -200,6 +271,8 @@ create index if not exists versions_by_content on promptctl.versions (name, sha2
 comment on table promptctl.versions is 'Every version of every prompt. Content and settings are fixed when it is created.';
 comment on column promptctl.versions.sha256 is 'SHA-256 of the content in UTF-8; not unique: going back to a text is allowed.';
 comment on column promptctl.versions.settings is 'What belongs to a version beside its content: template, variables, model, max_tokens.';
+comment on column promptctl.versions.variables is 'The variables of the template, in the order of their first places.';
+comment on column promptctl.versions.required_variables is 'Those that whoever renders it has to give.';
 comment on column promptctl.versions.metadata is 'A JSON object; its key "description" is shown in lists. May be corrected.';
 comment on column promptctl.versions.created_by is 'Who says to have written it.';
 comment on column promptctl.versions.database_user is 'The session_user that stored it, which cannot be claimed.';
@@ -215,6 +288,11 @@ comment on constraint content_has_no_byte_order_mark on promptctl.versions is 'W
 comment on constraint content_has_no_crlf on promptctl.versions is 'Writers turn CR LF into LF: one normalisation for all.';
 comment on constraint settings_are_an_object on promptctl.versions is 'Keys and values.';
 comment on constraint metadata_is_an_object on promptctl.versions is 'Keys and values.';
+comment on constraint a_template_is_of_a_known_style on promptctl.versions is 'Whoever renders it has to know how.';
+comment on constraint a_variable_is_described_by_required_and_default on promptctl.versions is
+    'An object each: required is true or false, default is a text.';
+comment on constraint a_model_is_named on promptctl.versions is 'Any name: models come and go.';
+comment on constraint max_tokens_count_from_1 on promptctl.versions is 'A reply has at least one token.';
 comment on constraint a_version_has_a_date_of_creation on promptctl.versions is
     'RFC 3339 has years of four digits, and no infinity.';
 comment on constraint a_version_has_an_author on promptctl.versions is 'Unknown is the database user.';
@@ -358,12 +436,20 @@ create table if not exists promptctl.uses (
     response_ms double precision,
     outcome text not null default 'ok',
     score double precision,
+    cache_read_tokens bigint,
+    cache_write_tokens bigint,
+    first_token_ms double precision,
+    request_id text,
     recorded_at timestamptz not null default clock_timestamp(),
 
     constraint a_use_is_recorded_once primary key (id),
     constraint tokens_are_not_negative check (input_tokens >= 0 and output_tokens >= 0),
     constraint tokens_can_be_added_up check (input_tokens <= 1000000000000 and output_tokens <= 1000000000000),
+    constraint cached_tokens_are_part_of_the_input check (
+        cache_read_tokens >= 0 and cache_write_tokens >= 0
+        and coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0) <= greatest(input_tokens, 0)),
     constraint a_response_takes_time check (response_ms >= 0 and response_ms <= 1e12),
+    constraint a_first_token_takes_time check (first_token_ms >= 0 and first_token_ms <= 1e12),
     constraint an_outcome_is_named check (outcome <> ''),
     constraint a_score_is_a_number check (score between -1e100 and 1e100)
 );
@@ -375,12 +461,21 @@ comment on table promptctl.uses is
     'no activation. That the version exists is checked by record_use; versions never go.';
 comment on index promptctl.uses_by_version is 'For the numbers of one version.';
 comment on column promptctl.uses.bucket is 'The unit''s bucket, 0 to 9999; the unit itself is never stored.';
+comment on column promptctl.uses.input_tokens is 'All of the input, what was read from and written to a cache included.';
+comment on column promptctl.uses.cache_read_tokens is 'The part of input_tokens that was read from a cache; null: not reported.';
+comment on column promptctl.uses.cache_write_tokens is 'The part of input_tokens that was written to a cache; null: not reported.';
+comment on column promptctl.uses.first_token_ms is 'From the request to the first text of the reply.';
+comment on column promptctl.uses.request_id is 'What the model''s provider calls this request, for its support.';
 comment on column promptctl.uses.outcome is '"ok", or the name of what went wrong.';
 comment on constraint a_use_is_recorded_once on promptctl.uses is 'Sent twice with one id, it counts once.';
 comment on constraint tokens_are_not_negative on promptctl.uses is 'Not reported is null, never 0 or -1.';
 comment on constraint tokens_can_be_added_up on promptctl.uses is 'One absurd number would fail every reading of stats.';
 comment on constraint a_response_takes_time on promptctl.uses is
     'In milliseconds, at most 31 years, as averages square them; not reported is null.';
+comment on constraint cached_tokens_are_part_of_the_input on promptctl.uses is
+    'input_tokens is all of the input; the cached parts have other prices.';
+comment on constraint a_first_token_takes_time on promptctl.uses is
+    'In milliseconds, from the request to the first text of the reply; not reported is null.';
 comment on constraint an_outcome_is_named on promptctl.uses is 'A use went well or has a reason.';
 comment on constraint a_score_is_a_number on promptctl.uses is 'One NaN, or one too large to square, spoils averages.';
 
@@ -407,6 +502,32 @@ end
 $$;
 
 comment on function promptctl.refuse_by_hand is 'A table that only triggers write: a direct insert is refused.';
+
+create or replace function promptctl.require_no_new_variables(name text, active_version integer, version integer)
+returns void language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    needed text[];
+    known text[];
+begin
+    select v.required_variables into needed from promptctl.versions v
+    where v.name = require_no_new_variables.name and v.version = require_no_new_variables.version;
+    if cardinality(needed) > 0 then
+        select v.required_variables into known from promptctl.versions v
+        where v.name = require_no_new_variables.name and v.version = require_no_new_variables.active_version;
+        if not needed <@ known and not promptctl.new_variables_are_allowed() then
+            raise exception using errcode = 'restrict_violation', constraint = 'a_version_needs_no_new_variable',
+                message = format('%s@%s needs %s, which the active version %s does not', name, version,
+                    (select string_agg(n.variable, ', ' order by n.place)
+                     from unnest(needed) with ordinality n (variable, place) where not n.variable = any (known)),
+                    active_version),
+                hint = 'set promptctl.allow_new_variables = on, when the application gives it';
+        end if;
+    end if;
+end
+$$;
+
+comment on function promptctl.require_no_new_variables is
+    'Refuses a version that needs a variable which the active one does not: the running application would not give it.';
 
 create or replace function promptctl.before_served() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -449,6 +570,9 @@ begin
         end if;
         if new.candidate_version is not distinct from old.candidate_version then
             new.candidate_version := null;
+        end if;
+        if old.active_version is not null and new.active_version is not null then
+            perform promptctl.require_no_new_variables(new.name, old.active_version, new.active_version);
         end if;
     elsif new.position is distinct from old.position then
         raise exception using errcode = 'restrict_violation', constraint = 'a_rollback_goes_to_what_was_active',
@@ -523,14 +647,16 @@ begin
         -- Every writer locks the prompt's row first, so that two that take the next number go one after the other.
         perform from promptctl.served s where s.name = new.name for no key update;
         new.sha256 := sha256(convert_to(new.content, 'UTF8'));
+        new.variables := coalesce(promptctl.template_variables(new.content, new.settings), '{}');
+        new.required_variables := coalesce(promptctl.required_variables(new.variables, new.settings), '{}');
         new.created_by := coalesce(new.created_by, promptctl.current_author());
         new.database_user := session_user;
         return new;
     end if;
-    if (new.name, new.version, new.id, new.content, new.sha256, new.settings, new.created_at, new.created_by,
-        new.database_user)
-        is distinct from (old.name, old.version, old.id, old.content, old.sha256, old.settings, old.created_at,
-                          old.created_by, old.database_user) then
+    if (new.name, new.version, new.id, new.content, new.sha256, new.settings, new.variables, new.required_variables,
+        new.created_at, new.created_by, new.database_user)
+        is distinct from (old.name, old.version, old.id, old.content, old.sha256, old.settings, old.variables,
+                          old.required_variables, old.created_at, old.created_by, old.database_user) then
         raise exception using errcode = 'restrict_violation', constraint = 'a_version_never_changes',
             message = format('%s@%s never changes: create a new version', old.name, old.version),
             hint = format('promptctl create %s', old.name);
@@ -539,7 +665,8 @@ begin
 end
 $$;
 
-comment on function promptctl.before_versions is 'Hashes a new version; lets only metadata and retirement change later.';
+comment on function promptctl.before_versions is
+    'Hashes a new version and finds its variables; lets only metadata and retirement change later.';
 
 create or replace function promptctl.after_insert_versions() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -649,7 +776,8 @@ begin
     if to_regtype('promptctl.created_version') is null then
         create type promptctl.created_version as (id uuid, name text, version integer, content text,
                                                   is_active boolean, created_at timestamptz, created_by text,
-                                                  metadata jsonb, created boolean, previous_version integer);
+                                                  metadata jsonb, created boolean, previous_version integer,
+                                                  settings jsonb, variables text[]);
     end if;
 end
 $$;
@@ -799,13 +927,15 @@ comment on function promptctl.next_number is 'The next number of a prompt whose 
 
 -- A function's own `set promptctl.... = ...` would need a superuser to create it. These settings are empty outside of the
 -- functions that begin and end a change; where one fails in between, so does what it set.
-create or replace function promptctl.begin_change(author text, reason text, release_kind text default null)
+create or replace function promptctl.begin_change(author text, reason text, release_kind text default null,
+                                                  allow_new_variables boolean default false)
 returns bigint language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     number bigint;
 begin
     perform set_config('promptctl.given_author', coalesce(author, ''), true);
     perform set_config('promptctl.given_reason', coalesce(reason, ''), true);
+    perform set_config('promptctl.given_allowance', case when allow_new_variables then 'on' else '' end, true);
     if release_kind is not null then
         insert into promptctl.releases (kind, author, reason)
         values (release_kind, promptctl.current_author(), promptctl.current_reason()) returning release into number;
@@ -822,7 +952,7 @@ create or replace function promptctl.end_change() returns void language plpgsql
 set search_path = pg_catalog, pg_temp as $$
 begin
     perform set_config('promptctl.given_author', '', true), set_config('promptctl.given_reason', '', true),
-            set_config('promptctl.release', '', true);
+            set_config('promptctl.given_allowance', '', true), set_config('promptctl.release', '', true);
 end
 $$;
 
@@ -833,7 +963,8 @@ comment on function promptctl.end_change is 'What follows in the transaction is 
 -- values at each call took as long as the change itself, the more so the larger the tables were. A generic plan does
 -- not know how few prompts are named; it is kept from reading all of them.
 create or replace function promptctl.activate(names text[], versions integer[], author text default null,
-                                              reason text default null, release_kind text default null)
+                                              reason text default null, release_kind text default null,
+                                              allow_new_variables boolean default false)
 returns setof promptctl.move
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
@@ -858,7 +989,7 @@ begin
 
     if exists (select from unnest(moves) m where m.changed) then
         number := promptctl.begin_change(author, reason,
-            coalesce(release_kind, case when cardinality(names) > 1 then 'activate' end));
+            coalesce(release_kind, case when cardinality(names) > 1 then 'activate' end), allow_new_variables);
         update promptctl.served s
         set active_version = m.version, candidate_version = null
         from unnest(moves) m where s.name = m.name and m.changed;
@@ -877,7 +1008,8 @@ comment on function promptctl.activate is
 
 create or replace function promptctl.rollback(names text[], to_version integer default null,
                                               expected_version integer default null, author text default null,
-                                              reason text default null)
+                                              reason text default null,
+                                              allow_new_variables boolean default false)
 returns setof promptctl.move
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
@@ -944,7 +1076,8 @@ begin
     end loop;
 
     if exists (select from unnest(moves) m where m.changed) then
-        number := promptctl.begin_change(author, reason, case when cardinality(names) > 1 then 'rollback' end);
+        number := promptctl.begin_change(author, reason, case when cardinality(names) > 1 then 'rollback' end,
+                                         allow_new_variables);
         update promptctl.served s
         set active_version = m.version, position = p.position, candidate_version = null
         from unnest(moves) with ordinality m
@@ -969,7 +1102,8 @@ comment on function promptctl.rollback is
 create or replace function promptctl.create_version(name text, content text, settings jsonb default '{}',
                                                     metadata jsonb default '{}', author text default null,
                                                     version integer default null, activated boolean default false,
-                                                    reason text default null)
+                                                    reason text default null,
+                                                    allow_new_variables boolean default false)
 returns setof promptctl.created_version
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_generic_plan' set lock_timeout = '3s' as $$
@@ -978,7 +1112,7 @@ declare
     stored promptctl.versions;
     made boolean := false;
 begin
-    perform promptctl.begin_change(author, reason);
+    perform promptctl.begin_change(author, reason, null, allow_new_variables);
     select * into served from promptctl.open_prompts(array[create_version.name]);
 
     if create_version.version is null then
@@ -1002,7 +1136,7 @@ begin
     perform promptctl.end_change();
     return query select stored.id, stored.name, stored.version, stored.content,
         coalesce(activated or served.active_version = stored.version, false), stored.created_at, stored.created_by,
-        stored.metadata, made, served.active_version;
+        stored.metadata, made, served.active_version, stored.settings, stored.variables;
 end
 $$;
 
@@ -1161,7 +1295,11 @@ create or replace function promptctl.record_use(name text, version integer, epoc
                                                 input_tokens bigint default null, output_tokens bigint default null,
                                                 response_ms double precision default null, model text default null,
                                                 unit text default null, outcome text default 'ok',
-                                                score double precision default null, use_id uuid default null)
+                                                score double precision default null, use_id uuid default null,
+                                                cache_read_tokens bigint default null,
+                                                cache_write_tokens bigint default null,
+                                                first_token_ms double precision default null,
+                                                request_id text default null)
 returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -1178,10 +1316,12 @@ begin
         where a.name = record_use.name and a.epoch = record_use.epoch;
     end if;
     insert into promptctl.uses (id, name, version, epoch, bucket, model, input_tokens, output_tokens, response_ms,
-                                outcome, score)
+                                outcome, score, cache_read_tokens, cache_write_tokens, first_token_ms, request_id)
     values (recorded, record_use.name, record_use.version, record_use.epoch,
             promptctl.bucket(coalesce(seed, record_use.name), unit), record_use.model, record_use.input_tokens,
-            record_use.output_tokens, record_use.response_ms, record_use.outcome, record_use.score)
+            record_use.output_tokens, record_use.response_ms, record_use.outcome, record_use.score,
+            record_use.cache_read_tokens, record_use.cache_write_tokens, record_use.first_token_ms,
+            record_use.request_id)
     on conflict do nothing;
     return recorded;
 end
@@ -1189,7 +1329,8 @@ $$;
 
 comment on function promptctl.record_use is
     'Books one call of a model on the version that was served: tokens, milliseconds, and an outcome, "ok" or the name of '
-    'an error. What was not reported is null. Sent again with the same use_id it counts once. Returns the use_id.';
+    'an error. input_tokens is all of the input, of which cache_read_tokens and cache_write_tokens are parts. What was not '
+    'reported is null. Sent again with the same use_id it counts once. Returns the use_id.';
 
 
 create or replace view promptctl.prompts_without_stats as

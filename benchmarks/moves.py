@@ -22,7 +22,8 @@ from measure import Report, fill, install, ratio, start_server
 from promptctl import database
 from promptctl.output import prompts as output
 from promptctl.records import Reference
-from promptctl.store import moves, prompts, uses, versions
+from promptctl.store import moves, prompts, versions
+from promptctl.store import statistics as uses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -185,7 +186,7 @@ def _calls(opened: Database, name: str) -> Calls:
         "rollback NAME": lambda _: moves.rollback(opened, [name], author=_AUTHOR),
         "history NAME, 20 lines": lambda _: moves.history(opened, name, 20),
         "show NAME, 20 lines": lambda _: prompts.overview(opened, name, 20),
-        "stats NAME": lambda _: uses.statistics(opened, name),
+        "stats NAME": lambda _: uses.measure(opened, name, None, ["version"], trend=False),
         "create NAME": lambda turn: versions.create(
             opened, name, f"{name} in turn {turn} at {time.time_ns()}", author=_AUTHOR, metadata={}
         ),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From an empty database to a rollback. Run it in a folder that holds prompts/, on the embedded database or on the one
-# that DATABASE_URL names: examples/walkthrough.sh
+# From an empty database to a rollback, and what Claude says on the way. Run it in a folder that holds prompts/, on the
+# embedded database or on the one that DATABASE_URL names, with Claude where ANTHROPIC_API_KEY is set: examples/walkthrough.sh
 set -euo pipefail
 
 step() {
@@ -10,9 +10,15 @@ step() {
     promptctl "$@"
 }
 
+# Claude is asked where there is a key to ask it with.
+ask() {
+    [ -z "${ANTHROPIC_API_KEY:-}" ] || step chat "$@"
+}
+
 step sync prompts/
 step list
 step show default-system-prompt
+ask default-system-prompt "What is a pointer?"
 
 # An enthusiastic text becomes the next version; nobody is served it yet.
 step create default-system-prompt "You are an enthusiastic assistant! Answer with energy, and keep every fact straight." \
@@ -20,14 +26,23 @@ step create default-system-prompt "You are an enthusiastic assistant! Answer wit
 new=$(promptctl show default-system-prompt --json | sed -E 's/.*"versions": \[\{"version": ([0-9]+).*/\1/')
 step diff default-system-prompt
 
+# Before anybody is served it, it is tried beside the one that is live.
+ask default-system-prompt "What is a pointer?" --against "default-system-prompt@$new"
+
 # Moving the pointer takes effect at once …
 step activate "default-system-prompt@$new" --reason "try more energy"
 step show default-system-prompt
+ask default-system-prompt "What is a pointer?"
 
 # … and so does taking it back.
 step rollback default-system-prompt --expect "$new" --reason "too chatty, INC-412"
 step show default-system-prompt
+ask default-system-prompt "What is a pointer?" --usage
 step history default-system-prompt
+
+# Every call was booked on the version that was sent.
+step stats default-system-prompt
+step stats default-system-prompt --by day
 
 # The same in plain SQL, which any program can use.
 step db shell <<'SQL'

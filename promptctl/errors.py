@@ -8,9 +8,13 @@ from __future__ import annotations
 
 
 class PromptctlError(Exception):
-    """A failure with a message for people, a `code` for scripts and an exit code for shells."""
+    """A failure with a message for people, a `code` for scripts and an exit code for shells.
+
+    `again` are words that would have made the same command line succeed: its hint is that line with them.
+    """
 
     exit_code: int = 1
+    again: tuple[str, ...] = ()
 
     def __init__(self, code: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

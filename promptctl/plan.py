@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from promptctl import templates
 from promptctl.records import Record, Timestamp
 
 TYPE_CHECKING = False
@@ -13,17 +14,21 @@ if TYPE_CHECKING:
 
     from promptctl.prompt_files import FileVersion, FolderPrompt
 
+# What resolves the conflict of an activation whose version needs a variable that the active one does not.
+ALLOWING_NEW_VARIABLES = "promptctl sync --allow-new-variables"
+
 NEW, ACTIVATE, DESCRIBE, HELD, CONFLICT, NOTE = "new", "activate", "describe", "held", "conflict", "note"
 
 
 class StoredVersion(Record):
-    """What the database has of one version; `sha256` in hexadecimal."""
+    """What the database has of one version; `sha256` in hexadecimal, names of variables joined by spaces."""
 
     __slots__ = ()
     sha256: str
     settings: dict[str, Any]
     metadata: dict[str, Any]
     is_retired: bool
+    required_variables: str
 
 
 class StoredPrompt(Record):
@@ -81,6 +86,8 @@ def make(
     folder: Sequence[FolderPrompt],
     stored: Mapping[str, StoredPrompt],
     names_by_case: Mapping[str, str],
+    *,
+    allow_new_variables: bool = False,
 ) -> Plan:
     """Return the plan; `names_by_case` has the database's names by their lower case."""
     changes: list[Change] = []
@@ -100,7 +107,7 @@ def make(
         for version in prompt.versions:
             changes += _of_version(prompt, version, known)
         activation = _of_activation(prompt, prompt.active, known) if prompt.active is not None else []
-        changes += activation
+        changes += activation if allow_new_variables else [_checked(prompt, change, known) for change in activation]
         is_held = any(change.kind == HELD for change in activation)
         applied[prompt.name] = known.applied_version if is_held and known is not None else prompt.active
     return Plan(changes, applied)
@@ -111,8 +118,9 @@ def _of_version(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt 
     digest = hashlib.sha256(version.content.encode()).hexdigest()
     if stored is None:
         twin = known and next((n for n, v in sorted(known.versions.items(), reverse=True) if v.sha256 == digest), None)
-        size = f"new, {len(version.content.encode())} bytes"
-        why = f"{size}, same text as @{twin}" if twin else size
+        why = f"new, {len(version.content.encode())} bytes" + (f", same text as @{twin}" if twin else "")
+        if variables := templates.Template(version.content, version.settings).variables:
+            why += f"; variables: {templates.told(variables, version.settings)}"
         return [_change(NEW, prompt.name, version.number, why, file=version)]
     if stored.sha256 != digest:
         assert known is not None
@@ -160,6 +168,28 @@ def _of_activation(prompt: FolderPrompt, wanted: int, known: StoredPrompt | None
         reason = f", {known.moved_why}" if known.moved_why else ""
         return [_change(HELD, prompt.name, wanted, f"held at {live}, Git says {wanted}{who}{reason}")]
     return [_change(ACTIVATE, prompt.name, wanted, f"activate {wanted} ({live} active)")]
+
+
+def _checked(prompt: FolderPrompt, change: Change, known: StoredPrompt | None) -> Change:
+    """Return the change, or the conflict that it is: the application that runs gives what the active version needs."""
+    if change.kind != ACTIVATE or known is None or known.active_version is None:
+        return change
+    given = known.versions[known.active_version].required_variables.split()
+    stored = known.versions.get(change.version)
+    needed = (
+        stored.required_variables.split()
+        if stored
+        else next(
+            templates.Template(version.content, version.settings).required
+            for version in prompt.versions
+            if version.number == change.version
+        )
+    )
+    new = [name for name in needed if name not in given]
+    if not new:
+        return change
+    why = f"needs {', '.join(new)}, which the active version {known.active_version} does not"
+    return _change(CONFLICT, prompt.name, change.version, why, hint=ALLOWING_NEW_VARIABLES)
 
 
 def _done(kind: str | None) -> str:

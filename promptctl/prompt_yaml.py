@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any, cast
 
-from promptctl import references
+from promptctl import references, strict_yaml, templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,18 +13,11 @@ if TYPE_CHECKING:
     Complain = Callable[[str], None]
 
 NAMES = ("prompt.yaml", "prompt.yml")
-TEMPLATES = ("braces", "mustache", "none")
 SETTINGS = ("template", "variables", "model", "max_tokens")
-
-# A file this short cannot be nested deeply enough to do harm.
-_SHALLOW_CHARACTERS = 1000
-_DEEPEST = 50
+# As the constraint max_tokens_count_from_1 has it.
+_MOST_TOKENS = 999_999_999
 
 _KEYS = ("description", "active", *SETTINGS, "versions", "route")
-
-
-class Malformed(Exception):
-    """A file that is not YAML, or not of the kind that is allowed: `LINE: what is wrong`."""
 
 
 class PromptYaml:
@@ -42,12 +35,12 @@ def read(path: str, problems: list[str]) -> PromptYaml:
     said = PromptYaml()
     try:
         with open(path, "rb") as file:
-            document = _load(file.read())
+            document = strict_yaml.load(file.read())
     except OSError as problem:
         problems.append(f"{path}: {problem.strerror}")
         return said
-    except Malformed as problem:
-        problems.append(f"{path}:{problem}")
+    except strict_yaml.Malformed as problem:
+        problems.append(f"{path}:{problem.line}: {problem.what}")
         return said
 
     def complain(problem: str) -> None:
@@ -140,14 +133,14 @@ def _version(value: object, key: str, complain: Complain) -> int | None:
 
 def _is_setting(key: str, value: object, complain: Complain) -> bool:
     if key == "template":
-        if value in TEMPLATES:
+        if value in templates.STYLES:
             return True
-        complain(f"template is one of {', '.join(TEMPLATES)}, not {value!r}")
+        complain(f"template is one of {', '.join(templates.STYLES)}, not {value!r}")
         return False
     if key == "max_tokens":
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_TOKENS:
             return True
-        complain(f"max_tokens is a number from 1, not {value!r}")
+        complain(f"max_tokens is a number from 1 to {_MOST_TOKENS}, not {value!r}")
         return False
     if key == "variables":
         return _are_variables(value, complain)
@@ -161,8 +154,8 @@ def _are_variables(value: object, complain: Complain) -> bool:
         return False
     for name, said in variables.items():
         variable = _mapping(said)
-        if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
-            complain(f"variables: {name!r} is not identifiers joined by dots")
+        if not isinstance(name, str) or not templates.is_path(name):
+            complain(f"variables: {name!r} is not identifiers joined by dots: letters of ASCII, digits, underscores")
             return False
         if variable is None or variable.keys() - {"required", "default"}:
             complain(f"variables: {name} takes required and default")
@@ -170,77 +163,7 @@ def _are_variables(value: object, complain: Complain) -> bool:
         if not isinstance(variable.get("required", False), bool) or not isinstance(variable.get("default", ""), str):
             complain(f"variables: {name}: required is true or false, default is a text")
             return False
+        if variable.get("required") is True and "default" in variable:
+            complain(f"variables: {name} is required and has a default: one of the two")
+            return False
     return True
-
-
-def _load(raw: bytes) -> object:
-    """Parse YAML, strictly: no key twice, no aliases (they can grow without bound), only plain values."""
-    import yaml
-
-    parse: Any = getattr(yaml, "parse")  # noqa: B009 - by name, because PyYAML's types leave it unknown
-    # The one of C where PyYAML was built with it: six times faster, the same interface.
-    safe_loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        text = raw.decode("utf-8-sig")
-        if len(text) > _SHALLOW_CHARACTERS:
-            _refuse_depth(parse(text, safe_loader))
-        loader = safe_loader(text)
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                return None
-            _refuse_repetition(node)
-            return loader.construct_document(node)
-        finally:
-            loader.dispose()
-    except UnicodeDecodeError as problem:
-        raise Malformed(f"1: not UTF-8: byte {problem.start}") from None
-    except yaml.MarkedYAMLError as problem:
-        line = problem.problem_mark.line + 1 if problem.problem_mark else 1
-        raise Malformed(f"{line}: {problem.problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as problem:
-        raise Malformed(f"1: {' '.join(str(problem).split())[:200]}") from None
-
-
-def _is_plain(number: str) -> bool:
-    digits = number.removeprefix("-")
-    return digits.isascii() and digits.isdigit() and (digits == "0" or digits[0] != "0")
-
-
-def _refuse_depth(events: Any) -> None:
-    """Raise Malformed for nesting that would exhaust the stack of PyYAML's composer, which does not look."""
-    depth = 0
-    for event in events:
-        kind = type(event).__name__
-        depth += kind in ("SequenceStartEvent", "MappingStartEvent")
-        depth -= kind in ("SequenceEndEvent", "MappingEndEvent")
-        if depth > _DEEPEST:
-            raise Malformed(f"{event.start_mark.line + 1}: nested more than {_DEEPEST} deep")
-
-
-def _refuse_repetition(root: Any) -> None:
-    """Raise Malformed for a node that stands in two places, which is an alias, and for a key that is there twice.
-
-    And for scalars that mean something else than they look: numbers in YAML 1.1's other notations (010 is 8 there, 1:30
-    is 90), and text with a NUL, which no JSON in PostgreSQL can hold.
-    """
-    seen: set[int] = set()
-    pending = [root]
-    while pending:
-        node = pending.pop()
-        if id(node) in seen:
-            raise Malformed(f"{node.start_mark.line + 1}: aliases are not allowed")
-        seen.add(id(node))
-        if node.id == "scalar" and "\0" in node.value:
-            raise Malformed(f"{node.start_mark.line + 1}: a text with a NUL character")
-        if node.tag == "tag:yaml.org,2002:int" and not _is_plain(str(node.value)):
-            raise Malformed(f"{node.start_mark.line + 1}: {node.value} is not a plain decimal number")
-        if node.id == "sequence":
-            pending += node.value
-        elif node.id == "mapping":
-            keys: set[str] = set()
-            for key, value in node.value:
-                if str(key.value) in keys:
-                    raise Malformed(f"{key.start_mark.line + 1}: the key {key.value!r} is there twice")
-                keys.add(str(key.value))
-                pending += (key, value)

@@ -76,7 +76,10 @@ class PromptSummary(Record):
 
 
 class Version(Record):
-    """One version, whole. `stats` has the keys that docs/sql.md gives for the view `prompts`."""
+    """One version, whole. `stats` has the keys that docs/sql.md gives for the view `prompts`.
+
+    `variables` are the names in the template, in the order of their first places, joined by spaces.
+    """
 
     __slots__ = ()
     name: str
@@ -88,6 +91,7 @@ class Version(Record):
     created_by: str
     metadata: dict[str, Any]
     settings: dict[str, Any]
+    variables: str
     stats: dict[str, Any]
     retired_at: Timestamp | None
 
@@ -110,12 +114,52 @@ class VersionSummary(Record):
 
 
 class Text(Record):
-    """What a reference stands for: the content of one version."""
+    """What a reference stands for: the content of one version, and what is to be known of it as a template."""
 
     __slots__ = ()
     name: str
     version: int
     content: str
+    settings: dict[str, Any]
+    variables: str
+
+
+class Served(Record):
+    """A version to be used now, with what its use is booked on. `is_active`: it is the one served by default."""
+
+    __slots__ = ()
+    id: str
+    name: str
+    version: int
+    epoch: int
+    content: str
+    settings: dict[str, Any]
+    is_active: bool
+    retired_at: Timestamp | None
+
+
+class Use(Record):
+    """One call of a model with a version, as it is booked; None: not known.
+
+    `use_id` is a UUID of the caller's, so that it counts once however often it is sent. `input_tokens` is all of the
+    input, of which the cached ones are parts; times are in milliseconds; `outcome` is "ok" or the name of an error.
+    """
+
+    __slots__ = ()
+    use_id: str
+    name: str
+    version: int
+    epoch: int
+    model: str | None
+    unit: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    first_token_ms: float | None
+    response_ms: float | None
+    outcome: str
+    request_id: str | None
 
 
 class Move(Record):
@@ -145,6 +189,8 @@ class Created(Record):
     metadata: dict[str, Any]
     created: bool
     previous_version: int | None
+    settings: dict[str, Any]
+    variables: str
 
 
 class Event(Record):

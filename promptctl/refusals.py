@@ -19,6 +19,7 @@ _BY_CONSTRAINT: dict[str, tuple[type[errors.PromptctlError], str]] = {
     "the_owner_has_every_access": (_REFUSED, "owner_has_every_access"),
     "a_retired_version_is_not_served": (_REFUSED, "version_retired"),
     "a_served_version_is_not_retired": (_REFUSED, "version_active"),
+    "a_version_needs_no_new_variable": (_REFUSED, "new_variables"),
     "a_rollback_goes_to_what_was_active": (_REFUSED, "nothing_to_roll_back"),
     "the_active_version_is_as_expected": (_REFUSED, "active_version_moved"),
     "a_prompt_is_changed_by_one_at_a_time": (_REFUSED, "locked"),
@@ -84,6 +85,11 @@ def translated(error: libpq.ServerError, label: str) -> errors.PromptctlError:
             if code == "version_not_found" and error.detail:
                 hint = f"promptctl show {error.detail}"
             return errors.NotFound(code, f"{_one_line(error.message)} in {label}", hint=hint, name=missing)
+        if code == "new_variables":
+            # The server's hint is for whoever writes SQL.
+            failure = kind(code, _one_line(error.message))
+            failure.again = ("--allow-new-variables",)
+            return failure
         return kind(code, _one_line(error.message), hint=hint or WAYS_OUT.get(code))
     if error.sqlstate in ("3F000", "42P01", "42883"):
         return errors.SchemaMismatch("schema_missing", f"{label} has no promptctl schema", hint="promptctl db init")

@@ -69,13 +69,21 @@ def _repository_above(path: str) -> str | None:
     return path
 
 
-def look(database: Database, source: Source, folder: list[FolderPrompt]) -> Outcome:
+def look(
+    database: Database, source: Source, folder: list[FolderPrompt], *, allow_new_variables: bool = False
+) -> Outcome:
     """Return what a sync would do now, and change nothing."""
-    return Outcome(_plan(database, source, folder), False, None)
+    return Outcome(_plan(database, source, folder, allow_new_variables), False, None)
 
 
 def apply(
-    database: Database, source: Source, folder: list[FolderPrompt], *, author: str, say: Callable[[str], None]
+    database: Database,
+    source: Source,
+    folder: list[FolderPrompt],
+    *,
+    author: str,
+    say: Callable[[str], None],
+    allow_new_variables: bool = False,
 ) -> Outcome:
     """Plan and apply, whole or not at all; a plan with a conflict is not applied.
 
@@ -85,9 +93,9 @@ def apply(
     try:
         with database.transaction():
             syncs.lock(database, [prompt.name for prompt in folder], say)
-            made = _plan(database, source, folder)
+            made = _plan(database, source, folder, allow_new_variables)
             _refuse(made)
-            release = _carry_out(database, source, made, author) if made.would_change else None
+            release = _carry_out(database, source, made, author, allow_new_variables) if made.would_change else None
             syncs.note_applied(database, source.name, made.applied, author=author)
     except _Conflict as conflict:
         return Outcome(conflict.plan, False, None)
@@ -107,12 +115,12 @@ class _Conflict(errors.PromptctlError):
         self.plan = made
 
 
-def _plan(database: Database, source: Source, folder: list[FolderPrompt]) -> Plan:
+def _plan(database: Database, source: Source, folder: list[FolderPrompt], allow_new_variables: bool) -> Plan:
     found, by_case = syncs.stored(database, [prompt.name for prompt in folder])
-    return plan.make(source.name, folder, found, by_case)
+    return plan.make(source.name, folder, found, by_case, allow_new_variables=allow_new_variables)
 
 
-def _carry_out(database: Database, source: Source, made: Plan, author: str) -> int | None:
+def _carry_out(database: Database, source: Source, made: Plan, author: str, allow_new_variables: bool) -> int | None:
     new = [
         {
             "name": change.name,
@@ -133,5 +141,12 @@ def _carry_out(database: Database, source: Source, made: Plan, author: str) -> i
     if not activations:
         return None
     reason = f"sync {source.commit}" if source.commit else "sync"
-    moved = moves.activate(database, activations, author=author, reason=reason, release_kind="sync")
+    moved = moves.activate(
+        database,
+        activations,
+        author=author,
+        reason=reason,
+        release_kind="sync",
+        allow_new_variables=allow_new_variables,
+    )
     return moved[0].release

@@ -20,6 +20,7 @@ import psycopg
 import pytest
 
 from promptctl import database as promptctl_database
+from tests.claude_api import ClaudeServer
 from tests.servers import Server, available_servers
 
 if TYPE_CHECKING:
@@ -229,6 +230,27 @@ def embedded_home(home: Path) -> Iterator[dict[str, str]]:
     yield env
     subprocess.run([sys.executable, "-m", "promptctl", "db", "stop"], env=env, check=False, capture_output=True)
     shutil.rmtree(place)
+
+
+@pytest.fixture(scope="session")
+def claude() -> Iterator[ClaudeServer]:
+    """A server on loopback that speaks Claude's protocol; how it answers is in the URL that is asked of it."""
+    with ClaudeServer() as server:
+        yield server
+
+
+@pytest.fixture
+def asking(claude: ClaudeServer) -> Callable[..., dict[str, str | None]]:
+    """Returns the environment in which `chat` asks that server, which answers in the way of a scenario."""
+
+    def choose(scenario: str = "ok", **parameters: object) -> dict[str, str | None]:
+        return {
+            "ANTHROPIC_API_KEY": claude.KEY,
+            "ANTHROPIC_BASE_URL": claude.url(scenario, **parameters),
+            "PROMPTCTL_CHAT_HISTORY": "",
+        }
+
+    return choose
 
 
 @pytest.fixture

@@ -65,10 +65,13 @@ def codes() -> dict[str, int]:
                 first = node.args[0]
                 if name in ERRORS and isinstance(first, ast.Constant) and isinstance(first.value, str):
                     found[first.value] = ERRORS[name]
-    from promptctl import refusals
+    from promptctl import claude_refusals, refusals
 
     tables: list[dict[str, Any]] = [
-        value for name, value in vars(refusals).items() if name.startswith(("_BY_", "_IN_OUR_WORDS"))
+        value
+        for module in (refusals, claude_refusals)
+        for name, value in vars(module).items()
+        if name.startswith(("_BY_", "_IN_OUR_WORDS"))
     ]
     for table in tables:
         for kind, code, *_ in table.values():

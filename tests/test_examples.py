@@ -6,22 +6,27 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
+from tests.claude_replies import CALM, ENTHUSIASTIC
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 EXAMPLES = ROOT / "examples"
 
 
-def test_the_walkthrough_on_the_embedded_database(embedded_home: dict[str, str], home: Path) -> None:
-    walk(embedded_home, home, "the embedded database")
+def test_the_walkthrough_on_the_embedded_database(
+    embedded_home: dict[str, str], home: Path, asking: Callable[..., dict[str, str]]
+) -> None:
+    walk(embedded_home | asking(), home, "the embedded database")
 
 
 def test_the_walkthrough_on_a_configured_database(
-    embedded_home: dict[str, str], home: Path, database_url: str, database_name: str
-) -> None:
-    walk(embedded_home | {"DATABASE_URL": database_url}, home, f"{database_name} at localhost")
+    embedded_home: dict[str, str], home: Path, database_url: str, database_name: str,
+    asking: Callable[..., dict[str, str]],
+) -> None:  # fmt: skip
+    walk(embedded_home | asking() | {"DATABASE_URL": database_url}, home, f"{database_name} at localhost")
 
 
 def walk(env: dict[str, str], home: Path, where: str) -> None:
@@ -48,5 +53,8 @@ def walk(env: dict[str, str], home: Path, where: str) -> None:
     ]
     assert "default-system-prompt |       2 |     4" in steps["db shell"]
     assert " recorded \n----------\n t" in steps["db shell"]
-    assert steps["stats default-system-prompt"].splitlines()[2].startswith("2\t1\t0\t200\t950\t")
+    replies = [text.splitlines()[1] for text in done.stdout.split("What\\ is\\ a\\ pointer\\?")[1:]]
+    assert replies[0] == replies[3] == CALM
+    assert replies[1].startswith("default-system-prompt@1\t")
+    assert replies[2] == ENTHUSIASTIC
     assert f"in {where}" in done.stderr

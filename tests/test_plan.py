@@ -33,10 +33,15 @@ def stored(
     metadata: dict[str, Any] | None = None,
     settings: dict[str, Any] | None = None,
     retired: tuple[int, ...] = (),
+    needed: dict[int, str] | None = None,
 ) -> dict[str, StoredPrompt]:
     versions = {
         number: StoredVersion(
-            hashlib.sha256(text.encode()).hexdigest(), settings or {}, metadata or {}, number in retired
+            hashlib.sha256(text.encode()).hexdigest(),
+            settings or {},
+            metadata or {},
+            number in retired,
+            (needed or {}).get(number, ""),
         )
         for number, text in texts.items()
     }

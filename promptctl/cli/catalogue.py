@@ -8,9 +8,16 @@ HEADINGS = (
         {
             "list": "list_:list_prompts",
             "show": "show:show",
+            "render": "render:render",
             "diff": "diff:diff",
             "history": "history:history",
             "stats": "stats:stats",
+        },
+    ),
+    (
+        "Talk to Claude",
+        {
+            "chat": "chat:chat",
         },
     ),
     (

@@ -13,7 +13,7 @@ def is_edited(text: str | None, file: str | None) -> bool:
     return text is None and file is None and sys.stdin is not None and sys.stdin.isatty()
 
 
-def read(text: str | None, file: str | None) -> str:
+def read(text: str | None, file: str | None, command: str = "create") -> str:
     """Return the text that was given, normalised; raises Usage for one that cannot be a prompt, Failed for a file."""
     if text is not None and file is not None:
         raise errors.Usage("usage", "the text is given twice: as an argument and with --file")
@@ -22,7 +22,7 @@ def read(text: str | None, file: str | None) -> str:
     if file == "":
         raise errors.Usage("usage", "--file is empty")
     if file is None or file == "-":
-        return texts.normalised(_standard_input(), "standard input")
+        return texts.normalised(_standard_input(command), "standard input")
     try:
         with open(file, "rb") as opened:
             return texts.normalised(opened.read(), references.shown(file))
@@ -34,11 +34,45 @@ def read(text: str | None, file: str | None) -> str:
         ) from None
 
 
+def message(text: str | None, file: str | None) -> str:
+    """Return the message that was given: an argument, a file, both joined by an empty line, else standard input."""
+    parts = [] if text is None else [read(text, None)]
+    if file is not None or text is None:
+        parts.append(read(None, file, "chat"))
+    return "\n\n".join(part.rstrip("\n") for part in parts)
+
+
+def compose(before: str) -> str:
+    """Open the editor on a message; return what it was saved as. Raises Usage where that is empty, Failed."""
+    path = _in_editor(before, "message", "sent")
+    try:
+        with open(path, "rb") as file:
+            return texts.normalised(file.read(), "the message").rstrip("\n")
+    finally:
+        os.unlink(path)
+
+
 def edit(before: str, name: str) -> tuple[str, str]:
     """Open the editor on a text; return what it was saved as, and the file, for the caller to remove when it is stored.
 
     Raises Usage when the text is empty, unchanged or cannot be a prompt, Failed when the editor fails.
     """
+    path = _in_editor(before, name, "created")
+    with open(path, "rb") as file:
+        raw = file.read()
+    if raw == before.encode() or not raw.strip():
+        os.unlink(path)
+    if raw == before.encode():
+        raise errors.Usage("unchanged", "the text was not changed: nothing was created")
+    try:
+        return texts.normalised(raw, "the text"), path
+    except errors.Usage as problem:
+        keep(problem, path)
+        raise
+
+
+def _in_editor(before: str, name: str, done: str) -> str:
+    """Open the editor on a text and wait for it; return the file that was saved. Raises Failed (`editor_failed`)."""
     import shlex
     import signal
     import subprocess
@@ -63,19 +97,9 @@ def edit(before: str, name: str) -> tuple[str, str]:
     if status != 0:
         os.unlink(path)
         raise errors.Failed(
-            "editor_failed", f"the editor {editor} ended with {status}: nothing was created", hint="set EDITOR"
+            "editor_failed", f"the editor {editor} ended with {status}: nothing was {done}", hint="set EDITOR"
         )
-    with open(path, "rb") as file:
-        raw = file.read()
-    if raw == before.encode() or not raw.strip():
-        os.unlink(path)
-    if raw == before.encode():
-        raise errors.Usage("unchanged", "the text was not changed: nothing was created")
-    try:
-        return texts.normalised(raw, "the text"), path
-    except errors.Usage as problem:
-        keep(problem, path)
-        raise
+    return path
 
 
 def keep(failure: errors.PromptctlError, path: str) -> None:
@@ -84,7 +108,7 @@ def keep(failure: errors.PromptctlError, path: str) -> None:
         failure.hint = f"the text is kept in {path}"
 
 
-def _standard_input() -> bytes:
+def _standard_input(command: str) -> bytes:
     if sys.stdin is None or sys.stdin.closed:
-        raise errors.Usage("usage", "no text: standard input is closed", hint="promptctl create NAME -f FILE")
+        raise errors.Usage("usage", "no text: standard input is closed", hint=f"promptctl {command} NAME -f FILE")
     return sys.stdin.buffer.read()

@@ -81,10 +81,15 @@ def _carry_out(words: Sequence[str]) -> int:
 
 
 def _suggest(failure: errors.PromptctlError, words: Sequence[str]) -> None:
-    """Add a way out where there is none yet: the prompt's name that was probably meant, the help of the command."""
+    """Add a way out where there is none yet: the prompt's name that was probably meant, the help of the command.
+
+    Where the same command would succeed with a few words more, that is the way out.
+    """
     if failure.hint is not None:
         return
-    if isinstance(failure, errors.NotFound) and failure.name is not None:
+    if failure.again:
+        failure.hint = _again(words, failure.again)
+    elif isinstance(failure, errors.NotFound) and failure.name is not None:
         from promptctl.cli import program, suggestions
 
         if program.current is not None and program.current.connection is not None:
@@ -94,6 +99,26 @@ def _suggest(failure: errors.PromptctlError, words: Sequence[str]) -> None:
 
         name, _ = direct.command(words)
         failure.hint = f"promptctl {name} --help" if name else "promptctl --help"
+
+
+def _again(words: Sequence[str], more: Sequence[str]) -> str:
+    """Return the command line that was given with options added, to be pasted into a shell; without a password."""
+    import shlex
+
+    end = words.index("--") if "--" in words else len(words)
+    line = ["promptctl", *words[:end], *more, *words[end:]]
+    for place, word in enumerate(line):
+        option, equals, value = word.partition("=")
+        if option == "--database-url" and equals:
+            line[place] = f"{option}={_without_password(value)}"
+        elif line[place - 1] == "--database-url":
+            line[place] = _without_password(word)
+    return shlex.join(line)
+
+
+def _without_password(url: str) -> str:
+    """What is said on standard error stands in the log of a pipeline."""
+    return "URL" if "password" in url.lower() or ":" in url.partition("://")[2].rpartition("@")[0] else url
 
 
 def _flush(*, may_fail: bool = False) -> None:

@@ -107,3 +107,80 @@ Sql = Annotated[
     str | None, typer.Option("--command", "-c", metavar="SQL", help="Run this instead of asking for statements.")
 ]
 Shell = Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]
+TemplateStyle = Annotated[
+    str | None,
+    typer.Option(
+        "--template", metavar="STYLE", help="How variables are written: braces {x}, mustache {{x}}, or none at all."
+    ),
+]
+Defaults = Annotated[
+    list[str] | None,
+    typer.Option("--default", metavar="NAME=TEXT", help="What stands for a variable that is not given. Repeatable."),
+]
+Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="The model that chat asks.")]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", metavar="N", help="The longest reply that chat gets.")]
+AllowNewVariables = Annotated[
+    bool,
+    typer.Option(
+        "--allow-new-variables", help="Go to a version that needs a variable which the active version does not."
+    ),
+]
+Variables = Annotated[
+    list[str] | None,
+    typer.Option("--var", metavar="NAME=VALUE", help="The value of a variable. Repeatable."),
+]
+VariablesFile = Annotated[
+    str | None,
+    typer.Option("--vars-file", metavar="FILE", help="Values of variables, as YAML or JSON; --var outranks it."),
+]
+Unit = Annotated[
+    str | None,
+    typer.Option("--unit", metavar="UNIT", help="Whom it is for, a user's id, say: the version that UNIT is given."),
+]
+
+# chat's own.
+MessageText = Annotated[
+    str | None, typer.Argument(metavar="[MESSAGE]", help="What to ask; without it, a conversation.")
+]
+MessageFile = Annotated[
+    str | None,
+    typer.Option(
+        "--file", "-f", metavar="FILE", help="Read the message from a file, after MESSAGE; - is standard input."
+    ),
+]
+Against = Annotated[
+    str | None,
+    typer.Option("--against", metavar="NAME[@VERSION]", help="Ask this one the same, and show both replies."),
+]
+ChatModel = Annotated[
+    str | None,
+    typer.Option("--model", metavar="MODEL", help="The model; else the version's, else claude-sonnet-5-5."),
+]
+ChatMaxTokens = Annotated[
+    int | None,
+    typer.Option("--max-tokens", metavar="N", help="The longest reply; else the version's, else 8192 tokens."),
+]
+Usage = Annotated[bool, typer.Option("--usage", help="Say what a reply took: tokens and times.")]
+NoStream = Annotated[bool, typer.Option("--no-stream", help="Show a reply when it is complete.")]
+Save = Annotated[
+    str | None,
+    typer.Option("--save", metavar="FILE", help="Save the conversation in a new file, to continue it later."),
+]
+Continue = Annotated[
+    str | None, typer.Option("--continue", metavar="FILE", help="Go on from a saved conversation, and save it there.")
+]
+Timeout = Annotated[
+    int | None,
+    typer.Option("--timeout", metavar="SECONDS", help="Give up when Claude is silent for so long; 120 by default."),
+]
+
+# stats' own.
+Since = Annotated[
+    str | None,
+    typer.Option("--since", metavar="TIME", help="Uses from then on: RFC 3339, a local date and time, or an age."),
+]
+By = Annotated[
+    str | None,
+    typer.Option("--by", metavar="KEYS", help="Group by version, day, hour or model, or several: day,version."),
+]
+Csv = Annotated[bool, typer.Option("--csv", help="Answer in CSV, with a header.")]

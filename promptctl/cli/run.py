@@ -63,8 +63,7 @@ class Run:
 
     def database(self, *, creates: bool = False) -> database.Database:
         """Connect to the database that was chosen; `creates` allows making an embedded one where there is none."""
-        # A program that reads JSON gets nothing else, unless it asked for the log.
-        self.connection = database.connect(self._database_url, creates=creates, say=self._say)
+        self.connection = database.connect(self._database_url, creates=creates, say=self.say)
         return self.connection
 
     def newest(self, limit: int | None) -> int:
@@ -75,7 +74,9 @@ class Run:
             raise errors.Usage("usage", f"--limit is a number from 0, not {limit}")
         return limit
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Say a line about what is going on, to people."""
+        # A program that reads JSON gets nothing else, unless it asked for the log.
         if self.form != "json":
             messages.note(text)
 

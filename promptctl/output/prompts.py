@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from promptctl import templates
 from promptctl.output import messages, stream, tables
 from promptctl.output.tables import Column
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from promptctl.records import Created, PromptSummary, Text, Version, VersionSummary
+    from promptctl.records import Created, PromptSummary, Served, Text, Version, VersionSummary
 
 _STATS = ("total_uses", "errors", "avg_tokens", "avg_response_time_ms", "last_used_at")
 
@@ -53,10 +54,19 @@ def overview(versions: Sequence[VersionSummary], total: int, active: Text | None
     if total > len(versions):
         messages.note(f"{total - len(versions)} older: --limit 0 shows all")
     stream.write("\n")
+    if active is not None and active.variables:
+        told = templates.told(active.variables.split(), active.settings)
+        stream.write(f"{stream.styled('variables', stream.DIM)}  {stream.one_line(told)}\n\n")
     if active is not None:
         stream.write_content(active.content)
     else:
         stream.write(stream.styled("no active version", stream.DIM) + "\n")
+
+
+def note_variables(variables: str, settings: Mapping[str, Any]) -> None:
+    """Say which variables a version has, if it has any."""
+    if variables:
+        messages.note(f"variables: {templates.told(variables.split(), settings)}")
 
 
 def version_document(version: Version) -> dict[str, Any]:
@@ -88,37 +98,15 @@ def created_document(created: Created) -> dict[str, Any]:
         "is_active": created.is_active,
         "created_at": created.created_at,
         "metadata": created.metadata,
+        "settings": created.settings,
+        "variables": _variables(created.variables, created.settings),
         "created": created.created,
     }
 
 
-def statistics(summaries: Sequence[VersionSummary], form: str, *, with_names: bool) -> None:
-    """Show how versions did; quiet: their references."""
-    if form == "json":
-        from promptctl.output import documents
-
-        documents.show({"versions": [_statistics(each) for each in summaries], "count": len(summaries)})
-        return
-    if form == "quiet":
-        stream.write("".join(f"{each.name}@{each.version}\n" for each in summaries))
-        return
-    columns = [
-        Column("VERSION", "number"),
-        Column("USES", "number"),
-        Column("ERRORS", "number"),
-        Column("TOKENS", "number"),
-        Column("TIME", "duration"),
-        Column("LAST USED", "time"),
-    ]
-    rows: list[tuple[str | int | float | None, ...]] = [
-        (each.version, each.uses, each.errors, each.avg_tokens, each.avg_response_time_ms, each.last_used_at)
-        for each in summaries
-    ]
-    if with_names:
-        columns = [Column("NAME", "name"), *columns]
-        rows = [(each.name, *row) for each, row in zip(summaries, rows, strict=True)]
-    if rows or not stream.to_terminal():
-        tables.show(columns, rows, marked=lambda place: summaries[place].is_active)
+def rendered_document(served: Served, content: str, values: Mapping[str, str]) -> dict[str, Any]:
+    """Return a rendered text in JSON, with the values that stand in it."""
+    return {"name": served.name, "version": served.version, "content": content, "variables": dict(values)}
 
 
 def _version(version: Version) -> dict[str, Any]:
@@ -129,24 +117,20 @@ def _version(version: Version) -> dict[str, Any]:
         "created_at": version.created_at,
         "created_by": version.created_by,
         "metadata": version.metadata,
+        "settings": version.settings,
+        "variables": _variables(version.variables, version.settings),
         "stats": _stats(version.stats),
     }
 
 
-def _statistics(summary: VersionSummary) -> dict[str, Any]:
-    stats = {
-        "total_uses": summary.uses,
-        "errors": summary.errors,
-        "avg_tokens": summary.avg_tokens,
-        "avg_response_time_ms": summary.avg_response_time_ms,
-        "last_used_at": summary.last_used_at,
-    }
-    return {
-        "name": summary.name,
-        "version": summary.version,
-        "is_active": summary.is_active,
-        "stats": _stats(stats),
-    }
+def _variables(variables: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    descriptions: Mapping[str, Mapping[str, Any]] = settings.get("variables", {})
+    found: list[dict[str, Any]] = []
+    for name in variables.split():
+        said = descriptions.get(name, {})
+        default: str | None = said.get("default")
+        found.append({"name": name, "required": default is None and said.get("required", True), "default": default})
+    return found
 
 
 def _stats(stats: Mapping[str, Any]) -> dict[str, Any]:

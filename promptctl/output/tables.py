@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NOTHING = "-"
 _GAP = "  "
 _SHORTEST = 8
+_RIGHT = frozenset({"number", "duration", "brief", "spare", "money"})
 # Headings whose values say by themselves what they are.
 _SPEAKING = frozenset({"NAME", "WHEN", "WHAT"})
 
@@ -24,8 +25,10 @@ _SPEAKING = frozenset({"NAME", "WHEN", "WHAT"})
 class Column(Record):
     """A heading and how its values are shown.
 
-    `kind` is name (never cut), text (cut when the terminal is narrow), number, time (RFC 3339 in UTC) or duration
-    (milliseconds).
+    `kind` is name (never cut), text (cut when the terminal is narrow), number, time (RFC 3339 in UTC), duration
+    (milliseconds), brief (milliseconds, rounded) or money (US dollars). Some are for a terminal with room, and go in
+    this order where there is none: trend, recent (a time), graphic, spare (a brief duration). A pipe gets neither trend
+    nor graphic.
     """
 
     __slots__ = ()
@@ -39,15 +42,19 @@ def show(
     """Write a table to standard output; `marked` says which rows (by position) get a star on a terminal."""
     if stream.to_terminal():
         _align(columns, list(rows), marked)
-    else:
-        stream.write("".join(["\t".join(map(_piped, row)) + "\n" for row in rows]))
+        return
+    graphic = [place for place, column in enumerate(columns) if column.kind in ("graphic", "trend")]
+    if graphic:
+        rows = [[value for place, value in enumerate(row) if place not in graphic] for row in rows]
+    stream.write("".join(["\t".join(map(_piped, row)) + "\n" for row in rows]))
 
 
 def _piped(value: Value) -> str:
     if value is None or value == "":
         return NOTHING
     if isinstance(value, float):
-        return f"{value:.2f}".rstrip("0").rstrip(".")
+        # Of what is less than a cent, too, something has to be left.
+        return f"{value:.{2 if value >= 0.1 else 6}f}".rstrip("0").rstrip(".")
     return stream.cell(str(value))
 
 
@@ -57,20 +64,34 @@ def _align(columns: Sequence[Column], rows: list[Sequence[Value]], marked: Calla
     def shown(value: Value, kind: str) -> str:
         if value is None or value == "":
             return NOTHING
-        if kind == "time":
+        if kind in ("time", "recent"):
             return times.ago(str(value))
-        if kind == "duration" and not isinstance(value, str):
-            return times.duration(value)
+        if kind in ("duration", "brief", "spare") and not isinstance(value, str):
+            return times.duration(value) if kind == "duration" else times.brief(value)
+        if kind == "money" and not isinstance(value, str):
+            return money(value)
         if isinstance(value, float):
             return f"{value:.0f}"
         return stream.one_line(str(value))
 
     cells = [[shown(value, column.kind) for value, column in zip(row, columns, strict=True)] for row in rows]
     widths = [
-        max([len(column.heading), *(_width(row[place]) for row in cells)]) for place, column in enumerate(columns)
+        max([len(column.heading), *(columns_of(row[place]) for row in cells)]) for place, column in enumerate(columns)
     ]
     indent = "" if marked is None else _GAP
-    if not _fit(columns, widths, stream.width() - len(indent)):
+    kept = list(range(len(columns)))
+    for kind in ("trend", "recent", "graphic", "spare"):
+        # Of those that a narrow terminal can do without, the last goes first.
+        spare = [place for place in kept if columns[place].kind == kind]
+        while not _fit([columns[n] for n in kept], [widths[n] for n in kept], stream.width() - len(indent)) and spare:
+            kept.remove(spare.pop())
+    widths = [widths[place] for place in kept]
+    fits = _fit([columns[place] for place in kept], widths, stream.width() - len(indent))
+    if not fits:
+        kept = [place for place, column in enumerate(columns) if column.kind not in ("trend", "graphic")]
+    columns = [columns[place] for place in kept]
+    cells = [[row[place] for place in kept] for row in cells]
+    if not fits:
         _flow(columns, cells, marked)
         return
 
@@ -85,9 +106,9 @@ def _align(columns: Sequence[Column], rows: list[Sequence[Value]], marked: Calla
 def _line(row: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
     parts: list[str] = []
     for text, column, width in zip(row, columns, widths, strict=True):
-        cut = text if _width(text) <= width else _cut(text, width)
-        padding = " " * (width - _width(cut))
-        parts.append(padding + cut if column.kind in ("number", "duration") else cut + padding)
+        cut = text if columns_of(text) <= width else _cut(text, width)
+        padding = " " * (width - columns_of(cut))
+        parts.append(padding + cut if column.kind in _RIGHT else cut + padding)
     return _GAP.join(parts).rstrip()
 
 
@@ -99,7 +120,7 @@ def _flow(columns: Sequence[Column], rows: list[list[str]], marked: Callable[[in
             if text == NOTHING:
                 continue
             heading = "" if column.heading in _SPEAKING else column.heading.lower() + " "
-            taken = len(heading) + _width(text)
+            taken = len(heading) + columns_of(text)
             if used and used + len(_GAP) + taken > stream.width() - 2 * len(_GAP):
                 lines.append("")
                 used = 0
@@ -123,7 +144,16 @@ def _fit(columns: Sequence[Column], widths: list[int], available: int) -> bool:
     return True
 
 
-def _width(text: str) -> int:
+def money(dollars: float) -> str:
+    """`$1,204`, `$12.40`, `$0.18`, `$0.0042`: two digits that say something, or all that are there."""
+    if dollars >= 1000:
+        return f"${dollars:,.0f}"
+    if dollars >= 0.1 or dollars == 0:
+        return f"${dollars:.2f}"
+    return f"${dollars:.4f}" if dollars >= 0.0001 else "<$0.0001"
+
+
+def columns_of(text: str) -> int:
     """Columns that a text takes on a terminal."""
     if text.isascii():
         return len(text)

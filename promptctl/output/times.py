@@ -21,6 +21,11 @@ def ago(moment: str, now: datetime | None = None) -> str:
     return f"{local.day} {local:%b %Y}"
 
 
+def brief(milliseconds: float) -> str:
+    """`350 ms`, `1.4 s`, `2 min 5 s`: a duration that is compared and not reckoned with."""
+    return f"{milliseconds / 1000:.1f} s" if 999.5 <= milliseconds < 100_000 else duration(milliseconds)
+
+
 def duration(milliseconds: float) -> str:
     """`350 ms`, `1.35 s`, `2 min 5 s`."""
     if milliseconds < 999.5:

@@ -19,21 +19,24 @@ def activate(
     author: str,
     reason: str | None = None,
     release_kind: str | None = None,
+    allow_new_variables: bool = False,
 ) -> list[Move]:
     """Make each version the one that is served, all or none; several references, or a kind, make a release.
 
-    Every reference has its version. Raises NotFound, and Refused for a retired version or a lock held by another.
+    Every reference has its version. Raises NotFound, and Refused for a retired version, one that needs a variable which
+    the active one does not, or a lock held by another.
     """
     rows = database.run(
         """
         select m.name, m.version, m.previous_version, m.changed, m.split_ended, m.release, m.epoch
-        from promptctl.activate($1, $2, $3, $4, $5) m
+        from promptctl.activate($1, $2, $3, $4, $5, $6) m
         """,
         [reference.name for reference in references],
         [reference.version for reference in references],
         author,
         reason,
         release_kind,
+        allow_new_variables,
     )
     return [Move(*row) for row in rows]
 
@@ -46,22 +49,24 @@ def rollback(
     to_version: int | None = None,
     expected_version: int | None = None,
     reason: str | None = None,
+    allow_new_variables: bool = False,
 ) -> list[Move]:
     """Go back to what was active before, all prompts or none; schema.sql says exactly where that leads.
 
     Raises NotFound, and Refused when there is nothing to go back to, when the active version is not the expected one,
-    or when another holds the lock.
+    when the goal needs a variable which the active version does not, or when another holds the lock.
     """
     rows = database.run(
         """
         select m.name, m.version, m.previous_version, m.changed, m.split_ended, m.release, m.epoch
-        from promptctl.rollback($1, $2, $3, $4, $5) m
+        from promptctl.rollback($1, $2, $3, $4, $5, $6) m
         """,
         list(names),
         to_version,
         expected_version,
         author,
         reason,
+        allow_new_variables,
     )
     return [Move(*row) for row in rows]
 

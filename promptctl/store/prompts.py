@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promptctl import errors
-from promptctl.records import PromptSummary, Record, Reference, Text, Version, VersionSummary
+from promptctl.records import PromptSummary, Record, Reference, Served, Text, Version, VersionSummary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def text(database: Database, reference: Reference) -> Text:
     """Return what a reference stands for; a bare name is its active version. Raises NotFound."""
     rows = database.run(
         """
-        select v.name, v.version, v.content from promptctl.versions v
+        select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' ') from promptctl.versions v
         where v.name = $1
           and v.version = coalesce($2::integer,
                                    (select s.active_version from promptctl.served s where s.name = $1))
@@ -77,11 +77,45 @@ def text(database: Database, reference: Reference) -> Text:
     return Text(*rows[0])
 
 
+def served(database: Database, reference: Reference, unit: str | None = None) -> Served:
+    """Return the version to use now: the one that is named, else the active one, else what `unit` is given.
+
+    A retired version can be named. Raises NotFound.
+    """
+    if reference.version is None and unit is not None:
+        rows = database.run(
+            """
+            select v.id, r.name, r.version, r.epoch, r.content, r.settings,
+                   coalesce(s.active_version = r.version, false), v.retired_at
+            from promptctl.resolve($1, $2) r
+            join promptctl.versions v on v.name = r.name and v.version = r.version
+            join promptctl.served s on s.name = r.name
+            """,
+            reference.name,
+            unit,
+        )
+    else:
+        rows = database.run(
+            """
+            select v.id, v.name, v.version, s.epoch, v.content, v.settings,
+                   coalesce(s.active_version = v.version, false), v.retired_at
+            from promptctl.served s
+            join promptctl.versions v on v.name = s.name and v.version = coalesce($2::integer, s.active_version)
+            where s.name = $1
+            """,
+            reference.name,
+            reference.version,
+        )
+    if not rows:
+        raise missing(database, reference)
+    return Served(*rows[0])
+
+
 def text_at(database: Database, name: str, moment: Timestamp) -> Text:
     """Return what was the active version of a prompt at a moment. Raises NotFound."""
     rows = database.run(
         """
-        select a.version, v.content, a.changed_at from promptctl.allocations a
+        select a.version, v.content, v.settings, array_to_string(v.variables, ' ') from promptctl.allocations a
         left join promptctl.versions v on v.name = a.name and v.version = a.version
         where a.name = $1 and a.changed_at <= $2::timestamptz
         order by a.epoch desc limit 1
@@ -90,7 +124,7 @@ def text_at(database: Database, name: str, moment: Timestamp) -> Text:
         moment,
     )
     if rows and rows[0][0] is not None:
-        return Text(name, rows[0][0], rows[0][1])
+        return Text(name, *rows[0])
     if not rows:
         found = database.run("select from promptctl.served s where s.name = $1", name)
         if not found:
@@ -143,7 +177,8 @@ def overview(database: Database, name: str, limit: int) -> Overview:
         ("select count(*) from promptctl.versions v where v.name = $1 and not v.is_retired", [name]),
         (
             """
-            select v.name, v.version, v.content from promptctl.served s
+            select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' ')
+            from promptctl.served s
             join promptctl.versions v on v.name = s.name and v.version = s.active_version where s.name = $1
             """,
             [name],
@@ -191,7 +226,7 @@ def _versions(database: Database, name: str, number: int | None, *, active_only:
     rows = database.run(
         """
         select v.name, v.version, v.id, v.content, coalesce(v.version = s.active_version, false), v.created_at,
-               v.created_by, v.metadata, v.settings,
+               v.created_by, v.metadata, v.settings, array_to_string(v.variables, ' '),
                (select jsonb_strip_nulls(jsonb_build_object(
                            'total_uses', count(*),
                            'errors', count(*) filter (where u.outcome <> 'ok'),

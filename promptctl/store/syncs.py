@@ -68,7 +68,8 @@ def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPr
         ),
         (
             """
-            select v.name, v.version, encode(v.sha256, 'hex'), v.settings, v.metadata, v.is_retired
+            select v.name, v.version, encode(v.sha256, 'hex'), v.settings, v.metadata, v.is_retired,
+                   array_to_string(v.required_variables, ' ')
             from promptctl.versions v where v.name = any ($1)
             """,
             [list(names)],

@@ -1,40 +1,32 @@
-"""How versions did: what their recorded uses add up to."""
+"""Uses: recording calls of a model."""
 
 from __future__ import annotations
 
-from promptctl.records import VersionSummary
-from promptctl.store import prompts
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import LiteralString
+
     from promptctl.database import Database
+    from promptctl.records import Use
 
 
-def statistics(database: Database, name: str | None) -> list[VersionSummary]:
-    """Return every version in use of a prompt or, without a name, of all, newest first within a prompt.
-
-    Averages are over the uses that went well and reported the number. Raises NotFound.
-    """
-    rows = database.run(
-        """
-        select v.name, v.version, coalesce(v.version = s.active_version, false), v.created_at, v.created_by,
-               v.metadata ->> 'description', coalesce(u.uses, 0)::integer, coalesce(u.errors, 0)::integer,
-               u.avg_tokens::float8, u.avg_response_time_ms::float8, u.last_used_at
-        from promptctl.versions v
-        join promptctl.served s on s.name = v.name
-        left join (
-            select u.name, u.version, count(*) as uses, count(*) filter (where u.outcome <> 'ok') as errors,
-                   avg(u.input_tokens + u.output_tokens) filter (where u.outcome = 'ok') as avg_tokens,
-                   avg(u.response_ms) filter (where u.outcome = 'ok') as avg_response_time_ms,
-                   max(u.recorded_at) as last_used_at
-            from promptctl.uses u where $1::text is null or u.name = $1
-            group by u.name, u.version
-        ) u on u.name = v.name and u.version = v.version
-        where ($1::text is null or v.name = $1) and not v.is_retired
-        order by v.name, v.version desc
-        """,
-        name,
-    )
-    if not rows and name is not None:
-        prompts.raise_if_unknown(database, name)
-    return [VersionSummary(*row) for row in rows]
+def record(database: Database, uses: Sequence[Use]) -> None:
+    """Book uses, all or none, in one round trip; one that is there already counts once."""
+    statements: list[tuple[LiteralString, Sequence[str | float | None]]] = [
+        (
+            """
+            select promptctl.record_use(
+                name => $1, version => $2, epoch => $3, input_tokens => $4, output_tokens => $5, response_ms => $6,
+                model => $7, unit => $8, outcome => $9, use_id => $10, cache_read_tokens => $11,
+                cache_write_tokens => $12, first_token_ms => $13, request_id => $14)
+            """,
+            [
+                use.name, use.version, use.epoch, use.input_tokens, use.output_tokens, use.response_ms, use.model,
+                use.unit, use.outcome, use.use_id, use.cache_read_tokens, use.cache_write_tokens, use.first_token_ms,
+                use.request_id,
+            ],
+        )
+        for use in uses
+    ]  # fmt: skip
+    database.run_all(*statements)

@@ -23,16 +23,18 @@ def create(
     settings: Mapping[str, Any] | None = None,
     activate: bool = False,
     reason: str | None = None,
+    allow_new_variables: bool = False,
 ) -> Created:
     """Store a text as the next version of a prompt; a text that a version already has returns the newest such version.
 
-    Raises Usage for an empty text, Refused for a name that differs from another only in case.
+    Raises Usage for an empty text, Refused for a name that differs from another only in case, and where it is to be
+    active and needs a variable that the active version does not.
     """
     rows = database.run(
         """
         select c.id, c.name, c.version, c.content, c.is_active, c.created_at, c.created_by, c.metadata, c.created,
-               c.previous_version
-        from promptctl.create_version($1, $2, $3, $4, $5, null, $6, $7) c
+               c.previous_version, c.settings, array_to_string(c.variables, ' ')
+        from promptctl.create_version($1, $2, $3, $4, $5, null, $6, $7, $8) c
         """,
         name,
         content,
@@ -41,6 +43,7 @@ def create(
         author,
         activate,
         reason,
+        allow_new_variables,
     )
     return Created(*rows[0])
 

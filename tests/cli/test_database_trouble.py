@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from promptctl import SCHEMA_VERSION, errors, refusals
 from promptctl import database as promptctl_database
-from promptctl import errors, refusals
 from promptctl.libpq import ServerError
 from tests.cli.conftest import copied, refused, refused_in_json
 from tests.conftest import SERVERS, Ended, stable
@@ -77,8 +77,13 @@ def test_a_database_without_the_schema_says_how_to_make_it(bare: Promptctl) -> N
 @pytest.mark.parametrize(
     ("version", "code", "message", "hint"),
     [
-        (99, "schema_newer", "has schema version 99; this promptctl knows 1", "pip install --upgrade promptctl"),
-        (0, "schema_older", "has schema version 0; this promptctl needs 1", "promptctl db migrate"),
+        (
+            99,
+            "schema_newer",
+            f"has schema version 99; this promptctl knows {SCHEMA_VERSION}",
+            "pip install --upgrade promptctl",
+        ),
+        (0, "schema_older", f"has schema version 0; this promptctl needs {SCHEMA_VERSION}", "promptctl db migrate"),
     ],
 )
 def test_a_schema_of_another_version_is_refused(

@@ -30,7 +30,7 @@ def _codes(path: Path) -> set[str]:
             if called in _RAISING:
                 found |= _strings(node.args[0])
         if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") in (
-            "_BY_CONSTRAINT", "_IN_OUR_WORDS", "_BY_SQLSTATE",
+            "_BY_CONSTRAINT", "_IN_OUR_WORDS", "_BY_SQLSTATE", "_BY_TYPE",
         ):  # fmt: skip
             assert isinstance(node.value, ast.Dict)
             for value in node.value.values:

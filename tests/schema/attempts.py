@@ -38,6 +38,14 @@ def _use(**columns: str) -> str:
     return f"insert into promptctl.uses ({', '.join(values)}) values ({', '.join(values.values())})"
 
 
+# The version 9 of greeter, of which nothing is active that would need what it needs.
+_NEEDY = "select promptctl.create_version('greeter', 'Greet {user.name} and {user.name}.', version => 9); "
+_WAS_NEEDY = (
+    "select promptctl.activate('{greeter}', '{9}', allow_new_variables => true); "
+    "select promptctl.activate('{greeter}', '{2}'); "
+)
+
+
 def _serve(name: str, changes: str) -> str:
     return f"update promptctl.served set {changes} where name = '{name}'"
 
@@ -155,6 +163,28 @@ ATTEMPTS = [
     Attempt("content_has_no_byte_order_mark", _version(content=r"U&'\FEFFx'"), CHECK),
     Attempt("content_has_no_crlf", _version(content=r"E'a\r\nb'"), CHECK),
     *(Attempt("settings_are_an_object", _version(settings=json), CHECK) for json in ("'[]'", "'1'", "'null'")),
+    *(
+        Attempt("a_template_is_of_a_known_style", _version(settings=f"'{{\"template\": {json}}}'"), CHECK)
+        for json in ('"jinja"', '"Braces"', '""', "null", "1", '["none"]')
+    ),
+    *(
+        Attempt("a_variable_is_described_by_required_and_default",
+                _version(settings=f"'{{\"variables\": {json}}}'"), CHECK)
+        for json in (
+            "[]", "null", '"x"', '["x"]', '{"x": true}', '{"x": null}', '{"x": []}', '{"x": [{}]}',
+            '{"x": {"required": "yes"}}', '{"x": {"required": null}}', '{"x": {"required": []}}',
+            '{"x": {"default": 1}}', '{"x": {"default": null}}', '{"x": {"default": ["a"]}}',
+            '{"a": {"default": "fine"}, "x": {"required": true, "default": {}}}',
+        )
+    ),
+    *(
+        Attempt("a_model_is_named", _version(settings=f"'{{\"model\": {json}}}'"), CHECK)
+        for json in ('""', "null", "1", '["m"]')
+    ),
+    *(
+        Attempt("max_tokens_count_from_1", _version(settings=f"'{{\"max_tokens\": {json}}}'"), CHECK)
+        for json in ("0", "-1", "null", '"4096"', "1.5", "4096.0", "1000000000")
+    ),
     *(Attempt("metadata_is_an_object", _version(metadata=json), CHECK) for json in ("'[]'", "'1'", "'null'")),
     Attempt("metadata_is_an_object", _change("metadata = '[]'"), CHECK),
     Attempt("a_version_has_an_author", _version(created_by="''"), CHECK),
@@ -168,7 +198,7 @@ ATTEMPTS = [
             _change("content = 'y'"), _change("settings = '{\"model\": \"m\"}'"), _change("version = 7"),
             _change("name = 'idle'"), _change("id = gen_random_uuid()"), _change(r"sha256 = '\x00'"),
             _change("created_at = now() - interval '1 day'"), _change("created_by = 'me'"),
-            _change("database_user = 'me'"),
+            _change("database_user = 'me'"), _change("variables = '{a}'"), _change("required_variables = '{a}'"),
             _version(version="1") + " on conflict (name, version) do update set content = 'y'",
             "with v as (update promptctl.versions set content = 'y' returning *) select * from v",
             "merge into promptctl.versions using (select 1 as n) x on n = version when matched then update set id=null",
@@ -241,6 +271,19 @@ ATTEMPTS = [
         Attempt("a_response_takes_time", _use(response_ms=number), CHECK)
         for number in ("-0.1", "'NaN'", "'Infinity'", "'-Infinity'", "1e200")
     ),
+    *(
+        Attempt("cached_tokens_are_part_of_the_input", _use(**tokens), CHECK)
+        for tokens in (
+            {"input_tokens": "5", "cache_read_tokens": "-1"},
+            {"input_tokens": "5", "cache_write_tokens": "-1", "cache_read_tokens": "3"},
+            {"input_tokens": "5", "cache_read_tokens": "3", "cache_write_tokens": "3"},
+            {"cache_read_tokens": "1"},
+        )
+    ),
+    *(
+        Attempt("a_first_token_takes_time", _use(first_token_ms=number), CHECK)
+        for number in ("-0.1", "'NaN'", "'Infinity'", "'-Infinity'", "1e200")
+    ),
     Attempt("an_outcome_is_named", _use(outcome="''"), CHECK),
     *(
         Attempt("a_score_is_a_number", _use(score=number), CHECK)
@@ -252,7 +295,7 @@ ATTEMPTS = [
 REFUSALS = [
     Attempt("schema_version_matches", "select promptctl.expect_schema_version(99)", "55000"),
     Attempt("schema_version_matches",
-            "delete from promptctl.installation; select promptctl.expect_schema_version(1)", "55000"),
+            "delete from promptctl.installation; select promptctl.expect_schema_version(2)", "55000"),
     *(
         Attempt("prompt_exists", sql, NO_DATA)
         for sql in (
@@ -284,6 +327,23 @@ REFUSALS = [
     Attempt("every_prompt_has_its_version", "select promptctl.activate('{greeter}', null)", INVALID),
     Attempt("a_retired_version_is_not_served", "select promptctl.activate('{greeter}', '{3}')", RESTRICT),
     Attempt("a_retired_version_is_not_served", "select promptctl.rollback('{greeter}', 3)", RESTRICT),
+    *(
+        Attempt("a_version_needs_no_new_variable", _NEEDY + sql, RESTRICT)
+        for sql in (
+            "select promptctl.activate('{other,greeter}', '{1,9}')",
+            "select promptctl.create_version('greeter', 'Be kind to {user}.', activated => true)",
+            _serve("greeter", "active_version = 9"),
+            "update promptctl.prompts set is_active = true where name = 'greeter' and version = 9",
+            "insert into promptctl.prompts (name, content, is_active) values ('greeter', 'Of {user}.', true)",
+            # What another call was allowed, or what is said in other words, allows nothing here.
+            _WAS_NEEDY + "select promptctl.activate('{greeter}', '{9}')",
+            "set local promptctl.allow_new_variables = off; select promptctl.activate('{greeter}', '{9}')",
+            "set local promptctl.allow_new_variables = ''; select promptctl.activate('{greeter}', '{9}')",
+            # Going back is no exception.
+            _WAS_NEEDY + "select promptctl.rollback('{greeter}')",
+            _WAS_NEEDY + "select promptctl.rollback('{greeter}', 9)",
+        )
+    ),
     Attempt("a_served_version_is_not_retired", "select promptctl.retire('greeter', 2)", RESTRICT),
     Attempt("a_served_version_is_not_retired",
             _serve("greeter", "candidate_version = 1") + "; select promptctl.retire('greeter', 1)", RESTRICT),

@@ -55,7 +55,7 @@ OPERATES = [
     "select promptctl.note_applied('git', '{greeter}', '{1}')",
 ]
 EVERYBODY = [
-    "select promptctl.expect_schema_version(1)",
+    "select promptctl.expect_schema_version(2)",
     "select promptctl.current_author(), promptctl.current_reason()",
 ]
 NOBODY = [

@@ -19,7 +19,7 @@ PROMPTS, MOVES = 1000, 400
 def large(furnished: Connection) -> Connection:
     """Many prompts, of which `deep` has a long history."""
     versions = [{"name": f"many/{n}", "version": v, "content": f"{v}"} for n in range(PROMPTS) for v in (1, 2)]
-    versions += [{"name": "deep", "version": v, "content": f"{v}"} for v in (1, 2, 3)]
+    versions += [{"name": "deep", "version": v, "content": f"{v}: {{user.name}}, {{task}}"} for v in (1, 2, 3)]
     furnished.execute("select add_versions(%s)", [json.dumps(versions)])
     furnished.execute("update served set active_version = 1 where name like 'many/%'")
     for move in range(MOVES):

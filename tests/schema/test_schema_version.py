@@ -7,8 +7,8 @@ import re
 
 from promptctl import database
 
-VERSION = 1
-DIGEST = "73bc3399f6aacd30025026f47ab2906453eddc5f04585785bc08684f3f4cea32"
+VERSION = 2
+DIGEST = "8d7477dd83d004bf5757b9b64b5ef11822898bf727e7d2fdb98b5d386d3f3441"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:

@@ -80,17 +80,19 @@ def test_a_use_that_is_sent_twice_counts_once(furnished: Connection) -> None:
 
 def test_all_that_is_reported_is_kept(furnished: Connection) -> None:
     identifier = record(
-        furnished, input_tokens=1, output_tokens=2, response_ms=3.5, model="m", unit="u", outcome="refusal", score=0.5
-    )
+        furnished, input_tokens=9, output_tokens=2, response_ms=3.5, model="m", unit="u", outcome="refusal", score=0.5,
+        cache_read_tokens=4, cache_write_tokens=5, first_token_ms=0.5, request_id="req_1",
+    )  # fmt: skip
     found = rows(
         furnished,
         """
-        select name, version, epoch, input_tokens, output_tokens, response_ms, model, bucket is not null, outcome, score
+        select name, version, epoch, input_tokens, output_tokens, response_ms, model, bucket is not null, outcome,
+               score, cache_read_tokens, cache_write_tokens, first_token_ms, request_id
         from uses where id = %s
         """,
         identifier,
     )
-    assert found == [("greeter", 1, 1, 1, 2, 3.5, "m", True, "refusal", 0.5)]
+    assert found == [("greeter", 1, 1, 9, 2, 3.5, "m", True, "refusal", 0.5, 4, 5, 0.5, "req_1")]
 
 
 def test_the_unit_is_kept_as_its_bucket_under_the_seed_of_that_epoch(furnished: Connection) -> None:
@@ -115,6 +117,9 @@ def test_the_unit_is_kept_as_its_bucket_under_the_seed_of_that_epoch(furnished: 
         ("response_ms => -1", "a_response_takes_time"),
         ("response_ms => 'NaN'", "a_response_takes_time"),
         ("response_ms => 'Infinity'", "a_response_takes_time"),
+        ("input_tokens => 5, cache_read_tokens => 6", "cached_tokens_are_part_of_the_input"),
+        ("cache_write_tokens => 1", "cached_tokens_are_part_of_the_input"),
+        ("first_token_ms => -1", "a_first_token_takes_time"),
         ("score => 'NaN'", "a_score_is_a_number"),
         ("outcome => ''", "an_outcome_is_named"),
     ],

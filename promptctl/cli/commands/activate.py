@@ -8,16 +8,23 @@ from promptctl.store import moves
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import Author, Reason, References
+    from promptctl.cli.options import AllowNewVariables, Author, Reason, References
     from promptctl.cli.run import Run
 
 
-def activate(run: Run, references_: References, author: Author = None, reason: Reason = None) -> None:
+def activate(
+    run: Run,
+    references_: References,
+    allow_new_variables: AllowNewVariables = False,
+    author: Author = None,
+    reason: Reason = None,
+) -> None:
     """Make a version the one that is served.
 
     It takes effect at once, for every application. Several references move
     together or not at all, as one release. What is live already stays as it
-    is, with exit code 0.
+    is, with exit code 0. A version that needs a variable which the active
+    one does not is refused: the application that runs would not give it.
 
     Examples:
       promptctl activate default-system-prompt@3
@@ -30,7 +37,9 @@ def activate(run: Run, references_: References, author: Author = None, reason: R
     ]
     run.author(author)
     with run.database() as database:
-        made = moves.activate(database, wanted, author=run.who(), reason=reason)
+        made = moves.activate(
+            database, wanted, author=run.who(), reason=reason, allow_new_variables=allow_new_variables
+        )
     output.show(made, "activated", database.label, run.form)
     for move in made:
         if move.changed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from promptctl import errors, references
+from promptctl import errors, references, templates
 from promptctl.output import messages, stream
 from promptctl.output import prompts as output
 from promptctl.store import prompts, versions
@@ -13,10 +13,27 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from promptctl.cli.options import Activate, Author, Description, File, Meta, NewName, Reason, Text
+    from promptctl.cli.options import (
+        Activate,
+        AllowNewVariables,
+        Author,
+        Defaults,
+        Description,
+        File,
+        MaxTokens,
+        Meta,
+        Model,
+        NewName,
+        Reason,
+        TemplateStyle,
+        Text,
+    )
     from promptctl.cli.run import Run
     from promptctl.database import Database
     from promptctl.records import Created
+
+# As the constraint max_tokens_count_from_1 has it.
+_MOST_TOKENS = 999_999_999
 
 
 def create(
@@ -25,6 +42,11 @@ def create(
     text: Text = None,
     file: File = None,
     activate: Activate = False,
+    allow_new_variables: AllowNewVariables = False,
+    template: TemplateStyle = None,
+    default: Defaults = None,
+    model: Model = None,
+    max_tokens: MaxTokens = None,
     description: Description = None,
     meta: Meta = None,
     author: Author = None,
@@ -35,14 +57,18 @@ def create(
     The text is the argument, a file (-f FILE), or standard input (-f -, or
     when it is no terminal and no text is given). On a terminal, with neither,
     the editor opens on the active text. A version is not live until it is
-    activated. A text that a version has already returns that version.
+    activated. A text that a version has already, with the same settings,
+    returns that version. It says which variables it found in the text:
+    {name}, and with --template mustache {{name}}.
 
     Examples:
       promptctl create greeter "Be kind." --description "The first try"
       promptctl create greeter -f greeter.txt --activate
+      promptctl create greeter "Greet {user.name}." --default user.name=you
     """
     references.check_name(name)
     metadata = _metadata(description, meta or [])
+    settings = _settings(template, default or [], model, max_tokens)
     run.author(author)
     from promptctl.cli import content
 
@@ -54,9 +80,19 @@ def create(
     else:
         given, written = content.read(text, file), None
     try:
+        if default:
+            _check_defaults(given, settings)
         with run.database(creates=True) as database:
             made = versions.create(
-                database, name, given, metadata=metadata, author=run.who(), activate=activate, reason=reason
+                database,
+                name,
+                given,
+                metadata=metadata,
+                settings=settings,
+                author=run.who(),
+                activate=activate,
+                reason=reason,
+                allow_new_variables=allow_new_variables,
             )
     except errors.PromptctlError as failure:
         if written is not None:
@@ -75,6 +111,8 @@ def create(
         run.log("Prompt activated", name=made.name, version=made.version, promptId=made.id, author=run.who())
 
     _answer(run, made, database.label)
+    if run.form == "plain":
+        output.note_variables(made.variables, made.settings)
     if not made.created and {**made.metadata, **metadata} != made.metadata:
         messages.note(f"the description and metadata of {made.name}@{made.version} stay as they are")
 
@@ -103,6 +141,45 @@ def _active_text(database: Database, name: str) -> str:
         return prompts.text(database, references.parse(name)).content
     except errors.NotFound:
         return ""
+
+
+def _settings(template: str | None, defaults: list[str], model: str | None, max_tokens: int | None) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    if template is not None:
+        if template not in templates.STYLES:
+            raise errors.Usage(
+                "usage", f"no template style {references.shown(template)}: {', '.join(templates.STYLES)}"
+            )
+        settings["template"] = template
+    variables: dict[str, dict[str, str]] = {}
+    for pair in defaults:
+        name, equals, text = pair.partition("=")
+        if not equals or not templates.is_path(name):
+            raise errors.Usage("usage", f"--default takes NAME=TEXT, not {references.shown(pair)}")
+        variables[name] = {"default": text}
+    if variables:
+        settings["variables"] = variables
+    if model is not None:
+        if not model.strip():
+            raise errors.Usage("usage", "--model is empty")
+        settings["model"] = model
+    if max_tokens is not None:
+        if not 1 <= max_tokens <= _MOST_TOKENS:
+            raise errors.Usage("usage", f"--max-tokens is a number from 1 to {_MOST_TOKENS}, not {max_tokens}")
+        settings["max_tokens"] = max_tokens
+    return settings
+
+
+def _check_defaults(content: str, settings: dict[str, Any]) -> None:
+    """Raise Usage for a default of a variable that does not stand in the text: it is misspelt, here or there."""
+    found: tuple[str, ...] = templates.Template(content, settings).variables
+    unknown: list[str] = [name for name in settings["variables"] if name not in found]
+    if unknown:
+        import difflib
+
+        near = difflib.get_close_matches(unknown[0], found, n=1)
+        known = f"is {near[0]} meant?" if near else f"it has {', '.join(found) or 'none'}"
+        raise errors.Usage("variable_unknown", f"--default: the text has no variable {unknown[0]}: {known}")
 
 
 def _metadata(description: str | None, pairs: list[str]) -> dict[str, Any]:

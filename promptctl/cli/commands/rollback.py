@@ -8,7 +8,7 @@ from promptctl.store import moves
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import Author, ExpectedVersion, Names, Reason, ToVersion
+    from promptctl.cli.options import AllowNewVariables, Author, ExpectedVersion, Names, Reason, ToVersion
     from promptctl.cli.run import Run
 
 
@@ -17,6 +17,7 @@ def rollback(
     names: Names,
     to: ToVersion = None,
     expect: ExpectedVersion = None,
+    allow_new_variables: AllowNewVariables = False,
     author: Author = None,
     reason: Reason = None,
 ) -> None:
@@ -42,7 +43,13 @@ def rollback(
     run.author(author)
     with run.database() as database:
         made = moves.rollback(
-            database, wanted, to_version=goal, expected_version=expected, author=run.who(), reason=reason
+            database,
+            wanted,
+            to_version=goal,
+            expected_version=expected,
+            author=run.who(),
+            reason=reason,
+            allow_new_variables=allow_new_variables,
         )
     output.show(made, "rolled back", database.label, run.form)
     for move in made:

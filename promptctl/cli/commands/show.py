@@ -42,8 +42,7 @@ def show(run: Run, reference: Reference, at: At = None, limit: Limit = None) -> 
             found = prompts.overview(database, wanted.name, newest)
             output.overview(found.versions, found.total, found.active)
         else:
-            text = prompts.text(database, wanted)
-            _answer(run, text.name, text.version, text.content)
+            _answer(run, prompts.text(database, wanted))
 
 
 def _moment(wanted: records.Reference, at: str) -> str:
@@ -64,12 +63,14 @@ def _show_moment(run: Run, database: Database, wanted: records.Reference, moment
         whole = prompts.version(database, records.Reference(text.name, text.version))
         documents.show(output.version_document(whole))
         return
-    _answer(run, text.name, text.version, text.content)
+    _answer(run, text)
 
 
-def _answer(run: Run, name: str, version: int, content: str) -> None:
-    run.log("Using prompt", name=name, version=version)
+def _answer(run: Run, text: records.Text) -> None:
+    run.log("Using prompt", name=text.name, version=text.version)
     if run.form == "quiet":
-        stream.write(f"{name}@{version}\n")
-    else:
-        stream.write_content(content)
+        stream.write(f"{text.name}@{text.version}\n")
+        return
+    stream.write_content(text.content)
+    if stream.to_terminal():
+        output.note_variables(text.variables, text.settings)

@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
-from promptctl import references
+from promptctl import errors, prices, references, statistics
 from promptctl.output import messages, stream
-from promptctl.output import prompts as output
-from promptctl.store import uses
+from promptctl.output import statistics as output
+from promptctl.store import statistics as store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import OptionalName
+    from promptctl.cli.options import By, Csv, OptionalName, Since
     from promptctl.cli.run import Run
 
 
-def stats(run: Run, name: OptionalName = None) -> None:
-    """Show how each version did: uses, errors, tokens, response time.
+def stats(run: Run, name: OptionalName = None, since: Since = None, by: By = None, csv: Csv = False) -> None:
+    """Show how each version did: uses, errors, tokens, times, cost.
 
-    Averages are over the uses that went well and reported the number; errors
-    are counted apart.
+    Averages and percentiles are over the uses that went well and reported
+    the number; errors are counted apart. FIRST is the time to the first
+    token, COST what the tokens cost where the model's price is known.
 
     Examples:
       promptctl stats default-system-prompt
-      promptctl stats --json
+      promptctl stats --by day --since 7d
+      promptctl stats default-system-prompt --by day,version --csv
     """
     if name is not None:
         references.check_name(name)
-    with run.database() as database:
-        found = uses.statistics(database, name)
-    output.statistics(found, run.form, with_names=name is None)
-    if not found and stream.to_terminal() and run.form == "plain":
-        messages.note(f"{'no prompt' if name is None else f'no version of {name}'} in {database.label} yet")
+    keys = _keys(by)
+    if csv and run.form != "plain":
+        raise errors.Usage("usage", "--csv, --json and --quiet are forms of one answer: give one of them")
+    moment = None
+    if since is not None:
+        from promptctl.cli import moments
+
+        moment = moments.parse(since)
+    shows_trend = run.form == "plain" and not csv and stream.to_terminal() and keys == ["version"]
+    with run.database() as database, prices.LoadedBeside():
+        measured = store.measure(database, name, moment, keys, trend=shows_trend)
+    groups = statistics.groups(measured, keys, prices.cost_usd)
+    output.show(groups, keys, "csv" if csv else run.form, with_names=name is None)
+    if not groups and stream.to_terminal() and run.form == "plain" and not csv:
+        what = "prompt" if name is None else f"version of {name}"
+        messages.note(f"no {what} in {database.label} yet" if keys == ["version"] else "no uses")
+
+
+def _keys(by: str | None) -> list[str]:
+    keys = ["version"] if by is None else [key.strip() for key in by.split(",")]
+    for key in keys:
+        if key not in statistics.KEYS or keys.count(key) > 1:
+            problem = f"no grouping {references.shown(key)}" if key not in statistics.KEYS else f"{key} is there twice"
+            raise errors.Usage("usage", f"{problem}: --by takes {', '.join(statistics.KEYS)}, with commas between")
+    return keys

@@ -1,0 +1,323 @@
+"""Claude's API through its SDK, which takes a second to import: only this module imports it, in a thread of its own."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+import time
+
+from promptctl import claude_refusals, errors
+from promptctl.records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+SILENCE_SECONDS = 120
+OK, INTERRUPTED = "ok", "interrupted"
+
+# Any of these lets the SDK find a profile or a federated identity; without one it need not be loaded to say no.
+_OTHER_CREDENTIALS = (
+    "ANTHROPIC_PROFILE", "ANTHROPIC_CONFIG_DIR", "ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_IDENTITY_TOKEN_FILE",
+)  # fmt: skip
+
+
+class Message(Record):
+    """One message of a conversation. `role` is user or assistant."""
+
+    __slots__ = ()
+    role: str
+    content: str
+
+    @property
+    def sent(self) -> dict[str, str]:
+        """The message as the API takes it."""
+        return {"role": self.role, "content": self.content}
+
+
+class Call(Record):
+    """What Claude is asked."""
+
+    __slots__ = ()
+    system: str
+    messages: Sequence[Message]
+    model: str
+    max_tokens: int
+
+
+class Attempt:
+    """One call of Claude, and what came of it so far; None: not known.
+
+    `input_tokens` is all of the input, of which the cached ones are parts. Times are in milliseconds from the moment at
+    which the request was sent. `outcome` is "ok", "interrupted" or the code of `failure`; `retry_after_seconds` says
+    that, and when, a failed call is worth trying again.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.model = call.model
+        self.is_sent = False
+        self.outcome = INTERRUPTED
+        self.failure: errors.ClaudeFailed | None = None
+        self.retry_after_seconds: float | None = None
+        self.stop_reason: str | None = None
+        self.request_id: str | None = None
+        self.input_tokens: int | None = None
+        self.output_tokens: int | None = None
+        self.cache_read_tokens: int | None = None
+        self.cache_write_tokens: int | None = None
+        self.first_token_ms: float | None = None
+        self.response_ms: float | None = None
+        self._uncached_tokens: int | None = None
+
+    def take(self, usage: object) -> None:
+        """Take over a report of tokens; a later one has running totals, and need not have every part."""
+        self._uncached_tokens = _number(usage, "input_tokens", self._uncached_tokens)
+        self.output_tokens = _number(usage, "output_tokens", self.output_tokens)
+        self.cache_read_tokens = _number(usage, "cache_read_input_tokens", self.cache_read_tokens)
+        self.cache_write_tokens = _number(usage, "cache_creation_input_tokens", self.cache_write_tokens)
+        if self._uncached_tokens is not None:
+            self.input_tokens = self._uncached_tokens + (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
+
+    def fail(self, problem: Exception, secrets: Sequence[str]) -> None:
+        """Say of a failed call what it means."""
+        self.failure, self.retry_after_seconds = claude_refusals.translated(problem, self.call.model, secrets)
+        self.outcome = self.failure.code
+        self.request_id = getattr(problem, "request_id", None) or self.request_id
+
+
+class Claude:
+    """A client of the API. Making one checks the settings and begins to load the SDK; calls wait for it.
+
+    Raises ClaudeFailed where there is no key, or where a key or the API's address cannot be one.
+    """
+
+    def __init__(self, silence_seconds: float = SILENCE_SECONDS) -> None:
+        """Begin; a call is given up when nothing arrives for `silence_seconds`."""
+        self._api_key = _credential("ANTHROPIC_API_KEY")
+        self._auth_token = None if self._api_key else _credential("ANTHROPIC_AUTH_TOKEN")
+        if self._api_key is None and self._auth_token is None and not _has_other_credentials():
+            raise _no_key()
+        self._base_url = _base_url()
+        self._silence_seconds = silence_seconds
+        self._client: Any = None
+        self._problem: Exception | None = None
+        self._loading = _thread.allocate_lock()
+        self._loading.acquire()
+        _thread.start_new_thread(self._load, ())
+
+    def call(self, attempt: Attempt) -> Iterator[str]:
+        """Make a call and yield the text of the reply, piece by piece. It does not raise: `attempt` says how it went.
+
+        An interruption passes through, and leaves in `attempt` what was known until then.
+        """
+        client = self._ready()
+        import anthropic
+        import httpx2
+
+        began = time.perf_counter()
+        attempt.is_sent = True
+        try:
+            with client.messages.create(
+                model=attempt.call.model,
+                max_tokens=attempt.call.max_tokens,
+                system=attempt.call.system,
+                messages=[message.sent for message in attempt.call.messages],
+                stream=True,
+            ) as stream:
+                attempt.request_id = stream.response.headers.get("request-id")
+                _check_form(stream.response)
+                yield from _texts(stream, attempt, began)
+            _check_end(attempt)
+            attempt.outcome = OK
+        except errors.ClaudeFailed as failure:
+            attempt.failure, attempt.outcome = failure, failure.code
+        except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.InvalidURL, ValueError) as problem:
+            attempt.fail(problem, self._secrets())
+        finally:
+            attempt.response_ms = (time.perf_counter() - began) * 1000
+
+    def _load(self) -> None:
+        try:
+            import anthropic
+
+            credentials: dict[str, str] = {}
+            if self._api_key is not None:
+                credentials["api_key"] = self._api_key
+            elif self._auth_token is not None:
+                credentials["auth_token"] = self._auth_token
+            client: Any = anthropic.Anthropic(
+                base_url=self._base_url,
+                # The SDK would sleep in silence for as long as a server says.
+                max_retries=0,
+                timeout=anthropic.Timeout(self._silence_seconds, connect=CONNECT_TIMEOUT_SECONDS),
+                **credentials,  # pyright: ignore[reportArgumentType] - names and values are the constructor's
+            )
+            _rehearse()
+            if client.api_key is None and client.auth_token is None and client.credentials is None:
+                self._problem = _no_key()
+            else:
+                self._client = client
+        except Exception as problem:  # noqa: BLE001 - raised where it is waited for
+            self._problem = problem
+        finally:
+            self._loading.release()
+
+    def _ready(self) -> Any:
+        """Return the SDK's client, when it is loaded; Ctrl-C is heard while that is waited for."""
+        if self._client is None:
+            self._loading.acquire()
+            self._loading.release()
+        if isinstance(self._problem, errors.PromptctlError):
+            raise self._problem
+        if isinstance(self._problem, ImportError):
+            raise errors.Failed(
+                "sdk_missing", f"Claude's SDK cannot be loaded: {self._problem}", hint="pip install anthropic"
+            ) from None
+        if self._problem is not None:
+            failure, _ = claude_refusals.translated(self._problem, "", self._secrets())
+            raise failure from self._problem
+        return self._client
+
+    def _secrets(self) -> list[str]:
+        credentials = (self._api_key, self._auth_token, *_password(self._base_url))
+        return [secret for secret in credentials if secret]
+
+
+def _rehearse() -> None:
+    """Make a call that stays in this process: what the SDK builds at its first one is there for the person's."""
+    import anthropic
+    import httpx2
+
+    events = (
+        b'{"type":"message_start","message":{"usage":{"input_tokens":1,"output_tokens":1}}}',
+        b'{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}',
+        b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"x"}}',
+        b'{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":1}}',
+        b'{"type":"message_stop"}',
+    )
+    body = b"".join(b"event: %s\ndata: %s\n\n" % (event.split(b'"')[3], event) for event in events)
+    answer = httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body)
+    with httpx2.Client(transport=httpx2.MockTransport(lambda _: answer)) as nowhere:
+        rehearsing = anthropic.Anthropic(api_key="none", base_url="http://localhost", http_client=nowhere)
+        attempt = Attempt(Call("x", [Message("user", "x")], "x", 1))
+        with rehearsing.messages.create(
+            model="x", max_tokens=1, system="x", messages=[{"role": "user", "content": "x"}], stream=True
+        ) as stream:
+            for _ in _texts(stream, attempt, time.perf_counter()):
+                pass
+
+
+def _texts(stream: Any, attempt: Attempt, began: float) -> Iterator[str]:
+    """Yield the texts of a stream's events and note in `attempt` what they tell; unknown events are passed over."""
+    for event in stream:
+        kind = getattr(event, "type", None)
+        text = None
+        if kind == "content_block_delta":
+            if getattr(event.delta, "type", None) == "text_delta":
+                text = event.delta.text
+        elif kind == "content_block_start":
+            if getattr(event.content_block, "type", None) == "text":
+                text = event.content_block.text
+        elif kind == "message_start":
+            attempt.model = getattr(event.message, "model", None) or attempt.model
+            attempt.take(getattr(event.message, "usage", None))
+        elif kind == "message_delta":
+            attempt.take(getattr(event, "usage", None))
+            attempt.stop_reason = getattr(event.delta, "stop_reason", None) or attempt.stop_reason
+        elif kind == "message_stop":
+            attempt.stop_reason = attempt.stop_reason or "unknown"
+        elif kind is None:
+            raise claude_refusals.invalid_reply("an event without a type")
+        if text and isinstance(text, str):
+            if attempt.first_token_ms is None:
+                attempt.first_token_ms = (time.perf_counter() - began) * 1000
+            yield _clean(text)
+
+
+def _check_form(response: Any) -> None:
+    form = str(response.headers.get("content-type", ""))
+    if not form.startswith("text/event-stream"):
+        raise claude_refusals.invalid_reply(form.partition(";")[0] or "something without a content type")
+
+
+def _check_end(attempt: Attempt) -> None:
+    # A connection that is closed in good order before the last event raises nothing.
+    if attempt.stop_reason is None:
+        raise claude_refusals.incomplete_reply()
+    if attempt.stop_reason == "refusal":
+        raise claude_refusals.refused_reply()
+
+
+def _clean(text: str) -> str:
+    """A JSON escape can write half a character, which no encoding has."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode()
+
+
+def _number(of: object, name: str, otherwise: int | None) -> int | None:
+    value = getattr(of, name, None)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else otherwise
+
+
+def _credential(name: str) -> str | None:
+    """Return a key without the line end that a file or a secret store left on it; None: there is none.
+
+    Raises ClaudeFailed for one that no header can hold.
+    """
+    key = os.environ.get(name, "").strip()
+    if not key:
+        return None
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise errors.ClaudeFailed(
+            "invalid_api_key",
+            f"{name} is no key: it has a line end, a space or another character that no key has",
+            hint=f"set {name} to the key alone",
+        )
+    return key
+
+
+def _has_other_credentials() -> bool:
+    if any(os.environ.get(name) for name in _OTHER_CREDENTIALS):
+        return True
+    folder = (
+        os.path.join(os.environ.get("APPDATA", ""), "Anthropic")
+        if sys.platform == "win32"
+        else os.path.expanduser("~/.config/anthropic")
+    )
+    return os.path.isdir(folder)
+
+
+def _no_key() -> errors.ClaudeFailed:
+    empty = " (it is set but empty)" if "ANTHROPIC_API_KEY" in os.environ else ""
+    return errors.ClaudeFailed(
+        "no_api_key", f"there is no key for Claude{empty}", hint="export ANTHROPIC_API_KEY=…, from the Claude console"
+    )
+
+
+def _base_url() -> str | None:
+    """Return where the API is, where that is set. Raises ClaudeFailed for what is no URL; it may hold a password."""
+    url = os.environ.get("ANTHROPIC_BASE_URL")
+    if url is None:
+        return None
+    url = url.strip()
+    scheme, separator, rest = url.partition("://")
+    host = rest.partition("/")[0].rpartition("@")[2]
+    name, _, port = host.partition(":") if not host.startswith("[") else host.rpartition("]:")
+    plausible = url.isascii() and url.isprintable() and " " not in url and (not port or port.isdigit())
+    if not separator or scheme.lower() not in ("http", "https") or not (name or host) or not plausible:
+        raise errors.ClaudeFailed(
+            "invalid_base_url",
+            "ANTHROPIC_BASE_URL is no URL of a server" if url else "ANTHROPIC_BASE_URL is set but empty",
+            hint="set it to https://HOST, or unset it",
+        )
+    return url
+
+
+def _password(url: str | None) -> tuple[str, ...]:
+    credentials, at, _ = (url or "").partition("://")[2].partition("/")[0].rpartition("@")
+    return (credentials.partition(":")[2],) if at else ()

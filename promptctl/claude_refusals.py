@@ -1,0 +1,132 @@
+"""What Claude and the way to it refuse, told as one of our errors: by the API's type, by status, by the SDK's class."""
+
+from __future__ import annotations
+
+from promptctl import errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FAILED = errors.ClaudeFailed
+_LONGEST_MESSAGE = 300
+_LONGEST_WAIT_SECONDS = 10.0
+_SHORTEST_WAIT_SECONDS = 1.0
+
+# https://docs.claude.com/en/api/errors: the type in the error's body is the code here. What it says is added.
+_BY_TYPE: dict[str, tuple[type[errors.PromptctlError], str, str]] = {
+    "authentication_error": (_FAILED, "authentication_error", "Claude does not accept the key"),
+    "billing_error": (_FAILED, "billing_error", "Claude has a problem with the account's payment"),
+    "permission_error": (_FAILED, "permission_error", "the key may not do this"),
+    "not_found_error": (_FAILED, "not_found_error", "Claude has no such model"),
+    "request_too_large": (_FAILED, "request_too_large", "the conversation is too large for Claude"),
+    "invalid_request_error": (_FAILED, "invalid_request_error", "Claude cannot use this request"),
+    "rate_limit_error": (_FAILED, "rate_limit_error", "too many requests for this key"),
+    "timeout_error": (_FAILED, "timeout_error", "Claude took too long by its own clock"),
+    "overloaded_error": (_FAILED, "overloaded_error", "Claude is overloaded"),
+    "api_error": (_FAILED, "api_error", "Claude failed"),
+}
+_TYPE_BY_STATUS = {
+    400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 403: "permission_error",
+    404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error", 504: "timeout_error",
+    529: "overloaded_error",
+}  # fmt: skip
+_WORTH_ANOTHER_TRY = ("rate_limit_error", "overloaded_error", "api_error", "timeout_error")
+_WAYS_OUT = {
+    "authentication_error": "set ANTHROPIC_API_KEY to a valid key",
+    "billing_error": "see the account's billing in the Claude console",
+    "permission_error": "use another key, or another model with --model",
+    "not_found_error": "name another model with --model",
+    "request_too_large": "shorten the message",
+    "invalid_request_error": "see what Claude says of it, and --model, --max-tokens",
+}
+
+
+def translated(problem: Exception, model: str, secrets: Sequence[str]) -> tuple[errors.ClaudeFailed, float | None]:
+    """Return the error that an exception of the SDK or of HTTP means, and after how many seconds to try again.
+
+    None: trying again is of no use. What `secrets` holds never stands in the message.
+    """
+    import anthropic
+    import httpx2
+
+    if isinstance(problem, anthropic.APIStatusError):
+        return _of_status(problem, model, secrets)
+    if isinstance(problem, (anthropic.APITimeoutError, httpx2.TimeoutException)):
+        cause = problem.__cause__ or problem
+        connecting = isinstance(cause, (httpx2.ConnectTimeout, httpx2.PoolTimeout))
+        what = "cannot be reached: no connection in time" if connecting else "went silent"
+        return errors.ClaudeFailed(
+            "claude_timed_out", f"Claude {what}", hint="run it again, or give it more --timeout"
+        ), None
+    if isinstance(problem, (anthropic.APIConnectionError, httpx2.TransportError, httpx2.InvalidURL)):
+        cause = problem.__cause__ if isinstance(problem, anthropic.APIConnectionError) else problem
+        said = _one_line(str(cause or problem), secrets)
+        if isinstance(cause, (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)):
+            return errors.ClaudeFailed(
+                "reply_cut", f"the connection to Claude was cut: {said}", hint="run it again"
+            ), 0.0
+        hint = "see the network and ANTHROPIC_BASE_URL"
+        return errors.ClaudeFailed("claude_unreachable", f"cannot connect to Claude: {said}", hint=hint), None
+    if isinstance(problem, anthropic.CredentialsError):
+        hint = "export ANTHROPIC_API_KEY=…, from the Claude console"
+        return errors.ClaudeFailed(
+            "no_api_key", f"no credentials for Claude: {_one_line(str(problem), secrets)}", hint=hint
+        ), None
+    return invalid_reply(_one_line(f"{type(problem).__name__}: {problem}", secrets)), None
+
+
+def invalid_reply(what: str) -> errors.ClaudeFailed:
+    """Return the error for an answer that is not the API's; `what` came instead."""
+    return errors.ClaudeFailed(
+        "reply_invalid", f"that is no reply of Claude's API: {what}", hint="see that ANTHROPIC_BASE_URL is right"
+    )
+
+
+def incomplete_reply() -> errors.ClaudeFailed:
+    """Return the error for a reply that stops in good order before its end."""
+    return errors.ClaudeFailed("reply_incomplete", "the reply ended before it was complete", hint="run it again")
+
+
+def refused_reply() -> errors.ClaudeFailed:
+    """Return the error for a reply that Claude's safeguards stopped."""
+    return errors.ClaudeFailed("reply_refused", "Claude refused to go on with this reply", hint="ask it in another way")
+
+
+def _of_status(problem: object, model: str, secrets: Sequence[str]) -> tuple[errors.ClaudeFailed, float | None]:
+    status = int(getattr(problem, "status_code", 0))
+    # An event of the stream has status 200 and only its type says what it is.
+    kind = getattr(problem, "type", None)
+    if kind not in _BY_TYPE:
+        kind = _TYPE_BY_STATUS.get(status, "api_error")
+    make, code, message = _BY_TYPE[kind]
+    said = getattr(problem, "api_message", None)
+    told = f": {_one_line(str(said), secrets)}" if said else f" (status {status})" if status >= 300 else ""
+    if code == "not_found_error" and model and model not in told:
+        told = f" {model}{told}"
+    failure = make(code, f"{message}{told}", hint=_WAYS_OUT.get(code, "run it again in a while"))
+    assert isinstance(failure, errors.ClaudeFailed)
+    headers = getattr(getattr(problem, "response", None), "headers", {})
+    advice = headers.get("x-should-retry")
+    if advice == "false" or (advice != "true" and code not in _WORTH_ANOTHER_TRY):
+        return failure, None
+    return failure, _wait(headers.get("retry-after"))
+
+
+def _wait(said: str | None) -> float:
+    """Seconds to wait before another try: what the server says, within bounds; a date counts as the longest."""
+    if said is None:
+        return _SHORTEST_WAIT_SECONDS
+    try:
+        seconds = float(said)
+    except ValueError:
+        return _LONGEST_WAIT_SECONDS
+    # Not a number compares with nothing.
+    return min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS) if seconds == seconds else _SHORTEST_WAIT_SECONDS  # noqa: PLR0124
+
+
+def _one_line(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"

@@ -1,0 +1,192 @@
+"""promptctl chat."""
+
+from __future__ import annotations
+
+import sys
+
+from promptctl import chat as chatting
+from promptctl import claude, errors, references, templates, transcripts
+from promptctl.cli import content, conversation, interruption, variables
+from promptctl.output import messages, replies, stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from promptctl.chat import Conversation, Turn
+    from promptctl.cli.options import (
+        Against,
+        ChatMaxTokens,
+        ChatModel,
+        Continue,
+        MessageFile,
+        MessageText,
+        NoStream,
+        Reference,
+        Save,
+        Timeout,
+        Unit,
+        Usage,
+        Variables,
+        VariablesFile,
+    )
+    from promptctl.cli.run import Run
+
+
+def chat(
+    run: Run,
+    reference: Reference,
+    message: MessageText = None,
+    file: MessageFile = None,
+    against: Against = None,
+    model: ChatModel = None,
+    max_tokens: ChatMaxTokens = None,
+    var: Variables = None,
+    vars_file: VariablesFile = None,
+    unit: Unit = None,
+    usage: Usage = False,
+    no_stream: NoStream = False,
+    save: Save = None,
+    continue_: Continue = None,
+    timeout: Timeout = None,
+) -> None:
+    """Talk to Claude through a prompt.
+
+    With a MESSAGE, -f FILE or standard input it answers once. Without, it is
+    a conversation, in which each turn is sent with the version that is live
+    at that turn. NAME@VERSION tries a version before it is live. Every call
+    is recorded, the failed ones too: promptctl stats shows them.
+
+    The key comes from ANTHROPIC_API_KEY, the server from ANTHROPIC_BASE_URL.
+
+    Examples:
+      promptctl chat default-system-prompt
+      promptctl chat default-system-prompt "What is a pointer?" --usage
+      promptctl chat code_helper "Review this." -f change.diff
+      promptctl chat code_helper@1 -f x.py --against code_helper@2
+    """
+    wanted = references.parse(reference)
+    other = None if against is None else references.parse(against)
+    _check_numbers(max_tokens, timeout)
+    if save is not None and continue_ is not None:
+        raise errors.Usage("usage", "--continue saves in its own file: --save is for a new one")
+    if unit is not None and (wanted.version is not None or (other is not None and other.version is not None)):
+        raise errors.Usage("usage", "--unit asks which version a unit is given: name the prompt without @VERSION")
+    alone = message is None and file is None and sys.stdin is not None and sys.stdin.isatty()
+    if other is not None and (alone or save is not None or continue_ is not None):
+        raise errors.Usage(
+            "usage",
+            "--against compares the replies to one message",
+            hint=f"promptctl chat {wanted} MESSAGE --against {other}",
+        )
+    if alone and (run.form != "plain" or not stream.to_terminal()):
+        raise errors.Usage(
+            "usage", "a conversation is for a terminal: give a message", hint=f"promptctl chat {wanted} MESSAGE"
+        )
+    values = variables.given(var, vars_file)
+    transcript = (
+        transcripts.begin(save) if save is not None else None if continue_ is None else transcripts.load(continue_)
+    )
+    asked = None if alone else content.message(message, file)
+
+    client = claude.Claude(timeout or claude.SILENCE_SECONDS)
+
+    def converse(with_: references.Reference) -> Conversation:
+        made = chatting.Conversation(
+            run.database, client, with_, unit=unit, values=values, model=model, max_tokens=max_tokens,
+            say=run.say,
+        )  # fmt: skip
+        made.messages = [] if transcript is None else transcript.sent()
+        return made
+
+    talk = converse(wanted)
+    served = talk.look()
+    variables.check(talk.template(), f"{served.name}@{served.version}", values, "chat")
+    if asked is None:
+        assert run.connection is not None
+        session = conversation.Session(run, talk, transcript, streams=not no_stream, usage=usage)
+        with interruption.noticed_soon():
+            session.converse(run.connection.label)
+        return
+    turn = _turn(talk, asked)
+    if other is None:
+        _answer(run, talk, turn, streams=not no_stream, usage=usage)
+        if transcript is not None and talk.keep(turn):
+            conversation.note(transcript, asked, turn)
+            transcript.save()
+        return
+    second = converse(other)
+    second.look()
+    _compare(run, talk, [turn, _turn(second, asked)])
+
+
+def _check_numbers(max_tokens: int | None, timeout: int | None) -> None:
+    for option, number in (("--max-tokens", max_tokens), ("--timeout", timeout)):
+        if number is not None and not 1 <= number < 10**9:
+            raise errors.Usage("usage", f"{option} is a number from 1, not {number}")
+
+
+def _turn(talk: Conversation, message: str) -> Turn:
+    try:
+        return talk.turn(message)
+    except templates.MissingVariables as missing:
+        assert talk.served is not None
+        raise variables.missing(missing, f"{talk.served.name}@{talk.served.version}", "chat") from None
+
+
+def _answer(run: Run, talk: Conversation, turn: Turn, *, streams: bool, usage: bool) -> None:
+    """Show the reply and book its calls, however it ends."""
+    conversation.log_use(run, turn.served)
+    replies.announce(turn.served, talk.model())
+    shows_text = run.form == "plain"
+    writer = replies.Writer()
+    try:
+        with interruption.noticed_soon():
+            for text in turn.texts():
+                if streams and shows_text:
+                    writer.write(text)
+    finally:
+        # Also when it was interrupted, or nobody reads any more: what was billed is booked.
+        _book(run, talk, [turn])
+    if shows_text and not streams:
+        writer.write(turn.text)
+    if shows_text:
+        writer.end()
+    if turn.failure is not None:
+        raise turn.failure
+    if run.form == "json":
+        from promptctl.output import documents
+
+        documents.show(replies.document(turn))
+    elif run.form == "quiet":
+        stream.write(f"{turn.served.name}@{turn.served.version}\n")
+    replies.cut(turn)
+    if usage:
+        replies.usage(turn)
+
+
+def _compare(run: Run, talk: Conversation, turns: Sequence[Turn]) -> None:
+    for turn in turns:
+        conversation.log_use(run, turn.served)
+        if stream.to_terminal():
+            messages.note(f"asking {turn.served.name}@{turn.served.version} …")
+    try:
+        with interruption.noticed_soon():
+            chatting.ask_at_once(turns)
+    finally:
+        _book(run, talk, turns)
+    replies.compare(turns, run.form)
+    for turn in turns:
+        replies.cut(turn)
+    failed = [turn.failure for turn in turns if turn.failure is not None]
+    if failed:
+        raise failed[0]
+
+
+def _book(run: Run, talk: Conversation, turns: Sequence[Turn]) -> None:
+    for turn in turns:
+        conversation.log_calls(run, turn)
+    if failure := talk.record(turns):
+        messages.warning(f"the use is not recorded: {failure.message}")
+    if talk.was_interrupted:
+        raise KeyboardInterrupt

@@ -1,0 +1,245 @@
+"""Values of variables as the command line gives them, by --var and --vars-file: texts, as they are written."""
+
+from __future__ import annotations
+
+import sys
+
+from promptctl import errors, references, templates, texts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from promptctl.templates import MissingVariables, Template
+
+    # The keys of a mapping with what stands there, a text or again such entries, and the line, where it is known.
+    Entries = Sequence[tuple[str, object, int | None]]
+
+# Nobody nests names so deep; a recursion does not get far enough to exhaust the stack.
+_DEEPEST = 50
+
+
+def given(pairs: list[str] | None, file: str | None) -> dict[str, str]:
+    """Return the values by name, in the order given; of one that is given twice the last --var counts.
+
+    Raises Usage for what is not NAME=VALUE and for a file that holds no values, Failed for one that cannot be read.
+    """
+    values = {} if file is None else _from_file(file)
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals or not templates.is_path(name):
+            raise errors.Usage("usage", f"--var takes NAME=VALUE, not {references.shown(pair)}")
+        if not _is_utf8(value):
+            raise errors.Usage("not_utf8", f"the value of {name} is not UTF-8: {references.shown(value)}")
+        values[name] = value
+    return values
+
+
+def check(template: Template, reference: str, values: Mapping[str, str], command: str) -> None:
+    """Raise Usage for values of variables that neither stand in the template nor are described in its settings."""
+    unknown = [name for name in values if name not in template.known]
+    if not unknown:
+        return
+    import difflib
+
+    near = {name: found[0] for name in unknown if (found := difflib.get_close_matches(name, template.known, n=1))}
+    told = ", ".join(f"{name} (is {near[name]} meant?)" if name in near else name for name in unknown)
+    known = "" if near else f": it has {', '.join(sorted(template.known)) or 'none'}"
+    # With the names put right it may still lack others, so not all of the command is repeated.
+    meant = " ".join(f"--var {name}=VALUE" for name in near.values())
+    raise errors.Usage(
+        "variable_unknown",
+        f"{reference} has no variable{'s' if len(unknown) > 1 else ''} {told}{known}",
+        hint=f"promptctl {command} {reference} {meant}" if near else f"promptctl show {reference}",
+    )
+
+
+def missing(problem: MissingVariables, reference: str, command: str) -> errors.Usage:
+    """Return the error for values that are missing; `command` is one of promptctl's, or /var in a conversation."""
+    pairs = [f"{name}=VALUE" for name in problem.names]
+    failure = errors.Usage("variable_missing", f"{reference} needs {', '.join(problem.names)}")
+    if command.startswith("/"):
+        failure.hint = f"{command} {pairs[0]}"
+    else:
+        failure.again = tuple(word for pair in pairs for word in ("--var", pair))
+    return failure
+
+
+def used(template: Template, values: Mapping[str, str]) -> dict[str, str]:
+    """Return what stands for each variable in the text of a template, in the order of their first places."""
+    return {name: values[name] if name in values else template.default(name) or "" for name in template.variables}
+
+
+def _from_file(file: str) -> dict[str, str]:
+    if file == "":
+        raise errors.Usage("usage", "--vars-file is empty")
+    raw = _read(file)
+    try:
+        return _values(_entries(raw, file))
+    except _Malformed as problem:
+        if file == "-":
+            place = f"standard input, line {problem.line}" if problem.line else "standard input"
+        else:
+            place = f"{file}:{problem.line}" if problem.line else file
+        raise errors.Usage(
+            "invalid_variables", f"{place}: {problem.what}", hint="write NAME: VALUE in YAML, or a JSON object"
+        ) from None
+
+
+def _values(entries: Entries) -> dict[str, str]:
+    values: dict[str, str] = {}
+    lines: dict[str, int | None] = {}
+    for name, value, line in _flat(entries, ""):
+        if name in values:
+            before = f": on line {lines[name]} already" if lines[name] else ""
+            raise _Malformed(line, f"{name} is there twice{before}")
+        values[name], lines[name] = value, line
+    return values
+
+
+class _Malformed(Exception):
+    """What is wrong with a file, and on which line, if that is known."""
+
+    def __init__(self, line: int | None, what: str) -> None:
+        super().__init__(what)
+        self.line = line
+        self.what = what
+
+
+def _read(file: str) -> bytes:
+    try:
+        if file != "-":
+            with open(file, "rb") as opened:
+                raw = opened.read(texts.LARGEST_BYTES + 1)
+        elif sys.stdin is None or sys.stdin.closed:
+            raise errors.Usage("usage", "--vars-file -: standard input is closed")
+        else:
+            raw = sys.stdin.buffer.read(texts.LARGEST_BYTES + 1)
+    except (OSError, ValueError) as problem:
+        # A name with a NUL is no system's error.
+        reason = getattr(problem, "strerror", None) or str(problem)
+        raise errors.Failed(
+            "cannot_read",
+            f"cannot read {references.shown(file)}: {reason}",
+            hint="give --vars-file a file that can be read, or - for standard input",
+        ) from None
+    if len(raw) > texts.LARGEST_BYTES:
+        raise errors.Usage("too_large", f"{references.shown(file)} has more than {texts.LARGEST_BYTES} bytes")
+    return raw
+
+
+def _entries(raw: bytes, file: str) -> Entries:
+    """Return what a file says: JSON by its name or its first character, else YAML."""
+    is_json = file.lower().endswith(".json")
+    if not is_json and not raw.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+        return _yaml(raw)
+    try:
+        return _json(raw)
+    except _NotJson as problem:
+        if is_json:
+            raise
+        try:
+            # YAML has braces too.
+            return _yaml(raw)
+        except _Malformed:
+            raise problem from None
+
+
+class _NotJson(_Malformed):
+    pass
+
+
+def _json(raw: bytes) -> Entries:
+    import json
+
+    def entries(pairs: list[tuple[str, Any]]) -> Entries:
+        return _Entries((key, value, None) for key, value in pairs)
+
+    def no_constant(name: str) -> None:
+        raise _Malformed(None, f"{name} is not JSON: write it in quotes")
+
+    try:
+        # Numbers are texts, as they are written.
+        document = json.loads(
+            raw.decode("utf-8-sig"),
+            object_pairs_hook=entries,
+            parse_int=str,
+            parse_float=str,
+            parse_constant=no_constant,
+        )
+    except UnicodeDecodeError as problem:
+        line = 1 + raw.count(b"\n", 0, problem.start)
+        raise _Malformed(line, f"not UTF-8: byte {problem.start}") from None
+    except json.JSONDecodeError as problem:
+        raise _NotJson(problem.lineno, f"not JSON: {problem.msg}") from None
+    except RecursionError:
+        raise _Malformed(None, f"nested more than {_DEEPEST} deep") from None
+    if not isinstance(document, _Entries):
+        raise _Malformed(1, "not a mapping of names to values")
+    return document
+
+
+class _Entries(list["tuple[str, Any, int | None]"]):
+    """A mapping, to be told from a list."""
+
+
+def _yaml(raw: bytes) -> Entries:
+    from promptctl import strict_yaml
+
+    try:
+        root = strict_yaml.nodes(raw)
+    except strict_yaml.Malformed as problem:
+        raise _Malformed(problem.line, problem.what) from None
+    if root is None:
+        return []
+    if root.id != "mapping":
+        raise _Malformed(root.start_mark.line + 1, "not a mapping of names to values")
+    found: Entries = _from_node(root)
+    return found
+
+
+def _from_node(node: Any) -> Any:
+    """Return a node as `_flat` takes it. Plain null and an absent value are None, and a text in quotes never is."""
+    if node.id == "scalar":
+        return None if node.tag == "tag:yaml.org,2002:null" else str(node.value)
+    if node.id == "sequence":
+        return []
+    return _Entries((_key(key), _from_node(value), key.start_mark.line + 1) for key, value in node.value)
+
+
+def _key(node: Any) -> str:
+    if node.id != "scalar":
+        raise _Malformed(node.start_mark.line + 1, "a key is a name")
+    return str(node.value)
+
+
+def _flat(entries: Entries, above: str) -> Iterator[tuple[str, str, int | None]]:
+    """Every value with its whole name: nested names are joined by dots."""
+    if above.count(".") > _DEEPEST:
+        raise _Malformed(None, f"nested more than {_DEEPEST} deep")
+    for key, value, line in entries:
+        name = above + key
+        if not templates.is_path(key):
+            raise _Malformed(line, f"{references.shown(name)} cannot name a variable")
+        if isinstance(value, _Entries):
+            yield from _flat(value, f"{name}.")
+        elif value is None:
+            raise _Malformed(line, f'{name} has no value: an empty one is ""')
+        elif isinstance(value, list):
+            raise _Malformed(line, f"{name} is a list: a value is a text")
+        else:
+            text = {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+            if "\0" in text:
+                raise _Malformed(line, f"the value of {name} has a NUL character")
+            if not _is_utf8(text):
+                raise _Malformed(line, f"the value of {name} has half of a surrogate pair, which is no character")
+            yield name, text, line
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

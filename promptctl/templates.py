@@ -1,0 +1,155 @@
+"""Templates: the places in a text that take a value, and how they are filled. Pure, and on the way of `render`.
+
+Three styles (docs/files.md): `braces`, where `{path}` is a variable and `{{path}}` the literal text `{path}`;
+`mustache`, where `{{path}}` is one; `none`, where nothing is. A path is identifiers joined by dots: ASCII letters,
+digits, underscore. Everything else is text, `{"a": 1}`, `{}`, `{ x }` and `{{#each}}` too. `template_variables` in
+schema.sql reads the same grammar.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+STYLES = ("braces", "mustache", "none")
+DEFAULT_STYLE = "braces"
+_BLANKS = " \t"
+_LONGEST_TOLD = 40
+
+
+class MissingVariables(Exception):
+    """Values that a template needs and was not given; `names` in the order of their first places."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(", ".join(names))
+        self.names = tuple(names)
+
+
+def is_path(text: str) -> bool:
+    """Whether a text is identifiers joined by dots: ASCII letters, digits, underscores, no digit at the beginning."""
+    return text.isascii() and all(part.isidentifier() for part in text.split("."))
+
+
+class Template:
+    """A text, read once, to be filled many times.
+
+    `variables` are the names that stand in it, in the order of their first places; `required` those of them that have
+    no default and were not said to be optional; `known` also those that are described and do not stand in it.
+    """
+
+    __slots__ = ("_defaults", "_names", "_pieces", "_places", "known", "required", "variables")
+
+    def __init__(self, content: str, settings: Mapping[str, Any] | None = None) -> None:
+        """Read `content`; of a version's `settings` the keys `template` and `variables` count."""
+        given = settings or {}
+        descriptions: Mapping[str, Mapping[str, Any]] = given.get("variables", {})
+        texts, names = _read(content, given.get("template", DEFAULT_STYLE))
+        pieces: list[str] = [""] * (2 * len(names) + 1)
+        pieces[::2] = texts
+        self._pieces = pieces
+        self._names = names
+        self._places = [(2 * place + 1, name) for place, name in enumerate(names)]
+        self.variables: tuple[str, ...] = tuple(dict.fromkeys(names))
+        self._defaults: dict[str, str] = {
+            name: said.get("default", "")
+            for name, said in descriptions.items()
+            if "default" in said or said.get("required") is False
+        }
+        self.required: tuple[str, ...] = tuple(name for name in self.variables if name not in self._defaults)
+        self.known = frozenset((*self.variables, *descriptions))
+
+    def default(self, name: str) -> str | None:
+        """Return what stands for a variable that is not given; None: it has to be."""
+        return self._defaults.get(name)
+
+    def render(self, values: Mapping[str, str]) -> str:
+        """Return the text with every variable replaced by its value, which is not looked at again.
+
+        Values of names that do not stand in the text are ignored. Raises MissingVariables.
+        """
+        pieces = self._pieces.copy()
+        try:
+            for place, name in self._places:
+                pieces[place] = values[name]
+        except KeyError:
+            whole = {**self._defaults, **values}
+            missing = [name for name in self.required if name not in whole]
+            if missing:
+                raise MissingVariables(missing) from None
+            for place, name in self._places:
+                pieces[place] = whole[name]
+        return "".join(pieces)
+
+
+def told(names: Sequence[str], settings: Mapping[str, Any]) -> str:
+    """Return variables in one line of words, by their names; those that need not be given with what stands for them."""
+    descriptions: Mapping[str, Mapping[str, Any]] = settings.get("variables", {})
+    return ", ".join(_told(name, descriptions.get(name, {})) for name in names)
+
+
+def _told(name: str, said: Mapping[str, Any]) -> str:
+    default: str | None = said.get("default", "" if said.get("required") is False else None)
+    if default is None:
+        return name
+    shown = default if len(default) <= _LONGEST_TOLD else default[: _LONGEST_TOLD - 1] + "…"
+    # As a list of them shows it; what would be mistaken for more of the list is quoted.
+    return f"{name} = {shown}" if shown and shown == shown.strip() and "," not in shown else f'{name} = "{shown}"'
+
+
+def _read(content: str, style: str) -> tuple[list[str], list[str]]:
+    """Return the texts between the variables, and the variables: one text more than there are variables."""
+    if style == "braces":
+        return _read_braces(content)
+    if style == "mustache":
+        return _read_mustache(content)
+    if style == "none":
+        return [content], []
+    raise ValueError(f"no template style {style!r}: {', '.join(STYLES)}")
+
+
+def _read_braces(content: str) -> tuple[list[str], list[str]]:
+    texts: list[str] = []
+    names: list[str] = []
+    text, start = "", 0
+    opening = content.find("{")
+    while opening != -1 and (closing := content.find("}", opening)) != -1:
+        # Between a path's braces there is no other: only the last one before the closing brace can begin it.
+        opening = content.rfind("{", opening, closing)
+        path = content[opening + 1 : closing]
+        following = closing + 1
+        if is_path(path):
+            if opening > start and content[opening - 1] == "{" and content[following : following + 1] == "}":
+                text += content[start : opening - 1] + content[opening:following]
+                following += 1
+            else:
+                texts.append(text + content[start:opening])
+                names.append(path)
+                text = ""
+            start = following
+        opening = content.find("{", following)
+    texts.append(text + content[start:])
+    return texts, names
+
+
+def _read_mustache(content: str) -> tuple[list[str], list[str]]:
+    texts: list[str] = []
+    names: list[str] = []
+    start = 0
+    opening = content.find("{{")
+    while opening != -1 and (closing := content.find("}}", opening + 2)) != -1:
+        opening = content.rfind("{{", opening, closing)
+        following = closing + 2
+        path = content[opening + 2 : closing].strip(_BLANKS)
+        if is_path(path):
+            # Three braces ask Mustache not to escape for HTML, which is never done here.
+            if opening > start and content[opening - 1] == "{" and content[following : following + 1] == "}":
+                opening -= 1
+                following += 1
+            texts.append(content[start:opening])
+            names.append(path)
+            start = following
+        opening = content.find("{{", following)
+    texts.append(content[start:])
+    return texts, names

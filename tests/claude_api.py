@@ -1,0 +1,251 @@
+"""A server on loopback that speaks the Messages API of Claude, in all the ways in which that goes well or wrong.
+
+How it answers stands in the path of the URL that is asked of it, so it keeps nothing that tests could share:
+`url("cut", after=2)`. Run as a program it serves until it is interrupted: `python -m tests.claude_api`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import socket
+import struct
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self, cast
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from tests import claude_replies as scenarios
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEY = "sk-ant-test-0123456789abcdef"
+
+
+@dataclass
+class Request:
+    """One request as it came in; times are of `time.monotonic`, None for what has not happened."""
+
+    scenario: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+    began: float
+    first_text: float | None = None
+    ended: float | None = None
+    cut: bool = False
+
+
+@dataclass
+class _State:
+    requests: list[Request] = field(default_factory=list[Request])
+    failed: Counter[str] = field(default_factory=Counter[str])
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    open: set[socket.socket] = field(default_factory=set[socket.socket])
+    problems: list[Exception] = field(default_factory=list[Exception])
+
+
+class ClaudeServer:
+    """The server, on a free port of 127.0.0.1 unless told which; `KEY` is the one key that it accepts."""
+
+    KEY = KEY
+
+    def __init__(self, port: int = 0) -> None:
+        self._state = _State()
+        self._server = _Server(("127.0.0.1", port), _Handler, self._state)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._state.stopping.set()
+        for connection in list(self._state.open):
+            # Wakes a thread that waits for the client.
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        if self._state.problems:
+            raise ExceptionGroup("the server failed", self._state.problems)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._server.server_address[1]
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every request so far, in the order in which they came."""
+        return list(self._state.requests)
+
+    def url(self, scenario: str = "ok", **parameters: object) -> str:
+        """The base URL for a client to which the server answers in the way of a scenario (`claude_replies`)."""
+        assert scenario in scenarios.SCENARIOS, scenario
+        given = urlencode({name: str(value) for name, value in parameters.items()}, quote_via=quote)
+        return f"http://127.0.0.1:{self.port}/{scenario}/{given or '-'}"
+
+    def wait_for(self, count: int, seconds: float = 30) -> None:
+        """Wait until so many requests have come in."""
+        with self._state.changed:
+            assert self._state.changed.wait_for(lambda: len(self._state.requests) >= count, seconds)
+
+    @staticmethod
+    def refuse() -> str:
+        """The URL of a port at which nobody listens."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], state: _State) -> None:
+        self.state = state
+        super().__init__(address, handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - its signature is given
+        """Keep what went wrong in here; a client that has gone is what some tests are about."""
+        problem = sys.exc_info()[1]
+        if isinstance(problem, Exception) and not isinstance(problem, OSError):
+            self.state.problems.append(problem)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.state = cast("_Server", self.server).state
+        self.state.open.add(self.connection)
+
+    def finish(self) -> None:
+        self.state.open.discard(self.connection)
+        with contextlib.suppress(OSError):
+            super().finish()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: tests read what clients say."""
+
+    def do_POST(self) -> None:
+        began = time.monotonic()
+        parts = urlsplit(self.path).path.split("/")
+        scenario, given = parts[1], dict(parse_qsl(parts[2] if parts[2] != "-" else "", keep_blank_values=True))
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        request = Request(scenario, {name.lower(): value for name, value in self.headers.items()}, body, began)
+        with self.state.changed:
+            self.state.requests.append(request)
+            self.state.changed.notify_all()
+        key = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+        try:
+            if key != KEY:
+                self._error(401, "authentication_error", "invalid x-api-key")
+            else:
+                self._answer(request, scenarios.Parameters(given, body, key))
+        except OSError:
+            request.cut = True
+            self.close_connection = True
+        finally:
+            request.ended = time.monotonic()
+
+    def _answer(self, request: Request, given: scenarios.Parameters) -> None:
+        if request.scenario in ("status", "leak"):
+            with self.state.changed:
+                self.state.failed[self.path] += 1
+                fails = self.state.failed[self.path] <= given.number("times", 1_000_000)
+            if fails:
+                self._status(request.scenario, given)
+                return
+        elif request.scenario in scenarios.WHOLE:
+            status, form, text = scenarios.WHOLE[request.scenario]
+            self._whole(status, form, text)
+            return
+        elif request.scenario == "hang":
+            self._wait_for_the_end()
+            return
+        self._stream(request, given)
+
+    def _status(self, scenario: str, given: scenarios.Parameters) -> None:
+        status = 401 if scenario == "leak" else given.number("status", 500)
+        kind, message = scenarios.ERRORS[status]
+        if scenario == "leak":
+            message = f"invalid key {given.key}"
+        headers = {"retry-after": given.text("retry_after")} if "retry_after" in given else {}
+        self._error(status, kind, message, headers)
+
+    def _error(self, status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> None:
+        document = {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_failed"}
+        self._whole(status, "application/json", json.dumps(document), headers)
+
+    def _whole(self, status: int, form: str, text: str, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {"content-type": form, "request-id": "req_failed", **(headers or {})}.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(text.encode())))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def _stream(self, request: Request, given: scenarios.Parameters) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream; charset=utf-8")
+        self.send_header("request-id", f"req_{len(self.state.requests):06}")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for step in scenarios.steps(request.scenario, given):
+            if isinstance(step, (int, float)):
+                self._pause(step)
+            elif step is scenarios.Ending.RESET:
+                # With nothing to linger for, closing sends a reset instead of an end.
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.close_connection = True
+                self.connection.close()
+                return
+            elif step is scenarios.Ending.CLOSE:
+                self.close_connection = True
+                return
+            elif step is scenarios.Ending.SILENCE:
+                self._wait_for_the_end()
+                return
+            else:
+                if request.first_text is None and b'"text_delta"' in step:
+                    request.first_text = time.monotonic()
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(step), step))
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _pause(self, seconds: float) -> None:
+        if self.state.stopping.wait(seconds):
+            raise ConnectionAbortedError
+
+    def _wait_for_the_end(self) -> None:
+        """Say nothing until the client has gone, or the server is stopped."""
+        if not self.connection.recv(1):
+            raise ConnectionResetError
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--scenario", default="ok")
+    options.add_argument("--port", type=int, default=0)
+    options.add_argument("parameters", nargs="*", metavar="NAME=VALUE")
+    given = options.parse_args()
+    with ClaudeServer(given.port) as server:
+        pairs: Iterator[list[str]] = (pair.split("=", 1) for pair in given.parameters)
+        url = server.url(given.scenario, **{pair[0]: pair[1] for pair in pairs})
+        print(f"export ANTHROPIC_BASE_URL='{url}'\nexport ANTHROPIC_API_KEY={KEY}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

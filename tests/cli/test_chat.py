@@ -1,0 +1,350 @@
+"""Asking Claude once: what is sent, what is shown, and what is booked on the version that was sent."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.conftest import refused, refused_in_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+    from tests.claude_api import ClaudeServer
+    from tests.conftest import Promptctl
+
+    Asking = Callable[..., dict[str, str | None]]
+    Connection = psycopg.Connection[Any]
+
+CALM, CONCISE, ENTHUSIASTIC = "You are a calm assistant.\n", "You are concise.\n", "You are enthusiastic!\n"
+USES = """
+select version, epoch, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, outcome, request_id
+from promptctl.uses order by recorded_at, id
+"""
+
+
+@pytest.fixture
+def persona(promptctl: Promptctl, sql: Connection) -> Promptctl:
+    """The command line on a database in which a prompt has three versions, the first live."""
+    for content in (CALM, CONCISE, ENTHUSIASTIC):
+        sql.execute("select promptctl.create_version('persona', %s, author => 'ada@example.com')", [content])
+    sql.execute("select promptctl.activate('{persona}', '{1}', 'ada@example.com')")
+    return promptctl
+
+
+def sent(claude: ClaudeServer, since: int) -> list[dict[str, Any]]:
+    return [request.body for request in claude.requests[since:]]
+
+
+def test_the_live_version_is_sent_and_the_reply_is_the_answer(
+    persona: Promptctl, asking: Asking, claude: ClaudeServer
+) -> None:
+    count = len(claude.requests)
+    ended = persona("chat", "persona", "Hello", env=asking("ok", text="Good day."))
+    assert (ended.code, ended.out, ended.err) == (0, "Good day.\n", "")
+    [body] = sent(claude, count)
+    assert body["system"] == CALM
+    assert body["messages"] == [{"role": "user", "content": "Hello"}]
+    assert (body["model"], body["max_tokens"], body["stream"]) == ("claude-sonnet-5-5", 8192, True)
+
+
+def test_behaviour_changes_with_the_activation_and_back_with_the_rollback(persona: Promptctl, asking: Asking) -> None:
+    replies = [persona("chat", "persona", "Hello", env=asking()).out]
+    for words in (("activate", "persona@3"), ("rollback", "persona")):
+        assert persona(*words).code == 0
+        replies.append(persona("chat", "persona", "Hello", env=asking()).out)
+    assert replies[0] == replies[2] != replies[1]
+
+
+def test_a_call_is_booked_with_all_that_was_reported(persona: Promptctl, asking: Asking, sql: Connection) -> None:
+    env = asking("ok", input_tokens=20, cache_read_tokens=100, cache_write_tokens=7, output_tokens=80, delay_ms=120)
+    assert persona("chat", "persona@2", "Hello", env=env).code == 0
+    [row] = sql.execute(USES).fetchall()
+    # The input is reported in three parts.
+    assert row[:8] == (2, 1, "claude-sonnet-5-5", 127, 80, 100, 7, "ok")
+    assert row[8].startswith("req_")
+    [(first, whole, bucket)] = sql.execute("select first_token_ms, response_ms, bucket from promptctl.uses").fetchall()
+    assert 120 <= first <= whole
+    assert bucket is None
+
+
+def test_a_version_that_is_not_live_is_tried_by_its_number(persona: Promptctl, asking: Asking, sql: Connection) -> None:
+    seen = persona.on_terminal("chat", "persona@3", "Hello", env=asking("ok", text="Hey!"))
+    assert seen.out == "persona@3 (not live), claude-sonnet-5-5\nHey!\n"
+    assert sql.execute(
+        "select version, active_version from promptctl.uses join promptctl.served using (name)"
+    ).fetchall() == [(3, 1)]
+    persona("delete", "persona@3")
+    seen = persona.on_terminal("chat", "persona@3", "Hello", env=asking("ok", text="Hey!"))
+    assert seen.out.startswith("persona@3 (retired), claude-sonnet-5-5\n")
+
+
+def test_the_version_says_which_model_and_how_long_and_the_command_line_outranks_it(
+    promptctl: Promptctl, asking: Asking, claude: ClaudeServer
+) -> None:
+    made = promptctl("create", "x", "text", "--model", "claude-haiku-5-5", "--max-tokens", "99", "--activate")
+    assert made.code == 0
+    count = len(claude.requests)
+    promptctl("chat", "x", "Hello", env=asking())
+    promptctl("chat", "x", "Hello", "--model", "m", "--max-tokens", "7", env=asking())
+    assert [(body["model"], body["max_tokens"]) for body in sent(claude, count)] == [("claude-haiku-5-5", 99), ("m", 7)]
+
+
+def test_the_message_comes_from_words_a_file_or_standard_input_and_from_both(
+    persona: Promptctl, asking: Asking, claude: ClaudeServer
+) -> None:
+    (persona.home / "change.diff").write_text("+ a line\n")
+    count = len(claude.requests)
+    assert persona("chat", "persona", "-f", "change.diff", env=asking()).code == 0
+    assert persona("chat", "persona", "Review this.", "-f", "change.diff", env=asking()).code == 0
+    assert persona("chat", "persona", stdin="from a pipe\n", env=asking()).code == 0
+    assert persona("chat", "persona", "Review this.", "-f", "-", stdin="zoë\r\n", env=asking()).code == 0
+    # A loop's input is not eaten.
+    assert persona("chat", "persona", "Hello", stdin="not for us", env=asking()).code == 0
+    assert [body["messages"][0]["content"] for body in sent(claude, count)] == [
+        "+ a line", "Review this.\n\n+ a line", "from a pipe", "Review this.\n\nzoë", "Hello",
+    ]  # fmt: skip
+
+
+def test_a_message_that_cannot_be_one_is_refused(persona: Promptctl, asking: Asking) -> None:
+    env = asking()
+    assert refused(persona("chat", "persona", "", env=env), 2).err.startswith("error: the text is empty\n")
+    nul = refused(persona("chat", "persona", stdin=b"a\0b", env=env), 2)
+    assert nul.err.startswith("error: standard input has a NUL character")
+    assert refused(persona("chat", "persona", stdin=b"\xff", env=env), 2).err.startswith(
+        "error: standard input is not UTF-8"
+    )
+    assert refused(persona("chat", "persona", "-f", "nowhere", env=env), 1).err.startswith(
+        'error: cannot read "nowhere"'
+    )
+
+
+def test_a_message_of_five_megabytes_arrives_whole(persona: Promptctl, asking: Asking, claude: ClaudeServer) -> None:
+    message = "twenty characters …\n" * 250_000
+    count = len(claude.requests)
+    assert persona("chat", "persona", "-f", "-", stdin=message, env=asking()).code == 0
+    [body] = sent(claude, count)
+    assert body["messages"][0]["content"] == message.rstrip("\n")
+
+
+def test_variables_are_filled_in_and_never_looked_at_again(
+    promptctl: Promptctl, asking: Asking, claude: ClaudeServer
+) -> None:
+    promptctl("create", "x", 'Talk to {user.name} like {"a": 1}.', "--activate")
+    count = len(claude.requests)
+    assert promptctl("chat", "x", "Hello", "--var", "user.name={user.name}", env=asking()).code == 0
+    assert [body["system"] for body in sent(claude, count)] == ['Talk to {user.name} like {"a": 1}.']
+    missing = refused_in_json(promptctl("chat", "x", "Hello", "--json", env=asking()), 2)
+    assert missing["code"] == "variable_missing"
+    assert "user.name" in missing["message"]
+    unknown = promptctl("chat", "x", "Hello", "--var", "user.nam=Ada", "--json", env=asking())
+    assert refused_in_json(unknown, 2)["code"] == "variable_unknown"
+    assert len(claude.requests) == count + 1
+
+
+def test_a_unit_is_booked_as_its_bucket(persona: Promptctl, asking: Asking, sql: Connection) -> None:
+    assert persona("chat", "persona", "Hello", "--unit", "user-42", env=asking()).code == 0
+    [(bucket,)] = sql.execute("select bucket from promptctl.uses").fetchall()
+    assert 0 <= bucket < 10_000
+    ended = persona("chat", "persona@1", "Hello", "--unit", "user-42", env=asking())
+    assert refused(ended, 2).err.startswith("error: --unit asks which version a unit is given")
+
+
+def test_the_reply_is_there_as_it_comes_and_with_no_stream_at_its_end(persona: Promptctl, asking: Asking) -> None:
+    for option, early in ((), True), (("--no-stream",), False):
+        env = asking("ok", text="Good day to you.", chunk_delay_ms=300)
+        process = persona.start("chat", "persona", "Hello", *option, env=env)
+        assert process.stdout is not None
+        first = process.stdout.read(1)
+        arrived = time.monotonic()
+        rest = process.stdout.read()
+        waited = time.monotonic() - arrived
+        assert (first + rest, process.wait()) == (b"Good day to you.\n", 0)
+        process.communicate()
+        assert (waited > 0.25) is early
+
+
+def test_what_a_reply_took_is_told_beside_it(persona: Promptctl, asking: Asking) -> None:
+    env = asking("ok", text="Yes.", input_tokens=1200, cache_read_tokens=300, output_tokens=80)
+    ended = persona("chat", "persona", "Hello", "--usage", env=env)
+    assert ended.out == "Yes.\n"
+    assert re.fullmatch(r"1,500 \+ 80 tokens \(300 cached\), \d+ ms, first \d+ ms\n", ended.err)
+
+
+def test_an_answer_in_json_has_everything_and_quiet_has_the_reference(persona: Promptctl, asking: Asking) -> None:
+    env = asking("ok", text="Yes.", input_tokens=20, output_tokens=80)
+    ended = persona("chat", "persona", "Hello", "--json", env=env)
+    document = json.loads(ended.out)
+    assert 0 <= document.pop("first_token_ms") <= document.pop("response_time_ms")
+    assert document.pop("request_id").startswith("req_")
+    assert document == {
+        "name": "persona", "version": 1, "is_active": True, "model": "claude-sonnet-5-5", "reply": "Yes.",
+        "outcome": "ok", "stop_reason": "end_turn", "input_tokens": 20, "output_tokens": 80, "cache_read_tokens": 0,
+        "cache_write_tokens": 0, "attempts": 1,
+    }  # fmt: skip
+    assert ended.err == ""
+    assert persona("chat", "persona", "Hello", "-q", env=env).out == "persona@1\n"
+
+
+def test_what_is_done_is_logged_as_json(persona: Promptctl, asking: Asking) -> None:
+    env = asking("ok", text="Yes.", input_tokens=20, output_tokens=80)
+    ended = persona("chat", "persona", "Hello", "--log-format", "json", env=env)
+    events = [json.loads(line) for line in ended.err.splitlines()]
+    assert [(event["level"], event["message"]) for event in events] == [
+        ("info", "Using prompt"), ("info", "Claude request completed"),
+    ]  # fmt: skip
+    for event in events:
+        assert (event["name"], event["version"]) == ("persona", 1)
+        assert re.fullmatch(r"[0-9a-f-]{36}", event["promptId"])
+    assert events[1]["totalTokens"] == 100
+    assert events[1]["responseTimeMs"] >= 0
+    failed = persona("chat", "persona", "Hello", "--log-format", "json", env=asking("status", status=400))
+    event = json.loads(failed.err.splitlines()[1])
+    assert (event["level"], event["message"]) == ("error", "Claude request failed")
+    assert event["outcome"] == "invalid_request_error"
+
+
+def test_two_versions_are_asked_the_same_and_shown_side_by_side(
+    persona: Promptctl, asking: Asking, sql: Connection, snapshot: Callable[..., None]
+) -> None:
+    words = ["chat", "persona@1", "Hello", "--against", "persona@3"]
+    # Times of three digits, whatever else the machine does.
+    env = asking("ok", input_tokens=20, output_tokens=80, delay_ms=200)
+    told: list[str] = []
+    for columns in (80, 40, 20):
+        seen = persona.on_terminal(*words, columns=columns, env=env)
+        told.append(f"$ promptctl chat persona@1 Hello --against persona@3  # {columns} columns\n{seen.out}")
+    piped = persona(*words, env=env)
+    told.append(f"# piped\n{piped.out}")
+    text = re.sub(r"\d{3} ms", "212 ms", "\n".join(told))
+    snapshot(re.sub(r"\t[\d.]+\t[\d.]+\tok", "\t12\t12\tok", text), "cli/chat-against")
+    document = json.loads(persona(*words, "--json", env=env).out)
+    assert [(reply["version"], reply["outcome"]) for reply in document["replies"]] == [(1, "ok"), (3, "ok")]
+    counted = sql.execute("select version, count(*) from promptctl.uses group by version order by version").fetchall()
+    assert counted == [(1, 5), (3, 5)]
+    seen = persona.on_terminal("chat", "persona@1", "--against", "persona@3")
+    assert "--against compares the replies to one message" in seen.out
+
+
+def test_one_of_two_that_fails_is_shown_beside_the_other(persona: Promptctl, asking: Asking, sql: Connection) -> None:
+    words = ["chat", "persona@1", "Hello", "--against", "persona@3"]
+    ended = persona(*words, env=asking("cut", after=1))
+    assert ended.code == 7
+    assert [line.split("\t")[5] for line in ended.out.splitlines()] == ["reply_cut", "reply_cut"]
+    assert "error: the connection to Claude was cut" in ended.err
+    assert sql.execute("select version, outcome from promptctl.uses order by version").fetchall() == [
+        (1, "reply_cut"), (3, "reply_cut"),
+    ]  # fmt: skip
+
+
+def test_a_conversation_is_saved_and_gone_on_from(persona: Promptctl, asking: Asking, claude: ClaudeServer) -> None:
+    path = persona.home / "talk.json"
+    assert persona("chat", "persona", "First", "--save", "talk.json", env=asking("ok", text="One.")).code == 0
+    assert path.stat().st_mode & 0o777 == 0o600
+    count = len(claude.requests)
+    again = persona("chat", "persona@3", "Second", "--continue", "talk.json", env=asking("ok", text="Two."))
+    assert again.out == "Two.\n"
+    [body] = sent(claude, count)
+    assert body["system"] == ENTHUSIASTIC
+    assert body["messages"] == [
+        {"role": "user", "content": "First"}, {"role": "assistant", "content": "One."},
+        {"role": "user", "content": "Second"},
+    ]  # fmt: skip
+    saved = json.loads(path.read_text())["messages"]
+    assert [(message["content"], message.get("version")) for message in saved] == [
+        ("First", None), ("One.", 1), ("Second", None), ("Two.", 3),
+    ]  # fmt: skip
+    there = refused_in_json(persona("chat", "persona", "x", "--save", "talk.json", "--json", env=asking()), 1)
+    assert there["code"] == "file_exists"
+
+
+def test_a_reply_that_failed_is_not_saved(persona: Promptctl, asking: Asking) -> None:
+    assert persona("chat", "persona", "First", "--save", "talk.json", env=asking("cut", after=1)).code == 7
+    assert not (persona.home / "talk.json").exists()
+
+
+BROKEN = {
+    "not JSON": ("nonsense", "invalid_conversation"),
+    "no messages": ("[]", "invalid_conversation"),
+    "a list of something else": ('{"messages": [1]}', "invalid_conversation"),
+    "two in a row": (
+        '{"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]}', "invalid_conversation"
+    ),
+    "no reply": ('{"messages": [{"role": "user", "content": "a"}]}', "invalid_conversation"),
+    "deep": ("[" * 100_000, "invalid_conversation"),
+    "not there": (None, "cannot_read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_file_that_holds_no_conversation_is_refused(case: str, persona: Promptctl, asking: Asking) -> None:
+    text, code = BROKEN[case]
+    if text is not None:
+        (persona.home / "talk.json").write_text(text)
+    ended = persona("chat", "persona", "x", "--continue", "talk.json", "--json", env=asking())
+    assert refused_in_json(ended, 1)["code"] == code
+    if text is not None:
+        assert (persona.home / "talk.json").read_text() == text
+
+
+def test_a_conversation_that_cannot_be_saved_is_told(persona: Promptctl, asking: Asking) -> None:
+    ended = persona("chat", "persona", "x", "--save", "nowhere/talk.json", env=asking("ok", text="One."))
+    assert (ended.code, ended.out) == (1, "One.\n")
+    assert ended.err.startswith('error: cannot save the conversation in "nowhere/talk.json": No such file or directory')
+    ended = persona("chat", "persona", "x", "--save", "/proc/talk.json", "--json", env=asking())
+    assert json.loads(ended.err)["error"]["code"] == "cannot_save"
+
+
+USAGE = [
+    (["--max-tokens", "0"], "--max-tokens is a number from 1, not 0"),
+    (["--timeout", "0"], "--timeout is a number from 1, not 0"),
+    (["--save", "a", "--continue", "b"], "--continue saves in its own file"),
+    (["--save", ""], "--save is empty"),
+    (["--against", "persona@1", "--save", "a"], "--against compares the replies to one message"),
+    (["--against", "a b"], '"a b" cannot name a prompt'),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), USAGE)
+def test_options_that_cannot_be_meant_are_refused_before_anything_is_sent(
+    words: list[str], message: str, persona: Promptctl, asking: Asking, claude: ClaudeServer
+) -> None:
+    count = len(claude.requests)
+    ended = refused(persona("chat", "persona", "Hello", *words, env=asking()), 2)
+    assert ended.err.startswith(f"error: {message}")
+    assert len(claude.requests) == count
+
+
+def test_a_conversation_needs_a_terminal(persona: Promptctl, asking: Asking) -> None:
+    for words in (["--json"], ["-q"]):
+        seen = persona.on_terminal("chat", "persona", *words, env=asking())
+        assert seen.code == 2
+        assert "a conversation is for a terminal: give a message" in seen.out
+    line = f"{' '.join(persona.command('chat', 'persona'))} </dev/null"
+    done = subprocess.run(
+        ["bash", "-c", line], env=persona.environment(asking()), cwd=persona.home, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, b"error: standard input is empty")
+
+
+def test_an_unknown_prompt_and_one_without_a_live_version_are_not_found(persona: Promptctl, asking: Asking) -> None:
+    ended = refused(persona("chat", "persnoa", "Hello", env=asking()), 4)
+    assert ended.err.endswith("hint:  promptctl show persona\n")
+    assert (
+        refused_in_json(persona("chat", "persona@9", "Hello", "--json", env=asking()), 4)["code"] == "version_not_found"
+    )
+    persona("create", "idle", "text")
+    assert refused_in_json(persona("chat", "idle", "x", "--json", env=asking()), 4)["code"] == "no_active_version"
+
+
+def test_two_chats_at_once_are_both_booked(persona: Promptctl, asking: Asking, sql: Connection) -> None:
+    running = [persona.start("chat", "persona", "Hello", env=asking("ok", delay_ms=200)) for _ in range(4)]
+    assert [(process.communicate()[1], process.returncode) for process in running] == [(b"", 0)] * 4
+    assert sql.execute("select count(*), count(distinct id) from promptctl.uses").fetchone() == (4, 4)

@@ -1,0 +1,423 @@
+"""Whatever goes wrong between us and Claude: its message, exit code 7, its code, and its record."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from promptctl.output import stream
+from tests.claude_api import ClaudeServer
+from tests.cli.conftest import refused, refused_in_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Promptctl
+    from tests.servers import Server
+
+    Asking = Callable[..., dict[str, str | None]]
+    Connection = psycopg.Connection[Any]
+
+FIRST = ("chat", "persona", "Hello")
+
+
+@pytest.fixture
+def persona(promptctl: Promptctl, sql: Connection) -> Promptctl:
+    """The command line on a database in which a prompt is live."""
+    sql.execute("select promptctl.create_version('persona', 'You are calm.', author => 'ada', activated => true)")
+    return promptctl
+
+
+def booked(sql: Connection) -> list[tuple[Any, ...]]:
+    return sql.execute(
+        "select outcome, input_tokens, output_tokens from promptctl.uses order by recorded_at, id"
+    ).fetchall()
+
+
+Billed = tuple[int | None, int | None]
+UNKNOWN, BEGUN = (None, None), (20, 1)
+AT_ONCE, AFTER_1, AFTER_2 = {"retry_after": 0}, {"after": 1, "input_tokens": 20}, {"after": 2, "input_tokens": 20}
+CUT, INCOMPLETE, INVALID, SILENT = (
+    "the connection to Claude was cut: ", "the reply ended before it was complete",
+    "that is no reply of Claude's API: ", "Claude went silent",
+)  # fmt: skip
+# Scenario, its parameters, the code, how the message begins, how many calls, the tokens that were billed.
+FAILURES: dict[str, tuple[str, dict[str, int], str, str, int, Billed]] = {
+    "a wrong key": ("status", {"status": 401}, "authentication_error", "Claude does not accept the key: ", 1, UNKNOWN),
+    "no permission": ("status", {"status": 403}, "permission_error", "the key may not do this: ", 1, UNKNOWN),
+    "no money": (
+        "status",
+        {"status": 402},
+        "billing_error",
+        "Claude has a problem with the account's payment",
+        1,
+        UNKNOWN,
+    ),
+    "an unknown model": (
+        "status",
+        {"status": 404},
+        "not_found_error",
+        "Claude has no such model claude-sonnet-5-5",
+        1,
+        UNKNOWN,
+    ),
+    "too large": (
+        "status",
+        {"status": 413},
+        "request_too_large",
+        "the conversation is too large for Claude",
+        1,
+        UNKNOWN,
+    ),
+    "a bad request": (
+        "status",
+        {"status": 400},
+        "invalid_request_error",
+        "Claude cannot use this request: ",
+        1,
+        UNKNOWN,
+    ),
+    "too many requests": (
+        "status",
+        AT_ONCE | {"status": 429},
+        "rate_limit_error",
+        "too many requests for this key: ",
+        3,
+        UNKNOWN,
+    ),
+    "its own time": (
+        "status",
+        AT_ONCE | {"status": 504},
+        "timeout_error",
+        "Claude took too long by its own clock",
+        3,
+        UNKNOWN,
+    ),
+    "overloaded": ("status", AT_ONCE | {"status": 529}, "overloaded_error", "Claude is overloaded", 3, UNKNOWN),
+    "its own fault": ("status", AT_ONCE | {"status": 500}, "api_error", "Claude failed", 3, UNKNOWN),
+    "a page of a proxy": ("html_error", {}, "api_error", "Claude failed (status 502)", 3, UNKNOWN),
+    "a page": ("html", {}, "reply_invalid", "that is no reply of Claude's API: text/html", 1, UNKNOWN),
+    "another API": ("not_sse", {}, "reply_invalid", "that is no reply of Claude's API: application/json", 1, UNKNOWN),
+    "nothing": ("empty", {}, "reply_incomplete", INCOMPLETE, 1, UNKNOWN),
+    "garbage": ("garbage", AFTER_1, "reply_invalid", INVALID, 1, BEGUN),
+    "an event of no kind": ("odd_event", {"input_tokens": 20}, "reply_invalid", INVALID, 1, BEGUN),
+    "cut before the first text": ("cut", {"after": 0, "input_tokens": 20}, "reply_cut", CUT, 3, BEGUN),
+    "cut in the middle": ("cut", AFTER_2, "reply_cut", CUT, 1, BEGUN),
+    "closed in the middle": ("close", AFTER_2, "reply_cut", CUT, 1, BEGUN),
+    "an early end": ("early_end", AFTER_2, "reply_incomplete", INCOMPLETE, 1, BEGUN),
+    "an error in the stream": ("error_event", AFTER_2, "overloaded_error", "Claude is overloaded: ", 1, BEGUN),
+    "a refusal": (
+        "refusal",
+        {"input_tokens": 20, "output_tokens": 5},
+        "reply_refused",
+        "Claude refused to go on with this reply",
+        1,
+        (20, 5),
+    ),
+    "silence": ("hang", {}, "claude_timed_out", SILENT, 1, UNKNOWN),
+    "silence in the middle": ("stall", AFTER_2, "claude_timed_out", SILENT, 1, BEGUN),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_a_failure_is_told_with_its_code_and_booked_with_what_was_billed(
+    case: str, persona: Promptctl, asking: Asking, sql: Connection
+) -> None:
+    scenario, parameters, code, message, calls, billed = FAILURES[case]
+    ended = persona(*FIRST, "--timeout", "2", env=asking(scenario, **parameters))
+    assert ended.code == 7, ended
+    lines = ended.err.splitlines()
+    assert lines[-2].startswith(f"error: {message}"), ended.err
+    assert lines[-1].startswith("hint:  ")
+    assert len(lines) == 2 + (calls - 1)
+    assert booked(sql) == [(code, *billed)] * calls
+
+
+def test_a_failure_in_json_has_the_code_and_no_answer(persona: Promptctl, asking: Asking, sql: Connection) -> None:
+    ended = persona(*FIRST, "--json", env=asking("error_event", after=1))
+    assert refused_in_json(ended, 7)["code"] == "overloaded_error"
+
+
+def test_what_came_of_a_reply_before_it_failed_is_shown(persona: Promptctl, asking: Asking) -> None:
+    ended = persona(*FIRST, env=asking("cut", after=2, text="One two three four"))
+    assert ended.out.startswith("One")
+    assert ended.out.endswith("\n")
+
+
+def test_a_call_is_tried_again_and_says_so_and_both_are_booked(
+    persona: Promptctl, asking: Asking, sql: Connection
+) -> None:
+    ended = persona(*FIRST, env=asking("status", status=529, times=1, text="Here.", input_tokens=20, output_tokens=80))
+    assert (ended.code, ended.out) == (0, "Here.\n")
+    assert ended.err.startswith("Claude is overloaded")
+    assert ended.err.endswith("; trying again in 1 s\n")
+    assert booked(sql) == [("overloaded_error", None, None), ("ok", 20, 80)]
+
+
+def test_an_hour_is_not_waited_for(persona: Promptctl, asking: Asking, sql: Connection) -> None:
+    began = time.monotonic()
+    ended = persona(*FIRST, env=asking("status", status=429, retry_after=3600, times=1, text="Here."))
+    assert (ended.code, ended.out) == (0, "Here.\n")
+    assert ended.err.endswith("; trying again in 10 s\n")
+    assert 10 <= time.monotonic() - began < 40
+    assert [outcome for outcome, _, _ in booked(sql)] == ["rate_limit_error", "ok"]
+
+
+def test_nothing_is_tried_again_after_the_first_text(persona: Promptctl, asking: Asking, sql: Connection) -> None:
+    assert persona(*FIRST, env=asking("error_event", after=1)).code == 7
+    assert len(booked(sql)) == 1
+
+
+NO_URL, NO_KEY = "ANTHROPIC_BASE_URL is no URL of a server", "ANTHROPIC_API_KEY is no key: "
+SETTINGS: dict[str, tuple[dict[str, str | None], str, str]] = {
+    "no key": ({"ANTHROPIC_API_KEY": None}, "no_api_key", "there is no key for Claude"),
+    "an empty key": ({"ANTHROPIC_API_KEY": " \n"}, "no_api_key", "there is no key for Claude (it is set but empty)"),
+    "two lines": ({"ANTHROPIC_API_KEY": "sk-ant\nx: y"}, "invalid_api_key", NO_KEY),
+    "a space": ({"ANTHROPIC_API_KEY": "sk ant"}, "invalid_api_key", NO_KEY),
+    "not ASCII": ({"ANTHROPIC_API_KEY": "sk-ant-é"}, "invalid_api_key", NO_KEY),
+    "a token of two lines": (
+        {"ANTHROPIC_API_KEY": None, "ANTHROPIC_AUTH_TOKEN": "a\nb"},
+        "invalid_api_key",
+        "ANTHROPIC_AUTH_TOKEN is no key: ",
+    ),
+    "no URL": ({"ANTHROPIC_BASE_URL": "claude"}, "invalid_base_url", NO_URL),
+    "another scheme": ({"ANTHROPIC_BASE_URL": "ftp://h"}, "invalid_base_url", NO_URL),
+    "no host": ({"ANTHROPIC_BASE_URL": "http://"}, "invalid_base_url", NO_URL),
+    "no port": ({"ANTHROPIC_BASE_URL": "http://h:x"}, "invalid_base_url", NO_URL),
+    "an empty URL": ({"ANTHROPIC_BASE_URL": ""}, "invalid_base_url", "ANTHROPIC_BASE_URL is set but empty"),
+}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_a_setting_that_cannot_work_is_told_before_anything_is_sent(
+    case: str, persona: Promptctl, asking: Asking, claude: ClaudeServer, sql: Connection
+) -> None:
+    settings, code, message = SETTINGS[case]
+    count = len(claude.requests)
+    ended = refused(persona(*FIRST, env=asking() | settings), 7)
+    assert ended.err.startswith(f"error: {message}")
+    assert refused_in_json(persona(*FIRST, "--json", env=asking() | settings), 7)["code"] == code
+    assert len(claude.requests) == count
+    assert booked(sql) == []
+
+
+def test_a_server_that_is_not_there_is_told_at_once(persona: Promptctl, asking: Asking, sql: Connection) -> None:
+    env = asking() | {"ANTHROPIC_BASE_URL": ClaudeServer.refuse()}
+    ended = refused(persona(*FIRST, env=env), 7)
+    assert ended.err.startswith("error: cannot connect to Claude: ")
+    assert refused_in_json(persona(*FIRST, "--json", env=env), 7)["code"] == "claude_unreachable"
+    assert booked(sql) == [("claude_unreachable", None, None)] * 2
+
+
+def test_a_key_with_a_line_end_and_a_token_are_accepted(
+    persona: Promptctl, asking: Asking, claude: ClaudeServer
+) -> None:
+    assert persona(*FIRST, env=asking() | {"ANTHROPIC_API_KEY": f"{claude.KEY}\n"}).code == 0
+    assert (
+        persona(*FIRST, env=asking() | {"ANTHROPIC_API_KEY": None, "ANTHROPIC_AUTH_TOKEN": f" {claude.KEY}"}).code == 0
+    )
+
+
+def test_a_profile_of_the_sdk_is_looked_for_where_there_is_no_key(persona: Promptctl, asking: Asking) -> None:
+    env = asking() | {"ANTHROPIC_API_KEY": None, "ANTHROPIC_PROFILE": "nobody"}
+    assert refused_in_json(persona(*FIRST, "--json", env=env), 7)["code"] == "no_api_key"
+    (persona.home / ".config" / "anthropic").mkdir(parents=True)
+    env = asking() | {"ANTHROPIC_API_KEY": None}
+    assert refused_in_json(persona(*FIRST, "--json", env=env), 7)["code"] == "no_api_key"
+
+
+def test_the_key_is_nowhere(persona: Promptctl, asking: Asking, claude: ClaudeServer, sql: Connection) -> None:
+    for scenario in ("leak", "ok", "cut"):
+        for words in (("-v",), ("--log-format", "json"), ("--json",)):
+            env = asking(scenario) | {"ANTHROPIC_LOG": "debug", "PROMPTCTL_TRACEBACK": "1"}
+            ended = persona(*FIRST, *words, env=env)
+            assert claude.KEY not in ended.out + ended.err
+    dumped = sql.execute("select string_agg(u::text, ' ') from promptctl.uses u").fetchone()
+    assert dumped is not None
+    assert claude.KEY not in dumped[0]
+
+
+def test_a_reply_that_ends_at_the_limit_is_a_warning(persona: Promptctl, asking: Asking, sql: Connection) -> None:
+    ended = persona(*FIRST, "--max-tokens", "9", env=asking("max_tokens", text="And so"))
+    assert (ended.code, ended.out) == (0, "And so\n")
+    assert ended.err == "warning: the reply ends at 9 tokens: --max-tokens allows more\n"
+    full = persona(*FIRST, env=asking("context_window", text="And so"))
+    assert full.err == "warning: the reply ends where the context of claude-sonnet-5-5 is full\n"
+    assert [outcome for outcome, _, _ in booked(sql)] == ["ok", "ok"]
+
+
+def test_thinking_and_what_no_sdk_knows_is_passed_over(persona: Promptctl, asking: Asking) -> None:
+    for scenario in ("thinking", "unknown_event"):
+        ended = persona(*FIRST, env=asking(scenario, text="Here."))
+        assert (ended.code, ended.out, ended.err) == (0, "Here.\n", "")
+
+
+def test_nothing_in_a_reply_is_obeyed_by_a_terminal(persona: Promptctl, asking: Asking) -> None:
+    seen = persona.on_terminal(*FIRST, env=asking("escapes"))
+    assert not {chr(code) for code in stream.CONTROLS if code not in (9, 10, 13)} & set(seen.out)
+    assert "\\x1b" in seen.out
+    piped = persona(*FIRST, env=asking("escapes"))
+    assert "\x1b" in piped.out
+    markup = persona.on_terminal(*FIRST, env=asking("markup"))
+    for literal in ("[bold]", "[/INST]", ":smile:"):
+        assert literal in markup.out
+
+
+def test_a_reply_of_ten_megabytes_arrives_whole(persona: Promptctl, asking: Asking) -> None:
+    ended = persona(*FIRST, env=asking("big", megabytes=10))
+    assert ended.code == 0
+    assert len(ended.out) >= 10_000_000
+
+
+def test_a_narrow_terminal_shows_every_word(persona: Promptctl, asking: Asking) -> None:
+    text = "An answer in whole sentences, with an extraordinarily-long-compound-word in it."
+    seen = persona.on_terminal(*FIRST, columns=20, env=asking("ok", text=text) | {"TERM": "xterm"})
+    for word in text.split():
+        if len(word) < 20:
+            assert word in seen.out
+
+
+def test_output_that_is_closed_in_the_middle_is_booked(persona: Promptctl, asking: Asking, sql: Connection) -> None:
+    env = asking("ok", text="word " * 50, chunk_delay_ms=20, input_tokens=20)
+    process = persona.start(*FIRST, env=env)
+    assert process.stdout is not None
+    process.stdout.read(5)
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate()
+    assert (process.returncode, err) == (141, b"")
+    assert booked(sql) == [("interrupted", 20, 1)]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "parameters", "billed"),
+    [("hang", {}, (None, None)), ("slow_first", {"delay_ms": 60_000, "input_tokens": 20}, (20, 1))],
+)
+def test_an_interruption_before_the_first_text_is_booked(
+    scenario: str, parameters: dict[str, int], billed: tuple[int | None, int | None], persona: Promptctl,
+    asking: Asking, claude: ClaudeServer, sql: Connection,
+) -> None:  # fmt: skip
+    count = len(claude.requests)
+    process = persona.start(*FIRST, env=asking(scenario, **parameters))
+    claude.wait_for(count + 1)
+    # What was sent first is on its way.
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (130, b"", b"error: interrupted\n")
+    assert booked(sql) == [("interrupted", *billed)]
+
+
+def test_an_interruption_in_the_middle_keeps_what_was_shown(
+    persona: Promptctl, asking: Asking, sql: Connection
+) -> None:
+    process = persona.start(*FIRST, env=asking("stall", after=2, text="One two three", input_tokens=20))
+    assert process.stdout is not None
+    assert process.stdout.read(3) == b"One"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert (process.returncode, err) == (130, b"error: interrupted\n")
+    assert booked(sql) == [("interrupted", 20, 1)]
+
+
+def test_an_interruption_while_it_is_booked_waits_until_it_is(
+    persona: Promptctl, asking: Asking, connect: Callable[..., Connection], sql: Connection
+) -> None:
+    blocker = connect(autocommit=False)
+    blocker.execute("lock table promptctl.uses in access exclusive mode")
+    process = persona.start(*FIRST, env=asking("ok", text="Here."))
+    _until_waiting(sql)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    assert process.poll() is None
+    blocker.rollback()
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (130, b"Here.", b"error: interrupted\n")
+    assert booked(sql)[0][0] == "ok"
+
+
+def test_a_second_interruption_gives_up_on_the_record_and_says_so(
+    persona: Promptctl, asking: Asking, connect: Callable[..., Connection], sql: Connection
+) -> None:
+    blocker = connect(autocommit=False)
+    blocker.execute("lock table promptctl.uses in access exclusive mode")
+    process = persona.start(*FIRST, env=asking("ok", text="Here."))
+    _until_waiting(sql)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert err == b"warning: the use is not recorded: interrupted\nerror: interrupted\n"
+    blocker.rollback()
+    assert booked(sql) == []
+
+
+def _until_waiting(sql: Connection) -> None:
+    deadline = time.monotonic() + 60
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    while sql.execute(waiting).fetchone() == (0,):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_connection_that_is_lost_during_the_reply_is_made_anew(
+    persona: Promptctl, asking: Asking, sql: Connection
+) -> None:
+    process = persona.start(*FIRST, env=asking("ok", text="One two three four", chunk_delay_ms=200))
+    assert process.stdout is not None
+    process.stdout.read(3)
+    sql.execute(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
+        "where datname = current_database() and application_name = 'promptctl'"
+    )
+    _, err = process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    assert [outcome for outcome, _, _ in booked(sql)] == ["ok"]
+
+
+def test_a_database_that_is_lost_for_good_loses_the_record_and_not_the_reply(
+    own_database: None, persona: Promptctl, asking: Asking, server: Server, database_name: str
+) -> None:
+    process = persona.start(*FIRST, env=asking("ok", text="One two three four", chunk_delay_ms=200))
+    assert process.stdout is not None
+    first = process.stdout.read(3)
+    with psycopg.connect(server.dsn(), autocommit=True) as admin:
+        admin.execute(f"alter database {database_name} with allow_connections false".encode())
+        admin.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s", [database_name]
+        )
+        out, err = process.communicate()
+        assert (process.returncode, first + out) == (0, b"One two three four\n")
+        assert err.startswith(b"warning: the use is not recorded: cannot reach the database of DATABASE_URL: ")
+        admin.execute(f"alter database {database_name} with allow_connections true".encode())
+
+
+def test_a_login_that_may_not_record_is_told_and_has_its_reply(
+    persona: Promptctl, asking: Asking, sql: Connection, server: Server, database_name: str
+) -> None:
+    sql.execute("select promptctl.grant_access('app', 'viewer')")
+    env = asking("ok", text="Here.") | {"DATABASE_URL": server.url(database_name, user="app")}
+    ended = persona(*FIRST, env=env)
+    assert (ended.code, ended.out) == (0, "Here.\n")
+    assert ended.err.startswith("warning: the use is not recorded: ")
+    assert "permission denied" in ended.err
+
+
+def test_the_sdk_is_not_imported_to_say_that_there_is_no_key(
+    persona: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+) -> None:
+    env = sabotaged("import sys\nsys.modules['anthropic'] = None") | {"ANTHROPIC_API_KEY": None}
+    assert refused_in_json(persona(*FIRST, "--json", env=env), 7)["code"] == "no_api_key"
+
+
+def test_an_sdk_that_cannot_be_loaded_is_told(
+    persona: Promptctl, asking: Asking, sabotaged: Callable[[str], dict[str, str | None]]
+) -> None:
+    env = asking() | sabotaged("import sys\nsys.modules['anthropic'] = None")
+    assert refused(persona(*FIRST, env=env), 1).err.startswith("error: Claude's SDK cannot be loaded: ")
+    assert refused_in_json(persona(*FIRST, "--json", env=env), 1)["code"] == "sdk_missing"

@@ -1,0 +1,251 @@
+"""render: a version's text with the values of its variables, and all that a value can be wrong with."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.conftest import refused, refused_in_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+    from tests.conftest import Promptctl
+
+TEXT = 'Greet {user.name} from {city}, in {language}: {"json": {}} {{literal}}\n'
+RENDERED = 'Greet Ada from Rom, in English: {"json": {}} {literal}\n'
+GIVEN = ("--var", "user.name=Ada", "--var", "city=Rom")
+
+
+@pytest.fixture
+def greeter(promptctl: Promptctl) -> Promptctl:
+    """The command line on a database with a prompt of three variables, one with a default; version 1 is live."""
+    made = promptctl("create", "greeter", "-f", "-", "--default", "language=English", "--activate", stdin=TEXT)
+    assert made.code == 0
+    assert made.err.endswith("variables: user.name, city, language = English\n")
+    promptctl("create", "greeter", "Hello {user.name}.")
+    return promptctl
+
+
+def test_the_active_version_and_the_one_that_is_named_are_rendered_byte_for_byte(greeter: Promptctl) -> None:
+    ended = greeter("render", "greeter", *GIVEN)
+    assert (ended.code, ended.out, ended.err) == (0, RENDERED, "")
+    assert greeter("render", "greeter@2", "--var", "user.name=Ada").out == "Hello Ada."
+    assert greeter("render", "greeter", *GIVEN, "--var", "language=").out == RENDERED.replace("English", "")
+    assert greeter("render", "greeter", *GIVEN, "--unit", "user-42").out == RENDERED
+
+
+def test_the_last_of_two_values_counts_and_a_file_is_outranked(greeter: Promptctl) -> None:
+    (greeter.home / "values.yaml").write_text("user: {name: Bob}\ncity: Rom\n")
+    assert greeter("render", "greeter", "--vars-file", "values.yaml", "--var", "user.name=Ada").out == RENDERED
+    assert greeter("render", "greeter", *GIVEN, "--var", "user.name=Eve").out == RENDERED.replace("Ada", "Eve")
+
+
+def test_a_value_is_put_in_as_it_is_whatever_is_in_it(greeter: Promptctl) -> None:
+    for value in ("{city}", "{{city}}", "", " ", "=", "a=b", "日本\n\t\x1b[31m", "$(rm -rf /)", "[bold]", "%s"):
+        out = greeter("render", "greeter@2", "--var", f"user.name={value}").out
+        assert out == f"Hello {value}."
+    large = "x{city}" * 700_000
+    (greeter.home / "large.json").write_text(json.dumps({"user.name": large}))
+    assert greeter("render", "greeter@2", "--vars-file", "large.json").out == f"Hello {large}."
+    seen = greeter.on_terminal("render", "greeter@2", "--var", "user.name=\x1b[2J").out
+    assert seen == "Hello \\x1b[2J.\n"
+
+
+def test_the_answer_in_json_has_the_values_that_were_used(greeter: Promptctl) -> None:
+    document = json.loads(greeter("render", "greeter", *GIVEN, "--json").out)
+    assert document == {
+        "name": "greeter", "version": 1, "content": RENDERED,
+        "variables": {"user.name": "Ada", "city": "Rom", "language": "English"},
+    }  # fmt: skip
+    assert greeter("render", "greeter", *GIVEN, "-q").out == "greeter@1\n"
+
+
+def test_all_that_is_missing_is_named_and_the_hint_is_the_command_with_it(greeter: Promptctl) -> None:
+    ended = refused(greeter("render", "greeter", "--var", "language=x y"), 2)
+    assert ended.err == (
+        "error: greeter@1 needs user.name, city\n"
+        "hint:  promptctl render greeter --var 'language=x y' --var user.name=VALUE --var city=VALUE\n"
+    )
+    assert refused_in_json(greeter("render", "greeter", "--json"), 2)["code"] == "variable_missing"
+
+
+def test_what_is_unknown_is_named_with_the_nearest(greeter: Promptctl) -> None:
+    ended = refused(greeter("render", "greeter", *GIVEN, "--var", "user.nam=Bob"), 2)
+    assert ended.err.startswith("error: greeter@1 has no variable user.nam")
+    assert "user.name" in ended.err
+    error = refused_in_json(greeter("render", "greeter", *GIVEN, "--var", "zip=1", "--json"), 2)
+    assert error["code"] == "variable_unknown"
+    # What is described and does not stand in this version is known.
+    assert greeter("create", "x", "no variables").code == 0
+    assert refused_in_json(greeter("render", "x@1", "--var", "a=1", "--json"), 2)["code"] == "variable_unknown"
+
+
+FILES: dict[str, tuple[str, dict[str, str]]] = {
+    "v.yaml": ("user:\n  name: Ada\ncity: 'Rom'\n", {"user.name": "Ada", "city": "Rom"}),
+    "v.yml": ("user.name: yes\ncity: 010\n", {"user.name": "yes", "city": "010"}),
+    "v": ("user.name: 1.50\ncity: 2026-11-24\n", {"user.name": "1.50", "city": "2026-11-24"}),
+    "v.json": ('{"user": {"name": true}, "city": 1.50}', {"user.name": "true", "city": "1.50"}),
+    "v.txt": ('{"user.name": 1e400, "city": ""}', {"user.name": "1e400", "city": ""}),
+    "flow": ("{user.name: Ada, city: Rom}", {"user.name": "Ada", "city": "Rom"}),
+    "block": ("user.name: |\n  two\n  lines\ncity: Rom", {"user.name": "two\nlines\n", "city": "Rom"}),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_gives_values_as_they_are_written(name: str, greeter: Promptctl) -> None:
+    text, expected = FILES[name]
+    (greeter.home / name).write_text(text)
+    document = json.loads(greeter("render", "greeter", "--vars-file", name, "--json").out)
+    assert document["variables"] == expected | {"language": "English"}
+    assert json.loads(greeter("render", "greeter", "--vars-file", "-", "--json", stdin=text).out) == document
+
+
+BAD: dict[str, tuple[bytes, str]] = {
+    "null.yaml": (b"city: Rom\nuser.name:\n", "null.yaml:2: user.name has no value"),
+    "null.json": (b'{"user.name": null}', "null.json: user.name has no value"),
+    "list.yaml": (b"user.name: [a]\n", "list.yaml:1: user.name is a list"),
+    "twice.yaml": (b"city: a\ncity: b\n", "twice.yaml:2: the key 'city' is there twice"),
+    "twice.json": (b'{"user": {"name": "a"}, "user.name": "b"}', "twice.json: user.name is there twice"),
+    "alias.yaml": (b"a: &x y\nb: *x\n", "alias.yaml:"),
+    "deep.json": (b'{"a":' * 100_000, "deep.json"),
+    "deep.yaml": (b"{a: " * 3000, "deep.yaml"),
+    "broken.json": (b'{"a": 1,}', "broken.json:1: not JSON"),
+    "broken.yaml": (b"a: [\n", "broken.yaml:"),
+    "latin.yaml": (b"city: caf\xe9\n", "latin.yaml:1: not UTF-8"),
+    "nul.json": (b'{"city": "a\\u0000b"}', "nul.json: the value of city has a NUL"),
+    "half.json": (b'{"city": "\\ud800"}', "half.json: the value of city has half of a surrogate pair"),
+    "text.yaml": (b"just text\n", "text.yaml:1: not a mapping of names to values"),
+    "name.yaml": (b"9a: x\n", 'name.yaml:1: "9a" cannot name a variable'),
+    "nan.json": (b'{"city": NaN}', "nan.json: NaN is not JSON"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_file_that_holds_no_values_is_refused_by_its_line(name: str, greeter: Promptctl) -> None:
+    raw, message = BAD[name]
+    (greeter.home / name).write_bytes(raw)
+    ended = refused(greeter("render", "greeter", "--vars-file", name), 2)
+    assert ended.err.startswith(f"error: {message}"), ended.err
+    assert (
+        refused_in_json(greeter("render", "greeter", "--vars-file", name, "--json"), 2)["code"] == "invalid_variables"
+    )
+
+
+def test_a_file_that_cannot_be_read_and_a_value_that_is_none_are_refused(greeter: Promptctl) -> None:
+    assert refused(greeter("render", "greeter", "--vars-file", "nowhere"), 1).err.startswith(
+        'error: cannot read "nowhere"'
+    )
+    assert refused(greeter("render", "greeter", "--vars-file", ""), 2).err.startswith("error: --vars-file is empty")
+    for pair in ("user.name", "=x", "9=x", "a b=x", ""):
+        assert refused(greeter("render", "greeter", "--var", pair), 2).err.startswith(
+            "error: --var takes NAME=VALUE, not"
+        )
+    assert refused(greeter("render", "greeter@1", "--unit", "u", *GIVEN), 2).err.startswith("error: --unit asks which")
+
+
+def test_an_unknown_prompt_is_not_found(greeter: Promptctl) -> None:
+    assert refused(greeter("render", "greter"), 4).err.endswith("hint:  promptctl show greeter\n")
+    assert refused_in_json(greeter("render", "greeter@9", "--json"), 4)["code"] == "version_not_found"
+
+
+def test_a_version_that_needs_a_new_variable_is_activated_only_when_that_is_said(greeter: Promptctl) -> None:
+    greeter("create", "greeter", "Hello {user.name} of {planet}.")
+    ended = refused(greeter("activate", "greeter@3", "-r", "a b"), 5)
+    assert ended.err == (
+        "error: greeter@3 needs planet, which the active version 1 does not\n"
+        "hint:  promptctl activate greeter@3 -r 'a b' --allow-new-variables\n"
+    )
+    assert refused_in_json(greeter("activate", "greeter@3", "--json"), 5)["code"] == "new_variables"
+    # Fewer variables are no reason to refuse; going back to more is.
+    assert greeter("activate", "greeter@2").code == 0
+    assert refused_in_json(greeter("rollback", "greeter", "--json"), 5)["code"] == "new_variables"
+    assert greeter("show", "greeter", "-q").out == "greeter@2\n"
+    assert greeter("rollback", "greeter", "--allow-new-variables", "-q").out == "greeter@1\n"
+    assert greeter("activate", "greeter@3", "--allow-new-variables", "-q").out == "greeter@3\n"
+    created = greeter("create", "greeter", "{a}{b}", "--activate", "--json")
+    assert refused_in_json(created, 5)["code"] == "new_variables"
+    # All or nothing: the version was not stored either.
+    assert len(json.loads(greeter("show", "greeter", "--json").out)["versions"]) == 3
+    assert greeter("create", "greeter", "{a}{b}", "--activate", "--allow-new-variables").code == 0
+
+
+def test_a_password_in_the_url_does_not_stand_in_the_hint(greeter: Promptctl) -> None:
+    greeter("create", "greeter", "Hello {planet}.")
+    url = greeter.extra["DATABASE_URL"]
+    assert url is not None
+    with_password = url.replace("postgres@", "postgres:geheim@", 1)
+    for words in (["--database-url", with_password], [f"--database-url={with_password}"]):
+        ended = greeter("activate", "greeter@3", *words, env={"DATABASE_URL": None})
+        assert ended.code == 5
+        assert "geheim" not in ended.err
+
+
+def test_several_prompts_move_together_or_not_at_all(greeter: Promptctl) -> None:
+    greeter("create", "other", "one", "--activate")
+    greeter("create", "other", "two {x}")
+    assert refused(greeter("activate", "greeter@2", "other@2"), 5).err.startswith("error: other@2 needs x, which")
+    assert greeter("show", "greeter", "-q").out == "greeter@1\n"
+
+
+def test_a_sync_plans_it_as_a_conflict(promptctl: Promptctl) -> None:
+    folder = promptctl.home / "prompts" / "greeter"
+    folder.mkdir(parents=True)
+    (folder / "v1.txt").write_text("Hello.\n")
+    (folder / "v2.txt").write_text("Hello {user.name}.\n")
+    (folder / "prompt.yaml").write_text("active: 1\n")
+    assert promptctl("sync", "prompts").code == 0
+    (folder / "prompt.yaml").write_text("active: 2\n")
+    for words in (("--dry-run",), ("--check",), ()):
+        ended = promptctl("sync", "prompts", *words)
+        assert ended.code == 5
+        assert "needs user.name, which the active version 1 does not" in ended.out
+        assert ended.err.endswith("--allow-new-variables\n")
+    assert refused_in_json(promptctl("sync", "prompts", "--json"), 5)["code"] == "new_variables"
+    assert promptctl("show", "greeter", "-q").out == "greeter@1\n"
+    assert promptctl("sync", "prompts", "--allow-new-variables").code == 0
+    assert promptctl("show", "greeter", "-q").out == "greeter@2\n"
+
+
+def test_variables_are_shown_with_the_version(greeter: Promptctl, snapshot: Callable[..., None]) -> None:
+    seen = greeter.on_terminal("show", "greeter").out + greeter.on_terminal("show", "greeter@2").out
+    assert "variables  user.name, city, language = English\n" in seen
+    assert seen.endswith("Hello {user.name}.\nvariables: user.name\n")
+    [_, one] = json.loads(greeter("show", "greeter", "--json").out)["versions"]
+    assert one["settings"] == {"variables": {"language": {"default": "English"}}}
+    assert one["variables"] == [
+        {"name": "user.name", "required": True, "default": None}, {"name": "city", "required": True, "default": None},
+        {"name": "language", "required": False, "default": "English"},
+    ]  # fmt: skip
+
+
+CREATE: list[tuple[list[str], str]] = [
+    (["--template", "jinja"], 'no template style "jinja": braces, mustache, none'),
+    (["--default", "x"], "--default takes NAME=TEXT, not "),
+    (["--default", "nme=x"], "--default: the text has no variable nme: is name meant?"),
+    (["--model", " "], "--model is empty"),
+    (["--max-tokens", "0"], "--max-tokens is a number from 1 to 999999999, not 0"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), CREATE)
+def test_settings_that_cannot_be_are_refused(words: list[str], message: str, promptctl: Promptctl) -> None:
+    assert refused(promptctl("create", "x", "Hello {name}.", *words), 2).err.startswith(f"error: {message}")
+    assert promptctl("list").out == ""
+
+
+def test_settings_belong_to_the_version(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
+    words = ["--template", "mustache", "--default", "a=b", "--model", "m", "--max-tokens", "9"]
+    document = json.loads(promptctl("create", "x", "{{a}} {b}", *words, "--json").out)
+    assert document["settings"] == {
+        "template": "mustache", "variables": {"a": {"default": "b"}}, "model": "m", "max_tokens": 9
+    }  # fmt: skip
+    assert document["variables"] == [{"name": "a", "required": False, "default": "b"}]
+    # The same text with other settings is another version.
+    assert json.loads(promptctl("create", "x", "{{a}} {b}", "--json").out)["version"] == 2
+    assert promptctl("render", "x@1").out == "b {b}"
+    assert promptctl("render", "x@2", "--var", "b=c").out == "{a} c"

@@ -1,0 +1,90 @@
+"""Replies on a terminal: broken between words as they arrive, and obeyed in nothing."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptctl.output import replies, tables
+
+LINES = re.compile(r"\x1b\[(\d+)D\x1b\[K")
+
+
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "24")
+
+
+def screen(pieces: list[str], columns: int = 24) -> list[str]:
+    """What a terminal of so many columns shows; only what is written here moves its cursor."""
+    wrapped = replies.Wrapped()
+    rows = [""]
+    for piece in pieces:
+        written = wrapped.add(piece)
+        while written:
+            if back := LINES.match(written):
+                assert int(back[1]) <= tables.columns_of(rows[-1])
+                kept = tables.columns_of(rows[-1]) - int(back[1])
+                while tables.columns_of(rows[-1]) > kept:
+                    rows[-1] = rows[-1][:-1]
+                written = written[back.end() :]
+                continue
+            character, written = written[0], written[1:]
+            if character == "\n":
+                rows.append("")
+            elif tables.columns_of(rows[-1] + character) > columns:
+                rows.append(character)
+            else:
+                rows[-1] += character
+    return rows
+
+
+def test_a_line_is_broken_between_words() -> None:
+    assert screen(["You are a calm assistant who answers in one sentence."]) == [
+        "You are a calm ",
+        "assistant who answers ",
+        "in one sentence.",
+    ]
+
+
+def test_a_word_that_goes_on_is_taken_to_the_next_line() -> None:
+    whole = screen(["You are a calm assistant, and helpful."])
+    assert screen(["You are a calm assi", "stant, ", "and helpful."]) == whole
+    assert screen(list("You are a calm assistant, and helpful.")) == whole
+
+
+def test_a_word_longer_than_the_line_is_left_whole_for_the_terminal() -> None:
+    url = "https://example.org/a/very/long/path"
+    for pieces in ([f"see {url} there"], ["see ", url[:10], url[10:25], url[25:], " there"]):
+        assert url in "".join(screen(pieces))
+
+
+def test_line_ends_stay_and_wide_characters_take_two_columns() -> None:
+    assert screen(["one\n\n  two\n"]) == ["one", "", "  two", ""]
+    assert screen(["日本語 日本語 日本語 日本語"]) == ["日本語 日本語 日本語 ", "日本語"]
+
+
+@given(st.lists(st.text("ab \n日é", max_size=12), max_size=12))
+def test_nothing_is_lost_or_added_but_line_ends(pieces: list[str]) -> None:
+    shown = "".join(screen(pieces))
+    assert shown.replace(" ", "") == "".join(pieces).replace("\n", "").replace(" ", "")
+    for row in screen(pieces):
+        assert tables.columns_of(row) <= 24
+
+
+@given(st.text("ab \n日é", max_size=60), st.lists(st.integers(0, 60), max_size=8))
+def test_the_pieces_make_no_difference(text: str, cuts: list[int]) -> None:
+    places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    pieces = [text[a:b] for a, b in itertools.pairwise(places)]
+    if all(tables.columns_of(word) <= 23 for word in text.split()):
+        assert [row.rstrip() for row in screen(pieces)] == [row.rstrip() for row in screen([text])]
+
+
+def test_a_dumb_terminal_breaks_lines_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    assert replies.Wrapped().add("x" * 100 + " y") == "x" * 100 + " y"

@@ -1,0 +1,30 @@
+"""Texts that are hard to read as a template, for every test that reads one."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+# What looks like a letter of ASCII, a digit, a blank, and is none: \u0131 is a dotless i, \u212a the sign of Kelvin.
+_LOOK_ALIKES = ["\u0131", "\u017f", "\u212a", "\u00aa", "\u0661", "\u00b7", "\u00a0", "\u2028", "\u200b", "\uff21", "é"]
+
+# Biased towards what a template is made of, and what nearly is.
+_pieces = st.sampled_from(
+    [
+        "{", "}", "{{", "}}", "{{{", "}}}", ".", "..", " ", "\t", "\n", "\r", "a", "b", "_", "9", "a.b", "user.name",
+        "A1_", *_LOOK_ALIKES, "😀", "$", "#", "%", "\\", '"', ":", "-", "{a}", "{{a}}", "{ a }", "{{ a }}", "{{{a}}}",
+        "{a.b}", "{a.}", "{.a}", "{1}", "{a-b}", "{a!r}", "{a:>9}", '{"a": 1}', "{}", "{#if a}", "${a}",
+    ]
+)  # fmt: skip
+_characters = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
+texts = st.lists(_pieces | st.text(_characters, max_size=4)).map("".join)
+
+TRICKY = [
+    "", " ", "{", "}", "{}", "{{", "}}", "{{}}", "{a", "a}", "{a}", "{{a}}", "{{{a}}}", "{{{{a}}}}", "{{{{{a}}}}}",
+    "{{a}", "{a}}", "{{{a}}", "{{a}}}", "{a}{b}", "{{a}{b}}", "{{a}}{b}}", "{{a}}{{b}}", "{a}}{{b}", "{{{a}}{b}}}",
+    "{ a }", "{a }", "{{ a }}", "{{\ta\t}}", "{{\na}}", "{{a b}}", "{{ {{a}} }}", "{{a} }}{{b}}", "{{a b{{{c}}",
+    "{{}}}{{a}}", "{{{ a }}}", "{{{a }}", "{a.b.c}", "{a..b}", "{.a}", "{a.}", "{.}", "{9}", "{a9}", "{9a}", "{a.9}",
+    "{_}", "{__a__}", "{a\n}", "{a}{a}{b}{a}", "{b}{a}", "${a}", "${x:1}", '{"a": {"b": "{c}"}}', "{a:b}", "{a!r}",
+    "{a[0]}", "{#each a}", "{{#each a}}{{/each}}", "{{> a}}", "{{! a }}", "{{&a}}", "\\{a\\}", r"\frac{a}{b}",
+    r"\textbf{a}", "{a},{b}", "{class}", "{None}", "{True}", "{A}{a}", "{a}\u2028{b}", "{{\u00a0a}}",
+    *(f"{{{character}}} {{a{character}}} {{{character}a}}" for character in _LOOK_ALIKES),
+]  # fmt: skip

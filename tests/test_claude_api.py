@@ -1,0 +1,171 @@
+"""The Claude of the tests, asked by the real SDK: each scenario is the success or the failure that it is there for."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.claude_replies import CALM, CONCISE, ENTHUSIASTIC
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from tests.claude_api import ClaudeServer
+
+    Opened = Callable[[str], Any]
+
+ASKED: dict[str, Any] = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]}
+WAYS = ("create", "stream")
+SILENCE_SECONDS = 1.0
+
+
+@pytest.fixture(scope="module")
+def sdk() -> Any:
+    import anthropic
+
+    return anthropic
+
+
+@pytest.fixture
+def opened(sdk: Any, claude: ClaudeServer) -> Opened:
+    """Opens a client of a URL, which tries nothing again and gives up after `SILENCE_SECONDS`."""
+
+    def choose(url: str) -> Any:
+        return sdk.Anthropic(api_key=claude.KEY, base_url=url, max_retries=0, timeout=SILENCE_SECONDS)
+
+    return choose
+
+
+@contextmanager
+def reading(client: Any, way: str) -> Generator[Any]:
+    """The events of a reply in one of the SDK's two ways."""
+    with client:
+        if way == "create":
+            with client.messages.create(stream=True, **ASKED) as events:
+                yield events
+        else:
+            with client.messages.stream(**ASKED) as events:
+                yield events
+
+
+def read(client: Any, way: str) -> list[str]:
+    with reading(client, way) as events:
+        return [event.type for event in events]
+
+
+def test_a_reply_has_its_text_its_tokens_and_an_id(opened: Opened, claude: ClaudeServer) -> None:
+    url = claude.url(text="Good day.", input_tokens=7, cache_read_tokens=5, cache_write_tokens=3, output_tokens=11)
+    with reading(opened(url), "stream") as stream:
+        message = stream.get_final_message()
+        usage = message.usage
+        assert stream.request_id.startswith("req_")
+    assert (message.content[0].text, message.model, message.stop_reason) == ("Good day.", "m", "end_turn")
+    assert (usage.input_tokens, usage.cache_read_input_tokens, usage.cache_creation_input_tokens) == (7, 5, 3)
+    assert usage.output_tokens == 11
+
+
+@pytest.mark.parametrize(
+    ("system", "reply"),
+    [
+        ("You are calm.", CALM), ("You are calm and concise.", CONCISE), ("You are enthusiastic!", ENTHUSIASTIC),
+        ([{"type": "text", "text": "You are calm."}], CALM), ("You are a clerk.", "You said: Hello"),
+    ],
+)  # fmt: skip
+def test_the_system_prompt_can_be_told_by_the_reply(
+    system: Any, reply: str, opened: Opened, claude: ClaudeServer
+) -> None:
+    with opened(claude.url()) as client, client.messages.stream(system=system, **ASKED) as stream:
+        assert stream.get_final_text() == reply
+
+
+@pytest.mark.parametrize(
+    ("scenario", "reason"),
+    [
+        ("ok", "end_turn"), ("thinking", "end_turn"), ("unknown_event", "end_turn"), ("max_tokens", "max_tokens"),
+        ("refusal", "refusal"), ("context_window", "model_context_window_exceeded"),
+    ],
+)  # fmt: skip
+def test_a_whole_reply_says_why_it_ended(scenario: str, reason: str, opened: Opened, claude: ClaudeServer) -> None:
+    for way in WAYS:
+        with reading(opened(claude.url(scenario)), way) as events:
+            reasons = [event.delta.stop_reason for event in events if event.type == "message_delta"]
+        assert reasons == [reason]
+
+
+# Scenario, its parameters, the module and the class of the exception.
+BROKEN: dict[str, tuple[str, dict[str, int], str, str]] = {
+    "a reset": ("cut", {"after": 2}, "httpx2", "ReadError"),
+    "a reset before the first text": ("cut", {"after": 0}, "httpx2", "ReadError"),
+    "silence in the middle": ("stall", {"after": 2}, "httpx2", "ReadTimeout"),
+    "garbage": ("garbage", {"after": 1}, "json", "JSONDecodeError"),
+    "an error in the stream": ("error_event", {"after": 2}, "anthropic", "APIStatusError"),
+    "silence": ("hang", {}, "anthropic", "APITimeoutError"),
+    "a page of a proxy": ("html_error", {}, "anthropic", "InternalServerError"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_failure_is_the_exception_that_it_is_in_practice(
+    case: str, way: str, opened: Opened, claude: ClaudeServer
+) -> None:
+    scenario, parameters, module, name = BROKEN[case]
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - the class is what is tested
+        read(opened(claude.url(scenario, **parameters)), way)
+    assert (caught.type.__module__.split(".")[0], caught.type.__name__) == (module, name)
+
+
+def test_an_error_in_the_stream_has_status_200_and_says_its_type(
+    sdk: Any, opened: Opened, claude: ClaudeServer
+) -> None:
+    with pytest.raises(sdk.APIStatusError) as caught:
+        read(opened(claude.url("error_event", after=2)), "create")
+    assert (caught.value.status_code, caught.value.type) == (200, "overloaded_error")
+    assert caught.value.api_message == "Overloaded"
+    assert caught.value.request_id.startswith("req_")
+
+
+def test_an_early_end_raises_nothing(opened: Opened, claude: ClaudeServer) -> None:
+    kinds = read(opened(claude.url("early_end", after=2)), "create")
+    assert kinds.count("content_block_delta") == 2
+    assert not {"message_delta", "message_stop"} & set(kinds)
+    with reading(opened(claude.url("early_end", after=2)), "stream") as stream:
+        assert stream.get_final_message().stop_reason is None
+
+
+@pytest.mark.parametrize("scenario", ["html", "not_sse", "empty"])
+def test_what_is_no_stream_has_no_events(scenario: str, opened: Opened, claude: ClaudeServer) -> None:
+    assert read(opened(claude.url(scenario)), "create") == []
+    with reading(opened(claude.url(scenario)), "stream") as stream, pytest.raises(AssertionError):
+        stream.get_final_message()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, "invalid_request_error"), (401, "authentication_error"), (402, "billing_error"),
+        (403, "permission_error"), (404, "not_found_error"), (413, "request_too_large"), (429, "rate_limit_error"),
+        (500, "api_error"), (504, "timeout_error"), (529, "overloaded_error"),
+    ],
+)  # fmt: skip
+def test_a_status_comes_with_the_type_of_the_api(
+    status: int, kind: str, sdk: Any, opened: Opened, claude: ClaudeServer
+) -> None:
+    with pytest.raises(sdk.APIStatusError) as caught:
+        read(opened(claude.url("status", status=status, retry_after=7)), "create")
+    assert (caught.value.status_code, caught.value.type) == (status, kind)
+    assert caught.value.response.headers["retry-after"] == "7"
+
+
+def test_a_port_where_nobody_listens_is_no_connection(sdk: Any, opened: Opened, claude: ClaudeServer) -> None:
+    with pytest.raises(sdk.APIConnectionError) as caught:
+        read(opened(claude.refuse()), "create")
+    assert type(caught.value.__cause__).__name__ == "ConnectError"
+
+
+def test_only_its_own_key_is_accepted(sdk: Any, claude: ClaudeServer) -> None:
+    client = sdk.Anthropic(api_key="sk-ant-other", base_url=claude.url(), max_retries=0)
+    with pytest.raises(sdk.AuthenticationError):
+        read(client, "create")

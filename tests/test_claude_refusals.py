@@ -1,0 +1,88 @@
+"""What failures on the way to Claude mean, in cases that no server of a test can make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from promptctl import claude_refusals
+
+
+@pytest.fixture(scope="module")
+def sdk() -> Any:
+    import anthropic
+
+    return anthropic
+
+
+@pytest.fixture(scope="module")
+def http() -> Any:
+    import httpx2
+
+    return httpx2
+
+
+def of_status(sdk: Any, http: Any, status: int, body: object, **headers: str) -> Exception:
+    response = http.Response(status, headers=headers, request=http.Request("POST", "http://h/v1/messages"))
+    return sdk.APIStatusError("x", response=response, body=body)
+
+
+def body(kind: str, message: str = "said so") -> dict[str, Any]:
+    return {"type": "error", "error": {"type": kind, "message": message}}
+
+
+def test_no_connection_in_time_is_told_apart_from_silence(sdk: Any, http: Any) -> None:
+    request = http.Request("POST", "http://h")
+    for problem, what in ((http.ConnectTimeout("x"), "no connection in time"), (http.ReadTimeout("x"), "went silent")):
+        failed = sdk.APITimeoutError(request)
+        failed.__cause__ = problem
+        for each in (failed, problem):
+            failure, wait = claude_refusals.translated(each, "m", [])
+            assert (failure.code, wait) == ("claude_timed_out", None)
+            assert what in failure.message
+
+
+def test_what_the_api_calls_an_error_outranks_its_status(sdk: Any, http: Any) -> None:
+    # An event of the stream has status 200.
+    failure, wait = claude_refusals.translated(of_status(sdk, http, 200, body("overloaded_error")), "m", [])
+    assert (failure.code, wait, failure.message) == ("overloaded_error", 1.0, "Claude is overloaded: said so")
+    failure, wait = claude_refusals.translated(of_status(sdk, http, 200, body("moon_error")), "m", [])
+    assert (failure.code, failure.message) == ("api_error", "Claude failed: said so")
+    failure, wait = claude_refusals.translated(of_status(sdk, http, 403, None), "m", [])
+    assert (failure.code, failure.message) == ("permission_error", "the key may not do this (status 403)")
+    failure, wait = claude_refusals.translated(of_status(sdk, http, 418, "teapot"), "m", [])
+    assert (failure.code, failure.message) == ("api_error", "Claude failed (status 418)")
+
+
+WAITS = {"0": 0.0, "3": 3.0, "2.5": 2.5, "3600": 10.0, "-5": 0.0, "nan": 1.0, "inf": 10.0,
+         "Wed, 21 Oct 2026 07:28:00 GMT": 10.0, "": 10.0}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", WAITS)
+def test_a_server_is_waited_for_within_bounds(said: str, sdk: Any, http: Any) -> None:
+    problem = of_status(sdk, http, 429, body("rate_limit_error"), **{"retry-after": said})
+    assert claude_refusals.translated(problem, "m", [])[1] == WAITS[said]
+
+
+def test_a_server_says_whether_trying_again_helps(sdk: Any, http: Any) -> None:
+    refused = of_status(sdk, http, 529, body("overloaded_error"), **{"x-should-retry": "false"})
+    assert claude_refusals.translated(refused, "m", [])[1] is None
+    allowed = of_status(sdk, http, 400, body("invalid_request_error"), **{"x-should-retry": "true"})
+    assert claude_refusals.translated(allowed, "m", [])[1] == 1.0
+
+
+def test_no_secret_stands_in_a_message_and_no_message_fills_the_screen(sdk: Any, http: Any) -> None:
+    problem = of_status(sdk, http, 401, body("authentication_error", "bad key sk-123\n\x1b[31m" + "x" * 5000))
+    failure, _ = claude_refusals.translated(problem, "m", ["sk-123"])
+    assert "sk-123" not in failure.message
+    assert "bad key ***" in failure.message
+    assert "\n" not in failure.message
+    assert len(failure.message) < 400
+
+
+def test_a_url_and_an_answer_that_make_no_sense_are_told(sdk: Any, http: Any) -> None:
+    assert claude_refusals.translated(http.InvalidURL("x"), "m", [])[0].code == "claude_unreachable"
+    assert claude_refusals.translated(ValueError("odd"), "m", [])[0].code == "reply_invalid"
+    failure, wait = claude_refusals.translated(http.ReadError("gone"), "m", [])
+    assert (failure.code, wait) == ("reply_cut", 0.0)

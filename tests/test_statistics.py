@@ -1,0 +1,144 @@
+"""What sums become: averages over what was reported, costs of what is known, groups in their order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from promptctl import prices, statistics
+from promptctl.output import statistics as output
+from promptctl.output import tables, times
+from promptctl.statistics import Day, Listed, Measured, Percentiles, Sums
+
+AT = "2026-11-24T09:30:00Z"
+NO_MODEL: dict[str, Any] = {"model": None, "with_tokens": 0}
+
+
+def sums(**given: Any) -> Sums:
+    values: dict[str, Any] = {
+        "name": "x", "version": 1, "day": None, "hour": None, "model": "m", "is_ok": True, "is_large": False, "uses": 2,
+        "with_tokens": 2, "with_both": 2, "tokens": 300.0, "with_input": 2, "input_tokens": 200.0, "with_output": 2,
+        "output_tokens": 100.0, "cache_read_tokens": None, "cache_write_tokens": None, "with_response": 2,
+        "response_ms": 3000.0, "with_first_token": 1, "first_token_ms": 400.0, "last_used_at": AT,
+    }  # fmt: skip
+    return Sums(**values | given)
+
+
+def measured(*parts: Sums, percentiles: list[Percentiles] | None = None, days: list[Day] | None = None) -> Measured:
+    return Measured([Listed("x", 2, False), Listed("x", 1, True)], list(parts), percentiles or [], days or [])
+
+
+def free(*_: object) -> float:
+    return 0.0
+
+
+def one_dollar_a_token(model: str, given: float, got: float, read: float, written: float, at: str) -> float | None:
+    return given + got if model == "m" else None
+
+
+def test_every_version_has_its_line_used_or_not() -> None:
+    unused, used = statistics.groups(measured(sums()), ["version"], free)
+    assert (unused.version, unused.uses, unused.avg_tokens, unused.is_active) == (2, 0, None, False)
+    assert unused.cost_usd is None
+    assert (used.version, used.uses, used.errors, used.avg_tokens, used.is_active) == (1, 2, 0, 150.0, True)
+    assert (used.avg_response_time_ms, used.avg_first_token_ms) == (1500.0, 400.0)
+
+
+def test_errors_count_as_uses_and_in_what_was_billed_and_stay_out_of_the_averages() -> None:
+    failed = sums(is_ok=False, uses=1, with_tokens=1, tokens=1000.0, input_tokens=999.0, output_tokens=1.0)
+    [_, group] = statistics.groups(measured(sums(), failed), ["version"], one_dollar_a_token)
+    assert (group.uses, group.errors, group.avg_tokens) == (3, 1, 150.0)
+    assert (group.input_tokens, group.output_tokens, group.cost_usd) == (1199, 101, 1300.0)
+
+
+def test_the_cost_of_a_part_is_not_told_as_the_cost_of_the_whole() -> None:
+    [_, group] = statistics.groups(measured(sums(), sums(model="other")), ["version"], one_dollar_a_token)
+    assert group.cost_usd is None
+    [_, group] = statistics.groups(measured(sums(), sums(model=None)), ["version"], one_dollar_a_token)
+    assert group.cost_usd is None
+    # A use without tokens, such as one that failed at once, has cost nothing.
+    [_, group] = statistics.groups(measured(sums(), sums(**NO_MODEL)), ["version"], one_dollar_a_token)
+    assert group.cost_usd == 300.0
+
+
+def test_models_are_put_together_unless_they_are_asked_for() -> None:
+    parts = [sums(model="b"), sums(model="a"), sums(model=None)]
+    assert [group.uses for group in statistics.groups(measured(*parts), ["version"], free)] == [0, 6]
+    found = statistics.groups(measured(*parts), ["version", "model"], free)
+    assert [(group.version, group.model, group.uses) for group in found] == [(1, None, 2), (1, "a", 2), (1, "b", 2)]
+
+
+def test_groups_are_in_the_order_that_was_asked_for() -> None:
+    parts = [
+        sums(name=name, day=day, version=version)
+        for name in ("y", "x") for day in ("2026-11-23", "2026-11-24") for version in (1, 2)
+    ]  # fmt: skip
+    found = statistics.groups(measured(*parts), ["day", "version"], free)
+    assert [(group.name, group.day, group.version) for group in found] == [
+        (name, day, version)
+        for name in ("x", "y") for day in ("2026-11-24", "2026-11-23") for version in (2, 1)
+    ]  # fmt: skip
+
+
+def test_a_trend_ends_today() -> None:
+    days = [Day("x", 1, 0, 5), Day("x", 1, 13, 1), Day("x", 1, 14, 99), Day("x", 1, -1, 99)]
+    [unused, used] = statistics.groups(measured(sums(), days=days), ["version"], free)
+    assert list(used.trend) == [1, *[0] * 12, 5]
+    assert list(unused.trend) == []
+
+
+def test_percentiles_belong_to_their_group() -> None:
+    found = statistics.groups(
+        measured(sums(), percentiles=[Percentiles("x", 1, None, None, None, 1.0, 2.0, 3.0)]), ["version"], free
+    )
+    assert [group.p95_response_time_ms for group in found] == [None, 2.0]
+
+
+def test_bars_compare_and_the_least_is_seen() -> None:
+    assert [output.bar(value, 100) for value in (100, 50, 1, 0, None)] == ["████████", "████", "▏", "", ""]
+    assert output.bar(5, 0) == ""
+
+
+def test_a_sparkline_has_a_character_a_value() -> None:
+    assert output.sparkline([0, 1, 4, 8], 8) == " ▁▄█"[:2] + output.sparkline([4], 8) + output.sparkline([8], 8)
+    assert output.sparkline([8], 8) == "█"
+    assert output.sparkline([1], 1000) == "▁"
+    assert output.sparkline([], 0) == ""
+
+
+def test_money_and_brief_durations_are_read_at_a_glance() -> None:
+    shown = {1204.4: "$1,204", 12.4: "$12.40", 0.18: "$0.18", 0.0042: "$0.0042", 0.00001: "<$0.0001", 0.0: "$0.00"}
+    assert {value: tables.money(value) for value in shown} == shown
+    assert [times.brief(value) for value in (350, 1350, 99_000, 125_000)] == ["350 ms", "1.4 s", "99.0 s", "2 min 5 s"]
+
+
+def cost(model: str, *tokens: float, at: str = AT) -> float | None:
+    given, got, read, written = (*tokens, 0, 0, 0, 0)[:4]
+    return prices.cost_usd(model, given, got, read, written, at)
+
+
+def test_a_known_model_has_a_price_that_grows_with_its_tokens() -> None:
+    once = cost("claude-sonnet-4-5", 1000, 500)
+    assert once is not None
+    assert once == pytest.approx(1000 * 3e-6 + 500 * 15e-6)
+    assert cost("claude-sonnet-4-5", 10_000, 5_000) == pytest.approx(10 * once)
+    assert cost("claude-sonnet-4-5", 1000.5, 500) is not None
+
+
+def test_what_a_cache_holds_has_its_own_price() -> None:
+    plain, read, written = (cost("claude-sonnet-4-5", 1000, 0, *cached) for cached in ((0, 0), (1000, 0), (0, 1000)))
+    assert plain is not None
+    assert read == pytest.approx(plain / 10)
+    assert written == pytest.approx(plain * 1.25)
+
+
+def test_a_large_input_has_its_own_price() -> None:
+    below, above = cost("claude-sonnet-4-5", 200_000, 0), cost("claude-sonnet-4-5", 200_001, 0)
+    assert below is not None
+    assert above == pytest.approx(2 * below, rel=1e-4)
+
+
+def test_an_unknown_model_has_no_price() -> None:
+    for model in ("llama-of-ours", "", "\x1b[31m", "x" * 10_000):
+        assert cost(model, 1000, 500) is None
