@@ -43,6 +43,10 @@ def main() -> int:
         report.add(f"render with {count} variables / str.format", value, 1.5, note=note)
         report.add(f"render with {count} variables", min(one.values()) * 1e9, unit="ns")
     five = _text(5)
+    defaults = dict.fromkeys(_names(5), "Ada Lovelace")
+    by_default = Template(five, {"variables": {name: {"default": value} for name, value in defaults.items()}})
+    value, note = ratio(*_turns(lambda: by_default.render({}), lambda: five.format(**defaults), given.turns))
+    report.add("render with 5 variables, all by default / str.format", value, 1.5, note=note)
     reading, formatting = _turns(
         lambda: Template(five), lambda: five.format(**dict.fromkeys(_names(5), "x")), given.turns
     )

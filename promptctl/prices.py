@@ -46,16 +46,20 @@ def cost_usd(
     `input_tokens` is all of the input, of which the cached ones are parts. Averages of several calls may be broken.
     """
     from datetime import datetime
+    from decimal import Decimal
 
     from genai_prices import Usage, calc_price
 
+    # Where all of the input was cached, the averages of its parts can come to a hair more than that of the whole, which
+    # would be refused. Decimal as the prices are: what is added here is subtracted there to the last digit.
+    read, written = Decimal(repr(cache_read_tokens)), Decimal(repr(cache_write_tokens))
     # Its tokens are whole numbers by type, and multiplied all the same.
     make: Any = Usage
     usage = make(
-        input_tokens=input_tokens,
+        input_tokens=max(Decimal(repr(input_tokens)), read + written),
         output_tokens=output_tokens,
-        cache_read_tokens=cache_read_tokens,
-        cache_write_tokens=cache_write_tokens,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
     )
     try:
         price = calc_price(usage, model, provider_id=PROVIDER, genai_request_timestamp=datetime.fromisoformat(at))

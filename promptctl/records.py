@@ -122,6 +122,7 @@ class Text(Record):
     content: str
     settings: dict[str, Any]
     variables: str
+    id: str
 
 
 class Served(Record):
@@ -163,7 +164,7 @@ class Use(Record):
 
 
 class Move(Record):
-    """What activate or rollback did to one prompt. `changed` is False when it was there already."""
+    """What activate or rollback did to one prompt, `id` the version's. `changed` is False when it was there already."""
 
     __slots__ = ()
     name: str
@@ -173,6 +174,7 @@ class Move(Record):
     split_ended: bool
     release: int | None
     epoch: int
+    id: str
 
 
 class Created(Record):

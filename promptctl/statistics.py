@@ -89,7 +89,7 @@ class Day(Record):
 
 
 class Measured(Record):
-    """Everything that was read, at one moment."""
+    """Everything that was read, one list after the other: a use recorded meanwhile may be in one and not in another."""
 
     __slots__ = ()
     versions: list[Listed]
@@ -157,11 +157,6 @@ def groups(measured: Measured, by: Sequence[str], price: Price) -> list[Group]:
         used = (key[0], key[1] or 0)
         found.append(_group(key, used in active, parts.get(key, []), times.get(key), price, trends.get(used, ())))
     return found
-
-
-def has_models(measured: Measured) -> bool:
-    """Whether there is something that could have a price."""
-    return any(each.model and each.with_tokens for each in measured.sums)
 
 
 def _ordered(keys: list[Key], by: Sequence[str]) -> list[Key]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from promptctl.database import Database
     from promptctl.plan import Plan
     from promptctl.prompt_files import FolderPrompt
+    from promptctl.records import Move
 
 
 class Source(Record):
@@ -26,12 +27,17 @@ class Source(Record):
 
 
 class Outcome(Record):
-    """A plan, whether it was applied, and the release that it became (None: nothing was activated)."""
+    """A plan, whether it was applied, and the moves that it made."""
 
     __slots__ = ()
     plan: Plan
     applied: bool
-    release: int | None
+    moves: list[Move]
+
+    @property
+    def release(self) -> int | None:
+        """The release that it became; None: nothing was activated."""
+        return self.moves[0].release if self.moves else None
 
 
 def source_of(folder: str, name: str | None) -> Source:
@@ -73,7 +79,7 @@ def look(
     database: Database, source: Source, folder: list[FolderPrompt], *, allow_new_variables: bool = False
 ) -> Outcome:
     """Return what a sync would do now, and change nothing."""
-    return Outcome(_plan(database, source, folder, allow_new_variables), False, None)
+    return Outcome(_plan(database, source, folder, allow_new_variables), False, [])
 
 
 def apply(
@@ -95,11 +101,11 @@ def apply(
             syncs.lock(database, [prompt.name for prompt in folder], say)
             made = _plan(database, source, folder, allow_new_variables)
             _refuse(made)
-            release = _carry_out(database, source, made, author, allow_new_variables) if made.would_change else None
+            moved = _carry_out(database, source, made, author, allow_new_variables) if made.would_change else []
             syncs.note_applied(database, source.name, made.applied, author=author)
     except _Conflict as conflict:
-        return Outcome(conflict.plan, False, None)
-    return Outcome(made, made.would_change, release)
+        return Outcome(conflict.plan, False, [])
+    return Outcome(made, made.would_change, moved)
 
 
 def _refuse(made: Plan) -> None:
@@ -120,7 +126,7 @@ def _plan(database: Database, source: Source, folder: list[FolderPrompt], allow_
     return plan.make(source.name, folder, found, by_case, allow_new_variables=allow_new_variables)
 
 
-def _carry_out(database: Database, source: Source, made: Plan, author: str, allow_new_variables: bool) -> int | None:
+def _carry_out(database: Database, source: Source, made: Plan, author: str, allow_new_variables: bool) -> list[Move]:
     new = [
         {
             "name": change.name,
@@ -139,9 +145,9 @@ def _carry_out(database: Database, source: Source, made: Plan, author: str, allo
         versions.describe(database, Reference(change.name, change.version), change.metadata or {}, author=author)
     activations = [Reference(change.name, change.version) for change in made.of(plan.ACTIVATE)]
     if not activations:
-        return None
+        return []
     reason = f"sync {source.commit}" if source.commit else "sync"
-    moved = moves.activate(
+    return moves.activate(
         database,
         activations,
         author=author,
@@ -149,4 +155,3 @@ def _carry_out(database: Database, source: Source, made: Plan, author: str, allo
         release_kind="sync",
         allow_new_variables=allow_new_variables,
     )
-    return moved[0].release

@@ -29,6 +29,14 @@ def test_the_walkthrough_on_a_configured_database(
     walk(embedded_home | asking() | {"DATABASE_URL": database_url}, home, f"{database_name} at localhost")
 
 
+def test_the_walkthrough_without_a_key_asks_nobody(embedded_home: dict[str, str], home: Path) -> None:
+    shutil.copytree(ROOT / "prompts", home / "prompts")
+    done = subprocess.run(
+        [EXAMPLES / "walkthrough.sh"], env=embedded_home, cwd=home, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "promptctl chat" in done.stdout) == (0, False), done.stderr
+
+
 def walk(env: dict[str, str], home: Path, where: str) -> None:
     """Run the walkthrough and read what it printed: from nothing to a rollback."""
     shutil.copytree(ROOT / "prompts", home / "prompts")

@@ -150,6 +150,46 @@ def test_settings_of_a_stored_version_stay_and_the_plan_says_so() -> None:
     assert not made.would_change
 
 
+@pytest.mark.parametrize(
+    ("active", "needed", "conflict"),
+    [
+        # What the version that goes live needs and the one that is live does not.
+        (1, {2: "user.name city"}, "needs user.name, city, which the active version 1 does not"),
+        (1, {1: "city", 2: "user.name city"}, "needs user.name, which the active version 1 does not"),
+        # Nothing new, less, or nobody who would not give it.
+        (1, {1: "city user.name", 2: "user.name city"}, None),
+        (1, {1: "city"}, None),
+        (None, {2: "city"}, None),
+    ],
+)
+def test_an_activation_that_needs_a_new_variable_is_a_conflict(
+    active: int | None, needed: dict[int, str], conflict: str | None
+) -> None:
+    folder, database = [in_git(TWO, 2)], stored(TWO, active, active, source=SOURCE, needed=needed)
+    made = plan.make(SOURCE, folder, database, {"a": "a"})
+    assert [change.why for change in made.of(CONFLICT)] == ([conflict] if conflict else [])
+    assert made.would_change is (conflict is None)
+    allowed = plan.make(SOURCE, folder, database, {"a": "a"}, allow_new_variables=True)
+    assert [(change.kind, change.version) for change in allowed.changes] == [(ACTIVATE, 2)]
+
+
+def test_the_variables_of_a_version_that_is_not_stored_yet_are_those_of_its_file() -> None:
+    texts = {**TWO, 3: "Greet {user.name} from {city}."}
+    said = {"variables": {"city": {"default": "Rom"}}}
+    made = plan.make(SOURCE, [in_git(texts, 3, settings=said)], stored(TWO, 1, 1, settings=said), {"a": "a"})
+    assert [(change.kind, change.why) for change in made.changes] == [
+        (NEW, "new, 30 bytes; variables: user.name, city = Rom"),
+        (CONFLICT, "needs user.name, which the active version 1 does not"),
+    ]
+    assert made.of(CONFLICT)[0].hint == plan.ALLOWING_NEW_VARIABLES
+    in_no_style = plan.make(SOURCE, [in_git(texts, 3, settings={"template": "none"})], stored(TWO, 1, 1), {"a": "a"})
+    assert in_no_style.of(CONFLICT) == []
+
+
+def test_a_hold_is_no_conflict_whatever_the_version_needs() -> None:
+    assert changes(in_git(TWO, 2), stored(TWO, 1, 2, needed={2: "city"})) == [(HELD, 2)]
+
+
 def test_what_is_held_says_who_moved_it_and_why() -> None:
     made = plan.make(SOURCE, [in_git(TWO, 2)], stored(TWO, 1, 2), {"a": "a"})
     [held] = made.of(HELD)

@@ -133,6 +133,13 @@ def test_what_a_cache_holds_has_its_own_price() -> None:
     assert written == pytest.approx(plain * 1.25)
 
 
+def test_averages_of_inputs_that_were_cached_whole_have_a_price() -> None:
+    for uses in range(1, 200):
+        read, written = 1000 * uses + 333, 500 * uses + 671
+        found = cost("claude-sonnet-4-5", (read + written) / uses, 0, read / uses, written / uses)
+        assert found == pytest.approx((read * 0.3e-6 + written * 3.75e-6) / uses), uses
+
+
 def test_a_large_input_has_its_own_price() -> None:
     below, above = cost("claude-sonnet-4-5", 200_000, 0), cost("claude-sonnet-4-5", 200_001, 0)
     assert below is not None

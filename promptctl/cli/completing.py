@@ -9,6 +9,8 @@ import os
 
 from promptctl.cli.completion_scripts import SCRIPTS
 from promptctl.cli.table import COMMANDS, SHARED
+from promptctl.statistics import KEYS
+from promptctl.templates import STYLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,11 +18,13 @@ if TYPE_CHECKING:
 
 # What the words of an argument stand for, by the name of its parameter.
 _NAMES = frozenset({"name", "names"})
-_REFERENCES = frozenset({"reference", "references_", "left", "right"})
+_REFERENCES = frozenset({"reference", "references_", "left", "right", "against"})
 _VALUES = {
+    "by": KEYS,
     "access": ("viewer", "application", "operator"),
     "log_format": ("text", "json"),
     "shell": tuple(SCRIPTS),
+    "template": STYLES,
 }
 
 
@@ -40,7 +44,7 @@ def _of_command(name: str, before: Sequence[str], current: str) -> list[str]:
     command = COMMANDS[name]
     options = command["options"] | SHARED
     if before and (known := options.get(before[-1])) and known[1] != "flag":
-        return list(_VALUES.get(known[0], ()))
+        return _of_argument(known[0], current, name, _database_url(before))
     if current.startswith("-"):
         return sorted(option for option in options if option.startswith("--"))
     taken = sum(

@@ -47,7 +47,7 @@ def check(template: Template, reference: str, values: Mapping[str, str], command
     told = ", ".join(f"{name} (is {near[name]} meant?)" if name in near else name for name in unknown)
     known = "" if near else f": it has {', '.join(sorted(template.known)) or 'none'}"
     # With the names put right it may still lack others, so not all of the command is repeated.
-    meant = " ".join(f"--var {name}=VALUE" for name in near.values())
+    meant = " ".join(f"--var {name}=VALUE" for name in dict.fromkeys(near.values()))
     raise errors.Usage(
         "variable_unknown",
         f"{reference} has no variable{'s' if len(unknown) > 1 else ''} {told}{known}",
@@ -154,6 +154,10 @@ def _json(raw: bytes) -> Entries:
     import json
 
     def entries(pairs: list[tuple[str, Any]]) -> Entries:
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) < len(keys):
+            twice = next(key for place, key in enumerate(keys) if key in keys[:place])
+            raise _Malformed(None, f"the key {references.shown(twice)} is there twice")
         return _Entries((key, value, None) for key, value in pairs)
 
     def no_constant(name: str) -> None:

@@ -126,17 +126,18 @@ def _document(groups: Sequence[Group], by: Sequence[str]) -> dict[str, Any]:
 
 
 def _csv(groups: Sequence[Group], by: Sequence[str]) -> None:
-    """Write RFC 4180, with a header: raw numbers, nothing for what is not known."""
+    """Write RFC 4180, with a header: raw numbers, nothing for what is not known. A terminal obeys none of it."""
     import csv
     import io
 
     text = io.StringIO()
-    writer = csv.writer(text)
+    seen = stream.to_terminal()
+    writer = csv.writer(text, lineterminator="\n" if seen else "\r\n")
     writer.writerow(["name", *by, *_STATS])
     for group in groups:
         stats = _stats(group)
         writer.writerow([group.name, *(getattr(group, key) for key in by), *(stats.get(key) for key in _STATS)])
-    stream.write(text.getvalue())
+    stream.write(stream.harmless(text.getvalue()) if seen else text.getvalue())
 
 
 def _stats(group: Group) -> dict[str, Any]:

@@ -28,7 +28,8 @@ def activate(
     """
     rows = database.run(
         """
-        select m.name, m.version, m.previous_version, m.changed, m.split_ended, m.release, m.epoch
+        select m.name, m.version, m.previous_version, m.changed, m.split_ended, m.release, m.epoch,
+               (select v.id from promptctl.versions v where v.name = m.name and v.version = m.version)
         from promptctl.activate($1, $2, $3, $4, $5, $6) m
         """,
         [reference.name for reference in references],
@@ -58,7 +59,8 @@ def rollback(
     """
     rows = database.run(
         """
-        select m.name, m.version, m.previous_version, m.changed, m.split_ended, m.release, m.epoch
+        select m.name, m.version, m.previous_version, m.changed, m.split_ended, m.release, m.epoch,
+               (select v.id from promptctl.versions v where v.name = m.name and v.version = m.version)
         from promptctl.rollback($1, $2, $3, $4, $5, $6) m
         """,
         list(names),

@@ -64,7 +64,8 @@ def text(database: Database, reference: Reference) -> Text:
     """Return what a reference stands for; a bare name is its active version. Raises NotFound."""
     rows = database.run(
         """
-        select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' ') from promptctl.versions v
+        select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id
+        from promptctl.versions v
         where v.name = $1
           and v.version = coalesce($2::integer,
                                    (select s.active_version from promptctl.served s where s.name = $1))
@@ -115,7 +116,7 @@ def text_at(database: Database, name: str, moment: Timestamp) -> Text:
     """Return what was the active version of a prompt at a moment. Raises NotFound."""
     rows = database.run(
         """
-        select a.version, v.content, v.settings, array_to_string(v.variables, ' ') from promptctl.allocations a
+        select a.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id from promptctl.allocations a
         left join promptctl.versions v on v.name = a.name and v.version = a.version
         where a.name = $1 and a.changed_at <= $2::timestamptz
         order by a.epoch desc limit 1
@@ -177,7 +178,7 @@ def overview(database: Database, name: str, limit: int) -> Overview:
         ("select count(*) from promptctl.versions v where v.name = $1 and not v.is_retired", [name]),
         (
             """
-            select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' ')
+            select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id
             from promptctl.served s
             join promptctl.versions v on v.name = s.name and v.version = s.active_version where s.name = $1
             """,

@@ -58,6 +58,11 @@ def offered(promptctl: Promptctl, *words: str) -> list[str]:
         (["db", "grant", "app", "--as", "o"], ["operator"]),
         (["completion", ""], ["bash", "zsh", "fish"]),
         (["create", "code_helper", ""], []),
+        (["create", "code_helper", "--template", "m"], ["mustache"]),
+        (["stats", "--by", "d"], ["day"]),
+        (["chat", "c"], ["code_helper"]),
+        (["chat", "code_helper@1", "--against", "support/triage@"], ["support/triage@2", "support/triage@1"]),
+        (["chat", "code_helper@1", "--model", ""], []),
         (["sync", ""], []),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -197,11 +198,13 @@ def test_every_change_says_who_did_it(filled: Promptctl) -> None:
 
 
 LOGGED = {
-    "show code_helper@1": [("Using prompt", {"name": "code_helper", "version": 1})],
-    "activate code_helper@1": [("Prompt activated", {"name": "code_helper", "version": 1, "author": AUTHOR})],
+    "show code_helper@1": [("Using prompt", {"name": "code_helper", "version": 1, "promptId": "ID"})],
+    "activate code_helper@1": [
+        ("Prompt activated", {"name": "code_helper", "version": 1, "promptId": "ID", "author": AUTHOR})
+    ],
     "activate default-system-prompt@2": [],
     "rollback default-system-prompt": [
-        ("Prompt activated", {"name": "default-system-prompt", "version": 1, "author": AUTHOR})
+        ("Prompt activated", {"name": "default-system-prompt", "version": 1, "promptId": "ID", "author": AUTHOR})
     ],
     "create new text --activate": [
         ("Version created", {"name": "new", "version": 1, "promptId": "ID", "author": AUTHOR}),
@@ -229,7 +232,8 @@ def test_the_log_is_one_object_a_line_and_leaves_the_answer_alone(line: str, fil
 
 def test_the_log_in_words(filled: Promptctl) -> None:
     ended = filled("activate", "code_helper@1", "-v", "-q")
-    assert ended.err == f"Prompt activated  name=code_helper  version=1  author={AUTHOR}\n"
+    told = re.sub(r"[0-9a-f-]{36}", "ID", ended.err)
+    assert told == f"Prompt activated  name=code_helper  version=1  promptId=ID  author={AUTHOR}\n"
     assert filled("activate", "code_helper@1", "-q", "--log-format", "text").err == ""
     failed = refused(filled("activate", "code_helper@9", "-v"), 4)
     assert failed.err.startswith("error: ")

@@ -7,6 +7,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from tests.cli.conftest import copied, fill, serving
@@ -45,6 +46,19 @@ COMMANDS = {
     "create": ("create", "greeter", "Be kind.", "--description", "The first", "--meta", "a=1", "--meta", "b=c"),
     "create-active": ("create", "greeter", "Be kind.", "--activate", "--reason", "new"),
     "create-same": ("create", "code_helper", 'You help with {language} code: {"a": 1}', "--description", "Other"),
+    "create-variables": (
+        "create",
+        "greeter",
+        "Greet {{user.name}}, {{tone}}.",
+        "--template",
+        "mustache",
+        "--default",
+        "tone=kindly",
+        "--model",
+        "claude-sonnet-5-5",
+        "--max-tokens",
+        "1024",
+    ),
     "delete": ("delete", "default-system-prompt@3", "--reason", "never worked"),
     "delete-undo": ("delete", "--undo", "default-system-prompt@3"),
     "db-init": ("db", "init"),
@@ -69,17 +83,58 @@ def database(templated: Templated) -> Iterator[str]:
 
 CHANGING = ("activate", "rollback", "create", "delete")
 
+# On a prompt whose versions have variables, beside the others.
+TEMPLATE_COMMANDS = {
+    "show-variables": ("show", "support/reply"),
+    "show-variables-of-version": ("show", "support/reply@2"),
+    "render": ("render", "support/reply", "--var", "customer.name=Zoë"),
+    "render-missing": ("render", "support/reply@2"),
+    "render-unknown": ("render", "support/reply", "--var", "customer.nam=Zoë"),
+    "activate-new-variables": ("activate", "support/reply@2", "--reason", "the tone of the house"),
+}
+REPLY = r"""
+select promptctl.create_version('support/reply', E'Write to {customer.name}, {tone}.\n',
+                                '{"model": "claude-sonnet-5-5", "variables": {"tone": {"default": "kindly"}}}',
+                                '{}', 'ada@example.com', activated => true);
+select promptctl.create_version('support/reply', E'Write to {customer.name} in {customer.language}, {tone}.\n',
+                                '{"variables": {"tone": {"required": false}}}', '{}', 'ada@example.com');
+"""
+
 
 @pytest.mark.parametrize("case", COMMANDS)
 def test_a_command_answers_in_every_form(
     case: str, templated: Templated, database: str, home: Path, snapshot: Callable[..., None]
 ) -> None:
-    words = COMMANDS[case]
+    answer(case, COMMANDS[case], templated, database, home, snapshot)
+
+
+@pytest.mark.parametrize("case", TEMPLATE_COMMANDS)
+def test_a_command_on_a_template_answers_in_every_form(
+    case: str, templated: Templated, database: str, home: Path, snapshot: Callable[..., None]
+) -> None:
+    answer(case, TEMPLATE_COMMANDS[case], templated, database, home, snapshot, REPLY)
+    # The other tests of this module are about three prompts.
+    fill(templated.server.dsn(database))
+
+
+def answer(
+    case: str,
+    words: tuple[str, ...],
+    templated: Templated,
+    database: str,
+    home: Path,
+    snapshot: Callable[..., None],
+    further: str = "",
+) -> None:
+    """Compare what a command says in each form with what is kept; `further` is SQL that adds to what is there."""
     promptctl = Promptctl(home, DATABASE_URL=templated.server.url(database))
     told: list[str] = []
     for form in ("terminal", "piped", "json", "quiet"):
         if form == "terminal" or words[0] in CHANGING:
             fill(templated.server.dsn(database))
+            if further:
+                with psycopg.connect(templated.server.dsn(database), autocommit=True) as connection:
+                    connection.execute(further.encode())
         if form == "terminal":
             ended = promptctl.on_terminal(*words)
         else:

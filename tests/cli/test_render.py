@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -111,6 +113,13 @@ BAD: dict[str, tuple[bytes, str]] = {
     "list.yaml": (b"user.name: [a]\n", "list.yaml:1: user.name is a list"),
     "twice.yaml": (b"city: a\ncity: b\n", "twice.yaml:2: the key 'city' is there twice"),
     "twice.json": (b'{"user": {"name": "a"}, "user.name": "b"}', "twice.json: user.name is there twice"),
+    "key.json": (b'{"user": {"name": "a"}, "user": {"age": "b"}}', 'key.json: the key "user" is there twice'),
+    "tag.yaml": (b"city: !env HOME\n", "tag.yaml:1: the tag !env is not allowed"),
+    "merge.yaml": (b"<<: {city: a}\n", 'merge.yaml:1: "<<" cannot name a variable'),
+    "key.yaml": (b"? [a]\n: b\n", "key.yaml:1: a key is a name"),
+    "two.yaml": (b"city: a\n---\ncity: b\n", "two.yaml:2: "),
+    "nul.yaml": (b'city: Rom\nuser.name: "a\\0b"\n', "nul.yaml:2: a text with a NUL"),
+    "list.json": (b'["city"]', "list.json:1: not a mapping of names to values"),
     "alias.yaml": (b"a: &x y\nb: *x\n", "alias.yaml:"),
     "deep.json": (b'{"a":' * 100_000, "deep.json"),
     "deep.yaml": (b"{a: " * 3000, "deep.yaml"),
@@ -145,6 +154,8 @@ def test_a_file_that_cannot_be_read_and_a_value_that_is_none_are_refused(greeter
         assert refused(greeter("render", "greeter", "--var", pair), 2).err.startswith(
             "error: --var takes NAME=VALUE, not"
         )
+    assert refused_in_json(greeter("render", "greeter", "--var", "city=\udcff", "--json"), 2)["code"] == "not_utf8"
+    assert refused(greeter("render", "greeter", "--vars-file", "."), 1).err.startswith('error: cannot read "."')
     assert refused(greeter("render", "greeter@1", "--unit", "u", *GIVEN), 2).err.startswith("error: --unit asks which")
 
 
@@ -174,6 +185,17 @@ def test_a_version_that_needs_a_new_variable_is_activated_only_when_that_is_said
     assert greeter("create", "greeter", "{a}{b}", "--activate", "--allow-new-variables").code == 0
 
 
+def test_a_text_that_was_written_in_the_editor_is_kept_when_it_is_refused(greeter: Promptctl) -> None:
+    script = greeter.home / "editor.sh"
+    script.write_text('#!/bin/sh\necho "Hello {planet}." > "$1"\n')
+    script.chmod(0o755)
+    seen = greeter.on_terminal("create", "greeter", "--activate", env={"EDITOR": str(script)}).out
+    assert "error: greeter@3 needs planet, which the active version 1 does not\n" in seen
+    path = re.findall(r"hint:  the text is kept in (\S+)\n", seen)[0]
+    assert Path(path).read_text() == "Hello {planet}.\n"
+    Path(path).unlink()
+
+
 def test_a_password_in_the_url_does_not_stand_in_the_hint(greeter: Promptctl) -> None:
     greeter("create", "greeter", "Hello {planet}.")
     url = greeter.extra["DATABASE_URL"]
@@ -188,6 +210,9 @@ def test_a_password_in_the_url_does_not_stand_in_the_hint(greeter: Promptctl) ->
 def test_several_prompts_move_together_or_not_at_all(greeter: Promptctl) -> None:
     greeter("create", "other", "one", "--activate")
     greeter("create", "other", "two {x}")
+    # What follows -- is no option.
+    ended = refused(greeter("activate", "--", "other@2"), 5)
+    assert ended.err.endswith("hint:  promptctl activate --allow-new-variables -- other@2\n")
     assert refused(greeter("activate", "greeter@2", "other@2"), 5).err.startswith("error: other@2 needs x, which")
     assert greeter("show", "greeter", "-q").out == "greeter@1\n"
 

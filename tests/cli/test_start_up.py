@@ -62,12 +62,18 @@ PROMISED: dict[tuple[str, ...], set[str]] = {
     ("list", "support/*", "--quiet"): HEAVY,
     ("show", "default-system-prompt"): HEAVY,
     ("show", "default-system-prompt@1", "-q"): HEAVY,
+    ("render", "code_helper@1", "--var", "language={}"): HEAVY,
+    ("render", "default-system-prompt", "--unit", "user-42", "-q"): HEAVY,
     ("activate", "default-system-prompt@3"): HEAVY,
     ("activate", "default-system-prompt@3", "support/triage@2", "-v"): HEAVY,
     ("rollback", "default-system-prompt"): HEAVY,
     ("rollback", "default-system-prompt", "--to", "1", "--reason", "x"): HEAVY,
     ("history",): HEAVY,
     ("stats",): HEAVY,
+    ("stats", "default-system-prompt", "--by", "day,version"): HEAVY,
+    ("stats", "--by", "model", "-q"): HEAVY,
+    # A moment is reckoned with.
+    ("stats", "--since", "7d"): HEAVY - {"datetime"},
     ("delete", "default-system-prompt@1"): HEAVY,
     # A version's metadata is JSON.
     ("create", "x", "text", "--activate"): HEAVY - JSON,
@@ -81,6 +87,17 @@ def test_a_command_imports_nothing_heavy_that_it_does_not_use(
     words: tuple[str, ...], imports: Callable[..., set[str]]
 ) -> None:
     assert imports(*words) & PROMISED[words] == set()
+
+
+def test_a_version_with_settings_is_rendered_without_json_and_only_a_file_of_values_costs_yaml(
+    filled: Promptctl, imports: Callable[..., set[str]]
+) -> None:
+    filled("create", "x", "{a}", "--default", "a=b", "--model", "m", "--max-tokens", "9", "--activate")
+    assert imports("render", "x") & HEAVY == set()
+    (filled.home / "values.yaml").write_text("a: c\n")
+    assert "yaml" in imports("render", "x", "--vars-file", "values.yaml")
+    (filled.home / "values.json").write_text('{"a": "c"}')
+    assert imports("render", "x", "--vars-file", "values.json") & (HEAVY - JSON) == set()
 
 
 def test_what_needs_typer_does_not_pay_for_pydantic_rich_or_a_driver(imports: Callable[..., set[str]]) -> None:
@@ -141,7 +158,9 @@ TRIPS = [
     ("list", 1), ("show default-system-prompt", 1), ("show default-system-prompt --json", 1), ("show code_helper@1", 1),
     ("activate default-system-prompt@3", 1), ("activate default-system-prompt@3 support/triage@2", 1),
     ("rollback default-system-prompt", 1), ("rollback default-system-prompt --to 1 --expect 2", 1), ("history", 1),
-    ("history default-system-prompt", 1), ("stats", 1), ("create x text --activate", 1),
+    ("render code_helper@1 --var language=x", 1), ("render default-system-prompt --unit u", 1),
+    ("show code_helper@1 --json", 1), ("history default-system-prompt", 1), ("stats", 1),
+    ("stats --by day,model --since 7d", 1), ("create x text --activate", 1),
     ("delete default-system-prompt@1", 1), ("diff default-system-prompt@1 default-system-prompt@2", 2),
     ("diff default-system-prompt", 3), ("show default-system-prompt --at 1h", 1),
 ]  # fmt: skip

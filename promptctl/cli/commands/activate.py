@@ -43,4 +43,4 @@ def activate(
     output.show(made, "activated", database.label, run.form)
     for move in made:
         if move.changed:
-            run.log("Prompt activated", name=move.name, version=move.version, author=run.who())
+            run.log("Prompt activated", name=move.name, version=move.version, promptId=move.id, author=run.who())

@@ -111,8 +111,6 @@ def create(
         run.log("Prompt activated", name=made.name, version=made.version, promptId=made.id, author=run.who())
 
     _answer(run, made, database.label)
-    if run.form == "plain":
-        output.note_variables(made.variables, made.settings)
     if not made.created and {**made.metadata, **metadata} != made.metadata:
         messages.note(f"the description and metadata of {made.name}@{made.version} stay as they are")
 
@@ -130,8 +128,10 @@ def _answer(run: Run, made: Created, label: str) -> None:
         stream.write(f"{reference}\n")
         if run.form == "plain":
             messages.note(sentence)
+            output.note_variables(made.variables, made.settings)
     else:
         stream.write(sentence + "\n")
+        output.note_variables(made.variables, made.settings)
         if not made.is_active:
             messages.note(f"promptctl activate {reference} makes it live")
 

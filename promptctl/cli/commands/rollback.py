@@ -54,7 +54,7 @@ def rollback(
     output.show(made, "rolled back", database.label, run.form)
     for move in made:
         if move.changed:
-            run.log("Prompt activated", name=move.name, version=move.version, author=run.who())
+            run.log("Prompt activated", name=move.name, version=move.version, promptId=move.id, author=run.who())
 
 
 def _bare(name: str) -> str:

@@ -67,7 +67,7 @@ def _show_moment(run: Run, database: Database, wanted: records.Reference, moment
 
 
 def _answer(run: Run, text: records.Text) -> None:
-    run.log("Using prompt", name=text.name, version=text.version)
+    run.log("Using prompt", name=text.name, version=text.version, promptId=text.id)
     if run.form == "quiet":
         stream.write(f"{text.name}@{text.version}\n")
         return

@@ -65,8 +65,8 @@ def sync(
         if run.form != "json" or not outcome.plan.of(plan.CONFLICT):
             output.show(outcome, f"{folder}{at} → {database.label}", run.form)
         _refuse_conflicts(run, database, outcome)
-    for change in outcome.plan.of(plan.ACTIVATE) if outcome.applied else []:
-        run.log("Prompt activated", name=change.name, version=change.version, author=run.who())
+    for move in outcome.moves:
+        run.log("Prompt activated", name=move.name, version=move.version, promptId=move.id, author=run.who())
     return FOUND if check and outcome.plan.would_change else 0
 
 
