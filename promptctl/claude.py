@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import _thread
-import os
-import sys
 import time
 
-from promptctl import claude_refusals, errors
+from promptctl import claude_refusals, claude_settings, errors
 from promptctl.records import Record
 
 TYPE_CHECKING = False
@@ -18,11 +16,6 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_SECONDS = 10.0
 SILENCE_SECONDS = 120
 OK, INTERRUPTED = "ok", "interrupted"
-
-# Any of these lets the SDK find a profile or a federated identity; without one it need not be loaded to say no.
-_OTHER_CREDENTIALS = (
-    "ANTHROPIC_PROFILE", "ANTHROPIC_CONFIG_DIR", "ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_IDENTITY_TOKEN_FILE",
-)  # fmt: skip
 
 
 class Message(Record):
@@ -97,11 +90,7 @@ class Claude:
 
     def __init__(self, silence_seconds: float = SILENCE_SECONDS) -> None:
         """Begin; a call is given up when nothing arrives for `silence_seconds`."""
-        self._api_key = _credential("ANTHROPIC_API_KEY")
-        self._auth_token = None if self._api_key else _credential("ANTHROPIC_AUTH_TOKEN")
-        if self._api_key is None and self._auth_token is None and not _has_other_credentials():
-            raise _no_key()
-        self._base_url = _base_url()
+        self._settings = claude_settings.read()
         self._silence_seconds = silence_seconds
         self._client: Any = None
         self._problem: Exception | None = None
@@ -136,7 +125,7 @@ class Claude:
         except errors.ClaudeFailed as failure:
             attempt.failure, attempt.outcome = failure, failure.code
         except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.InvalidURL, ValueError) as problem:
-            attempt.fail(problem, self._secrets())
+            attempt.fail(problem, self._settings.secrets)
         finally:
             attempt.response_ms = (time.perf_counter() - began) * 1000
 
@@ -144,21 +133,19 @@ class Claude:
         try:
             import anthropic
 
-            credentials: dict[str, str] = {}
-            if self._api_key is not None:
-                credentials["api_key"] = self._api_key
-            elif self._auth_token is not None:
-                credentials["auth_token"] = self._auth_token
+            settings = self._settings
             client: Any = anthropic.Anthropic(
-                base_url=self._base_url,
+                # Where both are None, it looks for a profile.
+                api_key=settings.api_key,
+                auth_token=settings.auth_token,
+                base_url=settings.base_url,
                 # The SDK would sleep in silence for as long as a server says.
                 max_retries=0,
                 timeout=anthropic.Timeout(self._silence_seconds, connect=CONNECT_TIMEOUT_SECONDS),
-                **credentials,  # pyright: ignore[reportArgumentType] - names and values are the constructor's
             )
             _rehearse()
             if client.api_key is None and client.auth_token is None and client.credentials is None:
-                self._problem = _no_key()
+                self._problem = claude_settings.no_key()
             else:
                 self._client = client
         except Exception as problem:  # noqa: BLE001 - raised where it is waited for
@@ -178,13 +165,9 @@ class Claude:
                 "sdk_missing", f"Claude's SDK cannot be loaded: {self._problem}", hint="pip install anthropic"
             ) from None
         if self._problem is not None:
-            failure, _ = claude_refusals.translated(self._problem, "", self._secrets())
+            failure, _ = claude_refusals.translated(self._problem, "", self._settings.secrets)
             raise failure from self._problem
         return self._client
-
-    def _secrets(self) -> list[str]:
-        credentials = (self._api_key, self._auth_token, *_password(self._base_url))
-        return [secret for secret in credentials if secret]
 
 
 def _rehearse() -> None:
@@ -262,62 +245,3 @@ def _clean(text: str) -> str:
 def _number(of: object, name: str, otherwise: int | None) -> int | None:
     value = getattr(of, name, None)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else otherwise
-
-
-def _credential(name: str) -> str | None:
-    """Return a key without the line end that a file or a secret store left on it; None: there is none.
-
-    Raises ClaudeFailed for one that no header can hold.
-    """
-    key = os.environ.get(name, "").strip()
-    if not key:
-        return None
-    if not (key.isascii() and key.isprintable() and " " not in key):
-        raise errors.ClaudeFailed(
-            "invalid_api_key",
-            f"{name} is no key: it has a line end, a space or another character that no key has",
-            hint=f"set {name} to the key alone",
-        )
-    return key
-
-
-def _has_other_credentials() -> bool:
-    if any(os.environ.get(name) for name in _OTHER_CREDENTIALS):
-        return True
-    folder = (
-        os.path.join(os.environ.get("APPDATA", ""), "Anthropic")
-        if sys.platform == "win32"
-        else os.path.expanduser("~/.config/anthropic")
-    )
-    return os.path.isdir(folder)
-
-
-def _no_key() -> errors.ClaudeFailed:
-    empty = " (it is set but empty)" if "ANTHROPIC_API_KEY" in os.environ else ""
-    return errors.ClaudeFailed(
-        "no_api_key", f"there is no key for Claude{empty}", hint="export ANTHROPIC_API_KEY=…, from the Claude console"
-    )
-
-
-def _base_url() -> str | None:
-    """Return where the API is, where that is set. Raises ClaudeFailed for what is no URL; it may hold a password."""
-    url = os.environ.get("ANTHROPIC_BASE_URL")
-    if url is None:
-        return None
-    url = url.strip()
-    scheme, separator, rest = url.partition("://")
-    host = rest.partition("/")[0].rpartition("@")[2]
-    name, _, port = host.partition(":") if not host.startswith("[") else host.rpartition("]:")
-    plausible = url.isascii() and url.isprintable() and " " not in url and (not port or port.isdigit())
-    if not separator or scheme.lower() not in ("http", "https") or not (name or host) or not plausible:
-        raise errors.ClaudeFailed(
-            "invalid_base_url",
-            "ANTHROPIC_BASE_URL is no URL of a server" if url else "ANTHROPIC_BASE_URL is set but empty",
-            hint="set it to https://HOST, or unset it",
-        )
-    return url
-
-
-def _password(url: str | None) -> tuple[str, ...]:
-    credentials, at, _ = (url or "").partition("://")[2].partition("/")[0].rpartition("@")
-    return (credentials.partition(":")[2],) if at else ()

@@ -23,11 +23,11 @@ TREND_DAYS = 14
 
 
 class Sums(Record):
-    """Uses of one group that name one model, went well or not, and have a large input or not: prices may differ there.
+    """Uses of one group that name one model, went well or not, and have an input of about one size.
 
-    A large one has over 200 000 tokens. The group is `name` and, of `version`, `day` (2026-11-24, UTC) and `hour`
-    (RFC 3339), those that were asked for. `uses` are counted with everything; the other counts are of the uses that
-    reported what is summed beside them.
+    The size counts the whole 100 000 tokens that the input is beyond: prices have their steps there. The group is
+    `name` and, of `version`, `day` (2026-11-24, UTC) and `hour` (RFC 3339), those that were asked for. `uses` are
+    counted with everything; the other counts are of the uses that reported what is summed beside them.
     """
 
     __slots__ = ()
@@ -37,7 +37,7 @@ class Sums(Record):
     hour: str | None
     model: str | None
     is_ok: bool
-    is_large: bool
+    size: int
     uses: int
     with_tokens: int
     with_both: int
@@ -211,8 +211,8 @@ def _total(sums: Sequence[float | None]) -> int | None:
 def _cost(parts: Sequence[Sums], price: Price) -> float | None:
     """Return the cost of all uses that have tokens; None where one of them has no price: a part is not the whole.
 
-    A part's uses are priced as so many of their average: up to a price's step it grows with the tokens, and no part is
-    on both sides of one.
+    A part's uses are priced as so many of their average: between its steps a price grows with the tokens, and no part
+    is on both sides of one.
     """
     whole = 0.0
     billed = [part for part in parts if part.with_tokens]

@@ -17,7 +17,7 @@ NO_MODEL: dict[str, Any] = {"model": None, "with_tokens": 0}
 
 def sums(**given: Any) -> Sums:
     values: dict[str, Any] = {
-        "name": "x", "version": 1, "day": None, "hour": None, "model": "m", "is_ok": True, "is_large": False, "uses": 2,
+        "name": "x", "version": 1, "day": None, "hour": None, "model": "m", "is_ok": True, "size": 0, "uses": 2,
         "with_tokens": 2, "with_both": 2, "tokens": 300.0, "with_input": 2, "input_tokens": 200.0, "with_output": 2,
         "output_tokens": 100.0, "cache_read_tokens": None, "cache_write_tokens": None, "with_response": 2,
         "response_ms": 3000.0, "with_first_token": 1, "first_token_ms": 400.0, "last_used_at": AT,

@@ -37,7 +37,7 @@ def measure(
             select u.name, case when $3 then u.version end,
                    case when $4 then to_char(u.recorded_at at time zone 'UTC', 'YYYY-MM-DD') end,
                    case when $5 then to_char(u.recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:00:00"Z"') end,
-                   u.model, u.outcome = 'ok', coalesce(u.input_tokens > 200000, false), count(*)::integer,
+                   u.model, u.outcome = 'ok', coalesce((u.input_tokens - 1) / 100000, 0)::integer, count(*)::integer,
                    count(coalesce(u.input_tokens, u.output_tokens))::integer,
                    count(u.input_tokens + u.output_tokens)::integer, sum((u.input_tokens + u.output_tokens)::float8),
                    count(u.input_tokens)::integer, sum(u.input_tokens::float8),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from promptctl import prices
 from tests.cli.conftest import refused
 
 if TYPE_CHECKING:
@@ -73,6 +74,17 @@ def test_the_numbers_of_each_version_are_those_of_its_uses(used: Promptctl) -> N
     assert (three["p95_response_time_ms"], three["p99_response_time_ms"]) == (95.05, 99.01)
     assert "avg_tokens" not in three
     assert "cost_usd" not in three
+
+
+def test_a_price_has_steps_and_each_use_is_on_its_own_side_of_them(used: Promptctl, sql: Connection) -> None:
+    sql.execute("delete from promptctl.uses")
+    counts = (100_000, 100_001, 200_000, 200_001, 1_000_000, 0)
+    for tokens in counts:
+        for model in (KNOWN, "claude-haiku-5-5"):
+            sql.execute(INSERT, (1, model, tokens, 10, None, 1, 1, "ok", "2026-11-21 00:00:00+00"))
+    for group in read(used, "x", "--by", "model")["groups"]:
+        each = [prices.cost_usd(group["model"], tokens, 10, 0, 0, "2026-11-21T00:00:00Z") or 0 for tokens in counts]
+        assert group["stats"]["cost_usd"] == pytest.approx(sum(each), abs=1e-6)
 
 
 def test_the_view_says_the_same_as_the_command(used: Promptctl, sql: Connection) -> None:
