@@ -35,7 +35,8 @@ from promptctl.uses where name = 'p00001' group by version order by version desc
 _USES = """
 insert into promptctl.uses (id, name, version, epoch, model, input_tokens, output_tokens, cache_read_tokens,
                             cache_write_tokens, response_ms, first_token_ms, outcome, recorded_at)
-select gen_random_uuid(), 'p00001', 1 + i %% 3, 1, 'claude-sonnet-5-5', 500 + i %% 300, 100 + i %% 200, i %% 100, 0,
+select gen_random_uuid(), 'p00001', 1 + i %% 3, 1, 'claude-sonnet-5-5', 150 + exp(12 * random())::bigint,
+       100 + i %% 200, i %% 100, 0,
        exp(6 + 1.5 * random()), 200 + 100 * random(), case when i %% 50 = 0 then 'overloaded_error' else 'ok' end,
        now() - random() * interval '60 days'
 from generate_series(1, %s) i

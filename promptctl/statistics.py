@@ -25,9 +25,9 @@ TREND_DAYS = 14
 class Sums(Record):
     """Uses of one group that name one model, went well or not, and have an input of about one size.
 
-    The size counts the whole 100 000 tokens that the input is beyond: prices have their steps there. The group is
-    `name` and, of `version`, `day` (2026-11-24, UTC) and `hour` (RFC 3339), those that were asked for. `uses` are
-    counted with everything; the other counts are of the uses that reported what is summed beside them.
+    The size says how many of the prices' steps, at 100 000 and 200 000 tokens, the input is beyond. The group is `name`
+    and, of `version`, `day` (2026-11-24, UTC) and `hour` (RFC 3339), those that were asked for. `uses` are counted with
+    everything; the other counts are of the uses that reported what is summed beside them.
     """
 
     __slots__ = ()

@@ -146,6 +146,22 @@ def test_a_large_input_has_its_own_price() -> None:
     assert above == pytest.approx(2 * below, rel=1e-4)
 
 
+def test_no_price_has_a_step_where_sums_are_not_kept_apart() -> None:
+    from genai_prices import data_snapshot
+
+    [anthropic] = [each for each in data_snapshot.get_snapshot().providers if each.id == prices.PROVIDER]
+    steps: set[int] = set()
+    for model in anthropic.models:
+        rates = {size: cost(model.id, size + 1) for size in range(0, 1_010_000, 10_000)}
+        for size, rate in rates.items():
+            before = rates.get(size - 10_000)
+            if before and rate and rate / (size + 1) > 1.01 * before / (size - 9_999):
+                steps.add(size)
+    # Where this fails, `store.statistics` has to keep the uses beyond another step apart.
+    assert steps
+    assert steps <= {100_000, 200_000}
+
+
 def test_an_unknown_model_has_no_price() -> None:
     for model in ("llama-of-ours", "", "\x1b[31m", "x" * 10_000):
         assert cost(model, 1000, 500) is None

@@ -19,6 +19,9 @@ def measure(
     """Read the uses of a prompt or, without a name, of all, from a moment on, grouped by version, day, hour, model.
 
     `trend` asks for the uses of the last 14 days too. One round trip. Raises NotFound.
+
+    A size is grouped by as truths: of a number that is reckoned from a column PostgreSQL expects as many groups as the
+    column has values, and sorts a million rows instead of counting them in place.
     """
     keys = [name, since, "version" in by, "day" in by, "hour" in by, "model" in by]
     versions, sums, percentiles, days = database.run_all(
@@ -35,10 +38,11 @@ def measure(
         (
             """
             select u.name, case when $3 then u.version end,
-                   case when $4 then to_char(u.recorded_at at time zone 'UTC', 'YYYY-MM-DD') end,
-                   case when $5 then to_char(u.recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:00:00"Z"') end,
-                   u.model, u.outcome = 'ok', coalesce((u.input_tokens - 1) / 100000, 0)::integer, count(*)::integer,
-                   count(coalesce(u.input_tokens, u.output_tokens))::integer,
+                   case when $4 then (u.recorded_at at time zone 'UTC')::date end,
+                   case when $5 then date_trunc('hour', u.recorded_at, 'UTC') end,
+                   u.model, u.outcome = 'ok', coalesce(u.input_tokens > 100000, false)::integer
+                                              + coalesce(u.input_tokens > 200000, false)::integer,
+                   count(*)::integer, count(coalesce(u.input_tokens, u.output_tokens))::integer,
                    count(u.input_tokens + u.output_tokens)::integer, sum((u.input_tokens + u.output_tokens)::float8),
                    count(u.input_tokens)::integer, sum(u.input_tokens::float8),
                    count(u.output_tokens)::integer, sum(u.output_tokens::float8),
@@ -47,7 +51,8 @@ def measure(
                    count(u.first_token_ms)::integer, sum(u.first_token_ms), max(u.recorded_at)
             from promptctl.uses u
             where ($1::text is null or u.name = $1) and ($2::timestamptz is null or u.recorded_at >= $2) and $6 = $6
-            group by 1, 2, 3, 4, 5, 6, 7
+            group by 1, 2, 3, 4, 5, 6, coalesce(u.input_tokens > 100000, false),
+                     coalesce(u.input_tokens > 200000, false)
             """,
             keys,
         ),
@@ -56,8 +61,8 @@ def measure(
             select p.name, p.version, p.day, p.hour, p.model, p.ms[1], p.ms[2], p.ms[3]
             from (
                 select u.name, case when $3 then u.version end,
-                       case when $4 then to_char(u.recorded_at at time zone 'UTC', 'YYYY-MM-DD') end,
-                       case when $5 then to_char(u.recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:00:00"Z"') end,
+                       case when $4 then (u.recorded_at at time zone 'UTC')::date end,
+                       case when $5 then date_trunc('hour', u.recorded_at, 'UTC') end,
                        case when $6 then u.model end,
                        percentile_cont(array[0.5, 0.95, 0.99]) within group (order by u.response_ms)
                 from promptctl.uses u
