@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from promptctl import errors
 
 TYPE_CHECKING = False
@@ -121,8 +123,7 @@ def _wait(said: str | None) -> float:
         seconds = float(said)
     except ValueError:
         return _LONGEST_WAIT_SECONDS
-    # Not a number compares with nothing.
-    return min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS) if seconds == seconds else _SHORTEST_WAIT_SECONDS  # noqa: PLR0124
+    return _SHORTEST_WAIT_SECONDS if math.isnan(seconds) else min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS)
 
 
 def _one_line(text: str, secrets: Sequence[str]) -> str:
