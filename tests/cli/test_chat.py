@@ -233,6 +233,19 @@ def test_two_versions_are_asked_the_same_and_shown_side_by_side(
     assert "--against compares the replies to one message" in seen.out
 
 
+def test_one_of_two_may_have_a_variable_that_the_other_has_not(
+    persona: Promptctl, asking: Asking, claude: ClaudeServer
+) -> None:
+    persona("create", "persona", "Be kind to {name}.")
+    words = ["chat", "persona@1", "Hello", "--against", "persona@4"]
+    count = len(claude.requests)
+    assert persona(*words, "--var", "name=Ada", env=asking()).code == 0
+    assert {body["system"] for body in sent(claude, count)} == {CALM, "Be kind to Ada."}
+    assert refused(persona(*words, env=asking()), 2).err.startswith("error: persona@4 needs name\n")
+    unknown = refused(persona(*words, "--var", "name=Ada", "--var", "city=Rom", env=asking()), 2)
+    assert unknown.err.startswith("error: persona@1 has no variable city")
+
+
 def test_one_of_two_that_fails_is_shown_beside_the_other(persona: Promptctl, asking: Asking, sql: Connection) -> None:
     words = ["chat", "persona@1", "Hello", "--against", "persona@3"]
     ended = persona(*words, env=asking("cut", after=1))

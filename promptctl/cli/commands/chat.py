@@ -101,7 +101,13 @@ def chat(
 
     talk = converse(wanted)
     served = talk.look()
-    variables.check(talk.template(), f"{served.name}@{served.version}", values, "chat")
+    second = None if other is None else converse(other)
+    if second is not None:
+        second.look()
+    # Of two versions that are compared, one may have a variable that the other has not.
+    known = frozenset[str]() if second is None else second.template().known
+    own = {name: value for name, value in values.items() if name not in known}
+    variables.check(talk.template(), f"{served.name}@{served.version}", own, "chat")
     if asked is None:
         assert run.connection is not None
         session = conversation.Session(run, talk, transcript, streams=not no_stream, usage=usage)
@@ -109,14 +115,12 @@ def chat(
             session.converse(run.connection.label)
         return
     turn = _turn(talk, asked)
-    if other is None:
+    if second is None:
         _answer(run, talk, turn, streams=not no_stream, usage=usage)
         if transcript is not None and talk.keep(turn):
             conversation.note(transcript, asked, turn)
             transcript.save()
         return
-    second = converse(other)
-    second.look()
     _compare(run, talk, [turn, _turn(second, asked)])
 
 
