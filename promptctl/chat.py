@@ -40,6 +40,7 @@ class Turn:
         self.call = call
         self.attempts: list[Attempt] = []
         self.is_stopped = False
+        self.problem: Exception | None = None
         self._claude = claude
         self._pieces: list[str] = []
         self._say = say
@@ -81,9 +82,12 @@ class Turn:
                 return
 
     def finish(self) -> None:
-        """Ask, and keep the reply for later; for a thread."""
-        for _ in self.texts():
-            pass
+        """Ask, and keep the reply for later; for a thread, so what is raised is kept in `problem`."""
+        try:
+            for _ in self.texts():
+                pass
+        except Exception as problem:  # noqa: BLE001 - raised where the thread is waited for
+            self.problem = problem
 
 
 class Conversation:
@@ -182,7 +186,11 @@ class Conversation:
             self.ask_database(lambda database: uses.record(database, self._unrecorded))
         except errors.PromptctlError as failure:
             if not isinstance(failure, errors.Unreachable):
-                # It would be refused again, and keep the others from being booked.
+                # One that is refused would be refused again, and must not keep the others from being booked.
+                waiting, self._unrecorded = self._unrecorded, []
+                for use in waiting if len(waiting) > 1 else []:
+                    self._unrecorded = [use]
+                    self._book()
                 self._unrecorded = []
             return failure
         except KeyboardInterrupt:
@@ -216,6 +224,9 @@ def ask_at_once(turns: Sequence[Turn]) -> None:
         for turn in turns:
             turn.is_stopped = True
         raise
+    for turn in turns:
+        if turn.problem is not None:
+            raise turn.problem
 
 
 def _use(served: Served, attempt: Attempt, unit: str | None) -> Use:

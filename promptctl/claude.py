@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 SILENCE_SECONDS = 120
+_MOST_TOKENS = 2**31
+_LONGEST_NAME = 200
 OK, INTERRUPTED = "ok", "interrupted"
 
 
@@ -104,9 +106,6 @@ class Claude:
         An interruption passes through, and leaves in `attempt` what was known until then.
         """
         client = self._ready()
-        import anthropic
-        import httpx2
-
         began = time.perf_counter()
         attempt.is_sent = True
         try:
@@ -124,7 +123,7 @@ class Claude:
             attempt.outcome = OK
         except errors.ClaudeFailed as failure:
             attempt.failure, attempt.outcome = failure, failure.code
-        except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.InvalidURL, ValueError) as problem:
+        except Exception as problem:  # noqa: BLE001 - whatever a server sends, what was billed is to be booked
             attempt.fail(problem, self._settings.secrets)
         finally:
             attempt.response_ms = (time.perf_counter() - began) * 1000
@@ -206,7 +205,7 @@ def _texts(stream: Any, attempt: Attempt, began: float) -> Iterator[str]:
             if getattr(event.content_block, "type", None) == "text":
                 text = event.content_block.text
         elif kind == "message_start":
-            attempt.model = getattr(event.message, "model", None) or attempt.model
+            attempt.model = _name(getattr(event.message, "model", None)) or attempt.model
             attempt.take(getattr(event.message, "usage", None))
         elif kind == "message_delta":
             attempt.take(getattr(event, "usage", None))
@@ -244,4 +243,10 @@ def _clean(text: str) -> str:
 
 def _number(of: object, name: str, otherwise: int | None) -> int | None:
     value = getattr(of, name, None)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else otherwise
+    plausible = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_TOKENS
+    return value if plausible else otherwise
+
+
+def _name(of: object) -> str | None:
+    """Return what can name a model; None for anything else, which would be booked for ever."""
+    return of if isinstance(of, str) and of.isprintable() and len(of) <= _LONGEST_NAME else None

@@ -87,6 +87,10 @@ def load(path: str) -> Transcript:
         document: object = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError) as problem:
         raise _invalid(path, " ".join(str(problem).split())) from None
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise _invalid(path, "it has half of a surrogate pair, which is no character") from None
     messages = cast("dict[str, object]", document).get("messages") if isinstance(document, dict) else None
     if not isinstance(messages, list):
         raise _invalid(path, "it has no list of messages")

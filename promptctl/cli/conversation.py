@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 from promptctl import errors, templates, transcripts
@@ -13,7 +14,10 @@ from promptctl.transcripts import Transcript
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from promptctl.chat import Conversation, Turn
+    from promptctl.claude import Message
     from promptctl.cli.run import Run
     from promptctl.records import Event, Served
 
@@ -48,6 +52,8 @@ class Session:
         self._last = ""
         self._turns = 0
         self._tokens = 0
+        self._was_answered = False
+        self._replaced: tuple[list[Message], list[dict[str, Any]]] | None = None
 
     def converse(self, label: str) -> None:
         """Talk until end of file or /quit. `label` names the database."""
@@ -55,10 +61,22 @@ class Session:
         try:
             while (message := self._next_message()) is not None:
                 if message:
-                    self._answer(message)
+                    self._try(message)
         finally:
             self._editor.close()
         self._leave()
+
+    def _try(self, message: str) -> None:
+        """Answer a message. Ctrl-C ends no more than that; a reply that was to be replaced stays where none came."""
+        replies_before = self._turns
+        try:
+            self._answer(message)
+        except KeyboardInterrupt:
+            messages.note("stopped")
+        finally:
+            if self._replaced is not None and self._turns == replies_before:
+                self._conversation.messages, self._transcript.messages = self._replaced
+            self._replaced = None
 
     def _banner(self, label: str) -> None:
         served = self._conversation.served
@@ -113,10 +131,11 @@ class Session:
         if name == "retry":
             if not self._last:
                 messages.note("nothing was sent yet")
-            elif self._conversation.messages and self._conversation.messages[-2].content == self._last:
-                # The reply that did not please is forgotten.
+            elif self._was_answered:
+                # The reply that did not please is forgotten, once there is another one.
+                self._replaced = (self._conversation.messages, self._transcript.messages)
                 self._conversation.messages = self._conversation.messages[:-2]
-                del self._transcript.messages[-2:]
+                self._transcript.messages = self._transcript.messages[:-2]
             return self._last
         if name == "show":
             self._show()
@@ -152,6 +171,7 @@ class Session:
     def _answer(self, message: str) -> None:
         """Send a message with the version that is live now, show the reply, book it, go on from it."""
         self._last = message
+        self._was_answered = self._replaced is not None
         before = self._conversation.served
         try:
             served = self._conversation.look()
@@ -216,6 +236,7 @@ class Session:
             messages.note("this message is not part of the conversation; /retry sends it again")
             return
         self._turns += 1
+        self._was_answered = True
         if self._turns == 1:
             # A conversation lasts, so garbage is collected; not in what is loaded by now and stays.
             gc.freeze()
@@ -226,8 +247,9 @@ class Session:
 
     def _save_as(self, path: str) -> None:
         if path:
-            made = transcripts.begin(path)
+            made = transcripts.begin(os.path.expanduser(path))
             made.messages = self._transcript.messages
+            made.save()
             self._transcript = made
         elif not self._transcript.path:
             raise errors.Usage("usage", "/save needs a file", hint="/save FILE")

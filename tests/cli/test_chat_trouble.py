@@ -230,6 +230,13 @@ def test_a_profile_of_the_sdk_is_looked_for_where_there_is_no_key(persona: Promp
     assert refused_in_json(persona(*FIRST, "--json", env=env), 7)["code"] == "no_api_key"
 
 
+def test_two_that_cannot_be_asked_fail_as_one_does(persona: Promptctl, asking: Asking, sql: Connection) -> None:
+    env = asking() | {"ANTHROPIC_API_KEY": None, "ANTHROPIC_CONFIG_DIR": str(persona.home)}
+    ended = persona(*FIRST, "--against", "persona@1", "--json", env=env)
+    assert refused_in_json(ended, 7)["code"] == "no_api_key"
+    assert booked(sql) == []
+
+
 def test_the_key_is_nowhere(persona: Promptctl, asking: Asking, claude: ClaudeServer, sql: Connection) -> None:
     for scenario in ("leak", "ok", "cut"):
         for words in (("-v",), ("--log-format", "json"), ("--json",)):

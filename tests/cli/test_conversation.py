@@ -177,6 +177,28 @@ def test_a_failed_turn_is_forgotten_and_can_be_sent_again(talk: Talk, claude: Cl
     assert booked(sql) == [(1, "invalid_request_error"), (1, "ok"), (1, "ok")]
 
 
+def test_a_reply_is_replaced_only_when_there_is_another_one(talk: Talk, persona: Promptctl, sql: Connection) -> None:
+    path = persona.home / "talk.json"
+    with talk("persona", "--save", "talk.json", text="Yes.") as terminal:
+        terminal.wait_for(AT_1)
+        terminal.type("go on\r")
+        terminal.wait_for(AT_1)
+        # Nothing is live for a moment: neither a message nor another try at it is answered.
+        for typed in ("go on\r", "/retry\r"):
+            sql.execute("update promptctl.prompts set is_active = false where name = 'persona' and version = 1")
+            terminal.type(typed)
+            assert "has no active version" in terminal.wait_for(AT_1)
+        persona("activate", "persona@1")
+        terminal.type("/retry\r")
+        assert "Yes.\n" in terminal.wait_for(AT_1)
+        assert len(json.loads(path.read_text())["messages"]) == 4
+        terminal.type("/retry\r")
+        terminal.wait_for(AT_1)
+        assert len(json.loads(path.read_text())["messages"]) == 4
+        terminal.type(LEAVE)
+        assert terminal.end() == 0
+
+
 def test_a_message_may_have_several_lines(talk: Talk, claude: ClaudeServer) -> None:
     count = len(claude.requests)
     with talk(text="Yes.") as terminal:
