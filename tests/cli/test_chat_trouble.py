@@ -257,6 +257,12 @@ def test_a_reply_that_ends_at_the_limit_is_a_warning(persona: Promptctl, asking:
     assert [outcome for outcome, _, _ in booked(sql)] == ["ok", "ok"]
 
 
+def test_an_empty_reply_is_told(persona: Promptctl, asking: Asking) -> None:
+    ended = persona(*FIRST, "--save", "talk.json", env=asking("ok", text=" "))
+    assert (ended.code, ended.err) == (0, "warning: the reply is empty, and is not part of a conversation\n")
+    assert not (persona.home / "talk.json").exists()
+
+
 def test_thinking_and_what_no_sdk_knows_is_passed_over(persona: Promptctl, asking: Asking) -> None:
     for scenario in ("thinking", "unknown_event"):
         ended = persona(*FIRST, env=asking(scenario, text="Here."))
@@ -343,7 +349,7 @@ def test_an_interruption_while_it_is_booked_waits_until_it_is(
     assert process.poll() is None
     blocker.rollback()
     out, err = process.communicate()
-    assert (process.returncode, out, err) == (130, b"Here.", b"error: interrupted\n")
+    assert (process.returncode, out, err) == (130, b"Here.\n", b"error: interrupted\n")
     assert booked(sql)[0][0] == "ok"
 
 

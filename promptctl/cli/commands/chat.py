@@ -149,6 +149,8 @@ def _answer(run: Run, talk: Conversation, turn: Turn, *, streams: bool, usage: b
             for text in turn.texts():
                 if streams and shows_text:
                     writer.write(text)
+        # Before anything is said about the record.
+        writer.end()
     finally:
         # Also when it was interrupted, or nobody reads any more: what was billed is booked.
         _book(run, talk, [turn])
@@ -164,6 +166,8 @@ def _answer(run: Run, talk: Conversation, turn: Turn, *, streams: bool, usage: b
         documents.show(replies.document(turn))
     elif run.form == "quiet":
         stream.write(f"{turn.served.name}@{turn.served.version}\n")
+    if not turn.text.strip():
+        messages.warning("the reply is empty, and is not part of a conversation")
     replies.cut(turn)
     if usage:
         replies.usage(turn)
