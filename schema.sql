@@ -16,7 +16,7 @@ set local search_path = '';
 
 do $$
 declare
-    expected constant integer := 2;
+    expected constant integer := 3;
     installed integer;
 begin
     -- `create ... if not exists` is no guard against another installer at work.
@@ -53,6 +53,7 @@ begin
     create table if not exists promptctl.installation (
         singleton boolean default true,
         version integer not null,
+        id uuid not null default gen_random_uuid(),
         installed_at timestamptz not null default now(),
 
         constraint an_installation_is_recorded_once primary key (singleton),
@@ -64,6 +65,7 @@ $$;
 
 comment on schema promptctl is 'System prompts as numbered versions that never change, and which of them is served.';
 comment on table promptctl.installation is 'One row: the version of this schema. The command line refuses any other.';
+comment on column promptctl.installation.id is 'Which database this is: a saved plan is for one.';
 comment on constraint an_installation_is_recorded_once on promptctl.installation is 'A database has one schema of ours.';
 comment on constraint there_is_one_installation on promptctl.installation is 'The key has one value.';
 
@@ -124,8 +126,17 @@ language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 declare
     style constant text := coalesce(settings ->> 'template', 'braces');
     path constant text := '[A-Za-z_][A-Za-z0-9_]*(?:[.][A-Za-z_][A-Za-z0-9_]*)*';
+    whole_path constant text := '^' || path || '$';
+    -- Of more than so many, each is looked for once, at the end.
+    many constant integer := 50;
+    pieces text[];
+    piece text;
+    before text;
+    name text;
+    found text[] := '{}';
+    is_first boolean := true;
 begin
-    if style = 'none' or position('{' in content) = 0 then
+    if style = 'none' or content not like '%{%' then
         return '{}';
     elsif style = 'mustache' then
         return array(
@@ -134,12 +145,25 @@ begin
                 with ordinality t (found, place)
             group by t.found[1] collate "C" order by min(t.place));
     end if;
-    return array(
-        select t.found[2] collate "C"
-        from regexp_matches(content collate "C", '([{]?)[{](' || path || ')[}]([}]?)', 'g')
-            with ordinality t (found, place)
-        where t.found[1] = '' or t.found[3] = ''
-        group by t.found[2] collate "C" order by min(t.place));
+    -- Cut at the braces, so that a regular expression sees names and not the whole text, and without a query, which would
+    -- take as long as all of this.
+    pieces := string_to_array(content, '{');
+    foreach piece in array pieces[2:] loop
+        name := split_part(piece, '}', 1);
+        if octet_length(piece) > octet_length(name) and name ~ whole_path
+            -- Nothing stands between two braces that open.
+            and not (before = '' and not is_first and substr(piece, length(name) + 2, 1) = '}')
+            and (cardinality(found) >= many or not name = any (found)) then
+            found := found || name;
+        end if;
+        before := piece;
+        is_first := false;
+    end loop;
+    if cardinality(found) < many then
+        return found;
+    end if;
+    return array(select v.name collate "C" from unnest(found) with ordinality v (name, place)
+                 group by v.name collate "C" order by min(v.place));
 end
 $$;
 
@@ -150,6 +174,9 @@ comment on function promptctl.template_variables is
 create or replace function promptctl.required_variables(variables text[], settings jsonb) returns text[]
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 begin
+    if not settings ? 'variables' then
+        return variables;
+    end if;
     return array(
         select v.name from unnest(variables) with ordinality v (name, place)
         where not coalesce((settings -> 'variables' -> v.name) ? 'default', false)
@@ -161,6 +188,29 @@ $$;
 comment on function promptctl.required_variables is
     'Those of a template''s variables that whoever renders it has to give: without a default, and not said to be optional.';
 
+create or replace function promptctl.is_route(route jsonb) returns boolean
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+begin
+    if jsonb_typeof(route) <> 'array' then
+        return false;
+    end if;
+    return jsonb_array_length(route) between 1 and 100 and not exists (
+        select from jsonb_array_elements(route) r (step)
+        where case when jsonb_typeof(r.step) = 'object'
+                       and jsonb_typeof(coalesce(r.step -> 'when', 'null')) = 'object'
+                       and jsonb_typeof(coalesce(r.step -> 'use', 'null')) = 'string'
+            then (select count(*) from jsonb_object_keys(r.step)) <> 2
+                 or coalesce((select bool_or(jsonb_typeof(w.value) not in ('string', 'number', 'boolean'))
+                              from jsonb_each(r.step -> 'when') w), true)
+                 or r.step ->> 'use' !~ '^[^@]+(@[1-9][0-9]{0,9})?$'
+                 or coalesce(substring(r.step ->> 'use' from '@(.*)$')::bigint > 2147483647, false)
+            else true end);
+end
+$$;
+
+comment on function promptctl.is_route is
+    'Whether this is a list of 1 to 100 steps {"when": {attribute: text, number or truth}, "use": "NAME" or "NAME@VERSION"}.';
+
 
 create table if not exists promptctl.served (
     name text collate "C",
@@ -171,6 +221,7 @@ create table if not exists promptctl.served (
     position integer,
     epoch integer not null default 0,
     next_version bigint not null default 1,
+    route jsonb,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     -- Never true: the other half of the foreign keys that keep a retired version from being served.
@@ -188,11 +239,13 @@ create table if not exists promptctl.served (
     constraint a_share_is_at_most_10000_basis_points check (basis_points between 0 and 10000),
     constraint a_split_has_a_seed_and_a_share check (
         (candidate_version is null) = (seed is null) and (candidate_version is not null or basis_points = 0)),
+    constraint a_route_is_a_list_of_when_and_use check (promptctl.is_route(route)),
     constraint epochs_count_from_0 check (epoch >= 0),
     constraint numbers_count_from_1 check (next_version between 1 and 2147483648)
 );
 
 create unique index if not exists names_differ_in_more_than_case on promptctl.served (lower(name));
+create index if not exists served_by_route on promptctl.served (name) where route is not null;
 
 comment on table promptctl.served is
     'What is served: one row per prompt, from its creation on. Every writer locks this row first, several in name order.';
@@ -204,6 +257,9 @@ comment on column promptctl.served.position is
     'The epoch of the move at which the prompt stands in its history; rollback walks to that move''s parent.';
 comment on column promptctl.served.epoch is 'Counts the changes of who gets what, from 1; 0: nothing was ever served.';
 comment on column promptctl.served.next_version is 'The highest number + 1; it never falls, so no number is used twice.';
+comment on column promptctl.served.route is
+    'Other prompts for other users: a list of {"when": {attribute: value}, "use": "NAME"}, of which the first that matches is '
+    'resolved instead; null: none.';
 comment on constraint a_prompt_has_one_row_of_what_is_served on promptctl.served is
     'One active version per prompt, by structure: there is one place to write it.';
 comment on constraint a_name_is_segments_joined_by_slashes on promptctl.served is
@@ -213,12 +269,46 @@ comment on constraint a_name_is_not_a_number on promptctl.served is 'A bare numb
 comment on constraint a_name_has_no_segment_like_a_file on promptctl.served is
     'v3.txt and prompt.yaml are files of the folder in Git.';
 comment on index promptctl.names_differ_in_more_than_case is 'Some file systems cannot hold both.';
+comment on index promptctl.served_by_route is 'Before a version is retired, and for circles: routes are few.';
+comment on constraint a_route_is_a_list_of_when_and_use on promptctl.served is
+    'Flat scalars only, which every language compares alike.';
 comment on constraint a_split_needs_an_active_version on promptctl.served is 'A share of nothing is no split.';
 comment on constraint a_candidate_is_not_the_active_version on promptctl.served is 'A split is between two versions.';
 comment on constraint a_share_is_at_most_10000_basis_points on promptctl.served is 'Basis points: 10 000 is everyone.';
 comment on constraint a_split_has_a_seed_and_a_share on promptctl.served is 'Candidate and seed come and go together.';
 comment on constraint epochs_count_from_0 on promptctl.served is 'Counted by the database.';
 comment on constraint numbers_count_from_1 on promptctl.served is 'A version is 1 to 2147483647.';
+
+
+create table if not exists promptctl.releases (
+    release bigint generated always as identity,
+    kind text not null,
+    author text not null,
+    reason text,
+    source text,
+    origin jsonb,
+    undoes bigint,
+    database_user text not null default session_user,
+    opened_in xid8 not null default pg_current_xact_id(),
+    released_at timestamptz not null default clock_timestamp(),
+
+    constraint a_release_has_one_number primary key (release),
+    constraint a_release_is_of_a_known_kind check (kind in ('activate', 'rollback', 'sync', 'release rollback')),
+    constraint a_release_comes_from_somewhere check (jsonb_typeof(origin) = 'object'),
+    constraint a_release_rollback_is_of_an_earlier_one check (undoes < release),
+    constraint a_release_rollback_is_of_a_known_one foreign key (undoes) references promptctl.releases (release)
+);
+
+comment on table promptctl.releases is 'The changes of several prompts that were made in one transaction.';
+comment on column promptctl.releases.source is 'Of a sync: which folder it was.';
+comment on column promptctl.releases.origin is 'Of a sync: repository, commit, folder, and whether the tree was dirty.';
+comment on column promptctl.releases.undoes is 'Of a release rollback: which release was put back.';
+comment on column promptctl.releases.opened_in is 'The transaction that made it: no other one adds to it.';
+comment on constraint a_release_has_one_number on promptctl.releases is 'Numbers may have gaps; they only grow.';
+comment on constraint a_release_is_of_a_known_kind on promptctl.releases is 'The command that made it.';
+comment on constraint a_release_comes_from_somewhere on promptctl.releases is 'Keys and values.';
+comment on constraint a_release_rollback_is_of_an_earlier_one on promptctl.releases is 'Nothing undoes what is yet to come.';
+comment on constraint a_release_rollback_is_of_a_known_one on promptctl.releases is 'A release has its row.';
 
 
 create table if not exists promptctl.versions (
@@ -234,6 +324,8 @@ create table if not exists promptctl.versions (
     database_user text not null default session_user,
     variables text[] not null default '{}',
     required_variables text[] not null default '{}',
+    origin jsonb,
+    release bigint,
     retired_at timestamptz,
     is_retired boolean not null generated always as (retired_at is not null) stored,
 
@@ -242,8 +334,9 @@ create table if not exists promptctl.versions (
     constraint a_version_says_whether_it_is_retired unique (name, version, is_retired),
     constraint a_version_belongs_to_a_prompt foreign key (name) references promptctl.served (name),
     constraint versions_count_from_1 check (version >= 1),
-    constraint content_is_not_empty check (content ~ '[^[:space:]]'),
-    constraint content_has_no_byte_order_mark check (content !~ '^\uFEFF'),
+    -- A regular expression reads a whole text before it begins; most say something in their first line.
+    constraint content_is_not_empty check (left(content, 100) ~ '[^[:space:]]' or content ~ '[^[:space:]]'),
+    constraint content_has_no_byte_order_mark check (left(content, 1) !~ '\uFEFF'),
     constraint content_has_no_crlf check (position(E'\r\n' in content) = 0),
     constraint settings_are_an_object check (jsonb_typeof(settings) = 'object'),
     constraint metadata_is_an_object check (jsonb_typeof(metadata) = 'object'),
@@ -263,10 +356,17 @@ create table if not exists promptctl.versions (
             else true end),
     constraint a_version_has_a_date_of_creation check (
         created_at between timestamptz '0001-01-01 00:00:00+00' and timestamptz '9999-12-31 00:00:00+00'),
-    constraint a_version_has_an_author check (created_by <> '')
+    constraint a_version_has_an_author check (created_by <> ''),
+    constraint a_version_comes_from_somewhere check (jsonb_typeof(origin) = 'object'),
+    constraint a_version_belongs_to_a_known_release foreign key (release) references promptctl.releases (release)
 );
 
+-- Out of line and as it is: a sync of ten thousand texts would spend as long on compressing them as on all else, and
+-- whoever reads what versions there are does not read their texts.
+alter table promptctl.versions alter column content set storage external;
+
 create index if not exists versions_by_content on promptctl.versions (name, sha256);
+create index if not exists versions_by_release on promptctl.versions (release) where release is not null;
 
 comment on table promptctl.versions is 'Every version of every prompt. Content and settings are fixed when it is created.';
 comment on column promptctl.versions.sha256 is 'SHA-256 of the content in UTF-8; not unique: going back to a text is allowed.';
@@ -276,7 +376,11 @@ comment on column promptctl.versions.required_variables is 'Those that whoever r
 comment on column promptctl.versions.metadata is 'A JSON object; its key "description" is shown in lists. May be corrected.';
 comment on column promptctl.versions.created_by is 'Who says to have written it.';
 comment on column promptctl.versions.database_user is 'The session_user that stored it, which cannot be claimed.';
+comment on column promptctl.versions.origin is
+    'Where it came from: repository, commit, path, author of the file''s last commit, dirty; null: not from a folder.';
+comment on column promptctl.versions.release is 'The release in which it was stored; null: on its own.';
 comment on column promptctl.versions.retired_at is 'Since when it is listed no more and cannot be activated; null: in use.';
+comment on index promptctl.versions_by_release is 'What a release stored.';
 comment on index promptctl.versions_by_content is 'create_version looks for a version that has the text already.';
 comment on constraint a_number_is_used_once_in_a_prompt on promptctl.versions is 'NAME@VERSION means one text for ever.';
 comment on constraint an_id_is_used_once on promptctl.versions is 'The id is a second way to say NAME@VERSION.';
@@ -296,6 +400,8 @@ comment on constraint max_tokens_count_from_1 on promptctl.versions is 'A reply 
 comment on constraint a_version_has_a_date_of_creation on promptctl.versions is
     'RFC 3339 has years of four digits, and no infinity.';
 comment on constraint a_version_has_an_author on promptctl.versions is 'Unknown is the database user.';
+comment on constraint a_version_comes_from_somewhere on promptctl.versions is 'Keys and values.';
+comment on constraint a_version_belongs_to_a_known_release on promptctl.versions is 'A release has its row.';
 
 do $$
 begin
@@ -319,23 +425,6 @@ comment on constraint a_candidate_exists_and_is_not_retired on promptctl.served 
     'Structural, so that no order of concurrent writers gets round it.';
 
 
-create table if not exists promptctl.releases (
-    release bigint generated always as identity,
-    kind text not null,
-    author text not null,
-    reason text,
-    database_user text not null default session_user,
-    released_at timestamptz not null default clock_timestamp(),
-
-    constraint a_release_has_one_number primary key (release),
-    constraint a_release_is_of_a_known_kind check (kind in ('activate', 'rollback', 'sync'))
-);
-
-comment on table promptctl.releases is 'The changes of several prompts that were made in one transaction.';
-comment on constraint a_release_has_one_number on promptctl.releases is 'Numbers may have gaps; they only grow.';
-comment on constraint a_release_is_of_a_known_kind on promptctl.releases is 'The command that made it.';
-
-
 create table if not exists promptctl.allocations (
     name text collate "C" not null,
     epoch integer not null,
@@ -347,7 +436,9 @@ create table if not exists promptctl.allocations (
     seed text,
     parent integer,
     position integer,
+    route jsonb,
     release bigint,
+    origin jsonb,
     author text not null,
     reason text,
     database_user text not null default session_user,
@@ -357,8 +448,11 @@ create table if not exists promptctl.allocations (
     constraint an_allocation_belongs_to_a_prompt foreign key (name) references promptctl.served (name),
     constraint an_allocation_belongs_to_a_known_release foreign key (release) references promptctl.releases (release),
     constraint an_allocation_is_of_a_known_kind check (
-        kind in ('activate', 'deactivate', 'rollback', 'split', 'unsplit'))
+        kind in ('activate', 'deactivate', 'rollback', 'split', 'unsplit', 'route'))
 );
+
+create index if not exists allocations_by_release on promptctl.allocations (release) where release is not null;
+
 
 comment on table promptctl.allocations is
     'Who got what, and who changed it: one row per change, ordered by epoch and not by clock. Written by trigger.';
@@ -367,8 +461,12 @@ comment on column promptctl.allocations.version is 'The active version after it;
 comment on column promptctl.allocations.parent is
     'For activate and deactivate: the position at which the prompt stood, to which rollback returns.';
 comment on column promptctl.allocations.position is 'The position at which the prompt stands after this change.';
+comment on column promptctl.allocations.route is 'Who else gets what after this change; null: nobody.';
+comment on column promptctl.allocations.origin is
+    'Which commit of which file said so: repository, commit, path, author of the file''s last commit, dirty.';
 comment on column promptctl.allocations.author is 'Who says to have done it.';
 comment on column promptctl.allocations.database_user is 'The session_user that did it, which cannot be claimed.';
+comment on index promptctl.allocations_by_release is 'What a release moved.';
 comment on constraint an_epoch_has_one_allocation on promptctl.allocations is 'History is a line, not a tree.';
 comment on constraint an_allocation_belongs_to_a_prompt on promptctl.allocations is 'No history of nothing.';
 comment on constraint an_allocation_belongs_to_a_known_release on promptctl.allocations is 'A release has its row.';
@@ -382,6 +480,7 @@ create table if not exists promptctl.corrections (
     kind text not null,
     previous_metadata jsonb,
     metadata jsonb,
+    release bigint,
     author text not null,
     reason text,
     database_user text not null default session_user,
@@ -390,38 +489,72 @@ create table if not exists promptctl.corrections (
     constraint a_correction_has_one_number primary key (id),
     constraint a_correction_belongs_to_a_version foreign key (name, version)
         references promptctl.versions (name, version),
-    constraint a_correction_is_of_a_known_kind check (kind in ('describe', 'retire', 'restore'))
+    constraint a_correction_is_of_a_known_kind check (kind in ('describe', 'retire', 'restore')),
+    constraint a_correction_belongs_to_a_known_release foreign key (release) references promptctl.releases (release)
 );
 
 create index if not exists corrections_by_prompt on promptctl.corrections (name, id);
+create index if not exists corrections_by_release on promptctl.corrections (release) where release is not null;
 
 comment on index promptctl.corrections_by_prompt is 'For the history of one prompt.';
+comment on index promptctl.corrections_by_release is 'What a release corrected.';
 comment on table promptctl.corrections is
     'What may change about a version, its metadata and whether it is retired, and who changed it. Written by trigger.';
 comment on column promptctl.corrections.epoch is 'The prompt''s epoch at that moment: its place in the history.';
 comment on constraint a_correction_has_one_number on promptctl.corrections is 'In the order in which they were made.';
 comment on constraint a_correction_belongs_to_a_version on promptctl.corrections is 'No history of nothing.';
+comment on constraint a_correction_belongs_to_a_known_release on promptctl.corrections is 'A release has its row.';
 comment on constraint a_correction_is_of_a_known_kind on promptctl.corrections is 'What may change about a version.';
 
 
-create table if not exists promptctl.applied (
-    source text not null,
-    name text collate "C" not null,
-    active_version integer,
+create table if not exists promptctl.sources (
+    source text,
+    commit text,
+    committed_at timestamptz,
     applied_at timestamptz not null default now(),
     applied_by text not null,
 
-    constraint a_source_says_one_thing_of_a_prompt primary key (source, name),
-    constraint a_prompt_comes_from_one_source unique (name),
-    constraint what_was_applied_belongs_to_a_prompt foreign key (name) references promptctl.served (name)
+    constraint a_source_has_one_row primary key (source),
+    constraint a_source_is_named check (source <> '')
 );
 
+comment on table promptctl.sources is 'Folders that were synced, and the commit that was applied last.';
+comment on column promptctl.sources.commit is 'The whole hash; null: the folder is in no repository.';
+comment on column promptctl.sources.committed_at is 'When that commit was made, for where history does not reach back to it.';
+comment on constraint a_source_has_one_row on promptctl.sources is 'The last word only.';
+comment on constraint a_source_is_named on promptctl.sources is 'By its repository and folder, or by a name of its own.';
+
+create table if not exists promptctl.applied (
+    name text collate "C",
+    source text not null,
+    active_version integer,
+    route jsonb,
+    metadata jsonb not null default '{}',
+    digest bytea,
+    next_version bigint,
+    applied_at timestamptz not null default now(),
+    applied_by text not null,
+
+    constraint a_prompt_comes_from_one_source primary key (name),
+    constraint what_was_applied_belongs_to_a_prompt foreign key (name) references promptctl.served (name),
+    constraint what_was_applied_comes_from_a_source foreign key (source) references promptctl.sources (source)
+);
+
+create index if not exists applied_by_source on promptctl.applied (source);
+
 comment on table promptctl.applied is
-    'Which source a prompt comes from, and what that source said was live when it was last applied: the third side of a '
-    'sync. Null: it said nothing.';
-comment on constraint a_source_says_one_thing_of_a_prompt on promptctl.applied is 'The last word only.';
+    'Which source a prompt comes from, and what that source said when it was last applied: the third side of a sync.';
+comment on column promptctl.applied.active_version is 'What it said was live; null: nothing.';
+comment on column promptctl.applied.route is 'The route it said; null: nothing, []: that there is none.';
+comment on column promptctl.applied.metadata is 'The metadata it said, by version.';
+comment on column promptctl.applied.digest is
+    'SHA-256 of the prompt''s files; null: they have to be compared again, because something was left to say of them.';
+comment on column promptctl.applied.next_version is
+    'The prompt''s next number then: another one now means versions that the source does not know.';
+comment on index promptctl.applied_by_source is 'Everything that comes from one folder.';
 comment on constraint a_prompt_comes_from_one_source on promptctl.applied is 'Two sources would undo each other for ever.';
 comment on constraint what_was_applied_belongs_to_a_prompt on promptctl.applied is 'No memory of nothing.';
+comment on constraint what_was_applied_comes_from_a_source on promptctl.applied is 'A source has its row.';
 
 
 create table if not exists promptctl.uses (
@@ -529,6 +662,54 @@ $$;
 comment on function promptctl.require_no_new_variables is
     'Refuses a version that needs a variable which the active one does not: the running application would not give it.';
 
+create or replace function promptctl.route_targets(route jsonb) returns setof text language sql immutable
+begin atomic
+    select r.step ->> 'use' from jsonb_array_elements(coalesce(route, '[]')) with ordinality r (step, place)
+    order by r.place;
+end;
+
+comment on function promptctl.route_targets is 'What the steps of a route use, in their order: NAME or NAME@VERSION.';
+
+create or replace function promptctl.require_route_leads_somewhere(name text, route jsonb) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    target text;
+    around text;
+begin
+    for target in select promptctl.route_targets(route) loop
+        if not exists (select from promptctl.served s where s.name = split_part(target, '@', 1)) then
+            raise exception using errcode = 'restrict_violation', constraint = 'a_route_leads_to_a_prompt',
+                message = format('the route of "%s" leads to "%s", which is no prompt', name, target);
+        elsif target ~ '@' and not exists (select from promptctl.versions v
+                                           where v.name = split_part(target, '@', 1) and not v.is_retired
+                                             and v.version = split_part(target, '@', 2)::integer) then
+            raise exception using errcode = 'restrict_violation', constraint = 'a_route_leads_to_a_prompt',
+                message = format('the route of "%s" leads to %s, which is no version in use', name, target);
+        end if;
+    end loop;
+    -- A step to a version of the prompt itself ends there.
+    with recursive reached (name, path) as (
+        select t.target, array[require_route_leads_somewhere.name, t.target]
+        from promptctl.route_targets(require_route_leads_somewhere.route) t (target) where t.target !~ '@'
+        union all
+        select t.target, r.path || t.target
+        from reached r
+        join promptctl.served s on s.name = r.name
+        cross join promptctl.route_targets(s.route) t (target)
+        where t.target !~ '@' and r.name <> require_route_leads_somewhere.name and not t.target = any (r.path[2:])
+    )
+    select array_to_string(r.path, ' -> ') into around from reached r
+    where r.name = require_route_leads_somewhere.name limit 1;
+    if found then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_route_leads_not_in_a_circle',
+            message = format('the route of "%s" leads in a circle: %s', name, around);
+    end if;
+end
+$$;
+
+comment on function promptctl.require_route_leads_somewhere is
+    'Refuses a route to a prompt or version that is not there, and one that leads back to where it begins.';
+
 create or replace function promptctl.before_served() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -585,7 +766,7 @@ begin
     end if;
     if (new.active_version, new.candidate_version, new.basis_points)
         is distinct from (old.active_version, old.candidate_version, old.basis_points)
-        or (new.seed is distinct from old.seed) then
+        or new.seed is distinct from old.seed or new.route is distinct from old.route then
         new.epoch := old.epoch + 1;
         if new.candidate_version is not null and new.seed is null then
             new.seed := new.name || '.' || new.epoch;
@@ -605,19 +786,22 @@ create or replace function promptctl.after_served() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_nestloop = off as $$
 declare
     of_release constant bigint := nullif(current_setting('promptctl.release', true), '')::bigint;
+    origins constant jsonb := nullif(current_setting('promptctl.given_origins', true), '')::jsonb;
     moved integer;
 begin
     insert into promptctl.allocations (name, epoch, kind, previous_version, version, candidate_version, basis_points,
-                                       seed, parent, position, release, author, reason)
+                                       seed, parent, position, route, release, origin, author, reason)
     select n.name, n.epoch, k.kind, o.active_version, n.active_version, n.candidate_version, n.basis_points, n.seed,
-           case when k.kind in ('activate', 'deactivate') then o.position end, n.position, of_release,
-           promptctl.current_author(), promptctl.current_reason()
+           case when k.kind in ('activate', 'deactivate') then o.position end, n.position, n.route, of_release,
+           origins -> n.name, promptctl.current_author(), promptctl.current_reason()
     from new_rows n
     join old_rows o on o.name = n.name and o.epoch <> n.epoch
     cross join lateral (
         select case
             when n.active_version is not distinct from o.active_version
-                then case when n.candidate_version is null then 'unsplit' else 'split' end
+                then case when (n.candidate_version, n.basis_points, n.seed)
+                               is not distinct from (o.candidate_version, o.basis_points, o.seed) then 'route'
+                          when n.candidate_version is null then 'unsplit' else 'split' end
             when n.position <> n.epoch then 'rollback'
             when n.active_version is null then 'deactivate'
             else 'activate'
@@ -625,6 +809,14 @@ begin
     ) k (kind)
     order by n.name;
     get diagnostics moved = row_count;
+
+    if exists (select from new_rows n join old_rows o on o.name = n.name where n.route is distinct from o.route) then
+        perform promptctl.require_route_leads_somewhere(n.name, n.route)
+        from new_rows n join old_rows o on o.name = n.name where n.route is distinct from o.route;
+        update promptctl.applied a set digest = null
+        where a.digest is not null and a.name = any (array(
+            select n.name from new_rows n join old_rows o on o.name = n.name where n.route is distinct from o.route));
+    end if;
 
     -- Listeners of a large release re-read everything once, instead of being told a hundred things.
     if moved > 100 and of_release is not null then
@@ -644,22 +836,34 @@ create or replace function promptctl.before_versions() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if tg_op = 'INSERT' then
-        -- Every writer locks the prompt's row first, so that two that take the next number go one after the other.
-        perform from promptctl.served s where s.name = new.name for no key update;
+        -- Every writer locks the prompt's row first, so that two that take the next number go one after the other; what
+        -- goes into a release has locked all of them.
+        if coalesce(current_setting('promptctl.release', true), '') = '' then
+            perform from promptctl.served s where s.name = new.name for no key update;
+        end if;
         new.sha256 := sha256(convert_to(new.content, 'UTF8'));
         new.variables := coalesce(promptctl.template_variables(new.content, new.settings), '{}');
         new.required_variables := coalesce(promptctl.required_variables(new.variables, new.settings), '{}');
         new.created_by := coalesce(new.created_by, promptctl.current_author());
         new.database_user := session_user;
+        new.release := nullif(current_setting('promptctl.release', true), '')::bigint;
         return new;
     end if;
     if (new.name, new.version, new.id, new.content, new.sha256, new.settings, new.variables, new.required_variables,
-        new.created_at, new.created_by, new.database_user)
+        new.created_at, new.created_by, new.database_user, new.origin, new.release)
         is distinct from (old.name, old.version, old.id, old.content, old.sha256, old.settings, old.variables,
-                          old.required_variables, old.created_at, old.created_by, old.database_user) then
+                          old.required_variables, old.created_at, old.created_by, old.database_user, old.origin,
+                          old.release) then
         raise exception using errcode = 'restrict_violation', constraint = 'a_version_never_changes',
             message = format('%s@%s never changes: create a new version', old.name, old.version),
             hint = format('promptctl create %s', old.name);
+    end if;
+    if new.retired_at is not null and old.retired_at is null
+        and exists (select from promptctl.served s cross join promptctl.route_targets(s.route) t (target)
+                    where s.route is not null and t.target = format('%s@%s', old.name, old.version)) then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_served_version_is_not_retired',
+            message = format('%s@%s is what a route leads to', old.name, old.version),
+            hint = format('promptctl show %s', old.name);
     end if;
     return new;
 end
@@ -681,12 +885,14 @@ $$;
 comment on function promptctl.after_insert_versions is 'Keeps the next number above every number that was used.';
 
 create or replace function promptctl.after_update_versions() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_nestloop = off as $$
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp set enable_nestloop = off set enable_seqscan = off as $$
 begin
-    insert into promptctl.corrections (name, version, epoch, kind, previous_metadata, metadata, author, reason)
+    insert into promptctl.corrections (name, version, epoch, kind, previous_metadata, metadata, release, author, reason)
     select n.name, n.version, (select s.epoch from promptctl.served s where s.name = n.name), k.kind,
            case when k.kind = 'describe' then o.metadata end, case when k.kind = 'describe' then n.metadata end,
-           promptctl.current_author(), promptctl.current_reason()
+           nullif(current_setting('promptctl.release', true), '')::bigint, promptctl.current_author(),
+           promptctl.current_reason()
     from new_rows n
     join old_rows o on o.name = n.name and o.version = n.version
     cross join lateral (
@@ -695,11 +901,16 @@ begin
         select case when n.is_retired then 'retire' else 'restore' end where n.is_retired <> o.is_retired
     ) k (kind)
     order by n.name, n.version;
+    update promptctl.applied a set digest = null
+    where a.digest is not null and a.name = any (array(
+        select n.name from new_rows n join old_rows o on o.name = n.name and o.version = n.version
+        where n.metadata is distinct from o.metadata));
     return null;
 end
 $$;
 
-comment on function promptctl.after_update_versions is 'Records every correction of metadata, retirement and return.';
+comment on function promptctl.after_update_versions is
+    'Records every correction of metadata, retirement and return, and has the next sync compare them again.';
 
 create or replace trigger what_is_served_follows_the_rules before insert or update on promptctl.served
     for each row execute function promptctl.before_served();
@@ -769,6 +980,10 @@ begin
         create type promptctl.move as (name text, version integer, previous_version integer, changed boolean,
                                        split_ended boolean, release bigint, epoch integer);
     end if;
+    if to_regtype('promptctl.undone') is null then
+        create type promptctl.undone as (name text, version integer, previous_version integer, changed boolean,
+                                         skipped boolean, split_ended boolean, release bigint, epoch integer);
+    end if;
     if to_regtype('promptctl.resolved') is null then
         create type promptctl.resolved as (name text, version integer, epoch integer, content text, settings jsonb,
                                            metadata jsonb);
@@ -783,6 +998,8 @@ end
 $$;
 
 comment on type promptctl.move is 'What activate and rollback did to one prompt; changed is false when it was there already.';
+comment on type promptctl.undone is
+    'What rollback_release did to one prompt; skipped: it had moved since, and stays where it is.';
 comment on type promptctl.resolved is 'What resolve answers: the version to use now, and the epoch in which it was served.';
 comment on type promptctl.created_version is 'What create_version answers; created is false for a text that was there already.';
 
@@ -928,7 +1145,8 @@ comment on function promptctl.next_number is 'The next number of a prompt whose 
 -- A function's own `set promptctl.... = ...` would need a superuser to create it. These settings are empty outside of the
 -- functions that begin and end a change; where one fails in between, so does what it set.
 create or replace function promptctl.begin_change(author text, reason text, release_kind text default null,
-                                                  allow_new_variables boolean default false)
+                                                  allow_new_variables boolean default false, release bigint default null,
+                                                  origins jsonb default null, undoes bigint default null)
 returns bigint language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     number bigint;
@@ -936,9 +1154,18 @@ begin
     perform set_config('promptctl.given_author', coalesce(author, ''), true);
     perform set_config('promptctl.given_reason', coalesce(reason, ''), true);
     perform set_config('promptctl.given_allowance', case when allow_new_variables then 'on' else '' end, true);
-    if release_kind is not null then
-        insert into promptctl.releases (kind, author, reason)
-        values (release_kind, promptctl.current_author(), promptctl.current_reason()) returning release into number;
+    perform set_config('promptctl.given_origins', coalesce(origins::text, ''), true);
+    if release is not null then
+        if not exists (select from promptctl.releases r
+                       where r.release = begin_change.release and r.opened_in = pg_current_xact_id()) then
+            raise exception using errcode = 'restrict_violation', constraint = 'a_release_is_made_in_one_transaction',
+                message = format('release %s is not of this transaction', release);
+        end if;
+        number := release;
+    elsif release_kind is not null then
+        insert into promptctl.releases as r (kind, author, reason, undoes)
+        values (release_kind, promptctl.current_author(), promptctl.current_reason(), begin_change.undoes)
+        returning r.release into number;
     end if;
     perform set_config('promptctl.release', coalesce(number::text, ''), true);
     return number;
@@ -946,13 +1173,15 @@ end
 $$;
 
 comment on function promptctl.begin_change is
-    'Sets the author and reason that the triggers write into the history; with a kind, opens a release and returns it.';
+    'Sets the author, reason and origin that the triggers write into the history; with a kind, opens a release and returns '
+    'it, with a release of this transaction, goes on with it.';
 
 create or replace function promptctl.end_change() returns void language plpgsql
 set search_path = pg_catalog, pg_temp as $$
 begin
     perform set_config('promptctl.given_author', '', true), set_config('promptctl.given_reason', '', true),
-            set_config('promptctl.given_allowance', '', true), set_config('promptctl.release', '', true);
+            set_config('promptctl.given_allowance', '', true), set_config('promptctl.given_origins', '', true),
+            set_config('promptctl.release', '', true);
 end
 $$;
 
@@ -963,8 +1192,8 @@ comment on function promptctl.end_change is 'What follows in the transaction is 
 -- values at each call took as long as the change itself, the more so the larger the tables were. A generic plan does
 -- not know how few prompts are named; it is kept from reading all of them.
 create or replace function promptctl.activate(names text[], versions integer[], author text default null,
-                                              reason text default null, release_kind text default null,
-                                              allow_new_variables boolean default false)
+                                              reason text default null, allow_new_variables boolean default false,
+                                              release bigint default null, origins jsonb default null)
 returns setof promptctl.move
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
@@ -988,8 +1217,8 @@ begin
     perform promptctl.require_version(m.name, m.version, 'in use') from unnest(moves) m;
 
     if exists (select from unnest(moves) m where m.changed) then
-        number := promptctl.begin_change(author, reason,
-            coalesce(release_kind, case when cardinality(names) > 1 then 'activate' end), allow_new_variables);
+        number := promptctl.begin_change(author, reason, case when cardinality(names) > 1 then 'activate' end,
+                                         allow_new_variables, release, origins);
         update promptctl.served s
         set active_version = m.version, candidate_version = null
         from unnest(moves) m where s.name = m.name and m.changed;
@@ -1004,7 +1233,8 @@ end
 $$;
 
 comment on function promptctl.activate is
-    'Makes each version the one that is served, all or none. Several prompts, or a release_kind, make a release.';
+    'Makes each version the one that is served, all or none. Several prompts make a release, unless they go into one that '
+    'this transaction has opened; origins says by name where each activation came from.';
 
 create or replace function promptctl.rollback(names text[], to_version integer default null,
                                               expected_version integer default null, author text default null,
@@ -1174,21 +1404,118 @@ $$;
 comment on function promptctl.retire is
     'Takes a version out of use, or with undo back in; its text, history and uses stay. False: it was so already.';
 
-create or replace function promptctl.add_versions(versions jsonb, author text default null)
+create or replace function promptctl.rollback_release(release bigint, skip_moved boolean default false,
+                                                      author text default null, reason text default null,
+                                                      allow_new_variables boolean default false)
+returns setof promptctl.undone
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
+declare
+    names text[];
+    undone promptctl.undone[];
+    positions integer[];
+    moved text[];
+    number bigint;
+begin
+    perform from promptctl.releases r where r.release = rollback_release.release;
+    if not found then
+        raise exception using errcode = 'no_data_found', constraint = 'release_exists',
+            message = format('no release %s', release), hint = 'promptctl release list';
+    end if;
+    names := array(select distinct a.name from promptctl.allocations a
+                   where a.release = rollback_release.release and a.version is distinct from a.previous_version);
+    perform promptctl.lock_prompts(names);
+
+    with moved_by_it as (
+        select a.name, min(a.epoch) as first_epoch, max(a.epoch) as last_epoch
+        from promptctl.allocations a where a.release = rollback_release.release and a.name = any (names) group by a.name
+    )
+    select array_agg((m.name, f.previous_version, s.active_version, s.epoch = m.last_epoch,
+                      s.epoch <> m.last_epoch and not k.is_back, s.candidate_version is not null, null,
+                      s.epoch)::promptctl.undone order by m.name),
+           array_agg(p.position order by m.name),
+           array_agg(format('"%s" (%s by %s)', m.name, c.kind, c.author) order by m.name)
+               filter (where s.epoch <> m.last_epoch and not k.is_back)
+    into undone, positions, moved
+    from moved_by_it m
+    join promptctl.served s on s.name = m.name
+    join promptctl.allocations f on f.name = m.name and f.epoch = m.first_epoch
+    left join promptctl.allocations p on p.name = m.name and p.epoch = m.first_epoch - 1
+    join promptctl.allocations c on c.name = m.name and c.epoch = s.epoch
+    cross join lateral (
+        -- Put back already, by an earlier call of this function, and not moved since.
+        select s.active_version is not distinct from f.previous_version
+               and exists (select from promptctl.releases r where r.release = c.release and r.undoes = rollback_release.release)
+    ) k (is_back);
+
+    if moved is not null and not skip_moved then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_release_is_put_back_where_nothing_moved_since',
+            message = format('%s moved since release %s%s', array_to_string(moved[:3], ', '), release,
+                             case when cardinality(moved) > 3
+                                 then format(', and %s more', cardinality(moved) - 3) else '' end);
+    end if;
+    perform promptctl.require_version(u.name, u.version, 'in use') from unnest(undone) u
+    where u.changed and u.version is not null;
+
+    if exists (select from unnest(undone) u where u.changed) then
+        number := promptctl.begin_change(author, reason, 'release rollback', allow_new_variables, undoes => release);
+        update promptctl.served s
+        set active_version = u.version, candidate_version = null,
+            position = case when u.version is null then s.position else p.position end
+        from unnest(undone) with ordinality u
+        join unnest(positions) with ordinality p (position, place) on p.place = u.ordinality
+        where s.name = u.name and u.changed;
+        perform promptctl.end_change();
+    end if;
+
+    return query
+        select u.name, case when u.changed then u.version else u.previous_version end, u.previous_version, u.changed,
+               u.skipped, u.changed and u.split_ended, number, s.epoch
+        from unnest(undone) u
+        join promptctl.served s on s.name = u.name order by u.name;
+end
+$$;
+
+comment on function promptctl.rollback_release is
+    'Puts back the pointers that a release moved, all or none: each to where it was before. Where one has moved since it '
+    'refuses, or with skip_moved leaves that one. What an earlier call put back counts as done. A split that the release '
+    'ended does not begin again.';
+
+create or replace function promptctl.open_release(author text default null, reason text default null,
+                                                  source text default null, origin jsonb default null)
+returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    number bigint;
+begin
+    perform promptctl.begin_change(author, reason);
+    insert into promptctl.releases as r (kind, author, reason, source, origin)
+    values ('sync', promptctl.current_author(), promptctl.current_reason(), open_release.source, open_release.origin)
+    returning r.release into number;
+    perform promptctl.end_change();
+    return number;
+end
+$$;
+
+comment on function promptctl.open_release is
+    'Begins the release of a sync, to which this transaction then adds versions, corrections, routes and activations.';
+
+create or replace function promptctl.add_versions(versions jsonb, author text default null,
+                                                  release bigint default null)
 returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
-    names constant text[] := array(select distinct v ->> 'name' from jsonb_array_elements(versions) v);
+    -- Without the contents, of which every step would make a copy.
+    names constant text[] := array(select distinct n #>> '{}' from jsonb_path_query(versions, '$[*].name') n);
     added bigint;
 begin
-    perform promptctl.begin_change(author, null);
+    perform promptctl.begin_change(author, null, release => release);
     perform promptctl.open_prompts(names);
-    insert into promptctl.versions (name, version, content, settings, metadata, created_by)
-    select v.name, v.version, v.content, coalesce(v.settings, '{}'), coalesce(v.metadata, '{}'), v.created_by
+    insert into promptctl.versions (name, version, content, settings, metadata, created_by, origin)
+    select v.name, v.version, v.content, coalesce(v.settings, '{}'), coalesce(v.metadata, '{}'), v.created_by, v.origin
     from jsonb_to_recordset(versions)
-        as v (name text, version integer, content text, settings jsonb, metadata jsonb, created_by text)
-    order by v.name collate "C", v.version;
+        as v (name text, version integer, content text, settings jsonb, metadata jsonb, created_by text, origin jsonb);
     get diagnostics added = row_count;
     perform promptctl.end_change();
     return added;
@@ -1197,28 +1524,86 @@ $$;
 
 comment on function promptctl.add_versions is
     'Stores many versions under numbers of their own, all or none: a JSON array of objects with name, version, content '
-    'and, optional, settings, metadata, created_by. Returns how many.';
+    'and, optional, settings, metadata, created_by, origin. Returns how many.';
+
+create or replace function promptctl.describe_versions(versions jsonb, author text default null,
+                                                       reason text default null, release bigint default null)
+returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    names constant text[] := array(select distinct v ->> 'name' from jsonb_array_elements(versions) v);
+    described record;
+    changed bigint := 0;
+begin
+    perform promptctl.require_prompts(names);
+    perform promptctl.lock_prompts(names);
+    perform promptctl.begin_change(author, reason, release => release);
+    -- One by one: a planner that does not know how few there are would read every version.
+    for described in
+        select d.* from jsonb_to_recordset(versions) as d (name text, version integer, metadata jsonb)
+    loop
+        perform promptctl.require_version(described.name, described.version, 'any');
+        update promptctl.versions v set metadata = described.metadata
+        where v.name = described.name and v.version = described.version
+          and v.metadata is distinct from described.metadata;
+        if found then
+            changed := changed + 1;
+        end if;
+    end loop;
+    perform promptctl.end_change();
+    return changed;
+end
+$$;
+
+comment on function promptctl.describe_versions is
+    'Corrects the metadata of versions, which is recorded: a JSON array of objects with name, version, metadata. Returns '
+    'how many were not so already.';
 
 create or replace function promptctl.describe(name text, version integer, metadata jsonb, author text default null,
                                               reason text default null)
 returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    changed bigint;
 begin
-    perform promptctl.require_prompts(array[describe.name]);
-    perform promptctl.lock_prompts(array[describe.name]);
-    perform promptctl.require_version(describe.name, describe.version, 'any');
-    perform promptctl.begin_change(author, reason);
-    update promptctl.versions v set metadata = describe.metadata
-    where v.name = describe.name and v.version = describe.version and v.metadata is distinct from describe.metadata;
-    get diagnostics changed = row_count;
-    perform promptctl.end_change();
-    return changed > 0;
+    return promptctl.describe_versions(
+        jsonb_build_array(jsonb_build_object('name', name, 'version', version, 'metadata', metadata)), author, reason) > 0;
 end
 $$;
 
 comment on function promptctl.describe is 'Corrects a version''s metadata, which is recorded. False: it was so already.';
+
+create or replace function promptctl.set_routes(names text[], routes jsonb, author text default null,
+                                                reason text default null, release bigint default null,
+                                                origins jsonb default null)
+returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    changed bigint;
+begin
+    perform promptctl.require_prompts(names);
+    if jsonb_typeof(routes) is distinct from 'array' or jsonb_array_length(routes) <> cardinality(names) then
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'every_prompt_has_its_route',
+            message = 'names and routes differ in number';
+    end if;
+    -- The targets too, so that none of them is retired meanwhile.
+    perform promptctl.lock_prompts(names || array(
+        select split_part(t.target, '@', 1)
+        from jsonb_array_elements(routes) r (route)
+        cross join promptctl.route_targets(case when jsonb_typeof(r.route) = 'array' then r.route end) t (target)
+        where t.target is not null));
+    perform promptctl.begin_change(author, reason, null, release => release, origins => origins);
+    update promptctl.served s set route = nullif(nullif(r.route, '[]'), 'null')
+    from unnest(names) with ordinality n (name, place)
+    join jsonb_array_elements(routes) with ordinality r (route, place) on r.place = n.place
+    where s.name = n.name and s.route is distinct from nullif(nullif(r.route, '[]'), 'null');
+    get diagnostics changed = row_count;
+    perform promptctl.end_change();
+    return changed;
+end
+$$;
+
+comment on function promptctl.set_routes is
+    'Gives each prompt its route, null or an empty list being none, all or none of them. Returns how many were not so '
+    'already.';
 
 create or replace function promptctl.begin_sync(names text[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -1228,22 +1613,61 @@ end
 $$;
 
 comment on function promptctl.begin_sync is
-    'Locks every prompt of a sync before it is planned, in name order, so that nobody moves one while it is applied.';
+    'Locks every prompt that a sync may change before it is planned, in name order, so that nobody moves one while it is '
+    'applied.';
 
-create or replace function promptctl.note_applied(source text, names text[], versions integer[], author text default null)
+create or replace function promptctl.note_source(source text, commit text default null,
+                                                 committed_at timestamptz default null, author text default null)
 returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    insert into promptctl.applied as a (source, name, active_version, applied_by)
-    select note_applied.source, t.name, t.version, coalesce(nullif(note_applied.author, ''), promptctl.current_author())
-    from unnest(names, versions) t (name, version) order by t.name collate "C"
-    on conflict on constraint a_source_says_one_thing_of_a_prompt do update
-        set active_version = excluded.active_version, applied_by = excluded.applied_by, applied_at = now()
-        where a.active_version is distinct from excluded.active_version;
+    insert into promptctl.sources (source, commit, committed_at, applied_by)
+    values (note_source.source, note_source.commit, note_source.committed_at,
+            coalesce(nullif(note_source.author, ''), promptctl.current_author()))
+    on conflict on constraint a_source_has_one_row do update
+        set commit = excluded.commit, committed_at = excluded.committed_at, applied_at = now(),
+            applied_by = excluded.applied_by;
 end
 $$;
 
-comment on function promptctl.note_applied is 'Remembers what a source said was live, as the third side of its next sync.';
+comment on function promptctl.note_source is 'Remembers which commit of a source was applied last.';
+
+create or replace function promptctl.note_applied(source text, prompts jsonb, author text default null,
+                                                  adopts boolean default false)
+returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    claimed text;
+begin
+    if not adopts then
+        select format('"%s" comes from another source, %s', a.name, a.source) into claimed
+        from jsonb_to_recordset(prompts) as p (name text)
+        join promptctl.applied a on a.name = p.name where a.source <> note_applied.source limit 1;
+        if found then
+            raise exception using errcode = 'unique_violation', constraint = 'a_prompt_comes_from_one_source',
+                message = claimed;
+        end if;
+    end if;
+    insert into promptctl.applied as a (source, name, active_version, route, metadata, digest, next_version, applied_by)
+    select note_applied.source, p.name, p.active, nullif(p.route, 'null'), coalesce(p.metadata, '{}'),
+           decode(p.digest, 'hex'), s.next_version,
+           coalesce(nullif(note_applied.author, ''), promptctl.current_author())
+    from jsonb_to_recordset(prompts) as p (name text, active integer, route jsonb, metadata jsonb, digest text)
+    join promptctl.served s on s.name = p.name
+    order by p.name collate "C"
+    on conflict on constraint a_prompt_comes_from_one_source do update
+        set source = excluded.source, active_version = excluded.active_version, route = excluded.route,
+            metadata = excluded.metadata, digest = excluded.digest, next_version = excluded.next_version,
+            applied_by = excluded.applied_by, applied_at = now()
+        where (a.source, a.active_version, a.route, a.metadata, a.digest, a.next_version)
+              is distinct from (excluded.source, excluded.active_version, excluded.route, excluded.metadata,
+                                excluded.digest, excluded.next_version);
+end
+$$;
+
+comment on function promptctl.note_applied is
+    'Remembers what a source said of prompts, as the third side of its next sync: a JSON array of objects with name, active, '
+    'route, metadata, digest. A prompt of another source is refused, unless it is adopted.';
 
 
 create or replace function promptctl.bucket(seed text, unit text) returns integer
@@ -1264,22 +1688,41 @@ comment on function promptctl.bucket is
 create or replace function promptctl.resolve(name text, unit text default null, attributes jsonb default '{}')
 returns setof promptctl.resolved
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp rows 1 as $$
+declare
+    target text;
 begin
     return query
         select v.name, v.version, s.epoch, v.content, v.settings, v.metadata
         from promptctl.served s
         join promptctl.versions v on v.name = s.name and v.version = s.active_version
-        where s.name = resolve.name;
+        where s.name = resolve.name and s.route is null;
+    if found then
+        return;
+    end if;
+    select t.step ->> 'use' into target
+    from promptctl.served s
+    cross join jsonb_array_elements(s.route) with ordinality t (step, place)
+    where s.name = resolve.name and resolve.attributes @> (t.step -> 'when')
+    order by t.place limit 1;
+    target := coalesce(target, resolve.name);
+    return query
+        select v.name, v.version, s.epoch, v.content, v.settings, v.metadata
+        from promptctl.served s
+        join promptctl.versions v on v.name = s.name
+            and v.version = coalesce(nullif(split_part(target, '@', 2), '')::integer, s.active_version)
+        where s.name = split_part(target, '@', 1);
     if not found then
         perform promptctl.require_prompts(array[resolve.name]);
-        raise exception using errcode = 'no_data_found', constraint = 'a_version_is_active', detail = resolve.name,
-            message = format('"%s" has no active version', resolve.name),
-            hint = format('promptctl activate %s@VERSION', resolve.name);
+        raise exception using errcode = 'no_data_found', constraint = 'a_version_is_active', detail = target,
+            message = format('"%s" has no active version', target),
+            hint = format('promptctl activate %s@VERSION', target);
     end if;
 end
 $$;
 
-comment on function promptctl.resolve is 'The version of a prompt to use now. Raises when nothing can be served.';
+comment on function promptctl.resolve is
+    'The version of a prompt to use now, or where its route leads whoever has these attributes: one step, the first whose '
+    'conditions are all among them, as jsonb contains. Raises when nothing can be served.';
 
 create or replace function promptctl.new_use_id() returns uuid language sql volatile
 begin atomic
@@ -1457,7 +1900,8 @@ begin
               || case when access in ('application', 'operator')
                       then array['resolve', 'record_use', 'bucket', 'new_use_id'] end
               || case when access = 'operator'
-                      then array['activate', 'rollback', 'create_version', 'add_versions', 'retire', 'describe', 'begin_sync',
+                      then array['activate', 'rollback', 'rollback_release', 'create_version', 'add_versions', 'retire',
+                                 'describe', 'describe_versions', 'set_routes', 'begin_sync', 'open_release', 'note_source',
                                  'note_applied'] end)
     loop
         execute format('grant execute on function %s to %I', routine, login);

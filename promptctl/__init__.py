@@ -3,4 +3,4 @@
 __version__ = "0.1.0.dev0"
 
 # What schema.sql installs, and what the statements of `store` are written for.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3

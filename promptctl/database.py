@@ -64,13 +64,31 @@ class Database:
         self._checked = True
         return answers[len(gate) :]
 
+    def start(self, sql: LiteralString, *parameters: Parameter) -> Callable[[], list[Row]]:
+        """Send one statement in the open transaction; the function returned waits for its rows."""
+        try:
+            self._connection.send([(sql, parameters)])
+        except (libpq.ServerError, libpq.ConnectionLost) as failure:
+            raise self._translated(failure) from None
+
+        def wait() -> list[Row]:
+            try:
+                return self._connection.receive()[0]
+            except (libpq.ServerError, libpq.ConnectionLost) as failure:
+                raise self._translated(failure) from None
+
+        return wait
+
     def run_unchecked(self, sql: LiteralString, *parameters: Parameter) -> list[Row]:
         """As `run`, on a database whose schema may be missing or of another version."""
         return self._pipeline([(sql, parameters)])[0]
 
-    def transaction(self) -> Transaction:
-        """A block whose statements are one transaction: committed at its end, rolled back by an exception."""
-        return Transaction(self)
+    def transaction(self, *, read_only: bool = False) -> Transaction:
+        """A block whose statements are one transaction: committed at its end, rolled back by an exception.
+
+        One that is `read_only` sees the database as it was at one moment.
+        """
+        return Transaction(self, read_only=read_only)
 
     def install(self) -> None:
         """Run schema.sql. On the embedded database also make `prompts` mean our view in every session."""
@@ -120,15 +138,19 @@ class Database:
 class Transaction:
     """`begin` … `commit`, or `rollback` when the block raises."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, read_only: bool) -> None:
         self._database = database
+        self._read_only = read_only
 
     def __enter__(self) -> Database:
         # The gate goes ahead, in time for an embedded database to be initialised, and because it takes a snapshot,
         # after which the level can no longer be chosen. Read committed: what others commit while this one waits must
         # be seen.
         self._database.run_all()
-        self._database.run("begin isolation level read committed")
+        if self._read_only:
+            self._database.run("begin isolation level repeatable read, read only")
+        else:
+            self._database.run("begin isolation level read committed")
         return self._database
 
     def __exit__(

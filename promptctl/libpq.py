@@ -210,6 +210,11 @@ class Connection:
 
         The first that fails keeps those after it from being run, undoes those before it, and is raised as ServerError.
         """
+        self.send(statements)
+        return self.receive()
+
+    def send(self, statements: Sequence[tuple[LiteralString, Sequence[Parameter]]]) -> None:
+        """Send statements together, without waiting for what they answer; `receive` has to follow."""
         lib, handle = self._lib, self._handle
         # Before anything is sent: a value that cannot be must not leave half a pipeline behind.
         encoded = [(sql.encode(), [_encoded(each) for each in parameters]) for sql, parameters in statements]
@@ -222,8 +227,11 @@ class Connection:
                 raise ConnectionLost(self._message())
         if not lib.PQpipelineSync(handle):
             raise ConnectionLost(self._message())
+
+    def receive(self) -> list[list[Row]]:
+        """Return the rows of each statement that was sent last. Raises what `pipeline` does."""
         answers, error = self._answers(until_sync=True)
-        lib.PQexitPipelineMode(handle)
+        self._lib.PQexitPipelineMode(self._handle)
         if error is not None:
             raise error
         return answers

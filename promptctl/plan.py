@@ -2,83 +2,49 @@
 
 from __future__ import annotations
 
-import hashlib
-
-from promptctl import templates
-from promptctl.records import Record, Timestamp
+from promptctl import routes, templates
+from promptctl.changes import (
+    ACTIVATE,
+    CONFLICT,
+    DESCRIBE,
+    DOING,
+    HELD,
+    NEW,
+    NOTE,
+    ROUTE,
+    STORED,
+    Applied,
+    Change,
+    Plan,
+)
+from promptctl.json_values import same
+from promptctl.records import Record
+from promptctl.routes import Surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from promptctl.changes import StoredPrompt, StoredVersion
     from promptctl.prompt_files import FileVersion, FolderPrompt
+    from promptctl.records import Reference
 
 # What resolves the conflict of an activation whose version needs a variable that the active one does not.
 ALLOWING_NEW_VARIABLES = "promptctl sync --allow-new-variables"
-
-NEW, ACTIVATE, DESCRIBE, HELD, CONFLICT, NOTE = "new", "activate", "describe", "held", "conflict", "note"
-
-
-class StoredVersion(Record):
-    """What the database has of one version; `sha256` in hexadecimal, names of variables joined by spaces."""
-
-    __slots__ = ()
-    sha256: str
-    settings: dict[str, Any]
-    metadata: dict[str, Any]
-    is_retired: bool
-    required_variables: str
+NOWHERE = Surroundings({}, {})
 
 
-class StoredPrompt(Record):
-    """What the database has of one prompt, who moved it last, and what was applied last (source None: nothing)."""
+class Terms(Record):
+    """What may be done. `adopts`: take over what is live, or comes, from elsewhere. `claims`: it is to be applied.
 
-    __slots__ = ()
-    name: str
-    active_version: int | None
-    next_version: int
-    moved_by: str | None
-    moved_how: str | None
-    moved_why: str | None
-    moved_at: Timestamp | None
-    applied_source: str | None
-    applied_version: int | None
-    versions: dict[int, StoredVersion]
-
-
-class Change(Record):
-    """One line of a plan. `kind` is new, activate, describe, held, conflict or note; `why` is in words.
-
-    `version` is the version it is about; `metadata` what describe would write; `file` the file of a new version or of
-    a conflict, `hint` a command that resolves a conflict.
+    A folder that says just what is stored of another source's prompts has nothing to change, and cannot have them.
     """
 
     __slots__ = ()
-    kind: str
-    name: str
-    version: int
-    why: str
-    metadata: dict[str, Any] | None
-    file: FileVersion | None
-    hint: str | None
-
-
-class Plan(Record):
-    """What a sync would do. `applied` is what to remember as applied, by name; None: that Git said nothing."""
-
-    __slots__ = ()
-    changes: list[Change]
-    applied: dict[str, int | None]
-
-    def of(self, kind: str) -> list[Change]:
-        """Return the changes of one kind."""
-        return [change for change in self.changes if change.kind == kind]
-
-    @property
-    def would_change(self) -> bool:
-        """Whether applying it changes the database; what is only held back or noted does not."""
-        return any(change.kind in (NEW, ACTIVATE, DESCRIBE) for change in self.changes)
+    adopts: bool = False
+    allow_new_variables: bool = False
+    claims: bool = True
 
 
 def make(
@@ -86,47 +52,75 @@ def make(
     folder: Sequence[FolderPrompt],
     stored: Mapping[str, StoredPrompt],
     names_by_case: Mapping[str, str],
+    terms: Terms = Terms(),  # noqa: B008 - immutable
     *,
-    allow_new_variables: bool = False,
+    gone: Mapping[str, int | None] | None = None,
+    around: Surroundings = NOWHERE,
+    unchanged: int = 0,
 ) -> Plan:
-    """Return the plan; `names_by_case` has the database's names by their lower case."""
+    """Return the plan.
+
+    `folder` has the prompts that may have changed, `unchanged` counts the others; `stored` is what the database has of
+    them, `names_by_case` its spelling of names by their lower case. `gone` are prompts of this source that are not in
+    the folder any more, with what is live of each; `around` is what routes can lead to beside the folder.
+    """
     changes: list[Change] = []
-    applied: dict[str, int | None] = {}
+    applied: list[Applied] = []
+    around = _with_folder(around, folder)
     for prompt in folder:
         other = names_by_case.get(prompt.name.lower(), prompt.name)
         if other != prompt.name:
             why = f'differs from "{other}" only in case'
-            changes.append(_change(CONFLICT, prompt.name, 0, why, hint=f"promptctl show {other}"))
+            changes.append(Change(CONFLICT, prompt.name, 0, why, hint=f"promptctl show {other}"))
             continue
         known = stored.get(prompt.name)
-        if known is not None and known.applied_source not in (None, source):
-            why = f"comes from another source, {known.applied_source}"
-            hint = f"promptctl sync --source '{known.applied_source}' FOLDER"
-            changes.append(_change(CONFLICT, prompt.name, 0, why, hint=hint))
-            continue
-        for version in prompt.versions:
-            changes += _of_version(prompt, version, known)
-        activation = _of_activation(prompt, prompt.active, known) if prompt.active is not None else []
-        changes += activation if allow_new_variables else [_checked(prompt, change, known) for change in activation]
-        is_held = any(change.kind == HELD for change in activation)
-        applied[prompt.name] = known.applied_version if is_held and known is not None else prompt.active
-    return Plan(changes, applied)
+        found = _of_prompt(source, prompt, known, terms, around)
+        if known is not None and known.applied_source not in (None, source) and not terms.adopts:
+            found = [_foreign(prompt, known.applied_source, is_conflict=terms.claims or any(map(_matters, found)))]
+        else:
+            applied.append(_to_remember(prompt, known, found))
+        changes += found
+        unchanged += not found
+    for name, live in (gone or {}).items():
+        told = "nothing of it is live" if live is None else f"{live} stays live"
+        changes.append(Change(STORED, name, 0, f"is not in the folder any more: {told}", previous_version=live))
+    return Plan(changes, applied, unchanged)
 
 
-def _of_version(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt | None) -> list[Change]:
+def route_targets(prompt: FolderPrompt) -> list[Reference]:
+    """Return what the route of a folder's prompt leads to."""
+    return routes.targets(prompt.route or ())
+
+
+def _of_prompt(
+    source: str, prompt: FolderPrompt, known: StoredPrompt | None, terms: Terms, around: Surroundings
+) -> list[Change]:
+    found: list[Change] = []
+    for version in prompt.versions:
+        found += _of_version(prompt, version, known, terms)
+    if known is not None:
+        numbers = {version.number for version in prompt.versions}
+        found += [
+            Change(STORED, prompt.name, number, f"only in the database, by {version.created_by}")
+            for number, version in sorted(known.versions.items())
+            if number not in numbers and not version.is_retired and version.source != source
+        ]
+    if prompt.active is not None:
+        found += _of_activation(prompt, prompt.active, known, terms)
+    if prompt.route is not None:
+        found += _of_route(prompt, prompt.route, known, terms, around)
+    return found
+
+
+def _of_version(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt | None, terms: Terms) -> list[Change]:
     stored = known.versions.get(version.number) if known else None
-    digest = hashlib.sha256(version.content.encode()).hexdigest()
     if stored is None:
-        twin = known and next((n for n, v in sorted(known.versions.items(), reverse=True) if v.sha256 == digest), None)
-        why = f"new, {len(version.content.encode())} bytes" + (f", same text as @{twin}" if twin else "")
-        if variables := templates.Template(version.content, version.settings).variables:
-            why += f"; variables: {templates.told(variables, version.settings)}"
-        return [_change(NEW, prompt.name, version.number, why, file=version)]
-    if stored.sha256 != digest:
-        assert known is not None
+        return [_new(prompt, version, known)]
+    assert known is not None
+    if stored.sha256 != version.sha256:
         free = max(known.next_version, *(each.number + 1 for each in prompt.versions))
         return [
-            _change(
+            Change(
                 CONFLICT,
                 prompt.name,
                 version.number,
@@ -135,77 +129,160 @@ def _of_version(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt 
                 hint=f"promptctl show {prompt.name}@{version.number} > {version.path}",
             )
         ]
-    found: list[Change] = []
-    if version.metadata and stored.metadata | version.metadata != stored.metadata:
-        keys = ", ".join(sorted(k for k, v in version.metadata.items() if stored.metadata.get(k) != v))
-        found.append(_change(DESCRIBE, prompt.name, version.number, keys, metadata=stored.metadata | version.metadata))
-    if version.settings != stored.settings:
-        keys = ", ".join(
-            sorted(
-                key
-                for key in version.settings.keys() | stored.settings.keys()
-                if version.settings.get(key) != stored.settings.get(key)
-            )
-        )
-        found.append(_change(NOTE, prompt.name, version.number, f"is stored with other settings, which stay: {keys}"))
+    found = _of_metadata(prompt, version, stored, known, terms)
+    if not same(version.settings, stored.settings):
+        keys = _differing(version.settings, stored.settings)
+        found.append(Change(NOTE, prompt.name, version.number, f"is stored with other settings, which stay: {keys}"))
     return found
 
 
-def _of_activation(prompt: FolderPrompt, wanted: int, known: StoredPrompt | None) -> list[Change]:
+def _new(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt | None) -> Change:
+    twin = known and next(
+        (n for n, v in sorted(known.versions.items(), reverse=True) if v.sha256 == version.sha256), None
+    )
+    why = f"new, {version.size} bytes" + (f", same text as @{twin}" if twin else "")
+    if version.variables:
+        why += f"; variables: {templates.told(version.variables, version.settings)}"
+    active = known.active_version if known else None
+    # All fields by position: a folder may have a hundred thousand of them.
+    return Change(NEW, prompt.name, version.number, why, active, None, None, version, prompt.yaml_path, None, None)
+
+
+def _of_metadata(
+    prompt: FolderPrompt, version: FileVersion, stored: StoredVersion, known: StoredPrompt, terms: Terms
+) -> list[Change]:
+    """What Git says otherwise than it did is written; what somebody corrected since stays."""
+    now = version.metadata
+    then = known.applied_metadata.get(str(version.number), {})
+    is_new_here = known.applied_source is None and not terms.adopts
+    wanted = dict(stored.metadata)
+    held: list[str] = []
+    for key, value in now.items():
+        if key in stored.metadata and same(stored.metadata[key], value):
+            continue
+        if (key in then and same(then[key], value)) or (is_new_here and key in stored.metadata):
+            held.append(key)
+        else:
+            wanted[key] = value
+    for key in then.keys() - now.keys():
+        if key in wanted and same(wanted[key], then[key]):
+            del wanted[key]
+    found: list[Change] = []
+    if not same(wanted, stored.metadata):
+        found.append(
+            Change(DESCRIBE, prompt.name, version.number, _differing(wanted, stored.metadata), metadata=wanted)
+        )
+    if held:
+        why = f"{', '.join(sorted(held))}: stays as it is stored, until the folder says something else again"
+        found.append(Change(HELD, prompt.name, version.number, why, file=version))
+    return found
+
+
+def _of_activation(prompt: FolderPrompt, wanted: int, known: StoredPrompt | None, terms: Terms) -> list[Change]:
     stored = known.versions.get(wanted) if known else None
     if stored is None and not any(version.number == wanted for version in prompt.versions):
         why = "should be active and is neither in the folder nor stored"
-        return [_change(CONFLICT, prompt.name, wanted, why, hint=f"correct active in {prompt.path}/prompt.yaml")]
-    if known is None or known.active_version == wanted:
-        return [] if known else [_change(ACTIVATE, prompt.name, wanted, f"activate {wanted} (none active)")]
+        return [Change(CONFLICT, prompt.name, wanted, why, hint=f"correct active in {prompt.yaml_path}")]
+    if known is None:
+        return [Change(ACTIVATE, prompt.name, wanted, f"activate {wanted} (none active)", yaml_path=prompt.yaml_path)]
+    live = known.active_version
+    if live == wanted:
+        return []
+    told = "none" if live is None else str(live)
+    never_applied = known.applied_version is None and live is not None and not terms.adopts
+    if never_applied or known.applied_version == wanted:
+        hint = f"promptctl activate {prompt.name}@{wanted}"
+        if stored is not None and stored.is_retired:
+            hint = f"promptctl delete --undo {prompt.name}@{wanted} && {hint}"
+        if known.applied_version is None:
+            hint += " or promptctl sync --adopt"
+        why = f"held at {told}, Git says {wanted}"
+        return [Change(HELD, prompt.name, wanted, why, previous_version=live, hold=known.moved, hint=hint)]
     if stored is not None and stored.is_retired:
         hint = f"promptctl delete --undo {prompt.name}@{wanted}"
-        return [_change(CONFLICT, prompt.name, wanted, "should be active and is retired", hint=hint)]
-    live = "none" if known.active_version is None else str(known.active_version)
-    never_applied = known.applied_version is None and known.active_version is not None
-    if never_applied or known.applied_version == wanted:
-        who = f": {known.moved_by} {_done(known.moved_how)}" if known.moved_by else ""
-        reason = f", {known.moved_why}" if known.moved_why else ""
-        return [_change(HELD, prompt.name, wanted, f"held at {live}, Git says {wanted}{who}{reason}")]
-    return [_change(ACTIVATE, prompt.name, wanted, f"activate {wanted} ({live} active)")]
+        return [Change(CONFLICT, prompt.name, wanted, "should be active and is retired", hint=hint)]
+    if not terms.allow_new_variables and (needed := _newly_needed(prompt, wanted, known)):
+        why = f"needs {needed}, which the active version {told} does not"
+        return [Change(CONFLICT, prompt.name, wanted, why, hint=ALLOWING_NEW_VARIABLES)]
+    why = f"activate {wanted} ({told} active)"
+    return [Change(ACTIVATE, prompt.name, wanted, why, previous_version=live, yaml_path=prompt.yaml_path)]
 
 
-def _checked(prompt: FolderPrompt, change: Change, known: StoredPrompt | None) -> Change:
-    """Return the change, or the conflict that it is: the application that runs gives what the active version needs."""
-    if change.kind != ACTIVATE or known is None or known.active_version is None:
-        return change
+def _newly_needed(prompt: FolderPrompt, wanted: int, known: StoredPrompt) -> str:
+    """The variables that a version needs and the active one does not: the application that runs would not give them."""
+    if known.active_version is None:
+        return ""
     given = known.versions[known.active_version].required_variables.split()
-    stored = known.versions.get(change.version)
+    stored = known.versions.get(wanted)
     needed = (
         stored.required_variables.split()
         if stored
-        else next(
-            templates.Template(version.content, version.settings).required
-            for version in prompt.versions
-            if version.number == change.version
-        )
+        else next(version.required for version in prompt.versions if version.number == wanted)
     )
-    new = [name for name in needed if name not in given]
-    if not new:
-        return change
-    why = f"needs {', '.join(new)}, which the active version {known.active_version} does not"
-    return _change(CONFLICT, prompt.name, change.version, why, hint=ALLOWING_NEW_VARIABLES)
+    return ", ".join(name for name in needed if name not in given)
 
 
-def _done(kind: str | None) -> str:
-    return {"rollback": "rolled back", "activate": "activated it", "deactivate": "deactivated it"}.get(
-        kind or "", "moved it"
+def _of_route(
+    prompt: FolderPrompt,
+    wanted: list[dict[str, Any]],
+    known: StoredPrompt | None,
+    terms: Terms,
+    around: Surroundings,
+) -> list[Change]:
+    current = (known.route if known else None) or []
+    if same(wanted, current):
+        return []
+    steps = f"{len(wanted)} step{'s' * (len(wanted) != 1)}"
+    if known is not None:
+        never_said = known.applied_route is None and bool(current) and not terms.adopts
+        if never_said or same(known.applied_route, wanted):
+            why = f"route: stays as it is stored, Git says {steps}; until the folder says something else again"
+            return [Change(HELD, prompt.name, 0, why)]
+    if told := routes.problem(prompt.name, wanted, around):
+        return [Change(CONFLICT, prompt.name, 0, told, hint=f"correct route in {prompt.yaml_path}")]
+    leads = ", ".join(str(target) for target in routes.targets(wanted))
+    why = f"route: {leads}" if wanted else "route: none"
+    return [Change(ROUTE, prompt.name, 0, why, route=wanted, yaml_path=prompt.yaml_path)]
+
+
+def _with_folder(around: Surroundings, folder: Sequence[FolderPrompt]) -> Surroundings:
+    """What routes lead to when the folder is applied."""
+    if not any(prompt.route for prompt in folder):
+        return around
+    versions = dict(around.versions)
+    said = dict(around.routes)
+    for prompt in folder:
+        numbers = frozenset(version.number for version in prompt.versions)
+        versions[prompt.name] = versions.get(prompt.name, frozenset()) | numbers
+        if prompt.route is not None:
+            said[prompt.name] = prompt.route
+    return Surroundings(versions, said)
+
+
+def _foreign(prompt: FolderPrompt, other: str | None, *, is_conflict: bool) -> Change:
+    if is_conflict:
+        hint = f"promptctl sync --source '{other}' FOLDER, or once --adopt"
+        return Change(CONFLICT, prompt.name, 0, f"comes from another source, {other}", hint=hint)
+    return Change(NOTE, prompt.name, 0, f"comes from another source, {other}: this folder could not be applied")
+
+
+def _matters(change: Change) -> bool:
+    return change.kind in DOING or change.kind in (HELD, CONFLICT)
+
+
+def _to_remember(prompt: FolderPrompt, known: StoredPrompt | None, found: Sequence[Change]) -> Applied:
+    held = [change for change in found if change.kind == HELD and change.file is None]
+    active, route = prompt.active, prompt.route
+    if known is not None and any(change.version for change in held):
+        active = known.applied_version
+    if known is not None and any(not change.version for change in held):
+        route = known.applied_route
+    # What is said of it has to be said again next time.
+    is_settled = not any(change.kind in (HELD, STORED, CONFLICT) for change in found)
+    return Applied(prompt.name, active, route, prompt.metadata, prompt.digest if is_settled else None)
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    return ", ".join(
+        sorted(k for k in one.keys() | other.keys() if (k in one) != (k in other) or not same(one.get(k), other.get(k)))
     )
-
-
-def _change(
-    kind: str,
-    name: str,
-    version: int,
-    why: str,
-    *,
-    metadata: dict[str, Any] | None = None,
-    file: FileVersion | None = None,
-    hint: str | None = None,
-) -> Change:
-    return Change(kind, name, version, why, metadata, file, hint)

@@ -2,64 +2,94 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any, cast
 
-from promptctl import references, strict_yaml, templates
+from promptctl import errors, references, strict_yaml, templates
+from promptctl.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     Complain = Callable[[str], None]
 
 NAMES = ("prompt.yaml", "prompt.yml")
 SETTINGS = ("template", "variables", "model", "max_tokens")
+# The words of a version that mean something by themselves: metadata of such a name stands under `metadata`.
+TAKEN = frozenset(("author", "metadata", *SETTINGS))
+MOST_ROUTES = 100
 # As the constraint max_tokens_count_from_1 has it.
 _MOST_TOKENS = 999_999_999
+# As strict_yaml has it for files that are not short: a file does not become invalid by growing.
+_DEEPEST = 50
+# A version's value lies in a version, in `versions`, in the file.
+_DEPTH_OF_A_VALUE = 4
+_LONGEST_SHOWN = 80
 
 _KEYS = ("description", "active", *SETTINGS, "versions", "route")
 
 
+class VersionYaml(Record):
+    """What is said of one version: its author, its settings, and its metadata, the description among it."""
+
+    __slots__ = ()
+    author: str | None
+    settings: dict[str, Any]
+    metadata: dict[str, Any]
+
+
 class PromptYaml:
-    """What a prompt.yaml says, checked. `versions` has, by number, description, author, settings and metadata."""
+    """What a prompt.yaml says, checked. `versions` has each one's own words; `of` adds those for all of them.
+
+    `route` is None where nothing is said of it, [] where the file says that there is none.
+    """
 
     def __init__(self) -> None:
         self.description: str | None = None
         self.active: int | None = None
         self.settings: dict[str, Any] = {}
-        self.versions: dict[int, dict[str, Any]] = {}
+        self.versions: dict[int, VersionYaml] = {}
+        self.route: list[dict[str, Any]] | None = None
+
+    def of(self, number: int) -> VersionYaml:
+        """Return what the file says of a version: its own words, and for what they do not say those for all."""
+        own = self.versions.get(number) or VersionYaml(None, {}, {})
+        metadata = {} if self.description is None else {"description": self.description}
+        return VersionYaml(own.author, self.settings | own.settings, metadata | own.metadata)
 
 
-def read(path: str, problems: list[str]) -> PromptYaml:
-    """Return what the file says; what is wrong with it is added to `problems`, with its path and, if known, line."""
+class _TooDeep(Exception):
+    """A value that is nested deeper than a file may be."""
+
+
+def parse(raw: bytes, path: str, problems: list[str]) -> PromptYaml:
+    """Return what a file says; what is wrong with it is added to `problems`, with its path and, if known, line."""
     said = PromptYaml()
-    try:
-        with open(path, "rb") as file:
-            document = strict_yaml.load(file.read())
-    except OSError as problem:
-        problems.append(f"{path}: {problem.strerror}")
-        return said
-    except strict_yaml.Malformed as problem:
-        problems.append(f"{path}:{problem.line}: {problem.what}")
-        return said
 
     def complain(problem: str) -> None:
         problems.append(f"{path}: {problem}")
 
+    try:
+        document = strict_yaml.load(raw)
+    except strict_yaml.Malformed as problem:
+        problems.append(f"{path}:{problem.line}: {problem.what}")
+        return said
     if document is None:
         return said
     keys = _mapping(document)
     if keys is None:
         complain("not a mapping of keys to values")
         return said
-    for key, value in keys.items():
-        _take(said, key, value, complain)
+    try:
+        for key, value in keys.items():
+            _take(said, key, value, complain)
+    except RecursionError:
+        complain(f"nested more than {_DEEPEST} deep")
     return said
 
 
 def _take(said: PromptYaml, key: object, value: object, complain: Complain) -> None:
     if key == "route":
-        complain("route: this version of promptctl does not serve routes")
+        said.route = _route(value, complain)
     elif key == "description":
         said.description = _text(value, "description", complain)
     elif key == "active":
@@ -77,70 +107,125 @@ def _take(said: PromptYaml, key: object, value: object, complain: Complain) -> N
         if _is_setting(key, value, complain):
             said.settings[key] = value
     else:
-        near = difflib.get_close_matches(str(key), _KEYS, n=1)
-        complain(f"unknown key {key!r}" + (f": is {near[0]!r} meant?" if near else ""))
+        complain(_unknown(key, _KEYS))
 
 
-def _own(number: int, value: object, complain: Complain) -> dict[str, Any]:
+def _unknown(key: object, known: Iterable[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(str(key), known, n=1)
+    return f"unknown key {_shown(key)}" + (f": is {near[0]!r} meant?" if near else "")
+
+
+def _own(number: int, value: object, complain: Complain) -> VersionYaml:
     """Return what is said of one version: description, author and settings are checked, all else is metadata."""
+    said = VersionYaml(None, {}, {})
     own = _mapping({} if value is None else value)
     if own is None:
         complain(f"versions: {number} is a mapping of keys to values")
-        return {}
-    kept: dict[str, Any] = {}
-    for key, said in own.items():
+        return said
+    author: str | None = None
+    further: object = None
+    for key, word in own.items():
         if not isinstance(key, str):
-            complain(f"versions: {number}: the key {key!r} is no text")
-        elif key in ("description", "author"):
-            kept[key] = _text(said, f"versions: {number}: {key}", complain)
+            complain(f"versions: {number}: the key {_shown(key)} is no text")
+        elif key == "author":
+            author = _text(word, f"versions: {number}: author", complain)
+        elif key == "description":
+            if (description := _text(word, f"versions: {number}: description", complain)) is not None:
+                said.metadata[key] = description
+        elif key == "metadata":
+            further = word
         elif key in SETTINGS:
-            if _is_setting(key, said, complain):
-                kept[key] = said
+            if _is_setting(key, word, complain):
+                said.settings[key] = word
         else:
-            kept[key] = _as_json(said)
-    return kept
+            _add(said.metadata, key, word, _DEPTH_OF_A_VALUE, f"versions: {number}", complain)
+    if further is not None:
+        _add_further(said.metadata, further, f"versions: {number}: metadata", complain)
+    return VersionYaml(author, said.settings, said.metadata)
 
 
-def _as_json(value: object) -> object:
-    """Return a YAML value as JSON can hold it: dates become text."""
-    mapping = _mapping(value)
-    if mapping is not None:
-        return {str(key): _as_json(each) for key, each in mapping.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [_as_json(each) for each in cast("list[object]", value)]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):  # noqa: PLR0124 - NaN
+def _add_further(metadata: dict[str, Any], value: object, where: str, complain: Complain) -> None:
+    further = _mapping(value)
+    if further is None:
+        complain(f"{where} is a mapping of keys to values")
+        return
+    beside = frozenset(metadata)
+    for key, word in further.items():
+        if not isinstance(key, str):
+            complain(f"{where}: the key {_shown(key)} is no text")
+        elif key in beside:
+            complain(f"{where}: the key {_shown(key)} is beside it as well: one of the two")
+        else:
+            _add(metadata, key, word, _DEPTH_OF_A_VALUE + 1, where, complain)
+
+
+def _add(metadata: dict[str, Any], key: str, value: object, depth: int, where: str, complain: Complain) -> None:
+    try:
+        metadata[key] = _as_json(value, depth)
+    except _TooDeep:
+        complain(f"{where}: {_shown(key)} is nested more than {_DEEPEST} deep")
+
+
+def _as_json(value: object, depth: int) -> object:
+    """Return a YAML value as JSON can hold it: dates become text. Raises _TooDeep."""
+    if isinstance(value, float) and _is_endless(value):
         return str(value)
-    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if not isinstance(value, (dict, list, tuple, set)):
+        return str(value)
+    if depth > _DEEPEST:
+        raise _TooDeep
+    mapping = _mapping(cast("object", value))
+    if mapping is not None:
+        return {str(key): _as_json(each, depth + 1) for key, each in mapping.items()}
+    several = cast("list[object] | set[object]", value)
+    # A set has another order in every process.
+    ordered = sorted(several, key=str) if isinstance(several, set) else several
+    return [_as_json(each, depth + 1) for each in ordered]
+
+
+def _is_endless(number: float) -> bool:
+    return number != number or number in (float("inf"), float("-inf"))  # noqa: PLR0124 - NaN
 
 
 def _mapping(value: object) -> dict[object, object] | None:
     return cast("dict[object, object]", value) if isinstance(value, dict) else None
 
 
+def _shown(value: object) -> str:
+    """Return a value as a message has it: not longer than a line."""
+    written = repr(value)
+    return written if len(written) <= _LONGEST_SHOWN else written[: _LONGEST_SHOWN - 1] + "…"
+
+
 def _text(value: object, key: str, complain: Complain) -> str | None:
     if isinstance(value, str) and value.strip():
         return value
-    complain(f"{key} is a text, not {value!r}")
+    complain(f"{key} is a text, not {_shown(value)}")
     return None
 
 
 def _version(value: object, key: str, complain: Complain) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= references.HIGHEST_VERSION:
         return value
-    complain(f"{key}: a version is 1 to {references.HIGHEST_VERSION}, not {value!r}")
+    complain(f"{key}: a version is 1 to {references.HIGHEST_VERSION}, not {_shown(value)}")
     return None
 
 
 def _is_setting(key: str, value: object, complain: Complain) -> bool:
     if key == "template":
-        if value in templates.STYLES:
+        # Only a text has a hash for certain, and only a text is one.
+        if isinstance(value, str) and value in templates.STYLES:
             return True
-        complain(f"template is one of {', '.join(templates.STYLES)}, not {value!r}")
+        complain(f"template is one of {', '.join(templates.STYLES)}, not {_shown(value)}")
         return False
     if key == "max_tokens":
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_TOKENS:
             return True
-        complain(f"max_tokens is a number from 1 to {_MOST_TOKENS}, not {value!r}")
+        complain(f"max_tokens is a number from 1 to {_MOST_TOKENS}, not {_shown(value)}")
         return False
     if key == "variables":
         return _are_variables(value, complain)
@@ -155,7 +240,9 @@ def _are_variables(value: object, complain: Complain) -> bool:
     for name, said in variables.items():
         variable = _mapping(said)
         if not isinstance(name, str) or not templates.is_path(name):
-            complain(f"variables: {name!r} is not identifiers joined by dots: letters of ASCII, digits, underscores")
+            complain(
+                f"variables: {_shown(name)} is not identifiers joined by dots: letters of ASCII, digits, underscores"
+            )
             return False
         if variable is None or variable.keys() - {"required", "default"}:
             complain(f"variables: {name} takes required and default")
@@ -167,3 +254,57 @@ def _are_variables(value: object, complain: Complain) -> bool:
             complain(f"variables: {name} is required and has a default: one of the two")
             return False
     return True
+
+
+def _route(value: object, complain: Complain) -> list[dict[str, Any]] | None:
+    """Return the entries that are right; None for what is no list of them."""
+    if not isinstance(value, list):
+        complain(f"route is a list of entries with when and use, not {_shown(value)}")
+        return None
+    entries = cast("list[object]", value)
+    if len(entries) > MOST_ROUTES:
+        complain(f"route: at most {MOST_ROUTES} entries, not {len(entries)}")
+        return None
+    route: list[dict[str, Any]] = []
+    for place, written in enumerate(entries, 1):
+        entry = _entry(written, f"route: entry {place}", complain)
+        if entry is not None:
+            route.append(entry)
+    return route
+
+
+def _entry(value: object, where: str, complain: Complain) -> dict[str, Any] | None:
+    entry = _mapping(value)
+    if entry is None:
+        complain(f"{where} is a mapping with when and use, not {_shown(value)}")
+        return None
+    wrong = [f"{where}: {_unknown(key, ('when', 'use'))}" for key in entry if key not in ("when", "use")]
+    wrong += [f"{where}: {key} is missing" for key in ("when", "use") if key not in entry]
+    if not wrong:
+        wrong = _wrong_when(entry["when"], f"{where}: when") + _wrong_use(entry["use"], f"{where}: use")
+    for problem in wrong:
+        complain(problem)
+    return None if wrong else {"when": entry["when"], "use": entry["use"]}
+
+
+def _wrong_when(value: object, where: str) -> list[str]:
+    when = _mapping(value)
+    if not when:
+        return [f"{where} is a mapping of what is known of a request to values, not {_shown(value)}"]
+    wrong: list[str] = []
+    for key, asked in when.items():
+        if not isinstance(key, str):
+            wrong.append(f"{where}: the key {_shown(key)} is no text")
+        elif not isinstance(asked, (str, int, float)) or (isinstance(asked, float) and _is_endless(asked)):
+            wrong.append(f"{where}: {_shown(key)} is a text, a number, true or false, not {_shown(asked)}")
+    return wrong
+
+
+def _wrong_use(value: object, where: str) -> list[str]:
+    if not isinstance(value, str):
+        return [f"{where} is NAME or NAME@VERSION, not {_shown(value)}"]
+    try:
+        references.parse(value)
+    except errors.Usage as problem:
+        return [f"{where}: {problem.message}"]
+    return []

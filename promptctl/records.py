@@ -24,22 +24,25 @@ Timestamp = str
 class Record(tuple["Any", ...]):
     """A named tuple whose class is made without `dataclasses` or `typing`, whose import every command would pay for.
 
-    Fields are the class's annotations, in the order of a query's columns: `Move(*row)`.
+    Fields are the class's annotations, in the order of a query's columns: `Move(*row)`. The last may have defaults.
     """
 
     __slots__ = ()
     fields: tuple[str, ...] = ()
 
     if not TYPE_CHECKING:
+        defaults = {}
 
         def __init_subclass__(cls):
             cls.fields = tuple(cls.__annotations__)
+            cls.defaults = {name: vars(cls)[name] for name in cls.fields if name in vars(cls)}
             for position, name in enumerate(cls.fields):
                 setattr(cls, name, property(itemgetter(position)))
 
         def __new__(cls, *values, **named):
             """Make a record of its fields' values, by position or by name."""
             if named or len(values) != len(cls.fields):
+                named = cls.defaults | named if cls.defaults else named
                 values += tuple(named[name] for name in cls.fields[len(values) :])
                 if len(values) != len(cls.fields) or named.keys() - set(cls.fields):
                     raise TypeError(f"{cls.__name__} takes {', '.join(cls.fields)}")
@@ -51,6 +54,11 @@ class Record(tuple["Any", ...]):
     def as_dict(self) -> dict[str, Any]:
         """Field names and values, in order."""
         return dict(zip(self.fields, self, strict=True))
+
+
+def short_hash(commit: str) -> str:
+    """Return a commit's hash as people write it."""
+    return commit[:7]
 
 
 class Reference(Record):
@@ -78,7 +86,8 @@ class PromptSummary(Record):
 class Version(Record):
     """One version, whole. `stats` has the keys that docs/sql.md gives for the view `prompts`.
 
-    `variables` are the names in the template, in the order of their first places, joined by spaces.
+    `origin` is where it came from, as docs/json.md has it, and `release` the release that stored it. `variables` are
+    the names in the template, in the order of their first places, joined by spaces.
     """
 
     __slots__ = ()
@@ -94,10 +103,15 @@ class Version(Record):
     variables: str
     stats: dict[str, Any]
     retired_at: Timestamp | None
+    origin: dict[str, Any] | None
+    release: int | None
 
 
 class VersionSummary(Record):
-    """One version in a list, without its content. Averages are None when no use reported the number."""
+    """One version in a list, without its content. Averages are None when no use reported the number.
+
+    `commit` is the one that it came from, as people write it, `9f3c2ab-dirty` when it was not in it; None: from none.
+    """
 
     __slots__ = ()
     name: str
@@ -111,10 +125,11 @@ class VersionSummary(Record):
     avg_tokens: float | None
     avg_response_time_ms: float | None
     last_used_at: Timestamp | None
+    commit: str | None
 
 
 class Text(Record):
-    """What a reference stands for: the content of one version, and what is to be known of it as a template."""
+    """What a reference stands for: the content of one version, what is to be known of it as a template, its origin."""
 
     __slots__ = ()
     name: str
@@ -123,6 +138,7 @@ class Text(Record):
     settings: dict[str, Any]
     variables: str
     id: str
+    origin: dict[str, Any] | None
 
 
 class Served(Record):
@@ -198,8 +214,9 @@ class Created(Record):
 class Event(Record):
     """One line of a prompt's history: a change of who gets what, or of a version's metadata or retirement.
 
-    `kind` is activate, deactivate, rollback, split, unsplit, describe, retire or restore. For the first five `version`
-    is the active version afterwards; for the others it is the version that was changed.
+    `kind` is activate, deactivate, rollback, split, unsplit, route, describe, retire or restore. For the first six
+    `version` is the active version afterwards; for the others it is the version that was changed. `origin` says which
+    commit of which file it came from, as docs/json.md has it; None: from no folder.
     """
 
     __slots__ = ()
@@ -215,6 +232,63 @@ class Event(Record):
     database_user: str
     reason: str | None
     changed_at: Timestamp
+    origin: dict[str, Any] | None
+
+
+class ReleaseSummary(Record):
+    """A release in a list: what made it, and how much it did.
+
+    `kind` is activate, rollback, sync or release rollback; `undoes` the release that the last put back, `undone_by` the
+    newest one that put this back. `moves`, `versions` and `corrections` count what it moved, stored and corrected.
+    """
+
+    __slots__ = ()
+    release: int
+    kind: str
+    author: str
+    database_user: str
+    reason: str | None
+    source: str | None
+    origin: dict[str, Any] | None
+    undoes: int | None
+    undone_by: int | None
+    released_at: Timestamp
+    moves: int
+    versions: int
+    corrections: int
+
+
+class ReleaseMove(Record):
+    """One thing that a release did to a prompt, and whether the prompt has moved since.
+
+    `kind` is one of history's, or new for a version that it stored.
+    """
+
+    __slots__ = ()
+    name: str
+    kind: str
+    previous_version: int | None
+    version: int | None
+    epoch: int | None
+    moved_since: bool
+    origin: dict[str, Any] | None
+
+
+class Undone(Record):
+    """What a release's rollback did to one prompt: `version` is live now (None: none), `previous_version` was before.
+
+    `skipped`: it had moved since the release, and was left where it is.
+    """
+
+    __slots__ = ()
+    name: str
+    version: int | None
+    previous_version: int | None
+    changed: bool
+    skipped: bool
+    split_ended: bool
+    release: int | None
+    epoch: int
 
 
 class Installation(Record):

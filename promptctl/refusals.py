@@ -12,6 +12,7 @@ _NOT_FOUND, _REFUSED, _USAGE = errors.NotFound, errors.Refused, errors.Usage
 _BY_CONSTRAINT: dict[str, tuple[type[errors.PromptctlError], str]] = {
     "prompt_exists": (_NOT_FOUND, "prompt_not_found"),
     "version_exists": (_NOT_FOUND, "version_not_found"),
+    "release_exists": (_NOT_FOUND, "release_not_found"),
     "a_version_is_active": (_NOT_FOUND, "no_active_version"),
     "login_role_exists": (_NOT_FOUND, "role_not_found"),
     "access_is_known": (_USAGE, "usage"),
@@ -21,6 +22,10 @@ _BY_CONSTRAINT: dict[str, tuple[type[errors.PromptctlError], str]] = {
     "a_served_version_is_not_retired": (_REFUSED, "version_active"),
     "a_version_needs_no_new_variable": (_REFUSED, "new_variables"),
     "a_rollback_goes_to_what_was_active": (_REFUSED, "nothing_to_roll_back"),
+    "a_release_is_put_back_where_nothing_moved_since": (_REFUSED, "release_moved"),
+    "a_route_leads_to_a_prompt": (_REFUSED, "invalid_route"),
+    "a_route_leads_not_in_a_circle": (_REFUSED, "invalid_route"),
+    "a_prompt_comes_from_one_source": (_REFUSED, "other_source"),
     "the_active_version_is_as_expected": (_REFUSED, "active_version_moved"),
     "a_prompt_is_changed_by_one_at_a_time": (_REFUSED, "locked"),
     "names_differ_in_more_than_case": (_REFUSED, "name_differs_only_in_case"),
@@ -41,7 +46,6 @@ _IN_OUR_WORDS: dict[str, tuple[type[errors.PromptctlError], str, str]] = {
     "a_name_is_not_a_number": (_USAGE, "invalid_name", "a number cannot name a prompt"),
     "a_name_has_no_segment_like_a_file": (_USAGE, "invalid_name", "a file's name cannot name a prompt"),
     "a_number_is_used_once_in_a_prompt": (_REFUSED, "version_taken", "that number is taken"),
-    "a_prompt_comes_from_one_source": (_REFUSED, "other_source", "another source has applied that prompt"),
     "an_active_version_exists_and_is_not_retired": (_REFUSED, "version_retired", "that version cannot be served"),
 }
 _BY_SQLSTATE: dict[str, tuple[type[errors.PromptctlError], str]] = {
@@ -54,10 +58,14 @@ _BY_SQLSTATE: dict[str, tuple[type[errors.PromptctlError], str]] = {
     "57014": (errors.Failed, "canceled"),
     "otherwise": (errors.Failed, "database_error"),
 }
+# Words with which the same command succeeds.
+_AGAIN = {"new_variables": ("--allow-new-variables",), "release_moved": ("--skip-moved",)}
 # What to do where the server does not say.
 WAYS_OUT = {
     "locked": "run it again when that session has ended",
     "conflict": "run it again",
+    "invalid_route": "promptctl list",
+    "other_source": "promptctl sync FOLDER --adopt, once",
     "name_differs_only_in_case": "promptctl list",
     "no_number_left": "promptctl create under another name",
     "permission_denied": "have an administrator run: promptctl db grant LOGIN --as ACCESS",
@@ -85,10 +93,10 @@ def translated(error: libpq.ServerError, label: str) -> errors.PromptctlError:
             if code == "version_not_found" and error.detail:
                 hint = f"promptctl show {error.detail}"
             return errors.NotFound(code, f"{_one_line(error.message)} in {label}", hint=hint, name=missing)
-        if code == "new_variables":
+        if code in _AGAIN:
             # The server's hint is for whoever writes SQL.
             failure = kind(code, _one_line(error.message))
-            failure.again = ("--allow-new-variables",)
+            failure.again = _AGAIN[code]
             return failure
         return kind(code, _one_line(error.message), hint=hint or WAYS_OUT.get(code))
     if error.sqlstate in ("3F000", "42P01", "42883"):

@@ -2,156 +2,428 @@
 
 from __future__ import annotations
 
-import os
-
-from promptctl import errors, git, plan
-from promptctl.records import Record, Reference
+from promptctl import errors, plan, prompt_files, prompt_folders
+from promptctl.changes import ACTIVATE, CONFLICT, DESCRIBE, ROUTE
+from promptctl.records import Record, Reference, short_hash
 from promptctl.store import moves, syncs, versions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
+    from promptctl.changes import Change, Plan, StoredPrompt
     from promptctl.database import Database
-    from promptctl.plan import Plan
-    from promptctl.prompt_files import FolderPrompt
+    from promptctl.prompt_files import FileVersion, FolderPrompt
+    from promptctl.prompt_folders import ScannedPrompt
+    from promptctl.provenance import Checkout, Commit
     from promptctl.records import Move
+    from promptctl.store.syncs import SourceState
+
+    Progress = Callable[[str, int, int], None]
+
+# A statement takes at most so many bytes of new text: the whole of a large folder would be more than PostgreSQL's JSON
+# can hold.
+_BATCH_BYTES = 2 * 1024 * 1024
+# Of so many live prompts a plan may move a third without being forced.
+_FEW_LIVE = 10
 
 
-class Source(Record):
-    """Where prompts come from: what the source is called, and the commit, where there is one."""
+class Options(Record):
+    """What a sync may do beyond the usual; sync's help says what each allows."""
 
     __slots__ = ()
-    name: str
-    commit: str | None
+    adopts: bool = False
+    allow_new_variables: bool = False
+    allow_secrets: bool = False
+    forced: bool = False
+
+
+class Work(Record):
+    """A plan with all that carrying it out takes.
+
+    `origin` is where the folder comes from, `origins` by path where each file does; `is_known` says that nothing is to
+    be remembered that is not remembered already.
+    """
+
+    __slots__ = ()
+    source: str
+    commit: Commit | None
+    origin: dict[str, Any]
+    origins: dict[str, dict[str, Any]]
+    plan: Plan
+    adopts: bool
+    allow_new_variables: bool
+    is_known: bool
 
 
 class Outcome(Record):
-    """A plan, whether it was applied, and the moves that it made."""
+    """A plan, why it is refused (None: it is not), whether it was applied, and what became of it.
+
+    `stored` is what the database had of its prompts, `applied_commit` the commit that had been applied before.
+    """
 
     __slots__ = ()
-    plan: Plan
-    applied: bool
-    moves: list[Move]
+    work: Work
+    refusal: errors.Refused | None
+    stored: dict[str, StoredPrompt]
+    applied_commit: str | None
+    applied: bool = False
+    release: int | None = None
+    moves: tuple[Move, ...] = ()
 
     @property
-    def release(self) -> int | None:
-        """The release that it became; None: nothing was activated."""
-        return self.moves[0].release if self.moves else None
+    def plan(self) -> Plan:
+        """The plan."""
+        return self.work.plan
+
+    def carried_out(self, release: int | None, moves: Sequence[Move]) -> Outcome:
+        """Return what it is once the plan was applied."""
+        return Outcome(self.work, None, self.stored, self.applied_commit, self.plan.would_change, release, tuple(moves))
 
 
-def source_of(folder: str, name: str | None) -> Source:
-    """Return the source of a folder: the given name, else its repository and its place there, else its path.
-
-    Raises Failed where there is a repository that git does not answer for: the path would be another source.
-    """
-    if name is not None and not name.strip():
-        raise errors.Usage("usage", "--source is empty")
-    top = git.ask("-C", folder, "rev-parse", "--show-toplevel")
-    origin = git.ask("-C", folder, "config", "remote.origin.url")
-    head = git.ask("-C", folder, "rev-parse", "--short", "HEAD")
-    toplevel, url, commit = top(), origin(), head()
-    absolute = os.path.realpath(folder)
-    if name is not None:
-        return Source(name, commit)
-    if toplevel is None:
-        if repository := _repository_above(absolute):
-            raise errors.Failed(
-                "git_failed",
-                f"git does not answer for the repository {repository}, so the source of the prompts is not known",
-                hint=f"git config --global --add safe.directory {repository}, or promptctl sync --source NAME",
-            )
-        return Source(absolute, None)
-    repository = git.without_credentials(url) if url else os.path.basename(toplevel)
-    return Source(f"{repository} {os.path.relpath(absolute, os.path.realpath(toplevel))}", commit)
-
-
-def _repository_above(path: str) -> str | None:
-    while not os.path.exists(os.path.join(path, ".git")):
-        parent = os.path.dirname(path)
-        if parent == path:
-            return None
-        path = parent
-    return path
+def scan(folder: str, progress: Progress) -> list[ScannedPrompt]:
+    """Return what is in a folder. Raises Failed for one whose prompts cannot be told, with all that is wrong in it."""
+    try:
+        return prompt_folders.scan(folder, lambda count: progress("reading", count, 0))
+    except prompt_folders.InvalidFolder as invalid:
+        problems = list(invalid.problems)
+        for prompt in invalid.prompts:
+            prompt_files.read(prompt, {}, problems)
+        raise prompt_folders.InvalidFolder(problems) from None
 
 
 def look(
-    database: Database, source: Source, folder: list[FolderPrompt], *, allow_new_variables: bool = False
+    database: Database,
+    checkout: Checkout,
+    scanned: Sequence[ScannedPrompt],
+    options: Options,
+    progress: Progress,
+    *,
+    claims: bool = False,
 ) -> Outcome:
-    """Return what a sync would do now, and change nothing."""
-    return Outcome(_plan(database, source, folder, allow_new_variables), False, [])
+    """Return what a sync would do now, and change nothing; `claims`: it is about to be applied, as a saved plan."""
+    with database.transaction(read_only=True):
+        return _prepare(database, checkout, scanned, options, progress, claims=claims)
 
 
 def apply(
     database: Database,
-    source: Source,
-    folder: list[FolderPrompt],
+    checkout: Checkout,
+    scanned: Sequence[ScannedPrompt],
+    options: Options,
+    progress: Progress,
     *,
     author: str,
     say: Callable[[str], None],
-    allow_new_variables: bool = False,
 ) -> Outcome:
-    """Plan and apply, whole or not at all; a plan with a conflict is not applied.
+    """Plan and apply, whole or not at all; a plan that is refused is not applied.
 
-    Planned under the locks of the prompts, so that it is true until it is applied. `say` gets a line when there is
-    something to wait for.
+    Planned under the locks of the prompts that it may change, so that it is true until it is applied. `say` gets a line
+    when there is something to wait for. Raises Failed for a folder that is not valid.
     """
     try:
         with database.transaction():
-            syncs.lock(database, [prompt.name for prompt in folder], say)
-            made = _plan(database, source, folder, allow_new_variables)
-            _refuse(made)
-            moved = _carry_out(database, source, made, author, allow_new_variables) if made.would_change else []
-            syncs.note_applied(database, source.name, made.applied, author=author)
-    except _Conflict as conflict:
-        return Outcome(conflict.plan, False, [])
-    return Outcome(made, made.would_change, moved)
+            syncs.lock(database, say)
+            # Texts are stored while the next are read: what turns out later to be refused is taken back as a whole.
+            storing = Storing(database, checkout.source, checkout.commit, checkout.origin, author)
+            try:
+                found = _prepare(database, checkout, scanned, options, progress, claims=True, storing=storing)
+            finally:
+                storing.finish()
+            _end_if_refused(found)
+            release, moved = carry_out(database, found.work, storing, author=author)
+    except _NotApplied as refused:
+        return refused.outcome
+    return found.carried_out(release, moved)
 
 
-def _refuse(made: Plan) -> None:
-    if made.of(plan.CONFLICT):
-        raise _Conflict(made)
+def _end_if_refused(outcome: Outcome) -> None:
+    if outcome.refusal is not None:
+        raise _NotApplied(outcome)
 
 
-class _Conflict(errors.PromptctlError):
+class _NotApplied(errors.PromptctlError):
     """Ends the transaction; never told to anybody."""
 
-    def __init__(self, made: Plan) -> None:
-        super().__init__("conflict", "the plan has a conflict")
-        self.plan = made
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__("conflict", "the plan is refused")
+        self.outcome = outcome
 
 
-def _plan(database: Database, source: Source, folder: list[FolderPrompt], allow_new_variables: bool) -> Plan:
-    found, by_case = syncs.stored(database, [prompt.name for prompt in folder])
-    return plan.make(source.name, folder, found, by_case, allow_new_variables=allow_new_variables)
+class Storing:
+    """Stores new versions in batches, each while the next is made ready, in a release that begins with the first."""
+
+    def __init__(
+        self,
+        database: Database,
+        source: str,
+        commit: Commit | None,
+        origin: Callable[[], dict[str, Any]],
+        author: str,
+    ) -> None:
+        self.reason = f"sync {commit.short}" if commit else "sync"
+        self._database = database
+        self._source = source
+        self._origin = origin
+        self._author = author
+        self._release: int | None = None
+        self._batch: list[dict[str, Any]] = []
+        self._size = 0
+        self._wait: Callable[[], Any] | None = None
+
+    @property
+    def release(self) -> int:
+        """The release, begun now if it was not yet."""
+        if self._release is None:
+            self._release = syncs.open_release(
+                self._database, self._source, self._origin(), author=self._author, reason=self.reason
+            )
+        return self._release
+
+    def add(self, name: str, file: FileVersion, origin: dict[str, Any]) -> FileVersion:
+        """Store a version, soon; returns it without its content, which is not needed any more."""
+        self._batch.append(
+            {
+                "name": name,
+                "version": file.number,
+                "content": file.content,
+                "settings": file.settings,
+                "metadata": file.metadata,
+                "created_by": file.author or origin.get("author"),
+                "origin": origin,
+            }
+        )
+        self._size += file.size
+        if self._size >= _BATCH_BYTES:
+            self._send()
+        return file.without_content()
+
+    def finish(self) -> None:
+        """Wait until everything is stored: before any other statement."""
+        if self._batch:
+            self._send()
+        self._stored()
+
+    def _send(self) -> None:
+        release = self.release
+        send = versions.prepared(self._database, self._batch, author=self._author, release=release)
+        self._stored()
+        self._wait = send()
+        self._batch, self._size = [], 0
+
+    def _stored(self) -> None:
+        if self._wait is not None:
+            wait, self._wait = self._wait, None
+            wait()
 
 
-def _carry_out(database: Database, source: Source, made: Plan, author: str, allow_new_variables: bool) -> list[Move]:
-    new = [
-        {
-            "name": change.name,
-            "version": change.version,
-            "content": change.file.content,
-            "settings": change.file.settings,
-            "metadata": change.file.metadata,
-            "created_by": change.file.author,
-        }
-        for change in made.of(plan.NEW)
-        if change.file is not None
-    ]
-    if new:
-        versions.add(database, new, author=author)
-    for change in made.of(plan.DESCRIBE):
-        versions.describe(database, Reference(change.name, change.version), change.metadata or {}, author=author)
-    activations = [Reference(change.name, change.version) for change in made.of(plan.ACTIVATE)]
-    if not activations:
+def carry_out(database: Database, work: Work, storing: Storing, *, author: str) -> tuple[int | None, list[Move]]:
+    """Write the rest of a plan, whose versions are stored, and what it says, in the open transaction.
+
+    Returns the release and its moves.
+    """
+    storing.finish()
+    if not work.plan.would_change and work.is_known:
+        return None, []
+    release: int | None = None
+    moved: list[Move] = []
+    if work.plan.would_change:
+        release = storing.release
+        described = [
+            {"name": change.name, "version": change.version, "metadata": change.metadata}
+            for change in work.plan.of(DESCRIBE)
+        ]
+        if described:
+            versions.describe(database, described, author=author, release=release)
+        moved = _move(database, work, release, author, storing.reason)
+    syncs.note_source(database, work.source, work.commit, author=author)
+    if work.plan.applied:
+        remembered = [each.as_dict() for each in work.plan.applied]
+        syncs.note_applied(database, work.source, remembered, author=author, adopts=work.adopts)
+    return release, moved
+
+
+def _prepare(
+    database: Database,
+    checkout: Checkout,
+    scanned: Sequence[ScannedPrompt],
+    options: Options,
+    progress: Progress,
+    *,
+    claims: bool,
+    storing: Storing | None = None,
+) -> Outcome:
+    state = syncs.source_state(database, checkout.source)
+    digests = state.digests
+    candidates = [prompt for prompt in scanned if digests.get(prompt.name) != prompt.digest]
+    names = [prompt.name for prompt in candidates]
+    if storing is not None and names:
+        syncs.lock_prompts(database, names)
+    stored, by_case = syncs.stored(database, names) if names else ({}, {})
+    leads_back = state.commit is not None and checkout.leads_back(state.commit, state.committed_at)
+    origins = checkout.origins(_changed_files(candidates, stored))
+    folder = _understood(
+        candidates, stored, options, progress, origins, None if leads_back and not options.forced else storing
+    )
+    around = plan.NOWHERE
+    if targets := sorted({target.name for prompt in folder for target in plan.route_targets(prompt)}):
+        if storing is not None:
+            storing.finish()
+        around = syncs.surroundings(database, targets)
+    present = {prompt.name for prompt in scanned}
+    made = plan.make(
+        checkout.source,
+        folder,
+        stored,
+        by_case,
+        plan.Terms(options.adopts, options.allow_new_variables, claims),
+        gone={name: live for name, live in state.live.items() if name not in present},
+        around=around,
+        unchanged=len(scanned) - len(candidates),
+    )
+    work = Work(
+        checkout.source,
+        checkout.commit,
+        checkout.origin() if made.would_change else {},
+        origins,
+        made,
+        options.adopts,
+        options.allow_new_variables,
+        # An old commit that changes nothing leaves no memory of itself either.
+        leads_back or (not made.applied and state.commit == (checkout.commit.hash if checkout.commit else None)),
+    )
+    refusal = _refusal(made, checkout, state, stored, options, leads_back=leads_back)
+    return Outcome(work, refusal, stored, state.commit)
+
+
+def _changed_files(candidates: Sequence[ScannedPrompt], stored: dict[str, StoredPrompt]) -> list[str]:
+    """Paths of the files that may say something new: each prompt.yaml, and texts that are not stored as they are."""
+    paths: list[str] = []
+    for prompt in candidates:
+        if prompt.yaml_path is not None:
+            paths.append(prompt.yaml_path)
+        known = stored[prompt.name].versions if prompt.name in stored else {}
+        for number, sha256 in prompt.hashes.items():
+            if number and (number not in known or known[number].sha256 != sha256):
+                paths.append(prompt.version_path(number))
+    return paths
+
+
+def _understood(
+    candidates: Sequence[ScannedPrompt],
+    stored: dict[str, StoredPrompt],
+    options: Options,
+    progress: Progress,
+    origins: dict[str, dict[str, Any]],
+    storing: Storing | None,
+) -> list[FolderPrompt]:
+    """Understand the prompts that may have changed; with `storing`, texts that are not stored are on their way."""
+    problems: list[str] = []
+    secrets: list[str] = []
+    folder: list[FolderPrompt] = []
+    for place, scanned in enumerate(candidates):
+        known = stored.get(scanned.name)
+        texts = {number: version.sha256 for number, version in known.versions.items()} if known else {}
+        prompt = prompt_files.read(scanned, texts, problems, None if options.allow_secrets else secrets)
+        if storing is not None and not problems and not secrets:
+            kept = [
+                file if file.number in texts else storing.add(prompt.name, file, origins.get(file.path, {}))
+                for file in prompt.versions
+            ]
+            prompt = prompt.with_versions(kept)
+        folder.append(prompt)
+        progress("comparing" if storing is None else "storing", place + 1, len(candidates))
+    if problems:
+        raise prompt_folders.InvalidFolder(problems)
+    if secrets:
+        raise SecretFound(secrets)
+    return folder
+
+
+class SecretFound(errors.Refused):
+    """What looks like a key in a prompt; `others` are those beside the one in the message."""
+
+    again = ("--allow-secrets",)
+
+    def __init__(self, found: list[str]) -> None:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        super().__init__("secret_found", found[0] + more)
+        self.others = found[1:]
+
+
+def _refusal(
+    made: Plan,
+    checkout: Checkout,
+    state: SourceState,
+    stored: dict[str, StoredPrompt],
+    options: Options,
+    *,
+    leads_back: bool,
+) -> errors.Refused | None:
+    """Return why this plan must not be applied, None: it may be."""
+    if conflicts := made.of(CONFLICT):
+        return _conflict(conflicts)
+    if options.forced or not made.would_change:
+        return None
+    if leads_back:
+        assert checkout.commit is not None
+        assert state.commit is not None
+        refused = errors.Refused(
+            "older_commit",
+            f"{checkout.commit.short} does not come after {short_hash(state.commit)}, which was applied last: "
+            "it would move prompts back",
+        )
+        refused.again = ("--force",)
+        return refused
+    moved = sum(1 for change in made.of(ACTIVATE) if change.previous_version is not None)
+    others = [known for name, known in stored.items() if name not in state.live]
+    live = sum(1 for each in state.live.values() if each) + sum(1 for known in others if known.active_version)
+    if live >= _FEW_LIVE and moved * 3 > live:
+        refused = errors.Refused(
+            "too_many_moves", f"the plan moves {moved} of {live} live prompts at once, which is more than a third"
+        )
+        refused.again = ("--force",)
+        return refused
+    return None
+
+
+def _conflict(conflicts: Sequence[Change]) -> errors.Refused:
+    # What a word more would allow comes last: whoever repeats the command with it meets the others then.
+    first = min(conflicts, key=lambda conflict: conflict.hint == plan.ALLOWING_NEW_VARIABLES)
+    subject = f"{first.name}@{first.version}" if first.version else first.name
+    more = f" (and {len(conflicts) - 1} more)" if len(conflicts) > 1 else ""
+    told = f"{subject}: {first.why}{more}; nothing was applied"
+    if first.hint == plan.ALLOWING_NEW_VARIABLES:
+        refused = errors.Refused("new_variables", told)
+        refused.again = ("--allow-new-variables",)
+        return refused
+    return errors.Refused("conflict", told, hint=first.hint)
+
+
+def _move(database: Database, work: Work, release: int, author: str, reason: str) -> list[Move]:
+    routed, activated = work.plan.of(ROUTE), work.plan.of(ACTIVATE)
+    if routed:
+        moves.set_routes(
+            database,
+            {change.name: change.route for change in routed},
+            author=author,
+            reason=reason,
+            release=release,
+            origins=_by_name(routed, work),
+        )
+    if not activated:
         return []
-    reason = f"sync {source.commit}" if source.commit else "sync"
     return moves.activate(
         database,
-        activations,
+        [Reference(change.name, change.version) for change in activated],
         author=author,
         reason=reason,
-        release_kind="sync",
-        allow_new_variables=allow_new_variables,
+        release=release,
+        origins=_by_name(activated, work),
+        allow_new_variables=work.allow_new_variables,
     )
+
+
+def _by_name(found: Sequence[Change], work: Work) -> dict[str, dict[str, Any]]:
+    return {change.name: work.origins[change.yaml_path] for change in found if change.yaml_path in work.origins}

@@ -83,6 +83,33 @@ class Template:
         return "".join(pieces)
 
 
+def variables(content: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names that stand in a text, as `Template(content, settings).variables` does, in half the time."""
+    if settings.get("template", DEFAULT_STYLE) != DEFAULT_STYLE:
+        return Template(content, settings).variables
+    found: dict[str, None] = {}
+    pieces = content.split("{")
+    before = pieces[0]
+    for place in range(1, len(pieces)):
+        piece = pieces[place]
+        name, closing, rest = piece.partition("}")
+        # Nothing stands between two braces that open.
+        if closing and _is_path(name) and not (place > 1 and not before and rest[:1] == "}"):
+            found[name] = None
+        before = piece
+    return tuple(found)
+
+
+def required(names: Sequence[str], settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return those of a text's variables that have no default and were not said to be optional."""
+    descriptions: Mapping[str, Mapping[str, Any]] = settings.get("variables", {})
+    return tuple(
+        name
+        for name in names
+        if "default" not in (said := descriptions.get(name, {})) and said.get("required") is not False
+    )
+
+
 def told(names: Sequence[str], settings: Mapping[str, Any]) -> str:
     """Return variables in one line of words, by their names; those that need not be given with what stands for them."""
     descriptions: Mapping[str, Mapping[str, Any]] = settings.get("variables", {})
@@ -109,6 +136,21 @@ def _read(content: str, style: str) -> tuple[list[str], list[str]]:
     raise ValueError(f"no template style {style!r}: {', '.join(STYLES)}")
 
 
+# Names that were seen to be paths: a folder of prompts has the same few in thousands of places.
+_PATHS: set[str] = set()
+_MOST_PATHS = 1000
+
+
+def _is_path(text: str) -> bool:
+    if text in _PATHS:
+        return True
+    if not is_path(text):
+        return False
+    if len(_PATHS) < _MOST_PATHS:
+        _PATHS.add(text)
+    return True
+
+
 def _read_braces(content: str) -> tuple[list[str], list[str]]:
     texts: list[str] = []
     names: list[str] = []
@@ -119,7 +161,7 @@ def _read_braces(content: str) -> tuple[list[str], list[str]]:
         opening = content.rfind("{", opening, closing)
         path = content[opening + 1 : closing]
         following = closing + 1
-        if is_path(path):
+        if _is_path(path):
             if opening > start and content[opening - 1] == "{" and content[following : following + 1] == "}":
                 text += content[start : opening - 1] + content[opening:following]
                 following += 1
@@ -142,7 +184,7 @@ def _read_mustache(content: str) -> tuple[list[str], list[str]]:
         opening = content.rfind("{{", opening, closing)
         following = closing + 2
         path = content[opening + 2 : closing].strip(_BLANKS)
-        if is_path(path):
+        if _is_path(path):
             # Three braces ask Mustache not to escape for HTML, which is never done here.
             if opening > start and content[opening - 1] == "{" and content[following : following + 1] == "}":
                 opening -= 1

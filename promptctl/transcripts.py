@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import tempfile
 from typing import Any, cast
 
-from promptctl import errors, references
+from promptctl import atomic_files, errors, references
 from promptctl.claude import Message
 
 _LARGEST_BYTES = 100 * 1024 * 1024
@@ -32,23 +30,11 @@ class Transcript:
 
     def save(self) -> None:
         """Write the file, whole or not at all, readable by its owner alone. Raises Failed (`cannot_save`)."""
-        folder = os.path.dirname(os.path.abspath(self.path))
-        # Where it is a link, what it leads to is replaced.
-        place = os.path.realpath(self.path)
-        written = None
+        # A message a line: it can be read, compared and searched.
+        lines = ",\n".join("  " + json.dumps(message, ensure_ascii=False) for message in self.messages)
         try:
-            handle, written = tempfile.mkstemp(prefix=".promptctl-", dir=os.path.dirname(place) or folder)
-            with open(handle, "w", encoding="utf-8") as file:
-                # A message a line: it can be read, compared and searched.
-                lines = ",\n".join("  " + json.dumps(message, ensure_ascii=False) for message in self.messages)
-                file.write(f'{{"messages": [\n{lines}\n]}}\n')
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(written, place)
+            atomic_files.write(self.path, f'{{"messages": [\n{lines}\n]}}\n'.encode(), private=True)
         except OSError as problem:
-            if written is not None:
-                with contextlib.suppress(OSError):
-                    os.unlink(written)
             raise errors.Failed(
                 "cannot_save",
                 f"cannot save the conversation in {references.shown(self.path)}: {problem.strerror}",

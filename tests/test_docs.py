@@ -65,6 +65,8 @@ def codes() -> dict[str, int]:
                 first = node.args[0]
                 if name in ERRORS and isinstance(first, ast.Constant) and isinstance(first.value, str):
                     found[first.value] = ERRORS[name]
+            if isinstance(node, ast.ClassDef):
+                found |= _of_class(node)
     from promptctl import claude_refusals, refusals
 
     tables: list[dict[str, Any]] = [
@@ -78,6 +80,18 @@ def codes() -> dict[str, int]:
             if code != "schema_version":
                 found[code] = kind.exit_code
     return found
+
+
+def _of_class(node: ast.ClassDef) -> dict[str, int]:
+    """The code that an error class of our own gives to the class that it is derived from."""
+    bases = [base.attr for base in node.bases if isinstance(base, ast.Attribute) and base.attr in ERRORS]
+    return {
+        call.args[0].value: ERRORS[bases[0]]
+        for call in ast.walk(node)
+        if bases and isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.args
+        if call.func.attr == "__init__" and isinstance(call.args[0], ast.Constant)
+        if isinstance(call.args[0].value, str)
+    }
 
 
 def test_the_sql_of_the_docs_runs_as_written(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:

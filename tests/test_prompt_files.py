@@ -7,10 +7,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from promptctl import errors, prompt_files
+from promptctl import errors, prompt_files, prompt_folders
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from promptctl.prompt_files import FolderPrompt
+
+
+def read(folder: str) -> list[FolderPrompt]:
+    """Every prompt of a folder, of which nothing is stored."""
+    problems: list[str] = []
+    prompts = [prompt_files.read(scanned, {}, problems) for scanned in prompt_folders.scan(folder)]
+    if problems:
+        raise prompt_folders.InvalidFolder(problems)
+    return prompts
 
 
 def write(folder: Path, files: dict[str, str | bytes]) -> str:
@@ -23,14 +34,14 @@ def write(folder: Path, files: dict[str, str | bytes]) -> str:
 
 def refusal(folder: Path, files: dict[str, str | bytes]) -> str:
     with pytest.raises(errors.Failed) as caught:
-        prompt_files.read(write(folder, files))
+        read(write(folder, files))
     assert caught.value.code == "invalid_folder"
     return caught.value.message
 
 
 def test_a_folder_path_is_a_name_with_slashes(tmp_path: Path) -> None:
     folder = write(tmp_path, {"support/triage/v1.md": "a", "support/v1.txt": "b", "z/v2.txt": "c", "z/v10.txt": "d"})
-    found = prompt_files.read(folder)
+    found = read(folder)
     assert [prompt.name for prompt in found] == ["support", "support/triage", "z"]
     assert [version.number for version in found[2].versions] == [2, 10]
 
@@ -39,7 +50,7 @@ def test_content_is_kept_as_it_is_but_for_the_mark_and_line_ends(tmp_path: Path)
     folder = write(
         tmp_path, {"a/v1.txt": b"\xef\xbb\xbfone\r\ntwo\rthree \n\n", "a/v2.txt": "---\nfront: matter\n---\n"}
     )
-    [prompt] = prompt_files.read(folder)
+    [prompt] = read(folder)
     assert [version.content for version in prompt.versions] == ["one\ntwo\rthree \n\n", "---\nfront: matter\n---\n"]
 
 
@@ -48,7 +59,7 @@ def test_hidden_and_other_files_are_not_looked_at(tmp_path: Path) -> None:
         tmp_path,
         {"a/v1.txt": "x", "a/README.md": "about", "a/.v2.txt": "no", ".git/v1.txt": "no", "a/vision.txt": "no"},
     )
-    [prompt] = prompt_files.read(folder)
+    [prompt] = read(folder)
     assert [version.number for version in prompt.versions] == [1]
 
 
@@ -63,7 +74,7 @@ max_tokens: 4096
 versions:
   2: {description: Concise, author: user@example.com, experiment: conciseness_test, since: 2026-11-12, max_tokens: 99}
 """
-    [prompt] = prompt_files.read(write(tmp_path, {"a/v1.txt": "x", "a/v2.txt": "y", "a/prompt.yaml": yaml}))
+    [prompt] = read(write(tmp_path, {"a/v1.txt": "x", "a/v2.txt": "y", "a/prompt.yaml": yaml}))
     first, second = prompt.versions
     shared = {
         "template": "mustache",
@@ -81,7 +92,7 @@ versions:
 
 
 def test_an_empty_prompt_yaml_says_nothing(tmp_path: Path) -> None:
-    [prompt] = prompt_files.read(write(tmp_path, {"a/v1.txt": "x", "a/prompt.yaml": "# nothing\n"}))
+    [prompt] = read(write(tmp_path, {"a/v1.txt": "x", "a/prompt.yaml": "# nothing\n"}))
     assert (prompt.active, prompt.versions[0].metadata, prompt.versions[0].settings) == (None, {}, {})
 
 
@@ -118,7 +129,6 @@ def test_an_empty_prompt_yaml_says_nothing(tmp_path: Path) -> None:
         ("versions: {1: {author: 7}}", "versions: 1: author is a text"),
         ("versions: {1: {template: x}}", "template is one of"),
         ("versions: {7: {description: x}}", "versions names 7, which has no file"),
-        ("route: []", "does not serve routes"),
         ("- a\n- b", "not a mapping"),
         ("a: [", ":2: "),
         ("model: x\nmodel: y", ":2: the key 'model' is there twice"),
@@ -172,7 +182,7 @@ def test_a_folder_that_is_not_there_or_is_a_file_is_refused(tmp_path: Path) -> N
     for name, complaint in (("missing", "does not exist"), ("file", "is a file")):
         (tmp_path / "file").write_text("x")
         with pytest.raises(errors.Failed, match=complaint):
-            prompt_files.read(str(tmp_path / name))
+            read(str(tmp_path / name))
 
 
 def test_links_within_the_folder_are_followed_and_all_others_refused(tmp_path: Path) -> None:
@@ -183,7 +193,7 @@ def test_links_within_the_folder_are_followed_and_all_others_refused(tmp_path: P
         (inside / name).symlink_to("a")
     for name in ("v2.txt", "v3.txt"):
         (inside / "a" / name).symlink_to("v1.txt")
-    found = prompt_files.read(str(inside))
+    found = read(str(inside))
     assert [(prompt.name, len(prompt.versions)) for prompt in found] == [("a", 3), ("b", 3), ("c", 3)]
     for target, complaint in (
         (inside, "that it lies in"),

@@ -113,7 +113,8 @@ def _unknown_command(path: str, word: str, names: Sequence[str]) -> errors.Usage
     import difflib
 
     # Looked for with and without its family: `init` is `db init`, and `db list` is `list`.
-    ways = {name.rpartition(" ")[2]: f"promptctl {name} --help" for name in catalogue.COMMANDS}
+    known = sorted(catalogue.COMMANDS, key=lambda name: " " not in name)
+    ways = {name.rpartition(" ")[2]: f"promptctl {name} --help" for name in known}
     ways |= {name: f"{path} {name} --help" for name in names}
     near = difflib.get_close_matches(word, ways, n=1)
     return errors.Usage(

@@ -28,11 +28,20 @@ HEADINGS = (
         },
     ),
     (
+        "Several at once",
+        {
+            "release list": "release:list_releases",
+            "release show": "release:show",
+            "release rollback": "release:rollback",
+        },
+    ),
+    (
         "Write prompts",
         {
             "create": "create:create",
             "delete": "delete:delete",
             "sync": "sync:sync",
+            "export": "export:export",
         },
     ),
     (
@@ -56,7 +65,10 @@ HEADINGS = (
     ),
 )
 
-FAMILIES = {"db": "The database: its schema, its server, who may do what."}
+FAMILIES = {
+    "release": "Releases: what was changed in one transaction, and putting it back.",
+    "db": "The database: its schema, its server, who may do what.",
+}
 
 COMMANDS: dict[str, str] = {name: place for _, commands in HEADINGS for name, place in commands.items()}
 

@@ -87,13 +87,42 @@ ExpectedVersion = Annotated[
 ]
 ExitCode = Annotated[bool, typer.Option("--exit-code", help="Exit with 3 when the two differ.")]
 Undo = Annotated[bool, typer.Option("--undo", help="Take the version back into use.")]
-Folder = Annotated[str, typer.Argument(metavar="[FOLDER]", help="The folder of prompts; prompts/ by default.")]
+Folder = Annotated[str | None, typer.Argument(metavar="[FOLDER]", help="The folder of prompts; prompts/ by default.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and apply nothing.")]
 Check = Annotated[bool, typer.Option("--check", help="Show the plan, apply nothing, exit with 3 if there is one.")]
 Source = Annotated[
     str | None,
     typer.Option("--source", metavar="NAME", help="What this folder is called; else the repository and the folder."),
 ]
+SavePlan = Annotated[
+    str | None, typer.Option("--save-plan", metavar="FILE", help="Show the plan, apply nothing, keep it in a file.")
+]
+ApplyPlan = Annotated[
+    str | None,
+    typer.Option("--apply-plan", metavar="FILE", help="Apply that plan, or nothing if the database moved since."),
+]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", metavar="FORM", help="The form of the plan: text, markdown (for a comment), json."),
+]
+Adopt = Annotated[
+    bool, typer.Option("--adopt", help="Take over prompts that are live, or come, from elsewhere. For one run.")
+]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Apply an older commit, or a plan that moves more than a third of what is live."),
+]
+AllowSecrets = Annotated[bool, typer.Option("--allow-secrets", help="Store texts in which something looks like a key.")]
+ExportFolder = Annotated[
+    str | None, typer.Argument(metavar="[FOLDER]", help="Where the prompts go; prompts/ by default.")
+]
+Only = Annotated[
+    str | None,
+    typer.Option("--only", metavar="PATTERN", help="Part of a name, or a pattern with * and ?: only such prompts."),
+]
+Overwrite = Annotated[bool, typer.Option("--force", help="Replace files that say something else.")]
+Release = Annotated[str, typer.Argument(metavar="N", help="The number of the release.")]
+SkipMoved = Annotated[bool, typer.Option("--skip-moved", help="Leave alone what has moved since the release.")]
 Login = Annotated[str, typer.Argument(metavar="LOGIN", help="A login role that exists.")]
 Access = Annotated[
     str,

@@ -2,90 +2,181 @@
 
 from __future__ import annotations
 
-from promptctl import plan
+from promptctl import changes
 from promptctl.output import messages, stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
+    from typing import Any
 
-    from promptctl.plan import Change
+    from promptctl.changes import Change
     from promptctl.sync import Outcome
 
+    Diffs = Mapping[tuple[str, int], tuple[str, str, str, str]]
+
 _SIGNS = {
-    plan.NEW: ("+", stream.GREEN),
-    plan.ACTIVATE: (">", stream.CYAN),
-    plan.DESCRIBE: ("~", stream.YELLOW),
-    plan.HELD: ("!", stream.YELLOW),
-    plan.CONFLICT: ("x", stream.RED),
-    plan.NOTE: ("#", stream.DIM),
+    changes.NEW: ("+", stream.GREEN),
+    changes.ACTIVATE: (">", stream.CYAN),
+    changes.DESCRIBE: ("~", stream.YELLOW),
+    changes.ROUTE: ("~", stream.YELLOW),
+    changes.HELD: ("!", stream.YELLOW),
+    changes.CONFLICT: ("x", stream.RED),
+    changes.STORED: ("#", stream.DIM),
+    changes.NOTE: ("#", stream.DIM),
 }
 _COUNTED = (
-    (plan.NEW, "new", "new"),
-    (plan.ACTIVATE, "activation", "activations"),
-    (plan.DESCRIBE, "correction", "corrections"),
-    (plan.HELD, "held back", "held back"),
-    (plan.CONFLICT, "conflict", "conflicts"),
+    (changes.NEW, "new", "new"),
+    (changes.ACTIVATE, "activation", "activations"),
+    (changes.DESCRIBE, "correction", "corrections"),
+    (changes.ROUTE, "route", "routes"),
+    (changes.HELD, "held back", "held back"),
+    (changes.CONFLICT, "conflict", "conflicts"),
+    (changes.STORED, "only in the database", "only in the database"),
 )
+_DID = {"rollback": "rolled back", "activate": "activated another", "deactivate": "deactivated it"}
+# Of a kind, on a terminal; all that need a decision are shown.
+_MOST_LINES = 50
+_MOST_DIFFS = 10
+_SHORT_KINDS = (changes.NEW, changes.ACTIVATE, changes.DESCRIBE, changes.STORED, changes.NOTE)
 
 
-def show(outcome: Outcome, title: str, form: str) -> None:
-    """Show a plan and what became of it; `title` says from where to where."""
-    changes = outcome.plan.changes
+def show(outcome: Outcome, title: str, form: str, diffs: Diffs) -> None:
+    """Show a plan and what became of it; `title` says from where to where.
+
+    `diffs` has, for new versions by name and number, what differs from the active one: both texts, and their names.
+    """
+    found = outcome.plan.changes
     if form == "json":
         from promptctl.output import documents
 
-        documents.show(
-            {
-                "title": title,
-                "changes": [
-                    {"kind": each.kind, "name": each.name, "version": each.version or None, "why": each.why}
-                    for each in changes
-                ],
-                "applied": outcome.applied,
-                "release": outcome.release,
-            }
-        )
+        documents.show(document(outcome, title, diffs))
     elif form == "quiet":
-        done = (plan.NEW, plan.ACTIVATE, plan.DESCRIBE)
-        stream.write("".join(f"{each.name}@{each.version}\n" for each in changes if each.kind in done))
+        done = [each for each in found if each.kind in changes.DOING]
+        stream.write("".join(f"{each.name}@{each.version}\n" if each.version else f"{each.name}\n" for each in done))
     elif stream.to_terminal():
         stream.write(stream.one_line(title) + "\n")
-        _lines(changes)
+        _lines(outcome)
+        _show_diffs(diffs)
         stream.write(summary(outcome) + "\n")
     else:
-        for each in changes:
+        for each in found:
             reference = f"{each.name}@{each.version}" if each.version else each.name
-            stream.write(f"{each.kind}\t{reference}\t{stream.cell(each.why)}\n")
+            stream.write(f"{each.kind}\t{reference}\t{stream.cell(told(each, outcome))}\n")
         messages.note(title)
         messages.note(summary(outcome))
-    if form in ("json", "quiet") or not stream.to_terminal():
-        for each in outcome.plan.of(plan.HELD) if form != "plain" else []:
-            messages.note(f"{each.name} {each.why}")
-    for each in outcome.plan.of(plan.HELD) if form == "plain" else []:
-        messages.note(f"promptctl activate {each.name}@{each.version} releases {each.name}")
+    if form != "plain" or not stream.to_terminal():
+        for each in outcome.plan.of(changes.HELD):
+            if form != "plain":
+                messages.note(f"{each.name} {told(each, outcome)}")
+            if each.hint:
+                messages.note(f"{each.hint} releases {each.name}")
+
+
+def document(outcome: Outcome, title: str, diffs: Diffs) -> dict[str, Any]:
+    """Return a plan in JSON."""
+    from promptctl.output import diffs as differences
+
+    work, refusal = outcome.work, outcome.refusal
+    return {
+        "title": title,
+        "source": work.source,
+        "commit": work.commit.hash if work.commit else None,
+        "changes": [
+            {
+                "kind": each.kind,
+                "name": each.name,
+                "version": each.version or None,
+                "previous_version": each.previous_version,
+                "why": told(each, outcome),
+                "diff": differences.unified(*diffs[each.name, each.version]) if _of_diff(each, diffs) else None,
+                "held_by": each.hold.as_dict() if each.hold else None,
+                "hint": each.hint,
+                "origin": _origin(each, outcome),
+            }
+            for each in outcome.plan.changes
+        ],
+        "unchanged": outcome.plan.unchanged,
+        "applied": outcome.applied,
+        "release": outcome.release,
+        "refused": None if refusal is None else {"code": refusal.code, "message": refusal.message},
+    }
+
+
+def told(change: Change, outcome: Outcome, *, is_read: bool = False) -> str:
+    """Return a change in words; `is_read`: by a person now, so that times are told as ages."""
+    why = change.why
+    if change.hold is not None:
+        hold = change.hold
+        did = f"rolled back release {hold.undone}" if hold.undone else _DID.get(hold.how, "moved it")
+        if is_read:
+            from promptctl.output import times
+
+            when = times.ago(hold.at)
+        else:
+            when = f"at {hold.at[:19]}Z"
+        why += f": {hold.by} {did} {when}" + (f", {hold.why}" if hold.why else "")
+    origin = _origin(change, outcome) or {}
+    if change.kind == changes.NEW:
+        why += f"; by {origin['author']}" if origin.get("author") else ""
+        why += "; not committed" if origin.get("dirty") else ""
+    return why
 
 
 def summary(outcome: Outcome) -> str:
-    """Return a plan in one line: `1 new, 1 activation; applied`."""
+    """Return a plan in one line: `1 new, 1 activation; applied as release 3`."""
     counts: list[str] = []
     for kind, one, many in _COUNTED:
         if count := len(outcome.plan.of(kind)):
             counts.append(f"{count} {one if count == 1 else many}")
     if not counts:
         return "no changes"
-    if not outcome.plan.would_change and not outcome.plan.of(plan.CONFLICT):
+    if not outcome.plan.would_change and not outcome.plan.of(changes.CONFLICT):
         return f"{', '.join(counts)}; no changes"
     ending = "applied" if outcome.applied else "nothing applied"
     release = f" as release {outcome.release}" if outcome.release else ""
     return f"{', '.join(counts)}; {ending}{release}"
 
 
-def _lines(changes: Sequence[Change]) -> None:
-    def subject(change: Change) -> str:
-        return f"{change.name}@{change.version}" if change.kind not in (plan.ACTIVATE, plan.HELD) else change.name
+def _of_diff(change: Change, diffs: Diffs) -> bool:
+    return change.kind == changes.NEW and (change.name, change.version) in diffs
 
-    width = max((len(subject(change)) for change in changes), default=0)
-    for change in changes:
+
+def _origin(change: Change, outcome: Outcome) -> dict[str, Any] | None:
+    path = change.file.path if change.file else change.yaml_path
+    return outcome.work.origins.get(path) if path else None
+
+
+def _lines(outcome: Outcome) -> None:
+    shown: list[Change] = []
+    left_out: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    for change in outcome.plan.changes:
+        counts[change.kind] = counts.get(change.kind, 0) + 1
+        if change.kind in _SHORT_KINDS and counts[change.kind] > _MOST_LINES:
+            left_out[change.kind] = left_out.get(change.kind, 0) + 1
+        else:
+            shown.append(change)
+    width = max((len(change.subject) for change in shown), default=0)
+    for change in shown:
         sign, style = _SIGNS[change.kind]
-        stream.write(f"{stream.styled(sign, style)} {subject(change):<{width}}  {stream.one_line(change.why)}\n")
+        line = f"{change.subject:<{width}}  {stream.one_line(told(change, outcome, is_read=True))}"
+        stream.write(f"{stream.styled(sign, style)} {line}\n")
+        if change.kind == changes.HELD and change.hint:
+            stream.write(f"  {'':<{width}}  {stream.one_line(change.hint)} releases it\n")
+    for kind, count in left_out.items():
+        stream.write(stream.styled(f"  and {count} more of the kind {kind}: --json has them all", stream.DIM) + "\n")
+
+
+def _show_diffs(diffs: Diffs) -> None:
+    if not diffs:
+        return
+    from promptctl.output import diffs as differences
+
+    for old, new, old_name, new_name in list(diffs.values())[:_MOST_DIFFS]:
+        stream.write("\n")
+        differences.show(old, new, old_name, new_name)
+    if len(diffs) > _MOST_DIFFS:
+        more = f"{len(diffs) - _MOST_DIFFS} more differ from the active version: --json has them all"
+        stream.write("\n" + stream.styled(more, stream.DIM) + "\n")
+    stream.write("\n")

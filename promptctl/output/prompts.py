@@ -5,6 +5,7 @@ from __future__ import annotations
 from promptctl import templates
 from promptctl.output import messages, stream, tables
 from promptctl.output.tables import Column
+from promptctl.records import short_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,9 +48,12 @@ def overview(versions: Sequence[VersionSummary], total: int, active: Text | None
         Column("DESCRIPTION", "text"),
     ]
     rows = [
-        (v.version, v.uses, v.avg_tokens, v.avg_response_time_ms, v.created_at, v.created_by, v.description)
+        [v.version, v.uses, v.avg_tokens, v.avg_response_time_ms, v.created_at, v.created_by, v.description]
         for v in versions
     ]
+    if any(version.commit for version in versions):
+        columns.append(Column("COMMIT", "detail"))
+        rows = [[*row, version.commit] for row, version in zip(rows, versions, strict=True)]
     tables.show(columns, rows, marked=lambda place: versions[place].is_active)
     if total > len(versions):
         messages.note(f"{total - len(versions)} older: --limit 0 shows all")
@@ -67,6 +71,20 @@ def note_variables(variables: str, settings: Mapping[str, Any]) -> None:
     """Say which variables a version has, if it has any."""
     if variables:
         messages.note(f"variables: {templates.told(variables.split(), settings)}")
+
+
+def note_origin(origin: Mapping[str, Any] | None) -> None:
+    """Say which file a version came from, if it came from one: `from prompts/greeter/v2.txt at 9f3c2ab by ada`."""
+    if origin:
+        author = f" by {origin['author']}" if origin.get("author") else ""
+        messages.note(f"from {origin['path']}{at(origin)}{author}")
+
+
+def at(origin: Mapping[str, Any] | None) -> str:
+    """Return in words which commit something came from: ` at 9f3c2ab, not committed`; '' where nothing is known."""
+    if not origin or not origin.get("commit"):
+        return ""
+    return f" at {short_hash(origin['commit'])}" + (", not committed" if origin.get("dirty") else "")
 
 
 def version_document(version: Version) -> dict[str, Any]:
@@ -119,6 +137,8 @@ def _version(version: Version) -> dict[str, Any]:
         "metadata": version.metadata,
         "settings": version.settings,
         "variables": _variables(version.variables, version.settings),
+        "origin": version.origin,
+        "release": version.release,
         "stats": _stats(version.stats),
     }
 

@@ -26,6 +26,11 @@ def installation(database: Database) -> Installation:
     return Installation(database.name, database.server_version, version, SCHEMA_VERSION, prompts, versions, uses)
 
 
+def installation_id(database: Database) -> str:
+    """Return the id of this database's installation, which no other has."""
+    return str(database.run("select i.id from promptctl.installation i")[0][0])
+
+
 def grant(database: Database, login: str, access: str) -> None:
     """Give an existing login role what `access` (viewer, application, operator) needs, and take back the rest.
 

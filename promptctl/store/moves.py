@@ -6,7 +6,8 @@ from promptctl.records import Event, Move
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from promptctl.database import Database
     from promptctl.records import Reference
@@ -18,26 +19,29 @@ def activate(
     *,
     author: str,
     reason: str | None = None,
-    release_kind: str | None = None,
     allow_new_variables: bool = False,
+    release: int | None = None,
+    origins: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Move]:
-    """Make each version the one that is served, all or none; several references, or a kind, make a release.
+    """Make each version the one that is served, all or none; several references make a release.
 
-    Every reference has its version. Raises NotFound, and Refused for a retired version, one that needs a variable which
+    `release` is one that this transaction has opened, `origins` says by name where each activation comes from. Every
+    reference has its version. Raises NotFound, and Refused for a retired version, one that needs a variable which
     the active one does not, or a lock held by another.
     """
     rows = database.run(
         """
         select m.name, m.version, m.previous_version, m.changed, m.split_ended, m.release, m.epoch,
                (select v.id from promptctl.versions v where v.name = m.name and v.version = m.version)
-        from promptctl.activate($1, $2, $3, $4, $5, $6) m
+        from promptctl.activate($1, $2, $3, $4, $5, $6, $7) m
         """,
         [reference.name for reference in references],
         [reference.version for reference in references],
         author,
         reason,
-        release_kind,
         allow_new_variables,
+        release,
+        origins,
     )
     return [Move(*row) for row in rows]
 
@@ -73,6 +77,33 @@ def rollback(
     return [Move(*row) for row in rows]
 
 
+def set_routes(
+    database: Database,
+    routes: Mapping[str, Sequence[Mapping[str, Any]] | None],
+    *,
+    author: str,
+    reason: str | None = None,
+    release: int | None = None,
+    origins: Mapping[str, Mapping[str, Any]] | None = None,
+) -> int:
+    """Give each prompt its route, none being an empty one; returns how many were not so already.
+
+    Raises NotFound, and Refused for a route that leads to nothing or in a circle.
+    """
+    import json
+
+    rows = database.run(
+        "select promptctl.set_routes($1, $2, $3, $4, $5, $6)",
+        list(routes),
+        json.dumps([list(route or ()) for route in routes.values()], ensure_ascii=False),
+        author,
+        reason,
+        release,
+        origins,
+    )
+    return int(rows[0][0])
+
+
 def history(database: Database, name: str | None, limit: int) -> tuple[list[Event], int]:
     """Return the newest `limit` events (0: all) of a prompt or, without a name, of all; and how many there are.
 
@@ -82,15 +113,15 @@ def history(database: Database, name: str | None, limit: int) -> tuple[list[Even
         (
             """
             select e.name, e.epoch, e.kind, e.previous_version, e.version, e.candidate_version, e.basis_points,
-                   e.release, e.author, e.database_user, e.reason, e.changed_at
+                   e.release, e.author, e.database_user, e.reason, e.changed_at, e.origin
             from (
                 (select a.name, a.epoch, 0 as correction, a.kind, a.previous_version, a.version, a.candidate_version,
-                        a.basis_points, a.release, a.author, a.database_user, a.reason, a.changed_at
+                        a.basis_points, a.release, a.author, a.database_user, a.reason, a.changed_at, a.origin
                  from promptctl.allocations a where a.name = $1
                  order by a.epoch desc limit nullif($2::integer, 0))
                 union all
-                (select c.name, c.epoch, c.id, c.kind, null, c.version, null, 0, null, c.author, c.database_user,
-                        c.reason, c.changed_at
+                (select c.name, c.epoch, c.id, c.kind, null, c.version, null, 0, c.release, c.author, c.database_user,
+                        c.reason, c.changed_at, null
                  from promptctl.corrections c where c.name = $1
                  order by c.id desc limit nullif($2::integer, 0))
             ) e
@@ -102,14 +133,14 @@ def history(database: Database, name: str | None, limit: int) -> tuple[list[Even
         else (
             """
             select e.name, e.epoch, e.kind, e.previous_version, e.version, e.candidate_version, e.basis_points,
-                   e.release, e.author, e.database_user, e.reason, e.changed_at
+                   e.release, e.author, e.database_user, e.reason, e.changed_at, e.origin
             from (
                 select a.name, a.epoch, 0 as correction, a.kind, a.previous_version, a.version, a.candidate_version,
-                       a.basis_points, a.release, a.author, a.database_user, a.reason, a.changed_at
+                       a.basis_points, a.release, a.author, a.database_user, a.reason, a.changed_at, a.origin
                 from promptctl.allocations a
                 union all
-                select c.name, c.epoch, c.id, c.kind, null, c.version, null, 0, null, c.author, c.database_user,
-                       c.reason, c.changed_at
+                select c.name, c.epoch, c.id, c.kind, null, c.version, null, 0, c.release, c.author, c.database_user,
+                       c.reason, c.changed_at, null
                 from promptctl.corrections c
             ) e
             order by e.changed_at desc, e.name, e.epoch desc, e.correction desc limit nullif($1::integer, 0)

@@ -7,6 +7,8 @@ from promptctl.records import PromptSummary, Record, Reference, Served, Text, Ve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from promptctl.database import Database
     from promptctl.records import Timestamp
 
@@ -64,7 +66,7 @@ def text(database: Database, reference: Reference) -> Text:
     """Return what a reference stands for; a bare name is its active version. Raises NotFound."""
     rows = database.run(
         """
-        select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id
+        select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id, v.origin
         from promptctl.versions v
         where v.name = $1
           and v.version = coalesce($2::integer,
@@ -76,6 +78,20 @@ def text(database: Database, reference: Reference) -> Text:
     if not rows:
         raise missing(database, reference)
     return Text(*rows[0])
+
+
+def texts(database: Database, references: Collection[Reference]) -> dict[tuple[str, int], str]:
+    """Return the contents of versions, by name and number; each reference has its version."""
+    rows = database.run(
+        """
+        select v.name, v.version, v.content
+        from unnest($1::text[], $2::integer[]) r (name, version)
+        join promptctl.versions v on v.name = r.name and v.version = r.version
+        """,
+        [reference.name for reference in references],
+        [reference.version for reference in references],
+    )
+    return {(name, number): content for name, number, content in rows}
 
 
 def served(database: Database, reference: Reference, unit: str | None = None) -> Served:
@@ -116,7 +132,8 @@ def text_at(database: Database, name: str, moment: Timestamp) -> Text:
     """Return what was the active version of a prompt at a moment. Raises NotFound."""
     rows = database.run(
         """
-        select a.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id from promptctl.allocations a
+        select a.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id, v.origin
+        from promptctl.allocations a
         left join promptctl.versions v on v.name = a.name and v.version = a.version
         where a.name = $1 and a.changed_at <= $2::timestamptz
         order by a.epoch desc limit 1
@@ -160,7 +177,8 @@ def overview(database: Database, name: str, limit: int) -> Overview:
             """
             select v.name, v.version, coalesce(v.version = s.active_version, false), v.created_at, v.created_by,
                    v.metadata ->> 'description', u.uses::integer, u.errors::integer, u.avg_tokens::float8,
-                   u.avg_response_time_ms::float8, u.last_used_at
+                   u.avg_response_time_ms::float8, u.last_used_at,
+                   left(v.origin ->> 'commit', 7) || case when v.origin -> 'dirty' = 'true' then '-dirty' else '' end
             from promptctl.served s
             join promptctl.versions v on v.name = s.name and not v.is_retired
             cross join lateral (
@@ -178,7 +196,7 @@ def overview(database: Database, name: str, limit: int) -> Overview:
         ("select count(*) from promptctl.versions v where v.name = $1 and not v.is_retired", [name]),
         (
             """
-            select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id
+            select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id, v.origin
             from promptctl.served s
             join promptctl.versions v on v.name = s.name and v.version = s.active_version where s.name = $1
             """,
@@ -237,7 +255,7 @@ def _versions(database: Database, name: str, number: int | None, *, active_only:
                                                               filter (where u.outcome = 'ok'))::numeric, 2)),
                            'last_used_at', max(u.recorded_at)))
                 from promptctl.uses u where u.name = v.name and u.version = v.version),
-               v.retired_at
+               v.retired_at, v.origin, v.release
         from promptctl.served s
         join promptctl.versions v on v.name = s.name
         where s.name = $1

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 from promptctl import errors
-from promptctl.plan import StoredPrompt, StoredVersion
+from promptctl.changes import Hold, StoredPrompt, StoredVersion
+from promptctl.records import Record
+from promptctl.routes import Surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from promptctl.database import Database
+    from promptctl.provenance import Commit
+    from promptctl.records import Timestamp
 
 # Any number, the same for every sync: two on one database go one after the other.
 _LOCK = 7021771953286512
 
 
-def lock(database: Database, names: Sequence[str], say: Callable[[str], None]) -> None:
-    """Wait, for at most a minute, until no other sync runs here; then lock the rows of these prompts, in name order.
+class SourceState(Record):
+    """What was applied of a source: the commit, if there was one, and its prompts.
 
-    From then on nobody moves one of them until the transaction ends. `say` gets a line when there is something to wait
-    for. Raises Refused, naming who has it in hand.
+    `digests` has by name the digest of the files as they were applied, '' where they are to be compared again; `live`
+    what is active of each, None: nothing.
+    """
+
+    __slots__ = ()
+    commit: str | None
+    committed_at: Timestamp | None
+    digests: dict[str, str]
+    live: dict[str, int | None]
+
+
+def lock(database: Database, say: Callable[[str], None]) -> None:
+    """Wait, for at most a minute, until no other sync runs here; the lock lasts until the transaction ends.
+
+    `say` gets a line when there is something to wait for. Raises Refused, naming who has it in hand.
     """
     [(free,)] = database.run("select pg_try_advisory_xact_lock($1::bigint)", _LOCK)
     if not free:
@@ -34,7 +52,22 @@ def lock(database: Database, names: Sequence[str], say: Callable[[str], None]) -
             raise errors.Refused(
                 "locked", f"another sync has gone on for a minute in {database.label}: {holder}", hint="run it again"
             ) from None
-    database.run("select promptctl.begin_sync($1)", list(names))
+
+
+def lock_prompts(database: Database, names: Sequence[str]) -> None:
+    """Lock the rows of these prompts, in name order, and make those that are not there yet.
+
+    From then on nobody moves one of them until the transaction ends. One that differs from another only in case is left
+    out. Raises Refused, naming who holds one.
+    """
+    database.run(
+        """
+        select promptctl.begin_sync(array(
+            select n from unnest($1::text[]) n
+            where not exists (select from promptctl.served s where lower(s.name) = lower(n) and s.name <> n)))
+        """,
+        list(names),
+    )
 
 
 def _holder(database: Database) -> str:
@@ -52,25 +85,67 @@ def _holder(database: Database) -> str:
     return rows[0][0] if rows else "another session"
 
 
+def source_state(database: Database, source: str) -> SourceState:
+    """Return what was applied of a source.
+
+    A prompt is to be compared again when it is not as it was left: another version is live than the source said, there
+    are versions that the source does not know, or a correction or a route was made since.
+    """
+    commits, prompts = database.run_all(
+        ("select s.commit, s.committed_at from promptctl.sources s where s.source = $1", [source]),
+        (
+            # One cell: ten thousand rows would take longer to be handed over than to be found.
+            """
+            select string_agg(concat_ws(' ', a.name, coalesce(s.active_version, 0),
+                                        case when a.next_version = s.next_version
+                                                  and coalesce(a.active_version = s.active_version,
+                                                               a.active_version is null)
+                                             then encode(a.digest, 'hex') end), chr(10))
+            from promptctl.applied a
+            join promptctl.served s on s.name = a.name
+            where a.source = $1
+            """,
+            [source],
+        ),
+    )
+    commit, committed_at = commits[0] if commits else (None, None)
+    digests: dict[str, str] = {}
+    live: dict[str, int | None] = {}
+    for line in (prompts[0][0] or "").split("\n"):
+        name, _, rest = line.partition(" ")
+        if name:
+            active, _, digests[name] = rest.partition(" ")
+            live[name] = int(active) or None
+    return SourceState(commit, committed_at, digests, live)
+
+
 def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPrompt], dict[str, str]]:
     """Return what the database has of these prompts, by name, and its spelling of each name, by lower case."""
     prompts, versions = database.run_all(
         (
             """
-            select s.name, s.active_version, s.next_version, a.author, a.kind, a.reason, a.changed_at, p.source,
-                   p.active_version
+            select s.name, s.active_version, s.next_version, s.epoch, s.route, p.source, p.active_version, p.route,
+                   p.metadata, a.author, a.kind, a.changed_at, a.reason, r.undoes
             from promptctl.served s
-            left join promptctl.allocations a on a.name = s.name and a.epoch = s.epoch
+            left join lateral (
+                select a.author, a.kind, a.changed_at, a.reason, a.release from promptctl.allocations a
+                where a.name = s.name and a.version is distinct from a.previous_version
+                order by a.epoch desc limit 1
+            ) a on true
+            left join promptctl.releases r on r.release = a.release
             left join promptctl.applied p on p.name = s.name
-            where lower(s.name) = any ($1)
+            -- Without those that this sync has just made room for: there is nothing to say of them.
+            where lower(s.name) = any ($1) and s.next_version > 1
             """,
             [[name.lower() for name in names]],
         ),
         (
             """
             select v.name, v.version, encode(v.sha256, 'hex'), v.settings, v.metadata, v.is_retired,
-                   array_to_string(v.required_variables, ' ')
-            from promptctl.versions v where v.name = any ($1)
+                   array_to_string(v.required_variables, ' '), v.created_by, r.source
+            from promptctl.versions v
+            left join promptctl.releases r on r.release = v.release
+            where v.name = any ($1)
             """,
             [list(names)],
         ),
@@ -78,12 +153,60 @@ def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPr
     by_name: dict[str, dict[int, StoredVersion]] = {}
     for name, number, *rest in versions:
         by_name.setdefault(name, {})[number] = StoredVersion(*rest)
-    found = {row[0]: StoredPrompt(*row, *[by_name.get(row[0], {})]) for row in prompts}
+    found: dict[str, StoredPrompt] = {}
+    for name, active, following, epoch, route, source, said, said_route, metadata, *moved in prompts:
+        hold = Hold(*moved) if moved[0] is not None else None
+        found[name] = StoredPrompt(
+            name, active, following, epoch, route, hold, source, said, said_route, metadata or {}, by_name.get(name, {})
+        )
     return found, {name.lower(): name for name in found}
 
 
-def note_applied(database: Database, source: str, applied: Mapping[str, int | None], *, author: str) -> None:
-    """Remember which source these prompts come from, and what it said was live of each; None: nothing."""
+def surroundings(database: Database, names: Sequence[str]) -> Surroundings:
+    """Return what routes that lead to these prompts lead to: their versions in use, and every route there is."""
+    versions, routes = database.run_all(
+        (
+            """
+            select s.name, array_to_string(array(
+                       select v.version from promptctl.versions v where v.name = s.name and not v.is_retired), ' ')
+            from promptctl.served s where s.name = any ($1)
+            """,
+            [list(names)],
+        ),
+        ("select s.name, s.route from promptctl.served s where s.route is not null", []),
+    )
+    return Surroundings({name: frozenset(map(int, numbers.split())) for name, numbers in versions}, dict(routes))
+
+
+def open_release(database: Database, source: str, origin: Mapping[str, Any], *, author: str, reason: str) -> int:
+    """Begin the release of a sync, to which the transaction then adds; its number."""
+    return int(database.run("select promptctl.open_release($1, $2, $3, $4)", author, reason, source, origin)[0][0])
+
+
+def note_source(database: Database, source: str, commit: Commit | None, *, author: str) -> None:
+    """Remember that this commit of a source was applied."""
     database.run(
-        "select promptctl.note_applied($1, $2, $3, $4)", source, list(applied.keys()), list(applied.values()), author
+        "select promptctl.note_source($1, $2, $3, $4)",
+        source,
+        commit.hash if commit else None,
+        commit.committed_at if commit else None,
+        author,
+    )
+
+
+def note_applied(
+    database: Database, source: str, prompts: Sequence[Mapping[str, Any]], *, author: str, adopts: bool
+) -> None:
+    """Remember what a source said of prompts: mappings with `name`, `active`, `route`, `metadata` and `digest`.
+
+    Raises Refused for a prompt of another source, unless it `adopts`.
+    """
+    import json
+
+    database.run(
+        "select promptctl.note_applied($1, $2, $3, $4)",
+        source,
+        json.dumps(prompts, ensure_ascii=False),
+        author,
+        adopts,
     )

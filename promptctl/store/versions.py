@@ -6,7 +6,7 @@ from promptctl.records import Created
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from promptctl.database import Database
@@ -56,20 +56,34 @@ def retire(database: Database, reference: Reference, *, undo: bool, author: str,
     return bool(rows[0][0])
 
 
-def add(database: Database, versions: Sequence[Mapping[str, Any]], *, author: str) -> int:
-    """Store versions under their own numbers, all or none; returns how many.
+def prepared(
+    database: Database, versions: Sequence[Mapping[str, Any]], *, author: str, release: int
+) -> Callable[[], Callable[[], Any]]:
+    """Make ready to store versions under their own numbers, all or none, in a release of the open transaction.
 
-    Each has `name`, `version`, `content` and, optional, `settings`, `metadata`, `created_by`.
+    Each has `name`, `version`, `content` and, optional, `settings`, `metadata`, `created_by`, `origin`. The function
+    returned sends them, and returns one that waits until they are stored, before the next statement is run.
     """
     import json
 
-    rows = database.run("select promptctl.add_versions($1, $2)", json.dumps(versions, ensure_ascii=False), author)
-    return int(rows[0][0])
+    # In ASCII, which is written twice as fast.
+    text = json.dumps(versions)
+    return lambda: database.start("select promptctl.add_versions($1, $2, $3)", text, author, release)
 
 
-def describe(database: Database, reference: Reference, metadata: Mapping[str, Any], *, author: str) -> bool:
-    """Correct a version's metadata, which is recorded; False: it was so already. Raises NotFound."""
+def describe(
+    database: Database, versions: Sequence[Mapping[str, Any]], *, author: str, release: int | None = None
+) -> int:
+    """Correct the metadata of versions, which is recorded; returns how many were not so already. Raises NotFound.
+
+    Each has `name`, `version` and `metadata`, the whole of it.
+    """
+    import json
+
     rows = database.run(
-        "select promptctl.describe($1, $2, $3, $4)", reference.name, reference.version, metadata, author
+        "select promptctl.describe_versions($1, $2, null, $3)",
+        json.dumps(versions, ensure_ascii=False),
+        author,
+        release,
     )
-    return bool(rows[0][0])
+    return int(rows[0][0])

@@ -27,7 +27,7 @@ select pg_terminate_backend(pid, 5000) from pg_stat_activity
 where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid();
 set session_replication_role = replica;
 truncate promptctl.served, promptctl.versions, promptctl.allocations, promptctl.corrections, promptctl.applied,
-         promptctl.releases, promptctl.uses restart identity;
+         promptctl.sources, promptctl.releases, promptctl.uses restart identity;
 reset session_replication_role;
 """
 FILLED = """

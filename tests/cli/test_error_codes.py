@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent.parent
 # The classes of promptctl.errors, and what else takes a code first.
 _RAISING = {
     "Failed", "Usage", "NotFound", "Refused", "Unreachable", "ClaudeFailed", "SchemaMismatch", "kind", "_Bug",
-    "_Interrupted",
+    "_Interrupted", "__init__",
 }  # fmt: skip
 
 # The server would have to hang for a minute.
@@ -28,7 +28,7 @@ def _codes(path: Path) -> set[str]:
         if isinstance(node, ast.Call) and node.args:
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if called in _RAISING:
-                found |= _strings(node.args[0])
+                found |= {each for each in _strings(node.args[0]) if each.isidentifier()}
         if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") in (
             "_BY_CONSTRAINT", "_IN_OUR_WORDS", "_BY_SQLSTATE", "_BY_TYPE",
         ):  # fmt: skip

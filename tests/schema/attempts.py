@@ -9,6 +9,7 @@ NO_DATA, INVALID, NULL = "P0002", "22023", "23502"
 
 # Where a trigger would set a value right before its check sees it, the check is the second line of defence.
 _TRIGGERS_OFF = "alter table promptctl.{} disable trigger user; "
+_VERSIONS_OFF = _TRIGGERS_OFF.format("versions")
 _SERVED_OFF = _TRIGGERS_OFF.format("served")
 _ALLOCATIONS_OFF = _TRIGGERS_OFF.format("allocations")
 _CORRECTIONS_OFF = _TRIGGERS_OFF.format("corrections")
@@ -54,6 +55,10 @@ def _change(changes: str) -> str:
     return f"update promptctl.versions set {changes} where name = 'greeter' and version = 1"
 
 
+def _routed(step: str) -> str:
+    return f"update promptctl.served set route = '[{step}]' where name = 'greeter'"
+
+
 _allocation = (
     "insert into promptctl.allocations (name, epoch, kind, basis_points, author, release) values ({}, 0, 'me', {})"
 )
@@ -67,6 +72,18 @@ ATTEMPTS = [
     Attempt("an_installation_is_recorded_once", "insert into promptctl.installation (version) values (9)", NOT_UNIQUE),
     Attempt(
         "there_is_one_installation", "insert into promptctl.installation (singleton, version) values (false, 9)", CHECK
+    ),
+    *(
+        Attempt("a_route_is_a_list_of_when_and_use", f"update promptctl.served set route = '{route}'", CHECK)
+        for route in (
+            "{}", "[]", "null", "1", "[1]", "[[]]", '[[{"when": {"a": 1}, "use": "idle"}]]', '[{"when": {"a": 1}}]',
+            '[{"use": "idle"}]', '[{"when": {}, "use": "idle"}]', '[{"when": [], "use": "idle"}]',
+            '[{"when": {"a": null}, "use": "idle"}]', '[{"when": {"a": [1]}, "use": "idle"}]',
+            '[{"when": {"a": {"b": 1}}, "use": "idle"}]', '[{"when": {"a": 1}, "use": 1}]',
+            '[{"when": {"a": 1}, "use": "idle@0"}]', '[{"when": {"a": 1}, "use": "idle@2147483648"}]',
+            '[{"when": {"a": 1}, "use": "idle@1@2"}]', '[{"when": {"a": 1}, "use": "idle", "x": 1}]',
+            "[" + ", ".join(['{"when": {"a": 1}, "use": "idle"}'] * 101) + "]",
+        )
     ),
     # served: names
     Attempt("a_prompt_has_one_row_of_what_is_served", _name("'greeter'"), NOT_UNIQUE),
@@ -188,6 +205,9 @@ ATTEMPTS = [
     *(Attempt("metadata_is_an_object", _version(metadata=json), CHECK) for json in ("'[]'", "'1'", "'null'")),
     Attempt("metadata_is_an_object", _change("metadata = '[]'"), CHECK),
     Attempt("a_version_has_an_author", _version(created_by="''"), CHECK),
+    Attempt("a_version_comes_from_somewhere", _version(origin="'[]'"), CHECK),
+    Attempt("a_version_belongs_to_a_known_release",
+            _VERSIONS_OFF + _version(sha256="'x'", created_by="'me'", release="77"), FOREIGN_KEY),
     *(
         Attempt("a_version_has_a_date_of_creation", _version(created_at=moment), CHECK)
         for moment in ("'infinity'", "'0044-03-15 BC'", "'10000-01-01'")
@@ -198,7 +218,8 @@ ATTEMPTS = [
             _change("content = 'y'"), _change("settings = '{\"model\": \"m\"}'"), _change("version = 7"),
             _change("name = 'idle'"), _change("id = gen_random_uuid()"), _change(r"sha256 = '\x00'"),
             _change("created_at = now() - interval '1 day'"), _change("created_by = 'me'"),
-            _change("database_user = 'me'"), _change("variables = '{a}'"), _change("required_variables = '{a}'"),
+            _change("origin = '{}'"), _change("release = 1"), _change("database_user = 'me'"),
+            _change("variables = '{a}'"), _change("required_variables = '{a}'"),
             _version(version="1") + " on conflict (name, version) do update set content = 'y'",
             "with v as (update promptctl.versions set content = 'y' returning *) select * from v",
             "merge into promptctl.versions using (select 1 as n) x on n = version when matched then update set id=null",
@@ -225,6 +246,10 @@ ATTEMPTS = [
     # releases
     Attempt("a_release_has_one_number", _release.format("release", "'sync', 'me', 1"), NOT_UNIQUE),
     Attempt("a_release_is_of_a_known_kind", _release.format("reason", "'whim', 'me', ''"), CHECK),
+    Attempt("a_release_comes_from_somewhere", _release.format("origin", "'sync', 'me', '[]'"), CHECK),
+    Attempt("a_release_rollback_is_of_an_earlier_one", _release.format("release, undoes", "'sync', 'me', 9, 9"), CHECK),
+    Attempt("a_release_rollback_is_of_a_known_one", _release.format("release, undoes", "'sync', 'me', 9, 8"),
+            FOREIGN_KEY),
     Attempt("releases_are_append_only", "update promptctl.releases set author = 'me'", RESTRICT),
     Attempt("releases_are_append_only", "delete from promptctl.releases", RESTRICT),
     Attempt("releases_are_never_emptied", _ALLOCATIONS_OFF + "truncate promptctl.releases cascade", RESTRICT),
@@ -250,17 +275,26 @@ ATTEMPTS = [
             "overriding system value select id, name, version, epoch, kind, author from promptctl.corrections",
             NOT_UNIQUE),
     Attempt("a_correction_belongs_to_a_version", _CORRECTIONS_OFF + _correction.format("99", "'retire'"), FOREIGN_KEY),
+    Attempt("a_correction_belongs_to_a_known_release", _CORRECTIONS_OFF
+            + "insert into promptctl.corrections (name, version, epoch, kind, author, release) "
+            "values ('greeter', 1, 1, 'retire', 'me', 77)", FOREIGN_KEY),
     Attempt("a_correction_is_of_a_known_kind", _CORRECTIONS_OFF + _correction.format("1", "'whim'"), CHECK),
     Attempt("corrections_are_append_only", "update promptctl.corrections set author = 'me'", RESTRICT),
     Attempt("corrections_are_append_only", "delete from promptctl.corrections", RESTRICT),
     Attempt("corrections_are_never_emptied", "truncate promptctl.corrections", RESTRICT),
     Attempt("corrections_are_written_by_the_database", _correction.format("1", "'retire'"), RESTRICT),
-    # applied
-    Attempt("a_source_says_one_thing_of_a_prompt",
+    # sources and applied
+    Attempt("a_source_has_one_row", "insert into promptctl.sources (source, applied_by) values ('git', 'me')",
+            NOT_UNIQUE),
+    Attempt("a_source_is_named", "select promptctl.note_source('')", CHECK),
+    Attempt("a_prompt_comes_from_one_source",
             "insert into promptctl.applied (source, name, applied_by) values ('git', 'greeter', 'me')", NOT_UNIQUE),
-    Attempt("a_prompt_comes_from_one_source", "select promptctl.note_applied('other', '{greeter}', '{1}')", NOT_UNIQUE),
-    Attempt("what_was_applied_belongs_to_a_prompt", "select promptctl.note_applied('git', '{nobody}', '{1}')",
-            FOREIGN_KEY),
+    Attempt("a_prompt_comes_from_one_source", """select promptctl.note_source('other');
+            select promptctl.note_applied('other', '[{"name": "greeter", "active": 1}]')""", NOT_UNIQUE),
+    Attempt("what_was_applied_belongs_to_a_prompt",
+            "insert into promptctl.applied (source, name, applied_by) values ('git', 'nobody', 'me')", FOREIGN_KEY),
+    Attempt("what_was_applied_comes_from_a_source",
+            """select promptctl.note_applied('nowhere', '[{"name": "idle"}]')""", FOREIGN_KEY),
     # uses
     Attempt("a_use_is_recorded_once", _use(id="(select id from promptctl.uses limit 1)"), NOT_UNIQUE),
     Attempt("tokens_are_not_negative", _use(input_tokens="-1"), CHECK),
@@ -295,7 +329,7 @@ ATTEMPTS = [
 REFUSALS = [
     Attempt("schema_version_matches", "select promptctl.expect_schema_version(99)", "55000"),
     Attempt("schema_version_matches",
-            "delete from promptctl.installation; select promptctl.expect_schema_version(2)", "55000"),
+            "delete from promptctl.installation; select promptctl.expect_schema_version(3)", "55000"),
     *(
         Attempt("prompt_exists", sql, NO_DATA)
         for sql in (
@@ -342,8 +376,45 @@ REFUSALS = [
             # Going back is no exception.
             _WAS_NEEDY + "select promptctl.rollback('{greeter}')",
             _WAS_NEEDY + "select promptctl.rollback('{greeter}', 9)",
+            _WAS_NEEDY + _WAS_NEEDY.partition(";")[0] + "; select promptctl.activate('{greeter,other}', '{2,1}'); "
+            + "select promptctl.rollback_release((select max(release) from promptctl.releases))",
         )
     ),
+    Attempt("release_exists", "select promptctl.rollback_release(77)", NO_DATA),
+    Attempt("a_release_is_put_back_where_nothing_moved_since",
+            "select promptctl.rollback('{greeter}'); select promptctl.rollback_release(1)", RESTRICT),
+    Attempt("a_release_is_put_back_where_nothing_moved_since", _serve("greeter", "candidate_version = 1")
+            + "; select promptctl.rollback_release(1)", RESTRICT),
+    Attempt("a_retired_version_is_not_served",
+            "select promptctl.retire('greeter', 1); select promptctl.rollback_release(1)", RESTRICT),
+    *(
+        Attempt("a_release_is_made_in_one_transaction", sql, RESTRICT)
+        for sql in (
+            "select promptctl.activate('{greeter}', '{1}', release => 77)",
+            # What an earlier transaction has opened: the furniture's.
+            "select promptctl.activate('{greeter}', '{1}', release => 1)",
+            """select promptctl.add_versions('[{"name": "new", "version": 1, "content": "x"}]', release => 1)""",
+            """select promptctl.describe_versions('[{"name": "idle", "version": 1, "metadata": {}}]', release => 1)""",
+            "select promptctl.set_routes('{greeter}', '[[]]', release => 1)",
+        )
+    ),
+    *(
+        Attempt("a_route_leads_to_a_prompt", _routed(step), RESTRICT)
+        for step in (
+            '{"when": {"plan": "x"}, "use": "nobody"}', '{"when": {"plan": "x"}, "use": "idle@9"}',
+            '{"when": {"plan": "x"}, "use": "greeter@3"}',
+        )
+    ),
+    Attempt("a_route_leads_not_in_a_circle", _routed('{"when": {"plan": "x"}, "use": "greeter"}'), RESTRICT),
+    Attempt("a_route_leads_not_in_a_circle", _routed('{"when": {"plan": "x"}, "use": "idle"}') + "; "
+            + """update promptctl.served set route = '[{"when": {"a": 1}, "use": "greeter"}]' where name = 'idle'""",
+            RESTRICT),
+    Attempt("a_served_version_is_not_retired", _routed('{"when": {"plan": "x"}, "use": "idle@1"}')
+            + "; select promptctl.retire('idle', 1)", RESTRICT),
+    Attempt("a_served_version_is_not_retired", _routed('{"when": {"plan": "x"}, "use": "idle@1"}')
+            + "; update promptctl.versions set retired_at = now() where name = 'idle'", RESTRICT),
+    Attempt("every_prompt_has_its_route", "select promptctl.set_routes('{greeter,idle}', '[[]]')", INVALID),
+    Attempt("every_prompt_has_its_route", "select promptctl.set_routes('{greeter}', '{}')", INVALID),
     Attempt("a_served_version_is_not_retired", "select promptctl.retire('greeter', 2)", RESTRICT),
     Attempt("a_served_version_is_not_retired",
             _serve("greeter", "candidate_version = 1") + "; select promptctl.retire('greeter', 1)", RESTRICT),

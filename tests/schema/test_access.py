@@ -34,6 +34,7 @@ READS = [
     "select * from promptctl.versions",
     "select * from promptctl.uses",
     "select * from promptctl.applied",
+    "select * from promptctl.sources",
 ]
 SERVES = [
     "select * from promptctl.resolve('greeter', 'user-42', '{}')",
@@ -52,10 +53,15 @@ OPERATES = [
     "select promptctl.describe('greeter', 1, '{}')",
     """select promptctl.add_versions('[{"name": "new", "version": 1, "content": "x"}]')""",
     "select promptctl.begin_sync('{greeter,new}')",
-    "select promptctl.note_applied('git', '{greeter}', '{1}')",
+    "select promptctl.open_release('ada', 'because', 'git', '{}')",
+    "select promptctl.rollback_release(1)",
+    """select promptctl.describe_versions('[{"name": "greeter", "version": 1, "metadata": {}}]')""",
+    """select promptctl.set_routes('{greeter}', '[[{"when": {"plan": "x"}, "use": "other"}]]')""",
+    "select promptctl.note_source('git')",
+    """select promptctl.note_applied('git', '[{"name": "greeter", "active": 1}]')""",
 ]
 EVERYBODY = [
-    "select promptctl.expect_schema_version(2)",
+    "select promptctl.expect_schema_version(3)",
     "select promptctl.current_author(), promptctl.current_reason()",
 ]
 NOBODY = [
@@ -72,6 +78,9 @@ NOBODY = [
     "update promptctl.uses set response_ms = 0",
     "delete from promptctl.uses",
     "delete from promptctl.applied",
+    "update promptctl.sources set commit = 'x'",
+    "select promptctl.require_route_leads_somewhere('greeter', null)",
+    "select promptctl.is_route('[]')",
     "update promptctl.installation set version = 2",
     "truncate promptctl.uses",
     "delete from promptctl.prompts",

@@ -244,7 +244,17 @@ def test_a_dump_restores_to_the_same(server: Server, empty: Connection, sql: Con
     dump = output(server, "pg_dump", "-d", server.dsn(sql.info.dbname))
     psql(server, empty.info.dbname, given=dump)
     assert catalog(empty) == catalog(sql)
-    for table in ("installation", "served", "versions", "releases", "allocations", "corrections", "applied", "uses"):
+    for table in (
+        "installation",
+        "served",
+        "versions",
+        "releases",
+        "allocations",
+        "corrections",
+        "sources",
+        "applied",
+        "uses",
+    ):
         statement = f"select t::text from promptctl.{table} t order by 1"
         assert rows(empty, statement) == rows(sql, statement), table
     install(empty)

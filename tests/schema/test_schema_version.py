@@ -7,8 +7,8 @@ import re
 
 from promptctl import database
 
-VERSION = 2
-DIGEST = "8d7477dd83d004bf5757b9b64b5ef11822898bf727e7d2fdb98b5d386d3f3441"
+VERSION = 3
+DIGEST = "411aa5e672f615b739f546490d8434f172bde98de03f32d1286074b6799d9c55"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:

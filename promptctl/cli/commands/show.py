@@ -74,3 +74,4 @@ def _answer(run: Run, text: records.Text) -> None:
     stream.write_content(text.content)
     if stream.to_terminal():
         output.note_variables(text.variables, text.settings)
+        output.note_origin(text.origin)

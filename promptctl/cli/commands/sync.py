@@ -2,96 +2,226 @@
 
 from __future__ import annotations
 
-from promptctl import errors, plan, prompt_files
+from promptctl import changes, errors, prompt_folders, references
 from promptctl import sync as syncing
-from promptctl.output import messages
-from promptctl.output import plans as output
+from promptctl.output import messages, plans, progress
+from promptctl.provenance import Checkout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import AllowNewVariables, Author, Check, DryRun, Folder, Source
+    from promptctl.cli.options import (
+        Adopt,
+        AllowNewVariables,
+        AllowSecrets,
+        ApplyPlan,
+        Author,
+        Check,
+        DryRun,
+        Folder,
+        Force,
+        Format,
+        SavePlan,
+        Source,
+    )
     from promptctl.cli.run import Run
     from promptctl.database import Database
+    from promptctl.output.plans import Diffs
+    from promptctl.output.progress import Progress
     from promptctl.sync import Outcome
 
-FOUND = 3
+_FOUND = 3
+_FOLDER = "prompts"
 
 
 def sync(
     run: Run,
-    folder: Folder = "prompts",
+    folder: Folder = None,
     dry_run: DryRun = False,
     check: Check = False,
+    save_plan: SavePlan = None,
+    apply_plan: ApplyPlan = None,
+    format: Format = None,
     source: Source = None,
+    adopt: Adopt = False,
+    force: Force = False,
     allow_new_variables: AllowNewVariables = False,
+    allow_secrets: AllowSecrets = False,
     author: Author = None,
 ) -> int:
     """Store a folder of prompts, and make live what it says.
 
     The folder has a folder per prompt, in it v1.txt, v2.txt … and, optional,
-    prompt.yaml. What is stored already is left alone; a second run says so.
-    A stored version whose file was edited is a conflict: nothing is applied.
-    What an operator moved stays until the folder changes its mind. An
-    activation of a version that needs a variable which the active one does
-    not is a conflict too, unless it is allowed.
+    prompt.yaml. All of it is applied in one transaction, or nothing; what is
+    stored already is left alone, and a second run says so. A stored version
+    whose file was edited is a conflict. What an operator moved stays until
+    the folder changes its mind.
+
+    What a plan would do is shown by --dry-run; --save-plan keeps it, and
+    --apply-plan applies exactly that.
 
     Examples:
       promptctl sync prompts/ --dry-run
       promptctl sync prompts/
+      promptctl sync prompts/ --check --format markdown
     """
+    form = _form(run, format, save_plan, apply_plan, dry_run=dry_run, check=check)
+    shown = progress.Progress(shown=form == "plain")
     try:
-        prompts = prompt_files.read(folder)
-    except prompt_files.InvalidFolder as invalid:
+        if apply_plan is not None:
+            if folder is not None or source is not None:
+                raise errors.Usage("usage", "--apply-plan knows its folder: give the file alone")
+            return _apply_saved(run, apply_plan, author, form, shown)
+        options = syncing.Options(adopt, allow_new_variables, allow_secrets, force)
+        place = _FOLDER if folder is None else folder
+        if dry_run or check or save_plan is not None:
+            found = _look(run, place, source, options, save_plan, form, shown)
+            return _FOUND if check and found.plan.would_change else 0
+        return _apply(run, place, source, options, author, form, shown)
+    except (prompt_folders.InvalidFolder, syncing.SecretFound) as invalid:
+        shown.close()
         for problem in invalid.others:
             messages.note(problem)
         raise
-    origin = syncing.source_of(folder, source)
+    finally:
+        shown.close()
+
+
+def _form(
+    run: Run, format: str | None, save_plan: str | None, apply_plan: str | None, *, dry_run: bool, check: bool
+) -> str:
+    if format not in (None, "text", "markdown", "json"):
+        raise errors.Usage("usage", f"no format {references.shown(format)}: text, markdown or json")
+    if format is not None and run.form not in ("plain", format):
+        raise errors.Usage("usage", f"--format {format} and --{run.form} are two forms of one answer")
+    for option, value in (("--save-plan", save_plan), ("--apply-plan", apply_plan)):
+        if value == "":
+            raise errors.Usage("usage", f"{option} is empty")
+    if apply_plan is not None and (dry_run or check or save_plan is not None):
+        raise errors.Usage("usage", "--apply-plan applies: it goes with neither --dry-run, --check nor --save-plan")
+    if format == "json":
+        run.form = "json"
+    return "markdown" if format == "markdown" else run.form
+
+
+def _look(
+    run: Run,
+    folder: str,
+    source: str | None,
+    options: syncing.Options,
+    save_plan: str | None,
+    form: str,
+    shown: Progress,
+) -> Outcome:
+    checkout, scanned = _read(folder, source, shown)
+    with run.database() as database:
+        outcome = syncing.look(database, checkout, scanned, options, shown, claims=save_plan is not None)
+        title = f"{_told(folder, checkout)} → {database.label}"
+        shown.close()
+        if form != "json" or not outcome.plan.of(changes.CONFLICT):
+            _show(outcome, title, form, _diffs(database, outcome, form))
+        _refuse(database, outcome, form, only_conflicts=save_plan is None)
+        if save_plan is not None:
+            from promptctl import saved_plans
+
+            saved_plans.save(save_plan, title, database, outcome)
+            messages.note(f"saved in {save_plan}: promptctl sync --apply-plan {save_plan} applies it")
+    return outcome
+
+
+def _apply(
+    run: Run, folder: str, source: str | None, options: syncing.Options, author: str | None, form: str, shown: Progress
+) -> int:
     run.author(author)
-    only_looks = dry_run or check
-    with run.database(creates=not only_looks) as database:
-        outcome = (
-            syncing.look(database, origin, prompts, allow_new_variables=allow_new_variables)
-            if only_looks
-            else syncing.apply(
-                database,
-                origin,
-                prompts,
-                author=run.who(),
-                say=messages.note,
-                allow_new_variables=allow_new_variables,
-            )
-        )
-        at = f" at {origin.commit}" if origin.commit else ""
-        if run.form != "json" or not outcome.plan.of(plan.CONFLICT):
-            output.show(outcome, f"{folder}{at} → {database.label}", run.form)
-        _refuse_conflicts(run, database, outcome)
-    for move in outcome.moves:
-        run.log("Prompt activated", name=move.name, version=move.version, promptId=move.id, author=run.who())
-    return FOUND if check and outcome.plan.would_change else 0
+    checkout, scanned = _read(folder, source, shown)
+    with run.database(creates=True) as database:
+        outcome = syncing.apply(database, checkout, scanned, options, shown, author=run.who(), say=messages.note)
+        shown.close()
+        if form != "json" or outcome.refusal is None:
+            _show(outcome, f"{_told(folder, checkout)} → {database.label}", form, {})
+        _refuse(database, outcome, form)
+    _log(run, outcome)
+    return 0
 
 
-def _refuse_conflicts(run: Run, database: Database, outcome: Outcome) -> None:
-    conflicts = outcome.plan.of(plan.CONFLICT)
-    if not conflicts:
+def _apply_saved(run: Run, path: str, author: str | None, form: str, shown: Progress) -> int:
+    from promptctl import saved_plans
+
+    saved = saved_plans.load(path)
+    run.author(author)
+    with run.database() as database:
+        outcome = saved_plans.apply(database, saved, shown, author=run.who(), say=messages.note)
+        shown.close()
+        _show(outcome, saved.title, form, {})
+    _log(run, outcome)
+    return 0
+
+
+def _read(folder: str, source: str | None, shown: Progress) -> tuple[Checkout, list[prompt_folders.ScannedPrompt]]:
+    if source is not None and not source.strip():
+        raise errors.Usage("usage", "--source is empty")
+    asked = Checkout.asked(folder, source)
+    scanned = syncing.scan(folder, shown)
+    return asked(), scanned
+
+
+def _told(folder: str, checkout: Checkout) -> str:
+    if checkout.commit is None:
+        return folder
+    return f"{folder} at {checkout.commit.short}{', not all committed' if checkout.is_dirty else ''}"
+
+
+def _show(outcome: Outcome, title: str, form: str, diffs: Diffs) -> None:
+    if form == "markdown":
+        from promptctl.output import plan_markdown
+
+        plan_markdown.show(outcome, title, diffs)
+        for each in outcome.plan.of(changes.HELD):
+            messages.note(f"{each.name} {plans.told(each, outcome)}")
+    else:
+        plans.show(outcome, title, form, diffs)
+
+
+def _diffs(database: Database, outcome: Outcome, form: str) -> Diffs:
+    """What differs between each new version and the active one, where somebody will look at it."""
+    from promptctl.output import stream
+    from promptctl.records import Reference
+    from promptctl.store import prompts
+
+    new = [each for each in outcome.plan.of(changes.NEW) if each.previous_version is not None]
+    if not new or (form == "plain" and not stream.to_terminal()) or form == "quiet":
+        return {}
+    active = prompts.texts(database, {Reference(each.name, each.previous_version) for each in new})
+    found: dict[tuple[str, int], tuple[str, str, str, str]] = {}
+    for each in new:
+        assert each.file is not None
+        old = active[each.name, each.previous_version or 0]
+        named = (f"{each.name}@{each.previous_version}", f"{each.name}@{each.version}")
+        found[each.name, each.version] = (old, each.file.content or "", *named)
+    return found
+
+
+def _refuse(database: Database, outcome: Outcome, form: str, *, only_conflicts: bool = False) -> None:
+    """Raise what refuses a plan; what is only looked at is told what would."""
+    if outcome.refusal is None:
+        return
+    conflicts = outcome.plan.of(changes.CONFLICT)
+    if only_conflicts and not conflicts:
+        messages.warning(f"sync would refuse this: {outcome.refusal.message}")
         return
     from promptctl.output import diffs, stream
     from promptctl.records import Reference
     from promptctl.store import prompts
 
-    for conflict in conflicts if run.form == "plain" else []:
+    for conflict in conflicts if form == "plain" else []:
         if conflict.file is not None:
             stored = prompts.text(database, Reference(conflict.name, conflict.version))
             told = diffs.unified(
-                stored.content, conflict.file.content, f"{conflict.name}@{conflict.version}", conflict.file.path
+                stored.content, conflict.file.content or "", f"{conflict.name}@{conflict.version}", conflict.file.path
             )
             stream.say(stream.harmless(told.rstrip("\n")))
-    # What a word more would allow comes last: whoever repeats the command with it meets the others then.
-    first = min(conflicts, key=lambda conflict: conflict.hint == plan.ALLOWING_NEW_VARIABLES)
-    subject = f"{first.name}@{first.version}" if first.version else first.name
-    more = f" (and {len(conflicts) - 1} more)" if len(conflicts) > 1 else ""
-    told = f"{subject}: {first.why}{more}; nothing was applied"
-    if first.hint == plan.ALLOWING_NEW_VARIABLES:
-        refused = errors.Refused("new_variables", told)
-        refused.again = ("--allow-new-variables",)
-        raise refused
-    raise errors.Refused("conflict", told, hint=first.hint)
+    raise outcome.refusal
+
+
+def _log(run: Run, outcome: Outcome) -> None:
+    for move in outcome.moves:
+        run.log("Prompt activated", name=move.name, version=move.version, promptId=move.id, author=run.who())

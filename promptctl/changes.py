@@ -1,0 +1,124 @@
+"""What a sync knows of the database, and what it finds to do: the records of a plan."""
+
+from __future__ import annotations
+
+from promptctl.records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from promptctl.prompt_files import FileVersion
+    from promptctl.records import Timestamp
+
+    Route = list[dict[str, Any]]
+
+NEW, ACTIVATE, DESCRIBE, ROUTE = "new", "activate", "describe", "route"
+HELD, CONFLICT, STORED, NOTE = "held", "conflict", "stored", "note"
+# What applying a plan does to the database; the other kinds are only said.
+DOING = (NEW, ACTIVATE, DESCRIBE, ROUTE)
+
+
+class StoredVersion(Record):
+    """What the database has of one version; `sha256` in hexadecimal, names of variables joined by spaces.
+
+    `source` is the source whose sync stored it, None: it was created in another way.
+    """
+
+    __slots__ = ()
+    sha256: str
+    settings: dict[str, Any]
+    metadata: dict[str, Any]
+    is_retired: bool
+    required_variables: str
+    created_by: str
+    source: str | None
+
+
+class Hold(Record):
+    """Who moved what Git now finds otherwise, how (the history's word), when and why; `undone`: a release put back."""
+
+    __slots__ = ()
+    by: str
+    how: str
+    at: Timestamp
+    why: str | None
+    undone: int | None
+
+
+class StoredPrompt(Record):
+    """What the database has of one prompt, who moved it last, and what was applied last.
+
+    `applied_source` None: nothing was ever applied; `applied_version` and `applied_route` None: it said nothing of it.
+    """
+
+    __slots__ = ()
+    name: str
+    active_version: int | None
+    next_version: int
+    epoch: int
+    route: Route | None
+    moved: Hold | None
+    applied_source: str | None
+    applied_version: int | None
+    applied_route: Route | None
+    applied_metadata: dict[str, dict[str, Any]]
+    versions: dict[int, StoredVersion]
+
+
+class Change(Record):
+    """One line of a plan; `why` is in words.
+
+    `kind` is new, activate, describe, route, held, conflict, stored (only in the database) or note. `version` is what
+    it is about, 0: the prompt; `previous_version` what is active now. `metadata` is what describe would write, `route`
+    what route would; `file` is the file that it is about, `yaml_path` the prompt.yaml that says so. `hold` says who
+    outranks Git, `hint` is a command that resolves a conflict or ends a hold.
+    """
+
+    __slots__ = ()
+    kind: str
+    name: str
+    version: int
+    why: str
+    previous_version: int | None = None
+    metadata: dict[str, Any] | None = None
+    route: Route | None = None
+    file: FileVersion | None = None
+    yaml_path: str | None = None
+    hold: Hold | None = None
+    hint: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """What it is about, `NAME` or `NAME@VERSION`."""
+        of_the_prompt = self.kind in (ACTIVATE, ROUTE) or (self.kind == HELD and self.file is None)
+        return f"{self.name}@{self.version}" if self.version and not of_the_prompt else self.name
+
+
+class Applied(Record):
+    """What to remember of a prompt as applied; `digest` None: it is to be compared again at the next sync."""
+
+    __slots__ = ()
+    name: str
+    active: int | None
+    route: Route | None
+    metadata: dict[str, dict[str, Any]]
+    digest: str | None
+
+
+class Plan(Record):
+    """What a sync would do, and what to remember then. `unchanged` counts prompts with nothing to say of them."""
+
+    __slots__ = ()
+    changes: list[Change]
+    applied: list[Applied]
+    unchanged: int
+
+    def of(self, kind: str) -> list[Change]:
+        """Return the changes of one kind."""
+        return [change for change in self.changes if change.kind == kind]
+
+    @property
+    def would_change(self) -> bool:
+        """Whether applying it changes the database; what is only held back or noted does not."""
+        return any(change.kind in DOING for change in self.changes)

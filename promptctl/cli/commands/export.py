@@ -1,0 +1,52 @@
+"""promptctl export."""
+
+from __future__ import annotations
+
+from promptctl import errors, references
+from promptctl import export as exporting
+from promptctl.output import exports as output
+from promptctl.output import messages, progress
+from promptctl.store import exports
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.cli.options import ExportFolder, Only, Overwrite
+    from promptctl.cli.run import Run
+
+_FOLDER = "prompts"
+
+
+def export(run: Run, folder: ExportFolder = None, only: Only = None, force: Overwrite = False) -> None:
+    """Write the prompts back into a folder, as sync reads it.
+
+    Every version in use, byte for byte, and a prompt.yaml with what is live
+    and what is said of them: a sync of the folder finds nothing to do. A file
+    that says something else is not replaced without --force; nothing is ever
+    removed.
+
+    Examples:
+      promptctl export prompts/
+      promptctl export /tmp/support --only "support/*"
+    """
+    if folder == "":
+        raise errors.Usage("usage", "the folder is empty")
+    place = _FOLDER if folder is None else folder
+    shown = progress.Progress(shown=run.form == "plain")
+    with run.database() as database:
+        prompts = exports.whole_prompts(database, only)
+        if not prompts and only is not None:
+            raise errors.NotFound(
+                "prompt_not_found",
+                f"no prompt like {references.shown(only)} in {database.label}",
+                hint="promptctl list",
+            )
+        try:
+            exported = exporting.export(place, prompts, shown, overwrites=force)
+        except exporting.FilesDiffer as differ:
+            shown.close()
+            for path in differ.others:
+                messages.note(f"{path} says something else")
+            raise
+        finally:
+            shown.close()
+        output.show(exported, len(prompts), place, database.label, run.form)

@@ -1,0 +1,178 @@
+"""Export: the folder of prompts, written back from the database."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+
+from promptctl import atomic_files, errors, prompt_folders, prompt_yaml, prompt_yaml_writer, references
+from promptctl.json_values import same
+from promptctl.prompt_yaml import VersionYaml
+from promptctl.records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from promptctl.store.exports import WholePrompt
+
+    Progress = Callable[[str, int, int], None]
+
+
+class Exported(Record):
+    """What was written: paths of files, and how many there were already, saying the same."""
+
+    __slots__ = ()
+    written: list[str]
+    unchanged: int
+
+
+class FilesDiffer(errors.Refused):
+    """Files that say something else than the database; `others` are those beside the one in the message."""
+
+    again = ("--force",)
+
+    def __init__(self, paths: list[str]) -> None:
+        more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+        super().__init__("files_differ", f"{paths[0]} says something else{more}; nothing was written")
+        self.others = paths[1:]
+
+
+def export(folder: str, prompts: Sequence[WholePrompt], progress: Progress, *, overwrites: bool = False) -> Exported:
+    """Write prompts into a folder, so that a sync of it finds nothing to do.
+
+    A file that says the same already is left as it is, comments and all; one that says something else is replaced only
+    if the export `overwrites`. Nothing is ever removed. A folder that is not there yet appears when it is whole; in one
+    that is there, each file is whole or not written. Raises Refused (`files_differ`), Failed (`cannot_export` for what
+    a folder cannot say, `cannot_save`).
+    """
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise errors.Failed("cannot_save", f"{references.shown(folder)} is a file", hint="promptctl export FOLDER")
+    files: list[tuple[str, bytes]] = []
+    unchanged = 0
+    differing: list[str] = []
+    for place, prompt in enumerate(prompts):
+        for path, data in _files(folder, prompt):
+            if (there := _there(path)) is None:
+                files.append((path, data))
+            elif there == data or (_is_yaml(path) and _says_the_same(there, data, prompt)):
+                unchanged += 1
+            else:
+                differing.append(path)
+                files.append((path, data))
+        progress("comparing", place + 1, len(prompts))
+    if differing and not overwrites:
+        raise FilesDiffer(differing)
+    try:
+        if os.path.lexists(folder):
+            _write_into(files, progress)
+        else:
+            _write_anew(folder, files, progress)
+    except OSError as problem:
+        raise errors.Failed(
+            "cannot_save",
+            f"cannot write {references.shown(problem.filename or folder)}: {problem.strerror}",
+            hint="promptctl export FOLDER, with a folder that can be written",
+        ) from None
+    return Exported([path for path, _ in files], unchanged)
+
+
+def _files(folder: str, prompt: WholePrompt) -> list[tuple[str, bytes]]:
+    """The files of one prompt, with what should be in them; the names that a folder has already are kept."""
+    place = os.path.join(folder, *prompt.name.split("/"))
+    _refuse_links(folder, place)
+    there: dict[int, str] = {}
+    yaml = prompt_folders.YAML_NAMES[0]
+    if os.path.isdir(place):
+        for file in sorted(os.listdir(place)):
+            if (number := prompt_folders.number_of(file)) is not None:
+                there.setdefault(number, file)
+            elif file.lower() in prompt_folders.YAML_NAMES:
+                yaml = file
+    found = [
+        (
+            os.path.join(place, there.get(each.version, f"v{each.version}{_suffix(each.origin_path)}")),
+            each.content.encode(),
+        )
+        for each in prompt.versions
+    ]
+    try:
+        text = prompt_yaml_writer.text(
+            {each.version: VersionYaml(each.created_by, each.settings, each.metadata) for each in prompt.versions},
+            active=prompt.active_version,
+            route=prompt.route,
+        )
+    except prompt_yaml_writer.Inexpressible as problem:
+        raise errors.Failed(
+            "cannot_export",
+            f'a folder cannot say everything of "{prompt.name}": {problem.what}',
+            hint=f"promptctl show {prompt.name} --json",
+        ) from None
+    return [*found, (os.path.join(place, yaml), text.encode())] if text else found
+
+
+def _suffix(origin_path: str | None) -> str:
+    suffix = os.path.splitext(origin_path or "")[1]
+    return suffix if suffix in prompt_folders.SUFFIXES else prompt_folders.SUFFIXES[0]
+
+
+def _refuse_links(folder: str, place: str) -> None:
+    root = os.path.realpath(folder)
+    if os.path.commonpath([root, os.path.realpath(place)]) != root:
+        raise errors.Failed("cannot_save", f"{place} is a link out of the folder", hint="promptctl export FOLDER")
+
+
+def _there(path: str) -> bytes | None:
+    """What is in a file; None: it is not there."""
+    try:
+        return prompt_folders.read_bytes(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as problem:
+        raise errors.Failed(
+            "cannot_read", f"cannot read {references.shown(path)}: {problem.strerror}", hint="promptctl export FOLDER"
+        ) from None
+
+
+def _is_yaml(path: str) -> bool:
+    return os.path.basename(path).lower() in prompt_folders.YAML_NAMES
+
+
+def _says_the_same(there: bytes, wanted: bytes, prompt: WholePrompt) -> bool:
+    """Whether two texts of a prompt.yaml say the same of what is stored; who wrote it is not asked again."""
+    problems: list[str] = []
+    one, other = prompt_yaml.parse(there, "", problems), prompt_yaml.parse(wanted, "", problems)
+    if problems or one.active not in (None, other.active) or not same(one.route or [], other.route or []):
+        return False
+    stored = {each.version for each in prompt.versions}
+    return one.versions.keys() <= stored and all(
+        same(one.of(number).settings, other.of(number).settings)
+        and same(one.of(number).metadata, other.of(number).metadata)
+        for number in stored
+    )
+
+
+def _write_into(files: Sequence[tuple[str, bytes]], progress: Progress) -> None:
+    for place, (path, data) in enumerate(files):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        atomic_files.write(path, data)
+        progress("writing", place + 1, len(files))
+
+
+def _write_anew(folder: str, files: Sequence[tuple[str, bytes]], progress: Progress) -> None:
+    whole = os.path.abspath(folder)
+    os.makedirs(os.path.dirname(whole), exist_ok=True)
+    beside = tempfile.mkdtemp(prefix=".promptctl-", dir=os.path.dirname(whole))
+    try:
+        made = os.path.join(beside, "prompts")
+        os.mkdir(made)
+        for place, (path, data) in enumerate(files):
+            target = os.path.join(made, os.path.relpath(path, folder))
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with open(target, "wb") as file:
+                file.write(data)
+            progress("writing", place + 1, len(files))
+        os.rename(made, whole)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

@@ -1,0 +1,231 @@
+"""The folder of prompts, as docs/files.md describes it: which prompts and files there are, and a digest of each.
+
+Read and hashed, and not yet understood: what has not changed since it was last applied need not be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from promptctl import errors, references
+from promptctl.records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+SUFFIXES = (".txt", ".md")
+YAML_NAMES = ("prompt.yaml", "prompt.yml")
+# Part of every digest: another number here has every folder understood anew, because it would be understood otherwise.
+_READING = b"1"
+_PIECE_BYTES = 1 << 16
+# So much of what was read is kept, so that it is read once; of a larger folder what has changed is read again.
+_MOST_KEPT_BYTES = 1 << 26
+
+
+class InvalidFolder(errors.Failed):
+    """A folder that cannot be synced; `others` are the problems beside the one in the message.
+
+    `prompts` are those that were found in it all the same.
+    """
+
+    def __init__(self, problems: list[str], prompts: Sequence[ScannedPrompt] = ()) -> None:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        super().__init__("invalid_folder", problems[0] + more)
+        self.problems = problems
+        self.others = problems[1:]
+        self.prompts = prompts
+
+
+class ScannedPrompt(Record):
+    """A prompt's folder: its version files by number, its prompt.yaml, and what they were.
+
+    `hashes` has, by number, the SHA-256 of the file's bytes, in hexadecimal, at 0 that of prompt.yaml; `digest` is one
+    over all of it. `kept` has what was in the files, of those that were kept.
+    """
+
+    __slots__ = ()
+    name: str
+    path: str
+    files: dict[int, str]
+    yaml: str | None
+    hashes: dict[int, str]
+    digest: str
+    kept: dict[int, bytes]
+
+    def version_path(self, number: int) -> str:
+        """The path of a version file."""
+        return f"{self.path}/{self.files[number]}"
+
+    @property
+    def yaml_path(self) -> str | None:
+        """The path of its prompt.yaml, if it has one."""
+        return f"{self.path}/{self.yaml}" if self.yaml else None
+
+    def raw(self, number: int) -> bytes:
+        """What is in a version file, or at 0 in prompt.yaml. Raises OSError."""
+        if number in self.kept:
+            return self.kept[number]
+        return read_bytes(self.version_path(number) if number else f"{self.path}/{self.yaml}")
+
+
+def scan(folder: str, progress: Callable[[int], None] = lambda _: None) -> list[ScannedPrompt]:
+    """Return every prompt below a folder, in the order of names; `progress` is told how many there are so far.
+
+    Raises Failed for a folder whose prompts cannot be told: all that is wrong is found before it is raised, the message
+    names the first and counts the rest.
+    """
+    if not os.path.isdir(folder):
+        what = "is a file" if os.path.exists(folder) else "does not exist"
+        raise errors.Failed("invalid_folder", f"the folder {references.shown(folder)} {what}")
+    problems: list[str] = []
+    prompts: list[ScannedPrompt] = []
+    room = _MOST_KEPT_BYTES
+    for path, files in _folders(folder, problems):
+        prompt = _prompt(folder, path, files, problems, keeps=room > 0)
+        if prompt is not None:
+            prompts.append(prompt)
+            room -= sum(map(len, prompt.kept.values()))
+            progress(len(prompts))
+    prompts.sort(key=lambda prompt: prompt.name)
+    seen: dict[str, str] = {}
+    for prompt in prompts:
+        other = seen.setdefault(prompt.name.lower(), prompt.path)
+        if other != prompt.path:
+            problems.append(f"{prompt.path}: its name differs from {other} only in case")
+    if problems:
+        raise InvalidFolder(problems, prompts)
+    if not prompts:
+        raise errors.Failed(
+            "invalid_folder",
+            f"no version file in {references.shown(folder)}",
+            hint=f"write {os.path.join(folder, 'NAME', 'v1.txt')}",
+        )
+    return prompts
+
+
+def number_of(file: str) -> int | None:
+    """Return the version that a file's name stands for; 0: meant to, and not right; None: another file."""
+    if file[:1] not in "vV":
+        return None
+    stem, dot, suffix = file.rpartition(".")
+    if not dot:
+        stem, suffix = file, ""
+    digits = stem[1:]
+    if not digits.isdigit():
+        return None
+    if stem[0] != "v" or dot + suffix not in SUFFIXES or not digits.isascii() or digits[0] == "0":
+        return 0
+    number = int(digits) if len(digits) < 11 else 0
+    return number if number <= references.HIGHEST_VERSION else 0
+
+
+def read_bytes(path: str) -> bytes:
+    """Return what is in a file. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(descriptor, _PIECE_BYTES)
+        while piece := os.read(descriptor, _PIECE_BYTES):
+            # Most files end within the first piece; of a large one not every piece is to move all before it.
+            data = b"".join((data, piece, *iter(lambda: os.read(descriptor, _PIECE_BYTES), b"")))
+        return data
+    finally:
+        os.close(descriptor)
+
+
+def _folders(folder: str, problems: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Every folder below, with the names of its files; hidden ones are not looked at."""
+    root = os.path.realpath(folder)
+    # Each with the real paths of the folders that it lies in: a link to one of them would never end.
+    pending = [(folder, root, frozenset((root,)))]
+    while pending:
+        path, real_path, above = pending.pop()
+        files: list[str] = []
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.name[0] == ".":
+                        continue
+                    if not entry.is_symlink():
+                        if entry.is_dir(follow_symlinks=False):
+                            real = f"{real_path}/{entry.name}"
+                            pending.append((entry.path, real, above | {real}))
+                        elif entry.is_file(follow_symlinks=False):
+                            files.append(entry.name)
+                        continue
+                    real = os.path.realpath(entry.path)
+                    if os.path.commonpath([root, real]) != root:
+                        problems.append(f"{entry.path}: a link out of the folder")
+                    elif real in above:
+                        problems.append(f"{entry.path}: a link to a folder that it lies in")
+                    elif not os.path.exists(real):
+                        problems.append(f"{entry.path}: a link to nothing")
+                    elif os.path.isdir(real):
+                        pending.append((entry.path, real, above | {real}))
+                    elif os.path.isfile(real):
+                        files.append(entry.name)
+        except OSError as problem:
+            problems.append(f"{path}: {problem.strerror}")
+            continue
+        files.sort()
+        yield path, files
+
+
+def _prompt(folder: str, path: str, files: list[str], problems: list[str], *, keeps: bool) -> ScannedPrompt | None:
+    numbered: dict[int, str] = {}
+    described: list[str] = []
+    for file in files:
+        if file.lower() in YAML_NAMES:
+            described.append(file)
+            continue
+        number = number_of(file)
+        if number is None:
+            continue
+        if number == 0:
+            problems.append(f"{os.path.join(path, file)}: not the name of a version file, such as v1.txt or v12.md")
+        elif number in numbered:
+            problems.append(f"{os.path.join(path, file)}: version {number} is in {numbered[number]} as well")
+        else:
+            numbered[number] = file
+    if not numbered and not described:
+        return None
+    name = path[len(folder) :].lstrip("/")
+    try:
+        references.check_name(name)
+    except errors.Usage as problem:
+        told = problem.message if name else "version files lie in a folder that is named like the prompt"
+        problems.append(f"{path}: {told}")
+        return None
+    if not numbered:
+        problems.append(f"{os.path.join(path, described[0])}: no version file beside it")
+        return None
+    if len(described) > 1:
+        problems.append(f"{path}: both {described[0]} and {described[1]}")
+    yaml = described[0] if described else None
+    return _hashed(name, path, dict(sorted(numbered.items())), yaml, problems, keeps=keeps)
+
+
+def _hashed(
+    name: str, path: str, files: dict[int, str], yaml: str | None, problems: list[str], *, keeps: bool
+) -> ScannedPrompt | None:
+    sha256 = hashlib.sha256
+    whole = sha256(_READING)
+    hashes: dict[int, str] = {}
+    kept: dict[int, bytes] = {}
+    for number, file in ((0, yaml), *files.items()):
+        if file is None:
+            continue
+        place = f"{path}/{file}"
+        try:
+            raw = read_bytes(place)
+        except OSError as problem:
+            problems.append(f"{place}: {problem.strerror}")
+            continue
+        found = sha256(raw)
+        if keeps:
+            kept[number] = raw
+        whole.update(f"/{number}:".encode())
+        whole.update(found.digest())
+        hashes[number] = found.hexdigest()
+    return ScannedPrompt(name, path, files, yaml, hashes, whole.hexdigest(), kept)

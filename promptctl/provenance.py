@@ -1,0 +1,206 @@
+"""Where a folder of prompts comes from: its source, the commit it is at, and who wrote each file."""
+
+from __future__ import annotations
+
+import os
+
+from promptctl import errors, git
+from promptctl.records import Record, short_hash
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from promptctl.records import Timestamp
+
+
+class Commit(Record):
+    """A commit: its whole hash, and when it was committed."""
+
+    __slots__ = ()
+    hash: str
+    committed_at: Timestamp
+
+    @property
+    def short(self) -> str:
+        """The hash as people write it."""
+        return short_hash(self.hash)
+
+
+class Checkout:
+    """A folder and the repository that it lies in, if it lies in one.
+
+    `asked` asks Git, which answers while the folder is read. `source` is what the folder is called in the
+    database: the given name, else the repository and the folder's place in it, else its path. `repository` is the
+    remote's URL without credentials, None where there is none.
+    """
+
+    @classmethod
+    def asked(cls, folder: str, name: str | None = None) -> Callable[[], Checkout]:
+        """Ask Git about a folder; the function returned waits for the answers.
+
+        It raises Failed for a repository that git does not answer for.
+        """
+        place = git.ask("-C", folder, "rev-parse", "--show-toplevel", "--is-shallow-repository", "--git-common-dir")
+        origin = git.ask("-C", folder, "config", "remote.origin.url")
+        head = git.ask("-C", folder, "log", "-1", "--no-show-signature", "--format=%H %cI")
+        # Without a lock on the index, which would be in the way of whoever works in the repository meanwhile.
+        changed = git.ask(
+            "--no-optional-locks", "-C", folder, "status", "--porcelain", "-z", "--untracked-files=all", "--ignored",
+            "--no-renames", "--", ".",
+        )  # fmt: skip
+        return lambda: cls(folder, name, (place() or "").split("\n"), origin(), head(), changed)
+
+    def __init__(
+        self,
+        folder: str,
+        name: str | None,
+        found: list[str],
+        url: str | None,
+        last: str | None,
+        changed: Callable[[], str | None],
+    ) -> None:
+        """Of Git's answers; `asked` asks."""
+        self._folder = folder
+        self._changed = changed
+        self._dirty: tuple[frozenset[str], tuple[str, ...]] | None = None
+        absolute = os.path.realpath(folder)
+        self._top = os.path.realpath(found[0]) if found[0] else None
+        self._shallow = os.path.join(folder, found[2], "shallow") if found[1:2] == ["true"] else None
+        self.commit = Commit(*last.split(" ", 1)) if self._top and last else None
+        self.repository = git.without_credentials(url) if self._top and url else None
+        if self._top is None and name is None and (repository := _repository_above(absolute)):
+            raise errors.Failed(
+                "git_failed",
+                f"git does not answer for the repository {repository}, so the source of the prompts is not known",
+                hint=f"git config --global --add safe.directory {repository}, or promptctl sync --source NAME",
+            )
+        self.place = os.path.relpath(absolute, self._top) if self._top else None
+        self.source = name or (
+            f"{self.repository or os.path.basename(self._top)} {self.place}" if self._top else absolute
+        )
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether something in the folder is not as it was committed."""
+        changed, _ = self._changes()
+        return bool(changed)
+
+    def leads_back(self, applied: str, applied_at: Timestamp | None) -> bool:
+        """Whether this is not the commit that was applied, nor one that came after it.
+
+        Where history does not reach back to that commit, because the clone is shallow or history was rewritten, an
+        older commit leads back. Without a repository nothing does.
+        """
+        if self.commit is None or self.commit.hash == applied:
+            return False
+        ended = git.status("-C", self._folder, "merge-base", "--is-ancestor", applied, "HEAD")
+        if ended in (0, 1) and not (ended == 1 and self._shallow):
+            return ended == 1
+        return applied_at is not None and _moment(self.commit.committed_at) < _moment(applied_at)
+
+    def origin(self) -> dict[str, Any]:
+        """Return where the whole folder comes from, as a release keeps it."""
+        return {
+            "repository": self.repository,
+            "commit": self.commit.hash if self.commit else None,
+            "path": self.place or self._folder,
+            "dirty": self.is_dirty if self._top else None,
+        }
+
+    def origins(self, paths: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return by path where each file comes from, as versions and activations keep it.
+
+        `author` is that of the file's last commit; None where there is none, or a shallow clone does not know it.
+        `dirty`: it is not as it was committed; None without a repository.
+        """
+        if self._top is None:
+            own = os.path.basename(os.path.realpath(self._folder))
+            return {
+                path: _origin(None, None, f"{own}/{path[len(self._folder) :].lstrip('/')}", None, None)
+                for path in paths
+            }
+        inside = {path: self._inside(path) for path in paths}
+        authors = self._authors(set(inside.values()))
+        changed, folders = self._changes()
+        commit = self.commit.hash if self.commit else None
+        return {
+            path: _origin(
+                self.repository, commit, place, authors.get(place), place in changed or place.startswith(folders)
+            )
+            for path, place in inside.items()
+        }
+
+    def _inside(self, path: str) -> str:
+        assert self._top is not None
+        # Only the folder is resolved: a link in it is a file of its own to Git.
+        rest = path[len(self._folder) :].lstrip("/")
+        return rest if self.place in (None, ".") else f"{self.place}/{rest}"
+
+    def _changes(self) -> tuple[frozenset[str], tuple[str, ...]]:
+        """The files that are not as they were committed, and ignored folders, each with a slash at its end."""
+        if self._dirty is None:
+            said = (self._changed() or "") if self._top else ""
+            # Two letters of state, a space, the path.
+            changed = frozenset(entry[3:] for entry in said.split("\0") if entry)
+            self._dirty = (changed, tuple(path for path in changed if path.endswith("/")))
+        return self._dirty
+
+    def _authors(self, wanted: set[str]) -> dict[str, str]:
+        """Who made the last commit of each file, as far as history tells, from the newest commit back."""
+        if self.commit is None or not wanted:
+            return {}
+        found: dict[str, str] = {}
+        unknown: set[str] = set()
+        # In a shallow clone the last commit seems to have made every file there is.
+        ends = self._ends_of_history()
+        commit, author = "", ""
+        history = git.fields(
+            "-C", self._folder, "log", "--no-show-signature", "--format=%x01%H %ae", "--name-only", "-z",
+            "--no-renames", "HEAD", "--", ".",
+        )  # fmt: skip
+        for field in history:
+            if field.startswith("\x01"):
+                commit, _, author = field[1:].partition(" ")
+                continue
+            path = field.removeprefix("\n")
+            if path in wanted and path not in found and path not in unknown:
+                if commit in ends:
+                    unknown.add(path)
+                else:
+                    found[path] = author
+                if len(found) + len(unknown) == len(wanted):
+                    break
+        history.close()
+        return {path: author for path, author in found.items() if author}
+
+    def _ends_of_history(self) -> frozenset[str]:
+        if self._shallow is None:
+            return frozenset()
+        try:
+            with open(self._shallow, encoding="ascii") as file:
+                return frozenset(file.read().split())
+        except OSError:
+            return frozenset()
+
+
+def _origin(
+    repository: str | None, commit: str | None, path: str, author: str | None, dirty: bool | None
+) -> dict[str, Any]:
+    return {"repository": repository, "commit": commit, "path": path, "author": author, "dirty": dirty}
+
+
+def _moment(timestamp: Timestamp) -> Any:
+    from datetime import datetime
+
+    return datetime.fromisoformat(timestamp)
+
+
+def _repository_above(path: str) -> str | None:
+    while not os.path.exists(os.path.join(path, ".git")):
+        parent = os.path.dirname(path)
+        if parent == path:
+            return None
+        path = parent
+    return path

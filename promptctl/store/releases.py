@@ -1,0 +1,97 @@
+"""Releases: the changes of several prompts that were made in one transaction, and putting one back."""
+
+from __future__ import annotations
+
+from promptctl import errors
+from promptctl.records import ReleaseMove, ReleaseSummary, Undone
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.database import Database
+
+
+def newest(database: Database, limit: int) -> tuple[list[ReleaseSummary], int]:
+    """Return the newest `limit` releases (0: all), newest first, and how many there are."""
+    releases, count = database.run_all(
+        (
+            """
+            select r.release, r.kind, r.author, r.database_user, r.reason, r.source, r.origin, r.undoes,
+                   (select max(u.release) from promptctl.releases u where u.undoes = r.release), r.released_at,
+                   (select count(*) from promptctl.allocations a where a.release = r.release),
+                   (select count(*) from promptctl.versions v where v.release = r.release),
+                   (select count(*) from promptctl.corrections c where c.release = r.release)
+            from promptctl.releases r order by r.release desc limit nullif($1::integer, 0)
+            """,
+            [limit],
+        ),
+        ("select count(*) from promptctl.releases", []),
+    )
+    return [ReleaseSummary(*row) for row in releases], count[0][0]
+
+
+def one(database: Database, release: int) -> tuple[ReleaseSummary, list[ReleaseMove]]:
+    """Return a release and what it did, by name: moves, then corrections and new versions. Raises NotFound."""
+    releases, moves = database.run_all(
+        (
+            """
+            select r.release, r.kind, r.author, r.database_user, r.reason, r.source, r.origin, r.undoes,
+                   (select max(u.release) from promptctl.releases u where u.undoes = r.release), r.released_at,
+                   (select count(*) from promptctl.allocations a where a.release = r.release),
+                   (select count(*) from promptctl.versions v where v.release = r.release),
+                   (select count(*) from promptctl.corrections c where c.release = r.release)
+            from promptctl.releases r where r.release = $1
+            """,
+            [release],
+        ),
+        (
+            """
+            select m.name, m.kind, m.previous_version, m.version, m.epoch, m.moved_since, m.origin
+            from (
+                select v.name, 'new' as kind, null::integer as previous_version, v.version, null::integer as epoch,
+                       false as moved_since, v.origin, 0 as place
+                from promptctl.versions v where v.release = $1
+                union all
+                select c.name, c.kind, null, c.version, null, false, null, 1
+                from promptctl.corrections c where c.release = $1
+                union all
+                select a.name, a.kind, a.previous_version, a.version, a.epoch, s.epoch <> a.epoch, a.origin, 2
+                from promptctl.allocations a join promptctl.served s on s.name = a.name where a.release = $1
+            ) m
+            order by m.name, m.place, m.version
+            """,
+            [release],
+        ),
+    )
+    if not releases:
+        raise errors.NotFound(
+            "release_not_found", f"no release {release} in {database.label}", hint="promptctl release list"
+        )
+    return ReleaseSummary(*releases[0]), [ReleaseMove(*row) for row in moves]
+
+
+def rollback(
+    database: Database,
+    release: int,
+    *,
+    skip_moved: bool,
+    author: str,
+    reason: str | None,
+    allow_new_variables: bool,
+) -> list[Undone]:
+    """Put back the pointers that a release moved, all or none; with `skip_moved` all that have not moved since.
+
+    Raises NotFound, and Refused where one has moved since, was to go back to a retired version or to one that needs a
+    variable which the active version does not, or is held by another.
+    """
+    rows = database.run(
+        """
+        select u.name, u.version, u.previous_version, u.changed, u.skipped, u.split_ended, u.release, u.epoch
+        from promptctl.rollback_release($1, $2, $3, $4, $5) u
+        """,
+        release,
+        skip_moved,
+        author,
+        reason,
+        allow_new_variables,
+    )
+    return [Undone(*row) for row in rows]
