@@ -298,7 +298,8 @@ def _make_recent(lines: list[str], place: int, heading: str) -> None:
     start = lines[place].index(heading)
     following = re.search(r"\S", lines[place][start + len(heading) :])
     end = start + len(heading) + following.start() if following else None
-    rows = range(place, next((n for n in range(place, len(lines)) if len(lines[n]) <= start), len(lines)))
+    ends = (n for n in range(place, len(lines)) if len(lines[n]) <= start or lines[n].startswith("$ "))
+    rows = range(place, next(ends, len(lines)))
     cells = [re.sub(r"^(just now|\d+ (second|minute)s? ago)$", "just now", lines[n][start:end].strip()) for n in rows]
     width = max(map(len, cells)) + 2
     for n, cell in zip(rows, cells, strict=True):

@@ -199,7 +199,9 @@ def test_a_plan_that_moves_more_than_a_third_of_ten_or_more_is_refused_without_f
     assert "the plan moves 12 of 13 live prompts at once, which is more than a third" in refused.err
     assert set(live(sql).values()) == {1}
     assert json.loads(sync("--json").err)["error"]["code"] == "too_many_moves"
-    assert sync("--check").code == 3
+    # To look at it is allowed; a check says what sync would.
+    assert sync("--dry-run").code == 0
+    assert (sync("--check").code, sync("--check", "--force").code) == (5, 3)
     # A third is allowed.
     repository.git("checkout", "-q", "HEAD~1", "--", "prompts")
     repository.commit({f"prompts/many/p{n}/prompt.yaml": "active: 2\n" for n in range(4)})

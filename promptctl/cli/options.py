@@ -89,7 +89,9 @@ ExitCode = Annotated[bool, typer.Option("--exit-code", help="Exit with 3 when th
 Undo = Annotated[bool, typer.Option("--undo", help="Take the version back into use.")]
 Folder = Annotated[str | None, typer.Argument(metavar="[FOLDER]", help="The folder of prompts; prompts/ by default.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and apply nothing.")]
-Check = Annotated[bool, typer.Option("--check", help="Show the plan, apply nothing, exit with 3 if there is one.")]
+Check = Annotated[
+    bool, typer.Option("--check", help="Show the plan, apply nothing, exit with 3 if there is one, 5 if refused.")
+]
 Source = Annotated[
     str | None,
     typer.Option("--source", metavar="NAME", help="What this folder is called; else the repository and the folder."),

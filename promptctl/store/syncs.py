@@ -119,6 +119,18 @@ def source_state(database: Database, source: str) -> SourceState:
     return SourceState(commit, committed_at, digests, live)
 
 
+def unclaimed(database: Database) -> int:
+    """Return how many prompts with a version in use come from no source."""
+    rows = database.run(
+        """
+        select count(*) from promptctl.served s
+        where not exists (select from promptctl.applied a where a.name = s.name)
+          and exists (select from promptctl.versions v where v.name = s.name and not v.is_retired)
+        """
+    )
+    return int(rows[0][0])
+
+
 def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPrompt], dict[str, str]]:
     """Return what the database has of these prompts, by name, and its spelling of each name, by lower case."""
     prompts, versions = database.run_all(

@@ -6,6 +6,7 @@ from promptctl import changes, errors, prompt_folders, references
 from promptctl import sync as syncing
 from promptctl.output import messages, plans, progress
 from promptctl.provenance import Checkout
+from promptctl.store import syncs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def sync(
         options = syncing.Options(adopt, allow_new_variables, allow_secrets, force)
         place = _FOLDER if folder is None else folder
         if dry_run or check or save_plan is not None:
-            found = _look(run, place, source, options, save_plan, form, shown)
+            found = _look(run, place, source, options, save_plan, form, shown, only_looks=not check)
             return _FOUND if check and found.plan.would_change else 0
         return _apply(run, place, source, options, author, form, shown)
     except (prompt_folders.InvalidFolder, syncing.SecretFound) as invalid:
@@ -111,15 +112,21 @@ def _look(
     save_plan: str | None,
     form: str,
     shown: Progress,
+    *,
+    only_looks: bool,
 ) -> Outcome:
     checkout, scanned = _read(folder, source, shown)
     with run.database() as database:
         outcome = syncing.look(database, checkout, scanned, options, shown, claims=save_plan is not None)
         title = f"{_told(folder, checkout)} → {database.label}"
         shown.close()
-        if form != "json" or not outcome.plan.of(changes.CONFLICT):
+        if form != "json" or outcome.refusal is None or (only_looks and not outcome.plan.of(changes.CONFLICT)):
             _show(outcome, title, form, _diffs(database, outcome, form))
-        _refuse(database, outcome, form, only_conflicts=save_plan is None)
+        _refuse(database, outcome, form, only_conflicts=only_looks and save_plan is None)
+        if unclaimed := syncs.unclaimed(database):
+            several = unclaimed != 1
+            told = f"{unclaimed} prompt{'s' * several} in {database.label} from no folder"
+            run.say(f"{told}: promptctl export writes {'them' if several else 'it'} into one")
         if save_plan is not None:
             from promptctl import saved_plans
 

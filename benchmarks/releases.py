@@ -1,0 +1,178 @@
+"""What a release of 200 prompts costs, and whether anybody who reads meanwhile sees half of one.
+
+    python benchmarks/releases.py [--turns N] [--releases N] [--readers N]
+
+A read that sees version 1 of one prompt and version 2 of another is torn: no release has been like that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import multiprocessing
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from measure import Report, fill, install, ratio, start_server
+
+from promptctl import database
+from promptctl.records import Reference
+from promptctl.store import moves
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from multiprocessing.connection import Connection, PipeConnection
+    from multiprocessing.process import BaseProcess
+    from multiprocessing.synchronize import Event
+
+    from promptctl.database import Database
+
+    Call = Callable[[], object]
+    Move = Callable[[Database, int], None]
+
+_AUTHOR = "benchmark"
+_PROMPTS = 200
+_NAMES = [f"p{place:05}" for place in range(1, _PROMPTS + 1)]
+_READS = {
+    "the pointers": "select active_version from promptctl.served",
+    "the view": "select version from promptctl.prompts where is_active",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What readers saw: how many reads there were, how many were torn, how many saw another release than before."""
+
+    reads: int
+    torn: int
+    changes: int
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--turns", type=int, default=30, help="how often each way of moving is timed")
+    options.add_argument("--releases", type=int, default=300, help="how many releases are made under the readers")
+    options.add_argument("--readers", type=int, default=4, help="how many processes read at once")
+    given = options.parse_args()
+    report = Report()
+    with start_server(shared_buffers="256MB") as server:
+        dsn = install(server, "releases")
+        fill(dsn, _PROMPTS, 2)
+        _time(report, dsn, given.turns)
+        for what, statement in _READS.items():
+            report.heading(f"{given.releases} releases of {_PROMPTS} prompts, while {given.readers} read {what}")
+            seen = _under_readers(dsn, statement, given.readers, _release, given.releases)
+            report.add("reads", seen.reads, unit="", note=f"{seen.changes} saw another release than the one before")
+            report.add("torn reads", seen.torn, 0, unit="")
+            if not seen.changes:
+                raise RuntimeError("no reader saw a release: it proves nothing that none was torn")
+        # What counts them must find them: moved one by one, the prompts are seen half moved.
+        turns = max(2, given.releases // 30)
+        report.heading(f"{turns} times {_PROMPTS} single activations, while {given.readers} read the pointers")
+        seen = _under_readers(dsn, _READS["the pointers"], given.readers, _singly, turns)
+        report.add("torn reads, as they must be", seen.torn, unit="", note=f"of {seen.reads}")
+        if not seen.torn:
+            raise RuntimeError("single activations were never seen half done: the count of torn reads proves nothing")
+    return report.close()
+
+
+def _time(report: Report, dsn: str, turns: int) -> None:
+    """A release, an update of a table with the same columns and indexes and no triggers, and single activations."""
+    report.heading(f"A release of {_PROMPTS} prompts")
+    with database.connect(dsn) as ours, psycopg.connect(dsn, autocommit=True) as theirs:
+        theirs.execute("create table bare (like promptctl.served including all excluding generated)")
+        theirs.execute("insert into bare select * from promptctl.served")
+        theirs.execute("vacuum (analyze) bare")
+        # There and back: each finds something to move.
+        calls: list[Call] = [
+            functools.partial(_release, ours, 1),
+            functools.partial(_update, psycopg.RawCursor(theirs)),
+            functools.partial(_singly, ours, 2),
+        ]
+        release, bare, singly = _in_turn(calls, turns)
+    value, note = ratio(release, bare)
+    report.add(f"a release / a bare update of {_PROMPTS} rows", value, note=f"{note} {_typical(release, bare)}")
+    value, note = ratio(release, singly)
+    report.add(f"a release / {_PROMPTS} single activations", value, note=f"{note} {_typical(release, singly)}")
+
+
+def _release(opened: Database, version: int) -> None:
+    moves.activate(opened, [Reference(name, version) for name in _NAMES], author=_AUTHOR)
+
+
+def _singly(opened: Database, version: int) -> None:
+    for name in _NAMES:
+        moves.activate(opened, [Reference(name, version)], author=_AUTHOR)
+
+
+def _update(cursor: psycopg.RawCursor[Any]) -> None:
+    cursor.execute("update bare set active_version = 3 - active_version where name = any ($1)", [_NAMES], prepare=False)
+
+
+def _in_turn(calls: Sequence[Call], turns: int) -> list[dict[int, float]]:
+    """The milliseconds that calls take, made in turn; the first of each is not noted."""
+    times: list[dict[int, float]] = [{} for _ in calls]
+    for turn in range(turns + 1):
+        for call, passed in zip(calls, times, strict=True):
+            began = time.perf_counter()
+            call()
+            if turn:
+                passed[turn] = (time.perf_counter() - began) * 1000
+    return times
+
+
+def _typical(one: dict[int, float], another: dict[int, float]) -> str:
+    return f"{statistics.median(one.values()):.2f} and {statistics.median(another.values()):.2f} ms"
+
+
+def _under_readers(dsn: str, statement: str, readers: int, move: Move, turns: int) -> _Seen:
+    """Move all prompts to and fro while processes read them; what those saw, together."""
+    # Of their own: threads of this process would wait for it, and for each other.
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    connections: list[Connection | PipeConnection] = []
+    processes: list[BaseProcess] = []
+    try:
+        for _ in range(readers):
+            here, there = context.Pipe(duplex=False)
+            process = context.Process(target=_keep_reading, args=(dsn, statement, stop, there), daemon=True)
+            process.start()
+            there.close()  # so that a reader which fails is noticed
+            connections.append(here)
+            processes.append(process)
+        for connection in connections:
+            connection.recv()
+        with database.connect(dsn) as opened:
+            for turn in range(turns):
+                move(opened, 1 + turn % 2)
+        stop.set()
+        seen: list[_Seen] = [connection.recv() for connection in connections]
+    finally:
+        stop.set()
+        for process in processes:
+            process.join()
+    return _Seen(sum(one.reads for one in seen), sum(one.torn for one in seen), sum(one.changes for one in seen))
+
+
+def _keep_reading(dsn: str, statement: str, stop: Event, answer: Connection) -> None:
+    """Read without a pause; `answer` gets None when it has begun, and at the end what was seen."""
+    reads = torn = changes = 0
+    last: set[int] = set()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        while not stop.is_set():
+            rows = connection.execute(statement.encode()).fetchall()
+            versions = {row[0] for row in rows}
+            torn += len(versions) != 1 or len(rows) != _PROMPTS
+            changes += bool(last) and versions != last
+            last = versions
+            if not reads:
+                answer.send(None)
+            reads += 1
+    answer.send(_Seen(reads, torn, changes))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

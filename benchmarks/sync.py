@@ -1,0 +1,428 @@
+"""What `sync` of a folder of 10 000 files costs, against reading and hashing the same files, and against MLflow.
+
+    python benchmarks/sync.py [--turns N] [--loads N] [--large] [--mlflow PYTHON]
+
+Each is a process of its own that takes the time itself, once the interpreter has started: what `promptctl` imports
+counts, Python's start does not. The folder lies in a Git repository, as it does in use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import os
+import random
+import statistics
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+from measure import INTERPRETER, Report, environment, install, ratio, start_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from tests.servers import Server
+
+    Times = dict[int, float]
+
+# Linux keeps ru_maxrss over exec: in a child it would be at least what this process has.
+_PEAK = """
+def peak():
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    except FileNotFoundError:
+        import resource
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+"""
+_NOTHING = f"{_PEAK}\nprint(0, peak())"
+_READ = f"""
+import hashlib, os, sys, time
+{_PEAK}
+def read(folder):
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                read(entry.path)
+            else:
+                with open(entry.path, "rb") as file:
+                    hashlib.sha256(file.read()).hexdigest()
+began = time.perf_counter()
+read(sys.argv[1])
+print(time.perf_counter() - began, peak())
+"""
+# As `__main__` does it.
+_SYNC = f"""
+import gc, os, sys, time
+gc.disable()
+{_PEAK}
+answer = os.dup(1)
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+began = time.perf_counter()
+from promptctl.cli import endings
+code = endings.run(["sync", sys.argv[1], "--database-url", sys.argv[2]])
+passed = time.perf_counter() - began
+os.write(answer, f"{{passed}} {{peak()}}".encode())
+sys.exit(code)
+"""
+# The first prompt is not timed: with it MLflow makes its tables, as `db init` has made ours.
+_MLFLOW = f"""
+import pathlib, sys, time
+import mlflow
+{_PEAK}
+mlflow.set_tracking_uri(sys.argv[1])
+mlflow.set_registry_uri(sys.argv[1])
+registry = getattr(mlflow, "genai", mlflow)
+texts = [(pathlib.Path(path).parent.name, pathlib.Path(path).read_text("utf-8")) for path in sys.argv[2:]]
+registry.register_prompt(name="first", template=texts[0][1])
+began = time.perf_counter()
+for name, text in texts:
+    registry.register_prompt(name=name, template=text)
+print(time.perf_counter() - began, peak())
+"""
+
+_NUMBERS = itertools.count(1)
+_BYTES_PER_FILE = 2600
+_LEADS = ("Always", "Never", "When in doubt,", "If you are asked,", "Unless told otherwise,", "Before you answer,")
+_VERBS = ("explain", "summarise", "quote", "confirm", "compare", "repeat", "translate", "question", "cite", "rephrase")
+_THINGS = (
+    "the terms of the contract",
+    "what was said earlier",
+    "the figures in the last report",
+    "an open request",
+    "the steps that were tried",
+    "prices and dates",
+    "the name of the product",
+    "the reason for a refusal",
+    "a résumé of the case",
+    "the next step",
+)
+_ENDINGS = (
+    "in one sentence",
+    "for {user.name}",
+    "once",
+    "at the end",
+    "without a greeting",
+    "in two paragraphs",
+    "word for word",
+    "as a table",
+    "without jargon",
+    "— and say so",
+    "with an example",
+    "in plain words",
+    "as a short list",
+    "before anything else",
+)
+
+
+class _Corpus:
+    """A repository with a folder of prompts, the same in every run; its versions can be added to."""
+
+    def __init__(self, directory: Path, prompts: int, versions: int) -> None:
+        self.repository = directory
+        self.folder = directory / "prompts"
+        self.names = [f"team-{place % 20:02}/prompt-{place:05}" for place in range(prompts)]
+        self.newest = dict.fromkeys(self.names, versions)
+        # The size of the whole is given, and a prompt.yaml is small.
+        self._text_bytes = (_BYTES_PER_FILE * (versions + 1) - 250) // versions
+        for name in self.names:
+            (self.folder / name).mkdir(parents=True)
+            for version in range(1, versions + 1):
+                self._write(name, version)
+            self._describe(name)
+        _git(directory, "init", "-q", "-b", "main")
+        self.commit()
+
+    @property
+    def versions(self) -> int:
+        """How many version files there are."""
+        return sum(self.newest.values())
+
+    @property
+    def paths(self) -> list[Path]:
+        """Every file."""
+        return [path for path in self.folder.rglob("*") if path.is_file()]
+
+    def change(self, turn: int) -> None:
+        """In one prompt of a hundred: another version, and it is the active one. Committed."""
+        for name in random.Random(turn).sample(self.names, len(self.names) // 100):
+            self.newest[name] += 1
+            self._write(name, self.newest[name])
+            self._describe(name)
+        self.commit()
+
+    def commit(self) -> None:
+        """Commit what there is."""
+        _git(self.repository, "add", "-A")
+        _git(self.repository, "commit", "-q", "-m", "prompts")
+
+    def _write(self, name: str, version: int) -> None:
+        """A version: the prompt's own lines, of which each version has a few others."""
+        lines = _lines(random.Random(name), self._text_bytes)
+        chance = random.Random(f"{name} {version}")
+        for _ in range(3):
+            lines[chance.randrange(len(lines))] = _line(chance)
+        # Every version needs the same variables: one that needs more would be a conflict.
+        head = f"You are {name}, the assistant of {{company.name}}, version {version}.\n"
+        head += "You talk to {user.name}, in {user.locale}.\n\n"
+        (self.folder / name / f"v{version}.txt").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
+
+    def _describe(self, name: str) -> None:
+        newest = self.newest[name]
+        described = {1: "The first one, as it was reviewed", 2: "Shorter, and firm about refunds"}
+        said = [f"description: Answers questions for {name.partition('/')[0]}", f"active: {newest}"]
+        said += ["model: claude-sonnet-5-5", "versions:"]
+        for version in range(1, min(newest, 2) + 1):
+            said += [f"  {version}:", f"    description: {described[version]}"]
+        (self.folder / name / "prompt.yaml").write_text("\n".join(said) + "\n", encoding="utf-8")
+
+
+def _lines(chance: random.Random, size: int) -> list[str]:
+    lines: list[str] = []
+    left = size - 120  # the head
+    while left > 0:
+        lines.append(_line(chance))
+        left -= len(lines[-1].encode()) + 1
+    return lines
+
+
+def _line(chance: random.Random) -> str:
+    said = f"{chance.choice(_LEADS)} {chance.choice(_VERBS)} {chance.choice(_THINGS)} {chance.choice(_ENDINGS)}."
+    return f"- {said}" if chance.random() < 0.5 else said
+
+
+@dataclass(frozen=True, slots=True)
+class _Took:
+    """What a process says of itself."""
+
+    seconds: float
+    peak_mb: float
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--turns", type=int, default=9, help="how often each sync is run")
+    options.add_argument("--loads", type=int, default=5, help="how often a first load is run")
+    options.add_argument("--large", action="store_true", help="100 000 files, too")
+    options.add_argument("--mlflow", metavar="PYTHON", help="the interpreter of an environment with mlflow, to compare")
+    given = options.parse_args()
+    report = Report()
+    interpreter = given.mlflow and os.path.abspath(given.mlflow)
+    with start_server(shared_buffers="512MB", max_wal_size="4GB") as server, _temporary() as directory:
+        bare = statistics.median(_run(_NOTHING).peak_mb for _ in range(5))
+        many_versions = _Corpus(directory / "a", 1000, 9)
+        load = _corpus(report, server, many_versions, bare, given)
+        _corpus(report, server, _Corpus(directory / "b", 5000, 1), bare, given)
+        if interpreter:
+            _mlflow(report, server, many_versions, interpreter, load)
+        if given.large:
+            _large(report, server, directory, bare)
+    return report.close()
+
+
+def _corpus(report: Report, server: Server, corpus: _Corpus, bare: float, given: argparse.Namespace) -> float:
+    """Everything that is promised of one folder; returns the seconds that its first load took for each version."""
+    _heading(report, corpus)
+    versions = corpus.versions
+    loading = _turns(corpus, given.loads, lambda _: _load(server, corpus))
+    seconds = _judge(report, "first load", loading, 8, bare)
+
+    with _loaded(server, corpus) as dsn:
+        unchanged = _turns(corpus, given.turns, lambda _: _sync(corpus, dsn))
+        _judge(report, "nothing changed", unchanged, 2.2, bare)
+        changed = _turns(corpus, given.turns, lambda _: _sync(corpus, dsn), before=corpus.change)
+        _judge(report, "1 % changed", changed, 3, None)
+        _check(dsn, corpus)
+    with _no_repository(corpus), _loaded(server, corpus) as dsn:
+        outside = _turns(corpus, given.turns, lambda _: _sync(corpus, dsn))
+        _judge(report, "nothing changed, in no Git repository", outside, 2.2, None)
+    return seconds / versions
+
+
+@dataclass(slots=True)
+class _Turns:
+    """The seconds that a sync and reading the same files took in each turn, and the most memory that a sync had."""
+
+    sync: Times
+    read: Times
+    peak_mb: float = 0
+
+
+def _turns(
+    corpus: _Corpus, turns: int, sync: Callable[[int], _Took], before: Callable[[int], object] = lambda _: None
+) -> _Turns:
+    """A sync and reading, in turn; turn 0 is not noted, and each is the first in every other turn."""
+    took = _Turns({}, {})
+
+    def synced(turn: int) -> None:
+        one = sync(turn)
+        if turn:
+            took.sync[turn] = one.seconds
+            took.peak_mb = max(took.peak_mb, one.peak_mb)
+
+    def read(turn: int) -> None:
+        one = _run(_READ, str(corpus.folder))
+        if turn:
+            took.read[turn] = one.seconds
+
+    pair = [synced, read]
+    for turn in range(turns + 1):
+        before(turn)
+        pair.reverse()
+        for each in pair:
+            each(turn)
+    return took
+
+
+def _judge(report: Report, what: str, took: _Turns, limit: float, bare: float | None) -> float:
+    """Add the figures; returns the median of the seconds."""
+    value, note = ratio(took.sync, took.read)
+    seconds = statistics.median(took.sync.values())
+    typical = f"{seconds * 1000:.0f} and {statistics.median(took.read.values()) * 1000:.0f} ms"
+    report.add(f"{what} / reading and hashing", value, limit, note=f"{note} {typical}".strip())
+    if bare is not None:
+        report.add(f"{what}, peak memory above the interpreter's", took.peak_mb - bare, 150, unit="MB")
+    return seconds
+
+
+def _large(report: Report, server: Server, directory: Path, bare: float) -> None:
+    """Ten times as many prompts, against as many as above, in turn."""
+    small, large = _Corpus(directory / "small", 1000, 9), _Corpus(directory / "large", 10_000, 9)
+    _heading(report, large)
+    # The processes have written their byte code long since: every turn counts.
+    loads = [(_load(server, small), _load(server, large)) for _ in range(2)]
+    with _loaded(server, small) as few, _loaded(server, large) as many:
+        unchanged = [(_sync(small, few), _sync(large, many)) for _ in range(5)]
+    for what, took, limit in (("first load", loads, None), ("nothing changed", unchanged, 10.5)):
+        of_small = {turn: one.seconds for turn, (one, _) in enumerate(took)}
+        of_large = {turn: one.seconds for turn, (_, one) in enumerate(took)}
+        value, note = ratio(of_large, of_small)
+        typical = f"{statistics.median(of_large.values()):.1f} and {statistics.median(of_small.values()):.2f} s"
+        report.add(f"{what} / that of a tenth of the files", value, limit, note=f"{note} {typical}".strip())
+        peak = max(one.peak_mb for _, one in took)
+        report.add(f"{what}, peak memory above the interpreter's", peak - bare, unit="MB")
+
+
+def _load(server: Server, corpus: _Corpus) -> _Took:
+    """A first load, into a database of its own."""
+    with _database(server) as dsn:
+        return _sync(corpus, dsn)
+
+
+def _mlflow(report: Report, server: Server, corpus: _Corpus, interpreter: str, load: float) -> None:
+    """MLflow's prompt registry stores some of the same texts on the same server, by the call for one."""
+    sample = [str(corpus.folder / name / "v1.txt") for name in corpus.names[:300]]
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute("create database mlflow")
+    # By its driver's name: what a bare postgresql:// means depends on the version of SQLAlchemy.
+    url = server.url("mlflow").replace("postgresql:", "postgresql+psycopg2:", 1)
+    took = _run(_MLFLOW, url, *sample, interpreter=interpreter)
+    own, other = load * 1000, took.seconds / len(sample) * 1000
+    report.heading(f"MLflow registers {len(sample)} of the same texts on the same server")
+    report.add("promptctl's first load, a version", own, unit="ms")
+    report.add("MLflow's register_prompt, a version", other, unit="ms")
+    report.add("MLflow / promptctl, per version", other / own)
+
+
+def _heading(report: Report, corpus: _Corpus) -> None:
+    paths = corpus.paths
+    size = sum(path.stat().st_size for path in paths) / 1e6
+    report.heading(
+        f"{len(corpus.names):,} prompts, {corpus.versions:,} versions: {len(paths):,} files of {size:.0f} MB"
+    )
+
+
+def _sync(corpus: _Corpus, dsn: str) -> _Took:
+    return _run(_SYNC, str(corpus.folder), dsn)
+
+
+def _run(code: str, *words: str, interpreter: str = INTERPRETER) -> _Took:
+    """Run Python code in a process of its own; what it says it took. Raises RuntimeError when it fails."""
+    done = subprocess.run(
+        [interpreter, "-c", code, *words],
+        env=_variables(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"failed ({done.returncode}): {' '.join(words[:2])}\n{done.stderr[-2000:]}")
+    seconds, kib = done.stdout.split()[-2:]
+    return _Took(float(seconds), int(kib) / 1024)
+
+
+def _variables() -> dict[str, str]:
+    """The environment without what changes Git or MLflow, too: nobody's hooks, signatures or servers."""
+    own = {name: value for name, value in environment().items() if not name.startswith(("GIT_", "MLFLOW_"))}
+    return own | {
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+    }
+
+
+def _git(repository: Path, *words: str) -> None:
+    # Compressing is not measured; nor may tidying up go on beside what is.
+    settings = ("user.name=benchmark", "user.email=benchmark@localhost", "core.compression=0", "gc.auto=0")
+    given = [word for setting in settings for word in ("-c", setting)]
+    subprocess.run(["git", "-C", repository, *given, *words], env=_variables(), check=True)
+
+
+@contextlib.contextmanager
+def _no_repository(corpus: _Corpus) -> Generator[None]:
+    """As if nobody had made a repository."""
+    hidden, away = corpus.repository / ".git", corpus.repository / "no-git"
+    hidden.rename(away)
+    try:
+        yield
+    finally:
+        away.rename(hidden)
+
+
+@contextlib.contextmanager
+def _database(server: Server) -> Generator[str]:
+    """A database with the schema, for as long as it is used."""
+    name = f"sync{next(_NUMBERS)}"
+    try:
+        yield install(server, name)
+    finally:
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute(f'drop database "{name}" with (force)'.encode())
+
+
+@contextlib.contextmanager
+def _loaded(server: Server, corpus: _Corpus) -> Generator[str]:
+    """One that has the folder, and whose tables are known to the planner."""
+    with _database(server) as dsn:
+        _sync(corpus, dsn)
+        _check(dsn, corpus)
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("vacuum (analyze)")
+        yield dsn
+
+
+def _check(dsn: str, corpus: _Corpus) -> None:
+    """A sync that did less would be fast. Raises RuntimeError."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        versions = connection.execute("select count(*) from promptctl.versions").fetchone()
+        active = connection.execute("select name, active_version from promptctl.served").fetchall()
+    if versions != (corpus.versions,) or dict(active) != corpus.newest:
+        raise RuntimeError("the database does not have what the folder says")
+
+
+@contextlib.contextmanager
+def _temporary() -> Generator[Path]:
+    """A directory, and the working directory: what a process leaves there goes with it."""
+    with tempfile.TemporaryDirectory(prefix="promptctl-sync-") as directory, contextlib.chdir(directory):
+        yield Path(directory).resolve()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# At night, on main: does the database have what Git says? And a copy of all prompts, as files.
+#
+#   nightly-drift.sh [FOLDER]                             prompts/ by default; DATABASE_URL of a viewer is enough
+#
+# The copy goes to BACKUP_FOLDER (backup/), as a folder that promptctl sync reads: keep it outside this machine.
+# Exit codes: 0 no drift; 3 drift: a sync would do something; all others: this check is broken, or a sync would be.
+set -euo pipefail
+
+folder=${1:-prompts/}
+backup=${BACKUP_FOLDER:-backup/}
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+say() { # TEXT
+    echo "$1"
+    # %, CR and LF have to be escaped in an annotation.
+    [ "${GITHUB_ACTIONS:-}" != true ] || printf '::notice title=promptctl::%s\n' "${1//[%]/%25}"
+}
+
+# First the copy: it is wanted most on the night on which something is wrong.
+exported=0
+promptctl export "$backup" --force --quiet >/dev/null || exported=$?
+
+code=0
+promptctl sync "$folder" --check >"$work/plan" || code=$?
+cat "$work/plan"
+
+# Neither is drift: operators did it, and a sync leaves it. But somebody should bring it to Git one day.
+while IFS=$'\t' read -r kind reference why; do
+    case $kind in held | stored) say "$reference: $why" ;; esac
+done <"$work/plan"
+if [ "$code" = 0 ] || [ "$code" = 3 ]; then
+    # The plan does not speak of a prompt that never had a folder.
+    promptctl list --quiet >"$work/names" || code=$?
+    cut -f 2 "$work/plan" >"$work/planned"
+    while IFS= read -r name; do
+        [ -d "$folder/$name" ] || grep -qxF "$name" "$work/planned" || say "$name: the prompt is only in the database"
+    done <"$work/names"
+fi
+
+case $code in
+    0) echo "no drift" ;;
+    3) echo "drift: promptctl sync $folder would do the above" >&2 ;;
+    *) echo "the check is broken: exit code $code" >&2 ;;
+esac
+if [ "$exported" != 0 ]; then
+    echo "the copy in $backup is broken: exit code $exported" >&2
+    case $code in 0 | 3) exit "$exported" ;; esac
+fi
+exit "$code"
