@@ -530,7 +530,10 @@ create table if not exists promptctl.applied (
     active_version integer,
     route jsonb,
     metadata jsonb not null default '{}',
+    has_said_version boolean not null default false,
+    has_said_route boolean not null default false,
     digest bytea,
+    is_settled boolean not null default false,
     next_version bigint,
     applied_at timestamptz not null default now(),
     applied_by text not null,
@@ -547,8 +550,12 @@ comment on table promptctl.applied is
 comment on column promptctl.applied.active_version is 'What it said was live; null: nothing.';
 comment on column promptctl.applied.route is 'The route it said; null: nothing, []: that there is none.';
 comment on column promptctl.applied.metadata is 'The metadata it said, by version.';
-comment on column promptctl.applied.digest is
-    'SHA-256 of the prompt''s files; null: they have to be compared again, because something was left to say of them.';
+comment on column promptctl.applied.has_said_version is
+    'Whether it ever said what is live: one that fell silent and speaks again has changed its mind.';
+comment on column promptctl.applied.has_said_route is 'Whether it ever said a route.';
+comment on column promptctl.applied.digest is 'SHA-256 of the prompt''s files.';
+comment on column promptctl.applied.is_settled is
+    'Whether nothing was left to say of the prompt; else, or when it was corrected since, it is compared again.';
 comment on column promptctl.applied.next_version is
     'The prompt''s next number then: another one now means versions that the source does not know.';
 comment on index promptctl.applied_by_source is 'Everything that comes from one folder.';
@@ -813,8 +820,8 @@ begin
     if exists (select from new_rows n join old_rows o on o.name = n.name where n.route is distinct from o.route) then
         perform promptctl.require_route_leads_somewhere(n.name, n.route)
         from new_rows n join old_rows o on o.name = n.name where n.route is distinct from o.route;
-        update promptctl.applied a set digest = null
-        where a.digest is not null and a.name = any (array(
+        update promptctl.applied a set is_settled = false
+        where a.is_settled and a.name = any (array(
             select n.name from new_rows n join old_rows o on o.name = n.name where n.route is distinct from o.route));
     end if;
 
@@ -901,8 +908,8 @@ begin
         select case when n.is_retired then 'retire' else 'restore' end where n.is_retired <> o.is_retired
     ) k (kind)
     order by n.name, n.version;
-    update promptctl.applied a set digest = null
-    where a.digest is not null and a.name = any (array(
+    update promptctl.applied a set is_settled = false
+    where a.is_settled and a.name = any (array(
         select n.name from new_rows n join old_rows o on o.name = n.name and o.version = n.version
         where n.metadata is distinct from o.metadata));
     return null;
@@ -982,7 +989,8 @@ begin
     end if;
     if to_regtype('promptctl.undone') is null then
         create type promptctl.undone as (name text, version integer, previous_version integer, changed boolean,
-                                         skipped boolean, split_ended boolean, release bigint, epoch integer);
+                                         skipped boolean, split_ended boolean, route_changed boolean, release bigint,
+                                         epoch integer);
     end if;
     if to_regtype('promptctl.resolved') is null then
         create type promptctl.resolved as (name text, version integer, epoch integer, content text, settings jsonb,
@@ -1411,9 +1419,9 @@ returns setof promptctl.undone
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
 declare
-    names text[];
     undone promptctl.undone[];
     positions integer[];
+    routes jsonb[];
     moved text[];
     number bigint;
 begin
@@ -1422,31 +1430,59 @@ begin
         raise exception using errcode = 'no_data_found', constraint = 'release_exists',
             message = format('no release %s', release), hint = 'promptctl release list';
     end if;
-    names := array(select distinct a.name from promptctl.allocations a
-                   where a.release = rollback_release.release and a.version is distinct from a.previous_version);
-    perform promptctl.lock_prompts(names);
+    perform promptctl.lock_prompts(array(select distinct a.name from promptctl.allocations a
+                                         where a.release = rollback_release.release));
 
-    with moved_by_it as (
-        select a.name, min(a.epoch) as first_epoch, max(a.epoch) as last_epoch
-        from promptctl.allocations a where a.release = rollback_release.release and a.name = any (names) group by a.name
+    with ours as (
+        select a.name, a.epoch, a.version is distinct from a.previous_version as moves,
+               a.route is distinct from b.route as routes, a.previous_version, a.route, b.route as route_before,
+               b.position as position_before
+        from promptctl.allocations a
+        left join promptctl.allocations b on b.name = a.name and b.epoch = a.epoch - 1
+        where a.release = rollback_release.release
+    ), before as (
+        select o.name, bool_or(o.moves) as moves, bool_or(o.routes) as routes,
+               (array_agg(o.previous_version order by o.epoch) filter (where o.moves))[1] as version,
+               (array_agg(o.position_before order by o.epoch) filter (where o.moves))[1] as position,
+               max(o.epoch) filter (where o.moves) as moved_in,
+               (array_agg(o.route_before order by o.epoch) filter (where o.routes))[1] as route_before,
+               (array_agg(o.route order by o.epoch desc) filter (where o.routes))[1] as route_after
+        from ours o group by o.name
+    ), since as (
+        select b.*, s.active_version, s.candidate_version, s.route as route_now, s.epoch,
+               b.moves and c.epoch is distinct from b.moved_in as is_elsewhere,
+               -- By an earlier call of this function, and not moved since.
+               b.moves and c.epoch is distinct from b.moved_in and exists (
+                   select from promptctl.releases r
+                   where r.release = c.release and r.undoes = rollback_release.release) as is_back,
+               b.routes and s.route is distinct from b.route_after and s.route is distinct from b.route_before
+                   as has_another_route,
+               b.routes and s.route is distinct from b.route_before as has_its_route,
+               c.kind, c.author
+        from before b
+        join promptctl.served s on s.name = b.name
+        left join lateral (
+            select a.epoch, a.release, a.kind, a.author from promptctl.allocations a
+            where a.name = b.name and a.version is distinct from a.previous_version
+            order by a.epoch desc limit 1
+        ) c on true
+        where b.moves or b.routes
+    ), found as (
+        select n.*, (n.is_elsewhere and not n.is_back) or n.has_another_route as skips,
+               n.moves and not n.is_elsewhere as goes_back
+        from since n
     )
-    select array_agg((m.name, f.previous_version, s.active_version, s.epoch = m.last_epoch,
-                      s.epoch <> m.last_epoch and not k.is_back, s.candidate_version is not null, null,
-                      s.epoch)::promptctl.undone order by m.name),
-           array_agg(p.position order by m.name),
-           array_agg(format('"%s" (%s by %s)', m.name, c.kind, c.author) order by m.name)
-               filter (where s.epoch <> m.last_epoch and not k.is_back)
-    into undone, positions, moved
-    from moved_by_it m
-    join promptctl.served s on s.name = m.name
-    join promptctl.allocations f on f.name = m.name and f.epoch = m.first_epoch
-    left join promptctl.allocations p on p.name = m.name and p.epoch = m.first_epoch - 1
-    join promptctl.allocations c on c.name = m.name and c.epoch = s.epoch
-    cross join lateral (
-        -- Put back already, by an earlier call of this function, and not moved since.
-        select s.active_version is not distinct from f.previous_version
-               and exists (select from promptctl.releases r where r.release = c.release and r.undoes = rollback_release.release)
-    ) k (is_back);
+    select array_agg((f.name, case when f.goes_back and not f.skips then f.version else f.active_version end,
+                      f.active_version, (f.goes_back or f.has_its_route) and not f.skips, f.skips,
+                      f.goes_back and not f.skips and f.candidate_version is not null,
+                      f.has_its_route and not f.skips, null, f.epoch)::promptctl.undone order by f.name),
+           array_agg(f.position order by f.name),
+           array_agg(f.route_before order by f.name),
+           array_agg(case when f.has_another_route then format('the route of "%s"', f.name)
+                          else format('"%s" (%s by %s)', f.name, f.kind, f.author) end order by f.name)
+               filter (where f.skips)
+    into undone, positions, routes, moved
+    from found f;
 
     if moved is not null and not skip_moved then
         raise exception using errcode = 'restrict_violation', constraint = 'a_release_is_put_back_where_nothing_moved_since',
@@ -1455,31 +1491,35 @@ begin
                                  then format(', and %s more', cardinality(moved) - 3) else '' end);
     end if;
     perform promptctl.require_version(u.name, u.version, 'in use') from unnest(undone) u
-    where u.changed and u.version is not null;
+    where u.version is distinct from u.previous_version and u.version is not null;
 
     if exists (select from unnest(undone) u where u.changed) then
         number := promptctl.begin_change(author, reason, 'release rollback', allow_new_variables, undoes => release);
         update promptctl.served s
-        set active_version = u.version, candidate_version = null,
-            position = case when u.version is null then s.position else p.position end
+        set active_version = u.version,
+            candidate_version = case when u.version is distinct from s.active_version then null
+                                    else s.candidate_version end,
+            position = case when u.version is null or u.version is not distinct from s.active_version then s.position
+                           else p.position end,
+            route = case when u.route_changed then r.route else s.route end
         from unnest(undone) with ordinality u
         join unnest(positions) with ordinality p (position, place) on p.place = u.ordinality
+        join unnest(routes) with ordinality r (route, place) on r.place = u.ordinality
         where s.name = u.name and u.changed;
         perform promptctl.end_change();
     end if;
 
     return query
-        select u.name, case when u.changed then u.version else u.previous_version end, u.previous_version, u.changed,
-               u.skipped, u.changed and u.split_ended, number, s.epoch
+        select u.name, u.version, u.previous_version, u.changed, u.skipped, u.split_ended, u.route_changed, number, s.epoch
         from unnest(undone) u
         join promptctl.served s on s.name = u.name order by u.name;
 end
 $$;
 
 comment on function promptctl.rollback_release is
-    'Puts back the pointers that a release moved, all or none: each to where it was before. Where one has moved since it '
-    'refuses, or with skip_moved leaves that one. What an earlier call put back counts as done. A split that the release '
-    'ended does not begin again.';
+    'Puts back the pointers and routes that a release moved, all or none: each to where it was before. Where one has moved '
+    'since it refuses, or with skip_moved leaves that prompt. What an earlier call put back counts as done. A split that '
+    'the release ended does not begin again, and one that began since ends.';
 
 create or replace function promptctl.open_release(author text default null, reason text default null,
                                                   source text default null, origin jsonb default null)
@@ -1501,7 +1541,7 @@ comment on function promptctl.open_release is
     'Begins the release of a sync, to which this transaction then adds versions, corrections, routes and activations.';
 
 create or replace function promptctl.add_versions(versions jsonb, author text default null,
-                                                  release bigint default null)
+                                                  release bigint default null, contents bytea default null)
 returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
@@ -1513,9 +1553,13 @@ begin
     perform promptctl.begin_change(author, null, release => release);
     perform promptctl.open_prompts(names);
     insert into promptctl.versions (name, version, content, settings, metadata, created_by, origin)
-    select v.name, v.version, v.content, coalesce(v.settings, '{}'), coalesce(v.metadata, '{}'), v.created_by, v.origin
+    select v.name, v.version,
+           case when contents is null then v.content
+               else convert_from(substring(contents from v.start + 1 for v.size), 'UTF8') end,
+           coalesce(v.settings, '{}'), coalesce(v.metadata, '{}'), v.created_by, v.origin
     from jsonb_to_recordset(versions)
-        as v (name text, version integer, content text, settings jsonb, metadata jsonb, created_by text, origin jsonb);
+        as v (name text, version integer, content text, start integer, size integer, settings jsonb, metadata jsonb,
+              created_by text, origin jsonb);
     get diagnostics added = row_count;
     perform promptctl.end_change();
     return added;
@@ -1524,7 +1568,8 @@ $$;
 
 comment on function promptctl.add_versions is
     'Stores many versions under numbers of their own, all or none: a JSON array of objects with name, version, content '
-    'and, optional, settings, metadata, created_by, origin. Returns how many.';
+    'and, optional, settings, metadata, created_by, origin. Many large texts go faster beside it, all in one after the '
+    'other, of which each object has start and size in bytes. Returns how many.';
 
 create or replace function promptctl.describe_versions(versions jsonb, author text default null,
                                                        reason text default null, release bigint default null)
@@ -1625,7 +1670,10 @@ begin
     values (note_source.source, note_source.commit, note_source.committed_at,
             coalesce(nullif(note_source.author, ''), promptctl.current_author()))
     on conflict on constraint a_source_has_one_row do update
-        set commit = excluded.commit, committed_at = excluded.committed_at, applied_at = now(),
+        -- A copy without Git does not make forgotten which commit came last.
+        set commit = coalesce(excluded.commit, sources.commit),
+            committed_at = case when excluded.commit is null then sources.committed_at else excluded.committed_at end,
+            applied_at = now(),
             applied_by = excluded.applied_by;
 end
 $$;
@@ -1648,26 +1696,31 @@ begin
                 message = claimed;
         end if;
     end if;
-    insert into promptctl.applied as a (source, name, active_version, route, metadata, digest, next_version, applied_by)
+    insert into promptctl.applied as a (source, name, active_version, route, metadata, has_said_version, has_said_route,
+                                        digest, is_settled, next_version, applied_by)
     select note_applied.source, p.name, p.active, nullif(p.route, 'null'), coalesce(p.metadata, '{}'),
-           decode(p.digest, 'hex'), s.next_version,
+           p.active is not null, nullif(p.route, 'null') is not null, decode(p.digest, 'hex'),
+           coalesce(p.is_settled and p.digest is not null, false), s.next_version,
            coalesce(nullif(note_applied.author, ''), promptctl.current_author())
-    from jsonb_to_recordset(prompts) as p (name text, active integer, route jsonb, metadata jsonb, digest text)
+    from jsonb_to_recordset(prompts)
+        as p (name text, active integer, route jsonb, metadata jsonb, digest text, is_settled boolean)
     join promptctl.served s on s.name = p.name
     order by p.name collate "C"
     on conflict on constraint a_prompt_comes_from_one_source do update
         set source = excluded.source, active_version = excluded.active_version, route = excluded.route,
-            metadata = excluded.metadata, digest = excluded.digest, next_version = excluded.next_version,
-            applied_by = excluded.applied_by, applied_at = now()
-        where (a.source, a.active_version, a.route, a.metadata, a.digest, a.next_version)
+            metadata = excluded.metadata, has_said_version = a.has_said_version or excluded.has_said_version,
+            has_said_route = a.has_said_route or excluded.has_said_route, digest = excluded.digest,
+            is_settled = excluded.is_settled, next_version = excluded.next_version, applied_by = excluded.applied_by,
+            applied_at = now()
+        where (a.source, a.active_version, a.route, a.metadata, a.digest, a.is_settled, a.next_version)
               is distinct from (excluded.source, excluded.active_version, excluded.route, excluded.metadata,
-                                excluded.digest, excluded.next_version);
+                                excluded.digest, excluded.is_settled, excluded.next_version);
 end
 $$;
 
 comment on function promptctl.note_applied is
     'Remembers what a source said of prompts, as the third side of its next sync: a JSON array of objects with name, active, '
-    'route, metadata, digest. A prompt of another source is refused, unless it is adopted.';
+    'route, metadata, digest, is_settled. A prompt of another source is refused, unless it is adopted.';
 
 
 create or replace function promptctl.bucket(seed text, unit text) returns integer

@@ -17,6 +17,7 @@ NEW, ACTIVATE, DESCRIBE, ROUTE = "new", "activate", "describe", "route"
 HELD, CONFLICT, STORED, NOTE = "held", "conflict", "stored", "note"
 # What applying a plan does to the database; the other kinds are only said.
 DOING = (NEW, ACTIVATE, DESCRIBE, ROUTE)
+KINDS = (*DOING, HELD, CONFLICT, STORED, NOTE)
 
 
 class StoredVersion(Record):
@@ -49,7 +50,8 @@ class Hold(Record):
 class StoredPrompt(Record):
     """What the database has of one prompt, who moved it last, and what was applied last.
 
-    `applied_source` None: nothing was ever applied; `applied_version` and `applied_route` None: it said nothing of it.
+    `applied_source` None: nothing was ever applied; `applied_version` and `applied_route` None: it said nothing of it
+    then; `has_said_version` and `has_said_route`: it did at some time.
     """
 
     __slots__ = ()
@@ -62,6 +64,8 @@ class StoredPrompt(Record):
     applied_source: str | None
     applied_version: int | None
     applied_route: Route | None
+    has_said_version: bool
+    has_said_route: bool
     applied_metadata: dict[str, dict[str, Any]]
     versions: dict[int, StoredVersion]
 
@@ -96,7 +100,7 @@ class Change(Record):
 
 
 class Applied(Record):
-    """What to remember of a prompt as applied; `digest` None: it is to be compared again at the next sync."""
+    """What to remember of a prompt as applied; unless it `is_settled`, it is compared again at the next sync."""
 
     __slots__ = ()
     name: str
@@ -104,6 +108,7 @@ class Applied(Record):
     route: Route | None
     metadata: dict[str, dict[str, Any]]
     digest: str | None
+    is_settled: bool
 
 
 class Plan(Record):

@@ -6,15 +6,21 @@ part of the contract (docs/json.md): scripts may compare it.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class PromptctlError(Exception):
     """A failure with a message for people, a `code` for scripts and an exit code for shells.
 
-    `again` are words that would have made the same command line succeed: its hint is that line with them.
+    `again` are words that would have made the same command line succeed: its hint is that line with them. `others` are
+    further things of the kind that the message names.
     """
 
     exit_code: int = 1
     again: tuple[str, ...] = ()
+    others: Sequence[str] = ()
 
     def __init__(self, code: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 
-from promptctl import atomic_files, errors, prompt_folders, prompt_yaml, prompt_yaml_writer, references
+from promptctl import atomic_files, errors, prompt_folders, prompt_yaml, prompt_yaml_writer, references, texts
 from promptctl.json_values import same
 from promptctl.prompt_yaml import VersionYaml
 from promptctl.records import Record
@@ -29,14 +29,14 @@ class Exported(Record):
 
 
 class FilesDiffer(errors.Refused):
-    """Files that say something else than the database; `others` are those beside the one in the message."""
+    """Files that say something else than the database."""
 
     again = ("--force",)
 
     def __init__(self, paths: list[str]) -> None:
         more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
         super().__init__("files_differ", f"{paths[0]} says something else{more}; nothing was written")
-        self.others = paths[1:]
+        self.others = [f"{path} says something else" for path in paths[1:]]
 
 
 def export(folder: str, prompts: Sequence[WholePrompt], progress: Progress, *, overwrites: bool = False) -> Exported:
@@ -54,9 +54,11 @@ def export(folder: str, prompts: Sequence[WholePrompt], progress: Progress, *, o
     differing: list[str] = []
     for place, prompt in enumerate(prompts):
         for path, data in _files(folder, prompt):
+            if os.path.islink(path):
+                _refuse_links(folder, path)
             if (there := _there(path)) is None:
                 files.append((path, data))
-            elif there == data or (_is_yaml(path) and _says_the_same(there, data, prompt)):
+            elif there == data or _says_the_same(path, there, data, prompt):
                 unchanged += 1
             else:
                 differing.append(path)
@@ -139,8 +141,13 @@ def _is_yaml(path: str) -> bool:
     return os.path.basename(path).lower() in prompt_folders.YAML_NAMES
 
 
-def _says_the_same(there: bytes, wanted: bytes, prompt: WholePrompt) -> bool:
-    """Whether two texts of a prompt.yaml say the same of what is stored; who wrote it is not asked again."""
+def _says_the_same(path: str, there: bytes, wanted: bytes, prompt: WholePrompt) -> bool:
+    """Whether a sync would find no difference between two files; who wrote a version is not asked again."""
+    if not _is_yaml(path):
+        try:
+            return texts.normalised(there, path).encode() == wanted
+        except errors.Usage:
+            return False
     problems: list[str] = []
     one, other = prompt_yaml.parse(there, "", problems), prompt_yaml.parse(wanted, "", problems)
     if problems or one.active not in (None, other.active) or not same(one.route or [], other.route or []):

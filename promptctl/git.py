@@ -9,6 +9,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 _PIECE_BYTES = 1 << 16
+# As `git rev-parse --local-env-vars` has them.
+_OF_A_REPOSITORY = frozenset(
+    ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY",
+     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_IMPLICIT_WORK_TREE", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE",
+     "GIT_NO_REPLACE_OBJECTS", "GIT_REPLACE_REF_BASE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_CONFIG", "GIT_QUARANTINE_PATH")
+)  # fmt: skip
 # Without `signal`, whose import takes longer than git.
 _SIGTERM = 15
 
@@ -45,8 +51,11 @@ def status(*arguments: str) -> int | None:
 
 
 def fields(*arguments: str) -> Generator[str]:
-    """Run `git` with these arguments and give what it writes, split at NUL; not read to its end, it is ended."""
-    started = _start(arguments)
+    """Start `git` with these arguments and give what it writes, split at NUL; not read to its end, it is ended."""
+    return _fields(_start(arguments))
+
+
+def _fields(started: tuple[int, int] | None) -> Generator[str]:
     if started is None:
         return
     process, reading = started
@@ -68,11 +77,11 @@ def fields(*arguments: str) -> Generator[str]:
 
 
 def without_credentials(url: str) -> str:
-    """Return a remote's URL without user, password and `.git`: the same for everyone who cloned it."""
+    """Return a remote's URL without user, password, query and `.git`: the same for everyone who cloned it."""
     scheme, separator, rest = url.partition("://")
     if separator:
-        authority, slash, path = rest.partition("/")
-        rest = authority.rpartition("@")[2] + slash + path
+        authority, slash, path = rest.partition("?")[0].partition("/")
+        rest = authority.rpartition("@")[2].lower() + slash + path
     else:
         # git@host:path, or a path.
         rest = url.rpartition("@")[2].replace(":", "/", 1) if "@" in url.partition("/")[0] else url
@@ -88,12 +97,17 @@ def _start(arguments: tuple[str, ...]) -> tuple[int, int] | None:
         (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
     ]
     try:
-        return os.posix_spawnp("git", ["git", *arguments], os.environ, file_actions=actions), reading
+        return os.posix_spawnp("git", ["git", *arguments], _environment(), file_actions=actions), reading
     except OSError:
         os.close(reading)
         return None
     finally:
         os.close(writing)
+
+
+def _environment() -> dict[str, str]:
+    """Without what a hook of Git's says of its repository: ours is where the folder is."""
+    return {name: value for name, value in os.environ.items() if name not in _OF_A_REPOSITORY}
 
 
 def _wait(process: int) -> int | None:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any, LiteralString
 
-    Parameter = str | int | float | bool | None | Sequence[str | None] | Sequence[int | None] | Mapping[str, Any]
+    Parameter = (
+        bytes | str | int | float | bool | None | Sequence[str | None] | Sequence[int | None] | Mapping[str, Any]
+    )
     Row = tuple[Any, ...]
 
 _OK, _COMMAND_OK, _TUPLES_OK = 0, 1, 2
@@ -95,9 +97,12 @@ def _array(items: Sequence[str | int | None]) -> str:
 
 
 def _encoded(value: Parameter) -> bytes | None:
-    """A parameter in PostgreSQL's text format: None, truth, numbers, text, arrays of text or numbers, JSON objects."""
-    if value is None:
-        return None
+    """A parameter in PostgreSQL's text format: None, truth, numbers, text, arrays of text or numbers, JSON objects.
+
+    Bytes, which are sent in its binary format, are themselves.
+    """
+    if value is None or isinstance(value, bytes):
+        return value
     if isinstance(value, str):
         text = value
     elif isinstance(value, bool):
@@ -220,10 +225,14 @@ class Connection:
         encoded = [(sql.encode(), [_encoded(each) for each in parameters]) for sql, parameters in statements]
         if not lib.PQenterPipelineMode(handle):
             raise ConnectionLost(self._message())
-        for sql, values in encoded:
+        for (sql, values), (_, parameters) in zip(encoded, statements, strict=True):
             count = len(values)
             array = (ctypes.c_char_p * count)(*values) if count else None
-            if not lib.PQsendQueryParams(handle, sql, count, None, array, None, None, 0):
+            lengths = formats = None
+            if any(isinstance(each, bytes) for each in parameters):
+                lengths = (ctypes.c_int * count)(*(len(each or b"") for each in values))
+                formats = (ctypes.c_int * count)(*(isinstance(each, bytes) for each in parameters))
+            if not lib.PQsendQueryParams(handle, sql, count, None, array, lengths, formats, 0):
                 raise ConnectionLost(self._message())
         if not lib.PQpipelineSync(handle):
             raise ConnectionLost(self._message())

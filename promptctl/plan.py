@@ -66,7 +66,7 @@ def make(
     """
     changes: list[Change] = []
     applied: list[Applied] = []
-    around = _with_folder(around, folder)
+    around = _with_folder(around, folder, stored, terms)
     for prompt in folder:
         other = names_by_case.get(prompt.name.lower(), prompt.name)
         if other != prompt.name:
@@ -79,11 +79,14 @@ def make(
             found = [_foreign(prompt, known.applied_source, is_conflict=terms.claims or any(map(_matters, found)))]
         else:
             applied.append(_to_remember(prompt, known, found))
+            if known is not None and known.applied_source not in (None, source):
+                found.append(Change(NOTE, prompt.name, 0, f"is taken over from another source, {known.applied_source}"))
         changes += found
         unchanged += not found
     for name, live in (gone or {}).items():
-        told = "nothing of it is live" if live is None else f"{live} stays live"
-        changes.append(Change(STORED, name, 0, f"is not in the folder any more: {told}", previous_version=live))
+        if live is not None:
+            why = f"is not in the folder any more: {live} stays live"
+            changes.append(Change(STORED, name, 0, why, previous_version=live))
     return Plan(changes, applied, unchanged)
 
 
@@ -189,12 +192,12 @@ def _of_activation(prompt: FolderPrompt, wanted: int, known: StoredPrompt | None
     if live == wanted:
         return []
     told = "none" if live is None else str(live)
-    never_applied = known.applied_version is None and live is not None and not terms.adopts
+    never_applied = not known.has_said_version and live is not None and not terms.adopts
     if never_applied or known.applied_version == wanted:
         hint = f"promptctl activate {prompt.name}@{wanted}"
         if stored is not None and stored.is_retired:
             hint = f"promptctl delete --undo {prompt.name}@{wanted} && {hint}"
-        if known.applied_version is None:
+        if never_applied:
             hint += " or promptctl sync --adopt"
         why = f"held at {told}, Git says {wanted}"
         return [Change(HELD, prompt.name, wanted, why, previous_version=live, hold=known.moved, hint=hint)]
@@ -233,11 +236,9 @@ def _of_route(
     if same(wanted, current):
         return []
     steps = f"{len(wanted)} step{'s' * (len(wanted) != 1)}"
-    if known is not None:
-        never_said = known.applied_route is None and bool(current) and not terms.adopts
-        if never_said or same(known.applied_route, wanted):
-            why = f"route: stays as it is stored, Git says {steps}; until the folder says something else again"
-            return [Change(HELD, prompt.name, 0, why)]
+    if _is_route_held(wanted, known, terms):
+        why = f"route: stays as it is stored, Git says {steps}; until the folder says something else"
+        return [Change(HELD, prompt.name, 0, why)]
     if told := routes.problem(prompt.name, wanted, around):
         return [Change(CONFLICT, prompt.name, 0, told, hint=f"correct route in {prompt.yaml_path}")]
     leads = ", ".join(str(target) for target in routes.targets(wanted))
@@ -245,16 +246,26 @@ def _of_route(
     return [Change(ROUTE, prompt.name, 0, why, route=wanted, yaml_path=prompt.yaml_path)]
 
 
-def _with_folder(around: Surroundings, folder: Sequence[FolderPrompt]) -> Surroundings:
+def _is_route_held(wanted: list[dict[str, Any]], known: StoredPrompt | None, terms: Terms) -> bool:
+    if known is None or same(wanted, known.route or []):
+        return False
+    never_said = not known.has_said_route and bool(known.route) and not terms.adopts
+    return never_said or same(known.applied_route, wanted)
+
+
+def _with_folder(
+    around: Surroundings, folder: Sequence[FolderPrompt], stored: Mapping[str, StoredPrompt], terms: Terms
+) -> Surroundings:
     """What routes lead to when the folder is applied."""
     if not any(prompt.route for prompt in folder):
         return around
     versions = dict(around.versions)
     said = dict(around.routes)
     for prompt in folder:
-        numbers = frozenset(version.number for version in prompt.versions)
-        versions[prompt.name] = versions.get(prompt.name, frozenset()) | numbers
-        if prompt.route is not None:
+        known = stored.get(prompt.name)
+        new = frozenset(each.number for each in prompt.versions if known is None or each.number not in known.versions)
+        versions[prompt.name] = versions.get(prompt.name, frozenset()) | new
+        if prompt.route is not None and not _is_route_held(prompt.route, known, terms):
             said[prompt.name] = prompt.route
     return Surroundings(versions, said)
 
@@ -277,9 +288,13 @@ def _to_remember(prompt: FolderPrompt, known: StoredPrompt | None, found: Sequen
         active = known.applied_version
     if known is not None and any(not change.version for change in held):
         route = known.applied_route
-    # What is said of it has to be said again next time.
+    # What is held back or only in the database is said again next time; that settings differ is said once.
     is_settled = not any(change.kind in (HELD, STORED, CONFLICT) for change in found)
-    return Applied(prompt.name, active, route, prompt.metadata, prompt.digest if is_settled else None)
+    here = {str(version.number) for version in prompt.versions}
+    said = known.applied_metadata if known is not None else {}
+    # Of a version whose file is gone the last word is kept: the file may come back.
+    metadata = {number: words for number, words in said.items() if number not in here} | prompt.metadata
+    return Applied(prompt.name, active, route, metadata, prompt.digest, is_settled)
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

@@ -73,16 +73,17 @@ def read(
 ) -> FolderPrompt:
     """Understand a prompt's folder; what is wrong with it is added to `problems`.
 
-    What looks like a key in prompt.yaml or in a text that is not stored is added to `secrets`. `stored` has the SHA-256
-    of the stored texts by version: a file that is one of them, byte for byte, is not read.
+    What looks like a key in prompt.yaml, or in a text that is not stored just so, is added to `secrets`. `stored` has
+    the SHA-256 of the stored texts by version: a file that is one of them, byte for byte, is not read.
     """
     said = prompt_yaml.PromptYaml()
     is_as_scanned = True
     yaml_path = scanned.yaml_path
     if yaml_path is not None:
+        was_kept = 0 in scanned.kept
         raw = _read(scanned, 0, yaml_path, problems)
         if raw is not None:
-            is_as_scanned = 0 in scanned.kept or hashlib.sha256(raw).hexdigest() == scanned.hashes[0]
+            is_as_scanned = was_kept or hashlib.sha256(raw).hexdigest() == scanned.hashes[0]
             said = prompt_yaml.parse(raw, yaml_path, problems)
             _look_for_secrets(raw.decode(errors="replace"), yaml_path, secrets)
     versions: list[FileVersion] = []
@@ -91,10 +92,11 @@ def read(
         path, sha256, content = scanned.version_path(number), scanned.hashes[number], None
         size, variables, required = 0, (), ()
         if stored.get(number) != sha256:
+            was_kept = number in scanned.kept
             raw = _read(scanned, number, path, problems)
             if raw is None:
                 continue
-            is_as_scanned = is_as_scanned and (number in scanned.kept or hashlib.sha256(raw).hexdigest() == sha256)
+            is_as_scanned = is_as_scanned and (was_kept or hashlib.sha256(raw).hexdigest() == sha256)
             try:
                 content = texts.normalised(raw, path)
             except errors.Usage as problem:
@@ -107,7 +109,8 @@ def read(
             if number not in stored:
                 variables = templates.variables(content, own.settings)
                 required = templates.required(variables, own.settings)
-                _look_for_secrets(content, path, secrets)
+            # Also in one that differs from what is stored: the difference would be shown.
+            _look_for_secrets(content, path, secrets)
         versions.append(
             FileVersion(
                 number, path, sha256, content, size, variables, required, own.settings, own.metadata, own.author

@@ -66,7 +66,8 @@ class ScannedPrompt(Record):
     def raw(self, number: int) -> bytes:
         """What is in a version file, or at 0 in prompt.yaml. Raises OSError."""
         if number in self.kept:
-            return self.kept[number]
+            # Once: what was understood need not be kept.
+            return self.kept.pop(number)
         return read_bytes(self.version_path(number) if number else f"{self.path}/{self.yaml}")
 
 
@@ -210,7 +211,7 @@ def _hashed(
     name: str, path: str, files: dict[int, str], yaml: str | None, problems: list[str], *, keeps: bool
 ) -> ScannedPrompt | None:
     sha256 = hashlib.sha256
-    whole = sha256(_READING)
+    parts = [_READING]
     hashes: dict[int, str] = {}
     kept: dict[int, bytes] = {}
     for number, file in ((0, yaml), *files.items()):
@@ -225,7 +226,6 @@ def _hashed(
         found = sha256(raw)
         if keeps:
             kept[number] = raw
-        whole.update(f"/{number}:".encode())
-        whole.update(found.digest())
+        parts += (b"/%d:" % number, found.digest())
         hashes[number] = found.hexdigest()
-    return ScannedPrompt(name, path, files, yaml, hashes, whole.hexdigest(), kept)
+    return ScannedPrompt(name, path, files, yaml, hashes, sha256(b"".join(parts)).hexdigest(), kept)

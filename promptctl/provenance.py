@@ -9,7 +9,7 @@ from promptctl.records import Record, short_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Generator, Iterable
     from typing import Any
 
     from promptctl.records import Timestamp
@@ -65,6 +65,9 @@ class Checkout:
         self._folder = folder
         self._changed = changed
         self._dirty: tuple[frozenset[str], tuple[str, ...]] | None = None
+        self._history: Generator[str] | None = None
+        self._commit = ""
+        self._written: dict[str, str] = {}
         absolute = os.path.realpath(folder)
         self._top = os.path.realpath(found[0]) if found[0] else None
         self._shallow = os.path.join(folder, found[2], "shallow") if found[1:2] == ["true"] else None
@@ -90,15 +93,15 @@ class Checkout:
     def leads_back(self, applied: str, applied_at: Timestamp | None) -> bool:
         """Whether this is not the commit that was applied, nor one that came after it.
 
-        Where history does not reach back to that commit, because the clone is shallow or history was rewritten, an
-        older commit leads back. Without a repository nothing does.
+        Where the clone does not have that commit, because it is shallow or history was rewritten, one that is not newer
+        leads back.
         """
         if self.commit is None or self.commit.hash == applied:
             return False
         ended = git.status("-C", self._folder, "merge-base", "--is-ancestor", applied, "HEAD")
         if ended in (0, 1) and not (ended == 1 and self._shallow):
             return ended == 1
-        return applied_at is not None and _moment(self.commit.committed_at) < _moment(applied_at)
+        return applied_at is not None and _moment(self.commit.committed_at) <= _moment(applied_at)
 
     def origin(self) -> dict[str, Any]:
         """Return where the whole folder comes from, as a release keeps it."""
@@ -147,33 +150,36 @@ class Checkout:
             self._dirty = (changed, tuple(path for path in changed if path.endswith("/")))
         return self._dirty
 
+    def ask_for_authors(self) -> None:
+        """Have Git begin to tell who wrote what, because `origins` will be asked for."""
+        if self.commit is not None and self._history is None:
+            self._history = git.fields(
+                "-C", self._folder, "log", "--no-show-signature", "--format=%x01%H %ae", "--name-only", "-z",
+                "--no-renames", "HEAD", "--", ".",
+            )  # fmt: skip
+
     def _authors(self, wanted: set[str]) -> dict[str, str]:
         """Who made the last commit of each file, as far as history tells, from the newest commit back."""
         if self.commit is None or not wanted:
             return {}
-        found: dict[str, str] = {}
-        unknown: set[str] = set()
+        self.ask_for_authors()
+        assert self._history is not None
         # In a shallow clone the last commit seems to have made every file there is.
         ends = self._ends_of_history()
-        commit, author = "", ""
-        history = git.fields(
-            "-C", self._folder, "log", "--no-show-signature", "--format=%x01%H %ae", "--name-only", "-z",
-            "--no-renames", "HEAD", "--", ".",
-        )  # fmt: skip
-        for field in history:
+        missing = wanted - self._written.keys()
+        # Where it went on the last time: what was passed on the way is known.
+        for field in self._history if missing else ():
             if field.startswith("\x01"):
-                commit, _, author = field[1:].partition(" ")
+                self._commit = field[1:]
                 continue
             path = field.removeprefix("\n")
-            if path in wanted and path not in found and path not in unknown:
-                if commit in ends:
-                    unknown.add(path)
-                else:
-                    found[path] = author
-                if len(found) + len(unknown) == len(wanted):
-                    break
-        history.close()
-        return {path: author for path, author in found.items() if author}
+            if path not in self._written:
+                commit, _, author = self._commit.partition(" ")
+                self._written[path] = "" if commit in ends else author
+                missing.discard(path)
+            if not missing:
+                break
+        return {path: author for path in wanted if (author := self._written.get(path))}
 
     def _ends_of_history(self) -> frozenset[str]:
         if self._shallow is None:

@@ -277,7 +277,7 @@ class ReleaseMove(Record):
 class Undone(Record):
     """What a release's rollback did to one prompt: `version` is live now (None: none), `previous_version` was before.
 
-    `skipped`: it had moved since the release, and was left where it is.
+    `skipped`: it had moved since the release, and was left where it is. `route_changed`: its route was put back.
     """
 
     __slots__ = ()
@@ -287,6 +287,7 @@ class Undone(Record):
     changed: bool
     skipped: bool
     split_ended: bool
+    route_changed: bool
     release: int | None
     epoch: int
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 
 from promptctl import atomic_files, errors, references, sync
-from promptctl.changes import NEW, Applied, Change, Hold, Plan
+from promptctl.changes import KINDS, NEW, Applied, Change, Hold, Plan
 from promptctl.prompt_files import FileVersion
 from promptctl.provenance import Commit
 from promptctl.records import Record
@@ -39,7 +39,7 @@ class SavedPlan(Record):
 def save(path: str, title: str, database: Database, outcome: Outcome) -> None:
     """Write a plan into a file. Raises Failed (`cannot_save`)."""
     work = outcome.work
-    names = {change.name for change in work.plan.changes} | {each.name for each in work.plan.applied}
+    names = {each.name for each in work.plan.applied}
     document = {
         "promptctl_plan": _FORMAT,
         "title": title,
@@ -50,7 +50,7 @@ def save(path: str, title: str, database: Database, outcome: Outcome) -> None:
     }
     text = json.dumps(document, ensure_ascii=False, indent=1)
     try:
-        atomic_files.write(path, text.encode() + b"\n")
+        atomic_files.write(path, text.encode() + b"\n", private=True)
     except OSError as problem:
         raise errors.Failed(
             "cannot_save",
@@ -113,7 +113,7 @@ def apply(
         new = work.plan.of(NEW)
         for place, change in enumerate(new):
             if change.file is not None:
-                storing.add(change.name, change.file, work.origins.get(change.file.path, {}))
+                storing.add(change.name, change.file, lambda: work.origins)
             progress("storing", place + 1, len(new))
         release, moves = sync.carry_out(database, work, storing, author=author)
     return sync.Outcome(saved.work, None, stored, state.commit).carried_out(release, moves)
@@ -141,13 +141,15 @@ def _as_json(value: Any) -> Any:
 def _saved_plan(document: Mapping[str, Any]) -> SavedPlan:
     if document["promptctl_plan"] != _FORMAT:
         raise ValueError(f"its format is {document['promptctl_plan']}, this promptctl knows {_FORMAT}")
-    return SavedPlan(
-        document["title"],
-        document["database"],
-        document["applied_commit"],
-        document["expected"],
-        _work(document["work"]),
+    expected = dict(document["expected"])
+    saved = SavedPlan(
+        str(document["title"]), str(document["database"]), document["applied_commit"], expected, _work(document["work"])
     )
+    for change in document["work"]["plan"]["changes"]:
+        is_whole = isinstance(change["version"], int) and isinstance(change["name"], str) and change["kind"] in KINDS
+        if not is_whole or (change["kind"] == NEW and not isinstance(change["file"]["content"], str)):
+            raise TypeError
+    return saved
 
 
 def _work(said: Mapping[str, Any]) -> Work:

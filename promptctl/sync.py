@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promptctl import errors, plan, prompt_files, prompt_folders
-from promptctl.changes import ACTIVATE, CONFLICT, DESCRIBE, ROUTE
+from promptctl.changes import ACTIVATE, CONFLICT, DESCRIBE, DOING, ROUTE
 from promptctl.records import Record, Reference, short_hash
 from promptctl.store import moves, syncs, versions
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # A statement takes at most so many bytes of new text: the whole of a large folder would be more than PostgreSQL's JSON
 # can hold.
 _BATCH_BYTES = 2 * 1024 * 1024
+# So many prompts have changed that asking Git for their authors takes a while.
+_MANY = 100
 # Of so many live prompts a plan may move a third without being forced.
 _FEW_LIVE = 10
 
@@ -129,8 +131,10 @@ def apply(
             storing = Storing(database, checkout.source, checkout.commit, checkout.origin, author)
             try:
                 found = _prepare(database, checkout, scanned, options, progress, claims=True, storing=storing)
-            finally:
                 storing.finish()
+            except errors.PromptctlError:
+                storing.abandon()
+                raise
             _end_if_refused(found)
             release, moved = carry_out(database, found.work, storing, author=author)
     except _NotApplied as refused:
@@ -168,7 +172,8 @@ class Storing:
         self._origin = origin
         self._author = author
         self._release: int | None = None
-        self._batch: list[dict[str, Any]] = []
+        self._batch: list[tuple[str, FileVersion]] = []
+        self._origins: Callable[[], dict[str, dict[str, Any]]] = dict
         self._size = 0
         self._wait: Callable[[], Any] | None = None
 
@@ -181,19 +186,13 @@ class Storing:
             )
         return self._release
 
-    def add(self, name: str, file: FileVersion, origin: dict[str, Any]) -> FileVersion:
-        """Store a version, soon; returns it without its content, which is not needed any more."""
-        self._batch.append(
-            {
-                "name": name,
-                "version": file.number,
-                "content": file.content,
-                "settings": file.settings,
-                "metadata": file.metadata,
-                "created_by": file.author or origin.get("author"),
-                "origin": origin,
-            }
-        )
+    def add(self, name: str, file: FileVersion, origins: Callable[[], dict[str, dict[str, Any]]]) -> FileVersion:
+        """Store a version, soon; returns it without its content, which is not needed any more.
+
+        `origins` gives by path where files come from; it is called when a batch is full.
+        """
+        self._batch.append((name, file))
+        self._origins = origins
         self._size += file.size
         if self._size >= _BATCH_BYTES:
             self._send()
@@ -205,9 +204,30 @@ class Storing:
             self._send()
         self._stored()
 
+    def abandon(self) -> None:
+        """Forget what was not sent, and wait for what was, so that the transaction can be rolled back."""
+        self._batch = []
+        try:
+            self._stored()
+        except errors.PromptctlError:
+            return
+
     def _send(self) -> None:
         release = self.release
-        send = versions.prepared(self._database, self._batch, author=self._author, release=release)
+        origins = self._origins()
+        batch = [
+            {
+                "name": name,
+                "version": file.number,
+                "settings": file.settings,
+                "metadata": file.metadata,
+                "created_by": file.author or origins.get(file.path, {}).get("author"),
+                "origin": origins.get(file.path),
+            }
+            for name, file in self._batch
+        ]
+        contents = [(file.content or "").encode() for _, file in self._batch]
+        send = versions.prepared(self._database, batch, contents, author=self._author, release=release)
         self._stored()
         self._wait = send()
         self._batch, self._size = [], 0
@@ -254,18 +274,36 @@ def _prepare(
     claims: bool,
     storing: Storing | None = None,
 ) -> Outcome:
+    origins: dict[str, dict[str, Any]] = {}
+
+    def origins_of(paths: Sequence[str]) -> dict[str, dict[str, Any]]:
+        if unknown := [path for path in paths if path not in origins]:
+            origins.update(checkout.origins(unknown))
+        return origins
+
     state = syncs.source_state(database, checkout.source)
-    digests = state.digests
-    candidates = [prompt for prompt in scanned if digests.get(prompt.name) != prompt.digest]
+    candidates = [
+        prompt
+        for prompt in scanned
+        if state.digests.get(prompt.name) != prompt.digest or prompt.name in state.unsettled
+    ]
     names = [prompt.name for prompt in candidates]
+    if storing is not None and len(names) > _MANY:
+        # While the database looks for them, Git looks for who wrote them.
+        checkout.ask_for_authors()
     if storing is not None and names:
         syncs.lock_prompts(database, names)
     stored, by_case = syncs.stored(database, names) if names else ({}, {})
-    leads_back = state.commit is not None and checkout.leads_back(state.commit, state.committed_at)
-    origins = checkout.origins(_changed_files(candidates, stored))
-    folder = _understood(
-        candidates, stored, options, progress, origins, None if leads_back and not options.forced else storing
+    leads_back = state.commit is not None and (
+        checkout.commit is None or checkout.leads_back(state.commit, state.committed_at)
     )
+
+    def origins_of_texts() -> dict[str, dict[str, Any]]:
+        return origins or origins_of(_new_texts(candidates, stored))
+
+    stores = None if leads_back and not options.forced else storing
+    understanding = Understanding(stored, by_case, state.digests, options.allow_secrets)
+    folder = _understood(candidates, understanding, progress, origins_of_texts, stores)
     around = plan.NOWHERE
     if targets := sorted({target.name for prompt in folder for target in plan.route_targets(prompt)}):
         if storing is not None:
@@ -286,7 +324,7 @@ def _prepare(
         checkout.source,
         checkout.commit,
         checkout.origin() if made.would_change else {},
-        origins,
+        origins_of(_paths(made)),
         made,
         options.adopts,
         options.allow_new_variables,
@@ -297,12 +335,10 @@ def _prepare(
     return Outcome(work, refusal, stored, state.commit)
 
 
-def _changed_files(candidates: Sequence[ScannedPrompt], stored: dict[str, StoredPrompt]) -> list[str]:
-    """Paths of the files that may say something new: each prompt.yaml, and texts that are not stored as they are."""
+def _new_texts(candidates: Sequence[ScannedPrompt], stored: dict[str, StoredPrompt]) -> list[str]:
+    """Paths of the texts that are not stored as they are."""
     paths: list[str] = []
     for prompt in candidates:
-        if prompt.yaml_path is not None:
-            paths.append(prompt.yaml_path)
         known = stored[prompt.name].versions if prompt.name in stored else {}
         for number, sha256 in prompt.hashes.items():
             if number and (number not in known or known[number].sha256 != sha256):
@@ -310,12 +346,36 @@ def _changed_files(candidates: Sequence[ScannedPrompt], stored: dict[str, Stored
     return paths
 
 
+def _paths(made: Plan) -> list[str]:
+    """Paths of the files that say what is to be done."""
+    paths = {
+        path
+        for change in made.changes
+        if change.kind in DOING
+        for path in (change.file.path if change.file else None, change.yaml_path if change.file is None else None)
+        if path
+    }
+    return sorted(paths)
+
+
+class Understanding(Record):
+    """What is to be known to understand a folder: what is stored, and the digests of files that were applied before.
+
+    In those, and with `allows_secrets` in all, what looks like a key has been allowed.
+    """
+
+    __slots__ = ()
+    stored: dict[str, StoredPrompt]
+    names_by_case: dict[str, str]
+    digests: dict[str, str]
+    allows_secrets: bool
+
+
 def _understood(
     candidates: Sequence[ScannedPrompt],
-    stored: dict[str, StoredPrompt],
-    options: Options,
+    known: Understanding,
     progress: Progress,
-    origins: dict[str, dict[str, Any]],
+    origins: Callable[[], dict[str, dict[str, Any]]],
     storing: Storing | None,
 ) -> list[FolderPrompt]:
     """Understand the prompts that may have changed; with `storing`, texts that are not stored are on their way."""
@@ -323,14 +383,15 @@ def _understood(
     secrets: list[str] = []
     folder: list[FolderPrompt] = []
     for place, scanned in enumerate(candidates):
-        known = stored.get(scanned.name)
-        texts = {number: version.sha256 for number, version in known.versions.items()} if known else {}
-        prompt = prompt_files.read(scanned, texts, problems, None if options.allow_secrets else secrets)
-        if storing is not None and not problems and not secrets:
-            kept = [
-                file if file.number in texts else storing.add(prompt.name, file, origins.get(file.path, {}))
-                for file in prompt.versions
-            ]
+        name = scanned.name
+        versions_there = known.stored[name].versions if name in known.stored else {}
+        texts = {number: version.sha256 for number, version in versions_there.items()}
+        are_allowed = known.allows_secrets or known.digests.get(name) == scanned.digest
+        prompt = prompt_files.read(scanned, texts, problems, None if are_allowed else secrets)
+        # One whose name is another's in other case is a conflict, which the plan tells.
+        is_alone = known.names_by_case.get(name.lower(), name) == name
+        if storing is not None and is_alone and not problems and not secrets:
+            kept = [file if file.number in texts else storing.add(name, file, origins) for file in prompt.versions]
             prompt = prompt.with_versions(kept)
         folder.append(prompt)
         progress("comparing" if storing is None else "storing", place + 1, len(candidates))
@@ -367,12 +428,11 @@ def _refusal(
     if options.forced or not made.would_change:
         return None
     if leads_back:
-        assert checkout.commit is not None
         assert state.commit is not None
+        what = checkout.commit.short if checkout.commit else "a folder without a commit"
+        applied = short_hash(state.commit)
         refused = errors.Refused(
-            "older_commit",
-            f"{checkout.commit.short} does not come after {short_hash(state.commit)}, which was applied last: "
-            "it would move prompts back",
+            "older_commit", f"{what} does not come after {applied}, which was applied last: it would move prompts back"
         )
         refused.again = ("--force",)
         return refused

@@ -15,6 +15,7 @@ from promptctl import git
         "https://git.example.com/team/prompts/",
         "ssh://git@git.example.com/team/prompts.git",
         "git@git.example.com:team/prompts.git",
+        "https://Git.Example.com/team/prompts.git?private_token=s3cret",
     ],
 )
 def test_everyone_who_cloned_a_repository_has_one_name_for_it(url: str) -> None:

@@ -65,6 +65,7 @@ def stored(
     said: dict[str, dict[str, Any]] | None = None,
     route: Any = None,
     said_route: Any = None,
+    ever: bool | None = None,
     created_elsewhere: tuple[int, ...] = (),
 ) -> dict[str, StoredPrompt]:
     versions = {
@@ -81,8 +82,10 @@ def stored(
     }
     known_source = source or (SOURCE if applied is not None else None)
     prompt = StoredPrompt(
-        "a", active, max(texts) + 1, 7, route, HOLD, known_source, applied, said_route, said or {}, versions
-    )
+        "a", active, max(texts) + 1, 7, route, HOLD, known_source, applied, said_route,
+        applied is not None if ever is None else ever, said_route is not None if ever is None else ever,
+        said or {}, versions,
+    )  # fmt: skip
     return {"a": prompt}
 
 
@@ -193,7 +196,7 @@ def test_metadata_follows_git_only_where_git_changed_its_mind(
     assert [change.metadata for change in found.of(DESCRIBE)] == ([wanted] if wanted is not None else [])
     assert [change.why.partition(":")[0] for change in found.of(HELD)] == ([held] if held else [])
     assert found.applied[0].metadata == ({"1": now} if now else {})
-    assert (found.applied[0].digest is None) == (held is not None)
+    assert found.applied[0].is_settled == (held is None)
 
 
 def test_metadata_of_what_came_from_elsewhere_is_added_to_and_overwritten_only_when_adopted() -> None:
@@ -264,7 +267,7 @@ def test_what_is_held_says_who_moved_it_and_what_releases_it() -> None:
     found = made(in_git(TWO, 2), stored(TWO, 1, 2))
     [held] = found.of(HELD)
     assert (held.why, held.hold, held.hint) == ("held at 1, Git says 2", HOLD, "promptctl activate a@2")
-    assert [(each.active, each.digest) for each in found.applied] == [(2, None)]
+    assert [(each.active, each.is_settled) for each in found.applied] == [(2, False)]
 
 
 def test_every_prompt_of_the_folder_is_claimed_by_its_source_and_a_hold_keeps_what_was_applied() -> None:
@@ -296,8 +299,11 @@ def test_another_sources_prompt_is_left_to_it_and_taken_over_only_when_adopted()
     assert changes(same, database, claims=False) == [(NOTE, 0)]
     assert changes(other, database, claims=False) == [(CONFLICT, 0)]
     assert made(same, database, claims=False).applied == []
-    assert changes(other, database, adopts=True) == [(ACTIVATE, 2)]
+    assert changes(other, database, adopts=True) == [(ACTIVATE, 2), (NOTE, 0)]
     assert [each.name for each in made(other, database, adopts=True).applied] == ["a"]
+    # Also where nothing else changes, the plan says so.
+    [note] = made(same, database, adopts=True).changes
+    assert (note.kind, note.why) == (NOTE, "is taken over from another source, elsewhere")
 
 
 def test_what_only_the_database_has_is_said_and_looked_at_again() -> None:
@@ -307,7 +313,7 @@ def test_what_only_the_database_has_is_said_and_looked_at_again() -> None:
         (STORED, 3, "only in the database, by ada@example.com")
     ]
     assert not found.would_change
-    assert found.applied[0].digest is None
+    assert not found.applied[0].is_settled
     # One whose file is gone is none: the folder had it.
     assert changes(in_git({1: "one"}, 1), stored(TWO, 1, 1)) == []
     assert changes(in_git(TWO, 1), stored({**TWO, 3: "three"}, 1, 1, created_elsewhere=(3,), retired=(3,))) == []
@@ -317,7 +323,6 @@ def test_a_prompt_that_left_the_folder_is_said_to_stay() -> None:
     found = plan.make(SOURCE, [], {}, {}, gone={"a": 2, "b": None}, unchanged=5)
     assert [(change.kind, change.name, change.why) for change in found.changes] == [
         (STORED, "a", "is not in the folder any more: 2 stays live"),
-        (STORED, "b", "is not in the folder any more: nothing of it is live"),
     ]
     assert found.unchanged == 5
     assert not found.would_change
@@ -353,6 +358,36 @@ def test_a_route_follows_git_only_where_git_changed_its_mind(
     found = plan.make(SOURCE, [in_git(TWO, 1, route=git)], database, {"a": "a"}, around=around)
     assert [change.kind for change in found.changes] == expected
     assert found.applied[0].route == (git if HELD not in expected else applied)
+
+
+def test_git_that_fell_silent_and_speaks_again_has_changed_its_mind() -> None:
+    database = stored(TWO, 1, None, source=SOURCE, route=STEP, ever=True)
+    around = Surroundings({"b": frozenset({1})}, {})
+    found = plan.make(SOURCE, [in_git(TWO, 2, route=OTHER_STEP)], database, {"a": "a"}, around=around)
+    assert [change.kind for change in found.changes] == [ACTIVATE, ROUTE]
+
+
+def test_what_was_said_of_a_version_whose_file_is_gone_is_remembered() -> None:
+    said = {"1": {"d": "A"}, "2": {"d": "B"}}
+    found = made(in_git({2: "two"}, metadata={"d": "C"}), stored(TWO, None, source=SOURCE, said=said))
+    assert found.applied[0].metadata == {"1": {"d": "A"}, "2": {"d": "C"}}
+
+
+def test_a_route_that_is_held_leads_nowhere_yet() -> None:
+    # a: Git says none, and is held at the way to b; so b cannot lead to a.
+    database = stored(TWO, None, None, source=SOURCE, route=STEP, said_route=[], ever=True)
+    back = FolderPrompt("b", "b", "b/prompt.yaml", [], None, [{"when": PLAN_SAYS, "use": "a"}], "digest")
+    around = Surroundings({"a": frozenset({1, 2}), "b": frozenset({1})}, {"a": STEP})
+    found = plan.make(SOURCE, [in_git(TWO, route=[]), back], database, {"a": "a"}, around=around)
+    assert [(change.kind, change.name) for change in found.changes] == [(HELD, "a"), (CONFLICT, "b")]
+
+
+def test_a_retired_version_whose_file_is_there_is_none_that_a_route_leads_to() -> None:
+    database = stored(TWO, 1, 1, retired=(2,))
+    route = [{"when": PLAN_SAYS, "use": "a@2"}]
+    around = Surroundings({"a": frozenset({1})}, {})
+    found = plan.make(SOURCE, [in_git(TWO, 1, route=route)], database, {"a": "a"}, around=around)
+    assert [change.why for change in found.of(CONFLICT)] == ["the route leads to a@2, which is no version in use"]
 
 
 @pytest.mark.parametrize(

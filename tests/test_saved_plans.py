@@ -168,6 +168,8 @@ def test_a_file_that_is_no_plan_is_refused(planned: Promptctl, text: str) -> Non
         ('"changes"', '"chances"'),
         ('"kind": "new"', '"kin": "new"'),
         ('"unchanged": ', '"unchanged": "many", "x": '),
+        ('"version": 7', '"version": "7"'),
+        ('"expected": {', '"expected": ["a", "b"], "x": {'),
         ("}\n", ""),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -240,6 +241,80 @@ def test_secrets_are_refused_by_file_and_line_and_masked(
     # What is stored is not looked at again.
     repository.commit({"prompts/greeter/prompt.yaml": "description: without\n"})
     assert sync().code == 0
+
+
+TOKEN = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
+
+
+def test_a_key_in_an_edited_version_is_not_shown_as_a_difference(
+    repository: Repository, sync: Callable[..., Ended]
+) -> None:
+    sync()
+    repository.commit({"prompts/greeter/v1.txt": f"password {TOKEN}\n"})
+    refused = sync()
+    assert refused.code == 5
+    assert "prompts/greeter/v1.txt:1: ghp_" in refused.err
+    assert TOKEN not in refused.err + refused.out
+
+
+def test_what_was_allowed_once_is_allowed_while_the_file_is_the_same(
+    promptctl: Promptctl, repository: Repository, sync: Callable[..., Ended]
+) -> None:
+    said = f"active: 1\ndescription: with {TOKEN}\n"
+    repository.commit({"prompts/greeter/v2.txt": "Be brief.\n", "prompts/greeter/prompt.yaml": said})
+    assert sync("--allow-secrets").code == 0
+    promptctl("activate", "greeter@2")
+    # It is looked into again, because an operator moved it.
+    held = sync()
+    assert (held.code, "held at 2, Git says 1" in held.out) == (0, True)
+
+
+def test_a_copy_without_git_moves_nothing_and_makes_no_commit_forgotten(
+    promptctl: Promptctl, repository: Repository, sync: Callable[..., Ended], sql: psycopg.Connection[Any]
+) -> None:
+    commit = repository.commit({"prompts/greeter/v2.txt": "Be brief.\n"} | active(2))
+    sync()
+    copy = shutil.copytree(repository.path / "prompts", promptctl.home / "copy")
+    words = ("sync", str(copy), "--source", f"{REMOTE} prompts")
+    assert "no changes" in promptctl(*words).err
+    (copy / "greeter" / "prompt.yaml").write_text("active: 1\n")
+    refused = promptctl(*words)
+    assert refused.code == 5
+    assert "a folder without a commit does not come after" in refused.err
+    assert sql.execute("select commit from promptctl.sources").fetchone() == (commit,)
+    assert promptctl(*words, "--force").code == 0
+    assert live(sql) == {"greeter": 1}
+
+
+def test_a_hook_of_git_does_not_say_which_repository_it_is(
+    promptctl: Promptctl, repository: Repository, sql: psycopg.Connection[Any]
+) -> None:
+    env: dict[str, str | None] = {"GIT_DIR": str(promptctl.home / "nowhere"), "GIT_INDEX_FILE": "/nowhere"}
+    assert promptctl("sync", "repository/prompts", env=env).code == 0
+    assert sql.execute("select source from promptctl.sources").fetchone() == (f"{REMOTE} prompts",)
+
+
+def test_a_program_learns_all_that_is_wrong(repository: Repository, sync: Callable[..., Ended]) -> None:
+    repository.commit({"prompts/other/v1.txt": "One.\n"})
+    sync()
+    repository.commit({"prompts/other/v1.txt": "Two.\n", "prompts/greeter/v1.txt": "Three.\n"})
+    told = json.loads(sync("--check", "--json").err)["error"]
+    assert (told["code"], told["message"].partition(":")[0]) == ("conflict", "greeter@1")
+    assert [each.partition(":")[0] for each in told["others"]] == ["other@1"]
+    repository.commit({"prompts/other/v02.txt": "x", "prompts/greeter/v3.txt": ""})
+    told = json.loads(sync("--json").err)["error"]
+    assert (told["code"], len(told["others"])) == ("invalid_folder", 1)
+
+
+def test_git_that_fell_silent_and_speaks_again_is_heard(
+    repository: Repository, sync: Callable[..., Ended], sql: psycopg.Connection[Any]
+) -> None:
+    sync()
+    repository.commit({"prompts/greeter/prompt.yaml": "description: x\n", "prompts/greeter/v2.txt": "Be brief.\n"})
+    sync()
+    repository.commit(active(2))
+    sync()
+    assert live(sql) == {"greeter": 2}
 
 
 def test_the_plan_as_markdown(

@@ -54,7 +54,7 @@ class Model:
     stored: dict[int, str] = field(default_factory=dict[int, str])
     live: int | None = None
     applied: int | None = None
-    claimed: bool = False
+    has_said: bool = False
     # What rollback goes back along: each move's version, and where the prompt stands in it.
     stack: list[int] = field(default_factory=list[int])
 
@@ -87,12 +87,12 @@ class Model:
         self.stored = known
         held = False
         if self.active is not None and self.active != self.live:
-            never_applied = self.applied is None and self.live is not None and not adopts
+            never_applied = not self.has_said and self.live is not None and not adopts
             held = never_applied or self.applied == self.active
             if not held:
                 self.go(self.active)
         self.applied = self.applied if held else self.active
-        self.claimed = True
+        self.has_said = self.has_said or self.applied is not None
         return True
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +140,29 @@ def test_a_connection_that_is_lost_in_the_middle_leaves_nothing(
     assert (count(sql, "versions"), count(sql, "served")) == (3, 2)
 
 
+def test_an_interruption_while_texts_are_on_their_way_leaves_nothing(
+    promptctl: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
+    write(promptctl.home, {f"p{n:03}/v1.txt": f"{n}\n" * 20_000 for n in range(200)})
+    sql.execute(
+        "create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.3); return null; end $$"
+    )
+    sql.execute("create trigger slow after insert on promptctl.versions for each statement execute function slow()")
+    process = promptctl.start("sync", "prompts")
+    while not sql.execute(
+        "select from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
+    ).rowcount:
+        pass
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.decode().splitlines()[-1]) == (130, b"", "error: interrupted")
+    while sql.execute(
+        "select from pg_stat_activity where application_name = 'promptctl' and datname = current_database()"
+    ).rowcount:
+        pass
+    assert (count(sql, "versions"), count(sql, "served")) == (0, 0)
+
+
 def test_a_version_that_the_server_refuses_in_the_middle_of_many_leaves_nothing(
     promptctl: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
@@ -217,6 +242,28 @@ def test_a_route_to_nothing_or_in_a_circle_is_a_conflict(promptctl: Promptctl, r
     assert refused.code == 5
     assert re.search(r"error: a: the route leads (to nobody, which is no prompt|in a circle: a → a);", refused.err)
     assert refused.err.splitlines()[-1] == "hint:  correct route in prompts/a/prompt.yaml"
+
+
+def test_a_name_that_differs_only_in_case_is_told_by_the_plan(promptctl: Promptctl) -> None:
+    write(promptctl.home, {"foo/v1.txt": "one"})
+    promptctl("sync", "prompts")
+    (promptctl.home / "prompts" / "foo").rename(promptctl.home / "prompts" / "Foo")
+    planned, applied = promptctl("sync", "prompts", "--dry-run"), promptctl("sync", "prompts")
+    assert (planned.code, applied.code) == (5, 5)
+    assert planned.out == applied.out
+    assert 'error: Foo: differs from "foo" only in case; nothing was applied' in applied.err
+
+
+def test_a_saved_plan_of_a_folder_that_a_prompt_has_left(promptctl: Promptctl) -> None:
+    write(promptctl.home, {"a/v1.txt": "one", "b/v1.txt": "one"})
+    write(promptctl.home, {f"{name}/prompt.yaml": "active: 1\n" for name in "ab"})
+    promptctl("sync", "prompts")
+    shutil.rmtree(promptctl.home / "prompts" / "b")
+    write(promptctl.home, {"a/v2.txt": "two", "a/prompt.yaml": "active: 2\n"})
+    promptctl("sync", "prompts", "--save-plan", "plan.json")
+    assert (promptctl.home / "plan.json").stat().st_mode & 0o777 == 0o600
+    assert promptctl("sync", "--apply-plan", "plan.json").code == 0
+    assert promptctl("show", "a").out == "two"
 
 
 def test_routes_are_applied_and_resolved(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:

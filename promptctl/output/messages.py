@@ -18,9 +18,13 @@ def error(failure: errors.PromptctlError, *, as_json: bool) -> None:
     if as_json:
         from promptctl.output import documents
 
-        document = {"error": {"code": failure.code, "message": failure.message, "hint": failure.hint}}
-        stream.say(documents.encoded(document))
+        told: dict[str, Any] = {"code": failure.code, "message": failure.message, "hint": failure.hint}
+        if failure.others:
+            told["others"] = list(failure.others)
+        stream.say(documents.encoded({"error": told}))
         return
+    for other in failure.others:
+        note(other)
     stream.say(f"{stream.styled('error:', stream.RED, sys.stderr)} {stream.one_line(failure.message)}")
     if failure.hint:
         stream.say(f"{stream.styled('hint:', stream.CYAN, sys.stderr)}  {stream.one_line(failure.hint)}")

@@ -38,6 +38,8 @@ _DID = {"rollback": "rolled back", "activate": "activated another", "deactivate"
 # Of a kind, on a terminal; all that need a decision are shown.
 _MOST_LINES = 50
 _MOST_DIFFS = 10
+# One long name does not move all others to the right.
+_WIDEST = 40
 _SHORT_KINDS = (changes.NEW, changes.ACTIVATE, changes.DESCRIBE, changes.STORED, changes.NOTE)
 
 
@@ -157,7 +159,7 @@ def _lines(outcome: Outcome) -> None:
             left_out[change.kind] = left_out.get(change.kind, 0) + 1
         else:
             shown.append(change)
-    width = max((len(change.subject) for change in shown), default=0)
+    width = min(max((len(change.subject) for change in shown), default=0), _WIDEST)
     for change in shown:
         sign, style = _SIGNS[change.kind]
         line = f"{change.subject:<{width}}  {stream.one_line(told(change, outcome, is_read=True))}"

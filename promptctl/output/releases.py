@@ -105,8 +105,11 @@ def sentence(undone: Undone, number: int, label: str) -> str:
         return f"left {undone.name} at {version} in {label}: it has moved since release {number}"
     if not undone.changed:
         return f"{undone.name} is back at {version} already in {label}"
+    if undone.version == undone.previous_version:
+        return f"put back the route of {undone.name} in {label}"
     before = "none" if undone.previous_version is None else undone.previous_version
     ended = "; its split has ended" if undone.split_ended else ""
+    ended += "; its route is put back" if undone.route_changed else ""
     return f"rolled back {undone.name}: {before} → {version} in {label}{ended}"
 
 
@@ -119,6 +122,7 @@ def _document(undone: Undone, number: int, label: str) -> dict[str, Any]:
         "is_active": undone.version is not None,
         "changed": undone.changed,
         "skipped": undone.skipped,
+        "route_changed": undone.route_changed,
         "release": undone.release,
     }
 

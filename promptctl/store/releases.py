@@ -54,7 +54,13 @@ def one(database: Database, release: int) -> tuple[ReleaseSummary, list[ReleaseM
                 select c.name, c.kind, null, c.version, null, false, null, 1
                 from promptctl.corrections c where c.release = $1
                 union all
-                select a.name, a.kind, a.previous_version, a.version, a.epoch, s.epoch <> a.epoch, a.origin, 2
+                select a.name, a.kind, a.previous_version, a.version, a.epoch,
+                       case when a.kind = 'route' then s.route is distinct from a.route
+                           when a.version is distinct from a.previous_version then exists (
+                               select from promptctl.allocations l
+                               where l.name = a.name and l.epoch > a.epoch
+                                 and l.version is distinct from l.previous_version)
+                           else s.epoch <> a.epoch end, a.origin, 2
                 from promptctl.allocations a join promptctl.served s on s.name = a.name where a.release = $1
             ) m
             order by m.name, m.place, m.version
@@ -78,14 +84,15 @@ def rollback(
     reason: str | None,
     allow_new_variables: bool,
 ) -> list[Undone]:
-    """Put back the pointers that a release moved, all or none; with `skip_moved` all that have not moved since.
+    """Put back the pointers and routes that a release moved, all or none; with `skip_moved` all not moved since.
 
     Raises NotFound, and Refused where one has moved since, was to go back to a retired version or to one that needs a
     variable which the active version does not, or is held by another.
     """
     rows = database.run(
         """
-        select u.name, u.version, u.previous_version, u.changed, u.skipped, u.split_ended, u.release, u.epoch
+        select u.name, u.version, u.previous_version, u.changed, u.skipped, u.split_ended, u.route_changed, u.release,
+               u.epoch
         from promptctl.rollback_release($1, $2, $3, $4, $5) u
         """,
         release,

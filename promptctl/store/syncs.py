@@ -23,14 +23,15 @@ _LOCK = 7021771953286512
 class SourceState(Record):
     """What was applied of a source: the commit, if there was one, and its prompts.
 
-    `digests` has by name the digest of the files as they were applied, '' where they are to be compared again; `live`
-    what is active of each, None: nothing.
+    `digests` has by name the digest of the files as they were applied; `unsettled` are the prompts that are to be
+    compared again even so; `live` is what is active of each, None: nothing.
     """
 
     __slots__ = ()
     commit: str | None
     committed_at: Timestamp | None
     digests: dict[str, str]
+    unsettled: frozenset[str]
     live: dict[str, int | None]
 
 
@@ -97,10 +98,10 @@ def source_state(database: Database, source: str) -> SourceState:
             # One cell: ten thousand rows would take longer to be handed over than to be found.
             """
             select string_agg(concat_ws(' ', a.name, coalesce(s.active_version, 0),
-                                        case when a.next_version = s.next_version
-                                                  and coalesce(a.active_version = s.active_version,
-                                                               a.active_version is null)
-                                             then encode(a.digest, 'hex') end), chr(10))
+                                        coalesce(encode(a.digest, 'hex'), '-'),
+                                        case when not a.is_settled or a.next_version is distinct from s.next_version
+                                                  or a.active_version <> coalesce(s.active_version, 0)
+                                             then 'unsettled' end), chr(10))
             from promptctl.applied a
             join promptctl.served s on s.name = a.name
             where a.source = $1
@@ -111,12 +112,13 @@ def source_state(database: Database, source: str) -> SourceState:
     commit, committed_at = commits[0] if commits else (None, None)
     digests: dict[str, str] = {}
     live: dict[str, int | None] = {}
-    for line in (prompts[0][0] or "").split("\n"):
-        name, _, rest = line.partition(" ")
-        if name:
-            active, _, digests[name] = rest.partition(" ")
-            live[name] = int(active) or None
-    return SourceState(commit, committed_at, digests, live)
+    unsettled: list[str] = []
+    for line in (prompts[0][0] or "").split("\n") if prompts[0][0] else ():
+        name, active, digests[name], *more = line.split(" ")
+        live[name] = int(active) or None
+        if more:
+            unsettled.append(name)
+    return SourceState(commit, committed_at, digests, frozenset(unsettled), live)
 
 
 def unclaimed(database: Database) -> int:
@@ -137,7 +139,8 @@ def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPr
         (
             """
             select s.name, s.active_version, s.next_version, s.epoch, s.route, p.source, p.active_version, p.route,
-                   p.metadata, a.author, a.kind, a.changed_at, a.reason, r.undoes
+                   coalesce(p.has_said_version, false), coalesce(p.has_said_route, false), p.metadata, a.author, a.kind,
+                   a.changed_at, a.reason, r.undoes
             from promptctl.served s
             left join lateral (
                 select a.author, a.kind, a.changed_at, a.reason, a.release from promptctl.allocations a
@@ -166,11 +169,13 @@ def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPr
     for name, number, *rest in versions:
         by_name.setdefault(name, {})[number] = StoredVersion(*rest)
     found: dict[str, StoredPrompt] = {}
-    for name, active, following, epoch, route, source, said, said_route, metadata, *moved in prompts:
+    for name, active, following, epoch, route, source, version, said, *more in prompts:
+        has_said_version, has_said_route, metadata, *moved = more
         hold = Hold(*moved) if moved[0] is not None else None
         found[name] = StoredPrompt(
-            name, active, following, epoch, route, hold, source, said, said_route, metadata or {}, by_name.get(name, {})
-        )
+            name, active, following, epoch, route, hold, source, version, said, has_said_version, has_said_route,
+            metadata or {}, by_name.get(name, {}),
+        )  # fmt: skip
     return found, {name.lower(): name for name in found}
 
 
@@ -209,7 +214,7 @@ def note_source(database: Database, source: str, commit: Commit | None, *, autho
 def note_applied(
     database: Database, source: str, prompts: Sequence[Mapping[str, Any]], *, author: str, adopts: bool
 ) -> None:
-    """Remember what a source said of prompts: mappings with `name`, `active`, `route`, `metadata` and `digest`.
+    """Remember what a source said of prompts: mappings with the fields of changes.Applied.
 
     Raises Refused for a prompt of another source, unless it `adopts`.
     """

@@ -57,18 +57,28 @@ def retire(database: Database, reference: Reference, *, undo: bool, author: str,
 
 
 def prepared(
-    database: Database, versions: Sequence[Mapping[str, Any]], *, author: str, release: int
+    database: Database,
+    versions: Sequence[Mapping[str, Any]],
+    contents: Sequence[bytes],
+    *,
+    author: str,
+    release: int,
 ) -> Callable[[], Callable[[], Any]]:
     """Make ready to store versions under their own numbers, all or none, in a release of the open transaction.
 
-    Each has `name`, `version`, `content` and, optional, `settings`, `metadata`, `created_by`, `origin`. The function
-    returned sends them, and returns one that waits until they are stored, before the next statement is run.
+    Each has `name`, `version` and, optional, `settings`, `metadata`, `created_by`, `origin`; `contents` are their texts
+    in UTF-8, which go beside the JSON as they are. The function returned sends them, and returns one that waits until
+    they are stored, before the next statement is run.
     """
     import json
 
-    # In ASCII, which is written twice as fast.
-    text = json.dumps(versions)
-    return lambda: database.start("select promptctl.add_versions($1, $2, $3)", text, author, release)
+    start = 0
+    described: list[dict[str, Any]] = []
+    for version, content in zip(versions, contents, strict=True):
+        described.append({**version, "start": start, "size": len(content)})
+        start += len(content)
+    text, whole = json.dumps(described), b"".join(contents)
+    return lambda: database.start("select promptctl.add_versions($1, $2, $3, $4)", text, author, release, whole)
 
 
 def describe(

@@ -181,6 +181,21 @@ def test_a_link_out_of_the_folder_is_not_followed(filled: Promptctl) -> None:
     (filled.home / "out" / "greeter").symlink_to(filled.home / "elsewhere")
     assert refused(filled("export", "out", "--json"), 1) == "cannot_save"
     assert os.listdir(filled.home / "elsewhere") == []
+    (filled.home / "out" / "greeter").unlink()
+    (filled.home / "out" / "greeter").mkdir()
+    (filled.home / "outside").write_text("mine")
+    (filled.home / "out" / "greeter" / "v1.txt").symlink_to(filled.home / "outside")
+    assert refused(filled("export", "out", "--force", "--json"), 1) == "cannot_save"
+    assert (filled.home / "outside").read_text() == "mine"
+
+
+def test_a_file_that_sync_takes_for_the_same_is_the_same(promptctl: Promptctl) -> None:
+    promptctl("create", "a", "one\ntwo\n")
+    place = promptctl.home / "out" / "a"
+    place.mkdir(parents=True)
+    (place / "v1.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n")
+    assert promptctl("export", "out", "--only", "a").code == 0
+    assert (place / "v1.txt").read_bytes().endswith(b"\r\n")
 
 
 def test_what_prompt_yaml_cannot_say_is_named(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:

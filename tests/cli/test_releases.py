@@ -112,15 +112,35 @@ def test_a_version_that_needs_a_new_variable_is_not_put_back_without_a_word(
     assert live(sql) == {"a": 1, "b": 1}
 
 
-def test_a_split_that_runs_since_counts_as_moved_and_one_that_the_release_ended_does_not_begin_again(
-    released: Promptctl, sql: psycopg.Connection[Any]
-) -> None:
+def test_a_split_is_no_move_of_the_pointer_and_ends(released: Promptctl, sql: psycopg.Connection[Any]) -> None:
     sql.execute("update promptctl.served set candidate_version = 3, basis_points = 500 where name = 'a'")
-    assert released("release", "rollback", "2").code == 5
-    sql.execute("select promptctl.activate('{a,b}', '{3,3}')")
-    documents(released("release", "rollback", "3", "--json"))
+    ended = released("release", "rollback", "2")
+    assert ended.code == 0
+    assert "rolled back a: 2 → 1 in " in ended.err
+    assert "its split has ended" in ended.err
     found = sql.execute("select active_version, candidate_version from promptctl.served where name = 'a'").fetchone()
-    assert found == (2, None)
+    assert found == (1, None)
+
+
+def test_routes_are_put_back_too(released: Promptctl, sql: psycopg.Connection[Any]) -> None:
+    step = '[{"when": {"plan": "x"}, "use": "c"}]'
+    with sql.transaction():
+        sql.execute("select promptctl.open_release('ci@example.com')")
+        sql.execute("select promptctl.activate('{a}', '{3}', release => 3)")
+        sql.execute("select promptctl.set_routes('{a,b}', %s, release => 3)", [f"[{step}, {step}]"])
+    # A route of somebody else's since is no move of a pointer that another release moved.
+    assert json.loads(released("release", "show", "2", "--json").out)["changes"][1]["moved_since"] is False
+    first = documents(released("release", "rollback", "3", "--json"))
+    assert [(each["name"], each["version"], each["route_changed"]) for each in first] == [
+        ("a", 2, True),
+        ("b", 2, True),
+    ]
+    assert first[1]["message"].startswith("put back the route of b in ")
+    assert sql.execute("select count(*) from promptctl.served where route is not null").fetchone() == (0,)
+    assert [each["changed"] for each in documents(released("release", "rollback", "3", "--json"))] == [False, False]
+    sql.execute("select promptctl.set_routes('{b}', %s)", ['[[{"when": {"plan": "y"}, "use": "c"}]]'])
+    refused = released("release", "rollback", "3")
+    assert (refused.code, 'error: the route of "b" moved since release 3' in refused.err) == (5, True)
 
 
 def test_a_release_that_moved_nothing_has_nothing_to_put_back(released: Promptctl) -> None:

@@ -383,8 +383,11 @@ REFUSALS = [
     Attempt("release_exists", "select promptctl.rollback_release(77)", NO_DATA),
     Attempt("a_release_is_put_back_where_nothing_moved_since",
             "select promptctl.rollback('{greeter}'); select promptctl.rollback_release(1)", RESTRICT),
-    Attempt("a_release_is_put_back_where_nothing_moved_since", _serve("greeter", "candidate_version = 1")
-            + "; select promptctl.rollback_release(1)", RESTRICT),
+    Attempt("a_release_is_put_back_where_nothing_moved_since", """
+            select promptctl.open_release(); select promptctl.set_routes('{idle}',
+                '[[{"when": {"a": 1}, "use": "other"}]]', release => (select max(release) from promptctl.releases));
+            select promptctl.set_routes('{idle}', '[[{"when": {"a": 2}, "use": "other"}]]');
+            select promptctl.rollback_release((select max(release) from promptctl.releases))""", RESTRICT),
     Attempt("a_retired_version_is_not_served",
             "select promptctl.retire('greeter', 1); select promptctl.rollback_release(1)", RESTRICT),
     *(

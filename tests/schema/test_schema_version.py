@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 3
-DIGEST = "411aa5e672f615b739f546490d8434f172bde98de03f32d1286074b6799d9c55"
+DIGEST = "58e9a225803489a09c703442b55ebafb970692d5195c711c0c36540b37e8ccc3"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:

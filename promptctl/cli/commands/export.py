@@ -5,7 +5,7 @@ from __future__ import annotations
 from promptctl import errors, references
 from promptctl import export as exporting
 from promptctl.output import exports as output
-from promptctl.output import messages, progress
+from promptctl.output import progress
 from promptctl.store import exports
 
 TYPE_CHECKING = False
@@ -42,11 +42,6 @@ def export(run: Run, folder: ExportFolder = None, only: Only = None, force: Over
             )
         try:
             exported = exporting.export(place, prompts, shown, overwrites=force)
-        except exporting.FilesDiffer as differ:
-            shown.close()
-            for path in differ.others:
-                messages.note(f"{path} says something else")
-            raise
         finally:
             shown.close()
         output.show(exported, len(prompts), place, database.label, run.form)

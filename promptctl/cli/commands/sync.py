@@ -78,11 +78,6 @@ def sync(
             found = _look(run, place, source, options, save_plan, form, shown, only_looks=not check)
             return _FOUND if check and found.plan.would_change else 0
         return _apply(run, place, source, options, author, form, shown)
-    except (prompt_folders.InvalidFolder, syncing.SecretFound) as invalid:
-        shown.close()
-        for problem in invalid.others:
-            messages.note(problem)
-        raise
     finally:
         shown.close()
 
@@ -95,8 +90,8 @@ def _form(
     if format is not None and run.form not in ("plain", format):
         raise errors.Usage("usage", f"--format {format} and --{run.form} are two forms of one answer")
     for option, value in (("--save-plan", save_plan), ("--apply-plan", apply_plan)):
-        if value == "":
-            raise errors.Usage("usage", f"{option} is empty")
+        if value in ("", "-"):
+            raise errors.Usage("usage", f"{option} takes the name of a file")
     if apply_plan is not None and (dry_run or check or save_plan is not None):
         raise errors.Usage("usage", "--apply-plan applies: it goes with neither --dry-run, --check nor --save-plan")
     if format == "json":
@@ -131,7 +126,9 @@ def _look(
             from promptctl import saved_plans
 
             saved_plans.save(save_plan, title, database, outcome)
-            messages.note(f"saved in {save_plan}: promptctl sync --apply-plan {save_plan} applies it")
+            import shlex
+
+            messages.note(f"saved in {save_plan}: promptctl sync --apply-plan {shlex.quote(save_plan)} applies it")
     return outcome
 
 
@@ -226,6 +223,10 @@ def _refuse(database: Database, outcome: Outcome, form: str, *, only_conflicts: 
                 stored.content, conflict.file.content or "", f"{conflict.name}@{conflict.version}", conflict.file.path
             )
             stream.say(stream.harmless(told.rstrip("\n")))
+    if form == "json":
+        # Where the plan is not shown.
+        others = [each for each in conflicts if each.why not in outcome.refusal.message]
+        outcome.refusal.others = [f"{each.subject}: {each.why}" for each in others]
     raise outcome.refusal
 
 
