@@ -78,8 +78,9 @@ def read(
     """
     said = prompt_yaml.PromptYaml()
     is_as_scanned = True
-    yaml_path = scanned.yaml_path
-    if yaml_path is not None:
+    prompt = scanned.prompt
+    yaml_path = prompt.yaml_path
+    if yaml_path is not None and 0 in scanned.hashes:
         was_kept = 0 in scanned.kept
         raw = _read(scanned, 0, yaml_path, problems)
         if raw is not None:
@@ -87,9 +88,11 @@ def read(
             said = prompt_yaml.parse(raw, yaml_path, problems)
             _look_for_secrets(raw.decode(errors="replace"), yaml_path, secrets)
     versions: list[FileVersion] = []
-    for number in scanned.files:
+    for number in prompt.files:
+        if number not in scanned.hashes:
+            continue
         own = said.of(number)
-        path, sha256, content = scanned.version_path(number), scanned.hashes[number], None
+        path, sha256, content = prompt.version_path(number), scanned.hashes[number], None
         size, variables, required = 0, (), ()
         if stored.get(number) != sha256:
             was_kept = number in scanned.kept
@@ -116,10 +119,10 @@ def read(
                 number, path, sha256, content, size, variables, required, own.settings, own.metadata, own.author
             )
         )
-    for number in said.versions.keys() - scanned.files.keys():
+    for number in said.versions.keys() - prompt.files.keys():
         problems.append(f"{yaml_path}: versions names {number}, which has no file")
     digest = scanned.digest if is_as_scanned else None
-    return FolderPrompt(scanned.name, scanned.path, yaml_path, versions, said.active, said.route, digest)
+    return FolderPrompt(prompt.name, prompt.path, yaml_path, versions, said.active, said.route, digest)
 
 
 def _look_for_secrets(text: str, path: str, secrets: list[str] | None) -> None:

@@ -1,6 +1,6 @@
 """The folder of prompts, as docs/files.md describes it: which prompts and files there are, and a digest of each.
 
-Read and hashed, and not yet understood: what has not changed since it was last applied need not be.
+Listed, then read and hashed, and not yet understood: what has not changed since it was last applied need not be.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from promptctl.records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 SUFFIXES = (".txt", ".md")
 YAML_NAMES = ("prompt.yaml", "prompt.yml")
@@ -30,7 +30,7 @@ class InvalidFolder(errors.Failed):
     `prompts` are those that were found in it all the same.
     """
 
-    def __init__(self, problems: list[str], prompts: Sequence[ScannedPrompt] = ()) -> None:
+    def __init__(self, problems: list[str], prompts: Sequence[ListedPrompt] = ()) -> None:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         super().__init__("invalid_folder", problems[0] + more)
         self.problems = problems
@@ -38,21 +38,14 @@ class InvalidFolder(errors.Failed):
         self.prompts = prompts
 
 
-class ScannedPrompt(Record):
-    """A prompt's folder: its version files by number, its prompt.yaml, and what they were.
-
-    `hashes` has, by number, the SHA-256 of the file's bytes, in hexadecimal, at 0 that of prompt.yaml; `digest` is one
-    over all of it. `kept` has what was in the files, of those that were kept.
-    """
+class ListedPrompt(Record):
+    """A prompt's folder: the names of its version files by number, and of its prompt.yaml, if it has one."""
 
     __slots__ = ()
     name: str
     path: str
     files: dict[int, str]
     yaml: str | None
-    hashes: dict[int, str]
-    digest: str
-    kept: dict[int, bytes]
 
     def version_path(self, number: int) -> str:
         """The path of a version file."""
@@ -63,16 +56,30 @@ class ScannedPrompt(Record):
         """The path of its prompt.yaml, if it has one."""
         return f"{self.path}/{self.yaml}" if self.yaml else None
 
+
+class ScannedPrompt(Record):
+    """What is in a prompt's folder.
+
+    `hashes` has, by number, the SHA-256 of the file's bytes, in hexadecimal, at 0 that of prompt.yaml; `digest` is one
+    over all of it. `kept` has what was in the files, of those that were kept.
+    """
+
+    __slots__ = ()
+    prompt: ListedPrompt
+    hashes: dict[int, str]
+    digest: str
+    kept: dict[int, bytes]
+
     def raw(self, number: int) -> bytes:
         """What is in a version file, or at 0 in prompt.yaml. Raises OSError."""
         if number in self.kept:
             # Once: what was understood need not be kept.
             return self.kept.pop(number)
-        return read_bytes(self.version_path(number) if number else f"{self.path}/{self.yaml}")
+        return read_bytes(self.prompt.version_path(number) if number else f"{self.prompt.path}/{self.prompt.yaml}")
 
 
-def scan(folder: str, progress: Callable[[int], None] = lambda _: None) -> list[ScannedPrompt]:
-    """Return every prompt below a folder, in the order of names; `progress` is told how many there are so far.
+def listed(folder: str) -> list[ListedPrompt]:
+    """Return every prompt below a folder, in the order of names.
 
     Raises Failed for a folder whose prompts cannot be told: all that is wrong is found before it is raised, the message
     names the first and counts the rest.
@@ -81,14 +88,9 @@ def scan(folder: str, progress: Callable[[int], None] = lambda _: None) -> list[
         what = "is a file" if os.path.exists(folder) else "does not exist"
         raise errors.Failed("invalid_folder", f"the folder {references.shown(folder)} {what}")
     problems: list[str] = []
-    prompts: list[ScannedPrompt] = []
-    room = _MOST_KEPT_BYTES
-    for path, files in _folders(folder, problems):
-        prompt = _prompt(folder, path, files, problems, keeps=room > 0)
-        if prompt is not None:
-            prompts.append(prompt)
-            room -= sum(map(len, prompt.kept.values()))
-            progress(len(prompts))
+    prompts = [
+        prompt for path, files in _folders(folder, problems) if (prompt := _prompt(folder, path, files, problems))
+    ]
     prompts.sort(key=lambda prompt: prompt.name)
     seen: dict[str, str] = {}
     for prompt in prompts:
@@ -104,6 +106,15 @@ def scan(folder: str, progress: Callable[[int], None] = lambda _: None) -> list[
             hint=f"write {os.path.join(folder, 'NAME', 'v1.txt')}",
         )
     return prompts
+
+
+def scanned(prompts: Iterable[ListedPrompt], problems: list[str]) -> Iterator[ScannedPrompt]:
+    """Read and hash the files of prompts, one prompt after the other; a file that cannot be read is a problem."""
+    room = _MOST_KEPT_BYTES
+    for prompt in prompts:
+        found = _scanned(prompt, problems, keeps=room > 0)
+        room -= sum(map(len, found.kept.values()))
+        yield found
 
 
 def number_of(file: str) -> int | None:
@@ -173,7 +184,7 @@ def _folders(folder: str, problems: list[str]) -> Iterator[tuple[str, list[str]]
         yield path, files
 
 
-def _prompt(folder: str, path: str, files: list[str], problems: list[str], *, keeps: bool) -> ScannedPrompt | None:
+def _prompt(folder: str, path: str, files: list[str], problems: list[str]) -> ListedPrompt | None:
     numbered: dict[int, str] = {}
     described: list[str] = []
     for file in files:
@@ -203,21 +214,18 @@ def _prompt(folder: str, path: str, files: list[str], problems: list[str], *, ke
         return None
     if len(described) > 1:
         problems.append(f"{path}: both {described[0]} and {described[1]}")
-    yaml = described[0] if described else None
-    return _hashed(name, path, dict(sorted(numbered.items())), yaml, problems, keeps=keeps)
+    return ListedPrompt(name, path, dict(sorted(numbered.items())), described[0] if described else None)
 
 
-def _hashed(
-    name: str, path: str, files: dict[int, str], yaml: str | None, problems: list[str], *, keeps: bool
-) -> ScannedPrompt | None:
+def _scanned(prompt: ListedPrompt, problems: list[str], *, keeps: bool) -> ScannedPrompt:
     sha256 = hashlib.sha256
     parts = [_READING]
     hashes: dict[int, str] = {}
     kept: dict[int, bytes] = {}
-    for number, file in ((0, yaml), *files.items()):
+    for number, file in ((0, prompt.yaml), *prompt.files.items()):
         if file is None:
             continue
-        place = f"{path}/{file}"
+        place = f"{prompt.path}/{file}"
         try:
             raw = read_bytes(place)
         except OSError as problem:
@@ -228,4 +236,4 @@ def _hashed(
             kept[number] = raw
         parts += (b"/%d:" % number, found.digest())
         hashes[number] = found.hexdigest()
-    return ScannedPrompt(name, path, files, yaml, hashes, sha256(b"".join(parts)).hexdigest(), kept)
+    return ScannedPrompt(prompt, hashes, sha256(b"".join(parts)).hexdigest(), kept)

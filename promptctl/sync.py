@@ -9,13 +9,13 @@ from promptctl.store import moves, syncs, versions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from promptctl.changes import Change, Plan, StoredPrompt
     from promptctl.database import Database
     from promptctl.prompt_files import FileVersion, FolderPrompt
-    from promptctl.prompt_folders import ScannedPrompt
+    from promptctl.prompt_folders import ListedPrompt, ScannedPrompt
     from promptctl.provenance import Checkout, Commit
     from promptctl.records import Move
     from promptctl.store.syncs import SourceState
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # A statement takes at most so many bytes of new text: the whole of a large folder would be more than PostgreSQL's JSON
 # can hold.
-_BATCH_BYTES = 2 * 1024 * 1024
+_BATCH_BYTES = 1024 * 1024
 # So many prompts have changed that asking Git for their authors takes a while.
 _MANY = 100
 # Of so many live prompts a plan may move a third without being forced.
@@ -84,21 +84,21 @@ class Outcome(Record):
         return Outcome(self.work, None, self.stored, self.applied_commit, self.plan.would_change, release, tuple(moves))
 
 
-def scan(folder: str, progress: Progress) -> list[ScannedPrompt]:
-    """Return what is in a folder. Raises Failed for one whose prompts cannot be told, with all that is wrong in it."""
+def listed(folder: str) -> list[ListedPrompt]:
+    """Return the prompts of a folder. Raises Failed for one whose prompts cannot be told, with all that is wrong."""
     try:
-        return prompt_folders.scan(folder, lambda count: progress("reading", count, 0))
+        return prompt_folders.listed(folder)
     except prompt_folders.InvalidFolder as invalid:
         problems = list(invalid.problems)
-        for prompt in invalid.prompts:
-            prompt_files.read(prompt, {}, problems)
+        for scanned in prompt_folders.scanned(invalid.prompts, problems):
+            prompt_files.read(scanned, {}, problems)
         raise prompt_folders.InvalidFolder(problems) from None
 
 
 def look(
     database: Database,
     checkout: Checkout,
-    scanned: Sequence[ScannedPrompt],
+    folder: Sequence[ListedPrompt],
     options: Options,
     progress: Progress,
     *,
@@ -106,13 +106,13 @@ def look(
 ) -> Outcome:
     """Return what a sync would do now, and change nothing; `claims`: it is about to be applied, as a saved plan."""
     with database.transaction(read_only=True):
-        return _prepare(database, checkout, scanned, options, progress, claims=claims)
+        return _prepare(database, checkout, folder, options, progress, claims=claims)
 
 
 def apply(
     database: Database,
     checkout: Checkout,
-    scanned: Sequence[ScannedPrompt],
+    folder: Sequence[ListedPrompt],
     options: Options,
     progress: Progress,
     *,
@@ -130,7 +130,7 @@ def apply(
             # Texts are stored while the next are read: what turns out later to be refused is taken back as a whole.
             storing = Storing(database, checkout.source, checkout.commit, checkout.origin, author)
             try:
-                found = _prepare(database, checkout, scanned, options, progress, claims=True, storing=storing)
+                found = _prepare(database, checkout, folder, options, progress, claims=True, storing=storing)
                 storing.finish()
             except errors.PromptctlError:
                 storing.abandon()
@@ -267,7 +267,7 @@ def carry_out(database: Database, work: Work, storing: Storing, *, author: str) 
 def _prepare(
     database: Database,
     checkout: Checkout,
-    scanned: Sequence[ScannedPrompt],
+    folder: Sequence[ListedPrompt],
     options: Options,
     progress: Progress,
     *,
@@ -282,12 +282,9 @@ def _prepare(
         return origins
 
     state = syncs.source_state(database, checkout.source)
-    candidates = [
-        prompt
-        for prompt in scanned
-        if state.digests.get(prompt.name) != prompt.digest or prompt.name in state.unsettled
-    ]
-    names = [prompt.name for prompt in candidates]
+    problems: list[str] = []
+    changed, candidates = _changed(folder, state, problems, progress)
+    names = [prompt.name for prompt in changed]
     if storing is not None and len(names) > _MANY:
         # While the database looks for them, Git looks for who wrote them.
         checkout.ask_for_authors()
@@ -299,26 +296,26 @@ def _prepare(
     )
 
     def origins_of_texts() -> dict[str, dict[str, Any]]:
-        return origins or origins_of(_new_texts(candidates, stored))
+        return origins or origins_of(_new_texts(changed, stored))
 
     stores = None if leads_back and not options.forced else storing
     understanding = Understanding(stored, by_case, state.digests, options.allow_secrets)
-    folder = _understood(candidates, understanding, progress, origins_of_texts, stores)
+    understood = _understood(candidates, len(changed), understanding, problems, progress, origins_of_texts, stores)
     around = plan.NOWHERE
-    if targets := sorted({target.name for prompt in folder for target in plan.route_targets(prompt)}):
+    if targets := sorted({target.name for prompt in understood for target in plan.route_targets(prompt)}):
         if storing is not None:
             storing.finish()
         around = syncs.surroundings(database, targets)
-    present = {prompt.name for prompt in scanned}
+    present = {prompt.name for prompt in folder}
     made = plan.make(
         checkout.source,
-        folder,
+        understood,
         stored,
         by_case,
         plan.Terms(options.adopts, options.allow_new_variables, claims),
         gone={name: live for name, live in state.live.items() if name not in present},
         around=around,
-        unchanged=len(scanned) - len(candidates),
+        unchanged=len(folder) - len(changed),
     )
     work = Work(
         checkout.source,
@@ -335,14 +332,31 @@ def _prepare(
     return Outcome(work, refusal, stored, state.commit)
 
 
-def _new_texts(candidates: Sequence[ScannedPrompt], stored: dict[str, StoredPrompt]) -> list[str]:
-    """Paths of the texts that are not stored as they are."""
+def _changed(
+    folder: Sequence[ListedPrompt], state: SourceState, problems: list[str], progress: Progress
+) -> tuple[list[ListedPrompt], Iterable[ScannedPrompt]]:
+    """The prompts that are to be compared, and what is in them.
+
+    Where nothing was applied before that is all of them: they are read while those before are stored.
+    """
+    scanned = prompt_folders.scanned(folder, problems)
+    if not state.digests:
+        return list(folder), scanned
+    found: list[ScannedPrompt] = []
+    for place, each in enumerate(scanned):
+        name = each.prompt.name
+        if state.digests.get(name) != each.digest or name in state.unsettled:
+            found.append(each)
+        progress("reading", place + 1, len(folder))
+    return [each.prompt for each in found], found
+
+
+def _new_texts(changed: Sequence[ListedPrompt], stored: dict[str, StoredPrompt]) -> list[str]:
+    """Paths of the texts whose number is free."""
     paths: list[str] = []
-    for prompt in candidates:
+    for prompt in changed:
         known = stored[prompt.name].versions if prompt.name in stored else {}
-        for number, sha256 in prompt.hashes.items():
-            if number and (number not in known or known[number].sha256 != sha256):
-                paths.append(prompt.version_path(number))
+        paths += [prompt.version_path(number) for number in prompt.files if number not in known]
     return paths
 
 
@@ -372,18 +386,19 @@ class Understanding(Record):
 
 
 def _understood(
-    candidates: Sequence[ScannedPrompt],
+    candidates: Iterable[ScannedPrompt],
+    total: int,
     known: Understanding,
+    problems: list[str],
     progress: Progress,
     origins: Callable[[], dict[str, dict[str, Any]]],
     storing: Storing | None,
 ) -> list[FolderPrompt]:
     """Understand the prompts that may have changed; with `storing`, texts that are not stored are on their way."""
-    problems: list[str] = []
     secrets: list[str] = []
     folder: list[FolderPrompt] = []
     for place, scanned in enumerate(candidates):
-        name = scanned.name
+        name = scanned.prompt.name
         versions_there = known.stored[name].versions if name in known.stored else {}
         texts = {number: version.sha256 for number, version in versions_there.items()}
         are_allowed = known.allows_secrets or known.digests.get(name) == scanned.digest
@@ -394,7 +409,7 @@ def _understood(
             kept = [file if file.number in texts else storing.add(name, file, origins) for file in prompt.versions]
             prompt = prompt.with_versions(kept)
         folder.append(prompt)
-        progress("comparing" if storing is None else "storing", place + 1, len(candidates))
+        progress("comparing" if storing is None else "storing", place + 1, total)
     if problems:
         raise prompt_folders.InvalidFolder(problems)
     if secrets:

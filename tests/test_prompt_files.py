@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def read(folder: str) -> list[FolderPrompt]:
     """Every prompt of a folder, of which nothing is stored."""
     problems: list[str] = []
-    prompts = [prompt_files.read(scanned, {}, problems) for scanned in prompt_folders.scan(folder)]
+    found = prompt_folders.scanned(prompt_folders.listed(folder), problems)
+    prompts = [prompt_files.read(scanned, {}, problems) for scanned in found]
     if problems:
         raise prompt_folders.InvalidFolder(problems)
     return prompts

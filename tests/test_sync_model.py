@@ -172,10 +172,10 @@ def say(place: Path, model: Model) -> None:
 def run(connection: Database, folder: Path, *, adopts: bool) -> Outcome | None:
     """A sync; None: the folder is not valid."""
     try:
-        scanned = sync.scan(str(folder), quiet)
+        prompts_there = sync.listed(str(folder))
         checkout = Checkout.asked(str(folder))()
         options = sync.Options(adopts=adopts)
-        return sync.apply(connection, checkout, scanned, options, quiet, author=AUTHOR, say=lambda _: None)
+        return sync.apply(connection, checkout, prompts_there, options, quiet, author=AUTHOR, say=lambda _: None)
     except errors.Failed:
         return None
 
@@ -184,7 +184,7 @@ def assert_export_is_in_step(connection: Database, folder: Path, name: str) -> N
     """The folder that export writes has nothing to sync."""
     shutil.rmtree(folder, ignore_errors=True)
     export.export(str(folder), exports.whole_prompts(connection, name), quiet)
-    outcome = sync.look(connection, Checkout.asked(str(folder))(), sync.scan(str(folder), quiet), sync.Options(), quiet)
+    outcome = sync.look(connection, Checkout.asked(str(folder))(), sync.listed(str(folder)), sync.Options(), quiet)
     assert outcome.refusal is None
     assert not outcome.plan.would_change
     assert not outcome.plan.of(changes.HELD)

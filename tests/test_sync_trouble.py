@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from promptctl import prompt_folders
+from promptctl import prompt_files, prompt_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,9 +111,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(prompt_folders, "read_bytes", refuse)
-    with pytest.raises(prompt_folders.InvalidFolder) as caught:
-        prompt_folders.scan(str(tmp_path))
-    assert caught.value.message == f"{path}: Permission denied"
+    problems: list[str] = []
+    [scanned] = prompt_folders.scanned(prompt_folders.listed(str(tmp_path)), problems)
+    assert problems == [f"{path}: Permission denied"]
+    # What could not be read is not read again, and is told once.
+    assert prompt_files.read(scanned, {}, problems).versions == []
+    assert len(problems) == 1
 
 
 def test_a_connection_that_is_lost_in_the_middle_leaves_nothing(

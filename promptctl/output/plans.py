@@ -62,9 +62,12 @@ def show(outcome: Outcome, title: str, form: str, diffs: Diffs) -> None:
         _show_diffs(diffs)
         stream.write(summary(outcome) + "\n")
     else:
-        for each in found:
-            reference = f"{each.name}@{each.version}" if each.version else each.name
-            stream.write(f"{each.kind}\t{reference}\t{stream.cell(told(each, outcome))}\n")
+        rows = [
+            f"{each.kind}\t{f'{each.name}@{each.version}' if each.version else each.name}\t"
+            f"{stream.cell(told(each, outcome))}\n"
+            for each in found
+        ]
+        stream.write("".join(rows))
         messages.note(title)
         messages.note(summary(outcome))
     if form != "plain" or not stream.to_terminal():

@@ -9,7 +9,6 @@ NO_DATA, INVALID, NULL = "P0002", "22023", "23502"
 
 # Where a trigger would set a value right before its check sees it, the check is the second line of defence.
 _TRIGGERS_OFF = "alter table promptctl.{} disable trigger user; "
-_VERSIONS_OFF = _TRIGGERS_OFF.format("versions")
 _SERVED_OFF = _TRIGGERS_OFF.format("served")
 _ALLOCATIONS_OFF = _TRIGGERS_OFF.format("allocations")
 _CORRECTIONS_OFF = _TRIGGERS_OFF.format("corrections")
@@ -206,8 +205,6 @@ ATTEMPTS = [
     Attempt("metadata_is_an_object", _change("metadata = '[]'"), CHECK),
     Attempt("a_version_has_an_author", _version(created_by="''"), CHECK),
     Attempt("a_version_comes_from_somewhere", _version(origin="'[]'"), CHECK),
-    Attempt("a_version_belongs_to_a_known_release",
-            _VERSIONS_OFF + _version(sha256="'x'", created_by="'me'", release="77"), FOREIGN_KEY),
     *(
         Attempt("a_version_has_a_date_of_creation", _version(created_at=moment), CHECK)
         for moment in ("'infinity'", "'0044-03-15 BC'", "'10000-01-01'")
@@ -475,10 +472,10 @@ EFFECTS: dict[str, tuple[str, str, tuple[object, ...]]] = {
         (1, 2, "describe", {"description": "the first"}, {}, True),
     ),
     "a_version_never_changes": (
-        _version(created_by="null", database_user="'somebody else'"),
-        ("select created_by = session_user, database_user = session_user, sha256 = sha256('x') "
+        _version(created_by="null", database_user="'somebody else'", release="77"),
+        ("select created_by = session_user, database_user = session_user, sha256 = sha256('x'), release "
          "from promptctl.versions where name = 'greeter' and version = 9"),
-        (True, True, True),
+        (True, True, True, None),
     ),
     "what_is_served_follows_the_rules": (
         _serve("greeter", "candidate_version = 1, basis_points = 50"),

@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 3
-DIGEST = "58e9a225803489a09c703442b55ebafb970692d5195c711c0c36540b37e8ccc3"
+DIGEST = "f7745f0d3078d0f7869a091e7b30f5f3e21169c1fdea7f38de11065c24d59334"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl import changes, errors, prompt_folders, references
+from promptctl import changes, errors, references
 from promptctl import sync as syncing
 from promptctl.output import messages, plans, progress
 from promptctl.provenance import Checkout
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from promptctl.database import Database
     from promptctl.output.plans import Diffs
     from promptctl.output.progress import Progress
+    from promptctl.prompt_folders import ListedPrompt
     from promptctl.sync import Outcome
 
 _FOUND = 3
@@ -110,9 +111,9 @@ def _look(
     *,
     only_looks: bool,
 ) -> Outcome:
-    checkout, scanned = _read(folder, source, shown)
+    checkout, prompts = _read(folder, source)
     with run.database() as database:
-        outcome = syncing.look(database, checkout, scanned, options, shown, claims=save_plan is not None)
+        outcome = syncing.look(database, checkout, prompts, options, shown, claims=save_plan is not None)
         title = f"{_told(folder, checkout)} → {database.label}"
         shown.close()
         if form != "json" or outcome.refusal is None or (only_looks and not outcome.plan.of(changes.CONFLICT)):
@@ -136,9 +137,9 @@ def _apply(
     run: Run, folder: str, source: str | None, options: syncing.Options, author: str | None, form: str, shown: Progress
 ) -> int:
     run.author(author)
-    checkout, scanned = _read(folder, source, shown)
+    checkout, prompts = _read(folder, source)
     with run.database(creates=True) as database:
-        outcome = syncing.apply(database, checkout, scanned, options, shown, author=run.who(), say=messages.note)
+        outcome = syncing.apply(database, checkout, prompts, options, shown, author=run.who(), say=messages.note)
         shown.close()
         if form != "json" or outcome.refusal is None:
             _show(outcome, f"{_told(folder, checkout)} → {database.label}", form, {})
@@ -160,12 +161,12 @@ def _apply_saved(run: Run, path: str, author: str | None, form: str, shown: Prog
     return 0
 
 
-def _read(folder: str, source: str | None, shown: Progress) -> tuple[Checkout, list[prompt_folders.ScannedPrompt]]:
+def _read(folder: str, source: str | None) -> tuple[Checkout, list[ListedPrompt]]:
     if source is not None and not source.strip():
         raise errors.Usage("usage", "--source is empty")
     asked = Checkout.asked(folder, source)
-    scanned = syncing.scan(folder, shown)
-    return asked(), scanned
+    prompts = syncing.listed(folder)
+    return asked(), prompts
 
 
 def _told(folder: str, checkout: Checkout) -> str:
