@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from promptctl import atomic_files, errors, references, sync
+from promptctl import applying, atomic_files, errors, references, sync
 from promptctl.changes import KINDS, NEW, Applied, Change, Hold, Plan
 from promptctl.prompt_files import FileVersion
 from promptctl.provenance import Commit
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from promptctl.applying import Work
     from promptctl.changes import StoredPrompt
     from promptctl.database import Database
-    from promptctl.sync import Outcome, Progress, Work
+    from promptctl.sync import Outcome, Progress
 
 _FORMAT = 1
 _LARGEST_BYTES = 1 << 30
@@ -109,13 +110,13 @@ def apply(
                 hint="promptctl sync FOLDER --save-plan FILE",
             )
         work = saved.work
-        storing = sync.Storing(database, work.source, work.commit, lambda: work.origin, author)
+        storing = applying.Storing(database, work.source, work.commit, lambda: work.origin, author)
         new = work.plan.of(NEW)
         for place, change in enumerate(new):
             if change.file is not None:
                 storing.add(change.name, change.file, lambda: work.origins)
             progress("storing", place + 1, len(new))
-        release, moves = sync.carry_out(database, work, storing, author=author)
+        release, moves = applying.carry_out(database, work, storing, author=author)
     return sync.Outcome(saved.work, None, stored, state.commit).carried_out(release, moves)
 
 
@@ -158,7 +159,7 @@ def _work(said: Mapping[str, Any]) -> Work:
     applied = [Applied(**each) for each in plan["applied"]]
     commit = Commit(**said["commit"]) if said["commit"] is not None else None
     known: dict[str, Any] = {**said, "commit": commit, "plan": Plan(found, applied, int(plan["unchanged"]))}
-    return sync.Work(**known)
+    return applying.Work(**known)
 
 
 def _change(said: Mapping[str, Any]) -> Change:

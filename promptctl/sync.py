@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from promptctl import errors, plan, prompt_files, prompt_folders
-from promptctl.changes import ACTIVATE, CONFLICT, DESCRIBE, DOING, ROUTE
-from promptctl.records import Record, Reference, short_hash
-from promptctl.store import moves, syncs, versions
+from promptctl import applying, errors, plan, prompt_files, prompt_folders
+from promptctl.changes import ACTIVATE, CONFLICT, DOING
+from promptctl.records import Record, short_hash
+from promptctl.store import syncs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,17 +14,14 @@ if TYPE_CHECKING:
 
     from promptctl.changes import Change, Plan, StoredPrompt
     from promptctl.database import Database
-    from promptctl.prompt_files import FileVersion, FolderPrompt
+    from promptctl.prompt_files import FolderPrompt
     from promptctl.prompt_folders import ListedPrompt, ScannedPrompt
-    from promptctl.provenance import Checkout, Commit
+    from promptctl.provenance import Checkout
     from promptctl.records import Move
     from promptctl.store.syncs import SourceState
 
     Progress = Callable[[str, int, int], None]
 
-# A statement takes at most so many bytes of new text: the whole of a large folder would be more than PostgreSQL's JSON
-# can hold.
-_BATCH_BYTES = 1024 * 1024
 # So many prompts have changed that asking Git for their authors takes a while.
 _MANY = 100
 # Of so many live prompts a plan may move a third without being forced.
@@ -41,24 +38,6 @@ class Options(Record):
     forced: bool = False
 
 
-class Work(Record):
-    """A plan with all that carrying it out takes.
-
-    `origin` is where the folder comes from, `origins` by path where each file does; `is_known` says that nothing is to
-    be remembered that is not remembered already.
-    """
-
-    __slots__ = ()
-    source: str
-    commit: Commit | None
-    origin: dict[str, Any]
-    origins: dict[str, dict[str, Any]]
-    plan: Plan
-    adopts: bool
-    allow_new_variables: bool
-    is_known: bool
-
-
 class Outcome(Record):
     """A plan, why it is refused (None: it is not), whether it was applied, and what became of it.
 
@@ -66,7 +45,7 @@ class Outcome(Record):
     """
 
     __slots__ = ()
-    work: Work
+    work: applying.Work
     refusal: errors.Refused | None
     stored: dict[str, StoredPrompt]
     applied_commit: str | None
@@ -128,7 +107,7 @@ def apply(
         with database.transaction():
             syncs.lock(database, say)
             # Texts are stored while the next are read: what turns out later to be refused is taken back as a whole.
-            storing = Storing(database, checkout.source, checkout.commit, checkout.origin, author)
+            storing = applying.Storing(database, checkout.source, checkout.commit, checkout.origin, author)
             try:
                 found = _prepare(database, checkout, folder, options, progress, claims=True, storing=storing)
                 storing.finish()
@@ -136,7 +115,7 @@ def apply(
                 storing.abandon()
                 raise
             _end_if_refused(found)
-            release, moved = carry_out(database, found.work, storing, author=author)
+            release, moved = applying.carry_out(database, found.work, storing, author=author)
     except _NotApplied as refused:
         return refused.outcome
     return found.carried_out(release, moved)
@@ -155,115 +134,6 @@ class _NotApplied(errors.PromptctlError):
         self.outcome = outcome
 
 
-class Storing:
-    """Stores new versions in batches, each while the next is made ready, in a release that begins with the first."""
-
-    def __init__(
-        self,
-        database: Database,
-        source: str,
-        commit: Commit | None,
-        origin: Callable[[], dict[str, Any]],
-        author: str,
-    ) -> None:
-        self.reason = f"sync {commit.short}" if commit else "sync"
-        self._database = database
-        self._source = source
-        self._origin = origin
-        self._author = author
-        self._release: int | None = None
-        self._batch: list[tuple[str, FileVersion]] = []
-        self._origins: Callable[[], dict[str, dict[str, Any]]] = dict
-        self._size = 0
-        self._wait: Callable[[], Any] | None = None
-
-    @property
-    def release(self) -> int:
-        """The release, begun now if it was not yet."""
-        if self._release is None:
-            self._release = syncs.open_release(
-                self._database, self._source, self._origin(), author=self._author, reason=self.reason
-            )
-        return self._release
-
-    def add(self, name: str, file: FileVersion, origins: Callable[[], dict[str, dict[str, Any]]]) -> FileVersion:
-        """Store a version, soon; returns it without its content, which is not needed any more.
-
-        `origins` gives by path where files come from; it is called when a batch is full.
-        """
-        self._batch.append((name, file))
-        self._origins = origins
-        self._size += file.size
-        if self._size >= _BATCH_BYTES:
-            self._send()
-        return file.without_content()
-
-    def finish(self) -> None:
-        """Wait until everything is stored: before any other statement."""
-        if self._batch:
-            self._send()
-        self._stored()
-
-    def abandon(self) -> None:
-        """Forget what was not sent, and wait for what was, so that the transaction can be rolled back."""
-        self._batch = []
-        try:
-            self._stored()
-        except errors.PromptctlError:
-            return
-
-    def _send(self) -> None:
-        release = self.release
-        origins = self._origins()
-        batch = [
-            {
-                "name": name,
-                "version": file.number,
-                "settings": file.settings,
-                "metadata": file.metadata,
-                "created_by": file.author or origins.get(file.path, {}).get("author"),
-                "origin": origins.get(file.path),
-            }
-            for name, file in self._batch
-        ]
-        contents = [(file.content or "").encode() for _, file in self._batch]
-        send = versions.prepared(self._database, batch, contents, author=self._author, release=release)
-        self._stored()
-        self._wait = send()
-        self._batch, self._size = [], 0
-
-    def _stored(self) -> None:
-        if self._wait is not None:
-            wait, self._wait = self._wait, None
-            wait()
-
-
-def carry_out(database: Database, work: Work, storing: Storing, *, author: str) -> tuple[int | None, list[Move]]:
-    """Write the rest of a plan, whose versions are stored, and what it says, in the open transaction.
-
-    Returns the release and its moves.
-    """
-    storing.finish()
-    if not work.plan.would_change and work.is_known:
-        return None, []
-    release: int | None = None
-    moved: list[Move] = []
-    if work.plan.would_change:
-        release = storing.release
-        described = [
-            {"name": change.name, "version": change.version, "metadata": change.metadata}
-            for change in work.plan.of(DESCRIBE)
-        ]
-        if described:
-            versions.describe(database, described, author=author, release=release)
-        moved = _move(database, work, release, author, storing.reason)
-    syncs.note_source(database, work.source, work.commit, author=author)
-    if work.plan.applied:
-        remembered = [each.as_dict() for each in work.plan.applied]
-        syncs.note_applied(database, work.source, remembered, author=author, adopts=work.adopts)
-    return release, moved
-
-
 def _prepare(
     database: Database,
     checkout: Checkout,
@@ -272,7 +142,7 @@ def _prepare(
     progress: Progress,
     *,
     claims: bool,
-    storing: Storing | None = None,
+    storing: applying.Storing | None = None,
 ) -> Outcome:
     origins: dict[str, dict[str, Any]] = {}
 
@@ -317,7 +187,7 @@ def _prepare(
         around=around,
         unchanged=len(folder) - len(changed),
     )
-    work = Work(
+    work = applying.Work(
         checkout.source,
         checkout.commit,
         checkout.origin() if made.would_change else {},
@@ -392,7 +262,7 @@ def _understood(
     problems: list[str],
     progress: Progress,
     origins: Callable[[], dict[str, dict[str, Any]]],
-    storing: Storing | None,
+    storing: applying.Storing | None,
 ) -> list[FolderPrompt]:
     """Understand the prompts that may have changed; with `storing`, texts that are not stored are on their way."""
     secrets: list[str] = []
@@ -474,31 +344,3 @@ def _conflict(conflicts: Sequence[Change]) -> errors.Refused:
         refused.again = ("--allow-new-variables",)
         return refused
     return errors.Refused("conflict", told, hint=first.hint)
-
-
-def _move(database: Database, work: Work, release: int, author: str, reason: str) -> list[Move]:
-    routed, activated = work.plan.of(ROUTE), work.plan.of(ACTIVATE)
-    if routed:
-        moves.set_routes(
-            database,
-            {change.name: change.route for change in routed},
-            author=author,
-            reason=reason,
-            release=release,
-            origins=_by_name(routed, work),
-        )
-    if not activated:
-        return []
-    return moves.activate(
-        database,
-        [Reference(change.name, change.version) for change in activated],
-        author=author,
-        reason=reason,
-        release=release,
-        origins=_by_name(activated, work),
-        allow_new_variables=work.allow_new_variables,
-    )
-
-
-def _by_name(found: Sequence[Change], work: Work) -> dict[str, dict[str, Any]]:
-    return {change.name: work.origins[change.yaml_path] for change in found if change.yaml_path in work.origins}
