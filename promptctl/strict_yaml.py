@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # A file this short cannot be nested deeply enough to do harm.
 _SHALLOW_CHARACTERS = 1000
 _DEEPEST = 50
+_TOO_DEEP = f"nested more than {_DEEPEST} deep"
 
 _STANDARD = "tag:yaml.org,2002:"
 _TEXT, _INTEGER, _MERGE = f"{_STANDARD}str", f"{_STANDARD}int", f"{_STANDARD}merge"
@@ -66,7 +67,10 @@ def _read(raw: bytes, take: Callable[[Any, Any], Any]) -> Any:
     except UnicodeDecodeError as problem:
         raise Malformed(1 + raw.count(b"\n", 0, problem.start), f"not UTF-8: byte {problem.start}") from None
     except yaml.MarkedYAMLError as problem:
-        raise Malformed(problem.problem_mark.line + 1 if problem.problem_mark else 1, str(problem.problem)) from None
+        line = problem.problem_mark.line + 1 if problem.problem_mark else 1
+        # From 6.0.4 on PyYAML looks as well, for more than we allow.
+        is_deep = "nesting depth" in str(problem.problem)
+        raise Malformed(line, _TOO_DEEP if is_deep else str(problem.problem)) from None
     except (yaml.YAMLError, ValueError, RecursionError) as problem:
         raise Malformed(1, " ".join(str(problem).split())[:200]) from None
 
@@ -142,7 +146,7 @@ def _refuse_depth(events: Any) -> None:
         depth += kind in ("SequenceStartEvent", "MappingStartEvent")
         depth -= kind in ("SequenceEndEvent", "MappingEndEvent")
         if depth > _DEEPEST:
-            raise Malformed(_line(event), f"nested more than {_DEEPEST} deep")
+            raise Malformed(_line(event), _TOO_DEEP)
 
 
 def _refuse_repetition(root: Any, before: set[int]) -> None:
