@@ -112,7 +112,7 @@ class Storing:
             }
             for name, file in self._batch
         ]
-        contents = [(file.content or "").encode() for _, file in self._batch]
+        contents = [file.content or b"" for _, file in self._batch]
         send = versions.prepared(self._database, batch, contents, author=self._author, release=release)
         self._stored()
         self._wait = send()

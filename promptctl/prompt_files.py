@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 class FileVersion(Record):
     """One version file: its text as it will be stored, and what prompt.yaml says of it.
 
-    `sha256` is that of the text, in hexadecimal; `content` is None for a text that is stored already. `size` is in
-    bytes; `variables` and `required` are the names in a text that was not stored, in the order of their first places.
+    `sha256` is that of the text, in hexadecimal; `content`, in UTF-8, is None for a text that is stored already. `size`
+    is in bytes; `variables` and `required` are the names in a text that was not stored, in the order of their first
+    places.
     """
 
     __slots__ = ()
     number: int
     path: str
     sha256: str
-    content: str | None
+    content: bytes | None
     size: int
     variables: tuple[str, ...]
     required: tuple[str, ...]
@@ -101,19 +102,20 @@ def read(
                 continue
             is_as_scanned = is_as_scanned and (was_kept or hashlib.sha256(raw).hexdigest() == sha256)
             try:
-                content = texts.normalised(raw, path)
+                text = texts.normalised(raw, path)
             except errors.Usage as problem:
                 problems.append(problem.message)
                 continue
-            size = len(raw)
-            if not is_as_scanned or not texts.is_normal(raw):
-                encoded = content.encode()
-                sha256, size = hashlib.sha256(encoded).hexdigest(), len(encoded)
+            is_normal = texts.is_normal(raw)
+            content = raw if is_normal else text.encode()
+            size = len(content)
+            if not is_as_scanned or not is_normal:
+                sha256 = hashlib.sha256(content).hexdigest()
             if number not in stored:
-                variables = templates.variables(content, own.settings)
+                variables = templates.variables(text, own.settings)
                 required = templates.required(variables, own.settings)
             # Also in one that differs from what is stored: the difference would be shown.
-            _look_for_secrets(content, path, secrets)
+            _look_for_secrets(text, path, secrets)
         versions.append(
             FileVersion(
                 number, path, sha256, content, size, variables, required, own.settings, own.metadata, own.author

@@ -113,8 +113,9 @@ def scanned(prompts: Iterable[ListedPrompt], problems: list[str]) -> Iterator[Sc
     room = _MOST_KEPT_BYTES
     for prompt in prompts:
         found = _scanned(prompt, problems, keeps=room > 0)
-        room -= sum(map(len, found.kept.values()))
         yield found
+        # What was understood meanwhile is not kept any more.
+        room -= sum(map(len, found.kept.values()))
 
 
 def number_of(file: str) -> int | None:

@@ -129,14 +129,14 @@ def _fingerprint(prompt: StoredPrompt | None) -> str | None:
 
 
 def _as_json(value: Any) -> Any:
-    """Records as objects by their fields, all else as it is."""
+    """Records as objects by their fields, texts in UTF-8 as texts, all else as it is."""
     if isinstance(value, Record):
         return {name: _as_json(each) for name, each in value.as_dict().items()}
     if isinstance(value, dict):
         return {str(key): _as_json(each) for key, each in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
     if isinstance(value, (list, tuple)):
         return [_as_json(each) for each in value]  # pyright: ignore[reportUnknownVariableType] - any JSON
-    return value
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _saved_plan(document: Mapping[str, Any]) -> SavedPlan:
@@ -165,8 +165,10 @@ def _work(said: Mapping[str, Any]) -> Work:
 def _change(said: Mapping[str, Any]) -> Change:
     file: FileVersion | None = None
     if said["file"] is not None:
-        listed: dict[str, Any] = {name: tuple(said["file"][name]) for name in ("variables", "required")}
-        file = FileVersion(**(said["file"] | listed))
+        told = said["file"]
+        listed: dict[str, Any] = {name: tuple(told[name]) for name in ("variables", "required")}
+        content = None if told["content"] is None else told["content"].encode()
+        file = FileVersion(**(told | listed | {"content": content}))
     hold = Hold(**said["hold"]) if said["hold"] is not None else None
     known: dict[str, Any] = {**said, "file": file, "hold": hold}
     return Change(**known)

@@ -45,7 +45,7 @@ def in_git(
         metadata = said.get("metadata", {})
         versions.append(
             FileVersion(
-                number, f"prompts/{name}/v{number}.txt", digest(text), text, len(text.encode()), names,
+                number, f"prompts/{name}/v{number}.txt", digest(text), text.encode(), len(text.encode()), names,
                 templates.required(names, settings), settings, metadata, None,
             )
         )  # fmt: skip

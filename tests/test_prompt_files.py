@@ -52,7 +52,7 @@ def test_content_is_kept_as_it_is_but_for_the_mark_and_line_ends(tmp_path: Path)
         tmp_path, {"a/v1.txt": b"\xef\xbb\xbfone\r\ntwo\rthree \n\n", "a/v2.txt": "---\nfront: matter\n---\n"}
     )
     [prompt] = read(folder)
-    assert [version.content for version in prompt.versions] == ["one\ntwo\rthree \n\n", "---\nfront: matter\n---\n"]
+    assert [version.content for version in prompt.versions] == [b"one\ntwo\rthree \n\n", b"---\nfront: matter\n---\n"]
 
 
 def test_hidden_and_other_files_are_not_looked_at(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def _diffs(database: Database, outcome: Outcome, form: str) -> Diffs:
         assert each.file is not None
         old = active[each.name, each.previous_version or 0]
         named = (f"{each.name}@{each.previous_version}", f"{each.name}@{each.version}")
-        found[each.name, each.version] = (old, each.file.content or "", *named)
+        found[each.name, each.version] = (old, (each.file.content or b"").decode(), *named)
     return found
 
 
@@ -221,7 +221,10 @@ def _refuse(database: Database, outcome: Outcome, form: str, *, only_conflicts: 
         if conflict.file is not None:
             stored = prompts.text(database, Reference(conflict.name, conflict.version))
             told = diffs.unified(
-                stored.content, conflict.file.content or "", f"{conflict.name}@{conflict.version}", conflict.file.path
+                stored.content,
+                (conflict.file.content or b"").decode(),
+                f"{conflict.name}@{conflict.version}",
+                conflict.file.path,
             )
             stream.say(stream.harmless(told.rstrip("\n")))
     if form == "json":
