@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     Complain = Callable[[str], None]
 
-NAMES = ("prompt.yaml", "prompt.yml")
 SETTINGS = ("template", "variables", "model", "max_tokens")
 # The words of a version that mean something by themselves: metadata of such a name stands under `metadata`.
 TAKEN = frozenset(("author", "metadata", *SETTINGS))

@@ -7,42 +7,21 @@ from promptctl.records import ReleaseMove, ReleaseSummary, Undone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import LiteralString
+
     from promptctl.database import Database
 
 
 def newest(database: Database, limit: int) -> tuple[list[ReleaseSummary], int]:
     """Return the newest `limit` releases (0: all), newest first, and how many there are."""
-    releases, count = database.run_all(
-        (
-            """
-            select r.release, r.kind, r.author, r.database_user, r.reason, r.source, r.origin, r.undoes,
-                   (select max(u.release) from promptctl.releases u where u.undoes = r.release), r.released_at,
-                   (select count(*) from promptctl.allocations a where a.release = r.release),
-                   (select count(*) from promptctl.versions v where v.release = r.release),
-                   (select count(*) from promptctl.corrections c where c.release = r.release)
-            from promptctl.releases r order by r.release desc limit nullif($1::integer, 0)
-            """,
-            [limit],
-        ),
-        ("select count(*) from promptctl.releases", []),
-    )
+    releases, count = database.run_all(_summaries(None, limit), ("select count(*) from promptctl.releases", []))
     return [ReleaseSummary(*row) for row in releases], count[0][0]
 
 
 def one(database: Database, release: int) -> tuple[ReleaseSummary, list[ReleaseMove]]:
     """Return a release and what it did, by name: moves, then corrections and new versions. Raises NotFound."""
     releases, moves = database.run_all(
-        (
-            """
-            select r.release, r.kind, r.author, r.database_user, r.reason, r.source, r.origin, r.undoes,
-                   (select max(u.release) from promptctl.releases u where u.undoes = r.release), r.released_at,
-                   (select count(*) from promptctl.allocations a where a.release = r.release),
-                   (select count(*) from promptctl.versions v where v.release = r.release),
-                   (select count(*) from promptctl.corrections c where c.release = r.release)
-            from promptctl.releases r where r.release = $1
-            """,
-            [release],
-        ),
+        _summaries(release, 1),
         (
             """
             select m.name, m.kind, m.previous_version, m.version, m.epoch, m.moved_since, m.origin
@@ -102,3 +81,24 @@ def rollback(
         allow_new_variables,
     )
     return [Undone(*row) for row in rows]
+
+
+def _summaries(release: int | None, limit: int) -> tuple[LiteralString, list[int | None]]:
+    """The statement that tells of one release, or of the newest."""
+    return (
+        """
+        select r.release, r.kind, r.author, r.database_user, r.reason, r.source, r.origin, r.undoes, u.undone_by,
+               r.released_at,
+               (select count(*) from promptctl.allocations a where a.release = r.release),
+               (select count(*) from promptctl.versions v where v.release = r.release),
+               (select count(*) from promptctl.corrections c where c.release = r.release)
+        from promptctl.releases r
+        left join (
+            select undoes as release, max(release) as undone_by from promptctl.releases
+            where undoes is not null group by undoes
+        ) u on u.release = r.release
+        where $1::bigint is null or r.release = $1
+        order by r.release desc limit nullif($2::integer, 0)
+        """,
+        [release, limit],
+    )
