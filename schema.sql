@@ -879,12 +879,13 @@ $$;
 comment on function promptctl.before_versions is
     'Hashes a new version and finds its variables; lets only metadata and retirement change later.';
 
+-- By index: for each of the many batches of a large sync every prompt would be read.
 create or replace function promptctl.after_insert_versions() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 begin
     update promptctl.served s set next_version = greatest(s.next_version, n.highest + 1)
     from (select name, max(version)::bigint as highest from new_rows group by name) n
-    where s.name = n.name;
+    where s.name = n.name and s.name = any (array(select name from new_rows));
     return null;
 end
 $$;
@@ -1214,12 +1215,14 @@ begin
             message = 'names and versions differ in number';
     end if;
     perform promptctl.require_prompts(names);
-    with locked as materialized (select * from promptctl.lock_prompts(names))
-    select array_agg((l.name, t.version, l.active_version,
-                      l.active_version is distinct from t.version or l.candidate_version is not null,
-                      l.candidate_version is not null, null, l.epoch)::promptctl.move order by t.place)
+    perform promptctl.lock_prompts(names);
+    -- Each by its key: a join with what was locked looks, for each name, through all the others.
+    select array_agg((s.name, t.version, s.active_version,
+                      s.active_version is distinct from t.version or s.candidate_version is not null,
+                      s.candidate_version is not null, null, s.epoch)::promptctl.move order by t.place)
     into moves
-    from unnest(names, versions) with ordinality t (name, version, place) join locked l on l.name = t.name;
+    from unnest(names, versions) with ordinality t (name, version, place)
+    join promptctl.served s on s.name = t.name;
 
     -- After the lock: nobody can retire one of them from here on.
     perform promptctl.require_version(m.name, m.version, 'in use') from unnest(moves) m;
@@ -1317,9 +1320,9 @@ begin
         number := promptctl.begin_change(author, reason, case when cardinality(names) > 1 then 'rollback' end,
                                          allow_new_variables);
         update promptctl.served s
-        set active_version = m.version, position = p.position, candidate_version = null
-        from unnest(moves) with ordinality m
-        join unnest(positions) with ordinality p (position, place) on p.place = m.ordinality
+        set active_version = m.version, position = m.position, candidate_version = null
+        from unnest(moves, positions)
+            m (name, version, previous_version, changed, split_ended, release, epoch, position)
         where s.name = m.name and m.changed;
         perform promptctl.end_change();
     end if;
@@ -1500,11 +1503,11 @@ begin
             candidate_version = case when u.version is distinct from s.active_version then null
                                     else s.candidate_version end,
             position = case when u.version is null or u.version is not distinct from s.active_version then s.position
-                           else p.position end,
-            route = case when u.route_changed then r.route else s.route end
-        from unnest(undone) with ordinality u
-        join unnest(positions) with ordinality p (position, place) on p.place = u.ordinality
-        join unnest(routes) with ordinality r (route, place) on r.place = u.ordinality
+                           else u.position end,
+            route = case when u.route_changed then u.route else s.route end
+        from unnest(undone, positions, routes)
+            u (name, version, previous_version, changed, skipped, split_ended, route_changed, release, epoch, position,
+               route)
         where s.name = u.name and u.changed;
         perform promptctl.end_change();
     end if;
@@ -1544,14 +1547,15 @@ create or replace function promptctl.add_versions(versions jsonb, author text de
                                                   release bigint default null, contents bytea default null)
 returns bigint
 language plpgsql security definer
-set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
+set search_path = pg_catalog, pg_temp set lock_timeout = '3s' set enable_seqscan = off as $$
 declare
-    -- Without the contents, of which every step would make a copy.
-    names constant text[] := array(select distinct n #>> '{}' from jsonb_path_query(versions, '$[*].name') n);
     added bigint;
 begin
     perform promptctl.begin_change(author, null, release => release);
-    perform promptctl.open_prompts(names);
+    if release is null then
+        perform promptctl.open_prompts(
+            array(select distinct n #>> '{}' from jsonb_path_query(versions, '$[*].name') n));
+    end if;
     insert into promptctl.versions (name, version, content, settings, metadata, created_by, origin)
     select v.name, v.version,
            case when contents is null then v.content
@@ -1569,7 +1573,8 @@ $$;
 comment on function promptctl.add_versions is
     'Stores many versions under numbers of their own, all or none: a JSON array of objects with name, version, content '
     'and, optional, settings, metadata, created_by, origin. Many large texts go faster beside it, all in one after the '
-    'other, of which each object has start and size in bytes. Returns how many.';
+    'other, of which each object has start and size in bytes. In a release the prompts were opened by begin_sync: each '
+    'time it would be a subtransaction, and of more than 64 every other session feels it. Returns how many.';
 
 create or replace function promptctl.describe_versions(versions jsonb, author text default null,
                                                        reason text default null, release bigint default null)

@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 3
-DIGEST = "f7745f0d3078d0f7869a091e7b30f5f3e21169c1fdea7f38de11065c24d59334"
+DIGEST = "24671741a96f7f886faa89ab79f744d5178d1f1cdf25011589e28e2ba6a1a607"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
