@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Any number, the same for every sync: two on one database go one after the other.
 _LOCK = 7021771953286512
+_REMEMBERED_AT_A_TIME = 1000
 
 
 class SourceState(Record):
@@ -220,10 +221,7 @@ def note_applied(
     """
     import json
 
-    database.run(
-        "select promptctl.note_applied($1, $2, $3, $4)",
-        source,
-        json.dumps(prompts, ensure_ascii=False),
-        author,
-        adopts,
-    )
+    # Some at a time: one document of ten thousand took as long again, for memory that the server had to ask for.
+    for start in range(0, len(prompts), _REMEMBERED_AT_A_TIME):
+        said = json.dumps(prompts[start : start + _REMEMBERED_AT_A_TIME], ensure_ascii=False)
+        database.run("select promptctl.note_applied($1, $2, $3, $4)", source, said, author, adopts)
