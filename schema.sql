@@ -16,7 +16,7 @@ set local search_path = '';
 
 do $$
 declare
-    expected constant integer := 3;
+    expected constant integer := 4;
     installed integer;
 begin
     -- `create ... if not exists` is no guard against another installer at work.
@@ -564,6 +564,63 @@ comment on constraint what_was_applied_belongs_to_a_prompt on promptctl.applied 
 comment on constraint what_was_applied_comes_from_a_source on promptctl.applied is 'A source has its row.';
 
 
+create table if not exists promptctl.roll_up (
+    singleton boolean default true,
+    rolled_below bigint not null default 0,
+    added bigint not null default 0,
+    dropped_before timestamptz,
+    rolled_up_at timestamptz,
+
+    constraint a_roll_up_has_one_watermark primary key (singleton),
+    constraint there_is_one_watermark check (singleton)
+);
+
+insert into promptctl.roll_up default values on conflict do nothing;
+
+comment on table promptctl.roll_up is
+    'One row: how far the uses are added up in totals, moved in the transaction that adds them.';
+comment on column promptctl.roll_up.rolled_below is
+    'Uses with a smaller recorded_in are in totals, all others are not.';
+comment on column promptctl.roll_up.added is
+    'What is added to a transaction''s number: a database restored into a younger cluster goes on counting where it '
+    'was.';
+comment on column promptctl.roll_up.rolled_up_at is 'When that moved last.';
+comment on column promptctl.roll_up.dropped_before is
+    'Single uses before this moment are gone, and one that arrives as late as that is refused: it may be there '
+    'already.';
+comment on constraint a_roll_up_has_one_watermark on promptctl.roll_up is 'Several would disagree.';
+comment on constraint there_is_one_watermark on promptctl.roll_up is 'The key has one value.';
+
+create or replace function promptctl.rolled_below() returns bigint language sql stable
+begin atomic
+    select r.rolled_below from promptctl.roll_up r;
+end;
+
+comment on function promptctl.rolled_below is
+    'As roll_up has it. Whoever plans a query asks a function, and learns how few uses may lie beyond; a subquery it '
+    'does not.';
+
+create or replace function promptctl.recording_place() returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    number constant bigint := pg_current_xact_id()::text::bigint;
+    mark promptctl.roll_up;
+begin
+    select * into mark from promptctl.roll_up;
+    if number + mark.added >= mark.rolled_below then
+        return number + mark.added;
+    end if;
+    -- In a cluster that has counted less than the one where these rows were dumped. catch_up waits for whoever holds
+    -- this lock, so that what we read is still so when we end.
+    select * into mark from promptctl.roll_up for share;
+    return greatest(number + mark.added, mark.rolled_below);
+end
+$$;
+
+comment on function promptctl.recording_place is
+    'The number of this transaction among those that record uses: not below roll_up.rolled_below, and no roll-up goes '
+    'beyond it before this transaction has ended.';
+
 create table if not exists promptctl.uses (
     id uuid not null,
     name text collate "C" not null,
@@ -581,8 +638,12 @@ create table if not exists promptctl.uses (
     first_token_ms double precision,
     request_id text,
     recorded_at timestamptz not null default clock_timestamp(),
+    recorded_in bigint not null default promptctl.recording_place(),
 
     constraint a_use_is_recorded_once primary key (id),
+    constraint a_use_is_of_an_epoch check (epoch >= 0),
+    constraint a_bucket_is_one_of_10000 check (bucket between 0 and 9999),
+    constraint a_model_has_at_most_200_characters check (length(model) <= 200),
     constraint tokens_are_not_negative check (input_tokens >= 0 and output_tokens >= 0),
     constraint tokens_can_be_added_up check (input_tokens <= 1000000000000 and output_tokens <= 1000000000000),
     constraint cached_tokens_are_part_of_the_input check (
@@ -591,15 +652,25 @@ create table if not exists promptctl.uses (
     constraint a_response_takes_time check (response_ms >= 0 and response_ms <= 1e12),
     constraint a_first_token_takes_time check (first_token_ms >= 0 and first_token_ms <= 1e12),
     constraint an_outcome_is_named check (outcome <> ''),
-    constraint a_score_is_a_number check (score between -1e100 and 1e100)
+    constraint a_score_is_a_number check (score between -1e9 and 1e9),
+    constraint a_use_has_a_date check (
+        recorded_at between timestamptz '0001-01-01 00:00:00+00' and timestamptz '9999-12-31 00:00:00+00')
 );
 
-create index if not exists uses_by_version on promptctl.uses (name, version);
+create index if not exists uses_by_version on promptctl.uses (name, version, recorded_in);
+create index if not exists uses_by_moment on promptctl.uses using brin (recorded_in, recorded_at)
+    with (pages_per_range = 32);
 
 comment on table promptctl.uses is
     'One row per call of a model with a version. Appended, never counted in place: a use waits for no other use, and for '
     'no activation. That the version exists is checked by record_use; versions never go.';
-comment on index promptctl.uses_by_version is 'For the numbers of one version.';
+comment on index promptctl.uses_by_version is 'For the numbers of one version that are not yet in its totals.';
+comment on index promptctl.uses_by_moment is
+    'For the roll-up and for what goes: rows come in nearly this order, and such an index costs a recording nothing.';
+comment on column promptctl.uses.recorded_at is
+    'When it was used, by this server''s clock: the moment of recording less the age that the client told.';
+comment on column promptctl.uses.recorded_in is
+    'The transaction that recorded it, as a number that only grows: what is below roll_up.rolled_below is in totals.';
 comment on column promptctl.uses.bucket is 'The unit''s bucket, 0 to 9999; the unit itself is never stored.';
 comment on column promptctl.uses.input_tokens is 'All of the input, what was read from and written to a cache included.';
 comment on column promptctl.uses.cache_read_tokens is 'The part of input_tokens that was read from a cache; null: not reported.';
@@ -607,6 +678,11 @@ comment on column promptctl.uses.cache_write_tokens is 'The part of input_tokens
 comment on column promptctl.uses.first_token_ms is 'From the request to the first text of the reply.';
 comment on column promptctl.uses.request_id is 'What the model''s provider calls this request, for its support.';
 comment on column promptctl.uses.outcome is '"ok", or the name of what went wrong.';
+comment on constraint a_use_is_of_an_epoch on promptctl.uses is 'Epochs count from 0: nothing was ever served.';
+comment on constraint a_bucket_is_one_of_10000 on promptctl.uses is 'As promptctl.bucket gives it.';
+comment on constraint a_model_has_at_most_200_characters on promptctl.uses is
+    'It is part of a key: one that is too long for an index would fail every roll-up.';
+comment on constraint a_use_has_a_date on promptctl.uses is 'It falls into an hour and a day.';
 comment on constraint a_use_is_recorded_once on promptctl.uses is 'Sent twice with one id, it counts once.';
 comment on constraint tokens_are_not_negative on promptctl.uses is 'Not reported is null, never 0 or -1.';
 comment on constraint tokens_can_be_added_up on promptctl.uses is 'One absurd number would fail every reading of stats.';
@@ -617,7 +693,180 @@ comment on constraint cached_tokens_are_part_of_the_input on promptctl.uses is
 comment on constraint a_first_token_takes_time on promptctl.uses is
     'In milliseconds, from the request to the first text of the reply; not reported is null.';
 comment on constraint an_outcome_is_named on promptctl.uses is 'A use went well or has a reason.';
-comment on constraint a_score_is_a_number on promptctl.uses is 'One NaN, or one too large to square, spoils averages.';
+comment on constraint a_score_is_a_number on promptctl.uses is
+    'One NaN spoils averages; and one that is replaced is taken off again, which larger numbers would round away.';
+
+
+create table if not exists promptctl.scores (
+    use_id uuid not null,
+    place integer not null,
+    name text collate "C" not null,
+    version integer not null,
+    used_at timestamptz not null,
+    model text,
+    is_ok boolean not null,
+    size smallint not null,
+    score double precision not null,
+    previous double precision,
+    scored_at timestamptz not null default clock_timestamp(),
+    recorded_in bigint not null default promptctl.recording_place(),
+
+    constraint a_use_has_one_score_at_a_time primary key (use_id, place),
+    constraint a_later_score_is_a_number check (score between -1e9 and 1e9)
+);
+
+create index if not exists scores_by_version on promptctl.scores (name, version, recorded_in);
+
+comment on table promptctl.scores is
+    'Scores that came after their use: the last one counts. Appended, with what it replaces, so that totals can '
+    'follow.';
+comment on column promptctl.scores.use_id is 'Whose score it is.';
+comment on column promptctl.scores.place is 'The first score of a use is 1, one that replaces it 2.';
+comment on column promptctl.scores.used_at is 'When it was used: the hour and day whose totals the score belongs to.';
+comment on column promptctl.scores.is_ok is 'Whether the use went well.';
+comment on column promptctl.scores.scored_at is 'When the score came.';
+comment on column promptctl.scores.recorded_in is 'As in uses: what is below roll_up.rolled_below is in totals.';
+comment on column promptctl.scores.previous is 'The score that this one replaces; null: there was none.';
+comment on column promptctl.scores.size is 'As in totals, of the use.';
+comment on index promptctl.scores_by_version is 'For the numbers of one version that are not yet in its totals.';
+comment on constraint a_use_has_one_score_at_a_time on promptctl.scores is
+    'Two that come at once go one after the other.';
+comment on constraint a_later_score_is_a_number on promptctl.scores is 'As a_score_is_a_number.';
+
+
+create table if not exists promptctl.fallbacks (
+    id uuid not null,
+    name text collate "C" not null,
+    model text,
+    input_tokens bigint,
+    output_tokens bigint,
+    response_ms double precision,
+    outcome text not null default 'ok',
+    recorded_at timestamptz not null default clock_timestamp(),
+
+    constraint a_fallback_is_recorded_once primary key (id),
+    constraint tokens_of_a_fallback_are_not_negative check (input_tokens >= 0 and output_tokens >= 0),
+    constraint tokens_of_a_fallback_can_be_added_up check (
+        input_tokens <= 1000000000000 and output_tokens <= 1000000000000),
+    constraint a_fallback_takes_time check (response_ms >= 0 and response_ms <= 1e12),
+    constraint the_outcome_of_a_fallback_is_named check (outcome <> '')
+);
+
+create index if not exists fallbacks_by_name on promptctl.fallbacks (name);
+
+comment on table promptctl.fallbacks is
+    'Calls of a model with a text of the application''s own, because no version could be served: no use of any '
+    'version.';
+comment on column promptctl.fallbacks.name is 'What was asked for; there may be no such prompt.';
+comment on column promptctl.fallbacks.outcome is '"ok", or the name of what went wrong.';
+comment on index promptctl.fallbacks_by_name is 'For the numbers of one prompt.';
+comment on constraint a_fallback_is_recorded_once on promptctl.fallbacks is 'Sent twice with one id, it counts once.';
+comment on constraint tokens_of_a_fallback_are_not_negative on promptctl.fallbacks is
+    'Not reported is null, never 0 or -1.';
+comment on constraint tokens_of_a_fallback_can_be_added_up on promptctl.fallbacks is
+    'One absurd number would spoil every sum.';
+comment on constraint a_fallback_takes_time on promptctl.fallbacks is 'In milliseconds; not reported is null.';
+comment on constraint the_outcome_of_a_fallback_is_named on promptctl.fallbacks is 'A call went well or has a reason.';
+
+
+do $$
+begin
+    if to_regtype('promptctl.histogram') is null then
+        create type promptctl.histogram as (buckets smallint[], counts bigint[]);
+    end if;
+end
+$$;
+
+comment on type promptctl.histogram is
+    'Counts by bucket, in the order of the buckets, without empty ones: bucket b holds values from 2^(b/32) to '
+    '2^((b+1)/32).';
+
+create or replace function promptctl.histogram_bucket(value double precision) returns smallint language sql immutable
+begin atomic
+    -- 2^-10 and all that is less share one. Not "strict": that would keep it from being inlined, at a microsecond each.
+    select case when value > 0.0009765625 then floor(ln(value) * 46.16624130844683)::smallint
+                when value is not null then -320 end;
+end;
+
+comment on function promptctl.histogram_bucket is
+    'floor(32 * log2(value)): whoever takes the middle of the bucket, 2^((b+0.5)/32), is at most 1.1 % off.';
+
+create or replace function promptctl.merged(parts promptctl.histogram[]) returns promptctl.histogram
+language sql immutable
+begin atomic
+    select row(array_agg(m.bucket), array_agg(m.number))::promptctl.histogram
+    from (select c.bucket, sum(c.number)::bigint as number
+          from unnest(parts) p
+          cross join unnest(p.buckets, p.counts) c (bucket, number)
+          group by c.bucket order by c.bucket) m
+    having count(*) > 0;
+end;
+
+comment on function promptctl.merged is 'Histograms, of which some may be missing, as one; null: all are.';
+
+create table if not exists promptctl.totals (
+    grain text not null,
+    name text collate "C" not null,
+    version integer not null,
+    starts_at timestamptz not null,
+    model text,
+    is_ok boolean not null,
+    size smallint not null,
+    uses bigint not null,
+    without_unit bigint not null,
+    with_tokens bigint not null,
+    with_both bigint not null,
+    tokens double precision,
+    with_input bigint not null,
+    input_tokens double precision,
+    with_output bigint not null,
+    output_tokens double precision,
+    cache_read_tokens double precision,
+    cache_write_tokens double precision,
+    with_response bigint not null,
+    response_ms double precision,
+    fastest_ms double precision,
+    slowest_ms double precision,
+    response_times promptctl.histogram,
+    with_first_token bigint not null,
+    first_token_ms double precision,
+    with_score bigint not null,
+    score double precision,
+    last_used_at timestamptz,
+
+    constraint uses_are_added_up_once unique nulls not distinct (grain, name, version, starts_at, model, is_ok, size),
+    constraint a_total_is_of_a_known_grain check (grain in ('hour', 'day', 'all'))
+);
+
+comment on table promptctl.totals is
+    'What the uses add up to, of an hour, a day (UTC) and of all time: what statistics read instead of single uses. '
+    'With the uses that are not yet rolled up, and only with those, it is everything.';
+comment on column promptctl.totals.starts_at is 'When the hour or day begins; -infinity: of all time.';
+comment on column promptctl.totals.grain is 'hour, day or all: each use is in one total of each.';
+comment on column promptctl.totals.is_ok is 'Uses that went well, or those that did not.';
+comment on column promptctl.totals.uses is 'How many there were.';
+comment on column promptctl.totals.size is
+    'How many of the prices'' steps, at 100 000 and 200 000 tokens, the input is beyond.';
+comment on column promptctl.totals.without_unit is 'Uses that nobody can be told apart by.';
+comment on column promptctl.totals.with_tokens is 'Uses that reported any tokens.';
+comment on column promptctl.totals.with_both is 'Uses that reported input and output.';
+comment on column promptctl.totals.tokens is
+    'Input and output of the uses that reported both; null, as everywhere here: nobody did.';
+comment on column promptctl.totals.with_input is 'Uses that reported input_tokens.';
+comment on column promptctl.totals.with_output is 'Uses that reported output_tokens.';
+comment on column promptctl.totals.cache_read_tokens is 'The part of input_tokens that was read from a cache.';
+comment on column promptctl.totals.cache_write_tokens is 'The part of input_tokens that was written to a cache.';
+comment on column promptctl.totals.with_response is 'Uses that reported response_ms.';
+comment on column promptctl.totals.fastest_ms is 'The shortest response_ms.';
+comment on column promptctl.totals.slowest_ms is 'The longest response_ms.';
+comment on column promptctl.totals.response_times is 'How often each response_ms was reported.';
+comment on column promptctl.totals.with_first_token is 'Uses that reported first_token_ms.';
+comment on column promptctl.totals.first_token_ms is 'The sum of it.';
+comment on column promptctl.totals.with_score is 'Uses that have a score.';
+comment on column promptctl.totals.score is 'The sum of the scores.';
+comment on column promptctl.totals.last_used_at is 'When the last of them was.';
+comment on constraint uses_are_added_up_once on promptctl.totals is 'What is rolled up twice is added to the same row.';
+comment on constraint a_total_is_of_a_known_grain on promptctl.totals is 'Each use is in one total of each grain.';
 
 
 create or replace function promptctl.refuse() returns trigger
@@ -642,6 +891,21 @@ end
 $$;
 
 comment on function promptctl.refuse_by_hand is 'A table that only triggers write: a direct insert is refused.';
+
+create or replace function promptctl.refuse_others() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if current_setting('promptctl.at_work', true) is distinct from pg_current_xact_id()::text then
+        raise exception using errcode = 'restrict_violation', constraint = tg_name, table = tg_table_name,
+            schema = tg_table_schema, message = tg_argv[0];
+    end if;
+    return null;
+end
+$$;
+
+comment on function promptctl.refuse_others is
+    'A table that only our functions write, which say so for their transaction: what is written by hand would be '
+    'counted twice, or not at all.';
 
 create or replace function promptctl.require_no_new_variables(name text, active_version integer, version integer)
 returns void language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -677,8 +941,9 @@ end;
 
 comment on function promptctl.route_targets is 'What the steps of a route use, in their order: NAME or NAME@VERSION.';
 
+-- The planner expects of a recursion so much that it would compile it, for half a second.
 create or replace function promptctl.require_route_leads_somewhere(name text, route jsonb) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
     target text;
     around text;
@@ -770,6 +1035,13 @@ begin
     if new.candidate_version is null then
         new.basis_points := 0;
         new.seed := null;
+    elsif new.candidate_version is distinct from old.candidate_version then
+        perform promptctl.require_no_new_variables(new.name, new.active_version, new.candidate_version);
+        -- Another candidate is another split: who is in it is drawn anew, unless just that seed was asked for.
+        if new.seed is not distinct from old.seed
+            and new.seed is distinct from nullif(current_setting('promptctl.given_seed', true), '') then
+            new.seed := null;
+        end if;
     end if;
     if (new.active_version, new.candidate_version, new.basis_points)
         is distinct from (old.active_version, old.candidate_version, old.basis_points)
@@ -962,6 +1234,27 @@ create or replace trigger releases_are_append_only before update or delete on pr
 create or replace trigger releases_are_never_emptied before truncate on promptctl.releases
     for each statement execute function promptctl.refuse('history is append-only');
 
+create or replace trigger how_far_totals_go_is_the_databases before update or delete on promptctl.roll_up
+    for each statement execute function promptctl.refuse_others('how far totals go is the database''s to say');
+create or replace trigger how_far_totals_go_is_never_forgotten before truncate on promptctl.roll_up
+    for each statement execute function promptctl.refuse('how far totals go is the database''s to say');
+create or replace trigger uses_are_append_only before update or delete on promptctl.uses
+    for each statement execute function promptctl.refuse_others('uses are append-only: drop_uses deletes old ones');
+create or replace trigger uses_are_never_emptied before truncate on promptctl.uses
+    for each statement execute function promptctl.refuse('uses are append-only: drop_uses deletes old ones');
+create or replace trigger scores_are_given_by_score_use before insert or update or delete on promptctl.scores
+    for each statement execute function promptctl.refuse_others('scores are given by score_use');
+create or replace trigger scores_are_never_emptied before truncate on promptctl.scores
+    for each statement execute function promptctl.refuse('scores are given by score_use');
+create or replace trigger totals_are_added_up_by_the_database before insert or update or delete on promptctl.totals
+    for each statement execute function promptctl.refuse_others('totals are added up by roll_up_uses');
+create or replace trigger totals_are_never_emptied before truncate on promptctl.totals
+    for each statement execute function promptctl.refuse('totals are added up by roll_up_uses');
+create or replace trigger fallbacks_are_append_only before update or delete on promptctl.fallbacks
+    for each statement execute function promptctl.refuse('calls are append-only');
+create or replace trigger fallbacks_are_never_emptied before truncate on promptctl.fallbacks
+    for each statement execute function promptctl.refuse('calls are append-only');
+
 comment on trigger what_is_served_follows_the_rules on promptctl.served is 'Epochs and positions are the database''s.';
 comment on trigger nothing_moves_without_a_trace on promptctl.served is 'Raw SQL leaves its row in the history as well.';
 comment on trigger a_prompt_never_goes on promptctl.served is 'Its history and uses would hang in the air.';
@@ -979,6 +1272,17 @@ comment on trigger corrections_are_never_emptied on promptctl.corrections is 'Ro
 comment on trigger corrections_are_written_by_the_database on promptctl.corrections is 'Nobody can add what did not happen.';
 comment on trigger releases_are_append_only on promptctl.releases is 'What happened, happened.';
 comment on trigger releases_are_never_emptied on promptctl.releases is 'Row triggers do not see truncate.';
+comment on trigger how_far_totals_go_is_the_databases on promptctl.roll_up is 'Uses would count twice, or not at all.';
+comment on trigger how_far_totals_go_is_never_forgotten on promptctl.roll_up is 'Uses would count twice.';
+comment on trigger uses_are_append_only on promptctl.uses is
+    'For a statement, not for each row of millions. What was used, was used.';
+comment on trigger uses_are_never_emptied on promptctl.uses is 'What was used, was used.';
+comment on trigger scores_are_given_by_score_use on promptctl.scores is 'Each has to say what it replaces.';
+comment on trigger scores_are_never_emptied on promptctl.scores is 'The next score of a use would count as its first.';
+comment on trigger totals_are_added_up_by_the_database on promptctl.totals is 'Nobody can add what was not used.';
+comment on trigger totals_are_never_emptied on promptctl.totals is 'What they have can have been dropped elsewhere.';
+comment on trigger fallbacks_are_append_only on promptctl.fallbacks is 'What happened, happened.';
+comment on trigger fallbacks_are_never_emptied on promptctl.fallbacks is 'What happened, happened.';
 
 
 -- Composite types, so that a function can take an argument and return a column of the same name.
@@ -997,6 +1301,31 @@ begin
         create type promptctl.resolved as (name text, version integer, epoch integer, content text, settings jsonb,
                                            metadata jsonb);
     end if;
+    if to_regtype('promptctl.explained') is null then
+        create type promptctl.explained as (name text, version integer, epoch integer, content text, settings jsonb,
+                                            metadata jsonb, asked_for text, route_step integer, route_when jsonb,
+                                            active_version integer, candidate_version integer, basis_points integer,
+                                            seed text, bucket integer, is_candidate boolean);
+    end if;
+    if to_regtype('promptctl.split_change') is null then
+        create type promptctl.split_change as (name text, version integer, candidate_version integer,
+                                               previous_candidate integer, basis_points integer,
+                                               previous_basis_points integer, seed text, changed boolean,
+                                               epoch integer);
+    end if;
+    if to_regtype('promptctl.followed') is null then
+        create type promptctl.followed as (name text, epoch integer, active_version integer, candidate_version integer,
+                                           basis_points integer, seed text, route jsonb, content text, settings jsonb,
+                                           metadata jsonb, candidate_content text, candidate_settings jsonb,
+                                           candidate_metadata jsonb);
+    end if;
+    if to_regtype('promptctl.read_version') is null then
+        create type promptctl.read_version as (name text, version integer, epoch integer, content text, settings jsonb,
+                                               metadata jsonb);
+    end if;
+    if to_regtype('promptctl.booked') is null then
+        create type promptctl.booked as (recorded bigint, repeated bigint, late bigint);
+    end if;
     if to_regtype('promptctl.created_version') is null then
         create type promptctl.created_version as (id uuid, name text, version integer, content text,
                                                   is_active boolean, created_at timestamptz, created_by text,
@@ -1010,6 +1339,19 @@ comment on type promptctl.move is 'What activate and rollback did to one prompt;
 comment on type promptctl.undone is
     'What rollback_release did to one prompt; skipped: it had moved since, and stays where it is.';
 comment on type promptctl.resolved is 'What resolve answers: the version to use now, and the epoch in which it was served.';
+comment on type promptctl.explained is
+    'What resolve answers, and why: which prompt was asked for, the step of its route that leads elsewhere (from 1) '
+    'and its conditions, the unit''s bucket, the share and what it is a share of; is_candidate: the bucket is within '
+    'it.';
+comment on type promptctl.split_change is
+    'What split and end_split did: the split now and before; changed is false when it was so already.';
+comment on type promptctl.followed is
+    'What is served of one prompt, with the versions that a client needs to answer for itself.';
+comment on type promptctl.read_version is
+    'One version as whoever pins it needs it; epoch: the prompt''s at this moment.';
+comment on type promptctl.booked is
+    'What became of uses that were sent: recorded; repeated, those that were there already; late, those from before '
+    'what is kept, which are not counted.';
 comment on type promptctl.created_version is 'What create_version answers; created is false for a text that was there already.';
 
 create or replace function promptctl.lock_holders(names text[]) returns text
@@ -1190,7 +1532,7 @@ set search_path = pg_catalog, pg_temp as $$
 begin
     perform set_config('promptctl.given_author', '', true), set_config('promptctl.given_reason', '', true),
             set_config('promptctl.given_allowance', '', true), set_config('promptctl.given_origins', '', true),
-            set_config('promptctl.release', '', true);
+            set_config('promptctl.given_seed', '', true), set_config('promptctl.release', '', true);
 end
 $$;
 
@@ -1655,6 +1997,80 @@ comment on function promptctl.set_routes is
     'Gives each prompt its route, null or an empty list being none, all or none of them. Returns how many were not so '
     'already.';
 
+create or replace function promptctl.split(name text, basis_points integer, candidate integer default null,
+                                           seed text default null, author text default null, reason text default null,
+                                           allow_new_variables boolean default false)
+returns promptctl.split_change
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    before promptctl.served;
+    after promptctl.served;
+begin
+    perform promptctl.require_prompts(array[split.name]);
+    select * into before from promptctl.lock_prompts(array[split.name]);
+    candidate := coalesce(candidate, before.candidate_version);
+    if candidate is null then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_share_is_of_a_running_split',
+            message = format('"%s" has no split', before.name),
+            hint = format('promptctl split %s@CANDIDATE 10%%', before.name);
+    elsif before.active_version is null then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_split_needs_an_active_version',
+            message = format('"%s" has no active version to split with', before.name),
+            hint = format('promptctl activate %s@VERSION', before.name);
+    elsif candidate = before.active_version then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_candidate_is_not_the_active_version',
+            message = format('%s@%s is the active version: a split needs another one', before.name, candidate),
+            hint = format('promptctl show %s', before.name);
+    elsif basis_points is null or basis_points not between 0 and 10000 then
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'a_share_is_at_most_10000_basis_points',
+            message = 'a share is 0 to 10000 basis points';
+    end if;
+    perform promptctl.require_version(before.name, candidate, 'in use');
+    perform promptctl.begin_change(author, reason, allow_new_variables => allow_new_variables);
+    perform set_config('promptctl.given_seed', coalesce(split.seed, ''), true);
+    update promptctl.served s
+    set candidate_version = candidate, basis_points = split.basis_points,
+        seed = coalesce(split.seed, case when s.candidate_version = candidate then s.seed end)
+    where s.name = before.name
+      and (s.candidate_version is distinct from candidate or s.basis_points <> split.basis_points
+           or s.seed is distinct from coalesce(split.seed, s.seed))
+    returning s.* into after;
+    perform promptctl.end_change();
+    if after.name is null then
+        after := before;
+    end if;
+    return (after.name, after.active_version, after.candidate_version, before.candidate_version, after.basis_points,
+            before.basis_points, after.seed, after.epoch <> before.epoch, after.epoch)::promptctl.split_change;
+end
+$$;
+
+comment on function promptctl.split is
+    'Gives a candidate a share of the traffic of the active version, in basis points, or changes the share of the one '
+    'that runs. The seed, <name>.<epoch> unless given, stays while the share changes: who has the candidate keeps it '
+    'as it grows.';
+
+create or replace function promptctl.end_split(name text, author text default null, reason text default null)
+returns promptctl.split_change
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    before promptctl.served;
+    epoch integer;
+begin
+    perform promptctl.require_prompts(array[end_split.name]);
+    select * into before from promptctl.lock_prompts(array[end_split.name]);
+    perform promptctl.begin_change(author, reason);
+    update promptctl.served s set candidate_version = null
+    where s.name = before.name and s.candidate_version is not null returning s.epoch into epoch;
+    perform promptctl.end_change();
+    return (before.name, before.active_version, null, before.candidate_version, 0, before.basis_points, null,
+            before.candidate_version is not null, coalesce(epoch, before.epoch))::promptctl.split_change;
+end
+$$;
+
+comment on function promptctl.end_split is
+    'Serves the active version to everybody again. changed is false when nothing ran.';
+
+
 create or replace function promptctl.begin_sync(names text[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -1731,56 +2147,167 @@ comment on function promptctl.note_applied is
 create or replace function promptctl.bucket(seed text, unit text) returns integer
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 declare
-    digest constant bytea := sha256(convert_to(seed || '.' || unit, 'UTF8'));
-    number bigint := ('x' || encode(substring(digest from 1 for 8), 'hex'))::bit(64)::bigint;
+    number constant bigint :=
+        ('x' || encode(substring(sha256(convert_to(seed || '.' || unit, 'UTF8')) for 8), 'hex'))::bit(64)::bigint;
 begin
     -- PostgreSQL has no unsigned integers: a negative number stands for itself + 2^64, which leaves 1616 modulo 10000.
-    number := number % 10000;
-    return case when number < 0 then (number + 10000 + 1616) % 10000 else number end;
+    return case when number < 0 then (number % 10000 + 11616) % 10000 else number % 10000 end;
 end
 $$;
 
 comment on function promptctl.bucket is
     'The bucket of a unit, 0 to 9999: the first 8 bytes of sha256(seed + "." + unit), big-endian, modulo 10000.';
 
+create or replace function promptctl.matching_step(route jsonb, attributes jsonb) returns integer
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+begin
+    for place in 0 .. jsonb_array_length(route) - 1 loop
+        if attributes @> (route -> place -> 'when') then
+            return place;
+        end if;
+    end loop;
+    return null;
+end
+$$;
+
+comment on function promptctl.matching_step is
+    'The first step of a route, from 0, whose conditions are all among the attributes; null: none.';
+
+create or replace function promptctl.explain_resolve(name text, unit text default null, attributes jsonb default '{}')
+returns promptctl.explained
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    answer promptctl.explained;
+    served promptctl.served;
+    step jsonb;
+begin
+    if jsonb_typeof(attributes) <> 'object' then
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'attributes_are_an_object',
+            message = format('attributes are a JSON object, not %s', jsonb_typeof(attributes));
+    end if;
+    perform promptctl.require_prompts(array[explain_resolve.name]);
+    select * into served from promptctl.served s where s.name = explain_resolve.name;
+    answer.asked_for := served.name;
+    answer.route_step := promptctl.matching_step(served.route, attributes) + 1;
+    if answer.route_step is not null then
+        step := served.route -> (answer.route_step - 1);
+        answer.route_when := step -> 'when';
+        select * into served from promptctl.served s where s.name = split_part(step ->> 'use', '@', 1);
+        answer.version := nullif(split_part(step ->> 'use', '@', 2), '');
+    end if;
+    answer.name := served.name;
+    answer.epoch := served.epoch;
+    answer.active_version := served.active_version;
+    answer.basis_points := 0;
+    if answer.version is null then
+        answer.version := served.active_version;
+        if served.candidate_version is not null then
+            answer.candidate_version := served.candidate_version;
+            answer.basis_points := served.basis_points;
+            answer.seed := served.seed;
+            answer.bucket := coalesce(promptctl.bucket(served.seed, unit), floor(random() * 10000));
+            answer.is_candidate := answer.bucket < served.basis_points;
+            if answer.is_candidate then
+                answer.version := served.candidate_version;
+            end if;
+        end if;
+    end if;
+    if answer.bucket is null and unit is not null then
+        answer.bucket := promptctl.bucket(served.name, unit);
+    end if;
+    select v.content, v.settings, v.metadata into answer.content, answer.settings, answer.metadata
+    from promptctl.versions v where v.name = answer.name and v.version = answer.version;
+    if not found then
+        raise exception using errcode = 'no_data_found', constraint = 'a_version_is_active', detail = served.name,
+            message = format('"%s" has no active version', served.name),
+            hint = format('promptctl activate %s@VERSION', served.name);
+    end if;
+    return answer;
+end
+$$;
+
+comment on function promptctl.explain_resolve is
+    'What resolve answers, and why. First the route, of which the first step counts whose conditions are all among '
+    'the attributes, as jsonb contains; one step only. Then the split: the candidate serves when the unit''s bucket '
+    'is below the share. Without a unit a bucket is drawn for this call.';
+
 create or replace function promptctl.resolve(name text, unit text default null, attributes jsonb default '{}')
 returns setof promptctl.resolved
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp rows 1 as $$
 declare
+    served promptctl.served;
     target text;
 begin
-    return query
-        select v.name, v.version, s.epoch, v.content, v.settings, v.metadata
-        from promptctl.served s
-        join promptctl.versions v on v.name = s.name and v.version = s.active_version
-        where s.name = resolve.name and s.route is null;
-    if found then
-        return;
+    -- As explain_resolve, but every request of an application waits for it: two look-ups by key, and what is due.
+    select * into served from promptctl.served s where s.name = resolve.name;
+    if served.route is not null then
+        target := served.route -> promptctl.matching_step(served.route, attributes) ->> 'use';
+        if target is not null then
+            select * into served from promptctl.served s where s.name = split_part(target, '@', 1);
+            if strpos(target, '@') > 0 then
+                served.active_version := split_part(target, '@', 2);
+                served.candidate_version := null;
+            end if;
+        end if;
     end if;
-    select t.step ->> 'use' into target
-    from promptctl.served s
-    cross join jsonb_array_elements(s.route) with ordinality t (step, place)
-    where s.name = resolve.name and resolve.attributes @> (t.step -> 'when')
-    order by t.place limit 1;
-    target := coalesce(target, resolve.name);
+    if served.candidate_version is not null
+        and coalesce(promptctl.bucket(served.seed, unit), floor(random() * 10000)) < served.basis_points then
+        served.active_version := served.candidate_version;
+    end if;
     return query
-        select v.name, v.version, s.epoch, v.content, v.settings, v.metadata
-        from promptctl.served s
-        join promptctl.versions v on v.name = s.name
-            and v.version = coalesce(nullif(split_part(target, '@', 2), '')::integer, s.active_version)
-        where s.name = split_part(target, '@', 1);
-    if not found then
-        perform promptctl.require_prompts(array[resolve.name]);
-        raise exception using errcode = 'no_data_found', constraint = 'a_version_is_active', detail = target,
-            message = format('"%s" has no active version', target),
-            hint = format('promptctl activate %s@VERSION', target);
+        select v.name, v.version, served.epoch, v.content, v.settings, v.metadata
+        from promptctl.versions v where v.name = served.name and v.version = served.active_version;
+    if not found or jsonb_typeof(attributes) <> 'object' then
+        perform promptctl.explain_resolve(resolve.name, unit, attributes); -- It says what is wrong.
     end if;
 end
 $$;
 
 comment on function promptctl.resolve is
-    'The version of a prompt to use now, or where its route leads whoever has these attributes: one step, the first whose '
-    'conditions are all among them, as jsonb contains. Raises when nothing can be served.';
+    'The version of a prompt to use now for a unit, what a split is sticky on, with these attributes, which choose '
+    'the step of a route. Raises when nothing can be served. explain_resolve says why.';
+
+-- Not "language sql", which before PostgreSQL 18 is planned at every call; by index, for a few of many prompts.
+create or replace function promptctl.follow(names text[], epochs integer[] default null)
+returns setof promptctl.followed
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+begin
+    return query
+        select s.name, s.epoch, s.active_version, s.candidate_version, s.basis_points, s.seed, s.route, a.content,
+               a.settings, a.metadata, c.content, c.settings, c.metadata
+        from unnest(names, epochs) n (name, epoch)
+        join promptctl.served s on s.name = n.name and s.epoch is distinct from n.epoch
+        left join promptctl.versions a on a.name = s.name and a.version = s.active_version
+        left join promptctl.versions c on c.name = s.name and c.version = s.candidate_version;
+end
+$$;
+
+comment on function promptctl.follow is
+    'What is served of these prompts, all at one moment, with its texts; without those whose epoch is still the one '
+    'that is given. A name that is no prompt has no row.';
+
+create or replace function promptctl.read_versions(names text[], versions integer[])
+returns setof promptctl.read_version
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+begin
+    return query
+        select v.name, v.version, s.epoch, v.content, v.settings, v.metadata
+        from unnest(names, versions) n (name, version)
+        join promptctl.versions v on v.name = n.name and v.version = n.version
+        join promptctl.served s on s.name = v.name;
+end
+$$;
+
+comment on function promptctl.read_versions is
+    'These versions, those that are retired too; one that is not there has no row.';
+
+create or replace function promptctl.prompt_names() returns setof text
+language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    select s.name from promptctl.served s order by s.name limit 10000;
+end;
+
+comment on function promptctl.prompt_names is 'The names there are, at most 10 000, for whoever mistyped one.';
 
 create or replace function promptctl.new_use_id() returns uuid language sql volatile
 begin atomic
@@ -1833,6 +2360,370 @@ comment on function promptctl.record_use is
     'an error. input_tokens is all of the input, of which cache_read_tokens and cache_write_tokens are parts. What was not '
     'reported is null. Sent again with the same use_id it counts once. Returns the use_id.';
 
+create or replace function promptctl.require_ages(ages_ms double precision[]) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    -- A negative one is of a clock that was set back: now. NaN is greater than any number.
+    if exists (select from unnest(ages_ms) a (age) where a.age > 1e12) then
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'an_age_is_at_most_31_years',
+            message = 'an age is a number of milliseconds, at most 1e12';
+    end if;
+end
+$$;
+
+comment on function promptctl.require_ages is 'Refuses what is not so many milliseconds ago.';
+
+create or replace function promptctl.record_uses(ids uuid[], names text[], versions integer[], epochs integer[],
+                                                 ages_ms double precision[], buckets smallint[], models text[],
+                                                 input_tokens bigint[], output_tokens bigint[],
+                                                 cache_read_tokens bigint[], cache_write_tokens bigint[],
+                                                 response_ms double precision[], first_token_ms double precision[],
+                                                 outcomes text[], scores double precision[], request_ids text[])
+returns promptctl.booked
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    place constant bigint := promptctl.recording_place();
+    received_at constant timestamptz := clock_timestamp();
+    kept_from constant timestamptz := coalesce((select r.dropped_before from promptctl.roll_up r), '-infinity');
+    sent constant bigint := coalesce(cardinality(ids), 0);
+    late bigint := 0;
+    recorded bigint;
+    unknown record;
+begin
+    if exists (select from unnest(array[
+            cardinality(names), cardinality(versions), cardinality(epochs), cardinality(ages_ms), cardinality(buckets),
+            cardinality(models), cardinality(input_tokens), cardinality(output_tokens), cardinality(cache_read_tokens),
+            cardinality(cache_write_tokens), cardinality(response_ms), cardinality(first_token_ms),
+            cardinality(outcomes), cardinality(scores), cardinality(request_ids)]) f (number)
+               where coalesce(f.number, 0) <> sent) then
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'every_use_has_every_field',
+            message = 'the fields of the uses differ in number';
+    end if;
+    perform promptctl.require_ages(ages_ms);
+    select u.name, u.version into unknown from (select distinct * from unnest(names, versions)) u (name, version)
+    where not exists (select from promptctl.versions v where v.name = u.name and v.version = u.version) limit 1;
+    if found then
+        perform promptctl.require_prompts(array[unknown.name]);
+        perform promptctl.require_version(unknown.name, unknown.version, 'any');
+    end if;
+    if kept_from > '-infinity' then
+        select count(*) into late from unnest(ages_ms) a (age)
+        where received_at - make_interval(secs => greatest(a.age, 0) / 1000) < kept_from;
+    end if;
+    insert into promptctl.uses (id, name, version, epoch, recorded_at, bucket, model, input_tokens, output_tokens,
+                                cache_read_tokens, cache_write_tokens, response_ms, first_token_ms, outcome, score,
+                                request_id, recorded_in)
+    select u.id, u.name, u.version, u.epoch, received_at - make_interval(secs => greatest(u.age, 0) / 1000), u.bucket,
+           u.model, u.input_tokens, u.output_tokens, u.cache_read_tokens, u.cache_write_tokens, u.response_ms,
+           u.first_token_ms, u.outcome, u.score, u.request_id, place
+    from unnest(ids, names, versions, epochs, ages_ms, buckets, models, input_tokens, output_tokens, cache_read_tokens,
+                cache_write_tokens, response_ms, first_token_ms, outcomes, scores, request_ids)
+        u (id, name, version, epoch, age, bucket, model, input_tokens, output_tokens, cache_read_tokens,
+           cache_write_tokens, response_ms, first_token_ms, outcome, score, request_id)
+    where late = 0 or received_at - make_interval(secs => greatest(u.age, 0) / 1000) >= kept_from
+    -- Two that send the same in another order would each wait for what the other has.
+    order by u.id
+    on conflict do nothing;
+    get diagnostics recorded = row_count;
+    if exists (select from promptctl.roll_up r, unnest(ages_ms) a (age)
+               where r.dropped_before > kept_from
+                 and received_at - make_interval(secs => greatest(a.age, 0) / 1000) < r.dropped_before) then
+        raise exception using errcode = 'serialization_failure', constraint = 'uses_are_not_dropped_as_they_arrive',
+            message = 'uses of that time were dropped meanwhile: one of these may have been there';
+    end if;
+    return (recorded, sent - recorded - late, late)::promptctl.booked;
+end
+$$;
+
+comment on function promptctl.record_uses is
+    'Books many uses at once, all or none, from arrays of one length; see record_use. Each has a bucket instead of a '
+    'unit, and an age: how many milliseconds ago it was, because clocks differ. What is there already counts once, '
+    'and what is older than single uses are kept for does not count: it may have been there.';
+
+create or replace function promptctl.record_fallbacks(ids uuid[], names text[], ages_ms double precision[],
+                                                      models text[], input_tokens bigint[], output_tokens bigint[],
+                                                      response_ms double precision[], outcomes text[])
+returns promptctl.booked
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    received_at constant timestamptz := clock_timestamp();
+    sent constant bigint := coalesce(cardinality(ids), 0);
+    recorded bigint;
+begin
+    if exists (select from unnest(array[
+            cardinality(names), cardinality(ages_ms), cardinality(models), cardinality(input_tokens),
+            cardinality(output_tokens), cardinality(response_ms), cardinality(outcomes)]) f (number)
+               where coalesce(f.number, 0) <> sent) then
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'every_use_has_every_field',
+            message = 'the fields of the calls differ in number';
+    end if;
+    perform promptctl.require_ages(ages_ms);
+    insert into promptctl.fallbacks (id, name, recorded_at, model, input_tokens, output_tokens, response_ms, outcome)
+    select f.id, left(f.name, 300), received_at - make_interval(secs => greatest(f.age, 0) / 1000), f.model,
+           f.input_tokens, f.output_tokens, f.response_ms, f.outcome
+    from unnest(ids, names, ages_ms, models, input_tokens, output_tokens, response_ms, outcomes)
+        f (id, name, age, model, input_tokens, output_tokens, response_ms, outcome)
+    order by f.id
+    on conflict do nothing;
+    get diagnostics recorded = row_count;
+    return (recorded, sent - recorded, 0)::promptctl.booked;
+end
+$$;
+
+comment on function promptctl.record_fallbacks is
+    'Books calls of a model with a text of the application''s own; see record_uses.';
+
+create or replace function promptctl.use_size(input_tokens bigint) returns smallint language sql immutable
+begin atomic
+    select (coalesce(input_tokens > 100000, false)::integer
+            + coalesce(input_tokens > 200000, false)::integer)::smallint;
+end;
+
+comment on function promptctl.use_size is
+    'How many of the prices'' steps, at 100 000 and 200 000 tokens, an input is beyond.';
+
+create or replace function promptctl.score_use(use_id uuid, score double precision) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    scored record;
+begin
+    if score is null then
+        raise exception using errcode = 'not_null_violation', constraint = 'a_score_is_a_number',
+            message = 'a score is a number, not null';
+    end if;
+    perform pg_advisory_xact_lock(7021771, hashtext(use_id::text));
+    -- All in one statement, and so of one moment: what is about to be dropped has lost its scores, and with them what
+    -- this one would replace.
+    select u.name, u.version, u.recorded_at, u.model, u.outcome = 'ok' as is_ok,
+           promptctl.use_size(u.input_tokens) as size, coalesce(o.place, 0) as place,
+           coalesce(o.score, u.score) as score
+    into scored
+    from promptctl.uses u
+    left join lateral (select l.place, l.score from promptctl.scores l
+                       where l.use_id = u.id order by l.place desc limit 1) o on true
+    where u.id = score_use.use_id
+      and u.recorded_at >= coalesce((select r.dropped_before from promptctl.roll_up r), '-infinity');
+    if not found then
+        raise exception using errcode = 'no_data_found', constraint = 'use_exists',
+            message = format('no use %s is kept', use_id);
+    elsif scored.score = score_use.score then
+        return false;
+    end if;
+    perform set_config('promptctl.at_work', pg_current_xact_id()::text, true);
+    insert into promptctl.scores (use_id, place, name, version, used_at, model, is_ok, size, score, previous)
+    values (score_use.use_id, scored.place + 1, scored.name, scored.version, scored.recorded_at, scored.model,
+            scored.is_ok, scored.size, score_use.score, scored.score);
+    perform set_config('promptctl.at_work', '', true);
+    return true;
+end
+$$;
+
+comment on function promptctl.score_use is
+    'Gives a use its score, or another one: the last counts. False: it was so already. Refused when the use is not '
+    'kept any more.';
+
+create or replace function promptctl.catch_up() returns void
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
+declare
+    mark promptctl.roll_up;
+begin
+    -- Whoever records meanwhile waits as long, once after a restore: from here on each counts from where we say, and
+    -- nobody who began earlier is at work any more.
+    select * into mark from promptctl.roll_up for no key update;
+    update promptctl.roll_up r
+    set added = r.rolled_below - pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+exception when lock_not_available then
+    null; -- The next roll-up will find a moment.
+end
+$$;
+
+comment on function promptctl.catch_up is
+    'After a restore into a cluster that has counted less: has new uses counted from where the old ones end.';
+
+-- By hash: a planner that does not know how few hours there are would sort all uses, in three times the time.
+create or replace function promptctl.roll_up_uses(at_most bigint default 1000000) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = 0 set work_mem = '128MB'
+set enable_sort = off set enable_incremental_sort = off set jit = off
+set enable_seqscan = off set enable_indexscan = off set enable_indexonlyscan = off as $$
+declare
+    mark promptctl.roll_up;
+    horizon bigint;
+    last_place bigint;
+    waiting bigint;
+    added bigint := 0;
+begin
+    perform set_config('promptctl.at_work', pg_current_xact_id()::text, true);
+    select * into mark from promptctl.roll_up;
+    -- Those who are within a thousand transactions catch up by themselves, and may have.
+    if pg_snapshot_xmax(pg_current_snapshot())::text::bigint + mark.added + 1000 < mark.rolled_below then
+        perform promptctl.catch_up();
+    end if;
+    -- One at a time; whoever comes second has nothing to do.
+    select * into mark from promptctl.roll_up for no key update skip locked;
+    if not found then
+        perform set_config('promptctl.at_work', '', true);
+        return null;
+    end if;
+    -- Every transaction below has ended: none of them can still record one.
+    horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint + mark.added;
+    -- They lie in about the order of recording, and are read as they lie, or the first so many would be those of one
+    -- prompt: whatever was recorded no later than these.
+    select count(*), max(f.recorded_in) into waiting, last_place
+    from (select u.recorded_in from promptctl.uses u
+          where u.recorded_in >= mark.rolled_below and u.recorded_in < horizon limit at_most) f;
+    horizon := greatest(mark.rolled_below, case when waiting = at_most then last_place + 1 else horizon end);
+
+    if waiting > 0 then
+        with hours as materialized (
+            select u.name, u.version, date_bin('1 hour', u.recorded_at, '2000-01-01 00:00:00+00') as starts_at, u.model,
+                   u.outcome = 'ok' as is_ok, promptctl.use_size(u.input_tokens) as size,
+                   count(*) as uses, count(*) - count(u.bucket) as without_unit,
+                   count(coalesce(u.input_tokens, u.output_tokens)) as with_tokens,
+                   count(u.input_tokens + u.output_tokens) as with_both,
+                   sum((u.input_tokens + u.output_tokens)::double precision) as tokens,
+                   count(u.input_tokens) as with_input, sum(u.input_tokens::double precision) as input_tokens,
+                   count(u.output_tokens) as with_output, sum(u.output_tokens::double precision) as output_tokens,
+                   sum(u.cache_read_tokens::double precision) as cache_read_tokens,
+                   sum(u.cache_write_tokens::double precision) as cache_write_tokens,
+                   count(u.response_ms) as with_response, sum(u.response_ms) as response_ms,
+                   min(u.response_ms) as fastest_ms, max(u.response_ms) as slowest_ms,
+                   count(u.first_token_ms) as with_first_token,
+                   sum(u.first_token_ms) as first_token_ms, count(u.score) as with_score, sum(u.score) as score,
+                   max(u.recorded_at) as last_used_at, array_agg(promptctl.histogram_bucket(u.response_ms)) as buckets
+            from promptctl.uses u
+            where u.recorded_in >= mark.rolled_below and u.recorded_in < horizon
+            group by 1, 2, 3, 4, 5, 6
+        ), counted as materialized (
+            select h.*, case when t.buckets is not null then row(t.buckets, t.counts)::promptctl.histogram end
+                            as response_times
+            from hours h
+            -- Hour by hour: sorting and counting all of them at once took as long as all the rest.
+            cross join lateral (
+                select array_agg(b.bucket) as buckets, array_agg(b.number) as counts
+                from (select e.bucket, count(*) as number from unnest(h.buckets) e (bucket)
+                      where e.bucket is not null group by e.bucket order by e.bucket) b) t
+        ), sums as (
+            select g.grain, c.name, c.version, g.starts_at, c.model, c.is_ok, c.size, sum(c.uses) as uses,
+                   sum(c.without_unit) as without_unit, sum(c.with_tokens) as with_tokens,
+                   sum(c.with_both) as with_both, sum(c.tokens) as tokens, sum(c.with_input) as with_input,
+                   sum(c.input_tokens) as input_tokens, sum(c.with_output) as with_output,
+                   sum(c.output_tokens) as output_tokens,
+                   sum(c.cache_read_tokens) as cache_read_tokens, sum(c.cache_write_tokens) as cache_write_tokens,
+                   sum(c.with_response) as with_response, sum(c.response_ms) as response_ms,
+                   min(c.fastest_ms) as fastest_ms, max(c.slowest_ms) as slowest_ms,
+                   array_agg(c.response_times) as response_times,
+                   sum(c.with_first_token) as with_first_token, sum(c.first_token_ms) as first_token_ms,
+                   sum(c.with_score) as with_score, sum(c.score) as score, max(c.last_used_at) as last_used_at
+            from counted c
+            cross join lateral (values ('hour', c.starts_at), ('day', date_trunc('day', c.starts_at, 'UTC')),
+                                       ('all', '-infinity'::timestamptz)) g (grain, starts_at)
+            group by 1, 2, 3, 4, 5, 6, 7
+        ), written as (
+            insert into promptctl.totals as t (
+                grain, name, version, starts_at, model, is_ok, size, uses, without_unit, with_tokens, with_both, tokens,
+                with_input, input_tokens, with_output, output_tokens, cache_read_tokens, cache_write_tokens,
+                with_response, response_ms, fastest_ms, slowest_ms, response_times, with_first_token, first_token_ms,
+                with_score, score, last_used_at)
+            select s.grain, s.name, s.version, s.starts_at, s.model, s.is_ok, s.size, s.uses, s.without_unit,
+                   s.with_tokens, s.with_both, s.tokens, s.with_input, s.input_tokens, s.with_output, s.output_tokens,
+                   s.cache_read_tokens, s.cache_write_tokens, s.with_response, s.response_ms, s.fastest_ms,
+                   s.slowest_ms, case when cardinality(s.response_times) = 1 then s.response_times[1]
+                       else promptctl.merged(s.response_times) end,
+                   s.with_first_token, s.first_token_ms, s.with_score, s.score, s.last_used_at
+            from sums s
+            on conflict on constraint uses_are_added_up_once do update
+            set uses = t.uses + excluded.uses, without_unit = t.without_unit + excluded.without_unit,
+                with_tokens = t.with_tokens + excluded.with_tokens, with_both = t.with_both + excluded.with_both,
+                tokens = coalesce(t.tokens + excluded.tokens, t.tokens, excluded.tokens),
+                with_input = t.with_input + excluded.with_input,
+                input_tokens = coalesce(t.input_tokens + excluded.input_tokens, t.input_tokens, excluded.input_tokens),
+                with_output = t.with_output + excluded.with_output,
+                output_tokens = coalesce(t.output_tokens + excluded.output_tokens, t.output_tokens,
+                                         excluded.output_tokens),
+                cache_read_tokens = coalesce(t.cache_read_tokens + excluded.cache_read_tokens, t.cache_read_tokens,
+                                             excluded.cache_read_tokens),
+                cache_write_tokens = coalesce(t.cache_write_tokens + excluded.cache_write_tokens, t.cache_write_tokens,
+                                              excluded.cache_write_tokens),
+                with_response = t.with_response + excluded.with_response,
+                response_ms = coalesce(t.response_ms + excluded.response_ms, t.response_ms, excluded.response_ms),
+                fastest_ms = least(t.fastest_ms, excluded.fastest_ms),
+                slowest_ms = greatest(t.slowest_ms, excluded.slowest_ms),
+                response_times = promptctl.merged(array[t.response_times, excluded.response_times]),
+                with_first_token = t.with_first_token + excluded.with_first_token,
+                first_token_ms = coalesce(t.first_token_ms + excluded.first_token_ms, t.first_token_ms,
+                                          excluded.first_token_ms),
+                with_score = t.with_score + excluded.with_score,
+                score = coalesce(t.score + excluded.score, t.score, excluded.score),
+                last_used_at = greatest(t.last_used_at, excluded.last_used_at)
+        )
+        select sum(h.uses) into added from hours h;
+    end if;
+
+    -- A score may be rolled up ahead of its use, whose transaction can have begun later.
+    insert into promptctl.totals as t (
+        grain, name, version, starts_at, model, is_ok, size, uses, without_unit, with_tokens, with_both, with_input,
+        with_output, with_response, with_first_token, with_score, score)
+    select g.grain, o.name, o.version, g.starts_at, o.model, o.is_ok, o.size, 0, 0, 0, 0, 0, 0, 0, 0,
+           count(*) filter (where o.previous is null), sum(o.score - coalesce(o.previous, 0))
+    from promptctl.scores o
+    cross join lateral (values ('hour', date_trunc('hour', o.used_at, 'UTC')),
+                               ('day', date_trunc('day', o.used_at, 'UTC')),
+                               ('all', '-infinity'::timestamptz)) g (grain, starts_at)
+    where o.recorded_in >= mark.rolled_below and o.recorded_in < horizon
+    group by 1, 2, 3, 4, 5, 6, 7
+    on conflict on constraint uses_are_added_up_once do update
+    set with_score = t.with_score + excluded.with_score,
+        score = coalesce(t.score + excluded.score, t.score, excluded.score);
+
+    if added = 0 then
+        -- What was recorded in a cluster that had counted further would stay single until this one has, too.
+        update promptctl.uses u set recorded_in = horizon
+        where u.recorded_in > greatest(horizon, pg_snapshot_xmax(pg_current_snapshot())::text::bigint + mark.added);
+        update promptctl.scores o set recorded_in = horizon
+        where o.recorded_in > greatest(horizon, pg_snapshot_xmax(pg_current_snapshot())::text::bigint + mark.added);
+    end if;
+    update promptctl.roll_up r set rolled_below = horizon, rolled_up_at = clock_timestamp()
+    where r.rolled_below <> horizon;
+    perform set_config('promptctl.at_work', '', true);
+    return added;
+end
+$$;
+
+comment on function promptctl.roll_up_uses is
+    'Adds uses that are not yet in totals to them, about so many, and returns how many; null: another session is at '
+    'it. In one transaction with the watermark, so that it can be killed at any moment. Only uses of transactions '
+    'that have ended with all before them: one that comes late comes with the next.';
+
+create or replace function promptctl.drop_uses(before timestamptz, from_page bigint, pages integer default 500)
+returns bigint
+language plpgsql strict security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    moment constant timestamptz := date_trunc('hour', least(before, now()), 'UTC');
+    first constant tid := format('(%s,0)', from_page)::tid;
+    after constant tid := format('(%s,0)', from_page + pages)::tid;
+    dropped bigint;
+begin
+    perform set_config('promptctl.at_work', pg_current_xact_id()::text, true);
+    -- Known before the first one goes: from now on what is as old is refused.
+    update promptctl.roll_up r set dropped_before = moment
+    where r.dropped_before is null or r.dropped_before < moment;
+    delete from promptctl.uses u
+    where u.ctid >= first and u.ctid < after and u.recorded_at < moment
+      and u.recorded_in < (select r.rolled_below from promptctl.roll_up r);
+    get diagnostics dropped = row_count;
+    if from_page = 0 then
+        delete from promptctl.scores o
+        where o.used_at < moment and o.recorded_in < (select r.rolled_below from promptctl.roll_up r);
+    end if;
+    perform set_config('promptctl.at_work', '', true);
+    return dropped;
+end
+$$;
+
+comment on function promptctl.drop_uses is
+    'Deletes single uses, of those that totals have, from before an hour, in so many pages of the table; returns how '
+    'many.';
+
 
 create or replace view promptctl.prompts_without_stats as
 select v.id, v.name, v.version, v.content, coalesce(s.active_version = v.version, false) as is_active, v.created_at,
@@ -1845,26 +2736,57 @@ comment on view promptctl.prompts_without_stats is
     'What prompts is made of, and where its updates go: a trigger is given whole rows, so that one on prompts itself would '
     'compute stats for each.';
 
+create or replace view promptctl.version_stats as
+select v.name, v.version,
+       (select jsonb_strip_nulls(jsonb_build_object(
+                   'total_uses', coalesce(sum(t.uses), 0),
+                   'errors', coalesce(sum(t.uses) filter (where not t.is_ok), 0),
+                   'avg_tokens', trim_scale(round((sum(t.tokens) filter (where t.is_ok)
+                                                   / nullif(sum(t.with_both) filter (where t.is_ok), 0))::numeric, 2)),
+                   'avg_response_time_ms', trim_scale(round((sum(t.response_ms) filter (where t.is_ok)
+                                               / nullif(sum(t.with_response) filter (where t.is_ok), 0))::numeric, 2)),
+                   'avg_score', trim_scale(round((sum(t.score) / nullif(sum(t.with_score), 0))::numeric, 4)),
+                   'last_used_at', max(t.last_used_at)))
+        from (
+            select a.is_ok, a.uses, a.tokens, a.with_both, a.response_ms, a.with_response, a.score, a.with_score,
+                   a.last_used_at
+            from promptctl.totals a
+            where a.grain = 'all' and a.name = v.name and a.version = v.version
+            union all
+            select u.outcome = 'ok', count(*), sum((u.input_tokens + u.output_tokens)::double precision),
+                   count(u.input_tokens + u.output_tokens), sum(u.response_ms), count(u.response_ms), sum(u.score),
+                   count(u.score), max(u.recorded_at)
+            from promptctl.uses u
+            where u.name = v.name and u.version = v.version
+              and u.recorded_in >= promptctl.rolled_below()
+            group by 1
+            union all
+            select o.is_ok, 0, null, 0, null, 0, sum(o.score - coalesce(o.previous, 0)),
+                   count(*) filter (where o.previous is null), null
+            from promptctl.scores o
+            where o.name = v.name and o.version = v.version
+              and o.recorded_in >= promptctl.rolled_below()
+            group by 1
+        ) t) as stats
+from promptctl.versions v;
+
+comment on view promptctl.version_stats is
+    'What the uses of each version add up to, retired ones too: its totals, and the uses that are not in them yet.';
+comment on column promptctl.version_stats.stats is 'As in prompts.';
+
 create or replace view promptctl.prompts as
 select p.*,
-       (select jsonb_strip_nulls(jsonb_build_object(
-                   'total_uses', count(*),
-                   'errors', count(*) filter (where u.outcome <> 'ok'),
-                   'avg_tokens', trim_scale(round(avg(u.input_tokens + u.output_tokens)
-                                                      filter (where u.outcome = 'ok'), 2)),
-                   'avg_response_time_ms', trim_scale(round((avg(u.response_ms)
-                                                      filter (where u.outcome = 'ok'))::numeric, 2)),
-                   'last_used_at', max(u.recorded_at)))
-        from promptctl.uses u where u.name = p.name and u.version = p.version) as stats
+       (select x.stats from promptctl.version_stats x where x.name = p.name and x.version = p.version) as stats
 from promptctl.prompts_without_stats p;
+
 
 comment on view promptctl.prompts is
     'Every version in use. Public: insert stores a version, setting is_active activates or deactivates it, all else is '
     'refused.';
 comment on column promptctl.prompts.is_active is 'Whether it is the one that is served; settable.';
 comment on column promptctl.prompts.stats is
-    'total_uses, errors, avg_tokens (input + output), avg_response_time_ms, last_used_at. Averages are of the uses that '
-    'went well and reported the number; one that nobody reported is absent.';
+    'total_uses, errors, avg_tokens (input + output), avg_response_time_ms, avg_score, last_used_at. Averages are of '
+    'the uses that went well and reported the number, of scores all that have one; one that nobody reported is absent.';
 
 create or replace function promptctl.write_prompts() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
@@ -1954,13 +2876,14 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'promptctl'::regnamespace
           and p.proname = any (
-              array['expect_schema_version', 'current_author', 'current_reason']
+              array['expect_schema_version', 'current_author', 'current_reason', 'explain_resolve', 'rolled_below']
               || case when access in ('application', 'operator')
-                      then array['resolve', 'record_use', 'bucket', 'new_use_id'] end
+                      then array['resolve', 'record_use', 'record_uses', 'record_fallbacks', 'score_use', 'bucket',
+                                 'new_use_id', 'follow', 'read_versions', 'prompt_names'] end
               || case when access = 'operator'
                       then array['activate', 'rollback', 'rollback_release', 'create_version', 'add_versions', 'retire',
                                  'describe', 'describe_versions', 'set_routes', 'begin_sync', 'open_release', 'note_source',
-                                 'note_applied'] end)
+                                 'note_applied', 'split', 'end_split', 'roll_up_uses', 'drop_uses'] end)
     loop
         execute format('grant execute on function %s to %I', routine, login);
     end loop;

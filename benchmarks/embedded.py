@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 _CONNECT = """
 import gc, time
 gc.disable()
-from promptctl import database
+from promptctl import connections
 begin = time.perf_counter()
-opened = database.connect(None)
+opened = connections.connect(None)
 print((time.perf_counter() - begin) * 1000)
 opened.close()
 """

@@ -195,7 +195,7 @@ def start_server(**settings: object) -> Server:
     version, programs = next(iter(available.items()))
     print(f"PostgreSQL {version}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
     # Vacuuming by chance would fall into one of two things that are compared.
-    return servers.Server.start(programs, tcp=True, **({"autovacuum": "off"} | settings))
+    return servers.Server.start(programs, tcp=True, primary=None, **({"autovacuum": "off"} | settings))
 
 
 def install(server: Server, name: str) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from measure import Report, fill, install, ratio, start_server
 
-from promptctl import database
+from promptctl import connections
 from promptctl.records import Reference
 from promptctl.store import moves
 
@@ -82,7 +82,7 @@ def main() -> int:
 def _time(report: Report, dsn: str, turns: int) -> None:
     """A release, an update of a table with the same columns and indexes and no triggers, and single activations."""
     report.heading(f"A release of {_PROMPTS} prompts")
-    with database.connect(dsn) as ours, psycopg.connect(dsn, autocommit=True) as theirs:
+    with connections.connect(dsn) as ours, psycopg.connect(dsn, autocommit=True) as theirs:
         theirs.execute("create table bare (like promptctl.served including all excluding generated)")
         theirs.execute("insert into bare select * from promptctl.served")
         theirs.execute("vacuum (analyze) bare")
@@ -133,7 +133,7 @@ def _under_readers(dsn: str, statement: str, readers: int, move: Move, turns: in
     # Of their own: threads of this process would wait for it, and for each other.
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
-    connections: list[Connection | PipeConnection] = []
+    pipes: list[Connection | PipeConnection] = []
     processes: list[BaseProcess] = []
     try:
         for _ in range(readers):
@@ -141,15 +141,15 @@ def _under_readers(dsn: str, statement: str, readers: int, move: Move, turns: in
             process = context.Process(target=_keep_reading, args=(dsn, statement, stop, there), daemon=True)
             process.start()
             there.close()  # so that a reader which fails is noticed
-            connections.append(here)
+            pipes.append(here)
             processes.append(process)
-        for connection in connections:
-            connection.recv()
-        with database.connect(dsn) as opened:
+        for pipe in pipes:
+            pipe.recv()
+        with connections.connect(dsn) as opened:
             for turn in range(turns):
                 move(opened, 1 + turn % 2)
         stop.set()
-        seen: list[_Seen] = [connection.recv() for connection in connections]
+        seen: list[_Seen] = [pipe.recv() for pipe in pipes]
     finally:
         stop.set()
         for process in processes:

@@ -1,58 +1,42 @@
-"""What `stats NAME` costs over many recorded uses, against the same aggregate as bare SQL.
+"""What `stats NAME` costs over many uses of which none is rolled up, against the same question as bare SQL.
 
     python benchmarks/stats.py [--uses N] [--turns N]
 
 Bare SQL is what one would write for the same numbers of each version: counts, averages, percentiles, sums, last use.
-Both are sent through the same connection of psycopg's, in turn; then whole processes, against psql with the bare SQL.
+Both are sent through psycopg, in turn; then whole processes, against psql with the bare SQL. Then how far percentiles,
+which are those of histograms, are off those of the values themselves. What is rolled up is in maintain.py.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import random
 import statistics
 import time
-from typing import TYPE_CHECKING, Any, cast
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import psycopg
 from measure import Command, Report, environment, fill, install, program, psql, ratio, start_server, take_turns
+from uses import NAME, asked, record
 
-from promptctl.store import statistics as store
+from promptctl.statistics import percentile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from promptctl.database import Database
+    from collections.abc import Callable
 
 _BARE = """
 select version, count(*), count(*) filter (where outcome <> 'ok'),
        avg(input_tokens + output_tokens) filter (where outcome = 'ok'),
        avg(input_tokens) filter (where outcome = 'ok'), avg(output_tokens) filter (where outcome = 'ok'),
        avg(response_ms) filter (where outcome = 'ok'), avg(first_token_ms) filter (where outcome = 'ok'),
-       percentile_cont(array[0.5, 0.95, 0.99]) within group (order by response_ms) filter (where outcome = 'ok'),
-       sum(input_tokens), sum(output_tokens), sum(cache_read_tokens), sum(cache_write_tokens), max(recorded_at)
+       percentile_disc(array[0.5, 0.95, 0.99]) within group (order by response_ms) filter (where outcome = 'ok'),
+       sum(input_tokens), sum(output_tokens), sum(cache_read_tokens), sum(cache_write_tokens), avg(score),
+       count(*) - count(bucket), max(recorded_at)
 from promptctl.uses where name = 'p00001' group by version order by version desc
 """
-_USES = """
-insert into promptctl.uses (id, name, version, epoch, model, input_tokens, output_tokens, cache_read_tokens,
-                            cache_write_tokens, response_ms, first_token_ms, outcome, recorded_at)
-select gen_random_uuid(), 'p00001', 1 + i %% 3, 1, 'claude-sonnet-5-5', 150 + exp(12 * random())::bigint,
-       100 + i %% 200, i %% 100, 0,
-       exp(6 + 1.5 * random()), 200 + 100 * random(), case when i %% 50 = 0 then 'overloaded_error' else 'ok' end,
-       now() - random() * interval '60 days'
-from generate_series(1, %s) i
-"""
-
-
-class _Asked:
-    """Stands for a database and keeps the statements that the store sends."""
-
-    def __init__(self) -> None:
-        self.statements: list[tuple[str, Sequence[Any]]] = []
-
-    def run_all(self, *statements: tuple[str, Sequence[Any]]) -> list[list[Any]]:
-        self.statements = list(statements)
-        # A version, so that nothing else is looked up.
-        return [[("p00001", 1, True)], *[[] for _ in statements[1:]]]
+_DRAWN = 20_000
 
 
 def main() -> int:
@@ -65,18 +49,17 @@ def main() -> int:
     if own is None:
         raise SystemExit("promptctl is not installed beside this interpreter: give --promptctl")
     report = Report()
-    with start_server(shared_buffers="512MB", max_wal_size="4GB") as server:
+    _errors(report)
+    with start_server(shared_buffers="1GB", max_wal_size="4GB") as server:
         dsn = install(server, "stats")
         fill(dsn, 3, 3)
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute(_USES, [given.uses])
-            connection.execute("vacuum (analyze) promptctl.uses")
-        report.heading(f"stats NAME over {given.uses:,} uses of three versions")
+        record(dsn, given.uses)
+        report.heading(f"stats NAME over {given.uses:,} single uses of three versions")
         _queries(report, dsn, given.turns)
         words = psql(server)
         if words is not None:
             bare = Command("psql with the bare SQL", [words, "-XAtq", "-c", _BARE, dsn])
-            ours = Command("stats NAME, the whole process", [own, "stats", "p00001", "--database-url", dsn])
+            ours = Command("stats NAME, the whole process", [own, "stats", NAME, "--database-url", dsn])
             take_turns([ours, bare], given.turns, environment())
             value, note = ratio(ours.wall, bare.wall)
             report.add("stats NAME, the whole process / psql with the bare SQL", value, note=note)
@@ -84,23 +67,43 @@ def main() -> int:
 
 
 def _queries(report: Report, dsn: str, turns: int) -> None:
-    asked = _Asked()
-    store.measure(cast("Database", asked), "p00001", None, ["version"], trend=False)
     ours: dict[int, float] = {}
     bare: dict[int, float] = {}
-    with psycopg.connect(dsn, autocommit=True, cursor_factory=psycopg.RawCursor) as connection:
+    with psycopg.connect(dsn, autocommit=True) as connection:
         for turn in range(turns + 1):
+            seconds = asked(dsn, trend=False)
             began = time.perf_counter()
-            for sql, parameters in asked.statements:
-                connection.execute(sql.encode(), list(parameters), prepare=False).fetchall()
-            between = time.perf_counter()
             connection.execute(_BARE.encode(), prepare=False).fetchall()
             if turn:
-                ours[turn], bare[turn] = between - began, time.perf_counter() - between
+                ours[turn], bare[turn] = seconds, time.perf_counter() - began
     value, note = ratio(ours, bare)
     report.add("the statements of stats NAME / the bare SQL", value, 1.2, note=note)
     report.add("the statements of stats NAME", statistics.median(ours.values()) * 1000, unit="ms")
     report.add("the bare SQL", statistics.median(bare.values()) * 1000, unit="ms")
+
+
+def _errors(report: Report) -> None:
+    chance = random.Random(0)
+    edge = 2 ** (1 / 32)
+    distributions: dict[str, Callable[[], float]] = {
+        "log-normal": lambda: chance.lognormvariate(7, 0.8),
+        "log-normal, narrow": lambda: chance.lognormvariate(7, 0.005),
+        "uniform": lambda: chance.uniform(1, 60_000),
+        "exponential": lambda: chance.expovariate(1 / 900) + 0.01,
+        "Pareto, heavy": lambda: chance.paretovariate(0.8),
+        "two values": lambda: chance.choice([10.0, 10_000.0]),
+        "the edges of buckets": lambda: edge ** chance.randrange(1, 600) * (1 + chance.choice([-1e-12, 1e-12])),
+    }
+    report.heading(f"percentiles, how far they are off: {_DRAWN:,} values of each distribution")
+    for name, draw in distributions.items():
+        values = sorted(draw() for _ in range(_DRAWN))
+        counts = Counter(math.floor(math.log2(value) * 32) for value in values)
+        worst = 0.0
+        for percent in range(1, 101):
+            exact = values[-(-percent * _DRAWN // 100) - 1]
+            found = percentile(counts, percent, values[0], values[-1])
+            worst = max(worst, abs((found or 0) - exact) / exact)
+        report.add(f"{name}, the worst of 100 percentiles", worst * 100, 1.1, unit="%")
 
 
 if __name__ == "__main__":

@@ -3,4 +3,35 @@
 __version__ = "0.1.0.dev0"
 
 # What schema.sql installs, and what the statements of `store` are written for.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.client.failures import MissingVariables as MissingVariables
+    from promptctl.client.failures import NoActiveVersion as NoActiveVersion
+    from promptctl.client.failures import PromptNotFound as PromptNotFound
+    from promptctl.client.failures import TooOld as TooOld
+    from promptctl.client.failures import Unavailable as Unavailable
+    from promptctl.client.failures import VersionNotFound as VersionNotFound
+    from promptctl.client.prompt import Prompt as Prompt
+    from promptctl.client.prompts import Prompts as Prompts
+    from promptctl.client.use import Use as Use
+
+# An application's names; the command line, whose start they would slow down, does not load them.
+_CLIENT = {
+    "Prompts": "prompts",
+    "Prompt": "prompt",
+    "Use": "use",
+    **dict.fromkeys(
+        ("MissingVariables", "NoActiveVersion", "PromptNotFound", "TooOld", "Unavailable", "VersionNotFound"),
+        "failures",
+    ),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _CLIENT:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"promptctl.client.{_CLIENT[name]}"), name)

@@ -51,7 +51,8 @@ class StoredPrompt(Record):
     """What the database has of one prompt, who moved it last, and what was applied last.
 
     `applied_source` None: nothing was ever applied; `applied_version` and `applied_route` None: it said nothing of it
-    then; `has_said_version` and `has_said_route`: it did at some time.
+    then; `has_said_version` and `has_said_route`: it did at some time. `candidate_version` has `basis_points` of 10 000
+    while a split runs, None: none does.
     """
 
     __slots__ = ()
@@ -68,6 +69,8 @@ class StoredPrompt(Record):
     has_said_route: bool
     applied_metadata: dict[str, dict[str, Any]]
     versions: dict[int, StoredVersion]
+    candidate_version: int | None = None
+    basis_points: int = 0
 
 
 class Change(Record):

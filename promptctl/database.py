@@ -1,4 +1,4 @@
-"""One connection to one database: open it, and run statements on it.
+"""One connection to one database: run statements on it.
 
 The schema's version is checked in the round trip of the first statement: both go in one pipeline, which is one
 transaction, so a statement never runs on a schema that it was not written for.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from promptctl import SCHEMA_VERSION, errors, libpq, refusals, settings
+from promptctl import SCHEMA_VERSION, errors, libpq, refusals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from promptctl.libpq import Parameter, Row
 
-CONNECT_TIMEOUT_SECONDS = 10
+_READ_ONLY = "25006"
 
 # The function only says what is wrong: to have it say nothing would take a millisecond, a session's first.
 _GATE: LiteralString = """
@@ -83,6 +83,25 @@ class Database:
         """As `run`, on a database whose schema may be missing or of another version."""
         return self._pipeline([(sql, parameters)])[0]
 
+    def listen(self, channel: LiteralString) -> bool:
+        """Ask for the notifications of a channel, once for the connection; False: a standby gives none."""
+        try:
+            self._connection.script(f"listen {channel}")
+        except libpq.ServerError as failure:
+            if failure.sqlstate == _READ_ONLY:
+                return False
+            raise self._translated(failure) from None
+        except libpq.ConnectionLost as failure:
+            raise self._translated(failure) from None
+        return True
+
+    def notifications(self, seconds: float, wakes: int) -> list[str]:
+        """Wait for what was listened for; none: it took longer, or the descriptor `wakes` can be read."""
+        try:
+            return self._connection.notifications(seconds, wakes)
+        except libpq.ConnectionLost as failure:
+            raise self._translated(failure) from None
+
     def transaction(self, *, read_only: bool = False) -> Transaction:
         """A block whose statements are one transaction: committed at its end, rolled back by an exception.
 
@@ -104,6 +123,14 @@ class Database:
                 self._connection.script("alter database promptctl set search_path = promptctl, public")
         except (libpq.ServerError, libpq.ConnectionLost) as failure:
             raise self._translated(failure) from None
+
+    def set_timeout(self, seconds: float) -> None:
+        """Take a server for lost that does not answer for so long."""
+        self._connection.timeout_seconds = seconds
+
+    def abandon(self) -> None:
+        """In a child process: let go of the parent's connection, which goes on."""
+        self._connection.abandon()
 
     def close(self) -> None:
         """End the connection; what is not committed is rolled back."""
@@ -132,7 +159,9 @@ class Database:
                 f"the connection to {self.label} was lost; whether the last statement was carried out is not known",
                 hint="promptctl db status",
             )
-        return refusals.translated(failure, self.label)
+        translated = refusals.translated(failure, self.label)
+        translated.sqlstate = failure.sqlstate
+        return translated
 
 
 class Transaction:
@@ -167,38 +196,6 @@ class Transaction:
         # Else the connection is lost, or was given up to an interruption: the server rolls back by itself.
 
 
-def connect(
-    database_url: str | None,
-    *,
-    creates: bool = False,
-    starts: bool = True,
-    say: Callable[[str], None] = lambda _: None,
-) -> Database:
-    """Connect to the database that was chosen.
-
-    `creates` allows making an embedded cluster where there is none, `starts` starting the server of one that exists.
-    `say` gets a line when something slow begins. Raises Usage for a malformed setting, Unreachable.
-    """
-    target = settings.target(database_url)
-    if target.embedded:
-        return _connect_embedded(creates, starts, say)
-    parameters = _common()
-    if target.url is not None:
-        # libpq expands a URL or a keyword string that stands for the database's name; later keywords win.
-        parameters["dbname"] = target.url
-    parameters["client_encoding"] = "UTF8"
-    try:
-        connection = _connected(parameters)
-    except libpq.ConnectionFailed as failure:
-        raise refusals.unreachable(failure, target) from None
-    return Database(connection, _label(connection), embedded=False)
-
-
-def keywords(url: str) -> dict[str, str]:
-    """Return what a URL or a keyword string says, by libpq's keywords; one that a connection was made with."""
-    return libpq.keywords(url)
-
-
 def schema_sql() -> str:
     """The text of schema.sql: beside the package in a wheel, at the repository's root in an editable install."""
     folder = os.path.dirname(os.path.abspath(__file__))
@@ -211,58 +208,3 @@ def schema_sql() -> str:
         "schema.sql is missing from this installation of promptctl",
         hint="pip install --force-reinstall promptctl",
     )
-
-
-def _connect_embedded(creates: bool, starts: bool, say: Callable[[str], None]) -> Database:
-    from promptctl.embedded import location
-
-    home = location.home()
-    if location.cluster(home) is not None:
-        try:
-            return _open_embedded(home)
-        except libpq.ConnectionFailed as failure:
-            if not starts or not location.server_is_absent(str(failure)):
-                raise refusals.embedded_unreachable(failure) from None
-    elif not starts:
-        raise errors.Unreachable("no_embedded_database", f"there is no embedded database in {home}")
-    from promptctl.embedded import server
-
-    server.start(home, create=creates, say=say)
-    try:
-        return _open_embedded(home)
-    except libpq.ConnectionFailed as failure:
-        raise refusals.embedded_unreachable(failure) from None
-
-
-def _open_embedded(home: str) -> Database:
-    from promptctl.embedded import location
-
-    parameters = {**_common(), **location.conninfo(home), "client_encoding": "UTF8"}
-    return Database(_connected(parameters, location.client_library(home)), "the embedded database", embedded=True)
-
-
-def _common() -> dict[str, str]:
-    # A host that vanishes in the middle of a statement is noticed within half a minute instead of two hours.
-    parameters = {
-        "fallback_application_name": "promptctl",
-        "keepalives_idle": "10",
-        "keepalives_interval": "5",
-        "keepalives_count": "3",
-        "tcp_user_timeout": "30000",
-    }
-    if not os.environ.get("PGCONNECT_TIMEOUT"):
-        parameters["connect_timeout"] = str(CONNECT_TIMEOUT_SECONDS)
-    return parameters
-
-
-def _connected(parameters: dict[str, str], library: str | None = None) -> libpq.Connection:
-    # libpq sends these with its first message: times come as RFC 3339 needs them, for no round trip of their own.
-    for name, value in (("PGTZ", "UTC"), ("PGDATESTYLE", "ISO")):
-        os.environ[name] = value
-    return libpq.Connection(parameters, library)
-
-
-def _label(connection: libpq.Connection) -> str:
-    host = "localhost" if connection.host.startswith("/") or not connection.host else connection.host
-    port = "" if connection.port in ("", "5432") else f":{connection.port}"
-    return f"{connection.database} at {host}{port}"

@@ -15,12 +15,13 @@ class PromptctlError(Exception):
     """A failure with a message for people, a `code` for scripts and an exit code for shells.
 
     `again` are words that would have made the same command line succeed: its hint is that line with them. `others` are
-    further things of the kind that the message names.
+    further things of the kind that the message names. `sqlstate` is PostgreSQL's code, where it refused.
     """
 
     exit_code: int = 1
     again: tuple[str, ...] = ()
     others: Sequence[str] = ()
+    sqlstate: str = ""
 
     def __init__(self, code: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import os
 import select
 
 from promptctl import errors, libpq_library
@@ -87,6 +88,18 @@ def _interruptibly(call: Callable[[], Any], seconds: float = -1) -> Any:
     _thread.start_new_thread(run, ())
     done.acquire(True, seconds)
     return result[0] if result else None
+
+
+def _ready(descriptors: Sequence[int], seconds: float | None, *, writable: bool = False) -> list[int]:
+    """Wait until one of these can be read, or `writable` written, and return those; none: it took longer."""
+    if not hasattr(select, "poll"):
+        readable, written, _ = select.select(descriptors, descriptors if writable else [], [], seconds)
+        return readable + written
+    # Unlike select it takes descriptors from 1024 on, of which an application may have many.
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN | (select.POLLOUT if writable else 0))
+    return [descriptor for descriptor, _ in poll.poll(None if seconds is None else round(seconds * 1000))]
 
 
 def _array(items: Sequence[str | int | None]) -> str:
@@ -179,7 +192,8 @@ class Connection:
     def __init__(self, parameters: Mapping[str, str], library: str | None = None) -> None:
         """Connect; `parameters` are libpq's keywords, and `dbname` may be a whole URL. Raises ConnectionFailed.
 
-        `library` is the path of a libpq to prefer: a server's own, without TLS and Kerberos, loads faster.
+        `library` is the path of a libpq to prefer: a server's own, without TLS and Kerberos, loads faster. A server
+        that does not answer for `timeout_seconds`, an attribute, counts as lost; None: it is waited for.
         """
         self._lib = lib = libpq_library.load(library)
         keywords = [*(key.encode() for key in parameters), None]
@@ -192,9 +206,12 @@ class Connection:
             self.close()
             raise ConnectionFailed(message)
         lib.PQsetNoticeProcessor(self._handle, libpq_library.SILENCE, None)
+        # Else sending would wait in C, for ever, for a server that hangs: see _flush.
+        lib.PQsetnonblocking(self._handle, 1)
         self.database = self._text(lib.PQdb(self._handle))
         self.host = self._text(lib.PQhost(self._handle))
         self.port = self._text(lib.PQport(self._handle))
+        self.timeout_seconds: float | None = None
         self._poll = select.poll() if hasattr(select, "poll") else None
         if self._poll is not None:
             self._poll.register(lib.PQsocket(self._handle), select.POLLIN)
@@ -203,6 +220,12 @@ class Connection:
         """End the connection; an open transaction is rolled back by the server."""
         if self._handle:
             self._lib.PQfinish(self._handle)
+            self._handle = ctypes.c_void_p()
+
+    def abandon(self) -> None:
+        """In a child process: let go of the parent's connection. Closing it would end it for the parent too."""
+        if self._handle:
+            os.close(self._lib.PQsocket(self._handle))
             self._handle = ctypes.c_void_p()
 
     @property
@@ -236,6 +259,7 @@ class Connection:
                 raise ConnectionLost(self._message())
         if not lib.PQpipelineSync(handle):
             raise ConnectionLost(self._message())
+        self._flush()
 
     def receive(self) -> list[list[Row]]:
         """Return the rows of each statement that was sent last. Raises what `pipeline` does."""
@@ -249,9 +273,30 @@ class Connection:
         """Run a text of several statements, without parameters; stops at the first that fails (ServerError)."""
         if not self._lib.PQsendQuery(self._handle, sql.encode()):
             raise ConnectionLost(self._message())
+        self._flush()
         _, error = self._answers(until_sync=False)
         if error is not None:
             raise error
+
+    def notifications(self, seconds: float, wakes: int) -> list[str]:
+        """Wait for notifications and return what they say; none: the time is over, or `wakes` has something to read.
+
+        `wakes` is the descriptor of a pipe or socket, by which another thread ends the waiting. Raises ConnectionLost.
+        """
+        lib, handle = self._lib, self._handle
+        found = self._notified()
+        if not found and lib.PQsocket(handle) in _ready([lib.PQsocket(handle), wakes], seconds):
+            if not lib.PQconsumeInput(handle):
+                raise ConnectionLost(self._message())
+            found = self._notified()
+        return found
+
+    def _notified(self) -> list[str]:
+        found: list[str] = []
+        while notification := self._lib.PQnotifies(self._handle):
+            found.append(self._text(notification.contents.payload))
+            self._lib.PQfreemem(ctypes.cast(notification, ctypes.c_void_p))
+        return found
 
     def cancel(self) -> None:
         """Ask the server to stop what this connection is doing."""
@@ -260,6 +305,20 @@ class Connection:
             cancel, buffer = ctypes.c_void_p(request), ctypes.create_string_buffer(256)
             self._lib.PQcancel(cancel, buffer, 256)
             self._lib.PQfreeCancel(cancel)
+
+    def _flush(self) -> None:
+        """Wait until the server's side has taken all that was sent."""
+        lib, handle = self._lib, self._handle
+        try:
+            while lib.PQflush(handle) == 1:
+                if not _ready([lib.PQsocket(handle)], self.timeout_seconds, writable=True):
+                    raise ConnectionLost(f"nothing was taken for {self.timeout_seconds:g} s")
+                # One that has much to say takes no more until it is heard.
+                if not lib.PQconsumeInput(handle):
+                    break  # the answer tells why
+        except KeyboardInterrupt:
+            self.close()
+            raise
 
     def _answers(self, *, until_sync: bool) -> tuple[list[list[Row]], ServerError | None]:
         lib = self._lib
@@ -294,10 +353,8 @@ class Connection:
         try:
             lib.PQflush(handle)
             while lib.PQisBusy(handle):
-                if self._poll is not None:
-                    self._poll.poll()
-                else:
-                    select.select([lib.PQsocket(handle)], [], [])
+                if not self._readable(self.timeout_seconds):
+                    raise ConnectionLost(f"no answer in {self.timeout_seconds:g} s")
                 if not lib.PQconsumeInput(handle):
                     break
             return lib.PQgetResult(handle)
@@ -306,6 +363,12 @@ class Connection:
             _interruptibly(self.cancel, _CANCEL_SECONDS)
             self.close()
             raise
+
+    def _readable(self, seconds: float | None) -> bool:
+        """Wait until the server has sent something; False: it took longer."""
+        if self._poll is not None:
+            return bool(self._poll.poll(None if seconds is None else round(seconds * 1000)))
+        return bool(_ready([self._lib.PQsocket(self._handle)], seconds))
 
     def _rows(self, result: ctypes.c_void_p) -> list[Row]:
         lib = self._lib

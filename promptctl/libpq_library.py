@@ -25,6 +25,24 @@ def _take_no_notice(_: int | None, __: bytes) -> None:
 
 SILENCE = _NOTICE_PROCESSOR(_take_no_notice)
 
+# These let other threads run meanwhile. To have the interpreter's lock back takes 5 ms when another thread computes,
+# and the others are over in a microsecond.
+_MAY_WAIT = (
+    "PQconnectdbParams",
+    "PQfinish",
+    "PQsendQuery",
+    "PQsendQueryParams",
+    "PQpipelineSync",
+    "PQflush",
+    "PQcancel",
+)
+
+
+class Notification(ctypes.Structure):
+    """libpq's PGnotify: the channel, who sent it, and what it says."""
+
+    _fields_ = (("channel", ctypes.c_char_p), ("process", ctypes.c_int), ("payload", ctypes.c_char_p))
+
 
 def _candidates(preferred: str | None) -> Iterator[str]:
     """Paths and names of libpq to try, best first: the preferred one, the one beside psycopg, then the system's."""
@@ -50,7 +68,7 @@ def load(preferred: str | None) -> ctypes.CDLL:
     mode = getattr(os, "RTLD_LAZY", ctypes.DEFAULT_MODE)
     for path in _candidates(preferred):
         try:
-            lib = ctypes.CDLL(path, mode)
+            lib, quick = ctypes.CDLL(path, mode), ctypes.PyDLL(path, mode)
         except OSError:
             continue
         pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
@@ -70,6 +88,7 @@ def load(preferred: str | None) -> ctypes.CDLL:
             ("PQpipelineSync", number, (pointer,)),
             ("PQsendQuery", number, (pointer, text)),
             ("PQsendQueryParams", number, (pointer, text, number, pointer, texts, pointer, pointer, number)),
+            ("PQsetnonblocking", number, (pointer, number)),
             ("PQflush", number, (pointer,)),
             ("PQconsumeInput", number, (pointer,)),
             ("PQisBusy", number, (pointer,)),
@@ -82,16 +101,19 @@ def load(preferred: str | None) -> ctypes.CDLL:
             ("PQgetvalue", text, (pointer, number, number)),
             ("PQgetisnull", number, (pointer, number, number)),
             ("PQclear", None, (pointer,)),
+            ("PQnotifies", ctypes.POINTER(Notification), (pointer,)),
+            ("PQfreemem", None, (pointer,)),
             ("PQgetCancel", pointer, (pointer,)),
             ("PQcancel", number, (pointer, text, number)),
             ("PQfreeCancel", None, (pointer,)),
             ("PQsetNoticeProcessor", pointer, (pointer, _NOTICE_PROCESSOR, pointer)),
         ):
             try:
-                function = getattr(lib, name)
+                function = getattr(lib if name in _MAY_WAIT else quick, name)
             except AttributeError:  # older than 14: no pipelines
                 break
             function.restype, function.argtypes = returns, takes
+            setattr(lib, name, function)
         else:
             return lib
     raise errors.Failed(

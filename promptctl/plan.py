@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl import routes, templates
+from promptctl import routes, shares, templates
 from promptctl.changes import (
     ACTIVATE,
     CONFLICT,
@@ -208,6 +208,9 @@ def _of_activation(prompt: FolderPrompt, wanted: int, known: StoredPrompt | None
         why = f"needs {needed}, which the active version {told} does not"
         return [Change(CONFLICT, prompt.name, wanted, why, hint=ALLOWING_NEW_VARIABLES)]
     why = f"activate {wanted} ({told} active)"
+    if known.candidate_version is not None:
+        share = shares.share(known.basis_points)
+        why += f"; ends the split, {share} for version {known.candidate_version}"
     return [Change(ACTIVATE, prompt.name, wanted, why, previous_version=live, yaml_path=prompt.yaml_path)]
 
 

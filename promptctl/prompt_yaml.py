@@ -257,6 +257,15 @@ def _are_variables(value: object, complain: Complain) -> bool:
 
 def _route(value: object, complain: Complain) -> list[dict[str, Any]] | None:
     """Return the entries that are right; None for what is no list of them."""
+    entries = route_entries(value, complain)
+    if entries is None:
+        return None
+    checked = [route_step(written, f"route: entry {place}", complain) for place, written in enumerate(entries, 1)]
+    return [step for step in checked if step is not None]
+
+
+def route_entries(value: object, complain: Complain) -> list[object] | None:
+    """Return the entries of a route as they are written; None for what is no list, or too long a one."""
     if not isinstance(value, list):
         complain(f"route is a list of entries with when and use, not {_shown(value)}")
         return None
@@ -264,15 +273,11 @@ def _route(value: object, complain: Complain) -> list[dict[str, Any]] | None:
     if len(entries) > MOST_ROUTES:
         complain(f"route: at most {MOST_ROUTES} entries, not {len(entries)}")
         return None
-    route: list[dict[str, Any]] = []
-    for place, written in enumerate(entries, 1):
-        entry = _entry(written, f"route: entry {place}", complain)
-        if entry is not None:
-            route.append(entry)
-    return route
+    return entries
 
 
-def _entry(value: object, where: str, complain: Complain) -> dict[str, Any] | None:
+def route_step(value: object, where: str, complain: Complain) -> dict[str, Any] | None:
+    """Return an entry of a route, None for one that is wrong; complaints begin with `where`."""
     entry = _mapping(value)
     if entry is None:
         complain(f"{where} is a mapping with when and use, not {_shown(value)}")

@@ -73,7 +73,10 @@ class Reference(Record):
 
 
 class PromptSummary(Record):
-    """A prompt in a list. `versions` counts those in use; `updated_at` is its last new version or move."""
+    """A prompt in a list. `versions` counts those in use; `updated_at` is its last new version or move.
+
+    `candidate_version` has `basis_points` of 10 000 while a split runs, None: none does.
+    """
 
     __slots__ = ()
     name: str
@@ -81,13 +84,16 @@ class PromptSummary(Record):
     latest_version: int | None
     versions: int
     updated_at: Timestamp
+    candidate_version: int | None
+    basis_points: int
 
 
 class Version(Record):
     """One version, whole. `stats` has the keys that docs/sql.md gives for the view `prompts`.
 
     `origin` is where it came from, as docs/json.md has it, and `release` the release that stored it. `variables` are
-    the names in the template, in the order of their first places, joined by spaces.
+    the names in the template, in the order of their first places, joined by spaces. `candidate_basis_points` is its
+    share of 10 000 as the candidate of a split, None: it is none.
     """
 
     __slots__ = ()
@@ -105,12 +111,14 @@ class Version(Record):
     retired_at: Timestamp | None
     origin: dict[str, Any] | None
     release: int | None
+    candidate_basis_points: int | None
 
 
 class VersionSummary(Record):
     """One version in a list, without its content. Averages are None when no use reported the number.
 
     `commit` is the one that it came from, as people write it, `9f3c2ab-dirty` when it was not in it; None: from none.
+    `basis_points` is its share while a split runs, the active one's or the candidate's, of 10 000.
     """
 
     __slots__ = ()
@@ -126,6 +134,7 @@ class VersionSummary(Record):
     avg_response_time_ms: float | None
     last_used_at: Timestamp | None
     commit: str | None
+    basis_points: int | None
 
 
 class Text(Record):
@@ -216,7 +225,8 @@ class Event(Record):
 
     `kind` is activate, deactivate, rollback, split, unsplit, route, describe, retire or restore. For the first six
     `version` is the active version afterwards; for the others it is the version that was changed. `origin` says which
-    commit of which file it came from, as docs/json.md has it; None: from no folder.
+    commit of which file it came from, as docs/json.md has it; None: from no folder. `route` is what a change of kind
+    route made it, None for the others.
     """
 
     __slots__ = ()
@@ -233,6 +243,7 @@ class Event(Record):
     reason: str | None
     changed_at: Timestamp
     origin: dict[str, Any] | None
+    route: list[dict[str, Any]] | None
 
 
 class ReleaseSummary(Record):
@@ -293,7 +304,7 @@ class Undone(Record):
 
 
 class Installation(Record):
-    """What `db status` found in a database."""
+    """What `db status` found in a database; `uses_to_roll_up` are the uses that are in no totals yet."""
 
     __slots__ = ()
     database: str
@@ -303,3 +314,5 @@ class Installation(Record):
     prompts: int | None
     versions: int | None
     uses: int | None
+    uses_to_roll_up: int | None
+    rolled_up_at: Timestamp | None

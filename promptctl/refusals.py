@@ -25,6 +25,9 @@ _BY_CONSTRAINT: dict[str, tuple[type[errors.PromptctlError], str]] = {
     "a_release_is_put_back_where_nothing_moved_since": (_REFUSED, "release_moved"),
     "a_route_leads_to_a_prompt": (_REFUSED, "invalid_route"),
     "a_route_leads_not_in_a_circle": (_REFUSED, "invalid_route"),
+    "a_share_is_of_a_running_split": (_REFUSED, "no_split"),
+    "a_split_needs_an_active_version": (_NOT_FOUND, "no_active_version"),
+    "a_candidate_is_not_the_active_version": (_REFUSED, "version_active"),
     "a_prompt_comes_from_one_source": (_REFUSED, "other_source"),
     "the_active_version_is_as_expected": (_REFUSED, "active_version_moved"),
     "a_prompt_is_changed_by_one_at_a_time": (_REFUSED, "locked"),
@@ -101,7 +104,7 @@ def translated(error: libpq.ServerError, label: str) -> errors.PromptctlError:
         return kind(code, _one_line(error.message), hint=hint or WAYS_OUT.get(code))
     if error.sqlstate in ("3F000", "42P01", "42883"):
         return errors.SchemaMismatch("schema_missing", f"{label} has no promptctl schema", hint="promptctl db init")
-    if error.sqlstate[:2] == "08" or error.sqlstate in ("57P01", "57P02", "57P03"):
+    if error.sqlstate[:2] == "08" or error.sqlstate[:3] == "57P":
         return errors.Unreachable(
             "connection_lost",
             f"{label} ended the connection: {_one_line(error.message)}; promptctl history tells whether it was in time",

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
     Route = Sequence[Mapping[str, Any]]
 
+# Below it every integer is a floating point number of its own.
+_EXACT = 2**53
+_KINDS: tuple[type | tuple[type, ...], ...] = (str, (int, float))
+
 
 class Surroundings(Record):
     """What routes may lead to: the versions in use of each prompt, and the routes of all that have one."""
@@ -21,6 +25,42 @@ class Surroundings(Record):
     __slots__ = ()
     versions: dict[str, frozenset[int]]
     routes: dict[str, Route]
+
+
+def first_match(route: Route, attributes: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the first step of a route whose conditions are all among the attributes; None: no step is taken.
+
+    Attributes are values as JSON has them, and the same is what PostgreSQL finds the same (`attributes @> when`): 1 is
+    1.0 and is neither true nor "1"; null and what is nested match nothing.
+    """
+    for step in route:
+        for key, wanted in step["when"].items():
+            given = attributes.get(key)
+            if given is None:
+                break
+            if given.__class__ is not wanted.__class__:
+                if not _is_same(given, wanted):
+                    break
+            elif given != wanted:
+                break
+        else:
+            return step
+    return None
+
+
+def _is_same(given: object, wanted: object) -> bool:
+    """Whether values of two classes are one in JSON: 1 and 1.0, or an enumeration's text and a text."""
+    if isinstance(given, bool) or isinstance(wanted, bool):
+        return False
+    if isinstance(given, int) and isinstance(wanted, float):
+        given, wanted = wanted, given
+    if isinstance(given, float) and isinstance(wanted, int) and abs(given) >= _EXACT:
+        # JSON has the shortest digits that stand for a number, and PostgreSQL takes these: 1e23 is 10 to the 23rd
+        # there, and not the 99999999999999991611392 that it is here.
+        from decimal import Decimal
+
+        return Decimal(float.__repr__(given)) == wanted
+    return any(isinstance(given, kind) and isinstance(wanted, kind) for kind in _KINDS) and given == wanted
 
 
 def targets(route: Route) -> list[Reference]:

@@ -20,13 +20,15 @@ class Target(Record):
     origin: str
 
 
-def target(database_url: str | None) -> Target:
+def target(database_url: str | None, origin: str = "--database-url") -> Target:
     """Return the database that was chosen; raises Usage for a setting that is there but empty.
+
+    `origin` is how whoever gave a `database_url` knows it.
 
     An empty one is an error because a secret that is missing in CI must not end in another database.
     """
     if database_url is not None:
-        return Target(_url(database_url, "--database-url"), False, "--database-url")
+        return Target(_url(database_url, origin), False, origin)
     for name in ("PROMPTCTL_DATABASE_URL", "DATABASE_URL"):
         value = os.environ.get(name)
         if value is not None:

@@ -1,7 +1,7 @@
 """Statistics of groups of uses: averages, costs and trends, from the sums that the database adds up. Pure.
 
 Averages and percentiles are over the uses that went well and reported the number; what was billed for a use that failed
-counts in the tokens and in the cost.
+counts in the tokens and in the cost. Percentiles are those of histograms, at most 1.1 % off.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from promptctl.records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from promptctl.records import Timestamp
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 KEYS = ("version", "day", "hour", "model")
 TREND_DAYS = 14
+# A bucket's upper end is that much above its lower one; schema.sql counts by the same (promptctl.histogram_bucket).
+_RATIO = 2 ** (1 / 32)
 
 
 class Sums(Record):
@@ -39,6 +41,7 @@ class Sums(Record):
     is_ok: bool
     size: int
     uses: int
+    without_unit: int
     with_tokens: int
     with_both: int
     tokens: float | None
@@ -50,13 +53,20 @@ class Sums(Record):
     cache_write_tokens: float | None
     with_response: int
     response_ms: float | None
+    fastest_ms: float | None
+    slowest_ms: float | None
     with_first_token: int
     first_token_ms: float | None
-    last_used_at: Timestamp
+    with_score: int
+    score: float | None
+    last_used_at: Timestamp | None
 
 
-class Percentiles(Record):
-    """Response times of one group's uses that went well, in milliseconds: exact, between two uses interpolated."""
+class Histogram(Record):
+    """Some response times of one group's uses that went well: how many are in each bucket, none of which is empty.
+
+    Bucket b holds 2^(b/32) to 2^((b+1)/32) milliseconds, the lowest one all that is less.
+    """
 
     __slots__ = ()
     name: str
@@ -64,18 +74,32 @@ class Percentiles(Record):
     day: str | None
     hour: str | None
     model: str | None
-    p50: float
-    p95: float
-    p99: float
+    buckets: Sequence[int]
+    counts: Sequence[int]
+
+
+class Scores(Record):
+    """Scores that came after their uses: how many were the first of theirs, and what all add to the sum of scores."""
+
+    __slots__ = ()
+    name: str
+    version: int | None
+    day: str | None
+    hour: str | None
+    model: str | None
+    with_score: int
+    score: float
 
 
 class Listed(Record):
-    """A version in use, which may have no uses."""
+    """A version in use, which may have no uses; its share of what the prompt serves, out of 10 000."""
 
     __slots__ = ()
     name: str
     version: int
     is_active: bool
+    is_candidate: bool
+    share_basis_points: int
 
 
 class Day(Record):
@@ -89,20 +113,26 @@ class Day(Record):
 
 
 class Measured(Record):
-    """Everything that was read, one list after the other: a use recorded meanwhile may be in one and not in another."""
+    """Everything that was read, as it was at one moment; of one group there may be several of each.
+
+    `fallbacks` are calls with a text of the application's own, by the name that it asked for.
+    """
 
     __slots__ = ()
     versions: list[Listed]
     sums: list[Sums]
-    percentiles: list[Percentiles]
+    histograms: list[Histogram]
+    scores: list[Scores]
     days: list[Day]
+    fallbacks: Mapping[str, int]
 
 
 class Group(Record):
     """What the uses of one group add up to; None: nobody reported it, or, of a cost, that it is not known for all.
 
-    Tokens are sums unless they say average, times milliseconds, the cost US dollars. `trend` has the uses of the last
-    days, today's last; it is empty where there are none.
+    Tokens are sums unless they say average, times milliseconds, the cost US dollars. `scored` uses have a score;
+    those `without_unit` were of nobody in particular. `trend` has the uses of the last days, today's last; it is empty
+    where there are none.
     """
 
     __slots__ = ()
@@ -112,6 +142,8 @@ class Group(Record):
     hour: str | None
     model: str | None
     is_active: bool
+    is_candidate: bool
+    share_basis_points: int
     uses: int
     errors: int
     avg_tokens: float | None
@@ -128,6 +160,9 @@ class Group(Record):
     cache_write_tokens: int | None
     cost_usd: float | None
     last_used_at: Timestamp | None
+    avg_score: float | None
+    scored: int
+    without_unit: int
     trend: Sequence[int]
 
 
@@ -139,14 +174,20 @@ def groups(measured: Measured, by: Sequence[str], price: Price) -> list[Group]:
     """
     parts: dict[Key, list[Sums]] = {}
     for each in measured.sums:
-        model = each.model if "model" in by else None
-        parts.setdefault((each.name, each.version, each.day, each.hour, model), []).append(each)
-    times = {(p.name, p.version, p.day, p.hour, p.model): p for p in measured.percentiles}
-    active = {(listed.name, listed.version) for listed in measured.versions if listed.is_active}
+        parts.setdefault(_key(each, by), []).append(each)
+    times: dict[Key, dict[int, int]] = {}
+    for histogram in measured.histograms:
+        counted = times.setdefault(_key(histogram, by), {})
+        for bucket, count in zip(histogram.buckets, histogram.counts, strict=True):
+            counted[bucket] = counted.get(bucket, 0) + count
+    scores: dict[Key, list[Scores]] = {}
+    for score in measured.scores:
+        scores.setdefault(_key(score, by), []).append(score)
+    served = {(listed.name, listed.version): listed for listed in measured.versions}
     trends: dict[tuple[str, int], list[int]] = {}
     for day in measured.days:
         if 0 <= day.days_ago < TREND_DAYS:
-            trends.setdefault((day.name, day.version), [0] * TREND_DAYS)[-1 - day.days_ago] = day.uses
+            trends.setdefault((day.name, day.version), [0] * TREND_DAYS)[-1 - day.days_ago] += day.uses
     keys: list[Key] = (
         [(listed.name, listed.version, None, None, None) for listed in measured.versions]
         if tuple(by) == ("version",)
@@ -154,9 +195,38 @@ def groups(measured: Measured, by: Sequence[str], price: Price) -> list[Group]:
     )
     found: list[Group] = []
     for key in keys:
-        used = (key[0], key[1] or 0)
-        found.append(_group(key, used in active, parts.get(key, []), times.get(key), price, trends.get(used, ())))
+        version = (key[0], key[1] or 0)
+        listed = served.get(version) or Listed(*version, is_active=False, is_candidate=False, share_basis_points=0)
+        found.append(
+            _group(
+                key, listed, parts.get(key, []), times.get(key, {}), scores.get(key, []), price, trends.get(version, ())
+            )
+        )
     return found
+
+
+def percentile(counts: Mapping[int, int], percent: int, fastest: float, slowest: float) -> float | None:
+    """Return the value that so many percent of the counted ones do not exceed, by nearest rank; None: there are none.
+
+    It is the middle of the value's bucket, which is at most 1.1 % off, and never beyond the least and the largest
+    value; those two are themselves.
+    """
+    total = sum(counts.values())
+    rank = -(-percent * total // 100)
+    if rank == total:
+        return slowest if total else None
+    if rank <= 1:
+        return fastest
+    passed = 0
+    for bucket in sorted(counts):
+        passed += counts[bucket]
+        if passed >= rank:
+            return min(max(_RATIO ** (bucket + 0.5), fastest), slowest)
+    raise AssertionError("the rank is among the counted")
+
+
+def _key(each: Sums | Histogram | Scores, by: Sequence[str]) -> Key:
+    return (each.name, each.version, each.day, each.hour, each.model if "model" in by else None)
 
 
 def _ordered(keys: list[Key], by: Sequence[str]) -> list[Key]:
@@ -172,35 +242,55 @@ def _ordered(keys: list[Key], by: Sequence[str]) -> list[Key]:
 
 
 def _group(
-    key: Key, is_active: bool, parts: list[Sums], times: Percentiles | None, price: Price, trend: Sequence[int]
+    key: Key,
+    listed: Listed,
+    parts: list[Sums],
+    times: Mapping[int, int],
+    scores: list[Scores],
+    price: Price,
+    trend: Sequence[int],
 ) -> Group:
     well = [part for part in parts if part.is_ok]
+    fastest = min((part.fastest_ms for part in well if part.fastest_ms is not None), default=0.0)
+    slowest = max((part.slowest_ms for part in well if part.slowest_ms is not None), default=0.0)
     return Group(
         *key,
-        is_active,
+        listed.is_active,
+        listed.is_candidate,
+        listed.share_basis_points,
         uses=sum(part.uses for part in parts),
         errors=sum(part.uses for part in parts if not part.is_ok),
-        avg_tokens=_average([(part.tokens, part.with_both) for part in well]),
-        avg_input_tokens=_average([(part.input_tokens, part.with_input) for part in well]),
-        avg_output_tokens=_average([(part.output_tokens, part.with_output) for part in well]),
-        avg_response_time_ms=_average([(part.response_ms, part.with_response) for part in well]),
-        p50_response_time_ms=times.p50 if times else None,
-        p95_response_time_ms=times.p95 if times else None,
-        p99_response_time_ms=times.p99 if times else None,
-        avg_first_token_ms=_average([(part.first_token_ms, part.with_first_token) for part in well]),
+        avg_tokens=_average((part.tokens, part.with_both) for part in well),
+        avg_input_tokens=_average((part.input_tokens, part.with_input) for part in well),
+        avg_output_tokens=_average((part.output_tokens, part.with_output) for part in well),
+        avg_response_time_ms=_average((part.response_ms, part.with_response) for part in well),
+        p50_response_time_ms=percentile(times, 50, fastest, slowest),
+        p95_response_time_ms=percentile(times, 95, fastest, slowest),
+        p99_response_time_ms=percentile(times, 99, fastest, slowest),
+        avg_first_token_ms=_average((part.first_token_ms, part.with_first_token) for part in well),
         input_tokens=_total([part.input_tokens for part in parts]),
         output_tokens=_total([part.output_tokens for part in parts]),
         cache_read_tokens=_total([part.cache_read_tokens for part in parts]),
         cache_write_tokens=_total([part.cache_write_tokens for part in parts]),
         cost_usd=_cost(parts, price),
-        last_used_at=max((part.last_used_at for part in parts), default=None),
+        last_used_at=max(filter(None, (part.last_used_at for part in parts)), key=_moment, default=None),
+        avg_score=_average((each.score, each.with_score) for each in [*parts, *scores]),
+        scored=sum(each.with_score for each in [*parts, *scores]),
+        without_unit=sum(part.without_unit for part in parts),
         trend=trend,
     )
 
 
-def _average(sums: Sequence[tuple[float | None, int]]) -> float | None:
-    count = sum(number for _, number in sums)
-    return sum(total or 0 for total, _ in sums) / count if count else None
+def _moment(at: Timestamp) -> str:
+    # Without the Z what has a fraction of a second comes after what has none, as it should.
+    return at.removesuffix("Z")
+
+
+def _average(sums: Iterable[tuple[float | None, int]]) -> float | None:
+    total, count = 0.0, 0
+    for part, number in sums:
+        total, count = total + (part or 0), count + number
+    return total / count if count else None
 
 
 def _total(sums: Sequence[float | None]) -> int | None:
@@ -227,7 +317,7 @@ def _cost(parts: Sequence[Sums], price: Price) -> float | None:
                 (part.cache_write_tokens or 0) / count,
                 part.last_used_at,
             )
-            if part.model is not None
+            if part.model is not None and part.last_used_at is not None
             else None
         )
         if cost is None:

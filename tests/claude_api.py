@@ -174,7 +174,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif request.scenario == "hang":
             self._wait_for_the_end()
             return
-        self._stream(request, given)
+        if request.body.get("stream"):
+            self._stream(request, given)
+        else:
+            self._pause(given.number("delay_ms", 0) / 1000)
+            headers = {"request-id": f"req_{len(self.state.requests):06}"}
+            self._whole(200, "application/json", json.dumps(scenarios.message(request.scenario, given)), headers)
 
     def _status(self, scenario: str, given: scenarios.Parameters) -> None:
         status = 401 if scenario == "leak" else given.number("status", 500)

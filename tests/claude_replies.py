@@ -109,6 +109,16 @@ def steps(scenario: str, given: Parameters) -> Iterator[Step]:
     yield _event("message_stop")
 
 
+def message(scenario: str, given: Parameters) -> dict[str, Any]:
+    """The reply at once, as for whoever does not ask for a stream."""
+    pieces = list(_pieces(scenario, given))
+    return _message(given) | {
+        "content": [{"type": "text", "text": "".join(pieces)}],
+        "stop_reason": _STOPS.get(scenario, "end_turn"),
+        "usage": _usage(given) | {"output_tokens": given.number("output_tokens", max(1, len(pieces)))},
+    }
+
+
 def _event(kind: str, **fields: object) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
 

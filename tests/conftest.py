@@ -257,6 +257,25 @@ def asking(claude: ClaudeServer) -> Callable[..., dict[str, str | None]]:
     return choose
 
 
+@pytest.fixture(scope="session")
+def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the examples in JavaScript, and with what they need from npm's registry; one for all workers."""
+    if shutil.which("npm") is None:
+        pytest.skip("there is no npm here")
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "javascript"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "answer.js").exists():
+            command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "pg@8", "@anthropic-ai/sdk@1"]
+            if subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode != 0:
+                pytest.skip("npm's registry cannot be reached")
+            for path in (ROOT / "examples" / "applications").glob("*.js"):
+                shutil.copy(path, folder)
+    return folder
+
+
 @pytest.fixture
 def snapshot(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Compares a text with the one kept under tests/snapshots; UPDATE_SNAPSHOTS=1 keeps it anew.

@@ -67,21 +67,34 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def start(cls, bin_dir: str | Path, *, tcp: bool = False, **settings: object) -> Self:
-        """Makes a cluster and starts it. `settings` are PostgreSQL's; `tcp` opens 127.0.0.1 at a free port, too."""
+    def start(
+        cls, bin_dir: str | Path, *, tcp: bool = False, primary: Server | None = None, **settings: object
+    ) -> Self:
+        """Makes a cluster and starts it. `settings` are PostgreSQL's; `tcp` opens 127.0.0.1 at a free port, too.
+
+        With a `primary` it is the standby of that server, a copy that follows by streaming as `standby`; its settings
+        have to be the primary's.
+        """
         user = unprivileged()
         directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # short: a socket's path has 107 bytes at most
         directory.chmod(0o755)
-        server = cls(directory, _reachable(Path(bin_dir), directory), _free_port() if tcp else 5432, tcp=tcp)
+        server = cls(directory, _reachable(Path(bin_dir), directory), free_port() if tcp else 5432, tcp=tcp)
         try:
             for path in (server.data, server.socket_directory):
                 path.mkdir(mode=0o700 if path == server.data else 0o755)
                 if user:
                     os.chown(path, user.pw_uid, user.pw_gid)
-            server._run(
-                "initdb", f"--pgdata={server.data}", "--username=postgres", "--auth=trust", "--encoding=UTF8",
-                "--locale=C", "--no-sync", "--no-instructions", "--wal-segsize=4",
-            )  # fmt: skip
+            if primary is None:
+                server._run(
+                    "initdb", f"--pgdata={server.data}", "--username=postgres", "--auth=trust", "--encoding=UTF8",
+                    "--locale=C", "--no-sync", "--no-instructions", "--wal-segsize=4",
+                )  # fmt: skip
+            else:
+                source = f"{primary.dsn(tcp=primary.tcp)} application_name=standby"
+                server._run(
+                    "pg_basebackup", f"--pgdata={server.data}", f"--dbname={source}", "--write-recovery-conf",
+                    "--checkpoint=fast", "--no-sync",
+                )  # fmt: skip
             values = _DEFAULTS | {"port": server.port, "listen_addresses": "127.0.0.1" if tcp else ""} | settings
             values |= {"unix_socket_directories": server.socket_directory}
             quoted = {name: str(value).replace("'", "''") for name, value in values.items()}
@@ -143,10 +156,13 @@ class Server:
                 raise RuntimeError(f"the test server did not start:\n{self.log.read_text()}")
             time.sleep(_POLL_SECONDS)
 
-    def stop(self, *, keep: bool = False) -> None:
-        """Shuts the server down, if it runs, and removes its files, unless told to keep them."""
+    def stop(self, *, keep: bool = False, immediate: bool = False) -> None:
+        """Shuts the server down, if it runs, and removes its files, unless told to keep them.
+
+        It ends all sessions; `immediate`ly it does not write out what it has either, and recovers when it starts.
+        """
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(signal.SIGQUIT if immediate else signal.SIGINT)
             self._process.wait(_WAIT_SECONDS)
             self._process = None
         if not keep:
@@ -165,6 +181,21 @@ class Server:
                 continue
         self._process.wait(_WAIT_SECONDS)
         self._process = None
+
+    def freeze(self) -> None:
+        """Stops the postmaster and all its children where they are: what a host that hangs looks like; see `thaw`."""
+        os.kill(self.pid, signal.SIGSTOP)  # or it would start others meanwhile
+        for pid in _children(self.pid):
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets a frozen server go on."""
+        for pid in (*_children(self.pid), self.pid):
+            os.kill(pid, signal.SIGCONT)
+
+    def promote(self) -> None:
+        """Has a standby take writes, and waits until it does."""
+        self._run("pg_ctl", "promote", f"--pgdata={self.data}", f"--timeout={_WAIT_SECONDS:.0f}")
 
     def __enter__(self) -> Self:
         return self
@@ -219,7 +250,8 @@ def _as(user: pwd.struct_passwd, *command: str) -> bool:
     return done.returncode == 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

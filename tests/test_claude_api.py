@@ -94,6 +94,14 @@ def test_a_whole_reply_says_why_it_ended(scenario: str, reason: str, opened: Ope
         assert reasons == [reason]
 
 
+def test_a_reply_that_is_not_streamed_comes_at_once(sdk: Any, opened: Opened, claude: ClaudeServer) -> None:
+    with opened(claude.url("max_tokens", text="Good day.", input_tokens=7, output_tokens=11)) as client:
+        reply = client.messages.create(**ASKED)
+    assert [block.text for block in reply.content] == ["Good day."]
+    assert (reply.stop_reason, reply.usage.input_tokens, reply.usage.output_tokens) == ("max_tokens", 7, 11)
+    assert reply._request_id.startswith("req_")
+
+
 # Scenario, its parameters, the module and the class of the exception.
 BROKEN: dict[str, tuple[str, dict[str, int], str, str]] = {
     "a reset": ("cut", {"after": 2}, "httpx2", "ReadError"),

@@ -56,9 +56,12 @@ def test_json_md_names_every_error_code_with_its_exit_code() -> None:
 
 
 def codes() -> dict[str, int]:
-    """Every error code in the source, and the exit code of its class."""
+    """Every error code of the command line in the source, and the exit code of its class."""
     found: dict[str, int] = {}
     for path in sorted((ROOT / "promptctl").rglob("*.py")):
+        # What an application meets is named in client.md, by its class.
+        if "client" in path.parts:
+            continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and node.args:
                 name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

@@ -6,20 +6,18 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.conftest import ROOT, Promptctl, stable, watched
+from tests.conftest import ROOT, stable, watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import psycopg
+    from tests.conftest import Promptctl
 
 README = ROOT / "README.md"
+APPLICATIONS = ROOT / "examples" / "applications"
 COLUMNS = 100
 
 
@@ -27,8 +25,10 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(encoding="utf-8"), flags=re.M | re.S)
 
 
-# Claude takes its time: the numbers that the README shows are put in the place of those of a server on this machine.
+# Claude takes its time: the numbers that the README shows are put in the place of those of a server on this machine,
+# past the trigger that says uses never change.
 SLOWER = """
+set session_replication_role = replica;
 update promptctl.uses set response_ms = 950 + 400 * (version = 3)::integer, first_token_ms = 350 + 130 * version,
     input_tokens = 140 + 9 * version, output_tokens = 60 + 30 * version
 """
@@ -40,6 +40,7 @@ def test_the_examples_print_what_they_say(
     embedded_home: dict[str, str], home: Path, asking: Callable[..., dict[str, str]]
 ) -> None:
     shutil.copytree(ROOT / "prompts", home / "prompts")
+    shutil.copy(APPLICATIONS / "answer.py", home)
     env = embedded_home | asking("ok", input_tokens=149, output_tokens=90, delay_ms=250)
     found = blocks("console")
     now: list[str] = []
@@ -61,33 +62,18 @@ def test_the_examples_print_what_they_say(
     assert [COST.sub("$0.01", stable(each)) for each in now] == [COST.sub("$0.01", each) for each in blocks("console")]
 
 
-def test_the_python_example_books_a_use(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
-    [example] = blocks("python")
-    promptctl("create", "default-system-prompt", "Be kind.", "--activate")
-    done = subprocess.run(
-        [sys.executable, "-c", example], env=promptctl.environment(), capture_output=True, text=True, check=False
-    )
-    assert (done.stdout, done.stderr) == ("used default-system-prompt@1\n", "")
-    assert _used(sql) == ("1", "200")
+def test_the_programs_in_it_are_the_examples() -> None:
+    for language, name in (("python", "answer.py"), ("javascript", "answer.js")):
+        [program] = blocks(language)
+        assert (APPLICATIONS / name).read_text(encoding="utf-8").endswith(f"\n{program}")
 
 
-@pytest.mark.skipif(shutil.which("npm") is None, reason="there is no npm here")
-def test_the_javascript_example_books_a_use(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
-    [example] = blocks("javascript")
-    promptctl("create", "default-system-prompt", "Be kind.", "--activate")
-    installed = subprocess.run(
-        ["npm", "install", "--silent", "--no-audit", "--no-fund", "pg@8"],
-        cwd=promptctl.home, env={**os.environ, "HOME": os.environ["HOME"]}, capture_output=True, check=False,
-    )  # fmt: skip
-    if installed.returncode != 0:
-        pytest.skip("pg cannot be installed from the registry")
-    done = subprocess.run(
-        ["node", "-e", example], cwd=promptctl.home, env=promptctl.environment(), capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert (done.stdout, done.stderr) == ("used default-system-prompt@1\n", "")
-    assert _used(sql) == ("1", "200")
-
-
-def _used(sql: psycopg.Connection[Any]) -> Any:
-    return sql.execute("select stats->>'total_uses', stats->>'avg_tokens' from promptctl.prompts").fetchone()
+def test_the_example_in_javascript_prints_what_it_says(
+    promptctl: Promptctl, asking: Callable[..., dict[str, str]], node_modules: Path
+) -> None:
+    shutil.copytree(ROOT / "prompts", promptctl.home / "prompts")
+    promptctl("sync", "prompts")
+    command = 'node answer.js ada "What is a pointer?"'
+    env = promptctl.environment() | asking()
+    seen = watched(["bash", "-c", command], env, node_modules, COLUMNS)
+    assert f"$ {command}\n{seen.out}```" in README.read_text(encoding="utf-8")

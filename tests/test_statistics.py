@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import random
+from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from promptctl import prices, statistics
 from promptctl.output import statistics as output
 from promptctl.output import tables, times
-from promptctl.statistics import Day, Listed, Measured, Percentiles, Sums
+from promptctl.statistics import Day, Histogram, Listed, Measured, Scores, Sums
 
 AT = "2026-11-24T09:30:00Z"
 NO_MODEL: dict[str, Any] = {"model": None, "with_tokens": 0}
@@ -18,15 +23,31 @@ NO_MODEL: dict[str, Any] = {"model": None, "with_tokens": 0}
 def sums(**given: Any) -> Sums:
     values: dict[str, Any] = {
         "name": "x", "version": 1, "day": None, "hour": None, "model": "m", "is_ok": True, "size": 0, "uses": 2,
-        "with_tokens": 2, "with_both": 2, "tokens": 300.0, "with_input": 2, "input_tokens": 200.0, "with_output": 2,
-        "output_tokens": 100.0, "cache_read_tokens": None, "cache_write_tokens": None, "with_response": 2,
-        "response_ms": 3000.0, "with_first_token": 1, "first_token_ms": 400.0, "last_used_at": AT,
+        "without_unit": 1, "with_tokens": 2, "with_both": 2, "tokens": 300.0, "with_input": 2, "input_tokens": 200.0,
+        "with_output": 2, "output_tokens": 100.0, "cache_read_tokens": None, "cache_write_tokens": None,
+        "with_response": 2, "response_ms": 3000.0, "fastest_ms": 1000.0, "slowest_ms": 2000.0, "with_first_token": 1,
+        "first_token_ms": 400.0, "with_score": 0, "score": None, "last_used_at": AT,
     }  # fmt: skip
     return Sums(**values | given)
 
 
-def measured(*parts: Sums, percentiles: list[Percentiles] | None = None, days: list[Day] | None = None) -> Measured:
-    return Measured([Listed("x", 2, False), Listed("x", 1, True)], list(parts), percentiles or [], days or [])
+def measured(
+    *parts: Sums,
+    histograms: list[Histogram] | None = None,
+    scores: list[Scores] | None = None,
+    days: list[Day] | None = None,
+) -> Measured:
+    listed = [Listed("x", 2, False, True, 1000), Listed("x", 1, True, False, 9000)]
+    return Measured(listed, list(parts), histograms or [], scores or [], days or [], {})
+
+
+def bucket(milliseconds: float) -> int:
+    """As promptctl.histogram_bucket counts."""
+    return math.floor(math.log2(milliseconds) * 32) if milliseconds > 2**-10 else -320
+
+
+def nearest_rank(values: list[float], percent: int) -> float:
+    return sorted(values)[-(-percent * len(values) // 100) - 1]
 
 
 def free(*_: object) -> float:
@@ -88,11 +109,94 @@ def test_a_trend_ends_today() -> None:
     assert list(unused.trend) == []
 
 
-def test_percentiles_belong_to_their_group() -> None:
-    found = statistics.groups(
-        measured(sums(), percentiles=[Percentiles("x", 1, None, None, None, 1.0, 2.0, 3.0)]), ["version"], free
-    )
-    assert [group.p95_response_time_ms for group in found] == [None, 2.0]
+def test_a_trend_adds_up_totals_and_uses_of_one_day() -> None:
+    [_, used] = statistics.groups(measured(sums(), days=[Day("x", 1, 0, 5), Day("x", 1, 0, 2)]), ["version"], free)
+    assert list(used.trend) == [*[0] * 13, 7]
+
+
+def test_percentiles_are_of_all_histograms_of_their_group() -> None:
+    of = ("x", 1, None, None)
+    histograms = [
+        Histogram(*of, "a", [10, 20, 320], [20, 30, 1]),
+        Histogram(*of, "b", [20, 330], [47, 2]),
+        Histogram("x", 2, None, None, "a", [5], [7]),
+    ]
+    parts = [sums(fastest_ms=1.5, slowest_ms=1200.0), sums(model="n", fastest_ms=1.3, slowest_ms=1234.5)]
+    two, one = statistics.groups(measured(*parts, histograms=histograms), ["version"], free)
+    assert two.p50_response_time_ms is not None
+    # The 50th of 100 is in bucket 20, as the 95th is; the 99th is in 330, whose middle is 1283 and beyond the slowest.
+    assert one.p50_response_time_ms == one.p95_response_time_ms == pytest.approx(2 ** (20.5 / 32))
+    assert one.p99_response_time_ms == 1234.5
+    # Failures are in no histogram, and neither the fastest nor the slowest counts.
+    failed = sums(is_ok=False, fastest_ms=0.1, slowest_ms=1e6)
+    [_, with_failed] = statistics.groups(measured(*parts, failed, histograms=histograms), ["version"], free)
+    assert with_failed.p99_response_time_ms == 1234.5
+
+
+def test_without_times_there_are_no_percentiles() -> None:
+    [_, used] = statistics.groups(measured(sums(fastest_ms=None, slowest_ms=None)), ["version"], free)
+    assert (used.p50_response_time_ms, used.p99_response_time_ms) == (None, None)
+
+
+def test_the_fastest_and_the_slowest_are_themselves() -> None:
+    for values in ([1350.5], [3.0, 7000.1], [0.0, 0.0001, 1e12], [100.0, 200.0, 300.0]):
+        counts = Counter(map(bucket, values))
+        assert statistics.percentile(counts, 99, min(values), max(values)) == max(values)
+        assert statistics.percentile(counts, 1, min(values), max(values)) == min(values)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    values=st.lists(st.floats(2**-10, 1e12, exclude_min=True), min_size=1, max_size=400),
+    percent=st.sampled_from([1, 50, 95, 99, 100]),
+)
+def test_a_percentile_is_at_most_a_little_off(values: list[float], percent: int) -> None:
+    found = statistics.percentile(Counter(map(bucket, values)), percent, min(values), max(values))
+    assert found == pytest.approx(nearest_rank(values, percent), rel=0.011)
+
+
+def test_a_percentile_of_many_distributions_is_at_most_a_little_off() -> None:
+    chance = random.Random(7)
+    for draw in (
+        lambda: chance.lognormvariate(7, 0.8),
+        lambda: chance.uniform(0.01, 1e5),
+        lambda: chance.expovariate(1 / 900) + 1e-3,
+        lambda: chance.paretovariate(1.1),
+        lambda: 2 ** (chance.randrange(1, 640) / 32) * (1 + chance.choice([-1e-12, 1e-12])),
+        lambda: chance.choice([10.0, 10_000.0]),
+    ):
+        values = [draw() for _ in range(5000)]
+        counts = Counter(map(bucket, values))
+        for percent in (50, 95, 99):
+            found = statistics.percentile(counts, percent, min(values), max(values))
+            assert found == pytest.approx(nearest_rank(values, percent), rel=0.011)
+
+
+def test_scores_that_came_later_count_with_their_use() -> None:
+    scores = [Scores("x", 1, None, None, "m", 1, 0.75), Scores("x", 1, None, None, None, 0, -0.25)]
+    two, one = statistics.groups(measured(sums(with_score=1, score=0.5), scores=scores), ["version"], free)
+    assert (one.avg_score, one.scored) == (0.5, 2)
+    assert (two.avg_score, two.scored) == (None, 0)
+
+
+def test_failures_have_scores_and_units_too() -> None:
+    parts = [sums(), sums(is_ok=False, with_score=2, score=1.0, without_unit=3)]
+    [_, one] = statistics.groups(measured(*parts), ["version"], free)
+    assert (one.avg_score, one.scored, one.without_unit) == (0.5, 2, 4)
+
+
+def test_shares_are_of_the_versions_that_have_them() -> None:
+    two, one = statistics.groups(measured(sums()), ["version"], free)
+    assert (two.is_active, two.is_candidate, two.share_basis_points) == (False, True, 1000)
+    assert (one.is_active, one.is_candidate, one.share_basis_points) == (True, False, 9000)
+    [day] = statistics.groups(measured(sums(version=None, day="2026-11-24")), ["day"], free)
+    assert (day.is_active, day.share_basis_points) == (False, 0)
+
+
+def test_the_last_use_is_the_last_also_within_a_second() -> None:
+    moments = ["2026-11-24T09:30:00.25Z", "2026-11-24T09:30:00Z", "2026-11-24T09:30:00.1Z"]
+    [_, one] = statistics.groups(measured(*(sums(last_used_at=at) for at in moments)), ["version"], free)
+    assert one.last_used_at == moments[0]
 
 
 def test_bars_compare_and_the_least_is_seen() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promptctl import changes, database, errors, export, sync
+from promptctl import changes, connections, errors, export, sync
 from promptctl.provenance import Checkout
 from promptctl.records import Reference
 from promptctl.store import exports, moves, prompts, versions
@@ -105,7 +105,7 @@ def test_git_moves_only_what_git_changed_its_mind_of(
     folder = tmp_path / name / "prompts"
     folder.mkdir(parents=True)
     model = Model()
-    with database.connect(database_url) as connection:
+    with connections.connect(database_url) as connection:
         for operation, *arguments in [*FIRST, *sequence]:
             step(connection, folder, name, model, operation, arguments)
             if model.stored:

@@ -28,6 +28,15 @@ HEADINGS = (
         },
     ),
     (
+        "For some users",
+        {
+            "split": "split:split",
+            "route show": "route:show",
+            "route set": "route:set_route",
+            "resolve": "resolve:resolve",
+        },
+    ),
+    (
         "Several at once",
         {
             "release list": "release:list_releases",
@@ -51,6 +60,7 @@ HEADINGS = (
             "db migrate": "db_schema:migrate",
             "db schema": "db_schema:schema",
             "db status": "db_status:status",
+            "db maintain": "db_maintain:maintain",
             "db grant": "db_grant:grant",
             "db shell": "db_shell:shell",
             "db start": "db_server:start",
@@ -66,6 +76,7 @@ HEADINGS = (
 )
 
 FAMILIES = {
+    "route": "Routes: other prompts for other users, by what is known of them.",
     "release": "Releases: what was changed in one transaction, and putting it back.",
     "db": "The database: its schema, its server, who may do what.",
 }

@@ -72,13 +72,13 @@ def _of_argument(parameter: str, current: str, command: str, url: str | None) ->
         return list(_VALUES[parameter])
     if parameter not in _NAMES | _REFERENCES:
         return []
-    from promptctl import database, errors
+    from promptctl import connections, errors
     from promptctl.store import prompts
 
     # Nobody waits longer at the Tab key.
     os.environ.setdefault("PGCONNECT_TIMEOUT", "2")
     try:
-        with database.connect(url, starts=False) as opened:
+        with connections.connect(url, starts=False) as opened:
             name, at, _ = current.partition("@")
             if at:
                 return [f"{name}@{version}" for version in prompts.version_numbers(opened, name)]

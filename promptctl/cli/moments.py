@@ -6,7 +6,9 @@ from datetime import datetime, timedelta, timezone
 
 from promptctl import errors, references
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_LONGEST_SECONDS = 1000 * 365 * 86_400
+_LONGEST_AMOUNT = 15
 
 
 def parse(text: str, now: datetime | None = None) -> str:
@@ -28,11 +30,31 @@ def parse(text: str, now: datetime | None = None) -> str:
         raise errors.Usage("invalid_time", f"{references.shown(text)} is out of range") from None
 
 
+def age(text: str) -> int:
+    """Return the seconds of an age (`90s`, `15m`, `2h`, `3d`, `1w`); raises Usage."""
+    seconds = _seconds(text.strip())
+    if seconds is None:
+        raise errors.Usage("invalid_time", f"{references.shown(text)} is no age", hint="write 12h, 30d or 8w")
+    # The server's own times go no further.
+    if seconds >= _LONGEST_SECONDS:
+        raise errors.Usage("invalid_time", f"{references.shown(text)} is out of range")
+    return seconds
+
+
 def _age(text: str, now: datetime) -> datetime | None:
+    seconds = _seconds(text)
+    if seconds is None:
+        return None
+    try:
+        return now - timedelta(seconds=seconds)
+    except OverflowError:
+        raise errors.Usage("invalid_time", f"{references.shown(text)} is out of range") from None
+
+
+def _seconds(text: str) -> int | None:
     amount, unit = text[:-1], text[-1:]
     if unit not in _UNITS or not (amount.isascii() and amount.isdigit()):
         return None
-    try:
-        return now - timedelta(**{_UNITS[unit]: int(amount)})
-    except OverflowError:
-        raise errors.Usage("invalid_time", f"{references.shown(text)} is out of range") from None
+    if len(amount) > _LONGEST_AMOUNT:
+        raise errors.Usage("invalid_time", f"{references.shown(text)} is out of range")
+    return int(amount) * _UNITS[unit]

@@ -169,6 +169,35 @@ Unit = Annotated[
     typer.Option("--unit", metavar="UNIT", help="Whom it is for, a user's id, say: the version that UNIT is given."),
 ]
 
+# split, route and resolve.
+SplitReference = Annotated[
+    str, typer.Argument(metavar="NAME[@VERSION]", help="The prompt, and the candidate of a new split.")
+]
+Share = Annotated[
+    str | None, typer.Argument(metavar="[SHARE]", help="The candidate's share: 10%, 0.5%, 12.25%; an A/B test: 50%.")
+]
+Off = Annotated[bool, typer.Option("--off", help="End the split: the active version is for everybody.")]
+Seed = Annotated[
+    str | None,
+    typer.Option("--seed", metavar="TEXT", help="What units are drawn by; NAME.EPOCH of the start by default."),
+]
+RouteFile = Annotated[
+    str,
+    typer.Option("--file", "-f", metavar="FILE", help="Read the route from this file; - is standard input."),
+]
+ResolvedUnit = Annotated[
+    str | None,
+    typer.Option("--unit", metavar="UNIT", help="Whom it is for: what the application gives, a user's id, say."),
+]
+Attributes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attribute",
+        metavar="KEY=VALUE",
+        help="What is known of the request; true and numbers are that, all else is text. Repeatable.",
+    ),
+]
+
 # chat's own.
 MessageText = Annotated[
     str | None, typer.Argument(metavar="[MESSAGE]", help="What to ask; without it, a conversation.")
@@ -203,6 +232,12 @@ Continue = Annotated[
 Timeout = Annotated[
     int | None,
     typer.Option("--timeout", metavar="SECONDS", help="Give up when Claude is silent for so long; 120 by default."),
+]
+
+# db maintain's own.
+Keep = Annotated[
+    str | None,
+    typer.Option("--keep", metavar="AGE", help="Drop single uses that are older, 30d say; else all are kept."),
 ]
 
 # stats' own.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 
-from promptctl import database, errors, git, references
+from promptctl import connections, errors, git, references
 from promptctl.output import messages, stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Self
+
+    from promptctl.database import Database
 
 _ON_A_TERMINAL = 20
 
@@ -32,7 +34,7 @@ class Run:
         if json and quiet:
             raise errors.Usage("usage", "--json and --quiet are two forms of one answer")
         self.form = "json" if json else "quiet" if quiet else "plain"
-        self.connection: database.Database | None = None
+        self.connection: Database | None = None
         self._database_url = database_url
         self._log_form = log_format or ("text" if verbose else None)
         self._author: Callable[[], str] | None = None
@@ -61,9 +63,9 @@ class Run:
         self._author = lambda: who
         return who
 
-    def database(self, *, creates: bool = False) -> database.Database:
+    def database(self, *, creates: bool = False) -> Database:
         """Connect to the database that was chosen; `creates` allows making an embedded one where there is none."""
-        self.connection = database.connect(self._database_url, creates=creates, say=self.say)
+        self.connection = connections.connect(self._database_url, creates=creates, say=self.say)
         return self.connection
 
     def newest(self, limit: int | None) -> int:

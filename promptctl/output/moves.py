@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from promptctl import shares
 from promptctl.output import messages, stream, tables
 from promptctl.output.tables import Column
 
@@ -90,9 +91,12 @@ def _movement(event: Event) -> str:
     if event.kind in ("describe", "retire", "restore"):
         return str(event.version)
     if event.kind == "split":
-        return f"{event.version} / {event.candidate_version} at {event.basis_points / 100:g} %"
+        return f"{event.version} | {event.candidate_version} at {shares.share(event.basis_points)}"
+    if event.kind == "route":
+        steps = len(event.route or ())
+        return f"→ {steps} step{'s' * (steps != 1)}" if steps else "→ none"
     if event.kind == "unsplit":
-        return str(event.version)
+        return f"{event.version} alone"
     return f"{event.previous_version or 'none'} → {event.version or 'none'}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl import templates
+from promptctl import shares, templates
 from promptctl.output import messages, stream, tables
 from promptctl.output.tables import Column
 from promptctl.records import short_hash
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from promptctl.records import Created, PromptSummary, Served, Text, Version, VersionSummary
 
-_STATS = ("total_uses", "errors", "avg_tokens", "avg_response_time_ms", "last_used_at")
+_STATS = ("total_uses", "errors", "avg_tokens", "avg_response_time_ms", "avg_score", "last_used_at")
 
 
 def prompt_list(prompts: Sequence[PromptSummary], form: str) -> None:
@@ -32,8 +32,12 @@ def prompt_list(prompts: Sequence[PromptSummary], form: str) -> None:
             Column("LATEST", "number"),
             Column("VERSIONS", "number"),
             Column("UPDATED", "time"),
+            Column("SPLIT", "name"),
         ]
-        tables.show(columns, prompts)
+        rows = [(*prompt[:5], _split(prompt)) for prompt in prompts]
+        if stream.to_terminal() and not any(prompt.candidate_version for prompt in prompts):
+            columns, rows = columns[:-1], [row[:-1] for row in rows]
+        tables.show(columns, rows)
 
 
 def overview(versions: Sequence[VersionSummary], total: int, active: Text | None) -> None:
@@ -51,6 +55,9 @@ def overview(versions: Sequence[VersionSummary], total: int, active: Text | None
         [v.version, v.uses, v.avg_tokens, v.avg_response_time_ms, v.created_at, v.created_by, v.description]
         for v in versions
     ]
+    if any(version.basis_points is not None for version in versions):
+        columns.insert(1, Column("SHARE", "number"))
+        rows = [[row[0], _share(v.basis_points), *row[1:]] for row, v in zip(rows, versions, strict=True)]
     if any(version.commit for version in versions):
         columns.append(Column("COMMIT", "detail"))
         rows = [[*row, version.commit] for row, version in zip(rows, versions, strict=True)]
@@ -102,8 +109,15 @@ def version_document(version: Version) -> dict[str, Any]:
 def prompt_document(name: str, versions: Sequence[Version], newest: int) -> dict[str, Any]:
     """Return a prompt in JSON, with the newest of its versions in use (0: all), newest first."""
     active = next((version.version for version in versions if version.is_active), None)
+    candidate = next((version for version in versions if version.candidate_basis_points is not None), None)
     shown = versions[:newest] if newest else versions
-    return {"name": name, "active_version": active, "versions": [_version(version) for version in shown]}
+    return {
+        "name": name,
+        "active_version": active,
+        "candidate_version": candidate and candidate.version,
+        "basis_points": candidate.candidate_basis_points if candidate else 0,
+        "versions": [_version(version) for version in shown],
+    }
 
 
 def created_document(created: Created) -> dict[str, Any]:
@@ -125,6 +139,16 @@ def created_document(created: Created) -> dict[str, Any]:
 def rendered_document(served: Served, content: str, values: Mapping[str, str]) -> dict[str, Any]:
     """Return a rendered text in JSON, with the values that stand in it."""
     return {"name": served.name, "version": served.version, "content": content, "variables": dict(values)}
+
+
+def _split(prompt: PromptSummary) -> str | None:
+    if prompt.candidate_version is None:
+        return None
+    return f"{prompt.candidate_version} at {shares.share(prompt.basis_points)}"
+
+
+def _share(basis_points: int | None) -> str | None:
+    return None if basis_points is None else shares.share(basis_points)
 
 
 def _version(version: Version) -> dict[str, Any]:

@@ -29,6 +29,8 @@ def answering(found: Installation, label: str, origin: str, cluster: str | None,
             "prompts": found.prompts,
             "versions": found.versions,
             "uses": found.uses,
+            "uses_to_roll_up": found.uses_to_roll_up,
+            "rolled_up_at": found.rolled_up_at,
             "folder": cluster,
         },
         form,
@@ -55,7 +57,10 @@ def _show(status: dict[str, str | int | None], form: str) -> None:
         if stream.to_terminal():
             if key == "expected_schema_version" and value == status["schema_version"]:
                 continue
-            heading = f"{key.replace('_', ' '):<25}"
-            stream.write(f"{stream.styled(heading, stream.DIM)}{stream.one_line(str(value))}\n")
+            from promptctl.output import times
+
+            heading = f"{key.replace('_', ' ').removesuffix(' at'):<25}"
+            text = times.ago(str(value)) if key.endswith("_at") else stream.one_line(str(value))
+            stream.write(f"{stream.styled(heading, stream.DIM)}{text}\n")
         else:
             stream.write(f"{key}\t{stream.cell(str(value))}\n")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NOTHING = "-"
 _GAP = "  "
 _SHORTEST = 8
-_RIGHT = frozenset({"number", "duration", "brief", "spare", "money"})
+_RIGHT = frozenset({"number", "duration", "brief", "spare", "extra", "money"})
 # Headings whose values say by themselves what they are.
 _SPEAKING = frozenset({"NAME", "WHEN", "WHAT"})
 
@@ -27,8 +27,8 @@ class Column(Record):
 
     `kind` is name (never cut), text (cut when the terminal is narrow), number, time (RFC 3339 in UTC), duration
     (milliseconds), brief (milliseconds, rounded) or money (US dollars). Some are for a terminal with room, and go in
-    this order where there is none: detail (a text), trend, recent (a time), graphic, spare (a brief duration). A pipe
-    gets neither trend nor graphic.
+    this order where there is none: detail (a text), trend, recent (a time), graphic, spare (a brief duration), extra (a
+    number). A pipe gets neither trend nor graphic.
     """
 
     __slots__ = ()
@@ -80,7 +80,7 @@ def _align(columns: Sequence[Column], rows: list[Sequence[Value]], marked: Calla
     ]
     indent = "" if marked is None else _GAP
     kept = list(range(len(columns)))
-    for kind in ("detail", "trend", "recent", "graphic", "spare"):
+    for kind in ("detail", "trend", "recent", "graphic", "spare", "extra"):
         # Of those that a narrow terminal can do without, the last goes first.
         spare = [place for place in kept if columns[place].kind == kind]
         while not _fit([columns[n] for n in kept], [widths[n] for n in kept], stream.width() - len(indent)) and spare:

@@ -7,23 +7,30 @@ from promptctl.records import Installation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from promptctl.database import Database
 
 
 def installation(database: Database) -> Installation:
     """Return what is there, also in a database without our schema (`schema_version` None) or with another version."""
     [(present,)] = database.run_unchecked("select to_regclass('promptctl.installation') is not null")
-    version = prompts = versions = uses = None
+    version = None
+    counted: tuple[Any, ...] = (None,) * 5
     if present:
         [(version,)] = database.run_unchecked("select (select i.version from promptctl.installation i)")
     if version == SCHEMA_VERSION:
-        [(prompts, versions, uses)] = database.run_unchecked(
+        # Uses that are in totals are not counted one by one, and may be gone.
+        [counted] = database.run_unchecked(
             """
             select (select count(*) from promptctl.served), (select count(*) from promptctl.versions),
-                   (select count(*) from promptctl.uses)
+                   (select coalesce(sum(t.uses), 0)::bigint from promptctl.totals t where t.grain = 'all') + w.uses,
+                   w.uses, (select r.rolled_up_at from promptctl.roll_up r)
+            from (select count(*) from promptctl.uses u
+                  where u.recorded_in >= (select r.rolled_below from promptctl.roll_up r)) w (uses)
             """
         )
-    return Installation(database.name, database.server_version, version, SCHEMA_VERSION, prompts, versions, uses)
+    return Installation(database.name, database.server_version, version, SCHEMA_VERSION, *counted)
 
 
 def installation_id(database: Database) -> str:

@@ -113,15 +113,16 @@ def history(database: Database, name: str | None, limit: int) -> tuple[list[Even
         (
             """
             select e.name, e.epoch, e.kind, e.previous_version, e.version, e.candidate_version, e.basis_points,
-                   e.release, e.author, e.database_user, e.reason, e.changed_at, e.origin
+                   e.release, e.author, e.database_user, e.reason, e.changed_at, e.origin, e.route
             from (
                 (select a.name, a.epoch, 0 as correction, a.kind, a.previous_version, a.version, a.candidate_version,
-                        a.basis_points, a.release, a.author, a.database_user, a.reason, a.changed_at, a.origin
+                        a.basis_points, a.release, a.author, a.database_user, a.reason, a.changed_at, a.origin,
+                        case when a.kind = 'route' then coalesce(a.route, '[]') end as route
                  from promptctl.allocations a where a.name = $1
                  order by a.epoch desc limit nullif($2::integer, 0))
                 union all
                 (select c.name, c.epoch, c.id, c.kind, null, c.version, null, 0, c.release, c.author, c.database_user,
-                        c.reason, c.changed_at, null
+                        c.reason, c.changed_at, null, null
                  from promptctl.corrections c where c.name = $1
                  order by c.id desc limit nullif($2::integer, 0))
             ) e
@@ -133,14 +134,15 @@ def history(database: Database, name: str | None, limit: int) -> tuple[list[Even
         else (
             """
             select e.name, e.epoch, e.kind, e.previous_version, e.version, e.candidate_version, e.basis_points,
-                   e.release, e.author, e.database_user, e.reason, e.changed_at, e.origin
+                   e.release, e.author, e.database_user, e.reason, e.changed_at, e.origin, e.route
             from (
                 select a.name, a.epoch, 0 as correction, a.kind, a.previous_version, a.version, a.candidate_version,
-                       a.basis_points, a.release, a.author, a.database_user, a.reason, a.changed_at, a.origin
+                       a.basis_points, a.release, a.author, a.database_user, a.reason, a.changed_at, a.origin,
+                       case when a.kind = 'route' then coalesce(a.route, '[]') end as route
                 from promptctl.allocations a
                 union all
                 select c.name, c.epoch, c.id, c.kind, null, c.version, null, 0, c.release, c.author, c.database_user,
-                       c.reason, c.changed_at, null
+                       c.reason, c.changed_at, null, null
                 from promptctl.corrections c
             ) e
             order by e.changed_at desc, e.name, e.epoch desc, e.correction desc limit nullif($1::integer, 0)

@@ -26,7 +26,8 @@ def list_prompts(database: Database, pattern: str | None = None) -> list[PromptS
     """Return every prompt in the order of names; `pattern` is a glob (`*`, `?`), without one a part of the name."""
     rows = database.run(
         """
-        select s.name, s.active_version, v.latest_version, coalesce(v.versions, 0)::integer, s.updated_at
+        select s.name, s.active_version, v.latest_version, coalesce(v.versions, 0)::integer, s.updated_at,
+               s.candidate_version, s.basis_points
         from promptctl.served s
         left join (
             select v.name, max(v.version) as latest_version, count(*) as versions
@@ -176,17 +177,19 @@ def overview(database: Database, name: str, limit: int) -> Overview:
         (
             """
             select v.name, v.version, coalesce(v.version = s.active_version, false), v.created_at, v.created_by,
-                   v.metadata ->> 'description', u.uses::integer, u.errors::integer, u.avg_tokens::float8,
-                   u.avg_response_time_ms::float8, u.last_used_at,
-                   left(v.origin ->> 'commit', 7) || case when v.origin -> 'dirty' = 'true' then '-dirty' else '' end
+                   v.metadata ->> 'description', (u.stats -> 'total_uses')::bigint, (u.stats -> 'errors')::bigint,
+                   (u.stats -> 'avg_tokens')::float8, (u.stats -> 'avg_response_time_ms')::float8,
+                   (u.stats ->> 'last_used_at')::timestamptz,
+                   left(v.origin ->> 'commit', 7) || case when v.origin -> 'dirty' = 'true' then '-dirty' else '' end,
+                   case when s.candidate_version is not null then
+                       case v.version when s.candidate_version then s.basis_points
+                                      when s.active_version then 10000 - s.basis_points end
+                   end
             from promptctl.served s
             join promptctl.versions v on v.name = s.name and not v.is_retired
+            -- Without the offset each of the five would compute it anew.
             cross join lateral (
-                select count(*) as uses, count(*) filter (where u.outcome <> 'ok') as errors,
-                       avg(u.input_tokens + u.output_tokens) filter (where u.outcome = 'ok') as avg_tokens,
-                       avg(u.response_ms) filter (where u.outcome = 'ok') as avg_response_time_ms,
-                       max(u.recorded_at) as last_used_at
-                from promptctl.uses u where u.name = v.name and u.version = v.version
+                select t.stats from promptctl.version_stats t where t.name = v.name and t.version = v.version offset 0
             ) u
             where s.name = $1
             order by v.version desc limit nullif($2::integer, 0)
@@ -246,16 +249,9 @@ def _versions(database: Database, name: str, number: int | None, *, active_only:
         """
         select v.name, v.version, v.id, v.content, coalesce(v.version = s.active_version, false), v.created_at,
                v.created_by, v.metadata, v.settings, array_to_string(v.variables, ' '),
-               (select jsonb_strip_nulls(jsonb_build_object(
-                           'total_uses', count(*),
-                           'errors', count(*) filter (where u.outcome <> 'ok'),
-                           'avg_tokens', trim_scale(round(avg(u.input_tokens + u.output_tokens)
-                                                              filter (where u.outcome = 'ok'), 2)),
-                           'avg_response_time_ms', trim_scale(round((avg(u.response_ms)
-                                                              filter (where u.outcome = 'ok'))::numeric, 2)),
-                           'last_used_at', max(u.recorded_at)))
-                from promptctl.uses u where u.name = v.name and u.version = v.version),
-               v.retired_at, v.origin, v.release
+               (select t.stats from promptctl.version_stats t where t.name = v.name and t.version = v.version),
+               v.retired_at, v.origin, v.release,
+               case when v.version = s.candidate_version then s.basis_points end
         from promptctl.served s
         join promptctl.versions v on v.name = s.name
         where s.name = $1

@@ -140,8 +140,8 @@ def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPr
         (
             """
             select s.name, s.active_version, s.next_version, s.epoch, s.route, p.source, p.active_version, p.route,
-                   coalesce(p.has_said_version, false), coalesce(p.has_said_route, false), p.metadata, a.author, a.kind,
-                   a.changed_at, a.reason, r.undoes
+                   coalesce(p.has_said_version, false), coalesce(p.has_said_route, false), p.metadata,
+                   s.candidate_version, s.basis_points, a.author, a.kind, a.changed_at, a.reason, r.undoes
             from promptctl.served s
             left join lateral (
                 select a.author, a.kind, a.changed_at, a.reason, a.release from promptctl.allocations a
@@ -171,11 +171,11 @@ def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPr
         by_name.setdefault(name, {})[number] = StoredVersion(*rest)
     found: dict[str, StoredPrompt] = {}
     for name, active, following, epoch, route, source, version, said, *more in prompts:
-        has_said_version, has_said_route, metadata, *moved = more
+        has_said_version, has_said_route, metadata, candidate, basis_points, *moved = more
         hold = Hold(*moved) if moved[0] is not None else None
         found[name] = StoredPrompt(
             name, active, following, epoch, route, hold, source, version, said, has_said_version, has_said_route,
-            metadata or {}, by_name.get(name, {}),
+            metadata or {}, by_name.get(name, {}), candidate, basis_points,
         )  # fmt: skip
     return found, {name.lower(): name for name in found}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from promptctl.records import Record
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import LiteralString
+    from collections.abc import Callable, Sequence
+    from typing import Any, LiteralString
 
     from promptctl.database import Database
     from promptctl.records import Use
@@ -30,3 +32,88 @@ def record(database: Database, uses: Sequence[Use]) -> None:
         for use in uses
     ]  # fmt: skip
     database.run_all(*statements)
+
+
+class Booked(Record):
+    """What became of uses that were sent: `late` are from before what the database keeps, and are not counted."""
+
+    __slots__ = ()
+    recorded: int
+    repeated: int
+    late: int
+
+
+def prepared(rows: Sequence[Sequence[Any]], now: float) -> list[str]:
+    """Return what `begin_many` sends of uses.
+
+    Each is an id, name, moment in seconds on the clock of `now`, version, epoch, bucket, model, input, output, cache
+    read and cache write tokens, response and first token in milliseconds, outcome, score and request id.
+    """
+    (
+        ids, names, moments, versions, epochs, buckets, models, tokens_in, tokens_out, cache_reads, cache_writes,
+        responses, first_tokens, outcomes, scores, request_ids,
+    ) = zip(*rows, strict=True)  # fmt: skip
+    return [
+        _array(ids), _texts(names), _array(versions), _array(epochs),
+        "{" + ",".join([str((now - moment) * 1000) for moment in moments]) + "}", _array(buckets), _texts(models),
+        _array(tokens_in), _array(tokens_out), _array(cache_reads), _array(cache_writes), _array(responses),
+        _array(first_tokens), _texts(outcomes), _array(scores), _texts(request_ids),
+    ]  # fmt: skip
+
+
+def begin_many(database: Database, prepared: Sequence[str]) -> Callable[[], Booked]:
+    """Send many uses, to be booked all or none; the function returned waits for what became of them."""
+    wait = database.start(
+        """
+        select (b).recorded, (b).repeated, (b).late
+        from promptctl.record_uses($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) b
+        """,
+        *prepared,
+    )
+
+    def booked() -> Booked:
+        return Booked(*wait()[0])
+
+    return booked
+
+
+def record_fallbacks(database: Database, rows: Sequence[Sequence[Any]], now: float) -> None:
+    """Book calls with an application's own text: id, name, moment, model, input and output tokens, ms, outcome."""
+    ids, names, moments, *others = _columns(rows)
+    ages = [(now - moment) * 1000 for moment in moments]
+    database.run("select promptctl.record_fallbacks($1, $2, $3, $4, $5, $6, $7, $8)", ids, names, ages, *others)
+
+
+def score(database: Database, scores: Sequence[tuple[str, float]]) -> None:
+    """Give uses, by their ids, their scores, all or none, in one round trip. Refused for a use that is not kept."""
+    # In one order, because each is locked until all are there.
+    ordered = sorted(scores, key=lambda score: score[0])
+    statements: list[tuple[LiteralString, Sequence[str | float]]] = [
+        ("select promptctl.score_use($1, $2)", [use_id, score]) for use_id, score in ordered
+    ]
+    database.run_all(*statements)
+
+
+def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _array(values: Sequence[object]) -> str:
+    """An array of numbers or ids, as PostgreSQL reads it: nothing in them needs quotes."""
+    absent = values.count(None)
+    if absent == len(values):
+        # What nobody reports is most of what could be.
+        return "{" + ",".join(["NULL"] * absent) + "}"
+    if not absent:
+        return "{" + ",".join(map(str, values)) + "}"
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+
+
+def _texts(values: Sequence[str | None]) -> str:
+    """An array of texts. Most are the same few, which are quoted once."""
+    quoted = {value: "NULL" if value is None else _quoted(value) for value in set(values)}
+    return "{" + ",".join([quoted[value] for value in values]) + "}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -34,7 +34,7 @@ def offered(promptctl: Promptctl, *words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["s"], ["show", "stats", "sync"]),
+        (["s"], ["show", "split", "stats", "sync"]),
         (["db", "s"], ["schema", "shell", "start", "status", "stop"]),
         (["db"], ["db"]),
         (["nothing", "x"], []),

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from promptctl import SCHEMA_VERSION, errors, refusals
-from promptctl import database as promptctl_database
+from promptctl import SCHEMA_VERSION, connections, errors, refusals
 from promptctl.libpq import ServerError
 from tests.cli.conftest import copied, refused, refused_in_json
 from tests.conftest import SERVERS, Ended, stable
@@ -154,7 +153,7 @@ def test_a_rule_that_no_command_breaks_is_told_in_one_line_all_the_same(
 
 
 def test_a_refusal_by_a_rule_without_a_name_of_ours_is_the_servers_own(promptctl: Promptctl, database_url: str) -> None:
-    with promptctl_database.connect(database_url) as opened, pytest.raises(errors.Failed) as failure:
+    with connections.connect(database_url) as opened, pytest.raises(errors.Failed) as failure:
         opened.run("select 1/0")
     assert failure.value.code == "database_error"
     assert stable(failure.value.message) == "llm_app at db.prod: division by zero"

@@ -43,6 +43,20 @@ COMMANDS = {
     "rollback-split": ("rollback", "support/triage"),
     "rollback-to": ("rollback", "default-system-prompt", "--to", "1", "--expect", "2"),
     "rollback-already": ("rollback", "default-system-prompt", "--to", "2"),
+    "show-split": ("show", "support/triage"),
+    "history-split": ("history", "support/triage"),
+    "split": ("split", "default-system-prompt@3", "10%", "--reason", "does it help?"),
+    "split-share": ("split", "support/triage", "50%"),
+    "split-already": ("split", "support/triage@2", "25%"),
+    "split-drawn-anew": ("split", "support/triage", "25%", "--seed", "another"),
+    "split-off": ("split", "support/triage", "--off"),
+    "split-off-already": ("split", "default-system-prompt", "--off"),
+    "split-shown": ("split", "support/triage"),
+    "split-none": ("split", "default-system-prompt"),
+    "split-none-active": ("split", "code_helper"),
+    "route-show-none": ("route", "show", "code_helper"),
+    "resolve": ("resolve", "default-system-prompt", "--attribute", "plan=free"),
+    "resolve-split": ("resolve", "support/triage", "--unit", "user-7"),
     "create": ("create", "greeter", "Be kind.", "--description", "The first", "--meta", "a=1", "--meta", "b=c"),
     "create-active": ("create", "greeter", "Be kind.", "--activate", "--reason", "new"),
     "create-same": ("create", "code_helper", 'You help with {language} code: {"a": 1}', "--description", "Other"),
@@ -64,6 +78,7 @@ COMMANDS = {
     "db-init": ("db", "init"),
     "db-migrate": ("db", "migrate"),
     "db-status": ("db", "status"),
+    "db-maintain": ("db", "maintain"),
     "db-grant": ("db", "grant", "app", "--as", "application"),
 }
 
@@ -81,7 +96,7 @@ def database(templated: Templated) -> Iterator[str]:
         yield name
 
 
-CHANGING = ("activate", "rollback", "create", "delete")
+CHANGING = ("activate", "rollback", "create", "delete", "split")
 
 # On a prompt whose versions have variables, beside the others.
 TEMPLATE_COMMANDS = {
@@ -100,6 +115,20 @@ select promptctl.create_version('support/reply', E'Write to {customer.name} in {
                                 '{"variables": {"tone": {"required": false}}}', '{}', 'ada@example.com');
 """
 
+# On a prompt whose route leads to two others, beside the others.
+ROUTE_COMMANDS = {
+    "route-show": ("route", "show", "support/triage"),
+    "route-history": ("history", "support/triage"),
+    "resolve-route": ("resolve", "support/triage", "--unit", "user-7", "--attribute", "plan=enterprise"),
+    "resolve-version": ("resolve", "support/triage", "--attribute", "seats=50.0", "--attribute", "paid=true"),
+}
+ROUTE = """
+select promptctl.set_routes('{support/triage}', '[[
+    {"when": {"plan": "enterprise"}, "use": "default-system-prompt"},
+    {"when": {"paid": true, "seats": 50, "code": "5"}, "use": "code_helper@1"},
+    {"when": {"paid": true, "seats": 50}, "use": "default-system-prompt@3"}]]', 'ada@example.com', 'the contract');
+"""
+
 
 @pytest.mark.parametrize("case", COMMANDS)
 def test_a_command_answers_in_every_form(
@@ -114,6 +143,14 @@ def test_a_command_on_a_template_answers_in_every_form(
 ) -> None:
     answer(case, TEMPLATE_COMMANDS[case], templated, database, home, snapshot, REPLY)
     # The other tests of this module are about three prompts.
+    fill(templated.server.dsn(database))
+
+
+@pytest.mark.parametrize("case", ROUTE_COMMANDS)
+def test_a_command_on_a_route_answers_in_every_form(
+    case: str, templated: Templated, database: str, home: Path, snapshot: Callable[..., None]
+) -> None:
+    answer(case, ROUTE_COMMANDS[case], templated, database, home, snapshot, ROUTE)
     fill(templated.server.dsn(database))
 
 

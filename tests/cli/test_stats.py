@@ -26,6 +26,12 @@ insert into promptctl.uses (id, name, version, epoch, model, input_tokens, outpu
                             response_ms, first_token_ms, outcome, recorded_at)
 values (gen_random_uuid(), 'x', %s, 1, %s, %s, %s, %s, %s, %s, %s, %s)
 """
+EMPTIED = """
+set session_replication_role = replica;
+delete from promptctl.uses;
+delete from promptctl.totals;
+reset session_replication_role;
+"""
 KNOWN, UNKNOWN = "claude-sonnet-4-5", "llama-of-ours"
 # version, model, tokens in, out, cached, ms, first ms, outcome, when
 USES: list[tuple[Any, ...]] = [
@@ -38,15 +44,22 @@ USES: list[tuple[Any, ...]] = [
 ]
 
 
-@pytest.fixture
-def used(promptctl: Promptctl, sql: Connection) -> Promptctl:
-    """The command line on a database with uses of three versions of one prompt; version 1 is live."""
+@pytest.fixture(params=["single", "rolled up", "both"])
+def used(promptctl: Promptctl, sql: Connection, request: pytest.FixtureRequest) -> Promptctl:
+    """The command line on a database with uses of three versions of one prompt; version 1 is live.
+
+    Whether the uses are in totals makes no difference.
+    """
     for content in ("one", "two", "three"):
         sql.execute("select promptctl.create_version('x', %s, author => 'me')", [content])
     sql.execute("select promptctl.create_version('idle', 'x', author => 'me')")
     sql.execute("select promptctl.activate('{x}', '{1}', 'me')")
-    for use in USES:
+    for number, use in enumerate(USES):
+        if request.param == "both" and number == len(USES) // 2:
+            sql.execute("select promptctl.roll_up_uses()")
         sql.execute(INSERT, use)
+    if request.param == "rolled up":
+        sql.execute("select promptctl.roll_up_uses()")
     return promptctl
 
 
@@ -63,21 +76,25 @@ def test_the_numbers_of_each_version_are_those_of_its_uses(used: Promptctl) -> N
         "total_uses": 4, "errors": 2,
         # Of the two that went well, and reported both.
         "avg_tokens": 1500, "avg_input_tokens": 1500, "avg_output_tokens": 500, "avg_response_time_ms": 150,
-        "p50_response_time_ms": 150, "p95_response_time_ms": 195, "p99_response_time_ms": 199,
+        # By nearest rank: of two, the first and the second, which are themselves.
+        "p50_response_time_ms": 100, "p95_response_time_ms": 200, "p99_response_time_ms": 200,
         "avg_first_token_ms": 10,
         # What was billed for the one that was cut, too.
         "input_tokens": 6000, "output_tokens": 501, "cache_read_tokens": 0,
         "cost_usd": round(6000 * 3e-6 + 501 * 15e-6, 6), "last_used_at": "2026-11-21T10:45:00Z",
+        "scored": 0, "without_unit": 4,
     }  # fmt: skip
     assert "cost_usd" not in two
-    assert (three["avg_response_time_ms"], three["p50_response_time_ms"]) == (50.5, 50.5)
-    assert (three["p95_response_time_ms"], three["p99_response_time_ms"]) == (95.05, 99.01)
+    assert [two[f"p{percent}_response_time_ms"] for percent in (50, 95, 99)] == [300, 300, 300]
+    assert three["avg_response_time_ms"] == 50.5
+    for percent in (50, 95, 99):
+        assert three[f"p{percent}_response_time_ms"] == pytest.approx(percent, rel=0.011)
     assert "avg_tokens" not in three
     assert "cost_usd" not in three
 
 
 def test_a_price_has_steps_and_each_use_is_on_its_own_side_of_them(used: Promptctl, sql: Connection) -> None:
-    sql.execute("delete from promptctl.uses")
+    sql.execute(EMPTIED)
     counts = (100_000, 100_001, 200_000, 200_001, 1_000_000, 0)
     for tokens in counts:
         for model in (KNOWN, "claude-haiku-5-5"):
@@ -147,7 +164,10 @@ def test_csv_is_read_back_as_it_was_written(used: Promptctl, sql: Connection) ->
     assert rows[3]["cost_usd"] == ""
     assert rows[0]["last_used_at"] == "2026-11-22T12:00:00Z"
     assert ended.out.startswith("name,model,total_uses,errors,avg_tokens,")
-    assert used("stats", "idle", "--csv").out.splitlines()[1].startswith("idle,1,0,0,,")
+    assert ended.out.splitlines()[0].endswith(",last_used_at,avg_score,scored,without_unit")
+    [idle] = csv.DictReader(io.StringIO(used("stats", "idle", "--csv").out))
+    assert (idle["total_uses"], idle["avg_tokens"], idle["avg_score"], idle["without_unit"]) == ("0", "", "", "0")
+    assert (idle["is_active"], idle["is_candidate"], idle["share_basis_points"]) == ("false", "false", "0")
 
 
 def test_csv_on_a_terminal_is_shown_and_not_obeyed(used: Promptctl, sql: Connection) -> None:
@@ -172,28 +192,115 @@ def test_an_input_that_was_cached_whole_has_its_cost(promptctl: Promptctl, sql: 
 
 def test_a_pipe_gets_the_columns_without_the_pictures(used: Promptctl) -> None:
     lines = used("stats", "x").out.splitlines()
-    assert lines[2] == "1\t4\t2\t1500\t150\t150\t195\t199\t10\t0.025515\t2026-11-21T10:45:00Z"
+    assert lines[2] == "1\t4\t2\t1500\t150\t100\t200\t200\t10\t0.025515\t2026-11-21T10:45:00Z\t-\t100"
+    assert lines[0].endswith("\t2026-11-22T12:00:00Z\t-\t0")
     assert used("stats", "x", "--by", "day").out.splitlines()[2] == (
-        "2026-11-20\t1\t0\t1500\t100\t100\t100\t100\t10\t0.0105"
+        "2026-11-20\t1\t0\t1500\t100\t100\t100\t100\t10\t0.0105\t-"
     )
     assert used("stats", "-q").out == "idle@1\nx@3\nx@2\nx@1\n"
     assert used("stats", "x", "--by", "day,model", "-q").out.splitlines()[0] == "x\t2026-11-22\t-"
 
 
+MOVED = """
+set session_replication_role = replica;
+update promptctl.uses set recorded_at = now() - interval '5 days' where version = 2;
+update promptctl.uses set recorded_at = now() - interval '1 day' * ceil(response_ms / 20) where version = 3;
+update promptctl.uses set recorded_at = now() + interval '1 minute' where version = 1; -- still "just now" in a while
+delete from promptctl.totals;
+update promptctl.roll_up set rolled_below = 0;
+reset session_replication_role;
+"""
+SPLIT = """
+select promptctl.split('x', 1000, 2, 'me');
+select promptctl.record_use('x', 2, 2, 100, 20, 250, unit => 'ada', score => 0.75, use_id => gen_random_uuid());
+select promptctl.score_use(id, 0.5) from promptctl.uses where version = 1 and outcome = 'ok';
+"""
+
+
 @pytest.mark.parametrize("columns", [130, 100, 80, 40])
+@pytest.mark.parametrize("used", ["single"], indirect=True)
 def test_a_terminal_shows_as_much_as_it_has_room_for(
     columns: int, used: Promptctl, sql: Connection, snapshot: Callable[..., None]
 ) -> None:
-    sql.execute("update promptctl.uses set recorded_at = now() - interval '5 days' where version = 2")
-    sql.execute(
-        "update promptctl.uses set recorded_at = now() - interval '1 day' * ceil(response_ms / 20) where version = 3"
-    )
-    sql.execute("update promptctl.uses set recorded_at = now() where version = 1")
+    sql.execute(MOVED)
     told: list[str] = []
     for words in ("", "x", "x --by version,model"):
         seen = used.on_terminal("stats", *words.split(), columns=columns)
         told.append(f"$ promptctl stats {words}  # {columns} columns\n{seen.out}")
     snapshot("\n".join(told), f"cli/stats-{columns}")
+
+
+@pytest.mark.parametrize("columns", [120, 80, 40])
+def test_a_split_is_shown_side_by_side(
+    columns: int, used: Promptctl, sql: Connection, snapshot: Callable[..., None]
+) -> None:
+    sql.execute(SPLIT)
+    sql.execute(MOVED)
+    sql.execute("select promptctl.roll_up_uses()")
+    seen = used.on_terminal("stats", "x", columns=columns).out + used.on_terminal("stats", columns=columns).out
+    snapshot(f"$ promptctl stats x; promptctl stats  # {columns} columns\n{seen}", f"cli/stats-split-{columns}")
+
+
+def test_a_split_is_told_to_programs(used: Promptctl, sql: Connection) -> None:
+    versions = read(used, "x")["versions"]
+    assert [(each["is_active"], each["is_candidate"], each["share_basis_points"]) for each in versions] == [
+        (False, False, 0), (False, False, 0), (True, False, 10_000),
+    ]  # fmt: skip
+    sql.execute(SPLIT)
+    three, two, one = read(used, "x")["versions"]
+    assert (three["is_candidate"], three["share_basis_points"]) == (False, 0)
+    assert (two["is_active"], two["is_candidate"], two["share_basis_points"]) == (False, True, 1000)
+    assert (one["is_active"], one["is_candidate"], one["share_basis_points"]) == (True, False, 9000)
+    assert (two["stats"]["avg_score"], two["stats"]["scored"], two["stats"]["without_unit"]) == (0.75, 1, 1)
+    assert (one["stats"]["avg_score"], one["stats"]["scored"], one["stats"]["without_unit"]) == (0.5, 2, 4)
+    rows = [line.split("\t") for line in used("stats", "x").out.splitlines()]
+    assert [row[-2:] for row in rows] == [["-", "0"], ["0.75", "10"], ["0.5", "90"]]
+    rows = list(csv.DictReader(io.StringIO(used("stats", "x", "--csv").out)))
+    assert [(row["avg_score"], row["share_basis_points"], row["is_candidate"]) for row in rows] == [
+        ("", "0", "false"), ("0.75", "1000", "true"), ("0.5", "9000", "false"),
+    ]  # fmt: skip
+    assert used("stats", "x").err == "5 of 6 uses had no unit: a split deals those out one by one\n"
+    for words in (["--json"], ["--by", "day"], ["-q"]):
+        assert used("stats", "x", *words).err == ""
+    # By anything else nobody has a share.
+    assert "share_basis_points" not in read(used, "x", "--by", "version,model")["groups"][0]
+
+
+def test_calls_with_an_applications_own_text_are_said_and_are_no_uses(promptctl: Promptctl, sql: Connection) -> None:
+    sql.execute("select promptctl.create_version('x', 'one', author => 'me')")
+
+    def fall_back(name: str, calls: int) -> None:
+        for _ in range(calls):
+            sql.execute(
+                "select promptctl.record_fallbacks(array[gen_random_uuid()], array[%s], '{0}', '{null}', '{1}', '{1}',"
+                " '{1}', '{ok}')",
+                [name],
+            )
+
+    assert promptctl("stats", "x").err == ""
+    assert read(promptctl)["fallbacks"] == []
+    fall_back("x", 1)
+    assert promptctl("stats", "x").err == "also 1 call with an application's own text\n"
+    fall_back("x", 11)
+    fall_back("typo", 2)
+    for words in ([], ["--csv"], ["--by", "day"], ["--since", "2h"]):
+        assert promptctl("stats", "x", *words).err == "also 12 calls with an application's own text\n"
+    assert promptctl("stats").err == "also 14 calls with an application's own text: x 12, typo 2\n"
+    assert "also 14 calls" in promptctl.on_terminal("stats").out
+    for name in ("a", "b\x1b[31m", "c"):
+        fall_back(name, 1)
+    assert promptctl("stats").err == "also 17 calls with an application's own text: x 12, typo 2, a 1 and 2 more\n"
+    document = read(promptctl, "x")
+    assert document["fallbacks"] == [{"name": "x", "calls": 12}]
+    assert document["versions"][0]["stats"]["total_uses"] == 0
+    assert read(promptctl, "--by", "day") == {
+        "by": ["day"], "groups": [], "count": 0,
+        "fallbacks": [
+            {"name": name, "calls": calls}
+            for name, calls in (("x", 12), ("typo", 2), ("a", 1), ("b\x1b[31m", 1), ("c", 1))
+        ],
+    }  # fmt: skip
+    assert promptctl("stats", "-q").err == ""
 
 
 def test_the_daily_report_on_a_terminal(used: Promptctl, snapshot: Callable[..., None]) -> None:

@@ -184,7 +184,8 @@ def test_long_names_and_wide_characters_stay_in_their_columns(
 @pytest.mark.parametrize("setting", ["junk", "0", "-5", "", "99999999999999999999", "1e3", "12.5"])
 def test_a_nonsensical_width_is_no_reason_to_fail(setting: str, filled: Promptctl) -> None:
     seen = filled.on_terminal("list", env={"COLUMNS": setting})
-    assert (seen.code, seen.out.splitlines()[0]) == (0, "NAME                   ACTIVE  LATEST  VERSIONS  UPDATED")
+    headings = "NAME                   ACTIVE  LATEST  VERSIONS  UPDATED      SPLIT"
+    assert (seen.code, seen.out.splitlines()[0]) == (0, headings)
 
 
 def test_the_setting_columns_outranks_the_terminal(filled: Promptctl) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -114,6 +115,42 @@ def move(connection: Connection, versions: dict[str, int], **options: Any) -> li
         options.get("author"),
         options.get("reason"),
     )
+
+
+# The fields of record_uses, with what stands for "not reported".
+_FIELDS: dict[str, tuple[str, Any]] = {
+    "ids": ("uuid", None), "names": ("text", "greeter"), "versions": ("integer", 1), "epochs": ("integer", 1),
+    "ages_ms": ("double precision", 0.0), "buckets": ("smallint", None), "models": ("text", None),
+    "input_tokens": ("bigint", None), "output_tokens": ("bigint", None), "cache_read_tokens": ("bigint", None),
+    "cache_write_tokens": ("bigint", None), "response_ms": ("double precision", None),
+    "first_token_ms": ("double precision", None), "outcomes": ("text", "ok"), "scores": ("double precision", None),
+    "request_ids": ("text", None),
+}  # fmt: skip
+_FALLBACK_FIELDS = ("ids", "names", "ages_ms", "models", "input_tokens", "output_tokens", "response_ms", "outcomes")
+
+
+def record(connection: Connection, uses: Sequence[Mapping[str, Any]]) -> tuple[int, int, int]:
+    """Call record_uses, each use with the fields that differ from its being nothing but a use of greeter@1.
+
+    Returns how many were recorded, repeated and late.
+    """
+    return _send(connection, "record_uses", tuple(_FIELDS), uses)
+
+
+def record_fallbacks(connection: Connection, calls: Sequence[Mapping[str, Any]]) -> tuple[int, int, int]:
+    """Call record_fallbacks, as `record`."""
+    return _send(connection, "record_fallbacks", _FALLBACK_FIELDS, calls)
+
+
+def _send(
+    connection: Connection, function: str, fields: Sequence[str], uses: Sequence[Mapping[str, Any]]
+) -> tuple[int, int, int]:
+    columns: list[list[Any]] = [
+        [use.get(field, uuid.uuid4() if field == "ids" else _FIELDS[field][1]) for use in uses] for field in fields
+    ]
+    places = ", ".join(f"{field} => %s::{_FIELDS[field][0]}[]" for field in fields)
+    [(recorded, repeated, late)] = rows(connection, f"select * from promptctl.{function}({places})", *columns)
+    return recorded, repeated, late
 
 
 class Statement(threading.Thread):

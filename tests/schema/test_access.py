@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import sql as pieces
 
-from promptctl.database import schema_sql
+from promptctl.database import SCHEMA_VERSION, schema_sql
 from tests.schema.support import furnish, refusal, refused, rows, run
 
 if TYPE_CHECKING:
@@ -35,12 +35,26 @@ READS = [
     "select * from promptctl.uses",
     "select * from promptctl.applied",
     "select * from promptctl.sources",
+    "select * from promptctl.totals",
+    "select * from promptctl.scores",
+    "select * from promptctl.fallbacks",
+    "select * from promptctl.roll_up",
+    "select * from promptctl.version_stats",
+    "select promptctl.rolled_below()",
 ]
 SERVES = [
     "select * from promptctl.resolve('greeter', 'user-42', '{}')",
     "select promptctl.record_use('greeter', 2, 2, 17, 120, 80, unit => 'user-42')",
     "select promptctl.bucket('greeter', 'user-42')",
     "select promptctl.new_use_id()",
+    """select promptctl.record_uses(array[promptctl.new_use_id()], '{greeter}', '{2}', '{2}', '{5}', '{7}', '{m}',
+           '{1}', '{1}', '{0}', '{0}', '{1}', '{1}', '{ok}', '{0.5}', '{req_1}')""",
+    """select promptctl.record_fallbacks(array[promptctl.new_use_id()], '{greeter}', '{5}', '{m}', '{1}', '{1}', '{1}',
+           '{ok}')""",
+    "select promptctl.score_use(promptctl.record_use('greeter', 2, 2), 0.5)",
+    "select * from promptctl.follow('{greeter}', '{1}')",
+    "select * from promptctl.read_versions('{greeter}', '{1}')",
+    "select promptctl.prompt_names()",
 ]
 OPERATES = [
     "update promptctl.prompts set is_active = true where name = 'greeter' and version = 1",
@@ -59,10 +73,15 @@ OPERATES = [
     """select promptctl.set_routes('{greeter}', '[[{"when": {"plan": "x"}, "use": "other"}]]')""",
     "select promptctl.note_source('git')",
     """select promptctl.note_applied('git', '[{"name": "greeter", "active": 1}]')""",
+    "select promptctl.split('greeter', 500, 1, author => 'ada', reason => 'because')",
+    "select promptctl.end_split('greeter', 'ada', 'because')",
+    "select promptctl.roll_up_uses(10)",
+    "select promptctl.drop_uses(now(), 0)",
 ]
 EVERYBODY = [
-    "select promptctl.expect_schema_version(3)",
+    f"select promptctl.expect_schema_version({SCHEMA_VERSION})",
     "select promptctl.current_author(), promptctl.current_reason()",
+    "select * from promptctl.explain_resolve('greeter', 'user-42', '{}')",
 ]
 NOBODY = [
     "update promptctl.served set active_version = 1",
@@ -83,6 +102,14 @@ NOBODY = [
     "select promptctl.is_route('[]')",
     "update promptctl.installation set version = 2",
     "truncate promptctl.uses",
+    "truncate promptctl.totals",
+    "update promptctl.totals set uses = 0",
+    "delete from promptctl.scores",
+    "delete from promptctl.fallbacks",
+    "update promptctl.roll_up set rolled_below = 0",
+    "select promptctl.recording_place()",
+    "select promptctl.catch_up()",
+    "select promptctl.matching_step('[]', '{}')",
     "delete from promptctl.prompts",
     "update promptctl.prompts set stats = '{}'",
     "update promptctl.prompts_without_stats set is_active = true",
@@ -204,7 +231,7 @@ def test_a_callers_temporary_types_and_tables_are_not_taken_for_ours(
     furnish(sql)
     sql.execute("select promptctl.grant_access(%s, 'operator')", [role])
     with connect(user=role) as own:  # in a new session, for a function's names are looked up at its first call
-        for name in ("text", "jsonb", "timestamptz", "bytea", "xid", "uuid"):
+        for name in ("text", "jsonb", "timestamptz", "bytea", "xid", "uuid", "tid", "int8", "float8"):
             run(
                 own,
                 f"""
@@ -213,7 +240,18 @@ def test_a_callers_temporary_types_and_tables_are_not_taken_for_ours(
                 create domain pg_temp.{name} as pg_catalog.{name} check (pg_temp.tell(value));
                 """,
             )
-        for name in ("served", "versions", "allocations", "uses", "installation"):
+        tables = (
+            "served",
+            "versions",
+            "allocations",
+            "uses",
+            "installation",
+            "roll_up",
+            "totals",
+            "scores",
+            "fallbacks",
+        )
+        for name in tables:
             run(own, f"create temporary table {name} (name integer)")
         for statement in SERVES + OPERATES + EVERYBODY:
             undone(own, statement)

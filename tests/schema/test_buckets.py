@@ -26,6 +26,9 @@ VECTORS = [
     ("", "", 4234),
     ("summarise.r1", "user-2160", 999),
     ("summarise.r1", "user-1198", 1000),
+    # From 2^63 on, where PostgreSQL's numbers are negative: one whose remainder there is 0, and the largest bucket.
+    ("s", "u8894", 1616),
+    ("s", "u10811", 9999),
 ]
 
 

@@ -24,7 +24,13 @@ def large(furnished: Connection) -> Connection:
     furnished.execute("update served set active_version = 1 where name like 'many/%'")
     for move in range(MOVES):
         furnished.execute("select activate('{deep}', array[%s::integer])", [move % 3 + 1])
-    furnished.execute("analyze served, versions, allocations, corrections")
+    furnished.execute("select split('many/1', 5000, 2)")
+    furnished.execute("select create_version('routed', 'x', activated => true)")
+    furnished.execute("""select set_routes('{routed}', '[[{"when": {"plan": "x"}, "use": "many/1"}]]')""")
+    furnished.execute(
+        "insert into uses (id, name, version, epoch) select new_use_id(), 'deep', 1, 1 from generate_series(1, 2000)"
+    )
+    furnished.execute("analyze served, versions, allocations, corrections, uses, scores")
     return furnished
 
 
@@ -42,7 +48,17 @@ def read(connection: Connection) -> dict[str, tuple[int, int]]:
 
 STATEMENTS = [
     "select * from resolve('deep', 'user-1', '{}')",
+    "select * from resolve('routed', 'user-1', '{\"plan\": \"x\"}')",
+    "select * from resolve('routed', 'user-1', '{\"plan\": \"y\"}')",
+    "select * from resolve('many/1', 'user-1', '{}')",
+    "select * from explain_resolve('routed', 'user-1', '{\"plan\": \"x\"}')",
+    "select * from follow('{deep,routed,many/1}', null)",
+    "select * from read_versions('{deep,many/3}', '{2,1}')",
     "select record_use('deep', 1, 5, 1, 1, 1, unit => 'user-1')",
+    "select score_use((select id from uses order by id limit 1), 0.5)",
+    "select split('many/2', 500, 2)",
+    "select split('many/1', 500)",
+    "select end_split('many/1')",
     "select * from activate('{deep}', '{1}')",
     "select * from activate('{deep}', '{3}')",
     "select * from rollback('{deep}')",
@@ -62,7 +78,8 @@ def test_each_reads_a_handful_of_rows_by_index(large: Connection) -> None:
         run(large, statement)
         for table, (scanned, fetched) in read(large).items():
             scanned_before, fetched_before = before.get(table, (0, 0))
-            assert (statement, table, scanned - scanned_before) == (statement, table, 0)
+            # roll_up has one row, on one page: that is read as it is.
+            assert scanned - scanned_before <= (2 if table == "roll_up" else 0), (statement, table)
             assert fetched - fetched_before < 40, (statement, table)
 
 

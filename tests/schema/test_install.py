@@ -241,6 +241,9 @@ def test_installing_touches_nothing_outside_its_schema(empty: Connection) -> Non
 def test_a_dump_restores_to_the_same(server: Server, empty: Connection, sql: Connection) -> None:
     furnish(sql)
     sql.execute("update promptctl.served set candidate_version = 1, basis_points = 500 where name = 'greeter'")
+    sql.execute("select promptctl.roll_up_uses()")
+    sql.execute("select promptctl.score_use(promptctl.record_use('greeter', 1, 2), 0.5)")
+    sql.execute("insert into promptctl.fallbacks (id, name) values (gen_random_uuid(), 'nobody')")
     dump = output(server, "pg_dump", "-d", server.dsn(sql.info.dbname))
     psql(server, empty.info.dbname, given=dump)
     assert catalog(empty) == catalog(sql)
@@ -254,6 +257,10 @@ def test_a_dump_restores_to_the_same(server: Server, empty: Connection, sql: Con
         "sources",
         "applied",
         "uses",
+        "roll_up",
+        "totals",
+        "scores",
+        "fallbacks",
     ):
         statement = f"select t::text from promptctl.{table} t order by 1"
         assert rows(empty, statement) == rows(sql, statement), table

@@ -7,8 +7,8 @@ import re
 
 from promptctl import database
 
-VERSION = 3
-DIGEST = "24671741a96f7f886faa89ab79f744d5178d1f1cdf25011589e28e2ba6a1a607"
+VERSION = 4
+DIGEST = "0701ce8524f36c02240cdba3cf2e9c1df03546aaa386ab4853d8448241a4f773"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:

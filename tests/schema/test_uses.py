@@ -59,8 +59,8 @@ def test_errors_count_as_uses_and_stay_out_of_the_averages(furnished: Connection
 
 def test_the_largest_numbers_can_be_averaged(furnished: Connection) -> None:
     for _ in range(2):
-        record(furnished, input_tokens=10**12, output_tokens=10**12, response_ms=1e12, score=1e100)
-    record(furnished, response_ms=0, score=-1e100)
+        record(furnished, input_tokens=10**12, output_tokens=10**12, response_ms=1e12, score=1e9)
+    record(furnished, response_ms=0, score=-1e9)
     assert stats(furnished)["avg_tokens"] == 2 * 10**12
     assert value(furnished, "select stddev(score) > 0 and stddev(response_ms) > 0 from uses where version = 1")
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from promptctl import database, errors, settings
+from promptctl import connections, errors, settings
 from promptctl.embedded import location
 
 TYPE_CHECKING = False
@@ -56,7 +56,7 @@ _VARIABLES = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "DATABAS
 
 def _without_password(url: str, environment: dict[str, str]) -> str:
     """Return a URL or keywords as keywords without the password, which goes into the environment."""
-    keywords = database.keywords(url)
+    keywords = connections.keywords(url)
     if "password" in keywords:
         environment["PGPASSWORD"] = keywords.pop("password")
     if "options" in keywords:

@@ -1,0 +1,76 @@
+"""Uses by the million, and the statements of the store, timed on one connection."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import psycopg
+
+from promptctl.store import statistics as store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from promptctl.database import Database
+
+NAME = "p00001"
+DAYS = 90
+_AT_A_TIME = 1_000_000
+
+# Three versions, two models, log-normal times; in the order of time, a hundred to a transaction. What a transaction's
+# number is added to makes the numbers past ones.
+_PAST = """
+set session_replication_role = replica;
+update promptctl.roll_up set added = 1000000000;
+reset session_replication_role
+"""
+_USES = """
+insert into promptctl.uses (id, name, version, epoch, bucket, model, input_tokens, output_tokens, cache_read_tokens,
+                            cache_write_tokens, response_ms, first_token_ms, outcome, score, recorded_at, recorded_in)
+select gen_random_uuid(), %(name)s, 1 + i %% 3, 1, case when i %% 10 > 0 then i %% 10000 end,
+       case when i %% 4 = 0 then 'claude-haiku-5-5' else 'claude-sonnet-5-5' end, 150 + exp(12 * random())::bigint,
+       100 + i %% 200, i %% 100, 0, exp(7 + 0.8 * sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random())),
+       200 + 100 * random(), case when i %% 50 = 0 then 'overloaded_error' else 'ok' end,
+       case when i %% 5 = 0 then random() end, now() - %(days)s * interval '1 day' * (1 - i / %(uses)s::float8),
+       1000000 + i / 100
+from generate_series(%(first)s, %(last)s) i
+"""
+
+
+def record(dsn: str, uses: int) -> None:
+    """Record so many uses of one prompt, over the last 90 days."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(_PAST)
+        for first in range(1, uses + 1, _AT_A_TIME):
+            last = min(uses, first + _AT_A_TIME - 1)
+            connection.execute(_USES, {"name": NAME, "days": DAYS, "uses": uses, "first": first, "last": last})
+        connection.execute("vacuum (analyze) promptctl.uses")
+
+
+class Timed:
+    """Stands for a database: runs the store's statements through psycopg, and keeps how long they took."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self.seconds = 0.0
+
+    def run_all(self, *statements: tuple[str, Sequence[Any]]) -> list[list[Any]]:
+        answers: list[list[Any]] = []
+        began = time.perf_counter()
+        for sql, parameters in statements:
+            cursor = self._connection.execute(sql.encode(), list(parameters), prepare=False)
+            answers.append(cursor.fetchall() if cursor.description else [])
+        self.seconds += time.perf_counter() - began
+        return answers
+
+    def run(self, sql: str, *parameters: Any) -> list[Any]:
+        return self.run_all((sql, parameters))[0]
+
+
+def asked(dsn: str, by: Sequence[str] = ("version",), since: str | None = None, *, trend: bool = True) -> float:
+    """How many seconds the database takes to answer `stats`, as a terminal asks it."""
+    with psycopg.connect(dsn, autocommit=True, cursor_factory=psycopg.RawCursor) as connection:
+        timed = Timed(connection)
+        store.measure(cast("Database", timed), NAME, since, by, trend=trend)
+        return timed.seconds

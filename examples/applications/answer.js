@@ -1,0 +1,25 @@
+// node answer.js USER QUESTION: Claude's answer, with the version that is live.
+const { Client } = require('pg');
+const { Anthropic } = require('@anthropic-ai/sdk');
+
+async function main(user, question) {
+  const database = new Client({ connectionString: process.env.DATABASE_URL });
+  await database.connect();
+  const { rows: [prompt] } = await database.query(
+    'select name, version, epoch, content from promptctl.resolve($1, $2)', ['default-system-prompt', user]);
+
+  const began = performance.now();
+  const reply = await new Anthropic().messages.create({
+    model: 'claude-sonnet-5-5', max_tokens: 1024, system: prompt.content,
+    messages: [{ role: 'user', content: question }],
+  });
+
+  await database.query(
+    'select promptctl.record_use($1, $2, $3, $4, $5, $6, model => $7, unit => $8)',
+    [prompt.name, prompt.version, prompt.epoch, reply.usage.input_tokens, reply.usage.output_tokens,
+      performance.now() - began, reply.model, user]);
+  console.log(`${prompt.name}@${prompt.version}: ${reply.content[0].text}`);
+  await database.end();
+}
+
+main(...process.argv.slice(2));

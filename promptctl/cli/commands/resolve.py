@@ -1,0 +1,54 @@
+"""promptctl resolve."""
+
+from __future__ import annotations
+
+from promptctl import attributes, errors, references
+from promptctl.output import resolved as output
+from promptctl.store import serving
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from promptctl.cli.options import Attributes, Name, ResolvedUnit
+    from promptctl.cli.run import Run
+
+
+def resolve(run: Run, name: Name, unit: ResolvedUnit = None, attribute: Attributes = None) -> None:
+    """Show which version a user is served, and why.
+
+    It is the answer that the application gets: first the prompt's route,
+    which goes by the attributes, then the split, which goes by the unit.
+    Without a unit a bucket is drawn for the call, as for an application
+    that gives none.
+
+    In a pipe: name, version, epoch, the step of the route, the bucket, the
+    candidate's share. With --json also content, settings and metadata.
+
+    Examples:
+      promptctl resolve default-system-prompt --unit user-42
+      promptctl resolve default-system-prompt --attribute plan=enterprise --json
+    """
+    bare, at, _ = name.partition("@")
+    if at:
+        raise errors.Usage(
+            "usage", f"resolve asks which version it is: name the prompt, {bare}", hint=f"promptctl show {name}"
+        )
+    wanted = references.check_name(bare)
+    given = _given(attribute or [])
+    with run.database() as database:
+        found = serving.resolve(database, wanted, unit, given)
+    run.log("Using prompt", name=found.name, version=found.version, epoch=found.epoch)
+    output.show(found, unit, given, run.form)
+
+
+def _given(pairs: list[str]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise errors.Usage("usage", f"--attribute takes KEY=VALUE, not {references.shown(pair)}")
+        value = given[key] = attributes.value(text)
+        if isinstance(value, str) and "\0" in value:
+            raise errors.Usage("nul_in_text", f"the attribute {key} has a NUL character, which PostgreSQL cannot store")
+    return given

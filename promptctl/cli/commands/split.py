@@ -1,0 +1,114 @@
+"""promptctl split."""
+
+from __future__ import annotations
+
+from promptctl import errors, references, shares
+from promptctl.output import splits as output
+from promptctl.store import splits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.cli.options import AllowNewVariables, Author, Off, Reason, Seed, Share, SplitReference
+    from promptctl.cli.run import Run
+    from promptctl.records import Reference
+
+_FORMS = "write 10%, 0.5% or 12.25%, from 0% to 100%"
+
+
+def split(
+    run: Run,
+    reference: SplitReference,
+    share: Share = None,
+    off: Off = False,
+    seed: Seed = None,
+    allow_new_variables: AllowNewVariables = False,
+    author: Author = None,
+    reason: Reason = None,
+) -> None:
+    """Give a second version a share of the traffic, change it, end it.
+
+    NAME@VERSION and a share make that version the candidate: it gets so much
+    of what the active version served, an A/B test at 50%. NAME and a share
+    changes the share, NAME alone shows it, NAME --off ends the split; so does
+    every activation and rollback.
+
+    A unit, a user's id, say, stays on its side, and as the share grows nobody
+    goes back. It is drawn by the seed: prompts that have the same one have
+    the same units in their candidates.
+
+    Examples:
+      promptctl split default-system-prompt@3 10% --reason "does it help?"
+      promptctl split default-system-prompt 50%
+      promptctl split default-system-prompt --off
+    """
+    wanted = references.parse(reference)
+    _check(wanted, share, off, seed)
+    if share is None and not off:
+        with run.database() as database:
+            found = splits.running(database, wanted.name)
+        output.split(found, database.label, run.form)
+        return
+    points = 0 if share is None else _basis_points(share, wanted)
+    run.author(author)
+    with run.database() as database:
+        if off:
+            changed = splits.end(database, wanted.name, author=run.who(), reason=reason)
+        else:
+            changed = splits.change(
+                database,
+                wanted.name,
+                points,
+                candidate=wanted.version,
+                seed=seed,
+                author=run.who(),
+                reason=reason,
+                allow_new_variables=allow_new_variables,
+            )
+    output.change(changed, database.label, run.form)
+    if changed.changed:
+        run.log(
+            "Split ended" if off else "Split changed",
+            name=changed.name,
+            version=changed.candidate_version or changed.version,
+            basisPoints=changed.basis_points,
+            author=run.who(),
+        )
+
+
+def _check(wanted: Reference, share: str | None, off: bool, seed: str | None) -> None:
+    """Raise Usage for words that do not go together."""
+    if off and share is not None:
+        raise errors.Usage("usage", "a share and --off are two changes", hint=f"promptctl split {wanted.name} --off")
+    if off and wanted.version is not None:
+        raise errors.Usage(
+            "usage", "--off ends the split, whichever its candidate", hint=f"promptctl split {wanted.name} --off"
+        )
+    if share is None and not off and wanted.version is not None:
+        raise errors.Usage("share_missing", f"{wanted} needs a share", hint=f"promptctl split {wanted} 10%")
+    if seed is not None and share is None:
+        raise errors.Usage("usage", "--seed is given with a share", hint=f"promptctl split {wanted.name}@VERSION 10%")
+    if seed is not None and not seed:
+        raise errors.Usage("usage", "--seed is empty")
+
+
+def _basis_points(share: str, wanted: Reference) -> int:
+    try:
+        return shares.basis_points(share)
+    except ValueError:
+        meant = _meant(share)
+        raise errors.Usage(
+            "invalid_share",
+            f"{references.shown(share)} is no share: {_FORMS}",
+            hint=f"promptctl split {wanted} {meant}" if meant else None,
+        ) from None
+
+
+def _meant(share: str) -> str | None:
+    """The share that was probably meant by `10`, `10 %`, `.5%`, `12,5%`; None: none."""
+    number = share.replace(",", ".").replace("%", "").strip().removeprefix("+")
+    for guess in (f"{number}%", f"0{number}%") if number else ():
+        try:
+            return shares.share(shares.basis_points(guess))
+        except ValueError:
+            continue
+    return None

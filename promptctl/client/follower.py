@@ -1,0 +1,320 @@
+"""The thread that keeps what is served up to date: told by notifications, and asking now and then to be sure.
+
+It alone reads from the database. Whoever asks for a prompt that is not known yet waits for it, once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import random
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from promptctl import connections, errors
+from promptctl.client import absent, reading, serving
+from promptctl.client.failures import Unavailable
+from promptctl.store import following
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from promptctl.client.prompt import Link
+    from promptctl.client.snapshot import Snapshot
+    from promptctl.database import Database
+    from promptctl.settings import Target
+
+_LOG = logging.getLogger("promptctl")
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
+# A server that is reached and does not answer for so long is not there.
+ANSWER_SECONDS = 10.0
+
+
+class _Request:
+    """Names and pinned references that somebody waits for."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self.done = threading.Event()
+
+
+class Follower:
+    """What is served, followed; `state` is replaced as a whole. `publish` is told of every new one."""
+
+    def __init__(
+        self,
+        target: Target,
+        link: Link,
+        publish: Callable[[serving.State], None],
+        *,
+        poll_seconds: float,
+        connect_seconds: float,
+        snapshot: Snapshot | None,
+    ) -> None:
+        self.state = serving.State({}, {})
+        self.label = "the database"
+        self._target = target
+        self.link = link
+        self._publish = publish
+        self._poll_seconds = poll_seconds
+        self._connect_seconds = connect_seconds
+        self._snapshot = snapshot
+        self._confirmed_at = time.monotonic()
+        self._ever_confirmed = False
+        self._absences: Mapping[str, absent.Absence] = {}
+        # What other processes that share the snapshot know: asked for once.
+        self._others: Sequence[str] = ()
+        self._asked_for_others: set[str] = set()
+        self._wakes = self._waker = -1
+        self._began_anew()
+
+    def _began_anew(self) -> None:
+        """As in a process that has not asked yet: no thread, no connection, nobody waiting."""
+        # A signal's handler may close what the code that it interrupts is at.
+        self._lock = threading.RLock()
+        self._requests: list[_Request] = []
+        self._thread: threading.Thread | None = None
+        self._database: Database | None = None
+        self._stops = False
+        self._is_published = False
+        self.failure: errors.PromptctlError | None = None
+        self.is_following = False
+
+    def forked(self) -> None:
+        """In a child process: forget the parent's thread, and its connection without ending it."""
+        if self._database is not None:
+            self._database.abandon()
+        self._close_pipe()
+        self._began_anew()
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the database confirmed the state; of one that never was, since it was begun."""
+        return max(0.0, time.monotonic() - self._confirmed_at)
+
+    def start(self) -> None:
+        """Start the thread, if it does not run. Raises Unavailable when the system has no thread left."""
+        if self._thread is not None:
+            return
+        with self._lock:
+            if self._thread is not None or self._stops:
+                return
+            self._wakes, self._waker = os.pipe()
+            os.set_blocking(self._waker, False)
+            os.set_blocking(self._wakes, False)
+            thread = threading.Thread(target=self._run, name="promptctl-follower", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as problem:
+                self._close_pipe()
+                raise Unavailable("prompt_unavailable", f"what is live cannot be read: {problem}") from None
+            self._thread = thread
+
+    def stop(self) -> None:
+        """Have the thread end, and its connection; `join` waits for it."""
+        with self._lock:
+            self._stops = True
+            self._wake()
+
+    def join(self, seconds: float) -> None:
+        """Wait until the thread has ended, for at most so long."""
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(seconds)
+
+    def load(self, names: Sequence[str], seconds: float) -> serving.State:
+        """Return a state that knows these names and pinned references.
+
+        While the database cannot be reached nobody waits for it: what is not known from before is unavailable at once.
+        Raises PromptNotFound, VersionNotFound, Unavailable.
+        """
+        state = self.state
+        missing = state.missing(names)
+        if missing and self.failure is None and not self._absence(missing):
+            request = _Request(missing)
+            self.start()
+            with self._lock:
+                if self._stops:
+                    request.done.set()
+                self._requests.append(request)
+                self._wake()
+            if not request.done.wait(seconds):
+                self._begin_from_snapshot()
+            state = self.state
+            missing = state.missing(names)
+        if not missing:
+            return state
+        if absence := self._absence(missing):
+            raise absence.failure()
+        failure = self.failure
+        because = failure.message if failure else f"no answer in {seconds:g} s"
+        raise Unavailable(
+            "prompt_unavailable",
+            f'"{missing[0]}" is not known yet, and the database does not say: {because}',
+            hint=failure.hint if failure else None,
+        )
+
+    def _absence(self, names: Sequence[str]) -> absent.Absence | None:
+        absences = self._absences
+        return next((absences[name] for name in names if name in absences), None)
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while not self._stops:
+            try:
+                self._database = database = connections.connect_application(
+                    self._target, connect_timeout_seconds=self._connect_seconds, timeout_seconds=ANSWER_SECONDS
+                )
+                try:
+                    self._follow(database)
+                finally:
+                    self._database = None
+                    database.close()
+            except errors.PromptctlError as failure:
+                if self.failure is None:
+                    pause = _FIRST_PAUSE_SECONDS
+                self._down(failure)
+            except Exception as bug:  # noqa: BLE001 - it must go on whatever comes, and says so
+                _LOG.exception("promptctl: a bug in the thread that follows what is served")
+                self._down(errors.Failed("bug", f"{type(bug).__name__}: {bug}"))
+            if not self._stops:
+                self._sleep(pause * random.uniform(0.5, 1))  # noqa: S311
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        self.is_following = False
+        with self._lock:
+            self._close_pipe()
+        self._answer(self._taken())
+        if self._snapshot is not None and self._snapshot.is_behind and self._ever_confirmed:
+            self._snapshot.keep(self.state, self.age_seconds, ends=True)
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait; only stopping ends it, so that an application that keeps asking does not keep connecting."""
+        until = time.monotonic() + seconds
+        while not self._stops and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.05))
+
+    def _follow(self, database: Database) -> None:
+        # Listening comes before reading: what changes in between is heard.
+        listens = database.listen("promptctl")
+        self.label = database.label
+        # A server that took the place of another may have lost what that one said last, and count on from there.
+        self._refresh(database, anew=True)
+        polls_at = time.monotonic() + self._poll_seconds
+        while not self._stops:
+            payloads = database.notifications(0 if self._others else max(0.0, polls_at - time.monotonic()), self._wakes)
+            self._drain()
+            due = time.monotonic() >= polls_at
+            if due and not listens:
+                # A standby may have been promoted meanwhile.
+                listens = database.listen("promptctl")
+            if due or self._requests or self._others or any(self._concerns_us(payload) for payload in payloads):
+                self._refresh(database)
+                polls_at = time.monotonic() + self._poll_seconds
+
+    def _concerns_us(self, payload: str) -> bool:
+        try:
+            said = json.loads(payload)
+            name = said.get("name")
+            return name is None or name in self.state.prompts or name in self._absences
+        except (ValueError, AttributeError, TypeError, RecursionError):
+            # Anybody may send on the channel: to look once more does no harm.
+            return True
+
+    def _refresh(self, database: Database, *, anew: bool = False) -> None:
+        """Read what has changed of all that is known, and what is asked for: in one statement, so of one moment."""
+        requests = self._taken()
+        asked = [name for request in requests for name in request.names]
+        asked_at = time.monotonic()
+        try:
+            state = self.state
+            wanted = [*asked, *self._absences, *self._others]
+            found = reading.read(database, state, wanted, self.link, anew=anew)
+            changed = found is not state
+            if changed or not self._is_published:
+                # The one that most look at comes first: what is served never seems to go back.
+                with self._lock:
+                    self._publish(found)
+                    self.state = found
+                    self._is_published = True
+            self._note_absent(database, found, asked)
+        except BaseException:
+            with self._lock:
+                self._requests = requests + self._requests
+            raise
+        self._up(asked_at)
+        self._answer(requests)
+        self._keep(changed=changed)
+
+    def _note_absent(self, database: Database, state: serving.State, asked: Sequence[str]) -> None:
+        absences = {name: absence for name, absence in self._absences.items() if state.missing([name])}
+        new = [
+            name for name in asked if name not in absences and name not in state.prompts and name not in state.pinned
+        ]
+        self._absences = absent.noted(absences, new, following.names(database), database.label) if new else absences
+
+    def _keep(self, *, changed: bool) -> None:
+        """Write the snapshot, if it is time; what others have put there is read first."""
+        self._others = ()
+        if self._snapshot is not None and self._snapshot.is_due(changed=changed):
+            # What is asked for and still missing then is not there any more.
+            self._others = self._snapshot.keep(self.state, self.age_seconds, self._asked_for_others)
+            self._asked_for_others.update(self._others)
+
+    def _up(self, asked_at: float) -> None:
+        self._confirmed_at = asked_at
+        self._ever_confirmed = self.is_following = True
+        if self.failure is not None:
+            _LOG.info("promptctl: %s is reached again", self.label)
+            self.failure = None
+
+    def _down(self, failure: errors.PromptctlError) -> None:
+        self.is_following = False
+        if self.failure is None:
+            self._begin_from_snapshot()
+            if self.state.plain or self.state.prompts:
+                known = f"what was known {self.age_seconds:.0f} s ago goes on being served"
+            else:
+                known = "nothing is known yet"
+            _LOG.warning("promptctl: %s; %s", failure.message, known)
+        self.failure = failure
+        self._answer(self._taken())
+
+    def _begin_from_snapshot(self) -> None:
+        """Where the database has not said anything yet, serve what the snapshot says."""
+        snapshot = self._snapshot
+        with self._lock:
+            if snapshot is None or self._is_published or self._ever_confirmed or self.state.prompts:
+                return
+            kept = snapshot.load()
+            if kept is None:
+                return
+            found = self.state.with_rows(kept.prompts, kept.versions, self.link)
+            self._confirmed_at = time.monotonic() - kept.age_seconds
+            self._publish(found)
+            self.state = found
+
+    def _taken(self) -> list[_Request]:
+        with self._lock:
+            requests, self._requests = self._requests, []
+        return requests
+
+    def _answer(self, requests: Sequence[_Request]) -> None:
+        for request in requests:
+            request.done.set()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # it has been woken many times already
+            if self._waker >= 0:
+                os.write(self._waker, b"\0")
+
+    def _drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wakes, 4096)
+
+    def _close_pipe(self) -> None:
+        ends, self._wakes, self._waker = (self._wakes, self._waker), -1, -1
+        for end in ends:
+            if end >= 0:
+                os.close(end)

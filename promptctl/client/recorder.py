@@ -1,0 +1,296 @@
+"""The thread that sends uses, soon and in batches, and goes on trying while they cannot be sent."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from promptctl import errors
+from promptctl.client.rows import kept
+from promptctl.client.sender import Sender, prepare
+from promptctl.client.waiting import BATCH, Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from promptctl.client.rows import Row
+    from promptctl.client.spool import Spool
+    from promptctl.settings import Target
+
+_LOG = logging.getLogger("promptctl")
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
+_ANSWER_SECONDS = 15.0
+# A connection that is not used for so long is given back.
+_IDLE_SECONDS = 30.0
+# So often is tried again what fails for no reason that is foreseen.
+_MOST_BUGS = 3
+# What the thread is woken for: something waits; or somebody waits for it, or it is to end.
+_WORK, _HURRY = "work", "hurry"
+
+
+class Recorder:
+    """A bounded queue of uses, and what sends them. `queue` and `queue_limit` are the application's side of it."""
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        connect_seconds: float,
+        flush_seconds: float,
+        queue_size: int,
+        spool: Spool | None,
+    ) -> None:
+        self._waiting = Waiting(queue_size, spool)
+        self.queue = self._waiting.queue
+        self.age: Callable[[], float] = lambda: 0.0
+        self._sender = Sender(target, self._refuse, self._note_late)
+        self._connect_seconds = connect_seconds
+        self._flush_seconds = flush_seconds
+        self._queue_size = queue_size
+        self._spool = spool
+        self._began_anew()
+
+    def _began_anew(self) -> None:
+        """As in a process that has booked nothing: the first use that is booked has the thread started."""
+        self.queue_limit = 0
+        self._looks_for_spooled = True
+        # As of Waiting: what they keep may be looked at by a signal's handler.
+        self._lock = threading.RLock()
+        self._turned = threading.Condition()
+        self._wakes: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._is_woken = False
+        self._thread: threading.Thread | None = None
+        self._failure: errors.PromptctlError | None = None
+        self._turns_begun = self._turns_ended = 0
+        self._bugs = 0
+        self._stops = self._is_over = self._has_told = False
+        self._stops_at = float("inf")
+
+    def forked(self) -> None:
+        """In a child process: what waits is the parent's to send."""
+        self._sender.abandon()
+        self._waiting.forked()
+        self._began_anew()
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the database confirmed what is served."""
+        return self.age()
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the last attempt to send failed."""
+        return self._failure is not None
+
+    @property
+    def waiting(self) -> int:
+        """How many uses and scores are not known to have arrived; those in the spool are not counted."""
+        return len(self._waiting)
+
+    @property
+    def dropped(self) -> int:
+        """How many uses will never be recorded."""
+        return self._waiting.dropped
+
+    def relieve(self) -> None:
+        """Start the thread, or have it send at once; of a queue that is full, drop the oldest."""
+        if self._is_over:
+            self._refuse_all()
+            return
+        self.start()
+        if not self._is_woken:
+            self._is_woken = True
+            self._wakes.put(_WORK)
+        if len(self.queue) > self._queue_size:
+            self._waiting.shorten()
+
+    def score(self, use_id: str, score: float) -> None:
+        """Take a score; it follows the uses that were booked before it."""
+        self._waiting.score(use_id, score)
+        if self._is_over:
+            self._refuse_all()
+        else:
+            self.start()
+
+    def _refuse_all(self) -> None:
+        self._waiting.drop_all("the client is closed")
+        if not self._has_told:
+            self._has_told = True
+            self._waiting.say_dropped()
+
+    def start(self) -> None:
+        """Start the thread, if it does not run."""
+        if self._thread is not None:
+            return
+        with self._lock:
+            if self._thread is None and not self._stops:
+                thread = threading.Thread(target=self._run, name="promptctl-recorder", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # there is none left, or the interpreter is ending: stop sends what there is
+                    return
+                self._thread = thread
+                self.queue_limit = min(BATCH, self._queue_size)
+
+    def flush(self, seconds: float) -> bool:
+        """Send what was booked so far; False: it took longer than this, or the database cannot be reached."""
+        until = time.monotonic() + seconds
+        self.start()
+        with self._turned:
+            begun = self._turns_begun
+            while not self._waiting.is_empty:
+                if self._turns_ended > begun:
+                    return self._failure is None
+                left = until - time.monotonic()
+                if left <= 0 or self._is_over:
+                    return False
+                self._wakes.put(_HURRY)
+                self._turned.wait(min(left, 0.1))
+        return True
+
+    def stop(self, until: float) -> None:
+        """Begin to end: send what there is until then (time.monotonic), and put the rest into the spool."""
+        with self._lock:
+            if self._stops:
+                return
+            self._stops_at = until
+            self._stops = True
+            # What is booked from now on is looked at one by one.
+            self.queue_limit = 0
+            thread = self._thread
+        self._wakes.put(_HURRY)
+        if thread is None and not self._waiting.is_empty:
+            self._end()
+
+    def join(self) -> None:
+        """Wait for the end. A thread that waits for a server which does not answer is left alone."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(0.0, self._stops_at + 0.5 - time.monotonic()))
+        self._give_up()
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while not self._stops:
+            self._rest(self._flush_seconds, _WORK, _HURRY)
+            self._turn()
+            if self._failure is None:
+                pause = _FIRST_PAUSE_SECONDS
+            else:
+                self._rest(pause * random.uniform(0.5, 1), _HURRY)  # noqa: S311
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        self._end()
+
+    def _rest(self, seconds: float, *reasons: str) -> None:
+        """Wait for so long, or until woken for one of these reasons, or to end."""
+        ends = time.monotonic() + seconds
+        while not self._stops and (left := ends - time.monotonic()) > 0:
+            try:
+                if self._wakes.get(timeout=left) in reasons:
+                    return
+            except queue.Empty:
+                return
+
+    def _end(self) -> None:
+        # All that was booked before the end began; and once more, for what was booked meanwhile.
+        self._turn()
+        if self._failure is None and not self._waiting.is_empty:
+            self._turn()
+        self._give_up()
+        self._sender.close()
+
+    def _turn(self) -> None:
+        """Send what there is, and tell those who wait for it."""
+        self._turns_begun += 1
+        self._is_woken = False
+        while not self._wakes.empty():
+            self._wakes.get()
+        try:
+            self._send_all()
+            self._bugs = 0
+        except Exception as bug:  # noqa: BLE001 - it must go on whatever comes, and says so
+            _LOG.exception("promptctl: a bug in the thread that records uses")
+            self._sender.close()
+            self._bugs += 1
+            if self._bugs >= _MOST_BUGS:
+                self._waiting.drop_all(f"{type(bug).__name__}: {bug}")
+        self._waiting.say_dropped()
+        with self._turned:
+            self._turns_ended = self._turns_begun
+            self._turned.notify_all()
+
+    def _send_all(self) -> None:
+        try:
+            self._send_spooled()
+            self._waiting.try_early(ends=self._stops)
+            # What is booked meanwhile is for the next turn.
+            left = len(self._waiting)
+            rows = self._waiting.collect(0)
+            if rows:
+                # First, because how long ago a use was is reckoned when it is made ready.
+                self._connect()
+            prepared = prepare(rows)
+            while rows and time.monotonic() < self._stops_at:
+                self._connect()
+                if self._is_over:  # it took so long that they were given up
+                    return
+                batch = self._sender.begin(rows, prepared)
+                left -= len(rows)
+                # The next ones are made ready while the server stores these.
+                rows = self._waiting.collect(len(rows)) if left > 0 else []
+                prepared = prepare(rows)
+                self._sender.end(batch)
+                self._waiting.finish(batch.rows)
+        except errors.PromptctlError as failure:
+            self._sender.close()
+            if self._failure is None:
+                _LOG.warning("promptctl: uses cannot be recorded now: %s; they wait", failure.message)
+            self._failure = failure
+            self._waiting.make_room()
+            return
+        if self._failure is not None:
+            _LOG.info("promptctl: uses are recorded again")
+            self._failure = None
+        self._sender.close_if_idle(_IDLE_SECONDS)
+
+    def _connect(self) -> None:
+        left = max(0.1, self._stops_at - time.monotonic())
+        self._sender.connect(min(self._connect_seconds, left), min(_ANSWER_SECONDS, left))
+
+    def _send_spooled(self) -> None:
+        spool = self._spool
+        if spool is None:
+            return
+        if self._looks_for_spooled:
+            self._looks_for_spooled = False
+            spool.adopt()
+        if not spool.has_any:
+            return
+        self._connect()
+        for path in spool.files():
+            for rows in spool.read(path, BATCH):
+                if time.monotonic() > self._stops_at:
+                    return
+                sent = kept(rows)
+                self._sender.send(sent)
+                self._waiting.finish(sent)
+            spool.remove(path)
+
+    def _refuse(self, row: Row, failure: errors.PromptctlError) -> None:
+        self._waiting.refuse(row, failure, ends=self._stops)
+
+    def _note_late(self, number: int) -> None:
+        self._waiting.drop(number, "they are from before what the database keeps")
+
+    def _give_up(self) -> None:
+        """At the end: what was not sent goes into the spool, or is dropped."""
+        self._waiting.to_spool()
+        if self._spool is not None:
+            self._spool.close()
+        self._is_over = True
+        self._waiting.drop_all("the client was closed before they could be sent")
+        self._waiting.say_dropped()

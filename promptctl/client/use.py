@@ -1,0 +1,172 @@
+"""One call of a model with a prompt: timed, and booked on the version that was served."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from promptctl.client.prompt import Prompt
+
+MOST_TOKENS, MOST_SCORE = 10**12, 10**9
+_now = time.perf_counter
+
+
+class Identity:
+    """Where this process's uses get their ids from: RFC 9562, version 7, so that they are in the order of time.
+
+    48 bits are milliseconds since 1970; of the 74 that may be anything, 42 are drawn for the process, 32 count.
+    """
+
+    def __init__(self) -> None:
+        self.next = itertools.count(1).__next__
+        drawn = int.from_bytes(os.urandom(6), "big") >> 6
+        # Version and variant are among what does not change.
+        fixed = f"{7 << 12 | drawn >> 30:04x}{2 << 30 | drawn & 0x3FFFFFFF:08x}"
+        self._middle = f"-{fixed[:4]}-{fixed[4:8]}-{fixed[8:]}"
+        self._began_ms = time.time() * 1000 - _now() * 1000
+
+    def id(self, began: float, number: int) -> str:
+        """Return the id of a use that began at this moment of time.perf_counter and has this number."""
+        moment = f"{int(self._began_ms + began * 1000) & 0xFFFFFFFFFFFF:012x}"
+        return f"{moment[:8]}-{moment[8:]}{self._middle}{number & 0xFFFFFFFF:08x}"
+
+
+# Of the process; a fork makes another (Prompts).
+identity = Identity()
+_naming = threading.Lock()
+
+
+def renew_identity() -> None:
+    """Draw another, in a child process."""
+    global identity, _naming
+    identity = Identity()
+    _naming = threading.Lock()
+
+
+class Use:
+    """One call. As a block it takes the time and books what `record` was told; an exception is booked by its name.
+
+    Without `record` the call is booked with its time alone.
+    """
+
+    # Defaults of the class: an application waits while an instance is made, and most are never set.
+    outcome = "ok"
+    usage: Any = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    model: str | None = None
+    request_id: str | None = None
+    began = 0.0
+    ended = 0.0
+    first_token_at: float | None = None
+    score_given: float | None = None
+
+    _id: str | None = None
+
+    def __init__(self, prompt: Prompt) -> None:
+        self.prompt = prompt
+
+    @property
+    def id(self) -> str:
+        """The use's id, under which it can be scored later."""
+        if self._id is None:
+            # Mostly made when it is sent, by another thread.
+            with _naming:
+                if self._id is None:
+                    self._id = identity.id(self.began, identity.next())
+        return self._id
+
+    def record(
+        self,
+        reply: object = None,
+        *,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        model: str | None = None,
+    ) -> None:
+        """Say what the call took: a reply of the Anthropic SDK, whose usage and model are read, or the numbers.
+
+        `input_tokens` are all of the input, what came from a cache included. A number that is given counts for more
+        than the reply's. Raises TypeError, ValueError for a number that is no count of tokens; what a reply says of
+        itself and is none is left out.
+        """
+        if input_tokens is not None and (input_tokens.__class__ is not int or not 0 <= input_tokens <= MOST_TOKENS):
+            input_tokens = _checked_count("input_tokens", input_tokens)
+        if output_tokens is not None and (output_tokens.__class__ is not int or not 0 <= output_tokens <= MOST_TOKENS):
+            output_tokens = _checked_count("output_tokens", output_tokens)
+        if reply is not None:
+            # The counts are read when they are sent; a reply's text is not held until then.
+            self.usage = getattr(reply, "usage", None)
+            self.model = getattr(reply, "model", None)
+            self.request_id = getattr(reply, "_request_id", None)
+        if input_tokens is not None:
+            self.input_tokens = input_tokens
+        if output_tokens is not None:
+            self.output_tokens = output_tokens
+        if model is not None:
+            self.model = model
+
+    def first_token(self) -> None:
+        """Say that the first text of the reply has come. Only the first call counts."""
+        if self.first_token_at is None:
+            self.first_token_at = _now()
+
+    def failed(self, outcome: str) -> None:
+        """Book the call as failed, under the name of what went wrong, where no exception says so."""
+        self.outcome = "failed" if outcome in ("", "ok") else outcome
+
+    def score(self, score: float) -> None:
+        """Rate the call, now or later: a number, at most a billion, of which higher is better. The last one counts.
+
+        The application's own text is not rated. Raises ValueError.
+        """
+        checked = checked_score(score)
+        if self.prompt.is_default:
+            return
+        if self.ended:
+            self.prompt.link.score(self.id, checked)
+        else:
+            self.score_given = checked
+
+    def __enter__(self) -> Self:
+        if self.began:
+            raise RuntimeError("a use is one call: begin another with prompt.use()")
+        self.began = _now()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.ended = _now()
+        if kind is not None and self.outcome == "ok":
+            self.outcome = kind.__name__
+        link = self.prompt.link
+        queue = link.queue
+        queue.append(self)
+        if len(queue) >= link.queue_limit:
+            link.relieve()
+
+
+def _checked_count(name: str, count: object) -> int:
+    """Return a count of tokens as an integer: numpy's are taken, truth and fractions are not."""
+    if isinstance(count, bool) or not hasattr(count, "__index__"):
+        raise TypeError(f"{name} is a count of tokens, not {count!r}")
+    number = operator.index(count)  # pyright: ignore[reportArgumentType] - that was asked
+    if not 0 <= number <= MOST_TOKENS:
+        raise ValueError(f"{name} is a count of tokens, not {count!r}")
+    return number
+
+
+def checked_score(score: float) -> float:
+    """Return a score as a number that can be averaged. Raises ValueError."""
+    if isinstance(score, bool) or not isinstance(score, (int, float)) or not -MOST_SCORE <= score <= MOST_SCORE:  # pyright: ignore[reportUnnecessaryIsInstance] - callers are not all checked
+        raise ValueError(f"a score is a number from -{MOST_SCORE:,} to {MOST_SCORE:,}, not {score!r}")
+    return float(score)

@@ -1,0 +1,217 @@
+"""What was booked and is not known to be recorded, in memory and then in the spool. What is dropped is told."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from promptctl.client.rows import SCORE, of_use, to_keep
+
+if TYPE_CHECKING:
+    from promptctl import errors
+    from promptctl.client.rows import Row
+    from promptctl.client.spool import Spool
+    from promptctl.client.use import Use
+
+_LOG = logging.getLogger("promptctl")
+BATCH = 2000
+# Another process may send the use itself later than this one its score.
+_EARLY_SECONDS, _EARLY_TURN_SECONDS = 60.0, 1.0
+
+
+class Waiting:
+    """Uses as the application books them, in `queue`, and as rows that are being sent; scores.
+
+    One thread sends, others look, close and book at any time. The locks may be held by code that a signal's handler
+    interrupts, and that closes or books something itself.
+    """
+
+    def __init__(self, queue_size: int, spool: Spool | None) -> None:
+        self.queue: deque[Use] = deque()
+        self.spool = spool
+        self._queue_size = queue_size
+        self._began_anew()
+
+    def _began_anew(self) -> None:
+        self.queue.clear()
+        self.dropped = 0
+        # A use that began before a fork is the parent's, which ends it, too.
+        self._began_at = time.perf_counter()
+        self._scores: deque[tuple[str, float]] = deque()
+        # What has left the queue and is not known to have arrived; its moments are of time.perf_counter.
+        self._rows: deque[Row] = deque()
+        # Scores of uses that were not there yet, by id, and when they were sent first.
+        self._early: dict[str, Row] = {}
+        self._early_since: dict[str, float] = {}
+        self._early_again_at = 0.0
+        # The ids among the rows under way that the database has refused.
+        self._refused: set[str] = set()
+        self._lost_scores = 0
+        self._told = 0
+        self._why = {"uses": "", "scores": ""}
+        self._lock = threading.RLock()
+
+    def forked(self) -> None:
+        """In a child process: what waits is the parent's to send."""
+        if self.spool is not None:
+            self.spool.forked()
+        self._began_anew()
+
+    def __len__(self) -> int:
+        """How many uses and scores are in memory."""
+        with self._lock:
+            return len(self.queue) + len(self._rows) + len(self._scores) + len(self._early)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is to be sent now, of the spool neither."""
+        with self._lock:
+            return not (self.queue or self._rows or self._scores or (self.spool is not None and self.spool.has_any))
+
+    def score(self, use_id: str, score: float) -> None:
+        """Take a score; it follows the uses that were booked before it."""
+        self._scores.append((use_id, score))
+        while len(self._scores) > self._queue_size:
+            self._scores.popleft()
+            self._lose_score("the queue is full")
+
+    def shorten(self) -> None:
+        """Drop the oldest uses of a queue that is full."""
+        while len(self.queue) + len(self._rows) > self._queue_size:
+            if self._taken() is None:
+                return
+            self.drop(1, "the queue is full")
+
+    def collect(self, begun: int) -> list[Row]:
+        """Return the rows to send after those that are begun: what waits, else what was booked, uses before scores."""
+        with self._lock:
+            rows = self._rows
+            if len(rows) <= begun:
+                # Counted first: the uses that these are of have been booked by now.
+                scores, booked = len(self._scores), len(self.queue)
+                self._take_uses(min(booked, BATCH))
+                if booked <= BATCH:
+                    self._take_scores(scores)
+            return list(itertools.islice(rows, begun, begun + BATCH))
+
+    def finish(self, sent: list[Row]) -> None:
+        """Forget the first of what waits: it has arrived, or never will."""
+        with self._lock:
+            for row in sent:
+                if self._rows and self._rows[0] is row:
+                    self._rows.popleft()
+                if row[0] == SCORE and row[1] not in self._refused:
+                    self._early.pop(row[1], None)
+                    self._early_since.pop(row[1], None)
+            self._refused.clear()
+
+    def refuse(self, row: Row, failure: errors.PromptctlError, *, ends: bool) -> None:
+        """Note that the database does not take a row. After a lost connection it may be refused once more.
+
+        The score of a use that is not there yet is tried again for a minute, unless the process `ends`.
+        """
+        use_id: str = row[1]
+        is_new = use_id not in self._refused
+        self._refused.add(use_id)
+        if row[0] != SCORE:
+            if is_new:
+                self.drop(1, failure.message)
+            return
+        with self._lock:
+            since = self._early_since.setdefault(use_id, time.monotonic())
+            if ends or time.monotonic() - since > _EARLY_SECONDS:
+                self._early.pop(use_id, None)
+                self._early_since.pop(use_id, None)
+                self._lose_score(failure.message)
+            else:
+                self._early[use_id] = row
+
+    def try_early(self, *, ends: bool) -> None:
+        """Have scores of uses that were not there yet sent once more, now and then, and when the process `ends`."""
+        now = time.monotonic()
+        if self._early and (ends or now >= self._early_again_at):
+            self._early_again_at = now + _EARLY_TURN_SECONDS
+            with self._lock:
+                self._rows.extend(self._early.values())
+                self._early.clear()
+
+    def make_room(self) -> None:
+        """During an outage: from half of the queue on all goes into the spool; what does not fit is dropped."""
+        if len(self.queue) + len(self._rows) > self._queue_size // 2:
+            self.to_spool()
+        self.shorten()
+
+    def to_spool(self) -> None:
+        """Put into the spool what it takes, if there is one."""
+        if self.spool is None:
+            return
+        with self._lock:
+            self._take_uses(len(self.queue))
+            self._take_scores(len(self._scores))
+            if self._rows:
+                for _ in range(self.spool.write(to_keep(self._rows))):
+                    self._rows.popleft()
+
+    def drop_all(self, why: str) -> None:
+        """Drop everything that is in memory."""
+        with self._lock:
+            self._take_uses(len(self.queue))
+            self._take_scores(len(self._scores))
+            self._rows.extend(self._early.values())
+            self._early.clear()
+            uses = sum(row[0] != SCORE for row in self._rows)
+            self.drop(uses, why)
+            for _ in range(len(self._rows) - uses):
+                self._lose_score(why)
+            self._rows.clear()
+
+    def drop(self, uses: int, why: str) -> None:
+        """Count uses that will never be recorded."""
+        if uses:
+            with self._lock:
+                self.dropped += uses
+                self._why["uses"] = why
+
+    def say_dropped(self) -> None:
+        """Tell in the log what was dropped since it was told last."""
+        with self._lock:
+            lost = {"uses": self.dropped - self._told, "scores": self._lost_scores}
+            self._told, self._lost_scores = self.dropped, 0
+        for what, number in lost.items():
+            if number:
+                _LOG.warning("promptctl: %d %s were not recorded: %s", number, what, self._why[what])
+
+    def _lose_score(self, why: str) -> None:
+        with self._lock:
+            self._lost_scores += 1
+            self._why["scores"] = why
+
+    def _take_uses(self, most: int) -> None:
+        """Move uses from the queue to the rows; one that cannot be understood is dropped."""
+        for _ in range(most):
+            use = self._taken()
+            if use is None:
+                return
+            if use.began < self._began_at:
+                continue
+            try:
+                self._rows.append(of_use(use))
+            except Exception as problem:  # noqa: BLE001 - a reply may be of any kind
+                self.drop(1, f"{type(problem).__name__}: {problem}")
+
+    def _take_scores(self, most: int) -> None:
+        for _ in range(most):
+            try:
+                self._rows.append([SCORE, *self._scores.popleft()])
+            except IndexError:  # another thread was quicker
+                return
+
+    def _taken(self) -> Use | None:
+        try:
+            return self.queue.popleft()
+        except IndexError:  # another thread was quicker
+            return None

@@ -1,0 +1,56 @@
+"""What is served to whom: the database's own answer, and why."""
+
+from __future__ import annotations
+
+from promptctl.records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from promptctl.database import Database
+
+
+class Resolved(Record):
+    """The version of a prompt to use now, and why.
+
+    `asked_for` is the prompt that was named; `route_step` (from 1) and `route_when` the step of its route that led to
+    `name`, None: none matched. The split is that of `name`: `bucket` (0 to 9999) is the unit's, or drawn for this call,
+    and `is_candidate` whether it is below `basis_points`, None: no split runs there.
+    """
+
+    __slots__ = ()
+    name: str
+    version: int
+    epoch: int
+    content: str
+    settings: dict[str, Any]
+    metadata: dict[str, Any]
+    asked_for: str
+    route_step: int | None
+    route_when: dict[str, Any] | None
+    active_version: int | None
+    candidate_version: int | None
+    basis_points: int
+    seed: str | None
+    bucket: int | None
+    is_candidate: bool | None
+
+
+def resolve(database: Database, name: str, unit: str | None, attributes: Mapping[str, Any]) -> Resolved:
+    """Return what a unit with these attributes is to use of a prompt. Raises NotFound when nothing can be served.
+
+    A role that may only resolve may ask this.
+    """
+    rows = database.run(
+        """
+        select e.name, e.version, e.epoch, e.content, e.settings, e.metadata, e.asked_for, e.route_step, e.route_when,
+               e.active_version, e.candidate_version, e.basis_points, e.seed, e.bucket, e.is_candidate
+        from promptctl.explain_resolve($1, $2, $3) e
+        """,
+        name,
+        unit,
+        attributes or "{}",
+    )
+    return Resolved(*rows[0])

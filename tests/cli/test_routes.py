@@ -1,0 +1,191 @@
+"""Routes as operators set them: a file replaces the list, and what it leads to is checked."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.conftest import refused, refused_in_json
+from tests.conftest import stable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+    from tests.conftest import Ended, Promptctl
+
+ENTERPRISE = {"when": {"plan": "enterprise"}, "use": "default-system-prompt"}
+PAID = {"when": {"paid": True, "seats": 50}, "use": "code_helper@1"}
+YAML = """
+route:
+- when: {plan: enterprise}
+  use: default-system-prompt
+- when: {paid: true, seats: 50}
+  use: code_helper@1
+"""
+
+
+def document(ended: Ended) -> dict[str, Any]:
+    assert ended.code == 0, ended
+    found: dict[str, Any] = json.loads(ended.out)
+    return found
+
+
+@pytest.fixture
+def setting(filled: Promptctl) -> Callable[..., Ended]:
+    """Sets the route of support/triage to what a file of this text says."""
+
+    def set_route(text: str | bytes, *more: str, file: str = "route.yaml") -> Ended:
+        (filled.home / file).write_bytes(text.encode() if isinstance(text, str) else text)
+        return filled("route", "set", "support/triage", "-f", file, *more)
+
+    return set_route
+
+
+def test_a_route_is_set_shown_and_taken_away(
+    filled: Promptctl, setting: Callable[..., Ended], sql: psycopg.Connection[Any]
+) -> None:
+    first = document(setting(YAML, "--json", "--reason", "the contract"))
+    assert stable(first.pop("message")) == "support/triage: a route of 2 steps (was none) in llm_app at db.prod"
+    assert first == {
+        "name": "support/triage", "route": [ENTERPRISE, PAID], "previous_route": [], "epoch": 3, "changed": True,
+    }  # fmt: skip
+    assert document(filled("route", "show", "support/triage", "--json")) == {
+        "name": "support/triage", "route": [ENTERPRISE, PAID],
+    }  # fmt: skip
+    assert list(document(filled("route", "show", "support/triage", "--json"))["route"][0]) == ["when", "use"]
+    # As JSON, and with other spellings of the same values: no change.
+    again = document(setting(json.dumps([ENTERPRISE, PAID | {"when": {"seats": 50.0, "paid": True}}]), "--json"))
+    assert (again["changed"], again["epoch"], again["previous_route"]) == (False, 3, [ENTERPRISE, PAID])
+    # The order is part of it.
+    turned = document(setting(json.dumps({"route": [PAID, ENTERPRISE]}), "--json"))
+    assert (turned["changed"], turned["previous_route"]) == (True, [ENTERPRISE, PAID])
+    gone = document(setting("[]", "--json"))
+    assert (gone["route"], gone["previous_route"], gone["changed"]) == ([], [PAID, ENTERPRISE], True)
+    assert stable(gone["message"]) == "support/triage: no route (was 2 steps) in llm_app at db.prod"
+    assert document(setting("[]", "--json"))["changed"] is False
+    assert sql.execute("select route, epoch from promptctl.served where name = 'support/triage'").fetchone() == (
+        None,
+        5,
+    )
+    # The split goes on, and its seed.
+    split = document(filled("split", "support/triage", "--json"))
+    assert (split["candidate_version"], split["seed"]) == (2, "support/triage.2")
+    events = document(filled("history", "support/triage", "--limit", "3", "--json"))["events"]
+    assert [(e["kind"], e["version"], e["route"], e["reason"]) for e in events] == [
+        ("route", 1, [], None), ("route", 1, [PAID, ENTERPRISE], None),
+        ("route", 1, [ENTERPRISE, PAID], "the contract"),
+    ]  # fmt: skip
+    assert [line.split("\t")[2] for line in filled("history", "support/triage").out.splitlines()[:2]] == [
+        "→ none", "→ 2 steps",
+    ]  # fmt: skip
+
+
+def test_a_route_comes_from_standard_input(filled: Promptctl) -> None:
+    ended = filled("route", "set", "code_helper", "-f", "-", stdin=json.dumps([ENTERPRISE]))
+    assert (ended.code, ended.out) == (0, "code_helper\t1\t0\n")
+    assert stable(ended.err) == "code_helper: a route of 1 step (was none) in llm_app at db.prod\n"
+    refusal = refused(filled("route", "set", "code_helper", "-f", "-", stdin="- when: {}\n  use: x"), 2)
+    assert refusal.err.startswith("error: standard input:1: entry 1: when is a mapping ")
+    assert filled("route", "set", "code_helper", "-f", "-", "-q", stdin="[]").out == "code_helper\n"
+
+
+def test_a_terminal_shows_which_steps_are_new_and_which_are_gone(
+    filled: Promptctl, setting: Callable[..., Ended], snapshot: Callable[..., None]
+) -> None:
+    file = filled.home / "route.yaml"
+    told: list[str] = []
+    for text in (
+        YAML, YAML, "- {when: {plan: it's}, use: code_helper@1}\n" + YAML.partition("route:\n")[2][:56], "[]", "[]",
+    ):  # fmt: skip
+        file.write_text(text)
+        words = ("route", "set", "support/triage", "-f", "route.yaml")
+        told.append(f"$ promptctl {' '.join(words)}\n{filled.on_terminal(*words, columns=100).out}")
+    snapshot("\n".join(told), "cli/route-set")
+
+
+def test_the_first_step_that_matches_is_served(filled: Promptctl, setting: Callable[..., Ended]) -> None:
+    setting(YAML)
+
+    def resolved(*attributes: str) -> str:
+        words = [word for each in attributes for word in ("--attribute", each)]
+        return filled("resolve", "support/triage", "--unit", "user-7", *words, "-q").out.strip()
+
+    assert resolved("plan=enterprise") == "default-system-prompt@2"
+    assert resolved("paid=true", "seats=50") == "code_helper@1"
+    assert resolved("paid=1", "seats=50") == "support/triage@1"
+    assert resolved("seats=50") == "support/triage@1"
+    # What a route names stays.
+    assert refused_in_json(filled("delete", "code_helper@1", "--json"), 5)["code"] == "version_active"
+
+
+REFUSED = {
+    "- {when: {a: 1}, use: nowhere}": 'the route of "support/triage" leads to "nowhere", which is no prompt',
+    "- {when: {a: 1}, use: code_helper@9}":
+        'the route of "support/triage" leads to code_helper@9, which is no version in use',
+    "- {when: {a: 1}, use: support/triage}":
+        'the route of "support/triage" leads in a circle: support/triage -> support/triage',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_a_route_that_leads_nowhere_is_refused(
+    text: str, setting: Callable[..., Ended], sql: psycopg.Connection[Any]
+) -> None:
+    error = refused_in_json(setting(text, "--json"), 5)
+    assert (error["code"], error["message"], error["hint"]) == ("invalid_route", REFUSED[text], "promptctl list")
+    assert sql.execute("select count(*) from promptctl.served where route is not null").fetchone() == (0,)
+
+
+def test_a_circle_through_another_prompt_is_refused(filled: Promptctl, setting: Callable[..., Ended]) -> None:
+    assert setting(YAML).code == 0
+    (filled.home / "back.yaml").write_text("- {when: {a: 1}, use: support/triage}")
+    ended = refused(filled("route", "set", "default-system-prompt", "-f", "back.yaml"), 5)
+    assert "leads in a circle: default-system-prompt -> support/triage -> default-system-prompt" in ended.err
+
+
+def test_a_file_that_is_no_route_is_told_by_line(setting: Callable[..., Ended], sql: psycopg.Connection[Any]) -> None:
+    error = refused_in_json(setting("- when: {a: 1}\n  use: x\n- when: {a: [1]}\n  use: x\n", "--json"), 2)
+    assert error["code"] == "malformed_route"
+    assert error["message"] == "route.yaml:3: entry 2: when: 'a' is a text, a number, true or false, not [1]"
+    ended = setting("- use: x\n- when: {a: 1}\n")
+    assert ended.code == 2
+    assert ended.err == (
+        "route.yaml:2: entry 2: use is missing\n"
+        "error: route.yaml:1: entry 1: when is missing\n"
+        "hint:  write a list of {when: {ATTRIBUTE: VALUE}, use: NAME}; [] is no route\n"
+    )
+    for text, code in (("", "empty_content"), (b"\xff", "not_utf8"), ("- \0", "nul_in_text")):
+        assert refused_in_json(setting(text, "--json"), 2)["code"] == code
+    assert sql.execute("select count(*) from promptctl.allocations").fetchone() == (6,)
+
+
+def test_mistakes_in_the_words_are_told(filled: Promptctl, unconfigured: Promptctl) -> None:
+    missing = refused_in_json(unconfigured("route", "set", "a", "-f", "nothing.yaml", "--json"), 1)
+    assert (missing["code"], missing["message"]) == (
+        "cannot_read", 'cannot read "nothing.yaml": No such file or directory',
+    )  # fmt: skip
+    told = {
+        ("set", "a"): ("promptctl route set needs -f, --file FILE", "promptctl route set --help"),
+        ("set", "a", "-f", ""): ("--file is empty", "promptctl route set --help"),
+        ("set", "a@2", "-f", "x"): ("a prompt has one route, whichever version is live: a",
+                                    "promptctl route set a -f FILE"),
+        ("show", "a@2"): ("a prompt has one route, whichever version is live: a", "promptctl route show a"),
+        ("show",): ("promptctl route show needs NAME", "promptctl route show --help"),
+        ("shw", "a"): ('promptctl route has no command "shw"', "promptctl route show --help"),
+    }  # fmt: skip
+    for words, (message, hint) in told.items():
+        assert refused(unconfigured("route", *words), 2).err == f"error: {message}\nhint:  {hint}\n"
+    for words in (("show", "suport/triage"), ("set", "suport/triage", "-f", "-")):
+        error = refused_in_json(filled("route", *words, "--json", stdin="[]"), 4)
+        assert (error["code"], error["hint"]) == ("prompt_not_found", "promptctl show support/triage")
+
+
+def test_a_change_is_logged(filled: Promptctl, setting: Callable[..., Ended]) -> None:
+    assert json.loads(setting(YAML, "-q", "--log-format", "json").err) == {
+        "level": "info", "message": "Route changed", "name": "support/triage", "author": "ada@example.com",
+    }  # fmt: skip
+    assert setting(YAML, "-q", "--log-format", "json").err == ""

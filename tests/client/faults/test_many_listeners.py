@@ -1,0 +1,75 @@
+"""Two hundred clients follow one prompt: all see a change, and after a restart they do not come back at once."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from promptctl import connections
+from promptctl.client import follower
+from tests.client.faults.conftest import NEWEST, NO_SERVER, with_template
+from tests.client.faults.load import moves
+from tests.client.support import until
+from tests.conftest import SERVERS, Templated
+from tests.schema.support import value
+from tests.servers import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from promptctl import Prompts
+
+LISTENERS = 200
+SESSIONS = "select count(*) from pg_stat_activity where application_name = 'promptctl client'"
+
+
+@pytest.fixture(params=NEWEST or NO_SERVER)
+def large(request: pytest.FixtureRequest) -> Iterator[Templated]:
+    """A server for so many sessions."""
+    with Server.start(SERVERS[request.param], max_connections=LISTENERS + 20) as server:
+        yield with_template(server)
+
+
+def all_see_a_change(large: Templated, clients: list[Prompts]) -> None:
+    with psycopg.connect(large.server.dsn(large.template), autocommit=True) as sql:
+        assert value(sql, SESSIONS) == LISTENERS
+        moves(sql, clients[0], 0.5)
+        version = version_of(clients[0])
+        until(lambda: all(version_of(client) == version for client in clients), seconds=3)
+
+
+def version_of(client: Prompts) -> int | None:
+    return client.get("greeter").version
+
+
+def test_two_hundred_listeners_see_a_change_and_come_back_spread_out(
+    large: Templated, serve: Callable[..., Prompts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = large.server.url(large.template)
+    clients: list[Prompts] = [serve(url, poll_seconds=3600, flush_seconds=3600) for _ in range(LISTENERS)]
+    with ThreadPoolExecutor(20) as pool:
+        assert set(pool.map(version_of, clients)) == {1}
+    all_see_a_change(large, clients)
+
+    connect = connections.connect_application
+    attempts: list[float] = []
+
+    def noted(*given: Any, **named: Any) -> Any:
+        attempts.append(time.monotonic())
+        return connect(*given, **named)
+
+    monkeypatch.setattr(connections, "connect_application", noted)
+    # Longer than a busy machine needs to wake so many threads.
+    monkeypatch.setattr(follower, "_FIRST_PAUSE_SECONDS", 1.0)
+    large.server.stop(keep=True)
+    until(lambda: not any(client.is_connected for client in clients))
+    large.server.restart()
+    until(lambda: all(client.is_connected for client in clients))
+    all_see_a_change(large, clients)
+    # Each tries first after 0.5 to 1 s. That four fifths of them do within half of that time does not come by chance.
+    first = sorted(attempts[:LISTENERS])
+    assert first[LISTENERS * 9 // 10] - first[LISTENERS // 10] > 0.25

@@ -1,0 +1,84 @@
+"""What the tests of an application's client share: waiting, programs of their own, and what is in the database."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from tests.conftest import Ended
+from tests.schema.support import rows, run, value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import psycopg
+
+    Connection = psycopg.Connection[Any]
+
+WAIT_SECONDS = 60.0
+
+# greeter: 1 is live, 2 in use, 3 retired; other: 1; idle: nothing is live.
+FILLED = """
+    select promptctl.create_version('greeter', 'Be kind, {user.name}.', '{"model": "m-1"}',
+                                    '{"description": "the first"}', activated => true);
+    select promptctl.create_version('greeter', 'Be brief, {user.name}.');
+    select promptctl.create_version('greeter', 'Be loud.');
+    select promptctl.retire('greeter', 3);
+    select promptctl.create_version('other', 'Something else.', activated => true);
+    select promptctl.create_version('other', 'Something else again.');
+    select promptctl.create_version('idle', 'Wait.');
+"""
+
+
+def until(condition: Callable[[], object], told: str = "it did not happen", seconds: float = WAIT_SECONDS) -> float:
+    """Wait until it is so, and return how long that took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, told
+        time.sleep(0.002)
+    return time.monotonic() - began
+
+
+def activate(sql: Connection, name: str, version: int) -> None:
+    """Make a version live."""
+    run(sql, "select promptctl.activate(array[%s], array[%s::integer])", [name, version])
+
+
+def uses(sql: Connection, columns: str) -> list[tuple[Any, ...]]:
+    """These columns of all uses, in the order in which they were booked."""
+    return rows(sql, f"select {columns} from promptctl.uses order by recorded_at, id")
+
+
+def count(sql: Connection, table: str = "uses") -> int:
+    """How many rows a table of ours has."""
+    return value(sql, f"select count(*) from promptctl.{table}")
+
+
+def program(code: str, folder: Path, environment: Mapping[str, str], *words: str, seconds: float = 60) -> Ended:
+    """Run a program to its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def started(code: str, folder: Path, environment: Mapping[str, str], *words: str) -> subprocess.Popen[str]:
+    """Start a program; its standard input, output and errors are pipes."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        env=environment,
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

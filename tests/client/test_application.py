@@ -1,0 +1,188 @@
+"""What an application's author meets: the settings of the command line, the types, the cost of an import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import pytest
+
+from promptctl import client
+from tests.client.support import program
+from tests.conftest import ROOT, environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EMBEDDED = """
+import os, threading
+from promptctl import PromptNotFound, Prompts
+before, threads = dict(os.environ), threading.active_count()
+with Prompts() as prompts:
+    assert threading.active_count() == threads
+    prompt = prompts.get("greeter", unit="user-42")
+    with prompt.use() as use:
+        use.record(input_tokens=7, output_tokens=3, model="m")
+    try:
+        prompts.get("greter")
+    except PromptNotFound as problem:
+        print(problem)
+    print(prompt, prompts.flush(), prompts.is_connected)
+assert dict(os.environ) == before
+"""
+
+
+def test_it_is_on_the_embedded_database_where_nothing_else_is_configured(
+    embedded_home: dict[str, str], home: Path
+) -> None:
+    def promptctl(*words: str) -> str:
+        command = [sys.executable, "-m", "promptctl", *words]
+        done = subprocess.run(command, env=embedded_home, cwd=home, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    before = program(EMBEDDED, home, embedded_home)
+    assert before.code == 1
+    assert "there is no embedded database in" in before.err
+    promptctl("create", "greeter", "Be kind.", "--activate")
+    # The second time it starts the server itself.
+    for _ in range(2):
+        ended = program(EMBEDDED, home, embedded_home)
+        assert (ended.code, ended.err) == (0, "")
+        assert (
+            ended.out == 'no prompt "greter" in the embedded database; the nearest is "greeter"\ngreeter@1 True True\n'
+        )
+        promptctl("db", "stop")
+    [version] = json.loads(promptctl("show", "greeter", "--json"))["versions"]
+    assert (version["stats"]["total_uses"], version["stats"]["avg_tokens"]) == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"PROMPTCTL_DATABASE_URL": ""}, "PROMPTCTL_DATABASE_URL is set but empty"),
+        ({"DATABASE_URL": " "}, "DATABASE_URL is set but empty"),
+        ({"PGHOST": ""}, "PGHOST is set but empty"),
+        ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL is no URL of a PostgreSQL database"),
+        ({"DATABASE_URL": "postgresql://[::1/x"}, "DATABASE_URL is not a valid database URL"),
+    ],
+    ids=str,
+)
+def test_a_setting_that_is_wrong_is_told_when_the_client_is_made(
+    home: Path, settings: dict[str, str], words: str
+) -> None:
+    ended = program("from promptctl import Prompts; Prompts()", home, environment(home, **settings))
+    assert ended.code == 1
+    assert words in ended.err.splitlines()[-1]
+
+
+def test_an_import_of_the_package_does_not_import_the_client(home: Path) -> None:
+    code = """
+import sys
+before = set(sys.modules)
+import promptctl
+print(sorted(name for name in set(sys.modules) - before if "promptctl" in name))
+import promptctl.references, promptctl.errors
+print(any(name.startswith("promptctl.client") for name in sys.modules))
+from promptctl import Prompts, PromptNotFound
+heavy = {"psycopg", "anthropic", "typer", "rich", "yaml", "asyncio"}
+print("promptctl.client.prompts" in sys.modules, sorted(heavy & set(sys.modules)))
+try:
+    promptctl.Nonsense
+except AttributeError as problem:
+    print(problem)
+"""
+    ended = program(code, home, environment(home))
+    assert ended.out == (
+        "['promptctl']\nFalse\nTrue []\nmodule 'promptctl' has no attribute 'Nonsense'\n"
+    )  # fmt: skip
+
+
+TYPED = '''
+"""All that an application uses, as it would."""
+
+import logging
+import uuid
+
+from promptctl import (
+    MissingVariables,
+    NoActiveVersion,
+    Prompt,
+    PromptNotFound,
+    Prompts,
+    TooOld,
+    Unavailable,
+    Use,
+    VersionNotFound,
+)
+from promptctl.errors import PromptctlError
+
+
+def answer(prompts: Prompts, user: uuid.UUID, plan: str) -> str | None:
+    try:
+        prompt: Prompt = prompts.get("greeter", unit=user, attributes={"plan": plan}, default="Be kind.")
+    except (PromptNotFound, VersionNotFound, NoActiveVersion, Unavailable, TooOld) as problem:
+        logging.warning("%s %s %s", problem.code, problem.message, problem.hint)
+        return None
+    number: int | None = prompt.version
+    with prompt.use() as use:
+        booked: Use = use
+        booked.first_token()
+        booked.record(object(), input_tokens=7, output_tokens=3, model="m")
+        booked.failed("refused")
+        booked.score(0.5)
+    prompts.score(booked.id, 1)
+    try:
+        return prompt.render({"user.name": "Ada"}) + str(number)
+    except MissingVariables as missing:
+        return ", ".join(missing.names)
+
+
+def main() -> None:
+    with Prompts(
+        "postgresql:///x", poll_seconds=5, timeout_seconds=2.5, max_age_seconds=None, snapshot="s", spool="t",
+        queue_size=10, flush_seconds=1, spool_bytes=10,
+    ) as prompts:
+        prompts.preload(["greeter"])
+        several: dict[str, Prompt] = prompts.get_many(["greeter", "other"], unit=5)
+        age: float = prompts.age_seconds + sum(each.age_seconds for each in several.values())
+        counts: int = prompts.dropped_uses + prompts.waiting_uses
+        done: bool = prompts.flush(1) and prompts.is_connected
+        print(age, counts, done, answer(prompts, uuid.uuid4(), "x"))
+        prompts.close()
+
+
+class Own(PromptctlError):
+    pass
+'''
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rules"),
+    [
+        ("", []),
+        ("Prompts().nonsense()", ["reportAttributeAccessIssue"]),
+        ("print(Prompts().get('greeter').version + 1)", ["reportOptionalOperand"]),
+        ("Prompts().get('greeter').use().record(input_tokens='7')", ["reportArgumentType"]),
+    ],
+    ids=["right", "a name", "a result", "an argument"],
+)
+def test_what_an_application_uses_is_typed(tmp_path: Path, wrong: str, rules: list[str]) -> None:
+    pytest.importorskip("basedpyright", reason="the types are checked where basedpyright is")
+    (tmp_path / "application.py").write_text(TYPED + wrong + "\n")
+    (tmp_path / "pyproject.toml").write_text(
+        f'[tool.basedpyright]\ntypeCheckingMode = "strict"\npythonVersion = "3.11"\nextraPaths = ["{ROOT}"]\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "basedpyright", "--outputjson", "application.py"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    found = [each["rule"] for each in json.loads(done.stdout)["generalDiagnostics"] if each["severity"] == "error"]
+    assert [rule for rule in found if "Unknown" not in rule] == rules
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert resources.files("promptctl").joinpath("py.typed").is_file()
+    assert client.__doc__ is not None

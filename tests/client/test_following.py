@@ -1,0 +1,374 @@
+"""What becomes live is served at once, several prompts as of one moment, and a use is booked on what was served."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from promptctl import Prompts, TooOld
+from promptctl.database import Database
+from tests.client.support import activate, rows, until, uses
+from tests.conftest import SERVERS
+from tests.schema.support import run, value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.client.wire import Wire
+    from tests.servers import Server
+
+    Connection = psycopg.Connection[Any]
+    Serve = Callable[..., Prompts]
+    Told = Callable[[str], int]
+
+BOTH = pytest.mark.parametrize("templated", list(SERVERS), indirect=True)
+NEVER = 3600
+
+
+def many(sql: Connection, number: int, versions: int = 2) -> list[str]:
+    """Make so many prompts, with version 1 live."""
+    names = [f"p{n:03}" for n in range(number)]
+    run(
+        sql,
+        "select promptctl.create_version(n, format('%%s, version %%s', n, v)) from unnest(%s::text[]) n"
+        ", generate_series(1, %s) v order by 1",
+        [names, versions],
+    )
+    release(sql, names, 1)
+    return names
+
+
+def release(sql: Connection, names: list[str], version: int) -> None:
+    """Make this version of all live, in one transaction."""
+    run(sql, "select promptctl.activate(%s, array_fill(%s::integer, array[%s]))", [names, version, len(names)])
+
+
+@BOTH
+def test_every_kind_of_change_is_seen_without_a_poll(serve: Serve, sql: Connection) -> None:
+    prompts = serve(poll_seconds=NEVER)
+    assert prompts.get("greeter").version == 1
+    activate(sql, "greeter", 2)
+    until(lambda: prompts.get("greeter").version == 2)
+    sql.execute("select promptctl.rollback('{greeter}')")
+    until(lambda: prompts.get("greeter").version == 1)
+    sql.execute("select promptctl.split('greeter', 10000, 2)")
+    until(lambda: prompts.get("greeter").version == 2)
+    sql.execute("select promptctl.end_split('greeter')")
+    until(lambda: prompts.get("greeter").version == 1)
+    sql.execute("select promptctl.set_routes('{greeter}', %s)", [json.dumps([[{"when": {"a": 1}, "use": "other"}]])])
+    until(lambda: prompts.get("greeter", attributes={"a": 1}).name == "other")
+    activate(sql, "other", 2)
+    until(lambda: prompts.get("greeter", attributes={"a": 1}).version == 2)
+    sql.execute("update promptctl.prompts set is_active = true where name = 'greeter' and version = 2")
+    until(lambda: prompts.get("greeter").version == 2)
+    sql.execute("update promptctl.prompts set is_active = false where name = 'greeter' and version = 2")
+    until(lambda: prompts.get("greeter", default="").is_default)
+
+
+def test_a_release_of_two_hundred_prompts_is_seen_whole(serve: Serve, sql: Connection) -> None:
+    names = many(sql, 200)
+    prompts = serve(poll_seconds=NEVER)
+    prompts.preload(names)
+    release(sql, names, 2)
+    until(lambda: prompts.get(names[-1]).version == 2)
+    assert {prompt.version for prompt in prompts.get_many(names).values()} == {2}
+    assert prompts.get("p007").content == "p007, version 2"
+
+
+@BOTH
+def test_prompts_that_are_asked_for_together_are_of_one_moment(serve: Serve, sql: Connection) -> None:
+    names = many(sql, 50)
+    prompts = serve(poll_seconds=NEVER)
+    prompts.preload(names)
+    ends = threading.Event()
+    mixtures: list[set[int | None]] = []
+    reads = [0] * 3
+    back: list[tuple[int, int]] = []
+
+    def read(place: int) -> None:
+        epoch = 0
+        while not ends.is_set():
+            served = prompts.get_many(names, unit="user-42")
+            versions = {prompt.version for prompt in served.values()}
+            epochs = {prompt.epoch for prompt in served.values()}
+            if len(versions) != 1 or len(epochs) != 1:
+                mixtures.append(versions)
+            seen = served[names[0]].epoch or 0
+            if seen < epoch:
+                back.append((epoch, seen))
+            epoch = seen
+            reads[place] += 1
+
+    threads = [threading.Thread(target=read, args=(place,)) for place in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for turn in range(30):
+            release(sql, names, 2 - turn % 2)
+        until(lambda: prompts.get(names[0]).epoch == 31)
+    finally:
+        ends.set()
+        for thread in threads:
+            thread.join()
+    assert (mixtures, back) == ([], [])
+    assert min(reads) > 10
+
+
+def test_what_is_served_never_seems_to_go_back(serve: Serve, sql: Connection) -> None:
+    prompts = serve(poll_seconds=0.01)
+    prompts.preload(["greeter", "other"])
+    ends = threading.Event()
+    back: list[tuple[int, int]] = []
+
+    def read() -> None:
+        epoch = 0
+        while not ends.is_set():
+            for prompt in (
+                prompts.get("greeter"), prompts.get("greeter", unit="u"), prompts.get_many(["greeter"])["greeter"],
+                prompts.get("greeter", attributes={"a": 1}),
+            ):  # fmt: skip
+                seen = prompt.epoch or 0
+                if seen < epoch:
+                    back.append((epoch, seen))
+                epoch = seen
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for turn in range(60):
+        activate(sql, "greeter", 2 - turn % 2)
+    until(lambda: prompts.get("greeter").epoch == 61)
+    ends.set()
+    for thread in threads:
+        thread.join()
+    assert back == []
+
+
+def test_a_use_is_booked_on_what_was_served_although_the_pointer_moved_meanwhile(
+    prompts: Prompts, sql: Connection
+) -> None:
+    prompt = prompts.get("greeter", unit="user-42")
+    with prompt.use():
+        activate(sql, "greeter", 2)
+        until(lambda: prompts.get("greeter").version == 2)
+    with prompts.get("greeter", unit="user-42").use():
+        pass
+    assert prompts.flush()
+    bucket = value(sql, "select promptctl.bucket('greeter', 'user-42')")
+    assert uses(sql, "version, epoch, bucket") == [(1, 1, bucket), (2, 2, bucket)]
+
+
+def test_where_no_notification_comes_polling_finds_what_is_live(
+    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deaf(_: Database, channel: str) -> bool:
+        assert channel == "promptctl"
+        return False
+
+    monkeypatch.setattr(Database, "listen", deaf)
+    prompts = serve(poll_seconds=0.3)
+    prompts.preload(["greeter", "other"])
+    for turn in range(3):
+        activate(sql, "greeter", 2 - turn % 2)
+        assert until(lambda turn=turn: prompts.get("greeter").version == 2 - turn % 2) < 10
+    assert value(sql, "select count(*) from pg_stat_activity where query like 'listen%%'") == 0
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "", "{", "[]", "null", "5", '"greeter"', "{}", '{"name": null}', '{"name": []}', '{"name": {}}', '{"name": 5}',
+        '{"name": "nobody", "epoch": "x"}', '{"name": "greeter", "epoch": 999999}', '{"release": "x"}', "[" * 7000,
+        '{"a":' * 1500, "\u0001\u007f", "ユーザー",
+    ],
+    ids=lambda payload: payload[:30],
+)  # fmt: skip
+def test_a_forged_notification_does_no_harm(serve: Serve, sql: Connection, told: Told, payload: str) -> None:
+    prompts = serve(poll_seconds=NEVER)
+    prompt = prompts.get("greeter")
+    run(sql, "select pg_notify('promptctl', %s)", [payload])
+    activate(sql, "other", 2)
+    activate(sql, "greeter", 2)
+    until(lambda: prompts.get("greeter").version == 2)
+    assert prompts.is_connected
+    assert prompt.version == 1
+    assert told("bug") == told("goes on being served") == 0
+
+
+def test_what_does_not_concern_the_application_is_not_read(
+    serve: Serve, sql: Connection, wire: Wire, database_name: str
+) -> None:
+    prompts = serve(wire.url(database_name), poll_seconds=NEVER)
+    prompts.preload(["greeter"])
+    before = wire.asked
+    activate(sql, "other", 2)
+    activate(sql, "other", 1)
+    heard = wire.answered.count(b'"other"')
+    until(lambda: wire.answered.count(b'"other"') >= 2, f"only {heard} were heard")
+    assert wire.asked == before
+
+
+def test_only_what_has_changed_is_read_again(serve: Serve, sql: Connection, wire: Wire, database_name: str) -> None:
+    prompts = serve(wire.url(database_name), poll_seconds=0.02)
+    prompts.preload(["greeter", "other"])
+    asked = wire.asked.count(b"promptctl.follow(")
+    until(lambda: wire.asked.count(b"promptctl.follow(") > asked + 3)
+    activate(sql, "other", 2)
+    until(lambda: prompts.get("other").version == 2)
+    assert wire.answered.count(b"Be kind") == wire.answered.count(b"Something else.") == 1
+    assert wire.answered.count(b"Something else again.") == 1
+
+
+def test_after_a_new_connection_all_is_read_anew_because_another_server_may_count_on_from_before(
+    serve: Serve, sql: Connection, server: Server, database_name: str, wire: Wire
+) -> None:
+    """A standby that took over without the last commits counts the same epochs for something else."""
+    prompts = serve(wire.url(database_name), poll_seconds=NEVER)
+    kept = prompts.get("other")
+    assert prompts.get("greeter").epoch == 1
+    sql.execute("set session_replication_role = replica")
+    sql.execute("update promptctl.served set active_version = 2 where name = 'greeter'")
+    sql.execute(
+        "select pg_terminate_backend(pid, 20000) from pg_stat_activity where application_name = 'promptctl client'"
+    )
+    until(lambda: prompts.get("greeter").version == 2)
+    assert prompts.get("greeter").epoch == 1
+    assert prompts.get("other") is kept
+
+
+def test_metadata_is_as_it_was_when_it_was_read(serve: Serve, sql: Connection) -> None:
+    prompts = serve(poll_seconds=0.02)
+    assert prompts.get("greeter").metadata == {"description": "the first"}
+    sql.execute("select promptctl.describe('greeter', 1, '{\"description\": \"corrected\"}')")
+    activate(sql, "greeter", 2)
+    activate(sql, "greeter", 1)
+    until(lambda: prompts.get("greeter").epoch == 3)
+    assert prompts.get("greeter").metadata == {"description": "corrected"}
+
+
+def test_the_age_says_how_long_ago_it_was_confirmed(
+    serve: Serve, sql: Connection, wire: Wire, database_name: str
+) -> None:
+    prompts = serve(wire.url(database_name), poll_seconds=0.05)
+    prompt = prompts.get("greeter")
+    assert prompts.is_connected
+    until(lambda: prompts.age_seconds < 0.04)
+    wire.fall_silent()
+    until(lambda: prompts.age_seconds > 0.5)
+    assert prompt.age_seconds >= 0.5
+    assert prompts.get("greeter").age_seconds >= 0.5
+    wire.speak()
+    until(lambda: prompts.age_seconds < 0.2)
+
+
+def test_what_is_too_old_is_an_error_but_not_what_is_pinned(
+    serve: Serve, wire: Wire, database_name: str, sql: Connection, told: Told
+) -> None:
+    prompts = serve(wire.url(database_name), poll_seconds=NEVER, max_age_seconds=1.0)
+    prompts.preload(["greeter", "greeter@2"])
+    ends = time.monotonic() + 1.5
+    while time.monotonic() < ends:
+        # It is asked for often enough, however slowly is polled.
+        assert prompts.get("greeter").version == 1
+    wire.fall_silent()
+    until(lambda: prompts.age_seconds > 1)
+    for call in (
+        lambda: prompts.get("greeter"),
+        lambda: prompts.get("greeter", unit="u"),
+        lambda: prompts.get_many(["greeter", "greeter@2"]),
+        lambda: prompts.preload(["greeter"]),
+    ):
+        with pytest.raises(TooOld, match=r"was confirmed \d s ago, more than 1 s") as failure:
+            call()
+        assert failure.value.code == "prompt_too_old"
+    assert prompts.get("greeter@2").version == 2
+    assert prompts.get_many(["greeter@2"])["greeter@2"].version == 2
+    assert prompts.get("greeter", default="own").is_default
+    wire.speak()
+    until(lambda: prompts.age_seconds < 1)
+    assert prompts.get("greeter").version == 1
+
+
+def test_an_outage_is_one_warning_at_its_begin_and_one_line_at_its_end(
+    serve: Serve, server: Server, database_name: str, sql: Connection, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from promptctl.client import follower, recorder
+
+    monkeypatch.setattr(follower, "_LONGEST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.1)
+    prompts = serve(server.url(database_name, user="postgres"))
+    prompts.get("greeter")
+    label = f"{database_name} at localhost"
+    with psycopg.connect(server.dsn(), autocommit=True) as other:
+        for _ in range(2):
+            caplog.clear()
+            sql.close()
+            run(other, f"alter database {database_name} allow_connections false")
+            run(
+                other,
+                "select pg_terminate_backend(pid, 20000) from pg_stat_activity where datname = %s",
+                [database_name],
+            )
+            until(lambda: not prompts.is_connected)
+            with prompts.get("greeter").use():
+                pass
+            assert not prompts.flush()
+            assert not prompts.flush()
+            run(other, f"alter database {database_name} allow_connections true")
+            until(lambda: prompts.is_connected)
+            assert prompts.flush()
+            said = [(record.levelno, record.getMessage()) for record in caplog.records]
+            assert sorted(level for level, _ in said) == [logging.INFO] * 2 + [logging.WARNING] * 2
+            lines = [line for _, line in said]
+            assert sum("what was known 0 s ago goes on being served" in line for line in lines) == 1
+            assert lines.count(f"promptctl: {label} is reached again") == 1
+            assert sum("uses cannot be recorded now" in line for line in lines) == 1
+            assert lines.count("promptctl: uses are recorded again") == 1
+    assert prompts.dropped_uses == 0
+
+
+def test_while_the_database_is_away_unknown_prompts_are_refused_at_once_and_found_when_it_is_back(
+    serve: Serve, server: Server, database_name: str
+) -> None:
+    prompts = serve()
+    prompts.get("greeter")
+    with psycopg.connect(server.dsn(), autocommit=True) as other:
+        run(other, f"alter database {database_name} allow_connections false")
+        run(other, "select pg_terminate_backend(pid, 20000) from pg_stat_activity where datname = %s", [database_name])
+        until(lambda: not prompts.is_connected)
+        began = time.monotonic()
+        for _ in range(200):
+            assert prompts.get("other", default="own").is_default
+        assert time.monotonic() - began < 10
+        run(other, f"alter database {database_name} allow_connections true")
+    until(lambda: not prompts.get("other", default="own").is_default)
+
+
+def test_a_bug_in_the_following_thread_is_told_and_gone_over(
+    serve: Serve, sql: Connection, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from promptctl.store import following
+
+    prompts = serve(poll_seconds=NEVER)
+    prompts.get("greeter")
+    follow = following.follow
+    failures = iter([ZeroDivisionError("seven")])
+
+    def fails(*given: Any) -> Any:
+        for failure in failures:
+            raise failure
+        return follow(*given)
+
+    monkeypatch.setattr(following, "follow", fails)
+    activate(sql, "greeter", 2)
+    until(lambda: prompts.get("greeter").version == 2)
+    assert told("a bug in the thread that follows what is served") == 1
+    assert told("ZeroDivisionError: seven; what was known") == told("is reached again") == 1
+    assert rows(sql, "select count(*) from pg_stat_activity where application_name = 'promptctl client'") == [(1,)]

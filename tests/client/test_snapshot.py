@@ -1,0 +1,416 @@
+"""What a client knew, in a file: a process starts from it while the database is down."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from promptctl import NoActiveVersion, Prompts, Unavailable
+from promptctl.client.serving import State
+from promptctl.client.snapshot import Snapshot
+from tests.client.support import activate, until
+from tests.schema.support import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.servers import Server
+
+    Connection = psycopg.Connection[Any]
+    Serve = Callable[..., Prompts]
+    Told = Callable[[str], int]
+
+KNOWN = ["greeter", "other", "greeter@2", "idle"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the snapshot is to be."""
+    return tmp_path / "snapshot.json"
+
+
+@pytest.fixture
+def away(server: Server, database_name: str) -> Callable[[bool], None]:
+    """Makes the database unreachable, and reachable again."""
+
+    def make(is_away: bool) -> None:
+        with psycopg.connect(server.dsn(), autocommit=True) as sql:
+            run(sql, f"alter database {database_name} allow_connections {not is_away}")
+            if is_away:
+                run(
+                    sql,
+                    "select pg_terminate_backend(pid, 20000) from pg_stat_activity where datname = %s",
+                    [database_name],
+                )
+
+    return make
+
+
+def kept(serve: Serve, path: Path, names: list[str] = KNOWN) -> dict[str, Any]:
+    """Have a client write the file, and return what it says."""
+    prompts = serve(snapshot=path)
+    prompts.preload(names)
+    prompts.close()
+    return json.loads(path.read_text())
+
+
+def test_a_process_starts_from_it_while_the_database_is_down(
+    serve: Serve, path: Path, sql: Connection, away: Callable[[bool], None], told: Told
+) -> None:
+    sql.execute(
+        "select promptctl.set_routes('{greeter}', %s)",
+        [json.dumps([[{"when": {"a": 1}, "use": "other"}, {"when": {"a": 2}, "use": "other@2"}]])],
+    )
+    sql.execute("select promptctl.split('other', 5000, 2)")
+    live = serve(snapshot=path)
+    live.preload(KNOWN)
+    away(True)
+    asked: list[tuple[str, dict[str, Any]]] = [
+        (name, given)
+        for name in ("greeter", "other", "greeter@2")
+        for given in ({}, {"unit": "user-42"}, {"unit": 7, "attributes": {"a": 1}}, {"attributes": {"a": 2}})
+        if "unit" in given or name != "other"
+    ]
+
+    def answers(prompts: Prompts) -> list[tuple[Any, ...]]:
+        served = [prompts.get(name, **given) for name, given in asked]
+        return [(p.name, p.version, p.epoch, p.content, p.settings, p.metadata, p.bucket) for p in served]
+
+    began = serve(snapshot=path)
+    assert answers(began) == answers(live)
+    with pytest.raises(NoActiveVersion, match=r'^"idle" has no active version in the database$'):
+        began.get("idle")
+    with pytest.raises(Unavailable):
+        began.get("unknown")
+    assert not began.is_connected
+    assert told(f"begins with the snapshot {path}, which is 0 s old") == 1
+    away(False)
+    until(lambda: began.is_connected)
+    with psycopg.connect(str(sql.info.dsn), autocommit=True) as again:
+        activate(again, "greeter", 2)
+    until(lambda: began.get("greeter").version == 2)
+
+
+def test_its_age_is_told_and_counts(serve: Serve, path: Path, away: Callable[[bool], None], told: Told) -> None:
+    said = kept(serve, path)
+    said["confirmed_at"] -= 5000
+    path.write_text(json.dumps(said))
+    away(True)
+    prompts = serve(snapshot=path)
+    assert 5000 <= prompts.get("greeter").age_seconds < 5100
+    assert told("which is 50") == 1
+    strict = serve(snapshot=path, max_age_seconds=60)
+    with pytest.raises(Exception, match=r"was confirmed 50\d\d s ago, more than 60 s"):
+        strict.get("greeter")
+    assert strict.get("greeter@2").version == 2
+
+
+def test_a_clock_that_was_set_back_makes_it_no_younger_than_now(
+    serve: Serve, path: Path, away: Callable[[bool], None]
+) -> None:
+    said = kept(serve, path)
+    said["confirmed_at"] += 5000
+    path.write_text(json.dumps(said))
+    away(True)
+    assert 0 <= serve(snapshot=path).get("greeter").age_seconds < 30
+
+
+def test_the_file_is_private_follows_what_is_live_and_is_whole_at_any_moment(
+    serve: Serve, path: Path, sql: Connection
+) -> None:
+    prompts = serve(snapshot=path, poll_seconds=0.02)
+    prompts.preload(KNOWN)
+    until(path.exists)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    ends = threading.Event()
+    read: list[int] = []
+
+    def watch() -> None:
+        while not ends.is_set():
+            said = json.loads(path.read_text())
+            read.append(said["prompts"][0]["epoch"])
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    for turn in range(50):
+        activate(sql, "greeter", 2 - turn % 2)
+    until(lambda: json.loads(path.read_text())["prompts"][0]["epoch"] == 51)
+    ends.set()
+    thread.join()
+    assert read == sorted(read)
+    assert len(set(read)) > 3
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    [greeter] = [each for each in json.loads(path.read_text())["prompts"] if each["name"] == "greeter"]
+    assert greeter["content"] == "Be kind, {user.name}."
+
+
+def test_what_changed_last_is_written_at_the_end(serve: Serve, path: Path, sql: Connection) -> None:
+    prompts = serve(snapshot=path, poll_seconds=3600)
+    prompts.get("greeter")
+    # As if the last writing had taken long: the next is due much later.
+    until(path.exists)
+    prompts._follower._snapshot._rests_until = time.monotonic() + 1000  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
+    activate(sql, "greeter", 2)
+    until(lambda: prompts.get("greeter").version == 2)
+    assert json.loads(path.read_text())["prompts"][0]["active_version"] == 1
+    prompts.close()
+    assert json.loads(path.read_text())["prompts"][0]["active_version"] == 2
+
+
+def test_an_unchanged_state_is_written_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = Snapshot(str(tmp_path / "s"), "x")
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    assert snapshot.is_due(changed=False)
+    snapshot.keep(State({}, {}), 0)
+    for now, due in ((1000.5, False), (1059.0, False), (1060.5, True)):  # noqa: B007 - the clock reads it
+        assert snapshot.is_due(changed=False) is due
+    assert snapshot.is_due(changed=True)
+
+
+def test_a_slow_disk_is_not_written_to_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from promptctl import atomic_files
+
+    snapshot = Snapshot(str(tmp_path / "s"), "x")
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def slowly(*_: Any, **__: Any) -> None:
+        nonlocal now
+        now += 0.5
+
+    monkeypatch.setattr(atomic_files, "write", slowly)
+    snapshot.keep(State({}, {}), 0)
+    now += 1
+    assert not snapshot.is_due(changed=True)
+    now += 9.5
+    assert snapshot.is_due(changed=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "Expecting value"),
+        ("{", "Expecting property name"),
+        ("[]", "list indices"),
+        ("{}", "it is damaged (KeyError('form'))"),
+        ("[" * 100_000, "recursion"),
+        (b"\xff\xfe", "can't decode"),
+        ('{"form": 2}', "it has form 2, this is form 1"),
+        ('{"form": 1, "database": "host=elsewhere"}', "it is of another database (host=elsewhere)"),
+    ],
+    ids=lambda given: str(given)[:20],
+)
+def test_a_file_that_is_none_is_told_and_passed_over(
+    serve: Serve, path: Path, nobody: str, told: Told, content: str | bytes, words: str
+) -> None:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    prompts = serve(nobody, snapshot=path)
+    with pytest.raises(Unavailable):
+        prompts.get("greeter")
+    assert prompts.get("greeter", default="own").is_default
+    assert told(f"the snapshot {path} cannot be used") == told(words) == 1
+    assert told("bug") == 0
+
+
+DAMAGES: list[Callable[[dict[str, Any]], object]] = [
+    lambda said: said.pop("prompts"),
+    lambda said: said.update(prompts={}, versions=5),
+    lambda said: said.update(prompts=[5]),
+    lambda said: said.update(confirmed_at="yesterday"),
+    lambda said: said["prompts"][0].pop("epoch"),
+    lambda said: said["prompts"][0].update(surplus=1),
+    lambda said: said["prompts"][0].update(name="../x"),
+    lambda said: said["prompts"][0].update(name=5),
+    lambda said: said["prompts"][0].update(epoch="1"),
+    lambda said: said["prompts"][0].update(basis_points=None),
+    lambda said: said["prompts"][0].update(basis_points=True),
+    lambda said: said["prompts"][0].update(content=["text"]),
+    lambda said: said["prompts"][0].update(settings=[]),
+    lambda said: said["prompts"][0].update(route={"when": {}}),
+    lambda said: said["prompts"][0].update(route=[5]),
+    lambda said: said["prompts"][0].update(route=[{"when": 5, "use": "other"}]),
+    lambda said: said["prompts"][0].update(route=[{"when": {"a": 1}, "use": "nobody"}]),
+    lambda said: said["prompts"][0].update(route=[{"when": {"a": 1}, "use": "other@9"}]),
+    lambda said: said["versions"][0].update(version=0),
+    lambda said: said["versions"][0].update(content=None),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_file_that_was_damaged_is_not_used(
+    serve: Serve, path: Path, away: Callable[[bool], None], told: Told, damage: Callable[[dict[str, Any]], object]
+) -> None:
+    said = kept(serve, path)
+    damage(said)
+    path.write_text(json.dumps(said))
+    away(True)
+    prompts = serve(snapshot=path)
+    assert prompts.get("greeter", default="own").is_default
+    assert told(f"the snapshot {path} cannot be used") == 1
+    assert told("bug") == 0
+
+
+def test_a_file_of_another_database_is_refused_and_replaced_by_ones_own(
+    serve: Serve, path: Path, nobody: str, told: Told
+) -> None:
+    kept(serve, path)
+    other = serve(nobody, snapshot=path)
+    assert other.get("greeter", default="own").is_default
+    assert told("it is of another database") == 1
+    other.close()
+    assert "greeter" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "place", ["missing/snapshot", "directory", "pipe", "/proc/version/x", "/dev/full", "/dev/zero"]
+)
+def test_a_file_that_cannot_be_written_is_told_once_and_does_not_stop_anything(
+    serve: Serve, sql: Connection, tmp_path: Path, told: Told, place: str
+) -> None:
+    (tmp_path / "directory").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    prompts = serve(snapshot=tmp_path / place, poll_seconds=0.02)
+    assert prompts.get("greeter").version == 1
+    activate(sql, "greeter", 2)
+    until(lambda: prompts.get("greeter").version == 2)
+    assert prompts.is_connected
+    until(lambda: told("cannot write the snapshot") == 1)
+    prompts.close()
+    assert told("cannot write the snapshot") == 1
+    assert told("bug") == 0
+
+
+@pytest.fixture
+def full_disk() -> Iterator[Path]:
+    """A disk of 1 MB on which there is no room left."""
+    disk = Path(tempfile.mkdtemp(prefix="disk-", dir="/tmp"))
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        disk.rmdir()
+        pytest.skip("a disk cannot be mounted here")
+    try:
+        (disk / "snapshot.json").write_text("before")
+        with (disk / "ballast").open("wb", buffering=0) as file:
+            try:
+                while file.write(b"x" * 4096):
+                    pass
+            except OSError:
+                pass
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
+        disk.rmdir()
+
+
+def test_a_full_disk_leaves_the_file_that_was_there_and_is_written_to_when_there_is_room(
+    serve: Serve, sql: Connection, full_disk: Path, told: Told
+) -> None:
+    path = full_disk / "snapshot.json"
+    prompts = serve(snapshot=path, poll_seconds=0.02)
+    assert prompts.get("greeter").version == 1
+    until(lambda: told("cannot write the snapshot") == 1)
+    assert told("No space left on device") == 1
+    assert path.read_text() == "before"
+    assert sorted(each.name for each in full_disk.iterdir()) == ["ballast", "snapshot.json"]
+    (full_disk / "ballast").unlink()
+    activate(sql, "greeter", 2)
+    until(lambda: "Be brief" in path.read_text())
+
+
+def test_processes_that_share_a_file_do_not_take_away_what_another_will_need(
+    serve: Serve, path: Path, away: Callable[[bool], None]
+) -> None:
+    one = serve(snapshot=path, poll_seconds=0.02)
+    one.preload(["greeter", "greeter@2"])
+    until(path.exists)
+    other = serve(snapshot=path, poll_seconds=0.02)
+    other.get("other")
+    names = lambda: {each["name"] for each in json.loads(path.read_text())["prompts"]}  # noqa: E731
+    until(lambda: names() == {"greeter", "other"})
+    # A third begins, knows but one itself, and is the last that writes.
+    third = serve(snapshot=path)
+    third.get("idle", default="x")
+    for each in (one, other, third):
+        each.close()
+    away(True)
+    began = serve(snapshot=path)
+    assert began.get("greeter").version == began.get("other").version == 1
+    assert began.get("greeter@2").version == 2
+    with pytest.raises(NoActiveVersion):
+        began.get("idle")
+
+
+WRITER = """
+import sys
+from promptctl import Prompts
+name = sys.argv[2]
+with Prompts(snapshot=sys.argv[1], poll_seconds=0.01) as prompts:
+    prompts.get(name)
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_two_processes_at_once_leave_a_whole_file(
+    serve: Serve, path: Path, sql: Connection, env: dict[str, str], away: Callable[[bool], None]
+) -> None:
+    pipe = subprocess.PIPE
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, path, name], env=env, stdin=pipe, stdout=pipe, text=True)
+        for name in ("greeter", "other")
+    ]
+    try:
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "ready\n"
+        until(path.exists)
+        for turn in range(40):
+            activate(sql, "greeter", 2 - turn % 2)
+            activate(sql, "other", 2 - turn % 2)
+            assert json.loads(path.read_text())["form"] == 1
+    finally:
+        for writer in writers:
+            writer.communicate("\n")
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert sorted(os.listdir(path.parent)) == ["home", path.name]
+    away(True)
+    prompts = serve(snapshot=path)
+    assert (prompts.get("greeter").version, prompts.get("other").version) == (1, 1)
+
+
+def test_it_is_known_by_its_database_and_not_by_who_asks(
+    serve: Serve, path: Path, server: Server, sql: Connection
+) -> None:
+    kept(serve, path)
+    for url, same in (
+        (f"postgresql://ada:secret@/x?host={server.socket_directory}&port={server.port}", False),
+        (f"host={server.socket_directory} port={server.port} dbname={sql.info.dbname} user=ada password=secret", True),
+    ):
+        prompts = Prompts(url, snapshot=path)
+        assert (prompts._follower._snapshot.load() is not None) is same  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
+        prompts.close()
+    assert "secret" not in path.read_text()
+
+
+def test_a_relative_path_is_where_it_was_when_the_client_was_made(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    prompts = serve(snapshot="own.json", spool="own")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    prompts.get("greeter")
+    prompts.close()
+    assert (tmp_path / "own.json").exists()

@@ -1,0 +1,405 @@
+"""Uses that cannot be sent go into a file, which outlives the process and is sent by the next, once."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from promptctl import Prompts
+from promptctl.client import rows as client_rows
+from promptctl.client.spool import Spool
+from tests.client.support import WAIT_SECONDS, count, rows, started, until, uses
+from tests.schema.support import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.servers import Server
+
+    Connection = psycopg.Connection[Any]
+    Serve = Callable[..., Prompts]
+    Told = Callable[[str], int]
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """Where the spool is to be."""
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def role(server: Server, database_name: str, sql: Connection) -> Iterator[str]:
+    """A role of an application that is shut out and let in again."""
+    name = f"{database_name}_role"
+    run(sql, f"create role {name} login")
+    run(sql, "select promptctl.grant_access(%s, 'application')", [name])
+    yield name
+    run(sql, f"drop owned by {name} cascade")
+    run(sql, f"drop role {name}")
+
+
+@pytest.fixture
+def url(server: Server, database_name: str, role: str) -> str:
+    """The URL of that role."""
+    return server.url(database_name, user=role)
+
+
+@pytest.fixture
+def away(sql: Connection, role: str) -> Callable[[bool], None]:
+    """Shuts the role out, and lets it in again."""
+
+    def make(is_away: bool) -> None:
+        run(sql, f"alter role {role} {'no' if is_away else ''}login")
+        if is_away:
+            run(sql, "select pg_terminate_backend(pid, 20000) from pg_stat_activity where usename = %s", [role])
+
+    return make
+
+
+def lines(spool: Path) -> list[list[Any]]:
+    """All that is in a spool."""
+    return [json.loads(line) for each in sorted(spool.glob("*.uses")) for line in each.read_text().splitlines()]
+
+
+def use(ids: list[str], **values: Any) -> list[Any]:
+    """A row as it is in a spool."""
+    ids.append(str(uuid.uuid4()))
+    given = {"version": 1, "epoch": 1, "bucket": None, "input_tokens": 7} | values
+    return [
+        "use", ids[-1], "greeter", time.time(), given["version"], given["epoch"], given["bucket"], "m",
+        given["input_tokens"], 3, None, None, 950.5, None, "ok", None, None,
+    ]  # fmt: skip
+
+
+def written(spool: Path, rows: list[list[Any]], name: str = "1-aa.uses") -> Path:
+    """A file that a process left behind."""
+    spool.mkdir(exist_ok=True)
+    path = spool / name
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_what_waits_at_the_end_goes_there_and_is_sent_by_the_next_process_once(
+    serve: Serve, url: str, sql: Connection, spool: Path, away: Callable[[bool], None], told: Told
+) -> None:
+    first = serve(url, spool=spool)
+    prompt = first.get("greeter", unit="user-42")
+    away(True)
+    ids: list[str] = []
+    for n in range(30):
+        with prompt.use() as one:
+            one.record(input_tokens=n, model="m")
+        ids.append(one.id)
+    first.score(ids[-1], 0.5)
+    with first.get("nobody", default="x").use():
+        pass
+    ended_at = time.time()
+    first.close(0.2)
+    assert first.dropped_uses == 0
+    assert told("not recorded") == 0
+    [file] = spool.iterdir()
+    assert (stat.S_IMODE(spool.stat().st_mode), stat.S_IMODE(file.stat().st_mode)) == (0o700, 0o600)
+    assert sorted(row[0] for row in lines(spool)) == ["fallback", "score", *["use"] * 30]
+    assert "user-42" not in file.read_text()
+    time.sleep(0.3)
+    away(False)
+    second = serve(url, spool=spool)
+    second.get("greeter")
+    until(lambda: count(sql) == 30)
+    until(lambda: os.listdir(spool) == [])
+    assert sorted(row[0] for row in uses(sql, "id::text")) == sorted(ids)
+    assert (count(sql, "fallbacks"), rows(sql, "select use_id::text, score from promptctl.scores")) == (
+        1,
+        [(ids[-1], 0.5)],
+    )
+    [(newest, bucket)] = rows(
+        sql, "select extract(epoch from max(recorded_at))::float8, min(bucket) from promptctl.uses"
+    )
+    assert (abs(newest - ended_at) < 0.25, bucket) == (True, prompt.bucket)
+
+
+def test_through_an_outage_with_more_uses_than_memory_holds_none_is_lost(
+    serve: Serve, url: str, sql: Connection, spool: Path, away: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from promptctl.client import recorder
+
+    monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.05)
+    prompts = serve(url, spool=spool, queue_size=100)
+    prompt = prompts.get("greeter")
+    away(True)
+    ids: list[str] = []
+    for turn in range(500):
+        with prompt.use() as one:
+            pass
+        ids.append(one.id)
+        if turn % 40 == 39:
+            until(lambda: prompts.waiting_uses <= 50)
+    assert len(lines(spool)) >= 400
+    assert not prompts.flush(0.1)
+    away(False)
+    assert until(prompts.flush) < WAIT_SECONDS
+    assert sorted(row[0] for row in uses(sql, "id::text")) == sorted(ids)
+    assert os.listdir(spool) == []
+    assert (prompts.dropped_uses, prompts.waiting_uses) == (0, 0)
+
+
+def test_a_line_that_was_cut_off_and_what_else_is_no_use_is_left_out(
+    serve: Serve, sql: Connection, spool: Path, told: Told
+) -> None:
+    ids: list[str] = []
+    good = [use(ids) for _ in range(3)]
+    path = written(spool, good)
+    torn = json.dumps(use([]))
+    bad: list[Any] = [
+        5, None, "use", [], {}, ["use"], ["other", 1], [[]], ["use", *[None] * 16], [*use([]), 1], use([])[:-1],
+        ["use", "x", *use([])[2:]], ["use", "{" + ids[0][1:], *use([])[2:]], ["use", 5, *use([])[2:]],
+        use([], version="1"), use([], version=True), use([], bucket=1.5), use([], input_tokens="7,8"),
+        ["score", ids[0]], ["score", ids[0], None], ["score", ids[0], "0.5"], ["fallback", ids[0], "x"],
+    ]  # fmt: skip
+    with path.open("ab") as file:
+        file.write(b"\xff\xfe\x00\n\n[[[[\n" + b"[" * 100_000 + b"\n" + torn[:50].encode() + b"\n")
+        file.write("".join(json.dumps(row) + "\n" for row in bad).encode())
+        file.write((json.dumps(use(ids)) + "\n").encode() + torn[:-1].encode())
+    prompts = serve(spool=spool)
+    prompts.get("greeter")
+    until(lambda: os.listdir(spool) == [])
+    assert sorted(row[0] for row in uses(sql, "id::text")) == sorted(ids)
+    assert told(f"lines of {path} are no uses") == 1
+    assert told("bug") == 0
+
+
+def test_a_row_that_the_database_refuses_is_dropped_alone(
+    serve: Serve, sql: Connection, spool: Path, told: Told
+) -> None:
+    ids: list[str] = []
+    refused: list[list[Any]] = [
+        use([], version=9), use([], input_tokens=-1), use([], bucket=70_000), use([], version=10**12),
+        use([], bucket=10**30), [*use([])[:12], float("nan"), *use([])[13:]], [*use([])[:14], "a\0b", *use([])[15:]],
+    ]  # fmt: skip
+    written(spool, [use(ids), *refused, use(ids)])
+    prompts = serve(spool=spool)
+    prompts.get("greeter")
+    until(lambda: os.listdir(spool) == [])
+    assert sorted(row[0] for row in uses(sql, "id::text")) == sorted(ids)
+    assert (prompts.dropped_uses, told("7 uses were not recorded")) == (7, 1)
+
+
+HOLDER = """
+import sys
+from promptctl import Prompts
+prompts = Prompts(spool=sys.argv[1], flush_seconds=0.02, queue_size=10)
+for _ in range(100):
+    with prompts.get("nobody", default="x").use():
+        pass
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_the_file_of_a_process_that_lives_is_left_alone_until_it_is_gone(
+    serve: Serve, sql: Connection, spool: Path, env: dict[str, str], home: Path, nobody: str
+) -> None:
+    process = started(HOLDER, home, env | {"DATABASE_URL": nobody}, str(spool))
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        until(lambda: lines(spool) != [])
+        prompts = serve(spool=spool)
+        with prompts.get("greeter").use():
+            pass
+        assert prompts.flush()
+        assert len(lines(spool)) > 0
+        prompts.close()
+        assert (count(sql), count(sql, "fallbacks")) == (1, 0)
+        left = len(lines(spool))
+    finally:
+        process.kill()
+        process.communicate()
+    later = serve(spool=spool)
+    later.get("greeter")
+    until(lambda: os.listdir(spool) == [])
+    assert count(sql, "fallbacks") >= left > 0
+
+
+def test_several_processes_that_begin_at_once_send_what_was_left_once(
+    sql: Connection, spool: Path, env: dict[str, str], home: Path
+) -> None:
+    ids: list[str] = []
+    for file in range(8):
+        written(spool, [use(ids) for _ in range(50)], f"{file}-aa.uses")
+    code = (
+        "import sys; from promptctl import Prompts\nwith Prompts(spool=sys.argv[1]) as p: p.get('greeter'); p.flush()"
+    )
+    processes = [started(code, home, env, str(spool)) for _ in range(3)]
+    for process in processes:
+        _, err = process.communicate(timeout=WAIT_SECONDS)
+        assert (process.returncode, err) == (0, "")
+    assert os.listdir(spool) == []
+    assert sorted(row[0] for row in uses(sql, "id::text")) == sorted(ids)
+
+
+def test_what_two_clients_of_one_process_left_is_the_next_ones(
+    serve: Serve, spool: Path, nobody: str, sql: Connection
+) -> None:
+    for _ in range(2):
+        prompts = serve(nobody, spool=spool)
+        with prompts.get("greeter", default="x").use():
+            pass
+        prompts.close(0.1)
+    assert len(list(spool.iterdir())) == 2
+    prompts = serve(spool=spool)
+    prompts.get("greeter")
+    until(lambda: os.listdir(spool) == [])
+    assert count(sql, "fallbacks") == 2
+
+
+def test_there_is_a_limit_and_what_is_beyond_it_is_dropped_and_told(
+    serve: Serve, spool: Path, nobody: str, told: Told
+) -> None:
+    prompts = serve(nobody, spool=spool, spool_bytes=5000)
+    for _ in range(100):
+        with prompts.get("greeter", default="x").use():
+            pass
+    prompts.close(0.1)
+    kept = len(lines(spool))
+    assert 10 < kept < 100
+    assert sum(each.stat().st_size for each in spool.iterdir()) <= 5000
+    assert prompts.dropped_uses == 100 - kept
+    assert told(f"{100 - kept} uses were not recorded: the client was closed before they could be sent") == 1
+
+
+def test_room_that_was_used_is_free_again_once_it_is_sent(tmp_path: Path) -> None:
+    spool = Spool(str(tmp_path / "s"), 1000)
+    row = use([])
+    for _ in range(5):
+        taken = spool.write([row] * 100)
+        assert 0 < taken < 100
+        assert spool.write([row]) == 0
+        [path] = spool.files()
+        assert [len(each) for each in spool.read(path, 1)] == [1] * taken
+        spool.remove(path)
+        assert not spool.has_any
+
+
+def test_what_is_written_while_a_file_is_sent_is_not_removed_with_it(tmp_path: Path) -> None:
+    spool = Spool(str(tmp_path / "s"), 10_000)
+    spool.write([use([])])
+    [path] = spool.files()
+    assert spool.write([use([])]) == 1
+    spool.remove(path)
+    assert spool.has_any
+    assert len(lines(tmp_path / "s")) == 1
+
+
+def test_moments_keep_their_place_when_the_clock_is_set_back() -> None:
+    now = time.perf_counter()
+    [kept] = client_rows.to_keep([["use", "id", "name", now - 5, "more"]])
+    assert abs(kept[3] - (time.time() - 5)) < 1
+    [back] = client_rows.kept([kept])
+    assert abs(back[3] - (now - 5)) < 1
+    [future] = client_rows.kept([["use", "id", "name", time.time() + 5000]])
+    assert future[3] <= time.perf_counter()
+
+
+@pytest.mark.parametrize("place", ["file/spool", "/proc/spool", "file"])
+def test_a_directory_that_cannot_be_written_is_told_once_and_the_uses_are_counted(
+    serve: Serve, tmp_path: Path, nobody: str, told: Told, place: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    prompts = serve(nobody, spool=tmp_path / place, queue_size=20, flush_seconds=0.01)
+    for _ in range(100):
+        with prompts.get("greeter", default="x").use():
+            pass
+    until(lambda: told("cannot keep uses in") == 1)
+    prompts.close(0.1)
+    assert (prompts.dropped_uses, told("cannot keep uses in"), told("bug")) == (100, 1, 0)
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A disk of 64 kB."""
+    disk = Path(tempfile.mkdtemp(prefix="disk-", dir="/tmp"))
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        disk.rmdir()
+        pytest.skip("a disk cannot be mounted here")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
+        disk.rmdir()
+
+
+def test_on_a_full_disk_what_was_taken_is_whole_and_the_rest_is_counted(
+    serve: Serve, small_disk: Path, nobody: str, told: Told, sql: Connection
+) -> None:
+    prompts = serve(nobody, spool=small_disk / "spool", flush_seconds=1000)
+    ids: set[str] = set()
+    for _ in range(1900):
+        with prompts.get("greeter", default="x").use() as one:
+            pass
+        ids.add(one.id)
+    prompts.close(0.1)
+    kept = lines(small_disk / "spool")
+    assert 100 < len(kept) < 1900
+    assert {row[1] for row in kept} < ids
+    assert prompts.dropped_uses == 1900 - len(kept)
+    assert told("No space left on device") == 1
+    later = serve(spool=small_disk / "spool")
+    later.get("greeter")
+    until(lambda: os.listdir(small_disk / "spool") == [])
+    assert count(sql, "fallbacks") == len(kept)
+
+
+def test_a_disk_that_was_full_for_a_while_is_used_again(small_disk: Path) -> None:
+    spool = Spool(str(small_disk / "spool"), 10_000_000)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * 40_000)
+    rows = [use([]) for _ in range(300)]
+    taken = spool.write(rows)
+    assert 0 < taken < 300
+    assert spool.write(rows[taken:]) < 300 - taken
+    ballast.unlink()
+    more = spool.write(rows[taken:])
+    assert more > 0
+    spool.close()
+    assert [row[1] for row in lines(small_disk / "spool")][:taken] == [row[1] for row in rows[:taken]]
+
+
+def test_a_spool_that_is_larger_than_memory_should_hold_is_read_in_parts(tmp_path: Path) -> None:
+    path = written(tmp_path, [use([]) for _ in range(10)])
+    parts = Spool(str(tmp_path), 10_000).read(str(path), 4)
+    assert [len(part) for part in parts] == [4, 4, 2]
+
+
+def test_the_spool_is_not_read_over_and_over_while_the_database_is_away(
+    serve: Serve, spool: Path, nobody: str, monkeypatch: pytest.MonkeyPatch, told: Told
+) -> None:
+    from promptctl.client import recorder
+
+    monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.02)
+    written(spool, [use([])])
+    reads: list[str] = []
+    read = Spool.read
+
+    def noted(self: Spool, path: str, most: int) -> Any:
+        reads.append(path)
+        return read(self, path, most)
+
+    monkeypatch.setattr(Spool, "read", noted)
+    prompts = serve(nobody, spool=spool)
+    assert prompts.get("greeter", default="x").is_default
+    until(lambda: told("uses cannot be recorded now") == 1)
+    assert not prompts.flush(0.1)
+    assert reads == []
+    assert len(lines(spool)) == 1

@@ -1,0 +1,668 @@
+"""A use is timed, booked with what a reply says, once, on the version that was served; nothing is lost in silence."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import time
+import types
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from promptctl import Prompts
+from promptctl.client import recorder, waiting
+from promptctl.client.use import MOST_TOKENS, Use
+from promptctl.store import uses as store
+from tests.client.support import count, program, rows, until, uses
+from tests.conftest import SERVERS
+from tests.schema.support import run, value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.claude_api import ClaudeServer
+    from tests.client.wire import Wire
+    from tests.servers import Server
+
+    Connection = psycopg.Connection[Any]
+    Serve = Callable[..., Prompts]
+    Told = Callable[[str], int]
+
+BOTH = pytest.mark.parametrize("templated", list(SERVERS), indirect=True)
+TOKENS = "model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, outcome"
+
+
+@pytest.fixture
+def ask(claude: ClaudeServer) -> Iterator[Callable[..., Any]]:
+    """Asks a server that speaks Claude's protocol, by its real SDK."""
+    import anthropic
+
+    clients: list[anthropic.Anthropic] = []
+
+    def call(scenario: str = "ok", *, streams: bool = False, use: Use | None = None, **parameters: object) -> Any:
+        url = claude.url(scenario, **parameters)
+        client = anthropic.Anthropic(api_key=claude.KEY, base_url=url, max_retries=0, timeout=30)
+        clients.append(client)
+        words: Any = {
+            "model": "claude-sonnet-5-5", "max_tokens": 100, "system": "Be kind.",
+            "messages": [{"role": "user", "content": "Hello"}],
+        }  # fmt: skip
+        if not streams:
+            messages: Any = client.messages
+            return messages.create(**words)
+        with client.messages.stream(**words) as stream:
+            for _ in stream.text_stream:
+                assert use is not None
+                use.first_token()
+            return stream.get_final_message()
+
+    yield call
+    for client in clients:
+        client.close()
+
+
+def test_the_block_takes_the_time_and_books_it(prompts: Prompts, sql: Connection) -> None:
+    with prompts.get("greeter").use() as use:
+        time.sleep(0.05)
+        use.first_token()
+        time.sleep(0.05)
+        use.first_token()
+    assert prompts.flush()
+    [(name, version, epoch, bucket, outcome, first, whole, use_id)] = uses(
+        sql, "name, version, epoch, bucket, outcome, first_token_ms, response_ms, id::text"
+    )
+    assert (name, version, epoch, bucket, outcome, use_id) == ("greeter", 1, 1, None, "ok", use.id)
+    assert 50 <= first <= whole - 50 < 10_000
+    assert uuid.UUID(use.id).version == 7
+    assert uuid.UUID(use.id).variant == uuid.RFC_4122
+
+
+class Strange(Exception):
+    """An exception of the application's own."""
+
+
+@pytest.mark.parametrize("kind", [ValueError, Strange, KeyboardInterrupt, SystemExit, GeneratorExit, TimeoutError])
+def test_an_exception_is_booked_by_its_name_and_goes_on(
+    prompts: Prompts, sql: Connection, kind: type[BaseException]
+) -> None:
+    with pytest.raises(kind), prompts.get("greeter").use():
+        raise kind
+    assert prompts.flush()
+    assert uses(sql, "outcome") == [(kind.__name__,)]
+
+
+def test_a_failure_without_an_exception_has_the_name_that_it_is_given(prompts: Prompts, sql: Connection) -> None:
+    for name in ("refused", "", "ok", "a\0b\ud800" + "c" * 500):
+        with prompts.get("greeter").use() as use:
+            use.failed(name)
+    with contextlib.suppress(Strange), prompts.get("greeter").use() as use:
+        use.failed("said before")
+        raise Strange
+    assert prompts.flush()
+    expected = ["refused", "failed", "failed", "ab?" + "c" * 197, "said before"]
+    assert sorted(row[0] for row in uses(sql, "outcome")) == sorted(expected)
+
+
+@BOTH
+def test_a_reply_of_the_sdk_is_booked_with_all_that_it_says(
+    prompts: Prompts, sql: Connection, ask: Callable[..., Any]
+) -> None:
+    with prompts.get("greeter").use() as use:
+        reply = ask(input_tokens=20, cache_read_tokens=100, cache_write_tokens=7, output_tokens=80)
+        use.record(reply)
+    assert prompts.flush()
+    [(*found, request_id)] = uses(sql, f"{TOKENS}, request_id")
+    assert found == ["claude-sonnet-5-5", 127, 80, 100, 7, "ok"]
+    assert request_id == reply._request_id
+    assert request_id.startswith("req_")
+
+
+def test_a_streamed_reply_is_booked_with_its_first_token(
+    prompts: Prompts, sql: Connection, ask: Callable[..., Any]
+) -> None:
+    with prompts.get("greeter").use() as use:
+        use.record(ask(streams=True, use=use, input_tokens=20, output_tokens=8, delay_ms=50))
+    assert prompts.flush()
+    [(tokens_in, tokens_out, first, whole)] = uses(sql, "input_tokens, output_tokens, first_token_ms, response_ms")
+    assert (tokens_in, tokens_out) == (20, 8)
+    assert 50 <= first <= whole
+
+
+def test_what_the_sdk_raises_is_booked(prompts: Prompts, sql: Connection, ask: Callable[..., Any]) -> None:
+    import anthropic
+
+    with pytest.raises(anthropic.RateLimitError), prompts.get("greeter").use() as use:
+        use.record(ask("status", status=429))
+    assert prompts.flush()
+    assert uses(sql, TOKENS) == [(None, None, None, None, None, "RateLimitError")]
+
+
+def reply(model: object = "m", request_id: object = "r", **usage: object) -> Any:
+    return types.SimpleNamespace(model=model, _request_id=request_id, usage=types.SimpleNamespace(**usage))
+
+
+class Rude:
+    """A reply of which nothing can be read."""
+
+    model = "m"
+
+    class Usage:
+        def __getattr__(self, name: str) -> int:
+            raise ZeroDivisionError(name)
+
+    usage = Usage()
+
+
+ODD: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "nothing": (object(), (None, None, None, None, None)),
+    "no usage": (types.SimpleNamespace(model="m", usage=None), ("m", None, None, None, None)),
+    "nones": (reply(input_tokens=None, output_tokens=None), ("m", None, None, None, None)),
+    "texts": (reply(input_tokens="7", output_tokens="x"), ("m", None, None, None, None)),
+    "negative": (reply(input_tokens=-1, output_tokens=-5), ("m", None, None, None, None)),
+    "absurd": (reply(input_tokens=10**30, output_tokens=3), ("m", None, 3, None, None)),
+    "truths and fractions": (reply(input_tokens=True, output_tokens=1.5), ("m", None, None, None, None)),
+    "nan": (reply(input_tokens=float("nan"), output_tokens=2), ("m", None, 2, None, None)),
+    "an odd cache": (
+        reply(input_tokens=7, output_tokens=2, cache_read_input_tokens=-1, cache_creation_input_tokens="x"),
+        ("m", 7, 2, None, None),
+    ),
+    "a cache alone": (reply(output_tokens=2, cache_read_input_tokens=9), ("m", None, 2, None, None)),
+    "too much in all": (
+        reply(input_tokens=MOST_TOKENS, cache_read_input_tokens=MOST_TOKENS), ("m", None, None, None, None)
+    ),
+    "another sdk": (reply(prompt_tokens=7, completion_tokens=3), ("m", None, None, None, None)),
+    "a model of no text": (reply(model=types.SimpleNamespace(a=1)), ("namespace(a=1)", None, None, None, None)),
+    "a long model with a nul": (reply(model="m\0" + "x" * 500), ("m" + "x" * 199, None, None, None, None)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_a_reply_says_oddly_is_left_out(prompts: Prompts, sql: Connection, odd: str) -> None:
+    said, expected = ODD[odd]
+    with prompts.get("greeter").use() as use:
+        use.record(said)
+    assert prompts.flush()
+    assert uses(sql, TOKENS) == [(*expected, "ok")]
+    assert prompts.dropped_uses == 0
+
+
+def test_a_reply_that_cannot_be_read_costs_its_own_use_only(prompts: Prompts, sql: Connection, told: Told) -> None:
+    for said in (reply(input_tokens=1), Rude(), reply(input_tokens=2)):
+        with prompts.get("greeter").use() as use:
+            use.record(said)
+    assert prompts.flush()
+    assert uses(sql, "input_tokens") == [(1,), (2,)]
+    assert prompts.dropped_uses == 1
+    assert told("1 uses were not recorded: ZeroDivisionError: cache_read_input_tokens") == 1
+    assert told("bug") == 0
+
+
+@pytest.mark.parametrize(
+    "wrong", [-1, MOST_TOKENS + 1, 10**400, float("nan"), float("inf"), 1.5, 7.0, True, "7", b"7", [7]]
+)
+@pytest.mark.parametrize("field", ["input_tokens", "output_tokens"])
+def test_a_number_of_tokens_that_is_none_is_refused_in_the_call(
+    prompts: Prompts, sql: Connection, field: str, wrong: Any
+) -> None:
+    with prompts.get("greeter").use() as use:
+        use.record(input_tokens=7, output_tokens=3)
+        with pytest.raises((ValueError, TypeError), match=f"{field} is a count of tokens"):
+            use.record(reply(), **{field: wrong})
+    assert prompts.flush()
+    assert uses(sql, TOKENS) == [(None, 7, 3, None, None, "ok")]
+
+
+def test_numbers_that_are_given_count_for_more_than_the_replys(prompts: Prompts, sql: Connection) -> None:
+    class Index:
+        def __index__(self) -> int:
+            return 40
+
+    said = reply(input_tokens=1, output_tokens=2, cache_read_input_tokens=30, cache_creation_input_tokens=5)
+    takes: list[dict[str, Any]] = [
+        {"input_tokens": 50, "model": "n"}, {"input_tokens": Index(), "output_tokens": 0}, {"input_tokens": 30}
+    ]  # fmt: skip
+    for given in takes:
+        with prompts.get("greeter").use() as use:
+            use.record(said, **given)
+    assert prompts.flush()
+    assert uses(sql, TOKENS) == [
+        ("n", 50, 2, 30, 5, "ok"), ("m", 40, 0, 30, 5, "ok"), ("m", 30, 2, None, None, "ok")
+    ]  # fmt: skip
+
+
+def test_a_use_is_one_call(prompts: Prompts, sql: Connection) -> None:
+    with prompts.get("greeter").use() as use:
+        pass
+    with pytest.raises(RuntimeError, match="begin another"), use:
+        raise AssertionError
+    assert prompts.flush()
+    assert count(sql) == 1
+
+
+def scores(sql: Connection) -> list[tuple[Any, ...]]:
+    return rows(
+        sql,
+        """
+        select distinct on (u.recorded_at, u.id) coalesce(s.score, u.score) from promptctl.uses u
+        left join promptctl.scores s on s.use_id = u.id order by u.recorded_at, u.id, s.place desc
+        """,
+    )
+
+
+def test_a_score_is_given_in_the_block_after_it_and_later_by_the_id(prompts: Prompts, sql: Connection) -> None:
+    made: list[Use] = []
+    for n in range(4):
+        with prompts.get("greeter").use() as use:
+            if n == 0:
+                use.score(0.1)
+                use.score(1)
+        made.append(use)
+    made[1].score(0.25)
+    assert prompts.flush()
+    made[2].score(0.5)
+    prompts.score(made[3].id, 0.6)
+    prompts.score(uuid.UUID(made[3].id), -1e9)  # pyright: ignore[reportArgumentType] - what it is as, too
+    made[0].score(0.9)
+    assert prompts.flush()
+    assert scores(sql) == [(0.9,), (0.25,), (0.5,), (-1e9,)]
+    nothing: list[Any] = [float("nan"), float("inf"), 1.1e9, "0.5", None, True, [0.5]]
+    for wrong in nothing:
+        with pytest.raises(ValueError, match="a score is a number from -1,000,000,000 to"):
+            made[0].score(wrong)
+        with pytest.raises(ValueError, match="a score is a number from -1,000,000,000 to"):
+            prompts.score(made[0].id, wrong)
+    for wrong in ("", "greeter", "0" * 31, None, 5):
+        with pytest.raises(ValueError, match="badly formed"):
+            prompts.score(wrong, 0.5)  # pyright: ignore[reportArgumentType]
+    assert prompts.dropped_uses == 0
+
+
+def test_a_score_comes_from_another_process(prompts: Prompts, sql: Connection, home: Path, env: dict[str, str]) -> None:
+    with prompts.get("greeter").use() as use:
+        pass
+    assert prompts.flush()
+    code = "import sys; from promptctl import Prompts\nwith Prompts() as prompts: prompts.score(sys.argv[1], 0.75)"
+    assert program(code, home, env, use.id).code == 0
+    assert scores(sql) == [(0.75,)]
+
+
+def test_a_score_waits_for_a_use_that_another_process_has_not_sent_yet(
+    serve: Serve, sql: Connection, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_EARLY_TURN_SECONDS", 0.02)
+    one, other = serve(flush_seconds=1000), serve()
+    with one.get("greeter").use() as use:
+        pass
+    other.score(use.id, 0.1)
+    other.score(use.id, 0.2)
+    assert other.flush()
+    assert other.waiting_uses == 1
+    assert one.flush()
+    until(lambda: other.waiting_uses == 0)
+    assert scores(sql) == [(0.2,)]
+    other.score(use.id, 0.3)
+    assert other.flush()
+    # It was sent, and is not sent again.
+    time.sleep(0.1)
+    assert scores(sql) == [(0.3,)]
+    assert told("not recorded") == 0
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["at the end", "in time"])
+def test_the_score_of_a_use_that_never_comes_is_told(
+    serve: Serve, sql: Connection, told: Told, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    monkeypatch.setattr(waiting, "_EARLY_TURN_SECONDS", 0.02)
+    if not ends:
+        monkeypatch.setattr(waiting, "_EARLY_SECONDS", 0.1)
+    prompts = serve()
+    unknown = str(uuid.uuid4())
+    prompts.score(unknown, 0.5)
+    assert prompts.flush()
+    if ends:
+        assert (prompts.waiting_uses, told("not recorded")) == (1, 0)
+        prompts.close()
+    until(lambda: told(f"no use {unknown} is kept") == 1)
+    assert told("1 scores were not recorded: ") == 1
+    assert (prompts.waiting_uses, prompts.dropped_uses) == (0, 0)
+
+
+@BOTH
+def test_uses_that_the_database_refuses_are_dropped_alone_counted_and_told(
+    serve: Serve, sql: Connection, told: Told
+) -> None:
+    prompts = serve(flush_seconds=1000)
+    run(sql, "alter table promptctl.uses add constraint no_seven check (input_tokens <> 7)")
+    run(sql, "alter table promptctl.fallbacks add constraint no_seven check (input_tokens <> 7)")
+    prompt = prompts.get("greeter")
+    ids: set[str] = set()
+    for n in range(1900):
+        with prompt.use() as use:
+            use.record(input_tokens=7 if n in (0, 5, 777, 1899) else n + 10)
+        if n not in (0, 5, 777, 1899):
+            ids.add(use.id)
+    for n in (6, 7, 8):
+        with prompts.get("nobody", default="").use() as use:
+            use.record(input_tokens=n)
+    use = prompt.use()
+    with use:
+        pass
+    ids.add(use.id)
+    use.score(0.5)
+    assert prompts.flush()
+    assert {row[0] for row in uses(sql, "id::text")} == ids
+    assert (count(sql), count(sql, "fallbacks"), count(sql, "scores")) == (1897, 2, 1)
+    assert prompts.dropped_uses == 5
+    assert prompts.waiting_uses == 0
+    assert told("5 uses were not recorded: ") == 1
+    assert told("no_seven") == 1
+
+
+def test_a_version_that_is_not_there_is_dropped_alone(serve: Serve, sql: Connection, told: Told) -> None:
+    """It cannot be served, so the version is made to vanish."""
+    prompts = serve(flush_seconds=1000)
+    for name in ("greeter", "other", "greeter"):
+        with prompts.get(name).use():
+            pass
+    sql.execute("set session_replication_role = replica")
+    sql.execute("delete from promptctl.versions where name = 'other'")
+    assert prompts.flush()
+    assert uses(sql, "name") == [("greeter",)] * 2
+    assert (prompts.dropped_uses, told("1 uses were not recorded: ")) == (1, 1)
+
+
+def test_what_is_no_fault_of_the_uses_is_tried_again_until_it_is_taken(
+    serve: Serve, sql: Connection, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.05)
+    prompts = serve()
+    fails = "create function pg_temp.f() returns trigger language plpgsql as $$ begin {} return new; end $$"
+    run(sql, fails.format("").replace("pg_temp.f", "public.fails"))
+    run(sql, "create trigger fails before insert on promptctl.uses execute function public.fails()")
+    ids: list[str] = []
+    for place, sqlstate in enumerate(("53200", "58030", "XX000", "40001", "55P03", "25006", "42501", "57014", "53100")):
+        told_before = told("uses cannot be recorded now")
+        run(
+            sql,
+            f"""
+            create or replace function public.fails() returns trigger language plpgsql as $$
+            begin raise exception 'not now' using errcode = '{sqlstate}'; end $$
+            """,
+        )
+        with prompts.get("greeter").use() as use:
+            pass
+        ids.append(use.id)
+        assert not prompts.flush()
+        assert told("uses cannot be recorded now") == told_before + 1
+        assert prompts.waiting_uses == 1
+        run(sql, fails.format("").replace("create function pg_temp.f", "create or replace function public.fails"))
+        until(lambda place=place: count(sql) == place + 1)
+        until(lambda: prompts.waiting_uses == 0)
+    assert [row[0] for row in uses(sql, "id::text")] == ids
+    assert prompts.dropped_uses == 0
+
+
+def test_a_queue_that_is_full_drops_the_oldest_counts_and_says_so(serve: Serve, nobody: str, told: Told) -> None:
+    prompts = serve(nobody, queue_size=50, flush_seconds=0.01)
+    made: list[Use] = []
+    for n in range(120):
+        with prompts.get("greeter", default="x").use() as use:
+            use.record(input_tokens=n)
+        made.append(use)
+    until(lambda: told("not recorded: the queue is full") >= 1)
+    assert prompts.waiting_uses <= 50
+    assert prompts.dropped_uses == 120 - prompts.waiting_uses >= 70
+    prompts.close(0.1)
+    assert prompts.dropped_uses == 120
+    assert told("uses were not recorded: the client was closed before they could be sent") == 1
+
+
+def test_scores_are_bounded_too(serve: Serve, nobody: str, told: Told) -> None:
+    prompts = serve(nobody, queue_size=50)
+    for _ in range(120):
+        prompts.score(str(uuid.uuid4()), 0.5)
+    until(lambda: told("scores were not recorded: the queue is full") == 1 or prompts.waiting_uses <= 100)
+    assert prompts.waiting_uses <= 100
+    assert prompts.dropped_uses == 0
+
+
+def test_flush_waits_until_what_was_booked_is_there(serve: Serve, sql: Connection) -> None:
+    prompts = serve(flush_seconds=1000)
+    for number in (1, 5000):
+        before = count(sql)
+        prompt = prompts.get("greeter")
+        for _ in range(number):
+            with prompt.use():
+                pass
+        assert prompts.flush(60)
+        assert (count(sql), prompts.waiting_uses) == (before + number, 0)
+    assert prompts.flush(0)
+
+
+def test_flush_says_so_when_it_takes_too_long(serve: Serve, wire: Wire, database_name: str, sql: Connection) -> None:
+    prompts = serve(wire.url(database_name), flush_seconds=1000)
+    prompts.get("greeter")
+    wire.fall_silent()
+    with prompts.get("greeter").use():
+        pass
+    began = time.monotonic()
+    assert not prompts.flush(0.2)
+    assert time.monotonic() - began < 5
+    assert prompts.waiting_uses == 1
+    wire.speak()
+    assert prompts.flush(30)
+    assert count(sql) == 1
+
+
+def test_flush_does_not_wait_for_what_is_booked_while_it_waits(serve: Serve, sql: Connection) -> None:
+    import threading
+
+    prompts = serve(flush_seconds=1000)
+    prompt = prompts.get("greeter")
+    ends = threading.Event()
+
+    def book() -> None:
+        while not ends.is_set():
+            with prompt.use():
+                pass
+            ends.wait(0.0005)
+
+    thread = threading.Thread(target=book)
+    thread.start()
+    try:
+        for _ in range(20):
+            with prompt.use() as use:
+                pass
+            assert prompts.flush(30)
+            assert value(sql, "select count(*) from promptctl.uses where id = %s", use.id) == 1
+    finally:
+        ends.set()
+        thread.join()
+
+
+def test_flush_after_an_outage_tries_at_once(serve: Serve, server: Server, database_name: str, sql: Connection) -> None:
+    prompts = serve()
+    prompt = prompts.get("greeter")
+    sql.close()
+    with psycopg.connect(server.dsn(), autocommit=True) as other:
+        run(other, f"alter database {database_name} allow_connections false")
+        run(other, "select pg_terminate_backend(pid, 20000) from pg_stat_activity where datname = %s", [database_name])
+        with prompt.use():
+            pass
+        for _ in range(6):
+            # Each makes one attempt, and so the pauses between those of the thread grow.
+            assert not prompts.flush()
+        run(other, f"alter database {database_name} allow_connections true")
+    assert prompts.flush()
+    assert prompts.waiting_uses == 0
+
+
+def test_a_batch_that_is_sent_twice_is_recorded_once(
+    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch, told: Told
+) -> None:
+    from promptctl import errors
+
+    monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.05)
+    begin_many = store.begin_many
+    failures = iter(range(3))
+
+    def loses_answers(*given: Any) -> Any:
+        wait = begin_many(*given)
+
+        def lost() -> Any:
+            answer = wait()
+            for _ in failures:
+                raise errors.Unreachable("connection_lost", "the answer was lost")
+            return answer
+
+        return lost
+
+    monkeypatch.setattr(store, "begin_many", loses_answers)
+    prompts = serve()
+    ids: list[str] = []
+    for _ in range(100):
+        with prompts.get("greeter").use() as use:
+            pass
+        ids.append(use.id)
+    until(prompts.flush)
+    assert sorted(row[0] for row in uses(sql, "id::text")) == sorted(ids)
+    assert (
+        value(
+            sql,
+            "select (stats ->> 'total_uses')::integer from promptctl.prompts where name = 'greeter' and version = 1",
+        )
+        == 100
+    )
+    assert (prompts.dropped_uses, told("the answer was lost; they wait")) == (0, 1)
+
+
+def test_a_refusal_that_is_heard_twice_is_counted_once(
+    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from promptctl import errors
+
+    monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.05)
+    run(sql, "alter table promptctl.uses add constraint no_seven check (input_tokens <> 7)")
+    record = store.record_fallbacks
+    failures = iter(range(3))
+
+    def fails(*given: Any) -> None:
+        for _ in failures:
+            raise errors.Unreachable("connection_lost", "the connection was lost")
+        record(*given)
+
+    monkeypatch.setattr(store, "record_fallbacks", fails)
+    prompts = serve(flush_seconds=1000)
+    for n in (6, 7, 8):
+        with prompts.get("greeter").use() as use:
+            use.record(input_tokens=n)
+    with prompts.get("nobody", default="").use():
+        pass
+    until(prompts.flush)
+    assert (count(sql), count(sql, "fallbacks"), prompts.dropped_uses) == (2, 1, 1)
+
+
+def test_a_bug_in_the_recording_thread_is_told_and_does_not_stop_it(
+    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch, told: Told
+) -> None:
+    begin_many = store.begin_many
+    failures = iter([ZeroDivisionError("seven")])
+
+    def fails(*given: Any) -> Any:
+        for failure in failures:
+            raise failure
+        return begin_many(*given)
+
+    monkeypatch.setattr(store, "begin_many", fails)
+    prompts = serve()
+    with prompts.get("greeter").use():
+        pass
+    until(lambda: count(sql) == 1)
+    until(lambda: prompts.waiting_uses == 0)
+    assert told("a bug in the thread that records uses") == 1
+    assert prompts.dropped_uses == 0
+
+    def always(*_: Any) -> Any:
+        raise ZeroDivisionError("ever")
+
+    monkeypatch.setattr(store, "begin_many", always)
+    with prompts.get("greeter").use():
+        pass
+    until(lambda: prompts.dropped_uses == 1)
+    monkeypatch.setattr(store, "begin_many", begin_many)
+    with prompts.get("greeter").use():
+        pass
+    until(lambda: count(sql) == 2)
+    assert told("1 uses were not recorded: ZeroDivisionError: ever") == 1
+
+
+def test_the_moment_of_a_use_is_its_own_however_late_it_is_sent(
+    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from promptctl import connections
+
+    connect = connections.connect_application
+    prompts = serve(flush_seconds=1000)
+    prompt = prompts.get("greeter")
+
+    def slowly(*given: Any, **named: Any) -> Any:
+        time.sleep(0.5)
+        return connect(*given, **named)
+
+    monkeypatch.setattr(connections, "connect_application", slowly)
+    before = value(sql, "select clock_timestamp()")
+    with prompt.use():
+        pass
+    after = value(sql, "select clock_timestamp()")
+    assert prompts.flush(30)
+    [(recorded_at,)] = uses(sql, "recorded_at")
+    assert before <= recorded_at <= after + datetime.timedelta(seconds=0.25)
+
+
+def test_ids_are_in_the_order_of_time(prompts: Prompts) -> None:
+    ids: list[str] = []
+    for _ in range(1000):
+        with prompts.get("greeter").use() as use:
+            pass
+        ids.append(use.id)
+    assert len(set(ids)) == 1000
+    assert ids == sorted(ids)
+
+
+def test_who_may_not_record_goes_on_being_served(
+    serve: Serve, server: Server, database_name: str, sql: Connection, told: Told
+) -> None:
+    role = f"{database_name}_role"
+    run(sql, f"create role {role} login")
+    try:
+        run(sql, "select promptctl.grant_access(%s, 'application')", [role])
+        run(sql, f"revoke execute on function promptctl.record_uses from {role}")
+        prompts = serve(server.url(database_name, user=role), queue_size=10)
+        for _ in range(30):
+            with prompts.get("greeter").use():
+                pass
+        until(lambda: told("uses cannot be recorded now: ") == 1 and told("permission denied") >= 1)
+        until(lambda: prompts.waiting_uses <= 10)
+        prompts.close(0.1)
+        assert (count(sql), prompts.dropped_uses) == (0, 30)
+    finally:
+        run(sql, f"drop owned by {role} cascade")
+        run(sql, f"drop role {role}")
+
+
+def test_all_kinds_arrive_from_one_batch(serve: Serve, sql: Connection) -> None:
+    prompts = serve(flush_seconds=1000)
+    with prompts.get("greeter", unit="u").use() as use:
+        use.record(reply(input_tokens=1, output_tokens=2), model='quo"te\\d, {}')
+    use.score(0.5)
+    with prompts.get("nobody", default="").use() as other:
+        other.record(model='quo"te\\d, {}')
+    assert prompts.waiting_uses == 3
+    assert prompts.flush()
+    assert uses(sql, "model") == rows(sql, "select model from promptctl.fallbacks") == [('quo"te\\d, {}',)]
+    assert json.dumps(scores(sql)) == "[[0.5]]"

@@ -1,0 +1,249 @@
+"""Recording many uses at once: each counts once, all or none of them, on the server's clock."""
+
+from __future__ import annotations
+
+import random
+import threading
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.schema.support import Statement, create, furnish, record, record_fallbacks, refusal, rows, run, value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+    Connection = psycopg.Connection[Any]
+    Connect = Callable[..., Connection]
+
+HOUR_MS = 3_600_000.0
+COUNT = "select count(*) from promptctl.uses where name = 'greeter' and version = 1"
+# What a batch of one use sends: its id and its age.
+ONE = """
+    select * from promptctl.record_uses(array[%s::uuid], '{greeter}', '{1}', '{1}', array[%s::double precision],
+        '{null}', '{null}', '{null}', '{null}', '{null}', '{null}', '{null}', '{null}', '{ok}', '{null}', '{null}')
+"""
+
+
+def ids(count: int) -> list[uuid.UUID]:
+    return [uuid.uuid4() for _ in range(count)]
+
+
+def test_a_use_that_is_sent_twice_counts_once_within_a_batch_and_between_two(furnished: Connection) -> None:
+    first, second, third = ids(3)
+    assert record(furnished, [{"ids": first}, {"ids": second}, {"ids": first, "models": "other"}]) == (2, 1, 0)
+    assert record(furnished, [{"ids": third}, {"ids": second, "versions": 2}]) == (1, 1, 0)
+    found = rows(furnished, "select id, version, model from promptctl.uses where id = any (%s)", [first, second, third])
+    assert sorted(found) == sorted([(first, 1, None), (second, 1, None), (third, 1, None)])
+
+
+def test_one_that_was_recorded_alone_is_there_for_a_batch_and_the_other_way_round(furnished: Connection) -> None:
+    alone, batched = ids(2)
+    single = "select promptctl.record_use('greeter', 1, 1, use_id => %s)"
+    run(furnished, single, [alone])
+    assert record(furnished, [{"ids": alone}, {"ids": batched}]) == (1, 1, 0)
+    run(furnished, single, [batched])
+    assert value(furnished, COUNT) == 2
+
+
+def test_nothing_is_nothing(furnished: Connection) -> None:
+    assert record(furnished, []) == (0, 0, 0)
+    assert record_fallbacks(furnished, []) == (0, 0, 0)
+    nulls = ", ".join(["null"] * 16)
+    assert rows(furnished, f"select * from promptctl.record_uses({nulls})") == [(0, 0, 0)]
+    nulls = ", ".join(["null"] * 8)
+    assert rows(furnished, f"select * from promptctl.record_fallbacks({nulls})") == [(0, 0, 0)]
+
+
+def test_all_that_is_reported_is_kept_in_its_row(furnished: Connection) -> None:
+    first, second = ids(2)
+    whole: dict[str, Any] = {
+        "ids": first, "names": "other", "versions": 1, "epochs": 7, "ages_ms": 60_000.0, "buckets": 9999, "models": "m",
+        "input_tokens": 9, "output_tokens": 2, "cache_read_tokens": 4, "cache_write_tokens": 5, "response_ms": 3.5,
+        "first_token_ms": 0.5, "outcomes": "refusal", "scores": -0.5, "request_ids": "req_1",
+    }  # fmt: skip
+    assert record(furnished, [{"ids": second}, whole]) == (2, 0, 0)
+    found = rows(
+        furnished,
+        """
+        select id, name, version, epoch, round(extract(epoch from now() - recorded_at))::integer, bucket, model,
+               input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, response_ms, first_token_ms, outcome,
+               score, request_id
+        from promptctl.uses where id = any (%s) order by name
+        """,
+        [first, second],
+    )
+    assert found == [
+        (second, "greeter", 1, 1, 0, *[None] * 8, "ok", None, None),
+        (first, "other", 1, 7, 60, 9999, "m", 9, 2, 4, 5, 3.5, 0.5, "refusal", -0.5, "req_1"),
+    ]
+
+
+@pytest.mark.parametrize("age", [None, 0.0, -1.0, -1e300, float("-inf"), 1e-300])
+def test_an_age_of_a_clock_that_was_set_back_is_none(furnished: Connection, age: float | None) -> None:
+    [identifier] = ids(1)
+    record(furnished, [{"ids": identifier, "ages_ms": age}])
+    record_fallbacks(furnished, [{"ids": identifier, "ages_ms": age}])
+    for table in ("uses", "fallbacks"):
+        recent = (
+            f"select abs(extract(epoch from clock_timestamp() - recorded_at)) < 10 from promptctl.{table} where id = %s"
+        )
+        assert value(furnished, recent, identifier) is True
+
+
+def test_the_greatest_age_is_booked_in_its_year(sql: Connection) -> None:
+    furnish(sql)
+    assert record(sql, [{"ages_ms": 1e12}]) == (1, 0, 0)
+    assert record_fallbacks(sql, [{"ages_ms": 1e12}]) == (1, 0, 0)
+    years = "select extract(year from now()) - extract(year from min(recorded_at)) from promptctl.uses"
+    assert value(sql, years) in (31, 32)
+    # It is added up as any other.
+    assert value(sql, "select promptctl.roll_up_uses()") == 2
+
+
+@pytest.mark.parametrize(
+    ("poison", "reason"),
+    [
+        ({"versions": 99}, ("P0002", "version_exists")),
+        ({"versions": -1}, ("P0002", "version_exists")),
+        ({"names": "nobody"}, ("P0002", "prompt_exists")),
+        ({"names": "GREETER"}, ("P0002", "prompt_exists")),
+        ({"ages_ms": float("nan")}, ("22023", "an_age_is_at_most_31_years")),
+        ({"ages_ms": float("inf")}, ("22023", "an_age_is_at_most_31_years")),
+        ({"epochs": -1}, ("23514", "a_use_is_of_an_epoch")),
+        ({"buckets": 10000}, ("23514", "a_bucket_is_one_of_10000")),
+        ({"buckets": -1}, ("23514", "a_bucket_is_one_of_10000")),
+        ({"input_tokens": -1}, ("23514", "tokens_are_not_negative")),
+        ({"output_tokens": 10**13}, ("23514", "tokens_can_be_added_up")),
+        ({"cache_read_tokens": 1}, ("23514", "cached_tokens_are_part_of_the_input")),
+        ({"response_ms": float("nan")}, ("23514", "a_response_takes_time")),
+        ({"response_ms": float("inf")}, ("23514", "a_response_takes_time")),
+        ({"response_ms": -1.0}, ("23514", "a_response_takes_time")),
+        ({"first_token_ms": float("nan")}, ("23514", "a_first_token_takes_time")),
+        ({"outcomes": ""}, ("23514", "an_outcome_is_named")),
+        ({"scores": float("nan")}, ("23514", "a_score_is_a_number")),
+        ({"models": "m" * 201}, ("23514", "a_model_has_at_most_200_characters")),
+        # What is not there at all is refused in PostgreSQL's own words.
+        ({"ids": None}, ("23502", None)),
+        ({"epochs": None}, ("23502", None)),
+        ({"outcomes": None}, ("23502", None)),
+    ],
+)
+def test_one_that_cannot_be_keeps_out_its_whole_batch(
+    furnished: Connection, poison: dict[str, Any], reason: tuple[str, str | None]
+) -> None:
+    import psycopg
+
+    with pytest.raises(psycopg.Error) as raised, furnished.transaction():
+        record(furnished, [{}, poison, {}])
+    assert (raised.value.sqlstate, raised.value.diag.constraint_name) == reason
+    assert value(furnished, COUNT) == 0
+
+
+def test_a_use_of_a_retired_version_is_recorded(furnished: Connection) -> None:
+    assert record(furnished, [{"versions": 3}]) == (1, 0, 0)
+
+
+def test_many_that_send_the_same_at_once_record_each_use_once(connect: Connect, sql: Connection) -> None:
+    create(sql, "greeter", 1)
+    sent = ids(300)
+    totals: list[tuple[int, int, int]] = []
+    barrier = threading.Barrier(6)
+
+    def send(connection: Connection, order: list[uuid.UUID]) -> None:
+        barrier.wait(20)
+        totals.append(record(connection, [{"ids": identifier} for identifier in order]))
+
+    shuffled = random.Random(5)
+    threads = [
+        threading.Thread(target=send, args=[connect(), shuffled.sample(sent, len(sent))]) for _ in range(6)
+    ]  # fmt: skip
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert [sum(part) for part in zip(*totals, strict=True)] == [300, 5 * 300, 0]
+    assert value(sql, COUNT) == 300
+
+
+def test_what_a_transaction_takes_back_can_be_sent_again(connect: Connect, sql: Connection) -> None:
+    create(sql, "greeter", 1)
+    [identifier] = ids(1)
+    first = connect()
+    with first.transaction(force_rollback=True):
+        record(first, [{"ids": identifier}])
+        second = Statement(connect(), ONE, identifier, 0)
+        second.wait_until_blocked(sql)
+    assert (second.end(), second.rows) == (None, [(1, 0, 0)])
+
+
+def test_a_use_that_is_older_than_what_is_kept_is_late_and_does_not_count(sql: Connection) -> None:
+    furnish(sql)
+    old, new = ids(2)
+    record(sql, [{"ids": old, "ages_ms": 50 * HOUR_MS}, {"ids": new, "ages_ms": 2 * HOUR_MS}])
+    sql.execute("select promptctl.roll_up_uses()")
+    assert value(sql, "select promptctl.drop_uses(now() - interval '24 hours', 0)") == 1
+    again = [
+        {"ids": old, "ages_ms": 50 * HOUR_MS},
+        {"ids": new, "ages_ms": 2 * HOUR_MS},
+        {"ages_ms": 26 * HOUR_MS},
+        {"ages_ms": 22 * HOUR_MS},
+        {},
+    ]
+    assert record(sql, again) == (2, 1, 2)
+    total = "select (stats ->> 'total_uses')::integer from promptctl.prompts where name = 'greeter' and version = 1"
+    assert value(sql, total) == 4
+    assert record_fallbacks(sql, [{"ages_ms": 50 * HOUR_MS}]) == (1, 0, 0)
+
+
+def test_a_use_that_is_sent_again_while_it_is_being_dropped_does_not_count_twice(
+    connect: Connect, sql: Connection
+) -> None:
+    furnish(sql)
+    [old] = ids(1)
+    record(sql, [{"ids": old, "ages_ms": 50 * HOUR_MS}])
+    sql.execute("select promptctl.roll_up_uses()")
+    dropping = connect()
+    with dropping.transaction():
+        assert value(dropping, "select promptctl.drop_uses(now() - interval '24 hours', 0)") == 1
+        again = Statement(connect(), ONE, old, 50 * HOUR_MS)
+        again.wait_until_blocked(sql)  # it has read what is kept, and waits to see whether this use stays
+    error = again.end()
+    assert error is not None
+    assert (error.sqlstate, error.diag.constraint_name) == ("40001", "uses_are_not_dropped_as_they_arrive")
+    assert rows(sql, ONE, old, 50 * HOUR_MS) == [(0, 0, 1)]
+
+
+def test_a_fallback_is_no_use_of_any_version(furnished: Connection) -> None:
+    first, second = ids(2)
+    calls = [
+        {"ids": first, "names": "nobody", "models": "m", "input_tokens": 5, "output_tokens": 2, "response_ms": 9.5},
+        {"ids": second, "names": "x" * 400, "outcomes": "timeout"},
+        {"ids": first},
+    ]
+    assert record_fallbacks(furnished, calls) == (2, 1, 0)
+    found = rows(
+        furnished,
+        """
+        select id, name, model, input_tokens, output_tokens, response_ms, outcome from promptctl.fallbacks order by name
+        """,
+    )
+    assert found == [
+        (first, "nobody", "m", 5, 2, 9.5, "ok"),
+        (second, "x" * 300, None, None, None, None, "timeout"),
+    ]
+    assert value(furnished, "select count(*) from promptctl.uses") == 1  # the furniture's
+
+
+def test_recording_refuses_by_the_name_of_the_rule_alone_too(furnished: Connection) -> None:
+    for reported, rule in (
+        ("model => repeat('m', 201)", "a_model_has_at_most_200_characters"),
+        ("score => '-Infinity'", "a_score_is_a_number"),
+        ("first_token_ms => 'NaN'", "a_first_token_takes_time"),
+    ):
+        assert refusal(furnished, f"select promptctl.record_use('greeter', 1, 1, {reported})") == ("23514", rule)
+    statement = "select promptctl.record_use('greeter', 1, -1)"
+    assert refusal(furnished, statement) == ("23514", "a_use_is_of_an_epoch")
