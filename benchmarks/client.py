@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from promptctl.client.serving import State
 
 _WORDS = "Answer the question that was asked, first and in plain words. Then add what the person needs. "
+# As a real server: a COMMIT has reached the disk.
+_DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 _LISTENERS = 200
 _CLIENTS = 32
 
@@ -67,7 +69,7 @@ def main() -> int:
     options.add_argument("--only", choices=("answers", "seen", "recorded"), help="one part")
     given = options.parse_args()
     report = Report()
-    with start_server(shared_buffers="512MB", max_wal_size="4GB", max_connections=600) as server:
+    with start_server(**_DURABLE, shared_buffers="512MB", max_wal_size="4GB", max_connections=600) as server:
         dsn = install(server, "client")
         with psycopg.connect(dsn, autocommit=True) as connection:
             _fill(connection)

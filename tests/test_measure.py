@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptctl import connections, statistics
+from promptctl.store import maintenance
 from promptctl.store import statistics as store
 
 if TYPE_CHECKING:
@@ -224,6 +225,32 @@ def test_single_uses_may_go_and_their_hour_counts_whole(sql: Connection, databas
             check(read(database, None, by, gone), whole, by)
     left = sql.execute("select count(*), count(*) filter (where recorded_at < %s) from promptctl.uses", [kept_from])
     assert left.fetchone() == (sum(use.at >= kept_from for use in uses), 0)
+
+
+def test_maintenance_rolls_up_and_drops_where_uses_lie(sql: Connection, database: Database) -> None:
+    chance = random.Random(7)
+    now = datetime.now(timezone.utc)
+    uses = [some_use(chance, now) for _ in range(200)]
+    record(sql, uses[:150])
+    assert maintenance.waiting(database) == 150
+    rolled_up = maintenance.roll_up(database)
+    assert rolled_up is not None
+    assert rolled_up.uses == 150
+    assert rolled_up.rolled_below <= rolled_up.horizon
+    record(sql, uses[150:])
+    assert maintenance.waiting(database) == 50
+    before = maintenance.announce_drop(database, 86_400)
+    moment = datetime.fromisoformat(before)
+    assert timedelta(days=1) <= datetime.now(timezone.utc) - moment <= timedelta(days=1, hours=1, seconds=60)
+    gone = sum(use.at < moment for use in uses[:150])
+    found = maintenance.droppable(database, before)
+    assert found == {0: gone}
+    assert maintenance.drop(database, before, 500) == 0
+    assert maintenance.drop(database, before, 0) == gone
+    assert maintenance.droppable(database, before) == {}
+    check_all(database, uses)
+    assert maintenance.roll_up(database) is not None
+    check_all(database, uses)
 
 
 def test_the_view_says_what_raw_counts_say(sql: Connection, database: Database) -> None:

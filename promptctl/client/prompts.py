@@ -83,8 +83,8 @@ class Prompts:
         self._max_age_seconds = max_age_seconds
         self._is_closed = False
         self._warned: set[str] = set()
-        # What every call is answered from; empty where a call has to look further.
-        self._live = _NOTHING
+        # What every call is answered from, most of them from the look-up in it; empty where a call has to look further.
+        self._live, self._plain = _NOTHING, _NOTHING.plain
         # Whoever closes it as well waits for the end, but for a signal's handler that interrupts the closing.
         self._closing = threading.RLock()
         self._recorder = Recorder(
@@ -129,13 +129,14 @@ class Prompts:
         # Positional, not by keyword only: filling in those took longer than all the rest.
         if unit is None and attributes is None:
             try:
-                return self._live.plain[reference]
+                return self._plain[reference]
             except KeyError:
                 pass
-        elif unit.__class__ is str and attributes is None and reference in (prompts := self._live.prompts):
-            served = prompts[reference].choose(unit)  # pyright: ignore[reportArgumentType] - that was asked
-            if served is not None:
-                return served
+        elif unit.__class__ is str and attributes is None and (served := self._live.prompts.get(reference)) is not None:
+            return served.choose(unit) or self._get(reference, unit, None, default)  # pyright: ignore[reportArgumentType] - it is a str
+        return self._get(reference, unit, attributes, default)
+
+    def _get(self, reference: str, unit: object, attributes: Mapping[str, Any] | None, default: str | None) -> Prompt:
         key = None if unit is None else unit_text(unit)
         if attributes is not None:
             check_attributes(attributes)
@@ -224,16 +225,21 @@ class Prompts:
 
     def _begin_to_close(self, until: float) -> None:
         self._is_closed = True
-        self._live = _NOTHING
+        self._answer_from(_NOTHING)
         self._follower.stop()
         self._recorder.stop(until)
 
     def _publish(self, state: State) -> None:
         # With an age to watch, every call looks at the clock.
         if self._max_age_seconds is None and not self._is_closed:
-            self._live = state
+            self._answer_from(state)
             if self._is_closed:
-                self._live = _NOTHING
+                self._answer_from(_NOTHING)
+
+    def _answer_from(self, state: State) -> None:
+        # No thread looks in between, so nobody sees the newer of the one and then the older of the other.
+        plain = state.plain
+        self._live, self._plain = state, plain
 
     def _known(self, names: Sequence[str]) -> State:
         """Return what is known now, which has these names; the database is asked only for what is not."""
@@ -290,7 +296,7 @@ class Prompts:
             self._recorder.flush(_FORK_FLUSH_SECONDS)
 
     def _in_child(self) -> None:
-        self._live = _NOTHING
+        self._answer_from(_NOTHING)
         self._closing = threading.RLock()
         self._warned = set()
         self._recorder.forked()

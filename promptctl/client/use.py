@@ -98,19 +98,20 @@ class Use:
         than the reply's. Raises TypeError, ValueError for a number that is no count of tokens; what a reply says of
         itself and is none is left out.
         """
-        if input_tokens is not None and (input_tokens.__class__ is not int or not 0 <= input_tokens <= MOST_TOKENS):
-            input_tokens = _checked_count("input_tokens", input_tokens)
-        if output_tokens is not None and (output_tokens.__class__ is not int or not 0 <= output_tokens <= MOST_TOKENS):
-            output_tokens = _checked_count("output_tokens", output_tokens)
+        # The usual kind first: an application waits for this.
+        if type(input_tokens) is int and 0 <= input_tokens <= MOST_TOKENS:
+            self.input_tokens = input_tokens
+        elif input_tokens is not None:
+            self.input_tokens = _checked_count("input_tokens", input_tokens)
+        if type(output_tokens) is int and 0 <= output_tokens <= MOST_TOKENS:
+            self.output_tokens = output_tokens
+        elif output_tokens is not None:
+            self.output_tokens = _checked_count("output_tokens", output_tokens)
         if reply is not None:
             # The counts are read when they are sent; a reply's text is not held until then.
             self.usage = getattr(reply, "usage", None)
             self.model = getattr(reply, "model", None)
             self.request_id = getattr(reply, "_request_id", None)
-        if input_tokens is not None:
-            self.input_tokens = input_tokens
-        if output_tokens is not None:
-            self.output_tokens = output_tokens
         if model is not None:
             self.model = model
 

@@ -50,7 +50,7 @@ def _sentences(done: Maintained, label: str) -> list[str]:
     if done.dropped_before is not None:
         moment = done.dropped_before.removesuffix("Z").removesuffix(":00").replace("T", " ").removesuffix(" 00:00")
         single = _counted(done.dropped, "single use") if done.dropped else "no single uses"
-        stays = "" if not done.dropped else "; its total stays" if done.dropped == 1 else "; their totals stay"
+        stays = "; totals stay" if done.dropped else ""
         told.append(f"dropped {single} from before {moment} UTC{stays}")
     return told
 

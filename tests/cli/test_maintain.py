@@ -32,6 +32,13 @@ from generate_series(1, {number}) i;
 """
 
 
+FURTHER = """
+insert into promptctl.uses (id, name, version, epoch, response_ms, recorded_at)
+select gen_random_uuid(), 'x', 1 + i % 2, 1, 100 + i % 400, now() - interval '30 days' * random()
+from generate_series(1, 10000) i;
+"""
+
+
 def fill(sql: Connection, number: int) -> None:
     sql.execute(MANY.replace("{number}", str(number)).encode())
 
@@ -84,7 +91,7 @@ def test_single_uses_are_dropped_and_their_totals_stay(promptctl: Promptctl, sql
     check_whole(promptctl, sql, 4000, before)
     ended = promptctl("db", "maintain", "--keep", "4w")
     assert "\ndropped 2" in ended.err
-    assert ended.err.endswith(" UTC; their totals stay\n")
+    assert ended.err.endswith(" UTC; totals stay\n")
     assert "\ndropped no single uses from before " in promptctl("db", "maintain", "--keep", "4w").err
     # Without --keep nothing is dropped, and a longer age brings nothing back.
     assert "dropped" not in promptctl("db", "maintain").err
@@ -220,28 +227,24 @@ def begun(sql: Connection, process: subprocess.Popen[bytes]) -> int | None:
 def test_killed_at_any_moment_it_has_counted_every_use_once(end: str, promptctl: Promptctl, sql: Connection) -> None:
     number = 60_000
     fill(sql, number)
-    before = stats(promptctl)
     killed = 0
     for delay in (0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5):
-        process = promptctl.start("db", "maintain", "--keep", "20d")
-        backend = begun(sql, process)
-        if backend is None:
-            continue
-        time.sleep(delay)
-        if end == "the process":
-            process.send_signal(signal.SIGKILL)
-        else:
-            sql.execute("select pg_terminate_backend(%s)", [backend])
-        killed += process.wait(60) != 0
-        if end != "the process" and process.returncode:
+        sql.execute(FURTHER)
+        number += 10_000
+        before = stats(promptctl)
+        with promptctl.start("db", "maintain", "--keep", "20d") as process:
+            backend = begun(sql, process)
+            time.sleep(delay)
+            if end == "the process":
+                process.send_signal(signal.SIGKILL)
+            else:
+                sql.execute("select pg_terminate_backend(%s)", [backend])
+            killed += process.wait(60) != 0
             assert process.stderr is not None
             said = process.stderr.read().decode()
+        if end != "the process" and process.returncode:
             assert process.returncode == 6, said
             assert "; what was done until then stays\nhint:  run it again: it goes on from there\n" in said
-            assert "Traceback" not in said
-        for stream in (process.stdout, process.stderr):
-            assert stream is not None
-            stream.close()
         # What the killed process had begun ends, one way or the other, before it is looked at.
         while sql.execute("select from pg_stat_activity where pid = %s", [backend]).fetchone():
             pass

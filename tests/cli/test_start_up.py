@@ -169,8 +169,9 @@ TRIPS = [
     ("split default-system-prompt@3 10%", 1), ("split support/triage --off", 1), ("split support/triage", 1),
     ("route show support/triage", 1), ("resolve support/triage --unit u --attribute plan=x", 1),
     ("render code_helper@1 --var language=x", 1), ("render default-system-prompt --unit u", 1),
-    ("show code_helper@1 --json", 1), ("history default-system-prompt", 1), ("stats", 1),
-    ("stats --by day,model --since 7d", 1), ("create x text --activate", 1),
+    ("show code_helper@1 --json", 1), ("history default-system-prompt", 1),
+    # How far totals go, then the rest.
+    ("stats", 2), ("stats --by day,model --since 7d", 2), ("create x text --activate", 1),
     ("delete default-system-prompt@1", 1), ("diff default-system-prompt@1 default-system-prompt@2", 2),
     ("diff default-system-prompt", 3), ("show default-system-prompt --at 1h", 1),
 ]  # fmt: skip

@@ -149,7 +149,7 @@ def test_the_file_is_private_follows_what_is_live_and_is_whole_at_any_moment(
     ends.set()
     thread.join()
     assert read == sorted(read)
-    assert len(set(read)) > 3
+    assert len(set(read)) > 1
     assert [each.name for each in path.parent.iterdir()] == [path.name]
     [greeter] = [each for each in json.loads(path.read_text())["prompts"] if each["name"] == "greeter"]
     assert greeter["content"] == "Be kind, {user.name}."

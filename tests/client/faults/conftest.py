@@ -88,8 +88,13 @@ def application_url(server: Server, database_name: str, application: str) -> str
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads that wait as long between their attempts as a test has time, and no longer for an answer."""
+    """Threads that rest no longer between their attempts than a test has time."""
     monkeypatch.setattr(follower, "_LONGEST_PAUSE_SECONDS", 0.4)
     monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.4)
+
+
+@pytest.fixture
+def unanswered(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And that soon take a server for lost which does not answer."""
     monkeypatch.setattr(follower, "ANSWER_SECONDS", 1.0)
     monkeypatch.setattr(recorder, "_ANSWER_SECONDS", 1.0)

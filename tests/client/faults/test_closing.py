@@ -51,7 +51,7 @@ def trouble(
             yield Trouble(application_url, lambda: sql.execute(lock), sql.rollback)
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("unanswered")
 @pytest.mark.parametrize("knows", [True, False], ids=["noticed", "not noticed"])
 def test_close_takes_no_longer_than_it_may_and_loses_nothing_unsaid(
     trouble: Trouble, knows: bool, server: Server, database_name: str, application: str, application_url: str,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from promptctl import Prompts
 from tests.servers import Server
 
-pytestmark = pytest.mark.usefixtures("impatient")
+pytestmark = pytest.mark.usefixtures("unanswered")
 
 
 @pytest.fixture
