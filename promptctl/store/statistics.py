@@ -173,7 +173,8 @@ def _uses(
                sum(u.first_token_ms), count(u.score), sum(u.score), max(u.recorded_at)
         from promptctl.uses u
         where ($1::text is null or u.name = $1 and u.version = any ($2::integer[]))
-          and (u.recorded_in >= $3 or u.recorded_at < $5) and ($4::timestamptz is null or u.recorded_at >= $4)
+          and (u.recorded_in >= $3 or u.recorded_at >= $4 and u.recorded_at < $5)
+          and ($4::timestamptz is null or u.recorded_at >= $4)
         group by 1, 2, 3, 4, 5, 6, coalesce(u.input_tokens > 100000, false), coalesce(u.input_tokens > 200000, false)
         """,
         [name, versions, rolled_below, *moments[:2], "version" in by, "day" in by, "hour" in by],
@@ -202,7 +203,8 @@ def _histograms_of_uses(
                             then floor(ln(u.response_ms) * 46.16624130844683)::smallint else -320 end as bucket
                 from promptctl.uses u
                 where ($1::text is null or u.name = $1 and u.version = any ($2::integer[]))
-                  and (u.recorded_in >= $3 or u.recorded_at < $5) and ($4::timestamptz is null or u.recorded_at >= $4)
+                  and (u.recorded_in >= $3 or u.recorded_at >= $4 and u.recorded_at < $5)
+                  and ($4::timestamptz is null or u.recorded_at >= $4)
                   and u.outcome = 'ok' and u.response_ms is not null
                 offset 0
             ) u
@@ -257,7 +259,7 @@ def _days(
             select u.name, u.version, (u.recorded_at at time zone 'UTC')::date, count(*)
             from promptctl.uses u
             where $7 and ($1::text is null or u.name = $1 and u.version = any ($2::integer[]))
-              and (u.recorded_in >= $3 or u.recorded_at < $5) and u.recorded_at >= $4
+              and (u.recorded_in >= $3 or u.recorded_at >= $4 and u.recorded_at < $5) and u.recorded_at >= $4
             group by 1, 2, 3
         ) d (name, version, day, uses)
         group by 1, 2, 3
