@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -191,7 +192,8 @@ class Server:
     def thaw(self) -> None:
         """Lets a frozen server go on."""
         for pid in (*_children(self.pid), self.pid):
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # a session that had ended
+                os.kill(pid, signal.SIGCONT)
 
     def promote(self) -> None:
         """Has a standby take writes, and waits until it does."""

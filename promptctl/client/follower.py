@@ -203,7 +203,8 @@ class Follower:
         self._refresh(database, anew=True)
         polls_at = time.monotonic() + self._poll_seconds
         while not self._stops:
-            payloads = database.notifications(0 if self._others else max(0.0, polls_at - time.monotonic()), self._wakes)
+            until = min(polls_at, self._snapshot.due_at if self._snapshot is not None else polls_at)
+            payloads = database.notifications(0 if self._others else max(0.0, until - time.monotonic()), self._wakes)
             self._drain()
             due = time.monotonic() >= polls_at
             if due and not listens:
@@ -212,6 +213,8 @@ class Follower:
             if due or self._requests or self._others or any(self._concerns_us(payload) for payload in payloads):
                 self._refresh(database)
                 polls_at = time.monotonic() + self._poll_seconds
+            else:
+                self._keep(changed=False)
 
     def _concerns_us(self, payload: str) -> bool:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +84,6 @@ class Prompts:
         self._warned: set[str] = set()
         # What every call is answered from, most of them from the look-up in it; empty where a call has to look further.
         self._live, self._plain = _NOTHING, _NOTHING.plain
-        # Whoever closes it as well waits for the end, but for a signal's handler that interrupts the closing.
-        self._closing = threading.RLock()
         self._recorder = Recorder(
             target,
             connect_seconds=timeout_seconds,
@@ -189,11 +186,10 @@ class Prompts:
 
         What cannot be sent goes into the spool, if there is one; the rest is told in the log.
         """
-        with self._closing:
-            self._begin_to_close(until := time.monotonic() + seconds)
-            self._recorder.join()
-            self._follower.join(max(0.1, until + 0.5 - time.monotonic()))
-            processes.remove(self._member)
+        self._begin_to_close(until := time.monotonic() + seconds)
+        self._recorder.join()
+        self._follower.join(max(0.1, until + 0.5 - time.monotonic()))
+        processes.remove(self._member)
 
     @property
     def age_seconds(self) -> float:
@@ -297,7 +293,6 @@ class Prompts:
 
     def _in_child(self) -> None:
         self._answer_from(_NOTHING)
-        self._closing = threading.RLock()
         self._warned = set()
         self._recorder.forked()
         self._follower.forked()

@@ -30,6 +30,7 @@ _FORM = 1
 _RENEWED_AFTER_SECONDS = 60.0
 # Following must not wait for a large file over and over: at most such a part of the time is spent on it.
 _MOST_OF_THE_TIME = 0.05
+_AFTER_FAILURE_SECONDS = 1.0
 # How long one process waits for another that writes.
 _TURNS, _TURN_SECONDS = 20, 0.01
 
@@ -88,6 +89,11 @@ class Snapshot:
         """Whether the state has changed since it was written."""
         return self._is_behind
 
+    @property
+    def due_at(self) -> float:
+        """When a state that has changed since may be written (time.monotonic); infinity: it has not changed."""
+        return self._rests_until if self._is_behind else float("inf")
+
     def keep(
         self, state: State, age_seconds: float, gone: Collection[str] = (), *, ends: bool = False
     ) -> Sequence[str]:
@@ -107,18 +113,20 @@ class Snapshot:
                     return others
                 self._write(_said(self._identity, state, age_seconds, kept if others else None))
                 self._own = self._marks()
-        except BlockingIOError:  # the next time, then
+        except BlockingIOError:  # soon, then
+            self._rests_until = time.monotonic() + _TURN_SECONDS
             return ()
         except OSError as error:
             if not self._warned:
                 _LOG.warning("promptctl: cannot write the snapshot %s: %s", self._path, error.strerror or error)
             self._warned = True
+            self._rests_until = time.monotonic() + _AFTER_FAILURE_SECONDS
         else:
             self._kept_at = began
             self._is_behind = False
             self._warned = False
-        ended = time.monotonic()
-        self._rests_until = ended + (ended - began) / _MOST_OF_THE_TIME
+            ended = time.monotonic()
+            self._rests_until = ended + (ended - began) / _MOST_OF_THE_TIME
         return ()
 
     def _write(self, said: dict[str, Any]) -> None:

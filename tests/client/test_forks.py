@@ -124,9 +124,12 @@ def follow(name):
     for version in (1, 2, 1):
         while prompts.get("greeter").version != version:
             time.sleep(0.002)
+        # From memory alone, as in a process that never forked, and before anything has changed.
+        ends = time.monotonic() + 20
+        while prompts._live is not prompts._follower.state and time.monotonic() < ends:
+            time.sleep(0.002)
+        assert prompts._live is prompts._follower.state and prompts.is_connected
         os.write(1, f"{name} {version}\\n".encode())
-    # From memory again, as in a process that never forked.
-    assert prompts._live is prompts._follower.state and prompts.is_connected
 prompts.get("greeter")
 """
         + child

@@ -192,8 +192,10 @@ def test_a_slow_disk_is_not_written_to_all_the_time(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(atomic_files, "write", slowly)
     snapshot.keep(State({}, {}), 0)
+    assert snapshot.due_at == float("inf")
     now += 1
     assert not snapshot.is_due(changed=True)
+    assert snapshot.due_at == 1010.5
     now += 9.5
     assert snapshot.is_due(changed=False)
 
@@ -350,6 +352,34 @@ def test_processes_that_share_a_file_do_not_take_away_what_another_will_need(
     assert began.get("greeter@2").version == 2
     with pytest.raises(NoActiveVersion):
         began.get("idle")
+
+
+def test_what_another_process_left_is_read_without_waiting_for_a_poll(
+    serve: Serve, path: Path, sql: Connection
+) -> None:
+    kept(serve, path, ["greeter", "other@2"])
+    prompts = serve(snapshot=path, poll_seconds=3600)
+    prompts.get("other")
+    until(lambda: "Something else." in path.read_text())
+    said = json.loads(path.read_text())
+    assert {each["name"] for each in said["prompts"]} == {"greeter", "other"}
+    assert [(each["name"], each["version"]) for each in said["versions"]] == [("other", 2)]
+    known = lambda: set(prompts._follower.state.prompts)  # pyright: ignore[reportPrivateUsage] # noqa: E731
+    assert known() == {"greeter", "other"}
+    kept(serve, path, ["idle"])
+    activate(sql, "other", 2)
+    until(lambda: known() == {"greeter", "other", "idle"})
+    until(lambda: len(json.loads(path.read_text())["prompts"]) == 3)
+
+
+def test_what_is_not_there_any_more_does_not_keep_the_file_from_being_written(serve: Serve, path: Path) -> None:
+    said = kept(serve, path, ["greeter"])
+    said["prompts"].append(said["prompts"][0] | {"name": "gone"})
+    path.write_text(json.dumps(said))
+    prompts = serve(snapshot=path, poll_seconds=3600)
+    prompts.get("other")
+    until(lambda: "gone" not in path.read_text())
+    assert {each["name"] for each in json.loads(path.read_text())["prompts"]} == {"greeter", "other"}
 
 
 WRITER = """
