@@ -60,6 +60,8 @@ class Recorder:
         self._looks_for_spooled = True
         # As of Waiting: what they keep may be looked at by a signal's handler.
         self._lock = threading.RLock()
+        # One sends at a time: a handler that interrupts `start` ends by itself what the new thread has begun.
+        self._sends = threading.RLock()
         self._turned = threading.Condition()
         self._wakes: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._is_woken = False
@@ -177,7 +179,8 @@ class Recorder:
         pause = _FIRST_PAUSE_SECONDS
         while not self._stops:
             self._rest(self._flush_seconds, _WORK, _HURRY)
-            self._turn()
+            with self._sends:
+                self._turn()
             if self._failure is None:
                 pause = _FIRST_PAUSE_SECONDS
             else:
@@ -196,12 +199,13 @@ class Recorder:
                 return
 
     def _end(self) -> None:
-        # All that was booked before the end began; and once more, for what was booked meanwhile.
-        self._turn()
-        if self._failure is None and not self._waiting.is_empty:
+        with self._sends:
+            # All that was booked before the end began; and once more, for what was booked meanwhile.
             self._turn()
-        self._give_up()
-        self._sender.close()
+            if self._failure is None and not self._waiting.is_empty:
+                self._turn()
+            self._give_up()
+            self._sender.close()
 
     def _turn(self) -> None:
         """Send what there is, and tell those who wait for it."""

@@ -176,6 +176,36 @@ while True:
         assert count(sql) >= int(["0", *out.split()][-1])
 
 
+def test_a_signals_handler_may_close_what_is_just_being_started(
+    sql: Connection, home: Path, env: dict[str, str]
+) -> None:
+    code = (
+        BEGIN.replace("1000", "0.001")
+        + """
+import signal
+def end(*_):
+    prompts.close(); print(prompts.dropped_uses); sys.stdout.flush(); os._exit(0)
+signal.signal(signal.SIGTERM, end)
+prompt = prompts.get("greeter")
+start = threading.Thread.start
+def interrupted(thread):
+    start(thread)
+    if thread.name == "promptctl-recorder":
+        signal.raise_signal(signal.SIGTERM)
+threading.Thread.start = interrupted
+child = os.fork()
+if child:
+    sys.exit(os.waitpid(child, 0)[1])
+with prompt.use() as use:
+    pass
+"""
+    )
+    for turn in range(1, 6):
+        ended = program(code, home, env)
+        assert (ended.code, ended.out, ended.err) == (0, "0\n", "")
+        assert count(sql) == turn
+
+
 def test_a_client_is_closed_by_its_block(sql: Connection, database_url: str) -> None:
     before = threading.active_count()
     with Prompts(database_url, flush_seconds=1000) as prompts:
