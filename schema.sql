@@ -2270,7 +2270,8 @@ comment on function promptctl.resolve is
 -- Not "language sql", which before PostgreSQL 18 is planned at every call; by index, for a few of many prompts.
 create or replace function promptctl.follow(names text[], epochs integer[] default null)
 returns setof promptctl.followed
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
 begin
     return query
         select s.name, s.epoch, s.active_version, s.candidate_version, s.basis_points, s.seed, s.route, a.content,
@@ -2288,7 +2289,8 @@ comment on function promptctl.follow is
 
 create or replace function promptctl.read_versions(names text[], versions integer[])
 returns setof promptctl.read_version
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
 begin
     return query
         select v.name, v.version, s.epoch, v.content, v.settings, v.metadata

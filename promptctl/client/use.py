@@ -64,7 +64,6 @@ class Use:
     output_tokens: int | None = None
     model: str | None = None
     request_id: str | None = None
-    began = 0.0
     ended = 0.0
     first_token_at: float | None = None
     score_given: float | None = None
@@ -73,6 +72,8 @@ class Use:
 
     def __init__(self, prompt: Prompt) -> None:
         self.prompt = prompt
+        # Not of the class: there it would take longer to look it up than to set it here.
+        self.began = 0.0
 
     @property
     def id(self) -> str:

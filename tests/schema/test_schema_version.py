@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 4
-DIGEST = "0701ce8524f36c02240cdba3cf2e9c1df03546aaa386ab4853d8448241a4f773"
+DIGEST = "bcfd04e3908a6b501ec3d424f62e981d0a03b46747e94b25b77aa1addccabd5b"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
