@@ -95,8 +95,8 @@ class Database:
             raise self._translated(failure) from None
         return True
 
-    def notifications(self, seconds: float, wakes: int) -> list[str]:
-        """Wait for what was listened for; none: it took longer, or the descriptor `wakes` can be read."""
+    def notifications(self, seconds: float, wakes: int) -> tuple[list[str], bool]:
+        """Wait for what was listened for, and return it and whether the descriptor `wakes` can be read."""
         try:
             return self._connection.notifications(seconds, wakes)
         except libpq.ConnectionLost as failure:

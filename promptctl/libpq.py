@@ -139,6 +139,19 @@ def _encoded(value: Parameter) -> bytes | None:
     return encoded
 
 
+def _ready_to_send(sql: str, parameters: Sequence[Parameter]) -> tuple[bytes, int, Any, Any, Any]:
+    """A statement, how many values it has, and these as C takes them: the values, their lengths, their formats."""
+    count = len(parameters)
+    if not count:
+        return sql.encode(), 0, None, None, None
+    values = [_encoded(each) for each in parameters]
+    lengths = formats = None
+    if bytes in map(type, parameters):
+        lengths = (ctypes.c_int * count)(*(len(each or b"") for each in values))
+        formats = (ctypes.c_int * count)(*(isinstance(each, bytes) for each in parameters))
+    return sql.encode(), count, (ctypes.c_char_p * count)(*values), lengths, formats
+
+
 def _json(raw: bytes) -> Any:
     if raw == b"{}":
         return {}
@@ -212,9 +225,11 @@ class Connection:
         self.host = self._text(lib.PQhost(self._handle))
         self.port = self._text(lib.PQport(self._handle))
         self.timeout_seconds: float | None = None
+        self._socket: int = lib.PQsocket(self._handle)
+        self._wakes = -1
         self._poll = select.poll() if hasattr(select, "poll") else None
         if self._poll is not None:
-            self._poll.register(lib.PQsocket(self._handle), select.POLLIN)
+            self._poll.register(self._socket, select.POLLIN)
 
     def close(self) -> None:
         """End the connection; an open transaction is rolled back by the server."""
@@ -225,7 +240,7 @@ class Connection:
     def abandon(self) -> None:
         """In a child process: let go of the parent's connection. Closing it would end it for the parent too."""
         if self._handle:
-            os.close(self._lib.PQsocket(self._handle))
+            os.close(self._socket)
             self._handle = ctypes.c_void_p()
 
     @property
@@ -238,6 +253,14 @@ class Connection:
 
         The first that fails keeps those after it from being run, undoes those before it, and is raised as ServerError.
         """
+        if len(statements) == 1:
+            # A pipeline of one would only be slower.
+            self._send(*_ready_to_send(*statements[0]))
+            self._flush()
+            answers, error = self._answers(until_sync=False)
+            if error is not None:
+                raise error
+            return answers
         self.send(statements)
         return self.receive()
 
@@ -245,21 +268,18 @@ class Connection:
         """Send statements together, without waiting for what they answer; `receive` has to follow."""
         lib, handle = self._lib, self._handle
         # Before anything is sent: a value that cannot be must not leave half a pipeline behind.
-        encoded = [(sql.encode(), [_encoded(each) for each in parameters]) for sql, parameters in statements]
+        ready = [_ready_to_send(sql, parameters) for sql, parameters in statements]
         if not lib.PQenterPipelineMode(handle):
             raise ConnectionLost(self._message())
-        for (sql, values), (_, parameters) in zip(encoded, statements, strict=True):
-            count = len(values)
-            array = (ctypes.c_char_p * count)(*values) if count else None
-            lengths = formats = None
-            if any(isinstance(each, bytes) for each in parameters):
-                lengths = (ctypes.c_int * count)(*(len(each or b"") for each in values))
-                formats = (ctypes.c_int * count)(*(isinstance(each, bytes) for each in parameters))
-            if not lib.PQsendQueryParams(handle, sql, count, None, array, lengths, formats, 0):
-                raise ConnectionLost(self._message())
+        for each in ready:
+            self._send(*each)
         if not lib.PQpipelineSync(handle):
             raise ConnectionLost(self._message())
         self._flush()
+
+    def _send(self, sql: bytes, count: int, values: Any, lengths: Any, formats: Any) -> None:
+        if not self._lib.PQsendQueryParams(self._handle, sql, count, None, values, lengths, formats, 0):
+            raise ConnectionLost(self._message())
 
     def receive(self) -> list[list[Row]]:
         """Return the rows of each statement that was sent last. Raises what `pipeline` does."""
@@ -278,24 +298,37 @@ class Connection:
         if error is not None:
             raise error
 
-    def notifications(self, seconds: float, wakes: int) -> list[str]:
-        """Wait for notifications and return what they say; none: the time is over, or `wakes` has something to read.
+    def notifications(self, seconds: float, wakes: int) -> tuple[list[str], bool]:
+        """Wait for notifications, and return what they say and whether the descriptor `wakes` can be read.
 
-        `wakes` is the descriptor of a pipe or socket, by which another thread ends the waiting. Raises ConnectionLost.
+        Neither: the time is over. By `wakes`, a pipe or socket, another thread ends the waiting. Raises ConnectionLost.
         """
         lib, handle = self._lib, self._handle
         found = self._notified()
-        if not found and lib.PQsocket(handle) in _ready([lib.PQsocket(handle), wakes], seconds):
+        if found:
+            return found, False
+        ready = self._ready_of_both(wakes, seconds)
+        if self._socket in ready:
             if not lib.PQconsumeInput(handle):
                 raise ConnectionLost(self._message())
             found = self._notified()
-        return found
+        return found, wakes in ready
+
+    def _ready_of_both(self, wakes: int, seconds: float) -> list[int]:
+        if self._poll is None:
+            return _ready([self._socket, wakes], seconds)
+        if self._wakes != wakes:
+            # Kept: it is waited with again and again.
+            self._wakes, self._poll_both = wakes, select.poll()
+            self._poll_both.register(self._socket, select.POLLIN)
+            self._poll_both.register(wakes, select.POLLIN)
+        return [descriptor for descriptor, _ in self._poll_both.poll(round(seconds * 1000))]
 
     def _notified(self) -> list[str]:
         found: list[str] = []
         while notification := self._lib.PQnotifies(self._handle):
             found.append(self._text(notification.contents.payload))
-            self._lib.PQfreemem(ctypes.cast(notification, ctypes.c_void_p))
+            self._lib.PQfreemem(notification)
         return found
 
     def cancel(self) -> None:
@@ -311,7 +344,7 @@ class Connection:
         lib, handle = self._lib, self._handle
         try:
             while lib.PQflush(handle) == 1:
-                if not _ready([lib.PQsocket(handle)], self.timeout_seconds, writable=True):
+                if not _ready([self._socket], self.timeout_seconds, writable=True):
                     raise ConnectionLost(f"nothing was taken for {self.timeout_seconds:g} s")
                 # One that has much to say takes no more until it is heard.
                 if not lib.PQconsumeInput(handle):
@@ -368,7 +401,7 @@ class Connection:
         """Wait until the server has sent something; False: it took longer."""
         if self._poll is not None:
             return bool(self._poll.poll(None if seconds is None else round(seconds * 1000)))
-        return bool(_ready([self._lib.PQsocket(self._handle)], seconds))
+        return bool(_ready([self._socket], seconds))
 
     def _rows(self, result: ctypes.c_void_p) -> list[Row]:
         lib = self._lib

@@ -6,9 +6,9 @@ It alone reads from the database. Whoever asks for a prompt that is not known ye
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
+import queue
 import random
 import threading
 import time
@@ -38,7 +38,8 @@ class _Request:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
-        self.done = threading.Event()
+        # Not an Event, which holds a lock while it begins to wait: a signal's handler may interrupt that.
+        self.answers: queue.SimpleQueue[None] = queue.SimpleQueue()
 
 
 class Follower:
@@ -133,17 +134,11 @@ class Follower:
         state = self.state
         missing = state.missing(names)
         if missing and self.failure is None and not self._absence(missing):
-            request = _Request(missing)
-            self.start()
-            with self._lock:
-                if self._stops:
-                    request.done.set()
-                self._requests.append(request)
-                self._wake()
-            if not request.done.wait(seconds):
-                self._begin_from_snapshot()
+            self._ask(missing, seconds)
             state = self.state
             missing = state.missing(names)
+        else:
+            self.start()
         if not missing:
             return state
         if absence := self._absence(missing):
@@ -155,6 +150,26 @@ class Follower:
             f'"{missing[0]}" is not known yet, and the database does not say: {because}',
             hint=failure.hint if failure else None,
         )
+
+    def _ask(self, names: Sequence[str], seconds: float) -> None:
+        """Have the thread read these, and wait for it; where it takes too long, begin from the snapshot."""
+        request = _Request(names)
+        # Before the thread begins: then its first reading has it.
+        with self._lock:
+            self._requests.append(request)
+        try:
+            self.start()
+        except Unavailable:
+            self._taken()
+            raise
+        with self._lock:
+            if self._stops:
+                return
+            self._wake()
+        try:
+            request.answers.get(timeout=seconds)
+        except queue.Empty:
+            self._begin_from_snapshot()
 
     def _absence(self, names: Sequence[str]) -> absent.Absence | None:
         absences = self._absences
@@ -204,8 +219,11 @@ class Follower:
         polls_at = time.monotonic() + self._poll_seconds
         while not self._stops:
             until = min(polls_at, self._snapshot.due_at if self._snapshot is not None else polls_at)
-            payloads = database.notifications(0 if self._others else max(0.0, until - time.monotonic()), self._wakes)
-            self._drain()
+            payloads, woken = database.notifications(
+                0 if self._others else max(0.0, until - time.monotonic()), self._wakes
+            )
+            if woken:
+                self._drain()
             due = time.monotonic() >= polls_at
             if due and not listens:
                 # A standby may have been promoted meanwhile.
@@ -217,13 +235,13 @@ class Follower:
                 self._keep(changed=False)
 
     def _concerns_us(self, payload: str) -> bool:
-        try:
-            said = json.loads(payload)
-            name = said.get("name")
-            return name is None or name in self.state.prompts or name in self._absences
-        except (ValueError, AttributeError, TypeError, RecursionError):
-            # Anybody may send on the channel: to look once more does no harm.
+        # `{"name" : "greeter", "epoch" : 7}`: a prompt's name has nothing that JSON would escape. Of whatever else is
+        # said, by a release or by anybody who may connect, to look once more does no harm.
+        parts = payload.split('"', 4)
+        if len(parts) < 5 or parts[1] != "name":
             return True
+        name = parts[3]
+        return name in self.state.prompts or name in self._absences
 
     def _refresh(self, database: Database, *, anew: bool = False) -> None:
         """Read what has changed of all that is known, and what is asked for: in one statement, so of one moment."""
@@ -305,7 +323,7 @@ class Follower:
 
     def _answer(self, requests: Sequence[_Request]) -> None:
         for request in requests:
-            request.done.set()
+            request.answers.put(None)
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):  # it has been woken many times already

@@ -248,7 +248,6 @@ class Prompts:
                 if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are not all checked
                     raise TypeError(f"a prompt is named by a text, not {name!r}")
                 references.parse(name)
-            follower.start()
             self._recorder.start()
             state = follower.load(names, self._timeout_seconds)
         most, age = self._max_age_seconds, follower.age_seconds

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import random
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from promptctl import errors
@@ -24,12 +26,12 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("promptctl")
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
 _ANSWER_SECONDS = 15.0
-# A connection that is not used for so long is given back.
+# A connection that is not used for about so long is given back.
 _IDLE_SECONDS = 30.0
 # So often is tried again what fails for no reason that is foreseen.
 _MOST_BUGS = 3
-# What the thread is woken for: something waits; or somebody waits for it, or it is to end.
-_WORK, _HURRY = "work", "hurry"
+# What the thread is woken for: the first use after a rest; a batch waits; somebody waits for it, or it is to end.
+_FIRST, _WORK, _HURRY = "first", "work", "hurry"
 
 
 class Recorder:
@@ -51,23 +53,25 @@ class Recorder:
         self._connect_seconds = connect_seconds
         self._flush_seconds = flush_seconds
         self._queue_size = queue_size
+        self._batch_size = min(BATCH, queue_size)
         self._spool = spool
         self._began_anew()
 
     def _began_anew(self) -> None:
         """As in a process that has booked nothing: the first use that is booked has the thread started."""
         self.queue_limit = 0
+        self._is_idle = False
         self._looks_for_spooled = True
         # As of Waiting: what they keep may be looked at by a signal's handler.
         self._lock = threading.RLock()
         # One sends at a time: a handler that interrupts `start` ends by itself what the new thread has begun.
         self._sends = threading.RLock()
-        self._turned = threading.Condition()
+        # Who waits for a turn. Not a Condition: a signal's handler may have interrupted one that holds it.
+        self._waiters: deque[queue.SimpleQueue[None]] = deque()
         self._wakes: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._is_woken = False
         self._thread: threading.Thread | None = None
         self._failure: errors.PromptctlError | None = None
-        self._turns_begun = self._turns_ended = 0
         self._bugs = 0
         self._stops = self._is_over = self._has_told = False
         self._stops_at = float("inf")
@@ -99,12 +103,13 @@ class Recorder:
         return self._waiting.dropped
 
     def relieve(self) -> None:
-        """Start the thread, or have it send at once; of a queue that is full, drop the oldest."""
+        """Start the thread, wake it, or have it send a batch at once; of a queue that is full, drop the oldest."""
         if self._is_over:
             self._refuse_all()
             return
         self.start()
-        if not self._is_woken:
+        self._wake()
+        if len(self.queue) >= self._batch_size and not self._is_woken:
             self._is_woken = True
             self._wakes.put(_WORK)
         if len(self.queue) > self._queue_size:
@@ -117,6 +122,7 @@ class Recorder:
             self._refuse_all()
         else:
             self.start()
+            self._wake()
 
     def _refuse_all(self) -> None:
         self._waiting.drop_all("the client is closed")
@@ -131,27 +137,28 @@ class Recorder:
         with self._lock:
             if self._thread is None and not self._stops:
                 thread = threading.Thread(target=self._run, name="promptctl-recorder", daemon=True)
+                self.queue_limit = self._batch_size
                 try:
                     thread.start()
                 except RuntimeError:  # there is none left, or the interpreter is ending: stop sends what there is
+                    self.queue_limit = 0
                     return
                 self._thread = thread
-                self.queue_limit = min(BATCH, self._queue_size)
 
     def flush(self, seconds: float) -> bool:
         """Send what was booked so far; False: it took longer than this, or the database cannot be reached."""
         until = time.monotonic() + seconds
         self.start()
-        with self._turned:
-            begun = self._turns_begun
-            while not self._waiting.is_empty:
-                if self._turns_ended > begun:
-                    return self._failure is None
-                left = until - time.monotonic()
-                if left <= 0 or self._is_over:
-                    return False
-                self._wakes.put(_HURRY)
-                self._turned.wait(min(left, 0.1))
+        ended: queue.SimpleQueue[None] = queue.SimpleQueue()
+        while not self._waiting.is_empty:
+            left = until - time.monotonic()
+            if left <= 0 or self._is_over:
+                return False
+            self._waiters.append(ended)
+            self._wakes.put(_HURRY)
+            with contextlib.suppress(queue.Empty):
+                ended.get(timeout=min(left, 0.1))
+                return self._failure is None
         return True
 
     def stop(self, until: float) -> None:
@@ -178,7 +185,8 @@ class Recorder:
     def _run(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
         while not self._stops:
-            self._rest(self._flush_seconds, _WORK, _HURRY)
+            if self._wait_for_use() != _HURRY:
+                self._rest(self._flush_seconds, _WORK, _HURRY)
             with self._sends:
                 self._turn()
             if self._failure is None:
@@ -187,6 +195,39 @@ class Recorder:
                 self._rest(pause * random.uniform(0.5, 1), _HURRY)  # noqa: S311
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         self._end()
+
+    def _wait_for_use(self) -> str:
+        """While nothing is to be sent, sleep until there is, so that a process that only reads is not woken for this.
+
+        Return what ended it.
+        """
+        with self._lock:
+            if self._stops or not self._has_nothing_to_do():
+                return _WORK
+            self._is_idle = True
+            self.queue_limit = 1
+        reason = _FIRST
+        # One that was booked before the limit was set has not woken anybody.
+        if self._has_nothing_to_do() and not self._stops:
+            with contextlib.suppress(queue.Empty):
+                reason = self._wakes.get(timeout=_IDLE_SECONDS)
+        self._leave_idle()
+        return reason
+
+    def _has_nothing_to_do(self) -> bool:
+        looks = self._spool is not None and self._looks_for_spooled
+        return not (looks or self._failure or self._bugs or len(self._waiting)) and self._waiting.is_empty
+
+    def _wake(self) -> None:
+        if self._is_idle:
+            self._leave_idle()
+            self._wakes.put(_FIRST)
+
+    def _leave_idle(self) -> None:
+        with self._lock:
+            if self._is_idle and not self._stops:
+                self.queue_limit = self._batch_size
+            self._is_idle = False
 
     def _rest(self, seconds: float, *reasons: str) -> None:
         """Wait for so long, or until woken for one of these reasons, or to end."""
@@ -209,7 +250,8 @@ class Recorder:
 
     def _turn(self) -> None:
         """Send what there is, and tell those who wait for it."""
-        self._turns_begun += 1
+        # Those of now: what they booked is there to be sent.
+        waiters = [self._waiters.popleft() for _ in range(len(self._waiters))]
         self._is_woken = False
         while not self._wakes.empty():
             self._wakes.get()
@@ -223,9 +265,8 @@ class Recorder:
             if self._bugs >= _MOST_BUGS:
                 self._waiting.drop_all(f"{type(bug).__name__}: {bug}")
         self._waiting.say_dropped()
-        with self._turned:
-            self._turns_ended = self._turns_begun
-            self._turned.notify_all()
+        for ended in waiters:
+            ended.put(None)
 
     def _send_all(self) -> None:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import operator
 import os
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -41,14 +40,12 @@ class Identity:
 
 # Of the process; a fork makes another (Prompts).
 identity = Identity()
-_naming = threading.Lock()
 
 
 def renew_identity() -> None:
     """Draw another, in a child process."""
-    global identity, _naming
+    global identity
     identity = Identity()
-    _naming = threading.Lock()
 
 
 class Use:
@@ -78,12 +75,12 @@ class Use:
     @property
     def id(self) -> str:
         """The use's id, under which it can be scored later."""
-        if self._id is None:
-            # Mostly made when it is sent, by another thread.
-            with _naming:
-                if self._id is None:
-                    self._id = identity.id(self.began, identity.next())
-        return self._id
+        made = self._id
+        if made is None:
+            # Mostly made when it is sent, by another thread. The first counts; without a lock, because a signal's
+            # handler that waits for that thread may have interrupted this.
+            made = self.__dict__.setdefault("_id", identity.id(self.began, identity.next()))
+        return made
 
     def record(
         self,
