@@ -59,11 +59,10 @@ def keywords(conninfo: str) -> dict[str, str]:
             ("dispsize", ctypes.c_int),
         )
 
-    parse = libpq_library.load(None).PQconninfoParse
-    parse.restype, parse.argtypes = ctypes.POINTER(Option), (ctypes.c_char_p, ctypes.c_void_p)
-    options = parse(conninfo.encode("utf-8", "surrogateescape"), None)
-    if not options:
+    pointer = libpq_library.load(None).PQconninfoParse(conninfo.encode("utf-8", "surrogateescape"), None)
+    if not pointer:
         raise ConnectionFailed("it cannot be read")
+    options = ctypes.cast(pointer, ctypes.POINTER(Option))
     found: dict[str, str] = {}
     for option in options:
         if option.keyword is None:
@@ -103,9 +102,9 @@ def _ready(descriptors: Sequence[int], seconds: float | None, *, writable: bool 
 
 
 def _array(items: Sequence[str | int | None]) -> str:
-    quoted = (
+    quoted = [
         "NULL" if item is None else '"' + str(item).replace("\\", "\\\\").replace('"', '\\"') + '"' for item in items
-    )
+    ]
     return "{" + ",".join(quoted) + "}"
 
 
@@ -153,8 +152,6 @@ def _ready_to_send(sql: str, parameters: Sequence[Parameter]) -> tuple[bytes, in
 
 
 def _json(raw: bytes) -> Any:
-    if raw == b"{}":
-        return {}
     import json
 
     return json.loads(raw)
@@ -162,6 +159,8 @@ def _json(raw: bytes) -> Any:
 
 def _jsonb(raw: bytes) -> Any:
     """JSON as the server writes it: `render` reads a version's settings, and `json` imports `re`, 7 ms with it."""
+    if raw == b"{}":  # as mostly
+        return {}
     try:
         from _json import make_scanner
     except ImportError:

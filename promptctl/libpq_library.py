@@ -14,6 +14,7 @@ from promptctl import errors
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 # Else libpq writes a database's notices to standard error as they are. Kept here, because C keeps no reference.
 _NOTICE_PROCESSOR = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
@@ -44,6 +45,19 @@ class Notification(ctypes.Structure):
     _fields_ = (("channel", ctypes.c_char_p), ("process", ctypes.c_int), ("payload", ctypes.c_char_p))
 
 
+# What they return: a pointer, a text, an int, an Oid, a notification, nothing.
+_FUNCTIONS: tuple[tuple[str, Any], ...] = (
+    ("PQconninfoParse PQconnectdbParams PQgetResult PQgetCancel PQsetNoticeProcessor", ctypes.c_void_p),
+    ("PQerrorMessage PQdb PQhost PQport PQresultErrorField PQgetvalue", ctypes.c_char_p),
+    ("PQstatus PQsocket PQserverVersion PQenterPipelineMode PQexitPipelineMode PQpipelineSync", ctypes.c_int),
+    ("PQsendQuery PQsendQueryParams PQsetnonblocking PQflush PQconsumeInput PQisBusy", ctypes.c_int),
+    ("PQresultStatus PQntuples PQnfields PQgetisnull PQcancel", ctypes.c_int),
+    ("PQftype", ctypes.c_uint),
+    ("PQnotifies", ctypes.POINTER(Notification)),
+    ("PQfinish PQclear PQfreemem PQfreeCancel", None),
+)
+
+
 def _candidates(preferred: str | None) -> Iterator[str]:
     """Paths and names of libpq to try, best first: the preferred one, the one beside psycopg, then the system's."""
     if preferred is not None:
@@ -62,60 +76,37 @@ def _candidates(preferred: str | None) -> Iterator[str]:
         yield "libpq.so.5"
 
 
-def load(preferred: str | None) -> ctypes.CDLL:
-    """Return libpq, its functions declared; `preferred` is a path to try first. Raises Failed (`libpq_missing`)."""
+class Library:
+    """libpq's functions, by their names. Their pointers are ctypes objects, never plain numbers: nothing is converted.
+
+    ctypes passes what it is given as C has it, bytes and None too; to declare what a function takes would have it ask
+    a converter for each argument, and double what a call costs.
+    """
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+
+def load(preferred: str | None) -> Library:
+    """Return libpq; `preferred` is a path to try first. Raises Failed (`libpq_missing`)."""
     # Lazily: thousands of functions of OpenSSL, Kerberos and LDAP that nothing calls are then not looked up by name.
     mode = getattr(os, "RTLD_LAZY", ctypes.DEFAULT_MODE)
     for path in _candidates(preferred):
         try:
-            lib, quick = ctypes.CDLL(path, mode), ctypes.PyDLL(path, mode)
+            waiting, quick = ctypes.CDLL(path, mode), ctypes.PyDLL(path, mode)
         except OSError:
             continue
-        pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
-        texts = ctypes.POINTER(text)
-        for name, returns, takes in (
-            ("PQconnectdbParams", pointer, (texts, texts, number)),
-            ("PQstatus", number, (pointer,)),
-            ("PQerrorMessage", text, (pointer,)),
-            ("PQfinish", None, (pointer,)),
-            ("PQsocket", number, (pointer,)),
-            ("PQdb", text, (pointer,)),
-            ("PQhost", text, (pointer,)),
-            ("PQport", text, (pointer,)),
-            ("PQserverVersion", number, (pointer,)),
-            ("PQenterPipelineMode", number, (pointer,)),
-            ("PQexitPipelineMode", number, (pointer,)),
-            ("PQpipelineSync", number, (pointer,)),
-            ("PQsendQuery", number, (pointer, text)),
-            ("PQsendQueryParams", number, (pointer, text, number, pointer, texts, pointer, pointer, number)),
-            ("PQsetnonblocking", number, (pointer, number)),
-            ("PQflush", number, (pointer,)),
-            ("PQconsumeInput", number, (pointer,)),
-            ("PQisBusy", number, (pointer,)),
-            ("PQgetResult", pointer, (pointer,)),
-            ("PQresultStatus", number, (pointer,)),
-            ("PQresultErrorField", text, (pointer, number)),
-            ("PQntuples", number, (pointer,)),
-            ("PQnfields", number, (pointer,)),
-            ("PQftype", ctypes.c_uint, (pointer, number)),
-            ("PQgetvalue", text, (pointer, number, number)),
-            ("PQgetisnull", number, (pointer, number, number)),
-            ("PQclear", None, (pointer,)),
-            ("PQnotifies", ctypes.POINTER(Notification), (pointer,)),
-            ("PQfreemem", None, (pointer,)),
-            ("PQgetCancel", pointer, (pointer,)),
-            ("PQcancel", number, (pointer, text, number)),
-            ("PQfreeCancel", None, (pointer,)),
-            ("PQsetNoticeProcessor", pointer, (pointer, _NOTICE_PROCESSOR, pointer)),
-        ):
-            try:
-                function = getattr(lib if name in _MAY_WAIT else quick, name)
-            except AttributeError:  # older than 14: no pipelines
-                break
-            function.restype, function.argtypes = returns, takes
-            setattr(lib, name, function)
-        else:
-            return lib
+        library = Library()
+        try:
+            for names, returns in _FUNCTIONS:
+                for name in names.split():
+                    function = getattr(waiting if name in _MAY_WAIT else quick, name)
+                    function.restype = returns
+                    setattr(library, name, function)
+        except AttributeError:  # older than 14: no pipelines
+            continue
+        return library
     raise errors.Failed(
         "libpq_missing", "libpq, PostgreSQL's client library, is not there", hint='pip install "psycopg[binary]"'
     )

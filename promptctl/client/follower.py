@@ -228,24 +228,27 @@ class Follower:
             if due and not listens:
                 # A standby may have been promoted meanwhile.
                 listens = database.listen("promptctl")
-            if due or self._requests or self._others or any(self._concerns_us(payload) for payload in payloads):
+            if due or self._requests or self._others or self._concern_us(payloads):
                 self._refresh(database)
                 polls_at = time.monotonic() + self._poll_seconds
             else:
                 self._keep(changed=False)
 
-    def _concerns_us(self, payload: str) -> bool:
-        # `{"name" : "greeter", "epoch" : 7}`: a prompt's name has nothing that JSON would escape. Of whatever else is
-        # said, by a release or by anybody who may connect, to look once more does no harm.
-        parts = payload.split('"', 4)
-        if len(parts) < 5 or parts[1] != "name":
-            return True
-        name = parts[3]
-        return name in self.state.prompts or name in self._absences
+    def _concern_us(self, payloads: Sequence[str]) -> bool:
+        for payload in payloads:
+            # `{"name" : "greeter", "epoch" : 7}`: a prompt's name has nothing that JSON would escape. Of whatever else
+            # is said, by a release or by anybody who may connect, to look once more does no harm.
+            parts = payload.split('"', 4)
+            if len(parts) < 5 or parts[1] != "name" or parts[3] in self.state.prompts or parts[3] in self._absences:
+                return True
+        return False
 
     def _refresh(self, database: Database, *, anew: bool = False) -> None:
-        """Read what has changed of all that is known, and what is asked for: in one statement, so of one moment."""
-        requests = self._taken()
+        """Read what has changed of all that is known, and what is asked for: in one statement, so of one moment.
+
+        When something is moved every process does this at the same time: what there is nothing of is passed over.
+        """
+        requests = self._taken() if self._requests else []
         asked = [name for request in requests for name in request.names]
         asked_at = time.monotonic()
         try:
@@ -259,13 +262,15 @@ class Follower:
                     self._publish(found)
                     self.state = found
                     self._is_published = True
-            self._note_absent(database, found, asked)
+            if asked or self._absences:
+                self._note_absent(database, found, asked)
         except BaseException:
             with self._lock:
                 self._requests = requests + self._requests
             raise
         self._up(asked_at)
-        self._answer(requests)
+        if requests:
+            self._answer(requests)
         self._keep(changed=changed)
 
     def _note_absent(self, database: Database, state: serving.State, asked: Sequence[str]) -> None:

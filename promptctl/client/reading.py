@@ -24,15 +24,19 @@ def read(database: Database, state: State, wanted: Sequence[str], link: Link, *,
     known: dict[str, int | None] = {name: None if anew else each.row.epoch for name, each in state.prompts.items()}
     asked: set[str] = set()
     while True:
-        asked.update(wanted)
-        versions = [references.parse(each) for each in wanted if "@" in each and each not in state.pinned]
-        known |= {name: None for name in wanted if "@" not in name and name not in known}
+        pinned: Sequence[following.Pinned] = ()
+        versions: Sequence[references.Reference] = ()
+        if wanted:
+            asked.update(wanted)
+            versions = [references.parse(each) for each in wanted if "@" in each and each not in state.pinned]
+            known |= {name: None for name in wanted if "@" not in name and name not in known}
         # Of nothing, too: that the database can be read is to be seen.
         rows = following.follow(database, known)
-        known |= {row.name: row.epoch for row in rows}
-        pinned: Sequence[following.Pinned] = ()
         if versions:
             pinned = following.read_versions(database, [(each.name, each.version or 0) for each in versions])
+        if not rows and not pinned:
+            return state
+        known |= {row.name: row.epoch for row in rows}
         state = state.with_rows(rows, pinned, link)
         # Where new routes lead has to be known before they are followed; then all is looked at once more.
         wanted = [name for name in state.missing([row.name for row in rows]) if name not in asked]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from promptctl import errors
 from promptctl.client.rows import kept
 from promptctl.client.sender import Sender, prepare
-from promptctl.client.waiting import BATCH, Waiting
+from promptctl.client.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,8 +52,7 @@ class Recorder:
         self._sender = Sender(target, self._refuse, self._note_late)
         self._connect_seconds = connect_seconds
         self._flush_seconds = flush_seconds
-        self._queue_size = queue_size
-        self._batch_size = min(BATCH, queue_size)
+        self._batch_size = self._waiting.batch_size
         self._spool = spool
         self._began_anew()
 
@@ -112,8 +111,7 @@ class Recorder:
         if len(self.queue) >= self._batch_size and not self._is_woken:
             self._is_woken = True
             self._wakes.put(_WORK)
-        if len(self.queue) > self._queue_size:
-            self._waiting.shorten()
+        self._waiting.shorten()
 
     def score(self, use_id: str, score: float) -> None:
         """Take a score; it follows the uses that were booked before it."""
@@ -317,7 +315,7 @@ class Recorder:
             return
         self._connect()
         for path in spool.files():
-            for rows in spool.read(path, BATCH):
+            for rows in spool.read(path, self._batch_size):
                 if time.monotonic() > self._stops_at:
                     return
                 sent = kept(rows)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from promptctl.client.use import Use
 
 _LOG = logging.getLogger("promptctl")
-BATCH = 2000
+_MOST_IN_BATCH = 2000
 # Another process may send the use itself later than this one its score.
 _EARLY_SECONDS, _EARLY_TURN_SECONDS = 60.0, 1.0
 
@@ -34,6 +34,8 @@ class Waiting:
         self.queue: deque[Use] = deque()
         self.spool = spool
         self._queue_size = queue_size
+        # Two of them are under way, a third may wait: together no more than there is room for.
+        self.batch_size = max(1, min(_MOST_IN_BATCH, queue_size // 4))
         self._began_anew()
 
     def _began_anew(self) -> None:
@@ -93,10 +95,10 @@ class Waiting:
             if len(rows) <= begun:
                 # Counted first: the uses that these are of have been booked by now.
                 scores, booked = len(self._scores), len(self.queue)
-                self._take_uses(min(booked, BATCH))
-                if booked <= BATCH:
+                self._take_uses(min(booked, self.batch_size))
+                if booked <= self.batch_size:
                     self._take_scores(scores)
-            return list(itertools.islice(rows, begun, begun + BATCH))
+            return list(itertools.islice(rows, begun, begun + self.batch_size))
 
     def finish(self, sent: list[Row]) -> None:
         """Forget the first of what waits: it has arrived, or never will."""
