@@ -753,13 +753,15 @@ create table if not exists promptctl.fallbacks (
 );
 
 create index if not exists fallbacks_by_name on promptctl.fallbacks (name);
+create index if not exists fallbacks_by_time on promptctl.fallbacks (recorded_at);
 
 comment on table promptctl.fallbacks is
     'Calls of a model with a text of the application''s own, because no version could be served: no use of any '
-    'version.';
+    'version. In no totals: they are kept as long as single uses.';
 comment on column promptctl.fallbacks.name is 'What was asked for; there may be no such prompt.';
 comment on column promptctl.fallbacks.outcome is '"ok", or the name of what went wrong.';
 comment on index promptctl.fallbacks_by_name is 'For the numbers of one prompt.';
+comment on index promptctl.fallbacks_by_time is 'For those of a time, and to drop old ones.';
 comment on constraint a_fallback_is_recorded_once on promptctl.fallbacks is 'Sent twice with one id, it counts once.';
 comment on constraint tokens_of_a_fallback_are_not_negative on promptctl.fallbacks is
     'Not reported is null, never 0 or -1.';
@@ -1251,9 +1253,9 @@ create or replace trigger totals_are_added_up_by_the_database before insert or u
 create or replace trigger totals_are_never_emptied before truncate on promptctl.totals
     for each statement execute function promptctl.refuse('totals are added up by roll_up_uses');
 create or replace trigger fallbacks_are_append_only before update or delete on promptctl.fallbacks
-    for each statement execute function promptctl.refuse('calls are append-only');
+    for each statement execute function promptctl.refuse_others('calls are append-only: drop_uses deletes old ones');
 create or replace trigger fallbacks_are_never_emptied before truncate on promptctl.fallbacks
-    for each statement execute function promptctl.refuse('calls are append-only');
+    for each statement execute function promptctl.refuse('calls are append-only: drop_uses deletes old ones');
 
 comment on trigger what_is_served_follows_the_rules on promptctl.served is 'Epochs and positions are the database''s.';
 comment on trigger nothing_moves_without_a_trace on promptctl.served is 'Raw SQL leaves its row in the history as well.';
@@ -2375,6 +2377,22 @@ $$;
 
 comment on function promptctl.require_ages is 'Refuses what is not so many milliseconds ago.';
 
+create or replace function promptctl.require_kept(ages_ms double precision[], received_at timestamptz,
+                                                  kept_from timestamptz) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if exists (select from promptctl.roll_up r, unnest(ages_ms) a (age)
+               where r.dropped_before > kept_from
+                 and received_at - make_interval(secs => greatest(a.age, 0) / 1000) < r.dropped_before) then
+        raise exception using errcode = 'serialization_failure', constraint = 'uses_are_not_dropped_as_they_arrive',
+            message = 'uses of that time were dropped meanwhile: one of these may have been there';
+    end if;
+end
+$$;
+
+comment on function promptctl.require_kept is
+    'Refuses what was dropped while it was being booked, because it can have been there before: it is sent again.';
+
 create or replace function promptctl.record_uses(ids uuid[], names text[], versions integer[], epochs integer[],
                                                  ages_ms double precision[], buckets smallint[], models text[],
                                                  input_tokens bigint[], output_tokens bigint[],
@@ -2427,12 +2445,7 @@ begin
     order by u.id
     on conflict do nothing;
     get diagnostics recorded = row_count;
-    if exists (select from promptctl.roll_up r, unnest(ages_ms) a (age)
-               where r.dropped_before > kept_from
-                 and received_at - make_interval(secs => greatest(a.age, 0) / 1000) < r.dropped_before) then
-        raise exception using errcode = 'serialization_failure', constraint = 'uses_are_not_dropped_as_they_arrive',
-            message = 'uses of that time were dropped meanwhile: one of these may have been there';
-    end if;
+    perform promptctl.require_kept(ages_ms, received_at, kept_from);
     return (recorded, sent - recorded - late, late)::promptctl.booked;
 end
 $$;
@@ -2449,7 +2462,9 @@ returns promptctl.booked
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     received_at constant timestamptz := clock_timestamp();
+    kept_from constant timestamptz := coalesce((select r.dropped_before from promptctl.roll_up r), '-infinity');
     sent constant bigint := coalesce(cardinality(ids), 0);
+    late bigint;
     recorded bigint;
 begin
     if exists (select from unnest(array[
@@ -2460,15 +2475,19 @@ begin
             message = 'the fields of the calls differ in number';
     end if;
     perform promptctl.require_ages(ages_ms);
+    select count(*) into late from unnest(ages_ms) a (age)
+    where received_at - make_interval(secs => greatest(a.age, 0) / 1000) < kept_from;
     insert into promptctl.fallbacks (id, name, recorded_at, model, input_tokens, output_tokens, response_ms, outcome)
     select f.id, left(f.name, 300), received_at - make_interval(secs => greatest(f.age, 0) / 1000), f.model,
            f.input_tokens, f.output_tokens, f.response_ms, f.outcome
     from unnest(ids, names, ages_ms, models, input_tokens, output_tokens, response_ms, outcomes)
         f (id, name, age, model, input_tokens, output_tokens, response_ms, outcome)
+    where received_at - make_interval(secs => greatest(f.age, 0) / 1000) >= kept_from
     order by f.id
     on conflict do nothing;
     get diagnostics recorded = row_count;
-    return (recorded, sent - recorded, 0)::promptctl.booked;
+    perform promptctl.require_kept(ages_ms, received_at, kept_from);
+    return (recorded, sent - recorded - late, late)::promptctl.booked;
 end
 $$;
 
@@ -2716,6 +2735,7 @@ begin
     if from_page = 0 then
         delete from promptctl.scores o
         where o.used_at < moment and o.recorded_in < (select r.rolled_below from promptctl.roll_up r);
+        delete from promptctl.fallbacks f where f.recorded_at < moment;
     end if;
     perform set_config('promptctl.at_work', '', true);
     return dropped;
@@ -2724,7 +2744,7 @@ $$;
 
 comment on function promptctl.drop_uses is
     'Deletes single uses, of those that totals have, from before an hour, in so many pages of the table; returns how '
-    'many.';
+    'many. With the first page their scores go, and calls with a text of the application''s own.';
 
 
 create or replace view promptctl.prompts_without_stats as

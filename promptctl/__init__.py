@@ -7,8 +7,10 @@ SCHEMA_VERSION = 4
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from promptctl.client.failures import Closed as Closed
     from promptctl.client.failures import MissingVariables as MissingVariables
     from promptctl.client.failures import NoActiveVersion as NoActiveVersion
+    from promptctl.client.failures import PromptctlError as PromptctlError
     from promptctl.client.failures import PromptNotFound as PromptNotFound
     from promptctl.client.failures import TooOld as TooOld
     from promptctl.client.failures import Unavailable as Unavailable
@@ -22,10 +24,8 @@ _CLIENT = {
     "Prompts": "prompts",
     "Prompt": "prompt",
     "Use": "use",
-    **dict.fromkeys(
-        ("MissingVariables", "NoActiveVersion", "PromptNotFound", "TooOld", "Unavailable", "VersionNotFound"),
-        "failures",
-    ),
+    **dict.fromkeys(("Closed", "MissingVariables", "NoActiveVersion", "PromptNotFound"), "failures"),
+    **dict.fromkeys(("PromptctlError", "TooOld", "Unavailable", "VersionNotFound"), "failures"),
 }
 
 

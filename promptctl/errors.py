@@ -28,6 +28,9 @@ class PromptctlError(Exception):
         self.code = code
         self.message = message
         self.hint = hint
+        if hint:
+            # An application's traceback shows it, too.
+            self.add_note(f"hint: {hint}")
 
 
 class Failed(PromptctlError):

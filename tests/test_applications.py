@@ -161,7 +161,9 @@ def test_a_service_does_not_start_without_its_prompt(promptctl: Promptctl, askin
         [sys.executable, APPLICATIONS / "service.py", 0], promptctl.environment() | asking(), promptctl.home
     )
     assert (code, out) == (1, "")
-    assert err.splitlines()[-1].startswith("promptctl.client.failures.PromptNotFound: no prompt")
+    told, hint = err.splitlines()[-2:]
+    assert told.startswith("promptctl.client.failures.PromptNotFound: no prompt")
+    assert hint == "hint: promptctl list"
 
 
 # One line in, the arguments of `get`; one line out, what it says.

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+PromptctlError = errors.PromptctlError
+
+
 class PromptNotFound(errors.NotFound):
     """There is no prompt of that name; the message names the nearest."""
 
@@ -36,3 +39,7 @@ class MissingVariables(errors.Failed):
     def __init__(self, reference: str, names: Sequence[str]) -> None:
         super().__init__("variables_missing", f"{reference} needs {', '.join(names)}")
         self.names = tuple(names)
+
+
+class Closed(errors.Failed):
+    """The client was closed before it was asked."""

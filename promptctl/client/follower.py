@@ -195,7 +195,7 @@ class Follower:
                 _LOG.exception("promptctl: a bug in the thread that follows what is served")
                 self._down(errors.Failed("bug", f"{type(bug).__name__}: {bug}"))
             if not self._stops:
-                self._sleep(pause * random.uniform(0.5, 1))  # noqa: S311
+                self._sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - nothing secret
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         self.is_following = False
         with self._lock:
@@ -216,7 +216,7 @@ class Follower:
         self.label = database.label
         # A server that took the place of another may have lost what that one said last, and count on from there.
         self._refresh(database, anew=True)
-        polls_at = time.monotonic() + self._poll_seconds
+        polls_at = self._next_poll()
         while not self._stops:
             until = min(polls_at, self._snapshot.due_at if self._snapshot is not None else polls_at)
             payloads, woken = database.notifications(
@@ -230,9 +230,13 @@ class Follower:
                 listens = database.listen("promptctl")
             if due or self._requests or self._others or self._concern_us(payloads):
                 self._refresh(database)
-                polls_at = time.monotonic() + self._poll_seconds
+                polls_at = self._next_poll()
             else:
                 self._keep(changed=False)
+
+    def _next_poll(self) -> float:
+        # A little early, so that the answer is there in time; and not all processes that were told of a change at once.
+        return time.monotonic() + self._poll_seconds * random.uniform(0.9, 0.98)  # noqa: S311 - nothing secret
 
     def _concern_us(self, payloads: Sequence[str]) -> bool:
         for payload in payloads:
@@ -292,7 +296,7 @@ class Follower:
         self._confirmed_at = asked_at
         self._ever_confirmed = self.is_following = True
         if self.failure is not None:
-            _LOG.info("promptctl: %s is reached again", self.label)
+            _LOG.warning("promptctl: %s is reached again", self.label)
             self.failure = None
 
     def _down(self, failure: errors.PromptctlError) -> None:
@@ -303,7 +307,9 @@ class Follower:
                 known = f"what was known {self.age_seconds:.0f} s ago goes on being served"
             else:
                 known = "nothing is known yet"
-            _LOG.warning("promptctl: %s; %s", failure.message, known)
+            # What comes of a statement whose answer is lost is nothing to those who only read.
+            told = failure.message.partition(";")[0] if failure.code == "connection_lost" else failure.message
+            _LOG.warning("promptctl: %s; %s", told, known)
         self.failure = failure
         self._answer(self._taken())
 

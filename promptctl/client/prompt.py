@@ -134,12 +134,18 @@ class Prompt:
         """Return the text with its variables filled in.
 
         Values that the text does not name are ignored: after a rollback the application gives them all the same.
-        Raises MissingVariables, which names all that are missing.
+        Raises MissingVariables, which names all that are missing, TypeError for a value that is no text.
         """
         try:
             return self.source.template.render(values or {})
         except templates.MissingVariables as missing:
             raise MissingVariables(str(self.source), missing.names) from None
+        except TypeError:
+            for name in self.source.template.variables:
+                if values and name in values and not isinstance(values[name], str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are not all checked
+                    kind = type(values[name]).__name__
+                    raise TypeError(f'{self.source} is given a text for "{name}", not {kind}') from None
+            raise
 
     def use(self) -> Use:
         """Return a block that times one call of a model and books it, a failure too, on this version."""

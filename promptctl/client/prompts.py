@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from promptctl import errors, references, settings
 from promptctl.client import processes, serving
 from promptctl.client import use as uses
-from promptctl.client.failures import NoActiveVersion, TooOld
+from promptctl.client.failures import Closed, NoActiveVersion, TooOld
 from promptctl.client.follower import Follower
 from promptctl.client.given import check_attributes, unit_text
 from promptctl.client.prompt import Prompt, Version
@@ -30,7 +30,6 @@ _NONE: dict[str, Any] = {}
 _NOTHING = serving.State({}, {})
 _FORK_FLUSH_SECONDS = 1.0
 _EXIT_SECONDS = 5.0
-_CLOSED = "client_closed"
 # An application may take names from its users.
 _MOST_WARNINGS = 1000
 
@@ -143,7 +142,7 @@ class Prompts:
                 state = self._known((reference,))
             return self._choose(state, reference, key, attributes)
         except errors.PromptctlError as failure:
-            if default is None or isinstance(failure, errors.Usage) or failure.code == _CLOSED:
+            if default is None or isinstance(failure, (errors.Usage, Closed)):
                 raise
             return self._fallback(reference, default, failure)
 
@@ -241,7 +240,7 @@ class Prompts:
         """Return what is known now, which has these names; the database is asked only for what is not."""
         follower = self._follower
         if self._is_closed:
-            raise errors.Failed(_CLOSED, "this Prompts is closed")
+            raise Closed("client_closed", "this Prompts is closed")
         state = follower.state
         if self._live is _NOTHING or not all(name in state.prompts or name in state.pinned for name in names):
             for name in names:

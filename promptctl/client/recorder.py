@@ -190,7 +190,7 @@ class Recorder:
             if self._failure is None:
                 pause = _FIRST_PAUSE_SECONDS
             else:
-                self._rest(pause * random.uniform(0.5, 1), _HURRY)  # noqa: S311
+                self._rest(pause * random.uniform(0.5, 1), _HURRY)  # noqa: S311 - nothing secret
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         self._end()
 
@@ -296,7 +296,7 @@ class Recorder:
             self._waiting.make_room()
             return
         if self._failure is not None:
-            _LOG.info("promptctl: uses are recorded again")
+            _LOG.warning("promptctl: uses are recorded again")
             self._failure = None
         self._sender.close_if_idle(_IDLE_SECONDS)
 

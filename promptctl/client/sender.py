@@ -117,7 +117,7 @@ class Sender:
             if kind == USE:
                 self._late(store.begin_many(database, store.prepared(values, time.perf_counter()))().late)
             elif kind == FALLBACK:
-                store.record_fallbacks(database, values, time.perf_counter())
+                self._late(store.record_fallbacks(database, values, time.perf_counter()).late)
             else:
                 store.score(database, [(use_id, score) for use_id, score in values])
         except errors.PromptctlError as failure:

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 # A longer one is not kept until its use is sent.
 _LONGEST_UNIT = 200
 # Of our own: an application that seeds the interpreter's generator for each request would draw the same ever again.
-_draw = random.Random().random  # noqa: S311
+_draw = random.Random().random  # noqa: S311 - nothing secret
 
 
 def renew_draws() -> None:
     """Draw anew, in a child process."""
     global _draw
-    _draw = random.Random().random  # noqa: S311
+    _draw = random.Random().random  # noqa: S311 - nothing secret
 
 
 class Serving:

@@ -77,11 +77,12 @@ def begin_many(database: Database, prepared: Sequence[str]) -> Callable[[], Book
     return booked
 
 
-def record_fallbacks(database: Database, rows: Sequence[Sequence[Any]], now: float) -> None:
+def record_fallbacks(database: Database, rows: Sequence[Sequence[Any]], now: float) -> Booked:
     """Book calls with an application's own text: id, name, moment, model, input and output tokens, ms, outcome."""
     ids, names, moments, *others = _columns(rows)
     ages = [(now - moment) * 1000 for moment in moments]
-    database.run("select promptctl.record_fallbacks($1, $2, $3, $4, $5, $6, $7, $8)", ids, names, ages, *others)
+    statement = "select * from promptctl.record_fallbacks($1, $2, $3, $4, $5, $6, $7, $8)"
+    return Booked(*database.run(statement, ids, names, ages, *others)[0])
 
 
 def score(database: Database, scores: Sequence[tuple[str, float]]) -> None:

@@ -75,7 +75,9 @@ def test_a_setting_that_is_wrong_is_told_when_the_client_is_made(
 ) -> None:
     ended = program("from promptctl import Prompts; Prompts()", home, environment(home, **settings))
     assert ended.code == 1
-    assert words in ended.err.splitlines()[-1]
+    told, hint = ended.err.splitlines()[-2:]
+    assert words in told
+    assert hint.startswith("hint: ")
 
 
 def test_an_import_of_the_package_does_not_import_the_client(home: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from promptctl import Prompts, errors
+from promptctl import Closed, Prompts, errors
 from tests.client.support import WAIT_SECONDS, count, program, started, until, uses
 from tests.schema.support import value
 
@@ -253,7 +253,7 @@ def test_a_closed_client_says_so(serve: Serve) -> None:
         lambda: prompts.get_many(["greeter"]),
         lambda: prompts.preload(["greeter"]),
     ):
-        with pytest.raises(errors.Failed, match="this Prompts is closed") as failure:
+        with pytest.raises(Closed, match="this Prompts is closed") as failure:
             call()
         assert failure.value.code == "client_closed"
 

@@ -64,6 +64,8 @@ def test_a_prompt_has_all_that_is_to_be_known_of_what_is_live(prompts: Prompts) 
         prompt.render()
     assert missing.value.code == "variables_missing"
     assert missing.value.names == ("user.name",)
+    with pytest.raises(TypeError, match=r'greeter@1 is given a text for "user\.name", not int'):
+        prompt.render({"user.name": 7})  # pyright: ignore[reportArgumentType]
 
 
 def test_the_first_call_reads_and_none_after_it_touches_the_network(
@@ -133,7 +135,7 @@ def test_a_retired_version_can_be_pinned(prompts: Prompts) -> None:
 
 
 def test_a_prompt_of_which_nothing_is_live(prompts: Prompts) -> None:
-    with pytest.raises(NoActiveVersion, match=r'^"idle" has no active version in test_.* at localhost$') as failure:
+    with pytest.raises(NoActiveVersion, match=r'(?m)^"idle" has no active version in test_.* at localhost$') as failure:
         prompts.get("idle")
     assert (failure.value.code, failure.value.hint) == ("no_active_version", "promptctl activate idle@VERSION")
     with pytest.raises(NoActiveVersion):
@@ -143,10 +145,10 @@ def test_a_prompt_of_which_nothing_is_live(prompts: Prompts) -> None:
 
 
 def test_an_unknown_prompt_is_told_with_the_nearest(prompts: Prompts) -> None:
-    with pytest.raises(PromptNotFound, match=r'^no prompt "greter" in .*; the nearest is "greeter"$') as failure:
+    with pytest.raises(PromptNotFound, match=r'(?m)^no prompt "greter" in .*; the nearest is "greeter"$') as failure:
         prompts.get("greter")
     assert (failure.value.code, failure.value.name) == ("prompt_not_found", "greter")
-    with pytest.raises(PromptNotFound, match=r'^no prompt "zzz" in [^;]*$'):
+    with pytest.raises(PromptNotFound, match=r'(?m)^no prompt "zzz" in [^;]*$'):
         prompts.get("zzz@1")
     with pytest.raises(PromptNotFound, match="greter"):
         prompts.get_many(["greeter", "greter"])
@@ -156,6 +158,7 @@ def test_an_unknown_version_is_told(prompts: Prompts) -> None:
     with pytest.raises(VersionNotFound, match="no version greeter@9 in ") as failure:
         prompts.get("greeter@9")
     assert (failure.value.code, failure.value.hint) == ("version_not_found", "promptctl show greeter")
+    assert failure.value.__notes__ == ["hint: promptctl show greeter"]
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_a_process_starts_from_it_while_the_database_is_down(
 
     began = serve(snapshot=path)
     assert answers(began) == answers(live)
-    with pytest.raises(NoActiveVersion, match=r'^"idle" has no active version in the database$'):
+    with pytest.raises(NoActiveVersion, match=r'(?m)^"idle" has no active version in the database$'):
         began.get("idle")
     with pytest.raises(Unavailable):
         began.get("unknown")

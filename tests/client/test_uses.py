@@ -332,6 +332,23 @@ def test_the_score_of_a_use_that_never_comes_is_told(
     assert (prompts.waiting_uses, prompts.dropped_uses) == (0, 0)
 
 
+def test_uses_from_before_what_the_database_keeps_are_dropped_counted_and_told(
+    serve: Serve, sql: Connection, told: Told
+) -> None:
+    run(sql, "select promptctl.drop_uses(now() - interval '24 hours', 0)")
+    prompts = serve(flush_seconds=1000)
+    for name in ("greeter", "nobody"):
+        for hours in (1, 50, 60):
+            with prompts.get(name, default="").use() as use:
+                pass
+            # As of one that has waited in a spool.
+            use.ended -= hours * 3600
+    assert prompts.flush()
+    assert (count(sql), count(sql, "fallbacks")) == (1, 1)
+    assert (prompts.dropped_uses, prompts.waiting_uses) == (4, 0)
+    assert told("4 uses were not recorded: they are from before what the database keeps") == 1
+
+
 @BOTH
 def test_uses_that_the_database_refuses_are_dropped_alone_counted_and_told(
     serve: Serve, sql: Connection, told: Told
@@ -551,10 +568,10 @@ def test_a_refusal_that_is_heard_twice_is_counted_once(
     record = store.record_fallbacks
     failures = iter(range(3))
 
-    def fails(*given: Any) -> None:
+    def fails(*given: Any) -> store.Booked:
         for _ in failures:
             raise errors.Unreachable("connection_lost", "the connection was lost")
-        record(*given)
+        return record(*given)
 
     monkeypatch.setattr(store, "record_fallbacks", fails)
     prompts = serve(flush_seconds=1000)

@@ -196,7 +196,41 @@ def test_a_use_that_is_older_than_what_is_kept_is_late_and_does_not_count(sql: C
     assert record(sql, again) == (2, 1, 2)
     total = "select (stats ->> 'total_uses')::integer from promptctl.prompts where name = 'greeter' and version = 1"
     assert value(sql, total) == 4
-    assert record_fallbacks(sql, [{"ages_ms": 50 * HOUR_MS}]) == (1, 0, 0)
+
+
+def test_calls_with_an_own_text_are_dropped_with_the_uses_and_do_not_come_back(
+    connect: Connect, sql: Connection
+) -> None:
+    furnish(sql)
+    old, new = ids(2)
+    calls = [{"ids": old, "ages_ms": 50 * HOUR_MS}, {"ids": new, "ages_ms": 2 * HOUR_MS}]
+    assert record_fallbacks(sql, calls) == (2, 0, 0)
+    assert value(sql, "select promptctl.drop_uses(now() - interval '24 hours', 500)") == 0
+    assert value(sql, "select count(*) from promptctl.fallbacks") == 2
+    dropping = connect()
+    with dropping.transaction():
+        dropping.execute("select promptctl.drop_uses(now() - interval '24 hours', 0)")
+    assert rows(sql, "select id from promptctl.fallbacks") == [(new,)]
+    assert record_fallbacks(sql, [*calls, {"ages_ms": 26 * HOUR_MS}, {"ages_ms": 22 * HOUR_MS}]) == (1, 1, 2)
+
+
+def test_a_call_that_is_sent_again_while_it_is_being_dropped_is_refused(connect: Connect, sql: Connection) -> None:
+    furnish(sql)
+    [old] = ids(1)
+    record_fallbacks(sql, [{"ids": old, "ages_ms": 50 * HOUR_MS}])
+    again = """
+        select * from promptctl.record_fallbacks(array[%s::uuid], '{nobody}', array[%s::float8], '{null}', '{null}',
+                                                 '{null}', '{null}', '{ok}')
+        """
+    dropping = connect()
+    with dropping.transaction():
+        dropping.execute("select promptctl.drop_uses(now() - interval '24 hours', 0)")
+        statement = Statement(connect(), again, old, 50 * HOUR_MS)
+        statement.wait_until_blocked(sql)
+    error = statement.end()
+    assert error is not None
+    assert (error.sqlstate, error.diag.constraint_name) == ("40001", "uses_are_not_dropped_as_they_arrive")
+    assert rows(sql, again, old, 50 * HOUR_MS) == [(0, 0, 1)]
 
 
 def test_a_use_that_is_sent_again_while_it_is_being_dropped_does_not_count_twice(

@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 4
-DIGEST = "bcfd04e3908a6b501ec3d424f62e981d0a03b46747e94b25b77aa1addccabd5b"
+DIGEST = "8360a7d8f6fe1e6e8eca87ba7e31c021ba7f1ff248e6580a11003da166890574"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
