@@ -188,6 +188,15 @@ $$;
 comment on function promptctl.required_variables is
     'Those of a template''s variables that whoever renders it has to give: without a default, and not said to be optional.';
 
+create or replace function promptctl.is_exact(number numeric) returns boolean
+language sql immutable strict set search_path = pg_catalog, pg_temp set extra_float_digits = 1
+return case when trunc(number) = number then true
+            when abs(number) not between 1e-300 and 1e300 then false
+            else to_jsonb(number::double precision)::numeric = number end;
+
+comment on function promptctl.is_exact is
+    'Whether a number is the same to whoever reads its digits as a floating point number, as most languages do.';
+
 create or replace function promptctl.is_route(route jsonb) returns boolean
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 begin
@@ -200,7 +209,8 @@ begin
                        and jsonb_typeof(coalesce(r.step -> 'when', 'null')) = 'object'
                        and jsonb_typeof(coalesce(r.step -> 'use', 'null')) = 'string'
             then (select count(*) from jsonb_object_keys(r.step)) <> 2
-                 or coalesce((select bool_or(jsonb_typeof(w.value) not in ('string', 'number', 'boolean'))
+                 or coalesce((select bool_or(case jsonb_typeof(w.value) when 'string' then false when 'boolean' then false
+                                             when 'number' then not promptctl.is_exact(w.value::numeric) else true end)
                               from jsonb_each(r.step -> 'when') w), true)
                  or r.step ->> 'use' !~ '^[^@]+(@[1-9][0-9]{0,9})?$'
                  or coalesce(substring(r.step ->> 'use' from '@(.*)$')::bigint > 2147483647, false)
@@ -209,7 +219,8 @@ end
 $$;
 
 comment on function promptctl.is_route is
-    'Whether this is a list of 1 to 100 steps {"when": {attribute: text, number or truth}, "use": "NAME" or "NAME@VERSION"}.';
+    'Whether this is a list of 1 to 100 steps {"when": {attribute: text, number or truth}, "use": "NAME" or "NAME@VERSION"}. '
+    'A fraction is one that has a floating point number of its own, so that it is compared alike everywhere.';
 
 
 create table if not exists promptctl.served (

@@ -16,7 +16,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from measure import INTERPRETER, Command, Report, environment, fill, install, program, ratio, start_server, take_turns
+from measure import INTERPRETER, Command, Report, environment, fill, install, parsed, ratio, start_server, take_turns
 
 from tests.claude_api import ClaudeServer
 from tests.terminals import Terminal
@@ -44,11 +44,7 @@ for turn in range(int(sys.argv[1])):
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--turns", type=int, default=50, help="how many turns a conversation has")
-    options.add_argument("--promptctl", help="the program to measure (the one beside this interpreter)")
-    given = options.parse_args()
-    own = program("promptctl", given.promptctl, beside=True)
-    if own is None:
-        raise SystemExit("promptctl is not installed beside this interpreter: give --promptctl")
+    given, own = parsed(options)
     report = Report()
     with start_server() as server, ClaudeServer() as claude:
         dsn = install(server, "chat")

@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING
 
 import psycopg
-from measure import Command, Report, environment, fill, install, program, start_server, take_turns
+from measure import Command, Report, environment, fill, install, parsed, start_server, take_turns
 from uses import DAYS, NAME, asked, record
 
 if TYPE_CHECKING:
@@ -45,11 +45,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--uses", type=int, default=10_000_000, help="how many uses are recorded")
     options.add_argument("--turns", type=int, default=9, help="how often statistics are asked for")
-    options.add_argument("--promptctl", help="the program to measure (the one beside this interpreter)")
-    given = options.parse_args()
-    own = program("promptctl", given.promptctl, beside=True)
-    if own is None:
-        raise SystemExit("promptctl is not installed beside this interpreter: give --promptctl")
+    given, own = parsed(options)
     report = Report()
     with start_server(shared_buffers="1GB", max_wal_size="8GB") as server:
         dsn = install(server, "maintain")

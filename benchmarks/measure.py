@@ -26,6 +26,7 @@ sys.path.append(str(ROOT))
 from tests import servers  # noqa: E402 - after the path to it is set
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Mapping, Sequence
 
     from tests.servers import Server
@@ -174,6 +175,16 @@ def program(name: str, given: str | None, *, beside: bool = False) -> str | None
     if beside and (SCRIPTS / name).exists():
         return str(SCRIPTS / name)
     return shutil.which(name)
+
+
+def parsed(options: argparse.ArgumentParser) -> tuple[argparse.Namespace, str]:
+    """What the command line says, and the promptctl to measure: what it names, else the one beside this interpreter."""
+    options.add_argument("--promptctl", help="the program to measure (the one beside this interpreter)")
+    given = options.parse_args()
+    own = program("promptctl", given.promptctl, beside=True)
+    if own is None:
+        raise SystemExit("promptctl is not installed beside this interpreter: give --promptctl")
+    return given, own
 
 
 def psql(server: Server) -> str | None:

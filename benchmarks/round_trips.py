@@ -15,7 +15,7 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING
 
-from measure import Report, environment, fill, install, program, start_server
+from measure import Report, environment, fill, install, parsed, start_server
 
 if TYPE_CHECKING:
     from typing import Self
@@ -88,11 +88,7 @@ class Relay:
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--promptctl", help="the program to measure (the one beside this interpreter)")
-    given = options.parse_args()
-    own = program("promptctl", given.promptctl, beside=True)
-    if own is None:
-        raise SystemExit("promptctl is not installed beside this interpreter: give --promptctl")
+    _, own = parsed(options)
     report = Report()
     with start_server() as server:
         fill(install(server, "trips"), 10, 3)

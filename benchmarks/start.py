@@ -18,6 +18,7 @@ from measure import (
     fill,
     install,
     instructions,
+    parsed,
     program,
     psql,
     ratio,
@@ -37,15 +38,10 @@ _PEERS = (("llm --help", 0.5), ("mlflow --help", 0.1))
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--turns", type=int, default=25, help="how often each command is run")
-    options.add_argument("--promptctl", help="the program to measure (the one beside this interpreter)")
     options.add_argument("--llm", help="the path of llm, for comparison (found on PATH)")
     options.add_argument("--mlflow", help="the path of mlflow, for comparison (found on PATH)")
     options.add_argument("--instructions", action="store_true", help="count instructions, too, with valgrind")
-    given = options.parse_args()
-
-    own = program("promptctl", given.promptctl, beside=True)
-    if own is None:
-        raise SystemExit("promptctl is not installed beside this interpreter: give --promptctl")
+    given, own = parsed(options)
     # As a real server does, it waits for the disk before it says that something is done.
     with start_server(fsync="on", synchronous_commit="on", full_page_writes="on") as server:
         dsn = install(server, "start")

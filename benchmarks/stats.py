@@ -18,7 +18,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import psycopg
-from measure import Command, Report, environment, fill, install, program, psql, ratio, start_server, take_turns
+from measure import Command, Report, environment, fill, install, parsed, psql, ratio, start_server, take_turns
 from uses import NAME, asked, record
 
 from promptctl.statistics import percentile
@@ -43,11 +43,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--uses", type=int, default=1_000_000, help="how many uses are recorded")
     options.add_argument("--turns", type=int, default=9, help="how often each is run")
-    options.add_argument("--promptctl", help="the program to measure (the one beside this interpreter)")
-    given = options.parse_args()
-    own = program("promptctl", given.promptctl, beside=True)
-    if own is None:
-        raise SystemExit("promptctl is not installed beside this interpreter: give --promptctl")
+    given, own = parsed(options)
     report = Report()
     _errors(report)
     with start_server(shared_buffers="1GB", max_wal_size="4GB") as server:

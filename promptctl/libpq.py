@@ -232,9 +232,10 @@ class Connection:
 
     def close(self) -> None:
         """End the connection; an open transaction is rolled back by the server."""
-        if self._handle:
-            self._lib.PQfinish(self._handle)
-            self._handle = ctypes.c_void_p()
+        # Given up first: a child that is forked meanwhile must not close what it finds under the socket's number.
+        handle, self._handle = self._handle, ctypes.c_void_p()
+        if handle:
+            self._lib.PQfinish(handle)
 
     def abandon(self) -> None:
         """In a child process: let go of the parent's connection. Closing it would end it for the parent too."""

@@ -160,7 +160,8 @@ class Follower:
         try:
             self.start()
         except Unavailable:
-            self._taken()
+            with self._lock:
+                self._requests = [each for each in self._requests if each is not request]
             raise
         with self._lock:
             if self._stops:
@@ -316,16 +317,22 @@ class Follower:
     def _begin_from_snapshot(self) -> None:
         """Where the database has not said anything yet, serve what the snapshot says."""
         snapshot = self._snapshot
+        if snapshot is None or self._has_begun:
+            return
+        kept = snapshot.load()
+        if kept is None:
+            return
         with self._lock:
-            if snapshot is None or self._is_published or self._ever_confirmed or self.state.prompts:
-                return
-            kept = snapshot.load()
-            if kept is None:
+            if self._has_begun:
                 return
             found = self.state.with_rows(kept.prompts, kept.versions, self.link)
             self._confirmed_at = time.monotonic() - kept.age_seconds
             self._publish(found)
             self.state = found
+
+    @property
+    def _has_begun(self) -> bool:
+        return self._is_published or self._ever_confirmed or bool(self.state.prompts)
 
     def _taken(self) -> list[_Request]:
         with self._lock:

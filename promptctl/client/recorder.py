@@ -135,13 +135,15 @@ class Recorder:
         with self._lock:
             if self._thread is None and not self._stops:
                 thread = threading.Thread(target=self._run, name="promptctl-recorder", daemon=True)
-                self.queue_limit = self._batch_size
+                self._thread, self.queue_limit = thread, self._batch_size
                 try:
                     thread.start()
-                except RuntimeError:  # there is none left, or the interpreter is ending: stop sends what there is
-                    self.queue_limit = 0
-                    return
-                self._thread = thread
+                except BaseException as failure:
+                    if thread.ident is None:
+                        self._thread, self.queue_limit = None, 0
+                    # There is none left, or the interpreter is ending: stop sends what there is.
+                    if not isinstance(failure, RuntimeError):
+                        raise
 
     def flush(self, seconds: float) -> bool:
         """Send what was booked so far; False: it took longer than this, or the database cannot be reached."""
@@ -170,13 +172,14 @@ class Recorder:
             self.queue_limit = 0
             thread = self._thread
         self._wakes.put(_HURRY)
-        if thread is None and not self._waiting.is_empty:
+        # One that a signal has interrupted may be just starting it: then it is not waited for.
+        if (thread is None or not thread.is_alive()) and not self._waiting.is_empty:
             self._end()
 
     def join(self) -> None:
         """Wait for the end. A thread that waits for a server which does not answer is left alone."""
         thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and thread is not threading.current_thread() and thread.is_alive():
             thread.join(max(0.0, self._stops_at + 0.5 - time.monotonic()))
         self._give_up()
 
@@ -199,11 +202,10 @@ class Recorder:
 
         Return what ended it.
         """
-        with self._lock:
-            if self._stops or not self._has_nothing_to_do():
-                return _WORK
-            self._is_idle = True
-            self.queue_limit = 1
+        if self._stops or not self._has_nothing_to_do():
+            return _WORK
+        self._is_idle = True
+        self._limit(1)
         reason = _FIRST
         # One that was booked before the limit was set has not woken anybody.
         if self._has_nothing_to_do() and not self._stops:
@@ -218,14 +220,22 @@ class Recorder:
 
     def _wake(self) -> None:
         if self._is_idle:
-            self._leave_idle()
-            self._wakes.put(_FIRST)
+            # It is woken last, and in any case: had it gone idle again, that would be lost.
+            try:
+                self._leave_idle()
+            finally:
+                self._wakes.put(_FIRST)
 
     def _leave_idle(self) -> None:
-        with self._lock:
-            if self._is_idle and not self._stops:
-                self.queue_limit = self._batch_size
+        if self._is_idle:
+            self._limit(self._batch_size)
             self._is_idle = False
+
+    def _limit(self, number: int) -> None:
+        # Without a lock: the thread takes none that a signal's handler may have found held by what it interrupted.
+        self.queue_limit = number
+        if self._stops:
+            self.queue_limit = 0
 
     def _rest(self, seconds: float, *reasons: str) -> None:
         """Wait for so long, or until woken for one of these reasons, or to end."""
@@ -245,14 +255,17 @@ class Recorder:
                 self._turn()
             self._give_up()
             self._sender.close()
+        # There may be another one, that was being started.
+        self._wakes.put(_HURRY)
 
     def _turn(self) -> None:
         """Send what there is, and tell those who wait for it."""
+        self._is_woken = False
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._wakes.get_nowait()
         # Those of now: what they booked is there to be sent.
         waiters = [self._waiters.popleft() for _ in range(len(self._waiters))]
-        self._is_woken = False
-        while not self._wakes.empty():
-            self._wakes.get()
         try:
             self._send_all()
             self._bugs = 0

@@ -51,6 +51,7 @@ class Sender:
         self._late = late
         self._database: Database | None = None
         self._used_at = 0.0
+        self._late_ones = 0
 
     def connect(self, connect_seconds: float, answer_seconds: float) -> None:
         """Be connected, to a database that can be recorded in. Raises what is no fault of what will be sent."""
@@ -72,9 +73,10 @@ class Sender:
 
     def end(self, batch: Batch) -> None:
         """Wait for the uses, and send what else is in a batch. Raises what is no fault of what was sent."""
+        self._late_ones = 0
         try:
             if batch.wait is not None:
-                self._late(batch.wait().late)
+                self._late_ones += batch.wait().late
         except errors.PromptctlError as failure:
             if not _is_of_a_row(failure):
                 raise
@@ -84,6 +86,9 @@ class Sender:
         for start in range(0, len(scores), _MOST_SCORES):
             self._send(SCORE, scores[start : start + _MOST_SCORES])
         self._used_at = time.monotonic()
+        # Of a batch that has to be sent once more they will be told again.
+        if self._late_ones:
+            self._late(self._late_ones)
 
     def send(self, rows: list[Row]) -> None:
         """Send rows and wait. Raises what is no fault of what was sent."""
@@ -91,9 +96,9 @@ class Sender:
 
     def close(self) -> None:
         """End the connection."""
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
 
     def close_if_idle(self, seconds: float) -> None:
         """Give the connection back when nothing was sent for so long."""
@@ -115,9 +120,9 @@ class Sender:
         values = [row[1:] for row in rows]
         try:
             if kind == USE:
-                self._late(store.begin_many(database, store.prepared(values, time.perf_counter()))().late)
+                self._late_ones += store.begin_many(database, store.prepared(values, time.perf_counter()))().late
             elif kind == FALLBACK:
-                self._late(store.record_fallbacks(database, values, time.perf_counter()).late)
+                self._late_ones += store.record_fallbacks(database, values, time.perf_counter()).late
             else:
                 store.score(database, [(use_id, score) for use_id, score in values])
         except errors.PromptctlError as failure:

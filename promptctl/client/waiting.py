@@ -35,7 +35,7 @@ class Waiting:
         self.spool = spool
         self._queue_size = queue_size
         # Two of them are under way, a third may wait: together no more than there is room for.
-        self.batch_size = max(1, min(_MOST_IN_BATCH, queue_size // 4))
+        self.batch_size = max(1, min(_MOST_IN_BATCH, int(queue_size) // 4))
         self._began_anew()
 
     def _began_anew(self) -> None:
@@ -46,6 +46,8 @@ class Waiting:
         self._scores: deque[tuple[str, float]] = deque()
         # What has left the queue and is not known to have arrived; its moments are of time.perf_counter.
         self._rows: deque[Row] = deque()
+        # How many are on their way there, and how often one was.
+        self._moving = self._moved = 0
         # Scores of uses that were not there yet, by id, and when they were sent first.
         self._early: dict[str, Row] = {}
         self._early_since: dict[str, float] = {}
@@ -65,14 +67,20 @@ class Waiting:
 
     def __len__(self) -> int:
         """How many uses and scores are in memory."""
-        with self._lock:
-            return len(self.queue) + len(self._rows) + len(self._scores) + len(self._early)
+        # Without the lock, which a signal's handler may find held here: counted again when something moved meanwhile.
+        while True:
+            moved = self._moved
+            number = len(self.queue) + len(self._scores) + self._moving + len(self._rows) + len(self._early)
+            if moved == self._moved:
+                return number
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is to be sent now, of the spool neither."""
-        with self._lock:
-            return not (self.queue or self._rows or self._scores or (self.spool is not None and self.spool.has_any))
+        # In the order in which they move.
+        return not (
+            self.queue or self._scores or self._moving or self._rows or (self.spool is not None and self.spool.has_any)
+        )
 
     def score(self, use_id: str, score: float) -> None:
         """Take a score; it follows the uses that were booked before it."""
@@ -195,22 +203,29 @@ class Waiting:
     def _take_uses(self, most: int) -> None:
         """Move uses from the queue to the rows; one that cannot be understood is dropped."""
         for _ in range(most):
+            self._moving = 1
             use = self._taken()
-            if use is None:
-                return
-            if use.began < self._began_at:
-                continue
             try:
-                self._rows.append(of_use(use))
+                if use is None:
+                    return
+                if use.began >= self._began_at:
+                    self._rows.append(of_use(use))
             except Exception as problem:  # noqa: BLE001 - a reply may be of any kind
                 self.drop(1, f"{type(problem).__name__}: {problem}")
+            finally:
+                self._moving = 0
+                self._moved += 1
 
     def _take_scores(self, most: int) -> None:
         for _ in range(most):
+            self._moving = 1
             try:
                 self._rows.append([SCORE, *self._scores.popleft()])
             except IndexError:  # another thread was quicker
                 return
+            finally:
+                self._moving = 0
+                self._moved += 1
 
     def _taken(self) -> Use | None:
         try:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 
 from promptctl import Prompts
-from promptctl import database as promptctl_database
-from tests.client.support import FILLED
+from tests.client.support import with_template
 from tests.client.wire import Wire
 from tests.conftest import SERVERS, Templated, environment
-from tests.schema.support import run
 from tests.servers import Server
 
 if TYPE_CHECKING:
@@ -28,13 +24,7 @@ def templated(request: pytest.FixtureRequest) -> Iterator[Templated]:
     """A server of the newest version: what differs between versions, the modules test that ask for every server."""
     server = Server.start(SERVERS[request.param], max_connections=200)
     try:
-        name = f"template_{os.getpid()}"
-        with psycopg.connect(server.dsn(), autocommit=True) as connection:
-            run(connection, f"create database {name}")
-        with psycopg.connect(server.dsn(name), autocommit=True) as connection:
-            run(connection, promptctl_database.schema_sql())
-            run(connection, FILLED)
-        yield Templated(server, name)
+        yield with_template(server)
     finally:
         server.stop()
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.conftest import Ended
+import psycopg
+import pytest
+
+from promptctl import database
+from tests.conftest import Ended, Templated
 from tests.schema.support import rows, run, value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Generator, Mapping
 
-    import psycopg
+    from tests.servers import Server
 
     Connection = psycopg.Connection[Any]
 
@@ -31,6 +38,44 @@ FILLED = """
     select promptctl.create_version('other', 'Something else again.');
     select promptctl.create_version('idle', 'Wait.');
 """
+
+
+def with_template(server: Server) -> Templated:
+    """A server with a database to copy from: the schema, and prompts."""
+    name = f"template_{os.getpid()}"
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        run(connection, f"create database {name}")
+    with psycopg.connect(server.dsn(name), autocommit=True) as connection:
+        run(connection, database.schema_sql())
+        run(connection, FILLED)
+    return Templated(server, name)
+
+
+@contextlib.contextmanager
+def application_role(dsn: str, name: str) -> Generator[str]:
+    """A login role that may do what an application may; the server may be restarted meanwhile."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        run(connection, f"create role {name} login")
+        run(connection, "select promptctl.grant_access(%s, 'application')", [name])
+    yield name
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        run(connection, f"drop owned by {name} cascade")
+        run(connection, f"drop role {name}")
+
+
+@contextlib.contextmanager
+def small_disk(size: str) -> Generator[Path]:
+    """A disk of so much room, `64k` say; the test is left out where none can be mounted."""
+    disk = Path(tempfile.mkdtemp(prefix="disk-", dir="/tmp"))
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", disk]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        disk.rmdir()
+        pytest.skip("a disk cannot be mounted here")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
+        disk.rmdir()
 
 
 def until(condition: Callable[[], object], told: str = "it did not happen", seconds: float = WAIT_SECONDS) -> float:

@@ -159,6 +159,7 @@ while True:
     with prompt.use() as use:
         pass
     prompts.score(use.id, 0.5)
+    assert prompts.waiting_uses >= 0
     done += 1
     if done % 50 == 0:
         prompts.flush(5)
@@ -204,6 +205,76 @@ with prompt.use() as use:
         ended = program(code, home, env)
         assert (ended.code, ended.out, ended.err) == (0, "0\n", "")
         assert count(sql) == turn
+
+
+def test_an_exception_that_interrupts_the_start_of_the_thread_does_not_keep_it_from_starting(
+    sql: Connection, home: Path, env: dict[str, str]
+) -> None:
+    code = (
+        BEGIN.replace("1000", "0.01")
+        + """
+prompt = prompts.get("greeter")
+child = os.fork()
+if child:
+    sys.exit(os.waitpid(child, 0)[1])
+start = threading.Thread.start
+def interrupted(thread):
+    threading.Thread.start = start
+    raise KeyboardInterrupt
+threading.Thread.start = interrupted
+try:
+    with prompt.use():
+        pass
+except KeyboardInterrupt:
+    print("interrupted")
+with prompt.use():
+    pass
+while prompts.waiting_uses:
+    time.sleep(0.01)
+"""
+    )
+    ended = program(code, home, env)
+    assert (ended.code, ended.out, ended.err) == (0, "interrupted\n", "")
+    assert count(sql) == 2
+
+
+def test_a_signals_handler_may_flush_what_is_just_being_started_or_woken(
+    sql: Connection, home: Path, env: dict[str, str]
+) -> None:
+    code = (
+        BEGIN.replace("1000", "0.01")
+        + """
+import signal
+signal.signal(signal.SIGTERM, lambda *_: print(prompts.flush(20)))
+prompt = prompts.get("greeter")
+child = os.fork()
+if child:
+    sys.exit(os.waitpid(child, 0)[1])
+recorder = prompts._recorder
+def raises_after(function):
+    def called(*given):
+        function(*given)
+        if threading.current_thread() is threading.main_thread():
+            signal.raise_signal(signal.SIGTERM)
+    return called
+start = threading.Thread.start
+threading.Thread.start = raises_after(start)
+with prompt.use():
+    pass
+threading.Thread.start = start
+recorder._leave_idle = raises_after(recorder._leave_idle)
+while not recorder._is_idle:
+    time.sleep(0.01)
+with prompt.use():
+    pass
+print([thread.name for thread in threading.enumerate()].count("promptctl-recorder"))
+sys.stdout.flush()
+os._exit(0)
+"""
+    )
+    ended = program(code, home, env)
+    assert (ended.code, ended.out.split(), ended.err) == (0, ["True", "True", "1"], "")
+    assert count(sql) == 2
 
 
 def test_a_client_is_closed_by_its_block(sql: Connection, database_url: str) -> None:

@@ -75,6 +75,45 @@ prompts.close()
     assert len(out.split()) == 170
 
 
+def test_a_fork_while_the_connection_for_uses_is_being_given_back_leaves_the_childs_descriptors_alone(
+    sql: Connection, home: Path, env: dict[str, str]
+) -> None:
+    out = run_in(
+        """
+import threading
+prompts = Prompts(flush_seconds=0.01)
+say(book(prompts.get("greeter"), 5))
+prompts.flush()
+sender = prompts._recorder._sender
+libpq = sender._database._connection._lib
+ended = threading.Event()
+finish = libpq.PQfinish
+def finishes(handle):
+    finish(handle)
+    ended.set()
+    time.sleep(0.5)
+libpq.PQfinish = finishes
+thread = threading.Thread(target=sender.close)
+thread.start()
+ended.wait()
+# They take the number of the socket that was closed.
+reading, writing = os.pipe()
+child = os.fork()
+if child == 0:
+    os.fstat(reading)
+    os.write(writing, b"x")
+    say(book(prompts.get("greeter"), 5))
+    os._exit(0 if prompts.flush() else 1)
+ends(child)
+assert os.read(reading, 9) == b"x"
+thread.join()
+""",
+        home, env,
+    )  # fmt: skip
+    check(sql, out)
+    assert len(out.split()) == 10
+
+
 def test_without_the_database_what_waited_is_the_parents_and_the_fork_is_not_held_up(
     sql: Connection, home: Path, env: dict[str, str], nobody: str
 ) -> None:

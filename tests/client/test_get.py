@@ -197,8 +197,9 @@ def test_a_default_is_served_where_nothing_is_and_booked_apart(prompts: Prompts,
             use.record(input_tokens=7, output_tokens=3, model="m")
             use.score(0.5)
         use.score(0.7)
-    with prompts.get("idle", default="x").use(), prompts.get("greeter@9", default="x").use():
-        pass
+    for reference in ("idle", "greeter@9"):
+        with prompts.get(reference, default="x").use():
+            pass
     assert not prompts.get("greeter", default="x").is_default
     assert prompts.flush()
     booked = "select name, model, input_tokens, output_tokens, outcome from promptctl.fallbacks order by id"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -19,7 +19,7 @@ import pytest
 from promptctl import NoActiveVersion, Prompts, Unavailable
 from promptctl.client.serving import State
 from promptctl.client.snapshot import Snapshot
-from tests.client.support import activate, until
+from tests.client.support import activate, small_disk, until
 from tests.schema.support import run
 
 if TYPE_CHECKING:
@@ -297,23 +297,12 @@ def test_a_file_that_cannot_be_written_is_told_once_and_does_not_stop_anything(
 @pytest.fixture
 def full_disk() -> Iterator[Path]:
     """A disk of 1 MB on which there is no room left."""
-    disk = Path(tempfile.mkdtemp(prefix="disk-", dir="/tmp"))
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], capture_output=True, check=False)
-    if mounted.returncode != 0:
-        disk.rmdir()
-        pytest.skip("a disk cannot be mounted here")
-    try:
+    with small_disk("1m") as disk:
         (disk / "snapshot.json").write_text("before")
-        with (disk / "ballast").open("wb", buffering=0) as file:
-            try:
-                while file.write(b"x" * 4096):
-                    pass
-            except OSError:
+        with (disk / "ballast").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(b"x" * 4096):
                 pass
         yield disk
-    finally:
-        subprocess.run(["umount", disk], check=True)
-        disk.rmdir()
 
 
 def test_a_full_disk_leaves_the_file_that_was_there_and_is_written_to_when_there_is_room(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import subprocess
-import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -18,7 +16,7 @@ import pytest
 from promptctl import Prompts
 from promptctl.client import rows as client_rows
 from promptctl.client.spool import Spool
-from tests.client.support import WAIT_SECONDS, count, rows, started, until, uses
+from tests.client.support import WAIT_SECONDS, application_role, count, rows, small_disk, started, until, uses
 from tests.schema.support import run
 
 if TYPE_CHECKING:
@@ -40,12 +38,8 @@ def spool(tmp_path: Path) -> Path:
 @pytest.fixture
 def role(server: Server, database_name: str, sql: Connection) -> Iterator[str]:
     """A role of an application that is shut out and let in again."""
-    name = f"{database_name}_role"
-    run(sql, f"create role {name} login")
-    run(sql, "select promptctl.grant_access(%s, 'application')", [name])
-    yield name
-    run(sql, f"drop owned by {name} cascade")
-    run(sql, f"drop role {name}")
+    with application_role(server.dsn(database_name), f"{database_name}_role") as name:
+        yield name
 
 
 @pytest.fixture
@@ -326,44 +320,36 @@ def test_a_directory_that_cannot_be_written_is_told_once_and_the_uses_are_counte
 
 
 @pytest.fixture
-def small_disk() -> Iterator[Path]:
+def disk() -> Iterator[Path]:
     """A disk of 64 kB."""
-    disk = Path(tempfile.mkdtemp(prefix="disk-", dir="/tmp"))
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], capture_output=True, check=False)
-    if mounted.returncode != 0:
-        disk.rmdir()
-        pytest.skip("a disk cannot be mounted here")
-    try:
+    with small_disk("64k") as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", disk], check=True)
-        disk.rmdir()
 
 
 def test_on_a_full_disk_what_was_taken_is_whole_and_the_rest_is_counted(
-    serve: Serve, small_disk: Path, nobody: str, told: Told, sql: Connection
+    serve: Serve, disk: Path, nobody: str, told: Told, sql: Connection
 ) -> None:
-    prompts = serve(nobody, spool=small_disk / "spool", flush_seconds=1000)
+    prompts = serve(nobody, spool=disk / "spool", flush_seconds=1000)
     ids: set[str] = set()
     for _ in range(1900):
         with prompts.get("greeter", default="x").use() as one:
             pass
         ids.add(one.id)
     prompts.close(0.1)
-    kept = lines(small_disk / "spool")
+    kept = lines(disk / "spool")
     assert 100 < len(kept) < 1900
     assert {row[1] for row in kept} < ids
     assert prompts.dropped_uses == 1900 - len(kept)
     assert told("No space left on device") == 1
-    later = serve(spool=small_disk / "spool")
+    later = serve(spool=disk / "spool")
     later.get("greeter")
-    until(lambda: os.listdir(small_disk / "spool") == [])
+    until(lambda: os.listdir(disk / "spool") == [])
     assert count(sql, "fallbacks") == len(kept)
 
 
-def test_a_disk_that_was_full_for_a_while_is_used_again(small_disk: Path) -> None:
-    spool = Spool(str(small_disk / "spool"), 10_000_000)
-    ballast = small_disk / "ballast"
+def test_a_disk_that_was_full_for_a_while_is_used_again(disk: Path) -> None:
+    spool = Spool(str(disk / "spool"), 10_000_000)
+    ballast = disk / "ballast"
     ballast.write_bytes(b"x" * 40_000)
     rows = [use([]) for _ in range(300)]
     taken = spool.write(rows)
@@ -373,7 +359,7 @@ def test_a_disk_that_was_full_for_a_while_is_used_again(small_disk: Path) -> Non
     more = spool.write(rows[taken:])
     assert more > 0
     spool.close()
-    assert [row[1] for row in lines(small_disk / "spool")][:taken] == [row[1] for row in rows[:taken]]
+    assert [row[1] for row in lines(disk / "spool")][:taken] == [row[1] for row in rows[:taken]]
 
 
 def test_a_spool_that_is_larger_than_memory_should_hold_is_read_in_parts(tmp_path: Path) -> None:

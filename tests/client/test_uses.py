@@ -17,7 +17,7 @@ from promptctl import Prompts
 from promptctl.client import recorder, waiting
 from promptctl.client.use import MOST_TOKENS, Use
 from promptctl.store import uses as store
-from tests.client.support import count, program, rows, until, uses
+from tests.client.support import application_role, count, program, rows, until, uses
 from tests.conftest import SERVERS
 from tests.schema.support import run, value
 
@@ -349,6 +349,35 @@ def test_uses_from_before_what_the_database_keeps_are_dropped_counted_and_told(
     assert told("4 uses were not recorded: they are from before what the database keeps") == 1
 
 
+def test_late_uses_of_a_batch_that_is_sent_again_are_counted_once(
+    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from promptctl import errors
+
+    monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.05)
+    run(sql, "select promptctl.drop_uses(now() - interval '24 hours', 0)")
+    scores = store.score
+    failures = iter(range(3))
+
+    def fails(*given: Any) -> None:
+        for _ in failures:
+            raise errors.Unreachable("connection_lost", "the connection was lost")
+        scores(*given)
+
+    monkeypatch.setattr(store, "score", fails)
+    # As a setting from elsewhere may be.
+    prompts = serve(flush_seconds=1000, queue_size=1e3)
+    for name in ("greeter", "nobody"):
+        with prompts.get(name, default="").use() as late:
+            pass
+        late.ended -= 50 * 3600
+    with prompts.get("greeter").use() as use:
+        pass
+    use.score(0.5)
+    until(prompts.flush)
+    assert (count(sql), count(sql, "fallbacks"), count(sql, "scores"), prompts.dropped_uses) == (1, 0, 1, 2)
+
+
 @BOTH
 def test_uses_that_the_database_refuses_are_dropped_alone_counted_and_told(
     serve: Serve, sql: Connection, told: Told
@@ -654,10 +683,7 @@ def test_ids_are_in_the_order_of_time(prompts: Prompts) -> None:
 def test_who_may_not_record_goes_on_being_served(
     serve: Serve, server: Server, database_name: str, sql: Connection, told: Told
 ) -> None:
-    role = f"{database_name}_role"
-    run(sql, f"create role {role} login")
-    try:
-        run(sql, "select promptctl.grant_access(%s, 'application')", [role])
+    with application_role(server.dsn(database_name), f"{database_name}_role") as role:
         run(sql, f"revoke execute on function promptctl.record_uses from {role}")
         prompts = serve(server.url(database_name, user=role), queue_size=10)
         for _ in range(30):
@@ -667,9 +693,6 @@ def test_who_may_not_record_goes_on_being_served(
         until(lambda: prompts.waiting_uses <= 10)
         prompts.close(0.1)
         assert (count(sql), prompts.dropped_uses) == (0, 30)
-    finally:
-        run(sql, f"drop owned by {role} cascade")
-        run(sql, f"drop role {role}")
 
 
 def test_all_kinds_arrive_from_one_batch(serve: Serve, sql: Connection) -> None:

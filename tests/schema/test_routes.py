@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.schema.support import Statement, create, refusal, rows, value
+from tests.schema.support import Statement, create, refusal, rows, run, value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,3 +204,13 @@ def test_a_use_by_a_route_is_booked_on_the_target(prompts: Connection) -> None:
     prompts.execute("select promptctl.record_use(%s, %s, %s)", [name, version, epoch])
     uses = "select (stats ->> 'total_uses')::integer from promptctl.prompts where name = %s and version = 1"
     assert (value(prompts, uses, "a"), value(prompts, uses, "b")) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "number", ["0.1", "-0.1", "1e23", "1e400", "9007199254740993", "5e-300", "1.7976931348623157", "0"]
+)
+def test_a_number_that_is_the_same_everywhere_may_stand_in_a_route(prompts: Connection, number: str) -> None:
+    route = f'[{{"when": {{"a": {number}}}, "use": "b"}}]'
+    for digits in ("1", "0"):  # 0: a session that writes fewer digits than there are
+        run(prompts, f"set extra_float_digits = {digits}")
+        assert value(prompts, "select promptctl.is_route(%s::jsonb)", route) is True

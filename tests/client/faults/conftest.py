@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from promptctl import database as promptctl_database
 from promptctl.client import follower, recorder
-from tests.client.support import FILLED
+from tests.client.support import application_role, with_template
 from tests.conftest import SERVERS, Templated
 from tests.schema.support import run
 from tests.servers import Server
@@ -20,17 +19,6 @@ if TYPE_CHECKING:
 
 NEWEST = list(SERVERS)[:1]
 NO_SERVER = [pytest.param(None, marks=pytest.mark.skip("no server"))]
-
-
-def with_template(server: Server) -> Templated:
-    """A server with a database to copy from: the schema, and prompts."""
-    name = f"template_{os.getpid()}"
-    with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        run(connection, f"create database {name}")
-    with psycopg.connect(server.dsn(name), autocommit=True) as connection:
-        run(connection, promptctl_database.schema_sql())
-        run(connection, FILLED)
-    return Templated(server, name)
 
 
 @pytest.fixture(scope="session", params=NEWEST or NO_SERVER)
@@ -70,14 +58,8 @@ def empty_database(templated: Templated) -> Iterator[str]:
 @pytest.fixture
 def application(server: Server, database_name: str) -> Iterator[str]:
     """The name of a login role that may do what an application may."""
-    name = f"{database_name}_application"
-    with psycopg.connect(server.dsn(database_name), autocommit=True) as connection:
-        run(connection, f"create role {name} login")
-        run(connection, "select promptctl.grant_access(%s, 'application')", [name])
-    yield name
-    with psycopg.connect(server.dsn(database_name), autocommit=True) as connection:
-        run(connection, f"drop owned by {name} cascade")
-        run(connection, f"drop role {name}")
+    with application_role(server.dsn(database_name), f"{database_name}_application") as name:
+        yield name
 
 
 @pytest.fixture

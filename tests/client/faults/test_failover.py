@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from tests.client.faults.conftest import NEWEST, NO_SERVER, with_template
+from tests.client.faults.conftest import NEWEST, NO_SERVER
 from tests.client.faults.load import SLACK_SECONDS, Load, all_recorded, check_each_counted_once, moves
 from tests.client.faults.proxy import Proxy
-from tests.client.support import until
+from tests.client.support import until, with_template
 from tests.conftest import SERVERS
 from tests.schema.support import run, value
 from tests.servers import Server

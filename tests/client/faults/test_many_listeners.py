@@ -11,9 +11,9 @@ import pytest
 
 from promptctl import connections
 from promptctl.client import follower
-from tests.client.faults.conftest import NEWEST, NO_SERVER, with_template
+from tests.client.faults.conftest import NEWEST, NO_SERVER
 from tests.client.faults.load import moves
-from tests.client.support import until
+from tests.client.support import until, with_template
 from tests.conftest import SERVERS, Templated
 from tests.schema.support import value
 from tests.servers import Server
