@@ -332,6 +332,33 @@ def test_the_score_of_a_use_that_never_comes_is_told(
     assert (prompts.waiting_uses, prompts.dropped_uses) == (0, 0)
 
 
+def test_a_process_that_books_nothing_is_not_woken_to_send_it(
+    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = recorder.Recorder._turn  # pyright: ignore[reportPrivateUsage]
+    turns: list[None] = []
+
+    def counted(self: recorder.Recorder) -> None:
+        turns.append(None)
+        turn(self)
+
+    monkeypatch.setattr(recorder.Recorder, "_turn", counted)
+    prompts = serve(flush_seconds=0.01)
+    prompt = prompts.get("greeter")
+    for number in (1, 2, 3):
+        before = len(turns)
+        time.sleep(0.2)
+        assert len(turns) == before
+        with prompt.use() as use:
+            pass
+        if number == 3:
+            prompts.flush()
+            use.score(0.5)
+        until(lambda: prompts._recorder._is_idle and prompts.waiting_uses == 0)  # pyright: ignore[reportPrivateUsage]
+        assert count(sql) == number
+    assert count(sql, "scores") == 1
+
+
 def test_uses_from_before_what_the_database_keeps_are_dropped_counted_and_told(
     serve: Serve, sql: Connection, told: Told
 ) -> None:
