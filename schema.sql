@@ -191,7 +191,8 @@ comment on function promptctl.required_variables is
 create or replace function promptctl.is_exact(number numeric) returns boolean
 language sql immutable strict set search_path = pg_catalog, pg_temp set extra_float_digits = 1
 return case when trunc(number) = number then true
-            when abs(number) not between 1e-300 and 1e300 then false
+            -- The least there is; and beyond the other every one is whole.
+            when abs(number) not between 5e-324 and 1e17 then false
             else to_jsonb(number::double precision)::numeric = number end;
 
 comment on function promptctl.is_exact is

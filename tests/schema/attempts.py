@@ -112,7 +112,10 @@ ATTEMPTS = [
     *(
         Attempt("a_route_is_a_list_of_when_and_use", f"update promptctl.served set route = '{route}'", CHECK)
         for route in (
-            *(f'[{{"when": {{"a": {number}}}, "use": "idle"}}]' for number in ("0.10000000000000000001", "1.5e-400")),
+            *(
+                f'[{{"when": {{"a": {number}}}, "use": "idle"}}]'
+                for number in ("0.10000000000000000001", "4e-324", "1e-400", "9007199254740992.5")
+            ),
             "{}", "[]", "null", "1", "[1]", "[[]]", '[[{"when": {"a": 1}, "use": "idle"}]]', '[{"when": {"a": 1}}]',
             '[{"use": "idle"}]', '[{"when": {}, "use": "idle"}]', '[{"when": [], "use": "idle"}]',
             '[{"when": {"a": null}, "use": "idle"}]', '[{"when": {"a": [1]}, "use": "idle"}]',

@@ -207,7 +207,18 @@ def test_a_use_by_a_route_is_booked_on_the_target(prompts: Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", ["0.1", "-0.1", "1e23", "1e400", "9007199254740993", "5e-300", "1.7976931348623157", "0"]
+    "number",
+    [
+        "0.1",
+        "-0.1",
+        "1e23",
+        "1e400",
+        "9007199254740993",
+        "5e-324",
+        "2.2250738585072014e-308",
+        "1.7976931348623157",
+        "0",
+    ],
 )
 def test_a_number_that_is_the_same_everywhere_may_stand_in_a_route(prompts: Connection, number: str) -> None:
     route = f'[{{"when": {{"a": {number}}}, "use": "b"}}]'

@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 4
-DIGEST = "17756234978d9907038416198a77a8e53e0ce655b326e895cc3cc99146eaaec3"
+DIGEST = "3d63291827754b1c0f673d4d69b0b3f0ad8433982559b47c29a51ce435558b9c"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
