@@ -60,7 +60,7 @@ class Follower:
         self._target = target
         self.link = link
         self._publish = publish
-        self._poll_seconds = poll_seconds
+        self._longest_poll_seconds = poll_seconds
         self._connect_seconds = connect_seconds
         self._snapshot = snapshot
         self._confirmed_at = time.monotonic()
@@ -74,6 +74,8 @@ class Follower:
 
     def _began_anew(self) -> None:
         """As in a process that has not asked yet: no thread, no connection, nobody waiting."""
+        # A little early, so that the answer is there in time; and not all processes that were told of a change at once.
+        self._poll_seconds = self._longest_poll_seconds * random.uniform(0.9, 0.98)  # noqa: S311 - nothing secret
         # A signal's handler may close what the code that it interrupts is at.
         self._lock = threading.RLock()
         self._requests: list[_Request] = []
@@ -217,7 +219,7 @@ class Follower:
         self.label = database.label
         # A server that took the place of another may have lost what that one said last, and count on from there.
         self._refresh(database, anew=True)
-        polls_at = self._next_poll()
+        polls_at = time.monotonic() + self._poll_seconds
         while not self._stops:
             until = min(polls_at, self._snapshot.due_at if self._snapshot is not None else polls_at)
             payloads, woken = database.notifications(
@@ -231,13 +233,9 @@ class Follower:
                 listens = database.listen("promptctl")
             if due or self._requests or self._others or self._concern_us(payloads):
                 self._refresh(database)
-                polls_at = self._next_poll()
+                polls_at = time.monotonic() + self._poll_seconds
             else:
                 self._keep(changed=False)
-
-    def _next_poll(self) -> float:
-        # A little early, so that the answer is there in time; and not all processes that were told of a change at once.
-        return time.monotonic() + self._poll_seconds * random.uniform(0.9, 0.98)  # noqa: S311 - nothing secret
 
     def _concern_us(self, payloads: Sequence[str]) -> bool:
         for payload in payloads:

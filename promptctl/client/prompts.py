@@ -120,7 +120,7 @@ class Prompts:
         Raises PromptNotFound, VersionNotFound, NoActiveVersion, Unavailable, TooOld; and, with a `default` as well,
         errors.Usage for what cannot name a prompt, TypeError for a unit or an attribute of another kind, ValueError for
         a unit with a NUL character or half of a surrogate pair and for an attribute that is NaN or infinite,
-        errors.Failed after `close`.
+        Closed after `close`.
         """
         # Positional, not by keyword only: filling in those took longer than all the rest.
         if unit is None and attributes is None:

@@ -36,9 +36,10 @@ def read(database: Database, state: State, wanted: Sequence[str], link: Link, *,
             pinned = following.read_versions(database, [(each.name, each.version or 0) for each in versions])
         if not rows and not pinned:
             return state
-        known |= {row.name: row.epoch for row in rows}
         state = state.with_rows(rows, pinned, link)
         # Where new routes lead has to be known before they are followed; then all is looked at once more.
-        wanted = [name for name in state.missing([row.name for row in rows]) if name not in asked]
+        routed = [row.name for row in rows if row.route]
+        wanted = [name for name in state.missing(routed) if name not in asked] if routed else ()
         if not wanted:
             return state
+        known |= {row.name: row.epoch for row in rows}
