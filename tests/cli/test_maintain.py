@@ -214,9 +214,11 @@ def test_several_at_once_count_every_use_once(promptctl: Promptctl, sql: Connect
 def begun(sql: Connection, process: subprocess.Popen[bytes]) -> int | None:
     """The backend in which that process is at work with the uses, once it is; None: it is done."""
     while process.poll() is None:
+        # A parallel worker shows the same query, and ends before its leader has committed.
         found = sql.execute(
             "select pid from pg_stat_activity where datname = current_database() and state = 'active'"
-            " and pid <> pg_backend_pid() and (query ~ 'roll_up_uses' or query ~ 'drop_uses')"
+            " and backend_type = 'client backend' and pid <> pg_backend_pid()"
+            " and (query ~ 'roll_up_uses' or query ~ 'drop_uses')"
         ).fetchone()
         if found is not None:
             return found[0]
