@@ -37,6 +37,17 @@ def book(number=20):
         with prompt.use() as use:
             use.record(input_tokens=n)
 """
+# In a child it is the first use that starts the thread which sends.
+IN_CHILD = (
+    BEGIN
+    + """
+import signal
+prompt = prompts.get("greeter")
+child = os.fork()
+if child:
+    sys.exit(os.waitpid(child, 0)[1])
+"""
+)
 ENDINGS = {
     "the end of the file": ("book()", 0, ""),
     "sys.exit": ("book(); sys.exit(3)", 3, ""),
@@ -181,22 +192,17 @@ def test_a_signals_handler_may_close_what_is_just_being_started(
     sql: Connection, home: Path, env: dict[str, str]
 ) -> None:
     code = (
-        BEGIN.replace("1000", "0.001")
+        IN_CHILD.replace("1000", "0.001")
         + """
-import signal
 def end(*_):
     prompts.close(); print(prompts.dropped_uses); sys.stdout.flush(); os._exit(0)
 signal.signal(signal.SIGTERM, end)
-prompt = prompts.get("greeter")
 start = threading.Thread.start
 def interrupted(thread):
     start(thread)
     if thread.name == "promptctl-recorder":
         signal.raise_signal(signal.SIGTERM)
 threading.Thread.start = interrupted
-child = os.fork()
-if child:
-    sys.exit(os.waitpid(child, 0)[1])
 with prompt.use() as use:
     pass
 """
@@ -211,12 +217,8 @@ def test_an_exception_that_interrupts_the_start_of_the_thread_does_not_keep_it_f
     sql: Connection, home: Path, env: dict[str, str]
 ) -> None:
     code = (
-        BEGIN.replace("1000", "0.01")
+        IN_CHILD.replace("1000", "0.01")
         + """
-prompt = prompts.get("greeter")
-child = os.fork()
-if child:
-    sys.exit(os.waitpid(child, 0)[1])
 start = threading.Thread.start
 def interrupted(thread):
     threading.Thread.start = start
@@ -242,14 +244,9 @@ def test_a_signals_handler_may_flush_what_is_just_being_started_or_woken(
     sql: Connection, home: Path, env: dict[str, str]
 ) -> None:
     code = (
-        BEGIN.replace("1000", "0.01")
+        IN_CHILD.replace("1000", "0.01")
         + """
-import signal
 signal.signal(signal.SIGTERM, lambda *_: print(prompts.flush(20)))
-prompt = prompts.get("greeter")
-child = os.fork()
-if child:
-    sys.exit(os.waitpid(child, 0)[1])
 recorder = prompts._recorder
 def raises_after(function):
     def called(*given):

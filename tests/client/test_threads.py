@@ -8,8 +8,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from promptctl import Prompts
-from tests.client.support import activate, rows
+import pytest
+
+from promptctl import Prompts, Unavailable
+from promptctl.client.follower import _Request  # pyright: ignore[reportPrivateUsage]
+from tests.client.support import WAIT_SECONDS, activate, rows
 from tests.schema.support import value
 
 if TYPE_CHECKING:
@@ -197,3 +200,32 @@ def test_readers_and_a_closing_thread_do_not_trip_over_each_other(serve: Serve) 
             thread.join(30)
             assert not thread.is_alive()
         assert failures == []
+
+
+def test_one_thread_for_whom_none_can_be_started_does_not_throw_away_what_another_asks_for(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = serve()
+    start = threading.Thread.start
+    answered: list[str] = []
+    asking = threading.Thread(target=lambda: answered.append(str(prompts.get("greeter"))))
+
+    def none_left(thread: threading.Thread) -> None:
+        if thread.name != "promptctl-follower":
+            start(thread)
+            return
+        monkeypatch.setattr(threading.Thread, "start", start)
+        follower = prompts._follower  # pyright: ignore[reportPrivateUsage]
+        asking.start()
+        others.append(_Request(["other"]))
+        follower._requests.append(others[0])  # pyright: ignore[reportPrivateUsage]
+        raise RuntimeError("can't start new thread")
+
+    others: list[_Request] = []
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    with pytest.raises(Unavailable, match="can't start new thread"):
+        prompts.get("greeter@2")
+    asking.join(WAIT_SECONDS)
+    assert answered == ["greeter@1"]
+    # What was in the list beside the one that failed is answered, too.
+    others[0].answers.get(timeout=WAIT_SECONDS)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from promptctl import Prompts
+from promptctl import Prompts, errors
 from promptctl.client import recorder, waiting
 from promptctl.client.use import MOST_TOKENS, Use
 from promptctl.store import uses as store
@@ -376,22 +376,25 @@ def test_uses_from_before_what_the_database_keeps_are_dropped_counted_and_told(
     assert told("4 uses were not recorded: they are from before what the database keeps") == 1
 
 
+def loses_three_times(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Have one of the store's functions lose the connection at its first three calls."""
+    monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.05)
+    function = getattr(store, name)
+    failures = iter(range(3))
+
+    def fails(*given: Any) -> Any:
+        for _ in failures:
+            raise errors.Unreachable("connection_lost", "the connection was lost")
+        return function(*given)
+
+    monkeypatch.setattr(store, name, fails)
+
+
 def test_late_uses_of_a_batch_that_is_sent_again_are_counted_once(
     serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from promptctl import errors
-
-    monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.05)
+    loses_three_times(monkeypatch, "score")
     run(sql, "select promptctl.drop_uses(now() - interval '24 hours', 0)")
-    scores = store.score
-    failures = iter(range(3))
-
-    def fails(*given: Any) -> None:
-        for _ in failures:
-            raise errors.Unreachable("connection_lost", "the connection was lost")
-        scores(*given)
-
-    monkeypatch.setattr(store, "score", fails)
     # As a setting from elsewhere may be.
     prompts = serve(flush_seconds=1000, queue_size=1e3)
     for name in ("greeter", "nobody"):
@@ -578,7 +581,6 @@ def test_flush_after_an_outage_tries_at_once(serve: Serve, server: Server, datab
 def test_a_batch_that_is_sent_twice_is_recorded_once(
     serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch, told: Told
 ) -> None:
-    from promptctl import errors
 
     monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.05)
     begin_many = store.begin_many
@@ -617,19 +619,8 @@ def test_a_batch_that_is_sent_twice_is_recorded_once(
 def test_a_refusal_that_is_heard_twice_is_counted_once(
     serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from promptctl import errors
-
-    monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.05)
+    loses_three_times(monkeypatch, "record_fallbacks")
     run(sql, "alter table promptctl.uses add constraint no_seven check (input_tokens <> 7)")
-    record = store.record_fallbacks
-    failures = iter(range(3))
-
-    def fails(*given: Any) -> store.Booked:
-        for _ in failures:
-            raise errors.Unreachable("connection_lost", "the connection was lost")
-        return record(*given)
-
-    monkeypatch.setattr(store, "record_fallbacks", fails)
     prompts = serve(flush_seconds=1000)
     for n in (6, 7, 8):
         with prompts.get("greeter").use() as use:
