@@ -16,7 +16,7 @@ set local search_path = '';
 
 do $$
 declare
-    expected constant integer := 4;
+    expected constant integer := 5;
     installed integer;
 begin
     -- `create ... if not exists` is no guard against another installer at work.

@@ -7,8 +7,8 @@ import re
 
 from promptctl import database
 
-VERSION = 4
-DIGEST = "3d63291827754b1c0f673d4d69b0b3f0ad8433982559b47c29a51ce435558b9c"
+VERSION = 5
+DIGEST = "b248e4c52f479a96665e47037e07cf8e33e8306ec48de813df5a348a188f26d5"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
