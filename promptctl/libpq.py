@@ -158,14 +158,19 @@ def _json(raw: bytes) -> Any:
 
 
 def _jsonb(raw: bytes) -> Any:
-    """JSON as the server writes it: `render` reads a version's settings, and `json` imports `re`, 7 ms with it."""
+    """JSON as the server writes it: `render` reads a version's settings, and `json` imports `re`, 7 ms with it.
+
+    Python's scanner is private: where it is missing, or asks for what it does not ask for today, `json` decodes.
+    """
     if raw == b"{}":  # as mostly
         return {}
     try:
         from _json import make_scanner
-    except ImportError:
+
+        scan = make_scanner(_Numbers)  # pyright: ignore[reportArgumentType] - all that it looks at
+    except (ImportError, AttributeError, TypeError):
         return _json(raw)
-    return make_scanner(_Numbers)(raw.decode(), 0)[0]  # pyright: ignore[reportArgumentType] - all that it looks at
+    return scan(raw.decode(), 0)[0]
 
 
 class _Numbers:
@@ -174,6 +179,7 @@ class _Numbers:
     strict = True
     object_hook = None
     object_pairs_hook = None
+    array_hook = None  # from Python 3.15 on
     parse_float = float
     parse_int = int
     parse_constant = float
