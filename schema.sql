@@ -120,6 +120,32 @@ comment on function promptctl.new_variables_are_allowed is
     'Whether a version may become active that needs a variable which the active one does not: by a function''s argument, '
     'or by the setting promptctl.allow_new_variables = on.';
 
+create or replace function promptctl.ends_before_argument(text_before text, follows_argument boolean) returns boolean
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+declare
+    rest text := text_before;
+    optional text;
+    command text;
+begin
+    if right(rest, 1) = ']' then
+        optional := split_part(rest, '[', -1);
+        if length(optional) = length(rest) or strpos(optional, ']') < length(optional) then
+            return false;
+        end if;
+        rest := left(rest, - length(optional) - 1);
+    end if;
+    if rest = '' then
+        return follows_argument;
+    end if;
+    command := split_part(rest, '\', -1);
+    return length(command) < length(rest) and command ~ '^[A-Za-z]{2,}[*]?$';
+end
+$$;
+
+comment on function promptctl.ends_before_argument is
+    'Whether a brace after this text, which has none, opens an argument of a LaTeX command: \name{, \name[…]{, or { right '
+    'after such an argument. A command has two letters or more, because \n{x} is an escaped line break before a variable.';
+
 -- The grammar is that of promptctl/templates.py; a test holds the two together.
 create or replace function promptctl.template_variables(content text, settings jsonb) returns text[]
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
@@ -135,6 +161,14 @@ declare
     name text;
     found text[] := '{}';
     is_first boolean := true;
+    has_commands constant boolean := strpos(content, '\') > 0;
+    closed integer;
+    depth integer := 0;
+    -- Of the braces that are open, by depth: whether each opened an argument of a LaTeX command.
+    arguments boolean[] := '{}';
+    -- What the last closing brace closed.
+    was_argument boolean := false;
+    opens_argument boolean := false;
 begin
     if style = 'none' or content not like '%{%' then
         return '{}';
@@ -148,10 +182,27 @@ begin
     -- Cut at the braces, so that a regular expression sees names and not the whole text, and without a query, which would
     -- take as long as all of this.
     pieces := string_to_array(content, '{');
+    before := pieces[1];
     foreach piece in array pieces[2:] loop
         name := split_part(piece, '}', 1);
+        if has_commands then
+            closed := length(before) - length(replace(before, '}', ''));
+            if closed > 0 then
+                depth := depth - closed;
+                was_argument := depth >= 0 and arguments[depth + 1];
+                depth := greatest(depth, 0);
+            end if;
+            opens_argument := case
+                when right(before, 1) = '}' then was_argument
+                when right(before, 1) <> ']' and strpos(before, '\') = 0 then false
+                else promptctl.ends_before_argument(split_part(before, '}', -1), was_argument) end;
+            depth := depth + 1;
+            arguments[depth] := opens_argument;
+            was_argument := false;
+        end if;
         if (cardinality(found) >= many or not name = any (found))
             and octet_length(piece) > octet_length(name) and name ~ whole_path
+            and not opens_argument and right(before, 1) not in ('$', '@', '#', '%', '^')
             -- Nothing stands between two braces that open.
             and not (before = '' and not is_first and substr(piece, length(name) + 2, 1) = '}') then
             found := found || name;
@@ -168,8 +219,9 @@ end
 $$;
 
 comment on function promptctl.template_variables is
-    'The variables of a template, each once, in the order of their first places: {path}, not {{path}}; in the style '
-    'mustache {{path}}; in the style none, none. A path is identifiers joined by dots: letters of ASCII, digits, _.';
+    'The variables of a template, each once, in the order of their first places: {path}, not {{path}}, nor right after one '
+    'of $@#%^ or as an argument of a LaTeX command; in the style mustache {{path}}; in the style none, none. A path is '
+    'identifiers joined by dots: letters of ASCII, digits, _.';
 
 create or replace function promptctl.required_variables(variables text[], settings jsonb) returns text[]
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".txt", ".md")
 YAML_NAMES = ("prompt.yaml", "prompt.yml")
 # Part of every digest: another number here has every folder understood anew, because it would be understood otherwise.
-_READING = b"1"
+_READING = b"2"
 _PIECE_BYTES = 1 << 16
 # So much of what was read is kept, so that it is read once; of a larger folder what has changed is read again.
 _MOST_KEPT_BYTES = 1 << 26

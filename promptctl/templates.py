@@ -1,12 +1,15 @@
-"""Templates: the places in a text that take a value, and how they are filled. Pure, and on the way of `render`.
+r"""Templates: the places in a text that take a value, and how they are filled. Pure, and on the way of `render`.
 
 Three styles (docs/files.md): `braces`, where `{path}` is a variable and `{{path}}` the literal text `{path}`;
 `mustache`, where `{{path}}` is one; `none`, where nothing is. A path is identifiers joined by dots: ASCII letters,
-digits, underscore. Everything else is text, `{"a": 1}`, `{}`, `{ x }` and `{{#each}}` too. `template_variables` in
-schema.sql reads the same grammar.
+digits, underscore. Everything else is text, `{"a": 1}`, `{}`, `{ x }` and `{{#each}}` too. In `braces` so is `{path}`
+right after one of `$@#%^` (`${HOME}`, `stash@{n}`) and as an argument of a LaTeX command (`\frac{a}{b}`).
+`template_variables` in schema.sql reads the same grammar.
 """
 
 from __future__ import annotations
+
+import itertools
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +20,8 @@ STYLES = ("braces", "mustache", "none")
 DEFAULT_STYLE = "braces"
 _BLANKS = " \t"
 _LONGEST_TOLD = 40
+# A brace that opens right after one of these belongs to a shell, to Ruby, Perl, Git or mathematics.
+_SIGILS = ("$", "@", "#", "%", "^")
 
 
 class MissingVariables(Exception):
@@ -87,15 +92,21 @@ def variables(content: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names that stand in a text, as `Template(content, settings).variables` does, in half the time."""
     if settings.get("template", DEFAULT_STYLE) != DEFAULT_STYLE:
         return Template(content, settings).variables
+    if "\\" in content:
+        return tuple(dict.fromkeys(_read_braces(content)[1]))
     found: dict[str, None] = {}
     pieces = content.split("{")
     before = pieces[0]
     for place in range(1, len(pieces)):
         piece = pieces[place]
         name, closing, rest = piece.partition("}")
-        # Nothing stands between two braces that open.
-        if closing and _is_path(name) and not (place > 1 and not before and rest[:1] == "}"):
-            found[name] = None
+        if closing and _is_path(name):
+            if before:
+                if not before.endswith(_SIGILS):
+                    found[name] = None
+            # Nothing stands between two braces that open.
+            elif place == 1 or rest[:1] != "}":
+                found[name] = None
         before = piece
     return tuple(found)
 
@@ -155,6 +166,7 @@ def _read_braces(content: str) -> tuple[list[str], list[str]]:
     texts: list[str] = []
     names: list[str] = []
     text, start = "", 0
+    arguments = _latex_arguments(content) if "\\" in content else ()
     opening = content.find("{")
     while opening != -1 and (closing := content.find("}", opening)) != -1:
         # Between a path's braces there is no other: only the last one before the closing brace can begin it.
@@ -165,14 +177,51 @@ def _read_braces(content: str) -> tuple[list[str], list[str]]:
             if opening > start and content[opening - 1] == "{" and content[following : following + 1] == "}":
                 text += content[start : opening - 1] + content[opening:following]
                 following += 1
-            else:
+                start = following
+            elif not content.startswith(_SIGILS, opening - 1 if opening else 0) and opening not in arguments:
                 texts.append(text + content[start:opening])
                 names.append(path)
                 text = ""
-            start = following
+                start = following
         opening = content.find("{", following)
     texts.append(text + content[start:])
     return texts, names
+
+
+def _latex_arguments(content: str) -> set[int]:
+    r"""Return the places of the braces that open an argument of a LaTeX command, `\frac{a}{b}` or `\sqrt[3]{x}`."""
+    places: set[int] = set()
+    is_argument: list[bool] = []  # of the braces that are open, the innermost last
+    was_argument = False  # what the last closing brace closed
+    pieces = content.split("{")
+    place = len(pieces[0])
+    for piece, following in itertools.pairwise(pieces):
+        if closed := piece.count("}"):
+            was_argument = closed <= len(is_argument) and is_argument[-closed]
+            del is_argument[-closed:]
+        opens = _ends_before_argument(piece.rpartition("}")[2], follows_argument=was_argument)
+        if opens:
+            places.add(place)
+        is_argument.append(opens)
+        was_argument = False
+        place += 1 + len(following)
+    return places
+
+
+def _ends_before_argument(text: str, *, follows_argument: bool) -> bool:
+    r"""Whether a brace after this text, which has none, opens an argument of a LaTeX command.
+
+    A command has two letters or more, because `\n{name}` is an escaped line break before a variable.
+    """
+    if text.endswith("]"):
+        text, opening, optional = text[:-1].rpartition("[")
+        if not opening or "]" in optional:
+            return False
+    if not text:
+        return follows_argument
+    _, backslash, command = text.rpartition("\\")
+    command = command.removesuffix("*")
+    return bool(backslash) and len(command) >= 2 and command.isascii() and command.isalpha()
 
 
 def _read_mustache(content: str) -> tuple[list[str], list[str]]:

@@ -14,18 +14,43 @@ from tests.template_texts import TRICKY, texts
 
 # The grammar once more, as docs/files.md has it, in another notation than the code's.
 PATH = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
-BRACES = re.compile(rf"\{{\{{(?P<literal>{PATH})\}}\}}|\{{(?P<name>{PATH})\}}")
+BRACES = re.compile(rf"\{{\{{(?P<literal>{PATH})\}}\}}|(?<![$@#%^])\{{(?P<name>{PATH})\}}")
 MUSTACHE = re.compile(rf"\{{\{{\{{[ \t]*(?P<raw>{PATH})[ \t]*\}}\}}\}}|\{{\{{[ \t]*(?P<name>{PATH})[ \t]*\}}\}}")
+COMMAND = re.compile(r"\\[A-Za-z]{2,}\*?(\[[^][{}]*\])?\Z")
+OPTIONAL = re.compile(r"(\[[^][{}]*\])?\Z")
 
 values = st.dictionaries(st.sampled_from(["a", "b", "a.b", "user.name", "_", "A1_"]), texts, max_size=6)
 
 
 def by_the_grammar(text: str, style: str, given: dict[str, str]) -> str:
     if style == "braces":
-        return BRACES.sub(lambda m: f"{{{m['literal']}}}" if m["literal"] else given[m["name"]], text)
+        arguments = latex_arguments(text)
+
+        def replaced(match: re.Match[str]) -> str:
+            if match["literal"]:
+                return f"{{{match['literal']}}}"
+            return match[0] if match.start() in arguments else given[match["name"]]
+
+        return BRACES.sub(replaced, text)
     if style == "mustache":
         return MUSTACHE.sub(lambda m: given[m["raw"] or m["name"]], text)
     return text
+
+
+def latex_arguments(text: str) -> set[int]:
+    """The places of the braces that open an argument of a LaTeX command: one after it, or after another argument."""
+    found: set[int] = set()
+    ends: set[int] = set()
+    opened: list[int] = []
+    for place, character in enumerate(text):
+        if character == "}" and opened and opened.pop() in found:
+            ends.add(place + 1)
+        elif character == "{":
+            opened.append(place)
+            before = OPTIONAL.search(text[:place])
+            if COMMAND.search(text[:place]) or (before and before.start() in ends):
+                found.add(place)
+    return found
 
 
 @pytest.mark.parametrize("style", templates.STYLES)
@@ -73,6 +98,49 @@ def test_everything_else_is_text() -> None:
     template = Template(text)
     assert template.variables == ()
     assert template.render({}) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "echo ${HOME} $HOME ${a.b}", "#{user} in Ruby", "git stash drop stash@{n}", "%{count} items", "x^{n}, e^{x}",
+        r"\frac{a}{b}", r"\\boxed{answer}", r"\section*{intro}", r"\sqrt[3]{x}", r"\frac{\sqrt{a}}{b}",
+        r"\newcommand{x}[2]{y}",
+    ],
+)  # fmt: skip
+def test_braces_of_shells_of_git_and_of_latex_are_text(text: str) -> None:
+    template = Template(f"{{name}}: {text}")
+    assert template.variables == ("name",)
+    assert template.render({"name": "Ada"}) == f"Ada: {text}"
+    assert templates.variables(f"{{name}}: {text}", {}) == ("name",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"Q: {q}\n{c}",
+        r"\t{q}{c}",
+        "{q}{c}",
+        "({q})[{c}]",
+        "<{q}>:{c}",
+        "'{q}'-{c}",
+        r"C:\{q}\{c}",
+        "{q}%{c }{c}",
+        "{q}[1]{c}",
+    ],
+)
+def test_braces_of_format_strings_are_variables(text: str) -> None:
+    assert Template(text).variables == ("q", "c")
+    assert templates.variables(text, {}) == ("q", "c")
+
+
+def test_double_braces_are_an_escape_after_every_character() -> None:
+    assert Template(r"${{a}} \boxed{{b}} #{{c}}").render({}) == r"${a} \boxed{b} #{c}"
+
+
+@given(text=texts)
+def test_the_fast_reading_finds_the_same_variables(text: str) -> None:
+    assert templates.variables(text, {}) == Template(text).variables
 
 
 def test_double_braces_stand_for_braces() -> None:

@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 5
-DIGEST = "b248e4c52f479a96665e47037e07cf8e33e8306ec48de813df5a348a188f26d5"
+DIGEST = "6bf42e8b0d3a0b1e091b592a93cc7605c9b9c2e4ff668c99fdbee94b5aecfa9f"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:

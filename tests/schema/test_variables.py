@@ -63,7 +63,18 @@ def test_whoever_stores_a_version_cannot_say_what_its_variables_are(furnished: C
 
 def test_a_large_text_is_read_in_time_that_grows_with_it(furnished: Connection) -> None:
     furnished.execute("set local statement_timeout = '20s'")
-    for text in ("{" * 1_000_000, "{a" * 500_000, "{a}" * 300_000, "{{ " * 300_000, "{a." * 300_000, "}" * 1_000_000):
+    for text in (
+        "{" * 1_000_000,
+        "{a" * 500_000,
+        "{a}" * 300_000,
+        "{{ " * 300_000,
+        "{a." * 300_000,
+        "}" * 1_000_000,
+        r"\ab{" * 200_000,
+        r"\ab{a}" * 150_000,
+        r"\ab{a}" + "{b}" * 200_000,
+        "\\" + "[" * 500_000 + "]{a}",
+    ):
         for style in STYLES:
             as_json = json.dumps({"template": style})
             found = value(furnished, "select template_variables(%s, %s)", text, as_json)
