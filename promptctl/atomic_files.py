@@ -25,6 +25,11 @@ def write(path: str, data: bytes, *, private: bool = False) -> None:
         mode = stat.S_IMODE(found.st_mode)
     except FileNotFoundError:
         mode = 0o600 if private else 0o666 & ~_umask()
+    replace(place, data, mode)
+
+
+def replace(place: str, data: bytes, mode: int) -> None:
+    """Put a file with this content and mode in a place; a link there is replaced, not followed. Raises OSError."""
     written: str | None = None
     try:
         handle, written = tempfile.mkstemp(prefix=".promptctl-", dir=os.path.dirname(place))

@@ -193,7 +193,7 @@ class Recorder:
             if self._failure is None:
                 pause = _FIRST_PAUSE_SECONDS
             else:
-                self._rest(pause * random.uniform(0.5, 1), _HURRY)  # noqa: S311 - nothing secret
+                self._wait_out(pause * random.uniform(0.5, 1))  # noqa: S311 - nothing secret
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         self._end()
 
@@ -246,6 +246,20 @@ class Recorder:
                     return
             except queue.Empty:
                 return
+
+    def _wait_out(self, seconds: float) -> None:
+        """Wait so long after a failure, or until somebody asks for a turn; meanwhile move uses into the spool."""
+        ends = time.monotonic() + seconds
+        while not self._stops and (left := ends - time.monotonic()) > 0:
+            try:
+                reason = self._wakes.get(timeout=left)
+            except queue.Empty:
+                return
+            if reason == _HURRY:
+                return
+            if reason == _WORK and self._spool is not None and self._spool.has_room:
+                self._waiting.make_room()
+                self._is_woken = False
 
     def _end(self) -> None:
         with self._sends:
@@ -307,10 +321,13 @@ class Recorder:
                 _LOG.warning("promptctl: uses cannot be recorded now: %s; they wait", failure.message)
             self._failure = failure
             self._waiting.make_room()
+            # Until then nothing is done with more uses.
+            self._limit(self._waiting.spool_from)
             return
         if self._failure is not None:
             _LOG.warning("promptctl: uses are recorded again")
             self._failure = None
+            self._limit(self._batch_size)
         self._sender.close_if_idle(_IDLE_SECONDS)
 
     def _connect(self) -> None:

@@ -10,11 +10,13 @@ import contextlib
 import json
 import logging
 import os
+import stat
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from promptctl import atomic_files, connections, errors, references
+from promptctl.client import own_files
 from promptctl.records import Record
 from promptctl.store.following import Followed, Pinned
 
@@ -33,6 +35,8 @@ _MOST_OF_THE_TIME = 0.05
 _AFTER_FAILURE_SECONDS = 1.0
 # How long one process waits for another that writes.
 _TURNS, _TURN_SECONDS = 20, 0.01
+# A clock that is kept right may be set back by so much between writing and reading.
+_CLOCK_STEP_SECONDS = 1.0
 
 _VARIABLES = {
     "host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "dbname": "PGDATABASE", "service": "PGSERVICE",
@@ -130,9 +134,15 @@ class Snapshot:
         return ()
 
     def _write(self, said: dict[str, Any]) -> None:
-        if os.path.exists(self._path) and not os.path.isfile(self._path):
-            raise OSError("it is no file")
-        atomic_files.write(self._path, json.dumps(said, ensure_ascii=False).encode(), private=True)
+        own_files.check_place(self._path)
+        atomic_files.replace(self._path, json.dumps(said, ensure_ascii=False).encode(), self._mode())
+
+    def _mode(self) -> int:
+        """Return the mode of the file that is there, so that an operator's group keeps reading it."""
+        try:
+            return stat.S_IMODE(os.lstat(self._path).st_mode)
+        except FileNotFoundError:
+            return stat.S_IRUSR | stat.S_IWUSR
 
     def load(self) -> Kept | None:
         """Return what the file says; None, and a warning, when it cannot be used."""
@@ -148,14 +158,16 @@ class Snapshot:
             return None
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, errors.Usage) as error:
             if says:
-                why = f"it is damaged ({error!r})" if isinstance(error, (LookupError, AttributeError)) else error
+                why: object = getattr(error, "strerror", None) or error
+                if isinstance(error, (LookupError, AttributeError)):
+                    why = f"it is damaged ({error!r})"
                 _LOG.warning("promptctl: the snapshot %s cannot be used: %s", self._path, why)
             return None
 
     def _marks(self) -> tuple[int, int] | None:
         """What another file in its place would not have."""
         try:
-            found = os.stat(self._path)
+            found = os.lstat(self._path)
         except OSError:
             return None
         return found.st_ino, found.st_mtime_ns
@@ -169,7 +181,7 @@ def _alone(directory: str) -> Generator[None]:
         return
     import fcntl
 
-    descriptor = os.open(directory, os.O_RDONLY)
+    descriptor = own_files.open_directory(directory)
     try:
         for turn in range(_TURNS):
             try:
@@ -202,9 +214,7 @@ def _said(identity: str, state: State, age_seconds: float, others: Kept | None) 
 
 
 def _json(path: str) -> Any:
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ValueError("it is no file")
-    with open(path, encoding="utf-8") as file:
+    with open(own_files.open_file(path), encoding="utf-8") as file:
         return json.load(file)
 
 
@@ -216,9 +226,22 @@ def _understood(said: Any, identity: str) -> Kept:
         raise ValueError(f"it is of another database ({said['database']})")
     prompts = [Followed(**_checked(row, _FOLLOWED)) for row in said["prompts"]]
     versions = [Pinned(**_checked(row, _PINNED)) for row in said["versions"]]
-    kept = Kept(prompts, versions, max(0.0, time.time() - float(said["confirmed_at"])))
+    kept = Kept(prompts, versions, _age(said["confirmed_at"]))
     _check_names(kept)
     return kept
+
+
+def _age(confirmed_at: object) -> float:
+    """Return how many seconds ago a moment was, in seconds since 1970. Raises ValueError for one that is still to come.
+
+    Such a file would be younger than it is, and `max_age_seconds` would not refuse it.
+    """
+    if isinstance(confirmed_at, bool) or not isinstance(confirmed_at, (int, float)):
+        raise ValueError("confirmed_at is not a number")  # noqa: TRY004 - as for all that it cannot be
+    age = time.time() - confirmed_at
+    if not -_CLOCK_STEP_SECONDS <= age < float("inf"):
+        raise ValueError("its time is in the future")
+    return max(0.0, age)
 
 
 def _checked(row: dict[str, Any], kinds: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
+from promptctl.client import own_files
 from promptctl.client.rows import is_row
 
 if TYPE_CHECKING:
@@ -22,72 +23,123 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("promptctl")
 _SUFFIX = ".uses"
+# More than a row takes whose texts are as long as they may be.
+_LONGEST_LINE_BYTES = 8000
 
 
 class Spool:
-    """The directory, and this process's files in it: what is waiting, as JSON arrays, one a line."""
+    """The directory, and this process's files in it: what is waiting, as JSON arrays, one a line.
+
+    Any thread may write at any time, and a signal's handler in the middle of that: each writes into a file of its own,
+    and the lock is held for bookkeeping alone.
+    """
 
     def __init__(self, directory: str, most_bytes: int) -> None:
         self._directory = directory
         self._most_bytes = most_bytes
         # Files to be sent, by path, with the descriptors that hold their locks: this process's, and those left behind.
         self._held: dict[str, int] = {}
-        # How much of this process's is in which file, and the one that is appended to.
+        # How much of this process's is in which file, the one that the next writer appends to, and those that are being
+        # written now.
         self._bytes: dict[str, int] = {}
         self._current: str | None = None
+        self._written: set[str] = set()
+        self._is_closed = False
         self._warned = False
         self._lock = threading.RLock()
 
     def forked(self) -> None:
         """In a child process: the files, and the locks on them, are the parent's."""
         self._lock = threading.RLock()
+        self._written = set()
         # Closing a descriptor leaves the lock, which belongs to the open file, to the parent.
         self.close()
+        self._is_closed = False
 
     @property
     def has_any(self) -> bool:
         """Whether there are files to be sent."""
         return bool(self._held)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a few uses fit, by the limit in bytes."""
+        return sum(list(self._bytes.values())) + _LONGEST_LINE_BYTES <= self._most_bytes
+
     def write(self, rows: Sequence[Row]) -> int:
         """Append rows and return how many were taken: fewer when there is no room, or no writing."""
-        with self._lock:
-            left = self._most_bytes - sum(self._bytes.values())
-            lines: list[bytes] = []
-            for row in rows:
-                line = json.dumps(row, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
-                left -= len(line)
-                if left < 0:
-                    break
-                lines.append(line)
-            return self._append(lines) if lines else 0
-
-    def _append(self, lines: Sequence[bytes]) -> int:
+        lines = [json.dumps(row, ensure_ascii=True, separators=(",", ":")).encode() + b"\n" for row in rows]
+        try:
+            path, descriptor, lines = self._begin(lines)
+        except OSError as error:
+            self._warn(error)
+            return 0
         data = memoryview(b"".join(lines))
         written = 0
+        failure: OSError | None = None
         try:
-            path, descriptor = self._opened()
-            try:
-                while written < len(data):
-                    written += os.write(descriptor, data[written:])
-            finally:
-                taken, whole = _whole_lines(lines, written)
-                if whole < written:
-                    # What a full disk cut off is no use, and would spoil the one after it.
-                    os.ftruncate(descriptor, self._bytes[path] + whole)
-                self._bytes[path] += whole
+            while written < len(data):
+                written += os.write(descriptor, data[written:])
         except OSError as error:
-            if not self._warned:
-                _LOG.warning("promptctl: cannot keep uses in %s: %s", self._directory, error.strerror or error)
-            self._warned = True
-            return _whole_lines(lines, written)[0]
-        self._warned = False
+            failure = error
+        finally:
+            taken, whole = _whole_lines(lines, written)
+            self._end(path, len(data), whole, torn=written - whole)
+        if failure is None:
+            self._warned = False
+        else:
+            self._warn(failure)
         return taken
+
+    def _begin(self, lines: list[bytes]) -> tuple[str, int, list[bytes]]:
+        """Return a file that nobody else writes now, and those of the lines that fit. Raises OSError."""
+        with self._lock:
+            path, self._current = self._current, None
+            if path is not None:
+                self._written.add(path)
+        if path is None:
+            path = self._made()
+        with self._lock:
+            left = self._most_bytes - sum(self._bytes.values())
+            taken, size = _whole_lines(lines, left)
+            self._bytes[path] += size
+            return path, self._held[path], lines[:taken]
+
+    def _end(self, path: str, reserved: int, written: int, *, torn: int) -> None:
+        """Give a file back after so many bytes of whole lines were written of those that were reserved."""
+        with self._lock:
+            self._bytes[path] -= reserved - written
+            if torn:
+                # What a full disk cut off is no use, and would spoil the one after it.
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._held[path], self._bytes[path])
+            self._written.discard(path)
+            if self._is_closed:
+                os.close(self._held.pop(path))
+                self._bytes.pop(path)
+            elif self._current is None:
+                self._current = path
+
+    def _warn(self, error: OSError) -> None:
+        if not self._warned:
+            _LOG.warning("promptctl: cannot keep uses in %s: %s", self._directory, error.strerror or error)
+        self._warned = True
 
     def adopt(self) -> None:
         """Take over what processes that are gone have left in the directory."""
-        with contextlib.suppress(OSError), self._lock:
-            for name in sorted(os.listdir(self._directory)):
+        try:
+            descriptor = own_files.open_directory(self._directory)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            _LOG.warning("promptctl: the spool cannot be used: %s", error.strerror or error)
+            return
+        try:
+            names = sorted(os.listdir(descriptor))
+        finally:
+            os.close(descriptor)
+        with self._lock:
+            for name in names:
                 path = os.path.join(self._directory, name)
                 if name.endswith(_SUFFIX) and path not in self._held:
                     self._adopt(path)
@@ -96,14 +148,15 @@ class Spool:
         """Return what is to be sent, the oldest first; what is written from now on goes elsewhere."""
         with self._lock:
             self._current = None
-            return list(self._held)
+            return [path for path in self._held if path not in self._written]
 
     def read(self, path: str, most: int) -> Iterator[list[Row]]:
         """Return the rows of a file, so many at a time. What is none, as a killed process cuts one off, is left out."""
         rows: list[Row] = []
         passed_over = 0
         try:
-            with open(path, "rb") as file:
+            with open(os.dup(self._held[path]), "rb") as file:
+                file.seek(0)
                 for line in file:
                     row = _row(line)
                     if row is None:
@@ -133,37 +186,43 @@ class Spool:
     def close(self) -> None:
         """Leave what could not be sent to the next process."""
         with self._lock:
-            for descriptor in self._held.values():
-                os.close(descriptor)
-            self._held = {}
-            self._bytes = {}
+            # Who is writing closes that file afterwards.
+            self._is_closed = True
+            for path in [path for path in self._held if path not in self._written]:
+                os.close(self._held.pop(path))
+                self._bytes.pop(path, None)
             self._current = None
 
     def _adopt(self, path: str) -> None:
         """Hold a file from now on, if the process that wrote it is gone."""
         try:
-            descriptor = os.open(path, os.O_RDWR)
-        except OSError:
+            descriptor = own_files.open_file(path, os.O_RDWR)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            _LOG.warning("promptctl: %s is left alone: %s", path, error.strerror or error)
             return
         if _lock(descriptor) and _is_at(descriptor, path):
             self._held[path] = descriptor
         else:
             os.close(descriptor)
 
-    def _opened(self) -> tuple[str, int]:
-        """Return the file that is appended to, and make it where there is none. Raises OSError."""
-        while self._current is None:
+    def _made(self) -> str:
+        """Make a file to append to, and hold it as one that is being written. Raises OSError."""
+        while True:
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
+            os.close(own_files.open_directory(self._directory))
             path = os.path.join(self._directory, f"{os.getpid()}-{os.urandom(4).hex()}{_SUFFIX}")
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             # Before it was locked another process may have taken it for one that was left behind.
             if _can_lock() and not (_lock(descriptor) and _is_at(descriptor, path)):
                 os.close(descriptor)
                 continue
-            self._held[path] = descriptor
-            self._bytes[path] = 0
-            self._current = path
-        return self._current, self._held[self._current]
+            with self._lock:
+                self._written.add(path)
+                self._held[path] = descriptor
+                self._bytes[path] = 0
+            return path
 
 
 def _can_lock() -> bool:

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("promptctl")
 _MOST_IN_BATCH = 2000
+# An application waits while these are written: about 10 microseconds each.
+_SPILLED_AT_ONCE = 32
+# While another thread writes, a full queue may grow by such a part of its size before the next thread waits for that,
+# for so long at most.
+_GROWTH, _DISK_SECONDS = 0.25, 1.0
 # Another process may send the use itself later than this one its score.
 _EARLY_SECONDS, _EARLY_TURN_SECONDS = 60.0, 1.0
 
@@ -36,6 +41,8 @@ class Waiting:
         self._queue_size = queue_size
         # Two of them are under way, a third may wait: together no more than there is room for.
         self.batch_size = max(1, min(_MOST_IN_BATCH, int(queue_size) // 4))
+        # During an outage all goes into the spool as soon as so many wait.
+        self.spool_from = max(self.batch_size, int(queue_size) // 2)
         self._began_anew()
 
     def _began_anew(self) -> None:
@@ -48,6 +55,9 @@ class Waiting:
         self._rows: deque[Row] = deque()
         # How many are on their way there, and how often one was.
         self._moving = self._moved = 0
+        # How many are on their way from a full queue into the spool, and who moves them.
+        self._spilling = 0
+        self._spills = threading.RLock()
         # Scores of uses that were not there yet, by id, and when they were sent first.
         self._early: dict[str, Row] = {}
         self._early_since: dict[str, float] = {}
@@ -70,7 +80,8 @@ class Waiting:
         # Without the lock, which a signal's handler may find held here: counted again when something moved meanwhile.
         while True:
             moved = self._moved
-            number = len(self.queue) + len(self._scores) + self._moving + len(self._rows) + len(self._early)
+            under_way = self._moving + self._spilling
+            number = len(self.queue) + len(self._scores) + under_way + len(self._rows) + len(self._early)
             if moved == self._moved:
                 return number
 
@@ -79,7 +90,12 @@ class Waiting:
         """Whether nothing is to be sent now, of the spool neither."""
         # In the order in which they move.
         return not (
-            self.queue or self._scores or self._moving or self._rows or (self.spool is not None and self.spool.has_any)
+            self.queue
+            or self._scores
+            or self._moving
+            or self._spilling
+            or self._rows
+            or (self.spool is not None and self.spool.has_any)
         )
 
     def score(self, use_id: str, score: float) -> None:
@@ -90,11 +106,44 @@ class Waiting:
             self._lose_score("the queue is full")
 
     def shorten(self) -> None:
-        """Drop the oldest uses of a queue that is full."""
-        while len(self.queue) + len(self._rows) > self._queue_size:
+        """Move the oldest uses of a full queue into the spool; drop those for which it has no room."""
+        while (excess := len(self.queue) + len(self._rows) - self._queue_size) > 0:
+            if self.spool is not None and self.spool.has_room:
+                may_wait = excess > self._queue_size * _GROWTH
+                if self._spills.acquire(blocking=may_wait, timeout=_DISK_SECONDS if may_wait else -1):
+                    try:
+                        self._spill(self.spool)
+                    finally:
+                        self._spills.release()
+                    continue
+                if not may_wait:
+                    return
             if self._taken() is None:
                 return
-            self.drop(1, "the queue is full")
+            self.drop(1, "the queue is full" if self.spool is None else "the queue and the spool are full")
+
+    def _spill(self, spool: Spool) -> None:
+        """Move a few uses from the queue into the spool; what it does not take is dropped.
+
+        A signal's handler may interrupt this, move others itself, and close the spool or end what it interrupted.
+        """
+        rows: list[Row] = []
+        kept = None
+        self._spilling += _SPILLED_AT_ONCE
+        try:
+            for _ in range(_SPILLED_AT_ONCE):
+                use = self._taken()
+                if use is None:
+                    break
+                if (row := self._row(use)) is not None:
+                    rows.append(row)
+            kept = spool.write(to_keep(rows))
+        finally:
+            if kept is None:
+                kept = spool.write(to_keep(rows))
+            self._spilling -= _SPILLED_AT_ONCE
+            self._moved += 1
+            self.drop(len(rows) - kept, "the queue and the spool are full")
 
     def collect(self, begun: int) -> list[Row]:
         """Return the rows to send after those that are begun: what waits, else what was booked, uses before scores."""
@@ -151,7 +200,7 @@ class Waiting:
 
     def make_room(self) -> None:
         """During an outage: from half of the queue on all goes into the spool; what does not fit is dropped."""
-        if len(self.queue) + len(self._rows) > self._queue_size // 2:
+        if len(self.queue) + len(self._rows) >= self.spool_from:
             self.to_spool()
         self.shorten()
 
@@ -162,9 +211,13 @@ class Waiting:
         with self._lock:
             self._take_uses(len(self.queue))
             self._take_scores(len(self._scores))
-            if self._rows:
-                for _ in range(self.spool.write(to_keep(self._rows))):
+            while self._rows:
+                # In parts, so that an application's thread that writes as well finds the disk free soon.
+                part = list(itertools.islice(self._rows, self.batch_size))
+                for _ in range(taken := self.spool.write(to_keep(part))):
                     self._rows.popleft()
+                if taken < len(part):
+                    return
 
     def drop_all(self, why: str) -> None:
         """Drop everything that is in memory."""
@@ -208,13 +261,21 @@ class Waiting:
             try:
                 if use is None:
                     return
-                if use.began >= self._began_at:
-                    self._rows.append(of_use(use))
-            except Exception as problem:  # noqa: BLE001 - a reply may be of any kind
-                self.drop(1, f"{type(problem).__name__}: {problem}")
+                if (row := self._row(use)) is not None:
+                    self._rows.append(row)
             finally:
                 self._moving = 0
                 self._moved += 1
+
+    def _row(self, use: Use) -> Row | None:
+        """Return what is sent of a use; None: it is the parent process's, or it cannot be understood and is dropped."""
+        if use.began < self._began_at:
+            return None
+        try:
+            return of_use(use)
+        except Exception as problem:  # noqa: BLE001 - a reply may be of any kind
+            self.drop(1, f"{type(problem).__name__}: {problem}")
+            return None
 
     def _take_scores(self, most: int) -> None:
         for _ in range(most):

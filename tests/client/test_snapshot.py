@@ -116,14 +116,78 @@ def test_its_age_is_told_and_counts(serve: Serve, path: Path, away: Callable[[bo
     assert strict.get("greeter@2").version == 2
 
 
-def test_a_clock_that_was_set_back_makes_it_no_younger_than_now(
+@pytest.mark.parametrize("seconds", [5, 5000, 1e300, float("inf"), float("nan")])
+def test_a_file_of_the_future_is_not_believed(
+    serve: Serve, path: Path, away: Callable[[bool], None], told: Told, seconds: float
+) -> None:
+    """It would seem to be confirmed just now, for as long as it likes, whatever max_age_seconds says."""
+    said = kept(serve, path)
+    said["confirmed_at"] += seconds
+    path.write_text(json.dumps(said))
+    away(True)
+    assert serve(snapshot=path, max_age_seconds=60).get("greeter", default="own").is_default
+    assert told("its time is in the future") == 1
+
+
+def test_a_clock_that_was_set_back_by_a_moment_makes_it_no_younger_than_now(
     serve: Serve, path: Path, away: Callable[[bool], None]
 ) -> None:
     said = kept(serve, path)
-    said["confirmed_at"] += 5000
+    said["confirmed_at"] = time.time() + 0.5
     path.write_text(json.dumps(said))
     away(True)
     assert 0 <= serve(snapshot=path).get("greeter").age_seconds < 30
+
+
+def given_to_another_user(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only root can give a file away; for anybody else the process becomes another user."""
+    if os.geteuid() == 0:
+        os.chown(path, 65534, 65534)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 65534)
+
+
+@pytest.mark.parametrize("fault", ["owner", "mode", "link", "dangling link"])
+def test_a_file_that_another_user_can_have_written_is_not_believed_and_not_written(
+    serve: Serve, path: Path, away: Callable[[bool], None], told: Told, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    kept(serve, path)
+    content = path.read_bytes()
+    target = path.with_name("elsewhere.json")
+    if fault == "owner":
+        given_to_another_user(path, monkeypatch)
+    elif fault == "mode":
+        path.chmod(0o620)
+    else:
+        path.rename(target)
+        path.symlink_to(target)
+        if fault == "dangling link":
+            target.unlink()
+    why = {"owner": "it belongs to another user", "mode": "other users may write it"}.get(fault, "it is a link")
+    away(True)
+    prompts = serve(snapshot=path, poll_seconds=0.02)
+    assert prompts.get("greeter", default="own").is_default
+    assert told(f"the snapshot {path} cannot be used: {why}") == 1
+    away(False)
+    until(lambda: told(f"cannot write the snapshot {path}: {why}") == 1)
+    prompts.close()
+    assert path.is_symlink() == ("link" in fault)
+    assert target.exists() == (fault == "link")
+    if fault != "dangling link":
+        assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("kind", ["pipe", "directory", "device"])
+def test_what_is_no_file_in_its_place_neither_hangs_nor_is_read(
+    serve: Serve, path: Path, nobody: str, told: Told, kind: str
+) -> None:
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    prompts = serve(nobody, snapshot=path if kind != "device" else Path("/dev/zero"))
+    assert prompts.get("greeter", default="own").is_default
+    assert told("cannot be used: it is not a regular file") == 1
 
 
 def test_the_file_is_private_follows_what_is_live_and_is_whole_at_any_moment(
@@ -190,7 +254,7 @@ def test_a_slow_disk_is_not_written_to_all_the_time(tmp_path: Path, monkeypatch:
         nonlocal now
         now += 0.5
 
-    monkeypatch.setattr(atomic_files, "write", slowly)
+    monkeypatch.setattr(atomic_files, "replace", slowly)
     snapshot.keep(State({}, {}), 0)
     assert snapshot.due_at == float("inf")
     now += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -14,9 +15,11 @@ import psycopg
 import pytest
 
 from promptctl import Prompts
+from promptctl.client import recorder
 from promptctl.client import rows as client_rows
 from promptctl.client.spool import Spool
 from tests.client.support import WAIT_SECONDS, application_role, count, rows, small_disk, started, until, uses
+from tests.client.wire import Wire
 from tests.schema.support import run
 
 if TYPE_CHECKING:
@@ -145,6 +148,111 @@ def test_through_an_outage_with_more_uses_than_memory_holds_none_is_lost(
     assert sorted(row[0] for row in uses(sql, "id::text")) == sorted(ids)
     assert os.listdir(spool) == []
     assert (prompts.dropped_uses, prompts.waiting_uses) == (0, 0)
+
+
+def record(prompts: Prompts, number: int, threads: int = 4) -> list[str]:
+    """Record so many uses, as fast as several threads can, and return their ids."""
+    prompt = prompts.get("greeter")
+    ids: list[str] = []
+
+    def work() -> None:
+        for _ in range(number // threads):
+            with prompt.use() as one:
+                pass
+            ids.append(one.id)
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+    return ids
+
+
+@pytest.mark.parametrize("outage", ["refused", "hangs"])
+def test_a_queue_that_fills_faster_than_it_can_be_sent_goes_into_the_spool(
+    serve: Serve, sql: Connection, server: Server, database_name: str, spool: Path, role: str,
+    away: Callable[[bool], None], outage: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Nobody waits for a turn of the thread that sends: it may be waiting for a server that does not answer."""
+    monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.5)
+    with Wire(server.socket_directory / ".s.PGSQL.5432") as wire:
+        prompts = serve(wire.url(database_name, role), spool=spool, queue_size=1000)
+        ids = record(prompts, 100, threads=1)
+        assert prompts.flush(WAIT_SECONDS)
+        if outage == "hangs":
+            wire.fall_silent()
+        else:
+            away(True)
+        ids += record(prompts, 20_000)
+        assert prompts.dropped_uses == 0
+        assert len(lines(spool)) >= 18_000
+        away(False)
+        wire.speak()
+        assert until(lambda: prompts.flush(1)) < WAIT_SECONDS
+    assert sorted(row[0] for row in uses(sql, "id::text")) == sorted(ids)
+    assert os.listdir(spool) == []
+    assert (prompts.dropped_uses, prompts.waiting_uses) == (0, 0)
+
+
+def test_what_neither_the_queue_nor_the_spool_has_room_for_is_counted(
+    serve: Serve, spool: Path, away: Callable[[bool], None], sql: Connection, url: str, told: Told
+) -> None:
+    prompts = serve(url, spool=spool, queue_size=100, spool_bytes=50_000)
+    prompts.get("greeter")
+    away(True)
+    ids = record(prompts, 2000)
+    until(lambda: prompts.waiting_uses <= 125)
+    assert 40_000 <= sum(path.stat().st_size for path in spool.iterdir()) <= 50_000
+    away(False)
+    until(lambda: prompts.flush(1))
+    assert prompts.dropped_uses > 1000
+    assert count(sql) == len(ids) - prompts.dropped_uses
+    assert {row[0] for row in uses(sql, "id::text")} <= set(ids)
+
+
+INTERRUPTED = """
+import itertools, os, signal, sys
+from promptctl import Prompts
+
+prompts = Prompts(spool=sys.argv[1], queue_size=40, flush_seconds=0.01, timeout_seconds=0.2)
+prompt = prompts.get("nobody", default="x")
+ended = 0
+
+def handle(number, frame):
+    global turns
+    turns -= 1
+    if turns:
+        with prompt.use():
+            pass
+        prompts.flush(0)
+    else:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        prompts.close(0.1)
+        print(ended + int(sys.argv[2]) - 1, flush=True)
+        sys.exit()
+
+turns = int(sys.argv[2])
+signal.signal(signal.SIGALRM, handle)
+signal.setitimer(signal.ITIMER_REAL, 0.05, 0.0013)
+while True:
+    with prompt.use():
+        pass
+    ended += 1
+"""
+
+
+def test_a_signal_handler_that_records_flushes_and_closes_while_uses_are_moved_loses_none(
+    spool: Path, env: dict[str, str], home: Path, nobody: str
+) -> None:
+    for turns in (40, 41, 47, 53):
+        place = spool / str(turns)
+        process = started(INTERRUPTED, home, env | {"DATABASE_URL": nobody}, str(place), str(turns))
+        out, _ = process.communicate(timeout=WAIT_SECONDS)
+        assert process.returncode == 0
+        ids = [line[1] for line in lines(place)]
+        # The use that the last signal interrupted may have been recorded and not counted.
+        assert int(out) <= len(set(ids)) <= int(out) + 1
 
 
 def test_a_line_that_was_cut_off_and_what_else_is_no_use_is_left_out(
@@ -364,7 +472,9 @@ def test_a_disk_that_was_full_for_a_while_is_used_again(disk: Path) -> None:
 
 def test_a_spool_that_is_larger_than_memory_should_hold_is_read_in_parts(tmp_path: Path) -> None:
     path = written(tmp_path, [use([]) for _ in range(10)])
-    parts = Spool(str(tmp_path), 10_000).read(str(path), 4)
+    spool = Spool(str(tmp_path), 10_000)
+    spool.adopt()
+    parts = spool.read(str(path), 4)
     assert [len(part) for part in parts] == [4, 4, 2]
 
 
