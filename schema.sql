@@ -46,7 +46,8 @@ begin
         if installed is distinct from expected then
             raise exception using errcode = 'object_not_in_prerequisite_state', constraint = 'schema_version_matches',
                 message = format('database "%s" holds schema version %s, this is version %s',
-                                 current_database(), coalesce(installed::text, 'unknown'), expected);
+                                 current_database(), coalesce(installed::text, 'unknown'), expected),
+                detail = coalesce(installed::text, '');
         end if;
     end if;
 
@@ -89,6 +90,56 @@ $$;
 
 comment on function promptctl.expect_schema_version is
     'Refuses a client made for another version of this schema. It goes ahead of the first statement, in its round trip.';
+
+-- A dump without grants (pg_dump --no-acl) restores our functions, which run as the owner, with EXECUTE for everybody. So
+-- does pg_restore with a grant to a role that is not there. So each of them looks at its own grants first. Those that an
+-- application waits for do it in place, which takes less than a microsecond.
+create or replace function promptctl.require_grants(routine regproc) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if has_function_privilege('public', routine, 'execute')
+        -- The owner restored the schema, and goes on working with it.
+        and not pg_has_role(coalesce(nullif(current_setting('role'), 'none'), session_user),
+                            (select p.proowner from pg_catalog.pg_proc p where p.oid = routine), 'usage') then
+        raise exception using errcode = 'insufficient_privilege', constraint = 'functions_are_not_open_to_everybody',
+            message = format('%s was restored without its grants: everybody may execute it, and so it refuses all but '
+                             'the owner of the schema', routine),
+            hint = 'promptctl db init';
+    end if;
+end
+$$;
+
+comment on function promptctl.require_grants is
+    'Refuses everybody but the owner while everybody may execute this function.';
+
+create or replace function promptctl.open_to_everybody() returns setof text language sql stable
+begin atomic
+    select format('function %s', p.oid::regprocedure)
+    from pg_catalog.pg_proc p
+    cross join aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+    where p.pronamespace = (select n.oid from pg_catalog.pg_namespace n where n.nspname = 'promptctl') and a.grantee = 0
+    union all
+    select format('%s %s', case c.relkind when 'v' then 'view' when 'S' then 'sequence' else 'table' end, c.oid::regclass)
+    from pg_catalog.pg_class c
+    cross join aclexplode(c.relacl) a -- Without any it is the owner's.
+    where c.relnamespace = (select n.oid from pg_catalog.pg_namespace n where n.nspname = 'promptctl')
+      and c.relkind in ('r', 'v', 'S') and a.grantee = 0
+    union all
+    select format('column %s of %s', t.attname, c.oid::regclass)
+    from pg_catalog.pg_class c
+    join pg_catalog.pg_attribute t on t.attrelid = c.oid
+    cross join aclexplode(t.attacl) a
+    where c.relnamespace = (select n.oid from pg_catalog.pg_namespace n where n.nspname = 'promptctl') and a.grantee = 0
+    union all
+    select 'schema promptctl'
+    from pg_catalog.pg_namespace n
+    cross join aclexplode(n.nspacl) a
+    where n.nspname = 'promptctl' and a.grantee = 0;
+end;
+
+comment on function promptctl.open_to_everybody is
+    'What everybody may use of this schema: nothing, as it is installed. A restore without grants opens functions, and '
+    'installing again closes them.';
 
 create or replace function promptctl.current_author() returns text language sql stable
 begin atomic
@@ -143,7 +194,7 @@ end
 $$;
 
 comment on function promptctl.ends_before_argument is
-    'Whether a brace after this text, which has none, opens an argument of a LaTeX command: \name{, \name[…]{, or { right '
+    'Whether a brace after this text, which has none, opens an argument of a LaTeX command: \name{, \name[...]{, or { right '
     'after such an argument. A command has two letters or more, because \n{x} is an escaped line break before a variable.';
 
 -- The grammar is that of promptctl/templates.py; a test holds the two together.
@@ -665,7 +716,7 @@ comment on function promptctl.rolled_below is
     'does not.';
 
 create or replace function promptctl.recording_place() returns bigint
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
     number constant bigint := pg_current_xact_id()::text::bigint;
     mark promptctl.roll_up;
@@ -1618,6 +1669,7 @@ declare
     moves promptctl.move[];
     number bigint;
 begin
+    perform promptctl.require_grants('promptctl.activate'::regproc);
     if cardinality(names) is distinct from cardinality(versions) then
         raise exception using errcode = 'invalid_parameter_value', constraint = 'every_prompt_has_its_version',
             message = 'names and versions differ in number';
@@ -1669,6 +1721,7 @@ declare
     positions integer[] := '{}';
     number bigint;
 begin
+    perform promptctl.require_grants('promptctl.rollback'::regproc);
     perform promptctl.require_prompts(names);
     if (to_version is not null or expected_version is not null) and cardinality(names) <> 1 then
         raise exception using errcode = 'invalid_parameter_value', constraint = 'a_goal_is_for_one_prompt',
@@ -1761,6 +1814,7 @@ declare
     stored promptctl.versions;
     made boolean := false;
 begin
+    perform promptctl.require_grants('promptctl.create_version'::regproc);
     perform promptctl.begin_change(author, reason, null, allow_new_variables);
     select * into served from promptctl.open_prompts(array[create_version.name]);
 
@@ -1801,6 +1855,7 @@ declare
     served promptctl.served;
     changed bigint;
 begin
+    perform promptctl.require_grants('promptctl.retire'::regproc);
     perform promptctl.require_prompts(array[retire.name]);
     select * into served from promptctl.lock_prompts(array[retire.name]);
     perform promptctl.require_version(retire.name, retire.version, 'any');
@@ -1836,6 +1891,7 @@ declare
     moved text[];
     number bigint;
 begin
+    perform promptctl.require_grants('promptctl.rollback_release'::regproc);
     perform from promptctl.releases r where r.release = rollback_release.release;
     if not found then
         raise exception using errcode = 'no_data_found', constraint = 'release_exists',
@@ -1939,6 +1995,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     number bigint;
 begin
+    perform promptctl.require_grants('promptctl.open_release'::regproc);
     perform promptctl.begin_change(author, reason);
     insert into promptctl.releases as r (kind, author, reason, source, origin)
     values ('sync', promptctl.current_author(), promptctl.current_reason(), open_release.source, open_release.origin)
@@ -1959,6 +2016,7 @@ set search_path = pg_catalog, pg_temp set lock_timeout = '3s' set enable_seqscan
 declare
     added bigint;
 begin
+    perform promptctl.require_grants('promptctl.add_versions'::regproc);
     perform promptctl.begin_change(author, null, release => release);
     if release is null then
         perform promptctl.open_prompts(
@@ -1993,6 +2051,7 @@ declare
     described record;
     changed bigint := 0;
 begin
+    perform promptctl.require_grants('promptctl.describe_versions'::regproc);
     perform promptctl.require_prompts(names);
     perform promptctl.lock_prompts(names);
     perform promptctl.begin_change(author, reason, release => release);
@@ -2022,6 +2081,7 @@ create or replace function promptctl.describe(name text, version integer, metada
 returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+    perform promptctl.require_grants('promptctl.describe'::regproc);
     return promptctl.describe_versions(
         jsonb_build_array(jsonb_build_object('name', name, 'version', version, 'metadata', metadata)), author, reason) > 0;
 end
@@ -2037,6 +2097,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     changed bigint;
 begin
+    perform promptctl.require_grants('promptctl.set_routes'::regproc);
     perform promptctl.require_prompts(names);
     if jsonb_typeof(routes) is distinct from 'array' or jsonb_array_length(routes) <> cardinality(names) then
         raise exception using errcode = 'invalid_parameter_value', constraint = 'every_prompt_has_its_route',
@@ -2072,6 +2133,7 @@ declare
     before promptctl.served;
     after promptctl.served;
 begin
+    perform promptctl.require_grants('promptctl.split'::regproc);
     perform promptctl.require_prompts(array[split.name]);
     select * into before from promptctl.lock_prompts(array[split.name]);
     candidate := coalesce(candidate, before.candidate_version);
@@ -2122,6 +2184,7 @@ declare
     before promptctl.served;
     epoch integer;
 begin
+    perform promptctl.require_grants('promptctl.end_split'::regproc);
     perform promptctl.require_prompts(array[end_split.name]);
     select * into before from promptctl.lock_prompts(array[end_split.name]);
     perform promptctl.begin_change(author, reason);
@@ -2140,6 +2203,7 @@ comment on function promptctl.end_split is
 create or replace function promptctl.begin_sync(names text[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+    perform promptctl.require_grants('promptctl.begin_sync'::regproc);
     perform promptctl.open_prompts(names);
 end
 $$;
@@ -2153,6 +2217,7 @@ create or replace function promptctl.note_source(source text, commit text defaul
 returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+    perform promptctl.require_grants('promptctl.note_source'::regproc);
     insert into promptctl.sources (source, commit, committed_at, applied_by)
     values (note_source.source, note_source.commit, note_source.committed_at,
             coalesce(nullif(note_source.author, ''), promptctl.current_author()))
@@ -2174,6 +2239,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     claimed text;
 begin
+    perform promptctl.require_grants('promptctl.note_applied'::regproc);
     if not adopts then
         select format('"%s" comes from another source, %s', a.name, a.source) into claimed
         from jsonb_to_recordset(prompts) as p (name text)
@@ -2247,6 +2313,7 @@ declare
     served promptctl.served;
     step jsonb;
 begin
+    perform promptctl.require_grants('promptctl.explain_resolve'::regproc);
     if jsonb_typeof(attributes) <> 'object' then
         raise exception using errcode = 'invalid_parameter_value', constraint = 'attributes_are_an_object',
             message = format('attributes are a JSON object, not %s', jsonb_typeof(attributes));
@@ -2304,6 +2371,9 @@ declare
     served promptctl.served;
     target text;
 begin
+    if has_function_privilege('public', 'promptctl.resolve'::regproc, 'execute') then
+        perform promptctl.require_grants('promptctl.resolve'::regproc);
+    end if;
     -- As explain_resolve, but every request of an application waits for it: two look-ups by key, and what is due.
     select * into served from promptctl.served s where s.name = resolve.name;
     if served.route is not null then
@@ -2339,6 +2409,7 @@ returns setof promptctl.followed
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
 begin
+    perform promptctl.require_grants('promptctl.follow'::regproc);
     return query
         select s.name, s.epoch, s.active_version, s.candidate_version, s.basis_points, s.seed, s.route, a.content,
                a.settings, a.metadata, c.content, c.settings, c.metadata
@@ -2358,6 +2429,7 @@ returns setof promptctl.read_version
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
 begin
+    perform promptctl.require_grants('promptctl.read_versions'::regproc);
     return query
         select v.name, v.version, s.epoch, v.content, v.settings, v.metadata
         from unnest(names, versions) n (name, version)
@@ -2370,10 +2442,12 @@ comment on function promptctl.read_versions is
     'These versions, those that are retired too; one that is not there has no row.';
 
 create or replace function promptctl.prompt_names() returns setof text
-language sql stable security definer set search_path = pg_catalog, pg_temp
-begin atomic
-    select s.name from promptctl.served s order by s.name limit 10000;
-end;
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform promptctl.require_grants('promptctl.prompt_names'::regproc);
+    return query select s.name from promptctl.served s order by s.name limit 10000;
+end
+$$;
 
 comment on function promptctl.prompt_names is 'The names there are, at most 10 000, for whoever mistyped one.';
 
@@ -2402,6 +2476,9 @@ declare
     recorded constant uuid := coalesce(use_id, promptctl.new_use_id());
     seed text;
 begin
+    if has_function_privilege('public', 'promptctl.record_use'::regproc, 'execute') then
+        perform promptctl.require_grants('promptctl.record_use'::regproc);
+    end if;
     perform from promptctl.versions v where v.name = record_use.name and v.version = record_use.version;
     if not found then
         perform promptctl.require_prompts(array[record_use.name]);
@@ -2474,6 +2551,9 @@ declare
     recorded bigint;
     unknown record;
 begin
+    if has_function_privilege('public', 'promptctl.record_uses'::regproc, 'execute') then
+        perform promptctl.require_grants('promptctl.record_uses'::regproc);
+    end if;
     if exists (select from unnest(array[
             cardinality(names), cardinality(versions), cardinality(epochs), cardinality(ages_ms), cardinality(buckets),
             cardinality(models), cardinality(input_tokens), cardinality(output_tokens), cardinality(cache_read_tokens),
@@ -2531,6 +2611,7 @@ declare
     late bigint;
     recorded bigint;
 begin
+    perform promptctl.require_grants('promptctl.record_fallbacks'::regproc);
     if exists (select from unnest(array[
             cardinality(names), cardinality(ages_ms), cardinality(models), cardinality(input_tokens),
             cardinality(output_tokens), cardinality(response_ms), cardinality(outcomes)]) f (number)
@@ -2572,6 +2653,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     scored record;
 begin
+    perform promptctl.require_grants('promptctl.score_use'::regproc);
     if score is null then
         raise exception using errcode = 'not_null_violation', constraint = 'a_score_is_a_number',
             message = 'a score is a number, not null';
@@ -2637,6 +2719,7 @@ declare
     waiting bigint;
     added bigint := 0;
 begin
+    perform promptctl.require_grants('promptctl.roll_up_uses'::regproc);
     perform set_config('promptctl.at_work', pg_current_xact_id()::text, true);
     select * into mark from promptctl.roll_up;
     -- Those who are within a thousand transactions catch up by themselves, and may have.
@@ -2788,6 +2871,7 @@ declare
     after constant tid := format('(%s,0)', from_page + pages)::tid;
     dropped bigint;
 begin
+    perform promptctl.require_grants('promptctl.drop_uses'::regproc);
     perform set_config('promptctl.at_work', pg_current_xact_id()::text, true);
     -- Known before the first one goes: from now on what is as old is refused.
     update promptctl.roll_up r set dropped_before = moment
@@ -2955,6 +3039,10 @@ begin
         raise exception using errcode = 'restrict_violation', constraint = 'the_owner_has_every_access',
             message = format('"%s" owns the schema: it may do everything', login);
     end if;
+    -- A restore without grants opened them; what one login is granted must not be what everybody has.
+    revoke all on all routines in schema promptctl from public;
+    revoke all on all tables in schema promptctl from public;
+    revoke all on schema promptctl from public;
     execute format('revoke all on all tables in schema promptctl from %I', login);
     execute format('revoke all on all routines in schema promptctl from %I', login);
     execute format('grant usage on schema promptctl to %I', login);
@@ -2962,7 +3050,8 @@ begin
         select p.oid::regprocedure from pg_catalog.pg_proc p
         where p.pronamespace = 'promptctl'::regnamespace
           and p.proname = any (
-              array['expect_schema_version', 'current_author', 'current_reason', 'explain_resolve', 'rolled_below']
+              array['expect_schema_version', 'current_author', 'current_reason', 'explain_resolve', 'rolled_below',
+                    'open_to_everybody']
               || case when access in ('application', 'operator')
                       then array['resolve', 'record_use', 'record_uses', 'record_fallbacks', 'score_use', 'bucket',
                                  'new_use_id', 'follow', 'read_versions', 'prompt_names'] end
@@ -2992,5 +3081,6 @@ comment on function promptctl.grant_access is
 
 revoke all on all routines in schema promptctl from public;
 revoke all on all tables in schema promptctl from public;
+revoke all on schema promptctl from public;
 
 commit;

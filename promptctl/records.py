@@ -304,13 +304,18 @@ class Undone(Record):
 
 
 class Installation(Record):
-    """What `db status` found in a database; `uses_to_roll_up` are the uses that are in no totals yet."""
+    """What `db status` found in a database; `uses_to_roll_up` are the uses that are in no totals yet.
+
+    `open_to_everybody` counts the functions and tables of the schema that every login may use: 0, unless a restore lost
+    the grants.
+    """
 
     __slots__ = ()
     database: str
     server_version: str
     schema_version: int | None
     expected_schema_version: int
+    open_to_everybody: int | None
     prompts: int | None
     versions: int | None
     uses: int | None

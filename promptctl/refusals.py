@@ -34,6 +34,7 @@ _BY_CONSTRAINT: dict[str, tuple[type[errors.PromptctlError], str]] = {
     "names_differ_in_more_than_case": (_REFUSED, "name_differs_only_in_case"),
     "numbers_count_from_1": (_REFUSED, "no_number_left"),
     "a_version_never_changes": (_REFUSED, "version_never_changes"),
+    "functions_are_not_open_to_everybody": (errors.SchemaMismatch, "grants_missing"),
     "schema_version_matches": (errors.SchemaMismatch, "schema_version"),
     "schema_is_ours": (errors.SchemaMismatch, "schema_not_ours"),
     "server_is_recent_enough": (errors.SchemaMismatch, "server_too_old"),
@@ -123,7 +124,13 @@ def translated(error: libpq.ServerError, label: str) -> errors.PromptctlError:
 
 def _schema_version_mismatch(error: libpq.ServerError, label: str) -> errors.PromptctlError:
     installed = int(error.detail) if error.detail.isdigit() else None
-    if installed is not None and installed > SCHEMA_VERSION:
+    if installed is None:
+        return errors.SchemaMismatch(
+            "schema_without_data",
+            f"{label} has the tables of promptctl and no schema version, as a restore of the schema alone leaves it",
+            hint="restore the data as well: pg_restore --data-only --disable-triggers",
+        )
+    if installed > SCHEMA_VERSION:
         return errors.SchemaMismatch(
             "schema_newer",
             f"{label} has schema version {installed}; this promptctl knows {SCHEMA_VERSION}",
@@ -131,8 +138,7 @@ def _schema_version_mismatch(error: libpq.ServerError, label: str) -> errors.Pro
         )
     return errors.SchemaMismatch(
         "schema_older",
-        f"{label} has schema version {'unknown' if installed is None else installed}; "
-        f"this promptctl needs {SCHEMA_VERSION}",
+        f"{label} has schema version {installed}; this promptctl needs {SCHEMA_VERSION}",
         hint="promptctl db migrate",
     )
 

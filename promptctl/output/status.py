@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 def answering(found: Installation, label: str, origin: str, cluster: str | None, form: str) -> None:
     """Show a database that answers; `cluster` is the folder of the embedded one."""
     state = (
-        "ready"
+        "grants missing"
+        if found.open_to_everybody
+        else "ready"
         if found.schema_version == found.expected_schema_version
         else "no schema"
         if found.schema_version is None
@@ -26,6 +28,7 @@ def answering(found: Installation, label: str, origin: str, cluster: str | None,
             "server_version": found.server_version,
             "schema_version": found.schema_version,
             "expected_schema_version": found.expected_schema_version,
+            "open_to_everybody": found.open_to_everybody,
             "prompts": found.prompts,
             "versions": found.versions,
             "uses": found.uses,
@@ -52,7 +55,7 @@ def _show(status: dict[str, str | int | None], form: str) -> None:
         stream.write(f"{status['state']}\n")
         return
     for key, value in status.items():
-        if value is None:
+        if value is None or (key == "open_to_everybody" and not value):
             continue
         if stream.to_terminal():
             if key == "expected_schema_version" and value == status["schema_version"]:

@@ -16,14 +16,15 @@ def installation(database: Database) -> Installation:
     """Return what is there, also in a database without our schema (`schema_version` None) or with another version."""
     [(present,)] = database.run_unchecked("select to_regclass('promptctl.installation') is not null")
     version = None
-    counted: tuple[Any, ...] = (None,) * 5
+    counted: tuple[Any, ...] = (None,) * 6
     if present:
         [(version,)] = database.run_unchecked("select (select i.version from promptctl.installation i)")
     if version == SCHEMA_VERSION:
         # Uses that are in totals are not counted one by one, and may be gone.
         [counted] = database.run_unchecked(
             """
-            select (select count(*) from promptctl.served), (select count(*) from promptctl.versions),
+            select (select count(*) from promptctl.open_to_everybody()),
+                   (select count(*) from promptctl.served), (select count(*) from promptctl.versions),
                    (select coalesce(sum(t.uses), 0)::bigint from promptctl.totals t where t.grain = 'all') + w.uses,
                    w.uses, (select r.rolled_up_at from promptctl.roll_up r)
             from (select count(*) from promptctl.uses u

@@ -107,6 +107,55 @@ def test_a_schema_of_another_version_is_refused(
     assert sql.execute("select * from promptctl.served order by name").fetchall() == before
 
 
+def test_a_schema_that_a_restore_opened_to_everybody_is_told_and_closed_again(
+    own_database: None, filled: Promptctl, on: Callable[..., Promptctl], database_name: str,
+    role: Callable[[str | None], str], sql: psycopg.Connection[Any],
+) -> None:  # fmt: skip
+    login = role(None)
+    stranger = on(database_name, login)
+    sql.execute("grant execute on all functions in schema promptctl to public")
+    sql.execute(f"grant usage on schema promptctl to {login}".encode())
+    message = "the schema in llm_app at db.prod was restored without its grants: every login may use parts of it"
+    told = filled("db", "status")
+    assert stable(told.err) == f"error: {message}\nhint:  promptctl db init\n"
+    assert (told.code, told.out.splitlines()[0]) == (8, "state\tgrants missing")
+    told = filled("db", "status", "--json")
+    assert (told.code, json.loads(told.err)["error"]["code"]) == (8, "grants_missing")
+    status = json.loads(told.out)
+    assert status["state"] == "grants missing"
+    assert status["open_to_everybody"] > 50
+    # Whoever was granted nothing can do nothing; the owner goes on.
+    assert refused_in_json(stranger("activate", "default-system-prompt@1", "--json"), 5)["code"] == "permission_denied"
+    sql.execute(f"grant select on all tables in schema promptctl to {login}".encode())
+    error = refused_in_json(stranger("activate", "default-system-prompt@1", "--json"), 8)
+    assert (error["code"], error["hint"]) == ("grants_missing", "promptctl db init")
+    assert filled("activate", "default-system-prompt@1").code == 0
+    init = filled("db", "init")
+    assert stable(init.err) == (
+        "revoked what everybody could use in llm_app at db.prod; promptctl db grant gives a login its access again\n"
+    )
+    status = json.loads(filled("db", "status", "--json").out)
+    assert (status["state"], status["open_to_everybody"]) == ("ready", 0)
+    # A grant to one login closes what was open to all, too.
+    sql.execute("grant execute on all functions in schema promptctl to public")
+    assert filled("db", "grant", login, "--as", "viewer").code == 0
+    assert json.loads(filled("db", "status", "--json").out)["state"] == "ready"
+    assert refused_in_json(stranger("activate", "default-system-prompt@1", "--json"), 5)["code"] == "permission_denied"
+
+
+def test_a_schema_that_was_restored_without_its_data_says_so(
+    own_database: None, filled: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
+    sql.execute("delete from promptctl.installation")
+    message = "llm_app at db.prod has the tables of promptctl and no schema version, as a restore of the schema alone"
+    for words in (*NEEDS_SCHEMA, ["db", "init"]):
+        told = stable(refused(filled(*words), 8).err)
+        assert told == (
+            f"error: {message} leaves it\nhint:  restore the data as well: pg_restore --data-only --disable-triggers\n"
+        ), words
+    assert refused_in_json(filled("list", "--json"), 8)["code"] == "schema_without_data"
+
+
 def test_somebody_elses_schema_is_left_alone(bare: Promptctl, server: Server, empty_database: str) -> None:
     with psycopg.connect(server.dsn(empty_database), autocommit=True) as sql:
         sql.execute("create schema promptctl create table mine (a integer)")

@@ -586,6 +586,7 @@ REFUSALS = [
 
 # Held up by other tests: they take two sessions.
 COVERED_ELSEWHERE = {
+    "functions_are_not_open_to_everybody": "test_restore",
     "a_prompt_is_changed_by_one_at_a_time": "test_locks",
     "uses_are_not_dropped_as_they_arrive": "test_recording",
 }

@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 5
-DIGEST = "6bf42e8b0d3a0b1e091b592a93cc7605c9b9c2e4ff668c99fdbee94b5aecfa9f"
+DIGEST = "5ab5ed4cb1afbeed9b01acd99f0eeb181d883d2371226895078328a8a88a50f2"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:

@@ -15,18 +15,22 @@ def init(run: Run) -> None:
     """Create the schema in the database.
 
     One schema, promptctl, beside whatever the database holds; it is removed
-    with: drop schema promptctl cascade. Safe to run again. Without a database
-    that is configured it makes the embedded one.
+    with: drop schema promptctl cascade. Safe to run again, and what to run
+    after a restore that lost the grants. Without a database that is
+    configured it makes the embedded one.
     """
     with run.database(creates=True) as opened:
-        before = administration.installation(opened).schema_version
+        before = administration.installation(opened)
         opened.install()
-    sentence = (
-        f"created schema version {database.SCHEMA_VERSION} in {opened.label}"
-        if before is None
-        else f"{opened.label} has schema version {database.SCHEMA_VERSION} already"
-    )
-    _answer(run, sentence, opened.name, before is None)
+    if before.schema_version is None:
+        sentence = f"created schema version {database.SCHEMA_VERSION} in {opened.label}"
+    elif before.open_to_everybody:
+        sentence = (
+            f"revoked what everybody could use in {opened.label}; promptctl db grant gives a login its access again"
+        )
+    else:
+        sentence = f"{opened.label} has schema version {database.SCHEMA_VERSION} already"
+    _answer(run, sentence, opened.name, before.schema_version is None or bool(before.open_to_everybody))
 
 
 def migrate(run: Run) -> None:

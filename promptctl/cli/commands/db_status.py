@@ -16,7 +16,8 @@ def status(run: Run) -> int:
     """Say which database is meant, and what it holds.
 
     It starts nothing. The exit code is 6 when the database does not answer,
-    8 when the schema is missing or of another version.
+    8 when the schema is missing or of another version, or when everybody may
+    use it, because a restore lost its grants.
     """
     target = settings.target(run.database_url)
     embedded = None
@@ -43,4 +44,10 @@ def status(run: Run) -> int:
     with opened as database:
         found = administration.installation(database)
         output.answering(found, database.label, target.origin, embedded.cluster if embedded else None, run.form)
+    if found.open_to_everybody:
+        raise errors.SchemaMismatch(
+            "grants_missing",
+            f"the schema in {database.label} was restored without its grants: every login may use parts of it",
+            hint="promptctl db init",
+        )
     return 0 if found.schema_version == found.expected_schema_version else errors.SchemaMismatch.exit_code

@@ -1,0 +1,203 @@
+"""A restored database is as safe as the one that was dumped, whatever the dump left out."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from promptctl.database import schema_sql
+from tests.conftest import SERVERS
+from tests.schema.support import furnish, refused, rows, run, value
+from tests.schema.test_access import ALLOWED, DENIED, NOBODY, OPERATES, READS, SERVES, acting_as, assert_allowed
+from tests.servers import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Connection = psycopg.Connection[Any]
+
+_numbers = itertools.count()
+# They read and write nothing: whoever may call them gains nothing.
+HARMLESS = {
+    "select promptctl.bucket('greeter', 'user-42')",
+    "select promptctl.new_use_id()",
+    "select promptctl.is_route('[]')",
+    "select promptctl.matching_step('[]', '{}')",
+    "select promptctl.end_change()",
+}
+ATTACKS = [
+    statement
+    for statement in [*READS, *SERVES, *OPERATES, *NOBODY, "select * from promptctl.explain_resolve('greeter')"]
+    if statement not in HARMLESS
+]
+WITHOUT_GRANTS = ["--no-acl"]
+FORMS = {
+    "plain": ["--format=plain"],
+    "plain, no owner, no grants": ["--format=plain", "--no-owner", *WITHOUT_GRANTS],
+    "plain, of the schema alone": ["--format=plain", "-n", "promptctl", *WITHOUT_GRANTS],
+    "inserts": ["--format=plain", "--inserts", "--no-owner", *WITHOUT_GRANTS],
+    "custom": ["--format=custom"],
+    "custom, no grants": ["--format=custom", *WITHOUT_GRANTS],
+    "custom, no owner": ["--format=custom", "--no-owner"],
+    "directory, no owner, no grants": ["--format=directory", "--no-owner", *WITHOUT_GRANTS],
+    "no data, no grants": ["--format=custom", "--schema-only", "--no-owner", *WITHOUT_GRANTS],
+}
+
+
+def called(server: Server, program: str, *words: str) -> str:
+    """What one of PostgreSQL's programs writes on standard error; whether it failed is not looked at."""
+    done = subprocess.run([str(server.programs / program), *words], capture_output=True, check=False, cwd="/")
+    return done.stderr.decode()
+
+
+def dumped(server: Server, database: str, words: list[str], path: Path) -> None:
+    """Dump a database into a file or a folder."""
+    said = called(server, "pg_dump", "-d", server.dsn(database), "-f", str(path), *words)
+    assert "error" not in said, said
+
+
+def restored(server: Server, database: str, path: Path, user: str = "postgres", *words: str) -> str:
+    """Restore what `dumped` wrote, as a user, going on after errors; what was said of them."""
+    dsn = server.dsn(database, user=user)
+    if path.is_file() and not path.read_bytes().startswith(b"PGDMP"):
+        return called(server, "psql", "--no-psqlrc", "--quiet", "-d", dsn, "-f", str(path))
+    return called(server, "pg_restore", "-d", dsn, *words, str(path))
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder for dumps."""
+    path = Path(tempfile.mkdtemp(prefix="dumps-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def logins(sql: Connection) -> Iterator[list[str]]:
+    """Two login roles of this test's own: one for the dumped database, one for whoever attacks."""
+    names = [f"dumped_{os.getpid()}_{next(_numbers)}", f"attacker_{os.getpid()}_{next(_numbers)}"]
+    for name in names:
+        run(sql, f"create role {name} login")
+    yield names
+    for name in names:
+        if rows(sql, "select from pg_roles where rolname = %s", name):
+            run(sql, f"drop owned by {name}; drop role {name}")
+
+
+def assert_shut(connection: Connection, login: str) -> None:
+    """A login that may use the schema, and was granted nothing in it, can do nothing."""
+    run(connection, f"grant usage on schema promptctl to {login}")
+    with acting_as(connection, login):
+        for statement in ATTACKS:
+            error = refused(connection, statement)
+            assert error.sqlstate == DENIED, (statement, str(error))
+    with connection.transaction(force_rollback=True):
+        # Nor can a session that took its role.
+        run(connection, f"set local role {login}")
+        assert refused(connection, "select promptctl.activate('{greeter}', '{1}')").sqlstate == DENIED
+    run(connection, f"revoke all on schema promptctl from {login}")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_restored_database_is_open_to_nobody(
+    server: Server, sql: Connection, logins: list[str], empty_database: str, folder: Path, form: str
+) -> None:
+    furnish(sql)
+    sql.execute("select promptctl.grant_access(%s, 'operator')", [logins[0]])
+    dumped(server, sql.info.dbname, FORMS[form], folder / "dump")
+    restored(server, empty_database, folder / "dump")
+    with psycopg.connect(server.dsn(empty_database), autocommit=True) as connection:
+        assert_shut(connection, logins[1])
+        opened = rows(connection, "select * from promptctl.open_to_everybody()")
+        assert bool(opened) == ("--no-acl" in FORMS[form])
+        if "--schema-only" in FORMS[form]:
+            return
+        with connection.transaction(force_rollback=True):
+            connection.execute("select promptctl.grant_access(%s, 'viewer')", [logins[1]])
+            with acting_as(connection, logins[1]):
+                assert_allowed(connection, ALLOWED["viewer"])
+        with connection.transaction(force_rollback=True):
+            # The owner goes on working meanwhile.
+            connection.execute("select promptctl.activate('{greeter}', '{1}')")
+        run(connection, schema_sql())
+        assert rows(connection, "select * from promptctl.open_to_everybody()") == []
+        connection.execute("select promptctl.grant_access(%s, 'application')", [logins[1]])
+        with acting_as(connection, logins[1]):
+            assert_allowed(connection, ALLOWED["application"])
+
+
+def test_a_grant_to_a_role_that_is_gone_opens_nothing(
+    server: Server, sql: Connection, logins: list[str], empty_database: str, folder: Path
+) -> None:
+    # pg_restore takes back what it revoked from everybody together with the grant that fails.
+    furnish(sql)
+    sql.execute("select promptctl.grant_access(%s, 'operator')", [logins[0]])
+    dumped(server, sql.info.dbname, ["--format=custom"], folder / "dump")
+    run(sql, f"drop owned by {logins[0]}; drop role {logins[0]}")
+    said = restored(server, empty_database, folder / "dump")
+    assert f'role "{logins[0]}" does not exist' in said
+    with psycopg.connect(server.dsn(empty_database), autocommit=True) as connection:
+        assert value(connection, "select has_function_privilege('public', 'promptctl.activate'::regproc, 'execute')")
+        assert_shut(connection, logins[1])
+
+
+def test_what_another_owner_restores_is_open_to_nobody(
+    server: Server, sql: Connection, logins: list[str], empty_database: str, folder: Path
+) -> None:
+    furnish(sql)
+    sql.execute("select promptctl.grant_access(%s, 'operator')", [logins[0]])
+    dumped(server, sql.info.dbname, ["--format=custom", "--no-owner", "--no-acl"], folder / "dump")
+    with psycopg.connect(server.dsn(empty_database), autocommit=True) as connection:
+        run(connection, f"grant create on database {empty_database} to {logins[0]}")
+        restored(server, empty_database, folder / "dump", logins[0])
+        assert (
+            value(connection, "select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'promptctl'")
+            == (logins[0])
+        )
+        assert_shut(connection, logins[1])
+        with psycopg.connect(server.dsn(empty_database, user=logins[0]), autocommit=True) as owner:
+            owner.execute("select promptctl.activate('{greeter}', '{1}')")
+            run(owner, schema_sql())
+            owner.execute("select promptctl.grant_access(%s, 'viewer')", [logins[1]])
+        with acting_as(connection, logins[1]):
+            assert_allowed(connection, ALLOWED["viewer"])
+        run(connection, "drop schema promptctl cascade")
+
+
+@pytest.mark.skipif(len(SERVERS) < 2, reason="there is one version of PostgreSQL here")
+def test_a_dump_of_an_older_server_is_open_to_nobody_on_a_newer_one(folder: Path) -> None:
+    newest, *_, oldest = SERVERS.values()
+    with ExitStack() as stack:
+        servers: list[Server] = []
+        for programs in (oldest, newest):
+            servers.append(Server.start(programs))
+            stack.callback(servers[-1].stop)
+        with psycopg.connect(servers[0].dsn(), autocommit=True) as connection:
+            run(connection, schema_sql())
+            furnish(connection)
+        # A newer pg_dump reads an older server.
+        said = called(
+            servers[1], "pg_dump", "-d", servers[0].dsn(), "-f", str(folder / "dump"), "--no-owner", "--no-acl"
+        )
+        assert "error" not in said
+        restored(servers[1], "postgres", folder / "dump")
+        with psycopg.connect(servers[1].dsn(), autocommit=True) as connection:
+            run(connection, "create role attacker login")
+            assert rows(connection, "select name from promptctl.served order by name") == [
+                ("greeter",),
+                ("idle",),
+                ("other",),
+            ]
+            assert_shut(connection, "attacker")
+            connection.execute("select promptctl.grant_access('attacker', 'viewer')")
+            with acting_as(connection, "attacker"):
+                assert_allowed(connection, ALLOWED["viewer"])
