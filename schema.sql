@@ -1,7 +1,7 @@
 -- promptctl: the whole database. PostgreSQL 15 to 18, a UTF-8 database, one schema, no extension.
 --
 -- Runs the same through `psql -v ON_ERROR_STOP=1 -f schema.sql` and through `promptctl db init`, and is safe to run
--- again: one transaction, an advisory lock, a gate that refuses any other version, then definitions. It leaves with
+-- again: one transaction, one installer at a time, a gate that refuses any other version, then definitions. It leaves with
 -- `drop schema promptctl cascade`.
 --
 -- Who may change what is enforced here and nowhere else. A rule is a named constraint or trigger; its name reads as a
@@ -18,11 +18,9 @@ do $$
 declare
     expected constant integer := 5;
     installed integer;
+    is_ours boolean := true;
+    is_new boolean := false;
 begin
-    -- `create ... if not exists` is no guard against another installer at work.
-    perform pg_advisory_xact_lock(7021771953286511);
-    -- From here on, whoever waits for us must not wait long.
-    perform set_config('lock_timeout', '3s', true);
     if current_setting('server_version_num')::integer < 150000 then
         raise exception using errcode = 'feature_not_supported', constraint = 'server_is_recent_enough',
             message = format('PostgreSQL %s is too old: promptctl needs 15 or later', current_setting('server_version'));
@@ -32,16 +30,40 @@ begin
             message = format('database "%s" is encoded in %s: promptctl needs UTF8',
                              current_database(), current_setting('server_encoding'));
     end if;
-    if to_regnamespace('promptctl') is null then
-        create schema promptctl;
-    elsif to_regclass('promptctl.installation') is null then
-        if exists (select from pg_catalog.pg_class where relnamespace = to_regnamespace('promptctl'))
-            or exists (select from pg_catalog.pg_proc where pronamespace = to_regnamespace('promptctl'))
-            or exists (select from pg_catalog.pg_type where typnamespace = to_regnamespace('promptctl')) then
-            raise exception using errcode = 'duplicate_schema', constraint = 'schema_is_ours',
-                message = format('schema "promptctl" in database "%s" is not ours', current_database());
-        end if;
-    else
+    loop
+        begin
+            if to_regnamespace('promptctl') is null then
+                create schema promptctl;
+            end if;
+            exit when to_regclass('promptctl.installation') is not null;
+            is_ours := not exists (select from pg_catalog.pg_class where relnamespace = to_regnamespace('promptctl'))
+                and not exists (select from pg_catalog.pg_proc where pronamespace = to_regnamespace('promptctl'))
+                and not exists (select from pg_catalog.pg_type where typnamespace = to_regnamespace('promptctl'));
+            exit when not is_ours;
+            create table promptctl.installation (
+                singleton boolean default true,
+                version integer not null,
+                id uuid not null default gen_random_uuid(),
+                installed_at timestamptz not null default now(),
+
+                constraint an_installation_is_recorded_once primary key (singleton),
+                constraint there_is_one_installation check (singleton)
+            );
+            is_new := true;
+            exit;
+        exception when unique_violation or duplicate_schema or duplicate_table or duplicate_object then
+            null; -- After waiting for another session that made it first: look again.
+        end;
+    end loop;
+    if not is_ours then
+        raise exception using errcode = 'duplicate_schema', constraint = 'schema_is_ours',
+            message = format('schema "promptctl" in database "%s" is not ours', current_database());
+    end if;
+    -- Two installers go one after the other. Not by an advisory lock, which every login of the database may hold.
+    lock table promptctl.installation in share row exclusive mode;
+    -- From here on, whoever waits for us must not wait long.
+    perform set_config('lock_timeout', '3s', true);
+    if not is_new then
         select version into installed from promptctl.installation;
         if installed is distinct from expected then
             raise exception using errcode = 'object_not_in_prerequisite_state', constraint = 'schema_version_matches',
@@ -50,16 +72,6 @@ begin
                 detail = coalesce(installed::text, '');
         end if;
     end if;
-
-    create table if not exists promptctl.installation (
-        singleton boolean default true,
-        version integer not null,
-        id uuid not null default gen_random_uuid(),
-        installed_at timestamptz not null default now(),
-
-        constraint an_installation_is_recorded_once primary key (singleton),
-        constraint there_is_one_installation check (singleton)
-    );
     insert into promptctl.installation (version) values (expected) on conflict do nothing;
 end
 $$;
@@ -827,6 +839,7 @@ create table if not exists promptctl.scores (
     recorded_in bigint not null default promptctl.recording_place(),
 
     constraint a_use_has_one_score_at_a_time primary key (use_id, place),
+    constraint a_use_is_scored_at_most_100_times check (place between 1 and 100),
     constraint a_later_score_is_a_number check (score between -1e9 and 1e9)
 );
 
@@ -846,6 +859,8 @@ comment on column promptctl.scores.size is 'As in totals, of the use.';
 comment on index promptctl.scores_by_version is 'For the numbers of one version that are not yet in its totals.';
 comment on constraint a_use_has_one_score_at_a_time on promptctl.scores is
     'Two that come at once go one after the other.';
+comment on constraint a_use_is_scored_at_most_100_times on promptctl.scores is
+    'Each score stays a row until its use is dropped.';
 comment on constraint a_later_score_is_a_number on promptctl.scores is 'As a_score_is_a_number.';
 
 
@@ -2212,6 +2227,34 @@ comment on function promptctl.begin_sync is
     'Locks every prompt that a sync may change before it is planned, in name order, so that nobody moves one while it is '
     'applied.';
 
+create or replace function promptctl.begin_sync_alone(waits boolean default false) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    holder text;
+begin
+    perform promptctl.require_grants('promptctl.begin_sync_alone'::regproc);
+    -- A row, because every login of the database may hold an advisory lock.
+    if waits then
+        perform from promptctl.installation for no key update;
+        return null;
+    end if;
+    perform from promptctl.installation for no key update skip locked;
+    if found then
+        return null;
+    end if;
+    select string_agg(format('%s (%s)', a.usename, concat_ws(', ', nullif(a.application_name, ''), 'pid ' || a.pid)), ' or ')
+    into holder
+    from promptctl.installation i
+    join pg_catalog.pg_locks l on l.locktype = 'transactionid' and l.granted and l.transactionid = i.xmax
+    join pg_catalog.pg_stat_activity a on a.pid = l.pid;
+    return coalesce(holder, 'another session');
+end
+$$;
+
+comment on function promptctl.begin_sync_alone is
+    'Has one sync at a time go on until its transaction ends. Returns who else is at it, or null: nobody; with waits it '
+    'waits for that session, as long as lock_timeout says.';
+
 create or replace function promptctl.note_source(source text, commit text default null,
                                                  committed_at timestamptz default null, author text default null)
 returns void
@@ -2649,8 +2692,9 @@ comment on function promptctl.use_size is
     'How many of the prices'' steps, at 100 000 and 200 000 tokens, an input is beyond.';
 
 create or replace function promptctl.score_use(use_id uuid, score double precision) returns boolean
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
+    most constant integer := 100;
     scored record;
 begin
     perform promptctl.require_grants('promptctl.score_use'::regproc);
@@ -2658,28 +2702,36 @@ begin
         raise exception using errcode = 'not_null_violation', constraint = 'a_score_is_a_number',
             message = 'a score is a number, not null';
     end if;
-    perform pg_advisory_xact_lock(7021771, hashtext(use_id::text));
-    -- All in one statement, and so of one moment: what is about to be dropped has lost its scores, and with them what
-    -- this one would replace.
-    select u.name, u.version, u.recorded_at, u.model, u.outcome = 'ok' as is_ok,
-           promptctl.use_size(u.input_tokens) as size, coalesce(o.place, 0) as place,
-           coalesce(o.score, u.score) as score
-    into scored
-    from promptctl.uses u
-    left join lateral (select l.place, l.score from promptctl.scores l
-                       where l.use_id = u.id order by l.place desc limit 1) o on true
-    where u.id = score_use.use_id
-      and u.recorded_at >= coalesce((select r.dropped_before from promptctl.roll_up r), '-infinity');
-    if not found then
-        raise exception using errcode = 'no_data_found', constraint = 'use_exists',
-            message = format('no use %s is kept', use_id);
-    elsif scored.score = score_use.score then
-        return false;
-    end if;
     perform set_config('promptctl.at_work', pg_current_xact_id()::text, true);
-    insert into promptctl.scores (use_id, place, name, version, used_at, model, is_ok, size, score, previous)
-    values (score_use.use_id, scored.place + 1, scored.name, scored.version, scored.recorded_at, scored.model,
-            scored.is_ok, scored.size, score_use.score, scored.score);
+    loop
+        -- All in one statement, and so of one moment: what is about to be dropped has lost its scores, and with them what
+        -- this one would replace.
+        select u.name, u.version, u.recorded_at, u.model, u.outcome = 'ok' as is_ok,
+               promptctl.use_size(u.input_tokens) as size, coalesce(o.place, 0) as place,
+               coalesce(o.score, u.score) as score
+        into scored
+        from promptctl.uses u
+        left join lateral (select l.place, l.score from promptctl.scores l
+                           where l.use_id = u.id order by l.place desc limit 1) o on true
+        where u.id = score_use.use_id
+          and u.recorded_at >= coalesce((select r.dropped_before from promptctl.roll_up r), '-infinity');
+        if not found then
+            raise exception using errcode = 'no_data_found', constraint = 'use_exists',
+                message = format('no use %s is kept', use_id);
+        elsif scored.score = score_use.score then
+            perform set_config('promptctl.at_work', '', true);
+            return false;
+        elsif scored.place >= most then
+            raise exception using errcode = 'restrict_violation', constraint = 'a_use_is_scored_at_most_100_times',
+                message = format('use %s was scored %s times: its last score stays', use_id, most);
+        end if;
+        insert into promptctl.scores (use_id, place, name, version, used_at, model, is_ok, size, score, previous)
+        values (score_use.use_id, scored.place + 1, scored.name, scored.version, scored.recorded_at, scored.model,
+                scored.is_ok, scored.size, score_use.score, scored.score)
+        on conflict on constraint a_use_has_one_score_at_a_time do nothing;
+        -- Nothing was inserted after waiting for another score of this use, for 3 s at most: look again.
+        exit when found;
+    end loop;
     perform set_config('promptctl.at_work', '', true);
     return true;
 end
@@ -2687,7 +2739,7 @@ $$;
 
 comment on function promptctl.score_use is
     'Gives a use its score, or another one: the last counts. False: it was so already. Refused when the use is not '
-    'kept any more.';
+    'kept any more, and after 100 scores.';
 
 create or replace function promptctl.catch_up() returns void
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
@@ -3057,7 +3109,8 @@ begin
                                  'new_use_id', 'follow', 'read_versions', 'prompt_names'] end
               || case when access = 'operator'
                       then array['activate', 'rollback', 'rollback_release', 'create_version', 'add_versions', 'retire',
-                                 'describe', 'describe_versions', 'set_routes', 'begin_sync', 'open_release', 'note_source',
+                                 'describe', 'describe_versions', 'set_routes', 'begin_sync', 'begin_sync_alone',
+                                 'open_release', 'note_source',
                                  'note_applied', 'split', 'end_split', 'roll_up_uses', 'drop_uses'] end)
     loop
         execute format('grant execute on function %s to %I', routine, login);

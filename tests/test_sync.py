@@ -185,10 +185,8 @@ def test_a_plan_is_made_under_the_locks_of_its_prompts(
 def test_a_second_pipeline_says_whom_it_waits_for(
     promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any], connect: Callable[..., psycopg.Connection[Any]]
 ) -> None:
-    from promptctl.store import syncs
-
     holder = connect(autocommit=False)
-    holder.execute("select pg_advisory_xact_lock(%s)", [syncs._LOCK])  # pyright: ignore[reportPrivateUsage] - the same lock
+    holder.execute("select promptctl.begin_sync_alone()")
     process = promptctl.start("sync", "prompts")
     _wait_until_waiting(sql)
     holder.rollback()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("promptctl")
 # The classes of SQLSTATE that are about what was sent: data, constraints, limits, and what our functions raise of it.
 _OF_THE_ROW = ("22", "23", "54", "P0")
-# Each is locked until all are there, and a server has room for so many locks.
+# Whoever scores one of these uses as well waits until all are there.
 _MOST_SCORES = 50
 
 

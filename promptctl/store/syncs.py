@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from promptctl.provenance import Commit
     from promptctl.records import Timestamp
 
-# Any number, the same for every sync: two on one database go one after the other.
-_LOCK = 7021771953286512
 _REMEMBERED_AT_A_TIME = 1000
 
 
@@ -41,14 +39,13 @@ def lock(database: Database, say: Callable[[str], None]) -> None:
 
     `say` gets a line when there is something to wait for. Raises Refused, naming who has it in hand.
     """
-    [(free,)] = database.run("select pg_try_advisory_xact_lock($1::bigint)", _LOCK)
-    if not free:
-        holder = _holder(database)
+    [(holder,)] = database.run("select promptctl.begin_sync_alone()")
+    if holder is not None:
         say(f"waiting for another sync in {database.label}: {holder}")
         try:
             database.run_all(
                 ("select set_config('lock_timeout', '60s', true)", []),
-                ("select pg_advisory_xact_lock($1::bigint)", [_LOCK]),
+                ("select promptctl.begin_sync_alone(waits => true)", []),
             )
         except errors.Refused:
             raise errors.Refused(
@@ -70,21 +67,6 @@ def lock_prompts(database: Database, names: Sequence[str]) -> None:
         """,
         list(names),
     )
-
-
-def _holder(database: Database) -> str:
-    rows = database.run(
-        """
-        select format('%s (%s)', a.usename, concat_ws(', ', nullif(a.application_name, ''), 'pid ' || a.pid))
-        from pg_locks l
-        join pg_stat_activity a on a.pid = l.pid
-        where l.locktype = 'advisory' and l.granted and l.database = (select d.oid from pg_database d
-                                                                      where d.datname = current_database())
-          and (l.classid::bigint << 32) | l.objid::bigint = $1::bigint
-        """,
-        _LOCK,
-    )
-    return rows[0][0] if rows else "another session"
 
 
 def source_state(database: Database, source: str) -> SourceState:

@@ -386,6 +386,11 @@ ATTEMPTS = [
         Attempt("a_later_score_is_a_number", f"select promptctl.score_use(id, {number}) from promptctl.uses", CHECK)
         for number in ("'NaN'", "'Infinity'", "'-Infinity'", "1e10")
     ),
+    *(
+        Attempt("a_use_is_scored_at_most_100_times",
+                _SCORES_OFF + _score.replace("generate_series(1, 2)", f"(values ({place}))").format("1", 1), CHECK)
+        for place in ("0", "101")
+    ),
     Attempt("scores_are_given_by_score_use", _score.format("1", 1), RESTRICT),
     Attempt("scores_are_given_by_score_use", "update promptctl.scores set previous = 1", RESTRICT),
     Attempt("scores_are_given_by_score_use", "delete from promptctl.scores", RESTRICT),
@@ -482,6 +487,9 @@ REFUSALS = [
         for record in (_uses, _calls)
         for age in ("NaN", "Infinity", "1.1e12", "1e300")
     ),
+    Attempt("a_use_is_scored_at_most_100_times",
+            "select promptctl.score_use((select id from promptctl.uses limit 1), g) from generate_series(1, 101) g",
+            RESTRICT),
     Attempt("use_exists", "select promptctl.score_use(gen_random_uuid(), 1)", NO_DATA),
     Attempt("use_exists", "select promptctl.score_use(null, 1)", NO_DATA),
     Attempt("a_score_is_a_number", "select promptctl.score_use((select id from promptctl.uses limit 1), null)", NULL),

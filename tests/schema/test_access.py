@@ -67,6 +67,7 @@ OPERATES = [
     "select promptctl.describe('greeter', 1, '{}')",
     """select promptctl.add_versions('[{"name": "new", "version": 1, "content": "x"}]')""",
     "select promptctl.begin_sync('{greeter,new}')",
+    "select promptctl.begin_sync_alone()",
     "select promptctl.open_release('ada', 'because', 'git', '{}')",
     "select promptctl.rollback_release(1)",
     """select promptctl.describe_versions('[{"name": "greeter", "version": 1, "metadata": {}}]')""",

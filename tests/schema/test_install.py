@@ -124,10 +124,9 @@ def test_an_install_that_waited_sees_what_the_other_committed_whatever_the_defau
     run(empty, f"alter database {database} set default_transaction_isolation = 'serializable'")
     dsn = server.dsn(database)
     with psycopg.connect(dsn) as first, psycopg.connect(dsn, autocommit=True) as other:
-        first.execute("select pg_advisory_xact_lock(7021771953286511)")
+        first.execute("create schema promptctl")
         second = Statement(other, schema_sql())
         second.wait_until_blocked(empty)
-        first.execute("create schema promptctl")
         first.execute("create table promptctl.installation (singleton boolean, version integer)")
         first.execute("insert into promptctl.installation values (true, 99)")
         first.commit()

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from tests.schema.support import Statement, create, move
+from promptctl.database import schema_sql
+from tests.conftest import ROOT
+from tests.schema.support import Statement, create, furnish, move, run, value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,3 +87,50 @@ def test_a_row_that_was_locked_by_hand_names_its_holder_too(
         f'"three", "rolled" is held by postgres (psql, pid {by_hand.info.backend_pid}) '
         f"and postgres (shell, pid {held[1].info.backend_pid})"
     )
+
+
+def test_whoever_scores_a_use_waits_three_seconds_for_another_who_does(connect: Connect, sql: Connection) -> None:
+    furnish(sql)
+    use = value(sql, "select promptctl.record_use('greeter', 1, 1)")
+    holder = connect(autocommit=False)
+    holder.execute("select promptctl.score_use(%s, 1)", [use])
+    begun = time.monotonic()
+    waiting = [Statement(connect(), "select promptctl.score_use(%s, %s)", use, score) for score in (1, 2)]
+    errors = [each.end() for each in waiting]
+    assert 2.9 < time.monotonic() - begun < 15
+    assert [error and error.sqlstate for error in errors] == ["55P03", "55P03"]
+    holder.rollback()
+    assert value(sql, "select promptctl.score_use(%s, 2)", use) is True
+
+
+def test_a_login_that_may_only_connect_can_make_nobody_wait(connect: Connect, sql: Connection) -> None:
+    furnish(sql)
+    name = f"stranger_{sql.info.backend_pid}"
+    run(sql, f"create role {name} login")
+    try:
+        use = value(sql, "select promptctl.record_use('greeter', 1, 1)")
+        with connect(user=name, autocommit=False) as stranger, connect() as other:
+            # What earlier versions waited for.
+            stranger.execute("select pg_advisory_xact_lock(7021771, hashtext(%s))", [str(use)])
+            stranger.execute("select pg_advisory_xact_lock(7021771953286511), pg_advisory_xact_lock(7021771953286512)")
+            other.execute("set statement_timeout = '20s'")
+            assert value(other, "select promptctl.score_use(%s, 1)", use) is True
+            run(other, schema_sql())
+            assert value(other, "select promptctl.begin_sync_alone()") is None
+            stranger.rollback()
+    finally:
+        run(sql, f"drop role {name}")
+    # Every login of a database may hold any advisory lock, shared or not.
+    code = [path.read_text() for path in (ROOT / "promptctl").rglob("*.py")]
+    assert [text for text in [schema_sql(), *code] if "advisory_" in text or "advisory_lock" in text] == []
+
+
+def test_a_second_sync_is_told_who_is_at_it(connect: Connect, sql: Connection) -> None:
+    first = connect(autocommit=False, application_name="pipeline")
+    assert value(first, "select promptctl.begin_sync_alone()") is None
+    assert value(sql, "select promptctl.begin_sync_alone()") == f"postgres (pipeline, pid {first.info.backend_pid})"
+    waiting = Statement(connect(), "select promptctl.begin_sync_alone(waits => true)")
+    waiting.wait_until_blocked(sql)
+    first.rollback()
+    assert waiting.end() is None
+    assert waiting.rows == [(None,)]

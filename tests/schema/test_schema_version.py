@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 5
-DIGEST = "5ab5ed4cb1afbeed9b01acd99f0eeb181d883d2371226895078328a8a88a50f2"
+DIGEST = "c2d8562bc448af60afa1af502607b128d18338ba5bce40de7376a9a625633ad3"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
