@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from promptctl.client.use import MOST_TOKENS
+from promptctl.client import replies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,20 +64,14 @@ _HEXADECIMAL = frozenset("0123456789abcdef")
 def of_use(use: Use) -> Row:
     """Return what is sent of a use: its kind, id, prompt, moment (time.perf_counter), and then what the store takes."""
     version = use.prompt.source
-    usage = use.usage
     cached: tuple[int | None, int | None] = (None, None)
     tokens_in, tokens_out = use.input_tokens, use.output_tokens
-    if usage is not None:
-        cached = _count(usage, "cache_read_input_tokens"), _count(usage, "cache_creation_input_tokens")
-        uncached = _count(usage, "input_tokens")
-        if tokens_in is None and uncached is not None:
-            tokens_in = uncached + (cached[0] or 0) + (cached[1] or 0)
-        if tokens_in is not None and tokens_in > MOST_TOKENS:
-            tokens_in = None
-        if tokens_in is None or (cached[0] or 0) + (cached[1] or 0) > tokens_in:
-            cached = (None, None)
-        if tokens_out is None:
-            tokens_out = _count(usage, "output_tokens")
+    if use.usage is not None:
+        replied_in, replied_out, *parts = replies.total((*use.earlier_usages, use.usage))
+        tokens_in = replied_in if tokens_in is None else tokens_in
+        tokens_out = replied_out if tokens_out is None else tokens_out
+        if tokens_in is not None and sum(part or 0 for part in parts) <= tokens_in:
+            cached = parts[0], parts[1]
     took = max(0.0, (use.ended - use.began) * 1000)
     if version.version is None:
         return [
@@ -90,12 +84,6 @@ def of_use(use: Use) -> Row:
         tokens_in, tokens_out, *cached, took, None if first is None else max(0.0, (first - use.began) * 1000),
         _text(use.outcome) or "failed", use.score_given, _text(use.request_id),
     ]  # fmt: skip
-
-
-def _count(usage: object, name: str) -> int | None:
-    """A count of tokens that a reply reports; None: it does not, or what it says is none."""
-    value: Any = getattr(usage, name, None)
-    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
 def _text(value: Any) -> str | None:

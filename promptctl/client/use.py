@@ -8,13 +8,16 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from promptctl.client import replies
+from promptctl.client.replies import MOST_TOKENS
+
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
     from promptctl.client.prompt import Prompt
 
-MOST_TOKENS, MOST_SCORE = 10**12, 10**9
+MOST_SCORE = 10**9
 _now = time.perf_counter
 
 
@@ -57,6 +60,7 @@ class Use:
     # Defaults of the class: an application waits while an instance is made, and most are never set.
     outcome = "ok"
     usage: Any = None
+    earlier_usages: tuple[Any, ...] = ()
     input_tokens: int | None = None
     output_tokens: int | None = None
     model: str | None = None
@@ -90,12 +94,18 @@ class Use:
         output_tokens: int | None = None,
         model: str | None = None,
     ) -> None:
-        """Say what the call took: a reply of the Anthropic SDK, whose usage and model are read, or the numbers.
+        """Say what the call took: a reply, whose usage and model are read, or the numbers.
 
+        A reply is one of Anthropic's SDK, or has the names of Bedrock, OpenAI, LiteLLM or LangChain; a mapping, such as
+        `model_dump()` returns, will do. The tokens of several replies add up; the same reply counts once.
         `input_tokens` are all of the input, what came from a cache included. A number that is given counts for more
-        than the reply's. Raises TypeError, ValueError for a number that is no count of tokens; what a reply says of
-        itself and is none is left out.
+        than the replies'; what a reply says of itself and is none is left out.
+
+        Raises TypeError for a reply without a readable usage, where no number is given; TypeError, ValueError for a
+        number that is no count of tokens; RuntimeError outside the block, where it might come too late.
         """
+        if self.ended or not self.began:
+            raise self._outside("record")
         # The usual kind first: an application waits for this.
         if type(input_tokens) is int and 0 <= input_tokens <= MOST_TOKENS:
             self.input_tokens = input_tokens
@@ -107,19 +117,53 @@ class Use:
             self.output_tokens = _checked_count("output_tokens", output_tokens)
         if reply is not None:
             # The counts are read when they are sent; a reply's text is not held until then.
-            self.usage = getattr(reply, "usage", None)
-            self.model = getattr(reply, "model", None)
-            self.request_id = getattr(reply, "_request_id", None)
+            usage: Any = None
+            of_any_kind: Any = reply
+            try:
+                usage = of_any_kind.usage
+                is_usual = type(usage.input_tokens) is int and usage.input_tokens >= 0
+            except Exception:  # noqa: BLE001 - a reply may be of any kind
+                is_usual = False
+            if is_usual:
+                self.model = getattr(reply, "model", None)
+                self.request_id = getattr(reply, "_request_id", None)
+            else:
+                has_number = input_tokens is not None or output_tokens is not None
+                usage = self._read(reply, has_number=has_number)
+            if self.usage is None:
+                self.usage = usage
+            elif usage is not None and not any(usage is known for known in (self.usage, *self.earlier_usages)):
+                self.earlier_usages = (*self.earlier_usages, self.usage)
+                self.usage = usage
         if model is not None:
             self.model = model
 
+    def _read(self, reply: object, *, has_number: bool) -> object:
+        """Return the usage of a reply of another kind, and keep its model and request id. Raises TypeError."""
+        try:
+            usage, self.model, self.request_id = replies.read(reply)
+        except TypeError:
+            if not has_number:
+                raise
+            usage = None
+            self.model, self.request_id = replies.names(reply)
+        return usage
+
+    def _outside(self, method: str) -> RuntimeError:
+        where = "after its block, where it would not be sent" if self.ended else "before its block"
+        return RuntimeError(f"{method}() of a use is called {where}: call it within `with prompt.use() as use:`")
+
     def first_token(self) -> None:
-        """Say that the first text of the reply has come. Only the first call counts."""
+        """Say that the first text of the reply has come. Only the first call counts. Raises RuntimeError."""
+        if self.ended or not self.began:
+            raise self._outside("first_token")
         if self.first_token_at is None:
             self.first_token_at = _now()
 
     def failed(self, outcome: str) -> None:
-        """Book the call as failed, under the name of what went wrong, where no exception says so."""
+        """Record the call as failed, by the name of what went wrong, without an exception. Raises RuntimeError."""
+        if self.ended or not self.began:
+            raise self._outside("failed")
         self.outcome = "failed" if outcome in ("", "ok") else outcome
 
     def score(self, score: float) -> None:

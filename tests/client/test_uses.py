@@ -147,25 +147,27 @@ def reply(model: object = "m", request_id: object = "r", **usage: object) -> Any
 
 
 class Rude:
-    """A reply of which nothing can be read."""
+    """A reply whose model cannot be shown, and whose usage says one thing only."""
 
-    model = "m"
+    class Model:
+        def __str__(self) -> str:
+            raise ZeroDivisionError("model")
 
     class Usage:
+        input_tokens = 1
+
         def __getattr__(self, name: str) -> int:
             raise ZeroDivisionError(name)
+
+    model = Model()
 
     usage = Usage()
 
 
 ODD: dict[str, tuple[Any, tuple[Any, ...]]] = {
-    "nothing": (object(), (None, None, None, None, None)),
-    "no usage": (types.SimpleNamespace(model="m", usage=None), ("m", None, None, None, None)),
-    "nones": (reply(input_tokens=None, output_tokens=None), ("m", None, None, None, None)),
-    "texts": (reply(input_tokens="7", output_tokens="x"), ("m", None, None, None, None)),
-    "negative": (reply(input_tokens=-1, output_tokens=-5), ("m", None, None, None, None)),
     "absurd": (reply(input_tokens=10**30, output_tokens=3), ("m", None, 3, None, None)),
-    "truths and fractions": (reply(input_tokens=True, output_tokens=1.5), ("m", None, None, None, None)),
+    "truths": (reply(input_tokens=True, output_tokens=3), ("m", None, 3, None, None)),
+    "negative": (reply(input_tokens=-1, output_tokens=3), ("m", None, 3, None, None)),
     "nan": (reply(input_tokens=float("nan"), output_tokens=2), ("m", None, 2, None, None)),
     "an odd cache": (
         reply(input_tokens=7, output_tokens=2, cache_read_input_tokens=-1, cache_creation_input_tokens="x"),
@@ -175,9 +177,12 @@ ODD: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "too much in all": (
         reply(input_tokens=MOST_TOKENS, cache_read_input_tokens=MOST_TOKENS), ("m", None, None, None, None)
     ),
-    "another sdk": (reply(prompt_tokens=7, completion_tokens=3), ("m", None, None, None, None)),
-    "a model of no text": (reply(model=types.SimpleNamespace(a=1)), ("namespace(a=1)", None, None, None, None)),
-    "a long model with a nul": (reply(model="m\0" + "x" * 500), ("m" + "x" * 199, None, None, None, None)),
+    "a model of no text": (
+        reply(model=types.SimpleNamespace(a=1), output_tokens=3), ("namespace(a=1)", None, 3, None, None)
+    ),
+    "a long model with a nul": (
+        reply(model="m\0" + "x" * 500, input_tokens=7), ("m" + "x" * 199, 7, None, None, None)
+    ),
 }  # fmt: skip
 
 
@@ -198,7 +203,7 @@ def test_a_reply_that_cannot_be_read_costs_its_own_use_only(prompts: Prompts, sq
     assert prompts.flush()
     assert uses(sql, "input_tokens") == [(1,), (2,)]
     assert prompts.dropped_uses == 1
-    assert told("1 uses were not recorded: ZeroDivisionError: cache_read_input_tokens") == 1
+    assert told("1 uses were not recorded: ZeroDivisionError: model") == 1
     assert told("bug") == 0
 
 
@@ -233,6 +238,18 @@ def test_numbers_that_are_given_count_for_more_than_the_replys(prompts: Prompts,
     assert uses(sql, TOKENS) == [
         ("n", 50, 2, 30, 5, "ok"), ("m", 40, 0, 30, 5, "ok"), ("m", 30, 2, None, None, "ok")
     ]  # fmt: skip
+
+
+def test_what_is_said_outside_the_block_is_refused_and_not_lost_by_chance(prompts: Prompts, sql: Connection) -> None:
+    early = prompts.get("greeter").use()
+    with prompts.get("greeter").use() as late:
+        late.record(input_tokens=7)
+    for use, where in ((early, "before its block"), (late, "after its block")):
+        for call in (lambda use=use: use.record(input_tokens=9), use.first_token, lambda use=use: use.failed("x")):
+            with pytest.raises(RuntimeError, match=where):
+                call()
+    assert prompts.flush()
+    assert uses(sql, TOKENS) == [(None, 7, None, None, None, "ok")]
 
 
 def test_a_use_is_one_call(prompts: Prompts, sql: Connection) -> None:

@@ -1,0 +1,243 @@
+"""What `record` reads from replies: of SDKs and frameworks, as objects and as mappings; anything else is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import types
+import unittest.mock
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from promptctl.client import replies
+from promptctl.client.replies import MOST_TOKENS
+from tests.client.support import uses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import anthropic
+    import psycopg
+
+    from promptctl import Prompts
+    from tests.claude_api import ClaudeServer
+
+    Connection = psycopg.Connection[Any]
+
+TOKENS = "model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, request_id"
+CACHED = {"input_tokens": 20, "cache_read_input_tokens": 100, "cache_creation_input_tokens": 7, "output_tokens": 80}
+
+# In the names of each, with all of the input, the reply, and what was read from a cache and written to one.
+REPORTS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "Anthropic, model_dump()": (
+        {"id": "msg_1", "type": "message", "model": "m", "content": [], "usage": CACHED}, ("m", 127, 80, 100, 7, None)
+    ),
+    "Anthropic, its usage alone": (types.SimpleNamespace(**CACHED), (None, 127, 80, 100, 7, None)),
+    "Anthropic, no cache": (
+        {"model": "m", "usage": {"input_tokens": 20, "output_tokens": 8}}, ("m", 20, 8, None, None, None)
+    ),
+    "Bedrock Converse": (
+        {
+            "ResponseMetadata": {"RequestId": "r-1", "HTTPStatusCode": 200},
+            "output": {"message": {"role": "assistant", "content": [{"text": "x"}]}},
+            "stopReason": "end_turn",
+            "usage": {
+                "inputTokens": 20, "outputTokens": 80, "totalTokens": 207,
+                "cacheReadInputTokens": 100, "cacheWriteInputTokens": 7,
+            },
+        },
+        (None, 127, 80, 100, 7, "r-1"),
+    ),
+    "Bedrock InvokeModel, its body": (
+        json.loads(json.dumps({"model": "m", "usage": CACHED})), ("m", 127, 80, 100, 7, None)
+    ),
+    "OpenAI, a chat completion": (
+        types.SimpleNamespace(
+            model="m", _request_id="req_1",
+            usage=types.SimpleNamespace(
+                prompt_tokens=127, completion_tokens=80, total_tokens=207,
+                prompt_tokens_details=types.SimpleNamespace(cached_tokens=100, audio_tokens=0),
+            ),
+        ),
+        ("m", 127, 80, 100, None, "req_1"),
+    ),
+    "OpenAI, a response": (
+        types.SimpleNamespace(
+            model="m", _request_id="req_1",
+            usage=types.SimpleNamespace(
+                input_tokens=127, output_tokens=80, total_tokens=207,
+                input_tokens_details=types.SimpleNamespace(cached_tokens=100),
+            ),
+        ),
+        ("m", 127, 80, 100, None, "req_1"),
+    ),
+    "OpenAI, model_dump()": (
+        {"model": "m", "usage": {"prompt_tokens": 127, "completion_tokens": 80, "prompt_tokens_details": None}},
+        ("m", 127, 80, None, None, None),
+    ),
+    "LiteLLM": (
+        types.SimpleNamespace(
+            model="m",
+            usage=types.SimpleNamespace(
+                prompt_tokens=127, completion_tokens=80, total_tokens=207,
+                cache_read_input_tokens=100, cache_creation_input_tokens=7,
+                prompt_tokens_details=types.SimpleNamespace(cached_tokens=100, cache_creation_tokens=7),
+            ),
+        ),
+        ("m", 127, 80, 100, 7, None),
+    ),
+    "LangChain, usage_metadata": (
+        types.SimpleNamespace(
+            content="x", response_metadata={"model_name": "m", "usage": CACHED},
+            usage_metadata={
+                "input_tokens": 127, "output_tokens": 80, "total_tokens": 207,
+                "input_token_details": {"cache_read": 100, "cache_creation": 7},
+            },
+        ),
+        ("m", 127, 80, 100, 7, None),
+    ),
+    "LangChain, response_metadata of Anthropic": (
+        types.SimpleNamespace(content="x", usage_metadata=None, response_metadata={"model": "m", "usage": CACHED}),
+        ("m", 127, 80, 100, 7, None),
+    ),
+    "LangChain, response_metadata of OpenAI": (
+        types.SimpleNamespace(
+            content="x",
+            response_metadata={"model_name": "m", "token_usage": {"prompt_tokens": 127, "completion_tokens": 80}},
+        ),
+        ("m", 127, 80, None, None, None),
+    ),
+    "a part of it is odd": ({"usage": {"inputTokens": "20", "outputTokens": 80}}, (None, None, 80, None, None, None)),
+}  # fmt: skip
+
+
+def test_a_reply_is_read_by_the_names_of_its_kind(prompts: Prompts, sql: Connection) -> None:
+    for reply, _ in REPORTS.values():
+        with prompts.get("greeter").use() as use:
+            use.record(reply)
+    assert prompts.flush()
+    assert dict(zip(REPORTS, uses(sql, TOKENS), strict=True)) == {kind: read for kind, (_, read) in REPORTS.items()}
+
+
+@pytest.fixture
+def claude_client(claude: ClaudeServer) -> Iterator[anthropic.Anthropic]:
+    """The real SDK, asking a server that speaks Claude's protocol."""
+    import anthropic
+
+    with anthropic.Anthropic(
+        api_key=claude.KEY, base_url=claude.url("ok", input_tokens=20, output_tokens=8), max_retries=0
+    ) as client:
+        yield client
+
+
+WORDS: dict[str, Any] = {
+    "model": "claude-sonnet-5-5", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]
+}  # fmt: skip
+
+
+def test_what_the_sdk_gives_before_it_is_a_reply_is_refused_with_what_to_give(
+    prompts: Prompts, sql: Connection, claude_client: anthropic.Anthropic
+) -> None:
+    messages: Any = claude_client.messages
+    prompt = prompts.get("greeter")
+    raw = messages.with_raw_response.create(**WORDS)
+    with prompt.use() as use:
+        with pytest.raises(TypeError, match=r"no readable usage: give what its parse\(\) returns"):
+            use.record(raw)
+        use.record(raw.parse())
+    manager = messages.stream(**WORDS)
+    advice = r"MessageStream\w* has no readable usage: give what get_final_message\(\) of the stream returns"
+    with prompt.use() as use, manager as stream:
+        for early in (manager, stream):
+            with pytest.raises(TypeError, match=advice):
+                use.record(early)
+        stream.until_done()
+        use.record(stream.get_final_message())
+    with prompt.use() as use, messages.create(**WORDS, stream=True) as events:
+        with pytest.raises(TypeError, match=r"no readable usage: give record\(input_tokens=…"):
+            use.record(events)
+        for _ in events:
+            pass
+        use.record(input_tokens=20, output_tokens=8, model="claude-sonnet-5-5")
+    assert prompts.flush()
+    assert [row[:3] for row in uses(sql, TOKENS)] == [("claude-sonnet-5-5", 20, 8)] * 3
+
+
+def unreadable() -> dict[str, tuple[Any, str]]:
+    whole = {"model": "m", "usage": CACHED}
+    odd: list[object] = [None, -1, "7", True, 1.5, float("nan"), 10**30, MOST_TOKENS + 1]
+    cases: dict[str, tuple[Any, str]] = {
+        "a text": ("A pointer is a value.", "str has no readable usage: give the whole reply"),
+        "bytes": (json.dumps(whole).encode(), "bytes has no readable usage: give the whole reply"),
+        "a number": (80, "int has no readable usage: give the whole reply"),
+        "nothing": (object(), "object has no readable usage: give record"),
+        "an empty mapping": ({}, "dict has no readable usage: give record"),
+        "no usage": (types.SimpleNamespace(model="m", usage=None), "SimpleNamespace has no readable usage"),
+        "a batch item": (
+            types.SimpleNamespace(custom_id="1", result=types.SimpleNamespace(type="succeeded", message=whole)),
+            "give its result.message",
+        ),
+        "Bedrock InvokeModel": ({"body": object(), "contentType": "application/json"}, r"give the body that was read"),
+        "a mock": (unittest.mock.MagicMock(), "MagicMock has no readable usage"),
+        "an event of a stream": (types.SimpleNamespace(type="content_block_delta"), "no readable usage"),
+        "a list": ([whole], "list has no readable usage"),
+    }
+    for count in odd:
+        usage = {"prompt_tokens": count}
+        cases[f"an object with {count!r}"] = (
+            types.SimpleNamespace(usage=types.SimpleNamespace(**usage)),
+            "no readable",
+        )
+        cases[f"a mapping with {count!r}"] = ({"usage": usage}, "no readable usage")
+    return cases
+
+
+def test_what_has_no_readable_usage_is_refused_in_the_call(prompts: Prompts, sql: Connection) -> None:
+    async def create() -> None:
+        """What a client for async code returns before it is awaited."""
+
+    coroutine = create()
+    cases = unreadable() | {"a coroutine": (coroutine, "coroutine has no readable usage: await it first")}
+    for case, (reply, message) in cases.items():
+        with prompts.get("greeter").use() as use:
+            with pytest.raises(TypeError, match=message):
+                use.record(reply)
+            # With numbers it is told what was used, and the model is read all the same.
+            use.record(reply, input_tokens=7)
+        with contextlib.suppress(TypeError), prompts.get("greeter").use() as use:
+            use.record(reply)
+        assert use.outcome == "TypeError", case
+    coroutine.close()
+    assert prompts.flush()
+    found = sorted((outcome, tokens) for outcome, tokens in uses(sql, "outcome, coalesce(input_tokens, -1)"))
+    assert found == [("TypeError", -1)] * len(cases) + [("ok", 7)] * len(cases)
+    assert prompts.dropped_uses == 0
+
+
+def test_several_replies_of_one_use_add_up_and_the_same_counts_once(prompts: Prompts, sql: Connection) -> None:
+    """An agent asks again with what a tool has found, before it answers."""
+    first: Any = types.SimpleNamespace(model="m", _request_id="r-1", usage=types.SimpleNamespace(**CACHED))
+    last = {"model": "n", "usage": {"input_tokens": 3, "output_tokens": 5}}
+    takes: list[list[tuple[Any, dict[str, Any]]]] = [
+        [(first, {}), (first, {}), (last, {})],
+        [(last, {}), ({"usage": {"output_tokens": 1}}, {}), (dict(last), {})],
+        [(first, {}), (last, {"output_tokens": 50})],
+        [({"usage": {"prompt_tokens": MOST_TOKENS}}, {}), (last, {})],
+    ]
+    for take in takes:
+        with prompts.get("greeter").use() as use:
+            for reply, numbers in take:
+                use.record(reply, **numbers)
+    assert prompts.flush()
+    assert [row[:5] for row in uses(sql, TOKENS)] == [
+        ("n", 130, 85, 100, 7), ("n", 3, 6, None, None), ("n", 130, 50, 100, 7), ("n", None, 5, None, None)
+    ]  # fmt: skip
+
+
+def test_the_counts_of_the_sdk_are_read_from_what_it_returns(claude_client: anthropic.Anthropic) -> None:
+    messages: Any = claude_client.messages
+    reply = messages.create(**WORDS)
+    for form in (reply, reply.model_dump(), json.loads(reply.model_dump_json())):
+        usage, model, _ = replies.read(form)
+        assert (*replies.counts(usage)[:2], model) == (20, 8, "claude-sonnet-5-5")
