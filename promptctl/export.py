@@ -6,26 +6,45 @@ import os
 import shutil
 import tempfile
 
-from promptctl import atomic_files, errors, prompt_folders, prompt_yaml, prompt_yaml_writer, references, texts
+from promptctl import (
+    atomic_files,
+    errors,
+    folder_defaults,
+    prompt_folders,
+    prompt_yaml,
+    prompt_yaml_writer,
+    references,
+    secret_values,
+    templates,
+    texts,
+)
 from promptctl.json_values import same
 from promptctl.prompt_yaml import VersionYaml
 from promptctl.records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from promptctl.store.exports import WholePrompt
 
     Progress = Callable[[str, int, int], None]
 
+# Why what looks like a key in an exported folder is allowed, where nobody has said.
+_EXPORTED = "it was in the database when this was exported"
+
 
 class Exported(Record):
-    """What was written: paths of files, and how many there were already, saying the same."""
+    """What was written: paths of files, and how many there were already, saying the same.
+
+    `secrets` has a sentence about each thing in them that looks like a key.
+    """
 
     __slots__ = ()
     written: list[str]
     unchanged: int
+    secrets: list[str]
 
 
 class FilesDiffer(errors.Refused):
@@ -49,16 +68,20 @@ def export(folder: str, prompts: Sequence[WholePrompt], progress: Progress, *, o
     """
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise errors.Failed("cannot_save", f"{references.shown(folder)} is a file", hint="promptctl export FOLDER")
+    defaults = folder_defaults.read(folder, problems := [])
+    if problems:
+        raise errors.Failed("cannot_export", problems[0], hint="correct that file, or export into another folder")
     files: list[tuple[str, bytes]] = []
     unchanged = 0
+    secrets: list[str] = []
     differing: list[str] = []
     for place, prompt in enumerate(prompts):
-        for path, data in _files(folder, prompt):
+        for path, data in _files(folder, prompt, defaults, secrets):
             if os.path.islink(path):
                 _refuse_links(folder, path)
             if (there := _there(path)) is None:
                 files.append((path, data))
-            elif there == data or _says_the_same(path, there, data, prompt):
+            elif there == data or _says_the_same(path, there, data, prompt, defaults):
                 unchanged += 1
             else:
                 differing.append(path)
@@ -77,11 +100,17 @@ def export(folder: str, prompts: Sequence[WholePrompt], progress: Progress, *, o
             f"cannot write {references.shown(problem.filename or folder)}: {problem.strerror}",
             hint="promptctl export FOLDER, with a folder that can be written",
         ) from None
-    return Exported([path for path, _ in files], unchanged)
+    return Exported([path for path, _ in files], unchanged, secrets)
 
 
-def _files(folder: str, prompt: WholePrompt) -> list[tuple[str, bytes]]:
-    """The files of one prompt, with what should be in them; the names that a folder has already are kept."""
+def _files(
+    folder: str, prompt: WholePrompt, defaults: Mapping[str, Any], secrets: list[str]
+) -> list[tuple[str, bytes]]:
+    """The files of one prompt, with what should be in them; the names that a folder has already are kept.
+
+    `defaults` are the folder's settings for all prompts: a version that lacks one says so. What looks like a key is
+    added to `secrets` and acknowledged in the prompt.yaml, so that another database takes the folder.
+    """
     place = os.path.join(folder, *prompt.name.split("/"))
     _refuse_links(folder, place)
     there: dict[int, str] = {}
@@ -99,19 +128,40 @@ def _files(folder: str, prompt: WholePrompt) -> list[tuple[str, bytes]]:
         )
         for each in prompt.versions
     ]
+    allowed: dict[int, str] = {}
+    for each, (path, _) in zip(prompt.versions, found, strict=True):
+        if kept := secret_values.find(each.content):
+            secrets += [f"{path}:{secret.line}: {secret.shown} looks like {secret.kind}" for secret in kept]
+            allowed[each.version] = _EXPORTED
+    versions = {
+        each.version: VersionYaml(each.created_by, _told(each.settings, defaults), each.metadata)
+        for each in prompt.versions
+    }
+    yaml_path = os.path.join(place, yaml)
     try:
-        text = prompt_yaml_writer.text(
-            {each.version: VersionYaml(each.created_by, each.settings, each.metadata) for each in prompt.versions},
-            active=prompt.active_version,
-            route=prompt.route,
-        )
+        text = prompt_yaml_writer.text(versions, active=prompt.active_version, route=prompt.route)
+        if kept := secret_values.find(text):
+            secrets += [f"{yaml_path}: {secret.shown} looks like {secret.kind}" for secret in kept]
+            allowed[0] = _EXPORTED
+        if allowed:
+            said = prompt_yaml.parse(_there(yaml_path) or b"", yaml_path, []).allowed_secrets
+            allowed = {number: said.get(number) or why for number, why in allowed.items()}
+            text = prompt_yaml_writer.text(
+                versions, active=prompt.active_version, route=prompt.route, allowed_secrets=allowed
+            )
     except prompt_yaml_writer.Inexpressible as problem:
         raise errors.Failed(
             "cannot_export",
             f'a folder cannot say everything of "{prompt.name}": {problem.what}',
             hint=f"promptctl show {prompt.name} --json",
         ) from None
-    return [*found, (os.path.join(place, yaml), text.encode())] if text else found
+    return [*found, (yaml_path, text.encode())] if text else found
+
+
+def _told(settings: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    if "template" in settings or defaults.get("template", templates.DEFAULT_STYLE) == templates.DEFAULT_STYLE:
+        return settings
+    return {**settings, "template": templates.DEFAULT_STYLE}
 
 
 def _suffix(origin_path: str | None) -> str:
@@ -141,7 +191,7 @@ def _is_yaml(path: str) -> bool:
     return os.path.basename(path).lower() in prompt_folders.YAML_NAMES
 
 
-def _says_the_same(path: str, there: bytes, wanted: bytes, prompt: WholePrompt) -> bool:
+def _says_the_same(path: str, there: bytes, wanted: bytes, prompt: WholePrompt, defaults: Mapping[str, Any]) -> bool:
     """Whether a sync would find no difference between two files; who wrote a version is not asked again."""
     if not _is_yaml(path):
         try:
@@ -154,7 +204,7 @@ def _says_the_same(path: str, there: bytes, wanted: bytes, prompt: WholePrompt) 
         return False
     stored = {each.version for each in prompt.versions}
     return one.versions.keys() <= stored and all(
-        same(one.of(number).settings, other.of(number).settings)
+        same({**defaults, **one.of(number).settings}, {**defaults, **other.of(number).settings})
         and same(one.of(number).metadata, other.of(number).metadata)
         for number in stored
     )

@@ -118,7 +118,8 @@ def _of_prompt(
 def _of_version(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt | None, terms: Terms) -> list[Change]:
     stored = known.versions.get(version.number) if known else None
     if stored is None:
-        return [_new(prompt, version, known)]
+        notes = prompt.notes.get(version.number, ())
+        return [_new(prompt, version, known), *(Change(NOTE, prompt.name, version.number, note) for note in notes)]
     assert known is not None
     if stored.sha256 != version.sha256:
         free = max(known.next_version, *(each.number + 1 for each in prompt.versions))
@@ -133,10 +134,16 @@ def _of_version(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt 
             )
         ]
     found = _of_metadata(prompt, version, stored, known, terms)
-    if not same(version.settings, stored.settings):
-        keys = _differing(version.settings, stored.settings)
+    now, then = _with_style(version.settings), _with_style(stored.settings)
+    if not same(now, then):
+        keys = _differing(now, then)
         found.append(Change(NOTE, prompt.name, version.number, f"is stored with other settings, which stay: {keys}"))
     return found
+
+
+def _with_style(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with the template's style, which where none is set is the default one."""
+    return settings if "template" in settings else {"template": templates.DEFAULT_STYLE, **settings}
 
 
 def _new(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt | None) -> Change:
@@ -206,7 +213,12 @@ def _of_activation(prompt: FolderPrompt, wanted: int, known: StoredPrompt | None
         return [Change(CONFLICT, prompt.name, wanted, "should be active and is retired", hint=hint)]
     if not terms.allow_new_variables and (needed := _newly_needed(prompt, wanted, known)):
         why = f"needs {needed}, which the active version {told} does not"
-        return [Change(CONFLICT, prompt.name, wanted, why, hint=ALLOWING_NEW_VARIABLES)]
+        hint = ALLOWING_NEW_VARIABLES
+        if stored is None:
+            path = prompt.yaml_path or f"{prompt.path}/prompt.yaml"
+            first = needed.partition(",")[0]
+            hint = f"where braces are text: template: none in {path}; or a default for {first} there; else {hint}"
+        return [Change(CONFLICT, prompt.name, wanted, why, hint=hint)]
     why = f"activate {wanted} ({told} active)"
     if known.candidate_version is not None:
         share = shares.share(known.basis_points)

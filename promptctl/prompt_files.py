@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from types import MappingProxyType
 
 from promptctl import errors, prompt_yaml, secret_values, templates, texts
 from promptctl.records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from promptctl.prompt_folders import ScannedPrompt
@@ -48,6 +49,7 @@ class FolderPrompt(Record):
     """One prompt as its folder has it: the versions by number, what should be live and who else gets what.
 
     `active` and `route` None: not said. `digest` is that of the files; None where they changed while they were read.
+    `notes` has by version what whoever looks at the plan should know of its text.
     """
 
     __slots__ = ()
@@ -58,10 +60,13 @@ class FolderPrompt(Record):
     active: int | None
     route: list[dict[str, Any]] | None
     digest: str | None
+    notes: Mapping[int, Sequence[str]] = MappingProxyType({})
 
     def with_versions(self, versions: list[FileVersion]) -> FolderPrompt:
         """Return it with other versions."""
-        return FolderPrompt(self.name, self.path, self.yaml_path, versions, self.active, self.route, self.digest)
+        return FolderPrompt(
+            self.name, self.path, self.yaml_path, versions, self.active, self.route, self.digest, self.notes
+        )
 
     @property
     def metadata(self) -> dict[str, dict[str, Any]]:
@@ -87,12 +92,15 @@ def read(
         if raw is not None:
             is_as_scanned = was_kept or hashlib.sha256(raw).hexdigest() == scanned.hashes[0]
             said = prompt_yaml.parse(raw, yaml_path, problems)
-            _look_for_secrets(raw.decode(errors="replace"), yaml_path, secrets)
+            if 0 not in said.allowed_secrets:
+                _look_for_secrets(raw.decode(errors="replace"), yaml_path, secrets)
     versions: list[FileVersion] = []
+    notes: dict[int, list[str]] = {}
     for number in prompt.files:
         if number not in scanned.hashes:
             continue
         own = said.of(number)
+        settings = {**prompt.defaults, **own.settings}
         path, sha256, content = prompt.version_path(number), scanned.hashes[number], None
         size, variables, required = 0, (), ()
         if stored.get(number) != sha256:
@@ -112,19 +120,32 @@ def read(
             if not is_as_scanned or not is_normal:
                 sha256 = hashlib.sha256(content).hexdigest()
             if number not in stored:
-                variables = templates.variables(text, own.settings)
-                required = templates.required(variables, own.settings)
+                variables = templates.variables(text, settings)
+                required = templates.required(variables, settings)
+                notes[number] = templates.double_braces(text, settings)
+                if number in said.allowed_secrets:
+                    notes[number] += _allowed(text, said.allowed_secrets[number])
             # Also in one that differs from what is stored: the difference would be shown.
-            _look_for_secrets(text, path, secrets)
+            if number not in said.allowed_secrets:
+                _look_for_secrets(text, path, secrets)
         versions.append(
-            FileVersion(
-                number, path, sha256, content, size, variables, required, own.settings, own.metadata, own.author
-            )
+            FileVersion(number, path, sha256, content, size, variables, required, settings, own.metadata, own.author)
         )
     for number in said.versions.keys() - prompt.files.keys():
         problems.append(f"{yaml_path}: versions names {number}, which has no file")
+    for number in said.allowed_secrets.keys() - prompt.files.keys() - {0}:
+        problems.append(f"{yaml_path}: allow_secrets names {number}, which has no file")
     digest = scanned.digest if is_as_scanned else None
-    return FolderPrompt(prompt.name, prompt.path, yaml_path, versions, said.active, said.route, digest)
+    return FolderPrompt(prompt.name, prompt.path, yaml_path, versions, said.active, said.route, digest, notes)
+
+
+def _allowed(text: str, reason: str) -> list[str]:
+    """Say what looks like a key and was acknowledged."""
+    because = f": {reason}" if reason else ""
+    return [
+        f"line {found.line}: {found.shown} looks like {found.kind}, which prompt.yaml allows{because}"
+        for found in secret_values.find(text)
+    ]
 
 
 def _look_for_secrets(text: str, path: str, secrets: list[str] | None) -> None:

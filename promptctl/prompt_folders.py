@@ -6,6 +6,7 @@ Listed, then read and hashed, and not yet understood: what has not changed since
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 
 from promptctl import errors, references
@@ -14,9 +15,11 @@ from promptctl.records import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
 
 SUFFIXES = (".txt", ".md")
 YAML_NAMES = ("prompt.yaml", "prompt.yml")
+DEFAULTS_NAMES = ("promptctl.yaml", "promptctl.yml")
 # Part of every digest: another number here has every folder understood anew, because it would be understood otherwise.
 _READING = b"2"
 _PIECE_BYTES = 1 << 16
@@ -39,13 +42,17 @@ class InvalidFolder(errors.Failed):
 
 
 class ListedPrompt(Record):
-    """A prompt's folder: the names of its version files by number, and of its prompt.yaml, if it has one."""
+    """A prompt's folder: the names of its version files by number, and of its prompt.yaml, if it has one.
+
+    `defaults` are the settings of versions for which the prompt.yaml has none.
+    """
 
     __slots__ = ()
     name: str
     path: str
     files: dict[int, str]
     yaml: str | None
+    defaults: dict[str, Any]
 
     def version_path(self, number: int) -> str:
         """The path of a version file."""
@@ -78,8 +85,8 @@ class ScannedPrompt(Record):
         return read_bytes(self.prompt.version_path(number) if number else f"{self.prompt.path}/{self.prompt.yaml}")
 
 
-def listed(folder: str) -> list[ListedPrompt]:
-    """Return every prompt below a folder, in the order of names.
+def listed(folder: str, defaults: dict[str, Any] | None = None) -> list[ListedPrompt]:
+    """Return every prompt below a folder, in the order of names; `defaults` are settings for all of them.
 
     Raises Failed for a folder whose prompts cannot be told: all that is wrong is found before it is raised, the message
     names the first and counts the rest.
@@ -89,7 +96,9 @@ def listed(folder: str) -> list[ListedPrompt]:
         raise errors.Failed("invalid_folder", f"the folder {references.shown(folder)} {what}")
     problems: list[str] = []
     prompts = [
-        prompt for path, files in _folders(folder, problems) if (prompt := _prompt(folder, path, files, problems))
+        prompt
+        for path, files in _folders(folder, problems)
+        if (prompt := _prompt(folder, path, files, defaults or {}, problems))
     ]
     prompts.sort(key=lambda prompt: prompt.name)
     seen: dict[str, str] = {}
@@ -185,12 +194,17 @@ def _folders(folder: str, problems: list[str]) -> Iterator[tuple[str, list[str]]
         yield path, files
 
 
-def _prompt(folder: str, path: str, files: list[str], problems: list[str]) -> ListedPrompt | None:
+def _prompt(
+    folder: str, path: str, files: list[str], defaults: dict[str, Any], problems: list[str]
+) -> ListedPrompt | None:
     numbered: dict[int, str] = {}
     described: list[str] = []
     for file in files:
         if file.lower() in YAML_NAMES:
             described.append(file)
+            continue
+        if file.lower() in DEFAULTS_NAMES and path != folder:
+            problems.append(f"{os.path.join(path, file)}: only the one in the folder that is synced counts, {folder}")
             continue
         number = number_of(file)
         if number is None:
@@ -215,12 +229,14 @@ def _prompt(folder: str, path: str, files: list[str], problems: list[str]) -> Li
         return None
     if len(described) > 1:
         problems.append(f"{path}: both {described[0]} and {described[1]}")
-    return ListedPrompt(name, path, dict(sorted(numbered.items())), described[0] if described else None)
+    return ListedPrompt(name, path, dict(sorted(numbered.items())), described[0] if described else None, defaults)
 
 
 def _scanned(prompt: ListedPrompt, problems: list[str], *, keeps: bool) -> ScannedPrompt:
     sha256 = hashlib.sha256
     parts = [_READING]
+    if prompt.defaults:
+        parts.append(json.dumps(prompt.defaults, sort_keys=True).encode())
     hashes: dict[int, str] = {}
     kept: dict[int, bytes] = {}
     for number, file in ((0, prompt.yaml), *prompt.files.items()):

@@ -24,7 +24,7 @@ _DEEPEST = 50
 _DEPTH_OF_A_VALUE = 4
 _LONGEST_SHOWN = 80
 
-_KEYS = ("description", "active", *SETTINGS, "versions", "route")
+_KEYS = ("description", "active", *SETTINGS, "versions", "route", "allow_secrets")
 
 
 class VersionYaml(Record):
@@ -39,7 +39,8 @@ class VersionYaml(Record):
 class PromptYaml:
     """What a prompt.yaml says, checked. `versions` has each one's own words; `of` adds those for all of them.
 
-    `route` is None where nothing is said of it, [] where the file says that there is none.
+    `route` is None where nothing is said of it, [] where the file says that there is none. `allowed_secrets` has by
+    version, 0 being the file itself, why what looks like a key in it is none ('': no reason is given).
     """
 
     def __init__(self) -> None:
@@ -48,6 +49,7 @@ class PromptYaml:
         self.settings: dict[str, Any] = {}
         self.versions: dict[int, VersionYaml] = {}
         self.route: list[dict[str, Any]] | None = None
+        self.allowed_secrets: dict[int, str] = {}
 
     def of(self, number: int) -> VersionYaml:
         """Return what the file says of a version: its own words, and for what they do not say those for all."""
@@ -102,14 +104,41 @@ def _take(said: PromptYaml, key: object, value: object, complain: Complain) -> N
             number = _version(written, "versions", complain)
             if number is not None:
                 said.versions[number] = _own(number, own, complain)
+    elif key == "allow_secrets":
+        _take_allowed_secrets(said, value, complain)
     elif key in SETTINGS:
-        if _is_setting(key, value, complain):
+        if is_setting(key, value, complain):
             said.settings[key] = value
     else:
-        complain(_unknown(key, _KEYS))
+        complain(unknown(key, _KEYS))
 
 
-def _unknown(key: object, known: Iterable[str]) -> str:
+def _take_allowed_secrets(said: PromptYaml, value: object, complain: Complain) -> None:
+    mapping = _mapping(value)
+    if mapping is None and not isinstance(value, list):
+        complain(f"allow_secrets is a mapping of versions to reasons, or a list of versions, not {_shown(value)}")
+        return
+    reasons = mapping if mapping is not None else dict.fromkeys(map(str, cast("list[object]", value)))
+    for written, reason in reasons.items():
+        text = str(written)
+        if text == "prompt.yaml":
+            number: int | None = 0
+        else:
+            digits = text.removeprefix("v")
+            is_number = digits.isascii() and digits.isdigit() and digits[0] != "0" and len(digits) < 11
+            number = _version(int(digits) if is_number else written, "allow_secrets", complain)
+        if number is None:
+            continue
+        if number in said.allowed_secrets:
+            complain(f"allow_secrets names {text} twice")
+        elif reason is not None and (not isinstance(reason, str) or not reason.strip()):
+            complain(f"allow_secrets: the reason for {text} is a text, not {_shown(reason)}")
+        else:
+            said.allowed_secrets[number] = reason.strip() if isinstance(reason, str) else ""
+
+
+def unknown(key: object, known: Iterable[str]) -> str:
+    """Return the sentence about an unknown key, with the known one that was probably meant."""
     import difflib
 
     near = difflib.get_close_matches(str(key), known, n=1)
@@ -136,7 +165,7 @@ def _own(number: int, value: object, complain: Complain) -> VersionYaml:
         elif key == "metadata":
             further = word
         elif key in SETTINGS:
-            if _is_setting(key, word, complain):
+            if is_setting(key, word, complain):
                 said.settings[key] = word
         else:
             _add(said.metadata, key, word, _DEPTH_OF_A_VALUE, f"versions: {number}", complain)
@@ -214,7 +243,8 @@ def _version(value: object, key: str, complain: Complain) -> int | None:
     return None
 
 
-def _is_setting(key: str, value: object, complain: Complain) -> bool:
+def is_setting(key: str, value: object, complain: Complain) -> bool:
+    """Whether a value is one that this setting may have; `complain` gets why not."""
     if key == "template":
         # Only a text has a hash for certain, and only a text is one.
         if isinstance(value, str) and value in templates.STYLES:
@@ -282,7 +312,7 @@ def route_step(value: object, where: str, complain: Complain) -> dict[str, Any] 
     if entry is None:
         complain(f"{where} is a mapping with when and use, not {_shown(value)}")
         return None
-    wrong = [f"{where}: {_unknown(key, ('when', 'use'))}" for key in entry if key not in ("when", "use")]
+    wrong = [f"{where}: {unknown(key, ('when', 'use'))}" for key in entry if key not in ("when", "use")]
     wrong += [f"{where}: {key} is missing" for key in ("when", "use") if key not in entry]
     if not wrong:
         wrong = _wrong_when(entry["when"], f"{where}: when") + _wrong_use(entry["use"], f"{where}: use")

@@ -6,6 +6,7 @@ import functools
 import json
 import re
 import sys
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from promptctl import prompt_yaml, references
@@ -32,14 +33,24 @@ class _Line(dict[str, Any]):
     """A mapping that is written in one line."""
 
 
-def text(versions: Mapping[int, VersionYaml], *, active: int | None, route: list[dict[str, Any]] | None) -> str:
+def text(
+    versions: Mapping[int, VersionYaml],
+    *,
+    active: int | None,
+    route: list[dict[str, Any]] | None,
+    allowed_secrets: Mapping[int, str] = MappingProxyType({}),
+) -> str:
     """Return the prompt.yaml that says exactly this of the versions, '' when there is nothing to say.
 
-    It has been read back. Raises Inexpressible for what a prompt.yaml cannot say.
+    `allowed_secrets` has by version, 0 being the file itself, why what looks like a key in it is allowed. It has been
+    read back. Raises Inexpressible for what a prompt.yaml cannot say.
     """
     written = _attempt(versions, active, route)
     if written is None:
         raise Inexpressible(_culprit(versions, active, route))
+    if allowed_secrets:
+        reasons = {f"v{number}" if number else "prompt.yaml": why for number, why in sorted(allowed_secrets.items())}
+        written += _dumped({"allow_secrets": reasons if all(reasons.values()) else list(reasons)})
     return written
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl import applying, errors, plan, prompt_files, prompt_folders
+from promptctl import applying, errors, folder_defaults, plan, prompt_files, prompt_folders
 from promptctl.changes import ACTIVATE, CONFLICT, DOING
 from promptctl.records import Record, short_hash
 from promptctl.store import syncs
@@ -29,13 +29,14 @@ _FEW_LIVE = 10
 
 
 class Options(Record):
-    """What a sync may do beyond the usual; sync's help says what each allows."""
+    """What a sync may do beyond the usual; sync's help says what each allows, and what `template` is."""
 
     __slots__ = ()
     adopts: bool = False
     allow_new_variables: bool = False
     allow_secrets: bool = False
     forced: bool = False
+    template: str | None = None
 
 
 class Outcome(Record):
@@ -63,15 +64,25 @@ class Outcome(Record):
         return Outcome(self.work, None, self.stored, self.applied_commit, self.plan.would_change, release, tuple(moves))
 
 
-def listed(folder: str) -> list[ListedPrompt]:
-    """Return the prompts of a folder. Raises Failed for one whose prompts cannot be told, with all that is wrong."""
+def listed(folder: str, template: str | None = None) -> list[ListedPrompt]:
+    """Return the prompts of a folder. Raises Failed for one whose prompts cannot be told, with all that is wrong.
+
+    `template` is the style of versions for which no prompt.yaml has one; it outranks the folder's promptctl.yaml.
+    """
+    problems: list[str] = []
+    defaults = folder_defaults.read(folder, problems)
+    if template is not None:
+        defaults["template"] = template
     try:
-        return prompt_folders.listed(folder)
+        prompts = prompt_folders.listed(folder, defaults)
     except prompt_folders.InvalidFolder as invalid:
-        problems = list(invalid.problems)
-        for scanned in prompt_folders.scanned(invalid.prompts, problems):
-            prompt_files.read(scanned, {}, problems)
-        raise prompt_folders.InvalidFolder(problems) from None
+        prompts = list(invalid.prompts)
+        problems += invalid.problems
+    if not problems:
+        return prompts
+    for scanned in prompt_folders.scanned(prompts, problems):
+        prompt_files.read(scanned, {}, problems)
+    raise prompt_folders.InvalidFolder(problems)
 
 
 def look(
@@ -290,11 +301,17 @@ def _understood(
 class SecretFound(errors.Refused):
     """What looks like a key in a prompt; `others` are those beside the one in the message."""
 
-    again = ("--allow-secrets",)
-
     def __init__(self, found: list[str]) -> None:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        super().__init__("secret_found", found[0] + more)
+        path = found[0].partition(": ")[0].rpartition(":")[0]
+        folder, _, file = path.rpartition("/")
+        subject = file if file in prompt_folders.YAML_NAMES else file.rpartition(".")[0]
+        super().__init__(
+            "secret_found",
+            found[0] + more,
+            hint=f"take it out of {path}, and revoke it if it is real; if it is an example, say why in "
+            f'{folder}/prompt.yaml: allow_secrets: {{{subject}: "the reason"}}',
+        )
         self.others = found[1:]
 
 
@@ -335,12 +352,17 @@ def _refusal(
 
 def _conflict(conflicts: Sequence[Change]) -> errors.Refused:
     # What a word more would allow comes last: whoever repeats the command with it meets the others then.
-    first = min(conflicts, key=lambda conflict: conflict.hint == plan.ALLOWING_NEW_VARIABLES)
+    first = min(conflicts, key=_needs_new_variables)
     subject = f"{first.name}@{first.version}" if first.version else first.name
     more = f" (and {len(conflicts) - 1} more)" if len(conflicts) > 1 else ""
     told = f"{subject}: {first.why}{more}; nothing was applied"
-    if first.hint == plan.ALLOWING_NEW_VARIABLES:
+    if _needs_new_variables(first):
         refused = errors.Refused("new_variables", told)
+        refused.before_again = (first.hint or "").removesuffix(plan.ALLOWING_NEW_VARIABLES)
         refused.again = ("--allow-new-variables",)
         return refused
     return errors.Refused("conflict", told, hint=first.hint)
+
+
+def _needs_new_variables(conflict: Change) -> bool:
+    return (conflict.hint or "").endswith(plan.ALLOWING_NEW_VARIABLES)

@@ -121,6 +121,33 @@ def required(names: Sequence[str], settings: Mapping[str, Any]) -> tuple[str, ..
     )
 
 
+def double_braces(content: str, settings: Mapping[str, Any]) -> list[str]:
+    """Return sentences about double braces that another tool would have read otherwise; none where a style is set.
+
+    Those of `{{name}}`, a variable in Mustache, Jinja and Langfuse, and those that `str.format` would halve.
+    """
+    if "{{" not in content or settings.get("template") is not None:
+        return []
+    import re
+
+    path = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
+    variable = re.compile(r"\{\{[ \t]*" + path + r"[ \t]*\}\}")
+    sentences: list[str] = []
+    if names := list(dict.fromkeys(variable.findall(content))):
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        shown = names[0] if len(names[0]) <= _LONGEST_TOLD else names[0][: _LONGEST_TOLD - 1] + "…"
+        verb = "are text and no variables" if more else "is text and no variable"
+        sentences.append(f"{shown}{more} {verb}: only the template style mustache makes {{{{name}}}} one")
+    rest = variable.sub(" ", content)
+    first = rest.find("{{")
+    if 0 <= first < rest.rfind("}}"):
+        line = rest.count("\n", 0, first) + 1
+        sentences.append(
+            f"line {line}: double braces around other text stay double, only {{{{name}}}} becomes {{name}}"
+        )
+    return sentences
+
+
 def told(names: Sequence[str], settings: Mapping[str, Any]) -> str:
     """Return variables in one line of words, by their names; those that need not be given with what stands for them."""
     descriptions: Mapping[str, Mapping[str, Any]] = settings.get("variables", {})

@@ -248,7 +248,10 @@ def test_the_variables_of_a_version_that_is_not_stored_yet_are_those_of_its_file
         (NEW, "new, 30 bytes; variables: user.name, city = Rom"),
         (CONFLICT, "needs user.name, which the active version 1 does not"),
     ]
-    assert found.of(CONFLICT)[0].hint == plan.ALLOWING_NEW_VARIABLES
+    assert found.of(CONFLICT)[0].hint == (
+        "where braces are text: template: none in prompts/a/prompt.yaml; or a default for user.name there; else "
+        + plan.ALLOWING_NEW_VARIABLES
+    )
     in_no_style = made(in_git(texts, 3, settings={"template": "none"}), stored(TWO, 1, 1))
     assert in_no_style.of(CONFLICT) == []
 

@@ -88,7 +88,7 @@ def _suggest(failure: errors.PromptctlError, words: Sequence[str]) -> None:
     if failure.hint is not None:
         return
     if failure.again:
-        failure.hint = _again(words, failure.again)
+        failure.hint = failure.before_again + _again(words, failure.again)
     elif isinstance(failure, errors.NotFound) and failure.name is not None:
         from promptctl.cli import program, suggestions
 

@@ -144,6 +144,12 @@ TemplateStyle = Annotated[
         "--template", metavar="STYLE", help="How variables are written: braces {x}, mustache {{x}}, or none at all."
     ),
 ]
+TemplateDefault = Annotated[
+    str | None,
+    typer.Option(
+        "--template", metavar="STYLE", help="The style of texts whose prompt.yaml has none: braces, mustache or none."
+    ),
+]
 Defaults = Annotated[
     list[str] | None,
     typer.Option("--default", metavar="NAME=TEXT", help="What stands for a variable that is not given. Repeatable."),

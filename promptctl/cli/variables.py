@@ -36,6 +36,12 @@ def given(pairs: list[str] | None, file: str | None) -> dict[str, str]:
     return values
 
 
+def check_style(style: str) -> None:
+    """Raise Usage for what is no template style."""
+    if style not in templates.STYLES:
+        raise errors.Usage("usage", f"no template style {references.shown(style)}: {', '.join(templates.STYLES)}")
+
+
 def check(template: Template, reference: str, values: Mapping[str, str], command: str) -> None:
     """Raise Usage for values of variables that neither stand in the template nor are described in its settings."""
     unknown = [name for name in values if name not in template.known]

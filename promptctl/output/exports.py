@@ -22,6 +22,8 @@ def show(exported: Exported, prompts: int, folder: str, label: str, form: str) -
         stream.write("".join(f"{stream.cell(path)}\n" for path in exported.written))
     if form == "quiet":
         return
+    for secret in exported.secrets:
+        messages.warning(secret)
     written = len(exported.written)
     told = f"{written} file{'s' * (written != 1)} written" if written else "no file to write"
     same = f", {exported.unchanged} said the same already" if exported.unchanged else ""

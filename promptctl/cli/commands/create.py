@@ -95,6 +95,8 @@ def create(
                 allow_new_variables=allow_new_variables,
             )
     except errors.PromptctlError as failure:
+        if failure.code == "new_variables" and template is None:
+            failure.before_again = "where braces are text: --template none; or --default NAME=TEXT; else "
         if written is not None:
             content.keep(failure, written)
         raise
@@ -111,6 +113,9 @@ def create(
         run.log("Prompt activated", name=made.name, version=made.version, promptId=made.id, author=run.who())
 
     _answer(run, made, database.label)
+    if run.form == "plain":
+        for sentence in templates.double_braces(given, settings):
+            messages.note(sentence)
     if not made.created and {**made.metadata, **metadata} != made.metadata:
         messages.note(f"the description and metadata of {made.name}@{made.version} stay as they are")
 
@@ -146,10 +151,9 @@ def _active_text(database: Database, name: str) -> str:
 def _settings(template: str | None, defaults: list[str], model: str | None, max_tokens: int | None) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if template is not None:
-        if template not in templates.STYLES:
-            raise errors.Usage(
-                "usage", f"no template style {references.shown(template)}: {', '.join(templates.STYLES)}"
-            )
+        from promptctl.cli import variables as given_variables
+
+        given_variables.check_style(template)
         settings["template"] = template
     variables: dict[str, dict[str, str]] = {}
     for pair in defaults:

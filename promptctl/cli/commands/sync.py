@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Format,
         SavePlan,
         Source,
+        TemplateDefault,
     )
     from promptctl.cli.run import Run
     from promptctl.database import Database
@@ -44,6 +45,7 @@ def sync(
     apply_plan: ApplyPlan = None,
     format: Format = None,
     source: Source = None,
+    template: TemplateDefault = None,
     adopt: Adopt = False,
     force: Force = False,
     allow_new_variables: AllowNewVariables = False,
@@ -70,10 +72,14 @@ def sync(
     shown = progress.Progress(shown=form == "plain")
     try:
         if apply_plan is not None:
-            if folder is not None or source is not None:
+            if folder is not None or source is not None or template is not None:
                 raise errors.Usage("usage", "--apply-plan knows its folder: give the file alone")
             return _apply_saved(run, apply_plan, author, form, shown)
-        options = syncing.Options(adopt, allow_new_variables, allow_secrets, force)
+        if template is not None:
+            from promptctl.cli import variables
+
+            variables.check_style(template)
+        options = syncing.Options(adopt, allow_new_variables, allow_secrets, force, template)
         place = _FOLDER if folder is None else folder
         if dry_run or check or save_plan is not None:
             found = _look(run, place, source, options, save_plan, form, shown, only_looks=not check)
@@ -111,7 +117,7 @@ def _look(
     *,
     only_looks: bool,
 ) -> Outcome:
-    checkout, prompts = _read(folder, source)
+    checkout, prompts = _read(folder, source, options)
     with run.database() as database:
         outcome = syncing.look(database, checkout, prompts, options, shown, claims=save_plan is not None)
         title = f"{_told(folder, checkout)} → {database.label}"
@@ -137,7 +143,7 @@ def _apply(
     run: Run, folder: str, source: str | None, options: syncing.Options, author: str | None, form: str, shown: Progress
 ) -> int:
     run.author(author)
-    checkout, prompts = _read(folder, source)
+    checkout, prompts = _read(folder, source, options)
     with run.database(creates=True) as database:
         outcome = syncing.apply(database, checkout, prompts, options, shown, author=run.who(), say=messages.note)
         shown.close()
@@ -161,11 +167,11 @@ def _apply_saved(run: Run, path: str, author: str | None, form: str, shown: Prog
     return 0
 
 
-def _read(folder: str, source: str | None) -> tuple[Checkout, list[ListedPrompt]]:
+def _read(folder: str, source: str | None, options: syncing.Options) -> tuple[Checkout, list[ListedPrompt]]:
     if source is not None and not source.strip():
         raise errors.Usage("usage", "--source is empty")
     asked = Checkout.asked(folder, source)
-    prompts = syncing.listed(folder)
+    prompts = syncing.listed(folder, options.template)
     return asked(), prompts
 
 
