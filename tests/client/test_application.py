@@ -102,6 +102,29 @@ except AttributeError as problem:
     )  # fmt: skip
 
 
+def test_an_application_needs_of_the_dependencies_no_more_than_psycopg(home: Path, env: dict[str, str]) -> None:
+    """An image that has to be small installs the distribution without the others."""
+    code = """
+import importlib.abc, sys
+
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"typer", "rich", "yaml", "anthropic", "httpx2", "genai_prices", "pydantic"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Refuse())
+from promptctl import Prompts
+with Prompts(snapshot="snapshot.json", spool="spool") as prompts:
+    prompt = prompts.get("greeter", unit="user-42", attributes={"plan": "free"})
+    with prompt.use() as use:
+        use.record({"usage": {"input_tokens": 7}})
+    prompts.score(use.id, 1)
+    print(prompt.render({"user.name": "Ada"}), prompt.settings["model"], prompts.flush())
+"""
+    ended = program(code, home, env)
+    assert (ended.out, ended.err) == ("Be kind, Ada. m-1 True\n", "")
+
+
 TYPED = '''
 """All that an application uses, as it would."""
 
