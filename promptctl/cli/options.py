@@ -114,7 +114,7 @@ Force = Annotated[
     bool,
     typer.Option("--force", help="Apply an older commit, or a plan that moves more than a third of what is live."),
 ]
-AllowSecrets = Annotated[bool, typer.Option("--allow-secrets", help="Store texts in which something looks like a key.")]
+AllowSecrets = Annotated[bool, typer.Option("--allow-secrets", help="Store what looks like a key: an example.")]
 ExportFolder = Annotated[
     str | None, typer.Argument(metavar="[FOLDER]", help="Where the prompts go; prompts/ by default.")
 ]

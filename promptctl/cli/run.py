@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from promptctl.database import Database
 
 _ON_A_TERMINAL = 20
+_SHORTEST_SECRET = 20
 
 
 class Run:
@@ -68,6 +69,24 @@ class Run:
         self.connection = connections.connect(self._database_url, creates=creates, say=self.say)
         return self.connection
 
+    def refuse_secrets(self, where: str, text: str | None, *, allowed: bool) -> None:
+        """Raise Refused for a text in which something looks like a key or a password, unless that is `allowed`.
+
+        `where` names the text in the message: an option, a file.
+        """
+        if allowed or not text or not _may_hold_secret(text):
+            return
+        from promptctl import secret_values
+
+        if found := secret_values.find(text):
+            line = f", line {found[0].line}" if "\n" in text.rstrip("\n") else ""
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            raise errors.Refused(
+                "secret_found",
+                f"{where}{line}: {found[0].shown} looks like {found[0].kind}{more}; nothing was changed",
+                hint="take it out, and revoke it if it is real: what is stored is kept and shown",
+            )
+
     def newest(self, limit: int | None) -> int:
         """How many rows are shown: what --limit says, else 20 on a terminal, else all, which is 0; raises Usage."""
         if limit is None:
@@ -91,6 +110,11 @@ class Run:
         """Write an event to the log, if there is one: with --verbose or --log-format."""
         if self._log_form is not None:
             messages.log(self._log_form, message, fields)
+
+
+def _may_hold_secret(text: str) -> bool:
+    """Whether it is worth looking: every key has so many characters without a blank, every other secret is in a URL."""
+    return "://" in text or any(len(word) >= _SHORTEST_SECRET for word in text.split())
 
 
 def _system_user() -> str:

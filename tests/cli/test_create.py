@@ -204,7 +204,7 @@ LOGGED = {
     ],
     "activate default-system-prompt@2": [],
     "rollback default-system-prompt": [
-        ("Prompt activated", {"name": "default-system-prompt", "version": 1, "promptId": "ID", "author": AUTHOR})
+        ("Prompt rolled back", {"name": "default-system-prompt", "version": 1, "promptId": "ID", "author": AUTHOR})
     ],
     "create new text --activate": [
         ("Version created", {"name": "new", "version": 1, "promptId": "ID", "author": AUTHOR}),

@@ -8,7 +8,7 @@ from promptctl.store import moves
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import AllowNewVariables, Author, Reason, References
+    from promptctl.cli.options import AllowNewVariables, AllowSecrets, Author, Reason, References
     from promptctl.cli.run import Run
 
 
@@ -18,6 +18,7 @@ def activate(
     allow_new_variables: AllowNewVariables = False,
     author: Author = None,
     reason: Reason = None,
+    allow_secrets: AllowSecrets = False,
 ) -> None:
     """Make a version the one that is served.
 
@@ -35,6 +36,7 @@ def activate(
         references.parse_with_version(text, "activate", after)
         for text, after in zip(references_, following, strict=True)
     ]
+    run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
     with run.database() as database:
         made = moves.activate(

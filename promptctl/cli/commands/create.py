@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from promptctl.cli.options import (
         Activate,
         AllowNewVariables,
+        AllowSecrets,
         Author,
         Defaults,
         Description,
@@ -51,6 +52,7 @@ def create(
     meta: Meta = None,
     author: Author = None,
     reason: Reason = None,
+    allow_secrets: AllowSecrets = False,
 ) -> None:
     """Store a text as a prompt's next version.
 
@@ -69,6 +71,14 @@ def create(
     references.check_name(name)
     metadata = _metadata(description, meta or [])
     settings = _settings(template, default or [], model, max_tokens)
+    for option, texts in (
+        ("--reason", [reason]),
+        ("--description", [description]),
+        ("--meta", meta),
+        ("--default", default),
+    ):
+        for given in texts or []:
+            run.refuse_secrets(option, given, allowed=allow_secrets)
     run.author(author)
     from promptctl.cli import content
 
@@ -80,6 +90,8 @@ def create(
     else:
         given, written = content.read(text, file), None
     try:
+        source = "the text" if file is None else "standard input" if file == "-" else file
+        run.refuse_secrets(source, given, allowed=allow_secrets)
         if default:
             _check_defaults(given, settings)
         with run.database(creates=True) as database:

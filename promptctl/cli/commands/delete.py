@@ -8,12 +8,17 @@ from promptctl.store import versions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import Author, Reason, Undo, VersionReference
+    from promptctl.cli.options import AllowSecrets, Author, Reason, Undo, VersionReference
     from promptctl.cli.run import Run
 
 
 def delete(
-    run: Run, reference: VersionReference, undo: Undo = False, author: Author = None, reason: Reason = None
+    run: Run,
+    reference: VersionReference,
+    undo: Undo = False,
+    author: Author = None,
+    reason: Reason = None,
+    allow_secrets: AllowSecrets = False,
 ) -> None:
     """Retire a version: it is listed no more and cannot be activated.
 
@@ -25,6 +30,7 @@ def delete(
       promptctl delete --undo default-system-prompt@2
     """
     wanted = references.parse_with_version(reference, "delete")
+    run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
     with run.database() as database:
         changed = versions.retire(database, wanted, undo=undo, author=run.who(), reason=reason)

@@ -9,7 +9,7 @@ from promptctl.store import releases
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import AllowNewVariables, Author, Limit, Reason, Release, SkipMoved
+    from promptctl.cli.options import AllowNewVariables, AllowSecrets, Author, Limit, Reason, Release, SkipMoved
     from promptctl.cli.run import Run
 
 
@@ -52,6 +52,7 @@ def rollback(
     allow_new_variables: AllowNewVariables = False,
     author: Author = None,
     reason: Reason = None,
+    allow_secrets: AllowSecrets = False,
 ) -> None:
     """Put back what a release moved, each prompt to where it was before.
 
@@ -65,6 +66,7 @@ def rollback(
       promptctl release rollback 12 --skip-moved
     """
     wanted = _number(release)
+    run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
     with run.database() as database:
         undone = releases.rollback(

@@ -8,7 +8,7 @@ from promptctl.store import moves
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import AllowNewVariables, Author, ExpectedVersion, Names, Reason, ToVersion
+    from promptctl.cli.options import AllowNewVariables, AllowSecrets, Author, ExpectedVersion, Names, Reason, ToVersion
     from promptctl.cli.run import Run
 
 
@@ -20,6 +20,7 @@ def rollback(
     allow_new_variables: AllowNewVariables = False,
     author: Author = None,
     reason: Reason = None,
+    allow_secrets: AllowSecrets = False,
 ) -> None:
     """Go back to what was live before.
 
@@ -40,6 +41,7 @@ def rollback(
     expected = None if expect is None else references.parse_version(expect)
     if (goal is not None or expected is not None) and len(wanted) > 1:
         raise errors.Usage("usage", f"--{'to' if goal is not None else 'expect'} is for one prompt")
+    run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
     with run.database() as database:
         made = moves.rollback(
@@ -54,7 +56,7 @@ def rollback(
     output.show(made, "rolled back", database.label, run.form)
     for move in made:
         if move.changed:
-            run.log("Prompt activated", name=move.name, version=move.version, promptId=move.id, author=run.who())
+            run.log("Prompt rolled back", name=move.name, version=move.version, promptId=move.id, author=run.who())
 
 
 def _bare(name: str) -> str:

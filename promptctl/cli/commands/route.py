@@ -8,7 +8,7 @@ from promptctl.store import routes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import Author, Name, Reason, RouteFile
+    from promptctl.cli.options import AllowSecrets, Author, Name, Reason, RouteFile
     from promptctl.cli.run import Run
 
 
@@ -26,7 +26,14 @@ def show(run: Run, name: Name) -> None:
     output.route(wanted, found, database.label, run.form)
 
 
-def set_route(run: Run, name: Name, file: RouteFile, author: Author = None, reason: Reason = None) -> None:
+def set_route(
+    run: Run,
+    name: Name,
+    file: RouteFile,
+    author: Author = None,
+    reason: Reason = None,
+    allow_secrets: AllowSecrets = False,
+) -> None:
     """Serve other prompts to other users: replace a prompt's route.
 
     The file has the list that stands under route in a prompt.yaml, in YAML or
@@ -46,7 +53,10 @@ def set_route(run: Run, name: Name, file: RouteFile, author: Author = None, reas
     from promptctl.cli import content
 
     wanted = _bare(name, "set")
-    steps = route_files.parse(content.read(None, file, "route set"), "standard input" if file == "-" else file)
+    text, source = content.read(None, file, "route set"), "standard input" if file == "-" else file
+    run.refuse_secrets(source, text, allowed=allow_secrets)
+    run.refuse_secrets("--reason", reason, allowed=allow_secrets)
+    steps = route_files.parse(text, source)
     run.author(author)
     with run.database() as database:
         changed = routes.replace(database, wanted, steps, author=run.who(), reason=reason)

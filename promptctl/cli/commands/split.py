@@ -8,7 +8,7 @@ from promptctl.store import splits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import AllowNewVariables, Author, Off, Reason, Seed, Share, SplitReference
+    from promptctl.cli.options import AllowNewVariables, AllowSecrets, Author, Off, Reason, Seed, Share, SplitReference
     from promptctl.cli.run import Run
     from promptctl.records import Reference
 
@@ -24,6 +24,7 @@ def split(
     allow_new_variables: AllowNewVariables = False,
     author: Author = None,
     reason: Reason = None,
+    allow_secrets: AllowSecrets = False,
 ) -> None:
     """Give a second version a share of the traffic, change it, end it.
 
@@ -49,6 +50,7 @@ def split(
         output.split(found, database.label, run.form)
         return
     points = 0 if share is None else _basis_points(share, wanted)
+    run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
     with run.database() as database:
         if off:

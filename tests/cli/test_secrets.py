@@ -1,0 +1,105 @@
+"""Keys and passwords on a command line: refused before anything is stored, never shown, and cheap to look for."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from promptctl.cli import app, catalogue
+from tests.cli.conftest import refused, refused_in_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+    from tests.conftest import Promptctl
+
+# Put together here, so that no scanner of this repository finds it.
+KEY = "sk-ant-" + "api03-Zq8vT2mX7cLrW4nB9kHs3JdF6gYpA1eU5iQoR0tM"
+URL = "postgresql://app:" + "hunter2pw@db.prod.internal/app"
+TOLD = "looks like an Anthropic API key"
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        (["create", "x", f"Use {KEY}."], "the text"),
+        (["create", "x", "-f", "key.txt"], "key.txt, line 2"),
+        (["create", "x", "text", "--description", KEY], "--description"),
+        (["create", "x", "text", "--meta", f"key={KEY}"], "--meta"),
+        (["create", "x", "text", "--meta", f'a={{"b": ["{KEY}"]}}'], "--meta"),
+        (["create", "x", "{a}", "--default", f"a={KEY}"], "--default"),
+        (["create", "x", "text", "--activate", "--reason", f"for {KEY}"], "--reason"),
+        (["activate", "default-system-prompt@3", "--reason", f"key={KEY}"], "--reason"),
+        (["rollback", "default-system-prompt", "-r", f"{KEY}, INC-412"], "--reason"),
+        (["delete", "default-system-prompt@1", "--reason", KEY], "--reason"),
+        (["split", "default-system-prompt@3", "10%", "--reason", KEY], "--reason"),
+        (["release", "rollback", "1", "--reason", KEY], "--reason"),
+        (["route", "set", "default-system-prompt", "-f", "route.yaml"], "route.yaml"),
+        (["route", "set", "default-system-prompt", "-f", "none.yaml", "--reason", KEY], "--reason"),
+    ],
+)
+def test_a_key_is_refused_by_where_it_stands_and_never_shown(
+    filled: Promptctl, sql: psycopg.Connection[Any], words: list[str], where: str
+) -> None:
+    (filled.home / "key.txt").write_text(f"Be kind.\nUse {KEY}.\n")
+    (filled.home / "route.yaml").write_text(f"- {{when: {{key: {KEY}}}, use: code_helper@1}}\n")
+    (filled.home / "none.yaml").write_text("[]\n")
+    state = "select (select count(*) from promptctl.versions), (select max(epoch) from promptctl.allocations)"
+    before = sql.execute(state).fetchone()
+    ended = refused(filled(*words), 5)
+    assert f"error: {where}: sk-ant-… {TOLD}" in ended.err
+    assert KEY[12:] not in ended.err
+    assert "--allow-secrets" not in ended.err
+    assert refused_in_json(filled(*words, "--json"), 5)["code"] == "secret_found"
+    assert sql.execute(state).fetchone() == before
+
+
+def test_an_example_is_stored_where_that_is_said(filled: Promptctl) -> None:
+    assert filled("create", "x", f"Use {KEY}.", "--meta", f"key={KEY}", "--reason", URL, "--allow-secrets").code == 0
+    assert filled("activate", "default-system-prompt@3", "--reason", f"see {KEY}", "--allow-secrets").code == 0
+    assert filled("rollback", "default-system-prompt", "--reason", URL, "--allow-secrets").code == 0
+
+
+def test_a_password_in_a_url_is_refused_and_a_link_is_not(filled: Promptctl) -> None:
+    ended = refused(filled("activate", "default-system-prompt@3", "--reason", f"moved to {URL}"), 5)
+    assert "hunter2pw" not in ended.err
+    reason = "https://tracker.internal/browse/INC-412?focusedCommentId=1234567890123456789"
+    assert filled("activate", "default-system-prompt@3", "--reason", reason).code == 0
+
+
+def test_every_command_that_takes_a_reason_looks_for_keys_in_it() -> None:
+    """A new command that stores a reason has to ask Run.refuse_secrets, too."""
+    names = [name for name in catalogue.COMMANDS if any(each.name == "reason" for each in app.command(name).params)]
+    assert {"activate", "rollback", "create", "delete", "split", "route set", "release rollback"} <= set(names)
+    for name in names:
+        module, function = catalogue.locate(catalogue.COMMANDS[name])
+        source = inspect.getsource(getattr(__import__(module, fromlist=[function]), function))
+        assert "refuse_secrets(" in source, name
+        assert any(each.name == "allow_secrets" for each in app.command(name).params), name
+
+
+def test_a_reason_without_a_long_word_costs_no_search(filled: Promptctl, imported: Callable[..., set[str]]) -> None:
+    assert "promptctl.secret_values" not in imported("rollback", "default-system-prompt", "--reason", "INC-412, " * 20)
+    assert "promptctl.secret_values" in imported("activate", "default-system-prompt@3", "--reason", "x" * 40)
+
+
+@pytest.fixture
+def imported(
+    filled: Promptctl, sabotaged: Callable[[str], dict[str, str | None]], tmp_path: Any
+) -> Callable[..., set[str]]:
+    """Runs a command and returns the modules that it imported."""
+
+    def run(*words: str) -> set[str]:
+        modules = tmp_path / "modules"
+        code = (
+            "import os, sys\nleave = os._exit\ndef tell(code):\n"
+            f"    open({str(modules)!r}, 'w').write(' '.join(sys.modules))\n    leave(code)\nos._exit = tell\n"
+        )
+        assert filled(*words, env=sabotaged(code)).code == 0
+        return set(modules.read_text().split())
+
+    return run
