@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 class PromptctlError(Exception):
     """A failure with a message for people, a `code` for scripts and an exit code for shells.
 
-    `again` are words that would have made the same command line succeed: its hint is that line with them, after
-    `before_again`, what to consider before. `others` are
-    further things of the kind that the message names. `sqlstate` is PostgreSQL's code, where it refused.
+    `again` are words that would have made the same command line succeed: its hint is that line with them, without the
+    word `leaves_out`, and after `before_again`, what to consider before. `others` are further things of the kind that
+    the message names. `sqlstate` is PostgreSQL's code, where it refused.
     """
 
     exit_code: int = 1
     again: tuple[str, ...] = ()
     before_again: str = ""
+    leaves_out: str | None = None
     others: Sequence[str] = ()
     sqlstate: str = ""
 

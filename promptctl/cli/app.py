@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from promptctl import errors, references
-from promptctl.cli import catalogue, help, options, program
+from promptctl.cli import catalogue, help, numbers, options, program
 from promptctl.cli.run import Run
 
 if TYPE_CHECKING:
@@ -78,11 +78,11 @@ def invoke(words: Sequence[str]) -> int:
     try:
         result = _family("promptctl").main(args=list(words), prog_name="promptctl", standalone_mode=False)
     except _UsageError as problem:
-        raise _usage(problem) from None
+        raise _usage(problem, words) from None
     return result if isinstance(result, int) else 0
 
 
-def _usage(problem: Any) -> errors.Usage:
+def _usage(problem: Any, words: Sequence[str]) -> errors.Usage:
     """Typer's complaint as one of ours, with the help to read."""
     context = problem.ctx
     path = context.command_path if context is not None else "promptctl"
@@ -99,7 +99,8 @@ def _usage(problem: Any) -> errors.Usage:
     if kind == "BadOptionUsage":
         return errors.Usage("usage", f"{option} needs a value" if "requires" in said else f"{option} takes no value")
     if kind == "BadParameter":
-        return errors.Usage("usage", f"{max(problem.param.opts, key=len)} is a number from 0", hint=hint)
+        spellings: list[str] = problem.param.opts
+        return numbers.refused(max(spellings, key=len), _value(words, spellings))
     if said.startswith("Got unexpected extra"):
         if path == "promptctl create":
             return errors.Usage(
@@ -107,6 +108,18 @@ def _usage(problem: Any) -> errors.Usage:
             )
         return errors.Usage("usage", f"too many arguments: {said.rpartition('(')[2].removesuffix(')')}", hint=hint)
     return errors.Usage("usage", said[:1].lower() + said[1:], hint=hint)
+
+
+def _value(words: Sequence[str], spellings: Sequence[str]) -> str:
+    """Return what the words give for an option, the last time that it is there, in any form that Typer reads."""
+    for place in reversed(range(len(words))):
+        option, equals, value = words[place].partition("=")
+        if option in spellings:
+            return value if equals else "".join(words[place + 1 : place + 2])
+        short = words[place][:2]
+        if short in spellings and not words[place].startswith("--"):
+            return words[place][2:]
+    return ""
 
 
 def _unknown_command(path: str, word: str, names: Sequence[str]) -> errors.Usage:

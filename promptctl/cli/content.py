@@ -6,6 +6,61 @@ import os
 import sys
 
 from promptctl import errors, references, texts
+from promptctl.output import messages
+
+# A word that ends so is the name of a file, there or not.
+_SUFFIXES = (".txt", ".md", ".markdown", ".prompt", ".j2", ".jinja", ".jinja2", ".yaml", ".yml", ".json", ".xml")
+# The longest path that Linux takes.
+_LONGEST_PATH = 4096
+
+
+def chosen(argument: str | None, literal: str | None, file: str | None) -> tuple[str | None, str | None]:
+    """Return the text and the file that an argument, --text and --file stand for; the argument - is standard input.
+
+    Raises Usage for two texts, and for an argument that names a file or begins with @: what is in the file is meant.
+    """
+    if literal is not None:
+        if argument is not None:
+            raise errors.Usage("usage", "the text is given twice: as an argument and with --text")
+        return literal, file
+    if argument == "-":
+        if file is not None:
+            raise errors.Usage("usage", "the text is given twice: as - (standard input) and with --file")
+        return None, "-"
+    if argument is not None:
+        _check_argument(argument)
+    return argument, file
+
+
+def _check_argument(argument: str) -> None:
+    """Raise Usage for an argument that is the name of a file and not a text."""
+    if "\n" in argument or "\0" in argument or not argument.strip():
+        return
+    path = argument.removeprefix("file://").removeprefix("@")
+    is_there = 0 < len(path) < _LONGEST_PATH and os.path.lexists(path)
+    failure = errors.Usage("text_is_a_file", "")
+    failure.leaves_out = argument
+    failure.again = ("--text", argument)
+    if argument.startswith("@"):
+        failure.message = f"{references.shown(argument)} begins with @: -f reads a file, --text takes it as the text"
+        if is_there or (path and not any(character.isspace() for character in path)):
+            failure.again = ("-f", path)
+    elif is_there and os.path.isdir(path):
+        failure.message = f"{references.shown(argument)} is a folder: --text takes it as the text"
+    elif is_there:
+        failure.message = f"{references.shown(argument)} is a file: -f reads it, --text takes it as the text"
+        failure.again = ("-f", path)
+    elif _is_like_a_path(argument):
+        failure.message = f"{references.shown(argument)} is like a file's name, and there is no such file"
+    else:
+        return
+    raise failure
+
+
+def _is_like_a_path(word: str) -> bool:
+    if any(character.isspace() for character in word):
+        return False
+    return word.startswith(("./", "../", "~/", "/", "file://")) or word.lower().endswith(_SUFFIXES)
 
 
 def is_edited(text: str | None, file: str | None) -> bool:
@@ -111,4 +166,6 @@ def keep(failure: errors.PromptctlError, path: str) -> None:
 def _standard_input(command: str) -> bytes:
     if sys.stdin is None or sys.stdin.closed:
         raise errors.Usage("usage", "no text: standard input is closed", hint=f"promptctl {command} NAME -f FILE")
+    if sys.stdin.isatty():
+        messages.note("reading from the terminal: end the text with Ctrl-D on a line of its own")
     return sys.stdin.buffer.read()

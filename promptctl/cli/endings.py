@@ -88,7 +88,10 @@ def _suggest(failure: errors.PromptctlError, words: Sequence[str]) -> None:
     if failure.hint is not None:
         return
     if failure.again:
-        failure.hint = failure.before_again + _again(words, failure.again)
+        from promptctl.cli import command_line
+
+        line = command_line.changed(words, failure.again, failure.leaves_out)
+        failure.hint = failure.before_again + command_line.pasted(line)
     elif isinstance(failure, errors.NotFound) and failure.name is not None:
         from promptctl.cli import program, suggestions
 
@@ -99,26 +102,6 @@ def _suggest(failure: errors.PromptctlError, words: Sequence[str]) -> None:
 
         name, _ = direct.command(words)
         failure.hint = f"promptctl {name} --help" if name else "promptctl --help"
-
-
-def _again(words: Sequence[str], more: Sequence[str]) -> str:
-    """Return the command line that was given with options added, to be pasted into a shell; without a password."""
-    import shlex
-
-    end = words.index("--") if "--" in words else len(words)
-    line = ["promptctl", *words[:end], *more, *words[end:]]
-    for place, word in enumerate(line):
-        option, equals, value = word.partition("=")
-        if option == "--database-url" and equals:
-            line[place] = f"{option}={_without_password(value)}"
-        elif line[place - 1] == "--database-url":
-            line[place] = _without_password(word)
-    return shlex.join(line)
-
-
-def _without_password(url: str) -> str:
-    """What is said on standard error stands in the log of a pipeline."""
-    return "URL" if "password" in url.lower() or ":" in url.partition("://")[2].rpartition("@")[0] else url
 
 
 def _flush(*, may_fail: bool = False) -> None:

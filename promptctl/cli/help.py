@@ -81,7 +81,9 @@ def spelling(parameter: Any) -> str:
     metavar = str(parameter.metavar)
     if parameter.param_type_name == "argument":
         return metavar[1:-1] if metavar.startswith("[") else metavar
-    spelled = ", ".join(sorted(parameter.opts, key=len))
+    # The first short one and the first long one: an option with more spellings has them in its help.
+    short, long = ([each for each in parameter.opts if each.startswith("--") is is_long] for is_long in (False, True))
+    spelled = ", ".join([*short[:1], *long[:1]])
     return spelled if parameter.is_flag else f"{spelled} {metavar}"
 
 

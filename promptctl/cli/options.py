@@ -54,12 +54,26 @@ Author = Annotated[
         help="Who does this; else PROMPTCTL_AUTHOR, Git's user.email, the system's user.",
     ),
 ]
-Reason = Annotated[str | None, typer.Option("--reason", "-r", metavar="TEXT", help="Why; it stands in the history.")]
+Reason = Annotated[
+    str | None,
+    typer.Option(
+        "--reason",
+        "-r",
+        "--message",
+        "-m",
+        metavar="TEXT",
+        help="Why; it stands in the history. Also -m, --message.",
+    ),
+]
 
 # One command's own.
-Text = Annotated[str | None, typer.Argument(metavar="[TEXT]", help="The text.")]
+Text = Annotated[str | None, typer.Argument(metavar="[TEXT]", help="The text; - is standard input.")]
 File = Annotated[
     str | None, typer.Option("--file", "-f", metavar="FILE", help="Read the text from a file; - is standard input.")
+]
+Literal = Annotated[
+    str | None,
+    typer.Option("--text", metavar="TEXT", help="The text as it is written, a file's name or not."),
 ]
 Activate = Annotated[bool, typer.Option("--activate", help="Make it the active version at once.")]
 Description = Annotated[
@@ -137,6 +151,10 @@ Access = Annotated[
 Sql = Annotated[
     str | None, typer.Option("--command", "-c", metavar="SQL", help="Run this instead of asking for statements.")
 ]
+SqlFile = Annotated[
+    str | None,
+    typer.Option("--file", "-f", metavar="FILE", help="Run the statements of a file; - is standard input."),
+]
 Shell = Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]
 TemplateStyle = Annotated[
     str | None,
@@ -206,7 +224,12 @@ Attributes = Annotated[
 
 # chat's own.
 MessageText = Annotated[
-    str | None, typer.Argument(metavar="[MESSAGE]", help="What to ask; without it, a conversation.")
+    str | None,
+    typer.Argument(metavar="[MESSAGE]", help="What to ask; - is standard input; without it, a conversation."),
+]
+MessageLiteral = Annotated[
+    str | None,
+    typer.Option("--text", metavar="MESSAGE", help="The message as it is written, a file's name or not."),
 ]
 MessageFile = Annotated[
     str | None,

@@ -91,8 +91,9 @@ class Run:
         """How many rows are shown: what --limit says, else 20 on a terminal, else all, which is 0; raises Usage."""
         if limit is None:
             return _ON_A_TERMINAL if self.form == "plain" and stream.to_terminal() else 0
-        if not 0 <= limit <= references.HIGHEST_VERSION:
-            raise errors.Usage("usage", f"--limit is a number from 0, not {limit}")
+        from promptctl.cli import numbers
+
+        numbers.check("--limit", limit)
         return limit
 
     def say(self, text: str) -> None:

@@ -120,6 +120,12 @@ def prompt_document(name: str, versions: Sequence[Version], newest: int) -> dict
     }
 
 
+def size(content: str) -> str:
+    """Return how large a text is, in UTF-8: `805 bytes`."""
+    count = len(content.encode())
+    return f"{count} byte{'s' * (count != 1)}"
+
+
 def created_document(created: Created) -> dict[str, Any]:
     """Return a created version in JSON."""
     return {
@@ -127,6 +133,7 @@ def created_document(created: Created) -> dict[str, Any]:
         "name": created.name,
         "version": created.version,
         "content": created.content,
+        "bytes": len(created.content.encode()),
         "is_active": created.is_active,
         "created_at": created.created_at,
         "metadata": created.metadata,

@@ -55,7 +55,7 @@ def test_content_comes_back_byte_for_byte_from_every_way_in(name: str, promptctl
     created(promptctl, "from/file", "-f", "text")
     created(promptctl, "from/stdin", "-f", "-", stdin=text)
     created(promptctl, "from/pipe", stdin=text)
-    created(promptctl, "from/argument", "--", TEXTS[name])
+    created(promptctl, "from/argument", *(["--text=-"] if TEXTS[name] == "-" else ["--", TEXTS[name]]))
     for way in ("file", "stdin", "pipe", "argument"):
         assert shown(promptctl, f"from/{way}@1") == text
     assert json.loads(promptctl("show", "from/file@1", "--json").out)["content"] == TEXTS[name]

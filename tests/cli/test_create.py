@@ -44,8 +44,8 @@ def test_the_editor_opens_on_the_active_text_and_what_is_saved_becomes_a_version
     seen = filled.on_terminal("create", "default-system-prompt", env=env)
     assert seen.code == 0
     assert stable(seen.out) == (
-        "created default-system-prompt@4 in llm_app at db.prod, not live\n"
-        "promptctl activate default-system-prompt@4 makes it live\n"
+        "created default-system-prompt@4 in llm_app at db.prod, 10 bytes, not active\n"
+        "promptctl activate default-system-prompt@4 makes it active\n"
     )
     assert (tmp_path / "seen").read_text() == "You are a concise assistant.\n"
     assert filled("show", "default-system-prompt@4").out == "Be brief.\n"
@@ -159,7 +159,7 @@ def test_a_text_that_a_version_has_returns_that_version(filled: Promptctl) -> No
     )
     assert (live["version"], live["created"], live["is_active"]) == (1, False, True)
     same = filled("create", "default-system-prompt", "You are a helpful assistant.\n", "-d", "Original")
-    assert stable(same.err) == "default-system-prompt@1 has this text already in llm_app at db.prod, live\n"
+    assert stable(same.err) == "default-system-prompt@1 has this text already in llm_app at db.prod, 29 bytes, active\n"
 
 
 def test_the_author_is_found_in_order(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:

@@ -77,6 +77,10 @@ def test_the_table_of_words_is_what_the_commands_say() -> None:
     assert make_table.PATH.read_text(encoding="utf-8") == make_table.render()
 
 
+LIMIT = "--limit is a whole number from 0 to 2147483647"
+MAX_TOKENS = "--max-tokens is a whole number from 1 to 999999999"
+TIMEOUT = "--timeout is a whole number of seconds from 1 to 999999999"
+
 MISREAD: dict[tuple[str, ...], tuple[str, str]] = {
     ("lst",): ('promptctl has no command "lst"', "promptctl list --help"),
     ("init",): ('promptctl has no command "init"', "promptctl db init --help"),
@@ -92,10 +96,22 @@ MISREAD: dict[tuple[str, ...], tuple[str, str]] = {
     ("db", "grant", "app"): ("promptctl db grant needs --as ACCESS", "promptctl db grant --help"),
     ("db", "grant", "app", "--as"): ("--as needs a value", "promptctl db grant --help"),
     ("show", "a", "--limit"): ("--limit needs a value", "promptctl show --help"),
-    ("show", "a", "--limit", "x"): ("--limit is a number from 0", "promptctl show --help"),
-    ("show", "a", "--limit", "9" * 5000): ("--limit is a number from 0", "promptctl show --help"),
-    ("show", "a", "--limit", "-1"): ("--limit is a number from 0, not -1", "promptctl show --help"),
-    ("history", "-n", "99999999999"): ("--limit is a number from 0, not 99999999999", "promptctl history --help"),
+    ("show", "a", "--limit", "x"): (f'{LIMIT}, not "x"', "promptctl show --help"),
+    ("show", "a", "--limit", ""): (f'{LIMIT}, not ""', "promptctl show --help"),
+    ("show", "a", "-n1.5"): (f'{LIMIT}, not "1.5"', "promptctl show --help"),
+    ("show", "a", "--limit=1e3"): (f'{LIMIT}, not "1e3"', "promptctl show --help"),
+    ("show", "a", "--limit", "9" * 5000): (f'{LIMIT}, not "{"9" * 79}…"', "promptctl show --help"),
+    ("show", "a", "--limit", "-1"): (f"{LIMIT}, not -1", "promptctl show --help"),
+    ("history", "-n", "99999999999"): (f"{LIMIT}, not 99999999999", "promptctl history --help"),
+    ("release", "list", "--limit", "all"): (f'{LIMIT}, not "all"', "promptctl release list --help"),
+    ("create", "a", "x", "--max-tokens", "abc"): (f'{MAX_TOKENS}, not "abc"', "promptctl create --help"),
+    ("create", "a", "x", "--max-tokens", "0"): (f"{MAX_TOKENS}, not 0", "promptctl create --help"),
+    ("create", "a", "x", "--max-tokens", "1000000000"): (f"{MAX_TOKENS}, not 1000000000", "promptctl create --help"),
+    ("chat", "a", "x", "--max-tokens", "8k"): (f'{MAX_TOKENS}, not "8k"', "promptctl chat --help"),
+    ("chat", "a", "x", "--max-tokens=-5"): (f"{MAX_TOKENS}, not -5", "promptctl chat --help"),
+    ("chat", "a", "x", "--timeout", "1.5"): (f'{TIMEOUT}, not "1.5"', "promptctl chat --help"),
+    ("chat", "a", "x", "--timeout", "0"): (f"{TIMEOUT}, not 0", "promptctl chat --help"),
+    ("chat", "a", "x", "--timeout", "2m"): (f'{TIMEOUT}, not "2m"', "promptctl chat --help"),
     ("list", "--jsn"): ('promptctl list has no option "--jsn": did you mean --json?', "promptctl list --help"),
     ("list", "--everything"): ('promptctl list has no option "--everything"', "promptctl list --help"),
     ("list", "-x"): ('promptctl list has no option "-x"', "promptctl list --help"),

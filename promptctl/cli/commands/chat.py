@@ -6,7 +6,7 @@ import sys
 
 from promptctl import chat as chatting
 from promptctl import claude, errors, references, templates, transcripts
-from promptctl.cli import content, conversation, interruption, variables
+from promptctl.cli import content, conversation, interruption, numbers, variables
 from promptctl.output import messages, replies, stream
 
 TYPE_CHECKING = False
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ChatModel,
         Continue,
         MessageFile,
+        MessageLiteral,
         MessageText,
         NoStream,
         Reference,
@@ -38,6 +39,7 @@ def chat(
     reference: Reference,
     message: MessageText = None,
     file: MessageFile = None,
+    text: MessageLiteral = None,
     against: Against = None,
     model: ChatModel = None,
     max_tokens: ChatMaxTokens = None,
@@ -52,7 +54,7 @@ def chat(
 ) -> None:
     """Talk to Claude through a prompt.
 
-    With a MESSAGE, -f FILE or standard input it answers once. Without, it is
+    With a MESSAGE, -f FILE or standard input (-) it answers once. Without, it is
     a conversation, in which each turn is sent with the version that is live
     at that turn. NAME@VERSION tries a version before it is live. Every call
     is recorded, the failed ones too: promptctl stats shows them.
@@ -67,7 +69,9 @@ def chat(
     """
     wanted = references.parse(reference)
     other = None if against is None else references.parse(against)
-    _check_numbers(max_tokens, timeout)
+    numbers.check("--max-tokens", max_tokens)
+    numbers.check("--timeout", timeout)
+    message, file = _message(message, text, file, vars_file)
     if save is not None and continue_ is not None:
         raise errors.Usage("usage", "--continue saves in its own file: --save is for a new one")
     if unit is not None and (wanted.version is not None or (other is not None and other.version is not None)):
@@ -124,10 +128,14 @@ def chat(
     _compare(run, talk, [turn, _turn(second, asked)])
 
 
-def _check_numbers(max_tokens: int | None, timeout: int | None) -> None:
-    for option, number in (("--max-tokens", max_tokens), ("--timeout", timeout)):
-        if number is not None and not 1 <= number < 10**9:
-            raise errors.Usage("usage", f"{option} is a number from 1, not {number}")
+def _message(
+    argument: str | None, literal: str | None, file: str | None, vars_file: str | None
+) -> tuple[str | None, str | None]:
+    """Return the message's text and its file; raises Usage where standard input is to be two things."""
+    message, file = content.chosen(argument, literal, file)
+    if file == "-" == vars_file:
+        raise errors.Usage("usage", "standard input is either the message or the values of --vars-file")
+    return message, file
 
 
 def _turn(talk: Conversation, message: str) -> Turn:

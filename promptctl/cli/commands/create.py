@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Defaults,
         Description,
         File,
+        Literal,
         MaxTokens,
         Meta,
         Model,
@@ -33,15 +34,13 @@ if TYPE_CHECKING:
     from promptctl.database import Database
     from promptctl.records import Created
 
-# As the constraint max_tokens_count_from_1 has it.
-_MOST_TOKENS = 999_999_999
-
 
 def create(
     run: Run,
     name: NewName,
     text: Text = None,
     file: File = None,
+    literal: Literal = None,
     activate: Activate = False,
     allow_new_variables: AllowNewVariables = False,
     template: TemplateStyle = None,
@@ -56,15 +55,17 @@ def create(
 ) -> None:
     """Store a text as a prompt's next version.
 
-    The text is the argument, a file (-f FILE), or standard input (-f -, or
-    when it is no terminal and no text is given). On a terminal, with neither,
-    the editor opens on the active text. A version is not live until it is
-    activated. A text that a version has already, with the same settings,
-    returns that version. It says which variables it found in the text:
-    {name}, and with --template mustache {{name}}.
+    The text is the argument, a file (-f FILE), or standard input (-, or when
+    it is no terminal and no text is given). On a terminal, with neither, the
+    editor opens on the active text. An argument that is the name of a file or
+    begins with @ is refused: -f reads the file, --text takes the argument as
+    the text. A version is served once it is activated. A text that a version
+    has already, with the same settings, returns that version. The answer names
+    the variables in the text: {name}, and with --template mustache {{name}}.
 
     Examples:
       promptctl create greeter "Be kind." --description "The first try"
+      git show main:greeter.txt | promptctl create greeter -
       promptctl create greeter -f greeter.txt --activate
       promptctl create greeter "Greet {user.name}." --default user.name=you
     """
@@ -79,9 +80,10 @@ def create(
     ):
         for given in texts or []:
             run.refuse_secrets(option, given, allowed=allow_secrets)
-    run.author(author)
     from promptctl.cli import content
 
+    text, file = content.chosen(text, literal, file)
+    run.author(author)
     if content.is_edited(text, file):
         # The editor needs the active text first, and may stay open for an hour: no connection waits for it.
         with run.database(creates=True) as database:
@@ -130,6 +132,8 @@ def create(
             messages.note(sentence)
     if not made.created and {**made.metadata, **metadata} != made.metadata:
         messages.note(f"the description and metadata of {made.name}@{made.version} stay as they are")
+    if reason is not None and not activate:
+        messages.note("the reason is not recorded: it says why a version is activated, --description describes it")
 
 
 def _answer(run: Run, made: Created, label: str) -> None:
@@ -140,7 +144,7 @@ def _answer(run: Run, made: Created, label: str) -> None:
         return
     reference = f"{made.name}@{made.version}"
     done = f"created {reference}" if made.created else f"{reference} has this text already"
-    sentence = f"{done} in {label}{', live' if made.is_active else ', not live'}"
+    sentence = f"{done} in {label}, {output.size(made.content)}, {'active' if made.is_active else 'not active'}"
     if run.form == "quiet" or not stream.to_terminal():
         stream.write(f"{reference}\n")
         if run.form == "plain":
@@ -150,7 +154,7 @@ def _answer(run: Run, made: Created, label: str) -> None:
         stream.write(sentence + "\n")
         output.note_variables(made.variables, made.settings)
         if not made.is_active:
-            messages.note(f"promptctl activate {reference} makes it live")
+            messages.note(f"promptctl activate {reference} makes it active")
 
 
 def _active_text(database: Database, name: str) -> str:
@@ -180,8 +184,9 @@ def _settings(template: str | None, defaults: list[str], model: str | None, max_
             raise errors.Usage("usage", "--model is empty")
         settings["model"] = model
     if max_tokens is not None:
-        if not 1 <= max_tokens <= _MOST_TOKENS:
-            raise errors.Usage("usage", f"--max-tokens is a number from 1 to {_MOST_TOKENS}, not {max_tokens}")
+        from promptctl.cli import numbers
+
+        numbers.check("--max-tokens", max_tokens)
         settings["max_tokens"] = max_tokens
     return settings
 

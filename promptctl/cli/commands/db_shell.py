@@ -6,27 +6,33 @@ import os
 import signal
 import sys
 
-from promptctl import connections, errors, settings
+from promptctl import connections, errors, references, settings
 from promptctl.embedded import location
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import Sql
+    from promptctl.cli.options import Sql, SqlFile
     from promptctl.cli.run import Run
 
 _DEBIANS = "/usr/lib/postgresql"
 
 
-def shell(run: Run, command: Sql = None) -> None:
+def shell(run: Run, command: Sql = None, file: SqlFile = None) -> None:
     """Open psql on the database, with promptctl on the search path.
 
-    Statements come from a person, from --command, or from standard input.
-    The exit code is psql's: when a statement fails, 1 for --command, else 3.
+    Statements come from a person, from --command, from --file, or from
+    standard input. The exit code is psql's: when a statement fails, 1 for
+    --command, else 3.
 
     Examples:
       promptctl db shell
+      promptctl db shell -f report.sql
       promptctl db shell --command 'select name, version, is_active from prompts'
     """
+    if command is not None and file is not None:
+        raise errors.Usage("usage", "--command and --file are two ways to give statements: give one of them")
+    if file is not None:
+        _check_file(file)
     # Connecting first starts an embedded server, and meets a missing schema with our words.
     with run.database() as opened:
         opened.run("select")
@@ -44,11 +50,29 @@ def shell(run: Run, command: Sql = None) -> None:
     environment["PGOPTIONS"] = f"{environment.get('PGOPTIONS', '')} -c search_path=promptctl,public".strip()
     if command is not None:
         arguments += ["--command", command]
+    if file is not None:
+        arguments += ["--file", file]
     program = _psql(location.home() if target.embedded else None)
     sys.stdout.flush()
     # Python ignores SIGPIPE, and psql would inherit that.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.execve(program, arguments, environment)
+
+
+def _check_file(file: str) -> None:
+    """Raise Failed (`cannot_read`) for a file that psql could not read."""
+    if file == "-":
+        return
+    try:
+        with open(file, "rb"):
+            pass
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or str(problem)
+        raise errors.Failed(
+            "cannot_read",
+            f"cannot read {references.shown(file)}: {reason}",
+            hint="give -f a file that can be read, or - for standard input",
+        ) from None
 
 
 _VARIABLES = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "DATABASE"}

@@ -1,0 +1,158 @@
+"""Where a text comes from: `-` is standard input, and an argument that names a file is not stored as a text."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.conftest import refused, refused_in_json
+from tests.conftest import stable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Promptctl
+
+
+def test_a_dash_is_standard_input_and_text_takes_it_as_a_text(promptctl: Promptctl) -> None:
+    assert promptctl("create", "a", "-", stdin="of the pipe").code == 0
+    assert promptctl("show", "a@1").out == "of the pipe"
+    assert promptctl("create", "a", "--", "-", stdin="after the dashes").code == 0
+    assert promptctl("show", "a@2").out == "after the dashes"
+    assert promptctl("create", "a", "--text", "-", stdin="not this").code == 0
+    assert promptctl("show", "a@3").out == "-"
+    for words in (("a", "-", "-f", "-"), ("a", "-", "-f", "x"), ("a", "-", "--text", "x"), ("a", "x", "--text", "x"),
+                  ("a", "--text", "x", "-f", "-")):  # fmt: skip
+        assert "the text is given twice" in refused(promptctl("create", *words, stdin="x"), 2).err
+    assert "standard input is empty" in refused(promptctl("create", "a", "-"), 2).err
+
+
+def test_a_person_who_types_the_text_is_told_how_it_ends(promptctl: Promptctl) -> None:
+    seen = promptctl.on_terminal("create", "typed", "-", typed=b"Be kind.\n\x04")
+    assert seen.code == 0
+    assert "reading from the terminal: end the text with Ctrl-D on a line of its own\n" in seen.out
+    assert promptctl("show", "typed@1").out == "Be kind.\n"
+
+
+def as_typed(words: str) -> list[str]:
+    return shlex.split(words)
+
+
+# What is typed: what the message says of the argument, and the command to run instead.
+REFUSED = {
+    "create a sys.txt": ("is a file: -f reads it", "promptctl create a -f sys.txt"),
+    "create a ./sys.txt --activate": ("is a file: -f reads it", "promptctl create a --activate -f ./sys.txt"),
+    "create a link.txt": ("is a file: -f reads it", "promptctl create a -f link.txt"),
+    "create a dangling.txt": ("is a file: -f reads it", "promptctl create a -f dangling.txt"),
+    "create a unreadable": ("is a file: -f reads it", "promptctl create a -f unreadable"),
+    "create a pipe": ("is a file: -f reads it", "promptctl create a -f pipe"),
+    "create a /dev/stdin": ("is a file: -f reads it", "promptctl create a -f /dev/stdin"),
+    "create a 'two words.txt'": ("is a file: -f reads it", "promptctl create a -f 'two words.txt'"),
+    "create a file://sys.txt": ("is a file: -f reads it", "promptctl create a -f sys.txt"),
+    "create a -- sys.txt": ("is a file: -f reads it", "promptctl create a -f sys.txt"),
+    "create a folder": ("is a folder: --text", "promptctl create a --text folder"),
+    "create a ./folder/": ("is a folder: --text", "promptctl create a --text ./folder/"),
+    "create a .": ("is a folder: --text", "promptctl create a --text ."),
+    "create a @sys.txt": ("begins with @: -f reads a file", "promptctl create a -f sys.txt"),
+    "create a @nothing": ("begins with @: -f reads a file", "promptctl create a -f nothing"),
+    "create a '@bob be kind'": ("begins with @: -f reads a file", "promptctl create a --text '@bob be kind'"),
+    "create a @": ("begins with @: -f reads a file", "promptctl create a --text @"),
+    "create a sys.tx": None,
+    "create a sy.txt": ("there is no such file", "promptctl create a --text sy.txt"),
+    "create a ../prompts/x": ("there is no such file", "promptctl create a --text ../prompts/x"),
+    "create a /nowhere": ("there is no such file", "promptctl create a --text /nowhere"),
+    "create a v1.MD": ("there is no such file", "promptctl create a --text v1.MD"),
+    "create a 'Read sys.txt'": None,
+    "create a 'Read\nsys.txt'": None,
+    "create a '@bob\nbe kind'": None,
+    "create a --text sys.txt": None,
+    "create a --text @sys.txt": None,
+    "create a sys": None,
+    "chat a sys.txt": ("is a file: -f reads it", "promptctl chat a -f sys.txt"),
+    "chat a sys.txt --usage": ("is a file: -f reads it", "promptctl chat a --usage -f sys.txt"),
+    "chat a @sys.txt": ("begins with @: -f reads a file", "promptctl chat a -f sys.txt"),
+    "chat a folder": ("is a folder: --text", "promptctl chat a --text folder"),
+    "chat a sy.txt": ("there is no such file", "promptctl chat a --text sy.txt"),
+}
+
+
+def test_an_argument_that_names_a_file_is_not_a_text(promptctl: Promptctl) -> None:
+    folder = promptctl.home
+    (folder / "sys.txt").write_text("of the file")
+    (folder / "two words.txt").write_text("of the other file")
+    (folder / "link.txt").symlink_to("sys.txt")
+    (folder / "dangling.txt").symlink_to("nowhere")
+    (folder / "unreadable").write_text("secret")
+    (folder / "unreadable").chmod(0)
+    (folder / "folder").mkdir()
+    os.mkfifo(folder / "pipe")
+    stored = 0
+    for typed, expected in REFUSED.items():
+        words = as_typed(typed)
+        ended = promptctl(*words)
+        if expected is None:
+            assert ended.code == 0, (typed, ended)
+            stored += 1
+            assert promptctl("show", f"a@{stored}").out == words[-1]
+            continue
+        told = refused(ended, 2).err
+        message, hint = expected
+        assert message in told, typed
+        assert told.endswith(f"\nhint:  {hint}\n"), (typed, told)
+    assert refused_in_json(promptctl("create", "a", "sys.txt", "--json"), 2)["code"] == "text_is_a_file"
+    # The hint, pasted.
+    assert promptctl("create", "a", "-f", "sys.txt").code == 0
+    assert promptctl("show", f"a@{stored + 1}").out == "of the file"
+
+
+def test_chat_reads_its_message_from_standard_input(
+    filled: Promptctl, asking: Callable[..., dict[str, str | None]]
+) -> None:
+    for words in (("-",), ("-f", "-"), ()):
+        ended = filled("chat", "default-system-prompt", *words, "--json", stdin="Hello?", env=asking())
+        assert (ended.code, json.loads(ended.out)["outcome"]) == (0, "ok"), ended
+    assert filled("chat", "default-system-prompt", "--text", "-", "-q", env=asking()).code == 0
+    both = filled("chat", "default-system-prompt", "-", "--vars-file", "-", stdin="x", env=asking())
+    assert "standard input is either the message or the values" in refused(both, 2).err
+
+
+@pytest.mark.parametrize(("text", "size"), [("x", "1 byte"), ("Grüße, 日本.", "16 bytes")])
+def test_every_answer_of_create_tells_the_size(text: str, size: str, promptctl: Promptctl) -> None:
+    for done in ("created a@1", "a@1 has this text already"):
+        ended = promptctl("create", "a", text)
+        assert stable(ended.err) == f"{done} in llm_app at db.prod, {size}, not active\n"
+    assert size in promptctl.on_terminal("create", "a", text).out
+    assert json.loads(promptctl("create", "a", text, "--json").out)["bytes"] == len(text.encode())
+
+
+def test_a_reason_that_nothing_records_is_said(promptctl: Promptctl) -> None:
+    assert "the reason is not recorded" in promptctl("create", "a", "text", "-m", "first try").err
+    assert "the reason" not in promptctl("create", "a", "other", "--activate", "-m", "first try").err
+    assert json.loads(promptctl("history", "a", "--json").out)["events"][0]["reason"] == "first try"
+
+
+def test_the_shell_reads_statements_from_a_file_and_from_standard_input(filled: Promptctl) -> None:
+    (filled.home / "count.sql").write_text("select count(*) from prompts where is_active\n;")
+    for words, stdin in ((("-f", "count.sql"), ""), (("--file", "-"), "select 2;"), ((), "select 2;")):
+        ended = filled("db", "shell", *words, stdin=stdin)
+        assert (ended.code, ended.out.split("\n")[2].strip()) == (0, "2"), ended
+    (filled.home / "wrong.sql").write_text("selec;")
+    assert filled("db", "shell", "-f", "wrong.sql").code == 3
+    assert refused_in_json(filled("db", "shell", "-f", "nothing.sql", "--json"), 1)["code"] == "cannot_read"
+    assert "two ways to give statements" in refused(filled("db", "shell", "-f", "-", "-c", "select 1"), 2).err
+
+
+def test_a_hint_for_a_file_is_pasted_by_a_shell(promptctl: Promptctl) -> None:
+    name = "it's $HOME `x`.txt"
+    (promptctl.home / name).write_text("of a file with a name")
+    hint = refused(promptctl("create", "a", name), 2).err.split("hint:  ")[1].strip()
+    script = hint.replace("promptctl", shlex.join(promptctl.command()), 1)
+    subprocess.run(
+        ["sh", "-c", script], check=True, env=promptctl.environment(), cwd=promptctl.home, capture_output=True
+    )
+    assert promptctl("show", "a@1").out == "of a file with a name"
