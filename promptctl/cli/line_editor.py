@@ -15,7 +15,7 @@ except ImportError:  # a Python that was built without it reads lines all the sa
 
 _MOST_LINES = 1000
 # Esc Enter puts a line end into the line; Ctrl-X Ctrl-E gives the line to the editor, as in a shell.
-_KEYS = (r'"\e\C-m": "\C-v\C-j"', r'"\C-x\C-e": "\C-a/edit \C-m"', "set enable-bracketed-paste on")
+_KEYS = (r'"\e\C-m": "\C-v\C-j"', r'"\C-x\C-e": "\C-a/edit \C-m"')
 _CONTINUED = "… "
 
 
@@ -32,7 +32,10 @@ class LineEditor:
         if "libedit" in (readline.__doc__ or ""):
             readline.parse_and_bind("bind ^I rl_complete")
         else:
-            for key in ("tab: complete", *_KEYS):
+            # A terminal that understands no escapes would show what switches the marks of a paste on and off.
+            is_dumb = os.environ.get("TERM", "") in ("", "dumb")
+            pasting = f"set enable-bracketed-paste {'off' if is_dumb else 'on'}"
+            for key in ("tab: complete", *_KEYS, pasting):
                 readline.parse_and_bind(key)
         if self._history is not None:
             try:

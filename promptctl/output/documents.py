@@ -27,4 +27,9 @@ def show_line(document: Mapping[str, Any]) -> None:
 
 def encoded(document: Mapping[str, Any], indent: int | None = None) -> str:
     """Return a JSON object as text that a terminal shows and does not obey: what JSON lets pass is escaped too."""
-    return json.dumps(document, ensure_ascii=False, indent=indent).translate(_ESCAPED)
+    text = json.dumps(document, ensure_ascii=False, indent=indent)
+    if not text.isascii():
+        from promptctl import invisible
+
+        text = invisible.escaped(text, lambda character: json.dumps(character)[1:-1])
+    return text.translate(_ESCAPED)

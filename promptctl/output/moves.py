@@ -63,7 +63,7 @@ def history(events: Sequence[Event], total: int, form: str, *, with_names: bool)
     if form == "quiet":
         stream.write("".join(f"{e.name}@{e.version}\n" if e.version else f"{e.name}\n" for e in events))
         return
-    columns = [Column("WHEN", "time"), Column("WHAT", "name"), Column("VERSION", "name"), Column("BY", "text")]
+    columns = [Column("WHEN", "time"), Column("WHAT", "name"), Column("VERSION", "name"), Column("BY", "person")]
     rows: list[tuple[str | None, ...]] = [(e.changed_at, e.kind, _movement(e), e.author, _why(e)) for e in events]
     columns.append(Column("WHY", "text"))
     if with_names:

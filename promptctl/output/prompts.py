@@ -48,7 +48,7 @@ def overview(versions: Sequence[VersionSummary], total: int, active: Text | None
         Column("TOKENS", "number"),
         Column("TIME", "duration"),
         Column("CREATED", "time"),
-        Column("BY", "text"),
+        Column("BY", "person"),
         Column("DESCRIPTION", "text"),
     ]
     rows = [

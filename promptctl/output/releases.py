@@ -32,7 +32,7 @@ def release_list(releases: Sequence[ReleaseSummary], total: int, form: str) -> N
         Column("WHAT", "name"),
         Column("MOVED", "number"),
         Column("NEW", "number"),
-        Column("BY", "text"),
+        Column("BY", "person"),
         Column("WHY", "text"),
     ]
     rows = [

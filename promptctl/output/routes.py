@@ -23,7 +23,7 @@ def route(name: str, steps: Route, label: str, form: str) -> None:
     elif form == "quiet":
         stream.write("".join(f"{step['use']}\n" for step in steps))
     elif steps or not stream.to_terminal():
-        columns = [Column("STEP", "number"), Column("WHEN", "name"), Column("USE", "name")]
+        columns = [Column("STEP", "number"), Column("WHEN", "text"), Column("USE", "name")]
         rows = [(place, attributes.written(step["when"]), step["use"]) for place, step in enumerate(steps, 1)]
         tables.show(columns, rows)
     else:

@@ -10,6 +10,7 @@ from promptctl import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import TextIO
 
 BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
@@ -19,7 +20,13 @@ CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x20
 _ESCAPES = {code: (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}") for code in CONTROLS}
 _ON_A_LINE = _ESCAPES | {ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 _IN_A_TEXT = {code: escape for code, escape in _ESCAPES.items() if code not in (0x09, 0x0A)}
-_IN_A_CELL = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
+# As COPY reads it: a control character as the bytes of its UTF-8.
+_IN_A_CELL = {
+    code: f"\\xc2{escape}" if code > 0x7F else escape for code, escape in _ESCAPES.items() if code < 0x100
+} | {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
+_NO = ("0", "false")
+# What --color said.
+_colour = "auto"
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -35,9 +42,28 @@ def to_terminal() -> bool:
     return is_terminal(sys.stdout)
 
 
+def use_colour(when: str) -> None:
+    """Colour as an option says: auto, always or never."""
+    global _colour
+    _colour = when
+
+
 def has_colour(stream: TextIO) -> bool:
-    """Whether to colour this stream: a terminal that is not dumb, without NO_COLOR (https://no-color.org)."""
-    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in ("", "dumb")
+    """Whether to colour this stream.
+
+    The first of these that is set decides: --color, NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE; else a terminal that is not
+    dumb is coloured, unless CLICOLOR is 0. An empty variable is not set; FORCE_COLOR=0 means never.
+    """
+    if _colour != "auto":
+        return _colour == "always"
+    setting = os.environ.get
+    if setting("NO_COLOR"):
+        return False
+    if forced := setting("FORCE_COLOR"):
+        return forced not in _NO
+    if setting("CLICOLOR_FORCE", "0") not in ("", *_NO):
+        return True
+    return is_terminal(stream) and setting("TERM", "") not in ("", "dumb") and setting("CLICOLOR") != "0"
 
 
 def width() -> int:
@@ -60,12 +86,20 @@ def styled(text: str, style: str, stream: TextIO | None = None) -> str:
 
 def one_line(text: str) -> str:
     """Return `text` so that a terminal shows all of it on one line and obeys none of it."""
-    return text if text.isprintable() and text.isascii() else text.translate(_ON_A_LINE)
+    return text if text.isprintable() and text.isascii() else _visible(text, _ON_A_LINE)
 
 
 def harmless(text: str) -> str:
-    """Return a text of many lines so that a terminal obeys none of it; tabs and line ends stay."""
-    return text.translate(_IN_A_TEXT)
+    """Return a text of many lines so that a terminal shows all of it and obeys none of it; tabs and line ends stay."""
+    return _visible(text, _IN_A_TEXT)
+
+
+def _visible(text: str, controls: Mapping[int, str]) -> str:
+    if not text.isascii():
+        from promptctl import invisible
+
+        text = invisible.escaped(text)
+    return text.translate(controls)
 
 
 def cell(text: str) -> str:

@@ -254,3 +254,22 @@ def test_rollback_walks_back_and_never_toggles(promptctl: Promptctl) -> None:
     assert promptctl("rollback", "x", "-q").out == "x@2\n"
     assert promptctl("rollback", "x", "-q").out == "x@1\n"
     assert refused(promptctl("rollback", "x"), 5)
+
+
+def test_characters_that_nobody_sees_are_noted_and_shown(promptctl: Promptctl) -> None:
+    hidden = "Be kind.\U000e0069\U000e0067\u200b\n"
+    made = promptctl("create", "hidden", hidden)
+    assert "hidden@1 contains 3 invisible characters (U+E0069 U+E0067 U+200B)" in made.err
+    assert "invisible" not in promptctl("create", "emoji", "👩‍👩‍👧 ❤️").err
+    assert promptctl("show", "hidden@1").out == hidden
+    assert "Be kind.\\U000e0069\\U000e0067\\u200b\n" in promptctl.on_terminal("show", "hidden@1").out
+    promptctl("create", "hidden", "Be kind.\u202e\n")
+    seen = promptctl.on_terminal("diff", "hidden@1", "hidden@2").out
+    assert "\\U000e0067" in seen
+    assert "\\u202e" in seen
+    assert "\U000e0067" not in promptctl("show", "hidden@1", "--json").out
+
+
+def test_fields_in_a_pipe_have_no_control_characters(promptctl: Promptctl) -> None:
+    promptctl("create", "x", "y", "--activate", "--reason", "red \x1b[31m, bell \x07, \x9b tab\t")
+    assert promptctl("history", "x").out.endswith("\tred \\x1b[31m, bell \\x07, \\xc2\\x9b tab\\t\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from promptctl import errors, references, templates
+from promptctl import errors, invisible, references, templates
 from promptctl.output import messages, stream
 from promptctl.output import prompts as output
 from promptctl.store import prompts, versions
@@ -130,6 +130,8 @@ def create(
     if run.form == "plain":
         for sentence in templates.double_braces(given, settings):
             messages.note(sentence)
+        if hidden := invisible.note(made.content):
+            messages.note(f"{made.name}@{made.version} {hidden}: promptctl show {made.name}@{made.version} shows where")
     if not made.created and {**made.metadata, **metadata} != made.metadata:
         messages.note(f"the description and metadata of {made.name}@{made.version} stay as they are")
     if reason is not None and not activate:

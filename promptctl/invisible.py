@@ -1,0 +1,139 @@
+"""Characters that a reader does not see and a model reads: which of those in a text are out of the ordinary. Pure.
+
+Ordinary are a joiner or a selector inside an emoji, a (non-)joiner between letters of a script that uses it, direction
+marks in a text with Arabic or Hebrew, a zero-width space beside a script without blanks, a soft hyphen inside a word,
+and one variation selector after an ideograph. The same characters elsewhere, and all others of their kind, can carry
+instructions that nobody sees.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_ZWSP, _ZWNJ, _ZWJ, _SOFT_HYPHEN = "\u200b", "\u200c", "\u200d", "\xad"
+_DEPENDING = frozenset((_ZWSP, _ZWNJ, _ZWJ, _SOFT_HYPHEN))
+_MARKS = frozenset("\u061c\u200e\u200f")
+_TAGS = range(0xE0000, 0xE0080)
+_SELECTORS = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0), range(0x180B, 0x180E), range(0x180F, 0x1810))
+_EMOJI_SELECTORS = frozenset("\ufe0e\ufe0f")
+# What PostgreSQL, Python and terminals show as nothing: Unicode's Default_Ignorable_Code_Point, direction controls,
+# and interlinear annotations.
+_RANGES = (
+    range(0xAD, 0xAE), range(0x34F, 0x350), range(0x61C, 0x61D), range(0x115F, 0x1161), range(0x17B4, 0x17B6),
+    range(0x180B, 0x1810), range(0x200B, 0x2010), range(0x202A, 0x202F), range(0x2060, 0x2070), range(0x3164, 0x3165),
+    range(0xFE00, 0xFE10), range(0xFEFF, 0xFF00), range(0xFFA0, 0xFFA1), range(0xFFF0, 0xFFFC),
+    range(0x1BCA0, 0x1BCA4), range(0x1D173, 0x1D17B), range(0xE0000, 0xE1000),
+)  # fmt: skip
+_RIGHT_TO_LEFT = (range(0x590, 0x900), range(0xFB1D, 0xFE00), range(0xFE70, 0xFEFD), range(0x10800, 0x11000),
+                  range(0x1E800, 0x1F000))  # fmt: skip
+# Scripts whose letters are joined or kept apart by (non-)joiners: Arabic to Sinhala, Tibetan to Khmer and Mongolian.
+_JOINED = (range(0x600, 0xE00), range(0xF00, 0x10A0), range(0x1780, 0x18B0), range(0xA800, 0xAAE0),
+           range(0xFB50, 0xFE00), range(0xFE70, 0xFEFD), range(0x10A00, 0x12000))  # fmt: skip
+_WITHOUT_BLANKS = (range(0xE00, 0xF00), range(0x1000, 0x10A0), range(0x1780, 0x1800), range(0x3000, 0xA000))
+_IDEOGRAPHS = (range(0x2E80, 0xA000), range(0xF900, 0xFB00), range(0xFF00, 0xFFF0), range(0x20000, 0x33480))
+_PICTURES = (range(0x203C, 0x3300), range(0x1F000, 0x20000))
+_KEYCAPS = frozenset("#*0123456789\xa9\xae")
+# The three flags that are spelled with tags: England, Scotland, Wales.
+_FLAG = "\U0001f3f4"
+_FLAGS = tuple(
+    "".join(chr(0xE0000 + ord(letter)) for letter in code) + "\U000e007f" for code in ("gbeng", "gbsct", "gbwls")
+)
+_NAMED = 3
+
+
+def places(text: str) -> list[int]:
+    """Return the positions of the invisible characters in a text that are out of the ordinary, in order."""
+    if text.isascii():
+        return []
+    # The set is made in C: a text without any costs one pass.
+    present = [character for character in set(text) if character > "\x7f" and _is_invisible(character)]
+    if not present:
+        return []
+    has_right_to_left = any(_among(character, _RIGHT_TO_LEFT) for character in set(text) - _MARKS)
+    has_flag = _FLAG in text
+    found: list[int] = []
+    for character in present:
+        if character in _MARKS and has_right_to_left:
+            continue
+        # Most are never ordinary, and of these there may be a million.
+        depends = character in _DEPENDING or _among(character, _SELECTORS) or (has_flag and ord(character) in _TAGS)
+        place = text.find(character)
+        while place >= 0:
+            if not (depends and _is_ordinary(text, place)):
+                found.append(place)
+            place = text.find(character, place + 1)
+    return sorted(found)
+
+
+def note(text: str) -> str | None:
+    """Return in words that a text has such characters: `contains 12 invisible characters (U+E0041 U+E0042 U+200B …)`.
+
+    None: it has none.
+    """
+    found = places(text)
+    if not found:
+        return None
+    codes = list(dict.fromkeys(f"U+{ord(text[place]):04X}" for place in found))
+    more = " …" if len(codes) > _NAMED else ""
+    plural = "s" * (len(found) != 1)
+    return f"contains {len(found)} invisible character{plural} ({' '.join(codes[:_NAMED])}{more})"
+
+
+def escaped(text: str, escape: Callable[[str], str] | None = None) -> str:
+    r"""Return a text with such characters as escapes, so that a reader sees them.
+
+    `escape` gives the escape of a character; without it, it is `\u200b` or `\U000e0041`.
+    """
+    found = places(text)
+    if not found:
+        return text
+    escapes = {text[place]: "" for place in found}
+    for character in escapes:
+        escapes[character] = (escape or _escape)(character)
+    parts: list[str] = []
+    end = 0
+    for place in found:
+        parts += (text[end:place], escapes[text[place]])
+        end = place + 1
+    return "".join([*parts, text[end:]])
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _is_invisible(character: str) -> bool:
+    return _among(character, _RANGES)
+
+
+def _among(character: str, ranges: Iterable[range]) -> bool:
+    code = ord(character)
+    return any(code in each for each in ranges)
+
+
+def _is_ordinary(text: str, place: int) -> bool:
+    character = text[place]
+    before = text[place - 1] if place else ""
+    after = text[place + 1] if place + 1 < len(text) else ""
+    if not before:
+        return False
+    if character == _SOFT_HYPHEN:
+        return before.isalpha() and after.isalpha()
+    if character == _ZWSP:
+        return any(side and _among(side, _WITHOUT_BLANKS) for side in (before, after))
+    if character in (_ZWJ, _ZWNJ):
+        if _among(before, _JOINED):
+            return True
+        is_picture = before in _EMOJI_SELECTORS or _among(before, _PICTURES)
+        return character == _ZWJ and is_picture and bool(after) and _among(after, _PICTURES)
+    if ord(character) in _TAGS:
+        start = text.rfind(_FLAG, max(0, place - len(_FLAGS[0])), place) + 1
+        return start > 0 and text.startswith(_FLAGS, start)
+    if _among(character, _SELECTORS):
+        if character in _EMOJI_SELECTORS and (before in _KEYCAPS or _among(before, _PICTURES)):
+            return True
+        return _among(before, (*_IDEOGRAPHS, range(0x1800, 0x18B0), range(0x2200, 0x2300)))
+    return False
