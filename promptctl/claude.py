@@ -161,7 +161,9 @@ class Claude:
             raise self._problem
         if isinstance(self._problem, ImportError):
             raise errors.Failed(
-                "sdk_missing", f"Claude's SDK cannot be loaded: {self._problem}", hint="pip install anthropic"
+                "sdk_missing",
+                f"Claude's SDK cannot be loaded: {self._problem}",
+                hint="pip install 'anthropic>=2.10,<3'",
             ) from None
         if self._problem is not None:
             failure, _ = claude_refusals.translated(self._problem, "", self._settings.secrets)

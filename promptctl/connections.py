@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 
 from promptctl import errors, libpq, refusals, settings
-from promptctl.database import Database
+from promptctl.database import Database, EmptyDatabase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 CONNECT_TIMEOUT_SECONDS = 10
+_EMBEDDED = "the embedded database"
 
 
 def connect(
@@ -19,15 +20,24 @@ def connect(
     *,
     creates: bool = False,
     starts: bool = True,
+    names_embedded: bool = False,
+    empty_if_absent: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Database:
     """Connect to the database that was chosen.
 
     `creates` allows making an embedded cluster where there is none, `starts` starting the server of one that exists.
+    In CI none is made unless a setting or, with `names_embedded`, the command itself names the embedded database.
+    `empty_if_absent` returns an EmptyDatabase where one would be made.
     `say` gets a line when something slow begins. Raises Usage for a malformed setting, Unreachable.
     """
     target = settings.target(database_url)
     if target.embedded:
+        if (creates or empty_if_absent) and not (names_embedded or target.may_be_made):
+            _refuse_to_make()
+        if empty_if_absent and (absent := _absent_home()) is not None:
+            say(f"there is no embedded database yet: sync makes it in {absent}")
+            return EmptyDatabase(_EMBEDDED)
         return _connect_embedded(creates, starts, say)
     parameters = _common()
     if target.url is not None:
@@ -95,6 +105,24 @@ def keywords(url: str, origin: str = "--database-url") -> dict[str, str]:
         ) from None
 
 
+def _refuse_to_make() -> None:
+    """Raise Usage where there is no embedded database yet: a job in CI would fill one that is thrown away with it."""
+    if _absent_home() is not None:
+        raise errors.Usage(
+            "no_database_configured",
+            "no database is configured, and CI is set: an embedded database is made there only by name",
+            hint=f"set DATABASE_URL to postgresql://USER@HOST/DATABASE, or to {settings.EMBEDDED}",
+        )
+
+
+def _absent_home() -> str | None:
+    """Return where the embedded database would be made; None: there is one."""
+    from promptctl.embedded import location
+
+    home = location.home()
+    return home if location.cluster(home) is None else None
+
+
 def _connect_embedded(creates: bool, starts: bool, say: Callable[[str], None]) -> Database:
     from promptctl.embedded import location
 
@@ -121,7 +149,7 @@ def _open_embedded(home: str, own: dict[str, str] | None = None) -> Database:
 
     parameters = {**(own or _common()), **location.conninfo(home), "client_encoding": "UTF8"}
     connect_ = libpq.Connection if own else _connected
-    return Database(connect_(parameters, location.client_library(home)), "the embedded database", embedded=True)
+    return Database(connect_(parameters, location.client_library(home)), _EMBEDDED, embedded=True)
 
 
 def _common() -> dict[str, str]:

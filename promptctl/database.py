@@ -164,6 +164,21 @@ class Database:
         return translated
 
 
+class EmptyDatabase(Database):
+    """Stands for a database that is not there yet: it answers every query without a row, and nothing is sent."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.embedded = True
+
+    def run_all(self, *statements: tuple[LiteralString, Sequence[Parameter]]) -> list[list[Row]]:
+        """Return no rows for each statement."""
+        return [[] for _ in statements]
+
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
+
 class Transaction:
     """`begin` … `commit`, or `rollback` when the block raises."""
 
@@ -206,5 +221,5 @@ def schema_sql() -> str:
     raise errors.Failed(
         "installation_damaged",
         "schema.sql is missing from this installation of promptctl",
-        hint="pip install --force-reinstall promptctl",
+        hint="install promptctl again, from where it was installed",
     )

@@ -108,5 +108,5 @@ def load(preferred: str | None) -> Library:
             continue
         return library
     raise errors.Failed(
-        "libpq_missing", "libpq, PostgreSQL's client library, is not there", hint='pip install "psycopg[binary]"'
+        "libpq_missing", "libpq, PostgreSQL's client library, is not there", hint="pip install 'psycopg[binary]>=3.2.2'"
     )

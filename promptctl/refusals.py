@@ -134,7 +134,7 @@ def _schema_version_mismatch(error: libpq.ServerError, label: str) -> errors.Pro
         return errors.SchemaMismatch(
             "schema_newer",
             f"{label} has schema version {installed}; this promptctl knows {SCHEMA_VERSION}",
-            hint="pip install --upgrade promptctl",
+            hint="install the promptctl that made this schema",
         )
     return errors.SchemaMismatch(
         "schema_older",

@@ -7,17 +7,30 @@ import os
 from promptctl import errors
 from promptctl.records import Record
 
-# libpq reads these itself; any one of them says that somebody chose a server.
-_LIBPQ = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE", "PGUSER")
+# libpq reads these itself; any one of them chooses a database. PGUSER, PGPORT and the others complete the choice.
+_LIBPQ = ("PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE", "PGSERVICEFILE")
+# What names the embedded database where a URL is expected.
+EMBEDDED = "embedded:"
 
 
 class Target(Record):
-    """A database to connect to. `url` is a URL or libpq's keywords; None: libpq's own variables, or embedded."""
+    """A database to connect to. `url` is a URL or libpq's keywords; None: libpq's own variables, or embedded.
+
+    `origin` is the setting that chose it, "embedded" where none did.
+    """
 
     __slots__ = ()
     url: str | None
     embedded: bool
     origin: str
+
+    @property
+    def may_be_made(self) -> bool:
+        """Whether an embedded database may be made where there is none.
+
+        In CI only one that was named: a secret that is missing there must not end in a database that nobody keeps.
+        """
+        return self.origin != "embedded" or os.environ.get("CI", "").lower() in ("", "0", "false")
 
 
 def target(database_url: str | None, origin: str = "--database-url") -> Target:
@@ -28,16 +41,22 @@ def target(database_url: str | None, origin: str = "--database-url") -> Target:
     An empty one is an error because a secret that is missing in CI must not end in another database.
     """
     if database_url is not None:
-        return Target(_url(database_url, origin), False, origin)
+        return _named(database_url, origin)
     for name in ("PROMPTCTL_DATABASE_URL", "DATABASE_URL"):
         value = os.environ.get(name)
         if value is not None:
-            return Target(_url(value, name), False, name)
+            return _named(value, name)
     chosen = [name for name in _LIBPQ if name in os.environ]
     for name in chosen:
         if not os.environ[name].strip():
             raise _empty(name)
     return Target(None, False, chosen[0]) if chosen else Target(None, True, "embedded")
+
+
+def _named(value: str, origin: str) -> Target:
+    if value.strip() == EMBEDDED:
+        return Target(None, True, origin)
+    return Target(_url(value, origin), False, origin)
 
 
 def _url(value: str, origin: str) -> str:

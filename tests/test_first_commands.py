@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -37,6 +38,44 @@ def test_twenty_first_commands_at_once_all_succeed_on_one_cluster(embedded_home:
     assert sum("applied as release" in said for said, _ in endings) == 1
     code, out, _ = run(embedded_home, home, "list", "--quiet")
     assert (code, len(out.splitlines())) == (0, 12)
+
+
+def test_a_dry_run_without_a_database_shows_what_the_first_sync_does_and_makes_nothing(
+    embedded_home: dict[str, str], home: Path
+) -> None:
+    shutil.copytree(ROOT / "prompts", home / "prompts")
+    place = embedded_home["PROMPTCTL_HOME"]
+    code, planned, said = run(embedded_home, home, "sync", "--dry-run")
+    assert (code, said.splitlines()[0]) == (0, f"there is no embedded database yet: sync makes it in {place}")
+    assert run(embedded_home, home, "sync", "--check")[0] == 3
+    code, out, err = run(embedded_home, home, "sync", "--check", "--json")
+    assert (code, err) == (3, "")
+    assert json.loads(out)["changes"]
+    assert run(embedded_home, home, "sync", "--dry-run", "--format", "markdown")[0] == 0
+    code, _, err = run(embedded_home, home, "sync", "--save-plan", "plan.json")
+    assert (code, "there is no embedded one" in err) == (6, True)
+    assert not os.path.exists(place)
+    code, applied, _ = run(embedded_home, home, "sync")
+    assert (code, applied) == (0, planned)
+    assert run(embedded_home, home, "sync", "--check")[0] == 0
+
+
+def test_in_ci_an_embedded_database_is_made_by_its_name_and_then_used(
+    embedded_home: dict[str, str], home: Path
+) -> None:
+    in_ci = embedded_home | {"CI": "true"}
+    assert run(in_ci, home, "create", "greeter", "Be kind.")[0] == 2
+    assert run(in_ci, home, "--database-url", "embedded:", "list")[0] == 2
+    named = ("create", "greeter", "Be kind.", "--activate", "--database-url", "embedded:")
+    assert run(in_ci | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x"}, home, *named)[0] == 0
+    assert run(in_ci, home, "create", "greeter", "Be brief.")[0] == 0
+    code, out, _ = run(in_ci | {"PROMPTCTL_DATABASE_URL": "embedded:"}, home, "db", "status", "--json")
+    assert (code, json.loads(out)["chosen_by"]) == (0, "PROMPTCTL_DATABASE_URL")
+    program = "from promptctl import Prompts\nwith Prompts('embedded:') as prompts: print(prompts.get('greeter'))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=in_ci, cwd=home, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "greeter@1\n", done.stderr
 
 
 def test_a_killed_server_is_started_again_by_the_next_command_and_has_lost_nothing(

@@ -102,6 +102,24 @@ def deployed(repository: Repository) -> Repository:
     return repository
 
 
+RECIPES: dict[str, tuple[list[str], int]] = {
+    "deploy.sh": ([], 2), "deploy-reviewed-plan.sh": (["plan"], 6), "pull-request-check.sh": ([], 2),
+    "nightly-drift.sh": ([], 2), "pager-rollback.sh": (["default-system-prompt"], 6),
+}  # fmt: skip
+
+
+def test_without_a_database_no_recipe_passes_and_none_makes_one(repository: Repository) -> None:
+    """Whether CI is set or not: a secret that is missing is not a green job."""
+    assert {path.name for path in SCRIPTS.iterdir()} == set(RECIPES)
+    del repository.env["DATABASE_URL"]
+    for script, (words, code) in RECIPES.items():
+        for env in ({}, {"CI": "true"}):
+            ended = repository(script, *words, **env, INCIDENT="INC-1", GITHUB_STEP_SUMMARY=os.devnull)
+            assert ended.code == code, (script, ended)
+            assert "no database is configured" in ended.err
+    assert not Path(repository.env["PROMPTCTL_HOME"]).exists()
+
+
 def live(sql: psycopg.Connection[Any], name: str = "default-system-prompt") -> int | None:
     row = sql.execute("select active_version from promptctl.served where name = %s", [name]).fetchone()
     return None if row is None else row[0]

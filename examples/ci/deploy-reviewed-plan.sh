@@ -8,6 +8,8 @@
 # Exit codes: 0 done; 1 invalid folder or plan; 2 usage; 5 refused: a conflict, or the database is not as it was when
 # the plan was made (plan_outdated): plan again; else as promptctl's.
 set -euo pipefail
+# A job whose database is not configured fails, whatever CI it runs in: no embedded one is made.
+export CI=${CI:-true}
 
 saved=${PLAN:-plan.json}
 readable=${PLAN_FILE:-plan.md}

@@ -6,6 +6,8 @@
 # The copy goes to BACKUP_FOLDER (backup/), as a folder that promptctl sync reads: keep it outside this machine.
 # Exit codes: 0 no drift; 3 drift: a sync would do something; all others: this check is broken, or a sync would be.
 set -euo pipefail
+# A job whose database is not configured fails, whatever CI it runs in: no embedded one is made.
+export CI=${CI:-true}
 
 folder=${1:-prompts/}
 backup=${BACKUP_FOLDER:-backup/}

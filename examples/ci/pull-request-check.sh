@@ -7,6 +7,8 @@
 # Exit codes: 0 nothing to do, or a plan; 1 invalid folder, or the comment could not be posted; 5 conflict; else as
 # promptctl's.
 set -euo pipefail
+# A job whose database is not configured fails, whatever CI it runs in: no embedded one is made.
+export CI=${CI:-true}
 
 folder=${1:-prompts/}
 plan=${PLAN_FILE:-plan.md}

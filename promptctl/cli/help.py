@@ -24,8 +24,10 @@ _CLOSING = """\
 Every command has --help, --json, --quiet, --verbose and --database-url.
 
 The database, first that is given:
-  --database-url, PROMPTCTL_DATABASE_URL, DATABASE_URL, libpq's PG* variables,
-  else an embedded server, with its files under PROMPTCTL_HOME.
+  --database-url, PROMPTCTL_DATABASE_URL, DATABASE_URL: a URL, or embedded:
+  PGHOST, PGHOSTADDR, PGDATABASE, PGSERVICE or PGSERVICEFILE, as for psql
+  else the embedded server, with its files under PROMPTCTL_HOME; where CI is
+  set it is made only by the name embedded:
 
 Exit codes:
   0 done   1 failed   2 usage   3 a check found differences   4 not found

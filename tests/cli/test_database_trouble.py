@@ -80,7 +80,7 @@ def test_a_database_without_the_schema_says_how_to_make_it(bare: Promptctl) -> N
             99,
             "schema_newer",
             f"has schema version 99; this promptctl knows {SCHEMA_VERSION}",
-            "pip install --upgrade promptctl",
+            "install the promptctl that made this schema",
         ),
         (0, "schema_older", f"has schema version 0; this promptctl needs {SCHEMA_VERSION}", "promptctl db migrate"),
     ],

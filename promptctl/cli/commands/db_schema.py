@@ -48,7 +48,7 @@ def migrate(run: Run) -> None:
         raise errors.SchemaMismatch(
             "schema_newer",
             f"{opened.label} has schema version {found}; this promptctl knows {database.SCHEMA_VERSION}",
-            hint="pip install --upgrade promptctl",
+            hint="install the promptctl that made this schema",
         )
     if found < database.SCHEMA_VERSION:
         raise errors.SchemaMismatch(

@@ -17,7 +17,7 @@ def start(run: Run) -> None:
     It goes on running; any command starts it by itself.
     """
     home = _home(run)
-    with run.database(creates=True) as opened:
+    with run.database(creates=True, names_embedded=True) as opened:
         # The first statement makes the schema, too.
         opened.run("select")
     _answer(run, f"the embedded server is running, in {home}", running=True)

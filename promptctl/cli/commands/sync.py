@@ -118,7 +118,7 @@ def _look(
     only_looks: bool,
 ) -> Outcome:
     checkout, prompts = _read(folder, source, options)
-    with run.database() as database:
+    with run.database(empty_if_absent=save_plan is None) as database:
         outcome = syncing.look(database, checkout, prompts, options, shown, claims=save_plan is not None)
         title = f"{_told(folder, checkout)} → {database.label}"
         shown.close()
