@@ -115,7 +115,7 @@ def test_what_needs_typer_does_not_pay_for_pydantic_rich_or_a_driver(imports: Ca
         assert found & {"pydantic", "rich", "psycopg", "yaml", "anthropic", "asyncio"} == set()
 
 
-def test_rich_is_paid_for_by_a_diff_on_a_terminal_only(imports: Callable[..., set[str]]) -> None:
+def test_a_diff_imports_neither_rich_nor_yaml(imports: Callable[..., set[str]]) -> None:
     assert "rich" not in imports("diff", "default-system-prompt")
     assert "yaml" not in imports("diff", "default-system-prompt")
 
