@@ -349,6 +349,7 @@ create table if not exists promptctl.served (
     epoch integer not null default 0,
     next_version bigint not null default 1,
     route jsonb,
+    archived_at timestamptz,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     -- Never true: the other half of the foreign keys that keep a retired version from being served.
@@ -367,6 +368,8 @@ create table if not exists promptctl.served (
     constraint a_split_has_a_seed_and_a_share check (
         (candidate_version is null) = (seed is null) and (candidate_version is not null or basis_points = 0)),
     constraint a_route_is_a_list_of_when_and_use check (promptctl.is_route(route)),
+    constraint an_archived_prompt_serves_nothing check (
+        archived_at is null or (active_version is null and candidate_version is null and route is null)),
     constraint epochs_count_from_0 check (epoch >= 0),
     constraint numbers_count_from_1 check (next_version between 1 and 2147483648)
 );
@@ -387,6 +390,10 @@ comment on column promptctl.served.next_version is 'The highest number + 1; it n
 comment on column promptctl.served.route is
     'Other prompts for other users: a list of {"when": {attribute: value}, "use": "NAME"}, of which the first that matches is '
     'resolved instead; null: none.';
+comment on column promptctl.served.archived_at is
+    'Since when the prompt is archived: it is not listed, serves nothing and cannot change; null: it is in use.';
+comment on constraint an_archived_prompt_serves_nothing on promptctl.served is
+    'Neither a version nor the route to another prompt.';
 comment on constraint a_prompt_has_one_row_of_what_is_served on promptctl.served is
     'One active version per prompt, by structure: there is one place to write it.';
 comment on constraint a_name_is_segments_joined_by_slashes on promptctl.served is
@@ -420,7 +427,8 @@ create table if not exists promptctl.releases (
     released_at timestamptz not null default clock_timestamp(),
 
     constraint a_release_has_one_number primary key (release),
-    constraint a_release_is_of_a_known_kind check (kind in ('activate', 'rollback', 'sync', 'release rollback')),
+    constraint a_release_is_of_a_known_kind check (
+        kind in ('activate', 'deactivate', 'rollback', 'sync', 'release rollback')),
     constraint a_release_comes_from_somewhere check (jsonb_typeof(origin) = 'object'),
     constraint a_release_rollback_is_of_an_earlier_one check (undoes < release),
     constraint a_release_rollback_is_of_a_known_one foreign key (undoes) references promptctl.releases (release)
@@ -454,6 +462,7 @@ create table if not exists promptctl.versions (
     origin jsonb,
     release bigint,
     retired_at timestamptz,
+    erased_at timestamptz,
     is_retired boolean not null generated always as (retired_at is not null) stored,
 
     constraint a_number_is_used_once_in_a_prompt primary key (name, version),
@@ -462,7 +471,12 @@ create table if not exists promptctl.versions (
     constraint a_version_belongs_to_a_prompt foreign key (name) references promptctl.served (name),
     constraint versions_count_from_1 check (version >= 1),
     -- A regular expression reads a whole text before it begins; most say something in their first line.
-    constraint content_is_not_empty check (left(content, 100) ~ '[^[:space:]]' or content ~ '[^[:space:]]'),
+    constraint content_is_not_empty check (
+        left(content, 100) ~ '[^[:space:]]' or content ~ '[^[:space:]]' or erased_at is not null),
+    constraint an_erased_version_has_no_text check (
+        erased_at is null
+        or (content = '' and settings = '{}' and metadata = '{}' and variables = '{}' and required_variables = '{}'
+            and retired_at is not null)),
     constraint content_has_no_byte_order_mark check (left(content, 1) !~ '\uFEFF'),
     constraint content_has_no_crlf check (position(E'\r\n' in content) = 0),
     constraint settings_are_an_object check (jsonb_typeof(settings) = 'object'),
@@ -494,6 +508,7 @@ create table if not exists promptctl.versions (
 alter table promptctl.versions alter column content set storage external;
 
 create index if not exists versions_by_content on promptctl.versions (name, sha256);
+create index if not exists versions_erased on promptctl.versions (sha256) where erased_at is not null;
 create index if not exists versions_by_release on promptctl.versions (release) where release is not null;
 
 comment on table promptctl.versions is 'Every version of every prompt. Content and settings are fixed when it is created.';
@@ -508,6 +523,11 @@ comment on column promptctl.versions.origin is
     'Where it came from: repository, commit, path, author of the file''s last commit, dirty; null: not from a folder.';
 comment on column promptctl.versions.release is 'The release in which it was stored; null: on its own.';
 comment on column promptctl.versions.retired_at is 'Since when it is listed no more and cannot be activated; null: in use.';
+comment on column promptctl.versions.erased_at is
+    'When its text, settings and metadata were erased, for good; null: they are there. Number and hash stay.';
+comment on index promptctl.versions_erased is 'So that an erased text is not stored again: there are few.';
+comment on constraint an_erased_version_has_no_text on promptctl.versions is
+    'Nor settings nor metadata, which may hold a secret as well; it stays archived, so nothing can serve it.';
 comment on index promptctl.versions_by_release is 'What a release stored.';
 comment on index promptctl.versions_by_content is 'create_version looks for a version that has the text already.';
 comment on constraint a_number_is_used_once_in_a_prompt on promptctl.versions is 'NAME@VERSION means one text for ever.';
@@ -575,7 +595,7 @@ create table if not exists promptctl.allocations (
     constraint an_allocation_belongs_to_a_prompt foreign key (name) references promptctl.served (name),
     constraint an_allocation_belongs_to_a_known_release foreign key (release) references promptctl.releases (release),
     constraint an_allocation_is_of_a_known_kind check (
-        kind in ('activate', 'deactivate', 'rollback', 'split', 'unsplit', 'route'))
+        kind in ('activate', 'deactivate', 'rollback', 'split', 'unsplit', 'route', 'archive', 'restore'))
 );
 
 create index if not exists allocations_by_release on promptctl.allocations (release) where release is not null;
@@ -586,7 +606,7 @@ comment on table promptctl.allocations is
 comment on column promptctl.allocations.previous_version is 'The active version before this change.';
 comment on column promptctl.allocations.version is 'The active version after it; null: none.';
 comment on column promptctl.allocations.parent is
-    'For activate and deactivate: the position at which the prompt stood, to which rollback returns.';
+    'For activate, deactivate, archive and restore: the position at which the prompt stood, to which rollback returns.';
 comment on column promptctl.allocations.position is 'The position at which the prompt stands after this change.';
 comment on column promptctl.allocations.route is 'Who else gets what after this change; null: nobody.';
 comment on column promptctl.allocations.origin is
@@ -616,7 +636,7 @@ create table if not exists promptctl.corrections (
     constraint a_correction_has_one_number primary key (id),
     constraint a_correction_belongs_to_a_version foreign key (name, version)
         references promptctl.versions (name, version),
-    constraint a_correction_is_of_a_known_kind check (kind in ('describe', 'retire', 'restore')),
+    constraint a_correction_is_of_a_known_kind check (kind in ('describe', 'archive', 'restore', 'erase')),
     constraint a_correction_belongs_to_a_known_release foreign key (release) references promptctl.releases (release)
 );
 
@@ -626,7 +646,8 @@ create index if not exists corrections_by_release on promptctl.corrections (rele
 comment on index promptctl.corrections_by_prompt is 'For the history of one prompt.';
 comment on index promptctl.corrections_by_release is 'What a release corrected.';
 comment on table promptctl.corrections is
-    'What may change about a version, its metadata and whether it is retired, and who changed it. Written by trigger.';
+    'What may change about a version: its metadata, whether it is archived, whether it is erased; and who changed it. '
+    'Written by trigger.';
 comment on column promptctl.corrections.epoch is 'The prompt''s epoch at that moment: its place in the history.';
 comment on constraint a_correction_has_one_number on promptctl.corrections is 'In the order in which they were made.';
 comment on constraint a_correction_belongs_to_a_version on promptctl.corrections is 'No history of nothing.';
@@ -1084,6 +1105,11 @@ begin
         if not exists (select from promptctl.served s where s.name = split_part(target, '@', 1)) then
             raise exception using errcode = 'restrict_violation', constraint = 'a_route_leads_to_a_prompt',
                 message = format('the route of "%s" leads to "%s", which is no prompt', name, target);
+        elsif exists (select from promptctl.served s
+                      where s.name = split_part(target, '@', 1) and s.archived_at is not null) then
+            raise exception using errcode = 'restrict_violation', constraint = 'a_route_leads_to_a_prompt',
+                message = format('the route of "%s" leads to %s, which is archived', name, target),
+                hint = format('promptctl delete --undo %s', split_part(target, '@', 1));
         elsif target ~ '@' and not exists (select from promptctl.versions v
                                            where v.name = split_part(target, '@', 1) and not v.is_retired
                                              and v.version = split_part(target, '@', 2)::integer) then
@@ -1114,11 +1140,24 @@ $$;
 comment on function promptctl.require_route_leads_somewhere is
     'Refuses a route to a prompt or version that is not there, and one that leads back to where it begins.';
 
+create or replace function promptctl.require_in_use(served promptctl.served) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if served.archived_at is not null then
+        raise exception using errcode = 'restrict_violation', constraint = 'an_archived_prompt_does_not_change',
+            message = format('"%s" is archived', served.name),
+            hint = format('promptctl delete --undo %s', served.name);
+    end if;
+end
+$$;
+
+comment on function promptctl.require_in_use is 'Refuses a prompt that is archived.';
+
 create or replace function promptctl.before_served() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if tg_op = 'INSERT' then
-        if new.active_version is not null or new.candidate_version is not null then
+        if new.active_version is not null or new.candidate_version is not null or new.archived_at is not null then
             -- Possible where one statement stores the version as well: foreign keys are checked at its end.
             raise exception using errcode = 'restrict_violation', constraint = 'nothing_moves_without_a_trace',
                 message = format('"%s" begins with nothing served: activate a version of it', new.name);
@@ -1135,6 +1174,15 @@ begin
         raise exception using errcode = 'restrict_violation', constraint = 'epochs_are_counted_by_the_database',
             message = format('epochs are counted by the database: "%s"', old.name);
     end if;
+    if new.archived_at is not null then
+        if old.archived_at is not null then
+            perform promptctl.require_in_use(old);
+        end if;
+        new.archived_at := now();
+        new.active_version := null;
+        new.candidate_version := null;
+        new.route := null;
+    end if;
     if new.next_version < old.next_version then
         raise exception using errcode = 'restrict_violation', constraint = 'a_number_is_never_used_again',
             message = format('a number is never used again: "%s"', old.name);
@@ -1144,7 +1192,7 @@ begin
         if new.position is distinct from old.position then
             if not exists (select from promptctl.allocations a
                            where a.name = new.name and a.epoch = new.position and a.version = new.active_version
-                             and a.kind = 'activate') then
+                             and a.kind in ('activate', 'restore')) then
                 raise exception using errcode = 'restrict_violation',
                     constraint = 'a_rollback_goes_to_what_was_active',
                     message = format('"%s" was not at version %s in epoch %s',
@@ -1177,7 +1225,8 @@ begin
     end if;
     if (new.active_version, new.candidate_version, new.basis_points)
         is distinct from (old.active_version, old.candidate_version, old.basis_points)
-        or new.seed is distinct from old.seed or new.route is distinct from old.route then
+        or new.seed is distinct from old.seed or new.route is distinct from old.route
+        or (new.archived_at is null) <> (old.archived_at is null) then
         new.epoch := old.epoch + 1;
         if new.candidate_version is not null and new.seed is null then
             new.seed := new.name || '.' || new.epoch;
@@ -1189,7 +1238,31 @@ end
 $$;
 
 comment on function promptctl.before_served is
-    'Counts epochs, keeps the position in the history, ends a split when the active version moves.';
+    'Counts epochs, keeps the position in the history, ends a split when the active version moves. An archived prompt '
+    'serves nothing and does not change until it is restored.';
+
+create or replace function promptctl.require_no_route_leads_to(name text, is_archived boolean) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    owner_of_route text;
+begin
+    -- Whoever is led to a certain version is served it without an active one; of an archived prompt nothing is served.
+    select s.name into owner_of_route
+    from promptctl.served s cross join promptctl.route_targets(s.route) t (target)
+    where s.route is not null and s.name <> require_no_route_leads_to.name
+      and (t.target = require_no_route_leads_to.name
+           or (is_archived and split_part(t.target, '@', 1) = require_no_route_leads_to.name))
+    order by s.name limit 1;
+    if found then
+        raise exception using errcode = 'restrict_violation', constraint = 'what_a_route_leads_to_stays_in_service',
+            message = format('"%s" is what the route of "%s" leads to', name, owner_of_route),
+            hint = format('promptctl route show %s', owner_of_route);
+    end if;
+end
+$$;
+
+comment on function promptctl.require_no_route_leads_to is
+    'Refuses to take a prompt out of service, or to archive it, while a route of another prompt leads to it.';
 
 -- A session keeps the plan that it made for its first change, of one row mostly. As nested loops over the transition
 -- tables that plan took 5 s for each of two joins when the same session later wrote 10 000 rows; hashed, milliseconds.
@@ -1203,12 +1276,14 @@ begin
     insert into promptctl.allocations (name, epoch, kind, previous_version, version, candidate_version, basis_points,
                                        seed, parent, position, route, release, origin, author, reason)
     select n.name, n.epoch, k.kind, o.active_version, n.active_version, n.candidate_version, n.basis_points, n.seed,
-           case when k.kind in ('activate', 'deactivate') then o.position end, n.position, n.route, of_release,
+           case when k.kind in ('activate', 'deactivate', 'archive', 'restore') then o.position end, n.position, n.route, of_release,
            origins -> n.name, promptctl.current_author(), promptctl.current_reason()
     from new_rows n
     join old_rows o on o.name = n.name and o.epoch <> n.epoch
     cross join lateral (
         select case
+            when (n.archived_at is null) <> (o.archived_at is null)
+                then case when n.archived_at is null then 'restore' else 'archive' end
             when n.active_version is not distinct from o.active_version
                 then case when (n.candidate_version, n.basis_points, n.seed)
                                is not distinct from (o.candidate_version, o.basis_points, o.seed) then 'route'
@@ -1229,6 +1304,18 @@ begin
             select n.name from new_rows n join old_rows o on o.name = n.name where n.route is distinct from o.route));
     end if;
 
+    if exists (select from new_rows n where n.active_version is null) then
+        perform promptctl.require_no_route_leads_to(n.name, n.archived_at is not null)
+        from new_rows n join old_rows o on o.name = n.name
+        where n.active_version is null and (o.active_version is not null
+                                            or (n.archived_at is not null and o.archived_at is null))
+        order by n.name;
+        update promptctl.applied a set is_settled = false
+        where a.is_settled and a.name = any (array(
+            select n.name from new_rows n join old_rows o on o.name = n.name
+            where (n.archived_at is null) <> (o.archived_at is null)));
+    end if;
+
     -- Listeners of a large release re-read everything once, instead of being told a hundred things.
     if moved > 100 and of_release is not null then
         perform pg_notify('promptctl', json_build_object('release', of_release)::text);
@@ -1243,6 +1330,46 @@ $$;
 comment on function promptctl.after_served is
     'Appends the allocation of every change and announces it on the channel "promptctl" in the same transaction.';
 
+create or replace function promptctl.require_erasable(version promptctl.versions) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    owner constant text := (select pg_get_userbyid(n.nspowner) from pg_namespace n where n.nspname = 'promptctl');
+    asking constant text := coalesce(nullif(current_setting('role'), 'none'), session_user);
+    needed_by text;
+begin
+    -- A trigger of ours runs as the owner: the session's role is who asks.
+    if not pg_has_role(asking, owner, 'usage') then
+        raise exception using errcode = 'insufficient_privilege', constraint = 'only_the_owner_erases',
+            message = format('only "%s", which owns the schema, erases a version: this is "%s"', owner, asking);
+    end if;
+    if version.erased_at is not null then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_version_never_changes',
+            message = format('%s@%s was erased, for good', version.name, version.version);
+    end if;
+    if promptctl.current_reason() is null then
+        raise exception using errcode = 'restrict_violation', constraint = 'an_erasure_has_a_reason',
+            message = format('erasing %s@%s needs a reason', version.name, version.version);
+    end if;
+    select case when s.active_version = version.version then 'active' else 'a candidate' end into needed_by
+    from promptctl.served s
+    where s.name = version.name and version.version in (s.active_version, s.candidate_version);
+    if not found then
+        select format('what the route of "%s" leads to', s.name) into needed_by
+        from promptctl.served s cross join promptctl.route_targets(s.route) t (target)
+        where s.route is not null and t.target = format('%s@%s', version.name, version.version)
+        order by s.name limit 1;
+    end if;
+    if needed_by is not null then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_served_version_is_not_erased',
+            message = format('%s@%s is %s', version.name, version.version, needed_by),
+            hint = format('promptctl show %s', version.name);
+    end if;
+end
+$$;
+
+comment on function promptctl.require_erasable is
+    'Refuses to erase a version: to all but the owner of the schema, without a reason, and while something serves it.';
+
 create or replace function promptctl.before_versions() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -1256,6 +1383,7 @@ begin
         new.sha256 := sha256(convert_to(new.content, 'UTF8'));
         new.variables := coalesce(promptctl.template_variables(new.content, new.settings), '{}');
         new.required_variables := coalesce(promptctl.required_variables(new.variables, new.settings), '{}');
+        new.erased_at := null;
         new.created_by := coalesce(new.created_by, promptctl.current_author());
         new.database_user := session_user;
         return new;
@@ -1269,6 +1397,16 @@ begin
             message = format('%s@%s never changes: create a new version', old.name, old.version),
             hint = format('promptctl create %s', old.name);
     end if;
+    if new.erased_at is distinct from old.erased_at then
+        perform promptctl.require_erasable(old);
+        new.content := '';
+        new.settings := '{}';
+        new.metadata := '{}';
+        new.variables := '{}';
+        new.required_variables := '{}';
+        new.erased_at := now();
+        new.retired_at := coalesce(old.retired_at, now());
+    end if;
     if new.retired_at is not null and old.retired_at is null
         and exists (select from promptctl.served s cross join promptctl.route_targets(s.route) t (target)
                     where s.route is not null and t.target = format('%s@%s', old.name, old.version)) then
@@ -1281,20 +1419,37 @@ end
 $$;
 
 comment on function promptctl.before_versions is
-    'Hashes a new version and finds its variables; lets only metadata and retirement change later.';
+    'Hashes a new version and finds its variables. Later it lets only metadata and archiving change, and the owner of '
+    'the schema erase a version that nothing serves.';
 
 -- By index: for each of the many batches of a large sync every prompt would be read.
 create or replace function promptctl.after_insert_versions() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+declare
+    told text;
+    erased text;
 begin
     update promptctl.served s set next_version = greatest(s.next_version, n.highest + 1)
     from (select name, max(version)::bigint as highest from new_rows group by name) n
     where s.name = n.name and s.name = any (array(select name from new_rows));
+
+    if exists (select from promptctl.versions v where v.erased_at is not null) then
+        select format('the text of %s@%s is that of %s@%s, which was erased', n.name, n.version, v.name, v.version),
+               v.name
+        into told, erased
+        from new_rows n join promptctl.versions v on v.sha256 = n.sha256 and v.erased_at is not null
+        order by v.name <> n.name, n.name, n.version limit 1;
+        if found then
+            raise exception using errcode = 'restrict_violation', constraint = 'an_erased_text_is_not_stored_again',
+                message = told, hint = format('promptctl history %s', erased);
+        end if;
+    end if;
     return null;
 end
 $$;
 
-comment on function promptctl.after_insert_versions is 'Keeps the next number above every number that was used.';
+comment on function promptctl.after_insert_versions is
+    'Keeps the next number above every number that was used, and refuses a text that was erased.';
 
 create or replace function promptctl.after_update_versions() returns trigger
 language plpgsql security definer
@@ -1308,21 +1463,58 @@ begin
     from new_rows n
     join old_rows o on o.name = n.name and o.version = n.version
     cross join lateral (
-        select 'describe' where n.metadata is distinct from o.metadata
+        select 'describe' where n.metadata is distinct from o.metadata and n.erased_at is null
         union all
-        select case when n.is_retired then 'retire' else 'restore' end where n.is_retired <> o.is_retired
+        select case when n.is_retired then 'archive' else 'restore' end where n.is_retired <> o.is_retired
+        union all
+        select 'erase' where n.erased_at is distinct from o.erased_at
     ) k (kind)
     order by n.name, n.version;
     update promptctl.applied a set is_settled = false
     where a.is_settled and a.name = any (array(
         select n.name from new_rows n join old_rows o on o.name = n.name and o.version = n.version
-        where n.metadata is distinct from o.metadata));
+        where n.metadata is distinct from o.metadata or n.erased_at is distinct from o.erased_at));
+    if exists (select from new_rows n where n.erased_at is not null) then
+        update promptctl.corrections c set previous_metadata = null, metadata = null
+        from new_rows n join old_rows o on o.name = n.name and o.version = n.version
+        where n.erased_at is distinct from o.erased_at and c.name = n.name and c.version = n.version
+          and c.kind = 'describe';
+        update promptctl.applied a set metadata = a.metadata - n.version::text, digest = null
+        from new_rows n join old_rows o on o.name = n.name and o.version = n.version
+        where n.erased_at is distinct from o.erased_at and a.name = n.name;
+        perform pg_notify('promptctl', json_build_object('erased', format('%s@%s', n.name, n.version))::text)
+        from new_rows n join old_rows o on o.name = n.name and o.version = n.version
+        where n.erased_at is distinct from o.erased_at;
+    end if;
     return null;
 end
 $$;
 
 comment on function promptctl.after_update_versions is
-    'Records every correction of metadata, retirement and return, and has the next sync compare them again.';
+    'Records every correction of metadata, archiving, return and erasure, and has the next sync compare them again. What '
+    'was erased of a version also goes from its recorded corrections, and clients that hold it are notified.';
+
+create or replace function promptctl.before_corrections() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if tg_op = 'UPDATE' then
+        if pg_trigger_depth() > 1 and new.previous_metadata is null and new.metadata is null
+            and (new.id, new.name, new.version, new.epoch, new.kind, new.release, new.author, new.reason,
+                 new.database_user, new.changed_at)
+                is not distinct from (old.id, old.name, old.version, old.epoch, old.kind, old.release, old.author,
+                                      old.reason, old.database_user, old.changed_at)
+            and exists (select from promptctl.versions v
+                        where v.name = old.name and v.version = old.version and v.erased_at is not null) then
+            return new;
+        end if;
+    end if;
+    raise exception using errcode = 'restrict_violation', constraint = tg_name, table = tg_table_name,
+        schema = tg_table_schema, message = tg_argv[0];
+end
+$$;
+
+comment on function promptctl.before_corrections is
+    'Refuses to change history, but for the erasure of a version, which takes away what its corrections said.';
 
 create or replace trigger what_is_served_follows_the_rules before insert or update on promptctl.served
     for each row execute function promptctl.before_served();
@@ -1330,9 +1522,9 @@ create or replace trigger nothing_moves_without_a_trace after update on promptct
     referencing old table as old_rows new table as new_rows
     for each statement execute function promptctl.after_served();
 create or replace trigger a_prompt_never_goes before delete on promptctl.served
-    for each row execute function promptctl.refuse('a prompt never goes: its versions can be retired');
+    for each row execute function promptctl.refuse('a prompt never goes: it can be archived');
 create or replace trigger prompts_are_never_emptied before truncate on promptctl.served
-    for each statement execute function promptctl.refuse('prompts never go: their versions can be retired');
+    for each statement execute function promptctl.refuse('prompts never go: they can be archived');
 
 create or replace trigger a_version_never_changes before insert or update on promptctl.versions
     for each row execute function promptctl.before_versions();
@@ -1343,9 +1535,9 @@ create or replace trigger a_correction_is_recorded after update on promptctl.ver
     referencing old table as old_rows new table as new_rows
     for each statement execute function promptctl.after_update_versions();
 create or replace trigger a_version_never_goes before delete on promptctl.versions
-    for each row execute function promptctl.refuse('a version never goes: it can be retired');
+    for each row execute function promptctl.refuse('a version never goes: it can be archived');
 create or replace trigger versions_are_never_emptied before truncate on promptctl.versions
-    for each statement execute function promptctl.refuse('versions never go: they can be retired');
+    for each statement execute function promptctl.refuse('versions never go: they can be archived');
 
 create or replace trigger history_is_append_only before update or delete on promptctl.allocations
     for each row execute function promptctl.refuse('history is append-only');
@@ -1355,7 +1547,7 @@ create or replace trigger history_is_written_by_the_database before insert on pr
     for each statement execute function promptctl.refuse_by_hand('history is written by the database');
 
 create or replace trigger corrections_are_append_only before update or delete on promptctl.corrections
-    for each row execute function promptctl.refuse('history is append-only');
+    for each row execute function promptctl.before_corrections('history is append-only');
 create or replace trigger corrections_are_never_emptied before truncate on promptctl.corrections
     for each statement execute function promptctl.refuse('history is append-only');
 create or replace trigger corrections_are_written_by_the_database before insert on promptctl.corrections
@@ -1365,6 +1557,18 @@ create or replace trigger releases_are_append_only before update or delete on pr
     for each row execute function promptctl.refuse('history is append-only');
 create or replace trigger releases_are_never_emptied before truncate on promptctl.releases
     for each statement execute function promptctl.refuse('history is append-only');
+
+do $$
+begin
+    -- There is no "create or replace" for one that is deferred.
+    if not exists (select from pg_catalog.pg_trigger where tgname = 'a_rehearsal_is_rolled_back') then
+        create constraint trigger a_rehearsal_is_rolled_back after insert on promptctl.releases
+            deferrable initially deferred
+            for each row when (new.release > 9223372034707292160)
+            execute function promptctl.refuse('a rehearsal is rolled back');
+    end if;
+end
+$$;
 
 create or replace trigger how_far_totals_go_is_the_databases before update or delete on promptctl.roll_up
     for each statement execute function promptctl.refuse_others('how far totals go is the database''s to say');
@@ -1399,11 +1603,15 @@ comment on trigger versions_are_never_emptied on promptctl.versions is 'Row trig
 comment on trigger history_is_append_only on promptctl.allocations is 'What happened, happened.';
 comment on trigger history_is_never_emptied on promptctl.allocations is 'Row triggers do not see truncate.';
 comment on trigger history_is_written_by_the_database on promptctl.allocations is 'Nobody can add what did not happen.';
-comment on trigger corrections_are_append_only on promptctl.corrections is 'What happened, happened.';
+comment on trigger corrections_are_append_only on promptctl.corrections is
+    'What happened, happened; what was erased of a version is erased here as well.';
 comment on trigger corrections_are_never_emptied on promptctl.corrections is 'Row triggers do not see truncate.';
 comment on trigger corrections_are_written_by_the_database on promptctl.corrections is 'Nobody can add what did not happen.';
 comment on trigger releases_are_append_only on promptctl.releases is 'What happened, happened.';
 comment on trigger releases_are_never_emptied on promptctl.releases is 'Row triggers do not see truncate.';
+comment on constraint a_rehearsal_is_rolled_back on promptctl.releases is 'Looked at when a transaction commits.';
+comment on trigger a_rehearsal_is_rolled_back on promptctl.releases is
+    'The number of its release is none: one that stays would come after all others.';
 comment on trigger how_far_totals_go_is_the_databases on promptctl.roll_up is 'Uses would count twice, or not at all.';
 comment on trigger how_far_totals_go_is_never_forgotten on promptctl.roll_up is 'Uses would count twice.';
 comment on trigger uses_are_append_only on promptctl.uses is
@@ -1423,6 +1631,14 @@ begin
     if to_regtype('promptctl.move') is null then
         create type promptctl.move as (name text, version integer, previous_version integer, changed boolean,
                                        split_ended boolean, release bigint, epoch integer);
+    end if;
+    if to_regtype('promptctl.archival') is null then
+        create type promptctl.archival as (name text, version integer, changed boolean, active_version integer,
+                                           previous_version integer, split_ended boolean, route_changed boolean);
+    end if;
+    if to_regtype('promptctl.erasure') is null then
+        create type promptctl.erasure as (name text, version integer, changed boolean, size integer, settings text[],
+                                          metadata text[]);
     end if;
     if to_regtype('promptctl.undone') is null then
         create type promptctl.undone as (name text, version integer, previous_version integer, changed boolean,
@@ -1467,7 +1683,15 @@ begin
 end
 $$;
 
-comment on type promptctl.move is 'What activate and rollback did to one prompt; changed is false when it was there already.';
+comment on type promptctl.move is
+    'What activate, deactivate and rollback did to one prompt; version is null where nothing is active now, changed is '
+    'false when it was so already.';
+comment on type promptctl.archival is
+    'What archive did to a version or, where version is null, to a prompt: its active version now and before, and '
+    'whether its route was taken away or put back.';
+comment on type promptctl.erasure is
+    'What erase took away: the bytes of the text, the keys of settings and metadata; changed is false when it was so '
+    'already.';
 comment on type promptctl.undone is
     'What rollback_release did to one prompt; skipped: it had moved since, and stays where it is.';
 comment on type promptctl.resolved is 'What resolve answers: the version to use now, and the epoch in which it was served.';
@@ -1594,23 +1818,28 @@ create or replace function promptctl.require_version(name text, version integer,
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     is_retired boolean;
+    erased_at timestamptz;
 begin
-    select v.is_retired into is_retired from promptctl.versions v
+    select v.is_retired, v.erased_at into is_retired, erased_at from promptctl.versions v
     where v.name = require_version.name and v.version = require_version.version;
     if not found then
         raise exception using errcode = 'no_data_found', constraint = 'version_exists', detail = name,
             message = format('"%s" has no version %s', name, version);
     end if;
+    if erased_at is not null and lifecycle = 'in use' then
+        raise exception using errcode = 'no_data_found', constraint = 'an_erased_version_has_no_text',
+            message = format('%s@%s was erased', name, version), hint = format('promptctl history %s', name);
+    end if;
     if is_retired and lifecycle = 'in use' then
         raise exception using errcode = 'restrict_violation', constraint = 'a_retired_version_is_not_served',
-            message = format('%s@%s is retired', name, version),
+            message = format('%s@%s is archived', name, version),
             hint = format('promptctl delete --undo %s@%s', name, version);
     end if;
 end
 $$;
 
 comment on function promptctl.require_version is
-    'Refuses a version that is not there or, for the lifecycle ''in use'', that is retired.';
+    'Refuses a version that is not there or, for the lifecycle ''in use'', that is archived or erased.';
 
 create or replace function promptctl.next_number(served promptctl.served) returns integer
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -1646,9 +1875,18 @@ begin
         end if;
         number := release;
     elsif release_kind is not null then
-        insert into promptctl.releases as r (kind, author, reason, undoes)
-        values (release_kind, promptctl.current_author(), promptctl.current_reason(), begin_change.undoes)
-        returning r.release into number;
+        if current_setting('promptctl.rehearses', true) = 'on' then
+            -- Rolled back in a moment: it takes no number away from those that stay.
+            insert into promptctl.releases as r (release, kind, author, reason, undoes)
+            overriding system value
+            values (9223372036854775807 - pg_backend_pid(), release_kind, promptctl.current_author(),
+                    promptctl.current_reason(), begin_change.undoes)
+            returning r.release into number;
+        else
+            insert into promptctl.releases as r (kind, author, reason, undoes)
+            values (release_kind, promptctl.current_author(), promptctl.current_reason(), begin_change.undoes)
+            returning r.release into number;
+        end if;
     end if;
     perform set_config('promptctl.release', coalesce(number::text, ''), true);
     return number;
@@ -1699,7 +1937,7 @@ begin
     from unnest(names, versions) with ordinality t (name, version, place)
     join promptctl.served s on s.name = t.name;
 
-    -- After the lock: nobody can retire one of them from here on.
+    -- After the lock: nobody can archive one of them from here on.
     perform promptctl.require_version(m.name, m.version, 'in use') from unnest(moves) m;
 
     if exists (select from unnest(moves) m where m.changed) then
@@ -1743,6 +1981,9 @@ begin
             message = 'a goal or an expected version is for one prompt';
     end if;
     for served in select * from promptctl.lock_prompts(names) loop
+        if served.archived_at is not null then
+            perform promptctl.require_in_use(served);
+        end if;
         if to_version is not null then
             perform promptctl.require_version(served.name, to_version, 'in use');
         end if;
@@ -1784,6 +2025,7 @@ begin
                 end,
                 hint = case
                     when to_version is not null then format('promptctl activate %s@%s', served.name, to_version)
+                    when served.active_version is not null then format('promptctl deactivate %s', served.name)
                     else format('promptctl history %s', served.name)
                 end;
         end if;
@@ -1816,6 +2058,55 @@ comment on function promptctl.rollback is
     'to nothing, to a retired version, to the active one and, with to_version, to any other. It never toggles. With a '
     'split running and no other goal it ends the split.';
 
+create or replace function promptctl.deactivate(names text[], expected_version integer default null,
+                                                author text default null, reason text default null)
+returns setof promptctl.move
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
+declare
+    moves promptctl.move[];
+    unexpected promptctl.move;
+    number bigint;
+begin
+    perform promptctl.require_grants('promptctl.deactivate'::regproc);
+    perform promptctl.require_prompts(names);
+    if expected_version is not null and cardinality(names) <> 1 then
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'a_goal_is_for_one_prompt',
+            message = 'an expected version is for one prompt';
+    end if;
+    perform promptctl.lock_prompts(names);
+    select array_agg((s.name, null, s.active_version, s.active_version is not null, s.candidate_version is not null,
+                      null, s.epoch)::promptctl.move order by t.place)
+    into moves
+    from unnest(names) with ordinality t (name, place)
+    join promptctl.served s on s.name = t.name;
+
+    select * into unexpected from unnest(moves) m
+    where m.changed and m.previous_version is distinct from expected_version and expected_version is not null;
+    if found then
+        raise exception using errcode = 'restrict_violation', constraint = 'the_active_version_is_as_expected',
+            message = format('the active version of "%s" is %s, not %s', unexpected.name, unexpected.previous_version,
+                             expected_version),
+            hint = format('promptctl history %s', unexpected.name);
+    end if;
+    if exists (select from unnest(moves) m where m.changed) then
+        number := promptctl.begin_change(author, reason, case when cardinality(names) > 1 then 'deactivate' end);
+        update promptctl.served s set active_version = null, candidate_version = null
+        from unnest(moves) m where s.name = m.name and m.changed;
+        perform promptctl.end_change();
+    end if;
+
+    return query
+        select m.name, m.version, m.previous_version, m.changed, m.split_ended, number, s.epoch
+        from unnest(moves) with ordinality m
+        join promptctl.served s on s.name = m.name order by m.ordinality;
+end
+$$;
+
+comment on function promptctl.deactivate is
+    'Takes the active version of each prompt out of service, all or none: nothing is served until another is activated. '
+    'Several prompts make a release. rollback goes back to what was active.';
+
 create or replace function promptctl.create_version(name text, content text, settings jsonb default '{}',
                                                     metadata jsonb default '{}', author text default null,
                                                     version integer default null, activated boolean default false,
@@ -1832,6 +2123,7 @@ begin
     perform promptctl.require_grants('promptctl.create_version'::regproc);
     perform promptctl.begin_change(author, reason, null, allow_new_variables);
     select * into served from promptctl.open_prompts(array[create_version.name]);
+    perform promptctl.require_in_use(served);
 
     if create_version.version is null then
         select v.* into stored from promptctl.versions v
@@ -1877,10 +2169,18 @@ begin
     perform promptctl.begin_change(author, reason);
     if not undo and retire.version in (served.active_version, served.candidate_version) then
         raise exception using errcode = 'restrict_violation', constraint = 'a_served_version_is_not_retired',
-            message = format('%s@%s is %s', served.name, retire.version,
-                case when served.active_version = retire.version then 'active' else 'a candidate' end),
-            -- Not the command that would move it: whoever mistyped the number would move what is live.
-            hint = format('promptctl show %s', served.name);
+            message = case when served.active_version = retire.version
+                then format('%s@%s is active, and "%s" would serve nothing without it', served.name, retire.version,
+                            served.name)
+                else format('%s@%s is a candidate', served.name, retire.version) end,
+            hint = case when served.active_version = retire.version
+                -- Which version it means, so that whoever comes between is not undone.
+                then format('promptctl deactivate %s --expect %s', served.name, retire.version)
+                else format('promptctl split %s', served.name) end;
+    end if;
+    if undo then
+        perform promptctl.require_version(retire.name, v.version, 'in use') from promptctl.versions v
+        where v.name = retire.name and v.version = retire.version and v.erased_at is not null;
     end if;
     update promptctl.versions v set retired_at = case when undo then null else now() end
     where v.name = retire.name and v.version = retire.version and v.is_retired = undo;
@@ -1891,7 +2191,103 @@ end
 $$;
 
 comment on function promptctl.retire is
-    'Takes a version out of use, or with undo back in; its text, history and uses stay. False: it was so already.';
+    'Archives a version, or with undo takes it back into use; its text, history and uses stay. False: it was so already.';
+
+create or replace function promptctl.archive(names text[], versions integer[], undo boolean default false,
+                                             author text default null, reason text default null)
+returns setof promptctl.archival
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    before promptctl.served;
+    after promptctl.served;
+    archived promptctl.allocations;
+    answer promptctl.archival;
+    route_before jsonb;
+begin
+    perform promptctl.require_grants('promptctl.archive'::regproc);
+    if cardinality(names) is distinct from cardinality(versions) then
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'every_prompt_has_its_version',
+            message = 'names and versions differ in number';
+    end if;
+    perform promptctl.require_prompts(array(select distinct n from unnest(names) n));
+    perform promptctl.lock_prompts(names);
+    for answer in select t.name, t.version, false, null, null, false, false
+                  from unnest(names, versions) with ordinality t (name, version, place) order by t.place
+    loop
+        if answer.version is not null then
+            answer.changed := promptctl.retire(answer.name, answer.version, undo, author, reason);
+            select s.active_version, s.active_version into answer.active_version, answer.previous_version
+            from promptctl.served s where s.name = answer.name;
+            return next answer;
+            continue;
+        end if;
+        select * into before from promptctl.served s where s.name = answer.name;
+        if (before.archived_at is null) = undo then
+            answer.active_version := before.active_version;
+            answer.previous_version := before.active_version;
+            return next answer;
+            continue;
+        end if;
+        perform promptctl.begin_change(author, reason);
+        if undo then
+            -- What the archiving took away comes back, as far as it is there to be served.
+            select * into archived from promptctl.allocations a where a.name = before.name and a.epoch = before.epoch;
+            select a.route into route_before from promptctl.allocations a
+            where a.name = before.name and a.epoch = before.epoch - 1;
+            if archived.previous_version is not null and exists (
+                select from promptctl.versions v
+                where v.name = before.name and v.version = archived.previous_version and v.is_retired) then
+                archived.previous_version := null;
+            end if;
+            update promptctl.served s
+            set archived_at = null, active_version = archived.previous_version, route = route_before,
+                position = case when archived.previous_version is null then s.position else archived.parent end
+            where s.name = before.name returning s.* into after;
+        else
+            update promptctl.served s set archived_at = now() where s.name = before.name returning s.* into after;
+        end if;
+        perform promptctl.end_change();
+        answer.changed := true;
+        answer.active_version := after.active_version;
+        answer.previous_version := before.active_version;
+        answer.split_ended := before.candidate_version is not null;
+        answer.route_changed := after.route is distinct from before.route;
+        return next answer;
+    end loop;
+end
+$$;
+
+comment on function promptctl.archive is
+    'Archives versions and, where the version is null, whole prompts, all or none. An archived prompt is not listed and '
+    'serves nothing; its name, texts, history and statistics stay. With undo they come back: a prompt with the version '
+    'that was active and with its route, without the split.';
+
+create or replace function promptctl.erase(name text, version integer, author text default null,
+                                           reason text default null)
+returns promptctl.erasure
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    before promptctl.versions;
+begin
+    perform promptctl.require_grants('promptctl.erase'::regproc);
+    perform promptctl.require_prompts(array[erase.name]);
+    perform promptctl.lock_prompts(array[erase.name]);
+    perform promptctl.require_version(erase.name, erase.version, 'any');
+    select * into before from promptctl.versions v where v.name = erase.name and v.version = erase.version;
+    if before.erased_at is null then
+        perform promptctl.begin_change(author, reason);
+        update promptctl.versions v set erased_at = now() where v.name = erase.name and v.version = erase.version;
+        perform promptctl.end_change();
+    end if;
+    return (before.name, before.version, before.erased_at is null, octet_length(before.content),
+            array(select k from jsonb_object_keys(before.settings) k order by k),
+            array(select k from jsonb_object_keys(before.metadata) k order by k))::promptctl.erasure;
+end
+$$;
+
+comment on function promptctl.erase is
+    'Replaces the text, settings and metadata of a version by nothing, for good, and archives it; number, hash, history '
+    'and statistics stay. For the owner of the schema, with a reason, never for a version that something serves.';
 
 create or replace function promptctl.rollback_release(release bigint, skip_moved boolean default false,
                                                       author text default null, reason text default null,
@@ -2151,6 +2547,7 @@ begin
     perform promptctl.require_grants('promptctl.split'::regproc);
     perform promptctl.require_prompts(array[split.name]);
     select * into before from promptctl.lock_prompts(array[split.name]);
+    perform promptctl.require_in_use(before);
     candidate := coalesce(candidate, before.candidate_version);
     if candidate is null then
         raise exception using errcode = 'restrict_violation', constraint = 'a_share_is_of_a_running_split',
@@ -2395,8 +2792,10 @@ begin
     from promptctl.versions v where v.name = answer.name and v.version = answer.version;
     if not found then
         raise exception using errcode = 'no_data_found', constraint = 'a_version_is_active', detail = served.name,
-            message = format('"%s" has no active version', served.name),
-            hint = format('promptctl activate %s@VERSION', served.name);
+            message = format(case when served.archived_at is null then '"%s" has no active version'
+                                  else '"%s" is archived' end, served.name),
+            hint = format(case when served.archived_at is null then 'promptctl activate %s@VERSION'
+                               else 'promptctl delete --undo %s' end, served.name);
     end if;
     return answer;
 end
@@ -2476,13 +2875,27 @@ begin
     return query
         select v.name, v.version, s.epoch, v.content, v.settings, v.metadata
         from unnest(names, versions) n (name, version)
-        join promptctl.versions v on v.name = n.name and v.version = n.version
+        join promptctl.versions v on v.name = n.name and v.version = n.version and v.erased_at is null
         join promptctl.served s on s.name = v.name;
 end
 $$;
 
 comment on function promptctl.read_versions is
-    'These versions, those that are retired too; one that is not there has no row.';
+    'These versions, those that are archived too; one that is not there, or was erased, has no row.';
+
+create or replace function promptctl.erased_versions(names text[], versions integer[]) returns setof text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
+begin
+    perform promptctl.require_grants('promptctl.erased_versions'::regproc);
+    return query
+        select format('%s@%s', v.name, v.version)
+        from unnest(names, versions) n (name, version)
+        join promptctl.versions v on v.name = n.name and v.version = n.version and v.erased_at is not null;
+end
+$$;
+
+comment on function promptctl.erased_versions is 'Which of these versions were erased: whoever holds one lets go of it.';
 
 create or replace function promptctl.prompt_names() returns setof text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -2952,7 +3365,7 @@ select v.id, v.name, v.version, v.content, coalesce(s.active_version = v.version
        v.created_by, v.metadata
 from promptctl.versions v
 join promptctl.served s on s.name = v.name
-where not v.is_retired;
+where not v.is_retired and s.archived_at is null;
 
 comment on view promptctl.prompts_without_stats is
     'What prompts is made of, and where its updates go: a trigger is given whole rows, so that one on prompts itself would '
@@ -3065,7 +3478,7 @@ create or replace rule an_update_computes_no_stats as on update to promptctl.pro
     where p.name = old.name and p.version = old.version
     returning p.*, (select r.stats from promptctl.prompts r where r.name = p.name and r.version = p.version);
 create or replace trigger a_prompt_is_not_deleted instead of delete on promptctl.prompts
-    for each row execute function promptctl.refuse('a version never goes: it can be retired');
+    for each row execute function promptctl.refuse('a version never goes: it can be archived');
 
 comment on trigger prompts_can_be_inserted on promptctl.prompts is 'Stores a version.';
 comment on trigger prompts_can_be_updated on promptctl.prompts_without_stats is 'Only is_active can be set.';
@@ -3106,11 +3519,11 @@ begin
                     'open_to_everybody']
               || case when access in ('application', 'operator')
                       then array['resolve', 'record_use', 'record_uses', 'record_fallbacks', 'score_use', 'bucket',
-                                 'new_use_id', 'follow', 'read_versions', 'prompt_names'] end
+                                 'new_use_id', 'follow', 'read_versions', 'erased_versions', 'prompt_names'] end
               || case when access = 'operator'
-                      then array['activate', 'rollback', 'rollback_release', 'create_version', 'add_versions', 'retire',
-                                 'describe', 'describe_versions', 'set_routes', 'begin_sync', 'begin_sync_alone',
-                                 'open_release', 'note_source',
+                      then array['activate', 'deactivate', 'rollback', 'rollback_release', 'create_version',
+                                 'add_versions', 'retire', 'archive', 'describe', 'describe_versions', 'set_routes',
+                                 'begin_sync', 'begin_sync_alone', 'open_release', 'note_source',
                                  'note_applied', 'split', 'end_split', 'roll_up_uses', 'drop_uses'] end)
     loop
         execute format('grant execute on function %s to %I', routine, login);

@@ -109,6 +109,13 @@ class Database:
         """
         return Transaction(self, read_only=read_only)
 
+    def rehearsal(self, *, is_wanted: bool) -> Rehearsal:
+        """A block whose statements, if it `is_wanted`, are one transaction that is rolled back at its end.
+
+        What it does is done by the same code as otherwise, and nobody is notified; without it, nothing is added.
+        """
+        return Rehearsal(self, is_wanted=is_wanted)
+
     def install(self) -> None:
         """Run schema.sql. On the embedded database also make `prompts` mean our view in every session."""
         [(encoding,)] = self.run_unchecked("select current_setting('server_encoding')")
@@ -209,6 +216,32 @@ class Transaction:
                 # What went wrong first is what is told; the server rolls back when the connection ends.
                 return
         # Else the connection is lost, or was given up to an interruption: the server rolls back by itself.
+
+
+class Rehearsal:
+    """`begin` … `rollback`, whatever the block did; nothing at all unless it is wanted."""
+
+    def __init__(self, database: Database, *, is_wanted: bool) -> None:
+        self._database = database
+        self._is_wanted = is_wanted
+
+    def __enter__(self) -> None:
+        if self._is_wanted:
+            self._database.run_all()
+            self._database.run("begin isolation level read committed")
+            # A release that does not stay takes no number.
+            self._database.run("set local promptctl.rehearses = on")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Before a missing name's neighbours are looked up; a connection that is lost rolls back by itself.
+        if self._is_wanted and (kind is None or isinstance(value, errors.PromptctlError)):
+            try:
+                self._database.run_unchecked("rollback")
+            except errors.PromptctlError:
+                if kind is None:
+                    raise
 
 
 def schema_sql() -> str:

@@ -210,7 +210,7 @@ def _of_activation(prompt: FolderPrompt, wanted: int, known: StoredPrompt | None
         return [Change(HELD, prompt.name, wanted, why, previous_version=live, hold=known.moved, hint=hint)]
     if stored is not None and stored.is_retired:
         hint = f"promptctl delete --undo {prompt.name}@{wanted}"
-        return [Change(CONFLICT, prompt.name, wanted, "should be active and is retired", hint=hint)]
+        return [Change(CONFLICT, prompt.name, wanted, "should be active and is archived", hint=hint)]
     if not terms.allow_new_variables and (needed := _newly_needed(prompt, wanted, known)):
         why = f"needs {needed}, which the active version {told} does not"
         hint = ALLOWING_NEW_VARIABLES

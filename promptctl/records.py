@@ -93,7 +93,7 @@ class Version(Record):
 
     `origin` is where it came from, as docs/json.md has it, and `release` the release that stored it. `variables` are
     the names in the template, in the order of their first places, joined by spaces. `candidate_basis_points` is its
-    share of 10 000 as the candidate of a split, None: it is none.
+    share of 10 000 as the candidate of a split, None: it is none. `prompt_archived_at` None: the prompt is in use.
     """
 
     __slots__ = ()
@@ -112,6 +112,7 @@ class Version(Record):
     origin: dict[str, Any] | None
     release: int | None
     candidate_basis_points: int | None
+    prompt_archived_at: Timestamp | None
 
 
 class VersionSummary(Record):
@@ -189,17 +190,82 @@ class Use(Record):
 
 
 class Move(Record):
-    """What activate or rollback did to one prompt, `id` the version's. `changed` is False when it was there already."""
+    """What activate, deactivate or rollback did to one prompt, `id` the version's; None: no version is active now.
+
+    `changed` is False when it was so already.
+    """
 
     __slots__ = ()
     name: str
-    version: int
+    version: int | None
     previous_version: int | None
     changed: bool
     split_ended: bool
     release: int | None
     epoch: int
-    id: str
+    id: str | None
+
+
+class Archival(Record):
+    """What delete did to a version or, where `version` is None, to a whole prompt; with `undo` it is in use again.
+
+    `active_version` is active now, `previous_version` was before. `route_changed`: its route was taken away or put
+    back. `changed` is False when it was so already.
+    """
+
+    __slots__ = ()
+    name: str
+    version: int | None
+    changed: bool
+    active_version: int | None
+    previous_version: int | None
+    split_ended: bool
+    route_changed: bool
+
+
+class Erasure(Record):
+    """What erase took away of a version: `size` in bytes of the text, the keys of its settings and metadata.
+
+    `changed` is False when it was erased already.
+    """
+
+    __slots__ = ()
+    name: str
+    version: int
+    changed: bool
+    size: int
+    settings: str
+    metadata: str
+
+
+class ArchivedPrompt(Record):
+    """An archived prompt in a list: how many versions it has, and who archived it, when and why."""
+
+    __slots__ = ()
+    name: str
+    versions: int
+    archived_at: Timestamp
+    author: str | None
+    reason: str | None
+
+
+class ArchivedVersion(Record):
+    """An archived version in a list, and who archived or erased it last, when and why.
+
+    `erased_at` None: its text is there. `sha256` is that of the text, in hexadecimal.
+    """
+
+    __slots__ = ()
+    name: str
+    version: int
+    description: str | None
+    sha256: str
+    created_at: Timestamp
+    created_by: str
+    archived_at: Timestamp
+    erased_at: Timestamp | None
+    author: str | None
+    reason: str | None
 
 
 class Created(Record):
@@ -221,10 +287,12 @@ class Created(Record):
 
 
 class Event(Record):
-    """One line of a prompt's history: a change of who gets what, or of a version's metadata or retirement.
+    """One line of a prompt's history: a change of who gets what, or of a version's metadata, archiving or erasure.
 
-    `kind` is activate, deactivate, rollback, split, unsplit, route, describe, retire or restore. For the first six
-    `version` is the active version afterwards; for the others it is the version that was changed. `origin` says which
+    `kind` is activate, deactivate, rollback, split, unsplit, route, archive, restore, describe or erase. For describe
+    and erase `version` is the version that was changed, and so for archive and restore of a version, which has no
+    `previous_version` and no change of `epoch`; for the others it is the active version afterwards. `of_version` tells
+    the two apart. `origin` says which
     commit of which file it came from, as docs/json.md has it; None: from no folder. `route` is what a change of kind
     route made it, None for the others.
     """
@@ -244,6 +312,7 @@ class Event(Record):
     changed_at: Timestamp
     origin: dict[str, Any] | None
     route: list[dict[str, Any]] | None
+    of_version: bool = False
 
 
 class ReleaseSummary(Record):

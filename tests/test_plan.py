@@ -157,7 +157,7 @@ def test_an_edited_version_is_a_conflict_that_names_the_next_free_number() -> No
     ("git", "database", "why"),
     [
         (in_git(TWO, 9), stored(TWO, 1), "should be active and is neither in the folder nor stored"),
-        (in_git(TWO, 2), stored(TWO, 1, 1, retired=(2,)), "should be active and is retired"),
+        (in_git(TWO, 2), stored(TWO, 1, 1, retired=(2,)), "should be active and is archived"),
         (in_git(TWO), stored(TWO, 1, 1, source="elsewhere"), "comes from another source, elsewhere"),
         (in_git(TWO, name="A"), stored(TWO, 1), 'differs from "a" only in case'),
     ],

@@ -24,6 +24,7 @@ HEADINGS = (
         "Change what is live",
         {
             "activate": "activate:activate",
+            "deactivate": "deactivate:deactivate",
             "rollback": "rollback:rollback",
         },
     ),
@@ -49,6 +50,7 @@ HEADINGS = (
         {
             "create": "create:create",
             "delete": "delete:delete",
+            "erase": "erase:erase",
             "sync": "sync:sync",
             "export": "export:export",
         },

@@ -178,7 +178,7 @@ class Session:
             if before is not None and (served.version, served.name) != (before.version, before.name):
                 self._announce_change(before, served)
             elif before is not None and served.retired_at != before.retired_at and served.retired_at is not None:
-                messages.warning(f"{_named(served)} was retired")
+                messages.warning(f"{_named(served)} was archived")
             turn = self._conversation.turn(message)
         except templates.MissingVariables as missing:
             served = self._conversation.served

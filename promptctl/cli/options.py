@@ -38,6 +38,9 @@ Pattern = Annotated[
 ]
 Reference = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="The version; a bare name is the active one.")]
 References = Annotated[list[str], typer.Argument(metavar="NAME@VERSION...", help="The versions.")]
+PromptsOrVersions = Annotated[
+    list[str], typer.Argument(metavar="NAME[@VERSION]...", help="The versions; a bare name is the whole prompt.")
+]
 VersionReference = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="The version.")]
 Left = Annotated[
     str,
@@ -100,7 +103,9 @@ ExpectedVersion = Annotated[
     str | None, typer.Option("--expect", metavar="N", help="Refuse when the active version is not N (any more).")
 ]
 ExitCode = Annotated[bool, typer.Option("--exit-code", help="Exit with 3 when the two differ.")]
-Undo = Annotated[bool, typer.Option("--undo", help="Take the version back into use.")]
+Undo = Annotated[bool, typer.Option("--undo", help="Take them back into use.")]
+Rehearse = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, or be refused, and change nothing.")]
+Archived = Annotated[bool, typer.Option("--archived", help="Show what is archived instead.")]
 Folder = Annotated[str | None, typer.Argument(metavar="[FOLDER]", help="The folder of prompts; prompts/ by default.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and apply nothing.")]
 Check = Annotated[

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from promptctl.records import Event, Move
 
 Verb = str
+_INFINITIVES = {"activated": "activate", "deactivated": "deactivate", "rolled back": "roll back"}
 
 
-def show(moves: Sequence[Move], verb: Verb, label: str, form: str) -> None:
-    """Show what `verb` (activated, rolled back) did, naming the database.
+def show(moves: Sequence[Move], verb: Verb, label: str, form: str, *, dry_run: bool = False) -> None:
+    """Show what `verb` (activated, deactivated, rolled back) did, naming the database; in a `dry_run` what it would do.
 
     On a terminal a sentence each; in a pipe name, version and the version before, and the sentences on standard error.
     """
@@ -25,32 +26,41 @@ def show(moves: Sequence[Move], verb: Verb, label: str, form: str) -> None:
         from promptctl.output import documents
 
         for move in moves:
-            documents.show_line(_document(move, verb, label))
+            documents.show_line(_document(move, verb, label, dry_run=dry_run))
         return
     if form == "quiet":
-        stream.write("".join(f"{move.name}@{move.version}\n" for move in moves))
+        stream.write("".join(f"{move.name}@{move.version}\n" if move.version else f"{move.name}\n" for move in moves))
         return
     if stream.to_terminal():
         for move in moves:
-            stream.write(stream.one_line(sentence(move, verb, label)) + "\n")
+            stream.write(stream.one_line(sentence(move, verb, label, dry_run=dry_run)) + "\n")
     else:
         columns = [Column("NAME", "name"), Column("VERSION", "number"), Column("PREVIOUS", "number")]
         tables.show(columns, [(move.name, move.version, move.previous_version) for move in moves])
         for move in moves:
-            messages.note(sentence(move, verb, label))
-    if release := moves[0].release if moves else None:
+            messages.note(sentence(move, verb, label, dry_run=dry_run))
+    if dry_run:
+        messages.note("dry run: nothing was changed")
+    elif release := moves[0].release if moves else None:
         messages.note(f"release {release}")
 
 
-def sentence(move: Move, verb: Verb, label: str) -> str:
+def sentence(move: Move, verb: Verb, label: str, *, dry_run: bool = False) -> str:
     """Return one move in words."""
     if not move.changed:
-        return f"{move.name}@{move.version} is live already in {label}"
+        if move.version is None:
+            return f"{move.name} is inactive already in {label}"
+        return f"{move.name}@{move.version} is active already in {label}"
     if move.version == move.previous_version:
-        return f"{move.name}@{move.version} is live alone again in {label}: its split has ended"
-    before = "none" if move.previous_version is None else move.previous_version
+        if dry_run:
+            return f"would end the split of {move.name} in {label}: version {move.version} is active alone then"
+        return f"{move.name}@{move.version} is active alone again in {label}: its split has ended"
+    before, after = _number(move.previous_version), _number(move.version)
+    if dry_run:
+        ended = "; its split would end" if move.split_ended else ""
+        return f"would {_INFINITIVES[verb]} {move.name}: {before} → {after} in {label}{ended}"
     ended = "; its split has ended" if move.split_ended else ""
-    return f"{verb} {move.name}: {before} → {move.version} in {label}{ended}"
+    return f"{verb} {move.name}: {before} → {after} in {label}{ended}"
 
 
 def history(events: Sequence[Event], total: int, form: str, *, with_names: bool) -> None:
@@ -75,20 +85,25 @@ def history(events: Sequence[Event], total: int, form: str, *, with_names: bool)
         messages.note(f"{total - len(events)} older: --limit 0 shows all")
 
 
-def _document(move: Move, verb: Verb, label: str) -> dict[str, Any]:
-    return {
-        "message": sentence(move, verb, label),
+def _number(version: int | None) -> str:
+    return "none" if version is None else str(version)
+
+
+def _document(move: Move, verb: Verb, label: str, *, dry_run: bool) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "message": sentence(move, verb, label, dry_run=dry_run),
         "name": move.name,
         "version": move.version,
         "previous_version": move.previous_version,
-        "is_active": True,
+        "is_active": move.version is not None,
         "changed": move.changed,
-        "release": move.release,
+        "release": None if dry_run else move.release,
     }
+    return document | {"dry_run": True} if dry_run else document
 
 
 def _movement(event: Event) -> str:
-    if event.kind in ("describe", "retire", "restore"):
+    if event.of_version:
         return str(event.version)
     if event.kind == "split":
         return f"{event.version} | {event.candidate_version} at {shares.share(event.basis_points)}"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from promptctl.records import Created, PromptSummary, Served, Text, Version, VersionSummary
+    from promptctl.records import Created, PromptSummary, Served, Text, Timestamp, Version, VersionSummary
 
 _STATS = ("total_uses", "errors", "avg_tokens", "avg_response_time_ms", "avg_score", "last_used_at")
 
@@ -74,6 +74,15 @@ def overview(versions: Sequence[VersionSummary], total: int, active: Text | None
         stream.write(stream.styled("no active version", stream.DIM) + "\n")
 
 
+def note_archived(name: str, archived: tuple[Timestamp, str, str | None]) -> None:
+    """Say since when a prompt is archived, by whom and why, and how it comes back."""
+    from promptctl.output import times
+
+    at, author, reason = archived
+    messages.note(f"{name} was archived {times.ago(at)} by {author}{f': {reason}' if reason else ''}")
+    messages.note(f"promptctl delete --undo {name} takes it back")
+
+
 def note_variables(variables: str, settings: Mapping[str, Any]) -> None:
     """Say which variables a version has, if it has any."""
     if variables:
@@ -102,7 +111,7 @@ def version_document(version: Version) -> dict[str, Any]:
         **_version(version),
     }
     if version.retired_at is not None:
-        document["retired_at"] = version.retired_at
+        document["archived_at"] = version.retired_at
     return document
 
 
@@ -111,8 +120,10 @@ def prompt_document(name: str, versions: Sequence[Version], newest: int) -> dict
     active = next((version.version for version in versions if version.is_active), None)
     candidate = next((version for version in versions if version.candidate_basis_points is not None), None)
     shown = versions[:newest] if newest else versions
+    archived_at = versions[0].prompt_archived_at if versions else None
     return {
         "name": name,
+        **({"archived_at": archived_at} if archived_at else {}),
         "active_version": active,
         "candidate_version": candidate and candidate.version,
         "basis_points": candidate.candidate_basis_points if candidate else 0,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from promptctl.records import ReleaseMove, ReleaseSummary, Undone
 
-_CORRECTIONS = ("describe", "retire", "restore", "new")
+_CORRECTIONS = ("describe", "archive", "restore", "erase", "new")
 
 
 def release_list(releases: Sequence[ReleaseSummary], total: int, form: str) -> None:
@@ -70,13 +70,16 @@ def release(summary: ReleaseSummary, moves: Sequence[ReleaseMove], form: str) ->
     )
 
 
-def rolled_back(undone: Sequence[Undone], number: int, label: str, form: str) -> None:
-    """Show what a release's rollback did: a sentence each on a terminal; quiet: the references that are live now."""
+def rolled_back(undone: Sequence[Undone], number: int, label: str, form: str, *, dry_run: bool = False) -> None:
+    """Show what a release's rollback did, or in a `dry_run` would do; quiet: the references that are active then.
+
+    On a terminal a sentence each; in a pipe name, version and the version before, and the sentences on standard error.
+    """
     if form == "json":
         from promptctl.output import documents
 
         for each in undone:
-            documents.show_line(_document(each, number, label))
+            documents.show_line(_document(each, number, label, dry_run=dry_run))
         return
     if form == "quiet":
         stream.write(
@@ -85,37 +88,41 @@ def rolled_back(undone: Sequence[Undone], number: int, label: str, form: str) ->
         return
     if stream.to_terminal():
         for each in undone:
-            stream.write(stream.one_line(sentence(each, number, label)) + "\n")
+            stream.write(stream.one_line(sentence(each, number, label, dry_run=dry_run)) + "\n")
     else:
         columns = [Column("NAME", "name"), Column("VERSION", "number"), Column("PREVIOUS", "number")]
         tables.show(columns, [(each.name, each.version, each.previous_version) for each in undone])
         for each in undone:
-            messages.note(sentence(each, number, label))
+            messages.note(sentence(each, number, label, dry_run=dry_run))
     if not undone:
         messages.note(f"release {number} moved nothing: there is nothing to put back in {label}")
+    if dry_run:
+        messages.note("dry run: nothing was changed")
+        return
     release = next((each.release for each in undone if each.release is not None), None)
     if release is not None:
         messages.note(f"release {release}")
 
 
-def sentence(undone: Undone, number: int, label: str) -> str:
-    """Return what became of one prompt in words."""
+def sentence(undone: Undone, number: int, label: str, *, dry_run: bool = False) -> str:
+    """Return in words what became of one prompt, or in a `dry_run` would."""
     version = "none" if undone.version is None else undone.version
     if undone.skipped:
-        return f"left {undone.name} at {version} in {label}: it has moved since release {number}"
+        left = "would leave" if dry_run else "left"
+        return f"{left} {undone.name} at {version} in {label}: it has moved since release {number}"
     if not undone.changed:
         return f"{undone.name} is back at {version} already in {label}"
     if undone.version == undone.previous_version:
-        return f"put back the route of {undone.name} in {label}"
+        return f"{'would put' if dry_run else 'put'} back the route of {undone.name} in {label}"
     before = "none" if undone.previous_version is None else undone.previous_version
-    ended = "; its split has ended" if undone.split_ended else ""
-    ended += "; its route is put back" if undone.route_changed else ""
-    return f"rolled back {undone.name}: {before} → {version} in {label}{ended}"
+    ended = f"; its split {'would end' if dry_run else 'has ended'}" if undone.split_ended else ""
+    ended += f"; its route {'would be' if dry_run else 'is'} put back" if undone.route_changed else ""
+    return f"{'would roll' if dry_run else 'rolled'} back {undone.name}: {before} → {version} in {label}{ended}"
 
 
-def _document(undone: Undone, number: int, label: str) -> dict[str, Any]:
-    return {
-        "message": sentence(undone, number, label),
+def _document(undone: Undone, number: int, label: str, *, dry_run: bool) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "message": sentence(undone, number, label, dry_run=dry_run),
         "name": undone.name,
         "version": undone.version,
         "previous_version": undone.previous_version,
@@ -123,8 +130,9 @@ def _document(undone: Undone, number: int, label: str) -> dict[str, Any]:
         "changed": undone.changed,
         "skipped": undone.skipped,
         "route_changed": undone.route_changed,
-        "release": undone.release,
+        "release": None if dry_run else undone.release,
     }
+    return document | {"dry_run": True} if dry_run else document
 
 
 def _why(release: ReleaseSummary) -> str | None:

@@ -26,7 +26,7 @@ def activate(
     """Make each version the one that is served, all or none; several references make a release.
 
     `release` is one that this transaction has opened, `origins` says by name where each activation comes from. Every
-    reference has its version. Raises NotFound, and Refused for a retired version, one that needs a variable which
+    reference has its version. Raises NotFound, and Refused for an archived version, one that needs a variable which
     the active one does not, or a lock held by another.
     """
     rows = database.run(
@@ -42,6 +42,33 @@ def activate(
         allow_new_variables,
         release,
         origins,
+    )
+    return [Move(*row) for row in rows]
+
+
+def deactivate(
+    database: Database,
+    names: Sequence[str],
+    *,
+    author: str,
+    expected_version: int | None = None,
+    reason: str | None = None,
+) -> list[Move]:
+    """Take the active version of each prompt out of service, all or none; several prompts make a release.
+
+    Raises NotFound, and Refused where a route of another prompt leads to one of them, when the active version is not
+    the expected one, or when another holds the lock.
+    """
+    rows = database.run(
+        """
+        select m.name, m.version, m.previous_version, m.changed, m.split_ended, m.release, m.epoch,
+               (select v.id from promptctl.versions v where v.name = m.name and v.version = m.previous_version)
+        from promptctl.deactivate($1, $2, $3, $4) m
+        """,
+        list(names),
+        expected_version,
+        author,
+        reason,
     )
     return [Move(*row) for row in rows]
 
@@ -113,7 +140,7 @@ def history(database: Database, name: str | None, limit: int) -> tuple[list[Even
         (
             """
             select e.name, e.epoch, e.kind, e.previous_version, e.version, e.candidate_version, e.basis_points,
-                   e.release, e.author, e.database_user, e.reason, e.changed_at, e.origin, e.route
+                   e.release, e.author, e.database_user, e.reason, e.changed_at, e.origin, e.route, e.correction > 0
             from (
                 (select a.name, a.epoch, 0 as correction, a.kind, a.previous_version, a.version, a.candidate_version,
                         a.basis_points, a.release, a.author, a.database_user, a.reason, a.changed_at, a.origin,
@@ -134,7 +161,7 @@ def history(database: Database, name: str | None, limit: int) -> tuple[list[Even
         else (
             """
             select e.name, e.epoch, e.kind, e.previous_version, e.version, e.candidate_version, e.basis_points,
-                   e.release, e.author, e.database_user, e.reason, e.changed_at, e.origin, e.route
+                   e.release, e.author, e.database_user, e.reason, e.changed_at, e.origin, e.route, e.correction > 0
             from (
                 select a.name, a.epoch, 0 as correction, a.kind, a.previous_version, a.version, a.candidate_version,
                        a.basis_points, a.release, a.author, a.database_user, a.reason, a.changed_at, a.origin,

@@ -14,16 +14,20 @@ if TYPE_CHECKING:
 
 
 class Overview(Record):
-    """A prompt at a glance: its newest versions, how many there are in all, and the active text, if there is one."""
+    """A prompt at a glance: its newest versions, how many there are in all, and the active text, if there is one.
+
+    `archived` says since when the prompt is archived, by whom and why; None: it is in use.
+    """
 
     __slots__ = ()
     versions: list[VersionSummary]
     total: int
     active: Text | None
+    archived: tuple[Timestamp, str, str | None] | None
 
 
 def list_prompts(database: Database, pattern: str | None = None) -> list[PromptSummary]:
-    """Return every prompt in the order of names; `pattern` is a glob (`*`, `?`), without one a part of the name."""
+    """Return the prompts in use by name; `pattern` is a glob (`*`, `?`), without one a part of the name."""
     rows = database.run(
         """
         select s.name, s.active_version, v.latest_version, coalesce(v.versions, 0)::integer, s.updated_at,
@@ -34,10 +38,10 @@ def list_prompts(database: Database, pattern: str | None = None) -> list[PromptS
             from promptctl.versions v where not v.is_retired
             group by v.name
         ) v on v.name = s.name
-        where $1::text is null or s.name like $1
+        where s.archived_at is null and ($1::text is null or s.name like $1)
         order by s.name
         """,
-        _like(pattern),
+        like(pattern),
     )
     return [PromptSummary(*row) for row in rows]
 
@@ -45,7 +49,12 @@ def list_prompts(database: Database, pattern: str | None = None) -> list[PromptS
 def names(database: Database, prefix: str = "", limit: int = 1000) -> list[str]:
     """Return the names that begin with `prefix`, at most `limit` of them."""
     rows = database.run(
-        "select s.name from promptctl.served s where starts_with(s.name, $1) order by s.name limit $2", prefix, limit
+        """
+        select s.name from promptctl.served s
+        where s.archived_at is null and starts_with(s.name, $1) order by s.name limit $2
+        """,
+        prefix,
+        limit,
     )
     return [row[0] for row in rows]
 
@@ -72,6 +81,7 @@ def text(database: Database, reference: Reference) -> Text:
         where v.name = $1
           and v.version = coalesce($2::integer,
                                    (select s.active_version from promptctl.served s where s.name = $1))
+          and v.erased_at is null
         """,
         reference.name,
         reference.version,
@@ -98,7 +108,7 @@ def texts(database: Database, references: Collection[Reference]) -> dict[tuple[s
 def served(database: Database, reference: Reference, unit: str | None = None) -> Served:
     """Return the version to use now: the one that is named, else the active one, else what `unit` is given.
 
-    A retired version can be named. Raises NotFound.
+    An archived version can be named. Raises NotFound.
     """
     if reference.version is None and unit is not None:
         rows = database.run(
@@ -119,7 +129,7 @@ def served(database: Database, reference: Reference, unit: str | None = None) ->
                    coalesce(s.active_version = v.version, false), v.retired_at
             from promptctl.served s
             join promptctl.versions v on v.name = s.name and v.version = coalesce($2::integer, s.active_version)
-            where s.name = $1
+            where s.name = $1 and v.erased_at is null
             """,
             reference.name,
             reference.version,
@@ -135,7 +145,7 @@ def text_at(database: Database, name: str, moment: Timestamp) -> Text:
         """
         select a.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id, v.origin
         from promptctl.allocations a
-        left join promptctl.versions v on v.name = a.name and v.version = a.version
+        left join promptctl.versions v on v.name = a.name and v.version = a.version and v.erased_at is null
         where a.name = $1 and a.changed_at <= $2::timestamptz
         order by a.epoch desc limit 1
         """,
@@ -143,6 +153,8 @@ def text_at(database: Database, name: str, moment: Timestamp) -> Text:
         moment,
     )
     if rows and rows[0][0] is not None:
+        if rows[0][1] is None:
+            raise missing(database, Reference(name, rows[0][0]))
         return Text(name, *rows[0])
     if not rows:
         found = database.run("select from promptctl.served s where s.name = $1", name)
@@ -156,7 +168,7 @@ def text_at(database: Database, name: str, moment: Timestamp) -> Text:
 
 
 def version(database: Database, reference: Reference) -> Version:
-    """Return one version, whole, a retired one too; a bare name is its active version. Raises NotFound."""
+    """Return one version, whole, an archived one too; a bare name is its active version. Raises NotFound."""
     found = _versions(database, reference.name, reference.version, active_only=reference.version is None)
     if not found:
         raise missing(database, reference)
@@ -173,7 +185,7 @@ def versions(database: Database, name: str) -> list[Version]:
 
 def overview(database: Database, name: str, limit: int) -> Overview:
     """Return the newest `limit` versions of a prompt (0: all) and its active text. Raises NotFound."""
-    summaries, total, active = database.run_all(
+    summaries, total, active, archived = database.run_all(
         (
             """
             select v.name, v.version, coalesce(v.version = s.active_version, false), v.created_at, v.created_by,
@@ -205,27 +217,57 @@ def overview(database: Database, name: str, limit: int) -> Overview:
             """,
             [name],
         ),
+        (
+            """
+            select s.archived_at, a.author, a.reason
+            from promptctl.served s
+            join promptctl.allocations a on a.name = s.name and a.epoch = s.epoch
+            where s.name = $1 and s.archived_at is not null
+            """,
+            [name],
+        ),
     )
     if not summaries:
         raise_if_unknown(database, name)
-    return Overview([VersionSummary(*row) for row in summaries], total[0][0], Text(*active[0]) if active else None)
+    return Overview(
+        [VersionSummary(*row) for row in summaries],
+        total[0][0],
+        Text(*active[0]) if active else None,
+        archived[0] if archived else None,
+    )
 
 
 def missing(database: Database, reference: Reference) -> errors.NotFound:
     """Return the error that says which part of a reference is not there."""
     rows = database.run(
         """
-        select (select max(v.version) from promptctl.versions v where v.name = s.name and not v.is_retired)
+        select (select max(v.version) from promptctl.versions v where v.name = s.name and not v.is_retired),
+               s.archived_at is not null,
+               exists (select from promptctl.versions v
+                       where v.name = s.name and v.version = $2 and v.erased_at is not null)
         from promptctl.served s where s.name = $1
         """,
         reference.name,
+        reference.version,
     )
     if not rows:
         return errors.NotFound(
             "prompt_not_found", f'no prompt "{reference.name}" in {database.label}', name=reference.name
         )
+    latest, is_archived, is_erased = rows[0]
+    if is_erased:
+        return errors.NotFound(
+            "version_erased",
+            f"{reference} was erased in {database.label}",
+            hint=f"promptctl history {reference.name}",
+        )
+    if reference.version is None and is_archived:
+        return errors.NotFound(
+            "no_active_version",
+            f'"{reference.name}" is archived in {database.label}',
+            hint=f"promptctl delete --undo {reference.name}",
+        )
     if reference.version is None:
-        latest = rows[0][0]
         return errors.NotFound(
             "no_active_version",
             f'"{reference.name}" has no active version in {database.label}',
@@ -251,12 +293,12 @@ def _versions(database: Database, name: str, number: int | None, *, active_only:
                v.created_by, v.metadata, v.settings, array_to_string(v.variables, ' '),
                (select t.stats from promptctl.version_stats t where t.name = v.name and t.version = v.version),
                v.retired_at, v.origin, v.release,
-               case when v.version = s.candidate_version then s.basis_points end
+               case when v.version = s.candidate_version then s.basis_points end, s.archived_at
         from promptctl.served s
         join promptctl.versions v on v.name = s.name
         where s.name = $1
           and ($2::integer is null or v.version = $2) and (not $3 or v.version = s.active_version)
-          and ($2::integer is not null or not v.is_retired)
+          and ($2::integer is not null or not v.is_retired) and v.erased_at is null
         order by v.version desc
         """,
         name,
@@ -266,7 +308,8 @@ def _versions(database: Database, name: str, number: int | None, *, active_only:
     return [Version(*row) for row in rows]
 
 
-def _like(pattern: str | None) -> str | None:
+def like(pattern: str | None) -> str | None:
+    """Return a glob (`*`, `?`), or a part of a name, as LIKE has it."""
     if pattern is None:
         return None
     escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

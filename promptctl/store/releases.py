@@ -65,7 +65,7 @@ def rollback(
 ) -> list[Undone]:
     """Put back the pointers and routes that a release moved, all or none; with `skip_moved` all not moved since.
 
-    Raises NotFound, and Refused where one has moved since, was to go back to a retired version or to one that needs a
+    Raises NotFound, and Refused where one has moved since, was to go back to an archived version or to one that needs a
     variable which the active version does not, or is held by another.
     """
     rows = database.run(

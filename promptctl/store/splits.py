@@ -63,8 +63,8 @@ def change(
     """Give a candidate a share in basis points, or, with None, the one that runs another share.
 
     The seed, `<name>.<epoch>` unless given, stays while the share changes. Raises NotFound, and Refused without a split
-    to change, for the active version as a candidate, a retired one, one that needs a variable which the active one does
-    not, or a lock held by another.
+    to change, for the active version as a candidate, an archived one, one that needs a variable which the active one
+    does not, or a lock held by another.
     """
     rows = database.run(
         """

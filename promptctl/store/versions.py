@@ -1,4 +1,4 @@
-"""Writing versions: a new one, many at once, out of use and back."""
+"""Writing versions: a new one, many at once, and correcting what is said of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from promptctl.database import Database
-    from promptctl.records import Reference
 
 
 def create(
@@ -27,8 +26,8 @@ def create(
 ) -> Created:
     """Store a text as the next version of a prompt; a text that a version already has returns the newest such version.
 
-    Raises Usage for an empty text, Refused for a name that differs from another only in case, and where it is to be
-    active and needs a variable that the active version does not.
+    Raises Usage for an empty text, Refused for a name that differs from another only in case, for an archived prompt,
+    for a text that was erased, and where it is to be active and needs a variable that the active version does not.
     """
     rows = database.run(
         """
@@ -46,14 +45,6 @@ def create(
         allow_new_variables,
     )
     return Created(*rows[0])
-
-
-def retire(database: Database, reference: Reference, *, undo: bool, author: str, reason: str | None = None) -> bool:
-    """Take a version out of use, or with `undo` back in; False: it was so already. Raises NotFound, Refused."""
-    rows = database.run(
-        "select promptctl.retire($1, $2, $3, $4, $5)", reference.name, reference.version, undo, author, reason
-    )
-    return bool(rows[0][0])
 
 
 def prepared(

@@ -96,7 +96,7 @@ def test_a_version_that_is_named_stays_and_its_retirement_is_told(
         persona("activate", "persona@2")
         persona("delete", "persona@3")
         terminal.type("Hello\r")
-        assert "warning: persona@3 (retired) was retired" in terminal.wait_for(AT_3)
+        assert "warning: persona@3 (retired) was archived" in terminal.wait_for(AT_3)
         terminal.type(LEAVE)
         assert terminal.end() == 0
     assert booked(sql) == [(3, "ok")]

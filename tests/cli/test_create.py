@@ -211,7 +211,7 @@ LOGGED = {
         ("Prompt activated", {"name": "new", "version": 1, "promptId": "ID", "author": AUTHOR}),
     ],
     "delete default-system-prompt@1": [
-        ("Version retired", {"name": "default-system-prompt", "version": 1, "author": AUTHOR})
+        ("Version archived", {"name": "default-system-prompt", "version": 1, "author": AUTHOR})
     ],
     "list": [],
 }

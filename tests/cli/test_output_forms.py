@@ -39,7 +39,12 @@ COMMANDS = {
     "activate-first": ("activate", "code_helper@1"),
     "activate-already": ("activate", "default-system-prompt@2"),
     "activate-release": ("activate", "default-system-prompt@3", "support/triage@2", "code_helper@1"),
+    "activate-dry-run": ("activate", "default-system-prompt@3", "support/triage@2", "--dry-run"),
+    "deactivate": ("deactivate", "default-system-prompt", "support/triage", "--reason", "unsafe"),
+    "deactivate-already": ("deactivate", "code_helper"),
+    "deactivate-dry-run": ("deactivate", "support/triage", "--expect", "1", "--dry-run"),
     "rollback": ("rollback", "default-system-prompt"),
+    "rollback-dry-run": ("rollback", "default-system-prompt", "--dry-run"),
     "rollback-split": ("rollback", "support/triage"),
     "rollback-to": ("rollback", "default-system-prompt", "--to", "1", "--expect", "2"),
     "rollback-already": ("rollback", "default-system-prompt", "--to", "2"),
@@ -74,6 +79,12 @@ COMMANDS = {
         "1024",
     ),
     "delete": ("delete", "default-system-prompt@3", "--reason", "never worked"),
+    "delete-several": ("delete", "support/triage", "code_helper", "default-system-prompt@1"),
+    "delete-dry-run": ("delete", "default-system-prompt", "--dry-run"),
+    "erase": ("erase", "default-system-prompt@1", "--reason", "a key in it"),
+    "erase-dry-run": ("erase", "default-system-prompt@3", "--reason", "a key in it", "--dry-run"),
+    "list-archived": ("list", "--archived"),
+    "show-archived": ("show", "default-system-prompt", "--archived"),
     "delete-undo": ("delete", "--undo", "default-system-prompt@3"),
     "db-init": ("db", "init"),
     "db-migrate": ("db", "migrate"),
@@ -96,7 +107,7 @@ def database(templated: Templated) -> Iterator[str]:
         yield name
 
 
-CHANGING = ("activate", "rollback", "create", "delete", "split")
+CHANGING = ("activate", "deactivate", "rollback", "create", "delete", "erase", "split")
 
 # On a prompt whose versions have variables, beside the others.
 TEMPLATE_COMMANDS = {

@@ -40,6 +40,12 @@ def raising(state: str) -> str:
 
 UNKNOWN = f'no prompt "defualt-system-prompt" in {LABEL}', "promptctl show default-system-prompt"
 NO_VERSION = f'"code_helper" has no version 99 in {LABEL}', "promptctl show code_helper"
+ARCHIVED = "select promptctl.archive('{code_helper}', '{null}')"
+ERASED = "select promptctl.erase('default-system-prompt', 1, 'ada', 'a key in it')"
+ROUTED = (
+    "select promptctl.activate('{code_helper}', '{1}');"
+    """select promptctl.set_routes('{default-system-prompt}', '[[{"when": {"a": 1}, "use": "code_helper"}]]')"""
+)
 DIGITS = "versions are 1 to 2147483647"
 CASES = [
     # Not found.
@@ -95,13 +101,59 @@ CASES = [
         "promptctl history code_helper",
     ),
     Case(
-        "delete default-system-prompt@2", 5, "version_active", "default-system-prompt@2 is active",
-        "promptctl show default-system-prompt",
+        "delete default-system-prompt@2", 5, "version_active",
+        'default-system-prompt@2 is active, and "default-system-prompt" would serve nothing without it',
+        "promptctl deactivate default-system-prompt --expect 2",
     ),
     Case("delete support/triage@2", 5, "version_active", "support/triage@2 is a candidate",
+         "promptctl split support/triage"),
+    Case("rollback code_helper", 5, "nothing_to_roll_back", '"code_helper" has nothing to roll back to',
+         "promptctl deactivate code_helper", "select promptctl.activate('{code_helper}', '{1}')"),
+    Case("deactivate code_helper --expect 2", 5, "active_version_moved",
+         'the active version of "code_helper" is 1, not 2',
+         "promptctl history code_helper", "select promptctl.activate('{code_helper}', '{1}')"),
+    Case("deactivate code_helper support/triage", 5, "route_leads_here",
+         '"code_helper" is what the route of "default-system-prompt" leads to',
+         "promptctl route show default-system-prompt", ROUTED),
+    Case("delete code_helper", 5, "route_leads_here",
+         '"code_helper" is what the route of "default-system-prompt" leads to',
+         "promptctl route show default-system-prompt", ROUTED),
+    *(
+        Case(words, 5, "prompt_archived", '"code_helper" is archived', "promptctl delete --undo code_helper", ARCHIVED)
+        for words in ("create code_helper x", "activate code_helper@1", "rollback code_helper",
+                      "split code_helper@1 10%", "activate code_helper@1 --dry-run")
+    ),
+    *(
+        Case(words, 4, "no_active_version", f'"code_helper" is archived in {LABEL}',
+             "promptctl delete --undo code_helper", ARCHIVED)
+        for words in ("render code_helper", "resolve code_helper",
+                      "diff code_helper")
+    ),
+    *(
+        Case(words, 4, "version_erased", f"default-system-prompt@1 was erased in {LABEL}",
+             "promptctl history default-system-prompt", ERASED)
+        for words in (
+            "show default-system-prompt@1", "render default-system-prompt@1",
+            "show default-system-prompt --at 2026-01-03T09:31:30Z", "diff default-system-prompt@1",
+            "diff default-system-prompt@2 default-system-prompt@1", "activate default-system-prompt@1",
+            "rollback default-system-prompt --to 1", "split default-system-prompt@1 10%",
+            "delete --undo default-system-prompt@1",
+        )
+    ),
+    Case("create greeter Taken.", 5, "text_erased",
+         "the text of greeter@1 is that of default-system-prompt@4, which was erased",
+         "promptctl history default-system-prompt",
+         "select promptctl.create_version('default-system-prompt', 'Taken.');"
+         "select promptctl.erase('default-system-prompt', 4, 'ada', 'a key in it')"),
+    Case("erase default-system-prompt@1", 2, "reason_missing",
+         "erasing default-system-prompt@1 needs a reason: it stands in the history in place of the text",
+         'promptctl erase default-system-prompt@1 --reason "it holds a key"'),
+    Case("erase default-system-prompt@2 -r x", 5, "version_active", "default-system-prompt@2 is active",
+         "promptctl show default-system-prompt"),
+    Case("erase support/triage@2 -r x --dry-run", 5, "version_active", "support/triage@2 is a candidate",
          "promptctl show support/triage"),
     Case(
-        "activate default-system-prompt@3", 5, "version_retired", "default-system-prompt@3 is retired",
+        "activate default-system-prompt@3", 5, "version_archived", "default-system-prompt@3 is archived",
         "promptctl delete --undo default-system-prompt@3", "select promptctl.retire('default-system-prompt', 3)",
     ),
     Case(
@@ -124,8 +176,12 @@ CASES = [
          "promptctl activate code_helper@1"),
     Case("activate code_helper one", 2, "version_missing", "activate needs a version: code_helper@VERSION",
          "promptctl show code_helper"),
-    Case("delete code_helper", 2, "version_missing", "delete needs a version: code_helper@VERSION",
-         "promptctl show code_helper"),
+    Case("delete code_helper 1", 2, "version_missing", "1 is a version: code_helper@1",
+         "promptctl delete code_helper@1"),
+    Case("deactivate code_helper@1", 2, "usage", "deactivate takes a name: code_helper",
+         "promptctl deactivate code_helper --expect 1"),
+    Case("show code_helper@1 --archived", 2, "usage", "--archived lists versions: it takes a bare name",
+         "promptctl show code_helper --archived"),
     Case("rollback code_helper@1", 2, "usage", "rollback takes a name: code_helper",
          "promptctl rollback code_helper --to 1"),
     Case("rollback code_helper@", 2, "usage", "rollback takes a name: code_helper", "promptctl rollback code_helper"),

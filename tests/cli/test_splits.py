@@ -141,7 +141,7 @@ def test_a_candidate_stays_until_it_is_none(filled: Promptctl) -> None:
     filled("split", "support/triage", "--off")
     assert filled("delete", "support/triage@2").code == 0
     error = refused_in_json(filled("split", "support/triage@2", "5%", "--json"), 5)
-    assert (error["code"], error["hint"]) == ("version_retired", "promptctl delete --undo support/triage@2")
+    assert (error["code"], error["hint"]) == ("version_archived", "promptctl delete --undo support/triage@2")
 
 
 MISTAKES: dict[tuple[str, ...], tuple[str, str]] = {

@@ -33,6 +33,12 @@ def _version(**columns: str) -> str:
     return f"insert into promptctl.versions ({', '.join(values)}) values ({', '.join(values.values())})"
 
 
+# Version 1 of greeter, which nothing serves, without its text.
+_BECAUSE = "select set_config('promptctl.reason', 'a key in it', true); "
+_ERASED = "select promptctl.erase('greeter', 1, 'me', 'a key in it'); "
+_ARCHIVED_IDLE = "select promptctl.archive('{idle}', '{null}'); "
+
+
 def _use(**columns: str) -> str:
     values = {"id": "gen_random_uuid()", "name": "'greeter'", "version": "1", "epoch": "1"} | columns
     return f"insert into promptctl.uses ({', '.join(values)}) values ({', '.join(values.values())})"
@@ -312,15 +318,40 @@ ATTEMPTS = [
             _CORRECTIONS_OFF + "insert into promptctl.corrections (id, name, version, epoch, kind, author) "
             "overriding system value select id, name, version, epoch, kind, author from promptctl.corrections",
             NOT_UNIQUE),
-    Attempt("a_correction_belongs_to_a_version", _CORRECTIONS_OFF + _correction.format("99", "'retire'"), FOREIGN_KEY),
+    Attempt("a_correction_belongs_to_a_version", _CORRECTIONS_OFF + _correction.format("99", "'archive'"), FOREIGN_KEY),
     Attempt("a_correction_belongs_to_a_known_release", _CORRECTIONS_OFF
             + "insert into promptctl.corrections (name, version, epoch, kind, author, release) "
-            "values ('greeter', 1, 1, 'retire', 'me', 77)", FOREIGN_KEY),
+            "values ('greeter', 1, 1, 'archive', 'me', 77)", FOREIGN_KEY),
     Attempt("a_correction_is_of_a_known_kind", _CORRECTIONS_OFF + _correction.format("1", "'whim'"), CHECK),
     Attempt("corrections_are_append_only", "update promptctl.corrections set author = 'me'", RESTRICT),
     Attempt("corrections_are_append_only", "delete from promptctl.corrections", RESTRICT),
     Attempt("corrections_are_never_emptied", "truncate promptctl.corrections", RESTRICT),
-    Attempt("corrections_are_written_by_the_database", _correction.format("1", "'retire'"), RESTRICT),
+    Attempt("an_archived_prompt_serves_nothing", _SERVED_OFF + _serve("greeter", "archived_at = now()"), CHECK),
+    Attempt("an_erased_version_has_no_text", _TRIGGERS_OFF.format("versions") + _change("erased_at = now()"), CHECK),
+    *(
+        Attempt("an_erased_version_has_no_text", _ERASED + _change(columns), CHECK)
+        for columns in ("retired_at = null", "metadata = '{\"description\": \"again\"}'")
+    ),
+    Attempt("a_rehearsal_is_rolled_back",
+            "insert into promptctl.releases (release, kind, author) overriding system value "
+            "values (9223372036854775800, 'activate', 'me'); set constraints all immediate", RESTRICT),
+    Attempt("a_rehearsal_is_rolled_back",
+            "set local promptctl.rehearses = on; select promptctl.deactivate('{greeter,other}');"
+            "set constraints all immediate", RESTRICT),
+    *(
+        Attempt("a_version_never_changes", _ERASED + _change(columns), RESTRICT)
+        for columns in ("erased_at = null", "content = 'again', erased_at = null", "content = 'again'",
+                        "erased_at = now() + interval '1 day'", "settings = '{\"model\": \"x\"}'")
+    ),
+    Attempt("a_version_never_changes",
+            _BECAUSE + _change("content = '', erased_at = now()"), RESTRICT),
+    *(
+        Attempt("corrections_are_append_only", sql, RESTRICT)
+        for sql in (_ERASED + "update promptctl.corrections set reason = null where version = 1",
+                    _ERASED + "update promptctl.corrections set metadata = null where version = 1",
+                    _ERASED + "delete from promptctl.corrections where version = 1")
+    ),
+    Attempt("corrections_are_written_by_the_database", _correction.format("1", "'archive'"), RESTRICT),
     # sources and applied
     Attempt("a_source_has_one_row", "insert into promptctl.sources (source, applied_by) values ('git', 'me')",
             NOT_UNIQUE),
@@ -556,6 +587,61 @@ REFUSALS = [
             + "; select promptctl.retire('idle', 1)", RESTRICT),
     Attempt("a_served_version_is_not_retired", _routed('{"when": {"plan": "x"}, "use": "idle@1"}')
             + "; update promptctl.versions set retired_at = now() where name = 'idle'", RESTRICT),
+    *(
+        Attempt("what_a_route_leads_to_stays_in_service", _routed('{"when": {"plan": "x"}, "use": "other"}') + sql,
+                RESTRICT)
+        for sql in ("; select promptctl.deactivate('{other}')", "; select promptctl.archive('{other}', '{null}')",
+                    "; update promptctl.served set active_version = null where name = 'other'",
+                    "; update promptctl.served set archived_at = now() where name = 'other'",
+                    "; update promptctl.prompts set is_active = false where name = 'other'")
+    ),
+    Attempt("what_a_route_leads_to_stays_in_service", _routed('{"when": {"plan": "x"}, "use": "idle@1"}')
+            + "; select promptctl.archive('{idle}', '{null}')", RESTRICT),
+    Attempt("a_route_leads_to_a_prompt",
+            _ARCHIVED_IDLE + _routed('{"when": {"plan": "x"}, "use": "idle"}'), RESTRICT),
+    *(
+        Attempt("an_archived_prompt_does_not_change", _ARCHIVED_IDLE + sql, RESTRICT)
+        for sql in (
+            "select promptctl.activate('{idle}', '{1}')", "select promptctl.rollback('{idle}')",
+            "select promptctl.split('idle', 100, 1)", "select promptctl.create_version('idle', 'Wait.')",
+            "select promptctl.create_version('idle', 'Another.')",
+            """select promptctl.add_versions('[{"name": "idle", "version": 9, "content": "x"}]')""",
+            """select promptctl.set_routes('{idle}', '[[{"when": {"a": 1}, "use": "other"}]]')""",
+            "insert into promptctl.prompts (name, content) values ('idle', 'x')",
+            _version(name="'idle'"),
+            _serve("idle", "active_version = 1"), _serve("idle", "archived_at = now()"),
+        )
+    ),
+    Attempt("every_prompt_has_its_version", "select promptctl.archive('{greeter}', '{}')", INVALID),
+    Attempt("a_goal_is_for_one_prompt", "select promptctl.deactivate('{greeter,other}', 1)", INVALID),
+    Attempt("the_active_version_is_as_expected", "select promptctl.deactivate('{greeter}', 1)", RESTRICT),
+    Attempt("an_erasure_has_a_reason", "select promptctl.erase('greeter', 1)", RESTRICT),
+    Attempt("an_erasure_has_a_reason", _change("erased_at = now()"), RESTRICT),
+    *(
+        Attempt("a_served_version_is_not_erased", sql, RESTRICT)
+        for sql in (
+            "select promptctl.erase('greeter', 2, 'me', 'why')",
+            _serve("greeter", "candidate_version = 1") + "; select promptctl.erase('greeter', 1, 'me', 'why')",
+            _routed('{"when": {"plan": "x"}, "use": "idle@1"}') + "; select promptctl.erase('idle', 1, 'me', 'why')",
+            _BECAUSE + _serve("greeter", "candidate_version = 1") + ";" + _change("erased_at = now()"),
+        )
+    ),
+    *(
+        Attempt("an_erased_text_is_not_stored_again", _ERASED + sql, RESTRICT)
+        for sql in (
+            "select promptctl.create_version('greeter', 'Be kind.')",
+            "select promptctl.create_version('new', 'Be kind.')",
+            """select promptctl.add_versions('[{"name": "new", "version": 1, "content": "x"},
+                                               {"name": "new", "version": 2, "content": "Be kind."}]')""",
+            _version(content="'Be kind.'"),
+            "insert into promptctl.prompts (name, content) values ('new', 'Be kind.')",
+        )
+    ),
+    *(
+        Attempt("an_erased_version_has_no_text", _ERASED + sql, NO_DATA)
+        for sql in ("select promptctl.activate('{greeter}', '{1}')", "select promptctl.rollback('{greeter}', 1)",
+                    "select promptctl.split('greeter', 100, 1)", "select promptctl.retire('greeter', 1, true)")
+    ),
     Attempt("every_prompt_has_its_route", "select promptctl.set_routes('{greeter,idle}', '[[]]')", INVALID),
     Attempt("every_prompt_has_its_route", "select promptctl.set_routes('{greeter}', '{}')", INVALID),
     Attempt("a_served_version_is_not_retired", "select promptctl.retire('greeter', 2)", RESTRICT),
@@ -596,6 +682,7 @@ REFUSALS = [
 COVERED_ELSEWHERE = {
     "functions_are_not_open_to_everybody": "test_restore",
     "a_prompt_is_changed_by_one_at_a_time": "test_locks",
+    "only_the_owner_erases": "test_erasing",
     "uses_are_not_dropped_as_they_arrive": "test_recording",
 }
 

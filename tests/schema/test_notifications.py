@@ -47,6 +47,13 @@ def test_a_change_is_announced_with_name_and_epoch(sql: Connection, listener: Li
     assert listener.heard() == [{"name": "greeter", "epoch": 3}]
 
 
+def test_taking_out_archiving_and_erasing_are_announced(sql: Connection, listener: Listener) -> None:
+    sql.execute("select promptctl.deactivate('{greeter}'); select promptctl.archive('{greeter}', '{null}')")
+    sql.execute("select promptctl.archive('{greeter}', '{null}', true)")
+    sql.execute("select promptctl.erase('greeter', 1, 'ada', 'a key in it')")
+    assert listener.heard() == [*({"name": "greeter", "epoch": epoch} for epoch in (3, 4, 5)), {"erased": "greeter@1"}]
+
+
 def test_what_changes_nothing_that_is_served_is_not_announced(sql: Connection, listener: Listener) -> None:
     move(sql, {"greeter": 2})
     sql.execute("select promptctl.create_version('greeter', 'new')")

@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 5
-DIGEST = "c2d8562bc448af60afa1af502607b128d18338ba5bce40de7376a9a625633ad3"
+DIGEST = "db1ba9658346f10e8eab0c65f5f424e6c6fad9019f90a6f51f66b4aedcd2ef5e"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:

@@ -107,11 +107,11 @@ def test_many_versions_are_stored_under_their_own_numbers_all_or_none(furnished:
     assert value(furnished, "select add_versions('[]')") == 0
 
 
-def test_retiring_and_its_undoing_are_recorded_once_each(furnished: Connection) -> None:
+def test_archiving_and_its_undoing_are_recorded_once_each(furnished: Connection) -> None:
     calls = ["retire('greeter', 1)", "retire('greeter', 1)", "retire('greeter', 1, true)", "retire('greeter', 1, true)"]
     assert [value(furnished, f"select {call}") for call in calls] == [True, False, True, False]
     found = rows(furnished, "select kind from corrections where version = 1 order by id")
-    assert found == [("retire",), ("restore",)]
+    assert found == [("archive",), ("restore",)]
 
 
 def test_a_correction_is_recorded_with_what_was_said_before(furnished: Connection) -> None:

@@ -8,7 +8,7 @@ from promptctl.store import moves
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import AllowNewVariables, AllowSecrets, Author, Reason, References
+    from promptctl.cli.options import AllowNewVariables, AllowSecrets, Author, Reason, References, Rehearse
     from promptctl.cli.run import Run
 
 
@@ -16,6 +16,7 @@ def activate(
     run: Run,
     references_: References,
     allow_new_variables: AllowNewVariables = False,
+    dry_run: Rehearse = False,
     author: Author = None,
     reason: Reason = None,
     allow_secrets: AllowSecrets = False,
@@ -23,8 +24,8 @@ def activate(
     """Make a version the one that is served.
 
     It takes effect at once, for every application. Several references move
-    together or not at all, as one release. What is live already stays as it
-    is, with exit code 0. A version that needs a variable which the active
+    together or not at all, as one release. What is active already stays as
+    it is, with exit code 0. A version that needs a variable which the active
     one does not is refused: the application that runs would not give it.
 
     Examples:
@@ -38,11 +39,11 @@ def activate(
     ]
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
-    with run.database() as database:
+    with run.database() as database, database.rehearsal(is_wanted=dry_run):
         made = moves.activate(
             database, wanted, author=run.who(), reason=reason, allow_new_variables=allow_new_variables
         )
-    output.show(made, "activated", database.label, run.form)
+    output.show(made, "activated", database.label, run.form, dry_run=dry_run)
     for move in made:
-        if move.changed:
+        if move.changed and not dry_run:
             run.log("Prompt activated", name=move.name, version=move.version, promptId=move.id, author=run.who())

@@ -2,57 +2,63 @@
 
 from __future__ import annotations
 
-from promptctl import references
-from promptctl.output import messages, stream
-from promptctl.store import versions
+from promptctl import errors, references
+from promptctl.output import archiving as output
+from promptctl.store import archiving
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import AllowSecrets, Author, Reason, Undo, VersionReference
+    from collections.abc import Sequence
+
+    from promptctl import records
+    from promptctl.cli.options import AllowSecrets, Author, PromptsOrVersions, Reason, Rehearse, Undo
     from promptctl.cli.run import Run
 
 
 def delete(
     run: Run,
-    reference: VersionReference,
+    references_: PromptsOrVersions,
     undo: Undo = False,
+    dry_run: Rehearse = False,
     author: Author = None,
     reason: Reason = None,
     allow_secrets: AllowSecrets = False,
 ) -> None:
-    """Retire a version: it is listed no more and cannot be activated.
+    """Archive versions, or whole prompts.
 
-    Its number stays taken; its text, its history and its uses stay on record,
-    and --undo takes it back into use. What is live cannot be retired.
+    NAME@VERSION is not listed any more and cannot be activated; the active
+    version cannot be archived. NAME is the whole prompt: it is not listed,
+    nothing of it is served, and it cannot change. Names, numbers, texts,
+    history and statistics stay. Several go together or not at all. A prompt
+    that a route leads to is refused.
+
+    --undo takes them back into use: a prompt with the version that was active
+    and with its route, without its split.
 
     Examples:
       promptctl delete default-system-prompt@2 --reason "never worked"
-      promptctl delete --undo default-system-prompt@2
+      promptctl delete old-prompt --dry-run
+      promptctl delete --undo old-prompt
     """
-    wanted = references.parse_with_version(reference, "delete")
+    wanted = _wanted(references_)
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
-    with run.database() as database:
-        changed = versions.retire(database, wanted, undo=undo, author=run.who(), reason=reason)
-    done, state = ("restored", "in use") if undo else ("retired", "retired")
-    sentence = f"{done} {wanted} in {database.label}" if changed else f"{wanted} is {state} already in {database.label}"
-    if changed:
-        run.log(f"Version {done}", name=wanted.name, version=wanted.version, author=run.who())
-    if run.form == "json":
-        from promptctl.output import documents
+    with run.database() as database, database.rehearsal(is_wanted=dry_run):
+        done = archiving.archive(database, wanted, undo=undo, author=run.who(), reason=reason)
+    output.show(done, database.label, run.form, undo=undo, dry_run=dry_run)
+    what = "restored" if undo else "archived"
+    for each in done:
+        if each.changed and not dry_run:
+            kind = "Prompt" if each.version is None else "Version"
+            run.log(f"{kind} {what}", name=each.name, version=each.version, author=run.who())
 
-        documents.show(
-            {
-                "message": sentence,
-                "name": wanted.name,
-                "version": wanted.version,
-                "is_retired": not undo,
-                "changed": changed,
-            }
-        )
-    elif run.form == "plain" and stream.to_terminal():
-        stream.write(sentence + "\n")
-    else:
-        stream.write(f"{wanted}\n")
-        if run.form == "plain":
-            messages.note(sentence)
+
+def _wanted(words: Sequence[str]) -> list[records.Reference]:
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if following.isdigit() and "@" not in word:
+            # "delete NAME 2" is about one version, and NAME alone would be the whole prompt.
+            raise errors.Usage(
+                "version_missing", f"{following} is a version: {word}@{following}",
+                hint=f"promptctl delete {word}@{following}",
+            )  # fmt: skip
+    return [references.parse(word) for word in words]

@@ -9,18 +9,22 @@ from promptctl.store import prompts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import Pattern
+    from promptctl.cli.options import Archived, Pattern
     from promptctl.cli.run import Run
 
 
-def list_prompts(run: Run, pattern: Pattern = None) -> None:
-    """List the prompts, and which version of each is live.
+def list_prompts(run: Run, pattern: Pattern = None, archived: Archived = False) -> None:
+    """List the prompts, and which version of each is active.
 
     Examples:
       promptctl list
       promptctl list 'support/*'
+      promptctl list --archived
       promptctl list --quiet | xargs -n 1 promptctl history
     """
+    if archived:
+        _list_archived(run, pattern)
+        return
     with run.database() as database:
         found = prompts.list_prompts(database, pattern)
     output.prompt_list(found, run.form)
@@ -31,3 +35,15 @@ def list_prompts(run: Run, pattern: Pattern = None) -> None:
             )
         else:
             messages.note(f"no prompt like {references.shown(pattern)} in {database.label}")
+
+
+def _list_archived(run: Run, pattern: str | None) -> None:
+    from promptctl.output import archiving as archiving_output
+    from promptctl.store import archiving
+
+    with run.database() as database:
+        found = archiving.prompts(database, pattern)
+    archiving_output.prompt_list(found, run.form)
+    if not found and stream.to_terminal() and run.form == "plain":
+        like = "" if pattern is None else f" like {references.shown(pattern)}"
+        messages.note(f"no archived prompt{like} in {database.label}")

@@ -9,7 +9,16 @@ from promptctl.store import releases
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import AllowNewVariables, AllowSecrets, Author, Limit, Reason, Release, SkipMoved
+    from promptctl.cli.options import (
+        AllowNewVariables,
+        AllowSecrets,
+        Author,
+        Limit,
+        Reason,
+        Rehearse,
+        Release,
+        SkipMoved,
+    )
     from promptctl.cli.run import Run
 
 
@@ -50,6 +59,7 @@ def rollback(
     release: Release,
     skip_moved: SkipMoved = False,
     allow_new_variables: AllowNewVariables = False,
+    dry_run: Rehearse = False,
     author: Author = None,
     reason: Reason = None,
     allow_secrets: AllowSecrets = False,
@@ -68,7 +78,7 @@ def rollback(
     wanted = _number(release)
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
-    with run.database() as database:
+    with run.database() as database, database.rehearsal(is_wanted=dry_run):
         undone = releases.rollback(
             database,
             wanted,
@@ -77,7 +87,7 @@ def rollback(
             reason=reason,
             allow_new_variables=allow_new_variables,
         )
-    output.rolled_back(undone, wanted, database.label, run.form)
+    output.rolled_back(undone, wanted, database.label, run.form, dry_run=dry_run)
 
 
 def _number(text: str) -> int:

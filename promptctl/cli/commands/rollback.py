@@ -8,7 +8,16 @@ from promptctl.store import moves
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import AllowNewVariables, AllowSecrets, Author, ExpectedVersion, Names, Reason, ToVersion
+    from promptctl.cli.options import (
+        AllowNewVariables,
+        AllowSecrets,
+        Author,
+        ExpectedVersion,
+        Names,
+        Reason,
+        Rehearse,
+        ToVersion,
+    )
     from promptctl.cli.run import Run
 
 
@@ -18,15 +27,16 @@ def rollback(
     to: ToVersion = None,
     expect: ExpectedVersion = None,
     allow_new_variables: AllowNewVariables = False,
+    dry_run: Rehearse = False,
     author: Author = None,
     reason: Reason = None,
     allow_secrets: AllowSecrets = False,
 ) -> None:
-    """Go back to what was live before.
+    """Go back to what was active before.
 
     It goes back along the history, one move each time, and never toggles:
-    after activating 1, 2 and 3 it gives 2, then 1. Retired versions are
-    passed over. While a split is running it only ends the split. Several
+    after activating 1, 2 and 3 it gives 2, then 1. Archived versions
+    are passed over. While a split is running it only ends the split. Several
     prompts go back together or not at all.
 
     A script that may run twice names its goal with --to: being there already
@@ -43,7 +53,7 @@ def rollback(
         raise errors.Usage("usage", f"--{'to' if goal is not None else 'expect'} is for one prompt")
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
-    with run.database() as database:
+    with run.database() as database, database.rehearsal(is_wanted=dry_run):
         made = moves.rollback(
             database,
             wanted,
@@ -53,9 +63,9 @@ def rollback(
             reason=reason,
             allow_new_variables=allow_new_variables,
         )
-    output.show(made, "rolled back", database.label, run.form)
+    output.show(made, "rolled back", database.label, run.form, dry_run=dry_run)
     for move in made:
-        if move.changed:
+        if move.changed and not dry_run:
             run.log("Prompt rolled back", name=move.name, version=move.version, promptId=move.id, author=run.who())
 
 

@@ -9,13 +9,13 @@ from promptctl.store import prompts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import At, Limit, Reference
+    from promptctl.cli.options import Archived, At, Limit, Reference
     from promptctl.cli.run import Run
     from promptctl.database import Database
 
 
-def show(run: Run, reference: Reference, at: At = None, limit: Limit = None) -> None:
-    """Show a prompt: its versions, and the text that is live.
+def show(run: Run, reference: Reference, at: At = None, limit: Limit = None, archived: Archived = False) -> None:
+    """Show a prompt: its versions, and the text that is active.
 
     In a pipe the text alone, byte for byte: of NAME@VERSION, of the active
     version, or with --at of the version that was live at a moment.
@@ -24,10 +24,14 @@ def show(run: Run, reference: Reference, at: At = None, limit: Limit = None) -> 
       promptctl show default-system-prompt
       promptctl show default-system-prompt@2 > v2.txt
       promptctl show default-system-prompt --at 2h
+      promptctl show default-system-prompt --archived
     """
     wanted = references.parse(reference)
     newest = run.newest(limit)
     moment = None if at is None else _moment(wanted, at)
+    if archived:
+        _show_archived(run, wanted, at)
+        return
     with run.database() as database:
         if moment is not None:
             _show_moment(run, database, wanted, moment)
@@ -41,6 +45,8 @@ def show(run: Run, reference: Reference, at: At = None, limit: Limit = None) -> 
         elif wanted.version is None and run.form == "plain" and stream.to_terminal():
             found = prompts.overview(database, wanted.name, newest)
             output.overview(found.versions, found.total, found.active)
+            if found.archived is not None:
+                output.note_archived(wanted.name, found.archived)
         else:
             _answer(run, prompts.text(database, wanted))
 
@@ -53,6 +59,24 @@ def _moment(wanted: records.Reference, at: str) -> str:
             "usage", "--at answers which version was live: it takes a bare name", hint=f"promptctl show {wanted}"
         )
     return moments.parse(at)
+
+
+def _show_archived(run: Run, wanted: records.Reference, at: str | None) -> None:
+    from promptctl.output import archiving as archiving_output
+    from promptctl.output import messages
+    from promptctl.store import archiving
+
+    if wanted.version is not None or at is not None:
+        raise errors.Usage(
+            "usage", "--archived lists versions: it takes a bare name", hint=f"promptctl show {wanted.name} --archived"
+        )
+    with run.database() as database:
+        found = archiving.versions(database, wanted.name)
+        if not found:
+            prompts.raise_if_unknown(database, wanted.name)
+    archiving_output.versions(wanted.name, found, run.form)
+    if not found and run.form == "plain" and stream.to_terminal():
+        messages.note(f"no version of {wanted.name} is archived in {database.label}")
 
 
 def _show_moment(run: Run, database: Database, wanted: records.Reference, moment: str) -> None:

@@ -1,0 +1,54 @@
+"""promptctl deactivate."""
+
+from __future__ import annotations
+
+from promptctl import errors, references
+from promptctl.output import moves as output
+from promptctl.store import moves
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.cli.options import AllowSecrets, Author, ExpectedVersion, Names, Reason, Rehearse
+    from promptctl.cli.run import Run
+
+
+def deactivate(
+    run: Run,
+    names: Names,
+    expect: ExpectedVersion = None,
+    dry_run: Rehearse = False,
+    author: Author = None,
+    reason: Reason = None,
+    allow_secrets: AllowSecrets = False,
+) -> None:
+    """Take the active version out of service: nothing is served.
+
+    Applications that ask for the prompt get an error, or their own default
+    text. A split ends. Several prompts go together or not at all, as one
+    release. A prompt that is inactive already is exit code 0. A prompt that
+    a route leads to is refused. rollback goes back to what was active.
+
+    Examples:
+      promptctl deactivate default-system-prompt --reason "unsafe, INC-412"
+      promptctl deactivate default-system-prompt --expect 3 --dry-run
+    """
+    wanted = [references.check_name(_bare(name)) for name in names]
+    expected = None if expect is None else references.parse_version(expect)
+    if expected is not None and len(wanted) > 1:
+        raise errors.Usage("usage", "--expect is for one prompt")
+    run.refuse_secrets("--reason", reason, allowed=allow_secrets)
+    run.author(author)
+    with run.database() as database, database.rehearsal(is_wanted=dry_run):
+        done = moves.deactivate(database, wanted, expected_version=expected, author=run.who(), reason=reason)
+    output.show(done, "deactivated", database.label, run.form, dry_run=dry_run)
+    for move in done:
+        if move.changed and not dry_run:
+            run.log("Prompt deactivated", name=move.name, version=move.previous_version, author=run.who())
+
+
+def _bare(name: str) -> str:
+    bare, at, version = name.partition("@")
+    if at:
+        expected = f" --expect {version}" if version.isdigit() else ""
+        raise errors.Usage("usage", f"deactivate takes a name: {bare}", hint=f"promptctl deactivate {bare}{expected}")
+    return name
