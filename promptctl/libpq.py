@@ -73,7 +73,13 @@ def keywords(conninfo: str) -> dict[str, str]:
 
 
 def _interruptibly(call: Callable[[], Any], seconds: float = -1) -> Any:
-    """Run a blocking C function in a thread, so that Ctrl-C is heard while it waits; None: it took too long."""
+    """Run a blocking C function in a thread, so that Ctrl-C is heard while it waits; None: it took too long.
+
+    While the interpreter ends, it may start no thread: then the function runs in this one.
+    """
+    start = _thread.start_new_thread
+    if type(start) is not type(len):
+        return _beside_greenlets(call, seconds)
     done = _thread.allocate_lock()
     result: list[Any] = []
 
@@ -84,8 +90,45 @@ def _interruptibly(call: Callable[[], Any], seconds: float = -1) -> Any:
             done.release()
 
     done.acquire()
-    _thread.start_new_thread(run, ())
+    try:
+        start(run, ())
+    except RuntimeError:
+        return call()
     done.acquire(True, seconds)
+    return result[0] if result else None
+
+
+def _beside_greenlets(call: Callable[[], Any], seconds: float) -> Any:
+    """Run a blocking C function where gevent or eventlet has replaced threads: in one of the system's all the same.
+
+    In one of theirs it would stop every other. `select` is theirs too, so others run while this one waits.
+    """
+    import sys
+
+    if gevent := sys.modules.get("gevent.monkey"):
+        start = gevent.get_original("_thread", "start_new_thread")
+    elif eventlet := sys.modules.get("eventlet.patcher"):
+        start = eventlet.original("_thread").start_new_thread
+    else:  # somebody else's, of which nothing is known
+        return call()
+    reads, writes = os.pipe()
+    result: list[Any] = []
+
+    def run() -> None:
+        try:
+            result.append(call())
+        finally:
+            os.close(writes)
+
+    try:
+        try:
+            start(run, ())
+        except RuntimeError:
+            os.close(writes)
+            return call()
+        _ready([reads], None if seconds < 0 else seconds)
+    finally:
+        os.close(reads)
     return result[0] if result else None
 
 

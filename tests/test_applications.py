@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -154,6 +155,34 @@ def test_a_service_follows_what_is_live_and_loses_no_use_when_it_is_stopped(
     assert scores == [(first["use"], 0.8)]
     [slowest] = sql.execute("select min(first_token_ms) from promptctl.uses").fetchone() or [0]
     assert slowest >= 20
+
+
+def test_an_asgi_service_loses_no_use_when_a_signal_ends_uvicorn(
+    loaded: Promptctl, asking: Asking, sql: psycopg.Connection[Any]
+) -> None:
+    with socket.socket() as listens:
+        listens.bind(("127.0.0.1", 0))
+        listens.listen()
+        listens.set_inheritable(True)
+        # It takes over a socket that listens already: who asks too early waits.
+        command = [sys.executable, "-m", "uvicorn", "--log-level=error", f"--fd={listens.fileno()}", "service_asgi:app"]
+        process = subprocess.Popen(
+            command, env=loaded.environment() | asking("ok", output_tokens=9), cwd=APPLICATIONS, text=True,
+            stderr=subprocess.PIPE, pass_fds=[listens.fileno()],
+        )  # fmt: skip
+        try:
+            url = f"http://127.0.0.1:{listens.getsockname()[1]}/answer"
+            asked = json.dumps({"user": "ada", "plan": "free", "question": "What is a pointer?"}).encode()
+            for _ in range(20):
+                with urllib.request.urlopen(url, asked, timeout=SECONDS) as reply:
+                    assert json.load(reply)["prompt"] == f"{NAME}@1"
+            process.terminate()
+            _, err = process.communicate(timeout=SECONDS)
+        finally:
+            process.kill()
+            process.communicate()
+    assert (process.returncode, err) == (-signal.SIGTERM, "")
+    assert len(booked(sql)) == 20
 
 
 def test_a_service_does_not_start_without_its_prompt(promptctl: Promptctl, asking: Asking) -> None:

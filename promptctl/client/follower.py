@@ -93,6 +93,14 @@ class Follower:
         self._close_pipe()
         self._began_anew()
 
+    def threads_replaced(self) -> bool:
+        """Begin anew with the threads and locks of gevent, say; False: the thread runs already."""
+        if self._thread is not None:
+            return False
+        if not self._stops:
+            self._began_anew()
+        return True
+
     @property
     def age_seconds(self) -> float:
         """How long ago the database confirmed the state; of one that never was, since it was begun."""

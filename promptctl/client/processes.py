@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
+import logging
 import os
 import sys
 import threading
@@ -16,6 +18,7 @@ from promptctl.records import Record
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_LOG = logging.getLogger("promptctl")
 _EXIT_SECONDS = 5.0
 
 
@@ -24,7 +27,8 @@ class Member(Record):
 
     __slots__ = ()
     before_fork: Callable[[], None]
-    in_child: Callable[[], None]
+    in_child: Callable[[float], None]
+    threads_replaced: Callable[[], None]
     begin_to_close: Callable[[float], None]
     close: Callable[[float], None]
 
@@ -33,6 +37,11 @@ class Member(Record):
 _open: list[Member] = []
 # A signal's handler may close what the code that it interrupts is at.
 _lock = threading.RLock()
+# The process that the clients are in, as far as is known; and who noticed that it is another.
+_process = os.getpid()
+_noticing: dict[int, threading.RLock] = {}
+# What threads are started by: gevent and eventlet replace it.
+_start_thread = _thread.start_new_thread
 
 
 def add(member: Member) -> None:
@@ -57,12 +66,51 @@ def _before_fork() -> None:
 
 
 def _in_child() -> None:
-    global _lock
+    _begin_in_child(time.perf_counter())
+
+
+def _begin_in_child(forked_at: float) -> None:
+    """Begin anew in a child that was forked at this moment of time.perf_counter."""
+    global _lock, _process
     _lock = threading.RLock()
     uses.renew_identity()
     serving.renew_draws()
     for member in tuple(_open):
-        member.in_child()
+        member.in_child(forked_at)
+    _process = os.getpid()
+
+
+def check() -> None:
+    """Notice a fork that Python did not see, and threads that were replaced since: begin anew, and log it once.
+
+    uWSGI forks in C. gevent replaces threads in a worker of Gunicorn that was forked from a preloaded application.
+    """
+    global _start_thread
+    process = os.getpid()
+    if process != _process:
+        # A lock of this process alone: one of the parent's may have been held when it forked.
+        with _noticing.setdefault(process, threading.RLock()):
+            if process != _process:
+                _begin_in_child(_forked_at())
+                _LOG.warning(
+                    "promptctl: this process was forked without a word to Python, as uWSGI does: its client begins anew"
+                )
+    if _thread.start_new_thread is not _start_thread:
+        _start_thread = _thread.start_new_thread
+        for member in tuple(_open):
+            member.threads_replaced()
+
+
+def _forked_at() -> float:
+    """Return when this process began, by time.perf_counter: up to 10 ms too early, and 0 where that is not known."""
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            # The name of the program, in parentheses, may hold anything.
+            fields = file.read().rpartition(b")")[2].split()
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, IndexError, ValueError):
+        return 0.0
+    return time.perf_counter() - age
 
 
 def _at_exit() -> None:

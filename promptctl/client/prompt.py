@@ -13,15 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Protocol
 
+    from promptctl.client.fork_page import ForkPage
+
     class Link(Protocol):
         """What a prompt and its uses need of the client that served it."""
 
         queue: deque[Use]
-        queue_limit: int
+        page: ForkPage
 
         @property
         def age_seconds(self) -> float:
             """How long ago the database confirmed what is served."""
+            ...
+
+        def begin_in_child(self) -> int:
+            """Begin anew in a child process that was forked unnoticed, and return the queue's limit in it."""
             ...
 
         def relieve(self) -> None:

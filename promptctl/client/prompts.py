@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -19,7 +20,7 @@ from promptctl.client.snapshot import Snapshot, identity
 from promptctl.client.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -81,8 +82,6 @@ class Prompts:
         self._max_age_seconds = max_age_seconds
         self._is_closed = False
         self._warned: set[str] = set()
-        # What every call is answered from, most of them from the look-up in it; empty where a call has to look further.
-        self._live, self._plain = _NOTHING, _NOTHING.plain
         self._recorder = Recorder(
             target,
             connect_seconds=timeout_seconds,
@@ -90,6 +89,9 @@ class Prompts:
             queue_size=queue_size,
             spool=None if spool is None else Spool(os.path.abspath(spool), spool_bytes),
         )
+        # What every call is answered from, most of them from the look-up in it; empty where a call has to look further.
+        self._page = self._recorder.page
+        self._answer_from(_NOTHING)
         self._follower = Follower(
             target,
             self._recorder,
@@ -99,7 +101,9 @@ class Prompts:
             snapshot=None if snapshot is None else Snapshot(os.path.abspath(snapshot), which),
         )
         self._recorder.age = lambda: self._follower.age_seconds
-        self._member = processes.Member(self._before_fork, self._in_child, self._begin_to_close, self.close)
+        self._member = processes.Member(
+            self._before_fork, self._in_child, self._threads_replaced, self._begin_to_close, self.close
+        )
         processes.add(self._member)
 
     def get(
@@ -125,11 +129,16 @@ class Prompts:
         # Positional, not by keyword only: filling in those took longer than all the rest.
         if unit is None and attributes is None:
             try:
-                return self._plain[reference]
-            except KeyError:
+                return self._page.plain[reference]
+            except (KeyError, AttributeError):
                 pass
-        elif unit.__class__ is str and attributes is None and (served := self._live.prompts.get(reference)) is not None:
-            return served.choose(unit) or self._get(reference, unit, None, default)  # pyright: ignore[reportArgumentType] - it is a str
+        elif unit.__class__ is str and attributes is None:
+            try:
+                served = self._page.live.prompts.get(reference)
+            except AttributeError:
+                served = None
+            if served is not None:
+                return served.choose(unit) or self._get(reference, unit, None, default)  # pyright: ignore[reportArgumentType] - it is a str
         return self._get(reference, unit, attributes, default)
 
     def _get(self, reference: str, unit: object, attributes: Mapping[str, Any] | None, default: str | None) -> Prompt:
@@ -137,7 +146,7 @@ class Prompts:
         if attributes is not None:
             check_attributes(attributes)
         try:
-            state = self._live
+            state = self._known_so_far()
             if reference not in state.prompts and reference not in state.pinned:
                 state = self._known((reference,))
             return self._choose(state, reference, key, attributes)
@@ -178,6 +187,7 @@ class Prompts:
 
     def flush(self, seconds: float = 5.0) -> bool:
         """Send what was booked so far, and wait; False: it took longer, or the database cannot be reached."""
+        processes.check()
         return self._recorder.flush(seconds)
 
     def close(self, seconds: float = _EXIT_SECONDS) -> None:
@@ -185,29 +195,56 @@ class Prompts:
 
         What cannot be sent goes into the spool, if there is one; the rest is told in the log.
         """
+        processes.check()
         self._begin_to_close(until := time.monotonic() + seconds)
         self._recorder.join()
         self._follower.join(max(0.1, until + 0.5 - time.monotonic()))
         processes.remove(self._member)
 
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncGenerator[None]:  # noqa: ARG002 - frameworks pass it
+        """Send what was recorded when an ASGI server shuts down: `FastAPI(lifespan=prompts.lifespan)`.
+
+        uvicorn ends its process by the signal that it received, so nothing is sent by `atexit`. What cannot be sent
+        within 5 seconds goes into the spool, if there is one. From a SIGTERM on, which the server's own handler
+        receives as before, uses are sent at once. The client is not closed: an application may be started again.
+        """
+        import asyncio
+
+        from promptctl.client.hurrying import hurries_at_sigterm
+
+        with hurries_at_sigterm(self._recorder.hurry):
+            try:
+                yield
+            finally:
+                await asyncio.shield(asyncio.to_thread(self._settle))
+
+    def _settle(self) -> None:
+        processes.check()
+        self._recorder.settle(_EXIT_SECONDS)
+
     @property
     def age_seconds(self) -> float:
         """How long ago the database confirmed what is served."""
+        processes.check()
         return self._follower.age_seconds
 
     @property
     def is_connected(self) -> bool:
         """Whether what is served is being followed; if not, the last known state is served."""
+        processes.check()
         return self._follower.is_following
 
     @property
     def dropped_uses(self) -> int:
         """How many uses of this process will never be recorded: the queue was full, or they were refused."""
+        processes.check()
         return self._recorder.dropped
 
     @property
     def waiting_uses(self) -> int:
         """How many uses and scores are in memory and not known to be recorded."""
+        processes.check()
         return self._recorder.waiting
 
     def __enter__(self) -> Self:
@@ -233,16 +270,25 @@ class Prompts:
 
     def _answer_from(self, state: State) -> None:
         # No thread looks in between, so nobody sees the newer of the one and then the older of the other.
-        plain = state.plain
-        self._live, self._plain = state, plain
+        page, plain = self._page, state.plain
+        page.live, page.plain = state, plain
+
+    def _known_so_far(self) -> State:
+        """Return what calls are answered from; in a child that was forked unnoticed, begin anew first."""
+        try:
+            return self._page.live
+        except AttributeError:
+            processes.check()
+            return getattr(self._page, "live", _NOTHING)
 
     def _known(self, names: Sequence[str]) -> State:
         """Return what is known now, which has these names; the database is asked only for what is not."""
+        processes.check()
         follower = self._follower
         if self._is_closed:
             raise Closed("client_closed", "this Prompts is closed")
         state = follower.state
-        if self._live is _NOTHING or not all(name in state.prompts or name in state.pinned for name in names):
+        if self._page.live is _NOTHING or not all(name in state.prompts or name in state.pinned for name in names):
             for name in names:
                 if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are not all checked
                     raise TypeError(f"a prompt is named by a text, not {name!r}")
@@ -289,11 +335,18 @@ class Prompts:
         if self._recorder.queue and not self._recorder.is_down:
             self._recorder.flush(_FORK_FLUSH_SECONDS)
 
-    def _in_child(self) -> None:
+    def _in_child(self, forked_at: float) -> None:
         self._answer_from(_NOTHING)
         self._warned = set()
-        self._recorder.forked()
+        self._recorder.forked(forked_at)
         self._follower.forked()
+
+    def _threads_replaced(self) -> None:
+        if not (self._follower.threads_replaced() and self._recorder.threads_replaced()):
+            _LOG.warning(
+                "promptctl: threads were replaced (by gevent, for example) after this client had started its own: "
+                "call monkey.patch_all() before Prompts is used"
+            )
 
 
 def _several(names: Sequence[str]) -> tuple[str, ...]:

@@ -8,10 +8,12 @@ import queue
 import random
 import threading
 import time
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
 from promptctl import errors
+from promptctl.client import fork_page, processes
 from promptctl.client.rows import kept
 from promptctl.client.sender import Sender, prepare
 from promptctl.client.waiting import Waiting
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("promptctl")
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
 _ANSWER_SECONDS = 15.0
+# How soon uses leave once a process was asked to end.
+_HURRIED_SECONDS = 0.02
 # A connection that is not used for about so long is given back.
 _IDLE_SECONDS = 30.0
 # So often is tried again what fails for no reason that is foreseen.
@@ -35,7 +39,7 @@ _FIRST, _WORK, _HURRY = "first", "work", "hurry"
 
 
 class Recorder:
-    """A bounded queue of uses, and what sends them. `queue` and `queue_limit` are the application's side of it."""
+    """A bounded queue of uses, and what sends them. `queue` and `page` are the application's side of it."""
 
     def __init__(
         self,
@@ -46,6 +50,9 @@ class Recorder:
         queue_size: int,
         spool: Spool | None,
     ) -> None:
+        # `queue_limit`, at which the application's thread looks after the queue, is not found by a child.
+        self.page = fork_page.take()
+        weakref.finalize(self, fork_page.give_back, self.page).atexit = False
         self._waiting = Waiting(queue_size, spool)
         self.queue = self._waiting.queue
         self.age: Callable[[], float] = lambda: 0.0
@@ -58,7 +65,7 @@ class Recorder:
 
     def _began_anew(self) -> None:
         """As in a process that has booked nothing: the first use that is booked has the thread started."""
-        self.queue_limit = 0
+        self.page.queue_limit = 0
         self._is_idle = False
         self._looks_for_spooled = True
         # As of Waiting: what they keep may be looked at by a signal's handler.
@@ -75,11 +82,25 @@ class Recorder:
         self._stops = self._is_over = self._has_told = False
         self._stops_at = float("inf")
 
-    def forked(self) -> None:
-        """In a child process: what waits is the parent's to send."""
+    def forked(self, at: float) -> None:
+        """In a child process that was forked at this moment: what waits is the parent's to send."""
         self._sender.abandon()
-        self._waiting.forked()
+        self._waiting.forked(at)
         self._began_anew()
+
+    def begin_in_child(self) -> int:
+        """Begin anew in a child process that was forked unnoticed, and return the queue's limit in it."""
+        processes.check()
+        # A client that is closed takes no part any more: what is booked is looked at one by one.
+        return getattr(self.page, "queue_limit", 0)
+
+    def threads_replaced(self) -> bool:
+        """Begin anew with the threads and locks of gevent, say; False: the thread runs already."""
+        if self._thread is not None:
+            return False
+        if not self._stops:
+            self._began_anew()
+        return True
 
     @property
     def age_seconds(self) -> float:
@@ -103,6 +124,7 @@ class Recorder:
 
     def relieve(self) -> None:
         """Start the thread, wake it, or have it send a batch at once; of a queue that is full, drop the oldest."""
+        processes.check()
         if self._is_over:
             self._refuse_all()
             return
@@ -115,6 +137,7 @@ class Recorder:
 
     def score(self, use_id: str, score: float) -> None:
         """Take a score; it follows the uses that were booked before it."""
+        processes.check()
         self._waiting.score(use_id, score)
         if self._is_over:
             self._refuse_all()
@@ -135,12 +158,12 @@ class Recorder:
         with self._lock:
             if self._thread is None and not self._stops:
                 thread = threading.Thread(target=self._run, name="promptctl-recorder", daemon=True)
-                self._thread, self.queue_limit = thread, self._batch_size
+                self._thread, self.page.queue_limit = thread, self._batch_size
                 try:
                     thread.start()
                 except BaseException as failure:
                     if thread.ident is None:
-                        self._thread, self.queue_limit = None, 0
+                        self._thread, self.page.queue_limit = None, 0
                     # There is none left, or the interpreter is ending: stop sends what there is.
                     if not isinstance(failure, RuntimeError):
                         raise
@@ -161,6 +184,18 @@ class Recorder:
                 return self._failure is None
         return True
 
+    def settle(self, seconds: float) -> bool:
+        """Send what was booked so far, as `flush`; what cannot be sent in this time goes into the spool, if any."""
+        is_sent = self.flush(seconds)
+        if not is_sent:
+            self._waiting.to_spool()
+        return is_sent
+
+    def hurry(self) -> None:
+        """Send what is booked from now on at once: the process will end soon. Takes no lock: a signal's handler may."""
+        self._flush_seconds = min(self._flush_seconds, _HURRIED_SECONDS)
+        self._wakes.put(_HURRY)
+
     def stop(self, until: float) -> None:
         """Begin to end: send what there is until then (time.monotonic), and put the rest into the spool."""
         with self._lock:
@@ -169,7 +204,7 @@ class Recorder:
             self._stops_at = until
             self._stops = True
             # What is booked from now on is looked at one by one.
-            self.queue_limit = 0
+            self.page.queue_limit = 0
             thread = self._thread
         self._wakes.put(_HURRY)
         # One that a signal has interrupted may be just starting it: then it is not waited for.
@@ -233,9 +268,9 @@ class Recorder:
 
     def _limit(self, number: int) -> None:
         # Without a lock: the thread takes none that a signal's handler may have found held by what it interrupted.
-        self.queue_limit = number
+        self.page.queue_limit = number
         if self._stops:
-            self.queue_limit = 0
+            self.page.queue_limit = 0
 
     def _rest(self, seconds: float, *reasons: str) -> None:
         """Wait for so long, or until woken for one of these reasons, or to end."""

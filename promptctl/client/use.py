@@ -8,7 +8,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from promptctl.client import replies
+from promptctl.client import fork_page, replies
 from promptctl.client.replies import MOST_TOKENS
 
 if TYPE_CHECKING:
@@ -41,14 +41,22 @@ class Identity:
         return f"{moment[:8]}-{moment[8:]}{self._middle}{number & 0xFFFFFFFF:08x}"
 
 
-# Of the process; a fork makes another (Prompts).
-identity = Identity()
+# The process's identity is kept where no child finds it.
+_page = fork_page.take()
 
 
-def renew_identity() -> None:
+def renew_identity() -> Identity:
     """Draw another, in a child process."""
-    global identity
-    identity = Identity()
+    _page.process = drawn = Identity()
+    return drawn
+
+
+def identity() -> Identity:
+    """Return where this process's uses get their ids from."""
+    try:
+        return _page.process
+    except AttributeError:
+        return renew_identity()
 
 
 class Use:
@@ -83,7 +91,8 @@ class Use:
         if made is None:
             # Mostly made when it is sent, by another thread. The first counts; without a lock, because a signal's
             # handler that waits for that thread may have interrupted this.
-            made = self.__dict__.setdefault("_id", identity.id(self.began, identity.next()))
+            own = identity()
+            made = self.__dict__.setdefault("_id", own.id(self.began, own.next()))
         return made
 
     def record(
@@ -192,9 +201,13 @@ class Use:
         if kind is not None and self.outcome == "ok":
             self.outcome = kind.__name__
         link = self.prompt.link
+        try:
+            limit = link.page.queue_limit
+        except AttributeError:
+            limit = link.begin_in_child()
         queue = link.queue
         queue.append(self)
-        if len(queue) >= link.queue_limit:
+        if len(queue) >= limit:
             link.relieve()
 
 

@@ -43,13 +43,13 @@ class Waiting:
         self.batch_size = max(1, min(_MOST_IN_BATCH, int(queue_size) // 4))
         # During an outage all goes into the spool as soon as so many wait.
         self.spool_from = max(self.batch_size, int(queue_size) // 2)
-        self._began_anew()
+        self._began_anew(time.perf_counter())
 
-    def _began_anew(self) -> None:
+    def _began_anew(self, at: float) -> None:
         self.queue.clear()
         self.dropped = 0
         # A use that began before a fork is the parent's, which ends it, too.
-        self._began_at = time.perf_counter()
+        self._began_at = at
         self._scores: deque[tuple[str, float]] = deque()
         # What has left the queue and is not known to have arrived; its moments are of time.perf_counter.
         self._rows: deque[Row] = deque()
@@ -69,11 +69,11 @@ class Waiting:
         self._why = {"uses": "", "scores": ""}
         self._lock = threading.RLock()
 
-    def forked(self) -> None:
-        """In a child process: what waits is the parent's to send."""
+    def forked(self, at: float) -> None:
+        """In a child process that was forked at this moment: what waits is the parent's to send."""
         if self.spool is not None:
             self.spool.forked()
-        self._began_anew()
+        self._began_anew(at)
 
     def __len__(self) -> int:
         """How many uses and scores are in memory."""

@@ -1,0 +1,45 @@
+"""uvicorn service_asgi:app: the same as a Starlette application, for one event loop; FastAPI takes the same lines.
+
+POST /answer {"user": "ada", "plan": "free", "question": "…"} → {"answer": "…", "prompt": "…", "use": "…"}
+"""
+
+import contextlib
+
+import anthropic
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from promptctl import Prompts
+
+NAME = "default-system-prompt"
+
+prompts = Prompts()
+
+
+async def answer(request):
+    """Ask Claude for this user. Nothing here waits for the database: `get` and `use` work from memory."""
+    asked = await request.json()
+    prompt = prompts.get(NAME, unit=asked["user"], attributes={"plan": asked["plan"]}, default="Be brief and kind.")
+    with prompt.use() as use:
+        reply = await request.app.state.claude.messages.create(
+            model=prompt.settings.get("model", "claude-sonnet-5-5"),
+            max_tokens=prompt.settings.get("max_tokens", 1024),
+            system=prompt.render({"user.name": asked["user"]}),
+            messages=[{"role": "user", "content": asked["question"]}],
+        )
+        use.record(reply)
+    return JSONResponse({"answer": reply.content[0].text, "prompt": str(prompt), "use": use.id})
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    """Read the prompt before the first request, and send the last uses after the last one."""
+    await run_in_threadpool(prompts.preload, [NAME])
+    # uvicorn ends the process by the signal that it received: without this the last uses would not be sent.
+    async with prompts.lifespan(app), anthropic.AsyncAnthropic() as app.state.claude:
+        yield
+
+
+app = Starlette(routes=[Route("/answer", answer, methods=["POST"])], lifespan=lifespan)
