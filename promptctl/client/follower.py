@@ -240,7 +240,7 @@ class Follower:
                 # A standby may have been promoted meanwhile.
                 listens = database.listen("promptctl")
             if due or self._requests or self._others or self._concern_us(payloads):
-                self._refresh(database)
+                self._refresh(database, may_be_erased=due or any('"erased"' in payload for payload in payloads))
                 polls_at = time.monotonic() + self._poll_seconds
             else:
                 self._keep(changed=False)
@@ -254,8 +254,10 @@ class Follower:
                 return True
         return False
 
-    def _refresh(self, database: Database, *, anew: bool = False) -> None:
+    def _refresh(self, database: Database, *, anew: bool = False, may_be_erased: bool = False) -> None:
         """Read what has changed of all that is known, and what is asked for: in one statement, so of one moment.
+
+        A pinned version never changes, so whether it was erased is asked only when it `may_be_erased`, or `anew`.
 
         When something is moved every process does this at the same time: what there is nothing of is passed over.
         """
@@ -265,7 +267,8 @@ class Follower:
         try:
             state = self.state
             wanted = [*asked, *self._absences, *self._others]
-            found = reading.read(database, state, wanted, self.link, anew=anew)
+            kept = reading.without_erased(database, state) if anew or may_be_erased else state
+            found = reading.read(database, kept, wanted, self.link, anew=anew)
             changed = found is not state
             if changed or not self._is_published:
                 # The one that most look at comes first: what is served never seems to go back.

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from promptctl.database import Database
 
 
+def without_erased(database: Database, state: State) -> State:
+    """Return the state without pinned versions that were erased; itself when none was."""
+    if not state.pinned:
+        return state
+    pinned = [(each.source.name, each.source.version or 0) for each in state.pinned.values()]
+    return state.without(following.erased(database, pinned))
+
+
 def read(database: Database, state: State, wanted: Sequence[str], link: Link, *, anew: bool) -> State:
     """Return the state of now, with what is wanted of names and pinned references, as far as that is there.
 

@@ -126,6 +126,13 @@ class State:
             return self
         return State(prompts, versions, self.routed)
 
+    def without(self, references: Iterable[str]) -> State:
+        """Return the state without these pinned references; itself when it has none of them."""
+        gone = set(references)
+        if gone.isdisjoint(self.pinned):
+            return self
+        return State(self.prompts, {name: each for name, each in self.pinned.items() if name not in gone}, self.routed)
+
     def target(self, name: str, attributes: Mapping[str, Any]) -> str:
         """Return where a prompt's route leads whoever has these attributes: a name, NAME@VERSION, or `name` itself."""
         serving = self.prompts.get(name)

@@ -62,6 +62,16 @@ def read_versions(database: Database, references: Sequence[tuple[str, int]]) -> 
     return [Pinned(*row) for row in rows]
 
 
+def erased(database: Database, references: Sequence[tuple[str, int]]) -> list[str]:
+    """Return which of these versions were erased, as NAME@VERSION."""
+    rows = database.run(
+        "select * from promptctl.erased_versions($1, $2)",
+        [name for name, _ in references],
+        [version for _, version in references],
+    )
+    return [row[0] for row in rows]
+
+
 def names(database: Database) -> list[str]:
     """Return the prompts there are, at most 10 000."""
     return [row[0] for row in database.run("select * from promptctl.prompt_names()")]
