@@ -93,7 +93,7 @@ class Turn:
 class Conversation:
     """Messages to and from Claude, each turn sent with the version that is live at that turn.
 
-    `messages` are those that were answered; `was_interrupted` says that Ctrl-C was heard while a use was booked.
+    `messages` are those that were answered; `interruption` is what was heard while a use was recorded, to be raised.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Conversation:
         self._max_tokens = max_tokens
         self._say = say
         self._unrecorded: list[Use] = []
-        self.was_interrupted = False
+        self.interruption: KeyboardInterrupt | None = None
 
     @property
     def unrecorded(self) -> int:
@@ -168,8 +168,8 @@ class Conversation:
     def record(self, turns: Sequence[Turn]) -> errors.PromptctlError | None:
         """Book every call of these turns, and what could not be booked before; returns why it could not be.
 
-        A first Ctrl-C is kept waiting until it is done, and leaves `was_interrupted`; a second one gives up on it. A
-        lost connection is made anew, once.
+        A first Ctrl-C or SIGTERM is kept waiting until it is done, and leaves `interruption`; a second one gives up on
+        it. A lost connection is made anew, once.
         """
         for turn in turns:
             calls = [attempt for attempt in turn.attempts if attempt.is_sent]
@@ -178,7 +178,8 @@ class Conversation:
             return None
         with _undisturbed() as heard:
             failure = self._book()
-        self.was_interrupted = bool(heard)
+        ending = [number for number in heard if number != signal.SIGINT]
+        self.interruption = errors.Terminated(ending[0]) if ending else KeyboardInterrupt() if heard else None
         return failure
 
     def _book(self) -> errors.PromptctlError | None:
@@ -259,7 +260,7 @@ def _use_id() -> str:
 
 @contextlib.contextmanager
 def _undisturbed() -> Generator[list[int]]:
-    """Keep the first Ctrl-C of a block from taking effect, and note it in the list; the second one interrupts."""
+    """Keep the first signal to stop in a block from taking effect, and note it; the second one interrupts."""
     heard: list[int] = []
 
     def note(number: int, _: object) -> None:
@@ -267,8 +268,11 @@ def _undisturbed() -> Generator[list[int]]:
         if len(heard) > 1:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, note)
+    # SIGTERM and SIGHUP where the caller takes them.
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, note) for number in numbers if callable(signal.getsignal(number))}
     try:
         yield heard
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -69,11 +69,17 @@ class Attempt:
         self._uncached_tokens: int | None = None
 
     def take(self, usage: object) -> None:
-        """Take over a report of tokens; a later one has running totals, and need not have every part."""
-        self._uncached_tokens = _number(usage, "input_tokens", self._uncached_tokens)
-        self.output_tokens = _number(usage, "output_tokens", self.output_tokens)
-        self.cache_read_tokens = _number(usage, "cache_read_input_tokens", self.cache_read_tokens)
-        self.cache_write_tokens = _number(usage, "cache_creation_input_tokens", self.cache_write_tokens)
+        """Take over a report of tokens; a later one has running totals, and need not have every part.
+
+        One that has nothing but zeros for the input says nothing of it: some servers end a reply with those.
+        """
+        output = _number(usage, "output_tokens", self.output_tokens)
+        self.output_tokens = output or self.output_tokens or output
+        parts = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+        if not self.input_tokens or any(_number(usage, part, None) for part in parts):
+            self._uncached_tokens = _number(usage, parts[0], self._uncached_tokens)
+            self.cache_read_tokens = _number(usage, parts[1], self.cache_read_tokens)
+            self.cache_write_tokens = _number(usage, parts[2], self.cache_write_tokens)
         if self._uncached_tokens is not None:
             self.input_tokens = self._uncached_tokens + (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
 
@@ -197,6 +203,7 @@ def _rehearse() -> None:
 
 def _texts(stream: Any, attempt: Attempt, began: float) -> Iterator[str]:
     """Yield the texts of a stream's events and note in `attempt` what they tell; unknown events are passed over."""
+    half = ""
     for event in stream:
         kind = getattr(event, "type", None)
         text = None
@@ -219,7 +226,11 @@ def _texts(stream: Any, attempt: Attempt, began: float) -> Iterator[str]:
         if text and isinstance(text, str):
             if attempt.first_token_ms is None:
                 attempt.first_token_ms = (time.perf_counter() - began) * 1000
-            yield _clean(text)
+            text, half = _whole(half + text)
+            if text:
+                yield text
+    if half:
+        yield "?"
 
 
 def _check_form(response: Any) -> None:
@@ -236,11 +247,16 @@ def _check_end(attempt: Attempt) -> None:
         raise claude_refusals.refused_reply()
 
 
-def _clean(text: str) -> str:
-    """A JSON escape can write half a character, which no encoding has."""
+def _whole(text: str) -> tuple[str, str]:
+    """Return a text without halves of surrogate pairs, and the half at its end that the next piece may complete.
+
+    A JSON escape can write half a character, which no encoding has; the other half may come in the next event.
+    """
     if text.isascii():
-        return text
-    return text.encode("utf-8", "replace").decode()
+        return text, ""
+    half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
+    joined = text[: len(text) - len(half)].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return joined.encode("utf-8", "replace").decode(), half
 
 
 def _number(of: object, name: str, otherwise: int | None) -> int | None:

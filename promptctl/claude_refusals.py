@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _FAILED = errors.ClaudeFailed
 _LONGEST_MESSAGE = 300
+# What is shorter is no key.
+_SHORTEST_SECRET = 6
 _LONGEST_WAIT_SECONDS = 10.0
 _SHORTEST_WAIT_SECONDS = 1.0
 
@@ -106,28 +108,50 @@ def _of_status(problem: object, model: str, secrets: Sequence[str]) -> tuple[err
     told = f": {_one_line(str(said), secrets)}" if said else f" (status {status})" if status >= 300 else ""
     if code == "not_found_error" and model and model not in told:
         told = f" {model}{told}"
-    failure = make(code, f"{message}{told}", hint=_WAYS_OUT.get(code, "run it again in a while"))
-    assert isinstance(failure, errors.ClaudeFailed)
     headers = getattr(getattr(problem, "response", None), "headers", {})
     advice = headers.get("x-should-retry")
-    if advice == "false" or (advice != "true" and code not in _WORTH_ANOTHER_TRY):
-        return failure, None
-    return failure, _wait(headers.get("retry-after"))
+    wait = None
+    if advice == "true" or (advice != "false" and code in _WORTH_ANOTHER_TRY):
+        wait = _wait(headers.get("retry-after"))
+    hint = _WAYS_OUT.get(code, "run it again in a while")
+    if wait is not None and wait > _LONGEST_WAIT_SECONDS:
+        told += f"; it asks to wait for {_duration(wait)}"
+        hint, wait = f"run it again in {_duration(wait)}", None
+    failure = make(code, f"{message}{told}", hint=hint)
+    assert isinstance(failure, errors.ClaudeFailed)
+    return failure, wait
 
 
 def _wait(said: str | None) -> float:
-    """Seconds to wait before another try: what the server says, within bounds; a date counts as the longest."""
+    """Seconds to wait before another try, as the server says: in seconds or as a date; what is neither is ignored."""
     if said is None:
         return _SHORTEST_WAIT_SECONDS
     try:
         seconds = float(said)
     except ValueError:
-        return _LONGEST_WAIT_SECONDS
-    return _SHORTEST_WAIT_SECONDS if math.isnan(seconds) else min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS)
+        import email.utils
+        import time
+
+        try:
+            seconds = email.utils.parsedate_to_datetime(said).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return _SHORTEST_WAIT_SECONDS
+    return max(seconds, 0.0) if math.isfinite(seconds) else _SHORTEST_WAIT_SECONDS
+
+
+def _duration(seconds: float) -> str:
+    """`45 seconds`, `2 minutes`, `1 hour`: rounded up, so that nobody comes back too early."""
+    for size, unit in ((3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = math.ceil(seconds / size)
+            return f"{count} {unit}{'s' * (count != 1)}"
+    return f"{math.ceil(seconds)} seconds"
 
 
 def _one_line(text: str, secrets: Sequence[str]) -> str:
     for secret in secrets:
-        text = text.replace(secret, "***")
+        # What is short is masked in a URL only: its letters stand in every word.
+        is_long = len(secret) >= _SHORTEST_SECRET
+        text = text.replace(secret, "***") if is_long else text.replace(f":{secret}@", ":***@")
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"

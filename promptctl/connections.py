@@ -174,11 +174,8 @@ def _connected(parameters: dict[str, str], library: str | None = None) -> libpq.
 
 
 def _hosts(url: str | None) -> int:
-    """How many hosts are tried one after the other."""
-    try:
-        given = keywords(url) if url else {}
-    except libpq.ConnectionFailed:  # connecting tells why
-        return 1
+    """How many hosts are tried one after the other. Raises Usage for a URL that libpq cannot read."""
+    given = keywords(url) if url else {}
     for keyword, variable in (("hostaddr", "PGHOSTADDR"), ("host", "PGHOST")):
         if named := given.get(keyword) or os.environ.get(variable):
             return named.count(",") + 1

@@ -36,6 +36,14 @@ class PromptctlError(Exception):
             self.add_note(f"hint: {hint}")
 
 
+class Terminated(KeyboardInterrupt):
+    """A signal that ends the process, `number`, arrived: what was begun is recorded before it does."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 class Failed(PromptctlError):
     """The command could not do what was asked, for a reason that none of the other classes names."""
 

@@ -24,7 +24,7 @@ Step = bytes | float | Ending
 SCENARIOS = frozenset((
     "ok", "echo", "thinking", "unknown_event", "max_tokens", "refusal", "context_window", "cut", "close", "early_end",
     "error_event", "garbage", "html", "html_error", "empty", "not_sse", "status", "leak", "hang", "stall", "slow_first",
-    "big", "escapes", "markup", "wide", "odd_event",
+    "big", "escapes", "markup", "wide", "odd_event", "zeros", "corrected", "halves",
 ))  # fmt: skip
 
 WHOLE = {
@@ -104,7 +104,7 @@ def steps(scenario: str, given: Parameters) -> Iterator[Step]:
         "message_delta",
         delta={"stop_reason": _STOPS.get(scenario, "end_turn"), "stop_sequence": None},
         # Running totals: what was reported before comes again, and is not to be added.
-        usage=_usage(given) | {"output_tokens": given.number("output_tokens", max(1, sent))},
+        usage=_usage(given) | {"output_tokens": given.number("output_tokens", max(1, sent))} | _LAST.get(scenario, {}),
     )
     yield _event("message_stop")
 
@@ -146,6 +146,15 @@ _UNKNOWN = [
 ]
 
 
+# Parts of the last report of tokens, as servers that only speak the API's protocol have them.
+_LAST: dict[str, dict[str, int]] = {
+    "zeros": {
+        "input_tokens": 0, "output_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0,
+    },
+    "corrected": {"input_tokens": 0, "cache_read_input_tokens": 90},
+}  # fmt: skip
+
+
 def _message(given: Parameters) -> dict[str, Any]:
     return {
         "id": "msg_1", "type": "message", "role": "assistant", "model": given.body.get("model"), "content": [],
@@ -169,6 +178,9 @@ def _pieces(scenario: str, given: Parameters) -> Iterator[str]:
         piece = ("A line of a long reply.\n" * 400)[: given.number("chunk", 4096)]
         for _ in range(given.number("megabytes", 10) * 1_000_000 // len(piece) + 1):
             yield piece
+        return
+    if scenario == "halves":
+        yield from ("Good \ud83d", "\ude00 day\ud83d", "!", "\ud83d")
         return
     whole = {"escapes": _ESCAPES, "markup": _MARKUP, "wide": _WIDE}.get(scenario) or given.text("text") or _reply(given)
     if scenario == "echo":

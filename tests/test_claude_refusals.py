@@ -55,14 +55,32 @@ def test_what_the_api_calls_an_error_outranks_its_status(sdk: Any, http: Any) ->
     assert (failure.code, failure.message) == ("api_error", "Claude failed (status 418)")
 
 
-WAITS = {"0": 0.0, "3": 3.0, "2.5": 2.5, "3600": 10.0, "-5": 0.0, "nan": 1.0, "inf": 10.0,
-         "Wed, 21 Oct 2026 07:28:00 GMT": 10.0, "": 10.0}  # fmt: skip
+WAITS = {"0": 0.0, "3": 3.0, "2.5": 2.5, "3600": None, "10.5": None, "-5": 0.0, "nan": 1.0, "inf": 1.0,
+         "Wed, 21 Oct 2015 07:28:00 GMT": 0.0, "Fri, 21 Oct 2095 07:28:00 GMT": None, "": 1.0}  # fmt: skip
 
 
 @pytest.mark.parametrize("said", WAITS)
 def test_a_server_is_waited_for_within_bounds(said: str, sdk: Any, http: Any) -> None:
     problem = of_status(sdk, http, 429, body("rate_limit_error"), **{"retry-after": said})
     assert claude_refusals.translated(problem, "m", [])[1] == WAITS[said]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(11, "11 seconds"), (60, "1 minute"), (61, "2 minutes"), (3600, "1 hour"), (5400, "2 hours")],
+)
+def test_a_long_wait_is_told_and_nothing_is_tried_before(seconds: int, told: str, sdk: Any, http: Any) -> None:
+    problem = of_status(sdk, http, 429, body("rate_limit_error"), **{"retry-after": str(seconds)})
+    failure, wait = claude_refusals.translated(problem, "m", [])
+    assert wait is None
+    assert failure.message.endswith(f": said so; it asks to wait for {told}")
+    assert failure.hint == f"run it again in {told}"
+
+
+def test_a_key_that_is_none_is_not_masked_all_over_a_message(sdk: Any, http: Any) -> None:
+    problem = of_status(sdk, http, 401, body("authentication_error", "see http://me:e@host"))
+    failure, _ = claude_refusals.translated(problem, "m", ["e"])
+    assert failure.message == "Claude does not accept the key: see http://me:***@host"
 
 
 def test_a_server_says_whether_trying_again_helps(sdk: Any, http: Any) -> None:

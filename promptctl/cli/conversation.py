@@ -23,17 +23,20 @@ if TYPE_CHECKING:
 
 _COMMANDS = {
     "/help": "this list",
-    "/edit [TEXT]": "write the message in the editor (Ctrl-X Ctrl-E edits the line)",
+    "/edit [TEXT]": "write the message in the editor; on a line, Ctrl-X Ctrl-E",
     "/retry": "send the last message again",
     "/show": "show the prompt as it is sent",
     "/var NAME=VALUE": "set a variable of the prompt",
     "/usage": "show tokens and times after each reply, or no longer",
     "/save [FILE]": "save the conversation, now and after each reply",
-    "/quit": "leave, as Ctrl-D does",
+    "/quit": "leave; so do exit, quit and Ctrl-D",
 }
+# What people type who have been in other programs; as whole lines, so that a message may hold the words.
+_LEAVING = ("exit", "quit", "exit()", "quit()", ":q")
 _KEYS = """\
 A line that ends in \\ goes on in the next, and so does one at Esc Enter. Ctrl-C
-stops a reply. A message that begins with a slash is sent with a space before it."""
+stops a reply. A message that begins with a slash, or is exit or quit, is sent
+with a space before it."""
 
 
 class Session:
@@ -71,6 +74,8 @@ class Session:
         replies_before = self._turns
         try:
             self._answer(message)
+        except errors.Terminated:
+            raise
         except KeyboardInterrupt:
             messages.note("stopped")
         finally:
@@ -101,10 +106,15 @@ class Session:
         except EOFError:
             stream.write("\n")
             return None
+        except errors.Terminated:
+            raise
         except KeyboardInterrupt:
             stream.write("\n")
             messages.note("Ctrl-D leaves")
             return ""
+        if line in _LEAVING:
+            messages.note(f'to send "{line.strip()}" to Claude, write a space before it')
+            return None
         if not line.startswith("/"):
             return line if line.strip() else ""
         try:
@@ -191,7 +201,7 @@ class Session:
             return
         log_use(self._run, served)
         self._show_reply(turn)
-        self._book(turn)
+        self._record(turn)
         self._go_on(message, turn)
 
     def _announce_change(self, before: Served, now: Served) -> None:
@@ -207,9 +217,15 @@ class Session:
     def _show_reply(self, turn: Turn) -> None:
         writer = replies.Writer()
         try:
-            for text in turn.texts():
-                if self._streams:
-                    writer.write(text)
+            with replies.waiting(turn.call.model, self._run.form) as came:
+                for text in turn.texts():
+                    if self._streams:
+                        came()
+                        writer.write(text)
+        except errors.Terminated:
+            writer.end()
+            self._record(turn)
+            raise
         except KeyboardInterrupt:
             turn.is_stopped = True
         if not self._streams and turn.text:
@@ -224,11 +240,13 @@ class Session:
         if self._usage:
             replies.usage(turn)
 
-    def _book(self, turn: Turn) -> None:
+    def _record(self, turn: Turn) -> None:
         log_calls(self._run, turn)
         if failure := self._conversation.record([turn]):
             waiting = "; it is tried again after the next reply" if self._conversation.unrecorded else ""
             messages.warning(f"this use is not recorded{waiting}: {failure.message}")
+        if isinstance(self._conversation.interruption, errors.Terminated):
+            raise self._conversation.interruption
 
     def _go_on(self, message: str, turn: Turn) -> None:
         self._tokens += sum((each.input_tokens or 0) + (each.output_tokens or 0) for each in turn.attempts)

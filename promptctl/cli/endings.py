@@ -30,6 +30,8 @@ def run(words: Sequence[str]) -> int:
             return _failed(failure, as_json)
     except errors.PromptctlError as failure:
         return _failed(failure, as_json)
+    except errors.Terminated as ended:
+        return _terminate(ended.number)
     except KeyboardInterrupt:
         return _failed(_Interrupted("interrupted", "interrupted"), as_json)
     except BrokenPipeError:
@@ -38,6 +40,16 @@ def run(words: Sequence[str]) -> int:
         return CLOSED_PIPE
     except Exception as bug:  # noqa: BLE001 - the one place where a bug becomes an exit code
         return _bug(bug, as_json)
+
+
+def _terminate(number: int) -> int:
+    """End as the signal would have ended the process, so that whoever started it sees that."""
+    import signal
+
+    _flush(may_fail=True)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    return 128 + number
 
 
 class _Interrupted(errors.PromptctlError):

@@ -1,15 +1,35 @@
-"""Ctrl-C while something is waited for."""
+"""Ctrl-C, and signals that end the process, while something is waited for."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 
+from promptctl import errors
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 _SECONDS = 0.25
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+@contextlib.contextmanager
+def recorded_first() -> Generator[None]:
+    """In this block SIGTERM and SIGHUP raise errors.Terminated, so that a use is recorded before the process ends."""
+    numbers = [number for number in _ENDING if signal.getsignal(number) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, _terminate)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _terminate(number: int, _: object) -> None:
+    raise errors.Terminated(number)
 
 
 @contextlib.contextmanager

@@ -45,7 +45,16 @@ def log(form: str, message: str, fields: dict[str, Any]) -> None:
     if form == "json":
         from promptctl.output import documents
 
-        stream.say(documents.encoded({"level": "info", "message": message, **fields}))
+        stream.say(documents.encoded({"time": _now(), "level": "info", "message": message, **fields}))
         return
     told = "  ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
     stream.say(stream.one_line(f"{message}  {told}"))
+
+
+def _now() -> str:
+    """The time by this machine's clock, in UTC, as RFC 3339 writes it: `2026-11-29T03:10:00.123Z`."""
+    import time
+
+    milliseconds = time.time_ns() // 1_000_000
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(milliseconds // 1000))
+    return f"{seconds}.{milliseconds % 1000:03}Z"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
+import threading
+import time
 
 from promptctl.output import messages, stream, tables, times
 from promptctl.output.tables import Column
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Sequence
     from typing import Any
 
     from promptctl.chat import Turn
@@ -22,6 +25,9 @@ _PARTS = re.compile(r"\n|[ \t]+|[^ \t\n]+")
 # Two columns that are narrower than this are read more slowly than one reply after the other.
 _NARROWEST_COLUMN = 30
 _GAP = 3
+_PATIENCE_SECONDS = 0.4
+_STEP_SECONDS = 0.15
+_SIGNS = "|/-\\"
 
 
 class Writer:
@@ -102,6 +108,50 @@ class Wrapped:
             self._word = ""
         else:
             self._word += part
+
+
+@contextlib.contextmanager
+def waiting(model: str, form: str) -> Generator[Callable[[], None]]:
+    """Show on a terminal that a reply is waited for; what is yielded takes that away, and so does the block's end.
+
+    Nothing is shown in a form other than plain, into a pipe, or on a terminal that cannot erase.
+    """
+    shown = _Waiting(model) if form == "plain" and stream.can_erase(sys.stderr) else None
+    try:
+        yield _nothing if shown is None else shown.end
+    finally:
+        if shown is not None:
+            shown.end()
+
+
+def _nothing() -> None:
+    pass
+
+
+class _Waiting:
+    """A line on standard error that moves, written by a thread, from when a wait becomes noticeable."""
+
+    def __init__(self, model: str) -> None:
+        self._label = stream.one_line(f"waiting for {model}")
+        self._ends = threading.Event()
+        self._began = time.monotonic()
+        self._thread = threading.Thread(target=self._move, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Take the line away."""
+        if not self._ends.is_set():
+            self._ends.set()
+            self._thread.join()
+
+    def _move(self) -> None:
+        place = 0
+        while not self._ends.wait(_PATIENCE_SECONDS if place == 0 else _STEP_SECONDS):
+            seconds = int(time.monotonic() - self._began)
+            line = f"{_SIGNS[place % len(_SIGNS)]} {self._label}{f', {seconds} s' if seconds else ''}"
+            stream.show_for_now(line[: stream.width() - 1])
+            place += 1
+        stream.erase()
 
 
 def announce(served: Served, model: str) -> None:

@@ -132,8 +132,39 @@ def write_content(content: str) -> None:
     write(shown if shown.endswith("\n") else shown + "\n")
 
 
+def can_erase(stream: TextIO) -> bool:
+    """Whether a line that was written to this stream can be taken away again: a terminal that is not dumb."""
+    return is_terminal(stream) and os.environ.get("TERM", "") not in ("", "dumb")
+
+
+_shown_for_now = False
+
+
+def show_for_now(text: str) -> None:
+    """Write over the line on standard error that is taken away before anything else is said there."""
+    global _shown_for_now
+    _shown_for_now = True
+    _write_at_once(f"\r{text}\x1b[K")
+
+
+def erase() -> None:
+    """Take away what is shown for now."""
+    global _shown_for_now
+    if _shown_for_now:
+        _shown_for_now = False
+        _write_at_once("\r\x1b[K")
+
+
+def _write_at_once(text: str) -> None:
+    try:
+        os.write(2, text.encode())
+    except OSError:
+        return
+
+
 def say(text: str) -> None:
     """Write a line to standard error. A standard error that is closed or full is no reason to fail."""
+    erase()
     try:
         if to_terminal():
             # The person reads both streams: what was answered first stands first.

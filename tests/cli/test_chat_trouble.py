@@ -158,13 +158,51 @@ def test_a_call_is_tried_again_and_says_so_and_both_are_booked(
     assert booked(sql) == [("overloaded_error", None, None), ("ok", 20, 80)]
 
 
-def test_an_hour_is_not_waited_for(persona: Promptctl, asking: Asking, sql: Connection) -> None:
-    began = time.monotonic()
+def test_an_hour_is_told_and_nothing_is_asked_before(persona: Promptctl, asking: Asking, sql: Connection) -> None:
     ended = persona(*FIRST, env=asking("status", status=429, retry_after=3600, times=1, text="Here."))
-    assert (ended.code, ended.out) == (0, "Here.\n")
-    assert ended.err.endswith("; trying again in 10 s\n")
-    assert 10 <= time.monotonic() - began < 40
-    assert [outcome for outcome, _, _ in booked(sql)] == ["rate_limit_error", "ok"]
+    assert (ended.code, ended.out) == (7, "")
+    assert ended.err.endswith("; it asks to wait for 1 hour\nhint:  run it again in 1 hour\n")
+    assert [outcome for outcome, _, _ in booked(sql)] == ["rate_limit_error"]
+
+
+@pytest.mark.parametrize(("scenario", "tokens"), [("zeros", (100, 1)), ("corrected", (90, 3))])
+def test_a_report_of_nothing_erases_no_tokens_and_a_correction_counts(
+    persona: Promptctl, asking: Asking, sql: Connection, scenario: str, tokens: tuple[int, int]
+) -> None:
+    assert persona(*FIRST, env=asking(scenario, text="One two three", input_tokens=100)).code == 0
+    assert booked(sql) == [("ok", *tokens)]
+
+
+def test_halves_of_a_character_in_two_events_are_joined(persona: Promptctl, asking: Asking) -> None:
+    ended = persona(*FIRST, env=asking("halves"))
+    assert (ended.code, ended.out) == (0, "Good 😀 day?!?\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_the_process_leaves_a_record_and_ends_it_as_it_would(
+    persona: Promptctl, asking: Asking, sql: Connection, number: signal.Signals
+) -> None:
+    process = persona.start(*FIRST, env=asking("stall", after=2, text="One two three", input_tokens=20))
+    assert process.stdout is not None
+    assert process.stdout.read(3) == b"One"
+    process.send_signal(number)
+    _, err = process.communicate()
+    assert (process.returncode, err) == (-number, b"")
+    assert booked(sql) == [("interrupted", 20, 1)]
+
+
+def test_a_signal_that_ends_the_process_waits_for_the_record(
+    persona: Promptctl, asking: Asking, connect: Callable[..., Connection], sql: Connection
+) -> None:
+    blocker = connect(autocommit=False)
+    blocker.execute("lock table promptctl.uses in access exclusive mode")
+    process = persona.start(*FIRST, env=asking("ok", text="Here."))
+    _until_waiting(sql)
+    process.send_signal(signal.SIGTERM)
+    blocker.rollback()
+    out, _ = process.communicate()
+    assert (process.returncode, out) == (-signal.SIGTERM, b"Here.\n")
+    assert booked(sql)[0][0] == "ok"
 
 
 def test_nothing_is_tried_again_after_the_first_text(persona: Promptctl, asking: Asking, sql: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -377,3 +378,53 @@ def test_what_could_not_be_booked_is_booked_after_the_next_reply(
         terminal.type(LEAVE)
         assert terminal.end() == 0
     assert booked(sql) == [(1, "ok"), (1, "ok")]
+
+
+@pytest.mark.parametrize("word", ["exit", "quit"])
+def test_a_word_that_leaves_elsewhere_leaves_and_is_sent_behind_a_space(
+    talk: Talk, claude: ClaudeServer, word: str
+) -> None:
+    with talk(text="Yes.") as terminal:
+        terminal.wait_for(AT_1)
+        count = len(claude.requests)
+        terminal.type(f" {word}\r")
+        terminal.wait_for("Yes.")
+        terminal.wait_for(AT_1)
+        assert len(claude.requests) == count + 1
+        terminal.type(f"{word}\r")
+        assert terminal.end() == 0
+        assert f'to send "{word}" to Claude, write a space before it' in terminal.rest()
+        assert len(claude.requests) == count + 1
+
+
+def test_a_terminal_that_hangs_up_leaves_a_record(talk: Talk, sql: Connection) -> None:
+    with talk(scenario="stall", after=2, text="One two three") as terminal:
+        terminal.wait_for(AT_1)
+        terminal.type("Count.\r")
+        terminal.wait_for("two")
+        terminal.process.send_signal(signal.SIGHUP)
+        assert terminal.end() == -signal.SIGHUP
+    assert booked(sql) == [(1, "interrupted")]
+
+
+def test_something_moves_until_the_first_token_and_is_gone_before_it(talk: Talk) -> None:
+    with talk(text="Here.", delay_ms=1500) as terminal:
+        terminal.wait_for(AT_1)
+        terminal.type("One?\r")
+        assert "\r| waiting for claude-sonnet-5-5" in terminal.wait_for("/ waiting for claude-sonnet-5-5")
+        terminal.wait_for("Here.")
+        shown = terminal.raw.decode()
+        assert shown.index("\r\x1b[KHere.") > shown.rindex("waiting for")
+    with talk(text="Here.", delay_ms=900, env={"TERM": "dumb"}) as terminal:
+        terminal.wait_for(AT_1)
+        terminal.type("One?\r")
+        assert "waiting for" not in terminal.wait_for("Here.")
+
+
+def test_the_help_fits_a_screen(talk: Talk) -> None:
+    with talk() as terminal:
+        terminal.wait_for(AT_1)
+        terminal.type("/help\r")
+        terminal.wait_for("/help")
+        lines = terminal.wait_for("with a space before it.").splitlines()
+        assert max(map(len, lines)) < 80

@@ -224,6 +224,7 @@ def test_the_log_is_one_object_a_line_and_leaves_the_answer_alone(line: str, fil
     assert "{" not in ended.out
     objects = [json.loads(each) for each in ended.err.splitlines()]
     for each in objects:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", each.pop("time"))
         if "promptId" in each:
             assert len(each["promptId"]) == 36
             each["promptId"] = "ID"

@@ -224,9 +224,9 @@ def test_a_candidate_that_needs_a_new_variable_needs_a_word(filled: Promptctl) -
 
 def test_a_change_is_logged(filled: Promptctl) -> None:
     started = filled("split", "default-system-prompt@3", "0.5%", "-q", "--log-format", "json")
-    assert json.loads(started.err) == {
-        "level": "info", "message": "Split changed", "name": "default-system-prompt", "version": 3, "basisPoints": 50,
-        "author": "ada@example.com",
+    assert json.loads(started.err) | {"time": ""} == {
+        "time": "", "level": "info", "message": "Split changed", "name": "default-system-prompt", "version": 3,
+        "basisPoints": 50, "author": "ada@example.com",
     }  # fmt: skip
     ended = filled("split", "default-system-prompt", "--off", "-q", "--log-format", "json")
     assert (json.loads(ended.err)["message"], ended.out) == ("Split ended", "default-system-prompt@2\n")

@@ -94,6 +94,29 @@ def chat(
     asked = None if alone else content.message(message, file)
 
     client = claude.Claude(timeout or claude.SILENCE_SECONDS)
+    with interruption.recorded_first():
+        _converse(
+            run, client, wanted, other, transcript, asked, values, unit=unit, model=model, max_tokens=max_tokens,
+            streams=not no_stream, usage=usage,
+        )  # fmt: skip
+
+
+def _converse(
+    run: Run,
+    client: claude.Claude,
+    wanted: references.Reference,
+    other: references.Reference | None,
+    transcript: transcripts.Transcript | None,
+    asked: str | None,
+    values: dict[str, str],
+    *,
+    unit: str | None,
+    model: str | None,
+    max_tokens: int | None,
+    streams: bool,
+    usage: bool,
+) -> None:
+    """Answer one message, that of two versions side by side, or hold a conversation where none is `asked`."""
 
     def converse(with_: references.Reference) -> Conversation:
         made = chatting.Conversation(
@@ -114,13 +137,13 @@ def chat(
     variables.check(talk.template(), f"{served.name}@{served.version}", own, "chat")
     if asked is None:
         assert run.connection is not None
-        session = conversation.Session(run, talk, transcript, streams=not no_stream, usage=usage)
+        session = conversation.Session(run, talk, transcript, streams=streams, usage=usage)
         with interruption.noticed_soon():
             session.converse(run.connection.label)
         return
     turn = _turn(talk, asked)
     if second is None:
-        _answer(run, talk, turn, streams=not no_stream, usage=usage)
+        _answer(run, talk, turn, streams=streams, usage=usage)
         if transcript is not None and talk.keep(turn):
             conversation.note(transcript, asked, turn)
             transcript.save()
@@ -153,9 +176,10 @@ def _answer(run: Run, talk: Conversation, turn: Turn, *, streams: bool, usage: b
     shows_text = run.form == "plain"
     writer = replies.Writer()
     try:
-        with interruption.noticed_soon():
+        with interruption.noticed_soon(), replies.waiting(turn.call.model, run.form) as came:
             for text in turn.texts():
                 if streams and shows_text:
+                    came()
                     writer.write(text)
         # Before anything is said about the record.
         writer.end()
@@ -204,5 +228,5 @@ def _book(run: Run, talk: Conversation, turns: Sequence[Turn]) -> None:
         conversation.log_calls(run, turn)
     if failure := talk.record(turns):
         messages.warning(f"the use is not recorded: {failure.message}")
-    if talk.was_interrupted:
-        raise KeyboardInterrupt
+    if talk.interruption is not None:
+        raise talk.interruption
