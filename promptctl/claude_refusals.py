@@ -59,7 +59,9 @@ def translated(problem: Exception, model: str, secrets: Sequence[str]) -> tuple[
     if isinstance(problem, (anthropic.APITimeoutError, httpx2.TimeoutException)):
         cause = problem.__cause__ or problem
         connecting = isinstance(cause, (httpx2.ConnectTimeout, httpx2.PoolTimeout))
-        what = "cannot be reached: no connection in time" if connecting else "went silent"
+        where = _address(problem, whole=False)
+        at = f" at {where}" if where else ""
+        what = f"cannot be reached{at}: no connection in time" if connecting else "went silent"
         return errors.ClaudeFailed(
             "claude_timed_out", f"Claude {what}", hint="run it again, or give it more --timeout"
         ), None
@@ -71,7 +73,9 @@ def translated(problem: Exception, model: str, secrets: Sequence[str]) -> tuple[
                 "reply_cut", f"the connection to Claude was cut: {said}", hint="run it again"
             ), 0.0
         hint = "see the network and ANTHROPIC_BASE_URL"
-        return errors.ClaudeFailed("claude_unreachable", f"cannot connect to Claude: {said}", hint=hint), None
+        where = _address(problem, whole=False)
+        told = f"cannot connect to Claude{f' at {where}' if where else ''}: {said}"
+        return errors.ClaudeFailed("claude_unreachable", told, hint=hint), None
     if isinstance(problem, anthropic.CredentialsError):
         hint = "export ANTHROPIC_API_KEY=…, from the Claude console"
         return errors.ClaudeFailed(
@@ -101,6 +105,9 @@ def _of_status(problem: object, model: str, secrets: Sequence[str]) -> tuple[err
     status = int(getattr(problem, "status_code", 0))
     # An event of the stream has status 200 and only its type says what it is.
     kind = getattr(problem, "type", None)
+    if status == 404 and kind not in _BY_TYPE and (where := _address(problem, whole=True)):
+        # No model is missing: nothing of the API's is there.
+        return invalid_reply(f"{where} is not there (status 404)"), None
     if kind not in _BY_TYPE:
         kind = _TYPE_BY_STATUS.get(status, "api_error")
     make, code, message = _BY_TYPE[kind]
@@ -120,6 +127,16 @@ def _of_status(problem: object, model: str, secrets: Sequence[str]) -> tuple[err
     failure = make(code, f"{message}{told}", hint=hint)
     assert isinstance(failure, errors.ClaudeFailed)
     return failure, wait
+
+
+def _address(problem: object, *, whole: bool) -> str:
+    """Return the URL that was asked, without credentials, `whole` or to the port; '' where it is not known."""
+    try:
+        url = getattr(problem, "request").url  # noqa: B009 - no two libraries' errors have it in one type
+        port = f":{url.port}" if url.port else ""
+        return f"{url.scheme}://{url.host}{port}{url.path if whole else ''}"
+    except (AttributeError, RuntimeError):
+        return ""
 
 
 def _wait(said: str | None) -> float:

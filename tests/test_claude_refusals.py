@@ -83,6 +83,17 @@ def test_a_key_that_is_none_is_not_masked_all_over_a_message(sdk: Any, http: Any
     assert failure.message == "Claude does not accept the key: see http://me:***@host"
 
 
+def test_a_page_that_is_not_the_apis_is_named_by_its_url(sdk: Any, http: Any) -> None:
+    request = http.Request("POST", "http://me:secret@proxy.internal:8080/v1/v1/messages")
+    problem = sdk.NotFoundError("not found", response=http.Response(404, request=request), body="<html>")
+    failure, wait = claude_refusals.translated(problem, "m", [])
+    assert (failure.code, wait) == ("reply_invalid", None)
+    assert "http://proxy.internal:8080/v1/v1/messages is not there (status 404)" in failure.message
+    failure, _ = claude_refusals.translated(sdk.APIConnectionError(message="refused", request=request), "m", [])
+    assert failure.message.startswith("cannot connect to Claude at http://proxy.internal:8080: ")
+    assert "secret" not in failure.message
+
+
 def test_a_server_says_whether_trying_again_helps(sdk: Any, http: Any) -> None:
     refused = of_status(sdk, http, 529, body("overloaded_error"), **{"x-should-retry": "false"})
     assert claude_refusals.translated(refused, "m", [])[1] is None

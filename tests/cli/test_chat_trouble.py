@@ -246,7 +246,7 @@ def test_a_setting_that_cannot_work_is_told_before_anything_is_sent(
 def test_a_server_that_is_not_there_is_told_at_once(persona: Promptctl, asking: Asking, sql: Connection) -> None:
     env = asking() | {"ANTHROPIC_BASE_URL": ClaudeServer.refuse()}
     ended = refused(persona(*FIRST, env=env), 7)
-    assert ended.err.startswith("error: cannot connect to Claude: ")
+    assert ended.err.startswith("error: cannot connect to Claude at http://")
     assert refused_in_json(persona(*FIRST, "--json", env=env), 7)["code"] == "claude_unreachable"
     assert booked(sql) == [("claude_unreachable", None, None)] * 2
 
