@@ -153,10 +153,75 @@ comment on function promptctl.open_to_everybody is
     'What everybody may use of this schema: nothing, as it is installed. A restore without grants opens functions, and '
     'installing again closes them.';
 
+-- Domains, because the constraints of a table are read anew by every statement that writes to it, at some microseconds
+-- each, and those of a domain once in a session.
+do $$
+begin
+    if to_regtype('promptctl.short_text') is null then
+        create domain promptctl.short_text as text
+            constraint a_short_text_has_at_most_200_characters check (length(value) <= 200);
+        create domain promptctl.reason_text as text
+            constraint a_reason_has_at_most_2000_characters check (length(value) <= 2000);
+        create domain promptctl.seed_text as text
+            constraint a_seed_has_at_most_300_characters check (length(value) <= 300);
+        create domain promptctl.origin_object as jsonb
+            constraint an_origin_has_at_most_100_kilobytes check (pg_column_size(value) <= 100000);
+        create domain promptctl.outcome_name as promptctl.short_text
+            constraint an_outcome_is_named check (value <> '');
+        create domain promptctl.score_number as double precision
+            constraint a_score_is_a_number check (value between -1e9 and 1e9);
+        create domain promptctl.score_place as integer
+            constraint a_use_is_scored_at_most_100_times check (value between 1 and 100);
+        create domain promptctl.use_epoch as integer
+            constraint a_use_is_of_an_epoch check (value >= 0);
+        create domain promptctl.use_bucket as smallint
+            constraint a_bucket_is_one_of_10000 check (value between 0 and 9999);
+    end if;
+end
+$$;
+
+comment on domain promptctl.short_text is 'A name, an author, an outcome: what is kept with every use or change.';
+comment on constraint a_short_text_has_at_most_200_characters on domain promptctl.short_text is
+    'Large ones would fill the disk, and a key has to fit an index. Functions cut longer ones.';
+comment on domain promptctl.reason_text is 'Why something was done.';
+comment on constraint a_reason_has_at_most_2000_characters on domain promptctl.reason_text is
+    'Some paragraphs. Functions cut longer ones.';
+comment on domain promptctl.seed_text is 'What a unit is hashed with.';
+comment on constraint a_seed_has_at_most_300_characters on domain promptctl.seed_text is
+    'The history keeps a copy of each. Ours are a name, of at most 200, and an epoch.';
+comment on domain promptctl.origin_object is 'Where something came from: a repository, a commit, a path.';
+comment on constraint an_origin_has_at_most_100_kilobytes on domain promptctl.origin_object is
+    'The history keeps a copy of each.';
+
+comment on domain promptctl.outcome_name is '"ok", or the name of what went wrong.';
+comment on constraint an_outcome_is_named on domain promptctl.outcome_name is 'A use went well or has a reason.';
+comment on domain promptctl.score_number is 'How good an answer was.';
+comment on constraint a_score_is_a_number on domain promptctl.score_number is
+    'One NaN spoils averages; and one that is replaced is taken off again, which larger numbers would round away.';
+comment on domain promptctl.score_place is 'Which score of its use it is.';
+comment on constraint a_use_is_scored_at_most_100_times on domain promptctl.score_place is
+    'Each score stays a row until its use is dropped.';
+comment on domain promptctl.use_epoch is 'The epoch of a prompt in which a version was served.';
+comment on constraint a_use_is_of_an_epoch on domain promptctl.use_epoch is 'Epochs count from 0: nothing was ever served.';
+comment on domain promptctl.use_bucket is 'The bucket of a unit.';
+comment on constraint a_bucket_is_one_of_10000 on domain promptctl.use_bucket is 'As promptctl.bucket gives it.';
+
+create or replace function promptctl.shortened(value text, most integer default 200) returns text
+language sql immutable
+begin atomic
+    -- A character has a byte or more, and bytes are counted already.
+    select case when octet_length(value) <= most then value
+                when length(value) <= most then value
+                else left(value, most - 1) || chr(8230) end;
+end;
+
+comment on function promptctl.shortened is
+    'A text with at most so many characters: one that is longer is cut, and then ends in an ellipsis.';
+
 create or replace function promptctl.current_author() returns text language sql stable
 begin atomic
-    select coalesce(nullif(current_setting('promptctl.given_author', true), ''),
-                    nullif(current_setting('promptctl.author', true), ''), session_user::text);
+    select left(coalesce(nullif(current_setting('promptctl.given_author', true), ''),
+                         nullif(current_setting('promptctl.author', true), ''), session_user::text), 200);
 end;
 
 comment on function promptctl.current_author is
@@ -164,8 +229,8 @@ comment on function promptctl.current_author is
 
 create or replace function promptctl.current_reason() returns text language sql stable
 begin atomic
-    select coalesce(nullif(current_setting('promptctl.given_reason', true), ''),
-                    nullif(current_setting('promptctl.reason', true), ''));
+    select left(coalesce(nullif(current_setting('promptctl.given_reason', true), ''),
+                         nullif(current_setting('promptctl.reason', true), '')), 2000);
 end;
 
 comment on function promptctl.current_reason is
@@ -316,7 +381,8 @@ comment on function promptctl.is_exact is
 create or replace function promptctl.is_route(route jsonb) returns boolean
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 begin
-    if jsonb_typeof(route) <> 'array' then
+    -- The history keeps a copy of each.
+    if jsonb_typeof(route) <> 'array' or pg_column_size(route) > 100000 then
         return false;
     end if;
     return jsonb_array_length(route) between 1 and 100 and not exists (
@@ -335,8 +401,8 @@ end
 $$;
 
 comment on function promptctl.is_route is
-    'Whether this is a list of 1 to 100 steps {"when": {attribute: text, number or truth}, "use": "NAME" or "NAME@VERSION"}. '
-    'A fraction is one that has a floating point number of its own, so that it is compared alike everywhere.';
+    'Whether this is a list of 1 to 100 steps {"when": {attribute: text, number or truth}, "use": "NAME" or "NAME@VERSION"}, '
+    'of at most 100 kB. A fraction is one that has a floating point number of its own, so that it is compared alike everywhere.';
 
 
 create table if not exists promptctl.served (
@@ -344,7 +410,7 @@ create table if not exists promptctl.served (
     active_version integer,
     candidate_version integer,
     basis_points integer not null default 0,
-    seed text,
+    seed promptctl.seed_text,
     position integer,
     epoch integer not null default 0,
     next_version bigint not null default 1,
@@ -417,10 +483,10 @@ comment on constraint numbers_count_from_1 on promptctl.served is 'A version is 
 create table if not exists promptctl.releases (
     release bigint generated always as identity,
     kind text not null,
-    author text not null,
-    reason text,
+    author promptctl.short_text not null,
+    reason promptctl.reason_text,
     source text,
-    origin jsonb,
+    origin promptctl.origin_object,
     undoes bigint,
     database_user text not null default session_user,
     opened_in xid8 not null default pg_current_xact_id(),
@@ -455,11 +521,11 @@ create table if not exists promptctl.versions (
     settings jsonb not null default '{}',
     metadata jsonb not null default '{}',
     created_at timestamptz not null default now(),
-    created_by text not null,
+    created_by promptctl.short_text not null,
     database_user text not null default session_user,
     variables text[] not null default '{}',
     required_variables text[] not null default '{}',
-    origin jsonb,
+    origin promptctl.origin_object,
     release bigint,
     retired_at timestamptz,
     erased_at timestamptz,
@@ -481,6 +547,8 @@ create table if not exists promptctl.versions (
     constraint content_has_no_crlf check (position(E'\r\n' in content) = 0),
     constraint settings_are_an_object check (jsonb_typeof(settings) = 'object'),
     constraint metadata_is_an_object check (jsonb_typeof(metadata) = 'object'),
+    constraint settings_have_at_most_1_megabyte check (pg_column_size(settings) <= 1000000),
+    constraint metadata_has_at_most_1_megabyte check (pg_column_size(metadata) <= 1000000),
     constraint a_template_is_of_a_known_style check (
         coalesce(settings -> 'template', '"braces"') in ('"braces"', '"mustache"', '"none"')),
     constraint a_variable_is_described_by_required_and_default check (
@@ -540,6 +608,8 @@ comment on constraint content_has_no_byte_order_mark on promptctl.versions is 'W
 comment on constraint content_has_no_crlf on promptctl.versions is 'Writers turn CR LF into LF: one normalisation for all.';
 comment on constraint settings_are_an_object on promptctl.versions is 'Keys and values.';
 comment on constraint metadata_is_an_object on promptctl.versions is 'Keys and values.';
+comment on constraint settings_have_at_most_1_megabyte on promptctl.versions is 'Clients hold them in memory.';
+comment on constraint metadata_has_at_most_1_megabyte on promptctl.versions is 'The history keeps a copy of each.';
 comment on constraint a_template_is_of_a_known_style on promptctl.versions is 'Whoever renders it has to know how.';
 comment on constraint a_variable_is_described_by_required_and_default on promptctl.versions is
     'An object each: required is true or false, default is a text.';
@@ -580,14 +650,14 @@ create table if not exists promptctl.allocations (
     version integer,
     candidate_version integer,
     basis_points integer not null,
-    seed text,
+    seed promptctl.seed_text,
     parent integer,
     position integer,
     route jsonb,
     release bigint,
-    origin jsonb,
-    author text not null,
-    reason text,
+    origin promptctl.origin_object,
+    author promptctl.short_text not null,
+    reason promptctl.reason_text,
     database_user text not null default session_user,
     changed_at timestamptz not null default clock_timestamp(),
 
@@ -628,8 +698,8 @@ create table if not exists promptctl.corrections (
     previous_metadata jsonb,
     metadata jsonb,
     release bigint,
-    author text not null,
-    reason text,
+    author promptctl.short_text not null,
+    reason promptctl.reason_text,
     database_user text not null default session_user,
     changed_at timestamptz not null default clock_timestamp(),
 
@@ -660,16 +730,18 @@ create table if not exists promptctl.sources (
     commit text,
     committed_at timestamptz,
     applied_at timestamptz not null default now(),
-    applied_by text not null,
+    applied_by promptctl.short_text not null,
 
     constraint a_source_has_one_row primary key (source),
-    constraint a_source_is_named check (source <> '')
+    constraint a_source_is_named check (source <> ''),
+    constraint a_source_has_at_most_1000_characters check (length(source) <= 1000 and length(commit) <= 1000)
 );
 
 comment on table promptctl.sources is 'Folders that were synced, and the commit that was applied last.';
 comment on column promptctl.sources.commit is 'The whole hash; null: the folder is in no repository.';
 comment on column promptctl.sources.committed_at is 'When that commit was made, for where history does not reach back to it.';
 comment on constraint a_source_has_one_row on promptctl.sources is 'The last word only.';
+comment on constraint a_source_has_at_most_1000_characters on promptctl.sources is 'It is part of a key.';
 comment on constraint a_source_is_named on promptctl.sources is 'By its repository and folder, or by a name of its own.';
 
 create table if not exists promptctl.applied (
@@ -684,7 +756,7 @@ create table if not exists promptctl.applied (
     is_settled boolean not null default false,
     next_version bigint,
     applied_at timestamptz not null default now(),
-    applied_by text not null,
+    applied_by promptctl.short_text not null,
 
     constraint a_prompt_comes_from_one_source primary key (name),
     constraint what_was_applied_belongs_to_a_prompt foreign key (name) references promptctl.served (name),
@@ -773,25 +845,22 @@ create table if not exists promptctl.uses (
     id uuid not null,
     name text collate "C" not null,
     version integer not null,
-    epoch integer not null,
-    bucket smallint,
-    model text,
+    epoch promptctl.use_epoch not null,
+    bucket promptctl.use_bucket,
+    model promptctl.short_text,
     input_tokens bigint,
     output_tokens bigint,
     response_ms double precision,
-    outcome text not null default 'ok',
-    score double precision,
+    outcome promptctl.outcome_name not null default 'ok',
+    score promptctl.score_number,
     cache_read_tokens bigint,
     cache_write_tokens bigint,
     first_token_ms double precision,
-    request_id text,
+    request_id promptctl.short_text,
     recorded_at timestamptz not null default clock_timestamp(),
     recorded_in bigint not null default promptctl.recording_place(),
 
     constraint a_use_is_recorded_once primary key (id),
-    constraint a_use_is_of_an_epoch check (epoch >= 0),
-    constraint a_bucket_is_one_of_10000 check (bucket between 0 and 9999),
-    constraint a_model_has_at_most_200_characters check (length(model) <= 200),
     constraint tokens_are_not_negative check (input_tokens >= 0 and output_tokens >= 0),
     constraint tokens_can_be_added_up check (input_tokens <= 1000000000000 and output_tokens <= 1000000000000),
     constraint cached_tokens_are_part_of_the_input check (
@@ -799,8 +868,6 @@ create table if not exists promptctl.uses (
         and coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0) <= greatest(input_tokens, 0)),
     constraint a_response_takes_time check (response_ms >= 0 and response_ms <= 1e12),
     constraint a_first_token_takes_time check (first_token_ms >= 0 and first_token_ms <= 1e12),
-    constraint an_outcome_is_named check (outcome <> ''),
-    constraint a_score_is_a_number check (score between -1e9 and 1e9),
     constraint a_use_has_a_date check (
         recorded_at between timestamptz '0001-01-01 00:00:00+00' and timestamptz '9999-12-31 00:00:00+00')
 );
@@ -826,10 +893,6 @@ comment on column promptctl.uses.cache_write_tokens is 'The part of input_tokens
 comment on column promptctl.uses.first_token_ms is 'From the request to the first text of the reply.';
 comment on column promptctl.uses.request_id is 'What the model''s provider calls this request, for its support.';
 comment on column promptctl.uses.outcome is '"ok", or the name of what went wrong.';
-comment on constraint a_use_is_of_an_epoch on promptctl.uses is 'Epochs count from 0: nothing was ever served.';
-comment on constraint a_bucket_is_one_of_10000 on promptctl.uses is 'As promptctl.bucket gives it.';
-comment on constraint a_model_has_at_most_200_characters on promptctl.uses is
-    'It is part of a key: one that is too long for an index would fail every roll-up.';
 comment on constraint a_use_has_a_date on promptctl.uses is 'It falls into an hour and a day.';
 comment on constraint a_use_is_recorded_once on promptctl.uses is 'Sent twice with one id, it counts once.';
 comment on constraint tokens_are_not_negative on promptctl.uses is 'Not reported is null, never 0 or -1.';
@@ -840,28 +903,23 @@ comment on constraint cached_tokens_are_part_of_the_input on promptctl.uses is
     'input_tokens is all of the input; the cached parts have other prices.';
 comment on constraint a_first_token_takes_time on promptctl.uses is
     'In milliseconds, from the request to the first text of the reply; not reported is null.';
-comment on constraint an_outcome_is_named on promptctl.uses is 'A use went well or has a reason.';
-comment on constraint a_score_is_a_number on promptctl.uses is
-    'One NaN spoils averages; and one that is replaced is taken off again, which larger numbers would round away.';
 
 
 create table if not exists promptctl.scores (
     use_id uuid not null,
-    place integer not null,
+    place promptctl.score_place not null,
     name text collate "C" not null,
     version integer not null,
     used_at timestamptz not null,
-    model text,
+    model promptctl.short_text,
     is_ok boolean not null,
     size smallint not null,
-    score double precision not null,
+    score promptctl.score_number not null,
     previous double precision,
     scored_at timestamptz not null default clock_timestamp(),
     recorded_in bigint not null default promptctl.recording_place(),
 
-    constraint a_use_has_one_score_at_a_time primary key (use_id, place),
-    constraint a_use_is_scored_at_most_100_times check (place between 1 and 100),
-    constraint a_later_score_is_a_number check (score between -1e9 and 1e9)
+    constraint a_use_has_one_score_at_a_time primary key (use_id, place)
 );
 
 create index if not exists scores_by_version on promptctl.scores (name, version, recorded_in);
@@ -880,19 +938,16 @@ comment on column promptctl.scores.size is 'As in totals, of the use.';
 comment on index promptctl.scores_by_version is 'For the numbers of one version that are not yet in its totals.';
 comment on constraint a_use_has_one_score_at_a_time on promptctl.scores is
     'Two that come at once go one after the other.';
-comment on constraint a_use_is_scored_at_most_100_times on promptctl.scores is
-    'Each score stays a row until its use is dropped.';
-comment on constraint a_later_score_is_a_number on promptctl.scores is 'As a_score_is_a_number.';
 
 
 create table if not exists promptctl.fallbacks (
     id uuid not null,
     name text collate "C" not null,
-    model text,
+    model promptctl.short_text,
     input_tokens bigint,
     output_tokens bigint,
     response_ms double precision,
-    outcome text not null default 'ok',
+    outcome promptctl.outcome_name not null default 'ok',
     recorded_at timestamptz not null default clock_timestamp(),
 
     constraint a_fallback_is_recorded_once primary key (id),
@@ -900,7 +955,7 @@ create table if not exists promptctl.fallbacks (
     constraint tokens_of_a_fallback_can_be_added_up check (
         input_tokens <= 1000000000000 and output_tokens <= 1000000000000),
     constraint a_fallback_takes_time check (response_ms >= 0 and response_ms <= 1e12),
-    constraint the_outcome_of_a_fallback_is_named check (outcome <> '')
+    constraint a_fallback_asks_for_a_name check (name ~ '^[A-Za-z0-9._/~-]{1,200}$')
 );
 
 create index if not exists fallbacks_by_name on promptctl.fallbacks (name);
@@ -909,7 +964,8 @@ create index if not exists fallbacks_by_time on promptctl.fallbacks (recorded_at
 comment on table promptctl.fallbacks is
     'Calls of a model with a text of the application''s own, because no version could be served: no use of any '
     'version. In no totals: they are kept as long as single uses.';
-comment on column promptctl.fallbacks.name is 'What was asked for; there may be no such prompt.';
+comment on column promptctl.fallbacks.name is
+    'What was asked for; there may be no such prompt. A ~ stands for a character that no name has, or for a cut end.';
 comment on column promptctl.fallbacks.outcome is '"ok", or the name of what went wrong.';
 comment on index promptctl.fallbacks_by_name is 'For the numbers of one prompt.';
 comment on index promptctl.fallbacks_by_time is 'For those of a time, and to drop old ones.';
@@ -919,7 +975,8 @@ comment on constraint tokens_of_a_fallback_are_not_negative on promptctl.fallbac
 comment on constraint tokens_of_a_fallback_can_be_added_up on promptctl.fallbacks is
     'One absurd number would spoil every sum.';
 comment on constraint a_fallback_takes_time on promptctl.fallbacks is 'In milliseconds; not reported is null.';
-comment on constraint the_outcome_of_a_fallback_is_named on promptctl.fallbacks is 'A call went well or has a reason.';
+comment on constraint a_fallback_asks_for_a_name on promptctl.fallbacks is
+    'Like a prompt''s, and ~, by which record_fallbacks replaces what no name has.';
 
 
 do $$
@@ -1212,6 +1269,18 @@ begin
             message = format('the position of "%s" moves with its active version only', new.name);
     end if;
 
+    -- The foreign keys hold it. This tells it in the rule's words, after waiting for whoever retires the version; our
+    -- functions have looked already.
+    if coalesce(current_setting('promptctl.in_change', true), '') = '' then
+        if new.active_version is distinct from old.active_version and new.active_version is not null then
+            perform promptctl.require_version(new.name, new.active_version, 'in use');
+        end if;
+        if new.candidate_version is distinct from old.candidate_version and new.candidate_version is not null
+            and new.active_version is not null then
+            perform promptctl.require_version(new.name, new.candidate_version, 'in use');
+        end if;
+    end if;
+
     if new.candidate_version is null then
         new.basis_points := 0;
         new.seed := null;
@@ -1384,7 +1453,7 @@ begin
         new.variables := coalesce(promptctl.template_variables(new.content, new.settings), '{}');
         new.required_variables := coalesce(promptctl.required_variables(new.variables, new.settings), '{}');
         new.erased_at := null;
-        new.created_by := coalesce(new.created_by, promptctl.current_author());
+        new.created_by := coalesce(promptctl.shortened(new.created_by), promptctl.current_author());
         new.database_user := session_user;
         return new;
     end if;
@@ -1406,6 +1475,13 @@ begin
         new.required_variables := '{}';
         new.erased_at := now();
         new.retired_at := coalesce(old.retired_at, now());
+    end if;
+    if new.retired_at is not null and old.retired_at is null
+        and exists (select from promptctl.served s
+                    where s.name = old.name and old.version in (s.active_version, s.candidate_version)) then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_served_version_is_not_retired',
+            message = format('%s@%s is active or a candidate', old.name, old.version),
+            hint = format('promptctl show %s', old.name);
     end if;
     if new.retired_at is not null and old.retired_at is null
         and exists (select from promptctl.served s cross join promptctl.route_targets(s.route) t (target)
@@ -1863,8 +1939,8 @@ returns bigint language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     number bigint;
 begin
-    perform set_config('promptctl.given_author', coalesce(author, ''), true);
-    perform set_config('promptctl.given_reason', coalesce(reason, ''), true);
+    perform set_config('promptctl.given_author', coalesce(promptctl.shortened(author), ''), true);
+    perform set_config('promptctl.given_reason', coalesce(promptctl.shortened(reason, 2000), ''), true);
     perform set_config('promptctl.given_allowance', case when allow_new_variables then 'on' else '' end, true);
     perform set_config('promptctl.given_origins', coalesce(origins::text, ''), true);
     if release is not null then
@@ -1888,7 +1964,8 @@ begin
             returning r.release into number;
         end if;
     end if;
-    perform set_config('promptctl.release', coalesce(number::text, ''), true);
+    perform set_config('promptctl.release', coalesce(number::text, ''), true),
+            set_config('promptctl.in_change', 'on', true);
     return number;
 end
 $$;
@@ -1902,7 +1979,8 @@ set search_path = pg_catalog, pg_temp as $$
 begin
     perform set_config('promptctl.given_author', '', true), set_config('promptctl.given_reason', '', true),
             set_config('promptctl.given_allowance', '', true), set_config('promptctl.given_origins', '', true),
-            set_config('promptctl.given_seed', '', true), set_config('promptctl.release', '', true);
+            set_config('promptctl.given_seed', '', true), set_config('promptctl.release', '', true),
+            set_config('promptctl.in_change', '', true);
 end
 $$;
 
@@ -2145,7 +2223,7 @@ begin
     end if;
     perform promptctl.end_change();
     return query select stored.id, stored.name, stored.version, stored.content,
-        coalesce(activated or served.active_version = stored.version, false), stored.created_at, stored.created_by,
+        coalesce(activated or served.active_version = stored.version, false), stored.created_at, stored.created_by::text,
         stored.metadata, made, served.active_version, stored.settings, stored.variables;
 end
 $$;
@@ -2660,7 +2738,7 @@ begin
     perform promptctl.require_grants('promptctl.note_source'::regproc);
     insert into promptctl.sources (source, commit, committed_at, applied_by)
     values (note_source.source, note_source.commit, note_source.committed_at,
-            coalesce(nullif(note_source.author, ''), promptctl.current_author()))
+            coalesce(promptctl.shortened(nullif(note_source.author, '')), promptctl.current_author()))
     on conflict on constraint a_source_has_one_row do update
         -- A copy without Git does not make forgotten which commit came last.
         set commit = coalesce(excluded.commit, sources.commit),
@@ -2694,7 +2772,7 @@ begin
     select note_applied.source, p.name, p.active, nullif(p.route, 'null'), coalesce(p.metadata, '{}'),
            p.active is not null, nullif(p.route, 'null') is not null, decode(p.digest, 'hex'),
            coalesce(p.is_settled and p.digest is not null, false), s.next_version,
-           coalesce(nullif(note_applied.author, ''), promptctl.current_author())
+           coalesce(promptctl.shortened(nullif(note_applied.author, '')), promptctl.current_author())
     from jsonb_to_recordset(prompts)
         as p (name text, active integer, route jsonb, metadata jsonb, digest text, is_settled boolean)
     join promptctl.served s on s.name = p.name
@@ -2745,7 +2823,31 @@ $$;
 comment on function promptctl.matching_step is
     'The first step of a route, from 0, whose conditions are all among the attributes; null: none.';
 
-create or replace function promptctl.explain_resolve(name text, unit text default null, attributes jsonb default '{}')
+create or replace function promptctl.unit_text(unit anycompatible) returns text
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+declare
+    kind regtype := pg_typeof(unit);
+begin
+    if kind in ('text', 'integer', 'bigint', 'uuid') then
+        return unit::text;
+    end if;
+    -- Of a domain it is what the domain is of.
+    select coalesce(nullif(t.typbasetype, 0), t.oid) into kind from pg_catalog.pg_type t where t.oid = kind;
+    if kind in ('text', 'varchar', 'character', 'name', 'smallint', 'integer', 'bigint', 'uuid')
+        or kind = 'numeric'::regtype and unit::text !~ '[^-0-9]' then
+        return unit::text;
+    end if;
+    raise exception using errcode = 'invalid_parameter_value', constraint = 'a_unit_is_a_text_an_integer_or_a_uuid',
+        message = format('a unit is a text, an integer or a UUID, not %s', kind);
+end
+$$;
+
+comment on function promptctl.unit_text is
+    'A unit as the text that decides its bucket: a text, the digits of an integer, the usual form of a UUID. Anything else '
+    'is refused, because each language shows it in its own way.';
+
+create or replace function promptctl.explain_resolve(name text, unit anycompatible default null::text,
+                                                     attributes jsonb default '{}')
 returns promptctl.explained
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -2758,6 +2860,7 @@ begin
         raise exception using errcode = 'invalid_parameter_value', constraint = 'attributes_are_an_object',
             message = format('attributes are a JSON object, not %s', jsonb_typeof(attributes));
     end if;
+    perform promptctl.unit_text(unit);
     perform promptctl.require_prompts(array[explain_resolve.name]);
     select * into served from promptctl.served s where s.name = explain_resolve.name;
     answer.asked_for := served.name;
@@ -2778,7 +2881,7 @@ begin
             answer.candidate_version := served.candidate_version;
             answer.basis_points := served.basis_points;
             answer.seed := served.seed;
-            answer.bucket := coalesce(promptctl.bucket(served.seed, unit), floor(random() * 10000));
+            answer.bucket := coalesce(promptctl.bucket(served.seed, unit::text), floor(random() * 10000));
             answer.is_candidate := answer.bucket < served.basis_points;
             if answer.is_candidate then
                 answer.version := served.candidate_version;
@@ -2786,7 +2889,7 @@ begin
         end if;
     end if;
     if answer.bucket is null and unit is not null then
-        answer.bucket := promptctl.bucket(served.name, unit);
+        answer.bucket := promptctl.bucket(served.name, unit::text);
     end if;
     select v.content, v.settings, v.metadata into answer.content, answer.settings, answer.metadata
     from promptctl.versions v where v.name = answer.name and v.version = answer.version;
@@ -2806,7 +2909,8 @@ comment on function promptctl.explain_resolve is
     'the attributes, as jsonb contains; one step only. Then the split: the candidate serves when the unit''s bucket '
     'is below the share. Without a unit a bucket is drawn for this call.';
 
-create or replace function promptctl.resolve(name text, unit text default null, attributes jsonb default '{}')
+create or replace function promptctl.resolve(name text, unit anycompatible default null::text,
+                                             attributes jsonb default '{}')
 returns setof promptctl.resolved
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp rows 1 as $$
 declare
@@ -2815,6 +2919,9 @@ declare
 begin
     if has_function_privilege('public', 'promptctl.resolve'::regproc, 'execute') then
         perform promptctl.require_grants('promptctl.resolve'::regproc);
+    end if;
+    if pg_typeof(unit) <> 'text'::regtype then
+        perform promptctl.unit_text(unit); -- Refused whether a split runs or not.
     end if;
     -- As explain_resolve, but every request of an application waits for it: two look-ups by key, and what is due.
     select * into served from promptctl.served s where s.name = resolve.name;
@@ -2829,7 +2936,8 @@ begin
         end if;
     end if;
     if served.candidate_version is not null
-        and coalesce(promptctl.bucket(served.seed, unit), floor(random() * 10000)) < served.basis_points then
+        and coalesce(promptctl.bucket(served.seed, unit::text), floor(random() * 10000))
+            < served.basis_points then
         served.active_version := served.candidate_version;
     end if;
     return query
@@ -2853,7 +2961,7 @@ set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
 begin
     perform promptctl.require_grants('promptctl.follow'::regproc);
     return query
-        select s.name, s.epoch, s.active_version, s.candidate_version, s.basis_points, s.seed, s.route, a.content,
+        select s.name, s.epoch, s.active_version, s.candidate_version, s.basis_points, s.seed::text, s.route, a.content,
                a.settings, a.metadata, c.content, c.settings, c.metadata
         from unnest(names, epochs) n (name, epoch)
         join promptctl.served s on s.name = n.name and s.epoch is distinct from n.epoch
@@ -2920,7 +3028,7 @@ comment on function promptctl.new_use_id is 'A new id for a use, ordered by time
 create or replace function promptctl.record_use(name text, version integer, epoch integer,
                                                 input_tokens bigint default null, output_tokens bigint default null,
                                                 response_ms double precision default null, model text default null,
-                                                unit text default null, outcome text default 'ok',
+                                                unit anycompatible default null::text, outcome text default 'ok',
                                                 score double precision default null, use_id uuid default null,
                                                 cache_read_tokens bigint default null,
                                                 cache_write_tokens bigint default null,
@@ -2930,27 +3038,30 @@ returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     recorded constant uuid := coalesce(use_id, promptctl.new_use_id());
+    happened integer;
     seed text;
 begin
     if has_function_privilege('public', 'promptctl.record_use'::regproc, 'execute') then
         perform promptctl.require_grants('promptctl.record_use'::regproc);
     end if;
-    perform from promptctl.versions v where v.name = record_use.name and v.version = record_use.version;
+    -- An epoch that is yet to come, as a database that was set back is told of, is the one of now.
+    select case when record_use.epoch > s.epoch then s.epoch else record_use.epoch end, a.seed into happened, seed
+    from promptctl.versions v
+    join promptctl.served s on s.name = v.name
+    left join promptctl.allocations a on a.name = v.name and a.epoch = record_use.epoch
+    where v.name = record_use.name and v.version = record_use.version;
     if not found then
         perform promptctl.require_prompts(array[record_use.name]);
         perform promptctl.require_version(record_use.name, record_use.version, 'any');
     end if;
-    if unit is not null then
-        select a.seed into seed from promptctl.allocations a
-        where a.name = record_use.name and a.epoch = record_use.epoch;
-    end if;
     insert into promptctl.uses (id, name, version, epoch, bucket, model, input_tokens, output_tokens, response_ms,
                                 outcome, score, cache_read_tokens, cache_write_tokens, first_token_ms, request_id)
-    values (recorded, record_use.name, record_use.version, record_use.epoch,
-            promptctl.bucket(coalesce(seed, record_use.name), unit), record_use.model, record_use.input_tokens,
-            record_use.output_tokens, record_use.response_ms, record_use.outcome, record_use.score,
-            record_use.cache_read_tokens, record_use.cache_write_tokens, record_use.first_token_ms,
-            record_use.request_id)
+    values (recorded, record_use.name, record_use.version, happened,
+            promptctl.bucket(coalesce(seed, record_use.name), promptctl.unit_text(unit)),
+            promptctl.shortened(record_use.model),
+            record_use.input_tokens, record_use.output_tokens, record_use.response_ms,
+            promptctl.shortened(record_use.outcome), record_use.score, record_use.cache_read_tokens,
+            record_use.cache_write_tokens, record_use.first_token_ms, promptctl.shortened(record_use.request_id))
     on conflict do nothing;
     return recorded;
 end
@@ -3005,7 +3116,7 @@ declare
     sent constant bigint := coalesce(cardinality(ids), 0);
     late bigint := 0;
     recorded bigint;
-    unknown record;
+    strange record;
 begin
     if has_function_privilege('public', 'promptctl.record_uses'::regproc, 'execute') then
         perform promptctl.require_grants('promptctl.record_uses'::regproc);
@@ -3020,11 +3131,21 @@ begin
             message = 'the fields of the uses differ in number';
     end if;
     perform promptctl.require_ages(ages_ms);
-    select u.name, u.version into unknown from (select distinct * from unnest(names, versions)) u (name, version)
-    where not exists (select from promptctl.versions v where v.name = u.name and v.version = u.version) limit 1;
-    if found then
-        perform promptctl.require_prompts(array[unknown.name]);
-        perform promptctl.require_version(unknown.name, unknown.version, 'any');
+    select u.name, u.version, not u.is_known as is_unknown into strange
+    from (select g.name, g.version, s.epoch >= g.epoch as has_been,
+                 exists (select from promptctl.versions v where v.name = g.name and v.version = g.version) as is_known
+          from (select f.name, f.version, max(f.epoch) as epoch
+                from unnest(names, versions, epochs) f (name, version, epoch) group by 1, 2) g
+          left join promptctl.served s on s.name = g.name) u
+    where not (u.is_known and u.has_been) order by u.is_known limit 1;
+    if found and strange.is_unknown then
+        perform promptctl.require_prompts(array[strange.name]);
+        perform promptctl.require_version(strange.name, strange.version, 'any');
+    elsif found then
+        -- An epoch that is yet to come, as a database that was set back is told of, is the one of now.
+        epochs := array(select case when e.epoch > s.epoch then s.epoch else e.epoch end
+                        from unnest(names, epochs) with ordinality e (name, epoch, place)
+                        join promptctl.served s on s.name = e.name order by e.place);
     end if;
     if kept_from > '-infinity' then
         select count(*) into late from unnest(ages_ms) a (age)
@@ -3034,8 +3155,9 @@ begin
                                 cache_read_tokens, cache_write_tokens, response_ms, first_token_ms, outcome, score,
                                 request_id, recorded_in)
     select u.id, u.name, u.version, u.epoch, received_at - make_interval(secs => greatest(u.age, 0) / 1000), u.bucket,
-           u.model, u.input_tokens, u.output_tokens, u.cache_read_tokens, u.cache_write_tokens, u.response_ms,
-           u.first_token_ms, u.outcome, u.score, u.request_id, place
+           promptctl.shortened(u.model), u.input_tokens, u.output_tokens, u.cache_read_tokens, u.cache_write_tokens,
+           u.response_ms, u.first_token_ms, promptctl.shortened(u.outcome), u.score, promptctl.shortened(u.request_id),
+           place
     from unnest(ids, names, versions, epochs, ages_ms, buckets, models, input_tokens, output_tokens, cache_read_tokens,
                 cache_write_tokens, response_ms, first_token_ms, outcomes, scores, request_ids)
         u (id, name, version, epoch, age, bucket, model, input_tokens, output_tokens, cache_read_tokens,
@@ -3079,8 +3201,10 @@ begin
     select count(*) into late from unnest(ages_ms) a (age)
     where received_at - make_interval(secs => greatest(a.age, 0) / 1000) < kept_from;
     insert into promptctl.fallbacks (id, name, recorded_at, model, input_tokens, output_tokens, response_ms, outcome)
-    select f.id, left(f.name, 300), received_at - make_interval(secs => greatest(f.age, 0) / 1000), f.model,
-           f.input_tokens, f.output_tokens, f.response_ms, f.outcome
+    select f.id, case when length(f.name) between 1 and 200 then regexp_replace(f.name, '[^A-Za-z0-9._/-]', '~', 'g')
+                      else regexp_replace(left(f.name, 199), '[^A-Za-z0-9._/-]', '~', 'g') || '~' end,
+           received_at - make_interval(secs => greatest(f.age, 0) / 1000), promptctl.shortened(f.model),
+           f.input_tokens, f.output_tokens, f.response_ms, promptctl.shortened(f.outcome)
     from unnest(ids, names, ages_ms, models, input_tokens, output_tokens, response_ms, outcomes)
         f (id, name, age, model, input_tokens, output_tokens, response_ms, outcome)
     where received_at - make_interval(secs => greatest(f.age, 0) / 1000) >= kept_from
@@ -3362,7 +3486,7 @@ comment on function promptctl.drop_uses is
 
 create or replace view promptctl.prompts_without_stats as
 select v.id, v.name, v.version, v.content, coalesce(s.active_version = v.version, false) as is_active, v.created_at,
-       v.created_by, v.metadata
+       v.created_by::text, v.metadata
 from promptctl.versions v
 join promptctl.served s on s.name = v.name
 where not v.is_retired and s.archived_at is null;

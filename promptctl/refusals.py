@@ -56,6 +56,15 @@ _IN_OUR_WORDS: dict[str, tuple[type[errors.PromptctlError], str, str]] = {
     "a_name_has_at_most_200_characters": (_USAGE, "invalid_name", "the name is too long"),
     "a_name_is_not_a_number": (_USAGE, "invalid_name", "a number cannot name a prompt"),
     "a_name_has_no_segment_like_a_file": (_USAGE, "invalid_name", "a file's name cannot name a prompt"),
+    "metadata_has_at_most_1_megabyte": (_USAGE, "value_too_large", "the metadata is larger than 1 MB"),
+    "settings_have_at_most_1_megabyte": (_USAGE, "value_too_large", "the settings are larger than 1 MB"),
+    "an_origin_has_at_most_100_kilobytes": (_USAGE, "value_too_large", "the origin is larger than 100 kB"),
+    "a_seed_has_at_most_300_characters": (_USAGE, "value_too_large", "the seed is longer than 300 characters"),
+    "a_source_has_at_most_1000_characters": (
+        _USAGE,
+        "value_too_large",
+        "the name of the source is longer than 1000 characters",
+    ),
     "a_number_is_used_once_in_a_prompt": (_REFUSED, "version_taken", "that number is taken"),
     "an_active_version_exists_and_is_not_retired": (_REFUSED, "version_archived", "that version cannot be served"),
 }

@@ -89,6 +89,14 @@ _WAS_NEEDY = (
 )
 
 
+_ID = "gen_random_uuid()"
+
+
+def _large(size: int) -> str:
+    """An object that takes more than so many bytes."""
+    return f"jsonb_build_object('x', repeat('x', {size}))"
+
+
 def _serve(name: str, changes: str) -> str:
     return f"update promptctl.served set {changes} where name = '{name}'"
 
@@ -162,21 +170,43 @@ ATTEMPTS = [
     Attempt("numbers_count_from_1", "insert into promptctl.served (name, next_version) values ('new', 0)", CHECK),
     Attempt("numbers_count_from_1", _serve("greeter", "next_version = 2147483649"), CHECK),
     *(
+        Attempt("what_is_served_follows_the_rules", _serve("greeter", changes), sqlstate, rule)
+        for changes, sqlstate, rule in (
+            ("active_version = 99", NO_DATA, "version_exists"),
+            ("active_version = 3", RESTRICT, "a_retired_version_is_not_served"),
+            ("candidate_version = 99", NO_DATA, "version_exists"),
+            ("candidate_version = 3, basis_points = 100", RESTRICT, "a_retired_version_is_not_served"),
+        )
+    ),
+    Attempt("what_is_served_follows_the_rules",
+            "insert into promptctl.served (name) values ('greeter') on conflict (name) do update set active_version=3",
+            RESTRICT, "a_retired_version_is_not_served"),
+    *(
+        Attempt("a_version_never_changes", sql, RESTRICT, "a_served_version_is_not_retired")
+        for sql in (
+            "update promptctl.versions set retired_at = now() where name = 'greeter' and version = 2",
+            _serve("greeter", "active_version = 1") + ";" + _change("retired_at = now()"),
+            _serve("greeter", "candidate_version = 1") + ";" + _change("retired_at = now()"),
+        )
+    ),
+    # Where no trigger looks, the foreign keys hold.
+    *(
         Attempt("an_active_version_exists_and_is_not_retired", sql, FOREIGN_KEY)
         for sql in (
-            _serve("greeter", "active_version = 99"),
-            _serve("greeter", "active_version = 3"),
-            "update promptctl.versions set retired_at = now() where name = 'greeter' and version = 2",
-            "insert into promptctl.served (name) values ('greeter') on conflict (name) do update set active_version=3",
-            _serve("greeter", "active_version = 1") + ";" + _change("retired_at = now()"),
+            _SERVED_OFF + _serve("greeter", "active_version = 99"),
+            _SERVED_OFF + _serve("greeter", "active_version = 3"),
+            "set local promptctl.in_change = 'on'; " + _serve("greeter", "active_version = 3"),
+            _TRIGGERS_OFF.format("versions")
+            + "update promptctl.versions set retired_at = now() where name = 'greeter' and version = 2",
         )
     ),
     *(
         Attempt("a_candidate_exists_and_is_not_retired", sql, FOREIGN_KEY)
         for sql in (
-            _serve("greeter", "candidate_version = 99"),
-            _serve("greeter", "candidate_version = 3, basis_points = 100"),
-            _serve("greeter", "candidate_version = 1") + ";" + _change("retired_at = now()"),
+            _SERVED_OFF + _serve("greeter", "candidate_version = 99, seed = 's'"),
+            _SERVED_OFF + _serve("greeter", "candidate_version = 3, seed = 's'"),
+            _serve("greeter", "candidate_version = 1") + ";" + _TRIGGERS_OFF.format("versions")
+            + _change("retired_at = now()"),
         )
     ),
     Attempt("what_is_served_follows_the_rules", _serve("greeter", "name = 'renamed'"), RESTRICT,
@@ -250,6 +280,38 @@ ATTEMPTS = [
     ),
     *(Attempt("metadata_is_an_object", _version(metadata=json), CHECK) for json in ("'[]'", "'1'", "'null'")),
     Attempt("metadata_is_an_object", _change("metadata = '[]'"), CHECK),
+    Attempt("metadata_has_at_most_1_megabyte", _version(metadata=_large(1_000_000)), CHECK),
+    Attempt("metadata_has_at_most_1_megabyte", _change(f"metadata = {_large(1_000_000)}"), CHECK),
+    Attempt("settings_have_at_most_1_megabyte", _version(settings=_large(1_000_000)), CHECK),
+    Attempt("an_origin_has_at_most_100_kilobytes", _version(origin=_large(100_000)), CHECK),
+    Attempt("an_origin_has_at_most_100_kilobytes",
+            _release.format("origin", f"'sync', 'me', {_large(100_000)}"), CHECK),
+    Attempt("a_short_text_has_at_most_200_characters",
+            _TRIGGERS_OFF.format("versions") + _version(created_by="repeat('a', 201)", sha256=r"'\x00'"), CHECK),
+    Attempt("a_short_text_has_at_most_200_characters",
+            _release.format("reason", "'sync', repeat('a', 201), ''"), CHECK),
+    *(
+        Attempt("a_reason_has_at_most_2000_characters", sql, CHECK)
+        for sql in (
+            _release.format("reason", "'sync', 'me', repeat('a', 2001)"),
+            _ALLOCATIONS_OFF + "insert into promptctl.allocations (name, epoch, kind, basis_points, author, reason) "
+            "values ('greeter', 9, 'route', 0, 'me', repeat('a', 2001))",
+            _CORRECTIONS_OFF + "insert into promptctl.corrections (name, version, epoch, kind, author, reason) "
+            "values ('greeter', 1, 1, 'retire', 'me', repeat('a', 2001))",
+        )
+    ),
+    Attempt("a_short_text_has_at_most_200_characters",
+            _ALLOCATIONS_OFF + _allocation.replace("'me'", "repeat('a', 201)").format("'greeter', 9, 'route'", "null"),
+            CHECK),
+    Attempt("a_short_text_has_at_most_200_characters",
+            _CORRECTIONS_OFF + _correction.replace("'me'", "repeat('a', 201)").format("1", "'retire'"), CHECK),
+    Attempt("a_source_has_at_most_1000_characters", "select promptctl.note_source(repeat('a', 1001))", CHECK),
+    Attempt("a_source_has_at_most_1000_characters", "select promptctl.note_source('a', repeat('a', 1001))", CHECK),
+    Attempt("a_route_is_a_list_of_when_and_use",
+            """select promptctl.set_routes('{greeter}', jsonb_build_array(jsonb_build_array(jsonb_build_object(
+                   'when', jsonb_build_object('plan', repeat('a', 100000)), 'use', 'other'))))""", CHECK),
+    Attempt("a_seed_has_at_most_300_characters",
+            "select promptctl.split('greeter', 500, 1, seed => repeat('a', 301))", CHECK),
     Attempt("a_version_has_an_author", _version(created_by="''"), CHECK),
     Attempt("a_version_comes_from_somewhere", _version(origin="'[]'"), CHECK),
     *(
@@ -388,13 +450,15 @@ ATTEMPTS = [
         for number in ("-0.1", "'NaN'", "'Infinity'", "'-Infinity'", "1e200")
     ),
     Attempt("an_outcome_is_named", _use(outcome="''"), CHECK),
+    Attempt("a_short_text_has_at_most_200_characters", _use(outcome="repeat('x', 201)"), CHECK),
+    Attempt("a_short_text_has_at_most_200_characters", _use(request_id="repeat('x', 201)"), CHECK),
     *(
         Attempt("a_score_is_a_number", _use(score=number), CHECK)
         for number in ("'NaN'", "'Infinity'", "'-Infinity'", "1e10")
     ),
     Attempt("a_use_is_of_an_epoch", _use(epoch="-1"), CHECK),
     *(Attempt("a_bucket_is_one_of_10000", _use(bucket=number), CHECK) for number in ("-1", "10000")),
-    Attempt("a_model_has_at_most_200_characters", _use(model="repeat('m', 201)"), CHECK),
+    Attempt("a_short_text_has_at_most_200_characters", _use(model="repeat('m', 201)"), CHECK),
     *(
         Attempt("a_use_has_a_date", _use(recorded_at=moment), CHECK)
         for moment in ("'infinity'", "'-infinity'", "'0044-03-15 BC'", "'10000-01-01'")
@@ -414,7 +478,7 @@ ATTEMPTS = [
     Attempt("a_use_has_one_score_at_a_time", _SCORES_OFF + _score.format("1", 1) + ";" + _score.format("1", 1),
             NOT_UNIQUE),
     *(
-        Attempt("a_later_score_is_a_number", f"select promptctl.score_use(id, {number}) from promptctl.uses", CHECK)
+        Attempt("a_score_is_a_number", f"select promptctl.score_use(id, {number}) from promptctl.uses", CHECK)
         for number in ("'NaN'", "'Infinity'", "'-Infinity'", "1e10")
     ),
     *(
@@ -437,7 +501,17 @@ ATTEMPTS = [
         Attempt("a_fallback_takes_time", _calls(response_ms=f"'{{{number},null}}'"), CHECK)
         for number in ("-0.1", "NaN", "Infinity", "-Infinity", "1e200")
     ),
-    Attempt("the_outcome_of_a_fallback_is_named", _calls(outcomes="""'{ok,""}'"""), CHECK),
+    Attempt("an_outcome_is_named", _calls(outcomes="""'{ok,""}'"""), CHECK),
+    *(
+        Attempt("a_fallback_asks_for_a_name",
+                f"insert into promptctl.fallbacks (id, name) values ({_ID}, {name})", CHECK)
+        for name in ("''", "repeat('a', 201)", r"E'a\x1b[31m'", "'a b'", r"E'a\n'", "'zo\u00eb'")
+    ),
+    *(
+        Attempt("a_short_text_has_at_most_200_characters",
+                f"insert into promptctl.fallbacks (id, name, {column}) values ({_ID}, 'a', repeat('x', 201))", CHECK)
+        for column in ("outcome", "model")
+    ),
     Attempt("fallbacks_are_append_only", "update promptctl.fallbacks set outcome = 'ok'", RESTRICT),
     Attempt("fallbacks_are_append_only", "delete from promptctl.fallbacks", RESTRICT),
     Attempt("fallbacks_are_never_emptied", "truncate promptctl.fallbacks", RESTRICT),
@@ -521,6 +595,14 @@ REFUSALS = [
     Attempt("a_use_is_scored_at_most_100_times",
             "select promptctl.score_use((select id from promptctl.uses limit 1), g) from generate_series(1, 101) g",
             RESTRICT),
+    *(
+        Attempt("a_unit_is_a_text_an_integer_or_a_uuid", sql.format(unit), INVALID)
+        for sql in (
+            "select promptctl.resolve('greeter', {})", "select promptctl.explain_resolve('greeter', {})",
+            "select promptctl.record_use('greeter', 1, 1, unit => {})",
+        )
+        for unit in ("1.5", "true", "now()", "42::float8", "'{}'::jsonb", r"'\\x00'::bytea", "'{{a}}'::text[]")
+    ),
     Attempt("use_exists", "select promptctl.score_use(gen_random_uuid(), 1)", NO_DATA),
     Attempt("use_exists", "select promptctl.score_use(null, 1)", NO_DATA),
     Attempt("a_score_is_a_number", "select promptctl.score_use((select id from promptctl.uses limit 1), null)", NULL),

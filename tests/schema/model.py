@@ -91,8 +91,8 @@ class Prompt:
             raise Refused("a_candidate_is_not_the_active_version")
         elif self.active is None:
             raise Refused("a_split_needs_an_active_version")
-        elif candidate not in self.texts or candidate in self.retired:
-            raise Refused("a_candidate_exists_and_is_not_retired")
+        else:
+            self._require_in_use(candidate)
         if (candidate, share) != (self.candidate, self.share):
             self._change(self.active, candidate, share, self.position)
 

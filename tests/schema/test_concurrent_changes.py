@@ -270,3 +270,29 @@ def test_readers_see_a_release_whole_or_not_at_all(connect: Connect, sql: Connec
         seen.add(value(sql, read, names))
     thread.join()
     assert seen == {1}
+
+
+def test_a_raw_activation_that_races_a_retirement_is_refused_by_the_rule(connect: Connect, sql: Connection) -> None:
+    create(sql, "x", 3, activate=1)
+    retiring, activating = connect(autocommit=False), connect()
+    for activation in (
+        "update promptctl.served set active_version = 2 where name = 'x'",
+        "update promptctl.served set candidate_version = 2 where name = 'x'",
+        "update promptctl.prompts set is_active = true where name = 'x' and version = 2",
+    ):
+        retiring.execute("select promptctl.retire('x', 2)")
+        waiting = Statement(activating, activation)
+        waiting.wait_until_blocked(sql)
+        retiring.commit()
+        error = waiting.end()
+        assert error is not None
+        assert error.diag.constraint_name == "a_retired_version_is_not_served", str(error)
+        sql.execute("select promptctl.retire('x', 2, undo => true)")
+    first = connect(autocommit=False)
+    first.execute("update promptctl.served set active_version = 3 where name = 'x'")
+    waiting = Statement(connect(), "update promptctl.versions set retired_at = now() where name = 'x' and version = 3")
+    waiting.wait_until_blocked(sql)
+    first.commit()
+    error = waiting.end()
+    assert error is not None
+    assert error.diag.constraint_name == "a_served_version_is_not_retired", str(error)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.schema.support import create, move, refusal, rows
+from tests.schema.support import create, move, refusal, rows, run, value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -221,3 +221,43 @@ def test_versions_that_are_pinned_are_read_even_when_retired(prompts: Connection
 
 def test_names_are_told_in_order(furnished: Connection) -> None:
     assert rows(furnished, "select promptctl.prompt_names()") == [("greeter",), ("idle",), ("other",)]
+
+
+# How a program may pass a unit, and the text that decides its bucket.
+UNITS = {
+    "42": "42", "42::bigint": "42", "42::smallint": "42", "42::numeric": "42", "-7": "-7", "'42'": "42",
+    "'42'::varchar": "42", "'42'::name": "42", "'42'::char(2)": "42", "12345678901234567890": "12345678901234567890",
+    "'6BA7B810-9dad-11d1-80b4-00c04fd430c8'::uuid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+    "5::information_schema.cardinal_number": "5", "null": None, "null::integer": None,
+}  # fmt: skip
+
+
+def test_a_unit_is_a_text_an_integer_or_a_uuid(furnished: psycopg.Connection[Any]) -> None:
+    furnished.execute("select promptctl.split('greeter', 5000, 1)")
+    for unit, text in UNITS.items():
+        expected = value(furnished, "select promptctl.bucket('greeter.3', %s)", text)
+        explained = value(furnished, f"select (promptctl.explain_resolve('greeter', {unit})).bucket")
+        recorded = value(furnished, f"select promptctl.record_use('greeter', 1, 3, unit => {unit})")
+        assert value(furnished, "select bucket from promptctl.uses where id = %s", recorded) == expected, unit
+        version = value(furnished, f"select version from promptctl.resolve('greeter', {unit})")
+        if text is not None:
+            assert explained == expected, unit
+            assert version == (1 if expected < 5000 else 2), unit
+    for call in ("'greeter'", "name => 'greeter'", "'greeter', attributes => '{}'", "'greeter', null, '{}'"):
+        assert value(furnished, f"select version from promptctl.resolve({call})") in (1, 2)
+
+
+def test_parameters_of_any_type_find_the_one_function(furnished: psycopg.Connection[Any]) -> None:
+    # A driver leaves the type of a parameter open, or names it.
+    for types, unit in (("", "'42'"), ("", "null"), ("text, text", "'42'"), ("varchar, varchar", "'42'"),
+                        ("text, integer", "42"), ("text, bigint", "42"),
+                        ("text, uuid", "gen_random_uuid()")):  # fmt: skip
+        named = f"({types})" if types else ""
+        run(furnished, f"prepare resolving{named} as select version from promptctl.resolve($1, $2)")
+        assert rows(furnished, f"execute resolving('greeter', {unit})") == [(2,)]
+        run(furnished, "deallocate resolving")
+    run(furnished, "prepare recording as select promptctl.record_use($1, $2, $3, $4, $5, $6, $7, $8)")
+    recorded = value(furnished, "execute recording('greeter', 1, 1, 17, 120, 80, 'm', '42')")
+    assert rows(furnished, "select bucket, input_tokens, model from promptctl.uses where id = %s", recorded) == [
+        (value(furnished, "select promptctl.bucket('greeter', '42')"), 17, "m")
+    ]

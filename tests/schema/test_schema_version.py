@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 5
-DIGEST = "db1ba9658346f10e8eab0c65f5f424e6c6fad9019f90a6f51f66b4aedcd2ef5e"
+DIGEST = "a0719169985a5ecdd3603f10bea6d99160a1b646b1f5a9ae5c4fdfc4e3274458"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
