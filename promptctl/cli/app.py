@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from promptctl import errors, references
-from promptctl.cli import catalogue, help, numbers, options, program
+from promptctl.cli import catalogue, corrections, help, numbers, options, program
 from promptctl.cli.run import Run
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Family(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the words name; raises Usage with the nearest one."""
         if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            raise _unknown_command(ctx.command_path, args[0], _names(self.name))
+            raise _unknown_command(ctx.command_path, args, _names(self.name))
         return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -75,6 +75,8 @@ def invoke(words: Sequence[str]) -> int:
     """Let Typer read the words, and run what they say; returns the exit code. Raises Usage and what commands raise."""
     if list(words) in [[family] for family in catalogue.FAMILIES]:
         words = [*words, "--help"]
+    if corrections.is_split_text(words):
+        raise errors.Usage("usage", "a text of several words is one argument: put it in quotes")
     try:
         result = _family("promptctl").main(args=list(words), prog_name="promptctl", standalone_mode=False)
     except _UsageError as problem:
@@ -94,7 +96,11 @@ def _usage(problem: Any, words: Sequence[str]) -> errors.Usage:
     if kind == "NoSuchOption":
         if path == "promptctl" and option in _shared_options():
             return errors.Usage("usage", f"{option} stands after the command: promptctl COMMAND {option}", hint=hint)
-        near = f": did you mean {problem.possibilities[0]}?" if problem.possibilities else ""
+        near = (
+            f": did you mean {problem.possibilities[0]}?"
+            if problem.possibilities and corrections.corrected(words) is None
+            else ""
+        )
         return errors.Usage("usage", f"{path} has no option {references.shown(option)}{near}", hint=hint)
     if kind == "BadOptionUsage":
         return errors.Usage("usage", f"{option} needs a value" if "requires" in said else f"{option} takes no value")
@@ -102,10 +108,9 @@ def _usage(problem: Any, words: Sequence[str]) -> errors.Usage:
         spellings: list[str] = problem.param.opts
         return numbers.refused(max(spellings, key=len), _value(words, spellings))
     if said.startswith("Got unexpected extra"):
-        if path == "promptctl create":
-            return errors.Usage(
-                "usage", "the text has to be one argument", hint='promptctl create NAME "TEXT", in quotes'
-            )
+        if path in ("promptctl create", "promptctl chat"):
+            what = "text" if path == "promptctl create" else "message"
+            return errors.Usage("usage", f"the {what} is one argument: put it in quotes", hint=hint)
         return errors.Usage("usage", f"too many arguments: {said.rpartition('(')[2].removesuffix(')')}", hint=hint)
     return errors.Usage("usage", said[:1].lower() + said[1:], hint=hint)
 
@@ -122,9 +127,13 @@ def _value(words: Sequence[str], spellings: Sequence[str]) -> str:
     return ""
 
 
-def _unknown_command(path: str, word: str, names: Sequence[str]) -> errors.Usage:
+def _unknown_command(path: str, words: Sequence[str], names: Sequence[str]) -> errors.Usage:
     import difflib
 
+    word = words[0]
+    if there_is := corrections.instead([*path.split(" ")[1:], *words]):
+        why, hint = there_is
+        return errors.Usage("usage", f"{path} has no command {references.shown(word)}: {why}", hint=hint)
     # Looked for with and without its family: `init` is `db init`, and `db list` is `list`.
     known = sorted(catalogue.COMMANDS, key=lambda name: " " not in name)
     ways = {name.rpartition(" ")[2]: f"promptctl {name} --help" for name in known}

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+# Options whose text people forget to quote.
+_TEXTS = ("reason", "description", "author", "meta", "var", "default")
 FLAG, ONE, MANY, INTEGER = "flag", "one", "many", "integer"
 
 
@@ -58,7 +60,18 @@ def read(words: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
                 values[parameter] = attached
     if any(values[option] is None for option in entry["required"]):
         return None
+    if len(positional) > 1 and any(values.get(text) for text in _TEXTS) and _may_be_split(name, rest):
+        return None
     return (name, values) if _place(positional, entry["arguments"], values) else None
+
+
+def _may_be_split(name: str, rest: Sequence[str]) -> bool:
+    """Whether a text without quotes runs on into the arguments, where a command would take them for its own."""
+    if not (COMMANDS[name]["arguments"][0][2] or name in ("create", "chat")):
+        return False
+    from promptctl.cli import unquoted
+
+    return unquoted.place(name, rest) is not None
 
 
 def command(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:

@@ -68,11 +68,9 @@ def _keep_descriptors() -> None:
 
 
 def _carry_out(words: Sequence[str]) -> int:
-    from promptctl.cli import direct
-
     if words[:1] == ["help"] and len(words) > 1:
         words = [*words[1:], "--help"]
-    if not words or words[0] in ("--help", "-h", "--version", "help"):
+    if not words or words[0] in ("--help", "-h", "--version", "-V", "help"):
         from promptctl.cli import help
 
         return help.root(words)
@@ -82,6 +80,20 @@ def _carry_out(words: Sequence[str]) -> int:
 
         stream.write("".join(f"{candidate}\n" for candidate in completing.candidates(words[1:])))
         return 0
+    try:
+        return _execute(words)
+    except errors.Usage:
+        from promptctl.cli import corrections
+
+        # Nothing has been done yet: a command checks its words first.
+        if (meant := corrections.accepted(words)) is None:
+            raise
+    return _execute(meant)
+
+
+def _execute(words: Sequence[str]) -> int:
+    from promptctl.cli import direct
+
     if read := direct.read(words):
         from promptctl.cli import program
 
@@ -97,6 +109,8 @@ def _suggest(failure: errors.PromptctlError, words: Sequence[str]) -> None:
 
     Where the same command would succeed with a few words more, that is the way out.
     """
+    if isinstance(failure, errors.Usage) and not failure.again and _correct(failure, words):
+        return
     if failure.hint is not None:
         return
     if failure.again:
@@ -114,6 +128,16 @@ def _suggest(failure: errors.PromptctlError, words: Sequence[str]) -> None:
 
         name, _ = direct.command(words)
         failure.hint = f"promptctl {name} --help" if name else "promptctl --help"
+
+
+def _correct(failure: errors.Usage, words: Sequence[str]) -> bool:
+    """Make the command line that was probably meant the hint; returns whether there is one."""
+    from promptctl.cli import command_line, corrections
+
+    if (meant := corrections.corrected(words)) is None:
+        return False
+    failure.hint = command_line.pasted(meant)
+    return True
 
 
 def _flush(*, may_fail: bool = False) -> None:

@@ -18,6 +18,8 @@ to the one that is served. Moving the pointer takes effect at once; so does
 taking it back.
 
 Usage: promptctl COMMAND [OPTIONS] [ARGUMENTS]
+       promptctl help COMMAND      what a command does, its options, examples
+       promptctl --version         the version of this program
 """
 
 _CLOSING = """\
@@ -39,7 +41,7 @@ Exit codes:
 
 def root(words: Sequence[str]) -> int:
     """Answer `promptctl`, `--help`, `help` and `--version`; returns the exit code."""
-    if words and words[0] == "--version":
+    if words and words[0] in ("--version", "-V"):
         stream.write(f"promptctl {__version__}\n")
         return 0
     stream.write(overview(None))

@@ -156,7 +156,7 @@ MISTAKES: dict[tuple[str, ...], tuple[str, str]] = {
     ("split", "a", "-5%"): ('promptctl split has no option "-5"', "promptctl split --help"),
     ("split", "a", "--", "-5%"): ('"-5%" is no share: ' + FORMS, "promptctl split --help"),
     ("split", "a@2"): ("a@2 needs a share", "promptctl split a@2 10%"),
-    ("split", "a", "2", "10%"): ("too many arguments: 10%", "promptctl split --help"),
+    ("split", "a", "2", "10%"): ("too many arguments: 10%", "promptctl split a@2 10%"),
     ("split", "a", "10%", "--off"): ("a share and --off are two changes", "promptctl split a --off"),
     ("split", "a@2", "--off"): ("--off ends the split, whichever its candidate", "promptctl split a --off"),
     ("split", "a", "--seed", "x"): ("--seed is given with a share", "promptctl split a@VERSION 10%"),

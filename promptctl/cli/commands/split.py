@@ -98,11 +98,30 @@ def _basis_points(share: str, wanted: Reference) -> int:
         return shares.basis_points(share)
     except ValueError:
         meant = _meant(share)
+        if (fraction := _fraction(share)) is not None:
+            raise errors.Usage(
+                "invalid_share",
+                f"{references.shown(share)} has no %: it is either {fraction} or, as a fraction, {_times_100(share)}",
+                hint=f"promptctl split {wanted} {_times_100(share)}",
+            ) from None
         raise errors.Usage(
             "invalid_share",
             f"{references.shown(share)} is no share: {_FORMS}",
             hint=f"promptctl split {wanted} {meant}" if meant else None,
         ) from None
+
+
+def _fraction(share: str) -> str | None:
+    """The share that a number below 1 without a % sign would write, `0.1` being 0.1%; None: it is no such number."""
+    number = share.replace(",", ".").removeprefix("+")
+    try:
+        return _meant(share) if "%" not in share and 0 < float(number) < 1 else None
+    except ValueError:
+        return None
+
+
+def _times_100(share: str) -> str:
+    return shares.share(round(float(share.replace(",", ".")) * shares.ALL))
 
 
 def _meant(share: str) -> str | None:

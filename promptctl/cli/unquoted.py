@@ -1,0 +1,48 @@
+"""A text without quotes that runs on into the arguments. Pure."""
+
+from __future__ import annotations
+
+from promptctl.cli.table import COMMANDS, SHARED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TEXTS = ("reason", "description", "author", "meta", "var", "default", "at", "since", "seed", "attribute")
+
+
+def place(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
+    """Return the places of the first and behind the last word of a text that runs on."""
+    known = COMMANDS[name]["options"] | SHARED
+    is_argument_before = False
+    at = 0
+    while at < len(rest):
+        word = rest[at]
+        if word == "--":
+            return None
+        if word == "-" or not word.startswith("-"):
+            is_argument_before = True
+            at += 1
+            continue
+        option, equals, value = word.partition("=")
+        parameter, kind = known.get(option, ("", "flag"))
+        if kind == "flag":
+            at += 1
+            continue
+        first = at if equals else at + 1
+        end = first + 1
+        text = value if equals else "".join(rest[first:end])
+        while end < len(rest) and not rest[end].startswith("-"):
+            end += 1
+        runs_on = end > first + 1 and bool(text) and not any(character.isspace() for character in text)
+        follows = rest[first + 1 : end]
+        if (
+            parameter in _TEXTS
+            and is_argument_before
+            and runs_on
+            # A text that has been quoted, a reference and a share are no part of this one.
+            and not any(" " in each or "\n" in each or "@" in each or each.endswith("%") for each in follows)
+        ):
+            return first, end
+        at = first + 1
+    return None

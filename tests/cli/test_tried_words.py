@@ -1,0 +1,236 @@
+"""The words that people bring from other tools: what has one meaning is carried out, all else is a hint to paste."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+
+from promptctl.cli import catalogue, corrections, direct, tried_words
+from promptctl.cli.table import COMMANDS
+from tests.cli.conftest import refused
+
+if TYPE_CHECKING:
+    from tests.conftest import Promptctl
+
+# What is typed, and the command line that is the hint.
+HINTS: dict[str, str | None] = {
+    # Commands.
+    **{f"{word} D": "show D" for word in ["get", "cat", "view", "print", "describe", "versions", "status", "version"]},
+    **{f"{word} D@3": "activate D@3" for word in ["use", "set", "promote", "deploy", "publish", "switch", "checkout"]},
+    **{f"{word} D": "rollback D" for word in ["revert", "undo"]},
+    **{f"{word} D@2": "delete D@2" for word in ["rm", "remove", "archive", "purge"]},
+    "restore D@2": "delete D@2 --undo",
+    "log D": "history D",
+    "log": "history",
+    "ls": "list",
+    "search support": "list support",
+    **{f"{word} D 'Be kind.'": "create D 'Be kind.'" for word in ["add", "new", "edit", "update", "commit"]},
+    "edit D": "create D",
+    **{f"{word} prompts/": "sync prompts/" for word in ["push", "apply", "import"]},
+    "plan": "sync --dry-run",
+    "plan prompts/": "sync prompts/ --dry-run",
+    "check": "sync --check",
+    "pull": "export",
+    "experiment D@3 10%": "split D@3 10%",
+    "canary D@3 10%": "split D@3 10%",
+    "metrics D": "stats D",
+    "ask D 'Why?'": "chat D 'Why?'",
+    "run D": "chat D",
+    "compare D@1 D@2": "diff D@1 D@2",
+    "version": "--version",
+    "status": "db status",
+    "whoami": "db status",
+    "login": "db status",
+    "config": "db status",
+    "init": "db init",
+    "migrate": "db migrate",
+    "upgrade": "db migrate",
+    "serve": "db start",
+    "psql": "db shell",
+    "grant app --as viewer": "db grant app --as viewer",
+    "db list": "list",
+    "db psql": "db shell",
+    "db upgrade": "db migrate",
+    "db shel": "db shell",
+    "release undo 12": "release rollback 12",
+    "release ls": "release list",
+    "route list D": "route show D",
+    "route edit D -f r.yaml": "route set D -f r.yaml",
+    "rolback D": "rollback D",
+    "rm --help": "delete --help",
+    # Options.
+    "show D --version 3": "show D@3",
+    "activate D --version=3 -r why": "activate D@3 -r why",
+    "rollback D --version 2": "rollback D --to 2",
+    "split D@3 --share 10%": "split D@3 10%",
+    "split D@3 --percent 10": "split D@3 10%",
+    "stats D --days 7": "stats D --since 7d",
+    "stats --hours 3": "stats --since 3h",
+    "db maintain --days 30": "db maintain --keep 30d",
+    "list --format json": "list --json",
+    "list -o json": "list --json",
+    "show D --output=json": "show D --json",
+    "stats --format csv": "stats --csv",
+    "activate D@3 -y": "activate D@3",
+    "rollback D --yes --no-input": "rollback D",
+    "history D --all": "history D --limit 0",
+    "history --max 5": "history --limit 5",
+    "list --debug": "list --verbose",
+    "create D --content 'Be kind.'": "create D --text 'Be kind.'",
+    "create D --input sys.txt": "create D --file sys.txt",
+    "chat D --message 'Why?'": "chat D 'Why?'",
+    "resolve D --user u1": "resolve D --unit u1",
+    "export --output out": "export out",
+    "sync --dir prompts": "sync prompts",
+    "list --dry-run": "list",
+    # References.
+    "show D:2": "show D@2",
+    "show D:v2": "show D@2",
+    "show D#2": "show D@2",
+    "show D@": "show D",
+    "show D@02": "show D@2",
+    "activate D 3": "activate D@3",
+    "activate D v3": "activate D@3",
+    "activate A 3 B 4": "activate A@3 B@4",
+    "delete D@#2": "delete D@2",
+    "split D 3 10%": "split D@3 10%",
+    "split D off": "split D --off",
+    "diff D 2": "diff D@2",
+    "rollback D 1": "rollback D --to 1",
+    "stats D@2": "stats D",
+    "history D@2": "history D",
+    "create D@3 'Be kind.'": "create D 'Be kind.'",
+    "resolve D u1": "resolve D --unit u1",
+    "render D name=Bob": "render D --var name=Bob",
+    "route set D r.yaml": "route set D --file r.yaml",
+    "route set D -": "route set D --file -",
+    "db grant app viewer": "db grant app --as viewer",
+    "db grant app --as readonly": "db grant app --as viewer",
+    # Texts without quotes.
+    "rollback D --reason too concise": "rollback D --reason 'too concise'",
+    "rollback D --reason=too concise -q": "rollback D --reason 'too concise' -q",
+    "activate D@3 --reason too concise": "activate D@3 --reason 'too concise'",
+    "chat D what is this": "chat D 'what is this'",
+    "create D You are kind": "create D 'You are kind'",
+    "create D -d first draft": "create D -d 'first draft'",
+    "split D@3 10% --reason does it help": "split D@3 10% --reason 'does it help'",
+    # Of these nothing is known that is safe.
+    "activate D": None,
+    "activate D@latest": None,
+    "split D@3 10% --dry-run": None,
+    "create D text --frobnicate": None,
+    "list --json=yes": None,
+    "frobnicate D": None,
+}
+# What is typed, and the command line that is carried out: it can mean one thing only.
+ACCEPTED = {
+    "show D@v2": "show D@2",
+    "show D 2": "show D@2",
+    "show D v2 --json": "show D@2 --json",
+    "show D @2": "show D@2",
+    "show D@active": "show D",
+    "render D 2": "render D@2",
+    "activate D@v3": "activate D@3",
+    "diff D 1 2": "diff D@1 D@2",
+    "diff D@1 2": "diff D@1 D@2",
+    "diff D@1 @2": "diff D@1 D@2",
+    "chat D@1 hi --against @2": "chat D@1 hi --against D@2",
+    "rollback D --to v1": "rollback D --to 1",
+    "rollback D --to D@1": "rollback D --to 1",
+    "rollback D --expect v3": "rollback D --expect 3",
+    "--json list": "list --json",
+    "-v --database-url postgresql://h/x show D": "show D -v --database-url postgresql://h/x",
+}
+
+
+def as_typed(line: str) -> list[str]:
+    return shlex.split(line)
+
+
+def test_every_word_that_people_try_has_its_hint() -> None:
+    for typed, expected in HINTS.items():
+        words = as_typed(typed)
+        meant = corrections.corrected(words)
+        if expected is None:
+            assert meant is None, (typed, meant)
+            continue
+        assert meant is not None, typed
+        assert shlex.join(meant) == shlex.join(as_typed(expected)) or meant == as_typed(expected), (typed, meant)
+        # It can be pasted: the commands read it, and nothing is switched off by it.
+        assert direct.read(meant) is not None or meant[-1] in ("--help", "--version"), typed
+        assert not {"--force", "--adopt", "--allow-secrets", "--allow-new-variables"} & set(meant), typed
+        assert corrections.accepted(words) is None, typed
+
+
+def test_what_means_one_thing_only_is_accepted() -> None:
+    for typed, expected in ACCEPTED.items():
+        assert corrections.accepted(as_typed(typed)) == as_typed(expected), typed
+
+
+def test_a_line_that_is_right_is_left_alone() -> None:
+    for line in ("show D@2", "activate D@3 --reason 'too concise'", "rollback A B --reason why", "list -v",
+                 "rollback --reason why A B", "activate A@1 --reason why B@2", "create D -d one 'You are kind.'",
+                 "split D@3 --reason why 10%", "chat D 2", "render D --var a=b"):  # fmt: skip
+        words = shlex.split(line)
+        assert direct.read(words) is not None, line
+        assert corrections.corrected(words) is None, line
+
+
+def test_a_word_that_is_tried_is_no_command_and_leads_to_one() -> None:
+    later = {"deactivate", "erase", "route unset"}
+    for (family, word), target in tried_words.COMMANDS.items():
+        assert f"{family} {word}".strip() not in COMMANDS, word
+        name = target.partition(" --")[0]
+        assert name in COMMANDS or target.startswith("--") or name in later, target
+    for option in tried_words.OPTIONS.values():
+        assert not option or any(option in {**entry["options"], "--json": 1, "--verbose": 1, "--quiet": 1,
+                                            "--database-url": 1} for entry in COMMANDS.values()), option  # fmt: skip
+    assert not {word for _, word in tried_words.COMMANDS} & set(catalogue.FAMILIES)
+
+
+TOLD: dict[tuple[str, ...], tuple[str, str]] = {
+    ("rename", "A", "B"): ("a prompt keeps its name", "promptctl show A | promptctl create B -f -"),
+    ("mv", "A"): ("a prompt keeps its name", "promptctl show A | promptctl create NEW -f -"),
+    ("cp", "it's", "B"): ("a copy is a new prompt", "promptctl show 'it'\"'\"'s' | promptctl create B -f -"),
+    ("db", "reset"): ("it empties no database", "promptctl db status"),
+    ("tag", "D@2", "prod"): ("the only label of a version", "promptctl create --help"),
+    ("redo", "D"): ("to go forward, activate a version", "promptctl history D"),
+    ("get", "D"): ('promptctl has no command "get"', "promptctl show D"),
+    ("show", "D:2"): ('"D:2" cannot name a prompt', "promptctl show D@2"),
+    ("rollback", "D", "--reason", "too", "concise"): (
+        "put it in quotes",
+        "promptctl rollback D --reason 'too concise'",
+    ),
+    ("chat", "D", "what", "is", "this"): ("put it in quotes", "promptctl chat D 'what is this'"),
+    ("create", "D", "You", "are"): ("put it in quotes", "promptctl create D 'You are'"),
+    ("show", "D", "--version", "3"): ('no option "--version"\n', "promptctl show D@3"),
+    ("split", "D@3", "0.1"): ("is either 0.1% or, as a fraction, 10%", "promptctl split D@3 10%"),
+    ("split", "D@3", "0,25"): ("is either 0.25% or, as a fraction, 25%", "promptctl split D@3 25%"),
+}
+
+
+@pytest.mark.parametrize("words", TOLD, ids=" ".join)
+def test_the_hint_is_what_a_person_sees(words: tuple[str, ...], unconfigured: Promptctl) -> None:
+    message, hint = TOLD[words]
+    told = refused(unconfigured(*words), 2).err
+    assert message in told
+    assert told.endswith(f"\nhint:  {hint}\n"), told
+
+
+def test_what_is_accepted_is_carried_out(filled: Promptctl) -> None:
+    text = filled("show", "default-system-prompt@2").out
+    for words in (["show", "default-system-prompt@v2"], ["show", "default-system-prompt", "2"]):
+        assert filled(*words).out == text
+    assert (
+        filled("diff", "default-system-prompt", "1", "2").out
+        == filled("diff", "default-system-prompt@1", "default-system-prompt@2").out
+    )
+    assert filled("--quiet", "list").out == filled("list", "--quiet").out
+    assert filled("activate", "default-system-prompt@v3", "-m", "why", "-q").out == "default-system-prompt@3\n"
+    # A prompt called as a word of the reason is not rolled back.
+    filled("create", "concise", "text", "--activate")
+    refused(filled("rollback", "default-system-prompt", "--reason", "too", "concise"), 2)
+    assert filled("show", "concise").out == "text"
+    assert filled("show", "default-system-prompt", "-q").out == "default-system-prompt@3\n"
