@@ -175,7 +175,9 @@ def _spread(target: str, rest: Sequence[str]) -> list[str]:
     if rest and target in ("db status", "--version") and not rest[0].startswith("-"):
         return ["show", *rest]
     if rest and target in ("db start", "db stop", "db init", "db migrate", "release list") and rest[0][:1] != "-":
-        return target.split(" ")
+        line: list[str] = []
+        line += target.split(" ")
+        return line
     if target == "sync --dry-run" and "--dry-run" in rest:
         return ["sync", *rest]
     name, dashes, option = target.partition(" --")
