@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from promptctl import errors
 from promptctl.records import Record
@@ -58,12 +57,7 @@ def _credential(name: str) -> str | None:
 def _has_other_credentials() -> bool:
     if any(os.environ.get(name) for name in _OTHER_CREDENTIALS):
         return True
-    folder = (
-        os.path.join(os.environ.get("APPDATA", ""), "Anthropic")
-        if sys.platform == "win32"
-        else os.path.expanduser("~/.config/anthropic")
-    )
-    return os.path.isdir(folder)
+    return os.path.isdir(os.path.expanduser("~/.config/anthropic"))
 
 
 def no_key() -> errors.ClaudeFailed:
