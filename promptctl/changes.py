@@ -34,6 +34,7 @@ class StoredVersion(Record):
     required_variables: str
     created_by: str
     source: str | None
+    is_erased: bool = False
 
 
 class Hold(Record):
@@ -52,7 +53,7 @@ class StoredPrompt(Record):
 
     `applied_source` None: nothing was ever applied; `applied_version` and `applied_route` None: it said nothing of it
     then; `has_said_version` and `has_said_route`: it did at some time. `candidate_version` has `basis_points` of 10 000
-    while a split runs, None: none does.
+    while a split runs, None: none does. One that `is_archived` does not change.
     """
 
     __slots__ = ()
@@ -71,6 +72,7 @@ class StoredPrompt(Record):
     versions: dict[int, StoredVersion]
     candidate_version: int | None = None
     basis_points: int = 0
+    is_archived: bool = False
 
 
 class Change(Record):

@@ -78,7 +78,9 @@ def make(
         if known is not None and known.applied_source not in (None, source) and not terms.adopts:
             found = [_foreign(prompt, known.applied_source, is_conflict=terms.claims or any(map(_matters, found)))]
         else:
-            applied.append(_to_remember(prompt, known, found))
+            # Of an archived prompt nothing is remembered: what Git says of it counts once it is restored.
+            if known is None or not known.is_archived:
+                applied.append(_to_remember(prompt, known, found))
             if known is not None and known.applied_source not in (None, source):
                 found.append(Change(NOTE, prompt.name, 0, f"is taken over from another source, {known.applied_source}"))
         changes += found
@@ -99,6 +101,8 @@ def _of_prompt(
     source: str, prompt: FolderPrompt, known: StoredPrompt | None, terms: Terms, around: Surroundings
 ) -> list[Change]:
     found: list[Change] = []
+    if known is not None and known.is_archived:
+        return _of_archived(prompt, known)
     for version in prompt.versions:
         found += _of_version(prompt, version, known, terms)
     if known is not None:
@@ -115,12 +119,26 @@ def _of_prompt(
     return found
 
 
+def _of_archived(prompt: FolderPrompt, known: StoredPrompt) -> list[Change]:
+    """What a folder says of an archived prompt is held back; a text that is new to it is a conflict."""
+    hint = f"promptctl delete --undo {prompt.name}"
+    new = [version.path for version in prompt.versions if version.number not in known.versions]
+    if new:
+        return [Change(CONFLICT, prompt.name, 0, f"is archived, and {new[0]} is new", hint=hint)]
+    return [Change(HELD, prompt.name, 0, "is archived, and stays so", hold=known.moved, hint=hint)]
+
+
 def _of_version(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt | None, terms: Terms) -> list[Change]:
     stored = known.versions.get(version.number) if known else None
     if stored is None:
         notes = prompt.notes.get(version.number, ())
         return [_new(prompt, version, known), *(Change(NOTE, prompt.name, version.number, note) for note in notes)]
     assert known is not None
+    if stored.is_erased:
+        holds = "still holds its text" if stored.sha256 == version.sha256 else "takes its number"
+        why = f"was erased, and {version.path} {holds}: remove the file"
+        return [Change(CONFLICT, prompt.name, version.number, why,
+                       hint=f"promptctl history {prompt.name}")]  # fmt: skip
     if stored.sha256 != version.sha256:
         free = max(known.next_version, *(each.number + 1 for each in prompt.versions))
         return [
@@ -150,6 +168,11 @@ def _new(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt | None)
     twin = known and next(
         (n for n, v in sorted(known.versions.items(), reverse=True) if v.sha256 == version.sha256), None
     )
+    erased = known and next((n for n, v in known.versions.items() if v.is_erased and v.sha256 == version.sha256), None)
+    if erased:
+        why = f"{version.path} holds the text of @{erased}, which was erased: remove the file"
+        hint = f"promptctl history {prompt.name}"
+        return Change(CONFLICT, prompt.name, version.number, why, hint=hint)
     why = f"new, {version.size} bytes" + (f", same text as @{twin}" if twin else "")
     if version.variables:
         why += f"; variables: {templates.told(version.variables, version.settings)}"
@@ -192,6 +215,9 @@ def _of_activation(prompt: FolderPrompt, wanted: int, known: StoredPrompt | None
     stored = known.versions.get(wanted) if known else None
     if stored is None and not any(version.number == wanted for version in prompt.versions):
         why = "should be active and is neither in the folder nor stored"
+        return [Change(CONFLICT, prompt.name, wanted, why, hint=f"correct active in {prompt.yaml_path}")]
+    if stored is not None and stored.is_erased:
+        why = "should be active and was erased"
         return [Change(CONFLICT, prompt.name, wanted, why, hint=f"correct active in {prompt.yaml_path}")]
     if known is None:
         return [Change(ACTIVATE, prompt.name, wanted, f"activate {wanted} (none active)", yaml_path=prompt.yaml_path)]

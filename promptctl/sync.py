@@ -280,14 +280,21 @@ def _understood(
     folder: list[FolderPrompt] = []
     for place, scanned in enumerate(candidates):
         name = scanned.prompt.name
-        versions_there = known.stored[name].versions if name in known.stored else {}
+        there = known.stored.get(name)
+        versions_there = there.versions if there is not None else {}
         texts = {number: version.sha256 for number, version in versions_there.items()}
         are_allowed = known.allows_secrets or known.digests.get(name) == scanned.digest
         prompt = prompt_files.read(scanned, texts, problems, None if are_allowed else secrets)
         # One whose name is another's in other case is a conflict, which the plan tells.
         is_alone = known.names_by_case.get(name.lower(), name) == name
-        if storing is not None and is_alone and not problems and not secrets:
-            kept = [file if file.number in texts else storing.add(name, file, origins) for file in prompt.versions]
+        is_in_use = there is None or not there.is_archived
+        if storing is not None and is_alone and is_in_use and not problems and not secrets:
+            # A text that was erased is a conflict as well.
+            not_stored = {each.sha256 for each in versions_there.values() if each.is_erased}
+            kept = [
+                file if file.number in texts or file.sha256 in not_stored else storing.add(name, file, origins)
+                for file in prompt.versions
+            ]
             prompt = prompt.with_versions(kept)
         folder.append(prompt)
         progress("comparing" if storing is None else "storing", place + 1, total)

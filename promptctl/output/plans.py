@@ -34,7 +34,12 @@ _COUNTED = (
     (changes.CONFLICT, "conflict", "conflicts"),
     (changes.STORED, "only in the database", "only in the database"),
 )
-_DID = {"rollback": "rolled back", "activate": "activated another", "deactivate": "deactivated it"}
+_DID = {
+    "rollback": "rolled back",
+    "activate": "activated another",
+    "deactivate": "deactivated it",
+    "archive": "archived it",
+}
 # Of a kind, on a terminal; all that need a decision are shown.
 _MOST_LINES = 50
 _MOST_DIFFS = 10

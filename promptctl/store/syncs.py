@@ -109,7 +109,7 @@ def unclaimed(database: Database) -> int:
     rows = database.run(
         """
         select count(*) from promptctl.served s
-        where not exists (select from promptctl.applied a where a.name = s.name)
+        where not exists (select from promptctl.applied a where a.name = s.name) and s.archived_at is null
           and exists (select from promptctl.versions v where v.name = s.name and not v.is_retired)
         """
     )
@@ -123,11 +123,13 @@ def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPr
             """
             select s.name, s.active_version, s.next_version, s.epoch, s.route, p.source, p.active_version, p.route,
                    coalesce(p.has_said_version, false), coalesce(p.has_said_route, false), p.metadata,
-                   s.candidate_version, s.basis_points, a.author, a.kind, a.changed_at, a.reason, r.undoes
+                   s.candidate_version, s.basis_points, s.archived_at is not null, a.author, a.kind, a.changed_at,
+                   a.reason, r.undoes
             from promptctl.served s
             left join lateral (
                 select a.author, a.kind, a.changed_at, a.reason, a.release from promptctl.allocations a
-                where a.name = s.name and a.version is distinct from a.previous_version
+                where a.name = s.name
+                  and (a.version is distinct from a.previous_version or a.kind in ('archive', 'restore'))
                 order by a.epoch desc limit 1
             ) a on true
             left join promptctl.releases r on r.release = a.release
@@ -140,7 +142,7 @@ def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPr
         (
             """
             select v.name, v.version, encode(v.sha256, 'hex'), v.settings, v.metadata, v.is_retired,
-                   array_to_string(v.required_variables, ' '), v.created_by, r.source
+                   array_to_string(v.required_variables, ' '), v.created_by, r.source, v.erased_at is not null
             from promptctl.versions v
             left join promptctl.releases r on r.release = v.release
             where v.name = any ($1)
@@ -153,11 +155,11 @@ def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPr
         by_name.setdefault(name, {})[number] = StoredVersion(*rest)
     found: dict[str, StoredPrompt] = {}
     for name, active, following, epoch, route, source, version, said, *more in prompts:
-        has_said_version, has_said_route, metadata, candidate, basis_points, *moved = more
+        has_said_version, has_said_route, metadata, candidate, basis_points, is_archived, *moved = more
         hold = Hold(*moved) if moved[0] is not None else None
         found[name] = StoredPrompt(
             name, active, following, epoch, route, hold, source, version, said, has_said_version, has_said_route,
-            metadata or {}, by_name.get(name, {}), candidate, basis_points,
+            metadata or {}, by_name.get(name, {}), candidate, basis_points, is_archived,
         )  # fmt: skip
     return found, {name.lower(): name for name in found}
 
