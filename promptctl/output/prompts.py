@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from promptctl.records import Created, PromptSummary, Served, Text, Timestamp, Version, VersionSummary
+    from promptctl.records import Created, PromptSummary, Served, Text, Timestamp, Version
+    from promptctl.store.prompts import Overview, Standing
 
+_LEFT_OUT = "…"
 _STATS = ("total_uses", "errors", "avg_tokens", "avg_response_time_ms", "avg_score", "last_used_at")
 
 
@@ -40,8 +42,10 @@ def prompt_list(prompts: Sequence[PromptSummary], form: str) -> None:
         tables.show(columns, rows)
 
 
-def overview(versions: Sequence[VersionSummary], total: int, active: Text | None) -> None:
-    """Show a prompt on a terminal: its newest versions, then the text that is live."""
+def overview(found: Overview, name: str, limit: int) -> None:
+    """Show a prompt on a terminal: what is served, its newest `limit` versions and those served, the active text."""
+    versions, total, active = found.versions, found.total, found.active
+    stream.write(stream.one_line(_standing(name, found.standing, active)) + "\n\n")
     columns = [
         Column("VERSION", "number"),
         Column("USES", "number"),
@@ -61,7 +65,13 @@ def overview(versions: Sequence[VersionSummary], total: int, active: Text | None
     if any(version.commit for version in versions):
         columns.append(Column("COMMIT", "detail"))
         rows = [[*row, version.commit] for row, version in zip(rows, versions, strict=True)]
-    tables.show(columns, rows, marked=lambda place: versions[place].is_active)
+    marks = [version.is_active for version in versions]
+    for place in range(len(rows) - 1, limit - 1 if limit else len(rows), -1):
+        # Older than the newest, and shown because it is served: in between some are left out.
+        if versions[place].version != versions[place - 1].version - 1:
+            rows.insert(place, [_LEFT_OUT, *[tables.BLANK] * (len(columns) - 1)])
+            marks.insert(place, False)
+    tables.show(columns, rows, marked=lambda place: marks[place])
     if total > len(versions):
         messages.note(f"{total - len(versions)} older: --limit 0 shows all")
     stream.write("\n")
@@ -81,6 +91,27 @@ def note_archived(name: str, archived: tuple[Timestamp, str, str | None]) -> Non
     at, author, reason = archived
     messages.note(f"{name} was archived {times.ago(at)} by {author}{f': {reason}' if reason else ''}")
     messages.note(f"promptctl delete --undo {name} takes it back")
+
+
+def _standing(name: str, standing: Standing, active: Text | None) -> str:
+    """Return what is served of a prompt in words: version, since when, by whom, split, route, hold and model."""
+    from promptctl.output import times
+
+    if standing.active_version is None:
+        parts = [f"{name}: no version is active"]
+    else:
+        parts = [f"{name}: version {standing.active_version} is active"]
+    if standing.changed_at is not None:
+        parts[0] += f", since {times.ago(standing.changed_at)} by {standing.author}"
+    if standing.candidate_version is not None:
+        parts.append(f"version {standing.candidate_version} gets {shares.share(standing.basis_points)}")
+    if standing.route_steps:
+        parts.append(f"a route of {standing.route_steps} step{'s' * (standing.route_steps != 1)}")
+    if standing.source_version is not None:
+        parts.append(f"held, Git says {standing.source_version}")
+    if active is not None and active.settings.get("model"):
+        parts.append(f"model {active.settings['model']}")
+    return "; ".join(parts)
 
 
 def note_variables(variables: str, settings: Mapping[str, Any]) -> None:
@@ -116,10 +147,14 @@ def version_document(version: Version) -> dict[str, Any]:
 
 
 def prompt_document(name: str, versions: Sequence[Version], newest: int) -> dict[str, Any]:
-    """Return a prompt in JSON, with the newest of its versions in use (0: all), newest first."""
+    """Return a prompt in JSON, with the newest of its versions in use (0: all) and those served, newest first."""
     active = next((version.version for version in versions if version.is_active), None)
     candidate = next((version for version in versions if version.candidate_basis_points is not None), None)
-    shown = versions[:newest] if newest else versions
+    shown = [
+        version
+        for place, version in enumerate(versions)
+        if not newest or place < newest or version.is_active or version is candidate
+    ]
     archived_at = versions[0].prompt_archived_at if versions else None
     return {
         "name": name,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     Value = str | int | float | bool | None
 
 NOTHING = "-"
+# A cell of a row that stands for rows that are left out.
+BLANK = " "
 _GAP = "  "
 _ELLIPSIS = "…"
 _RIGHT = frozenset({"number", "duration", "brief", "spare", "extra", "money"})
@@ -107,7 +109,7 @@ def _shown(value: Value, kind: str) -> str:
     if value is None or value == "":
         return NOTHING
     if isinstance(value, str):
-        if kind in ("time", "recent"):
+        if kind in ("time", "recent") and value != BLANK:
             from promptctl.output import times
 
             return times.ago(value)

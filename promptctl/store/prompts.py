@@ -13,10 +13,28 @@ if TYPE_CHECKING:
     from promptctl.records import Timestamp
 
 
-class Overview(Record):
-    """A prompt at a glance: its newest versions, how many there are in all, and the active text, if there is one.
+class Standing(Record):
+    """What is served of a prompt, since when and by whom; None: nothing, nobody yet.
 
-    `archived` says since when the prompt is archived, by whom and why; None: it is in use.
+    `basis_points` is the candidate's share of 10 000, `route_steps` the length of its route. `source_version` is the
+    version that the folder in Git names, where an operator's move holds another.
+    """
+
+    __slots__ = ()
+    active_version: int | None
+    candidate_version: int | None
+    basis_points: int
+    route_steps: int
+    source_version: int | None
+    changed_at: Timestamp | None
+    author: str | None
+
+
+class Overview(Record):
+    """A prompt at a glance: its newest versions, the active one and the candidate, and how many there are in all.
+
+    `active` is the active text, None: there is none. `archived` says since when the prompt is archived, by whom and
+    why; None: it is in use.
     """
 
     __slots__ = ()
@@ -24,6 +42,7 @@ class Overview(Record):
     total: int
     active: Text | None
     archived: tuple[Timestamp, str, str | None] | None
+    standing: Standing
 
 
 def list_prompts(database: Database, pattern: str | None = None) -> list[PromptSummary]:
@@ -184,8 +203,8 @@ def versions(database: Database, name: str) -> list[Version]:
 
 
 def overview(database: Database, name: str, limit: int) -> Overview:
-    """Return the newest `limit` versions of a prompt (0: all) and its active text. Raises NotFound."""
-    summaries, total, active, archived = database.run_all(
+    """Return the newest `limit` versions of a prompt (0: all) and what is served of it. Raises NotFound."""
+    summaries, total, active, archived, standing = database.run_all(
         (
             """
             select v.name, v.version, coalesce(v.version = s.active_version, false), v.created_at, v.created_by,
@@ -204,7 +223,12 @@ def overview(database: Database, name: str, limit: int) -> Overview:
                 select t.stats from promptctl.version_stats t where t.name = v.name and t.version = v.version offset 0
             ) u
             where s.name = $1
-            order by v.version desc limit nullif($2::integer, 0)
+              and ($2::integer = 0 or v.version in (s.active_version, s.candidate_version)
+                   or v.version >= (select min(newest.version)
+                                    from (select w.version from promptctl.versions w
+                                          where w.name = $1 and not w.is_retired
+                                          order by w.version desc limit $2::integer) newest))
+            order by v.version desc
             """,
             [name, limit],
         ),
@@ -226,14 +250,32 @@ def overview(database: Database, name: str, limit: int) -> Overview:
             """,
             [name],
         ),
+        (
+            """
+            select s.active_version, s.candidate_version, s.basis_points,
+                   jsonb_array_length(coalesce(s.route, '[]')),
+                   case when p.active_version is distinct from s.active_version then p.active_version end,
+                   a.changed_at, a.author
+            from promptctl.served s
+            left join promptctl.applied p on p.name = s.name
+            left join lateral (
+                select a.changed_at, a.author from promptctl.allocations a
+                where a.name = s.name and a.version is distinct from a.previous_version
+                order by a.epoch desc limit 1
+            ) a on true
+            where s.name = $1
+            """,
+            [name],
+        ),
     )
-    if not summaries:
-        raise_if_unknown(database, name)
+    if not standing:
+        raise missing(database, Reference(name, None))
     return Overview(
         [VersionSummary(*row) for row in summaries],
         total[0][0],
         Text(*active[0]) if active else None,
         archived[0] if archived else None,
+        Standing(*standing[0]),
     )
 
 

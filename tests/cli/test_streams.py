@@ -229,3 +229,25 @@ def test_the_newest_twenty_are_shown_to_a_person_and_everything_to_a_program(
     assert len(json.loads(promptctl("show", "x", "--json").out)["versions"]) == 22
     newest = json.loads(promptctl("show", "x", "--json", "--limit", "2").out)
     assert [version["version"] for version in newest["versions"]] == [22, 21]
+
+
+def test_show_says_what_is_active_and_shows_it_behind_however_many_newer_versions(
+    promptctl: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
+    sql.execute(
+        "select promptctl.create_version('many', 'text ' || n, '{\"model\": \"m-1\"}', '{}', 'ada', "
+        "activated => n = 2) from generate_series(1, 40) n"
+    )
+    sql.execute("select promptctl.split('many', 2500, 5, null, 'bob')")
+    seen = promptctl.on_terminal("show", "many", columns=100).out
+    lines = seen.splitlines()
+    assert lines[0].startswith("many: version 2 is active, since ")
+    assert lines[0].endswith(" by ada; version 5 gets 25%; model m-1")
+    numbers = [line.removeprefix("*").split()[0] for line in lines[3:26]]
+    assert numbers == [*(str(n) for n in range(40, 20, -1)), "…", "5", "…"]
+    assert lines[26].startswith("*       2 ")
+    assert "18 older: --limit 0 shows all" in seen
+    assert "…" not in promptctl.on_terminal("show", "many", "--limit", "0", columns=100).out
+    held = [each["version"] for each in json.loads(promptctl("show", "many", "--json", "--limit", "1").out)["versions"]]
+    assert held == [40, 5, 2]
+    assert promptctl.on_terminal("show", "code_helper").code == 4

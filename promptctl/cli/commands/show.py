@@ -44,7 +44,7 @@ def show(run: Run, reference: Reference, at: At = None, limit: Limit = None, arc
                 documents.show(output.version_document(prompts.version(database, wanted)))
         elif wanted.version is None and run.form == "plain" and stream.to_terminal():
             found = prompts.overview(database, wanted.name, newest)
-            output.overview(found.versions, found.total, found.active)
+            output.overview(found, wanted.name, newest)
             if found.archived is not None:
                 output.note_archived(wanted.name, found.archived)
         else:
