@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # A statement takes at most so many bytes of new text: the whole of a large folder would be more than PostgreSQL's JSON
 # can hold.
 _BATCH_BYTES = 1024 * 1024
+# Nothing is stored before there is so much of it, or the plan is known: a refused sync of most folders then uses no
+# number of a release, which no transaction gives back.
+_HELD_BACK_BYTES = 4 * _BATCH_BYTES
 
 
 class Work(Record):
@@ -80,14 +83,17 @@ class Storing:
         self._batch.append((name, file))
         self._origins = origins
         self._size += file.size
-        if self._size >= _BATCH_BYTES:
-            self._send()
+        if self._size >= (_BATCH_BYTES if self._release is not None else _HELD_BACK_BYTES):
+            self._send_all()
         return file.without_content()
 
+    def wait(self) -> None:
+        """Wait until what was sent is stored: before any other statement."""
+        self._stored()
+
     def finish(self) -> None:
-        """Wait until everything is stored: before any other statement."""
-        if self._batch:
-            self._send()
+        """Send everything, and wait until it is stored."""
+        self._send_all()
         self._stored()
 
     def abandon(self) -> None:
@@ -97,6 +103,16 @@ class Storing:
             self._stored()
         except errors.PromptctlError:
             return
+
+    def _send_all(self) -> None:
+        waiting, self._batch, self._size = self._batch, [], 0
+        for each in waiting:
+            self._batch.append(each)
+            self._size += each[1].size
+            if self._size >= _BATCH_BYTES:
+                self._send()
+        if self._batch:
+            self._send()
 
     def _send(self) -> None:
         release = self.release

@@ -48,14 +48,21 @@ class Exported(Record):
 
 
 class FilesDiffer(errors.Refused):
-    """Files that say something else than the database."""
-
-    again = ("--force",)
+    """Files that say something else than the database; the way out writes beside them and replaces none."""
 
     def __init__(self, paths: list[str]) -> None:
         more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
         super().__init__("files_differ", f"{paths[0]} says something else{more}; nothing was written")
         self.others = [f"{path} says something else" for path in paths[1:]]
+
+
+def free_folder(folder: str) -> str:
+    """Return the path of a folder beside this one that does not exist."""
+    base = folder.rstrip("/") or folder
+    number = 1
+    while os.path.lexists(f"{base}-{number}"):
+        number += 1
+    return f"{base}-{number}"
 
 
 def export(folder: str, prompts: Sequence[WholePrompt], progress: Progress, *, overwrites: bool = False) -> Exported:

@@ -103,8 +103,12 @@ def _of_prompt(
     found: list[Change] = []
     if known is not None and known.is_archived:
         return _of_archived(prompt, known)
+    free = max((known.next_version if known else 1), *(each.number + 1 for each in prompt.versions), 1)
     for version in prompt.versions:
-        found += _of_version(prompt, version, known, terms)
+        changes = _of_version(prompt, version, known, terms, free)
+        # Each edited file gets a number of its own.
+        free += any(change.kind == CONFLICT for change in changes)
+        found += changes
     if known is not None:
         numbers = {version.number for version in prompt.versions}
         found += [
@@ -128,7 +132,9 @@ def _of_archived(prompt: FolderPrompt, known: StoredPrompt) -> list[Change]:
     return [Change(HELD, prompt.name, 0, "is archived, and stays so", hold=known.moved, hint=hint)]
 
 
-def _of_version(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt | None, terms: Terms) -> list[Change]:
+def _of_version(
+    prompt: FolderPrompt, version: FileVersion, known: StoredPrompt | None, terms: Terms, free: int
+) -> list[Change]:
     stored = known.versions.get(version.number) if known else None
     if stored is None:
         notes = prompt.notes.get(version.number, ())
@@ -140,7 +146,6 @@ def _of_version(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt 
         return [Change(CONFLICT, prompt.name, version.number, why,
                        hint=f"promptctl history {prompt.name}")]  # fmt: skip
     if stored.sha256 != version.sha256:
-        free = max(known.next_version, *(each.number + 1 for each in prompt.versions))
         return [
             Change(
                 CONFLICT,
@@ -148,7 +153,7 @@ def _of_version(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt 
                 version.number,
                 f"{version.path} differs from the stored version, which never changes: save it as v{free}",
                 file=version,
-                hint=f"promptctl show {prompt.name}@{version.number} > {version.path}",
+                hint=_saving_as(free, prompt.name, version),
             )
         ]
     found = _of_metadata(prompt, version, stored, known, terms)
@@ -162,6 +167,18 @@ def _of_version(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt 
 def _with_style(settings: dict[str, Any]) -> dict[str, Any]:
     """Return settings with the template's style, which where none is set is the default one."""
     return settings if "template" in settings else {"template": templates.DEFAULT_STYLE, **settings}
+
+
+def _saving_as(number: int, name: str, version: FileVersion) -> str:
+    """Return the command that keeps an edited file under a free number, and puts the stored text in its place."""
+    import shlex
+
+    folder, _, file = version.path.rpartition("/")
+    target = f"{folder}/v{number}{file[file.rindex('.') :]}"
+    # A path that begins with a hyphen would be an option.
+    here = [path if not path.startswith("-") else f"./{path}" for path in (version.path, target)]
+    old, new = map(shlex.quote, here)
+    return f"mv {old} {new} && promptctl show {name}@{version.number} > {old}"
 
 
 def _new(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt | None) -> Change:
@@ -227,15 +244,13 @@ def _of_activation(prompt: FolderPrompt, wanted: int, known: StoredPrompt | None
     told = "none" if live is None else str(live)
     never_applied = not known.has_said_version and live is not None and not terms.adopts
     if never_applied or known.applied_version == wanted:
-        hint = f"promptctl activate {prompt.name}@{wanted}"
-        if stored is not None and stored.is_retired:
-            hint = f"promptctl delete --undo {prompt.name}@{wanted} && {hint}"
-        if never_applied:
-            hint += " or promptctl sync --adopt"
+        # Words and no command: one that follows Git would undo what somebody did, perhaps a minute ago.
+        keep = f"active: {told}" if live is not None else "no active"
+        hint = f"to keep {told}, write {keep} in {prompt.yaml_path}; to follow Git, activate {wanted}"
         why = f"held at {told}, Git says {wanted}"
         return [Change(HELD, prompt.name, wanted, why, previous_version=live, hold=known.moved, hint=hint)]
     if stored is not None and stored.is_retired:
-        hint = f"promptctl delete --undo {prompt.name}@{wanted}"
+        hint = f"correct active in {prompt.yaml_path}"
         return [Change(CONFLICT, prompt.name, wanted, "should be active and is archived", hint=hint)]
     if not terms.allow_new_variables and (needed := _newly_needed(prompt, wanted, known)):
         why = f"needs {needed}, which the active version {told} does not"
@@ -313,7 +328,7 @@ def _with_folder(
 
 def _foreign(prompt: FolderPrompt, other: str | None, *, is_conflict: bool) -> Change:
     if is_conflict:
-        hint = f"promptctl sync --source '{other}' FOLDER, or once --adopt"
+        hint = f"rename the folder {prompt.path}; --adopt in promptctl sync --help is for a source that has moved"
         return Change(CONFLICT, prompt.name, 0, f"comes from another source, {other}", hint=hint)
     return Change(NOTE, prompt.name, 0, f"comes from another source, {other}: this folder could not be applied")
 

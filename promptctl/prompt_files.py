@@ -91,7 +91,10 @@ def read(
         raw = _read(scanned, 0, yaml_path, problems)
         if raw is not None:
             is_as_scanned = was_kept or hashlib.sha256(raw).hexdigest() == scanned.hashes[0]
-            said = prompt_yaml.parse(raw, yaml_path, problems)
+            if told := texts.unfinished(raw.decode(errors="replace")):
+                problems.append(f"{yaml_path}: {told}")
+            else:
+                said = prompt_yaml.parse(raw, yaml_path, problems)
             if 0 not in said.allowed_secrets:
                 _look_for_secrets(raw.decode(errors="replace"), yaml_path, secrets)
     versions: list[FileVersion] = []
@@ -113,6 +116,9 @@ def read(
                 text = texts.normalised(raw, path)
             except errors.Usage as problem:
                 problems.append(problem.message)
+                continue
+            if told := texts.unfinished(text):
+                problems.append(f"{path}: {told}")
                 continue
             is_normal = texts.is_normal(raw)
             content = raw if is_normal else text.encode()

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 
-from promptctl import errors, references
+from promptctl import bounded_input, errors, references
 from promptctl.records import Record
 
 TYPE_CHECKING = False
@@ -22,7 +22,6 @@ YAML_NAMES = ("prompt.yaml", "prompt.yml")
 DEFAULTS_NAMES = ("promptctl.yaml", "promptctl.yml")
 # Part of every digest: another number here has every folder understood anew, because it would be understood otherwise.
 _READING = b"2"
-_PIECE_BYTES = 1 << 16
 # So much of what was read is kept, so that it is read once; of a larger folder what has changed is read again.
 _MOST_KEPT_BYTES = 1 << 26
 
@@ -89,11 +88,10 @@ def listed(folder: str, defaults: dict[str, Any] | None = None) -> list[ListedPr
     """Return every prompt below a folder, in the order of names; `defaults` are settings for all of them.
 
     Raises Failed for a folder whose prompts cannot be told: all that is wrong is found before it is raised, the message
-    names the first and counts the rest.
+    names the first and counts the rest. No prompt at all is no failure here.
     """
     if not os.path.isdir(folder):
-        what = "is a file" if os.path.exists(folder) else "does not exist"
-        raise errors.Failed("invalid_folder", f"the folder {references.shown(folder)} {what}")
+        raise errors.Failed("invalid_folder", f"{references.shown(folder)} is no folder")
     problems: list[str] = []
     prompts = [
         prompt
@@ -108,12 +106,6 @@ def listed(folder: str, defaults: dict[str, Any] | None = None) -> list[ListedPr
             problems.append(f"{prompt.path}: its name differs from {other} only in case")
     if problems:
         raise InvalidFolder(problems, prompts)
-    if not prompts:
-        raise errors.Failed(
-            "invalid_folder",
-            f"no version file in {references.shown(folder)}",
-            hint=f"write {os.path.join(folder, 'NAME', 'v1.txt')}",
-        )
     return prompts
 
 
@@ -144,16 +136,8 @@ def number_of(file: str) -> int | None:
 
 
 def read_bytes(path: str) -> bytes:
-    """Return what is in a file. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        data = os.read(descriptor, _PIECE_BYTES)
-        while piece := os.read(descriptor, _PIECE_BYTES):
-            # Most files end within the first piece; of a large one not every piece is to move all before it.
-            data = b"".join((data, piece, *iter(lambda: os.read(descriptor, _PIECE_BYTES), b"")))
-        return data
-    finally:
-        os.close(descriptor)
+    """Return what is in a regular file of at most 100 MB. Raises OSError."""
+    return bounded_input.regular_file(path)
 
 
 def _folders(folder: str, problems: list[str]) -> Iterator[tuple[str, list[str]]]:
@@ -175,6 +159,8 @@ def _folders(folder: str, problems: list[str]) -> Iterator[tuple[str, list[str]]
                             pending.append((entry.path, real, above | {real}))
                         elif entry.is_file(follow_symlinks=False):
                             files.append(entry.name)
+                        elif _is_ours(entry.name):
+                            problems.append(f"{entry.path}: is not a regular file")
                         continue
                     real = os.path.realpath(entry.path)
                     if os.path.commonpath([root, real]) != root:
@@ -187,11 +173,17 @@ def _folders(folder: str, problems: list[str]) -> Iterator[tuple[str, list[str]]
                         pending.append((entry.path, real, above | {real}))
                     elif os.path.isfile(real):
                         files.append(entry.name)
+                    elif _is_ours(entry.name):
+                        problems.append(f"{entry.path}: a link to what is not a regular file")
         except OSError as problem:
             problems.append(f"{path}: {problem.strerror}")
             continue
         files.sort()
         yield path, files
+
+
+def _is_ours(file: str) -> bool:
+    return file.lower() in YAML_NAMES or number_of(file) is not None
 
 
 def _prompt(

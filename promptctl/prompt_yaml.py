@@ -208,11 +208,18 @@ def _as_json(value: object, depth: int) -> object:
         raise _TooDeep
     mapping = _mapping(cast("object", value))
     if mapping is not None:
-        return {str(key): _as_json(each, depth + 1) for key, each in mapping.items()}
+        return {_key(key): _as_json(each, depth + 1) for key, each in mapping.items()}
     several = cast("list[object] | set[object]", value)
     # A set has another order in every process.
     ordered = sorted(several, key=str) if isinstance(several, set) else several
     return [_as_json(each, depth + 1) for each in ordered]
+
+
+def _key(key: object) -> str:
+    """A key as JSON has it: a text, written as it was in the file."""
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return "null" if key is None else str(key)
 
 
 def _is_endless(number: float) -> bool:

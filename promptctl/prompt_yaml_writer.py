@@ -9,7 +9,7 @@ import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
-from promptctl import prompt_yaml, references
+from promptctl import prompt_yaml, references, strict_yaml
 from promptctl.prompt_yaml import VersionYaml
 
 if TYPE_CHECKING:
@@ -279,6 +279,6 @@ def _style(written: str) -> str | None:
     if not _ESCAPED.isdisjoint(written):
         return '"'
     if "\n" not in written:
-        return None
+        return '"' if strict_yaml.looks_like_a_number(written) else None
     # White space at either end of a line is not seen in a block, and at its beginning not told from indentation.
     return '"' if written[0].isspace() or _BLANK_AT_END.search(written) else "|"

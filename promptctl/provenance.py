@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from promptctl import errors, git
+from promptctl import errors, git, remotes
 from promptctl.records import Record, short_hash
 
 TYPE_CHECKING = False
@@ -28,28 +28,35 @@ class Commit(Record):
         return short_hash(self.hash)
 
 
+_PLACE = ("rev-parse", "--show-toplevel", "--is-shallow-repository", "--git-common-dir")
+_STATUS = (
+    "status", "--porcelain=v1", "-z", "--untracked-files=all", "--ignored", "--no-renames", "--ignore-submodules=none",
+    "--", ".",
+)  # fmt: skip
+# How this commit stands to the one that was applied last: the same, or after it; before it; on another line of
+# history; not known, because the clone does not have that commit.
+AFTER, BEFORE, BESIDE, UNKNOWN = "after", "before", "beside", "unknown"
+
+
 class Checkout:
     """A folder and the repository that it lies in, if it lies in one.
 
     `asked` asks Git, which answers while the folder is read. `source` is what the folder is called in the
-    database: the given name, else the repository and the folder's place in it, else its path. `repository` is the
-    remote's URL without credentials, None where there is none.
+    database: the given name (`is_named`), else the repository and the folder's place in it, else its path. `repository`
+    is the canonical name of the remote, None where there is none; `folder` is as it was named, `path`
+    absolute.
     """
 
     @classmethod
     def asked(cls, folder: str, name: str | None = None) -> Callable[[], Checkout]:
         """Ask Git about a folder; the function returned waits for the answers.
 
-        It raises Failed for a repository that git does not answer for.
+        It raises Failed (`git_failed`) for a repository that git does not answer for.
         """
-        place = git.ask("-C", folder, "rev-parse", "--show-toplevel", "--is-shallow-repository", "--git-common-dir")
-        origin = git.ask("-C", folder, "config", "remote.origin.url")
+        place = git.ask("-C", folder, *_PLACE)
+        origin = git.ask("-C", folder, "config", "--get", "remote.origin.url")
         head = git.ask("-C", folder, "log", "-1", "--no-show-signature", "--format=%H %cI")
-        # Without a lock on the index, which would be in the way of whoever works in the repository meanwhile.
-        changed = git.ask(
-            "--no-optional-locks", "-C", folder, "status", "--porcelain", "-z", "--untracked-files=all", "--ignored",
-            "--no-renames", "--", ".",
-        )  # fmt: skip
+        changed = git.ask("-C", folder, *_STATUS)
         return lambda: cls(folder, name, (place() or "").split("\n"), origin(), head(), changed)
 
     def __init__(
@@ -62,7 +69,7 @@ class Checkout:
         changed: Callable[[], str | None],
     ) -> None:
         """Of Git's answers; `asked` asks."""
-        self._folder = folder
+        self.folder = folder
         self._changed = changed
         self._dirty: tuple[frozenset[str], tuple[str, ...]] | None = None
         self._history: Generator[str] | None = None
@@ -72,17 +79,37 @@ class Checkout:
         self._top = os.path.realpath(found[0]) if found[0] else None
         self._shallow = os.path.join(folder, found[2], "shallow") if found[1:2] == ["true"] else None
         self.commit = Commit(*last.split(" ", 1)) if self._top and last else None
-        self.repository = git.without_credentials(url) if self._top and url else None
+        self.repository = self._named(url) if self._top and url else None
         if self._top is None and name is None and (repository := _repository_above(absolute)):
-            raise errors.Failed(
-                "git_failed",
-                f"git does not answer for the repository {repository}, so the source of the prompts is not known",
-                hint=f"git config --global --add safe.directory {repository}, or promptctl sync --source NAME",
-            )
+            raise _git_failed(folder, repository)
+        self.path = absolute
         self.place = os.path.relpath(absolute, self._top) if self._top else None
+        self.is_named = name is not None
         self.source = name or (
             f"{self.repository or os.path.basename(self._top)} {self.place}" if self._top else absolute
         )
+
+    def place_of(self, source: str, repository: str | None = None, path: str | None = None) -> str | None:
+        """Return where the folder of another source lies, as an absolute path; None: in no place that is known here.
+
+        `repository` and `path` are those of its last release, for a source that has a name of its own.
+        """
+        if source.startswith("/"):
+            return source
+        if self._top is None:
+            return None
+        own = self.repository or os.path.basename(self._top)
+        first, space, rest = source.partition(" ")
+        if source.startswith(f"{own} "):
+            place = source[len(own) + 1 :]
+        elif space and self.repository is not None and remotes.canonical(first) == self.repository:
+            # As it was written before all spellings were one.
+            place = rest
+        elif repository is not None and path is not None and remotes.canonical(repository) == self.repository:
+            place = path
+        else:
+            return None
+        return os.path.normpath(os.path.join(self._top, place))
 
     @property
     def is_dirty(self) -> bool:
@@ -90,25 +117,52 @@ class Checkout:
         changed, _ = self._changes()
         return bool(changed)
 
-    def leads_back(self, applied: str, applied_at: Timestamp | None) -> bool:
-        """Whether this is not the commit that was applied, nor one that came after it.
+    @property
+    def is_shallow(self) -> bool:
+        """Whether the clone has only a part of the history."""
+        return self._shallow is not None
 
-        Where the clone does not have that commit, because it is shallow or history was rewritten, one that is not newer
-        leads back.
-        """
-        if self.commit is None or self.commit.hash == applied:
+    def has(self, commit: str) -> bool:
+        """Whether the clone has a commit."""
+        return git.status("-C", self.folder, "cat-file", "-e", f"{commit}^{{commit}}") == 0
+
+    def stands_to(self, applied: str) -> str:
+        """Return how this commit stands to the one that was applied last: AFTER, BEFORE, BESIDE or UNKNOWN."""
+        if self.commit is None:
+            return UNKNOWN
+        if self.commit.hash == applied:
+            return AFTER
+        ended = self._is_ancestor(applied, "HEAD")
+        if ended == 0:
+            return AFTER
+        if ended != 1:
+            return UNKNOWN
+        if self._is_ancestor("HEAD", applied) == 0:
+            return BEFORE
+        # In a shallow clone two commits on one line of history seem to have nothing in common.
+        return UNKNOWN if self._shallow else BESIDE
+
+    def is_older(self, applied_at: Timestamp | None) -> bool:
+        """Whether this commit was made before that time; equal times are not older."""
+        if self.commit is None or applied_at is None:
             return False
-        ended = git.status("-C", self._folder, "merge-base", "--is-ancestor", applied, "HEAD")
-        if ended in (0, 1) and not (ended == 1 and self._shallow):
-            return ended == 1
-        return applied_at is not None and _moment(self.commit.committed_at) <= _moment(applied_at)
+        return _moment(self.commit.committed_at) < _moment(applied_at)
+
+    def _is_ancestor(self, one: str, other: str) -> int | None:
+        return git.status("-C", self.folder, "merge-base", "--is-ancestor", one, other)
+
+    def _named(self, url: str) -> str:
+        # A word without a dot before a colon is a host of somebody's SSH configuration, or an abbreviation of Git's.
+        if "://" not in url and ":" in url and "." not in url.partition(":")[0]:
+            url = git.ask("-C", self.folder, "ls-remote", "--get-url", "origin")() or url
+        return remotes.canonical(url)
 
     def origin(self) -> dict[str, Any]:
         """Return where the whole folder comes from, as a release keeps it."""
         return {
             "repository": self.repository,
             "commit": self.commit.hash if self.commit else None,
-            "path": self.place or self._folder,
+            "path": self.place or self.folder,
             "dirty": self.is_dirty if self._top else None,
         }
 
@@ -119,10 +173,9 @@ class Checkout:
         `dirty`: it is not as it was committed; None without a repository.
         """
         if self._top is None:
-            own = os.path.basename(os.path.realpath(self._folder))
+            own = os.path.basename(os.path.realpath(self.folder))
             return {
-                path: _origin(None, None, f"{own}/{path[len(self._folder) :].lstrip('/')}", None, None)
-                for path in paths
+                path: _origin(None, None, f"{own}/{path[len(self.folder) :].lstrip('/')}", None, None) for path in paths
             }
         inside = {path: self._inside(path) for path in paths}
         authors = self._authors(set(inside.values()))
@@ -138,13 +191,15 @@ class Checkout:
     def _inside(self, path: str) -> str:
         assert self._top is not None
         # Only the folder is resolved: a link in it is a file of its own to Git.
-        rest = path[len(self._folder) :].lstrip("/")
+        rest = path[len(self.folder) :].lstrip("/")
         return rest if self.place in (None, ".") else f"{self.place}/{rest}"
 
     def _changes(self) -> tuple[frozenset[str], tuple[str, ...]]:
         """The files that are not as they were committed, and ignored folders, each with a slash at its end."""
         if self._dirty is None:
-            said = (self._changed() or "") if self._top else ""
+            said = self._changed() if self._top else ""
+            if said is None:
+                raise _git_failed(self.folder, self._top or self.folder, *_STATUS)
             # Two letters of state, a space, the path.
             changed = frozenset(entry[3:] for entry in said.split("\0") if entry)
             self._dirty = (changed, tuple(path for path in changed if path.endswith("/")))
@@ -154,8 +209,8 @@ class Checkout:
         """Have Git begin to tell who wrote what, because `origins` will be asked for."""
         if self.commit is not None and self._history is None:
             self._history = git.fields(
-                "-C", self._folder, "log", "--no-show-signature", "--format=%x01%H %ae", "--name-only", "-z",
-                "--no-renames", "HEAD", "--", ".",
+                "-C", self.folder, "log", "--no-show-signature", "--no-notes", "--no-ext-diff", "--no-textconv",
+                "--format=%x01%H %ae", "--name-only", "-z", "--no-renames", "HEAD", "--", ".",
             )  # fmt: skip
 
     def _authors(self, wanted: set[str]) -> dict[str, str]:
@@ -195,6 +250,20 @@ def _origin(
     repository: str | None, commit: str | None, path: str, author: str | None, dirty: bool | None
 ) -> dict[str, Any]:
     return {"repository": repository, "commit": commit, "path": path, "author": author, "dirty": dirty}
+
+
+def _git_failed(folder: str, repository: str, *asked: str) -> errors.Failed:
+    """Return why git does not answer for a repository, in git's own words."""
+    import shlex
+
+    told = git.complaint("-C", folder, *(asked or _PLACE))
+    if "dubious ownership" in told:
+        hint = f"git config --global --add safe.directory {shlex.quote(repository)}"
+    elif told.startswith("git cannot be started"):
+        hint = "install git, or put its folder into PATH"
+    else:
+        hint = f"git -C {shlex.quote(folder)} status"
+    return errors.Failed("git_failed", f"git does not answer for the repository {repository}: {told}", hint=hint)
 
 
 def _moment(timestamp: Timestamp) -> Any:

@@ -85,7 +85,7 @@ WAYS_OUT = {
     "locked": "run it again when that session has ended",
     "conflict": "run it again",
     "invalid_route": "promptctl list",
-    "other_source": "promptctl sync FOLDER --adopt, once",
+    "other_source": "promptctl sync --help: --adopt is for a source that has moved",
     "name_differs_only_in_case": "promptctl list",
     "no_number_left": "promptctl create under another name",
     "permission_denied": "have an administrator run: promptctl db grant LOGIN --as ACCESS",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, cast
 
-from promptctl import errors, prompt_yaml, strict_yaml
+from promptctl import errors, json_documents, prompt_yaml, strict_yaml
 
 _HINT = "write a list of {when: {ATTRIBUTE: VALUE}, use: NAME}; [] is no route"
 
@@ -48,17 +47,17 @@ def _document(text: str, what: str) -> object:
     """Return what a text says as JSON if it is that, else as YAML, of which 1e3 would be a text."""
     if text.lstrip()[:1] in ("[", "{"):
         try:
-            return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
-        except _Refused as problem:
-            raise _refused(f"{what}: {problem}") from None
-        except (ValueError, RecursionError) as problem:
+            return json_documents.parse(text, once=True)
+        except json_documents.NotJson as problem:
             malformed = problem
+        except json_documents.Malformed as problem:
+            raise _refused(f"{what}: {problem.what}") from None
         try:
             # YAML has brackets too.
             return strict_yaml.load(text.encode())
         except strict_yaml.Malformed as problem:
-            if isinstance(malformed, json.JSONDecodeError) and what.lower().endswith(".json"):
-                raise _refused(f"{what}:{malformed.lineno}: not JSON: {malformed.msg}") from None
+            if what.lower().endswith(".json"):
+                raise _refused(f"{what}:{malformed.line}: {malformed.what}") from None
             raise _refused(f"{what}:{problem.line}: {problem.what}") from None
     try:
         return strict_yaml.load(text.encode())
@@ -66,32 +65,12 @@ def _document(text: str, what: str) -> object:
         raise _refused(f"{what}:{problem.line}: {problem.what}") from None
 
 
-class _Refused(Exception):
-    """What is wrong with a text that is JSON, and not as we take it."""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise _Refused(f"the key {key!r} is there twice")
-        found[key] = value
-    return found
-
-
-def _refuse_constant(name: str) -> None:
-    raise _Refused(f"{name} is no number in JSON")
-
-
 def _odd(when: dict[str, Any]) -> list[tuple[str, str]]:
     """What PostgreSQL cannot hold, by key."""
     found: list[tuple[str, str]] = []
     for key, value in when.items():
-        written = f"{key}{value}"
-        if "\0" in written:
-            found.append((key, "a NUL character"))
-        elif any("\ud800" <= character <= "\udfff" for character in written):
-            found.append((key, "half of a surrogate pair, which is no character"))
+        if problem := json_documents.problem_of(f"{key}{value}"):
+            found.append((key, problem))
     return found
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 
-from promptctl import applying, atomic_files, errors, references, sync
-from promptctl.changes import KINDS, NEW, Applied, Change, Hold, Plan
+from promptctl import applying, atomic_files, bounded_input, errors, json_documents, references, sync
+from promptctl.changes import ACTIVATE, DESCRIBE, KINDS, NEW, ROUTE, Applied, Change, Hold, Plan
+from promptctl.json_documents import Fields, Malformed
 from promptctl.prompt_files import FileVersion
 from promptctl.provenance import Commit
 from promptctl.records import Record
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from promptctl.database import Database
     from promptctl.sync import Outcome, Progress
 
-_FORMAT = 1
-_LARGEST_BYTES = 1 << 30
+_FORMAT = 2
+_HINT = "promptctl sync FOLDER --save-plan FILE"
 
 
 class SavedPlan(Record):
@@ -49,9 +50,13 @@ def save(path: str, title: str, database: Database, outcome: Outcome) -> None:
         "expected": {name: _fingerprint(outcome.stored.get(name)) for name in sorted(names)},
         "work": _as_json(work),
     }
-    text = json.dumps(document, ensure_ascii=False, indent=1)
+    document["digest"] = _digest(document)
+    data = json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
     try:
-        atomic_files.write(path, text.encode() + b"\n", private=True)
+        if len(data) > bounded_input.LARGEST_BYTES:
+            # It could not be read back.
+            raise bounded_input.TooLarge(bounded_input.LARGEST_BYTES)
+        atomic_files.write(path, data, private=True)
     except OSError as problem:
         raise errors.Failed(
             "cannot_save",
@@ -63,23 +68,22 @@ def save(path: str, title: str, database: Database, outcome: Outcome) -> None:
 def load(path: str) -> SavedPlan:
     """Return the plan in a file. Raises Failed (`cannot_read`, `invalid_plan`)."""
     try:
-        with open(path, "rb") as file:
-            raw = file.read(_LARGEST_BYTES)
-    except OSError as problem:
+        raw = bounded_input.any_file(path)
+    except (OSError, ValueError) as problem:
+        # A name with a NUL is no system's error.
+        reason = getattr(problem, "strerror", None) or str(problem)
         raise errors.Failed(
             "cannot_read",
-            f"cannot read {references.shown(path)}: {problem.strerror}",
+            f"cannot read {references.shown(path)}: {reason}",
             hint="give --apply-plan a file that --save-plan has written",
         ) from None
     try:
-        document = json.loads(raw.decode())
-        return _saved_plan(document)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-        why = str(problem) if isinstance(problem, ValueError) else "it is not what --save-plan writes"
+        return _saved_plan(json_documents.parse(raw))
+    except Malformed as problem:
         raise errors.Failed(
             "invalid_plan",
-            f"{references.shown(path)} holds no plan: {' '.join(why.split())[:200]}",
-            hint="promptctl sync FOLDER --save-plan FILE",
+            f"{references.shown(path)} holds no plan: {' '.join(problem.what.split())[:200]}",
+            hint=_HINT,
         ) from None
 
 
@@ -91,7 +95,7 @@ def apply(
         raise errors.Refused(
             "plan_outdated",
             f"the plan was made for another database than {database.label}",
-            hint="promptctl sync FOLDER --save-plan FILE",
+            hint=_HINT,
         )
     names = list(saved.expected)
     with database.transaction():
@@ -107,7 +111,7 @@ def apply(
             raise errors.Refused(
                 "plan_outdated",
                 f"{what} not as it was when the plan was made; nothing was applied",
-                hint="promptctl sync FOLDER --save-plan FILE",
+                hint=_HINT,
             )
         work = saved.work
         storing = applying.Storing(database, work.source, work.commit, lambda: work.origin, author)
@@ -128,47 +132,149 @@ def _fingerprint(prompt: StoredPrompt | None) -> str | None:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _digest(document: Mapping[str, Any]) -> str:
+    """A digest of a plan's document: it tells an accident or an edit, not a forgery, which would have another one."""
+    said = {name: value for name, value in document.items() if name != "digest"}
+    # As bytes that do not depend on white space, on the order of keys, or on how a character is escaped.
+    text = json.dumps(said, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _as_json(value: Any) -> Any:
     """Records as objects by their fields, texts in UTF-8 as texts, all else as it is."""
     if isinstance(value, Record):
         return {name: _as_json(each) for name, each in value.as_dict().items()}
     if isinstance(value, dict):
-        return {str(key): _as_json(each) for key, each in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
+        return {_storable(str(key)): _as_json(each) for key, each in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
     if isinstance(value, (list, tuple)):
         return [_as_json(each) for each in value]  # pyright: ignore[reportUnknownVariableType] - any JSON
+    if isinstance(value, str):
+        return _storable(value)
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _saved_plan(document: Mapping[str, Any]) -> SavedPlan:
-    if document["promptctl_plan"] != _FORMAT:
-        raise ValueError(f"its format is {document['promptctl_plan']}, this promptctl knows {_FORMAT}")
-    expected = dict(document["expected"])
-    saved = SavedPlan(
-        str(document["title"]), str(document["database"]), document["applied_commit"], expected, _work(document["work"])
+def _storable(text: str) -> str:
+    """Return a text as UTF-8 can hold it: a path may have bytes that are none."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _saved_plan(document: object) -> SavedPlan:
+    fields = Fields(document, "the document")
+    if (form := fields.integer("promptctl_plan")) != _FORMAT:
+        raise Malformed(f"its format is {form}, this promptctl knows {_FORMAT}")
+    if fields.text("digest") != _digest(fields.everything):
+        raise Malformed("it was changed after it was saved: its digest is another one")
+    expected = fields.mapping("expected")
+    for name, digest in expected.items():
+        if not isinstance(digest, (str, type(None))):
+            raise Malformed(f"expected: {name[:80]} is no text")
+        _check_name(name)
+    return SavedPlan(
+        fields.text("title"),
+        fields.text("database"),
+        fields.text_or_none("applied_commit"),
+        expected,
+        _work(fields.fields("work")),
     )
-    for change in document["work"]["plan"]["changes"]:
-        is_whole = isinstance(change["version"], int) and isinstance(change["name"], str) and change["kind"] in KINDS
-        if not is_whole or (change["kind"] == NEW and not isinstance(change["file"]["content"], str)):
-            raise TypeError
-    return saved
 
 
-def _work(said: Mapping[str, Any]) -> Work:
-    plan = said["plan"]
-    found = [_change(change) for change in plan["changes"]]
-    applied = [Applied(**each) for each in plan["applied"]]
-    commit = Commit(**said["commit"]) if said["commit"] is not None else None
-    known: dict[str, Any] = {**said, "commit": commit, "plan": Plan(found, applied, int(plan["unchanged"]))}
-    return applying.Work(**known)
+def _work(said: Fields) -> Work:
+    plan = said.fields("plan")
+    commit = None if said.is_none("commit") else said.fields("commit")
+    origins = said.mapping("origins")
+    for path, origin in origins.items():
+        if not isinstance(origin, dict):
+            raise Malformed(f"origins: {path[:80]} is no object")
+    return applying.Work(
+        said.text("source"),
+        commit and Commit(commit.text("hash"), commit.text("committed_at")),
+        said.mapping("origin"),
+        origins,
+        Plan(
+            [_change(Fields(each, f"change {place}")) for place, each in enumerate(plan.sequence("changes"), 1)],
+            [_applied(Fields(each, f"prompt {place}")) for place, each in enumerate(plan.sequence("applied"), 1)],
+            plan.integer("unchanged"),
+        ),
+        said.boolean("adopts"),
+        said.boolean("allow_new_variables"),
+        said.boolean("is_known"),
+    )
 
 
-def _change(said: Mapping[str, Any]) -> Change:
-    file: FileVersion | None = None
-    if said["file"] is not None:
-        told = said["file"]
-        listed: dict[str, Any] = {name: tuple(told[name]) for name in ("variables", "required")}
-        content = None if told["content"] is None else told["content"].encode()
-        file = FileVersion(**(told | listed | {"content": content}))
-    hold = Hold(**said["hold"]) if said["hold"] is not None else None
-    known: dict[str, Any] = {**said, "file": file, "hold": hold}
-    return Change(**known)
+def _change(said: Fields) -> Change:
+    kind = said.text("kind")
+    if kind not in KINDS:
+        raise Malformed(f"{said.where}: there is no kind {references.shown(kind)}")
+    file = None if said.is_none("file") else _file(said.fields("file"))
+    is_whole = {
+        NEW: file is not None and file.content is not None,
+        ACTIVATE: said.integer("version") > 0,
+        DESCRIBE: not said.is_none("metadata"),
+        ROUTE: not said.is_none("route"),
+    }
+    if not is_whole.get(kind, True):
+        raise Malformed(f"{said.where}: a change of the kind {kind} that does not say what to do")
+    return Change(
+        kind,
+        _check_name(said.text("name")),
+        said.integer("version"),
+        said.text("why"),
+        said.integer_or_none("previous_version"),
+        None if said.is_none("metadata") else said.mapping("metadata"),
+        None if said.is_none("route") else _route(said, "route"),
+        file,
+        said.text_or_none("yaml_path"),
+        None if said.is_none("hold") else _hold(said.fields("hold")),
+        said.text_or_none("hint"),
+    )
+
+
+def _file(said: Fields) -> FileVersion:
+    content = said.text_or_none("content")
+    return FileVersion(
+        said.integer("number", 1),
+        said.text("path"),
+        said.text("sha256"),
+        None if content is None else content.encode(),
+        said.integer("size"),
+        said.texts("variables"),
+        said.texts("required"),
+        said.mapping("settings"),
+        said.mapping("metadata"),
+        said.text_or_none("author"),
+    )
+
+
+def _hold(said: Fields) -> Hold:
+    return Hold(
+        said.text("by"), said.text("how"), said.text("at"), said.text_or_none("why"), said.integer_or_none("undone")
+    )
+
+
+def _applied(said: Fields) -> Applied:
+    metadata = said.mapping("metadata")
+    if not all(isinstance(each, dict) for each in metadata.values()):
+        raise Malformed(f"{said.where}: metadata is not by version")
+    return Applied(
+        _check_name(said.text("name")),
+        said.integer_or_none("active", 1),
+        None if said.is_none("route") else _route(said, "route"),
+        metadata,
+        said.text_or_none("digest"),
+        said.boolean("is_settled"),
+    )
+
+
+def _route(said: Fields, name: str) -> list[dict[str, Any]]:
+    steps = said.sequence(name)
+    if not all(isinstance(step, dict) for step in steps):
+        raise Malformed(f"{said.where}: {name} is no list of objects")
+    return steps
+
+
+def _check_name(name: str) -> str:
+    try:
+        references.check_name(name)
+    except errors.Usage as problem:
+        raise Malformed(problem.message) from None
+    return name

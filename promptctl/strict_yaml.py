@@ -17,6 +17,12 @@ _TOO_DEEP = f"nested more than {_DEEPEST} deep"
 
 _STANDARD = "tag:yaml.org,2002:"
 _TEXT, _INTEGER, _MERGE = f"{_STANDARD}str", f"{_STANDARD}int", f"{_STANDARD}merge"
+# What a scalar without quotes may be read as, other than a text.
+_PLAIN = frozenset((_INTEGER, f"{_STANDARD}float", f"{_STANDARD}bool", f"{_STANDARD}null", f"{_STANDARD}timestamp"))
+_SIGNS = frozenset((_MERGE, f"{_STANDARD}value"))
+_NUMBERS_BEGIN_WITH = frozenset("0123456789+-.")
+_EXACT = 1 << 53
+_LONGEST_SHOWN = 60
 _MAPPING, _SEQUENCE = f"{_STANDARD}map", f"{_STANDARD}seq"
 
 
@@ -32,8 +38,8 @@ class Malformed(Exception):
 def load(raw: bytes) -> Any:
     """Return what a document says, None for an empty one; raises Malformed.
 
-    Refused as well is what means something else than it looks: numbers in YAML 1.1's other notations (010 is 8 there,
-    1:30 is 90).
+    Refused as well is what YAML 1.1 reads otherwise than it looks, without quotes: NO is false there, 1.10 is 1.1, 010
+    is 8, 12:30 is 750, 2026-01-01 is a date, ~ is null, and 1e3 is a text. The message has the quoted form.
     """
     return _read(raw, _constructed)
 
@@ -92,12 +98,20 @@ def _value(loader: Any, node: Any, seen: set[int]) -> Any:
     seen.add(id(node))
     tag = node.tag
     if tag == _TEXT and node.id == "scalar":
+        value = node.value
+        # Nearly every text begins with a letter.
+        if (
+            value[:1] in _NUMBERS_BEGIN_WITH
+            and not node.style
+            and looks_like_a_number(value)
+            # Else it has a tag that says so: `!!str 010`.
+            and loader.resolve(type(node), value, (True, False)) == _TEXT
+        ):
+            raise _misread(node, "a text", _plain_number(value))
         _refuse_nul(node)
-        return node.value
-    if tag == _INTEGER and node.id == "scalar":
-        if not _is_plain(node.value):
-            raise Malformed(_line(node), f"{node.value} is not a plain decimal number")
-        return int(node.value)
+        return value
+    if tag in _PLAIN and node.id == "scalar":
+        return _plain(loader, node)
     if tag == _MAPPING and node.id == "mapping" and not any(key.tag == _MERGE for key, _ in node.value):
         found: dict[Any, Any] = {}
         keys: set[str] = set()
@@ -114,10 +128,12 @@ def _value(loader: Any, node: Any, seen: set[int]) -> Any:
 
 def _otherwise(loader: Any, node: Any, seen: set[int]) -> Any:
     """The value of a node of a rarer kind, by PyYAML's own constructor."""
+    if node.id == "scalar" and node.tag in _SIGNS:
+        raise Malformed(_line(node), f'{node.value} is a sign of YAML: write "{node.value}" in quotes')
     _refuse_repetition(node, seen - {id(node)})
     for each in _all(node):
-        if each.tag == _INTEGER and not _is_plain(str(each.value)):
-            raise Malformed(_line(each), f"{each.value} is not a plain decimal number")
+        if each.tag in _PLAIN and each.id == "scalar":
+            _plain(loader, each)
         seen.add(id(each))
     try:
         return loader.construct_object(node, deep=True)
@@ -133,9 +149,72 @@ def _standard_tags(_loader: Any, root: Any) -> Any:
     return root
 
 
-def _is_plain(number: str) -> bool:
-    digits = number.removeprefix("-")
-    return digits.isascii() and digits.isdigit() and (digits == "0" or digits[0] != "0")
+def _plain(loader: Any, node: Any) -> Any:
+    """The value of a scalar that is no text; raises Malformed for one that does not look like what it is read as."""
+    written = str(node.value)
+    if node.tag == _INTEGER and written.isdigit() and written.isascii() and (written[0] != "0" or written == "0"):
+        # Nearly all of them.
+        return int(written)
+    try:
+        value = loader.construct_object(node, deep=True)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        raise Malformed(_line(node), "a value is not what its tag says") from None
+    # Quotes beside a tag are a decision: `!!float "1.10"`.
+    if node.style or written == _canonical(value) or (value is None and not written):
+        return value
+    raise _misread(node, _told(value), _canonical(value) if isinstance(value, (bool, int, float)) else None)
+
+
+def _canonical(value: object) -> str | None:
+    """How a value is written that YAML, JSON and a reader take for the same; None: it is always quoted."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return repr(value)
+    if isinstance(value, float) and value - value == 0:
+        mantissa, e, exponent = repr(value).partition("e")
+        # Without a point YAML 1.1 takes 1e+22 for a text.
+        return f"{mantissa}.0e{exponent}" if e and "." not in mantissa else repr(value)
+    return None
+
+
+def _told(value: object) -> str:
+    if value is None:
+        return "nothing"
+    written = _canonical(value)
+    if written is not None:
+        return written if len(written) <= _LONGEST_SHOWN else "a number"
+    return "an endless number" if isinstance(value, float) else "a date"
+
+
+def _misread(node: Any, read_as: str, plain: str | None) -> Malformed:
+    written = str(node.value)
+    if len(written) > _LONGEST_SHOWN:
+        return Malformed(_line(node), f"{written[:_LONGEST_SHOWN]}… is read as {read_as}: write it in quotes")
+    other = f", or {plain} without quotes" if plain is not None and len(plain) <= _LONGEST_SHOWN else ""
+    return Malformed(_line(node), f'{written} is read as {read_as}: write "{written}" in quotes{other}')
+
+
+def looks_like_a_number(written: str) -> bool:
+    """Whether a text is a number to JSON, to YAML 1.2 or to a reader: 1e3, 08, 0o17. Without quotes it is refused."""
+    if written[:1] not in _NUMBERS_BEGIN_WITH:
+        return False
+    digits = written.lstrip("+-")
+    if digits[:2] in ("0o", "0O"):
+        return digits[2:].isdigit()
+    return _plain_number(written) is not None
+
+
+def _plain_number(written: str) -> str | None:
+    if not written.isascii() or not any(character.isdigit() for character in written):
+        return None
+    try:
+        value = float(written)
+    except ValueError:
+        return None
+    return repr(int(value)) if value.is_integer() and abs(value) < _EXACT else _canonical(value)
 
 
 def _refuse_depth(events: Any) -> None:

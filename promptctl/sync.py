@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from promptctl import applying, errors, folder_defaults, plan, prompt_files, prompt_folders
+from promptctl import (
+    applying,
+    errors,
+    folder_defaults,
+    folder_mistakes,
+    overlaps,
+    plan,
+    prompt_files,
+    prompt_folders,
+    provenance,
+)
 from promptctl.changes import ACTIVATE, CONFLICT, DOING
 from promptctl.records import Record, short_hash
 from promptctl.store import syncs
@@ -64,17 +74,22 @@ class Outcome(Record):
         return Outcome(self.work, None, self.stored, self.applied_commit, self.plan.would_change, release, tuple(moves))
 
 
-def listed(folder: str, template: str | None = None) -> list[ListedPrompt]:
+def listed(folder: str, template: str | None = None, *, is_default: bool = False) -> list[ListedPrompt]:
     """Return the prompts of a folder. Raises Failed for one whose prompts cannot be told, with all that is wrong.
 
     `template` is the style of versions for which no prompt.yaml has one; it outranks the folder's promptctl.yaml.
+    `is_default`: nobody named the folder.
     """
+    if mistake := folder_mistakes.failure(folder, is_default=is_default):
+        raise mistake
     problems: list[str] = []
     defaults = folder_defaults.read(folder, problems)
     if template is not None:
         defaults["template"] = template
     try:
         prompts = prompt_folders.listed(folder, defaults)
+        if not prompts:
+            raise folder_mistakes.empty(folder)
     except prompt_folders.InvalidFolder as invalid:
         prompts = list(invalid.prompts)
         problems += invalid.problems
@@ -96,7 +111,8 @@ def look(
 ) -> Outcome:
     """Return what a sync would do now, and change nothing; `claims`: it is about to be applied, as a saved plan."""
     with database.transaction(read_only=True):
-        return _prepare(database, checkout, folder, options, progress, claims=claims)
+        state = _state(database, checkout, folder, options)
+        return _prepare(database, checkout, folder, state, options, progress, claims=claims)
 
 
 def apply(
@@ -117,15 +133,16 @@ def apply(
     try:
         with database.transaction():
             syncs.lock(database, say)
+            state = _state(database, checkout, folder, options)
             # Texts are stored while the next are read: what turns out later to be refused is taken back as a whole.
             storing = applying.Storing(database, checkout.source, checkout.commit, checkout.origin, author)
             try:
-                found = _prepare(database, checkout, folder, options, progress, claims=True, storing=storing)
+                found = _prepare(database, checkout, folder, state, options, progress, claims=True, storing=storing)
+                _end_if_refused(found)
                 storing.finish()
             except errors.PromptctlError:
                 storing.abandon()
                 raise
-            _end_if_refused(found)
             release, moved = applying.carry_out(database, found.work, storing, author=author)
     except _NotApplied as refused:
         return refused.outcome
@@ -145,10 +162,25 @@ class _NotApplied(errors.PromptctlError):
         self.outcome = outcome
 
 
+def _state(database: Database, checkout: Checkout, folder: Sequence[ListedPrompt], options: Options) -> SourceState:
+    """What was applied of the folder; raises Refused where it overlaps one that was applied as another source."""
+    state = syncs.source_state(database, checkout.source)
+    if state.is_known:
+        return state
+    others = syncs.sources(database)
+    if (known := overlaps.known_as(checkout, others)) is not None:
+        checkout.source = known
+        return syncs.source_state(database, known)
+    if others and not options.forced:
+        overlaps.refuse(database, checkout, folder, others)
+    return state
+
+
 def _prepare(
     database: Database,
     checkout: Checkout,
     folder: Sequence[ListedPrompt],
+    state: SourceState,
     options: Options,
     progress: Progress,
     *,
@@ -162,7 +194,6 @@ def _prepare(
             origins.update(checkout.origins(unknown))
         return origins
 
-    state = syncs.source_state(database, checkout.source)
     problems: list[str] = []
     changed, candidates = _changed(folder, state, problems, progress)
     names = [prompt.name for prompt in changed]
@@ -172,9 +203,8 @@ def _prepare(
     if storing is not None and names:
         syncs.lock_prompts(database, names)
     stored, by_case = syncs.stored(database, names) if names else ({}, {})
-    leads_back = state.commit is not None and (
-        checkout.commit is None or checkout.leads_back(state.commit, state.committed_at)
-    )
+    standing = _standing(checkout, state)
+    leads_back = standing in (provenance.BEFORE, provenance.BESIDE)
 
     def origins_of_texts() -> dict[str, dict[str, Any]]:
         return origins or origins_of(_new_texts(changed, stored))
@@ -185,7 +215,7 @@ def _prepare(
     around = plan.NOWHERE
     if targets := sorted({target.name for prompt in understood for target in plan.route_targets(prompt)}):
         if storing is not None:
-            storing.finish()
+            storing.wait()
         around = syncs.surroundings(database, targets)
     present = {prompt.name for prompt in folder}
     made = plan.make(
@@ -206,11 +236,25 @@ def _prepare(
         made,
         options.adopts,
         options.allow_new_variables,
-        # An old commit that changes nothing leaves no memory of itself either.
-        leads_back or (not made.applied and state.commit == (checkout.commit.hash if checkout.commit else None)),
+        # An older commit that changes nothing is not remembered. One beside it is: after a squash merge the commit that
+        # was applied lies on a branch that is gone, and the one on main has the same files.
+        standing == provenance.BEFORE
+        or (not made.applied and state.commit == (checkout.commit.hash if checkout.commit else None)),
     )
-    refusal = _refusal(made, checkout, state, stored, options, leads_back=leads_back)
+    refusal = _refusal(made, checkout, state, stored, options, standing=standing)
     return Outcome(work, refusal, stored, state.commit)
+
+
+def _standing(checkout: Checkout, state: SourceState) -> str:
+    """How the folder's commit stands to the one that was applied last; where history does not tell, the time does."""
+    if state.commit is None:
+        return provenance.AFTER
+    if checkout.commit is None:
+        return provenance.BEFORE
+    standing = checkout.stands_to(state.commit)
+    if standing != provenance.UNKNOWN:
+        return standing
+    return provenance.BEFORE if checkout.is_older(state.committed_at) else provenance.AFTER
 
 
 def _changed(
@@ -329,22 +373,16 @@ def _refusal(
     stored: dict[str, StoredPrompt],
     options: Options,
     *,
-    leads_back: bool,
+    standing: str,
 ) -> errors.Refused | None:
     """Return why this plan must not be applied, None: it may be."""
     if conflicts := made.of(CONFLICT):
         return _conflict(conflicts)
     if options.forced or not made.would_change:
         return None
-    if leads_back:
+    if standing in (provenance.BEFORE, provenance.BESIDE):
         assert state.commit is not None
-        what = checkout.commit.short if checkout.commit else "a folder without a commit"
-        applied = short_hash(state.commit)
-        refused = errors.Refused(
-            "older_commit", f"{what} does not come after {applied}, which was applied last: it would move prompts back"
-        )
-        refused.again = ("--force",)
-        return refused
+        return _older(checkout, state.commit, standing)
     moved = sum(1 for change in made.of(ACTIVATE) if change.previous_version is not None)
     others = [known for name, known in stored.items() if name not in state.live]
     live = sum(1 for each in state.live.values() if each) + sum(1 for known in others if known.active_version)
@@ -352,9 +390,27 @@ def _refusal(
         refused = errors.Refused(
             "too_many_moves", f"the plan moves {moved} of {live} live prompts at once, which is more than a third"
         )
-        refused.again = ("--force",)
+        refused.again = ("--dry-run",)
         return refused
     return None
+
+
+def _older(checkout: Checkout, commit: str, standing: str) -> errors.Refused:
+    applied = short_hash(commit)
+    if checkout.commit is None:
+        told, hint = f"a folder without a commit does not come after {applied}, which was applied last", None
+        hint = f"run it in a Git checkout that contains {applied}"
+    else:
+        told = f"{checkout.commit.short} does not come after {applied}, which was applied last"
+        hint = f"git merge --ff-only {applied}"
+        if checkout.is_shallow:
+            told += ", as far as this shallow clone shows"
+            hint = "git fetch --unshallow, or fetch-depth: 0 for actions/checkout"
+        elif standing == provenance.BESIDE:
+            hint = f"merge main into the branch: git merge {applied}"
+        elif not checkout.has(commit):
+            hint = "git fetch --all"
+    return errors.Refused("older_commit", f"{told}: it would move prompts back", hint=hint)
 
 
 def _conflict(conflicts: Sequence[Change]) -> errors.Refused:

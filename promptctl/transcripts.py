@@ -6,10 +6,8 @@ import json
 import os
 from typing import Any, cast
 
-from promptctl import atomic_files, errors, references
+from promptctl import atomic_files, bounded_input, errors, json_documents, references
 from promptctl.claude import Message
-
-_LARGEST_BYTES = 100 * 1024 * 1024
 
 
 class Transcript:
@@ -59,24 +57,22 @@ def load(path: str) -> Transcript:
     """Return the conversation in a file. Raises Failed (`cannot_read`, `invalid_conversation`)."""
     transcript = Transcript(path)
     try:
-        with open(path, "rb") as file:
-            raw = file.read(_LARGEST_BYTES + 1)
-    except OSError as problem:
+        raw = bounded_input.any_file(path)
+    except bounded_input.TooLarge as problem:
+        raise _invalid(path, f"it {problem.strerror}") from None
+    except (OSError, ValueError) as problem:
+        # A name with a NUL is no system's error.
+        reason = getattr(problem, "strerror", None) or str(problem)
         raise errors.Failed(
             "cannot_read",
-            f"cannot read {references.shown(path)}: {problem.strerror}",
+            f"cannot read {references.shown(path)}: {reason}",
             hint="give --continue a file that --save has written",
         ) from None
-    if len(raw) > _LARGEST_BYTES:
-        raise _invalid(path, f"it has more than {_LARGEST_BYTES} bytes")
     try:
-        document: object = json.loads(raw.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as problem:
-        raise _invalid(path, " ".join(str(problem).split())) from None
-    try:
-        json.dumps(document, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise _invalid(path, "it has half of a surrogate pair, which is no character") from None
+        document: object = json_documents.parse(raw)
+    except json_documents.Malformed as problem:
+        place = f"line {problem.line}: " if problem.line else ""
+        raise _invalid(path, f"{place}{problem.what}") from None
     messages = cast("dict[str, object]", document).get("messages") if isinstance(document, dict) else None
     if not isinstance(messages, list):
         raise _invalid(path, "it has no list of messages")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from promptctl import git
+from promptctl import git, remotes
 
 
 @pytest.mark.parametrize(
@@ -19,11 +19,11 @@ from promptctl import git
     ],
 )
 def test_everyone_who_cloned_a_repository_has_one_name_for_it(url: str) -> None:
-    assert git.without_credentials(url) == "git.example.com/team/prompts"
+    assert remotes.canonical(url) == "git.example.com/team/prompts"
 
 
 def test_a_path_is_kept_as_it_is() -> None:
-    assert git.without_credentials("/srv/git/prompts.git") == "/srv/git/prompts"
+    assert remotes.canonical("/srv/git/prompts.git") == "/srv/git/prompts"
 
 
 def test_what_git_does_not_know_is_none() -> None:

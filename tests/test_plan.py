@@ -27,6 +27,8 @@ from promptctl.prompt_files import FileVersion, FolderPrompt
 from promptctl.routes import Surroundings
 
 SOURCE = "example.com/prompts prompts"
+# The first thing that is told about a hold is never the move that undoes it.
+TWO_WAYS_OUT = "to keep 1, write active: 1 in prompts/a/prompt.yaml; to follow Git, activate 2"
 HOLD = Hold("bob@example.com", "rollback", "2026-11-12T09:30:00Z", "INC-412", None)
 PLAN_SAYS = {"plan": "enterprise"}
 
@@ -263,13 +265,13 @@ def test_a_hold_is_no_conflict_whatever_the_version_needs() -> None:
 def test_a_hold_is_no_conflict_when_what_git_says_is_retired() -> None:
     found = made(in_git(TWO, 2), stored(TWO, 1, 2, retired=(2,)))
     [held] = found.of(HELD)
-    assert held.hint == "promptctl delete --undo a@2 && promptctl activate a@2"
+    assert held.hint == "to keep 1, write active: 1 in prompts/a/prompt.yaml; to follow Git, activate 2"
 
 
 def test_what_is_held_says_who_moved_it_and_what_releases_it() -> None:
     found = made(in_git(TWO, 2), stored(TWO, 1, 2))
     [held] = found.of(HELD)
-    assert (held.why, held.hold, held.hint) == ("held at 1, Git says 2", HOLD, "promptctl activate a@2")
+    assert (held.why, held.hold, held.hint) == ("held at 1, Git says 2", HOLD, TWO_WAYS_OUT)
     assert [(each.active, each.is_settled) for each in found.applied] == [(2, False)]
 
 
@@ -285,7 +287,7 @@ def test_a_prompt_that_its_source_claimed_without_a_word_on_what_is_live_is_held
     database = stored(TWO, 1, None, source=SOURCE)
     assert changes(in_git(TWO, 2), database) == [(HELD, 2)]
     [held] = made(in_git(TWO, 2), database).of(HELD)
-    assert held.hint == "promptctl activate a@2 or promptctl sync --adopt"
+    assert held.hint == TWO_WAYS_OUT
 
 
 def test_what_is_live_from_elsewhere_is_taken_over_only_when_adopted() -> None:

@@ -35,7 +35,7 @@ model: m
 max_tokens: 1
 variables: {a: {required: true}}
 versions:
-  2: {description: Own, author: me, max_tokens: 2, since: 2026-11-12}
+  2: {description: Own, author: me, max_tokens: 2, since: "2026-11-12"}
   3: {variables: {b: {}}}
   4:
 """)
@@ -70,7 +70,7 @@ versions:
     author: me
     model: m
     team: support
-    metadata: {author: them, model: 3, template: [], variables: a, max_tokens: -1, metadata: {x: 2026-11-12}}
+    metadata: {author: them, model: 3, template: [], variables: a, max_tokens: -1, metadata: {x: "2026-11-12"}}
   2: {metadata: {description: null, other: 1}}
   3: {metadata: }
   4: {metadata: {}}
@@ -90,13 +90,11 @@ versions:
 
 
 def test_metadata_is_what_json_can_hold() -> None:
-    found = said("versions: {1: {a: .inf, b: .nan, c: !!set {z, y, x}, d: !!pairs [k: 1], e: {1: {true: ~}}}}")
+    found = said("versions: {1: {c: !!set {z, y, x}, d: !!pairs [k: 1], e: {1: {true: null}}}}")
     assert found.of(1).metadata == {
-        "a": "inf",
-        "b": "nan",
         "c": ["x", "y", "z"],
         "d": [["k", 1]],
-        "e": {"1": {"True": None}},
+        "e": {"1": {"true": None}},
     }
 
 
@@ -153,9 +151,6 @@ def test_a_route_is_a_list_of_entries_in_their_order() -> None:
         ("route: [{when: {a: }, use: b}]", "route: entry 1: when: 'a' is a text, a number, true or false, not None"),
         ("route: [{when: {a: [x]}, use: b}]", "when: 'a' is a text, a number, true or false, not ['x']"),
         ("route: [{when: {a: {}}, use: b}]", "when: 'a' is a text, a number, true or false, not {}"),
-        ("route: [{when: {a: .inf}, use: b}]", "when: 'a' is a text, a number, true or false, not inf"),
-        ("route: [{when: {a: .nan}, use: b}]", "when: 'a' is a text, a number, true or false, not nan"),
-        ("route: [{when: {a: 2026-11-12}, use: b}]", "when: 'a' is a text, a number, true or false, not datetime"),
         ("route: [{when: {a: 1}, use: 7}]", "route: entry 1: use is NAME or NAME@VERSION, not 7"),
         (
             "route: [{when: {a: 1}, use: b}, {when: {a: 1}, use: b c}]",
@@ -196,7 +191,7 @@ def test_a_value_that_is_not_what_its_tag_says_is_told_with_its_line(yaml: str) 
     ("yaml", "complaint"),
     [
         ("model: x\nmodel: y", "a/prompt.yaml:2: the key 'model' is there twice"),
-        ("model: x\nactive: 010", "a/prompt.yaml:2: 010 is not a plain decimal number"),
+        ("model: x\nactive: 010", 'a/prompt.yaml:2: 010 is read as 8: write "010" in quotes, or 8 without quotes'),
         (b"model: \xff", "a/prompt.yaml:1: not UTF-8: byte 7"),
         ("route:\n- &a {when: {a: 1}, use: b}\n- *a", "a/prompt.yaml:2: aliases are not allowed"),
     ],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptctl import errors
-from promptctl.provenance import Checkout
+from promptctl.provenance import AFTER, BEFORE, BESIDE, UNKNOWN, Checkout
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ def test_without_git_there_is_the_path_alone(home: Path) -> None:
     assert checkout.origins([path]) == {
         path: {"repository": None, "commit": None, "path": "prompts/a/v1.txt", "author": None, "dirty": None}
     }
-    assert checkout.leads_back("9f3c2ab", "2030-01-01T00:00:00Z") is False
+    assert checkout.stands_to("9f3c2ab") == UNKNOWN
+    assert checkout.is_older("2030-01-01T00:00:00Z") is False
 
 
 def test_a_repository_without_a_commit_has_no_commit(home: Path) -> None:
@@ -120,34 +121,40 @@ def test_a_repository_without_a_remote_is_named_by_its_folder(repository: Reposi
     assert of(repository.path / "prompts").source == "repository prompts"
 
 
-def test_a_commit_that_does_not_come_after_leads_back(repository: Repository) -> None:
-    folder = repository.path / "prompts"
-    first, second = repository.git("rev-parse", "HEAD~1"), repository.git("rev-parse", "HEAD")
-    assert of(folder).leads_back(first, None) is False
-    assert of(folder).leads_back(second, None) is False
-    repository.git("checkout", "-q", first)
-    assert of(folder).leads_back(second, None) is True
-    # A branch that was cut before is newer and does not come after.
-    repository.git("checkout", "-q", "-b", "other")
-    repository.commit({"prompts/a/v5.txt": "x"})
-    assert of(folder).leads_back(second, "2026-11-12T09:00:00Z") is True
-    repository.git("merge", "-q", "--no-edit", second)
-    assert of(folder).leads_back(second, None) is False
-
-
-def test_where_history_does_not_reach_back_the_older_one_leads_back(repository: Repository, home: Path) -> None:
+def test_where_history_does_not_reach_back_the_time_of_the_commit_is_compared(
+    repository: Repository, home: Path
+) -> None:
     applied = repository.git("rev-parse", "HEAD")
     repository.commit({"prompts/a/v3.txt": "three"}, "eve")
     shallow = home / "shallow"
     repository.git("clone", "-q", "--depth", "1", f"file://{repository.path}", str(shallow), cwd=home)
     checkout = of(shallow / "prompts")
-    # The applied one is not there: its time decides.
-    assert checkout.leads_back(applied, "2026-11-12T09:02:00Z") is False
-    assert checkout.leads_back(applied, "2026-11-12T23:00:00+02:00") is True
-    assert checkout.leads_back(applied, None) is False
+    assert checkout.is_shallow
+    assert (checkout.stands_to(applied), checkout.has(applied)) == (UNKNOWN, False)
+    # A minute older, of the same moment, hours newer.
+    for time, is_older in (
+        ("2026-11-12T09:02:00Z", False),
+        ("2026-11-12T11:03:00+02:00", False),
+        ("2026-11-12T23:00:00+02:00", True),
+        (None, False),
+    ):
+        assert checkout.is_older(time) is is_older
     # Rewritten history: a commit that nobody has.
-    assert of(repository.path / "prompts").leads_back("0" * 40, "2026-11-12T09:02:00Z") is False
-    assert of(repository.path / "prompts").leads_back("0" * 40, "2030-01-01T00:00:00Z") is True
+    assert of(repository.path / "prompts").stands_to("0" * 40) == UNKNOWN
+
+
+def test_how_a_commit_stands_to_another(repository: Repository) -> None:
+    folder = repository.path / "prompts"
+    first, second = repository.git("rev-parse", "HEAD~1"), repository.git("rev-parse", "HEAD")
+    assert (of(folder).stands_to(second), of(folder).stands_to(first)) == (AFTER, AFTER)
+    repository.git("checkout", "-q", first)
+    assert of(folder).stands_to(second) == BEFORE
+    # A branch that was cut before is newer and does not come after.
+    repository.git("checkout", "-q", "-b", "other")
+    repository.commit({"prompts/a/v7.txt": "seven"})
+    assert of(folder).stands_to(second) == BESIDE
+    repository.git("merge", "-q", "--no-edit", second)
+    assert of(folder).stands_to(second) == AFTER
 
 
 def test_a_shallow_clone_knows_only_who_wrote_what_its_history_tells(repository: Repository, home: Path) -> None:

@@ -99,7 +99,9 @@ def test_an_operators_move_outranks_git_until_git_changes_its_mind(
     held = sync(promptctl)
     assert held.code == 0
     assert re.search(r"held at 1, Git says 3: ada@example.com rolled back at \S+Z, INC-412", held.out)
-    assert "promptctl activate default-system-prompt@3 releases" in held.err
+    assert (
+        "to keep 1, write active: 1 in prompts/default-system-prompt/prompt.yaml; to follow Git, activate 3" in held.err
+    )
     assert sync(promptctl, "--check").code == 0
     assert live(sql)["default-system-prompt"] == 1
     set_active(folder, 2)
@@ -199,7 +201,7 @@ def test_a_repository_that_git_does_not_answer_for_is_no_new_source(promptctl: P
     (promptctl.home / ".git").write_text("gitdir: /nowhere\n")
     refused = sync(promptctl)
     assert refused.code == 1
-    assert "the source of the prompts is not known" in refused.err
+    assert "not a git repository: /nowhere" in refused.err
     assert sync(promptctl, "--source", "team").code == 0
 
 

@@ -105,7 +105,7 @@ def test_a_rerun_of_an_old_pipeline_moves_nothing_back(
     refused = sync()
     assert refused.code == 5
     assert f"{old[:7]} does not come after {new[:7]}, which was applied last" in refused.err
-    assert refused.err.splitlines()[-1].endswith("--force")
+    assert refused.err.splitlines()[-1] == f"hint:  git merge --ff-only {new[:7]}"
     assert live(sql) == {"greeter": 2}
     # To look is allowed, and says so.
     looked = sync("--dry-run")
@@ -160,7 +160,7 @@ def test_what_is_live_from_elsewhere_is_held_until_it_is_adopted(
     held = sync()
     assert held.code == 0
     assert "held at 2, Git says 1: ada@example.com activated another at " in held.out
-    assert "promptctl activate greeter@1 or promptctl sync --adopt releases greeter" in held.err
+    assert "to keep 2, write active: 2 in repository/prompts/greeter/prompt.yaml; to follow Git, activate 1" in held.err
     assert live(sql) == {"greeter": 2}
     assert sync("--adopt").code == 0
     assert live(sql) == {"greeter": 1}
@@ -341,7 +341,7 @@ def test_markdown_of_a_large_plan_fits_into_a_comment(repository: Repository, sy
     text = sync("--dry-run", "--format", "markdown").out
     assert 20_000 < len(text) < 65_536
     assert "… and 50 more." in text
-    assert re.search(r"\d+ more differ, too long for this comment\.", text)
+    assert re.search(r"\d+ more texts are left out, which are too long for this comment\.", text)
 
 
 def test_forms_that_contradict_each_other_are_refused(sync: Callable[..., Ended]) -> None:

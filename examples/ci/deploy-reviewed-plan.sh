@@ -14,17 +14,37 @@ export CI=${CI:-true}
 saved=${PLAN:-plan.json}
 readable=${PLAN_FILE:-plan.md}
 
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# GitHub obeys a line that begins with :: in what a step prints, and a prompt may have such a line. Between these two
+# marks it obeys none; nobody can write the second one beforehand.
+print_text() { # FILE...
+    local token
+    if [ "${GITHUB_ACTIONS:-}" != true ]; then
+        cat "$@"
+        return
+    fi
+    token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    printf '::stop-commands::%s\n' "$token"
+    cat "$@"
+    printf '\n::%s::\n' "$token"
+}
+
 plan() {
     local code=0
-    promptctl sync "${1:-prompts/}" --save-plan "$saved" --format markdown >"$readable" || code=$?
+    promptctl sync "${1:-prompts/}" --save-plan "$saved" --format markdown >"$readable" 2>"$work/said" || code=$?
     [ -z "${GITHUB_STEP_SUMMARY:-}" ] || cat "$readable" >>"$GITHUB_STEP_SUMMARY"
-    cat "$readable"
+    print_text "$readable"
+    print_text "$work/said" >&2
     return "$code"
 }
 
 apply() {
     local code=0 told
-    promptctl sync --apply-plan "$saved" || code=$?
+    promptctl sync --apply-plan "$saved" >"$work/done" 2>"$work/said" || code=$?
+    print_text "$work/done"
+    print_text "$work/said" >&2
     if [ "$code" = 5 ]; then
         told="refused, nothing was applied. If something is not as it was when the plan was made, plan again and have \
 that reviewed"

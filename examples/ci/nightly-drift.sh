@@ -15,6 +15,20 @@ backup=${BACKUP_FOLDER:-backup/}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# GitHub obeys a line that begins with :: in what a step prints, and a prompt may have such a line. Between these two
+# marks it obeys none; nobody can write the second one beforehand.
+print_text() { # FILE...
+    local token
+    if [ "${GITHUB_ACTIONS:-}" != true ]; then
+        cat "$@"
+        return
+    fi
+    token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    printf '::stop-commands::%s\n' "$token"
+    cat "$@"
+    printf '\n::%s::\n' "$token"
+}
+
 say() { # TEXT
     echo "$1"
     # %, CR and LF have to be escaped in an annotation.
@@ -23,22 +37,27 @@ say() { # TEXT
 
 # First the copy: it is wanted most on the night on which something is wrong.
 exported=0
-promptctl export "$backup" --force --quiet >/dev/null || exported=$?
+promptctl export "$backup" --force --quiet >/dev/null 2>"$work/said" || exported=$?
+print_text "$work/said" >&2
 
 code=0
-promptctl sync "$folder" --check >"$work/plan" || code=$?
-cat "$work/plan"
+promptctl sync "$folder" --check >"$work/plan" 2>"$work/said" || code=$?
+print_text "$work/plan"
+print_text "$work/said" >&2
 
 # Neither is drift: operators did it, and a sync leaves it. But somebody should bring it to Git one day.
 while IFS=$'\t' read -r kind reference why; do
     case $kind in held | stored) say "$reference: $why" ;; esac
 done <"$work/plan"
 if [ "$code" = 0 ] || [ "$code" = 3 ]; then
-    # The plan does not speak of a prompt that never had a folder.
-    promptctl list --quiet >"$work/names" || code=$?
-    cut -f 2 "$work/plan" >"$work/planned"
+    # The plan does not speak of a prompt that never had a folder. What comes from another folder is not this one's.
+    promptctl sync "$folder" --dry-run --json >"$work/plan.json" || code=$?
+    python3 -c '
+import json, sys
+for name in json.load(sys.stdin)["unclaimed"]:
+    print(name)' <"$work/plan.json" >"$work/names"
     while IFS= read -r name; do
-        [ -d "$folder/$name" ] || grep -qxF "$name" "$work/planned" || say "$name: the prompt is only in the database"
+        [ -d "$folder/$name" ] || say "$name: the prompt is only in the database"
     done <"$work/names"
 fi
 

@@ -20,10 +20,24 @@ export COMMENT_AUTHOR=${COMMENT_AUTHOR:-github-actions[bot]}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# GitHub obeys a line that begins with :: in what a step prints, and a prompt may have such a line. Between these two
+# marks it obeys none; nobody can write the second one beforehand.
+print_text() { # FILE...
+    local token
+    if [ "${GITHUB_ACTIONS:-}" != true ]; then
+        cat "$@"
+        return
+    fi
+    token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    printf '::stop-commands::%s\n' "$token"
+    cat "$@"
+    printf '\n::%s::\n' "$token"
+}
+
 make_plan() {
     local code=0
     promptctl sync "$folder" --check --format markdown >"$plan" 2>"$work/said" || code=$?
-    cat "$work/said" >&2
+    print_text "$work/said" >&2
     # What a deployment would refuse though it is a plan: more moves than a third of what is live, say.
     [ "${GITHUB_ACTIONS:-}" != true ] || sed -n 's/%/%25/g; s/^warning: /::warning title=promptctl::/p' "$work/said"
     # Without a plan the comment says so: an old plan must not stay there as if it were true.
@@ -91,7 +105,7 @@ make_plan || code=$?
 [ -z "${GITHUB_STEP_SUMMARY:-}" ] || cat "$plan" >>"$GITHUB_STEP_SUMMARY"
 
 if [ -z "${GITHUB_TOKEN:-}" ]; then
-    cat "$plan"
+    print_text "$plan"
 else
     : "${GITHUB_REPOSITORY:?}" "${PR_NUMBER:?}"
     has_changes=yes

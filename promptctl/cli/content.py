@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from promptctl import errors, references, texts
+from promptctl import bounded_input, errors, references, texts
 from promptctl.output import messages
 
 # A word that ends so is the name of a file, there or not.
@@ -70,6 +70,14 @@ def is_edited(text: str | None, file: str | None) -> bool:
 
 def read(text: str | None, file: str | None, command: str = "create") -> str:
     """Return the text that was given, normalised; raises Usage for one that cannot be a prompt, Failed for a file."""
+    given = _given(text, file, command)
+    if command == "create" and (unfinished := texts.unfinished(given)):
+        what = "the text" if text is not None else "standard input" if file in (None, "-") else references.shown(file)
+        raise errors.Usage("unfinished_text", f"{what} {unfinished}", hint="put the whole text in its place first")
+    return given
+
+
+def _given(text: str | None, file: str | None, command: str) -> str:
     if text is not None and file is not None:
         raise errors.Usage("usage", "the text is given twice: as an argument and with --file")
     if text is not None:
@@ -79,14 +87,16 @@ def read(text: str | None, file: str | None, command: str = "create") -> str:
     if file is None or file == "-":
         return texts.normalised(_standard_input(command), "standard input")
     try:
-        with open(file, "rb") as opened:
-            return texts.normalised(opened.read(), references.shown(file))
+        raw = bounded_input.any_file(file)
+    except bounded_input.TooLarge as problem:
+        raise errors.Usage("too_large", f"{references.shown(file)} {problem.strerror}") from None
     except OSError as problem:
         raise errors.Failed(
             "cannot_read",
             f"cannot read {references.shown(file)}: {problem.strerror}",
             hint="give -f a file that can be read, or - for standard input",
         ) from None
+    return texts.normalised(raw, references.shown(file))
 
 
 def message(text: str | None, file: str | None) -> str:
@@ -168,4 +178,7 @@ def _standard_input(command: str) -> bytes:
         raise errors.Usage("usage", "no text: standard input is closed", hint=f"promptctl {command} NAME -f FILE")
     if sys.stdin.isatty():
         messages.note("reading from the terminal: end the text with Ctrl-D on a line of its own")
-    return sys.stdin.buffer.read()
+    try:
+        return bounded_input.from_stream(sys.stdin.buffer)
+    except bounded_input.TooLarge as problem:
+        raise errors.Usage("too_large", f"standard input {problem.strerror}") from None

@@ -131,7 +131,10 @@ Adopt = Annotated[
 ]
 Force = Annotated[
     bool,
-    typer.Option("--force", help="Apply an older commit, or a plan that moves more than a third of what is live."),
+    typer.Option(
+        "--force",
+        help="Apply an older commit, a folder that overlaps another source, or a plan that moves more than a third.",
+    ),
 ]
 AllowSecrets = Annotated[bool, typer.Option("--allow-secrets", help="Store what looks like a key: an example.")]
 ExportFolder = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from promptctl import errors, references, templates, texts
+from promptctl import bounded_input, errors, references, templates
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,12 +116,12 @@ class _Malformed(Exception):
 def _read(file: str) -> bytes:
     try:
         if file != "-":
-            with open(file, "rb") as opened:
-                raw = opened.read(texts.LARGEST_BYTES + 1)
-        elif sys.stdin is None or sys.stdin.closed:
+            return bounded_input.any_file(file)
+        if sys.stdin is None or sys.stdin.closed:
             raise errors.Usage("usage", "--vars-file -: standard input is closed")
-        else:
-            raw = sys.stdin.buffer.read(texts.LARGEST_BYTES + 1)
+        return bounded_input.from_stream(sys.stdin.buffer)
+    except bounded_input.TooLarge as problem:
+        raise errors.Usage("too_large", f"{references.shown(file)} {problem.strerror}") from None
     except (OSError, ValueError) as problem:
         # A name with a NUL is no system's error.
         reason = getattr(problem, "strerror", None) or str(problem)
@@ -130,9 +130,6 @@ def _read(file: str) -> bytes:
             f"cannot read {references.shown(file)}: {reason}",
             hint="give --vars-file a file that can be read, or - for standard input",
         ) from None
-    if len(raw) > texts.LARGEST_BYTES:
-        raise errors.Usage("too_large", f"{references.shown(file)} has more than {texts.LARGEST_BYTES} bytes")
-    return raw
 
 
 def _entries(raw: bytes, file: str) -> Entries:
@@ -157,7 +154,7 @@ class _NotJson(_Malformed):
 
 
 def _json(raw: bytes) -> Entries:
-    import json
+    from promptctl import json_documents
 
     def entries(pairs: list[tuple[str, Any]]) -> Entries:
         keys = [key for key, _ in pairs]
@@ -166,25 +163,12 @@ def _json(raw: bytes) -> Entries:
             raise _Malformed(None, f"the key {references.shown(twice)} is there twice")
         return _Entries((key, value, None) for key, value in pairs)
 
-    def no_constant(name: str) -> None:
-        raise _Malformed(None, f"{name} is not JSON: write it in quotes")
-
     try:
-        # Numbers are texts, as they are written.
-        document = json.loads(
-            raw.decode("utf-8-sig"),
-            object_pairs_hook=entries,
-            parse_int=str,
-            parse_float=str,
-            parse_constant=no_constant,
-        )
-    except UnicodeDecodeError as problem:
-        line = 1 + raw.count(b"\n", 0, problem.start)
-        raise _Malformed(line, f"not UTF-8: byte {problem.start}") from None
-    except json.JSONDecodeError as problem:
-        raise _NotJson(problem.lineno, f"not JSON: {problem.msg}") from None
-    except RecursionError:
-        raise _Malformed(None, f"nested more than {_DEEPEST} deep") from None
+        document = json_documents.parse(raw, hook=entries, numbers_as_written=True)
+    except json_documents.NotJson as problem:
+        raise _NotJson(problem.line, problem.what) from None
+    except json_documents.Malformed as problem:
+        raise _Malformed(problem.line, problem.what) from None
     if not isinstance(document, _Entries):
         raise _Malformed(1, "not a mapping of names to values")
     return document

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from promptctl import atomic_files, connections, errors, references
+from promptctl import atomic_files, bounded_input, connections, errors, json_documents, references
 from promptctl.client import own_files
 from promptctl.records import Record
 from promptctl.store.following import Followed, Pinned
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from promptctl import settings
     from promptctl.client.serving import State
 
+# No snapshot has so much; what has may not exhaust an application's memory.
+_LARGEST_BYTES = 1 << 30
 _LOG = logging.getLogger("promptctl")
 _FORM = 1
 # An unchanged state is written again so often, so that its age is known: at most so much less than it seems.
@@ -214,8 +216,8 @@ def _said(identity: str, state: State, age_seconds: float, others: Kept | None) 
 
 
 def _json(path: str) -> Any:
-    with open(own_files.open_file(path), encoding="utf-8") as file:
-        return json.load(file)
+    with open(own_files.open_file(path), "rb") as file:
+        return json_documents.parse(bounded_input.from_stream(file, _LARGEST_BYTES))
 
 
 def _understood(said: Any, identity: str) -> Kept:

@@ -13,6 +13,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
+from promptctl import json_documents
 from promptctl.client import own_files
 from promptctl.client.rows import is_row
 
@@ -263,7 +264,7 @@ def _whole_lines(lines: Sequence[bytes], written: int) -> tuple[int, int]:
 
 def _row(line: bytes) -> Row | None:
     try:
-        row: Any = json.loads(line)
-    except (ValueError, RecursionError):
+        row: Any = json_documents.parse(line)
+    except json_documents.Malformed:
         return None
     return cast("Row", row) if is_row(row) else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from promptctl import changes
 from promptctl.output import diffs as differences
-from promptctl.output import plans, stream
+from promptctl.output import new_texts, plans, stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # A comment on GitHub takes 65 536 characters; a later edit adds a few.
 _MOST_CHARACTERS = 60_000
 _MOST_ROWS = 200
+_LINES_OF_A_NEW_TEXT = 30
 _WORDS = {
     changes.NEW: "new version",
     changes.ACTIVATE: "**goes live**",
@@ -67,15 +68,24 @@ def text(outcome: Outcome, title: str, diffs: Diffs) -> str:
             continue
         parts.append(part)
         size += len(part) + 1
+    for each in new_texts.of(outcome, _LINES_OF_A_NEW_TEXT):
+        more = [f"… {each.left_out} more lines in {each.path}"] if each.left_out else []
+        told = "".join(f"+{line}\n" for line in each.lines) + "".join(f"{line}\n" for line in more)
+        part = _details(f"{each.reference}, a new prompt", told)
+        if size + len(part) > _MOST_CHARACTERS:
+            left_out += 1
+            continue
+        parts.append(part)
+        size += len(part) + 1
     if left_out:
-        parts.append(f"{left_out} more differ, too long for this comment.\n")
+        parts.append(f"{left_out} more texts are left out, which are too long for this comment.\n")
     return "\n".join(parts)
 
 
 def _row(change: Change, outcome: Outcome) -> str:
     told = _escaped(plans.told(change, outcome))
     if change.kind == changes.HELD and change.hint:
-        told += f"; `{_code(change.hint)}` releases it"
+        told += f"; {_escaped(change.hint)}"
     return f"| {_WORDS[change.kind]} | `{change.subject}` | {told} |"
 
 

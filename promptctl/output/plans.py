@@ -7,7 +7,7 @@ from promptctl.output import messages, stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from promptctl.changes import Change
@@ -24,6 +24,14 @@ _SIGNS = {
     changes.CONFLICT: ("x", stream.RED),
     changes.STORED: ("#", stream.DIM),
     changes.NOTE: ("#", stream.DIM),
+}
+_MEANINGS = {
+    "+": "new version",
+    ">": "becomes active",
+    "~": "corrected",
+    "!": "held back, stays as it is",
+    "x": "conflict",
+    "#": "note, nothing is done",
 }
 _COUNTED = (
     (changes.NEW, "new", "new"),
@@ -43,13 +51,17 @@ _DID = {
 # Of a kind, on a terminal; all that need a decision are shown.
 _MOST_LINES = 50
 _MOST_DIFFS = 10
+_MOST_NEW_TEXTS = 5
+_LINES_OF_A_NEW_TEXT = 8
 # One long name does not move all others to the right.
 _WIDEST = 40
 _SHORT_KINDS = (changes.NEW, changes.ACTIVATE, changes.DESCRIBE, changes.STORED, changes.NOTE)
 
 
-def show(outcome: Outcome, title: str, form: str, diffs: Diffs) -> None:
+def show(outcome: Outcome, title: str, form: str, diffs: Diffs, unclaimed: Sequence[str] | None = None) -> None:
     """Show a plan and what became of it; `title` says from where to where.
+
+    `unclaimed` are prompts that come from no folder, None where they were not asked for.
 
     `diffs` has, for new versions by name and number, what differs from the active one: both texts, and their names.
     """
@@ -57,14 +69,16 @@ def show(outcome: Outcome, title: str, form: str, diffs: Diffs) -> None:
     if form == "json":
         from promptctl.output import documents
 
-        documents.show(document(outcome, title, diffs))
+        documents.show(document(outcome, title, diffs, unclaimed))
     elif form == "quiet":
         done = [each for each in found if each.kind in changes.DOING]
         stream.write("".join(f"{each.name}@{each.version}\n" if each.version else f"{each.name}\n" for each in done))
     elif stream.to_terminal():
         stream.write(stream.one_line(title) + "\n")
         _lines(outcome)
+        _show_legend(outcome)
         _show_diffs(diffs)
+        _show_new_texts(outcome, follows_diffs=bool(diffs))
         stream.write(summary(outcome) + "\n")
     else:
         rows = [
@@ -80,10 +94,10 @@ def show(outcome: Outcome, title: str, form: str, diffs: Diffs) -> None:
             if form != "plain":
                 messages.note(f"{each.name} {told(each, outcome)}")
             if each.hint:
-                messages.note(f"{each.hint} releases {each.name}")
+                messages.note(f"{each.name}: {each.hint}")
 
 
-def document(outcome: Outcome, title: str, diffs: Diffs) -> dict[str, Any]:
+def document(outcome: Outcome, title: str, diffs: Diffs, unclaimed: Sequence[str] | None = None) -> dict[str, Any]:
     """Return a plan in JSON."""
     from promptctl.output import diffs as differences
 
@@ -107,6 +121,7 @@ def document(outcome: Outcome, title: str, diffs: Diffs) -> dict[str, Any]:
             for each in outcome.plan.changes
         ],
         "unchanged": outcome.plan.unchanged,
+        "unclaimed": None if unclaimed is None else list(unclaimed),
         "applied": outcome.applied,
         "release": outcome.release,
         "refused": None if refusal is None else {"code": refusal.code, "message": refusal.message},
@@ -173,9 +188,33 @@ def _lines(outcome: Outcome) -> None:
         line = f"{change.subject:<{width}}  {stream.one_line(told(change, outcome, is_read=True))}"
         stream.write(f"{stream.styled(sign, style)} {line}\n")
         if change.kind == changes.HELD and change.hint:
-            stream.write(f"  {'':<{width}}  {stream.one_line(change.hint)} releases it\n")
+            stream.write(f"  {'':<{width}}  {stream.one_line(change.hint)}\n")
     for kind, count in left_out.items():
         stream.write(stream.styled(f"  and {count} more of the kind {kind}: --json has them all", stream.DIM) + "\n")
+
+
+def _show_legend(outcome: Outcome) -> None:
+    """Say what the signs mean that stand at the beginning of the lines."""
+    used = {_SIGNS[change.kind][0] for change in outcome.plan.changes}
+    parts = [f"{sign} {meaning}" for sign, meaning in _MEANINGS.items() if sign in used]
+    if not parts:
+        return
+    line = f"signs: {parts.pop(0)}"
+    for part in parts:
+        if len(line) + 3 + len(part) > stream.width():
+            stream.write(stream.styled(line, stream.DIM) + "\n")
+            line = f"       {part}"
+        else:
+            line += f"   {part}"
+    stream.write(stream.styled(line, stream.DIM) + "\n")
+
+
+def _show_new_texts(outcome: Outcome, *, follows_diffs: bool) -> None:
+    if outcome.applied or not outcome.plan.of(changes.NEW):
+        return
+    from promptctl.output import new_texts
+
+    new_texts.show(outcome, _LINES_OF_A_NEW_TEXT, _MOST_NEW_TEXTS, follows_diffs=follows_diffs)
 
 
 def _show_diffs(diffs: Diffs) -> None:

@@ -20,7 +20,7 @@ _REMEMBERED_AT_A_TIME = 1000
 
 
 class SourceState(Record):
-    """What was applied of a source: the commit, if there was one, and its prompts.
+    """What was applied of a source: the commit, if there was one, and its prompts; `is_known`: it was ever applied.
 
     `digests` has by name the digest of the files as they were applied; `unsettled` are the prompts that are to be
     compared again even so; `live` is what is active of each, None: nothing.
@@ -32,6 +32,16 @@ class SourceState(Record):
     digests: dict[str, str]
     unsettled: frozenset[str]
     live: dict[str, int | None]
+    is_known: bool = True
+
+
+class OtherSource(Record):
+    """A source from which prompts come; `repository` and `path` are those of its last release, None: not known."""
+
+    __slots__ = ()
+    source: str
+    repository: str | None
+    path: str | None
 
 
 def lock(database: Database, say: Callable[[str], None]) -> None:
@@ -101,19 +111,53 @@ def source_state(database: Database, source: str) -> SourceState:
         live[name] = int(active) or None
         if more:
             unsettled.append(name)
-    return SourceState(commit, committed_at, digests, frozenset(unsettled), live)
+    return SourceState(commit, committed_at, digests, frozenset(unsettled), live, bool(commits))
 
 
-def unclaimed(database: Database) -> int:
-    """Return how many prompts with a version in use come from no source."""
+def sources(database: Database) -> list[OtherSource]:
+    """Return every source from which prompts come."""
     rows = database.run(
         """
-        select count(*) from promptctl.served s
-        where not exists (select from promptctl.applied a where a.name = s.name) and s.archived_at is null
-          and exists (select from promptctl.versions v where v.name = s.name and not v.is_retired)
+        select s.source, r.origin ->> 'repository', r.origin ->> 'path'
+        from promptctl.sources s
+        left join lateral (
+            select x.origin from promptctl.releases x where x.source = s.source order by x.release desc limit 1
+        ) r on true
+        where exists (select from promptctl.applied a where a.source = s.source)
+        order by s.source
         """
     )
-    return int(rows[0][0]) if rows else 0
+    return [OtherSource(*row) for row in rows]
+
+
+def applied_names(database: Database) -> dict[str, str]:
+    """Return which source each prompt comes from, by name; prompts that come from none are left out."""
+    return dict(database.run("select a.name, a.source from promptctl.applied a"))
+
+
+def stored_hashes(database: Database, names: Sequence[str]) -> dict[str, set[str]]:
+    """Return by name the SHA-256 of the texts of prompts, in hexadecimal."""
+    rows = database.run(
+        """
+        select v.name, string_agg(encode(v.sha256, 'hex'), ' ') from promptctl.versions v
+        where v.name = any ($1) group by v.name
+        """,
+        list(names),
+    )
+    return {name: set(hashes.split()) for name, hashes in rows}
+
+
+def unclaimed(database: Database) -> list[str]:
+    """Return the names of the prompts with a version in use that come from no source."""
+    rows = database.run(
+        """
+        select s.name from promptctl.served s
+        where not exists (select from promptctl.applied a where a.name = s.name) and s.archived_at is null
+          and exists (select from promptctl.versions v where v.name = s.name and not v.is_retired)
+        order by s.name
+        """
+    )
+    return [row[0] for row in rows]
 
 
 def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPrompt], dict[str, str]]:

@@ -116,7 +116,7 @@ def test_its_age_is_told_and_counts(serve: Serve, path: Path, away: Callable[[bo
     assert strict.get("greeter@2").version == 2
 
 
-@pytest.mark.parametrize("seconds", [5, 5000, 1e300, float("inf"), float("nan")])
+@pytest.mark.parametrize("seconds", [5, 5000, 1e300])
 def test_a_file_of_the_future_is_not_believed(
     serve: Serve, path: Path, away: Callable[[bool], None], told: Told, seconds: float
 ) -> None:
@@ -267,12 +267,15 @@ def test_a_slow_disk_is_not_written_to_all_the_time(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "Expecting value"),
+        ("", "not JSON: Expecting value"),
         ("{", "Expecting property name"),
         ("[]", "list indices"),
         ("{}", "it is damaged (KeyError('form'))"),
-        ("[" * 100_000, "recursion"),
-        (b"\xff\xfe", "can't decode"),
+        ("[" * 100_000, "nested more than 100 deep"),
+        (b"\xff\xfe", "not UTF-8: byte 0"),
+        ('{"confirmed_at": Infinity}', "Infinity is no number in JSON"),
+        ('{"confirmed_at": NaN}', "NaN is no number in JSON"),
+        ('{"prompts": ["\\ud800"]}', "half of a surrogate pair"),
         ('{"form": 2}', "it has form 2, this is form 1"),
         ('{"form": 1, "database": "host=elsewhere"}', "it is of another database (host=elsewhere)"),
     ],

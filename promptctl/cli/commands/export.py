@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl import errors, references
+from promptctl import errors, references, working_directory
 from promptctl import export as exporting
 from promptctl.output import exports as output
 from promptctl.output import progress
@@ -31,6 +31,7 @@ def export(run: Run, folder: ExportFolder = None, only: Only = None, force: Over
     if folder == "":
         raise errors.Usage("usage", "the folder is empty")
     place = _FOLDER if folder is None else folder
+    working_directory.require(place)
     shown = progress.Progress(shown=run.form == "plain")
     with run.database() as database:
         prompts = exports.whole_prompts(database, only)
@@ -42,6 +43,12 @@ def export(run: Run, folder: ExportFolder = None, only: Only = None, force: Over
             )
         try:
             exported = exporting.export(place, prompts, shown, overwrites=force)
+        except exporting.FilesDiffer as differing:
+            import shlex
+
+            words = ["promptctl", "export", exporting.free_folder(place), *(["--only", only] if only else [])]
+            differing.hint = shlex.join(words)
+            raise
         finally:
             shown.close()
         output.show(exported, len(prompts), place, database.label, run.form)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl import changes, errors, references
+from promptctl import changes, errors, references, working_directory
 from promptctl import sync as syncing
 from promptctl.output import messages, plans, progress
 from promptctl.provenance import Checkout
@@ -10,6 +10,8 @@ from promptctl.store import syncs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from promptctl.cli.options import (
         Adopt,
         AllowNewVariables,
@@ -61,7 +63,14 @@ def sync(
     the folder changes its mind.
 
     What a plan would do is shown by --dry-run; --save-plan keeps it, and
-    --apply-plan applies exactly that.
+    --apply-plan applies exactly that. Each line of a plan begins with a sign:
+
+      +  a new version is stored
+      >  a version becomes active
+      ~  a description, metadata or a route is corrected
+      !  held back: somebody moved it since, and it stays as it is
+      x  a conflict: nothing at all is applied
+      #  a note: nothing is done
 
     Examples:
       promptctl sync prompts/ --dry-run
@@ -80,11 +89,10 @@ def sync(
 
             variables.check_style(template)
         options = syncing.Options(adopt, allow_new_variables, allow_secrets, force, template)
-        place = _FOLDER if folder is None else folder
         if dry_run or check or save_plan is not None:
-            found = _look(run, place, source, options, save_plan, form, shown, only_looks=not check)
+            found = _look(run, folder, source, options, save_plan, form, shown, only_looks=not check)
             return _FOUND if check and found.plan.would_change else 0
-        return _apply(run, place, source, options, author, form, shown)
+        return _apply(run, folder, source, options, author, form, shown)
     finally:
         shown.close()
 
@@ -108,7 +116,7 @@ def _form(
 
 def _look(
     run: Run,
-    folder: str,
+    folder: str | None,
     source: str | None,
     options: syncing.Options,
     save_plan: str | None,
@@ -120,14 +128,15 @@ def _look(
     checkout, prompts = _read(folder, source, options)
     with run.database(empty_if_absent=save_plan is None) as database:
         outcome = syncing.look(database, checkout, prompts, options, shown, claims=save_plan is not None)
-        title = f"{_told(folder, checkout)} → {database.label}"
+        title = f"{_told(checkout)} → {database.label}"
         shown.close()
+        unclaimed = syncs.unclaimed(database)
         if form != "json" or outcome.refusal is None or (only_looks and not outcome.plan.of(changes.CONFLICT)):
-            _show(outcome, title, form, _diffs(database, outcome, form))
+            _show(outcome, title, form, _diffs(database, outcome, form), unclaimed)
         _refuse(database, outcome, form, only_conflicts=only_looks and save_plan is None)
-        if unclaimed := syncs.unclaimed(database):
-            several = unclaimed != 1
-            told = f"{unclaimed} prompt{'s' * several} in {database.label} from no folder"
+        if unclaimed:
+            several = len(unclaimed) != 1
+            told = f"{len(unclaimed)} prompt{'s' * several} in {database.label} from no folder"
             run.say(f"{told}: promptctl export writes {'them' if several else 'it'} into one")
         if save_plan is not None:
             from promptctl import saved_plans
@@ -140,7 +149,13 @@ def _look(
 
 
 def _apply(
-    run: Run, folder: str, source: str | None, options: syncing.Options, author: str | None, form: str, shown: Progress
+    run: Run,
+    folder: str | None,
+    source: str | None,
+    options: syncing.Options,
+    author: str | None,
+    form: str,
+    shown: Progress,
 ) -> int:
     run.author(author)
     checkout, prompts = _read(folder, source, options)
@@ -148,7 +163,7 @@ def _apply(
         outcome = syncing.apply(database, checkout, prompts, options, shown, author=run.who(), say=messages.note)
         shown.close()
         if form != "json" or outcome.refusal is None:
-            _show(outcome, f"{_told(folder, checkout)} → {database.label}", form, {})
+            _show(outcome, f"{_told(checkout)} → {database.label}", form, {})
         _refuse(database, outcome, form)
     _log(run, outcome)
     return 0
@@ -167,21 +182,25 @@ def _apply_saved(run: Run, path: str, author: str | None, form: str, shown: Prog
     return 0
 
 
-def _read(folder: str, source: str | None, options: syncing.Options) -> tuple[Checkout, list[ListedPrompt]]:
+def _read(given: str | None, source: str | None, options: syncing.Options) -> tuple[Checkout, list[ListedPrompt]]:
     if source is not None and not source.strip():
         raise errors.Usage("usage", "--source is empty")
+    if given == "":
+        raise errors.Usage("usage", "the folder is empty")
+    folder = _FOLDER if given is None else given
+    working_directory.require(folder)
     asked = Checkout.asked(folder, source)
-    prompts = syncing.listed(folder, options.template)
+    prompts = syncing.listed(folder, options.template, is_default=given is None)
     return asked(), prompts
 
 
-def _told(folder: str, checkout: Checkout) -> str:
+def _told(checkout: Checkout) -> str:
     if checkout.commit is None:
-        return folder
-    return f"{folder} at {checkout.commit.short}{', not all committed' if checkout.is_dirty else ''}"
+        return checkout.folder
+    return f"{checkout.folder} at {checkout.commit.short}{', not all committed' if checkout.is_dirty else ''}"
 
 
-def _show(outcome: Outcome, title: str, form: str, diffs: Diffs) -> None:
+def _show(outcome: Outcome, title: str, form: str, diffs: Diffs, unclaimed: Sequence[str] | None = None) -> None:
     if form == "markdown":
         from promptctl.output import plan_markdown
 
@@ -189,7 +208,7 @@ def _show(outcome: Outcome, title: str, form: str, diffs: Diffs) -> None:
         for each in outcome.plan.of(changes.HELD):
             messages.note(f"{each.name} {plans.told(each, outcome)}")
     else:
-        plans.show(outcome, title, form, diffs)
+        plans.show(outcome, title, form, diffs, unclaimed)
 
 
 def _diffs(database: Database, outcome: Outcome, form: str) -> Diffs:

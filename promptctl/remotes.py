@@ -1,0 +1,56 @@
+"""Names of repositories by the URLs of their remotes: one name, however the remote is spelled."""
+
+from __future__ import annotations
+
+_DEFAULT_PORTS = {"ssh": "22", "git+ssh": "22", "ssh+git": "22", "https": "443", "http": "80", "git": "9418"}
+
+
+def canonical(url: str) -> str:
+    """Return `host/path` of a remote's URL, the same for everyone who cloned it; a path for a repository on a disk.
+
+    Without scheme, user, password, the scheme's own port, query, fragment and `.git`; the host in lower case. Applied
+    to its own answer it changes nothing.
+    """
+    scheme, separator, rest = url.strip().partition("://")
+    scheme = scheme.lower()
+    if not separator:
+        return _without_scheme(url.strip())
+    if scheme == "file":
+        # file://localhost/path and file:///path are the same file.
+        return _trimmed("/" + rest.partition("/")[2])
+    rest = rest.partition("?")[0].partition("#")[0]
+    authority, _, path = rest.partition("/")
+    host = authority.rpartition("@")[2].lower()
+    name, colon, port = host.rpartition(":")
+    if colon and "]" not in port and port in ("", _DEFAULT_PORTS.get(scheme)):
+        host = name
+    return _joined(host, path)
+
+
+def _without_scheme(url: str) -> str:
+    """`host:path` and `user@host:path`, as SSH has them, or a path. A single letter before a colon is a drive."""
+    if url.startswith(("/", ".", "~")):
+        return _trimmed(url)
+    start = url.find("]") + 1 if "[" in url.partition("/")[0] else 0
+    colon = url.find(":", start)
+    slash = url.find("/")
+    if colon > 1 and (slash < 0 or colon < slash):
+        host, path = url[:colon], url[colon + 1 :]
+        if "@" not in host and (port := path.partition("/")[0]).isdigit():
+            # An answer of ours, with a port; older ones have the scheme's own.
+            host = host if port in _DEFAULT_PORTS.values() else f"{host}:{port}"
+            path = path.partition("/")[2]
+        return _joined(host.rpartition("@")[2].lower(), path)
+    return _trimmed(url)
+
+
+def _joined(host: str, path: str) -> str:
+    return _trimmed(f"{host}/{path.lstrip('/')}")
+
+
+def _trimmed(name: str) -> str:
+    while "//" in name:
+        name = name.replace("//", "/")
+    if len(name) > 1:
+        name = name.rstrip("/")
+    return name.removesuffix(".git").rstrip("/") if not name.endswith("/.git") else name.removesuffix("/.git")

@@ -1,0 +1,19 @@
+"""The working directory, which somebody may have deleted."""
+
+from __future__ import annotations
+
+import os
+
+from promptctl import errors
+
+
+def require(path: str) -> None:
+    """Raise Failed (`cannot_read`) for a path that is relative to a working directory that does not exist any more."""
+    if os.path.isabs(path):
+        return
+    try:
+        os.getcwd()
+    except OSError as problem:
+        raise errors.Failed(
+            "cannot_read", f"the working directory does not exist any more: {problem.strerror}", hint="cd"
+        ) from None
