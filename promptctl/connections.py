@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS = 10
 _EMBEDDED = "the embedded database"
+# Of libpq's variables these have a meaning for the embedded database as well.
+_EMBEDDED_TOO = ("PGAPPNAME", "PGOPTIONS", "PGTZ", "PGDATESTYLE")
+# What a connection through the embedded server's socket takes, in the place of what a variable says.
+_HARMLESS = {
+    "channel_binding": "disable", "gssencmode": "disable", "load_balance_hosts": "disable",
+    "max_protocol_version": "latest", "min_protocol_version": "3.0", "require_auth": "none", "sslmode": "disable",
+    "ssl_max_protocol_version": "TLSv1.3", "ssl_min_protocol_version": "TLSv1.2", "sslcertmode": "disable",
+    "sslnegotiation": "postgres", "sslrootcert": "none", "target_session_attrs": "any",
+}  # fmt: skip
 
 
 def connect(
@@ -73,12 +82,13 @@ def connect_application(target: settings.Target, *, connect_timeout_seconds: flo
         home = location.home()
         if location.cluster(home) is None:
             raise errors.Unreachable("no_embedded_database", f"there is no embedded database in {home}")
+        own |= _shield()
         try:
             database = _open_embedded(home, own)
         except libpq.ConnectionFailed as failure:
-            if not location.server_is_absent(str(failure)):
+            if not server.is_absent(home, str(failure)):
                 raise refusals.embedded_unreachable(failure) from None
-            server.start(home, create=False, say=lambda _: None)
+            server.start(home, create=False, parameters=own, unless_stopped=True)
             database = _open_embedded(home, own)
     else:
         if target.url is not None:
@@ -127,11 +137,15 @@ def _connect_embedded(creates: bool, starts: bool, say: Callable[[str], None]) -
     from promptctl.embedded import location
 
     home = location.home()
+    for name in [name for name in os.environ if name.startswith("PG") and name not in _EMBEDDED_TOO]:
+        del os.environ[name]
     if location.cluster(home) is not None:
         try:
             return _open_embedded(home)
         except libpq.ConnectionFailed as failure:
-            if not starts or not location.server_is_absent(str(failure)):
+            from promptctl.embedded import server
+
+            if not starts or not server.is_absent(home, str(failure)):
                 raise refusals.embedded_unreachable(failure) from None
     elif not starts:
         raise errors.Unreachable("no_embedded_database", f"there is no embedded database in {home}")
@@ -148,8 +162,24 @@ def _open_embedded(home: str, own: dict[str, str] | None = None) -> Database:
     from promptctl.embedded import location
 
     parameters = {**(own or _common()), **location.conninfo(home), "client_encoding": "UTF8"}
-    connect_ = libpq.Connection if own else _connected
-    return Database(connect_(parameters, location.client_library(home)), _EMBEDDED, embedded=True)
+    connection = libpq.Connection(parameters) if own else _connected(parameters, light=True)
+    return Database(connection, _EMBEDDED, embedded=True)
+
+
+def _shield() -> dict[str, str]:
+    """Return keywords that keep libpq's variables away from the embedded connection of an application.
+
+    The environment is the application's, and is left alone. Raises Usage for a variable that no keyword outweighs.
+    """
+    if not any(name.startswith("PG") for name in os.environ):
+        return {}
+    keywords = {name: keyword for name, keyword in libpq.variables().items() if name in os.environ}
+    for name in ("PGHOSTADDR", "PGSERVICE"):
+        if name in keywords:
+            raise errors.Usage(
+                "not_embedded", f"{name} is set, and leads away from the embedded database", hint=f"unset {name}"
+            )
+    return {keyword: _HARMLESS[keyword] for keyword in keywords.values() if keyword in _HARMLESS}
 
 
 def _common() -> dict[str, str]:
@@ -166,11 +196,11 @@ def _common() -> dict[str, str]:
     return parameters
 
 
-def _connected(parameters: dict[str, str], library: str | None = None) -> libpq.Connection:
+def _connected(parameters: dict[str, str], *, light: bool = False) -> libpq.Connection:
     # libpq sends these with its first message: times come as RFC 3339 needs them, for no round trip of their own.
     for name, value in (("PGTZ", "UTC"), ("PGDATESTYLE", "ISO")):
         os.environ[name] = value
-    return libpq.Connection(parameters, library)
+    return libpq.Connection(parameters, light=light)
 
 
 def _hosts(url: str | None) -> int:

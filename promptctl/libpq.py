@@ -52,24 +52,31 @@ class ConnectionLost(Exception):
 
 def keywords(conninfo: str) -> dict[str, str]:
     """Return what a URL or a keyword string says, by keyword. Raises ConnectionFailed for one that cannot be read."""
-
-    class Option(ctypes.Structure):
-        _fields_ = (
-            *((name, ctypes.c_char_p) for name in ("keyword", "envvar", "compiled", "val", "label", "dispchar")),
-            ("dispsize", ctypes.c_int),
-        )
-
-    pointer = libpq_library.load(None).PQconninfoParse(conninfo.encode("utf-8", "surrogateescape"), None)
+    library = libpq_library.load()
+    pointer = library.PQconninfoParse(conninfo.encode("utf-8", "surrogateescape"), None)
     if not pointer:
         raise ConnectionFailed("it cannot be read")
-    options = ctypes.cast(pointer, ctypes.POINTER(Option))
-    found: dict[str, str] = {}
-    for option in options:
-        if option.keyword is None:
-            break
-        if option.val is not None:
-            found[option.keyword.decode()] = option.val.decode()
-    return found
+    return {keyword: value for keyword, _, value in _options(library, pointer) if value is not None}
+
+
+def variables() -> dict[str, str]:
+    """Return the keyword of each environment variable that libpq reads."""
+    library = libpq_library.load()
+    return {variable: keyword for keyword, variable, _ in _options(library, library.PQconndefaults()) if variable}
+
+
+def _options(library: libpq_library.Library, pointer: int) -> list[tuple[str, str | None, str | None]]:
+    """Return keyword, environment variable and value of each option in an array, and free it."""
+    found: list[tuple[str, str | None, str | None]] = []
+    try:
+        for option in ctypes.cast(pointer, ctypes.POINTER(libpq_library.Option)):
+            if option.keyword is None:
+                return found
+            variable = None if option.envvar is None else option.envvar.decode()
+            found.append((option.keyword.decode(), variable, None if option.val is None else option.val.decode()))
+        return found
+    finally:
+        library.PQconninfoFree(ctypes.c_void_p(pointer))
 
 
 def _interruptibly(call: Callable[[], Any], seconds: float = -1) -> Any:
@@ -250,13 +257,13 @@ _CONVERSIONS: dict[int, Callable[[bytes], Any]] = {
 class Connection:
     """One connection. Rows come as tuples: int, float, bool, str, RFC 3339 times in UTC, JSON parsed, None."""
 
-    def __init__(self, parameters: Mapping[str, str], library: str | None = None) -> None:
+    def __init__(self, parameters: Mapping[str, str], *, light: bool = False) -> None:
         """Connect; `parameters` are libpq's keywords, and `dbname` may be a whole URL. Raises ConnectionFailed.
 
-        `library` is the path of a libpq to prefer: a server's own, without TLS and Kerberos, loads faster. A server
-        that does not answer for `timeout_seconds`, an attribute, counts as lost; None: it is waited for.
+        `light` prefers the libpq without TLS and Kerberos, for a command (libpq_library.load). A server that does not
+        answer for `timeout_seconds`, an attribute, counts as lost; None: it is waited for.
         """
-        self._lib = lib = libpq_library.load(library)
+        self._lib = lib = libpq_library.load(light=light)
         keywords = [*(key.encode() for key in parameters), None]
         values = [*(value.encode("utf-8", "surrogateescape") for value in parameters.values()), None]
         array = ctypes.c_char_p * len(keywords)

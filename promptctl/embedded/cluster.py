@@ -8,7 +8,8 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
-from promptctl.embedded import binaries, location
+from promptctl import atomic_files
+from promptctl.embedded import binaries, home, location
 from promptctl.errors import Failed
 
 if TYPE_CHECKING:
@@ -132,17 +133,12 @@ def configure(home_directory: str, major: int, account: Account) -> None:
 def _write(directory: str, name: str, content: str) -> None:
     path, data = os.path.join(directory, name), os.fsencode(content)
     try:
-        with open(path, "rb") as file:
+        with open(home.open_regular(path, os.O_RDONLY), "rb") as file:
             if file.read() == data:
                 return
     except FileNotFoundError:
         pass
-    with open(path + ".new", "wb") as file:
-        os.fchmod(file.fileno(), 0o644)  # the server's user reads it
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(path + ".new", path)
+    atomic_files.replace(path, data, 0o644)  # the server's user reads it
 
 
 def telling_line(output: str) -> str:

@@ -1,5 +1,6 @@
 """The directory that holds the embedded server: who owns what in it, its locks, its leftovers.
 
+    stopped           is there after `db stop`, until a command starts the server: an application does not
     start.lock        held by the process that starts or stops the server
     server.lock       held by whatever works on the cluster: initdb, the server and each process of the server's
     pg18/             the cluster of PostgreSQL 18, the server user's own
@@ -13,10 +14,12 @@ root never writes inside these two: the user could put a link there.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +33,7 @@ _ROOT_RUNS_AS = ("promptctl", "postgres", "nobody")
 # initdb and pg_ctl put the path through a shell in double quotes; settings are read by line.
 _FORBIDDEN = '"$`\\\x7f' + "".join(map(chr, range(32)))
 _OWNER_ONLY = 0o700
+_STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +124,8 @@ def require(home: str) -> None:
     os.makedirs(home, _home_mode(), exist_ok=True)
     names = set(os.listdir(home)) - {"start.lock"}
     found = os.stat(home)  # after listing: whoever makes the first file has set the mode before
-    if found.st_uid != ours:
-        raise location.unusable(home, f"it belongs to {_name_of(found.st_uid)}", f"run as {_name_of(found.st_uid)}")
-    if names and found.st_mode & (0o022 if ours == 0 else 0o002):
-        raise location.unusable(home, "others may write in it", f"chmod go-w {home!r}")
+    if names or found.st_uid != ours:
+        location.check_own(home)
     if names and ours == 0 and not found.st_mode & 0o001:
         raise location.unusable(home, "the server does not run as root, and only root may enter it")
 
@@ -144,21 +146,16 @@ def _home_mode() -> int:
     return 0o755 if os.geteuid() == 0 else _OWNER_ONLY  # the server's user must get through root's to its own
 
 
-def _name_of(uid: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user id {uid}"
-
-
 @contextmanager
 def failures(home: str) -> Generator[None]:
     """Turns an error of the operating system's (permissions, a full disk) into Failed."""
     try:
         yield
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            # The error of a copy names the file that is read, which is on another disk.
+            reason = "no space left on its disk"
+            raise location.unusable(home, reason, "free some space, or set PROMPTCTL_HOME") from error
         path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else home
         raise location.unusable(path, error.strerror or str(error)) from error
 
@@ -214,13 +211,50 @@ def _try(home: str, *, shared: bool) -> int | None:
 def _open(home: str, name: str) -> int:
     import fcntl
 
-    descriptor = os.open(os.path.join(home, name), os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    descriptor = open_regular(os.path.join(home, name), os.O_RDONLY | os.O_CREAT)
     if descriptor > 2:
         return descriptor
     try:  # we have no standard streams, but a process that inherits this is given some in its place
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
     finally:
         os.close(descriptor)
+
+
+def open_regular(path: str, flags: int) -> int:
+    """Open a file of a home; raise Failed (`data_directory_unusable`) for a link, a pipe or whatever else is there.
+
+    Nothing is waited for, and nothing is written through a link. Raises OSError.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise _not_regular(path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_regular(path)
+    return descriptor
+
+
+def _not_regular(path: str) -> Failed:
+    return location.unusable(path, "it is not a regular file", "remove it, or set PROMPTCTL_HOME to another directory")
+
+
+def was_stopped(home: str) -> bool:
+    """Whether somebody stopped the server, and no command has started it since."""
+    return os.path.lexists(os.path.join(home, _STOPPED))
+
+
+def note_stop(home: str) -> None:
+    """Remember that somebody stopped the server. Raises OSError."""
+    os.close(open_regular(os.path.join(home, _STOPPED), os.O_WRONLY | os.O_CREAT))
+
+
+def forget_stop(home: str) -> None:
+    """Forget that somebody stopped the server. Raises OSError."""
+    with suppress(FileNotFoundError):
+        os.unlink(os.path.join(home, _STOPPED))
 
 
 def sweep(home: str) -> None:

@@ -7,6 +7,7 @@ nothing that the interpreter has not loaded anyway.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 
 from promptctl.errors import Failed, Usage
@@ -16,22 +17,8 @@ SUPERUSER = "promptctl"
 PORT = "5432"  # part of the socket's file name; nothing listens on TCP
 
 _SOCKET_NAME = f".s.PGSQL.{PORT}"
+_MOST_LINKS = 40
 _SOCKET_PATH_BYTES = 100  # the kernels' limits are 103 (macOS) and 107 (Linux)
-
-# The start path is for a server that is not there, or is coming or going. A connection that breaks before it is
-# established, and a missing database, are what the moments around a stop and an interrupted creation look like.
-DATABASE_MISSING = f'database "{DATABASE}" does not exist'
-_ABSENT = (
-    "No such file or directory",
-    "Connection refused",
-    "Connection reset by peer",
-    "server closed the connection unexpectedly",
-    "the database system is starting up",
-    "the database system is shutting down",
-    "the database system is not yet accepting connections",
-    "the database system is in recovery mode",
-    DATABASE_MISSING,
-)
 
 
 def home() -> str:
@@ -101,15 +88,71 @@ def socket_path(home: str) -> str:
 def conninfo(home: str) -> dict[str, str]:
     """libpq's keywords for the embedded database in `home`, whether or not its server runs.
 
-    Raises Failed (`data_directory_unusable`) when the socket's directory belongs to somebody else, who could pose as
-    the server there.
+    Whoever listens there has to be the server's user (`requirepeer`). Raises Failed (`data_directory_unusable`) when
+    the home or the socket's directory belongs to somebody else, who could pose as the server there.
     """
     directory = socket_directory(home)
-    if directory != os.path.join(home, "run"):
-        path = cluster(home)
-        if path is not None:
-            check_private(directory, os.stat(path).st_uid)
-    return {"host": directory, "port": PORT, "user": SUPERUSER, "dbname": DATABASE}
+    parameters = {"host": directory, "port": PORT, "user": SUPERUSER, "dbname": DATABASE}
+    path = cluster(home)
+    if path is not None:
+        check_own(home)
+        owner = os.lstat(path).st_uid
+        check_private(directory, owner)
+        parameters["requirepeer"] = user_name(owner)
+    return parameters
+
+
+def check_own(home: str) -> None:
+    """Raise Failed (`data_directory_unusable`) unless the home is this user's, and nobody else may write in it."""
+    ours = os.geteuid()
+    status = os.stat(home)
+    if status.st_uid != ours:
+        owner = user_name(status.st_uid)
+        raise unusable(home, f"it belongs to {owner}", f"run as {owner}, or set PROMPTCTL_HOME")
+    if status.st_mode & (0o022 if ours == 0 else 0o002):
+        raise unusable(home, "others may write in it", f"chmod go-w {home!r}")
+
+
+def user_name(uid: int) -> str:
+    """The name of a user; of one without a name, what libpq calls such a user's number."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user id {uid}"
+
+
+def is_trusted(path: str) -> bool:
+    """Whether nobody but root and this user could put another file here, whatever part of the path they change.
+
+    Each component, links included, is to belong to one of them, and no directory is to be writable by others, but for
+    one like /tmp, where they cannot rename what is not theirs.
+    """
+    ours = (0, os.geteuid())
+    place, rest = "/", [part for part in os.path.abspath(path).split("/") if part]
+    followed = 0
+    while True:
+        try:
+            status = os.lstat(place)
+        except OSError:
+            return False
+        if status.st_uid not in ours or (
+            stat.S_IMODE(status.st_mode) & 0o022
+            and not stat.S_ISLNK(status.st_mode)
+            and not status.st_mode & stat.S_ISVTX
+        ):
+            return False
+        if stat.S_ISLNK(status.st_mode):
+            followed += 1
+            if followed > _MOST_LINKS:
+                return False
+            target = os.path.join(os.path.dirname(place), os.readlink(place))
+            rest = [part for part in os.path.normpath(target).split("/") if part] + rest
+            place = "/"
+        if not rest:
+            return True
+        place = os.path.join(place, rest.pop(0))
 
 
 def check_private(directory: str, owner: int) -> bool:
@@ -123,30 +166,6 @@ def check_private(directory: str, owner: int) -> bool:
     return True
 
 
-def server_is_absent(message: str) -> bool:
-    """Whether libpq's `message` about a failed connection means that the server is to be started or waited for."""
-    return any(part in message for part in _ABSENT)
-
-
 def unusable(path: str, reason: str, hint: str = "set PROMPTCTL_HOME to another directory") -> Failed:
     """The error for a path that the embedded server cannot use."""
     return Failed("data_directory_unusable", f"{path!r} cannot hold the embedded database: {reason}", hint=hint)
-
-
-def client_library(home: str) -> str | None:
-    """The path of the libpq in the copy of the server's programs, or None.
-
-    It is built without TLS and Kerberos, which a socket needs neither of, and so loads in a third of the time. One that
-    somebody else could have written is not loaded.
-    """
-    name = "libpq.5.dylib" if sys.platform == "darwin" else "libpq.so.5"
-    copies = [entry for entry in os.listdir(home) if entry.startswith("postgresql-")]
-    for copy in sorted(copies, reverse=True):
-        path = os.path.join(home, copy, "lib", name)
-        try:
-            owner = os.stat(path).st_uid
-        except OSError:
-            continue
-        if owner in (0, os.geteuid()):
-            return path
-    return None

@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,19 @@ if TYPE_CHECKING:
 
     from promptctl.embedded.home import Account
 
+DATABASE_MISSING = f'database "{location.DATABASE}" does not exist'
 _WAIT_SECONDS = 60.0  # for a server to come up, recovery included, or to shut down
 _POLL_SECONDS = 0.002
 _REPEAT_SIGNAL_SECONDS = 1.0
+NO_PARAMETERS: Mapping[str, str] = {}
+# What the moments around a start and a stop look like, and an interrupted creation.
+_COMING_OR_GOING = (
+    "the database system is starting up",
+    "the database system is shutting down",
+    "the database system is not yet accepting connections",
+    "the database system is in recovery mode",
+    DATABASE_MISSING,
+)
 _LOG_BYTES = 1 << 20  # at a start; a longer log is kept once, as server.log.1
 
 # What a server that was killed leaves would stop the next one when its process id is in use again. The server lock
@@ -55,22 +66,34 @@ def _say_nothing(_: str) -> None:
     pass
 
 
-def start(home_directory: str, *, create: bool, say: Callable[[str], None] = _say_nothing) -> None:
+def start(
+    home_directory: str,
+    *,
+    create: bool,
+    say: Callable[[str], None] = _say_nothing,
+    parameters: Mapping[str, str] = NO_PARAMETERS,
+    unless_stopped: bool = False,
+) -> None:
     """Returns when a server runs for `home_directory`, accepts connections and has the database `promptctl`.
 
     Makes the cluster if there is none and `create` is set; `say` gets one line before that, which takes a second.
-    Raises Unreachable (`no_embedded_database`, `embedded_unsupported`), Usage (`pg_bin_unusable`, `empty_setting`) and
+    `parameters` are keywords of libpq's for the connections that are tried. With `unless_stopped`, for an application,
+    a server that somebody stopped stays so.
+    Raises Unreachable (`no_embedded_database`, `embedded_stopped`), Usage (`pg_bin_unusable`, `empty_setting`) and
     Failed (`data_directory_unusable`, `no_postgresql`, `no_server_user`, `embedded_initdb_failed`,
     `embedded_start_failed`, `embedded_unresponsive`).
     """
-    _require_posix()
     if location.cluster(home_directory) is None and not create:
         raise _no_database(home_directory)
     with home.failures(home_directory):
         home.require(home_directory)
         with home.start_lock(home_directory):
             home.open_up(home_directory)
-            lock = _lock_or_running(home_directory)
+            if unless_stopped and home.was_stopped(home_directory):
+                message = f"the embedded server in {home_directory!r} was stopped, and a command has to start it"
+                raise Unreachable("embedded_stopped", message, hint="promptctl db start")
+            home.forget_stop(home_directory)
+            lock = _lock_or_running(home_directory, parameters)
             if lock is None:
                 return
             try:
@@ -80,27 +103,27 @@ def start(home_directory: str, *, create: bool, say: Callable[[str], None] = _sa
                 raise
             finally:
                 os.close(lock)
-            _wait_until_ready(home_directory, directory, offset)
+            _wait_until_ready(home_directory, directory, offset, parameters)
 
 
 def stop(home_directory: str) -> bool:
     """Shuts the server down (open transactions are rolled back) and waits for its end; whether it ran.
 
-    Raises Unreachable (`embedded_unsupported`), Failed (`data_directory_unusable`, `embedded_stop_failed`).
+    Raises Failed (`data_directory_unusable`, `embedded_stop_failed`).
     """
-    _require_posix()
     directory = location.cluster(home_directory)
     if directory is None:
         return False
     with home.failures(home_directory):
         home.require(home_directory)
         with home.start_lock(home_directory):
-            if not home.server_lives(home_directory):
+            home.note_stop(home_directory)
+            if not _runs(home_directory):
                 return False
             account = home.server_account(directory)
             begin = time.monotonic()
             repeat_at = begin
-            while home.server_lives(home_directory):
+            while _runs(home_directory):
                 now = time.monotonic()
                 if now > begin + _WAIT_SECONDS:
                     message = f"the embedded server in {home_directory!r} does not stop"
@@ -113,15 +136,14 @@ def stop(home_directory: str) -> bool:
 
 
 def status(home_directory: str) -> ServerStatus:
-    """What there is; starts nothing. Raises Unreachable (`embedded_unsupported`), Failed."""
-    _require_posix()
+    """What there is; starts nothing. Raises Failed."""
     directory = location.cluster(home_directory)
     if directory is None:
         return ServerStatus(home_directory, None, None, False, None, location.socket_directory(home_directory), None)
     major = location.major_version(directory)
     with home.failures(home_directory):
         copy = binaries.copied(home_directory, major)
-        pid = _listener(home_directory) if home.server_lives(home_directory) else None
+        pid = _listener(home_directory) if _runs(home_directory) else None
     return ServerStatus(
         home=home_directory,
         cluster=directory,
@@ -133,10 +155,24 @@ def status(home_directory: str) -> ServerStatus:
     )
 
 
-def _require_posix() -> None:
-    if sys.platform == "win32":
-        message = "there is no embedded database on Windows"
-        raise Unreachable("embedded_unsupported", message, hint="set DATABASE_URL")
+def is_absent(home_directory: str, message: str) -> bool:
+    """Whether a connection failed because the server is not there, or is coming or going; `message` is why it failed.
+
+    The server's own sentences are known, because it speaks English here. Of libpq and the operating system, which speak
+    an application's language, none is: who listens is asked instead.
+    """
+    if any(sentence in message for sentence in _COMING_OR_GOING):
+        return True
+    if "FATAL" in message:
+        return False
+    directory = location.cluster(home_directory)
+    listens = _listener(home_directory) is not None
+    return not listens or (directory is not None and not _says_ready(directory))
+
+
+def _runs(home_directory: str) -> bool:
+    """Whether a server lives here, by its lock; where somebody removed that, by who listens on the socket."""
+    return home.server_lives(home_directory) or _listener(home_directory) is not None
 
 
 def _no_database(home_directory: str) -> Unreachable:
@@ -145,17 +181,22 @@ def _no_database(home_directory: str) -> Unreachable:
     return Unreachable("no_embedded_database", message, hint=f"set DATABASE_URL, or run: {command}")
 
 
-def _lock_or_running(home_directory: str) -> int | None:
+def _lock_or_running(home_directory: str, parameters: Mapping[str, str]) -> int | None:
     """The server lock, once whatever has it is gone, or None when that is a server that answers."""
     deadline = time.monotonic() + _WAIT_SECONDS
-    while (lock := home.take_server_lock(home_directory)) is None:
-        if _answers(home_directory):
+    while True:
+        lock = home.take_server_lock(home_directory)
+        if lock is not None:
+            if _listener(home_directory) is None:
+                return lock
+            # Somebody removed the lock's file under a server that runs: a second one would ruin the cluster.
+            os.close(lock)
+        if _answers(home_directory, parameters):
             return None
         if time.monotonic() > deadline:
             message = f"the embedded server in {home_directory!r} runs but does not answer on its socket"
             raise Failed("embedded_unresponsive", message, hint="promptctl db stop")
         time.sleep(_POLL_SECONDS)
-    return lock
 
 
 def _launch(home_directory: str, lock: int, create: bool, say: Callable[[str], None]) -> tuple[str, int]:
@@ -174,7 +215,7 @@ def _launch(home_directory: str, lock: int, create: bool, say: Callable[[str], N
     log_path = _log_path(home_directory)
     if os.path.exists(log_path) and os.path.getsize(log_path) > _LOG_BYTES:
         os.replace(log_path, log_path + ".1")
-    log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    log = home.open_regular(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         offset = os.fstat(log).st_size
         command = ["/bin/sh", "-c", _LAUNCH, "sh", directory, location.socket_directory(home_directory), location.PORT]
@@ -185,9 +226,9 @@ def _launch(home_directory: str, lock: int, create: bool, say: Callable[[str], N
     return directory, offset
 
 
-def _wait_until_ready(home_directory: str, directory: str, offset: int) -> None:
+def _wait_until_ready(home_directory: str, directory: str, offset: int, parameters: Mapping[str, str]) -> None:
     deadline = time.monotonic() + _WAIT_SECONDS
-    while not (_says_ready(directory) and _answers(home_directory)):
+    while not (_says_ready(directory) and _answers(home_directory, parameters)):
         if not home.server_lives(home_directory):
             reason = _reason(home_directory, offset)
         elif time.monotonic() > deadline:
@@ -219,22 +260,21 @@ def _pid_file(directory: str) -> list[bytes]:
         os.close(descriptor)
 
 
-def _answers(home_directory: str) -> bool:
+def _answers(home_directory: str, parameters: Mapping[str, str]) -> bool:
     """Whether the server takes a connection to the database, which is made if it is missing.
 
     Raises Failed (`embedded_start_failed`) for a refusal that waiting does not mend.
     """
-    keywords = location.conninfo(home_directory) | {"connect_timeout": "10"}
-    library = location.client_library(home_directory)
+    keywords = {**parameters, **location.conninfo(home_directory), "connect_timeout": "10"}
     try:
         try:
-            libpq.Connection(keywords, library).close()
+            libpq.Connection(keywords).close()
         except libpq.ConnectionFailed as error:
-            if location.DATABASE_MISSING not in str(error):
+            if DATABASE_MISSING not in str(error):
                 raise
-            _create_database(libpq.Connection(keywords | {"dbname": "template1"}, library))
+            _create_database(libpq.Connection(keywords | {"dbname": "template1"}))
     except (libpq.ConnectionFailed, libpq.ConnectionLost, libpq.ServerError) as error:
-        if location.server_is_absent(str(error)):
+        if is_absent(home_directory, str(error)):
             return False
         message = f"the embedded server in {home_directory!r} refuses: {cluster.telling_line(str(error))}"
         raise Failed("embedded_start_failed", message, hint=f"see {_log_path(home_directory)}") from error

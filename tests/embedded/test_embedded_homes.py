@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from promptctl.embedded import server
+from promptctl.embedded import location, server
 from promptctl.errors import Failed
 from tests.embedded.support import PRELUDE, ROOT, START, account_of, needs_root, query, run
 
@@ -63,7 +63,7 @@ def test_as_root_a_home_of_another_users_is_refused(ordinary: tuple[int, str]) -
     assert uid
     with pytest.raises(Failed, match="it belongs to nobody") as caught:
         server.start(directory, create=True)
-    assert caught.value.hint == "run as nobody"
+    assert caught.value.hint == "run as nobody, or set PROMPTCTL_HOME"
     assert os.listdir(directory) == []
 
 
@@ -96,13 +96,16 @@ def test_a_home_that_is_not_writable_is_an_error_that_names_it(ordinary: tuple[i
     assert done.stdout == expected, done.stderr
 
 
-def test_an_ordinary_user_has_a_server_that_root_may_use_too(ordinary: tuple[int, str]) -> None:
+def test_an_ordinary_user_has_a_server_that_root_does_not_trust(ordinary: tuple[int, str]) -> None:
     uid, directory = ordinary
     home = f"{directory}/home"
-    done = run(START + "print(server.status(home).running)", home, uid=uid)
-    assert done.stdout == "True\n", done.stderr
+    asking = "import psycopg\nprint(psycopg.connect(**location.conninfo(home)).execute('select 1').fetchone())"
+    done = run(START + asking, home, uid=uid)
+    assert done.stdout == "(1,)\n", done.stderr
     assert os.stat(home).st_uid == uid
-    assert query(home, "select 1") == "1"
+    if os.geteuid() != uid:
+        with pytest.raises(Failed, match="it belongs to"):
+            location.conninfo(home)
 
 
 @needs_root
@@ -110,12 +113,15 @@ def test_an_ordinary_user_cannot_connect_to_roots_server(stopped: str, ordinary:
     server.start(stopped, create=False)
     script = PRELUDE + (
         "import psycopg\n"
-        "try: psycopg.connect(**location.conninfo(home))\n"
-        "except psycopg.Error as e: print(location.server_is_absent(str(e)), e)"
+        "keywords = {'host': location.socket_directory(home), 'user': 'promptctl', 'dbname': 'promptctl'}\n"
+        "try: psycopg.connect(**keywords)\n"
+        "except psycopg.Error as e: print(e)\n"
+        "try: location.conninfo(home)\n"
+        "except PromptctlError as e: print(e)"
     )
     uid = ordinary[0]
     if account_of(stopped).pw_uid == uid:
         pytest.skip("this user is the server's")
     done = run(script, stopped, uid=uid)
-    assert done.stdout.startswith("False "), done.stderr
-    assert "Permission denied" in done.stdout
+    assert "Permission denied" in done.stdout, done.stderr
+    assert "it belongs to root" in done.stdout

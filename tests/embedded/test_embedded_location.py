@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from promptctl.embedded import location
@@ -132,35 +130,3 @@ def test_a_socket_directory_of_another_user_is_refused(place: Path) -> None:
             location.conninfo(str(home))
     finally:
         directory.rmdir()
-
-
-def _refusal(directory: Path) -> str:
-    with pytest.raises(psycopg.OperationalError) as caught:
-        psycopg.connect(host=str(directory), user="u", dbname="d")
-    return str(caught.value)
-
-
-def test_a_missing_socket_and_one_that_nobody_listens_on_mean_absent(place: Path) -> None:
-    assert location.server_is_absent(_refusal(place))
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(place / ".s.PGSQL.5432"))
-    assert location.server_is_absent(_refusal(place))
-
-
-@pytest.mark.parametrize("state", ["starting up", "shutting down", "in recovery mode"])
-def test_a_server_that_comes_or_goes_counts_as_absent(state: str) -> None:
-    assert location.server_is_absent(f"connection failed: FATAL:  the database system is {state}")
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        "FATAL:  sorry, too many clients already",
-        'FATAL:  role "u" does not exist',
-        'FATAL:  database "other" does not exist',
-        'FATAL:  Peer authentication failed for user "promptctl"',
-        "connection to server on socket failed: Permission denied",
-    ],
-)
-def test_any_other_refusal_does_not_lead_to_a_start(message: str) -> None:
-    assert not location.server_is_absent(message)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
@@ -206,14 +205,6 @@ def test_a_missing_database_is_made_again(stopped: str) -> None:
         it.execute("drop database promptctl")
     server.start(stopped, create=False)
     assert query(stopped, "select count(*) from pg_database where datname in ('promptctl', 'postgres')") == "1"
-
-
-def test_on_windows_every_call_names_the_setting(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
-    monkeypatch.setattr(sys, "platform", "win32")
-    for call in (lambda: server.start(home, create=True), lambda: server.stop(home), lambda: server.status(home)):
-        with pytest.raises(server.Unreachable) as caught:
-            call()
-        assert (caught.value.code, caught.value.hint) == ("embedded_unsupported", "set DATABASE_URL")
 
 
 def test_a_status_while_a_server_comes_up_disturbs_nothing(stopped: str) -> None:

@@ -75,7 +75,7 @@ def _check_file(file: str) -> None:
         ) from None
 
 
-_VARIABLES = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "DATABASE"}
+_VARIABLES = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "DATABASE", "requirepeer": "REQUIREPEER"}
 
 
 def _without_password(url: str, environment: dict[str, str]) -> str:
@@ -95,7 +95,9 @@ def _psql(home: str | None) -> str:
     if home is not None:
         from promptctl.embedded import server
 
-        candidates += [os.path.join(directory, "psql") for directory in [server.status(home).binaries] if directory]
+        copy = server.status(home).binaries
+        # A program that runs as root must not come from where somebody else may write.
+        candidates += [path for path in [os.path.join(copy or "", "psql")] if copy and location.is_trusted(path)]
     try:
         majors = sorted((int(name) for name in os.listdir(_DEBIANS) if name.isdigit()), reverse=True)
         candidates += [f"{_DEBIANS}/{major}/bin/psql" for major in majors]
