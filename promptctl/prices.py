@@ -6,6 +6,7 @@ import _thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from promptctl.records import Timestamp
@@ -31,6 +32,24 @@ class LoadedBeside:
     def _load(self) -> None:
         if not self._ended.acquire(timeout=_PATIENCE_SECONDS):
             import genai_prices as _  # noqa: F401 - loaded for what comes after the block
+
+
+def price_days(models: Iterable[str | None], until: Timestamp | None) -> list[str]:
+    """Return the days (2026-03-13, UTC, ascending) from which on one of these models has another price.
+
+    Days after the moment `until`, the last of all uses, are left out: they change no cost.
+    """
+    from genai_prices.data import providers
+    from genai_prices.types import StartDateConstraint
+
+    provider = next(each for each in providers if each.id == PROVIDER)
+    found: set[str] = set()
+    for model in models:
+        match = None if model is None else provider.find_model(model)
+        for price in match.prices if match is not None and isinstance(match.prices, list) else ():
+            if isinstance(price.constraint, StartDateConstraint):
+                found.add(price.constraint.start_date.isoformat())
+    return sorted(day for day in found if until is not None and day <= until[:10])
 
 
 def cost_usd(

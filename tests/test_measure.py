@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptctl import connections, statistics
+from promptctl.cli import moments
 from promptctl.store import maintenance
 from promptctl.store import statistics as store
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
+RECORD_AT = """
+select promptctl.record_uses(array[gen_random_uuid()], '{x}', '{1}', '{0}', array[%s::float8], '{null}', '{m}', '{1}',
+                             '{1}', '{null}', '{null}', '{1}', '{null}', '{ok}', '{null}', '{null}')
+"""
 BY = [by for number in (1, 2, 4) for by in combinations(statistics.KEYS, number)]
 INSERT = """
 insert into promptctl.uses (id, name, version, epoch, bucket, model, input_tokens, output_tokens, cache_read_tokens,
@@ -360,3 +365,29 @@ def test_calls_with_an_applications_own_text_are_counted_apart(sql: Connection, 
     assert store.measure(database, "x", None, ["version"], trend=False).fallbacks == {"x": 2}
     hour = (datetime.now(timezone.utc) - timedelta(hours=1)).isoformat()
     assert store.measure(database, "x", hour, ["day"], trend=False).fallbacks == {"x": 1}
+
+
+def test_an_age_is_so_long_ago_by_the_servers_clock(sql: Connection, database: Database) -> None:
+    for age in (0, 3_000_000, 7_200_000):
+        sql.execute(RECORD_AT, [age])
+    # Whatever this machine's clock says.
+    moment = moments.parse("1h", datetime(2040, 1, 1, tzinfo=timezone.utc))
+    measured = store.measure(database, "x", moment, ["version"], trend=True)
+    groups = statistics.groups(measured, ["version"], lambda *_: None)
+    assert {group.version: group.uses for group in groups}[1] == 2
+
+
+def test_a_version_costs_what_its_model_cost_on_each_day(sql: Connection, database: Database) -> None:
+    day = 86_400_000
+    for age in (3 * day, 3 * day, day):
+        sql.execute(RECORD_AT, [age])
+    [(changed,)] = sql.execute("select ((now() - interval '2 days') at time zone 'UTC')::date::text").fetchall()
+
+    def price(_model: str, tokens_in: float, _out: float, _read: float, _written: float, at: str) -> float:
+        return tokens_in * (1 if at[:10] < changed else 10)
+
+    for _ in range(2):
+        measured = store.measure(database, "x", None, ["version"], trend=False, price_days=[changed])
+        groups = statistics.groups(measured, ["version"], price)
+        assert {group.version: (group.uses, group.cost_usd) for group in groups}[1] == (3, 2 + 10)
+        sql.execute("select promptctl.roll_up_uses()")

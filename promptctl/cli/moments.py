@@ -12,18 +12,21 @@ _LONGEST_AMOUNT = 15
 
 
 def parse(text: str, now: datetime | None = None) -> str:
-    """Return the moment that `text` writes, in RFC 3339: an age (`90s`, `15m`, `2h`, `3d`, `1w`), RFC 3339, or a local
-    date or date-time; raises Usage."""
-    moment = _age(text.strip(), now or datetime.now(timezone.utc))
-    if moment is None:
-        try:
-            moment = datetime.fromisoformat(text.strip())
-        except ValueError:
-            raise errors.Usage(
-                "invalid_time",
-                f"{references.shown(text)} is no time",
-                hint="write 2h, 2026-11-12T09:30:00Z, or a local 2026-11-12 09:30",
-            ) from None
+    """Return the moment that `text` writes, as the store takes it: RFC 3339, or `-2h`, so long ago on the server.
+
+    `text` is an age (`90s`, `15m`, `2h`, `3d`, `1w`), RFC 3339, or a local date or date-time. Raises Usage.
+    """
+    text = text.strip()
+    if _age(text, now or datetime.now(timezone.utc)) is not None:
+        return f"-{text}"
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise errors.Usage(
+            "invalid_time",
+            f"{references.shown(text)} is no time",
+            hint="write 2h, 2026-11-12T09:30:00Z, or a local 2026-11-12 09:30",
+        ) from None
     try:
         return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
     except (OverflowError, ValueError, OSError):

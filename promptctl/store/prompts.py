@@ -159,13 +159,14 @@ def served(database: Database, reference: Reference, unit: str | None = None) ->
 
 
 def text_at(database: Database, name: str, moment: Timestamp) -> Text:
-    """Return what was the active version of a prompt at a moment. Raises NotFound."""
+    """Return what was the active version of a prompt at a moment: RFC 3339, or `-2h`, so long ago. Raises NotFound."""
     rows = database.run(
         """
         select a.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id, v.origin
         from promptctl.allocations a
         left join promptctl.versions v on v.name = a.name and v.version = a.version and v.erased_at is null
-        where a.name = $1 and a.changed_at <= $2::timestamptz
+        where a.name = $1
+          and a.changed_at <= case when $2 like '-%' then now() + $2::interval else $2::timestamptz end
         order by a.epoch desc limit 1
         """,
         name,
@@ -179,9 +180,10 @@ def text_at(database: Database, name: str, moment: Timestamp) -> Text:
         found = database.run("select from promptctl.served s where s.name = $1", name)
         if not found:
             raise missing(database, Reference(name, None))
+    when = f"{moment[1:]} ago" if moment.startswith("-") else f"at {moment}"
     raise errors.NotFound(
         "no_active_version",
-        f'"{name}" had no active version at {moment} in {database.label}',
+        f'"{name}" had no active version {when} in {database.label}',
         hint=f"promptctl history {name}",
     )
 

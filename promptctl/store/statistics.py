@@ -17,9 +17,18 @@ if TYPE_CHECKING:
 
 
 def measure(
-    database: Database, name: str | None, since: Timestamp | None, by: Collection[str], *, trend: bool
+    database: Database,
+    name: str | None,
+    since: Timestamp | None,
+    by: Collection[str],
+    *,
+    trend: bool,
+    price_days: Sequence[str] = (),
 ) -> Measured:
     """Read the uses of a prompt or, without a name, of all, from a moment on, grouped by version, day, hour, model.
+
+    `since` is RFC 3339, or `-2h`: so long ago by the server's clock. The sums of a group are told apart by `price_days`
+    (2026-03-13, UTC), from each of which on some model has another price.
 
     `trend` asks for the uses of the last 14 days too. All is as it was at one moment. Where the single uses of the
     first hour are dropped, that hour counts whole. Raises NotFound.
@@ -30,6 +39,8 @@ def measure(
     [known] = database.run_all(_bounds(name, since))
     while True:
         (rolled_below, versions, *whole), (_, _, *recent) = known
+        # An age was counted from the clock of the first answer: in the next it would be another moment.
+        since = whole[0]
         tail = (name, versions, rolled_below, whole, by)
         _, _, found, listed, totals, in_totals, uses, in_uses, scores, days, fallbacks, _ = database.run_all(
             ("begin isolation level repeatable read, read only", []),
@@ -37,9 +48,9 @@ def measure(
             ("set local work_mem = '64MB'", []),
             _bounds(name, since),
             _listed(name),
-            _totals(name, whole, by),
+            _totals(name, whole, by, price_days),
             _histograms_of_totals(name, whole, by),
-            _uses(*tail),
+            _uses(*tail, price_days),
             _histograms_of_uses(*tail),
             _scores(*tail),
             _days(name, versions, rolled_below, recent, wanted=trend),
@@ -74,8 +85,9 @@ def _bounds(name: str | None, since: Timestamp | None) -> Statement:
                date_trunc('day', m.moment - interval '1 us', 'UTC') + interval '1 day'
         from promptctl.roll_up r
         cross join lateral (
-            select case when date_trunc('hour', $2::timestamptz, 'UTC') < r.dropped_before
-                        then date_trunc('hour', $2::timestamptz, 'UTC') else $2::timestamptz end
+            select case when date_trunc('hour', g.since, 'UTC') < r.dropped_before
+                        then date_trunc('hour', g.since, 'UTC') else g.since end
+            from (select case when $2 like '-%' then now() + $2::interval else $2::timestamptz end) g (since)
         ) s (since)
         cross join lateral (
             values (1, s.since), (2, greatest(s.since, date_trunc('day', now(), 'UTC') - interval '13 days'))
@@ -102,15 +114,19 @@ def _listed(name: str | None) -> Statement:
     )
 
 
-def _from_totals(moments: Sequence[Timestamp | None], by: Collection[str]) -> list[str | None]:
+def _from_totals(
+    moments: Sequence[Timestamp | None], by: Collection[str], price_days: Sequence[str] = ()
+) -> list[str | None]:
     """The coarsest totals that will do, from when on they are whole, and from when on hours before that are."""
     since, hours_from, days_from = moments
     if "hour" in by:
         return ["hour", hours_from, None]
-    return ["all" if since is None and "day" not in by else "day", days_from, hours_from]
+    return ["all" if since is None and "day" not in by and not price_days else "day", days_from, hours_from]
 
 
-def _totals(name: str | None, moments: Sequence[Timestamp | None], by: Collection[str]) -> Statement:
+def _totals(
+    name: str | None, moments: Sequence[Timestamp | None], by: Collection[str], price_days: Sequence[str]
+) -> Statement:
     return (
         """
         select t.name, case when $5 then t.version end, case when $6 then (t.starts_at at time zone 'UTC')::date end,
@@ -124,9 +140,16 @@ def _totals(name: str | None, moments: Sequence[Timestamp | None], by: Collectio
         where ($1::text is null or t.name = $1)
           and (t.grain = $2 and ($3::timestamptz is null or t.starts_at >= $3)
                or t.grain = 'hour' and t.starts_at >= $4 and t.starts_at < $3)
-        group by 1, 2, 3, 4, 5, 6, 7
+        group by 1, 2, 3, 4, 5, 6, 7, case when $8::timestamptz[] <> '{}' then width_bucket(t.starts_at, $8) end
         """,
-        [name, *_from_totals(moments, by), "version" in by, "day" in by, "hour" in by],
+        [
+            name,
+            *_from_totals(moments, by, price_days),
+            "version" in by,
+            "day" in by,
+            "hour" in by,
+            _midnights(price_days),
+        ],
     )
 
 
@@ -153,7 +176,12 @@ def _histograms_of_totals(name: str | None, moments: Sequence[Timestamp | None],
 
 
 def _uses(
-    name: str | None, versions: str | None, rolled_below: int, moments: Sequence[Timestamp | None], by: Collection[str]
+    name: str | None,
+    versions: str | None,
+    rolled_below: int,
+    moments: Sequence[Timestamp | None],
+    by: Collection[str],
+    price_days: Sequence[str],
 ) -> Statement:
     """Uses that are in no totals, and those before the first whole hour.
 
@@ -175,10 +203,24 @@ def _uses(
         where ($1::text is null or u.name = $1 and u.version = any ($2::integer[]))
           and (u.recorded_in >= $3 or u.recorded_at >= $4 and u.recorded_at < $5)
           and ($4::timestamptz is null or u.recorded_at >= $4)
-        group by 1, 2, 3, 4, 5, 6, coalesce(u.input_tokens > 100000, false), coalesce(u.input_tokens > 200000, false)
+        group by 1, 2, 3, 4, 5, 6, coalesce(u.input_tokens > 100000, false), coalesce(u.input_tokens > 200000, false),
+                 case when $9::timestamptz[] <> '{}' then width_bucket(u.recorded_at, $9) end
         """,
-        [name, versions, rolled_below, *moments[:2], "version" in by, "day" in by, "hour" in by],
+        [
+            name,
+            versions,
+            rolled_below,
+            *moments[:2],
+            "version" in by,
+            "day" in by,
+            "hour" in by,
+            _midnights(price_days),
+        ],
     )
+
+
+def _midnights(days: Sequence[str]) -> list[str]:
+    return [f"{day}T00:00:00Z" for day in days]
 
 
 def _histograms_of_uses(

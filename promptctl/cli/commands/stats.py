@@ -39,11 +39,23 @@ def stats(run: Run, name: OptionalName = None, since: Since = None, by: By = Non
     shows_trend = run.form == "plain" and not csv and stream.to_terminal() and keys == ["version"]
     with run.database() as database, prices.LoadedBeside():
         measured = store.measure(database, name, moment, keys, trend=shows_trend)
+        if not {"day", "hour"} & set(keys):
+            # The sums of a day and of an hour have one price already.
+            days = _price_days(measured)
+            if days:
+                measured = store.measure(database, name, moment, keys, trend=shows_trend, price_days=days)
     groups = statistics.groups(measured, keys, prices.cost_usd)
     output.show(groups, keys, measured.fallbacks, "csv" if csv else run.form, with_names=name is None)
     if not groups and stream.to_terminal() and run.form == "plain" and not csv:
         what = "prompt" if name is None else f"version of {name}"
         messages.note(f"no {what} in {database.label} yet" if keys == ["version"] else "no uses")
+
+
+def _price_days(measured: statistics.Measured) -> list[str]:
+    """The days on which the price of a model that was used changed; none without loading the prices where none was."""
+    models = {part.model for part in measured.sums if part.with_tokens and part.model is not None}
+    last = max((part.last_used_at for part in measured.sums if part.last_used_at is not None), default=None)
+    return prices.price_days(models, last) if models else []
 
 
 def _keys(by: str | None) -> list[str]:
