@@ -11,12 +11,14 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from promptctl.client import serving
+from promptctl.client import serving, unlinked
 from promptctl.client import use as uses
 from promptctl.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from promptctl.client.prompt import Link
 
 _LOG = logging.getLogger("promptctl")
 _EXIT_SECONDS = 5.0
@@ -31,6 +33,7 @@ class Member(Record):
     threads_replaced: Callable[[], None]
     begin_to_close: Callable[[float], None]
     close: Callable[[float], None]
+    link: Link
 
 
 # Until they are closed: what was booked is sent at exit, whoever has let go of the client.
@@ -57,6 +60,14 @@ def remove(member: Member) -> None:
     with _lock:
         if member in _open:
             _open.remove(member)
+
+
+def link_of(database: str) -> Link:
+    """Return what records the uses of a prompt of this database, which another process has got."""
+    for member in reversed(_open):
+        if member.link.database == database:
+            return member.link
+    return unlinked.Unlinked(database)
 
 
 def _before_fork() -> None:

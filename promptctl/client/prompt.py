@@ -21,6 +21,9 @@ if TYPE_CHECKING:
         queue: deque[Use]
         page: ForkPage
 
+        # Which database it is of, without a password.
+        database: str
+
         @property
         def age_seconds(self) -> float:
             """How long ago the database confirmed what is served."""
@@ -157,8 +160,39 @@ class Prompt:
         """Return a block that times one call of a model and books it, a failure too, on this version."""
         return Use(self)
 
+    def __copy__(self) -> Prompt:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Prompt:
+        # It does not change, and a copy of the client that it belongs to would be another one.
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        source = self.source
+        values = (source.name, source.version, source.epoch, source.content, source.settings, source.metadata)
+        return _restored, (self.link.database, *values, source.seed, self._unit, self._bucket)
+
     def __str__(self) -> str:
         return str(self.source)
 
     def __repr__(self) -> str:
         return f"<Prompt {self.source}>"
+
+
+def _restored(
+    database: str,
+    name: str,
+    version: int | None,
+    epoch: int | None,
+    content: str,
+    settings: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    seed: str,
+    unit: str | None,
+    bucket: int | None,
+) -> Prompt:
+    """Return a prompt that was pickled; its uses are recorded by this process's client of the same database."""
+    from promptctl.client.processes import link_of
+
+    source = Version(link_of(database), name, version, epoch, content, settings, metadata, seed)
+    return Prompt(source, unit, bucket)

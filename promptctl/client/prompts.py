@@ -84,6 +84,7 @@ class Prompts:
         self._warned: set[str] = set()
         self._recorder = Recorder(
             target,
+            which,
             connect_seconds=timeout_seconds,
             flush_seconds=flush_seconds,
             queue_size=queue_size,
@@ -102,7 +103,12 @@ class Prompts:
         )
         self._recorder.age = lambda: self._follower.age_seconds
         self._member = processes.Member(
-            self._before_fork, self._in_child, self._threads_replaced, self._begin_to_close, self.close
+            self._before_fork,
+            self._in_child,
+            self._threads_replaced,
+            self._begin_to_close,
+            self.close,
+            self._recorder,
         )
         processes.add(self._member)
 

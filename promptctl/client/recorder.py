@@ -44,12 +44,15 @@ class Recorder:
     def __init__(
         self,
         target: Target,
+        database: str,
         *,
         connect_seconds: float,
         flush_seconds: float,
         queue_size: int,
         spool: Spool | None,
     ) -> None:
+        # Which one it is, without a password: a prompt that comes from another process finds its client by this.
+        self.database = database
         # `queue_limit`, at which the application's thread looks after the queue, is not found by a child.
         self.page = fork_page.take()
         weakref.finalize(self, fork_page.give_back, self.page).atexit = False

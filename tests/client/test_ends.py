@@ -415,3 +415,27 @@ def test_where_no_thread_can_be_started_the_call_says_so_and_the_end_sends_what_
         prompts.close()
     assert (count(sql, "fallbacks"), prompts.waiting_uses, prompts.dropped_uses) == (1, 0, 0)
     assert told("bug") == 0
+
+
+# No thread can be started with such a stack: as in Python 3.12.0 to 3.12.2 while the interpreter ends.
+REFUSE = """
+import atexit
+def refuse():
+    threading.stack_size(1 << 46)
+    try:
+        threading.Thread(target=print).start()
+    except RuntimeError:
+        os.write(1, b"refused")
+"""
+
+
+@pytest.mark.parametrize("starts", [True, False], ids=["the thread runs", "it was not started"])
+def test_where_no_thread_can_be_started_at_the_end_this_one_sends(
+    sql: Connection, home: Path, env: dict[str, str], starts: bool
+) -> None:
+    code = BEGIN + REFUSE + "prompts.get('greeter')\n"
+    # What is registered last is called first.
+    code += "book()\natexit.register(refuse)" if starts else "atexit.register(book)\natexit.register(refuse)"
+    ended = program(code, home, env)
+    assert (ended.code, ended.out, ended.err) == (0, "refused", "")
+    assert count(sql) == 20
