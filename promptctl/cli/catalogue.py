@@ -34,6 +34,7 @@ HEADINGS = (
             "split": "split:split",
             "route show": "route:show",
             "route set": "route:set_route",
+            "route unset": "route:unset",
             "resolve": "resolve:resolve",
         },
     ),

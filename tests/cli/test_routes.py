@@ -93,6 +93,37 @@ def test_a_route_comes_from_standard_input(filled: Promptctl) -> None:
     assert filled("route", "set", "code_helper", "-f", "-", "-q", stdin="[]").out == "code_helper\n"
 
 
+def test_unset_removes_a_route_and_keeps_it_in_the_history(
+    filled: Promptctl, setting: Callable[..., Ended], sql: psycopg.Connection[Any], snapshot: Callable[..., None]
+) -> None:
+    where = "support/triage: no route (was 2 steps) in llm_app at db.prod"
+    assert setting(YAML).code == 0
+    words = ("route", "unset", "support/triage")
+    ended = filled(*words, "--reason", "the pilot is over", "--author", "grace@example.com", "--json")
+    gone = document(ended)
+    assert stable(gone.pop("message")) == where
+    assert gone == {
+        "name": "support/triage", "route": [], "previous_route": [ENTERPRISE, PAID], "epoch": 4, "changed": True,
+    }  # fmt: skip
+    event = document(filled("history", "support/triage", "-n", "1", "--json"))["events"][0]
+    assert [event[key] for key in ("kind", "version", "route", "reason", "author")] == [
+        "route", 1, [], "the pilot is over", "grace@example.com",
+    ]  # fmt: skip
+    # The split goes on.
+    assert document(filled("split", "support/triage", "--json"))["candidate_version"] == 2
+    # Nothing to remove: done already, and no row of history.
+    again = filled(*words)
+    assert (again.code, again.out) == (0, "support/triage\t0\t0\n")
+    assert stable(again.err) == "support/triage has no route in llm_app at db.prod\n"
+    assert document(filled(*words, "--json"))["changed"] is False
+    assert sql.execute("select epoch from promptctl.served where name = 'support/triage'").fetchone() == (4,)
+    assert setting(YAML).code == 0
+    assert filled(*words, "--quiet").out == "support/triage\n"
+    assert setting(YAML).code == 0
+    shown = "".join(f"$ promptctl {' '.join(words)}\n{filled.on_terminal(*words, columns=80).out}\n" for _ in range(2))
+    snapshot(shown, "cli/route-unset")
+
+
 def test_a_terminal_shows_which_steps_are_new_and_which_are_gone(
     filled: Promptctl, setting: Callable[..., Ended], snapshot: Callable[..., None]
 ) -> None:
@@ -171,15 +202,17 @@ def test_mistakes_in_the_words_are_told(filled: Promptctl, unconfigured: Promptc
     told = {
         ("set", "a"): ("promptctl route set needs -f, --file FILE", "promptctl route set --help"),
         ("set", "a", "-f", ""): ("--file is empty", "promptctl route set --help"),
-        ("set", "a@2", "-f", "x"): ("a prompt has one route, whichever version is live: a",
-                                    "promptctl route set a -f FILE"),
-        ("show", "a@2"): ("a prompt has one route, whichever version is live: a", "promptctl route show a"),
+        ("set", "a@2", "-f", "x"): ("a prompt has one route, whichever version is active: a",
+                                    "promptctl route set a -f x"),
+        ("unset", "a@2"): ("a prompt has one route, whichever version is active: a", "promptctl route unset a"),
+        ("unset",): ("promptctl route unset needs NAME", "promptctl route unset --help"),
+        ("show", "a@2"): ("a prompt has one route, whichever version is active: a", "promptctl route show a"),
         ("show",): ("promptctl route show needs NAME", "promptctl route show --help"),
         ("shw", "a"): ('promptctl route has no command "shw"', "promptctl route show --help"),
     }  # fmt: skip
     for words, (message, hint) in told.items():
         assert refused(unconfigured("route", *words), 2).err == f"error: {message}\nhint:  {hint}\n"
-    for words in (("show", "suport/triage"), ("set", "suport/triage", "-f", "-")):
+    for words in (("show", "suport/triage"), ("unset", "suport/triage"), ("set", "suport/triage", "-f", "-")):
         error = refused_in_json(filled("route", *words, "--json", stdin="[]"), 4)
         assert (error["code"], error["hint"]) == ("prompt_not_found", "promptctl show support/triage")
 

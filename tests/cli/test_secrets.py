@@ -40,6 +40,7 @@ TOLD = "looks like an Anthropic API key"
         (["release", "rollback", "1", "--reason", KEY], "--reason"),
         (["route", "set", "default-system-prompt", "-f", "route.yaml"], "route.yaml"),
         (["route", "set", "default-system-prompt", "-f", "none.yaml", "--reason", KEY], "--reason"),
+        (["route", "unset", "default-system-prompt", "--reason", KEY], "--reason"),
     ],
 )
 def test_a_key_is_refused_by_where_it_stands_and_never_shown(

@@ -1,4 +1,4 @@
-"""promptctl route show and set."""
+"""promptctl route show, set and unset."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def set_route(
     """Serve other prompts to other users: replace a prompt's route.
 
     The file has the list that stands under route in a prompt.yaml, in YAML or
-    JSON; an empty list, [], takes the route away:
+    JSON; an empty list, [], takes the route away, as route unset does:
 
       - {when: {plan: enterprise, seats: 50}, use: enterprise_assistant}
 
@@ -65,12 +65,38 @@ def set_route(
         run.log("Route changed", name=changed.name, author=run.who())
 
 
+def unset(
+    run: Run,
+    name: Name,
+    author: Author = None,
+    reason: Reason = None,
+    allow_secrets: AllowSecrets = False,
+) -> None:
+    """Remove a prompt's route: everybody is served the prompt itself.
+
+    A split goes on. The removed route stays in the history. A prompt that has
+    no route is left as it is, with exit code 0.
+
+    Examples:
+      promptctl route unset default-system-prompt
+      promptctl route unset default-system-prompt --reason "the pilot is over"
+    """
+    wanted = _bare(name, "unset")
+    run.refuse_secrets("--reason", reason, allowed=allow_secrets)
+    run.author(author)
+    with run.database() as database:
+        changed = routes.replace(database, wanted, [], author=run.who(), reason=reason)
+    output.change(changed, database.label, run.form)
+    if changed.changed:
+        run.log("Route changed", name=changed.name, author=run.who())
+
+
 def _bare(name: str, command: str) -> str:
     bare, at, _ = name.partition("@")
     if at:
         file = " -f FILE" if command == "set" else ""
         raise errors.Usage(
-            "usage", f"a prompt has one route, whichever version is live: {bare}",
+            "usage", f"a prompt has one route, whichever version is active: {bare}",
             hint=f"promptctl route {command} {bare}{file}",
         )  # fmt: skip
     return references.check_name(name)
