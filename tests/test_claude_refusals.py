@@ -55,6 +55,24 @@ def test_what_the_api_calls_an_error_outranks_its_status(sdk: Any, http: Any) ->
     assert (failure.code, failure.message) == ("api_error", "Claude failed (status 418)")
 
 
+def test_each_status_has_the_code_of_the_apis_documentation(sdk: Any, http: Any) -> None:
+    for status, code in (
+        (400, "invalid_request_error"), (401, "authentication_error"), (402, "billing_error"),
+        (403, "permission_error"), (413, "request_too_large"), (429, "rate_limit_error"), (500, "api_error"),
+        (504, "timeout_error"), (529, "overloaded_error"),
+    ):  # fmt: skip
+        failure, _ = claude_refusals.translated(of_status(sdk, http, status, None), "m", [])
+        assert (failure.code, failure.exit_code) == (code, 7)
+    failure, _ = claude_refusals.translated(of_status(sdk, http, 404, body("not_found_error")), "m", [])
+    assert failure.code == "not_found_error"
+
+
+def test_a_reply_that_ends_early_or_is_refused_has_a_code_of_its_own() -> None:
+    incomplete, refused = claude_refusals.incomplete_reply(), claude_refusals.refused_reply()
+    assert incomplete.code == "reply_incomplete"
+    assert refused.code == "reply_refused"
+
+
 WAITS = {"0": 0.0, "3": 3.0, "2.5": 2.5, "3600": None, "10.5": None, "-5": 0.0, "nan": 1.0, "inf": 1.0,
          "Wed, 21 Oct 2015 07:28:00 GMT": 0.0, "Fri, 21 Oct 2095 07:28:00 GMT": None, "": 1.0}  # fmt: skip
 

@@ -251,3 +251,14 @@ def test_a_shell_loop_keeps_its_input(promptctl: Promptctl, tmp_path: Path) -> N
     )
     assert done.stdout == "text of atext of btext of c"
     assert promptctl("list", "-q").out == "a\nb\nc\n"
+
+
+def test_a_text_that_git_has_not_put_in_place_is_refused(promptctl: Promptctl) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n"
+    for given in (pointer, "a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> main\n"):
+        (promptctl.home / "sys.txt").write_text(given)
+        error = refused_in_json(promptctl("create", "x", "-f", "sys.txt", "--json"), 2)
+        assert error["code"] == "unfinished_text"
+        assert error["message"].startswith(("sys.txt ", '"sys.txt" '))
+        assert refused_in_json(promptctl("create", "x", "--json", stdin=given), 2)["code"] == "unfinished_text"
+    assert promptctl("list").out == ""

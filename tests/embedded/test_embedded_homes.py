@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -71,8 +72,13 @@ def test_as_root_a_home_of_another_users_is_refused(ordinary: tuple[int, str]) -
 def test_a_user_without_a_name_is_told_so(place: Path) -> None:
     place.chmod(0o777)
     script = "os.setgroups([]); os.setuid(54321)\ntry: server.start(home, create=True)\nexcept PromptctlError as e: "
-    done = run("import pwd, fcntl, psycopg\n" + PRELUDE + script + "print(e.code, e.message)", str(place / "home"))
-    assert done.stdout.startswith("no_server_user user id 54321 has no name"), done.stderr
+    done = run(
+        "import json, pwd, fcntl, psycopg\n" + PRELUDE + script + "print(json.dumps([e.code, e.message]))",
+        str(place / "home"),
+    )
+    error = dict(zip(("code", "message"), json.loads(done.stdout), strict=True))
+    assert error["code"] == "no_server_user"
+    assert error["message"].startswith("user id 54321 has no name")
     shutil.rmtree(place / "home")
 
 
