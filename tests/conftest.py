@@ -159,7 +159,12 @@ def watched(command: list[str], env: dict[str, str], folder: Path, columns: int 
             break
         seen += data
     os.close(leader)
-    return Ended(process.wait(60), seen.decode().replace("\r\n", "\n"), "")
+    return Ended(process.wait(60), left_on_screen(seen.decode().replace("\r\n", "\n")), "")
+
+
+def left_on_screen(text: str) -> str:
+    """Return what a terminal shows in the end: without lines that were erased, however often a slow machine drew them."""
+    return re.sub(r"[^\n]*\r\x1b\[K", "", text)
 
 
 class Promptctl:
