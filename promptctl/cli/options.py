@@ -96,6 +96,9 @@ Limit = Annotated[
     int | None,
     typer.Option("--limit", "-n", metavar="N", help="Show the newest N; 0 is all. On a terminal 20, else all."),
 ]
+ListLimit = Annotated[
+    int | None, typer.Option("--limit", "-n", metavar="N", help="Show the first N by name; 0, the default, is all.")
+]
 ToVersion = Annotated[
     str | None, typer.Option("--to", metavar="N", help="Go back to this version; being there already is fine.")
 ]

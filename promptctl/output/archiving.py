@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from promptctl.output import messages, stream, tables
+from promptctl.output import prompts as prompts_output
 from promptctl.output.tables import Column
 
 TYPE_CHECKING = False
@@ -120,12 +121,12 @@ def erased(erasure: Erasure, label: str, form: str, *, dry_run: bool) -> None:
         messages.note(DRY_RUN)
 
 
-def prompt_list(prompts: Sequence[ArchivedPrompt], form: str) -> None:
-    """Show archived prompts in a list; quiet: their names."""
+def prompt_list(prompts: Sequence[ArchivedPrompt], total: int, form: str) -> None:
+    """Show archived prompts in a list, the first of a total; quiet: their names."""
     if form == "json":
         from promptctl.output import documents
 
-        documents.show({"prompts": [prompt.as_dict() for prompt in prompts], "count": len(prompts)})
+        documents.show({"prompts": [prompt.as_dict() for prompt in prompts], "count": total})
     elif form == "quiet":
         stream.write("".join(f"{prompt.name}\n" for prompt in prompts))
     elif prompts or not stream.to_terminal():
@@ -137,6 +138,7 @@ def prompt_list(prompts: Sequence[ArchivedPrompt], form: str) -> None:
             Column("WHY", "text"),
         ]
         tables.show(columns, [tuple(prompt) for prompt in prompts])
+    prompts_output.note_more(total - len(prompts), form)
 
 
 def versions(name: str, found: Sequence[ArchivedVersion], form: str) -> None:

@@ -19,12 +19,12 @@ _LEFT_OUT = "…"
 _STATS = ("total_uses", "errors", "avg_tokens", "avg_response_time_ms", "avg_score", "last_used_at")
 
 
-def prompt_list(prompts: Sequence[PromptSummary], form: str) -> None:
-    """Show prompts in a list; quiet: their bare names."""
+def prompt_list(prompts: Sequence[PromptSummary], total: int, form: str) -> None:
+    """Show prompts in a list, the first of a total; quiet: their bare names."""
     if form == "json":
         from promptctl.output import documents
 
-        documents.show({"prompts": [prompt.as_dict() for prompt in prompts], "count": len(prompts)})
+        documents.show({"prompts": [prompt.as_dict() for prompt in prompts], "count": total})
     elif form == "quiet":
         stream.write("".join(f"{prompt.name}\n" for prompt in prompts))
     elif prompts or not stream.to_terminal():
@@ -40,6 +40,13 @@ def prompt_list(prompts: Sequence[PromptSummary], form: str) -> None:
         if stream.to_terminal() and not any(prompt.candidate_version for prompt in prompts):
             columns, rows = columns[:-1], [row[:-1] for row in rows]
         tables.show(columns, rows)
+    note_more(total - len(prompts), form)
+
+
+def note_more(number: int, form: str) -> None:
+    """Say how many prompts are not in the list, if any: to people."""
+    if number and form == "plain":
+        messages.note(f"{number} more: --limit 0 shows all")
 
 
 def overview(found: Overview, name: str, limit: int) -> None:

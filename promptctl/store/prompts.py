@@ -45,24 +45,39 @@ class Overview(Record):
     standing: Standing
 
 
+_SUMMARIES = """
+    select s.name, s.active_version, v.latest_version, coalesce(v.versions, 0)::integer, s.updated_at,
+           s.candidate_version, s.basis_points
+    from promptctl.served s
+    left join (
+        select v.name, max(v.version) as latest_version, count(*) as versions
+        from promptctl.versions v where not v.is_retired
+        group by v.name
+    ) v on v.name = s.name
+    where s.archived_at is null and ($1::text is null or s.name like $1)
+    order by s.name
+"""
+
+
 def list_prompts(database: Database, pattern: str | None = None) -> list[PromptSummary]:
     """Return the prompts in use by name; `pattern` is a glob (`*`, `?`), without one a part of the name."""
-    rows = database.run(
-        """
-        select s.name, s.active_version, v.latest_version, coalesce(v.versions, 0)::integer, s.updated_at,
-               s.candidate_version, s.basis_points
-        from promptctl.served s
-        left join (
-            select v.name, max(v.version) as latest_version, count(*) as versions
-            from promptctl.versions v where not v.is_retired
-            group by v.name
-        ) v on v.name = s.name
-        where s.archived_at is null and ($1::text is null or s.name like $1)
-        order by s.name
-        """,
-        like(pattern),
+    return [PromptSummary(*row) for row in database.run(_SUMMARIES, like(pattern))]
+
+
+def first_prompts(database: Database, pattern: str | None, limit: int) -> tuple[list[PromptSummary], int]:
+    """Return the first `limit` of what `list_prompts` returns, and how many that would be."""
+    wanted = like(pattern)
+    rows, total = database.run_all(
+        (f"{_SUMMARIES} limit $2", [wanted, limit]),
+        (
+            """
+            select count(*) from promptctl.served s
+            where s.archived_at is null and ($1::text is null or s.name like $1)
+            """,
+            [wanted],
+        ),
     )
-    return [PromptSummary(*row) for row in rows]
+    return [PromptSummary(*row) for row in rows], total[0][0]
 
 
 def names(database: Database, prefix: str = "", limit: int = 1000) -> list[str]:

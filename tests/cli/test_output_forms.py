@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from tests.cli.conftest import copied, fill, serving
+from tests.cli.conftest import copied, fill, refused, serving
 from tests.conftest import SERVERS, Promptctl, Templated
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "list": ("list",),
     "list-pattern": ("list", "support/*"),
+    "list-first": ("list", "--limit", "2"),
     "list-nothing": ("list", "nothing-like-it"),
     "show": ("show", "default-system-prompt"),
     "show-newest": ("show", "default-system-prompt", "--limit", "1"),
@@ -146,6 +147,25 @@ def test_a_command_answers_in_every_form(
     case: str, templated: Templated, database: str, home: Path, snapshot: Callable[..., None]
 ) -> None:
     answer(case, COMMANDS[case], templated, database, home, snapshot)
+
+
+def test_a_list_of_the_first_says_how_many_more_there_are(filled: Promptctl) -> None:
+    everything = filled("list")
+    assert (len(everything.out.splitlines()), everything.err) == (3, "")
+    for words in (("-n", "0"), ("--limit", "3"), ("-n", "99")):
+        assert filled("list", *words) == everything
+    first = filled("list", "-n", "1")
+    assert (first.out, first.err) == (everything.out.splitlines(keepends=True)[0], "2 more: --limit 0 shows all\n")
+    assert filled("list", "support/*", "-n", "1").err == ""
+    assert filled("list", "support/*", "-n", "1", "-q").out == "support/triage\n"
+    found = json.loads(filled("list", "-n", "1", "--json").out)
+    assert ([each["name"] for each in found["prompts"]], found["count"]) == (["code_helper"], 3)
+    for words in (("-n", "-1"), ("-n", "x"), ("--limit=1.5",)):
+        assert "--limit is a whole number from 0" in refused(filled("list", *words), 2).err
+    assert filled("delete", "code_helper", "default-system-prompt", "-q").code == 0
+    archived = filled("list", "--archived", "--limit", "1")
+    assert (archived.out.partition("\t")[0], archived.err) == ("code_helper", "1 more: --limit 0 shows all\n")
+    assert json.loads(filled("list", "--archived", "-n", "1", "--json").out)["count"] == 2
 
 
 @pytest.mark.parametrize("case", TEMPLATE_COMMANDS)

@@ -75,7 +75,8 @@ def test_what_the_table_reads_typer_reads_the_same(
 
 
 PLAIN = [
-    ["list"], ["list", "support/*", "--json"], ["show", "x"], ["show", "x@1", "-q"], ["show", "x", "--at=2h"],
+    ["list"], ["list", "-n", "5"], ["list", "support/*", "--json"], ["show", "x"], ["show", "x@1", "-q"],
+    ["show", "x", "--at=2h"],
     ["activate", "a@1", "b@2", "-r", "why", "--author", "me", "-v"], ["rollback", "x"],
     ["rollback", "--to", "2", "x", "--expect=3"], ["diff", "a", "b@1", "--exit-code"], ["history", "-n", "5"],
     ["stats", "--database-url", "postgresql://h/x"], ["create", "x", "text", "--meta", "a=1", "--meta", "b=2"],

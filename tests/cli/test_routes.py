@@ -208,7 +208,7 @@ def test_mistakes_in_the_words_are_told(filled: Promptctl, unconfigured: Promptc
         ("unset",): ("promptctl route unset needs NAME", "promptctl route unset --help"),
         ("show", "a@2"): ("a prompt has one route, whichever version is active: a", "promptctl route show a"),
         ("show",): ("promptctl route show needs NAME", "promptctl route show --help"),
-        ("shw", "a"): ('promptctl route has no command "shw"', "promptctl route show --help"),
+        ("shw", "a"): ('promptctl route has no command "shw"', "promptctl route show a"),
     }  # fmt: skip
     for words, (message, hint) in told.items():
         assert refused(unconfigured("route", *words), 2).err == f"error: {message}\nhint:  {hint}\n"

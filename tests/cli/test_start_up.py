@@ -61,6 +61,7 @@ PROMISED: dict[tuple[str, ...], set[str]] = {
     ("__complete", "activate", "code"): HEAVY,
     ("list",): HEAVY,
     ("list", "support/*", "--quiet"): HEAVY,
+    ("list", "--limit", "2"): HEAVY,
     ("show", "default-system-prompt"): HEAVY,
     ("show", "default-system-prompt@1", "-q"): HEAVY,
     ("render", "code_helper@1", "--var", "language={}"): HEAVY,

@@ -9,25 +9,31 @@ from promptctl.store import prompts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import Archived, Pattern
+    from promptctl.cli.options import Archived, ListLimit, Pattern
     from promptctl.cli.run import Run
 
 
-def list_prompts(run: Run, pattern: Pattern = None, archived: Archived = False) -> None:
+def list_prompts(run: Run, pattern: Pattern = None, archived: Archived = False, limit: ListLimit = None) -> None:
     """List the prompts, and which version of each is active.
 
     Examples:
       promptctl list
       promptctl list 'support/*'
       promptctl list --archived
+      promptctl list --limit 10
       promptctl list --quiet | xargs -n 1 promptctl history
     """
+    first = 0 if limit is None else run.newest(limit)
     if archived:
-        _list_archived(run, pattern)
+        _list_archived(run, pattern, first)
         return
     with run.database() as database:
-        found = prompts.list_prompts(database, pattern)
-    output.prompt_list(found, run.form)
+        if first:
+            found, total = prompts.first_prompts(database, pattern, first)
+        else:
+            found = prompts.list_prompts(database, pattern)
+            total = len(found)
+    output.prompt_list(found, total, run.form)
     if not found and stream.to_terminal() and run.form == "plain":
         if pattern is None:
             messages.note(
@@ -37,13 +43,13 @@ def list_prompts(run: Run, pattern: Pattern = None, archived: Archived = False) 
             messages.note(f"no prompt like {references.shown(pattern)} in {database.label}")
 
 
-def _list_archived(run: Run, pattern: str | None) -> None:
+def _list_archived(run: Run, pattern: str | None, first: int) -> None:
     from promptctl.output import archiving as archiving_output
     from promptctl.store import archiving
 
     with run.database() as database:
         found = archiving.prompts(database, pattern)
-    archiving_output.prompt_list(found, run.form)
+    archiving_output.prompt_list(found[:first] if first else found, len(found), run.form)
     if not found and stream.to_terminal() and run.form == "plain":
         like = "" if pattern is None else f" like {references.shown(pattern)}"
         messages.note(f"no archived prompt{like} in {database.label}")
