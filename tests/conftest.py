@@ -163,7 +163,7 @@ def watched(command: list[str], env: dict[str, str], folder: Path, columns: int 
 
 
 def left_on_screen(text: str) -> str:
-    """Return what a terminal shows in the end: without lines that were erased, however often a slow machine drew them."""
+    """Return what a terminal shows in the end, without the lines that were erased."""
     return re.sub(r"[^\n]*\r\x1b\[K", "", text)
 
 

@@ -120,6 +120,65 @@ def test_without_a_database_no_recipe_passes_and_none_makes_one(repository: Repo
     assert not Path(repository.env["PROMPTCTL_HOME"]).exists()
 
 
+INJECTIONS = (
+    "::error title=gotcha::you are owned\n::add-mask::x\n::set-output name=a::b\n"
+    "  ::warning::indented\n::stop-commands::mine\n::mine::\n##[command]echo\n"
+)
+
+
+def commands_of(text: str) -> list[str]:
+    """What GitHub carries out of a job's output: lines that begin with `::`, but for those between stop and go."""
+    found: list[str] = []
+    token = None
+    for line in text.splitlines():
+        stripped = line.strip()
+        if token is not None:
+            token = None if stripped == f"::{token}::" else token
+        elif stripped.startswith("::stop-commands::"):
+            token = stripped.removeprefix("::stop-commands::")
+        elif stripped.startswith(("::", "##[")):
+            found.append(stripped)
+    assert token is None, "commands were stopped and never started again"
+    return found
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("pull-request-check.sh", []),
+        ("deploy-reviewed-plan.sh", ["plan"]),
+        ("deploy.sh", []),
+        ("nightly-drift.sh", []),
+    ],
+)
+def test_no_line_of_a_prompt_becomes_a_command_of_github(deployed: Repository, script: str, words: list[str]) -> None:
+    deployed.write("default-system-prompt/v4.txt", f"You are brief.\n{INJECTIONS}")
+    deployed.write("new/v1.txt", INJECTIONS)
+    deployed.write("new/prompt.yaml", f"versions:\n  1: {{description: {json.dumps(INJECTIONS)}}}\n")
+    deployed.activate(4)
+    deployed.commit()
+    done = subprocess.run(
+        [SCRIPTS / script, *words],
+        env=deployed.env | {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": os.devnull, "GITHUB_EVENT_NAME": "push"},
+        cwd=deployed.path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, timeout=60, check=False,
+    )  # fmt: skip
+    carried_out = commands_of(done.stdout)
+    assert not [line for line in carried_out if "promptctl" not in line or "gotcha" in line or "owned" in line], done
+
+
+def test_a_night_with_two_sources_reports_each_ones_own_prompts_only(deployed: Repository) -> None:
+    other = deployed.path / "other" / "triage"
+    other.mkdir(parents=True)
+    (other / "v1.txt").write_text("Sort tickets.\n")
+    deployed.git("add", "--all", "other")
+    deployed.git("commit", "-q", "-m", "other")
+    assert deployed("deploy.sh", "other").code == 0
+    for folder, foreign in (("prompts/", "triage"), ("other", "code_helper")):
+        night = deployed("nightly-drift.sh", folder)
+        assert (night.code, foreign in night.out + night.err) == (0, False), night
+
+
 def live(sql: psycopg.Connection[Any], name: str = "default-system-prompt") -> int | None:
     row = sql.execute("select active_version from promptctl.served where name = %s", [name]).fetchone()
     return None if row is None else row[0]
@@ -449,7 +508,7 @@ def test_what_moved_while_the_pager_looked_is_not_taken_back(
 def test_two_people_at_once_go_back_once(incident: Repository, tmp_path: Path, sql: psycopg.Connection[Any]) -> None:
     between(incident, tmp_path, "rollback", "promptctl rollback default-system-prompt &>/dev/null && promptctl")
     done = incident("pager-rollback.sh", "default-system-prompt")
-    assert (done.code, live(sql), "default-system-prompt@2 is live already" in done.out) == (0, 2, True)
+    assert (done.code, live(sql), "default-system-prompt@2 is active already" in done.out) == (0, 2, True)
 
 
 def test_what_was_taken_out_of_service_comes_back(incident: Repository, sql: psycopg.Connection[Any]) -> None:
