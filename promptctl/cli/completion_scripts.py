@@ -1,7 +1,9 @@
 """What a shell runs at the Tab key: it hands the words up to the cursor to `promptctl __complete`.
 
-The answer is one candidate a line, whole words. Bash breaks words at `:`, before `@` and elsewhere, and hands over what
-it will replace: its script cuts off what the line has before that.
+The answer is one candidate a line, whole words, in the order in which they are shown. A line `:files` or `:folders`
+stands for names that only the shell can list; an answer without a line offers nothing. Bash breaks words at `:`, before
+`@`, behind `=` and elsewhere, and hands over what it will replace: its script cuts off what the line has before that.
+The bash of macOS (3.2) has no `compopt`, and none before 4.4 has `nosort`.
 """
 
 from __future__ import annotations
@@ -18,12 +20,19 @@ _promptctl() {
     COMPREPLY=()
     local candidate
     while IFS= read -r candidate; do
-        COMPREPLY+=("${candidate#"$before"}")
+        case "$candidate" in
+            :files) compopt -o default 2>/dev/null ||
+                while IFS= read -r candidate; do COMPREPLY+=("$candidate"); done < <(compgen -f -- "$2") ;;
+            :folders) compopt -o dirnames 2>/dev/null ||
+                while IFS= read -r candidate; do COMPREPLY+=("$candidate"); done < <(compgen -d -- "$2") ;;
+            *) COMPREPLY+=("${candidate#"$before"}") ;;
+        esac
     done < <("${words[0]}" __complete "${words[@]:1}" 2>/dev/null)
-    [[ ${#COMPREPLY[@]} -eq 1 && "${COMPREPLY[0]}" == *@ ]] && compopt -o nospace
+    [[ ${#COMPREPLY[@]} -gt 1 ]] && compopt -o nosort 2>/dev/null
+    [[ ${#COMPREPLY[@]} -eq 1 && "${COMPREPLY[0]}" == *[@=] ]] && compopt -o nospace 2>/dev/null
     return 0
 }
-complete -o default -F _promptctl promptctl
+complete -F _promptctl promptctl
 """,
     "zsh": """\
 #compdef promptctl
@@ -31,11 +40,12 @@ _promptctl() {
     local -a candidates
     candidates=("${(@f)$("${words[1]}" __complete "${(@)words[2,$CURRENT]}" 2>/dev/null)}")
     candidates=(${candidates:#})
-    if (( ${#candidates} )); then
-        compadd -Q -S '' -- "${(@M)candidates:#*@}"
-        compadd -Q -- "${(@)candidates:#*@}"
-    else
-        _files
+    if [[ "${candidates[1]}" == :(files|folders) ]]; then
+        [[ "$PREFIX" == --*=* ]] && compset -P 1 '*='
+        if [[ "${candidates[1]}" == :files ]]; then _files; else _files -/; fi
+    elif (( ${#candidates} )); then
+        compadd -Q -V promptctl -S '' -- "${(@M)candidates:#*@}"
+        compadd -Q -V promptctl -- "${(@)candidates:#*@}"
     fi
 }
 compdef _promptctl promptctl
@@ -44,9 +54,19 @@ compdef _promptctl promptctl
 function __promptctl_complete
     set -l words (commandline --current-process --tokenize --cut-at-cursor)
     set -l current (commandline --current-token --cut-at-cursor)
-    $words[1] __complete $words[2..-1] "$current" 2>/dev/null
+    set -l before (string match --regex -- '^--[^=]*=' "$current")
+    set -l path (string replace -- "$before" '' "$current")
+    for candidate in ($words[1] __complete $words[2..-1] "$current" 2>/dev/null)
+        switch $candidate
+            case :files
+                __fish_complete_path "$path" | string replace -r -- '^' "$before"
+            case :folders
+                __fish_complete_directories "$path" '' | string replace -r -- '^' "$before"
+            case '*'
+                printf '%s\\n' $candidate
+        end
+    end
 end
-complete --command promptctl --no-files --arguments '(__promptctl_complete)'
-complete --command promptctl --condition 'test (count (__promptctl_complete)) -eq 0' --force-files
+complete --command promptctl --no-files --keep-order --arguments '(__promptctl_complete)'
 """,
 }

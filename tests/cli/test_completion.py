@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import shlex
 import shutil
@@ -53,7 +54,7 @@ def offered(promptctl: Promptctl, *words: str) -> list[str]:
         (["diff", "code_helper@1", "code_helper@"], ["code_helper@1"]),
         (["delete", "c"], ["code_helper@"]),
         (["history", "--l"], ["--limit", "--log-format"]),
-        (["list", "-"], SHARED),
+        (["completion", "-"], SHARED),
         (["list", "--log-format", ""], ["text", "json"]),
         (["db", "grant", "app", "--as", "o"], ["operator"]),
         (["completion", ""], ["bash", "zsh", "fish"]),
@@ -63,7 +64,26 @@ def offered(promptctl: Promptctl, *words: str) -> list[str]:
         (["chat", "c"], ["code_helper"]),
         (["chat", "code_helper@1", "--against", "support/triage@"], ["support/triage@2", "support/triage@1"]),
         (["chat", "code_helper@1", "--model", ""], []),
-        (["sync", ""], []),
+        (["sync", ""], [":folders"]),
+        (["sync", "prom"], [":folders"]),
+        (["sync", "prompts", ""], []),
+        (["export", ""], [":folders"]),
+        (["sync", "--format", "m"], ["markdown"]),
+        (["create", "x", "-f", ""], [":files"]),
+        (["create", "x", "--file=no", ""], []),
+        (["create", "x", "--file=no"], [":files"]),
+        (["route", "set", "x", "--file", "a"], [":files"]),
+        (["sync", "--apply-plan", ""], [":files"]),
+        (["chat", "code_helper", "--continue", ""], [":files"]),
+        (["render", "code_helper", "--vars-file", ""], [":files"]),
+        (["rollback", "default-system-prompt", "--to", ""], ["3", "2", "1"]),
+        (["rollback", "default-system-prompt", "--to=2"], ["--to=2"]),
+        (["rollback", "--to", ""], []),
+        (["release", "show", ""], []),
+        (["split", "default-system-prompt@2", ""], []),
+        (["help", "ro"], ["rollback", "route"]),
+        (["help", "route", "s"], ["set", "show"]),
+        (["help", "show", ""], []),
     ],
 )
 def test_what_can_follow_is_offered(words: list[str], expected: list[str], filled: Promptctl) -> None:
@@ -119,17 +139,19 @@ printf '%s\n' "${COMPREPLY[@]}"
     ("line", "replaced", "expected"),
     [
         ("promptctl rol", "rol", "rollback"),
-        ("promptctl db st", "st", "start status stop"),
-        ("promptctl show ", "", "code_helper default-system-prompt support/triage"),
+        ("promptctl db st", "st", "compopt -o nosort start status stop"),
+        ("promptctl show ", "", "compopt -o nosort code_helper default-system-prompt support/triage"),
         # Bash breaks the word before the @ and replaces what follows.
-        ("promptctl activate default-system-prompt@", "@", "@3 @2 @1"),
+        ("promptctl activate default-system-prompt@", "@", "compopt -o nosort @3 @2 @1"),
         ("promptctl activate default-system-prompt@2", "@2", "@2"),
         # Where somebody has taken the @ out of COMP_WORDBREAKS it does not.
         ("promptctl show code_helper@", "code_helper@", "code_helper@1"),
         ("promptctl activate cod", "cod", "compopt -o nospace code_helper@"),
         ("promptctl list --js", "--js", "--json"),
-        ("promptctl list --log-format=", "", ""),
-        ("promptctl create x -f ", "", ""),
+        ("promptctl list --log-format=", "", "compopt -o nosort text json"),
+        ("promptctl create x -f ", "", "compopt -o default"),
+        ("promptctl sync prom", "prom", "compopt -o dirnames"),
+        ("promptctl release show ", "", ""),
         ("promptctl  show   supp", "supp", "support/triage"),
     ],
 )
@@ -204,22 +226,57 @@ def test_a_person_at_a_shell_completes_commands_names_and_versions(typist: Typis
     typist.type("promptctl history code\t --lim\t1 -q\n", "code_helper@1")
 
 
+@pytest.mark.parametrize("typist", SHELLS, indirect=True)
+def test_file_names_are_offered_where_a_file_belongs_only(typist: Typist, filled: Promptctl) -> None:
+    (filled.home / "notes.txt").write_text("x")
+    (filled.home / "nested").mkdir()
+    for line, completed in (
+        ("promptctl create x -f not\t -q; echo don''e\n", "notes.txt"),
+        ("promptctl sync n\t --check -q; echo don''e\n", "nested/"),
+    ):
+        typist.type(line, completed)
+    for line in (
+        "release show n",
+        "split default-system-prompt@2 n",
+        "rollback default-system-prompt --to n",
+        "help n",
+    ):
+        before = len(typist.seen)
+        typist.type(f"promptctl {line}\t\t; echo don''e\n", "done\r\n")
+        assert not {"notes.txt", "nested"} & set(typist.seen[before:].split()), line
+
+
+@pytest.mark.parametrize(("typist", "keys"), [("bash", "\t\t"), ("zsh", "\t")], indirect=["typist"])
+def test_versions_are_shown_newest_first(typist: Typist, keys: str) -> None:
+    before = len(typist.seen)
+    typist.type(f"promptctl show default-system-prompt@{keys}1 -q\n", "default-system-prompt@1\r\n")
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", " ", typist.seen[before:])
+    numbers = re.findall(r"@(\d)(?=\s)", shown)
+    assert numbers[:3] == ["3", "2", "1"], shown
+
+
 @pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not on this machine")
 def test_fish_offers_the_same(filled: Promptctl, path: str) -> None:
     (filled.home / "a_file").write_text("x")
+    (filled.home / "a_folder").mkdir()
     for line, expected in (
         ("promptctl rol", ["rollback"]),
         ("promptctl show ", NAMES),
-        ("promptctl activate default-system-prompt@", [f"default-system-prompt@{number}" for number in (1, 2, 3)]),
+        ("promptctl activate default-system-prompt@", [f"default-system-prompt@{number}" for number in (3, 2, 1)]),
         ("promptctl list --js", ["--json"]),
-        ("promptctl create x -f a", ["a_file"]),
+        ("promptctl create x -f a_fi", ["a_file"]),
+        ("promptctl create x --file=a_fi", ["--file=a_file"]),
+        ("promptctl sync a", ["a_folder/"]),
+        ("promptctl release show a", []),
+        ("promptctl split code_helper@1 a", []),
+        ("promptctl help a", ["activate"]),
     ):
         script = f"promptctl completion fish | source; complete -C {shlex.quote(line)}"
         done = subprocess.run(
             ["fish", "--no-config", "-c", script], env=filled.environment({"PATH": path}), cwd=filled.home,
             capture_output=True, text=True, check=True,
         )  # fmt: skip
-        assert sorted(each.partition("\t")[0] for each in done.stdout.splitlines()) == sorted(expected), line
+        assert [each.partition("\t")[0] for each in done.stdout.splitlines()] == expected, line
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
