@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from promptctl import SCHEMA_VERSION, errors, libpq, refusals
+from promptctl import SCHEMA_VERSION, errors, libpq, libpq_library, refusals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,11 @@ _GATE: LiteralString = """
     select promptctl.expect_schema_version($1)
     where not exists (select from promptctl.installation i where i.version = $1)
     """
+
+
+def client_libraries() -> list[str]:
+    """The paths, or names, of the libpq that this process has loaded: none before its first connection."""
+    return libpq_library.loaded_paths()
 
 
 class Database:

@@ -118,6 +118,11 @@ def load(*, light: bool = False) -> Library:
     return _loaded[light]
 
 
+def loaded_paths() -> list[str]:
+    """The paths, or names, of the libraries that this process has loaded."""
+    return [library.path for library in _loaded.values()]
+
+
 def _load(*, light: bool) -> Library:
     # Lazily: thousands of functions of OpenSSL, Kerberos and LDAP that nothing calls are then not looked up by name.
     mode = getattr(os, "RTLD_LAZY", ctypes.DEFAULT_MODE)

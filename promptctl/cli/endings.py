@@ -39,7 +39,7 @@ def run(words: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return CLOSED_PIPE
     except Exception as bug:  # noqa: BLE001 - the one place where a bug becomes an exit code
-        return _bug(bug, as_json)
+        return _bug(bug, words, as_json)
 
 
 def _terminate(number: int) -> int:
@@ -157,16 +157,26 @@ def _failed(failure: errors.PromptctlError, as_json: bool) -> int:
     return failure.exit_code
 
 
-def _bug(bug: Exception, as_json: bool) -> int:
+def _bug(bug: Exception, words: Sequence[str], as_json: bool) -> int:
+    """Say that there is a bug, without a value in it, and leave a report that can be sent."""
     if os.environ.get("PROMPTCTL_TRACEBACK"):
         import traceback
 
         traceback.print_exception(bug)
-    return _failed(
-        _Bug(
-            "bug",
-            f"this is a bug in promptctl: {type(bug).__name__}: {bug}",
-            hint="run it again with PROMPTCTL_TRACEBACK=1 and report what it prints",
-        ),
-        as_json,
-    )
+    what, hint = type(bug).__name__, "run it again with PROMPTCTL_TRACEBACK=1 and report what it prints"
+    try:
+        from promptctl.cli import bug_report, state_files
+
+        what, report = bug_report.summary(bug), bug_report.text(bug, words)
+        if path := state_files.keep(report):
+            import shlex
+
+            hint = f"report it with what this prints: cat {shlex.quote(path)}"
+        else:
+            from promptctl.output import stream
+
+            stream.say(report)
+            hint = "report it with the lines above"
+    except Exception:  # noqa: BLE001, S110 - an interpreter out of memory makes no report, and the bug is still told
+        pass
+    return _failed(_Bug("bug", f"this is a bug in promptctl: {what}", hint=hint), as_json)

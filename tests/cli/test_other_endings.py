@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from promptctl import __version__
 from tests.cli.conftest import refused, refused_in_json
 from tests.conftest import Promptctl, stable
 
@@ -23,18 +24,18 @@ def broken(*_):
     raise KeyError("first line\\nsecond \\x1b[31mline")
 prompts.list_prompts = broken
 """
-HINT = "run it again with PROMPTCTL_TRACEBACK=1 and report what it prints"
 
 
 def test_a_bug_is_told_in_one_line_with_exit_code_70(
     promptctl: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
 ) -> None:
     ended = refused(promptctl("list", env=sabotaged(BUG)), 70)
-    assert ended.err == (
-        f"error: this is a bug in promptctl: KeyError: 'first line\\nsecond \\x1b[31mline'\nhint:  {HINT}\n"
-    )
+    [path] = (promptctl.home / ".local/state/promptctl").iterdir()
+    told = "error: this is a bug in promptctl: KeyError in promptctl/cli/commands/list_.py, line "
+    assert re.fullmatch(f"{re.escape(told)}[0-9]+\nhint:  report it with what this prints: cat {path}\n", ended.err)
     error = refused_in_json(promptctl("list", "--json", env=sabotaged(BUG)), 70)
-    assert (error["code"], error["hint"]) == ("bug", HINT)
+    assert error["code"] == "bug"
+    assert Path(error["hint"].rpartition(" ")[2]).read_text().startswith(f"promptctl {__version__}\n")
 
 
 def test_a_traceback_is_there_for_whoever_asks(
@@ -43,7 +44,90 @@ def test_a_traceback_is_there_for_whoever_asks(
     ended = promptctl("list", env={**sabotaged(BUG), "PROMPTCTL_TRACEBACK": "1"})
     assert ended.code == 70
     assert ended.err.startswith("Traceback (most recent call last):\n")
-    assert ended.err.endswith(f"hint:  {HINT}\n")
+    assert ended.err.splitlines()[-1].startswith("hint:  ")
+
+
+SECRET = "hunter2-xyzzy"
+LEAKING = """
+from promptctl.store import versions
+def broken(*given, **named):
+    kept = [given, named]
+    try:
+        {}["hunter2-xyzzy"]
+    except KeyError as error:
+        error.add_note("hunter2-xyzzy")
+        raise ValueError("hunter2-xyzzy", kept) from error
+versions.create = broken
+"""
+
+
+def test_a_report_of_a_bug_holds_nothing_that_somebody_wrote(
+    promptctl: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+) -> None:
+    url = promptctl.extra["DATABASE_URL"]
+    assert url is not None
+    url = url.replace("postgresql://postgres@", f"postgresql://postgres:{SECRET}@")
+    assert SECRET in url
+    (promptctl.home / f"{SECRET}.txt").write_text(SECRET)
+    env = sabotaged(LEAKING) | {"ANTHROPIC_API_KEY": SECRET, "PROMPTCTL_AUTHOR": SECRET, "XDG_STATE_HOME": "relative"}
+    options = ("--description", SECRET, f"--meta=a={SECRET}", "--reason", SECRET, "--activate", "--database-url", url)
+    seen = ""
+    for words in (("-f", f"{SECRET}.txt"), ("--", SECRET), ("--text", SECRET)):
+        for form in ((), ("--json",), ("-v",)):
+            ended = promptctl("create", SECRET, *options, *form, *words, env=env)
+            assert (ended.code, ended.out) == (70, ""), ended
+            seen += ended.err
+    reports = [*(promptctl.home / ".local/state/promptctl").iterdir()]
+    assert len(reports) == 9
+    assert {each.stat().st_mode & 0o777 for each in reports} == {0o600}
+    told = reports[0].read_text()
+    for each in reports:
+        seen += each.read_text()
+    assert SECRET not in seen
+    assert "command: promptctl create … --description … --meta=… --reason … --activate --database-url … " in told
+    for part in ("KeyError\nthe cause of:\n", "ValueError\n", "  sitecustomize.py, line 9, in broken\n", "\nlibpq: ",
+                 "\nPython 3.", "\npsycopg 3.", "promptctl/cli/endings.py, line ", "DATABASE_URL, "):  # fmt: skip
+        assert part in told, told
+    assert str(promptctl.home) not in told
+
+
+def test_a_report_of_a_bug_goes_to_standard_error_where_no_folder_takes_it(
+    promptctl: Promptctl, sabotaged: Callable[[str], dict[str, str | None]], tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "promptctl").symlink_to(elsewhere)
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    (tmp_path / "file").write_text("")
+    for state in ("linked", "open", "file", "file/below", "open/below"):
+        ended = promptctl("list", env={**sabotaged(BUG), "XDG_STATE_HOME": str(tmp_path / state)})
+        assert ended.code == 70
+        assert ended.err.startswith(f"promptctl {__version__}\n"), state
+        assert ended.err.splitlines()[-1] == "hint:  report it with the lines above"
+        assert "command: promptctl list\n" in ended.err
+    assert [*elsewhere.iterdir(), *open_to_all.iterdir()] == []
+
+
+def test_the_newest_ten_reports_of_bugs_are_kept_also_of_two_at_once(
+    promptctl: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+) -> None:
+    folder = promptctl.home / ".local/state/promptctl"
+    folder.mkdir(parents=True)
+    older = [f"bug-20260101T0000{n:02}.000000Z-1.log" for n in range(12)]
+    for name in (*older, "notes.txt"):
+        (folder / name).write_text("kept")
+    processes = [promptctl.start("list", env=sabotaged(BUG)) for _ in range(2)]
+    for process in processes:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 70
+        assert Path(err.decode().split()[-1]).exists()
+    names = sorted(each.name for each in folder.iterdir())
+    assert len(names) == 11
+    assert names[:8] == older[4:]
+    assert names[-1] == "notes.txt"
 
 
 def test_memory_that_runs_out_is_no_traceback(

@@ -1,0 +1,149 @@
+"""What a report of a bug says: where it happened, in which versions of what, and nothing that somebody wrote.
+
+A report is sent to strangers, so it holds no value: of an exception its type and not its message, of a frame its place
+and not its variables, of the command line the options and not what they were given.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from promptctl import __version__
+from promptctl.cli import direct
+from promptctl.cli.table import COMMANDS, SHARED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType, TracebackType
+
+_OMITTED = "…"
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_SYSTEM = ("/usr/", "/lib", "/opt/")
+_PREFIXES = ("PROMPTCTL_", "PG", "ANTHROPIC_")
+# Of a deep recursion the beginning and the end say what it is.
+_FIRST_FRAMES, _LAST_FRAMES = 20, 30
+_MOST_EXCEPTIONS = 10
+
+
+def text(bug: BaseException, words: Sequence[str]) -> str:
+    """Return the report of a bug in a command line, as lines of text."""
+    return "\n".join([*_versions(), "", f"command: promptctl {command_line(words)}", "", *_traceback(bug), ""])
+
+
+def summary(bug: BaseException) -> str:
+    """Return the type of an exception and its last place in this package: `KeyError in promptctl/sync.py, line 7`."""
+    frames = [*_frames(bug.__traceback__)]
+    ours = [each for each in frames if each[0].f_code.co_filename.startswith(_PACKAGE)] or frames
+    return f"{_kind(bug)} in {_place(*ours[-1])}" if ours else _kind(bug)
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Return a command line with `…` in the place of every word that is no command and no option."""
+    name, rest = direct.command(words)
+    if name is None:
+        return " ".join([_OMITTED] * len(words))
+    known = {**COMMANDS[name]["options"], **SHARED}
+    shown = [name]
+    only_arguments = False
+    for word in rest:
+        option, equals, _ = word.partition("=")
+        if word == "--" and not only_arguments:
+            only_arguments = True
+            shown.append(word)
+        elif not only_arguments and option in known:
+            shown.append(f"{option}={_OMITTED}" if equals else option)
+        else:
+            shown.append(_OMITTED)
+    return " ".join(shown)
+
+
+def _versions() -> Iterator[str]:
+    system = os.uname()
+    yield f"promptctl {__version__}"
+    yield f"Python {sys.version.split()[0]} ({sys.implementation.name})"
+    yield f"{system.sysname} {system.release} {system.machine}"
+    from importlib import metadata
+
+    try:
+        yield f"psycopg {metadata.version('psycopg')}"
+    except metadata.PackageNotFoundError:
+        yield "psycopg is not installed"
+    # Not imported here: where it was not loaded the bug is elsewhere.
+    if "promptctl.database" in sys.modules:
+        from promptctl import database
+
+        for path in database.client_libraries():
+            yield f"libpq: {_shortened(path)}"
+    variables = sorted(name for name in os.environ if name.startswith(_PREFIXES) or name == "DATABASE_URL")
+    yield f"set: {', '.join(variables) or 'none'}"
+
+
+def _traceback(bug: BaseException) -> Iterator[str]:
+    """Yield an exception and the ones that led to it, the first one first."""
+    chain: list[tuple[BaseException, str]] = []
+    each: BaseException | None = bug
+    link = ""
+    while each is not None and len(chain) < _MOST_EXCEPTIONS and all(each is not other for other, _ in chain):
+        chain.append((each, link))
+        link = "the cause of:" if each.__cause__ else "while it was handled:"
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+    for each, link in reversed(chain):
+        yield "Traceback, the innermost call last:"
+        frames = [*_frames(each.__traceback__)]
+        for place, frame in enumerate(frames):
+            if place < _FIRST_FRAMES or place >= len(frames) - _LAST_FRAMES:
+                yield f"  {_place(*frame)}, in {frame[0].f_code.co_qualname}"
+                yield from _source(*frame)
+            elif place == _FIRST_FRAMES:
+                yield f"  … {len(frames) - _FIRST_FRAMES - _LAST_FRAMES} more"
+        yield _kind(each)
+        if link:
+            yield link
+
+
+def _kind(bug: BaseException) -> str:
+    """The type of an exception, and what else of it is no value: an attribute's name, the system's error."""
+    kind = type(bug)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    if isinstance(bug, OSError) and bug.errno is not None:
+        import errno
+
+        return f"{name} ({errno.errorcode.get(bug.errno, bug.errno)})"
+    frames = [*_frames(bug.__traceback__)]
+    missing = bug.name if isinstance(bug, (AttributeError, NameError)) else None
+    # A name that the code has, not one that it was given.
+    if missing and frames and missing in frames[-1][0].f_code.co_names:
+        return f"{name} ({missing})"
+    return name
+
+
+def _frames(traceback: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
+    while traceback is not None:
+        yield traceback.tb_frame, traceback.tb_lineno
+        traceback = traceback.tb_next
+
+
+def _place(frame: FrameType, line: int) -> str:
+    return f"{_shortened(frame.f_code.co_filename)}, line {line}"
+
+
+def _source(frame: FrameType, line: int) -> Iterator[str]:
+    """The line of a frame in this package; another's source may have been written with a value in it."""
+    if frame.f_code.co_filename.startswith(_PACKAGE + os.sep):
+        import linecache
+
+        if source := linecache.getline(frame.f_code.co_filename, line).strip():
+            yield f"    {source}"
+
+
+def _shortened(path: str) -> str:
+    """A file's path below the folder of modules that it is in, or of the system; else its name, which names nobody."""
+    folders = [os.path.dirname(_PACKAGE), *(each for each in sys.path if os.path.isabs(each))]
+    for folder in sorted(folders, key=len, reverse=True):
+        if len(folder) > 1 and path.startswith(folder + os.sep):
+            return path[len(folder) + 1 :]
+    if path.startswith(_SYSTEM):
+        return path
+    return os.path.basename(path)
