@@ -178,9 +178,6 @@ class Snapshot:
 @contextlib.contextmanager
 def _alone(directory: str) -> Generator[None]:
     """Keep processes apart that write into a directory. Raises BlockingIOError when another one is at it for long."""
-    if os.name != "posix":
-        yield
-        return
     import fcntl
 
     descriptor = own_files.open_directory(directory)

@@ -216,7 +216,7 @@ class Spool:
             path = os.path.join(self._directory, f"{os.getpid()}-{os.urandom(4).hex()}{_SUFFIX}")
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             # Before it was locked another process may have taken it for one that was left behind.
-            if _can_lock() and not (_lock(descriptor) and _is_at(descriptor, path)):
+            if not (_lock(descriptor) and _is_at(descriptor, path)):
                 os.close(descriptor)
                 continue
             with self._lock:
@@ -226,14 +226,7 @@ class Spool:
             return path
 
 
-def _can_lock() -> bool:
-    # Where there are no such locks each process sends what it wrote itself.
-    return os.name == "posix"
-
-
 def _lock(descriptor: int) -> bool:
-    if not _can_lock():
-        return False
     import fcntl
 
     try:

@@ -31,8 +31,6 @@ def home() -> str:
         if not setting:
             raise Usage("empty_setting", "PROMPTCTL_HOME is set but empty", hint="unset PROMPTCTL_HOME")
         return os.path.abspath(setting)
-    if sys.platform == "win32":
-        return os.path.join(os.environ.get("LOCALAPPDATA") or os.path.expanduser(r"~\AppData\Local"), "promptctl")
     if os.geteuid() == 0:
         return "/var/lib/promptctl"
     if sys.platform == "darwin":
