@@ -5,7 +5,7 @@ from __future__ import annotations
 import _thread
 import time
 
-from promptctl import claude_refusals, claude_settings, errors
+from promptctl import claude_network, claude_refusals, claude_settings, errors
 from promptctl.records import Record
 
 TYPE_CHECKING = False
@@ -93,12 +93,14 @@ class Attempt:
 class Claude:
     """A client of the API. Making one checks the settings and begins to load the SDK; calls wait for it.
 
-    Raises ClaudeFailed where there is no key, or where a key or the API's address cannot be one.
+    Raises ClaudeFailed where there is no key, where a key or the API's address cannot be one, or where a variable for
+    proxies or certificates cannot be used.
     """
 
     def __init__(self, silence_seconds: float = SILENCE_SECONDS) -> None:
         """Begin; a call is given up when nothing arrives for `silence_seconds`."""
         self._settings = claude_settings.read()
+        claude_network.check()
         self._silence_seconds = silence_seconds
         self._client: Any = None
         self._problem: Exception | None = None
@@ -173,6 +175,8 @@ class Claude:
             ) from None
         if self._problem is not None:
             failure, _ = claude_refusals.translated(self._problem, "", self._settings.secrets)
+            if failure.code == "reply_invalid":  # nothing was sent
+                failure = claude_network.unusable(self._problem)
             raise failure from self._problem
         return self._client
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from promptctl import errors
+from promptctl import claude_network, errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +74,11 @@ def translated(problem: Exception, model: str, secrets: Sequence[str]) -> tuple[
             ), 0.0
         hint = "see the network and ANTHROPIC_BASE_URL"
         where = _address(problem, whole=False)
-        told = f"cannot connect to Claude{f' at {where}' if where else ''}: {said}"
+        through = claude_network.proxy(where) if where else None
+        if through:
+            hint = f"see whether the proxy in {through} is right"
+        by = f" through the proxy in {through}" if through else ""
+        told = f"cannot connect to Claude{f' at {where}' if where else ''}{by}: {said}"
         return errors.ClaudeFailed("claude_unreachable", told, hint=hint), None
     if isinstance(problem, anthropic.CredentialsError):
         hint = "export ANTHROPIC_API_KEY=…, from the Claude console"

@@ -243,6 +243,31 @@ def test_a_setting_that_cannot_work_is_told_before_anything_is_sent(
     assert booked(sql) == []
 
 
+def test_a_variable_for_the_network_that_cannot_be_used_is_named(
+    persona: Promptctl, asking: Asking, sql: Connection
+) -> None:
+    for name, value, what in (
+        ("ALL_PROXY", "socks5://127.0.0.1:9", "names a SOCKS proxy, which needs the package socksio"),
+        ("HTTPS_PROXY", "ftp://x", "is no URL of a proxy"),
+        ("http_proxy", "http://me:sesame@h:x", "is no URL of a proxy"),
+        ("NO_PROXY", "localhost,[::1]:80", "holds what is neither a host nor an address"),
+        ("no_proxy", "fe80::/10", "holds what is neither a host nor an address"),
+        ("SSL_CERT_FILE", "/nowhere/ca.pem", "names no file that can be read"),
+        ("SSL_CERT_DIR", "/nowhere", "names no folder that can be read"),
+        ("SSL_CERT_FILE", __file__, "holds no certificates"),
+    ):
+        error = refused_in_json(persona(*FIRST, "--json", env=asking() | {name: value}), 7)
+        assert (error["code"], error["message"]) == ("invalid_network_setting", f"{name} {what}")
+        assert "sesame" not in str(error)
+    assert booked(sql) == []
+    # A name that could be a host is only found out by asking.
+    ended = refused(persona(*FIRST, env=asking() | {"HTTP_PROXY": "garbage.invalid", "NO_PROXY": ""}), 7)
+    assert " through the proxy in HTTP_PROXY: " in ended.err
+    assert ended.err.endswith("hint:  see whether the proxy in HTTP_PROXY is right\n")
+    for working in ("::1,localhost,127.0.0.1", "fe80::1, 10.0.0.0/8,.example.com:80,127.0.0.1"):
+        assert persona(*FIRST, env=asking() | {"NO_PROXY": working, "HTTP_PROXY": "garbage.invalid"}).code == 0, working
+
+
 def test_a_server_that_is_not_there_is_told_at_once(persona: Promptctl, asking: Asking, sql: Connection) -> None:
     env = asking() | {"ANTHROPIC_BASE_URL": ClaudeServer.refuse()}
     ended = refused(persona(*FIRST, env=env), 7)
