@@ -164,6 +164,18 @@ def unreachable(failure: libpq.ConnectionFailed, target: settings.Target) -> err
     said, words = str(failure), _reason(str(failure))
     if "definition of service" in said or "service file" in said:
         return errors.Usage("invalid_database_url", f"{target.origin}: {words}", hint=f"correct {target.origin}")
+    if "local user" in said:
+        return errors.Usage(
+            "invalid_database_url",
+            f"{target.origin} names no user, and this process's user id has no name",
+            hint="export PGUSER=USER",
+        )
+    if (parameter := _unknown_parameter(said, target.url)) is not None:
+        return errors.Usage(
+            "invalid_database_url",
+            f"{target.origin} has a parameter that PostgreSQL does not know: {parameter}",
+            hint=f"take {parameter}=… out of {target.origin}",
+        )
     # Of a URL that it cannot read libpq quotes a part, or takes a part for the host, and that may be the password.
     misread = any(line.startswith("could not translate host name") and "@" in line for line in said.splitlines())
     if misread or not said.startswith(("connection to server", "could not")):
@@ -186,6 +198,19 @@ def unreachable(failure: libpq.ConnectionFailed, target: settings.Target) -> err
         f"cannot reach the database of {target.origin}: {words}",
         hint=f"correct {target.origin}" if wrong else "promptctl db status",
     )
+
+
+def _unknown_parameter(said: str, url: str | None) -> str | None:
+    """Return the parameter of a URL that libpq does not know, as other drivers have some of their own; None: none is.
+
+    What stands before an @ may be a part of the password, and is not returned.
+    """
+    if not said.startswith("invalid URI query parameter"):
+        return None
+    name = said.partition('"')[2].partition('"')[0]
+    query = (url or "").partition("?")[2]
+    named = [each.partition("=")[0] for each in query.split("&")]
+    return name if name.isidentifier() and "@" not in query and name in named else None
 
 
 def embedded_unreachable(failure: libpq.ConnectionFailed) -> errors.PromptctlError:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from promptctl import libpq, refusals, settings
 from tests.cli.conftest import refused, refused_in_json
 
 if TYPE_CHECKING:
@@ -104,7 +108,7 @@ MALFORMED = {
         "DATABASE_URL is not a valid database URL: invalid integer value",
         FORM,
     ),
-    f"postgresql://u:{SECRET}@h/x?{SECRET}=1": (
+    f"postgresql://u:{SECRET}@h/x?{SECRET}=1@h": (
         "DATABASE_URL is not a valid database URL: invalid URI query parameter",
         FORM,
     ),
@@ -325,3 +329,48 @@ def test_the_shell_takes_psql_from_the_path_and_from_the_embedded_server(
     )
     for code in (without_debian, without_debian + "os.get_exec_path = lambda env=None: []\n"):
         assert filled("db", "shell", "-c", "select 42", env=sabotaged(code)).out.split()[2] == "42"
+
+
+def test_a_parameter_of_another_driver_is_named_and_a_part_of_a_password_is_not(unconfigured: Promptctl) -> None:
+    for query, name in (
+        ("schema=public", "schema"), ("sslmode=disable&pgbouncer=true", "pgbouncer"),
+        ("connection_limit=1&pool_timeout=2", "connection_limit"),
+    ):  # fmt: skip
+        url = f"postgresql://u:{SECRET}@127.0.0.1:1/x?{query}"
+        error = refused_in_json(unconfigured("list", "--json", env={"DATABASE_URL": url}), 2)
+        assert error == {
+            "code": "invalid_database_url",
+            "message": f"DATABASE_URL has a parameter that PostgreSQL does not know: {name}",
+            "hint": f"take {name}=… out of DATABASE_URL",
+        }
+    url = "postgresql://u@127.0.0.1:1/x?sslmode=foo"
+    assert "invalid sslmode value" in refused(unconfigured("list", env={"DATABASE_URL": url}), 2).err
+    url = f"postgresql://u:a?{SECRET}=b@127.0.0.1:1/x"
+    assert SECRET not in unconfigured("list", env={"DATABASE_URL": url}).err
+
+
+def test_a_url_without_a_user_for_a_user_id_without_a_name_says_so() -> None:
+    said = "local user with ID 54321 does not exist"
+    error = refusals.unreachable(libpq.ConnectionFailed(said), settings.Target("postgresql://h/x", False, "PGHOST"))
+    assert (error.code, error.hint) == ("invalid_database_url", "export PGUSER=USER")
+    assert error.message == "PGHOST names no user, and this process's user id has no name"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_process_of_a_user_id_without_a_name_is_told_what_its_url_lacks(unconfigured: Promptctl) -> None:
+    code = (
+        # The first run loads what the other user may not be able to read.
+        "import os, sys; from promptctl.cli import endings; words = ['list', '--json', '--database-url']; "
+        "endings.run([*words, 'postgresql://u@127.0.0.1:1/x']); os.setgroups([]); os.setuid(54321); "
+        "sys.exit(endings.run([*words, 'postgresql://127.0.0.1:1/x']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd="/",
+        env=unconfigured.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done
+    assert json.loads(done.stderr.splitlines()[-1])["error"]["hint"] == "export PGUSER=USER"
