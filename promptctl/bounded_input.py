@@ -46,15 +46,17 @@ def any_file(path: str, most: int = LARGEST_BYTES) -> bytes:
 
 
 def from_stream(stream: BinaryIO, most: int = LARGEST_BYTES) -> bytes:
-    """Return what a stream gives until its end. Raises OSError, and TooLarge (an OSError)."""
+    """Return what a buffered stream gives until its end. Raises OSError, and TooLarge (an OSError)."""
     pieces: list[bytes] = []
     size = 0
-    while piece := stream.read(_PIECE_BYTES):
-        pieces.append(piece)
+    while True:
+        pieces.append(piece := stream.read(_PIECE_BYTES))
         size += len(piece)
         if size > most:
             raise TooLarge(most)
-    return b"".join(pieces)
+        # It is the end. To read once more would ask a person at a terminal for a second one.
+        if len(piece) < _PIECE_BYTES:
+            return b"".join(pieces)
 
 
 def from_descriptor(descriptor: int, most: int = LARGEST_BYTES) -> bytes:
