@@ -154,8 +154,8 @@ class Database:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Where a prompt was not found, the nearest name is still to be looked up.
-        if not isinstance(value, errors.NotFound):
+        # The hint is still to be looked up: the nearest name of a prompt, or the access that the login lacks.
+        if not isinstance(value, errors.NotFound) and getattr(value, "code", "") != "permission_denied":
             self.close()
 
     def _pipeline(self, statements: Sequence[tuple[LiteralString, Sequence[Parameter]]]) -> list[list[Row]]:

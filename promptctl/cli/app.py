@@ -92,7 +92,8 @@ def _usage(problem: Any, words: Sequence[str]) -> errors.Usage:
     hint = f"{path} --help"
     option, kind = str(getattr(problem, "option_name", "")), type(problem).__name__
     if kind == "MissingParameter":
-        return errors.Usage("usage", f"{path} needs {help.spelling(problem.param)}", hint=hint)
+        values = ": viewer, application or operator" if problem.param.name == "access" else ""
+        return errors.Usage("usage", f"{path} needs {help.spelling(problem.param)}{values}", hint=hint)
     if kind == "NoSuchOption":
         if path == "promptctl" and option in _shared_options():
             return errors.Usage("usage", f"{option} stands after the command: promptctl COMMAND {option}", hint=hint)

@@ -281,7 +281,10 @@ def _arguments(line: _Line) -> None:
         line.options = [
             (option, _ACCESSES.get((value or "").lower(), value) if option == "--as" else value)
             for option, value in line.options
+            if option != "--as" or value is not None
         ]
+        if not any(option == "--as" for option, _ in line.options):
+            line.options.insert(0, ("--as", "application"))
         line.one_meaning = False
     if line.name == "chat" and len(line.arguments) > 2:
         line.arguments, line.one_meaning = [line.arguments[0], " ".join(line.arguments[1:])], False

@@ -23,7 +23,8 @@ def run(words: Sequence[str]) -> int:
             code = _carry_out(words)
             _flush()
             return code
-        except errors.PromptctlError as failure:
+        except errors.PromptctlError as problem:
+            failure = _without_quotes(problem, words) or problem
             _suggest(failure, words)
             # What is known to have failed is told, also when the part of the answer before it cannot be written.
             _flush(may_fail=True)
@@ -111,6 +112,15 @@ def _suggest(failure: errors.PromptctlError, words: Sequence[str]) -> None:
     """
     if isinstance(failure, errors.Usage) and not failure.again and _correct(failure, words):
         return
+    if failure.code == "permission_denied":
+        from promptctl.cli import program, suggestions
+
+        if program.current is not None and program.current.connection is not None:
+            failure.hint = suggestions.access(program.current.connection, failure.message, words) or failure.hint
+    if failure.code == "invalid_version":
+        from promptctl.cli import suggestions
+
+        failure.hint = suggestions.version(words) or failure.hint
     if failure.hint is not None:
         return
     if failure.again:
@@ -128,6 +138,29 @@ def _suggest(failure: errors.PromptctlError, words: Sequence[str]) -> None:
 
         name, _ = direct.command(words)
         failure.hint = f"promptctl {name} --help" if name else "promptctl --help"
+
+
+def _without_quotes(failure: errors.PromptctlError, words: Sequence[str]) -> errors.PromptctlError | None:
+    """Return the error of a reason without quotes before the names, where one of its words is taken for a name."""
+    if failure.code != "prompt_not_found" or len(words) < 5:
+        return None
+    from promptctl.cli import direct, program, suggestions, unquoted
+
+    name, rest = direct.command(words)
+    if name is None or program.current is None or program.current.connection is None:
+        return None
+    if (text := unquoted.before_names(name, rest)) is None:
+        return None
+    first, end = text
+    if not (count := suggestions.leading_words_that_are_no_prompts(program.current.connection, rest[first + 1 : end])):
+        return None
+    from promptctl.cli import command_line
+
+    last = first + 1 + count
+    line = [name, *rest[:first], " ".join(rest[first:last]), *rest[last:]]
+    return errors.Usage(
+        "usage", "a text of several words is one argument: put it in quotes", hint=command_line.pasted(line)
+    )
 
 
 def _correct(failure: errors.Usage, words: Sequence[str]) -> bool:

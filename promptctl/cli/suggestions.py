@@ -1,15 +1,28 @@
-"""The name that was probably meant."""
+"""What was probably meant, and who may do it: hints for which the database is asked."""
 
 from __future__ import annotations
 
 import difflib
+import os
+import shlex
 
-from promptctl import errors
+from promptctl import connections, errors, references
+from promptctl.cli import command_line, direct
 from promptctl.store import prompts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from promptctl.database import Database
+
+# Commands that need no more than to read.
+_READING = (
+    "list", "show", "render", "diff", "history", "stats", "export", "resolve", "route show", "release list",
+    "release show",
+)  # fmt: skip
+_OF_THE_OWNER = ("db grant", "db init", "db migrate")
+_NEWEST = ("latest", "newest", "last", "head", "max")
 
 
 def hint(database: Database, name: str) -> str:
@@ -18,6 +31,89 @@ def hint(database: Database, name: str) -> str:
         known = prompts.names(database, limit=20_000)
     except errors.PromptctlError:
         return "promptctl list"
+    prompt, slash, version = name.rpartition("/")
+    if slash and version.isascii() and version.isdigit() and version[0] != "0" and prompt in known:
+        return f"promptctl show {prompt}@{version}"
     by_case = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.lower(), by_case, n=1)
     return f"promptctl show {by_case[near[0]]}" if near else "promptctl list"
+
+
+def leading_words_that_are_no_prompts(database: Database, words: Sequence[str]) -> int:
+    """Return how many words there are up to the last that names no prompt, before the last of all; 0: none is such."""
+    try:
+        known = set(prompts.names(database, limit=20_000))
+    except errors.PromptctlError:
+        return 0
+    return max((place + 1 for place, word in enumerate(words[:-1]) if "@" not in word and word not in known), default=0)
+
+
+def access(database: Database, message: str, words: Sequence[str]) -> str | None:
+    """Return how the connected login gets the access that a command needs; None: the database does not say."""
+    try:
+        [(login, owner, resolves)] = database.run_unchecked(
+            """
+            select current_user::text, pg_get_userbyid(n.nspowner)::text,
+                   exists (select from pg_catalog.pg_proc p where p.pronamespace = n.oid and p.proname = 'resolve'
+                           and has_function_privilege(p.oid, 'execute'))
+            from (select) one left join pg_catalog.pg_namespace n on n.nspname = 'promptctl'
+            """
+        )
+    except errors.PromptctlError:
+        return None
+    _, of_database, name = message.rpartition("for database ")
+    if of_database:
+        return f"have its owner run, in psql: grant create on database {name} to {_identifier(login)}"
+    if owner is None:
+        return None
+    command, rest = direct.command(words)
+    if command in _OF_THE_OWNER:
+        kept = [word for word in rest if not word.startswith("-") or word == "--as"]
+        line = kept if command == "db grant" and "--database-url" not in rest else []
+        return f"have {owner}, who owns the schema, run: promptctl {shlex.join([*command.split(' '), *line])}"
+    reads = command in _READING or (command == "split" and sum(not word.startswith("-") for word in rest) == 1)
+    if reads and resolves:
+        # Another access would take away what the application needs.
+        return f"connect as a login that reads: {shlex.quote(login)} resolves and records, as an application does"
+    needed = "viewer" if reads else "operator"
+    return f"have {owner}, who owns the schema, run: promptctl db grant {shlex.quote(login)} --as {needed}"
+
+
+def version(words: Sequence[str]) -> str | None:
+    """Return a command in the place of one with `D@latest` or `D@-1`; None: no word is such a reference."""
+    for place, word in enumerate(words):
+        name, at, number = word.partition("@")
+        if not at or word.startswith("-"):
+            continue
+        try:
+            references.check_name(name)
+        except errors.Usage:
+            continue
+        if number[:1] == "-" and number[1:].isdigit():
+            return f"promptctl history {name}"
+        if number.lower() in _NEWEST:
+            newest = _newest(words, name)
+            return (
+                f"promptctl show {name}"
+                if newest is None
+                else command_line.pasted([*words[:place], f"{name}@{newest}", *words[place + 1 :]])
+            )
+    return None
+
+
+def _newest(words: Sequence[str], name: str) -> int | None:
+    """Return the newest version of a prompt, where a database answers at once; it starts no server."""
+    read = direct.read(words)
+    url = read[1]["database_url"] if read else None
+    os.environ.setdefault("PGCONNECT_TIMEOUT", "2")
+    try:
+        with connections.connect(url, starts=False) as opened:
+            return next(iter(prompts.version_numbers(opened, name, 1)), None)
+    except errors.PromptctlError:
+        return None
+
+
+def _identifier(name: str) -> str:
+    """Return a name as SQL has it."""
+    plain = name.isascii() and name.isidentifier() and name.islower()
+    return name if plain else '"' + name.replace('"', '""') + '"'

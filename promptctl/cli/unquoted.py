@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 _TEXTS = ("reason", "description", "author", "meta", "var", "default", "at", "since", "seed", "attribute")
 
+_NEED_VERSIONS = ("activate", "split", "erase")
+_TAKE_NAMES = ("rollback", "deactivate", "delete")
+
 
 def place(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
     """Return the places of the first and behind the last word of a text that runs on."""
@@ -44,5 +47,31 @@ def place(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
             and not any(" " in each or "\n" in each or "@" in each or each.endswith("%") for each in follows)
         ):
             return first, end
+        if name in _NEED_VERSIONS and parameter in _TEXTS and not is_argument_before and runs_on:
+            # The option stands before all arguments: what has no version is no argument.
+            count = next((number for number, each in enumerate(follows) if "@" in each), 0)
+            if count:
+                return first, first + 1 + count
         at = first + 1
+    return None
+
+
+def before_names(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
+    """Return the places of an option's text of one word and behind the names that follow, where that may run on.
+
+    `rollback --reason too concise D`: the option stands before all names, of which there are several.
+    """
+    known = COMMANDS[name]["options"] | SHARED
+    if name not in _TAKE_NAMES:
+        return None
+    for at, word in enumerate(rest):
+        parameter, kind = known.get(word.partition("=")[0], ("", ""))
+        if not kind:
+            return None
+        if parameter in _TEXTS and kind != "flag":
+            first = at if "=" in word else at + 1
+            end = first + 1
+            while end < len(rest) and not rest[end].startswith("-"):
+                end += 1
+            return (first, end) if end > first + 2 and " " not in "".join(rest[first : first + 1]) else None
     return None

@@ -93,8 +93,11 @@ MISREAD: dict[tuple[str, ...], tuple[str, str]] = {
     ("db", "list"): ('promptctl db has no command "list"', "promptctl list"),
     ("activate",): ("promptctl activate needs NAME@VERSION...", "promptctl activate --help"),
     ("show",): ("promptctl show needs NAME[@VERSION]", "promptctl show --help"),
-    ("db", "grant", "app"): ("promptctl db grant needs --as ACCESS", "promptctl db grant --help"),
-    ("db", "grant", "app", "--as"): ("--as needs a value", "promptctl db grant --help"),
+    ("db", "grant", "app"): (
+        "promptctl db grant needs --as ACCESS: viewer, application or operator",
+        "promptctl db grant app --as application",
+    ),
+    ("db", "grant", "app", "--as"): ("--as needs a value", "promptctl db grant app --as application"),
     ("show", "a", "--limit"): ("--limit needs a value", "promptctl show --help"),
     ("show", "a", "--limit", "x"): (f'{LIMIT}, not "x"', "promptctl show --help"),
     ("show", "a", "--limit", ""): (f'{LIMIT}, not ""', "promptctl show --help"),

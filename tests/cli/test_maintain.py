@@ -266,7 +266,7 @@ def test_who_may_not_is_told_in_one_line(on: Callable[..., Promptctl], sql: Conn
         sql.execute("select promptctl.grant_access('app', %s)", [access])
         ended: Ended = refused(on(database_name, "app")("db", "maintain", "--keep", "30d"), 5)
         assert "permission denied for " in ended.err
-        assert ended.err.endswith("hint:  have an administrator run: promptctl db grant LOGIN --as ACCESS\n")
+        assert ended.err.endswith("--as operator\n")
     sql.execute("select promptctl.grant_access('app', 'operator')")
     assert on(database_name, "app")("db", "maintain", "--keep", "30d").code == 0
 

@@ -108,6 +108,8 @@ HINTS: dict[str, str | None] = {
     "route set D r.yaml": "route set D --file r.yaml",
     "route set D -": "route set D --file -",
     "db grant app viewer": "db grant app --as viewer",
+    "db grant app": "db grant app --as application",
+    "db grant app --as": "db grant app --as application",
     "db grant app --as readonly": "db grant app --as viewer",
     # Texts without quotes.
     "rollback D --reason too concise": "rollback D --reason 'too concise'",
@@ -116,6 +118,10 @@ HINTS: dict[str, str | None] = {
     "chat D what is this": "chat D 'what is this'",
     "create D You are kind": "create D 'You are kind'",
     "create D -d first draft": "create D -d 'first draft'",
+    "activate --reason too concise D@3": "activate D@3 --reason 'too concise'",
+    "activate -m not safe yet A@3 B@2 -q": "activate A@3 B@2 -m 'not safe yet' -q",
+    "erase --reason leaked key D@3": "erase D@3 --reason 'leaked key'",
+    "split --reason does it help D@3 10%": "split D@3 10% --reason 'does it help'",
     "split D@3 10% --reason does it help": "split D@3 10% --reason 'does it help'",
     # Of these nothing is known that is safe.
     "activate D": None,
@@ -172,7 +178,9 @@ def test_what_means_one_thing_only_is_accepted() -> None:
 
 def test_a_line_that_is_right_is_left_alone() -> None:
     for line in ("show D@2", "activate D@3 --reason 'too concise'", "rollback A B --reason why", "list -v",
-                 "rollback --reason why A B", "activate A@1 --reason why B@2", "create D -d one 'You are kind.'",
+                 "rollback --reason why A B", "activate --reason why A@1 B@2", "split -r why D@3 10%",
+                 "delete --reason why A@1 B", "deactivate -r why A B", "activate A@1 --reason why B@2",
+                 "create D -d one 'You are kind.'",
                  "split D@3 --reason why 10%", "chat D 2", "render D --var a=b"):  # fmt: skip
         words = shlex.split(line)
         assert direct.read(words) is not None, line
@@ -234,3 +242,44 @@ def test_what_is_accepted_is_carried_out(filled: Promptctl) -> None:
     refused(filled("rollback", "default-system-prompt", "--reason", "too", "concise"), 2)
     assert filled("show", "concise").out == "text"
     assert filled("show", "default-system-prompt", "-q").out == "default-system-prompt@3\n"
+
+
+def test_a_reason_without_quotes_before_the_names_moves_nothing(filled: Promptctl) -> None:
+    """Two words that are names of prompts are two names; one that is not belongs to the reason."""
+    name, other = "default-system-prompt", "support/triage"
+    for typed, hint in (
+        (f"rollback --reason too concise {name}", f"rollback --reason 'too concise' {name}"),
+        (f"rollback -q -r it was too rude {name} {other}", f"rollback -q -r 'it was too rude' {name} {other}"),
+        (f"deactivate -m unsafe for minors {name}", f"deactivate -m 'unsafe for minors' {name}"),
+        (f"delete --reason code_helper replaced code_helper@1 {name}", None),
+        (f"delete --reason not used {name}@1", f"delete --reason 'not used' {name}@1"),
+    ):
+        told = filled(*shlex.split(typed))
+        if hint is None:
+            assert told.code != 0, typed
+            continue
+        assert refused(told, 2).err == (
+            f"error: a text of several words is one argument: put it in quotes\nhint:  promptctl {hint}\n"
+        )
+    assert filled("list", "-q").out.split() == ["code_helper", name, other]
+    assert filled("show", name, "-q").out == f"{name}@2\n"
+    # A name that was mistyped is no part of a reason.
+    told = refused(filled("rollback", "--reason", "why", name, "support/triag"), 4)
+    assert told.err.endswith(f"hint:  promptctl show {other}\n")
+    assert filled("rollback", "--reason", "why", name, other, "-q").code == 0
+
+
+def test_a_version_in_words_is_answered_by_its_number(filled: Promptctl, unconfigured: Promptctl) -> None:
+    name = "default-system-prompt"
+    for words, hint in (
+        (("activate", f"{name}@latest", "-q"), f"activate {name}@3 -q"),
+        (("show", f"{name}@HEAD"), f"show {name}@3"),
+        (("show", f"{name}@-1"), f"history {name}"),
+        (("diff", f"{name}@1", f"{name}@newest"), f"diff {name}@1 {name}@3"),
+        (("activate", "nothing@latest"), "show nothing"),
+    ):
+        assert refused(filled(*words), 2).err.endswith(f"\nhint:  promptctl {hint}\n"), words
+    assert refused(unconfigured("activate", "D@latest"), 2).err.endswith("\nhint:  promptctl show D\n")
+    assert refused(filled("show", f"{name}/2"), 4).err.endswith(f"\nhint:  promptctl show {name}@2\n")
+    told = refused(filled("split", f"{name}@3", "10%", "--dry-run"), 2).err
+    assert told == 'error: promptctl split has no option "--dry-run"\nhint:  promptctl split --help\n'
