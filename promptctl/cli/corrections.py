@@ -309,8 +309,8 @@ def _bare(line: _Line) -> None:
     if at:
         line.one_meaning = False
         line.arguments[0] = name
-        if line.name == "rollback" and (number := _version(version)) is not None:
-            line.options.insert(0, ("--to", number))
+        if line.name in ("rollback", "deactivate") and (number := _version(version)) is not None:
+            line.options.insert(0, ("--to" if line.name == "rollback" else "--expect", number))
     if line.name in ("stats", "history", "resolve") and len(line.arguments) == 2 and _version(line.arguments[1]):
         line.arguments, line.one_meaning = line.arguments[:1], False
     elif line.name == "resolve" and len(line.arguments) == 2:

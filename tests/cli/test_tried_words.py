@@ -101,6 +101,7 @@ HINTS: dict[str, str | None] = {
     "diff D 2": "diff D@2",
     "rollback D 1": "rollback D --to 1",
     "stats D@2": "stats D",
+    "deactivate D@2": "deactivate D --expect 2",
     "history D@2": "history D",
     "create D@3 'Be kind.'": "create D 'Be kind.'",
     "resolve D u1": "resolve D --unit u1",
