@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from promptctl import errors, references
 from promptctl.cli import catalogue, corrections, help, numbers, options, program
 from promptctl.cli.run import Run
+from promptctl.output import stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +25,8 @@ SHARED: dict[str, tuple[Any, Any]] = {
     "quiet": (options.Quiet, False),
     "verbose": (options.Verbose, False),
     "log_format": (options.LogFormat, None),
+    "color": (options.Color, None),
+    "no_pager": (options.NoPager, False),
 }
 
 
@@ -33,6 +36,10 @@ class Command(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of one command, without Rich."""
         formatter.write(help.command(self, ctx.command_path, list(SHARED)))
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option --help, which goes through the pager."""
+        return _paged(super().get_help_option(ctx))
 
 
 class Family(TyperGroup):
@@ -58,6 +65,23 @@ class Family(TyperGroup):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the overview of the commands."""
         formatter.write(help.overview(None if self.name == "promptctl" else self.name))
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option --help, which goes through the pager."""
+        return _paged(super().get_help_option(ctx))
+
+
+def _paged(option: Any) -> Any:
+    if option is not None:
+        option.callback = _show_help
+    return option
+
+
+def _show_help(ctx: Any, _: Any, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        stream.page()
+        stream.write(f"{ctx.get_help()}\n")
+        ctx.exit()
 
 
 def command(name: str) -> Command:

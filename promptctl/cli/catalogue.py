@@ -86,6 +86,9 @@ FAMILIES = {
 
 COMMANDS: dict[str, str] = {name: place for _, commands in HEADINGS for name, place in commands.items()}
 
+# Whose answers a pager shows where they are longer than the terminal.
+PAGED = frozenset({"list", "show", "diff", "history", "stats", "release list", "release show"})
+
 
 def locate(place: str) -> tuple[str, str]:
     """Return the module and the function of a command."""

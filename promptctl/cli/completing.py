@@ -9,6 +9,7 @@ import os
 
 from promptctl.cli.completion_scripts import SCRIPTS
 from promptctl.cli.table import COMMANDS, SHARED
+from promptctl.output.stream import COLOUR_CHOICES
 from promptctl.statistics import KEYS
 from promptctl.templates import STYLES
 
@@ -25,6 +26,7 @@ _VALUES = {
     "access": ("viewer", "application", "operator"),
     "log_format": ("text", "json"),
     "format": ("text", "markdown", "json"),
+    "color": COLOUR_CHOICES,
     "shell": tuple(SCRIPTS),
     "template": STYLES,
 }

@@ -16,8 +16,14 @@ BUG, INTERRUPTED, CLOSED_PIPE = 70, 130, 141
 
 def run(words: Sequence[str]) -> int:
     """Carry out one command line; returns the process's exit code and says on standard error what failed."""
-    as_json = "--json" in words[: words.index("--")] if "--" in words else "--json" in words
+    options = words[: words.index("--")] if "--" in words else words
+    as_json = "--json" in options
     _keep_descriptors()
+    if "--no-pager" in options:
+        from promptctl.output import stream
+
+        # Help is shown before the options are read.
+        stream.use_pager(False)
     try:
         try:
             code = _carry_out(words)
@@ -25,6 +31,8 @@ def run(words: Sequence[str]) -> int:
             return code
         except errors.PromptctlError as problem:
             failure = _without_quotes(problem, words) or problem
+            if isinstance(failure, errors.Usage):
+                _use_colour(options)
             _suggest(failure, words)
             # What is known to have failed is told, also when the part of the answer before it cannot be written.
             _flush(may_fail=True)
@@ -34,6 +42,7 @@ def run(words: Sequence[str]) -> int:
     except errors.Terminated as ended:
         return _terminate(ended.number)
     except KeyboardInterrupt:
+        _leave_pager()
         return _failed(_Interrupted("interrupted", "interrupted"), as_json)
     except BrokenPipeError:
         # The reader has gone: nothing more can be said to it, and the interpreter must not try at exit.
@@ -66,6 +75,27 @@ def _keep_descriptors() -> None:
     if None in (sys.stdin, sys.stdout, sys.stderr):
         while os.open(os.devnull, os.O_RDWR) < 2:
             pass
+
+
+def _use_colour(options: Sequence[str]) -> None:
+    """Use what --color says, for an error in the words of the command line: nobody has read them to the end."""
+    from promptctl.output import stream
+
+    for place, word in enumerate(options):
+        option, equals, when = word.partition("=")
+        if option == "--color":
+            when = when if equals else "".join(options[place + 1 : place + 2])
+            if when in stream.COLOUR_CHOICES:
+                stream.use_colour(when)
+
+
+def _leave_pager() -> None:
+    from promptctl.output import stream
+
+    try:
+        stream.leave_pager()
+    except (errors.Failed, BrokenPipeError):
+        return
 
 
 def _carry_out(words: Sequence[str]) -> int:
@@ -192,6 +222,7 @@ def _failed(failure: errors.PromptctlError, as_json: bool) -> int:
 
 def _bug(bug: Exception, words: Sequence[str], as_json: bool) -> int:
     """Say that there is a bug, without a value in it, and leave a report that can be sent."""
+    _leave_pager()
     if os.environ.get("PROMPTCTL_TRACEBACK"):
         import traceback
 

@@ -23,13 +23,24 @@ Usage: promptctl COMMAND [OPTIONS] [ARGUMENTS]
 """
 
 _CLOSING = """\
-Every command has --help, --json, --quiet, --verbose and --database-url.
+Every command has --help, --json, --quiet, --verbose, --database-url, --color
+and --no-pager.
 
 The database, first that is given:
   --database-url, PROMPTCTL_DATABASE_URL, DATABASE_URL: a URL, or embedded:
   PGHOST, PGHOSTADDR, PGDATABASE, PGSERVICE or PGSERVICEFILE, as for psql
   else the embedded server, with its files under PROMPTCTL_HOME; where CI is
   set it is made only by the name embedded:
+
+Other environment variables:
+  PROMPTCTL_AUTHOR      who changes what; else Git's user.email, the system's
+                        user
+  PROMPTCTL_PAGER       shows long answers on a terminal; else PAGER, else less;
+                        empty, or cat: no pager
+  NO_COLOR              no colors
+  FORCE_COLOR           colors in a pipe, too; 0 is never; also CLICOLOR_FORCE
+  CLICOLOR              0: no colors; so does TERM=dumb
+  PROMPTCTL_TRACEBACK   shows the traceback of a bug
 
 Exit codes:
   0 done   1 failed   2 usage   3 a check found differences   4 not found
@@ -44,6 +55,7 @@ def root(words: Sequence[str]) -> int:
     if words and words[0] in ("--version", "-V"):
         stream.write(f"promptctl {__version__}\n")
         return 0
+    stream.page()
     stream.write(overview(None))
     return 0
 

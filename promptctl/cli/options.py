@@ -26,6 +26,15 @@ LogFormat = Annotated[
     str | None,
     typer.Option("--log-format", metavar="FORM", help="Log in this form: text, or json, one object a line."),
 ]
+Color = Annotated[
+    str | None,
+    typer.Option(
+        "--color",
+        metavar="WHEN",
+        help="Use colors: auto, always or never; auto is for terminals, and as NO_COLOR and FORCE_COLOR say.",
+    ),
+]
+NoPager = Annotated[bool, typer.Option("--no-pager", help="Show a long answer without the pager.")]
 
 # A name or a reference.
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The prompt.")]

@@ -29,7 +29,15 @@ class Run:
         quiet: bool = False,
         verbose: bool = False,
         log_format: str | None = None,
+        color: str | None = None,
+        no_pager: bool = False,
     ) -> None:
+        if color is not None:
+            if color not in stream.COLOUR_CHOICES:
+                raise errors.Usage("usage", f"no color choice {references.shown(color)}: auto, always or never")
+            stream.use_colour(color)
+        if no_pager:
+            stream.use_pager(False)
         if log_format not in (None, "text", "json"):
             raise errors.Usage("usage", f"no log format {references.shown(log_format)}: text or json")
         if json and quiet:

@@ -102,6 +102,8 @@ OPTIONS: dict[str, str] = {
         "--json": "-j --as-json",
         "--verbose": "--debug --trace",
         "--quiet": "--silent -s",
+        "--color": "--colour --colors --colours",
+        "--no-pager": "--no-paging --nopager",
         "": "-y --yes --no-input --non-interactive --no-interactive --assume-yes",
         "--limit": "--max --count --head --top --tail",
         "--since": "--from --after --last --period",

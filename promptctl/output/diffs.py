@@ -39,9 +39,14 @@ def unified(old: str, new: str, old_name: str, new_name: str) -> str:
 
 
 def show(old: str, new: str, old_name: str, new_name: str) -> None:
-    """Write what differs to standard output; says so on standard error when nothing does."""
-    if not stream.to_terminal():
+    """Write what differs to standard output: for people on a terminal, or where there are colors; else unified.
+
+    When nothing differs, says so on standard error of a terminal.
+    """
+    if not stream.to_terminal() and not stream.has_colour(sys.stdout):
         stream.write(unified(old, new, old_name, new_name))
+        return
+    if old == new and not stream.to_terminal():
         return
     if old == new:
         stream.say(f"nothing differs between {old_name} and {new_name if new_name != old_name else 'itself'}")

@@ -45,10 +45,10 @@ def log(form: str, message: str, fields: dict[str, Any]) -> None:
     if form == "json":
         from promptctl.output import documents
 
-        stream.say(documents.encoded({"time": _now(), "level": "info", "message": message, **fields}))
+        stream.say(documents.encoded({"time": _now(), "level": "info", "message": message, **fields}), at_once=True)
         return
     told = "  ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
-    stream.say(stream.one_line(f"{message}  {told}"))
+    stream.say(stream.one_line(f"{message}  {told}"), at_once=True)
 
 
 def _now() -> str:

@@ -231,9 +231,11 @@ def _side_by_side(turns: Sequence[Turn], width: int) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    has_colour = stream.has_colour(sys.stdout)
     console = Console(
         file=sys.stdout, highlight=False, markup=False, emoji=False, width=stream.width(),
-        color_system="auto" if stream.has_colour(sys.stdout) else None,
+        # Rich reads the environment's variables in its own way, and knows no --color.
+        force_terminal=has_colour, no_color=not has_colour, color_system="standard" if has_colour else None,
     )  # fmt: skip
     grid = Table.grid(padding=(0, _GAP, 0, 0))
     for _ in turns:

@@ -25,8 +25,14 @@ _IN_A_CELL = {
     code: f"\\xc2{escape}" if code > 0x7F else escape for code, escape in _ESCAPES.items() if code < 0x100
 } | {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 _NO = ("0", "false")
+COLOUR_CHOICES = ("auto", "always", "never")
 # What --color said.
 _colour = "auto"
+# Whether a pager is allowed: --no-pager.
+_may_page = True
+# The answer so far, while it is kept back to be compared with the terminal's height.
+_kept_back: list[bytes] | None = None
+_TAB_COLUMNS = 8
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -52,7 +58,8 @@ def has_colour(stream: TextIO) -> bool:
     """Whether to colour this stream.
 
     The first of these that is set decides: --color, NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE; else a terminal that is not
-    dumb is coloured, unless CLICOLOR is 0. An empty variable is not set; FORCE_COLOR=0 means never.
+    dumb is coloured, unless CLICOLOR is 0. An empty variable is not set; FORCE_COLOR=0 means never, CLICOLOR_FORCE=0
+    nothing.
     """
     if _colour != "auto":
         return _colour == "always"
@@ -116,11 +123,53 @@ def write_bytes(data: bytes) -> None:
     """Write bytes to standard output as they are; raises Failed (`cannot_write`) when it is closed or full."""
     if sys.stdout is None:
         raise unwritten(OSError(errno.EBADF, os.strerror(errno.EBADF)))
+    if _kept_back is not None:
+        _kept_back.append(data)
+        return
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
     except OSError as problem:
         raise unwritten(problem) from None
+
+
+def use_pager(allowed: bool) -> None:
+    """Allow a pager or not, as an option says."""
+    global _may_page
+    _may_page = allowed
+
+
+def page() -> None:
+    """From now on keep the answer back until `flush`, which shows it in a pager if it is longer than the terminal."""
+    global _kept_back
+    if _may_page and _kept_back is None and sys.stdout is not None and can_erase(sys.stdout):
+        _kept_back = []
+
+
+def leave_pager() -> None:
+    """Write what `page` kept back, and keep no more back; raises Failed (`cannot_write`)."""
+    global _kept_back
+    kept, _kept_back = _kept_back, None
+    if kept:
+        write_bytes(b"".join(kept))
+
+
+def _show_kept_back() -> None:
+    global _kept_back
+    kept, _kept_back = _kept_back, None
+    data = b"".join(kept or ())
+    try:
+        size = os.get_terminal_size(sys.stdout.fileno())
+    except (OSError, ValueError):
+        size = os.terminal_size((0, 0))
+    # The most lines that it can take. The line below the answer is the shell's.
+    lines = data.count(b"\n") + (len(data) + _TAB_COLUMNS * data.count(b"\t")) // max(size.columns, 1)
+    if 0 < size.lines <= lines:
+        from promptctl.output import pager
+
+        if pager.show(data, size.columns, size.lines):
+            return
+    write_bytes(data)
 
 
 def write_content(content: str) -> None:
@@ -162,9 +211,15 @@ def _write_at_once(text: str) -> None:
         return
 
 
-def say(text: str) -> None:
-    """Write a line to standard error. A standard error that is closed or full is no reason to fail."""
+def say(text: str, *, at_once: bool = False) -> None:
+    """Write a line to standard error. A standard error that is closed or full is no reason to fail.
+
+    While the answer is kept back for the pager, the line keeps its place in it; `at_once`: unless it is the first.
+    """
     erase()
+    if _kept_back is not None and (_kept_back or not at_once) and is_terminal(sys.stderr):
+        _kept_back.append((text + "\n").encode("utf-8", "surrogateescape"))
+        return
     try:
         if to_terminal():
             # The person reads both streams: what was answered first stands first.
@@ -177,9 +232,11 @@ def say(text: str) -> None:
 
 
 def flush() -> None:
-    """Hand everything written so far to the system; raises Failed (`cannot_write`) when it cannot take it."""
+    """Hand everything written so far to the system, or to the pager; raises Failed (`cannot_write`) if it fails."""
     if sys.stdout is None:
         return
+    if _kept_back is not None:
+        _show_kept_back()
     try:
         sys.stdout.flush()
     except OSError as problem:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.servers import Server
 
 NAMES = ["code_helper", "default-system-prompt", "support/triage"]
-SHARED = ["--database-url", "--json", "--log-format", "--quiet", "--verbose"]
+SHARED = ["--color", "--database-url", "--json", "--log-format", "--no-pager", "--quiet", "--verbose"]
 
 
 def offered(promptctl: Promptctl, *words: str) -> list[str]:
@@ -56,6 +56,7 @@ def offered(promptctl: Promptctl, *words: str) -> list[str]:
         (["history", "--l"], ["--limit", "--log-format"]),
         (["completion", "-"], SHARED),
         (["list", "--log-format", ""], ["text", "json"]),
+        (["list", "--color", ""], ["auto", "always", "never"]),
         (["db", "grant", "app", "--as", "o"], ["operator"]),
         (["completion", ""], ["bash", "zsh", "fish"]),
         (["create", "code_helper", ""], []),

@@ -20,7 +20,8 @@ def diff(run: Run, left: Left, right: Right = None, exit_code: ExitCode = False)
 
     NAME compares the active version with the latest, NAME@A compares A with
     the active version, NAME@A NAME@B compares the two. On a terminal changed
-    words stand out; in a pipe it is a unified diff.
+    words stand out; in a pipe it is a unified diff, unless --color always
+    is given.
 
     Examples:
       promptctl diff default-system-prompt

@@ -1,0 +1,79 @@
+"""Colors: the option, the variables of the conventions, and what is connected, for each stream alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptctl.cli import app, catalogue
+from tests.cli.conftest import refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.conftest import Promptctl
+
+DIFF = ("diff", "default-system-prompt@1", "default-system-prompt@2")
+# Variables and words: whether there are colors in a pipe, and on a terminal.
+RULES: list[tuple[Mapping[str, str | None], str, bool, bool]] = [
+    ({}, "", False, True),
+    ({}, "--color auto", False, True),
+    ({}, "--color=always", True, True),
+    ({}, "--color never", False, False),
+    ({"NO_COLOR": "1"}, "", False, False),
+    ({"NO_COLOR": "0"}, "", False, False),
+    ({"NO_COLOR": ""}, "", False, True),
+    ({"NO_COLOR": "1"}, "--color always", True, True),
+    ({"NO_COLOR": "1", "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"}, "", False, False),
+    ({"FORCE_COLOR": "1"}, "", True, True),
+    ({"FORCE_COLOR": "3"}, "", True, True),
+    ({"FORCE_COLOR": ""}, "", False, True),
+    ({"FORCE_COLOR": "0"}, "", False, False),
+    ({"FORCE_COLOR": "false"}, "", False, False),
+    ({"FORCE_COLOR": "0", "CLICOLOR_FORCE": "1"}, "", False, False),
+    ({"FORCE_COLOR": "1"}, "--color never", False, False),
+    ({"FORCE_COLOR": "0"}, "--color always", True, True),
+    ({"CLICOLOR_FORCE": "1"}, "", True, True),
+    ({"CLICOLOR_FORCE": "0"}, "", False, True),
+    ({"CLICOLOR_FORCE": ""}, "", False, True),
+    ({"CLICOLOR_FORCE": "1", "CLICOLOR": "0", "TERM": "dumb"}, "", True, True),
+    ({"CLICOLOR": "0"}, "", False, False),
+    ({"CLICOLOR": "1"}, "", False, True),
+    ({"CLICOLOR": "1", "TERM": "dumb"}, "", False, False),
+    ({"TERM": "dumb"}, "", False, False),
+    ({"TERM": "dumb"}, "--color always", True, True),
+    ({"TERM": None}, "", False, False),
+]
+
+
+def test_the_option_then_the_variables_then_the_terminal_decide(filled: Promptctl) -> None:
+    for variables, option, in_pipe, on_terminal in RULES:
+        env = {"TERM": "xterm-256color", **variables}
+        words = (*DIFF, *option.split())
+        assert ("\x1b[" in filled(*words, env=env).out) == in_pipe, (variables, option)
+        assert ("\x1b[" in filled.on_terminal(*words, env=env).out) == on_terminal, (variables, option)
+
+
+def test_errors_have_colors_as_the_answer_has_and_words_that_are_not_read_too(filled: Promptctl) -> None:
+    for words in (["show", "nothing_like_it"], ["list", "--everything"], ["show"]):
+        assert filled(*words, "--color", "always").err.startswith("\x1b[31merror:\x1b[0m ")
+        assert "\x1b" not in filled.on_terminal(*words, "--color=never", env={"TERM": "xterm"}).out
+    assert "\x1b" not in filled("show", "nothing_like_it", "--json", "--color", "always").err
+
+
+def test_what_programs_read_stays_plain(filled: Promptctl) -> None:
+    for words in (
+        "list", "show default-system-prompt", "show default-system-prompt@1", "history", "stats", "db status",
+        "resolve support/triage --unit u", "split support/triage", "route show support/triage", "list --json",
+        "list -q", "stats --csv", "release list", "diff default-system-prompt@1 default-system-prompt@2 --json",
+    ):  # fmt: skip
+        plain = filled(*words.split())
+        assert filled(*words.split(), "--color", "always").out == plain.out, words
+        assert filled(*words.split(), env={"FORCE_COLOR": "1"}).out == plain.out, words
+
+
+def test_every_command_has_the_option_and_another_word_is_refused(filled: Promptctl) -> None:
+    for name in catalogue.COMMANDS:
+        spellings = {spelling for each in app.command(name).params for spelling in each.opts}
+        assert {"--color", "--no-pager"} <= spellings
+    ended = refused(filled("list", "--color", "sometimes"), 2)
+    assert ended.err.startswith('error: no color choice "sometimes": auto, always or never\n')
