@@ -795,10 +795,10 @@ create table if not exists promptctl.roll_up (
     constraint there_is_one_watermark check (singleton)
 );
 
-insert into promptctl.roll_up default values on conflict do nothing;
-
 comment on table promptctl.roll_up is
-    'One row: how far the uses are added up in totals, moved in the transaction that adds them.';
+    'One row from the first roll-up on: how far the uses are added up in totals, moved in the transaction that adds '
+    'them. No row before that: it would keep the dumped one out of a restore of the data alone, and uses that are in '
+    'totals would count again.';
 comment on column promptctl.roll_up.rolled_below is
     'Uses with a smaller recorded_in are in totals, all others are not.';
 comment on column promptctl.roll_up.added is
@@ -813,11 +813,11 @@ comment on constraint there_is_one_watermark on promptctl.roll_up is 'The key ha
 
 create or replace function promptctl.rolled_below() returns bigint language sql stable
 begin atomic
-    select r.rolled_below from promptctl.roll_up r;
+    select coalesce((select r.rolled_below from promptctl.roll_up r), 0);
 end;
 
 comment on function promptctl.rolled_below is
-    'As roll_up has it. Whoever plans a query asks a function, and learns how few uses may lie beyond; a subquery it '
+    'As roll_up has it, and 0 before the first roll-up. Whoever plans a query asks a function, and learns how few uses may lie beyond; a subquery it '
     'does not.';
 
 create or replace function promptctl.recording_place() returns bigint
@@ -827,7 +827,9 @@ declare
     mark promptctl.roll_up;
 begin
     select * into mark from promptctl.roll_up;
-    if number + mark.added >= mark.rolled_below then
+    if not found then
+        return number;
+    elsif number + mark.added >= mark.rolled_below then
         return number + mark.added;
     end if;
     -- In a cluster that has counted less than the one where these rows were dumped. catch_up waits for whoever holds
@@ -1646,7 +1648,7 @@ begin
 end
 $$;
 
-create or replace trigger how_far_totals_go_is_the_databases before update or delete on promptctl.roll_up
+create or replace trigger how_far_totals_go_is_the_databases before insert or update or delete on promptctl.roll_up
     for each statement execute function promptctl.refuse_others('how far totals go is the database''s to say');
 create or replace trigger how_far_totals_go_is_never_forgotten before truncate on promptctl.roll_up
     for each statement execute function promptctl.refuse('how far totals go is the database''s to say');
@@ -1685,9 +1687,8 @@ comment on trigger corrections_are_never_emptied on promptctl.corrections is 'Ro
 comment on trigger corrections_are_written_by_the_database on promptctl.corrections is 'Nobody can add what did not happen.';
 comment on trigger releases_are_append_only on promptctl.releases is 'What happened, happened.';
 comment on trigger releases_are_never_emptied on promptctl.releases is 'Row triggers do not see truncate.';
-comment on constraint a_rehearsal_is_rolled_back on promptctl.releases is 'Looked at when a transaction commits.';
 comment on trigger a_rehearsal_is_rolled_back on promptctl.releases is
-    'The number of its release is none: one that stays would come after all others.';
+    'Checked when a transaction commits. The number of its release is none: one that stays would come after all others.';
 comment on trigger how_far_totals_go_is_the_databases on promptctl.roll_up is 'Uses would count twice, or not at all.';
 comment on trigger how_far_totals_go_is_never_forgotten on promptctl.roll_up is 'Uses would count twice.';
 comment on trigger uses_are_append_only on promptctl.uses is
@@ -3296,6 +3297,37 @@ $$;
 comment on function promptctl.catch_up is
     'After a restore into a cluster that has counted less: has new uses counted from where the old ones end.';
 
+create or replace function promptctl.kept_models(names text[], versions integer[], models text[], uses bigint[])
+returns table (name text, version integer, model text)
+language sql stable set search_path = pg_catalog, pg_temp
+begin atomic
+    with asked as materialized (
+        select a.name collate "C" as name, a.version, a.model, sum(a.uses) as uses
+        from unnest(names, versions, models, uses) a (name, version, model, uses)
+        where a.model <> 'other models'
+        group by 1, 2, 3
+    ), ranked as (
+        select c.name, c.version, c.model,
+               row_number() over (partition by c.name, c.version
+                                  order by bool_or(c.is_known) desc, sum(c.uses) desc, c.model) as place
+        from (
+            select a.name, a.version, a.model, a.uses, false as is_known from asked a
+            union all
+            select t.name, t.version, t.model::text, 0, true
+            from (select distinct a.name, a.version from asked a) v
+            join promptctl.totals t on t.grain = 'all' and t.name = v.name and t.version = v.version
+            where t.model <> 'other models'
+        ) c
+        group by 1, 2, 3
+    )
+    select r.name, r.version, r.model from ranked r where r.place <= 100;
+end;
+
+comment on function promptctl.kept_models is
+    'The models of each version that totals keep apart, at most 100: those that are in totals, then those with most of '
+    'these uses. All others are "other models": whoever records can make up any number of names. What is among those '
+    'stays there, for then the 100 are there.';
+
 -- By hash: a planner that does not know how few hours there are would sort all uses, in three times the time.
 create or replace function promptctl.roll_up_uses(at_most bigint default 1000000) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = 0 set work_mem = '128MB'
@@ -3318,8 +3350,19 @@ begin
     -- One at a time; whoever comes second has nothing to do.
     select * into mark from promptctl.roll_up for no key update skip locked;
     if not found then
-        perform set_config('promptctl.at_work', '', true);
-        return null;
+        begin
+            if exists (select from promptctl.roll_up) then
+                raise lock_not_available;
+            end if;
+            -- The first roll-up has no row to lock. Whoever records or reads does not wait for this lock.
+            lock table promptctl.roll_up in share row exclusive mode nowait;
+            select * into mark from promptctl.roll_up for no key update skip locked;
+        exception when lock_not_available then
+            perform set_config('promptctl.at_work', '', true);
+            return null;
+        end;
+        mark.rolled_below := coalesce(mark.rolled_below, 0);
+        mark.added := coalesce(mark.added, 0);
     end if;
     -- Every transaction below has ended: none of them can still record one.
     horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint + mark.added;
@@ -3359,8 +3402,16 @@ begin
                 select array_agg(b.bucket) as buckets, array_agg(b.number) as counts
                 from (select e.bucket, count(*) as number from unnest(h.buckets) e (bucket)
                       where e.bucket is not null group by e.bucket order by e.bucket) b) t
+        ), kept as materialized (
+            select k.name, k.version, k.model
+            from (select array_agg(h.name) as names, array_agg(h.version) as versions,
+                         array_agg(h.model::text) as models, array_agg(h.uses) as uses
+                  from hours h where h.model is not null) m
+            cross join lateral promptctl.kept_models(m.names, m.versions, m.models, m.uses) k
         ), sums as (
-            select g.grain, c.name, c.version, g.starts_at, c.model, c.is_ok, c.size, sum(c.uses) as uses,
+            select g.grain, c.name, c.version, g.starts_at,
+                   case when c.model is null or k.model is not null then c.model else 'other models' end as model,
+                   c.is_ok, c.size, sum(c.uses) as uses,
                    sum(c.without_unit) as without_unit, sum(c.with_tokens) as with_tokens,
                    sum(c.with_both) as with_both, sum(c.tokens) as tokens, sum(c.with_input) as with_input,
                    sum(c.input_tokens) as input_tokens, sum(c.with_output) as with_output,
@@ -3372,6 +3423,7 @@ begin
                    sum(c.with_first_token) as with_first_token, sum(c.first_token_ms) as first_token_ms,
                    sum(c.with_score) as with_score, sum(c.score) as score, max(c.last_used_at) as last_used_at
             from counted c
+            left join kept k on k.name = c.name and k.version = c.version and k.model = c.model
             cross join lateral (values ('hour', c.starts_at), ('day', date_trunc('day', c.starts_at, 'UTC')),
                                        ('all', '-infinity'::timestamptz)) g (grain, starts_at)
             group by 1, 2, 3, 4, 5, 6, 7
@@ -3420,9 +3472,19 @@ begin
     insert into promptctl.totals as t (
         grain, name, version, starts_at, model, is_ok, size, uses, without_unit, with_tokens, with_both, with_input,
         with_output, with_response, with_first_token, with_score, score)
-    select g.grain, o.name, o.version, g.starts_at, o.model, o.is_ok, o.size, 0, 0, 0, 0, 0, 0, 0, 0,
+    select g.grain, o.name, o.version, g.starts_at,
+           case when o.model is null or k.model is not null then o.model else 'other models' end as model, o.is_ok,
+           o.size, 0, 0, 0, 0, 0, 0, 0, 0,
            count(*) filter (where o.previous is null), sum(o.score - coalesce(o.previous, 0))
     from promptctl.scores o
+    left join (
+        select f.name, f.version, f.model
+        from (select array_agg(m.name) as names, array_agg(m.version) as versions,
+                     array_agg(m.model::text) as models, array_agg(1::bigint) as uses
+              from promptctl.scores m
+              where m.recorded_in >= mark.rolled_below and m.recorded_in < horizon and m.model is not null) n
+        cross join lateral promptctl.kept_models(n.names, n.versions, n.models, n.uses) f
+    ) k on k.name = o.name and k.version = o.version and k.model = o.model
     cross join lateral (values ('hour', date_trunc('hour', o.used_at, 'UTC')),
                                ('day', date_trunc('day', o.used_at, 'UTC')),
                                ('all', '-infinity'::timestamptz)) g (grain, starts_at)
@@ -3439,8 +3501,12 @@ begin
         update promptctl.scores o set recorded_in = horizon
         where o.recorded_in > greatest(horizon, pg_snapshot_xmax(pg_current_snapshot())::text::bigint + mark.added);
     end if;
-    update promptctl.roll_up r set rolled_below = horizon, rolled_up_at = clock_timestamp()
-    where r.rolled_below <> horizon;
+    if mark.singleton then
+        update promptctl.roll_up r set rolled_below = horizon, rolled_up_at = clock_timestamp()
+        where r.rolled_below <> horizon;
+    elsif waiting > 0 or exists (select from promptctl.totals) then
+        insert into promptctl.roll_up (rolled_below, rolled_up_at) values (horizon, clock_timestamp());
+    end if;
     perform set_config('promptctl.at_work', '', true);
     return added;
 end
@@ -3465,6 +3531,12 @@ begin
     -- Known before the first one goes: from now on what is as old is refused.
     update promptctl.roll_up r set dropped_before = moment
     where r.dropped_before is null or r.dropped_before < moment;
+    if not found and not exists (select from promptctl.roll_up)
+       and (exists (select from promptctl.uses) or exists (select from promptctl.fallbacks)) then
+        insert into promptctl.roll_up (dropped_before) values (moment)
+        on conflict on constraint a_roll_up_has_one_watermark do update
+        set dropped_before = greatest(roll_up.dropped_before, excluded.dropped_before);
+    end if;
     delete from promptctl.uses u
     where u.ctid >= first and u.ctid < after and u.recorded_at < moment
       and u.recorded_in < (select r.rolled_below from promptctl.roll_up r);

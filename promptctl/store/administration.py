@@ -28,7 +28,7 @@ def installation(database: Database) -> Installation:
                    (select coalesce(sum(t.uses), 0)::bigint from promptctl.totals t where t.grain = 'all') + w.uses,
                    w.uses, (select r.rolled_up_at from promptctl.roll_up r)
             from (select count(*) from promptctl.uses u
-                  where u.recorded_in >= (select r.rolled_below from promptctl.roll_up r)) w (uses)
+                  where u.recorded_in >= (select promptctl.rolled_below())) w (uses)
             """
         )
     return Installation(database.name, database.server_version, version, SCHEMA_VERSION, *counted)

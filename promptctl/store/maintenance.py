@@ -28,7 +28,7 @@ class RolledUp(Record):
 def waiting(database: Database) -> int:
     """Return how many uses are in no totals."""
     return database.run(
-        "select count(*) from promptctl.uses u where u.recorded_in >= (select r.rolled_below from promptctl.roll_up r)"
+        "select count(*) from promptctl.uses u where u.recorded_in >= (select promptctl.rolled_below())"
     )[0][0]
 
 
@@ -38,8 +38,9 @@ def roll_up(database: Database) -> RolledUp | None:
         ("select promptctl.roll_up_uses()", []),
         (
             """
-            select r.rolled_below, pg_snapshot_xmin(pg_current_snapshot())::text::bigint + r.added
-            from promptctl.roll_up r
+            select coalesce(r.rolled_below, 0),
+                   pg_snapshot_xmin(pg_current_snapshot())::text::bigint + coalesce(r.added, 0)
+            from (select) one left join promptctl.roll_up r on true
             """,
             [],
         ),
@@ -63,7 +64,7 @@ def droppable(database: Database, before: Timestamp) -> dict[int, int]:
         """
         select (u.ctid::text::point)[0]::bigint / $2::bigint * $2::bigint, count(*)
         from promptctl.uses u
-        where u.recorded_at < $1::timestamptz and u.recorded_in < (select r.rolled_below from promptctl.roll_up r)
+        where u.recorded_at < $1::timestamptz and u.recorded_in < (select promptctl.rolled_below())
         group by 1 order by 1
         """,
         before,

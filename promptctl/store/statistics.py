@@ -79,11 +79,12 @@ def _bounds(name: str | None, since: Timestamp | None) -> Statement:
     """
     return (
         """
-        select r.rolled_below, case when $1::text is not null then
+        select coalesce(r.rolled_below, 0), case when $1::text is not null then
                    array(select v.version from promptctl.versions v where v.name = $1 order by v.version)::text end,
                m.moment, date_trunc('hour', m.moment - interval '1 us', 'UTC') + interval '1 hour',
                date_trunc('day', m.moment - interval '1 us', 'UTC') + interval '1 day'
-        from promptctl.roll_up r
+        from (select) one
+        left join promptctl.roll_up r on true
         cross join lateral (
             select case when date_trunc('hour', g.since, 'UTC') < r.dropped_before
                         then date_trunc('hour', g.since, 'UTC') else g.since end

@@ -516,8 +516,10 @@ ATTEMPTS = [
     Attempt("fallbacks_are_append_only", "delete from promptctl.fallbacks", RESTRICT),
     Attempt("fallbacks_are_never_emptied", "truncate promptctl.fallbacks", RESTRICT),
     # roll_up and totals
-    Attempt("a_roll_up_has_one_watermark", "insert into promptctl.roll_up default values", NOT_UNIQUE),
-    Attempt("there_is_one_watermark", "insert into promptctl.roll_up (singleton) values (false)", CHECK),
+    Attempt("a_roll_up_has_one_watermark",
+            _ROLL_UP_OFF + "insert into promptctl.roll_up select true from generate_series(1, 2)", NOT_UNIQUE),
+    Attempt("there_is_one_watermark", _ROLL_UP_OFF + "insert into promptctl.roll_up (singleton) values (false)", CHECK),
+    Attempt("how_far_totals_go_is_the_databases", "insert into promptctl.roll_up default values", RESTRICT),
     Attempt("how_far_totals_go_is_the_databases", "update promptctl.roll_up set rolled_below = 0", RESTRICT),
     Attempt("how_far_totals_go_is_the_databases", "delete from promptctl.roll_up", RESTRICT),
     Attempt("how_far_totals_go_is_never_forgotten", "truncate promptctl.roll_up", RESTRICT),

@@ -25,8 +25,9 @@ OBJECTS = """
     from pg_class c where c.relnamespace = 'promptctl'::regnamespace
       and (c.relkind in ('r', 'v') or c.relkind = 'i' and not exists (select from pg_constraint where conindid = c.oid))
     union all
+    -- pg_dump loses the comment on the constraint of a constraint trigger, and keeps the one on the trigger.
     select 'constraint ' || conname, obj_description(oid, 'pg_constraint')
-    from pg_constraint where connamespace = 'promptctl'::regnamespace and contype <> 'n'
+    from pg_constraint where connamespace = 'promptctl'::regnamespace and contype not in ('n', 't')
     union all
     select 'trigger ' || t.tgname, obj_description(t.oid, 'pg_trigger')
     from pg_trigger t join pg_class c on c.oid = t.tgrelid

@@ -201,3 +201,48 @@ def test_a_dump_of_an_older_server_is_open_to_nobody_on_a_newer_one(folder: Path
             connection.execute("select promptctl.grant_access('attacker', 'viewer')")
             with acting_as(connection, "attacker"):
                 assert_allowed(connection, ALLOWED["viewer"])
+
+
+@pytest.mark.parametrize(
+    "form",
+    [["--format=plain"], ["--format=plain", "--inserts"], ["--format=custom"]],
+    ids=["plain", "inserts", "custom"],
+)
+def test_the_data_alone_counts_no_use_twice(
+    server: Server, sql: Connection, empty_database: str, folder: Path, form: list[str]
+) -> None:
+    statistics = "select name, version, stats::text from promptctl.version_stats order by 1, 2"
+    days = "select t::text from promptctl.totals t order by 1"
+    furnish(sql)
+    for _ in range(3):
+        sql.execute("select promptctl.record_use('greeter', 1, 1, 10, 5, 100, model => 'a-model')")
+    assert value(sql, "select promptctl.roll_up_uses()") > 0
+    sql.execute("select promptctl.score_use(promptctl.record_use('greeter', 1, 1, 30, 5, 300), 0.5)")
+    before = rows(sql, statistics)
+    assert any('"total_uses": 0' not in stats for _, _, stats in before)
+    dumped(server, sql.info.dbname, ["--data-only", "--disable-triggers", *form], folder / "disabled")
+    dumped(server, sql.info.dbname, ["--data-only", *form], folder / "enabled")
+    with psycopg.connect(server.dsn(empty_database), autocommit=True) as connection:
+        run(connection, schema_sql())
+        # An empty database was maintained: that must not come in the way.
+        run(connection, "select promptctl.roll_up_uses(); select promptctl.drop_uses(now(), 0)")
+        restored(server, empty_database, folder / "disabled", "postgres", "--disable-triggers")
+        assert rows(connection, statistics) == before
+        assert rows(connection, days) == rows(sql, days)
+        assert value(connection, "select promptctl.roll_up_uses()") is not None
+        connection.execute("select promptctl.record_use('greeter', 1, 1)")
+        for source in (connection, sql):
+            # In a cluster that has counted less, the first roll-up is followed by one that finds them.
+            while value(source, "select promptctl.roll_up_uses()"):
+                pass
+        assert value(connection, "select sum(uses) from promptctl.totals where grain = 'all'") == 1 + value(
+            sql, "select sum(uses) from promptctl.totals where grain = 'all'"
+        )
+        # With triggers much of it is refused, in words, and what comes in counts at most once.
+        run(connection, "drop schema promptctl cascade")
+        run(connection, schema_sql())
+        said = restored(server, empty_database, folder / "enabled")
+        assert "how far totals go is the database's to say" in said
+        assert "totals are added up by roll_up_uses" in said
+        assert value(connection, "select count(*) from promptctl.roll_up") == 0
+        assert value(connection, "select count(*) from promptctl.totals") == 0

@@ -261,7 +261,8 @@ def restore(connection: Connection) -> None:
     connection.execute(
         f"""
         alter table promptctl.roll_up disable trigger user;
-        update promptctl.roll_up set rolled_below = greatest(rolled_below, {FURTHER}), added = 0;
+        insert into promptctl.roll_up (rolled_below) values ({FURTHER}) on conflict (singleton) do update
+        set rolled_below = greatest(roll_up.rolled_below, excluded.rolled_below), added = 0;
         alter table promptctl.roll_up enable trigger user;
         """.encode()
     )
@@ -377,3 +378,43 @@ def test_uses_of_other_prompts_are_no_ones_business(used: Connection) -> None:
     record(used, [{"names": "new"}, {"versions": 2}])
     used.execute(ROLL_UP)
     assert counted(used) == 0
+
+
+def test_at_most_100_models_of_a_version_are_added_up_apart(sql: Connection) -> None:
+    create(sql, "greeter", 1)
+    stats = "select stats from promptctl.version_stats where name = 'greeter' and version = 1"
+    models = "select count(distinct model) from promptctl.totals where grain = '{}'"
+    record = """
+        select promptctl.record_use('greeter', 1, 1, 10, 5, 100, model => 'model-' || n)
+        from generate_series({}, {}) n
+    """
+    run(sql, record.format(1, 60))
+    assert value(sql, ROLL_UP) == 60
+    run(sql, "select promptctl.record_use('greeter', 1, 1, 10, 5, 100, model => m)"
+             " from unnest(array['often', 'often', 'other models', null]) m")  # fmt: skip
+    run(sql, record.format(1, 2000))
+    # A score of a use stays with the use, wherever that is counted.
+    scored = rows(
+        sql, "select promptctl.score_use(id, 0.5), model from promptctl.uses where model in ('model-7', 'model-1999')"
+    )
+    assert len(scored) == 3
+    before = value(sql, stats)
+    assert value(sql, ROLL_UP) == 2004
+    assert value(sql, stats) == before
+    for grain in ("hour", "day", "all"):
+        assert value(sql, models.format(grain)) == 101
+    of_model = (
+        "select sum(uses)::integer, sum(with_score)::integer from promptctl.totals where grain = 'all' and model = '{}'"
+    )
+    assert rows(sql, of_model.format("often")) == [(2, 0)]
+    assert rows(sql, of_model.format("model-7")) == [(2, 2)]
+    # 60 and "often" were kept, and 39 of the others.
+    assert rows(sql, of_model.format("other models")) == [(2000 - 60 - 39 + 1, 1)]
+    run(sql, record.format(3001, 3100))
+    run(sql, "select promptctl.score_use(id, 1) from promptctl.uses where model = 'model-3001'")
+    before = value(sql, stats)
+    assert value(sql, ROLL_UP) == 100
+    assert value(sql, stats) == before
+    assert value(sql, models.format("all")) == 101
+    assert rows(sql, of_model.format("other models")) == [(2000 - 60 - 39 + 1 + 100, 2)]
+    assert value(sql, "select sum(uses) from promptctl.totals where grain = 'all'") == 60 + 2004 + 100

@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 5
-DIGEST = "a0719169985a5ecdd3603f10bea6d99160a1b646b1f5a9ae5c4fdfc4e3274458"
+DIGEST = "3d6879d0637a1ae38ba6ad3457d5eac8c36873e102bdd3db9da643b583080382"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
