@@ -262,6 +262,9 @@ def sweep(home: str) -> None:
     for name in os.listdir(home):
         if name.startswith((".pg", ".postgresql-")):
             remove(os.path.join(home, name))
+        elif name.startswith(".promptctl-"):
+            with suppress(OSError):
+                os.unlink(os.path.join(home, name))
 
 
 def remove(path: str) -> None:

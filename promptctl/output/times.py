@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+_JUST_NOW_SECONDS = 10
 _UNITS = ((60, "second"), (60, "minute"), (24, "hour"), (7, "day"))
 
 
 def ago(moment: str, now: datetime | None = None) -> str:
-    """`5 minutes ago`, up to seven days; then the local date, `12 Nov 2026`. `moment` is RFC 3339 in UTC."""
+    """`just now` for ten seconds, `5 minutes ago` for seven days, then the local date, `12 Nov 2026`.
+
+    `moment` is RFC 3339 in UTC.
+    """
     then = datetime.fromisoformat(moment)
     elapsed = int(((now or datetime.now(timezone.utc)) - then).total_seconds())
-    if elapsed < 1:
+    if elapsed < _JUST_NOW_SECONDS:
         return "just now"
     for size, unit in _UNITS:
         if elapsed < size:

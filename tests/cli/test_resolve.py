@@ -144,7 +144,7 @@ def test_what_cannot_be_served_is_not_found(routed: Promptctl) -> None:
 
 MISTAKES: dict[tuple[str | bytes, ...], tuple[str, str, str]] = {
     ("summarise@2",): ("usage", "resolve asks which version it is: name the prompt, summarise",
-                       "promptctl show summarise@2"),
+                       "promptctl resolve summarise"),
     ("summarise", "--attribute", "plan"): ("usage", '--attribute takes KEY=VALUE, not "plan"',
                                            "promptctl resolve --help"),
     ("summarise", "--attribute", "=x"): ("usage", '--attribute takes KEY=VALUE, not "=x"', "promptctl resolve --help"),

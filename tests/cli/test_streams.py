@@ -209,7 +209,7 @@ def test_the_working_directory_may_be_gone(filled: Promptctl) -> None:
     assert shell(filled, line.format("activate code_helper@1 -q"), PROMPTCTL_AUTHOR=None).stdout == "code_helper@1\n"
     gone = shell(filled, line.format("sync"))
     assert (gone.returncode, gone.stdout) == (1, "")
-    assert gone.stderr.startswith('error: the folder "prompts" does not exist')
+    assert gone.stderr.startswith("error: the working directory does not exist any more")
     assert shell(filled, line.format("create x -f y")).returncode == 1
 
 

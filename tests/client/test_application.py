@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from importlib import resources
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from promptctl import client
 from tests.client.support import program
 from tests.conftest import ROOT, environment
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 EMBEDDED = """
 import os, threading
@@ -47,14 +46,18 @@ def test_it_is_on_the_embedded_database_where_nothing_else_is_configured(
     assert before.code == 1
     assert "there is no embedded database in" in before.err
     promptctl("create", "greeter", "Be kind.", "--activate")
-    # The second time it starts the server itself.
+    # The second time it starts the server itself, which has crashed; one that somebody stopped stays so.
     for _ in range(2):
         ended = program(EMBEDDED, home, embedded_home)
         assert (ended.code, ended.err) == (0, "")
         assert (
             ended.out == 'no prompt "greter" in the embedded database; the nearest is "greeter"\ngreeter@1 True True\n'
         )
-        promptctl("db", "stop")
+        pid_file = Path(embedded_home["PROMPTCTL_HOME"], "pg18", "postmaster.pid")
+        os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
+    promptctl("db", "stop")
+    stopped = program(EMBEDDED, home, embedded_home)
+    assert (stopped.code, "was stopped, and a command has to start it" in stopped.err) == (1, True)
     [version] = json.loads(promptctl("show", "greeter", "--json"))["versions"]
     assert (version["stats"]["total_uses"], version["stats"]["avg_tokens"]) == (2, 10)
 
