@@ -75,7 +75,8 @@ class Reference(Record):
 class PromptSummary(Record):
     """A prompt in a list. `versions` counts those in use; `updated_at` is its last new version or move.
 
-    `candidate_version` has `basis_points` of 10 000 while a split runs, None: none does.
+    `candidate_version` has `basis_points` of 10 000 while a split runs, None: none does. `route_steps` is the length of
+    its route. `source_version` is the version that the folder in Git names, where an operator's move holds another.
     """
 
     __slots__ = ()
@@ -86,6 +87,8 @@ class PromptSummary(Record):
     updated_at: Timestamp
     candidate_version: int | None
     basis_points: int
+    route_steps: int
+    source_version: int | None
 
 
 class Version(Record):

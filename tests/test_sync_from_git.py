@@ -159,7 +159,7 @@ def test_what_is_live_from_elsewhere_is_held_until_it_is_adopted(
     promptctl("create", "greeter", "Be loud.\n", "--activate", "--reason", "by hand")
     held = sync()
     assert held.code == 0
-    assert "held at 2, Git says 1: ada@example.com activated another at " in held.out
+    assert "held at 2, Git says 1: ada@example.com moved it at " in held.out
     assert "to keep 2, write active: 2 in repository/prompts/greeter/prompt.yaml; to follow Git, activate 1" in held.err
     assert live(sql) == {"greeter": 2}
     assert sync("--adopt").code == 0

@@ -111,7 +111,7 @@ def test_git_moves_only_what_git_changed_its_mind_of(
             if model.stored:
                 live = connection.run("select s.active_version from promptctl.served s where s.name = $1", name)
                 assert live == [(model.live,)]
-                found = {each.version: each.content for each in prompts.versions(connection, name)}
+                found = {each.version: each.content for each in prompts.versions(connection, name)[0]}
                 assert found == model.stored
                 assert_export_is_in_step(connection, tmp_path / "export", name)
     shutil.rmtree(tmp_path / name)

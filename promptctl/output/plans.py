@@ -44,7 +44,6 @@ _COUNTED = (
 )
 _DID = {
     "rollback": "rolled back",
-    "activate": "activated another",
     "deactivate": "deactivated it",
     "archive": "archived it",
 }

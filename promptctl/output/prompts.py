@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from promptctl.records import Created, PromptSummary, Served, Text, Timestamp, Version
-    from promptctl.store.prompts import Overview, Standing
+    from promptctl.store.prompts import Described, Overview, Standing
 
 _LEFT_OUT = "…"
+_LONGEST_NAME = 40
+_LONGEST_DESCRIPTION = 80
+_TOLD_SETTINGS = ("model", "max_tokens", "template")
 _STATS = ("total_uses", "errors", "avg_tokens", "avg_response_time_ms", "avg_score", "last_used_at")
 
 
@@ -35,10 +38,16 @@ def prompt_list(prompts: Sequence[PromptSummary], total: int, form: str) -> None
             Column("VERSIONS", "number"),
             Column("UPDATED", "time"),
             Column("SPLIT", "name"),
+            Column("ROUTE", "number"),
+            Column("HOLD", "name"),
         ]
-        rows = [(*prompt[:5], _split(prompt)) for prompt in prompts]
-        if stream.to_terminal() and not any(prompt.candidate_version for prompt in prompts):
-            columns, rows = columns[:-1], [row[:-1] for row in rows]
+        rows = [(*prompt[:5], _split(prompt), prompt.route_steps or None, _hold(prompt)) for prompt in prompts]
+        if stream.to_terminal():
+            # Of the last three a terminal has those that say something; for them it gives up the number of versions.
+            kept = [*range(5), *(place for place in range(5, 8) if any(row[place] is not None for row in rows))]
+            if len(kept) > len(columns) - 3:
+                columns[3] = Column("VERSIONS", "extra")
+            columns, rows = [columns[place] for place in kept], [[row[place] for place in kept] for row in rows]
         tables.show(columns, rows)
     note_more(total - len(prompts), form)
 
@@ -52,7 +61,7 @@ def note_more(number: int, form: str) -> None:
 def overview(found: Overview, name: str, limit: int) -> None:
     """Show a prompt on a terminal: what is served, its newest `limit` versions and those served, the active text."""
     versions, total, active = found.versions, found.total, found.active
-    stream.write(stream.one_line(_standing(name, found.standing, active)) + "\n\n")
+    stream.write(stream.one_line(_standing(name, found.standing, active.settings if active else None)) + "\n\n")
     columns = [
         Column("VERSION", "number"),
         Column("USES", "number"),
@@ -100,24 +109,68 @@ def note_archived(name: str, archived: tuple[Timestamp, str, str | None]) -> Non
     messages.note(f"promptctl delete --undo {name} takes it back")
 
 
-def _standing(name: str, standing: Standing, active: Text | None) -> str:
-    """Return what is served of a prompt in words: version, since when, by whom, split, route, hold and model."""
+def note_standing(active: Text, standing: Standing) -> None:
+    """Say what is served of a prompt whose active text is the answer."""
+    messages.note(_standing(active.name, standing, active.settings))
+
+
+def note_described(text: Text, described: Described) -> None:
+    """Say what a version is whose text is the answer: active or not, archived, author, date, description, settings."""
+    if described.is_active:
+        state = "active"
+    elif described.basis_points is not None:
+        state = f"candidate, gets {shares.share(described.basis_points)}"
+    elif described.archived_at is not None:
+        state = f"archived {_when(described.archived_at)}"
+    else:
+        state = "not active"
+    parts = [
+        f"{text.name}@{text.version}: {state}",
+        f"created {_when(described.created_at)} by {_short(described.created_by)}",
+    ]
+    if described.description:
+        parts.append(tables.cut(described.description, _LONGEST_DESCRIPTION))
+    parts += [f"{key} {_short(str(text.settings[key]))}" for key in _TOLD_SETTINGS if text.settings.get(key)]
+    messages.note("; ".join(parts))
+
+
+def note_active_at(text: Text, moment: Timestamp) -> None:
+    """Say which version it is that was active at a moment: RFC 3339, or `-2h`, so long ago."""
+    when = f"{moment[1:]} ago" if moment.startswith("-") else f"at {moment}"
+    messages.note(f"{text.name}@{text.version} was active {when}")
+
+
+def _when(moment: Timestamp) -> str:
+    """A moment as a person reads it, `2 hours ago`, or where no person does, `at 2026-11-12T09:30:00Z`."""
+    if not stream.to_terminal():
+        return f"at {moment[:19]}Z"
     from promptctl.output import times
 
+    return times.ago(moment)
+
+
+def _short(text: str) -> str:
+    """A name of somebody or something that leaves room for what else stands in the line."""
+    return tables.middle(text, _LONGEST_NAME)
+
+
+def _standing(name: str, standing: Standing, settings: Mapping[str, Any] | None) -> str:
+    """Return what is served of a prompt in words: version, since when, by whom, split, route, hold and model."""
     if standing.active_version is None:
         parts = [f"{name}: no version is active"]
     else:
         parts = [f"{name}: version {standing.active_version} is active"]
     if standing.changed_at is not None:
-        parts[0] += f", since {times.ago(standing.changed_at)} by {standing.author}"
+        moved = "deactivated" if standing.active_version is None else "activated"
+        parts[0] += f", {moved} {_when(standing.changed_at)} by {_short(standing.author or '')}"
     if standing.candidate_version is not None:
         parts.append(f"version {standing.candidate_version} gets {shares.share(standing.basis_points)}")
     if standing.route_steps:
         parts.append(f"a route of {standing.route_steps} step{'s' * (standing.route_steps != 1)}")
     if standing.source_version is not None:
         parts.append(f"held, Git says {standing.source_version}")
-    if active is not None and active.settings.get("model"):
-        parts.append(f"model {active.settings['model']}")
+    if settings and settings.get("model"):
+        parts.append(f"model {_short(settings['model'])}")
     return "; ".join(parts)
 
 
@@ -153,9 +206,9 @@ def version_document(version: Version) -> dict[str, Any]:
     return document
 
 
-def prompt_document(name: str, versions: Sequence[Version], newest: int) -> dict[str, Any]:
+def prompt_document(name: str, versions: Sequence[Version], standing: Standing, newest: int) -> dict[str, Any]:
     """Return a prompt in JSON, with the newest of its versions in use (0: all) and those served, newest first."""
-    active = next((version.version for version in versions if version.is_active), None)
+    active = next((version for version in versions if version.is_active), None)
     candidate = next((version for version in versions if version.candidate_basis_points is not None), None)
     shown = [
         version
@@ -166,9 +219,14 @@ def prompt_document(name: str, versions: Sequence[Version], newest: int) -> dict
     return {
         "name": name,
         **({"archived_at": archived_at} if archived_at else {}),
-        "active_version": active,
+        "active_version": active and active.version,
+        "changed_at": standing.changed_at,
+        "author": standing.author,
         "candidate_version": candidate and candidate.version,
         "basis_points": candidate.candidate_basis_points if candidate else 0,
+        "route_steps": standing.route_steps,
+        "source_version": standing.source_version,
+        "model": active and active.settings.get("model"),
         "versions": [_version(version) for version in shown],
     }
 
@@ -205,6 +263,12 @@ def _split(prompt: PromptSummary) -> str | None:
     if prompt.candidate_version is None:
         return None
     return f"{prompt.candidate_version} at {shares.share(prompt.basis_points)}"
+
+
+def _hold(prompt: PromptSummary) -> str | int | None:
+    """The version that Git says, where another is held; a pipe has the number alone."""
+    held = prompt.source_version
+    return f"Git {held}" if held is not None and stream.to_terminal() else held
 
 
 def _share(basis_points: int | None) -> str | None:

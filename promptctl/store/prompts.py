@@ -30,6 +30,21 @@ class Standing(Record):
     author: str | None
 
 
+class Described(Record):
+    """What is to be known of one version beside its text. `basis_points` is a candidate's share of 10 000.
+
+    None: no candidate, not archived, no description.
+    """
+
+    __slots__ = ()
+    is_active: bool
+    basis_points: int | None
+    archived_at: Timestamp | None
+    created_at: Timestamp
+    created_by: str
+    description: str | None
+
+
 class Overview(Record):
     """A prompt at a glance: its newest versions, the active one and the candidate, and how many there are in all.
 
@@ -45,10 +60,27 @@ class Overview(Record):
     standing: Standing
 
 
+_STANDING = """
+    select s.active_version, s.candidate_version, s.basis_points,
+           jsonb_array_length(coalesce(s.route, '[]')),
+           case when p.active_version is distinct from s.active_version then p.active_version end,
+           a.changed_at, a.author
+    from promptctl.served s
+    left join promptctl.applied p on p.name = s.name
+    left join lateral (
+        select a.changed_at, a.author from promptctl.allocations a
+        where a.name = s.name and a.version is distinct from a.previous_version
+        order by a.epoch desc limit 1
+    ) a on true
+    where s.name = $1
+"""
+
 _SUMMARIES = """
     select s.name, s.active_version, v.latest_version, coalesce(v.versions, 0)::integer, s.updated_at,
-           s.candidate_version, s.basis_points
+           s.candidate_version, s.basis_points, jsonb_array_length(coalesce(s.route, '[]')),
+           case when p.active_version is distinct from s.active_version then p.active_version end
     from promptctl.served s
+    left join promptctl.applied p on p.name = s.name
     left join (
         select v.name, max(v.version) as latest_version, count(*) as versions
         from promptctl.versions v where not v.is_retired
@@ -56,6 +88,21 @@ _SUMMARIES = """
     ) v on v.name = s.name
     where s.archived_at is null and ($1::text is null or s.name like $1)
     order by s.name
+"""
+
+
+_VERSIONS = """
+    select v.name, v.version, v.id, v.content, coalesce(v.version = s.active_version, false), v.created_at,
+           v.created_by, v.metadata, v.settings, array_to_string(v.variables, ' '),
+           (select t.stats from promptctl.version_stats t where t.name = v.name and t.version = v.version),
+           v.retired_at, v.origin, v.release,
+           case when v.version = s.candidate_version then s.basis_points end, s.archived_at
+    from promptctl.served s
+    join promptctl.versions v on v.name = s.name
+    where s.name = $1
+      and ($2::integer is null or v.version = $2) and (not $3 or v.version = s.active_version)
+      and ($2::integer is not null or not v.is_retired) and v.erased_at is null
+    order by v.version desc
 """
 
 
@@ -123,6 +170,48 @@ def text(database: Database, reference: Reference) -> Text:
     if not rows:
         raise missing(database, reference)
     return Text(*rows[0])
+
+
+def active_text(database: Database, name: str) -> tuple[Text, Standing]:
+    """Return the active text of a prompt, and what else is served of it. Raises NotFound."""
+    rows, standing = database.run_all(
+        (
+            """
+            select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id, v.origin
+            from promptctl.served s
+            join promptctl.versions v on v.name = s.name and v.version = s.active_version
+            where s.name = $1
+            """,
+            [name],
+        ),
+        (_STANDING, [name]),
+    )
+    if not rows:
+        raise missing(database, Reference(name, None))
+    return Text(*rows[0]), Standing(*standing[0])
+
+
+def described_text(database: Database, reference: Reference) -> tuple[Text, Described]:
+    """Return the text of the version that is named, an archived one too, and what is to be known of it.
+
+    Raises NotFound.
+    """
+    rows = database.run(
+        """
+        select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id, v.origin,
+               coalesce(v.version = s.active_version, false),
+               case when v.version = s.candidate_version then s.basis_points end,
+               coalesce(v.retired_at, s.archived_at), v.created_at, v.created_by, v.metadata ->> 'description'
+        from promptctl.served s
+        join promptctl.versions v on v.name = s.name
+        where s.name = $1 and v.version = $2 and v.erased_at is null
+        """,
+        reference.name,
+        reference.version,
+    )
+    if not rows:
+        raise missing(database, reference)
+    return Text(*rows[0][:7]), Described(*rows[0][7:])
 
 
 def texts(database: Database, references: Collection[Reference]) -> dict[tuple[str, int], str]:
@@ -205,18 +294,18 @@ def text_at(database: Database, name: str, moment: Timestamp) -> Text:
 
 def version(database: Database, reference: Reference) -> Version:
     """Return one version, whole, an archived one too; a bare name is its active version. Raises NotFound."""
-    found = _versions(database, reference.name, reference.version, active_only=reference.version is None)
-    if not found:
+    rows = database.run(_VERSIONS, reference.name, reference.version, reference.version is None)
+    if not rows:
         raise missing(database, reference)
-    return found[0]
+    return Version(*rows[0])
 
 
-def versions(database: Database, name: str) -> list[Version]:
-    """Return the versions of a prompt in use, whole, newest first. Raises NotFound."""
-    found = _versions(database, name, None, active_only=False)
-    if not found:
-        raise_if_unknown(database, name)
-    return found
+def versions(database: Database, name: str) -> tuple[list[Version], Standing]:
+    """Return the versions of a prompt in use, whole, newest first, and what is served of it. Raises NotFound."""
+    rows, standing = database.run_all((_VERSIONS, [name, None, False]), (_STANDING, [name]))
+    if not standing:
+        raise missing(database, Reference(name, None))
+    return [Version(*row) for row in rows], Standing(*standing[0])
 
 
 def overview(database: Database, name: str, limit: int) -> Overview:
@@ -267,23 +356,7 @@ def overview(database: Database, name: str, limit: int) -> Overview:
             """,
             [name],
         ),
-        (
-            """
-            select s.active_version, s.candidate_version, s.basis_points,
-                   jsonb_array_length(coalesce(s.route, '[]')),
-                   case when p.active_version is distinct from s.active_version then p.active_version end,
-                   a.changed_at, a.author
-            from promptctl.served s
-            left join promptctl.applied p on p.name = s.name
-            left join lateral (
-                select a.changed_at, a.author from promptctl.allocations a
-                where a.name = s.name and a.version is distinct from a.previous_version
-                order by a.epoch desc limit 1
-            ) a on true
-            where s.name = $1
-            """,
-            [name],
-        ),
+        (_STANDING, [name]),
     )
     if not standing:
         raise missing(database, Reference(name, None))
@@ -343,28 +416,6 @@ def raise_if_unknown(database: Database, name: str) -> None:
     """Raise NotFound if there is no such prompt."""
     if not database.run("select from promptctl.served s where s.name = $1", name):
         raise missing(database, Reference(name, None))
-
-
-def _versions(database: Database, name: str, number: int | None, *, active_only: bool) -> list[Version]:
-    rows = database.run(
-        """
-        select v.name, v.version, v.id, v.content, coalesce(v.version = s.active_version, false), v.created_at,
-               v.created_by, v.metadata, v.settings, array_to_string(v.variables, ' '),
-               (select t.stats from promptctl.version_stats t where t.name = v.name and t.version = v.version),
-               v.retired_at, v.origin, v.release,
-               case when v.version = s.candidate_version then s.basis_points end, s.archived_at
-        from promptctl.served s
-        join promptctl.versions v on v.name = s.name
-        where s.name = $1
-          and ($2::integer is null or v.version = $2) and (not $3 or v.version = s.active_version)
-          and ($2::integer is not null or not v.is_retired) and v.erased_at is null
-        order by v.version desc
-        """,
-        name,
-        number,
-        active_only,
-    )
-    return [Version(*row) for row in rows]
 
 
 def like(pattern: str | None) -> str | None:

@@ -41,7 +41,7 @@ def test_a_full_disk_is_told(words: str, filled: Promptctl) -> None:
         error = json.loads(ended.stderr)["error"]
         assert (error["code"], error["message"]) == ("cannot_write", message)
     else:
-        assert ended.stderr == CANNOT_WRITE.format("No space left on device")
+        assert ended.stderr.endswith(CANNOT_WRITE.format("No space left on device"))
 
 
 def test_a_change_whose_answer_cannot_be_written_is_made_and_the_hint_says_how_to_see_it(filled: Promptctl) -> None:
@@ -53,7 +53,7 @@ def test_a_change_whose_answer_cannot_be_written_is_made_and_the_hint_says_how_t
 def test_a_closed_output_is_told(words: str, filled: Promptctl) -> None:
     ended = shell(filled, f"promptctl {words} >&-")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == CANNOT_WRITE.format("Bad file descriptor")
+    assert ended.stderr.endswith(CANNOT_WRITE.format("Bad file descriptor"))
 
 
 def test_errors_that_nobody_can_be_told_keep_their_exit_code(filled: Promptctl) -> None:
@@ -90,14 +90,14 @@ def test_no_text_and_no_input_is_a_usage_error(filled: Promptctl) -> None:
 def test_a_reader_that_has_gone_ends_a_command_without_a_word(words: str, filled: Promptctl) -> None:
     filled("create", "big", "-f", "-", stdin="line\n" * 200_000)
     done = shell(filled, f"promptctl {words} | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}")
-    assert done.stderr == ""
+    assert not any(word in done.stderr for word in ("error", "Traceback"))
     # What fits into the pipe was written before the reader went.
     assert done.stdout in ("0\n", "141\n")
 
 
 def test_a_closed_pipe_is_exit_code_141(filled: Promptctl) -> None:
     filled("create", "big", "-f", "-", stdin="line\n" * 200_000)
-    done = shell(filled, "promptctl show big@1 | head -1; echo ${PIPESTATUS[0]}")
+    done = shell(filled, "promptctl show big@1 2>/dev/null | head -1; echo ${PIPESTATUS[0]}")
     assert (done.stdout, done.stderr) == ("line\n141\n", "")
     reading, writing = os.pipe()
     os.close(reading)
@@ -241,7 +241,7 @@ def test_show_says_what_is_active_and_shows_it_behind_however_many_newer_version
     sql.execute("select promptctl.split('many', 2500, 5, null, 'bob')")
     seen = promptctl.on_terminal("show", "many", columns=100).out
     lines = seen.splitlines()
-    assert lines[0].startswith("many: version 2 is active, since ")
+    assert lines[0].startswith("many: version 2 is active, activated ")
     assert lines[0].endswith(" by ada; version 5 gets 25%; model m-1")
     numbers = [line.removeprefix("*").split()[0] for line in lines[3:26]]
     assert numbers == [*(str(n) for n in range(40, 20, -1)), "…", "5", "…"]
@@ -251,3 +251,33 @@ def test_show_says_what_is_active_and_shows_it_behind_however_many_newer_version
     held = [each["version"] for each in json.loads(promptctl("show", "many", "--json", "--limit", "1").out)["versions"]]
     assert held == [40, 5, 2]
     assert promptctl.on_terminal("show", "code_helper").code == 4
+
+
+def test_the_first_line_tells_of_a_route_and_a_hold_in_every_form(
+    promptctl: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
+    (promptctl.home / "prompts" / "held").mkdir(parents=True)
+    for number in (1, 2):
+        (promptctl.home / "prompts" / "held" / f"v{number}.txt").write_text(f"text {number}\n")
+    (promptctl.home / "prompts" / "held" / "prompt.yaml").write_text("active: 2\n")
+    assert promptctl("sync", "prompts", "--force").code == 0
+    assert promptctl("activate", "held@1").code == 0
+    sql.execute(
+        'select promptctl.set_routes(\'{held}\', \'[[{"when": {"plan": "x"}, "use": "held@2"}]]\', \'ada\', null)'
+    )
+    ending = "; a route of 1 step; held, Git says 2"
+    assert promptctl.on_terminal("show", "held", columns=120).out.splitlines()[0].endswith(ending)
+    piped = promptctl("show", "held")
+    assert piped.out == "text 1\n"
+    assert piped.err.startswith("held: version 1 is active, activated at 20")
+    assert piped.err.endswith(ending + "\n")
+    document = json.loads(promptctl("show", "held", "--json").out)
+    assert (document["active_version"], document["route_steps"], document["source_version"]) == (1, 1, 2)
+    assert promptctl("list").out.split("\t")[6:] == ["1", "2\n"]
+    assert promptctl.on_terminal("list", columns=80).out.splitlines()[1].endswith("      1  Git 2")
+    inactive = promptctl("show", "held@2")
+    assert inactive.out == "text 2\n"
+    assert inactive.err.startswith("held@2: not active; created at 20")
+    assert promptctl("show", "held@2", "-q").err == promptctl("show", "held@2", "--json").err == ""
+    sql.execute("select promptctl.create_version('long', 't', '{}', '{}', repeat('a', 300), activated => true)")
+    assert len(promptctl.on_terminal("show", "long", columns=200).out.splitlines()[0]) < 110

@@ -39,7 +39,8 @@ def show(run: Run, reference: Reference, at: At = None, limit: Limit = None, arc
             from promptctl.output import documents
 
             if wanted.version is None:
-                documents.show(output.prompt_document(wanted.name, prompts.versions(database, wanted.name), newest))
+                versions, standing = prompts.versions(database, wanted.name)
+                documents.show(output.prompt_document(wanted.name, versions, standing, newest))
             else:
                 documents.show(output.version_document(prompts.version(database, wanted)))
         elif wanted.version is None and run.form == "plain" and stream.to_terminal():
@@ -47,8 +48,16 @@ def show(run: Run, reference: Reference, at: At = None, limit: Limit = None, arc
             output.overview(found, wanted.name, newest)
             if found.archived is not None:
                 output.note_archived(wanted.name, found.archived)
-        else:
+        elif run.form == "quiet":
             _answer(run, prompts.text(database, wanted))
+        elif wanted.version is None:
+            text, standing = prompts.active_text(database, wanted.name)
+            output.note_standing(text, standing)
+            _answer(run, text)
+        else:
+            text, described = prompts.described_text(database, wanted)
+            output.note_described(text, described)
+            _answer(run, text)
 
 
 def _moment(wanted: records.Reference, at: str) -> str:
@@ -87,6 +96,8 @@ def _show_moment(run: Run, database: Database, wanted: records.Reference, moment
         whole = prompts.version(database, records.Reference(text.name, text.version))
         documents.show(output.version_document(whole))
         return
+    if run.form == "plain":
+        output.note_active_at(text, moment)
     _answer(run, text)
 
 
