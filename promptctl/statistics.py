@@ -92,7 +92,10 @@ class Scores(Record):
 
 
 class Listed(Record):
-    """A version in use, which may have no uses; its share of what the prompt serves, out of 10 000."""
+    """A version in use, which may have no uses; its share of what the prompt serves, out of 10 000.
+
+    `route_steps` is the length of the prompt's route; `source_version` what Git says where an operator's move holds.
+    """
 
     __slots__ = ()
     name: str
@@ -100,6 +103,8 @@ class Listed(Record):
     is_active: bool
     is_candidate: bool
     share_basis_points: int
+    route_steps: int = 0
+    source_version: int | None = None
 
 
 class Day(Record):

@@ -298,4 +298,5 @@ By = Annotated[
     str | None,
     typer.Option("--by", metavar="KEYS", help="Group by version, day, hour or model, or several: day,version."),
 ]
+AllVersions = Annotated[bool, typer.Option("--all", help="Show versions that were never used, too.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Answer in CSV, with a header.")]

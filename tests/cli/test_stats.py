@@ -197,7 +197,8 @@ def test_a_pipe_gets_the_columns_without_the_pictures(used: Promptctl) -> None:
     assert used("stats", "x", "--by", "day").out.splitlines()[2] == (
         "2026-11-20\t1\t0\t1500\t100\t100\t100\t100\t10\t0.0105\t-"
     )
-    assert used("stats", "-q").out == "idle@1\nx@3\nx@2\nx@1\n"
+    assert used("stats", "-q").out == "x@3\nx@2\nx@1\n"
+    assert used("stats", "-q", "--all").out == "idle@1\nx@3\nx@2\nx@1\n"
     assert used("stats", "x", "--by", "day,model", "-q").out.splitlines()[0] == "x\t2026-11-22\t-"
 
 

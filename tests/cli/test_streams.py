@@ -274,6 +274,15 @@ def test_the_first_line_tells_of_a_route_and_a_hold_in_every_form(
     document = json.loads(promptctl("show", "held", "--json").out)
     assert (document["active_version"], document["route_steps"], document["source_version"]) == (1, 1, 2)
     assert promptctl("list").out.split("\t")[6:] == ["1", "2\n"]
+    said = "held has a route of 1 step: promptctl route show held\nheld is held, Git says 2\n"
+    for words in (["stats"], ["stats", "held"]):
+        assert promptctl(*words).err == said
+        assert promptctl.on_terminal(*words, columns=120).out.endswith(said)
+    # A version that was never used is left out of what is said of all prompts, unless it is active.
+    assert [version["version"] for version in json.loads(promptctl("stats", "--json").out)["versions"]] == [1]
+    assert "\n1 version was never used: --all shows them\n" in promptctl.on_terminal("stats").out
+    for words in (["stats", "--all"], ["stats", "held"]):
+        assert [version["version"] for version in json.loads(promptctl(*words, "--json").out)["versions"]] == [2, 1]
     assert promptctl.on_terminal("list", columns=80).out.splitlines()[1].endswith("      1  Git 2")
     inactive = promptctl("show", "held@2")
     assert inactive.out == "text 2\n"

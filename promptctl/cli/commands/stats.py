@@ -9,17 +9,26 @@ from promptctl.store import statistics as store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import By, Csv, OptionalName, Since
+    from promptctl.cli.options import AllVersions, By, Csv, OptionalName, Since
     from promptctl.cli.run import Run
 
 
-def stats(run: Run, name: OptionalName = None, since: Since = None, by: By = None, csv: Csv = False) -> None:
+def stats(
+    run: Run,
+    name: OptionalName = None,
+    since: Since = None,
+    by: By = None,
+    all: AllVersions = False,
+    csv: Csv = False,
+) -> None:
     """Show how each version did: uses, errors, tokens, times, cost.
 
     Averages and percentiles are over the uses that went well and reported
     the number; errors are counted apart. Percentiles are at most 1.1 % off.
     FIRST is the time to the first token, COST what the tokens cost where
     the model's price is known, SHARE what a version gets of a split.
+    Without a name, versions that were never used are left out, unless they
+    are active or get a share.
 
     Examples:
       promptctl stats default-system-prompt
@@ -45,10 +54,30 @@ def stats(run: Run, name: OptionalName = None, since: Since = None, by: By = Non
             if days:
                 measured = store.measure(database, name, moment, keys, trend=shows_trend, price_days=days)
     groups = statistics.groups(measured, keys, prices.cost_usd)
+    unused = 0
+    if name is None and not all and keys == ["version"]:
+        listed = len(groups)
+        groups = [group for group in groups if group.uses or group.is_active or group.is_candidate]
+        unused = listed - len(groups)
     output.show(groups, keys, measured.fallbacks, "csv" if csv else run.form, with_names=name is None)
-    if not groups and stream.to_terminal() and run.form == "plain" and not csv:
+    if unused and run.form == "plain" and not csv and stream.to_terminal():
+        messages.note(f"{unused} {'versions were' if unused != 1 else 'version was'} never used: --all shows them")
+    elif not groups and stream.to_terminal() and run.form == "plain" and not csv:
         what = "prompt" if name is None else f"version of {name}"
         messages.note(f"no {what} in {database.label} yet" if keys == ["version"] else "no uses")
+    if run.form == "plain":
+        _say_what_else_is_served(measured)
+
+
+def _say_what_else_is_served(measured: statistics.Measured) -> None:
+    """Say of each prompt that a route leads some users elsewhere, or that an operator's move is held against Git."""
+    prompts = {version.name: version for version in measured.versions}
+    for name, standing in prompts.items():
+        if standing.route_steps:
+            steps = f"{standing.route_steps} step{'s' * (standing.route_steps != 1)}"
+            messages.note(f"{name} has a route of {steps}: promptctl route show {name}")
+        if standing.source_version is not None:
+            messages.note(f"{name} is held, Git says {standing.source_version}")
 
 
 def _price_days(measured: statistics.Measured) -> list[str]:
