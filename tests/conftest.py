@@ -141,6 +141,12 @@ def environment(home: Path, **extra: str | None) -> dict[str, str]:
 
 def watched(command: list[str], env: dict[str, str], folder: Path, columns: int = 80, typed: bytes = b"") -> Ended:
     """Run a command on a terminal of so many columns; what a person sees of both streams, line ends as LF."""
+    seen = drawn(command, env, folder, columns, typed)
+    return Ended(seen.code, left_on_screen(seen.out), "")
+
+
+def drawn(command: list[str], env: dict[str, str], folder: Path, columns: int = 80, typed: bytes = b"") -> Ended:
+    """Run a command on a terminal of so many columns; all that was ever drawn there, line ends as LF."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     process = subprocess.Popen(
@@ -159,7 +165,7 @@ def watched(command: list[str], env: dict[str, str], folder: Path, columns: int 
             break
         seen += data
     os.close(leader)
-    return Ended(process.wait(60), left_on_screen(seen.decode().replace("\r\n", "\n")), "")
+    return Ended(process.wait(60), seen.decode().replace("\r\n", "\n"), "")
 
 
 def left_on_screen(text: str) -> str:
@@ -198,7 +204,14 @@ class Promptctl:
         self, *words: str, columns: int = 80, typed: bytes = b"", env: dict[str, str | None] | None = None
     ) -> Ended:
         """Run on a terminal of so many columns; both streams are what the person sees, line ends as LF."""
-        return watched(self.command(*words), self.environment(env), self.home, columns, typed)
+        seen = self.drawn_on_terminal(*words, columns=columns, typed=typed, env=env)
+        return Ended(seen.code, left_on_screen(seen.out), "")
+
+    def drawn_on_terminal(
+        self, *words: str, columns: int = 80, typed: bytes = b"", env: dict[str, str | None] | None = None
+    ) -> Ended:
+        """Run on a terminal; all that was ever drawn there, erased lines too."""
+        return drawn(self.command(*words), self.environment(env), self.home, columns, typed)
 
     def command(self, *words: str) -> list[str]:
         """The words that start it."""

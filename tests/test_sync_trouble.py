@@ -96,7 +96,7 @@ def test_a_terminal_sees_how_far_it_is(promptctl: Promptctl, sql: psycopg.Connec
     )
     sql.execute("create trigger slow after insert on promptctl.versions for each statement execute function slow()")
     write(promptctl.home, {f"p{n}/v1.txt": f"{n}\n" * 3000 for n in range(500)})
-    seen = promptctl.on_terminal("sync", "prompts").out
+    seen = promptctl.drawn_on_terminal("sync", "prompts").out
     assert re.search(r"\r(storing|reading|comparing) \d+", seen)
     # And nothing of it is left.
     assert "\r\x1b[K" in seen

@@ -114,7 +114,7 @@ def test_a_file_that_says_something_else_is_not_replaced_without_force(filled: P
     assert refused.code == 5
     assert "error: out/greeter/v1.txt says something else (and 1 more); nothing was written" in refused.err
     assert "out/greeter/prompt.yaml says something else" in refused.err
-    assert refused.err.splitlines()[-1] == "hint:  promptctl export out --force"
+    assert refused.err.splitlines()[-1] == "hint:  promptctl export out-1"
     assert json.loads(filled("export", "out", "--json").err.splitlines()[-1])["error"]["code"] == "files_differ"
     assert files(out) == before
     forced = filled("export", "out", "--force", "--quiet")

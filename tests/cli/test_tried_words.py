@@ -194,8 +194,8 @@ def test_a_word_that_is_tried_is_no_command_and_leads_to_one() -> None:
         name = target.partition(" --")[0]
         assert name in COMMANDS or target.startswith("--"), target
     for option in tried_words.OPTIONS.values():
-        assert not option or any(option in {**entry["options"], "--json": 1, "--verbose": 1, "--quiet": 1,
-                                            "--database-url": 1} for entry in COMMANDS.values()), option  # fmt: skip
+        shared = {"--json", "--verbose", "--quiet", "--color", "--no-pager", "--database-url"}
+        assert not option or option in shared or any(option in entry["options"] for entry in COMMANDS.values()), option
     assert not {word for _, word in tried_words.COMMANDS} & set(catalogue.FAMILIES)
 
 

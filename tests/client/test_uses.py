@@ -376,10 +376,18 @@ def test_a_process_that_books_nothing_is_not_woken_to_send_it(
     assert count(sql, "scores") == 1
 
 
+# What `db maintain --keep 24h` remembers once it has dropped something.
+KEPT_FOR_A_DAY = """
+    alter table promptctl.roll_up disable trigger user;
+    insert into promptctl.roll_up (dropped_before) values (now() - interval '24 hours');
+    alter table promptctl.roll_up enable trigger user;
+"""
+
+
 def test_uses_from_before_what_the_database_keeps_are_dropped_counted_and_told(
     serve: Serve, sql: Connection, told: Told
 ) -> None:
-    run(sql, "select promptctl.drop_uses(now() - interval '24 hours', 0)")
+    run(sql, KEPT_FOR_A_DAY)
     prompts = serve(flush_seconds=1000)
     for name in ("greeter", "nobody"):
         for hours in (1, 50, 60):
@@ -411,7 +419,7 @@ def test_late_uses_of_a_batch_that_is_sent_again_are_counted_once(
     serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loses_three_times(monkeypatch, "score")
-    run(sql, "select promptctl.drop_uses(now() - interval '24 hours', 0)")
+    run(sql, KEPT_FOR_A_DAY)
     # As a setting from elsewhere may be.
     prompts = serve(flush_seconds=1000, queue_size=1e3)
     for name in ("greeter", "nobody"):

@@ -43,10 +43,10 @@ def told(connection: Connection) -> tuple[int, float | None]:
             select with_score, score from promptctl.totals where grain = 'all' and version = 1
             union all
             select count(score), sum(score) from promptctl.uses
-            where version = 1 and recorded_in >= (select rolled_below from promptctl.roll_up)
+            where version = 1 and recorded_in >= promptctl.rolled_below()
             union all
             select count(*) filter (where previous is null), sum(score - coalesce(previous, 0)) from promptctl.scores
-            where version = 1 and recorded_in >= (select rolled_below from promptctl.roll_up)
+            where version = 1 and recorded_in >= promptctl.rolled_below()
         ) t (n, s)
         """,
     )
