@@ -88,7 +88,7 @@ WAYS_OUT = {
     "other_source": "promptctl sync --help: --adopt is for a source that has moved",
     "name_differs_only_in_case": "promptctl list",
     "no_number_left": "promptctl create under another name",
-    "permission_denied": "have an administrator run: promptctl db grant LOGIN --as ACCESS",
+    "permission_denied": "have the owner of the schema run: promptctl db grant --help",
     "schema_not_ours": "give the URL of another database",
     "server_too_old": "give the URL of a server that is recent enough",
     "database_not_utf8": "create database NAME template template0 encoding 'UTF8'",

@@ -102,7 +102,12 @@ def is_split_text(words: Sequence[str]) -> bool:
     So is an argument right behind an option's text of one word, where another argument stands before that option.
     """
     name, rest = direct.command(words)
-    return name is not None and unquoted.place(name, rest) is not None
+    return name is not None and _unquoted_text(name, rest) is not None
+
+
+def _unquoted_text(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
+    """Return the places of a text that runs on; None where the command can be read as it stands."""
+    return unquoted.place(name, rest) if direct.read([*name.split(" "), *rest]) is None else None
 
 
 def _corrected(words: Sequence[str]) -> tuple[list[str] | None, bool]:
@@ -120,7 +125,7 @@ def _corrected(words: Sequence[str]) -> tuple[list[str] | None, bool]:
             return None, False
     if "--help" in rest or "-h" in rest:
         return [*name.split(" "), "--help"], False
-    if (run_on := unquoted.place(name, rest)) is not None:
+    if (run_on := _unquoted_text(name, rest)) is not None:
         first, end = run_on
         rest, one_meaning = [*rest[:first], " ".join(rest[first:end]), *rest[end:]], False
     line = _Line(name, rest)

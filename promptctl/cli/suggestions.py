@@ -8,7 +8,7 @@ import shlex
 
 from promptctl import connections, errors, references
 from promptctl.cli import command_line, direct
-from promptctl.store import prompts
+from promptctl.store import administration, prompts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,14 +51,7 @@ def leading_words_that_are_no_prompts(database: Database, words: Sequence[str]) 
 def access(database: Database, message: str, words: Sequence[str]) -> str | None:
     """Return how the connected login gets the access that a command needs; None: the database does not say."""
     try:
-        [(login, owner, resolves)] = database.run_unchecked(
-            """
-            select current_user::text, pg_get_userbyid(n.nspowner)::text,
-                   exists (select from pg_catalog.pg_proc p where p.pronamespace = n.oid and p.proname = 'resolve'
-                           and has_function_privilege(p.oid, 'execute'))
-            from (select) one left join pg_catalog.pg_namespace n on n.nspname = 'promptctl'
-            """
-        )
+        login, owner, resolves = administration.connected_login(database)
     except errors.PromptctlError:
         return None
     _, of_database, name = message.rpartition("for database ")

@@ -10,6 +10,7 @@ import logging
 import os
 import queue
 import random
+import shlex
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from promptctl import connections, errors
 from promptctl.client import absent, reading, serving
 from promptctl.client.failures import Unavailable
-from promptctl.store import following
+from promptctl.store import administration, following
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -195,6 +196,9 @@ class Follower:
                 )
                 try:
                     self._follow(database)
+                except errors.Refused as refused:
+                    refused.hint = _grant(database) or refused.hint
+                    raise
                 finally:
                     self._database = None
                     database.close()
@@ -366,3 +370,14 @@ class Follower:
         for end in ends:
             if end >= 0:
                 os.close(end)
+
+
+def _grant(database: Database) -> str | None:
+    """Return how the connected login gets the access of an application; None: the database does not say."""
+    try:
+        login, owner, resolves = administration.connected_login(database)
+    except errors.PromptctlError:
+        return None
+    if owner is None or resolves:
+        return None
+    return f"have {owner}, who owns the schema, run: promptctl db grant {shlex.quote(login)} --as application"

@@ -39,6 +39,19 @@ def installation_id(database: Database) -> str:
     return str(database.run("select i.id from promptctl.installation i")[0][0])
 
 
+def connected_login(database: Database) -> tuple[str, str | None, bool]:
+    """Return the connected login, the owner of the schema (None: there is none), and whether the login may resolve."""
+    [(login, owner, resolves)] = database.run_unchecked(
+        """
+        select current_user::text, pg_get_userbyid(n.nspowner)::text,
+               exists (select from pg_catalog.pg_proc p where p.pronamespace = n.oid and p.proname = 'resolve'
+                       and has_function_privilege(p.oid, 'execute'))
+        from (select) one left join pg_catalog.pg_namespace n on n.nspname = 'promptctl'
+        """
+    )
+    return login, owner, resolves
+
+
 def grant(database: Database, login: str, access: str) -> None:
     """Give an existing login role what `access` (viewer, application, operator) needs, and take back the rest.
 

@@ -65,6 +65,7 @@ def by_typer(words: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[str, di
 @example(words=["activate", "--", "-x", "--json"])
 @example(words=["create", "x", "-", "--meta", "a=b", "--meta", "c"])
 @example(words=["rollback", "a", "--to", "-", "b"])
+@example(words=["split", "a@2", "--seed", "spring", "10"])
 def test_what_the_table_reads_typer_reads_the_same(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

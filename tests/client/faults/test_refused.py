@@ -222,7 +222,10 @@ def test_a_viewer_is_told_that_it_may_not_and_serves_what_it_was_served_before(
     until(lambda: told("uses cannot be recorded now") == 1)
     with pytest.raises(Unavailable, match="permission denied") as failure:
         serve(application_url).get("greeter")
-    assert failure.value.hint == "have an administrator run: promptctl db grant LOGIN --as ACCESS"
+    [(owner,)] = sql.execute("select nspowner::regrole::text from pg_namespace where nspname = 'promptctl'").fetchall()
+    assert failure.value.hint == (
+        f"have {owner}, who owns the schema, run: promptctl db grant {application} --as application"
+    )
     client.close(0.5)
     assert client.dropped_uses == 1
     check_each_counted_once(sql, [first.id])
