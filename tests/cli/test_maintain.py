@@ -248,7 +248,7 @@ def test_killed_at_any_moment_it_has_counted_every_use_once(end: str, promptctl:
             assert process.returncode == 6, said
             assert "; what was done until then stays\nhint:  run it again: it goes on from there\n" in said
         # What the killed process had begun ends, one way or the other, before it is looked at.
-        while sql.execute("select from pg_stat_activity where pid = %s", [backend]).fetchone():
+        while sql.execute("select 1 from pg_stat_activity where pid = %s", [backend]).fetchone():
             pass
         check_whole(promptctl, sql, number, before)
     assert killed
