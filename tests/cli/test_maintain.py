@@ -160,7 +160,7 @@ def test_an_age_that_is_none_drops_nothing(keep: str, message: str, promptctl: P
     ended = refused(promptctl("db", "maintain", "--keep", keep), 2)
     assert message in ended.err
     assert refused_in_json(promptctl("db", "maintain", "--keep", keep, "--json"), 2)["code"] == "invalid_time"
-    assert value(sql, "select rolled_below from promptctl.roll_up") == 0
+    assert value(sql, "select promptctl.rolled_below()") == 0
 
 
 def test_the_age_is_by_the_servers_clock(
