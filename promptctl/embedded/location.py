@@ -108,7 +108,9 @@ def check_own(home: str) -> None:
         owner = user_name(status.st_uid)
         raise unusable(home, f"it belongs to {owner}", f"run as {owner}, or set PROMPTCTL_HOME")
     if status.st_mode & (0o022 if ours == 0 else 0o002):
-        raise unusable(home, "others may write in it", f"chmod go-w {home!r}")
+        import shlex
+
+        raise unusable(home, "others may write in it", f"chmod go-w {shlex.quote(home)}")
 
 
 def user_name(uid: int) -> str:
@@ -146,7 +148,8 @@ def is_trusted(path: str) -> bool:
             if followed > _MOST_LINKS:
                 return False
             target = os.path.join(os.path.dirname(place), os.readlink(place))
-            rest = [part for part in os.path.normpath(target).split("/") if part] + rest
+            # Not normalized: behind a link, `..` leads elsewhere than the text says.
+            rest = [part for part in target.split("/") if part not in ("", ".")] + rest
             place = "/"
         if not rest:
             return True

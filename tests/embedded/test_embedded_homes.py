@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -43,13 +44,15 @@ def test_a_home_that_is_a_file_is_refused(home: str) -> None:
 
 
 def test_a_home_that_others_may_write_in_is_refused(place: Path, home: str) -> None:
-    Path(home).mkdir()
-    Path(home, "something").touch()
-    Path(home).chmod(0o777)
-    with pytest.raises(Failed, match="others may write in it") as caught:
-        server.start(home, create=True)
-    assert caught.value.code == "data_directory_unusable"
-    assert place
+    for folder in (home, str(place / "my own")):
+        Path(folder).mkdir()
+        Path(folder, "something").touch()
+        Path(folder).chmod(0o777)
+        with pytest.raises(Failed, match="others may write in it") as caught:
+            server.start(folder, create=True)
+        assert caught.value.code == "data_directory_unusable"
+        assert caught.value.hint is not None
+        assert shlex.split(caught.value.hint) == ["chmod", "go-w", folder]
 
 
 def test_an_empty_directory_of_ours_becomes_a_home_whatever_its_mode(home: str) -> None:

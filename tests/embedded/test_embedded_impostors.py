@@ -153,10 +153,17 @@ def test_a_path_is_trusted_when_nobody_else_can_change_any_part_of_it(place: Pat
     file.touch(0o755)
     (place / "link").symlink_to(file)
     (place / "loop").symlink_to(place / "loop")
+    # `up/../psql` is a/psql and not psql here, for `up` leads to a/b.
+    (place / "up").symlink_to(file.parent)
+    (place / "past").symlink_to("up/../psql")
+    (place / "psql").touch(0o755)
     assert location.is_trusted(str(file))
     assert location.is_trusted(str(place / "link"))
     assert not location.is_trusted(str(place / "loop"))
     assert not location.is_trusted(str(place / "missing"))
+    assert not location.is_trusted(str(place / "past"))
+    (place / "a" / "psql").touch(0o755)
+    assert location.is_trusted(str(place / "past"))
     for part, mode in ((file, 0o777), (file.parent, 0o775), (place / "a", 0o757)):
         before = stat.S_IMODE(part.stat().st_mode)
         part.chmod(mode)
