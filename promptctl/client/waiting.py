@@ -209,10 +209,20 @@ class Waiting:
         if self.spool is None:
             return
         with self._lock:
-            self._take_uses(len(self.queue))
-            self._take_scores(len(self._scores))
-            while self._rows:
-                # In parts, so that an application's thread that writes as well finds the disk free soon.
+            # Counted first: the uses that these are of have been booked by now.
+            scores, booked = len(self._scores), len(self.queue)
+            while self._rows or booked or scores:
+                if not self._rows:
+                    # A use leaves the queue only when those before it have found room, so that no more than a batch
+                    # stays behind outside the queue, whose size is watched. In parts also because an application's
+                    # thread that writes as well finds the disk free soon.
+                    moved = min(booked, self.batch_size)
+                    self._take_uses(moved)
+                    booked -= moved
+                    if not booked:
+                        self._take_scores(scores)
+                        scores = 0
+                    continue
                 part = list(itertools.islice(self._rows, self.batch_size))
                 for _ in range(taken := self.spool.write(to_keep(part))):
                     self._rows.popleft()

@@ -18,6 +18,7 @@ from promptctl import Prompts
 from promptctl.client import recorder
 from promptctl.client import rows as client_rows
 from promptctl.client.spool import Spool
+from promptctl.client.waiting import Waiting
 from tests.client.support import WAIT_SECONDS, application_role, count, rows, small_disk, started, until, uses
 from tests.client.wire import Wire
 from tests.schema.support import run
@@ -202,13 +203,31 @@ def test_what_neither_the_queue_nor_the_spool_has_room_for_is_counted(
     prompts.get("greeter")
     away(True)
     ids = record(prompts, 2000)
-    until(lambda: prompts.waiting_uses <= 125)
+    until(lambda: prompts.waiting_uses <= 100)
     assert 40_000 <= sum(path.stat().st_size for path in spool.iterdir()) <= 50_000
     away(False)
     until(lambda: prompts.flush(1))
     assert prompts.dropped_uses > 1000
     assert count(sql) == len(ids) - prompts.dropped_uses
     assert {row[0] for row in uses(sql, "id::text")} <= set(ids)
+
+
+def test_a_long_outage_with_a_full_spool_takes_no_more_memory_than_the_queue_has(
+    serve: Serve, spool: Path, nobody: str
+) -> None:
+    """However slowly uses come: fewer between two attempts than have the queue looked after."""
+    prompts = serve(nobody, flush_seconds=1000)
+    prompt = prompts.get("greeter", default="x")
+    waiting = Waiting(100, Spool(str(spool), 10_000))
+    for _ in range(50):
+        for _ in range(20):
+            with prompt.use() as one:
+                pass
+            waiting.queue.append(one)
+        waiting.make_room()
+        assert len(waiting) <= 100
+    assert len(lines(spool)) > 50
+    assert (len(waiting) + len(lines(spool)) + waiting.dropped, len(waiting)) == (1000, 100)
 
 
 INTERRUPTED = """
