@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from promptctl.client.prompt import Prompt
 
 MOST_SCORE = 10**9
+_NOT_GIVEN: Any = object()
 _now = time.perf_counter
 
 
@@ -97,7 +98,7 @@ class Use:
 
     def record(
         self,
-        reply: object = None,
+        reply: object = _NOT_GIVEN,
         *,
         input_tokens: int | None = None,
         output_tokens: int | None = None,
@@ -105,13 +106,13 @@ class Use:
     ) -> None:
         """Say what the call took: a reply, whose usage and model are read, or the numbers.
 
-        A reply is one of Anthropic's SDK, or has the names of Bedrock, OpenAI, LiteLLM or LangChain; a mapping, such as
-        `model_dump()` returns, will do. The tokens of several replies add up; the same reply counts once.
+        A reply is one of Anthropic's SDK, or has the names of Bedrock, OpenAI, LiteLLM, LangChain or Pydantic AI; a
+        mapping, such as `model_dump()` returns, will do. The tokens of several replies add up; the same counts once.
         `input_tokens` are all of the input, what came from a cache included. A number that is given counts for more
         than the replies'; what a reply says of itself and is none is left out.
 
-        Raises TypeError for a reply without a readable usage, where no number is given; TypeError, ValueError for a
-        number that is no count of tokens; RuntimeError outside the block, where it might come too late.
+        Raises TypeError for a reply without a readable usage, None too, where no number is given; TypeError, ValueError
+        for a number that is no count of tokens; RuntimeError outside the block, where it might come too late.
         """
         if self.ended or not self.began:
             raise self._outside("record")
@@ -124,17 +125,19 @@ class Use:
             self.output_tokens = output_tokens
         elif output_tokens is not None:
             self.output_tokens = _checked_count("output_tokens", output_tokens)
-        if reply is not None:
+        if reply is not _NOT_GIVEN:
             # The counts are read when they are sent; a reply's text is not held until then.
             usage: Any = None
+            model_of_reply: Any = None
             of_any_kind: Any = reply
             try:
                 usage = of_any_kind.usage
+                model_of_reply = of_any_kind.model
                 is_usual = type(usage.input_tokens) is int and usage.input_tokens >= 0
             except Exception:  # noqa: BLE001 - a reply may be of any kind
                 is_usual = False
             if is_usual:
-                self.model = getattr(reply, "model", None)
+                self.model = model_of_reply
                 self.request_id = getattr(reply, "_request_id", None)
             else:
                 has_number = input_tokens is not None or output_tokens is not None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
+import dataclasses
 import json
+import numbers
 import types
 import unittest.mock
 from typing import TYPE_CHECKING, Any
@@ -27,6 +30,28 @@ if TYPE_CHECKING:
 
 TOKENS = "model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, request_id"
 CACHED = {"input_tokens": 20, "cache_read_input_tokens": 100, "cache_creation_input_tokens": 7, "output_tokens": 80}
+
+
+class OtherInteger:
+    """An integer of another library's, as NumPy has them."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __index__(self) -> int:
+        return self._number
+
+
+numbers.Integral.register(OtherInteger)
+
+
+@dataclasses.dataclass
+class Reply:
+    """A reply as an application's own code may have it."""
+
+    usage: Any
+    model: str = "m"
+
 
 # In the names of each, with all of the input, the reply, and what was read from a cache and written to one.
 REPORTS: dict[str, tuple[Any, tuple[Any, ...]]] = {
@@ -108,6 +133,31 @@ REPORTS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         ),
         ("m", 127, 80, None, None, None),
     ),
+    "Bedrock ConverseStream, its last event": (
+        {"metadata": {"usage": {"inputTokens": 20, "outputTokens": 80, "totalTokens": 100}, "metrics": {}}},
+        (None, 20, 80, None, None, None),
+    ),
+    "Pydantic AI": (
+        types.SimpleNamespace(
+            model_name="m",
+            usage=types.SimpleNamespace(
+                input_tokens=127, output_tokens=80, cache_read_tokens=100, cache_write_tokens=7, details={}
+            ),
+        ),
+        ("m", 127, 80, 100, 7, None),
+    ),
+    "Pydantic AI, no cache": (
+        types.SimpleNamespace(input_tokens=127, output_tokens=80, cache_read_tokens=0, cache_write_tokens=0),
+        (None, 127, 80, 0, 0, None),
+    ),
+    "a data class with integers of NumPy": (
+        Reply(types.SimpleNamespace(input_tokens=OtherInteger(20), output_tokens=OtherInteger(80))),
+        ("m", 20, 80, None, None, None),
+    ),
+    "a count that is negative, another that is none": (
+        Reply({"input_tokens": -1, "output_tokens": 80, "cache_read_input_tokens": True}),
+        ("m", None, 80, None, None, None),
+    ),
     "a part of it is odd": ({"usage": {"inputTokens": "20", "outputTokens": 80}}, (None, None, 80, None, None, None)),
 }  # fmt: skip
 
@@ -147,7 +197,7 @@ def test_what_the_sdk_gives_before_it_is_a_reply_is_refused_with_what_to_give(
             use.record(raw)
         use.record(raw.parse())
     manager = messages.stream(**WORDS)
-    advice = r"MessageStream\w* has no readable usage: give what get_final_message\(\) of the stream returns"
+    advice = r"MessageStream\w* has no readable usage: give what get_final_message\(\) of the stream returns, or give"
     with prompt.use() as use, manager as stream:
         for early in (manager, stream):
             with pytest.raises(TypeError, match=advice):
@@ -157,8 +207,10 @@ def test_what_the_sdk_gives_before_it_is_a_reply_is_refused_with_what_to_give(
     with prompt.use() as use, messages.create(**WORDS, stream=True) as events:
         with pytest.raises(TypeError, match=r"no readable usage: give record\(input_tokens=…"):
             use.record(events)
-        for _ in events:
-            pass
+        for event in events:
+            # Each reports all that was used so far.
+            with pytest.raises(TypeError, match=r"Event has no readable usage: give what get_final_message\(\)"):
+                use.record(event)
         use.record(input_tokens=20, output_tokens=8, model="claude-sonnet-5-5")
     assert prompts.flush()
     assert [row[:3] for row in uses(sql, TOKENS)] == [("claude-sonnet-5-5", 20, 8)] * 3
@@ -179,10 +231,29 @@ def unreadable() -> dict[str, tuple[Any, str]]:
             "give its result.message",
         ),
         "Bedrock InvokeModel": ({"body": object(), "contentType": "application/json"}, r"give the body that was read"),
+        "a batch item, model_dump()": (
+            {"custom_id": "1", "result": {"type": "succeeded", "message": whole}}, "give its result.message",
+        ),
+        "a batch item's result": (types.SimpleNamespace(type="succeeded", message=whole), "usage: give its message"),
+        "an event, model_dump()": (
+            {"type": "message_delta", "delta": {}, "usage": CACHED}, r"give what get_final_message\(\) of the stream",
+        ),
+        "None": (None, "NoneType has no readable usage: give record"),
+        "True": (True, "bool has no readable usage: give the whole reply"),
+        "an exception": (ValueError("x"), r"ValueError has no readable usage: let it leave the block, or call failed"),
+        "a function": (len, "usage: give what it returns"),
+        "a future": (concurrent.futures.Future[Any](), r"usage: give what its result\(\) returns"),
+        "a response of HTTP": (types.SimpleNamespace(json=lambda: whole), r"usage: give what its json\(\) returns"),
+        "Pydantic AI, a run": (types.SimpleNamespace(usage=lambda: CACHED), r"usage: give what its usage\(\) returns"),
+        "a generator": ((each for each in [whole]), "generator has no readable usage: give record"),
+        "a tuple": ((whole, whole), "tuple has no readable usage: give its replies one by one"),
+        "a set": ({1}, "set has no readable usage: give record"),
+        "counts that are truths": (Reply({"input_tokens": True, "output_tokens": False}), "no readable usage"),
+        "counts that are negative": (Reply({"input_tokens": -1, "output_tokens": -1}), "no readable usage"),
         "a mock": (unittest.mock.MagicMock(), "MagicMock has no readable usage"),
         "an event of a stream": (types.SimpleNamespace(type="content_block_delta"), "no readable usage"),
-        "a list": ([whole], "list has no readable usage"),
-    }
+        "a list": ([whole], "list has no readable usage: give its replies one by one"),
+    }  # fmt: skip
     for count in odd:
         usage = {"prompt_tokens": count}
         cases[f"an object with {count!r}"] = (
