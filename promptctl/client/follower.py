@@ -34,6 +34,10 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 ANSWER_SECONDS = 10.0
 
 
+class _NoThread(RuntimeError):
+    """No thread can be started: the system has none left, or the interpreter is ending."""
+
+
 class _Request:
     """Names and pinned references that somebody waits for."""
 
@@ -108,7 +112,7 @@ class Follower:
         return max(0.0, time.monotonic() - self._confirmed_at)
 
     def start(self) -> None:
-        """Start the thread, if it does not run. Raises Unavailable when the system has no thread left."""
+        """Start the thread, if it does not run. Raises _NoThread."""
         if self._thread is not None:
             return
         with self._lock:
@@ -122,7 +126,7 @@ class Follower:
                 thread.start()
             except RuntimeError as problem:
                 self._close_pipe()
-                raise Unavailable("prompt_unavailable", f"what is live cannot be read: {problem}") from None
+                raise _NoThread(str(problem)) from None
             self._thread = thread
 
     def stop(self) -> None:
@@ -142,6 +146,12 @@ class Follower:
         While the database cannot be reached nobody waits for it: what is not known from before is unavailable at once.
         Raises PromptNotFound, VersionNotFound, Unavailable.
         """
+        try:
+            return self._load(names, seconds)
+        except _NoThread as refused:
+            return self._read_here(names, str(refused))
+
+    def _load(self, names: Sequence[str], seconds: float) -> serving.State:
         state = self.state
         missing = state.missing(names)
         if missing and self.failure is None and not self._absence(missing):
@@ -170,7 +180,7 @@ class Follower:
             self._requests.append(request)
         try:
             self.start()
-        except Unavailable:
+        except _NoThread:
             with self._lock:
                 self._requests = [each for each in self._requests if each is not request]
             raise
@@ -182,6 +192,29 @@ class Follower:
             request.answers.get(timeout=seconds)
         except queue.Empty:
             self._begin_from_snapshot()
+
+    def _read_here(self, names: Sequence[str], refused: str) -> serving.State:
+        """Return a state that has these names, read in this thread, because none can be started to follow them.
+
+        It is not kept, so that the next call reads again. Raises PromptNotFound, VersionNotFound, Unavailable.
+        """
+        try:
+            database = connections.connect_application(
+                self._target, connect_timeout_seconds=self._connect_seconds, timeout_seconds=ANSWER_SECONDS
+            )
+            with contextlib.closing(database):
+                asked_at = time.monotonic()
+                state = reading.read(database, serving.State({}, {}), names, self.link, anew=True)
+                missing = state.missing(names)
+                known = following.names(database) if missing else ()
+        except errors.PromptctlError as failure:
+            raise Unavailable(
+                "prompt_unavailable", f"what is active cannot be read: {failure.message} ({refused})", hint=failure.hint
+            ) from None
+        if missing:
+            raise absent.Absence(missing[0], known, database.label).failure()
+        self._confirmed_at = asked_at
+        return state
 
     def _absence(self, names: Sequence[str]) -> absent.Absence | None:
         absences = self._absences

@@ -76,4 +76,5 @@ def nobody() -> Iterator[str]:
 @pytest.fixture
 def env(home: Path, database_url: str) -> dict[str, str]:
     """The environment of an application, which is on this test's database."""
-    return environment(home, DATABASE_URL=database_url)
+    # From 3.12 on Python warns of every fork beside threads; the client's are made for it.
+    return environment(home, DATABASE_URL=database_url, PYTHONWARNINGS="ignore:This process:DeprecationWarning")

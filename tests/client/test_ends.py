@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from promptctl import Closed, Prompts, errors
-from tests.client.support import WAIT_SECONDS, count, program, started, until, uses
+from promptctl import Closed, PromptNotFound, Prompts, Unavailable
+from tests.client.support import WAIT_SECONDS, activate, count, program, started, until, uses
 from tests.schema.support import value
 
 if TYPE_CHECKING:
@@ -397,23 +397,29 @@ def test_what_was_left_behind_is_not_looked_for_by_a_client_that_never_booked(
     assert time.monotonic() - began < 1
 
 
-def test_where_no_thread_can_be_started_the_call_says_so_and_the_end_sends_what_waits(
-    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch, told: Told
+def test_where_no_thread_can_be_started_each_call_reads_by_itself_and_the_end_sends_what_waits(
+    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch, told: Told, nobody: str
 ) -> None:
-    prompts = serve(flush_seconds=1000)
+    prompts = serve(flush_seconds=1000, max_age_seconds=5)
+    away = serve(nobody)
 
     def no_more(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", no_more)
-        with pytest.raises(errors.Unreachable, match="can't start new thread"):
-            prompts.get("greeter")
-        with prompts.get("greeter", default="x").use():
+        with prompts.get("greeter").use():
             pass
-        assert prompts.waiting_uses == 1
+        # Nothing follows what was read, so it is read again.
+        activate(sql, "greeter", 2)
+        assert [prompts.get(name, unit="u").version for name in ("greeter", "greeter@1", "other")] == [2, 1, 1]
+        with pytest.raises(PromptNotFound, match='no prompt "greter"'):
+            prompts.get("greter")
+        with pytest.raises(Unavailable, match=r"Connection refused \(can't start new thread\)"):
+            away.get("greeter")
+        assert (prompts.waiting_uses, prompts.is_connected) == (1, False)
         prompts.close()
-    assert (count(sql, "fallbacks"), prompts.waiting_uses, prompts.dropped_uses) == (1, 0, 0)
+    assert (count(sql), prompts.waiting_uses, prompts.dropped_uses) == (1, 0, 0)
     assert told("bug") == 0
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from promptctl import Prompts, Unavailable
+from promptctl import Prompts
 from promptctl.client.follower import _Request  # pyright: ignore[reportPrivateUsage]
 from tests.client.support import WAIT_SECONDS, activate, rows
 from tests.schema.support import value
@@ -223,8 +223,7 @@ def test_one_thread_for_whom_none_can_be_started_does_not_throw_away_what_anothe
 
     others: list[_Request] = []
     monkeypatch.setattr(threading.Thread, "start", none_left)
-    with pytest.raises(Unavailable, match="can't start new thread"):
-        prompts.get("greeter@2")
+    assert str(prompts.get("greeter@2")) == "greeter@2"
     asking.join(WAIT_SECONDS)
     assert answered == ["greeter@1"]
     # What was in the list beside the one that failed is answered, too.
