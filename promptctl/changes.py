@@ -81,7 +81,8 @@ class Change(Record):
     `kind` is new, activate, describe, route, held, conflict, stored (only in the database) or note. `version` is what
     it is about, 0: the prompt; `previous_version` what is active now. `metadata` is what describe would write, `route`
     what route would; `file` is the file that it is about, `yaml_path` the prompt.yaml that says so. `hold` says who
-    outranks Git, `hint` is a command that resolves a conflict or ends a hold.
+    outranks Git, `hint` is a command that resolves a conflict or ends a hold. `needs_new_variables`: the
+    conflict is that a version needs a variable which the active one does not.
     """
 
     __slots__ = ()
@@ -96,6 +97,7 @@ class Change(Record):
     yaml_path: str | None = None
     hold: Hold | None = None
     hint: str | None = None
+    needs_new_variables: bool = False
 
     @property
     def subject(self) -> str:

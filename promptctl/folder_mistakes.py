@@ -7,7 +7,12 @@ import shlex
 
 from promptctl import errors, prompt_folders, references
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _USUAL = "prompts"
+_MOST_MOVES = 3
 
 
 def failure(folder: str, *, is_default: bool = False) -> errors.Failed | None:
@@ -21,6 +26,29 @@ def failure(folder: str, *, is_default: bool = False) -> errors.Failed | None:
     if versions and not _has_prompts(folder):
         return _one_prompt(folder, versions[0])
     return None
+
+
+def several(words: Sequence[str]) -> errors.Usage:
+    """Return the failure of a sync of several files or folders: it takes the one folder above them.
+
+    `words` are those behind `sync`, with options.
+    """
+    places = [word for word in words if os.path.lexists(word)]
+    files = [place for place in places if os.path.isfile(place)]
+    if files:
+        moves = [
+            _moving(os.path.dirname(each) or ".", os.path.basename(each), name)
+            for each in files
+            if each.lower().endswith(prompt_folders.SUFFIXES)
+            and prompt_folders.number_of(os.path.basename(each)) is None
+            and _is_name(name := os.path.splitext(os.path.basename(each))[0])
+            and not os.path.lexists(os.path.splitext(each)[0])
+        ]
+        told = "sync takes one folder, that has a folder per prompt with v1.txt in it, and no files"
+        return errors.Usage("usage", told, hint=" && ".join(moves[:_MOST_MOVES]) or "promptctl sync FOLDER")
+    told = "sync takes one folder, the one above the folders of the prompts"
+    above = {_above(place) for place in places}
+    return errors.Usage("usage", told, hint=_sync(above.pop()) if len(above) == 1 else "promptctl sync FOLDER")
 
 
 def empty(folder: str) -> errors.Failed:
@@ -48,7 +76,10 @@ def _missing(folder: str, *, is_default: bool) -> errors.Failed:
     parent = os.path.dirname(folder.rstrip("/")) or "."
     if os.path.islink(folder.rstrip("/")):
         return _failed(f"the folder {shown} is a link to nothing", f"ls -l {shlex.quote(folder)}")
-    return _failed(f"the folder {shown} does not exist", f"ls {shlex.quote(parent)}" if os.path.isdir(parent) else None)
+    if "://" in folder or folder.startswith("git@"):
+        return _failed(f"{shown} is a URL: sync reads a folder of a checkout", "promptctl sync FOLDER")
+    near = parent if os.path.isdir(parent) else "."
+    return _failed(f"the folder {shown} does not exist", f"ls {shlex.quote(near)}")
 
 
 def _near() -> str | None:

@@ -125,7 +125,11 @@ def _of_prompt(
 
 def _of_archived(prompt: FolderPrompt, known: StoredPrompt) -> list[Change]:
     """What a folder says of an archived prompt is held back; a text that is new to it is a conflict."""
-    hint = f"promptctl delete --undo {prompt.name}"
+    # Words first, and no command alone: it would undo what somebody did.
+    hint = (
+        f"to keep it archived, take {prompt.path} out of Git; to use it again, whoever archived it runs: "
+        f"promptctl delete --undo {prompt.name}"
+    )
     new = [version.path for version in prompt.versions if version.number not in known.versions]
     if new:
         return [Change(CONFLICT, prompt.name, 0, f"is archived, and {new[0]} is new", hint=hint)]
@@ -254,12 +258,15 @@ def _of_activation(prompt: FolderPrompt, wanted: int, known: StoredPrompt | None
         return [Change(CONFLICT, prompt.name, wanted, "should be active and is archived", hint=hint)]
     if not terms.allow_new_variables and (needed := _newly_needed(prompt, wanted, known)):
         why = f"needs {needed}, which the active version {told} does not"
-        hint = ALLOWING_NEW_VARIABLES
+        hint = f"promptctl diff {prompt.name}@{told} {prompt.name}@{wanted}"
         if stored is None:
             path = prompt.yaml_path or f"{prompt.path}/prompt.yaml"
             first = needed.partition(",")[0]
-            hint = f"where braces are text: template: none in {path}; or a default for {first} there; else {hint}"
-        return [Change(CONFLICT, prompt.name, wanted, why, hint=hint)]
+            hint = (
+                f"where braces are text: template: none in {path}; or a default for {first} there; "
+                f"else {ALLOWING_NEW_VARIABLES}"
+            )
+        return [Change(CONFLICT, prompt.name, wanted, why, hint=hint, needs_new_variables=True)]
     why = f"activate {wanted} ({told} active)"
     if known.candidate_version is not None:
         share = shares.share(known.basis_points)

@@ -78,8 +78,9 @@ _BY_SQLSTATE: dict[str, tuple[type[errors.PromptctlError], str]] = {
     "57014": (errors.Failed, "canceled"),
     "otherwise": (errors.Failed, "database_error"),
 }
+ALLOWED_BY = "--allow-new-variables says that every application gives it"
 # Words with which the same command succeeds.
-_AGAIN = {"new_variables": ("--allow-new-variables",), "release_moved": ("--skip-moved",)}
+_AGAIN = {"release_moved": ("--skip-moved",)}
 # What to do where the server does not say.
 WAYS_OUT = {
     "locked": "run it again when that session has ended",
@@ -113,6 +114,8 @@ def translated(error: libpq.ServerError, label: str) -> errors.PromptctlError:
             if code == "version_not_found" and error.detail:
                 hint = f"promptctl show {error.detail}"
             return errors.NotFound(code, f"{_one_line(error.message)} in {label}", hint=hint, name=missing)
+        if code == "new_variables":
+            return new_variables(_one_line(error.message))
         if code in _AGAIN:
             # The server's hint is for whoever writes SQL.
             failure = kind(code, _one_line(error.message))
@@ -136,6 +139,20 @@ def translated(error: libpq.ServerError, label: str) -> errors.PromptctlError:
         return kind(code, f"{label}: {message}", hint="grant create on database NAME to ROLE, in psql, by its owner")
     # The server's own hint is for whoever reads its log.
     return kind(code, f"{label}: {message}", hint=WAYS_OUT.get(code))
+
+
+def new_variables(message: str) -> errors.Refused:
+    """Return the refusal of a version that needs more than the active one: the hint shows what changed.
+
+    `message` is `NAME@VERSION needs …, which the active version N does not`.
+    """
+    reference, _, needed = message.partition(" needs ")
+    active = needed.partition(", which the active version ")[2].partition(" ")[0]
+    return errors.Refused(
+        "new_variables",
+        f"{message}; {ALLOWED_BY}",
+        hint=f"promptctl diff {reference.rpartition('@')[0]}@{active} {reference}",
+    )
 
 
 def _schema_version_mismatch(error: libpq.ServerError, label: str) -> errors.PromptctlError:

@@ -12,6 +12,7 @@ from promptctl import (
     prompt_files,
     prompt_folders,
     provenance,
+    refusals,
 )
 from promptctl.changes import ACTIVATE, CONFLICT, DOING
 from promptctl.records import Record, short_hash
@@ -415,17 +416,16 @@ def _older(checkout: Checkout, commit: str, standing: str) -> errors.Refused:
 
 def _conflict(conflicts: Sequence[Change]) -> errors.Refused:
     # What a word more would allow comes last: whoever repeats the command with it meets the others then.
-    first = min(conflicts, key=_needs_new_variables)
+    first = min(conflicts, key=lambda conflict: conflict.needs_new_variables)
     subject = f"{first.name}@{first.version}" if first.version else first.name
     more = f" (and {len(conflicts) - 1} more)" if len(conflicts) > 1 else ""
     told = f"{subject}: {first.why}{more}; nothing was applied"
-    if _needs_new_variables(first):
+    if first.needs_new_variables:
+        hint = first.hint or ""
+        if not hint.endswith(plan.ALLOWING_NEW_VARIABLES):
+            return errors.Refused("new_variables", f"{told}; {refusals.ALLOWED_BY}", hint=hint)
         refused = errors.Refused("new_variables", told)
-        refused.before_again = (first.hint or "").removesuffix(plan.ALLOWING_NEW_VARIABLES)
+        refused.before_again = hint.removesuffix(plan.ALLOWING_NEW_VARIABLES)
         refused.again = ("--allow-new-variables",)
         return refused
     return errors.Refused("conflict", told, hint=first.hint)
-
-
-def _needs_new_variables(conflict: Change) -> bool:
-    return (conflict.hint or "").endswith(plan.ALLOWING_NEW_VARIABLES)

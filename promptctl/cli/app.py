@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from promptctl import errors, references
-from promptctl.cli import catalogue, corrections, help, numbers, options, program
+from promptctl import errors, folder_mistakes, references
+from promptctl.cli import catalogue, corrections, help, numbers, options, program, table
 from promptctl.cli.run import Run
 from promptctl.output import stream
 
@@ -121,6 +121,8 @@ def _usage(problem: Any, words: Sequence[str]) -> errors.Usage:
     if kind == "NoSuchOption":
         if path == "promptctl" and option in _shared_options():
             return errors.Usage("usage", f"{option} stands after the command: promptctl COMMAND {option}", hint=hint)
+        if option == "--dry-run":
+            return errors.Usage("usage", f'{path} has no option "--dry-run": {_without_rehearsal(path)}', hint=hint)
         near = (
             f": did you mean {problem.possibilities[0]}?"
             if problem.possibilities and corrections.corrected(words) is None
@@ -136,8 +138,17 @@ def _usage(problem: Any, words: Sequence[str]) -> errors.Usage:
         if path in ("promptctl create", "promptctl chat"):
             what = "text" if path == "promptctl create" else "message"
             return errors.Usage("usage", f"the {what} is one argument: put it in quotes", hint=hint)
+        if path == "promptctl sync":
+            return folder_mistakes.several(words[1:])
         return errors.Usage("usage", f"too many arguments: {said.rpartition('(')[2].removesuffix(')')}", hint=hint)
     return errors.Usage("usage", said[:1].lower() + said[1:], hint=hint)
+
+
+def _without_rehearsal(path: str) -> str:
+    """Return why a command has no --dry-run: it changes nothing, or which commands have one."""
+    if path.removeprefix("promptctl ") in corrections.READING:
+        return "it changes nothing"
+    return f"{', '.join(name for name, entry in table.COMMANDS.items() if '--dry-run' in entry['options'])} have it"
 
 
 def _value(words: Sequence[str], spellings: Sequence[str]) -> str:
@@ -163,7 +174,7 @@ def _unknown_command(path: str, words: Sequence[str], names: Sequence[str]) -> e
     known = sorted(catalogue.COMMANDS, key=lambda name: " " not in name)
     ways = {name.rpartition(" ")[2]: f"promptctl {name} --help" for name in known}
     ways |= {name: f"{path} {name} --help" for name in names}
-    near = difflib.get_close_matches(word, ways, n=1)
+    near = difflib.get_close_matches(word, ways, n=1, cutoff=0.75)
     return errors.Usage(
         "usage", f"{path} has no command {references.shown(word)}", hint=ways[near[0]] if near else f"{path} --help"
     )

@@ -153,6 +153,8 @@ def _suggest(failure: errors.PromptctlError, words: Sequence[str]) -> None:
         failure.hint = suggestions.version(words) or failure.hint
     if failure.hint is not None:
         return
+    if isinstance(failure, errors.NotFound) and _is_like_a_version(failure.name) and _correct(failure, words):
+        return
     if failure.again:
         from promptctl.cli import command_line
 
@@ -193,7 +195,12 @@ def _without_quotes(failure: errors.PromptctlError, words: Sequence[str]) -> err
     )
 
 
-def _correct(failure: errors.Usage, words: Sequence[str]) -> bool:
+def _is_like_a_version(name: str | None) -> bool:
+    """Whether the name of a prompt that is not there is a version: `v1` of `rollback D v1`, `1..2` of `diff D 1..2`."""
+    return name is not None and name.lstrip("vV").replace("..", "", 1).isdigit()
+
+
+def _correct(failure: errors.PromptctlError, words: Sequence[str]) -> bool:
     """Make the command line that was probably meant the hint; returns whether there is one."""
     from promptctl.cli import command_line, corrections
 

@@ -23,6 +23,7 @@ _READING = (
 )  # fmt: skip
 _OF_THE_OWNER = ("db grant", "db init", "db migrate")
 _NEWEST = ("latest", "newest", "last", "head", "max")
+_BEFORE = ("prev", "previous", "before", "head~1", "head^", "^", "~1", "old", "last-good")
 
 
 def hint(database: Database, name: str) -> str:
@@ -31,12 +32,23 @@ def hint(database: Database, name: str) -> str:
         known = prompts.names(database, limit=20_000)
     except errors.PromptctlError:
         return "promptctl list"
-    prompt, slash, version = name.rpartition("/")
-    if slash and version.isascii() and version.isdigit() and version[0] != "0" and prompt in known:
-        return f"promptctl show {prompt}@{version}"
+    if reference := _reference(name, set(known)):
+        return f"promptctl show {reference}"
     by_case = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.lower(), by_case, n=1)
     return f"promptctl show {by_case[near[0]]}" if near else "promptctl list"
+
+
+def _reference(name: str, known: set[str]) -> str | None:
+    """Return the reference that a name with a version or a folder in it stands for: `D/2`, `D-v2`, `prompts/D`."""
+    stem = name.rstrip("0123456789")
+    number = name[len(stem) :]
+    if number and number[0] != "0" and len(number) < 10:
+        for ending in ("/", "-", "_", ".", "/v", "-v", "_v", ".v"):
+            if stem.endswith(ending) and stem.removesuffix(ending) in known:
+                return f"{stem.removesuffix(ending)}@{number}"
+    parts = name.split("/")
+    return next((rest for place in range(1, len(parts)) if (rest := "/".join(parts[place:])) in known), None)
 
 
 def leading_words_that_are_no_prompts(database: Database, words: Sequence[str]) -> int:
@@ -82,7 +94,7 @@ def version(words: Sequence[str]) -> str | None:
             references.check_name(name)
         except errors.Usage:
             continue
-        if number[:1] == "-" and number[1:].isdigit():
+        if (number[:1] == "-" and number[1:].isdigit()) or number.lower() in _BEFORE:
             return f"promptctl history {name}"
         if number.lower() in _NEWEST:
             newest = _newest(words, name)
@@ -91,6 +103,16 @@ def version(words: Sequence[str]) -> str | None:
                 if newest is None
                 else command_line.pasted([*words[:place], f"{name}@{newest}", *words[place + 1 :]])
             )
+        if number.isascii() and number.isdigit() and number[0] != "0" and int(number) <= references.HIGHEST_VERSION:
+            continue
+        return f"promptctl show {name}"
+    command, rest = direct.command(words)
+    name = rest[0].partition("@")[0] if rest else ""
+    if command in ("rollback", "deactivate"):
+        try:
+            return f"promptctl history {references.check_name(name)}"
+        except errors.Usage:
+            return None
     return None
 
 

@@ -41,7 +41,7 @@ _OF_FAMILIES = {
     "db": {
         "db init": "create setup install new",
         "db migrate": "upgrade update",
-        "db status": "info ping check show",
+        "db status": "info ping check show url",
         "db shell": "psql sql console connect",
         "db maintain": "vacuum gc prune cleanup clean",
         "db start": "up run",
@@ -52,6 +52,11 @@ _OF_FAMILIES = {
         "release show": "get view cat",
         "release rollback": "revert undo",
         "activate": "create new",
+    },
+    "rollout": {
+        "rollback": "undo",
+        "history": "history",
+        "show": "status",
     },
     "route": {
         "route show": "get view cat list ls",
@@ -84,6 +89,10 @@ WITHOUT_COMMAND: dict[tuple[str, str], tuple[str, str]] = (
     }
     | {("", word): (_LABELS, "promptctl create --help") for word in ("tag", "label", "annotate", "alias")}
     | {("db", word): (_EMPTYING, "promptctl db status") for word in ("reset", "drop", "wipe", "delete", "destroy")}
+    | {
+        ("db", word): ("PostgreSQL's own tools do that, for the whole database", "promptctl db status")
+        for word in ("dump", "backup", "restore", "load")
+    }
     | {("", "reset"): ("rollback goes back, delete archives", "promptctl --help")}
     | {
         ("", word): ("rollback goes back; to go forward, activate a version", "promptctl history {0}")
@@ -104,7 +113,14 @@ OPTIONS: dict[str, str] = {
         "--quiet": "--silent -s",
         "--color": "--colour --colors --colours",
         "--no-pager": "--no-paging --nopager",
-        "": "-y --yes --no-input --non-interactive --no-interactive --assume-yes",
+        "": (
+            "-y --yes --no-input --non-interactive --no-interactive --assume-yes"
+            " --raw --full --wide -w --long -l --no-trunc --no-truncate --plain --text-only --content-only"
+        ),
+        "--dry-run": "-n --dry --dryrun --check --simulate --what-if --whatif --preview --plan --noop --no-op",
+        "--off": "--stop --end --disable --cancel",
+        "--by": "--group-by --group --groupby",
+        "--to": "--to-version --to-revision --revision --rev",
         "--limit": "--max --count --head --top --tail",
         "--since": "--from --after --last --period",
         "--at": "--as-of --date --when --time",
@@ -123,8 +139,18 @@ OPTIONS: dict[str, str] = {
     }.items()
     for spelling in spellings.split()
 }
+# What the options are called that name a version in other tools, and those that name a part of a prompt's name.
+VERSION_OPTIONS = ("--version", "--revision", "--rev", "--to-version", "--to-revision", "--to")
+NAME_OPTIONS = ("--name", "--prompt")
+PATTERN_OPTIONS = ("--filter", "--search", "--pattern", "--name", "--prompt", "--prefix")
+# The things that other tools name before or behind a verb: `get prompts`, `prompt list`.
+NOUNS = ("prompt", "prompts", "version", "versions")
 # Options that take no value; of others that are not known, nothing is known.
 FLAGS = frozenset({
     "-j", "--as-json", "--debug", "--trace", "--silent", "-s", "-y", "--yes", "--no-input", "--non-interactive",
-    "--no-interactive", "--assume-yes", "--all", "-a", "--dry-run", "--force",
+    "--no-interactive", "--assume-yes", "--all", "-a", "--dry-run", "--force", "--raw", "--full", "--wide", "-w",
+    "--long", "-l", "--no-trunc", "--no-truncate", "--plain", "--text-only", "--content-only", "--dry", "--dryrun",
+    "--check",
+    "--simulate", "--what-if", "--whatif", "--preview", "--plan", "--noop", "--no-op", "--stop", "--end", "--disable",
+    "--cancel", "--no-color", "--no-colour", "--daily", "--hourly",
 })  # fmt: skip

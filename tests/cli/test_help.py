@@ -84,7 +84,7 @@ TIMEOUT = "--timeout is a whole number of seconds from 1 to 999999999"
 MISREAD: dict[tuple[str, ...], tuple[str, str]] = {
     ("lst",): ('promptctl has no command "lst"', "promptctl list"),
     ("init",): ('promptctl has no command "init"', "promptctl db init"),
-    ("deploy",): ('promptctl has no command "deploy"', "promptctl --help"),
+    ("deploy",): ('promptctl has no command "deploy"', "promptctl activate --help"),
     ("db init",): ('promptctl has no command "db init"', "promptctl db init"),
     ("",): ('promptctl has no command ""', "promptctl --help"),
     ("\x1b[31m",): ('promptctl has no command "\\x1b[31m"', "promptctl --help"),

@@ -196,16 +196,16 @@ CASES = [
     *(
         Case(f"show code_helper@{text}", 2, "invalid_version", f'"{shown}" is not a version: {DIGITS}',
              {"-1": "promptctl history code_helper", "01": "promptctl show code_helper@1",
-              "''": "promptctl show code_helper"}.get(text, "promptctl show --help"))
+              "'1 '": "promptctl show code_helper@1"}.get(text, "promptctl show code_helper"))
         for text, shown in [
             ("0", "0"), ("-1", "-1"), ("01", "01"), ("2147483648", "2147483648"), ("1e3", "1e3"), ("''", ""),
             ("'1 '", "1 "), ("+1", "+1"), ("1_0", "1_0"), ("٣", "٣"), ("²", "²"), ("1@2", "1@2"), ("0x1", "0x1"),
         ]
     ),
     Case("rollback code_helper --to 1.0", 2, "invalid_version", f'"1.0" is not a version: {DIGITS}',
-         "promptctl rollback --help"),
+         "promptctl history code_helper"),
     Case("rollback code_helper --expect none", 2, "invalid_version", f'"none" is not a version: {DIGITS}',
-         "promptctl rollback --help"),
+         "promptctl history code_helper"),
     *(
         Case(f"create {name} x", 2, "invalid_name", message, hint)
         for name, message, hint in [

@@ -106,7 +106,7 @@ def test_a_version_that_needs_a_new_variable_is_not_put_back_without_a_word(
     sql.execute("select promptctl.activate('{a,b}', '{2,1}')")
     refused = promptctl("release", "rollback", "2")
     assert (refused.code, refused.err.splitlines()[-1]) == (
-        5, "hint:  promptctl release rollback 2 --allow-new-variables",
+        5, "hint:  promptctl diff a@2 a@1",
     )  # fmt: skip
     assert promptctl("release", "rollback", "2", "--allow-new-variables").code == 0
     assert live(sql) == {"a": 1, "b": 1}

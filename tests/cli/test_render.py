@@ -168,8 +168,9 @@ def test_a_version_that_needs_a_new_variable_is_activated_only_when_that_is_said
     greeter("create", "greeter", "Hello {user.name} of {planet}.")
     ended = refused(greeter("activate", "greeter@3", "-r", "a b"), 5)
     assert ended.err == (
-        "error: greeter@3 needs planet, which the active version 1 does not\n"
-        "hint:  promptctl activate greeter@3 -r 'a b' --allow-new-variables\n"
+        "error: greeter@3 needs planet, which the active version 1 does not; "
+        "--allow-new-variables says that every application gives it\n"
+        "hint:  promptctl diff greeter@1 greeter@3\n"
     )
     assert refused_in_json(greeter("activate", "greeter@3", "--json"), 5)["code"] == "new_variables"
     # Fewer variables are no reason to refuse; going back to more is.
@@ -190,7 +191,7 @@ def test_a_text_that_was_written_in_the_editor_is_kept_when_it_is_refused(greete
     script.write_text('#!/bin/sh\necho "Hello {planet}." > "$1"\n')
     script.chmod(0o755)
     seen = greeter.on_terminal("create", "greeter", "--activate", env={"EDITOR": str(script)}).out
-    assert "error: greeter@3 needs planet, which the active version 1 does not\n" in seen
+    assert "error: greeter@3 needs planet, which the active version 1 does not" in seen
     path = re.findall(r"hint:  the text is kept in (\S+)\n", seen)[0]
     assert Path(path).read_text() == "Hello {planet}.\n"
     Path(path).unlink()
@@ -212,7 +213,7 @@ def test_several_prompts_move_together_or_not_at_all(greeter: Promptctl) -> None
     greeter("create", "other", "two {x}")
     # What follows -- is no option.
     ended = refused(greeter("activate", "--", "other@2"), 5)
-    assert ended.err.endswith("hint:  promptctl activate --allow-new-variables -- other@2\n")
+    assert ended.err.endswith("hint:  promptctl diff other@1 other@2\n")
     assert refused(greeter("activate", "greeter@2", "other@2"), 5).err.startswith("error: other@2 needs x, which")
     assert greeter("show", "greeter", "-q").out == "greeter@1\n"
 
@@ -229,7 +230,9 @@ def test_a_sync_plans_it_as_a_conflict(promptctl: Promptctl) -> None:
         ended = promptctl("sync", "prompts", *words)
         assert ended.code == 5
         assert "needs user.name, which the active version 1 does not" in ended.out
-        assert ended.err.endswith("--allow-new-variables\n")
+        # Both versions are stored, so what changed can be looked at first.
+        assert ended.err.endswith("\nhint:  promptctl diff greeter@1 greeter@2\n")
+        assert "--allow-new-variables" in ended.err
     assert refused_in_json(promptctl("sync", "prompts", "--json"), 5)["code"] == "new_variables"
     assert promptctl("show", "greeter", "-q").out == "greeter@1\n"
     assert promptctl("sync", "prompts", "--allow-new-variables").code == 0

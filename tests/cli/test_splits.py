@@ -164,7 +164,7 @@ MISTAKES: dict[tuple[str, ...], tuple[str, str]] = {
     ("split", "a@2", "5%", "--seed", ""): ("--seed is empty", "promptctl split --help"),
     ("split", "a@2", "5%", "--author", " "): ("--author is empty", "promptctl split --help"),
     ("split",): ("promptctl split needs NAME[@VERSION]", "promptctl split --help"),
-    ("split", "a@0", "5%"): ('"0" is not a version: versions are 1 to 2147483647', "promptctl split --help"),
+    ("split", "a@0", "5%"): ('"0" is not a version: versions are 1 to 2147483647', "promptctl show a"),
 }  # fmt: skip
 
 
@@ -215,8 +215,8 @@ def test_a_candidate_that_needs_a_new_variable_needs_a_word(filled: Promptctl) -
     filled("create", "support/triage", "Sort for {team}.")
     error = refused_in_json(filled("split", "support/triage@3", "5%", "--json"), 5)
     assert error["code"] == "new_variables"
-    assert error["message"] == "support/triage@3 needs team, which the active version 1 does not"
-    assert error["hint"] == "promptctl split support/triage@3 5% --json --allow-new-variables"
+    assert error["message"].startswith("support/triage@3 needs team, which the active version 1 does not; --allow-new")
+    assert error["hint"] == "promptctl diff support/triage@1 support/triage@3"
     assert filled("split", "support/triage@3", "5%", "--allow-new-variables").code == 0
     # It was allowed once: its share may change.
     assert filled("split", "support/triage", "10%").code == 0

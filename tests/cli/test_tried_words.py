@@ -112,6 +112,62 @@ HINTS: dict[str, str | None] = {
     "db grant app": "db grant app --as application",
     "db grant app --as": "db grant app --as application",
     "db grant app --as readonly": "db grant app --as viewer",
+    "show 'D @2'": "show D@2",
+    "show 'D@2 '": "show D@2",
+    "show D@2.0": "show D@2",
+    "show prompts/a/D/v2.txt": "show a/D@2",
+    "delete D@1 2": "delete D@1 D@2",
+    "delete D v1": "delete D@1",
+    "deactivate D 2": "deactivate D --expect 2",
+    "rollback D v1": "rollback D --to 1",
+    "rollback D --to-revision=1": "rollback D --to 1",
+    "rollback D --to previous": "rollback D",
+    **{f"activate D {option} 3": "activate D@3" for option in tried_words.VERSION_OPTIONS},
+    "activate --name D --version 3": "activate D@3",
+    "diff D 1..2": "diff D@1 D@2",
+    "diff D@1..2": "diff D@1 D@2",
+    "diff D@1..D@2": "diff D@1 D@2",
+    "split D@3:10": "split D@3 10%",
+    "split D@3=10%": "split D@3 10%",
+    "split D@3 10 percent": "split D@3 10%",
+    "split D@3 50/50": "split D@3 50%",
+    "split D --stop": "split D --off",
+    "chat D 2 hi": "chat D@2 hi",
+    'render D --vars \'{"user": "x"}\'': "render D --var user=x",
+    "route set D []": "route unset D",
+    "route D": "route show D",
+    "route D r.yaml": "route set D --file r.yaml",
+    "route list": "list",
+    "release 3": "release show 3",
+    "release rollback v3": "release rollback 3",
+    "db grant app admin": "db grant --help",
+    # Kinds of things, and verbs.
+    "get prompts": "list",
+    "get prompt D": "show D",
+    "prompt list": "list",
+    "prompts list": "list",
+    "prompt create D 'Be kind.'": "create D 'Be kind.'",
+    "versions list D": "show D",
+    "rollout undo D": "rollback D",
+    "config view": "db status",
+    "depoly D@2": "activate D@2",
+    "log --oneline": "history --help",
+    "pull origin main": "export --help",
+    # Options of other tools that say nothing of their own here, or what ours say.
+    **{f"activate D@1 {option}": "activate D@1 --dry-run" for option in ["-n", "--dry", "--what-if", "--check"]},
+    "sync -n": "sync --dry-run",
+    "history -5": "history --limit 5",
+    "log -5": "history --limit 5",
+    "list --filter D": "list D",
+    "list -l": "list",
+    "show D --raw": "show D",
+    "show D -o wide": "show D",
+    "show D -o yaml": "show D --json",
+    "show D --no-color": "show D --color never",
+    "stats D 7d": "stats D --since 7d",
+    "stats D --since '7 days'": "stats D --since 7d",
+    "stats D --group-by day": "stats D --by day",
+    "stats D --daily": "stats D --by day",
     # Texts without quotes.
     "rollback D --reason too concise": "rollback D --reason 'too concise'",
     "rollback D --reason=too concise -q": "rollback D --reason 'too concise' -q",
@@ -215,6 +271,9 @@ TOLD: dict[tuple[str, ...], tuple[str, str]] = {
     ("chat", "D", "what", "is", "this"): ("put it in quotes", "promptctl chat D 'what is this'"),
     ("create", "D", "You", "are"): ("put it in quotes", "promptctl create D 'You are'"),
     ("show", "D", "--version", "3"): ('no option "--version"\n', "promptctl show D@3"),
+    ("create", "D", "text", "--dry-run"): ("release rollback, delete, erase, sync have it", "promptctl create --help"),
+    ("list", "--dry-run"): ("it changes nothing", "promptctl list"),
+    ("db", "restore"): ("PostgreSQL's own tools", "promptctl db status"),
     ("split", "D@3", "0.1"): ("is either 0.1% or, as a fraction, 10%", "promptctl split D@3 10%"),
     ("split", "D@3", "0,25"): ("is either 0.25% or, as a fraction, 25%", "promptctl split D@3 25%"),
 }
@@ -278,9 +337,51 @@ def test_a_version_in_words_is_answered_by_its_number(filled: Promptctl, unconfi
         (("show", f"{name}@-1"), f"history {name}"),
         (("diff", f"{name}@1", f"{name}@newest"), f"diff {name}@1 {name}@3"),
         (("activate", "nothing@latest"), "show nothing"),
+        (("activate", f"{name}@prev"), f"history {name}"),
+        (("show", f"{name}@production"), f"show {name}"),
+        (("rollback", name, "--to", "latest"), f"history {name}"),
     ):
         assert refused(filled(*words), 2).err.endswith(f"\nhint:  promptctl {hint}\n"), words
     assert refused(unconfigured("activate", "D@latest"), 2).err.endswith("\nhint:  promptctl show D\n")
-    assert refused(filled("show", f"{name}/2"), 4).err.endswith(f"\nhint:  promptctl show {name}@2\n")
+    for typed, hint in (
+        (f"show {name}/2", f"show {name}@2"),
+        (f"show {name}-v2", f"show {name}@2"),
+        (f"show {name}.2", f"show {name}@2"),
+        (f"show prompts/{name}", f"show {name}"),
+        (f"rollback {name} v1", f"rollback {name} --to 1"),
+        (f"diff {name} 1..2", f"diff {name}@1 {name}@2"),
+    ):
+        assert refused(filled(*typed.split()), 4).err.endswith(f"\nhint:  promptctl {hint}\n"), typed
     told = refused(filled("split", f"{name}@3", "10%", "--dry-run"), 2).err
-    assert told == 'error: promptctl split has no option "--dry-run"\nhint:  promptctl split --help\n'
+    assert told == (
+        'error: promptctl split has no option "--dry-run": '
+        "activate, deactivate, rollback, release rollback, delete, erase, sync have it\n"
+        "hint:  promptctl split --help\n"
+    )
+
+
+def test_a_dash_names_no_file(filled: Promptctl) -> None:
+    for words, message, hint in (
+        (["export", "-"], "export writes a folder, not standard output", "export prompts/"),
+        (["sync", "-"], "sync reads a folder, not standard input", "sync prompts/"),
+        (["sync", "--save-plan", "-"], "--save-plan takes the name of a file", "sync --save-plan plan.json"),
+        (["chat", "D", "x", "--save", "-"], "--save takes the name of a file", "chat D --save chat.json"),
+        (["chat", "D", "x", "--continue", "-"], "--continue takes the name of a file", "chat D --continue chat.json"),
+    ):
+        told = refused(filled(*words), 2).err
+        assert told == f"error: {message}\nhint:  promptctl {hint}\n"
+        assert not (filled.home / "-").exists()
+
+
+def test_a_sync_of_several_files_or_folders_names_the_one_folder(unconfigured: Promptctl) -> None:
+    for path in ("flat/a.txt", "flat/b.md", "prompts/D/v1.txt", "prompts/E/v1.txt"):
+        (unconfigured.home / path).parent.mkdir(parents=True, exist_ok=True)
+        (unconfigured.home / path).write_text("text\n")
+    told = refused(unconfigured("sync", "flat/a.txt", "flat/b.md"), 2).err
+    assert told.endswith(
+        "\nhint:  mkdir flat/a && mv flat/a.txt flat/a/v1.txt && mkdir flat/b && mv flat/b.md flat/b/v1.md\n"
+    )
+    told = refused(unconfigured("sync", "prompts/D", "prompts/E/", "--dry-run"), 2).err
+    assert told == (
+        "error: sync takes one folder, the one above the folders of the prompts\nhint:  promptctl sync prompts\n"
+    )

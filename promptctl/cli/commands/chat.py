@@ -72,6 +72,12 @@ def chat(
     numbers.check("--max-tokens", max_tokens)
     numbers.check("--timeout", timeout)
     message, file = _message(message, text, file, vars_file)
+    for option, path in (("--save", save), ("--continue", continue_)):
+        if path == "-":
+            # A conversation is saved after each turn, and its replies are on standard output.
+            raise errors.Usage(
+                "usage", f"{option} takes the name of a file", hint=f"promptctl chat {wanted} {option} chat.json"
+            )
     if save is not None and continue_ is not None:
         raise errors.Usage("usage", "--continue saves in its own file: --save is for a new one")
     if unit is not None and (wanted.version is not None or (other is not None and other.version is not None)):

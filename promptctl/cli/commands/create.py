@@ -109,8 +109,11 @@ def create(
                 allow_new_variables=allow_new_variables,
             )
     except errors.PromptctlError as failure:
-        if failure.code == "new_variables" and template is None:
-            failure.before_again = "where braces are text: --template none; or --default NAME=TEXT; else "
+        if failure.code == "new_variables":
+            # The version is not stored, so there is nothing to compare.
+            failure.hint, failure.again = None, ("--allow-new-variables",)
+            style = "" if template else "where braces are text: --template none; or "
+            failure.before_again = f"{style}--default NAME=TEXT; else "
         if written is not None:
             content.keep(failure, written)
         raise

@@ -30,6 +30,8 @@ def export(run: Run, folder: ExportFolder = None, only: Only = None, force: Over
     """
     if folder == "":
         raise errors.Usage("usage", "the folder is empty")
+    if folder == "-":
+        raise errors.Usage("usage", "export writes a folder, not standard output", hint=f"promptctl export {_FOLDER}/")
     place = _FOLDER if folder is None else folder
     working_directory.require(place)
     shown = progress.Progress(shown=run.form == "plain")

@@ -106,7 +106,7 @@ def _form(
         raise errors.Usage("usage", f"--format {format} and --{run.form} are two forms of one answer")
     for option, value in (("--save-plan", save_plan), ("--apply-plan", apply_plan)):
         if value in ("", "-"):
-            raise errors.Usage("usage", f"{option} takes the name of a file")
+            raise errors.Usage("usage", f"{option} takes the name of a file", hint=f"promptctl sync {option} plan.json")
     if apply_plan is not None and (dry_run or check or save_plan is not None):
         raise errors.Usage("usage", "--apply-plan applies: it goes with neither --dry-run, --check nor --save-plan")
     if format == "json":
@@ -187,6 +187,8 @@ def _read(given: str | None, source: str | None, options: syncing.Options) -> tu
         raise errors.Usage("usage", "--source is empty")
     if given == "":
         raise errors.Usage("usage", "the folder is empty")
+    if given == "-":
+        raise errors.Usage("usage", "sync reads a folder, not standard input", hint=f"promptctl sync {_FOLDER}/")
     folder = _FOLDER if given is None else given
     working_directory.require(folder)
     asked = Checkout.asked(folder, source)
