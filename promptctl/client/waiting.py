@@ -58,6 +58,8 @@ class Waiting:
         # How many are on their way from a full queue into the spool, and who moves them.
         self._spilling = 0
         self._spills = threading.RLock()
+        # Who moves rows there.
+        self._to_spool = threading.RLock()
         # Scores of uses that were not there yet, by id, and when they were sent first.
         self._early: dict[str, Row] = {}
         self._early_since: dict[str, float] = {}
@@ -160,9 +162,8 @@ class Waiting:
     def finish(self, sent: list[Row]) -> None:
         """Forget the first of what waits: it has arrived, or never will."""
         with self._lock:
+            self._remove(sent)
             for row in sent:
-                if self._rows and self._rows[0] is row:
-                    self._rows.popleft()
                 if row[0] == SCORE and row[1] not in self._refused:
                     self._early.pop(row[1], None)
                     self._early_since.pop(row[1], None)
@@ -208,26 +209,46 @@ class Waiting:
         """Put into the spool what it takes, if there is one."""
         if self.spool is None:
             return
-        with self._lock:
-            # Counted first: the uses that these are of have been booked by now.
-            scores, booked = len(self._scores), len(self.queue)
-            while self._rows or booked or scores:
+        # No other lock is held while it is written. A signal's handler may have interrupted whoever does that: then
+        # both write the same after a while, which counts once.
+        is_alone = self._to_spool.acquire(timeout=_DISK_SECONDS)
+        try:
+            self._move_to(self.spool)
+        finally:
+            if is_alone:
+                self._to_spool.release()
+
+    def _move_to(self, spool: Spool) -> None:
+        # Counted first: the uses that these are of have been booked by now.
+        scores, booked = len(self._scores), len(self.queue)
+        left = len(self._rows) + booked + scores
+        while left > 0:
+            with self._lock:
+                # A use leaves the queue only when those before it have found room, so that no more than a batch stays
+                # behind outside the queue, whose size is watched. In parts also because an application's thread that
+                # writes as well finds the disk free soon.
                 if not self._rows:
-                    # A use leaves the queue only when those before it have found room, so that no more than a batch
-                    # stays behind outside the queue, whose size is watched. In parts also because an application's
-                    # thread that writes as well finds the disk free soon.
                     moved = min(booked, self.batch_size)
                     self._take_uses(moved)
                     booked -= moved
                     if not booked:
                         self._take_scores(scores)
                         scores = 0
-                    continue
                 part = list(itertools.islice(self._rows, self.batch_size))
-                for _ in range(taken := self.spool.write(to_keep(part))):
-                    self._rows.popleft()
-                if taken < len(part):
-                    return
+            if not part and not booked:
+                return
+            taken = spool.write(to_keep(part)) if part else 0
+            with self._lock:
+                self._remove(part[:taken])
+            if taken < len(part):
+                return
+            left -= taken
+
+    def _remove(self, rows: list[Row]) -> None:
+        """Forget the first of the rows, unless another thread has done so."""
+        for row in rows:
+            if self._rows and self._rows[0] is row:
+                self._rows.popleft()
 
     def drop_all(self, why: str) -> None:
         """Drop everything that is in memory."""

@@ -17,6 +17,7 @@ import pytest
 from promptctl import Prompts
 from promptctl.client import recorder
 from promptctl.client import rows as client_rows
+from promptctl.client import waiting as client_waiting
 from promptctl.client.spool import Spool
 from promptctl.client.waiting import Waiting
 from tests.client.support import WAIT_SECONDS, application_role, count, rows, small_disk, started, until, uses
@@ -228,6 +229,30 @@ def test_a_long_outage_with_a_full_spool_takes_no_more_memory_than_the_queue_has
         assert len(waiting) <= 100
     assert len(lines(spool)) > 50
     assert (len(waiting) + len(lines(spool)) + waiting.dropped, len(waiting)) == (1000, 100)
+
+
+def test_a_handler_that_interrupts_a_write_does_not_wait_for_ever_for_a_thread_that_waits_to_write(
+    serve: Serve, spool: Path, nobody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_waiting, "_DISK_SECONDS", 0.05)
+    prompt = serve(nobody, flush_seconds=1000).get("greeter", default="x")
+    directory = Spool(str(spool), 1_000_000)
+    waiting = Waiting(1000, directory)
+    for _ in range(50):
+        with prompt.use() as one:
+            pass
+        waiting.queue.append(one)
+    # As the code that the handler has interrupted holds it.
+    with directory._lock:  # pyright: ignore[reportPrivateUsage]
+        writer = threading.Thread(target=waiting.to_spool)
+        writer.start()
+        until(lambda: not waiting.queue)
+        waiting.to_spool()
+        assert len(waiting) == 0
+        assert len(lines(spool)) == 50
+    writer.join()
+    # Both wrote the same uses, which count once.
+    assert (len({line[1] for line in lines(spool)}), waiting.dropped) == (50, 0)
 
 
 INTERRUPTED = """
