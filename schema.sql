@@ -265,14 +265,15 @@ begin
     if rest = '' then
         return follows_argument;
     end if;
-    command := split_part(rest, '\', -1);
+    command := split_part(rest, E'\\', -1);
     return length(command) < length(rest) and command ~ '^[A-Za-z]{2,}[*]?$';
 end
 $$;
 
 comment on function promptctl.ends_before_argument is
-    'Whether a brace after this text, which has none, opens an argument of a LaTeX command: \name{, \name[...]{, or { right '
-    'after such an argument. A command has two letters or more, because \n{x} is an escaped line break before a variable.';
+    E'Whether a brace after this text, which has none, opens an argument of a LaTeX command: \\name{, \\name[...]{, or { '
+    'right after such an argument. A command has two letters or more, because \\n{x} is an escaped line break before a '
+    'variable.';
 
 -- The grammar is that of promptctl/templates.py; a test holds the two together.
 create or replace function promptctl.template_variables(content text, settings jsonb) returns text[]
@@ -289,7 +290,7 @@ declare
     name text;
     found text[] := '{}';
     is_first boolean := true;
-    has_commands constant boolean := strpos(content, '\') > 0;
+    has_commands constant boolean := strpos(content, E'\\') > 0;
     closed integer;
     depth integer := 0;
     -- Of the braces that are open, by depth: whether each opened an argument of a LaTeX command.
@@ -303,7 +304,7 @@ begin
     elsif style = 'mustache' then
         return array(
             select t.found[1] collate "C"
-            from regexp_matches(content collate "C", '[{][{][ \t]*(' || path || ')[ \t]*[}][}]', 'g')
+            from regexp_matches(content collate "C", E'[{][{][ \t]*(' || path || E')[ \t]*[}][}]', 'g')
                 with ordinality t (found, place)
             group by t.found[1] collate "C" order by min(t.place));
     end if;
@@ -322,7 +323,7 @@ begin
             end if;
             opens_argument := case
                 when right(before, 1) = '}' then was_argument
-                when right(before, 1) <> ']' and strpos(before, '\') = 0 then false
+                when right(before, 1) <> ']' and strpos(before, E'\\') = 0 then false
                 else promptctl.ends_before_argument(split_part(before, '}', -1), was_argument) end;
             depth := depth + 1;
             arguments[depth] := opens_argument;
@@ -543,7 +544,7 @@ create table if not exists promptctl.versions (
         erased_at is null
         or (content = '' and settings = '{}' and metadata = '{}' and variables = '{}' and required_variables = '{}'
             and retired_at is not null)),
-    constraint content_has_no_byte_order_mark check (left(content, 1) !~ '\uFEFF'),
+    constraint content_has_no_byte_order_mark check (left(content, 1) !~ E'\uFEFF'),
     constraint content_has_no_crlf check (position(E'\r\n' in content) = 0),
     constraint settings_are_an_object check (jsonb_typeof(settings) = 'object'),
     constraint metadata_is_an_object check (jsonb_typeof(metadata) = 'object'),

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from promptctl.libpq import Parameter, Row
 
 _READ_ONLY = "25006"
-
-# The function only says what is wrong: to have it say nothing would take a millisecond, a session's first.
+# The function only says what is wrong: to have it say nothing would take a millisecond, a session's first. Where a
+# setting of the database or the role would read NULL in an array as a text, or cut digits off, both are set for the
+# transaction and a row says so. For the transaction alone, because behind a pooler the session is others' as well.
 _GATE: LiteralString = """
-    select promptctl.expect_schema_version($1)
+    select promptctl.expect_schema_version($1), set_config('array_nulls', 'on', true),
+           set_config('extra_float_digits', '1', true)
     where not exists (select from promptctl.installation i where i.version = $1)
+       or current_setting('array_nulls') = 'off' or current_setting('extra_float_digits')::integer < 1
     """
 
 
@@ -58,27 +61,37 @@ class Database:
 
     def run_all(self, *statements: tuple[LiteralString, Sequence[Parameter]]) -> list[list[Row]]:
         """Run statements in one round trip and, outside `transaction`, as one transaction; the rows of each."""
-        gate: list[tuple[LiteralString, Sequence[Parameter]]] = [] if self._checked else [(_GATE, [SCHEMA_VERSION])]
+        if self._checked:
+            return self._pipeline(statements)
+        # It takes a snapshot, and after that the isolation level can no longer be chosen.
+        place = 1 if statements and statements[0][0].startswith("begin ") else 0
+        gated: list[tuple[LiteralString, Sequence[Parameter]]] = [
+            *statements[:place],
+            (_GATE, [SCHEMA_VERSION]),
+            *statements[place:],
+        ]
         try:
-            answers = self._pipeline([*gate, *statements])
+            answers = self._pipeline(gated)
         except errors.SchemaMismatch as mismatch:
             if not self.embedded or mismatch.code != "schema_missing":
                 raise
             self.install()
-            answers = self._pipeline([*gate, *statements])
-        self._checked = True
-        return answers[len(gate) :]
+            answers = self._pipeline(gated)
+        # A gate that has set something goes ahead of every transaction.
+        self._checked = not answers.pop(place)
+        return answers
 
     def start(self, sql: LiteralString, *parameters: Parameter) -> Callable[[], list[Row]]:
         """Send one statement in the open transaction; the function returned waits for its rows."""
+        gate: list[tuple[LiteralString, Sequence[Parameter]]] = [] if self._checked else [(_GATE, [SCHEMA_VERSION])]
         try:
-            self._connection.send([(sql, parameters)])
+            self._connection.send([*gate, (sql, parameters)])
         except (libpq.ServerError, libpq.ConnectionLost) as failure:
             raise self._translated(failure) from None
 
         def wait() -> list[Row]:
             try:
-                return self._connection.receive()[0]
+                return self._connection.receive()[-1]
             except (libpq.ServerError, libpq.ConnectionLost) as failure:
                 raise self._translated(failure) from None
 
@@ -172,8 +185,15 @@ class Database:
                 hint="promptctl db status",
             )
         translated = refusals.translated(failure, self.label)
+        if failure.sqlstate == _READ_ONLY and self._is_read_only_by_setting():
+            translated = refusals.read_only_by_setting(self.label)
         translated.sqlstate = failure.sqlstate
         return translated
+
+    def _is_read_only_by_setting(self) -> bool:
+        """Whether a server that takes writes was told to refuse them; False as well where a pooler does not say."""
+        reported = self._connection.reported
+        return reported("default_transaction_read_only") == "on" and reported("in_hot_standby") == "off"
 
 
 class EmptyDatabase(Database):
@@ -204,16 +224,16 @@ class Transaction:
         # be seen.
         self._database.run_all()
         if self._read_only:
-            self._database.run("begin isolation level repeatable read, read only")
+            self._database.run_unchecked("begin isolation level repeatable read, read only")
         else:
-            self._database.run("begin isolation level read committed")
+            self._database.run_unchecked("begin isolation level read committed")
         return self._database
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is None:
-            self._database.run("commit")
+            self._database.run_unchecked("commit")
         elif isinstance(value, errors.PromptctlError) and not isinstance(value, errors.Unreachable):
             try:
                 self._database.run_unchecked("rollback")
@@ -233,7 +253,7 @@ class Rehearsal:
     def __enter__(self) -> None:
         if self._is_wanted:
             self._database.run_all()
-            self._database.run("begin isolation level read committed")
+            self._database.run_unchecked("begin isolation level read committed")
             # A release that does not stay takes no number.
             self._database.run("set local promptctl.rehearses = on")
 

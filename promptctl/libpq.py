@@ -304,6 +304,11 @@ class Connection:
         """The server's version as a number: 150018 is 15.18."""
         return self._lib.PQserverVersion(self._handle)
 
+    def reported(self, setting: str) -> str | None:
+        """Return the value of a setting that the server reports by itself; None: it does not, or a pooler does not."""
+        value: bytes | None = self._lib.PQparameterStatus(self._handle, setting.encode())
+        return None if value is None else value.decode()
+
     def pipeline(self, statements: Sequence[tuple[LiteralString, Sequence[Parameter]]]) -> list[list[Row]]:
         """Send statements together and return the rows of each: one round trip and, outside `begin`, one transaction.
 

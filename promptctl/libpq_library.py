@@ -59,7 +59,7 @@ class Notification(ctypes.Structure):
 # What they return: a pointer, a text, an int, an Oid, a notification, nothing.
 _FUNCTIONS: tuple[tuple[str, Any], ...] = (
     ("PQconninfoParse PQconndefaults PQconnectdbParams PQgetResult PQgetCancel PQsetNoticeProcessor", ctypes.c_void_p),
-    ("PQerrorMessage PQdb PQhost PQport PQresultErrorField PQgetvalue", ctypes.c_char_p),
+    ("PQerrorMessage PQdb PQhost PQport PQparameterStatus PQresultErrorField PQgetvalue", ctypes.c_char_p),
     ("PQstatus PQsocket PQserverVersion PQenterPipelineMode PQexitPipelineMode PQpipelineSync", ctypes.c_int),
     ("PQsendQuery PQsendQueryParams PQsetnonblocking PQflush PQconsumeInput PQisBusy", ctypes.c_int),
     ("PQresultStatus PQntuples PQnfields PQgetisnull PQcancel", ctypes.c_int),

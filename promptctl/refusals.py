@@ -155,6 +155,15 @@ def new_variables(message: str) -> errors.Refused:
     )
 
 
+def read_only_by_setting(label: str) -> errors.PromptctlError:
+    """Return the error that a refused write means where default_transaction_read_only is on."""
+    return _REFUSED(
+        "read_only",
+        f"{label} is read-only: default_transaction_read_only is on",
+        hint="promptctl db shell --command '\\drds', which lists whose setting that is, or give another URL",
+    )
+
+
 def _schema_version_mismatch(error: libpq.ServerError, label: str) -> errors.PromptctlError:
     installed = int(error.detail) if error.detail.isdigit() else None
     if installed is None:

@@ -226,7 +226,8 @@ def test_a_read_only_database_is_read_and_not_changed(
     for words in CHANGES:
         told = stable(refused(filled(*words), 5).err)
         assert told == (
-            "error: llm_app at db.prod is read-only\nhint:  give the URL of a server that takes writes\n"
+            "error: llm_app at db.prod is read-only: default_transaction_read_only is on\n"
+            "hint:  promptctl db shell --command '\\drds', which lists whose setting that is, or give another URL\n"
         ), words
     assert refused_in_json(filled(*CHANGES[0], "--json"), 5)["code"] == "read_only"
     for words in (

@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 5
-DIGEST = "3d6879d0637a1ae38ba6ad3457d5eac8c36873e102bdd3db9da643b583080382"
+DIGEST = "4ca697de7c42ccf935f9edb7895b8bb28bf44db3b1469ae4676eb6ec438f45b5"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
