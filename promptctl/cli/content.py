@@ -111,8 +111,7 @@ def compose(before: str) -> str:
     """Open the editor on a message; return what it was saved as. Raises Usage where that is empty, Failed."""
     path = _in_editor(before, "message", "sent")
     try:
-        with open(path, "rb") as file:
-            return texts.normalised(file.read(), "the message").rstrip("\n")
+        return texts.normalised(_saved(path, "the message"), "the message").rstrip("\n")
     finally:
         os.unlink(path)
 
@@ -123,8 +122,11 @@ def edit(before: str, name: str) -> tuple[str, str]:
     Raises Usage when the text is empty, unchanged or cannot be a prompt, Failed when the editor fails.
     """
     path = _in_editor(before, name, "created")
-    with open(path, "rb") as file:
-        raw = file.read()
+    try:
+        raw = _saved(path, "the text")
+    except errors.PromptctlError as problem:
+        keep(problem, path)
+        raise
     if raw == before.encode() or not raw.strip():
         os.unlink(path)
     if raw == before.encode():
@@ -134,6 +136,16 @@ def edit(before: str, name: str) -> tuple[str, str]:
     except errors.Usage as problem:
         keep(problem, path)
         raise
+
+
+def _saved(path: str, what: str) -> bytes:
+    """Return what the editor saved. Raises Usage (`too_large`), Failed (`cannot_read`)."""
+    try:
+        return bounded_input.regular_file(path)
+    except bounded_input.TooLarge as problem:
+        raise errors.Usage("too_large", f"{what} {problem.strerror}") from None
+    except OSError as problem:
+        raise errors.Failed("cannot_read", f"cannot read {what}: {problem.strerror}", hint="set EDITOR") from None
 
 
 def _in_editor(before: str, name: str, done: str) -> str:

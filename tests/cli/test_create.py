@@ -64,6 +64,20 @@ def test_the_editor_opens_empty_where_nothing_is_active(
     assert filled("show", name).out == "text"
 
 
+def test_an_editor_that_saves_what_has_no_end_creates_nothing(
+    promptctl: Promptctl, editor: Callable[[str], dict[str, str | None]], tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    for script, code, told in (
+        ('shift; truncate -s 101M "$1"', 2, "error: the text has more than 104857600 bytes"),
+        ('shift; ln -sf /dev/zero "$1"', 1, "error: cannot read the text: is not a regular file"),
+    ):
+        seen = promptctl.on_terminal("create", "new", columns=200, env=editor(script) | {"TMPDIR": str(temporary)})
+        kept = max(temporary.iterdir(), key=lambda path: path.lstat().st_ctime_ns)
+        assert (seen.code, seen.out) == (code, f"{told}\nhint:  the text is kept in {kept}\n")
+
+
 @pytest.mark.parametrize(
     ("script", "code", "told"),
     [
