@@ -214,34 +214,37 @@ def _metadata(description: str | None, pairs: list[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise errors.Usage("usage", f"--meta takes KEY=VALUE, not {references.shown(pair)}")
-        metadata[key] = _value(value)
+        try:
+            metadata[key] = _value(value)
+        except ValueError as problem:
+            raise errors.Usage("usage", f"--meta {references.shown(key)}: {problem}") from None
     if description is not None:
         metadata["description"] = description
-    if "\\u0000" in _as_json(metadata):
-        raise errors.Usage("nul_in_text", "the metadata has a NUL character, which PostgreSQL cannot store")
     return metadata
 
 
-def _as_json(metadata: dict[str, Any]) -> str:
-    if not metadata:
-        return ""
-    import json
-
-    return json.dumps(metadata)
-
-
 def _value(text: str) -> Any:
-    """A value that is a JSON number, truth, null, array or object is kept as such; all else is text."""
+    """A value that is a JSON number, truth, null, array or object is kept as such; all else is text.
+
+    Raises ValueError for a text in quotes, an array or an object that PostgreSQL cannot hold, and for a number that is
+    not written as it would be shown: a release 1.10 is no 1.1.
+    """
     if text[:1] not in '-0123456789tfn[{"':
         return text
     import json
+    import shlex
 
-    def finite(number: str) -> float:
-        if (value := float(number)) - value != 0:
-            raise ValueError(number)
-        return value
+    from promptctl import json_documents
 
     try:
-        return json.loads(text, parse_constant=finite, parse_float=finite)
-    except (ValueError, RecursionError):
+        value = json_documents.parse(text, once=True)
+    except json_documents.NotJson:
         return text
+    except json_documents.Malformed:
+        if text[:1] in '"[{':
+            raise
+        return text
+    is_number = type(value) in (int, float) and "e" not in text.lower()
+    if is_number and (shown := json.dumps(value)) != text and "e" not in shown:
+        raise ValueError(f"{text} is read as {shown}: for a text write {shlex.quote(json.dumps(text))}")
+    return value
