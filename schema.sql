@@ -768,7 +768,8 @@ create index if not exists applied_by_source on promptctl.applied (source);
 
 comment on table promptctl.applied is
     'Which source a prompt comes from, and what that source said when it was last applied: the third side of a sync.';
-comment on column promptctl.applied.active_version is 'What it said was live; null: nothing.';
+comment on column promptctl.applied.active_version is
+    'What it said was live; null: nothing. Before has_said_version it is what the folder says while another version is held.';
 comment on column promptctl.applied.route is 'The route it said; null: nothing, []: that there is none.';
 comment on column promptctl.applied.metadata is 'The metadata it said, by version.';
 comment on column promptctl.applied.has_said_version is
@@ -2772,11 +2773,13 @@ begin
     insert into promptctl.applied as a (source, name, active_version, route, metadata, has_said_version, has_said_route,
                                         digest, is_settled, next_version, applied_by)
     select note_applied.source, p.name, p.active, nullif(p.route, 'null'), coalesce(p.metadata, '{}'),
-           p.active is not null, nullif(p.route, 'null') is not null, decode(p.digest, 'hex'),
+           p.active is not null and not coalesce(p.is_held, false), nullif(p.route, 'null') is not null,
+           decode(p.digest, 'hex'),
            coalesce(p.is_settled and p.digest is not null, false), s.next_version,
            coalesce(promptctl.shortened(nullif(note_applied.author, '')), promptctl.current_author())
     from jsonb_to_recordset(prompts)
-        as p (name text, active integer, route jsonb, metadata jsonb, digest text, is_settled boolean)
+        as p (name text, active integer, route jsonb, metadata jsonb, digest text, is_settled boolean,
+              is_held boolean)
     join promptctl.served s on s.name = p.name
     order by p.name collate "C"
     on conflict on constraint a_prompt_comes_from_one_source do update
@@ -2793,7 +2796,7 @@ $$;
 
 comment on function promptctl.note_applied is
     'Remembers what a source said of prompts, as the third side of its next sync: a JSON array of objects with name, active, '
-    'route, metadata, digest, is_settled. A prompt of another source is refused, unless it is adopted.';
+    'route, metadata, digest, is_settled, is_held. A prompt of another source is refused, unless it is adopted.';
 
 
 create or replace function promptctl.bucket(seed text, unit text) returns integer

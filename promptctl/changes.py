@@ -107,7 +107,10 @@ class Change(Record):
 
 
 class Applied(Record):
-    """What to remember of a prompt as applied; unless it `is_settled`, it is compared again at the next sync."""
+    """What to remember of a prompt as applied; unless it `is_settled`, it is compared again at the next sync.
+
+    `is_held`: another version than `active` is held, so that nothing was applied of it.
+    """
 
     __slots__ = ()
     name: str
@@ -116,6 +119,7 @@ class Applied(Record):
     metadata: dict[str, dict[str, Any]]
     digest: str | None
     is_settled: bool
+    is_held: bool = False
 
 
 class Plan(Record):

@@ -247,7 +247,7 @@ def _of_activation(prompt: FolderPrompt, wanted: int, known: StoredPrompt | None
         return []
     told = "none" if live is None else str(live)
     never_applied = not known.has_said_version and live is not None and not terms.adopts
-    if never_applied or known.applied_version == wanted:
+    if never_applied or (known.has_said_version and known.applied_version == wanted):
         # Words and no command: one that follows Git would undo what somebody did, perhaps a minute ago.
         keep = f"active: {told}" if live is not None else "no active"
         hint = f"to keep {told}, write {keep} in {prompt.yaml_path}; to follow Git, activate {wanted}"
@@ -347,7 +347,8 @@ def _matters(change: Change) -> bool:
 def _to_remember(prompt: FolderPrompt, known: StoredPrompt | None, found: Sequence[Change]) -> Applied:
     held = [change for change in found if change.kind == HELD and change.file is None]
     active, route = prompt.active, prompt.route
-    if known is not None and any(change.version for change in held):
+    is_held = known is not None and any(change.version for change in held)
+    if known is not None and is_held and known.has_said_version:
         active = known.applied_version
     if known is not None and any(not change.version for change in held):
         route = known.applied_route
@@ -357,7 +358,7 @@ def _to_remember(prompt: FolderPrompt, known: StoredPrompt | None, found: Sequen
     said = known.applied_metadata if known is not None else {}
     # Of a version whose file is gone the last word is kept: the file may come back.
     metadata = {number: words for number, words in said.items() if number not in here} | prompt.metadata
-    return Applied(prompt.name, active, route, metadata, prompt.digest, is_settled)
+    return Applied(prompt.name, active, route, metadata, prompt.digest, is_settled, is_held)
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

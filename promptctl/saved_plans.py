@@ -262,6 +262,7 @@ def _applied(said: Fields) -> Applied:
         metadata,
         said.text_or_none("digest"),
         said.boolean("is_settled"),
+        said.boolean("is_held"),
     )
 
 

@@ -277,10 +277,11 @@ def test_what_is_held_says_who_moved_it_and_what_releases_it() -> None:
 
 def test_every_prompt_of_the_folder_is_claimed_by_its_source_and_a_hold_keeps_what_was_applied() -> None:
     for git, live, applied, remembered in (
-        (None, 1, None, None), (None, 1, 1, None), (2, 1, None, None), (2, 1, 2, 2), (2, 1, 1, 2), (2, 2, None, 2),
+        (None, 1, None, None), (None, 1, 1, None), (2, 1, None, 2), (2, 1, 2, 2), (2, 1, 1, 2), (2, 2, None, 2),
     ):  # fmt: skip
         found = made(in_git(TWO, git), stored(TWO, live, applied))
-        assert [(each.name, each.active) for each in found.applied] == [("a", remembered)]
+        is_held = git is not None and live not in (git, applied)
+        assert [(each.name, each.active, each.is_held) for each in found.applied] == [("a", remembered, is_held)]
 
 
 def test_a_prompt_that_its_source_claimed_without_a_word_on_what_is_live_is_held_when_it_says_one() -> None:

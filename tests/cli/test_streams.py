@@ -253,6 +253,27 @@ def test_show_says_what_is_active_and_shows_it_behind_however_many_newer_version
     assert promptctl.on_terminal("show", "code_helper").code == 4
 
 
+def test_a_hold_of_what_was_active_before_its_folder_is_shown(promptctl: Promptctl) -> None:
+    """Nothing of such a folder was ever applied, and show, list and stats name what it says all the same."""
+    folder = promptctl.home / "prompts" / "held"
+    folder.mkdir(parents=True)
+    for number in (1, 2):
+        (folder / f"v{number}.txt").write_text(f"text {number}\n")
+        assert promptctl("create", "held", "-f", f"prompts/held/v{number}.txt").code == 0
+    (folder / "prompt.yaml").write_text("active: 2\n")
+    assert promptctl("activate", "held@1").code == 0
+    for _ in range(2):
+        assert "held at 1, Git says 2" in promptctl("sync", "prompts").out
+        assert json.loads(promptctl("show", "held", "--json").out)["source_version"] == 2
+    assert promptctl("show", "held").err.endswith("; held, Git says 2\n")
+    assert promptctl("list").out.split("\t")[7] == "2\n"
+    assert promptctl("stats").err == "held is held, Git says 2\n"
+    # The operator follows Git: no hold is left.
+    assert promptctl("activate", "held@2").code == 0
+    assert "no changes" in promptctl("sync", "prompts").err
+    assert json.loads(promptctl("show", "held", "--json").out)["source_version"] is None
+
+
 def test_the_first_line_tells_of_a_route_and_a_hold_in_every_form(
     promptctl: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:

@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 5
-DIGEST = "4ca697de7c42ccf935f9edb7895b8bb28bf44db3b1469ae4676eb6ec438f45b5"
+DIGEST = "8842f6fafc49f32c029a3c93756400c331e2fe78c9937248daf6026bf403b6d7"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
