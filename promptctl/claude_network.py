@@ -36,9 +36,19 @@ def invalid(name: str, what: str, hint: str) -> errors.ClaudeFailed:
     return errors.ClaudeFailed("invalid_network_setting", f"{name} {what}", hint=hint)
 
 
+def by_certificates() -> str:
+    """Return the words for whose certificates a connection was checked by: a variable's, or none of them."""
+    names = _certificate_variables()
+    return f" by the certificates in {names[0]}" if names else ""
+
+
+def _certificate_variables() -> list[str]:
+    return [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
+
+
 def unusable(problem: Exception) -> errors.ClaudeFailed:
     """Return the error for what the SDK refuses when it is made ready; nothing was sent then."""
-    names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
+    names = _certificate_variables()
     if type(problem).__module__ == "ssl" and names:
         return invalid(
             names[0], "holds no certificates", f"unset {names[0]}, or name a file of certificates in PEM form"

@@ -78,6 +78,9 @@ def translated(problem: Exception, model: str, secrets: Sequence[str]) -> tuple[
         if through:
             hint = f"see whether the proxy in {through} is right"
         by = f" through the proxy in {through}" if through else ""
+        if "CERTIFICATE_VERIFY_FAILED" in said:
+            by += claude_network.by_certificates()
+            hint = "have SSL_CERT_FILE name a file with the certificate that signs theirs, or unset it"
         told = f"cannot connect to Claude{f' at {where}' if where else ''}{by}: {said}"
         return errors.ClaudeFailed("claude_unreachable", told, hint=hint), None
     if isinstance(problem, anthropic.CredentialsError):
@@ -126,10 +129,12 @@ def _of_status(problem: object, model: str, secrets: Sequence[str]) -> tuple[err
         wait = _wait(headers.get("retry-after"))
     hint = _WAYS_OUT.get(code, "run it again in a while")
     if wait is not None and wait > _LONGEST_WAIT_SECONDS:
-        told += f"; it asks to wait for {_duration(wait)}"
-        hint, wait = f"run it again in {_duration(wait)}", None
+        told += f"; it asks to wait for {duration(wait)}"
+        hint = f"run it again in {duration(wait)}"
     failure = make(code, f"{message}{told}", hint=hint)
     assert isinstance(failure, errors.ClaudeFailed)
+    if wait is not None and wait > _LONGEST_WAIT_SECONDS:
+        failure.wait_seconds, wait = wait, None
     return failure, wait
 
 
@@ -160,7 +165,7 @@ def _wait(said: str | None) -> float:
     return max(seconds, 0.0) if math.isfinite(seconds) else _SHORTEST_WAIT_SECONDS
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """`45 seconds`, `2 minutes`, `1 hour`: rounded up, so that nobody comes back too early."""
     for size, unit in ((3600, "hour"), (60, "minute")):
         if seconds >= size:

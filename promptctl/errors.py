@@ -79,9 +79,10 @@ class Unreachable(PromptctlError):
 
 
 class ClaudeFailed(PromptctlError):
-    """Claude did not answer, or answered with an error."""
+    """Claude did not answer, or answered with an error; `wait_seconds` is how long it asks not to be asked again."""
 
     exit_code = 7
+    wait_seconds = 0.0
 
 
 class SchemaMismatch(PromptctlError):

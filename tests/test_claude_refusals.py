@@ -93,6 +93,7 @@ def test_a_long_wait_is_told_and_nothing_is_tried_before(seconds: int, told: str
     assert wait is None
     assert failure.message.endswith(f": said so; it asks to wait for {told}")
     assert failure.hint == f"run it again in {told}"
+    assert failure.wait_seconds == seconds
 
 
 def test_a_key_that_is_none_is_not_masked_all_over_a_message(sdk: Any, http: Any) -> None:
@@ -110,6 +111,23 @@ def test_a_page_that_is_not_the_apis_is_named_by_its_url(sdk: Any, http: Any) ->
     failure, _ = claude_refusals.translated(sdk.APIConnectionError(message="refused", request=request), "m", [])
     assert failure.message.startswith("cannot connect to Claude at http://proxy.internal:8080: ")
     assert "secret" not in failure.message
+
+
+def test_a_certificate_that_cannot_be_checked_names_the_variable(
+    sdk: Any, http: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = http.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate")
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    failure, wait = claude_refusals.translated(problem, "m", [])
+    assert (failure.code, wait) == ("claude_unreachable", None)
+    assert failure.message.startswith("cannot connect to Claude: [SSL: CERTIFICATE_VERIFY_FAILED]")
+    for name in ("SSL_CERT_DIR", "SSL_CERT_FILE"):
+        monkeypatch.setenv(name, "/some/where")
+        failure, _ = claude_refusals.translated(problem, "m", [])
+        assert failure.message.startswith(f"cannot connect to Claude by the certificates in {name}: ")
+        assert failure.hint is not None
+        assert "SSL_CERT_FILE" in failure.hint
 
 
 def test_a_server_says_whether_trying_again_helps(sdk: Any, http: Any) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import time
 
-from promptctl import errors, templates, transcripts
+from promptctl import claude_refusals, errors, templates, transcripts
 from promptctl.cli import content, line_editor, variables
 from promptctl.output import messages, replies, stream
 from promptctl.store import moves
@@ -53,6 +54,9 @@ class Session:
         self._usage = usage
         self._editor = line_editor.LineEditor([command.partition(" ")[0] for command in _COMMANDS])
         self._last = ""
+        # What asked to be left alone for a while, and until when, in seconds of the monotonic clock.
+        self._refusal: errors.ClaudeFailed | None = None
+        self._not_before = 0.0
         self._turns = 0
         self._tokens = 0
         self._was_answered = False
@@ -182,6 +186,8 @@ class Session:
         """Send a message with the version that is live now, show the reply, book it, go on from it."""
         self._last = message
         self._was_answered = self._replaced is not None
+        if self._is_too_early():
+            return
         before = self._conversation.served
         try:
             served = self._conversation.look()
@@ -203,6 +209,16 @@ class Session:
         self._show_reply(turn)
         self._record(turn)
         self._go_on(message, turn)
+
+    def _is_too_early(self) -> bool:
+        """Whether Claude has asked not to be asked again yet; the person is told for how long."""
+        left = self._not_before - time.monotonic()
+        if self._refusal is None or left <= 0:
+            return False
+        message = f"nothing was sent: Claude asks to wait for {claude_refusals.duration(left)} more"
+        failure = errors.ClaudeFailed(self._refusal.code, message, hint="/retry sends it then")
+        messages.error(failure, as_json=False)
+        return True
 
     def _announce_change(self, before: Served, now: Served) -> None:
         came = f"{before.name}: {before.version}" if before.name == now.name else f"{before.name}@{before.version}"
@@ -233,6 +249,7 @@ class Session:
         writer.end()
         if turn.failure is not None:
             messages.error(turn.failure, as_json=False)
+            self._refusal, self._not_before = turn.failure, time.monotonic() + turn.failure.wait_seconds
         elif turn.is_stopped:
             messages.note("stopped")
         else:

@@ -178,6 +178,25 @@ def test_a_failed_turn_is_forgotten_and_can_be_sent_again(talk: Talk, claude: Cl
     assert booked(sql) == [(1, "invalid_request_error"), (1, "ok"), (1, "ok")]
 
 
+def test_nothing_is_sent_before_the_time_that_claude_asks_to_wait(
+    talk: Talk, claude: ClaudeServer, sql: Connection
+) -> None:
+    count = len(claude.requests)
+    with talk(scenario="status", status=429, retry_after=3600, times=1, text="Yes.") as terminal:
+        terminal.wait_for(AT_1)
+        terminal.type("Hello\r")
+        assert "it asks to wait for 1 hour" in terminal.wait_for(AT_1)
+        for typed in ("/retry\r", "Hello again\r"):
+            terminal.type(typed)
+            shown = terminal.wait_for(AT_1)
+            assert "error: nothing was sent: Claude asks to wait for" in shown
+            assert "hint:  /retry sends it then" in shown
+        terminal.type(LEAVE)
+        assert terminal.end() == 0
+    assert len(claude.requests) == count + 1
+    assert booked(sql) == [(1, "rate_limit_error")]
+
+
 def test_a_reply_is_replaced_only_when_there_is_another_one(talk: Talk, persona: Promptctl, sql: Connection) -> None:
     path = persona.home / "talk.json"
     with talk("persona", "--save", "talk.json", text="Yes.") as terminal:
