@@ -207,6 +207,9 @@ class EmptyDatabase(Database):
         """Return no rows for each statement."""
         return [[] for _ in statements]
 
+    def _pipeline(self, statements: Sequence[tuple[LiteralString, Sequence[Parameter]]]) -> list[list[Row]]:
+        return [[] for _ in statements]
+
     def close(self) -> None:
         """Do nothing: there is no connection."""
 

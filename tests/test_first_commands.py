@@ -40,6 +40,16 @@ def test_twenty_first_commands_at_once_all_succeed_on_one_cluster(embedded_home:
     assert (code, len(out.splitlines())) == (0, 12)
 
 
+def test_a_dry_run_without_a_database_names_what_is_wrong_in_the_folder(
+    embedded_home: dict[str, str], home: Path
+) -> None:
+    (home / "prompts" / "p").mkdir(parents=True)
+    (home / "prompts" / "p" / "v1.txt").write_bytes(b"\xff")
+    code, out, err = run(embedded_home, home, "sync", "--dry-run")
+    assert (code, out) == (1, "")
+    assert "v1.txt is not UTF-8" in err
+
+
 def test_a_dry_run_without_a_database_shows_what_the_first_sync_does_and_makes_nothing(
     embedded_home: dict[str, str], home: Path
 ) -> None:
