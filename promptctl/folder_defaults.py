@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from promptctl import prompt_folders, prompt_yaml, strict_yaml
+from promptctl import prompt_folders, prompt_yaml, strict_yaml, texts
 from promptctl.prompt_folders import DEFAULTS_NAMES
 
 TYPE_CHECKING = False
@@ -31,6 +31,9 @@ def read(folder: str, problems: list[str]) -> dict[str, Any]:
 
 
 def _parse(raw: bytes, path: str, problems: list[str]) -> dict[str, Any]:
+    if unfinished := texts.unfinished(raw.decode(errors="replace")):
+        problems.append(f"{path}: {unfinished}")
+        return {}
     try:
         root, document = strict_yaml.nodes(raw), strict_yaml.load(raw)
     except strict_yaml.Malformed as problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from promptctl import errors, json_documents, prompt_yaml, strict_yaml
+from promptctl import errors, json_documents, prompt_yaml, strict_yaml, texts
 
 _HINT = "write a list of {when: {ATTRIBUTE: VALUE}, use: NAME}; [] is no route"
 
@@ -15,6 +15,8 @@ def parse(text: str, what: str) -> list[dict[str, Any]]:
     `what` names the file in messages. Raises Usage (`malformed_route`), naming line or entry.
     """
     problems: list[str] = []
+    if unfinished := texts.unfinished(text):
+        raise _refused(f"{what} {unfinished}")
     said = _document(text, what)
     if said is None:
         raise _refused(f"{what} says nothing")

@@ -124,6 +124,10 @@ def test_an_export_into_a_folder_with_a_default_style_has_nothing_to_sync(
         ("template: jinja\n", ["promptctl.yaml:1: template is one of braces, mustache, none, not 'jinja'"]),
         ("- none\n", ["promptctl.yaml: not a mapping"]),
         ("template: [\n", ["promptctl.yaml:2: "]),
+        (
+            "<<<<<<< HEAD\ntemplate: none\n=======\ntemplate: braces\n>>>>>>> b\n",
+            ["promptctl.yaml: has an unresolved merge conflict, on line 1"],
+        ),
     ],
 )
 def test_a_wrong_default_makes_the_folder_invalid(promptctl: Promptctl, text: str, told: list[str]) -> None:

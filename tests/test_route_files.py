@@ -36,6 +36,7 @@ def test_a_route_is_a_list_or_stands_under_its_key(text: str, steps: list[dict[s
     ("text", "told"),
     [
         ("# nothing\n", "route.yaml says nothing"),
+        ("[]\n<<<<<<< a\n=======\n>>>>>>> b\n", "route.yaml has an unresolved merge conflict, on line 2"),
         ("5", "route.yaml: route is a list of entries with when and use, not 5"),
         ("when: {a: 1}\nuse: x", "route.yaml: route is a list of entries with when and use, not {'when'"),
         ("route: []\nactive: 3", "route.yaml: unknown key 'active' beside route"),

@@ -101,7 +101,7 @@ def _given(text: str | None, file: str | None, command: str) -> str:
 
 def message(text: str | None, file: str | None) -> str:
     """Return the message that was given: an argument, a file, both joined by an empty line, else standard input."""
-    parts = [] if text is None else [read(text, None)]
+    parts = [] if text is None else [read(text, None, "chat")]
     if file is not None or text is None:
         parts.append(read(None, file, "chat"))
     return "\n\n".join(part.rstrip("\n") for part in parts)

@@ -106,10 +106,12 @@ def test_the_message_comes_from_words_a_file_or_standard_input_and_from_both(
     assert persona("chat", "persona", "Review this.", "-f", "change.diff", env=asking()).code == 0
     assert persona("chat", "persona", stdin="from a pipe\n", env=asking()).code == 0
     assert persona("chat", "persona", "Review this.", "-f", "-", stdin="zoë\r\n", env=asking()).code == 0
+    conflict = "<<<<<<< a\nb\n=======\nc\n>>>>>>> d"
+    assert persona("chat", "persona", conflict, env=asking()).code == 0
     # A loop's input is not eaten.
     assert persona("chat", "persona", "Hello", stdin="not for us", env=asking()).code == 0
     assert [body["messages"][0]["content"] for body in sent(claude, count)] == [
-        "+ a line", "Review this.\n\n+ a line", "from a pipe", "Review this.\n\nzoë", "Hello",
+        "+ a line", "Review this.\n\n+ a line", "from a pipe", "Review this.\n\nzoë", conflict, "Hello",
     ]  # fmt: skip
 
 
