@@ -90,10 +90,16 @@ def _history_file() -> str | None:
     """Return where the history is kept: PROMPTCTL_CHAT_HISTORY (empty: nowhere), else in the user's state directory."""
     setting = os.environ.get("PROMPTCTL_CHAT_HISTORY")
     if setting is not None:
-        return os.path.abspath(setting) if setting else None
+        try:
+            return os.path.abspath(setting) if setting else None
+        except OSError:
+            # The working directory is gone.
+            return None
     if sys.platform == "darwin":
-        return os.path.expanduser("~/Library/Application Support/promptctl/chat_history")
-    base = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(base):  # what the XDG specification says about a relative path
-        base = os.path.expanduser("~/.local/state")
-    return os.path.join(base, "promptctl", "chat_history")
+        base = os.path.expanduser("~/Library/Application Support")
+    else:
+        base = os.environ.get("XDG_STATE_HOME", "")
+        if not os.path.isabs(base):  # what the XDG specification says about a relative path
+            base = os.path.expanduser("~/.local/state")
+    # A user without a home directory has no history, and no folder called `~` is made.
+    return os.path.join(base, "promptctl", "chat_history") if os.path.isabs(base) else None

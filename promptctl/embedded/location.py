@@ -24,20 +24,33 @@ _SOCKET_PATH_BYTES = 100  # the kernels' limits are 103 (macOS) and 107 (Linux)
 def home() -> str:
     """The absolute path of the directory for the embedded server's files; it need not exist.
 
-    Raises Usage (`empty_setting`) when PROMPTCTL_HOME is set but empty.
+    Raises Usage (`empty_setting`) when PROMPTCTL_HOME is set but empty, Failed (`data_directory_unusable`) for a user
+    without a home directory, and Failed (`cannot_read`) for a relative PROMPTCTL_HOME below a directory that is gone.
     """
     setting = os.environ.get("PROMPTCTL_HOME")
     if setting is not None:
         if not setting:
             raise Usage("empty_setting", "PROMPTCTL_HOME is set but empty", hint="unset PROMPTCTL_HOME")
+        if not os.path.isabs(setting):
+            from promptctl import working_directory
+
+            working_directory.require(setting)
         return os.path.abspath(setting)
     if os.geteuid() == 0:
         return "/var/lib/promptctl"
     if sys.platform == "darwin":
-        return os.path.expanduser("~/Library/Application Support/promptctl")
-    base = os.environ.get("XDG_DATA_HOME", "")
-    if not os.path.isabs(base):  # what the XDG specification says about a relative path
-        base = os.path.expanduser("~/.local/share")
+        base = os.path.expanduser("~/Library/Application Support")
+    else:
+        base = os.environ.get("XDG_DATA_HOME", "")
+        if not os.path.isabs(base):  # what the XDG specification says about a relative path
+            base = os.path.expanduser("~/.local/share")
+    if not os.path.isabs(base):
+        # HOME is relative, or there is none and the user id has no name: a folder called `~` would be made.
+        raise Failed(
+            "data_directory_unusable",
+            "there is no home directory for the embedded database",
+            hint="set PROMPTCTL_HOME to the path of a directory, or set DATABASE_URL",
+        )
     return os.path.abspath(os.path.join(base, "promptctl"))
 
 

@@ -211,6 +211,27 @@ def test_the_working_directory_may_be_gone(filled: Promptctl) -> None:
     assert (gone.returncode, gone.stdout) == (1, "")
     assert gone.stderr.startswith("error: the working directory does not exist any more")
     assert shell(filled, line.format("create x -f y")).returncode == 1
+    relative = shell(filled, line.format("list"), DATABASE_URL=None, PROMPTCTL_HOME="data")
+    assert (relative.returncode, relative.stdout) == (1, "")
+    assert "error: the working directory does not exist any more" in relative.stderr
+
+
+def test_a_user_without_a_home_directory_is_told_and_no_folder_of_its_name_is_made(
+    unconfigured: Promptctl, filled: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+) -> None:
+    nameless = sabotaged("import os\nos.geteuid = os.getuid = lambda: 54321\n") | {"PROMPTCTL_HOME": None}
+    told = (
+        "error: there is no home directory for the embedded database\n"
+        "hint:  set PROMPTCTL_HOME to the path of a directory, or set DATABASE_URL\n"
+    )
+    before = sorted(unconfigured.home.iterdir())
+    for home in ({"HOME": None}, {"HOME": "relative"}, {"HOME": "~"}):
+        for words in (["list"], ["create", "x", "text"], ["db", "status"], ["db", "start"], ["db", "stop"]):
+            assert refused(unconfigured(*words, env=nameless | home), 1).err == told, (home, words)
+        # With a database that is configured, no home directory is needed.
+        assert filled("list", "-q", env=nameless | home).out.startswith("code_helper\n")
+        assert filled("sync", "nowhere", env=nameless | home).code == 1
+    assert sorted(unconfigured.home.iterdir()) == before
 
 
 def test_the_newest_twenty_are_shown_to_a_person_and_everything_to_a_program(
