@@ -544,7 +544,7 @@ create table if not exists promptctl.versions (
         erased_at is null
         or (content = '' and settings = '{}' and metadata = '{}' and variables = '{}' and required_variables = '{}'
             and retired_at is not null)),
-    constraint content_has_no_byte_order_mark check (left(content, 1) !~ E'\uFEFF'),
+    constraint content_has_no_byte_order_mark check (left(content, 1) !~ E'\\uFEFF'),
     constraint content_has_no_crlf check (position(E'\r\n' in content) = 0),
     constraint settings_are_an_object check (jsonb_typeof(settings) = 'object'),
     constraint metadata_is_an_object check (jsonb_typeof(metadata) = 'object'),

@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 5
-DIGEST = "8842f6fafc49f32c029a3c93756400c331e2fe78c9937248daf6026bf403b6d7"
+DIGEST = "c3a4404e510ef9b9c436361fc0fed5701e29d8f2aba31b835be98bdaf0eb8b3c"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
