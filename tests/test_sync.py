@@ -60,6 +60,16 @@ def test_what_is_stored_is_the_file_byte_for_byte(promptctl: Promptctl, folder: 
     assert promptctl("show", "code_helper@2").out == content
 
 
+def test_a_long_name_is_shortened_for_a_person_and_whole_in_a_pipe(promptctl: Promptctl, home: Path) -> None:
+    name = "customer-support/escalations/second-level/a-name-that-goes-on-and-on"
+    folder = home / "prompts" / name
+    folder.mkdir(parents=True)
+    (folder / "v12.txt").write_text("Be kind.\n")
+    seen = promptctl.on_terminal("sync", "prompts", "--dry-run").out.split("\n")
+    assert "+ …/a-name-that-goes-on-and-on@12  new, 9 bytes" in seen
+    assert f"new\t{name}@12\tnew, 9 bytes" in promptctl("sync", "prompts", "--dry-run").out
+
+
 def test_screens(promptctl: Promptctl, folder: Path, snapshot: Callable[..., None]) -> None:
     snapshot(promptctl.on_terminal("sync", "prompts", "--dry-run").out, "sync-dry-run-terminal")
     snapshot(promptctl.on_terminal("sync", "prompts").out, "sync-first-terminal")

@@ -181,15 +181,27 @@ def _lines(outcome: Outcome) -> None:
             left_out[change.kind] = left_out.get(change.kind, 0) + 1
         else:
             shown.append(change)
-    width = min(max((len(change.subject) for change in shown), default=0), _WIDEST)
-    for change in shown:
+    subjects = [_subject(change) for change in shown]
+    width = min(max(map(len, subjects), default=0), _WIDEST)
+    for change, subject in zip(shown, subjects, strict=True):
         sign, style = _SIGNS[change.kind]
-        line = f"{change.subject:<{width}}  {stream.one_line(told(change, outcome, is_read=True))}"
+        line = f"{subject:<{width}}  {stream.one_line(told(change, outcome, is_read=True))}"
         stream.write(f"{stream.styled(sign, style)} {line}\n")
         if change.kind == changes.HELD and change.hint:
             stream.write(f"  {'':<{width}}  {stream.one_line(change.hint)}\n")
     for kind, count in left_out.items():
         stream.write(stream.styled(f"  and {count} more of the kind {kind}: --json has them all", stream.DIM) + "\n")
+
+
+def _subject(change: Change) -> str:
+    """What a change is about; on a terminal a long name is shortened in the middle, and its version stays."""
+    subject = change.subject
+    if len(subject) <= _WIDEST or not stream.to_terminal():
+        return subject
+    from promptctl.output import tables
+
+    name, at, version = subject.partition("@")
+    return f"{tables.middle(name, _WIDEST - len(at + version))}{at}{version}"
 
 
 def _show_legend(outcome: Outcome) -> None:
