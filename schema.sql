@@ -1138,6 +1138,7 @@ begin
                     (select string_agg(n.variable, ', ' order by n.place)
                      from unnest(needed) with ordinality n (variable, place) where not n.variable = any (known)),
                     active_version),
+                detail = format('%1$s@%2$s %1$s@%3$s', name, active_version, version),
                 hint = 'set promptctl.allow_new_variables = on, when the application gives it';
         end if;
     end if;

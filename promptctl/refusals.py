@@ -78,7 +78,7 @@ _BY_SQLSTATE: dict[str, tuple[type[errors.PromptctlError], str]] = {
     "57014": (errors.Failed, "canceled"),
     "otherwise": (errors.Failed, "database_error"),
 }
-ALLOWED_BY = "--allow-new-variables says that every application gives it"
+ALLOWED_BY = "if every application gives it, add --allow-new-variables"
 # Words with which the same command succeeds.
 _AGAIN = {"release_moved": ("--skip-moved",)}
 # What to do where the server does not say.
@@ -115,7 +115,8 @@ def translated(error: libpq.ServerError, label: str) -> errors.PromptctlError:
                 hint = f"promptctl show {error.detail}"
             return errors.NotFound(code, f"{_one_line(error.message)} in {label}", hint=hint, name=missing)
         if code == "new_variables":
-            return new_variables(_one_line(error.message))
+            # The server's hint is for SQL. Its detail names the two versions, as `diff` takes them.
+            return kind(code, f"{_one_line(error.message)}; {ALLOWED_BY}", hint=f"promptctl diff {error.detail}")
         if code in _AGAIN:
             # The server's hint is for whoever writes SQL.
             failure = kind(code, _one_line(error.message))
@@ -139,20 +140,6 @@ def translated(error: libpq.ServerError, label: str) -> errors.PromptctlError:
         return kind(code, f"{label}: {message}", hint="grant create on database NAME to ROLE, in psql, by its owner")
     # The server's own hint is for whoever reads its log.
     return kind(code, f"{label}: {message}", hint=WAYS_OUT.get(code))
-
-
-def new_variables(message: str) -> errors.Refused:
-    """Return the refusal of a version that needs more than the active one: the hint shows what changed.
-
-    `message` is `NAME@VERSION needs …, which the active version N does not`.
-    """
-    reference, _, needed = message.partition(" needs ")
-    active = needed.partition(", which the active version ")[2].partition(" ")[0]
-    return errors.Refused(
-        "new_variables",
-        f"{message}; {ALLOWED_BY}",
-        hint=f"promptctl diff {reference.rpartition('@')[0]}@{active} {reference}",
-    )
 
 
 def read_only_by_setting(label: str) -> errors.PromptctlError:

@@ -8,6 +8,7 @@ from promptctl.records import PromptSummary, Record, Reference, Served, Text, Ve
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from typing import LiteralString
 
     from promptctl.database import Database
     from promptctl.records import Timestamp
@@ -60,10 +61,17 @@ class Overview(Record):
     standing: Standing
 
 
-_STANDING = """
+# The version that the folder in Git names while an operator's move holds another, of `served` s and `applied` p; else
+# null. Where nothing is active, the next sync activates what a folder names that was never applied: that is no hold.
+HELD_VERSION: LiteralString = """
+           case when p.active_version is distinct from s.active_version
+                     and (p.has_said_version or s.active_version is not null) then p.active_version end
+"""
+
+_STANDING = f"""
     select s.active_version, s.candidate_version, s.basis_points,
            jsonb_array_length(coalesce(s.route, '[]')),
-           case when p.active_version is distinct from s.active_version then p.active_version end,
+           {HELD_VERSION},
            a.changed_at, a.author
     from promptctl.served s
     left join promptctl.applied p on p.name = s.name
@@ -73,12 +81,12 @@ _STANDING = """
         order by a.epoch desc limit 1
     ) a on true
     where s.name = $1
-"""
+"""  # noqa: S608 - of constants
 
-_SUMMARIES = """
+_SUMMARIES = f"""
     select s.name, s.active_version, v.latest_version, coalesce(v.versions, 0)::integer, s.updated_at,
            s.candidate_version, s.basis_points, jsonb_array_length(coalesce(s.route, '[]')),
-           case when p.active_version is distinct from s.active_version then p.active_version end
+           {HELD_VERSION}
     from promptctl.served s
     left join promptctl.applied p on p.name = s.name
     left join (
@@ -88,7 +96,7 @@ _SUMMARIES = """
     ) v on v.name = s.name
     where s.archived_at is null and ($1::text is null or s.name like $1)
     order by s.name
-"""
+"""  # noqa: S608 - of constants
 
 
 _VERSIONS = """

@@ -101,19 +101,19 @@ def _bounds(name: str | None, since: Timestamp | None) -> Statement:
 
 def _listed(name: str | None) -> Statement:
     return (
-        """
+        f"""
         select v.name, v.version, coalesce(v.version = s.active_version, false),
                coalesce(v.version = s.candidate_version, false),
                case v.version when s.active_version then 10000 - s.basis_points
                               when s.candidate_version then s.basis_points else 0 end,
                coalesce(jsonb_array_length(s.route), 0),
-               case when p.active_version is distinct from s.active_version then p.active_version end
+               {prompts.HELD_VERSION}
         from promptctl.versions v
         join promptctl.served s on s.name = v.name
         left join promptctl.applied p on p.name = s.name
         where ($1::text is null or v.name = $1) and not v.is_retired
         order by v.name, v.version desc
-        """,
+        """,  # noqa: S608 - of constants
         [name],
     )
 

@@ -169,7 +169,7 @@ def test_a_version_that_needs_a_new_variable_is_activated_only_when_that_is_said
     ended = refused(greeter("activate", "greeter@3", "-r", "a b"), 5)
     assert ended.err == (
         "error: greeter@3 needs planet, which the active version 1 does not; "
-        "--allow-new-variables says that every application gives it\n"
+        "if every application gives it, add --allow-new-variables\n"
         "hint:  promptctl diff greeter@1 greeter@3\n"
     )
     assert refused_in_json(greeter("activate", "greeter@3", "--json"), 5)["code"] == "new_variables"

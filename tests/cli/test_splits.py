@@ -215,7 +215,7 @@ def test_a_candidate_that_needs_a_new_variable_needs_a_word(filled: Promptctl) -
     filled("create", "support/triage", "Sort for {team}.")
     error = refused_in_json(filled("split", "support/triage@3", "5%", "--json"), 5)
     assert error["code"] == "new_variables"
-    assert error["message"].startswith("support/triage@3 needs team, which the active version 1 does not; --allow-new")
+    assert error["message"].startswith("support/triage@3 needs team, which the active version 1 does not; if every")
     assert error["hint"] == "promptctl diff support/triage@1 support/triage@3"
     assert filled("split", "support/triage@3", "5%", "--allow-new-variables").code == 0
     # It was allowed once: its share may change.

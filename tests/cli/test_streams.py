@@ -289,6 +289,12 @@ def test_a_hold_of_what_was_active_before_its_folder_is_shown(promptctl: Promptc
     assert promptctl("show", "held").err.endswith("; held, Git says 2\n")
     assert promptctl("list").out.split("\t")[7] == "2\n"
     assert promptctl("stats").err == "held is held, Git says 2\n"
+    # Where nothing is active, nothing is held: the next sync activates what the folder names.
+    assert promptctl("deactivate", "held").code == 0
+    assert json.loads(promptctl("show", "held", "--json").out)["source_version"] is None
+    assert "Git says" not in promptctl("list").out + promptctl("stats").err
+    assert "activate 2 (none active)" in promptctl("sync", "prompts", "--dry-run").out
+    assert promptctl("activate", "held@1").code == 0
     # The operator follows Git: no hold is left.
     assert promptctl("activate", "held@2").code == 0
     assert "no changes" in promptctl("sync", "prompts").err

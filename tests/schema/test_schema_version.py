@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 5
-DIGEST = "c3a4404e510ef9b9c436361fc0fed5701e29d8f2aba31b835be98bdaf0eb8b3c"
+DIGEST = "9a151fd11b62d935700b54d3897247682f7c777e328c15071e42729963449e6e"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
