@@ -189,6 +189,13 @@ def unreachable(failure: libpq.ConnectionFailed, target: settings.Target) -> err
             f"{target.origin} has a parameter that PostgreSQL does not know: {parameter}",
             hint=f"take {parameter}=… out of {target.origin}",
         )
+    option = said.rpartition(' for connection option "')[2].rstrip('"\n')
+    if said.startswith("connection to server") and option.isidentifier():
+        return errors.Usage(
+            "invalid_database_url",
+            f"{target.origin} has a value of {option} that PostgreSQL does not take",
+            hint=f"correct {option}=… in {target.origin}",
+        )
     # Of a URL that it cannot read libpq quotes a part, or takes a part for the host, and that may be the password.
     misread = any(line.startswith("could not translate host name") and "@" in line for line in said.splitlines())
     if misread or not said.startswith(("connection to server", "could not")):

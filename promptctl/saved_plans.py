@@ -226,6 +226,7 @@ def _change(said: Fields) -> Change:
         said.text_or_none("yaml_path"),
         None if said.is_none("hold") else _hold(said.fields("hold")),
         said.text_or_none("hint"),
+        said.boolean("needs_new_variables"),
     )
 
 

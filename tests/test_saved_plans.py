@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from tests.conftest import Ended, Promptctl
+from promptctl import saved_plans
+from tests.conftest import Ended, Promptctl
 
 
 def write(home: Path, files: dict[str, str]) -> None:
@@ -180,6 +181,35 @@ def test_a_damaged_plan_is_refused(planned: Promptctl, old: str, new: str) -> No
     path.write_text(text.replace(old, new), encoding="utf-8")
     refused = planned("sync", "--apply-plan", "plan.json", "--json")
     assert (refused.code, code(refused)) == (1, "invalid_plan")
+
+
+def test_a_plan_that_was_edited_is_refused_and_so_are_wrong_types_behind_a_right_digest(
+    planned: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
+    path = planned.home / "plan.json"
+    document = json.loads(path.read_bytes())
+    before = state(sql)
+    change, applied = ("work", "plan", "changes", 0), ("work", "plan", "applied", 0)
+    for place, value in (
+        (("title",), "\ud800"), (("title",), 5), ((*change, "why"), 1), ((*change, "why"), "\0"),
+        ((*change, "version"), 1e9), ((*change, "name"), None), (("work", "plan", "changes"), {}), (("expected",), []),
+        ((*change, "needs_new_variables"), 0), ((*applied, "is_held"), "no"), ((*applied, "active"), True),
+        ((*applied, "metadata"), {"1": 5}), (("work", "origins"), {"a": 1}), (("work", "commit"), "9f3c2ab"),
+    ):  # fmt: skip
+        edited = json.loads(path.read_bytes())
+        inner: Any = edited
+        for key in place[:-1]:
+            inner = inner[key]
+        assert place[-1] in inner, place
+        inner[place[-1]] = value
+        for is_signed in (False, True):
+            if is_signed:
+                edited["digest"] = saved_plans._digest(edited)  # pyright: ignore[reportPrivateUsage] - as if unchanged
+            (planned.home / "edited.json").write_text(json.dumps(edited), encoding="utf-8")
+            refused = planned("sync", "--apply-plan", "edited.json", "--json")
+            assert (refused.code, code(refused)) == (1, "invalid_plan"), (place, value, is_signed)
+    assert json.loads(path.read_bytes()) == document
+    assert state(sql) == before
 
 
 def test_a_file_that_cannot_be_read_or_written_is_told(planned: Promptctl) -> None:

@@ -343,6 +343,14 @@ def test_a_parameter_of_another_driver_is_named_and_a_part_of_a_password_is_not(
             "message": f"DATABASE_URL has a parameter that PostgreSQL does not know: {name}",
             "hint": f"take {name}=… out of DATABASE_URL",
         }
+    for query in ("connect_timeout=s3c", "keepalives=x", "keepalives_idle=1.5", "tcp_user_timeout=5s"):
+        url = f"postgresql://u:{SECRET}@127.0.0.1:1/x?{query}"
+        told = refused(unconfigured("list", env={"DATABASE_URL": url}), 2).err
+        name = query.partition("=")[0]
+        assert told == (
+            f"error: DATABASE_URL has a value of {name} that PostgreSQL does not take\n"
+            f"hint:  correct {name}=… in DATABASE_URL\n"
+        )
     url = "postgresql://u@127.0.0.1:1/x?sslmode=foo"
     assert "invalid sslmode value" in refused(unconfigured("list", env={"DATABASE_URL": url}), 2).err
     url = f"postgresql://u:a?{SECRET}=b@127.0.0.1:1/x"
