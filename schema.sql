@@ -3330,8 +3330,8 @@ end;
 
 comment on function promptctl.kept_models is
     'The models of each version that totals keep apart, at most 100: those that are in totals, then those with most of '
-    'these uses. All others are "other models": whoever records can make up any number of names. What is among those '
-    'stays there, for then the 100 are there.';
+    'these uses. All others are counted as "other models", because an application can report any number of names. A model '
+    'that was counted there stays there.';
 
 -- By hash: a planner that does not know how few hours there are would sort all uses, in three times the time.
 create or replace function promptctl.roll_up_uses(at_most bigint default 1000000) returns bigint

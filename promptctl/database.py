@@ -191,7 +191,7 @@ class Database:
         return translated
 
     def _is_read_only_by_setting(self) -> bool:
-        """Whether a server that takes writes was told to refuse them; False as well where a pooler does not say."""
+        """Return whether default_transaction_read_only makes a primary refuse writes; False where a pooler hides that."""
         reported = self._connection.reported
         return reported("default_transaction_read_only") == "on" and reported("in_hot_standby") == "off"
 

@@ -50,7 +50,7 @@ def test_an_archived_prompt_is_held_back_and_never_revived(
         assert refused.code == 5, refused
         assert f"{NAME}: is archived, and prompts/{NAME}/v9.txt is new" in refused.err
         keep, undo = refused.err.partition(f"promptctl delete --undo {NAME}")[::2]
-        assert "hint:  to keep it archived, take " in keep
+        assert "hint:  to keep it archived, remove " in keep
         assert undo == "\n"
         assert state(sql) == before
     assert promptctl("delete", "--undo", NAME).code == 0

@@ -54,7 +54,7 @@ class Session:
         self._usage = usage
         self._editor = line_editor.LineEditor([command.partition(" ")[0] for command in _COMMANDS])
         self._last = ""
-        # What asked to be left alone for a while, and until when, in seconds of the monotonic clock.
+        # The error that asked to wait, and until when, in seconds of the monotonic clock.
         self._refusal: errors.ClaudeFailed | None = None
         self._not_before = 0.0
         self._turns = 0
@@ -211,7 +211,7 @@ class Session:
         self._go_on(message, turn)
 
     def _is_too_early(self) -> bool:
-        """Whether Claude has asked not to be asked again yet; the person is told for how long."""
+        """Return whether the time that Claude asked to wait is not over; if so, show how long it still takes."""
         left = self._not_before - time.monotonic()
         if self._refusal is None or left <= 0:
             return False

@@ -59,7 +59,7 @@ def place(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
 def before_names(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
     """Return the places of an option's text of one word and behind the names that follow, where that may run on.
 
-    `rollback --reason too concise D`: the option stands before all names, of which there are several.
+    For example `rollback --reason too concise D`, where the option stands before several names.
     """
     known = COMMANDS[name]["options"] | SHARED
     if name not in _TAKE_NAMES:

@@ -8,7 +8,7 @@ import re
 from promptctl import database
 
 VERSION = 5
-DIGEST = "9a151fd11b62d935700b54d3897247682f7c777e328c15071e42729963449e6e"
+DIGEST = "2a7971f893f27b3b4beb291e5b86b3270b473f4a4c5e3de9391600796a86534e"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
