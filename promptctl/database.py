@@ -191,7 +191,7 @@ class Database:
         return translated
 
     def _is_read_only_by_setting(self) -> bool:
-        """Return whether default_transaction_read_only makes a primary refuse writes; False where a pooler hides that."""
+        """Return whether a primary is read-only by its default_transaction_read_only; False where a pooler hides it."""
         reported = self._connection.reported
         return reported("default_transaction_read_only") == "on" and reported("in_hot_standby") == "off"
 

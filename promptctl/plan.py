@@ -127,8 +127,8 @@ def _of_archived(prompt: FolderPrompt, known: StoredPrompt) -> list[Change]:
     """What a folder says of an archived prompt is held back; a text that is new to it is a conflict."""
     # Words first: the command alone would undo another person's move.
     hint = (
-        f"to keep it archived, remove {prompt.path} from Git; to use it again, ask the person who archived it, then run: "
-        f"promptctl delete --undo {prompt.name}"
+        f"to keep it archived, remove {prompt.path} from Git; to use it again, ask the person who archived it, "
+        f"then run: promptctl delete --undo {prompt.name}"
     )
     new = [version.path for version in prompt.versions if version.number not in known.versions]
     if new:

@@ -209,8 +209,8 @@ class Waiting:
         """Put into the spool what it takes, if there is one."""
         if self.spool is None:
             return
-        # No other lock is held while it is written. A signal's handler may have interrupted whoever does that: then
-        # both write the same after a while, which counts once.
+        # No other lock is held while the spool is written. A signal handler that interrupts the writing thread waits for a
+        # while and then writes the same uses, which are counted once, by their ids.
         is_alone = self._to_spool.acquire(timeout=_DISK_SECONDS)
         try:
             self._move_to(self.spool)
