@@ -190,12 +190,13 @@ def test_a_plan_that_was_edited_is_refused_and_so_are_wrong_types_behind_a_right
     document = json.loads(path.read_bytes())
     before = state(sql)
     change, applied = ("work", "plan", "changes", 0), ("work", "plan", "applied", 0)
-    for place, value in (
+    edits: list[tuple[tuple[str | int, ...], Any]] = [
         (("title",), "\ud800"), (("title",), 5), ((*change, "why"), 1), ((*change, "why"), "\0"),
         ((*change, "version"), 1e9), ((*change, "name"), None), (("work", "plan", "changes"), {}), (("expected",), []),
         ((*change, "needs_new_variables"), 0), ((*applied, "is_held"), "no"), ((*applied, "active"), True),
         ((*applied, "metadata"), {"1": 5}), (("work", "origins"), {"a": 1}), (("work", "commit"), "9f3c2ab"),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for place, value in edits:
         edited = json.loads(path.read_bytes())
         inner: Any = edited
         for key in place[:-1]:

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from promptctl import errors, folder_mistakes, references
-from promptctl.cli import catalogue, corrections, help, numbers, options, program, table
+from promptctl.cli import catalogue, corrected_options, corrections, help, numbers, options, program, table
 from promptctl.cli.run import Run
 from promptctl.output import stream
 
@@ -146,7 +146,7 @@ def _usage(problem: Any, words: Sequence[str]) -> errors.Usage:
 
 def _without_rehearsal(path: str) -> str:
     """Return why a command has no --dry-run: it changes nothing, or which commands have one."""
-    if path.removeprefix("promptctl ") in corrections.READING:
+    if path.removeprefix("promptctl ") in corrected_options.READING:
         return "it changes nothing"
     return f"{', '.join(name for name, entry in table.COMMANDS.items() if '--dry-run' in entry['options'])} have it"
 

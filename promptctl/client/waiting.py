@@ -209,7 +209,7 @@ class Waiting:
         """Put into the spool what it takes, if there is one."""
         if self.spool is None:
             return
-        # No other lock is held while the spool is written. A signal handler that interrupts the writing thread waits for a
+        # No other lock is held while the spool is written. A signal handler that interrupts the writing thread waits a
         # while and then writes the same uses, which are counted once, by their ids.
         is_alone = self._to_spool.acquire(timeout=_DISK_SECONDS)
         try:
