@@ -147,15 +147,26 @@ class Server:
     def restart(self) -> None:
         """Starts the server on its existing cluster, after `kill` or `stop(keep=True)`, and waits until it is ready."""
         (self.data / "postmaster.pid").unlink(missing_ok=True)
-        with self.log.open("ab") as log:
-            command = [str(self.programs / "postgres"), "-D", str(self.data), f"--config-file={self.configuration}"]
-            command += [f"--hba-file={self.data}/pg_hba.conf", f"--ident-file={self.data}/pg_ident.conf"]
-            self._process = self._spawn(command, log.fileno())
+        command = [str(self.programs / "postgres"), "-D", str(self.data), f"--config-file={self.configuration}"]
+        command += [f"--hba-file={self.data}/pg_hba.conf", f"--ident-file={self.data}/pg_ident.conf"]
         deadline = time.monotonic() + _WAIT_SECONDS
+        ended_before = ""
+        self._process = self._logged(command)
         while not self._ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process.poll() is not None:
+                told = self.log.read_text()
+                # The processes of a server that was killed hold its memory for a moment, and another may have its port.
+                if "in use" not in told.removeprefix(ended_before) or time.monotonic() > deadline:
+                    raise RuntimeError(f"the test server did not start:\n{told}")
+                ended_before = told
+                self._process = self._logged(command)
+            elif time.monotonic() > deadline:
                 raise RuntimeError(f"the test server did not start:\n{self.log.read_text()}")
             time.sleep(_POLL_SECONDS)
+
+    def _logged(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return self._spawn(command, log.fileno())
 
     def stop(self, *, keep: bool = False, immediate: bool = False) -> None:
         """Shuts the server down, if it runs, and removes its files, unless told to keep them.
