@@ -275,7 +275,7 @@ comment on function promptctl.ends_before_argument is
     'right after such an argument. A command has two letters or more, because \\n{x} is an escaped line break before a '
     'variable.';
 
--- The grammar is that of promptctl/templates.py; a test holds the two together.
+-- The grammar is that of promptctl/rules/templates.py; a test holds the two together.
 create or replace function promptctl.template_variables(content text, settings jsonb) returns text[]
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 declare

@@ -392,7 +392,7 @@ def _polled(dsn: str) -> list[float]:
     """Where no notification passes: seconds from an activation to the answer, for an interval of 5 s."""
     late: list[float] = []
     with (
-        mock.patch("promptctl.database.Database.listen", _not_listening),
+        mock.patch("promptctl.postgres.database.Database.listen", _not_listening),
         Prompts(dsn) as prompts,
         psycopg.connect(dsn, autocommit=True) as connection,
     ):

@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING
 import psycopg
 from measure import Report, fill, install, ratio, start_server
 
-from promptctl import connections
-from promptctl.output import prompts as output
-from promptctl.records import Reference
+from promptctl.output import prompt_view as output
+from promptctl.postgres import connecting
+from promptctl.rules.references import Reference
 from promptctl.store import moves, prompts, versions
-from promptctl.store import statistics as uses
+from promptctl.store import usage as uses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import LiteralString
 
-    from promptctl.database import Database
-    from promptctl.libpq import Parameter, Row
+    from promptctl.postgres.database import Database
+    from promptctl.postgres.libpq import Parameter, Row
 
     Statements = Sequence[tuple[LiteralString, Sequence[Parameter]]]
     Call = Callable[[int], object]
@@ -66,7 +66,7 @@ def _against_psycopg(report: Report, dsn: str, turns: int) -> None:
     """The very statements that the store sends, sent by psycopg: one pipeline each, the same parameters."""
     for prepares in (False, True):
         report.heading(f"Against psycopg, which prepares {'what it has sent five times' if prepares else 'nothing'}")
-        with connections.connect(dsn) as ours, psycopg.connect(dsn, autocommit=True) as theirs:
+        with connecting.connect(dsn) as ours, psycopg.connect(dsn, autocommit=True) as theirs:
             # As it comes, psycopg prepares a statement that it has sent five times. A command lives for one.
             theirs.prepare_threshold = 5 if prepares else None
             cursor = psycopg.RawCursor(theirs)
@@ -153,7 +153,7 @@ def _flat(report: Report, small: str, large: str, given: argparse.Namespace) -> 
         ("a prompt of 3 versions in each", "small", "p00003"),
         (f"one of {given.versions} versions, one of 3", f"p{given.prompts // 2:05}", "p00004"),
     )
-    with connections.connect(small) as few, connections.connect(large) as many:
+    with connecting.connect(small) as few, connecting.connect(large) as many:
         for what, of_many, of_few in cases:
             report.heading(f"{given.prompts} prompts of {given.versions} versions, against 10 of 3: {what}")
             other = _calls(few, of_few)
@@ -196,7 +196,7 @@ def _calls(opened: Database, name: str) -> Calls:
 def _list(report: Report, dsn: str, count: int) -> None:
     """`list` answers with every prompt, so it is told and not held to a limit."""
     report.heading(f"list of {count} prompts")
-    with connections.connect(dsn) as opened, psycopg.connect(dsn, autocommit=True) as theirs:
+    with connecting.connect(dsn) as opened, psycopg.connect(dsn, autocommit=True) as theirs:
         sent = _recorded(opened, lambda _: prompts.list_prompts(opened))
         send = functools.partial(_send, psycopg.RawCursor(theirs), sent)
         queried, bare = _in_turn(lambda _: prompts.list_prompts(opened), send, 9)

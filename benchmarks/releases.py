@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from measure import Report, fill, install, ratio, start_server
 
-from promptctl import connections
-from promptctl.records import Reference
+from promptctl.postgres import connecting
+from promptctl.rules.references import Reference
 from promptctl.store import moves
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
     from multiprocessing.synchronize import Event
 
-    from promptctl.database import Database
+    from promptctl.postgres.database import Database
 
     Call = Callable[[], object]
     Move = Callable[[Database, int], None]
@@ -82,7 +82,7 @@ def main() -> int:
 def _time(report: Report, dsn: str, turns: int) -> None:
     """A release, an update of a table with the same columns and indexes and no triggers, and single activations."""
     report.heading(f"A release of {_PROMPTS} prompts")
-    with connections.connect(dsn) as ours, psycopg.connect(dsn, autocommit=True) as theirs:
+    with connecting.connect(dsn) as ours, psycopg.connect(dsn, autocommit=True) as theirs:
         theirs.execute("create table bare (like promptctl.served including all excluding generated)")
         theirs.execute("insert into bare select * from promptctl.served")
         theirs.execute("vacuum (analyze) bare")
@@ -145,7 +145,7 @@ def _under_readers(dsn: str, statement: str, readers: int, move: Move, turns: in
             processes.append(process)
         for pipe in pipes:
             pipe.recv()
-        with connections.connect(dsn) as opened:
+        with connecting.connect(dsn) as opened:
             for turn in range(turns):
                 move(opened, 1 + turn % 2)
         stop.set()

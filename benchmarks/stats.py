@@ -21,7 +21,7 @@ import psycopg
 from measure import Command, Report, environment, fill, install, parsed, psql, ratio, start_server, take_turns
 from uses import NAME, asked, record
 
-from promptctl.statistics import percentile
+from promptctl.rules.statistics import percentile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

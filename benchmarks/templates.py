@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from measure import Report, ratio
 
-from promptctl.templates import Template
+from promptctl.rules.templates import Template
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 
-from promptctl.store import statistics as store
+from promptctl.store import usage as store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from promptctl.database import Database
+    from promptctl.postgres.database import Database
 
 NAME = "p00001"
 DAYS = 90

@@ -2,9 +2,6 @@
 
 __version__ = "0.1.0.dev0"
 
-# What schema.sql installs, and what the statements of `store` are written for.
-SCHEMA_VERSION = 5
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.client.failures import Closed as Closed

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import psycopg
 import pytest
 
-from promptctl import database as promptctl_database
+from promptctl import schema
 from tests.claude_api import ClaudeServer
 from tests.servers import Server, available_servers
 
@@ -55,7 +55,7 @@ def templated(request: pytest.FixtureRequest) -> Iterator[Templated]:
         with psycopg.connect(server.dsn(), autocommit=True) as connection:
             connection.execute(f"create database {name}".encode())
         with psycopg.connect(server.dsn(name), autocommit=True) as connection:
-            connection.execute(promptctl_database.schema_sql().encode())
+            connection.execute(schema.read_sql().encode())
         yield Templated(server, name)
     finally:
         server.stop()

@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from promptctl import connections, statistics
 from promptctl.cli import moments
+from promptctl.postgres import connecting
+from promptctl.rules import statistics
 from promptctl.store import maintenance
-from promptctl.store import statistics as store
+from promptctl.store import usage as store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import psycopg
 
-    from promptctl.database import Database
-    from promptctl.statistics import Group
+    from promptctl.postgres.database import Database
+    from promptctl.rules.statistics import Group
 
     Connection = psycopg.Connection[Any]
 
@@ -161,7 +162,7 @@ def database(sql: Connection, database_url: str) -> Iterator[Database]:
     for name in ("x", "y"):
         for version in range(3):
             sql.execute("select promptctl.create_version(%s, %s, author => 'me')", [name, f"{name} {version}"])
-    with connections.connect(database_url) as opened:
+    with connecting.connect(database_url) as opened:
         yield opened
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from promptctl import errors, folder_mistakes, references
+from promptctl import errors
 from promptctl.cli import catalogue, corrected_options, corrections, help, numbers, options, program, table
 from promptctl.cli.run import Run
+from promptctl.folder import mistakes
 from promptctl.output import stream
+from promptctl.rules import references
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -139,7 +141,7 @@ def _usage(problem: Any, words: Sequence[str]) -> errors.Usage:
             what = "text" if path == "promptctl create" else "message"
             return errors.Usage("usage", f"the {what} is one argument: put it in quotes", hint=hint)
         if path == "promptctl sync":
-            return folder_mistakes.several(words[1:])
+            return mistakes.several(words[1:])
         return errors.Usage("usage", f"too many arguments: {said.rpartition('(')[2].removesuffix(')')}", hint=hint)
     return errors.Usage("usage", said[:1].lower() + said[1:], hint=hint)
 

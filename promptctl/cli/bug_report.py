@@ -71,8 +71,8 @@ def _versions() -> Iterator[str]:
     except metadata.PackageNotFoundError:
         yield "psycopg is not installed"
     # Not imported here: where it was not loaded the bug is elsewhere.
-    if "promptctl.database" in sys.modules:
-        from promptctl import database
+    if "promptctl.postgres.database" in sys.modules:
+        from promptctl.postgres import database
 
         for path in database.client_libraries():
             yield f"libpq: {_shortened(path)}"

@@ -61,7 +61,7 @@ HEADINGS = (
         {
             "db init": "db_schema:init",
             "db migrate": "db_schema:migrate",
-            "db schema": "db_schema:schema",
+            "db schema": "db_schema:print_schema",
             "db status": "db_status:status",
             "db maintain": "db_maintain:maintain",
             "db grant": "db_grant:grant",

@@ -10,8 +10,8 @@ import os
 from promptctl.cli.completion_scripts import SCRIPTS
 from promptctl.cli.table import COMMANDS, SHARED
 from promptctl.output.stream import COLOUR_CHOICES
-from promptctl.statistics import KEYS
-from promptctl.templates import STYLES
+from promptctl.rules.statistics import KEYS
+from promptctl.rules.templates import STYLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,13 +106,14 @@ def _of_argument(parameter: str, current: str, command: str, prompt: str, url: s
         return [FOLDERS]
     if parameter not in _NAMES | _REFERENCES | _NUMBERS or (parameter in _NUMBERS and not prompt):
         return []
-    from promptctl import connections, errors
+    from promptctl import errors
+    from promptctl.postgres import connecting
     from promptctl.store import prompts
 
     # Nobody waits longer at the Tab key.
     os.environ.setdefault("PGCONNECT_TIMEOUT", "2")
     try:
-        with connections.connect(url, starts=False) as opened:
+        with connecting.connect(url, starts=False) as opened:
             if parameter in _NUMBERS:
                 return [str(version) for version in prompts.version_numbers(opened, prompt)]
             name, at, _ = current.partition("@")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
-from promptctl import bounded_input, errors, references, texts
+from promptctl import bounded_input, errors
+from promptctl.folder import texts
 from promptctl.output import messages
+from promptctl.rules import references
 
 # A word that ends so is the name of a file, there or not.
 _SUFFIXES = (".txt", ".md", ".markdown", ".prompt", ".j2", ".jinja", ".jinja2", ".yaml", ".yml", ".json", ".xml")

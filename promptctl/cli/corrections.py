@@ -5,9 +5,10 @@ Read on the way to an error only, so words that are right pay nothing for it.
 
 from __future__ import annotations
 
-from promptctl import errors, references, shares
+from promptctl import errors
 from promptctl.cli import corrected_arguments, corrected_options, direct, tried_words, typed_line, typed_words, unquoted
 from promptctl.cli.table import COMMANDS, SHARED
+from promptctl.rules import references, shares
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

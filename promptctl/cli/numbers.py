@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from promptctl import errors, references
+from promptctl import errors
+from promptctl.rules import references
 
 # Smallest, largest, and the unit that a message names.
 RANGES = {

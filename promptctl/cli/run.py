@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 
-from promptctl import connections, errors, git, references
+from promptctl import errors
+from promptctl.folder import git
 from promptctl.output import messages, stream
+from promptctl.postgres import connecting
+from promptctl.rules import references
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Self
 
-    from promptctl.database import Database
+    from promptctl.postgres.database import Database
 
 _ON_A_TERMINAL = 20
 _SHORTEST_SECRET = 20
@@ -80,7 +83,7 @@ class Run:
         `names_embedded`: the command is about the embedded database, so that one is made in CI, too.
         `empty_if_absent`: where one would be made, return an empty one that stands for it.
         """
-        self.connection = connections.connect(
+        self.connection = connecting.connect(
             self._database_url,
             creates=creates,
             names_embedded=names_embedded,
@@ -96,7 +99,7 @@ class Run:
         """
         if allowed or not text or not _may_hold_secret(text):
             return
-        from promptctl import secret_values
+        from promptctl.folder import secret_values
 
         if found := secret_values.find(text):
             line = f", line {found[0].line}" if "\n" in text.rstrip("\n") else ""

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 
-from promptctl.embedded import location
+from promptctl.postgres.embedded import location
 
 _KEPT = 10
 _PREFIX, _SUFFIX = "bug-", ".log"

@@ -6,15 +6,17 @@ import difflib
 import os
 import shlex
 
-from promptctl import connections, errors, references
+from promptctl import errors
 from promptctl.cli import command_line, direct
+from promptctl.postgres import connecting
+from promptctl.rules import references
 from promptctl.store import administration, prompts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from promptctl.database import Database
+    from promptctl.postgres.database import Database
 
 # Commands that need no more than to read.
 _READING = (
@@ -122,7 +124,7 @@ def _newest(words: Sequence[str], name: str) -> int | None:
     url = read[1]["database_url"] if read else None
     os.environ.setdefault("PGCONNECT_TIMEOUT", "2")
     try:
-        with connections.connect(url, starts=False) as opened:
+        with connecting.connect(url, starts=False) as opened:
             return next(iter(prompts.version_numbers(opened, name, 1)), None)
     except errors.PromptctlError:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl import references, shares
+from promptctl.rules import references, shares
 
 
 def with_share(word: str) -> list[str] | None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from promptctl import bounded_input, errors, references, templates
+from promptctl import bounded_input, errors
+from promptctl.rules import references, templates
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    from promptctl.templates import MissingVariables, Template
+    from promptctl.rules.templates import MissingVariables, Template
 
     # The keys of a mapping with what stands there, a text or again such entries, and the line, where it is known.
     Entries = Sequence[tuple[str, object, int | None]]
@@ -154,7 +155,7 @@ class _NotJson(_Malformed):
 
 
 def _json(raw: bytes) -> Entries:
-    from promptctl import json_documents
+    from promptctl.rules import json_documents
 
     def entries(pairs: list[tuple[str, Any]]) -> Entries:
         keys = [key for key, _ in pairs]
@@ -179,7 +180,7 @@ class _Entries(list["tuple[str, Any, int | None]"]):
 
 
 def _yaml(raw: bytes) -> Entries:
-    from promptctl import strict_yaml
+    from promptctl.folder import strict_yaml
 
     try:
         root = strict_yaml.nodes(raw)

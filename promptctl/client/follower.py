@@ -15,9 +15,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from promptctl import connections, errors
+from promptctl import errors
 from promptctl.client import absent, reading, serving
 from promptctl.client.failures import Unavailable
+from promptctl.postgres import connecting
 from promptctl.store import administration, following
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
     from promptctl.client.prompt import Link
     from promptctl.client.snapshot import Snapshot
-    from promptctl.database import Database
-    from promptctl.settings import Target
+    from promptctl.postgres.database import Database
+    from promptctl.postgres.settings import Target
 
 _LOG = logging.getLogger("promptctl")
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
@@ -199,7 +200,7 @@ class Follower:
         It is not kept, so that the next call reads again. Raises PromptNotFound, VersionNotFound, Unavailable.
         """
         try:
-            database = connections.connect_application(
+            database = connecting.connect_application(
                 self._target, connect_timeout_seconds=self._connect_seconds, timeout_seconds=ANSWER_SECONDS
             )
             with contextlib.closing(database):
@@ -224,7 +225,7 @@ class Follower:
         pause = _FIRST_PAUSE_SECONDS
         while not self._stops:
             try:
-                self._database = database = connections.connect_application(
+                self._database = database = connecting.connect_application(
                     self._target, connect_timeout_seconds=self._connect_seconds, timeout_seconds=ANSWER_SECONDS
                 )
                 try:

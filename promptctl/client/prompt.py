@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from promptctl import splits, templates
 from promptctl.client.failures import MissingVariables
 from promptctl.client.use import Use
+from promptctl.rules import buckets, templates
 
 if TYPE_CHECKING:
     from collections import deque
@@ -131,7 +131,7 @@ class Prompt:
     def bucket(self) -> int | None:
         """The unit's bucket, 0 to 9999, by which a split chose; None: no unit was given."""
         if self._bucket is None and self._unit is not None:
-            self._bucket = splits.bucket(self.source.seed, self._unit)
+            self._bucket = buckets.bucket(self.source.seed, self._unit)
         return self._bucket
 
     @property

@@ -8,7 +8,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from promptctl import errors, references, settings
+from promptctl import errors
 from promptctl.client import processes, serving
 from promptctl.client import use as uses
 from promptctl.client.failures import Closed, NoActiveVersion, TooOld
@@ -18,6 +18,8 @@ from promptctl.client.prompt import Prompt, Version
 from promptctl.client.recorder import Recorder
 from promptctl.client.snapshot import Snapshot, identity
 from promptctl.client.spool import Spool
+from promptctl.postgres import settings
+from promptctl.rules import references
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from promptctl import references
+from promptctl.rules import references
 from promptctl.store import following
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from promptctl.client.prompt import Link
     from promptctl.client.serving import State
-    from promptctl.database import Database
+    from promptctl.postgres.database import Database
 
 
 def without_erased(database: Database, state: State) -> State:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from promptctl.client.rows import Row
     from promptctl.client.spool import Spool
-    from promptctl.settings import Target
+    from promptctl.postgres.settings import Target
 
 _LOG = logging.getLogger("promptctl")
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0

@@ -9,16 +9,17 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from promptctl import connections, errors
+from promptctl import errors
 from promptctl.client.rows import FALLBACK, SCORE, USE
+from promptctl.postgres import connecting
 from promptctl.store import uses as store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from promptctl.client.rows import Row
-    from promptctl.database import Database
-    from promptctl.settings import Target
+    from promptctl.postgres.database import Database
+    from promptctl.postgres.settings import Target
 
 _LOG = logging.getLogger("promptctl")
 # The classes of SQLSTATE that are about what was sent: data, constraints, limits, and what our functions raise of it.
@@ -56,7 +57,7 @@ class Sender:
     def connect(self, connect_seconds: float, answer_seconds: float) -> None:
         """Be connected, to a database that can be recorded in. Raises what is no fault of what will be sent."""
         if self._database is None:
-            self._database = connections.connect_application(
+            self._database = connecting.connect_application(
                 self._target, connect_timeout_seconds=connect_seconds, timeout_seconds=answer_seconds
             )
             self._database.run_all()

@@ -6,8 +6,8 @@ import random
 import sys
 from typing import TYPE_CHECKING, Any
 
-from promptctl import routes, splits
 from promptctl.client.prompt import Prompt, Version
+from promptctl.rules import buckets, targeting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -38,7 +38,7 @@ class Serving:
         self.route = row.route or None
         # As SQL has it: where no split runs a unit's bucket is drawn by the prompt's name.
         self.seed = row.seed or row.name
-        self.bucket_of = splits.buckets(self.seed)
+        self.bucket_of = buckets.buckets(self.seed)
         self.basis_points = row.basis_points
         self.active = self._prompt(link, row.active_version, row.content, row.settings, row.metadata)
         self.candidate = self._prompt(
@@ -74,7 +74,7 @@ class Serving:
                 return Prompt(active.source, unit)
             return Prompt(active.source, None, self.bucket_of(unit))
         if unit is None:
-            return candidate if _draw() * splits.BUCKETS < self.basis_points else self.active
+            return candidate if _draw() * buckets.BUCKETS < self.basis_points else self.active
         bucket = self.bucket_of(unit)
         chosen = candidate if bucket < self.basis_points else self.active
         return chosen and Prompt(chosen.source, None, bucket)
@@ -138,7 +138,7 @@ class State:
         serving = self.prompts.get(name)
         if serving is None or serving.route is None:
             return name
-        step = routes.first_match(serving.route, attributes)
+        step = targeting.first_match(serving.route, attributes)
         return name if step is None else step["use"]
 
     def missing(self, names: Iterable[str]) -> list[str]:
@@ -154,7 +154,7 @@ class State:
 
 def for_unit(prompt: Prompt, unit: str) -> Prompt:
     """Return a version that is served whatever the unit. Raises ValueError for what PostgreSQL could not hold."""
-    return Prompt(prompt.source, None, splits.bucket(prompt.source.seed, unit))
+    return Prompt(prompt.source, None, buckets.bucket(prompt.source.seed, unit))
 
 
 def targets(serving: Serving) -> Iterator[str]:

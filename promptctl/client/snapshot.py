@@ -15,16 +15,18 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from promptctl import atomic_files, bounded_input, connections, errors, json_documents, references
+from promptctl import atomic_files, bounded_input, errors
 from promptctl.client import own_files
+from promptctl.postgres import connecting
 from promptctl.records import Record
+from promptctl.rules import json_documents, references
 from promptctl.store.following import Followed, Pinned
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator
 
-    from promptctl import settings
     from promptctl.client.serving import State
+    from promptctl.postgres import settings
 
 # No snapshot has so much; what has may not exhaust an application's memory.
 _LARGEST_BYTES = 1 << 30
@@ -265,10 +267,10 @@ def _check_names(kept: Kept) -> None:
 def identity(target: settings.Target) -> str:
     """Return which database is meant, without who asks: a snapshot of another one is not to be used."""
     if target.embedded:
-        from promptctl.embedded import location
+        from promptctl.postgres.embedded import location
 
         return f"embedded {location.home()}"
-    given = connections.keywords(target.url, target.origin) if target.url else {}
+    given = connecting.keywords(target.url, target.origin) if target.url else {}
 
     def said(keyword: str) -> str:
         return given.get(keyword) or os.environ.get(_VARIABLES[keyword], "")

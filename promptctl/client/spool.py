@@ -13,9 +13,9 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
-from promptctl import json_documents
 from promptctl.client import own_files
 from promptctl.client.rows import is_row
+from promptctl.rules import json_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

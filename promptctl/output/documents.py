@@ -29,7 +29,7 @@ def encoded(document: Mapping[str, Any], indent: int | None = None) -> str:
     """Return a JSON object as text that a terminal shows and does not obey: what JSON lets pass is escaped too."""
     text = json.dumps(document, ensure_ascii=False, indent=indent)
     if not text.isascii():
-        from promptctl import invisible
+        from promptctl.rules import invisible_characters
 
-        text = invisible.escaped(text, lambda character: json.dumps(character)[1:-1])
+        text = invisible_characters.escaped(text, lambda character: json.dumps(character)[1:-1])
     return text.translate(_ESCAPED)

@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 
-from promptctl import settings
 from promptctl.output import messages, tables
+from promptctl.postgres import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,15 +5,15 @@ The flavour is GitHub's: https://github.github.com/gfm
 
 from __future__ import annotations
 
-from promptctl import changes
-from promptctl.output import diffs as differences
-from promptctl.output import new_texts, plans, stream
+from promptctl.output import create_view, plan_view, stream
+from promptctl.output import diff_view as differences
+from promptctl.sync import changes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.changes import Change
-    from promptctl.output.plans import Diffs
-    from promptctl.sync import Outcome
+    from promptctl.output.plan_view import Diffs
+    from promptctl.sync.changes import Change
+    from promptctl.sync.synchronize import Outcome
 
 # A comment on GitHub takes 65 536 characters; a later edit adds a few.
 _MOST_CHARACTERS = 60_000
@@ -57,7 +57,7 @@ def text(outcome: Outcome, title: str, diffs: Diffs) -> str:
         parts.append("\n".join(["| | prompt | |", "|---|---|---|", *rows]) + "\n")
     if len(found) > _MOST_ROWS:
         parts.append(f"… and {len(found) - _MOST_ROWS} more.\n")
-    parts.append(f"{_escaped(plans.summary(outcome))}\n")
+    parts.append(f"{_escaped(plan_view.summary(outcome))}\n")
     size = sum(map(len, parts)) + len(parts)
     left_out = 0
     for (name, version), (old, new, old_name, new_name) in diffs.items():
@@ -68,7 +68,7 @@ def text(outcome: Outcome, title: str, diffs: Diffs) -> str:
             continue
         parts.append(part)
         size += len(part) + 1
-    for each in new_texts.of(outcome, _LINES_OF_A_NEW_TEXT):
+    for each in create_view.of(outcome, _LINES_OF_A_NEW_TEXT):
         more = [f"… {each.left_out} more lines in {each.path}"] if each.left_out else []
         told = "".join(f"+{line}\n" for line in each.lines) + "".join(f"{line}\n" for line in more)
         part = _details(f"{each.reference}, a new prompt", told)
@@ -83,7 +83,7 @@ def text(outcome: Outcome, title: str, diffs: Diffs) -> str:
 
 
 def _row(change: Change, outcome: Outcome) -> str:
-    told = _escaped(plans.told(change, outcome))
+    told = _escaped(plan_view.told(change, outcome))
     if change.kind == changes.HELD and change.hint:
         told += f"; {_escaped(change.hint)}"
     return f"| {_WORDS[change.kind]} | `{change.subject}` | {told} |"

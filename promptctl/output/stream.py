@@ -103,9 +103,9 @@ def harmless(text: str) -> str:
 
 def _visible(text: str, controls: Mapping[int, str]) -> str:
     if not text.isascii():
-        from promptctl import invisible
+        from promptctl.rules import invisible_characters
 
-        text = invisible.escaped(text)
+        text = invisible_characters.escaped(text)
     return text.translate(controls)
 
 

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from promptctl.database import SCHEMA_VERSION
-from promptctl.records import Installation
+from promptctl import schema
+from promptctl.records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from promptctl.database import Database
+    from promptctl.postgres.database import Database
+    from promptctl.records import Timestamp
+
+
+class Installation(Record):
+    """What `db status` found in a database; `uses_to_roll_up` are the uses that are in no totals yet.
+
+    `open_to_everybody` counts the functions and tables of the schema that every login may use: 0, unless a restore lost
+    the grants.
+    """
+
+    __slots__ = ()
+    database: str
+    server_version: str
+    schema_version: int | None
+    expected_schema_version: int
+    open_to_everybody: int | None
+    prompts: int | None
+    versions: int | None
+    uses: int | None
+    uses_to_roll_up: int | None
+    rolled_up_at: Timestamp | None
 
 
 def installation(database: Database) -> Installation:
@@ -19,7 +40,7 @@ def installation(database: Database) -> Installation:
     counted: tuple[Any, ...] = (None,) * 6
     if present:
         [(version,)] = database.run_unchecked("select (select i.version from promptctl.installation i)")
-    if version == SCHEMA_VERSION:
+    if version == schema.VERSION:
         # Uses that are in totals are not counted one by one, and may be gone.
         [counted] = database.run_unchecked(
             """
@@ -31,7 +52,7 @@ def installation(database: Database) -> Installation:
                   where u.recorded_in >= (select promptctl.rolled_below())) w (uses)
             """
         )
-    return Installation(database.name, database.server_version, version, SCHEMA_VERSION, *counted)
+    return Installation(database.name, database.server_version, version, schema.VERSION, *counted)
 
 
 def installation_id(database: Database) -> str:

@@ -3,15 +3,78 @@
 from __future__ import annotations
 
 from promptctl import errors
-from promptctl.records import Archival, ArchivedPrompt, ArchivedVersion, Erasure
+from promptctl.records import Record
 from promptctl.store.prompts import like
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from promptctl.database import Database
-    from promptctl.records import Reference
+    from promptctl.postgres.database import Database
+    from promptctl.records import Timestamp
+    from promptctl.rules.references import Reference
+
+
+class Archival(Record):
+    """What delete did to a version or, where `version` is None, to a whole prompt; with `undo` it is in use again.
+
+    `active_version` is active now, `previous_version` was before. `route_changed`: its route was taken away or put
+    back. `changed` is False when it was so already.
+    """
+
+    __slots__ = ()
+    name: str
+    version: int | None
+    changed: bool
+    active_version: int | None
+    previous_version: int | None
+    split_ended: bool
+    route_changed: bool
+
+
+class Erasure(Record):
+    """What erase took away of a version: `size` in bytes of the text, the keys of its settings and metadata.
+
+    `changed` is False when it was erased already.
+    """
+
+    __slots__ = ()
+    name: str
+    version: int
+    changed: bool
+    size: int
+    settings: str
+    metadata: str
+
+
+class ArchivedPrompt(Record):
+    """An archived prompt in a list: how many versions it has, and who archived it, when and why."""
+
+    __slots__ = ()
+    name: str
+    versions: int
+    archived_at: Timestamp
+    author: str | None
+    reason: str | None
+
+
+class ArchivedVersion(Record):
+    """An archived version in a list, and who archived or erased it last, when and why.
+
+    `erased_at` None: its text is there. `sha256` is that of the text, in hexadecimal.
+    """
+
+    __slots__ = ()
+    name: str
+    version: int
+    description: str | None
+    sha256: str
+    created_at: Timestamp
+    created_by: str
+    archived_at: Timestamp
+    erased_at: Timestamp | None
+    author: str | None
+    reason: str | None
 
 
 def archive(

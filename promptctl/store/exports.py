@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from promptctl.database import Database
+    from promptctl.postgres.database import Database
 
 # Prompts are read so many at a time: a database may hold more than fits into one answer.
 _PAGE = 500

@@ -6,7 +6,7 @@ from promptctl.records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.database import Database
+    from promptctl.postgres.database import Database
     from promptctl.records import Timestamp
 
 # So many pages hold some 20 000 uses, which are gone in a tenth of a second.

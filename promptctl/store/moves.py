@@ -2,15 +2,62 @@
 
 from __future__ import annotations
 
-from promptctl.records import Event, Move
+from promptctl.records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from promptctl.database import Database
-    from promptctl.records import Reference
+    from promptctl.postgres.database import Database
+    from promptctl.records import Timestamp
+    from promptctl.rules.references import Reference
+
+
+class Move(Record):
+    """What activate, deactivate or rollback did to one prompt, `id` the version's; None: no version is active now.
+
+    `changed` is False when it was so already.
+    """
+
+    __slots__ = ()
+    name: str
+    version: int | None
+    previous_version: int | None
+    changed: bool
+    split_ended: bool
+    release: int | None
+    epoch: int
+    id: str | None
+
+
+class Event(Record):
+    """One line of a prompt's history: a change of who gets what, or of a version's metadata, archiving or erasure.
+
+    `kind` is activate, deactivate, rollback, split, unsplit, route, archive, restore, describe or erase. For describe
+    and erase `version` is the version that was changed, and so for archive and restore of a version, which has no
+    `previous_version` and no change of `epoch`; for the others it is the active version afterwards. `of_version` tells
+    the two apart. `origin` says which
+    commit of which file it came from, as docs/json.md has it; None: from no folder. `route` is what a change of kind
+    route made it, None for the others.
+    """
+
+    __slots__ = ()
+    name: str
+    epoch: int
+    kind: str
+    previous_version: int | None
+    version: int | None
+    candidate_version: int | None
+    basis_points: int
+    release: int | None
+    author: str
+    database_user: str
+    reason: str | None
+    changed_at: Timestamp
+    origin: dict[str, Any] | None
+    route: list[dict[str, Any]] | None
+    of_version: bool = False
 
 
 def activate(

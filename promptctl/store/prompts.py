@@ -3,15 +3,112 @@
 from __future__ import annotations
 
 from promptctl import errors
-from promptctl.records import PromptSummary, Record, Reference, Served, Text, Version, VersionSummary
+from promptctl.records import Record
+from promptctl.rules.references import Reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from typing import LiteralString
+    from typing import Any, LiteralString
 
-    from promptctl.database import Database
+    from promptctl.postgres.database import Database
     from promptctl.records import Timestamp
+
+
+class PromptSummary(Record):
+    """A prompt in a list. `versions` counts those in use; `updated_at` is its last new version or move.
+
+    `candidate_version` has `basis_points` of 10 000 while a split runs, None: none does. `route_steps` is the length of
+    its route. `source_version` is the version that the folder in Git names, where an operator's move holds another.
+    """
+
+    __slots__ = ()
+    name: str
+    active_version: int | None
+    latest_version: int | None
+    versions: int
+    updated_at: Timestamp
+    candidate_version: int | None
+    basis_points: int
+    route_steps: int
+    source_version: int | None
+
+
+class Version(Record):
+    """One version, whole. `stats` has the keys that docs/sql.md gives for the view `prompts`.
+
+    `origin` is where it came from, as docs/json.md has it, and `release` the release that stored it. `variables` are
+    the names in the template, in the order of their first places, joined by spaces. `candidate_basis_points` is its
+    share of 10 000 as the candidate of a split, None: it is none. `prompt_archived_at` None: the prompt is in use.
+    """
+
+    __slots__ = ()
+    name: str
+    version: int
+    id: str
+    content: str
+    is_active: bool
+    created_at: Timestamp
+    created_by: str
+    metadata: dict[str, Any]
+    settings: dict[str, Any]
+    variables: str
+    stats: dict[str, Any]
+    retired_at: Timestamp | None
+    origin: dict[str, Any] | None
+    release: int | None
+    candidate_basis_points: int | None
+    prompt_archived_at: Timestamp | None
+
+
+class VersionSummary(Record):
+    """One version in a list, without its content. Averages are None when no use reported the number.
+
+    `commit` is the one that it came from, as people write it, `9f3c2ab-dirty` when it was not in it; None: from none.
+    `basis_points` is its share while a split runs, the active one's or the candidate's, of 10 000.
+    """
+
+    __slots__ = ()
+    name: str
+    version: int
+    is_active: bool
+    created_at: Timestamp
+    created_by: str
+    description: str | None
+    uses: int
+    errors: int
+    avg_tokens: float | None
+    avg_response_time_ms: float | None
+    last_used_at: Timestamp | None
+    commit: str | None
+    basis_points: int | None
+
+
+class Text(Record):
+    """What a reference stands for: the content of one version, what is to be known of it as a template, its origin."""
+
+    __slots__ = ()
+    name: str
+    version: int
+    content: str
+    settings: dict[str, Any]
+    variables: str
+    id: str
+    origin: dict[str, Any] | None
+
+
+class Served(Record):
+    """A version to be used now, with what its use is booked on. `is_active`: it is the one served by default."""
+
+    __slots__ = ()
+    id: str
+    name: str
+    version: int
+    epoch: int
+    content: str
+    settings: dict[str, Any]
+    is_active: bool
+    retired_at: Timestamp | None
 
 
 class Standing(Record):

@@ -3,13 +3,71 @@
 from __future__ import annotations
 
 from promptctl import errors
-from promptctl.records import ReleaseMove, ReleaseSummary, Undone
+from promptctl.records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import LiteralString
+    from typing import Any, LiteralString
 
-    from promptctl.database import Database
+    from promptctl.postgres.database import Database
+    from promptctl.records import Timestamp
+
+
+class ReleaseSummary(Record):
+    """A release in a list: what made it, and how much it did.
+
+    `kind` is activate, rollback, sync or release rollback; `undoes` the release that the last put back, `undone_by` the
+    newest one that put this back. `moves`, `versions` and `corrections` count what it moved, stored and corrected.
+    """
+
+    __slots__ = ()
+    release: int
+    kind: str
+    author: str
+    database_user: str
+    reason: str | None
+    source: str | None
+    origin: dict[str, Any] | None
+    undoes: int | None
+    undone_by: int | None
+    released_at: Timestamp
+    moves: int
+    versions: int
+    corrections: int
+
+
+class ReleaseMove(Record):
+    """One thing that a release did to a prompt, and whether the prompt has moved since.
+
+    `kind` is one of history's, or new for a version that it stored.
+    """
+
+    __slots__ = ()
+    name: str
+    kind: str
+    previous_version: int | None
+    version: int | None
+    epoch: int | None
+    moved_since: bool
+    origin: dict[str, Any] | None
+
+
+class Undone(Record):
+    """What a release's rollback did to one prompt: `version` is live now (None: none), `previous_version` was before.
+
+    `skipped`: it had moved since the release, and was left where it is. `route_changed`: its route was put back.
+    """
+
+    __slots__ = ()
+    name: str
+    version: int | None
+    previous_version: int | None
+    changed: bool
+    skipped: bool
+    split_ended: bool
+    route_changed: bool
+    release: int | None
+    epoch: int
 
 
 def newest(database: Database, limit: int) -> tuple[list[ReleaseSummary], int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from promptctl.records import Record, Reference
+from promptctl.records import Record
+from promptctl.rules.references import Reference
 from promptctl.store import prompts
 
 TYPE_CHECKING = False
@@ -10,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from promptctl.database import Database
-    from promptctl.routes import Route
+    from promptctl.postgres.database import Database
+    from promptctl.rules.targeting import Route
 
 
 class RouteChange(Record):

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from promptctl.database import Database
+    from promptctl.postgres.database import Database
 
 
 class Resolved(Record):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from promptctl.records import Record, Reference
+from promptctl.records import Record
+from promptctl.rules.references import Reference
 from promptctl.store import prompts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.database import Database
+    from promptctl.postgres.database import Database
     from promptctl.records import Timestamp
 
 

@@ -3,20 +3,76 @@
 from __future__ import annotations
 
 from promptctl import errors
-from promptctl.changes import Hold, StoredPrompt, StoredVersion
 from promptctl.records import Record
-from promptctl.routes import Surroundings
+from promptctl.rules.targeting import Surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from promptctl.database import Database
-    from promptctl.provenance import Commit
+    from promptctl.folder.provenance import Commit
+    from promptctl.postgres.database import Database
     from promptctl.records import Timestamp
 
+    Route = list[dict[str, Any]]
+
 _REMEMBERED_AT_A_TIME = 1000
+
+
+class StoredVersion(Record):
+    """What the database has of one version; `sha256` in hexadecimal, names of variables joined by spaces.
+
+    `source` is the source whose sync stored it, None: it was created in another way.
+    """
+
+    __slots__ = ()
+    sha256: str
+    settings: dict[str, Any]
+    metadata: dict[str, Any]
+    is_retired: bool
+    required_variables: str
+    created_by: str
+    source: str | None
+    is_erased: bool = False
+
+
+class Hold(Record):
+    """Who moved what Git now finds otherwise, how (the history's word), when and why; `undone`: a release put back."""
+
+    __slots__ = ()
+    by: str
+    how: str
+    at: Timestamp
+    why: str | None
+    undone: int | None
+
+
+class StoredPrompt(Record):
+    """What the database has of one prompt, who moved it last, and what was applied last.
+
+    `applied_source` None: nothing was ever applied; `applied_version` and `applied_route` None: it said nothing of it
+    then; `has_said_version` and `has_said_route`: it did at some time. `candidate_version` has `basis_points` of 10 000
+    while a split runs, None: none does. One that `is_archived` does not change.
+    """
+
+    __slots__ = ()
+    name: str
+    active_version: int | None
+    next_version: int
+    epoch: int
+    route: Route | None
+    moved: Hold | None
+    applied_source: str | None
+    applied_version: int | None
+    applied_route: Route | None
+    has_said_version: bool
+    has_said_route: bool
+    applied_metadata: dict[str, dict[str, Any]]
+    versions: dict[int, StoredVersion]
+    candidate_version: int | None = None
+    basis_points: int = 0
+    is_archived: bool = False
 
 
 class SourceState(Record):

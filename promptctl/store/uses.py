@@ -9,8 +9,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, LiteralString
 
-    from promptctl.database import Database
-    from promptctl.records import Use
+    from promptctl.postgres.database import Database
+
+
+class Use(Record):
+    """One call of a model with a version, as it is booked; None: not known.
+
+    `use_id` is a UUID of the caller's, so that it counts once however often it is sent. `input_tokens` is all of the
+    input, of which the cached ones are parts; times are in milliseconds; `outcome` is "ok" or the name of an error.
+    """
+
+    __slots__ = ()
+    use_id: str
+    name: str
+    version: int
+    epoch: int
+    model: str | None
+    unit: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    first_token_ms: float | None
+    response_ms: float | None
+    outcome: str
+    request_id: str | None
 
 
 def record(database: Database, uses: Sequence[Use]) -> None:

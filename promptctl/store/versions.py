@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from promptctl.records import Created
+from promptctl.records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from promptctl.database import Database
+    from promptctl.postgres.database import Database
+    from promptctl.records import Timestamp
+
+
+class Created(Record):
+    """The version that holds a text. `created` is False when the text was there already."""
+
+    __slots__ = ()
+    id: str
+    name: str
+    version: int
+    content: str
+    is_active: bool
+    created_at: Timestamp
+    created_by: str
+    metadata: dict[str, Any]
+    created: bool
+    previous_version: int | None
+    settings: dict[str, Any]
+    variables: str
 
 
 def create(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from promptctl import database as promptctl_database
+from promptctl import schema
 from tests.conftest import SERVERS, Ended, Promptctl, Templated
 from tests.servers import Server
 
@@ -78,7 +78,7 @@ def serving(version: str) -> Iterator[Templated]:
         with psycopg.connect(server.dsn(), autocommit=True) as connection:
             connection.execute(f"create database {name}".encode())
         with psycopg.connect(server.dsn(name), autocommit=True) as connection:
-            connection.execute(promptctl_database.schema_sql().encode())
+            connection.execute(schema.read_sql().encode())
         with psycopg.connect(server.dsn(), autocommit=True) as connection:
             connection.execute(f"create database {_shared()} template {name}".encode())
             connection.execute("create role app login")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from promptctl import libpq, refusals, settings
+from promptctl.postgres import libpq, refusals, settings
 from tests.cli.conftest import refused, refused_in_json
 
 if TYPE_CHECKING:

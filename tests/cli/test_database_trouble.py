@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from promptctl import SCHEMA_VERSION, connections, errors, refusals
-from promptctl.libpq import ServerError
+from promptctl import errors, schema
+from promptctl.postgres import connecting, refusals
+from promptctl.postgres.libpq import ServerError
 from tests.cli.conftest import copied, refused, refused_in_json
 from tests.conftest import SERVERS, Ended, stable
 from tests.servers import Server
@@ -79,10 +80,10 @@ def test_a_database_without_the_schema_says_how_to_make_it(bare: Promptctl) -> N
         (
             99,
             "schema_newer",
-            f"has schema version 99; this promptctl knows {SCHEMA_VERSION}",
+            f"has schema version 99; this promptctl knows {schema.VERSION}",
             "install the promptctl that made this schema",
         ),
-        (0, "schema_older", f"has schema version 0; this promptctl needs {SCHEMA_VERSION}", "promptctl db migrate"),
+        (0, "schema_older", f"has schema version 0; this promptctl needs {schema.VERSION}", "promptctl db migrate"),
     ],
 )
 def test_a_schema_of_another_version_is_refused(
@@ -207,7 +208,7 @@ def test_a_rule_that_no_command_breaks_is_told_in_one_line_all_the_same(
 
 
 def test_a_refusal_by_a_rule_without_a_name_of_ours_is_the_servers_own(promptctl: Promptctl, database_url: str) -> None:
-    with connections.connect(database_url) as opened, pytest.raises(errors.Failed) as failure:
+    with connecting.connect(database_url) as opened, pytest.raises(errors.Failed) as failure:
         opened.run("select 1/0")
     assert failure.value.code == "database_error"
     assert stable(failure.value.message) == "llm_app at db.prod: division by zero"

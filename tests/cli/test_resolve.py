@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from promptctl import splits
+from promptctl.rules import buckets as splits
 from tests.cli.conftest import refused, refused_in_json
 from tests.schema.test_buckets import VECTORS
 

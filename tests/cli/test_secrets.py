@@ -84,8 +84,10 @@ def test_every_command_that_takes_a_reason_looks_for_keys_in_it() -> None:
 
 
 def test_a_reason_without_a_long_word_costs_no_search(filled: Promptctl, imported: Callable[..., set[str]]) -> None:
-    assert "promptctl.secret_values" not in imported("rollback", "default-system-prompt", "--reason", "INC-412, " * 20)
-    assert "promptctl.secret_values" in imported("activate", "default-system-prompt@3", "--reason", "x" * 40)
+    assert "promptctl.folder.secret_values" not in imported(
+        "rollback", "default-system-prompt", "--reason", "INC-412, " * 20
+    )
+    assert "promptctl.folder.secret_values" in imported("activate", "default-system-prompt@3", "--reason", "x" * 40)
 
 
 @pytest.fixture

@@ -55,9 +55,9 @@ def imports(
 
 
 PROMISED: dict[tuple[str, ...], set[str]] = {
-    ("--help",): HEAVY | {"ctypes", "promptctl.database"},
-    ("--version",): HEAVY | {"ctypes", "promptctl.database"},
-    ("__complete", "act"): HEAVY | {"ctypes", "promptctl.database"},
+    ("--help",): HEAVY | {"ctypes", "promptctl.postgres.database"},
+    ("--version",): HEAVY | {"ctypes", "promptctl.postgres.database"},
+    ("__complete", "act"): HEAVY | {"ctypes", "promptctl.postgres.database"},
     ("__complete", "activate", "code"): HEAVY,
     ("list",): HEAVY,
     ("list", "support/*", "--quiet"): HEAVY,
@@ -130,7 +130,7 @@ def traffic(
 import os, sys
 class Finder:
     def find_spec(self, name, path, target=None):
-        if name != "promptctl.libpq":
+        if name != "promptctl.postgres.libpq":
             return None
         sys.meta_path.remove(self)
         from importlib.util import find_spec

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from promptctl import prices
+from promptctl.claude import prices
 from tests.cli.conftest import refused
 
 if TYPE_CHECKING:

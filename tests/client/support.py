@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from promptctl import database
+from promptctl import schema
 from tests.conftest import Ended, Templated
 from tests.schema.support import rows, run, value
 
@@ -46,7 +46,7 @@ def with_template(server: Server) -> Templated:
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         run(connection, f"create database {name}")
     with psycopg.connect(server.dsn(name), autocommit=True) as connection:
-        run(connection, database.schema_sql())
+        run(connection, schema.read_sql())
         run(connection, FILLED)
     return Templated(server, name)
 

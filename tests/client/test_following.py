@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from promptctl import Prompts, TooOld
-from promptctl.database import Database
+from promptctl.postgres.database import Database
 from tests.client.support import activate, rows, until, uses
 from tests.conftest import SERVERS
 from tests.schema.support import run, value

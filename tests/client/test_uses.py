@@ -693,9 +693,9 @@ def test_a_bug_in_the_recording_thread_is_told_and_does_not_stop_it(
 def test_the_moment_of_a_use_is_its_own_however_late_it_is_sent(
     serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from promptctl import connections
+    from promptctl.postgres import connecting
 
-    connect = connections.connect_application
+    connect = connecting.connect_application
     prompts = serve(flush_seconds=1000)
     prompt = prompts.get("greeter")
 
@@ -703,7 +703,7 @@ def test_the_moment_of_a_use_is_its_own_however_late_it_is_sent(
         time.sleep(0.5)
         return connect(*given, **named)
 
-    monkeypatch.setattr(connections, "connect_application", slowly)
+    monkeypatch.setattr(connecting, "connect_application", slowly)
     before = value(sql, "select clock_timestamp()")
     with prompt.use():
         pass

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptctl.output import diffs, stream
+from promptctl.output import diff_view, stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def applied(old: str, difference: str) -> str:
 
 @given(texts, texts)
 def test_a_unified_diff_applied_to_the_old_text_gives_the_new(old: str, new: str) -> None:
-    difference = diffs.unified(old, new, "a", "b")
+    difference = diff_view.unified(old, new, "a", "b")
     assert (difference == "") is (old == new)
     if difference:
         assert applied(old, difference) == new
@@ -51,7 +51,7 @@ def test_a_unified_diff_applied_to_the_old_text_gives_the_new(old: str, new: str
 def test_patch_reads_it(tmp_path: Path) -> None:
     old, new = "a\nb\nc\n" * 30, "x\n" + "a\nb\nc\n" * 15 + "a\nc\n" + "a\nb\nc\n" * 14 + "end"
     (tmp_path / "t").write_text(old)
-    difference = diffs.unified(old, new, "t", "t")
+    difference = diff_view.unified(old, new, "t", "t")
     subprocess.run(["git", "apply", "--unsafe-paths", "-p0", "-"], input=difference.encode(), cwd=tmp_path, check=True)
     assert (tmp_path / "t").read_text() == new
 
@@ -69,8 +69,8 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_terminal_gets_the_lines_that_a_pipe_gets(old: str, new: str) -> None:
     if old == new:
         return
-    seen = diffs._words(old, new, "a", "b")[2:]  # pyright: ignore[reportPrivateUsage] - `show` writes them
-    piped = diffs.unified(old, new, "a", "b").split("\n")[2:-1]
+    seen = diff_view._words(old, new, "a", "b")[2:]  # pyright: ignore[reportPrivateUsage] - `show` writes them
+    piped = diff_view.unified(old, new, "a", "b").split("\n")[2:-1]
     assert [line[0] + line[2:] for line in seen if line[0] not in "@\\"] == [
         line for line in piped if line[0] not in "@\\"
     ]
@@ -104,7 +104,7 @@ def test_no_shape_of_a_text_takes_the_square_of_its_length(
 
     sys.setprofile(counted)
     try:
-        diffs.show(old, new, "a@1", "a@2")
+        diff_view.show(old, new, "a@1", "a@2")
     finally:
         sys.setprofile(None)
     assert "".join(shown).startswith("--- a@1\n+++ a@2\n@@ ")
@@ -116,7 +116,7 @@ def test_of_a_long_line_only_what_is_around_a_change_is_shown(
     shown: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    diffs.show(LINE * 1_000, LINE * 500 + "cat " + LINE * 500, "a", "b")
+    diff_view.show(LINE * 1_000, LINE * 500 + "cat " + LINE * 500, "a", "b")
     assert "cat" in "".join(shown)
     assert len("".join(shown)) < 3_000
     assert "characters …" in "".join(shown)

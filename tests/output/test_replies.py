@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptctl.output import replies, tables
+from promptctl.output import reply_view, tables
 
 LINES = re.compile(r"\x1b\[(\d+)D\x1b\[K")
 
@@ -22,7 +22,7 @@ def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def screen(pieces: list[str], columns: int = 24) -> list[str]:
     """What a terminal of so many columns shows; only what is written here moves its cursor."""
-    wrapped = replies.Wrapped()
+    wrapped = reply_view.Wrapped()
     rows = [""]
     for piece in pieces:
         written = wrapped.add(piece)
@@ -87,4 +87,4 @@ def test_the_pieces_make_no_difference(text: str, cuts: list[int]) -> None:
 
 def test_a_dumb_terminal_breaks_lines_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
-    assert replies.Wrapped().add("x" * 100 + " y") == "x" * 100 + " y"
+    assert reply_view.Wrapped().add("x" * 100 + " y") == "x" * 100 + " y"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import sql as pieces
 
-from promptctl.database import SCHEMA_VERSION, schema_sql
+from promptctl import schema
 from tests.schema.support import furnish, refusal, refused, rows, run
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ OPERATES = [
     "select promptctl.drop_uses(now(), 0)",
 ]
 EVERYBODY = [
-    f"select promptctl.expect_schema_version({SCHEMA_VERSION})",
+    f"select promptctl.expect_schema_version({schema.VERSION})",
     "select promptctl.current_author(), promptctl.current_reason()",
     "select * from promptctl.explain_resolve('greeter', 'user-42', '{}')",
 ]
@@ -263,8 +263,8 @@ def test_an_owner_that_is_no_superuser_is_enough(connect: Connect, sql: Connecti
     sql.execute("drop schema promptctl cascade")
     run(sql, f"grant create on database {sql.info.dbname} to {role}")
     with connect(user=role) as owner:
-        run(owner, schema_sql())
-        run(owner, schema_sql())
+        run(owner, schema.read_sql())
+        run(owner, schema.read_sql())
         furnish(owner)
         for statement in SERVES + OPERATES:
             undone(owner, statement)

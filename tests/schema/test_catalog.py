@@ -134,22 +134,22 @@ def test_no_function_looks_a_name_up_where_its_caller_can_put_one(furnished: psy
 
 
 def test_installing_again_changes_nothing(sql: psycopg.Connection[Any], server: Server) -> None:
-    from promptctl.database import schema_sql
+    from promptctl import schema
 
     before = rows(sql, CATALOG)
-    run(sql, schema_sql())
+    run(sql, schema.read_sql())
     assert rows(sql, CATALOG) == before
 
 
 def test_every_version_of_postgresql_gets_the_same_schema() -> None:
-    from promptctl.database import schema_sql
+    from promptctl import schema
 
     catalogs: dict[str, list[tuple[Any, ...]]] = {}
     for version, programs in SERVERS.items():
         server = Server.start(programs)
         try:
             with psycopg.connect(server.dsn(), autocommit=True) as connection:
-                run(connection, schema_sql())
+                run(connection, schema.read_sql())
                 catalogs[version] = rows(connection, CATALOG)
         finally:
             server.stop()

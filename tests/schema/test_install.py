@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from promptctl import libpq
-from promptctl.database import schema_sql
+from promptctl import schema
+from promptctl.postgres import libpq
 from tests.schema.support import Statement, active, at_once, furnish, history, refused, rows, run, value
 from tests.schema.test_catalog import CATALOG, OBJECTS
 
@@ -32,7 +32,7 @@ def empty(server: Server, empty_database: str) -> Iterator[Connection]:
 
 
 def install(connection: Connection) -> None:
-    run(connection, schema_sql())
+    run(connection, schema.read_sql())
 
 
 def refusal(connection: Connection) -> tuple[str | None, str | None]:
@@ -88,7 +88,7 @@ def test_psql_and_the_command_line_install_the_same(server: Server, empty: Conne
     parameters = dict(part.split("=", 1) for part in server.dsn(empty.info.dbname).split())
     connection = libpq.Connection(parameters)
     try:
-        connection.script(schema_sql())
+        connection.script(schema.read_sql())
     finally:
         connection.close()
     assert catalog(empty) == by_psql == catalog(sql)
@@ -110,7 +110,7 @@ def test_installing_again_keeps_what_is_there(server: Server, sql: Connection) -
 def test_fifty_installs_at_once_all_succeed(server: Server, empty: Connection) -> None:
     connections = [psycopg.connect(server.dsn(empty.info.dbname), autocommit=True) for _ in range(50)]
     try:
-        assert at_once((connection, schema_sql(), []) for connection in connections) == [None] * 50
+        assert at_once((connection, schema.read_sql(), []) for connection in connections) == [None] * 50
     finally:
         for connection in connections:
             connection.close()
@@ -125,7 +125,7 @@ def test_an_install_that_waited_sees_what_the_other_committed_whatever_the_defau
     dsn = server.dsn(database)
     with psycopg.connect(dsn) as first, psycopg.connect(dsn, autocommit=True) as other:
         first.execute("create schema promptctl")
-        second = Statement(other, schema_sql())
+        second = Statement(other, schema.read_sql())
         second.wait_until_blocked(empty)
         first.execute("create table promptctl.installation (singleton boolean, version integer)")
         first.execute("insert into promptctl.installation values (true, 99)")

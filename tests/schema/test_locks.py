@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from promptctl.database import schema_sql
+from promptctl import schema
 from tests.conftest import ROOT
 from tests.schema.support import Statement, create, furnish, move, run, value
 
@@ -115,14 +115,14 @@ def test_a_login_that_may_only_connect_can_make_nobody_wait(connect: Connect, sq
             stranger.execute("select pg_advisory_xact_lock(7021771953286511), pg_advisory_xact_lock(7021771953286512)")
             other.execute("set statement_timeout = '20s'")
             assert value(other, "select promptctl.score_use(%s, 1)", use) is True
-            run(other, schema_sql())
+            run(other, schema.read_sql())
             assert value(other, "select promptctl.begin_sync_alone()") is None
             stranger.rollback()
     finally:
         run(sql, f"drop role {name}")
     # Every login of a database may hold any advisory lock, shared or not.
     code = [path.read_text() for path in (ROOT / "promptctl").rglob("*.py")]
-    assert [text for text in [schema_sql(), *code] if "advisory_" in text or "advisory_lock" in text] == []
+    assert [text for text in [schema.read_sql(), *code] if "advisory_" in text or "advisory_lock" in text] == []
 
 
 def test_a_second_sync_is_told_who_is_at_it(connect: Connect, sql: Connection) -> None:

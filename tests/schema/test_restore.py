@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from promptctl.database import schema_sql
+from promptctl import schema
 from tests.conftest import SERVERS
 from tests.schema.support import furnish, refused, rows, run, value
 from tests.schema.test_access import ALLOWED, DENIED, NOBODY, OPERATES, READS, SERVES, acting_as, assert_allowed
@@ -128,7 +128,7 @@ def test_a_restored_database_is_open_to_nobody(
         with connection.transaction(force_rollback=True):
             # The owner goes on working meanwhile.
             connection.execute("select promptctl.activate('{greeter}', '{1}')")
-        run(connection, schema_sql())
+        run(connection, schema.read_sql())
         assert rows(connection, "select * from promptctl.open_to_everybody()") == []
         connection.execute("select promptctl.grant_access(%s, 'application')", [logins[1]])
         with acting_as(connection, logins[1]):
@@ -166,7 +166,7 @@ def test_what_another_owner_restores_is_open_to_nobody(
         assert_shut(connection, logins[1])
         with psycopg.connect(server.dsn(empty_database, user=logins[0]), autocommit=True) as owner:
             owner.execute("select promptctl.activate('{greeter}', '{1}')")
-            run(owner, schema_sql())
+            run(owner, schema.read_sql())
             owner.execute("select promptctl.grant_access(%s, 'viewer')", [logins[1]])
         with acting_as(connection, logins[1]):
             assert_allowed(connection, ALLOWED["viewer"])
@@ -182,7 +182,7 @@ def test_a_dump_of_an_older_server_is_open_to_nobody_on_a_newer_one(folder: Path
             servers.append(Server.start(programs))
             stack.callback(servers[-1].stop)
         with psycopg.connect(servers[0].dsn(), autocommit=True) as connection:
-            run(connection, schema_sql())
+            run(connection, schema.read_sql())
             furnish(connection)
         # A newer pg_dump reads an older server.
         said = called(
@@ -223,7 +223,7 @@ def test_the_data_alone_counts_no_use_twice(
     dumped(server, sql.info.dbname, ["--data-only", "--disable-triggers", *form], folder / "disabled")
     dumped(server, sql.info.dbname, ["--data-only", *form], folder / "enabled")
     with psycopg.connect(server.dsn(empty_database), autocommit=True) as connection:
-        run(connection, schema_sql())
+        run(connection, schema.read_sql())
         # An empty database was maintained: that must not come in the way.
         run(connection, "select promptctl.roll_up_uses(); select promptctl.drop_uses(now(), 0)")
         restored(server, empty_database, folder / "disabled", "postgres", "--disable-triggers")
@@ -240,7 +240,7 @@ def test_the_data_alone_counts_no_use_twice(
         )
         # With triggers much of it is refused, in words, and what comes in counts at most once.
         run(connection, "drop schema promptctl cascade")
-        run(connection, schema_sql())
+        run(connection, schema.read_sql())
         said = restored(server, empty_database, folder / "enabled")
         assert "how far totals go is the database's to say" in said
         assert "totals are added up by roll_up_uses" in said

@@ -1,4 +1,4 @@
-"""The variables of a version: found as promptctl.templates finds them, and the contract when one becomes active."""
+"""The variables of a version: found as rules.templates finds them, and the contract when one becomes active."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from promptctl.templates import STYLES, Template
+from promptctl.rules.templates import STYLES, Template
 from tests.schema.support import active, refused, rows, value
 from tests.template_texts import TRICKY, texts
 

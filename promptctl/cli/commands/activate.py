@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from promptctl import references
-from promptctl.output import moves as output
+from promptctl.output import move_view as output
+from promptctl.rules import references
 from promptctl.store import moves
 
 TYPE_CHECKING = False

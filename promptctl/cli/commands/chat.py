@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from promptctl import chat as chatting
-from promptctl import claude, errors, references, templates, transcripts
-from promptctl.cli import content, conversation, interruption, numbers, variables
-from promptctl.output import messages, replies, stream
+from promptctl import errors
+from promptctl.chat import conversation as chatting
+from promptctl.chat import transcripts
+from promptctl.claude import api
+from promptctl.cli import chat_session, content, interruption, numbers, variables
+from promptctl.output import messages, reply_view, stream
+from promptctl.rules import references, templates
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from promptctl.chat import Conversation, Turn
+    from promptctl.chat.conversation import Conversation, Turn
     from promptctl.cli.options import (
         Against,
         ChatMaxTokens,
@@ -99,7 +102,7 @@ def chat(
     )
     asked = None if alone else content.message(message, file)
 
-    client = claude.Claude(timeout or claude.SILENCE_SECONDS)
+    client = api.Claude(timeout or api.SILENCE_SECONDS)
     with interruption.recorded_first():
         _converse(
             run, client, wanted, other, transcript, asked, values, unit=unit, model=model, max_tokens=max_tokens,
@@ -109,7 +112,7 @@ def chat(
 
 def _converse(
     run: Run,
-    client: claude.Claude,
+    client: api.Claude,
     wanted: references.Reference,
     other: references.Reference | None,
     transcript: transcripts.Transcript | None,
@@ -143,7 +146,7 @@ def _converse(
     variables.check(talk.template(), f"{served.name}@{served.version}", own, "chat")
     if asked is None:
         assert run.connection is not None
-        session = conversation.Session(run, talk, transcript, streams=streams, usage=usage)
+        session = chat_session.Session(run, talk, transcript, streams=streams, usage=usage)
         with interruption.noticed_soon():
             session.converse(run.connection.label)
         return
@@ -151,7 +154,7 @@ def _converse(
     if second is None:
         _answer(run, talk, turn, streams=streams, usage=usage)
         if transcript is not None and talk.keep(turn):
-            conversation.note(transcript, asked, turn)
+            chat_session.note(transcript, asked, turn)
             transcript.save()
         return
     _compare(run, talk, [turn, _turn(second, asked)])
@@ -177,12 +180,12 @@ def _turn(talk: Conversation, message: str) -> Turn:
 
 def _answer(run: Run, talk: Conversation, turn: Turn, *, streams: bool, usage: bool) -> None:
     """Show the reply and book its calls, however it ends."""
-    conversation.log_use(run, turn.served)
-    replies.announce(turn.served, talk.model())
+    chat_session.log_use(run, turn.served)
+    reply_view.announce(turn.served, talk.model())
     shows_text = run.form == "plain"
-    writer = replies.Writer()
+    writer = reply_view.Writer()
     try:
-        with interruption.noticed_soon(), replies.waiting(turn.call.model, run.form) as came:
+        with interruption.noticed_soon(), reply_view.waiting(turn.call.model, run.form) as came:
             for text in turn.texts():
                 if streams and shows_text:
                     came()
@@ -201,19 +204,19 @@ def _answer(run: Run, talk: Conversation, turn: Turn, *, streams: bool, usage: b
     if run.form == "json":
         from promptctl.output import documents
 
-        documents.show(replies.document(turn))
+        documents.show(reply_view.document(turn))
     elif run.form == "quiet":
         stream.write(f"{turn.served.name}@{turn.served.version}\n")
     if not turn.text.strip():
         messages.warning("the reply is empty, and is not part of a conversation")
-    replies.cut(turn)
+    reply_view.cut(turn)
     if usage:
-        replies.usage(turn)
+        reply_view.usage(turn)
 
 
 def _compare(run: Run, talk: Conversation, turns: Sequence[Turn]) -> None:
     for turn in turns:
-        conversation.log_use(run, turn.served)
+        chat_session.log_use(run, turn.served)
         if stream.to_terminal():
             messages.note(f"asking {turn.served.name}@{turn.served.version} …")
     try:
@@ -221,9 +224,9 @@ def _compare(run: Run, talk: Conversation, turns: Sequence[Turn]) -> None:
             chatting.ask_at_once(turns)
     finally:
         _book(run, talk, turns)
-    replies.compare(turns, run.form)
+    reply_view.compare(turns, run.form)
     for turn in turns:
-        replies.cut(turn)
+        reply_view.cut(turn)
     failed = [turn.failure for turn in turns if turn.failure is not None]
     if failed:
         raise failed[0]
@@ -231,7 +234,7 @@ def _compare(run: Run, talk: Conversation, turns: Sequence[Turn]) -> None:
 
 def _book(run: Run, talk: Conversation, turns: Sequence[Turn]) -> None:
     for turn in turns:
-        conversation.log_calls(run, turn)
+        chat_session.log_calls(run, turn)
     if failure := talk.record(turns):
         messages.warning(f"the use is not recorded: {failure.message}")
     if talk.interruption is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from promptctl import errors, references
+from promptctl import errors
 from promptctl.cli import completion_scripts
 from promptctl.output import stream
+from promptctl.rules import references
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

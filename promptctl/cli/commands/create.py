@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from promptctl import errors, invisible, references, templates
+from promptctl import errors
 from promptctl.output import messages, stream
-from promptctl.output import prompts as output
+from promptctl.output import prompt_view as output
+from promptctl.rules import invisible_characters, references, templates
 from promptctl.store import prompts, versions
 
 TYPE_CHECKING = False
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
         Text,
     )
     from promptctl.cli.run import Run
-    from promptctl.database import Database
-    from promptctl.records import Created
+    from promptctl.postgres.database import Database
+    from promptctl.store.versions import Created
 
 
 def create(
@@ -133,7 +134,7 @@ def create(
     if run.form == "plain":
         for sentence in templates.double_braces(given, settings):
             messages.note(sentence)
-        if hidden := invisible.note(made.content):
+        if hidden := invisible_characters.note(made.content):
             messages.note(f"{made.name}@{made.version} {hidden}: promptctl show {made.name}@{made.version} shows where")
     if not made.created and {**made.metadata, **metadata} != made.metadata:
         messages.note(f"the description and metadata of {made.name}@{made.version} stay as they are")
@@ -234,7 +235,7 @@ def _value(text: str) -> Any:
     import json
     import shlex
 
-    from promptctl import json_documents
+    from promptctl.rules import json_documents
 
     try:
         value = json_documents.parse(text, once=True)

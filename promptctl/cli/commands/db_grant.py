@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from promptctl import errors, references
+from promptctl import errors
 from promptctl.output import messages, stream
+from promptctl.rules import references
 from promptctl.store import administration
 
 TYPE_CHECKING = False

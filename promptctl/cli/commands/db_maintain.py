@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from promptctl import errors, references
-from promptctl.output import maintenance as output
+from promptctl import errors
+from promptctl.output import maintenance_view as output
 from promptctl.output import progress
+from promptctl.rules import references
 from promptctl.store import maintenance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.options import Keep
     from promptctl.cli.run import Run
-    from promptctl.database import Database
+    from promptctl.postgres.database import Database
 
 _LEAST_SECONDS = 3600
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl import database, errors
+from promptctl import errors, schema
 from promptctl.output import messages, stream
 from promptctl.store import administration
 
@@ -23,13 +23,13 @@ def init(run: Run) -> None:
         before = administration.installation(opened)
         opened.install()
     if before.schema_version is None:
-        sentence = f"created schema version {database.SCHEMA_VERSION} in {opened.label}"
+        sentence = f"created schema version {schema.VERSION} in {opened.label}"
     elif before.open_to_everybody:
         sentence = (
             f"revoked what everybody could use in {opened.label}; promptctl db grant gives a login its access again"
         )
     else:
-        sentence = f"{opened.label} has schema version {database.SCHEMA_VERSION} already"
+        sentence = f"{opened.label} has schema version {schema.VERSION} already"
     _answer(run, sentence, opened.name, before.schema_version is None or bool(before.open_to_everybody))
 
 
@@ -44,38 +44,36 @@ def migrate(run: Run) -> None:
         raise errors.SchemaMismatch(
             "schema_missing", f"{opened.label} has no promptctl schema", hint="promptctl db init"
         )
-    if found > database.SCHEMA_VERSION:
+    if found > schema.VERSION:
         raise errors.SchemaMismatch(
             "schema_newer",
-            f"{opened.label} has schema version {found}; this promptctl knows {database.SCHEMA_VERSION}",
+            f"{opened.label} has schema version {found}; this promptctl knows {schema.VERSION}",
             hint="install the promptctl that made this schema",
         )
-    if found < database.SCHEMA_VERSION:
+    if found < schema.VERSION:
         raise errors.SchemaMismatch(
             "schema_older",
             f"{opened.label} has schema version {found}, from before 0.1.0: no migration leads from there to "
-            f"{database.SCHEMA_VERSION}",
+            f"{schema.VERSION}",
             hint="promptctl db init, in a new database",
         )
     _answer(run, f"{opened.label} has schema version {found} already: nothing to migrate", opened.name, False)
 
 
-def schema(run: Run) -> None:
+def print_schema(run: Run) -> None:
     """Print schema.sql, the whole database as SQL.
 
     Examples:
       promptctl db schema | psql -v ON_ERROR_STOP=1 "$DATABASE_URL"
     """
-    stream.write(database.schema_sql())
+    stream.write(schema.read_sql())
 
 
 def _answer(run: Run, sentence: str, name: str, changed: bool) -> None:
     if run.form == "json":
         from promptctl.output import documents
 
-        documents.show(
-            {"message": sentence, "database": name, "schema_version": database.SCHEMA_VERSION, "changed": changed}
-        )
+        documents.show({"message": sentence, "database": name, "schema_version": schema.VERSION, "changed": changed})
     elif run.form == "quiet":
         stream.write(f"{name}\n")
     elif stream.to_terminal():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from promptctl import errors, settings
-from promptctl.embedded import location
+from promptctl import errors
 from promptctl.output import messages, stream
+from promptctl.postgres import settings
+from promptctl.postgres.embedded import location
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def stop(run: Run) -> None:
     Nothing is lost; the next command starts it.
     """
     home = _home(run)
-    from promptctl.embedded import server
+    from promptctl.postgres.embedded import server
 
     stopped = server.stop(home)
     _answer(run, f"the embedded server {'was stopped' if stopped else 'is not running'}, in {home}", running=False)

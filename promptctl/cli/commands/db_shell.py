@@ -6,8 +6,10 @@ import os
 import signal
 import sys
 
-from promptctl import connections, errors, references, settings
-from promptctl.embedded import location
+from promptctl import errors
+from promptctl.postgres import connecting, settings
+from promptctl.postgres.embedded import location
+from promptctl.rules import references
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ _VARIABLES = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "DATABAS
 
 def _without_password(url: str, environment: dict[str, str]) -> str:
     """Return a URL or keywords as keywords without the password, which goes into the environment."""
-    keywords = connections.keywords(url)
+    keywords = connecting.keywords(url)
     if "password" in keywords:
         environment["PGPASSWORD"] = keywords.pop("password")
     if "options" in keywords:
@@ -93,7 +95,7 @@ def _psql(home: str | None) -> str:
     """The path of psql: the embedded server's own, the newest of Debian's (its /usr/bin/psql is a wrapper), PATH's."""
     candidates: list[str] = []
     if home is not None:
-        from promptctl.embedded import server
+        from promptctl.postgres.embedded import server
 
         copy = server.status(home).binaries
         # A program that runs as root must not come from where somebody else may write.
@@ -107,7 +109,7 @@ def _psql(home: str | None) -> str:
     for candidate in candidates:
         if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
             return candidate
-    from promptctl.embedded import binaries
+    from promptctl.postgres.embedded import binaries
 
     found = binaries.find()
     if found is None or not os.path.isfile(found.program("psql")):

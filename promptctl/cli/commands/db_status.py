@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from promptctl import errors, settings
-from promptctl.embedded import location
-from promptctl.output import status as output
+from promptctl import errors
+from promptctl.output import status_view as output
+from promptctl.postgres import settings
+from promptctl.postgres.embedded import location
 from promptctl.store import administration
 
 TYPE_CHECKING = False
@@ -22,7 +23,7 @@ def status(run: Run) -> int:
     target = settings.target(run.database_url)
     embedded = None
     if target.embedded:
-        from promptctl.embedded import server
+        from promptctl.postgres.embedded import server
 
         home = location.home()
         embedded = server.status(home)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from promptctl import errors, references
-from promptctl.output import archiving as output
+from promptctl import errors
+from promptctl.output import archive_view as output
+from promptctl.rules import references
 from promptctl.store import archiving
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from promptctl import records
     from promptctl.cli.options import AllowSecrets, Author, PromptsOrVersions, Reason, Rehearse, Undo
     from promptctl.cli.run import Run
+    from promptctl.rules.references import Reference
 
 
 def delete(
@@ -53,7 +54,7 @@ def delete(
             run.log(f"{kind} {what}", name=each.name, version=each.version, author=run.who())
 
 
-def _wanted(words: Sequence[str]) -> list[records.Reference]:
+def _wanted(words: Sequence[str]) -> list[Reference]:
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if following.isdigit() and "@" not in word:
             # "delete NAME 2" is about one version, and NAME alone would be the whole prompt.

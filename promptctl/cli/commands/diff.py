@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from promptctl import references
-from promptctl.records import Reference
+from promptctl.rules import references
+from promptctl.rules.references import Reference
 from promptctl.store import prompts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.options import ExitCode, Left, Right
     from promptctl.cli.run import Run
-    from promptctl.database import Database
+    from promptctl.postgres.database import Database
 
 DIFFERENT = 3
 
@@ -30,21 +30,21 @@ def diff(run: Run, left: Left, right: Right = None, exit_code: ExitCode = False)
     with run.database() as database:
         sides = _sides(database, left, right)
         old, new = (prompts.text(database, side) for side in sides)
-    from promptctl.output import diffs
+    from promptctl.output import diff_view
 
     names = f"{old.name}@{old.version}", f"{new.name}@{new.version}"
     differs = old.content != new.content
     if run.form == "json":
         from promptctl.output import documents
 
-        unified = diffs.unified(old.content, new.content, *names)
+        unified = diff_view.unified(old.content, new.content, *names)
         documents.show({"old": names[0], "new": names[1], "differs": differs, "diff": unified})
     elif run.form == "quiet":
         from promptctl.output import stream
 
         stream.write(f"{names[0]} {names[1]}\n" if differs else "")
     else:
-        diffs.show(old.content, new.content, *names)
+        diff_view.show(old.content, new.content, *names)
     return DIFFERENT if exit_code and differs else 0
 
 

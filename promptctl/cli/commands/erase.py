@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from promptctl import errors, references
-from promptctl.output import archiving as output
+from promptctl import errors
+from promptctl.output import archive_view as output
+from promptctl.rules import references
 from promptctl.store import archiving
 
 TYPE_CHECKING = False

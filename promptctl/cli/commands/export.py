@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from promptctl import errors, references, working_directory
-from promptctl import export as exporting
-from promptctl.output import exports as output
+from promptctl import errors, working_directory
+from promptctl.output import export_view as output
 from promptctl.output import progress
+from promptctl.rules import references
 from promptctl.store import exports
+from promptctl.sync import export as exporting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

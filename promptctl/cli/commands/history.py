@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from promptctl import references
 from promptctl.output import messages, stream
-from promptctl.output import moves as output
+from promptctl.output import move_view as output
+from promptctl.rules import references
 from promptctl.store import moves, prompts
 
 TYPE_CHECKING = False

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from promptctl import references
 from promptctl.output import messages, stream
-from promptctl.output import prompts as output
+from promptctl.output import prompt_view as output
+from promptctl.rules import references
 from promptctl.store import prompts
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ def list_prompts(run: Run, pattern: Pattern = None, archived: Archived = False, 
 
 
 def _list_archived(run: Run, pattern: str | None, first: int) -> None:
-    from promptctl.output import archiving as archiving_output
+    from promptctl.output import archive_view as archiving_output
     from promptctl.store import archiving
 
     with run.database() as database:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from promptctl import errors, references
+from promptctl import errors
 from promptctl.output import messages, stream
-from promptctl.output import releases as output
+from promptctl.output import release_view as output
+from promptctl.rules import references
 from promptctl.store import releases
 
 TYPE_CHECKING = False

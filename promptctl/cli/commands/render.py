@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from promptctl import errors, references, templates
+from promptctl import errors
 from promptctl.cli import variables
 from promptctl.output import stream
+from promptctl.rules import references, templates
 from promptctl.store import prompts
 
 TYPE_CHECKING = False
@@ -48,7 +49,7 @@ def render(
     run.log("Using prompt", name=served.name, version=served.version, promptId=served.id)
     if run.form == "json":
         from promptctl.output import documents
-        from promptctl.output import prompts as output
+        from promptctl.output import prompt_view as output
 
         documents.show(output.rendered_document(served, content, variables.used(template, values)))
     elif run.form == "quiet":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from promptctl import attributes, errors, references
-from promptctl.output import resolved as output
+from promptctl import errors
+from promptctl.output import resolve_view as output
+from promptctl.rules import attributes, references
 from promptctl.store import serving
 
 TYPE_CHECKING = False

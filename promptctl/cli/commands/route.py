@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from promptctl import errors, references
-from promptctl.output import routes as output
+from promptctl import errors
+from promptctl.output import route_view as output
+from promptctl.rules import references
 from promptctl.store import routes
 
 TYPE_CHECKING = False
@@ -49,8 +50,8 @@ def set_route(
       promptctl route set default-system-prompt -f route.yaml
       promptctl route set default-system-prompt -f vip.json --reason "VIPs"
     """
-    from promptctl import route_files
     from promptctl.cli import content
+    from promptctl.folder import route_files
 
     wanted = _bare(name, "set")
     text, source = content.read(None, file, "route set"), "standard input" if file == "-" else file

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from promptctl import errors, records, references
-from promptctl.output import prompts as output
+from promptctl import errors
+from promptctl.output import prompt_view as output
 from promptctl.output import stream
+from promptctl.rules import references
 from promptctl.store import prompts
+from promptctl.store.prompts import Text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.options import Archived, At, Limit, Reference
     from promptctl.cli.run import Run
-    from promptctl.database import Database
+    from promptctl.postgres.database import Database
 
 
 def show(run: Run, reference: Reference, at: At = None, limit: Limit = None, archived: Archived = False) -> None:
@@ -60,7 +62,7 @@ def show(run: Run, reference: Reference, at: At = None, limit: Limit = None, arc
             _answer(run, text)
 
 
-def _moment(wanted: records.Reference, at: str) -> str:
+def _moment(wanted: references.Reference, at: str) -> str:
     from promptctl.cli import moments
 
     if wanted.version is not None:
@@ -70,8 +72,8 @@ def _moment(wanted: records.Reference, at: str) -> str:
     return moments.parse(at)
 
 
-def _show_archived(run: Run, wanted: records.Reference, at: str | None) -> None:
-    from promptctl.output import archiving as archiving_output
+def _show_archived(run: Run, wanted: references.Reference, at: str | None) -> None:
+    from promptctl.output import archive_view as archiving_output
     from promptctl.output import messages
     from promptctl.store import archiving
 
@@ -88,12 +90,12 @@ def _show_archived(run: Run, wanted: records.Reference, at: str | None) -> None:
         messages.note(f"no version of {wanted.name} is archived in {database.label}")
 
 
-def _show_moment(run: Run, database: Database, wanted: records.Reference, moment: str) -> None:
+def _show_moment(run: Run, database: Database, wanted: references.Reference, moment: str) -> None:
     text = prompts.text_at(database, wanted.name, moment)
     if run.form == "json":
         from promptctl.output import documents
 
-        whole = prompts.version(database, records.Reference(text.name, text.version))
+        whole = prompts.version(database, references.Reference(text.name, text.version))
         documents.show(output.version_document(whole))
         return
     if run.form == "plain":
@@ -101,7 +103,7 @@ def _show_moment(run: Run, database: Database, wanted: records.Reference, moment
     _answer(run, text)
 
 
-def _answer(run: Run, text: records.Text) -> None:
+def _answer(run: Run, text: Text) -> None:
     run.log("Using prompt", name=text.name, version=text.version, promptId=text.id)
     if run.form == "quiet":
         stream.write(f"{text.name}@{text.version}\n")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from promptctl import errors, references, shares
-from promptctl.output import splits as output
+from promptctl import errors
+from promptctl.output import split_view as output
+from promptctl.rules import references, shares
 from promptctl.store import splits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.options import AllowNewVariables, AllowSecrets, Author, Off, Reason, Seed, Share, SplitReference
     from promptctl.cli.run import Run
-    from promptctl.records import Reference
+    from promptctl.rules.references import Reference
 
 _FORMS = "write 10%, 0.5% or 12.25%, from 0% to 100%"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from promptctl import errors, prices, references, statistics
+from promptctl import errors
+from promptctl.claude import prices
 from promptctl.output import messages, stream
-from promptctl.output import statistics as output
-from promptctl.store import statistics as store
+from promptctl.output import stats_view as output
+from promptctl.rules import references, statistics
+from promptctl.store import usage as store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

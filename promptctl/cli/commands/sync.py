@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from promptctl import changes, errors, references, working_directory
-from promptctl import sync as syncing
-from promptctl.output import messages, plans, progress
-from promptctl.provenance import Checkout
+from promptctl import errors, working_directory
+from promptctl.folder.provenance import Checkout
+from promptctl.output import messages, plan_view, progress
+from promptctl.rules import references
 from promptctl.store import syncs
+from promptctl.sync import changes
+from promptctl.sync import synchronize as syncing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,11 +30,11 @@ if TYPE_CHECKING:
         TemplateDefault,
     )
     from promptctl.cli.run import Run
-    from promptctl.database import Database
-    from promptctl.output.plans import Diffs
+    from promptctl.folder.listing import ListedPrompt
+    from promptctl.output.plan_view import Diffs
     from promptctl.output.progress import Progress
-    from promptctl.prompt_folders import ListedPrompt
-    from promptctl.sync import Outcome
+    from promptctl.postgres.database import Database
+    from promptctl.sync.synchronize import Outcome
 
 _FOUND = 3
 _FOLDER = "prompts"
@@ -139,7 +141,7 @@ def _look(
             told = f"{len(unclaimed)} prompt{'s' * several} in {database.label} from no folder"
             run.say(f"{told}: promptctl export writes {'them' if several else 'it'} into one")
         if save_plan is not None:
-            from promptctl import saved_plans
+            from promptctl.sync import saved_plans
 
             saved_plans.save(save_plan, title, database, outcome)
             import shlex
@@ -170,7 +172,7 @@ def _apply(
 
 
 def _apply_saved(run: Run, path: str, author: str | None, form: str, shown: Progress) -> int:
-    from promptctl import saved_plans
+    from promptctl.sync import saved_plans
 
     saved = saved_plans.load(path)
     run.author(author)
@@ -208,15 +210,15 @@ def _show(outcome: Outcome, title: str, form: str, diffs: Diffs, unclaimed: Sequ
 
         plan_markdown.show(outcome, title, diffs)
         for each in outcome.plan.of(changes.HELD):
-            messages.note(f"{each.name} {plans.told(each, outcome)}")
+            messages.note(f"{each.name} {plan_view.told(each, outcome)}")
     else:
-        plans.show(outcome, title, form, diffs, unclaimed)
+        plan_view.show(outcome, title, form, diffs, unclaimed)
 
 
 def _diffs(database: Database, outcome: Outcome, form: str) -> Diffs:
     """What differs between each new version and the active one, where somebody will look at it."""
     from promptctl.output import stream
-    from promptctl.records import Reference
+    from promptctl.rules.references import Reference
     from promptctl.store import prompts
 
     new = [each for each in outcome.plan.of(changes.NEW) if each.previous_version is not None]
@@ -240,8 +242,9 @@ def _refuse(database: Database, outcome: Outcome, form: str, *, only_conflicts: 
     if only_conflicts and not conflicts:
         messages.warning(f"sync would refuse this: {outcome.refusal.message}")
         return
-    from promptctl.output import diffs, stream
-    from promptctl.records import Reference
+    from promptctl.output import diff_view as diffs
+    from promptctl.output import stream
+    from promptctl.rules.references import Reference
     from promptctl.store import prompts
 
     for conflict in conflicts if form == "plain" else []:

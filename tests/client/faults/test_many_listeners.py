@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from promptctl import connections
 from promptctl.client import follower
+from promptctl.postgres import connecting
 from tests.client.faults.conftest import NEWEST, NO_SERVER
 from tests.client.faults.load import moves
 from tests.client.support import until, with_template
@@ -55,14 +55,14 @@ def test_two_hundred_listeners_see_a_change_and_come_back_spread_out(
         assert set(pool.map(version_of, clients)) == {1}
     all_see_a_change(large, clients)
 
-    connect = connections.connect_application
+    connect = connecting.connect_application
     attempts: list[float] = []
 
     def noted(*given: Any, **named: Any) -> Any:
         attempts.append(time.monotonic())
         return connect(*given, **named)
 
-    monkeypatch.setattr(connections, "connect_application", noted)
+    monkeypatch.setattr(connecting, "connect_application", noted)
     # Longer than a busy machine needs to wake so many threads.
     monkeypatch.setattr(follower, "_FIRST_PAUSE_SECONDS", 1.0)
     large.server.stop(keep=True)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from promptctl import SCHEMA_VERSION, Unavailable
-from promptctl import database as promptctl_database
+from promptctl import Unavailable, schema
 from tests.client.faults.load import Load, all_recorded, check_each_counted_once, moves
 from tests.client.support import until
 from tests.schema.support import rows, run
@@ -137,7 +136,7 @@ def test_a_schema_of_another_version(
         ended_sessions(sql, application)
 
     check_trouble(
-        serve(application_url), sql, told, lambda: set_version(99), lambda: set_version(SCHEMA_VERSION),
+        serve(application_url), sql, told, lambda: set_version(99), lambda: set_version(schema.VERSION),
         "has schema version 99",
     )  # fmt: skip
 
@@ -181,7 +180,7 @@ def test_a_client_that_was_there_before_the_schema_and_the_grant(
         assert failure.value.hint == "promptctl db init"
         with client.get("greeter", default="Be yourself.").use():
             pass
-        run(sql, promptctl_database.schema_sql())
+        run(sql, schema.read_sql())
         run(sql, "select promptctl.create_version('greeter', 'Be kind.', activated => true)")
 
         def refused() -> bool:

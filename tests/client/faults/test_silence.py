@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from promptctl import TooOld, Unavailable, connections, libpq, settings
+from promptctl import TooOld, Unavailable
 from promptctl.client import recorder
+from promptctl.postgres import connecting, libpq, settings
 from tests.client.faults.load import SLACK_SECONDS, Load, all_recorded, check_each_counted_once, moves
 from tests.client.faults.proxy import Proxy
 from tests.client.support import until
@@ -119,7 +120,7 @@ def test_a_server_that_hangs_is_noticed_by_the_time_that_it_has_for_an_answer(
 
 def test_a_connection_whose_other_end_is_gone_is_given_up_by_the_kernel(server: Server, database_name: str) -> None:
     with Proxy(server.socket_directory / ".s.PGSQL.5432") as proxy:
-        database = connections.connect_application(
+        database = connecting.connect_application(
             settings.target(proxy.url(database_name, "postgres")), connect_timeout_seconds=5, timeout_seconds=10
         )
         library, handle = database._connection._lib, database._connection._handle  # pyright: ignore[reportPrivateUsage]

@@ -1,0 +1,1 @@
+"""A conversation with Claude through a prompt, and the file that keeps one."""

@@ -1,0 +1,185 @@
+"""What differs between two texts: changed words on a terminal, a unified diff in a pipe."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from promptctl.output import stream
+from promptctl.rules import alignment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_CONTEXT_LINES = 3
+_WORDS = re.compile(r"\w+|\s+|[^\w\s]")
+# Where fewer of the words stayed, the passage was rewritten, and a word here and there that stands out says nothing.
+_LEAST_ALIKE = 0.6
+_NO_NEWLINE = "\\ No newline at end of file\n"
+# Beyond so many characters a changed passage is shown by lines only.
+_LONGEST_COMPARED = 200_000
+# Of a longer stretch of a line that does not differ, so much is shown at either end.
+_LONGEST_EQUAL = 2_000
+_SHOWN_OF_EQUAL = 200
+
+
+def unified(old: str, new: str, old_name: str, new_name: str) -> str:
+    """Return a unified diff of two texts, '' when they are equal; `patch` can read it."""
+    # Split at LF only: a form feed or a line separator is text.
+    before, after = _lines(old), _lines(new)
+    lines: list[str] = []
+    for passage in _passages(before, after):
+        lines.append(f"{_heading(passage)}\n")
+        for equal, a, b, c, d in passage:
+            signed = [(" ", before[a:b])] if equal else [("-", before[a:b]), ("+", after[c:d])]
+            for sign, whole in signed:
+                lines += [f"{sign}{line}" if line.endswith("\n") else f"{sign}{line}\n{_NO_NEWLINE}" for line in whole]
+    return "".join([f"--- {old_name}\n+++ {new_name}\n", *lines]) if lines else ""
+
+
+def show(old: str, new: str, old_name: str, new_name: str) -> None:
+    """Write what differs to standard output: for people on a terminal, or where there are colors; else unified.
+
+    When nothing differs, says so on standard error of a terminal.
+    """
+    if not stream.to_terminal() and not stream.has_colour(sys.stdout):
+        stream.write(unified(old, new, old_name, new_name))
+        return
+    if old == new and not stream.to_terminal():
+        return
+    if old == new:
+        stream.say(f"nothing differs between {old_name} and {new_name if new_name != old_name else 'itself'}")
+        return
+    stream.write("".join(f"{line}\n" for line in _words(old, new, old_name, new_name)))
+
+
+def _lines(text: str) -> list[str]:
+    parts = text.split("\n")
+    lines = [part + "\n" for part in parts[:-1]]
+    return [*lines, parts[-1]] if parts[-1] else lines
+
+
+def _passages(before: Sequence[str], after: Sequence[str]) -> list[list[alignment.Stretch]]:
+    return alignment.passages(alignment.stretches(before, after), _CONTEXT_LINES)
+
+
+def _heading(passage: Sequence[alignment.Stretch]) -> str:
+    (_, a, _, c, _), (_, _, b, _, d) = passage[0], passage[-1]
+    return f"@@ -{_range(a, b)} +{_range(c, d)} @@"
+
+
+def _range(start: int, end: int) -> str:
+    if end - start == 1:
+        return str(end)
+    # What is empty is named by the line before it.
+    return f"{start + (end > start)},{end - start}"
+
+
+def _words(old: str, new: str, old_name: str, new_name: str) -> list[str]:
+    has_colour = stream.has_colour(sys.stdout)
+    shown = [
+        _styled(f"--- {stream.one_line(old_name)}", stream.RED, has_colour=has_colour),
+        _styled(f"+++ {stream.one_line(new_name)}", stream.GREEN, has_colour=has_colour),
+    ]
+    before, after = _lines(old), _lines(new)
+    for passage in _passages(before, after):
+        shown.append(_styled(_heading(passage), stream.CYAN, has_colour=has_colour))
+        for equal, a, b, c, d in passage:
+            if equal:
+                shown += ["  " + _cut(stream.harmless(line.removesuffix("\n"))) for line in before[a:b]]
+            else:
+                shown += _changed(before[a:b], after[c:d], has_colour=has_colour)
+    return shown
+
+
+def _changed(before: Sequence[str], after: Sequence[str], *, has_colour: bool) -> list[str]:
+    """The lines of one changed passage; the words that differ stand out from those that only moved with them."""
+    removed, added = _emphasised("".join(before), "".join(after)) if before and after else (None, None)
+    lines: list[str] = []
+    for sign, colour, whole, parts in (
+        ("- ", stream.RED, before, removed or [("".join(before), False)]),
+        ("+ ", stream.GREEN, after, added or [("".join(after), False)]),
+    ):
+        if not whole:
+            continue
+        line = _styled(sign, colour, has_colour=has_colour)
+        for text, differs in parts:
+            style = f"1;7;{colour}" if differs else colour
+            first, *rest = stream.harmless(_cut(text) if removed and not differs else text).split("\n")
+            line += _styled(first, style, has_colour=has_colour)
+            for part in rest:
+                lines.append(line)
+                line = _styled(sign, colour, has_colour=has_colour) + _styled(part, style, has_colour=has_colour)
+        if not whole[-1].endswith("\n"):
+            lines += [line, _styled("\\ no line end after the last line", stream.DIM, has_colour=has_colour)]
+    return lines
+
+
+def _emphasised(old: str, new: str) -> tuple[list[tuple[str, bool]], list[tuple[str, bool]]] | tuple[None, None]:
+    """Both texts in parts, each with whether it differs; None: too little of them is alike."""
+    start, end_old, end_new = _ends(old, new)
+    if end_old - start + end_new - start > _LONGEST_COMPARED:
+        return None, None
+    before, after = _WORDS.findall(old[start:end_old]), _WORDS.findall(new[start:end_new])
+    found = alignment.stretches(before, after)
+    alike = start + len(old) - end_old + sum(len(word) for equal, a, b, _, _ in found if equal for word in before[a:b])
+    if 2 * alike < _LEAST_ALIKE * (len(old) + len(new)):
+        return None, None
+    removed, added = [(old[:start], False)], [(new[:start], False)]
+    for equal, a, b, c, d in found:
+        removed.append(("".join(before[a:b]), not equal))
+        added.append(("".join(after[c:d]), not equal))
+    return [*removed, (old[end_old:], False)], [*added, (new[end_new:], False)]
+
+
+def _ends(old: str, new: str) -> tuple[int, int, int]:
+    """Return where two texts begin to differ, between words, and where on each side they no longer do.
+
+    By comparing halves, which C does, and not characters.
+    """
+    start = _alike(old, new)
+    while start and (_inside_word(old, start) or _inside_word(new, start)):
+        start -= 1
+    left = min(len(old), len(new)) - start
+    back = _alike(old[len(old) - left :][::-1], new[len(new) - left :][::-1]) if left else 0
+    while back and (_inside_word(old, len(old) - back) or _inside_word(new, len(new) - back)):
+        back -= 1
+    return start, len(old) - back, len(new) - back
+
+
+def _inside_word(text: str, place: int) -> bool:
+    """Whether there is no end of a word, or of a blank, before this place in a text."""
+    return 0 < place < len(text) and _class(text[place - 1]) == _class(text[place]) != 0
+
+
+def _class(character: str) -> int:
+    return 1 if character.isalnum() or character == "_" else 2 if character.isspace() else 0
+
+
+def _alike(old: str, new: str) -> int:
+    """How many characters at the beginning of both are equal."""
+    low, high = 0, min(len(old), len(new))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if old[low:middle] == new[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _cut(text: str) -> str:
+    """Leave out the middle of a long text between line ends, of which nobody sees more than its ends."""
+    if len(text) <= _LONGEST_EQUAL:
+        return text
+    return "\n".join(
+        part
+        if len(part) <= _LONGEST_EQUAL
+        else f"{part[:_SHOWN_OF_EQUAL]} … {len(part) - 2 * _SHOWN_OF_EQUAL} characters … {part[-_SHOWN_OF_EQUAL:]}"
+        for part in text.split("\n")
+    )
+
+
+def _styled(text: str, style: str, *, has_colour: bool) -> str:
+    return f"\x1b[{style}m{text}\x1b[0m" if text and has_colour else text

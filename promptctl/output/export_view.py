@@ -1,0 +1,30 @@
+"""What an export wrote, as people and programs read it. `form` is plain, quiet or json."""
+
+from __future__ import annotations
+
+from promptctl.output import messages, stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.sync.export import Exported
+
+
+def show(exported: Exported, prompts: int, folder: str, label: str, form: str) -> None:
+    """Show the files that were written; what there is to say of them is said on standard error."""
+    if form == "json":
+        from promptctl.output import documents
+
+        documents.show(
+            {"folder": folder, "prompts": prompts, "written": exported.written, "unchanged": exported.unchanged}
+        )
+        return
+    if form == "quiet" or not stream.to_terminal():
+        stream.write("".join(f"{stream.cell(path)}\n" for path in exported.written))
+    if form == "quiet":
+        return
+    for secret in exported.secrets:
+        messages.warning(secret)
+    written = len(exported.written)
+    told = f"{written} file{'s' * (written != 1)} written" if written else "no file to write"
+    same = f", {exported.unchanged} said the same already" if exported.unchanged else ""
+    messages.note(f"{prompts} prompt{'s' * (prompts != 1)} from {label} in {folder}: {told}{same}")

@@ -1,0 +1,328 @@
+"""The embedded server: start, stop, status.
+
+All three are safe to call at any moment from any number of processes. What they go by is the server lock (see `home`)
+and what the server answers, never a process id in a file.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from promptctl.errors import Failed, Unreachable
+from promptctl.postgres import libpq
+from promptctl.postgres.embedded import binaries, cluster, home, location
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from promptctl.postgres.embedded.home import Account
+
+DATABASE_MISSING = f'database "{location.DATABASE}" does not exist'
+_WAIT_SECONDS = 60.0  # for a server to come up, recovery included, or to shut down
+_POLL_SECONDS = 0.002
+_REPEAT_SIGNAL_SECONDS = 1.0
+NO_PARAMETERS: Mapping[str, str] = {}
+# What the moments around a start and a stop look like, and an interrupted creation.
+_COMING_OR_GOING = (
+    "the database system is starting up",
+    "the database system is shutting down",
+    "the database system is not yet accepting connections",
+    "the database system is in recovery mode",
+    DATABASE_MISSING,
+)
+_LOG_BYTES = 1 << 20  # at a start; a longer log is kept once, as server.log.1
+
+# What a server that was killed leaves would stop the next one when its process id is in use again. The server lock
+# says that nobody needs it. It is the server user's to remove; and the server is to be nobody's child, so that a
+# caller that lives on need not reap it.
+_LAUNCH = """
+rm -f -- "$1/postmaster.pid" "$2/.s.PGSQL.$3" "$2/.s.PGSQL.$3.lock"
+shift 3
+"$@" &
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """What there is of the embedded server: paths are absolute, `pid` is None where it is not known."""
+
+    home: str
+    cluster: str | None
+    major_version: int | None
+    running: bool
+    pid: int | None
+    socket_directory: str
+    binaries: str | None
+
+
+def _say_nothing(_: str) -> None:
+    pass
+
+
+def start(
+    home_directory: str,
+    *,
+    create: bool,
+    say: Callable[[str], None] = _say_nothing,
+    parameters: Mapping[str, str] = NO_PARAMETERS,
+    unless_stopped: bool = False,
+) -> None:
+    """Returns when a server runs for `home_directory`, accepts connections and has the database `promptctl`.
+
+    Makes the cluster if there is none and `create` is set; `say` gets one line before that, which takes a second.
+    `parameters` are keywords of libpq's for the connections that are tried. With `unless_stopped`, for an application,
+    a server that somebody stopped stays so.
+    Raises Unreachable (`no_embedded_database`, `embedded_stopped`), Usage (`pg_bin_unusable`, `empty_setting`) and
+    Failed (`data_directory_unusable`, `no_postgresql`, `no_server_user`, `embedded_initdb_failed`,
+    `embedded_start_failed`, `embedded_unresponsive`).
+    """
+    if location.cluster(home_directory) is None and not create:
+        raise _no_database(home_directory)
+    with home.failures(home_directory):
+        home.require(home_directory)
+        with home.start_lock(home_directory):
+            home.open_up(home_directory)
+            if unless_stopped and home.was_stopped(home_directory):
+                message = f"the embedded server in {home_directory!r} was stopped, and a command has to start it"
+                raise Unreachable("embedded_stopped", message, hint="promptctl db start")
+            home.forget_stop(home_directory)
+            lock = _lock_or_running(home_directory, parameters)
+            if lock is None:
+                return
+            try:
+                directory, offset = _launch(home_directory, lock, create, say)
+            except BaseException:
+                home.sweep(home_directory)
+                raise
+            finally:
+                os.close(lock)
+            _wait_until_ready(home_directory, directory, offset, parameters)
+
+
+def stop(home_directory: str) -> bool:
+    """Shuts the server down (open transactions are rolled back) and waits for its end; whether it ran.
+
+    Raises Failed (`data_directory_unusable`, `embedded_stop_failed`).
+    """
+    directory = location.cluster(home_directory)
+    if directory is None:
+        return False
+    with home.failures(home_directory):
+        home.require(home_directory)
+        with home.start_lock(home_directory):
+            home.note_stop(home_directory)
+            if not _runs(home_directory):
+                return False
+            account = home.server_account(directory)
+            begin = time.monotonic()
+            repeat_at = begin
+            while _runs(home_directory):
+                now = time.monotonic()
+                if now > begin + _WAIT_SECONDS:
+                    message = f"the embedded server in {home_directory!r} does not stop"
+                    raise Failed("embedded_stop_failed", message, hint=f"see {_log_path(home_directory)}")
+                if now >= repeat_at:  # a server that has only just begun may miss the first
+                    _interrupt(home_directory, directory, account)
+                    repeat_at = now + _REPEAT_SIGNAL_SECONDS
+                time.sleep(_POLL_SECONDS)
+            return True
+
+
+def status(home_directory: str) -> ServerStatus:
+    """What there is; starts nothing. Raises Failed."""
+    directory = location.cluster(home_directory)
+    if directory is None:
+        return ServerStatus(home_directory, None, None, False, None, location.socket_directory(home_directory), None)
+    major = location.major_version(directory)
+    with home.failures(home_directory):
+        copy = binaries.copied(home_directory, major)
+        pid = _listener(home_directory) if _runs(home_directory) else None
+    return ServerStatus(
+        home=home_directory,
+        cluster=directory,
+        major_version=major,
+        running=pid is not None,
+        pid=pid or None,
+        socket_directory=location.conninfo(home_directory)["host"],
+        binaries=os.path.realpath(copy.directory) if copy else None,
+    )
+
+
+def is_absent(home_directory: str, message: str) -> bool:
+    """Whether a connection failed because the server is not there, or is coming or going; `message` is why it failed.
+
+    The server's own sentences are known, because it speaks English here. Of libpq and the operating system, which speak
+    an application's language, none is: who listens is asked instead.
+    """
+    if any(sentence in message for sentence in _COMING_OR_GOING):
+        return True
+    if "FATAL" in message:
+        return False
+    directory = location.cluster(home_directory)
+    listens = _listener(home_directory) is not None
+    return not listens or (directory is not None and not _says_ready(directory))
+
+
+def _runs(home_directory: str) -> bool:
+    """Whether a server lives here, by its lock; where somebody removed that, by who listens on the socket."""
+    return home.server_lives(home_directory) or _listener(home_directory) is not None
+
+
+def _no_database(home_directory: str) -> Unreachable:
+    command = "promptctl db start" if binaries.find() else binaries.INSTALL_COMMAND
+    message = f"no database is configured and there is no embedded one in {home_directory!r}"
+    return Unreachable("no_embedded_database", message, hint=f"set DATABASE_URL, or run: {command}")
+
+
+def _lock_or_running(home_directory: str, parameters: Mapping[str, str]) -> int | None:
+    """The server lock, once whatever has it is gone, or None when that is a server that answers."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while True:
+        lock = home.take_server_lock(home_directory)
+        if lock is not None:
+            if _listener(home_directory) is None:
+                return lock
+            # Somebody removed the lock's file under a server that runs: a second one would ruin the cluster.
+            os.close(lock)
+        if _answers(home_directory, parameters):
+            return None
+        if time.monotonic() > deadline:
+            message = f"the embedded server in {home_directory!r} runs but does not answer on its socket"
+            raise Failed("embedded_unresponsive", message, hint="promptctl db stop")
+        time.sleep(_POLL_SECONDS)
+
+
+def _launch(home_directory: str, lock: int, create: bool, say: Callable[[str], None]) -> tuple[str, int]:
+    """Starts the server, which inherits `lock`; the cluster's directory, and where its lines in the log begin."""
+    home.sweep(home_directory)
+    directory = location.cluster(home_directory)
+    if directory is None and not create:
+        raise _no_database(home_directory)
+    account = home.server_account(directory)
+    home.require_reach(home_directory, account)
+    if directory is None:
+        directory, programs = cluster.create(home_directory, account, lock, say)
+    else:
+        programs = binaries.for_cluster(home_directory, location.major_version(directory))
+    cluster.configure(home_directory, programs.version.major, account)
+    log_path = _log_path(home_directory)
+    if os.path.exists(log_path) and os.path.getsize(log_path) > _LOG_BYTES:
+        os.replace(log_path, log_path + ".1")
+    log = home.open_regular(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        offset = os.fstat(log).st_size
+        command = ["/bin/sh", "-c", _LAUNCH, "sh", directory, location.socket_directory(home_directory), location.PORT]
+        command += [programs.program("postgres"), "-D", directory, f"--config-file={home_directory}/postgresql.conf"]
+        account.spawn(command, output=log, keep=(lock,)).wait()
+    finally:
+        os.close(log)
+    return directory, offset
+
+
+def _wait_until_ready(home_directory: str, directory: str, offset: int, parameters: Mapping[str, str]) -> None:
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while not (_says_ready(directory) and _answers(home_directory, parameters)):
+        if not home.server_lives(home_directory):
+            reason = _reason(home_directory, offset)
+        elif time.monotonic() > deadline:
+            reason = f"it is not ready after {_WAIT_SECONDS:.0f} seconds"
+        else:
+            time.sleep(_POLL_SECONDS)
+            continue
+        message = f"the embedded server in {home_directory!r} did not start: {reason}"
+        raise Failed("embedded_start_failed", message, hint=f"see {_log_path(home_directory)}")
+
+
+def _says_ready(directory: str) -> bool:
+    """Whether the server's own note says so: connecting before that would fill the log with refusals."""
+    lines = _pid_file(directory)
+    return len(lines) >= 8 and lines[7].startswith(b"ready")
+
+
+def _pid_file(directory: str) -> list[bytes]:
+    """The lines of postmaster.pid; none if it cannot be read. It is another user's: no link, no waiting on a pipe."""
+    try:
+        descriptor = os.open(os.path.join(directory, "postmaster.pid"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return []
+    try:
+        return os.read(descriptor, 4096).splitlines()
+    except OSError:
+        return []
+    finally:
+        os.close(descriptor)
+
+
+def _answers(home_directory: str, parameters: Mapping[str, str]) -> bool:
+    """Whether the server takes a connection to the database, which is made if it is missing.
+
+    Raises Failed (`embedded_start_failed`) for a refusal that waiting does not mend.
+    """
+    keywords = {**parameters, **location.conninfo(home_directory), "connect_timeout": "10"}
+    try:
+        try:
+            libpq.Connection(keywords).close()
+        except libpq.ConnectionFailed as error:
+            if DATABASE_MISSING not in str(error):
+                raise
+            _create_database(libpq.Connection(keywords | {"dbname": "template1"}))
+    except (libpq.ConnectionFailed, libpq.ConnectionLost, libpq.ServerError) as error:
+        if is_absent(home_directory, str(error)):
+            return False
+        message = f"the embedded server in {home_directory!r} refuses: {cluster.telling_line(str(error))}"
+        raise Failed("embedded_start_failed", message, hint=f"see {_log_path(home_directory)}") from error
+    return True
+
+
+def _create_database(connection: libpq.Connection) -> None:
+    """Makes the database, of the one that initdb made to spare (number 5) if possible: 1 ms, where a copy takes 100."""
+    try:
+        [spare] = connection.pipeline([("select from pg_database where oid = 5 and datname = 'postgres'", [])])
+        connection.script("alter database postgres rename to promptctl" if spare else "create database promptctl")
+    finally:
+        connection.close()
+
+
+def _listener(home_directory: str) -> int | None:
+    """The process that listens on the socket, by the kernel's word; 0 if that cannot be told, None without one."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(location.socket_path(home_directory))
+        except OSError:
+            return None
+        if sys.platform == "darwin":
+            return connection.getsockopt(0, 2)  # SOL_LOCAL, LOCAL_PEERPID
+        if hasattr(socket, "SO_PEERCRED"):
+            return struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    return 0
+
+
+def _interrupt(home_directory: str, directory: str, account: Account) -> None:
+    """Asks the server for a fast shutdown."""
+    pid = _listener(home_directory)
+    if pid is None:  # the socket's file is gone, or it does not listen yet
+        lines = _pid_file(directory)
+        pid = int(lines[0]) if lines and lines[0].isdigit() else 0
+    if pid > 1:
+        # As the server's user: nothing that it wrote can make root signal another's process.
+        account.run("/bin/sh", "-c", 'kill -s INT "$1"', "sh", str(pid))
+
+
+def _reason(home_directory: str, offset: int) -> str:
+    with open(_log_path(home_directory), "rb") as log:
+        log.seek(offset)
+        lines = log.read().decode(errors="replace")
+    if not lines and os.statvfs(home_directory).f_bavail == 0:
+        return "no space left on device"
+    return cluster.telling_line(lines)
+
+
+def _log_path(home_directory: str) -> str:
+    return os.path.join(home_directory, "server.log")

@@ -1,0 +1,258 @@
+"""What PostgreSQL and libpq refuse, told as one of our errors: by the rule's name, by SQLSTATE, by libpq's words."""
+
+from __future__ import annotations
+
+from promptctl import errors, schema
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.postgres import libpq, settings
+
+_NOT_FOUND, _REFUSED, _USAGE = errors.NotFound, errors.Refused, errors.Usage
+_BY_CONSTRAINT: dict[str, tuple[type[errors.PromptctlError], str]] = {
+    "prompt_exists": (_NOT_FOUND, "prompt_not_found"),
+    "version_exists": (_NOT_FOUND, "version_not_found"),
+    "release_exists": (_NOT_FOUND, "release_not_found"),
+    "a_version_is_active": (_NOT_FOUND, "no_active_version"),
+    "login_role_exists": (_NOT_FOUND, "role_not_found"),
+    "access_is_known": (_USAGE, "usage"),
+    "a_prompt_is_named_once": (_USAGE, "named_twice"),
+    "the_owner_has_every_access": (_REFUSED, "owner_has_every_access"),
+    "a_retired_version_is_not_served": (_REFUSED, "version_archived"),
+    "a_served_version_is_not_retired": (_REFUSED, "version_active"),
+    "a_served_version_is_not_erased": (_REFUSED, "version_active"),
+    "what_a_route_leads_to_stays_in_service": (_REFUSED, "route_leads_here"),
+    "an_archived_prompt_does_not_change": (_REFUSED, "prompt_archived"),
+    "an_erased_version_has_no_text": (_NOT_FOUND, "version_erased"),
+    "an_erased_text_is_not_stored_again": (_REFUSED, "text_erased"),
+    "only_the_owner_erases": (_REFUSED, "not_the_owner"),
+    "an_erasure_has_a_reason": (_USAGE, "reason_missing"),
+    "a_version_needs_no_new_variable": (_REFUSED, "new_variables"),
+    "a_rollback_goes_to_what_was_active": (_REFUSED, "nothing_to_roll_back"),
+    "a_release_is_put_back_where_nothing_moved_since": (_REFUSED, "release_moved"),
+    "a_route_leads_to_a_prompt": (_REFUSED, "invalid_route"),
+    "a_route_leads_not_in_a_circle": (_REFUSED, "invalid_route"),
+    "a_share_is_of_a_running_split": (_REFUSED, "no_split"),
+    "a_split_needs_an_active_version": (_NOT_FOUND, "no_active_version"),
+    "a_candidate_is_not_the_active_version": (_REFUSED, "version_active"),
+    "a_prompt_comes_from_one_source": (_REFUSED, "other_source"),
+    "the_active_version_is_as_expected": (_REFUSED, "active_version_moved"),
+    "a_prompt_is_changed_by_one_at_a_time": (_REFUSED, "locked"),
+    "names_differ_in_more_than_case": (_REFUSED, "name_differs_only_in_case"),
+    "numbers_count_from_1": (_REFUSED, "no_number_left"),
+    "a_version_never_changes": (_REFUSED, "version_never_changes"),
+    "functions_are_not_open_to_everybody": (errors.SchemaMismatch, "grants_missing"),
+    "schema_version_matches": (errors.SchemaMismatch, "schema_version"),
+    "schema_is_ours": (errors.SchemaMismatch, "schema_not_ours"),
+    "server_is_recent_enough": (errors.SchemaMismatch, "server_too_old"),
+    "database_is_utf8": (errors.SchemaMismatch, "database_not_utf8"),
+}
+# Constraints that PostgreSQL itself reports, in words of its own, get a message of ours.
+_IN_OUR_WORDS: dict[str, tuple[type[errors.PromptctlError], str, str]] = {
+    "content_is_not_empty": (_USAGE, "empty_content", "the text is empty"),
+    "content_has_no_byte_order_mark": (_USAGE, "invalid_content", "the text begins with a byte order mark"),
+    "content_has_no_crlf": (_USAGE, "invalid_content", "the text has CR LF line ends"),
+    "a_name_is_segments_joined_by_slashes": (_USAGE, "invalid_name", "that cannot name a prompt"),
+    "a_name_has_at_most_200_characters": (_USAGE, "invalid_name", "the name is too long"),
+    "a_name_is_not_a_number": (_USAGE, "invalid_name", "a number cannot name a prompt"),
+    "a_name_has_no_segment_like_a_file": (_USAGE, "invalid_name", "a file's name cannot name a prompt"),
+    "metadata_has_at_most_1_megabyte": (_USAGE, "value_too_large", "the metadata is larger than 1 MB"),
+    "settings_have_at_most_1_megabyte": (_USAGE, "value_too_large", "the settings are larger than 1 MB"),
+    "an_origin_has_at_most_100_kilobytes": (_USAGE, "value_too_large", "the origin is larger than 100 kB"),
+    "a_seed_has_at_most_300_characters": (_USAGE, "value_too_large", "the seed is longer than 300 characters"),
+    "a_source_has_at_most_1000_characters": (
+        _USAGE,
+        "value_too_large",
+        "the name of the source is longer than 1000 characters",
+    ),
+    "a_number_is_used_once_in_a_prompt": (_REFUSED, "version_taken", "that number is taken"),
+    "an_active_version_exists_and_is_not_retired": (_REFUSED, "version_archived", "that version cannot be served"),
+}
+_BY_SQLSTATE: dict[str, tuple[type[errors.PromptctlError], str]] = {
+    "42501": (_REFUSED, "permission_denied"),
+    "25006": (_REFUSED, "read_only"),
+    "55P03": (_REFUSED, "locked"),
+    "40001": (_REFUSED, "conflict"),
+    "40P01": (_REFUSED, "conflict"),
+    "53100": (errors.Failed, "disk_full"),
+    "57014": (errors.Failed, "canceled"),
+    "otherwise": (errors.Failed, "database_error"),
+}
+ALLOWED_BY = "if every application gives it, add --allow-new-variables"
+# Words with which the same command succeeds.
+_AGAIN = {"release_moved": ("--skip-moved",)}
+# What to do where the server does not say.
+WAYS_OUT = {
+    "locked": "run it again when that session has ended",
+    "conflict": "run it again",
+    "invalid_route": "promptctl list",
+    "other_source": "promptctl sync --help: --adopt is for a source that has moved",
+    "name_differs_only_in_case": "promptctl list",
+    "no_number_left": "promptctl create under another name",
+    "permission_denied": "have the owner of the schema run: promptctl db grant --help",
+    "schema_not_ours": "give the URL of another database",
+    "server_too_old": "give the URL of a server that is recent enough",
+    "database_not_utf8": "create database NAME template template0 encoding 'UTF8'",
+    "disk_full": "free space on the server's disk",
+    "canceled": "run it again",
+    "database_error": "promptctl db status",
+}
+
+
+def translated(error: libpq.ServerError, label: str) -> errors.PromptctlError:
+    """Return the error that a server's refusal means: by the name of the broken rule, else by SQLSTATE."""
+    hint = error.hint or None
+    if error.constraint in _IN_OUR_WORDS:
+        kind, code, message = _IN_OUR_WORDS[error.constraint]
+        return kind(code, message if kind is _USAGE else f"{message}, in {label}", hint=hint)
+    if error.constraint in _BY_CONSTRAINT:
+        kind, code = _BY_CONSTRAINT[error.constraint]
+        if code == "schema_version":
+            return _schema_version_mismatch(error, label)
+        if kind is _NOT_FOUND:
+            missing = error.detail if code == "prompt_not_found" else None
+            if code == "version_not_found" and error.detail:
+                hint = f"promptctl show {error.detail}"
+            return errors.NotFound(code, f"{_one_line(error.message)} in {label}", hint=hint, name=missing)
+        if code == "new_variables":
+            # The server's hint is for SQL. Its detail names the two versions, as `diff` takes them.
+            return kind(code, f"{_one_line(error.message)}; {ALLOWED_BY}", hint=f"promptctl diff {error.detail}")
+        if code in _AGAIN:
+            # The server's hint is for whoever writes SQL.
+            failure = kind(code, _one_line(error.message))
+            failure.again = _AGAIN[code]
+            return failure
+        return kind(code, _one_line(error.message), hint=hint or WAYS_OUT.get(code))
+    if error.sqlstate in ("3F000", "42P01", "42883"):
+        return errors.SchemaMismatch("schema_missing", f"{label} has no promptctl schema", hint="promptctl db init")
+    if error.sqlstate[:2] == "08" or error.sqlstate[:3] == "57P":
+        return errors.Unreachable(
+            "connection_lost",
+            f"{label} ended the connection: {_one_line(error.message)}; promptctl history tells whether it was in time",
+            hint="promptctl db status",
+        )
+    kind, code = _BY_SQLSTATE.get(error.sqlstate, _BY_SQLSTATE["otherwise"])
+    message = _one_line(error.message)
+    if code == "read_only":
+        return kind(code, f"{label} is read-only", hint="give the URL of a server that takes writes")
+    if code == "permission_denied" and "for database" in message:
+        # Nobody can be granted access to a schema that is not there yet.
+        return kind(code, f"{label}: {message}", hint="grant create on database NAME to ROLE, in psql, by its owner")
+    # The server's own hint is for whoever reads its log.
+    return kind(code, f"{label}: {message}", hint=WAYS_OUT.get(code))
+
+
+def read_only_by_setting(label: str) -> errors.PromptctlError:
+    """Return the error that a refused write means where default_transaction_read_only is on."""
+    return _REFUSED(
+        "read_only",
+        f"{label} is read-only: default_transaction_read_only is on",
+        hint="promptctl db shell --command '\\drds', which lists whose setting that is, or give another URL",
+    )
+
+
+def _schema_version_mismatch(error: libpq.ServerError, label: str) -> errors.PromptctlError:
+    installed = int(error.detail) if error.detail.isdigit() else None
+    if installed is None:
+        return errors.SchemaMismatch(
+            "schema_without_data",
+            f"{label} has the tables of promptctl and no schema version, as a restore of the schema alone leaves it",
+            hint="restore the data as well: pg_restore --data-only --disable-triggers",
+        )
+    if installed > schema.VERSION:
+        return errors.SchemaMismatch(
+            "schema_newer",
+            f"{label} has schema version {installed}; this promptctl knows {schema.VERSION}",
+            hint="install the promptctl that made this schema",
+        )
+    return errors.SchemaMismatch(
+        "schema_older",
+        f"{label} has schema version {installed}; this promptctl needs {schema.VERSION}",
+        hint="promptctl db migrate",
+    )
+
+
+def unreachable(failure: libpq.ConnectionFailed, target: settings.Target) -> errors.PromptctlError:
+    """Return the error that a failed connection to a configured database means; it never holds the password."""
+    said, words = str(failure), _reason(str(failure))
+    if "definition of service" in said or "service file" in said:
+        return errors.Usage("invalid_database_url", f"{target.origin}: {words}", hint=f"correct {target.origin}")
+    if "local user" in said:
+        return errors.Usage(
+            "invalid_database_url",
+            f"{target.origin} names no user, and this process's user id has no name",
+            hint="export PGUSER=USER",
+        )
+    if (parameter := _unknown_parameter(said, target.url)) is not None:
+        return errors.Usage(
+            "invalid_database_url",
+            f"{target.origin} has a parameter that PostgreSQL does not know: {parameter}",
+            hint=f"take {parameter}=… out of {target.origin}",
+        )
+    option = said.rpartition(' for connection option "')[2].rstrip('"\n')
+    if said.startswith("connection to server") and option.isidentifier():
+        return errors.Usage(
+            "invalid_database_url",
+            f"{target.origin} has a value of {option} that PostgreSQL does not take",
+            hint=f"correct {option}=… in {target.origin}",
+        )
+    # Of a URL that it cannot read libpq quotes a part, or takes a part for the host, and that may be the password.
+    misread = any(line.startswith("could not translate host name") and "@" in line for line in said.splitlines())
+    if misread or not said.startswith(("connection to server", "could not")):
+        what = said.partition('"')[0].strip(" :\n") if said.startswith("invalid ") else ""
+        return errors.Usage(
+            "invalid_database_url",
+            f"{target.origin} is not a valid database URL{what and ': '}{what}",
+            hint="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, in the password %40 for @ and %25 for %",
+        )
+    if "too many" in words or "remaining connection slots" in words:
+        return errors.Unreachable(
+            "too_many_connections", f"the database of {target.origin} takes no more connections: {words}",
+            hint="run it again when others have ended, or raise max_connections",
+        )  # fmt: skip
+    wrong = any(
+        part in words for part in ("does not exist", "authentication failed", "password", "translate host name")
+    )
+    return errors.Unreachable(
+        "unreachable",
+        f"cannot reach the database of {target.origin}: {words}",
+        hint=f"correct {target.origin}" if wrong else "promptctl db status",
+    )
+
+
+def _unknown_parameter(said: str, url: str | None) -> str | None:
+    """Return the parameter of a URL that libpq does not know, as other drivers have some of their own; None: none is.
+
+    What stands before an @ may be a part of the password, and is not returned.
+    """
+    if not said.startswith("invalid URI query parameter"):
+        return None
+    name = said.partition('"')[2].partition('"')[0]
+    query = (url or "").partition("?")[2]
+    named = [each.partition("=")[0] for each in query.split("&")]
+    return name if name.isidentifier() and "@" not in query and name in named else None
+
+
+def embedded_unreachable(failure: libpq.ConnectionFailed) -> errors.PromptctlError:
+    """Return the error that a failed connection to the embedded database means."""
+    return errors.Unreachable(
+        "unreachable", f"cannot reach the embedded database: {_reason(str(failure))}", hint="promptctl db status"
+    )
+
+
+def _reason(message: str) -> str:
+    """libpq's message as one line: `db.prod, port 5432: Connection refused`."""
+    tried = [line for line in message.splitlines() if line and not line.startswith("\t")]
+    parts = [
+        line.removeprefix("connection to server ")
+        .removeprefix("at ")
+        .replace('"', "", 2 * line.startswith("connection to server at"))
+        .replace(" failed: ", ": ")
+        .replace("FATAL:  ", "")
+        for line in tried
+    ]
+    return _one_line("; ".join(dict.fromkeys(parts)))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

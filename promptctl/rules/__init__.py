@@ -1,0 +1,1 @@
+"""Rules without a database, a file or a network: pure functions and the values that they take."""

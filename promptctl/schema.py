@@ -1,0 +1,24 @@
+"""The schema that this promptctl installs and works with."""
+
+from __future__ import annotations
+
+import os
+
+from promptctl import errors
+
+# What schema.sql installs, and what the statements of `store` are written for.
+VERSION = 5
+
+
+def read_sql() -> str:
+    """The text of schema.sql: beside the package in a wheel, at the repository's root in an editable install."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    for path in (os.path.join(folder, "schema.sql"), os.path.join(os.path.dirname(folder), "schema.sql")):
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                return file.read()
+    raise errors.Failed(
+        "installation_damaged",
+        "schema.sql is missing from this installation of promptctl",
+        hint="install promptctl again, from where it was installed",
+    )

@@ -1,0 +1,36 @@
+"""What Git is asked, and what of its answers is kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from promptctl.folder import git, remotes
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://ci:s3cret@git.example.com/team/prompts.git",
+        "https://git.example.com/team/prompts",
+        "https://git.example.com/team/prompts/",
+        "ssh://git@git.example.com/team/prompts.git",
+        "git@git.example.com:team/prompts.git",
+        "https://Git.Example.com/team/prompts.git?private_token=s3cret",
+    ],
+)
+def test_everyone_who_cloned_a_repository_has_one_name_for_it(url: str) -> None:
+    assert remotes.canonical(url) == "git.example.com/team/prompts"
+
+
+def test_a_path_is_kept_as_it_is() -> None:
+    assert remotes.canonical("/srv/git/prompts.git") == "/srv/git/prompts"
+
+
+def test_what_git_does_not_know_is_none() -> None:
+    assert git.ask("config", "no.such-key")() is None
+    assert git.ask("no-such-command")() is None
+
+
+def test_a_machine_without_git_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert git.ask("config", "user.email")() is None

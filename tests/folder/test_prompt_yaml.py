@@ -1,0 +1,217 @@
+"""What a prompt.yaml says: of each version, of further metadata, of routes; and what is wrong with one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from promptctl.folder import prompt_yaml
+from promptctl.folder.prompt_yaml import PromptYaml, VersionYaml
+
+
+def said(yaml: str) -> PromptYaml:
+    problems: list[str] = []
+    found = prompt_yaml.parse(yaml.encode(), "a/prompt.yaml", problems)
+    assert problems == []
+    return found
+
+
+def wrong(yaml: str | bytes) -> list[str]:
+    problems: list[str] = []
+    prompt_yaml.parse(yaml.encode() if isinstance(yaml, str) else yaml, "a/prompt.yaml", problems)
+    assert problems
+    assert all("\n" not in problem for problem in problems)
+    return problems
+
+
+def test_a_versions_own_words_are_over_those_for_all() -> None:
+    found = said("""\
+description: For all
+active: 2
+model: m
+max_tokens: 1
+variables: {a: {required: true}}
+versions:
+  2: {description: Own, author: me, max_tokens: 2, since: "2026-11-12"}
+  3: {variables: {b: {}}}
+  4:
+""")
+    shared = {"model": "m", "variables": {"a": {"required": True}}}
+    assert (found.description, found.active, found.route) == ("For all", 2, None)
+    assert found.settings == {**shared, "max_tokens": 1}
+    assert found.versions[2] == VersionYaml("me", {"max_tokens": 2}, {"description": "Own", "since": "2026-11-12"})
+    assert found.of(2) == VersionYaml("me", {**shared, "max_tokens": 2}, {"description": "Own", "since": "2026-11-12"})
+    assert found.of(3).settings == {"model": "m", "max_tokens": 1, "variables": {"b": {}}}
+    for number in (1, 4):
+        assert found.of(number) == VersionYaml(None, {**shared, "max_tokens": 1}, {"description": "For all"})
+
+
+def test_what_is_returned_of_a_version_is_a_dictionary_of_its_own() -> None:
+    found = said("description: a\nmodel: m")
+    found.of(1).settings["model"] = found.of(1).metadata["description"] = "changed"
+    assert found.of(1) == VersionYaml(None, {"model": "m"}, {"description": "a"})
+
+
+@pytest.mark.parametrize("yaml", ["", "# nothing\n", "---\n", "\ufeff"])
+def test_an_empty_file_says_nothing(yaml: str) -> None:
+    found = said(yaml)
+    assert (found.description, found.active, found.settings, found.versions, found.route) == (None, None, {}, {}, None)
+    assert found.of(1) == VersionYaml(None, {}, {})
+
+
+def test_further_metadata_has_the_names_that_are_taken() -> None:
+    found = said("""\
+description: For all
+versions:
+  1:
+    author: me
+    model: m
+    team: support
+    metadata: {author: them, model: 3, template: [], variables: a, max_tokens: -1, metadata: {x: "2026-11-12"}}
+  2: {metadata: {description: null, other: 1}}
+  3: {metadata: }
+  4: {metadata: {}}
+  5: {metadata: {description: Own}}
+""")
+    assert found.of(1) == VersionYaml(
+        "me",
+        {"model": "m"},
+        {
+            "description": "For all", "team": "support", "author": "them", "model": 3, "template": [],
+            "variables": "a", "max_tokens": -1, "metadata": {"x": "2026-11-12"},
+        },
+    )  # fmt: skip
+    assert found.of(2).metadata == {"description": None, "other": 1}
+    assert found.of(3).metadata == found.of(4).metadata == {"description": "For all"}
+    assert found.of(5).metadata == {"description": "Own"}
+
+
+def test_metadata_is_what_json_can_hold() -> None:
+    found = said("versions: {1: {c: !!set {z, y, x}, d: !!pairs [k: 1], e: {1: {true: null}}}}")
+    assert found.of(1).metadata == {
+        "c": ["x", "y", "z"],
+        "d": [["k", 1]],
+        "e": {"1": {"true": None}},
+    }
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ("{a: ", "}")])
+def test_metadata_is_nested_as_deeply_in_a_short_file_as_in_a_long_one(opening: str, closing: str) -> None:
+    def nested(depth: int, further: str) -> str:
+        value, inner = opening * depth + closing * depth, opening * (depth - 1) + closing * (depth - 1)
+        return f"versions: {{1: {{x: {value}, metadata: {{model: {inner}}}}}}}\n{further}"
+
+    for further in ("", "# " + "x" * 2000):
+        said(nested(47, further))
+        for problem in wrong(nested(48, further)):
+            assert problem.endswith("nested more than 50 deep")
+    assert len(wrong(nested(48, ""))) == 2
+
+
+ROUTE = """\
+route:
+  - {when: {plan: enterprise}, use: enterprise_assistant}
+  - use: support/triage@3
+    when: {plan: "1", seats: 12, beta: true, share: 0.5, empty: ""}
+"""
+
+
+def test_a_route_is_a_list_of_entries_in_their_order() -> None:
+    assert said(ROUTE).route == [
+        {"when": {"plan": "enterprise"}, "use": "enterprise_assistant"},
+        {
+            "when": {"plan": "1", "seats": 12, "beta": True, "share": 0.5, "empty": ""},
+            "use": "support/triage@3",
+        },
+    ]
+    assert said("route: []").route == []
+    hundred = said("route:\n" + "- {when: {a: 1}, use: b}\n" * 100).route
+    assert hundred is not None
+    assert len(hundred) == 100
+
+
+@pytest.mark.parametrize(
+    ("yaml", "complaint"),
+    [
+        ("route:", "route is a list of entries with when and use, not None"),
+        ("route: {when: {a: 1}, use: b}", "route is a list of entries with when and use, not {'when'"),
+        ("route:\n" + "- {when: {a: 1}, use: b}\n" * 101, "route: at most 100 entries, not 101"),
+        ("route: [b]", "route: entry 1 is a mapping with when and use, not 'b'"),
+        ("route: [{when: {a: 1}}]", "route: entry 1: use is missing"),
+        ("route: [{use: b}]", "route: entry 1: when is missing"),
+        ("route: [{when: {a: 1}, use: b, used: b}]", "route: entry 1: unknown key 'used': is 'use' meant?"),
+        ("route: [{when: {a: 1}, use: b, 7: 1}]", "route: entry 1: unknown key 7"),
+        ("route: [{when: {}, use: b}]", "route: entry 1: when is a mapping of what is known"),
+        ("route: [{when: plan, use: b}]", "route: entry 1: when is a mapping of what is known"),
+        ("route: [{when: , use: b}]", "route: entry 1: when is a mapping of what is known"),
+        ("route: [{when: {1: a}, use: b}]", "route: entry 1: when: the key 1 is no text"),
+        ("route: [{when: {a: }, use: b}]", "route: entry 1: when: 'a' is a text, a number, true or false, not None"),
+        ("route: [{when: {a: [x]}, use: b}]", "when: 'a' is a text, a number, true or false, not ['x']"),
+        ("route: [{when: {a: {}}, use: b}]", "when: 'a' is a text, a number, true or false, not {}"),
+        ("route: [{when: {a: 1}, use: 7}]", "route: entry 1: use is NAME or NAME@VERSION, not 7"),
+        (
+            "route: [{when: {a: 1}, use: b}, {when: {a: 1}, use: b c}]",
+            'route: entry 2: use: "b c" cannot name a prompt: it has " "',
+        ),
+        ("route: [{when: {a: 1}, use: b@0}]", 'route: entry 1: use: "0" is not a version'),
+        ("route: [{when: {a: 1}, use: ''}]", "route: entry 1: use: the name is empty"),
+        ("versions: {1: {metadata: text}}", "versions: 1: metadata is a mapping of keys to values"),
+        ("versions: {1: {metadata: {2: x}}}", "versions: 1: metadata: the key 2 is no text"),
+        (
+            "versions: {1: {metadata: {x: 1}, x: 2}}",
+            "versions: 1: metadata: the key 'x' is beside it as well: one of the two",
+        ),
+        ("versions: {1: {description: a, metadata: {description: 2}}}", "the key 'description' is beside it as well"),
+        ("rout: []", "unknown key 'rout': is 'route' meant?"),
+        ("zzz: 2", "unknown key 'zzz'"),
+        ("active: 0", "active: a version is 1 to 2147483647, not 0"),
+        ("template: [braces]", "template is one of braces, mustache, none, not ['braces']"),
+        ("versions: {1: {author: ' '}}", "versions: 1: author is a text, not ' '"),
+        ("versions: {1: {2: x}}", "versions: 1: the key 2 is no text"),
+        ("- a", "not a mapping of keys to values"),
+        ("description: " + "[" * 400 + "]" * 400, "description is a text, not [[[["),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(yaml: str, complaint: str) -> None:
+    [problem] = wrong(yaml)
+    assert problem.startswith("a/prompt.yaml: ")
+    assert complaint in problem
+    assert len(problem) < 250
+
+
+@pytest.mark.parametrize("yaml", ["a: !!bool maybe", "a: !!timestamp noon", "a: !!float ''"])
+def test_a_value_that_is_not_what_its_tag_says_is_told_with_its_line(yaml: str) -> None:
+    assert wrong(f"# a comment\n{yaml}") == ["a/prompt.yaml:2: a value is not what its tag says"]
+
+
+@pytest.mark.parametrize(
+    ("yaml", "complaint"),
+    [
+        ("model: x\nmodel: y", "a/prompt.yaml:2: the key 'model' is there twice"),
+        ("model: x\nactive: 010", 'a/prompt.yaml:2: 010 is read as 8: write "010" in quotes, or 8 without quotes'),
+        (b"model: \xff", "a/prompt.yaml:1: not UTF-8: byte 7"),
+        ("route:\n- &a {when: {a: 1}, use: b}\n- *a", "a/prompt.yaml:2: aliases are not allowed"),
+    ],
+)
+def test_what_is_no_strict_yaml_is_said_with_its_line(yaml: str | bytes, complaint: str) -> None:
+    assert wrong(yaml) == [complaint]
+
+
+def test_every_problem_is_said() -> None:
+    problems = wrong("activ: 1\ntemplate: x\nroute: [{when: {1: a, b: }, use: 7}]\nversions: {0: {}, 1: {author: 2}}")
+    assert [problem.removeprefix("a/prompt.yaml: ").split(":")[0] for problem in problems] == [
+        "unknown key 'activ'",
+        "template is one of braces, mustache, none, not 'x'",
+        *["route"] * 3,
+        *["versions"] * 2,
+    ]
+
+
+@pytest.mark.parametrize("module", ["prompt_yaml", "prompt_yaml_writer"])
+def test_yaml_is_not_imported_before_it_is_needed(module: str) -> None:
+    code = f"import sys; from promptctl import {module}; print('yaml' in sys.modules, 'difflib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert done.stdout == "False False\n"

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from promptctl.errors import Failed
+from promptctl.postgres.embedded import location, server
+from tests.postgres.embedded.support import PRELUDE, ROOT, START, account_of, needs_root, query, run
+
+
+@pytest.mark.parametrize(
+    "name", ["it's  50% & (more); #1 prömpt", "a, " + "l" * 100], ids=["quote, spaces, signs", "comma, long"]
+)
+def test_a_home_with_an_unusual_name_works(place: Path, name: str) -> None:
+    home = str(place / name)
+    server.start(home, create=True)
+    assert query(home, "select 1") == "1"
+    assert server.stop(home)
+    server.start(home, create=False)
+    assert query(home, "select 1") == "1"
+
+
+@pytest.mark.parametrize("character", ['"', "$", "`", "\\", "\n"])
+def test_a_home_with_a_character_that_postgresql_cannot_take_is_refused(place: Path, character: str) -> None:
+    home = str(place / f"a{character}b")
+    with pytest.raises(Failed, match="the path contains") as caught:
+        server.start(home, create=True)
+    assert caught.value.code == "data_directory_unusable"
+    assert "\n" not in caught.value.message
+    assert not os.path.exists(home)
+
+
+def test_a_home_that_is_a_file_is_refused(home: str) -> None:
+    Path(home).touch()
+    with pytest.raises(Failed) as caught:
+        server.start(home, create=True)
+    assert caught.value.code == "data_directory_unusable"
+    assert home in caught.value.message
+
+
+def test_a_home_that_others_may_write_in_is_refused(place: Path, home: str) -> None:
+    for folder in (home, str(place / "my own")):
+        Path(folder).mkdir()
+        Path(folder, "something").touch()
+        Path(folder).chmod(0o777)
+        with pytest.raises(Failed, match="others may write in it") as caught:
+            server.start(folder, create=True)
+        assert caught.value.code == "data_directory_unusable"
+        assert caught.value.hint is not None
+        assert shlex.split(caught.value.hint) == ["chmod", "go-w", folder]
+
+
+def test_an_empty_directory_of_ours_becomes_a_home_whatever_its_mode(home: str) -> None:
+    Path(home).mkdir(mode=0o700)
+    server.start(home, create=True)
+    assert os.stat(home).st_mode & 0o777 == (0o755 if ROOT else 0o700)
+
+
+@needs_root
+def test_as_root_a_home_of_another_users_is_refused(ordinary: tuple[int, str]) -> None:
+    uid, directory = ordinary
+    assert uid
+    with pytest.raises(Failed, match="it belongs to nobody") as caught:
+        server.start(directory, create=True)
+    assert caught.value.hint == "run as nobody, or set PROMPTCTL_HOME"
+    assert os.listdir(directory) == []
+
+
+@needs_root
+def test_a_user_without_a_name_is_told_so(place: Path) -> None:
+    place.chmod(0o777)
+    script = "os.setgroups([]); os.setuid(54321)\ntry: server.start(home, create=True)\nexcept PromptctlError as e: "
+    done = run(
+        "import json, pwd, fcntl, psycopg\n" + PRELUDE + script + "print(json.dumps([e.code, e.message]))",
+        str(place / "home"),
+    )
+    error = dict(zip(("code", "message"), json.loads(done.stdout), strict=True))
+    assert error["code"] == "no_server_user"
+    assert error["message"].startswith("user id 54321 has no name")
+    shutil.rmtree(place / "home")
+
+
+@needs_root
+def test_as_root_a_home_that_the_server_user_cannot_reach_is_refused(place: Path) -> None:
+    private = place / "private"
+    private.mkdir(mode=0o700)
+    with pytest.raises(Failed, match="cannot reach it"):
+        server.start(str(private / "home"), create=True)
+
+
+def test_a_home_that_is_not_writable_is_an_error_that_names_it(ordinary: tuple[int, str]) -> None:
+    uid, directory = ordinary
+    os.chmod(directory, 0o500)
+    script = PRELUDE + "try: server.start(home, create=True)\nexcept PromptctlError as e: print(e.code, e.message)"
+    try:
+        done = run(script, f"{directory}/home", uid=uid)
+    finally:
+        os.chmod(directory, 0o700)
+    expected = f"data_directory_unusable '{directory}/home' cannot hold the embedded database: Permission denied\n"
+    assert done.stdout == expected, done.stderr
+
+
+def test_an_ordinary_user_has_a_server_that_root_does_not_trust(ordinary: tuple[int, str]) -> None:
+    uid, directory = ordinary
+    home = f"{directory}/home"
+    asking = "import psycopg\nprint(psycopg.connect(**location.conninfo(home)).execute('select 1').fetchone())"
+    done = run(START + asking, home, uid=uid)
+    assert done.stdout == "(1,)\n", done.stderr
+    assert os.stat(home).st_uid == uid
+    if os.geteuid() != uid:
+        with pytest.raises(Failed, match="it belongs to"):
+            location.conninfo(home)
+
+
+@needs_root
+def test_an_ordinary_user_cannot_connect_to_roots_server(stopped: str, ordinary: tuple[int, str]) -> None:
+    server.start(stopped, create=False)
+    script = PRELUDE + (
+        "import psycopg\n"
+        "keywords = {'host': location.socket_directory(home), 'user': 'promptctl', 'dbname': 'promptctl'}\n"
+        "try: psycopg.connect(**keywords)\n"
+        "except psycopg.Error as e: print(e)\n"
+        "try: location.conninfo(home)\n"
+        "except PromptctlError as e: print(e)"
+    )
+    uid = ordinary[0]
+    if account_of(stopped).pw_uid == uid:
+        pytest.skip("this user is the server's")
+    done = run(script, stopped, uid=uid)
+    assert "Permission denied" in done.stdout, done.stderr
+    assert "it belongs to root" in done.stdout

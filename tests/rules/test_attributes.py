@@ -1,0 +1,70 @@
+"""Attributes as people write them, on a command line and in a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from promptctl.rules import attributes
+
+SCALARS = (
+    st.text()
+    | st.none()
+    | st.booleans()
+    | st.integers(-(10**400), 10**400)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["", "5", "true", "null", '"', '"5"', "1e3", "-", "NaN", "a, b", " a", "a\n", "x=y"])
+)
+
+
+@given(value=SCALARS)
+@example(value=-0.0)
+@example(value="\x1f5")
+@example(value="5\u3000")
+def test_what_is_written_is_read_as_itself(value: Any) -> None:
+    [pair] = attributes.pairs({"key": value})
+    key, _, text = pair.partition("=")
+    read = attributes.value(text)
+    assert (key, repr(read)) == ("key", repr(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("enterprise", "enterprise"),
+        ("", ""),
+        ("true", True),
+        ("false", False),
+        ("null", None),
+        ("True", "True"),
+        ("5", 5),
+        ("-5", -5),
+        ("5.0", 5.0),
+        ("1e3", 1000.0),
+        ('"5"', "5"),
+        ('""', ""),
+        ("5 ", "5 "),
+        (" 5", " 5"),
+        ("5th", "5th"),
+        ("05", "05"),
+        ("1e400", "1e400"),
+        ("-Infinity", "-Infinity"),
+        ("NaN", "NaN"),
+        ("[1]", "[1]"),
+        ("{}", "{}"),
+        ('"5', '"5'),
+        ("2026-11-24", "2026-11-24"),
+        ("9" * 5000, "9" * 5000),
+    ],
+    ids=lambda text: repr(text)[:20],
+)
+def test_a_value_that_is_a_scalar_in_json_is_that_and_all_else_is_text(text: str, value: Any) -> None:
+    assert repr(attributes.value(text)) == repr(value)
+
+
+def test_several_stand_on_one_line() -> None:
+    given = {"plan": "enterprise", "code": "5", "seats": 50, "paid": True, "x": "a, b", "empty": "", "u": "Zoë"}
+    assert attributes.written(given) == 'plan=enterprise, code="5", seats=50, paid=true, x="a, b", empty=, u=Zoë'

@@ -1,0 +1,96 @@
+"""JSON that is read back, from files that anybody may have edited."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptctl.rules import json_documents
+from promptctl.rules.json_documents import Fields, Malformed, NotJson
+
+TEXTS = st.text(st.characters(exclude_categories=[], exclude_characters="\0"), max_size=20)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)  # fmt: skip
+
+
+def has_half(value: Any) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in json.dumps(value, ensure_ascii=False))
+
+
+@given(VALUES, st.booleans())
+def test_what_json_writes_is_read_back_unless_it_has_half_of_a_surrogate_pair(value: Any, ascii: bool) -> None:
+    written = json.dumps(value, ensure_ascii=ascii)
+    raw: bytes | str = written
+    if not has_half(value):
+        raw = written.encode()
+        assert json_documents.parse(raw) == value
+        return
+    with pytest.raises(Malformed):
+        json_documents.parse(raw)
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_whatever_a_file_holds_is_a_value_or_malformed(raw: bytes) -> None:
+    told = "a value"
+    try:
+        json_documents.parse(raw)
+    except Malformed as problem:
+        told = problem.what
+    assert told
+    assert told.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        ('{"a": "\\ud800"}', "a text has half of a surrogate pair"),
+        ('{"\\udc00": 1}', "a text has half of a surrogate pair"),
+        ('["\\u0000"]', "a text has a NUL character"),
+        ("[NaN]", "NaN is no number in JSON"),
+        ("[-Infinity]", "-Infinity is no number in JSON"),
+        ("[1e999]", "1e999 is too large a number"),
+        ("[" + "1" * 5000 + "]", "a number with too many digits"),
+        ("[" * 200 + "]" * 200, "nested more than 100 deep"),
+        ("[" * 100_000, "nested more than 100 deep"),
+        (b"\xff", "not UTF-8: byte 0"),
+    ],
+)
+def test_what_json_does_not_have_and_nobody_can_store_is_refused(raw: bytes | str, told: str) -> None:
+    for each in (raw, raw.encode() if isinstance(raw, str) else raw):
+        with pytest.raises(Malformed) as caught:
+            json_documents.parse(each)
+        assert caught.value.what.startswith(told)
+
+
+def test_what_is_no_json_is_told_by_line() -> None:
+    with pytest.raises(NotJson) as caught:
+        json_documents.parse(b"{\n'a': 1}")
+    assert (caught.value.line, caught.value.what[:9]) == (2, "not JSON:")
+    with pytest.raises(Malformed, match="the key 'a' is there twice"):
+        json_documents.parse('{"a": 1, "a": 2}', once=True)
+    assert json_documents.parse(b'\xef\xbb\xbf{"a": 1.10}', numbers_as_written=True) == {"a": "1.10"}
+    # A whole pair is a character.
+    assert json_documents.parse(b'["\\ud83d\\ude00"]') == ["\U0001f600"]
+
+
+def test_fields_are_taken_by_their_types() -> None:
+    fields = Fields({"text": "x", "number": 1, "flag": True, "list": ["a"], "object": {"a": 1}, "none": None}, "it")
+    assert (fields.text("text"), fields.integer("number"), fields.boolean("flag")) == ("x", 1, True)
+    assert (fields.texts("list"), fields.mapping("object"), fields.text_or_none("none")) == (("a",), {"a": 1}, None)
+    for wrong in (
+        lambda: fields.text("number"), lambda: fields.integer("flag"), lambda: fields.boolean("number"),
+        lambda: fields.mapping("list"), lambda: fields.sequence("text"), lambda: fields.integer("number", 2),
+        lambda: fields.text_or_none("missing"), lambda: fields.text("missing"), lambda: fields.fields("text"),
+        lambda: Fields([], "it"), lambda: Fields({"a": 1 << 63}, "it").integer("a"),
+        lambda: Fields({"a": ["x", 1]}, "it").texts("a"),
+    ):  # fmt: skip
+        with pytest.raises(Malformed, match=r"^it"):
+            wrong()

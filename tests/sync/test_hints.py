@@ -1,0 +1,132 @@
+"""What sync and export say to type: it destroys no work, undoes nobody's move, and is the command that was meant."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from promptctl import errors
+from promptctl.sync import synchronize
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Promptctl
+
+
+def write(home: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def hint(err: str) -> str:
+    return err.splitlines()[-1].removeprefix("hint:").strip()
+
+
+def test_the_hint_for_an_edited_version_keeps_the_edit_under_a_free_number_and_restores_the_stored_text(
+    promptctl: Promptctl,
+) -> None:
+    folder = "it's my prompts"
+    write(promptctl.home, {f"{folder}/a/v1.txt": "one\n", f"{folder}/a/v2.md": "two", f"{folder}/b/v1.txt": "b"})
+    assert promptctl("sync", folder).code == 0
+    # v5 exists and is not committed; two files were edited.
+    write(
+        promptctl.home,
+        {f"{folder}/a/v1.txt": "one, edited\n", f"{folder}/a/v2.md": "two, edited", f"{folder}/a/v5.txt": "five"},
+    )
+    for _ in range(2):
+        refused = promptctl("sync", folder)
+        assert refused.code == 5
+        # As a person pastes it; `promptctl` is the one of this test.
+        program = promptctl.home / "bin" / "promptctl"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f'#!/bin/sh\nexec {shlex.join(promptctl.command())} "$@"\n')
+        program.chmod(0o755)
+        done = subprocess.run(
+            ["sh", "-ec", hint(refused.err)],
+            cwd=promptctl.home,
+            env=promptctl.environment() | {"PATH": f"{program.parent}:{os.environ['PATH']}"},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    texts = {path.name: path.read_text() for path in (promptctl.home / folder / "a").iterdir()}
+    assert (texts["v1.txt"], texts["v2.md"], texts["v5.txt"]) == ("one\n", "two", "five")
+    assert sorted(text for name, text in texts.items() if name[1] not in "125") == ["one, edited\n", "two, edited"]
+    assert promptctl("sync", folder).code == 0
+
+
+def test_the_hint_of_an_export_that_would_replace_files_writes_beside_them(promptctl: Promptctl) -> None:
+    promptctl("create", "a", "one")
+    write(promptctl.home, {"prompts/a/v1.txt": "mine", "prompts-1/x": ""})
+    refused = promptctl("export", "prompts", "--only", "a*")
+    assert (refused.code, hint(refused.err)) == (5, "promptctl export prompts-2 --only 'a*'")
+    assert (promptctl.home / "prompts/a/v1.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("files", "here", "folder", "told", "meant"),
+    [
+        ({"prompts/a/v1.txt": "x"}, ".", "prompts/a", "is the folder of one prompt, a", "promptctl sync prompts"),
+        ({"prompts/a/v1.txt": "x"}, "prompts/a", ".", "is the folder of one prompt, a", "promptctl sync .."),
+        ({"prompts/a/v1.txt": "x"}, ".", "prompts/a/v1.txt", "is a file of one prompt", "promptctl sync prompts"),
+        ({"prompts/a/v1.txt": "x"}, "prompts/a", None, 'no folder "prompts" here', "promptctl sync .."),
+        ({"prompts/a/v1.txt": "x"}, "prompts", None, 'no folder "prompts" here', "promptctl sync ."),
+        ({"prompts/a/v1.txt": "x", "s/m.py": ""}, "s", None, 'no folder "prompts" here', "promptctl sync ../prompts"),
+        ({"mine/a/v1.txt": "x"}, "mine", None, 'no folder "prompts" here', "promptctl sync ."),
+        ({"x": ""}, ".", None, 'no folder "prompts" here', "write prompts/NAME/v1.txt, or promptctl sync FOLDER"),
+        (
+            {"prompts/hello.txt": "x", "prompts/bye.md": "y"}, ".", "prompts", "no version file in",
+            "mkdir prompts/bye && mv prompts/bye.md prompts/bye/v1.md",
+        ),
+        (
+            {"my prompts/hello.txt": "x"}, ".", "my prompts", "no version file in",
+            "mkdir 'my prompts/hello' && mv 'my prompts/hello.txt' 'my prompts/hello/v1.txt'",
+        ),
+        (
+            {"prompts/hello.txt": "x"}, ".", "prompts/hello.txt", "is a file",
+            "mkdir prompts/hello && mv prompts/hello.txt prompts/hello/v1.txt",
+        ),
+        (
+            {"prompts/v1.txt": "x"}, ".", "prompts", "named like its prompt",
+            "mkdir prompts/NAME && mv prompts/v1.txt prompts/NAME/v1.txt",
+        ),
+        ({"prompts/.keep": ""}, ".", "prompts", "no version file in", "write prompts/NAME/v1.txt"),
+        ({"x": ""}, ".", "nowhere", "does not exist", "ls ."),
+    ],
+)  # fmt: skip
+def test_what_is_the_matter_with_a_folder_and_what_to_type(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, str],
+    here: str,
+    folder: str | None,
+    told: str,
+    meant: str,
+) -> None:
+    (tmp_path / ".git").mkdir()
+    write(tmp_path, files)
+    monkeypatch.chdir(tmp_path / here)
+    with pytest.raises(errors.Failed) as caught:
+        synchronize.listed(folder or "prompts", is_default=folder is None)
+    assert told in caught.value.message
+    assert (caught.value.code, caught.value.hint) == ("invalid_folder", meant)
+
+
+def test_a_working_directory_that_was_deleted_is_told(promptctl: Promptctl) -> None:
+    gone = promptctl.home / "gone"
+    for words in (("sync",), ("sync", "."), ("export",), ("export", "out")):
+        gone.mkdir()
+        done = subprocess.run(
+            ["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh", *promptctl.command(*words)],
+            cwd=gone, env=promptctl.environment(), check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert "the working directory does not exist any more" in done.stderr

@@ -1,0 +1,410 @@
+"""The plan, as the pure function that it is: three sides in, changes out."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from promptctl.folder.prompt_files import FileVersion, FolderPrompt
+from promptctl.rules import templates
+from promptctl.rules.targeting import Surroundings
+from promptctl.store.syncs import Hold, StoredPrompt, StoredVersion
+from promptctl.sync import plan
+from promptctl.sync.changes import ACTIVATE, CONFLICT, DESCRIBE, HELD, NEW, NOTE, ROUTE, STORED, Plan
+from promptctl.sync.plan import Terms
+
+SOURCE = "example.com/prompts prompts"
+# The first thing that is told about a hold is never the move that undoes it.
+TWO_WAYS_OUT = "to keep 1, write active: 1 in prompts/a/prompt.yaml; to follow Git, activate 2"
+HOLD = Hold("bob@example.com", "rollback", "2026-11-12T09:30:00Z", "INC-412", None)
+PLAN_SAYS = {"plan": "enterprise"}
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def in_git(
+    texts: dict[int, str], active: int | None = None, name: str = "a", route: Any = None, **said: Any
+) -> FolderPrompt:
+    settings = said.get("settings", {})
+    versions: list[FileVersion] = []
+    for number, text in texts.items():
+        names = templates.variables(text, settings)
+        metadata = said.get("metadata", {})
+        versions.append(
+            FileVersion(
+                number, f"prompts/{name}/v{number}.txt", digest(text), text.encode(), len(text.encode()), names,
+                templates.required(names, settings), settings, metadata, None,
+            )
+        )  # fmt: skip
+    return FolderPrompt(name, f"prompts/{name}", f"prompts/{name}/prompt.yaml", versions, active, route, "digest")
+
+
+def stored(
+    texts: dict[int, str],
+    active: int | None,
+    applied: int | None = None,
+    *,
+    source: str | None = None,
+    metadata: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
+    retired: tuple[int, ...] = (),
+    needed: dict[int, str] | None = None,
+    said: dict[str, dict[str, Any]] | None = None,
+    route: Any = None,
+    said_route: Any = None,
+    ever: bool | None = None,
+    created_elsewhere: tuple[int, ...] = (),
+) -> dict[str, StoredPrompt]:
+    versions = {
+        number: StoredVersion(
+            digest(text),
+            settings or {},
+            metadata or {},
+            number in retired,
+            (needed or {}).get(number, ""),
+            "ada@example.com",
+            None if number in created_elsewhere else SOURCE,
+        )
+        for number, text in texts.items()
+    }
+    known_source = source or (SOURCE if applied is not None else None)
+    prompt = StoredPrompt(
+        "a", active, max(texts) + 1, 7, route, HOLD, known_source, applied, said_route,
+        applied is not None if ever is None else ever, said_route is not None if ever is None else ever,
+        said or {}, versions,
+    )  # fmt: skip
+    return {"a": prompt}
+
+
+def made(git: FolderPrompt, database: dict[str, StoredPrompt], **terms: bool) -> Plan:
+    return plan.make(SOURCE, [git], database, {name.lower(): name for name in database}, Terms(**terms))
+
+
+def changes(git: FolderPrompt, database: dict[str, StoredPrompt], **terms: bool) -> list[tuple[str, int]]:
+    return [(change.kind, change.version) for change in made(git, database, **terms).changes]
+
+
+TWO = {1: "one", 2: "two"}
+
+
+@pytest.mark.parametrize(
+    ("git", "live", "applied", "expected"),
+    [
+        # Git says what is live, or says nothing.
+        (None, None, None, []),
+        (None, 2, None, []),
+        (2, 2, None, []),
+        (2, 2, 1, []),
+        # Nothing is live and nothing was applied: Git may begin.
+        (2, None, None, [(ACTIVATE, 2)]),
+        # Something is live that Git never applied: it was somebody's, and stays.
+        (2, 1, None, [(HELD, 2)]),
+        # Git changed its mind.
+        (2, 1, 1, [(ACTIVATE, 2)]),
+        (1, 2, 2, [(ACTIVATE, 1)]),
+        # An operator moved it since Git said so, also to nothing: Git has not changed its mind.
+        (2, 1, 2, [(HELD, 2)]),
+        (2, None, 2, [(HELD, 2)]),
+        # Git changed its mind after the operator's move: it moves on.
+        (2, 3, 1, [(ACTIVATE, 2)]),
+    ],
+)
+def test_the_pointer_follows_git_only_where_git_changed_its_mind(
+    git: int | None, live: int | None, applied: int | None, expected: list[tuple[str, int]]
+) -> None:
+    texts = {**TWO, 3: "three"}
+    assert changes(in_git(texts, git), stored(texts, live, applied)) == expected
+
+
+def test_a_new_prompt_is_stored_and_activated() -> None:
+    assert changes(in_git(TWO, 1), {}) == [(NEW, 1), (NEW, 2), (ACTIVATE, 1)]
+
+
+def test_a_file_that_is_gone_leaves_its_version_alone() -> None:
+    assert changes(in_git({2: "two"}), stored(TWO, 1)) == []
+
+
+def test_a_number_in_a_gap_is_stored_under_that_number() -> None:
+    assert changes(in_git({1: "one", 2: "two", 3: "three"}), stored({1: "one", 3: "three"}, None)) == [(NEW, 2)]
+
+
+def test_a_text_that_another_version_has_keeps_the_files_number_and_says_so() -> None:
+    found = made(in_git({**TWO, 3: "one"}), stored(TWO, None))
+    assert found.changes[0].why == "new, 3 bytes, same text as @1"
+
+
+def test_an_edited_version_is_a_conflict_that_names_the_next_free_number() -> None:
+    found = made(in_git({1: "one", 2: "edited", 7: "seven"}), stored(TWO, 1))
+    [conflict] = found.of(CONFLICT)
+    assert conflict.version == 2
+    assert conflict.why.endswith("save it as v8")
+
+
+@pytest.mark.parametrize(
+    ("git", "database", "why"),
+    [
+        (in_git(TWO, 9), stored(TWO, 1), "should be active and is neither in the folder nor stored"),
+        (in_git(TWO, 2), stored(TWO, 1, 1, retired=(2,)), "should be active and is archived"),
+        (in_git(TWO), stored(TWO, 1, 1, source="elsewhere"), "comes from another source, elsewhere"),
+        (in_git(TWO, name="A"), stored(TWO, 1), 'differs from "a" only in case'),
+    ],
+)
+def test_what_cannot_be_is_a_conflict(git: FolderPrompt, database: dict[str, StoredPrompt], why: str) -> None:
+    found = made(git, database)
+    assert [change.why for change in found.of(CONFLICT)] == [why]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "live", "wanted", "held"),
+    [
+        # Git says something else than it did: it is written, and what Git never spoke of is kept.
+        ({"d": "A"}, {"d": "B"}, {"d": "A", "ticket": 7}, {"d": "B", "ticket": 7}, None),
+        ({}, {"d": "B", "team": "core"}, {"d": "A"}, {"d": "B", "team": "core"}, None),
+        ({"d": "A"}, {"d": "B"}, {"d": "C"}, {"d": "B"}, None),
+        # Git stopped saying it: it goes, unless somebody has changed it since.
+        ({"d": "A"}, {}, {"d": "A"}, {}, None),
+        ({"d": "A"}, {}, {"d": "C"}, None, None),
+        # Somebody corrected what Git still says: it stays.
+        ({"d": "A"}, {"d": "A"}, {"d": "C"}, None, "d"),
+        ({"d": "A", "e": 1}, {"d": "A", "e": 2}, {"d": "C", "e": 1}, {"d": "C", "e": 2}, "d"),
+        # Nothing to do.
+        ({"d": "A"}, {"d": "A"}, {"d": "A"}, None, None),
+        ({}, {"d": "A"}, {"d": "A"}, None, None),
+        # JSON's true is not 1.
+        ({"d": 1}, {"d": True}, {"d": 1}, {"d": True}, None),
+        ({"d": [1]}, {"d": [1.0]}, {"d": [1]}, None, None),
+    ],
+)
+def test_metadata_follows_git_only_where_git_changed_its_mind(
+    then: dict[str, Any], now: dict[str, Any], live: dict[str, Any], wanted: dict[str, Any] | None, held: str | None
+) -> None:
+    database = stored({1: "one"}, None, source=SOURCE, metadata=live, said={"1": then})
+    found = made(in_git({1: "one"}, metadata=now), database)
+    assert [change.metadata for change in found.of(DESCRIBE)] == ([wanted] if wanted is not None else [])
+    assert [change.why.partition(":")[0] for change in found.of(HELD)] == ([held] if held else [])
+    assert found.applied[0].metadata == ({"1": now} if now else {})
+    assert found.applied[0].is_settled == (held is None)
+
+
+def test_metadata_of_what_came_from_elsewhere_is_added_to_and_overwritten_only_when_adopted() -> None:
+    git = in_git({1: "one"}, metadata={"description": "Calm", "team": "core"})
+    database = stored({1: "one"}, None, metadata={"description": "Clam", "ticket": 7})
+    assert [change.metadata for change in made(git, database).of(DESCRIBE)] == [
+        {"description": "Clam", "team": "core", "ticket": 7}
+    ]
+    assert [change.metadata for change in made(git, database, adopts=True).of(DESCRIBE)] == [
+        {"description": "Calm", "team": "core", "ticket": 7}
+    ]
+
+
+def test_settings_of_a_stored_version_stay_and_the_plan_says_so() -> None:
+    found = made(in_git({1: "one"}, settings={"model": "x"}), stored({1: "one"}, None, settings={"max_tokens": 1}))
+    assert [(change.kind, change.why) for change in found.changes] == [
+        (NOTE, "is stored with other settings, which stay: max_tokens, model")
+    ]
+    assert not found.would_change
+
+
+@pytest.mark.parametrize(
+    ("active", "needed", "conflict"),
+    [
+        # What the version that goes live needs and the one that is live does not.
+        (1, {2: "user.name city"}, "needs user.name, city, which the active version 1 does not"),
+        (1, {1: "city", 2: "user.name city"}, "needs user.name, which the active version 1 does not"),
+        # Nothing new, less, or nobody who would not give it.
+        (1, {1: "city user.name", 2: "user.name city"}, None),
+        (1, {1: "city"}, None),
+        (None, {2: "city"}, None),
+    ],
+)
+def test_an_activation_that_needs_a_new_variable_is_a_conflict(
+    active: int | None, needed: dict[int, str], conflict: str | None
+) -> None:
+    database = stored(TWO, active, active, source=SOURCE, needed=needed)
+    found = made(in_git(TWO, 2), database)
+    assert [change.why for change in found.of(CONFLICT)] == ([conflict] if conflict else [])
+    assert found.would_change is (conflict is None)
+    assert changes(in_git(TWO, 2), database, allow_new_variables=True) == [(ACTIVATE, 2)]
+
+
+def test_the_variables_of_a_version_that_is_not_stored_yet_are_those_of_its_file() -> None:
+    texts = {**TWO, 3: "Greet {user.name} from {city}."}
+    said = {"variables": {"city": {"default": "Rom"}}}
+    found = made(in_git(texts, 3, settings=said), stored(TWO, 1, 1, settings=said))
+    assert [(change.kind, change.why) for change in found.changes] == [
+        (NEW, "new, 30 bytes; variables: user.name, city = Rom"),
+        (CONFLICT, "needs user.name, which the active version 1 does not"),
+    ]
+    assert found.of(CONFLICT)[0].hint == (
+        "where braces are text: template: none in prompts/a/prompt.yaml; or a default for user.name there; else "
+        + plan.ALLOWING_NEW_VARIABLES
+    )
+    in_no_style = made(in_git(texts, 3, settings={"template": "none"}), stored(TWO, 1, 1))
+    assert in_no_style.of(CONFLICT) == []
+
+
+def test_a_hold_is_no_conflict_whatever_the_version_needs() -> None:
+    assert changes(in_git(TWO, 2), stored(TWO, 1, 2, needed={2: "city"})) == [(HELD, 2)]
+
+
+def test_a_hold_is_no_conflict_when_what_git_says_is_retired() -> None:
+    found = made(in_git(TWO, 2), stored(TWO, 1, 2, retired=(2,)))
+    [held] = found.of(HELD)
+    assert held.hint == "to keep 1, write active: 1 in prompts/a/prompt.yaml; to follow Git, activate 2"
+
+
+def test_what_is_held_says_who_moved_it_and_what_releases_it() -> None:
+    found = made(in_git(TWO, 2), stored(TWO, 1, 2))
+    [held] = found.of(HELD)
+    assert (held.why, held.hold, held.hint) == ("held at 1, Git says 2", HOLD, TWO_WAYS_OUT)
+    assert [(each.active, each.is_settled) for each in found.applied] == [(2, False)]
+
+
+def test_every_prompt_of_the_folder_is_claimed_by_its_source_and_a_hold_keeps_what_was_applied() -> None:
+    for git, live, applied, remembered in (
+        (None, 1, None, None), (None, 1, 1, None), (2, 1, None, 2), (2, 1, 2, 2), (2, 1, 1, 2), (2, 2, None, 2),
+    ):  # fmt: skip
+        found = made(in_git(TWO, git), stored(TWO, live, applied))
+        is_held = git is not None and live not in (git, applied)
+        assert [(each.name, each.active, each.is_held) for each in found.applied] == [("a", remembered, is_held)]
+
+
+def test_a_prompt_that_its_source_claimed_without_a_word_on_what_is_live_is_held_when_it_says_one() -> None:
+    database = stored(TWO, 1, None, source=SOURCE)
+    assert changes(in_git(TWO, 2), database) == [(HELD, 2)]
+    [held] = made(in_git(TWO, 2), database).of(HELD)
+    assert held.hint == TWO_WAYS_OUT
+
+
+def test_what_is_live_from_elsewhere_is_taken_over_only_when_adopted() -> None:
+    assert changes(in_git(TWO, 2), stored(TWO, 1, None), adopts=True) == [(ACTIVATE, 2)]
+    # What an operator moved since Git said so is not from elsewhere.
+    assert changes(in_git(TWO, 2), stored(TWO, 1, 2), adopts=True) == [(HELD, 2)]
+
+
+def test_another_sources_prompt_is_left_to_it_and_taken_over_only_when_adopted() -> None:
+    database = stored(TWO, 1, 1, source="elsewhere")
+    same, other = in_git(TWO, 1), in_git(TWO, 2)
+    assert changes(same, database) == [(CONFLICT, 0)]
+    # To look at it is no claim: a folder that says what is stored has nothing to change.
+    assert changes(same, database, claims=False) == [(NOTE, 0)]
+    assert changes(other, database, claims=False) == [(CONFLICT, 0)]
+    assert made(same, database, claims=False).applied == []
+    assert changes(other, database, adopts=True) == [(ACTIVATE, 2), (NOTE, 0)]
+    assert [each.name for each in made(other, database, adopts=True).applied] == ["a"]
+    # Also where nothing else changes, the plan says so.
+    [note] = made(same, database, adopts=True).changes
+    assert (note.kind, note.why) == (NOTE, "is taken over from another source, elsewhere")
+
+
+def test_what_only_the_database_has_is_said_and_looked_at_again() -> None:
+    database = stored({**TWO, 3: "three"}, 1, 1, created_elsewhere=(3,))
+    found = made(in_git(TWO, 1), database)
+    assert [(change.kind, change.version, change.why) for change in found.changes] == [
+        (STORED, 3, "only in the database, by ada@example.com")
+    ]
+    assert not found.would_change
+    assert not found.applied[0].is_settled
+    # One whose file is gone is none: the folder had it.
+    assert changes(in_git({1: "one"}, 1), stored(TWO, 1, 1)) == []
+    assert changes(in_git(TWO, 1), stored({**TWO, 3: "three"}, 1, 1, created_elsewhere=(3,), retired=(3,))) == []
+
+
+def test_a_prompt_that_left_the_folder_is_said_to_stay() -> None:
+    found = plan.make(SOURCE, [], {}, {}, gone={"a": 2, "b": None}, unchanged=5)
+    assert [(change.kind, change.name, change.why) for change in found.changes] == [
+        (STORED, "a", "is not in the folder any more: 2 stays live"),
+    ]
+    assert found.unchanged == 5
+    assert not found.would_change
+
+
+STEP = [{"when": PLAN_SAYS, "use": "b"}]
+OTHER_STEP = [{"when": PLAN_SAYS, "use": "b@1"}]
+
+
+@pytest.mark.parametrize(
+    ("git", "live", "applied", "expected"),
+    [
+        (None, None, None, []),
+        (None, STEP, STEP, []),
+        (STEP, None, None, [ROUTE]),
+        (STEP, STEP, None, []),
+        ([], None, None, []),
+        # Git changed its mind.
+        (OTHER_STEP, STEP, STEP, [ROUTE]),
+        ([], STEP, STEP, [ROUTE]),
+        # Somebody else did.
+        (STEP, None, STEP, [HELD]),
+        (STEP, OTHER_STEP, STEP, [HELD]),
+        # It is from elsewhere.
+        (STEP, OTHER_STEP, None, [HELD]),
+    ],
+)
+def test_a_route_follows_git_only_where_git_changed_its_mind(
+    git: Any, live: Any, applied: Any, expected: list[str]
+) -> None:
+    database = stored(TWO, 1, 1, route=live, said_route=applied)
+    around = Surroundings({"b": frozenset({1})}, {})
+    found = plan.make(SOURCE, [in_git(TWO, 1, route=git)], database, {"a": "a"}, around=around)
+    assert [change.kind for change in found.changes] == expected
+    assert found.applied[0].route == (git if HELD not in expected else applied)
+
+
+def test_git_that_fell_silent_and_speaks_again_has_changed_its_mind() -> None:
+    database = stored(TWO, 1, None, source=SOURCE, route=STEP, ever=True)
+    around = Surroundings({"b": frozenset({1})}, {})
+    found = plan.make(SOURCE, [in_git(TWO, 2, route=OTHER_STEP)], database, {"a": "a"}, around=around)
+    assert [change.kind for change in found.changes] == [ACTIVATE, ROUTE]
+
+
+def test_what_was_said_of_a_version_whose_file_is_gone_is_remembered() -> None:
+    said = {"1": {"d": "A"}, "2": {"d": "B"}}
+    found = made(in_git({2: "two"}, metadata={"d": "C"}), stored(TWO, None, source=SOURCE, said=said))
+    assert found.applied[0].metadata == {"1": {"d": "A"}, "2": {"d": "C"}}
+
+
+def test_a_route_that_is_held_leads_nowhere_yet() -> None:
+    # a: Git says none, and is held at the way to b; so b cannot lead to a.
+    database = stored(TWO, None, None, source=SOURCE, route=STEP, said_route=[], ever=True)
+    back = FolderPrompt("b", "b", "b/prompt.yaml", [], None, [{"when": PLAN_SAYS, "use": "a"}], "digest")
+    around = Surroundings({"a": frozenset({1, 2}), "b": frozenset({1})}, {"a": STEP})
+    found = plan.make(SOURCE, [in_git(TWO, route=[]), back], database, {"a": "a"}, around=around)
+    assert [(change.kind, change.name) for change in found.changes] == [(HELD, "a"), (CONFLICT, "b")]
+
+
+def test_a_retired_version_whose_file_is_there_is_none_that_a_route_leads_to() -> None:
+    database = stored(TWO, 1, 1, retired=(2,))
+    route = [{"when": PLAN_SAYS, "use": "a@2"}]
+    around = Surroundings({"a": frozenset({1})}, {})
+    found = plan.make(SOURCE, [in_git(TWO, 1, route=route)], database, {"a": "a"}, around=around)
+    assert [change.why for change in found.of(CONFLICT)] == ["the route leads to a@2, which is no version in use"]
+
+
+@pytest.mark.parametrize(
+    ("route", "why"),
+    [
+        ([{"when": PLAN_SAYS, "use": "nobody"}], "the route leads to nobody, which is no prompt"),
+        ([{"when": PLAN_SAYS, "use": "b@9"}], "the route leads to b@9, which is no version in use"),
+        ([{"when": PLAN_SAYS, "use": "a"}], "the route leads in a circle: a → a"),
+        ([{"when": PLAN_SAYS, "use": "b"}], "the route leads in a circle: a → b → c → a"),
+        ([{"when": PLAN_SAYS, "use": "b@1"}], None),
+        ([{"when": PLAN_SAYS, "use": "a@2"}], None),
+        ([{"when": PLAN_SAYS, "use": "d"}], None),
+    ],
+)
+def test_a_route_to_nothing_or_in_a_circle_is_a_conflict(route: Any, why: str | None) -> None:
+    around = Surroundings(
+        {name: frozenset({1}) for name in "bcd"},
+        {
+            "b": [{"when": PLAN_SAYS, "use": "c"}],
+            "c": [{"when": PLAN_SAYS, "use": "a"}],
+            "d": [{"when": PLAN_SAYS, "use": "d"}],
+        },
+    )
+    found = plan.make(SOURCE, [in_git(TWO, route=route)], {}, {}, around=around)
+    assert [change.why for change in found.of(CONFLICT)] == ([why] if why else [])
