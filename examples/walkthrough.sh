@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From an empty database to a rollback, and what Claude says on the way. Run it in a folder that holds prompts/, on the
-# embedded database or on the one that DATABASE_URL names, with Claude where ANTHROPIC_API_KEY is set: examples/walkthrough.sh
+# Every step from an empty database to a rollback. Run it in a folder that has prompts/. It uses the embedded database, or
+# the one in DATABASE_URL, and asks Claude if ANTHROPIC_API_KEY is set: examples/walkthrough.sh
 set -euo pipefail
 
 step() {
@@ -10,7 +10,7 @@ step() {
     promptctl "$@"
 }
 
-# Claude is asked where there is a key to ask it with.
+# Ask Claude only if there is a key.
 ask() {
     [ -z "${ANTHROPIC_API_KEY:-}" ] || step chat "$@"
 }
@@ -20,27 +20,27 @@ step list
 step show default-system-prompt
 ask default-system-prompt "What is a pointer?"
 
-# An enthusiastic text becomes the next version; nobody is served it yet.
+# The new text becomes the next version. It is not active yet.
 step create default-system-prompt "You are an enthusiastic assistant! Answer with energy, and keep every fact straight." \
     --description "Even more enthusiastic"
 new=$(promptctl show default-system-prompt --json | sed -E 's/.*"versions": \[\{"version": ([0-9]+).*/\1/')
 step diff default-system-prompt
 
-# Before anybody is served it, it is tried beside the one that is live.
+# Compare it with the active version before you activate it.
 ask default-system-prompt "What is a pointer?" --against "default-system-prompt@$new"
 
-# Moving the pointer takes effect at once …
+# An activation takes effect at once …
 step activate "default-system-prompt@$new" --reason "try more energy"
 step show default-system-prompt
 ask default-system-prompt "What is a pointer?"
 
-# … and so does taking it back.
+# … and so does a rollback.
 step rollback default-system-prompt --expect "$new" --reason "too chatty, INC-412"
 step show default-system-prompt
 ask default-system-prompt "What is a pointer?" --usage
 step history default-system-prompt
 
-# Every call was booked on the version that was sent.
+# Every call was recorded on the version that was sent.
 step stats default-system-prompt
 step stats default-system-prompt --by day
 

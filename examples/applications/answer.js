@@ -1,4 +1,4 @@
-// node answer.js USER QUESTION: Claude's answer, with the version that is live.
+// node answer.js USER QUESTION: Claude's answer with the active version.
 const { Client } = require('pg');
 const { Anthropic } = require('@anthropic-ai/sdk');
 

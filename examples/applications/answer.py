@@ -1,4 +1,4 @@
-"""python answer.py USER QUESTION: Claude's answer, with the version that is live."""
+"""python answer.py USER QUESTION: Claude's answer, with the active version."""
 
 import sys
 
@@ -11,12 +11,12 @@ claude = anthropic.Anthropic()
 user, question = sys.argv[1:]
 
 prompt = prompts.get("default-system-prompt", unit=user)
-with prompt.use() as use:  # takes the time; what is raised in it is booked as an error
+with prompt.use() as use:  # measures the latency; records an exception as an error
     reply = claude.messages.create(
         model="claude-sonnet-5-5",
         max_tokens=1024,
         system=prompt.render(),
         messages=[{"role": "user", "content": question}],
     )
-    use.record(reply)  # its tokens and its model
+    use.record(reply)  # the reply's tokens and model
 print(f"{prompt}: {reply.content[0].text}")

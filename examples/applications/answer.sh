@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# answer.sh USER QUESTION: Claude's answer, with the version that is live, by psql and curl.
+# answer.sh USER QUESTION: Claude's answer with the active version, by psql and curl.
 set -euo pipefail
 user=$1 question=$2
 
 sql() { psql -XAtq -v ON_ERROR_STOP=1 "$@" "$DATABASE_URL"; }
 
-# Which version to use now, and the request that is to be sent with it.
+# Resolve the version, and build the request with it.
 answer=$(
     sql -v user="$user" -v question="$question" <<'SQL'
 SELECT name, version, epoch, jsonb_build_object(
@@ -16,7 +16,7 @@ SQL
 )
 IFS='|' read -r name version epoch request <<<"$answer"
 
-# The key and the texts are given by pipes: whoever lists the processes of this machine sees neither.
+# Pass the key and the texts by pipes, so that they do not appear in the list of processes.
 outcome=ok
 reply=$(
     curl -sS --fail-with-body --max-time 300 -w '\n%{time_total}' \
@@ -26,7 +26,7 @@ reply=$(
 ) || outcome="curl $?"
 seconds=${reply##*$'\n'} reply=${reply%$'\n'*}
 
-# A call that failed is booked too: it took its time, and the statistics tell how often that happens.
+# Record a failed call too: statistics report its latency and the error rate.
 record() { sql -v name="$name" -v version="$version" -v epoch="$epoch" -v user="$user" -v seconds="$seconds" "$@"; }
 if [ "$outcome" != ok ]; then
     record -v outcome="$outcome" <<'SQL' >/dev/null

@@ -1,4 +1,4 @@
-"""python service.py [PORT]: a web service that answers with the version that is live, and takes ratings.
+"""python service.py [PORT]: a web service that answers with the active version, and accepts ratings.
 
 POST /answer {"user": "ada", "plan": "free", "question": "…"} → {"answer": "…", "prompt": "…", "use": "…"}
 POST /score  {"use": "…", "score": 1}                         → {}
@@ -21,14 +21,14 @@ prompts = Prompts()
 claude = anthropic.Anthropic()
 
 
-def answer(asked):
-    """Ask Claude for this user; whichever version they are served is the one on which the call is booked."""
-    prompt = prompts.get(NAME, unit=asked["user"], attributes={"plan": asked["plan"]}, default="Be brief and kind.")
+def answer(question):
+    """Ask Claude for this user, and record the use on the version that the user gets."""
+    prompt = prompts.get(NAME, unit=question["user"], attributes={"plan": question["plan"]}, default="Be brief and kind.")
     request = {
         "model": prompt.settings.get("model", "claude-sonnet-5-5"),
         "max_tokens": prompt.settings.get("max_tokens", 1024),
-        "system": prompt.render({"user.name": asked["user"]}),
-        "messages": [{"role": "user", "content": asked["question"]}],
+        "system": prompt.render({"user.name": question["user"]}),
+        "messages": [{"role": "user", "content": question["question"]}],
     }
     pieces = []
     with prompt.use() as use, claude.messages.stream(**request) as stream:
@@ -39,9 +39,9 @@ def answer(asked):
     return {"answer": "".join(pieces), "prompt": str(prompt), "use": use.id}
 
 
-def score(asked):
-    """Attach a rating that a user gave, to whichever version had answered."""
-    prompts.score(asked["use"], asked["score"])
+def score(rating):
+    """Record a user's rating of an answer."""
+    prompts.score(rating["use"], rating["score"])
     return {}
 
 
@@ -50,19 +50,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         """Answer in JSON."""
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        said = json.dumps({"/answer": answer, "/score": score}[self.path](asked)).encode()
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        response = json.dumps({"/answer": answer, "/score": score}[self.path](request)).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(said)))
+        self.send_header("content-length", str(len(response)))
         self.end_headers()
-        self.wfile.write(said)
+        self.wfile.write(response)
 
 
-prompts.preload([NAME])  # an unknown name, or a database that is not there, ends it here and not at a request
+prompts.preload([NAME])  # fail here, and not at a request, for an unknown name or an unreachable database
 server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if sys.argv[1:] else 8000), Handler)
-server.daemon_threads = False  # whoever is being answered gets the rest
-# A plain SIGTERM would end Python without its endings: what was booked in the last half second would not be sent.
+server.daemon_threads = False  # finish the requests that are running
+# Without a handler, SIGTERM ends Python without cleanup, and the uses of the last half second would not be sent.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 print(f"http://127.0.0.1:{server.server_port}", flush=True)
 with server, prompts:

@@ -1,4 +1,4 @@
-"""uvicorn service_asgi:app: the same as a Starlette application, for one event loop; FastAPI takes the same lines.
+"""uvicorn service_asgi:app: the same as a Starlette application, on one event loop. FastAPI needs the same lines.
 
 POST /answer {"user": "ada", "plan": "free", "question": "…"} → {"answer": "…", "prompt": "…", "use": "…"}
 """
@@ -19,15 +19,15 @@ prompts = Prompts()
 
 
 async def answer(request):
-    """Ask Claude for this user. Nothing here waits for the database: `get` and `use` work from memory."""
-    asked = await request.json()
-    prompt = prompts.get(NAME, unit=asked["user"], attributes={"plan": asked["plan"]}, default="Be brief and kind.")
+    """Ask Claude for this user. `get` and `use` work from memory, so they do not block the event loop."""
+    question = await request.json()
+    prompt = prompts.get(NAME, unit=question["user"], attributes={"plan": question["plan"]}, default="Be brief and kind.")
     with prompt.use() as use:
         reply = await request.app.state.claude.messages.create(
             model=prompt.settings.get("model", "claude-sonnet-5-5"),
             max_tokens=prompt.settings.get("max_tokens", 1024),
-            system=prompt.render({"user.name": asked["user"]}),
-            messages=[{"role": "user", "content": asked["question"]}],
+            system=prompt.render({"user.name": question["user"]}),
+            messages=[{"role": "user", "content": question["question"]}],
         )
         use.record(reply)
     return JSONResponse({"answer": reply.content[0].text, "prompt": str(prompt), "use": use.id})
@@ -35,9 +35,9 @@ async def answer(request):
 
 @contextlib.asynccontextmanager
 async def lifespan(app):
-    """Read the prompt before the first request, and send the last uses after the last one."""
+    """Read the prompt before the first request, and send the last uses after the last request."""
     await run_in_threadpool(prompts.preload, [NAME])
-    # uvicorn ends the process by the signal that it received: without this the last uses would not be sent.
+    # uvicorn ends the process by re-raising its signal: without this, the last uses would not be sent.
     async with prompts.lifespan(app), anthropic.AsyncAnthropic() as app.state.claude:
         yield
 

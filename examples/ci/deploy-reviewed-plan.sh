@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# On main, in two jobs with a person between them: one saves the plan, the other applies exactly that, or nothing.
+# On main, in two jobs with an approval between them: one saves the plan, the other applies exactly this plan or nothing.
 #
-#   deploy-reviewed-plan.sh plan [FOLDER]                 writes PLAN (plan.json) and PLAN_FILE (plan.md, to read)
+#   deploy-reviewed-plan.sh plan [FOLDER]                 writes PLAN (plan.json) and PLAN_FILE (plan.md, for the reviewer)
 #   deploy-reviewed-plan.sh apply                         applies PLAN
 #
-# A plan without changes is applied, too: the database then remembers what Git says, and can hold what is moved later.
-# Exit codes: 0 done; 1 invalid folder or plan; 2 usage; 5 refused: a conflict, or the database is not as it was when
-# the plan was made (plan_outdated): plan again; else as promptctl's.
+# A plan without changes is applied, too: the database then stores the folder's state, which a later hold depends on.
+# Exit codes: 0 done; 1 invalid folder or plan; 2 usage; 5 refused: a conflict, or the database has changed since the plan
+# (plan_outdated): plan again; otherwise those of promptctl.
 set -euo pipefail
-# A job whose database is not configured fails, whatever CI it runs in: no embedded one is made.
+# Fail if no database is configured: with CI set, promptctl creates no embedded database.
 export CI=${CI:-true}
 
 saved=${PLAN:-plan.json}
@@ -17,8 +17,8 @@ readable=${PLAN_FILE:-plan.md}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# GitHub obeys a line that begins with :: in what a step prints, and a prompt may have such a line. Between these two
-# marks it obeys none; nobody can write the second one beforehand.
+# GitHub executes a line that begins with :: in a step's output, and a prompt may have such a line. Between these two
+# marks it executes none. The second mark is random, so a prompt cannot contain it.
 print_text() { # FILE...
     local token
     if [ "${GITHUB_ACTIONS:-}" != true ]; then
@@ -33,23 +33,23 @@ print_text() { # FILE...
 
 plan() {
     local code=0
-    promptctl sync "${1:-prompts/}" --save-plan "$saved" --format markdown >"$readable" 2>"$work/said" || code=$?
+    promptctl sync "${1:-prompts/}" --save-plan "$saved" --format markdown >"$readable" 2>"$work/messages" || code=$?
     [ -z "${GITHUB_STEP_SUMMARY:-}" ] || cat "$readable" >>"$GITHUB_STEP_SUMMARY"
     print_text "$readable"
-    print_text "$work/said" >&2
+    print_text "$work/messages" >&2
     return "$code"
 }
 
 apply() {
-    local code=0 told
-    promptctl sync --apply-plan "$saved" >"$work/done" 2>"$work/said" || code=$?
+    local code=0 message
+    promptctl sync --apply-plan "$saved" >"$work/done" 2>"$work/messages" || code=$?
     print_text "$work/done"
-    print_text "$work/said" >&2
+    print_text "$work/messages" >&2
     if [ "$code" = 5 ]; then
-        told="refused, nothing was applied. If something is not as it was when the plan was made, plan again and have \
-that reviewed"
-        echo "deploy: $told" >&2
-        [ "${GITHUB_ACTIONS:-}" != true ] || echo "::error title=promptctl::$told"
+        message="refused, nothing was applied. If the database has changed since the plan, plan again and have the new plan \
+reviewed"
+        echo "deploy: $message" >&2
+        [ "${GITHUB_ACTIONS:-}" != true ] || echo "::error title=promptctl::$message"
     fi
     return "$code"
 }

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# On main: store what is new in the folder of prompts, and make live what Git says. One transaction; run it as often as
-# you like.
+# On main: store the new versions of a folder of prompts, and activate the versions that it names, in one transaction. It
+# is safe to run again.
 #
-#   deploy.sh [FOLDER [OPTION...]]                        prompts/ by default; options are those of promptctl sync
+#   deploy.sh [FOLDER [OPTION...]]                        FOLDER is prompts/ by default; options of promptctl sync
 #
-# Exit codes: 0 done, also when something is held back; 1 invalid folder; 5 refused; 6 unreachable; else as promptctl's.
+# Exit codes: 0 applied, also with a hold; 1 invalid folder; 5 refused; 6 unreachable; otherwise those of promptctl.
 set -euo pipefail
-# A job whose database is not configured fails, whatever CI it runs in: no embedded one is made.
+# Fail if no database is configured: with CI set, promptctl creates no embedded database.
 export CI=${CI:-true}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# GitHub obeys a line that begins with :: in what a step prints, and a prompt may have such a line. Between these two
-# marks it obeys none; nobody can write the second one beforehand.
+# GitHub executes a line that begins with :: in a step's output, and a prompt may have such a line. Between these two
+# marks it executes none. The second mark is random, so a prompt cannot contain it.
 print_text() { # FILE...
     local token
     if [ "${GITHUB_ACTIONS:-}" != true ]; then
@@ -26,35 +26,35 @@ print_text() { # FILE...
     printf '\n::%s::\n' "$token"
 }
 
-# On GitHub a line of this form stands on the page of the run; there, %, CR and LF have to be escaped.
+# GitHub shows a line of this form on the page of the run. %, CR and LF must be escaped.
 annotate() { # KIND TEXT
     [ "${GITHUB_ACTIONS:-}" = true ] || return 0
     printf '::%s title=promptctl::%s\n' "$1" "${2//[%]/%25}"
 }
 
 code=0
-promptctl sync "${@:-prompts/}" >"$work/done" 2>"$work/said" || code=$?
-# What was done, a line each: kind, prompt, why.
+promptctl sync "${@:-prompts/}" >"$work/done" 2>"$work/messages" || code=$?
+# The changes, one a line: kind, prompt, reason.
 print_text "$work/done"
-print_text "$work/said" >&2
+print_text "$work/messages" >&2
 
 if [ "$code" = 0 ]; then
-    while IFS=$'\t' read -r kind reference why; do
+    while IFS=$'\t' read -r kind reference reason; do
         [ "$kind" = held ] || continue
-        echo "deploy: $reference is held back, $why" >&2
-        annotate warning "$reference is held back, $why"
+        echo "deploy: $reference is held back, $reason" >&2
+        annotate warning "$reference is held back, $reason"
     done <"$work/done"
     exit 0
 fi
 
 case $code in
-    1) told="the folder is not valid, or it could not be read: nothing was applied" ;;
-    5) told="refused, nothing was applied. An edited version is saved under a new number; a run of an older commit, or \
-a plan that moves more than a third, is refused; the error above says what to do" ;;
-    6) told="the database cannot be reached, or was lost: run this again, what was applied already is left alone" ;;
-    8) told="the schema is not the one that this promptctl needs: promptctl db status" ;;
-    *) told="promptctl sync ended with exit code $code" ;;
+    1) message="the folder is invalid or cannot be read: nothing was applied" ;;
+    5) message="refused, nothing was applied. Give an edited version a new number. An older commit, and a plan that moves more \
+than a third of all prompts, are refused. The error above has a hint" ;;
+    6) message="the database cannot be reached: run this again; a change that is applied already is not repeated" ;;
+    8) message="the schema version does not match this promptctl: promptctl db status" ;;
+    *) message="promptctl sync ended with exit code $code" ;;
 esac
-echo "deploy: $told" >&2
-annotate error "$told"
+echo "deploy: $message" >&2
+annotate error "$message"
 exit "$code"

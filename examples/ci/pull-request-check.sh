@@ -1,27 +1,27 @@
 #!/usr/bin/env bash
-# The check of a pull request: what would a sync do? The plan becomes a comment; a plan that would be refused fails.
+# Check a pull request: post the plan of a sync as a comment, and fail if the plan would be refused.
 #
-#   pull-request-check.sh [FOLDER]                        prompts/ by default; DATABASE_URL of a viewer is enough
+#   pull-request-check.sh [FOLDER]                        FOLDER is prompts/ by default; a viewer's DATABASE_URL is enough
 #
-# The comment is posted where GITHUB_TOKEN is set, with GITHUB_REPOSITORY and PR_NUMBER; else the plan is printed.
-# Exit codes: 0 nothing to do, or a plan; 1 invalid folder, or the comment could not be posted; 5 conflict; else as
-# promptctl's.
+# With GITHUB_TOKEN, GITHUB_REPOSITORY and PR_NUMBER the plan is posted; without GITHUB_TOKEN it is printed.
+# Exit codes: 0 no changes, or a plan; 1 invalid folder, or the comment could not be posted; 5 conflict; otherwise those
+# of promptctl.
 set -euo pipefail
-# A job whose database is not configured fails, whatever CI it runs in: no embedded one is made.
+# Fail if no database is configured: with CI set, promptctl creates no embedded database.
 export CI=${CI:-true}
 
 folder=${1:-prompts/}
 plan=${PLAN_FILE:-plan.md}
-# The first line of the plan; the earlier comment is found by it.
+# The first line of the plan, which identifies the earlier comment.
 mark='<!-- promptctl sync -->'
-# Whose comments may be replaced: anybody can write one that begins with the mark.
+# The author whose comment is replaced: anybody can write a comment that begins with the mark.
 export COMMENT_AUTHOR=${COMMENT_AUTHOR:-github-actions[bot]}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# GitHub obeys a line that begins with :: in what a step prints, and a prompt may have such a line. Between these two
-# marks it obeys none; nobody can write the second one beforehand.
+# GitHub executes a line that begins with :: in a step's output, and a prompt may have such a line. Between these two
+# marks it executes none. The second mark is random, so a prompt cannot contain it.
 print_text() { # FILE...
     local token
     if [ "${GITHUB_ACTIONS:-}" != true ]; then
@@ -36,11 +36,11 @@ print_text() { # FILE...
 
 make_plan() {
     local code=0
-    promptctl sync "$folder" --check --format markdown >"$plan" 2>"$work/said" || code=$?
-    print_text "$work/said" >&2
-    # What a deployment would refuse though it is a plan: more moves than a third of what is live, say.
-    [ "${GITHUB_ACTIONS:-}" != true ] || sed -n 's/%/%25/g; s/^warning: /::warning title=promptctl::/p' "$work/said"
-    # Without a plan the comment says so: an old plan must not stay there as if it were true.
+    promptctl sync "$folder" --check --format markdown >"$plan" 2>"$work/messages" || code=$?
+    print_text "$work/messages" >&2
+    # Show warnings for a plan that a deployment would refuse, for example one that moves more than a third of all prompts.
+    [ "${GITHUB_ACTIONS:-}" != true ] || sed -n 's/%/%25/g; s/^warning: /::warning title=promptctl::/p' "$work/messages"
+    # Without a plan, replace the comment as well: an outdated plan must not stay.
     [ -s "$plan" ] || no_plan "$code" >"$plan"
     return "$code"
 }
@@ -49,9 +49,9 @@ no_plan() {
     printf '%s\n### promptctl sync\n\n**There is no plan:** promptctl sync --check ended with exit code %s.\n' \
         "$mark" "$1"
     case $1 in
-        # What is wrong with the folder; indented, it is no Markdown. Other errors may name what the log alone may tell.
-        1 | 5) printf '\n' && sed 's/^/    /' "$work/said" ;;
-        *) printf '\nThe log of this check says why.\n' ;;
+        # Errors of the folder, indented so that they are not Markdown. Other errors may name what belongs in the log only.
+        1 | 5) printf '\n' && sed 's/^/    /' "$work/messages" ;;
+        *) printf '\nSee the log of this check.\n' ;;
     esac
 }
 
@@ -61,12 +61,12 @@ post() { # HAS_CHANGES
     python3 -c 'import json, sys; print(json.dumps({"body": sys.stdin.read()}))' <"$plan" >"$work/body.json" || return 1
     if [ -n "$id" ]; then
         api PATCH "issues/comments/$id" "$work/body.json" >/dev/null || return 1
-        echo "replaced comment $id"
+        echo "updated comment $id"
     elif [ "$1" = yes ]; then
         api POST "issues/$PR_NUMBER/comments" "$work/body.json" >/dev/null || return 1
         echo "posted a comment"
     else
-        echo "nothing to do, and no comment that says otherwise"
+        echo "no changes, and no earlier comment to update"
     fi
 }
 
@@ -82,8 +82,8 @@ ours = [
     if (comment["user"] or {}).get("login") == os.environ["COMMENT_AUTHOR"]
     and (comment["body"] or "").startswith(sys.argv[1])
 ]
-print(len(page), *ours[:1])' "$mark" <"$work/page.json" >"$work/found" || return 1
-        read -r count id <"$work/found"
+print(len(page), *ours[:1])' "$mark" <"$work/page.json" >"$work/comments" || return 1
+        read -r count id <"$work/comments"
         if [ -n "$id" ] || [ "$count" -lt 100 ]; then
             echo "$id"
             return
@@ -93,7 +93,7 @@ print(len(page), *ours[:1])' "$mark" <"$work/page.json" >"$work/found" || return
 }
 
 api() { # METHOD PATH [BODY]
-    # The token goes by a file descriptor: what is on a command line, everybody on the machine can read.
+    # Pass the token by a file descriptor: everybody on the machine can read command lines.
     curl --silent --show-error --fail --max-time 30 --request "$1" \
         --config <(printf 'header = "Authorization: Bearer %s"\n' "$GITHUB_TOKEN") \
         --header 'Accept: application/vnd.github+json' --header 'Content-Type: application/json' \
@@ -116,6 +116,6 @@ else
     fi
 fi
 
-# A plan that does something is what a pull request is for.
+# A plan with changes is the purpose of a pull request.
 [ "$code" != 3 ] || code=0
 exit "$code"

@@ -97,7 +97,7 @@ def repository(promptctl: Promptctl) -> Repository:
 
 @pytest.fixture
 def deployed(repository: Repository) -> Repository:
-    """The example prompts, committed and deployed: version 1 is live by release 1."""
+    """The example prompts, committed and deployed: version 1 is active by release 1."""
     assert repository("deploy.sh").code == 0
     return repository
 
@@ -279,7 +279,7 @@ def test_a_pull_request_gets_its_plan_as_a_comment_and_the_next_push_replaces_it
     assert comment["body"] == summary.read_text() == (deployed.path / "plan.md").read_text()
     deployed.write("default-system-prompt/v4.txt", "You are terse: “so”.\n")
     deployed.commit()
-    assert deployed("pull-request-check.sh", **github.env()).out == f"replaced comment {comment['id']}\n"
+    assert deployed("pull-request-check.sh", **github.env()).out == f"updated comment {comment['id']}\n"
     assert len(github.comments) == 1
     assert "+You are terse: “so”." in comment["body"]
     assert github.tokens == {"Bearer t0ken"}
@@ -452,15 +452,15 @@ def test_drift_exits_with_3_after_the_plan(deployed: Repository, sql: psycopg.Co
     deployed.propose()
     done = deployed("nightly-drift.sh")
     assert (done.code, "activate\tdefault-system-prompt@4\tactivate 4 (1 active)" in done.out) == (3, True)
-    assert "drift: promptctl sync prompts/ would do the above" in done.err
+    assert "drift: promptctl sync prompts/ would make the changes above" in done.err
     assert (live(sql), (deployed.path / "backup").is_dir()) == (1, True)
 
 
-def test_a_night_without_a_database_or_a_place_for_the_copy_is_broken(deployed: Repository) -> None:
+def test_the_nightly_check_fails_without_a_database_or_a_place_for_the_export(deployed: Repository) -> None:
     assert deployed("nightly-drift.sh", DATABASE_URL=NOWHERE).code == 6
     (deployed.path / "backup").write_text("a file")
     done = deployed("nightly-drift.sh")
-    assert (done.code, "the copy in backup/ is broken" in done.err) == (1, True)
+    assert (done.code, "the export to backup/ failed" in done.err) == (1, True)
 
 
 # The pager.
@@ -468,14 +468,14 @@ def test_a_night_without_a_database_or_a_place_for_the_copy_is_broken(deployed: 
 
 @pytest.fixture
 def incident(deployed: Repository, promptctl: Promptctl) -> Repository:
-    """Versions 1, 2 and 3 went live, one after the other, and 3 is bad."""
+    """Versions 1, 2 and 3 were active one after another, and 3 is bad."""
     deployed.env |= {"INCIDENT": "INC-412", "PAUSE": "0"}
     promptctl("activate", "default-system-prompt@2")
     promptctl("activate", "default-system-prompt@3")
     return deployed
 
 
-def test_a_retry_and_a_second_person_do_not_go_back_twice(
+def test_a_retry_and_a_second_person_do_not_roll_back_twice(
     incident: Repository, promptctl: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
     first = incident("pager-rollback.sh", "default-system-prompt")
@@ -485,11 +485,11 @@ def test_a_retry_and_a_second_person_do_not_go_back_twice(
         "INC-412",
     )
     again = incident("pager-rollback.sh", "default-system-prompt")
-    assert (again.code, live(sql), "was rolled back already, 2 is live: ada@example.com" in again.out) == (0, 2, True)
+    assert (again.code, live(sql), "was rolled back already, 2 is active: ada@example.com" in again.out) == (0, 2, True)
     other = incident("pager-rollback.sh", "default-system-prompt", INCIDENT="INC-413")
     assert (other.code, live(sql)) == (5, 2)
-    assert "INC-412; to go further back: --to N" in other.err
-    # A correction of what is said of a version is no move.
+    assert "INC-412; to roll back further, add --to N" in other.err
+    # A correction of metadata is not a move.
     promptctl("delete", "default-system-prompt@3")
     assert incident("pager-rollback.sh", "default-system-prompt").code == 0
     for _ in range(2):
@@ -497,7 +497,7 @@ def test_a_retry_and_a_second_person_do_not_go_back_twice(
     assert (live(sql), moves(sql)) == (1, 5)
 
 
-def test_what_moved_while_the_pager_looked_is_not_taken_back(
+def test_a_concurrent_move_is_not_undone(
     incident: Repository, tmp_path: Path, sql: psycopg.Connection[Any]
 ) -> None:
     between(incident, tmp_path, "rollback", "promptctl activate default-system-prompt@1 &>/dev/null && promptctl")
@@ -505,13 +505,13 @@ def test_what_moved_while_the_pager_looked_is_not_taken_back(
     assert (done.code, live(sql), "active_version_moved" in done.err) == (5, 1, True)
 
 
-def test_two_people_at_once_go_back_once(incident: Repository, tmp_path: Path, sql: psycopg.Connection[Any]) -> None:
+def test_two_people_at_once_roll_back_once(incident: Repository, tmp_path: Path, sql: psycopg.Connection[Any]) -> None:
     between(incident, tmp_path, "rollback", "promptctl rollback default-system-prompt &>/dev/null && promptctl")
     done = incident("pager-rollback.sh", "default-system-prompt")
     assert (done.code, live(sql), "default-system-prompt@2 is active already" in done.out) == (0, 2, True)
 
 
-def test_what_was_taken_out_of_service_comes_back(incident: Repository, sql: psycopg.Connection[Any]) -> None:
+def test_a_deactivated_prompt_is_activated_again(incident: Repository, sql: psycopg.Connection[Any]) -> None:
     sql.execute("update promptctl.prompts set is_active = false where name = 'default-system-prompt' and version = 3")
     assert incident("pager-rollback.sh", "default-system-prompt").code == 0
     assert live(sql) == 3
@@ -520,12 +520,12 @@ def test_what_was_taken_out_of_service_comes_back(incident: Repository, sql: psy
 def test_nothing_before_and_no_such_prompt(incident: Repository, promptctl: Promptctl) -> None:
     promptctl("activate", "code_helper@1")
     first = incident("pager-rollback.sh", "code_helper")
-    assert (first.code, "nothing was live before code_helper@1" in first.err) == (5, True)
+    assert (first.code, "no version was active before code_helper@1" in first.err) == (5, True)
     assert incident("pager-rollback.sh", "nobody").code == 4
     assert incident("pager-rollback.sh", "default-system-prompt", "--to", "9").code == 4
 
 
-def test_the_pager_refuses_other_words_and_wants_to_know_why(unconfigured: Promptctl) -> None:
+def test_the_pager_refuses_other_arguments_and_needs_an_incident(unconfigured: Promptctl) -> None:
     for words in (
         [],
         [""],
@@ -546,25 +546,25 @@ def pager_usage(promptctl: Promptctl, *words: str, INCIDENT: str) -> bool:  # no
     return (done.returncode, done.stderr[:7]) == (2, "usage: ")
 
 
-def test_a_release_is_put_back_once(deployed: Repository, sql: psycopg.Connection[Any]) -> None:
+def test_a_release_is_rolled_back_once(deployed: Repository, sql: psycopg.Connection[Any]) -> None:
     deployed.env |= {"INCIDENT": "INC-412", "PAUSE": "0"}
     deployed.propose()
     assert deployed("deploy.sh").code == 0
     for _ in range(2):
         done = deployed("pager-rollback.sh", "--release", "2")
-        assert (done.code, "release 2 is put back" in done.out, live(sql)) == (0, True, 1), done.err
+        assert (done.code, "release 2 is rolled back" in done.out, live(sql)) == (0, True, 1), done.err
     assert moves(sql) == 3
     assert deployed("pager-rollback.sh", "--release", "9").code == 4
     assert deployed("deploy.sh").code == 0
     assert live(sql) == 1
 
 
-def test_an_unreachable_database_is_asked_so_many_times(incident: Repository) -> None:
+def test_an_unreachable_database_is_retried_as_often_as_configured(incident: Repository) -> None:
     done = incident("pager-rollback.sh", "default-system-prompt", DATABASE_URL=NOWHERE, ATTEMPTS="3")
     assert (done.code, done.err.count('"code": "unreachable"')) == (6, 3)
 
 
-def test_a_locked_prompt_is_asked_for_again_and_nothing_else_is(
+def test_only_a_locked_prompt_is_retried(
     incident: Repository, tmp_path: Path, sql: psycopg.Connection[Any]
 ) -> None:
     refusal = '{"error": {"code": "%s", "message": "no", "hint": null}}'
