@@ -1,8 +1,8 @@
-"""What the client of an application costs: an answer from memory, a use that is booked, and how soon a move is seen.
+"""What the client of an application costs: an answer from memory, a recorded use, and the delay of a move.
 
     python benchmarks/client.py [--turns N] [--langfuse PYTHON] [--mlflow PYTHON] [--only answers|seen|recorded]
 
-The peers, each given by the interpreter of an environment that has it, answer from their warm caches in the same run.
+The peers, each named by the interpreter of an environment that has it, answer from their warm caches in the same run.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ def _seen(report: Report, dsn: str) -> None:
     report.add("one listener, median", statistics.median(late) * 1000, unit="ms")
     report.add("one listener, p99", late[int(len(late) * 0.99)] * 1000, 2, unit="ms")
     bound = 0.002
-    wrong = sum(not _was_live(moves, at, epoch, bound) for at, epoch in reads)
+    wrong = sum(not _was_active(moves, at, epoch, bound) for at, epoch in reads)
     report.add(f"of {len(reads):,} reads, not live within 2 ms before", wrong, unit="")
     for processes in (10, _LISTENERS):
         all_late = sorted(_many(dsn, processes, statistics.median(late)))
@@ -299,8 +299,8 @@ def _delays(moves: Moves, reads: Sequence[tuple[float, int]]) -> list[float]:
     return found
 
 
-def _was_live(moves: Moves, at: float, epoch: int, bound: float) -> bool:
-    """Whether an epoch was live at some moment of so long before a read: from its own move to that of the next."""
+def _was_active(moves: Moves, at: float, epoch: int, bound: float) -> bool:
+    """Whether an epoch was active at some time within `bound` before a read: from its own move to the next one."""
     place = epoch - moves[0][2]
     # It may have been committed as soon as it was sent, and its successor as late as it was answered.
     begins = moves[place][0] if place >= 0 else float("-inf")

@@ -4,7 +4,7 @@
 
 `promptctl db maintain` is run as it is from cron. Against bare SQL that only counts and sums the same uses by hour, and
 keeps nothing. While it runs one client records uses and another activates versions, one call after the other; their
-p99 is told beside that of the same two on a server that does nothing else.
+p99 is printed beside that of the same two on a server that does nothing else.
 """
 
 from __future__ import annotations

@@ -220,7 +220,7 @@ def install(server: Server, name: str) -> str:
 
 
 def fill(dsn: str, prompts: int, versions: int) -> None:
-    """Prompts `p00001`, … with that many small versions each, the last one active; through the triggers."""
+    """Prompts `p00001`, … with `versions` small versions each, the last one active; through the triggers."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(
             "insert into promptctl.served (name) select 'p' || to_char(p, 'FM00000') from generate_series(1, %s) p",

@@ -194,7 +194,7 @@ def _calls(opened: Database, name: str) -> Calls:
 
 
 def _list(report: Report, dsn: str, count: int) -> None:
-    """`list` answers with every prompt, so it is told and not held to a limit."""
+    """`list` answers with every prompt, so it is printed without a limit."""
     report.heading(f"list of {count} prompts")
     with connecting.connect(dsn) as opened, psycopg.connect(dsn, autocommit=True) as theirs:
         sent = _recorded(opened, lambda _: prompts.list_prompts(opened))

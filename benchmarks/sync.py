@@ -3,7 +3,7 @@
     python benchmarks/sync.py [--turns N] [--loads N] [--large] [--mlflow PYTHON]
 
 Each is a process of its own that takes the time itself, once the interpreter has started: what `promptctl` imports
-counts, Python's start does not. The folder lies in a Git repository, as it does in use.
+counts, Python's start does not. The folder is in a Git repository, as in production.
 """
 
 from __future__ import annotations
