@@ -2,8 +2,8 @@
 
     python benchmarks/resolve.py [--turns N] [--prompts N] [--uses N]
 
-Prepared statements on one open connection, in turn. The server's own processor time is printed beside what the application
-waits, because half of so short a wait is the round trip.
+Prepared statements on one open connection, in turn. The server's own processor time is printed beside the
+application's wait, because half of so short a wait is the round trip.
 """
 
 from __future__ import annotations

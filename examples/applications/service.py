@@ -23,7 +23,9 @@ claude = anthropic.Anthropic()
 
 def answer(question):
     """Ask Claude for this user, and record the use on the version that the user gets."""
-    prompt = prompts.get(NAME, unit=question["user"], attributes={"plan": question["plan"]}, default="Be brief and kind.")
+    prompt = prompts.get(
+        NAME, unit=question["user"], attributes={"plan": question["plan"]}, default="Be brief and kind."
+    )
     request = {
         "model": prompt.settings.get("model", "claude-sonnet-5-5"),
         "max_tokens": prompt.settings.get("max_tokens", 1024),

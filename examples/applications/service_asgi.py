@@ -21,7 +21,9 @@ prompts = Prompts()
 async def answer(request):
     """Ask Claude for this user. `get` and `use` work from memory, so they do not block the event loop."""
     question = await request.json()
-    prompt = prompts.get(NAME, unit=question["user"], attributes={"plan": question["plan"]}, default="Be brief and kind.")
+    prompt = prompts.get(
+        NAME, unit=question["user"], attributes={"plan": question["plan"]}, default="Be brief and kind."
+    )
     with prompt.use() as use:
         reply = await request.app.state.claude.messages.create(
             model=prompt.settings.get("model", "claude-sonnet-5-5"),

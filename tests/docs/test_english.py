@@ -24,7 +24,7 @@ PHRASES = {
     r"who gets what": "which version each unit gets",
     r"nobody goes back|goes back to it": "keeps the candidate, rolls back to it",
     r"(draws?|drawn?) lots|lots are drawn": "selects at random",
-    r"(?<!there )is no (time|name|number|version|prompt|reference|share|epoch|plan|file|folder|JSON|text)\b": "is not a …",
+    r"(?<!there )is no (time|name|number|version|prompt|reference|share|plan|file|folder|JSON|text)\b": "is not a …",
     r"(puts?|put) back": "rolls back, restores",
     r"since \d+ (second|minute|hour|day)s? ago": "for N seconds",
     r"deals? (those|them|it) out": "distributes",
@@ -76,7 +76,8 @@ def prose_of_module(path: Path) -> list[tuple[int, str]]:
 
 def phrases(lines: list[tuple[int, str]], path: Path) -> list[str]:
     """Return each banned phrase as `file:line: phrase`; a phrase may continue on the next line."""
-    text, starts = "", []
+    text = ""
+    starts: list[tuple[int, int]] = []
     for number, line in lines:
         starts.append((len(text), number))
         text += re.sub(r"^\s*(--|#|//|\*)?\s*", "", line) + " "
@@ -89,18 +90,18 @@ def phrases(lines: list[tuple[int, str]], path: Path) -> list[str]:
 
 def names_of_module(path: Path) -> list[str]:
     """Return each variable, parameter or attribute with a banned name, as `file:line: name`."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    bound = [
-        (node.lineno, name)
-        for node in ast.walk(tree)
-        for name in (
-            [node.id] if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
-            else [node.arg] if isinstance(node, ast.arg)
-            else [node.attr] if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load)
-            else []
-        )
-    ]  # fmt: skip
-    return [f"{path.relative_to(ROOT)}:{line}: {name}" for line, name in bound if name.strip("_") in NAMES]
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        name, line = "", 0
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            name, line = node.id, node.lineno
+        elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            name, line = node.attr, node.lineno
+        elif isinstance(node, ast.arg):
+            name, line = node.arg, node.lineno
+        if name.strip("_") in NAMES:
+            names.append(f"{path.relative_to(ROOT)}:{line}: {name}")
+    return names
 
 
 def test_pages_and_the_schema_have_no_banned_phrase() -> None:

@@ -497,9 +497,7 @@ def test_a_retry_and_a_second_person_do_not_roll_back_twice(
     assert (live(sql), moves(sql)) == (1, 5)
 
 
-def test_a_concurrent_move_is_not_undone(
-    incident: Repository, tmp_path: Path, sql: psycopg.Connection[Any]
-) -> None:
+def test_a_concurrent_move_is_not_undone(incident: Repository, tmp_path: Path, sql: psycopg.Connection[Any]) -> None:
     between(incident, tmp_path, "rollback", "promptctl activate default-system-prompt@1 &>/dev/null && promptctl")
     done = incident("pager-rollback.sh", "default-system-prompt")
     assert (done.code, live(sql), "active_version_moved" in done.err) == (5, 1, True)
@@ -564,9 +562,7 @@ def test_an_unreachable_database_is_retried_as_often_as_configured(incident: Rep
     assert (done.code, done.err.count('"code": "unreachable"')) == (6, 3)
 
 
-def test_only_a_locked_prompt_is_retried(
-    incident: Repository, tmp_path: Path, sql: psycopg.Connection[Any]
-) -> None:
+def test_only_a_locked_prompt_is_retried(incident: Repository, tmp_path: Path, sql: psycopg.Connection[Any]) -> None:
     refusal = '{"error": {"code": "%s", "message": "no", "hint": null}}'
     once = f"mkdir {tmp_path}/once 2>/dev/null && {{ echo '{refusal}' >&2; exit 5; }}; promptctl"
     between(incident, tmp_path, "rollback", once.replace("%s", "locked"))
