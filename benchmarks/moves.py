@@ -204,7 +204,7 @@ def _list(report: Report, dsn: str, count: int) -> None:
     shown: list[float] = []
     for _ in range(9):
         with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")):
-            shown.append(_clock(lambda: output.prompt_list(found, len(found), "plain")))
+            shown.append(_clock(lambda: output.show_list(found, len(found), "plain")))
     report.add("the query and its records", statistics.median(queried.values()), unit="ms")
     report.add("the same statement through psycopg", statistics.median(bare.values()), unit="ms")
     report.add("writing the lines", statistics.median(shown), unit="ms")

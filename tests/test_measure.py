@@ -170,7 +170,7 @@ def read(database: Database, name: str | None, by: Sequence[str], since: datetim
     moment = since and since.isoformat()
     measured = store.measure(database, name, moment, by, trend=False)
     # The order is of another test.
-    return statistics.groups(measured, by, free)
+    return statistics.aggregate(measured, by, free)
 
 
 def check_all(database: Database, uses: Sequence[Use], since: datetime | None = None) -> None:
@@ -315,7 +315,7 @@ def test_a_trend_is_the_same_before_and_after_a_roll_up(sql: Connection, databas
 
     def trend(since: datetime | None) -> list[int]:
         measured = store.measure(database, "x", since and since.isoformat(), ["version"], trend=True)
-        [group] = [group for group in statistics.groups(measured, ["version"], free) if group.version == 1]
+        [group] = [group for group in statistics.aggregate(measured, ["version"], free) if group.version == 1]
         return list(group.trend)
 
     for _ in range(2):
@@ -378,7 +378,7 @@ def test_an_age_is_so_long_ago_by_the_servers_clock(sql: Connection, database: D
     def no_price(*_: object) -> None:
         """No model has a price here."""
 
-    groups = statistics.groups(measured, ["version"], no_price)
+    groups = statistics.aggregate(measured, ["version"], no_price)
     assert {group.version: group.uses for group in groups}[1] == 2
 
 
@@ -393,6 +393,6 @@ def test_a_version_costs_what_its_model_cost_on_each_day(sql: Connection, databa
 
     for _ in range(2):
         measured = store.measure(database, "x", None, ["version"], trend=False, price_days=[changed])
-        groups = statistics.groups(measured, ["version"], price)
+        groups = statistics.aggregate(measured, ["version"], price)
         assert {group.version: (group.uses, group.cost_usd) for group in groups}[1] == (3, 2 + 10)
         sql.execute("select promptctl.roll_up_uses()")

@@ -145,7 +145,7 @@ class Conversation:
         return self._model or str(self.served.settings.get("model") or DEFAULT_MODEL)
 
     def turn(self, message: str) -> Turn:
-        """Prepare a turn with the version that was looked up last. Raises MissingVariables (templates)."""
+        """Prepare a turn with the version that was looked up last. Raises templates.MissingValues."""
         assert self.served is not None
         return Turn(
             self._claude,

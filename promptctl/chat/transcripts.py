@@ -36,7 +36,7 @@ class Transcript:
         except OSError as problem:
             raise errors.Failed(
                 "cannot_save",
-                f"cannot save the conversation in {references.shown(self.path)}: {problem.strerror}",
+                f"cannot save the conversation in {references.quoted(self.path)}: {problem.strerror}",
                 hint="save it elsewhere, with --save FILE",
             ) from None
 
@@ -48,7 +48,7 @@ def begin(path: str) -> Transcript:
     if os.path.exists(path):
         raise errors.Failed(
             "file_exists",
-            f"{references.shown(path)} is there already",
+            f"{references.quoted(path)} is there already",
             hint=f"--continue {path} goes on from it, or name another file",
         )
     return Transcript(path)
@@ -66,14 +66,14 @@ def load(path: str) -> Transcript:
         reason = getattr(problem, "strerror", None) or str(problem)
         raise errors.Failed(
             "cannot_read",
-            f"cannot read {references.shown(path)}: {reason}",
+            f"cannot read {references.quoted(path)}: {reason}",
             hint="give --continue a file that --save has written",
         ) from None
     try:
         document: object = json_documents.parse(raw)
-    except json_documents.Malformed as problem:
+    except json_documents.InvalidDocument as problem:
         place = f"line {problem.line}: " if problem.line else ""
-        raise _invalid(path, f"{place}{problem.what}") from None
+        raise _invalid(path, f"{place}{problem.reason}") from None
     messages = cast("dict[str, object]", document).get("messages") if isinstance(document, dict) else None
     if not isinstance(messages, list):
         raise _invalid(path, "it has no list of messages")
@@ -92,6 +92,6 @@ def load(path: str) -> Transcript:
 def _invalid(path: str, why: str) -> errors.Failed:
     return errors.Failed(
         "invalid_conversation",
-        f"{references.shown(path)} holds no conversation: {why}",
+        f"{references.quoted(path)} holds no conversation: {why}",
         hint="give --continue a file that --save has written",
     )

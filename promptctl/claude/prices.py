@@ -16,7 +16,7 @@ PROVIDER = "anthropic"
 _PATIENCE_SECONDS = 0.4
 
 
-class LoadedBeside:
+class LoadInBackground:
     """A block that may take long: then the prices are loaded beside it, because they will be wanted after it."""
 
     def __init__(self) -> None:

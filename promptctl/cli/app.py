@@ -81,7 +81,7 @@ def _paged(option: Any) -> Any:
 
 def _show_help(ctx: Any, _: Any, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        stream.page()
+        stream.hold_for_pager()
         stream.write(f"{ctx.get_help()}\n")
         ctx.exit()
 
@@ -130,7 +130,7 @@ def _usage(problem: Any, words: Sequence[str]) -> errors.Usage:
             if problem.possibilities and corrections.corrected(words) is None
             else ""
         )
-        return errors.Usage("usage", f"{path} has no option {references.shown(option)}{near}", hint=hint)
+        return errors.Usage("usage", f"{path} has no option {references.quoted(option)}{near}", hint=hint)
     if kind == "BadOptionUsage":
         return errors.Usage("usage", f"{option} needs a value" if "requires" in said else f"{option} takes no value")
     if kind == "BadParameter":
@@ -171,14 +171,14 @@ def _unknown_command(path: str, words: Sequence[str], names: Sequence[str]) -> e
     word = words[0]
     if there_is := corrections.instead([*path.split(" ")[1:], *words]):
         why, hint = there_is
-        return errors.Usage("usage", f"{path} has no command {references.shown(word)}: {why}", hint=hint)
+        return errors.Usage("usage", f"{path} has no command {references.quoted(word)}: {why}", hint=hint)
     # Looked for with and without its family: `init` is `db init`, and `db list` is `list`.
     known = sorted(catalogue.COMMANDS, key=lambda name: " " not in name)
     ways = {name.rpartition(" ")[2]: f"promptctl {name} --help" for name in known}
     ways |= {name: f"{path} {name} --help" for name in names}
     near = difflib.get_close_matches(word, ways, n=1, cutoff=0.75)
     return errors.Usage(
-        "usage", f"{path} has no command {references.shown(word)}", hint=ways[near[0]] if near else f"{path} --help"
+        "usage", f"{path} has no command {references.quoted(word)}", hint=ways[near[0]] if near else f"{path} --help"
     )
 
 

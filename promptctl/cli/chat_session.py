@@ -108,7 +108,7 @@ class Session:
         """Return the next message, '' where there is nothing to send; None: the person leaves."""
         stream.write("\n")
         stream.flush()
-        style = stream.CYAN if stream.has_colour(sys.stdout) else None
+        style = stream.CYAN if stream.has_color(sys.stdout) else None
         try:
             line = self._editor.read(self._prompt(), style)
         except EOFError:
@@ -179,7 +179,7 @@ class Session:
     def _show(self) -> None:
         try:
             text = self._conversation.template().render(self._conversation.values)
-        except templates.MissingVariables as missing:
+        except templates.MissingValues as missing:
             raise variables.missing(missing, self._prompt_name(), "/var") from None
         stream.write_content(text)
 
@@ -200,7 +200,7 @@ class Session:
             elif before is not None and served.retired_at != before.retired_at and served.retired_at is not None:
                 messages.warning(f"{_named(served)} was archived")
             turn = self._conversation.turn(message)
-        except templates.MissingVariables as missing:
+        except templates.MissingValues as missing:
             served = self._conversation.served
             assert served is not None
             messages.error(variables.missing(missing, f"{served.name}@{served.version}", "/var"), as_json=False)
@@ -257,9 +257,9 @@ class Session:
         elif turn.is_stopped:
             messages.note("stopped")
         else:
-            reply_view.cut(turn)
+            reply_view.warn_if_cut(turn)
         if self._usage:
-            reply_view.usage(turn)
+            reply_view.note_usage(turn)
 
     def _record(self, turn: Turn) -> None:
         log_calls(self._run, turn)
@@ -357,7 +357,7 @@ def log_calls(run: Run, turn: Turn) -> None:
 
 
 def _named(served: Served) -> str:
-    return f"{served.name}@{served.version}{reply_view.standing(served)}"
+    return f"{served.name}@{served.version}{reply_view.version_status(served)}"
 
 
 def _by(event: Event) -> str:

@@ -9,7 +9,7 @@ import os
 
 from promptctl.cli.completion_scripts import SCRIPTS
 from promptctl.cli.table import COMMANDS, SHARED
-from promptctl.output.stream import COLOUR_CHOICES
+from promptctl.output.stream import COLOR_CHOICES
 from promptctl.rules.statistics import KEYS
 from promptctl.rules.templates import STYLES
 
@@ -26,7 +26,7 @@ _VALUES = {
     "access": ("viewer", "application", "operator"),
     "log_format": ("text", "json"),
     "format": ("text", "markdown", "json"),
-    "color": COLOUR_CHOICES,
+    "color": COLOR_CHOICES,
     "shell": tuple(SCRIPTS),
     "template": STYLES,
 }

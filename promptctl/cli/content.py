@@ -44,16 +44,16 @@ def _check_argument(argument: str) -> None:
     failure.leaves_out = argument
     failure.again = ("--text", argument)
     if argument.startswith("@"):
-        failure.message = f"{references.shown(argument)} begins with @: -f reads a file, --text takes it as the text"
+        failure.message = f"{references.quoted(argument)} begins with @: -f reads a file, --text takes it as the text"
         if is_there or (path and not any(character.isspace() for character in path)):
             failure.again = ("-f", path)
     elif is_there and os.path.isdir(path):
-        failure.message = f"{references.shown(argument)} is a folder: --text takes it as the text"
+        failure.message = f"{references.quoted(argument)} is a folder: --text takes it as the text"
     elif is_there:
-        failure.message = f"{references.shown(argument)} is a file: -f reads it, --text takes it as the text"
+        failure.message = f"{references.quoted(argument)} is a file: -f reads it, --text takes it as the text"
         failure.again = ("-f", path)
     elif _is_like_a_path(argument):
-        failure.message = f"{references.shown(argument)} is like a file's name, and there is no such file"
+        failure.message = f"{references.quoted(argument)} is like a file's name, and there is no such file"
     else:
         return
     raise failure
@@ -74,7 +74,7 @@ def read(text: str | None, file: str | None, command: str = "create") -> str:
     """Return the text that was given, normalised; raises Usage for one that cannot be a prompt, Failed for a file."""
     given = _given(text, file, command)
     if command == "create" and (unfinished := texts.unfinished(given)):
-        what = "the text" if text is not None else "standard input" if file in (None, "-") else references.shown(file)
+        what = "the text" if text is not None else "standard input" if file in (None, "-") else references.quoted(file)
         raise errors.Usage("unfinished_text", f"{what} {unfinished}", hint="put the whole text in its place first")
     return given
 
@@ -91,14 +91,14 @@ def _given(text: str | None, file: str | None, command: str) -> str:
     try:
         raw = bounded_input.any_file(file)
     except bounded_input.TooLarge as problem:
-        raise errors.Usage("too_large", f"{references.shown(file)} {problem.strerror}") from None
+        raise errors.Usage("too_large", f"{references.quoted(file)} {problem.strerror}") from None
     except OSError as problem:
         raise errors.Failed(
             "cannot_read",
-            f"cannot read {references.shown(file)}: {problem.strerror}",
+            f"cannot read {references.quoted(file)}: {problem.strerror}",
             hint="give -f a file that can be read, or - for standard input",
         ) from None
-    return texts.normalised(raw, references.shown(file))
+    return texts.normalised(raw, references.quoted(file))
 
 
 def message(text: str | None, file: str | None) -> str:

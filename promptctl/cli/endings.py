@@ -32,7 +32,7 @@ def run(words: Sequence[str]) -> int:
         except errors.PromptctlError as problem:
             failure = _without_quotes(problem, words) or problem
             if isinstance(failure, errors.Usage):
-                _use_colour(options)
+                _set_color(options)
             _suggest(failure, words)
             # What is known to have failed is told, also when the part of the answer before it cannot be written.
             _flush(may_fail=True)
@@ -77,7 +77,7 @@ def _keep_descriptors() -> None:
             pass
 
 
-def _use_colour(options: Sequence[str]) -> None:
+def _set_color(options: Sequence[str]) -> None:
     """Use what --color says, for an error in the words of the command line: nobody has read them to the end."""
     from promptctl.output import stream
 
@@ -85,15 +85,15 @@ def _use_colour(options: Sequence[str]) -> None:
         option, equals, when = word.partition("=")
         if option == "--color":
             when = when if equals else "".join(options[place + 1 : place + 2])
-            if when in stream.COLOUR_CHOICES:
-                stream.use_colour(when)
+            if when in stream.COLOR_CHOICES:
+                stream.set_color(when)
 
 
 def _leave_pager() -> None:
     from promptctl.output import stream
 
     try:
-        stream.leave_pager()
+        stream.release_held()
     except (errors.Failed, BrokenPipeError):
         return
 
@@ -246,7 +246,7 @@ def _bug(bug: Exception, words: Sequence[str], as_json: bool) -> int:
         else:
             from promptctl.output import stream
 
-            stream.say(report)
+            stream.write_stderr(report)
             hint = "report it with the lines above"
     except Exception:  # noqa: BLE001, S110 - an interpreter out of memory makes no report, and the bug is still told
         pass

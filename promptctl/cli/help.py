@@ -55,7 +55,7 @@ def root(words: Sequence[str]) -> int:
     if words and words[0] in ("--version", "-V"):
         stream.write(f"promptctl {__version__}\n")
         return 0
-    stream.page()
+    stream.hold_for_pager()
     stream.write(overview(None))
     return 0
 

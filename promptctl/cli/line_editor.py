@@ -47,7 +47,7 @@ class LineEditor:
     def read(self, prompt: str, style: str | None) -> str:
         """Return the next message; a line that ends in a backslash goes on. Raises EOFError, KeyboardInterrupt.
 
-        `style` is an SGR code for the prompt, None where there is no colour.
+        `style` is an SGR code for the prompt, None where there is no color.
         """
         # What stands between \x01 and \x02 takes no room on the line.
         shown = prompt if style is None else f"\x01\x1b[{style}m\x02{prompt}\x01\x1b[0m\x02"

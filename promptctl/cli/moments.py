@@ -25,23 +25,23 @@ def parse(text: str, now: datetime | None = None) -> str:
     except ValueError:
         raise errors.Usage(
             "invalid_time",
-            f"{references.shown(text)} is no time",
+            f"{references.quoted(text)} is no time",
             hint="write 2h, 2026-11-12T09:30:00Z, or a local 2026-11-12 09:30",
         ) from None
     try:
         return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
     except (OverflowError, ValueError, OSError):
-        raise errors.Usage("invalid_time", f"{references.shown(text)} is out of range") from None
+        raise errors.Usage("invalid_time", f"{references.quoted(text)} is out of range") from None
 
 
 def age(text: str) -> int:
     """Return the seconds of an age (`90s`, `15m`, `2h`, `3d`, `1w`); raises Usage."""
     seconds = _seconds(text.strip())
     if seconds is None:
-        raise errors.Usage("invalid_time", f"{references.shown(text)} is no age", hint="write 12h, 30d or 8w")
+        raise errors.Usage("invalid_time", f"{references.quoted(text)} is no age", hint="write 12h, 30d or 8w")
     # The server's own times go no further.
     if seconds >= _LONGEST_SECONDS:
-        raise errors.Usage("invalid_time", f"{references.shown(text)} is out of range")
+        raise errors.Usage("invalid_time", f"{references.quoted(text)} is out of range")
     return seconds
 
 
@@ -52,7 +52,7 @@ def _age(text: str, now: datetime) -> datetime | None:
     try:
         return now - timedelta(seconds=seconds)
     except OverflowError:
-        raise errors.Usage("invalid_time", f"{references.shown(text)} is out of range") from None
+        raise errors.Usage("invalid_time", f"{references.quoted(text)} is out of range") from None
 
 
 def _seconds(text: str) -> int | None:
@@ -60,5 +60,5 @@ def _seconds(text: str) -> int | None:
     if unit not in _UNITS or not (amount.isascii() and amount.isdigit()):
         return None
     if len(amount) > _LONGEST_AMOUNT:
-        raise errors.Usage("invalid_time", f"{references.shown(text)} is out of range")
+        raise errors.Usage("invalid_time", f"{references.quoted(text)} is out of range")
     return int(amount) * _UNITS[unit]

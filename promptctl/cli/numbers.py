@@ -23,5 +23,5 @@ def check(option: str, number: int | None) -> None:
 def refused(option: str, value: str) -> errors.Usage:
     """Return the error for a value that the option does not take: it names the range and the value."""
     smallest, largest, unit = RANGES[option]
-    written = value if value.removeprefix("-").isdigit() and len(value) < 20 else references.shown(value)
+    written = value if value.removeprefix("-").isdigit() and len(value) < 20 else references.quoted(value)
     return errors.Usage("usage", f"{option} is a whole number{unit} from {smallest} to {largest}, not {written}")

@@ -22,7 +22,7 @@ def execute(name: str, values: dict[str, Any]) -> int | None:
     own = {key: value for key, value in values.items() if key not in _SHARED}
     current = run = Run(**{key: values[key] for key in _SHARED})
     if name in catalogue.PAGED and run.form == "plain" and not values.get("csv"):
-        stream.page()
+        stream.hold_for_pager()
     # importlib.import_module without importing importlib.
     loaded = __import__(module, fromlist=[function])
     return getattr(loaded, function)(run, **own)

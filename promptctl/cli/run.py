@@ -36,13 +36,13 @@ class Run:
         no_pager: bool = False,
     ) -> None:
         if color is not None:
-            if color not in stream.COLOUR_CHOICES:
-                raise errors.Usage("usage", f"no color choice {references.shown(color)}: auto, always or never")
-            stream.use_colour(color)
+            if color not in stream.COLOR_CHOICES:
+                raise errors.Usage("usage", f"no color choice {references.quoted(color)}: auto, always or never")
+            stream.set_color(color)
         if no_pager:
             stream.use_pager(False)
         if log_format not in (None, "text", "json"):
-            raise errors.Usage("usage", f"no log format {references.shown(log_format)}: text or json")
+            raise errors.Usage("usage", f"no log format {references.quoted(log_format)}: text or json")
         if json and quiet:
             raise errors.Usage("usage", "--json and --quiet are two forms of one answer")
         self.form = "json" if json else "quiet" if quiet else "plain"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    from promptctl.rules.templates import MissingVariables, Template
+    from promptctl.rules.templates import MissingValues, Template
 
     # The keys of a mapping with what stands there, a text or again such entries, and the line, where it is known.
     Entries = Sequence[tuple[str, object, int | None]]
@@ -30,9 +30,9 @@ def given(pairs: list[str] | None, file: str | None) -> dict[str, str]:
     for pair in pairs or []:
         name, equals, value = pair.partition("=")
         if not equals or not templates.is_path(name):
-            raise errors.Usage("usage", f"--var takes NAME=VALUE, not {references.shown(pair)}")
+            raise errors.Usage("usage", f"--var takes NAME=VALUE, not {references.quoted(pair)}")
         if not _is_utf8(value):
-            raise errors.Usage("not_utf8", f"the value of {name} is not UTF-8: {references.shown(value)}")
+            raise errors.Usage("not_utf8", f"the value of {name} is not UTF-8: {references.quoted(value)}")
         values[name] = value
     return values
 
@@ -40,19 +40,19 @@ def given(pairs: list[str] | None, file: str | None) -> dict[str, str]:
 def check_style(style: str) -> None:
     """Raise Usage for what is no template style."""
     if style not in templates.STYLES:
-        raise errors.Usage("usage", f"no template style {references.shown(style)}: {', '.join(templates.STYLES)}")
+        raise errors.Usage("usage", f"no template style {references.quoted(style)}: {', '.join(templates.STYLES)}")
 
 
 def check(template: Template, reference: str, values: Mapping[str, str], command: str) -> None:
     """Raise Usage for values of variables that neither stand in the template nor are described in its settings."""
-    unknown = [name for name in values if name not in template.known]
+    unknown = [name for name in values if name not in template.accepted]
     if not unknown:
         return
     import difflib
 
-    near = {name: found[0] for name in unknown if (found := difflib.get_close_matches(name, template.known, n=1))}
+    near = {name: found[0] for name in unknown if (found := difflib.get_close_matches(name, template.accepted, n=1))}
     told = ", ".join(f"{name} (is {near[name]} meant?)" if name in near else name for name in unknown)
-    known = "" if near else f": it has {', '.join(sorted(template.known)) or 'none'}"
+    known = "" if near else f": it has {', '.join(sorted(template.accepted)) or 'none'}"
     # With the names put right it may still lack others, so not all of the command is repeated.
     meant = " ".join(f"--var {name}=VALUE" for name in dict.fromkeys(near.values()))
     raise errors.Usage(
@@ -62,7 +62,7 @@ def check(template: Template, reference: str, values: Mapping[str, str], command
     )
 
 
-def missing(problem: MissingVariables, reference: str, command: str) -> errors.Usage:
+def missing(problem: MissingValues, reference: str, command: str) -> errors.Usage:
     """Return the error for values that are missing; `command` is one of promptctl's, or /var in a conversation."""
     pairs = [f"{name}=VALUE" for name in problem.names]
     failure = errors.Usage("variable_missing", f"{reference} needs {', '.join(problem.names)}")
@@ -122,13 +122,13 @@ def _read(file: str) -> bytes:
             raise errors.Usage("usage", "--vars-file -: standard input is closed")
         return bounded_input.from_stream(sys.stdin.buffer)
     except bounded_input.TooLarge as problem:
-        raise errors.Usage("too_large", f"{references.shown(file)} {problem.strerror}") from None
+        raise errors.Usage("too_large", f"{references.quoted(file)} {problem.strerror}") from None
     except (OSError, ValueError) as problem:
         # A name with a NUL is no system's error.
         reason = getattr(problem, "strerror", None) or str(problem)
         raise errors.Failed(
             "cannot_read",
-            f"cannot read {references.shown(file)}: {reason}",
+            f"cannot read {references.quoted(file)}: {reason}",
             hint="give --vars-file a file that can be read, or - for standard input",
         ) from None
 
@@ -161,15 +161,15 @@ def _json(raw: bytes) -> Entries:
         keys = [key for key, _ in pairs]
         if len(set(keys)) < len(keys):
             twice = next(key for place, key in enumerate(keys) if key in keys[:place])
-            raise _Malformed(None, f"the key {references.shown(twice)} is there twice")
+            raise _Malformed(None, f"the key {references.quoted(twice)} is there twice")
         return _Entries((key, value, None) for key, value in pairs)
 
     try:
         document = json_documents.parse(raw, hook=entries, numbers_as_written=True)
     except json_documents.NotJson as problem:
-        raise _NotJson(problem.line, problem.what) from None
-    except json_documents.Malformed as problem:
-        raise _Malformed(problem.line, problem.what) from None
+        raise _NotJson(problem.line, problem.reason) from None
+    except json_documents.InvalidDocument as problem:
+        raise _Malformed(problem.line, problem.reason) from None
     if not isinstance(document, _Entries):
         raise _Malformed(1, "not a mapping of names to values")
     return document
@@ -216,7 +216,7 @@ def _flat(entries: Entries, above: str) -> Iterator[tuple[str, str, int | None]]
     for key, value, line in entries:
         name = above + key
         if not templates.is_path(key):
-            raise _Malformed(line, f"{references.shown(name)} cannot name a variable")
+            raise _Malformed(line, f"{references.quoted(name)} cannot name a variable")
         if isinstance(value, _Entries):
             yield from _flat(value, f"{name}.")
         elif value is None:

@@ -147,7 +147,7 @@ class Prompt:
         """
         try:
             return self.source.template.render(values or {})
-        except templates.MissingVariables as missing:
+        except templates.MissingValues as missing:
             raise MissingVariables(str(self.source), missing.names) from None
         except TypeError:
             for name in self.source.template.variables:

@@ -38,7 +38,7 @@ class Serving:
         self.route = row.route or None
         # As SQL has it: where no split runs a unit's bucket is drawn by the prompt's name.
         self.seed = row.seed or row.name
-        self.bucket_of = buckets.buckets(self.seed)
+        self.bucket_of = buckets.for_seed(self.seed)
         self.basis_points = row.basis_points
         self.active = self._prompt(link, row.active_version, row.content, row.settings, row.metadata)
         self.candidate = self._prompt(

@@ -258,6 +258,6 @@ def _whole_lines(lines: Sequence[bytes], written: int) -> tuple[int, int]:
 def _row(line: bytes) -> Row | None:
     try:
         row: Any = json_documents.parse(line)
-    except json_documents.Malformed:
+    except json_documents.InvalidDocument:
         return None
     return cast("Row", row) if is_row(row) else None

@@ -92,7 +92,7 @@ def listed(folder: str, defaults: dict[str, Any] | None = None) -> list[ListedPr
     names the first and counts the rest. No prompt at all is no failure here.
     """
     if not os.path.isdir(folder):
-        raise errors.Failed("invalid_folder", f"{references.shown(folder)} is no folder")
+        raise errors.Failed("invalid_folder", f"{references.quoted(folder)} is no folder")
     problems: list[str] = []
     prompts = [
         prompt

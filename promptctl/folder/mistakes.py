@@ -55,7 +55,7 @@ def several(words: Sequence[str]) -> errors.Usage:
 
 def empty(folder: str) -> errors.Failed:
     """Return the failure of a folder in which no prompt was found."""
-    shown = references.shown(folder)
+    shown = references.quoted(folder)
     texts = [file for file in _files(folder) if file.lower().endswith(listing.SUFFIXES)]
     for file in texts:
         name = os.path.splitext(file)[0]
@@ -69,7 +69,7 @@ def empty(folder: str) -> errors.Failed:
 
 
 def _missing(folder: str, *, is_default: bool) -> errors.Failed:
-    shown = references.shown(folder)
+    shown = references.quoted(folder)
     if is_default:
         place = _near()
         if place is not None:
@@ -109,7 +109,7 @@ def _has_prompts(folder: str) -> bool:
 
 
 def _not_a_folder(path: str) -> errors.Failed:
-    shown = references.shown(path)
+    shown = references.quoted(path)
     if not os.path.isfile(path):
         return _failed(f"{shown} is no folder", "promptctl sync FOLDER")
     folder, file = os.path.split(path)
@@ -127,7 +127,7 @@ def _not_a_folder(path: str) -> errors.Failed:
 
 
 def _one_prompt(folder: str, file: str) -> errors.Failed:
-    shown = references.shown(folder)
+    shown = references.quoted(folder)
     real = os.path.realpath(folder)
     if os.path.basename(real) == _USUAL:
         place = shlex.quote(os.path.join(folder, file))

@@ -130,7 +130,7 @@ def read(
             if number not in stored:
                 variables = templates.variables(text, settings)
                 required = templates.required(variables, settings)
-                notes[number] = templates.double_braces(text, settings)
+                notes[number] = templates.double_brace_warnings(text, settings)
                 if number in said.allowed_secrets:
                     notes[number] += _allowed(text, said.allowed_secrets[number])
             # Also in one that differs from what is stored: the difference would be shown.

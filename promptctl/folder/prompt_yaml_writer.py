@@ -103,7 +103,7 @@ def _words(versions: Mapping[int, VersionYaml]) -> Iterator[tuple[int, VersionYa
 
 
 def _named(key: str) -> str:
-    shown = references.shown(key)
+    shown = references.quoted(key)
     return key if shown == f'"{key}"' else shown
 
 

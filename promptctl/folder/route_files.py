@@ -54,14 +54,14 @@ def _document(text: str, what: str) -> object:
             return json_documents.parse(text, once=True)
         except json_documents.NotJson as problem:
             malformed = problem
-        except json_documents.Malformed as problem:
-            raise _refused(f"{what}: {problem.what}") from None
+        except json_documents.InvalidDocument as problem:
+            raise _refused(f"{what}: {problem.reason}") from None
         try:
             # YAML has brackets too.
             return strict_yaml.load(text.encode())
         except strict_yaml.Malformed as problem:
             if what.lower().endswith(".json"):
-                raise _refused(f"{what}:{malformed.line}: {malformed.what}") from None
+                raise _refused(f"{what}:{malformed.line}: {malformed.reason}") from None
             raise _refused(f"{what}:{problem.line}: {problem.what}") from None
     try:
         return strict_yaml.load(text.encode())
@@ -73,7 +73,7 @@ def _odd(when: dict[str, Any]) -> list[tuple[str, str]]:
     """What PostgreSQL cannot hold, by key."""
     found: list[tuple[str, str]] = []
     for key, value in when.items():
-        if problem := json_documents.problem_of(f"{key}{value}"):
+        if problem := json_documents.storage_problem(f"{key}{value}"):
             found.append((key, problem))
     return found
 

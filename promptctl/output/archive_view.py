@@ -22,7 +22,7 @@ OUT_OF_REACH = (
 )
 
 
-def show(archivals: Sequence[Archival], label: str, form: str, *, undo: bool, dry_run: bool) -> None:
+def show_archivals(archivals: Sequence[Archival], label: str, form: str, *, undo: bool, dry_run: bool) -> None:
     """Show what was archived, or with `undo` taken back into use; in a `dry_run` what would be."""
     if form == "json":
         from promptctl.output import documents
@@ -80,7 +80,7 @@ def sentence(archival: Archival, label: str, *, undo: bool, dry_run: bool = Fals
     return f"{told}: {'; '.join(parts)}"
 
 
-def erased(erasure: Erasure, label: str, form: str, *, dry_run: bool) -> None:
+def show_erasure(erasure: Erasure, label: str, form: str, *, dry_run: bool) -> None:
     """Show what was erased, or in a `dry_run` would be, and what that does not reach."""
     reference = f"{erasure.name}@{erasure.version}"
     told = f"{reference} was erased already in {label}"
@@ -121,7 +121,7 @@ def erased(erasure: Erasure, label: str, form: str, *, dry_run: bool) -> None:
         messages.note(DRY_RUN)
 
 
-def prompt_list(prompts: Sequence[ArchivedPrompt], total: int, form: str) -> None:
+def show_prompts(prompts: Sequence[ArchivedPrompt], total: int, form: str) -> None:
     """Show archived prompts in a list, the first of a total; quiet: their names."""
     if form == "json":
         from promptctl.output import documents
@@ -141,7 +141,7 @@ def prompt_list(prompts: Sequence[ArchivedPrompt], total: int, form: str) -> Non
     prompts_output.note_more(total - len(prompts), form)
 
 
-def versions(name: str, found: Sequence[ArchivedVersion], form: str) -> None:
+def show_versions(name: str, found: Sequence[ArchivedVersion], form: str) -> None:
     """Show the archived versions of a prompt; quiet: their references."""
     if form == "json":
         from promptctl.output import documents

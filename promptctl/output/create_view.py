@@ -74,6 +74,6 @@ def _shortened(change: changes.Change, most_lines: int, columns: int) -> NewText
     count = content.count(b"\n") + (not content.endswith(b"\n"))
     first = content.split(b"\n", most_lines)[: min(most_lines, count)]
     # Of a line that goes on for megabytes only its beginning is decoded.
-    lines = [stream.harmless(line[: 4 * columns].decode(errors="ignore")) for line in first]
+    lines = [stream.escape_controls(line[: 4 * columns].decode(errors="ignore")) for line in first]
     cut = [line if len(line) <= columns else line[: columns - 1] + "…" for line in lines]
     return NewText(f"{change.name}@{change.version}", change.file.path, cut, count - len(first))

@@ -43,13 +43,13 @@ def show(old: str, new: str, old_name: str, new_name: str) -> None:
 
     When nothing differs, says so on standard error of a terminal.
     """
-    if not stream.to_terminal() and not stream.has_colour(sys.stdout):
+    if not stream.to_terminal() and not stream.has_color(sys.stdout):
         stream.write(unified(old, new, old_name, new_name))
         return
     if old == new and not stream.to_terminal():
         return
     if old == new:
-        stream.say(f"nothing differs between {old_name} and {new_name if new_name != old_name else 'itself'}")
+        stream.write_stderr(f"nothing differs between {old_name} and {new_name if new_name != old_name else 'itself'}")
         return
     stream.write("".join(f"{line}\n" for line in _words(old, new, old_name, new_name)))
 
@@ -60,11 +60,11 @@ def _lines(text: str) -> list[str]:
     return [*lines, parts[-1]] if parts[-1] else lines
 
 
-def _passages(before: Sequence[str], after: Sequence[str]) -> list[list[alignment.Stretch]]:
-    return alignment.passages(alignment.stretches(before, after), _CONTEXT_LINES)
+def _passages(before: Sequence[str], after: Sequence[str]) -> list[list[alignment.Segment]]:
+    return alignment.hunks(alignment.segments(before, after), _CONTEXT_LINES)
 
 
-def _heading(passage: Sequence[alignment.Stretch]) -> str:
+def _heading(passage: Sequence[alignment.Segment]) -> str:
     (_, a, _, c, _), (_, _, b, _, d) = passage[0], passage[-1]
     return f"@@ -{_range(a, b)} +{_range(c, d)} @@"
 
@@ -77,42 +77,42 @@ def _range(start: int, end: int) -> str:
 
 
 def _words(old: str, new: str, old_name: str, new_name: str) -> list[str]:
-    has_colour = stream.has_colour(sys.stdout)
+    has_color = stream.has_color(sys.stdout)
     shown = [
-        _styled(f"--- {stream.one_line(old_name)}", stream.RED, has_colour=has_colour),
-        _styled(f"+++ {stream.one_line(new_name)}", stream.GREEN, has_colour=has_colour),
+        _styled(f"--- {stream.one_line(old_name)}", stream.RED, has_color=has_color),
+        _styled(f"+++ {stream.one_line(new_name)}", stream.GREEN, has_color=has_color),
     ]
     before, after = _lines(old), _lines(new)
     for passage in _passages(before, after):
-        shown.append(_styled(_heading(passage), stream.CYAN, has_colour=has_colour))
+        shown.append(_styled(_heading(passage), stream.CYAN, has_color=has_color))
         for equal, a, b, c, d in passage:
             if equal:
-                shown += ["  " + _cut(stream.harmless(line.removesuffix("\n"))) for line in before[a:b]]
+                shown += ["  " + _cut(stream.escape_controls(line.removesuffix("\n"))) for line in before[a:b]]
             else:
-                shown += _changed(before[a:b], after[c:d], has_colour=has_colour)
+                shown += _changed(before[a:b], after[c:d], has_color=has_color)
     return shown
 
 
-def _changed(before: Sequence[str], after: Sequence[str], *, has_colour: bool) -> list[str]:
+def _changed(before: Sequence[str], after: Sequence[str], *, has_color: bool) -> list[str]:
     """The lines of one changed passage; the words that differ stand out from those that only moved with them."""
     removed, added = _emphasised("".join(before), "".join(after)) if before and after else (None, None)
     lines: list[str] = []
-    for sign, colour, whole, parts in (
+    for sign, color, whole, parts in (
         ("- ", stream.RED, before, removed or [("".join(before), False)]),
         ("+ ", stream.GREEN, after, added or [("".join(after), False)]),
     ):
         if not whole:
             continue
-        line = _styled(sign, colour, has_colour=has_colour)
+        line = _styled(sign, color, has_color=has_color)
         for text, differs in parts:
-            style = f"1;7;{colour}" if differs else colour
-            first, *rest = stream.harmless(_cut(text) if removed and not differs else text).split("\n")
-            line += _styled(first, style, has_colour=has_colour)
+            style = f"1;7;{color}" if differs else color
+            first, *rest = stream.escape_controls(_cut(text) if removed and not differs else text).split("\n")
+            line += _styled(first, style, has_color=has_color)
             for part in rest:
                 lines.append(line)
-                line = _styled(sign, colour, has_colour=has_colour) + _styled(part, style, has_colour=has_colour)
+                line = _styled(sign, color, has_color=has_color) + _styled(part, style, has_color=has_color)
         if not whole[-1].endswith("\n"):
-            lines += [line, _styled("\\ no line end after the last line", stream.DIM, has_colour=has_colour)]
+            lines += [line, _styled("\\ no line end after the last line", stream.DIM, has_color=has_color)]
     return lines
 
 
@@ -122,7 +122,7 @@ def _emphasised(old: str, new: str) -> tuple[list[tuple[str, bool]], list[tuple[
     if end_old - start + end_new - start > _LONGEST_COMPARED:
         return None, None
     before, after = _WORDS.findall(old[start:end_old]), _WORDS.findall(new[start:end_new])
-    found = alignment.stretches(before, after)
+    found = alignment.segments(before, after)
     alike = start + len(old) - end_old + sum(len(word) for equal, a, b, _, _ in found if equal for word in before[a:b])
     if 2 * alike < _LEAST_ALIKE * (len(old) + len(new)):
         return None, None
@@ -181,5 +181,5 @@ def _cut(text: str) -> str:
     )
 
 
-def _styled(text: str, style: str, *, has_colour: bool) -> str:
-    return f"\x1b[{style}m{text}\x1b[0m" if text and has_colour else text
+def _styled(text: str, style: str, *, has_color: bool) -> str:
+    return f"\x1b[{style}m{text}\x1b[0m" if text and has_color else text

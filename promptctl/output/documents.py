@@ -31,5 +31,5 @@ def encoded(document: Mapping[str, Any], indent: int | None = None) -> str:
     if not text.isascii():
         from promptctl.rules import invisible_characters
 
-        text = invisible_characters.escaped(text, lambda character: json.dumps(character)[1:-1])
+        text = invisible_characters.escape(text, lambda character: json.dumps(character)[1:-1])
     return text.translate(_ESCAPED)

@@ -19,7 +19,7 @@ def show(exported: Exported, prompts: int, folder: str, label: str, form: str) -
         )
         return
     if form == "quiet" or not stream.to_terminal():
-        stream.write("".join(f"{stream.cell(path)}\n" for path in exported.written))
+        stream.write("".join(f"{stream.tsv_field(path)}\n" for path in exported.written))
     if form == "quiet":
         return
     for secret in exported.secrets:

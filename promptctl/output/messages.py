@@ -21,23 +21,23 @@ def error(failure: errors.PromptctlError, *, as_json: bool) -> None:
         told: dict[str, Any] = {"code": failure.code, "message": failure.message, "hint": failure.hint}
         if failure.others:
             told["others"] = list(failure.others)
-        stream.say(documents.encoded({"error": told}))
+        stream.write_stderr(documents.encoded({"error": told}))
         return
     for other in failure.others:
         note(other)
-    stream.say(f"{stream.styled('error:', stream.RED, sys.stderr)} {stream.one_line(failure.message)}")
+    stream.write_stderr(f"{stream.styled('error:', stream.RED, sys.stderr)} {stream.one_line(failure.message)}")
     if failure.hint:
-        stream.say(f"{stream.styled('hint:', stream.CYAN, sys.stderr)}  {stream.one_line(failure.hint)}")
+        stream.write_stderr(f"{stream.styled('hint:', stream.CYAN, sys.stderr)}  {stream.one_line(failure.hint)}")
 
 
 def note(text: str) -> None:
     """Say a line about the answer."""
-    stream.say(stream.one_line(text))
+    stream.write_stderr(stream.one_line(text))
 
 
 def warning(text: str) -> None:
     """Say what went wrong without making the command fail."""
-    stream.say(f"{stream.styled('warning:', stream.YELLOW, sys.stderr)} {stream.one_line(text)}")
+    stream.write_stderr(f"{stream.styled('warning:', stream.YELLOW, sys.stderr)} {stream.one_line(text)}")
 
 
 def log(form: str, message: str, fields: dict[str, Any]) -> None:
@@ -45,10 +45,12 @@ def log(form: str, message: str, fields: dict[str, Any]) -> None:
     if form == "json":
         from promptctl.output import documents
 
-        stream.say(documents.encoded({"time": _now(), "level": "info", "message": message, **fields}), at_once=True)
+        stream.write_stderr(
+            documents.encoded({"time": _now(), "level": "info", "message": message, **fields}), at_once=True
+        )
         return
     told = "  ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
-    stream.say(stream.one_line(f"{message}  {told}"), at_once=True)
+    stream.write_stderr(stream.one_line(f"{message}  {told}"), at_once=True)
 
 
 def _now() -> str:

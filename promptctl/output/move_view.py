@@ -17,7 +17,7 @@ Verb = str
 _INFINITIVES = {"activated": "activate", "deactivated": "deactivate", "rolled back": "roll back"}
 
 
-def show(moves: Sequence[Move], verb: Verb, label: str, form: str, *, dry_run: bool = False) -> None:
+def show_moves(moves: Sequence[Move], verb: Verb, label: str, form: str, *, dry_run: bool = False) -> None:
     """Show what `verb` (activated, deactivated, rolled back) did, naming the database; in a `dry_run` what it would do.
 
     On a terminal a sentence each; in a pipe name, version and the version before, and the sentences on standard error.
@@ -63,7 +63,7 @@ def sentence(move: Move, verb: Verb, label: str, *, dry_run: bool = False) -> st
     return f"{verb} {move.name}: {before} → {after} in {label}{ended}"
 
 
-def history(events: Sequence[Event], total: int, form: str, *, with_names: bool) -> None:
+def show_history(events: Sequence[Event], total: int, form: str, *, with_names: bool) -> None:
     """Show who moved what, when and why; quiet: the references."""
     if form == "json":
         from promptctl.output import documents
@@ -106,7 +106,7 @@ def _movement(event: Event) -> str:
     if event.of_version:
         return str(event.version)
     if event.kind == "split":
-        return f"{event.version} | {event.candidate_version} at {shares.share(event.basis_points)}"
+        return f"{event.version} | {event.candidate_version} at {shares.percent(event.basis_points)}"
     if event.kind == "route":
         steps = len(event.route or ())
         return f"→ {steps} step{'s' * (steps != 1)}" if steps else "→ none"

@@ -97,7 +97,7 @@ def _details(heading: str, told: str) -> str:
         longest = max(longest, run)
     fence = "`" * max(3, longest + 1)
     summary = f"<summary><code>{heading}</code></summary>"
-    return f"<details>{summary}\n\n{fence}diff\n{stream.harmless(told)}{fence}\n\n</details>\n"
+    return f"<details>{summary}\n\n{fence}diff\n{stream.escape_controls(told)}{fence}\n\n</details>\n"
 
 
 def _code(text: str) -> str:

@@ -82,7 +82,7 @@ def show(outcome: Outcome, title: str, form: str, diffs: Diffs, unclaimed: Seque
     else:
         rows = [
             f"{each.kind}\t{f'{each.name}@{each.version}' if each.version else each.name}\t"
-            f"{stream.cell(told(each, outcome))}\n"
+            f"{stream.tsv_field(told(each, outcome))}\n"
             for each in found
         ]
         stream.write("".join(rows))

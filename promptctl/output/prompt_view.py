@@ -23,7 +23,7 @@ _TOLD_SETTINGS = ("model", "max_tokens", "template")
 _STATS = ("total_uses", "errors", "avg_tokens", "avg_response_time_ms", "avg_score", "last_used_at")
 
 
-def prompt_list(prompts: Sequence[PromptSummary], total: int, form: str) -> None:
+def show_list(prompts: Sequence[PromptSummary], total: int, form: str) -> None:
     """Show prompts in a list, the first of a total; quiet: their bare names."""
     if form == "json":
         from promptctl.output import documents
@@ -59,7 +59,7 @@ def note_more(number: int, form: str) -> None:
         messages.note(f"{number} more: --limit 0 shows all")
 
 
-def overview(found: Overview, name: str, limit: int) -> None:
+def show_overview(found: Overview, name: str, limit: int) -> None:
     """Show a prompt on a terminal: what is served, its newest `limit` versions and those served, the active text."""
     versions, total, active = found.versions, found.total, found.active
     stream.write(stream.one_line(_standing(name, found.standing, active.settings if active else None)) + "\n\n")
@@ -93,7 +93,7 @@ def overview(found: Overview, name: str, limit: int) -> None:
         messages.note(f"{total - len(versions)} older: --limit 0 shows all")
     stream.write("\n")
     if active is not None and active.variables:
-        told = templates.told(active.variables.split(), active.settings)
+        told = templates.describe(active.variables.split(), active.settings)
         stream.write(f"{stream.styled('variables', stream.DIM)}  {stream.one_line(told)}\n\n")
     if active is not None:
         stream.write_content(active.content)
@@ -120,7 +120,7 @@ def note_described(text: Text, described: Described) -> None:
     if described.is_active:
         state = "active"
     elif described.basis_points is not None:
-        state = f"candidate, gets {shares.share(described.basis_points)}"
+        state = f"candidate, gets {shares.percent(described.basis_points)}"
     elif described.archived_at is not None:
         state = f"archived {_when(described.archived_at)}"
     else:
@@ -165,7 +165,7 @@ def _standing(name: str, standing: Standing, settings: Mapping[str, Any] | None)
         moved = "deactivated" if standing.active_version is None else "activated"
         parts[0] += f", {moved} {_when(standing.changed_at)} by {_short(standing.author or '')}"
     if standing.candidate_version is not None:
-        parts.append(f"version {standing.candidate_version} gets {shares.share(standing.basis_points)}")
+        parts.append(f"version {standing.candidate_version} gets {shares.percent(standing.basis_points)}")
     if standing.route_steps:
         parts.append(f"a route of {standing.route_steps} step{'s' * (standing.route_steps != 1)}")
     if standing.source_version is not None:
@@ -178,7 +178,7 @@ def _standing(name: str, standing: Standing, settings: Mapping[str, Any] | None)
 def note_variables(variables: str, settings: Mapping[str, Any]) -> None:
     """Say which variables a version has, if it has any."""
     if variables:
-        messages.note(f"variables: {templates.told(variables.split(), settings)}")
+        messages.note(f"variables: {templates.describe(variables.split(), settings)}")
 
 
 def note_origin(origin: Mapping[str, Any] | None) -> None:
@@ -263,7 +263,7 @@ def rendered_document(served: Served, content: str, values: Mapping[str, str]) -
 def _split(prompt: PromptSummary) -> str | None:
     if prompt.candidate_version is None:
         return None
-    return f"{prompt.candidate_version} at {shares.share(prompt.basis_points)}"
+    return f"{prompt.candidate_version} at {shares.percent(prompt.basis_points)}"
 
 
 def _hold(prompt: PromptSummary) -> str | int | None:
@@ -273,7 +273,7 @@ def _hold(prompt: PromptSummary) -> str | int | None:
 
 
 def _share(basis_points: int | None) -> str | None:
-    return None if basis_points is None else shares.share(basis_points)
+    return None if basis_points is None else shares.percent(basis_points)
 
 
 def _version(version: Version) -> dict[str, Any]:

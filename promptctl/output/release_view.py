@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _CORRECTIONS = ("describe", "archive", "restore", "erase", "new")
 
 
-def release_list(releases: Sequence[ReleaseSummary], total: int, form: str) -> None:
+def show_list(releases: Sequence[ReleaseSummary], total: int, form: str) -> None:
     """Show releases, newest first; quiet: their numbers."""
     if form == "json":
         from promptctl.output import documents
@@ -45,7 +45,7 @@ def release_list(releases: Sequence[ReleaseSummary], total: int, form: str) -> N
         messages.note(f"{total - len(releases)} older: --limit 0 shows all")
 
 
-def release(summary: ReleaseSummary, moves: Sequence[ReleaseMove], form: str) -> None:
+def show_release(summary: ReleaseSummary, moves: Sequence[ReleaseMove], form: str) -> None:
     """Show one release and what it did; quiet: the references that it moved."""
     if form == "json":
         from promptctl.output import documents
@@ -70,7 +70,7 @@ def release(summary: ReleaseSummary, moves: Sequence[ReleaseMove], form: str) ->
     )
 
 
-def rolled_back(undone: Sequence[Undone], number: int, label: str, form: str, *, dry_run: bool = False) -> None:
+def show_rollback(undone: Sequence[Undone], number: int, label: str, form: str, *, dry_run: bool = False) -> None:
     """Show what a release's rollback did, or in a `dry_run` would do; quiet: the references that are active then.
 
     On a terminal a sentence each; in a pipe name, version and the version before, and the sentences on standard error.

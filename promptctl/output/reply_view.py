@@ -149,29 +149,29 @@ class _Waiting:
         while not self._ends.wait(_PATIENCE_SECONDS if place == 0 else _STEP_SECONDS):
             seconds = int(time.monotonic() - self._began)
             line = f"{_SIGNS[place % len(_SIGNS)]} {self._label}{f', {seconds} s' if seconds else ''}"
-            stream.show_for_now(line[: stream.width() - 1])
+            stream.show_transient(line[: stream.width() - 1])
             place += 1
-        stream.erase()
+        stream.clear_transient()
 
 
 def announce(served: Served, model: str) -> None:
     """Say on a terminal which version a reply is from, before it comes."""
     if stream.is_terminal(sys.stderr):
-        line = f"{served.name}@{served.version}{standing(served)}, {model}"
-        stream.say(stream.styled(stream.one_line(line), stream.DIM, sys.stderr))
+        line = f"{served.name}@{served.version}{version_status(served)}, {model}"
+        stream.write_stderr(stream.styled(stream.one_line(line), stream.DIM, sys.stderr))
 
 
-def standing(served: Served) -> str:
+def version_status(served: Served) -> str:
     """Return what is to be known of a version that is not the one that is live."""
     return " (retired)" if served.retired_at is not None else "" if served.is_active else " (not live)"
 
 
-def usage(turn: Turn) -> None:
+def note_usage(turn: Turn) -> None:
     """Say what a reply took: tokens and times."""
-    stream.say(stream.styled(_usage(turn.last), stream.DIM, sys.stderr))
+    stream.write_stderr(stream.styled(_usage(turn.last), stream.DIM, sys.stderr))
 
 
-def cut(turn: Turn) -> None:
+def warn_if_cut(turn: Turn) -> None:
     """Say it when a reply is complete for the API and not for a reader."""
     if turn.last.stop_reason == "max_tokens":
         messages.warning(f"the reply ends at {turn.call.max_tokens} tokens: --max-tokens allows more")
@@ -201,7 +201,7 @@ def document(turn: Turn) -> dict[str, Any]:
     }
 
 
-def compare(turns: Sequence[Turn], form: str) -> None:
+def show_comparison(turns: Sequence[Turn], form: str) -> None:
     """Show the replies to one message: side by side, or below each other where it is too narrow; in a pipe a row each.
 
     A reply that failed is shown as far as it came, with what it failed of.
@@ -231,11 +231,11 @@ def _side_by_side(turns: Sequence[Turn], width: int) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    has_colour = stream.has_colour(sys.stdout)
+    has_color = stream.has_color(sys.stdout)
     console = Console(
         file=sys.stdout, highlight=False, markup=False, emoji=False, width=stream.width(),
         # Rich reads the environment's variables in its own way, and knows no --color.
-        force_terminal=has_colour, no_color=not has_colour, color_system="standard" if has_colour else None,
+        force_terminal=has_color, no_color=not has_color, color_system="standard" if has_color else None,
     )  # fmt: skip
     grid = Table.grid(padding=(0, _GAP, 0, 0))
     for _ in turns:
@@ -249,7 +249,7 @@ def _side_by_side(turns: Sequence[Turn], width: int) -> None:
 
 
 def _heading(turn: Turn) -> str:
-    return f"{turn.served.name}@{turn.served.version}{standing(turn.served)}, {turn.last.model}"
+    return f"{turn.served.name}@{turn.served.version}{version_status(turn.served)}, {turn.last.model}"
 
 
 def _reply(turn: Turn) -> str:
@@ -279,7 +279,7 @@ def _usage(attempt: Attempt) -> str:
 
 
 def _harmless(text: str) -> str:
-    return stream.harmless(text.replace("\r", ""))
+    return stream.escape_controls(text.replace("\r", ""))
 
 
 def _rounded(milliseconds: float | None) -> float | None:

@@ -38,7 +38,7 @@ def show(resolved: Resolved, unit: str | None, given: Mapping[str, Any], form: s
             Column("BUCKET", "number"),
             Column("SHARE", "name"),
         ]
-        share = None if resolved.candidate_version is None else shares.share(resolved.basis_points)
+        share = None if resolved.candidate_version is None else shares.percent(resolved.basis_points)
         row = (resolved.name, resolved.version, resolved.epoch, resolved.route_step, resolved.bucket, share)
         tables.show(columns, [row])
 
@@ -46,10 +46,10 @@ def show(resolved: Resolved, unit: str | None, given: Mapping[str, Any], form: s
 def _why(resolved: Resolved, unit: str | None, given: Mapping[str, Any]) -> list[tuple[str, str]]:
     told: list[tuple[str, str]] = []
     if resolved.route_step is not None:
-        when = attributes.written(resolved.route_when or {})
+        when = attributes.format_line(resolved.route_when or {})
         told.append(("route", f"step {resolved.route_step} of {resolved.asked_for}, {when}, leads to {resolved.name}"))
     elif given:
-        told.append(("route", f"none: no step matches {attributes.written(given)}"))
+        told.append(("route", f"none: no step matches {attributes.format_line(given)}"))
     else:
         told.append(("route", "none: there is no --attribute"))
     if resolved.candidate_version is not None:
@@ -67,7 +67,9 @@ def _why(resolved: Resolved, unit: str | None, given: Mapping[str, Any]) -> list
 
 
 def _bucket(resolved: Resolved) -> str:
-    share = f"{resolved.basis_points} ({shares.share(resolved.basis_points)} for version {resolved.candidate_version})"
+    share = (
+        f"{resolved.basis_points} ({shares.percent(resolved.basis_points)} for version {resolved.candidate_version})"
+    )
     if resolved.is_candidate:
         return f"bucket {resolved.bucket}, below {share}: the candidate"
     return f"bucket {resolved.bucket}, not below {share}: the active version"

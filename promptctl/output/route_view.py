@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from promptctl.store.routes import RouteChange
 
 
-def route(name: str, steps: Route, label: str, form: str) -> None:
+def show_route(name: str, steps: Route, label: str, form: str) -> None:
     """Show a route, its steps in order; quiet: where they lead."""
     if form == "json":
         from promptctl.output import documents
@@ -24,13 +24,13 @@ def route(name: str, steps: Route, label: str, form: str) -> None:
         stream.write("".join(f"{step['use']}\n" for step in steps))
     elif steps or not stream.to_terminal():
         columns = [Column("STEP", "number"), Column("WHEN", "text"), Column("USE", "name")]
-        rows = [(place, attributes.written(step["when"]), step["use"]) for place, step in enumerate(steps, 1)]
+        rows = [(place, attributes.format_line(step["when"]), step["use"]) for place, step in enumerate(steps, 1)]
         tables.show(columns, rows)
     else:
         messages.note(f"{name} has no route in {label}: it is for everybody")
 
 
-def change(changed: RouteChange, label: str, form: str) -> None:
+def show_change(changed: RouteChange, label: str, form: str) -> None:
     """Show what became of a route, naming the database; quiet: the name.
 
     In a pipe the name, the number of steps and that before. The steps that differ stand below the sentence.
@@ -59,12 +59,12 @@ def change(changed: RouteChange, label: str, form: str) -> None:
         return
     stream.write(stream.one_line(sentence(changed, label)) + "\n")
     for sign, line in _differences(changed):
-        colour = {"+": stream.GREEN, "-": stream.RED}.get(sign, stream.DIM)
-        stream.write(stream.styled(stream.one_line(f"{sign} {line}"), colour) + "\n")
+        color = {"+": stream.GREEN, "-": stream.RED}.get(sign, stream.DIM)
+        stream.write(stream.styled(stream.one_line(f"{sign} {line}"), color) + "\n")
     if changed.changed and changed.route:
         import shlex
 
-        words = [f"--attribute {shlex.quote(pair)}" for pair in attributes.pairs(changed.route[0]["when"])]
+        words = [f"--attribute {shlex.quote(pair)}" for pair in attributes.format_pairs(changed.route[0]["when"])]
         messages.note(f"promptctl resolve {changed.name} {' '.join(words)} shows who is led there")
 
 
@@ -94,6 +94,6 @@ def _differences(change: RouteChange) -> list[tuple[str, str]]:
     import difflib
 
     old, new = (
-        [f"{attributes.written(s['when'])} → {s['use']}" for s in r] for r in (change.previous_route, change.route)
+        [f"{attributes.format_line(s['when'])} → {s['use']}" for s in r] for r in (change.previous_route, change.route)
     )
     return [(line[0], line[2:]) for line in difflib.ndiff(old, new) if line[0] != "?"]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from promptctl.store.splits import Split, SplitChange
 
 
-def change(changed: SplitChange, label: str, form: str) -> None:
+def show_change(changed: SplitChange, label: str, form: str) -> None:
     """Show what became of a split, naming the database; quiet: the reference of the candidate, else of what is live.
 
     In a pipe the name, the active version, the candidate, its share and the share before.
@@ -35,8 +35,8 @@ def change(changed: SplitChange, label: str, form: str) -> None:
             Column("SHARE", "name"),
             Column("BEFORE", "name"),
         ]
-        now = None if changed.candidate_version is None else shares.share(changed.basis_points)
-        before = None if changed.previous_candidate is None else shares.share(changed.previous_basis_points)
+        now = None if changed.candidate_version is None else shares.percent(changed.basis_points)
+        before = None if changed.previous_candidate is None else shares.percent(changed.previous_basis_points)
         tables.show(columns, [(changed.name, changed.version, changed.candidate_version, now, before)])
         messages.note(said)
         return
@@ -49,7 +49,7 @@ def change(changed: SplitChange, label: str, form: str) -> None:
 def sentence(change: SplitChange, label: str) -> str:
     """Return a change of a split in words."""
     name, candidate, before = change.name, change.candidate_version, change.previous_candidate
-    share, share_before = shares.share(change.basis_points), shares.share(change.previous_basis_points)
+    share, share_before = shares.percent(change.basis_points), shares.percent(change.previous_basis_points)
     if candidate is None:
         served = _everybody(change.version)
         if not change.changed:
@@ -69,7 +69,7 @@ def sentence(change: SplitChange, label: str) -> str:
     return f"{name}: version {candidate} gets {share}{was}, {rest}, in {label}"
 
 
-def split(found: Split, label: str, form: str) -> None:
+def show_split(found: Split, label: str, form: str) -> None:
     """Show how a prompt is split; quiet: the reference of the candidate, if there is one."""
     if form == "json":
         from promptctl.output import documents
@@ -96,11 +96,11 @@ def split(found: Split, label: str, form: str) -> None:
             stream.one_line(f"{found.name} has no split in {label}: {_everybody(found.active_version)}") + "\n"
         )
         return
-    rows = [(found.active_version, shares.share(shares.ALL - found.basis_points), found.description)]
+    rows = [(found.active_version, shares.percent(shares.ALL - found.basis_points), found.description)]
     if found.active_version is None:
         rows = []
     if found.candidate_version is not None:
-        rows.insert(0, (found.candidate_version, shares.share(found.basis_points), found.candidate_description))
+        rows.insert(0, (found.candidate_version, shares.percent(found.basis_points), found.candidate_description))
     columns = [Column("VERSION", "number"), Column("SHARE", "number"), Column("DESCRIPTION", "text")]
     tables.show(columns, rows, marked=lambda place: rows[place][0] == found.active_version)
     if stream.to_terminal() and found.changed_at is not None:

@@ -145,7 +145,7 @@ def _table(groups: Sequence[Group], by: Sequence[str], *, with_names: bool) -> N
 def _share(group: Group) -> str | float:
     """What a version is served of its prompt: `90%`, `0.25%`; in a pipe 90."""
     points = group.share_basis_points
-    return (shares.share(points) if points else tables.NOTHING) if stream.to_terminal() else points / 100
+    return (shares.percent(points) if points else tables.NOTHING) if stream.to_terminal() else points / 100
 
 
 def _score(group: Group) -> str | float | None:
@@ -172,7 +172,7 @@ def _cost(group: Group) -> float | str | None:
 
 def _reference(group: Group, by: Sequence[str]) -> str:
     version = f"@{group.version}" if "version" in by else ""
-    others = [stream.cell(str(getattr(group, key) or tables.NOTHING)) for key in by if key != "version"]
+    others = [stream.tsv_field(str(getattr(group, key) or tables.NOTHING)) for key in by if key != "version"]
     return "\t".join([f"{group.name}{version}", *others])
 
 
@@ -206,7 +206,7 @@ def _csv(groups: Sequence[Group], by: Sequence[str]) -> None:
         stats = _stats(group)
         told = [stats.get(key) for key in _STATS] + [str(getattr(group, key)).lower() for key in served]
         writer.writerow([group.name, *(getattr(group, key) for key in by), *told])
-    stream.write(stream.harmless(text.getvalue()) if seen else text.getvalue())
+    stream.write(stream.escape_controls(text.getvalue()) if seen else text.getvalue())
 
 
 def _stats(group: Group) -> dict[str, Any]:

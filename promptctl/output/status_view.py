@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from promptctl.store.administration import Installation
 
 
-def answering(found: Installation, label: str, origin: str, cluster: str | None, form: str) -> None:
+def show_installation(found: Installation, label: str, origin: str, cluster: str | None, form: str) -> None:
     """Show a database that answers; `cluster` is the folder of the embedded one."""
     state = (
         "grants missing"
@@ -40,7 +40,7 @@ def answering(found: Installation, label: str, origin: str, cluster: str | None,
     )
 
 
-def stopped(cluster: str, form: str) -> None:
+def show_stopped(cluster: str, form: str) -> None:
     """Show an embedded server that is not running."""
     _show({"state": "stopped", "database": "the embedded database", "chosen_by": "embedded", "folder": cluster}, form)
 
@@ -66,4 +66,4 @@ def _show(status: dict[str, str | int | None], form: str) -> None:
             text = times.ago(str(value)) if key.endswith("_at") else stream.one_line(str(value))
             stream.write(f"{stream.styled(heading, stream.DIM)}{text}\n")
         else:
-            stream.write(f"{key}\t{stream.cell(str(value))}\n")
+            stream.write(f"{key}\t{stream.tsv_field(str(value))}\n")

@@ -25,9 +25,9 @@ _IN_A_CELL = {
     code: f"\\xc2{escape}" if code > 0x7F else escape for code, escape in _ESCAPES.items() if code < 0x100
 } | {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 _NO = ("0", "false")
-COLOUR_CHOICES = ("auto", "always", "never")
+COLOR_CHOICES = ("auto", "always", "never")
 # What --color said.
-_colour = "auto"
+_color = "auto"
 # Whether a pager is allowed: --no-pager.
 _may_page = True
 # The answer so far, while it is kept back to be compared with the terminal's height.
@@ -48,21 +48,21 @@ def to_terminal() -> bool:
     return is_terminal(sys.stdout)
 
 
-def use_colour(when: str) -> None:
-    """Colour as an option says: auto, always or never."""
-    global _colour
-    _colour = when
+def set_color(when: str) -> None:
+    """Color as an option says: auto, always or never."""
+    global _color
+    _color = when
 
 
-def has_colour(stream: TextIO) -> bool:
-    """Whether to colour this stream.
+def has_color(stream: TextIO) -> bool:
+    """Whether to color this stream.
 
     The first of these that is set decides: --color, NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE; else a terminal that is not
-    dumb is coloured, unless CLICOLOR is 0. An empty variable is not set; FORCE_COLOR=0 means never, CLICOLOR_FORCE=0
+    dumb is colored, unless CLICOLOR is 0. An empty variable is not set; FORCE_COLOR=0 means never, CLICOLOR_FORCE=0
     nothing.
     """
-    if _colour != "auto":
-        return _colour == "always"
+    if _color != "auto":
+        return _color == "always"
     setting = os.environ.get
     if setting("NO_COLOR"):
         return False
@@ -87,8 +87,8 @@ def width() -> int:
 
 
 def styled(text: str, style: str, stream: TextIO | None = None) -> str:
-    """Return `text` in a style (an SGR code) where the stream has colour, else as it is."""
-    return f"\x1b[{style}m{text}\x1b[0m" if has_colour(stream or sys.stdout) else text
+    """Return `text` in a style (an SGR code) where the stream has color, else as it is."""
+    return f"\x1b[{style}m{text}\x1b[0m" if has_color(stream or sys.stdout) else text
 
 
 def one_line(text: str) -> str:
@@ -96,7 +96,7 @@ def one_line(text: str) -> str:
     return text if text.isprintable() and text.isascii() else _visible(text, _ON_A_LINE)
 
 
-def harmless(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Return a text of many lines so that a terminal shows all of it and obeys none of it; tabs and line ends stay."""
     return _visible(text, _IN_A_TEXT)
 
@@ -105,11 +105,11 @@ def _visible(text: str, controls: Mapping[int, str]) -> str:
     if not text.isascii():
         from promptctl.rules import invisible_characters
 
-        text = invisible_characters.escaped(text)
+        text = invisible_characters.escape(text)
     return text.translate(controls)
 
 
-def cell(text: str) -> str:
+def tsv_field(text: str) -> str:
     """Return `text` as a field of tab-separated output, escaped as PostgreSQL's COPY does it."""
     return text if text.isprintable() and "\\" not in text else text.translate(_IN_A_CELL)
 
@@ -139,14 +139,14 @@ def use_pager(allowed: bool) -> None:
     _may_page = allowed
 
 
-def page() -> None:
+def hold_for_pager() -> None:
     """From now on keep the answer back until `flush`, which shows it in a pager if it is longer than the terminal."""
     global _kept_back
     if _may_page and _kept_back is None and sys.stdout is not None and can_erase(sys.stdout):
         _kept_back = []
 
 
-def leave_pager() -> None:
+def release_held() -> None:
     """Write what `page` kept back, and keep no more back; raises Failed (`cannot_write`)."""
     global _kept_back
     kept, _kept_back = _kept_back, None
@@ -177,7 +177,7 @@ def write_content(content: str) -> None:
     if not to_terminal():
         write_bytes(content.encode())
         return
-    shown = harmless(content)
+    shown = escape_controls(content)
     write(shown if shown.endswith("\n") else shown + "\n")
 
 
@@ -189,14 +189,14 @@ def can_erase(stream: TextIO) -> bool:
 _shown_for_now = False
 
 
-def show_for_now(text: str) -> None:
+def show_transient(text: str) -> None:
     """Write over the line on standard error that is taken away before anything else is said there."""
     global _shown_for_now
     _shown_for_now = True
     _write_at_once(f"\r{text}\x1b[K")
 
 
-def erase() -> None:
+def clear_transient() -> None:
     """Take away what is shown for now."""
     global _shown_for_now
     if _shown_for_now:
@@ -211,12 +211,12 @@ def _write_at_once(text: str) -> None:
         return
 
 
-def say(text: str, *, at_once: bool = False) -> None:
+def write_stderr(text: str, *, at_once: bool = False) -> None:
     """Write a line to standard error. A standard error that is closed or full is no reason to fail.
 
     While the answer is kept back for the pager, the line keeps its place in it; `at_once`: unless it is the first.
     """
-    erase()
+    clear_transient()
     if _kept_back is not None and (_kept_back or not at_once) and is_terminal(sys.stderr):
         _kept_back.append((text + "\n").encode("utf-8", "surrogateescape"))
         return

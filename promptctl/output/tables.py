@@ -73,7 +73,7 @@ def _piped(value: Value) -> str:
     if isinstance(value, float):
         # Of what is less than a cent, too, something has to be left.
         return f"{value:.{2 if value >= 0.1 else 6}f}".rstrip("0").rstrip(".")
-    return stream.cell(str(value))
+    return stream.tsv_field(str(value))
 
 
 def _align(columns: Sequence[Column], rows: list[Sequence[Value]], marked: Callable[[int], bool] | None) -> None:

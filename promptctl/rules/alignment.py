@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     # From and to on the old side, from and to on the new one. Where `equal`, both are equally long, and the same.
-    Stretch = tuple[bool, int, int, int, int]
+    Segment = tuple[bool, int, int, int, int]
 
 # The search takes about the square of this many steps, of which there are some millions in a second.
 _MOST_DIFFERENCES = 400
 _MOST_DIFFERENCES_BETWEEN_ANCHORS = 16
 
 
-def stretches(old: Sequence[str], new: Sequence[str]) -> list[Stretch]:
-    """Return both sequences as stretches that are alternately equal and different, from the beginning to the end."""
+def segments(old: Sequence[str], new: Sequence[str]) -> list[Segment]:
+    """Return both sequences as segments that are alternately equal and different, from the beginning to the end."""
     first, last_old, last_new = _ends(old, new)
     runs = [(0, 0, first)]
     for at, to in _matches(old[first:last_old], new[first:last_new]):
@@ -31,7 +31,7 @@ def stretches(old: Sequence[str], new: Sequence[str]) -> list[Stretch]:
             runs[-1] = (a, b, length + 1)
         else:
             runs.append((first + at, first + to, 1))
-    found: list[Stretch] = []
+    found: list[Segment] = []
     a = b = 0
     for at, to, length in [*runs, (last_old, last_new, len(old) - last_old)]:
         if at > a or to > b:
@@ -44,18 +44,18 @@ def stretches(old: Sequence[str], new: Sequence[str]) -> list[Stretch]:
     return found
 
 
-def passages(found: Sequence[Stretch], context: int) -> list[list[Stretch]]:
-    """Return the stretches that differ, in groups, each with up to `context` equal items before, between and after."""
-    groups: list[list[Stretch]] = []
-    for position, stretch in enumerate(found):
-        equal, a, b, c, d = stretch
+def hunks(found: Sequence[Segment], context: int) -> list[list[Segment]]:
+    """Return the segments that differ, in groups, each with up to `context` equal items before, between and after."""
+    groups: list[list[Segment]] = []
+    for position, segment in enumerate(found):
+        equal, a, b, c, d = segment
         is_last = position == len(found) - 1
         if not equal:
             if not groups:
                 groups.append([])
-            groups[-1].append(stretch)
+            groups[-1].append(segment)
         elif groups and not is_last and b - a <= 2 * context:
-            groups[-1].append(stretch)
+            groups[-1].append(segment)
         else:
             kept = min(context, b - a)
             if groups and kept:

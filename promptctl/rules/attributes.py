@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 
 
-def value(text: str) -> Any:
+def parse(text: str) -> Any:
     """Return what a text stands for: what is a number, a text in quotes, true, false or null in JSON; else the text."""
     if text in _WORDS:
         return _WORDS[text]
@@ -30,18 +30,18 @@ def value(text: str) -> Any:
         return text
 
 
-def written(attributes: Mapping[str, Any]) -> str:
+def format_line(attributes: Mapping[str, Any]) -> str:
     """Return attributes on one line: `plan=enterprise, code="5"`."""
-    return ", ".join(pairs(attributes))
+    return ", ".join(format_pairs(attributes))
 
 
-def pairs(attributes: Mapping[str, Any]) -> list[str]:
-    """Return each attribute so that `value` reads it again."""
+def format_pairs(attributes: Mapping[str, Any]) -> list[str]:
+    """Return each attribute so that `parse` reads it again."""
     return [f"{key}={_written(each)}" for key, each in attributes.items()]
 
 
 def _written(each: Any) -> str:
-    if isinstance(each, str) and value(each) == each and '"' not in each and "," not in each and each == each.strip():
+    if isinstance(each, str) and parse(each) == each and '"' not in each and "," not in each and each == each.strip():
         return each
     import json
 

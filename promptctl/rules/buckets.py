@@ -36,10 +36,10 @@ def bucket(seed: str, unit: str) -> int:
     Raises ValueError for what PostgreSQL cannot hold as text, a NUL or half of a surrogate pair: nobody is in a bucket
     here and in none there.
     """
-    return buckets(seed)(unit)
+    return for_seed(seed)(unit)
 
 
-def buckets(seed: str) -> Callable[[str], int]:
+def for_seed(seed: str) -> Callable[[str], int]:
     """Return `bucket` of one seed: half a microsecond for a short unit."""
     begin = f"{seed}.".encode()
 

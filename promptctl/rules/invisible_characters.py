@@ -43,7 +43,7 @@ _FLAGS = tuple(
 _NAMED = 3
 
 
-def places(text: str) -> list[int]:
+def positions(text: str) -> list[int]:
     """Return the positions of the invisible characters in a text that are out of the ordinary, in order."""
     if text.isascii():
         return []
@@ -67,12 +67,12 @@ def places(text: str) -> list[int]:
     return sorted(found)
 
 
-def note(text: str) -> str | None:
+def summary(text: str) -> str | None:
     """Return in words that a text has such characters: `contains 12 invisible characters (U+E0041 U+E0042 U+200B …)`.
 
     None: it has none.
     """
-    found = places(text)
+    found = positions(text)
     if not found:
         return None
     codes = list(dict.fromkeys(f"U+{ord(text[place]):04X}" for place in found))
@@ -81,12 +81,12 @@ def note(text: str) -> str | None:
     return f"contains {len(found)} invisible character{plural} ({' '.join(codes[:_NAMED])}{more})"
 
 
-def escaped(text: str, escape: Callable[[str], str] | None = None) -> str:
+def escape(text: str, escape: Callable[[str], str] | None = None) -> str:
     r"""Return a text with such characters as escapes, so that a reader sees them.
 
     `escape` gives the escape of a character; without it, it is `\u200b` or `\U000e0041`.
     """
-    found = places(text)
+    found = positions(text)
     if not found:
         return text
     escapes = {text[place]: "" for place in found}

@@ -23,16 +23,16 @@ _DEEPEST = 100
 _TOO_DEEP = f"nested more than {_DEEPEST} deep"
 
 
-class Malformed(ValueError):
+class InvalidDocument(ValueError):
     """What is wrong with a document, in words; `line` where it is known."""
 
-    def __init__(self, what: str, line: int | None = None) -> None:
-        super().__init__(what)
-        self.what = what
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
         self.line = line
 
 
-class NotJson(Malformed):
+class NotJson(InvalidDocument):
     """A text that is no JSON at all."""
 
 
@@ -46,7 +46,7 @@ def parse(
     """Return the value that a document writes.
 
     With `once` a key that is there twice is refused; `hook` makes something else of an object's pairs;
-    `numbers_as_written` leaves numbers as texts. Raises Malformed
+    `numbers_as_written` leaves numbers as texts. Raises InvalidDocument
     for bytes that are not UTF-8, for NaN and Infinity, for halves of surrogate pairs and NUL in texts, and for deep
     nesting; NotJson for what is no JSON.
     """
@@ -62,20 +62,20 @@ def parse(
     except json.JSONDecodeError as problem:
         raise NotJson(f"not JSON: {problem.msg}", problem.lineno) from None
     except RecursionError:
-        raise Malformed(_TOO_DEEP) from None
-    except Malformed:
+        raise InvalidDocument(_TOO_DEEP) from None
+    except InvalidDocument:
         raise
     except ValueError:
         # An integer of thousands of digits.
-        raise Malformed("a number with too many digits") from None
+        raise InvalidDocument("a number with too many digits") from None
     # Only an escape can write what cannot be stored: bytes that are not UTF-8 were refused.
     if isinstance(raw, str) or "\\u" in text or text.count("[") + text.count("{") > _DEEPEST:
-        refuse_unstorable(value)
+        check_storable(value)
     return value
 
 
-def refuse_unstorable(value: Any) -> None:
-    """Raise Malformed for a value that PostgreSQL cannot hold: a NUL, half of a surrogate pair, deep nesting."""
+def check_storable(value: Any) -> None:
+    """Raise InvalidDocument for a value that PostgreSQL cannot hold: a NUL, half of a surrogate pair, deep nesting."""
     pending: list[tuple[Any, int]] = [(value, 0)]
     while pending:
         each, depth = pending.pop()
@@ -83,7 +83,7 @@ def refuse_unstorable(value: Any) -> None:
             _refuse_text(each)
         elif isinstance(each, (dict, list, tuple)):
             if depth > _DEEPEST:
-                raise Malformed(_TOO_DEEP)
+                raise InvalidDocument(_TOO_DEEP)
             if isinstance(each, dict):
                 pending += [(key, depth + 1) for key in cast("dict[Any, Any]", each)]
                 pending += [(item, depth + 1) for item in cast("dict[Any, Any]", each).values()]
@@ -91,7 +91,7 @@ def refuse_unstorable(value: Any) -> None:
                 pending += [(item, depth + 1) for item in cast("list[Any]", each)]
 
 
-def problem_of(text: str) -> str | None:
+def storage_problem(text: str) -> str | None:
     """Return what makes a text one that cannot be stored, None: nothing does."""
     if "\0" in text:
         return "a NUL character"
@@ -101,11 +101,11 @@ def problem_of(text: str) -> str | None:
 
 
 class Fields:
-    """The fields of a JSON object, each taken by its type; `where` names the object in errors. Raises Malformed."""
+    """The fields of a JSON object, read by type. `where` names the object in errors. Methods raise InvalidDocument."""
 
     def __init__(self, value: object, where: str) -> None:
         if not isinstance(value, dict):
-            raise Malformed(f"{where} is no object")
+            raise InvalidDocument(f"{where} is no object")
         self._fields = cast("dict[str, object]", value)
         self.where = where
 
@@ -171,42 +171,42 @@ class Fields:
     def is_none(self, name: str) -> bool:
         """Whether a field is null; one that is missing is wrong."""
         if name not in self._fields:
-            raise Malformed(f"{self.where}: {name} is missing")
+            raise InvalidDocument(f"{self.where}: {name} is missing")
         return self._fields[name] is None
 
-    def _wrong(self, name: str, wanted: str) -> Malformed:
+    def _wrong(self, name: str, wanted: str) -> InvalidDocument:
         if name not in self._fields:
-            return Malformed(f"{self.where}: {name} is missing")
-        return Malformed(f"{self.where}: {name} is not {wanted}")
+            return InvalidDocument(f"{self.where}: {name} is missing")
+        return InvalidDocument(f"{self.where}: {name} is not {wanted}")
 
 
 def _decoded(raw: bytes) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        raise Malformed(f"not UTF-8: byte {problem.start}", 1 + raw.count(b"\n", 0, problem.start)) from None
+        raise InvalidDocument(f"not UTF-8: byte {problem.start}", 1 + raw.count(b"\n", 0, problem.start)) from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise Malformed(f"the key {key!r} is there twice")
+            raise InvalidDocument(f"the key {key!r} is there twice")
         found[key] = value
     return found
 
 
 def _refuse_constant(name: str) -> None:
-    raise Malformed(f"{name} is no number in JSON")
+    raise InvalidDocument(f"{name} is no number in JSON")
 
 
 def _number(written: str) -> float:
     value = float(written)
     if value in (float("inf"), float("-inf")):
-        raise Malformed(f"{written[:40]} is too large a number")
+        raise InvalidDocument(f"{written[:40]} is too large a number")
     return value
 
 
 def _refuse_text(text: str) -> None:
-    if problem := problem_of(text):
-        raise Malformed(f"a text has {problem}")
+    if problem := storage_problem(text):
+        raise InvalidDocument(f"a text has {problem}")

@@ -32,7 +32,7 @@ _FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 _REST = _FIRST | {".", "-"}
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """A user's word, quoted for one line of a terminal: control characters escaped, at most 80 characters."""
     cut = text if len(text) <= 80 else text[:79] + "…"
     return '"' + "".join(c if c.isprintable() else _escaped(c) for c in cut) + '"'
@@ -50,26 +50,26 @@ def check_name(name: str) -> str:
         raise errors.Usage("invalid_name", "the name is empty")
     if len(name) > LONGEST_NAME:
         raise errors.Usage(
-            "invalid_name", f"the name {shown(name)} has {len(name)} characters: at most {LONGEST_NAME} are allowed"
+            "invalid_name", f"the name {quoted(name)} has {len(name)} characters: at most {LONGEST_NAME} are allowed"
         )
     for segment in name.split("/"):
         bad = next((character for character in segment if character not in _REST), None)
         if not segment or segment[0] not in _FIRST or bad is not None:
             look_alike = f" (U+{ord(bad):04X})" if bad is not None and bad.isprintable() and not bad.isascii() else ""
             what = (
-                f"it has {shown(bad)}{look_alike}"
+                f"it has {quoted(bad)}{look_alike}"
                 if bad is not None
                 else "a segment is empty or begins with a dot or a dash"
             )
             raise errors.Usage(
                 "invalid_name",
-                f"{shown(name)} cannot name a prompt: {what}",
+                f"{quoted(name)} cannot name a prompt: {what}",
                 hint="names are letters, digits, dot, dash and underscore, in segments joined by /",
             )
         if _is_a_file(segment.lower()):
-            raise errors.Usage("invalid_name", f"{shown(name)} cannot name a prompt: {segment} is a file's name")
+            raise errors.Usage("invalid_name", f"{quoted(name)} cannot name a prompt: {segment} is a file's name")
     if name.isdigit():
-        raise errors.Usage("invalid_name", f"{shown(name)} cannot name a prompt: a number is a version")
+        raise errors.Usage("invalid_name", f"{quoted(name)} cannot name a prompt: a number is a version")
     return name
 
 
@@ -84,7 +84,7 @@ def parse_version(text: str) -> int:
     """Return the version that `text` writes: 1 to 2147483647, without sign or leading zeros; raises Usage."""
     if text.isascii() and text.isdigit() and text[0] != "0" and len(text) <= 10 and int(text) <= HIGHEST_VERSION:
         return int(text)
-    raise errors.Usage("invalid_version", f"{shown(text)} is not a version: versions are 1 to {HIGHEST_VERSION}")
+    raise errors.Usage("invalid_version", f"{quoted(text)} is not a version: versions are 1 to {HIGHEST_VERSION}")
 
 
 def parse(text: str) -> Reference:

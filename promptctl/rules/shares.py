@@ -24,7 +24,7 @@ def basis_points(text: str) -> int:
     raise ValueError(f"{text!r} is no share")
 
 
-def share(points: int) -> str:
+def percent(points: int) -> str:
     """Return basis points as people write them: `10%`, `0.5%`, `12.25%`."""
     whole, rest = divmod(points, 100)
     return f"{whole}.{rest:02}".rstrip("0") + "%" if rest else f"{whole}%"

@@ -7,12 +7,14 @@ counts in the tokens and in the cost. Percentiles are those of histograms, at mo
 from __future__ import annotations
 
 from promptctl.records import Record
+from promptctl.rules.measurements import ListedVersion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from promptctl.records import Timestamp
+    from promptctl.rules.measurements import Histogram, LateScores, Measurements, UseSums
 
     # What one use of a model costs in US dollars: its name, tokens in, out, read from and written to a cache, when.
     Price = Callable[[str, float, float, float, float, Timestamp], float | None]
@@ -22,114 +24,6 @@ KEYS = ("version", "day", "hour", "model")
 TREND_DAYS = 14
 # A bucket's upper end is that much above its lower one; schema.sql counts by the same (promptctl.histogram_bucket).
 _RATIO = 2 ** (1 / 32)
-
-
-class Sums(Record):
-    """Uses of one group that name one model, went well or not, and have an input of about one size.
-
-    The size says how many of the prices' steps, at 100 000 and 200 000 tokens, the input is beyond. The group is `name`
-    and, of `version`, `day` (2026-11-24, UTC) and `hour` (RFC 3339), those that were asked for. `uses` are counted with
-    everything; the other counts are of the uses that reported what is summed beside them.
-    """
-
-    __slots__ = ()
-    name: str
-    version: int | None
-    day: str | None
-    hour: str | None
-    model: str | None
-    is_ok: bool
-    size: int
-    uses: int
-    without_unit: int
-    with_tokens: int
-    with_both: int
-    tokens: float | None
-    with_input: int
-    input_tokens: float | None
-    with_output: int
-    output_tokens: float | None
-    cache_read_tokens: float | None
-    cache_write_tokens: float | None
-    with_response: int
-    response_ms: float | None
-    fastest_ms: float | None
-    slowest_ms: float | None
-    with_first_token: int
-    first_token_ms: float | None
-    with_score: int
-    score: float | None
-    last_used_at: Timestamp | None
-
-
-class Histogram(Record):
-    """Some response times of one group's uses that went well: how many are in each bucket, none of which is empty.
-
-    Bucket b holds 2^(b/32) to 2^((b+1)/32) milliseconds, the lowest one all that is less.
-    """
-
-    __slots__ = ()
-    name: str
-    version: int | None
-    day: str | None
-    hour: str | None
-    model: str | None
-    buckets: Sequence[int]
-    counts: Sequence[int]
-
-
-class Scores(Record):
-    """Scores that came after their uses: how many were the first of theirs, and what all add to the sum of scores."""
-
-    __slots__ = ()
-    name: str
-    version: int | None
-    day: str | None
-    hour: str | None
-    model: str | None
-    with_score: int
-    score: float
-
-
-class Listed(Record):
-    """A version in use, which may have no uses; its share of what the prompt serves, out of 10 000.
-
-    `route_steps` is the length of the prompt's route; `source_version` what Git says where an operator's move holds.
-    """
-
-    __slots__ = ()
-    name: str
-    version: int
-    is_active: bool
-    is_candidate: bool
-    share_basis_points: int
-    route_steps: int = 0
-    source_version: int | None = None
-
-
-class Day(Record):
-    """How often a version was used on a day, so many days ago in UTC; 0 is today."""
-
-    __slots__ = ()
-    name: str
-    version: int
-    days_ago: int
-    uses: int
-
-
-class Measured(Record):
-    """Everything that was read, as it was at one moment; of one group there may be several of each.
-
-    `fallbacks` are calls with a text of the application's own, by the name that it asked for.
-    """
-
-    __slots__ = ()
-    versions: list[Listed]
-    sums: list[Sums]
-    histograms: list[Histogram]
-    scores: list[Scores]
-    days: list[Day]
-    fallbacks: Mapping[str, int]
 
 
 class Group(Record):
@@ -171,13 +65,13 @@ class Group(Record):
     trend: Sequence[int]
 
 
-def groups(measured: Measured, by: Sequence[str], price: Price) -> list[Group]:
+def aggregate(measured: Measurements, by: Sequence[str], price: Price) -> list[Group]:
     """Return the groups: by version alone every version that is listed, used or not; else those that have uses.
 
     In the order of names; within a prompt as `by` says, the newest moments and the highest versions first, models by
     name.
     """
-    parts: dict[Key, list[Sums]] = {}
+    parts: dict[Key, list[UseSums]] = {}
     for each in measured.sums:
         parts.setdefault(_key(each, by), []).append(each)
     times: dict[Key, dict[int, int]] = {}
@@ -185,7 +79,7 @@ def groups(measured: Measured, by: Sequence[str], price: Price) -> list[Group]:
         counted = times.setdefault(_key(histogram, by), {})
         for bucket, count in zip(histogram.buckets, histogram.counts, strict=True):
             counted[bucket] = counted.get(bucket, 0) + count
-    scores: dict[Key, list[Scores]] = {}
+    scores: dict[Key, list[LateScores]] = {}
     for score in measured.scores:
         scores.setdefault(_key(score, by), []).append(score)
     served = {(listed.name, listed.version): listed for listed in measured.versions}
@@ -201,7 +95,9 @@ def groups(measured: Measured, by: Sequence[str], price: Price) -> list[Group]:
     found: list[Group] = []
     for key in keys:
         version = (key[0], key[1] or 0)
-        listed = served.get(version) or Listed(*version, is_active=False, is_candidate=False, share_basis_points=0)
+        listed = served.get(version) or ListedVersion(
+            *version, is_active=False, is_candidate=False, share_basis_points=0
+        )
         found.append(
             _group(
                 key, listed, parts.get(key, []), times.get(key, {}), scores.get(key, []), price, trends.get(version, ())
@@ -230,7 +126,7 @@ def percentile(counts: Mapping[int, int], percent: int, fastest: float, slowest:
     raise AssertionError("the rank is among the counted")
 
 
-def _key(each: Sums | Histogram | Scores, by: Sequence[str]) -> Key:
+def _key(each: UseSums | Histogram | LateScores, by: Sequence[str]) -> Key:
     return (each.name, each.version, each.day, each.hour, each.model if "model" in by else None)
 
 
@@ -248,10 +144,10 @@ def _ordered(keys: list[Key], by: Sequence[str]) -> list[Key]:
 
 def _group(
     key: Key,
-    listed: Listed,
-    parts: list[Sums],
+    listed: ListedVersion,
+    parts: list[UseSums],
     times: Mapping[int, int],
-    scores: list[Scores],
+    scores: list[LateScores],
     price: Price,
     trend: Sequence[int],
 ) -> Group:
@@ -303,7 +199,7 @@ def _total(sums: Sequence[float | None]) -> int | None:
     return round(sum(known)) if known else None
 
 
-def _cost(parts: Sequence[Sums], price: Price) -> float | None:
+def _cost(parts: Sequence[UseSums], price: Price) -> float | None:
     """Return the cost of all uses that have tokens; None where one of them has no price: a part is not the whole.
 
     A part's uses are priced as so many of their average: between its steps a price grows with the tokens, and no part

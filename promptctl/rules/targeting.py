@@ -68,7 +68,7 @@ def targets(route: Route) -> list[Reference]:
     return [references.parse(step["use"]) for step in route]
 
 
-def problem(name: str, route: Route, around: Surroundings) -> str | None:
+def route_problem(name: str, route: Route, around: Surroundings) -> str | None:
     """Return in words why a prompt cannot have this route: it leads to nothing, or in a circle; None: it can."""
     for target in targets(route):
         if target.name not in around.versions:

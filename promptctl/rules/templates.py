@@ -24,7 +24,7 @@ _LONGEST_TOLD = 40
 _SIGILS = ("$", "@", "#", "%", "^")
 
 
-class MissingVariables(Exception):
+class MissingValues(Exception):
     """Values that a template needs and was not given; `names` in the order of their first places."""
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -41,10 +41,10 @@ class Template:
     """A text, read once, to be filled many times.
 
     `variables` are the names that stand in it, in the order of their first places; `required` those of them that have
-    no default and were not said to be optional; `known` also those that are described and do not stand in it.
+    no default and were not said to be optional; `accepted` also those that are described and do not stand in it.
     """
 
-    __slots__ = ("_defaults", "_names", "_pieces", "_places", "known", "required", "variables")
+    __slots__ = ("_defaults", "_names", "_pieces", "_places", "accepted", "required", "variables")
 
     def __init__(self, content: str, settings: Mapping[str, Any] | None = None) -> None:
         """Read `content`; of a version's `settings` the keys `template` and `variables` count."""
@@ -63,7 +63,7 @@ class Template:
             if "default" in said or said.get("required") is False
         }
         self.required: tuple[str, ...] = tuple(name for name in self.variables if name not in self._defaults)
-        self.known = frozenset((*self.variables, *descriptions))
+        self.accepted = frozenset((*self.variables, *descriptions))
 
     def default(self, name: str) -> str | None:
         """Return what stands for a variable that is not given; None: it has to be."""
@@ -72,7 +72,7 @@ class Template:
     def render(self, values: Mapping[str, str]) -> str:
         """Return the text with every variable replaced by its value, which is not looked at again.
 
-        Values of names that do not stand in the text are ignored. Raises MissingVariables.
+        Values of names that do not stand in the text are ignored. Raises MissingValues.
         """
         pieces = self._pieces.copy()
         try:
@@ -82,7 +82,7 @@ class Template:
             whole = {**self._defaults, **values}
             missing = [name for name in self.required if name not in whole]
             if missing:
-                raise MissingVariables(missing) from None
+                raise MissingValues(missing) from None
             for place, name in self._places:
                 pieces[place] = whole[name]
         return "".join(pieces)
@@ -121,7 +121,7 @@ def required(names: Sequence[str], settings: Mapping[str, Any]) -> tuple[str, ..
     )
 
 
-def double_braces(content: str, settings: Mapping[str, Any]) -> list[str]:
+def double_brace_warnings(content: str, settings: Mapping[str, Any]) -> list[str]:
     """Return sentences about double braces that another tool would have read otherwise; none where a style is set.
 
     Those of `{{name}}`, a variable in Mustache, Jinja and Langfuse, and those that `str.format` would halve.
@@ -148,7 +148,7 @@ def double_braces(content: str, settings: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def told(names: Sequence[str], settings: Mapping[str, Any]) -> str:
+def describe(names: Sequence[str], settings: Mapping[str, Any]) -> str:
     """Return variables in one line of words, by their names; those that need not be given with what stands for them."""
     descriptions: Mapping[str, Mapping[str, Any]] = settings.get("variables", {})
     return ", ".join(_told(name, descriptions.get(name, {})) for name in names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl.rules.statistics import Day, Histogram, Listed, Measured, Scores, Sums
+from promptctl.rules.measurements import DailyUses, Histogram, LateScores, ListedVersion, Measurements, UseSums
 from promptctl.store import prompts
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ def measure(
     *,
     trend: bool,
     price_days: Sequence[str] = (),
-) -> Measured:
+) -> Measurements:
     """Read the uses of a prompt or, without a name, of all, from a moment on, grouped by version, day, hour, model.
 
     `since` is RFC 3339, or `-2h`: so long ago by the server's clock. The sums of a group are told apart by `price_days`
@@ -62,12 +62,12 @@ def measure(
         known = found
     if not listed and name is not None:
         prompts.raise_if_unknown(database, name)
-    return Measured(
-        [Listed(*row) for row in listed],
-        [Sums(*row) for row in [*totals, *uses]],
+    return Measurements(
+        [ListedVersion(*row) for row in listed],
+        [UseSums(*row) for row in [*totals, *uses]],
         [Histogram(*row[:5], *map(_numbers, row[5:])) for row in [*in_totals, *in_uses]],
-        [Scores(*row) for row in scores],
-        [Day(*row) for row in days],
+        [LateScores(*row) for row in scores],
+        [DailyUses(*row) for row in days],
         dict(fallbacks),
     )
 

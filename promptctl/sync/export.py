@@ -66,7 +66,7 @@ def export(folder: str, prompts: Sequence[WholePrompt], progress: Progress, *, o
     a folder cannot say, `cannot_save`).
     """
     if os.path.exists(folder) and not os.path.isdir(folder):
-        raise errors.Failed("cannot_save", f"{references.shown(folder)} is a file", hint="promptctl export FOLDER")
+        raise errors.Failed("cannot_save", f"{references.quoted(folder)} is a file", hint="promptctl export FOLDER")
     defaults = folder_defaults.read(folder, problems := [])
     if problems:
         raise errors.Failed("cannot_export", problems[0], hint="correct that file, or export into another folder")
@@ -96,7 +96,7 @@ def export(folder: str, prompts: Sequence[WholePrompt], progress: Progress, *, o
     except OSError as problem:
         raise errors.Failed(
             "cannot_save",
-            f"cannot write {references.shown(problem.filename or folder)}: {problem.strerror}",
+            f"cannot write {references.quoted(problem.filename or folder)}: {problem.strerror}",
             hint="promptctl export FOLDER, with a folder that can be written",
         ) from None
     return Exported([path for path, _ in files], unchanged, secrets)
@@ -182,7 +182,7 @@ def _there(path: str) -> bytes | None:
         return None
     except OSError as problem:
         raise errors.Failed(
-            "cannot_read", f"cannot read {references.shown(path)}: {problem.strerror}", hint="promptctl export FOLDER"
+            "cannot_read", f"cannot read {references.quoted(path)}: {problem.strerror}", hint="promptctl export FOLDER"
         ) from None
 
 

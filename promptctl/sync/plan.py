@@ -196,7 +196,7 @@ def _new(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt | None)
         return Change(CONFLICT, prompt.name, version.number, why, hint=hint)
     why = f"new, {version.size} bytes" + (f", same text as @{twin}" if twin else "")
     if version.variables:
-        why += f"; variables: {templates.told(version.variables, version.settings)}"
+        why += f"; variables: {templates.describe(version.variables, version.settings)}"
     active = known.active_version if known else None
     # All fields by position: a folder may have a hundred thousand of them.
     return Change(NEW, prompt.name, version.number, why, active, None, None, version, prompt.yaml_path, None, None)
@@ -269,7 +269,7 @@ def _of_activation(prompt: FolderPrompt, wanted: int, known: StoredPrompt | None
         return [Change(CONFLICT, prompt.name, wanted, why, hint=hint, needs_new_variables=True)]
     why = f"activate {wanted} ({told} active)"
     if known.candidate_version is not None:
-        share = shares.share(known.basis_points)
+        share = shares.percent(known.basis_points)
         why += f"; ends the split, {share} for version {known.candidate_version}"
     return [Change(ACTIVATE, prompt.name, wanted, why, previous_version=live, yaml_path=prompt.yaml_path)]
 
@@ -302,7 +302,7 @@ def _of_route(
     if _is_route_held(wanted, known, terms):
         why = f"route: stays as it is stored, Git says {steps}; until the folder says something else"
         return [Change(HELD, prompt.name, 0, why)]
-    if told := targeting.problem(prompt.name, wanted, around):
+    if told := targeting.route_problem(prompt.name, wanted, around):
         return [Change(CONFLICT, prompt.name, 0, told, hint=f"correct route in {prompt.yaml_path}")]
     leads = ", ".join(str(target) for target in targeting.targets(wanted))
     why = f"route: {leads}" if wanted else "route: none"

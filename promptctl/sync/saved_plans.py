@@ -10,7 +10,7 @@ from promptctl.folder.prompt_files import FileVersion
 from promptctl.folder.provenance import Commit
 from promptctl.records import Record
 from promptctl.rules import json_documents, references
-from promptctl.rules.json_documents import Fields, Malformed
+from promptctl.rules.json_documents import Fields, InvalidDocument
 from promptctl.store import administration, syncs
 from promptctl.store.syncs import Hold
 from promptctl.sync import applying, synchronize
@@ -63,7 +63,7 @@ def save(path: str, title: str, database: Database, outcome: Outcome) -> None:
     except OSError as problem:
         raise errors.Failed(
             "cannot_save",
-            f"cannot save the plan in {references.shown(path)}: {problem.strerror}",
+            f"cannot save the plan in {references.quoted(path)}: {problem.strerror}",
             hint="save it elsewhere, with --save-plan FILE",
         ) from None
 
@@ -77,15 +77,15 @@ def load(path: str) -> SavedPlan:
         reason = getattr(problem, "strerror", None) or str(problem)
         raise errors.Failed(
             "cannot_read",
-            f"cannot read {references.shown(path)}: {reason}",
+            f"cannot read {references.quoted(path)}: {reason}",
             hint="give --apply-plan a file that --save-plan has written",
         ) from None
     try:
         return _saved_plan(json_documents.parse(raw))
-    except Malformed as problem:
+    except InvalidDocument as problem:
         raise errors.Failed(
             "invalid_plan",
-            f"{references.shown(path)} holds no plan: {' '.join(problem.what.split())[:200]}",
+            f"{references.quoted(path)} holds no plan: {' '.join(problem.reason.split())[:200]}",
             hint=_HINT,
         ) from None
 
@@ -164,13 +164,13 @@ def _storable(text: str) -> str:
 def _saved_plan(document: object) -> SavedPlan:
     fields = Fields(document, "the document")
     if (form := fields.integer("promptctl_plan")) != _FORMAT:
-        raise Malformed(f"its format is {form}, this promptctl knows {_FORMAT}")
+        raise InvalidDocument(f"its format is {form}, this promptctl knows {_FORMAT}")
     if fields.text("digest") != _digest(fields.everything):
-        raise Malformed("it was changed after it was saved: its digest is another one")
+        raise InvalidDocument("it was changed after it was saved: its digest is another one")
     expected = fields.mapping("expected")
     for name, digest in expected.items():
         if not isinstance(digest, (str, type(None))):
-            raise Malformed(f"expected: {name[:80]} is no text")
+            raise InvalidDocument(f"expected: {name[:80]} is no text")
         _check_name(name)
     return SavedPlan(
         fields.text("title"),
@@ -187,7 +187,7 @@ def _work(said: Fields) -> Work:
     origins = said.mapping("origins")
     for path, origin in origins.items():
         if not isinstance(origin, dict):
-            raise Malformed(f"origins: {path[:80]} is no object")
+            raise InvalidDocument(f"origins: {path[:80]} is no object")
     return applying.Work(
         said.text("source"),
         commit and Commit(commit.text("hash"), commit.text("committed_at")),
@@ -207,7 +207,7 @@ def _work(said: Fields) -> Work:
 def _change(said: Fields) -> Change:
     kind = said.text("kind")
     if kind not in KINDS:
-        raise Malformed(f"{said.where}: there is no kind {references.shown(kind)}")
+        raise InvalidDocument(f"{said.where}: there is no kind {references.quoted(kind)}")
     file = None if said.is_none("file") else _file(said.fields("file"))
     is_whole = {
         NEW: file is not None and file.content is not None,
@@ -216,7 +216,7 @@ def _change(said: Fields) -> Change:
         ROUTE: not said.is_none("route"),
     }
     if not is_whole.get(kind, True):
-        raise Malformed(f"{said.where}: a change of the kind {kind} that does not say what to do")
+        raise InvalidDocument(f"{said.where}: a change of the kind {kind} that does not say what to do")
     return Change(
         kind,
         _check_name(said.text("name")),
@@ -258,7 +258,7 @@ def _hold(said: Fields) -> Hold:
 def _applied(said: Fields) -> Applied:
     metadata = said.mapping("metadata")
     if not all(isinstance(each, dict) for each in metadata.values()):
-        raise Malformed(f"{said.where}: metadata is not by version")
+        raise InvalidDocument(f"{said.where}: metadata is not by version")
     return Applied(
         _check_name(said.text("name")),
         said.integer_or_none("active", 1),
@@ -273,7 +273,7 @@ def _applied(said: Fields) -> Applied:
 def _route(said: Fields, name: str) -> list[dict[str, Any]]:
     steps = said.sequence(name)
     if not all(isinstance(step, dict) for step in steps):
-        raise Malformed(f"{said.where}: {name} is no list of objects")
+        raise InvalidDocument(f"{said.where}: {name} is no list of objects")
     return steps
 
 
@@ -281,5 +281,5 @@ def _check_name(name: str) -> str:
     try:
         references.check_name(name)
     except errors.Usage as problem:
-        raise Malformed(problem.message) from None
+        raise InvalidDocument(problem.message) from None
     return name

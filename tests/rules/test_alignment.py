@@ -24,7 +24,7 @@ def check(old: Sequence[str], new: Sequence[str]) -> int:
     a = b = stay = 0
     built: list[str] = []
     before = None
-    for equal, start, end, from_new, to_new in alignment.stretches(old, new):
+    for equal, start, end, from_new, to_new in alignment.segments(old, new):
         assert (start, from_new) == (a, b)
         assert equal is not before
         assert end - start + to_new - from_new > 0
@@ -67,8 +67,8 @@ def test_the_difference_is_right_by_anchors_too(old: list[str], new: list[str]) 
 
 @given(few, few, st.integers(0, 4))
 def test_passages_hold_all_that_differs_with_what_is_around_it(old: list[str], new: list[str], context: int) -> None:
-    found = alignment.stretches(old, new)
-    grouped = alignment.passages(found, context)
+    found = alignment.segments(old, new)
+    grouped = alignment.hunks(found, context)
     assert [each for group in grouped for each in group if not each[0]] == [each for each in found if not each[0]]
     for group in grouped:
         assert any(not each[0] for each in group)
@@ -102,7 +102,7 @@ def test_no_shape_takes_more_than_some_steps_an_item(shape: str) -> None:
 
     sys.settrace(counted)  # pyright: ignore[reportArgumentType] - a function that returns itself has no finite type
     try:
-        found = alignment.stretches(old, new)
+        found = alignment.segments(old, new)
     finally:
         sys.settrace(None)
     assert found

@@ -25,9 +25,9 @@ SCALARS = (
 @example(value="\x1f5")
 @example(value="5\u3000")
 def test_what_is_written_is_read_as_itself(value: Any) -> None:
-    [pair] = attributes.pairs({"key": value})
+    [pair] = attributes.format_pairs({"key": value})
     key, _, text = pair.partition("=")
-    read = attributes.value(text)
+    read = attributes.parse(text)
     assert (key, repr(read)) == ("key", repr(value))
 
 
@@ -62,9 +62,9 @@ def test_what_is_written_is_read_as_itself(value: Any) -> None:
     ids=lambda text: repr(text)[:20],
 )
 def test_a_value_that_is_a_scalar_in_json_is_that_and_all_else_is_text(text: str, value: Any) -> None:
-    assert repr(attributes.value(text)) == repr(value)
+    assert repr(attributes.parse(text)) == repr(value)
 
 
 def test_several_stand_on_one_line() -> None:
     given = {"plan": "enterprise", "code": "5", "seats": 50, "paid": True, "x": "a, b", "empty": "", "u": "Zoë"}
-    assert attributes.written(given) == 'plan=enterprise, code="5", seats=50, paid=true, x="a, b", empty=, u=Zoë'
+    assert attributes.format_line(given) == 'plan=enterprise, code="5", seats=50, paid=true, x="a, b", empty=, u=Zoë'

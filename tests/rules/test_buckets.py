@@ -88,7 +88,7 @@ def test_what_is_no_share_is_refused(text: str) -> None:
 
 
 def test_every_share_is_written_so_that_it_is_read_as_itself() -> None:
-    written = [shares.share(points) for points in range(10001)]
+    written = [shares.percent(points) for points in range(10001)]
     assert [shares.basis_points(text) for text in written] == list(range(10001))
     assert [written[n] for n in (0, 1, 10, 50, 1000, 1225, 1050, 10000)] == [
         "0%", "0.01%", "0.1%", "0.5%", "10%", "12.25%", "10.5%", "100%",

@@ -19,9 +19,9 @@ SCOTLAND = "\U0001f3f4" + "".join(chr(0xE0000 + ord(letter)) for letter in "gbsc
     ],
 )  # fmt: skip
 def test_what_is_ordinary_is_not_flagged(text: str) -> None:
-    assert invisible_characters.places(text) == []
-    assert invisible_characters.note(text) is None
-    assert invisible_characters.escaped(text) == text
+    assert invisible_characters.positions(text) == []
+    assert invisible_characters.summary(text) is None
+    assert invisible_characters.escape(text) == text
 
 
 @pytest.mark.parametrize(
@@ -34,13 +34,13 @@ def test_what_is_ordinary_is_not_flagged(text: str) -> None:
     ],
 )  # fmt: skip
 def test_what_hides_something_is_flagged(text: str, count: int) -> None:
-    assert len(invisible_characters.places(text)) == count
-    escaped = invisible_characters.escaped(text)
-    assert invisible_characters.places(escaped) == []
+    assert len(invisible_characters.positions(text)) == count
+    escaped = invisible_characters.escape(text)
+    assert invisible_characters.positions(escaped) == []
     assert escaped.encode("ascii", "ignore").decode().count("\\") == count
 
 
 def test_they_are_counted_and_named() -> None:
-    assert invisible_characters.note("a\u200bb") == "contains 1 invisible character (U+200B)"
-    assert invisible_characters.note("ab" + TAGS) == "contains 16 invisible characters (U+E0069 U+E0067 U+E006E …)"
-    assert invisible_characters.escaped("a\u200b\U000e0041") == "a\\u200b\\U000e0041"
+    assert invisible_characters.summary("a\u200bb") == "contains 1 invisible character (U+200B)"
+    assert invisible_characters.summary("ab" + TAGS) == "contains 16 invisible characters (U+E0069 U+E0067 U+E006E …)"
+    assert invisible_characters.escape("a\u200b\U000e0041") == "a\\u200b\\U000e0041"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptctl.rules import json_documents
-from promptctl.rules.json_documents import Fields, Malformed, NotJson
+from promptctl.rules.json_documents import Fields, InvalidDocument, NotJson
 
 TEXTS = st.text(st.characters(exclude_categories=[], exclude_characters="\0"), max_size=20)
 VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -33,7 +33,7 @@ def test_what_json_writes_is_read_back_unless_it_has_half_of_a_surrogate_pair(va
         raw = written.encode()
         assert json_documents.parse(raw) == value
         return
-    with pytest.raises(Malformed):
+    with pytest.raises(InvalidDocument):
         json_documents.parse(raw)
 
 
@@ -42,8 +42,8 @@ def test_whatever_a_file_holds_is_a_value_or_malformed(raw: bytes) -> None:
     told = "a value"
     try:
         json_documents.parse(raw)
-    except Malformed as problem:
-        told = problem.what
+    except InvalidDocument as problem:
+        told = problem.reason
     assert told
     assert told.isprintable()
 
@@ -65,16 +65,16 @@ def test_whatever_a_file_holds_is_a_value_or_malformed(raw: bytes) -> None:
 )
 def test_what_json_does_not_have_and_nobody_can_store_is_refused(raw: bytes | str, told: str) -> None:
     for each in (raw, raw.encode() if isinstance(raw, str) else raw):
-        with pytest.raises(Malformed) as caught:
+        with pytest.raises(InvalidDocument) as caught:
             json_documents.parse(each)
-        assert caught.value.what.startswith(told)
+        assert caught.value.reason.startswith(told)
 
 
 def test_what_is_no_json_is_told_by_line() -> None:
     with pytest.raises(NotJson) as caught:
         json_documents.parse(b"{\n'a': 1}")
-    assert (caught.value.line, caught.value.what[:9]) == (2, "not JSON:")
-    with pytest.raises(Malformed, match="the key 'a' is there twice"):
+    assert (caught.value.line, caught.value.reason[:9]) == (2, "not JSON:")
+    with pytest.raises(InvalidDocument, match="the key 'a' is there twice"):
         json_documents.parse('{"a": 1, "a": 2}', once=True)
     assert json_documents.parse(b'\xef\xbb\xbf{"a": 1.10}', numbers_as_written=True) == {"a": "1.10"}
     # A whole pair is a character.
@@ -92,5 +92,5 @@ def test_fields_are_taken_by_their_types() -> None:
         lambda: Fields([], "it"), lambda: Fields({"a": 1 << 63}, "it").integer("a"),
         lambda: Fields({"a": ["x", 1]}, "it").texts("a"),
     ):  # fmt: skip
-        with pytest.raises(Malformed, match=r"^it"):
+        with pytest.raises(InvalidDocument, match=r"^it"):
             wrong()

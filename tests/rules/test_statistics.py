@@ -15,13 +15,13 @@ from promptctl.claude import prices
 from promptctl.output import stats_view as output
 from promptctl.output import tables, times
 from promptctl.rules import statistics
-from promptctl.rules.statistics import Day, Histogram, Listed, Measured, Scores, Sums
+from promptctl.rules.measurements import DailyUses, Histogram, LateScores, ListedVersion, Measurements, UseSums
 
 AT = "2026-11-24T09:30:00Z"
 NO_MODEL: dict[str, Any] = {"model": None, "with_tokens": 0}
 
 
-def sums(**given: Any) -> Sums:
+def sums(**given: Any) -> UseSums:
     values: dict[str, Any] = {
         "name": "x", "version": 1, "day": None, "hour": None, "model": "m", "is_ok": True, "size": 0, "uses": 2,
         "without_unit": 1, "with_tokens": 2, "with_both": 2, "tokens": 300.0, "with_input": 2, "input_tokens": 200.0,
@@ -29,17 +29,17 @@ def sums(**given: Any) -> Sums:
         "with_response": 2, "response_ms": 3000.0, "fastest_ms": 1000.0, "slowest_ms": 2000.0, "with_first_token": 1,
         "first_token_ms": 400.0, "with_score": 0, "score": None, "last_used_at": AT,
     }  # fmt: skip
-    return Sums(**values | given)
+    return UseSums(**values | given)
 
 
 def measured(
-    *parts: Sums,
+    *parts: UseSums,
     histograms: list[Histogram] | None = None,
-    scores: list[Scores] | None = None,
-    days: list[Day] | None = None,
-) -> Measured:
-    listed = [Listed("x", 2, False, True, 1000), Listed("x", 1, True, False, 9000)]
-    return Measured(listed, list(parts), histograms or [], scores or [], days or [], {})
+    scores: list[LateScores] | None = None,
+    days: list[DailyUses] | None = None,
+) -> Measurements:
+    listed = [ListedVersion("x", 2, False, True, 1000), ListedVersion("x", 1, True, False, 9000)]
+    return Measurements(listed, list(parts), histograms or [], scores or [], days or [], {})
 
 
 def bucket(milliseconds: float) -> int:
@@ -60,7 +60,7 @@ def one_dollar_a_token(model: str, given: float, got: float, read: float, writte
 
 
 def test_every_version_has_its_line_used_or_not() -> None:
-    unused, used = statistics.groups(measured(sums()), ["version"], free)
+    unused, used = statistics.aggregate(measured(sums()), ["version"], free)
     assert (unused.version, unused.uses, unused.avg_tokens, unused.is_active) == (2, 0, None, False)
     assert unused.cost_usd is None
     assert (used.version, used.uses, used.errors, used.avg_tokens, used.is_active) == (1, 2, 0, 150.0, True)
@@ -69,25 +69,25 @@ def test_every_version_has_its_line_used_or_not() -> None:
 
 def test_errors_count_as_uses_and_in_what_was_billed_and_stay_out_of_the_averages() -> None:
     failed = sums(is_ok=False, uses=1, with_tokens=1, tokens=1000.0, input_tokens=999.0, output_tokens=1.0)
-    [_, group] = statistics.groups(measured(sums(), failed), ["version"], one_dollar_a_token)
+    [_, group] = statistics.aggregate(measured(sums(), failed), ["version"], one_dollar_a_token)
     assert (group.uses, group.errors, group.avg_tokens) == (3, 1, 150.0)
     assert (group.input_tokens, group.output_tokens, group.cost_usd) == (1199, 101, 1300.0)
 
 
 def test_the_cost_of_a_part_is_not_told_as_the_cost_of_the_whole() -> None:
-    [_, group] = statistics.groups(measured(sums(), sums(model="other")), ["version"], one_dollar_a_token)
+    [_, group] = statistics.aggregate(measured(sums(), sums(model="other")), ["version"], one_dollar_a_token)
     assert group.cost_usd is None
-    [_, group] = statistics.groups(measured(sums(), sums(model=None)), ["version"], one_dollar_a_token)
+    [_, group] = statistics.aggregate(measured(sums(), sums(model=None)), ["version"], one_dollar_a_token)
     assert group.cost_usd is None
     # A use without tokens, such as one that failed at once, has cost nothing.
-    [_, group] = statistics.groups(measured(sums(), sums(**NO_MODEL)), ["version"], one_dollar_a_token)
+    [_, group] = statistics.aggregate(measured(sums(), sums(**NO_MODEL)), ["version"], one_dollar_a_token)
     assert group.cost_usd == 300.0
 
 
 def test_models_are_put_together_unless_they_are_asked_for() -> None:
     parts = [sums(model="b"), sums(model="a"), sums(model=None)]
-    assert [group.uses for group in statistics.groups(measured(*parts), ["version"], free)] == [0, 6]
-    found = statistics.groups(measured(*parts), ["version", "model"], free)
+    assert [group.uses for group in statistics.aggregate(measured(*parts), ["version"], free)] == [0, 6]
+    found = statistics.aggregate(measured(*parts), ["version", "model"], free)
     assert [(group.version, group.model, group.uses) for group in found] == [(1, None, 2), (1, "a", 2), (1, "b", 2)]
 
 
@@ -96,7 +96,7 @@ def test_groups_are_in_the_order_that_was_asked_for() -> None:
         sums(name=name, day=day, version=version)
         for name in ("y", "x") for day in ("2026-11-23", "2026-11-24") for version in (1, 2)
     ]  # fmt: skip
-    found = statistics.groups(measured(*parts), ["day", "version"], free)
+    found = statistics.aggregate(measured(*parts), ["day", "version"], free)
     assert [(group.name, group.day, group.version) for group in found] == [
         (name, day, version)
         for name in ("x", "y") for day in ("2026-11-24", "2026-11-23") for version in (2, 1)
@@ -104,14 +104,16 @@ def test_groups_are_in_the_order_that_was_asked_for() -> None:
 
 
 def test_a_trend_ends_today() -> None:
-    days = [Day("x", 1, 0, 5), Day("x", 1, 13, 1), Day("x", 1, 14, 99), Day("x", 1, -1, 99)]
-    [unused, used] = statistics.groups(measured(sums(), days=days), ["version"], free)
+    days = [DailyUses("x", 1, 0, 5), DailyUses("x", 1, 13, 1), DailyUses("x", 1, 14, 99), DailyUses("x", 1, -1, 99)]
+    [unused, used] = statistics.aggregate(measured(sums(), days=days), ["version"], free)
     assert list(used.trend) == [1, *[0] * 12, 5]
     assert list(unused.trend) == []
 
 
 def test_a_trend_adds_up_totals_and_uses_of_one_day() -> None:
-    [_, used] = statistics.groups(measured(sums(), days=[Day("x", 1, 0, 5), Day("x", 1, 0, 2)]), ["version"], free)
+    [_, used] = statistics.aggregate(
+        measured(sums(), days=[DailyUses("x", 1, 0, 5), DailyUses("x", 1, 0, 2)]), ["version"], free
+    )
     assert list(used.trend) == [*[0] * 13, 7]
 
 
@@ -123,19 +125,19 @@ def test_percentiles_are_of_all_histograms_of_their_group() -> None:
         Histogram("x", 2, None, None, "a", [5], [7]),
     ]
     parts = [sums(fastest_ms=1.5, slowest_ms=1200.0), sums(model="n", fastest_ms=1.3, slowest_ms=1234.5)]
-    two, one = statistics.groups(measured(*parts, histograms=histograms), ["version"], free)
+    two, one = statistics.aggregate(measured(*parts, histograms=histograms), ["version"], free)
     assert two.p50_response_time_ms is not None
     # The 50th of 100 is in bucket 20, as the 95th is; the 99th is in 330, whose middle is 1283 and beyond the slowest.
     assert one.p50_response_time_ms == one.p95_response_time_ms == pytest.approx(2 ** (20.5 / 32))
     assert one.p99_response_time_ms == 1234.5
     # Failures are in no histogram, and neither the fastest nor the slowest counts.
     failed = sums(is_ok=False, fastest_ms=0.1, slowest_ms=1e6)
-    [_, with_failed] = statistics.groups(measured(*parts, failed, histograms=histograms), ["version"], free)
+    [_, with_failed] = statistics.aggregate(measured(*parts, failed, histograms=histograms), ["version"], free)
     assert with_failed.p99_response_time_ms == 1234.5
 
 
 def test_without_times_there_are_no_percentiles() -> None:
-    [_, used] = statistics.groups(measured(sums(fastest_ms=None, slowest_ms=None)), ["version"], free)
+    [_, used] = statistics.aggregate(measured(sums(fastest_ms=None, slowest_ms=None)), ["version"], free)
     assert (used.p50_response_time_ms, used.p99_response_time_ms) == (None, None)
 
 
@@ -174,29 +176,29 @@ def test_a_percentile_of_many_distributions_is_at_most_a_little_off() -> None:
 
 
 def test_scores_that_came_later_count_with_their_use() -> None:
-    scores = [Scores("x", 1, None, None, "m", 1, 0.75), Scores("x", 1, None, None, None, 0, -0.25)]
-    two, one = statistics.groups(measured(sums(with_score=1, score=0.5), scores=scores), ["version"], free)
+    scores = [LateScores("x", 1, None, None, "m", 1, 0.75), LateScores("x", 1, None, None, None, 0, -0.25)]
+    two, one = statistics.aggregate(measured(sums(with_score=1, score=0.5), scores=scores), ["version"], free)
     assert (one.avg_score, one.scored) == (0.5, 2)
     assert (two.avg_score, two.scored) == (None, 0)
 
 
 def test_failures_have_scores_and_units_too() -> None:
     parts = [sums(), sums(is_ok=False, with_score=2, score=1.0, without_unit=3)]
-    [_, one] = statistics.groups(measured(*parts), ["version"], free)
+    [_, one] = statistics.aggregate(measured(*parts), ["version"], free)
     assert (one.avg_score, one.scored, one.without_unit) == (0.5, 2, 4)
 
 
 def test_shares_are_of_the_versions_that_have_them() -> None:
-    two, one = statistics.groups(measured(sums()), ["version"], free)
+    two, one = statistics.aggregate(measured(sums()), ["version"], free)
     assert (two.is_active, two.is_candidate, two.share_basis_points) == (False, True, 1000)
     assert (one.is_active, one.is_candidate, one.share_basis_points) == (True, False, 9000)
-    [day] = statistics.groups(measured(sums(version=None, day="2026-11-24")), ["day"], free)
+    [day] = statistics.aggregate(measured(sums(version=None, day="2026-11-24")), ["day"], free)
     assert (day.is_active, day.share_basis_points) == (False, 0)
 
 
 def test_the_last_use_is_the_last_also_within_a_second() -> None:
     moments = ["2026-11-24T09:30:00.25Z", "2026-11-24T09:30:00Z", "2026-11-24T09:30:00.1Z"]
-    [_, one] = statistics.groups(measured(*(sums(last_used_at=at) for at in moments)), ["version"], free)
+    [_, one] = statistics.aggregate(measured(*(sums(last_used_at=at) for at in moments)), ["version"], free)
     assert one.last_used_at == moments[0]
 
 

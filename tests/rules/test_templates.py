@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from promptctl.rules import templates
-from promptctl.rules.templates import MissingVariables, Template
+from promptctl.rules.templates import MissingValues, Template
 from tests.template_texts import TRICKY, texts
 
 # The grammar once more, as docs/files.md has it, in another notation than the code's.
@@ -155,7 +155,7 @@ def test_mustache_never_escapes_for_html() -> None:
 def test_what_is_missing_is_named_all_of_it_in_order() -> None:
     template = Template("{c} {a} {b} {a} {d}", {"variables": {"b": {"default": "B"}, "d": {"required": False}}})
     assert (template.variables, template.required) == (("c", "a", "b", "d"), ("c", "a"))
-    with pytest.raises(MissingVariables) as missing:
+    with pytest.raises(MissingValues) as missing:
         template.render({"b": "x"})
     assert missing.value.names == ("c", "a")
     assert template.render({"a": "1", "c": "2"}) == "2 1 B 1 "
@@ -169,7 +169,7 @@ def test_a_default_is_a_value_like_any_other() -> None:
 
 def test_values_that_have_no_place_are_passed_over() -> None:
     assert Template("text").render({"gone": "x"}) == "text"
-    assert Template("{a}", {"variables": {"b": {"default": "x"}}}).known == {"a", "b"}
+    assert Template("{a}", {"variables": {"b": {"default": "x"}}}).accepted == {"a", "b"}
 
 
 def test_another_style_is_no_style() -> None:
@@ -184,7 +184,7 @@ def test_variables_are_told_in_a_line() -> None:
         "d": {"default": "x" * 200},
         "e": {"required": False},
     }
-    told = templates.told(["a", "b", "c", "d", "e"], {"variables": described})
+    told = templates.describe(["a", "b", "c", "d", "e"], {"variables": described})
     assert told.startswith('a, b = "in, two", c = "", d = xxx')
     assert told.endswith('…, e = ""')
     assert len(told) < 120

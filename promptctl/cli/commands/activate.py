@@ -43,7 +43,7 @@ def activate(
         made = moves.activate(
             database, wanted, author=run.who(), reason=reason, allow_new_variables=allow_new_variables
         )
-    output.show(made, "activated", database.label, run.form, dry_run=dry_run)
+    output.show_moves(made, "activated", database.label, run.form, dry_run=dry_run)
     for move in made:
         if move.changed and not dry_run:
             run.log("Prompt activated", name=move.name, version=move.version, promptId=move.id, author=run.who())

@@ -141,7 +141,7 @@ def _converse(
     if second is not None:
         second.look()
     # Of two versions that are compared, one may have a variable that the other has not.
-    known = frozenset[str]() if second is None else second.template().known
+    known = frozenset[str]() if second is None else second.template().accepted
     own = {name: value for name, value in values.items() if name not in known}
     variables.check(talk.template(), f"{served.name}@{served.version}", own, "chat")
     if asked is None:
@@ -173,7 +173,7 @@ def _message(
 def _turn(talk: Conversation, message: str) -> Turn:
     try:
         return talk.turn(message)
-    except templates.MissingVariables as missing:
+    except templates.MissingValues as missing:
         assert talk.served is not None
         raise variables.missing(missing, f"{talk.served.name}@{talk.served.version}", "chat") from None
 
@@ -209,9 +209,9 @@ def _answer(run: Run, talk: Conversation, turn: Turn, *, streams: bool, usage: b
         stream.write(f"{turn.served.name}@{turn.served.version}\n")
     if not turn.text.strip():
         messages.warning("the reply is empty, and is not part of a conversation")
-    reply_view.cut(turn)
+    reply_view.warn_if_cut(turn)
     if usage:
-        reply_view.usage(turn)
+        reply_view.note_usage(turn)
 
 
 def _compare(run: Run, talk: Conversation, turns: Sequence[Turn]) -> None:
@@ -224,9 +224,9 @@ def _compare(run: Run, talk: Conversation, turns: Sequence[Turn]) -> None:
             chatting.ask_at_once(turns)
     finally:
         _book(run, talk, turns)
-    reply_view.compare(turns, run.form)
+    reply_view.show_comparison(turns, run.form)
     for turn in turns:
-        reply_view.cut(turn)
+        reply_view.warn_if_cut(turn)
     failed = [turn.failure for turn in turns if turn.failure is not None]
     if failed:
         raise failed[0]

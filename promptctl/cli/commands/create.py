@@ -132,9 +132,9 @@ def create(
 
     _answer(run, made, database.label)
     if run.form == "plain":
-        for sentence in templates.double_braces(given, settings):
+        for sentence in templates.double_brace_warnings(given, settings):
             messages.note(sentence)
-        if hidden := invisible_characters.note(made.content):
+        if hidden := invisible_characters.summary(made.content):
             messages.note(f"{made.name}@{made.version} {hidden}: promptctl show {made.name}@{made.version} shows where")
     if not made.created and {**made.metadata, **metadata} != made.metadata:
         messages.note(f"the description and metadata of {made.name}@{made.version} stay as they are")
@@ -181,7 +181,7 @@ def _settings(template: str | None, defaults: list[str], model: str | None, max_
     for pair in defaults:
         name, equals, text = pair.partition("=")
         if not equals or not templates.is_path(name):
-            raise errors.Usage("usage", f"--default takes NAME=TEXT, not {references.shown(pair)}")
+            raise errors.Usage("usage", f"--default takes NAME=TEXT, not {references.quoted(pair)}")
         variables[name] = {"default": text}
     if variables:
         settings["variables"] = variables
@@ -214,11 +214,11 @@ def _metadata(description: str | None, pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise errors.Usage("usage", f"--meta takes KEY=VALUE, not {references.shown(pair)}")
+            raise errors.Usage("usage", f"--meta takes KEY=VALUE, not {references.quoted(pair)}")
         try:
             metadata[key] = _value(value)
         except ValueError as problem:
-            raise errors.Usage("usage", f"--meta {references.shown(key)}: {problem}") from None
+            raise errors.Usage("usage", f"--meta {references.quoted(key)}: {problem}") from None
     if description is not None:
         metadata["description"] = description
     return metadata
@@ -241,7 +241,7 @@ def _value(text: str) -> Any:
         value = json_documents.parse(text, once=True)
     except json_documents.NotJson:
         return text
-    except json_documents.Malformed:
+    except json_documents.InvalidDocument:
         if text[:1] in '"[{':
             raise
         return text

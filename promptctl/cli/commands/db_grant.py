@@ -23,7 +23,7 @@ def grant(run: Run, login: Login, access: Access) -> None:
       promptctl db grant ci --as operator
     """
     if access not in ("viewer", "application", "operator"):
-        raise errors.Usage("usage", f"no access {references.shown(access)}: viewer, application or operator")
+        raise errors.Usage("usage", f"no access {references.quoted(access)}: viewer, application or operator")
     with run.database() as database:
         try:
             administration.grant(database, login, access)

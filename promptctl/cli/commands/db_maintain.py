@@ -51,7 +51,7 @@ def _age(keep: str) -> int:
 
     seconds = moments.age(keep)
     if seconds < _LEAST_SECONDS:
-        message = f"--keep is at least 1h, not {references.shown(keep)}: a use may be recorded that late"
+        message = f"--keep is at least 1h, not {references.quoted(keep)}: a use may be recorded that late"
         raise errors.Usage("invalid_time", message, hint="promptctl db maintain --keep 30d")
     return seconds
 

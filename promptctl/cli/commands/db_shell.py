@@ -72,7 +72,7 @@ def _check_file(file: str) -> None:
         reason = getattr(problem, "strerror", None) or str(problem)
         raise errors.Failed(
             "cannot_read",
-            f"cannot read {references.shown(file)}: {reason}",
+            f"cannot read {references.quoted(file)}: {reason}",
             hint="give -f a file that can be read, or - for standard input",
         ) from None
 

@@ -34,7 +34,7 @@ def status(run: Run) -> int:
                     f"no database is configured and there is no embedded one in {home!r}",
                     hint="set DATABASE_URL, or run: promptctl db start",
                 )
-            output.stopped(embedded.cluster, run.form)
+            output.show_stopped(embedded.cluster, run.form)
             return errors.Unreachable.exit_code
     try:
         opened = run.database()
@@ -44,7 +44,7 @@ def status(run: Run) -> int:
         raise
     with opened as database:
         found = administration.installation(database)
-        output.answering(found, database.label, target.origin, embedded.cluster if embedded else None, run.form)
+        output.show_installation(found, database.label, target.origin, embedded.cluster if embedded else None, run.form)
     if found.open_to_everybody:
         raise errors.SchemaMismatch(
             "grants_missing",

@@ -41,7 +41,7 @@ def deactivate(
     run.author(author)
     with run.database() as database, database.rehearsal(is_wanted=dry_run):
         done = moves.deactivate(database, wanted, expected_version=expected, author=run.who(), reason=reason)
-    output.show(done, "deactivated", database.label, run.form, dry_run=dry_run)
+    output.show_moves(done, "deactivated", database.label, run.form, dry_run=dry_run)
     for move in done:
         if move.changed and not dry_run:
             run.log("Prompt deactivated", name=move.name, version=move.previous_version, author=run.who())

@@ -46,7 +46,7 @@ def delete(
     run.author(author)
     with run.database() as database, database.rehearsal(is_wanted=dry_run):
         done = archiving.archive(database, wanted, undo=undo, author=run.who(), reason=reason)
-    output.show(done, database.label, run.form, undo=undo, dry_run=dry_run)
+    output.show_archivals(done, database.label, run.form, undo=undo, dry_run=dry_run)
     what = "restored" if undo else "archived"
     for each in done:
         if each.changed and not dry_run:

@@ -49,6 +49,6 @@ def erase(
     run.author(author)
     with run.database() as database, database.rehearsal(is_wanted=dry_run):
         erased = archiving.erase(database, wanted, author=run.who(), reason=reason)
-    output.erased(erased, database.label, run.form, dry_run=dry_run)
+    output.show_erasure(erased, database.label, run.form, dry_run=dry_run)
     if erased.changed and not dry_run:
         run.log("Version erased", name=erased.name, version=erased.version, author=run.who())

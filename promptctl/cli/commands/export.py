@@ -41,7 +41,7 @@ def export(run: Run, folder: ExportFolder = None, only: Only = None, force: Over
         if not prompts and only is not None:
             raise errors.NotFound(
                 "prompt_not_found",
-                f"no prompt like {references.shown(only)} in {database.label}",
+                f"no prompt like {references.quoted(only)} in {database.label}",
                 hint="promptctl list",
             )
         try:

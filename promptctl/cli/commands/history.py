@@ -30,6 +30,6 @@ def history(run: Run, name: OptionalName = None, limit: Limit = None) -> None:
         events, total = moves.history(database, name, newest)
         if not events and name is not None:
             prompts.raise_if_unknown(database, name)
-    output.history(events, total, run.form, with_names=name is None)
+    output.show_history(events, total, run.form, with_names=name is None)
     if not events and run.form == "plain" and stream.to_terminal():
         messages.note(f"{'nothing has' if name is None else f'{name} has not'} moved yet in {database.label}")

@@ -33,14 +33,14 @@ def list_prompts(run: Run, pattern: Pattern = None, archived: Archived = False, 
         else:
             found = prompts.list_prompts(database, pattern)
             total = len(found)
-    output.prompt_list(found, total, run.form)
+    output.show_list(found, total, run.form)
     if not found and stream.to_terminal() and run.form == "plain":
         if pattern is None:
             messages.note(
                 f"no prompt in {database.label} yet: promptctl create NAME or promptctl sync FOLDER makes one"
             )
         else:
-            messages.note(f"no prompt like {references.shown(pattern)} in {database.label}")
+            messages.note(f"no prompt like {references.quoted(pattern)} in {database.label}")
 
 
 def _list_archived(run: Run, pattern: str | None, first: int) -> None:
@@ -49,7 +49,7 @@ def _list_archived(run: Run, pattern: str | None, first: int) -> None:
 
     with run.database() as database:
         found = archiving.prompts(database, pattern)
-    archiving_output.prompt_list(found[:first] if first else found, len(found), run.form)
+    archiving_output.show_prompts(found[:first] if first else found, len(found), run.form)
     if not found and stream.to_terminal() and run.form == "plain":
-        like = "" if pattern is None else f" like {references.shown(pattern)}"
+        like = "" if pattern is None else f" like {references.quoted(pattern)}"
         messages.note(f"no archived prompt{like} in {database.label}")

@@ -36,7 +36,7 @@ def list_releases(run: Run, limit: Limit = None) -> None:
     newest = run.newest(limit)
     with run.database() as database:
         found, total = releases.newest(database, newest)
-    output.release_list(found, total, run.form)
+    output.show_list(found, total, run.form)
     if not found and run.form == "plain" and stream.to_terminal():
         messages.note(f"no release yet in {database.label}")
 
@@ -52,7 +52,7 @@ def show(run: Run, release: Release) -> None:
     wanted = _number(release)
     with run.database() as database:
         summary, moves = releases.one(database, wanted)
-    output.release(summary, moves, run.form)
+    output.show_release(summary, moves, run.form)
 
 
 def rollback(
@@ -88,10 +88,10 @@ def rollback(
             reason=reason,
             allow_new_variables=allow_new_variables,
         )
-    output.rolled_back(undone, wanted, database.label, run.form, dry_run=dry_run)
+    output.show_rollback(undone, wanted, database.label, run.form, dry_run=dry_run)
 
 
 def _number(text: str) -> int:
     if text.isascii() and text.isdigit() and text[0] != "0" and len(text) < 19:
         return int(text)
-    raise errors.Usage("usage", f"{references.shown(text)} is no number of a release", hint="promptctl release list")
+    raise errors.Usage("usage", f"{references.quoted(text)} is no number of a release", hint="promptctl release list")

@@ -44,7 +44,7 @@ def render(
     variables.check(template, version, values, "render")
     try:
         content = template.render(values)
-    except templates.MissingVariables as problem:
+    except templates.MissingValues as problem:
         raise variables.missing(problem, version, "render") from None
     run.log("Using prompt", name=served.name, version=served.version, promptId=served.id)
     if run.form == "json":

@@ -48,8 +48,8 @@ def _given(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key:
-            raise errors.Usage("usage", f"--attribute takes KEY=VALUE, not {references.shown(pair)}")
-        value = given[key] = attributes.value(text)
+            raise errors.Usage("usage", f"--attribute takes KEY=VALUE, not {references.quoted(pair)}")
+        value = given[key] = attributes.parse(text)
         if isinstance(value, str) and "\0" in value:
             raise errors.Usage("nul_in_text", f"the attribute {key} has a NUL character, which PostgreSQL cannot store")
     return given

@@ -64,7 +64,7 @@ def rollback(
             reason=reason,
             allow_new_variables=allow_new_variables,
         )
-    output.show(made, "rolled back", database.label, run.form, dry_run=dry_run)
+    output.show_moves(made, "rolled back", database.label, run.form, dry_run=dry_run)
     for move in made:
         if move.changed and not dry_run:
             run.log("Prompt rolled back", name=move.name, version=move.version, promptId=move.id, author=run.who())

@@ -24,7 +24,7 @@ def show(run: Run, name: Name) -> None:
     wanted = _bare(name, "show")
     with run.database() as database:
         found = routes.current(database, wanted)
-    output.route(wanted, found, database.label, run.form)
+    output.show_route(wanted, found, database.label, run.form)
 
 
 def set_route(
@@ -61,7 +61,7 @@ def set_route(
     run.author(author)
     with run.database() as database:
         changed = routes.replace(database, wanted, steps, author=run.who(), reason=reason)
-    output.change(changed, database.label, run.form)
+    output.show_change(changed, database.label, run.form)
     if changed.changed:
         run.log("Route changed", name=changed.name, author=run.who())
 
@@ -87,7 +87,7 @@ def unset(
     run.author(author)
     with run.database() as database:
         changed = routes.replace(database, wanted, [], author=run.who(), reason=reason)
-    output.change(changed, database.label, run.form)
+    output.show_change(changed, database.label, run.form)
     if changed.changed:
         run.log("Route changed", name=changed.name, author=run.who())
 

@@ -47,7 +47,7 @@ def show(run: Run, reference: Reference, at: At = None, limit: Limit = None, arc
                 documents.show(output.version_document(prompts.version(database, wanted)))
         elif wanted.version is None and run.form == "plain" and stream.to_terminal():
             found = prompts.overview(database, wanted.name, newest)
-            output.overview(found, wanted.name, newest)
+            output.show_overview(found, wanted.name, newest)
             if found.archived is not None:
                 output.note_archived(wanted.name, found.archived)
         elif run.form == "quiet":
@@ -85,7 +85,7 @@ def _show_archived(run: Run, wanted: references.Reference, at: str | None) -> No
         found = archiving.versions(database, wanted.name)
         if not found:
             prompts.raise_if_unknown(database, wanted.name)
-    archiving_output.versions(wanted.name, found, run.form)
+    archiving_output.show_versions(wanted.name, found, run.form)
     if not found and run.form == "plain" and stream.to_terminal():
         messages.note(f"no version of {wanted.name} is archived in {database.label}")
 

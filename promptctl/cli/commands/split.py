@@ -48,7 +48,7 @@ def split(
     if share is None and not off:
         with run.database() as database:
             found = splits.running(database, wanted.name)
-        output.split(found, database.label, run.form)
+        output.show_split(found, database.label, run.form)
         return
     points = 0 if share is None else _basis_points(share, wanted)
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
@@ -67,7 +67,7 @@ def split(
                 reason=reason,
                 allow_new_variables=allow_new_variables,
             )
-    output.change(changed, database.label, run.form)
+    output.show_change(changed, database.label, run.form)
     if changed.changed:
         run.log(
             "Split ended" if off else "Split changed",
@@ -102,12 +102,12 @@ def _basis_points(share: str, wanted: Reference) -> int:
         if (fraction := _fraction(share)) is not None:
             raise errors.Usage(
                 "invalid_share",
-                f"{references.shown(share)} has no %: it is either {fraction} or, as a fraction, {_times_100(share)}",
+                f"{references.quoted(share)} has no %: it is either {fraction} or, as a fraction, {_times_100(share)}",
                 hint=f"promptctl split {wanted} {_times_100(share)}",
             ) from None
         raise errors.Usage(
             "invalid_share",
-            f"{references.shown(share)} is no share: {_FORMS}",
+            f"{references.quoted(share)} is no share: {_FORMS}",
             hint=f"promptctl split {wanted} {meant}" if meant else None,
         ) from None
 
@@ -122,7 +122,7 @@ def _fraction(share: str) -> str | None:
 
 
 def _times_100(share: str) -> str:
-    return shares.share(round(float(share.replace(",", ".")) * shares.ALL))
+    return shares.percent(round(float(share.replace(",", ".")) * shares.ALL))
 
 
 def _meant(share: str) -> str | None:
@@ -130,7 +130,7 @@ def _meant(share: str) -> str | None:
     number = share.replace(",", ".").replace("%", "").strip().removeprefix("+")
     for guess in (f"{number}%", f"0{number}%") if number else ():
         try:
-            return shares.share(shares.basis_points(guess))
+            return shares.percent(shares.basis_points(guess))
         except ValueError:
             continue
     return None

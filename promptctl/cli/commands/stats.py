@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.options import AllVersions, By, Csv, OptionalName, Since
     from promptctl.cli.run import Run
+    from promptctl.rules.measurements import Measurements
 
 
 def stats(
@@ -48,14 +49,14 @@ def stats(
 
         moment = moments.parse(since)
     shows_trend = run.form == "plain" and not csv and stream.to_terminal() and keys == ["version"]
-    with run.database() as database, prices.LoadedBeside():
+    with run.database() as database, prices.LoadInBackground():
         measured = store.measure(database, name, moment, keys, trend=shows_trend)
         if not {"day", "hour"} & set(keys):
             # The sums of a day and of an hour have one price already.
             days = _price_days(measured)
             if days:
                 measured = store.measure(database, name, moment, keys, trend=shows_trend, price_days=days)
-    groups = statistics.groups(measured, keys, prices.cost_usd)
+    groups = statistics.aggregate(measured, keys, prices.cost_usd)
     unused = 0
     if name is None and not all and keys == ["version"]:
         listed = len(groups)
@@ -71,7 +72,7 @@ def stats(
         _say_what_else_is_served(measured)
 
 
-def _say_what_else_is_served(measured: statistics.Measured) -> None:
+def _say_what_else_is_served(measured: Measurements) -> None:
     """Say of each prompt that a route leads some users elsewhere, or that an operator's move is held against Git."""
     prompts = {version.name: version for version in measured.versions}
     for name, standing in prompts.items():
@@ -82,7 +83,7 @@ def _say_what_else_is_served(measured: statistics.Measured) -> None:
             messages.note(f"{name} is held, Git says {standing.source_version}")
 
 
-def _price_days(measured: statistics.Measured) -> list[str]:
+def _price_days(measured: Measurements) -> list[str]:
     """The days on which the price of a model that was used changed; none without loading the prices where none was."""
     models = {part.model for part in measured.sums if part.with_tokens and part.model is not None}
     last = max((part.last_used_at for part in measured.sums if part.last_used_at is not None), default=None)
@@ -93,6 +94,6 @@ def _keys(by: str | None) -> list[str]:
     keys = ["version"] if by is None else [key.strip() for key in by.split(",")]
     for key in keys:
         if key not in statistics.KEYS or keys.count(key) > 1:
-            problem = f"no grouping {references.shown(key)}" if key not in statistics.KEYS else f"{key} is there twice"
+            problem = f"no grouping {references.quoted(key)}" if key not in statistics.KEYS else f"{key} is there twice"
             raise errors.Usage("usage", f"{problem}: --by takes {', '.join(statistics.KEYS)}, with commas between")
     return keys

@@ -103,7 +103,7 @@ def _form(
     run: Run, format: str | None, save_plan: str | None, apply_plan: str | None, *, dry_run: bool, check: bool
 ) -> str:
     if format not in (None, "text", "markdown", "json"):
-        raise errors.Usage("usage", f"no format {references.shown(format)}: text, markdown or json")
+        raise errors.Usage("usage", f"no format {references.quoted(format)}: text, markdown or json")
     if format is not None and run.form not in ("plain", format):
         raise errors.Usage("usage", f"--format {format} and --{run.form} are two forms of one answer")
     for option, value in (("--save-plan", save_plan), ("--apply-plan", apply_plan)):
@@ -256,7 +256,7 @@ def _refuse(database: Database, outcome: Outcome, form: str, *, only_conflicts: 
                 f"{conflict.name}@{conflict.version}",
                 conflict.file.path,
             )
-            stream.say(stream.harmless(told.rstrip("\n")))
+            stream.write_stderr(stream.escape_controls(told.rstrip("\n")))
     if form == "json":
         # Where the plan is not shown.
         others = [each for each in conflicts if each.why not in outcome.refusal.message]
