@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _CONNECT = """
 import gc, time
 gc.disable()
-from promptctl import connections
+from promptctl.postgres import connecting as connections
 begin = time.perf_counter()
 opened = connections.connect(None)
 print((time.perf_counter() - begin) * 1000)

@@ -89,7 +89,7 @@ import sys
 before = set(sys.modules)
 import promptctl
 print(sorted(name for name in set(sys.modules) - before if "promptctl" in name))
-import promptctl.references, promptctl.errors
+import promptctl.rules.references, promptctl.errors
 print(any(name.startswith("promptctl.client") for name in sys.modules))
 from promptctl import Prompts, PromptNotFound
 heavy = {"psycopg", "anthropic", "typer", "rich", "yaml", "asyncio"}

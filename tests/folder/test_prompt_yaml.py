@@ -212,6 +212,6 @@ def test_every_problem_is_said() -> None:
 
 @pytest.mark.parametrize("module", ["prompt_yaml", "prompt_yaml_writer"])
 def test_yaml_is_not_imported_before_it_is_needed(module: str) -> None:
-    code = f"import sys; from promptctl import {module}; print('yaml' in sys.modules, 'difflib' in sys.modules)"
+    code = f"import sys; from promptctl.folder import {module}; print('yaml' in sys.modules, 'difflib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout == "False False\n"

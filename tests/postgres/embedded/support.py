@@ -17,11 +17,11 @@ from psycopg.conninfo import make_conninfo
 
 from promptctl.postgres.embedded import location, server
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 ROOT = os.geteuid() == 0
 PRELUDE = """
 import os, sys
-from promptctl.embedded import location, server
+from promptctl.postgres.embedded import location, server
 from promptctl.errors import PromptctlError
 home = sys.argv[1]
 """
@@ -62,7 +62,7 @@ def query(home: str, sql: str, user: str = "promptctl") -> str:
 
 _BECOME = """
 import fcntl, os, pwd, sys, psycopg
-from promptctl.embedded import server
+from promptctl.postgres.embedded import server
 os.setgroups([])
 os.setgid(pwd.getpwuid({uid}).pw_gid)
 os.setuid({uid})

@@ -120,7 +120,7 @@ def test_no_code_is_loaded_from_the_home(stopped: str) -> None:
     """What a command loads comes from where Python's modules are; the copy of the programs is the server's alone."""
     server.start(stopped, create=False)
     code = (
-        "from promptctl import connections\n"
+        "from promptctl.postgres import connecting as connections\n"
         "with connections.connect(None) as database: database.run_unchecked('select 1')\n"
         "print(sorted({line.split()[-1] for line in open('/proc/self/maps') if 'libpq' in line}))\n"
     )
