@@ -16,7 +16,13 @@ linux_user = pytest.mark.skipif(ROOT or not sys.platform.startswith("linux"), re
 def test_importing_the_location_loads_nothing_beyond_os_and_sys() -> None:
     script = "import sys; before = set(sys.modules); import promptctl.postgres.embedded.location\n"
     done = run(script + "print(*sorted(set(sys.modules) - before))")
-    ours = {"promptctl", "promptctl.postgres.embedded", "promptctl.postgres.embedded.location", "promptctl.errors"}
+    ours = {
+        "promptctl",
+        "promptctl.postgres",
+        "promptctl.postgres.embedded",
+        "promptctl.postgres.embedded.location",
+        "promptctl.errors",
+    }
     assert set(done.stdout.split()) <= ours | {"__future__"}, done.stderr
 
 
