@@ -291,7 +291,8 @@ def test_random_keys_are_hardly_ever_taken_for_placeholders() -> None:
 
 def test_ordinary_texts_do_not_import_re() -> None:
     program = (
-        "import sys; from promptctl.folder import secret_values as s; assert s.find('You are kind, {name}. ' * 99) == [];"
+        "import sys; from promptctl.folder import secret_values as s;"
+        "assert s.find('You are kind, {name}. ' * 99) == [];"
         "assert not {'re', 'typing', 'dataclasses'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-S", "-c", program], check=True, cwd=pathlib.Path(__file__).parents[2])
