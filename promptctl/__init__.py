@@ -1,4 +1,4 @@
-"""System prompts in PostgreSQL: numbered versions that never change, and a pointer to the one that is served."""
+"""System prompts in PostgreSQL: numbered versions that never change, of which one is active."""
 
 __version__ = "0.1.0.dev0"
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from promptctl.client.prompts import Prompts as Prompts
     from promptctl.client.use import Use as Use
 
-# An application's names; the command line, whose start they would slow down, does not load them.
+# Names for applications, loaded on first use: the command line does not need them, and starts faster without them.
 _CLIENT = {
     "Prompts": "prompts",
     "Prompt": "prompt",

@@ -1,4 +1,4 @@
-"""Where a process begins and ends."""
+"""The entry point of the command line."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 
 
 def main() -> None:
-    """Run the command line on this process's arguments; does not return."""
-    # A command lives for milliseconds: collecting its garbage, and taking the interpreter apart, is time for nothing.
+    """Run the command line with this process's arguments; does not return."""
+    # A command runs for milliseconds: collecting garbage and finalizing the interpreter would only cost time.
     gc.disable()
     try:
         from promptctl.cli import endings
 
         code = endings.run(sys.argv[1:])
-    except KeyboardInterrupt:  # before there was anybody to hear it
+    except KeyboardInterrupt:  # before `endings` handles it
         code = 130
     os._exit(code)
 

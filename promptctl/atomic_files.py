@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Writing files atomically."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ import tempfile
 
 
 def write(path: str, data: bytes, *, private: bool = False) -> None:
-    """Write a file, or put it in the place of the one that is there; it keeps the mode of that.
+    """Create or replace a file atomically; an existing file keeps its mode.
 
-    A new one is readable as the umask says, or for its owner alone when it is `private`. Where it fails, what was there
-    is there still. What is no file, a terminal or a pipe, is written to as it is. Raises OSError.
+    A new file has the mode of the umask, or 0600 if `private`. After a failure an existing file is unchanged. Writes
+    directly to a terminal, a pipe or another device. Raises OSError.
     """
-    # A link stays a link: what it leads to is replaced.
-    place = os.path.realpath(path)
+    # A symbolic link remains: its target is replaced.
+    target = os.path.realpath(path)
     try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
             with open(path, "wb") as device:
                 device.write(data)
             return
-        mode = stat.S_IMODE(found.st_mode)
+        mode = stat.S_IMODE(status.st_mode)
     except FileNotFoundError:
         mode = 0o600 if private else 0o666 & ~_umask()
-    replace(place, data, mode)
+    replace(target, data, mode)
 
 
-def replace(place: str, data: bytes, mode: int) -> None:
-    """Put a file with this content and mode in a place; a link there is replaced, not followed. Raises OSError."""
-    written: str | None = None
+def replace(path: str, data: bytes, mode: int) -> None:
+    """Create or replace a file with this content and mode; a link is replaced, not followed. Raises OSError."""
+    temporary: str | None = None
     try:
-        handle, written = tempfile.mkstemp(prefix=".promptctl-", dir=os.path.dirname(place))
+        handle, temporary = tempfile.mkstemp(prefix=".promptctl-", dir=os.path.dirname(path))
         with open(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fchmod(handle, mode)
             os.fsync(handle)
-        os.replace(written, place)
+        os.replace(temporary, path)
     except BaseException:
-        if written is not None:
+        if temporary is not None:
             with contextlib.suppress(OSError):
-                os.unlink(written)
+                os.unlink(temporary)
         raise
 
 

@@ -1,7 +1,7 @@
-"""Every failure that a user can meet: one hierarchy, one exit code and one stable code each.
+"""Every error that a user can meet: one class for each exit code, and a stable code for each error.
 
-An error is one line that names the thing (`message`) and, where there is one, a command to run (`hint`). `code` is
-part of the contract (docs/json.md): scripts may compare it.
+An error has a `message` of one line that names the problem and, if possible, a `hint`, which is a command to run.
+Scripts may compare `code`: docs/json.md lists the codes.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class PromptctlError(Exception):
-    """A failure with a message for people, a `code` for scripts and an exit code for shells.
+    """An error with a message for people, a `code` for scripts and an exit code for shells.
 
-    `again` are words that would have made the same command line succeed: its hint is that line with them, without the
-    word `leaves_out`, and after `before_again`, what to consider before. `others` are further things of the kind that
-    the message names. `sqlstate` is PostgreSQL's code, where it refused.
+    If `again` is not empty, the hint is the same command line with these words added and the word `leaves_out` removed,
+    after the text `before_again`. `others` are further messages of the same kind. `sqlstate` is PostgreSQL's code, or
+    empty.
     """
 
     exit_code: int = 1
@@ -32,12 +32,12 @@ class PromptctlError(Exception):
         self.message = message
         self.hint = hint
         if hint:
-            # An application's traceback shows it, too.
+            # A traceback in an application shows the hint too.
             self.add_note(f"hint: {hint}")
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal that ends the process, `number`, arrived: what was begun is recorded before it does."""
+    """The signal `number` ends the process; the calls that are in progress are recorded first."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -45,19 +45,19 @@ class Terminated(KeyboardInterrupt):
 
 
 class Failed(PromptctlError):
-    """The command could not do what was asked, for a reason that none of the other classes names."""
+    """The command failed for a reason that no other class names."""
 
     exit_code = 1
 
 
 class Usage(PromptctlError):
-    """The command line, or a setting in the environment, is malformed."""
+    """The command line or an environment variable is invalid."""
 
     exit_code = 2
 
 
 class NotFound(PromptctlError):
-    """A prompt, a version or a moment that does not exist; `name` is that of a missing prompt."""
+    """A prompt, a version or a release does not exist; `name` is the name of a missing prompt."""
 
     exit_code = 4
 
@@ -67,25 +67,25 @@ class NotFound(PromptctlError):
 
 
 class Refused(PromptctlError):
-    """A rule or a conflict forbids the change; nothing was changed."""
+    """A rule or a conflict forbids the change; nothing has changed."""
 
     exit_code = 5
 
 
 class Unreachable(PromptctlError):
-    """The database is not there, or went away; a change that was under way is not half applied."""
+    """The database cannot be reached, or the connection was lost; no change is half applied."""
 
     exit_code = 6
 
 
 class ClaudeFailed(PromptctlError):
-    """Claude did not answer, or answered with an error; `wait_seconds` is how long it asks not to be asked again."""
+    """Claude did not answer, or answered with an error; `wait_seconds` is the time until a retry is allowed."""
 
     exit_code = 7
     wait_seconds = 0.0
 
 
 class SchemaMismatch(PromptctlError):
-    """The database holds no promptctl schema, or one of another version."""
+    """The database has no promptctl schema, or another version of it."""
 
     exit_code = 8

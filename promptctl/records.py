@@ -1,6 +1,6 @@
-"""What the store returns and the output shows: immutable records.
+"""The base class of records: immutable rows with named fields.
 
-Times are RFC 3339 in UTC (`2026-11-12T09:30:00.5Z`), as text: most of them are only passed on.
+Times are text in RFC 3339 and UTC (`2026-11-12T09:30:00.5Z`), because most of them are passed on unparsed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass_transform(**_):
-        """Typing's decorator has no effect at run time, and importing typing has a cost."""
+        """Replace the decorator of `typing`, which has no effect at run time and whose import is slow."""
         return lambda cls: cls
 
 
@@ -22,9 +22,10 @@ Timestamp = str
 
 @dataclass_transform(frozen_default=True)
 class Record(tuple["Any", ...]):
-    """A named tuple whose class is made without `dataclasses` or `typing`, whose import every command would pay for.
+    """A named tuple whose class needs neither `dataclasses` nor `typing`: every command would pay for their import.
 
-    Fields are the class's annotations, in the order of a query's columns: `Move(*row)`. The last may have defaults.
+    The fields are the class's annotations, in the order of a query's columns: `Move(*row)`. The last fields may have
+    defaults.
     """
 
     __slots__ = ()
@@ -40,7 +41,7 @@ class Record(tuple["Any", ...]):
                 setattr(cls, name, property(itemgetter(position)))
 
         def __new__(cls, *values, **named):
-            """Make a record of its fields' values, by position or by name."""
+            """Make a record from the values of its fields, by position or by name."""
             if named or len(values) != len(cls.fields):
                 named = cls.defaults | named if cls.defaults else named
                 values += tuple(named[name] for name in cls.fields[len(values) :])
@@ -52,5 +53,5 @@ class Record(tuple["Any", ...]):
             return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in zip(self.fields, self, strict=True))})"
 
     def as_dict(self) -> dict[str, Any]:
-        """Field names and values, in order."""
+        """Return the names and values of the fields, in order."""
         return dict(zip(self.fields, self, strict=True))

@@ -6,12 +6,12 @@ import os
 
 from promptctl import errors
 
-# What schema.sql installs, and what the statements of `store` are written for.
+# The version that schema.sql installs, and that the statements in `store` require.
 VERSION = 5
 
 
 def read_sql() -> str:
-    """The text of schema.sql: beside the package in a wheel, at the repository's root in an editable install."""
+    """Return the text of schema.sql: beside this module in a wheel, in the repository's root in an editable install."""
     folder = os.path.dirname(os.path.abspath(__file__))
     for path in (os.path.join(folder, "schema.sql"), os.path.join(os.path.dirname(folder), "schema.sql")):
         if os.path.exists(path):

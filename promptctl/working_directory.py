@@ -1,4 +1,4 @@
-"""The working directory, which somebody may have deleted."""
+"""The working directory, which may have been deleted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from promptctl import errors
 
 
 def require(path: str) -> None:
-    """Raise Failed (`cannot_read`) for a path that is relative to a working directory that does not exist any more."""
+    """Raise Failed (`cannot_read`) if a relative path has no working directory, because it was deleted."""
     if os.path.isabs(path):
         return
     try:
