@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 import time
@@ -11,9 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from promptctl import errors
 from promptctl.claude.api import Attempt, Call, Message
+from promptctl.rules import buckets
 from promptctl.rules.templates import Template
+from promptctl.rules.use_ids import UseIds
 from promptctl.store import prompts, uses
-from promptctl.store.uses import Use
+from promptctl.store.uses import UseRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -121,7 +122,8 @@ class Conversation:
         self._model = model
         self._max_tokens = max_tokens
         self._say = say
-        self._unrecorded: list[Use] = []
+        self._unrecorded: list[UseRecord] = []
+        self._use_ids = UseIds()
         self.interruption: KeyboardInterrupt | None = None
 
     @property
@@ -174,7 +176,9 @@ class Conversation:
         """
         for turn in turns:
             calls = [attempt for attempt in turn.attempts if attempt.is_sent]
-            self._unrecorded += [_use(turn.served, attempt, self._unit) for attempt in calls]
+            self._unrecorded += [
+                _use_record(self._use_ids.new(attempt.began_at), turn.served, attempt, self._unit) for attempt in calls
+            ]
         if not self._unrecorded:
             return None
         with _undisturbed() as heard:
@@ -185,7 +189,7 @@ class Conversation:
 
     def _book(self) -> errors.PromptctlError | None:
         try:
-            self.ask_database(lambda database: uses.record(database, self._unrecorded))
+            self.ask_database(lambda database: uses.record(database, self._unrecorded, time.perf_counter()))
         except errors.PromptctlError as failure:
             if not isinstance(failure, errors.Unreachable):
                 # One that is refused would be refused again, and must not keep the others from being booked.
@@ -231,32 +235,25 @@ def ask_at_once(turns: Sequence[Turn]) -> None:
             raise turn.problem
 
 
-def _use(served: Served, attempt: Attempt, unit: str | None) -> Use:
-    return Use(
-        _use_id(),
-        served.name,
-        served.version,
-        served.epoch,
-        attempt.model,
-        unit,
-        attempt.input_tokens,
-        attempt.output_tokens,
-        attempt.cache_read_tokens,
-        attempt.cache_write_tokens,
-        attempt.first_token_ms,
-        attempt.response_ms,
-        attempt.outcome,
-        attempt.request_id,
+def _use_record(use_id: str, served: Served, attempt: Attempt, unit: str | None) -> UseRecord:
+    return UseRecord(
+        id=use_id,
+        name=served.name,
+        ended_at=attempt.ended_at,
+        version=served.version,
+        epoch=served.epoch,
+        bucket=None if unit is None else buckets.bucket(served.seed, unit),
+        model=attempt.model,
+        input_tokens=attempt.input_tokens,
+        output_tokens=attempt.output_tokens,
+        cache_read_tokens=attempt.cache_read_tokens,
+        cache_write_tokens=attempt.cache_write_tokens,
+        response_ms=attempt.response_ms,
+        first_token_ms=attempt.first_token_ms,
+        outcome=attempt.outcome,
+        score=None,
+        request_id=attempt.request_id,
     )
-
-
-def _use_id() -> str:
-    """Return a new UUID of version 7 (RFC 9562): 48 bits of milliseconds since 1970, then random ones."""
-    raw = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))
-    raw[6] = raw[6] & 0x0F | 0x70
-    raw[8] = raw[8] & 0x3F | 0x80
-    digits = raw.hex()
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from promptctl import errors
 from promptctl.claude import network, refusals
 from promptctl.claude import settings as claude_settings
 from promptctl.records import Record
+from promptctl.rules import tokens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 SILENCE_SECONDS = 120
-_MOST_TOKENS = 2**31
+_USAGE_FIELDS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _LONGEST_NAME = 200
 OK, INTERRUPTED = "ok", "interrupted"
 
@@ -48,15 +49,16 @@ class Call(Record):
 class Attempt:
     """One call of Claude, and what came of it so far; None: not known.
 
-    `input_tokens` is all of the input, of which the cached ones are parts. Times are in milliseconds from the moment at
-    which the request was sent. `outcome` is "ok", "interrupted" or the code of `failure`; `retry_after_seconds` says
-    that, and when, a failed call is worth trying again.
+    `input_tokens` is all of the input, which includes the cached parts. `began_at` and `ended_at` are times of
+    time.perf_counter; the other times are in milliseconds since the request was sent. `outcome` is "ok", "interrupted"
+    or the code of `failure`. `retry_after_seconds` is set when a failed call is worth a retry.
     """
 
     def __init__(self, call: Call) -> None:
         self.call = call
         self.model = call.model
         self.is_sent = False
+        self.began_at = self.ended_at = 0.0
         self.outcome = INTERRUPTED
         self.failure: errors.ClaudeFailed | None = None
         self.retry_after_seconds: float | None = None
@@ -68,22 +70,22 @@ class Attempt:
         self.cache_write_tokens: int | None = None
         self.first_token_ms: float | None = None
         self.response_ms: float | None = None
-        self._uncached_tokens: int | None = None
+        self._usage: dict[str, int] = {}
 
     def take(self, usage: object) -> None:
-        """Take over a report of tokens; a later one has running totals, and need not have every part.
+        """Add a report of tokens; a later one has running totals, and may leave some out.
 
-        One that has nothing but zeros for the input says nothing of it: some servers end a reply with those.
+        Zeros do not replace a count: some servers end a reply with a report of nothing but zeros.
         """
-        output = _number(usage, "output_tokens", self.output_tokens)
-        self.output_tokens = output or self.output_tokens or output
-        parts = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-        if not self.input_tokens or any(_number(usage, part, None) for part in parts):
-            self._uncached_tokens = _number(usage, parts[0], self._uncached_tokens)
-            self.cache_read_tokens = _number(usage, parts[1], self.cache_read_tokens)
-            self.cache_write_tokens = _number(usage, parts[2], self.cache_write_tokens)
-        if self._uncached_tokens is not None:
-            self.input_tokens = self._uncached_tokens + (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
+        report = {name: count for name in _USAGE_FIELDS if (count := tokens.count(usage, name)) is not None}
+        output = report.pop("output_tokens", None)
+        if output or (output is not None and not self.output_tokens):
+            self._usage["output_tokens"] = output
+        if not self.input_tokens or any(report.values()):
+            self._usage |= report
+        self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens = tokens.read(
+            self._usage
+        )
 
     def fail(self, problem: Exception, secrets: Sequence[str]) -> None:
         """Say of a failed call what it means."""
@@ -116,7 +118,7 @@ class Claude:
         An interruption passes through, and leaves in `attempt` what was known until then.
         """
         client = self._ready()
-        began = time.perf_counter()
+        began = attempt.began_at = attempt.ended_at = time.perf_counter()
         attempt.is_sent = True
         try:
             with client.messages.create(
@@ -136,7 +138,8 @@ class Claude:
         except Exception as problem:  # noqa: BLE001 - whatever a server sends, what was billed is to be booked
             attempt.fail(problem, self._settings.secrets)
         finally:
-            attempt.response_ms = (time.perf_counter() - began) * 1000
+            attempt.ended_at = time.perf_counter()
+            attempt.response_ms = (attempt.ended_at - began) * 1000
 
     def _load(self) -> None:
         try:
@@ -263,12 +266,6 @@ def _whole(text: str) -> tuple[str, str]:
     half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
     joined = text[: len(text) - len(half)].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
     return joined.encode("utf-8", "replace").decode(), half
-
-
-def _number(of: object, name: str, otherwise: int | None) -> int | None:
-    value = getattr(of, name, None)
-    plausible = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_TOKENS
-    return value if plausible else otherwise
 
 
 def _name(of: object) -> str | None:

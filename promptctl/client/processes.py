@@ -84,7 +84,7 @@ def _begin_in_child(forked_at: float) -> None:
     """Begin anew in a child that was forked at this moment of time.perf_counter."""
     global _lock, _process
     _lock = threading.RLock()
-    uses.renew_identity()
+    uses.renew_ids()
     serving.renew_draws()
     for member in tuple(_open):
         member.in_child(forked_at)

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 
 from promptctl import errors
 from promptctl.client import fork_page, processes
-from promptctl.client.rows import kept
-from promptctl.client.sender import Sender, prepare
+from promptctl.client.sender import Sender, use_arrays
 from promptctl.client.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from promptctl.client.rows import Row
     from promptctl.client.spool import Spool
+    from promptctl.client.use_records import QueuedRecord
     from promptctl.postgres.settings import Target
 
 _LOG = logging.getLogger("promptctl")
@@ -341,18 +340,18 @@ class Recorder:
             if rows:
                 # First, because how long ago a use was is reckoned when it is made ready.
                 self._connect()
-            prepared = prepare(rows)
+            arrays = use_arrays(rows)
             while rows and time.monotonic() < self._stops_at:
                 self._connect()
                 if self._is_over:  # it took so long that they were given up
                     return
-                batch = self._sender.begin(rows, prepared)
+                batch = self._sender.begin(rows, arrays)
                 left -= len(rows)
                 # The next ones are made ready while the server stores these.
                 rows = self._waiting.collect(len(rows)) if left > 0 else []
-                prepared = prepare(rows)
+                arrays = use_arrays(rows)
                 self._sender.end(batch)
-                self._waiting.finish(batch.rows)
+                self._waiting.finish(batch.records)
         except errors.PromptctlError as failure:
             self._sender.close()
             if self._failure is None:
@@ -386,12 +385,11 @@ class Recorder:
             for rows in spool.read(path, self._batch_size):
                 if time.monotonic() > self._stops_at:
                     return
-                sent = kept(rows)
-                self._sender.send(sent)
-                self._waiting.finish(sent)
+                self._sender.send(rows)
+                self._waiting.finish(rows)
             spool.remove(path)
 
-    def _refuse(self, row: Row, failure: errors.PromptctlError) -> None:
+    def _refuse(self, row: QueuedRecord, failure: errors.PromptctlError) -> None:
         self._waiting.refuse(row, failure, ends=self._stops)
 
     def _note_late(self, number: int) -> None:

@@ -1,61 +1,65 @@
-"""The connection by which uses are recorded: batches, of which what is refused is left out alone.
+"""The connection that records uses in batches and drops only the records that the database refuses.
 
-Ids are made by the client, and the database takes each once: so what may or may not have arrived is sent again.
+The client makes the ids and the database stores each once, so a batch whose result is unknown can be sent again.
 """
 
 from __future__ import annotations
 
-import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from promptctl import errors
-from promptctl.client.rows import FALLBACK, SCORE, USE
 from promptctl.postgres import connecting
 from promptctl.store import uses as store
+from promptctl.store.uses import FallbackRecord, ScoreRecord, UseRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from promptctl.client.rows import Row
+    from promptctl.client.use_records import QueuedRecord
     from promptctl.postgres.database import Database
     from promptctl.postgres.settings import Target
 
-_LOG = logging.getLogger("promptctl")
-# The classes of SQLSTATE that are about what was sent: data, constraints, limits, and what our functions raise of it.
-_OF_THE_ROW = ("22", "23", "54", "P0")
-# Whoever scores one of these uses as well waits until all are there.
+Kind = TypeVar("Kind", UseRecord, FallbackRecord, ScoreRecord)
+
+# Classes of SQLSTATE that blame the data: invalid data, constraints, limits, and what our functions raise.
+_SQLSTATES_OF_DATA = ("22", "23", "54", "P0")
+# Scored uses stay locked until all scores of a statement are stored, and block other writers of scores.
 _MOST_SCORES = 50
 
 
 class Batch:
-    """Rows whose uses were sent; `wait` waits for the answer, None: there are no uses among them."""
+    """Records whose uses were sent. `wait` waits for the result; None: the batch has no uses."""
 
-    __slots__ = ("rows", "wait")
+    __slots__ = ("records", "wait")
 
-    def __init__(self, rows: list[Row], wait: Callable[[], store.Booked] | None) -> None:
-        self.rows = rows
+    def __init__(self, records: list[QueuedRecord], wait: Callable[[], store.Recorded] | None) -> None:
+        self.records = records
         self.wait = wait
 
 
 class Sender:
-    """A connection that is made when it is needed. `refused` is told of each row that will never be taken, and why.
+    """A connection that is opened when it is needed.
 
-    `late` is told of how many were from before what the database keeps.
+    `refused` is called with each record that the database refuses and the error, `late` with the number of uses that
+    are older than what the database keeps.
     """
 
     def __init__(
-        self, target: Target, refused: Callable[[Row, errors.PromptctlError], None], late: Callable[[int], None]
+        self,
+        target: Target,
+        refused: Callable[[QueuedRecord, errors.PromptctlError], None],
+        late: Callable[[int], None],
     ) -> None:
         self._target = target
         self._refused = refused
         self._late = late
         self._database: Database | None = None
         self._used_at = 0.0
-        self._late_ones = 0
+        self._late_uses = 0
 
     def connect(self, connect_seconds: float, answer_seconds: float) -> None:
-        """Be connected, to a database that can be recorded in. Raises what is no fault of what will be sent."""
+        """Open the connection unless it is open. Raises errors.PromptctlError, which no record is to blame for."""
         if self._database is None:
             self._database = connecting.connect_application(
                 self._target, connect_timeout_seconds=connect_seconds, timeout_seconds=answer_seconds
@@ -64,98 +68,100 @@ class Sender:
         else:
             self._database.set_timeout(answer_seconds)
 
-    def begin(self, rows: list[Row], prepared: list[Any]) -> Batch:
-        """Send the uses among some rows, and do not wait; `prepared` is what `prepare` made of them."""
+    def begin(self, records: list[QueuedRecord], arrays: list[str]) -> Batch:
+        """Send the uses of a batch without waiting; `arrays` is what `use_arrays` returned for it."""
         assert self._database is not None
         try:
-            return Batch(rows, store.begin_many(self._database, prepared) if prepared else None)
-        except errors.Usage as failure:  # one of them cannot even be sent
-            return Batch(rows, _raising(failure))
+            return Batch(records, store.begin_recording(self._database, arrays) if arrays else None)
+        except errors.Usage as failure:  # one of them cannot be sent at all
+            return Batch(records, _raising(failure))
 
     def end(self, batch: Batch) -> None:
-        """Wait for the uses, and send what else is in a batch. Raises what is no fault of what was sent."""
-        self._late_ones = 0
+        """Wait for the uses of a batch and send the rest of it. Raises errors that no record is to blame for."""
+        self._late_uses = 0
         try:
             if batch.wait is not None:
-                self._late_ones += batch.wait().late
+                self._late_uses += batch.wait().late
         except errors.PromptctlError as failure:
-            if not _is_of_a_row(failure):
+            if not _blames_data(failure):
                 raise
-            self._send(USE, _of_kind(USE, batch.rows))
-        self._send(FALLBACK, _of_kind(FALLBACK, batch.rows))
-        scores = _of_kind(SCORE, batch.rows)
+            self._bisect(_of_class(UseRecord, batch.records), self._record_uses)
+        self._bisect(_of_class(FallbackRecord, batch.records), self._record_fallbacks)
+        scores = _of_class(ScoreRecord, batch.records)
         for start in range(0, len(scores), _MOST_SCORES):
-            self._send(SCORE, scores[start : start + _MOST_SCORES])
+            self._bisect(scores[start : start + _MOST_SCORES], self._score)
         self._used_at = time.monotonic()
-        # Of a batch that has to be sent once more they will be told again.
-        if self._late_ones:
-            self._late(self._late_ones)
+        # Reported last: a batch that is sent again counts them again.
+        if self._late_uses:
+            self._late(self._late_uses)
 
-    def send(self, rows: list[Row]) -> None:
-        """Send rows and wait. Raises what is no fault of what was sent."""
-        self.end(self.begin(rows, prepare(rows)))
+    def send(self, records: list[QueuedRecord]) -> None:
+        """Send records and wait. Raises errors that no record is to blame for."""
+        self.end(self.begin(records, use_arrays(records)))
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         database, self._database = self._database, None
         if database is not None:
             database.close()
 
     def close_if_idle(self, seconds: float) -> None:
-        """Give the connection back when nothing was sent for so long."""
+        """Close the connection if nothing was sent for this many seconds."""
         if time.monotonic() - self._used_at > seconds:
             self.close()
 
     def abandon(self) -> None:
-        """In a child process: let go of the parent's connection."""
+        """In a child process: forget the parent's connection without closing it."""
         if self._database is not None:
             self._database.abandon()
             self._database = None
 
-    def _send(self, kind: str, rows: Sequence[Row]) -> None:
-        """Send rows of one kind; of refused ones each half, down to the one that is to blame."""
-        if not rows:
+    def _bisect(self, records: Sequence[Kind], send: Callable[[Database, Sequence[Kind]], None]) -> None:
+        """Send records; when they are refused, send each half, down to the record that is to blame."""
+        if not records:
             return
-        database = self._database
-        assert database is not None
-        values = [row[1:] for row in rows]
+        assert self._database is not None
         try:
-            if kind == USE:
-                self._late_ones += store.begin_many(database, store.prepared(values, time.perf_counter()))().late
-            elif kind == FALLBACK:
-                self._late_ones += store.record_fallbacks(database, values, time.perf_counter()).late
-            else:
-                store.score(database, [(use_id, score) for use_id, score in values])
+            send(self._database, records)
         except errors.PromptctlError as failure:
-            if not _is_of_a_row(failure):
+            if not _blames_data(failure):
                 raise
-            if len(rows) == 1:
-                self._refused(rows[0], failure)
+            if len(records) == 1:
+                self._refused(records[0], failure)
                 return
-            half = len(rows) // 2
-            self._send(kind, rows[:half])
-            self._send(kind, rows[half:])
+            half = len(records) // 2
+            self._bisect(records[:half], send)
+            self._bisect(records[half:], send)
+
+    def _record_uses(self, database: Database, uses: Sequence[UseRecord]) -> None:
+        self._late_uses += store.record(database, uses, time.perf_counter()).late
+
+    def _record_fallbacks(self, database: Database, fallbacks: Sequence[FallbackRecord]) -> None:
+        self._late_uses += store.record_fallbacks(database, fallbacks, time.perf_counter()).late
+
+    def _score(self, database: Database, scores: Sequence[ScoreRecord]) -> None:
+        store.score(database, scores)
 
 
-def _raising(failure: errors.PromptctlError) -> Callable[[], store.Booked]:
-    def wait() -> store.Booked:
+def use_arrays(records: Sequence[QueuedRecord]) -> list[str]:
+    """Return the parameters for the uses among some records; they can be prepared while another batch is sent."""
+    uses = _of_class(UseRecord, records)
+    return store.arrays(uses, time.perf_counter()) if uses else []
+
+
+def _raising(failure: errors.PromptctlError) -> Callable[[], store.Recorded]:
+    def wait() -> store.Recorded:
         raise failure
 
     return wait
 
 
-def prepare(rows: Sequence[Row]) -> list[Any]:
-    """Return what is sent of the uses among some rows, which can be made ready while others are under way."""
-    uses = [row[1:] for row in rows if row[0] == USE]
-    return store.prepared(uses, time.perf_counter()) if uses else []
+def _of_class(record_class: type[Kind], records: Sequence[QueuedRecord]) -> list[Kind]:
+    return [record for record in records if isinstance(record, record_class)]
 
 
-def _of_kind(kind: str, rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row[0] == kind]
-
-
-def _is_of_a_row(failure: errors.PromptctlError) -> bool:
-    """Whether something is refused for what it is, and always will be. Else it is tried again until it is taken."""
+def _blames_data(failure: errors.PromptctlError) -> bool:
+    """Return whether the same records would be refused again. Otherwise sending is retried until it succeeds."""
     if isinstance(failure, (errors.Unreachable, errors.SchemaMismatch)):
         return False
-    return isinstance(failure, errors.Usage) or failure.sqlstate[:2] in _OF_THE_ROW
+    return isinstance(failure, errors.Usage) or failure.sqlstate[:2] in _SQLSTATES_OF_DATA

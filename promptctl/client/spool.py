@@ -7,20 +7,17 @@ is sent by the next one that begins; a use that is sent twice counts once, by it
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from promptctl.client import own_files
-from promptctl.client.rows import is_row
-from promptctl.rules import json_documents
+from promptctl.client import own_files, spool_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from promptctl.client.rows import Row
+    from promptctl.client.use_records import QueuedRecord
 
 _LOG = logging.getLogger("promptctl")
 _SUFFIX = ".uses"
@@ -67,9 +64,9 @@ class Spool:
         """Whether a few uses fit, by the limit in bytes."""
         return sum(list(self._bytes.values())) + _LONGEST_LINE_BYTES <= self._most_bytes
 
-    def write(self, rows: Sequence[Row]) -> int:
-        """Append rows and return how many were taken: fewer when there is no room, or no writing."""
-        lines = [json.dumps(row, ensure_ascii=True, separators=(",", ":")).encode() + b"\n" for row in rows]
+    def write(self, records: Sequence[QueuedRecord]) -> int:
+        """Append records and return how many were written: fewer when there is no room or an error."""
+        lines = [spool_lines.encode(record) for record in records]
         try:
             path, descriptor, lines = self._begin(lines)
         except OSError as error:
@@ -151,28 +148,28 @@ class Spool:
             self._current = None
             return [path for path in self._held if path not in self._written]
 
-    def read(self, path: str, most: int) -> Iterator[list[Row]]:
-        """Return the rows of a file, so many at a time. What is none, as a killed process cuts one off, is left out."""
-        rows: list[Row] = []
-        passed_over = 0
+    def read(self, path: str, most: int) -> Iterator[list[QueuedRecord]]:
+        """Yield the records of a file, at most `most` at a time, without damaged lines, as a killed process leaves."""
+        records: list[QueuedRecord] = []
+        skipped = 0
         try:
             with open(os.dup(self._held[path]), "rb") as file:
                 file.seek(0)
                 for line in file:
-                    row = _row(line)
-                    if row is None:
-                        passed_over += 1
+                    record = spool_lines.decode(line)
+                    if record is None:
+                        skipped += 1
                         continue
-                    rows.append(row)
-                    if len(rows) == most:
-                        yield rows
-                        rows = []
+                    records.append(record)
+                    if len(records) == most:
+                        yield records
+                        records = []
         except OSError as error:
             _LOG.warning("promptctl: cannot read %s: %s", path, error.strerror or error)
-        if passed_over:
-            _LOG.warning("promptctl: %d lines of %s are no uses", passed_over, path)
-        if rows:
-            yield rows
+        if skipped:
+            _LOG.warning("promptctl: %d lines of %s are not uses and were skipped", skipped, path)
+        if records:
+            yield records
 
     def remove(self, path: str) -> None:
         """Remove a file whose uses were sent."""
@@ -253,11 +250,3 @@ def _whole_lines(lines: Sequence[bytes], written: int) -> tuple[int, int]:
         whole += len(line)
         taken += 1
     return taken, whole
-
-
-def _row(line: bytes) -> Row | None:
-    try:
-        row: Any = json_documents.parse(line)
-    except json_documents.InvalidDocument:
-        return None
-    return cast("Row", row) if is_row(row) else None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import operator
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
 from promptctl.client import fork_page, replies
-from promptctl.client.replies import MOST_TOKENS
+from promptctl.rules.tokens import MOST_TOKENS
+from promptctl.rules.use_ids import UseIds
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,42 +21,22 @@ _NOT_GIVEN: Any = object()
 _now = time.perf_counter
 
 
-class Identity:
-    """Where this process's uses get their ids from: RFC 9562, version 7, so that they are in the order of time.
-
-    48 bits are milliseconds since 1970; of the 74 that may be anything, 42 are drawn for the process, 32 count.
-    """
-
-    def __init__(self) -> None:
-        self.next = itertools.count(1).__next__
-        drawn = int.from_bytes(os.urandom(6), "big") >> 6
-        # Version and variant are among what does not change.
-        fixed = f"{7 << 12 | drawn >> 30:04x}{2 << 30 | drawn & 0x3FFFFFFF:08x}"
-        self._middle = f"-{fixed[:4]}-{fixed[4:8]}-{fixed[8:]}"
-        self._began_ms = time.time() * 1000 - _now() * 1000
-
-    def id(self, began: float, number: int) -> str:
-        """Return the id of a use that began at this moment of time.perf_counter and has this number."""
-        moment = f"{int(self._began_ms + began * 1000) & 0xFFFFFFFFFFFF:012x}"
-        return f"{moment[:8]}-{moment[8:]}{self._middle}{number & 0xFFFFFFFF:08x}"
-
-
-# The process's identity is kept where no child finds it.
+# The ids of this process: a child process does not find them, and makes its own.
 _page = fork_page.take()
 
 
-def renew_identity() -> Identity:
-    """Draw another, in a child process."""
-    _page.process = drawn = Identity()
-    return drawn
+def renew_ids() -> UseIds:
+    """Begin a new series of ids, in a child process."""
+    _page.process = ids = UseIds()
+    return ids
 
 
-def identity() -> Identity:
-    """Return where this process's uses get their ids from."""
+def use_ids() -> UseIds:
+    """Return the series of ids of this process."""
     try:
         return _page.process
     except AttributeError:
-        return renew_identity()
+        return renew_ids()
 
 
 class Use:
@@ -92,8 +71,7 @@ class Use:
         if made is None:
             # Mostly made when it is sent, by another thread. The first counts; without a lock, because a signal's
             # handler that waits for that thread may have interrupted this.
-            own = identity()
-            made = self.__dict__.setdefault("_id", own.id(self.began, own.next()))
+            made = self.__dict__.setdefault("_id", use_ids().new(self.began))
         return made
 
     def record(

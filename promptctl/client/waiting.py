@@ -9,13 +9,15 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from promptctl.client.rows import SCORE, of_use, to_keep
+from promptctl.client import use_records
+from promptctl.store.uses import ScoreRecord
 
 if TYPE_CHECKING:
     from promptctl import errors
-    from promptctl.client.rows import Row
     from promptctl.client.spool import Spool
     from promptctl.client.use import Use
+    from promptctl.client.use_records import QueuedRecord
+    from promptctl.store.uses import FallbackRecord, UseRecord
 
 _LOG = logging.getLogger("promptctl")
 _MOST_IN_BATCH = 2000
@@ -50,9 +52,9 @@ class Waiting:
         self.dropped = 0
         # A use that began before a fork is the parent's, which ends it, too.
         self._began_at = at
-        self._scores: deque[tuple[str, float]] = deque()
+        self._scores: deque[ScoreRecord] = deque()
         # What has left the queue and is not known to have arrived; its moments are of time.perf_counter.
-        self._rows: deque[Row] = deque()
+        self._rows: deque[QueuedRecord] = deque()
         # How many are on their way there, and how often one was.
         self._moving = self._moved = 0
         # How many are on their way from a full queue into the spool, and who moves them.
@@ -61,7 +63,7 @@ class Waiting:
         # Who moves rows there.
         self._to_spool = threading.RLock()
         # Scores of uses that were not there yet, by id, and when they were sent first.
-        self._early: dict[str, Row] = {}
+        self._early: dict[str, ScoreRecord] = {}
         self._early_since: dict[str, float] = {}
         self._early_again_at = 0.0
         # The ids among the rows under way that the database has refused.
@@ -102,7 +104,7 @@ class Waiting:
 
     def score(self, use_id: str, score: float) -> None:
         """Take a score; it follows the uses that were booked before it."""
-        self._scores.append((use_id, score))
+        self._scores.append(ScoreRecord(use_id, score))
         while len(self._scores) > self._queue_size:
             self._scores.popleft()
             self._lose_score("the queue is full")
@@ -129,7 +131,7 @@ class Waiting:
 
         A signal's handler may interrupt this, move others itself, and close the spool or end what it interrupted.
         """
-        rows: list[Row] = []
+        rows: list[QueuedRecord] = []
         kept = None
         self._spilling += _SPILLED_AT_ONCE
         try:
@@ -139,15 +141,15 @@ class Waiting:
                     break
                 if (row := self._row(use)) is not None:
                     rows.append(row)
-            kept = spool.write(to_keep(rows))
+            kept = spool.write(rows)
         finally:
             if kept is None:
-                kept = spool.write(to_keep(rows))
+                kept = spool.write(rows)
             self._spilling -= _SPILLED_AT_ONCE
             self._moved += 1
             self.drop(len(rows) - kept, "the queue and the spool are full")
 
-    def collect(self, begun: int) -> list[Row]:
+    def collect(self, begun: int) -> list[QueuedRecord]:
         """Return the rows to send after those that are begun: what waits, else what was booked, uses before scores."""
         with self._lock:
             rows = self._rows
@@ -159,25 +161,25 @@ class Waiting:
                     self._take_scores(scores)
             return list(itertools.islice(rows, begun, begun + self.batch_size))
 
-    def finish(self, sent: list[Row]) -> None:
+    def finish(self, sent: list[QueuedRecord]) -> None:
         """Forget the first of what waits: it has arrived, or never will."""
         with self._lock:
             self._remove(sent)
             for row in sent:
-                if row[0] == SCORE and row[1] not in self._refused:
-                    self._early.pop(row[1], None)
-                    self._early_since.pop(row[1], None)
+                if isinstance(row, ScoreRecord) and row.id not in self._refused:
+                    self._early.pop(row.id, None)
+                    self._early_since.pop(row.id, None)
             self._refused.clear()
 
-    def refuse(self, row: Row, failure: errors.PromptctlError, *, ends: bool) -> None:
+    def refuse(self, row: QueuedRecord, failure: errors.PromptctlError, *, ends: bool) -> None:
         """Note that the database does not take a row. After a lost connection it may be refused once more.
 
         The score of a use that is not there yet is tried again for a minute, unless the process `ends`.
         """
-        use_id: str = row[1]
+        use_id = row.id
         is_new = use_id not in self._refused
         self._refused.add(use_id)
-        if row[0] != SCORE:
+        if not isinstance(row, ScoreRecord):
             if is_new:
                 self.drop(1, failure.message)
             return
@@ -237,14 +239,14 @@ class Waiting:
                 part = list(itertools.islice(self._rows, self.batch_size))
             if not part and not booked:
                 return
-            taken = spool.write(to_keep(part)) if part else 0
+            taken = spool.write(part) if part else 0
             with self._lock:
                 self._remove(part[:taken])
             if taken < len(part):
                 return
             left -= taken
 
-    def _remove(self, rows: list[Row]) -> None:
+    def _remove(self, rows: list[QueuedRecord]) -> None:
         """Forget the first of the rows, unless another thread has done so."""
         for row in rows:
             if self._rows and self._rows[0] is row:
@@ -257,7 +259,7 @@ class Waiting:
             self._take_scores(len(self._scores))
             self._rows.extend(self._early.values())
             self._early.clear()
-            uses = sum(row[0] != SCORE for row in self._rows)
+            uses = sum(not isinstance(row, ScoreRecord) for row in self._rows)
             self.drop(uses, why)
             for _ in range(len(self._rows) - uses):
                 self._lose_score(why)
@@ -298,12 +300,12 @@ class Waiting:
                 self._moving = 0
                 self._moved += 1
 
-    def _row(self, use: Use) -> Row | None:
+    def _row(self, use: Use) -> UseRecord | FallbackRecord | None:
         """Return what is sent of a use; None: it is the parent process's, or it cannot be understood and is dropped."""
         if use.began < self._began_at:
             return None
         try:
-            return of_use(use)
+            return use_records.from_use(use)
         except Exception as problem:  # noqa: BLE001 - a reply may be of any kind
             self.drop(1, f"{type(problem).__name__}: {problem}")
             return None
@@ -312,7 +314,7 @@ class Waiting:
         for _ in range(most):
             self._moving = 1
             try:
-                self._rows.append([SCORE, *self._scores.popleft()])
+                self._rows.append(self._scores.popleft())
             except IndexError:  # another thread was quicker
                 return
             finally:

@@ -98,7 +98,10 @@ class Text(Record):
 
 
 class Served(Record):
-    """A version to be used now, with what its use is booked on. `is_active`: it is the one served by default."""
+    """A version to use now and the epoch to record its uses in. `is_active`: it is the active version.
+
+    `seed` decides a unit's bucket.
+    """
 
     __slots__ = ()
     id: str
@@ -109,6 +112,7 @@ class Served(Record):
     settings: dict[str, Any]
     is_active: bool
     retired_at: Timestamp | None
+    seed: str
 
 
 class Standing(Record):
@@ -342,7 +346,8 @@ def served(database: Database, reference: Reference, unit: str | None = None) ->
         rows = database.run(
             """
             select v.id, r.name, r.version, r.epoch, r.content, r.settings,
-                   coalesce(s.active_version = r.version, false), v.retired_at
+                   coalesce(s.active_version = r.version, false), v.retired_at,
+                   coalesce(s.seed, s.name)
             from promptctl.resolve($1, $2) r
             join promptctl.versions v on v.name = r.name and v.version = r.version
             join promptctl.served s on s.name = r.name
@@ -354,7 +359,8 @@ def served(database: Database, reference: Reference, unit: str | None = None) ->
         rows = database.run(
             """
             select v.id, v.name, v.version, s.epoch, v.content, v.settings,
-                   coalesce(s.active_version = v.version, false), v.retired_at
+                   coalesce(s.active_version = v.version, false), v.retired_at,
+                   coalesce(s.seed, s.name)
             from promptctl.served s
             join promptctl.versions v on v.name = s.name and v.version = coalesce($2::integer, s.active_version)
             where s.name = $1 and v.erased_at is null

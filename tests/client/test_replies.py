@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptctl.client import replies
-from promptctl.client.replies import MOST_TOKENS
+from promptctl.rules import tokens
+from promptctl.rules.tokens import MOST_TOKENS
 from tests.client.support import uses
 
 if TYPE_CHECKING:
@@ -311,4 +312,4 @@ def test_the_counts_of_the_sdk_are_read_from_what_it_returns(claude_client: anth
     reply = messages.create(**WORDS)
     for form in (reply, reply.model_dump(), json.loads(reply.model_dump_json())):
         usage, model, _ = replies.read(form)
-        assert (*replies.counts(usage)[:2], model) == (20, 8, "claude-sonnet-5-5")
+        assert (*tokens.read(usage)[:2], model) == (20, 8, "claude-sonnet-5-5")

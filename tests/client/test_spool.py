@@ -15,11 +15,11 @@ import psycopg
 import pytest
 
 from promptctl import Prompts
-from promptctl.client import recorder
-from promptctl.client import rows as client_rows
+from promptctl.client import recorder, spool_lines
 from promptctl.client import waiting as client_waiting
 from promptctl.client.spool import Spool
 from promptctl.client.waiting import Waiting
+from promptctl.store.uses import UseRecord
 from tests.client.support import WAIT_SECONDS, application_role, count, rows, small_disk, started, until, uses
 from tests.client.wire import Wire
 from tests.schema.support import run
@@ -78,6 +78,12 @@ def use(ids: list[str], **values: Any) -> list[Any]:
         "use", ids[-1], "greeter", time.time(), given["version"], given["epoch"], given["bucket"], "m",
         given["input_tokens"], 3, None, None, 950.5, None, "ok", None, None,
     ]  # fmt: skip
+
+
+def use_record(**values: Any) -> UseRecord:
+    """A record as a client has it in memory."""
+    _, use_id, name, _, *others = use([], **values)
+    return UseRecord(use_id, name, time.perf_counter(), *others)
 
 
 def written(spool: Path, rows: list[list[Any]], name: str = "1-aa.uses") -> Path:
@@ -320,7 +326,7 @@ def test_a_line_that_was_cut_off_and_what_else_is_no_use_is_left_out(
     prompts.get("greeter")
     until(lambda: os.listdir(spool) == [])
     assert sorted(row[0] for row in uses(sql, "id::text")) == sorted(ids)
-    assert told(f"lines of {path} are no uses") == 1
+    assert told(f"lines of {path} are not uses") == 1
     assert told("bug") == 0
 
 
@@ -439,7 +445,7 @@ def test_there_is_a_limit_and_what_is_beyond_it_is_dropped_and_told(
 
 def test_room_that_was_used_is_free_again_once_it_is_sent(tmp_path: Path) -> None:
     spool = Spool(str(tmp_path / "s"), 1000)
-    row = use([])
+    row = use_record()
     for _ in range(5):
         taken = spool.write([row] * 100)
         assert 0 < taken < 100
@@ -452,22 +458,27 @@ def test_room_that_was_used_is_free_again_once_it_is_sent(tmp_path: Path) -> Non
 
 def test_what_is_written_while_a_file_is_sent_is_not_removed_with_it(tmp_path: Path) -> None:
     spool = Spool(str(tmp_path / "s"), 10_000)
-    spool.write([use([])])
+    spool.write([use_record()])
     [path] = spool.files()
-    assert spool.write([use([])]) == 1
+    assert spool.write([use_record()]) == 1
     spool.remove(path)
     assert spool.has_any
     assert len(lines(tmp_path / "s")) == 1
 
 
-def test_moments_keep_their_place_when_the_clock_is_set_back() -> None:
-    now = time.perf_counter()
-    [kept] = client_rows.to_keep([["use", "id", "name", now - 5, "more"]])
-    assert abs(kept[3] - (time.time() - 5)) < 1
-    [back] = client_rows.kept([kept])
-    assert abs(back[3] - (now - 5)) < 1
-    [future] = client_rows.kept([["use", "id", "name", time.time() + 5000]])
-    assert future[3] <= time.perf_counter()
+def test_times_are_the_same_after_reading_and_never_in_the_future() -> None:
+    record = use_record()
+    line = spool_lines.encode(record)
+    assert abs(json.loads(line)[3] - time.time()) < 1
+    decoded = spool_lines.decode(line)
+    assert isinstance(decoded, UseRecord)
+    assert abs(decoded.ended_at - record.ended_at) < 1
+    assert (decoded[:2], decoded[3:]) == (record[:2], record[3:])
+    future = use([])
+    future[3] += 5000
+    decoded = spool_lines.decode(json.dumps(future).encode())
+    assert isinstance(decoded, UseRecord)
+    assert decoded.ended_at <= time.perf_counter()
 
 
 @pytest.mark.parametrize("place", ["file/spool", "/proc/spool", "file"])
@@ -516,15 +527,15 @@ def test_a_disk_that_was_full_for_a_while_is_used_again(disk: Path) -> None:
     spool = Spool(str(disk / "spool"), 10_000_000)
     ballast = disk / "ballast"
     ballast.write_bytes(b"x" * 40_000)
-    rows = [use([]) for _ in range(300)]
-    taken = spool.write(rows)
+    records = [use_record() for _ in range(300)]
+    taken = spool.write(records)
     assert 0 < taken < 300
-    assert spool.write(rows[taken:]) < 300 - taken
+    assert spool.write(records[taken:]) < 300 - taken
     ballast.unlink()
-    more = spool.write(rows[taken:])
+    more = spool.write(records[taken:])
     assert more > 0
     spool.close()
-    assert [row[1] for row in lines(disk / "spool")][:taken] == [row[1] for row in rows[:taken]]
+    assert [row[1] for row in lines(disk / "spool")][:taken] == [record.id for record in records[:taken]]
 
 
 def test_a_spool_that_is_larger_than_memory_should_hold_is_read_in_parts(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from promptctl import Prompts, errors
 from promptctl.client import recorder, waiting
-from promptctl.client.use import MOST_TOKENS, Use
+from promptctl.client.use import Use
+from promptctl.rules.tokens import MOST_TOKENS
 from promptctl.store import uses as store
 from tests.client.support import application_role, count, program, rows, until, uses
 from tests.conftest import SERVERS
@@ -608,11 +609,11 @@ def test_a_batch_that_is_sent_twice_is_recorded_once(
 ) -> None:
 
     monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.05)
-    begin_many = store.begin_many
+    begin_recording = store.begin_recording
     failures = iter(range(3))
 
     def loses_answers(*given: Any) -> Any:
-        wait = begin_many(*given)
+        wait = begin_recording(*given)
 
         def lost() -> Any:
             answer = wait()
@@ -622,7 +623,7 @@ def test_a_batch_that_is_sent_twice_is_recorded_once(
 
         return lost
 
-    monkeypatch.setattr(store, "begin_many", loses_answers)
+    monkeypatch.setattr(store, "begin_recording", loses_answers)
     prompts = serve()
     ids: list[str] = []
     for _ in range(100):
@@ -659,15 +660,15 @@ def test_a_refusal_that_is_heard_twice_is_counted_once(
 def test_a_bug_in_the_recording_thread_is_told_and_does_not_stop_it(
     serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch, told: Told
 ) -> None:
-    begin_many = store.begin_many
+    begin_recording = store.begin_recording
     failures = iter([ZeroDivisionError("seven")])
 
     def fails(*given: Any) -> Any:
         for failure in failures:
             raise failure
-        return begin_many(*given)
+        return begin_recording(*given)
 
-    monkeypatch.setattr(store, "begin_many", fails)
+    monkeypatch.setattr(store, "begin_recording", fails)
     prompts = serve()
     with prompts.get("greeter").use():
         pass
@@ -679,11 +680,11 @@ def test_a_bug_in_the_recording_thread_is_told_and_does_not_stop_it(
     def always(*_: Any) -> Any:
         raise ZeroDivisionError("ever")
 
-    monkeypatch.setattr(store, "begin_many", always)
+    monkeypatch.setattr(store, "begin_recording", always)
     with prompts.get("greeter").use():
         pass
     until(lambda: prompts.dropped_uses == 1)
-    monkeypatch.setattr(store, "begin_many", begin_many)
+    monkeypatch.setattr(store, "begin_recording", begin_recording)
     with prompts.get("greeter").use():
         pass
     until(lambda: count(sql) == 2)

@@ -1,0 +1,50 @@
+"""What is recorded of a use, read from the application's objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from promptctl.rules import tokens
+from promptctl.store.uses import FallbackRecord, ScoreRecord, UseRecord
+
+if TYPE_CHECKING:
+    from promptctl.client.use import Use
+
+    QueuedRecord = UseRecord | FallbackRecord | ScoreRecord
+
+_LONGEST_TEXT = 200
+
+
+def from_use(use: Use) -> UseRecord | FallbackRecord:
+    """Return the record of a use that has ended. Raises whatever the application's objects raise when they are read."""
+    prompt = use.prompt
+    input_tokens, output_tokens = use.input_tokens, use.output_tokens
+    cache_read = cache_write = None
+    if use.usage is not None:
+        counts = tokens.total((*use.earlier_usages, use.usage))
+        input_tokens = counts.input if input_tokens is None else input_tokens
+        output_tokens = counts.output if output_tokens is None else output_tokens
+        # The application's own count may be smaller than the cached parts that its reply reports.
+        if input_tokens is not None and (counts.cache_read or 0) + (counts.cache_write or 0) <= input_tokens:
+            cache_read, cache_write = counts.cache_read, counts.cache_write
+    model, outcome = _text(use.model), _text(use.outcome) or "failed"
+    response_ms = max(0.0, (use.ended - use.began) * 1000)
+    if prompt.version is None or prompt.epoch is None:
+        return FallbackRecord(
+            use.id, prompt.name, use.ended, model, input_tokens, output_tokens, response_ms, outcome
+        )  # fmt: skip
+    first = use.first_token_at
+    first_token_ms = None if first is None else max(0.0, (first - use.began) * 1000)
+    return UseRecord(
+        use.id, prompt.name, use.ended, prompt.version, prompt.epoch, prompt.bucket, model, input_tokens, output_tokens,
+        cache_read, cache_write, response_ms, first_token_ms, outcome, use.score_given, _text(use.request_id),
+    )  # fmt: skip
+
+
+def _text(value: Any) -> str | None:
+    """Return a name from a reply or an exception in a form that the database can store."""
+    if value is None or value == "ok":
+        return value
+    if value.__class__ is str and value.isascii() and value.isprintable() and len(value) <= _LONGEST_TEXT:
+        return value
+    return str(value).replace("\0", "")[:_LONGEST_TEXT].encode("utf-8", "replace").decode()

@@ -1,0 +1,32 @@
+"""Ids of uses: UUIDs of version 7 (RFC 9562), which sort by the time at which a use began."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+
+
+class UseIds:
+    """Ids for the uses of one process.
+
+    An id has 48 bits of milliseconds since 1970, 42 random bits that stay the same in a process, and a 32-bit counter.
+    """
+
+    def __init__(self) -> None:
+        # `next` on a count is atomic, so that threads and signal handlers need no lock.
+        self.next_number = itertools.count(1).__next__
+        random_bits = int.from_bytes(os.urandom(6), "big") >> 6
+        # The version and the variant are constant, too.
+        constant = f"{7 << 12 | random_bits >> 30:04x}{2 << 30 | random_bits & 0x3FFFFFFF:08x}"
+        self._middle = f"-{constant[:4]}-{constant[4:8]}-{constant[8:]}"
+        self._epoch_ms = (time.time() - time.perf_counter()) * 1000
+
+    def id(self, began: float, number: int) -> str:
+        """Return the id of a use that began at `began` (time.perf_counter) and has this number."""
+        milliseconds = f"{int(self._epoch_ms + began * 1000) & 0xFFFFFFFFFFFF:012x}"
+        return f"{milliseconds[:8]}-{milliseconds[8:]}{self._middle}{number & 0xFFFFFFFF:08x}"
+
+    def new(self, began: float) -> str:
+        """Return a new id for a use that began at `began` (time.perf_counter)."""
+        return self.id(began, self.next_number())
