@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import time
+from typing import TYPE_CHECKING
 
 from promptctl import errors
 from promptctl.claude import network, refusals
@@ -11,7 +12,6 @@ from promptctl.claude import settings as claude_settings
 from promptctl.records import Record
 from promptctl.rules import tokens
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from promptctl import __version__
 from promptctl.cli import direct
 from promptctl.cli.table import COMMANDS, SHARED
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType, TracebackType

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from promptctl import errors
 from promptctl.chat import transcripts
@@ -16,7 +17,6 @@ from promptctl.output import messages, reply_view, stream
 from promptctl.rules import templates
 from promptctl.store import moves
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 

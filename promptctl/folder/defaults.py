@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from promptctl.folder import listing, prompt_yaml, strict_yaml, texts
 from promptctl.folder.listing import DEFAULTS_NAMES
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 

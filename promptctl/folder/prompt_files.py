@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from promptctl import errors
 from promptctl.folder import prompt_yaml, secret_values, texts
 from promptctl.records import Record
 from promptctl.rules import templates
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any

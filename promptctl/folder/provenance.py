@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from promptctl import errors
 from promptctl.folder import git, remotes
 from promptctl.records import Record
 from promptctl.rules.references import short_hash
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from typing import Any

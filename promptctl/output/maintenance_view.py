@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from promptctl.output import messages, stream
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.records import Timestamp
 

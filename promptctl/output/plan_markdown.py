@@ -5,11 +5,12 @@ The flavour is GitHub's: https://github.github.com/gfm
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from promptctl.output import create_view, plan_view, stream
 from promptctl.output import diff_view as differences
 from promptctl.sync import changes
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.output.plan_view import Diffs
     from promptctl.sync.changes import Change

@@ -8,11 +8,11 @@ import re
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from promptctl.output import messages, stream, tables, times
 from promptctl.output.tables import Column
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from typing import Any

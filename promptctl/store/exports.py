@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from promptctl.records import Record
 from promptctl.store import prompts
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 

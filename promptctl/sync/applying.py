@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from promptctl import errors
 from promptctl.records import Record
 from promptctl.rules.references import Reference
 from promptctl.store import moves, syncs, versions
 from promptctl.sync.changes import ACTIVATE, DESCRIBE, ROUTE
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from typing import TYPE_CHECKING
 
 from promptctl import atomic_files, errors
 from promptctl.folder import defaults as folder_defaults
@@ -14,7 +15,6 @@ from promptctl.records import Record
 from promptctl.rules import references, templates
 from promptctl.rules.json_values import same
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any

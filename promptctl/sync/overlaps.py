@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from typing import TYPE_CHECKING
 
 from promptctl import errors
 from promptctl.folder import listing, texts
 from promptctl.store import syncs
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from promptctl.records import Record
 from promptctl.rules import shares, targeting, templates
 from promptctl.rules.json_values import same
@@ -21,7 +23,6 @@ from promptctl.sync.changes import (
     Plan,
 )
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any

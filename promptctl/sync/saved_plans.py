@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import TYPE_CHECKING
 
 from promptctl import atomic_files, bounded_input, errors
 from promptctl.folder.prompt_files import FileVersion
@@ -16,7 +17,6 @@ from promptctl.store.syncs import Hold
 from promptctl.sync import applying, synchronize
 from promptctl.sync.changes import ACTIVATE, DESCRIBE, KINDS, NEW, ROUTE, Applied, Change, Plan
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any

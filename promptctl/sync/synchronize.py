@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from promptctl import errors
 from promptctl.folder import defaults as folder_defaults
 from promptctl.folder import listing, mistakes, prompt_files, provenance
@@ -12,7 +14,6 @@ from promptctl.store import syncs
 from promptctl.sync import applying, overlaps, plan
 from promptctl.sync.changes import ACTIVATE, CONFLICT, DOING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any

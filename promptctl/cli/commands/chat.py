@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from promptctl import errors
 from promptctl.chat import conversation as chatting
@@ -12,7 +13,6 @@ from promptctl.cli import chat_session, content, interruption, numbers, variable
 from promptctl.output import messages, reply_view, stream
 from promptctl.rules import references, templates
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from promptctl import errors
 from promptctl.cli import completion_scripts
 from promptctl.output import stream
 from promptctl.rules import references
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.options import Shell
     from promptctl.cli.run import Run

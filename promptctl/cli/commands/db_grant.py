@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from promptctl import errors
 from promptctl.output import messages, stream
 from promptctl.rules import references
 from promptctl.store import administration
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.options import Access, Login
     from promptctl.cli.run import Run

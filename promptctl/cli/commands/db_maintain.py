@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from promptctl import errors
 from promptctl.output import maintenance_view as output
 from promptctl.output import progress
 from promptctl.rules import references
 from promptctl.store import maintenance
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.options import Keep
     from promptctl.cli.run import Run

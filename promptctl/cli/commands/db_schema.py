@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from promptctl import errors, schema
 from promptctl.output import messages, stream
 from promptctl.store import administration
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.run import Run
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from promptctl import errors
 from promptctl.output import messages, stream
 from promptctl.postgres import settings
 from promptctl.postgres.embedded import location
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.run import Run
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from promptctl import errors
 from promptctl.postgres import connecting, settings
 from promptctl.postgres.embedded import location
 from promptctl.rules import references
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.options import Sql, SqlFile
     from promptctl.cli.run import Run

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from promptctl import errors
 from promptctl.output import status_view as output
 from promptctl.postgres import settings
 from promptctl.postgres.embedded import location
 from promptctl.store import administration
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.run import Run
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from promptctl import errors, working_directory
 from promptctl.output import export_view as output
 from promptctl.output import progress
@@ -9,7 +11,6 @@ from promptctl.rules import references
 from promptctl.store import exports
 from promptctl.sync import export as exporting
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.options import ExportFolder, Only, Overwrite
     from promptctl.cli.run import Run

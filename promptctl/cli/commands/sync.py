@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from promptctl import errors, working_directory
 from promptctl.folder.provenance import Checkout
 from promptctl.output import messages, plan_view, progress
@@ -10,7 +12,6 @@ from promptctl.store import syncs
 from promptctl.sync import changes
 from promptctl.sync import synchronize as syncing
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
