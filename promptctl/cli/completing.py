@@ -11,7 +11,7 @@ from promptctl.cli.completion_scripts import SCRIPTS
 from promptctl.cli.table import COMMANDS, SHARED
 from promptctl.output.stream import COLOR_CHOICES
 from promptctl.rules.statistics import KEYS
-from promptctl.rules.templates import STYLES
+from promptctl.rules.template_syntax import STYLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

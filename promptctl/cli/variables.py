@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from promptctl import bounded_input, errors
-from promptctl.rules import references, templates
+from promptctl.rules import references, template_syntax
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def given(pairs: list[str] | None, file: str | None) -> dict[str, str]:
     values = {} if file is None else _from_file(file)
     for pair in pairs or []:
         name, equals, value = pair.partition("=")
-        if not equals or not templates.is_path(name):
+        if not equals or not template_syntax.is_path(name):
             raise errors.Usage("usage", f"--var takes NAME=VALUE, not {references.quoted(pair)}")
         if not _is_utf8(value):
             raise errors.Usage("not_utf8", f"the value of {name} is not UTF-8: {references.quoted(value)}")
@@ -39,8 +39,10 @@ def given(pairs: list[str] | None, file: str | None) -> dict[str, str]:
 
 def check_style(style: str) -> None:
     """Raise Usage for what is no template style."""
-    if style not in templates.STYLES:
-        raise errors.Usage("usage", f"no template style {references.quoted(style)}: {', '.join(templates.STYLES)}")
+    if style not in template_syntax.STYLES:
+        raise errors.Usage(
+            "usage", f"no template style {references.quoted(style)}: {', '.join(template_syntax.STYLES)}"
+        )
 
 
 def check(template: Template, reference: str, values: Mapping[str, str], command: str) -> None:
@@ -215,7 +217,7 @@ def _flat(entries: Entries, above: str) -> Iterator[tuple[str, str, int | None]]
         raise _Malformed(None, f"nested more than {_DEEPEST} deep")
     for key, value, line in entries:
         name = above + key
-        if not templates.is_path(key):
+        if not template_syntax.is_path(key):
             raise _Malformed(line, f"{references.quoted(name)} cannot name a variable")
         if isinstance(value, _Entries):
             yield from _flat(value, f"{name}.")
@@ -228,7 +230,7 @@ def _flat(entries: Entries, above: str) -> Iterator[tuple[str, str, int | None]]
             if "\0" in text:
                 raise _Malformed(line, f"the value of {name} has a NUL character")
             if not _is_utf8(text):
-                raise _Malformed(line, f"the value of {name} has half of a surrogate pair, which is no character")
+                raise _Malformed(line, f"the value of {name} has a lone surrogate, which is not a character")
             yield name, text, line
 
 

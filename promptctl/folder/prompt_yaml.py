@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from promptctl import errors
 from promptctl.folder import strict_yaml
 from promptctl.records import Record
-from promptctl.rules import references, templates
+from promptctl.rules import references, template_syntax
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -256,9 +256,9 @@ def is_setting(key: str, value: object, complain: Complain) -> bool:
     """Whether a value is one that this setting may have; `complain` gets why not."""
     if key == "template":
         # Only a text has a hash for certain, and only a text is one.
-        if isinstance(value, str) and value in templates.STYLES:
+        if isinstance(value, str) and value in template_syntax.STYLES:
             return True
-        complain(f"template is one of {', '.join(templates.STYLES)}, not {_shown(value)}")
+        complain(f"template is one of {', '.join(template_syntax.STYLES)}, not {_shown(value)}")
         return False
     if key == "max_tokens":
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_TOKENS:
@@ -277,7 +277,7 @@ def _are_variables(value: object, complain: Complain) -> bool:
         return False
     for name, said in variables.items():
         variable = _mapping(said)
-        if not isinstance(name, str) or not templates.is_path(name):
+        if not isinstance(name, str) or not template_syntax.is_path(name):
             complain(
                 f"variables: {_shown(name)} is not identifiers joined by dots: letters of ASCII, digits, underscores"
             )

@@ -1,1 +1,1 @@
-"""Rules without a database, a file or a network: pure functions and the values that they take."""
+"""Pure functions and the values that they work on. No module here uses a database, a file or the network."""

@@ -1,6 +1,6 @@
-"""Which bucket of a split a unit falls into: schema.sql's rule, for whoever answers without asking the database. Pure.
+"""Hash a unit into the bucket of a split, as `promptctl.bucket` in schema.sql does. Pure.
 
-A candidate serves the units whose bucket is below its basis points.
+A split serves the candidate to the units whose bucket is below the candidate's basis points.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 BUCKETS = 10_000
 
-# For what fits into one block of SHA-256 the interpreter's own saves a sixth; of more, OpenSSL's takes less, at last a
-# third.
+# Up to one block of SHA-256 the interpreter's own implementation takes a sixth less time; for longer input OpenSSL's
+# is faster, up to three times.
 _sha256: Callable[..., Any] = hashlib.sha256
 try:
     from _sha2 import sha256 as _own_sha256  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
@@ -33,23 +33,23 @@ _first_number: Callable[[bytes], tuple[int]] = Struct(">Q").unpack_from
 def bucket(seed: str, unit: str) -> int:
     """Return the bucket of a unit, 0 to 9999: the first 8 bytes of sha256(seed + "." + unit), big-endian, modulo 10000.
 
-    Raises ValueError for what PostgreSQL cannot hold as text, a NUL or half of a surrogate pair: nobody is in a bucket
-    here and in none there.
+    docs/sql.md has test vectors. Raises ValueError for text that PostgreSQL cannot store, with a NUL or a lone
+    surrogate, so that a unit has either a bucket here and in SQL or in neither.
     """
     return for_seed(seed)(unit)
 
 
 def for_seed(seed: str) -> Callable[[str], int]:
-    """Return `bucket` of one seed: half a microsecond for a short unit."""
-    begin = f"{seed}.".encode()
+    """Return a function from a unit to its bucket for one seed. A call takes half a microsecond for a short unit."""
+    prefix = f"{seed}.".encode()
 
     def bucket_of(unit: str) -> int:
         if "\0" in unit:
             raise ValueError("a unit has no NUL character: PostgreSQL cannot hold one")
         try:
-            raw = begin + unit.encode()
+            raw = prefix + unit.encode()
         except UnicodeEncodeError as problem:
-            raise ValueError(f"a unit is text, and U+{ord(unit[problem.start]):04X} is no character") from None
+            raise ValueError(f"a unit is text, and U+{ord(unit[problem.start]):04X} is not a character") from None
         sha256 = _sha256_of_a_block if len(raw) < _BLOCK else _sha256
         return _first_number(sha256(raw).digest())[0] % BUCKETS
 

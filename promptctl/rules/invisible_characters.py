@@ -1,9 +1,9 @@
-"""Characters that a reader does not see and a model reads: which of those in a text are out of the ordinary. Pure.
+"""Find suspicious invisible characters: characters that a model reads and a person does not see. Pure.
 
-Ordinary are a joiner or a selector inside an emoji, a (non-)joiner between letters of a script that uses it, direction
-marks in a text with Arabic or Hebrew, a zero-width space beside a script without blanks, a soft hyphen inside a word,
-and one variation selector after an ideograph. The same characters elsewhere, and all others of their kind, can carry
-instructions that nobody sees.
+Some invisible characters have an ordinary use: a joiner or a selector inside an emoji, a (non-)joiner between letters
+of a script that uses it, direction marks in a text with Arabic or Hebrew, a zero-width space next to a script without
+spaces, a soft hyphen inside a word, one variation selector after an ideograph. In any other place they are suspicious,
+and so are all other invisible characters: they can carry hidden instructions.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _ZWSP, _ZWNJ, _ZWJ, _SOFT_HYPHEN = "\u200b", "\u200c", "\u200d", "\xad"
-_DEPENDING = frozenset((_ZWSP, _ZWNJ, _ZWJ, _SOFT_HYPHEN))
+_CONTEXT_DEPENDENT = frozenset((_ZWSP, _ZWNJ, _ZWJ, _SOFT_HYPHEN))
 _MARKS = frozenset("\u061c\u200e\u200f")
 _TAGS = range(0xE0000, 0xE0080)
 _SELECTORS = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0), range(0x180B, 0x180E), range(0x180F, 0x1810))
 _EMOJI_SELECTORS = frozenset("\ufe0e\ufe0f")
-# What PostgreSQL, Python and terminals show as nothing: Unicode's Default_Ignorable_Code_Point, direction controls,
-# and interlinear annotations.
-_RANGES = (
+# Unicode's Default_Ignorable_Code_Point, direction controls and interlinear annotations: PostgreSQL, Python and
+# terminals print nothing for them.
+_INVISIBLE = (
     range(0xAD, 0xAE), range(0x34F, 0x350), range(0x61C, 0x61D), range(0x115F, 0x1161), range(0x17B4, 0x17B6),
     range(0x180B, 0x1810), range(0x200B, 0x2010), range(0x202A, 0x202F), range(0x2060, 0x2070), range(0x3164, 0x3165),
     range(0xFE00, 0xFE10), range(0xFEFF, 0xFF00), range(0xFFA0, 0xFFA1), range(0xFFF0, 0xFFFC),
@@ -31,7 +31,7 @@ _RIGHT_TO_LEFT = (range(0x590, 0x900), range(0xFB1D, 0xFE00), range(0xFE70, 0xFE
 # Scripts whose letters are joined or kept apart by (non-)joiners: Arabic to Sinhala, Tibetan to Khmer and Mongolian.
 _JOINED = (range(0x600, 0xE00), range(0xF00, 0x10A0), range(0x1780, 0x18B0), range(0xA800, 0xAAE0),
            range(0xFB50, 0xFE00), range(0xFE70, 0xFEFD), range(0x10A00, 0x12000))  # fmt: skip
-_WITHOUT_BLANKS = (range(0xE00, 0xF00), range(0x1000, 0x10A0), range(0x1780, 0x1800), range(0x3000, 0xA000))
+_WITHOUT_SPACES = (range(0xE00, 0xF00), range(0x1000, 0x10A0), range(0x1780, 0x1800), range(0x3000, 0xA000))
 _IDEOGRAPHS = (range(0x2E80, 0xA000), range(0xF900, 0xFB00), range(0xFF00, 0xFFF0), range(0x20000, 0x33480))
 _PICTURES = (range(0x203C, 0x3300), range(0x1F000, 0x20000))
 _KEYCAPS = frozenset("#*0123456789\xa9\xae")
@@ -40,61 +40,61 @@ _FLAG = "\U0001f3f4"
 _FLAGS = tuple(
     "".join(chr(0xE0000 + ord(letter)) for letter in code) + "\U000e007f" for code in ("gbeng", "gbsct", "gbwls")
 )
+# How many different characters a summary lists.
 _NAMED = 3
 
 
 def positions(text: str) -> list[int]:
-    """Return the positions of the invisible characters in a text that are out of the ordinary, in order."""
+    """Return the positions of the suspicious invisible characters in a text, ascending."""
     if text.isascii():
         return []
-    # The set is made in C: a text without any costs one pass.
+    # `set` runs in C, so a text without invisible characters costs one pass.
     present = [character for character in set(text) if character > "\x7f" and _is_invisible(character)]
     if not present:
         return []
     has_right_to_left = any(_among(character, _RIGHT_TO_LEFT) for character in set(text) - _MARKS)
     has_flag = _FLAG in text
-    found: list[int] = []
+    suspicious: list[int] = []
     for character in present:
         if character in _MARKS and has_right_to_left:
             continue
-        # Most are never ordinary, and of these there may be a million.
-        depends = character in _DEPENDING or _among(character, _SELECTORS) or (has_flag and ord(character) in _TAGS)
+        # Most of them are suspicious in any place. A text may have a million, so their context is not inspected.
+        depends = (
+            character in _CONTEXT_DEPENDENT or _among(character, _SELECTORS) or (has_flag and ord(character) in _TAGS)
+        )
         place = text.find(character)
         while place >= 0:
             if not (depends and _is_ordinary(text, place)):
-                found.append(place)
+                suspicious.append(place)
             place = text.find(character, place + 1)
-    return sorted(found)
+    return sorted(suspicious)
 
 
 def summary(text: str) -> str | None:
-    """Return in words that a text has such characters: `contains 12 invisible characters (U+E0041 U+E0042 U+200B …)`.
-
-    None: it has none.
-    """
-    found = positions(text)
-    if not found:
+    """Return a description, `contains 12 invisible characters (U+E0041 U+E0042 U+200B …)`; None if there are none."""
+    suspicious = positions(text)
+    if not suspicious:
         return None
-    codes = list(dict.fromkeys(f"U+{ord(text[place]):04X}" for place in found))
+    codes = list(dict.fromkeys(f"U+{ord(text[place]):04X}" for place in suspicious))
     more = " …" if len(codes) > _NAMED else ""
-    plural = "s" * (len(found) != 1)
-    return f"contains {len(found)} invisible character{plural} ({' '.join(codes[:_NAMED])}{more})"
+    plural = "s" * (len(suspicious) != 1)
+    return f"contains {len(suspicious)} invisible character{plural} ({' '.join(codes[:_NAMED])}{more})"
 
 
-def escape(text: str, escape: Callable[[str], str] | None = None) -> str:
-    r"""Return a text with such characters as escapes, so that a reader sees them.
+def escape(text: str, escape_character: Callable[[str], str] | None = None) -> str:
+    r"""Return a text in which each suspicious invisible character is an escape that a person sees.
 
-    `escape` gives the escape of a character; without it, it is `\u200b` or `\U000e0041`.
+    `escape_character` returns the escape of a character. The default is `\u200b` or `\U000e0041`.
     """
-    found = positions(text)
-    if not found:
+    suspicious = positions(text)
+    if not suspicious:
         return text
-    escapes = {text[place]: "" for place in found}
+    escapes = {text[place]: "" for place in suspicious}
     for character in escapes:
-        escapes[character] = (escape or _escape)(character)
+        escapes[character] = (escape_character or _escape)(character)
     parts: list[str] = []
     end = 0
-    for place in found:
+    for place in suspicious:
         parts += (text[end:place], escapes[text[place]])
         end = place + 1
     return "".join([*parts, text[end:]])
@@ -106,12 +106,12 @@ def _escape(character: str) -> str:
 
 
 def _is_invisible(character: str) -> bool:
-    return _among(character, _RANGES)
+    return _among(character, _INVISIBLE)
 
 
 def _among(character: str, ranges: Iterable[range]) -> bool:
     code = ord(character)
-    return any(code in each for each in ranges)
+    return any(code in interval for interval in ranges)
 
 
 def _is_ordinary(text: str, place: int) -> bool:
@@ -123,7 +123,7 @@ def _is_ordinary(text: str, place: int) -> bool:
     if character == _SOFT_HYPHEN:
         return before.isalpha() and after.isalpha()
     if character == _ZWSP:
-        return any(side and _among(side, _WITHOUT_BLANKS) for side in (before, after))
+        return any(side and _among(side, _WITHOUT_SPACES) for side in (before, after))
     if character in (_ZWJ, _ZWNJ):
         if _among(before, _JOINED):
             return True

@@ -1,7 +1,7 @@
-"""JSON that is read back: plans, conversations, routes, values of variables, snapshots, spooled uses.
+"""Read JSON files: saved plans, conversations, routes, values of variables, snapshots, spooled uses. Pure.
 
-Such a file may have been edited, cut off or written by another program. One reader refuses what JSON does not have and
-what PostgreSQL and UTF-8 cannot hold; `Fields` takes an object apart and checks the type of each of its values.
+A person may have edited such a file, it may be truncated, or another program may have written it. `parse` refuses what
+is not JSON and what PostgreSQL or UTF-8 cannot store. `Fields` reads the fields of an object and checks their types.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 else:
 
     def cast(_: str, value: object) -> object:
-        """Return the value: the kind is for a type checker, and typing takes 7 ms to import."""
+        """Return the value. Only a type checker uses the type, and importing typing takes 7 ms."""
         return value
 
 
@@ -24,7 +24,7 @@ _TOO_DEEP = f"nested more than {_DEEPEST} deep"
 
 
 class InvalidDocument(ValueError):
-    """What is wrong with a document, in words; `line` where it is known."""
+    """A document cannot be used: `reason` says why, `line` is the line number, None if it is not known."""
 
     def __init__(self, reason: str, line: int | None = None) -> None:
         super().__init__(reason)
@@ -33,7 +33,7 @@ class InvalidDocument(ValueError):
 
 
 class NotJson(InvalidDocument):
-    """A text that is no JSON at all."""
+    """A document is not JSON."""
 
 
 def parse(
@@ -43,12 +43,13 @@ def parse(
     hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
     numbers_as_written: bool = False,
 ) -> Any:
-    """Return the value that a document writes.
+    """Return the value of a JSON document.
 
-    With `once` a key that is there twice is refused; `hook` makes something else of an object's pairs;
-    `numbers_as_written` leaves numbers as texts. Raises InvalidDocument
-    for bytes that are not UTF-8, for NaN and Infinity, for halves of surrogate pairs and NUL in texts, and for deep
-    nesting; NotJson for what is no JSON.
+    With `once`, a key that appears twice in an object is refused. `hook` converts the pairs of an object, as
+    `object_pairs_hook` of `json.loads` does. With `numbers_as_written`, numbers are returned as strings.
+
+    Raises NotJson for text that is not JSON, and InvalidDocument for bytes that are not UTF-8, NaN and Infinity, lone
+    surrogates and NUL in strings, and nesting deeper than 100 levels.
     """
     text = _decoded(raw) if isinstance(raw, bytes) else raw
     try:
@@ -57,7 +58,7 @@ def parse(
             parse_constant=_refuse_constant,
             parse_int=str if numbers_as_written else None,
             parse_float=str if numbers_as_written else _number,
-            object_pairs_hook=_once if once else hook,
+            object_pairs_hook=_unique_keys if once else hook,
         )
     except json.JSONDecodeError as problem:
         raise NotJson(f"not JSON: {problem.msg}", problem.lineno) from None
@@ -68,44 +69,47 @@ def parse(
     except ValueError:
         # An integer of thousands of digits.
         raise InvalidDocument("a number with too many digits") from None
-    # Only an escape can write what cannot be stored: bytes that are not UTF-8 were refused.
+    # Bytes are valid UTF-8 here, so only an escape can write a lone surrogate or NUL.
     if isinstance(raw, str) or "\\u" in text or text.count("[") + text.count("{") > _DEEPEST:
         check_storable(value)
     return value
 
 
 def check_storable(value: Any) -> None:
-    """Raise InvalidDocument for a value that PostgreSQL cannot hold: a NUL, half of a surrogate pair, deep nesting."""
+    """Raise InvalidDocument for a value that PostgreSQL cannot store: with NUL, a lone surrogate or deep nesting."""
     pending: list[tuple[Any, int]] = [(value, 0)]
     while pending:
-        each, depth = pending.pop()
-        if isinstance(each, str):
-            _refuse_text(each)
-        elif isinstance(each, (dict, list, tuple)):
+        node, depth = pending.pop()
+        if isinstance(node, str):
+            _check_text(node)
+        elif isinstance(node, (dict, list, tuple)):
             if depth > _DEEPEST:
                 raise InvalidDocument(_TOO_DEEP)
-            if isinstance(each, dict):
-                pending += [(key, depth + 1) for key in cast("dict[Any, Any]", each)]
-                pending += [(item, depth + 1) for item in cast("dict[Any, Any]", each).values()]
+            if isinstance(node, dict):
+                pending += [(key, depth + 1) for key in cast("dict[Any, Any]", node)]
+                pending += [(item, depth + 1) for item in cast("dict[Any, Any]", node).values()]
             else:
-                pending += [(item, depth + 1) for item in cast("list[Any]", each)]
+                pending += [(item, depth + 1) for item in cast("list[Any]", node)]
 
 
 def storage_problem(text: str) -> str | None:
-    """Return what makes a text one that cannot be stored, None: nothing does."""
+    """Return what PostgreSQL cannot store in a text, `a NUL character`; None if it can store all of it."""
     if "\0" in text:
         return "a NUL character"
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        return "half of a surrogate pair, which is no character"
+        return "a lone surrogate, which is not a character"
     return None
 
 
 class Fields:
-    """The fields of a JSON object, read by type. `where` names the object in errors. Methods raise InvalidDocument."""
+    """The fields of a JSON object, each read as a type; `where` names the object in errors.
+
+    Each method raises InvalidDocument if the field is missing or has another type.
+    """
 
     def __init__(self, value: object, where: str) -> None:
         if not isinstance(value, dict):
-            raise InvalidDocument(f"{where} is no object")
+            raise InvalidDocument(f"{where} is not an object")
         self._fields = cast("dict[str, object]", value)
         self.where = where
 
@@ -126,7 +130,7 @@ class Fields:
         return None if self.is_none(name) else self.text(name)
 
     def integer(self, name: str, least: int = 0) -> int:
-        """Return an integer from `least` up to the highest of PostgreSQL's bigint."""
+        """Return an integer from `least` to the largest `bigint` of PostgreSQL."""
         value = self._fields.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 1 << 63:
             raise self._wrong(name, f"a whole number from {least}")
@@ -144,14 +148,14 @@ class Fields:
         return value
 
     def mapping(self, name: str) -> dict[str, Any]:
-        """Return an object as it is."""
+        """Return an object, its values unchecked."""
         value = self._fields.get(name)
         if not isinstance(value, dict):
             raise self._wrong(name, "an object")
         return cast("dict[str, Any]", value)
 
     def sequence(self, name: str) -> list[Any]:
-        """Return a list as it is."""
+        """Return a list, its items unchecked."""
         value = self._fields.get(name)
         if not isinstance(value, list):
             raise self._wrong(name, "a list")
@@ -159,25 +163,25 @@ class Fields:
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a list of texts."""
-        found = self.sequence(name)
-        if not all(isinstance(each, str) for each in found):
+        items = self.sequence(name)
+        if not all(isinstance(item, str) for item in items):
             raise self._wrong(name, "a list of texts")
-        return tuple(found)
+        return tuple(items)
 
     def fields(self, name: str) -> Fields:
         """Return the fields of an object."""
         return Fields(self._fields.get(name), f"{self.where}: {name}")
 
     def is_none(self, name: str) -> bool:
-        """Whether a field is null; one that is missing is wrong."""
+        """Whether a field is null. Raises InvalidDocument if it is missing."""
         if name not in self._fields:
             raise InvalidDocument(f"{self.where}: {name} is missing")
         return self._fields[name] is None
 
-    def _wrong(self, name: str, wanted: str) -> InvalidDocument:
+    def _wrong(self, name: str, expected: str) -> InvalidDocument:
         if name not in self._fields:
             return InvalidDocument(f"{self.where}: {name} is missing")
-        return InvalidDocument(f"{self.where}: {name} is not {wanted}")
+        return InvalidDocument(f"{self.where}: {name} is not {expected}")
 
 
 def _decoded(raw: bytes) -> str:
@@ -187,26 +191,26 @@ def _decoded(raw: bytes) -> str:
         raise InvalidDocument(f"not UTF-8: byte {problem.start}", 1 + raw.count(b"\n", 0, problem.start)) from None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
-            raise InvalidDocument(f"the key {key!r} is there twice")
-        found[key] = value
-    return found
+        if key in document:
+            raise InvalidDocument(f"the key {key!r} appears twice")
+        document[key] = value
+    return document
 
 
 def _refuse_constant(name: str) -> None:
-    raise InvalidDocument(f"{name} is no number in JSON")
+    raise InvalidDocument(f"{name} is not a JSON number")
 
 
-def _number(written: str) -> float:
-    value = float(written)
+def _number(digits: str) -> float:
+    value = float(digits)
     if value in (float("inf"), float("-inf")):
-        raise InvalidDocument(f"{written[:40]} is too large a number")
+        raise InvalidDocument(f"the number {digits[:40]} is too large")
     return value
 
 
-def _refuse_text(text: str) -> None:
+def _check_text(text: str) -> None:
     if problem := storage_problem(text):
         raise InvalidDocument(f"a text has {problem}")

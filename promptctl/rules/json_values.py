@@ -1,4 +1,4 @@
-"""Values as JSON has them."""
+"""Compare JSON values. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are the same, as PostgreSQL's jsonb compares: 1 is 1.0 and is not true."""
+    """Whether two JSON values are equal by the rules of PostgreSQL's `jsonb`: 1 equals 1.0 and not true."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
     if isinstance(one, list) and isinstance(other, list):

@@ -1,4 +1,4 @@
-"""What the database sums up about uses, as `store` reads it and `rules.statistics` calculates with it. Pure."""
+"""Sums over uses that `store.usage` reads from the database, the input of `rules.statistics`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
 
 class UseSums(Record):
-    """Uses of one group that name one model, went well or not, and have an input of about one size.
+    """Sums over the uses of one group with the same model, success and price step.
 
-    The size says how many of the prices' steps, at 100 000 and 200 000 tokens, the input is beyond. The group is `name`
-    and, of `version`, `day` (2026-11-24, UTC) and `hour` (RFC 3339), those that were asked for. `uses` are counted with
-    everything; the other counts are of the uses that reported what is summed beside them.
+    The group is `name` and the requested ones of `version`, `day` (2026-11-24, UTC) and `hour` (RFC 3339); the others
+    are None. `size` counts the price steps, at 100 000 and 200 000 input tokens, that the input exceeds. `uses` counts
+    all uses; each other count, `with_…`, is of the uses that reported the number that is summed next to it. Times are
+    in milliseconds.
     """
 
     __slots__ = ()
@@ -50,9 +51,9 @@ class UseSums(Record):
 
 
 class Histogram(Record):
-    """Some response times of one group's uses that went well: how many are in each bucket, none of which is empty.
+    """Counts of response times of one group's successful uses, by bucket; empty buckets are left out.
 
-    Bucket b holds 2^(b/32) to 2^((b+1)/32) milliseconds, the lowest one all that is less.
+    Bucket b counts the times from 2^(b/32) to 2^((b+1)/32) milliseconds, bucket 0 also shorter ones.
     """
 
     __slots__ = ()
@@ -82,9 +83,10 @@ class LateScores(Record):
 
 
 class ListedVersion(Record):
-    """A version in use, which may have no uses; its share of what the prompt serves, out of 10 000.
+    """A version that is not archived, used or not.
 
-    `route_steps` is the length of the prompt's route; `source_version` what Git says where an operator's move holds.
+    `share_basis_points` is its share of the prompt's requests, out of 10 000. `route_steps` is the length of the
+    prompt's route. `source_version` is the version that the folder names while an operator's hold keeps another active.
     """
 
     __slots__ = ()
@@ -98,7 +100,7 @@ class ListedVersion(Record):
 
 
 class DailyUses(Record):
-    """How often a version was used on a day, so many days ago in UTC; 0 is today."""
+    """The number of uses of a version on one day; `days_ago` counts in UTC, and 0 is today."""
 
     __slots__ = ()
     name: str
@@ -108,9 +110,9 @@ class DailyUses(Record):
 
 
 class Measurements(Record):
-    """Everything that was read, as it was at one moment; of one group there may be several of each.
+    """All rows of one reading, from one snapshot of the database. A group may have several rows of each kind.
 
-    `fallbacks` are calls with a text of the application's own, by the name that it asked for.
+    `fallbacks` counts the calls with an application's fallback text, by prompt name.
     """
 
     __slots__ = ()

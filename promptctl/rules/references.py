@@ -1,6 +1,6 @@
-"""Names and references: what may be called a prompt, and `NAME@VERSION`.
+"""Check and parse the names of prompts and references, `NAME@VERSION`. Pure.
 
-The same rules stand as constraints in schema.sql; here they give an answer before a connection is made.
+Constraints in schema.sql enforce the same rules. Here they are checked before a command connects.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from promptctl.records import Record
 
 
 class Reference(Record):
-    """`NAME@VERSION`, or a bare `NAME`, which means its active version."""
+    """`NAME@VERSION`, or `NAME` for the active version (`version` is None)."""
 
     __slots__ = ()
     name: str
@@ -21,7 +21,7 @@ class Reference(Record):
 
 
 def short_hash(commit: str) -> str:
-    """Return a commit's hash as people write it."""
+    """Return the abbreviated hash of a commit, 7 digits."""
     return commit[:7]
 
 
@@ -33,19 +33,19 @@ _REST = _FIRST | {".", "-"}
 
 
 def quoted(text: str) -> str:
-    """A user's word, quoted for one line of a terminal: control characters escaped, at most 80 characters."""
+    """Return a user's text in double quotes, safe for a terminal: control characters escaped, cut at 80 characters."""
     cut = text if len(text) <= 80 else text[:79] + "…"
     return '"' + "".join(c if c.isprintable() else _escaped(c) for c in cut) + '"'
 
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    # A byte of an argument that is not UTF-8 arrives as a lone surrogate.
+    # Python decodes a byte of an argument that is not UTF-8 as a lone surrogate.
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else character.encode("unicode_escape").decode()
 
 
 def check_name(name: str) -> str:
-    """Return `name` if it may name a prompt; raises Usage, saying what is wrong with it."""
+    """Return `name` if it is a valid name of a prompt. Raises Usage (`invalid_name`) with the reason."""
     if not name:
         raise errors.Usage("invalid_name", "the name is empty")
     if len(name) > LONGEST_NAME:
@@ -56,18 +56,18 @@ def check_name(name: str) -> str:
         bad = next((character for character in segment if character not in _REST), None)
         if not segment or segment[0] not in _FIRST or bad is not None:
             look_alike = f" (U+{ord(bad):04X})" if bad is not None and bad.isprintable() and not bad.isascii() else ""
-            what = (
+            reason = (
                 f"it has {quoted(bad)}{look_alike}"
                 if bad is not None
                 else "a segment is empty or begins with a dot or a dash"
             )
             raise errors.Usage(
                 "invalid_name",
-                f"{quoted(name)} cannot name a prompt: {what}",
+                f"{quoted(name)} cannot name a prompt: {reason}",
                 hint="names are letters, digits, dot, dash and underscore, in segments joined by /",
             )
         if _is_a_file(segment.lower()):
-            raise errors.Usage("invalid_name", f"{quoted(name)} cannot name a prompt: {segment} is a file's name")
+            raise errors.Usage("invalid_name", f"{quoted(name)} cannot name a prompt: {segment} is the name of a file")
     if name.isdigit():
         raise errors.Usage("invalid_name", f"{quoted(name)} cannot name a prompt: a number is a version")
     return name
@@ -81,20 +81,26 @@ def _is_a_file(segment: str) -> bool:
 
 
 def parse_version(text: str) -> int:
-    """Return the version that `text` writes: 1 to 2147483647, without sign or leading zeros; raises Usage."""
+    """Return the version number in `text`, 1 to 2147483647 without sign or leading zeros.
+
+    Raises Usage (`invalid_version`) for any other text.
+    """
     if text.isascii() and text.isdigit() and text[0] != "0" and len(text) <= 10 and int(text) <= HIGHEST_VERSION:
         return int(text)
     raise errors.Usage("invalid_version", f"{quoted(text)} is not a version: versions are 1 to {HIGHEST_VERSION}")
 
 
 def parse(text: str) -> Reference:
-    """Return the reference that `text` writes, `NAME` or `NAME@VERSION`; raises Usage."""
+    """Return the reference in `text`, `NAME` or `NAME@VERSION`. Raises Usage (`invalid_name`, `invalid_version`)."""
     name, at, version = text.partition("@")
     return Reference(check_name(name), parse_version(version) if at else None)
 
 
 def parse_with_version(text: str, command: str, following: str | None = None) -> Reference:
-    """As `parse`, but the version must be there; `following` is the next word, for a hint on `NAME 2`."""
+    """Parse a reference that has a version. Raises Usage (`version_missing`) for one without.
+
+    `command` is the name of the command for the hint, and `following` the next word, for a hint on `NAME 2`.
+    """
     reference = parse(text)
     if reference.version is None:
         following_version = following is not None and following.isascii() and following.isdigit()

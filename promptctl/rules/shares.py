@@ -1,4 +1,4 @@
-"""Shares of a split as people write them, and in basis points. Pure."""
+"""Convert the share of a split between text, `12.25%`, and basis points, hundredths of a percent. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ ALL = 10_000
 
 
 def basis_points(text: str) -> int:
-    """Return the share that a text such as `10%`, `0.5%` or `12.25%` writes, in basis points: 0 to 10000.
+    """Return the basis points, 0 to 10000, of a text such as `10%`, `0.5%` or `12.25%`.
 
-    Raises ValueError for all else: what has no %, a sign, an exponent, more than two decimals, more than 100%.
+    Raises ValueError for a text without %, with a sign, an exponent or more than two decimals, or above 100%.
     """
     whole, point, decimals = text.removesuffix("%").partition(".")
     digits = whole + decimals
@@ -21,10 +21,10 @@ def basis_points(text: str) -> int:
         and (points := int(whole + decimals.ljust(2, "0"))) <= ALL
     ):
         return points
-    raise ValueError(f"{text!r} is no share")
+    raise ValueError(f"{text!r} is not a share")
 
 
 def percent(points: int) -> str:
-    """Return basis points as people write them: `10%`, `0.5%`, `12.25%`."""
+    """Return basis points as a percentage without trailing zeros: `10%`, `0.5%`, `12.25%`."""
     whole, rest = divmod(points, 100)
     return f"{whole}.{rest:02}".rstrip("0") + "%" if rest else f"{whole}%"

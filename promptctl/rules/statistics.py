@@ -1,7 +1,8 @@
-"""Statistics of groups of uses: averages, costs and trends, from the sums that the database adds up. Pure.
+"""Calculate statistics of groups of uses, averages, percentiles, costs and trends, from measurements. Pure.
 
-Averages and percentiles are over the uses that went well and reported the number; what was billed for a use that failed
-counts in the tokens and in the cost. Percentiles are those of histograms, at most 1.1 % off.
+Averages and percentiles are over the successful uses that reported the number. Tokens and costs also count failed uses,
+because those are billed. Percentiles come from histograms and are at most 1.1 % off. docs/statistics.md has the
+definitions.
 """
 
 from __future__ import annotations
@@ -16,22 +17,23 @@ if TYPE_CHECKING:
     from promptctl.records import Timestamp
     from promptctl.rules.measurements import Histogram, LateScores, Measurements, UseSums
 
-    # What one use of a model costs in US dollars: its name, tokens in, out, read from and written to a cache, when.
+    # The price of one call in US dollars, by model, input tokens, output tokens, tokens read from and written to the
+    # cache, and time; None if the price is not known.
     Price = Callable[[str, float, float, float, float, Timestamp], float | None]
     Key = tuple[str, int | None, str | None, str | None, str | None]
 
 KEYS = ("version", "day", "hour", "model")
 TREND_DAYS = 14
-# A bucket's upper end is that much above its lower one; schema.sql counts by the same (promptctl.histogram_bucket).
+# The ratio of the upper bound of a bucket to its lower bound, the same as in schema.sql (promptctl.histogram_bucket).
 _RATIO = 2 ** (1 / 32)
 
 
 class Group(Record):
-    """What the uses of one group add up to; None: nobody reported it, or, of a cost, that it is not known for all.
+    """The statistics of one group of uses.
 
-    Tokens are sums unless they say average, times milliseconds, the cost US dollars. `scored` uses have a score;
-    those `without_unit` were of nobody in particular. `trend` has the uses of the last days, today's last; it is empty
-    where there are none.
+    A number is None if no use reported it; `cost_usd` (US dollars) is None if the price of any use is not known. Tokens
+    are sums, except the averages. Times are in milliseconds. `scored` counts the uses with a score, `without_unit` the
+    uses without a unit. `trend` has the uses of the last 14 days, today last; it is empty without uses.
     """
 
     __slots__ = ()
@@ -65,52 +67,46 @@ class Group(Record):
     trend: Sequence[int]
 
 
-def aggregate(measured: Measurements, by: Sequence[str], price: Price) -> list[Group]:
-    """Return the groups: by version alone every version that is listed, used or not; else those that have uses.
+def aggregate(measurements: Measurements, by: Sequence[str], price: Price) -> list[Group]:
+    """Return the statistics of each group, in the order of names.
 
-    In the order of names; within a prompt as `by` says, the newest moments and the highest versions first, models by
-    name.
+    `by` has one or more of KEYS. By version alone there is a group for every listed version, used or not; else for each
+    group with uses. Within a prompt the groups are in the order of `by`: newest day and hour first, highest version
+    first, models by name.
     """
     parts: dict[Key, list[UseSums]] = {}
-    for each in measured.sums:
-        parts.setdefault(_key(each, by), []).append(each)
-    times: dict[Key, dict[int, int]] = {}
-    for histogram in measured.histograms:
-        counted = times.setdefault(_key(histogram, by), {})
-        for bucket, count in zip(histogram.buckets, histogram.counts, strict=True):
-            counted[bucket] = counted.get(bucket, 0) + count
+    for part in measurements.sums:
+        parts.setdefault(_key(part, by), []).append(part)
     scores: dict[Key, list[LateScores]] = {}
-    for score in measured.scores:
+    for score in measurements.scores:
         scores.setdefault(_key(score, by), []).append(score)
-    served = {(listed.name, listed.version): listed for listed in measured.versions}
-    trends: dict[tuple[str, int], list[int]] = {}
-    for day in measured.days:
-        if 0 <= day.days_ago < TREND_DAYS:
-            trends.setdefault((day.name, day.version), [0] * TREND_DAYS)[-1 - day.days_ago] += day.uses
+    times = _merged_histograms(measurements, by)
+    trends = _trends(measurements)
+    listed = {(version.name, version.version): version for version in measurements.versions}
     keys: list[Key] = (
-        [(listed.name, listed.version, None, None, None) for listed in measured.versions]
+        [(version.name, version.version, None, None, None) for version in measurements.versions]
         if tuple(by) == ("version",)
         else _ordered(list(parts), by)
     )
-    found: list[Group] = []
+    groups: list[Group] = []
     for key in keys:
         version = (key[0], key[1] or 0)
-        listed = served.get(version) or ListedVersion(
+        state = listed.get(version) or ListedVersion(
             *version, is_active=False, is_candidate=False, share_basis_points=0
         )
-        found.append(
+        groups.append(
             _group(
-                key, listed, parts.get(key, []), times.get(key, {}), scores.get(key, []), price, trends.get(version, ())
+                key, state, parts.get(key, []), times.get(key, {}), scores.get(key, []), price, trends.get(version, ())
             )
         )
-    return found
+    return groups
 
 
 def percentile(counts: Mapping[int, int], percent: int, fastest: float, slowest: float) -> float | None:
-    """Return the value that so many percent of the counted ones do not exceed, by nearest rank; None: there are none.
+    """Return a percentile of a histogram in milliseconds, by the nearest-rank method; None for an empty histogram.
 
-    It is the middle of the value's bucket, which is at most 1.1 % off, and never beyond the least and the largest
-    value; those two are themselves.
+    `counts` is by bucket, as in Histogram. The result is the geometric middle of the bucket, at most 1.1 % off, and
+    within `fastest` and `slowest`. The first and the last rank are these two exactly.
     """
     total = sum(counts.values())
     rank = -(-percent * total // 100)
@@ -123,15 +119,34 @@ def percentile(counts: Mapping[int, int], percent: int, fastest: float, slowest:
         passed += counts[bucket]
         if passed >= rank:
             return min(max(_RATIO ** (bucket + 0.5), fastest), slowest)
-    raise AssertionError("the rank is among the counted")
+    raise AssertionError("the rank is at most the total")
 
 
-def _key(each: UseSums | Histogram | LateScores, by: Sequence[str]) -> Key:
-    return (each.name, each.version, each.day, each.hour, each.model if "model" in by else None)
+def _key(row: UseSums | Histogram | LateScores, by: Sequence[str]) -> Key:
+    return (row.name, row.version, row.day, row.hour, row.model if "model" in by else None)
+
+
+def _merged_histograms(measurements: Measurements, by: Sequence[str]) -> dict[Key, dict[int, int]]:
+    """Return the histogram of each group: counts by bucket."""
+    merged: dict[Key, dict[int, int]] = {}
+    for histogram in measurements.histograms:
+        counts = merged.setdefault(_key(histogram, by), {})
+        for bucket, count in zip(histogram.buckets, histogram.counts, strict=True):
+            counts[bucket] = counts.get(bucket, 0) + count
+    return merged
+
+
+def _trends(measurements: Measurements) -> dict[tuple[str, int], list[int]]:
+    """Return the uses of the last TREND_DAYS days by name and version, today last."""
+    trends: dict[tuple[str, int], list[int]] = {}
+    for day in measurements.days:
+        if 0 <= day.days_ago < TREND_DAYS:
+            trends.setdefault((day.name, day.version), [0] * TREND_DAYS)[-1 - day.days_ago] += day.uses
+    return trends
 
 
 def _ordered(keys: list[Key], by: Sequence[str]) -> list[Key]:
-    # Sorting is stable: from the least important key to the most important one.
+    # Sorting is stable: sort by the least important key first.
     for name in reversed(by):
         place = 1 + KEYS.index(name)
         if name == "model":
@@ -144,47 +159,47 @@ def _ordered(keys: list[Key], by: Sequence[str]) -> list[Key]:
 
 def _group(
     key: Key,
-    listed: ListedVersion,
+    state: ListedVersion,
     parts: list[UseSums],
     times: Mapping[int, int],
     scores: list[LateScores],
     price: Price,
     trend: Sequence[int],
 ) -> Group:
-    well = [part for part in parts if part.is_ok]
-    fastest = min((part.fastest_ms for part in well if part.fastest_ms is not None), default=0.0)
-    slowest = max((part.slowest_ms for part in well if part.slowest_ms is not None), default=0.0)
+    successful = [part for part in parts if part.is_ok]
+    fastest = min((part.fastest_ms for part in successful if part.fastest_ms is not None), default=0.0)
+    slowest = max((part.slowest_ms for part in successful if part.slowest_ms is not None), default=0.0)
     return Group(
         *key,
-        listed.is_active,
-        listed.is_candidate,
-        listed.share_basis_points,
+        state.is_active,
+        state.is_candidate,
+        state.share_basis_points,
         uses=sum(part.uses for part in parts),
         errors=sum(part.uses for part in parts if not part.is_ok),
-        avg_tokens=_average((part.tokens, part.with_both) for part in well),
-        avg_input_tokens=_average((part.input_tokens, part.with_input) for part in well),
-        avg_output_tokens=_average((part.output_tokens, part.with_output) for part in well),
-        avg_response_time_ms=_average((part.response_ms, part.with_response) for part in well),
+        avg_tokens=_average((part.tokens, part.with_both) for part in successful),
+        avg_input_tokens=_average((part.input_tokens, part.with_input) for part in successful),
+        avg_output_tokens=_average((part.output_tokens, part.with_output) for part in successful),
+        avg_response_time_ms=_average((part.response_ms, part.with_response) for part in successful),
         p50_response_time_ms=percentile(times, 50, fastest, slowest),
         p95_response_time_ms=percentile(times, 95, fastest, slowest),
         p99_response_time_ms=percentile(times, 99, fastest, slowest),
-        avg_first_token_ms=_average((part.first_token_ms, part.with_first_token) for part in well),
+        avg_first_token_ms=_average((part.first_token_ms, part.with_first_token) for part in successful),
         input_tokens=_total([part.input_tokens for part in parts]),
         output_tokens=_total([part.output_tokens for part in parts]),
         cache_read_tokens=_total([part.cache_read_tokens for part in parts]),
         cache_write_tokens=_total([part.cache_write_tokens for part in parts]),
         cost_usd=_cost(parts, price),
-        last_used_at=max(filter(None, (part.last_used_at for part in parts)), key=_moment, default=None),
-        avg_score=_average((each.score, each.with_score) for each in [*parts, *scores]),
-        scored=sum(each.with_score for each in [*parts, *scores]),
+        last_used_at=max(filter(None, (part.last_used_at for part in parts)), key=_without_zone, default=None),
+        avg_score=_average((row.score, row.with_score) for row in [*parts, *scores]),
+        scored=sum(row.with_score for row in [*parts, *scores]),
         without_unit=sum(part.without_unit for part in parts),
         trend=trend,
     )
 
 
-def _moment(at: Timestamp) -> str:
-    # Without the Z what has a fraction of a second comes after what has none, as it should.
-    return at.removesuffix("Z")
+def _without_zone(time: Timestamp) -> str:
+    # Without the Z, text order is time order: "…:00.5" is after "…:00".
+    return time.removesuffix("Z")
 
 
 def _average(sums: Iterable[tuple[float | None, int]]) -> float | None:
@@ -195,17 +210,17 @@ def _average(sums: Iterable[tuple[float | None, int]]) -> float | None:
 
 
 def _total(sums: Sequence[float | None]) -> int | None:
-    known = [each for each in sums if each is not None]
-    return round(sum(known)) if known else None
+    reported = [number for number in sums if number is not None]
+    return round(sum(reported)) if reported else None
 
 
 def _cost(parts: Sequence[UseSums], price: Price) -> float | None:
-    """Return the cost of all uses that have tokens; None where one of them has no price: a part is not the whole.
+    """Return the cost of all uses with tokens in US dollars; None if one of them has no price.
 
-    A part's uses are priced as so many of their average: between its steps a price grows with the tokens, and no part
-    is on both sides of one.
+    A part costs its number of uses times the price of their average. That is exact, because a price is linear in the
+    tokens between two price steps, and the uses of a part are between the same steps.
     """
-    whole = 0.0
+    total_cost = 0.0
     billed = [part for part in parts if part.with_tokens]
     for part in billed:
         count = part.with_tokens
@@ -223,5 +238,5 @@ def _cost(parts: Sequence[UseSums], price: Price) -> float | None:
         )
         if cost is None:
             return None
-        whole += cost * count
-    return whole if billed else None
+        total_cost += cost * count
+    return total_cost if billed else None

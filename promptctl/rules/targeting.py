@@ -1,4 +1,4 @@
-"""Routes: other prompts for other users. Pure; schema.sql holds the same rules."""
+"""Evaluate and check routes, the targeting rules of a prompt. Pure. schema.sql has the same rules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Route = Sequence[Mapping[str, Any]]
 
-# Below it every integer is a floating point number of its own.
+# Below it, each integer has a floating point number of its own.
 _EXACT = 2**53
 _KINDS: tuple[type | tuple[type, ...], ...] = (str, (int, float))
 
@@ -28,69 +28,70 @@ class Surroundings(Record):
 
 
 def first_match(route: Route, attributes: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the first step of a route whose conditions are all among the attributes; None: no step is taken.
+    """Return the first step of a route whose conditions all match the attributes, or None.
 
-    Attributes are values as JSON has them, and the same is what PostgreSQL finds the same (`attributes @> when`): 1 is
-    1.0 and is neither true nor "1"; null and what is nested match nothing.
+    Values compare as PostgreSQL's `attributes @> when` does: 1 equals 1.0, but neither true nor "1". Null, arrays and
+    objects match nothing.
     """
     for step in route:
-        for key, wanted in step["when"].items():
-            given = attributes.get(key)
-            if given is None:
+        for key, expected in step["when"].items():
+            value = attributes.get(key)
+            if value is None:
                 break
-            if given.__class__ is not wanted.__class__:
-                if not _is_same(given, wanted):
+            if value.__class__ is not expected.__class__:
+                if not _is_equal(value, expected):
                     break
-            elif given != wanted:
+            elif value != expected:
                 break
         else:
             return step
     return None
 
 
-def _is_same(given: object, wanted: object) -> bool:
-    """Whether values of two classes are one in JSON: 1 and 1.0, or an enumeration's text and a text."""
-    if isinstance(given, bool) or isinstance(wanted, bool):
+def _is_equal(value: object, expected: object) -> bool:
+    """Whether values of two classes are equal in JSON: 1 and 1.0, or a member of a string enumeration and a string."""
+    if isinstance(value, bool) or isinstance(expected, bool):
         return False
-    if isinstance(given, int) and isinstance(wanted, float):
-        given, wanted = wanted, given
-    if isinstance(given, float) and isinstance(wanted, int) and abs(given) >= _EXACT:
-        # JSON has the shortest digits that stand for a number, and PostgreSQL takes these: 1e23 is 10 to the 23rd
-        # there, and not the 99999999999999991611392 that it is here.
+    if isinstance(value, int) and isinstance(expected, float):
+        value, expected = expected, value
+    if isinstance(value, float) and isinstance(expected, int) and abs(value) >= _EXACT:
+        # JSON writes the shortest digits of a float, and PostgreSQL stores these as a decimal: 1e23 is 10 to the 23rd
+        # there, while the float is 99999999999999991611392.
         from decimal import Decimal
 
-        return Decimal(float.__repr__(given)) == wanted
-    return any(isinstance(given, kind) and isinstance(wanted, kind) for kind in _KINDS) and given == wanted
+        return Decimal(float.__repr__(value)) == expected
+    return any(isinstance(value, kind) and isinstance(expected, kind) for kind in _KINDS) and value == expected
 
 
 def targets(route: Route) -> list[Reference]:
-    """Return what the steps of a route use, in their order."""
+    """Return the references that the steps of a route lead to, in order."""
     return [references.parse(step["use"]) for step in route]
 
 
 def route_problem(name: str, route: Route, around: Surroundings) -> str | None:
-    """Return in words why a prompt cannot have this route: it leads to nothing, or in a circle; None: it can."""
+    """Return why a prompt cannot have a route, a missing target or a cycle; None if it can have it."""
     for target in targets(route):
         if target.name not in around.versions:
-            return f"the route leads to {target}, which is no prompt"
+            return f"the route leads to {target}, which does not exist"
         if target.version is not None and target.version not in around.versions[target.name]:
-            return f"the route leads to {target}, which is no version in use"
-    path = _back(name, route, around)
-    return f"the route leads in a circle: {' → '.join(path)}" if path else None
+            return f"the route leads to {target}, which does not exist or is archived"
+    path = _cycle(name, route, around)
+    return f"the route has a cycle: {' → '.join(path)}" if path else None
 
 
-def _back(name: str, route: Route, around: Surroundings) -> list[str] | None:
+def _cycle(name: str, route: Route, around: Surroundings) -> list[str] | None:
+    """Return the names along a path from a prompt back to itself, or None."""
     pending = [(route, [name])]
-    seen: set[str] = set()
+    visited: set[str] = set()
     while pending:
-        here, path = pending.pop()
-        for target in targets(here):
-            # A step to a certain version ends there.
+        steps, path = pending.pop()
+        for target in targets(steps):
+            # The route of a prompt is not followed from a version of it.
             if target.version is not None:
                 continue
             if target.name == name:
                 return [*path, name]
-            if target.name not in seen:
-                seen.add(target.name)
+            if target.name not in visited:
+                visited.add(target.name)
                 pending.append((around.routes.get(target.name, ()), [*path, target.name]))
     return None

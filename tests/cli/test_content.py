@@ -221,12 +221,12 @@ def test_metadata_that_is_json_is_kept_as_such_and_all_else_is_text(promptctl: P
 def test_metadata_that_no_database_keeps_or_that_is_read_otherwise_is_refused(promptctl: Promptctl) -> None:
     for value, told in {
         '"\\u0000"': "a text has a NUL character",
-        '"\\ud800"': "a text has half of a surrogate pair, which is no character",
-        '{"\\ud800": 1}': "a text has half of a surrogate pair, which is no character",
-        '{"a": 1, "a": 2}': "the key 'a' is there twice",
+        '"\\ud800"': "a text has a lone surrogate, which is not a character",
+        '{"\\ud800": 1}': "a text has a lone surrogate, which is not a character",
+        '{"a": 1, "a": 2}': "the key 'a' appears twice",
         "[" * 150 + "]" * 150: "nested more than 100 deep",
         "[" * 20_000: "nested more than 100 deep",
-        "[NaN]": "NaN is no number in JSON",
+        "[NaN]": "NaN is not a JSON number",
         "1.10": """1.10 is read as 1.1: for a text write '"1.10"'""",
         "-0": """-0 is read as 0: for a text write '"-0"'""",
         "0.10000000000000000001": "0.10000000000000000001 is read as 0.1",

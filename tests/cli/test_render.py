@@ -127,10 +127,10 @@ BAD: dict[str, tuple[bytes, str]] = {
     "broken.yaml": (b"a: [\n", "broken.yaml:"),
     "latin.yaml": (b"city: caf\xe9\n", "latin.yaml:1: not UTF-8"),
     "nul.json": (b'{"city": "a\\u0000b"}', "nul.json: a text has a NUL character"),
-    "half.json": (b'{"city": "\\ud800"}', "half.json: a text has half of a surrogate pair"),
+    "half.json": (b'{"city": "\\ud800"}', "half.json: a text has a lone surrogate"),
     "text.yaml": (b"just text\n", "text.yaml:1: not a mapping of names to values"),
     "name.yaml": (b"9a: x\n", 'name.yaml:1: "9a" cannot name a variable'),
-    "nan.json": (b'{"city": NaN}', "nan.json: NaN is no number in JSON"),
+    "nan.json": (b'{"city": NaN}', "nan.json: NaN is not a JSON number"),
 }
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Put together here, so that no scanner of this repository finds it.
 KEY = "AKI" + "AQ7RZ2MKD4WPXB3TH"
-MUSTACHE = "only the template style mustache makes {{name}} one"
+MUSTACHE = "{{name}} is a variable in the template style mustache only"
 
 
 def write(home: Path, files: dict[str, str]) -> None:
@@ -54,14 +54,14 @@ def test_double_braces_are_noted_where_a_text_is_stored(promptctl: Promptctl) ->
     )
     lines = changed(promptctl("sync", "prompts", "--dry-run"))
     assert [line for line in lines if line.startswith("note ")] == [
-        "note formatted@1 line 2: double braces around other text stay double, only {{name}} becomes {name}",
-        f"note langfuse@1 {{{{name}}}} and 1 more are text and no variables: {MUSTACHE}",
+        "note formatted@1 line 2: double braces around other text stay double; only {{name}} becomes {name}",
+        f"note langfuse@1 {{{{name}}}} and 1 more are text, not variables: {MUSTACHE}",
     ]
     assert promptctl("sync", "prompts").code == 0
     assert changed(promptctl("sync", "prompts")) == []
     ended = promptctl("create", "greeter", "Hello {{ name }}")
     assert ended.out == "greeter@1\n"
-    assert ended.err.splitlines()[-1] == f"{{{{ name }}}} is text and no variable: {MUSTACHE}"
+    assert ended.err.splitlines()[-1] == f"{{{{ name }}}} is text, not a variable: {MUSTACHE}"
     assert "mustache makes" not in promptctl("create", "greeter", "Hi {{ name }}", "--template", "mustache").err
     assert promptctl("show", "langfuse@1").out == "Hello {{name}} of {{ city }}, {{name}}"
 

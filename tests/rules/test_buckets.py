@@ -42,7 +42,7 @@ def test_sql_finds_the_same_bucket(sql: psycopg.Connection[Any], pairs: list[tup
     [
         ("user\0", "a unit has no NUL character"),
         ("\0", "a unit has no NUL character"),
-        ("user\udcff", "a unit is text, and U+DCFF is no character"),
+        ("user\udcff", "a unit is text, and U+DCFF is not a character"),
         ("\ud83d", "U+D83D"),
     ],
 )
@@ -83,7 +83,7 @@ def test_a_share_is_read(text: str, points: int) -> None:
      "10,5%", "10%%", "²%", "٣%", "1.2.3%", "0x10%", "10_0%", "ten%", "nan%", "0000%", "\n1%", "9" * 5000 + "%"],
 )  # fmt: skip
 def test_what_is_no_share_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no share"):
+    with pytest.raises(ValueError, match="is not a share"):
         shares.basis_points(text)
 
 

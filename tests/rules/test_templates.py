@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from promptctl.rules import templates
+from promptctl.rules import template_syntax, templates
 from promptctl.rules.templates import MissingValues, Template
 from tests.template_texts import TRICKY, texts
 
@@ -53,7 +53,7 @@ def latex_arguments(text: str) -> set[int]:
     return found
 
 
-@pytest.mark.parametrize("style", templates.STYLES)
+@pytest.mark.parametrize("style", template_syntax.STYLES)
 @given(text=texts)
 @example(text="{{{a}}}{{b}}{a.b}")
 def test_a_text_is_read_as_the_grammar_has_it(style: str, text: str) -> None:
@@ -62,7 +62,7 @@ def test_a_text_is_read_as_the_grammar_has_it(style: str, text: str) -> None:
     assert template.render(marked) == by_the_grammar(text, style, marked)
 
 
-@pytest.mark.parametrize("style", templates.STYLES)
+@pytest.mark.parametrize("style", template_syntax.STYLES)
 def test_texts_that_are_hard_to_read_are_read_as_the_grammar_has_it(style: str) -> None:
     for text in TRICKY:
         template = Template(text, {"template": style})
@@ -70,7 +70,7 @@ def test_texts_that_are_hard_to_read_are_read_as_the_grammar_has_it(style: str) 
         assert template.render(marked) == by_the_grammar(text, style, marked), text
 
 
-@pytest.mark.parametrize("style", templates.STYLES)
+@pytest.mark.parametrize("style", template_syntax.STYLES)
 @given(text=texts)
 def test_a_text_without_variables_passes_byte_for_byte(style: str, text: str) -> None:
     # In braces {{path}} is the one thing that is neither.

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from promptctl.rules.templates import STYLES, Template
+from promptctl.rules.template_syntax import STYLES
+from promptctl.rules.templates import Template
 from tests.schema.support import active, refused, rows, value
 from tests.template_texts import TRICKY, texts
 

@@ -382,16 +382,18 @@ def test_a_retired_version_whose_file_is_there_is_none_that_a_route_leads_to() -
     route = [{"when": PLAN_SAYS, "use": "a@2"}]
     around = Surroundings({"a": frozenset({1})}, {})
     found = plan.make(SOURCE, [in_git(TWO, 1, route=route)], database, {"a": "a"}, around=around)
-    assert [change.why for change in found.of(CONFLICT)] == ["the route leads to a@2, which is no version in use"]
+    assert [change.why for change in found.of(CONFLICT)] == [
+        "the route leads to a@2, which does not exist or is archived"
+    ]
 
 
 @pytest.mark.parametrize(
     ("route", "why"),
     [
-        ([{"when": PLAN_SAYS, "use": "nobody"}], "the route leads to nobody, which is no prompt"),
-        ([{"when": PLAN_SAYS, "use": "b@9"}], "the route leads to b@9, which is no version in use"),
-        ([{"when": PLAN_SAYS, "use": "a"}], "the route leads in a circle: a → a"),
-        ([{"when": PLAN_SAYS, "use": "b"}], "the route leads in a circle: a → b → c → a"),
+        ([{"when": PLAN_SAYS, "use": "nobody"}], "the route leads to nobody, which does not exist"),
+        ([{"when": PLAN_SAYS, "use": "b@9"}], "the route leads to b@9, which does not exist or is archived"),
+        ([{"when": PLAN_SAYS, "use": "a"}], "the route has a cycle: a → a"),
+        ([{"when": PLAN_SAYS, "use": "b"}], "the route has a cycle: a → b → c → a"),
         ([{"when": PLAN_SAYS, "use": "b@1"}], None),
         ([{"when": PLAN_SAYS, "use": "a@2"}], None),
         ([{"when": PLAN_SAYS, "use": "d"}], None),

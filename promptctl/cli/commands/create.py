@@ -7,7 +7,7 @@ import os
 from promptctl import errors
 from promptctl.output import messages, stream
 from promptctl.output import prompt_view as output
-from promptctl.rules import invisible_characters, references, templates
+from promptctl.rules import invisible_characters, references, template_syntax, templates
 from promptctl.store import prompts, versions
 
 TYPE_CHECKING = False
@@ -180,7 +180,7 @@ def _settings(template: str | None, defaults: list[str], model: str | None, max_
     variables: dict[str, dict[str, str]] = {}
     for pair in defaults:
         name, equals, text = pair.partition("=")
-        if not equals or not templates.is_path(name):
+        if not equals or not template_syntax.is_path(name):
             raise errors.Usage("usage", f"--default takes NAME=TEXT, not {references.quoted(pair)}")
         variables[name] = {"default": text}
     if variables:
