@@ -1,13 +1,13 @@
 -- promptctl: the whole database. PostgreSQL 15 to 18, a UTF-8 database, one schema, no extension.
 --
--- Runs the same through `psql -v ON_ERROR_STOP=1 -f schema.sql` and through `promptctl db init`, and is safe to run
--- again: one transaction, one installer at a time, a gate that refuses any other version, then definitions. It leaves with
--- `drop schema promptctl cascade`.
+-- Run it with `psql -v ON_ERROR_STOP=1 -f schema.sql` or with `promptctl db init`. It is safe to run again: it is one
+-- transaction, one installer runs at a time, and it refuses a schema of another version. `drop schema promptctl cascade`
+-- removes it.
 --
--- Who may change what is enforced here and nowhere else. A rule is a named constraint or trigger; its name reads as a
--- sentence and arrives at the client as `constraint_name`, by which errors are told apart.
+-- All rules about who may change what are enforced here. A rule is a named constraint or trigger, whose name is a
+-- sentence. The server sends the name with the error as `constraint_name`, by which clients recognise the rule.
 
--- Read committed, whatever the database's default: what another installer committed while this one waited must be seen.
+-- Read committed, because this installer must see what another one committed while it waited.
 begin isolation level read committed;
 
 set local client_min_messages = warning;
@@ -16,7 +16,7 @@ set local search_path = '';
 
 do $$
 declare
-    expected constant integer := 5;
+    expected constant integer := 6;
     installed integer;
     is_ours boolean := true;
     is_new boolean := false;
@@ -52,22 +52,22 @@ begin
             is_new := true;
             exit;
         exception when unique_violation or duplicate_schema or duplicate_table or duplicate_object then
-            null; -- After waiting for another session that made it first: look again.
+            null; -- Another session created it first: look again.
         end;
     end loop;
     if not is_ours then
-        raise exception using errcode = 'duplicate_schema', constraint = 'schema_is_ours',
-            message = format('schema "promptctl" in database "%s" is not ours', current_database());
+        raise exception using errcode = 'duplicate_schema', constraint = 'schema_belongs_to_promptctl',
+            message = format('schema "promptctl" in database "%s" was not created by promptctl', current_database());
     end if;
-    -- Two installers go one after the other. Not by an advisory lock, which every login of the database may hold.
+    -- One installer at a time. A table lock, because every login of the database may take an advisory lock.
     lock table promptctl.installation in share row exclusive mode;
-    -- From here on, whoever waits for us must not wait long.
+    -- Other sessions wait for our locks from here on, so this session must not wait long.
     perform set_config('lock_timeout', '3s', true);
     if not is_new then
         select version into installed from promptctl.installation;
         if installed is distinct from expected then
             raise exception using errcode = 'object_not_in_prerequisite_state', constraint = 'schema_version_matches',
-                message = format('database "%s" holds schema version %s, this is version %s',
+                message = format('database "%s" has schema version %s, and this is version %s',
                                  current_database(), coalesce(installed::text, 'unknown'), expected),
                 detail = coalesce(installed::text, '');
         end if;
@@ -76,14 +76,18 @@ begin
 end
 $$;
 
-comment on schema promptctl is 'System prompts as numbered versions that never change, and which of them is served.';
-comment on table promptctl.installation is 'One row: the version of this schema. The command line refuses any other.';
-comment on column promptctl.installation.id is 'Which database this is: a saved plan is for one.';
-comment on constraint an_installation_is_recorded_once on promptctl.installation is 'A database has one schema of ours.';
-comment on constraint there_is_one_installation on promptctl.installation is 'The key has one value.';
+comment on schema promptctl is 'System prompts as numbered versions that never change, and the active version of each.';
+comment on table promptctl.installation is
+    'One row: the version of this schema. The command line refuses a schema of another version.';
+comment on column promptctl.installation.id is
+    'Identifies this database. A saved plan can be applied to one database only.';
+comment on constraint an_installation_is_recorded_once on promptctl.installation is
+    'A database has one promptctl schema.';
+comment on constraint there_is_one_installation on promptctl.installation is
+    'The key has only one value, so the table has at most one row.';
 
--- Every function names where it looks names up, pg_temp last: with an empty path temporary types come first, and whoever
--- made a temporary domain named "text" had its check run by our security definers as the owner.
+-- Every function sets a search path with pg_temp at its end. An empty path would search temporary types first, and the
+-- check of a temporary domain named "text" would run in our security definer functions with the rights of the owner.
 
 create or replace function promptctl.expect_schema_version(expected integer) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -93,7 +97,7 @@ begin
     select i.version into installed from promptctl.installation i;
     if installed is distinct from expected then
         raise exception using errcode = 'object_not_in_prerequisite_state', constraint = 'schema_version_matches',
-            message = format('database "%s" holds schema version %s, this promptctl needs %s',
+            message = format('database "%s" has schema version %s, and this promptctl needs %s',
                              current_database(), coalesce(installed::text, 'unknown'), expected),
             detail = coalesce(installed::text, '');
     end if;
@@ -101,28 +105,29 @@ end
 $$;
 
 comment on function promptctl.expect_schema_version is
-    'Refuses a client made for another version of this schema. It goes ahead of the first statement, in its round trip.';
+    'Refuses a client that was made for another version of this schema. A client sends it before its first statement, '
+    'in the same round trip.';
 
--- A dump without grants (pg_dump --no-acl) restores our functions, which run as the owner, with EXECUTE for everybody. So
--- does pg_restore with a grant to a role that is not there. So each of them looks at its own grants first. Those that an
--- application waits for do it in place, which takes less than a microsecond.
+-- A dump without grants (pg_dump --no-acl) restores our functions, which run as the owner, with EXECUTE for PUBLIC. So
+-- does pg_restore with a grant to a role that does not exist. Therefore each of these functions checks its own grants
+-- first. The functions that an application calls for each request check them inline, in less than a microsecond.
 create or replace function promptctl.require_grants(routine regproc) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     if has_function_privilege('public', routine, 'execute')
-        -- The owner restored the schema, and goes on working with it.
+        -- The owner restored the schema and may use it.
         and not pg_has_role(coalesce(nullif(current_setting('role'), 'none'), session_user),
                             (select p.proowner from pg_catalog.pg_proc p where p.oid = routine), 'usage') then
         raise exception using errcode = 'insufficient_privilege', constraint = 'functions_are_not_open_to_everybody',
-            message = format('%s was restored without its grants: everybody may execute it, and so it refuses all but '
-                             'the owner of the schema', routine),
+            message = format('%s was restored without its grants: every role may execute it, so it refuses all roles '
+                             'except the owner of the schema', routine),
             hint = 'promptctl db init';
     end if;
 end
 $$;
 
 comment on function promptctl.require_grants is
-    'Refuses everybody but the owner while everybody may execute this function.';
+    'Refuses every role except the owner while PUBLIC may execute this function.';
 
 create or replace function promptctl.open_to_everybody() returns setof text language sql stable
 begin atomic
@@ -133,7 +138,7 @@ begin atomic
     union all
     select format('%s %s', case c.relkind when 'v' then 'view' when 'S' then 'sequence' else 'table' end, c.oid::regclass)
     from pg_catalog.pg_class c
-    cross join aclexplode(c.relacl) a -- Without any it is the owner's.
+    cross join aclexplode(c.relacl) a -- Null means the rights of the owner alone.
     where c.relnamespace = (select n.oid from pg_catalog.pg_namespace n where n.nspname = 'promptctl')
       and c.relkind in ('r', 'v', 'S') and a.grantee = 0
     union all
@@ -150,11 +155,11 @@ begin atomic
 end;
 
 comment on function promptctl.open_to_everybody is
-    'What everybody may use of this schema: nothing, as it is installed. A restore without grants opens functions, and '
-    'installing again closes them.';
+    'The objects of this schema that PUBLIC may use: none after an installation. A restore without grants opens '
+    'functions to PUBLIC, and installing again closes them.';
 
--- Domains, because the constraints of a table are read anew by every statement that writes to it, at some microseconds
--- each, and those of a domain once in a session.
+-- Domains, because every statement that writes to a table reads the table's constraints again, which takes some
+-- microseconds for each constraint, and a session reads those of a domain once.
 do $$
 begin
     if to_regtype('promptctl.short_text') is null then
@@ -167,88 +172,93 @@ begin
         create domain promptctl.origin_object as jsonb
             constraint an_origin_has_at_most_100_kilobytes check (pg_column_size(value) <= 100000);
         create domain promptctl.outcome_name as promptctl.short_text
-            constraint an_outcome_is_named check (value <> '');
+            constraint an_outcome_is_not_empty check (value <> '');
         create domain promptctl.score_number as double precision
             constraint a_score_is_a_number check (value between -1e9 and 1e9);
         create domain promptctl.score_place as integer
             constraint a_use_is_scored_at_most_100_times check (value between 1 and 100);
         create domain promptctl.use_epoch as integer
-            constraint a_use_is_of_an_epoch check (value >= 0);
+            constraint the_epoch_of_a_use_is_not_negative check (value >= 0);
         create domain promptctl.use_bucket as smallint
-            constraint a_bucket_is_one_of_10000 check (value between 0 and 9999);
+            constraint a_bucket_is_between_0_and_9999 check (value between 0 and 9999);
     end if;
 end
 $$;
 
-comment on domain promptctl.short_text is 'A name, an author, an outcome: what is kept with every use or change.';
+comment on domain promptctl.short_text is 'A name, an author or an outcome, which is stored with every use or change.';
 comment on constraint a_short_text_has_at_most_200_characters on domain promptctl.short_text is
-    'Large ones would fill the disk, and a key has to fit an index. Functions cut longer ones.';
-comment on domain promptctl.reason_text is 'Why something was done.';
+    'Longer texts could fill the disk, and a key must fit an index. Functions cut longer texts.';
+comment on domain promptctl.reason_text is 'Why a change was made.';
 comment on constraint a_reason_has_at_most_2000_characters on domain promptctl.reason_text is
-    'Some paragraphs. Functions cut longer ones.';
-comment on domain promptctl.seed_text is 'What a unit is hashed with.';
+    'Some paragraphs. Functions cut longer reasons.';
+comment on domain promptctl.seed_text is 'The text that is hashed with a unit.';
 comment on constraint a_seed_has_at_most_300_characters on domain promptctl.seed_text is
-    'The history keeps a copy of each. Ours are a name, of at most 200, and an epoch.';
-comment on domain promptctl.origin_object is 'Where something came from: a repository, a commit, a path.';
+    'The history stores a copy of each seed. A generated seed is a name of at most 200 characters and an epoch.';
+comment on domain promptctl.origin_object is
+    'Where a version or a change came from: a repository, a commit and a path.';
 comment on constraint an_origin_has_at_most_100_kilobytes on domain promptctl.origin_object is
-    'The history keeps a copy of each.';
+    'The history stores a copy of each origin.';
 
-comment on domain promptctl.outcome_name is '"ok", or the name of what went wrong.';
-comment on constraint an_outcome_is_named on domain promptctl.outcome_name is 'A use went well or has a reason.';
-comment on domain promptctl.score_number is 'How good an answer was.';
+comment on domain promptctl.outcome_name is '"ok", or the name of the error that a call ended in.';
+comment on constraint an_outcome_is_not_empty on domain promptctl.outcome_name is
+    'A call either succeeds or ends in an error that has a name.';
+comment on domain promptctl.score_number is 'How good a reply was.';
 comment on constraint a_score_is_a_number on domain promptctl.score_number is
-    'One NaN spoils averages; and one that is replaced is taken off again, which larger numbers would round away.';
-comment on domain promptctl.score_place is 'Which score of its use it is.';
+    'One NaN would spoil every average. A score that is replaced is subtracted from a sum, which would be inexact for '
+    'larger numbers.';
+comment on domain promptctl.score_place is 'The position of a score among the scores of its use, from 1.';
 comment on constraint a_use_is_scored_at_most_100_times on domain promptctl.score_place is
-    'Each score stays a row until its use is dropped.';
-comment on domain promptctl.use_epoch is 'The epoch of a prompt in which a version was served.';
-comment on constraint a_use_is_of_an_epoch on domain promptctl.use_epoch is 'Epochs count from 0: nothing was ever served.';
+    'Each score is a row until its use is dropped.';
+comment on domain promptctl.use_epoch is 'The epoch of the prompt in which the version was served.';
+comment on constraint the_epoch_of_a_use_is_not_negative on domain promptctl.use_epoch is
+    'Epochs start at 0, before the first change of a prompt.';
 comment on domain promptctl.use_bucket is 'The bucket of a unit.';
-comment on constraint a_bucket_is_one_of_10000 on domain promptctl.use_bucket is 'As promptctl.bucket gives it.';
+comment on constraint a_bucket_is_between_0_and_9999 on domain promptctl.use_bucket is
+    'The range of the function promptctl.bucket.';
 
-create or replace function promptctl.shortened(value text, most integer default 200) returns text
+create or replace function promptctl.shorten(value text, most integer default 200) returns text
 language sql immutable
 begin atomic
-    -- A character has a byte or more, and bytes are counted already.
+    -- octet_length is stored and length counts; a text has at least as many bytes as characters.
     select case when octet_length(value) <= most then value
                 when length(value) <= most then value
                 else left(value, most - 1) || chr(8230) end;
 end;
 
-comment on function promptctl.shortened is
-    'A text with at most so many characters: one that is longer is cut, and then ends in an ellipsis.';
+comment on function promptctl.shorten is
+    'A text of at most this many characters. A longer text is cut and then ends in an ellipsis.';
 
 create or replace function promptctl.current_author() returns text language sql stable
 begin atomic
-    select left(coalesce(nullif(current_setting('promptctl.given_author', true), ''),
+    select left(coalesce(nullif(current_setting('promptctl.argument_author', true), ''),
                          nullif(current_setting('promptctl.author', true), ''), session_user::text), 200);
 end;
 
 comment on function promptctl.current_author is
-    'Who says to be doing this: a function''s argument, else the setting promptctl.author, else the database user.';
+    'Who makes the change: a function''s argument, else the setting promptctl.author, else the database user.';
 
 create or replace function promptctl.current_reason() returns text language sql stable
 begin atomic
-    select left(coalesce(nullif(current_setting('promptctl.given_reason', true), ''),
+    select left(coalesce(nullif(current_setting('promptctl.argument_reason', true), ''),
                          nullif(current_setting('promptctl.reason', true), '')), 2000);
 end;
 
 comment on function promptctl.current_reason is
-    'Why this is being done, if it is said: a function''s argument, else the setting promptctl.reason.';
+    'Why the change is made: a function''s argument, else the setting promptctl.reason, else null.';
 
 
 create or replace function promptctl.new_variables_are_allowed() returns boolean language sql stable
 begin atomic
-    select coalesce(current_setting('promptctl.given_allowance', true) = 'on', false)
+    select coalesce(current_setting('promptctl.argument_allow_new_variables', true) = 'on', false)
            or coalesce(lower(current_setting('promptctl.allow_new_variables', true)) in ('on', 'true', 'yes', '1'),
                        false);
 end;
 
 comment on function promptctl.new_variables_are_allowed is
-    'Whether a version may become active that needs a variable which the active one does not: by a function''s argument, '
-    'or by the setting promptctl.allow_new_variables = on.';
+    'Whether a version may become active that needs a variable which the active version does not need: by a '
+    'function''s argument, or by the setting promptctl.allow_new_variables = on.';
 
-create or replace function promptctl.ends_before_argument(text_before text, follows_argument boolean) returns boolean
+create or replace function promptctl.brace_opens_argument(text_before text, follows_argument boolean) returns boolean
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 declare
     rest text := text_before;
@@ -270,32 +280,32 @@ begin
 end
 $$;
 
-comment on function promptctl.ends_before_argument is
-    E'Whether a brace after this text, which has none, opens an argument of a LaTeX command: \\name{, \\name[...]{, or { '
-    'right after such an argument. A command has two letters or more, because \\n{x} is an escaped line break before a '
+comment on function promptctl.brace_opens_argument is
+    E'Whether a brace after this text opens an argument of a LaTeX command: \\name{, \\name[...]{, or { directly after such '
+    'an argument. The text has no brace. A command has two letters or more, because \\n{x} is an escaped line break before a '
     'variable.';
 
--- The grammar is that of promptctl/rules/templates.py; a test holds the two together.
+-- promptctl/rules/templates.py has the same grammar; a test compares the two.
 create or replace function promptctl.template_variables(content text, settings jsonb) returns text[]
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 declare
     style constant text := coalesce(settings ->> 'template', 'braces');
     path constant text := '[A-Za-z_][A-Za-z0-9_]*(?:[.][A-Za-z_][A-Za-z0-9_]*)*';
     whole_path constant text := '^' || path || '$';
-    -- Of more than so many, each is looked for once, at the end.
+    -- Beyond this number of variables, duplicates are removed once, at the end.
     many constant integer := 50;
     pieces text[];
     piece text;
     before text;
     name text;
-    found text[] := '{}';
+    variables text[] := '{}';
     is_first boolean := true;
     has_commands constant boolean := strpos(content, E'\\') > 0;
     closed integer;
     depth integer := 0;
-    -- Of the braces that are open, by depth: whether each opened an argument of a LaTeX command.
+    -- For each open brace, by depth: whether it opened an argument of a LaTeX command.
     arguments boolean[] := '{}';
-    -- What the last closing brace closed.
+    -- Whether the last closing brace closed an argument.
     was_argument boolean := false;
     opens_argument boolean := false;
 begin
@@ -303,13 +313,13 @@ begin
         return '{}';
     elsif style = 'mustache' then
         return array(
-            select t.found[1] collate "C"
+            select t.variables[1] collate "C"
             from regexp_matches(content collate "C", E'[{][{][ \t]*(' || path || E')[ \t]*[}][}]', 'g')
-                with ordinality t (found, place)
-            group by t.found[1] collate "C" order by min(t.place));
+                with ordinality t (variables, place)
+            group by t.variables[1] collate "C" order by min(t.place));
     end if;
-    -- Cut at the braces, so that a regular expression sees names and not the whole text, and without a query, which would
-    -- take as long as all of this.
+    -- Split at the braces, so that a regular expression reads names and not the whole text. A query would take as long as
+    -- the rest of this function.
     pieces := string_to_array(content, '{');
     before := pieces[1];
     foreach piece in array pieces[2:] loop
@@ -324,33 +334,34 @@ begin
             opens_argument := case
                 when right(before, 1) = '}' then was_argument
                 when right(before, 1) <> ']' and strpos(before, E'\\') = 0 then false
-                else promptctl.ends_before_argument(split_part(before, '}', -1), was_argument) end;
+                else promptctl.brace_opens_argument(split_part(before, '}', -1), was_argument) end;
             depth := depth + 1;
             arguments[depth] := opens_argument;
             was_argument := false;
         end if;
-        if (cardinality(found) >= many or not name = any (found))
+        if (cardinality(variables) >= many or not name = any (variables))
             and octet_length(piece) > octet_length(name) and name ~ whole_path
             and not opens_argument and right(before, 1) not in ('$', '@', '#', '%', '^')
-            -- Nothing stands between two braces that open.
+            -- The second of two opening braces opens no variable.
             and not (before = '' and not is_first and substr(piece, length(name) + 2, 1) = '}') then
-            found := found || name;
+            variables := variables || name;
         end if;
         before := piece;
         is_first := false;
     end loop;
-    if cardinality(found) < many then
-        return found;
+    if cardinality(variables) < many then
+        return variables;
     end if;
-    return array(select v.name collate "C" from unnest(found) with ordinality v (name, place)
+    return array(select v.name collate "C" from unnest(variables) with ordinality v (name, place)
                  group by v.name collate "C" order by min(v.place));
 end
 $$;
 
 comment on function promptctl.template_variables is
-    'The variables of a template, each once, in the order of their first places: {path}, not {{path}}, nor right after one '
-    'of $@#%^ or as an argument of a LaTeX command; in the style mustache {{path}}; in the style none, none. A path is '
-    'identifiers joined by dots: letters of ASCII, digits, _.';
+    'The variables of a template, each once, in the order of their first occurrences. In the style braces a variable '
+    'is {path}, but not {{path}}, not directly after one of $@#%^, and not as an argument of a LaTeX command. In the '
+    'style mustache it is {{path}}. In the style none there are no variables. A path is identifiers joined by dots; an '
+    'identifier has ASCII letters, digits and _.';
 
 create or replace function promptctl.required_variables(variables text[], settings jsonb) returns text[]
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
@@ -367,22 +378,23 @@ end
 $$;
 
 comment on function promptctl.required_variables is
-    'Those of a template''s variables that whoever renders it has to give: without a default, and not said to be optional.';
+    'The variables of a template that the caller must pass: those that have no default and are not optional.';
 
-create or replace function promptctl.is_exact(number numeric) returns boolean
+create or replace function promptctl.has_exact_double(number numeric) returns boolean
 language sql immutable strict set search_path = pg_catalog, pg_temp set extra_float_digits = 1
 return case when trunc(number) = number then true
-            -- The least there is; and beyond the other every one is whole.
+            -- The smallest double; and above 1e17 every double is whole.
             when abs(number) not between 5e-324 and 1e17 then false
             else to_jsonb(number::double precision)::numeric = number end;
 
-comment on function promptctl.is_exact is
-    'Whether a number is the same to whoever reads its digits as a floating point number, as most languages do.';
+comment on function promptctl.has_exact_double is
+    'Whether a number is whole or survives a conversion to floating point and back. Most languages read numbers as '
+    'floating point.';
 
-create or replace function promptctl.is_route(route jsonb) returns boolean
+create or replace function promptctl.is_valid_route(route jsonb) returns boolean
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 begin
-    -- The history keeps a copy of each.
+    -- The history stores a copy of each route.
     if jsonb_typeof(route) <> 'array' or pg_column_size(route) > 100000 then
         return false;
     end if;
@@ -393,7 +405,7 @@ begin
                        and jsonb_typeof(coalesce(r.step -> 'use', 'null')) = 'string'
             then (select count(*) from jsonb_object_keys(r.step)) <> 2
                  or coalesce((select bool_or(case jsonb_typeof(w.value) when 'string' then false when 'boolean' then false
-                                             when 'number' then not promptctl.is_exact(w.value::numeric) else true end)
+                                             when 'number' then not promptctl.has_exact_double(w.value::numeric) else true end)
                               from jsonb_each(r.step -> 'when') w), true)
                  or r.step ->> 'use' !~ '^[^@]+(@[1-9][0-9]{0,9})?$'
                  or coalesce(substring(r.step ->> 'use' from '@(.*)$')::bigint > 2147483647, false)
@@ -401,9 +413,10 @@ begin
 end
 $$;
 
-comment on function promptctl.is_route is
-    'Whether this is a list of 1 to 100 steps {"when": {attribute: text, number or truth}, "use": "NAME" or "NAME@VERSION"}, '
-    'of at most 100 kB. A fraction is one that has a floating point number of its own, so that it is compared alike everywhere.';
+comment on function promptctl.is_valid_route is
+    'Whether this is a list of 1 to 100 steps {"when": {attribute: text, number or boolean}, "use": "NAME" or '
+    '"NAME@VERSION"}, of at most 100 kB. A fraction must survive a conversion to floating point and back, so that '
+    'every language compares it alike.';
 
 
 create table if not exists promptctl.served (
@@ -419,66 +432,77 @@ create table if not exists promptctl.served (
     archived_at timestamptz,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
-    -- Never true: the other half of the foreign keys that keep a retired version from being served.
+    -- Always false: foreign keys to is_retired with it, so that an archived version cannot be served.
     serves_retired boolean generated always as (false) stored,
 
-    constraint a_prompt_has_one_row_of_what_is_served primary key (name),
+    constraint a_prompt_has_one_row primary key (name),
     constraint a_name_is_segments_joined_by_slashes check (
         name ~ '^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$'),
     constraint a_name_has_at_most_200_characters check (length(name) <= 200),
     constraint a_name_is_not_a_number check (name ~ '[^0-9]'),
-    constraint a_name_has_no_segment_like_a_file check (
+    constraint a_name_has_no_segment_like_a_file_name check (
         name !~* '(^|/)(v[0-9]+[.](txt|md)|prompt[.]ya?ml)(/|$)'),
     constraint a_split_needs_an_active_version check (candidate_version is null or active_version is not null),
     constraint a_candidate_is_not_the_active_version check (candidate_version <> active_version),
     constraint a_share_is_at_most_10000_basis_points check (basis_points between 0 and 10000),
     constraint a_split_has_a_seed_and_a_share check (
         (candidate_version is null) = (seed is null) and (candidate_version is not null or basis_points = 0)),
-    constraint a_route_is_a_list_of_when_and_use check (promptctl.is_route(route)),
+    constraint a_route_is_a_list_of_steps check (promptctl.is_valid_route(route)),
     constraint an_archived_prompt_serves_nothing check (
         archived_at is null or (active_version is null and candidate_version is null and route is null)),
-    constraint epochs_count_from_0 check (epoch >= 0),
-    constraint numbers_count_from_1 check (next_version between 1 and 2147483648)
+    constraint epochs_start_at_0 check (epoch >= 0),
+    constraint version_numbers_are_from_1_to_2147483647 check (next_version between 1 and 2147483648)
 );
 
 create unique index if not exists names_differ_in_more_than_case on promptctl.served (lower(name));
 create index if not exists served_by_route on promptctl.served (name) where route is not null;
 
 comment on table promptctl.served is
-    'What is served: one row per prompt, from its creation on. Every writer locks this row first, several in name order.';
-comment on column promptctl.served.active_version is 'The version served by default; null: none.';
-comment on column promptctl.served.candidate_version is 'A second version that gets a share of the traffic; null: no split.';
-comment on column promptctl.served.basis_points is 'The candidate''s share, out of 10 000.';
-comment on column promptctl.served.seed is 'What a unit is hashed with; kept while the share changes.';
+    'What each prompt serves: its active version, its split and its route. One row per prompt, from its creation on. '
+    'Every writer locks this row first, and several rows in the order of their names.';
+comment on column promptctl.served.active_version is 'The version that a bare name stands for; null: none.';
+comment on column promptctl.served.candidate_version is
+    'The version that a split serves to a share of the units; null: no split runs.';
+comment on column promptctl.served.basis_points is 'The share of the candidate, out of 10 000.';
+comment on column promptctl.served.seed is 'The text that is hashed with a unit. It stays while the share changes.';
 comment on column promptctl.served.position is
-    'The epoch of the move at which the prompt stands in its history; rollback walks to that move''s parent.';
-comment on column promptctl.served.epoch is 'Counts the changes of who gets what, from 1; 0: nothing was ever served.';
-comment on column promptctl.served.next_version is 'The highest number + 1; it never falls, so no number is used twice.';
+    'The epoch of the move that the prompt is at in its history. A rollback goes to the parent of that move.';
+comment on column promptctl.served.epoch is
+    'Counts the changes of which version each unit gets, from 1; 0: there was none yet.';
+comment on column promptctl.served.next_version is
+    'The highest number that was ever used, plus 1. It never decreases, so no number is used twice.';
 comment on column promptctl.served.route is
-    'Other prompts for other users: a list of {"when": {attribute: value}, "use": "NAME"}, of which the first that matches is '
-    'resolved instead; null: none.';
+    'Targeting rules: a list of {"when": {attribute: value}, "use": "NAME"}. The first step that matches a request '
+    'leads it to the named prompt; null: no route.';
 comment on column promptctl.served.archived_at is
-    'Since when the prompt is archived: it is not listed, serves nothing and cannot change; null: it is in use.';
+    'When the prompt was archived. An archived prompt is not listed, serves nothing and cannot change; null: it is in '
+    'use.';
 comment on constraint an_archived_prompt_serves_nothing on promptctl.served is
-    'Neither a version nor the route to another prompt.';
-comment on constraint a_prompt_has_one_row_of_what_is_served on promptctl.served is
-    'One active version per prompt, by structure: there is one place to write it.';
+    'It has no active version, no candidate and no route.';
+comment on constraint a_prompt_has_one_row on promptctl.served is
+    'A prompt has at most one active version, because there is one place to store it.';
 comment on constraint a_name_is_segments_joined_by_slashes on promptctl.served is
-    'A name is also a folder path and is written in shells: letters, digits, dot, dash, underscore.';
-comment on constraint a_name_has_at_most_200_characters on promptctl.served is 'It has to fit a file system.';
-comment on constraint a_name_is_not_a_number on promptctl.served is 'A bare number is a forgotten name.';
-comment on constraint a_name_has_no_segment_like_a_file on promptctl.served is
-    'v3.txt and prompt.yaml are files of the folder in Git.';
-comment on index promptctl.names_differ_in_more_than_case is 'Some file systems cannot hold both.';
-comment on index promptctl.served_by_route is 'Before a version is retired, and for circles: routes are few.';
-comment on constraint a_route_is_a_list_of_when_and_use on promptctl.served is
-    'Flat scalars only, which every language compares alike.';
-comment on constraint a_split_needs_an_active_version on promptctl.served is 'A share of nothing is no split.';
+    'A name is also a folder path and is typed in shells: letters, digits, dots, dashes and underscores.';
+comment on constraint a_name_has_at_most_200_characters on promptctl.served is 'A name must fit a file system.';
+comment on constraint a_name_is_not_a_number on promptctl.served is
+    'A bare number is a version whose prompt was left out.';
+comment on constraint a_name_has_no_segment_like_a_file_name on promptctl.served is
+    'v3.txt and prompt.yaml are files in the folder of a prompt in Git.';
+comment on index promptctl.names_differ_in_more_than_case is
+    'Some file systems cannot hold two names that differ only in case.';
+comment on index promptctl.served_by_route is
+    'For the checks before a version is archived, and for cycles. Few prompts have a route.';
+comment on constraint a_route_is_a_list_of_steps on promptctl.served is
+    'Conditions are scalars only, which every language compares alike.';
+comment on constraint a_split_needs_an_active_version on promptctl.served is
+    'A split divides the units between the candidate and the active version.';
 comment on constraint a_candidate_is_not_the_active_version on promptctl.served is 'A split is between two versions.';
-comment on constraint a_share_is_at_most_10000_basis_points on promptctl.served is 'Basis points: 10 000 is everyone.';
-comment on constraint a_split_has_a_seed_and_a_share on promptctl.served is 'Candidate and seed come and go together.';
-comment on constraint epochs_count_from_0 on promptctl.served is 'Counted by the database.';
-comment on constraint numbers_count_from_1 on promptctl.served is 'A version is 1 to 2147483647.';
+comment on constraint a_share_is_at_most_10000_basis_points on promptctl.served is '10 000 basis points are all units.';
+comment on constraint a_split_has_a_seed_and_a_share on promptctl.served is
+    'Without a split there is neither a seed nor a share.';
+comment on constraint epochs_start_at_0 on promptctl.served is 'The database counts epochs.';
+comment on constraint version_numbers_are_from_1_to_2147483647 on promptctl.served is
+    'next_version is one more than the last number that was used.';
 
 
 create table if not exists promptctl.releases (
@@ -493,24 +517,27 @@ create table if not exists promptctl.releases (
     opened_in xid8 not null default pg_current_xact_id(),
     released_at timestamptz not null default clock_timestamp(),
 
-    constraint a_release_has_one_number primary key (release),
-    constraint a_release_is_of_a_known_kind check (
+    constraint a_release_number_is_unique primary key (release),
+    constraint a_release_has_a_known_kind check (
         kind in ('activate', 'deactivate', 'rollback', 'sync', 'release rollback')),
-    constraint a_release_comes_from_somewhere check (jsonb_typeof(origin) = 'object'),
-    constraint a_release_rollback_is_of_an_earlier_one check (undoes < release),
-    constraint a_release_rollback_is_of_a_known_one foreign key (undoes) references promptctl.releases (release)
+    constraint the_origin_of_a_release_is_an_object check (jsonb_typeof(origin) = 'object'),
+    constraint a_release_rollback_undoes_an_earlier_release check (undoes < release),
+    constraint a_release_rollback_undoes_an_existing_release foreign key (undoes) references promptctl.releases (release)
 );
 
-comment on table promptctl.releases is 'The changes of several prompts that were made in one transaction.';
-comment on column promptctl.releases.source is 'Of a sync: which folder it was.';
-comment on column promptctl.releases.origin is 'Of a sync: repository, commit, folder, and whether the tree was dirty.';
-comment on column promptctl.releases.undoes is 'Of a release rollback: which release was put back.';
-comment on column promptctl.releases.opened_in is 'The transaction that made it: no other one adds to it.';
-comment on constraint a_release_has_one_number on promptctl.releases is 'Numbers may have gaps; they only grow.';
-comment on constraint a_release_is_of_a_known_kind on promptctl.releases is 'The command that made it.';
-comment on constraint a_release_comes_from_somewhere on promptctl.releases is 'Keys and values.';
-comment on constraint a_release_rollback_is_of_an_earlier_one on promptctl.releases is 'Nothing undoes what is yet to come.';
-comment on constraint a_release_rollback_is_of_a_known_one on promptctl.releases is 'A release has its row.';
+comment on table promptctl.releases is 'The changes that one transaction made to several prompts.';
+comment on column promptctl.releases.source is 'For a sync: its source.';
+comment on column promptctl.releases.origin is
+    'For a sync: repository, commit, folder, and whether the working tree had uncommitted changes.';
+comment on column promptctl.releases.undoes is 'For a rollback of a release: the release that it reversed.';
+comment on column promptctl.releases.opened_in is
+    'The transaction that made the release. No other transaction can add to it.';
+comment on constraint a_release_number_is_unique on promptctl.releases is 'Numbers increase and may have gaps.';
+comment on constraint a_release_has_a_known_kind on promptctl.releases is 'The command that made the release.';
+comment on constraint the_origin_of_a_release_is_an_object on promptctl.releases is 'An origin has keys and values.';
+comment on constraint a_release_rollback_undoes_an_earlier_release on promptctl.releases is
+    'A release cannot reverse itself or a later one.';
+comment on constraint a_release_rollback_undoes_an_existing_release on promptctl.releases is 'Each release has a row.';
 
 
 create table if not exists promptctl.versions (
@@ -533,11 +560,11 @@ create table if not exists promptctl.versions (
     is_retired boolean not null generated always as (retired_at is not null) stored,
 
     constraint a_number_is_used_once_in_a_prompt primary key (name, version),
-    constraint an_id_is_used_once unique (id),
-    constraint a_version_says_whether_it_is_retired unique (name, version, is_retired),
+    constraint a_version_id_is_unique unique (id),
+    constraint a_version_has_one_archived_state unique (name, version, is_retired),
     constraint a_version_belongs_to_a_prompt foreign key (name) references promptctl.served (name),
-    constraint versions_count_from_1 check (version >= 1),
-    -- A regular expression reads a whole text before it begins; most say something in their first line.
+    constraint a_version_number_is_at_least_1 check (version >= 1),
+    -- A regular expression reads a whole text before it starts, and most texts begin with a character.
     constraint content_is_not_empty check (
         left(content, 100) ~ '[^[:space:]]' or content ~ '[^[:space:]]' or erased_at is not null),
     constraint an_erased_version_has_no_text check (
@@ -550,76 +577,95 @@ create table if not exists promptctl.versions (
     constraint metadata_is_an_object check (jsonb_typeof(metadata) = 'object'),
     constraint settings_have_at_most_1_megabyte check (pg_column_size(settings) <= 1000000),
     constraint metadata_has_at_most_1_megabyte check (pg_column_size(metadata) <= 1000000),
-    constraint a_template_is_of_a_known_style check (
+    constraint a_template_has_a_known_style check (
         coalesce(settings -> 'template', '"braces"') in ('"braces"', '"mustache"', '"none"')),
     constraint a_variable_is_described_by_required_and_default check (
         coalesce(jsonb_typeof(settings -> 'variables'), 'object') = 'object'
-        -- Strict, because a lax filter looks at what is in a list and not at the list. A key that is not there is unknown
-        -- to it, and where there are no variables at all it is silent.
+        -- Strict, because a lax filter tests the elements of a list and not the list. The filter is unknown for a missing
+        -- key, and the result is null without variables.
         and coalesce(not jsonb_path_exists(settings, 'strict $.variables.* ? (@.type() <> "object"
             || @.required.type() <> "boolean" || @.default.type() <> "string")', '{}', true), true)),
-    constraint a_model_is_named check (
+    constraint a_model_is_a_nonempty_text check (
         jsonb_typeof(coalesce(settings -> 'model', '"x"')) = 'string' and coalesce(settings ->> 'model', 'x') <> ''),
-    constraint max_tokens_count_from_1 check (
+    constraint max_tokens_is_at_least_1 check (
         case when settings ? 'max_tokens'
             then jsonb_typeof(settings -> 'max_tokens') = 'number' and settings ->> 'max_tokens' ~ '^[1-9][0-9]{0,8}$'
             else true end),
-    constraint a_version_has_a_date_of_creation check (
+    constraint a_version_has_a_valid_creation_time check (
         created_at between timestamptz '0001-01-01 00:00:00+00' and timestamptz '9999-12-31 00:00:00+00'),
     constraint a_version_has_an_author check (created_by <> ''),
-    -- No foreign key for release: it is written by trigger, from what begin_change has looked up, and a release never goes;
-    -- for each of ten thousand versions it would be looked up again.
-    constraint a_version_comes_from_somewhere check (jsonb_typeof(origin) = 'object')
+    -- No foreign key for release: a trigger sets it to the release that begin_change has checked, and releases are never
+    -- deleted. A foreign key would check it again for each of ten thousand versions.
+    constraint the_origin_of_a_version_is_an_object check (jsonb_typeof(origin) = 'object')
 );
 
--- Out of line and as it is: a sync of ten thousand texts would spend as long on compressing them as on all else, and
--- whoever reads what versions there are does not read their texts.
+-- Out of line, so that listing versions does not read their texts, and uncompressed: compressing ten thousand texts takes
+-- as long as the rest of their sync.
 alter table promptctl.versions alter column content set storage external;
 
 create index if not exists versions_by_content on promptctl.versions (name, sha256);
 create index if not exists versions_erased on promptctl.versions (sha256) where erased_at is not null;
 create index if not exists versions_by_release on promptctl.versions (release) where release is not null;
 
-comment on table promptctl.versions is 'Every version of every prompt. Content and settings are fixed when it is created.';
-comment on column promptctl.versions.sha256 is 'SHA-256 of the content in UTF-8; not unique: going back to a text is allowed.';
-comment on column promptctl.versions.settings is 'What belongs to a version beside its content: template, variables, model, max_tokens.';
-comment on column promptctl.versions.variables is 'The variables of the template, in the order of their first places.';
-comment on column promptctl.versions.required_variables is 'Those that whoever renders it has to give.';
-comment on column promptctl.versions.metadata is 'A JSON object; its key "description" is shown in lists. May be corrected.';
-comment on column promptctl.versions.created_by is 'Who says to have written it.';
-comment on column promptctl.versions.database_user is 'The session_user that stored it, which cannot be claimed.';
+comment on table promptctl.versions is
+    'Every version of every prompt. Content and settings are fixed when a version is created.';
+comment on column promptctl.versions.sha256 is
+    'SHA-256 of the content in UTF-8. It is not unique, because a later version may have the text of an earlier one.';
+comment on column promptctl.versions.settings is
+    'What a version carries besides its content: template, variables, model, max_tokens.';
+comment on column promptctl.versions.variables is
+    'The variables of the template, in the order of their first occurrences.';
+comment on column promptctl.versions.required_variables is 'The variables that the caller must pass.';
+comment on column promptctl.versions.metadata is
+    'A JSON object. Lists show its key "description". It may be corrected.';
+comment on column promptctl.versions.created_by is 'The author, as the client reported it.';
+comment on column promptctl.versions.database_user is
+    'The session_user that stored the version. A client cannot choose it.';
 comment on column promptctl.versions.origin is
-    'Where it came from: repository, commit, path, author of the file''s last commit, dirty; null: not from a folder.';
-comment on column promptctl.versions.release is 'The release in which it was stored; null: on its own.';
-comment on column promptctl.versions.retired_at is 'Since when it is listed no more and cannot be activated; null: in use.';
+    'Where the version came from: repository, commit, path, author of the file''s last commit, dirty; null: not from a '
+    'folder.';
+comment on column promptctl.versions.release is 'The release in which the version was stored; null: none.';
+comment on column promptctl.versions.retired_at is
+    'When the version was archived. An archived version is not listed and cannot be activated; null: it is in use.';
 comment on column promptctl.versions.erased_at is
-    'When its text, settings and metadata were erased, for good; null: they are there. Number and hash stay.';
-comment on index promptctl.versions_erased is 'So that an erased text is not stored again: there are few.';
+    'When the text, the settings and the metadata were erased; null: they were not. The number and the hash stay.';
+comment on index promptctl.versions_erased is 'For the check that an erased text is not stored again. There are few.';
 comment on constraint an_erased_version_has_no_text on promptctl.versions is
-    'Nor settings nor metadata, which may hold a secret as well; it stays archived, so nothing can serve it.';
-comment on index promptctl.versions_by_release is 'What a release stored.';
-comment on index promptctl.versions_by_content is 'create_version looks for a version that has the text already.';
-comment on constraint a_number_is_used_once_in_a_prompt on promptctl.versions is 'NAME@VERSION means one text for ever.';
-comment on constraint an_id_is_used_once on promptctl.versions is 'The id is a second way to say NAME@VERSION.';
-comment on constraint a_version_says_whether_it_is_retired on promptctl.versions is 'For the foreign keys of served.';
-comment on constraint a_version_belongs_to_a_prompt on promptctl.versions is 'Every prompt has its row of what is served.';
-comment on constraint versions_count_from_1 on promptctl.versions is 'A version is 1 to 2147483647.';
-comment on constraint content_is_not_empty on promptctl.versions is 'A prompt of nothing but white space is a mistake.';
-comment on constraint content_has_no_byte_order_mark on promptctl.versions is 'Writers drop it: one normalisation for all.';
-comment on constraint content_has_no_crlf on promptctl.versions is 'Writers turn CR LF into LF: one normalisation for all.';
-comment on constraint settings_are_an_object on promptctl.versions is 'Keys and values.';
-comment on constraint metadata_is_an_object on promptctl.versions is 'Keys and values.';
-comment on constraint settings_have_at_most_1_megabyte on promptctl.versions is 'Clients hold them in memory.';
-comment on constraint metadata_has_at_most_1_megabyte on promptctl.versions is 'The history keeps a copy of each.';
-comment on constraint a_template_is_of_a_known_style on promptctl.versions is 'Whoever renders it has to know how.';
+    'It has no settings and no metadata either, because they may contain a secret as well. It stays archived, so that '
+    'it cannot be served.';
+comment on index promptctl.versions_by_release is 'The versions that a release stored.';
+comment on index promptctl.versions_by_content is 'create_version looks for a version that already has the text.';
+comment on constraint a_number_is_used_once_in_a_prompt on promptctl.versions is
+    'NAME@VERSION always means the same text.';
+comment on constraint a_version_id_is_unique on promptctl.versions is
+    'An id identifies the same version as NAME@VERSION.';
+comment on constraint a_version_has_one_archived_state on promptctl.versions is
+    'The foreign keys of the table served refer to it.';
+comment on constraint a_version_belongs_to_a_prompt on promptctl.versions is
+    'Every prompt has its row in the table served.';
+comment on constraint a_version_number_is_at_least_1 on promptctl.versions is
+    'A version is a number from 1 to 2147483647.';
+comment on constraint content_is_not_empty on promptctl.versions is 'A text of white space alone is a mistake.';
+comment on constraint content_has_no_byte_order_mark on promptctl.versions is
+    'Clients remove it, so that equal texts have equal hashes.';
+comment on constraint content_has_no_crlf on promptctl.versions is
+    'Clients replace CR LF by LF, so that equal texts have equal hashes.';
+comment on constraint settings_are_an_object on promptctl.versions is 'Settings have keys and values.';
+comment on constraint metadata_is_an_object on promptctl.versions is 'Metadata has keys and values.';
+comment on constraint settings_have_at_most_1_megabyte on promptctl.versions is 'Clients hold settings in memory.';
+comment on constraint metadata_has_at_most_1_megabyte on promptctl.versions is
+    'The history stores a copy of each value.';
+comment on constraint a_template_has_a_known_style on promptctl.versions is 'Every client must be able to render it.';
 comment on constraint a_variable_is_described_by_required_and_default on promptctl.versions is
-    'An object each: required is true or false, default is a text.';
-comment on constraint a_model_is_named on promptctl.versions is 'Any name: models come and go.';
-comment on constraint max_tokens_count_from_1 on promptctl.versions is 'A reply has at least one token.';
-comment on constraint a_version_has_a_date_of_creation on promptctl.versions is
-    'RFC 3339 has years of four digits, and no infinity.';
-comment on constraint a_version_has_an_author on promptctl.versions is 'Unknown is the database user.';
-comment on constraint a_version_comes_from_somewhere on promptctl.versions is 'Keys and values.';
+    'Each variable has an object. In it, required is a boolean and default is a text.';
+comment on constraint a_model_is_a_nonempty_text on promptctl.versions is
+    'Any name is accepted, because models come and go.';
+comment on constraint max_tokens_is_at_least_1 on promptctl.versions is 'A reply has at least one token.';
+comment on constraint a_version_has_a_valid_creation_time on promptctl.versions is
+    'RFC 3339 has years of four digits and no infinity.';
+comment on constraint a_version_has_an_author on promptctl.versions is
+    'If the client reports none, it is the database user.';
+comment on constraint the_origin_of_a_version_is_an_object on promptctl.versions is 'An origin has keys and values.';
 
 do $$
 begin
@@ -627,20 +673,20 @@ begin
         and not exists (select from pg_catalog.pg_constraint
                         where conrelid = 'promptctl.served'::regclass and contype = 'f') then
         alter table promptctl.served
-            add constraint an_active_version_exists_and_is_not_retired
+            add constraint an_active_version_exists_and_is_not_archived
                 foreign key (name, active_version, serves_retired)
                 references promptctl.versions (name, version, is_retired),
-            add constraint a_candidate_exists_and_is_not_retired
+            add constraint a_candidate_exists_and_is_not_archived
                 foreign key (name, candidate_version, serves_retired)
                 references promptctl.versions (name, version, is_retired);
     end if;
 end
 $$;
 
-comment on constraint an_active_version_exists_and_is_not_retired on promptctl.served is
-    'Structural, so that no order of concurrent writers gets round it.';
-comment on constraint a_candidate_exists_and_is_not_retired on promptctl.served is
-    'Structural, so that no order of concurrent writers gets round it.';
+comment on constraint an_active_version_exists_and_is_not_archived on promptctl.served is
+    'A foreign key, because it holds for every order of concurrent writers.';
+comment on constraint a_candidate_exists_and_is_not_archived on promptctl.served is
+    'A foreign key, because it holds for every order of concurrent writers.';
 
 
 create table if not exists promptctl.allocations (
@@ -664,8 +710,8 @@ create table if not exists promptctl.allocations (
 
     constraint an_epoch_has_one_allocation primary key (name, epoch),
     constraint an_allocation_belongs_to_a_prompt foreign key (name) references promptctl.served (name),
-    constraint an_allocation_belongs_to_a_known_release foreign key (release) references promptctl.releases (release),
-    constraint an_allocation_is_of_a_known_kind check (
+    constraint an_allocation_belongs_to_an_existing_release foreign key (release) references promptctl.releases (release),
+    constraint an_allocation_has_a_known_kind check (
         kind in ('activate', 'deactivate', 'rollback', 'split', 'unsplit', 'route', 'archive', 'restore'))
 );
 
@@ -673,22 +719,30 @@ create index if not exists allocations_by_release on promptctl.allocations (rele
 
 
 comment on table promptctl.allocations is
-    'Who got what, and who changed it: one row per change, ordered by epoch and not by clock. Written by trigger.';
-comment on column promptctl.allocations.previous_version is 'The active version before this change.';
-comment on column promptctl.allocations.version is 'The active version after it; null: none.';
+    'The history: what a prompt served after each change, and who made the change. One row per change, ordered by '
+    'epoch and not by clock. Only triggers write it.';
+comment on column promptctl.allocations.previous_version is 'The active version before the change.';
+comment on column promptctl.allocations.version is 'The active version after the change; null: none.';
 comment on column promptctl.allocations.parent is
-    'For activate, deactivate, archive and restore: the position at which the prompt stood, to which rollback returns.';
-comment on column promptctl.allocations.position is 'The position at which the prompt stands after this change.';
-comment on column promptctl.allocations.route is 'Who else gets what after this change; null: nobody.';
+    'For activate, deactivate, archive and restore: the position of the prompt before the change, to which a rollback '
+    'returns.';
+comment on column promptctl.allocations.position is 'The position of the prompt after the change.';
+comment on column promptctl.allocations.route is 'The route after the change; null: none.';
 comment on column promptctl.allocations.origin is
-    'Which commit of which file said so: repository, commit, path, author of the file''s last commit, dirty.';
-comment on column promptctl.allocations.author is 'Who says to have done it.';
-comment on column promptctl.allocations.database_user is 'The session_user that did it, which cannot be claimed.';
-comment on index promptctl.allocations_by_release is 'What a release moved.';
-comment on constraint an_epoch_has_one_allocation on promptctl.allocations is 'History is a line, not a tree.';
-comment on constraint an_allocation_belongs_to_a_prompt on promptctl.allocations is 'No history of nothing.';
-comment on constraint an_allocation_belongs_to_a_known_release on promptctl.allocations is 'A release has its row.';
-comment on constraint an_allocation_is_of_a_known_kind on promptctl.allocations is 'What can happen to a pointer.';
+    'The commit and the file that caused the change: repository, commit, path, author of the file''s last commit, '
+    'dirty.';
+comment on column promptctl.allocations.author is 'Who made the change, as the client reported it.';
+comment on column promptctl.allocations.database_user is
+    'The session_user that made the change. A client cannot choose it.';
+comment on index promptctl.allocations_by_release is 'The moves of a release.';
+comment on constraint an_epoch_has_one_allocation on promptctl.allocations is
+    'The history of a prompt is a line and not a tree.';
+comment on constraint an_allocation_belongs_to_a_prompt on promptctl.allocations is
+    'Each prompt has a row in the table served.';
+comment on constraint an_allocation_belongs_to_an_existing_release on promptctl.allocations is
+    'Each release has a row.';
+comment on constraint an_allocation_has_a_known_kind on promptctl.allocations is
+    'What can change in what a prompt serves.';
 
 create table if not exists promptctl.corrections (
     id bigint generated always as identity,
@@ -704,26 +758,28 @@ create table if not exists promptctl.corrections (
     database_user text not null default session_user,
     changed_at timestamptz not null default clock_timestamp(),
 
-    constraint a_correction_has_one_number primary key (id),
+    constraint a_correction_number_is_unique primary key (id),
     constraint a_correction_belongs_to_a_version foreign key (name, version)
         references promptctl.versions (name, version),
-    constraint a_correction_is_of_a_known_kind check (kind in ('describe', 'archive', 'restore', 'erase')),
-    constraint a_correction_belongs_to_a_known_release foreign key (release) references promptctl.releases (release)
+    constraint a_correction_has_a_known_kind check (kind in ('describe', 'archive', 'restore', 'erase')),
+    constraint a_correction_belongs_to_an_existing_release foreign key (release) references promptctl.releases (release)
 );
 
 create index if not exists corrections_by_prompt on promptctl.corrections (name, id);
 create index if not exists corrections_by_release on promptctl.corrections (release) where release is not null;
 
-comment on index promptctl.corrections_by_prompt is 'For the history of one prompt.';
-comment on index promptctl.corrections_by_release is 'What a release corrected.';
+comment on index promptctl.corrections_by_prompt is 'The history of one prompt.';
+comment on index promptctl.corrections_by_release is 'The corrections of a release.';
 comment on table promptctl.corrections is
-    'What may change about a version: its metadata, whether it is archived, whether it is erased; and who changed it. '
-    'Written by trigger.';
-comment on column promptctl.corrections.epoch is 'The prompt''s epoch at that moment: its place in the history.';
-comment on constraint a_correction_has_one_number on promptctl.corrections is 'In the order in which they were made.';
-comment on constraint a_correction_belongs_to_a_version on promptctl.corrections is 'No history of nothing.';
-comment on constraint a_correction_belongs_to_a_known_release on promptctl.corrections is 'A release has its row.';
-comment on constraint a_correction_is_of_a_known_kind on promptctl.corrections is 'What may change about a version.';
+    'The changes of what may change in a version: its metadata, whether it is archived, and whether it is erased; and '
+    'who made them. Only triggers write it.';
+comment on column promptctl.corrections.epoch is
+    'The epoch of the prompt at that time. It places the correction in the history.';
+comment on constraint a_correction_number_is_unique on promptctl.corrections is
+    'Numbers are in the order of the corrections.';
+comment on constraint a_correction_belongs_to_a_version on promptctl.corrections is 'Each version has a row.';
+comment on constraint a_correction_belongs_to_an_existing_release on promptctl.corrections is 'Each release has a row.';
+comment on constraint a_correction_has_a_known_kind on promptctl.corrections is 'What may change in a version.';
 
 
 create table if not exists promptctl.sources (
@@ -734,16 +790,18 @@ create table if not exists promptctl.sources (
     applied_by promptctl.short_text not null,
 
     constraint a_source_has_one_row primary key (source),
-    constraint a_source_is_named check (source <> ''),
+    constraint a_source_name_is_not_empty check (source <> ''),
     constraint a_source_has_at_most_1000_characters check (length(source) <= 1000 and length(commit) <= 1000)
 );
 
-comment on table promptctl.sources is 'Folders that were synced, and the commit that was applied last.';
-comment on column promptctl.sources.commit is 'The whole hash; null: the folder is in no repository.';
-comment on column promptctl.sources.committed_at is 'When that commit was made, for where history does not reach back to it.';
-comment on constraint a_source_has_one_row on promptctl.sources is 'The last word only.';
-comment on constraint a_source_has_at_most_1000_characters on promptctl.sources is 'It is part of a key.';
-comment on constraint a_source_is_named on promptctl.sources is 'By its repository and folder, or by a name of its own.';
+comment on table promptctl.sources is 'Folders that were synced, each with the commit that was applied last.';
+comment on column promptctl.sources.commit is 'The full hash; null: the folder is in no repository.';
+comment on column promptctl.sources.committed_at is
+    'The time of that commit, for a clone whose history does not reach back to it.';
+comment on constraint a_source_has_one_row on promptctl.sources is 'Only the last state is stored.';
+comment on constraint a_source_has_at_most_1000_characters on promptctl.sources is 'The name is part of a key.';
+comment on constraint a_source_name_is_not_empty on promptctl.sources is
+    'A source is named by its repository and folder, or by a name of its own.';
 
 create table if not exists promptctl.applied (
     name text collate "C",
@@ -751,8 +809,8 @@ create table if not exists promptctl.applied (
     active_version integer,
     route jsonb,
     metadata jsonb not null default '{}',
-    has_said_version boolean not null default false,
-    has_said_route boolean not null default false,
+    has_applied_version boolean not null default false,
+    has_applied_route boolean not null default false,
     digest bytea,
     is_settled boolean not null default false,
     next_version bigint,
@@ -760,36 +818,43 @@ create table if not exists promptctl.applied (
     applied_by promptctl.short_text not null,
 
     constraint a_prompt_comes_from_one_source primary key (name),
-    constraint what_was_applied_belongs_to_a_prompt foreign key (name) references promptctl.served (name),
-    constraint what_was_applied_comes_from_a_source foreign key (source) references promptctl.sources (source)
+    constraint an_applied_state_belongs_to_a_prompt foreign key (name) references promptctl.served (name),
+    constraint an_applied_state_belongs_to_a_source foreign key (source) references promptctl.sources (source)
 );
 
 create index if not exists applied_by_source on promptctl.applied (source);
 
 comment on table promptctl.applied is
-    'Which source a prompt comes from, and what that source said when it was last applied: the third side of a sync.';
+    'The source of each prompt, and what that source set when it was applied last. A sync compares it with the folder '
+    'and with the database.';
 comment on column promptctl.applied.active_version is
-    'What it said was live; null: nothing. Before has_said_version it is what the folder says while another version is held.';
-comment on column promptctl.applied.route is 'The route it said; null: nothing, []: that there is none.';
-comment on column promptctl.applied.metadata is 'The metadata it said, by version.';
-comment on column promptctl.applied.has_said_version is
-    'Whether it ever said what is live: one that fell silent and speaks again has changed its mind.';
-comment on column promptctl.applied.has_said_route is 'Whether it ever said a route.';
-comment on column promptctl.applied.digest is 'SHA-256 of the prompt''s files.';
+    'The active version that the source set; null: none. While has_applied_version is false, it is the version that '
+    'the folder names while another version is held.';
+comment on column promptctl.applied.route is
+    'The route that the source set; null: it set none; []: it set an empty one.';
+comment on column promptctl.applied.metadata is 'The metadata that the source set, by version.';
+comment on column promptctl.applied.has_applied_version is
+    'Whether the source ever set an active version. If it stops naming one and names one again, it has changed.';
+comment on column promptctl.applied.has_applied_route is 'Whether the source ever set a route.';
+comment on column promptctl.applied.digest is 'SHA-256 of the files of the prompt.';
 comment on column promptctl.applied.is_settled is
-    'Whether nothing was left to say of the prompt; else, or when it was corrected since, it is compared again.';
+    'Whether the last sync left nothing to report about the prompt. If it did, or if the prompt was corrected since, '
+    'the next sync compares the prompt again.';
 comment on column promptctl.applied.next_version is
-    'The prompt''s next number then: another one now means versions that the source does not know.';
-comment on index promptctl.applied_by_source is 'Everything that comes from one folder.';
-comment on constraint a_prompt_comes_from_one_source on promptctl.applied is 'Two sources would undo each other for ever.';
-comment on constraint what_was_applied_belongs_to_a_prompt on promptctl.applied is 'No memory of nothing.';
-comment on constraint what_was_applied_comes_from_a_source on promptctl.applied is 'A source has its row.';
+    'The next number of the prompt at that time. Another number now means that there are versions which the source '
+    'does not have.';
+comment on index promptctl.applied_by_source is 'The prompts of one source.';
+comment on constraint a_prompt_comes_from_one_source on promptctl.applied is
+    'Two sources would undo each other''s changes.';
+comment on constraint an_applied_state_belongs_to_a_prompt on promptctl.applied is
+    'Each prompt has a row in the table served.';
+comment on constraint an_applied_state_belongs_to_a_source on promptctl.applied is 'Each source has a row.';
 
 
 create table if not exists promptctl.roll_up (
     singleton boolean default true,
     rolled_below bigint not null default 0,
-    added bigint not null default 0,
+    transaction_offset bigint not null default 0,
     dropped_before timestamptz,
     rolled_up_at timestamptz,
 
@@ -798,20 +863,20 @@ create table if not exists promptctl.roll_up (
 );
 
 comment on table promptctl.roll_up is
-    'One row from the first roll-up on: how far the uses are added up in totals, moved in the transaction that adds '
-    'them. No row before that: it would keep the dumped one out of a restore of the data alone, and uses that are in '
-    'totals would count again.';
+    'The watermark: how far the uses are in totals. The transaction that adds uses to totals moves it. Before the '
+    'first roll-up there is no row, because a row would conflict with the dumped one when the data alone is restored, '
+    'and the uses in totals would be counted again.';
 comment on column promptctl.roll_up.rolled_below is
-    'Uses with a smaller recorded_in are in totals, all others are not.';
-comment on column promptctl.roll_up.added is
-    'What is added to a transaction''s number: a database restored into a younger cluster goes on counting where it '
-    'was.';
-comment on column promptctl.roll_up.rolled_up_at is 'When that moved last.';
+    'The watermark: uses with a smaller recorded_in are in totals, and no others are.';
+comment on column promptctl.roll_up.transaction_offset is
+    'Is added to the number of a transaction, so that a database that was restored into a younger cluster continues '
+    'from its old numbers.';
+comment on column promptctl.roll_up.rolled_up_at is 'When the watermark moved last.';
 comment on column promptctl.roll_up.dropped_before is
-    'Single uses before this moment are gone, and one that arrives as late as that is refused: it may be there '
-    'already.';
-comment on constraint a_roll_up_has_one_watermark on promptctl.roll_up is 'Several would disagree.';
-comment on constraint there_is_one_watermark on promptctl.roll_up is 'The key has one value.';
+    'Single uses from before this time were dropped. A use that arrives with such a time is not stored, because it may '
+    'have been counted already.';
+comment on constraint a_roll_up_has_one_watermark on promptctl.roll_up is 'Several watermarks could disagree.';
+comment on constraint there_is_one_watermark on promptctl.roll_up is 'The key has only one value.';
 
 create or replace function promptctl.rolled_below() returns bigint language sql stable
 begin atomic
@@ -819,10 +884,10 @@ begin atomic
 end;
 
 comment on function promptctl.rolled_below is
-    'As roll_up has it, and 0 before the first roll-up. Whoever plans a query asks a function, and learns how few uses may lie beyond; a subquery it '
-    'does not.';
+    'The watermark, and 0 before the first roll-up. A query should call this function instead of reading roll_up in a '
+    'subquery: the planner evaluates a stable function, so it expects only the few uses above the watermark.';
 
-create or replace function promptctl.recording_place() returns bigint
+create or replace function promptctl.recording_number() returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
     number constant bigint := pg_current_xact_id()::text::bigint;
@@ -831,19 +896,19 @@ begin
     select * into mark from promptctl.roll_up;
     if not found then
         return number;
-    elsif number + mark.added >= mark.rolled_below then
-        return number + mark.added;
+    elsif number + mark.transaction_offset >= mark.rolled_below then
+        return number + mark.transaction_offset;
     end if;
-    -- In a cluster that has counted less than the one where these rows were dumped. catch_up waits for whoever holds
-    -- this lock, so that what we read is still so when we end.
+    -- This cluster has smaller transaction numbers than the one where these rows were dumped. catch_up_after_restore waits
+    -- for this lock, so the row stays as we read it until we end.
     select * into mark from promptctl.roll_up for share;
-    return greatest(number + mark.added, mark.rolled_below);
+    return greatest(number + mark.transaction_offset, mark.rolled_below);
 end
 $$;
 
-comment on function promptctl.recording_place is
-    'The number of this transaction among those that record uses: not below roll_up.rolled_below, and no roll-up goes '
-    'beyond it before this transaction has ended.';
+comment on function promptctl.recording_number is
+    'The number of this transaction among those that record uses. It is not below the watermark, and no roll-up passes '
+    'it before this transaction has ended.';
 
 create table if not exists promptctl.uses (
     id uuid not null,
@@ -862,51 +927,60 @@ create table if not exists promptctl.uses (
     first_token_ms double precision,
     request_id promptctl.short_text,
     recorded_at timestamptz not null default clock_timestamp(),
-    recorded_in bigint not null default promptctl.recording_place(),
+    recorded_in bigint not null default promptctl.recording_number(),
 
     constraint a_use_is_recorded_once primary key (id),
     constraint tokens_are_not_negative check (input_tokens >= 0 and output_tokens >= 0),
-    constraint tokens_can_be_added_up check (input_tokens <= 1000000000000 and output_tokens <= 1000000000000),
+    constraint tokens_are_at_most_1e12 check (input_tokens <= 1000000000000 and output_tokens <= 1000000000000),
     constraint cached_tokens_are_part_of_the_input check (
         cache_read_tokens >= 0 and cache_write_tokens >= 0
         and coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0) <= greatest(input_tokens, 0)),
-    constraint a_response_takes_time check (response_ms >= 0 and response_ms <= 1e12),
-    constraint a_first_token_takes_time check (first_token_ms >= 0 and first_token_ms <= 1e12),
-    constraint a_use_has_a_date check (
+    constraint a_response_time_is_from_0_to_1e12_ms check (response_ms >= 0 and response_ms <= 1e12),
+    constraint a_first_token_time_is_from_0_to_1e12_ms check (first_token_ms >= 0 and first_token_ms <= 1e12),
+    constraint a_use_has_a_valid_time check (
         recorded_at between timestamptz '0001-01-01 00:00:00+00' and timestamptz '9999-12-31 00:00:00+00')
 );
 
 create index if not exists uses_by_version on promptctl.uses (name, version, recorded_in);
-create index if not exists uses_by_moment on promptctl.uses using brin (recorded_in, recorded_at)
+create index if not exists uses_by_time on promptctl.uses using brin (recorded_in, recorded_at)
     with (pages_per_range = 32);
 
 comment on table promptctl.uses is
-    'One row per call of a model with a version. Appended, never counted in place: a use waits for no other use, and for '
-    'no activation. That the version exists is checked by record_use; versions never go.';
-comment on index promptctl.uses_by_version is 'For the numbers of one version that are not yet in its totals.';
-comment on index promptctl.uses_by_moment is
-    'For the roll-up and for what goes: rows come in nearly this order, and such an index costs a recording nothing.';
+    'One row per call of a model with a version. Rows are appended and no counter is shared, so recording a use waits '
+    'for no other use and for no activation. record_use checks that the version exists, and versions are never '
+    'deleted.';
+comment on index promptctl.uses_by_version is 'The uses of one version that are not yet in its totals.';
+comment on index promptctl.uses_by_time is
+    'For the roll-up and for dropping old uses. Rows arrive nearly in this order, and a BRIN index costs a recording '
+    'nothing.';
 comment on column promptctl.uses.recorded_at is
-    'When it was used, by this server''s clock: the moment of recording less the age that the client told.';
+    'When the use ended, by the clock of this server: the time of recording minus the age that the client sent.';
 comment on column promptctl.uses.recorded_in is
-    'The transaction that recorded it, as a number that only grows: what is below roll_up.rolled_below is in totals.';
-comment on column promptctl.uses.bucket is 'The unit''s bucket, 0 to 9999; the unit itself is never stored.';
-comment on column promptctl.uses.input_tokens is 'All of the input, what was read from and written to a cache included.';
-comment on column promptctl.uses.cache_read_tokens is 'The part of input_tokens that was read from a cache; null: not reported.';
-comment on column promptctl.uses.cache_write_tokens is 'The part of input_tokens that was written to a cache; null: not reported.';
+    'The transaction that recorded the use, as a number that only grows. Uses below the watermark are in totals.';
+comment on column promptctl.uses.bucket is 'The bucket of the unit, 0 to 9999. The unit itself is not stored.';
+comment on column promptctl.uses.input_tokens is
+    'All of the input, including what was read from and written to a cache.';
+comment on column promptctl.uses.cache_read_tokens is
+    'The part of input_tokens that was read from a cache; null: not reported.';
+comment on column promptctl.uses.cache_write_tokens is
+    'The part of input_tokens that was written to a cache; null: not reported.';
 comment on column promptctl.uses.first_token_ms is 'From the request to the first text of the reply.';
-comment on column promptctl.uses.request_id is 'What the model''s provider calls this request, for its support.';
-comment on column promptctl.uses.outcome is '"ok", or the name of what went wrong.';
-comment on constraint a_use_has_a_date on promptctl.uses is 'It falls into an hour and a day.';
-comment on constraint a_use_is_recorded_once on promptctl.uses is 'Sent twice with one id, it counts once.';
-comment on constraint tokens_are_not_negative on promptctl.uses is 'Not reported is null, never 0 or -1.';
-comment on constraint tokens_can_be_added_up on promptctl.uses is 'One absurd number would fail every reading of stats.';
-comment on constraint a_response_takes_time on promptctl.uses is
-    'In milliseconds, at most 31 years, as averages square them; not reported is null.';
+comment on column promptctl.uses.request_id is
+    'The identifier of the request at the provider of the model, for its support.';
+comment on column promptctl.uses.outcome is '"ok", or the name of the error that the call ended in.';
+comment on constraint a_use_has_a_valid_time on promptctl.uses is 'Each use belongs to an hour and a day.';
+comment on constraint a_use_is_recorded_once on promptctl.uses is
+    'A use that is sent twice with one id is stored once.';
+comment on constraint tokens_are_not_negative on promptctl.uses is
+    'A number that was not reported is null, never 0 or -1.';
+comment on constraint tokens_are_at_most_1e12 on promptctl.uses is
+    'One absurd number would make every sum in the statistics fail.';
+comment on constraint a_response_time_is_from_0_to_1e12_ms on promptctl.uses is
+    'At most 31 years, because averages square the times; null: not reported.';
 comment on constraint cached_tokens_are_part_of_the_input on promptctl.uses is
-    'input_tokens is all of the input; the cached parts have other prices.';
-comment on constraint a_first_token_takes_time on promptctl.uses is
-    'In milliseconds, from the request to the first text of the reply; not reported is null.';
+    'input_tokens is all of the input. The cached parts have other prices.';
+comment on constraint a_first_token_time_is_from_0_to_1e12_ms on promptctl.uses is
+    'From the request to the first text of the reply; null: not reported.';
 
 
 create table if not exists promptctl.scores (
@@ -921,27 +995,29 @@ create table if not exists promptctl.scores (
     score promptctl.score_number not null,
     previous double precision,
     scored_at timestamptz not null default clock_timestamp(),
-    recorded_in bigint not null default promptctl.recording_place(),
+    recorded_in bigint not null default promptctl.recording_number(),
 
-    constraint a_use_has_one_score_at_a_time primary key (use_id, place)
+    constraint a_use_has_one_score_per_place primary key (use_id, place)
 );
 
 create index if not exists scores_by_version on promptctl.scores (name, version, recorded_in);
 
 comment on table promptctl.scores is
-    'Scores that came after their use: the last one counts. Appended, with what it replaces, so that totals can '
-    'follow.';
-comment on column promptctl.scores.use_id is 'Whose score it is.';
-comment on column promptctl.scores.place is 'The first score of a use is 1, one that replaces it 2.';
-comment on column promptctl.scores.used_at is 'When it was used: the hour and day whose totals the score belongs to.';
-comment on column promptctl.scores.is_ok is 'Whether the use went well.';
-comment on column promptctl.scores.scored_at is 'When the score came.';
-comment on column promptctl.scores.recorded_in is 'As in uses: what is below roll_up.rolled_below is in totals.';
-comment on column promptctl.scores.previous is 'The score that this one replaces; null: there was none.';
-comment on column promptctl.scores.size is 'As in totals, of the use.';
-comment on index promptctl.scores_by_version is 'For the numbers of one version that are not yet in its totals.';
-comment on constraint a_use_has_one_score_at_a_time on promptctl.scores is
-    'Two that come at once go one after the other.';
+    'Scores that arrived after their uses. The last score of a use counts. Each row has the score that it replaces, so '
+    'that totals can follow. Rows are appended.';
+comment on column promptctl.scores.use_id is 'The use that has the score.';
+comment on column promptctl.scores.place is
+    'The first score of a use has place 1, the score that replaces it has place 2.';
+comment on column promptctl.scores.used_at is
+    'The time of the use. The score belongs to the totals of that hour and day.';
+comment on column promptctl.scores.is_ok is 'Whether the use succeeded.';
+comment on column promptctl.scores.scored_at is 'When the score arrived.';
+comment on column promptctl.scores.recorded_in is 'As in uses: scores below the watermark are in totals.';
+comment on column promptctl.scores.previous is 'The score that this one replaces; null: none.';
+comment on column promptctl.scores.size is 'The price tier of the use, as in totals.';
+comment on index promptctl.scores_by_version is 'The scores of one version that are not yet in its totals.';
+comment on constraint a_use_has_one_score_per_place on promptctl.scores is
+    'Of two scores that arrive at the same time, the second takes the next place.';
 
 
 create table if not exists promptctl.fallbacks (
@@ -956,31 +1032,33 @@ create table if not exists promptctl.fallbacks (
 
     constraint a_fallback_is_recorded_once primary key (id),
     constraint tokens_of_a_fallback_are_not_negative check (input_tokens >= 0 and output_tokens >= 0),
-    constraint tokens_of_a_fallback_can_be_added_up check (
+    constraint tokens_of_a_fallback_are_at_most_1e12 check (
         input_tokens <= 1000000000000 and output_tokens <= 1000000000000),
-    constraint a_fallback_takes_time check (response_ms >= 0 and response_ms <= 1e12),
-    constraint a_fallback_asks_for_a_name check (name ~ '^[A-Za-z0-9._/~-]{1,200}$')
+    constraint a_fallback_response_time_is_from_0_to_1e12_ms check (response_ms >= 0 and response_ms <= 1e12),
+    constraint a_fallback_has_a_valid_name check (name ~ '^[A-Za-z0-9._/~-]{1,200}$')
 );
 
 create index if not exists fallbacks_by_name on promptctl.fallbacks (name);
 create index if not exists fallbacks_by_time on promptctl.fallbacks (recorded_at);
 
 comment on table promptctl.fallbacks is
-    'Calls of a model with a text of the application''s own, because no version could be served: no use of any '
-    'version. In no totals: they are kept as long as single uses.';
+    'Calls of a model with a text of the application''s own, because no version could be served. They are not uses of '
+    'a version and are in no totals. They are stored as long as single uses.';
 comment on column promptctl.fallbacks.name is
-    'What was asked for; there may be no such prompt. A ~ stands for a character that no name has, or for a cut end.';
-comment on column promptctl.fallbacks.outcome is '"ok", or the name of what went wrong.';
-comment on index promptctl.fallbacks_by_name is 'For the numbers of one prompt.';
-comment on index promptctl.fallbacks_by_time is 'For those of a time, and to drop old ones.';
-comment on constraint a_fallback_is_recorded_once on promptctl.fallbacks is 'Sent twice with one id, it counts once.';
+    'The name that the application requested. There may be no such prompt. A ~ replaces a character that a name cannot '
+    'have, or the end of a name that was cut.';
+comment on column promptctl.fallbacks.outcome is '"ok", or the name of the error that the call ended in.';
+comment on index promptctl.fallbacks_by_name is 'The calls of one prompt.';
+comment on index promptctl.fallbacks_by_time is 'The calls of a period, and the old calls to drop.';
+comment on constraint a_fallback_is_recorded_once on promptctl.fallbacks is
+    'A call that is sent twice with one id is stored once.';
 comment on constraint tokens_of_a_fallback_are_not_negative on promptctl.fallbacks is
-    'Not reported is null, never 0 or -1.';
-comment on constraint tokens_of_a_fallback_can_be_added_up on promptctl.fallbacks is
+    'A number that was not reported is null, never 0 or -1.';
+comment on constraint tokens_of_a_fallback_are_at_most_1e12 on promptctl.fallbacks is
     'One absurd number would spoil every sum.';
-comment on constraint a_fallback_takes_time on promptctl.fallbacks is 'In milliseconds; not reported is null.';
-comment on constraint a_fallback_asks_for_a_name on promptctl.fallbacks is
-    'Like a prompt''s, and ~, by which record_fallbacks replaces what no name has.';
+comment on constraint a_fallback_response_time_is_from_0_to_1e12_ms on promptctl.fallbacks is 'Null: not reported.';
+comment on constraint a_fallback_has_a_valid_name on promptctl.fallbacks is
+    'The characters of a prompt''s name, and the ~ with which record_fallbacks replaces others.';
 
 
 do $$
@@ -992,20 +1070,20 @@ end
 $$;
 
 comment on type promptctl.histogram is
-    'Counts by bucket, in the order of the buckets, without empty ones: bucket b holds values from 2^(b/32) to '
+    'Counts by bucket, in the order of the buckets and without empty ones. Bucket b has the values from 2^(b/32) to '
     '2^((b+1)/32).';
 
 create or replace function promptctl.histogram_bucket(value double precision) returns smallint language sql immutable
 begin atomic
-    -- 2^-10 and all that is less share one. Not "strict": that would keep it from being inlined, at a microsecond each.
+    -- 2^-10 and smaller values share a bucket. Not "strict", which would prevent inlining and cost a microsecond a value.
     select case when value > 0.0009765625 then floor(ln(value) * 46.16624130844683)::smallint
                 when value is not null then -320 end;
 end;
 
 comment on function promptctl.histogram_bucket is
-    'floor(32 * log2(value)): whoever takes the middle of the bucket, 2^((b+0.5)/32), is at most 1.1 % off.';
+    'floor(32 * log2(value)). The middle of the bucket, 2^((b+0.5)/32), is at most 1.1 % off.';
 
-create or replace function promptctl.merged(parts promptctl.histogram[]) returns promptctl.histogram
+create or replace function promptctl.merge_histograms(parts promptctl.histogram[]) returns promptctl.histogram
 language sql immutable
 begin atomic
     select row(array_agg(m.bucket), array_agg(m.number))::promptctl.histogram
@@ -1016,7 +1094,7 @@ begin atomic
     having count(*) > 0;
 end;
 
-comment on function promptctl.merged is 'Histograms, of which some may be missing, as one; null: all are.';
+comment on function promptctl.merge_histograms is 'The sum of histograms, some of which may be null; null: all are.';
 
 create table if not exists promptctl.totals (
     grain text not null,
@@ -1048,24 +1126,24 @@ create table if not exists promptctl.totals (
     score double precision,
     last_used_at timestamptz,
 
-    constraint uses_are_added_up_once unique nulls not distinct (grain, name, version, starts_at, model, is_ok, size),
-    constraint a_total_is_of_a_known_grain check (grain in ('hour', 'day', 'all'))
+    constraint totals_have_one_row_per_group unique nulls not distinct (grain, name, version, starts_at, model, is_ok, size),
+    constraint a_total_has_a_known_grain check (grain in ('hour', 'day', 'all'))
 );
 
 comment on table promptctl.totals is
-    'What the uses add up to, of an hour, a day (UTC) and of all time: what statistics read instead of single uses. '
-    'With the uses that are not yet rolled up, and only with those, it is everything.';
-comment on column promptctl.totals.starts_at is 'When the hour or day begins; -infinity: of all time.';
-comment on column promptctl.totals.grain is 'hour, day or all: each use is in one total of each.';
-comment on column promptctl.totals.is_ok is 'Uses that went well, or those that did not.';
-comment on column promptctl.totals.uses is 'How many there were.';
+    'The sums of uses by hour, by day (UTC) and of all time. Statistics read them instead of single uses. Totals and '
+    'the uses that are not yet rolled up are together all uses.';
+comment on column promptctl.totals.starts_at is 'When the hour or the day begins; -infinity: all time.';
+comment on column promptctl.totals.grain is 'hour, day or all. Each use is in one total of each grain.';
+comment on column promptctl.totals.is_ok is 'Whether the uses succeeded.';
+comment on column promptctl.totals.uses is 'The number of uses.';
 comment on column promptctl.totals.size is
-    'How many of the prices'' steps, at 100 000 and 200 000 tokens, the input is beyond.';
-comment on column promptctl.totals.without_unit is 'Uses that nobody can be told apart by.';
-comment on column promptctl.totals.with_tokens is 'Uses that reported any tokens.';
-comment on column promptctl.totals.with_both is 'Uses that reported input and output.';
+    'The price tier: how many of the steps of the prices, at 100 000 and 200 000 tokens, the input exceeds.';
+comment on column promptctl.totals.without_unit is 'Uses that have no unit.';
+comment on column promptctl.totals.with_tokens is 'Uses that reported input or output tokens.';
+comment on column promptctl.totals.with_both is 'Uses that reported input and output tokens.';
 comment on column promptctl.totals.tokens is
-    'Input and output of the uses that reported both; null, as everywhere here: nobody did.';
+    'Input and output tokens of the uses that reported both; null, as in all sums of this table: no use reported it.';
 comment on column promptctl.totals.with_input is 'Uses that reported input_tokens.';
 comment on column promptctl.totals.with_output is 'Uses that reported output_tokens.';
 comment on column promptctl.totals.cache_read_tokens is 'The part of input_tokens that was read from a cache.';
@@ -1073,14 +1151,14 @@ comment on column promptctl.totals.cache_write_tokens is 'The part of input_toke
 comment on column promptctl.totals.with_response is 'Uses that reported response_ms.';
 comment on column promptctl.totals.fastest_ms is 'The shortest response_ms.';
 comment on column promptctl.totals.slowest_ms is 'The longest response_ms.';
-comment on column promptctl.totals.response_times is 'How often each response_ms was reported.';
+comment on column promptctl.totals.response_times is 'The histogram of response_ms.';
 comment on column promptctl.totals.with_first_token is 'Uses that reported first_token_ms.';
-comment on column promptctl.totals.first_token_ms is 'The sum of it.';
+comment on column promptctl.totals.first_token_ms is 'The sum of first_token_ms.';
 comment on column promptctl.totals.with_score is 'Uses that have a score.';
 comment on column promptctl.totals.score is 'The sum of the scores.';
-comment on column promptctl.totals.last_used_at is 'When the last of them was.';
-comment on constraint uses_are_added_up_once on promptctl.totals is 'What is rolled up twice is added to the same row.';
-comment on constraint a_total_is_of_a_known_grain on promptctl.totals is 'Each use is in one total of each grain.';
+comment on column promptctl.totals.last_used_at is 'The time of the last of these uses.';
+comment on constraint totals_have_one_row_per_group on promptctl.totals is 'A later roll-up adds to the same row.';
+comment on constraint a_total_has_a_known_grain on promptctl.totals is 'Each use is in one total of each grain.';
 
 
 create or replace function promptctl.refuse() returns trigger
@@ -1091,9 +1169,9 @@ begin
 end
 $$;
 
-comment on function promptctl.refuse is 'A rule that has no exception: the trigger''s argument is its message.';
+comment on function promptctl.refuse is 'For a rule without exceptions. The argument of the trigger is the message.';
 
-create or replace function promptctl.refuse_by_hand() returns trigger
+create or replace function promptctl.refuse_outside_triggers() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if pg_trigger_depth() < 2 then
@@ -1104,12 +1182,13 @@ begin
 end
 $$;
 
-comment on function promptctl.refuse_by_hand is 'A table that only triggers write: a direct insert is refused.';
+comment on function promptctl.refuse_outside_triggers is
+    'For a table that only triggers write: refuses a direct insert.';
 
-create or replace function promptctl.refuse_others() returns trigger
+create or replace function promptctl.refuse_outside_functions() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    if current_setting('promptctl.at_work', true) is distinct from pg_current_xact_id()::text then
+    if current_setting('promptctl.writing_transaction', true) is distinct from pg_current_xact_id()::text then
         raise exception using errcode = 'restrict_violation', constraint = tg_name, table = tg_table_name,
             schema = tg_table_schema, message = tg_argv[0];
     end if;
@@ -1117,36 +1196,37 @@ begin
 end
 $$;
 
-comment on function promptctl.refuse_others is
-    'A table that only our functions write, which say so for their transaction: what is written by hand would be '
-    'counted twice, or not at all.';
+comment on function promptctl.refuse_outside_functions is
+    'For a table that only our functions write. A function sets promptctl.writing_transaction to its transaction. Rows '
+    'that were written directly would be counted twice, or not at all.';
 
 create or replace function promptctl.require_no_new_variables(name text, active_version integer, version integer)
 returns void language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     needed text[];
-    known text[];
+    present text[];
 begin
     select v.required_variables into needed from promptctl.versions v
     where v.name = require_no_new_variables.name and v.version = require_no_new_variables.version;
     if cardinality(needed) > 0 then
-        select v.required_variables into known from promptctl.versions v
+        select v.required_variables into present from promptctl.versions v
         where v.name = require_no_new_variables.name and v.version = require_no_new_variables.active_version;
-        if not needed <@ known and not promptctl.new_variables_are_allowed() then
+        if not needed <@ present and not promptctl.new_variables_are_allowed() then
             raise exception using errcode = 'restrict_violation', constraint = 'a_version_needs_no_new_variable',
                 message = format('%s@%s needs %s, which the active version %s does not', name, version,
                     (select string_agg(n.variable, ', ' order by n.place)
-                     from unnest(needed) with ordinality n (variable, place) where not n.variable = any (known)),
+                     from unnest(needed) with ordinality n (variable, place) where not n.variable = any (present)),
                     active_version),
                 detail = format('%1$s@%2$s %1$s@%3$s', name, active_version, version),
-                hint = 'set promptctl.allow_new_variables = on, when the application gives it';
+                hint = 'set promptctl.allow_new_variables = on, if the application passes it';
         end if;
     end if;
 end
 $$;
 
 comment on function promptctl.require_no_new_variables is
-    'Refuses a version that needs a variable which the active one does not: the running application would not give it.';
+    'Refuses a version that needs a variable which the active version does not need, because the running application '
+    'would not pass it.';
 
 create or replace function promptctl.route_targets(route jsonb) returns setof text language sql immutable
 begin atomic
@@ -1154,19 +1234,20 @@ begin atomic
     order by r.place;
 end;
 
-comment on function promptctl.route_targets is 'What the steps of a route use, in their order: NAME or NAME@VERSION.';
+comment on function promptctl.route_targets is
+    'The targets of the steps of a route, in their order: NAME or NAME@VERSION.';
 
--- The planner expects of a recursion so much that it would compile it, for half a second.
-create or replace function promptctl.require_route_leads_somewhere(name text, route jsonb) returns void
+-- Without JIT: the planner overestimates a recursion and would compile it, which takes half a second.
+create or replace function promptctl.require_valid_route_targets(name text, route jsonb) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
     target text;
-    around text;
+    cycle text;
 begin
     for target in select promptctl.route_targets(route) loop
         if not exists (select from promptctl.served s where s.name = split_part(target, '@', 1)) then
             raise exception using errcode = 'restrict_violation', constraint = 'a_route_leads_to_a_prompt',
-                message = format('the route of "%s" leads to "%s", which is no prompt', name, target);
+                message = format('the route of "%s" leads to "%s", which is not a prompt', name, target);
         elsif exists (select from promptctl.served s
                       where s.name = split_part(target, '@', 1) and s.archived_at is not null) then
             raise exception using errcode = 'restrict_violation', constraint = 'a_route_leads_to_a_prompt',
@@ -1176,33 +1257,33 @@ begin
                                            where v.name = split_part(target, '@', 1) and not v.is_retired
                                              and v.version = split_part(target, '@', 2)::integer) then
             raise exception using errcode = 'restrict_violation', constraint = 'a_route_leads_to_a_prompt',
-                message = format('the route of "%s" leads to %s, which is no version in use', name, target);
+                message = format('the route of "%s" leads to %s, which does not exist or is archived', name, target);
         end if;
     end loop;
-    -- A step to a version of the prompt itself ends there.
+    -- A step to a version of the prompt itself is not a cycle.
     with recursive reached (name, path) as (
-        select t.target, array[require_route_leads_somewhere.name, t.target]
-        from promptctl.route_targets(require_route_leads_somewhere.route) t (target) where t.target !~ '@'
+        select t.target, array[require_valid_route_targets.name, t.target]
+        from promptctl.route_targets(require_valid_route_targets.route) t (target) where t.target !~ '@'
         union all
         select t.target, r.path || t.target
         from reached r
         join promptctl.served s on s.name = r.name
         cross join promptctl.route_targets(s.route) t (target)
-        where t.target !~ '@' and r.name <> require_route_leads_somewhere.name and not t.target = any (r.path[2:])
+        where t.target !~ '@' and r.name <> require_valid_route_targets.name and not t.target = any (r.path[2:])
     )
-    select array_to_string(r.path, ' -> ') into around from reached r
-    where r.name = require_route_leads_somewhere.name limit 1;
+    select array_to_string(r.path, ' -> ') into cycle from reached r
+    where r.name = require_valid_route_targets.name limit 1;
     if found then
-        raise exception using errcode = 'restrict_violation', constraint = 'a_route_leads_not_in_a_circle',
-            message = format('the route of "%s" leads in a circle: %s', name, around);
+        raise exception using errcode = 'restrict_violation', constraint = 'a_route_has_no_cycle',
+            message = format('the route of "%s" has a cycle: %s', name, cycle);
     end if;
 end
 $$;
 
-comment on function promptctl.require_route_leads_somewhere is
-    'Refuses a route to a prompt or version that is not there, and one that leads back to where it begins.';
+comment on function promptctl.require_valid_route_targets is
+    'Refuses a route to a prompt or version that does not exist or is archived, and a route with a cycle.';
 
-create or replace function promptctl.require_in_use(served promptctl.served) returns void
+create or replace function promptctl.require_not_archived(served promptctl.served) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     if served.archived_at is not null then
@@ -1213,16 +1294,16 @@ begin
 end
 $$;
 
-comment on function promptctl.require_in_use is 'Refuses a prompt that is archived.';
+comment on function promptctl.require_not_archived is 'Refuses an archived prompt.';
 
 create or replace function promptctl.before_served() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if tg_op = 'INSERT' then
         if new.active_version is not null or new.candidate_version is not null or new.archived_at is not null then
-            -- Possible where one statement stores the version as well: foreign keys are checked at its end.
-            raise exception using errcode = 'restrict_violation', constraint = 'nothing_moves_without_a_trace',
-                message = format('"%s" begins with nothing served: activate a version of it', new.name);
+            -- One statement could also store the version, because foreign keys are checked at its end.
+            raise exception using errcode = 'restrict_violation', constraint = 'every_move_is_recorded',
+                message = format('"%s" cannot be inserted with an active version: activate it afterwards', new.name);
         end if;
         new.epoch := 0;
         new.position := null;
@@ -1230,15 +1311,15 @@ begin
     end if;
     if new.name is distinct from old.name then
         raise exception using errcode = 'restrict_violation', constraint = 'a_prompt_keeps_its_name',
-            message = format('a prompt keeps its name: "%s"', old.name);
+            message = format('"%s" cannot be renamed', old.name);
     end if;
     if new.epoch is distinct from old.epoch then
         raise exception using errcode = 'restrict_violation', constraint = 'epochs_are_counted_by_the_database',
-            message = format('epochs are counted by the database: "%s"', old.name);
+            message = format('the epoch of "%s" cannot be set: the database counts it', old.name);
     end if;
     if new.archived_at is not null then
         if old.archived_at is not null then
-            perform promptctl.require_in_use(old);
+            perform promptctl.require_not_archived(old);
         end if;
         new.archived_at := now();
         new.active_version := null;
@@ -1246,8 +1327,8 @@ begin
         new.route := null;
     end if;
     if new.next_version < old.next_version then
-        raise exception using errcode = 'restrict_violation', constraint = 'a_number_is_never_used_again',
-            message = format('a number is never used again: "%s"', old.name);
+        raise exception using errcode = 'restrict_violation', constraint = 'a_version_number_is_never_reused',
+            message = format('next_version of "%s" cannot decrease: a number is never reused', old.name);
     end if;
 
     if new.active_version is distinct from old.active_version then
@@ -1256,8 +1337,8 @@ begin
                            where a.name = new.name and a.epoch = new.position and a.version = new.active_version
                              and a.kind in ('activate', 'restore')) then
                 raise exception using errcode = 'restrict_violation',
-                    constraint = 'a_rollback_goes_to_what_was_active',
-                    message = format('"%s" was not at version %s in epoch %s',
+                    constraint = 'a_rollback_goes_to_an_earlier_active_version',
+                    message = format('"%s" did not activate version %s in epoch %s',
                                      new.name, coalesce(new.active_version::text, 'none'), new.position);
             end if;
         else
@@ -1270,12 +1351,12 @@ begin
             perform promptctl.require_no_new_variables(new.name, old.active_version, new.active_version);
         end if;
     elsif new.position is distinct from old.position then
-        raise exception using errcode = 'restrict_violation', constraint = 'a_rollback_goes_to_what_was_active',
-            message = format('the position of "%s" moves with its active version only', new.name);
+        raise exception using errcode = 'restrict_violation', constraint = 'a_rollback_goes_to_an_earlier_active_version',
+            message = format('the position of "%s" changes only with its active version', new.name);
     end if;
 
-    -- The foreign keys hold it. This tells it in the rule's words, after waiting for whoever retires the version; our
-    -- functions have looked already.
+    -- The foreign keys enforce this. The check here waits for a session that archives the version and raises a better
+    -- error. Our functions have made it already.
     if coalesce(current_setting('promptctl.in_change', true), '') = '' then
         if new.active_version is distinct from old.active_version and new.active_version is not null then
             perform promptctl.require_version(new.name, new.active_version, 'in use');
@@ -1291,9 +1372,9 @@ begin
         new.seed := null;
     elsif new.candidate_version is distinct from old.candidate_version then
         perform promptctl.require_no_new_variables(new.name, new.active_version, new.candidate_version);
-        -- Another candidate is another split: who is in it is drawn anew, unless just that seed was asked for.
+        -- Another candidate is a new split and gets a new seed, unless the caller passed this one.
         if new.seed is not distinct from old.seed
-            and new.seed is distinct from nullif(current_setting('promptctl.given_seed', true), '') then
+            and new.seed is distinct from nullif(current_setting('promptctl.argument_seed', true), '') then
             new.seed := null;
         end if;
     end if;
@@ -1312,45 +1393,45 @@ end
 $$;
 
 comment on function promptctl.before_served is
-    'Counts epochs, keeps the position in the history, ends a split when the active version moves. An archived prompt '
-    'serves nothing and does not change until it is restored.';
+    'Counts epochs, maintains the position in the history, and ends a split when the active version changes. An '
+    'archived prompt serves nothing and does not change until it is restored.';
 
-create or replace function promptctl.require_no_route_leads_to(name text, is_archived boolean) returns void
+create or replace function promptctl.require_no_route_to(name text, is_archived boolean) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     owner_of_route text;
 begin
-    -- Whoever is led to a certain version is served it without an active one; of an archived prompt nothing is served.
+    -- A step to NAME@VERSION needs no active version, but it cannot lead to an archived prompt.
     select s.name into owner_of_route
     from promptctl.served s cross join promptctl.route_targets(s.route) t (target)
-    where s.route is not null and s.name <> require_no_route_leads_to.name
-      and (t.target = require_no_route_leads_to.name
-           or (is_archived and split_part(t.target, '@', 1) = require_no_route_leads_to.name))
+    where s.route is not null and s.name <> require_no_route_to.name
+      and (t.target = require_no_route_to.name
+           or (is_archived and split_part(t.target, '@', 1) = require_no_route_to.name))
     order by s.name limit 1;
     if found then
-        raise exception using errcode = 'restrict_violation', constraint = 'what_a_route_leads_to_stays_in_service',
-            message = format('"%s" is what the route of "%s" leads to', name, owner_of_route),
+        raise exception using errcode = 'restrict_violation', constraint = 'a_route_target_stays_in_service',
+            message = format('"%s" is a target of the route of "%s"', name, owner_of_route),
             hint = format('promptctl route show %s', owner_of_route);
     end if;
 end
 $$;
 
-comment on function promptctl.require_no_route_leads_to is
-    'Refuses to take a prompt out of service, or to archive it, while a route of another prompt leads to it.';
+comment on function promptctl.require_no_route_to is
+    'Refuses to deactivate or to archive a prompt while a route of another prompt leads to it.';
 
--- A session keeps the plan that it made for its first change, of one row mostly. As nested loops over the transition
--- tables that plan took 5 s for each of two joins when the same session later wrote 10 000 rows; hashed, milliseconds.
+-- A session reuses the plan of its first change, which has mostly one row. With nested loops over the transition tables
+-- each of two joins took 5 s when the same session later wrote 10 000 rows; with a hash join it takes milliseconds.
 create or replace function promptctl.after_served() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_nestloop = off as $$
 declare
-    of_release constant bigint := nullif(current_setting('promptctl.release', true), '')::bigint;
-    origins constant jsonb := nullif(current_setting('promptctl.given_origins', true), '')::jsonb;
+    release constant bigint := nullif(current_setting('promptctl.release', true), '')::bigint;
+    origins constant jsonb := nullif(current_setting('promptctl.argument_origins', true), '')::jsonb;
     moved integer;
 begin
     insert into promptctl.allocations (name, epoch, kind, previous_version, version, candidate_version, basis_points,
                                        seed, parent, position, route, release, origin, author, reason)
     select n.name, n.epoch, k.kind, o.active_version, n.active_version, n.candidate_version, n.basis_points, n.seed,
-           case when k.kind in ('activate', 'deactivate', 'archive', 'restore') then o.position end, n.position, n.route, of_release,
+           case when k.kind in ('activate', 'deactivate', 'archive', 'restore') then o.position end, n.position, n.route, release,
            origins -> n.name, promptctl.current_author(), promptctl.current_reason()
     from new_rows n
     join old_rows o on o.name = n.name and o.epoch <> n.epoch
@@ -1371,7 +1452,7 @@ begin
     get diagnostics moved = row_count;
 
     if exists (select from new_rows n join old_rows o on o.name = n.name where n.route is distinct from o.route) then
-        perform promptctl.require_route_leads_somewhere(n.name, n.route)
+        perform promptctl.require_valid_route_targets(n.name, n.route)
         from new_rows n join old_rows o on o.name = n.name where n.route is distinct from o.route;
         update promptctl.applied a set is_settled = false
         where a.is_settled and a.name = any (array(
@@ -1379,7 +1460,7 @@ begin
     end if;
 
     if exists (select from new_rows n where n.active_version is null) then
-        perform promptctl.require_no_route_leads_to(n.name, n.archived_at is not null)
+        perform promptctl.require_no_route_to(n.name, n.archived_at is not null)
         from new_rows n join old_rows o on o.name = n.name
         where n.active_version is null and (o.active_version is not null
                                             or (n.archived_at is not null and o.archived_at is null))
@@ -1390,9 +1471,9 @@ begin
             where (n.archived_at is null) <> (o.archived_at is null)));
     end if;
 
-    -- Listeners of a large release re-read everything once, instead of being told a hundred things.
-    if moved > 100 and of_release is not null then
-        perform pg_notify('promptctl', json_build_object('release', of_release)::text);
+    -- After a large release a listener reloads everything once, instead of receiving hundreds of notifications.
+    if moved > 100 and release is not null then
+        perform pg_notify('promptctl', json_build_object('release', release)::text);
     else
         perform pg_notify('promptctl', json_build_object('name', n.name, 'epoch', n.epoch)::text)
         from new_rows n join old_rows o on o.name = n.name and o.epoch <> n.epoch;
@@ -1402,54 +1483,55 @@ end
 $$;
 
 comment on function promptctl.after_served is
-    'Appends the allocation of every change and announces it on the channel "promptctl" in the same transaction.';
+    'Appends a row of history for every change and notifies the channel "promptctl", in the same transaction.';
 
 create or replace function promptctl.require_erasable(version promptctl.versions) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     owner constant text := (select pg_get_userbyid(n.nspowner) from pg_namespace n where n.nspname = 'promptctl');
-    asking constant text := coalesce(nullif(current_setting('role'), 'none'), session_user);
-    needed_by text;
+    caller constant text := coalesce(nullif(current_setting('role'), 'none'), session_user);
+    usage text;
 begin
-    -- A trigger of ours runs as the owner: the session's role is who asks.
-    if not pg_has_role(asking, owner, 'usage') then
+    -- Our triggers run as the owner, so the role of the session is checked.
+    if not pg_has_role(caller, owner, 'usage') then
         raise exception using errcode = 'insufficient_privilege', constraint = 'only_the_owner_erases',
-            message = format('only "%s", which owns the schema, erases a version: this is "%s"', owner, asking);
+            message = format('only "%s", the owner of the schema, can erase a version, and this is "%s"', owner, caller);
     end if;
     if version.erased_at is not null then
         raise exception using errcode = 'restrict_violation', constraint = 'a_version_never_changes',
-            message = format('%s@%s was erased, for good', version.name, version.version);
+            message = format('%s@%s was erased permanently', version.name, version.version);
     end if;
     if promptctl.current_reason() is null then
         raise exception using errcode = 'restrict_violation', constraint = 'an_erasure_has_a_reason',
             message = format('erasing %s@%s needs a reason', version.name, version.version);
     end if;
-    select case when s.active_version = version.version then 'active' else 'a candidate' end into needed_by
+    select case when s.active_version = version.version then 'active' else 'a candidate' end into usage
     from promptctl.served s
     where s.name = version.name and version.version in (s.active_version, s.candidate_version);
     if not found then
-        select format('what the route of "%s" leads to', s.name) into needed_by
+        select format('a target of the route of "%s"', s.name) into usage
         from promptctl.served s cross join promptctl.route_targets(s.route) t (target)
         where s.route is not null and t.target = format('%s@%s', version.name, version.version)
         order by s.name limit 1;
     end if;
-    if needed_by is not null then
+    if usage is not null then
         raise exception using errcode = 'restrict_violation', constraint = 'a_served_version_is_not_erased',
-            message = format('%s@%s is %s', version.name, version.version, needed_by),
+            message = format('%s@%s is %s', version.name, version.version, usage),
             hint = format('promptctl show %s', version.name);
     end if;
 end
 $$;
 
 comment on function promptctl.require_erasable is
-    'Refuses to erase a version: to all but the owner of the schema, without a reason, and while something serves it.';
+    'Refuses to erase a version: for a role other than the owner of the schema, without a reason, and while the '
+    'version can be served.';
 
 create or replace function promptctl.before_versions() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if tg_op = 'INSERT' then
-        -- Every writer locks the prompt's row first, so that two that take the next number go one after the other; what
-        -- goes into a release has locked all of them.
+        -- Every writer locks the row of the prompt first, so that two writers do not take the same number. A release has
+        -- locked all its prompts already.
         new.release := nullif(current_setting('promptctl.release', true), '')::bigint;
         if new.release is null then
             perform from promptctl.served s where s.name = new.name for no key update;
@@ -1458,7 +1540,7 @@ begin
         new.variables := coalesce(promptctl.template_variables(new.content, new.settings), '{}');
         new.required_variables := coalesce(promptctl.required_variables(new.variables, new.settings), '{}');
         new.erased_at := null;
-        new.created_by := coalesce(promptctl.shortened(new.created_by), promptctl.current_author());
+        new.created_by := coalesce(promptctl.shorten(new.created_by), promptctl.current_author());
         new.database_user := session_user;
         return new;
     end if;
@@ -1484,15 +1566,15 @@ begin
     if new.retired_at is not null and old.retired_at is null
         and exists (select from promptctl.served s
                     where s.name = old.name and old.version in (s.active_version, s.candidate_version)) then
-        raise exception using errcode = 'restrict_violation', constraint = 'a_served_version_is_not_retired',
+        raise exception using errcode = 'restrict_violation', constraint = 'a_served_version_is_not_archived',
             message = format('%s@%s is active or a candidate', old.name, old.version),
             hint = format('promptctl show %s', old.name);
     end if;
     if new.retired_at is not null and old.retired_at is null
         and exists (select from promptctl.served s cross join promptctl.route_targets(s.route) t (target)
                     where s.route is not null and t.target = format('%s@%s', old.name, old.version)) then
-        raise exception using errcode = 'restrict_violation', constraint = 'a_served_version_is_not_retired',
-            message = format('%s@%s is what a route leads to', old.name, old.version),
+        raise exception using errcode = 'restrict_violation', constraint = 'a_served_version_is_not_archived',
+            message = format('%s@%s is a target of a route', old.name, old.version),
             hint = format('promptctl show %s', old.name);
     end if;
     return new;
@@ -1500,29 +1582,29 @@ end
 $$;
 
 comment on function promptctl.before_versions is
-    'Hashes a new version and finds its variables. Later it lets only metadata and archiving change, and the owner of '
-    'the schema erase a version that nothing serves.';
+    'Hashes a new version and extracts its variables. Later it lets only the metadata and the archived state change, '
+    'and lets the owner of the schema erase a version that cannot be served.';
 
--- By index: for each of the many batches of a large sync every prompt would be read.
+-- By index: a large sync inserts many batches, and each would read every prompt.
 create or replace function promptctl.after_insert_versions() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
-    told text;
-    erased text;
+    conflict_message text;
+    erased_name text;
 begin
     update promptctl.served s set next_version = greatest(s.next_version, n.highest + 1)
     from (select name, max(version)::bigint as highest from new_rows group by name) n
     where s.name = n.name and s.name = any (array(select name from new_rows));
 
     if exists (select from promptctl.versions v where v.erased_at is not null) then
-        select format('the text of %s@%s is that of %s@%s, which was erased', n.name, n.version, v.name, v.version),
+        select format('the text of %s@%s is the text of %s@%s, which was erased', n.name, n.version, v.name, v.version),
                v.name
-        into told, erased
+        into conflict_message, erased_name
         from new_rows n join promptctl.versions v on v.sha256 = n.sha256 and v.erased_at is not null
         order by v.name <> n.name, n.name, n.version limit 1;
         if found then
             raise exception using errcode = 'restrict_violation', constraint = 'an_erased_text_is_not_stored_again',
-                message = told, hint = format('promptctl history %s', erased);
+                message = conflict_message, hint = format('promptctl history %s', erased_name);
         end if;
     end if;
     return null;
@@ -1530,7 +1612,7 @@ end
 $$;
 
 comment on function promptctl.after_insert_versions is
-    'Keeps the next number above every number that was used, and refuses a text that was erased.';
+    'Keeps next_version above every number that was used, and refuses a text that was erased.';
 
 create or replace function promptctl.after_update_versions() returns trigger
 language plpgsql security definer
@@ -1572,8 +1654,9 @@ end
 $$;
 
 comment on function promptctl.after_update_versions is
-    'Records every correction of metadata, archiving, return and erasure, and has the next sync compare them again. What '
-    'was erased of a version also goes from its recorded corrections, and clients that hold it are notified.';
+    'Records every correction: of metadata, archiving, restoring and erasing. Makes the next sync compare the prompt '
+    'again. An erasure also removes the metadata from the recorded corrections and notifies clients, which may hold '
+    'the version.';
 
 create or replace function promptctl.before_corrections() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -1595,117 +1678,126 @@ end
 $$;
 
 comment on function promptctl.before_corrections is
-    'Refuses to change history, but for the erasure of a version, which takes away what its corrections said.';
+    'Refuses to change history, except that the erasure of a version removes the metadata of its corrections.';
 
-create or replace trigger what_is_served_follows_the_rules before insert or update on promptctl.served
+create or replace trigger epochs_and_positions_are_set_by_the_database before insert or update on promptctl.served
     for each row execute function promptctl.before_served();
-create or replace trigger nothing_moves_without_a_trace after update on promptctl.served
+create or replace trigger every_move_is_recorded after update on promptctl.served
     referencing old table as old_rows new table as new_rows
     for each statement execute function promptctl.after_served();
-create or replace trigger a_prompt_never_goes before delete on promptctl.served
-    for each row execute function promptctl.refuse('a prompt never goes: it can be archived');
-create or replace trigger prompts_are_never_emptied before truncate on promptctl.served
-    for each statement execute function promptctl.refuse('prompts never go: they can be archived');
+create or replace trigger a_prompt_is_never_deleted before delete on promptctl.served
+    for each row execute function promptctl.refuse('a prompt cannot be deleted: archive it');
+create or replace trigger prompts_are_never_truncated before truncate on promptctl.served
+    for each statement execute function promptctl.refuse('prompts cannot be deleted: archive them');
 
 create or replace trigger a_version_never_changes before insert or update on promptctl.versions
     for each row execute function promptctl.before_versions();
-create or replace trigger a_number_is_never_used_again after insert on promptctl.versions
+create or replace trigger a_version_number_is_never_reused after insert on promptctl.versions
     referencing new table as new_rows
     for each statement execute function promptctl.after_insert_versions();
 create or replace trigger a_correction_is_recorded after update on promptctl.versions
     referencing old table as old_rows new table as new_rows
     for each statement execute function promptctl.after_update_versions();
-create or replace trigger a_version_never_goes before delete on promptctl.versions
-    for each row execute function promptctl.refuse('a version never goes: it can be archived');
-create or replace trigger versions_are_never_emptied before truncate on promptctl.versions
-    for each statement execute function promptctl.refuse('versions never go: they can be archived');
+create or replace trigger a_version_is_never_deleted before delete on promptctl.versions
+    for each row execute function promptctl.refuse('a version cannot be deleted: archive it');
+create or replace trigger versions_are_never_truncated before truncate on promptctl.versions
+    for each statement execute function promptctl.refuse('versions cannot be deleted: archive them');
 
 create or replace trigger history_is_append_only before update or delete on promptctl.allocations
     for each row execute function promptctl.refuse('history is append-only');
-create or replace trigger history_is_never_emptied before truncate on promptctl.allocations
+create or replace trigger history_is_never_truncated before truncate on promptctl.allocations
     for each statement execute function promptctl.refuse('history is append-only');
 create or replace trigger history_is_written_by_the_database before insert on promptctl.allocations
-    for each statement execute function promptctl.refuse_by_hand('history is written by the database');
+    for each statement execute function promptctl.refuse_outside_triggers('history is written by the database');
 
 create or replace trigger corrections_are_append_only before update or delete on promptctl.corrections
     for each row execute function promptctl.before_corrections('history is append-only');
-create or replace trigger corrections_are_never_emptied before truncate on promptctl.corrections
+create or replace trigger corrections_are_never_truncated before truncate on promptctl.corrections
     for each statement execute function promptctl.refuse('history is append-only');
 create or replace trigger corrections_are_written_by_the_database before insert on promptctl.corrections
-    for each statement execute function promptctl.refuse_by_hand('history is written by the database');
+    for each statement execute function promptctl.refuse_outside_triggers('history is written by the database');
 
 create or replace trigger releases_are_append_only before update or delete on promptctl.releases
     for each row execute function promptctl.refuse('history is append-only');
-create or replace trigger releases_are_never_emptied before truncate on promptctl.releases
+create or replace trigger releases_are_never_truncated before truncate on promptctl.releases
     for each statement execute function promptctl.refuse('history is append-only');
 
 do $$
 begin
-    -- There is no "create or replace" for one that is deferred.
-    if not exists (select from pg_catalog.pg_trigger where tgname = 'a_rehearsal_is_rolled_back') then
-        create constraint trigger a_rehearsal_is_rolled_back after insert on promptctl.releases
+    -- A constraint trigger has no "create or replace".
+    if not exists (select from pg_catalog.pg_trigger where tgname = 'a_dry_run_is_rolled_back') then
+        create constraint trigger a_dry_run_is_rolled_back after insert on promptctl.releases
             deferrable initially deferred
             for each row when (new.release > 9223372034707292160)
-            execute function promptctl.refuse('a rehearsal is rolled back');
+            execute function promptctl.refuse('the release of a dry run must be rolled back');
     end if;
 end
 $$;
 
-create or replace trigger how_far_totals_go_is_the_databases before insert or update or delete on promptctl.roll_up
-    for each statement execute function promptctl.refuse_others('how far totals go is the database''s to say');
-create or replace trigger how_far_totals_go_is_never_forgotten before truncate on promptctl.roll_up
-    for each statement execute function promptctl.refuse('how far totals go is the database''s to say');
+create or replace trigger the_watermark_is_moved_by_the_database before insert or update or delete on promptctl.roll_up
+    for each statement execute function promptctl.refuse_outside_functions('the watermark is moved by roll_up_uses');
+create or replace trigger the_watermark_is_never_truncated before truncate on promptctl.roll_up
+    for each statement execute function promptctl.refuse('the watermark is moved by roll_up_uses');
 create or replace trigger uses_are_append_only before update or delete on promptctl.uses
-    for each statement execute function promptctl.refuse_others('uses are append-only: drop_uses deletes old ones');
-create or replace trigger uses_are_never_emptied before truncate on promptctl.uses
+    for each statement execute function promptctl.refuse_outside_functions('uses are append-only: drop_uses deletes old ones');
+create or replace trigger uses_are_never_truncated before truncate on promptctl.uses
     for each statement execute function promptctl.refuse('uses are append-only: drop_uses deletes old ones');
-create or replace trigger scores_are_given_by_score_use before insert or update or delete on promptctl.scores
-    for each statement execute function promptctl.refuse_others('scores are given by score_use');
-create or replace trigger scores_are_never_emptied before truncate on promptctl.scores
-    for each statement execute function promptctl.refuse('scores are given by score_use');
-create or replace trigger totals_are_added_up_by_the_database before insert or update or delete on promptctl.totals
-    for each statement execute function promptctl.refuse_others('totals are added up by roll_up_uses');
-create or replace trigger totals_are_never_emptied before truncate on promptctl.totals
-    for each statement execute function promptctl.refuse('totals are added up by roll_up_uses');
+create or replace trigger scores_are_written_by_score_use before insert or update or delete on promptctl.scores
+    for each statement execute function promptctl.refuse_outside_functions('scores are written by score_use');
+create or replace trigger scores_are_never_truncated before truncate on promptctl.scores
+    for each statement execute function promptctl.refuse('scores are written by score_use');
+create or replace trigger totals_are_written_by_roll_up_uses before insert or update or delete on promptctl.totals
+    for each statement execute function promptctl.refuse_outside_functions('totals are written by roll_up_uses');
+create or replace trigger totals_are_never_truncated before truncate on promptctl.totals
+    for each statement execute function promptctl.refuse('totals are written by roll_up_uses');
 create or replace trigger fallbacks_are_append_only before update or delete on promptctl.fallbacks
-    for each statement execute function promptctl.refuse_others('calls are append-only: drop_uses deletes old ones');
-create or replace trigger fallbacks_are_never_emptied before truncate on promptctl.fallbacks
+    for each statement execute function promptctl.refuse_outside_functions('calls are append-only: drop_uses deletes old ones');
+create or replace trigger fallbacks_are_never_truncated before truncate on promptctl.fallbacks
     for each statement execute function promptctl.refuse('calls are append-only: drop_uses deletes old ones');
 
-comment on trigger what_is_served_follows_the_rules on promptctl.served is 'Epochs and positions are the database''s.';
-comment on trigger nothing_moves_without_a_trace on promptctl.served is 'Raw SQL leaves its row in the history as well.';
-comment on trigger a_prompt_never_goes on promptctl.served is 'Its history and uses would hang in the air.';
-comment on trigger prompts_are_never_emptied on promptctl.served is 'Row triggers do not see truncate.';
-comment on trigger a_version_never_changes on promptctl.versions is 'What was served can be read for ever.';
-comment on trigger a_number_is_never_used_again on promptctl.versions is 'NAME@VERSION means one text for ever.';
-comment on trigger a_correction_is_recorded on promptctl.versions is 'Who changed a description, and what it said before.';
-comment on trigger a_version_never_goes on promptctl.versions is 'What was served can be read for ever.';
-comment on trigger versions_are_never_emptied on promptctl.versions is 'Row triggers do not see truncate.';
-comment on trigger history_is_append_only on promptctl.allocations is 'What happened, happened.';
-comment on trigger history_is_never_emptied on promptctl.allocations is 'Row triggers do not see truncate.';
-comment on trigger history_is_written_by_the_database on promptctl.allocations is 'Nobody can add what did not happen.';
+comment on trigger epochs_and_positions_are_set_by_the_database on promptctl.served is
+    'A client chooses the versions, the split and the route, and nothing else.';
+comment on trigger every_move_is_recorded on promptctl.served is 'A change by plain SQL is in the history as well.';
+comment on trigger a_prompt_is_never_deleted on promptctl.served is 'Its history and its uses refer to it.';
+comment on trigger prompts_are_never_truncated on promptctl.served is 'Row triggers do not fire for truncate.';
+comment on trigger a_version_never_changes on promptctl.versions is
+    'A text that was served can be read at any later time.';
+comment on trigger a_version_number_is_never_reused on promptctl.versions is 'NAME@VERSION always means the same text.';
+comment on trigger a_correction_is_recorded on promptctl.versions is
+    'Stores who changed a description, and the previous description.';
+comment on trigger a_version_is_never_deleted on promptctl.versions is
+    'A text that was served can be read at any later time.';
+comment on trigger versions_are_never_truncated on promptctl.versions is 'Row triggers do not fire for truncate.';
+comment on trigger history_is_append_only on promptctl.allocations is 'A change stays as it was recorded.';
+comment on trigger history_is_never_truncated on promptctl.allocations is 'Row triggers do not fire for truncate.';
+comment on trigger history_is_written_by_the_database on promptctl.allocations is
+    'Nobody can add a change that did not happen.';
 comment on trigger corrections_are_append_only on promptctl.corrections is
-    'What happened, happened; what was erased of a version is erased here as well.';
-comment on trigger corrections_are_never_emptied on promptctl.corrections is 'Row triggers do not see truncate.';
-comment on trigger corrections_are_written_by_the_database on promptctl.corrections is 'Nobody can add what did not happen.';
-comment on trigger releases_are_append_only on promptctl.releases is 'What happened, happened.';
-comment on trigger releases_are_never_emptied on promptctl.releases is 'Row triggers do not see truncate.';
-comment on trigger a_rehearsal_is_rolled_back on promptctl.releases is
-    'Checked when a transaction commits. The number of its release is none: one that stays would come after all others.';
-comment on trigger how_far_totals_go_is_the_databases on promptctl.roll_up is 'Uses would count twice, or not at all.';
-comment on trigger how_far_totals_go_is_never_forgotten on promptctl.roll_up is 'Uses would count twice.';
+    'A change stays as it was recorded, except for the metadata of an erased version.';
+comment on trigger corrections_are_never_truncated on promptctl.corrections is 'Row triggers do not fire for truncate.';
+comment on trigger corrections_are_written_by_the_database on promptctl.corrections is
+    'Nobody can add a change that did not happen.';
+comment on trigger releases_are_append_only on promptctl.releases is 'A change stays as it was recorded.';
+comment on trigger releases_are_never_truncated on promptctl.releases is 'Row triggers do not fire for truncate.';
+comment on trigger a_dry_run_is_rolled_back on promptctl.releases is
+    'Checked at commit. The release of a dry run has a number outside of the sequence, after all others.';
+comment on trigger the_watermark_is_moved_by_the_database on promptctl.roll_up is
+    'Otherwise uses would be counted twice, or not at all.';
+comment on trigger the_watermark_is_never_truncated on promptctl.roll_up is 'Otherwise uses would be counted twice.';
 comment on trigger uses_are_append_only on promptctl.uses is
-    'For a statement, not for each row of millions. What was used, was used.';
-comment on trigger uses_are_never_emptied on promptctl.uses is 'What was used, was used.';
-comment on trigger scores_are_given_by_score_use on promptctl.scores is 'Each has to say what it replaces.';
-comment on trigger scores_are_never_emptied on promptctl.scores is 'The next score of a use would count as its first.';
-comment on trigger totals_are_added_up_by_the_database on promptctl.totals is 'Nobody can add what was not used.';
-comment on trigger totals_are_never_emptied on promptctl.totals is 'What they have can have been dropped elsewhere.';
-comment on trigger fallbacks_are_append_only on promptctl.fallbacks is 'What happened, happened.';
-comment on trigger fallbacks_are_never_emptied on promptctl.fallbacks is 'What happened, happened.';
+    'For each statement, because a trigger for each of millions of rows would be slow.';
+comment on trigger uses_are_never_truncated on promptctl.uses is 'A use stays as it was recorded.';
+comment on trigger scores_are_written_by_score_use on promptctl.scores is
+    'Each score must have the score that it replaces.';
+comment on trigger scores_are_never_truncated on promptctl.scores is
+    'The next score of a use would count as its first.';
+comment on trigger totals_are_written_by_roll_up_uses on promptctl.totals is 'Nobody can add uses that did not happen.';
+comment on trigger totals_are_never_truncated on promptctl.totals is 'The single uses may have been dropped.';
+comment on trigger fallbacks_are_append_only on promptctl.fallbacks is 'A call stays as it was recorded.';
+comment on trigger fallbacks_are_never_truncated on promptctl.fallbacks is 'A call stays as it was recorded.';
 
 
--- Composite types, so that a function can take an argument and return a column of the same name.
+-- Composite types, because a function with output columns cannot have an argument of the same name.
 do $$
 begin
     if to_regtype('promptctl.move') is null then
@@ -1720,17 +1812,17 @@ begin
         create type promptctl.erasure as (name text, version integer, changed boolean, size integer, settings text[],
                                           metadata text[]);
     end if;
-    if to_regtype('promptctl.undone') is null then
-        create type promptctl.undone as (name text, version integer, previous_version integer, changed boolean,
+    if to_regtype('promptctl.release_reversal') is null then
+        create type promptctl.release_reversal as (name text, version integer, previous_version integer, changed boolean,
                                          skipped boolean, split_ended boolean, route_changed boolean, release bigint,
                                          epoch integer);
     end if;
-    if to_regtype('promptctl.resolved') is null then
-        create type promptctl.resolved as (name text, version integer, epoch integer, content text, settings jsonb,
+    if to_regtype('promptctl.resolved_version') is null then
+        create type promptctl.resolved_version as (name text, version integer, epoch integer, content text, settings jsonb,
                                            metadata jsonb);
     end if;
-    if to_regtype('promptctl.explained') is null then
-        create type promptctl.explained as (name text, version integer, epoch integer, content text, settings jsonb,
+    if to_regtype('promptctl.resolve_explanation') is null then
+        create type promptctl.resolve_explanation as (name text, version integer, epoch integer, content text, settings jsonb,
                                             metadata jsonb, asked_for text, route_step integer, route_when jsonb,
                                             active_version integer, candidate_version integer, basis_points integer,
                                             seed text, bucket integer, is_candidate boolean);
@@ -1741,18 +1833,18 @@ begin
                                                previous_basis_points integer, seed text, changed boolean,
                                                epoch integer);
     end if;
-    if to_regtype('promptctl.followed') is null then
-        create type promptctl.followed as (name text, epoch integer, active_version integer, candidate_version integer,
+    if to_regtype('promptctl.followed_prompt') is null then
+        create type promptctl.followed_prompt as (name text, epoch integer, active_version integer, candidate_version integer,
                                            basis_points integer, seed text, route jsonb, content text, settings jsonb,
                                            metadata jsonb, candidate_content text, candidate_settings jsonb,
                                            candidate_metadata jsonb);
     end if;
-    if to_regtype('promptctl.read_version') is null then
-        create type promptctl.read_version as (name text, version integer, epoch integer, content text, settings jsonb,
+    if to_regtype('promptctl.pinned_version') is null then
+        create type promptctl.pinned_version as (name text, version integer, epoch integer, content text, settings jsonb,
                                                metadata jsonb);
     end if;
-    if to_regtype('promptctl.booked') is null then
-        create type promptctl.booked as (recorded bigint, repeated bigint, late bigint);
+    if to_regtype('promptctl.recording_result') is null then
+        create type promptctl.recording_result as (recorded bigint, repeated bigint, late bigint);
     end if;
     if to_regtype('promptctl.created_version') is null then
         create type promptctl.created_version as (id uuid, name text, version integer, content text,
@@ -1764,31 +1856,32 @@ end
 $$;
 
 comment on type promptctl.move is
-    'What activate, deactivate and rollback did to one prompt; version is null where nothing is active now, changed is '
-    'false when it was so already.';
+    'The effect of activate, deactivate or rollback on one prompt. version is null where none is active now; changed '
+    'is false where nothing changed.';
 comment on type promptctl.archival is
-    'What archive did to a version or, where version is null, to a prompt: its active version now and before, and '
-    'whether its route was taken away or put back.';
+    'The effect of archive on a version or, where version is null, on a prompt: its active version after and before, '
+    'and whether its route was removed or restored.';
 comment on type promptctl.erasure is
-    'What erase took away: the bytes of the text, the keys of settings and metadata; changed is false when it was so '
-    'already.';
-comment on type promptctl.undone is
-    'What rollback_release did to one prompt; skipped: it had moved since, and stays where it is.';
-comment on type promptctl.resolved is 'What resolve answers: the version to use now, and the epoch in which it was served.';
-comment on type promptctl.explained is
-    'What resolve answers, and why: which prompt was asked for, the step of its route that leads elsewhere (from 1) '
-    'and its conditions, the unit''s bucket, the share and what it is a share of; is_candidate: the bucket is within '
-    'it.';
+    'What erase removed: the size of the text in bytes, and the keys of settings and metadata. changed is false where '
+    'the version was erased already.';
+comment on type promptctl.release_reversal is
+    'The effect of rollback_release on one prompt; skipped: it has moved since the release and stays where it is.';
+comment on type promptctl.resolved_version is
+    'The result of resolve: the version to use now, and the epoch in which it was served.';
+comment on type promptctl.resolve_explanation is
+    'The result of resolve with its reasons: the requested prompt, the step of its route that matched (from 1) and its '
+    'conditions, the bucket of the unit, and the split. is_candidate: the bucket is below the share.';
 comment on type promptctl.split_change is
-    'What split and end_split did: the split now and before; changed is false when it was so already.';
-comment on type promptctl.followed is
-    'What is served of one prompt, with the versions that a client needs to answer for itself.';
-comment on type promptctl.read_version is
-    'One version as whoever pins it needs it; epoch: the prompt''s at this moment.';
-comment on type promptctl.booked is
-    'What became of uses that were sent: recorded; repeated, those that were there already; late, those from before '
-    'what is kept, which are not counted.';
-comment on type promptctl.created_version is 'What create_version answers; created is false for a text that was there already.';
+    'The effect of split or end_split: the split after and before. changed is false where nothing changed.';
+comment on type promptctl.followed_prompt is
+    'What one prompt serves, with the texts that a client needs to resolve it.';
+comment on type promptctl.pinned_version is
+    'One version for a client that pins it; epoch: the current epoch of the prompt.';
+comment on type promptctl.recording_result is
+    'How many of the sent uses were recorded, were repeated (stored before), and were late (older than the single uses '
+    'that are stored, and so not counted).';
+comment on type promptctl.created_version is
+    'The result of create_version; created is false where a version already had the text.';
 
 create or replace function promptctl.lock_holders(names text[]) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -1800,10 +1893,10 @@ begin
     for mark in select s.xmax from promptctl.served s where s.name = any (lock_holders.names) loop
         marks := marks || mark;
         begin
-            -- A row that was locked in a subtransaction, as lock_prompts does, and then changed bears both, as a set.
+            -- A row that was locked in a subtransaction, as in lock_prompts, and then changed has a multixact of both.
             marks := marks || array(select m.xid from pg_get_multixact_members(mark) m);
         exception when others then
-            null; -- It is no set: a single transaction id.
+            null; -- It is a single transaction id.
         end;
     end loop;
     select string_agg(distinct format('%s (%s)', coalesce(a.usename, 'a prepared transaction'),
@@ -1814,7 +1907,7 @@ begin
     where l.locktype = 'transactionid' and l.granted and l.transactionid = any (marks)
       and l.pid is distinct from pg_backend_pid();
     if holders is null then
-        -- Locked and not changed, or not yet visible to us: name whoever has the table in hand.
+        -- The row was locked but not changed, or is not visible to us: name the sessions that write to the table.
         select string_agg(distinct format('%s (%s)', a.usename,
                                           concat_ws(', ', nullif(a.application_name, ''), 'pid ' || a.pid)), ' or ')
         into holders
@@ -1828,7 +1921,7 @@ begin
 end
 $$;
 
-comment on function promptctl.lock_holders is 'Who holds the rows of these prompts, for people to read.';
+comment on function promptctl.lock_holders is 'The sessions that lock the rows of these prompts, as a text for people.';
 
 create or replace function promptctl.lock_prompts(names text[]) returns setof promptctl.served
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
@@ -1836,16 +1929,17 @@ begin
     return query
         select s.* from promptctl.served s where s.name = any (lock_prompts.names) order by s.name for no key update;
 exception when lock_not_available then
-    raise exception using errcode = 'lock_not_available', constraint = 'a_prompt_is_changed_by_one_at_a_time',
-        message = format('%s is held by %s', '"' || array_to_string(names[:3], '", "') || '"',
+    raise exception using errcode = 'lock_not_available', constraint = 'a_prompt_has_one_writer_at_a_time',
+        message = format('%s is locked by %s', '"' || array_to_string(names[:3], '", "') || '"',
                          promptctl.lock_holders(names));
 end
 $$;
 
 comment on function promptctl.lock_prompts is
-    'Locks the rows of these prompts in name order, waits at most 3 s, and names the holder after that.';
+    'Locks the rows of these prompts in the order of their names. Waits at most 3 s and then raises an error that '
+    'names the holder.';
 
-create or replace function promptctl.open_prompts(names text[]) returns setof promptctl.served
+create or replace function promptctl.lock_or_create_prompts(names text[]) returns setof promptctl.served
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
     locked bigint;
@@ -1855,8 +1949,8 @@ begin
         insert into promptctl.served (name)
         select n from unnest(names) n order by lower(n collate "C"), n collate "C" on conflict do nothing;
     exception when lock_not_available then
-        raise exception using errcode = 'lock_not_available', constraint = 'a_prompt_is_changed_by_one_at_a_time',
-            message = format('%s is held by %s', '"' || array_to_string(names[:3], '", "') || '"',
+        raise exception using errcode = 'lock_not_available', constraint = 'a_prompt_has_one_writer_at_a_time',
+            message = format('%s is locked by %s', '"' || array_to_string(names[:3], '", "') || '"',
                              promptctl.lock_holders(names));
     end;
     return query select * from promptctl.lock_prompts(names);
@@ -1871,7 +1965,8 @@ begin
 end
 $$;
 
-comment on function promptctl.open_prompts is 'Locks the rows of these prompts, and makes those that are not there yet.';
+comment on function promptctl.lock_or_create_prompts is
+    'Locks the rows of these prompts and inserts the rows that do not exist yet.';
 
 create or replace function promptctl.require_prompts(names text[]) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -1892,7 +1987,8 @@ begin
 end
 $$;
 
-comment on function promptctl.require_prompts is 'Refuses a name that is not there, or that is there twice.';
+comment on function promptctl.require_prompts is
+    'Refuses a name that is not a prompt, and a name that is listed twice.';
 
 create or replace function promptctl.require_version(name text, version integer, lifecycle text) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -1911,7 +2007,7 @@ begin
             message = format('%s@%s was erased', name, version), hint = format('promptctl history %s', name);
     end if;
     if is_retired and lifecycle = 'in use' then
-        raise exception using errcode = 'restrict_violation', constraint = 'a_retired_version_is_not_served',
+        raise exception using errcode = 'restrict_violation', constraint = 'an_archived_version_is_not_served',
             message = format('%s@%s is archived', name, version),
             hint = format('promptctl delete --undo %s@%s', name, version);
     end if;
@@ -1919,23 +2015,23 @@ end
 $$;
 
 comment on function promptctl.require_version is
-    'Refuses a version that is not there or, for the lifecycle ''in use'', that is archived or erased.';
+    'Refuses a version that does not exist or, for the lifecycle ''in use'', that is archived or erased.';
 
-create or replace function promptctl.next_number(served promptctl.served) returns integer
+create or replace function promptctl.next_version_number(served promptctl.served) returns integer
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     if served.next_version > 2147483647 then
-        raise exception using errcode = 'restrict_violation', constraint = 'numbers_count_from_1',
-            message = format('"%s" has no number left', served.name);
+        raise exception using errcode = 'restrict_violation', constraint = 'version_numbers_are_from_1_to_2147483647',
+            message = format('"%s" has no version number left', served.name);
     end if;
     return served.next_version;
 end
 $$;
 
-comment on function promptctl.next_number is 'The next number of a prompt whose row is locked.';
+comment on function promptctl.next_version_number is 'The next number of a prompt whose row is locked.';
 
--- A function's own `set promptctl.... = ...` would need a superuser to create it. These settings are empty outside of the
--- functions that begin and end a change; where one fails in between, so does what it set.
+-- set_config, because only a superuser can create a function with `set promptctl.... = ...`. The settings are empty outside
+-- of a change; if a change fails, they are rolled back with it.
 create or replace function promptctl.begin_change(author text, reason text, release_kind text default null,
                                                   allow_new_variables boolean default false, release bigint default null,
                                                   origins jsonb default null, undoes bigint default null)
@@ -1943,20 +2039,20 @@ returns bigint language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     number bigint;
 begin
-    perform set_config('promptctl.given_author', coalesce(promptctl.shortened(author), ''), true);
-    perform set_config('promptctl.given_reason', coalesce(promptctl.shortened(reason, 2000), ''), true);
-    perform set_config('promptctl.given_allowance', case when allow_new_variables then 'on' else '' end, true);
-    perform set_config('promptctl.given_origins', coalesce(origins::text, ''), true);
+    perform set_config('promptctl.argument_author', coalesce(promptctl.shorten(author), ''), true);
+    perform set_config('promptctl.argument_reason', coalesce(promptctl.shorten(reason, 2000), ''), true);
+    perform set_config('promptctl.argument_allow_new_variables', case when allow_new_variables then 'on' else '' end, true);
+    perform set_config('promptctl.argument_origins', coalesce(origins::text, ''), true);
     if release is not null then
         if not exists (select from promptctl.releases r
                        where r.release = begin_change.release and r.opened_in = pg_current_xact_id()) then
             raise exception using errcode = 'restrict_violation', constraint = 'a_release_is_made_in_one_transaction',
-                message = format('release %s is not of this transaction', release);
+                message = format('release %s was not opened by this transaction', release);
         end if;
         number := release;
     elsif release_kind is not null then
-        if current_setting('promptctl.rehearses', true) = 'on' then
-            -- Rolled back in a moment: it takes no number away from those that stay.
+        if current_setting('promptctl.is_dry_run', true) = 'on' then
+            -- It is rolled back, so it takes no number from the sequence.
             insert into promptctl.releases as r (release, kind, author, reason, undoes)
             overriding system value
             values (9223372036854775807 - pg_backend_pid(), release_kind, promptctl.current_author(),
@@ -1975,25 +2071,25 @@ end
 $$;
 
 comment on function promptctl.begin_change is
-    'Sets the author, reason and origin that the triggers write into the history; with a kind, opens a release and returns '
-    'it, with a release of this transaction, goes on with it.';
+    'Sets the author, the reason and the origins that triggers write into the history. With a kind it opens a release '
+    'and returns its number; with a release of this transaction it continues that release.';
 
 create or replace function promptctl.end_change() returns void language plpgsql
 set search_path = pg_catalog, pg_temp as $$
 begin
-    perform set_config('promptctl.given_author', '', true), set_config('promptctl.given_reason', '', true),
-            set_config('promptctl.given_allowance', '', true), set_config('promptctl.given_origins', '', true),
-            set_config('promptctl.given_seed', '', true), set_config('promptctl.release', '', true),
+    perform set_config('promptctl.argument_author', '', true), set_config('promptctl.argument_reason', '', true),
+            set_config('promptctl.argument_allow_new_variables', '', true), set_config('promptctl.argument_origins', '', true),
+            set_config('promptctl.argument_seed', '', true), set_config('promptctl.release', '', true),
             set_config('promptctl.in_change', '', true);
 end
 $$;
 
-comment on function promptctl.end_change is 'What follows in the transaction is signed by itself again.';
+comment on function promptctl.end_change is
+    'Clears what begin_change has set, so that later statements of the transaction have their own author and reason.';
 
 
--- plan_cache_mode, in the functions that change what is served: on a connection that stays open, planning for the very
--- values at each call took as long as the change itself, the more so the larger the tables were. A generic plan does
--- not know how few prompts are named; it is kept from reading all of them.
+-- plan_cache_mode: on a connection that stays open, planning for the values of each call took as long as the change itself,
+-- and longer with larger tables. A generic plan overestimates the number of prompts, so sequential scans are disabled.
 create or replace function promptctl.activate(names text[], versions integer[], author text default null,
                                               reason text default null, allow_new_variables boolean default false,
                                               release bigint default null, origins jsonb default null)
@@ -2006,12 +2102,12 @@ declare
 begin
     perform promptctl.require_grants('promptctl.activate'::regproc);
     if cardinality(names) is distinct from cardinality(versions) then
-        raise exception using errcode = 'invalid_parameter_value', constraint = 'every_prompt_has_its_version',
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'names_and_versions_are_equal_in_number',
             message = 'names and versions differ in number';
     end if;
     perform promptctl.require_prompts(names);
     perform promptctl.lock_prompts(names);
-    -- Each by its key: a join with what was locked looks, for each name, through all the others.
+    -- By primary key: a join with the result of lock_prompts would compare each name with all others.
     select array_agg((s.name, t.version, s.active_version,
                       s.active_version is distinct from t.version or s.candidate_version is not null,
                       s.candidate_version is not null, null, s.epoch)::promptctl.move order by t.place)
@@ -2019,7 +2115,7 @@ begin
     from unnest(names, versions) with ordinality t (name, version, place)
     join promptctl.served s on s.name = t.name;
 
-    -- After the lock: nobody can archive one of them from here on.
+    -- After the lock, because no session can archive one of them from here on.
     perform promptctl.require_version(m.name, m.version, 'in use') from unnest(moves) m;
 
     if exists (select from unnest(moves) m where m.changed) then
@@ -2039,8 +2135,8 @@ end
 $$;
 
 comment on function promptctl.activate is
-    'Makes each version the one that is served, all or none. Several prompts make a release, unless they go into one that '
-    'this transaction has opened; origins says by name where each activation came from.';
+    'Makes each version the active one, all or none. Several prompts make a release, unless they are added to a '
+    'release that this transaction has opened. origins has, by name, where each activation came from.';
 
 create or replace function promptctl.rollback(names text[], to_version integer default null,
                                               expected_version integer default null, author text default null,
@@ -2059,12 +2155,12 @@ begin
     perform promptctl.require_grants('promptctl.rollback'::regproc);
     perform promptctl.require_prompts(names);
     if (to_version is not null or expected_version is not null) and cardinality(names) <> 1 then
-        raise exception using errcode = 'invalid_parameter_value', constraint = 'a_goal_is_for_one_prompt',
-            message = 'a goal or an expected version is for one prompt';
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'a_target_or_expected_version_is_for_one_prompt',
+            message = 'a target or an expected version needs exactly one prompt';
     end if;
     for served in select * from promptctl.lock_prompts(names) loop
         if served.archived_at is not null then
-            perform promptctl.require_in_use(served);
+            perform promptctl.require_not_archived(served);
         end if;
         if to_version is not null then
             perform promptctl.require_version(served.name, to_version, 'in use');
@@ -2090,7 +2186,7 @@ begin
         select a.* into node from promptctl.allocations a
         where a.name = served.name and a.epoch = served.position;
         loop
-            -- No row: an empty node, whose parent is null.
+            -- Without a row, node is empty and its parent is null.
             select a.* into node from promptctl.allocations a where a.name = served.name and a.epoch = node.parent;
             exit when not found;
             exit when node.version <> coalesce(served.active_version, 0)
@@ -2099,10 +2195,10 @@ begin
                                 where v.name = node.name and v.version = node.version and v.is_retired);
         end loop;
         if node.epoch is null then
-            raise exception using errcode = 'restrict_violation', constraint = 'a_rollback_goes_to_what_was_active',
+            raise exception using errcode = 'restrict_violation', constraint = 'a_rollback_goes_to_an_earlier_active_version',
                 message = case
                     when to_version is not null
-                        then format('"%s" has no version %s behind it to roll back to', served.name, to_version)
+                        then format('"%s" has no earlier move to version %s', served.name, to_version)
                     else format('"%s" has nothing to roll back to', served.name)
                 end,
                 hint = case
@@ -2136,9 +2232,9 @@ end
 $$;
 
 comment on function promptctl.rollback is
-    'Goes back along the history, all prompts or none: to the move before the one at which the prompt stands, past moves '
-    'to nothing, to a retired version, to the active one and, with to_version, to any other. It never toggles. With a '
-    'split running and no other goal it ends the split.';
+    'Rolls back along the history, all prompts or none: to the move before the one that the prompt is at. It skips '
+    'moves to no version, to an archived version, to the active version and, with to_version, to any other version. It '
+    'never toggles. While a split runs it only ends the split, unless to_version is another version.';
 
 create or replace function promptctl.deactivate(names text[], expected_version integer default null,
                                                 author text default null, reason text default null)
@@ -2153,8 +2249,8 @@ begin
     perform promptctl.require_grants('promptctl.deactivate'::regproc);
     perform promptctl.require_prompts(names);
     if expected_version is not null and cardinality(names) <> 1 then
-        raise exception using errcode = 'invalid_parameter_value', constraint = 'a_goal_is_for_one_prompt',
-            message = 'an expected version is for one prompt';
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'a_target_or_expected_version_is_for_one_prompt',
+            message = 'an expected version needs exactly one prompt';
     end if;
     perform promptctl.lock_prompts(names);
     select array_agg((s.name, null, s.active_version, s.active_version is not null, s.candidate_version is not null,
@@ -2186,8 +2282,8 @@ end
 $$;
 
 comment on function promptctl.deactivate is
-    'Takes the active version of each prompt out of service, all or none: nothing is served until another is activated. '
-    'Several prompts make a release. rollback goes back to what was active.';
+    'Leaves each prompt without an active version, all or none. Several prompts make a release. rollback restores the '
+    'version that was active.';
 
 create or replace function promptctl.create_version(name text, content text, settings jsonb default '{}',
                                                     metadata jsonb default '{}', author text default null,
@@ -2200,12 +2296,12 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_generic_plan'
 declare
     served promptctl.served;
     stored promptctl.versions;
-    made boolean := false;
+    is_new boolean := false;
 begin
     perform promptctl.require_grants('promptctl.create_version'::regproc);
     perform promptctl.begin_change(author, reason, null, allow_new_variables);
-    select * into served from promptctl.open_prompts(array[create_version.name]);
-    perform promptctl.require_in_use(served);
+    select * into served from promptctl.lock_or_create_prompts(array[create_version.name]);
+    perform promptctl.require_not_archived(served);
 
     if create_version.version is null then
         select v.* into stored from promptctl.versions v
@@ -2215,10 +2311,10 @@ begin
     end if;
     if stored.version is null then
         insert into promptctl.versions as v (name, version, content, settings, metadata)
-        values (served.name, coalesce(create_version.version, promptctl.next_number(served)), create_version.content,
+        values (served.name, coalesce(create_version.version, promptctl.next_version_number(served)), create_version.content,
                 coalesce(create_version.settings, '{}'), coalesce(create_version.metadata, '{}'))
         returning v.* into stored;
-        made := true;
+        is_new := true;
     end if;
     if activated and (served.active_version is distinct from stored.version
                       or served.candidate_version is not null) then
@@ -2228,13 +2324,13 @@ begin
     perform promptctl.end_change();
     return query select stored.id, stored.name, stored.version, stored.content,
         coalesce(activated or served.active_version = stored.version, false), stored.created_at, stored.created_by::text,
-        stored.metadata, made, served.active_version, stored.settings, stored.variables;
+        stored.metadata, is_new, served.active_version, stored.settings, stored.variables;
 end
 $$;
 
 comment on function promptctl.create_version is
-    'Stores a text as the next version, or under a given number that is free. Without a number, a text and settings '
-    'that a version already has return the newest such version.';
+    'Stores a text as the next version, or under a number that is not used yet. Without a number, and if versions in '
+    'use have the same text and settings, it returns the newest of them.';
 
 create or replace function promptctl.retire(name text, version integer, undo boolean default false,
                                             author text default null, reason text default null)
@@ -2250,13 +2346,13 @@ begin
     perform promptctl.require_version(retire.name, retire.version, 'any');
     perform promptctl.begin_change(author, reason);
     if not undo and retire.version in (served.active_version, served.candidate_version) then
-        raise exception using errcode = 'restrict_violation', constraint = 'a_served_version_is_not_retired',
+        raise exception using errcode = 'restrict_violation', constraint = 'a_served_version_is_not_archived',
             message = case when served.active_version = retire.version
-                then format('%s@%s is active, and "%s" would serve nothing without it', served.name, retire.version,
+                then format('%s@%s is active, and "%s" would have no active version without it', served.name, retire.version,
                             served.name)
                 else format('%s@%s is a candidate', served.name, retire.version) end,
             hint = case when served.active_version = retire.version
-                -- Which version it means, so that whoever comes between is not undone.
+                -- With --expect, so that it does not undo the move of another session.
                 then format('promptctl deactivate %s --expect %s', served.name, retire.version)
                 else format('promptctl split %s', served.name) end;
     end if;
@@ -2273,7 +2369,8 @@ end
 $$;
 
 comment on function promptctl.retire is
-    'Archives a version, or with undo takes it back into use; its text, history and uses stay. False: it was so already.';
+    'Archives a version, or with undo restores it. Its text, history and uses stay. Returns false where nothing '
+    'changed.';
 
 create or replace function promptctl.archive(names text[], versions integer[], undo boolean default false,
                                              author text default null, reason text default null)
@@ -2288,7 +2385,7 @@ declare
 begin
     perform promptctl.require_grants('promptctl.archive'::regproc);
     if cardinality(names) is distinct from cardinality(versions) then
-        raise exception using errcode = 'invalid_parameter_value', constraint = 'every_prompt_has_its_version',
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'names_and_versions_are_equal_in_number',
             message = 'names and versions differ in number';
     end if;
     perform promptctl.require_prompts(array(select distinct n from unnest(names) n));
@@ -2312,7 +2409,7 @@ begin
         end if;
         perform promptctl.begin_change(author, reason);
         if undo then
-            -- What the archiving took away comes back, as far as it is there to be served.
+            -- Restore what archiving removed, unless the version was archived meanwhile.
             select * into archived from promptctl.allocations a where a.name = before.name and a.epoch = before.epoch;
             select a.route into route_before from promptctl.allocations a
             where a.name = before.name and a.epoch = before.epoch - 1;
@@ -2340,9 +2437,9 @@ end
 $$;
 
 comment on function promptctl.archive is
-    'Archives versions and, where the version is null, whole prompts, all or none. An archived prompt is not listed and '
-    'serves nothing; its name, texts, history and statistics stay. With undo they come back: a prompt with the version '
-    'that was active and with its route, without the split.';
+    'Archives versions and, where the version is null, prompts, all or none. An archived prompt is not listed and '
+    'serves nothing. Its name, texts, history and statistics stay. With undo it restores them: a prompt with the '
+    'version that was active and with its route, but without its split.';
 
 create or replace function promptctl.erase(name text, version integer, author text default null,
                                            reason text default null)
@@ -2368,17 +2465,18 @@ end
 $$;
 
 comment on function promptctl.erase is
-    'Replaces the text, settings and metadata of a version by nothing, for good, and archives it; number, hash, history '
-    'and statistics stay. For the owner of the schema, with a reason, never for a version that something serves.';
+    'Removes the text, the settings and the metadata of a version permanently, and archives it. The number, the hash, '
+    'the history and the statistics stay. Only the owner of the schema can erase, with a reason, and not a version '
+    'that can be served.';
 
 create or replace function promptctl.rollback_release(release bigint, skip_moved boolean default false,
                                                       author text default null, reason text default null,
                                                       allow_new_variables boolean default false)
-returns setof promptctl.undone
+returns setof promptctl.release_reversal
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
 declare
-    undone promptctl.undone[];
+    reversals promptctl.release_reversal[];
     positions integer[];
     routes jsonb[];
     moved text[];
@@ -2393,7 +2491,7 @@ begin
     perform promptctl.lock_prompts(array(select distinct a.name from promptctl.allocations a
                                          where a.release = rollback_release.release));
 
-    with ours as (
+    with changes as (
         select a.name, a.epoch, a.version is distinct from a.previous_version as moves,
                a.route is distinct from b.route as routes, a.previous_version, a.route, b.route as route_before,
                b.position as position_before
@@ -2407,17 +2505,17 @@ begin
                max(o.epoch) filter (where o.moves) as moved_in,
                (array_agg(o.route_before order by o.epoch) filter (where o.routes))[1] as route_before,
                (array_agg(o.route order by o.epoch desc) filter (where o.routes))[1] as route_after
-        from ours o group by o.name
+        from changes o group by o.name
     ), since as (
         select b.*, s.active_version, s.candidate_version, s.route as route_now, s.epoch,
                b.moves and c.epoch is distinct from b.moved_in as is_elsewhere,
-               -- By an earlier call of this function, and not moved since.
+               -- An earlier call of this function restored it, and it has not moved since.
                b.moves and c.epoch is distinct from b.moved_in and exists (
                    select from promptctl.releases r
                    where r.release = c.release and r.undoes = rollback_release.release) as is_back,
                b.routes and s.route is distinct from b.route_after and s.route is distinct from b.route_before
                    as has_another_route,
-               b.routes and s.route is distinct from b.route_before as has_its_route,
+               b.routes and s.route is distinct from b.route_before as restores_route,
                c.kind, c.author
         from before b
         join promptctl.served s on s.name = b.name
@@ -2427,33 +2525,33 @@ begin
             order by a.epoch desc limit 1
         ) c on true
         where b.moves or b.routes
-    ), found as (
+    ), reversal as (
         select n.*, (n.is_elsewhere and not n.is_back) or n.has_another_route as skips,
                n.moves and not n.is_elsewhere as goes_back
         from since n
     )
     select array_agg((f.name, case when f.goes_back and not f.skips then f.version else f.active_version end,
-                      f.active_version, (f.goes_back or f.has_its_route) and not f.skips, f.skips,
+                      f.active_version, (f.goes_back or f.restores_route) and not f.skips, f.skips,
                       f.goes_back and not f.skips and f.candidate_version is not null,
-                      f.has_its_route and not f.skips, null, f.epoch)::promptctl.undone order by f.name),
+                      f.restores_route and not f.skips, null, f.epoch)::promptctl.release_reversal order by f.name),
            array_agg(f.position order by f.name),
            array_agg(f.route_before order by f.name),
            array_agg(case when f.has_another_route then format('the route of "%s"', f.name)
                           else format('"%s" (%s by %s)', f.name, f.kind, f.author) end order by f.name)
                filter (where f.skips)
-    into undone, positions, routes, moved
-    from found f;
+    into reversals, positions, routes, moved
+    from reversal f;
 
     if moved is not null and not skip_moved then
-        raise exception using errcode = 'restrict_violation', constraint = 'a_release_is_put_back_where_nothing_moved_since',
+        raise exception using errcode = 'restrict_violation', constraint = 'a_rolled_back_release_has_no_later_moves',
             message = format('%s moved since release %s%s', array_to_string(moved[:3], ', '), release,
                              case when cardinality(moved) > 3
                                  then format(', and %s more', cardinality(moved) - 3) else '' end);
     end if;
-    perform promptctl.require_version(u.name, u.version, 'in use') from unnest(undone) u
+    perform promptctl.require_version(u.name, u.version, 'in use') from unnest(reversals) u
     where u.version is distinct from u.previous_version and u.version is not null;
 
-    if exists (select from unnest(undone) u where u.changed) then
+    if exists (select from unnest(reversals) u where u.changed) then
         number := promptctl.begin_change(author, reason, 'release rollback', allow_new_variables, undoes => release);
         update promptctl.served s
         set active_version = u.version,
@@ -2462,7 +2560,7 @@ begin
             position = case when u.version is null or u.version is not distinct from s.active_version then s.position
                            else u.position end,
             route = case when u.route_changed then u.route else s.route end
-        from unnest(undone, positions, routes)
+        from unnest(reversals, positions, routes)
             u (name, version, previous_version, changed, skipped, split_ended, route_changed, release, epoch, position,
                route)
         where s.name = u.name and u.changed;
@@ -2471,15 +2569,15 @@ begin
 
     return query
         select u.name, u.version, u.previous_version, u.changed, u.skipped, u.split_ended, u.route_changed, number, s.epoch
-        from unnest(undone) u
+        from unnest(reversals) u
         join promptctl.served s on s.name = u.name order by u.name;
 end
 $$;
 
 comment on function promptctl.rollback_release is
-    'Puts back the pointers and routes that a release moved, all or none: each to where it was before. Where one has moved '
-    'since it refuses, or with skip_moved leaves that prompt. What an earlier call put back counts as done. A split that '
-    'the release ended does not begin again, and one that began since ends.';
+    'Restores the active versions and the routes that a release changed, all or none. Where a prompt has moved since, '
+    'it refuses or, with skip_moved, skips the prompt. A prompt that an earlier call restored is done. A split that '
+    'the release ended does not start again, and a split that started since ends.';
 
 create or replace function promptctl.open_release(author text default null, reason text default null,
                                                   source text default null, origin jsonb default null)
@@ -2499,7 +2597,7 @@ end
 $$;
 
 comment on function promptctl.open_release is
-    'Begins the release of a sync, to which this transaction then adds versions, corrections, routes and activations.';
+    'Opens the release of a sync. The transaction then adds versions, corrections, routes and activations to it.';
 
 create or replace function promptctl.add_versions(versions jsonb, author text default null,
                                                   release bigint default null, contents bytea default null)
@@ -2512,7 +2610,7 @@ begin
     perform promptctl.require_grants('promptctl.add_versions'::regproc);
     perform promptctl.begin_change(author, null, release => release);
     if release is null then
-        perform promptctl.open_prompts(
+        perform promptctl.lock_or_create_prompts(
             array(select distinct n #>> '{}' from jsonb_path_query(versions, '$[*].name') n));
     end if;
     insert into promptctl.versions (name, version, content, settings, metadata, created_by, origin)
@@ -2530,10 +2628,11 @@ end
 $$;
 
 comment on function promptctl.add_versions is
-    'Stores many versions under numbers of their own, all or none: a JSON array of objects with name, version, content '
-    'and, optional, settings, metadata, created_by, origin. Many large texts go faster beside it, all in one after the '
-    'other, of which each object has start and size in bytes. In a release the prompts were opened by begin_sync: each '
-    'time it would be a subtransaction, and of more than 64 every other session feels it. Returns how many.';
+    'Stores many versions with numbers of their own, all or none. versions is a JSON array of objects with name, '
+    'version and content, and optionally settings, metadata, created_by and origin. Large texts are faster in '
+    'contents, one after the other; each object then has start and size in bytes. Within a release the prompts must '
+    'exist (begin_sync): creating them here would take a subtransaction for each batch, and more than 64 slow down '
+    'every session. Returns the number of versions.';
 
 create or replace function promptctl.describe_versions(versions jsonb, author text default null,
                                                        reason text default null, release bigint default null)
@@ -2548,7 +2647,7 @@ begin
     perform promptctl.require_prompts(names);
     perform promptctl.lock_prompts(names);
     perform promptctl.begin_change(author, reason, release => release);
-    -- One by one: a planner that does not know how few there are would read every version.
+    -- One by one: the planner overestimates their number and would read every version.
     for described in
         select d.* from jsonb_to_recordset(versions) as d (name text, version integer, metadata jsonb)
     loop
@@ -2566,8 +2665,8 @@ end
 $$;
 
 comment on function promptctl.describe_versions is
-    'Corrects the metadata of versions, which is recorded: a JSON array of objects with name, version, metadata. Returns '
-    'how many were not so already.';
+    'Corrects the metadata of versions and records the corrections. versions is a JSON array of objects with name, '
+    'version and metadata. Returns how many changed.';
 
 create or replace function promptctl.describe(name text, version integer, metadata jsonb, author text default null,
                                               reason text default null)
@@ -2580,7 +2679,8 @@ begin
 end
 $$;
 
-comment on function promptctl.describe is 'Corrects a version''s metadata, which is recorded. False: it was so already.';
+comment on function promptctl.describe is
+    'Corrects the metadata of a version and records the correction. Returns false where nothing changed.';
 
 create or replace function promptctl.set_routes(names text[], routes jsonb, author text default null,
                                                 reason text default null, release bigint default null,
@@ -2593,10 +2693,10 @@ begin
     perform promptctl.require_grants('promptctl.set_routes'::regproc);
     perform promptctl.require_prompts(names);
     if jsonb_typeof(routes) is distinct from 'array' or jsonb_array_length(routes) <> cardinality(names) then
-        raise exception using errcode = 'invalid_parameter_value', constraint = 'every_prompt_has_its_route',
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'names_and_routes_are_equal_in_number',
             message = 'names and routes differ in number';
     end if;
-    -- The targets too, so that none of them is retired meanwhile.
+    -- The targets too, so that none of them is archived meanwhile.
     perform promptctl.lock_prompts(names || array(
         select split_part(t.target, '@', 1)
         from jsonb_array_elements(routes) r (route)
@@ -2614,8 +2714,7 @@ end
 $$;
 
 comment on function promptctl.set_routes is
-    'Gives each prompt its route, null or an empty list being none, all or none of them. Returns how many were not so '
-    'already.';
+    'Sets the route of each prompt, all or none. null or an empty list removes the route. Returns how many changed.';
 
 create or replace function promptctl.split(name text, basis_points integer, candidate integer default null,
                                            seed text default null, author text default null, reason text default null,
@@ -2629,10 +2728,10 @@ begin
     perform promptctl.require_grants('promptctl.split'::regproc);
     perform promptctl.require_prompts(array[split.name]);
     select * into before from promptctl.lock_prompts(array[split.name]);
-    perform promptctl.require_in_use(before);
+    perform promptctl.require_not_archived(before);
     candidate := coalesce(candidate, before.candidate_version);
     if candidate is null then
-        raise exception using errcode = 'restrict_violation', constraint = 'a_share_is_of_a_running_split',
+        raise exception using errcode = 'restrict_violation', constraint = 'a_share_needs_a_running_split',
             message = format('"%s" has no split', before.name),
             hint = format('promptctl split %s@CANDIDATE 10%%', before.name);
     elsif before.active_version is null then
@@ -2645,11 +2744,11 @@ begin
             hint = format('promptctl show %s', before.name);
     elsif basis_points is null or basis_points not between 0 and 10000 then
         raise exception using errcode = 'invalid_parameter_value', constraint = 'a_share_is_at_most_10000_basis_points',
-            message = 'a share is 0 to 10000 basis points';
+            message = 'a share must be from 0 to 10000 basis points';
     end if;
     perform promptctl.require_version(before.name, candidate, 'in use');
     perform promptctl.begin_change(author, reason, allow_new_variables => allow_new_variables);
-    perform set_config('promptctl.given_seed', coalesce(split.seed, ''), true);
+    perform set_config('promptctl.argument_seed', coalesce(split.seed, ''), true);
     update promptctl.served s
     set candidate_version = candidate, basis_points = split.basis_points,
         seed = coalesce(split.seed, case when s.candidate_version = candidate then s.seed end)
@@ -2667,9 +2766,9 @@ end
 $$;
 
 comment on function promptctl.split is
-    'Gives a candidate a share of the traffic of the active version, in basis points, or changes the share of the one '
-    'that runs. The seed, <name>.<epoch> unless given, stays while the share changes: who has the candidate keeps it '
-    'as it grows.';
+    'Serves a candidate to a share of the units, in basis points, or changes the share of the split that runs. The '
+    'seed, by default <name>.<epoch>, stays while the share changes: a unit that gets the candidate keeps it as the '
+    'share grows.';
 
 create or replace function promptctl.end_split(name text, author text default null, reason text default null)
 returns promptctl.split_change
@@ -2691,20 +2790,20 @@ end
 $$;
 
 comment on function promptctl.end_split is
-    'Serves the active version to everybody again. changed is false when nothing ran.';
+    'Serves the active version to all units again. changed is false where no split ran.';
 
 
 create or replace function promptctl.begin_sync(names text[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     perform promptctl.require_grants('promptctl.begin_sync'::regproc);
-    perform promptctl.open_prompts(names);
+    perform promptctl.lock_or_create_prompts(names);
 end
 $$;
 
 comment on function promptctl.begin_sync is
-    'Locks every prompt that a sync may change before it is planned, in name order, so that nobody moves one while it is '
-    'applied.';
+    'Locks every prompt that a sync may change, before it is planned and in the order of the names, so that no other '
+    'session moves one of them until it is applied.';
 
 create or replace function promptctl.begin_sync_alone(waits boolean default false) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -2712,7 +2811,7 @@ declare
     holder text;
 begin
     perform promptctl.require_grants('promptctl.begin_sync_alone'::regproc);
-    -- A row, because every login of the database may hold an advisory lock.
+    -- A row lock, because every login of the database may take an advisory lock.
     if waits then
         perform from promptctl.installation for no key update;
         return null;
@@ -2731,8 +2830,8 @@ end
 $$;
 
 comment on function promptctl.begin_sync_alone is
-    'Has one sync at a time go on until its transaction ends. Returns who else is at it, or null: nobody; with waits it '
-    'waits for that session, as long as lock_timeout says.';
+    'Makes other syncs wait until this transaction ends. Returns the session that runs another sync, or null if there '
+    'is none. With waits it waits for that session, at most lock_timeout.';
 
 create or replace function promptctl.note_source(source text, commit text default null,
                                                  committed_at timestamptz default null, author text default null)
@@ -2742,9 +2841,9 @@ begin
     perform promptctl.require_grants('promptctl.note_source'::regproc);
     insert into promptctl.sources (source, commit, committed_at, applied_by)
     values (note_source.source, note_source.commit, note_source.committed_at,
-            coalesce(promptctl.shortened(nullif(note_source.author, '')), promptctl.current_author()))
+            coalesce(promptctl.shorten(nullif(note_source.author, '')), promptctl.current_author()))
     on conflict on constraint a_source_has_one_row do update
-        -- A copy without Git does not make forgotten which commit came last.
+        -- A folder without Git leaves the last commit as it is.
         set commit = coalesce(excluded.commit, sources.commit),
             committed_at = case when excluded.commit is null then sources.committed_at else excluded.committed_at end,
             applied_at = now(),
@@ -2752,32 +2851,32 @@ begin
 end
 $$;
 
-comment on function promptctl.note_source is 'Remembers which commit of a source was applied last.';
+comment on function promptctl.note_source is 'Stores which commit of a source was applied last.';
 
 create or replace function promptctl.note_applied(source text, prompts jsonb, author text default null,
                                                   adopts boolean default false)
 returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    claimed text;
+    conflict_message text;
 begin
     perform promptctl.require_grants('promptctl.note_applied'::regproc);
     if not adopts then
-        select format('"%s" comes from another source, %s', a.name, a.source) into claimed
+        select format('"%s" comes from another source, %s', a.name, a.source) into conflict_message
         from jsonb_to_recordset(prompts) as p (name text)
         join promptctl.applied a on a.name = p.name where a.source <> note_applied.source limit 1;
         if found then
             raise exception using errcode = 'unique_violation', constraint = 'a_prompt_comes_from_one_source',
-                message = claimed;
+                message = conflict_message;
         end if;
     end if;
-    insert into promptctl.applied as a (source, name, active_version, route, metadata, has_said_version, has_said_route,
+    insert into promptctl.applied as a (source, name, active_version, route, metadata, has_applied_version, has_applied_route,
                                         digest, is_settled, next_version, applied_by)
     select note_applied.source, p.name, p.active, nullif(p.route, 'null'), coalesce(p.metadata, '{}'),
            p.active is not null and not coalesce(p.is_held, false), nullif(p.route, 'null') is not null,
            decode(p.digest, 'hex'),
            coalesce(p.is_settled and p.digest is not null, false), s.next_version,
-           coalesce(promptctl.shortened(nullif(note_applied.author, '')), promptctl.current_author())
+           coalesce(promptctl.shorten(nullif(note_applied.author, '')), promptctl.current_author())
     from jsonb_to_recordset(prompts)
         as p (name text, active integer, route jsonb, metadata jsonb, digest text, is_settled boolean,
               is_held boolean)
@@ -2785,8 +2884,8 @@ begin
     order by p.name collate "C"
     on conflict on constraint a_prompt_comes_from_one_source do update
         set source = excluded.source, active_version = excluded.active_version, route = excluded.route,
-            metadata = excluded.metadata, has_said_version = a.has_said_version or excluded.has_said_version,
-            has_said_route = a.has_said_route or excluded.has_said_route, digest = excluded.digest,
+            metadata = excluded.metadata, has_applied_version = a.has_applied_version or excluded.has_applied_version,
+            has_applied_route = a.has_applied_route or excluded.has_applied_route, digest = excluded.digest,
             is_settled = excluded.is_settled, next_version = excluded.next_version, applied_by = excluded.applied_by,
             applied_at = now()
         where (a.source, a.active_version, a.route, a.metadata, a.digest, a.is_settled, a.next_version)
@@ -2796,8 +2895,9 @@ end
 $$;
 
 comment on function promptctl.note_applied is
-    'Remembers what a source said of prompts, as the third side of its next sync: a JSON array of objects with name, active, '
-    'route, metadata, digest, is_settled, is_held. A prompt of another source is refused, unless it is adopted.';
+    'Stores what a source set for its prompts, which the next sync compares with: a JSON array of objects with name, '
+    'active, route, metadata, digest, is_settled and is_held. Refuses a prompt of another source, unless it is '
+    'adopted.';
 
 
 create or replace function promptctl.bucket(seed text, unit text) returns integer
@@ -2806,7 +2906,7 @@ declare
     number constant bigint :=
         ('x' || encode(substring(sha256(convert_to(seed || '.' || unit, 'UTF8')) for 8), 'hex'))::bit(64)::bigint;
 begin
-    -- PostgreSQL has no unsigned integers: a negative number stands for itself + 2^64, which leaves 1616 modulo 10000.
+    -- PostgreSQL has no unsigned integers: 2^64 is added to a negative number, and 2^64 modulo 10000 is 1616.
     return case when number < 0 then (number % 10000 + 11616) % 10000 else number % 10000 end;
 end
 $$;
@@ -2827,7 +2927,7 @@ end
 $$;
 
 comment on function promptctl.matching_step is
-    'The first step of a route, from 0, whose conditions are all among the attributes; null: none.';
+    'The index, from 0, of the first step of a route whose conditions are all among the attributes; null: none.';
 
 create or replace function promptctl.unit_text(unit anycompatible) returns text
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
@@ -2837,34 +2937,34 @@ begin
     if kind in ('text', 'integer', 'bigint', 'uuid') then
         return unit::text;
     end if;
-    -- Of a domain it is what the domain is of.
+    -- The base type of a domain decides.
     select coalesce(nullif(t.typbasetype, 0), t.oid) into kind from pg_catalog.pg_type t where t.oid = kind;
     if kind in ('text', 'varchar', 'character', 'name', 'smallint', 'integer', 'bigint', 'uuid')
         or kind = 'numeric'::regtype and unit::text !~ '[^-0-9]' then
         return unit::text;
     end if;
     raise exception using errcode = 'invalid_parameter_value', constraint = 'a_unit_is_a_text_an_integer_or_a_uuid',
-        message = format('a unit is a text, an integer or a UUID, not %s', kind);
+        message = format('a unit must be a text, an integer or a UUID, not %s', kind);
 end
 $$;
 
 comment on function promptctl.unit_text is
-    'A unit as the text that decides its bucket: a text, the digits of an integer, the usual form of a UUID. Anything else '
-    'is refused, because each language shows it in its own way.';
+    'A unit as the text that decides its bucket: a text, the digits of an integer, or the usual form of a UUID. Other '
+    'types are refused, because each language formats them in its own way.';
 
 create or replace function promptctl.explain_resolve(name text, unit anycompatible default null::text,
                                                      attributes jsonb default '{}')
-returns promptctl.explained
+returns promptctl.resolve_explanation
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    answer promptctl.explained;
+    answer promptctl.resolve_explanation;
     served promptctl.served;
     step jsonb;
 begin
     perform promptctl.require_grants('promptctl.explain_resolve'::regproc);
     if jsonb_typeof(attributes) <> 'object' then
         raise exception using errcode = 'invalid_parameter_value', constraint = 'attributes_are_an_object',
-            message = format('attributes are a JSON object, not %s', jsonb_typeof(attributes));
+            message = format('attributes must be a JSON object, not %s', jsonb_typeof(attributes));
     end if;
     perform promptctl.unit_text(unit);
     perform promptctl.require_prompts(array[explain_resolve.name]);
@@ -2911,13 +3011,13 @@ end
 $$;
 
 comment on function promptctl.explain_resolve is
-    'What resolve answers, and why. First the route, of which the first step counts whose conditions are all among '
-    'the attributes, as jsonb contains; one step only. Then the split: the candidate serves when the unit''s bucket '
-    'is below the share. Without a unit a bucket is drawn for this call.';
+    'The result of resolve with its reasons. First the route: its first step whose conditions are all among the '
+    'attributes, as jsonb contains them, selects the target. The route of the target is not followed. Then the split: '
+    'the candidate is served when the bucket of the unit is below the share. Without a unit, the bucket is random.';
 
 create or replace function promptctl.resolve(name text, unit anycompatible default null::text,
                                              attributes jsonb default '{}')
-returns setof promptctl.resolved
+returns setof promptctl.resolved_version
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp rows 1 as $$
 declare
     served promptctl.served;
@@ -2927,9 +3027,9 @@ begin
         perform promptctl.require_grants('promptctl.resolve'::regproc);
     end if;
     if pg_typeof(unit) <> 'text'::regtype then
-        perform promptctl.unit_text(unit); -- Refused whether a split runs or not.
+        perform promptctl.unit_text(unit); -- Refuses other types, also without a split.
     end if;
-    -- As explain_resolve, but every request of an application waits for it: two look-ups by key, and what is due.
+    -- The same as explain_resolve, but faster, because every request of an application waits for it.
     select * into served from promptctl.served s where s.name = resolve.name;
     if served.route is not null then
         target := served.route -> promptctl.matching_step(served.route, attributes) ->> 'use';
@@ -2950,18 +3050,18 @@ begin
         select v.name, v.version, served.epoch, v.content, v.settings, v.metadata
         from promptctl.versions v where v.name = served.name and v.version = served.active_version;
     if not found or jsonb_typeof(attributes) <> 'object' then
-        perform promptctl.explain_resolve(resolve.name, unit, attributes); -- It says what is wrong.
+        perform promptctl.explain_resolve(resolve.name, unit, attributes); -- It raises the error.
     end if;
 end
 $$;
 
 comment on function promptctl.resolve is
-    'The version of a prompt to use now for a unit, what a split is sticky on, with these attributes, which choose '
-    'the step of a route. Raises when nothing can be served. explain_resolve says why.';
+    'The version of a prompt to use now. The unit decides which side of a split it gets, and the attributes select a '
+    'step of the route. Raises an error when there is no version to serve. explain_resolve returns the reasons.';
 
--- Not "language sql", which before PostgreSQL 18 is planned at every call; by index, for a few of many prompts.
+-- Not "language sql", which is planned at every call before PostgreSQL 18. By index, for a few of many prompts.
 create or replace function promptctl.follow(names text[], epochs integer[] default null)
-returns setof promptctl.followed
+returns setof promptctl.followed_prompt
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
 begin
@@ -2977,11 +3077,11 @@ end
 $$;
 
 comment on function promptctl.follow is
-    'What is served of these prompts, all at one moment, with its texts; without those whose epoch is still the one '
-    'that is given. A name that is no prompt has no row.';
+    'What these prompts serve, with the texts, in one snapshot. Leaves out the prompts whose epoch is still the one in '
+    'epochs. A name that is not a prompt has no row.';
 
 create or replace function promptctl.read_versions(names text[], versions integer[])
-returns setof promptctl.read_version
+returns setof promptctl.pinned_version
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
 begin
@@ -2995,7 +3095,7 @@ end
 $$;
 
 comment on function promptctl.read_versions is
-    'These versions, those that are archived too; one that is not there, or was erased, has no row.';
+    'These versions, including archived ones. A version that does not exist or was erased has no row.';
 
 create or replace function promptctl.erased_versions(names text[], versions integer[]) returns setof text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -3009,7 +3109,8 @@ begin
 end
 $$;
 
-comment on function promptctl.erased_versions is 'Which of these versions were erased: whoever holds one lets go of it.';
+comment on function promptctl.erased_versions is
+    'Which of these versions were erased, so that a client can discard them.';
 
 create or replace function promptctl.prompt_names() returns setof text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -3019,11 +3120,12 @@ begin
 end
 $$;
 
-comment on function promptctl.prompt_names is 'The names there are, at most 10 000, for whoever mistyped one.';
+comment on function promptctl.prompt_names is
+    'The names of the prompts, at most 10 000, from which a client suggests one for a mistyped name.';
 
 create or replace function promptctl.new_use_id() returns uuid language sql volatile
 begin atomic
-    -- RFC 9562, version 7: 48 bits of milliseconds since 1970, then random bits; so new rows go to the index's end.
+    -- RFC 9562, version 7: 48 bits of milliseconds since 1970, then random bits, so new rows go to the end of the index.
     select encode(set_byte(t.bytes, 6, (get_byte(t.bytes, 6) & 15) | 112), 'hex')::uuid
     from (select substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
                  || substring(uuid_send(gen_random_uuid()) from 7)) t (bytes);
@@ -3044,14 +3146,14 @@ returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     recorded constant uuid := coalesce(use_id, promptctl.new_use_id());
-    happened integer;
+    stored_epoch integer;
     seed text;
 begin
     if has_function_privilege('public', 'promptctl.record_use'::regproc, 'execute') then
         perform promptctl.require_grants('promptctl.record_use'::regproc);
     end if;
-    -- An epoch that is yet to come, as a database that was set back is told of, is the one of now.
-    select case when record_use.epoch > s.epoch then s.epoch else record_use.epoch end, a.seed into happened, seed
+    -- A database that was restored from a backup may get an epoch from its future: it becomes the current one.
+    select case when record_use.epoch > s.epoch then s.epoch else record_use.epoch end, a.seed into stored_epoch, seed
     from promptctl.versions v
     join promptctl.served s on s.name = v.name
     left join promptctl.allocations a on a.name = v.name and a.epoch = record_use.epoch
@@ -3062,50 +3164,51 @@ begin
     end if;
     insert into promptctl.uses (id, name, version, epoch, bucket, model, input_tokens, output_tokens, response_ms,
                                 outcome, score, cache_read_tokens, cache_write_tokens, first_token_ms, request_id)
-    values (recorded, record_use.name, record_use.version, happened,
+    values (recorded, record_use.name, record_use.version, stored_epoch,
             promptctl.bucket(coalesce(seed, record_use.name), promptctl.unit_text(unit)),
-            promptctl.shortened(record_use.model),
+            promptctl.shorten(record_use.model),
             record_use.input_tokens, record_use.output_tokens, record_use.response_ms,
-            promptctl.shortened(record_use.outcome), record_use.score, record_use.cache_read_tokens,
-            record_use.cache_write_tokens, record_use.first_token_ms, promptctl.shortened(record_use.request_id))
+            promptctl.shorten(record_use.outcome), record_use.score, record_use.cache_read_tokens,
+            record_use.cache_write_tokens, record_use.first_token_ms, promptctl.shorten(record_use.request_id))
     on conflict do nothing;
     return recorded;
 end
 $$;
 
 comment on function promptctl.record_use is
-    'Books one call of a model on the version that was served: tokens, milliseconds, and an outcome, "ok" or the name of '
-    'an error. input_tokens is all of the input, of which cache_read_tokens and cache_write_tokens are parts. What was not '
-    'reported is null. Sent again with the same use_id it counts once. Returns the use_id.';
+    'Records one call of a model with the version that was served: tokens, milliseconds, and an outcome, "ok" or the '
+    'name of an error. input_tokens is all of the input, including cache_read_tokens and cache_write_tokens. A number '
+    'that was not reported is null. A use that is sent again with the same use_id is stored once. Returns the use_id.';
 
-create or replace function promptctl.require_ages(ages_ms double precision[]) returns void
+create or replace function promptctl.require_valid_ages(ages_ms double precision[]) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    -- A negative one is of a clock that was set back: now. NaN is greater than any number.
+    -- A negative age, from a clock that was set back, counts as 0. NaN is greater than any number.
     if exists (select from unnest(ages_ms) a (age) where a.age > 1e12) then
         raise exception using errcode = 'invalid_parameter_value', constraint = 'an_age_is_at_most_31_years',
-            message = 'an age is a number of milliseconds, at most 1e12';
+            message = 'an age must be a number of milliseconds up to 1e12';
     end if;
 end
 $$;
 
-comment on function promptctl.require_ages is 'Refuses what is not so many milliseconds ago.';
+comment on function promptctl.require_valid_ages is 'Refuses an age that is not a number of milliseconds up to 1e12.';
 
-create or replace function promptctl.require_kept(ages_ms double precision[], received_at timestamptz,
+create or replace function promptctl.require_not_dropped(ages_ms double precision[], received_at timestamptz,
                                                   kept_from timestamptz) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if exists (select from promptctl.roll_up r, unnest(ages_ms) a (age)
                where r.dropped_before > kept_from
                  and received_at - make_interval(secs => greatest(a.age, 0) / 1000) < r.dropped_before) then
-        raise exception using errcode = 'serialization_failure', constraint = 'uses_are_not_dropped_as_they_arrive',
-            message = 'uses of that time were dropped meanwhile: one of these may have been there';
+        raise exception using errcode = 'serialization_failure', constraint = 'uses_are_not_dropped_during_recording',
+            message = 'uses of that time were dropped meanwhile, and one of these may have been among them';
     end if;
 end
 $$;
 
-comment on function promptctl.require_kept is
-    'Refuses what was dropped while it was being booked, because it can have been there before: it is sent again.';
+comment on function promptctl.require_not_dropped is
+    'Refuses uses that were dropped while they were recorded, because they may have been stored before. The client '
+    'sends them again.';
 
 create or replace function promptctl.record_uses(ids uuid[], names text[], versions integer[], epochs integer[],
                                                  ages_ms double precision[], buckets smallint[], models text[],
@@ -3113,16 +3216,16 @@ create or replace function promptctl.record_uses(ids uuid[], names text[], versi
                                                  cache_read_tokens bigint[], cache_write_tokens bigint[],
                                                  response_ms double precision[], first_token_ms double precision[],
                                                  outcomes text[], scores double precision[], request_ids text[])
-returns promptctl.booked
+returns promptctl.recording_result
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    place constant bigint := promptctl.recording_place();
+    recording constant bigint := promptctl.recording_number();
     received_at constant timestamptz := clock_timestamp();
     kept_from constant timestamptz := coalesce((select r.dropped_before from promptctl.roll_up r), '-infinity');
     sent constant bigint := coalesce(cardinality(ids), 0);
     late bigint := 0;
     recorded bigint;
-    strange record;
+    invalid record;
 begin
     if has_function_privilege('public', 'promptctl.record_uses'::regproc, 'execute') then
         perform promptctl.require_grants('promptctl.record_uses'::regproc);
@@ -3133,22 +3236,22 @@ begin
             cardinality(cache_write_tokens), cardinality(response_ms), cardinality(first_token_ms),
             cardinality(outcomes), cardinality(scores), cardinality(request_ids)]) f (number)
                where coalesce(f.number, 0) <> sent) then
-        raise exception using errcode = 'invalid_parameter_value', constraint = 'every_use_has_every_field',
-            message = 'the fields of the uses differ in number';
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'arrays_of_uses_are_equal_in_length',
+            message = 'the arrays of the uses differ in length';
     end if;
-    perform promptctl.require_ages(ages_ms);
-    select u.name, u.version, not u.is_known as is_unknown into strange
-    from (select g.name, g.version, s.epoch >= g.epoch as has_been,
-                 exists (select from promptctl.versions v where v.name = g.name and v.version = g.version) as is_known
+    perform promptctl.require_valid_ages(ages_ms);
+    select u.name, u.version, not u.has_version as lacks_version into invalid
+    from (select g.name, g.version, s.epoch >= g.epoch as has_epoch,
+                 exists (select from promptctl.versions v where v.name = g.name and v.version = g.version) as has_version
           from (select f.name, f.version, max(f.epoch) as epoch
                 from unnest(names, versions, epochs) f (name, version, epoch) group by 1, 2) g
           left join promptctl.served s on s.name = g.name) u
-    where not (u.is_known and u.has_been) order by u.is_known limit 1;
-    if found and strange.is_unknown then
-        perform promptctl.require_prompts(array[strange.name]);
-        perform promptctl.require_version(strange.name, strange.version, 'any');
+    where not (u.has_version and u.has_epoch) order by u.has_version limit 1;
+    if found and invalid.lacks_version then
+        perform promptctl.require_prompts(array[invalid.name]);
+        perform promptctl.require_version(invalid.name, invalid.version, 'any');
     elsif found then
-        -- An epoch that is yet to come, as a database that was set back is told of, is the one of now.
+        -- A database that was restored from a backup may get an epoch from its future: it becomes the current one.
         epochs := array(select case when e.epoch > s.epoch then s.epoch else e.epoch end
                         from unnest(names, epochs) with ordinality e (name, epoch, place)
                         join promptctl.served s on s.name = e.name order by e.place);
@@ -3161,32 +3264,33 @@ begin
                                 cache_read_tokens, cache_write_tokens, response_ms, first_token_ms, outcome, score,
                                 request_id, recorded_in)
     select u.id, u.name, u.version, u.epoch, received_at - make_interval(secs => greatest(u.age, 0) / 1000), u.bucket,
-           promptctl.shortened(u.model), u.input_tokens, u.output_tokens, u.cache_read_tokens, u.cache_write_tokens,
-           u.response_ms, u.first_token_ms, promptctl.shortened(u.outcome), u.score, promptctl.shortened(u.request_id),
-           place
+           promptctl.shorten(u.model), u.input_tokens, u.output_tokens, u.cache_read_tokens, u.cache_write_tokens,
+           u.response_ms, u.first_token_ms, promptctl.shorten(u.outcome), u.score, promptctl.shorten(u.request_id),
+           recording
     from unnest(ids, names, versions, epochs, ages_ms, buckets, models, input_tokens, output_tokens, cache_read_tokens,
                 cache_write_tokens, response_ms, first_token_ms, outcomes, scores, request_ids)
         u (id, name, version, epoch, age, bucket, model, input_tokens, output_tokens, cache_read_tokens,
            cache_write_tokens, response_ms, first_token_ms, outcome, score, request_id)
     where late = 0 or received_at - make_interval(secs => greatest(u.age, 0) / 1000) >= kept_from
-    -- Two that send the same in another order would each wait for what the other has.
+    -- In one order, so that two sessions that send the same uses do not deadlock.
     order by u.id
     on conflict do nothing;
     get diagnostics recorded = row_count;
-    perform promptctl.require_kept(ages_ms, received_at, kept_from);
-    return (recorded, sent - recorded - late, late)::promptctl.booked;
+    perform promptctl.require_not_dropped(ages_ms, received_at, kept_from);
+    return (recorded, sent - recorded - late, late)::promptctl.recording_result;
 end
 $$;
 
 comment on function promptctl.record_uses is
-    'Books many uses at once, all or none, from arrays of one length; see record_use. Each has a bucket instead of a '
-    'unit, and an age: how many milliseconds ago it was, because clocks differ. What is there already counts once, '
-    'and what is older than single uses are kept for does not count: it may have been there.';
+    'Records many uses, all or none, from arrays of one length; see record_use. Each use has a bucket instead of a '
+    'unit, and instead of a time an age in milliseconds, because clocks differ. A use that is stored already is not '
+    'stored again. A use that is older than the stored single uses is not counted, because it may have been counted '
+    'before.';
 
 create or replace function promptctl.record_fallbacks(ids uuid[], names text[], ages_ms double precision[],
                                                       models text[], input_tokens bigint[], output_tokens bigint[],
                                                       response_ms double precision[], outcomes text[])
-returns promptctl.booked
+returns promptctl.recording_result
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     received_at constant timestamptz := clock_timestamp();
@@ -3200,39 +3304,39 @@ begin
             cardinality(names), cardinality(ages_ms), cardinality(models), cardinality(input_tokens),
             cardinality(output_tokens), cardinality(response_ms), cardinality(outcomes)]) f (number)
                where coalesce(f.number, 0) <> sent) then
-        raise exception using errcode = 'invalid_parameter_value', constraint = 'every_use_has_every_field',
-            message = 'the fields of the calls differ in number';
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'arrays_of_uses_are_equal_in_length',
+            message = 'the arrays of the calls differ in length';
     end if;
-    perform promptctl.require_ages(ages_ms);
+    perform promptctl.require_valid_ages(ages_ms);
     select count(*) into late from unnest(ages_ms) a (age)
     where received_at - make_interval(secs => greatest(a.age, 0) / 1000) < kept_from;
     insert into promptctl.fallbacks (id, name, recorded_at, model, input_tokens, output_tokens, response_ms, outcome)
     select f.id, case when length(f.name) between 1 and 200 then regexp_replace(f.name, '[^A-Za-z0-9._/-]', '~', 'g')
                       else regexp_replace(left(f.name, 199), '[^A-Za-z0-9._/-]', '~', 'g') || '~' end,
-           received_at - make_interval(secs => greatest(f.age, 0) / 1000), promptctl.shortened(f.model),
-           f.input_tokens, f.output_tokens, f.response_ms, promptctl.shortened(f.outcome)
+           received_at - make_interval(secs => greatest(f.age, 0) / 1000), promptctl.shorten(f.model),
+           f.input_tokens, f.output_tokens, f.response_ms, promptctl.shorten(f.outcome)
     from unnest(ids, names, ages_ms, models, input_tokens, output_tokens, response_ms, outcomes)
         f (id, name, age, model, input_tokens, output_tokens, response_ms, outcome)
     where received_at - make_interval(secs => greatest(f.age, 0) / 1000) >= kept_from
     order by f.id
     on conflict do nothing;
     get diagnostics recorded = row_count;
-    perform promptctl.require_kept(ages_ms, received_at, kept_from);
-    return (recorded, sent - recorded - late, late)::promptctl.booked;
+    perform promptctl.require_not_dropped(ages_ms, received_at, kept_from);
+    return (recorded, sent - recorded - late, late)::promptctl.recording_result;
 end
 $$;
 
 comment on function promptctl.record_fallbacks is
-    'Books calls of a model with a text of the application''s own; see record_uses.';
+    'Records calls of a model with a text of the application''s own; see record_uses.';
 
-create or replace function promptctl.use_size(input_tokens bigint) returns smallint language sql immutable
+create or replace function promptctl.price_tier(input_tokens bigint) returns smallint language sql immutable
 begin atomic
     select (coalesce(input_tokens > 100000, false)::integer
             + coalesce(input_tokens > 200000, false)::integer)::smallint;
 end;
 
-comment on function promptctl.use_size is
-    'How many of the prices'' steps, at 100 000 and 200 000 tokens, an input is beyond.';
+comment on function promptctl.price_tier is
+    'How many of the steps of the prices, at 100 000 and 200 000 tokens, an input exceeds.';
 
 create or replace function promptctl.score_use(use_id uuid, score double precision) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
@@ -3243,14 +3347,14 @@ begin
     perform promptctl.require_grants('promptctl.score_use'::regproc);
     if score is null then
         raise exception using errcode = 'not_null_violation', constraint = 'a_score_is_a_number',
-            message = 'a score is a number, not null';
+            message = 'a score must be a number, not null';
     end if;
-    perform set_config('promptctl.at_work', pg_current_xact_id()::text, true);
+    perform set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
     loop
-        -- All in one statement, and so of one moment: what is about to be dropped has lost its scores, and with them what
-        -- this one would replace.
+        -- In one statement, and so in one snapshot: drop_uses may delete the scores of a use before the use itself, and
+        -- without them the score to replace is unknown.
         select u.name, u.version, u.recorded_at, u.model, u.outcome = 'ok' as is_ok,
-               promptctl.use_size(u.input_tokens) as size, coalesce(o.place, 0) as place,
+               promptctl.price_tier(u.input_tokens) as size, coalesce(o.place, 0) as place,
                coalesce(o.score, u.score) as score
         into scored
         from promptctl.uses u
@@ -3260,53 +3364,54 @@ begin
           and u.recorded_at >= coalesce((select r.dropped_before from promptctl.roll_up r), '-infinity');
         if not found then
             raise exception using errcode = 'no_data_found', constraint = 'use_exists',
-                message = format('no use %s is kept', use_id);
+                message = format('use %s does not exist or was dropped', use_id);
         elsif scored.score = score_use.score then
-            perform set_config('promptctl.at_work', '', true);
+            perform set_config('promptctl.writing_transaction', '', true);
             return false;
         elsif scored.place >= most then
             raise exception using errcode = 'restrict_violation', constraint = 'a_use_is_scored_at_most_100_times',
-                message = format('use %s was scored %s times: its last score stays', use_id, most);
+                message = format('use %s has %s scores, which is the limit', use_id, most);
         end if;
         insert into promptctl.scores (use_id, place, name, version, used_at, model, is_ok, size, score, previous)
         values (score_use.use_id, scored.place + 1, scored.name, scored.version, scored.recorded_at, scored.model,
                 scored.is_ok, scored.size, score_use.score, scored.score)
-        on conflict on constraint a_use_has_one_score_at_a_time do nothing;
-        -- Nothing was inserted after waiting for another score of this use, for 3 s at most: look again.
+        on conflict on constraint a_use_has_one_score_per_place do nothing;
+        -- Another session inserted a score of this use meanwhile: read it and try again.
         exit when found;
     end loop;
-    perform set_config('promptctl.at_work', '', true);
+    perform set_config('promptctl.writing_transaction', '', true);
     return true;
 end
 $$;
 
 comment on function promptctl.score_use is
-    'Gives a use its score, or another one: the last counts. False: it was so already. Refused when the use is not '
-    'kept any more, and after 100 scores.';
+    'Sets the score of a use. The last score counts. Returns false where nothing changed. Refuses a use that was '
+    'dropped, and more than 100 scores.';
 
-create or replace function promptctl.catch_up() returns void
+create or replace function promptctl.catch_up_after_restore() returns void
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 declare
     mark promptctl.roll_up;
 begin
-    -- Whoever records meanwhile waits as long, once after a restore: from here on each counts from where we say, and
-    -- nobody who began earlier is at work any more.
+    -- Recorders wait for this lock, which happens once after a restore. Later transactions count from the new offset, and
+    -- no earlier one is running any more.
     select * into mark from promptctl.roll_up for no key update;
     update promptctl.roll_up r
-    set added = r.rolled_below - pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+    set transaction_offset = r.rolled_below - pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
 exception when lock_not_available then
-    null; -- The next roll-up will find a moment.
+    null; -- The next roll-up tries again.
 end
 $$;
 
-comment on function promptctl.catch_up is
-    'After a restore into a cluster that has counted less: has new uses counted from where the old ones end.';
+comment on function promptctl.catch_up_after_restore is
+    'After a restore into a cluster with smaller transaction numbers: makes the numbers of new uses continue where the '
+    'old ones end.';
 
-create or replace function promptctl.kept_models(names text[], versions integer[], models text[], uses bigint[])
+create or replace function promptctl.models_in_totals(names text[], versions integer[], models text[], uses bigint[])
 returns table (name text, version integer, model text)
 language sql stable set search_path = pg_catalog, pg_temp
 begin atomic
-    with asked as materialized (
+    with requested as materialized (
         select a.name collate "C" as name, a.version, a.model, sum(a.uses) as uses
         from unnest(names, versions, models, uses) a (name, version, model, uses)
         where a.model <> 'other models'
@@ -3314,12 +3419,12 @@ begin atomic
     ), ranked as (
         select c.name, c.version, c.model,
                row_number() over (partition by c.name, c.version
-                                  order by bool_or(c.is_known) desc, sum(c.uses) desc, c.model) as place
+                                  order by bool_or(c.is_in_totals) desc, sum(c.uses) desc, c.model) as place
         from (
-            select a.name, a.version, a.model, a.uses, false as is_known from asked a
+            select a.name, a.version, a.model, a.uses, false as is_in_totals from requested a
             union all
             select t.name, t.version, t.model::text, 0, true
-            from (select distinct a.name, a.version from asked a) v
+            from (select distinct a.name, a.version from requested a) v
             join promptctl.totals t on t.grain = 'all' and t.name = v.name and t.version = v.version
             where t.model <> 'other models'
         ) c
@@ -3328,12 +3433,12 @@ begin atomic
     select r.name, r.version, r.model from ranked r where r.place <= 100;
 end;
 
-comment on function promptctl.kept_models is
-    'The models of each version that totals keep apart, at most 100: those that are in totals, then those with most of '
-    'these uses. All others are counted as "other models", because an application can report any number of names. A model '
-    'that was counted there stays there.';
+comment on function promptctl.models_in_totals is
+    'The models of each version that totals count separately, at most 100: first those that are in totals, then those '
+    'with the most of these uses. All others are counted as "other models", because an application can report any '
+    'number of names. A model that was counted there stays there.';
 
--- By hash: a planner that does not know how few hours there are would sort all uses, in three times the time.
+-- By hash: the planner overestimates the number of hours and would sort all uses, which takes three times as long.
 create or replace function promptctl.roll_up_uses(at_most bigint default 1000000) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = 0 set work_mem = '128MB'
 set enable_sort = off set enable_incremental_sort = off set jit = off
@@ -3346,33 +3451,33 @@ declare
     added bigint := 0;
 begin
     perform promptctl.require_grants('promptctl.roll_up_uses'::regproc);
-    perform set_config('promptctl.at_work', pg_current_xact_id()::text, true);
+    perform set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
     select * into mark from promptctl.roll_up;
-    -- Those who are within a thousand transactions catch up by themselves, and may have.
-    if pg_snapshot_xmax(pg_current_snapshot())::text::bigint + mark.added + 1000 < mark.rolled_below then
-        perform promptctl.catch_up();
+    -- A difference of up to a thousand transactions closes by itself.
+    if pg_snapshot_xmax(pg_current_snapshot())::text::bigint + mark.transaction_offset + 1000 < mark.rolled_below then
+        perform promptctl.catch_up_after_restore();
     end if;
-    -- One at a time; whoever comes second has nothing to do.
+    -- One session at a time; a second one returns null.
     select * into mark from promptctl.roll_up for no key update skip locked;
     if not found then
         begin
             if exists (select from promptctl.roll_up) then
                 raise lock_not_available;
             end if;
-            -- The first roll-up has no row to lock. Whoever records or reads does not wait for this lock.
+            -- The first roll-up has no row to lock. Recorders and readers do not wait for this lock.
             lock table promptctl.roll_up in share row exclusive mode nowait;
             select * into mark from promptctl.roll_up for no key update skip locked;
         exception when lock_not_available then
-            perform set_config('promptctl.at_work', '', true);
+            perform set_config('promptctl.writing_transaction', '', true);
             return null;
         end;
         mark.rolled_below := coalesce(mark.rolled_below, 0);
-        mark.added := coalesce(mark.added, 0);
+        mark.transaction_offset := coalesce(mark.transaction_offset, 0);
     end if;
-    -- Every transaction below has ended: none of them can still record one.
-    horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint + mark.added;
-    -- They lie in about the order of recording, and are read as they lie, or the first so many would be those of one
-    -- prompt: whatever was recorded no later than these.
+    -- Every transaction below it has ended and can record no more uses.
+    horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint + mark.transaction_offset;
+    -- Read about at_most uses in physical order, which is nearly the order of recording, and roll up all that were recorded
+    -- no later than these. In the order of an index they would be the uses of one prompt.
     select count(*), max(f.recorded_in) into waiting, last_place
     from (select u.recorded_in from promptctl.uses u
           where u.recorded_in >= mark.rolled_below and u.recorded_in < horizon limit at_most) f;
@@ -3381,7 +3486,7 @@ begin
     if waiting > 0 then
         with hours as materialized (
             select u.name, u.version, date_bin('1 hour', u.recorded_at, '2000-01-01 00:00:00+00') as starts_at, u.model,
-                   u.outcome = 'ok' as is_ok, promptctl.use_size(u.input_tokens) as size,
+                   u.outcome = 'ok' as is_ok, promptctl.price_tier(u.input_tokens) as size,
                    count(*) as uses, count(*) - count(u.bucket) as without_unit,
                    count(coalesce(u.input_tokens, u.output_tokens)) as with_tokens,
                    count(u.input_tokens + u.output_tokens) as with_both,
@@ -3402,7 +3507,7 @@ begin
             select h.*, case when t.buckets is not null then row(t.buckets, t.counts)::promptctl.histogram end
                             as response_times
             from hours h
-            -- Hour by hour: sorting and counting all of them at once took as long as all the rest.
+            -- Hour by hour: sorting and counting all buckets at once took as long as the rest.
             cross join lateral (
                 select array_agg(b.bucket) as buckets, array_agg(b.number) as counts
                 from (select e.bucket, count(*) as number from unnest(h.buckets) e (bucket)
@@ -3412,7 +3517,7 @@ begin
             from (select array_agg(h.name) as names, array_agg(h.version) as versions,
                          array_agg(h.model::text) as models, array_agg(h.uses) as uses
                   from hours h where h.model is not null) m
-            cross join lateral promptctl.kept_models(m.names, m.versions, m.models, m.uses) k
+            cross join lateral promptctl.models_in_totals(m.names, m.versions, m.models, m.uses) k
         ), sums as (
             select g.grain, c.name, c.version, g.starts_at,
                    case when c.model is null or k.model is not null then c.model else 'other models' end as model,
@@ -3442,10 +3547,10 @@ begin
                    s.with_tokens, s.with_both, s.tokens, s.with_input, s.input_tokens, s.with_output, s.output_tokens,
                    s.cache_read_tokens, s.cache_write_tokens, s.with_response, s.response_ms, s.fastest_ms,
                    s.slowest_ms, case when cardinality(s.response_times) = 1 then s.response_times[1]
-                       else promptctl.merged(s.response_times) end,
+                       else promptctl.merge_histograms(s.response_times) end,
                    s.with_first_token, s.first_token_ms, s.with_score, s.score, s.last_used_at
             from sums s
-            on conflict on constraint uses_are_added_up_once do update
+            on conflict on constraint totals_have_one_row_per_group do update
             set uses = t.uses + excluded.uses, without_unit = t.without_unit + excluded.without_unit,
                 with_tokens = t.with_tokens + excluded.with_tokens, with_both = t.with_both + excluded.with_both,
                 tokens = coalesce(t.tokens + excluded.tokens, t.tokens, excluded.tokens),
@@ -3462,7 +3567,7 @@ begin
                 response_ms = coalesce(t.response_ms + excluded.response_ms, t.response_ms, excluded.response_ms),
                 fastest_ms = least(t.fastest_ms, excluded.fastest_ms),
                 slowest_ms = greatest(t.slowest_ms, excluded.slowest_ms),
-                response_times = promptctl.merged(array[t.response_times, excluded.response_times]),
+                response_times = promptctl.merge_histograms(array[t.response_times, excluded.response_times]),
                 with_first_token = t.with_first_token + excluded.with_first_token,
                 first_token_ms = coalesce(t.first_token_ms + excluded.first_token_ms, t.first_token_ms,
                                           excluded.first_token_ms),
@@ -3473,7 +3578,7 @@ begin
         select sum(h.uses) into added from hours h;
     end if;
 
-    -- A score may be rolled up ahead of its use, whose transaction can have begun later.
+    -- A score may be rolled up before its use, whose transaction may have begun later.
     insert into promptctl.totals as t (
         grain, name, version, starts_at, model, is_ok, size, uses, without_unit, with_tokens, with_both, with_input,
         with_output, with_response, with_first_token, with_score, score)
@@ -3488,23 +3593,23 @@ begin
                      array_agg(m.model::text) as models, array_agg(1::bigint) as uses
               from promptctl.scores m
               where m.recorded_in >= mark.rolled_below and m.recorded_in < horizon and m.model is not null) n
-        cross join lateral promptctl.kept_models(n.names, n.versions, n.models, n.uses) f
+        cross join lateral promptctl.models_in_totals(n.names, n.versions, n.models, n.uses) f
     ) k on k.name = o.name and k.version = o.version and k.model = o.model
     cross join lateral (values ('hour', date_trunc('hour', o.used_at, 'UTC')),
                                ('day', date_trunc('day', o.used_at, 'UTC')),
                                ('all', '-infinity'::timestamptz)) g (grain, starts_at)
     where o.recorded_in >= mark.rolled_below and o.recorded_in < horizon
     group by 1, 2, 3, 4, 5, 6, 7
-    on conflict on constraint uses_are_added_up_once do update
+    on conflict on constraint totals_have_one_row_per_group do update
     set with_score = t.with_score + excluded.with_score,
         score = coalesce(t.score + excluded.score, t.score, excluded.score);
 
     if added = 0 then
-        -- What was recorded in a cluster that had counted further would stay single until this one has, too.
+        -- Uses from a cluster with larger transaction numbers would not be rolled up until this cluster reaches them.
         update promptctl.uses u set recorded_in = horizon
-        where u.recorded_in > greatest(horizon, pg_snapshot_xmax(pg_current_snapshot())::text::bigint + mark.added);
+        where u.recorded_in > greatest(horizon, pg_snapshot_xmax(pg_current_snapshot())::text::bigint + mark.transaction_offset);
         update promptctl.scores o set recorded_in = horizon
-        where o.recorded_in > greatest(horizon, pg_snapshot_xmax(pg_current_snapshot())::text::bigint + mark.added);
+        where o.recorded_in > greatest(horizon, pg_snapshot_xmax(pg_current_snapshot())::text::bigint + mark.transaction_offset);
     end if;
     if mark.singleton then
         update promptctl.roll_up r set rolled_below = horizon, rolled_up_at = clock_timestamp()
@@ -3512,53 +3617,53 @@ begin
     elsif waiting > 0 or exists (select from promptctl.totals) then
         insert into promptctl.roll_up (rolled_below, rolled_up_at) values (horizon, clock_timestamp());
     end if;
-    perform set_config('promptctl.at_work', '', true);
+    perform set_config('promptctl.writing_transaction', '', true);
     return added;
 end
 $$;
 
 comment on function promptctl.roll_up_uses is
-    'Adds uses that are not yet in totals to them, about so many, and returns how many; null: another session is at '
-    'it. In one transaction with the watermark, so that it can be killed at any moment. Only uses of transactions '
-    'that have ended with all before them: one that comes late comes with the next.';
+    'Adds uses that are not yet in totals to them, about at_most of them, and returns how many; null: another session '
+    'is rolling up. The watermark moves in the same transaction, so the session can be killed at any time. It adds '
+    'only uses of transactions that have ended, with all before them; the others follow in the next roll-up.';
 
 create or replace function promptctl.drop_uses(before timestamptz, from_page bigint, pages integer default 500)
 returns bigint
 language plpgsql strict security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    moment constant timestamptz := date_trunc('hour', least(before, now()), 'UTC');
+    cutoff constant timestamptz := date_trunc('hour', least(before, now()), 'UTC');
     first constant tid := format('(%s,0)', from_page)::tid;
     after constant tid := format('(%s,0)', from_page + pages)::tid;
     dropped bigint;
 begin
     perform promptctl.require_grants('promptctl.drop_uses'::regproc);
-    perform set_config('promptctl.at_work', pg_current_xact_id()::text, true);
-    -- Known before the first one goes: from now on what is as old is refused.
-    update promptctl.roll_up r set dropped_before = moment
-    where r.dropped_before is null or r.dropped_before < moment;
+    perform set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
+    -- Set before the first deletion, so that an older use is not stored from now on.
+    update promptctl.roll_up r set dropped_before = cutoff
+    where r.dropped_before is null or r.dropped_before < cutoff;
     if not found and not exists (select from promptctl.roll_up)
        and (exists (select from promptctl.uses) or exists (select from promptctl.fallbacks)) then
-        insert into promptctl.roll_up (dropped_before) values (moment)
+        insert into promptctl.roll_up (dropped_before) values (cutoff)
         on conflict on constraint a_roll_up_has_one_watermark do update
         set dropped_before = greatest(roll_up.dropped_before, excluded.dropped_before);
     end if;
     delete from promptctl.uses u
-    where u.ctid >= first and u.ctid < after and u.recorded_at < moment
+    where u.ctid >= first and u.ctid < after and u.recorded_at < cutoff
       and u.recorded_in < (select r.rolled_below from promptctl.roll_up r);
     get diagnostics dropped = row_count;
     if from_page = 0 then
         delete from promptctl.scores o
-        where o.used_at < moment and o.recorded_in < (select r.rolled_below from promptctl.roll_up r);
-        delete from promptctl.fallbacks f where f.recorded_at < moment;
+        where o.used_at < cutoff and o.recorded_in < (select r.rolled_below from promptctl.roll_up r);
+        delete from promptctl.fallbacks f where f.recorded_at < cutoff;
     end if;
-    perform set_config('promptctl.at_work', '', true);
+    perform set_config('promptctl.writing_transaction', '', true);
     return dropped;
 end
 $$;
 
 comment on function promptctl.drop_uses is
-    'Deletes single uses, of those that totals have, from before an hour, in so many pages of the table; returns how '
-    'many. With the first page their scores go, and calls with a text of the application''s own.';
+    'Deletes single uses that are in totals and are older than an hour, in a range of pages of the table; returns how '
+    'many. With the first page it also deletes their scores and old calls with a text of the application''s own.';
 
 
 create or replace view promptctl.prompts_without_stats as
@@ -3569,8 +3674,8 @@ join promptctl.served s on s.name = v.name
 where not v.is_retired and s.archived_at is null;
 
 comment on view promptctl.prompts_without_stats is
-    'What prompts is made of, and where its updates go: a trigger is given whole rows, so that one on prompts itself would '
-    'compute stats for each.';
+    'The view prompts without its statistics, and the target of its updates: a trigger gets whole rows, so a trigger '
+    'on prompts would compute stats for each row.';
 
 create or replace view promptctl.version_stats as
 select v.name, v.version,
@@ -3607,7 +3712,7 @@ select v.name, v.version,
 from promptctl.versions v;
 
 comment on view promptctl.version_stats is
-    'What the uses of each version add up to, retired ones too: its totals, and the uses that are not in them yet.';
+    'The statistics of each version, including archived ones: its totals and the uses that are not in them yet.';
 comment on column promptctl.version_stats.stats is 'As in prompts.';
 
 create or replace view promptctl.prompts as
@@ -3617,23 +3722,24 @@ from promptctl.prompts_without_stats p;
 
 
 comment on view promptctl.prompts is
-    'Every version in use. Public: insert stores a version, setting is_active activates or deactivates it, all else is '
-    'refused.';
-comment on column promptctl.prompts.is_active is 'Whether it is the one that is served; settable.';
+    'Every version in use. Public. insert stores a version, setting is_active activates or deactivates it, and every '
+    'other change is refused.';
+comment on column promptctl.prompts.is_active is 'Whether it is the active version. It can be updated.';
 comment on column promptctl.prompts.stats is
-    'total_uses, errors, avg_tokens (input + output), avg_response_time_ms, avg_score, last_used_at. Averages are of '
-    'the uses that went well and reported the number, of scores all that have one; one that nobody reported is absent.';
+    'total_uses, errors, avg_tokens (input + output), avg_response_time_ms, avg_score, last_used_at. Averages are over '
+    'the uses that succeeded and reported the number, avg_score over all that have a score. A number that no use '
+    'reported is absent.';
 
 create or replace function promptctl.write_prompts() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
     served promptctl.served;
 begin
-    -- A release is what our functions open; a setting of the session's own is none.
+    -- Only our functions open a release, so a setting of the session is ignored.
     perform set_config('promptctl.release', '', true);
     if tg_op = 'INSERT' then
-        select * into served from promptctl.open_prompts(array[new.name]);
-        new.version := coalesce(new.version, promptctl.next_number(served));
+        select * into served from promptctl.lock_or_create_prompts(array[new.name]);
+        new.version := coalesce(new.version, promptctl.next_version_number(served));
         insert into promptctl.versions as v (id, name, version, content, metadata, created_at, created_by)
         values (coalesce(new.id, gen_random_uuid()), new.name, new.version, new.content, coalesce(new.metadata, '{}'),
                 coalesce(new.created_at, now()), new.created_by)
@@ -3653,20 +3759,20 @@ begin
     end if;
     perform promptctl.lock_prompts(array[old.name]);
     if new.is_active is null then
-        raise exception using errcode = 'not_null_violation', constraint = 'a_version_is_active_or_not',
-            message = format('is_active of %s@%s is true or false, not null', old.name, old.version);
+        raise exception using errcode = 'not_null_violation', constraint = 'is_active_is_not_null',
+            message = format('is_active of %s@%s must be true or false, not null', old.name, old.version);
     elsif new.is_active then
         update promptctl.served s set active_version = old.version
         where s.name = old.name and s.active_version is distinct from old.version;
     else
-        -- Only while it is still the active one: another row of this statement may have activated its own.
+        -- Only while it is the active version: another row of this statement may have activated another one.
         update promptctl.served s set active_version = null where s.name = old.name and s.active_version = old.version;
     end if;
     return new;
 end
 $$;
 
-comment on function promptctl.write_prompts is 'What writing to the view does.';
+comment on function promptctl.write_prompts is 'Carries out an insert into the view or an update of it.';
 
 create or replace trigger prompts_can_be_inserted instead of insert on promptctl.prompts
     for each row execute function promptctl.write_prompts();
@@ -3678,13 +3784,14 @@ create or replace rule an_update_computes_no_stats as on update to promptctl.pro
         created_at = new.created_at, created_by = new.created_by, metadata = new.metadata
     where p.name = old.name and p.version = old.version
     returning p.*, (select r.stats from promptctl.prompts r where r.name = p.name and r.version = p.version);
-create or replace trigger a_prompt_is_not_deleted instead of delete on promptctl.prompts
-    for each row execute function promptctl.refuse('a version never goes: it can be archived');
+create or replace trigger prompts_cannot_be_deleted instead of delete on promptctl.prompts
+    for each row execute function promptctl.refuse('a version cannot be deleted: archive it');
 
 comment on trigger prompts_can_be_inserted on promptctl.prompts is 'Stores a version.';
-comment on trigger prompts_can_be_updated on promptctl.prompts_without_stats is 'Only is_active can be set.';
-comment on rule an_update_computes_no_stats on promptctl.prompts is 'Activation has to be as cheap as on the first day.';
-comment on trigger a_prompt_is_not_deleted on promptctl.prompts is 'A version never goes.';
+comment on trigger prompts_can_be_updated on promptctl.prompts_without_stats is 'Only is_active can be changed.';
+comment on rule an_update_computes_no_stats on promptctl.prompts is
+    'An activation must not become slower as uses accumulate.';
+comment on trigger prompts_cannot_be_deleted on promptctl.prompts is 'A version can be archived instead.';
 
 
 create or replace function promptctl.grant_access(login text, access text) returns void
@@ -3698,14 +3805,14 @@ begin
     end if;
     if access not in ('viewer', 'application', 'operator') then
         raise exception using errcode = 'invalid_parameter_value', constraint = 'access_is_known',
-            message = format('no access "%s": viewer, application or operator', access);
+            message = format('unknown access "%s": use viewer, application or operator', access);
     end if;
     if login = (select pg_get_userbyid(n.nspowner) from pg_catalog.pg_namespace n where n.nspname = 'promptctl') then
-        -- Taking away what it does not need would take it from the triggers and foreign keys, which run as the owner.
+        -- Revoking rights of the owner would break the triggers and foreign keys, which run as the owner.
         raise exception using errcode = 'restrict_violation', constraint = 'the_owner_has_every_access',
-            message = format('"%s" owns the schema: it may do everything', login);
+            message = format('"%s" owns the schema and has every right already', login);
     end if;
-    -- A restore without grants opened them; what one login is granted must not be what everybody has.
+    -- A restore without grants may have granted them to PUBLIC.
     revoke all on all routines in schema promptctl from public;
     revoke all on all tables in schema promptctl from public;
     revoke all on schema promptctl from public;
@@ -3735,7 +3842,7 @@ begin
         execute format('grant select on promptctl.installation to %I', login);
     end if;
     if access = 'operator' then
-        -- Not stats, which would be passed over in silence.
+        -- Not stats: an update of it would be ignored silently.
         execute format('grant insert, update (id, name, version, content, is_active, created_at, created_by, metadata) '
                        'on promptctl.prompts to %I', login);
     end if;
@@ -3743,8 +3850,8 @@ end
 $$;
 
 comment on function promptctl.grant_access is
-    'Gives a login role just what it needs and takes back the rest: viewer reads; application resolves and records; '
-    'operator reads, resolves, records, creates, activates, rolls back, retires and syncs.';
+    'Grants a login role exactly what it needs and revokes the rest: viewer reads; application resolves and records; '
+    'operator reads, resolves, records, creates, activates, rolls back, archives and syncs.';
 
 revoke all on all routines in schema promptctl from public;
 revoke all on all tables in schema promptctl from public;

@@ -27,7 +27,7 @@ select gen_random_uuid(), case when i %% 3 = 0 then 'p00002' else 'p00001' end, 
        1, i %% 10000, case when i %% 5 = 0 then 'claude-haiku-5-5' else 'claude-sonnet-5-5' end,
        (random() * 3000)::bigint, (random() * 800)::bigint, exp(6.5 + random() * 2), 300 + random() * 300,
        case when i %% 50 = 0 then 'overloaded_error' else 'ok' end,
-       now() - interval '30 days' * (1 - i / %s::double precision), promptctl.recording_place()
+       now() - interval '30 days' * (1 - i / %s::double precision), promptctl.recording_number()
 from generate_series(1, %s) i
 """
 _RECORD = "select promptctl.record_use('p00001', 3, 1, 120, 80, 950)"

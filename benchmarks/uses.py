@@ -22,7 +22,7 @@ _AT_A_TIME = 1_000_000
 # number is added to makes the numbers past ones.
 _PAST = """
 set session_replication_role = replica;
-update promptctl.roll_up set added = 1000000000;
+update promptctl.roll_up set transaction_offset = 1000000000;
 reset session_replication_role
 """
 _USES = """

@@ -7,7 +7,7 @@ import os
 from promptctl import errors
 
 # The version that schema.sql installs, and that the statements in `store` require.
-VERSION = 5
+VERSION = 6
 
 
 def read_sql() -> str:

@@ -8,7 +8,7 @@ from promptctl.rules import references
 # Smallest, largest, and the unit that a message names.
 RANGES = {
     "--limit": (0, references.HIGHEST_VERSION, ""),
-    # As the constraint max_tokens_count_from_1 has it.
+    # As the constraint max_tokens_is_at_least_1 has it.
     "--max-tokens": (1, 999_999_999, ""),
     "--timeout": (1, 999_999_999, " of seconds"),
 }

@@ -18,7 +18,7 @@ SETTINGS = ("template", "variables", "model", "max_tokens")
 # The words of a version that mean something by themselves: metadata of such a name stands under `metadata`.
 TAKEN = frozenset(("author", "metadata", *SETTINGS))
 MOST_ROUTES = 100
-# As the constraint max_tokens_count_from_1 has it.
+# As the constraint max_tokens_is_at_least_1 has it.
 _MOST_TOKENS = 999_999_999
 # As strict_yaml has it for files that are not short: a file does not become invalid by growing.
 _DEEPEST = 50

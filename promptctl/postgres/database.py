@@ -257,7 +257,7 @@ class Rehearsal:
             self._database.run_all()
             self._database.run_unchecked("begin isolation level read committed")
             # A release that does not stay takes no number.
-            self._database.run("set local promptctl.rehearses = on")
+            self._database.run("set local promptctl.is_dry_run = on")
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None

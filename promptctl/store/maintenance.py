@@ -40,7 +40,7 @@ def roll_up(database: Database) -> RolledUp | None:
         (
             """
             select coalesce(r.rolled_below, 0),
-                   pg_snapshot_xmin(pg_current_snapshot())::text::bigint + coalesce(r.added, 0)
+                   pg_snapshot_xmin(pg_current_snapshot())::text::bigint + coalesce(r.transaction_offset, 0)
             from (select) one left join promptctl.roll_up r on true
             """,
             [],

@@ -166,7 +166,7 @@ class Overview(Record):
 # null. Where nothing is active, the next sync activates what a folder names that was never applied: that is no hold.
 HELD_VERSION: LiteralString = """
            case when p.active_version is distinct from s.active_version
-                     and (p.has_said_version or s.active_version is not null) then p.active_version end
+                     and (p.has_applied_version or s.active_version is not null) then p.active_version end
 """
 
 _STANDING = f"""

@@ -223,7 +223,7 @@ def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPr
         (
             """
             select s.name, s.active_version, s.next_version, s.epoch, s.route, p.source, p.active_version, p.route,
-                   coalesce(p.has_said_version, false), coalesce(p.has_said_route, false), p.metadata,
+                   coalesce(p.has_applied_version, false), coalesce(p.has_applied_route, false), p.metadata,
                    s.candidate_version, s.basis_points, s.archived_at is not null, a.author, a.kind, a.changed_at,
                    a.reason, r.undoes
             from promptctl.served s

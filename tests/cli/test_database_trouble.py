@@ -161,7 +161,8 @@ def test_somebody_elses_schema_is_left_alone(bare: Promptctl, server: Server, em
     with psycopg.connect(server.dsn(empty_database), autocommit=True) as sql:
         sql.execute("create schema promptctl create table mine (a integer)")
         assert stable(refused(bare("db", "init"), 8).err) == (
-            'error: schema "promptctl" in database "llm_app" is not ours\nhint:  give the URL of another database\n'
+            'error: schema "promptctl" in database "llm_app" was not created by promptctl\n'
+            "hint:  give the URL of another database\n"
         )
         assert refused_in_json(bare("db", "init", "--json"), 8)["code"] == "schema_not_ours"
         assert refused_in_json(bare("list", "--json"), 8)["code"] == "schema_missing"
@@ -192,8 +193,8 @@ def test_a_database_in_another_encoding_is_refused(on: Callable[..., Promptctl],
         ("a_source_has_at_most_1000_characters", "value_too_large", errors.Usage),
         ("a_prompt_comes_from_one_source", "other_source", errors.Refused),
         ("a_route_leads_to_a_prompt", "invalid_route", errors.Refused),
-        ("a_route_leads_not_in_a_circle", "invalid_route", errors.Refused),
-        ("an_active_version_exists_and_is_not_retired", "version_archived", errors.Refused),
+        ("a_route_has_no_cycle", "invalid_route", errors.Refused),
+        ("an_active_version_exists_and_is_not_archived", "version_archived", errors.Refused),
         ("a_version_never_changes", "version_never_changes", errors.Refused),
         ("a_version_is_active", "no_active_version", errors.NotFound),
     ],
@@ -308,7 +309,7 @@ def test_a_lock_that_another_holds_is_waited_for_and_then_named(
         for process in processes[:3]:
             told = refused(ended(process), 5)
             assert told.err == (
-                f'error: "default-system-prompt" is held by postgres (nightly, pid {holder.info.backend_pid})\n'
+                f'error: "default-system-prompt" is locked by postgres (nightly, pid {holder.info.backend_pid})\n'
                 "hint:  run it again when that session has ended\n"
             )
         assert refused_in_json(ended(processes[3]), 5)["code"] == "locked"

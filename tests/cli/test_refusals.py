@@ -88,7 +88,7 @@ CASES = [
     ),
     Case(
         "rollback default-system-prompt --to 3", 5, "nothing_to_roll_back",
-        '"default-system-prompt" has no version 3 behind it to roll back to',
+        '"default-system-prompt" has no earlier move to version 3',
         "promptctl activate default-system-prompt@3",
     ),
     Case(
@@ -102,7 +102,7 @@ CASES = [
     ),
     Case(
         "delete default-system-prompt@2", 5, "version_active",
-        'default-system-prompt@2 is active, and "default-system-prompt" would serve nothing without it',
+        'default-system-prompt@2 is active, and "default-system-prompt" would have no active version without it',
         "promptctl deactivate default-system-prompt --expect 2",
     ),
     Case("delete support/triage@2", 5, "version_active", "support/triage@2 is a candidate",
@@ -113,10 +113,10 @@ CASES = [
          'the active version of "code_helper" is 1, not 2',
          "promptctl history code_helper", "select promptctl.activate('{code_helper}', '{1}')"),
     Case("deactivate code_helper support/triage", 5, "route_leads_here",
-         '"code_helper" is what the route of "default-system-prompt" leads to',
+         '"code_helper" is a target of the route of "default-system-prompt"',
          "promptctl route show default-system-prompt", ROUTED),
     Case("delete code_helper", 5, "route_leads_here",
-         '"code_helper" is what the route of "default-system-prompt" leads to',
+         '"code_helper" is a target of the route of "default-system-prompt"',
          "promptctl route show default-system-prompt", ROUTED),
     *(
         Case(words, 5, "prompt_archived", '"code_helper" is archived', "promptctl delete --undo code_helper", ARCHIVED)
@@ -141,7 +141,7 @@ CASES = [
         )
     ),
     Case("create greeter Taken.", 5, "text_erased",
-         "the text of greeter@1 is that of default-system-prompt@4, which was erased",
+         "the text of greeter@1 is the text of default-system-prompt@4, which was erased",
          "promptctl history default-system-prompt",
          "select promptctl.create_version('default-system-prompt', 'Taken.');"
          "select promptctl.erase('default-system-prompt', 4, 'ada', 'a key in it')"),
@@ -161,13 +161,13 @@ CASES = [
         "promptctl list",
     ),
     Case(
-        "create code_helper another", 5, "no_number_left", '"code_helper" has no number left',
+        "create code_helper another", 5, "no_number_left", '"code_helper" has no version number left',
         "promptctl create under another name",
         "update promptctl.served set next_version = 2147483648 where name = 'code_helper'",
     ),
     Case(
         "db grant postgres --as viewer", 5, "owner_has_every_access",
-        '"postgres" owns the schema: it may do everything', None,
+        '"postgres" owns the schema and has every right already', None,
     ),
     # Usage that a command checks for itself.
     Case("activate code_helper", 2, "version_missing", "activate needs a version: code_helper@VERSION",

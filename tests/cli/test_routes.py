@@ -154,11 +154,11 @@ def test_the_first_step_that_matches_is_served(filled: Promptctl, setting: Calla
 
 
 REFUSED = {
-    "- {when: {a: 1}, use: nowhere}": 'the route of "support/triage" leads to "nowhere", which is no prompt',
+    "- {when: {a: 1}, use: nowhere}": 'the route of "support/triage" leads to "nowhere", which is not a prompt',
     "- {when: {a: 1}, use: code_helper@9}":
-        'the route of "support/triage" leads to code_helper@9, which is no version in use',
+        'the route of "support/triage" leads to code_helper@9, which does not exist or is archived',
     "- {when: {a: 1}, use: support/triage}":
-        'the route of "support/triage" leads in a circle: support/triage -> support/triage',
+        'the route of "support/triage" has a cycle: support/triage -> support/triage',
 }  # fmt: skip
 
 
@@ -175,7 +175,7 @@ def test_a_circle_through_another_prompt_is_refused(filled: Promptctl, setting: 
     assert setting(YAML).code == 0
     (filled.home / "back.yaml").write_text("- {when: {a: 1}, use: support/triage}")
     ended = refused(filled("route", "set", "default-system-prompt", "-f", "back.yaml"), 5)
-    assert "leads in a circle: default-system-prompt -> support/triage -> default-system-prompt" in ended.err
+    assert "has a cycle: default-system-prompt -> support/triage -> default-system-prompt" in ended.err
 
 
 def test_a_file_that_is_no_route_is_told_by_line(setting: Callable[..., Ended], sql: psycopg.Connection[Any]) -> None:

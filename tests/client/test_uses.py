@@ -345,7 +345,7 @@ def test_the_score_of_a_use_that_never_comes_is_told(
     if ends:
         assert (prompts.waiting_uses, told("not recorded")) == (1, 0)
         prompts.close()
-    until(lambda: told(f"no use {unknown} is kept") == 1)
+    until(lambda: told(f"use {unknown} does not exist or was dropped") == 1)
     assert told("1 scores were not recorded: ") == 1
     assert (prompts.waiting_uses, prompts.dropped_uses) == (0, 0)
 

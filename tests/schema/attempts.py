@@ -124,7 +124,7 @@ ATTEMPTS = [
         "there_is_one_installation", "insert into promptctl.installation (singleton, version) values (false, 9)", CHECK
     ),
     *(
-        Attempt("a_route_is_a_list_of_when_and_use", f"update promptctl.served set route = '{route}'", CHECK)
+        Attempt("a_route_is_a_list_of_steps", f"update promptctl.served set route = '{route}'", CHECK)
         for route in (
             *(
                 f'[{{"when": {{"a": {number}}}, "use": "idle"}}]'
@@ -140,7 +140,7 @@ ATTEMPTS = [
         )
     ),
     # served: names
-    Attempt("a_prompt_has_one_row_of_what_is_served", _name("'greeter'"), NOT_UNIQUE),
+    Attempt("a_prompt_has_one_row", _name("'greeter'"), NOT_UNIQUE),
     *(
         Attempt("a_name_is_segments_joined_by_slashes", _name(name), CHECK)
         for name in (
@@ -152,7 +152,7 @@ ATTEMPTS = [
     Attempt("a_name_is_not_a_number", _name("'123'"), CHECK),
     Attempt("a_name_is_not_a_number", _name("''"), CHECK),
     *(
-        Attempt("a_name_has_no_segment_like_a_file", _name(name), CHECK)
+        Attempt("a_name_has_no_segment_like_a_file_name", _name(name), CHECK)
         for name in ("'v3.txt'", "'a/V12.MD'", "'v1.md/a'", "'prompt.yaml'", "'a/Prompt.YML/b'")
     ),
     Attempt("names_differ_in_more_than_case", _name("'Greeter'"), NOT_UNIQUE),
@@ -166,23 +166,24 @@ ATTEMPTS = [
     Attempt("a_split_has_a_seed_and_a_share", _SERVED_OFF + _serve("greeter", "seed = 'x'"), CHECK),
     Attempt("a_split_has_a_seed_and_a_share", _SERVED_OFF + _serve("greeter", "basis_points = 5"), CHECK),
     Attempt("a_split_has_a_seed_and_a_share", _SERVED_OFF + _serve("greeter", "candidate_version = 1"), CHECK),
-    Attempt("epochs_count_from_0", _SERVED_OFF + _serve("greeter", "epoch = -1"), CHECK),
-    Attempt("numbers_count_from_1", "insert into promptctl.served (name, next_version) values ('new', 0)", CHECK),
-    Attempt("numbers_count_from_1", _serve("greeter", "next_version = 2147483649"), CHECK),
+    Attempt("epochs_start_at_0", _SERVED_OFF + _serve("greeter", "epoch = -1"), CHECK),
+    Attempt("version_numbers_are_from_1_to_2147483647",
+            "insert into promptctl.served (name, next_version) values ('new', 0)", CHECK),
+    Attempt("version_numbers_are_from_1_to_2147483647", _serve("greeter", "next_version = 2147483649"), CHECK),
     *(
-        Attempt("what_is_served_follows_the_rules", _serve("greeter", changes), sqlstate, rule)
+        Attempt("epochs_and_positions_are_set_by_the_database", _serve("greeter", changes), sqlstate, rule)
         for changes, sqlstate, rule in (
             ("active_version = 99", NO_DATA, "version_exists"),
-            ("active_version = 3", RESTRICT, "a_retired_version_is_not_served"),
+            ("active_version = 3", RESTRICT, "an_archived_version_is_not_served"),
             ("candidate_version = 99", NO_DATA, "version_exists"),
-            ("candidate_version = 3, basis_points = 100", RESTRICT, "a_retired_version_is_not_served"),
+            ("candidate_version = 3, basis_points = 100", RESTRICT, "an_archived_version_is_not_served"),
         )
     ),
-    Attempt("what_is_served_follows_the_rules",
+    Attempt("epochs_and_positions_are_set_by_the_database",
             "insert into promptctl.served (name) values ('greeter') on conflict (name) do update set active_version=3",
-            RESTRICT, "a_retired_version_is_not_served"),
+            RESTRICT, "an_archived_version_is_not_served"),
     *(
-        Attempt("a_version_never_changes", sql, RESTRICT, "a_served_version_is_not_retired")
+        Attempt("a_version_never_changes", sql, RESTRICT, "a_served_version_is_not_archived")
         for sql in (
             "update promptctl.versions set retired_at = now() where name = 'greeter' and version = 2",
             _serve("greeter", "active_version = 1") + ";" + _change("retired_at = now()"),
@@ -191,7 +192,7 @@ ATTEMPTS = [
     ),
     # Where no trigger looks, the foreign keys hold.
     *(
-        Attempt("an_active_version_exists_and_is_not_retired", sql, FOREIGN_KEY)
+        Attempt("an_active_version_exists_and_is_not_archived", sql, FOREIGN_KEY)
         for sql in (
             _SERVED_OFF + _serve("greeter", "active_version = 99"),
             _SERVED_OFF + _serve("greeter", "active_version = 3"),
@@ -201,7 +202,7 @@ ATTEMPTS = [
         )
     ),
     *(
-        Attempt("a_candidate_exists_and_is_not_retired", sql, FOREIGN_KEY)
+        Attempt("a_candidate_exists_and_is_not_archived", sql, FOREIGN_KEY)
         for sql in (
             _SERVED_OFF + _serve("greeter", "candidate_version = 99, seed = 's'"),
             _SERVED_OFF + _serve("greeter", "candidate_version = 3, seed = 's'"),
@@ -209,17 +210,17 @@ ATTEMPTS = [
             + _change("retired_at = now()"),
         )
     ),
-    Attempt("what_is_served_follows_the_rules", _serve("greeter", "name = 'renamed'"), RESTRICT,
+    Attempt("epochs_and_positions_are_set_by_the_database", _serve("greeter", "name = 'renamed'"), RESTRICT,
             "a_prompt_keeps_its_name"),
-    Attempt("what_is_served_follows_the_rules", _serve("greeter", "epoch = 9"), RESTRICT,
+    Attempt("epochs_and_positions_are_set_by_the_database", _serve("greeter", "epoch = 9"), RESTRICT,
             "epochs_are_counted_by_the_database"),
-    Attempt("what_is_served_follows_the_rules",
+    Attempt("epochs_and_positions_are_set_by_the_database",
             "insert into promptctl.served (name) values ('greeter') on conflict (name) do update set epoch = 0",
             RESTRICT, "epochs_are_counted_by_the_database"),
-    Attempt("a_number_is_never_used_again", _serve("greeter", "next_version = 1"), RESTRICT),
+    Attempt("a_version_number_is_never_reused", _serve("greeter", "next_version = 1"), RESTRICT),
     *(
-        Attempt("what_is_served_follows_the_rules", _serve("greeter", changes), RESTRICT,
-                "a_rollback_goes_to_what_was_active")
+        Attempt("epochs_and_positions_are_set_by_the_database", _serve("greeter", changes), RESTRICT,
+                "a_rollback_goes_to_an_earlier_active_version")
         for changes in (
             "position = 1",  # without its version
             "position = null",
@@ -229,26 +230,26 @@ ATTEMPTS = [
         )
     ),
     # One statement that stores the version, too: the foreign key alone would let it pass.
-    Attempt("nothing_moves_without_a_trace",
+    Attempt("every_move_is_recorded",
             "with s as (insert into promptctl.served (name, active_version) values ('new', 1) returning name) "
             "insert into promptctl.versions (name, version, content) select name, 1, 'x' from s", RESTRICT),
-    Attempt("nothing_moves_without_a_trace",
+    Attempt("every_move_is_recorded",
             "insert into promptctl.served (name, candidate_version, seed) values ('new', 1, 'x')", RESTRICT),
-    Attempt("nothing_moves_without_a_trace",
+    Attempt("every_move_is_recorded",
             "insert into promptctl.served as s (name, active_version) values ('greeter', 1) "
             "on conflict (name) do update set active_version = excluded.active_version", RESTRICT),
-    Attempt("a_prompt_never_goes", "delete from promptctl.served where name = 'idle'", RESTRICT),
-    Attempt("prompts_are_never_emptied", "truncate promptctl.served cascade", RESTRICT),
+    Attempt("a_prompt_is_never_deleted", "delete from promptctl.served where name = 'idle'", RESTRICT),
+    Attempt("prompts_are_never_truncated", "truncate promptctl.served cascade", RESTRICT),
     # versions
     Attempt("a_number_is_used_once_in_a_prompt", _version(version="1"), NOT_UNIQUE),
-    Attempt("an_id_is_used_once", _version(id="(select id from promptctl.versions limit 1)"), NOT_UNIQUE),
+    Attempt("a_version_id_is_unique", _version(id="(select id from promptctl.versions limit 1)"), NOT_UNIQUE),
     # The primary key is the stricter; without it, its sister would still hold.
-    Attempt("a_version_says_whether_it_is_retired",
+    Attempt("a_version_has_one_archived_state",
             "alter table promptctl.versions drop constraint a_number_is_used_once_in_a_prompt cascade; "
             + _version(version="1"), NOT_UNIQUE),
     Attempt("a_version_belongs_to_a_prompt", _version(name="'nobody'"), FOREIGN_KEY),
-    Attempt("versions_count_from_1", _version(version="0"), CHECK),
-    Attempt("versions_count_from_1", _version(version="-1"), CHECK),
+    Attempt("a_version_number_is_at_least_1", _version(version="0"), CHECK),
+    Attempt("a_version_number_is_at_least_1", _version(version="-1"), CHECK),
     *(
         Attempt("content_is_not_empty", _version(content=content), CHECK)
         for content in ("''", "' '", r"E' \n\t\r\f\x0b '")
@@ -257,7 +258,7 @@ ATTEMPTS = [
     Attempt("content_has_no_crlf", _version(content=r"E'a\r\nb'"), CHECK),
     *(Attempt("settings_are_an_object", _version(settings=json), CHECK) for json in ("'[]'", "'1'", "'null'")),
     *(
-        Attempt("a_template_is_of_a_known_style", _version(settings=f"'{{\"template\": {json}}}'"), CHECK)
+        Attempt("a_template_has_a_known_style", _version(settings=f"'{{\"template\": {json}}}'"), CHECK)
         for json in ('"jinja"', '"Braces"', '""', "null", "1", '["none"]')
     ),
     *(
@@ -271,11 +272,11 @@ ATTEMPTS = [
         )
     ),
     *(
-        Attempt("a_model_is_named", _version(settings=f"'{{\"model\": {json}}}'"), CHECK)
+        Attempt("a_model_is_a_nonempty_text", _version(settings=f"'{{\"model\": {json}}}'"), CHECK)
         for json in ('""', "null", "1", '["m"]')
     ),
     *(
-        Attempt("max_tokens_count_from_1", _version(settings=f"'{{\"max_tokens\": {json}}}'"), CHECK)
+        Attempt("max_tokens_is_at_least_1", _version(settings=f"'{{\"max_tokens\": {json}}}'"), CHECK)
         for json in ("0", "-1", "null", '"4096"', "1.5", "4096.0", "1000000000")
     ),
     *(Attempt("metadata_is_an_object", _version(metadata=json), CHECK) for json in ("'[]'", "'1'", "'null'")),
@@ -307,15 +308,15 @@ ATTEMPTS = [
             _CORRECTIONS_OFF + _correction.replace("'me'", "repeat('a', 201)").format("1", "'retire'"), CHECK),
     Attempt("a_source_has_at_most_1000_characters", "select promptctl.note_source(repeat('a', 1001))", CHECK),
     Attempt("a_source_has_at_most_1000_characters", "select promptctl.note_source('a', repeat('a', 1001))", CHECK),
-    Attempt("a_route_is_a_list_of_when_and_use",
+    Attempt("a_route_is_a_list_of_steps",
             """select promptctl.set_routes('{greeter}', jsonb_build_array(jsonb_build_array(jsonb_build_object(
                    'when', jsonb_build_object('plan', repeat('a', 100000)), 'use', 'other'))))""", CHECK),
     Attempt("a_seed_has_at_most_300_characters",
             "select promptctl.split('greeter', 500, 1, seed => repeat('a', 301))", CHECK),
     Attempt("a_version_has_an_author", _version(created_by="''"), CHECK),
-    Attempt("a_version_comes_from_somewhere", _version(origin="'[]'"), CHECK),
+    Attempt("the_origin_of_a_version_is_an_object", _version(origin="'[]'"), CHECK),
     *(
-        Attempt("a_version_has_a_date_of_creation", _version(created_at=moment), CHECK)
+        Attempt("a_version_has_a_valid_creation_time", _version(created_at=moment), CHECK)
         for moment in ("'infinity'", "'0044-03-15 BC'", "'10000-01-01'")
     ),
     *(
@@ -335,70 +336,71 @@ ATTEMPTS = [
             "update promptctl.prompts set is_active = true, version = 7 where name = 'greeter' and version = 1",
         )
     ),
-    Attempt("a_version_never_goes", "delete from promptctl.versions where name = 'idle'", RESTRICT),
-    Attempt("versions_are_never_emptied", _SERVED_OFF + "truncate promptctl.versions cascade", RESTRICT),
+    Attempt("a_version_is_never_deleted", "delete from promptctl.versions where name = 'idle'", RESTRICT),
+    Attempt("versions_are_never_truncated", _SERVED_OFF + "truncate promptctl.versions cascade", RESTRICT),
     Attempt("prompts_can_be_updated", "update promptctl.prompts set content = 'y'", RESTRICT,
             "a_version_never_changes"),
     Attempt("an_update_computes_no_stats", "update promptctl.prompts set id = gen_random_uuid()", RESTRICT,
             "a_version_never_changes"),
     Attempt("prompts_can_be_updated", "update promptctl.prompts set is_active = null", NULL,
-            "a_version_is_active_or_not"),
+            "is_active_is_not_null"),
     Attempt("prompts_can_be_inserted",
             "insert into promptctl.prompts (name, version, content) values ('greeter', 1, 'x')", NOT_UNIQUE,
             "a_number_is_used_once_in_a_prompt"),
     Attempt("prompts_can_be_inserted", "insert into promptctl.prompts (name, content) values ('GREETER', 'x')",
             NOT_UNIQUE, "names_differ_in_more_than_case"),
-    Attempt("a_prompt_is_not_deleted", "delete from promptctl.prompts where name = 'idle'", RESTRICT),
+    Attempt("prompts_cannot_be_deleted", "delete from promptctl.prompts where name = 'idle'", RESTRICT),
     # releases
-    Attempt("a_release_has_one_number", _release.format("release", "'sync', 'me', 1"), NOT_UNIQUE),
-    Attempt("a_release_is_of_a_known_kind", _release.format("reason", "'whim', 'me', ''"), CHECK),
-    Attempt("a_release_comes_from_somewhere", _release.format("origin", "'sync', 'me', '[]'"), CHECK),
-    Attempt("a_release_rollback_is_of_an_earlier_one", _release.format("release, undoes", "'sync', 'me', 9, 9"), CHECK),
-    Attempt("a_release_rollback_is_of_a_known_one", _release.format("release, undoes", "'sync', 'me', 9, 8"),
+    Attempt("a_release_number_is_unique", _release.format("release", "'sync', 'me', 1"), NOT_UNIQUE),
+    Attempt("a_release_has_a_known_kind", _release.format("reason", "'whim', 'me', ''"), CHECK),
+    Attempt("the_origin_of_a_release_is_an_object", _release.format("origin", "'sync', 'me', '[]'"), CHECK),
+    Attempt("a_release_rollback_undoes_an_earlier_release",
+            _release.format("release, undoes", "'sync', 'me', 9, 9"), CHECK),
+    Attempt("a_release_rollback_undoes_an_existing_release", _release.format("release, undoes", "'sync', 'me', 9, 8"),
             FOREIGN_KEY),
     Attempt("releases_are_append_only", "update promptctl.releases set author = 'me'", RESTRICT),
     Attempt("releases_are_append_only", "delete from promptctl.releases", RESTRICT),
-    Attempt("releases_are_never_emptied", _ALLOCATIONS_OFF + "truncate promptctl.releases cascade", RESTRICT),
+    Attempt("releases_are_never_truncated", _ALLOCATIONS_OFF + "truncate promptctl.releases cascade", RESTRICT),
     # allocations
     Attempt("an_epoch_has_one_allocation",
             _ALLOCATIONS_OFF + _allocation.format("'greeter', 1, 'activate'", "null"), NOT_UNIQUE),
     Attempt("an_allocation_belongs_to_a_prompt",
             _ALLOCATIONS_OFF + _allocation.format("'nobody', 1, 'activate'", "null"), FOREIGN_KEY),
-    Attempt("an_allocation_belongs_to_a_known_release",
+    Attempt("an_allocation_belongs_to_an_existing_release",
             _ALLOCATIONS_OFF + _allocation.format("'greeter', 9, 'activate'", "77"), FOREIGN_KEY),
-    Attempt("an_allocation_is_of_a_known_kind",
+    Attempt("an_allocation_has_a_known_kind",
             _ALLOCATIONS_OFF + _allocation.format("'greeter', 9, 'whim'", "null"), CHECK),
     Attempt("history_is_append_only", "update promptctl.allocations set author = 'me'", RESTRICT),
     Attempt("history_is_append_only", "delete from promptctl.allocations", RESTRICT),
-    Attempt("history_is_never_emptied", "truncate promptctl.allocations", RESTRICT),
+    Attempt("history_is_never_truncated", "truncate promptctl.allocations", RESTRICT),
     Attempt("history_is_written_by_the_database", _allocation.format("'greeter', 9, 'activate'", "null"), RESTRICT),
     Attempt("history_is_written_by_the_database",
             _allocation.format("'greeter', 1, 'activate'", "null")
             + " on conflict (name, epoch) do update set author = 'me'", RESTRICT),
     # corrections
-    Attempt("a_correction_has_one_number",
+    Attempt("a_correction_number_is_unique",
             _CORRECTIONS_OFF + "insert into promptctl.corrections (id, name, version, epoch, kind, author) "
             "overriding system value select id, name, version, epoch, kind, author from promptctl.corrections",
             NOT_UNIQUE),
     Attempt("a_correction_belongs_to_a_version", _CORRECTIONS_OFF + _correction.format("99", "'archive'"), FOREIGN_KEY),
-    Attempt("a_correction_belongs_to_a_known_release", _CORRECTIONS_OFF
+    Attempt("a_correction_belongs_to_an_existing_release", _CORRECTIONS_OFF
             + "insert into promptctl.corrections (name, version, epoch, kind, author, release) "
             "values ('greeter', 1, 1, 'archive', 'me', 77)", FOREIGN_KEY),
-    Attempt("a_correction_is_of_a_known_kind", _CORRECTIONS_OFF + _correction.format("1", "'whim'"), CHECK),
+    Attempt("a_correction_has_a_known_kind", _CORRECTIONS_OFF + _correction.format("1", "'whim'"), CHECK),
     Attempt("corrections_are_append_only", "update promptctl.corrections set author = 'me'", RESTRICT),
     Attempt("corrections_are_append_only", "delete from promptctl.corrections", RESTRICT),
-    Attempt("corrections_are_never_emptied", "truncate promptctl.corrections", RESTRICT),
+    Attempt("corrections_are_never_truncated", "truncate promptctl.corrections", RESTRICT),
     Attempt("an_archived_prompt_serves_nothing", _SERVED_OFF + _serve("greeter", "archived_at = now()"), CHECK),
     Attempt("an_erased_version_has_no_text", _TRIGGERS_OFF.format("versions") + _change("erased_at = now()"), CHECK),
     *(
         Attempt("an_erased_version_has_no_text", _ERASED + _change(columns), CHECK)
         for columns in ("retired_at = null", "metadata = '{\"description\": \"again\"}'")
     ),
-    Attempt("a_rehearsal_is_rolled_back",
+    Attempt("a_dry_run_is_rolled_back",
             "insert into promptctl.releases (release, kind, author) overriding system value "
             "values (9223372036854775800, 'activate', 'me'); set constraints all immediate", RESTRICT),
-    Attempt("a_rehearsal_is_rolled_back",
-            "set local promptctl.rehearses = on; select promptctl.deactivate('{greeter,other}');"
+    Attempt("a_dry_run_is_rolled_back",
+            "set local promptctl.is_dry_run = on; select promptctl.deactivate('{greeter,other}');"
             "set constraints all immediate", RESTRICT),
     *(
         Attempt("a_version_never_changes", _ERASED + _change(columns), RESTRICT)
@@ -417,23 +419,23 @@ ATTEMPTS = [
     # sources and applied
     Attempt("a_source_has_one_row", "insert into promptctl.sources (source, applied_by) values ('git', 'me')",
             NOT_UNIQUE),
-    Attempt("a_source_is_named", "select promptctl.note_source('')", CHECK),
+    Attempt("a_source_name_is_not_empty", "select promptctl.note_source('')", CHECK),
     Attempt("a_prompt_comes_from_one_source",
             "insert into promptctl.applied (source, name, applied_by) values ('git', 'greeter', 'me')", NOT_UNIQUE),
     Attempt("a_prompt_comes_from_one_source", """select promptctl.note_source('other');
             select promptctl.note_applied('other', '[{"name": "greeter", "active": 1}]')""", NOT_UNIQUE),
-    Attempt("what_was_applied_belongs_to_a_prompt",
+    Attempt("an_applied_state_belongs_to_a_prompt",
             "insert into promptctl.applied (source, name, applied_by) values ('git', 'nobody', 'me')", FOREIGN_KEY),
-    Attempt("what_was_applied_comes_from_a_source",
+    Attempt("an_applied_state_belongs_to_a_source",
             """select promptctl.note_applied('nowhere', '[{"name": "idle"}]')""", FOREIGN_KEY),
     # uses
     Attempt("a_use_is_recorded_once", _use(id="(select id from promptctl.uses limit 1)"), NOT_UNIQUE),
     Attempt("tokens_are_not_negative", _use(input_tokens="-1"), CHECK),
     Attempt("tokens_are_not_negative", _use(output_tokens="-1"), CHECK),
-    Attempt("tokens_can_be_added_up", _use(input_tokens="9223372036854775807", output_tokens="1"), CHECK),
-    Attempt("tokens_can_be_added_up", _use(output_tokens="1000000000001"), CHECK),
+    Attempt("tokens_are_at_most_1e12", _use(input_tokens="9223372036854775807", output_tokens="1"), CHECK),
+    Attempt("tokens_are_at_most_1e12", _use(output_tokens="1000000000001"), CHECK),
     *(
-        Attempt("a_response_takes_time", _use(response_ms=number), CHECK)
+        Attempt("a_response_time_is_from_0_to_1e12_ms", _use(response_ms=number), CHECK)
         for number in ("-0.1", "'NaN'", "'Infinity'", "'-Infinity'", "1e200")
     ),
     *(
@@ -446,26 +448,27 @@ ATTEMPTS = [
         )
     ),
     *(
-        Attempt("a_first_token_takes_time", _use(first_token_ms=number), CHECK)
+        Attempt("a_first_token_time_is_from_0_to_1e12_ms", _use(first_token_ms=number), CHECK)
         for number in ("-0.1", "'NaN'", "'Infinity'", "'-Infinity'", "1e200")
     ),
-    Attempt("an_outcome_is_named", _use(outcome="''"), CHECK),
+    Attempt("an_outcome_is_not_empty", _use(outcome="''"), CHECK),
     Attempt("a_short_text_has_at_most_200_characters", _use(outcome="repeat('x', 201)"), CHECK),
     Attempt("a_short_text_has_at_most_200_characters", _use(request_id="repeat('x', 201)"), CHECK),
     *(
         Attempt("a_score_is_a_number", _use(score=number), CHECK)
         for number in ("'NaN'", "'Infinity'", "'-Infinity'", "1e10")
     ),
-    Attempt("a_use_is_of_an_epoch", _use(epoch="-1"), CHECK),
-    *(Attempt("a_bucket_is_one_of_10000", _use(bucket=number), CHECK) for number in ("-1", "10000")),
+    Attempt("the_epoch_of_a_use_is_not_negative", _use(epoch="-1"), CHECK),
+    *(Attempt("a_bucket_is_between_0_and_9999", _use(bucket=number), CHECK) for number in ("-1", "10000")),
     Attempt("a_short_text_has_at_most_200_characters", _use(model="repeat('m', 201)"), CHECK),
     *(
-        Attempt("a_use_has_a_date", _use(recorded_at=moment), CHECK)
+        Attempt("a_use_has_a_valid_time", _use(recorded_at=moment), CHECK)
         for moment in ("'infinity'", "'-infinity'", "'0044-03-15 BC'", "'10000-01-01'")
     ),
     Attempt("uses_are_append_only", "update promptctl.uses set response_ms = 1", RESTRICT),
     Attempt("uses_are_append_only", "delete from promptctl.uses", RESTRICT),
-    Attempt("uses_are_append_only", "set local promptctl.at_work = 'on'; delete from promptctl.uses", RESTRICT),
+    Attempt("uses_are_append_only",
+            "set local promptctl.writing_transaction = 'on'; delete from promptctl.uses", RESTRICT),
     # What a function of ours said holds until it returns.
     Attempt("uses_are_append_only", "select promptctl.roll_up_uses(); delete from promptctl.uses", RESTRICT),
     Attempt("uses_are_append_only", "select promptctl.drop_uses(now(), 0); delete from promptctl.uses", RESTRICT),
@@ -473,9 +476,9 @@ ATTEMPTS = [
             "delete from promptctl.uses", RESTRICT),
     Attempt("uses_are_append_only", _use(id="(select id from promptctl.uses limit 1)")
             + " on conflict (id) do update set response_ms = 1", RESTRICT),
-    Attempt("uses_are_never_emptied", "truncate promptctl.uses", RESTRICT),
+    Attempt("uses_are_never_truncated", "truncate promptctl.uses", RESTRICT),
     # scores
-    Attempt("a_use_has_one_score_at_a_time", _SCORES_OFF + _score.format("1", 1) + ";" + _score.format("1", 1),
+    Attempt("a_use_has_one_score_per_place", _SCORES_OFF + _score.format("1", 1) + ";" + _score.format("1", 1),
             NOT_UNIQUE),
     *(
         Attempt("a_score_is_a_number", f"select promptctl.score_use(id, {number}) from promptctl.uses", CHECK)
@@ -486,24 +489,24 @@ ATTEMPTS = [
                 _SCORES_OFF + _score.replace("generate_series(1, 2)", f"(values ({place}))").format("1", 1), CHECK)
         for place in ("0", "101")
     ),
-    Attempt("scores_are_given_by_score_use", _score.format("1", 1), RESTRICT),
-    Attempt("scores_are_given_by_score_use", "update promptctl.scores set previous = 1", RESTRICT),
-    Attempt("scores_are_given_by_score_use", "delete from promptctl.scores", RESTRICT),
-    Attempt("scores_are_never_emptied", "truncate promptctl.scores", RESTRICT),
+    Attempt("scores_are_written_by_score_use", _score.format("1", 1), RESTRICT),
+    Attempt("scores_are_written_by_score_use", "update promptctl.scores set previous = 1", RESTRICT),
+    Attempt("scores_are_written_by_score_use", "delete from promptctl.scores", RESTRICT),
+    Attempt("scores_are_never_truncated", "truncate promptctl.scores", RESTRICT),
     # fallbacks
     Attempt("a_fallback_is_recorded_once", _calls() + "; insert into promptctl.fallbacks (id, name) "
             "select id, 'x' from promptctl.fallbacks", NOT_UNIQUE),
     Attempt("tokens_of_a_fallback_are_not_negative", _calls(input_tokens="'{-1,0}'"), CHECK),
     Attempt("tokens_of_a_fallback_are_not_negative", _calls(output_tokens="'{0,-1}'"), CHECK),
-    Attempt("tokens_of_a_fallback_can_be_added_up", _calls(input_tokens="'{1000000000001,0}'"), CHECK),
-    Attempt("tokens_of_a_fallback_can_be_added_up", _calls(output_tokens="'{9223372036854775807,0}'"), CHECK),
+    Attempt("tokens_of_a_fallback_are_at_most_1e12", _calls(input_tokens="'{1000000000001,0}'"), CHECK),
+    Attempt("tokens_of_a_fallback_are_at_most_1e12", _calls(output_tokens="'{9223372036854775807,0}'"), CHECK),
     *(
-        Attempt("a_fallback_takes_time", _calls(response_ms=f"'{{{number},null}}'"), CHECK)
+        Attempt("a_fallback_response_time_is_from_0_to_1e12_ms", _calls(response_ms=f"'{{{number},null}}'"), CHECK)
         for number in ("-0.1", "NaN", "Infinity", "-Infinity", "1e200")
     ),
-    Attempt("an_outcome_is_named", _calls(outcomes="""'{ok,""}'"""), CHECK),
+    Attempt("an_outcome_is_not_empty", _calls(outcomes="""'{ok,""}'"""), CHECK),
     *(
-        Attempt("a_fallback_asks_for_a_name",
+        Attempt("a_fallback_has_a_valid_name",
                 f"insert into promptctl.fallbacks (id, name) values ({_ID}, {name})", CHECK)
         for name in ("''", "repeat('a', 201)", r"E'a\x1b[31m'", "'a b'", r"E'a\n'", "'zo\u00eb'")
     ),
@@ -514,21 +517,21 @@ ATTEMPTS = [
     ),
     Attempt("fallbacks_are_append_only", "update promptctl.fallbacks set outcome = 'ok'", RESTRICT),
     Attempt("fallbacks_are_append_only", "delete from promptctl.fallbacks", RESTRICT),
-    Attempt("fallbacks_are_never_emptied", "truncate promptctl.fallbacks", RESTRICT),
+    Attempt("fallbacks_are_never_truncated", "truncate promptctl.fallbacks", RESTRICT),
     # roll_up and totals
     Attempt("a_roll_up_has_one_watermark",
             _ROLL_UP_OFF + "insert into promptctl.roll_up select true from generate_series(1, 2)", NOT_UNIQUE),
     Attempt("there_is_one_watermark", _ROLL_UP_OFF + "insert into promptctl.roll_up (singleton) values (false)", CHECK),
-    Attempt("how_far_totals_go_is_the_databases", "insert into promptctl.roll_up default values", RESTRICT),
-    Attempt("how_far_totals_go_is_the_databases", "update promptctl.roll_up set rolled_below = 0", RESTRICT),
-    Attempt("how_far_totals_go_is_the_databases", "delete from promptctl.roll_up", RESTRICT),
-    Attempt("how_far_totals_go_is_never_forgotten", "truncate promptctl.roll_up", RESTRICT),
-    Attempt("uses_are_added_up_once", _total(), NOT_UNIQUE),
-    Attempt("a_total_is_of_a_known_grain", _total("'week'"), CHECK),
-    Attempt("totals_are_added_up_by_the_database", _total().partition(";")[2], RESTRICT),
-    Attempt("totals_are_added_up_by_the_database", "update promptctl.totals set uses = 0", RESTRICT),
-    Attempt("totals_are_added_up_by_the_database", "delete from promptctl.totals", RESTRICT),
-    Attempt("totals_are_never_emptied", "truncate promptctl.totals", RESTRICT),
+    Attempt("the_watermark_is_moved_by_the_database", "insert into promptctl.roll_up default values", RESTRICT),
+    Attempt("the_watermark_is_moved_by_the_database", "update promptctl.roll_up set rolled_below = 0", RESTRICT),
+    Attempt("the_watermark_is_moved_by_the_database", "delete from promptctl.roll_up", RESTRICT),
+    Attempt("the_watermark_is_never_truncated", "truncate promptctl.roll_up", RESTRICT),
+    Attempt("totals_have_one_row_per_group", _total(), NOT_UNIQUE),
+    Attempt("a_total_has_a_known_grain", _total("'week'"), CHECK),
+    Attempt("totals_are_written_by_roll_up_uses", _total().partition(";")[2], RESTRICT),
+    Attempt("totals_are_written_by_roll_up_uses", "update promptctl.totals set uses = 0", RESTRICT),
+    Attempt("totals_are_written_by_roll_up_uses", "delete from promptctl.totals", RESTRICT),
+    Attempt("totals_are_never_truncated", "truncate promptctl.totals", RESTRICT),
 ]  # fmt: skip
 
 # What functions refuse by a name that is no constraint's or trigger's.
@@ -569,10 +572,10 @@ REFUSALS = [
             "select promptctl.split('greeter', 1, 99)",
         )
     ),
-    Attempt("a_share_is_of_a_running_split", "select promptctl.split('greeter', 500)", RESTRICT),
+    Attempt("a_share_needs_a_running_split", "select promptctl.split('greeter', 500)", RESTRICT),
     Attempt("a_split_needs_an_active_version", "select promptctl.split('idle', 500, 1)", RESTRICT),
     Attempt("a_candidate_is_not_the_active_version", "select promptctl.split('greeter', 500, 2)", RESTRICT),
-    Attempt("a_retired_version_is_not_served", "select promptctl.split('greeter', 500, 3)", RESTRICT),
+    Attempt("an_archived_version_is_not_served", "select promptctl.split('greeter', 500, 3)", RESTRICT),
     *(
         Attempt("a_share_is_at_most_10000_basis_points", f"select promptctl.split('greeter', {share}, 1)", INVALID)
         for share in ("-1", "10001", "null")
@@ -584,7 +587,7 @@ REFUSALS = [
         for json in ("[]", "1", '"x"', "true", "null", '[{"plan": "x"}]')
     ),
     *(
-        Attempt("every_use_has_every_field", record(**{name: value}), INVALID)
+        Attempt("arrays_of_uses_are_equal_in_length", record(**{name: value}), INVALID)
         for record, fields in ((_uses, tuple(_FIELDS)), (_calls, _FALLBACK_FIELDS))
         for name in fields
         for value in ("'{}'", "null", f"({_FIELDS[name]})[1:1]" if name == "ids" else "'{null}'")
@@ -610,10 +613,10 @@ REFUSALS = [
     Attempt("a_score_is_a_number", "select promptctl.score_use((select id from promptctl.uses limit 1), null)", NULL),
     Attempt("a_prompt_is_named_once", "select promptctl.activate('{greeter,greeter}', '{1,1}')", INVALID),
     Attempt("a_prompt_is_named_once", "select promptctl.rollback('{greeter,greeter}')", INVALID),
-    Attempt("every_prompt_has_its_version", "select promptctl.activate('{greeter}', '{1,2}')", INVALID),
-    Attempt("every_prompt_has_its_version", "select promptctl.activate('{greeter}', null)", INVALID),
-    Attempt("a_retired_version_is_not_served", "select promptctl.activate('{greeter}', '{3}')", RESTRICT),
-    Attempt("a_retired_version_is_not_served", "select promptctl.rollback('{greeter}', 3)", RESTRICT),
+    Attempt("names_and_versions_are_equal_in_number", "select promptctl.activate('{greeter}', '{1,2}')", INVALID),
+    Attempt("names_and_versions_are_equal_in_number", "select promptctl.activate('{greeter}', null)", INVALID),
+    Attempt("an_archived_version_is_not_served", "select promptctl.activate('{greeter}', '{3}')", RESTRICT),
+    Attempt("an_archived_version_is_not_served", "select promptctl.rollback('{greeter}', 3)", RESTRICT),
     *(
         Attempt("a_version_needs_no_new_variable", _NEEDY + sql, RESTRICT)
         for sql in (
@@ -636,14 +639,14 @@ REFUSALS = [
         )
     ),
     Attempt("release_exists", "select promptctl.rollback_release(77)", NO_DATA),
-    Attempt("a_release_is_put_back_where_nothing_moved_since",
+    Attempt("a_rolled_back_release_has_no_later_moves",
             "select promptctl.rollback('{greeter}'); select promptctl.rollback_release(1)", RESTRICT),
-    Attempt("a_release_is_put_back_where_nothing_moved_since", """
+    Attempt("a_rolled_back_release_has_no_later_moves", """
             select promptctl.open_release(); select promptctl.set_routes('{idle}',
                 '[[{"when": {"a": 1}, "use": "other"}]]', release => (select max(release) from promptctl.releases));
             select promptctl.set_routes('{idle}', '[[{"when": {"a": 2}, "use": "other"}]]');
             select promptctl.rollback_release((select max(release) from promptctl.releases))""", RESTRICT),
-    Attempt("a_retired_version_is_not_served",
+    Attempt("an_archived_version_is_not_served",
             "select promptctl.retire('greeter', 1); select promptctl.rollback_release(1)", RESTRICT),
     *(
         Attempt("a_release_is_made_in_one_transaction", sql, RESTRICT)
@@ -663,23 +666,23 @@ REFUSALS = [
             '{"when": {"plan": "x"}, "use": "greeter@3"}',
         )
     ),
-    Attempt("a_route_leads_not_in_a_circle", _routed('{"when": {"plan": "x"}, "use": "greeter"}'), RESTRICT),
-    Attempt("a_route_leads_not_in_a_circle", _routed('{"when": {"plan": "x"}, "use": "idle"}') + "; "
+    Attempt("a_route_has_no_cycle", _routed('{"when": {"plan": "x"}, "use": "greeter"}'), RESTRICT),
+    Attempt("a_route_has_no_cycle", _routed('{"when": {"plan": "x"}, "use": "idle"}') + "; "
             + """update promptctl.served set route = '[{"when": {"a": 1}, "use": "greeter"}]' where name = 'idle'""",
             RESTRICT),
-    Attempt("a_served_version_is_not_retired", _routed('{"when": {"plan": "x"}, "use": "idle@1"}')
+    Attempt("a_served_version_is_not_archived", _routed('{"when": {"plan": "x"}, "use": "idle@1"}')
             + "; select promptctl.retire('idle', 1)", RESTRICT),
-    Attempt("a_served_version_is_not_retired", _routed('{"when": {"plan": "x"}, "use": "idle@1"}')
+    Attempt("a_served_version_is_not_archived", _routed('{"when": {"plan": "x"}, "use": "idle@1"}')
             + "; update promptctl.versions set retired_at = now() where name = 'idle'", RESTRICT),
     *(
-        Attempt("what_a_route_leads_to_stays_in_service", _routed('{"when": {"plan": "x"}, "use": "other"}') + sql,
+        Attempt("a_route_target_stays_in_service", _routed('{"when": {"plan": "x"}, "use": "other"}') + sql,
                 RESTRICT)
         for sql in ("; select promptctl.deactivate('{other}')", "; select promptctl.archive('{other}', '{null}')",
                     "; update promptctl.served set active_version = null where name = 'other'",
                     "; update promptctl.served set archived_at = now() where name = 'other'",
                     "; update promptctl.prompts set is_active = false where name = 'other'")
     ),
-    Attempt("what_a_route_leads_to_stays_in_service", _routed('{"when": {"plan": "x"}, "use": "idle@1"}')
+    Attempt("a_route_target_stays_in_service", _routed('{"when": {"plan": "x"}, "use": "idle@1"}')
             + "; select promptctl.archive('{idle}', '{null}')", RESTRICT),
     Attempt("a_route_leads_to_a_prompt",
             _ARCHIVED_IDLE + _routed('{"when": {"plan": "x"}, "use": "idle"}'), RESTRICT),
@@ -696,8 +699,9 @@ REFUSALS = [
             _serve("idle", "active_version = 1"), _serve("idle", "archived_at = now()"),
         )
     ),
-    Attempt("every_prompt_has_its_version", "select promptctl.archive('{greeter}', '{}')", INVALID),
-    Attempt("a_goal_is_for_one_prompt", "select promptctl.deactivate('{greeter,other}', 1)", INVALID),
+    Attempt("names_and_versions_are_equal_in_number", "select promptctl.archive('{greeter}', '{}')", INVALID),
+    Attempt("a_target_or_expected_version_is_for_one_prompt",
+            "select promptctl.deactivate('{greeter,other}', 1)", INVALID),
     Attempt("the_active_version_is_as_expected", "select promptctl.deactivate('{greeter}', 1)", RESTRICT),
     Attempt("an_erasure_has_a_reason", "select promptctl.erase('greeter', 1)", RESTRICT),
     Attempt("an_erasure_has_a_reason", _change("erased_at = now()"), RESTRICT),
@@ -726,17 +730,19 @@ REFUSALS = [
         for sql in ("select promptctl.activate('{greeter}', '{1}')", "select promptctl.rollback('{greeter}', 1)",
                     "select promptctl.split('greeter', 100, 1)", "select promptctl.retire('greeter', 1, true)")
     ),
-    Attempt("every_prompt_has_its_route", "select promptctl.set_routes('{greeter,idle}', '[[]]')", INVALID),
-    Attempt("every_prompt_has_its_route", "select promptctl.set_routes('{greeter}', '{}')", INVALID),
-    Attempt("a_served_version_is_not_retired", "select promptctl.retire('greeter', 2)", RESTRICT),
-    Attempt("a_served_version_is_not_retired",
+    Attempt("names_and_routes_are_equal_in_number", "select promptctl.set_routes('{greeter,idle}', '[[]]')", INVALID),
+    Attempt("names_and_routes_are_equal_in_number", "select promptctl.set_routes('{greeter}', '{}')", INVALID),
+    Attempt("a_served_version_is_not_archived", "select promptctl.retire('greeter', 2)", RESTRICT),
+    Attempt("a_served_version_is_not_archived",
             _serve("greeter", "candidate_version = 1") + "; select promptctl.retire('greeter', 1)", RESTRICT),
-    Attempt("a_goal_is_for_one_prompt", "select promptctl.rollback('{greeter,other}', 1)", INVALID),
-    Attempt("a_goal_is_for_one_prompt", "select promptctl.rollback('{greeter,other}', null, 1)", INVALID),
+    *(
+        Attempt("a_target_or_expected_version_is_for_one_prompt", f"select promptctl.rollback({arguments})", INVALID)
+        for arguments in ("'{greeter,other}', 1", "'{greeter,other}', null, 1")
+    ),
     Attempt("the_active_version_is_as_expected", "select promptctl.rollback('{greeter}', null, 1)", RESTRICT),
     Attempt("the_active_version_is_as_expected", "select promptctl.rollback('{idle}', null, 1)", RESTRICT),
-    Attempt("a_rollback_goes_to_what_was_active", "select promptctl.rollback('{idle}')", RESTRICT),
-    Attempt("a_rollback_goes_to_what_was_active", "select promptctl.rollback('{idle}', 1)", RESTRICT),
+    Attempt("a_rollback_goes_to_an_earlier_active_version", "select promptctl.rollback('{idle}')", RESTRICT),
+    Attempt("a_rollback_goes_to_an_earlier_active_version", "select promptctl.rollback('{idle}', 1)", RESTRICT),
     Attempt("a_version_is_active", "select promptctl.resolve('idle')", NO_DATA),
     *(
         Attempt("names_differ_in_more_than_case", sql, NOT_UNIQUE)
@@ -748,7 +754,7 @@ REFUSALS = [
         )
     ),
     *(
-        Attempt("numbers_count_from_1", _version(version="2147483647") + ";" + sql, RESTRICT)
+        Attempt("version_numbers_are_from_1_to_2147483647", _version(version="2147483647") + ";" + sql, RESTRICT)
         for sql in (
             "select promptctl.create_version('greeter', 'y')",
             "insert into promptctl.prompts (name, content) values ('greeter', 'y')",
@@ -765,20 +771,20 @@ REFUSALS = [
 # Held up by other tests: they take two sessions.
 COVERED_ELSEWHERE = {
     "functions_are_not_open_to_everybody": "test_restore",
-    "a_prompt_is_changed_by_one_at_a_time": "test_locks",
+    "a_prompt_has_one_writer_at_a_time": "test_locks",
     "only_the_owner_erases": "test_erasing",
-    "uses_are_not_dropped_as_they_arrive": "test_recording",
+    "uses_are_not_dropped_during_recording": "test_recording",
 }
 
 # Triggers that do, rather than refuse: what is asked afterwards, and the answer.
 EFFECTS: dict[str, tuple[str, str, tuple[object, ...]]] = {
-    "nothing_moves_without_a_trace": (
+    "every_move_is_recorded": (
         _serve("greeter", "active_version = 1"),
         ("select epoch, kind, previous_version, version, author = session_user, release from promptctl.allocations "
          "where name = 'greeter' and epoch = 3"),
         (3, "activate", 2, 1, True, None),
     ),
-    "a_number_is_never_used_again": (
+    "a_version_number_is_never_reused": (
         _version(version="40"),
         "select next_version from promptctl.served where name = 'greeter'",
         (41,),
@@ -795,7 +801,7 @@ EFFECTS: dict[str, tuple[str, str, tuple[object, ...]]] = {
          "from promptctl.versions where name = 'greeter' and version = 9"),
         (True, True, True, None),
     ),
-    "what_is_served_follows_the_rules": (
+    "epochs_and_positions_are_set_by_the_database": (
         _serve("greeter", "candidate_version = 1, basis_points = 50"),
         "select epoch, seed, basis_points from promptctl.served where name = 'greeter'",
         (3, "greeter.3", 50),

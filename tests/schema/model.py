@@ -74,7 +74,7 @@ class Prompt:
             if not passed_over and to in (None, node.version):
                 self._serve(node.version, position=node.epoch)
                 return
-        raise Refused("a_rollback_goes_to_what_was_active")
+        raise Refused("a_rollback_goes_to_an_earlier_active_version")
 
     def set_active(self, version: int, on: bool) -> None:
         if version not in self.texts or version in self.retired:
@@ -102,7 +102,7 @@ class Prompt:
         if undo:
             self.retired.discard(version)
         elif version in (self.active, self.candidate):
-            raise Refused("a_served_version_is_not_retired")
+            raise Refused("a_served_version_is_not_archived")
         else:
             self.retired.add(version)
 
@@ -110,7 +110,7 @@ class Prompt:
         if version not in self.texts:
             raise Refused("version_exists")
         if version in self.retired:
-            raise Refused("a_retired_version_is_not_served")
+            raise Refused("an_archived_version_is_not_served")
 
     def _at(self, epoch: int | None) -> Move | None:
         return next((move for move in self.history if move.epoch == epoch), None)

@@ -34,7 +34,7 @@ def test_a_rollback_goes_back_to_what_was_active_before_it_was_taken_out(furnish
     run(furnished, "select deactivate('{greeter}', 2)")
     assert rows(furnished, "select version from rollback('{greeter}')") == [(2,)]
     assert rows(furnished, "select version from rollback('{greeter}')") == [(1,)]
-    assert refusal(furnished, "select rollback('{greeter}')")[1] == "a_rollback_goes_to_what_was_active"
+    assert refusal(furnished, "select rollback('{greeter}')")[1] == "a_rollback_goes_to_an_earlier_active_version"
     # The first activation of all can be taken back, by SQL in the same way.
     run(furnished, "update prompts set is_active = false where name = 'greeter'")
     assert history(furnished, "greeter")[-1][1:] == ("deactivate", 1, None)
@@ -123,7 +123,7 @@ def test_what_its_route_led_to_and_is_archived_too_is_named(furnished: Connectio
 
 def test_versions_and_prompts_are_archived_together_or_not_at_all(furnished: Connection) -> None:
     assert refusal(furnished, "select archive('{idle,greeter,other}', '{null,2,null}')")[1] == (
-        "a_served_version_is_not_retired"
+        "a_served_version_is_not_archived"
     )
     assert value(furnished, "select count(*) from served where archived_at is not null") == 0
     found = rows(furnished, "select name, version, changed from archive('{idle,greeter,greeter}', '{null,1,3}')")

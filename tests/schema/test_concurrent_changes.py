@@ -151,10 +151,10 @@ def test_a_version_is_not_both_activated_and_retired(connect: Connect, sql: Conn
         if name == "committed":
             assert error.sqlstate in ("23001", "23503")
             assert error.diag.constraint_name in (
-                "a_served_version_is_not_retired",
-                "a_retired_version_is_not_served",
-                "an_active_version_exists_and_is_not_retired",
-                "a_candidate_exists_and_is_not_retired",
+                "a_served_version_is_not_archived",
+                "an_archived_version_is_not_served",
+                "an_active_version_exists_and_is_not_archived",
+                "a_candidate_exists_and_is_not_archived",
             )
         else:
             assert error.sqlstate in ("40001", "23001", "23503")
@@ -200,7 +200,7 @@ def test_releases_that_name_their_prompts_in_any_order_do_not_deadlock(connect: 
                     done = rows(connection, "select changed from promptctl.rollback(%s)", some)
                 moved[worker] += sum(changed for (changed,) in done)
             except psycopg.Error as error:
-                if error.diag.constraint_name != "a_rollback_goes_to_what_was_active":
+                if error.diag.constraint_name != "a_rollback_goes_to_an_earlier_active_version":
                     failed.append(error)
 
     threads = [threading.Thread(target=release, args=[n, connect()], daemon=True) for n in range(4)]
@@ -286,7 +286,7 @@ def test_a_raw_activation_that_races_a_retirement_is_refused_by_the_rule(connect
         retiring.commit()
         error = waiting.end()
         assert error is not None
-        assert error.diag.constraint_name == "a_retired_version_is_not_served", str(error)
+        assert error.diag.constraint_name == "an_archived_version_is_not_served", str(error)
         sql.execute("select promptctl.retire('x', 2, undo => true)")
     first = connect(autocommit=False)
     first.execute("update promptctl.served set active_version = 3 where name = 'x'")
@@ -295,4 +295,4 @@ def test_a_raw_activation_that_races_a_retirement_is_refused_by_the_rule(connect
     first.commit()
     error = waiting.end()
     assert error is not None
-    assert error.diag.constraint_name == "a_served_version_is_not_retired", str(error)
+    assert error.diag.constraint_name == "a_served_version_is_not_archived", str(error)

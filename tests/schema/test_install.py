@@ -133,7 +133,7 @@ def test_an_install_that_waited_sees_what_the_other_committed_whatever_the_defau
         error = second.end()
     assert error is not None
     assert error.diag.message_primary is not None
-    assert "holds schema version 99" in error.diag.message_primary
+    assert "has schema version 99" in error.diag.message_primary
 
 
 def test_a_schema_of_another_version_is_refused_and_left_alone(sql: Connection) -> None:
@@ -156,7 +156,7 @@ def test_a_schema_of_that_name_that_is_not_ours_is_refused(empty: Connection) ->
         "create domain promptctl.theirs as text",
     ):
         run(empty, f"create schema promptctl; {content}")
-        assert refusal(empty) == ("42P06", "schema_is_ours"), content
+        assert refusal(empty) == ("42P06", "schema_belongs_to_promptctl"), content
         assert value(empty, "select to_regclass('promptctl.served')") is None
         empty.execute("drop schema promptctl cascade")
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 def assert_held_by(error: psycopg.Error | None, prompt: str, *holders: Connection) -> None:
     assert error is not None
-    assert (error.sqlstate, error.diag.constraint_name) == ("55P03", "a_prompt_is_changed_by_one_at_a_time")
+    assert (error.sqlstate, error.diag.constraint_name) == ("55P03", "a_prompt_has_one_writer_at_a_time")
     names = [f"postgres ({holder.info.get_parameters()['application_name']}, pid {holder.info.backend_pid})"
              for holder in holders]  # fmt: skip
-    assert error.diag.message_primary == f'"{prompt}" is held by {" and ".join(names)}'
+    assert error.diag.message_primary == f'"{prompt}" is locked by {" and ".join(names)}'
 
 
 # Each waits for a prompt of its own: whoever queues behind one that waits can wait twice as long.
@@ -70,7 +70,7 @@ def test_whoever_waits_three_seconds_is_told_who_holds_the_prompt(
     # A row that is not to be seen yet: all that can be said is who is at work.
     error = errors["new"]
     assert error is not None
-    assert (error.sqlstate, error.diag.constraint_name) == ("55P03", "a_prompt_is_changed_by_one_at_a_time")
+    assert (error.sqlstate, error.diag.constraint_name) == ("55P03", "a_prompt_has_one_writer_at_a_time")
     assert f"(newcomer, pid {newcomer.info.backend_pid})" in (error.diag.message_primary or "")
 
 
@@ -84,7 +84,7 @@ def test_a_row_that_was_locked_by_hand_names_its_holder_too(
     error = waiting.end()
     assert error is not None
     assert error.diag.message_primary == (
-        f'"three", "rolled" is held by postgres (psql, pid {by_hand.info.backend_pid}) '
+        f'"three", "rolled" is locked by postgres (psql, pid {by_hand.info.backend_pid}) '
         f"and postgres (shell, pid {held[1].info.backend_pid})"
     )
 

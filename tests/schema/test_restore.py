@@ -30,7 +30,7 @@ _numbers = itertools.count()
 HARMLESS = {
     "select promptctl.bucket('greeter', 'user-42')",
     "select promptctl.new_use_id()",
-    "select promptctl.is_route('[]')",
+    "select promptctl.is_valid_route('[]')",
     "select promptctl.matching_step('[]', '{}')",
     "select promptctl.end_change()",
 }
@@ -242,7 +242,7 @@ def test_the_data_alone_counts_no_use_twice(
         run(connection, "drop schema promptctl cascade")
         run(connection, schema.read_sql())
         said = restored(server, empty_database, folder / "enabled")
-        assert "how far totals go is the database's to say" in said
-        assert "totals are added up by roll_up_uses" in said
+        assert "the watermark is moved by roll_up_uses" in said
+        assert "totals are written by roll_up_uses" in said
         assert value(connection, "select count(*) from promptctl.roll_up") == 0
         assert value(connection, "select count(*) from promptctl.totals") == 0

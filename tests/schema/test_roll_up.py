@@ -262,7 +262,7 @@ def restore(connection: Connection) -> None:
         f"""
         alter table promptctl.roll_up disable trigger user;
         insert into promptctl.roll_up (rolled_below) values ({FURTHER}) on conflict (singleton) do update
-        set rolled_below = greatest(roll_up.rolled_below, excluded.rolled_below), added = 0;
+        set rolled_below = greatest(roll_up.rolled_below, excluded.rolled_below), transaction_offset = 0;
         alter table promptctl.roll_up enable trigger user;
         """.encode()
     )
@@ -318,7 +318,7 @@ def test_many_who_record_while_a_restored_database_catches_up_are_all_counted(
         statements += [(connect(), ROLL_UP, []) for _ in range(2)]
         assert at_once(statements) == [None] * 8
     assert counted(used) == 150
-    while value(used, "select added from promptctl.roll_up") == 0 or value(used, ROLL_UP):
+    while value(used, "select transaction_offset from promptctl.roll_up") == 0 or value(used, ROLL_UP):
         used.execute(ROLL_UP)
     assert (counted(used), single(used)) == (150, 0)
 

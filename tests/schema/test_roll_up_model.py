@@ -73,7 +73,7 @@ class Sessions:
         self.dropped_before: dt.datetime | None = None
         create(observer, name, 1)
         with observer.transaction():  # what an earlier example dropped is of other prompts
-            run(observer, "select set_config('promptctl.at_work', pg_current_xact_id()::text, true)")
+            run(observer, "select set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true)")
             run(observer, "update promptctl.roll_up set dropped_before = null")
 
     def record(self, session: int, reported: list[dict[str, Any]], again: bool) -> None:
@@ -177,8 +177,9 @@ def found(connection: Connection, name: str, grain: str) -> dict[tuple[Any, ...]
                (response_times).buckets, (response_times).counts, last_used_at, {columns}
         from promptctl.totals where name = %s and grain = %s
         union all
-        select {starts_at.format("recorded_at")}, model, outcome = 'ok', promptctl.use_size(input_tokens), response_ms,
-               response_ms, case when response_ms is not null then array[promptctl.histogram_bucket(response_ms)] end,
+        select {starts_at.format("recorded_at")}, model, outcome = 'ok', promptctl.price_tier(input_tokens),
+               response_ms, response_ms,
+               case when response_ms is not null then array[promptctl.histogram_bucket(response_ms)] end,
                array[1], recorded_at, 1, (bucket is null)::integer, num_nonnulls(coalesce(input_tokens, output_tokens)),
                num_nonnulls(input_tokens + output_tokens), num_nonnulls(input_tokens), num_nonnulls(output_tokens),
                num_nonnulls(response_ms), num_nonnulls(first_token_ms), num_nonnulls(score),

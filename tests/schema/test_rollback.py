@@ -11,7 +11,7 @@ from tests.schema.support import active, create, history, move, refusal, rows, s
 
 Connection = psycopg.Connection[Any]
 
-NOTHING_BEHIND = ("23001", "a_rollback_goes_to_what_was_active")
+NOTHING_BEHIND = ("23001", "a_rollback_goes_to_an_earlier_active_version")
 
 
 def rollback(connection: Connection, *names: str, to: int | None = None, expect: int | None = None) -> list[Any]:
@@ -150,7 +150,7 @@ def test_a_goal_that_lies_ahead_is_refused(moved: Connection) -> None:
 
 def test_a_retired_goal_is_refused_by_that_name(moved: Connection) -> None:
     moved.execute("select retire('new', 2)")
-    assert refused(moved, to=2) == ("23001", "a_retired_version_is_not_served")
+    assert refused(moved, to=2) == ("23001", "an_archived_version_is_not_served")
 
 
 def test_being_there_already_writes_no_history(moved: Connection) -> None:

@@ -160,7 +160,7 @@ def test_no_attributes_are_none_that_match(prompts: Connection) -> None:
 
 def test_a_version_that_a_route_names_cannot_be_retired_until_it_does_no_more(prompts: Connection) -> None:
     route(prompts, "a", ({"plan": "x"}, "b@2"))
-    assert refusal(prompts, "select promptctl.retire('b', 2)") == ("23001", "a_served_version_is_not_retired")
+    assert refusal(prompts, "select promptctl.retire('b', 2)") == ("23001", "a_served_version_is_not_archived")
     assert value(prompts, "select promptctl.retire('c', 2)") is True
     route(prompts, "a")
     assert value(prompts, "select promptctl.retire('b', 2)") is True
@@ -179,7 +179,7 @@ def test_a_version_is_not_retired_while_a_route_to_it_is_being_made(connect: Con
         second.wait_until_blocked(sql)
     error = second.end()
     assert error is not None
-    assert error.diag.constraint_name == "a_served_version_is_not_retired"
+    assert error.diag.constraint_name == "a_served_version_is_not_archived"
 
 
 def test_a_change_of_the_route_is_an_allocation(prompts: Connection) -> None:
@@ -224,4 +224,4 @@ def test_a_number_that_is_the_same_everywhere_may_stand_in_a_route(prompts: Conn
     route = f'[{{"when": {{"a": {number}}}, "use": "b"}}]'
     for digits in ("1", "0"):  # 0: a session that writes fewer digits than there are
         run(prompts, f"set extra_float_digits = {digits}")
-        assert value(prompts, "select promptctl.is_route(%s::jsonb)", route) is True
+        assert value(prompts, "select promptctl.is_valid_route(%s::jsonb)", route) is True

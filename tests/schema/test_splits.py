@@ -201,7 +201,7 @@ def test_a_candidate_that_needs_a_new_variable_has_to_be_allowed(prompt: Connect
 
 def test_a_candidate_cannot_be_retired(prompt: Connection) -> None:
     split(prompt, 5000, 2)
-    assert refusal(prompt, "select promptctl.retire('p', 2)") == ("23001", "a_served_version_is_not_retired")
+    assert refusal(prompt, "select promptctl.retire('p', 2)") == ("23001", "a_served_version_is_not_archived")
     rows(prompt, END)
     assert value(prompt, "select promptctl.retire('p', 2)") is True
 
@@ -215,7 +215,7 @@ def test_a_candidate_is_not_retired_while_its_split_is_being_made(connect: Conne
         second.wait_until_blocked(sql)
     error = second.end()
     assert error is not None
-    assert error.diag.constraint_name == "a_served_version_is_not_retired"
+    assert error.diag.constraint_name == "a_served_version_is_not_archived"
 
 
 def test_a_split_is_signed(prompt: Connection) -> None:

@@ -113,15 +113,15 @@ def test_the_unit_is_kept_as_its_bucket_under_the_seed_of_that_epoch(furnished: 
     [
         ("input_tokens => -1", "tokens_are_not_negative"),
         ("output_tokens => -1", "tokens_are_not_negative"),
-        ("input_tokens => 9223372036854775807", "tokens_can_be_added_up"),
-        ("response_ms => -1", "a_response_takes_time"),
-        ("response_ms => 'NaN'", "a_response_takes_time"),
-        ("response_ms => 'Infinity'", "a_response_takes_time"),
+        ("input_tokens => 9223372036854775807", "tokens_are_at_most_1e12"),
+        ("response_ms => -1", "a_response_time_is_from_0_to_1e12_ms"),
+        ("response_ms => 'NaN'", "a_response_time_is_from_0_to_1e12_ms"),
+        ("response_ms => 'Infinity'", "a_response_time_is_from_0_to_1e12_ms"),
         ("input_tokens => 5, cache_read_tokens => 6", "cached_tokens_are_part_of_the_input"),
         ("cache_write_tokens => 1", "cached_tokens_are_part_of_the_input"),
-        ("first_token_ms => -1", "a_first_token_takes_time"),
+        ("first_token_ms => -1", "a_first_token_time_is_from_0_to_1e12_ms"),
         ("score => 'NaN'", "a_score_is_a_number"),
-        ("outcome => ''", "an_outcome_is_named"),
+        ("outcome => ''", "an_outcome_is_not_empty"),
     ],
 )
 def test_what_cannot_be_is_refused(furnished: Connection, reported: str, rule: str) -> None:

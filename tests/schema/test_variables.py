@@ -93,7 +93,7 @@ def test_a_version_that_needs_a_new_variable_is_refused_in_words(furnished: Conn
     needy(furnished, "Greet {user.name} as {role} in {place}.", {"variables": {"role": {"default": "guest"}}})
     error = refused(furnished, "select activate('{greeter}', '{9}')")
     assert error.diag.message_primary == "greeter@9 needs user.name, place, which the active version 2 does not"
-    assert error.diag.message_hint == "set promptctl.allow_new_variables = on, when the application gives it"
+    assert error.diag.message_hint == "set promptctl.allow_new_variables = on, if the application passes it"
     assert active(furnished, "greeter") == 2
 
 
@@ -135,7 +135,7 @@ def test_who_says_that_the_application_gives_it_may(furnished: Connection, state
     before = active(furnished, "greeter")
     furnished.execute(statement.encode())
     assert active(furnished, "greeter") != before
-    assert value(furnished, "select current_setting('promptctl.given_allowance', true)") in (None, "")
+    assert value(furnished, "select current_setting('promptctl.argument_allow_new_variables', true)") in (None, "")
 
 
 def test_a_rollback_is_held_to_it_and_can_be_allowed(furnished: Connection) -> None:

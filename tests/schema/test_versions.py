@@ -61,7 +61,10 @@ def test_the_next_number_is_above_every_number_that_was_used(furnished: Connecti
 
 def test_the_last_number_can_be_used_and_then_no_other(furnished: Connection) -> None:
     assert create(furnished, "a", version=2147483647) == (2147483647, True)
-    assert refusal(furnished, "select create_version('new', 'b')") == ("23001", "numbers_count_from_1")
+    assert refusal(furnished, "select create_version('new', 'b')") == (
+        "23001",
+        "version_numbers_are_from_1_to_2147483647",
+    )
     assert create(furnished, "b", version=1) == (1, True)
 
 
