@@ -1,7 +1,7 @@
-"""What a report of a bug says: where it happened, in which versions of what, and nothing that somebody wrote.
+"""Write a bug report: where the bug happened and in which versions, without any value of the user's.
 
-A report is sent to strangers, so it holds no value: of an exception its type and not its message, of a frame its place
-and not its variables, of the command line the options and not what they were given.
+A report is sent to strangers. It contains the type of an exception and not its message, the place of a frame and not
+its variables, the options of the command line and not their values.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from promptctl import __version__
-from promptctl.cli import direct
-from promptctl.cli.table import COMMANDS, SHARED
+from promptctl.cli import fast_reader
+from promptctl.cli.catalogue import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ _OMITTED = "…"
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SYSTEM = ("/usr/", "/lib", "/opt/")
 _PREFIXES = ("PROMPTCTL_", "PG", "ANTHROPIC_")
-# Of a deep recursion the beginning and the end say what it is.
+# The first and the last frames of a deep recursion identify it.
 _FIRST_FRAMES, _LAST_FRAMES = 20, 30
 _MOST_EXCEPTIONS = 10
 
@@ -35,28 +35,28 @@ def text(bug: BaseException, words: Sequence[str]) -> str:
 def summary(bug: BaseException) -> str:
     """Return the type of an exception and its last place in this package: `KeyError in promptctl/sync.py, line 7`."""
     frames = [*_frames(bug.__traceback__)]
-    ours = [each for each in frames if each[0].f_code.co_filename.startswith(_PACKAGE)] or frames
+    ours = [frame for frame in frames if frame[0].f_code.co_filename.startswith(_PACKAGE)] or frames
     return f"{_kind(bug)} in {_place(*ours[-1])}" if ours else _kind(bug)
 
 
 def command_line(words: Sequence[str]) -> str:
-    """Return a command line with `…` in the place of every word that is no command and no option."""
-    name, rest = direct.command(words)
+    """Return a command line in which `…` replaces every word that is neither a command nor an option."""
+    name, rest = fast_reader.command(words)
     if name is None:
         return " ".join([_OMITTED] * len(words))
-    known = {**COMMANDS[name]["options"], **SHARED}
-    shown = [name]
+    options = {**COMMANDS[name].options, "--help": None, "-h": None}
+    reported = [name]
     only_arguments = False
     for word in rest:
         option, equals, _ = word.partition("=")
         if word == "--" and not only_arguments:
             only_arguments = True
-            shown.append(word)
-        elif not only_arguments and option in known:
-            shown.append(f"{option}={_OMITTED}" if equals else option)
+            reported.append(word)
+        elif not only_arguments and option in options:
+            reported.append(f"{option}={_OMITTED}" if equals else option)
         else:
-            shown.append(_OMITTED)
-    return " ".join(shown)
+            reported.append(_OMITTED)
+    return " ".join(reported)
 
 
 def _versions() -> Iterator[str]:
@@ -70,7 +70,7 @@ def _versions() -> Iterator[str]:
         yield f"psycopg {metadata.version('psycopg')}"
     except metadata.PackageNotFoundError:
         yield "psycopg is not installed"
-    # Not imported here: where it was not loaded the bug is elsewhere.
+    # Not imported here: if it is not loaded the bug is elsewhere.
     if "promptctl.postgres.database" in sys.modules:
         from promptctl.postgres import database
 
@@ -81,30 +81,30 @@ def _versions() -> Iterator[str]:
 
 
 def _traceback(bug: BaseException) -> Iterator[str]:
-    """Yield an exception and the ones that led to it, the first one first."""
+    """Yield an exception and its causes, the first cause first."""
     chain: list[tuple[BaseException, str]] = []
-    each: BaseException | None = bug
+    error: BaseException | None = bug
     link = ""
-    while each is not None and len(chain) < _MOST_EXCEPTIONS and all(each is not other for other, _ in chain):
-        chain.append((each, link))
-        link = "the cause of:" if each.__cause__ else "while it was handled:"
-        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
-    for each, link in reversed(chain):
+    while error is not None and len(chain) < _MOST_EXCEPTIONS and all(error is not other for other, _ in chain):
+        chain.append((error, link))
+        link = "the cause of:" if error.__cause__ else "while it was handled:"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    for error, link in reversed(chain):
         yield "Traceback, the innermost call last:"
-        frames = [*_frames(each.__traceback__)]
+        frames = [*_frames(error.__traceback__)]
         for place, frame in enumerate(frames):
             if place < _FIRST_FRAMES or place >= len(frames) - _LAST_FRAMES:
                 yield f"  {_place(*frame)}, in {frame[0].f_code.co_qualname}"
                 yield from _source(*frame)
             elif place == _FIRST_FRAMES:
                 yield f"  … {len(frames) - _FIRST_FRAMES - _LAST_FRAMES} more"
-        yield _kind(each)
+        yield _kind(error)
         if link:
             yield link
 
 
 def _kind(bug: BaseException) -> str:
-    """The type of an exception, and what else of it is no value: an attribute's name, the system's error."""
+    """Return the type of an exception with its parts that are not values: an attribute's name, the system's error."""
     kind = type(bug)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     if isinstance(bug, OSError) and bug.errno is not None:
@@ -113,7 +113,7 @@ def _kind(bug: BaseException) -> str:
         return f"{name} ({errno.errorcode.get(bug.errno, bug.errno)})"
     frames = [*_frames(bug.__traceback__)]
     missing = bug.name if isinstance(bug, (AttributeError, NameError)) else None
-    # A name that the code has, not one that it was given.
+    # Only a name in the code itself, not one in its data.
     if missing and frames and missing in frames[-1][0].f_code.co_names:
         return f"{name} ({missing})"
     return name
@@ -130,7 +130,7 @@ def _place(frame: FrameType, line: int) -> str:
 
 
 def _source(frame: FrameType, line: int) -> Iterator[str]:
-    """The line of a frame in this package; another's source may have been written with a value in it."""
+    """Yield the source line of a frame in this package. Other source may contain a value of the user's."""
     if frame.f_code.co_filename.startswith(_PACKAGE + os.sep):
         import linecache
 
@@ -139,8 +139,8 @@ def _source(frame: FrameType, line: int) -> Iterator[str]:
 
 
 def _shortened(path: str) -> str:
-    """A file's path below the folder of modules that it is in, or of the system; else its name, which names nobody."""
-    folders = [os.path.dirname(_PACKAGE), *(each for each in sys.path if os.path.isabs(each))]
+    """Return a file's path below its folder of modules, a path of the system, or else the bare name of the file."""
+    folders = [os.path.dirname(_PACKAGE), *(folder for folder in sys.path if os.path.isabs(folder))]
     for folder in sorted(folders, key=len, reverse=True):
         if len(folder) > 1 and path.startswith(folder + os.sep):
             return path[len(folder) + 1 :]

@@ -1,96 +1,205 @@
-"""Which commands there are, where each lives, and under which heading help lists it."""
+"""Every command: its function, summary and parameters, and the heading under which help lists it."""
 
 from __future__ import annotations
 
+from promptctl.cli import parameters as p
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from promptctl.cli.parameters import Parameter
+
+
+class Command:
+    """One command. `function` is `MODULE:FUNCTION` below `promptctl.cli.commands`."""
+
+    __slots__ = ("function", "parameters", "summary")
+
+    def __init__(self, function: str, summary: str, *parameters: Parameter) -> None:
+        self.function = function
+        self.summary = summary
+        self.parameters = parameters
+
+    @property
+    def arguments(self) -> list[Parameter]:
+        """The arguments, in their order."""
+        return [parameter for parameter in self.parameters if not parameter.spellings]
+
+    @property
+    def own_options(self) -> dict[str, Parameter]:
+        """The options that not every command has, by spelling."""
+        return p.by_spelling(self.parameters)
+
+    @property
+    def options(self) -> dict[str, Parameter]:
+        """All options but --help, by spelling."""
+        return p.by_spelling((*self.parameters, *p.SHARED))
+
+    def locate(self) -> tuple[str, str]:
+        """Return the full name of the function's module, and the function's name."""
+        module, _, function = self.function.partition(":")
+        return f"promptctl.cli.commands.{module}", function
+
+
+_CHANGE = (p.AUTHOR, p.REASON, p.ALLOW_SECRETS)
+
 HEADINGS = (
     (
-        "See what is live",
+        "Show prompts",
         {
-            "list": "list_:list_prompts",
-            "show": "show:show",
-            "render": "render:render",
-            "diff": "diff:diff",
-            "history": "history:history",
-            "stats": "stats:stats",
+            "list": Command(
+                "list_:list_prompts",
+                "List prompts and their active versions.",
+                p.PATTERN, p.ARCHIVED, p.LIST_LIMIT,
+            ),
+            "show": Command(
+                "show:show",
+                "Show the versions of a prompt and its active text.",
+                p.REFERENCE, p.AT, p.LIMIT, p.ARCHIVED,
+            ),
+            "render": Command(
+                "render:render",
+                "Print the text of a version with values for its variables.",
+                p.REFERENCE, p.VARIABLES, p.VARIABLES_FILE, p.UNIT,
+            ),
+            "diff": Command(
+                "diff:diff",
+                "Compare the texts of two versions.",
+                p.LEFT, p.RIGHT, p.EXIT_CODE,
+            ),
+            "history": Command(
+                "history:history",
+                "Show who changed what, when and why.",
+                p.OPTIONAL_NAME, p.LIMIT,
+            ),
+            "stats": Command(
+                "stats:stats",
+                "Show uses, errors, tokens, times and cost of each version.",
+                p.OPTIONAL_NAME, p.SINCE, p.BY, p.ALL_VERSIONS, p.CSV,
+            ),
         },
     ),
     (
         "Talk to Claude",
         {
-            "chat": "chat:chat",
+            "chat": Command(
+                "chat:chat",
+                "Send messages to Claude with a prompt.",
+                p.REFERENCE, p.MESSAGE, p.MESSAGE_FILE, p.MESSAGE_LITERAL, p.AGAINST, p.CHAT_MODEL, p.CHAT_MAX_TOKENS,
+                p.VARIABLES, p.VARIABLES_FILE, p.UNIT, p.USAGE, p.NO_STREAM, p.SAVE, p.CONTINUE, p.TIMEOUT,
+            ),
         },
     ),
     (
-        "Change what is live",
+        "Change the active version",
         {
-            "activate": "activate:activate",
-            "deactivate": "deactivate:deactivate",
-            "rollback": "rollback:rollback",
+            "activate": Command(
+                "activate:activate",
+                "Make a version the active one.",
+                p.REFERENCES, p.ALLOW_NEW_VARIABLES, p.DRY_RUN, *_CHANGE,
+            ),
+            "deactivate": Command(
+                "deactivate:deactivate",
+                "Leave a prompt without an active version.",
+                p.NAMES, p.EXPECTED_VERSION, p.DRY_RUN, *_CHANGE,
+            ),
+            "rollback": Command(
+                "rollback:rollback",
+                "Activate the version that was active before.",
+                p.NAMES, p.TO_VERSION, p.EXPECTED_VERSION, p.ALLOW_NEW_VARIABLES, p.DRY_RUN, *_CHANGE,
+            ),
         },
     ),
     (
-        "For some users",
+        "Choose the version for a request",
         {
-            "split": "split:split",
-            "route show": "route:show",
-            "route set": "route:set_route",
-            "route unset": "route:unset",
-            "resolve": "resolve:resolve",
+            "split": Command(
+                "split:split",
+                "Serve a candidate version to a share of the units.",
+                p.SPLIT_REFERENCE, p.SHARE, p.OFF, p.SEED, p.ALLOW_NEW_VARIABLES, *_CHANGE,
+            ),
+            "route show": Command("route:show", "Show the route of a prompt.", p.NAME),
+            "route set": Command("route:set_route", "Replace the route of a prompt.", p.NAME, p.ROUTE_FILE, *_CHANGE),
+            "route unset": Command("route:unset", "Remove the route of a prompt.", p.NAME, *_CHANGE),
+            "resolve": Command(
+                "resolve:resolve",
+                "Show which version a request gets, and why.",
+                p.NAME, p.RESOLVED_UNIT, p.ATTRIBUTES,
+            ),
         },
     ),
     (
-        "Several at once",
+        "Releases",
         {
-            "release list": "release:list_releases",
-            "release show": "release:show",
-            "release rollback": "release:rollback",
+            "release list": Command("release:list_releases", "List releases, newest first.", p.LIMIT),
+            "release show": Command("release:show", "Show what a release changed.", p.RELEASE),
+            "release rollback": Command(
+                "release:rollback",
+                "Roll back every prompt that a release moved.",
+                p.RELEASE, p.SKIP_MOVED, p.ALLOW_NEW_VARIABLES, p.DRY_RUN, *_CHANGE,
+            ),
         },
     ),
     (
         "Write prompts",
         {
-            "create": "create:create",
-            "delete": "delete:delete",
-            "erase": "erase:erase",
-            "sync": "sync:sync",
-            "export": "export:export",
+            "create": Command(
+                "create:create",
+                "Store a text as the next version of a prompt.",
+                p.NEW_NAME, p.NEW_TEXT, p.FILE, p.LITERAL, p.ACTIVATE, p.ALLOW_NEW_VARIABLES, p.TEMPLATE_STYLE,
+                p.DEFAULTS, p.MODEL, p.MAX_TOKENS, p.DESCRIPTION, p.META, *_CHANGE,
+            ),
+            "delete": Command(
+                "delete:delete",
+                "Archive versions or whole prompts.",
+                p.PROMPTS_OR_VERSIONS, p.UNDO, p.DRY_RUN, *_CHANGE,
+            ),
+            "erase": Command(
+                "erase:erase",
+                "Erase the text of a version permanently.",
+                p.ERASED_VERSION, p.DRY_RUN, *_CHANGE,
+            ),
+            "sync": Command(
+                "sync:sync",
+                "Apply a folder of prompts to the database.",
+                p.FOLDER, p.PLAN_ONLY, p.CHECK, p.SAVE_PLAN, p.APPLY_PLAN, p.FORMAT, p.SOURCE, p.TEMPLATE_DEFAULT,
+                p.ADOPT, p.FORCE, p.ALLOW_NEW_VARIABLES, p.ALLOW_SECRETS, p.AUTHOR,
+            ),
+            "export": Command(
+                "export:export",
+                "Write prompts to a folder that sync can read.",
+                p.EXPORT_FOLDER, p.ONLY, p.OVERWRITE,
+            ),
         },
     ),
     (
-        "The database",
+        "Database",
         {
-            "db init": "db_schema:init",
-            "db migrate": "db_schema:migrate",
-            "db schema": "db_schema:print_schema",
-            "db status": "db_status:status",
-            "db maintain": "db_maintain:maintain",
-            "db grant": "db_grant:grant",
-            "db shell": "db_shell:shell",
-            "db start": "db_server:start",
-            "db stop": "db_server:stop",
+            "db init": Command("db_schema:init", "Create the schema in the database."),
+            "db migrate": Command("db_schema:migrate", "Migrate the schema to the version that this promptctl needs."),
+            "db schema": Command("db_schema:print_schema", "Print schema.sql, the schema as SQL."),
+            "db status": Command("db_status:status", "Show which database is used and what it contains."),
+            "db maintain": Command("db_maintain:maintain", "Roll up recorded uses to keep statistics fast.", p.KEEP),
+            "db grant": Command("db_grant:grant", "Grant a login role access to prompts.", p.LOGIN, p.ACCESS),
+            "db shell": Command("db_shell:shell", "Open psql on the database.", p.SQL, p.SQL_FILE),
+            "db start": Command("db_server:start", "Start the embedded server."),
+            "db stop": Command("db_server:stop", "Stop the embedded server."),
         },
     ),
     (
-        "This program",
+        "Shell",
         {
-            "completion": "completion:completion",
+            "completion": Command("completion:completion", "Print the completion script of a shell.", p.SHELL),
         },
     ),
-)
+)  # fmt: skip
 
 FAMILIES = {
-    "route": "Routes: other prompts for other users, by what is known of them.",
-    "release": "Releases: what was changed in one transaction, and putting it back.",
-    "db": "The database: its schema, its server, who may do what.",
+    "route": "Route requests to other prompts by their attributes.",
+    "release": "List and roll back releases: changes that were made in one transaction.",
+    "db": "Manage the database: its schema, its server, its access.",
 }
 
-COMMANDS: dict[str, str] = {name: place for _, commands in HEADINGS for name, place in commands.items()}
+COMMANDS: dict[str, Command] = {name: command for _, commands in HEADINGS for name, command in commands.items()}
 
-# Whose answers a pager shows where they are longer than the terminal.
+# Commands whose output a pager shows if it is longer than the terminal.
 PAGED = frozenset({"list", "show", "diff", "history", "stats", "release list", "release show"})
-
-
-def locate(place: str) -> tuple[str, str]:
-    """Return the module and the function of a command."""
-    module, _, function = place.partition(":")
-    return f"promptctl.cli.commands.{module}", function

@@ -1,4 +1,4 @@
-"""A command line as a hint: quoted for a shell, to be pasted, without a password. Pure."""
+"""Format a command line for a hint: quoted for a shell, without a password. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def pasted(words: Sequence[str]) -> str:
-    """Return `promptctl` and its words as a person types them into a shell; a URL with a password becomes `URL`."""
+    """Return `promptctl` and the words, quoted for a shell. `URL` replaces a URL with a password."""
     import shlex
 
     line = ["promptctl", *words]
@@ -22,15 +22,15 @@ def pasted(words: Sequence[str]) -> str:
 
 
 def changed(words: Sequence[str], more: Sequence[str], leaves_out: str | None = None) -> list[str]:
-    """Return the words with `more` after them, and without the last one that is `leaves_out`."""
-    kept = list(words)
-    if leaves_out is not None and leaves_out in kept:
-        del kept[len(kept) - 1 - kept[::-1].index(leaves_out)]
-    end = kept.index("--") if "--" in kept else len(kept)
-    rest = kept[end:] if len(kept) > end + 1 else []
-    return [*kept[:end], *more, *rest]
+    """Return the words with `more` after them, and without the last word that equals `leaves_out`."""
+    remaining = list(words)
+    if leaves_out is not None and leaves_out in remaining:
+        del remaining[len(remaining) - 1 - remaining[::-1].index(leaves_out)]
+    end = remaining.index("--") if "--" in remaining else len(remaining)
+    rest = remaining[end:] if len(remaining) > end + 1 else []
+    return [*remaining[:end], *more, *rest]
 
 
 def _without_password(url: str) -> str:
-    """What is written to standard error stands in the log of a pipeline."""
+    """Return the URL, or `URL` where it has a password: pipelines keep standard error in their logs."""
     return "URL" if "password" in url.lower() or ":" in url.partition("://")[2].rpartition("@")[0] else url

@@ -1,14 +1,15 @@
-"""Completion at the Tab key: commands, options, prompts, versions. It asks only a database that answers already.
+"""Complete commands, options, prompts and versions at the Tab key. Completion never starts a server.
 
-The shells' scripts (`completion_scripts`) hand over the words up to the cursor; the answer is one candidate a line.
+The scripts of the shells (`completion_scripts`) pass the words up to the cursor; the answer is one candidate per line.
 """
 
 from __future__ import annotations
 
 import os
 
+from promptctl.cli.catalogue import COMMANDS
 from promptctl.cli.completion_scripts import SCRIPTS
-from promptctl.cli.table import COMMANDS, SHARED
+from promptctl.cli.parameters import FLAG, TEXTS
 from promptctl.output.stream import COLOR_CHOICES
 from promptctl.rules.statistics import KEYS
 from promptctl.rules.template_syntax import STYLES
@@ -17,7 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# What the words of an argument stand for, by the name of its parameter.
+    from promptctl.cli.parameters import Parameter
+
+# What the value of a parameter is, by the parameter's name.
 _NAMES = frozenset({"name", "names"})
 _REFERENCES = frozenset({"reference", "references_", "left", "right", "against"})
 _NUMBERS = frozenset({"to", "expect"})
@@ -30,66 +33,68 @@ _VALUES = {
     "shell": tuple(SCRIPTS),
     "template": STYLES,
 }
-# What only the shell can list.
+# Only the shell can list files and folders.
 _FILES = frozenset({"file", "vars_file", "save", "continue_", "save_plan", "apply_plan"})
 _FOLDERS = frozenset({"folder"})
 FILES, FOLDERS = ":files", ":folders"
 
 
 def candidates(words: Sequence[str]) -> list[str]:
-    """Return what the last word, which may be '', can become; `words` are those after the program's name.
+    """Return the completions of the last word, which may be ''; `words` are those after the program's name.
 
-    FILES or FOLDERS alone stand for names that only the shell can list.
+    FILES or FOLDERS alone asks the shell to list names.
     """
     *before, current = words or [""]
     if before[:1] == ["help"]:
-        # It names a command and nothing after that.
+        # help accepts one command and nothing else.
         before = before[1:]
         if before and " ".join(before) in COMMANDS:
             return []
     for length in (2, 1):
         name = " ".join(before[:length])
         if len(before) >= length and name in COMMANDS:
-            found = _of_command(name, before[length:], current)
-            return found if found in ([FILES], [FOLDERS]) else [each for each in found if each.startswith(current)]
+            matches = _of_command(name, before[length:], current)
+            return (
+                matches if matches in ([FILES], [FOLDERS]) else [word for word in matches if word.startswith(current)]
+            )
     prefix = f"{' '.join(before)} " if before else ""
     following = {name[len(prefix) :].partition(" ")[0] for name in COMMANDS if name.startswith(prefix)}
-    return sorted(each for each in following if each.startswith(current))
+    return sorted(word for word in following if word.startswith(current))
 
 
 def _of_command(name: str, before: Sequence[str], current: str) -> list[str]:
-    command = COMMANDS[name]
-    options = command["options"] | SHARED
+    options = COMMANDS[name].options
     arguments = _arguments(before, options)
     prompt = arguments[0].partition("@")[0] if arguments else ""
     url = _database_url(before)
-    if before and (known := options.get(before[-1])) and known[1] != "flag":
-        return _of_argument(known[0], current, name, prompt, url)
-    option, equals, value = current.partition("=")
-    if equals and option.startswith("--") and (known := options.get(option)):
-        found = _of_argument(known[0], value, name, prompt, url)
-        return found if found in ([FILES], [FOLDERS]) else [f"{option}={each}" for each in found]
+    if before and (option := options.get(before[-1])) and option.kind != FLAG:
+        return _values(option.name, current, name, prompt, url)
+    spelling, equals, value = current.partition("=")
+    if equals and spelling.startswith("--") and (option := options.get(spelling)):
+        matches = _values(option.name, value, name, prompt, url)
+        return matches if matches in ([FILES], [FOLDERS]) else [f"{spelling}={match}" for match in matches]
     if current.startswith("-"):
-        return sorted(option for option in options if option.startswith("--"))
-    taken = len(arguments)
-    for parameter, _, several in command["arguments"]:
-        if several or taken == 0:
-            return _of_argument(parameter, current, name, prompt, url)
-        taken -= 1
+        return sorted(spelling for spelling in options if spelling.startswith("--"))
+    count = len(arguments)
+    for argument in COMMANDS[name].arguments:
+        if argument.kind == TEXTS or count == 0:
+            return _values(argument.name, current, name, prompt, url)
+        count -= 1
     return []
 
 
-def _arguments(before: Sequence[str], options: Mapping[str, tuple[str, str]]) -> list[str]:
+def _arguments(before: Sequence[str], options: Mapping[str, Parameter]) -> list[str]:
     """Return the words that are neither options nor their values."""
     return [
         word
         for place, word in enumerate(before)
-        if not word.startswith("-") and not (place and options.get(before[place - 1], ("", "flag"))[1] != "flag")
+        if not word.startswith("-")
+        and not (place and (option := options.get(before[place - 1])) is not None and option.kind != FLAG)
     ]
 
 
 def _database_url(before: Sequence[str]) -> str | None:
-    """Return what the line says of the database; the shell has not taken off the quotes."""
+    """Return the value of --database-url. The shell has not removed its quotes."""
     for place, word in enumerate(before):
         option, equals, value = word.partition("=")
         if option == "--database-url":
@@ -97,7 +102,7 @@ def _database_url(before: Sequence[str]) -> str | None:
     return None
 
 
-def _of_argument(parameter: str, current: str, command: str, prompt: str, url: str | None) -> list[str]:
+def _values(parameter: str, current: str, command: str, prompt: str, url: str | None) -> list[str]:
     if parameter in _VALUES:
         return list(_VALUES[parameter])
     if parameter in _FILES:
@@ -110,7 +115,7 @@ def _of_argument(parameter: str, current: str, command: str, prompt: str, url: s
     from promptctl.postgres import connecting
     from promptctl.store import prompts
 
-    # Nobody waits longer at the Tab key.
+    # A person at the Tab key does not wait longer.
     os.environ.setdefault("PGCONNECT_TIMEOUT", "2")
     try:
         with connecting.connect(url, starts=False) as opened:
@@ -119,8 +124,8 @@ def _of_argument(parameter: str, current: str, command: str, prompt: str, url: s
             name, at, _ = current.partition("@")
             if at:
                 return [f"{name}@{version}" for version in prompts.version_numbers(opened, name)]
-            known = prompts.names(opened, current)
+            names = prompts.names(opened, current)
     except errors.PromptctlError:
         return []
-    # Where a version must follow, the @ is part of the word.
-    return [f"{each}@" for each in known] if command in ("activate", "delete") else known
+    # These commands need a version after the name.
+    return [f"{name}@" for name in names] if command in ("activate", "delete") else names

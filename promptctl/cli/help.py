@@ -1,46 +1,49 @@
-"""Help: the overview from the table, a command's page from its Typer command. Plain text, the same in a pipe."""
+"""Help: the overview, and a page for each command. Plain text, the same on a terminal and in a pipe."""
 
 from __future__ import annotations
 
 from promptctl import __version__
 from promptctl.cli import catalogue
-from promptctl.cli.table import COMMANDS
+from promptctl.cli import parameters as p
 from promptctl.output import stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any
+
+    from promptctl.cli.catalogue import Command
+    from promptctl.cli.parameters import Parameter
 
 _INTRODUCTION = """\
-System prompts in PostgreSQL: numbered versions that never change, and a pointer
-to the one that is served. Moving the pointer takes effect at once; so does
-taking it back.
+Manage system prompts in PostgreSQL: numbered versions that never change, and
+one active version per prompt. Activating or rolling back a version takes
+effect at once.
 
 Usage: promptctl COMMAND [OPTIONS] [ARGUMENTS]
-       promptctl help COMMAND      what a command does, its options, examples
-       promptctl --version         the version of this program
+       promptctl help COMMAND      show the help of a command
+       promptctl --version         show the version of promptctl
 """
 
 _CLOSING = """\
 Every command has --help, --json, --quiet, --verbose, --database-url, --color
 and --no-pager.
 
-The database, first that is given:
+promptctl uses the first of these databases that is set:
   --database-url, PROMPTCTL_DATABASE_URL, DATABASE_URL: a URL, or embedded:
-  PGHOST, PGHOSTADDR, PGDATABASE, PGSERVICE or PGSERVICEFILE, as for psql
-  else the embedded server, with its files under PROMPTCTL_HOME; where CI is
-  set it is made only by the name embedded:
+  PGHOST, PGHOSTADDR, PGDATABASE, PGSERVICE or PGSERVICEFILE, as in psql
+  the embedded database, with its files under PROMPTCTL_HOME; if CI is set,
+  promptctl creates it only for the URL embedded:
 
 Other environment variables:
-  PROMPTCTL_AUTHOR      who changes what; else Git's user.email, the system's
-                        user
-  PROMPTCTL_PAGER       shows long answers on a terminal; else PAGER, else less;
-                        empty, or cat: no pager
-  NO_COLOR              no colors
-  FORCE_COLOR           colors in a pipe, too; 0 is never; also CLICOLOR_FORCE
-  CLICOLOR              0: no colors; so does TERM=dumb
-  PROMPTCTL_TRACEBACK   shows the traceback of a bug
+  PROMPTCTL_AUTHOR      author of changes; default: Git's user.email, then the
+                        system user
+  PROMPTCTL_PAGER       pager for long output on a terminal; default: PAGER,
+                        then less; empty or cat: no pager
+  NO_COLOR              use no color
+  FORCE_COLOR           use color in a pipe too; 0: use no color; also
+                        CLICOLOR_FORCE
+  CLICOLOR              0: use no color; so does TERM=dumb
+  PROMPTCTL_TRACEBACK   print the traceback of a bug
 
 Exit codes:
   0 done   1 failed   2 usage   3 a check found differences   4 not found
@@ -51,7 +54,7 @@ Exit codes:
 
 
 def root(words: Sequence[str]) -> int:
-    """Answer `promptctl`, `--help`, `help` and `--version`; returns the exit code."""
+    """Print the overview or the version; return the exit code."""
     if words and words[0] in ("--version", "-V"):
         stream.write(f"promptctl {__version__}\n")
         return 0
@@ -61,7 +64,7 @@ def root(words: Sequence[str]) -> int:
 
 
 def overview(family: str | None) -> str:
-    """Return the list of the commands, or of those of one family (`db`)."""
+    """Return the overview of all commands, or of the commands of one family, for example `db`."""
     if family is not None:
         commands = [name for name in catalogue.COMMANDS if name.startswith(f"{family} ")]
         lines = [catalogue.FAMILIES[family], "", f"Usage: promptctl {family} COMMAND [OPTIONS] [ARGUMENTS]", ""]
@@ -72,54 +75,60 @@ def overview(family: str | None) -> str:
     return "\n".join([*parts, _CLOSING])
 
 
-def command(built: Any, path: str, shared: Sequence[str]) -> str:
-    """Return the page of one command; `built` is its Typer command, `shared` the parameters that every command has."""
-    summary, _, rest = (built.help or "").strip().partition("\n")
-    arguments = [each for each in built.params if each.param_type_name == "argument"]
-    own = [each for each in built.params if each.param_type_name == "option" and each.name not in (*shared, "help")]
-    common = [each for each in built.params if each.name in shared]
-    needed = [*(str(each.metavar) for each in arguments), *(spelling(each) for each in own if each.required)]
-    usage = " ".join([f"Usage: {path} [OPTIONS]", *needed])
-    parts = [summary, usage]
-    if rest.strip():
-        parts.append("\n".join(line.removeprefix("    ") for line in rest.strip("\n").rstrip().splitlines()))
-    for heading, parameters in (("Arguments", arguments), ("Options", own), ("Options of every command", common)):
+def show(name: str) -> int:
+    """Print the page of a command, or the overview of a family; return the exit code."""
+    text = overview(name) if name in catalogue.FAMILIES else page(name)
+    stream.hold_for_pager()
+    stream.write(text)
+    return 0
+
+
+def page(name: str) -> str:
+    """Return the page of one command. Its description is the docstring of the command's function."""
+    command = catalogue.COMMANDS[name]
+    arguments = command.arguments
+    options = [parameter for parameter in command.parameters if parameter.spellings]
+    required = [*map(_in_usage, arguments), *(option.usage for option in options if option.is_required)]
+    parts = [command.summary, " ".join([f"Usage: promptctl {name} [OPTIONS]", *required])]
+    if description := _description(command):
+        parts.append(description)
+    for heading, parameters in (
+        ("Arguments", arguments), ("Options", options), ("Options of every command", [*p.SHARED, p.HELP])
+    ):  # fmt: skip
         if parameters:
-            rows = [(spelling(each), each.help or "") for each in parameters]
-            if parameters is common:
-                rows.append(("-h, --help", "Show this."))
+            rows = [(parameter.usage, parameter.help) for parameter in parameters]
             parts.append("\n".join([f"{heading}:", *_rows(rows)]))
     return "\n\n".join(parts) + "\n"
 
 
-def spelling(parameter: Any) -> str:
-    """Return how a parameter is written: `NAME@VERSION`, `-r, --reason TEXT`."""
-    metavar = str(parameter.metavar)
-    if parameter.param_type_name == "argument":
-        return metavar[1:-1] if metavar.startswith("[") else metavar
-    # The first short one and the first long one: an option with more spellings has them in its help.
-    short, long = ([each for each in parameter.opts if each.startswith("--") is is_long] for is_long in (False, True))
-    spelled = ", ".join([*short[:1], *long[:1]])
-    return spelled if parameter.is_flag else f"{spelled} {metavar}"
+def _in_usage(argument: Parameter) -> str:
+    return argument.metavar if argument.is_required else f"[{argument.metavar}]"
+
+
+def _description(command: Command) -> str:
+    module, function = command.locate()
+    docstring: str = getattr(__import__(module, fromlist=[function]), function).__doc__
+    lines = docstring.partition("\n")[2].strip("\n").rstrip().splitlines()
+    return "\n".join(line.removeprefix("    ") for line in lines)
 
 
 def _summaries(names: Iterable[str]) -> list[str]:
-    return _rows([(name, COMMANDS[name]["summary"].rstrip(".")) for name in names], least=12)
+    return _rows([(name, catalogue.COMMANDS[name].summary.rstrip(".")) for name in names], least=12)
 
 
 def _rows(rows: Sequence[tuple[str, str]], least: int = 0) -> list[str]:
-    """Two columns in 80; a left side that is too long gets a line of its own."""
+    """Return two columns within 80 characters. A left side that is too long gets its own line."""
     left = min(max(least, *(len(row[0]) for row in rows)), 24)
     lines: list[str] = []
     for spelled, meaning in rows:
         line = f"  {spelled:<{left}}" if len(spelled) <= left else f"  {spelled}\n  {'':<{left}}"
         room = 80 - left - 4
-        words, told = meaning.split(), ""
-        for word in words:
-            if told and len(told) + 1 + len(word) > room:
-                lines.append(f"{line}  {told}")
-                line, told = f"  {'':<{left}}", word
+        text = ""
+        for word in meaning.split():
+            if text and len(text) + 1 + len(word) > room:
+                lines.append(f"{line}  {text}")
+                line, text = f"  {'':<{left}}", word
             else:
-                told = f"{told} {word}".strip()
-        lines.append(f"{line}  {told}".rstrip())
+                text = f"{text} {word}".strip()
+        lines.append(f"{line}  {text}".rstrip())
     return lines

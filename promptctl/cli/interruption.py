@@ -1,4 +1,4 @@
-"""Ctrl-C, and signals that end the process, while something is waited for."""
+"""Handle Ctrl-C and the signals that end the process while a command waits."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(si
 
 
 @contextlib.contextmanager
-def recorded_first() -> Generator[None]:
-    """In this block SIGTERM and SIGHUP raise errors.Terminated, so that a use is recorded before the process ends."""
+def terminated_after_recording() -> Generator[None]:
+    """Raise errors.Terminated for SIGTERM and SIGHUP in this block: a use is recorded before the process ends."""
     numbers = [number for number in _ENDING if signal.getsignal(number) == signal.SIG_DFL]
     for number in numbers:
         signal.signal(number, _terminate)
@@ -33,11 +33,11 @@ def _terminate(number: int, _: object) -> None:
 
 
 @contextlib.contextmanager
-def noticed_soon() -> Generator[None]:
-    """In this block Ctrl-C is noticed within a quarter of a second.
+def prompt_interrupts() -> Generator[None]:
+    """Raise KeyboardInterrupt within a quarter of a second after Ctrl-C in this block.
 
-    A signal that arrives just before a system call begins to wait does not break it off, and the interpreter looks only
-    after it: after the next key, or the next piece of a reply, which may never come. So a timer breaks waiting off.
+    A signal that arrives just before a system call starts to wait does not interrupt the call, and Python handles the
+    signal only when the call returns: at the next key or the next piece of a reply. So a timer interrupts the call.
     """
     before = signal.signal(signal.SIGALRM, _go_on)
     signal.setitimer(signal.ITIMER_REAL, _SECONDS, _SECONDS)

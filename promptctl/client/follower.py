@@ -414,4 +414,4 @@ def _grant(database: Database) -> str | None:
         return None
     if owner is None or resolves:
         return None
-    return f"have {owner}, who owns the schema, run: promptctl db grant {shlex.quote(login)} --as application"
+    return f"ask {owner}, the owner of the schema, to run: promptctl db grant {shlex.quote(login)} --as application"

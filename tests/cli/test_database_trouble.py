@@ -272,13 +272,14 @@ def test_a_role_that_may_not_gets_the_servers_own_refusal_in_one_line(
         assert error["code"] == "permission_denied", words
         assert stable(error["message"]).startswith("llm_app at db.prod: permission denied for "), words
         granted = "postgres --as viewer" if words[0] == "db" else f"{database_name}_{access or 'nobody'} --as operator"
-        assert error["hint"] == f"have postgres, who owns the schema, run: promptctl db grant {granted}"
+        assert error["hint"] == f"ask postgres, the owner of the schema, to run: promptctl db grant {granted}"
     for words in (["list"], ["show", "default-system-prompt"], ["history"], ["stats"]):
         ended = restricted(*words)
         assert ended.code == (0 if access == "viewer" else 5), words
         if access == "application":
             # To grant another access would take away what it has.
-            assert f"connect as a login that reads: {database_name}_application resolves and records" in ended.err
+            hint = f"connect as a login with access viewer or operator: {database_name}_application has"
+            assert hint in ended.err
         elif access is None:
             assert f"run: promptctl db grant {database_name}_nobody --as viewer\n" in ended.err
     assert sql.execute("select count(*) from promptctl.allocations").fetchone() == (6,)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import shlex
 from typing import TYPE_CHECKING
 
 import pytest
 
 from promptctl import __version__
-from promptctl.cli import app, catalogue, direct, make_table
-from promptctl.cli.table import COMMANDS
+from promptctl.cli import catalogue, fast_reader, help
+from promptctl.cli.catalogue import COMMANDS
 from tests.cli.conftest import refused
 
 if TYPE_CHECKING:
@@ -58,23 +60,37 @@ def test_the_examples_in_help_are_command_lines_that_are_read() -> None:
     examples = [
         (command, line.strip())
         for command in COMMANDS
-        for line in (app.command(command).help or "").splitlines()
+        for line in help.page(command).splitlines()
         if line.startswith("  promptctl ")
     ]
     assert len(examples) > 20
     for command, example in examples:
         words = shlex.split(example.partition(" | ")[0].partition(" > ")[0])
-        read = direct.read(words[1:])
+        read = fast_reader.read(words[1:])
         assert read is not None, example
         assert read[0] == command
 
 
-def test_the_version_is_told(unconfigured: Promptctl) -> None:
+def test_version_is_printed(unconfigured: Promptctl) -> None:
     assert unconfigured("--version").out == f"promptctl {__version__}\n"
 
 
-def test_the_table_of_words_is_what_the_commands_say() -> None:
-    assert make_table.PATH.read_text(encoding="utf-8") == make_table.render()
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_function_has_the_parameters_and_the_summary_that_its_command_declares(name: str) -> None:
+    command = COMMANDS[name]
+    module, function_name = command.locate()
+    function = getattr(importlib.import_module(module), function_name)
+    types = {"flag": "bool", "text": "str", "texts": "list[str]", "number": "int"}
+    _, *parameters = inspect.signature(function).parameters.values()
+    assert [(each.name, each.annotation) for each in parameters] == [
+        (each.name, types[each.kind] + " | None" * (not each.is_required and each.kind != "flag"))
+        for each in command.parameters
+    ]
+    assert all(
+        declared.is_required or parameter.default == declared.default
+        for parameter, declared in zip(parameters, command.parameters, strict=True)
+    )
+    assert function.__doc__.partition("\n")[0] == command.summary
 
 
 LIMIT = "--limit is a whole number from 0 to 2147483647"
@@ -122,8 +138,8 @@ MISREAD: dict[tuple[str, ...], tuple[str, str]] = {
     ("list", "a", "b"): ("too many arguments: b", "promptctl list --help"),
     ("list", "a", "b", "c"): ("too many arguments: b c", "promptctl list --help"),
     ("create", "a", "b", "c"): ("the text is one argument: put it in quotes", "promptctl create a 'b c'"),
-    ("--quiet", "lst"): ("--quiet stands after the command: promptctl COMMAND --quiet", "promptctl list --quiet"),
-    ("-v", "show"): ("-v stands after the command: promptctl COMMAND -v", "promptctl --help"),
+    ("--quiet", "lst"): ("--quiet belongs after the command: promptctl COMMAND --quiet", "promptctl list --quiet"),
+    ("-v", "show"): ("-v belongs after the command: promptctl COMMAND -v", "promptctl --help"),
     ("--frobnicate",): ('promptctl has no option "--frobnicate"', "promptctl --help"),
     ("list", "--json", "--quiet"): ("--json and --quiet are two forms of one answer", "promptctl list --help"),
     ("list", "--log-format", "xml"): ('no log format "xml": text or json', "promptctl list --help"),

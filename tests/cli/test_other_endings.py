@@ -32,7 +32,7 @@ def test_a_bug_is_told_in_one_line_with_exit_code_70(
     ended = refused(promptctl("list", env=sabotaged(BUG)), 70)
     [path] = (promptctl.home / ".local/state/promptctl").iterdir()
     told = "error: this is a bug in promptctl: KeyError in promptctl/cli/commands/list_.py, line "
-    assert re.fullmatch(f"{re.escape(told)}[0-9]+\nhint:  report it with what this prints: cat {path}\n", ended.err)
+    assert re.fullmatch(f"{re.escape(told)}[0-9]+\nhint:  report it with the output of: cat {path}\n", ended.err)
     error = refused_in_json(promptctl("list", "--json", env=sabotaged(BUG)), 70)
     assert error["code"] == "bug"
     assert Path(error["hint"].rpartition(" ")[2]).read_text().startswith(f"promptctl {__version__}\n")

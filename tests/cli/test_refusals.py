@@ -248,9 +248,9 @@ CASES = [
     *(
         Case(f"show code_helper --at {text}", 2, "invalid_time", message, hint)
         for text, message, hint in [
-            ("soon", '"soon" is no time', "write 2h, 2026-11-12T09:30:00Z, or a local 2026-11-12 09:30"),
-            ("''", '"" is no time', "write 2h, 2026-11-12T09:30:00Z, or a local 2026-11-12 09:30"),
-            ("-1h", '"-1h" is no time', "write 2h, 2026-11-12T09:30:00Z, or a local 2026-11-12 09:30"),
+            ("soon", '"soon" is not a time', "write 2h, 2026-11-12T09:30:00Z, or 2026-11-12 09:30 for local time"),
+            ("''", '"" is not a time', "write 2h, 2026-11-12T09:30:00Z, or 2026-11-12 09:30 for local time"),
+            ("-1h", '"-1h" is not a time', "write 2h, 2026-11-12T09:30:00Z, or 2026-11-12 09:30 for local time"),
             ("99999999999d", '"99999999999d" is out of range', "promptctl show --help"),
             ("0001-01-01T00:00:00+14:00", '"0001-01-01T00:00:00+14:00" is out of range', "promptctl show --help"),
         ]

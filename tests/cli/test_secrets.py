@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from promptctl.cli import app, catalogue
+from promptctl.cli import catalogue, parameters
 from tests.cli.conftest import refused, refused_in_json
 
 if TYPE_CHECKING:
@@ -74,13 +74,13 @@ def test_a_password_in_a_url_is_refused_and_a_link_is_not(filled: Promptctl) -> 
 
 def test_every_command_that_takes_a_reason_looks_for_keys_in_it() -> None:
     """A new command that stores a reason has to ask Run.refuse_secrets, too."""
-    names = [name for name in catalogue.COMMANDS if any(each.name == "reason" for each in app.command(name).params)]
+    names = [name for name, command in catalogue.COMMANDS.items() if parameters.REASON in command.parameters]
     assert {"activate", "rollback", "create", "delete", "split", "route set", "release rollback"} <= set(names)
     for name in names:
-        module, function = catalogue.locate(catalogue.COMMANDS[name])
+        module, function = catalogue.COMMANDS[name].locate()
         source = inspect.getsource(getattr(__import__(module, fromlist=[function]), function))
         assert "refuse_secrets(" in source, name
-        assert any(each.name == "allow_secrets" for each in app.command(name).params), name
+        assert parameters.ALLOW_SECRETS in catalogue.COMMANDS[name].parameters, name
 
 
 def test_a_reason_without_a_long_word_costs_no_search(filled: Promptctl, imported: Callable[..., set[str]]) -> None:

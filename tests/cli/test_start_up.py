@@ -26,7 +26,7 @@ HEAVY = {
 
 JSON = {"json", "re", "enum", "functools", "collections"}
 
-# Written at exit, which the command line does not wait for: so at the moment of the exit itself.
+# Written at the exit itself, because the command line does not wait for handlers at exit.
 TELL_MODULES = """
 import os, runpy, sys
 before = set(sys.modules)
@@ -81,7 +81,7 @@ PROMISED: dict[tuple[str, ...], set[str]] = {
     ("stats",): HEAVY,
     ("stats", "default-system-prompt", "--by", "day,version"): HEAVY,
     ("stats", "--by", "model", "-q"): HEAVY,
-    # A moment is reckoned with.
+    # A time is calculated.
     ("stats", "--since", "7d"): HEAVY - {"datetime"},
     ("delete", "default-system-prompt@1"): HEAVY,
     # A version's metadata is JSON.
@@ -109,11 +109,15 @@ def test_a_version_with_settings_is_rendered_without_json_and_only_a_file_of_val
     assert imports("render", "x", "--vars-file", "values.json") & (HEAVY - JSON) == set()
 
 
-def test_what_needs_typer_does_not_pay_for_pydantic_rich_or_a_driver(imports: Callable[..., set[str]]) -> None:
-    for words, code in ((["activate", "--help"], 0), (["activate"], 2), (["lst"], 2)):
-        found = imports(*words, code=code)
-        assert "typer" in found
-        assert found & {"pydantic", "rich", "psycopg", "yaml", "anthropic", "asyncio"} == set()
+def test_help_and_an_unknown_command_do_not_need_typer(imports: Callable[..., set[str]]) -> None:
+    assert "typer" not in imports("activate", "--help")
+    assert "typer" not in imports("lst", code=2)
+
+
+def test_a_command_line_that_typer_reads_imports_neither_rich_nor_a_driver(imports: Callable[..., set[str]]) -> None:
+    modules = imports("activate", code=2)
+    assert "typer" in modules
+    assert modules & {"rich", "psycopg", "yaml", "anthropic", "asyncio"} == set()
 
 
 def test_a_diff_imports_neither_rich_nor_yaml(imports: Callable[..., set[str]]) -> None:

@@ -320,5 +320,5 @@ def test_what_cannot_be_a_grouping_is_refused(used: Promptctl) -> None:
         assert ended.err == f"error: {message}: {takes}\nhint:  promptctl stats --help\n"
     for form in ("-q", "--json"):
         assert "--csv, --json and --quiet are forms of one answer" in used("stats", "--csv", form).err
-    assert refused(used("stats", "--since", "yesterday"), 2).err.startswith('error: "yesterday" is no time')
+    assert refused(used("stats", "--since", "yesterday"), 2).err.startswith('error: "yesterday" is not a time')
     assert refused(used("stats", "nothing"), 4).err.startswith('error: no prompt "nothing"')

@@ -8,25 +8,27 @@ from promptctl.store import moves
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import AllowNewVariables, AllowSecrets, Author, Reason, References, Rehearse
     from promptctl.cli.run import Run
 
 
 def activate(
     run: Run,
-    references_: References,
-    allow_new_variables: AllowNewVariables = False,
-    dry_run: Rehearse = False,
-    author: Author = None,
-    reason: Reason = None,
-    allow_secrets: AllowSecrets = False,
+    references_: list[str],
+    allow_new_variables: bool = False,
+    dry_run: bool = False,
+    author: str | None = None,
+    reason: str | None = None,
+    allow_secrets: bool = False,
 ) -> None:
-    """Make a version the one that is served.
+    """Make a version the active one.
 
-    It takes effect at once, for every application. Several references move
-    together or not at all, as one release. What is active already stays as
-    it is, with exit code 0. A version that needs a variable which the active
-    one does not is refused: the application that runs would not give it.
+    The change takes effect at once, for every application. Several references
+    are activated in one transaction, as one release. A version that is active
+    already stays active, with exit code 0.
+
+    A version that needs variables which the active version does not need is
+    refused, because running applications do not pass them.
+    --allow-new-variables allows it.
 
     Examples:
       promptctl activate default-system-prompt@3

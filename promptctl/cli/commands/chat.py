@@ -17,52 +17,36 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from promptctl.chat.conversation import Conversation, Turn
-    from promptctl.cli.options import (
-        Against,
-        ChatMaxTokens,
-        ChatModel,
-        Continue,
-        MessageFile,
-        MessageLiteral,
-        MessageText,
-        NoStream,
-        Reference,
-        Save,
-        Timeout,
-        Unit,
-        Usage,
-        Variables,
-        VariablesFile,
-    )
     from promptctl.cli.run import Run
 
 
 def chat(
     run: Run,
-    reference: Reference,
-    message: MessageText = None,
-    file: MessageFile = None,
-    text: MessageLiteral = None,
-    against: Against = None,
-    model: ChatModel = None,
-    max_tokens: ChatMaxTokens = None,
-    var: Variables = None,
-    vars_file: VariablesFile = None,
-    unit: Unit = None,
-    usage: Usage = False,
-    no_stream: NoStream = False,
-    save: Save = None,
-    continue_: Continue = None,
-    timeout: Timeout = None,
+    reference: str,
+    message: str | None = None,
+    file: str | None = None,
+    text: str | None = None,
+    against: str | None = None,
+    model: str | None = None,
+    max_tokens: int | None = None,
+    var: list[str] | None = None,
+    vars_file: str | None = None,
+    unit: str | None = None,
+    usage: bool = False,
+    no_stream: bool = False,
+    save: str | None = None,
+    continue_: str | None = None,
+    timeout: int | None = None,
 ) -> None:
-    """Talk to Claude through a prompt.
+    """Send messages to Claude with a prompt.
 
-    With a MESSAGE, -f FILE or standard input (-) it answers once. Without, it is
-    a conversation, in which each turn is sent with the version that is live
-    at that turn. NAME@VERSION tries a version before it is live. Every call
-    is recorded, the failed ones too: promptctl stats shows them.
+    With MESSAGE, -f FILE or - (standard input), chat prints one reply. Without a
+    message, chat starts a conversation, and each message is sent with the version
+    that is active at that time. NAME@VERSION uses one version, for example to try
+    it before you activate it. Every call is recorded, including failed ones:
+    promptctl stats shows them.
 
-    The key comes from ANTHROPIC_API_KEY, the server from ANTHROPIC_BASE_URL.
+    Set ANTHROPIC_API_KEY to the API key. ANTHROPIC_BASE_URL changes the server.
 
     Examples:
       promptctl chat default-system-prompt
@@ -103,7 +87,7 @@ def chat(
     asked = None if alone else content.message(message, file)
 
     client = api.Claude(timeout or api.SILENCE_SECONDS)
-    with interruption.recorded_first():
+    with interruption.terminated_after_recording():
         _converse(
             run, client, wanted, other, transcript, asked, values, unit=unit, model=model, max_tokens=max_tokens,
             streams=not no_stream, usage=usage,
@@ -147,7 +131,7 @@ def _converse(
     if asked is None:
         assert run.connection is not None
         session = chat_session.Session(run, talk, transcript, streams=streams, usage=usage)
-        with interruption.noticed_soon():
+        with interruption.prompt_interrupts():
             session.converse(run.connection.label)
         return
     turn = _turn(talk, asked)
@@ -185,7 +169,7 @@ def _answer(run: Run, talk: Conversation, turn: Turn, *, streams: bool, usage: b
     shows_text = run.form == "plain"
     writer = reply_view.Writer()
     try:
-        with interruption.noticed_soon(), reply_view.waiting(turn.call.model, run.form) as came:
+        with interruption.prompt_interrupts(), reply_view.waiting(turn.call.model, run.form) as came:
             for text in turn.texts():
                 if streams and shows_text:
                     came()
@@ -220,7 +204,7 @@ def _compare(run: Run, talk: Conversation, turns: Sequence[Turn]) -> None:
         if stream.to_terminal():
             messages.note(f"asking {turn.served.name}@{turn.served.version} …")
     try:
-        with interruption.noticed_soon():
+        with interruption.prompt_interrupts():
             chatting.ask_at_once(turns)
     finally:
         _book(run, talk, turns)

@@ -10,11 +10,10 @@ from promptctl.output import stream
 from promptctl.rules import references
 
 if TYPE_CHECKING:
-    from promptctl.cli.options import Shell
     from promptctl.cli.run import Run
 
 
-def completion(run: Run, shell: Shell) -> None:
+def completion(run: Run, shell: str) -> None:
     """Print the completion script of a shell.
 
     It completes commands, options, prompts and their versions.

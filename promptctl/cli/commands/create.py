@@ -14,23 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from promptctl.cli.options import (
-        Activate,
-        AllowNewVariables,
-        AllowSecrets,
-        Author,
-        Defaults,
-        Description,
-        File,
-        Literal,
-        MaxTokens,
-        Meta,
-        Model,
-        NewName,
-        Reason,
-        TemplateStyle,
-        Text,
-    )
     from promptctl.cli.run import Run
     from promptctl.postgres.database import Database
     from promptctl.store.versions import Created
@@ -38,31 +21,32 @@ if TYPE_CHECKING:
 
 def create(
     run: Run,
-    name: NewName,
-    text: Text = None,
-    file: File = None,
-    literal: Literal = None,
-    activate: Activate = False,
-    allow_new_variables: AllowNewVariables = False,
-    template: TemplateStyle = None,
-    default: Defaults = None,
-    model: Model = None,
-    max_tokens: MaxTokens = None,
-    description: Description = None,
-    meta: Meta = None,
-    author: Author = None,
-    reason: Reason = None,
-    allow_secrets: AllowSecrets = False,
+    name: str,
+    text: str | None = None,
+    file: str | None = None,
+    literal: str | None = None,
+    activate: bool = False,
+    allow_new_variables: bool = False,
+    template: str | None = None,
+    default: list[str] | None = None,
+    model: str | None = None,
+    max_tokens: int | None = None,
+    description: str | None = None,
+    meta: list[str] | None = None,
+    author: str | None = None,
+    reason: str | None = None,
+    allow_secrets: bool = False,
 ) -> None:
-    """Store a text as a prompt's next version.
+    """Store a text as the next version of a prompt.
 
-    The text is the argument, a file (-f FILE), or standard input (-, or when
-    it is no terminal and no text is given). On a terminal, with neither, the
-    editor opens on the active text. An argument that is the name of a file or
-    begins with @ is refused: -f reads the file, --text takes the argument as
-    the text. A version is served once it is activated. A text that a version
-    has already, with the same settings, returns that version. The answer names
-    the variables in the text: {name}, and with --template mustache {{name}}.
+    The text is TEXT, a file (-f FILE) or standard input (-, or no text in a pipe).
+    On a terminal without a text, create opens an editor on the active text. An
+    argument that is the name of a file or starts with @ is refused: use -f to read
+    the file, or --text to store the argument itself.
+
+    The new version is not active until you activate it. If a version with the same
+    text and settings exists, create returns that version. The answer lists the
+    variables in the text: {name}, or {{name}} with --template mustache.
 
     Examples:
       promptctl create greeter "Be kind." --description "The first try"

@@ -10,14 +10,14 @@ from promptctl.rules import references
 from promptctl.store import administration
 
 if TYPE_CHECKING:
-    from promptctl.cli.options import Access, Login
     from promptctl.cli.run import Run
 
 
-def grant(run: Run, login: Login, access: Access) -> None:
-    """Let a login role work with prompts, and with nothing else.
+def grant(run: Run, login: str, access: str) -> None:
+    """Grant a login role access to prompts.
 
-    The role must exist. What it had in this schema before is taken back.
+    The role must exist. The grant replaces any access that the role has in this
+    schema.
 
     Examples:
       promptctl db grant app --as application

@@ -11,20 +11,20 @@ from promptctl.rules import references
 from promptctl.store import maintenance
 
 if TYPE_CHECKING:
-    from promptctl.cli.options import Keep
     from promptctl.cli.run import Run
     from promptctl.postgres.database import Database
 
 _LEAST_SECONDS = 3600
 
 
-def maintain(run: Run, keep: Keep = None) -> None:
-    """Add up what was recorded, so that statistics stay fast.
+def maintain(run: Run, keep: str | None = None) -> None:
+    """Roll up recorded uses to keep statistics fast.
 
-    Recorded uses are added to totals, by hour, by day and of all time. With
-    --keep, single uses older than that are dropped then; what they add up
-    to stays. Run it every hour, from cron: it may be killed at any moment,
-    and several at once do no harm. Recording and activating go on beside it.
+    Adds recorded uses to totals by hour, by day and overall. With --keep, it then
+    deletes single uses that are older than AGE; the totals still count them.
+
+    Run it every hour, for example from cron. You can stop it at any time and run
+    several at once. Recording and activating continue while it runs.
 
     Examples:
       promptctl db maintain
@@ -48,9 +48,9 @@ def maintain(run: Run, keep: Keep = None) -> None:
 
 
 def _age(keep: str) -> int:
-    from promptctl.cli import moments
+    from promptctl.cli import times
 
-    seconds = moments.age(keep)
+    seconds = times.age(keep)
     if seconds < _LEAST_SECONDS:
         message = f"--keep is at least 1h, not {references.quoted(keep)}: a use may be recorded that late"
         raise errors.Usage("invalid_time", message, hint="promptctl db maintain --keep 30d")

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def init(run: Run) -> None:
     """Create the schema in the database.
 
-    One schema, promptctl, beside whatever the database holds; it is removed
-    with: drop schema promptctl cascade. Safe to run again, and what to run
-    after a restore that lost the grants. Without a database that is
-    configured it makes the embedded one.
+    Everything is created in one schema, promptctl. To remove it, run in psql:
+    drop schema promptctl cascade. You can run init again at any time; run it
+    after a restore that lost the grants. If no database is configured, init
+    creates the embedded database.
     """
     with run.database(creates=True) as opened:
         before = administration.installation(opened)
@@ -35,9 +35,9 @@ def init(run: Run) -> None:
 
 
 def migrate(run: Run) -> None:
-    """Bring the schema to the version that this promptctl needs.
+    """Migrate the schema to the version that this promptctl needs.
 
-    Until version 0.1.0 there is one schema version and nothing to migrate.
+    Until promptctl 0.1.0 there is one schema version and nothing to migrate.
     """
     with run.database() as opened:
         found = administration.installation(opened).schema_version
@@ -62,7 +62,7 @@ def migrate(run: Run) -> None:
 
 
 def print_schema(run: Run) -> None:
-    """Print schema.sql, the whole database as SQL.
+    """Print schema.sql, the schema as SQL.
 
     Examples:
       promptctl db schema | psql -v ON_ERROR_STOP=1 "$DATABASE_URL"

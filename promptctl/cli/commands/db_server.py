@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def start(run: Run) -> None:
-    """Start the embedded server, making it where there is none.
+    """Start the embedded server.
 
-    It goes on running; any command starts it by itself.
+    Creates the embedded database if it does not exist. The server keeps running.
+    Every command starts it when it needs it.
     """
     home = _home(run)
     with run.database(creates=True, names_embedded=True) as opened:
@@ -28,7 +29,7 @@ def start(run: Run) -> None:
 def stop(run: Run) -> None:
     """Stop the embedded server.
 
-    Nothing is lost; the next command starts it.
+    No data is lost. The next command starts the server again.
     """
     home = _home(run)
     from promptctl.postgres.embedded import server

@@ -13,18 +13,17 @@ from promptctl.postgres.embedded import location
 from promptctl.rules import references
 
 if TYPE_CHECKING:
-    from promptctl.cli.options import Sql, SqlFile
     from promptctl.cli.run import Run
 
 _DEBIANS = "/usr/lib/postgresql"
 
 
-def shell(run: Run, command: Sql = None, file: SqlFile = None) -> None:
-    """Open psql on the database, with promptctl on the search path.
+def shell(run: Run, command: str | None = None, file: str | None = None) -> None:
+    """Open psql on the database.
 
-    Statements come from a person, from --command, from --file, or from
-    standard input. The exit code is psql's: when a statement fails, 1 for
-    --command, else 3.
+    The search path includes the schema promptctl. psql reads statements from the
+    terminal, from --command, from --file or from standard input. The exit code is
+    psql's: if a statement fails, 1 with --command, else 3.
 
     Examples:
       promptctl db shell

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def status(run: Run) -> int:
-    """Say which database is meant, and what it holds.
+    """Show which database is used and what it contains.
 
-    It starts nothing. The exit code is 6 when the database does not answer,
-    8 when the schema is missing or of another version, or when everybody may
-    use it, because a restore lost its grants.
+    Never starts a server. The exit code is 6 if the database does not answer. It
+    is 8 if the schema is missing or has another version, or if a restore lost its
+    grants, so that every login can use it.
     """
     target = settings.target(run.database_url)
     embedded = None

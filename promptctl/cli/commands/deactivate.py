@@ -9,25 +9,24 @@ from promptctl.store import moves
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import AllowSecrets, Author, ExpectedVersion, Names, Reason, Rehearse
     from promptctl.cli.run import Run
 
 
 def deactivate(
     run: Run,
-    names: Names,
-    expect: ExpectedVersion = None,
-    dry_run: Rehearse = False,
-    author: Author = None,
-    reason: Reason = None,
-    allow_secrets: AllowSecrets = False,
+    names: list[str],
+    expect: str | None = None,
+    dry_run: bool = False,
+    author: str | None = None,
+    reason: str | None = None,
+    allow_secrets: bool = False,
 ) -> None:
-    """Take the active version out of service: nothing is served.
+    """Leave a prompt without an active version.
 
-    Applications that ask for the prompt get an error, or their own default
-    text. A split ends. Several prompts go together or not at all, as one
-    release. A prompt that is inactive already is exit code 0. A prompt that
-    a route leads to is refused. rollback goes back to what was active.
+    Applications that ask for the prompt get an error, or their own default text.
+    A running split ends. Several prompts are deactivated in one transaction, as
+    one release. An inactive prompt stays inactive, with exit code 0. A prompt that
+    is the target of a route is refused. To undo, run promptctl rollback.
 
     Examples:
       promptctl deactivate default-system-prompt --reason "unsafe, INC-412"

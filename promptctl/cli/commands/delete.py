@@ -11,30 +11,31 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from promptctl.cli.options import AllowSecrets, Author, PromptsOrVersions, Reason, Rehearse, Undo
     from promptctl.cli.run import Run
     from promptctl.rules.references import Reference
 
 
 def delete(
     run: Run,
-    references_: PromptsOrVersions,
-    undo: Undo = False,
-    dry_run: Rehearse = False,
-    author: Author = None,
-    reason: Reason = None,
-    allow_secrets: AllowSecrets = False,
+    references_: list[str],
+    undo: bool = False,
+    dry_run: bool = False,
+    author: str | None = None,
+    reason: str | None = None,
+    allow_secrets: bool = False,
 ) -> None:
-    """Archive versions, or whole prompts.
+    """Archive versions or whole prompts.
 
-    NAME@VERSION is not listed any more and cannot be activated; the active
-    version cannot be archived. NAME is the whole prompt: it is not listed,
-    nothing of it is served, and it cannot change. Names, numbers, texts,
-    history and statistics stay. Several go together or not at all. A prompt
-    that a route leads to is refused.
+    NAME@VERSION archives one version: list and show hide it, and it cannot be
+    activated. The active version cannot be archived. NAME archives the whole
+    prompt: it has no active version and cannot change. Names, numbers, texts,
+    history and statistics are kept.
 
-    --undo takes them back into use: a prompt with the version that was active
-    and with its route, without its split.
+    Several versions or prompts are archived in one transaction. A prompt that is
+    the target of a route is refused.
+
+    --undo restores from the archive. A restored prompt has its previous active
+    version and its route, but not its split.
 
     Examples:
       promptctl delete default-system-prompt@2 --reason "never worked"

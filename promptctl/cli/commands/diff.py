@@ -8,20 +8,19 @@ from promptctl.store import prompts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import ExitCode, Left, Right
     from promptctl.cli.run import Run
     from promptctl.postgres.database import Database
 
 DIFFERENT = 3
 
 
-def diff(run: Run, left: Left, right: Right = None, exit_code: ExitCode = False) -> int:
-    """Show what differs between two versions.
+def diff(run: Run, left: str, right: str | None = None, exit_code: bool = False) -> int:
+    """Compare the texts of two versions.
 
-    NAME compares the active version with the latest, NAME@A compares A with
-    the active version, NAME@A NAME@B compares the two. On a terminal changed
-    words stand out; in a pipe it is a unified diff, unless --color always
-    is given.
+    NAME compares the active version with the latest, NAME@A compares A with the
+    active version, and NAME@A NAME@B compares A with B. On a terminal, changed
+    words are highlighted. In a pipe the output is a unified diff, unless you use
+    --color always.
 
     Examples:
       promptctl diff default-system-prompt

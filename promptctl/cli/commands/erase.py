@@ -9,30 +9,28 @@ from promptctl.store import archiving
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import AllowSecrets, Author, Reason, Rehearse, VersionReference
     from promptctl.cli.run import Run
 
 
 def erase(
     run: Run,
-    reference: VersionReference,
-    dry_run: Rehearse = False,
-    author: Author = None,
-    reason: Reason = None,
-    allow_secrets: AllowSecrets = False,
+    reference: str,
+    dry_run: bool = False,
+    author: str | None = None,
+    reason: str | None = None,
+    allow_secrets: bool = False,
 ) -> None:
-    """Erase the text of a version for good.
+    """Erase the text of a version permanently.
 
-    For a leaked key or personal data: text, settings and metadata are
-    replaced by nothing, and nobody can take that back. The number, the hash,
-    the history and the statistics stay, and the history says who erased it
-    and why. The version is archived. A text with the same hash is not stored
-    again.
+    Use it for a leaked key or for personal data. Erases the text, the settings and
+    the metadata; you cannot undo this. The number, the hash, the history and the
+    statistics are kept, and the history records the author and the reason. The
+    version is archived. A text with the same hash is not stored again.
 
-    Only the owner of the schema may, with --reason, and never for a version
-    that is active, a candidate or the target of a route. Clients that pin the
-    version stop serving it. Copies elsewhere are out of reach: the answer
-    names them.
+    Only the owner of the schema can erase, and --reason is required. A version
+    that is active, a candidate or the target of a route is refused. Clients that
+    pin the version stop serving it. The answer names the copies that promptctl
+    cannot reach.
 
     Examples:
       promptctl erase default-system-prompt@2 --reason "a customer's address"

@@ -12,19 +12,18 @@ from promptctl.store import exports
 from promptctl.sync import export as exporting
 
 if TYPE_CHECKING:
-    from promptctl.cli.options import ExportFolder, Only, Overwrite
     from promptctl.cli.run import Run
 
 _FOLDER = "prompts"
 
 
-def export(run: Run, folder: ExportFolder = None, only: Only = None, force: Overwrite = False) -> None:
-    """Write the prompts back into a folder, as sync reads it.
+def export(run: Run, folder: str | None = None, only: str | None = None, force: bool = False) -> None:
+    """Write prompts to a folder that sync can read.
 
-    Every version in use, byte for byte, and a prompt.yaml with what is live
-    and what is said of them: a sync of the folder finds nothing to do. A file
-    that says something else is not replaced without --force; nothing is ever
-    removed.
+    Writes every version that is not archived, byte for byte, and a prompt.yaml
+    with the active version and the metadata. A sync of the folder then finds no
+    differences. A file that differs is not replaced without --force. Files are
+    never removed.
 
     Examples:
       promptctl export prompts/

@@ -9,15 +9,14 @@ from promptctl.store import moves, prompts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import Limit, OptionalName
     from promptctl.cli.run import Run
 
 
-def history(run: Run, name: OptionalName = None, limit: Limit = None) -> None:
-    """Show who moved what, when and why.
+def history(run: Run, name: str | None = None, limit: int | None = None) -> None:
+    """Show who changed what, when and why.
 
-    Every move is there, also one made with SQL. The newest is first, in the
-    order of the prompt's epochs; without a name, in the order of time.
+    Lists every change of the active version, including changes made with SQL. The
+    newest is first: by epoch for one prompt, by time for all prompts.
 
     Examples:
       promptctl history default-system-prompt

@@ -9,12 +9,11 @@ from promptctl.store import prompts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import Archived, ListLimit, Pattern
     from promptctl.cli.run import Run
 
 
-def list_prompts(run: Run, pattern: Pattern = None, archived: Archived = False, limit: ListLimit = None) -> None:
-    """List the prompts, and which version of each is active.
+def list_prompts(run: Run, pattern: str | None = None, archived: bool = False, limit: int | None = None) -> None:
+    """List prompts and their active versions.
 
     Examples:
       promptctl list

@@ -10,24 +10,14 @@ from promptctl.store import releases
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import (
-        AllowNewVariables,
-        AllowSecrets,
-        Author,
-        Limit,
-        Reason,
-        Rehearse,
-        Release,
-        SkipMoved,
-    )
     from promptctl.cli.run import Run
 
 
-def list_releases(run: Run, limit: Limit = None) -> None:
-    """List the releases, newest first.
+def list_releases(run: Run, limit: int | None = None) -> None:
+    """List releases, newest first.
 
-    A release is what one sync did, or one activate or rollback of several
-    prompts: changes that were made in one transaction.
+    A release is the set of changes that one transaction made: one sync, or one
+    activate or rollback of several prompts.
 
     Examples:
       promptctl release list
@@ -41,10 +31,11 @@ def list_releases(run: Run, limit: Limit = None) -> None:
         messages.note(f"no release yet in {database.label}")
 
 
-def show(run: Run, release: Release) -> None:
-    """Show what a release moved, stored and corrected.
+def show(run: Run, release: str) -> None:
+    """Show what a release changed.
 
-    A prompt that has moved on since says so: it would not be put back.
+    Lists the moves, the new versions and the corrections. Marks each prompt that
+    has moved since, because release rollback would refuse it.
 
     Examples:
       promptctl release show 12
@@ -57,20 +48,21 @@ def show(run: Run, release: Release) -> None:
 
 def rollback(
     run: Run,
-    release: Release,
-    skip_moved: SkipMoved = False,
-    allow_new_variables: AllowNewVariables = False,
-    dry_run: Rehearse = False,
-    author: Author = None,
-    reason: Reason = None,
-    allow_secrets: AllowSecrets = False,
+    release: str,
+    skip_moved: bool = False,
+    allow_new_variables: bool = False,
+    dry_run: bool = False,
+    author: str | None = None,
+    reason: str | None = None,
+    allow_secrets: bool = False,
 ) -> None:
-    """Put back what a release moved, each prompt to where it was before.
+    """Roll back every prompt that a release moved.
 
-    All of them in one transaction, or none: when one has moved since, it is
-    named and nothing is put back, unless --skip-moved leaves that one alone.
-    Versions that the release stored stay. Run again it finds everything back
-    already, which is exit code 0; the rollback is a release itself.
+    Each prompt gets the version that was active before the release, all in one
+    transaction. If a prompt has moved since, the rollback is refused and names it;
+    --skip-moved leaves that prompt as it is. Versions that the release stored are
+    kept. The rollback is a release itself. If everything is rolled back already,
+    nothing changes, with exit code 0.
 
     Examples:
       promptctl release rollback 12 --reason "INC-412"

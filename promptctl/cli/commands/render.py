@@ -10,20 +10,19 @@ from promptctl.store import prompts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import Reference, Unit, Variables, VariablesFile
     from promptctl.cli.run import Run
 
 
 def render(
-    run: Run, reference: Reference, var: Variables = None, vars_file: VariablesFile = None, unit: Unit = None
+    run: Run, reference: str, var: list[str] | None = None, vars_file: str | None = None, unit: str | None = None
 ) -> None:
-    """Print a version's text with the values of its variables.
+    """Print the text of a version with values for its variables.
 
-    In a pipe byte for byte. A value is a text and is put in as it is: what
-    looks like a variable in it is not one. A variable without a value takes
-    its default; one that has none, and a value of a variable that is not
-    there, is an error. A file has NAME: VALUE in YAML or a JSON object,
-    nested names joined by dots; - is standard input.
+    In a pipe the text is exact, byte for byte. Values are inserted as they are: a
+    variable inside a value is not replaced. A variable without a value gets its
+    default. It is an error if a variable has no default either, or if a value
+    matches no variable. A file contains NAME: VALUE in YAML or a JSON object, with
+    dots between nested names. - reads standard input.
 
     Examples:
       promptctl render code_helper --var language=Python

@@ -11,20 +11,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from promptctl.cli.options import Attributes, Name, ResolvedUnit
     from promptctl.cli.run import Run
 
 
-def resolve(run: Run, name: Name, unit: ResolvedUnit = None, attribute: Attributes = None) -> None:
-    """Show which version a user is served, and why.
+def resolve(run: Run, name: str, unit: str | None = None, attribute: list[str] | None = None) -> None:
+    """Show which version a request gets, and why.
 
-    It is the answer that the application gets: first the prompt's route,
-    which goes by the attributes, then the split, which goes by the unit.
-    Without a unit a bucket is drawn for the call, as for an application
-    that gives none.
+    Returns the same answer that an application gets: the attributes choose a step
+    of the prompt's route, then the unit decides the split. Without --unit, a
+    bucket is selected at random, as for an application that passes no unit.
 
-    In a pipe: name, version, epoch, the step of the route, the bucket, the
-    candidate's share. With --json also content, settings and metadata.
+    In a pipe, the fields are: name, version, epoch, the step of the route, the
+    bucket, the candidate's share. --json adds content, settings and metadata.
 
     Examples:
       promptctl resolve default-system-prompt --unit user-42

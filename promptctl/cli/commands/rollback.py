@@ -9,39 +9,29 @@ from promptctl.store import moves
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import (
-        AllowNewVariables,
-        AllowSecrets,
-        Author,
-        ExpectedVersion,
-        Names,
-        Reason,
-        Rehearse,
-        ToVersion,
-    )
     from promptctl.cli.run import Run
 
 
 def rollback(
     run: Run,
-    names: Names,
-    to: ToVersion = None,
-    expect: ExpectedVersion = None,
-    allow_new_variables: AllowNewVariables = False,
-    dry_run: Rehearse = False,
-    author: Author = None,
-    reason: Reason = None,
-    allow_secrets: AllowSecrets = False,
+    names: list[str],
+    to: str | None = None,
+    expect: str | None = None,
+    allow_new_variables: bool = False,
+    dry_run: bool = False,
+    author: str | None = None,
+    reason: str | None = None,
+    allow_secrets: bool = False,
 ) -> None:
-    """Go back to what was active before.
+    """Activate the version that was active before.
 
-    It goes back along the history, one move each time, and never toggles:
-    after activating 1, 2 and 3 it gives 2, then 1. Archived versions
-    are passed over. While a split is running it only ends the split. Several
-    prompts go back together or not at all.
+    Each rollback moves one step back along the history and never toggles: after
+    you activate 1, 2 and 3, it activates 2, then 1. Archived versions are skipped.
+    While a split is running, the rollback only ends the split. Several prompts are
+    rolled back in one transaction.
 
-    A script that may run twice names its goal with --to: being there already
-    is exit code 0.
+    In a script that may run twice, use --to: if that version is active already,
+    nothing changes, with exit code 0.
 
     Examples:
       promptctl rollback default-system-prompt --reason "too chatty, INC-412"

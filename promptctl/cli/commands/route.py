@@ -9,14 +9,14 @@ from promptctl.store import routes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import AllowSecrets, Author, Name, Reason, RouteFile
     from promptctl.cli.run import Run
 
 
-def show(run: Run, name: Name) -> None:
-    """Show where a prompt leads whom, in the order in which it is tried.
+def show(run: Run, name: str) -> None:
+    """Show the route of a prompt.
 
-    Of whom no step matches is served the prompt itself.
+    Lists the steps in the order in which they are tested. A request that matches
+    no step gets the prompt itself.
 
     Examples:
       promptctl route show default-system-prompt
@@ -29,22 +29,22 @@ def show(run: Run, name: Name) -> None:
 
 def set_route(
     run: Run,
-    name: Name,
-    file: RouteFile,
-    author: Author = None,
-    reason: Reason = None,
-    allow_secrets: AllowSecrets = False,
+    name: str,
+    file: str,
+    author: str | None = None,
+    reason: str | None = None,
+    allow_secrets: bool = False,
 ) -> None:
-    """Serve other prompts to other users: replace a prompt's route.
+    """Replace the route of a prompt.
 
-    The file has the list that stands under route in a prompt.yaml, in YAML or
-    JSON; an empty list, [], takes the route away, as route unset does:
+    The file contains the same list as route in a prompt.yaml, as YAML or JSON. An
+    empty list, [], removes the route, as route unset does:
 
       - {when: {plan: enterprise, seats: 50}, use: enterprise_assistant}
 
-    The first step counts whose values are all among the attributes that the
-    application gives; values are texts, numbers, true or false. It leads to
-    what is active of another prompt, or to one version, NAME@VERSION.
+    A request gets the first step whose values all equal attributes of the request.
+    Values are text, numbers, true or false. A step leads to the active version of
+    another prompt, or to one version, NAME@VERSION.
 
     Examples:
       promptctl route set default-system-prompt -f route.yaml
@@ -68,15 +68,16 @@ def set_route(
 
 def unset(
     run: Run,
-    name: Name,
-    author: Author = None,
-    reason: Reason = None,
-    allow_secrets: AllowSecrets = False,
+    name: str,
+    author: str | None = None,
+    reason: str | None = None,
+    allow_secrets: bool = False,
 ) -> None:
-    """Remove a prompt's route: everybody is served the prompt itself.
+    """Remove the route of a prompt.
 
-    A split goes on. The removed route stays in the history. A prompt that has
-    no route is left as it is, with exit code 0.
+    Every request then gets the prompt itself. A running split continues. The
+    history keeps the removed route. A prompt without a route stays as it is, with
+    exit code 0.
 
     Examples:
       promptctl route unset default-system-prompt

@@ -11,16 +11,15 @@ from promptctl.store.prompts import Text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import Archived, At, Limit, Reference
     from promptctl.cli.run import Run
     from promptctl.postgres.database import Database
 
 
-def show(run: Run, reference: Reference, at: At = None, limit: Limit = None, archived: Archived = False) -> None:
-    """Show a prompt: its versions, and the text that is active.
+def show(run: Run, reference: str, at: str | None = None, limit: int | None = None, archived: bool = False) -> None:
+    """Show the versions of a prompt and its active text.
 
-    In a pipe the text alone, byte for byte: of NAME@VERSION, of the active
-    version, or with --at of the version that was live at a moment.
+    In a pipe, show prints only the text, byte for byte: of NAME@VERSION, of the
+    active version, or with --at of the version that was active at that time.
 
     Examples:
       promptctl show default-system-prompt
@@ -63,13 +62,13 @@ def show(run: Run, reference: Reference, at: At = None, limit: Limit = None, arc
 
 
 def _moment(wanted: references.Reference, at: str) -> str:
-    from promptctl.cli import moments
+    from promptctl.cli import times
 
     if wanted.version is not None:
         raise errors.Usage(
             "usage", "--at answers which version was live: it takes a bare name", hint=f"promptctl show {wanted}"
         )
-    return moments.parse(at)
+    return times.parse(at)
 
 
 def _show_archived(run: Run, wanted: references.Reference, at: str | None) -> None:

@@ -9,7 +9,6 @@ from promptctl.store import splits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import AllowNewVariables, AllowSecrets, Author, Off, Reason, Seed, Share, SplitReference
     from promptctl.cli.run import Run
     from promptctl.rules.references import Reference
 
@@ -18,25 +17,24 @@ _FORMS = "write 10%, 0.5% or 12.25%, from 0% to 100%"
 
 def split(
     run: Run,
-    reference: SplitReference,
-    share: Share = None,
-    off: Off = False,
-    seed: Seed = None,
-    allow_new_variables: AllowNewVariables = False,
-    author: Author = None,
-    reason: Reason = None,
-    allow_secrets: AllowSecrets = False,
+    reference: str,
+    share: str | None = None,
+    off: bool = False,
+    seed: str | None = None,
+    allow_new_variables: bool = False,
+    author: str | None = None,
+    reason: str | None = None,
+    allow_secrets: bool = False,
 ) -> None:
-    """Give a second version a share of the traffic, change it, end it.
+    """Serve a candidate version to a share of the units.
 
-    NAME@VERSION and a share make that version the candidate: it gets so much
-    of what the active version served, an A/B test at 50%. NAME and a share
-    changes the share, NAME alone shows it, NAME --off ends the split; so does
-    every activation and rollback.
+    NAME@VERSION with SHARE starts a split with that version as the candidate. NAME
+    with SHARE changes the share, NAME alone shows the split, and NAME --off ends
+    it. An activation or a rollback ends it too.
 
-    A unit, a user's id, say, stays on its side, and as the share grows nobody
-    goes back. It is drawn by the seed: prompts that have the same one have
-    the same units in their candidates.
+    A unit, for example a user id, always gets the same version. As the share
+    grows, units that get the candidate keep it. A hash of the seed and the unit
+    decides: splits with the same seed choose the same units.
 
     Examples:
       promptctl split default-system-prompt@3 10% --reason "does it help?"

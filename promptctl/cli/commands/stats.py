@@ -11,27 +11,26 @@ from promptctl.store import usage as store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.cli.options import AllVersions, By, Csv, OptionalName, Since
     from promptctl.cli.run import Run
     from promptctl.rules.measurements import Measurements
 
 
 def stats(
     run: Run,
-    name: OptionalName = None,
-    since: Since = None,
-    by: By = None,
-    all: AllVersions = False,
-    csv: Csv = False,
+    name: str | None = None,
+    since: str | None = None,
+    by: str | None = None,
+    all: bool = False,
+    csv: bool = False,
 ) -> None:
-    """Show how each version did: uses, errors, tokens, times, cost.
+    """Show uses, errors, tokens, times and cost of each version.
 
-    Averages and percentiles are over the uses that went well and reported
-    the number; errors are counted apart. Percentiles are at most 1.1 % off.
-    FIRST is the time to the first token, COST what the tokens cost where
-    the model's price is known, SHARE what a version gets of a split.
-    Without a name, versions that were never used are left out, unless they
-    are active or get a share.
+    Averages and percentiles cover the successful uses that reported the number.
+    Errors are counted separately. The error of a percentile is at most 1.1 %.
+    FIRST is the time to the first token. COST is the cost of the tokens, if the
+    price of the model is known. SHARE is the version's share of a split.
+    Without NAME, versions that were never used are hidden, unless they are active
+    or a candidate.
 
     Examples:
       promptctl stats default-system-prompt
@@ -45,9 +44,9 @@ def stats(
         raise errors.Usage("usage", "--csv, --json and --quiet are forms of one answer: give one of them")
     moment = None
     if since is not None:
-        from promptctl.cli import moments
+        from promptctl.cli import times
 
-        moment = moments.parse(since)
+        moment = times.parse(since)
     shows_trend = run.form == "plain" and not csv and stream.to_terminal() and keys == ["version"]
     with run.database() as database, prices.LoadInBackground():
         measured = store.measure(database, name, moment, keys, trend=shows_trend)

@@ -15,21 +15,6 @@ from promptctl.sync import synchronize as syncing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from promptctl.cli.options import (
-        Adopt,
-        AllowNewVariables,
-        AllowSecrets,
-        ApplyPlan,
-        Author,
-        Check,
-        DryRun,
-        Folder,
-        Force,
-        Format,
-        SavePlan,
-        Source,
-        TemplateDefault,
-    )
     from promptctl.cli.run import Run
     from promptctl.folder.listing import ListedPrompt
     from promptctl.output.plan_view import Diffs
@@ -43,37 +28,37 @@ _FOLDER = "prompts"
 
 def sync(
     run: Run,
-    folder: Folder = None,
-    dry_run: DryRun = False,
-    check: Check = False,
-    save_plan: SavePlan = None,
-    apply_plan: ApplyPlan = None,
-    format: Format = None,
-    source: Source = None,
-    template: TemplateDefault = None,
-    adopt: Adopt = False,
-    force: Force = False,
-    allow_new_variables: AllowNewVariables = False,
-    allow_secrets: AllowSecrets = False,
-    author: Author = None,
+    folder: str | None = None,
+    dry_run: bool = False,
+    check: bool = False,
+    save_plan: str | None = None,
+    apply_plan: str | None = None,
+    format: str | None = None,
+    source: str | None = None,
+    template: str | None = None,
+    adopt: bool = False,
+    force: bool = False,
+    allow_new_variables: bool = False,
+    allow_secrets: bool = False,
+    author: str | None = None,
 ) -> int:
-    """Store a folder of prompts, and make live what it says.
+    """Apply a folder of prompts to the database.
 
-    The folder has a folder per prompt, in it v1.txt, v2.txt … and, optional,
-    prompt.yaml. All of it is applied in one transaction, or nothing; what is
-    stored already is left alone, and a second run says so. A stored version
-    whose file was edited is a conflict. What an operator moved stays until
-    the folder changes its mind.
+    The folder has one folder per prompt, with v1.txt, v2.txt and so on, and an
+    optional prompt.yaml. sync stores new versions and activates the versions that
+    the folder names, all in one transaction. Running it again changes nothing. It
+    is a conflict if the file of a stored version was edited. A version that an
+    operator activated stays active until the folder names another version.
 
-    What a plan would do is shown by --dry-run; --save-plan keeps it, and
-    --apply-plan applies exactly that. Each line of a plan begins with a sign:
+    --dry-run shows the plan. --save-plan also saves it, and --apply-plan applies
+    exactly that plan. Each line of a plan starts with a sign:
 
-      +  a new version is stored
-      >  a version becomes active
-      ~  a description, metadata or a route is corrected
-      !  held back: somebody moved it since, and it stays as it is
-      x  a conflict: nothing at all is applied
-      #  a note: nothing is done
+      +  store a new version
+      >  activate a version
+      ~  correct a description, metadata or a route
+      !  hold: an operator moved the prompt since, so it stays as it is
+      x  a conflict: nothing is applied
+      #  a note: no change
 
     Examples:
       promptctl sync prompts/ --dry-run

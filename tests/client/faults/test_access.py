@@ -83,5 +83,5 @@ def test_an_application_that_tries_is_told_in_one_line(
     assert ended.code == 5
     error, hint = ended.err.splitlines()
     assert "permission denied" in error
-    assert hint.startswith("hint:  have postgres, who owns the schema, run: promptctl db grant ")
+    assert hint.startswith("hint:  ask postgres, the owner of the schema, to run: promptctl db grant ")
     assert hint.endswith(" --as operator")

@@ -223,7 +223,7 @@ def test_a_viewer_is_told_that_it_may_not_and_serves_what_it_was_served_before(
         serve(application_url).get("greeter")
     [(owner,)] = sql.execute("select nspowner::regrole::text from pg_namespace where nspname = 'promptctl'").fetchall()
     assert failure.value.hint == (
-        f"have {owner}, who owns the schema, run: promptctl db grant {application} --as application"
+        f"ask {owner}, the owner of the schema, to run: promptctl db grant {application} --as application"
     )
     client.close(0.5)
     assert client.dropped_uses == 1

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from promptctl.cli import catalogue, corrections, direct, tried_words
-from promptctl.cli.table import COMMANDS
+from promptctl.cli import catalogue, fast_reader
+from promptctl.cli.catalogue import COMMANDS
+from promptctl.cli.correction import lines, synonyms
 from tests.cli.conftest import refused
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ HINTS: dict[str, str | None] = {
     "rollback D v1": "rollback D --to 1",
     "rollback D --to-revision=1": "rollback D --to 1",
     "rollback D --to previous": "rollback D",
-    **{f"activate D {option} 3": "activate D@3" for option in tried_words.VERSION_OPTIONS},
+    **{f"activate D {option} 3": "activate D@3" for option in synonyms.VERSION_OPTIONS},
     "activate --name D --version 3": "activate D@3",
     "diff D 1..2": "diff D@1 D@2",
     "diff D@1..2": "diff D@1 D@2",
@@ -216,21 +217,21 @@ def as_typed(line: str) -> list[str]:
 def test_every_word_that_people_try_has_its_hint() -> None:
     for typed, expected in HINTS.items():
         words = as_typed(typed)
-        meant = corrections.corrected(words)
+        meant = lines.corrected(words)
         if expected is None:
             assert meant is None, (typed, meant)
             continue
         assert meant is not None, typed
         assert shlex.join(meant) == shlex.join(as_typed(expected)) or meant == as_typed(expected), (typed, meant)
         # It can be pasted: the commands read it, and nothing is switched off by it.
-        assert direct.read(meant) is not None or meant[-1] in ("--help", "--version"), typed
+        assert fast_reader.read(meant) is not None or meant[-1] in ("--help", "--version"), typed
         assert not {"--force", "--adopt", "--allow-secrets", "--allow-new-variables"} & set(meant), typed
-        assert corrections.accepted(words) is None, typed
+        assert lines.unambiguous(words) is None, typed
 
 
 def test_what_means_one_thing_only_is_accepted() -> None:
     for typed, expected in ACCEPTED.items():
-        assert corrections.accepted(as_typed(typed)) == as_typed(expected), typed
+        assert lines.unambiguous(as_typed(typed)) == as_typed(expected), typed
 
 
 def test_a_line_that_is_right_is_left_alone() -> None:
@@ -240,28 +241,30 @@ def test_a_line_that_is_right_is_left_alone() -> None:
                  "create D -d one 'You are kind.'",
                  "split D@3 --reason why 10%", "chat D 2", "render D --var a=b"):  # fmt: skip
         words = shlex.split(line)
-        assert direct.read(words) is not None, line
-        assert corrections.corrected(words) is None, line
+        assert fast_reader.read(words) is not None, line
+        assert lines.corrected(words) is None, line
 
 
 def test_a_word_that_is_tried_is_no_command_and_leads_to_one() -> None:
-    for (family, word), target in tried_words.COMMANDS.items():
+    for (family, word), target in synonyms.COMMANDS.items():
         assert f"{family} {word}".strip() not in COMMANDS, word
         name = target.partition(" --")[0]
         assert name in COMMANDS or target.startswith("--"), target
-    for option in tried_words.OPTIONS.values():
+    for option in synonyms.OPTIONS.values():
         shared = {"--json", "--verbose", "--quiet", "--color", "--no-pager", "--database-url"}
-        assert not option or option in shared or any(option in entry["options"] for entry in COMMANDS.values()), option
-    assert not {word for _, word in tried_words.COMMANDS} & set(catalogue.FAMILIES)
+        assert not option or option in shared or any(option in command.own_options for command in COMMANDS.values()), (
+            option
+        )
+    assert not {word for _, word in synonyms.COMMANDS} & set(catalogue.FAMILIES)
 
 
 TOLD: dict[tuple[str, ...], tuple[str, str]] = {
-    ("rename", "A", "B"): ("a prompt keeps its name", "promptctl show A | promptctl create B -f -"),
-    ("mv", "A"): ("a prompt keeps its name", "promptctl show A | promptctl create NEW -f -"),
+    ("rename", "A", "B"): ("a prompt cannot be renamed", "promptctl show A | promptctl create B -f -"),
+    ("mv", "A"): ("a prompt cannot be renamed", "promptctl show A | promptctl create NEW -f -"),
     ("cp", "it's", "B"): ("a copy is a new prompt", "promptctl show 'it'\"'\"'s' | promptctl create B -f -"),
-    ("db", "reset"): ("it empties no database", "promptctl db status"),
-    ("tag", "D@2", "prod"): ("the only label of a version", "promptctl create --help"),
-    ("redo", "D"): ("to go forward, activate a version", "promptctl history D"),
+    ("db", "reset"): ("promptctl does not empty databases", "promptctl db status"),
+    ("tag", "D@2", "prod"): ("a version has no labels", "promptctl create --help"),
+    ("redo", "D"): ("to move forward, activate a version", "promptctl history D"),
     ("get", "D"): ('promptctl has no command "get"', "promptctl show D"),
     ("show", "D:2"): ('"D:2" cannot name a prompt', "promptctl show D@2"),
     ("rollback", "D", "--reason", "too", "concise"): (

@@ -1,4 +1,4 @@
-"""Files that a person may look at later, in the folder that the XDG specification has for a program's state."""
+"""Save bug reports in the state directory of the XDG specification."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import time
 
 from promptctl.postgres.embedded import location
 
-_KEPT = 10
+_MOST_FILES = 10
 _PREFIX, _SUFFIX = "bug-", ".log"
 
 
-def keep(content: str) -> str | None:
-    """Write a report into a new file that only this user can read; return its path, or None where that cannot be.
+def save(content: str) -> str | None:
+    """Write a report to a new file that only this user can read; return its path, None where that fails.
 
-    The newest ten reports are kept. Nothing is written through a folder that somebody else could replace, as a home
-    directory that `sudo` passed on.
+    Older files than the newest ten are removed. Nothing is written through a folder that another user could replace,
+    for example a home directory that `sudo` passed on.
     """
     folder = _folder()
     if folder is None:
         return None
     try:
-        there = folder
-        while not os.path.lexists(there):
-            there = os.path.dirname(there)
-        if not location.is_trusted(there):
+        existing = folder
+        while not os.path.lexists(existing):
+            existing = os.path.dirname(existing)
+        if not location.is_trusted(existing):
             return None
         os.makedirs(folder, mode=0o700, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -45,16 +45,16 @@ def keep(content: str) -> str | None:
 
 def _folder() -> str | None:
     base = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(base):  # what the XDG specification says about a relative path
+    if not os.path.isabs(base):  # the XDG specification ignores a relative path
         base = os.path.expanduser("~/.local/state")
     return os.path.join(base, "promptctl") if os.path.isabs(base) else None
 
 
 def _write(folder: int, content: str) -> str:
-    """Write a new file in the folder and return its name. Raises OSError, and leaves no part of a file."""
+    """Write a new file in the folder and return its name. Raises OSError, and removes an incomplete file."""
     now = time.time_ns()
-    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now // 1_000_000_000))
-    name = f"{_PREFIX}{moment}.{now // 1000 % 1_000_000:06}Z-{os.getpid()}{_SUFFIX}"
+    timestamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now // 1_000_000_000))
+    name = f"{_PREFIX}{timestamp}.{now // 1000 % 1_000_000:06}Z-{os.getpid()}{_SUFFIX}"
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
     try:
         with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
@@ -67,9 +67,9 @@ def _write(folder: int, content: str) -> str:
 
 
 def _remove_older(folder: int, newest: str) -> None:
-    """Remove all but the newest reports; another process may do so at the same time."""
+    """Remove all but the newest reports. Another process may do the same concurrently."""
     names = sorted(name for name in os.listdir(folder) if name.startswith(_PREFIX) and name.endswith(_SUFFIX))
     others = [name for name in names if name != newest]
-    for name in others[: len(others) - (_KEPT - 1)] if len(others) >= _KEPT else ():
+    for name in others[: len(others) - (_MOST_FILES - 1)] if len(others) >= _MOST_FILES else ():
         with contextlib.suppress(OSError):
             os.unlink(name, dir_fd=folder)

@@ -1,4 +1,4 @@
-"""The commands and options of other tools that people try, and what each is called here."""
+"""Words of other tools, and the command or option of promptctl that each one means."""
 
 from __future__ import annotations
 
@@ -65,22 +65,22 @@ _OF_FAMILIES = {
     },
 }
 
-# (family or "", the word that is tried): the words in its place.
+# By family ("" for none) and word: the words that replace it.
 COMMANDS: dict[tuple[str, str], str] = {
-    ("", word): command for command, tried in _OF_COMMANDS.items() for word in tried.split()
+    ("", word): command for command, words in _OF_COMMANDS.items() for word in words.split()
 } | {
     (family, word): command
     for family, commands in _OF_FAMILIES.items()
-    for command, tried in commands.items()
-    for word in tried.split()
+    for command, words in commands.items()
+    for word in words.split()
 }
 
 _RENAMING = (
-    "a prompt keeps its name: create the new one, point applications at it, then archive the old one with delete"
+    "a prompt cannot be renamed: create the new one, point applications at it, then archive the old one with delete"
 )
-_LABELS = "what is active is the only label of a version; create --meta and --description describe it"
-_EMPTYING = "it empties no database; db status says which one is meant, and another one begins empty"
-# What has no command here: why, and what to do instead; {0} and {1} are the words after it.
+_LABELS = "a version has no labels; create --meta and --description describe it"
+_EMPTYING = "promptctl does not empty databases; db status shows which one is used, and a new one is empty"
+# Words that no command replaces: the reason, and what to run instead. {0} and {1} are the words that follow.
 WITHOUT_COMMAND: dict[tuple[str, str], tuple[str, str]] = (
     {("", word): (_RENAMING, "promptctl show {0} | promptctl create {1} -f -") for word in ("rename", "mv", "move")}
     | {
@@ -90,21 +90,21 @@ WITHOUT_COMMAND: dict[tuple[str, str], tuple[str, str]] = (
     | {("", word): (_LABELS, "promptctl create --help") for word in ("tag", "label", "annotate", "alias")}
     | {("db", word): (_EMPTYING, "promptctl db status") for word in ("reset", "drop", "wipe", "delete", "destroy")}
     | {
-        ("db", word): ("PostgreSQL's own tools do that, for the whole database", "promptctl db status")
+        ("db", word): ("use PostgreSQL's own tools, for example pg_dump, for the whole database", "promptctl db status")
         for word in ("dump", "backup", "restore", "load")
     }
-    | {("", "reset"): ("rollback goes back, delete archives", "promptctl --help")}
+    | {("", "reset"): ("rollback moves back, delete archives", "promptctl --help")}
     | {
-        ("", word): ("rollback goes back; to go forward, activate a version", "promptctl history {0}")
+        ("", word): ("rollback only moves back; to move forward, activate a version", "promptctl history {0}")
         for word in ("redo", "rollforward", "roll-forward", "forward")
     }
     | {
-        ("", word): ("the next calls are in the history", "promptctl history {0}")
+        ("", word): ("promptctl does not follow changes; the history lists them", "promptctl history {0}")
         for word in ("watch", "tail", "follow")
     }
 )
 
-# An option that is tried: the option in its place, which takes the same value ("" takes the option away).
+# By option of another tool: the option that replaces it and accepts the same value. "" removes the option.
 OPTIONS: dict[str, str] = {
     spelling: option
     for option, spellings in {
@@ -139,13 +139,13 @@ OPTIONS: dict[str, str] = {
     }.items()
     for spelling in spellings.split()
 }
-# What the options are called that name a version in other tools, and those that name a part of a prompt's name.
+# Options of other tools that select a version, a prompt, or prompts by a part of their names.
 VERSION_OPTIONS = ("--version", "--revision", "--rev", "--to-version", "--to-revision", "--to")
 NAME_OPTIONS = ("--name", "--prompt")
 PATTERN_OPTIONS = ("--filter", "--search", "--pattern", "--name", "--prompt", "--prefix")
-# The things that other tools name before or behind a verb: `get prompts`, `prompt list`.
+# Nouns that other tools write before or after a verb: `get prompts`, `prompt list`.
 NOUNS = ("prompt", "prompts", "version", "versions")
-# Options that take no value; of others that are not known, nothing is known.
+# Options of other tools that accept no value.
 FLAGS = frozenset({
     "-j", "--as-json", "--debug", "--trace", "--silent", "-s", "-y", "--yes", "--no-input", "--non-interactive",
     "--no-interactive", "--assume-yes", "--all", "-a", "--dry-run", "--force", "--raw", "--full", "--wide", "-w",

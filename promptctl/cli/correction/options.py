@@ -1,9 +1,10 @@
-"""Options that people bring from other tools, put right on a typed line."""
+"""Replace options of other tools with ours on a parsed line."""
 
 from __future__ import annotations
 
-from promptctl.cli import corrected_arguments, tried_words, typed_line, typed_words
-from promptctl.cli.table import COMMANDS
+from promptctl.cli.catalogue import COMMANDS
+from promptctl.cli.correction import arguments, lenient_values, synonyms
+from promptctl.cli.correction.parsed_line import REFERENCES, ParsedLine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,61 +25,61 @@ _IN_JSON = (
 )  # fmt: skip
 
 
-def correct(line: typed_line.Line) -> None:
-    """Put the options right in place, some of them as arguments; one that nothing is known of stays."""
-    first = [each for each in line.options if each[0] in tried_words.NAME_OPTIONS]
-    options = first + [each for each in line.options if each not in first]
+def correct(line: ParsedLine) -> None:
+    """Correct the options in place. Some become arguments; an unknown option stays."""
+    first = [option for option in line.options if option[0] in synonyms.NAME_OPTIONS]
+    options = first + [option for option in line.options if option not in first]
     line.options = []
     for option, value in options:
         if option == "--to" and value in ("previous", "prev", "last") and line.name == "rollback":
-            line.one_meaning = False
-        elif option in line.known:
+            line.is_unambiguous = False
+        elif option in line.accepted_options:
             line.options.append(_value(line, option, value))
         else:
             _other_option(line, option, value)
 
 
-def _value(line: typed_line.Line, option: str, value: str | None) -> tuple[str, str | None]:
-    """The value of an option that exists: `--to v2` and `--to D@2` are `--to 2`, `--against @2` is `--against D@2`."""
+def _value(line: ParsedLine, option: str, value: str | None) -> tuple[str, str | None]:
+    """Correct the value of one of our options: `--to D@v2` to `--to 2`, `--against @2` to `--against D@2`."""
     name = line.arguments[0].partition("@")[0] if line.arguments else ""
     if value is not None and option in ("--to", "--expect"):
-        of, at, number = value.rpartition("@")
-        if (version := typed_words.version(number)) is not None and (not at or of in ("", name)):
+        prompt, at, number = value.rpartition("@")
+        if (version := lenient_values.version(number)) is not None and (not at or prompt in ("", name)):
             return option, version
     if (
         value is not None
         and option in ("--since", "--at", "--keep")
-        and (age := typed_words.age(value)) not in (None, value)
+        and (age := lenient_values.age(value)) not in (None, value)
     ):
-        line.one_meaning = False
+        line.is_unambiguous = False
         return option, age
     if value is not None and option == "--against":
-        if name and (version := typed_words.version(value)) is not None:
+        if name and (version := lenient_values.version(value)) is not None:
             return option, f"{name}@{version}"
-        return option, corrected_arguments.reference(line, value)
+        return option, arguments.reference(line, value)
     return option, value
 
 
-def _other_option(line: typed_line.Line, option: str, value: str | None) -> None:
-    """Put an option of another tool into ours; what is not known stays, and is then not read."""
-    line.one_meaning = False
-    arguments = COMMANDS[line.name]["arguments"]
-    first = arguments[0][0] if arguments else ""
+def _other_option(line: ParsedLine, option: str, value: str | None) -> None:
+    """Replace an option of another tool. An unknown option stays, so that no command accepts the line."""
+    line.is_unambiguous = False
+    declared = COMMANDS[line.name].arguments
+    first = declared[0].name if declared else ""
     joined = f"{option} {value}" if value is not None else option
     if option == "--version" and value is not None and line.name == "rollback":
-        line.options.append(("--to", typed_words.version(value) or value))
+        line.options.append(("--to", lenient_values.version(value) or value))
     elif option == "--version" and value is not None and line.name == "deactivate":
-        line.options.append(("--expect", typed_words.version(value) or value))
+        line.options.append(("--expect", lenient_values.version(value) or value))
     elif (
-        option in tried_words.VERSION_OPTIONS
+        option in synonyms.VERSION_OPTIONS
         and value is not None
-        and first in typed_line.REFERENCES
+        and first in REFERENCES
         and line.arguments
         and "@" not in line.arguments[0]
     ):
-        line.arguments[0] = f"{line.arguments[0]}@{typed_words.version(value) or value}"
+        line.arguments[0] = f"{line.arguments[0]}@{lenient_values.version(value) or value}"
     elif option in ("--share", "--percent", "--percentage", "--weight", "--traffic") and line.name == "split":
-        line.arguments.append(typed_words.share(value or ""))
+        line.arguments.append(lenient_values.share(value or ""))
     elif option in ("--days", "--hours", "--weeks") and (value or "").isdigit():
         number = int(value or 0) * (7 if option == "--weeks" else 1)
         age = f"{number}{'h' if option == '--hours' else 'd'}"
@@ -90,18 +91,18 @@ def _other_option(line: typed_line.Line, option: str, value: str | None) -> None
             line.options.append(("--quiet", None))
     elif option in ("--no-color", "--no-colour"):
         line.options.append(("--color", "never"))
-    elif option in ("--daily", "--hourly") and "--by" in line.known:
+    elif option in ("--daily", "--hourly") and "--by" in line.accepted_options:
         line.options.append(("--by", "day" if option == "--daily" else "hour"))
-    elif option[1:].isdigit() and option[0] == "-" and int(option) < 0 and "--limit" in line.known:
+    elif option[1:].isdigit() and option[0] == "-" and int(option) < 0 and "--limit" in line.accepted_options:
         line.options.append(("--limit", str(-int(option))))
-    elif option in tried_words.PATTERN_OPTIONS and value is not None and line.name == "list":
+    elif option in synonyms.PATTERN_OPTIONS and value is not None and line.name == "list":
         line.arguments.append(value)
     elif option == "--vars" and value is not None and value.lstrip().startswith("{"):
         _variables(line, value)
-    elif joined in ("--format csv", "-o csv", "--output csv") and "--csv" in line.known:
+    elif joined in ("--format csv", "-o csv", "--output csv") and "--csv" in line.accepted_options:
         line.options.append(("--csv", None))
     elif option in ("--all", "-a"):
-        if "--limit" in line.known:
+        if "--limit" in line.accepted_options:
             line.options.append(("--limit", "0"))
     elif option == "-V":
         line.options.append(("--verbose", None))
@@ -112,9 +113,7 @@ def _other_option(line: typed_line.Line, option: str, value: str | None) -> None
             line.arguments.append(value)
     elif line.name in _FOLDER_OPTIONS and option in _FOLDER_OPTIONS[line.name] and value is not None:
         line.arguments.append(value)
-    elif (
-        option in tried_words.NAME_OPTIONS and value is not None and first in ("name", "names", *typed_line.REFERENCES)
-    ):
+    elif option in synonyms.NAME_OPTIONS and value is not None and first in ("name", "names", *REFERENCES):
         line.arguments.insert(0, value)
     elif option == "--dry-run" and line.name in READING:
         pass
@@ -122,7 +121,7 @@ def _other_option(line: typed_line.Line, option: str, value: str | None) -> None
         line.options.append(("--file", "-"))
         if value is not None:
             line.arguments.append(value)
-    elif (ours := tried_words.OPTIONS.get(option)) is not None and (not ours or ours in line.known):
+    elif (ours := synonyms.OPTIONS.get(option)) is not None and (not ours or ours in line.accepted_options):
         if ours:
             line.options.append((ours, value))
         elif value is not None:
@@ -131,8 +130,8 @@ def _other_option(line: typed_line.Line, option: str, value: str | None) -> None
         line.options.append((option, value))
 
 
-def _variables(line: typed_line.Line, text: str) -> None:
-    """Give the values of a JSON object one by one; what is none stays as it is, and is then not read."""
+def _variables(line: ParsedLine, text: str) -> None:
+    """Replace a JSON object by one --var for each value. Any other text stays, so that no command accepts it."""
     import json
 
     try:

@@ -1,4 +1,4 @@
-"""Moments as people write them."""
+"""Parse the times and ages in options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST_AMOUNT = 15
 
 
 def parse(text: str, now: datetime | None = None) -> str:
-    """Return the moment that `text` writes, as the store takes it: RFC 3339, or `-2h`, so long ago on the server.
+    """Return a time for the store: RFC 3339, or an age such as `-2h`, which the server subtracts from its own time.
 
     `text` is an age (`90s`, `15m`, `2h`, `3d`, `1w`), RFC 3339, or a local date or date-time. Raises Usage.
     """
@@ -21,15 +21,15 @@ def parse(text: str, now: datetime | None = None) -> str:
     if _age(text, now or datetime.now(timezone.utc)) is not None:
         return f"-{text}"
     try:
-        moment = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         raise errors.Usage(
             "invalid_time",
-            f"{references.quoted(text)} is no time",
-            hint="write 2h, 2026-11-12T09:30:00Z, or a local 2026-11-12 09:30",
+            f"{references.quoted(text)} is not a time",
+            hint="write 2h, 2026-11-12T09:30:00Z, or 2026-11-12 09:30 for local time",
         ) from None
     try:
-        return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+        return time.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
     except (OverflowError, ValueError, OSError):
         raise errors.Usage("invalid_time", f"{references.quoted(text)} is out of range") from None
 
@@ -38,8 +38,8 @@ def age(text: str) -> int:
     """Return the seconds of an age (`90s`, `15m`, `2h`, `3d`, `1w`); raises Usage."""
     seconds = _seconds(text.strip())
     if seconds is None:
-        raise errors.Usage("invalid_time", f"{references.quoted(text)} is no age", hint="write 12h, 30d or 8w")
-    # The server's own times go no further.
+        raise errors.Usage("invalid_time", f"{references.quoted(text)} is not an age", hint="write 12h, 30d or 8w")
+    # PostgreSQL stores no later times.
     if seconds >= _LONGEST_SECONDS:
         raise errors.Usage("invalid_time", f"{references.quoted(text)} is out of range")
     return seconds

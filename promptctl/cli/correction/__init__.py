@@ -1,0 +1,1 @@
+"""Corrections of command lines. A line without a mistake imports nothing of this."""

@@ -1,0 +1,52 @@
+"""One command line: its words, its settings once they are read, and the call of its command."""
+
+from __future__ import annotations
+
+from promptctl.cli.catalogue import COMMANDS, PAGED
+from promptctl.cli.parameters import SHARED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from promptctl.cli.run import Run
+    from promptctl.postgres.database import Database
+
+
+class Invocation:
+    """What is known of a command line: its words, and the `Run` of its command once the words are read."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = words
+        self.run: Run | None = None
+
+    @property
+    def options(self) -> Sequence[str]:
+        """The words before `--`, where an option may be."""
+        return self.words[: self.words.index("--")] if "--" in self.words else self.words
+
+    @property
+    def is_json(self) -> bool:
+        """Whether answers and errors are JSON. Before the options are read, the word --json decides."""
+        return self.run.form == "json" if self.run is not None else "--json" in self.options
+
+    @property
+    def connection(self) -> Database | None:
+        """The command's connection, if it has made one."""
+        return None if self.run is None else self.run.connection
+
+    def execute(self, name: str, values: dict[str, Any]) -> int:
+        """Run a command with the values of its parameters; return its exit code."""
+        from promptctl.cli.run import Run
+
+        shared = {parameter.name: values.pop(parameter.name) for parameter in SHARED}
+        self.run = Run(**shared)
+        if name in PAGED and self.run.form == "plain" and not values.get("csv"):
+            from promptctl.output import stream
+
+            stream.hold_for_pager()
+        module, function = COMMANDS[name].locate()
+        # importlib.import_module without the import of importlib.
+        loaded = __import__(module, fromlist=[function])
+        return getattr(loaded, function)(self.run, **values) or 0

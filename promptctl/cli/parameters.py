@@ -1,0 +1,272 @@
+"""Declarations of every argument and option: name, spellings, kind, help.
+
+Plain data without imports, so that a command line can be read without Typer. `catalogue` lists the parameters of each
+command; help, completion, corrections and the Typer commands are built from the same records.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# Kinds of values: none (the option is there or not), one text, several texts, a whole number.
+FLAG, TEXT, TEXTS, NUMBER = "flag", "text", "texts", "number"
+
+
+class Parameter:
+    """One argument or option of a command.
+
+    `name` is the parameter of the command's function, `spellings` the words of an option (none: an argument).
+    """
+
+    __slots__ = ("help", "is_required", "kind", "metavar", "name", "spellings")
+
+    def __init__(
+        self, name: str, spellings: Sequence[str], kind: str, metavar: str, help: str, *, is_required: bool
+    ) -> None:
+        self.name = name
+        self.spellings = spellings
+        self.kind = kind
+        self.metavar = metavar
+        self.help = help
+        self.is_required = is_required
+
+    @property
+    def default(self) -> bool | None:
+        """The value of a parameter that is not on the command line."""
+        return False if self.kind == FLAG else None
+
+    @property
+    def usage(self) -> str:
+        """How the parameter is written, for example `NAME@VERSION` or `-r, --reason TEXT`."""
+        if not self.spellings:
+            return self.metavar
+        # The help of an option with more spellings than one short and one long lists the others.
+        short = [spelling for spelling in self.spellings if not spelling.startswith("--")][:1]
+        long = [spelling for spelling in self.spellings if spelling.startswith("--")][:1]
+        spelled = ", ".join([*short, *long])
+        return spelled if self.kind == FLAG else f"{spelled} {self.metavar}"
+
+
+def by_spelling(parameters: Iterable[Parameter]) -> dict[str, Parameter]:
+    """Return the options among the parameters, by each of their spellings."""
+    return {spelling: parameter for parameter in parameters for spelling in parameter.spellings}
+
+
+def _argument(name: str, metavar: str, help: str, *, required: bool = True, several: bool = False) -> Parameter:
+    kind = TEXTS if several else TEXT
+    return Parameter(name, (), kind, f"{metavar}..." if several else metavar, help, is_required=required)
+
+
+def _option(
+    name: str, spellings: str, metavar: str, help: str, *, kind: str = TEXT, required: bool = False
+) -> Parameter:
+    return Parameter(name, spellings.split(" "), kind, metavar, help, is_required=required)
+
+
+def _flag(name: str, spellings: str, help: str) -> Parameter:
+    return Parameter(name, spellings.split(" "), FLAG, "", help, is_required=False)
+
+
+# Options of every command (cli.run.Run).
+DATABASE_URL = _option(
+    "database_url",
+    "--database-url",
+    "URL",
+    "Connect to this database. Default: PROMPTCTL_DATABASE_URL, DATABASE_URL, PGHOST and the like, else the embedded"
+    " database.",
+)
+JSON = _flag("json", "--json", "Print JSON.")
+QUIET = _flag("quiet", "--quiet -q", "Print references or names only.")
+VERBOSE = _flag("verbose", "--verbose -v", "Log events to standard error.")
+LOG_FORMAT = _option(
+    "log_format", "--log-format", "FORMAT", "Log events to standard error as text, or as json, one object per line."
+)
+COLOR = _option(
+    "color",
+    "--color",
+    "WHEN",
+    "Use color: auto, always or never. auto uses color on a terminal and follows NO_COLOR and FORCE_COLOR.",
+)
+NO_PAGER = _flag("no_pager", "--no-pager", "Do not open a pager for long output.")
+SHARED = (DATABASE_URL, JSON, QUIET, VERBOSE, LOG_FORMAT, COLOR, NO_PAGER)
+HELP = _flag("help", "--help -h", "Show this help.")
+
+# Prompts and versions.
+NAME = _argument("name", "NAME", "Name of the prompt.")
+NEW_NAME = _argument("name", "NAME", "Name of a new or existing prompt.")
+OPTIONAL_NAME = _argument("name", "NAME", "Name of the prompt. Default: all prompts.", required=False)
+NAMES = _argument("names", "NAME", "Names of the prompts.", several=True)
+PATTERN = _argument(
+    "pattern", "PATTERN", "Part of a name, or a quoted pattern with * and ?. Default: all prompts.", required=False
+)
+REFERENCE = _argument("reference", "NAME[@VERSION]", "Version. A bare NAME means its active version.")
+REFERENCES = _argument("references_", "NAME@VERSION", "Versions to activate.", several=True)
+PROMPTS_OR_VERSIONS = _argument(
+    "references_", "NAME[@VERSION]", "Versions. A bare NAME means the whole prompt.", several=True
+)
+ERASED_VERSION = _argument("reference", "NAME@VERSION", "Version to erase.")
+LEFT = _argument("left", "NAME[@A]", "Old version. Without a second argument, A is compared with the active version.")
+RIGHT = _argument("right", "NAME@B", "New version.", required=False)
+
+# Author and reason of a change.
+AUTHOR = _option(
+    "author", "--author", "WHO", "Author of the change. Default: PROMPTCTL_AUTHOR, Git's user.email, the system user."
+)
+REASON = _option("reason", "--reason -r --message -m", "TEXT", "Reason, stored in the history. Also: -m, --message.")
+ALLOW_SECRETS = _flag(
+    "allow_secrets", "--allow-secrets", "Accept text that looks like a secret, for example a sample key."
+)
+DRY_RUN = _flag("dry_run", "--dry-run", "Report what would change or be refused. Change nothing.")
+ALLOW_NEW_VARIABLES = _flag(
+    "allow_new_variables",
+    "--allow-new-variables",
+    "Allow a version that needs variables which the active version does not need.",
+)
+
+# create.
+NEW_TEXT = _argument("text", "TEXT", "Text of the version. - reads standard input.", required=False)
+FILE = _option("file", "--file -f", "FILE", "Read the text from a file. - reads standard input.")
+LITERAL = _option("literal", "--text", "TEXT", "Store TEXT as it is, even if it is the name of a file.")
+ACTIVATE = _flag("activate", "--activate", "Activate the version.")
+TEMPLATE_STYLE = _option(
+    "template", "--template", "STYLE", "Template style: braces for {x}, mustache for {{x}}, none for no variables."
+)
+DEFAULTS = _option("default", "--default", "NAME=TEXT", "Default value of a variable. Repeatable.", kind=TEXTS)
+MODEL = _option("model", "--model", "NAME", "Model that chat uses.")
+MAX_TOKENS = _option("max_tokens", "--max-tokens", "N", "Maximum tokens of a reply in chat.", kind=NUMBER)
+DESCRIPTION = _option("description", "--description -d", "TEXT", "Short description of the version.")
+META = _option(
+    "meta", "--meta", "KEY=VALUE", "Metadata. A value that is valid JSON is stored as JSON. Repeatable.", kind=TEXTS
+)
+
+# list, show, history, diff.
+AT = _option(
+    "at",
+    "--at",
+    "TIME",
+    "Show the version that was active at this time: RFC 3339, a local date and time, or an age such as 2h.",
+)
+LIMIT = _option(
+    "limit", "--limit -n", "N", "Show the newest N. 0 shows all. Default: 20 on a terminal, else all.", kind=NUMBER
+)
+LIST_LIMIT = _option("limit", "--limit -n", "N", "Show the first N by name. 0 shows all. Default: 0.", kind=NUMBER)
+ARCHIVED = _flag("archived", "--archived", "Show archived entries instead.")
+EXIT_CODE = _flag("exit_code", "--exit-code", "Exit with 3 if the versions differ.")
+
+# rollback, deactivate, delete.
+TO_VERSION = _option("to", "--to", "N", "Roll back to version N. If N is already active, change nothing.")
+EXPECTED_VERSION = _option("expect", "--expect", "N", "Refuse the change unless version N is active.")
+UNDO = _flag("undo", "--undo", "Restore archived versions or prompts.")
+
+# sync and export.
+FOLDER = _argument("folder", "FOLDER", "Folder of prompts. Default: prompts/.", required=False)
+PLAN_ONLY = _flag("dry_run", "--dry-run", "Show the plan. Apply nothing.")
+CHECK = _flag(
+    "check", "--check", "Show the plan. Apply nothing. Exit with 3 if there are changes, with 5 if sync refuses them."
+)
+SAVE_PLAN = _option("save_plan", "--save-plan", "FILE", "Show the plan and save it in a file. Apply nothing.")
+APPLY_PLAN = _option(
+    "apply_plan", "--apply-plan", "FILE", "Apply a saved plan. Refuse it if the database has changed since."
+)
+FORMAT = _option(
+    "format", "--format", "FORMAT", "Format of the plan: text, markdown (for a comment on a pull request) or json."
+)
+SOURCE = _option(
+    "source", "--source", "NAME", "Name of the source. Default: the repository and the path of the folder."
+)
+TEMPLATE_DEFAULT = _option(
+    "template",
+    "--template",
+    "STYLE",
+    "Template style of prompts whose prompt.yaml sets none: braces, mustache or none.",
+)
+ADOPT = _flag(
+    "adopt", "--adopt", "Take over prompts that another source or an operator activated. Applies to this run only."
+)
+FORCE = _flag(
+    "force",
+    "--force",
+    "Apply an older commit, a folder that overlaps another source, or a plan that moves more than a third of the"
+    " prompts.",
+)
+EXPORT_FOLDER = _argument("folder", "FOLDER", "Folder to write to. Default: prompts/.", required=False)
+ONLY = _option("only", "--only", "PATTERN", "Export only matching prompts: part of a name, or a pattern with * and ?.")
+OVERWRITE = _flag("force", "--force", "Overwrite files that differ.")
+
+# release.
+RELEASE = _argument("release", "N", "Number of the release.")
+SKIP_MOVED = _flag("skip_moved", "--skip-moved", "Skip prompts that have moved since the release.")
+
+# split, route, resolve.
+SPLIT_REFERENCE = _argument("reference", "NAME[@VERSION]", "Prompt, or the candidate version of a new split.")
+SHARE = _argument(
+    "share", "SHARE", "Share of the candidate, for example 10%, 0.5% or 12.25%. 50% is an A/B test.", required=False
+)
+OFF = _flag("off", "--off", "End the split. Every unit then gets the active version.")
+SEED = _option(
+    "seed", "--seed", "TEXT", "Seed that is hashed with each unit. Default: NAME.EPOCH at the start of the split."
+)
+ROUTE_FILE = _option("file", "--file -f", "FILE", "Read the route from a file. - reads standard input.", required=True)
+UNIT = _option("unit", "--unit", "UNIT", "Use the version that this unit gets, for example a user id.")
+RESOLVED_UNIT = _option("unit", "--unit", "UNIT", "Unit of the request, for example a user id.")
+ATTRIBUTES = _option(
+    "attribute",
+    "--attribute",
+    "KEY=VALUE",
+    "Attribute of the request. true, false and numbers keep their type, all else is text. Repeatable.",
+    kind=TEXTS,
+)
+
+# render and chat.
+VARIABLES = _option("var", "--var", "NAME=VALUE", "Value of a variable. Repeatable.", kind=TEXTS)
+VARIABLES_FILE = _option(
+    "vars_file", "--vars-file", "FILE", "Read values of variables from a YAML or JSON file. --var takes precedence."
+)
+MESSAGE = _argument(
+    "message", "MESSAGE", "Message. - reads standard input. Without one, chat starts a conversation.", required=False
+)
+MESSAGE_FILE = _option(
+    "file", "--file -f", "FILE", "Read the message from a file and append it to MESSAGE. - reads standard input."
+)
+MESSAGE_LITERAL = _option("text", "--text", "MESSAGE", "Send MESSAGE as it is, even if it is the name of a file.")
+AGAINST = _option(
+    "against", "--against", "NAME[@VERSION]", "Send the message with this version too, and show both replies."
+)
+CHAT_MODEL = _option("model", "--model", "MODEL", "Model. Default: the version's, else claude-sonnet-5-5.")
+CHAT_MAX_TOKENS = _option(
+    "max_tokens", "--max-tokens", "N", "Maximum tokens of a reply. Default: the version's, else 8192.", kind=NUMBER
+)
+USAGE = _flag("usage", "--usage", "Print the tokens and times of each reply.")
+NO_STREAM = _flag("no_stream", "--no-stream", "Print each reply when it is complete.")
+SAVE = _option("save", "--save", "FILE", "Save the conversation in a new file, to continue it later.")
+CONTINUE = _option("continue_", "--continue", "FILE", "Continue a saved conversation, and save it in the same file.")
+TIMEOUT = _option(
+    "timeout", "--timeout", "SECONDS", "Stop waiting when Claude sends nothing for this long. Default: 120.",
+    kind=NUMBER,
+)  # fmt: skip
+
+# stats.
+SINCE = _option(
+    "since", "--since", "TIME", "Include uses from this time on: RFC 3339, a local date and time, or an age such as 7d."
+)
+BY = _option("by", "--by", "KEYS", "Group by version, day, hour or model, or by several, for example day,version.")
+ALL_VERSIONS = _flag("all", "--all", "Include versions that were never used.")
+CSV = _flag("csv", "--csv", "Print CSV with a header.")
+
+# db and completion.
+KEEP = _option(
+    "keep", "--keep", "AGE", "Delete single uses that are older than this, for example 30d. Default: keep all."
+)
+LOGIN = _argument("login", "LOGIN", "Existing login role.")
+ACCESS = _option(
+    "access",
+    "--as",
+    "ACCESS",
+    "viewer (reads), application (resolves and records uses) or operator (changes prompts).",
+    required=True,
+)
+SQL = _option("command", "--command -c", "SQL", "Run this SQL. Do not prompt for statements.")
+SQL_FILE = _option("file", "--file -f", "FILE", "Run the statements of a file. - reads standard input.")
+SHELL = _argument("shell", "SHELL", "bash, zsh or fish.")
