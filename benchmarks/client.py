@@ -31,7 +31,7 @@ from promptctl import Prompts
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from promptctl.client.serving import State
+    from promptctl.client.state import State
 
 _WORDS = "Answer the question that was asked, first and in plain words. Then add what the person needs. "
 # As a real server: a COMMIT has reached the disk.
@@ -363,9 +363,11 @@ class _Noting(Prompts):
     def __init__(self, dsn: str) -> None:
         self.seen: dict[int, float] = {}
         super().__init__(dsn)
+        self._memory_publish = self._memory.publish
+        self._memory.publish = self._note
 
-    def _publish(self, state: State) -> None:
-        super()._publish(state)
+    def _note(self, state: State) -> None:
+        self._memory_publish(state)
         if "moved" in state.prompts:
             self.seen[state.prompts["moved"].row.epoch] = time.perf_counter()
 

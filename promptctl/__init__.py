@@ -4,14 +4,14 @@ __version__ = "0.1.0.dev0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.client.failures import Closed as Closed
-    from promptctl.client.failures import MissingVariables as MissingVariables
-    from promptctl.client.failures import NoActiveVersion as NoActiveVersion
-    from promptctl.client.failures import PromptctlError as PromptctlError
-    from promptctl.client.failures import PromptNotFound as PromptNotFound
-    from promptctl.client.failures import TooOld as TooOld
-    from promptctl.client.failures import Unavailable as Unavailable
-    from promptctl.client.failures import VersionNotFound as VersionNotFound
+    from promptctl.client.exceptions import Closed as Closed
+    from promptctl.client.exceptions import MissingVariables as MissingVariables
+    from promptctl.client.exceptions import NoActiveVersion as NoActiveVersion
+    from promptctl.client.exceptions import PromptctlError as PromptctlError
+    from promptctl.client.exceptions import PromptNotFound as PromptNotFound
+    from promptctl.client.exceptions import TooOld as TooOld
+    from promptctl.client.exceptions import Unavailable as Unavailable
+    from promptctl.client.exceptions import VersionNotFound as VersionNotFound
     from promptctl.client.prompt import Prompt as Prompt
     from promptctl.client.prompts import Prompts as Prompts
     from promptctl.client.use import Use as Use
@@ -21,8 +21,8 @@ _CLIENT = {
     "Prompts": "prompts",
     "Prompt": "prompt",
     "Use": "use",
-    **dict.fromkeys(("Closed", "MissingVariables", "NoActiveVersion", "PromptNotFound"), "failures"),
-    **dict.fromkeys(("PromptctlError", "TooOld", "Unavailable", "VersionNotFound"), "failures"),
+    **dict.fromkeys(("Closed", "MissingVariables", "NoActiveVersion", "PromptNotFound"), "exceptions"),
+    **dict.fromkeys(("PromptctlError", "TooOld", "Unavailable", "VersionNotFound"), "exceptions"),
 }
 
 

@@ -1,1 +1,1 @@
-"""The client of an application: which prompt to use now, from memory, and a record of each use, by a thread."""
+"""The client for applications: returns active versions from memory and records uses in a background thread."""

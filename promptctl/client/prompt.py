@@ -1,49 +1,25 @@
-"""A prompt as an application holds it: one version, for one unit, and where its uses are booked."""
+"""A prompt as an application holds it: one version for one unit, with the link that its uses are recorded by."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from promptctl.client.failures import MissingVariables
+from promptctl.client import processes
+from promptctl.client.exceptions import MissingVariables
 from promptctl.client.use import Use
 from promptctl.rules import buckets, templates
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Mapping
-    from typing import Protocol
 
-    from promptctl.client.fork_page import ForkPage
-
-    class Link(Protocol):
-        """What a prompt and its uses need of the client that served it."""
-
-        queue: deque[Use]
-        page: ForkPage
-
-        # Which database it is of, without a password.
-        database: str
-
-        @property
-        def age_seconds(self) -> float:
-            """How long ago the database confirmed what is served."""
-            ...
-
-        def begin_in_child(self) -> int:
-            """Begin anew in a child process that was forked unnoticed, and return the queue's limit in it."""
-            ...
-
-        def relieve(self) -> None:
-            """Have the queue emptied: it is full."""
-            ...
-
-        def score(self, use_id: str, score: float) -> None:
-            """Attach a score to a use."""
-            ...
+    from promptctl.client.link import Link
 
 
-class Version:
-    """What all who are served one version in one epoch share; `version` is None for an application's own text."""
+class ServedVersion:
+    """The part of a prompt that all units share, for one version in one epoch.
+
+    `version` and `epoch` are None for an application's own text.
+    """
 
     __slots__ = ("_template", "content", "epoch", "link", "metadata", "name", "seed", "settings", "version")
 
@@ -70,8 +46,8 @@ class Version:
 
     @property
     def template(self) -> templates.Template:
-        """The content, read once."""
-        # Two threads may both read it, to the same end.
+        """The parsed content."""
+        # Two threads may both parse it, with the same result.
         template = self._template
         if template is None:
             template = self._template = templates.Template(self.content, self.settings)
@@ -82,11 +58,11 @@ class Version:
 
 
 class Prompt:
-    """The version to use now. It does not change: whoever wants to know what is live asks `Prompts.get` again."""
+    """A version to use now. It does not change: call `Prompts.get` again for the version that is active later."""
 
     __slots__ = ("_bucket", "_unit", "link", "source")
 
-    def __init__(self, version: Version, unit: str | None = None, bucket: int | None = None) -> None:
+    def __init__(self, version: ServedVersion, unit: str | None = None, bucket: int | None = None) -> None:
         self.link = version.link
         self.source = version
         self._unit = unit
@@ -94,56 +70,56 @@ class Prompt:
 
     @property
     def name(self) -> str:
-        """The name of the prompt that is served: of the one that was asked for, or where its route leads."""
+        """The name of the prompt: the requested one, or the one that its route leads to."""
         return self.source.name
 
     @property
     def version(self) -> int | None:
-        """The version's number; None: it is the application's own text."""
+        """The number of the version; None for the application's own text."""
         return self.source.version
 
     @property
     def epoch(self) -> int | None:
-        """The epoch in which it was served: every change of who gets what has its own. None: no version was served."""
+        """The number of the allocation in which the version was served; None for the application's own text."""
         return self.source.epoch
 
     @property
     def content(self) -> str:
-        """The text, its variables not filled in."""
+        """The text, with its variables not filled in."""
         return self.source.content
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What belongs to the version beside its content: template, variables, model, max_tokens."""
+        """The settings of the version: template, variables, model, max_tokens."""
         return self.source.settings
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """Its description and whatever else was said of it, as it was when it was read."""
+        """The description and other metadata of the version, as they were when it was read."""
         return self.source.metadata
 
     @property
     def is_default(self) -> bool:
-        """Whether it is the text that the application gave as `default`, because no version could be served."""
+        """Whether this is the text that the application passed as `default`, because no version was available."""
         return self.source.version is None
 
     @property
     def bucket(self) -> int | None:
-        """The unit's bucket, 0 to 9999, by which a split chose; None: no unit was given."""
+        """The unit's bucket, 0 to 9999, which decides its side of a split; None without a unit."""
         if self._bucket is None and self._unit is not None:
             self._bucket = buckets.bucket(self.source.seed, self._unit)
         return self._bucket
 
     @property
     def age_seconds(self) -> float:
-        """How long ago the database confirmed what is served: a few seconds, more during an outage."""
+        """Seconds since the database confirmed the active versions: a few, or more during an outage."""
         return self.link.age_seconds
 
     def render(self, values: Mapping[str, str] | None = None) -> str:
         """Return the text with its variables filled in.
 
-        Values that the text does not name are ignored: after a rollback the application gives them all the same.
-        Raises MissingVariables, which names all that are missing, TypeError for a value that is no text.
+        Values without a variable are ignored, because after a rollback the application still passes them. Raises
+        MissingVariables, which names all missing variables, and TypeError for a value that is not a string.
         """
         try:
             return self.source.template.render(values or {})
@@ -153,24 +129,24 @@ class Prompt:
             for name in self.source.template.variables:
                 if values and name in values and not isinstance(values[name], str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are not all checked
                     kind = type(values[name]).__name__
-                    raise TypeError(f'{self.source} is given a text for "{name}", not {kind}') from None
+                    raise TypeError(f'{self.source} needs a string for "{name}", not {kind}') from None
             raise
 
     def use(self) -> Use:
-        """Return a block that times one call of a model and books it, a failure too, on this version."""
+        """Return a block that times one call of a model and records it for this version, also when it fails."""
         return Use(self)
 
     def __copy__(self) -> Prompt:
         return self
 
     def __deepcopy__(self, memo: object) -> Prompt:
-        # It does not change, and a copy of the client that it belongs to would be another one.
+        # It does not change, and its client must not be copied.
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         source = self.source
         values = (source.name, source.version, source.epoch, source.content, source.settings, source.metadata)
-        return _restored, (self.link.database, *values, source.seed, self._unit, self._bucket)
+        return _unpickled, (self.link.database, *values, source.seed, self._unit, self._bucket)
 
     def __str__(self) -> str:
         return str(self.source)
@@ -179,7 +155,7 @@ class Prompt:
         return f"<Prompt {self.source}>"
 
 
-def _restored(
+def _unpickled(
     database: str,
     name: str,
     version: int | None,
@@ -191,8 +167,6 @@ def _restored(
     unit: str | None,
     bucket: int | None,
 ) -> Prompt:
-    """Return a prompt that was pickled; its uses are recorded by this process's client of the same database."""
-    from promptctl.client.processes import link_of
-
-    source = Version(link_of(database), name, version, epoch, content, settings, metadata, seed)
+    """Return a pickled prompt, whose uses this process's client of the same database records."""
+    source = ServedVersion(processes.link_of(database), name, version, epoch, content, settings, metadata, seed)
     return Prompt(source, unit, bucket)

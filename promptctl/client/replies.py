@@ -1,9 +1,4 @@
-"""What a reply says of its tokens, by the names of the SDKs and frameworks through which Claude is called.
-
-Anthropic's `usage` counts what came from a cache, or went into one, apart from `input_tokens`; so does Bedrock's
-Converse. OpenAI's and LiteLLM's names (`prompt_tokens`, and `input_tokens` beside `input_tokens_details`) count all of
-the input, and say how much of it came from a cache; so do LangChain's `usage_metadata` and Pydantic AI's usages.
-"""
+"""The usage, model and request id of a reply, by the field names of the SDKs and frameworks that call Claude."""
 
 from __future__ import annotations
 
@@ -13,15 +8,15 @@ from typing import Any
 from promptctl.rules import tokens
 from promptctl.rules.tokens import field, first_field
 
-# A stream's events report what was used so far: to add them up would count it several times.
+# The events of a stream report running totals, which must not be added up.
 _EVENTS = ("message_start", "message_delta", "message_stop", "content_block_start", "content_block_delta",
            "content_block_stop")  # fmt: skip
 
 
 def read(reply: object) -> tuple[object, Any, Any]:
-    """Return a reply's usage, model and request id. Raises TypeError for what has no readable usage."""
+    """Return the usage, model and request id of a reply. Raises TypeError if it has no readable usage."""
     metadata = field(reply, "response_metadata")
-    # The last but one is of Bedrock's ConverseStream.
+    # `metadata.usage` is in the last event of Bedrock's ConverseStream.
     places = (
         field(reply, "usage"), field(reply, "usage_metadata"), first_field(metadata, "usage", "token_usage"),
         field(field(reply, "metadata"), "usage"), reply,
@@ -33,7 +28,7 @@ def read(reply: object) -> tuple[object, Any, Any]:
 
 
 def names(reply: object) -> tuple[Any, Any]:
-    """Return a reply's model and request id, whether it reports a usage or not. None: it does not say."""
+    """Return the model and the request id of a reply, with or without usage. None: not reported."""
     return _names(reply, field(reply, "response_metadata"))
 
 
@@ -51,29 +46,29 @@ def _is_event(reply: object) -> bool:
 
 
 def _advice(reply: object) -> str:
-    """Say what to give instead of something that has no readable usage."""
-    what = f"{type(reply).__name__} has no readable usage"
-    numbers = "give record(input_tokens=…, output_tokens=…)"
+    """Return the error message for an object without readable usage, with what to pass instead."""
+    problem = f"{type(reply).__name__} has no readable usage"
+    call_with_numbers = "call record(input_tokens=…, output_tokens=…)"
     if inspect.isawaitable(reply):
-        return f"{what}: await it first"
+        return f"{problem}: await it first"
     if isinstance(reply, BaseException):
-        return f"{what}: let it leave the block, or call failed()"
+        return f"{problem}: let it leave the block, or call failed()"
     if isinstance(reply, (str, bytes, int, float)):
-        return f"{what}: give the whole reply, or {numbers}"
+        return f"{problem}: pass the whole reply, or {call_with_numbers}"
     if isinstance(reply, (list, tuple)):
-        return f"{what}: give its replies one by one, or {numbers}"
+        return f"{problem}: pass each reply, or {call_with_numbers}"
     if inspect.isroutine(reply):
-        return f"{what}: give what it returns"
+        return f"{problem}: pass what it returns"
     is_manager = any(hasattr(reply, name) for name in ("__enter__", "__aenter__")) and not hasattr(reply, "__iter__")
     if _is_event(reply) or is_manager or field(reply, "get_final_message") is not None:
-        return f"{what}: give what get_final_message() of the stream returns, or {numbers}"
+        return f"{problem}: pass what get_final_message() of the stream returns, or {call_with_numbers}"
     if field(reply, "custom_id") is not None:
-        return f"{what}: give its result.message, where it succeeded"
+        return f"{problem}: pass its result.message if it succeeded"
     if field(field(reply, "message"), "usage") is not None:
-        return f"{what}: give its message"
+        return f"{problem}: pass its message"
     if field(reply, "body") is not None:
-        return f'{what}: give the body that was read: json.loads(response["body"].read())'
+        return f'{problem}: pass the decoded body: json.loads(response["body"].read())'
     for method in ("parse", "json", "usage", "result"):
         if callable(field(reply, method)):
-            return f"{what}: give what its {method}() returns, or {numbers}"
-    return f"{what}: {numbers}"
+            return f"{problem}: pass what its {method}() returns, or {call_with_numbers}"
+    return f"{problem}: {call_with_numbers}"

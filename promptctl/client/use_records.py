@@ -37,7 +37,7 @@ def from_use(use: Use) -> UseRecord | FallbackRecord:
     first_token_ms = None if first is None else max(0.0, (first - use.began) * 1000)
     return UseRecord(
         use.id, prompt.name, use.ended, prompt.version, prompt.epoch, prompt.bucket, model, input_tokens, output_tokens,
-        cache_read, cache_write, response_ms, first_token_ms, outcome, use.score_given, _text(use.request_id),
+        cache_read, cache_write, response_ms, first_token_ms, outcome, use.early_score, _text(use.request_id),
     )  # fmt: skip
 
 

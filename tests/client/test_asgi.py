@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from promptctl.client.hurrying import hurries_at_sigterm
+from promptctl.client.sigterm import called_at_sigterm
 from tests.client.support import count, until
 
 if TYPE_CHECKING:
@@ -137,16 +137,16 @@ def test_the_handler_of_a_signal_is_called_as_before_and_put_back() -> None:
 
     before = signal.signal(signal.SIGTERM, own)
     try:
-        with hurries_at_sigterm(lambda: heard.append("hurry")):
+        with called_at_sigterm(lambda: heard.append("hurry")):
             signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
         assert heard == ["hurry", "own", "own"]
         assert signal.getsignal(signal.SIGTERM) is own
         # What is set within stays; where nothing handles the signal, it goes on ending the process.
-        with hurries_at_sigterm(lambda: None):
+        with called_at_sigterm(lambda: None):
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-        with hurries_at_sigterm(lambda: None):
+        with called_at_sigterm(lambda: None):
             assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -198,7 +198,7 @@ def test_a_forged_notification_does_no_harm(serve: Serve, sql: Connection, told:
     until(lambda: prompts.get("greeter").version == 2)
     assert prompts.is_connected
     assert prompt.version == 1
-    assert told("bug") == told("goes on being served") == 0
+    assert told("bug") == told("using the versions confirmed") == 0
 
 
 def test_what_does_not_concern_the_application_is_not_read(
@@ -284,7 +284,7 @@ def test_what_is_too_old_is_an_error_but_not_what_is_pinned(
         lambda: prompts.get_many(["greeter", "greeter@2"]),
         lambda: prompts.preload(["greeter"]),
     ):
-        with pytest.raises(TooOld, match=r"was confirmed \d s ago, more than 1 s") as failure:
+        with pytest.raises(TooOld, match=r"were confirmed \d s ago, and max_age_seconds is 1") as failure:
             call()
         assert failure.value.code == "prompt_too_old"
     assert prompts.get("greeter@2").version == 2
@@ -325,13 +325,13 @@ def test_an_outage_is_one_warning_at_its_begin_and_one_at_its_end(
             until(lambda: prompts.is_connected)
             assert prompts.flush()
             # The last use is there before the turn that sent it is over.
-            until(lambda: "promptctl: uses are recorded again" in caplog.messages)
+            until(lambda: "promptctl: recording uses again" in caplog.messages)
             lines = caplog.messages
             assert [record.levelno for record in caplog.records] == [logging.WARNING] * 4
-            assert sum("what was known 0 s ago goes on being served" in line for line in lines) == 1
-            assert lines.count(f"promptctl: {label} is reached again") == 1
-            assert sum("uses cannot be recorded now" in line for line in lines) == 1
-            assert lines.count("promptctl: uses are recorded again") == 1
+            assert sum("using the versions confirmed 0 s ago" in line for line in lines) == 1
+            assert lines.count(f"promptctl: connected to {label} again") == 1
+            assert sum("cannot record uses" in line for line in lines) == 1
+            assert lines.count("promptctl: recording uses again") == 1
     assert prompts.dropped_uses == 0
 
 
@@ -370,6 +370,6 @@ def test_a_bug_in_the_following_thread_is_told_and_gone_over(
     monkeypatch.setattr(following, "follow", fails)
     activate(sql, "greeter", 2)
     until(lambda: prompts.get("greeter").version == 2)
-    assert told("a bug in the thread that follows what is served") == 1
-    assert told("ZeroDivisionError: seven; what was known") == told("is reached again") == 1
+    assert told("a bug in the thread that follows active versions") == 1
+    assert told("ZeroDivisionError: seven; using the versions") == told("promptctl: connected to ") == 1
     assert rows(sql, "select count(*) from pg_stat_activity where application_name = 'promptctl client'") == [(1,)]

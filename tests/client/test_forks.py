@@ -84,7 +84,7 @@ import threading
 prompts = Prompts(flush_seconds=0.01)
 say(book(prompts.get("greeter"), 5))
 prompts.flush()
-sender = prompts._recorder._sender
+sender = prompts._recorder._delivery._sender
 libpq = sender._database._connection._lib
 ended = threading.Event()
 finish = libpq.PQfinish
@@ -165,9 +165,9 @@ def follow(name):
             time.sleep(0.002)
         # From memory alone, as in a process that never forked, and before anything has changed.
         ends = time.monotonic() + 20
-        while prompts._page.live is not prompts._follower.state and time.monotonic() < ends:
+        while prompts._page.state is not prompts._memory.state and time.monotonic() < ends:
             time.sleep(0.002)
-        assert prompts._page.live is prompts._follower.state and prompts.is_connected
+        assert prompts._page.state is prompts._memory.state and prompts.is_connected
         os.write(1, f"{name} {version}\\n".encode())
 prompts.get("greeter")
 """

@@ -23,7 +23,7 @@ from promptctl import (
     VersionNotFound,
     errors,
 )
-from promptctl.client import absent
+from promptctl.client import missing_prompts
 from tests.client.support import activate, count, rows, until
 from tests.schema.support import run
 
@@ -64,7 +64,7 @@ def test_a_prompt_has_all_that_is_to_be_known_of_what_is_live(prompts: Prompts) 
         prompt.render()
     assert missing.value.code == "variables_missing"
     assert missing.value.names == ("user.name",)
-    with pytest.raises(TypeError, match=r'greeter@1 is given a text for "user\.name", not int'):
+    with pytest.raises(TypeError, match=r'greeter@1 needs a string for "user\.name", not int'):
         prompt.render({"user.name": 7})  # pyright: ignore[reportArgumentType]
 
 
@@ -95,7 +95,7 @@ def test_what_is_known_is_answered_although_the_database_is_gone(
     until(lambda: not prompts.is_connected)
     assert prompts.get("greeter").version == 1
     assert prompts.get("greeter@2") is pinned
-    with pytest.raises(Unavailable, match='"other" is not known yet') as failure:
+    with pytest.raises(Unavailable, match='"other" is not loaded') as failure:
         prompts.get("other")
     assert failure.value.code == "prompt_unavailable"
 
@@ -180,7 +180,7 @@ def test_what_is_no_text_names_nothing(prompts: Prompts, name: Any) -> None:
 
 
 def test_several_names_are_not_one_text(prompts: Prompts) -> None:
-    with pytest.raises(TypeError, match=r"in a list: \['greeter'\]"):
+    with pytest.raises(TypeError, match=r"names must be a list, for example \['greeter'\]"):
         prompts.get_many("greeter")
     with pytest.raises(TypeError):
         prompts.preload("greeter")
@@ -208,7 +208,7 @@ def test_a_default_is_served_where_nothing_is_and_booked_apart(prompts: Prompts,
     ]  # fmt: skip
     assert (count(sql), count(sql, "scores"), prompts.dropped_uses) == (0, 0, 0)
     assert told('no prompt "greter"') == told("no version greeter@9") == told('"idle" has no active version') == 1
-    assert told("the application's own text is used") == 3
+    assert told("using the default text") == 3
 
 
 def test_with_the_database_down_from_the_start_a_default_is_served_at_once(
@@ -221,8 +221,8 @@ def test_with_the_database_down_from_the_start_a_default_is_served_at_once(
     assert time.monotonic() - began < 10
     with pytest.raises(Unavailable, match="Connection refused"):
         prompts.get("greeter")
-    assert (prompts.is_connected, told("the application's own text is used")) == (False, 1)
-    assert told("nothing is known yet") == 1
+    assert (prompts.is_connected, told("using the default text")) == (False, 1)
+    assert told("no version is loaded") == 1
 
 
 def test_where_nothing_answers_the_first_call_gives_up_in_time(serve: Serve, wire: Wire, database_name: str) -> None:
@@ -295,9 +295,9 @@ def test_an_unknown_name_is_not_asked_for_again_and_again(serve: Serve, wire: Wi
 def test_names_that_users_invent_do_not_fill_the_memory(serve: Serve) -> None:
     prompts = serve(poll_seconds=3600)
     prompts.get("greeter")
-    for n in range(absent.MOST + 20):
+    for n in range(missing_prompts.MOST + 20):
         assert prompts.get(f"invented-{n}", default="x").is_default
-    assert len(prompts._follower._absences) == absent.MOST  # pyright: ignore[reportPrivateUsage]
+    assert len(prompts._follower._refresher.missing) == missing_prompts.MOST  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.mark.parametrize("name", ["greeter", "other", "other@1", "absent"])
@@ -318,7 +318,7 @@ def test_a_unit_is_a_text_an_integer_or_a_uuid(prompts: Prompts, sql: Connection
         if not prompt.is_default:
             assert [(prompt.bucket,)] == rows(sql, "select promptctl.bucket(%s, %s)", prompt.source.seed, text)
     for wrong in (True, 1.5, b"user", ["user"], object(), Decimal(1), float("nan")):
-        with pytest.raises(TypeError, match="a unit is a text, an integer or a UUID"):
+        with pytest.raises(TypeError, match="unit must be a string, an integer or a UUID"):
             prompts.get(name, unit=wrong, default="")
         with pytest.raises(TypeError):
             prompts.get_many([name], unit=wrong)
@@ -343,16 +343,16 @@ def test_attributes_are_a_mapping_of_what_json_has(prompts: Prompts, sql: Connec
     circle: dict[str, Any] = {}
     circle["circle"] = circle
     for wrong in ([], [("plan", "test")], "plan", 5, {"plan"}, object()):
-        with pytest.raises(TypeError, match="attributes are a mapping"):
+        with pytest.raises(TypeError, match="attributes must be a mapping"):
             prompts.get(name, attributes=wrong, default="")  # pyright: ignore[reportArgumentType]
     for value in ({"set"}, object(), b"bytes", Decimal(1), datetime.datetime.now(datetime.UTC), [object()]):
-        with pytest.raises(TypeError, match='the attribute "plan" is nothing that JSON has'):
+        with pytest.raises(TypeError, match='the attribute "plan" cannot be encoded as JSON'):
             prompts.get(name, attributes={"plan": value}, default="")
     for value in (float("nan"), float("inf"), [float("nan")], circle):
-        with pytest.raises(ValueError, match='the attribute "plan" is nothing that JSON has'):
+        with pytest.raises(ValueError, match='the attribute "plan" cannot be encoded as JSON'):
             prompts.get(name, attributes={"plan": value}, default="")
     for key in (5, None, b"plan"):
-        with pytest.raises(TypeError, match="an attribute's name is a text"):
+        with pytest.raises(TypeError, match="the name of an attribute must be a string"):
             prompts.get(name, attributes={key: "test"}, default="")  # pyright: ignore[reportArgumentType]
     nested: dict[str, Any] = {"plan": ["test"], "other": {"plan": "test"}, "none": None, "big": 10**30, "tuple": (1,)}
     assert prompts.get(name, attributes=nested, default="").name == name
@@ -368,7 +368,7 @@ def test_attributes_are_a_mapping_of_what_json_has(prompts: Prompts, sql: Connec
     ids=str,
 )  # fmt: skip
 def test_a_number_that_is_none_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is a positive number"):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be a positive number"):
         Prompts("postgresql:///x", **wrong)
 
 

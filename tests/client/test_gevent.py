@@ -110,4 +110,4 @@ def test_each_use_is_recorded_once(sql: Connection, home: Path, env: dict[str, s
 def test_patching_under_a_client_that_runs_is_logged(sql: Connection, home: Path, env: dict[str, str]) -> None:
     ended = program(LATE, home, env)
     assert (ended.code, ended.out) == (0, "True\n")
-    assert "threads were replaced (by gevent, for example) after this client had started its own" in ended.err
+    assert "threads were replaced, for example by gevent, after this client had started its own" in ended.err

@@ -89,4 +89,4 @@ def test_without_a_client_of_its_database_the_uses_are_dropped_and_that_is_logge
             use.record(input_tokens=1)
         use.score(0.5)
     assert (other.version, other.age_seconds) == (1, float("inf"))
-    assert told("uses of a prompt that came from another process are not recorded") == 1
+    assert told("uses of a prompt from another process are not recorded") == 1

@@ -194,11 +194,11 @@ def test_what_the_sdk_gives_before_it_is_a_reply_is_refused_with_what_to_give(
     prompt = prompts.get("greeter")
     raw = messages.with_raw_response.create(**WORDS)
     with prompt.use() as use:
-        with pytest.raises(TypeError, match=r"no readable usage: give what its parse\(\) returns"):
+        with pytest.raises(TypeError, match=r"no readable usage: pass what its parse\(\) returns"):
             use.record(raw)
         use.record(raw.parse())
     manager = messages.stream(**WORDS)
-    advice = r"MessageStream\w* has no readable usage: give what get_final_message\(\) of the stream returns, or give"
+    advice = r"MessageStream\w* has no readable usage: pass what get_final_message\(\) of the stream returns, or call"
     with prompt.use() as use, manager as stream:
         for early in (manager, stream):
             with pytest.raises(TypeError, match=advice):
@@ -206,11 +206,11 @@ def test_what_the_sdk_gives_before_it_is_a_reply_is_refused_with_what_to_give(
         stream.until_done()
         use.record(stream.get_final_message())
     with prompt.use() as use, messages.create(**WORDS, stream=True) as events:
-        with pytest.raises(TypeError, match=r"no readable usage: give record\(input_tokens=…"):
+        with pytest.raises(TypeError, match=r"no readable usage: call record\(input_tokens=…"):
             use.record(events)
         for event in events:
             # Each reports all that was used so far.
-            with pytest.raises(TypeError, match=r"Event has no readable usage: give what get_final_message\(\)"):
+            with pytest.raises(TypeError, match=r"Event has no readable usage: pass what get_final_message\(\)"):
                 use.record(event)
         use.record(input_tokens=20, output_tokens=8, model="claude-sonnet-5-5")
     assert prompts.flush()
@@ -221,39 +221,39 @@ def unreadable() -> dict[str, tuple[Any, str]]:
     whole = {"model": "m", "usage": CACHED}
     odd: list[object] = [None, -1, "7", True, 1.5, float("nan"), 10**30, MOST_TOKENS + 1]
     cases: dict[str, tuple[Any, str]] = {
-        "a text": ("A pointer is a value.", "str has no readable usage: give the whole reply"),
-        "bytes": (json.dumps(whole).encode(), "bytes has no readable usage: give the whole reply"),
-        "a number": (80, "int has no readable usage: give the whole reply"),
-        "nothing": (object(), "object has no readable usage: give record"),
-        "an empty mapping": ({}, "dict has no readable usage: give record"),
+        "a text": ("A pointer is a value.", "str has no readable usage: pass the whole reply"),
+        "bytes": (json.dumps(whole).encode(), "bytes has no readable usage: pass the whole reply"),
+        "a number": (80, "int has no readable usage: pass the whole reply"),
+        "nothing": (object(), "object has no readable usage: call record"),
+        "an empty mapping": ({}, "dict has no readable usage: call record"),
         "no usage": (types.SimpleNamespace(model="m", usage=None), "SimpleNamespace has no readable usage"),
         "a batch item": (
             types.SimpleNamespace(custom_id="1", result=types.SimpleNamespace(type="succeeded", message=whole)),
-            "give its result.message",
+            "pass its result.message",
         ),
-        "Bedrock InvokeModel": ({"body": object(), "contentType": "application/json"}, r"give the body that was read"),
+        "Bedrock InvokeModel": ({"body": object(), "contentType": "application/json"}, r"pass the decoded body"),
         "a batch item, model_dump()": (
-            {"custom_id": "1", "result": {"type": "succeeded", "message": whole}}, "give its result.message",
+            {"custom_id": "1", "result": {"type": "succeeded", "message": whole}}, "pass its result.message",
         ),
-        "a batch item's result": (types.SimpleNamespace(type="succeeded", message=whole), "usage: give its message"),
+        "a batch item's result": (types.SimpleNamespace(type="succeeded", message=whole), "usage: pass its message"),
         "an event, model_dump()": (
-            {"type": "message_delta", "delta": {}, "usage": CACHED}, r"give what get_final_message\(\) of the stream",
+            {"type": "message_delta", "delta": {}, "usage": CACHED}, r"pass what get_final_message\(\) of the stream",
         ),
-        "None": (None, "NoneType has no readable usage: give record"),
-        "True": (True, "bool has no readable usage: give the whole reply"),
+        "None": (None, "NoneType has no readable usage: call record"),
+        "True": (True, "bool has no readable usage: pass the whole reply"),
         "an exception": (ValueError("x"), r"ValueError has no readable usage: let it leave the block, or call failed"),
-        "a function": (len, "usage: give what it returns"),
-        "a future": (concurrent.futures.Future[Any](), r"usage: give what its result\(\) returns"),
-        "a response of HTTP": (types.SimpleNamespace(json=lambda: whole), r"usage: give what its json\(\) returns"),
-        "Pydantic AI, a run": (types.SimpleNamespace(usage=lambda: CACHED), r"usage: give what its usage\(\) returns"),
-        "a generator": ((each for each in [whole]), "generator has no readable usage: give record"),
-        "a tuple": ((whole, whole), "tuple has no readable usage: give its replies one by one"),
-        "a set": ({1}, "set has no readable usage: give record"),
+        "a function": (len, "usage: pass what it returns"),
+        "a future": (concurrent.futures.Future[Any](), r"usage: pass what its result\(\) returns"),
+        "a response of HTTP": (types.SimpleNamespace(json=lambda: whole), r"usage: pass what its json\(\) returns"),
+        "Pydantic AI, a run": (types.SimpleNamespace(usage=lambda: CACHED), r"usage: pass what its usage\(\) returns"),
+        "a generator": ((each for each in [whole]), "generator has no readable usage: call record"),
+        "a tuple": ((whole, whole), "tuple has no readable usage: pass each reply"),
+        "a set": ({1}, "set has no readable usage: call record"),
         "counts that are truths": (Reply({"input_tokens": True, "output_tokens": False}), "no readable usage"),
         "counts that are negative": (Reply({"input_tokens": -1, "output_tokens": -1}), "no readable usage"),
         "a mock": (unittest.mock.MagicMock(), "MagicMock has no readable usage"),
         "an event of a stream": (types.SimpleNamespace(type="content_block_delta"), "no readable usage"),
-        "a list": ([whole], "list has no readable usage: give its replies one by one"),
+        "a list": ([whole], "list has no readable usage: pass each reply"),
     }  # fmt: skip
     for count in odd:
         usage = {"prompt_tokens": count}

@@ -17,8 +17,8 @@ import psycopg
 import pytest
 
 from promptctl import NoActiveVersion, Prompts, Unavailable
-from promptctl.client.serving import State
 from promptctl.client.snapshot import Snapshot
+from promptctl.client.state import State
 from tests.client.support import activate, small_disk, until
 from tests.schema.support import run
 
@@ -94,7 +94,7 @@ def test_a_process_starts_from_it_while_the_database_is_down(
     with pytest.raises(Unavailable):
         began.get("unknown")
     assert not began.is_connected
-    assert told(f"begins with the snapshot {path}, which is 0 s old") == 1
+    assert told(f"using the snapshot {path}, confirmed 0 s ago") == 1
     away(False)
     until(lambda: began.is_connected)
     with psycopg.connect(str(sql.info.dsn), autocommit=True) as again:
@@ -109,9 +109,9 @@ def test_its_age_is_told_and_counts(serve: Serve, path: Path, away: Callable[[bo
     away(True)
     prompts = serve(snapshot=path)
     assert 5000 <= prompts.get("greeter").age_seconds < 5100
-    assert told("which is 50") == 1
+    assert told("confirmed 50") == 1
     strict = serve(snapshot=path, max_age_seconds=60)
-    with pytest.raises(Exception, match=r"was confirmed 50\d\d s ago, more than 60 s"):
+    with pytest.raises(Exception, match=r"were confirmed 50\d\d s ago, and max_age_seconds is 60"):
         strict.get("greeter")
     assert strict.get("greeter@2").version == 2
 
@@ -163,7 +163,7 @@ def test_a_file_that_another_user_can_have_written_is_not_believed_and_not_writt
         path.symlink_to(target)
         if fault == "dangling link":
             target.unlink()
-    why = {"owner": "it belongs to another user", "mode": "other users may write it"}.get(fault, "it is a link")
+    why = {"owner": "it belongs to another user", "mode": "other users can write to it"}.get(fault, "it is a link")
     away(True)
     prompts = serve(snapshot=path, poll_seconds=0.02)
     assert prompts.get("greeter", default="own").is_default
@@ -224,7 +224,7 @@ def test_what_changed_last_is_written_at_the_end(serve: Serve, path: Path, sql: 
     prompts.get("greeter")
     # As if the last writing had taken long: the next is due much later.
     until(path.exists)
-    prompts._follower._snapshot._rests_until = time.monotonic() + 1000  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
+    prompts._follower._refresher._snapshot._next_at = time.monotonic() + 1000  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
     activate(sql, "greeter", 2)
     until(lambda: prompts.get("greeter").version == 2)
     assert json.loads(path.read_text())["prompts"][0]["active_version"] == 1
@@ -236,11 +236,11 @@ def test_an_unchanged_state_is_written_once_a_minute(tmp_path: Path, monkeypatch
     snapshot = Snapshot(str(tmp_path / "s"), "x")
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    assert snapshot.is_due(changed=False)
-    snapshot.keep(State({}, {}), 0)
+    assert snapshot.is_due(is_changed=False)
+    snapshot.save(State({}, {}), 0)
     for now, due in ((1000.5, False), (1059.0, False), (1060.5, True)):  # noqa: B007 - the clock reads it
-        assert snapshot.is_due(changed=False) is due
-    assert snapshot.is_due(changed=True)
+        assert snapshot.is_due(is_changed=False) is due
+    assert snapshot.is_due(is_changed=True)
 
 
 def test_a_slow_disk_is_not_written_to_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,13 +255,13 @@ def test_a_slow_disk_is_not_written_to_all_the_time(tmp_path: Path, monkeypatch:
         now += 0.5
 
     monkeypatch.setattr(atomic_files, "replace", slowly)
-    snapshot.keep(State({}, {}), 0)
+    snapshot.save(State({}, {}), 0)
     assert snapshot.due_at == float("inf")
     now += 1
-    assert not snapshot.is_due(changed=True)
+    assert not snapshot.is_due(is_changed=True)
     assert snapshot.due_at == 1010.5
     now += 9.5
-    assert snapshot.is_due(changed=False)
+    assert snapshot.is_due(is_changed=False)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_a_slow_disk_is_not_written_to_all_the_time(tmp_path: Path, monkeypatch:
         ('{"confirmed_at": Infinity}', "Infinity is not a JSON number"),
         ('{"confirmed_at": NaN}', "NaN is not a JSON number"),
         ('{"prompts": ["\\ud800"]}', "a lone surrogate"),
-        ('{"form": 2}', "it has form 2, this is form 1"),
+        ('{"form": 2}', "its format is 2, and this version reads format 1"),
         ('{"form": 1, "database": "host=elsewhere"}', "it is of another database (host=elsewhere)"),
     ],
     ids=lambda given: str(given)[:20],
@@ -420,7 +420,7 @@ def test_what_another_process_left_is_read_without_waiting_for_a_poll(
     said = json.loads(path.read_text())
     assert {each["name"] for each in said["prompts"]} == {"greeter", "other"}
     assert [(each["name"], each["version"]) for each in said["versions"]] == [("other", 2)]
-    known = lambda: set(prompts._follower.state.prompts)  # pyright: ignore[reportPrivateUsage] # noqa: E731
+    known = lambda: set(prompts._memory.state.prompts)  # pyright: ignore[reportPrivateUsage] # noqa: E731
     assert known() == {"greeter", "other"}
     kept(serve, path, ["idle"])
     activate(sql, "other", 2)
@@ -485,7 +485,7 @@ def test_it_is_known_by_its_database_and_not_by_who_asks(
         (f"host={server.socket_directory} port={server.port} dbname={sql.info.dbname} user=ada password=secret", True),
     ):
         prompts = Prompts(url, snapshot=path)
-        assert (prompts._follower._snapshot.load() is not None) is same  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
+        assert (prompts._follower._refresher._snapshot.load() is not None) is same  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
         prompts.close()
     assert "secret" not in path.read_text()
 

@@ -8,6 +8,7 @@ import stat
 import threading
 import time
 import uuid
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,10 @@ import psycopg
 import pytest
 
 from promptctl import Prompts
+from promptctl.client import backlog as client_backlog
 from promptctl.client import recorder, spool_lines
-from promptctl.client import waiting as client_waiting
+from promptctl.client.backlog import Backlog
 from promptctl.client.spool import Spool
-from promptctl.client.waiting import Waiting
 from promptctl.store.uses import UseRecord
 from tests.client.support import WAIT_SECONDS, application_role, count, rows, small_disk, started, until, uses
 from tests.client.wire import Wire
@@ -225,40 +226,40 @@ def test_a_long_outage_with_a_full_spool_takes_no_more_memory_than_the_queue_has
     """However slowly uses come: fewer between two attempts than have the queue looked after."""
     prompts = serve(nobody, flush_seconds=1000)
     prompt = prompts.get("greeter", default="x")
-    waiting = Waiting(100, Spool(str(spool), 10_000))
+    backlog = Backlog(deque(), 100, Spool(str(spool), 10_000))
     for _ in range(50):
         for _ in range(20):
             with prompt.use() as one:
                 pass
-            waiting.queue.append(one)
-        waiting.make_room()
-        assert len(waiting) <= 100
+            backlog.queue.append(one)
+        backlog.make_room()
+        assert len(backlog) <= 100
     assert len(lines(spool)) > 50
-    assert (len(waiting) + len(lines(spool)) + waiting.dropped, len(waiting)) == (1000, 100)
+    assert (len(backlog) + len(lines(spool)) + backlog.losses.dropped_uses, len(backlog)) == (1000, 100)
 
 
 def test_a_handler_that_interrupts_a_write_does_not_wait_for_ever_for_a_thread_that_waits_to_write(
     serve: Serve, spool: Path, nobody: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_waiting, "_DISK_SECONDS", 0.05)
+    monkeypatch.setattr(client_backlog, "_DISK_SECONDS", 0.05)
     prompt = serve(nobody, flush_seconds=1000).get("greeter", default="x")
     directory = Spool(str(spool), 1_000_000)
-    waiting = Waiting(1000, directory)
+    backlog = Backlog(deque(), 1000, directory)
     for _ in range(50):
         with prompt.use() as one:
             pass
-        waiting.queue.append(one)
+        backlog.queue.append(one)
     # As the code that the handler has interrupted holds it.
     with directory._lock:  # pyright: ignore[reportPrivateUsage]
-        writer = threading.Thread(target=waiting.to_spool)
+        writer = threading.Thread(target=backlog.move_to_spool)
         writer.start()
-        until(lambda: not waiting.queue)
-        waiting.to_spool()
-        assert len(waiting) == 0
+        until(lambda: not backlog.queue)
+        backlog.move_to_spool()
+        assert len(backlog) == 0
         assert len(lines(spool)) == 50
     writer.join()
     # Both wrote the same uses, which count once.
-    assert (len({line[1] for line in lines(spool)}), waiting.dropped) == (50, 0)
+    assert (len({line[1] for line in lines(spool)}), backlog.losses.dropped_uses) == (50, 0)
 
 
 INTERRUPTED = """
@@ -453,7 +454,7 @@ def test_room_that_was_used_is_free_again_once_it_is_sent(tmp_path: Path) -> Non
         [path] = spool.files()
         assert [len(each) for each in spool.read(path, 1)] == [1] * taken
         spool.remove(path)
-        assert not spool.has_any
+        assert not spool.has_files
 
 
 def test_what_is_written_while_a_file_is_sent_is_not_removed_with_it(tmp_path: Path) -> None:
@@ -462,7 +463,7 @@ def test_what_is_written_while_a_file_is_sent_is_not_removed_with_it(tmp_path: P
     [path] = spool.files()
     assert spool.write([use_record()]) == 1
     spool.remove(path)
-    assert spool.has_any
+    assert spool.has_files
     assert len(lines(tmp_path / "s")) == 1
 
 
@@ -490,9 +491,9 @@ def test_a_directory_that_cannot_be_written_is_told_once_and_the_uses_are_counte
     for _ in range(100):
         with prompts.get("greeter", default="x").use():
             pass
-    until(lambda: told("cannot keep uses in") == 1)
+    until(lambda: told("cannot write to the spool") == 1)
     prompts.close(0.1)
-    assert (prompts.dropped_uses, told("cannot keep uses in"), told("bug")) == (100, 1, 0)
+    assert (prompts.dropped_uses, told("cannot write to the spool"), told("bug")) == (100, 1, 0)
 
 
 @pytest.fixture
@@ -563,7 +564,7 @@ def test_the_spool_is_not_read_over_and_over_while_the_database_is_away(
     monkeypatch.setattr(Spool, "read", noted)
     prompts = serve(nobody, spool=spool)
     assert prompts.get("greeter", default="x").is_default
-    until(lambda: told("uses cannot be recorded now") == 1)
+    until(lambda: told("cannot record uses") == 1)
     assert not prompts.flush(0.1)
     assert reads == []
     assert len(lines(spool)) == 1

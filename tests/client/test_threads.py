@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptctl import Prompts
-from promptctl.client.follower import _Request  # pyright: ignore[reportPrivateUsage]
+from promptctl.client.load_requests import Request
 from tests.client.support import WAIT_SECONDS, activate, rows
 from tests.schema.support import value
 
@@ -84,7 +84,7 @@ def test_sixteen_threads_beside_activations_have_each_use_booked_once_on_what_wa
         where u.recorded_at < a.changed_at - interval '100 ms' or u.recorded_at > n.changed_at + interval '2 s'
     """
     assert value(sql, late) == 0
-    assert (prompts.dropped_uses, told("bug"), told("goes on being served")) == (0, 0, 0)
+    assert (prompts.dropped_uses, told("bug"), told("using the versions confirmed")) == (0, 0, 0)
 
 
 async def stalls(prompts: Prompts, seconds: float, calls: Callable[[], object]) -> float:
@@ -215,16 +215,16 @@ def test_one_thread_for_whom_none_can_be_started_does_not_throw_away_what_anothe
             start(thread)
             return
         monkeypatch.setattr(threading.Thread, "start", start)
-        follower = prompts._follower  # pyright: ignore[reportPrivateUsage]
+        requests = prompts._follower._refresher.requests  # pyright: ignore[reportPrivateUsage]
         asking.start()
-        others.append(_Request(["other"]))
-        follower._requests.append(others[0])  # pyright: ignore[reportPrivateUsage]
+        others.append(Request(["other"]))
+        requests.add(others[0])
         raise RuntimeError("can't start new thread")
 
-    others: list[_Request] = []
+    others: list[Request] = []
     monkeypatch.setattr(threading.Thread, "start", none_left)
     assert str(prompts.get("greeter@2")) == "greeter@2"
     asking.join(WAIT_SECONDS)
     assert answered == ["greeter@1"]
     # What was in the list beside the one that failed is answered, too.
-    others[0].answers.get(timeout=WAIT_SECONDS)
+    assert others[0].wait(WAIT_SECONDS)

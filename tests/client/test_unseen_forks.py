@@ -37,7 +37,9 @@ def fork():
 logging.basicConfig(format="%(message)s")
 """
 )
-NOTICED = "promptctl: this process was forked without a word to Python, as uWSGI does: its client begins anew\n"
+NOTICED = (
+    "promptctl: this process was forked in C, as uWSGI does, and Python was not notified: the client starts again\n"
+)
 
 
 def test_every_child_follows_what_is_active_and_records_each_of_its_uses(
@@ -233,5 +235,5 @@ def test_the_slots_in_use_stand_between_those_that_fill_a_page() -> None:
     padding = fork_page.padding()
     assert padding * 8 >= mmap.PAGESIZE or padding == 0
     names = sorted(fork_page.ForkPage.__slots__)
-    assert names[padding:-padding] == ["live", "plain", "process", "queue_limit"]
+    assert names[padding:-padding] == ["ids", "plain", "queue_limit", "state"]
     assert fork_page.ForkPage.__basicsize__ >= len(names) * 8

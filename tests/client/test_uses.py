@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from promptctl import Prompts, errors
-from promptctl.client import recorder, waiting
+from promptctl.client import recorder, score_retries
 from promptctl.client.use import Use
 from promptctl.rules.tokens import MOST_TOKENS
 from promptctl.store import uses as store
@@ -217,7 +217,7 @@ def test_a_number_of_tokens_that_is_none_is_refused_in_the_call(
 ) -> None:
     with prompts.get("greeter").use() as use:
         use.record(input_tokens=7, output_tokens=3)
-        with pytest.raises((ValueError, TypeError), match=f"{field} is a count of tokens"):
+        with pytest.raises((ValueError, TypeError), match=f"{field} must be a number of tokens"):
             use.record(reply(), **{field: wrong})
     assert prompts.flush()
     assert uses(sql, TOKENS) == [(None, 7, 3, None, None, "ok")]
@@ -290,9 +290,9 @@ def test_a_score_is_given_in_the_block_after_it_and_later_by_the_id(prompts: Pro
     assert scores(sql) == [(0.9,), (0.25,), (0.5,), (-1e9,)]
     nothing: list[Any] = [float("nan"), float("inf"), 1.1e9, "0.5", None, True, [0.5]]
     for wrong in nothing:
-        with pytest.raises(ValueError, match="a score is a number from -1,000,000,000 to"):
+        with pytest.raises(ValueError, match="score must be a number from -1,000,000,000 to"):
             made[0].score(wrong)
-        with pytest.raises(ValueError, match="a score is a number from -1,000,000,000 to"):
+        with pytest.raises(ValueError, match="score must be a number from -1,000,000,000 to"):
             prompts.score(made[0].id, wrong)
     for wrong in ("", "greeter", "0" * 31, None, 5):
         with pytest.raises(ValueError, match="badly formed"):
@@ -312,7 +312,7 @@ def test_a_score_comes_from_another_process(prompts: Prompts, sql: Connection, h
 def test_a_score_waits_for_a_use_that_another_process_has_not_sent_yet(
     serve: Serve, sql: Connection, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "_EARLY_TURN_SECONDS", 0.02)
+    monkeypatch.setattr(score_retries, "_RETRY_EVERY_SECONDS", 0.02)
     one, other = serve(flush_seconds=1000), serve()
     with one.get("greeter").use() as use:
         pass
@@ -335,9 +335,9 @@ def test_a_score_waits_for_a_use_that_another_process_has_not_sent_yet(
 def test_the_score_of_a_use_that_never_comes_is_told(
     serve: Serve, sql: Connection, told: Told, monkeypatch: pytest.MonkeyPatch, ends: bool
 ) -> None:
-    monkeypatch.setattr(waiting, "_EARLY_TURN_SECONDS", 0.02)
+    monkeypatch.setattr(score_retries, "_RETRY_EVERY_SECONDS", 0.02)
     if not ends:
-        monkeypatch.setattr(waiting, "_EARLY_SECONDS", 0.1)
+        monkeypatch.setattr(score_retries, "_RETRY_FOR_SECONDS", 0.1)
     prompts = serve()
     unknown = str(uuid.uuid4())
     prompts.score(unknown, 0.5)
@@ -399,7 +399,7 @@ def test_uses_from_before_what_the_database_keeps_are_dropped_counted_and_told(
     assert prompts.flush()
     assert (count(sql), count(sql, "fallbacks")) == (1, 1)
     assert (prompts.dropped_uses, prompts.waiting_uses) == (4, 0)
-    assert told("4 uses were not recorded: they are from before what the database keeps") == 1
+    assert told("4 uses were not recorded: they are older than what the database keeps") == 1
 
 
 def loses_three_times(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -488,7 +488,7 @@ def test_what_is_no_fault_of_the_uses_is_tried_again_until_it_is_taken(
     run(sql, "create trigger fails before insert on promptctl.uses execute function public.fails()")
     ids: list[str] = []
     for place, sqlstate in enumerate(("53200", "58030", "XX000", "40001", "55P03", "25006", "42501", "57014", "53100")):
-        told_before = told("uses cannot be recorded now")
+        told_before = told("cannot record uses")
         run(
             sql,
             f"""
@@ -500,7 +500,7 @@ def test_what_is_no_fault_of_the_uses_is_tried_again_until_it_is_taken(
             pass
         ids.append(use.id)
         assert not prompts.flush()
-        assert told("uses cannot be recorded now") == told_before + 1
+        assert told("cannot record uses") == told_before + 1
         assert prompts.waiting_uses == 1
         run(sql, fails.format("").replace("create function pg_temp.f", "create or replace function public.fails"))
         until(lambda place=place: count(sql) == place + 1)
@@ -639,7 +639,7 @@ def test_a_batch_that_is_sent_twice_is_recorded_once(
         )
         == 100
     )
-    assert (prompts.dropped_uses, told("the answer was lost; they wait")) == (0, 1)
+    assert (prompts.dropped_uses, told("the answer was lost; retrying")) == (0, 1)
 
 
 def test_a_refusal_that_is_heard_twice_is_counted_once(
@@ -733,7 +733,7 @@ def test_who_may_not_record_goes_on_being_served(
         for _ in range(30):
             with prompts.get("greeter").use():
                 pass
-        until(lambda: told("uses cannot be recorded now: ") == 1 and told("permission denied") >= 1)
+        until(lambda: told("cannot record uses: ") == 1 and told("permission denied") >= 1)
         until(lambda: prompts.waiting_uses <= 10)
         prompts.close(0.1)
         assert (count(sql), prompts.dropped_uses) == (0, 30)

@@ -191,7 +191,7 @@ def test_a_service_does_not_start_without_its_prompt(promptctl: Promptctl, askin
     )
     assert (code, out) == (1, "")
     told, hint = err.splitlines()[-2:]
-    assert told.startswith("promptctl.client.failures.PromptNotFound: no prompt")
+    assert told.startswith("promptctl.client.exceptions.PromptNotFound: no prompt")
     assert hint == "hint: promptctl list"
 
 

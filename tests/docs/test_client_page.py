@@ -19,7 +19,7 @@ import pytest
 
 import promptctl
 from promptctl import Prompt, Prompts, Use, schema
-from promptctl.client import failures
+from promptctl.client import exceptions
 from tests.conftest import ROOT, SERVERS, environment, stable, watched
 from tests.servers import Server
 
@@ -167,7 +167,7 @@ def test_every_setting_is_told_with_its_default() -> None:
 def test_every_exception_is_told_with_its_code() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", _section("The log, and errors"), flags=re.M)
     classes = [
-        each for each in vars(failures).values() if isinstance(each, type) and each is not promptctl.PromptctlError
+        each for each in vars(exceptions).values() if isinstance(each, type) and each is not promptctl.PromptctlError
     ]
     assert [name for name, _ in rows] == [each.__name__ for each in classes]
     assert [getattr(promptctl, name) for name, _ in rows] == classes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from promptctl.client import follower, recorder
+from promptctl.client import delivery, follower, recorder
 from tests.client.support import application_role, with_template
 from tests.conftest import SERVERS, Templated
 from tests.schema.support import run
@@ -79,4 +79,4 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def unanswered(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """And that soon take a server for lost which does not answer."""
     monkeypatch.setattr(follower, "ANSWER_SECONDS", 1.0)
-    monkeypatch.setattr(recorder, "_ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(delivery, "_ANSWER_SECONDS", 1.0)

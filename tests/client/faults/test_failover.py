@@ -63,7 +63,7 @@ def test_a_failover_loses_no_use_and_a_reader_of_the_standby_goes_on_through_it(
             until(lambda: reader.get("greeter").version == version, seconds=POLL_SECONDS + SLACK_SECONDS)
             assert value(sql, "select count(*) from promptctl.uses where id = any (%s::uuid[])", read.ids) == 0
         assert reader.waiting_uses > 0
-        assert told("is read-only; they wait") == 1
+        assert told("is read-only; retrying") == 1
         primary.kill()
         load.goes_on()
         read.goes_on()

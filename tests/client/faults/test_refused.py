@@ -42,9 +42,9 @@ def check_trouble(
         moves(sql, client, 0.5)
         begin()
         until(lambda: not client.is_connected)
-        until(lambda: told("uses cannot be recorded now") > told("uses are recorded again"))
+        until(lambda: told("cannot record uses") > told("recording uses again"))
         load.goes_on()
-        said = told("goes on being served"), told("uses cannot be recorded now")
+        said = told("using the versions confirmed"), told("cannot record uses")
 
         def is_told() -> bool:
             with pytest.raises(Unavailable) as failure:
@@ -61,8 +61,8 @@ def check_trouble(
     assert client.dropped_uses == 0
     check_each_counted_once(sql, load.ids)
     # Nothing more, however many attempts there were.
-    assert (told("goes on being served"), told("uses cannot be recorded now")) == said
-    assert (told("is reached again"), told("uses are recorded again")) == said
+    assert (told("using the versions confirmed"), told("cannot record uses")) == said
+    assert (told("promptctl: connected to "), told("recording uses again")) == said
     assert told("a bug") == 0
 
 
@@ -200,7 +200,7 @@ def test_a_client_that_was_there_before_the_schema_and_the_grant(
         until(served)
         all_recorded(client)
         assert sql.execute("select name from promptctl.fallbacks").fetchall() == [("greeter",)]
-        assert told("is reached again") == 1
+        assert told("promptctl: connected to ") == 1
         client.close()
         run(sql, f"drop owned by {login}")
         run(sql, f"drop role {login}")
@@ -218,7 +218,7 @@ def test_a_viewer_is_told_that_it_may_not_and_serves_what_it_was_served_before(
     until(lambda: not client.is_connected)
     with client.get("greeter").use():
         pass
-    until(lambda: told("uses cannot be recorded now") == 1)
+    until(lambda: told("cannot record uses") == 1)
     with pytest.raises(Unavailable, match="permission denied") as failure:
         serve(application_url).get("greeter")
     [(owner,)] = sql.execute("select nspowner::regrole::text from pg_namespace where nspname = 'promptctl'").fetchall()

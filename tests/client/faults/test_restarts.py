@@ -49,9 +49,9 @@ def test_through_restarts_and_crashes_the_application_goes_on_and_each_use_is_co
                 moves(sql, client, 0.5)
     all_recorded(client)
     assert client.dropped_uses == 0
-    assert told("goes on being served") == told("is reached again") == 6
+    assert told("using the versions confirmed") == told("promptctl: connected to ") == 6
     # The last uses are there before the turn that sent them is over.
-    until(lambda: 1 <= told("uses cannot be recorded now") == told("uses are recorded again") <= 6)
+    until(lambda: 1 <= told("cannot record uses") == told("recording uses again") <= 6)
     with psycopg.connect(server.dsn(database_name), autocommit=True) as sql:
         check_each_counted_once(sql, load.ids)
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from promptctl import TooOld, Unavailable
-from promptctl.client import recorder
+from promptctl.client import delivery
 from promptctl.postgres import connecting, libpq, settings
 from tests.client.faults.load import SLACK_SECONDS, Load, all_recorded, check_each_counted_once, moves
 from tests.client.faults.proxy import Proxy
@@ -49,7 +49,7 @@ def test_cut_off_by_dropped_packets_the_last_known_is_served_with_its_age_and_no
         load.goes_on()
         # Not noticed yet: whoever asks for what is not known waits, and not for ever.
         began = time.monotonic()
-        with pytest.raises(Unavailable, match='"other" is not known yet, and the database does not say'):
+        with pytest.raises(Unavailable, match='"other" is not loaded and cannot be read'):
             client.get("other")
         assert time.monotonic() - began < 0.5 + SLACK_SECONDS
         until(lambda: client.get("greeter").age_seconds > 1.7 and careful.age_seconds > 1.5)
@@ -165,7 +165,7 @@ def test_while_uses_wait_for_an_answer_a_full_queue_drops_the_oldest_counts_them
     server: Server, database_name: str, application_url: str, serve: Callable[..., Prompts],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(recorder, "_ANSWER_SECONDS", 60.0)
+    monkeypatch.setattr(delivery, "_ANSWER_SECONDS", 60.0)
     client = serve(application_url, queue_size=3000)
     client.get("greeter")
     ids: list[str] = []

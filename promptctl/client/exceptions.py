@@ -1,4 +1,4 @@
-"""What an application can meet, by name. All are errors.PromptctlError, with a `code` and perhaps a `hint`."""
+"""The exceptions that an application can catch. All are errors.PromptctlError, with a `code` and perhaps a `hint`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PromptctlError = errors.PromptctlError
 
 
 class PromptNotFound(errors.NotFound):
-    """There is no prompt of that name; the message names the nearest."""
+    """There is no prompt of that name. The message suggests the nearest name."""
 
 
 class VersionNotFound(errors.NotFound):
@@ -22,19 +22,19 @@ class VersionNotFound(errors.NotFound):
 
 
 class NoActiveVersion(errors.NotFound):
-    """The prompt is there and nothing of it is served."""
+    """The prompt has no active version."""
 
 
 class Unavailable(errors.Unreachable):
-    """The database cannot be reached, or not used, and what was asked for is not known from before."""
+    """The prompt is not in memory and the database cannot be reached or read."""
 
 
 class TooOld(errors.Unreachable):
-    """What is known was confirmed longer ago than `max_age_seconds` allows."""
+    """The database confirmed the active versions longer ago than `max_age_seconds`."""
 
 
 class MissingVariables(errors.Failed):
-    """Values that a prompt needs and was not given, by `names`."""
+    """A prompt was rendered without values for some of its variables, which `names` lists."""
 
     def __init__(self, reference: str, names: Sequence[str]) -> None:
         super().__init__("variables_missing", f"{reference} needs {', '.join(names)}")
@@ -42,4 +42,4 @@ class MissingVariables(errors.Failed):
 
 
 class Closed(errors.Failed):
-    """The client was closed before it was asked."""
+    """The client is closed."""

@@ -1,8 +1,8 @@
-"""Files of this user alone: what an application reads back, no other user may have written.
+"""Files that only this user can write, as a client must trust what it reads back.
 
-A snapshot decides which prompt is served, and a spool what is recorded. Both may lie in a directory where other users
-write, so a file is checked through the descriptor by which it is read: it is regular, it belongs to this user, and
-nobody else may write it. A link is never followed. No open waits, whatever lies in the file's place.
+A snapshot decides which prompt is used, and a spool which uses are recorded. Both may be in a directory where other
+users can write. So the descriptor of each opened file is checked: it must be a regular file of this user that nobody
+else can write to. Symbolic links are not followed, and opening never blocks.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import os
 import stat
 
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
-_OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def open_file(path: str, flags: int = os.O_RDONLY) -> int:
-    """Return a descriptor of a file that only this user can have written. Raises OSError."""
+    """Return a descriptor of a file that only this user can write. Raises OSError."""
     try:
-        descriptor = os.open(path, flags | _OPEN)
+        descriptor = os.open(path, flags | _OPEN_FLAGS)
     except OSError as failure:
         if failure.errno == errno.ELOOP:
             raise OSError(errno.ELOOP, "it is a link") from None
@@ -33,8 +33,8 @@ def open_file(path: str, flags: int = os.O_RDONLY) -> int:
     return descriptor
 
 
-def check_place(path: str) -> None:
-    """Check that a file can be put here: nothing is here yet, or a file of this user alone. Raises OSError."""
+def check_replaceable(path: str) -> None:
+    """Check that a path is free or is a file that only this user can write. Raises OSError."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
@@ -43,7 +43,7 @@ def check_place(path: str) -> None:
 
 
 def open_directory(path: str) -> int:
-    """Return a descriptor of a directory. Raises OSError, also for a link that another user has made."""
+    """Return a descriptor of a directory. Raises OSError, also for a link that belongs to another user."""
     status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode) and status.st_uid not in (0, os.geteuid()):
         raise OSError(errno.ELOOP, f"{path} is a link that belongs to another user")
@@ -58,4 +58,4 @@ def _check(status: os.stat_result) -> None:
     if status.st_uid != os.geteuid():
         raise PermissionError(errno.EPERM, "it belongs to another user")
     if status.st_mode & _WRITABLE_BY_OTHERS:
-        raise PermissionError(errno.EPERM, "other users may write it")
+        raise PermissionError(errno.EPERM, "other users can write to it")

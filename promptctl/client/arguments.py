@@ -1,0 +1,81 @@
+"""Checks of the arguments that an application passes."""
+
+from __future__ import annotations
+
+import json
+import operator
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from promptctl.rules.tokens import MOST_TOKENS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MOST_SCORE = 10**9
+
+
+def check_positive(**numbers: float) -> None:
+    """Check numbers that are named by their arguments. Raises ValueError."""
+    for name, number in numbers.items():
+        if not 0 < number < float("inf"):
+            raise ValueError(f"{name} must be a positive number, not {number!r}")
+
+
+def prompt_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names as a tuple. Raises TypeError for a string, whose characters would be taken for names."""
+    if isinstance(names, str):
+        raise TypeError(f"names must be a list, for example [{names!r}], not a string")
+    return tuple(names)
+
+
+def unit_text(unit: object) -> str:
+    """Return the text of a unit, which decides its bucket: a string, an integer's digits, a UUID's usual form.
+
+    Raises TypeError for other types, whose text may differ between processes.
+    """
+    if isinstance(unit, str):
+        return unit
+    if isinstance(unit, UUID):
+        return str(unit)
+    # NumPy's integers have __index__, too; a bool is an integer by mistake.
+    if isinstance(unit, bool) or not hasattr(unit, "__index__"):
+        raise TypeError(f"unit must be a string, an integer or a UUID, not {type(unit).__name__}")
+    return str(operator.index(unit))  # pyright: ignore[reportArgumentType] - it has __index__
+
+
+def check_attributes(attributes: object) -> None:
+    """Check that attributes are a mapping from strings to JSON values. Raises TypeError, and ValueError for a NaN."""
+    if not isinstance(attributes, Mapping):
+        raise TypeError(f"attributes must be a mapping, not {type(attributes).__name__}")
+    items: Mapping[Any, Any] = attributes  # pyright: ignore[reportUnknownVariableType]
+    for name, value in items.items():
+        if not isinstance(name, str):
+            raise TypeError(f"the name of an attribute must be a string, not {name!r}")
+        kind = value.__class__
+        if kind is str or kind is int or kind is bool or value is None:
+            continue
+        try:
+            json.dumps(value, allow_nan=False)
+        except TypeError as problem:
+            raise TypeError(f'the attribute "{name}" cannot be encoded as JSON: {problem}') from None
+        except (ValueError, RecursionError) as problem:
+            raise ValueError(f'the attribute "{name}" cannot be encoded as JSON: {problem}') from None
+
+
+def token_count(name: str, count: object) -> int:
+    """Return a count of tokens as an integer; NumPy's integers are accepted. Raises TypeError, ValueError."""
+    if isinstance(count, bool) or not hasattr(count, "__index__"):
+        raise TypeError(f"{name} must be a number of tokens, not {count!r}")
+    number = operator.index(count)  # pyright: ignore[reportArgumentType] - it has __index__
+    if not 0 <= number <= MOST_TOKENS:
+        raise ValueError(f"{name} must be a number of tokens, not {count!r}")
+    return number
+
+
+def score_number(score: object) -> float:
+    """Return a score as a float. Raises ValueError for anything but a finite number of at most a billion."""
+    if isinstance(score, bool) or not isinstance(score, (int, float)) or not -_MOST_SCORE <= score <= _MOST_SCORE:
+        raise ValueError(f"score must be a number from -{_MOST_SCORE:,} to {_MOST_SCORE:,}, not {score!r}")
+    return float(score)

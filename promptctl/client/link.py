@@ -1,0 +1,80 @@
+"""What a prompt and its uses need of their client: types, so that modules need not import each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections import deque
+
+    from promptctl.client.fork_page import ForkPage
+
+
+class Link(Protocol):
+    """The client that a prompt came from."""
+
+    @property
+    def database(self) -> str:
+        """The database's identity, without a password."""
+        ...
+
+    @property
+    def queue(self) -> deque[Any]:
+        """Uses that have ended."""
+        ...
+
+    @property
+    def page(self) -> ForkPage:
+        """The page with `queue_limit`, the length of the queue from which `relieve` is called."""
+        ...
+
+    @property
+    def age_seconds(self) -> float:
+        """Seconds since the database confirmed the active versions."""
+        ...
+
+    def begin_in_child(self) -> int:
+        """Start again in a child process that Python did not fork, and return the queue's limit."""
+        ...
+
+    def relieve(self) -> None:
+        """Shorten the queue, which has reached its limit."""
+        ...
+
+    def score(self, use_id: str, score: float) -> None:
+        """Record a score of a use."""
+        ...
+
+
+class PromptOfUse(Protocol):
+    """The prompt that a use is recorded for."""
+
+    @property
+    def link(self) -> Link:
+        """The client that records the use."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The name of the prompt."""
+        ...
+
+    @property
+    def version(self) -> int | None:
+        """The number of the version; None for an application's own text."""
+        ...
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch in which the version was served."""
+        ...
+
+    @property
+    def bucket(self) -> int | None:
+        """The unit's bucket."""
+        ...
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is an application's own text."""
+        ...

@@ -1,0 +1,145 @@
+"""Bringing a client's state up to date, from the database and from the snapshot."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from promptctl.client import fetch
+from promptctl.client.load_requests import Requests
+from promptctl.client.memory import EMPTY
+from promptctl.client.missing_prompts import MissingPrompt, MissingPrompts
+from promptctl.store import following
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from promptctl.client.link import Link
+    from promptctl.client.memory import Memory
+    from promptctl.client.snapshot import Snapshot
+    from promptctl.client.state import State
+    from promptctl.postgres.database import Database
+
+
+class Refresher:
+    """Publishes states in memory: each replaces the last as a whole."""
+
+    def __init__(self, memory: Memory, link: Link, snapshot: Snapshot | None, confirmed: Callable[[], None]) -> None:
+        """`confirmed` is called whenever the database has answered, before callers are."""
+        self.missing = MissingPrompts()
+        self._confirmed = confirmed
+        self._memory = memory
+        self._link = link
+        self._snapshot = snapshot
+        self._was_confirmed = False
+        # What other processes put into a shared snapshot: each name is requested once.
+        self._names_of_others: Sequence[str] = ()
+        self._requested_for_others: set[str] = set()
+        self.begin()
+
+    def begin(self) -> None:
+        """Start again, as in a process that has read nothing."""
+        self.requests = Requests()
+        self._has_published = False
+        self._lock = threading.RLock()
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether there are names to read now."""
+        return bool(self.requests) or bool(self._names_of_others)
+
+    def seconds_until_save(self) -> float:
+        """Return in how many seconds the snapshot may be written; infinity: it is current."""
+        return float("inf") if self._snapshot is None else self._snapshot.due_at - time.monotonic()
+
+    def concerns(self, payload: str) -> bool:
+        """Return whether a notification is about a prompt of this client."""
+        # `{"name" : "greeter", "epoch" : 7}`: names contain nothing that JSON escapes. Anything else, from a release or
+        # from anybody who may connect, is a reason to look.
+        parts = payload.split('"', 4)
+        return (
+            len(parts) < 5 or parts[1] != "name" or parts[3] in self._memory.state.prompts or parts[3] in self.missing
+        )
+
+    def refresh(self, database: Database, *, anew: bool = False, may_be_erased: bool = False) -> None:
+        """Read what has changed and what callers wait for.
+
+        A pinned version never changes, so whether it was erased is read only if it `may_be_erased`, or `anew`. Every
+        process does this at each activation, so queries without names are skipped.
+        """
+        requests = self.requests.take() if self.requests else []
+        requested = [name for request in requests for name in request.names]
+        began_at = time.monotonic()
+        try:
+            state = self._memory.state
+            names = [*requested, *self.missing, *self._names_of_others]
+            kept = fetch.without_erased(database, state) if anew or may_be_erased else state
+            new_state = fetch.changes(database, kept, names, self._link, anew=anew)
+            is_changed = new_state is not state
+            if is_changed or not self._has_published:
+                with self._lock:
+                    self._memory.publish(new_state)
+                    self._has_published = True
+            if requested or self.missing:
+                self._update_missing(database, new_state, requested)
+        except BaseException:
+            self.requests.put_back(requests)
+            raise
+        self._memory.confirmed_at = began_at
+        self._was_confirmed = True
+        self._confirmed()
+        for request in requests:
+            request.answer()
+        self.save(is_changed=is_changed)
+
+    def read_once(self, database: Database, names: Sequence[str]) -> State:
+        """Return a state that has these names, without publishing it. Raises PromptNotFound, VersionNotFound."""
+        began_at = time.monotonic()
+        state = fetch.changes(database, EMPTY, names, self._link, anew=True)
+        if missing := state.missing(names):
+            raise MissingPrompt(missing[0], following.names(database), database.label).error()
+        self._memory.confirmed_at = began_at
+        return state
+
+    def save(self, *, is_changed: bool) -> None:
+        """Write the snapshot if it is due, after reading what other processes put there."""
+        self._names_of_others = ()
+        if self._snapshot is not None and self._snapshot.is_due(is_changed=is_changed):
+            # Names that were requested before and are still missing do not exist any more.
+            self._names_of_others = self._snapshot.save(
+                self._memory.state, self._memory.age_seconds, self._requested_for_others
+            )
+            self._requested_for_others.update(self._names_of_others)
+
+    def save_at_end(self) -> None:
+        """Write the snapshot if the state has changed since the last time."""
+        if self._snapshot is not None and self._snapshot.is_behind and self._was_confirmed:
+            self._snapshot.save(self._memory.state, self._memory.age_seconds, is_ending=True)
+
+    def load_snapshot(self) -> None:
+        """Publish the snapshot, unless the client already has a state."""
+        if self._snapshot is None or self._has_state:
+            return
+        contents = self._snapshot.load()
+        if contents is None:
+            return
+        with self._lock:
+            # Another thread may have read the database meanwhile.
+            if not self._has_state:
+                state = self._memory.state.with_rows(contents.prompts, contents.versions, self._link)
+                self._memory.confirmed_at = time.monotonic() - contents.age_seconds
+                self._memory.publish(state)
+
+    @property
+    def _has_state(self) -> bool:
+        return self._has_published or self._was_confirmed or bool(self._memory.state.prompts)
+
+    def _update_missing(self, database: Database, state: State, requested: Sequence[str]) -> None:
+        still_missing = [name for name in self.missing if state.missing([name])]
+        new = [
+            name
+            for name in requested
+            if name not in still_missing and name not in state.prompts and name not in state.pinned
+        ]
+        self.missing.replace(still_missing, new, following.names(database) if new else (), database.label)
