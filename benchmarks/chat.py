@@ -44,7 +44,7 @@ for turn in range(int(sys.argv[1])):
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--turns", type=int, default=50, help="how many turns a conversation has")
-    given, own = parsed(options)
+    arguments, own = parsed(options)
     report = Report()
     with start_server() as server, ClaudeServer() as claude:
         dsn = install(server, "chat")
@@ -60,9 +60,13 @@ def main() -> int:
             )
 
         _conversation(
-            report, [own, "chat", "p00001", *url], variables("ok", delay_ms=_DELAY_MS, text=_REPLY), claude, given.turns
+            report,
+            [own, "chat", "p00001", *url],
+            variables("ok", delay_ms=_DELAY_MS, text=_REPLY),
+            claude,
+            arguments.turns,
         )
-        _sdk(report, variables("ok", delay_ms=_DELAY_MS, text=_REPLY), given.turns)
+        _sdk(report, variables("ok", delay_ms=_DELAY_MS, text=_REPLY), arguments.turns)
         _whole_processes(report, own, url, variables("ok", text=_REPLY))
         _memory(report, own, url, variables("ok", text=_REPLY), variables("big", megabytes=10))
     return report.close()
@@ -83,11 +87,11 @@ def _conversation(
             entered = terminal.type(f"turn {turn}\r")
             terminal.wait_for(f"turn {turn}\n")
             terminal.wait_for(_REPLY[0])
-            seen = time.monotonic()
+            answered_at = time.monotonic()
             terminal.wait_for(_PROMPT)
             request = claude.requests[count]
             assert request.first_text is not None
-            added.append(((seen - entered) - (request.first_text - request.began)) * 1000)
+            added.append(((answered_at - entered) - (request.first_text - request.began)) * 1000)
         terminal.type("\x04")
         terminal.end()
     report.add("added to Claude's first token, the first turn, with its connection", added[0], unit="ms")
@@ -97,10 +101,10 @@ def _conversation(
 
 
 def _sdk(report: Report, variables: Mapping[str, str], turns: int) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [INTERPRETER, "-c", _SDK, str(turns)], env=dict(variables), capture_output=True, text=True, check=True
     )
-    added = [float(line) - _DELAY_MS for line in done.stdout.split()]
+    added = [float(line) - _DELAY_MS for line in process.stdout.split()]
     report.add("the SDK alone, of its own first token, median", statistics.median(added), unit="ms")
 
 

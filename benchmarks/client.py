@@ -67,17 +67,17 @@ def main() -> int:
     options.add_argument("--langfuse", metavar="PYTHON", help="the interpreter of an environment with langfuse")
     options.add_argument("--mlflow", metavar="PYTHON", help="the interpreter of an environment with mlflow")
     options.add_argument("--only", choices=("answers", "seen", "recorded"), help="one part")
-    given = options.parse_args()
+    arguments = options.parse_args()
     report = Report()
     with start_server(**_DURABLE, shared_buffers="512MB", max_wal_size="4GB", max_connections=600) as server:
         dsn = install(server, "client")
         with psycopg.connect(dsn, autocommit=True) as connection:
             _fill(connection)
-        if given.only in (None, "answers"):
-            _answers(report, dsn, given)
-        if given.only in (None, "seen"):
+        if arguments.only in (None, "answers"):
+            _answers(report, dsn, arguments)
+        if arguments.only in (None, "seen"):
             _seen(report, dsn)
-        if given.only in (None, "recorded"):
+        if arguments.only in (None, "recorded"):
             _recorded(report, dsn)
     return report.close()
 
@@ -95,7 +95,7 @@ def _fill(connection: psycopg.Connection) -> None:
     connection.execute("select promptctl.split('split', 5000, 2)")
 
 
-def _answers(report: Report, dsn: str, given: argparse.Namespace) -> None:
+def _answers(report: Report, dsn: str, arguments: argparse.Namespace) -> None:
     """Calls in one process, in turn; the figure is the least time of all turns, which other work can only add to."""
     names = ["plain", "split", "moved", "third", "fourth"]
     with Prompts(dsn) as prompts:
@@ -120,7 +120,7 @@ def _answers(report: Report, dsn: str, given: argparse.Namespace) -> None:
             "nothing": lambda: None,
         }
         least = {name: float("inf") for name in (*calls, "booked")}
-        for _ in range(given.turns):
+        for _ in range(arguments.turns):
             for name, call in calls.items():
                 least[name] = min(least[name], timeit.timeit(call, number=20_000) / 20_000 * 1e9)
             # The client's thread, which sends them, is not to run meanwhile; uses are few enough to wait in memory.
@@ -139,8 +139,8 @@ def _answers(report: Report, dsn: str, given: argparse.Namespace) -> None:
     report.add("render of 2 kB with 5 variables / str.format", own["render"] / own["str.format"], 1.5)
     report.add("a use, from `with prompt.use()` to its end", own["booked"], 600, unit="ns")
     for name, peer, seconds in (
-        ("Langfuse", given.langfuse, lambda: _langfuse(given.langfuse)),
-        ("MLflow", given.mlflow, lambda: _mlflow(given.mlflow)),
+        ("Langfuse", arguments.langfuse, lambda: _langfuse(arguments.langfuse)),
+        ("MLflow", arguments.mlflow, lambda: _mlflow(arguments.mlflow)),
     ):
         if not peer:
             print(f"  {name} is not compared: give --{name.lower()} PYTHON")
@@ -189,7 +189,7 @@ def _mlflow(interpreter: str) -> float:
 def _peer(interpreter: str, code: str, *words: str) -> float:
     """The least time that a peer says. Raises RuntimeError when it fails."""
     own = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    done = subprocess.run(
+    process = subprocess.run(
         [interpreter, "-c", code, *words],
         env=environment() | own,
         stdin=subprocess.DEVNULL,
@@ -197,9 +197,9 @@ def _peer(interpreter: str, code: str, *words: str) -> float:
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    return min(float(line) for line in done.stdout.splitlines()[-5:])
+    if process.returncode:
+        raise RuntimeError(process.stderr[-2000:])
+    return min(float(line) for line in process.stdout.splitlines()[-5:])
 
 
 def _seen(report: Report, dsn: str) -> None:
@@ -269,16 +269,16 @@ def _end_after(run: Callable[..., None], *arguments: object) -> None:
 
 def _read_until_told(dsn: str, pipe: int) -> None:
     gc.disable()
-    told = False
+    has_changed = False
 
     def end(*_: object) -> None:
-        nonlocal told
-        told = True
+        nonlocal has_changed
+        has_changed = True
 
     signal.signal(signal.SIGTERM, end)
     reads: list[tuple[float, int | None]] = []
     with Prompts(dsn) as prompts:
-        while not told:
+        while not has_changed:
             epoch = prompts.get("moved").epoch
             reads.append((time.perf_counter(), epoch))
             time.sleep(0.00005)

@@ -88,22 +88,22 @@ class ByHand:
     def _run(self, name: str, *arguments: str) -> None:
         user = self._user
         # A pipe would be held open by the server, which pg_ctl leaves behind.
-        with tempfile.TemporaryFile() as said:
-            done = subprocess.run(
+        with tempfile.TemporaryFile() as output:
+            process = subprocess.run(
                 [str(self._programs / name), *arguments],
                 cwd="/",
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 user=user.pw_uid if user else None,
                 group=user.pw_gid if user else None,
                 extra_groups=[] if user else None,
                 check=False,
             )
-            if done.returncode:
-                said.seek(0)
-                raise RuntimeError(f"{name}: {os.fsdecode(said.read())}")
+            if process.returncode:
+                output.seek(0)
+                raise RuntimeError(f"{name}: {os.fsdecode(output.read())}")
 
 
 class Ours:
@@ -115,25 +115,25 @@ class Ours:
         self._variables = environment(PROMPTCTL_HOME=str(home), PROMPTCTL_AUTHOR="benchmark")
 
     def run(self, *words: str) -> None:
-        with tempfile.TemporaryFile() as said:
-            done = subprocess.run(
+        with tempfile.TemporaryFile() as output:
+            process = subprocess.run(
                 [self._own, *words],
                 env=self._variables,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 check=False,
             )
-            if done.returncode:
-                said.seek(0)
-                raise RuntimeError(f"promptctl {' '.join(words)}: {os.fsdecode(said.read())}")
+            if process.returncode:
+                output.seek(0)
+                raise RuntimeError(f"promptctl {' '.join(words)}: {os.fsdecode(output.read())}")
 
     def connect(self) -> float:
         """The milliseconds that a new process takes to connect, the loading of libpq among them."""
-        done = subprocess.run(
+        process = subprocess.run(
             [INTERPRETER, "-c", _CONNECT], env=self._variables, capture_output=True, text=True, check=True
         )
-        return float(done.stdout)
+        return float(process.stdout)
 
     def settings(self) -> list[str]:
         """The server's settings, without those that name files and directories."""
@@ -145,18 +145,20 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--turns", type=int, default=14, help="how many clusters are made each way")
     options.add_argument("--directory", default="/tmp", help="where the clusters are made; a short path")
-    given = options.parse_args()
+    arguments = options.parse_args()
     own = program("promptctl", None, beside=True)
     if own is None:
         raise SystemExit("promptctl is not installed beside this interpreter")
     supplier = _programs()
-    scratch = Path(tempfile.mkdtemp(prefix="em-", dir=given.directory))  # short: a socket's path has 107 bytes at most
+    scratch = Path(
+        tempfile.mkdtemp(prefix="em-", dir=arguments.directory)
+    )  # short: a socket's path has 107 bytes at most
     scratch.chmod(0o755)
     report = Report()
     try:
         programs = _reachable(supplier, scratch)
         print(f"{programs}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
-        _measure(report, own, programs, scratch, given.turns)
+        _measure(report, own, programs, scratch, arguments.turns)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return report.close()
@@ -180,9 +182,9 @@ def _measure(report: Report, own: str, programs: Path, scratch: Path, turns: int
         ]
         # What one leaves for the disk to write may fall into the other's time.
         for way, make, install in ways if turn % 2 else reversed(ways):
-            made, installed = _clock(make), _clock(install)
+            created, installed = _clock(make), _clock(install)
             if turn:  # the first finds cold caches, and byte code that is not there
-                first[way][turn], whole[way][turn] = made, made + installed
+                first[way][turn], whole[way][turn] = created, created + installed
         if turn:
             connects += [ours.connect() for _ in range(5)]
         ours.run("db", "stop")

@@ -45,17 +45,17 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--uses", type=int, default=10_000_000, help="how many uses are recorded")
     options.add_argument("--turns", type=int, default=9, help="how often statistics are asked for")
-    given, own = parsed(options)
+    arguments, own = parsed(options)
     report = Report()
     with start_server(shared_buffers="1GB", max_wal_size="8GB") as server:
         dsn = install(server, "maintain")
         fill(dsn, 3, 3)
-        record(dsn, given.uses)
+        record(dsn, arguments.uses)
         maintain = [own, "db", "maintain", "--database-url", dsn]
-        report.heading(f"rolling up {given.uses:,} uses of {DAYS} days")
-        _roll_up(report, dsn, maintain, given.uses)
-        report.heading(f"stats over {given.uses:,} uses that are rolled up")
-        _statistics(report, dsn, own, given.turns)
+        report.heading(f"rolling up {arguments.uses:,} uses of {DAYS} days")
+        _roll_up(report, dsn, maintain, arguments.uses)
+        report.heading(f"stats over {arguments.uses:,} uses that are rolled up")
+        _statistics(report, dsn, own, arguments.turns)
         report.heading("recording and activating beside it")
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(_AGAIN)

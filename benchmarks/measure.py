@@ -143,7 +143,7 @@ def instructions(words: Sequence[str], variables: Mapping[str, str]) -> int | No
     if shutil.which("valgrind") is None:
         return None
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={os.devnull}", *_unwrapped(words)]
-    done = subprocess.run(
+    process = subprocess.run(
         command,
         env={**variables, "PYTHONHASHSEED": "0"},
         stdin=subprocess.DEVNULL,
@@ -153,10 +153,10 @@ def instructions(words: Sequence[str], variables: Mapping[str, str]) -> int | No
         errors="replace",
         check=False,
     )
-    found = re.search(r"Collected : (\d+)", done.stderr)
-    if done.returncode or found is None:
-        raise RuntimeError(f"failed under valgrind: {' '.join(words)}\n{done.stderr[-1000:]}")
-    return int(found[1])
+    match = re.search(r"Collected : (\d+)", process.stderr)
+    if process.returncode or match is None:
+        raise RuntimeError(f"failed under valgrind: {' '.join(words)}\n{process.stderr[-1000:]}")
+    return int(match[1])
 
 
 def _unwrapped(words: Sequence[str]) -> list[str]:
@@ -168,10 +168,10 @@ def _unwrapped(words: Sequence[str]) -> list[str]:
     return [path, *words[1:]]
 
 
-def program(name: str, given: str | None, *, beside: bool = False) -> str | None:
+def program(name: str, path: str | None, *, beside: bool = False) -> str | None:
     """The path of a program: what was given, else beside this interpreter (`beside`), else on PATH, else None."""
-    if given is not None:
-        return os.path.abspath(given)
+    if path is not None:
+        return os.path.abspath(path)
     if beside and (SCRIPTS / name).exists():
         return str(SCRIPTS / name)
     return shutil.which(name)
@@ -180,11 +180,11 @@ def program(name: str, given: str | None, *, beside: bool = False) -> str | None
 def parsed(options: argparse.ArgumentParser) -> tuple[argparse.Namespace, str]:
     """What the command line says, and the promptctl to measure: what it names, else the one beside this interpreter."""
     options.add_argument("--promptctl", help="the program to measure (the one beside this interpreter)")
-    given = options.parse_args()
-    own = program("promptctl", given.promptctl, beside=True)
+    arguments = options.parse_args()
+    own = program("promptctl", arguments.promptctl, beside=True)
     if own is None:
         raise SystemExit("promptctl is not installed beside this interpreter: give --promptctl")
-    return given, own
+    return arguments, own
 
 
 def psql(server: Server) -> str | None:

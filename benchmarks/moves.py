@@ -46,19 +46,19 @@ def main() -> int:
     options.add_argument("--turns", type=int, default=300, help="how often each call is made")
     options.add_argument("--prompts", type=int, default=10_000, help="prompts in the large database")
     options.add_argument("--versions", type=int, default=100, help="versions of each of them")
-    given = options.parse_args()
+    arguments = options.parse_args()
     report = Report()
     with start_server(shared_buffers="256MB") as server:
         small, large = install(server, "small"), install(server, "large")
         fill(small, 10, 3)
         begin = time.perf_counter()
-        fill(large, given.prompts, given.versions)
-        report.heading(f"Filling {given.prompts} prompts of {given.versions} versions, through the triggers")
+        fill(large, arguments.prompts, arguments.versions)
+        report.heading(f"Filling {arguments.prompts} prompts of {arguments.versions} versions, through the triggers")
         report.add("to insert, activate, vacuum and analyze", time.perf_counter() - begin, unit="s")
 
-        _against_psycopg(report, small, given.turns)
-        _flat(report, small, large, given)
-        _list(report, large, given.prompts)
+        _against_psycopg(report, small, arguments.turns)
+        _flat(report, small, large, arguments)
+        _list(report, large, arguments.prompts)
     return report.close()
 
 
@@ -130,12 +130,12 @@ def _recorded(opened: Database, call: Call) -> list[Statements]:
 def _renamed(sent: Sequence[Statements], name: str, new: str) -> list[Statements]:
     """The same statements for another prompt."""
 
-    def value(given: Parameter) -> Parameter:
-        if isinstance(given, list):
-            return [new if item == name else item for item in given]  # pyright: ignore - parameters are of any type
-        return new if given == name else given
+    def value(parameter: Parameter) -> Parameter:
+        if isinstance(parameter, list):
+            return [new if item == name else item for item in parameter]  # pyright: ignore - parameters are of any type
+        return new if parameter == name else parameter
 
-    return [[(sql, [value(given) for given in values]) for sql, values in statements] for statements in sent]
+    return [[(sql, [value(parameter) for parameter in values]) for sql, values in statements] for statements in sent]
 
 
 def _send(cursor: psycopg.RawCursor, sent: Sequence[Statements], _: int = 0) -> None:
@@ -146,19 +146,19 @@ def _send(cursor: psycopg.RawCursor, sent: Sequence[Statements], _: int = 0) -> 
         cursor.fetchall()
 
 
-def _flat(report: Report, small: str, large: str, given: argparse.Namespace) -> None:
+def _flat(report: Report, small: str, large: str, arguments: argparse.Namespace) -> None:
     """The same calls in both databases, in turn: on prompts that are alike, and on one that has many versions."""
     _add_small_prompt(large)
     cases = (
         ("a prompt of 3 versions in each", "small", "p00003"),
-        (f"one of {given.versions} versions, one of 3", f"p{given.prompts // 2:05}", "p00004"),
+        (f"one of {arguments.versions} versions, one of 3", f"p{arguments.prompts // 2:05}", "p00004"),
     )
     with connecting.connect(small) as few, connecting.connect(large) as many:
         for what, of_many, of_few in cases:
-            report.heading(f"{given.prompts} prompts of {given.versions} versions, against 10 of 3: {what}")
+            report.heading(f"{arguments.prompts} prompts of {arguments.versions} versions, against 10 of 3: {what}")
             other = _calls(few, of_few)
             for name, call in _calls(many, of_many).items():
-                in_large, in_small = _in_turn(call, other[name], given.turns)
+                in_large, in_small = _in_turn(call, other[name], arguments.turns)
                 value, note = ratio(in_large, in_small)
                 longer = of_many != "small" and name in _LONGER_WITH_VERSIONS
                 report.add(name, value, None if longer else 1.2, note=f"{note} {_typical(in_large, in_small)}")
@@ -200,14 +200,14 @@ def _list(report: Report, dsn: str, count: int) -> None:
         sent = _recorded(opened, lambda _: prompts.list_prompts(opened))
         send = functools.partial(_send, psycopg.RawCursor(theirs), sent)
         queried, bare = _in_turn(lambda _: prompts.list_prompts(opened), send, 9)
-        found = prompts.list_prompts(opened)
-    shown: list[float] = []
+        listed = prompts.list_prompts(opened)
+    durations: list[float] = []
     for _ in range(9):
         with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")):
-            shown.append(_clock(lambda: output.show_list(found, len(found), "plain")))
+            durations.append(_clock(lambda: output.show_list(listed, len(listed), "plain")))
     report.add("the query and its records", statistics.median(queried.values()), unit="ms")
     report.add("the same statement through psycopg", statistics.median(bare.values()), unit="ms")
-    report.add("writing the lines", statistics.median(shown), unit="ms")
+    report.add("writing the lines", statistics.median(durations), unit="ms")
 
 
 def _clock(call: Callable[[], object]) -> float:

@@ -56,25 +56,27 @@ def main() -> int:
     options.add_argument("--turns", type=int, default=30, help="how often each way of moving is timed")
     options.add_argument("--releases", type=int, default=300, help="how many releases are made under the readers")
     options.add_argument("--readers", type=int, default=4, help="how many processes read at once")
-    given = options.parse_args()
+    arguments = options.parse_args()
     report = Report()
     with start_server(shared_buffers="256MB") as server:
         dsn = install(server, "releases")
         fill(dsn, _PROMPTS, 2)
-        _time(report, dsn, given.turns)
+        _time(report, dsn, arguments.turns)
         for what, statement in _READS.items():
-            report.heading(f"{given.releases} releases of {_PROMPTS} prompts, while {given.readers} read {what}")
-            seen = _under_readers(dsn, statement, given.readers, _release, given.releases)
-            report.add("reads", seen.reads, unit="", note=f"{seen.changes} saw another release than the one before")
-            report.add("torn reads", seen.torn, 0, unit="")
-            if not seen.changes:
+            report.heading(
+                f"{arguments.releases} releases of {_PROMPTS} prompts, while {arguments.readers} read {what}"
+            )
+            reads = _under_readers(dsn, statement, arguments.readers, _release, arguments.releases)
+            report.add("reads", reads.reads, unit="", note=f"{reads.changes} saw another release than the one before")
+            report.add("torn reads", reads.torn, 0, unit="")
+            if not reads.changes:
                 raise RuntimeError("no reader saw a release: it proves nothing that none was torn")
         # What counts them must find them: moved one by one, the prompts are seen half moved.
-        turns = max(2, given.releases // 30)
-        report.heading(f"{turns} times {_PROMPTS} single activations, while {given.readers} read the pointers")
-        seen = _under_readers(dsn, _READS["the pointers"], given.readers, _singly, turns)
-        report.add("torn reads, as they must be", seen.torn, unit="", note=f"of {seen.reads}")
-        if not seen.torn:
+        turns = max(2, arguments.releases // 30)
+        report.heading(f"{turns} times {_PROMPTS} single activations, while {arguments.readers} read the pointers")
+        reads = _under_readers(dsn, _READS["the pointers"], arguments.readers, _singly, turns)
+        report.add("torn reads, as they must be", reads.torn, unit="", note=f"of {reads.reads}")
+        if not reads.torn:
             raise RuntimeError("single activations were never seen half done: the count of torn reads proves nothing")
     return report.close()
 
@@ -149,12 +151,12 @@ def _under_readers(dsn: str, statement: str, readers: int, move: Move, turns: in
             for turn in range(turns):
                 move(opened, 1 + turn % 2)
         stop.set()
-        seen: list[_Seen] = [pipe.recv() for pipe in pipes]
+        reads: list[_Seen] = [pipe.recv() for pipe in pipes]
     finally:
         stop.set()
         for process in processes:
             process.join()
-    return _Seen(sum(one.reads for one in seen), sum(one.torn for one in seen), sum(one.changes for one in seen))
+    return _Seen(sum(one.reads for one in reads), sum(one.torn for one in reads), sum(one.changes for one in reads))
 
 
 def _keep_reading(dsn: str, statement: str, stop: Event, answer: Connection) -> None:

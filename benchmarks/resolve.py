@@ -52,17 +52,17 @@ def main() -> int:
     options.add_argument("--turns", type=int, default=3000, help="how often each look-up is made")
     options.add_argument("--prompts", type=int, default=10_000, help="prompts in the large database")
     options.add_argument("--uses", type=int, default=100_000, help="how many uses are recorded a thousand at a time")
-    given = options.parse_args()
+    arguments = options.parse_args()
     report = Report()
     with start_server(shared_buffers="256MB", max_wal_size="4GB") as server:
         small, large = install(server, "small"), install(server, "large")
-        for dsn, prompts in ((small, 10), (large, given.prompts)):
+        for dsn, prompts in ((small, 10), (large, arguments.prompts)):
             fill(dsn, prompts, 3)
             _furnish(dsn)
         with _connected(small) as few, _connected(large) as many:
-            _against_a_look_up(report, few, given.turns)
-            _flat(report, few, many, given.turns, given.prompts)
-            _recording(report, few, given.turns, given.uses)
+            _against_a_look_up(report, few, arguments.turns)
+            _flat(report, few, many, arguments.turns, arguments.prompts)
+            _recording(report, few, arguments.turns, arguments.uses)
     return report.close()
 
 
@@ -107,8 +107,8 @@ def _against_a_look_up(report: Report, connection: Connection, turns: int) -> No
         value, note = ratio(ours, bare)
         typical = f"{statistics.median(ours.values()):.0f} and {statistics.median(bare.values()):.0f} us"
         report.add(name, value, 2.2 if name == "resolve" else None, note=f"{note} {typical}")
-        if processor.known:
-            used, used_bare = (processor.used(each, turns) for each in (call, look_up))
+        if processor.is_loaded:
+            used, used_bare = (processor.used(function, turns) for function in (call, look_up))
             note = f"{used:.0f} and {used_bare:.0f} us"
             report.add("  the same, the server's processor time", used / used_bare, note=note)
 
@@ -189,7 +189,7 @@ class _Processor:
 
     def __init__(self, connection: Connection) -> None:
         self._path = Path(f"/proc/{connection.info.backend_pid}/schedstat")
-        self.known = self._path.exists()
+        self.is_loaded = self._path.exists()
 
     def used(self, call: Call, turns: int) -> float:
         """Microseconds a call, in the least of five rounds: whatever disturbs adds."""

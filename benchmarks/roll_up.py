@@ -37,16 +37,16 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--uses", type=int, default=1_000_000, help="how many uses are recorded")
     options.add_argument("--turns", type=int, default=7, help="how often they are added up")
-    given = options.parse_args()
+    arguments = options.parse_args()
     report = Report()
     with start_server(shared_buffers="512MB", max_wal_size="4GB") as server:
         dsn = install(server, "roll_up")
         fill(dsn, 2, 3)
         with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute(_USES, [given.uses, given.uses])
+            connection.execute(_USES, [arguments.uses, arguments.uses])
             connection.execute("vacuum (analyze) promptctl.uses")
-            report.heading(f"Adding {given.uses:,} uses up")
-            _add_up(report, connection, given.uses, given.turns)
+            report.heading(f"Adding {arguments.uses:,} uses up")
+            _add_up(report, connection, arguments.uses, arguments.turns)
             report.heading("Recording beside it")
             with psycopg.connect(dsn, autocommit=True) as other:
                 _beside(report, connection, other)
@@ -82,25 +82,25 @@ def _beside(report: Report, connection: Connection, other: Connection) -> None:
     """The slowest recordings: alone, and while another session adds uses up and keeps its transaction open."""
     alone = _slowest(other, threading.Event(), 2000)
     other.execute("set lock_timeout = '100ms'")
-    done = threading.Event()
+    finished = threading.Event()
 
     def add_up() -> None:
         with connection.transaction(force_rollback=True):
             connection.execute("select promptctl.roll_up_uses()")
             time.sleep(1)
-        done.set()
+        finished.set()
 
     thread = threading.Thread(target=add_up)
     thread.start()
-    beside = _slowest(other, done, None)
+    beside = _slowest(other, finished, None)
     thread.join()
     report.add("record_use alone, the 99th of a hundred", alone, unit="ms")
     report.add("beside a roll-up that holds its transaction open", beside, unit="ms")
 
 
-def _slowest(connection: Connection, done: threading.Event, count: int | None) -> float:
+def _slowest(connection: Connection, finished: threading.Event, count: int | None) -> float:
     passed: list[float] = []
-    while not done.is_set() and (count is None or len(passed) < count):
+    while not finished.is_set() and (count is None or len(passed) < count):
         began = time.perf_counter()
         connection.execute(_RECORD)
         passed.append((time.perf_counter() - began) * 1000)

@@ -69,7 +69,7 @@ class Relay:
                 self._pass_on(client, server)
 
     def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
-        asked = False
+        is_open = False
         with selectors.DefaultSelector() as ready:
             ready.register(client, selectors.EVENT_READ, server)
             ready.register(server, selectors.EVENT_READ, client)
@@ -79,9 +79,9 @@ class Relay:
                     if not data:
                         return
                     if key.fileobj is client:
-                        asked = True
-                    elif asked:
-                        asked = False
+                        is_open = True
+                    elif is_open:
+                        is_open = False
                         self.round_trips += 1
                     key.data.sendall(data)
 
@@ -98,7 +98,7 @@ def main() -> int:
             with Relay(server.port) as relay:
                 # Without the questions whether the server does TLS or Kerberos, which are the user's to settle.
                 url = f"postgresql://postgres@127.0.0.1:{relay.port}/trips?sslmode=disable&gssencmode=disable"
-                done = subprocess.run(
+                process = subprocess.run(
                     [own, *words],
                     env=environment(PROMPTCTL_DATABASE_URL=url),
                     stdin=subprocess.DEVNULL,
@@ -106,8 +106,8 @@ def main() -> int:
                     stderr=subprocess.PIPE,
                     check=False,
                 )
-            if done.returncode:
-                raise RuntimeError(f"{' '.join(words)}: {os.fsdecode(done.stderr)}")
+            if process.returncode:
+                raise RuntimeError(f"{' '.join(words)}: {os.fsdecode(process.stderr)}")
             report.add(" ".join(words), relay.round_trips - relay.connections, limit, unit="")
             most = max(most, relay.connections)
         report.add("connections, the most that any of them made", most, 1, unit="")

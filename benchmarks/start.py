@@ -41,18 +41,18 @@ def main() -> int:
     options.add_argument("--llm", help="the path of llm, for comparison (found on PATH)")
     options.add_argument("--mlflow", help="the path of mlflow, for comparison (found on PATH)")
     options.add_argument("--instructions", action="store_true", help="count instructions, too, with valgrind")
-    given, own = parsed(options)
+    arguments, own = parsed(options)
     # As a real server does, it waits for the disk before it says that something is done.
     with start_server(fsync="on", synchronous_commit="on", full_page_writes="on") as server:
         dsn = install(server, "start")
         fill(dsn, 10, 3)
-        _make_history(dsn, 4 * (given.turns + 10))
+        _make_history(dsn, 4 * (arguments.turns + 10))
         help_, database = _commands(own, server)
-        peers = _peers(given.llm, given.mlflow)
+        peers = _peers(arguments.llm, arguments.mlflow)
         floors = _floors(server)
         variables = environment()
         everything = [*floors.values(), *help_, *database, *peers]
-        take_turns(everything, given.turns, variables)
+        take_turns(everything, arguments.turns, variables)
 
         report = Report()
         report.heading("Medians in milliseconds: passed, and of the processor")
@@ -60,19 +60,19 @@ def main() -> int:
             processor = statistics.median(command.cpu.values())
             report.add(command.name, statistics.median(command.wall.values()), unit="ms", note=f"{processor:.1f} ms")
         _times(report, floors, help_, database, peers)
-        if given.instructions:
+        if arguments.instructions:
             _instructions(report, floors, help_, database, peers, variables)
         return report.close()
 
 
 def _floors(server: Server) -> dict[str, Command]:
     """What a command is compared with."""
-    found = {code: Command(f'python -c "{code}"', [INTERPRETER, "-c", code]) for code in (_PASS, _TYPER, _BOTH)}
+    commands = {code: Command(f'python -c "{code}"', [INTERPRETER, "-c", code]) for code in (_PASS, _TYPER, _BOTH)}
     if path := psql(server):
         for way, tcp in (("socket", False), ("TCP", True)):
             words = [path, "-XAtc", "select 1", server.dsn("start", tcp=tcp)]
-            found[way] = Command(f"psql -XAtc 'select 1', {way}", words)
-    return found
+            commands[way] = Command(f"psql -XAtc 'select 1', {way}", words)
+    return commands
 
 
 def _commands(own: str, server: Server) -> tuple[list[Command], list[Command]]:
@@ -98,13 +98,13 @@ def _commands(own: str, server: Server) -> tuple[list[Command], list[Command]]:
 
 
 def _peers(llm: str | None, mlflow: str | None) -> list[Command]:
-    found: list[Command] = []
+    commands: list[Command] = []
     for name, path in (("llm", program("llm", llm)), ("mlflow", program("mlflow", mlflow))):
         if path is None:
             print(f"{name} is not installed: not compared (pip install {name}, in an environment of its own)")
         else:
-            found.append(Command(f"{name} --help", [path, "--help"], every=5))
-    return found
+            commands.append(Command(f"{name} --help", [path, "--help"], every=5))
+    return commands
 
 
 def _make_history(dsn: str, moves: int) -> None:

@@ -43,20 +43,20 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--uses", type=int, default=1_000_000, help="how many uses are recorded")
     options.add_argument("--turns", type=int, default=9, help="how often each is run")
-    given, own = parsed(options)
+    arguments, own = parsed(options)
     report = Report()
     _errors(report)
     with start_server(shared_buffers="1GB", max_wal_size="4GB") as server:
         dsn = install(server, "stats")
         fill(dsn, 3, 3)
-        record(dsn, given.uses)
-        report.heading(f"stats NAME over {given.uses:,} single uses of three versions")
-        _queries(report, dsn, given.turns)
+        record(dsn, arguments.uses)
+        report.heading(f"stats NAME over {arguments.uses:,} single uses of three versions")
+        _queries(report, dsn, arguments.turns)
         words = psql(server)
         if words is not None:
             bare = Command("psql with the bare SQL", [words, "-XAtq", "-c", _BARE, dsn])
             ours = Command("stats NAME, the whole process", [own, "stats", NAME, "--database-url", dsn])
-            take_turns([ours, bare], given.turns, environment())
+            take_turns([ours, bare], arguments.turns, environment())
             value, note = ratio(ours.wall, bare.wall)
             report.add("stats NAME, the whole process / psql with the bare SQL", value, note=note)
     return report.close()
@@ -97,8 +97,8 @@ def _errors(report: Report) -> None:
         worst = 0.0
         for percent in range(1, 101):
             exact = values[-(-percent * _DRAWN // 100) - 1]
-            found = percentile(counts, percent, values[0], values[-1])
-            worst = max(worst, abs((found or 0) - exact) / exact)
+            estimate = percentile(counts, percent, values[0], values[-1])
+            worst = max(worst, abs((estimate or 0) - exact) / exact)
         report.add(f"{name}, the worst of 100 percentiles", worst * 100, 1.1, unit="%")
 
 

@@ -175,11 +175,11 @@ class _Corpus:
     def _describe(self, name: str) -> None:
         newest = self.newest[name]
         described = {1: "The first one, as it was reviewed", 2: "Shorter, and firm about refunds"}
-        said = [f"description: Answers questions for {name.partition('/')[0]}", f"active: {newest}"]
-        said += ["model: claude-sonnet-5-5", "versions:"]
+        lines = [f"description: Answers questions for {name.partition('/')[0]}", f"active: {newest}"]
+        lines += ["model: claude-sonnet-5-5", "versions:"]
         for version in range(1, min(newest, 2) + 1):
-            said += [f"  {version}:", f"    description: {described[version]}"]
-        (self.folder / name / "prompt.yaml").write_text("\n".join(said) + "\n", encoding="utf-8")
+            lines += [f"  {version}:", f"    description: {described[version]}"]
+        (self.folder / name / "prompt.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _lines(chance: random.Random, size: int) -> list[str]:
@@ -192,8 +192,8 @@ def _lines(chance: random.Random, size: int) -> list[str]:
 
 
 def _line(chance: random.Random) -> str:
-    said = f"{chance.choice(_LEADS)} {chance.choice(_VERBS)} {chance.choice(_THINGS)} {chance.choice(_ENDINGS)}."
-    return f"- {said}" if chance.random() < 0.5 else said
+    sentence = f"{chance.choice(_LEADS)} {chance.choice(_VERBS)} {chance.choice(_THINGS)} {chance.choice(_ENDINGS)}."
+    return f"- {sentence}" if chance.random() < 0.5 else sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,36 +210,36 @@ def main() -> int:
     options.add_argument("--loads", type=int, default=5, help="how often a first load is run")
     options.add_argument("--large", action="store_true", help="100 000 files, too")
     options.add_argument("--mlflow", metavar="PYTHON", help="the interpreter of an environment with mlflow, to compare")
-    given = options.parse_args()
+    arguments = options.parse_args()
     report = Report()
-    interpreter = given.mlflow and os.path.abspath(given.mlflow)
+    interpreter = arguments.mlflow and os.path.abspath(arguments.mlflow)
     with start_server(shared_buffers="512MB", max_wal_size="4GB") as server, _temporary() as directory:
         bare = statistics.median(_run(_NOTHING).peak_mb for _ in range(5))
         many_versions = _Corpus(directory / "a", 1000, 9)
-        load = _corpus(report, server, many_versions, bare, given)
-        _corpus(report, server, _Corpus(directory / "b", 5000, 1), bare, given)
+        load = _corpus(report, server, many_versions, bare, arguments)
+        _corpus(report, server, _Corpus(directory / "b", 5000, 1), bare, arguments)
         if interpreter:
             _mlflow(report, server, many_versions, interpreter, load)
-        if given.large:
+        if arguments.large:
             _large(report, server, directory, bare)
     return report.close()
 
 
-def _corpus(report: Report, server: Server, corpus: _Corpus, bare: float, given: argparse.Namespace) -> float:
+def _corpus(report: Report, server: Server, corpus: _Corpus, bare: float, arguments: argparse.Namespace) -> float:
     """Everything that is promised of one folder; returns the seconds that its first load took for each version."""
     _heading(report, corpus)
     versions = corpus.versions
-    loading = _turns(corpus, given.loads, lambda _: _load(server, corpus))
+    loading = _turns(corpus, arguments.loads, lambda _: _load(server, corpus))
     seconds = _judge(report, "first load", loading, 8, bare)
 
     with _loaded(server, corpus) as dsn:
-        unchanged = _turns(corpus, given.turns, lambda _: _sync(corpus, dsn))
+        unchanged = _turns(corpus, arguments.turns, lambda _: _sync(corpus, dsn))
         _judge(report, "nothing changed", unchanged, 2.2, bare)
-        changed = _turns(corpus, given.turns, lambda _: _sync(corpus, dsn), before=corpus.change)
+        changed = _turns(corpus, arguments.turns, lambda _: _sync(corpus, dsn), before=corpus.change)
         _judge(report, "1 % changed", changed, 3, None)
         _check(dsn, corpus)
     with _no_repository(corpus), _loaded(server, corpus) as dsn:
-        outside = _turns(corpus, given.turns, lambda _: _sync(corpus, dsn))
+        outside = _turns(corpus, arguments.turns, lambda _: _sync(corpus, dsn))
         _judge(report, "nothing changed, in no Git repository", outside, 2.2, None)
     return seconds / versions
 
@@ -343,7 +343,7 @@ def _sync(corpus: _Corpus, dsn: str) -> _Took:
 
 def _run(code: str, *words: str, interpreter: str = INTERPRETER) -> _Took:
     """Run Python code in a process of its own; what it says it took. Raises RuntimeError when it fails."""
-    done = subprocess.run(
+    process = subprocess.run(
         [interpreter, "-c", code, *words],
         env=_variables(),
         stdin=subprocess.DEVNULL,
@@ -351,9 +351,9 @@ def _run(code: str, *words: str, interpreter: str = INTERPRETER) -> _Took:
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise RuntimeError(f"failed ({done.returncode}): {' '.join(words[:2])}\n{done.stderr[-2000:]}")
-    seconds, kib = done.stdout.split()[-2:]
+    if process.returncode:
+        raise RuntimeError(f"failed ({process.returncode}): {' '.join(words[:2])}\n{process.stderr[-2000:]}")
+    seconds, kib = process.stdout.split()[-2:]
     return _Took(float(seconds), int(kib) / 1024)
 
 
@@ -371,8 +371,8 @@ def _variables() -> dict[str, str]:
 def _git(repository: Path, *words: str) -> None:
     # Compressing is not measured; nor may tidying up go on beside what is.
     settings = ("user.name=benchmark", "user.email=benchmark@localhost", "core.compression=0", "gc.auto=0")
-    given = [word for setting in settings for word in ("-c", setting)]
-    subprocess.run(["git", "-C", repository, *given, *words], env=_variables(), check=True)
+    arguments = [word for setting in settings for word in ("-c", setting)]
+    subprocess.run(["git", "-C", repository, *arguments, *words], env=_variables(), check=True)
 
 
 @contextlib.contextmanager

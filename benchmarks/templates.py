@@ -23,7 +23,7 @@ _WORDS = "Answer the question that was asked, first and in plain words. Then add
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--turns", type=int, default=21, help="how often each is measured")
-    given = options.parse_args()
+    arguments = options.parse_args()
     report = Report()
     report.heading(f"A text of {_CHARACTERS} characters, against str.format")
     for count in (0, 1, 5, 20):
@@ -38,17 +38,17 @@ def main() -> int:
             return text.format(**values)
 
         assert ours() == formatted()
-        one, other = _turns(ours, formatted, given.turns)
+        one, other = _turns(ours, formatted, arguments.turns)
         value, note = ratio(one, other)
         report.add(f"render with {count} variables / str.format", value, 1.5, note=note)
         report.add(f"render with {count} variables", min(one.values()) * 1e9, unit="ns")
     five = _text(5)
     defaults = dict.fromkeys(_names(5), "Ada Lovelace")
     by_default = Template(five, {"variables": {name: {"default": value} for name, value in defaults.items()}})
-    value, note = ratio(*_turns(lambda: by_default.render({}), lambda: five.format(**defaults), given.turns))
+    value, note = ratio(*_turns(lambda: by_default.render({}), lambda: five.format(**defaults), arguments.turns))
     report.add("render with 5 variables, all by default / str.format", value, 1.5, note=note)
     reading, formatting = _turns(
-        lambda: Template(five), lambda: five.format(**dict.fromkeys(_names(5), "x")), given.turns
+        lambda: Template(five), lambda: five.format(**dict.fromkeys(_names(5), "x")), arguments.turns
     )
     value, note = ratio(reading, formatting)
     report.add("reading one with 5 variables, once / str.format", value, note=note)
