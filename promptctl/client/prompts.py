@@ -10,7 +10,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from promptctl import errors
-from promptctl.client import arguments, processes
+from promptctl.client import argument_checks, processes
 from promptctl.client.database_identity import identity
 from promptctl.client.exceptions import Closed, NoActiveVersion, TooOld
 from promptctl.client.follower import Follower
@@ -68,7 +68,7 @@ class Prompts:
         `spool_bytes` for each process; `queue_size` limits the uses in memory. Uses are sent after `flush_seconds`.
         Raises errors.Usage for a malformed URL or environment variable, ValueError for a number that is not positive.
         """
-        arguments.check_positive(
+        argument_checks.check_positive(
             poll_seconds=poll_seconds,
             timeout_seconds=timeout_seconds,
             flush_seconds=flush_seconds,
@@ -147,9 +147,9 @@ class Prompts:
         return self._get(reference, unit, attributes, default)
 
     def _get(self, reference: str, unit: object, attributes: Mapping[str, Any] | None, default: str | None) -> Prompt:
-        unit_text = None if unit is None else arguments.unit_text(unit)
+        unit_text = None if unit is None else argument_checks.unit_text(unit)
         if attributes is not None:
-            arguments.check_attributes(attributes)
+            argument_checks.check_attributes(attributes)
         try:
             state = self._memory.page_state
             if reference not in state.prompts and reference not in state.pinned:
@@ -167,10 +167,10 @@ class Prompts:
 
         So a release that moves several of them takes effect as a whole. Raises what `get` raises.
         """
-        unit_text = None if unit is None else arguments.unit_text(unit)
+        unit_text = None if unit is None else argument_checks.unit_text(unit)
         if attributes is not None:
-            arguments.check_attributes(attributes)
-        state = self._loaded(names := arguments.prompt_names(names))
+            argument_checks.check_attributes(attributes)
+        state = self._loaded(names := argument_checks.prompt_names(names))
         return {name: self._choose(state, name, unit_text, attributes) for name in names}
 
     def preload(self, names: Sequence[str]) -> None:
@@ -178,7 +178,7 @@ class Prompts:
 
         Raises PromptNotFound, VersionNotFound, Unavailable, TooOld.
         """
-        self._loaded(arguments.prompt_names(names))
+        self._loaded(argument_checks.prompt_names(names))
 
     def score(self, use_id: str, score: float) -> None:
         """Score a use that was recorded earlier, in this process or another. The last score counts.
@@ -186,7 +186,7 @@ class Prompts:
         If the database does not have the use a minute later, the score is dropped and a warning is logged. Raises
         ValueError for an invalid id or number.
         """
-        self._recorder.score(str(uuid.UUID(str(use_id))), arguments.score_number(score))
+        self._recorder.score(str(uuid.UUID(str(use_id))), argument_checks.score_number(score))
 
     def flush(self, seconds: float = 5.0) -> bool:
         """Send the uses so far and wait; False: it took longer, or the database cannot be reached."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from promptctl.client import arguments, fork_page, processes, replies
+from promptctl.client import argument_checks, fork_page, processes, replies
 from promptctl.rules.tokens import MOST_TOKENS
 from promptctl.rules.use_ids import UseIds
 
@@ -97,11 +97,11 @@ class Use:
         if type(input_tokens) is int and 0 <= input_tokens <= MOST_TOKENS:
             self.input_tokens = input_tokens
         elif input_tokens is not None:
-            self.input_tokens = arguments.token_count("input_tokens", input_tokens)
+            self.input_tokens = argument_checks.token_count("input_tokens", input_tokens)
         if type(output_tokens) is int and 0 <= output_tokens <= MOST_TOKENS:
             self.output_tokens = output_tokens
         elif output_tokens is not None:
-            self.output_tokens = arguments.token_count("output_tokens", output_tokens)
+            self.output_tokens = argument_checks.token_count("output_tokens", output_tokens)
         if reply is not _NO_REPLY:
             # Its counts are read by the thread that sends them. The rest of the reply is not held until then.
             usage: Any = None
@@ -162,7 +162,7 @@ class Use:
 
         Scores of an application's own text are ignored. Raises ValueError for a number beyond a billion.
         """
-        number = arguments.score_number(score)
+        number = argument_checks.score_number(score)
         if self.prompt.is_default:
             return
         if self.ended:

@@ -109,7 +109,7 @@ def test_its_age_is_told_and_counts(serve: Serve, path: Path, away: Callable[[bo
     away(True)
     prompts = serve(snapshot=path)
     assert 5000 <= prompts.get("greeter").age_seconds < 5100
-    assert told("confirmed 50") == 1
+    assert told(f"using the snapshot {path}, confirmed 50") == 1
     strict = serve(snapshot=path, max_age_seconds=60)
     with pytest.raises(Exception, match=r"were confirmed 50\d\d s ago, and max_age_seconds is 60"):
         strict.get("greeter")

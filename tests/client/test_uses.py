@@ -245,7 +245,7 @@ def test_what_is_said_outside_the_block_is_refused_and_not_lost_by_chance(prompt
     early = prompts.get("greeter").use()
     with prompts.get("greeter").use() as late:
         late.record(input_tokens=7)
-    for use, where in ((early, "before its block"), (late, "after its block")):
+    for use, where in ((early, "before the block"), (late, "after the block")):
         for call in (lambda use=use: use.record(input_tokens=9), use.first_token, lambda use=use: use.failed("x")):
             with pytest.raises(RuntimeError, match=where):
                 call()
@@ -256,7 +256,7 @@ def test_what_is_said_outside_the_block_is_refused_and_not_lost_by_chance(prompt
 def test_a_use_is_one_call(prompts: Prompts, sql: Connection) -> None:
     with prompts.get("greeter").use() as use:
         pass
-    with pytest.raises(RuntimeError, match="begin another"), use:
+    with pytest.raises(RuntimeError, match="start another"), use:
         raise AssertionError
     assert prompts.flush()
     assert count(sql) == 1

@@ -35,7 +35,7 @@ _COPY_NAME = re.compile(r"postgresql-(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Version:
+class ServerVersion:
     """A PostgreSQL version, 18.6 say."""
 
     major: int
@@ -47,7 +47,7 @@ class Binaries:
     """A directory with PostgreSQL's programs, and their version."""
 
     directory: str
-    version: Version
+    version: ServerVersion
 
     def program(self, name: str) -> str:
         """The absolute path of one program, links resolved: programs find their other files by their own place."""
@@ -104,7 +104,7 @@ def _probe(directory: str) -> Binaries | None:
     if not all(os.access(os.path.join(directory, name), os.X_OK) for name in ("postgres", "initdb")):
         return None
     answer = re.search(r"PostgreSQL\) (\d+)(?:\.(\d+))?", " ".join(_output(postgres, "--version")))
-    return Binaries(directory, Version(int(answer[1]), int(answer[2] or 0))) if answer else None
+    return Binaries(directory, ServerVersion(int(answer[1]), int(answer[2] or 0))) if answer else None
 
 
 def _output(*command: str) -> list[str]:
@@ -118,12 +118,14 @@ def _output(*command: str) -> list[str]:
 
 def copied(home: str, major: int) -> Binaries | None:
     """The newest copy of version `major` in `home`, or None."""
-    versions = [Version(int(name[1]), int(name[2])) for name in map(_COPY_NAME.fullmatch, os.listdir(home)) if name]
+    versions = [
+        ServerVersion(int(name[1]), int(name[2])) for name in map(_COPY_NAME.fullmatch, os.listdir(home)) if name
+    ]
     fitting = [version for version in versions if version.major == major]
     return _copy_of(home, max(fitting)) if fitting else None
 
 
-def _copy_of(home: str, version: Version) -> Binaries:
+def _copy_of(home: str, version: ServerVersion) -> Binaries:
     return Binaries(os.path.join(home, f"postgresql-{version.major}.{version.minor}", "bin"), version)
 
 

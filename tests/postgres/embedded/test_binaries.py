@@ -9,7 +9,7 @@ import pytest
 
 from promptctl.errors import Failed, Unreachable, Usage
 from promptctl.postgres.embedded import binaries, location, server
-from promptctl.postgres.embedded.binaries import Version
+from promptctl.postgres.embedded.binaries import ServerVersion
 from tests.postgres.embedded.support import query
 
 DEBIAN_15 = "/usr/lib/postgresql/15/bin"
@@ -39,7 +39,7 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch, place: Path) -> Path:
 def test_the_setting_wins_over_every_installed_supplier(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
     directory = _supplier(place / "mine", "16.3 (Homebrew)")
     monkeypatch.setenv("PROMPTCTL_PG_BIN", str(directory))
-    assert binaries.find() == binaries.Binaries(str(directory), Version(16, 3))
+    assert binaries.find() == binaries.Binaries(str(directory), ServerVersion(16, 3))
     assert binaries.find(18) is None
 
 
@@ -71,7 +71,7 @@ def test_a_setting_that_is_empty_is_a_usage_error(monkeypatch: pytest.MonkeyPatc
     assert caught.value.code == "empty_setting"
 
 
-def _found() -> Version | None:
+def _found() -> ServerVersion | None:
     importlib.invalidate_caches()
     supplier = binaries.find()
     return supplier and supplier.version
@@ -82,23 +82,23 @@ def test_the_suppliers_are_the_package_then_debians_newest_then_path(nothing_ins
     programs = _supplier(nothing_installed / "programs", "17.2")
     for name in ("postgres", "initdb"):
         (nothing_installed / "path" / name).symlink_to(programs / name)
-    assert _found() == Version(17, 2)
+    assert _found() == ServerVersion(17, 2)
     _supplier(nothing_installed / "debian/9/bin", "9.6")
-    assert _found() == Version(17, 2)
+    assert _found() == ServerVersion(17, 2)
     _supplier(nothing_installed / "debian/15/bin", "15.4")
-    assert _found() == Version(15, 4)
+    assert _found() == ServerVersion(15, 4)
     _supplier(nothing_installed / "debian/16/bin", "16.4")
-    assert _found() == Version(16, 4)
+    assert _found() == ServerVersion(16, 4)
     package = nothing_installed / "site" / "package_of_a_test"
     _supplier(package / "pginstall" / "bin", "18.1")
     (package / "__init__.py").write_text("raise RuntimeError('imported')")
-    assert _found() == Version(18, 1)
+    assert _found() == ServerVersion(18, 1)
 
 
 def test_a_package_that_is_not_working_is_passed_over(nothing_installed: Path) -> None:
     _supplier(nothing_installed / "site" / "package_of_a_test" / "pginstall" / "bin", "nonsense")
     _supplier(nothing_installed / "debian/17/bin", "17.6 (Debian 17.6-1)")
-    assert _found() == Version(17, 6)
+    assert _found() == ServerVersion(17, 6)
 
 
 def test_without_any_postgresql_creating_names_the_setting_and_the_extra(nothing_installed: Path, home: str) -> None:
