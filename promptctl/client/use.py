@@ -52,7 +52,6 @@ class Use:
     output_tokens: int | None = None
     model: str | None = None
     request_id: str | None = None
-    ended = 0.0
     first_token_at: float | None = None
     early_score: float | None = None
 
@@ -60,8 +59,8 @@ class Use:
 
     def __init__(self, prompt: PromptOfUse) -> None:
         self.prompt = prompt
-        # On the instance, because a lookup in the class would take longer.
-        self.began = 0.0
+        # On the instance, because every use reads them, and a lookup in the class would take longer.
+        self.began = self.ended = 0.0
 
     @property
     def id(self) -> str:

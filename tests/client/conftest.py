@@ -31,7 +31,7 @@ def templated(request: pytest.FixtureRequest) -> Iterator[Templated]:
 
 @pytest.fixture
 def serve(database_url: str, caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., Prompts]]:
-    """Makes clients, of this test's database unless told otherwise, which are closed at the end of the test."""
+    """Makes clients, by default of this test's database, which are closed at the end of the test."""
     caplog.set_level(logging.INFO, "promptctl")
     opened: list[Prompts] = []
 
@@ -52,8 +52,8 @@ def prompts(serve: Callable[..., Prompts]) -> Prompts:
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> Callable[[str], int]:
-    """Counts the lines of the log that have these words."""
+def logged(caplog: pytest.LogCaptureFixture) -> Callable[[str], int]:
+    """Counts the lines of the log that contain these words."""
     return lambda words: sum(words in record.getMessage() for record in caplog.records)
 
 

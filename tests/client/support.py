@@ -78,11 +78,11 @@ def small_disk(size: str) -> Generator[Path]:
         disk.rmdir()
 
 
-def until(condition: Callable[[], object], told: str = "it did not happen", seconds: float = WAIT_SECONDS) -> float:
+def until(condition: Callable[[], object], failure: str = "it did not happen", seconds: float = WAIT_SECONDS) -> float:
     """Wait until it is so, and return how long that took."""
     began = time.monotonic()
     while not condition():
-        assert time.monotonic() - began < seconds, told
+        assert time.monotonic() - began < seconds, failure
         time.sleep(0.002)
     return time.monotonic() - began
 

@@ -34,9 +34,7 @@ assert dict(os.environ) == before
 """
 
 
-def test_it_is_on_the_embedded_database_where_nothing_else_is_configured(
-    embedded_home: dict[str, str], home: Path
-) -> None:
+def test_the_embedded_database_is_the_default(embedded_home: dict[str, str], home: Path) -> None:
     def promptctl(*words: str) -> str:
         command = [sys.executable, "-m", "promptctl", *words]
         done = subprocess.run(command, env=embedded_home, cwd=home, capture_output=True, text=True, check=True)
@@ -73,13 +71,11 @@ def test_it_is_on_the_embedded_database_where_nothing_else_is_configured(
     ],
     ids=str,
 )
-def test_a_setting_that_is_wrong_is_told_when_the_client_is_made(
-    home: Path, settings: dict[str, str], words: str
-) -> None:
+def test_a_wrong_setting_raises_in_the_constructor(home: Path, settings: dict[str, str], words: str) -> None:
     ended = program("from promptctl import Prompts; Prompts()", home, environment(home, **settings))
     assert ended.code == 1
-    told, hint = ended.err.splitlines()[-2:]
-    assert words in told
+    message, hint = ended.err.splitlines()[-2:]
+    assert words in message
     assert hint.startswith("hint: ")
 
 
@@ -105,7 +101,7 @@ except AttributeError as problem:
     )  # fmt: skip
 
 
-def test_an_application_needs_of_the_dependencies_no_more_than_psycopg(home: Path, env: dict[str, str]) -> None:
+def test_the_client_needs_no_dependency_but_psycopg(home: Path, env: dict[str, str]) -> None:
     """An image that has to be small installs the distribution without the others."""
     code = """
 import importlib.abc, sys

@@ -52,7 +52,7 @@ async def application(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"{}"})
 """
-# The port is the system's choice: told when the server listens.
+# The system chooses the port, and the server prints it.
 SERVER = """
 import sys, uvicorn
 class Server(uvicorn.Server):
@@ -129,7 +129,7 @@ def test_a_lifespan_may_begin_again_and_leaves_the_client_open(serve: Callable[.
         assert count(sql) == turn
 
 
-def test_the_handler_of_a_signal_is_called_as_before_and_put_back() -> None:
+def test_the_previous_signal_handler_is_called_and_restored() -> None:
     heard: list[str] = []
 
     def own(number: int, frame: object) -> None:
@@ -152,7 +152,7 @@ def test_the_handler_of_a_signal_is_called_as_before_and_put_back() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_from_a_sigterm_on_uses_leave_at_once(serve: Callable[..., Prompts], sql: Connection) -> None:
+def test_after_a_sigterm_uses_are_sent_at_once(serve: Callable[..., Prompts], sql: Connection) -> None:
     prompts = serve(flush_seconds=1000)
 
     def ignore(number: int, frame: object) -> None:

@@ -1,4 +1,4 @@
-"""How a client ends: with its block, with the interpreter, by a signal; what waits is sent, kept or told."""
+"""How a client ends: with its block, with the interpreter, by a signal. Uses are sent, spooled or logged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
     Serve = Callable[..., Prompts]
-    Told = Callable[[str], int]
+    Logged = Callable[[str], int]
 
 BEGIN = """
 import os, sys, threading, time
@@ -69,7 +69,7 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("way", ENDINGS)
-def test_what_waits_at_the_interpreters_end_arrives(sql: Connection, home: Path, env: dict[str, str], way: str) -> None:
+def test_waiting_uses_are_sent_at_interpreter_exit(sql: Connection, home: Path, env: dict[str, str], way: str) -> None:
     code, exit_code, err = ENDINGS[way]
     ended = program(BEGIN + code, home, env)
     assert ended.code == exit_code, ended.err
@@ -80,7 +80,7 @@ def test_what_waits_at_the_interpreters_end_arrives(sql: Connection, home: Path,
 
 @pytest.mark.parametrize("down", ["refused", "silent"])
 @pytest.mark.parametrize("spools", [True, False], ids=["with a spool", "without"])
-def test_with_the_database_down_the_end_comes_in_time_and_the_uses_are_kept_or_told(
+def test_during_an_outage_the_exit_keeps_its_time_limit_and_uses_are_spooled_or_logged(
     home: Path, env: dict[str, str], nobody: str, wire: Wire, database_name: str, down: str, spools: bool
 ) -> None:
     wire.fall_silent()
@@ -101,7 +101,7 @@ def test_with_the_database_down_the_end_comes_in_time_and_the_uses_are_kept_or_t
         assert "promptctl: 20 uses were not recorded: the client was closed before they could be sent" in ended.err
 
 
-def test_a_connection_that_falls_silent_does_not_hold_up_the_end(
+def test_a_connection_without_answers_does_not_delay_the_exit(
     home: Path, env: dict[str, str], wire: Wire, database_name: str
 ) -> None:
     env |= {"DATABASE_URL": wire.url(database_name), "SPOOL": str(home / "spool")}
@@ -134,9 +134,7 @@ print(time.time(), flush=True)
     assert ended.err.count("1 uses were not recorded") == 4
 
 
-def test_a_signal_that_ends_the_process_leaves_what_was_sent_before(
-    sql: Connection, home: Path, env: dict[str, str]
-) -> None:
+def test_uses_sent_before_a_fatal_signal_are_recorded(sql: Connection, home: Path, env: dict[str, str]) -> None:
     code = (
         BEGIN.replace("1000", "0.02")
         + "book()\nwhile prompts.waiting_uses: time.sleep(0.01)\nprint('ready', flush=True)\ninput()"
@@ -153,7 +151,7 @@ def test_a_signal_that_ends_the_process_leaves_what_was_sent_before(
 
 
 @pytest.mark.parametrize("handler", ["sys.exit(0)", "prompts.close(); os._exit(0)"])
-def test_a_signals_handler_may_end_or_close_whatever_it_interrupts(
+def test_a_signal_handler_may_exit_or_close_at_any_point(
     sql: Connection, home: Path, env: dict[str, str], handler: str
 ) -> None:
     code = (
@@ -188,9 +186,7 @@ while True:
         assert count(sql) >= int(["0", *out.split()][-1])
 
 
-def test_a_signals_handler_may_close_what_is_just_being_started(
-    sql: Connection, home: Path, env: dict[str, str]
-) -> None:
+def test_a_signal_handler_may_close_a_client_that_is_starting(sql: Connection, home: Path, env: dict[str, str]) -> None:
     code = (
         IN_CHILD.replace("1000", "0.001")
         + """
@@ -213,7 +209,7 @@ with prompt.use() as use:
         assert count(sql) == turn
 
 
-def test_an_exception_that_interrupts_the_start_of_the_thread_does_not_keep_it_from_starting(
+def test_an_exception_during_the_start_of_the_thread_does_not_prevent_a_later_start(
     sql: Connection, home: Path, env: dict[str, str]
 ) -> None:
     code = (
@@ -240,7 +236,7 @@ while prompts.waiting_uses:
     assert count(sql) == 2
 
 
-def test_a_signals_handler_may_flush_what_is_just_being_started_or_woken(
+def test_a_signal_handler_may_flush_while_the_thread_starts_or_wakes(
     sql: Connection, home: Path, env: dict[str, str]
 ) -> None:
     code = (
@@ -310,7 +306,7 @@ def test_it_can_be_closed_twice_and_by_several_at_once(serve: Serve, sql: Connec
         assert (count(sql), prompts.waiting_uses, prompts.dropped_uses, prompts.is_connected) == (turn, 0, 0, False)
 
 
-def test_a_closed_client_says_so(serve: Serve) -> None:
+def test_a_closed_client_raises_closed(serve: Serve) -> None:
     prompts = serve()
     prompts.get("greeter")
     prompts.close()
@@ -326,7 +322,7 @@ def test_a_closed_client_says_so(serve: Serve) -> None:
         assert failure.value.code == "client_closed"
 
 
-def test_a_use_that_ends_after_the_close_is_counted_and_told_once(serve: Serve, sql: Connection, told: Told) -> None:
+def test_a_use_that_ends_after_close_is_counted_and_logged_once(serve: Serve, sql: Connection, logged: Logged) -> None:
     prompts = serve()
     prompt = prompts.get("greeter")
     with prompt.use() as late:
@@ -336,12 +332,12 @@ def test_a_use_that_ends_after_the_close_is_counted_and_told_once(serve: Serve, 
             pass
     late.score(0.5)
     assert (prompts.dropped_uses, prompts.waiting_uses, count(sql)) == (51, 0, 0)
-    assert told("1 uses were not recorded: the client is closed") == 1
-    assert told("not recorded") == 1
+    assert logged("1 uses were not recorded: the client is closed") == 1
+    assert logged("not recorded") == 1
     assert prompts.flush(0.1)
 
 
-def test_what_is_booked_while_it_closes_is_recorded_or_counted(serve: Serve, sql: Connection) -> None:
+def test_uses_that_end_during_close_are_recorded_or_counted(serve: Serve, sql: Connection) -> None:
     for _ in range(5):
         prompts = serve(flush_seconds=0.001)
         prompt = prompts.get("greeter")
@@ -389,7 +385,7 @@ def test_it_leaves_no_thread_no_connection_and_no_descriptor_behind(
     assert count(sql) == 11
 
 
-def test_what_was_left_behind_is_not_looked_for_by_a_client_that_never_booked(
+def test_a_client_that_records_nothing_does_not_read_the_spool_at_its_end(
     serve: Serve, nobody: str, tmp_path: Path
 ) -> None:
     began = time.monotonic()
@@ -397,8 +393,8 @@ def test_what_was_left_behind_is_not_looked_for_by_a_client_that_never_booked(
     assert time.monotonic() - began < 1
 
 
-def test_where_no_thread_can_be_started_each_call_reads_by_itself_and_the_end_sends_what_waits(
-    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch, told: Told, nobody: str
+def test_without_threads_each_get_reads_the_database_and_close_sends_uses(
+    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch, logged: Logged, nobody: str
 ) -> None:
     prompts = serve(flush_seconds=1000, max_age_seconds=5)
     away = serve(nobody)
@@ -420,7 +416,7 @@ def test_where_no_thread_can_be_started_each_call_reads_by_itself_and_the_end_se
         assert (prompts.waiting_uses, prompts.is_connected) == (1, False)
         prompts.close()
     assert (count(sql), prompts.waiting_uses, prompts.dropped_uses) == (1, 0, 0)
-    assert told("bug") == 0
+    assert logged("bug") == 0
 
 
 # No thread can be started with such a stack: as in Python 3.12.0 to 3.12.2 while the interpreter ends.
@@ -436,7 +432,7 @@ def refuse():
 
 
 @pytest.mark.parametrize("starts", [True, False], ids=["the thread runs", "it was not started"])
-def test_where_no_thread_can_be_started_at_the_end_this_one_sends(
+def test_without_threads_at_exit_the_exiting_thread_sends_uses(
     sql: Connection, home: Path, env: dict[str, str], starts: bool
 ) -> None:
     code = BEGIN + REFUSE + "prompts.get('greeter')\n"

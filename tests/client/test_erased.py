@@ -30,7 +30,7 @@ def is_gone(prompts: Prompts) -> bool:
     return False
 
 
-def test_a_client_lets_go_of_it_when_it_is_notified(serve: Serve, sql: Connection, tmp_path: Path) -> None:
+def test_a_notification_removes_an_erased_version_from_memory(serve: Serve, sql: Connection, tmp_path: Path) -> None:
     path = tmp_path / "snapshot.json"
     prompts = serve(poll_seconds=NEVER, snapshot=path)
     assert prompts.get("greeter@2").content.startswith("Be brief")
@@ -43,7 +43,7 @@ def test_a_client_lets_go_of_it_when_it_is_notified(serve: Serve, sql: Connectio
     assert prompts.get("greeter@2", default="mine").is_default
 
 
-def test_a_client_that_misses_the_notification_sees_it_at_its_next_poll(serve: Serve, sql: Connection) -> None:
+def test_a_poll_removes_an_erased_version_from_memory(serve: Serve, sql: Connection) -> None:
     prompts = serve(poll_seconds=0.2)
     assert prompts.get("greeter@2").version == 2
     # Whoever restores a replica is notified of nothing.

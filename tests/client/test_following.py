@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
     Serve = Callable[..., Prompts]
-    Told = Callable[[str], int]
+    Logged = Callable[[str], int]
 
 BOTH = pytest.mark.parametrize("templated", list(SERVERS), indirect=True)
 NEVER = 3600
@@ -82,7 +82,7 @@ def test_a_release_of_two_hundred_prompts_is_seen_whole(serve: Serve, sql: Conne
 
 
 @BOTH
-def test_prompts_that_are_asked_for_together_are_of_one_moment(serve: Serve, sql: Connection) -> None:
+def test_get_many_returns_versions_of_one_time(serve: Serve, sql: Connection) -> None:
     names = many(sql, 50)
     prompts = serve(poll_seconds=NEVER)
     prompts.preload(names)
@@ -120,7 +120,7 @@ def test_prompts_that_are_asked_for_together_are_of_one_moment(serve: Serve, sql
     assert min(reads) > 10
 
 
-def test_what_is_served_never_seems_to_go_back(serve: Serve, sql: Connection) -> None:
+def test_epochs_never_decrease_for_a_caller(serve: Serve, sql: Connection) -> None:
     prompts = serve(poll_seconds=0.01)
     prompts.preload(["greeter", "other"])
     ends = threading.Event()
@@ -150,9 +150,7 @@ def test_what_is_served_never_seems_to_go_back(serve: Serve, sql: Connection) ->
     assert back == []
 
 
-def test_a_use_is_booked_on_what_was_served_although_the_pointer_moved_meanwhile(
-    prompts: Prompts, sql: Connection
-) -> None:
+def test_a_use_is_recorded_for_its_version_after_an_activation(prompts: Prompts, sql: Connection) -> None:
     prompt = prompts.get("greeter", unit="user-42")
     with prompt.use():
         activate(sql, "greeter", 2)
@@ -164,7 +162,7 @@ def test_a_use_is_booked_on_what_was_served_although_the_pointer_moved_meanwhile
     assert uses(sql, "version, epoch, bucket") == [(1, 1, bucket), (2, 2, bucket)]
 
 
-def test_where_no_notification_comes_polling_finds_what_is_live(
+def test_polling_finds_the_active_version_without_notifications(
     serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def deaf(_: Database, channel: str) -> bool:
@@ -189,7 +187,7 @@ def test_where_no_notification_comes_polling_finds_what_is_live(
     ],
     ids=lambda payload: payload[:30],
 )  # fmt: skip
-def test_a_forged_notification_does_no_harm(serve: Serve, sql: Connection, told: Told, payload: str) -> None:
+def test_a_forged_notification_does_no_harm(serve: Serve, sql: Connection, logged: Logged, payload: str) -> None:
     prompts = serve(poll_seconds=NEVER)
     prompt = prompts.get("greeter")
     run(sql, "select pg_notify('promptctl', %s)", [payload])
@@ -198,12 +196,10 @@ def test_a_forged_notification_does_no_harm(serve: Serve, sql: Connection, told:
     until(lambda: prompts.get("greeter").version == 2)
     assert prompts.is_connected
     assert prompt.version == 1
-    assert told("bug") == told("using the versions confirmed") == 0
+    assert logged("bug") == logged("using the versions confirmed") == 0
 
 
-def test_what_does_not_concern_the_application_is_not_read(
-    serve: Serve, sql: Connection, wire: Wire, database_name: str
-) -> None:
+def test_changes_of_other_prompts_are_not_read(serve: Serve, sql: Connection, wire: Wire, database_name: str) -> None:
     prompts = serve(wire.url(database_name), poll_seconds=NEVER)
     prompts.preload(["greeter"])
     before = wire.asked
@@ -225,7 +221,7 @@ def test_only_what_has_changed_is_read_again(serve: Serve, sql: Connection, wire
     assert wire.answered.count(b"Something else again.") == 1
 
 
-def test_after_a_new_connection_all_is_read_anew_because_another_server_may_count_on_from_before(
+def test_a_new_connection_reads_everything_because_epochs_of_another_server_may_differ(
     serve: Serve, sql: Connection, server: Server, database_name: str, wire: Wire
 ) -> None:
     """A standby that took over without the last commits counts the same epochs for something else."""
@@ -252,7 +248,7 @@ def test_metadata_is_as_it_was_when_it_was_read(serve: Serve, sql: Connection) -
     assert prompts.get("greeter").metadata == {"description": "corrected"}
 
 
-def test_the_age_says_how_long_ago_it_was_confirmed(
+def test_the_age_is_the_time_since_the_last_confirmation(
     serve: Serve, sql: Connection, wire: Wire, database_name: str
 ) -> None:
     prompts = serve(wire.url(database_name), poll_seconds=0.05)
@@ -267,8 +263,8 @@ def test_the_age_says_how_long_ago_it_was_confirmed(
     until(lambda: prompts.age_seconds < 0.2)
 
 
-def test_what_is_too_old_is_an_error_but_not_what_is_pinned(
-    serve: Serve, wire: Wire, database_name: str, sql: Connection, told: Told
+def test_old_versions_raise_too_old_except_pinned_ones(
+    serve: Serve, wire: Wire, database_name: str, sql: Connection, logged: Logged
 ) -> None:
     prompts = serve(wire.url(database_name), poll_seconds=NEVER, max_age_seconds=1.0)
     prompts.preload(["greeter", "greeter@2"])
@@ -295,7 +291,7 @@ def test_what_is_too_old_is_an_error_but_not_what_is_pinned(
     assert prompts.get("greeter").version == 1
 
 
-def test_an_outage_is_one_warning_at_its_begin_and_one_at_its_end(
+def test_an_outage_logs_one_warning_at_its_start_and_one_at_its_end(
     serve: Serve, server: Server, database_name: str, sql: Connection, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -335,7 +331,7 @@ def test_an_outage_is_one_warning_at_its_begin_and_one_at_its_end(
     assert prompts.dropped_uses == 0
 
 
-def test_while_the_database_is_away_unknown_prompts_are_refused_at_once_and_found_when_it_is_back(
+def test_prompts_that_are_not_loaded_are_unavailable_at_once_during_an_outage(
     serve: Serve, server: Server, database_name: str
 ) -> None:
     prompts = serve()
@@ -352,8 +348,8 @@ def test_while_the_database_is_away_unknown_prompts_are_refused_at_once_and_foun
     until(lambda: not prompts.get("other", default="own").is_default)
 
 
-def test_a_bug_in_the_following_thread_is_told_and_gone_over(
-    serve: Serve, sql: Connection, told: Told, monkeypatch: pytest.MonkeyPatch
+def test_a_bug_in_the_following_thread_is_logged_and_survived(
+    serve: Serve, sql: Connection, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from promptctl.store import following
 
@@ -370,6 +366,6 @@ def test_a_bug_in_the_following_thread_is_told_and_gone_over(
     monkeypatch.setattr(following, "follow", fails)
     activate(sql, "greeter", 2)
     until(lambda: prompts.get("greeter").version == 2)
-    assert told("a bug in the thread that follows active versions") == 1
-    assert told("ZeroDivisionError: seven; using the versions") == told("promptctl: connected to ") == 1
+    assert logged("a bug in the thread that follows active versions") == 1
+    assert logged("ZeroDivisionError: seven; using the versions") == logged("promptctl: connected to ") == 1
     assert rows(sql, "select count(*) from pg_stat_activity where application_name = 'promptctl client'") == [(1,)]

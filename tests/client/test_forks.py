@@ -36,9 +36,9 @@ def ends(child):
 """
 
 
-def check(sql: Connection, told: str) -> None:
-    """Each use that a program told of is there, and no other."""
-    ids = told.split()
+def check(sql: Connection, output: str) -> None:
+    """Exactly the uses whose ids a program printed are recorded."""
+    ids = output.split()
     assert len(set(ids)) == len(ids) > 0
     assert sorted(row[0] for row in uses(sql, "id::text")) == sorted(ids)
 
@@ -49,7 +49,7 @@ def run_in(code: str, home: Path, env: dict[str, str]) -> str:
     return ended.out
 
 
-def test_a_child_of_os_fork_goes_on_and_what_waited_is_recorded_once(
+def test_a_child_of_os_fork_works_and_the_parents_uses_are_recorded_once(
     sql: Connection, home: Path, env: dict[str, str]
 ) -> None:
     out = run_in(
@@ -75,7 +75,7 @@ prompts.close()
     assert len(out.split()) == 170
 
 
-def test_a_fork_while_the_connection_for_uses_is_being_given_back_leaves_the_childs_descriptors_alone(
+def test_a_fork_while_the_connection_for_uses_is_closed_keeps_the_childs_descriptors(
     sql: Connection, home: Path, env: dict[str, str]
 ) -> None:
     out = run_in(
@@ -114,7 +114,7 @@ thread.join()
     assert len(out.split()) == 10
 
 
-def test_without_the_database_what_waited_is_the_parents_and_the_fork_is_not_held_up(
+def test_during_an_outage_a_fork_does_not_wait_and_the_uses_stay_with_the_parent(
     sql: Connection, home: Path, env: dict[str, str], nobody: str
 ) -> None:
     spool = home / "spool"
@@ -146,7 +146,7 @@ say(ids)
 
 
 @pytest.mark.parametrize("forks", ["os.fork()", "multiprocessing"])
-def test_parent_and_child_both_follow_what_is_live_on_connections_of_their_own(
+def test_parent_and_child_follow_active_versions_on_separate_connections(
     sql: Connection, home: Path, env: dict[str, str], forks: str
 ) -> None:
     child = "child = os.fork()\nif child == 0:\n    follow('child')\n    os._exit(0)\n"
@@ -218,9 +218,7 @@ assert prompts.flush() and prompts.is_connected
     check(sql, out)
 
 
-def test_a_fork_in_the_middle_of_everything_leaves_nobody_locked(
-    sql: Connection, home: Path, env: dict[str, str]
-) -> None:
+def test_a_fork_at_any_time_does_not_deadlock_the_child(sql: Connection, home: Path, env: dict[str, str]) -> None:
     out = run_in(
         """
 import threading
@@ -259,7 +257,7 @@ say(mine)
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("way", ["Process", "ProcessPoolExecutor"])
-def test_children_of_multiprocessing_record_what_they_booked_when_they_end(
+def test_children_of_multiprocessing_send_their_uses_at_their_end(
     sql: Connection, home: Path, env: dict[str, str], method: str, way: str
 ) -> None:
     """They end without what is registered with atexit."""
@@ -316,7 +314,9 @@ child.join()
     assert len(out.split()) == 10
 
 
-def test_a_use_that_is_under_way_at_a_fork_is_the_parents(sql: Connection, home: Path, env: dict[str, str]) -> None:
+def test_a_use_in_progress_at_a_fork_is_recorded_by_the_parent_only(
+    sql: Connection, home: Path, env: dict[str, str]
+) -> None:
     out = run_in(
         """
 prompts = Prompts()
@@ -334,7 +334,7 @@ say([use.id])
     check(sql, out)
 
 
-def test_a_child_has_its_files_of_the_spool_to_itself(
+def test_a_child_does_not_share_the_parents_spool_files(
     sql: Connection, home: Path, env: dict[str, str], nobody: str
 ) -> None:
     out = run_in(
@@ -364,7 +364,7 @@ assert len(os.listdir("spool")) == 2
     assert sorted(kept) == sorted(out.split())
 
 
-def test_children_draw_and_name_for_themselves(sql: Connection, home: Path, env: dict[str, str]) -> None:
+def test_children_make_their_own_random_choices_and_ids(sql: Connection, home: Path, env: dict[str, str]) -> None:
     sql.execute("select promptctl.split('other', 5000, 2)")
     out = run_in(
         """
@@ -382,7 +382,7 @@ for _ in range(3):
     assert len(set(out.split())) == 3
 
 
-def test_a_fork_before_the_first_call_and_none_at_all_cost_nothing(
+def test_no_thread_starts_before_the_first_call_in_parent_or_child(
     sql: Connection, home: Path, env: dict[str, str]
 ) -> None:
     out = run_in(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
     Serve = Callable[..., Prompts]
-    Told = Callable[[str], int]
+    Logged = Callable[[str], int]
 
 ROUTE = """[{"when": {"plan": "enterprise"}, "use": "other"}, {"when": {"plan": "test"}, "use": "greeter@2"}]"""
 
@@ -51,7 +51,7 @@ def cut_off(server: Server, database_name: str) -> None:
         run(sql, "select pg_terminate_backend(pid, 20000) from pg_stat_activity where datname = %s", [database_name])
 
 
-def test_a_prompt_has_all_that_is_to_be_known_of_what_is_live(prompts: Prompts) -> None:
+def test_a_prompt_has_every_attribute_of_the_active_version(prompts: Prompts) -> None:
     prompt = prompts.get("greeter")
     assert (prompt.name, prompt.version, prompt.epoch) == ("greeter", 1, 1)
     assert prompt.content == "Be kind, {user.name}."
@@ -68,9 +68,7 @@ def test_a_prompt_has_all_that_is_to_be_known_of_what_is_live(prompts: Prompts) 
         prompt.render({"user.name": 7})  # pyright: ignore[reportArgumentType]
 
 
-def test_the_first_call_reads_and_none_after_it_touches_the_network(
-    serve: Serve, wire: Wire, database_name: str, sql: Connection
-) -> None:
+def test_only_the_first_call_uses_the_network(serve: Serve, wire: Wire, database_name: str, sql: Connection) -> None:
     sql.execute("select promptctl.set_routes('{greeter}', %s)", [f"[{ROUTE}]"])
     prompts = serve(wire.url(database_name), poll_seconds=3600)
     prompts.preload(["greeter", "idle", "greeter@2"])
@@ -86,7 +84,7 @@ def test_the_first_call_reads_and_none_after_it_touches_the_network(
     assert wire.connections == 1
 
 
-def test_what_is_known_is_answered_although_the_database_is_gone(
+def test_loaded_versions_are_returned_without_the_database(
     prompts: Prompts, server: Server, database_name: str
 ) -> None:
     prompts.preload(["greeter", "greeter@2"])
@@ -100,7 +98,7 @@ def test_what_is_known_is_answered_although_the_database_is_gone(
     assert failure.value.code == "prompt_unavailable"
 
 
-def test_twenty_threads_that_ask_at_once_have_it_loaded_once(serve: Serve, wire: Wire, database_name: str) -> None:
+def test_twenty_threads_that_load_the_same_prompt_read_it_once(serve: Serve, wire: Wire, database_name: str) -> None:
     prompts = serve(wire.url(database_name), poll_seconds=3600)
     begin = threading.Barrier(20)
     served: list[object] = []
@@ -120,7 +118,7 @@ def test_twenty_threads_that_ask_at_once_have_it_loaded_once(serve: Serve, wire:
     assert wire.answered.count(b"Be kind") == 1
 
 
-def test_a_pinned_version_stays_as_it_was_whatever_happens_to_it(prompts: Prompts, sql: Connection) -> None:
+def test_a_pinned_version_does_not_change(prompts: Prompts, sql: Connection) -> None:
     pinned = prompts.get("greeter@2")
     assert (pinned.version, pinned.epoch, pinned.content) == (2, 1, "Be brief, {user.name}.")
     activate(sql, "greeter", 2)
@@ -130,11 +128,11 @@ def test_a_pinned_version_stays_as_it_was_whatever_happens_to_it(prompts: Prompt
     assert prompts.get("greeter@2") is pinned
 
 
-def test_a_retired_version_can_be_pinned(prompts: Prompts) -> None:
+def test_an_archived_version_can_be_pinned(prompts: Prompts) -> None:
     assert prompts.get("greeter@3").content == "Be loud."
 
 
-def test_a_prompt_of_which_nothing_is_live(prompts: Prompts) -> None:
+def test_a_prompt_without_an_active_version(prompts: Prompts) -> None:
     with pytest.raises(NoActiveVersion, match=r'(?m)^"idle" has no active version in test_.* at localhost$') as failure:
         prompts.get("idle")
     assert (failure.value.code, failure.value.hint) == ("no_active_version", "promptctl activate idle@VERSION")
@@ -144,7 +142,7 @@ def test_a_prompt_of_which_nothing_is_live(prompts: Prompts) -> None:
         prompts.get_many(["greeter", "idle"])
 
 
-def test_an_unknown_prompt_is_told_with_the_nearest(prompts: Prompts) -> None:
+def test_an_unknown_prompt_is_reported_with_the_nearest_name(prompts: Prompts) -> None:
     with pytest.raises(PromptNotFound, match=r'(?m)^no prompt "greter" in .*; the nearest is "greeter"$') as failure:
         prompts.get("greter")
     assert (failure.value.code, failure.value.name) == ("prompt_not_found", "greter")
@@ -154,7 +152,7 @@ def test_an_unknown_prompt_is_told_with_the_nearest(prompts: Prompts) -> None:
         prompts.get_many(["greeter", "greter"])
 
 
-def test_an_unknown_version_is_told(prompts: Prompts) -> None:
+def test_an_unknown_version_is_reported(prompts: Prompts) -> None:
     with pytest.raises(VersionNotFound, match="no version greeter@9 in ") as failure:
         prompts.get("greeter@9")
     assert (failure.value.code, failure.value.hint) == ("version_not_found", "promptctl show greeter")
@@ -164,7 +162,7 @@ def test_an_unknown_version_is_told(prompts: Prompts) -> None:
 @pytest.mark.parametrize(
     "name", ["", "a b", "greeter@", "greeter@0", "greeter@01", "greeter@x", "../x", "7", "a" * 201]
 )
-def test_what_cannot_name_a_prompt_is_the_callers_mistake_with_a_default_too(prompts: Prompts, name: str) -> None:
+def test_an_invalid_name_raises_also_with_a_default(prompts: Prompts, name: str) -> None:
     with pytest.raises(errors.Usage):
         prompts.get(name)
     with pytest.raises(errors.Usage):
@@ -174,12 +172,12 @@ def test_what_cannot_name_a_prompt_is_the_callers_mistake_with_a_default_too(pro
 
 
 @pytest.mark.parametrize("name", [5, None, b"greeter", ("greeter",)])
-def test_what_is_no_text_names_nothing(prompts: Prompts, name: Any) -> None:
+def test_a_name_must_be_a_string(prompts: Prompts, name: Any) -> None:
     with pytest.raises(TypeError):
         prompts.get(name)
 
 
-def test_several_names_are_not_one_text(prompts: Prompts) -> None:
+def test_a_list_of_names_must_not_be_a_string(prompts: Prompts) -> None:
     with pytest.raises(TypeError, match=r"names must be a list, for example \['greeter'\]"):
         prompts.get_many("greeter")
     with pytest.raises(TypeError):
@@ -188,7 +186,9 @@ def test_several_names_are_not_one_text(prompts: Prompts) -> None:
     assert prompts.get_many([]) == {}
 
 
-def test_a_default_is_served_where_nothing_is_and_booked_apart(prompts: Prompts, sql: Connection, told: Told) -> None:
+def test_a_default_is_used_without_an_active_version_and_recorded_separately(
+    prompts: Prompts, sql: Connection, logged: Logged
+) -> None:
     for n in range(3):
         prompt = prompts.get("greter", default="Be yourself, {user.name}.", unit=f"user-{n}")
         assert (prompt.is_default, prompt.name, prompt.version, prompt.epoch) == (True, "greter", None, None)
@@ -207,13 +207,11 @@ def test_a_default_is_served_where_nothing_is_and_booked_apart(prompts: Prompts,
         *[("greter", "m", 7, 3, "ok")] * 3, ("idle", None, None, None, "ok"), ("greeter", None, None, None, "ok")
     ]  # fmt: skip
     assert (count(sql), count(sql, "scores"), prompts.dropped_uses) == (0, 0, 0)
-    assert told('no prompt "greter"') == told("no version greeter@9") == told('"idle" has no active version') == 1
-    assert told("using the default text") == 3
+    assert logged('no prompt "greter"') == logged("no version greeter@9") == logged('"idle" has no active version') == 1
+    assert logged("using the default text") == 3
 
 
-def test_with_the_database_down_from_the_start_a_default_is_served_at_once(
-    serve: Serve, nobody: str, told: Told
-) -> None:
+def test_a_default_is_returned_at_once_while_the_database_is_down(serve: Serve, nobody: str, logged: Logged) -> None:
     prompts = serve(nobody)
     began = time.monotonic()
     for _ in range(100):
@@ -221,11 +219,11 @@ def test_with_the_database_down_from_the_start_a_default_is_served_at_once(
     assert time.monotonic() - began < 10
     with pytest.raises(Unavailable, match="Connection refused"):
         prompts.get("greeter")
-    assert (prompts.is_connected, told("using the default text")) == (False, 1)
-    assert told("no version is loaded") == 1
+    assert (prompts.is_connected, logged("using the default text")) == (False, 1)
+    assert logged("no version is loaded") == 1
 
 
-def test_where_nothing_answers_the_first_call_gives_up_in_time(serve: Serve, wire: Wire, database_name: str) -> None:
+def test_the_first_call_keeps_its_timeout(serve: Serve, wire: Wire, database_name: str) -> None:
     wire.fall_silent()
     prompts = serve(wire.url(database_name), timeout_seconds=0.3)
     began = time.monotonic()
@@ -267,7 +265,7 @@ def test_a_prompt_that_is_created_later_is_found(serve: Serve, sql: Connection) 
     until(pinned)
 
 
-def test_the_activation_of_a_prompt_that_was_missed_is_heard_without_a_poll(serve: Serve, sql: Connection) -> None:
+def test_a_missing_prompt_is_found_by_a_notification(serve: Serve, sql: Connection) -> None:
     prompts = serve(poll_seconds=3600)
     with pytest.raises(PromptNotFound):
         prompts.get("late")
@@ -275,7 +273,7 @@ def test_the_activation_of_a_prompt_that_was_missed_is_heard_without_a_poll(serv
     until(lambda: not prompts.get("late", default="").is_default)
 
 
-def test_an_unknown_name_is_not_asked_for_again_and_again(serve: Serve, wire: Wire, database_name: str) -> None:
+def test_an_unknown_name_is_queried_once(serve: Serve, wire: Wire, database_name: str) -> None:
     prompts = serve(wire.url(database_name), poll_seconds=3600)
     seen: list[PromptNotFound] = []
     for _ in range(100):
@@ -328,7 +326,7 @@ def test_a_unit_is_a_text_an_integer_or_a_uuid(prompts: Prompts, sql: Connection
                 prompts.get(name, unit=text, default="")
 
 
-def test_a_long_unit_is_not_held_while_its_use_waits(prompts: Prompts) -> None:
+def test_a_long_unit_is_not_kept_in_memory_with_its_use(prompts: Prompts) -> None:
     unit = "".join(random.choices("ab", k=1_000_000))
     for name in ("greeter", "greeter@2"):
         prompt = prompts.get(name, unit=unit)
@@ -367,7 +365,7 @@ def test_attributes_are_a_mapping_of_what_json_has(prompts: Prompts, sql: Connec
     ],
     ids=str,
 )  # fmt: skip
-def test_a_number_that_is_none_is_refused(wrong: dict[str, Any]) -> None:
+def test_a_setting_that_is_not_a_positive_number_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be a positive number"):
         Prompts("postgresql:///x", **wrong)
 
@@ -382,7 +380,7 @@ def test_a_setting_that_is_malformed_is_refused_at_once(url: str, tmp_path: Any)
         assert "secret" not in str(failure.value)
 
 
-def test_nothing_is_begun_before_the_first_call(serve: Serve, nobody: str) -> None:
+def test_nothing_starts_before_the_first_call(serve: Serve, nobody: str) -> None:
     before = threading.active_count()
     prompts = serve(nobody)
     assert threading.active_count() == before
@@ -391,7 +389,7 @@ def test_nothing_is_begun_before_the_first_call(serve: Serve, nobody: str) -> No
     prompts.close()
 
 
-def test_a_draw_without_a_unit_does_not_follow_the_applications_own_seed(prompts: Prompts, sql: Connection) -> None:
+def test_random_choices_do_not_depend_on_the_applications_seed(prompts: Prompts, sql: Connection) -> None:
     sql.execute("select promptctl.split('other', 5000, 2)")
     until(lambda: prompts.get("other", unit="x").epoch == 2)
     served: set[int | None] = set()

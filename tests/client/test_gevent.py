@@ -95,7 +95,7 @@ os._exit(0)
 """
 
 
-def test_a_database_that_hangs_holds_up_only_those_who_wait_for_it(home: Path, env: dict[str, str]) -> None:
+def test_a_hanging_database_blocks_only_the_greenlets_that_wait_for_it(home: Path, env: dict[str, str]) -> None:
     ended = program(HANGS, home, env)
     assert (ended.code, ended.out) == (0, "went on\n"), ended.err
 

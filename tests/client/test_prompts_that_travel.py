@@ -76,7 +76,7 @@ def test_a_copy_is_the_prompt_itself_and_a_pickle_an_equal_one(prompts: Prompts,
 
 
 def test_without_a_client_of_its_database_the_uses_are_dropped_and_that_is_logged_once(
-    serve: Callable[..., Prompts], database_url: str, told: Callable[[str], int]
+    serve: Callable[..., Prompts], database_url: str, logged: Callable[[str], int]
 ) -> None:
     prompts = serve(database_url + "&password=secret-word")
     prompt = prompts.get("greeter")
@@ -89,4 +89,4 @@ def test_without_a_client_of_its_database_the_uses_are_dropped_and_that_is_logge
             use.record(input_tokens=1)
         use.score(0.5)
     assert (other.version, other.age_seconds) == (1, float("inf"))
-    assert told("uses of a prompt from another process are not recorded") == 1
+    assert logged("uses of a prompt from another process are not recorded") == 1

@@ -187,7 +187,7 @@ WORDS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_what_the_sdk_gives_before_it_is_a_reply_is_refused_with_what_to_give(
+def test_unfinished_replies_of_the_sdk_are_refused_with_advice(
     prompts: Prompts, sql: Connection, claude_client: anthropic.Anthropic
 ) -> None:
     messages: Any = claude_client.messages
@@ -265,7 +265,7 @@ def unreadable() -> dict[str, tuple[Any, str]]:
     return cases
 
 
-def test_what_has_no_readable_usage_is_refused_in_the_call(prompts: Prompts, sql: Connection) -> None:
+def test_an_object_without_readable_usage_raises_a_type_error(prompts: Prompts, sql: Connection) -> None:
     async def create() -> None:
         """What a client for async code returns before it is awaited."""
 
@@ -275,7 +275,7 @@ def test_what_has_no_readable_usage_is_refused_in_the_call(prompts: Prompts, sql
         with prompts.get("greeter").use() as use:
             with pytest.raises(TypeError, match=message):
                 use.record(reply)
-            # With numbers it is told what was used, and the model is read all the same.
+            # Numbers are recorded, and the model is still read.
             use.record(reply, input_tokens=7)
         with contextlib.suppress(TypeError), prompts.get("greeter").use() as use:
             use.record(reply)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
     Serve = Callable[..., Prompts]
-    Told = Callable[[str], int]
+    Logged = Callable[[str], int]
 
 KNOWN = ["greeter", "other", "greeter@2", "idle"]
 
@@ -66,7 +66,7 @@ def kept(serve: Serve, path: Path, names: list[str] = KNOWN) -> dict[str, Any]:
 
 
 def test_a_process_starts_from_it_while_the_database_is_down(
-    serve: Serve, path: Path, sql: Connection, away: Callable[[bool], None], told: Told
+    serve: Serve, path: Path, sql: Connection, away: Callable[[bool], None], logged: Logged
 ) -> None:
     sql.execute(
         "select promptctl.set_routes('{greeter}', %s)",
@@ -94,7 +94,7 @@ def test_a_process_starts_from_it_while_the_database_is_down(
     with pytest.raises(Unavailable):
         began.get("unknown")
     assert not began.is_connected
-    assert told(f"using the snapshot {path}, confirmed 0 s ago") == 1
+    assert logged(f"using the snapshot {path}, confirmed 0 s ago") == 1
     away(False)
     until(lambda: began.is_connected)
     with psycopg.connect(str(sql.info.dsn), autocommit=True) as again:
@@ -102,14 +102,16 @@ def test_a_process_starts_from_it_while_the_database_is_down(
     until(lambda: began.get("greeter").version == 2)
 
 
-def test_its_age_is_told_and_counts(serve: Serve, path: Path, away: Callable[[bool], None], told: Told) -> None:
+def test_the_age_of_a_snapshot_is_logged_and_limited(
+    serve: Serve, path: Path, away: Callable[[bool], None], logged: Logged
+) -> None:
     said = kept(serve, path)
     said["confirmed_at"] -= 5000
     path.write_text(json.dumps(said))
     away(True)
     prompts = serve(snapshot=path)
     assert 5000 <= prompts.get("greeter").age_seconds < 5100
-    assert told(f"using the snapshot {path}, confirmed 50") == 1
+    assert logged(f"using the snapshot {path}, confirmed 50") == 1
     strict = serve(snapshot=path, max_age_seconds=60)
     with pytest.raises(Exception, match=r"were confirmed 50\d\d s ago, and max_age_seconds is 60"):
         strict.get("greeter")
@@ -117,8 +119,8 @@ def test_its_age_is_told_and_counts(serve: Serve, path: Path, away: Callable[[bo
 
 
 @pytest.mark.parametrize("seconds", [5, 5000, 1e300])
-def test_a_file_of_the_future_is_not_believed(
-    serve: Serve, path: Path, away: Callable[[bool], None], told: Told, seconds: float
+def test_a_snapshot_from_the_future_is_not_used(
+    serve: Serve, path: Path, away: Callable[[bool], None], logged: Logged, seconds: float
 ) -> None:
     """It would seem to be confirmed just now, for as long as it likes, whatever max_age_seconds says."""
     said = kept(serve, path)
@@ -126,10 +128,10 @@ def test_a_file_of_the_future_is_not_believed(
     path.write_text(json.dumps(said))
     away(True)
     assert serve(snapshot=path, max_age_seconds=60).get("greeter", default="own").is_default
-    assert told("its time is in the future") == 1
+    assert logged("its time is in the future") == 1
 
 
-def test_a_clock_that_was_set_back_by_a_moment_makes_it_no_younger_than_now(
+def test_a_snapshot_has_no_negative_age_after_a_small_clock_step(
     serve: Serve, path: Path, away: Callable[[bool], None]
 ) -> None:
     said = kept(serve, path)
@@ -148,8 +150,8 @@ def given_to_another_user(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("fault", ["owner", "mode", "link", "dangling link"])
-def test_a_file_that_another_user_can_have_written_is_not_believed_and_not_written(
-    serve: Serve, path: Path, away: Callable[[bool], None], told: Told, monkeypatch: pytest.MonkeyPatch, fault: str
+def test_a_snapshot_that_another_user_can_write_is_neither_read_nor_replaced(
+    serve: Serve, path: Path, away: Callable[[bool], None], logged: Logged, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     kept(serve, path)
     content = path.read_bytes()
@@ -167,9 +169,9 @@ def test_a_file_that_another_user_can_have_written_is_not_believed_and_not_writt
     away(True)
     prompts = serve(snapshot=path, poll_seconds=0.02)
     assert prompts.get("greeter", default="own").is_default
-    assert told(f"the snapshot {path} cannot be used: {why}") == 1
+    assert logged(f"the snapshot {path} cannot be used: {why}") == 1
     away(False)
-    until(lambda: told(f"cannot write the snapshot {path}: {why}") == 1)
+    until(lambda: logged(f"cannot write the snapshot {path}: {why}") == 1)
     prompts.close()
     assert path.is_symlink() == ("link" in fault)
     assert target.exists() == (fault == "link")
@@ -178,8 +180,8 @@ def test_a_file_that_another_user_can_have_written_is_not_believed_and_not_writt
 
 
 @pytest.mark.parametrize("kind", ["pipe", "directory", "device"])
-def test_what_is_no_file_in_its_place_neither_hangs_nor_is_read(
-    serve: Serve, path: Path, nobody: str, told: Told, kind: str
+def test_a_pipe_directory_or_device_is_not_read_as_a_snapshot(
+    serve: Serve, path: Path, nobody: str, logged: Logged, kind: str
 ) -> None:
     if kind == "pipe":
         os.mkfifo(path)
@@ -187,12 +189,10 @@ def test_what_is_no_file_in_its_place_neither_hangs_nor_is_read(
         path.mkdir()
     prompts = serve(nobody, snapshot=path if kind != "device" else Path("/dev/zero"))
     assert prompts.get("greeter", default="own").is_default
-    assert told("cannot be used: it is not a regular file") == 1
+    assert logged("cannot be used: it is not a regular file") == 1
 
 
-def test_the_file_is_private_follows_what_is_live_and_is_whole_at_any_moment(
-    serve: Serve, path: Path, sql: Connection
-) -> None:
+def test_the_snapshot_is_private_current_and_replaced_atomically(serve: Serve, path: Path, sql: Connection) -> None:
     prompts = serve(snapshot=path, poll_seconds=0.02)
     prompts.preload(KNOWN)
     until(path.exists)
@@ -219,7 +219,7 @@ def test_the_file_is_private_follows_what_is_live_and_is_whole_at_any_moment(
     assert greeter["content"] == "Be kind, {user.name}."
 
 
-def test_what_changed_last_is_written_at_the_end(serve: Serve, path: Path, sql: Connection) -> None:
+def test_the_last_change_is_written_at_the_end(serve: Serve, path: Path, sql: Connection) -> None:
     prompts = serve(snapshot=path, poll_seconds=3600)
     prompts.get("greeter")
     # As if the last writing had taken long: the next is due much later.
@@ -281,16 +281,16 @@ def test_a_slow_disk_is_not_written_to_all_the_time(tmp_path: Path, monkeypatch:
     ],
     ids=lambda given: str(given)[:20],
 )
-def test_a_file_that_is_none_is_told_and_passed_over(
-    serve: Serve, path: Path, nobody: str, told: Told, content: str | bytes, words: str
+def test_an_invalid_snapshot_is_logged_and_ignored(
+    serve: Serve, path: Path, nobody: str, logged: Logged, content: str | bytes, words: str
 ) -> None:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     prompts = serve(nobody, snapshot=path)
     with pytest.raises(Unavailable):
         prompts.get("greeter")
     assert prompts.get("greeter", default="own").is_default
-    assert told(f"the snapshot {path} cannot be used") == told(words) == 1
-    assert told("bug") == 0
+    assert logged(f"the snapshot {path} cannot be used") == logged(words) == 1
+    assert logged("bug") == 0
 
 
 DAMAGES: list[Callable[[dict[str, Any]], object]] = [
@@ -319,7 +319,7 @@ DAMAGES: list[Callable[[dict[str, Any]], object]] = [
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_file_that_was_damaged_is_not_used(
-    serve: Serve, path: Path, away: Callable[[bool], None], told: Told, damage: Callable[[dict[str, Any]], object]
+    serve: Serve, path: Path, away: Callable[[bool], None], logged: Logged, damage: Callable[[dict[str, Any]], object]
 ) -> None:
     said = kept(serve, path)
     damage(said)
@@ -327,17 +327,17 @@ def test_a_file_that_was_damaged_is_not_used(
     away(True)
     prompts = serve(snapshot=path)
     assert prompts.get("greeter", default="own").is_default
-    assert told(f"the snapshot {path} cannot be used") == 1
-    assert told("bug") == 0
+    assert logged(f"the snapshot {path} cannot be used") == 1
+    assert logged("bug") == 0
 
 
-def test_a_file_of_another_database_is_refused_and_replaced_by_ones_own(
-    serve: Serve, path: Path, nobody: str, told: Told
+def test_a_snapshot_of_another_database_is_not_used_and_is_replaced(
+    serve: Serve, path: Path, nobody: str, logged: Logged
 ) -> None:
     kept(serve, path)
     other = serve(nobody, snapshot=path)
     assert other.get("greeter", default="own").is_default
-    assert told("it is of another database") == 1
+    assert logged("it is of another database") == 1
     other.close()
     assert "greeter" in path.read_text()
 
@@ -345,8 +345,8 @@ def test_a_file_of_another_database_is_refused_and_replaced_by_ones_own(
 @pytest.mark.parametrize(
     "place", ["missing/snapshot", "directory", "pipe", "/proc/version/x", "/dev/full", "/dev/zero"]
 )
-def test_a_file_that_cannot_be_written_is_told_once_and_does_not_stop_anything(
-    serve: Serve, sql: Connection, tmp_path: Path, told: Told, place: str
+def test_an_unwritable_snapshot_is_logged_once(
+    serve: Serve, sql: Connection, tmp_path: Path, logged: Logged, place: str
 ) -> None:
     (tmp_path / "directory").mkdir()
     os.mkfifo(tmp_path / "pipe")
@@ -355,10 +355,10 @@ def test_a_file_that_cannot_be_written_is_told_once_and_does_not_stop_anything(
     activate(sql, "greeter", 2)
     until(lambda: prompts.get("greeter").version == 2)
     assert prompts.is_connected
-    until(lambda: told("cannot write the snapshot") == 1)
+    until(lambda: logged("cannot write the snapshot") == 1)
     prompts.close()
-    assert told("cannot write the snapshot") == 1
-    assert told("bug") == 0
+    assert logged("cannot write the snapshot") == 1
+    assert logged("bug") == 0
 
 
 @pytest.fixture
@@ -372,14 +372,14 @@ def full_disk() -> Iterator[Path]:
         yield disk
 
 
-def test_a_full_disk_leaves_the_file_that_was_there_and_is_written_to_when_there_is_room(
-    serve: Serve, sql: Connection, full_disk: Path, told: Told
+def test_a_full_disk_keeps_the_old_snapshot_until_there_is_room(
+    serve: Serve, sql: Connection, full_disk: Path, logged: Logged
 ) -> None:
     path = full_disk / "snapshot.json"
     prompts = serve(snapshot=path, poll_seconds=0.02)
     assert prompts.get("greeter").version == 1
-    until(lambda: told("cannot write the snapshot") == 1)
-    assert told("No space left on device") == 1
+    until(lambda: logged("cannot write the snapshot") == 1)
+    assert logged("No space left on device") == 1
     assert path.read_text() == "before"
     assert sorted(each.name for each in full_disk.iterdir()) == ["ballast", "snapshot.json"]
     (full_disk / "ballast").unlink()
@@ -387,7 +387,7 @@ def test_a_full_disk_leaves_the_file_that_was_there_and_is_written_to_when_there
     until(lambda: "Be brief" in path.read_text())
 
 
-def test_processes_that_share_a_file_do_not_take_away_what_another_will_need(
+def test_processes_that_share_a_snapshot_keep_each_others_prompts(
     serve: Serve, path: Path, away: Callable[[bool], None]
 ) -> None:
     one = serve(snapshot=path, poll_seconds=0.02)
@@ -410,7 +410,7 @@ def test_processes_that_share_a_file_do_not_take_away_what_another_will_need(
         began.get("idle")
 
 
-def test_what_another_process_left_is_read_without_waiting_for_a_poll(
+def test_prompts_of_another_process_are_read_without_waiting_for_a_poll(
     serve: Serve, path: Path, sql: Connection
 ) -> None:
     kept(serve, path, ["greeter", "other@2"])
@@ -428,7 +428,7 @@ def test_what_another_process_left_is_read_without_waiting_for_a_poll(
     until(lambda: len(json.loads(path.read_text())["prompts"]) == 3)
 
 
-def test_what_is_not_there_any_more_does_not_keep_the_file_from_being_written(serve: Serve, path: Path) -> None:
+def test_a_prompt_that_no_longer_exists_does_not_block_the_snapshot(serve: Serve, path: Path) -> None:
     said = kept(serve, path, ["greeter"])
     said["prompts"].append(said["prompts"][0] | {"name": "gone"})
     path.write_text(json.dumps(said))
@@ -449,7 +449,7 @@ with Prompts(snapshot=sys.argv[1], poll_seconds=0.01) as prompts:
 """
 
 
-def test_two_processes_at_once_leave_a_whole_file(
+def test_two_writers_leave_a_complete_snapshot(
     serve: Serve, path: Path, sql: Connection, env: dict[str, str], away: Callable[[bool], None]
 ) -> None:
     pipe = subprocess.PIPE
@@ -476,7 +476,7 @@ def test_two_processes_at_once_leave_a_whole_file(
     assert (prompts.get("greeter").version, prompts.get("other").version) == (1, 1)
 
 
-def test_it_is_known_by_its_database_and_not_by_who_asks(
+def test_a_snapshot_belongs_to_a_database_and_not_to_a_login(
     serve: Serve, path: Path, server: Server, sql: Connection
 ) -> None:
     kept(serve, path)

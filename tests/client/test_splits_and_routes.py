@@ -144,7 +144,7 @@ def test_the_split_of_where_a_route_leads_is_sticky_on_its_own_seed(prompts: Pro
         assert (routed.version, routed.bucket) == (same.version, same.bucket)
 
 
-def test_a_step_to_a_version_has_the_epoch_of_this_moment_and_a_pinned_one_that_of_its_reading(
+def test_a_routed_version_has_the_current_epoch_and_a_pinned_one_that_of_its_reading(
     prompts: Prompts, sql: Connection
 ) -> None:
     run(sql, "select promptctl.set_routes('{greeter}', %s)", [json.dumps([[{"when": {"a": 1}, "use": "other@2"}]])])
@@ -158,9 +158,7 @@ def test_a_step_to_a_version_has_the_epoch_of_this_moment_and_a_pinned_one_that_
     assert (prompts.get("other@2"), pinned.epoch) == (pinned, 1)
 
 
-def test_a_growing_share_moves_nobody_back_and_a_rollback_of_it_nobody_at_all(
-    prompts: Prompts, sql: Connection
-) -> None:
+def test_a_growing_share_is_sticky(prompts: Prompts, sql: Connection) -> None:
     units = [f"user-{n}" for n in range(2000)]
     prompts.preload(["other"])
     before: set[str] = set()
@@ -174,7 +172,9 @@ def test_a_growing_share_moves_nobody_back_and_a_rollback_of_it_nobody_at_all(
         before = served
 
 
-def test_without_a_unit_each_call_draws_anew_about_by_the_share(prompts: Prompts, sql: Connection) -> None:
+def test_without_a_unit_calls_select_the_candidate_in_proportion_to_its_share(
+    prompts: Prompts, sql: Connection
+) -> None:
     run(sql, "select promptctl.split('other', 2000, 2)")
     prompts.preload(["other"])
     drawn = [prompts.get("other").version for _ in range(5000)]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
     Serve = Callable[..., Prompts]
-    Told = Callable[[str], int]
+    Logged = Callable[[str], int]
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ def written(spool: Path, rows: list[list[Any]], name: str = "1-aa.uses") -> Path
     return path
 
 
-def test_what_waits_at_the_end_goes_there_and_is_sent_by_the_next_process_once(
-    serve: Serve, url: str, sql: Connection, spool: Path, away: Callable[[bool], None], told: Told
+def test_uses_waiting_at_the_end_are_spooled_and_sent_once_by_the_next_process(
+    serve: Serve, url: str, sql: Connection, spool: Path, away: Callable[[bool], None], logged: Logged
 ) -> None:
     first = serve(url, spool=spool)
     prompt = first.get("greeter", unit="user-42")
@@ -112,7 +112,7 @@ def test_what_waits_at_the_end_goes_there_and_is_sent_by_the_next_process_once(
     ended_at = time.time()
     first.close(0.2)
     assert first.dropped_uses == 0
-    assert told("not recorded") == 0
+    assert logged("not recorded") == 0
     [file] = spool.iterdir()
     assert (stat.S_IMODE(spool.stat().st_mode), stat.S_IMODE(file.stat().st_mode)) == (0o700, 0o600)
     assert sorted(row[0] for row in lines(spool)) == ["fallback", "score", *["use"] * 30]
@@ -134,7 +134,7 @@ def test_what_waits_at_the_end_goes_there_and_is_sent_by_the_next_process_once(
     assert (abs(newest - ended_at) < 0.25, bucket) == (True, prompt.bucket)
 
 
-def test_through_an_outage_with_more_uses_than_memory_holds_none_is_lost(
+def test_no_use_is_lost_in_an_outage_that_exceeds_the_queue(
     serve: Serve, url: str, sql: Connection, spool: Path, away: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from promptctl.client import recorder
@@ -204,8 +204,8 @@ def test_a_queue_that_fills_faster_than_it_can_be_sent_goes_into_the_spool(
     assert (prompts.dropped_uses, prompts.waiting_uses) == (0, 0)
 
 
-def test_what_neither_the_queue_nor_the_spool_has_room_for_is_counted(
-    serve: Serve, spool: Path, away: Callable[[bool], None], sql: Connection, url: str, told: Told
+def test_uses_beyond_the_queue_and_the_spool_are_counted(
+    serve: Serve, spool: Path, away: Callable[[bool], None], sql: Connection, url: str, logged: Logged
 ) -> None:
     prompts = serve(url, spool=spool, queue_size=100, spool_bytes=50_000)
     prompts.get("greeter")
@@ -238,7 +238,7 @@ def test_a_long_outage_with_a_full_spool_takes_no_more_memory_than_the_queue_has
     assert (len(backlog) + len(lines(spool)) + backlog.losses.dropped_uses, len(backlog)) == (1000, 100)
 
 
-def test_a_handler_that_interrupts_a_write_does_not_wait_for_ever_for_a_thread_that_waits_to_write(
+def test_a_signal_handler_does_not_deadlock_with_a_waiting_writer(
     serve: Serve, spool: Path, nobody: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_backlog, "_DISK_SECONDS", 0.05)
@@ -306,9 +306,7 @@ def test_a_signal_handler_that_records_flushes_and_closes_while_uses_are_moved_l
         assert int(out) <= len(set(ids)) <= int(out) + 1
 
 
-def test_a_line_that_was_cut_off_and_what_else_is_no_use_is_left_out(
-    serve: Serve, sql: Connection, spool: Path, told: Told
-) -> None:
+def test_damaged_lines_of_a_spool_are_skipped(serve: Serve, sql: Connection, spool: Path, logged: Logged) -> None:
     ids: list[str] = []
     good = [use(ids) for _ in range(3)]
     path = written(spool, good)
@@ -327,12 +325,12 @@ def test_a_line_that_was_cut_off_and_what_else_is_no_use_is_left_out(
     prompts.get("greeter")
     until(lambda: os.listdir(spool) == [])
     assert sorted(row[0] for row in uses(sql, "id::text")) == sorted(ids)
-    assert told(f"lines of {path} are not uses") == 1
-    assert told("bug") == 0
+    assert logged(f"lines of {path} are not uses") == 1
+    assert logged("bug") == 0
 
 
-def test_a_row_that_the_database_refuses_is_dropped_alone(
-    serve: Serve, sql: Connection, spool: Path, told: Told
+def test_only_the_refused_records_of_a_spool_are_dropped(
+    serve: Serve, sql: Connection, spool: Path, logged: Logged
 ) -> None:
     ids: list[str] = []
     refused: list[list[Any]] = [
@@ -344,10 +342,12 @@ def test_a_row_that_the_database_refuses_is_dropped_alone(
     prompts.get("greeter")
     until(lambda: os.listdir(spool) == [])
     assert sorted(row[0] for row in uses(sql, "id::text")) == sorted(ids)
-    assert (prompts.dropped_uses, told("5 uses were not recorded")) == (5, 1)
+    assert (prompts.dropped_uses, logged("5 uses were not recorded")) == (5, 1)
 
 
-def test_a_line_that_no_database_can_hold_is_left_out(serve: Serve, sql: Connection, spool: Path, told: Told) -> None:
+def test_lines_that_postgresql_cannot_store_are_skipped(
+    serve: Serve, sql: Connection, spool: Path, logged: Logged
+) -> None:
     ids: list[str] = []
     refused = [
         [*use([])[:12], float("nan"), *use([])[13:]], [*use([])[:14], "a\0b", *use([])[15:]],
@@ -357,7 +357,7 @@ def test_a_line_that_no_database_can_hold_is_left_out(serve: Serve, sql: Connect
     serve(spool=spool).get("greeter")
     until(lambda: os.listdir(spool) == [])
     assert sorted(row[0] for row in uses(sql, "id::text")) == sorted(ids)
-    assert told("3 lines of") == 1
+    assert logged("3 lines of") == 1
 
 
 HOLDER = """
@@ -372,7 +372,7 @@ sys.stdin.readline()
 """
 
 
-def test_the_file_of_a_process_that_lives_is_left_alone_until_it_is_gone(
+def test_the_spool_file_of_a_running_process_is_not_adopted(
     serve: Serve, sql: Connection, spool: Path, env: dict[str, str], home: Path, nobody: str
 ) -> None:
     process = started(HOLDER, home, env | {"DATABASE_URL": nobody}, str(spool))
@@ -397,7 +397,7 @@ def test_the_file_of_a_process_that_lives_is_left_alone_until_it_is_gone(
     assert count(sql, "fallbacks") >= left > 0
 
 
-def test_several_processes_that_begin_at_once_send_what_was_left_once(
+def test_processes_that_start_together_send_spooled_uses_once(
     sql: Connection, spool: Path, env: dict[str, str], home: Path
 ) -> None:
     ids: list[str] = []
@@ -414,7 +414,7 @@ def test_several_processes_that_begin_at_once_send_what_was_left_once(
     assert sorted(row[0] for row in uses(sql, "id::text")) == sorted(ids)
 
 
-def test_what_two_clients_of_one_process_left_is_the_next_ones(
+def test_the_next_client_adopts_the_files_of_two_clients(
     serve: Serve, spool: Path, nobody: str, sql: Connection
 ) -> None:
     for _ in range(2):
@@ -429,8 +429,8 @@ def test_what_two_clients_of_one_process_left_is_the_next_ones(
     assert count(sql, "fallbacks") == 2
 
 
-def test_there_is_a_limit_and_what_is_beyond_it_is_dropped_and_told(
-    serve: Serve, spool: Path, nobody: str, told: Told
+def test_uses_beyond_the_spools_limit_are_dropped_and_logged(
+    serve: Serve, spool: Path, nobody: str, logged: Logged
 ) -> None:
     prompts = serve(nobody, spool=spool, spool_bytes=5000)
     for _ in range(100):
@@ -441,7 +441,7 @@ def test_there_is_a_limit_and_what_is_beyond_it_is_dropped_and_told(
     assert 10 < kept < 100
     assert sum(each.stat().st_size for each in spool.iterdir()) <= 5000
     assert prompts.dropped_uses == 100 - kept
-    assert told(f"{100 - kept} uses were not recorded: the client was closed before they could be sent") == 1
+    assert logged(f"{100 - kept} uses were not recorded: the client was closed before they could be sent") == 1
 
 
 def test_room_that_was_used_is_free_again_once_it_is_sent(tmp_path: Path) -> None:
@@ -483,17 +483,17 @@ def test_times_are_the_same_after_reading_and_never_in_the_future() -> None:
 
 
 @pytest.mark.parametrize("place", ["file/spool", "/proc/spool", "file"])
-def test_a_directory_that_cannot_be_written_is_told_once_and_the_uses_are_counted(
-    serve: Serve, tmp_path: Path, nobody: str, told: Told, place: str
+def test_an_unwritable_spool_is_logged_once_and_its_uses_are_counted(
+    serve: Serve, tmp_path: Path, nobody: str, logged: Logged, place: str
 ) -> None:
     (tmp_path / "file").write_text("")
     prompts = serve(nobody, spool=tmp_path / place, queue_size=20, flush_seconds=0.01)
     for _ in range(100):
         with prompts.get("greeter", default="x").use():
             pass
-    until(lambda: told("cannot write to the spool") == 1)
+    until(lambda: logged("cannot write to the spool") == 1)
     prompts.close(0.1)
-    assert (prompts.dropped_uses, told("cannot write to the spool"), told("bug")) == (100, 1, 0)
+    assert (prompts.dropped_uses, logged("cannot write to the spool"), logged("bug")) == (100, 1, 0)
 
 
 @pytest.fixture
@@ -503,8 +503,8 @@ def disk() -> Iterator[Path]:
         yield disk
 
 
-def test_on_a_full_disk_what_was_taken_is_whole_and_the_rest_is_counted(
-    serve: Serve, disk: Path, nobody: str, told: Told, sql: Connection
+def test_a_full_disk_leaves_whole_lines_and_other_uses_are_counted(
+    serve: Serve, disk: Path, nobody: str, logged: Logged, sql: Connection
 ) -> None:
     prompts = serve(nobody, spool=disk / "spool", flush_seconds=1000)
     ids: set[str] = set()
@@ -517,7 +517,7 @@ def test_on_a_full_disk_what_was_taken_is_whole_and_the_rest_is_counted(
     assert 100 < len(kept) < 1900
     assert {row[1] for row in kept} < ids
     assert prompts.dropped_uses == 1900 - len(kept)
-    assert told("No space left on device") == 1
+    assert logged("No space left on device") == 1
     later = serve(spool=disk / "spool")
     later.get("greeter")
     until(lambda: os.listdir(disk / "spool") == [])
@@ -547,8 +547,8 @@ def test_a_spool_that_is_larger_than_memory_should_hold_is_read_in_parts(tmp_pat
     assert [len(part) for part in parts] == [4, 4, 2]
 
 
-def test_the_spool_is_not_read_over_and_over_while_the_database_is_away(
-    serve: Serve, spool: Path, nobody: str, monkeypatch: pytest.MonkeyPatch, told: Told
+def test_the_spool_is_not_read_while_the_database_is_down(
+    serve: Serve, spool: Path, nobody: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     from promptctl.client import recorder
 
@@ -564,7 +564,7 @@ def test_the_spool_is_not_read_over_and_over_while_the_database_is_away(
     monkeypatch.setattr(Spool, "read", noted)
     prompts = serve(nobody, spool=spool)
     assert prompts.get("greeter", default="x").is_default
-    until(lambda: told("cannot record uses") == 1)
+    until(lambda: logged("cannot record uses") == 1)
     assert not prompts.flush(0.1)
     assert reads == []
     assert len(lines(spool)) == 1

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
     Serve = Callable[..., Prompts]
-    Told = Callable[[str], int]
+    Logged = Callable[[str], int]
 
 
-def test_sixteen_threads_beside_activations_have_each_use_booked_once_on_what_was_live(
-    serve: Serve, sql: Connection, told: Told
+def test_sixteen_threads_record_each_use_once_for_a_version_that_was_active(
+    serve: Serve, sql: Connection, logged: Logged
 ) -> None:
     prompts = serve(poll_seconds=3600)
     prompts.preload(["greeter", "other"])
@@ -84,7 +84,7 @@ def test_sixteen_threads_beside_activations_have_each_use_booked_once_on_what_wa
         where u.recorded_at < a.changed_at - interval '100 ms' or u.recorded_at > n.changed_at + interval '2 s'
     """
     assert value(sql, late) == 0
-    assert (prompts.dropped_uses, told("bug"), told("using the versions confirmed")) == (0, 0, 0)
+    assert (prompts.dropped_uses, logged("bug"), logged("using the versions confirmed")) == (0, 0, 0)
 
 
 async def stalls(prompts: Prompts, seconds: float, calls: Callable[[], object]) -> float:
@@ -110,7 +110,7 @@ async def stalls(prompts: Prompts, seconds: float, calls: Callable[[], object]) 
     return longest
 
 
-def test_asynchronous_code_is_not_held_up_while_the_database_does_not_answer(
+def test_an_event_loop_is_not_blocked_while_the_database_hangs(
     serve: Serve, sql: Connection, wire: Wire, database_name: str
 ) -> None:
     # Twice the timeout of a first connection and all of an answer's would be noticed.
@@ -171,7 +171,7 @@ def test_asynchronous_tasks_book_their_own_uses(serve: Serve, sql: Connection) -
     ]  # fmt: skip
 
 
-def test_readers_and_a_closing_thread_do_not_trip_over_each_other(serve: Serve) -> None:
+def test_readers_and_a_closing_thread_do_not_interfere(serve: Serve) -> None:
     from promptctl import errors
 
     for _ in range(10):
@@ -202,7 +202,7 @@ def test_readers_and_a_closing_thread_do_not_trip_over_each_other(serve: Serve) 
         assert failures == []
 
 
-def test_one_thread_for_whom_none_can_be_started_does_not_throw_away_what_another_asks_for(
+def test_a_failed_thread_start_does_not_discard_requests_of_other_threads(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts = serve()

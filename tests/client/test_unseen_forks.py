@@ -85,7 +85,7 @@ prompts.close()
     assert len(out.split()) == 60 + 20 + 3 * 40
 
 
-def test_whatever_is_called_in_a_child_notices_it(sql: Connection, home: Path, env: dict[str, str]) -> None:
+def test_every_call_in_a_child_detects_the_fork(sql: Connection, home: Path, env: dict[str, str]) -> None:
     code = (
         IN_C
         + """
@@ -139,7 +139,9 @@ with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as database:
     assert ended.err == NOTICED * 15
 
 
-def test_a_use_that_is_under_way_at_the_fork_is_the_parents(sql: Connection, home: Path, env: dict[str, str]) -> None:
+def test_a_use_in_progress_at_a_fork_in_c_is_recorded_by_the_parent_only(
+    sql: Connection, home: Path, env: dict[str, str]
+) -> None:
     code = (
         IN_C
         + """
@@ -188,7 +190,7 @@ generation(4)
     assert len(ended.out.split()) == 50 + 40 + 40
 
 
-def test_without_a_unit_children_draw_lots_of_their_own(sql: Connection, home: Path, env: dict[str, str]) -> None:
+def test_children_select_versions_at_random_independently(sql: Connection, home: Path, env: dict[str, str]) -> None:
     sql.execute("select promptctl.split('greeter', 5000, 2)")
     code = (
         IN_C
@@ -208,7 +210,7 @@ for _ in range(3):
     assert len(set(ended.out.split())) == 3
 
 
-def test_a_page_is_given_to_the_next_client_when_nothing_holds_it(database_url: str) -> None:
+def test_an_unused_page_is_reused(database_url: str) -> None:
     for _ in range(3):
         with Prompts(database_url) as prompts:
             prompts.get("greeter")
@@ -223,7 +225,7 @@ def test_a_page_is_given_to_the_next_client_when_nothing_holds_it(database_url: 
     assert len({id(page) for page in fork_page.free_pages}) == len(fork_page.free_pages) > 0
 
 
-def test_a_get_asks_for_no_process_id() -> None:
+def test_get_does_not_read_the_process_id() -> None:
     # What runs when a prompt is known: a look-up of the page, of its slot, and of the name; no call.
     code = [each for each in dis.get_instructions(Prompts.get) if each.opname not in ("CACHE", "RESUME", "NOP")]
     first_return = next(place for place, each in enumerate(code) if each.opname == "RETURN_VALUE")
@@ -231,7 +233,7 @@ def test_a_get_asks_for_no_process_id() -> None:
     assert first_return <= 16
 
 
-def test_the_slots_in_use_stand_between_those_that_fill_a_page() -> None:
+def test_used_slots_are_in_the_middle_of_the_page() -> None:
     padding = fork_page.padding()
     assert padding * 8 >= mmap.PAGESIZE or padding == 0
     names = sorted(fork_page.ForkPage.__slots__)

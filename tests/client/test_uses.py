@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
     Serve = Callable[..., Prompts]
-    Told = Callable[[str], int]
+    Logged = Callable[[str], int]
 
 BOTH = pytest.mark.parametrize("templated", list(SERVERS), indirect=True)
 TOKENS = "model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, outcome"
@@ -67,7 +67,7 @@ def ask(claude: ClaudeServer) -> Iterator[Callable[..., Any]]:
         client.close()
 
 
-def test_the_block_takes_the_time_and_books_it(prompts: Prompts, sql: Connection) -> None:
+def test_the_block_measures_and_records_the_time(prompts: Prompts, sql: Connection) -> None:
     with prompts.get("greeter").use() as use:
         time.sleep(0.05)
         use.first_token()
@@ -88,7 +88,7 @@ class Strange(Exception):
 
 
 @pytest.mark.parametrize("kind", [ValueError, Strange, KeyboardInterrupt, SystemExit, GeneratorExit, TimeoutError])
-def test_an_exception_is_booked_by_its_name_and_goes_on(
+def test_an_exception_is_recorded_by_name_and_raised_again(
     prompts: Prompts, sql: Connection, kind: type[BaseException]
 ) -> None:
     with pytest.raises(kind), prompts.get("greeter").use():
@@ -97,7 +97,7 @@ def test_an_exception_is_booked_by_its_name_and_goes_on(
     assert uses(sql, "outcome") == [(kind.__name__,)]
 
 
-def test_a_failure_without_an_exception_has_the_name_that_it_is_given(prompts: Prompts, sql: Connection) -> None:
+def test_failed_records_the_name_of_an_error(prompts: Prompts, sql: Connection) -> None:
     for name in ("refused", "", "ok", "a\0b\ud800" + "c" * 500):
         with prompts.get("greeter").use() as use:
             use.failed(name)
@@ -110,9 +110,7 @@ def test_a_failure_without_an_exception_has_the_name_that_it_is_given(prompts: P
 
 
 @BOTH
-def test_a_reply_of_the_sdk_is_booked_with_all_that_it_says(
-    prompts: Prompts, sql: Connection, ask: Callable[..., Any]
-) -> None:
+def test_a_reply_of_the_sdk_is_recorded_completely(prompts: Prompts, sql: Connection, ask: Callable[..., Any]) -> None:
     with prompts.get("greeter").use() as use:
         reply = ask(input_tokens=20, cache_read_tokens=100, cache_write_tokens=7, output_tokens=80)
         use.record(reply)
@@ -123,7 +121,7 @@ def test_a_reply_of_the_sdk_is_booked_with_all_that_it_says(
     assert request_id.startswith("req_")
 
 
-def test_a_streamed_reply_is_booked_with_its_first_token(
+def test_a_streamed_reply_is_recorded_with_its_first_token(
     prompts: Prompts, sql: Connection, ask: Callable[..., Any]
 ) -> None:
     with prompts.get("greeter").use() as use:
@@ -134,7 +132,7 @@ def test_a_streamed_reply_is_booked_with_its_first_token(
     assert 50 <= first <= whole
 
 
-def test_what_the_sdk_raises_is_booked(prompts: Prompts, sql: Connection, ask: Callable[..., Any]) -> None:
+def test_exceptions_of_the_sdk_are_recorded(prompts: Prompts, sql: Connection, ask: Callable[..., Any]) -> None:
     import anthropic
 
     with pytest.raises(anthropic.RateLimitError), prompts.get("greeter").use() as use:
@@ -188,7 +186,7 @@ ODD: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_what_a_reply_says_oddly_is_left_out(prompts: Prompts, sql: Connection, odd: str) -> None:
+def test_invalid_counts_in_a_reply_are_ignored(prompts: Prompts, sql: Connection, odd: str) -> None:
     said, expected = ODD[odd]
     with prompts.get("greeter").use() as use:
         use.record(said)
@@ -197,24 +195,22 @@ def test_what_a_reply_says_oddly_is_left_out(prompts: Prompts, sql: Connection, 
     assert prompts.dropped_uses == 0
 
 
-def test_a_reply_that_cannot_be_read_costs_its_own_use_only(prompts: Prompts, sql: Connection, told: Told) -> None:
+def test_an_unreadable_reply_drops_only_its_own_use(prompts: Prompts, sql: Connection, logged: Logged) -> None:
     for said in (reply(input_tokens=1), Rude(), reply(input_tokens=2)):
         with prompts.get("greeter").use() as use:
             use.record(said)
     assert prompts.flush()
     assert uses(sql, "input_tokens") == [(1,), (2,)]
     assert prompts.dropped_uses == 1
-    assert told("1 uses were not recorded: ZeroDivisionError: model") == 1
-    assert told("bug") == 0
+    assert logged("1 uses were not recorded: ZeroDivisionError: model") == 1
+    assert logged("bug") == 0
 
 
 @pytest.mark.parametrize(
     "wrong", [-1, MOST_TOKENS + 1, 10**400, float("nan"), float("inf"), 1.5, 7.0, True, "7", b"7", [7]]
 )
 @pytest.mark.parametrize("field", ["input_tokens", "output_tokens"])
-def test_a_number_of_tokens_that_is_none_is_refused_in_the_call(
-    prompts: Prompts, sql: Connection, field: str, wrong: Any
-) -> None:
+def test_an_invalid_number_of_tokens_raises(prompts: Prompts, sql: Connection, field: str, wrong: Any) -> None:
     with prompts.get("greeter").use() as use:
         use.record(input_tokens=7, output_tokens=3)
         with pytest.raises((ValueError, TypeError), match=f"{field} must be a number of tokens"):
@@ -223,7 +219,7 @@ def test_a_number_of_tokens_that_is_none_is_refused_in_the_call(
     assert uses(sql, TOKENS) == [(None, 7, 3, None, None, "ok")]
 
 
-def test_numbers_that_are_given_count_for_more_than_the_replys(prompts: Prompts, sql: Connection) -> None:
+def test_numbers_replace_the_counts_of_a_reply(prompts: Prompts, sql: Connection) -> None:
     class Index:
         def __index__(self) -> int:
             return 40
@@ -241,7 +237,7 @@ def test_numbers_that_are_given_count_for_more_than_the_replys(prompts: Prompts,
     ]  # fmt: skip
 
 
-def test_what_is_said_outside_the_block_is_refused_and_not_lost_by_chance(prompts: Prompts, sql: Connection) -> None:
+def test_calls_outside_the_block_raise(prompts: Prompts, sql: Connection) -> None:
     early = prompts.get("greeter").use()
     with prompts.get("greeter").use() as late:
         late.record(input_tokens=7)
@@ -310,7 +306,7 @@ def test_a_score_comes_from_another_process(prompts: Prompts, sql: Connection, h
 
 
 def test_a_score_waits_for_a_use_that_another_process_has_not_sent_yet(
-    serve: Serve, sql: Connection, told: Told, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, sql: Connection, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(score_retries, "_RETRY_EVERY_SECONDS", 0.02)
     one, other = serve(flush_seconds=1000), serve()
@@ -328,12 +324,12 @@ def test_a_score_waits_for_a_use_that_another_process_has_not_sent_yet(
     # It was sent, and is not sent again.
     time.sleep(0.1)
     assert scores(sql) == [(0.3,)]
-    assert told("not recorded") == 0
+    assert logged("not recorded") == 0
 
 
 @pytest.mark.parametrize("ends", [True, False], ids=["at the end", "in time"])
-def test_the_score_of_a_use_that_never_comes_is_told(
-    serve: Serve, sql: Connection, told: Told, monkeypatch: pytest.MonkeyPatch, ends: bool
+def test_the_score_of_a_missing_use_is_logged(
+    serve: Serve, sql: Connection, logged: Logged, monkeypatch: pytest.MonkeyPatch, ends: bool
 ) -> None:
     monkeypatch.setattr(score_retries, "_RETRY_EVERY_SECONDS", 0.02)
     if not ends:
@@ -343,16 +339,14 @@ def test_the_score_of_a_use_that_never_comes_is_told(
     prompts.score(unknown, 0.5)
     assert prompts.flush()
     if ends:
-        assert (prompts.waiting_uses, told("not recorded")) == (1, 0)
+        assert (prompts.waiting_uses, logged("not recorded")) == (1, 0)
         prompts.close()
-    until(lambda: told(f"use {unknown} does not exist or was dropped") == 1)
-    assert told("1 scores were not recorded: ") == 1
+    until(lambda: logged(f"use {unknown} does not exist or was dropped") == 1)
+    assert logged("1 scores were not recorded: ") == 1
     assert (prompts.waiting_uses, prompts.dropped_uses) == (0, 0)
 
 
-def test_a_process_that_books_nothing_is_not_woken_to_send_it(
-    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_idle_recorder_is_not_woken(serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     turn = recorder.Recorder._turn  # pyright: ignore[reportPrivateUsage]
     turns: list[None] = []
 
@@ -385,8 +379,8 @@ KEPT_FOR_A_DAY = """
 """
 
 
-def test_uses_from_before_what_the_database_keeps_are_dropped_counted_and_told(
-    serve: Serve, sql: Connection, told: Told
+def test_uses_older_than_the_database_keeps_are_dropped_counted_and_logged(
+    serve: Serve, sql: Connection, logged: Logged
 ) -> None:
     run(sql, KEPT_FOR_A_DAY)
     prompts = serve(flush_seconds=1000)
@@ -399,7 +393,7 @@ def test_uses_from_before_what_the_database_keeps_are_dropped_counted_and_told(
     assert prompts.flush()
     assert (count(sql), count(sql, "fallbacks")) == (1, 1)
     assert (prompts.dropped_uses, prompts.waiting_uses) == (4, 0)
-    assert told("4 uses were not recorded: they are older than what the database keeps") == 1
+    assert logged("4 uses were not recorded: they are older than what the database keeps") == 1
 
 
 def loses_three_times(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -435,9 +429,7 @@ def test_late_uses_of_a_batch_that_is_sent_again_are_counted_once(
 
 
 @BOTH
-def test_uses_that_the_database_refuses_are_dropped_alone_counted_and_told(
-    serve: Serve, sql: Connection, told: Told
-) -> None:
+def test_only_refused_uses_are_dropped_counted_and_logged(serve: Serve, sql: Connection, logged: Logged) -> None:
     prompts = serve(flush_seconds=1000)
     run(sql, "alter table promptctl.uses add constraint no_seven check (input_tokens <> 7)")
     run(sql, "alter table promptctl.fallbacks add constraint no_seven check (input_tokens <> 7)")
@@ -461,11 +453,11 @@ def test_uses_that_the_database_refuses_are_dropped_alone_counted_and_told(
     assert (count(sql), count(sql, "fallbacks"), count(sql, "scores")) == (1897, 2, 1)
     assert prompts.dropped_uses == 5
     assert prompts.waiting_uses == 0
-    assert told("5 uses were not recorded: ") == 1
-    assert told("no_seven") == 1
+    assert logged("5 uses were not recorded: ") == 1
+    assert logged("no_seven") == 1
 
 
-def test_a_version_that_is_not_there_is_dropped_alone(serve: Serve, sql: Connection, told: Told) -> None:
+def test_only_the_use_of_a_missing_version_is_dropped(serve: Serve, sql: Connection, logged: Logged) -> None:
     """It cannot be served, so the version is made to vanish."""
     prompts = serve(flush_seconds=1000)
     for name in ("greeter", "other", "greeter"):
@@ -475,11 +467,11 @@ def test_a_version_that_is_not_there_is_dropped_alone(serve: Serve, sql: Connect
     sql.execute("delete from promptctl.versions where name = 'other'")
     assert prompts.flush()
     assert uses(sql, "name") == [("greeter",)] * 2
-    assert (prompts.dropped_uses, told("1 uses were not recorded: ")) == (1, 1)
+    assert (prompts.dropped_uses, logged("1 uses were not recorded: ")) == (1, 1)
 
 
-def test_what_is_no_fault_of_the_uses_is_tried_again_until_it_is_taken(
-    serve: Serve, sql: Connection, told: Told, monkeypatch: pytest.MonkeyPatch
+def test_errors_that_no_use_is_to_blame_for_are_retried(
+    serve: Serve, sql: Connection, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.05)
     prompts = serve()
@@ -488,7 +480,7 @@ def test_what_is_no_fault_of_the_uses_is_tried_again_until_it_is_taken(
     run(sql, "create trigger fails before insert on promptctl.uses execute function public.fails()")
     ids: list[str] = []
     for place, sqlstate in enumerate(("53200", "58030", "XX000", "40001", "55P03", "25006", "42501", "57014", "53100")):
-        told_before = told("cannot record uses")
+        told_before = logged("cannot record uses")
         run(
             sql,
             f"""
@@ -500,7 +492,7 @@ def test_what_is_no_fault_of_the_uses_is_tried_again_until_it_is_taken(
             pass
         ids.append(use.id)
         assert not prompts.flush()
-        assert told("cannot record uses") == told_before + 1
+        assert logged("cannot record uses") == told_before + 1
         assert prompts.waiting_uses == 1
         run(sql, fails.format("").replace("create function pg_temp.f", "create or replace function public.fails"))
         until(lambda place=place: count(sql) == place + 1)
@@ -509,31 +501,31 @@ def test_what_is_no_fault_of_the_uses_is_tried_again_until_it_is_taken(
     assert prompts.dropped_uses == 0
 
 
-def test_a_queue_that_is_full_drops_the_oldest_counts_and_says_so(serve: Serve, nobody: str, told: Told) -> None:
+def test_a_full_queue_drops_the_oldest_uses_and_logs_it(serve: Serve, nobody: str, logged: Logged) -> None:
     prompts = serve(nobody, queue_size=50, flush_seconds=0.01)
     made: list[Use] = []
     for n in range(120):
         with prompts.get("greeter", default="x").use() as use:
             use.record(input_tokens=n)
         made.append(use)
-    until(lambda: told("not recorded: the queue is full") >= 1)
+    until(lambda: logged("not recorded: the queue is full") >= 1)
     assert prompts.waiting_uses <= 50
     assert prompts.dropped_uses == 120 - prompts.waiting_uses >= 70
     prompts.close(0.1)
     assert prompts.dropped_uses == 120
-    assert told("uses were not recorded: the client was closed before they could be sent") == 1
+    assert logged("uses were not recorded: the client was closed before they could be sent") == 1
 
 
-def test_scores_are_bounded_too(serve: Serve, nobody: str, told: Told) -> None:
+def test_scores_are_bounded_too(serve: Serve, nobody: str, logged: Logged) -> None:
     prompts = serve(nobody, queue_size=50)
     for _ in range(120):
         prompts.score(str(uuid.uuid4()), 0.5)
-    until(lambda: told("scores were not recorded: the queue is full") == 1 or prompts.waiting_uses <= 100)
+    until(lambda: logged("scores were not recorded: the queue is full") == 1 or prompts.waiting_uses <= 100)
     assert prompts.waiting_uses <= 100
     assert prompts.dropped_uses == 0
 
 
-def test_flush_waits_until_what_was_booked_is_there(serve: Serve, sql: Connection) -> None:
+def test_flush_waits_until_uses_are_recorded(serve: Serve, sql: Connection) -> None:
     prompts = serve(flush_seconds=1000)
     for number in (1, 5000):
         before = count(sql)
@@ -546,7 +538,7 @@ def test_flush_waits_until_what_was_booked_is_there(serve: Serve, sql: Connectio
     assert prompts.flush(0)
 
 
-def test_flush_says_so_when_it_takes_too_long(serve: Serve, wire: Wire, database_name: str, sql: Connection) -> None:
+def test_flush_returns_false_after_its_timeout(serve: Serve, wire: Wire, database_name: str, sql: Connection) -> None:
     prompts = serve(wire.url(database_name), flush_seconds=1000)
     prompts.get("greeter")
     wire.fall_silent()
@@ -561,7 +553,7 @@ def test_flush_says_so_when_it_takes_too_long(serve: Serve, wire: Wire, database
     assert count(sql) == 1
 
 
-def test_flush_does_not_wait_for_what_is_booked_while_it_waits(serve: Serve, sql: Connection) -> None:
+def test_flush_does_not_wait_for_later_uses(serve: Serve, sql: Connection) -> None:
     import threading
 
     prompts = serve(flush_seconds=1000)
@@ -605,7 +597,7 @@ def test_flush_after_an_outage_tries_at_once(serve: Serve, server: Server, datab
 
 
 def test_a_batch_that_is_sent_twice_is_recorded_once(
-    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch, told: Told
+    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
 
     monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.05)
@@ -639,10 +631,10 @@ def test_a_batch_that_is_sent_twice_is_recorded_once(
         )
         == 100
     )
-    assert (prompts.dropped_uses, told("the answer was lost; retrying")) == (0, 1)
+    assert (prompts.dropped_uses, logged("the answer was lost; retrying")) == (0, 1)
 
 
-def test_a_refusal_that_is_heard_twice_is_counted_once(
+def test_a_use_that_is_refused_twice_is_counted_once(
     serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loses_three_times(monkeypatch, "record_fallbacks")
@@ -657,8 +649,8 @@ def test_a_refusal_that_is_heard_twice_is_counted_once(
     assert (count(sql), count(sql, "fallbacks"), prompts.dropped_uses) == (2, 1, 1)
 
 
-def test_a_bug_in_the_recording_thread_is_told_and_does_not_stop_it(
-    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch, told: Told
+def test_a_bug_in_the_recording_thread_is_logged_and_survived(
+    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     begin_recording = store.begin_recording
     failures = iter([ZeroDivisionError("seven")])
@@ -674,7 +666,7 @@ def test_a_bug_in_the_recording_thread_is_told_and_does_not_stop_it(
         pass
     until(lambda: count(sql) == 1)
     until(lambda: prompts.waiting_uses == 0)
-    assert told("a bug in the thread that records uses") == 1
+    assert logged("a bug in the thread that records uses") == 1
     assert prompts.dropped_uses == 0
 
     def always(*_: Any) -> Any:
@@ -688,10 +680,10 @@ def test_a_bug_in_the_recording_thread_is_told_and_does_not_stop_it(
     with prompts.get("greeter").use():
         pass
     until(lambda: count(sql) == 2)
-    assert told("1 uses were not recorded: ZeroDivisionError: ever") == 1
+    assert logged("1 uses were not recorded: ZeroDivisionError: ever") == 1
 
 
-def test_the_moment_of_a_use_is_its_own_however_late_it_is_sent(
+def test_a_use_has_the_time_of_its_end_and_not_of_its_sending(
     serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from promptctl.postgres import connecting
@@ -724,8 +716,8 @@ def test_ids_are_in_the_order_of_time(prompts: Prompts) -> None:
     assert ids == sorted(ids)
 
 
-def test_who_may_not_record_goes_on_being_served(
-    serve: Serve, server: Server, database_name: str, sql: Connection, told: Told
+def test_a_login_that_may_not_record_can_still_get(
+    serve: Serve, server: Server, database_name: str, sql: Connection, logged: Logged
 ) -> None:
     with application_role(server.dsn(database_name), f"{database_name}_role") as role:
         run(sql, f"revoke execute on function promptctl.record_uses from {role}")
@@ -733,7 +725,7 @@ def test_who_may_not_record_goes_on_being_served(
         for _ in range(30):
             with prompts.get("greeter").use():
                 pass
-        until(lambda: told("cannot record uses: ") == 1 and told("permission denied") >= 1)
+        until(lambda: logged("cannot record uses: ") == 1 and logged("permission denied") >= 1)
         until(lambda: prompts.waiting_uses <= 10)
         prompts.close(0.1)
         assert (count(sql), prompts.dropped_uses) == (0, 30)

@@ -43,7 +43,7 @@ class Load:
     def goes_on(self, uses: int = 100) -> None:
         """Wait until so many more uses were booked, whatever else happens."""
         goal = len(self.ids) + uses
-        until(lambda: len(self.ids) >= goal or self.failures, told="the application came to a halt")
+        until(lambda: len(self.ids) >= goal or self.failures, failure="the application came to a halt")
         assert self.failures == []
 
     def _run(self, number: int) -> None:

@@ -70,7 +70,7 @@ class PgBouncer:
 
     def __enter__(self) -> Self:
         try:
-            until(self._listens, told=f"pgbouncer did not start: {self._directory / 'pgbouncer.log'}")
+            until(self._listens, failure=f"pgbouncer did not start: {self._directory / 'pgbouncer.log'}")
         except BaseException:
             self.__exit__()
             raise

@@ -24,7 +24,7 @@ HOUR = 3600.0
 
 
 @pytest.mark.parametrize("seconds", [-HOUR, HOUR], ids=["back", "forward"])
-def test_a_clock_that_is_set_changes_neither_ids_nor_ages_nor_when_a_use_was(
+def test_setting_the_clock_changes_no_id_no_age_and_no_time_of_a_use(
     seconds: float, server: Server, database_name: str, application_url: str, serve: Callable[..., Prompts],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip

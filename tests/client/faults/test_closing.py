@@ -1,4 +1,4 @@
-"""close() ends in the time that it is given, whatever state the database is in; what is not sent is told."""
+"""close() keeps its time limit in every state of the database, and uses that are not sent are logged."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def trouble(
 
 @pytest.mark.usefixtures("unanswered")
 @pytest.mark.parametrize("knows", [True, False], ids=["noticed", "not noticed"])
-def test_close_takes_no_longer_than_it_may_and_loses_nothing_unsaid(
+def test_close_keeps_its_time_limit_and_logs_every_lost_use(
     trouble: Trouble, knows: bool, server: Server, database_name: str, application: str, application_url: str,
-    tmp_path: Path, serve: Callable[..., Prompts], told: Callable[[str], int],
+    tmp_path: Path, serve: Callable[..., Prompts], logged: Callable[[str], int],
 ) -> None:  # fmt: skip
     keeping, losing = serve(trouble.url, spool=tmp_path / "spool"), serve(trouble.url)
     ids: dict[Prompts, list[str]] = {keeping: [], losing: []}
@@ -67,7 +67,7 @@ def test_close_takes_no_longer_than_it_may_and_loses_nothing_unsaid(
         for client in ids:
             ids[client] += booked(client, 3000)
         if knows:
-            until(lambda: told("uses cannot be recorded now") == 2)
+            until(lambda: logged("uses cannot be recorded now") == 2)
         for client in ids:
             began = time.monotonic()
             client.close(SECONDS)
@@ -75,7 +75,7 @@ def test_close_takes_no_longer_than_it_may_and_loses_nothing_unsaid(
     finally:
         trouble.end()
     assert (keeping.dropped_uses, losing.dropped_uses) == (0, 3000)
-    assert told("3000 uses were not recorded: the client was closed before they could be sent") == 1
+    assert logged("3000 uses were not recorded: the client was closed before they could be sent") == 1
     with psycopg.connect(server.dsn(database_name), autocommit=True) as sql:
         # What was under way may still arrive.
         until(lambda: not any(thread.name == "promptctl-recorder" for thread in threading.enumerate()))

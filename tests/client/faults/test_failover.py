@@ -47,7 +47,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Server, Server]]:
 
 
 def test_a_failover_loses_no_use_and_a_reader_of_the_standby_goes_on_through_it(
-    pair: tuple[Server, Server], serve: Callable[..., Prompts], told: Callable[[str], int]
+    pair: tuple[Server, Server], serve: Callable[..., Prompts], logged: Callable[[str], int]
 ) -> None:
     primary, standby = pair
     hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
@@ -63,7 +63,7 @@ def test_a_failover_loses_no_use_and_a_reader_of_the_standby_goes_on_through_it(
             until(lambda: reader.get("greeter").version == version, seconds=POLL_SECONDS + SLACK_SECONDS)
             assert value(sql, "select count(*) from promptctl.uses where id = any (%s::uuid[])", read.ids) == 0
         assert reader.waiting_uses > 0
-        assert told("is read-only; retrying") == 1
+        assert logged("is read-only; retrying") == 1
         primary.kill()
         load.goes_on()
         read.goes_on()

@@ -46,7 +46,7 @@ def version_of(client: Prompts) -> int | None:
     return client.get("greeter").version
 
 
-def test_two_hundred_listeners_see_a_change_and_come_back_spread_out(
+def test_two_hundred_listeners_see_a_change_and_reconnect_at_different_times(
     large: Templated, serve: Callable[..., Prompts], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = large.server.url(large.template)

@@ -27,7 +27,7 @@ POLL_SECONDS = 0.5
 
 
 def test_in_transaction_mode_the_poll_finds_what_changed_and_uses_are_recorded(
-    server: Server, database_name: str, application: str, serve: Callable[..., Prompts], told: Callable[[str], int]
+    server: Server, database_name: str, application: str, serve: Callable[..., Prompts], logged: Callable[[str], int]
 ) -> None:
     with PgBouncer(server, "transaction", application) as pgbouncer:
         client = serve(pgbouncer.url(database_name, application), poll_seconds=POLL_SECONDS)
@@ -48,7 +48,7 @@ def test_in_transaction_mode_the_poll_finds_what_changed_and_uses_are_recorded(
         with psycopg.connect(server.dsn(database_name), autocommit=True) as sql:
             check_each_counted_once(sql, load.ids)
             assert sql.execute("select use_id::text, score from promptctl.scores").fetchall() == [(load.ids[0], 0.5)]
-        assert (client.dropped_uses, told("using the versions confirmed")) == (0, 1)
+        assert (client.dropped_uses, logged("using the versions confirmed")) == (0, 1)
         client.close()
 
 

@@ -31,20 +31,20 @@ def sql(server: Server, database_name: str) -> Iterator[psycopg.Connection[Any]]
 def check_trouble(
     client: Prompts,
     sql: psycopg.Connection[Any],
-    told: Callable[[str], int],
+    logged: Callable[[str], int],
     begin: Callable[[], object],
     end: Callable[[], object],
     words: str,
 ) -> None:
-    """The application goes on through it, is told it once by each thread, and recovers by itself."""
+    """The application works during it, each thread logs it once, and recovers by itself."""
     with Load(client) as load:
         load.goes_on()
         moves(sql, client, 0.5)
         begin()
         until(lambda: not client.is_connected)
-        until(lambda: told("cannot record uses") > told("recording uses again"))
+        until(lambda: logged("cannot record uses") > logged("recording uses again"))
         load.goes_on()
-        said = told("using the versions confirmed"), told("cannot record uses")
+        said = logged("using the versions confirmed"), logged("cannot record uses")
 
         def is_told() -> bool:
             with pytest.raises(Unavailable) as failure:
@@ -61,9 +61,9 @@ def check_trouble(
     assert client.dropped_uses == 0
     check_each_counted_once(sql, load.ids)
     # Nothing more, however many attempts there were.
-    assert (told("using the versions confirmed"), told("cannot record uses")) == said
-    assert (told("promptctl: connected to "), told("recording uses again")) == said
-    assert told("a bug") == 0
+    assert (logged("using the versions confirmed"), logged("cannot record uses")) == said
+    assert (logged("promptctl: connected to "), logged("recording uses again")) == said
+    assert logged("a bug") == 0
 
 
 def ended_sessions(sql: psycopg.Connection[Any], application: str) -> int:
@@ -75,7 +75,7 @@ def ended_sessions(sql: psycopg.Connection[Any], application: str) -> int:
 
 def test_out_of_connections(
     server: Server, database_name: str, sql: psycopg.Connection[Any], application: str, application_url: str,
-    serve: Callable[..., Prompts], told: Callable[[str], int],
+    serve: Callable[..., Prompts], logged: Callable[[str], int],
 ) -> None:  # fmt: skip
     others: list[psycopg.Connection[Any]] = []
     greedy = f"{database_name}_greedy"
@@ -96,7 +96,7 @@ def test_out_of_connections(
 
     try:
         words = "takes no more connections"
-        check_trouble(serve(application_url), sql, told, take_all, give_back, words)
+        check_trouble(serve(application_url), sql, logged, take_all, give_back, words)
     finally:
         give_back()
         run(sql, f"drop role {greedy}")
@@ -104,7 +104,7 @@ def test_out_of_connections(
 
 def test_a_password_that_is_wrong_and_then_right(
     server: Server, sql: psycopg.Connection[Any], application: str, database_name: str,
-    serve: Callable[..., Prompts], told: Callable[[str], int],
+    serve: Callable[..., Prompts], logged: Callable[[str], int],
 ) -> None:  # fmt: skip
     hba = server.data / "pg_hba.conf"
     before = hba.read_text()
@@ -119,7 +119,7 @@ def test_a_password_that_is_wrong_and_then_right(
             ended_sessions(sql, application)
 
         check_trouble(
-            serve(url), sql, told, lambda: set_password("other"), lambda: set_password("right"),
+            serve(url), sql, logged, lambda: set_password("other"), lambda: set_password("right"),
             "password authentication failed",
         )  # fmt: skip
     finally:
@@ -129,39 +129,39 @@ def test_a_password_that_is_wrong_and_then_right(
 
 def test_a_schema_of_another_version(
     sql: psycopg.Connection[Any], application: str, application_url: str, serve: Callable[..., Prompts],
-    told: Callable[[str], int],
+    logged: Callable[[str], int],
 ) -> None:  # fmt: skip
     def set_version(version: int) -> None:
         sql.execute("update promptctl.installation set version = %s", [version])
         ended_sessions(sql, application)
 
     check_trouble(
-        serve(application_url), sql, told, lambda: set_version(99), lambda: set_version(schema.VERSION),
+        serve(application_url), sql, logged, lambda: set_version(99), lambda: set_version(schema.VERSION),
         "has schema version 99",
     )  # fmt: skip
 
 
 def test_a_schema_that_is_gone_for_a_while(
     sql: psycopg.Connection[Any], application: str, application_url: str, serve: Callable[..., Prompts],
-    told: Callable[[str], int],
+    logged: Callable[[str], int],
 ) -> None:  # fmt: skip
     def rename(old: str, new: str) -> None:
         run(sql, f"alter schema {old} rename to {new}")
         ended_sessions(sql, application)
 
     check_trouble(
-        serve(application_url), sql, told, lambda: rename("promptctl", "away"), lambda: rename("away", "promptctl"),
+        serve(application_url), sql, logged, lambda: rename("promptctl", "away"), lambda: rename("away", "promptctl"),
         "has no promptctl schema",
     )  # fmt: skip
 
 
-def test_a_permission_that_is_taken_away_and_given_back(
+def test_a_permission_that_is_revoked_and_granted_again(
     sql: psycopg.Connection[Any], application: str, application_url: str, serve: Callable[..., Prompts],
-    told: Callable[[str], int],
+    logged: Callable[[str], int],
 ) -> None:  # fmt: skip
     # Polled often: nothing ends the sessions.
     check_trouble(
-        serve(application_url, poll_seconds=0.2), sql, told,
+        serve(application_url, poll_seconds=0.2), sql, logged,
         lambda: run(sql, f"revoke all on all routines in schema promptctl from {application}"),
         lambda: run(sql, "select promptctl.grant_access(%s, 'application')", [application]),
         "permission denied",
@@ -169,7 +169,7 @@ def test_a_permission_that_is_taken_away_and_given_back(
 
 
 def test_a_client_that_was_there_before_the_schema_and_the_grant(
-    server: Server, empty_database: str, serve: Callable[..., Prompts], told: Callable[[str], int]
+    server: Server, empty_database: str, serve: Callable[..., Prompts], logged: Callable[[str], int]
 ) -> None:
     login = f"{empty_database}_login"
     with psycopg.connect(server.dsn(empty_database), autocommit=True) as sql:
@@ -200,7 +200,7 @@ def test_a_client_that_was_there_before_the_schema_and_the_grant(
         until(served)
         all_recorded(client)
         assert sql.execute("select name from promptctl.fallbacks").fetchall() == [("greeter",)]
-        assert told("promptctl: connected to ") == 1
+        assert logged("promptctl: connected to ") == 1
         client.close()
         run(sql, f"drop owned by {login}")
         run(sql, f"drop role {login}")
@@ -208,7 +208,7 @@ def test_a_client_that_was_there_before_the_schema_and_the_grant(
 
 def test_a_viewer_is_told_that_it_may_not_and_serves_what_it_was_served_before(
     sql: psycopg.Connection[Any], application: str, application_url: str, serve: Callable[..., Prompts],
-    told: Callable[[str], int],
+    logged: Callable[[str], int],
 ) -> None:  # fmt: skip
     client = serve(application_url, poll_seconds=0.2)
     with client.get("greeter").use() as first:
@@ -218,7 +218,7 @@ def test_a_viewer_is_told_that_it_may_not_and_serves_what_it_was_served_before(
     until(lambda: not client.is_connected)
     with client.get("greeter").use():
         pass
-    until(lambda: told("cannot record uses") == 1)
+    until(lambda: logged("cannot record uses") == 1)
     with pytest.raises(Unavailable, match="permission denied") as failure:
         serve(application_url).get("greeter")
     [(owner,)] = sql.execute("select nspowner::regrole::text from pg_namespace where nspname = 'promptctl'").fetchall()

@@ -31,8 +31,12 @@ TROUBLE: list[Callable[[Server], None]] = [
 
 
 @BOTH
-def test_through_restarts_and_crashes_the_application_goes_on_and_each_use_is_counted_once(
-    server: Server, database_name: str, application_url: str, serve: Callable[..., Prompts], told: Callable[[str], int]
+def test_during_restarts_and_crashes_the_application_works_and_each_use_is_recorded_once(
+    server: Server,
+    database_name: str,
+    application_url: str,
+    serve: Callable[..., Prompts],
+    logged: Callable[[str], int],
 ) -> None:
     client = serve(application_url)
     with Load(client) as load:
@@ -49,9 +53,9 @@ def test_through_restarts_and_crashes_the_application_goes_on_and_each_use_is_co
                 moves(sql, client, 0.5)
     all_recorded(client)
     assert client.dropped_uses == 0
-    assert told("using the versions confirmed") == told("promptctl: connected to ") == 6
+    assert logged("using the versions confirmed") == logged("promptctl: connected to ") == 6
     # The last uses are there before the turn that sent them is over.
-    until(lambda: 1 <= told("cannot record uses") == told("recording uses again") <= 6)
+    until(lambda: 1 <= logged("cannot record uses") == logged("recording uses again") <= 6)
     with psycopg.connect(server.dsn(database_name), autocommit=True) as sql:
         check_each_counted_once(sql, load.ids)
 
@@ -121,7 +125,7 @@ def test_a_batch_whose_answer_is_lost_is_sent_again_and_counted_once(
 
 def test_a_single_use_is_not_lost_with_a_connection_that_the_server_ended_for_idling(
     server: Server, database_name: str, application: str, application_url: str, serve: Callable[..., Prompts],
-    told: Callable[[str], int],
+    logged: Callable[[str], int],
 ) -> None:  # fmt: skip
     with psycopg.connect(server.dsn(database_name), autocommit=True) as sql:
         run(sql, f"alter role {application} set idle_session_timeout = 300")
@@ -137,4 +141,4 @@ def test_a_single_use_is_not_lost_with_a_connection_that_the_server_ended_for_id
         all_recorded(client)
         assert client.dropped_uses == 0
         check_each_counted_once(sql, ids)
-        assert told("ended the connection: terminating connection due to idle-session timeout") > 0
+        assert logged("ended the connection: terminating connection due to idle-session timeout") > 0

@@ -35,7 +35,7 @@ def proxy(server: Server) -> Iterator[Proxy]:
         yield proxy
 
 
-def test_cut_off_by_dropped_packets_the_last_known_is_served_with_its_age_and_no_use_is_lost(
+def test_while_packets_are_dropped_loaded_versions_are_used_and_no_use_is_lost(
     proxy: Proxy, server: Server, database_name: str, application: str, serve: Callable[..., Prompts]
 ) -> None:
     url = proxy.url(database_name, application)
