@@ -73,7 +73,7 @@ def is_edited(text: str | None, file: str | None) -> bool:
 def read(text: str | None, file: str | None, command: str = "create") -> str:
     """Return the text that was given, normalised; raises Usage for one that cannot be a prompt, Failed for a file."""
     given = _given(text, file, command)
-    if command == "create" and (unfinished := texts.unfinished(given)):
+    if command == "create" and (unfinished := texts.git_problem(given)):
         what = "the text" if text is not None else "standard input" if file in (None, "-") else references.quoted(file)
         raise errors.Usage("unfinished_text", f"{what} {unfinished}", hint="put the whole text in its place first")
     return given
@@ -83,11 +83,11 @@ def _given(text: str | None, file: str | None, command: str) -> str:
     if text is not None and file is not None:
         raise errors.Usage("usage", "the text is given twice: as an argument and with --file")
     if text is not None:
-        return texts.normalised(text.encode("utf-8", "surrogateescape"), "the text")
+        return texts.normalise(text.encode("utf-8", "surrogateescape"), "the text")
     if file == "":
         raise errors.Usage("usage", "--file is empty")
     if file is None or file == "-":
-        return texts.normalised(_standard_input(command), "standard input")
+        return texts.normalise(_standard_input(command), "standard input")
     try:
         raw = bounded_input.any_file(file)
     except bounded_input.TooLarge as problem:
@@ -98,7 +98,7 @@ def _given(text: str | None, file: str | None, command: str) -> str:
             f"cannot read {references.quoted(file)}: {problem.strerror}",
             hint="give -f a file that can be read, or - for standard input",
         ) from None
-    return texts.normalised(raw, references.quoted(file))
+    return texts.normalise(raw, references.quoted(file))
 
 
 def message(text: str | None, file: str | None) -> str:
@@ -113,7 +113,7 @@ def compose(before: str) -> str:
     """Open the editor on a message; return what it was saved as. Raises Usage where that is empty, Failed."""
     path = _in_editor(before, "message", "sent")
     try:
-        return texts.normalised(_saved(path, "the message"), "the message").rstrip("\n")
+        return texts.normalise(_saved(path, "the message"), "the message").rstrip("\n")
     finally:
         os.unlink(path)
 
@@ -134,7 +134,7 @@ def edit(before: str, name: str) -> tuple[str, str]:
     if raw == before.encode():
         raise errors.Usage("unchanged", "the text was not changed: nothing was created")
     try:
-        return texts.normalised(raw, "the text"), path
+        return texts.normalise(raw, "the text"), path
     except errors.Usage as problem:
         keep(problem, path)
         raise

@@ -62,7 +62,7 @@ class Run:
         if claimed:
             self._author = lambda: claimed
             return self
-        email = git.ask("config", "user.email")
+        email = git.start("config", "user.email")
         self._author = lambda: email() or _system_user()
         return self
 
@@ -106,7 +106,7 @@ class Run:
             more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
             raise errors.Refused(
                 "secret_found",
-                f"{where}{line}: {found[0].shown} looks like {found[0].kind}{more}; nothing was changed",
+                f"{where}{line}: {found[0].masked} looks like {found[0].kind}{more}; nothing was changed",
                 hint="take it out, and revoke it if it is real: what is stored is kept and shown",
             )
 

@@ -114,7 +114,7 @@ def _too_many(name: str, rest: Sequence[str], hint: str) -> errors.Usage:
         argument = "text" if name == "create" else "message"
         return errors.Usage("usage", f"the {argument} is one argument: put it in quotes", hint=hint)
     if name == "sync":
-        return mistakes.several(rest)
+        return mistakes.several_paths(rest)
     surplus = ParsedLine(name, rest).arguments[len(COMMANDS[name].arguments) :]
     return errors.Usage("usage", f"too many arguments: {' '.join(surplus)}", hint=hint)
 

@@ -1,11 +1,11 @@
-"""`promptctl.yaml` beside the prompts of a folder: what holds for every prompt.yaml that says nothing else."""
+"""`promptctl.yaml`: the settings of every version of a folder for which prompt.yaml has none."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from promptctl.folder import listing, prompt_yaml, strict_yaml, texts
+from promptctl.folder import listing, strict_yaml, texts, yaml_settings, yaml_values
 from promptctl.folder.listing import DEFAULTS_NAMES
 
 if TYPE_CHECKING:
@@ -15,10 +15,10 @@ _KEYS = ("template",)
 
 
 def read(folder: str, problems: list[str]) -> dict[str, Any]:
-    """Return the settings that a folder has for all its prompts; what is wrong is added to `problems`, by its line."""
+    """Return the settings that a folder has for all its prompts; problems are added with their lines."""
     paths = [path for name in DEFAULTS_NAMES if os.path.lexists(path := os.path.join(folder, name))]
     if len(paths) > 1:
-        problems.append(f"{folder}: both {DEFAULTS_NAMES[0]} and {DEFAULTS_NAMES[1]}")
+        problems.append(f"{folder}: has both {DEFAULTS_NAMES[0]} and {DEFAULTS_NAMES[1]}")
     settings: dict[str, Any] = {}
     for path in paths:
         try:
@@ -31,8 +31,8 @@ def read(folder: str, problems: list[str]) -> dict[str, Any]:
 
 
 def _parse(raw: bytes, path: str, problems: list[str]) -> dict[str, Any]:
-    if unfinished := texts.unfinished(raw.decode(errors="replace")):
-        problems.append(f"{path}: {unfinished}")
+    if problem := texts.git_problem(raw.decode(errors="replace")):
+        problems.append(f"{path}: {problem}")
         return {}
     try:
         root, document = strict_yaml.nodes(raw), strict_yaml.load(raw)
@@ -46,11 +46,10 @@ def _parse(raw: bytes, path: str, problems: list[str]) -> dict[str, Any]:
         return {}
     settings: dict[str, Any] = {}
     for (key, value), (node, _) in zip(document.items(), root.value, strict=True):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - any YAML
-        where = f"{path}:{node.start_mark.line + 1}"
-        wrong: list[str] = []
+        key_problems: list[str] = []
         if key not in _KEYS:
-            wrong.append(prompt_yaml.unknown(key, _KEYS))  # pyright: ignore[reportUnknownArgumentType]
-        elif prompt_yaml.is_setting(key, value, wrong.append):  # pyright: ignore[reportUnknownArgumentType]
+            key_problems.append(yaml_values.unknown_key(key, _KEYS))  # pyright: ignore[reportUnknownArgumentType]
+        elif yaml_settings.is_valid(key, value, key_problems.append):  # pyright: ignore[reportUnknownArgumentType]
             settings[key] = value
-        problems += [f"{where}: {each}" for each in wrong]
+        problems += [f"{path}:{node.start_mark.line + 1}: {problem}" for problem in key_problems]
     return settings

@@ -1,6 +1,6 @@
-"""Git, through its command: the one place that starts it.
+"""Run the command `git`. No other module starts it.
 
-What a person's configuration or environment may change about the answers is set here, for every call.
+Every call sets whatever a user's configuration or environment could change about the output.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-_PIECE_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 16
 # Git gets no other variable: no key of Claude's, no database's URL, and nothing of what a hook says of its repository,
 # because ours is where the folder is. SUDO_UID says whose repositories root may trust.
-_PASSED_ON = frozenset(
+_INHERITED = frozenset(
     ("HOME", "PATH", "XDG_CONFIG_HOME", "USER", "LOGNAME", "SUDO_UID", "TMPDIR", "LD_LIBRARY_PATH",
      "DYLD_LIBRARY_PATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_COUNT",
      "GIT_CONFIG_PARAMETERS", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_EXEC_PATH")
 )  # fmt: skip
-_PASSED_ON_PREFIXES = ("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_")
-# Its messages in English, no question and no log.
+_INHERITED_PREFIXES = ("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_")
+# Messages in English, no prompts and no lock files.
 _FIXED = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
-# Given on the command line, these outrank every file of configuration. `core.fsmonitor` may name a program, which
-# would be started for a question; the others change which files are listed, and how.
+# On the command line, these override every configuration file. `core.fsmonitor` can name a program that git would
+# start; the others change which files are listed, and how.
 _PINNED = (
     "--no-pager",
     "-c", "core.fsmonitor=false",
@@ -47,75 +47,72 @@ _PINNED = (
     "-c", "status.relativePaths=false",
     "-c", "status.submoduleSummary=false",
 )  # fmt: skip
-# Without `signal`, whose import takes longer than git.
+# Not from `signal`, whose import takes longer than git.
 _SIGTERM = 15
 
 
-def ask(*arguments: str) -> Callable[[], str | None]:
-    """Start `git` with these arguments; the function returned waits for its answer: None when it fails or is missing.
+def start(*arguments: str) -> Callable[[], str | None]:
+    """Start `git`, and return a function that waits for its output, None when git fails or is missing.
 
-    Started and awaited apart, so that it runs beside the connection to the database; without `subprocess`, whose
-    import takes longer than git.
+    Git runs while the caller connects to the database. `subprocess` is not used, because its import takes longer than
+    git.
     """
     started = _start(arguments)
     if started is None:
         return lambda: None
-    process, reading = started
+    process, output = started
 
-    def answer() -> str | None:
-        with open(reading, encoding="utf-8", errors="surrogateescape") as pipe:
+    def wait() -> str | None:
+        with open(output, encoding="utf-8", errors="surrogateescape") as pipe:
             text = pipe.read().strip("\n")
         return text if _wait(process) == 0 else None
 
-    return answer
+    return wait
 
 
-def complaint(*arguments: str) -> str:
-    """Return why `git` fails with these arguments: in its own words, on one line, or the system's where it is missing.
-
-    Empty when it does not fail.
-    """
+def error_message(*arguments: str) -> str:
+    """Run `git` and return its error message in one line, or the system's where git is missing; empty on success."""
     try:
         started = _spawn(arguments, with_errors=True)
     except OSError as problem:
         return f"git cannot be started: {problem.strerror}"
-    process, reading = started
-    with open(reading, encoding="utf-8", errors="replace") as pipe:
-        told = pipe.read()
+    process, output = started
+    with open(output, encoding="utf-8", errors="replace") as pipe:
+        text = pipe.read()
     if _wait(process) == 0:
         return ""
-    lines = [line for line in told.splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip()]
     first = next((line for line in lines if line.startswith(("fatal: ", "error: "))), lines[0] if lines else "")
     return first.removeprefix("fatal: ").removeprefix("error: ")
 
 
-def status(*arguments: str) -> int | None:
-    """Run `git` with these arguments; its exit code, None when it is missing or was ended by a signal."""
+def exit_code(*arguments: str) -> int | None:
+    """Run `git` and return its exit code, None when git is missing or a signal ended it."""
     started = _start(arguments)
     if started is None:
         return None
-    process, reading = started
-    with open(reading, "rb") as pipe:
-        while pipe.read(_PIECE_BYTES):
+    process, output = started
+    with open(output, "rb") as pipe:
+        while pipe.read(_CHUNK_BYTES):
             pass
     return _wait(process)
 
 
-def fields(*arguments: str) -> Generator[str]:
-    """Start `git` with these arguments and give what it writes, split at NUL; not read to its end, it is ended."""
-    return _fields(_start(arguments))
+def stream_fields(*arguments: str) -> Generator[str]:
+    """Start `git`, and yield its output split at NUL; closing the generator early ends git."""
+    return _read_fields(_start(arguments))
 
 
-def _fields(started: tuple[int, int] | None) -> Generator[str]:
+def _read_fields(started: tuple[int, int] | None) -> Generator[str]:
     if started is None:
         return
-    process, reading = started
+    process, output = started
     try:
-        with open(reading, "rb") as pipe:
+        with open(output, "rb") as pipe:
             rest = b""
-            while piece := pipe.read(_PIECE_BYTES):
-                *whole, rest = (rest + piece).split(b"\0")
-                for field in whole:
+            while chunk := pipe.read(_CHUNK_BYTES):
+                *fields, rest = (rest + chunk).split(b"\0")
+                for field in fields:
                     yield os.fsdecode(field)
             if rest:
                 yield os.fsdecode(rest)
@@ -128,7 +125,7 @@ def _fields(started: tuple[int, int] | None) -> Generator[str]:
 
 
 def _start(arguments: tuple[str, ...]) -> tuple[int, int] | None:
-    """Start git; its process id, and the descriptor from which its output is read. None: it is missing."""
+    """Start git, and return its process id and the descriptor of its output, None where git is missing."""
     try:
         return _spawn(arguments)
     except OSError:
@@ -152,17 +149,17 @@ def _spawn(arguments: tuple[str, ...], *, with_errors: bool = False) -> tuple[in
 
 
 def _environment() -> dict[str, str]:
-    """What git needs to find its configuration and its programs, and nothing else."""
-    passed_on = {
-        name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    """Return the variables that git needs to find its configuration and its programs, and no other."""
+    inherited = {
+        name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
     }
-    return passed_on | _FIXED
+    return inherited | _FIXED
 
 
 def _wait(process: int) -> int | None:
     try:
         _, ended = os.waitpid(process, 0)
     except ChildProcessError:
-        # The parent ignores SIGCHLD, so the system has reaped it: a git that failed has said nothing.
+        # The parent ignores SIGCHLD, so the system has reaped git; a git that failed has written no output.
         return 0
     return os.WEXITSTATUS(ended) if os.WIFEXITED(ended) else None

@@ -1,6 +1,6 @@
-"""The folder of prompts, as docs/files.md describes it: which prompts and files there are, and a digest of each.
+"""List the prompts and files of a folder (docs/files.md), then read and hash them.
 
-Listed, then read and hashed, and not yet understood: what has not changed since it was last applied need not be.
+Files are hashed before they are parsed: a prompt whose files have not changed since they were applied is not parsed.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 SUFFIXES = (".txt", ".md")
 YAML_NAMES = ("prompt.yaml", "prompt.yml")
 DEFAULTS_NAMES = ("promptctl.yaml", "promptctl.yml")
-# Part of every digest: another number here has every folder understood anew, because it would be understood otherwise.
-_READING = b"2"
-# So much of what was read is kept, so that it is read once; of a larger folder what has changed is read again.
-_MOST_KEPT_BYTES = 1 << 26
+# Part of every digest. Raise it when files are parsed differently, so that every folder is parsed again.
+_PARSER_VERSION = b"2"
+# Contents up to this size are kept in memory, so that they are read once. Of a larger folder, changed files are read
+# again when they are parsed.
+_KEPT_BYTES = 1 << 26
 
 
 class InvalidFolder(errors.Failed):
     """A folder that cannot be synced; `others` are the problems beside the one in the message.
 
-    `prompts` are those that were found in it all the same.
+    `prompts` are the prompts that were found anyway.
     """
 
     def __init__(self, problems: list[str], prompts: Sequence[ListedPrompt] = ()) -> None:
@@ -42,9 +43,9 @@ class InvalidFolder(errors.Failed):
 
 
 class ListedPrompt(Record):
-    """A prompt's folder: the names of its version files by number, and of its prompt.yaml, if it has one.
+    """The folder of one prompt: the names of its version files by number, and of its prompt.yaml, if it has one.
 
-    `defaults` are the settings of versions for which the prompt.yaml has none.
+    `defaults` are the settings of versions for which prompt.yaml has none.
     """
 
     __slots__ = ()
@@ -55,73 +56,71 @@ class ListedPrompt(Record):
     defaults: dict[str, Any]
 
     def version_path(self, number: int) -> str:
-        """The path of a version file."""
+        """Return the path of a version file."""
         return f"{self.path}/{self.files[number]}"
 
     @property
     def yaml_path(self) -> str | None:
-        """The path of its prompt.yaml, if it has one."""
+        """The path of prompt.yaml, if there is one."""
         return f"{self.path}/{self.yaml}" if self.yaml else None
 
 
 class ScannedPrompt(Record):
-    """What is in a prompt's folder.
+    """A prompt with the hashes of its files.
 
-    `hashes` has, by number, the SHA-256 of the file's bytes, in hexadecimal, at 0 that of prompt.yaml; `digest` is one
-    over all of it. `kept` has what was in the files, of those that were kept.
+    `hashes` has the SHA-256 of each file in hexadecimal, by version number, at 0 that of prompt.yaml. `digest` covers
+    all of them. `contents` has the bytes of the files that were kept in memory.
     """
 
     __slots__ = ()
     prompt: ListedPrompt
     hashes: dict[int, str]
     digest: str
-    kept: dict[int, bytes]
+    contents: dict[int, bytes]
 
-    def raw(self, number: int) -> bytes:
-        """What is in a version file, or at 0 in prompt.yaml. Raises OSError."""
-        if number in self.kept:
-            # Once: what was understood need not be kept.
-            return self.kept.pop(number)
+    def take_content(self, number: int) -> bytes:
+        """Return the bytes of a version file, or at 0 of prompt.yaml, and drop them from memory. Raises OSError."""
+        if number in self.contents:
+            return self.contents.pop(number)
         return read_bytes(self.prompt.version_path(number) if number else f"{self.prompt.path}/{self.prompt.yaml}")
 
 
-def listed(folder: str, defaults: dict[str, Any] | None = None) -> list[ListedPrompt]:
-    """Return every prompt below a folder, in the order of names; `defaults` are settings for all of them.
+def list_prompts(folder: str, defaults: dict[str, Any] | None = None) -> list[ListedPrompt]:
+    """Return every prompt in a folder, sorted by name; an empty list is not an error here.
 
-    Raises Failed for a folder whose prompts cannot be told: all that is wrong is found before it is raised, the message
-    names the first and counts the rest. No prompt at all is no failure here.
+    `defaults` are settings for all of them. Raises Failed (`invalid_folder`) with every problem of names and files.
     """
     if not os.path.isdir(folder):
-        raise errors.Failed("invalid_folder", f"{references.quoted(folder)} is no folder")
+        raise errors.Failed("invalid_folder", f"{references.quoted(folder)} is not a folder")
     problems: list[str] = []
     prompts = [
         prompt
-        for path, files in _folders(folder, problems)
-        if (prompt := _prompt(folder, path, files, defaults or {}, problems))
+        for path, files in _walk(folder, problems)
+        if (prompt := _list_prompt(folder, path, files, defaults or {}, problems))
     ]
     prompts.sort(key=lambda prompt: prompt.name)
-    seen: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for prompt in prompts:
-        other = seen.setdefault(prompt.name.lower(), prompt.path)
-        if other != prompt.path:
-            problems.append(f"{prompt.path}: its name differs from {other} only in case")
+        path = paths.setdefault(prompt.name.lower(), prompt.path)
+        if path != prompt.path:
+            problems.append(f"{prompt.path}: its name differs from {path} only in case")
     if problems:
         raise InvalidFolder(problems, prompts)
     return prompts
 
 
-def scanned(prompts: Iterable[ListedPrompt], problems: list[str]) -> Iterator[ScannedPrompt]:
-    """Read and hash the files of prompts, one prompt after the other; a file that cannot be read is a problem."""
-    room = _MOST_KEPT_BYTES
+def scan(prompts: Iterable[ListedPrompt], problems: list[str]) -> Iterator[ScannedPrompt]:
+    """Read and hash the files of one prompt after the other; a file that cannot be read is added to `problems`."""
+    free_bytes = _KEPT_BYTES
     for prompt in prompts:
-        found = _scanned(prompt, problems, keeps=room > 0)
-        yield found
-        # What was understood meanwhile is not kept any more.
-        room -= sum(map(len, found.kept.values()))
+        scanned = _scan_prompt(prompt, problems, keep_contents=free_bytes > 0)
+        yield scanned
+        # The consumer has dropped the contents that it has parsed.
+        free_bytes -= sum(map(len, scanned.contents.values()))
 
 
 def number_of(file: str) -> int | None:
-    """Return the version that a file's name stands for; 0: meant to, and not right; None: another file."""
+    """Return the version number in a file name: 0 for a malformed version file name, None for any other file."""
     if file[:1] not in "vV":
         return None
     stem, dot, suffix = file.rpartition(".")
@@ -137,45 +136,38 @@ def number_of(file: str) -> int | None:
 
 
 def read_bytes(path: str) -> bytes:
-    """Return what is in a regular file of at most 100 MB. Raises OSError."""
+    """Return the content of a regular file of at most 100 MB. Raises OSError."""
     return bounded_input.regular_file(path)
 
 
-def _folders(folder: str, problems: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Every folder below, with the names of its files; hidden ones are not looked at."""
+def _walk(folder: str, problems: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Return every folder below, and the sorted names of its files; hidden entries are skipped."""
     root = os.path.realpath(folder)
-    # Each with the real paths of the folders that it lies in: a link to one of them would never end.
+    # Each folder with the real paths of its ancestors: a link to one of them would be an endless loop.
     pending = [(folder, root, frozenset((root,)))]
     while pending:
-        path, real_path, above = pending.pop()
+        path, real_path, ancestors = pending.pop()
         files: list[str] = []
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
                     if entry.name[0] == ".":
                         continue
-                    if not entry.is_symlink():
-                        if entry.is_dir(follow_symlinks=False):
-                            real = f"{real_path}/{entry.name}"
-                            pending.append((entry.path, real, above | {real}))
-                        elif entry.is_file(follow_symlinks=False):
+                    if entry.is_symlink():
+                        real = os.path.realpath(entry.path)
+                        if problem := _link_problem(entry.name, real, root, ancestors):
+                            problems.append(f"{entry.path}: {problem}")
+                        elif os.path.isdir(real):
+                            pending.append((entry.path, real, ancestors | {real}))
+                        elif os.path.isfile(real):
                             files.append(entry.name)
-                        elif _is_ours(entry.name):
-                            problems.append(f"{entry.path}: is not a regular file")
-                        continue
-                    real = os.path.realpath(entry.path)
-                    if os.path.commonpath([root, real]) != root:
-                        problems.append(f"{entry.path}: a link out of the folder")
-                    elif real in above:
-                        problems.append(f"{entry.path}: a link to a folder that it lies in")
-                    elif not os.path.exists(real):
-                        problems.append(f"{entry.path}: a link to nothing")
-                    elif os.path.isdir(real):
-                        pending.append((entry.path, real, above | {real}))
-                    elif os.path.isfile(real):
+                    elif entry.is_dir(follow_symlinks=False):
+                        real = f"{real_path}/{entry.name}"
+                        pending.append((entry.path, real, ancestors | {real}))
+                    elif entry.is_file(follow_symlinks=False):
                         files.append(entry.name)
-                    elif _is_ours(entry.name):
-                        problems.append(f"{entry.path}: a link to what is not a regular file")
+                    elif _is_prompt_file(entry.name):
+                        problems.append(f"{entry.path}: is not a regular file")
         except OSError as problem:
             problems.append(f"{path}: {problem.strerror}")
             continue
@@ -183,67 +175,81 @@ def _folders(folder: str, problems: list[str]) -> Iterator[tuple[str, list[str]]
         yield path, files
 
 
-def _is_ours(file: str) -> bool:
+def _link_problem(name: str, real: str, root: str, ancestors: frozenset[str]) -> str | None:
+    """Return why a link to a real path cannot be followed, None if it can or need not be."""
+    if os.path.commonpath([root, real]) != root:
+        return "is a link out of the folder"
+    if real in ancestors:
+        return "is a link to a folder that contains it"
+    if not os.path.exists(real):
+        return "is a broken link"
+    if not os.path.isdir(real) and not os.path.isfile(real) and _is_prompt_file(name):
+        return "is a link to something that is not a regular file"
+    return None
+
+
+def _is_prompt_file(file: str) -> bool:
     return file.lower() in YAML_NAMES or number_of(file) is not None
 
 
-def _prompt(
+def _list_prompt(
     folder: str, path: str, files: list[str], defaults: dict[str, Any], problems: list[str]
 ) -> ListedPrompt | None:
-    numbered: dict[int, str] = {}
-    described: list[str] = []
+    """Return the prompt in a folder, None if there is none; what is wrong is added to `problems`."""
+    version_files: dict[int, str] = {}
+    yaml_files: list[str] = []
     for file in files:
         if file.lower() in YAML_NAMES:
-            described.append(file)
+            yaml_files.append(file)
+        elif file.lower() in DEFAULTS_NAMES:
+            if path != folder:
+                problems.append(f"{os.path.join(path, file)}: is read only in the folder that is synced, {folder}")
+        elif (number := number_of(file)) is None:
             continue
-        if file.lower() in DEFAULTS_NAMES and path != folder:
-            problems.append(f"{os.path.join(path, file)}: only the one in the folder that is synced counts, {folder}")
-            continue
-        number = number_of(file)
-        if number is None:
-            continue
-        if number == 0:
+        elif number == 0:
             problems.append(f"{os.path.join(path, file)}: not the name of a version file, such as v1.txt or v12.md")
-        elif number in numbered:
-            problems.append(f"{os.path.join(path, file)}: version {number} is in {numbered[number]} as well")
+        elif number in version_files:
+            problems.append(f"{os.path.join(path, file)}: version {number} is also in {version_files[number]}")
         else:
-            numbered[number] = file
-    if not numbered and not described:
+            version_files[number] = file
+    if not version_files and not yaml_files:
         return None
     name = path[len(folder) :].lstrip("/")
     try:
         references.check_name(name)
     except errors.Usage as problem:
-        told = problem.message if name else "version files lie in a folder that is named like the prompt"
-        problems.append(f"{path}: {told}")
+        message = problem.message if name else "a version file must be in a folder that has the name of its prompt"
+        problems.append(f"{path}: {message}")
         return None
-    if not numbered:
-        problems.append(f"{os.path.join(path, described[0])}: no version file beside it")
+    if not version_files:
+        problems.append(f"{os.path.join(path, yaml_files[0])}: there is no version file beside it")
         return None
-    if len(described) > 1:
-        problems.append(f"{path}: both {described[0]} and {described[1]}")
-    return ListedPrompt(name, path, dict(sorted(numbered.items())), described[0] if described else None, defaults)
+    if len(yaml_files) > 1:
+        problems.append(f"{path}: has both {yaml_files[0]} and {yaml_files[1]}")
+    return ListedPrompt(
+        name, path, dict(sorted(version_files.items())), yaml_files[0] if yaml_files else None, defaults
+    )
 
 
-def _scanned(prompt: ListedPrompt, problems: list[str], *, keeps: bool) -> ScannedPrompt:
+def _scan_prompt(prompt: ListedPrompt, problems: list[str], *, keep_contents: bool) -> ScannedPrompt:
     sha256 = hashlib.sha256
-    parts = [_READING]
+    parts = [_PARSER_VERSION]
     if prompt.defaults:
         parts.append(json.dumps(prompt.defaults, sort_keys=True).encode())
     hashes: dict[int, str] = {}
-    kept: dict[int, bytes] = {}
+    contents: dict[int, bytes] = {}
     for number, file in ((0, prompt.yaml), *prompt.files.items()):
         if file is None:
             continue
-        place = f"{prompt.path}/{file}"
+        path = f"{prompt.path}/{file}"
         try:
-            raw = read_bytes(place)
+            content = read_bytes(path)
         except OSError as problem:
-            problems.append(f"{place}: {problem.strerror}")
+            problems.append(f"{path}: {problem.strerror}")
             continue
-        found = sha256(raw)
-        if keeps:
-            kept[number] = raw
-        parts += (b"/%d:" % number, found.digest())
-        hashes[number] = found.hexdigest()
-    return ScannedPrompt(prompt, hashes, sha256(b"".join(parts)).hexdigest(), kept)
+        file_hash = sha256(content)
+        if keep_contents:
+            contents[number] = content
+        parts += (b"/%d:" % number, file_hash.digest())
+        hashes[number] = file_hash.hexdigest()
+    return ScannedPrompt(prompt, hashes, sha256(b"".join(parts)).hexdigest(), contents)

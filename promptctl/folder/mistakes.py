@@ -1,4 +1,4 @@
-"""What is the matter with a folder that holds no prompts as sync reads them, and the command that was meant."""
+"""Explain why sync finds no prompts at a path, and suggest the command that was probably meant."""
 
 from __future__ import annotations
 
@@ -13,95 +13,96 @@ from promptctl.rules import references
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_USUAL = "prompts"
+_DEFAULT_FOLDER = "prompts"
 _MOST_MOVES = 3
 
 
 def failure(folder: str, *, is_default: bool = False) -> errors.Failed | None:
-    """Return why nothing can be read from a folder; None: it has prompts. `is_default`: nobody named it."""
+    """Return why a path is not a folder of prompts, None if it is. `is_default`: the user did not name the folder."""
     if not os.path.lexists(folder):
         return _missing(folder, is_default=is_default)
     if not os.path.isdir(folder):
         return _not_a_folder(folder)
-    files = _files(folder)
-    versions = [file for file in files if listing.number_of(file) is not None]
-    if versions and not _has_prompts(folder):
-        return _one_prompt(folder, versions[0])
+    version_files = [file for file in _files(folder) if listing.number_of(file) is not None]
+    if version_files and not _has_prompts(folder):
+        return _folder_of_one_prompt(folder, version_files[0])
     return None
 
 
-def several(words: Sequence[str]) -> errors.Usage:
-    """Return the failure of a sync of several files or folders: it takes the one folder above them.
-
-    `words` are those behind `sync`, with options.
-    """
-    places = [word for word in words if os.path.lexists(word)]
-    files = [place for place in places if os.path.isfile(place)]
+def several_paths(words: Sequence[str]) -> errors.Usage:
+    """Return the error for a sync of several files or folders. `words` are the arguments of `sync`, with options."""
+    paths = [word for word in words if os.path.lexists(word)]
+    files = [path for path in paths if os.path.isfile(path)]
     if files:
-        moves = [
-            _moving(os.path.dirname(each) or ".", os.path.basename(each), name)
-            for each in files
-            if each.lower().endswith(listing.SUFFIXES)
-            and listing.number_of(os.path.basename(each)) is None
-            and _is_name(name := os.path.splitext(os.path.basename(each))[0])
-            and not os.path.lexists(os.path.splitext(each)[0])
+        commands = [
+            _move_command(os.path.dirname(path) or ".", os.path.basename(path), name)
+            for path in files
+            if path.lower().endswith(listing.SUFFIXES)
+            and listing.number_of(os.path.basename(path)) is None
+            and _is_name(name := os.path.splitext(os.path.basename(path))[0])
+            and not os.path.lexists(os.path.splitext(path)[0])
         ]
-        told = "sync takes one folder, that has a folder per prompt with v1.txt in it, and no files"
-        return errors.Usage("usage", told, hint=" && ".join(moves[:_MOST_MOVES]) or "promptctl sync FOLDER")
-    told = "sync takes one folder, the one above the folders of the prompts"
-    above = {_above(place) for place in places}
-    return errors.Usage("usage", told, hint=_sync(above.pop()) if len(above) == 1 else "promptctl sync FOLDER")
+        message = "sync accepts one folder, which contains a folder per prompt with v1.txt in it, and no files"
+        return errors.Usage("usage", message, hint=" && ".join(commands[:_MOST_MOVES]) or "promptctl sync FOLDER")
+    parents = {_parent(path) for path in paths}
+    hint = _sync_command(parents.pop()) if len(parents) == 1 else "promptctl sync FOLDER"
+    return errors.Usage("usage", "sync accepts one folder: the one that contains the folders of the prompts", hint=hint)
 
 
 def empty(folder: str) -> errors.Failed:
-    """Return the failure of a folder in which no prompt was found."""
-    shown = references.quoted(folder)
+    """Return the error for a folder without prompts."""
+    quoted_path = references.quoted(folder)
     texts = [file for file in _files(folder) if file.lower().endswith(listing.SUFFIXES)]
     for file in texts:
         name = os.path.splitext(file)[0]
         if _is_name(name) and not os.path.lexists(os.path.join(folder, name)):
-            more = f" and {len(texts) - 1} more" if len(texts) > 1 else ""
+            more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
             return _failed(
-                f"no version file in {shown}: {file}{more} would each be version 1 of a prompt in a folder of its own",
-                _moving(folder, file, name),
+                f"no version file in {quoted_path}: {file}{more} can be version 1 of a prompt in a folder of its own",
+                _move_command(folder, file, name),
             )
-    return _failed(f"no version file in {shown}", f"write {shlex.quote(os.path.join(folder, 'NAME', 'v1.txt'))}")
+    return _failed(f"no version file in {quoted_path}", f"write {shlex.quote(os.path.join(folder, 'NAME', 'v1.txt'))}")
 
 
 def _missing(folder: str, *, is_default: bool) -> errors.Failed:
-    shown = references.quoted(folder)
+    quoted_path = references.quoted(folder)
     if is_default:
-        place = _near()
-        if place is not None:
-            return _failed(f"there is no folder {shown} here", f"promptctl sync {shlex.quote(place)}")
-        return _failed(f"there is no folder {shown} here", f"write {_USUAL}/NAME/v1.txt, or promptctl sync FOLDER")
+        path = _similar_folder()
+        if path is not None:
+            return _failed(f"there is no folder {quoted_path} here", f"promptctl sync {shlex.quote(path)}")
+        return _failed(
+            f"there is no folder {quoted_path} here", f"write {_DEFAULT_FOLDER}/NAME/v1.txt, or promptctl sync FOLDER"
+        )
     parent = os.path.dirname(folder.rstrip("/")) or "."
     if os.path.islink(folder.rstrip("/")):
-        return _failed(f"the folder {shown} is a link to nothing", f"ls -l {shlex.quote(folder)}")
+        return _failed(f"the folder {quoted_path} is a broken link", f"ls -l {shlex.quote(folder)}")
     if "://" in folder or folder.startswith("git@"):
-        return _failed(f"{shown} is a URL: sync reads a folder of a checkout", "promptctl sync FOLDER")
-    near = parent if os.path.isdir(parent) else "."
-    return _failed(f"the folder {shown} does not exist", f"ls {shlex.quote(near)}")
+        return _failed(f"{quoted_path} is a URL: sync reads a folder of a checkout", "promptctl sync FOLDER")
+    existing = parent if os.path.isdir(parent) else "."
+    return _failed(f"the folder {quoted_path} does not exist", f"ls {shlex.quote(existing)}")
 
 
-def _near() -> str | None:
-    """The folder that was meant: a folder above with that name, one beside, or this one."""
+def _similar_folder() -> str | None:
+    """Return the path of the folder `prompts` that contains the working directory or is beside one that does.
+
+    Else `.` if the working directory has prompts, else None. The search ends at the root of the repository.
+    """
     try:
-        here = os.getcwd()
+        working_directory = os.getcwd()
     except OSError:
         return None
-    path = here
+    path = working_directory
     steps: list[str] = []
     while True:
-        if os.path.basename(path) == _USUAL and os.path.isdir(path):
+        if os.path.basename(path) == _DEFAULT_FOLDER and os.path.isdir(path):
             return os.path.join(*steps) if steps else "."
-        if steps and os.path.isdir(os.path.join(path, _USUAL)):
-            return os.path.join(*steps, _USUAL)
+        if steps and os.path.isdir(os.path.join(path, _DEFAULT_FOLDER)):
+            return os.path.join(*steps, _DEFAULT_FOLDER)
         if os.path.exists(os.path.join(path, ".git")) or os.path.dirname(path) == path:
             break
         path = os.path.dirname(path)
         steps.append("..")
-    return "." if _has_prompts(here) else None
+    return "." if _has_prompts(working_directory) else None
 
 
 def _has_prompts(folder: str) -> bool:
@@ -109,60 +110,62 @@ def _has_prompts(folder: str) -> bool:
 
 
 def _not_a_folder(path: str) -> errors.Failed:
-    shown = references.quoted(path)
+    quoted_path = references.quoted(path)
     if not os.path.isfile(path):
-        return _failed(f"{shown} is no folder", "promptctl sync FOLDER")
+        return _failed(f"{quoted_path} is not a folder", "promptctl sync FOLDER")
     folder, file = os.path.split(path)
     folder = folder or "."
     if listing.number_of(file) or file.lower() in listing.YAML_NAMES:
-        above = _above(folder)
-        return _failed(f"{shown} is a file of one prompt: sync takes the folder of all prompts", _sync(above))
+        return _failed(
+            f"{quoted_path} is a file of one prompt: sync accepts the folder of all prompts",
+            _sync_command(_parent(folder)),
+        )
     name = os.path.splitext(file)[0]
     if file.lower().endswith(listing.SUFFIXES) and _is_name(name):
-        told = f"{shown} is a file: sync takes a folder that has a folder per prompt, with v1.txt in it"
+        message = f"{quoted_path} is a file: sync accepts a folder that contains a folder per prompt, with v1.txt in it"
         if not os.path.lexists(os.path.join(folder, name)):
-            return _failed(told, _moving(folder, file, name))
-        return _failed(told, _sync(folder))
-    return _failed(f"{shown} is a file: sync takes a folder", "promptctl sync FOLDER")
+            return _failed(message, _move_command(folder, file, name))
+        return _failed(message, _sync_command(folder))
+    return _failed(f"{quoted_path} is a file: sync accepts a folder", "promptctl sync FOLDER")
 
 
-def _one_prompt(folder: str, file: str) -> errors.Failed:
-    shown = references.quoted(folder)
-    real = os.path.realpath(folder)
-    if os.path.basename(real) == _USUAL:
-        place = shlex.quote(os.path.join(folder, file))
+def _folder_of_one_prompt(folder: str, file: str) -> errors.Failed:
+    quoted_path = references.quoted(folder)
+    path = os.path.join(folder, file)
+    name = os.path.basename(os.path.realpath(folder))
+    if name == _DEFAULT_FOLDER:
+        prompt_folder = os.path.join(folder, "NAME")
         return _failed(
-            f"{os.path.join(folder, file)}: a version file lies in a folder that is named like its prompt",
-            f"mkdir {shlex.quote(os.path.join(folder, 'NAME'))} && mv {place} "
-            f"{shlex.quote(os.path.join(folder, 'NAME', file))}",
+            f"{path}: a version file must be in a folder that is named like its prompt",
+            f"mkdir {shlex.quote(prompt_folder)} && mv {shlex.quote(path)} "
+            f"{shlex.quote(os.path.join(prompt_folder, file))}",
         )
     return _failed(
-        f"{os.path.join(folder, file)}: {shown} is the folder of one prompt, {os.path.basename(real)}: "
-        "sync takes the folder above it",
-        _sync(_above(folder)),
+        f"{path}: {quoted_path} is the folder of one prompt, {name}: sync accepts the folder above it",
+        _sync_command(_parent(folder)),
     )
 
 
-def _above(folder: str) -> str:
-    """The folder that a prompt's folder lies in, as the command names it."""
+def _parent(folder: str) -> str:
+    """Return the path of the folder that contains a prompt's folder, relative if the given path is."""
     trimmed = folder.rstrip("/") or folder
     if os.path.basename(trimmed) in ("", ".", ".."):
         return os.path.normpath(os.path.join(folder, ".."))
     return os.path.dirname(trimmed) or "."
 
 
-def _sync(folder: str) -> str:
+def _sync_command(folder: str) -> str:
     return f"promptctl sync {shlex.quote(folder)}"
 
 
-def _moving(folder: str, file: str, name: str) -> str:
-    place = os.path.join(folder, name)
+def _move_command(folder: str, file: str, name: str) -> str:
+    """Return the command that moves a text into a folder of its own, as version 1."""
+    prompt_folder = os.path.join(folder, name)
     suffix = os.path.splitext(file)[1].lower()
-    old, made, new = (
-        shlex.quote(each if not each.startswith("-") else f"./{each}")
-        for each in (os.path.join(folder, file), place, os.path.join(place, f"v1{suffix}"))
-    )
-    return f"mkdir {made} && mv {old} {new}"
+    paths = (os.path.join(folder, file), prompt_folder, os.path.join(prompt_folder, f"v1{suffix}"))
+    # A path that begins with a hyphen would be an option.
+    old, directory, new = (shlex.quote(path if not path.startswith("-") else f"./{path}") for path in paths)
+    return f"mkdir {directory} && mv {old} {new}"
 
 
 def _is_name(name: str) -> bool:
@@ -189,5 +192,5 @@ def _folders(folder: str) -> list[str]:
         return []
 
 
-def _failed(told: str, hint: str | None) -> errors.Failed:
-    return errors.Failed("invalid_folder", told, hint=hint)
+def _failed(message: str, hint: str | None) -> errors.Failed:
+    return errors.Failed("invalid_folder", message, hint=hint)

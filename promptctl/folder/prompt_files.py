@@ -1,4 +1,4 @@
-"""The files of one prompt's folder, understood: its texts as they will be stored, and what prompt.yaml says."""
+"""Parse the files of one prompt: its texts as they will be stored, and its prompt.yaml."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from promptctl.folder.listing import ScannedPrompt
+    from promptctl.folder.prompt_yaml import PromptYaml
 
 
 class FileVersion(Record):
-    """One version file: its text as it will be stored, and what prompt.yaml says of it.
+    """One version file: its text as it will be stored, and what prompt.yaml has for it.
 
-    `sha256` is that of the text, in hexadecimal; `content`, in UTF-8, is None for a text that is stored already. `size`
-    is in bytes; `variables` and `required` are the names in a text that was not stored, in the order of their first
-    places.
+    `sha256` is that of the text, in hexadecimal. `content` is in UTF-8, None for a text that is stored already. `size`
+    is in bytes. `variables` and `required` are the variables of a text that is not stored, in order of appearance.
     """
 
     __slots__ = ()
@@ -40,7 +40,7 @@ class FileVersion(Record):
     author: str | None
 
     def without_content(self) -> FileVersion:
-        """Return it as one whose text is stored."""
+        """Return the version as one whose text is stored."""
         return FileVersion(
             self.number, self.path, self.sha256, None, self.size, self.variables, self.required, self.settings,
             self.metadata, self.author,
@@ -48,10 +48,10 @@ class FileVersion(Record):
 
 
 class FolderPrompt(Record):
-    """One prompt as its folder has it: the versions by number, what should be live and who else gets what.
+    """One prompt as its folder has it: its versions by number, its active version and its route.
 
-    `active` and `route` None: not said. `digest` is that of the files; None where they changed while they were read.
-    `notes` has by version what whoever looks at the plan should know of its text.
+    `active` and `route` are None where prompt.yaml sets none. `digest` is that of the files, None where one of them
+    changed while it was read. `notes` are remarks about the text of a version, for the reader of a plan.
     """
 
     __slots__ = ()
@@ -65,105 +65,136 @@ class FolderPrompt(Record):
     notes: Mapping[int, Sequence[str]] = MappingProxyType({})
 
     def with_versions(self, versions: list[FileVersion]) -> FolderPrompt:
-        """Return it with other versions."""
+        """Return the prompt with other versions."""
         return FolderPrompt(
             self.name, self.path, self.yaml_path, versions, self.active, self.route, self.digest, self.notes
         )
 
     @property
     def metadata(self) -> dict[str, dict[str, Any]]:
-        """What prompt.yaml says of each version beside its settings, by the version's number as text."""
+        """The metadata of each version that has any, by its number as text."""
         return {str(version.number): version.metadata for version in self.versions if version.metadata}
 
 
 def read(
-    scanned: ScannedPrompt, stored: Mapping[int, str], problems: list[str], secrets: list[str] | None = None
+    scanned: ScannedPrompt, stored_hashes: Mapping[int, str], problems: list[str], secrets: list[str] | None = None
 ) -> FolderPrompt:
-    """Understand a prompt's folder; what is wrong with it is added to `problems`.
+    """Parse the files of a prompt; what is wrong is added to `problems`.
 
-    What looks like a key in prompt.yaml, or in a text that is not stored just so, is added to `secrets`. `stored` has
-    the SHA-256 of the stored texts by version: a file that is one of them, byte for byte, is not read.
+    What looks like a key in prompt.yaml or in a changed text is added to `secrets`, unless that is None.
+    `stored_hashes` has the SHA-256 of the stored texts by version: a file with that hash is not parsed.
     """
-    said = prompt_yaml.PromptYaml()
-    is_as_scanned = True
-    prompt = scanned.prompt
-    yaml_path = prompt.yaml_path
-    if yaml_path is not None and 0 in scanned.hashes:
-        was_kept = 0 in scanned.kept
-        raw = _read(scanned, 0, yaml_path, problems)
-        if raw is not None:
-            is_as_scanned = was_kept or hashlib.sha256(raw).hexdigest() == scanned.hashes[0]
-            if told := texts.unfinished(raw.decode(errors="replace")):
-                problems.append(f"{yaml_path}: {told}")
-            else:
-                said = prompt_yaml.parse(raw, yaml_path, problems)
-            if 0 not in said.allowed_secrets:
-                _look_for_secrets(raw.decode(errors="replace"), yaml_path, secrets)
-    versions: list[FileVersion] = []
-    notes: dict[int, list[str]] = {}
-    for number in prompt.files:
-        if number not in scanned.hashes:
-            continue
-        own = said.of(number)
-        settings = {**prompt.defaults, **own.settings}
-        path, sha256, content = prompt.version_path(number), scanned.hashes[number], None
-        size, variables, required = 0, (), ()
-        if stored.get(number) != sha256:
-            was_kept = number in scanned.kept
-            raw = _read(scanned, number, path, problems)
-            if raw is None:
-                continue
-            is_as_scanned = is_as_scanned and (was_kept or hashlib.sha256(raw).hexdigest() == sha256)
-            try:
-                text = texts.normalised(raw, path)
-            except errors.Usage as problem:
-                problems.append(problem.message)
-                continue
-            if told := texts.unfinished(text):
-                problems.append(f"{path}: {told}")
-                continue
-            is_normal = texts.is_normal(raw)
-            content = raw if is_normal else text.encode()
-            size = len(content)
-            if not is_as_scanned or not is_normal:
-                sha256 = hashlib.sha256(content).hexdigest()
-            if number not in stored:
-                variables = templates.variables(text, settings)
-                required = templates.required(variables, settings)
-                notes[number] = templates.double_brace_warnings(text, settings)
-                if number in said.allowed_secrets:
-                    notes[number] += _allowed(text, said.allowed_secrets[number])
-            # Also in one that differs from what is stored: the difference would be shown.
-            if number not in said.allowed_secrets:
-                _look_for_secrets(text, path, secrets)
-        versions.append(
-            FileVersion(number, path, sha256, content, size, variables, required, settings, own.metadata, own.author)
+    return _PromptParser(scanned, stored_hashes, problems, secrets).parse()
+
+
+class _PromptParser:
+    """Parses one prompt."""
+
+    def __init__(
+        self, scanned: ScannedPrompt, stored_hashes: Mapping[int, str], problems: list[str], secrets: list[str] | None
+    ) -> None:
+        self._scanned = scanned
+        self._stored_hashes = stored_hashes
+        self._problems = problems
+        self._secrets = secrets
+        self._notes: dict[int, list[str]] = {}
+        # Whether every file still has the hash that the digest covers.
+        self._is_as_scanned = True
+
+    def parse(self) -> FolderPrompt:
+        prompt = self._scanned.prompt
+        yaml = self._parse_yaml()
+        versions = [
+            version
+            for number in prompt.files
+            if number in self._scanned.hashes and (version := self._parse_version(number, yaml)) is not None
+        ]
+        for number in yaml.versions.keys() - prompt.files.keys():
+            self._problems.append(f"{prompt.yaml_path}: versions names {number}, which has no file")
+        for number in yaml.allowed_secrets.keys() - prompt.files.keys() - {0}:
+            self._problems.append(f"{prompt.yaml_path}: allow_secrets names {number}, which has no file")
+        digest = self._scanned.digest if self._is_as_scanned else None
+        return FolderPrompt(
+            prompt.name, prompt.path, prompt.yaml_path, versions, yaml.active, yaml.route, digest, self._notes
         )
-    for number in said.versions.keys() - prompt.files.keys():
-        problems.append(f"{yaml_path}: versions names {number}, which has no file")
-    for number in said.allowed_secrets.keys() - prompt.files.keys() - {0}:
-        problems.append(f"{yaml_path}: allow_secrets names {number}, which has no file")
-    digest = scanned.digest if is_as_scanned else None
-    return FolderPrompt(prompt.name, prompt.path, yaml_path, versions, said.active, said.route, digest, notes)
+
+    def _parse_yaml(self) -> PromptYaml:
+        path = self._scanned.prompt.yaml_path
+        if path is None or 0 not in self._scanned.hashes:
+            return prompt_yaml.PromptYaml()
+        content, _ = self._read(0, path)
+        if content is None:
+            return prompt_yaml.PromptYaml()
+        text = content.decode(errors="replace")
+        if problem := texts.git_problem(text):
+            self._problems.append(f"{path}: {problem}")
+            yaml = prompt_yaml.PromptYaml()
+        else:
+            yaml = prompt_yaml.parse(content, path, self._problems)
+        if 0 not in yaml.allowed_secrets:
+            self._find_secrets(text, path)
+        return yaml
+
+    def _parse_version(self, number: int, yaml: PromptYaml) -> FileVersion | None:
+        prompt = self._scanned.prompt
+        version = yaml.of(number)
+        settings = {**prompt.defaults, **version.settings}
+        path, sha256 = prompt.version_path(number), self._scanned.hashes[number]
+        stored_hash = self._stored_hashes.get(number)
+        if stored_hash == sha256:
+            return FileVersion(number, path, sha256, None, 0, (), (), settings, version.metadata, version.author)
+        raw, is_as_scanned = self._read(number, path)
+        if raw is None:
+            return None
+        try:
+            text = texts.normalise(raw, path)
+        except errors.Usage as problem:
+            self._problems.append(problem.message)
+            return None
+        if problem := texts.git_problem(text):
+            self._problems.append(f"{path}: {problem}")
+            return None
+        is_normal = texts.is_normal(raw)
+        content = raw if is_normal else text.encode()
+        if not is_as_scanned or not is_normal:
+            sha256 = hashlib.sha256(content).hexdigest()
+        variables = required = ()
+        if stored_hash is None:
+            variables = templates.variables(text, settings)
+            required = templates.required(variables, settings)
+            self._notes[number] = templates.double_brace_warnings(text, settings)
+            if number in yaml.allowed_secrets:
+                self._notes[number] += _allowed_secrets(text, yaml.allowed_secrets[number])
+        # Also in a text that differs from the stored one: the difference would be printed.
+        if number not in yaml.allowed_secrets:
+            self._find_secrets(text, path)
+        return FileVersion(
+            number, path, sha256, content, len(content), variables, required, settings, version.metadata, version.author
+        )
+
+    def _read(self, number: int, path: str) -> tuple[bytes | None, bool]:
+        """Return the content of a file, None if it cannot be read, and whether it is as it was scanned."""
+        was_kept = number in self._scanned.contents
+        try:
+            content = self._scanned.take_content(number)
+        except OSError as problem:
+            self._problems.append(f"{path}: {problem.strerror or os.strerror(problem.errno or 0)}")
+            return None, False
+        is_as_scanned = was_kept or hashlib.sha256(content).hexdigest() == self._scanned.hashes[number]
+        self._is_as_scanned = self._is_as_scanned and is_as_scanned
+        return content, is_as_scanned
+
+    def _find_secrets(self, text: str, path: str) -> None:
+        if self._secrets is not None:
+            self._secrets += [
+                f"{path}:{secret.line}: {secret.masked} looks like {secret.kind}" for secret in secret_values.find(text)
+            ]
 
 
-def _allowed(text: str, reason: str) -> list[str]:
-    """Say what looks like a key and was acknowledged."""
+def _allowed_secrets(text: str, reason: str) -> list[str]:
+    """Return a note about each thing that looks like a key and is allowed."""
     because = f": {reason}" if reason else ""
     return [
-        f"line {found.line}: {found.shown} looks like {found.kind}, which prompt.yaml allows{because}"
-        for found in secret_values.find(text)
+        f"line {secret.line}: {secret.masked} looks like {secret.kind}, which prompt.yaml allows{because}"
+        for secret in secret_values.find(text)
     ]
-
-
-def _look_for_secrets(text: str, path: str, secrets: list[str] | None) -> None:
-    if secrets is not None:
-        secrets += [f"{path}:{found.line}: {found.shown} looks like {found.kind}" for found in secret_values.find(text)]
-
-
-def _read(scanned: ScannedPrompt, number: int, path: str, problems: list[str]) -> bytes | None:
-    try:
-        return scanned.raw(number)
-    except OSError as problem:
-        problems.append(f"{path}: {problem.strerror or os.strerror(problem.errno or 0)}")
-        return None

@@ -1,36 +1,30 @@
-"""`prompt.yaml`: what a prompt's folder says beside its texts. docs/files.md has the keys."""
+"""Parse `prompt.yaml`, which has everything about a prompt but its texts. docs/files.md describes the keys."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from promptctl import errors
-from promptctl.folder import strict_yaml
+from promptctl.folder import route_steps, strict_yaml, yaml_settings
+from promptctl.folder.yaml_settings import SETTINGS
+from promptctl.folder.yaml_values import is_not_finite, mapping, quoted, text, unknown_key
 from promptctl.records import Record
-from promptctl.rules import references, template_syntax
+from promptctl.rules import references
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from promptctl.folder.yaml_values import Report
 
-    Complain = Callable[[str], None]
-
-SETTINGS = ("template", "variables", "model", "max_tokens")
-# The words of a version that mean something by themselves: metadata of such a name stands under `metadata`.
-TAKEN = frozenset(("author", "metadata", *SETTINGS))
-MOST_ROUTES = 100
-# As the constraint max_tokens_is_at_least_1 has it.
-_MOST_TOKENS = 999_999_999
-# As strict_yaml has it for files that are not short: a file does not become invalid by growing.
+# The keys of a version that have a meaning of their own: metadata with such a key goes under `metadata`.
+RESERVED_KEYS = frozenset(("author", "metadata", *SETTINGS))
+# The limit of strict_yaml, which that checks in long files only: a file does not become invalid by growing.
 _DEEPEST = 50
-# A version's value lies in a version, in `versions`, in the file.
-_DEPTH_OF_A_VALUE = 4
-_LONGEST_SHOWN = 80
+# The depth of a value of a version: in the version, in `versions`, in the file.
+_METADATA_DEPTH = 4
 
 _KEYS = ("description", "active", *SETTINGS, "versions", "route", "allow_secrets")
 
 
 class VersionYaml(Record):
-    """What is said of one version: its author, its settings, and its metadata, the description among it."""
+    """What prompt.yaml has for one version: its author, its settings, and its metadata with the description."""
 
     __slots__ = ()
     author: str | None
@@ -39,10 +33,11 @@ class VersionYaml(Record):
 
 
 class PromptYaml:
-    """What a prompt.yaml says, checked. `versions` has each one's own words; `of` adds those for all of them.
+    """The checked content of a prompt.yaml.
 
-    `route` is None where nothing is said of it, [] where the file says that there is none. `allowed_secrets` has by
-    version, 0 being the file itself, why what looks like a key in it is none ('': no reason is given).
+    `versions` has the keys of each version; `of` combines them with those for all versions. `route` is None where the
+    file has no route, [] where it sets none. `allowed_secrets` has the reason for allowing what looks like a key, by
+    version, 0 for prompt.yaml itself; '' where no reason is set.
     """
 
     def __init__(self) -> None:
@@ -54,153 +49,155 @@ class PromptYaml:
         self.allowed_secrets: dict[int, str] = {}
 
     def of(self, number: int) -> VersionYaml:
-        """Return what the file says of a version: its own words, and for what they do not say those for all."""
+        """Return what the file has for a version: its own keys, then those for all versions."""
         own = self.versions.get(number) or VersionYaml(None, {}, {})
         metadata = {} if self.description is None else {"description": self.description}
         return VersionYaml(own.author, self.settings | own.settings, metadata | own.metadata)
 
 
 class _TooDeep(Exception):
-    """A value that is nested deeper than a file may be."""
+    """A value that is nested too deeply."""
 
 
 def parse(raw: bytes, path: str, problems: list[str]) -> PromptYaml:
-    """Return what a file says; what is wrong with it is added to `problems`, with its path and, if known, line."""
-    said = PromptYaml()
+    """Return the content of a file; what is wrong is added to `problems`, with the path and the line, if known."""
+    content = PromptYaml()
 
-    def complain(problem: str) -> None:
+    def report(problem: str) -> None:
         problems.append(f"{path}: {problem}")
 
     try:
         document = strict_yaml.load(raw)
     except strict_yaml.Malformed as problem:
         problems.append(f"{path}:{problem.line}: {problem.what}")
-        return said
+        return content
     if document is None:
-        return said
-    keys = _mapping(document)
+        return content
+    keys = mapping(document)
     if keys is None:
-        complain("not a mapping of keys to values")
-        return said
+        report("not a mapping of keys to values")
+        return content
     try:
         for key, value in keys.items():
-            _take(said, key, value, complain)
+            _set_key(content, key, value, report)
     except RecursionError:
-        complain(f"nested more than {_DEEPEST} deep")
-    return said
+        report(f"nested more than {_DEEPEST} deep")
+    return content
 
 
-def _take(said: PromptYaml, key: object, value: object, complain: Complain) -> None:
+def _set_key(content: PromptYaml, key: object, value: object, report: Report) -> None:
     if key == "route":
-        said.route = _route(value, complain)
+        content.route = _route(value, report)
     elif key == "description":
-        said.description = _text(value, "description", complain)
+        content.description = text(value, "description", report)
     elif key == "active":
-        said.active = _version(value, "active", complain)
+        content.active = _version_number(value, "active", report)
     elif key == "versions":
-        versions = _mapping(value)
-        if versions is None:
-            complain("versions is a mapping of version numbers")
-            return
-        for written, own in versions.items():
-            number = _version(written, "versions", complain)
-            if number is not None:
-                said.versions[number] = _own(number, own, complain)
+        _set_versions(content, value, report)
     elif key == "allow_secrets":
-        _take_allowed_secrets(said, value, complain)
+        _set_allowed_secrets(content, value, report)
     elif key in SETTINGS:
-        if is_setting(key, value, complain):
-            said.settings[key] = value
+        if yaml_settings.is_valid(key, value, report):
+            content.settings[key] = value
     else:
-        complain(unknown(key, _KEYS))
+        report(unknown_key(key, _KEYS))
 
 
-def _take_allowed_secrets(said: PromptYaml, value: object, complain: Complain) -> None:
-    mapping = _mapping(value)
-    if mapping is None and not isinstance(value, list):
-        complain(f"allow_secrets is a mapping of versions to reasons, or a list of versions, not {_shown(value)}")
+def _set_versions(content: PromptYaml, value: object, report: Report) -> None:
+    versions = mapping(value)
+    if versions is None:
+        report("versions must be a mapping of version numbers")
         return
-    reasons = mapping if mapping is not None else dict.fromkeys(map(str, cast("list[object]", value)))
-    for written, reason in reasons.items():
-        text = str(written)
-        if text == "prompt.yaml":
-            number: int | None = 0
-        else:
-            digits = text.removeprefix("v")
-            is_number = digits.isascii() and digits.isdigit() and digits[0] != "0" and len(digits) < 11
-            number = _version(int(digits) if is_number else written, "allow_secrets", complain)
+    for key, version in versions.items():
+        number = _version_number(key, "versions", report)
+        if number is not None:
+            content.versions[number] = _version(number, version, report)
+
+
+def _set_allowed_secrets(content: PromptYaml, value: object, report: Report) -> None:
+    is_list = isinstance(value, list)
+    reasons = dict.fromkeys(map(str, cast("list[object]", value))) if is_list else mapping(value)
+    if reasons is None:
+        report(f"allow_secrets must be a mapping of versions to reasons, or a list of versions, not {quoted(value)}")
+        return
+    for key, reason in reasons.items():
+        number = _allowed_number(key, report)
         if number is None:
             continue
-        if number in said.allowed_secrets:
-            complain(f"allow_secrets names {text} twice")
+        if number in content.allowed_secrets:
+            report(f"allow_secrets names {key} twice")
         elif reason is not None and (not isinstance(reason, str) or not reason.strip()):
-            complain(f"allow_secrets: the reason for {text} is a text, not {_shown(reason)}")
+            report(f"allow_secrets: the reason for {key} must be a text, not {quoted(reason)}")
         else:
-            said.allowed_secrets[number] = reason.strip() if isinstance(reason, str) else ""
+            content.allowed_secrets[number] = reason.strip() if isinstance(reason, str) else ""
 
 
-def unknown(key: object, known: Iterable[str]) -> str:
-    """Return the sentence about an unknown key, with the known one that was probably meant."""
-    import difflib
+def _allowed_number(key: object, report: Report) -> int | None:
+    """Return the version that a key of `allow_secrets` names, 0 for prompt.yaml."""
+    name = str(key)
+    if name == "prompt.yaml":
+        return 0
+    digits = name.removeprefix("v")
+    is_number = digits.isascii() and digits.isdigit() and digits[0] != "0" and len(digits) < 11
+    return _version_number(int(digits) if is_number else key, "allow_secrets", report)
 
-    near = difflib.get_close_matches(str(key), known, n=1)
-    return f"unknown key {_shown(key)}" + (f": is {near[0]!r} meant?" if near else "")
 
-
-def _own(number: int, value: object, complain: Complain) -> VersionYaml:
-    """Return what is said of one version: description, author and settings are checked, all else is metadata."""
-    said = VersionYaml(None, {}, {})
-    own = _mapping({} if value is None else value)
-    if own is None:
-        complain(f"versions: {number} is a mapping of keys to values")
-        return said
+def _version(number: int, value: object, report: Report) -> VersionYaml:
+    """Return the keys of one version: description, author and settings are checked, any other key is metadata."""
+    where = f"versions: {number}"
+    settings: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     author: str | None = None
-    further: object = None
-    for key, word in own.items():
+    reserved_metadata: object = None
+    keys = mapping({} if value is None else value)
+    if keys is None:
+        report(f"{where} must be a mapping of keys to values")
+        return VersionYaml(None, {}, {})
+    for key, item in keys.items():
         if not isinstance(key, str):
-            complain(f"versions: {number}: the key {_shown(key)} is no text")
+            report(f"{where}: the key {quoted(key)} must be a text")
         elif key == "author":
-            author = _text(word, f"versions: {number}: author", complain)
+            author = text(item, f"{where}: author", report)
         elif key == "description":
-            if (description := _text(word, f"versions: {number}: description", complain)) is not None:
-                said.metadata[key] = description
+            if (description := text(item, f"{where}: description", report)) is not None:
+                metadata[key] = description
         elif key == "metadata":
-            further = word
+            reserved_metadata = item
         elif key in SETTINGS:
-            if is_setting(key, word, complain):
-                said.settings[key] = word
+            if yaml_settings.is_valid(key, item, report):
+                settings[key] = item
         else:
-            _add(said.metadata, key, word, _DEPTH_OF_A_VALUE, f"versions: {number}", complain)
-    if further is not None:
-        _add_further(said.metadata, further, f"versions: {number}: metadata", complain)
-    return VersionYaml(author, said.settings, said.metadata)
+            _set_metadata(metadata, key, item, _METADATA_DEPTH, where, report)
+    if reserved_metadata is not None:
+        _set_reserved_metadata(metadata, reserved_metadata, f"{where}: metadata", report)
+    return VersionYaml(author, settings, metadata)
 
 
-def _add_further(metadata: dict[str, Any], value: object, where: str, complain: Complain) -> None:
-    further = _mapping(value)
-    if further is None:
-        complain(f"{where} is a mapping of keys to values")
+def _set_reserved_metadata(metadata: dict[str, Any], value: object, where: str, report: Report) -> None:
+    keys = mapping(value)
+    if keys is None:
+        report(f"{where} must be a mapping of keys to values")
         return
-    beside = frozenset(metadata)
-    for key, word in further.items():
+    outer_keys = frozenset(metadata)
+    for key, item in keys.items():
         if not isinstance(key, str):
-            complain(f"{where}: the key {_shown(key)} is no text")
-        elif key in beside:
-            complain(f"{where}: the key {_shown(key)} is beside it as well: one of the two")
+            report(f"{where}: the key {quoted(key)} must be a text")
+        elif key in outer_keys:
+            report(f"{where}: the key {quoted(key)} is also set beside metadata: remove one of them")
         else:
-            _add(metadata, key, word, _DEPTH_OF_A_VALUE + 1, where, complain)
+            _set_metadata(metadata, key, item, _METADATA_DEPTH + 1, where, report)
 
 
-def _add(metadata: dict[str, Any], key: str, value: object, depth: int, where: str, complain: Complain) -> None:
+def _set_metadata(metadata: dict[str, Any], key: str, value: object, depth: int, where: str, report: Report) -> None:
     try:
         metadata[key] = _as_json(value, depth)
     except _TooDeep:
-        complain(f"{where}: {_shown(key)} is nested more than {_DEEPEST} deep")
+        report(f"{where}: {quoted(key)} is nested more than {_DEEPEST} deep")
 
 
 def _as_json(value: object, depth: int) -> object:
     """Return a YAML value as JSON can hold it: dates become text. Raises _TooDeep."""
-    if isinstance(value, float) and _is_endless(value):
+    if isinstance(value, float) and is_not_finite(value):
         return str(value)
     if value is None or isinstance(value, (str, int, float)):
         return value
@@ -208,146 +205,33 @@ def _as_json(value: object, depth: int) -> object:
         return str(value)
     if depth > _DEEPEST:
         raise _TooDeep
-    mapping = _mapping(cast("object", value))
-    if mapping is not None:
-        return {_key(key): _as_json(each, depth + 1) for key, each in mapping.items()}
-    several = cast("list[object] | set[object]", value)
-    # A set has another order in every process.
-    ordered = sorted(several, key=str) if isinstance(several, set) else several
-    return [_as_json(each, depth + 1) for each in ordered]
+    keys = mapping(cast("object", value))
+    if keys is not None:
+        return {_json_key(key): _as_json(item, depth + 1) for key, item in keys.items()}
+    items = cast("list[object] | set[object]", value)
+    # The order of a set differs from process to process.
+    ordered = sorted(items, key=str) if isinstance(items, set) else items
+    return [_as_json(item, depth + 1) for item in ordered]
 
 
-def _key(key: object) -> str:
-    """A key as JSON has it: a text, written as it was in the file."""
+def _json_key(key: object) -> str:
+    """Return a key as JSON has it: as text, in the spelling of the file."""
     if isinstance(key, bool):
         return "true" if key else "false"
     return "null" if key is None else str(key)
 
 
-def _is_endless(number: float) -> bool:
-    return number != number or number in (float("inf"), float("-inf"))  # noqa: PLR0124 - NaN
-
-
-def _mapping(value: object) -> dict[object, object] | None:
-    return cast("dict[object, object]", value) if isinstance(value, dict) else None
-
-
-def _shown(value: object) -> str:
-    """Return a value as a message has it: not longer than a line."""
-    written = repr(value)
-    return written if len(written) <= _LONGEST_SHOWN else written[: _LONGEST_SHOWN - 1] + "…"
-
-
-def _text(value: object, key: str, complain: Complain) -> str | None:
-    if isinstance(value, str) and value.strip():
-        return value
-    complain(f"{key} is a text, not {_shown(value)}")
-    return None
-
-
-def _version(value: object, key: str, complain: Complain) -> int | None:
+def _version_number(value: object, key: str, report: Report) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= references.HIGHEST_VERSION:
         return value
-    complain(f"{key}: a version is 1 to {references.HIGHEST_VERSION}, not {_shown(value)}")
+    report(f"{key}: a version is a number from 1 to {references.HIGHEST_VERSION}, not {quoted(value)}")
     return None
 
 
-def is_setting(key: str, value: object, complain: Complain) -> bool:
-    """Whether a value is one that this setting may have; `complain` gets why not."""
-    if key == "template":
-        # Only a text has a hash for certain, and only a text is one.
-        if isinstance(value, str) and value in template_syntax.STYLES:
-            return True
-        complain(f"template is one of {', '.join(template_syntax.STYLES)}, not {_shown(value)}")
-        return False
-    if key == "max_tokens":
-        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_TOKENS:
-            return True
-        complain(f"max_tokens is a number from 1 to {_MOST_TOKENS}, not {_shown(value)}")
-        return False
-    if key == "variables":
-        return _are_variables(value, complain)
-    return _text(value, key, complain) is not None
-
-
-def _are_variables(value: object, complain: Complain) -> bool:
-    variables = _mapping(value)
-    if variables is None:
-        complain("variables is a mapping of names")
-        return False
-    for name, said in variables.items():
-        variable = _mapping(said)
-        if not isinstance(name, str) or not template_syntax.is_path(name):
-            complain(
-                f"variables: {_shown(name)} is not identifiers joined by dots: letters of ASCII, digits, underscores"
-            )
-            return False
-        if variable is None or variable.keys() - {"required", "default"}:
-            complain(f"variables: {name} takes required and default")
-            return False
-        if not isinstance(variable.get("required", False), bool) or not isinstance(variable.get("default", ""), str):
-            complain(f"variables: {name}: required is true or false, default is a text")
-            return False
-        if variable.get("required") is True and "default" in variable:
-            complain(f"variables: {name} is required and has a default: one of the two")
-            return False
-    return True
-
-
-def _route(value: object, complain: Complain) -> list[dict[str, Any]] | None:
-    """Return the entries that are right; None for what is no list of them."""
-    entries = route_entries(value, complain)
+def _route(value: object, report: Report) -> list[dict[str, Any]] | None:
+    """Return the valid steps of a route, None for a value that is not a list of them."""
+    entries = route_steps.entries(value, report)
     if entries is None:
         return None
-    checked = [route_step(written, f"route: entry {place}", complain) for place, written in enumerate(entries, 1)]
-    return [step for step in checked if step is not None]
-
-
-def route_entries(value: object, complain: Complain) -> list[object] | None:
-    """Return the entries of a route as they are written; None for what is no list, or too long a one."""
-    if not isinstance(value, list):
-        complain(f"route is a list of entries with when and use, not {_shown(value)}")
-        return None
-    entries = cast("list[object]", value)
-    if len(entries) > MOST_ROUTES:
-        complain(f"route: at most {MOST_ROUTES} entries, not {len(entries)}")
-        return None
-    return entries
-
-
-def route_step(value: object, where: str, complain: Complain) -> dict[str, Any] | None:
-    """Return an entry of a route, None for one that is wrong; complaints begin with `where`."""
-    entry = _mapping(value)
-    if entry is None:
-        complain(f"{where} is a mapping with when and use, not {_shown(value)}")
-        return None
-    wrong = [f"{where}: {unknown(key, ('when', 'use'))}" for key in entry if key not in ("when", "use")]
-    wrong += [f"{where}: {key} is missing" for key in ("when", "use") if key not in entry]
-    if not wrong:
-        wrong = _wrong_when(entry["when"], f"{where}: when") + _wrong_use(entry["use"], f"{where}: use")
-    for problem in wrong:
-        complain(problem)
-    return None if wrong else {"when": entry["when"], "use": entry["use"]}
-
-
-def _wrong_when(value: object, where: str) -> list[str]:
-    when = _mapping(value)
-    if not when:
-        return [f"{where} is a mapping of what is known of a request to values, not {_shown(value)}"]
-    wrong: list[str] = []
-    for key, asked in when.items():
-        if not isinstance(key, str):
-            wrong.append(f"{where}: the key {_shown(key)} is no text")
-        elif not isinstance(asked, (str, int, float)) or (isinstance(asked, float) and _is_endless(asked)):
-            wrong.append(f"{where}: {_shown(key)} is a text, a number, true or false, not {_shown(asked)}")
-    return wrong
-
-
-def _wrong_use(value: object, where: str) -> list[str]:
-    if not isinstance(value, str):
-        return [f"{where} is NAME or NAME@VERSION, not {_shown(value)}"]
-    try:
-        references.parse(value)
-    except errors.Usage as problem:
-        return [f"{where}: {problem.message}"]
-    return []
+    steps = [route_steps.step(entry, f"route: entry {count}", report) for count, entry in enumerate(entries, 1)]
+    return [step for step in steps if step is not None]

@@ -1,4 +1,4 @@
-"""Where a folder of prompts comes from: its source, the commit it is at, and who wrote each file."""
+"""Where a folder of prompts comes from: its source, its commit, and the origin of each file."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 
 from promptctl import errors
 from promptctl.folder import git, remotes
+from promptctl.folder.file_authors import FileAuthors
 from promptctl.records import Record
 from promptctl.rules.references import short_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
     from typing import Any
 
     from promptctl.records import Timestamp
 
 
 class Commit(Record):
-    """A commit: its whole hash, and when it was committed."""
+    """A commit: its full hash and its time."""
 
     __slots__ = ()
     hash: str
@@ -26,249 +28,222 @@ class Commit(Record):
 
     @property
     def short(self) -> str:
-        """The hash as people write it."""
+        """The abbreviated hash."""
         return short_hash(self.hash)
 
 
-_PLACE = ("rev-parse", "--show-toplevel", "--is-shallow-repository", "--git-common-dir")
+_REPOSITORY = ("rev-parse", "--show-toplevel", "--is-shallow-repository", "--git-common-dir")
 _STATUS = (
     "status", "--porcelain=v1", "-z", "--untracked-files=all", "--ignored", "--no-renames", "--ignore-submodules=none",
     "--", ".",
 )  # fmt: skip
-# How this commit stands to the one that was applied last: the same, or after it; before it; on another line of
-# history; not known, because the clone does not have that commit.
-AFTER, BEFORE, BESIDE, UNKNOWN = "after", "before", "beside", "unknown"
+# How a commit relates to the commit that was applied last: the same or a descendant; an ancestor; on another branch;
+# unknown, because the clone does not have the applied commit.
+NEWER, OLDER, DIVERGED, UNKNOWN = "newer", "older", "diverged", "unknown"
 
 
 class Checkout:
-    """A folder and the repository that it lies in, if it lies in one.
+    """A folder and, if it is in one, its Git repository.
 
-    `asked` asks Git, which answers while the folder is read. `source` is what the folder is called in the
-    database: the given name (`is_named`), else the repository and the folder's place in it, else its path. `repository`
-    is the canonical name of the remote, None where there is none; `folder` is as it was named, `path`
-    absolute.
+    `source` is the name of the folder in the database: the name that the user chose (`is_named`), else the repository
+    and the folder's path in it, else its absolute path. `repository` is the canonical name of the remote, None without
+    one. `folder` is the path as the user wrote it, `path` the absolute one.
     """
 
     @classmethod
-    def asked(cls, folder: str, name: str | None = None) -> Callable[[], Checkout]:
-        """Ask Git about a folder; the function returned waits for the answers.
+    def start(cls, folder: str, name: str | None = None) -> Callable[[], Checkout]:
+        """Start Git's queries about a folder, and return a function that waits for the answers.
 
-        It raises Failed (`git_failed`) for a repository that git does not answer for.
+        That function raises Failed (`git_failed`) for a repository in which git fails.
         """
-        place = git.ask("-C", folder, *_PLACE)
-        origin = git.ask("-C", folder, "config", "--get", "remote.origin.url")
-        head = git.ask("-C", folder, "log", "-1", "--no-show-signature", "--format=%H %cI")
-        changed = git.ask("-C", folder, *_STATUS)
-        return lambda: cls(folder, name, (place() or "").split("\n"), origin(), head(), changed)
+        repository = git.start("-C", folder, *_REPOSITORY)
+        remote_url = git.start("-C", folder, "config", "--get", "remote.origin.url")
+        head = git.start("-C", folder, "log", "-1", "--no-show-signature", "--format=%H %cI")
+        status = git.start("-C", folder, *_STATUS)
+        return lambda: cls(folder, name, (repository() or "").split("\n"), remote_url(), head(), status)
 
     def __init__(
         self,
         folder: str,
         name: str | None,
-        found: list[str],
-        url: str | None,
-        last: str | None,
-        changed: Callable[[], str | None],
+        repository: list[str],
+        remote_url: str | None,
+        head: str | None,
+        status: Callable[[], str | None],
     ) -> None:
-        """Of Git's answers; `asked` asks."""
+        """Take Git's answers; use `start` to get them."""
         self.folder = folder
-        self._changed = changed
-        self._dirty: tuple[frozenset[str], tuple[str, ...]] | None = None
-        self._history: Generator[str] | None = None
-        self._commit = ""
-        self._written: dict[str, str] = {}
-        absolute = os.path.realpath(folder)
-        self._top = os.path.realpath(found[0]) if found[0] else None
-        self._shallow = os.path.join(folder, found[2], "shallow") if found[1:2] == ["true"] else None
-        self.commit = Commit(*last.split(" ", 1)) if self._top and last else None
-        self.repository = self._named(url) if self._top and url else None
-        if self._top is None and name is None and (repository := _repository_above(absolute)):
-            raise _git_failed(folder, repository)
-        self.path = absolute
-        self.place = os.path.relpath(absolute, self._top) if self._top else None
+        self._status = status
+        self._changes: tuple[frozenset[str], tuple[str, ...]] | None = None
+        self._origins: dict[str, dict[str, Any]] = {}
+        self.path = os.path.realpath(folder)
+        self._root = os.path.realpath(repository[0]) if repository[0] else None
+        is_shallow = repository[1:2] == ["true"]
+        self._shallow_file = os.path.join(folder, repository[2], "shallow") if is_shallow else None
+        self.commit = Commit(*head.split(" ", 1)) if self._root and head else None
+        self.repository = self._canonical_name(remote_url) if self._root and remote_url else None
+        if self._root is None and name is None and (root := _repository_above(self.path)):
+            raise _git_failed(folder, root)
+        self._path_in_repository = os.path.relpath(self.path, self._root) if self._root else None
+        self._authors = FileAuthors(folder, self._shallow_file)
         self.is_named = name is not None
         self.source = name or (
-            f"{self.repository or os.path.basename(self._top)} {self.place}" if self._top else absolute
+            f"{self.repository or os.path.basename(self._root)} {self._path_in_repository}" if self._root else self.path
         )
 
     def place_of(self, source: str, repository: str | None = None, path: str | None = None) -> str | None:
-        """Return where the folder of another source lies, as an absolute path; None: in no place that is known here.
+        """Return the absolute path of another source's folder, None if it is not on this machine.
 
-        `repository` and `path` are those of its last release, for a source that has a name of its own.
+        `repository` and `path` are those of its last release, for a source whose name the user chose.
         """
         if source.startswith("/"):
             return source
-        if self._top is None:
+        if self._root is None:
             return None
-        own = self.repository or os.path.basename(self._top)
-        first, space, rest = source.partition(" ")
-        if source.startswith(f"{own} "):
-            place = source[len(own) + 1 :]
-        elif space and self.repository is not None and remotes.canonical(first) == self.repository:
-            # As it was written before all spellings were one.
+        own_repository = self.repository or os.path.basename(self._root)
+        first_word, space, rest = source.partition(" ")
+        if source.startswith(f"{own_repository} "):
+            place = source[len(own_repository) + 1 :]
+        elif space and self.repository is not None and remotes.canonical(first_word) == self.repository:
+            # Stored before all spellings of a URL had one name.
             place = rest
         elif repository is not None and path is not None and remotes.canonical(repository) == self.repository:
             place = path
         else:
             return None
-        return os.path.normpath(os.path.join(self._top, place))
+        return os.path.normpath(os.path.join(self._root, place))
 
     @property
     def is_dirty(self) -> bool:
-        """Whether something in the folder is not as it was committed."""
-        changed, _ = self._changes()
+        """Whether the folder has changes that are not committed."""
+        changed, _ = self._uncommitted()
         return bool(changed)
 
     @property
     def is_shallow(self) -> bool:
         """Whether the clone has only a part of the history."""
-        return self._shallow is not None
+        return self._shallow_file is not None
 
     def has(self, commit: str) -> bool:
         """Whether the clone has a commit."""
-        return git.status("-C", self.folder, "cat-file", "-e", f"{commit}^{{commit}}") == 0
+        return git.exit_code("-C", self.folder, "cat-file", "-e", f"{commit}^{{commit}}") == 0
 
-    def stands_to(self, applied: str) -> str:
-        """Return how this commit stands to the one that was applied last: AFTER, BEFORE, BESIDE or UNKNOWN."""
+    def relation_to(self, applied: str) -> str:
+        """Return how this commit relates to the one that was applied last: NEWER, OLDER, DIVERGED or UNKNOWN."""
         if self.commit is None:
             return UNKNOWN
         if self.commit.hash == applied:
-            return AFTER
-        ended = self._is_ancestor(applied, "HEAD")
-        if ended == 0:
-            return AFTER
-        if ended != 1:
+            return NEWER
+        code = self._merge_base_code(applied, "HEAD")
+        if code == 0:
+            return NEWER
+        if code != 1:
             return UNKNOWN
-        if self._is_ancestor("HEAD", applied) == 0:
-            return BEFORE
-        # In a shallow clone two commits on one line of history seem to have nothing in common.
-        return UNKNOWN if self._shallow else BESIDE
+        if self._merge_base_code("HEAD", applied) == 0:
+            return OLDER
+        # In a shallow clone an ancestor and its descendant can look unrelated.
+        return UNKNOWN if self.is_shallow else DIVERGED
 
     def is_older(self, applied_at: Timestamp | None) -> bool:
         """Whether this commit was made before that time; equal times are not older."""
         if self.commit is None or applied_at is None:
             return False
-        return _moment(self.commit.committed_at) < _moment(applied_at)
+        return _parse_time(self.commit.committed_at) < _parse_time(applied_at)
 
-    def _is_ancestor(self, one: str, other: str) -> int | None:
-        return git.status("-C", self.folder, "merge-base", "--is-ancestor", one, other)
+    def _merge_base_code(self, ancestor: str, descendant: str) -> int | None:
+        return git.exit_code("-C", self.folder, "merge-base", "--is-ancestor", ancestor, descendant)
 
-    def _named(self, url: str) -> str:
-        # A word without a dot before a colon is a host of somebody's SSH configuration, or an abbreviation of Git's.
+    def _canonical_name(self, url: str) -> str:
+        # A word without a dot before a colon is a host in the user's SSH configuration, or an abbreviation of Git's.
         if "://" not in url and ":" in url and "." not in url.partition(":")[0]:
-            url = git.ask("-C", self.folder, "ls-remote", "--get-url", "origin")() or url
+            url = git.start("-C", self.folder, "ls-remote", "--get-url", "origin")() or url
         return remotes.canonical(url)
 
     def origin(self) -> dict[str, Any]:
-        """Return where the whole folder comes from, as a release keeps it."""
+        """Return the origin of the folder, as a release stores it."""
         return {
             "repository": self.repository,
             "commit": self.commit.hash if self.commit else None,
-            "path": self.place or self.folder,
-            "dirty": self.is_dirty if self._top else None,
+            "path": self._path_in_repository or self.folder,
+            "dirty": self.is_dirty if self._root else None,
         }
+
+    def start_author_query(self) -> None:
+        """Start reading the history for `origins`, which takes a while for many files."""
+        if self.commit is not None:
+            self._authors.start()
 
     def origins(self, paths: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Return by path where each file comes from, as versions and activations keep it.
+        """Return the origin of each file by path, as versions and activations store it; each is looked up once.
 
-        `author` is that of the file's last commit; None where there is none, or a shallow clone does not know it.
-        `dirty`: it is not as it was committed; None without a repository.
+        `author` is that of the file's last commit, None where there is none or a shallow clone does not have it.
+        `dirty`: the file has changes that are not committed; None without a repository.
         """
-        if self._top is None:
-            own = os.path.basename(os.path.realpath(self.folder))
+        paths = list(paths)
+        if missing := [path for path in paths if path not in self._origins]:
+            self._origins |= self._read_origins(missing)
+        return {path: self._origins[path] for path in paths}
+
+    def _read_origins(self, paths: list[str]) -> dict[str, dict[str, Any]]:
+        if self._root is None:
+            folder = os.path.basename(self.path)
             return {
-                path: _origin(None, None, f"{own}/{path[len(self.folder) :].lstrip('/')}", None, None) for path in paths
+                path: _file_origin(None, None, f"{folder}/{path[len(self.folder) :].lstrip('/')}", None, None)
+                for path in paths
             }
-        inside = {path: self._inside(path) for path in paths}
-        authors = self._authors(set(inside.values()))
-        changed, folders = self._changes()
+        places = {path: self._place_in_repository(path) for path in paths}
+        authors = self._authors.of(set(places.values())) if self.commit is not None else {}
+        changed, changed_folders = self._uncommitted()
         commit = self.commit.hash if self.commit else None
         return {
-            path: _origin(
-                self.repository, commit, place, authors.get(place), place in changed or place.startswith(folders)
+            path: _file_origin(
+                self.repository,
+                commit,
+                place,
+                authors.get(place),
+                place in changed or place.startswith(changed_folders),
             )
-            for path, place in inside.items()
+            for path, place in places.items()
         }
 
-    def _inside(self, path: str) -> str:
-        assert self._top is not None
-        # Only the folder is resolved: a link in it is a file of its own to Git.
+    def _place_in_repository(self, path: str) -> str:
+        # Only the folder is resolved: to Git, a link in it is a file.
         rest = path[len(self.folder) :].lstrip("/")
-        return rest if self.place in (None, ".") else f"{self.place}/{rest}"
+        return rest if self._path_in_repository in (None, ".") else f"{self._path_in_repository}/{rest}"
 
-    def _changes(self) -> tuple[frozenset[str], tuple[str, ...]]:
-        """The files that are not as they were committed, and ignored folders, each with a slash at its end."""
-        if self._dirty is None:
-            said = self._changed() if self._top else ""
-            if said is None:
-                raise _git_failed(self.folder, self._top or self.folder, *_STATUS)
+    def _uncommitted(self) -> tuple[frozenset[str], tuple[str, ...]]:
+        """Return the files and folders with changes that are not committed, and those of them that are folders."""
+        if self._changes is None:
+            output = self._status() if self._root else ""
+            if output is None:
+                raise _git_failed(self.folder, self._root or self.folder, *_STATUS)
             # Two letters of state, a space, the path.
-            changed = frozenset(entry[3:] for entry in said.split("\0") if entry)
-            self._dirty = (changed, tuple(path for path in changed if path.endswith("/")))
-        return self._dirty
-
-    def ask_for_authors(self) -> None:
-        """Have Git begin to tell who wrote what, because `origins` will be asked for."""
-        if self.commit is not None and self._history is None:
-            self._history = git.fields(
-                "-C", self.folder, "log", "--no-show-signature", "--no-notes", "--no-ext-diff", "--no-textconv",
-                "--format=%x01%H %ae", "--name-only", "-z", "--no-renames", "HEAD", "--", ".",
-            )  # fmt: skip
-
-    def _authors(self, wanted: set[str]) -> dict[str, str]:
-        """Who made the last commit of each file, as far as history tells, from the newest commit back."""
-        if self.commit is None or not wanted:
-            return {}
-        self.ask_for_authors()
-        assert self._history is not None
-        # In a shallow clone the last commit seems to have made every file there is.
-        ends = self._ends_of_history()
-        missing = wanted - self._written.keys()
-        # Where it went on the last time: what was passed on the way is known.
-        for field in self._history if missing else ():
-            if field.startswith("\x01"):
-                self._commit = field[1:]
-                continue
-            path = field.removeprefix("\n")
-            if path not in self._written:
-                commit, _, author = self._commit.partition(" ")
-                self._written[path] = "" if commit in ends else author
-                missing.discard(path)
-            if not missing:
-                break
-        return {path: author for path in wanted if (author := self._written.get(path))}
-
-    def _ends_of_history(self) -> frozenset[str]:
-        if self._shallow is None:
-            return frozenset()
-        try:
-            with open(self._shallow, encoding="ascii") as file:
-                return frozenset(file.read().split())
-        except OSError:
-            return frozenset()
+            changed = frozenset(entry[3:] for entry in output.split("\0") if entry)
+            self._changes = (changed, tuple(path for path in changed if path.endswith("/")))
+        return self._changes
 
 
-def _origin(
+def _file_origin(
     repository: str | None, commit: str | None, path: str, author: str | None, dirty: bool | None
 ) -> dict[str, Any]:
     return {"repository": repository, "commit": commit, "path": path, "author": author, "dirty": dirty}
 
 
-def _git_failed(folder: str, repository: str, *asked: str) -> errors.Failed:
-    """Return why git does not answer for a repository, in git's own words."""
+def _git_failed(folder: str, repository: str, *arguments: str) -> errors.Failed:
+    """Return the error for a repository in which git fails, with git's own message."""
     import shlex
 
-    told = git.complaint("-C", folder, *(asked or _PLACE))
-    if "dubious ownership" in told:
+    message = git.error_message("-C", folder, *(arguments or _REPOSITORY))
+    if "dubious ownership" in message:
         hint = f"git config --global --add safe.directory {shlex.quote(repository)}"
-    elif told.startswith("git cannot be started"):
-        hint = "install git, or put its folder into PATH"
+    elif message.startswith("git cannot be started"):
+        hint = "install git, or add its folder to PATH"
     else:
         hint = f"git -C {shlex.quote(folder)} status"
-    return errors.Failed("git_failed", f"git does not answer for the repository {repository}: {told}", hint=hint)
+    return errors.Failed("git_failed", f"git fails in the repository {repository}: {message}", hint=hint)
 
 
-def _moment(timestamp: Timestamp) -> Any:
+def _parse_time(timestamp: Timestamp) -> datetime:
     from datetime import datetime
 
     return datetime.fromisoformat(timestamp)

@@ -1,4 +1,4 @@
-"""Names of repositories by the URLs of their remotes: one name, however the remote is spelled."""
+"""The canonical name of a repository, the same for every spelling of its remote's URL."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ _DEFAULT_PORTS = {"ssh": "22", "git+ssh": "22", "ssh+git": "22", "https": "443",
 
 
 def canonical(url: str) -> str:
-    """Return `host/path` of a remote's URL, the same for everyone who cloned it; a path for a repository on a disk.
+    """Return `host/path` for the URL of a remote, and the path for a repository on a disk.
 
-    Without scheme, user, password, the scheme's own port, query, fragment and `.git`; the host in lower case. Applied
-    to its own answer it changes nothing.
+    The scheme, user, password, default port, query, fragment and `.git` are removed; the host is in lower case. A
+    canonical name is returned unchanged.
     """
     scheme, separator, rest = url.strip().partition("://")
     scheme = scheme.lower()
@@ -28,7 +28,10 @@ def canonical(url: str) -> str:
 
 
 def _without_scheme(url: str) -> str:
-    """`host:path` and `user@host:path`, as SSH has them, or a path. A single letter before a colon is a drive."""
+    """Return the name for `host:path` or `user@host:path`, as SSH writes them, or for a path.
+
+    A single letter before a colon is a drive.
+    """
     if url.startswith(("/", ".", "~")):
         return _trimmed(url)
     start = url.find("]") + 1 if "[" in url.partition("/")[0] else 0
@@ -37,7 +40,7 @@ def _without_scheme(url: str) -> str:
     if colon > 1 and (slash < 0 or colon < slash):
         host, path = url[:colon], url[colon + 1 :]
         if "@" not in host and (port := path.partition("/")[0]).isdigit():
-            # An answer of ours, with a port; older ones have the scheme's own.
+            # A canonical name with a port. Older ones can have the default port.
             host = host if port in _DEFAULT_PORTS.values() else f"{host}:{port}"
             path = path.partition("/")[2]
         return _joined(host.rpartition("@")[2].lower(), path)

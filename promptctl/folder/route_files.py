@@ -1,85 +1,86 @@
-"""A route in a file of its own, YAML or JSON: the list that stands under `route` in a prompt.yaml."""
+"""Parse a route from a file of its own, YAML or JSON: the same list as under `route` in a prompt.yaml."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
 from promptctl import errors
-from promptctl.folder import prompt_yaml, strict_yaml, texts
+from promptctl.folder import route_steps, strict_yaml, texts
 from promptctl.rules import json_documents
 
-_HINT = "write a list of {when: {ATTRIBUTE: VALUE}, use: NAME}; [] is no route"
+_HINT = "write a list of {when: {ATTRIBUTE: VALUE}, use: NAME}; [] removes the route"
 
 
-def parse(text: str, what: str) -> list[dict[str, Any]]:
-    """Return the steps that a file's text writes: a list, or a mapping with nothing but `route`.
+def parse(text: str, source: str) -> list[dict[str, Any]]:
+    """Return the steps of a route: the text is a list, or a mapping with nothing but `route`.
 
-    `what` names the file in messages. Raises Usage (`malformed_route`), naming line or entry.
+    `source` names the file in messages. Raises Usage (`malformed_route`), which names the line or the entry.
     """
+    if problem := texts.git_problem(text):
+        raise _malformed(f"{source} {problem}")
+    document = _load(text, source)
+    if document is None:
+        raise _malformed(f"{source} is empty")
     problems: list[str] = []
-    if unfinished := texts.unfinished(text):
-        raise _refused(f"{what} {unfinished}")
-    said = _document(text, what)
-    if said is None:
-        raise _refused(f"{what} says nothing")
-    if isinstance(said, dict) and "route" in said:
-        mapping = cast("dict[object, object]", said)
-        problems += [f"{what}: unknown key {key!r} beside route" for key in mapping if key != "route"]
-        said = mapping["route"]
-    written = cast("object", said)
-    entries = prompt_yaml.route_entries(written, lambda problem: problems.append(f"{what}: {problem}")) or []
-    lines = _lines(text)
+    if isinstance(document, dict) and "route" in document:
+        keys = cast("dict[object, object]", document)
+        problems += [f"{source}: unknown key {key!r} beside route" for key in keys if key != "route"]
+        document = keys["route"]
+    value = cast("object", document)
+    entries = route_steps.entries(value, lambda problem: problems.append(f"{source}: {problem}")) or []
+    lines = _entry_lines(text)
     steps: list[dict[str, Any]] = []
-    for place, entry in enumerate(entries, 1):
-        where = f"{what}:{lines[place - 1]}" if len(lines) == len(entries) else what
-        step = prompt_yaml.route_step(entry, f"{where}: entry {place}", problems.append)
+    for index, entry in enumerate(entries):
+        line = f"{source}:{lines[index]}" if len(lines) == len(entries) else source
+        where = f"{line}: entry {index + 1}"
+        step = route_steps.step(entry, where, problems.append)
         if step is not None:
-            problems += [f"{where}: entry {place}: when: {key!r} has {odd}" for key, odd in _odd(step["when"])]
+            problems += [f"{where}: when: {problem}" for problem in _unstorable_conditions(step["when"])]
             steps.append(step)
     if problems:
-        raise _refused(*problems)
+        raise _malformed(*problems)
     return steps
 
 
-def _refused(problem: str, *others: str) -> errors.Usage:
-    refused = errors.Usage("malformed_route", problem, hint=_HINT)
-    refused.others = others
-    return refused
+def _malformed(problem: str, *others: str) -> errors.Usage:
+    error = errors.Usage("malformed_route", problem, hint=_HINT)
+    error.others = others
+    return error
 
 
-def _document(text: str, what: str) -> object:
-    """Return what a text says as JSON if it is that, else as YAML, of which 1e3 would be a text."""
+def _load(text: str, source: str) -> object:
+    """Return the document of a text: JSON if it is JSON, else YAML, in which 1e3 would be a text."""
     if text.lstrip()[:1] in ("[", "{"):
         try:
             return json_documents.parse(text, once=True)
         except json_documents.NotJson as problem:
-            malformed = problem
+            json_problem = problem
         except json_documents.InvalidDocument as problem:
-            raise _refused(f"{what}: {problem.reason}") from None
+            raise _malformed(f"{source}: {problem.reason}") from None
         try:
             # YAML has brackets too.
             return strict_yaml.load(text.encode())
         except strict_yaml.Malformed as problem:
-            if what.lower().endswith(".json"):
-                raise _refused(f"{what}:{malformed.line}: {malformed.reason}") from None
-            raise _refused(f"{what}:{problem.line}: {problem.what}") from None
+            if source.lower().endswith(".json"):
+                raise _malformed(f"{source}:{json_problem.line}: {json_problem.reason}") from None
+            raise _malformed(f"{source}:{problem.line}: {problem.what}") from None
     try:
         return strict_yaml.load(text.encode())
     except strict_yaml.Malformed as problem:
-        raise _refused(f"{what}:{problem.line}: {problem.what}") from None
+        raise _malformed(f"{source}:{problem.line}: {problem.what}") from None
 
 
-def _odd(when: dict[str, Any]) -> list[tuple[str, str]]:
-    """What PostgreSQL cannot hold, by key."""
-    found: list[tuple[str, str]] = []
-    for key, value in when.items():
-        if problem := json_documents.storage_problem(f"{key}{value}"):
-            found.append((key, problem))
-    return found
+def _unstorable_conditions(when: dict[str, Any]) -> list[str]:
+    """Return a message about each condition that PostgreSQL cannot store."""
+    return [
+        f"{key!r} has {problem}"
+        for key, value in when.items()
+        if (problem := json_documents.storage_problem(f"{key}{value}"))
+    ]
 
 
-def _lines(text: str) -> list[int]:
-    """The lines on which the entries begin; none where that is not known, as in JSON with tabs."""
+def _entry_lines(text: str) -> list[int]:
+    """Return the lines on which the entries begin; none where YAML cannot parse the text, as JSON with tabs."""
     try:
         root = strict_yaml.nodes(text.encode())
     except strict_yaml.Malformed:

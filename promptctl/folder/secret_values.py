@@ -1,6 +1,6 @@
-"""Keys and credentials in a text: a prompt is kept for ever and shown to whoever asks, so they have no place in one.
+"""Find keys and credentials in a text. They do not belong in a prompt, which is stored for good and shown to readers.
 
-A value is found by its public prefix and its form. It is passed over where it is a placeholder: see `_is_placeholder`.
+A secret is recognised by its public prefix and its form. Placeholders are skipped: see `_is_placeholder`.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Found(Record):
-    """A secret: its line, from 1; what it is, in words; and all of it that may be shown."""
+class Secret(Record):
+    """A secret in a text: its line, from 1; its kind, in words; and its masked form, which can be printed."""
 
     __slots__ = ()
     line: int
     kind: str
-    shown: str
+    masked: str
 
 
 class _Form(Record):
-    """How a kind of secret looks. The pattern's first group may be shown; its group `body` is the secret."""
+    """The form of a kind of secret. The pattern's first group can be printed; its group `body` is the secret."""
 
     __slots__ = ()
     needle: str
@@ -31,8 +31,8 @@ class _Form(Record):
     pattern: str
 
 
-# Nothing here backtracks over more than its bounds: what is unbounded is possessive (`++`) and starts at a prefix that
-# it then consumes, so that a hostile text takes time in proportion to its length.
+# A hostile text takes time in proportion to its length: unbounded repetitions are possessive (`++`), so that they do
+# not backtrack, and each starts at a prefix that it consumes.
 _TOKENS = (
     _Form("sk-ant-", "an Anthropic API key", r"(sk-ant-)(?:[a-z]{1,8}\d\d-)?(?P<body>[\w-]{20,}+)"),
     _Form("sk-", "an OpenAI API key", r"(sk-(?:proj|svcacct|admin|None)-)(?P<body>[\w-]{20,}+)"),
@@ -67,13 +67,13 @@ _TOKENS = (
     _Form("lsv2_", "a LangSmith API key", r"(lsv2_(?:pt|sk)_)(?P<body>[0-9a-f]{32}_[0-9a-f]{10})(?![\w-])"),
     _Form("dop_v1_", "a DigitalOcean token", r"(dop_v1_)(?P<body>[0-9a-f]{64})(?![\w-])"),
     _Form("shp", "a Shopify token", r"(shp(?:at|ca|pa|ss)_)(?P<body>[0-9a-fA-F]{32})(?![\w-])"),
-    # After `-` or `_` it would be the inside of another token; and a text of nothing but `eyJ` would begin at each.
+    # Not after `-` or `_`, which is inside of another token; and a text of only `eyJ` would match at each of them.
     _Form("eyJ", "a JSON Web Token", r"(?<![_-])(eyJ)[\w-]{8,}+\.(?P<body>eyJ[\w-]{8,}+\.[\w-]{20,}+)"),
 )
 _NEEDLES = [(form.needle, form) for form in _TOKENS]
-# What is not one run of a token's characters is looked for in the whole text.
+# Forms with other characters than a token's are searched for in the whole text.
 _BLOCKS = (
-    # A header without a key below it is only spoken of. Above the key there may be lines such as `Proc-Type: …`.
+    # A header without a key below it is not a key. Lines such as `Proc-Type: …` can precede the key.
     _Form(
         "PRIVATE KEY",
         "a private key",
@@ -86,55 +86,57 @@ _BLOCKS = (
         r"(hooks\.slack\.com/services/)(?P<body>T\w{6,14}/B\w{6,14}/[A-Za-z0-9]{20,32})(?![\w-])",
     ),
 )
-# A password may hold `@`, written badly: the last one before the path ends it, or else its rest would be shown as host.
+# A password can contain an unescaped `@`: it ends at the last one before the path, or its rest would be
+# printed as the host.
 _URL = (
     r"://(?P<user>[\w.+%~{}$*!&=,;-]{0,80}):(?P<password>[^\s/?#\"'`<>]{1,256})"
     r"@(?P<host>\[[0-9a-fA-F:.]{2,45}\]|[\w.{}-]{1,100})"
 )
 
-# The shortest token there is, an AWS access key id, has 20 characters, and each has 20 of these in a row.
+# The shortest token, an AWS access key id, has 20 characters; every token has a run of at least 20 of these.
 _SHORTEST = 20
 _RUN = b"x" * _SHORTEST
 _SHAPE = bytes(120 if chr(code).isascii() and (chr(code).isalnum() or chr(code) in "_-") else 32 for code in range(256))
 
-# What nobody's random characters spell: a word of four letters is in one key of ten thousand.
+# Random characters rarely spell these: one key of ten thousand contains a given word of four letters.
 _PLACEHOLDER_WORDS = (
     "example", "placeholder", "your", "xxxx", "password", "passwd", "secret", "changeme", "change-me", "change_me",
     "redacted", "dummy", "sample", "fake", "insert", "replace", "goeshere", "key-here", "key_here", "apikey", "api-key",
     "api_key", "token", "12345", "abcde",
 )  # fmt: skip
-# The token that jwt.io, and with it every tutorial, shows: {"sub": "1234567890", "name": "John Doe"…
+# The example token of jwt.io, which many tutorials show: {"sub": "1234567890", "name": "John Doe"…
 _WELL_KNOWN = "eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9l"
 
 _compiled: dict[str, re.Pattern[str]] = {}
 
 
-def find(text: str) -> list[Found]:
+def find(text: str) -> list[Secret]:
     """Return what looks like real keys, tokens, private keys and passwords in URLs, in the order of the text."""
-    secrets: list[tuple[int, int, str, str]] = []
+    matches: list[tuple[int, int, str, str]] = []
     if runs := _long_runs(text):
         for form in [form for needle, form in _NEEDLES if needle in runs]:
-            secrets += _of_form(form, text)
+            matches += _find_form(form, text)
         for form in _BLOCKS:
             if form.needle in text:
-                secrets += _of_form(form, text)
-        secrets.sort()
+                matches += _find_form(form, text)
+        matches.sort()
     if "@" in text and "://" in text:
-        secrets += _passwords_in_urls(text, [start for start, *_ in secrets])
-        secrets.sort()
-    found: list[Found] = []
-    line, counted = 1, 0
-    for start, _, kind, shown in secrets:
-        line += text.count("\n", counted, start)
-        counted = start
-        found.append(Found(line, kind, shown))
-    return found
+        matches += _passwords_in_urls(text, [start for start, *_ in matches])
+        matches.sort()
+    secrets: list[Secret] = []
+    line, counted_to = 1, 0
+    for start, _, kind, masked in matches:
+        line += text.count("\n", counted_to, start)
+        counted_to = start
+        secrets.append(Secret(line, kind, masked))
+    return secrets
 
 
 def _long_runs(text: str) -> str:
-    """All that could be a token, each with the three characters before it (`SG.`); empty for almost every text.
+    """Return every run of characters that is long enough for a token; empty for almost every text.
 
-    One pass over the bytes costs as much as looking for three needles, and there are more than thirty.
+    Each run includes the three characters before it, for `SG.`. One pass over the bytes costs as much as searching for
+    three needles, and there are more than thirty.
     """
     shape = text.encode("latin-1", "replace").translate(_SHAPE)
     at = shape.find(_RUN)
@@ -157,37 +159,37 @@ def _pattern(source: str) -> re.Pattern[str]:
     return _compiled[source]
 
 
-def _of_form(form: _Form, text: str) -> Iterator[tuple[int, int, str, str]]:
-    # `task-` is no `sk-`.
+def _find_form(form: _Form, text: str) -> Iterator[tuple[int, int, str, str]]:
+    # Not within a word: `task-` is not `sk-`.
     for match in _pattern(r"(?<![A-Za-z0-9])" + form.pattern).finditer(text):
         if not _is_placeholder(match["body"]):
             prefix = match[1]
-            shown = "-----BEGIN … PRIVATE KEY-----" if prefix.startswith("-----") else f"{prefix}…"
-            yield match.start(), match.end(), form.kind, shown
+            masked = "-----BEGIN … PRIVATE KEY-----" if prefix.startswith("-----") else f"{prefix}…"
+            yield match.start(), match.end(), form.kind, masked
 
 
 def _is_placeholder(body: str) -> bool:
-    """Whether what follows a prefix was written by a person to stand for a secret, and not drawn at random.
+    """Whether the text after a prefix is a placeholder that a person wrote, and not random characters.
 
-    So it is if it spells a word of `_PLACEHOLDER_WORDS`, has fewer than eight different characters, is by half one and
-    the same, or has no digit and is words: in small letters, or in capitals that `-` or `_` separates.
+    A placeholder contains a word of `_PLACEHOLDER_WORDS`, has fewer than eight different characters, consists by half
+    of one character, or has no digit and is words: in lower case, or in upper case with `-` or `_` between them.
     """
-    body = body[:200]  # is enough to tell, whatever the length of what only begins like a key
+    body = body[:200]  # enough to decide, also for a long text that only begins like a key
     if len(set(body)) < 8 or _WELL_KNOWN in body:
         return True
-    small = body.lower()
-    if any(word in small for word in _PLACEHOLDER_WORDS):
+    lower = body.lower()
+    if any(word in lower for word in _PLACEHOLDER_WORDS):
         return True
-    # Not "five times running": every OpenSSH key has a row of ten A.
-    if any(small.count(character) * 2 >= len(small) for character in set(small)):
+    # Not "five times in a row": every OpenSSH key has ten A in a row.
+    if any(lower.count(character) * 2 >= len(lower) for character in set(lower)):
         return True
     if any(digit in body for digit in "0123456789"):
         return False
-    return body == small or (body == body.upper() and ("-" in body or "_" in body))
+    return body == lower or (body == body.upper() and ("-" in body or "_" in body))
 
 
 def _passwords_in_urls(text: str, tokens: list[int]) -> Iterator[tuple[int, int, str, str]]:
-    """`tokens` are the places of secrets that were found already, in order: a URL that holds one is not told twice."""
+    """Find passwords in URLs; a URL that contains one of `tokens`, the sorted starts of other secrets, is skipped."""
     from bisect import bisect_left
 
     for match in _pattern(_URL).finditer(text):
@@ -199,26 +201,26 @@ def _passwords_in_urls(text: str, tokens: list[int]) -> Iterator[tuple[int, int,
             continue
         after = text[match.end() : match.end() + 256].split(maxsplit=1)
         if after and not text[match.end()].isspace() and "@" in after[0]:
-            host = "…"  # the password may go on: it has a `/` or another character that a URL's cannot have
+            host = "…"  # the password may continue: it has a `/` or another character that a URL cannot have there
         before = text[max(match.start() - 24, 0) : match.start()]
         scheme = before[len(before.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-")) :]
-        # Some services take a key as the user.
+        # Some services accept a key as the user.
         shown_user = user if len(user) <= 24 else "…"
         yield match.start(), match.end(), "a password in a URL", f"{scheme}://{shown_user}:…@{host}"
 
 
 def _is_placeholder_password(user: str, password: str, host: str) -> bool:
-    """Whether a URL only shows where a password belongs; people choose them, so that less can be asked of one.
+    """Whether the password of a URL is a placeholder; the rules are looser than for keys, because people choose it.
 
-    So it is if the password spells a word of `_PLACEHOLDER_WORDS`, has fewer than four different characters, is the
-    user's name, a port, a name in capitals, a variable (`{…}`, `$NAME`, `%s`) or shortened, or the host is an example.
+    A placeholder contains a word of `_PLACEHOLDER_WORDS`, has fewer than four different characters, equals the user, is
+    a port, a name in capitals, a variable (`{…}`, `$NAME`, `%s`) or abbreviated, or the host is an example.
     """
-    small = password.lower()
+    lower = password.lower()
     return (
         len(set(password)) < 4
         or password == user
         or (password.isdigit() and len(password) <= 5)
-        or any(word in small for word in _PLACEHOLDER_WORDS)
+        or any(word in lower for word in _PLACEHOLDER_WORDS)
         or any(mark in password for mark in ("***", "...", "…", "%s", "%("))
         or ("{" in password and "}" in password)
         or (password.strip("$%_").replace("_", "").isalpha() and password == password.upper())

@@ -1,4 +1,4 @@
-"""What an export wrote, as people and programs read it. `form` is plain, quiet or json."""
+"""Show what an export wrote. `form` is plain, quiet or json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def show(exported: Exported, prompts: int, folder: str, label: str, form: str) -> None:
-    """Show the files that were written; what there is to say of them is said on standard error."""
+    """Write the paths of the written files to standard output, and a summary to standard error."""
     if form == "json":
         from promptctl.output import documents
 
@@ -26,6 +26,6 @@ def show(exported: Exported, prompts: int, folder: str, label: str, form: str) -
     for secret in exported.secrets:
         messages.warning(secret)
     written = len(exported.written)
-    told = f"{written} file{'s' * (written != 1)} written" if written else "no file to write"
-    same = f", {exported.unchanged} said the same already" if exported.unchanged else ""
-    messages.note(f"{prompts} prompt{'s' * (prompts != 1)} from {label} in {folder}: {told}{same}")
+    summary = f"{written} file{'s' * (written != 1)} written" if written else "no file to write"
+    unchanged = f", {exported.unchanged} up to date" if exported.unchanged else ""
+    messages.note(f"{prompts} prompt{'s' * (prompts != 1)} from {label} in {folder}: {summary}{unchanged}")

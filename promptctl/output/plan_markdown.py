@@ -1,4 +1,4 @@
-"""A sync's plan in Markdown, for the comment of a pull request: what would happen, and what differs.
+"""Write the plan of a sync as Markdown, for a comment on a pull request: the changes, and the texts that differ.
 
 The flavour is GitHub's: https://github.github.com/gfm
 """
@@ -7,30 +7,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from promptctl.output import create_view, plan_view, stream
-from promptctl.output import diff_view as differences
+from promptctl.output import create_view, diff_view, plan_view, stream
 from promptctl.sync import changes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from promptctl.output.plan_view import Diffs
     from promptctl.sync.changes import Change
     from promptctl.sync.synchronize import Outcome
 
-# A comment on GitHub takes 65 536 characters; a later edit adds a few.
+# A comment on GitHub has at most 65 536 characters; a later edit adds a few.
 _MOST_CHARACTERS = 60_000
 _MOST_ROWS = 200
 _LINES_OF_A_NEW_TEXT = 30
-_WORDS = {
+_LABELS = {
     changes.NEW: "new version",
-    changes.ACTIVATE: "**goes live**",
-    changes.DESCRIBE: "corrected",
+    changes.ACTIVATE: "**becomes active**",
+    changes.DESCRIBE: "metadata",
     changes.ROUTE: "**route**",
     changes.HELD: "held back",
     changes.CONFLICT: "**conflict**",
-    changes.STORED: "only in the database",
+    changes.DATABASE_ONLY: "only in the database",
     changes.NOTE: "note",
 }
-_WEIGHTS = {
+# Important kinds come first.
+_ORDER = {
     changes.CONFLICT: 0,
     changes.ACTIVATE: 1,
     changes.ROUTE: 1,
@@ -38,7 +40,7 @@ _WEIGHTS = {
     changes.NEW: 3,
     changes.DESCRIBE: 4,
 }
-# A line that begins so is found again, so that a workflow can replace its earlier comment.
+# A workflow can find and replace its earlier comment by this line.
 _MARK = "<!-- promptctl sync -->"
 
 
@@ -48,57 +50,57 @@ def show(outcome: Outcome, title: str, diffs: Diffs) -> None:
 
 
 def text(outcome: Outcome, title: str, diffs: Diffs) -> str:
-    """Return a plan as a comment of a pull request; what does not fit into one is left out, and said so."""
+    """Return a plan as a comment on a pull request; texts that do not fit are left out and counted."""
     parts = [f"{_MARK}\n### promptctl sync\n\n`{_code(title)}`\n"]
     if outcome.refusal is not None:
-        parts.append(f"> **This would be refused:** {_escaped(outcome.refusal.message)}\n")
-    found = sorted(outcome.plan.changes, key=lambda change: _WEIGHTS.get(change.kind, 5))
-    if found:
-        rows = [_row(change, outcome) for change in found[:_MOST_ROWS]]
+        parts.append(f"> **sync would refuse this plan:** {_escaped(outcome.refusal.message)}\n")
+    changes_in_order = sorted(outcome.plan.changes, key=lambda change: _ORDER.get(change.kind, 5))
+    if changes_in_order:
+        rows = [_row(change, outcome) for change in changes_in_order[:_MOST_ROWS]]
         parts.append("\n".join(["| | prompt | |", "|---|---|---|", *rows]) + "\n")
-    if len(found) > _MOST_ROWS:
-        parts.append(f"… and {len(found) - _MOST_ROWS} more.\n")
+    if len(changes_in_order) > _MOST_ROWS:
+        parts.append(f"… and {len(changes_in_order) - _MOST_ROWS} more.\n")
     parts.append(f"{_escaped(plan_view.summary(outcome))}\n")
     size = sum(map(len, parts)) + len(parts)
-    left_out = 0
-    for (name, version), (old, new, old_name, new_name) in diffs.items():
-        told = differences.unified(old, new, old_name, new_name)
-        part = _details(f"{name}@{version} against the active version", told)
-        if size + len(part) > _MOST_CHARACTERS:
-            left_out += 1
+    omitted = 0
+    for section in _texts(outcome, diffs):
+        if size + len(section) > _MOST_CHARACTERS:
+            omitted += 1
             continue
-        parts.append(part)
-        size += len(part) + 1
-    for each in create_view.of(outcome, _LINES_OF_A_NEW_TEXT):
-        more = [f"… {each.left_out} more lines in {each.path}"] if each.left_out else []
-        told = "".join(f"+{line}\n" for line in each.lines) + "".join(f"{line}\n" for line in more)
-        part = _details(f"{each.reference}, a new prompt", told)
-        if size + len(part) > _MOST_CHARACTERS:
-            left_out += 1
-            continue
-        parts.append(part)
-        size += len(part) + 1
-    if left_out:
-        parts.append(f"{left_out} more texts are left out, which are too long for this comment.\n")
+        parts.append(section)
+        size += len(section) + 1
+    if omitted:
+        parts.append(f"{omitted} more texts are left out because they are too long for this comment.\n")
     return "\n".join(parts)
 
 
+def _texts(outcome: Outcome, diffs: Diffs) -> Iterator[str]:
+    """Return a section for each new version that differs from the active one, and for each new prompt."""
+    for (name, version), texts in diffs.items():
+        yield _details(f"{name}@{version} compared with the active version", diff_view.unified(*texts))
+    for new in create_view.new_texts(outcome, _LINES_OF_A_NEW_TEXT):
+        lines = [f"+{line}\n" for line in new.lines]
+        if new.omitted_lines:
+            lines.append(f"… {new.omitted_lines} more lines in {new.path}\n")
+        yield _details(f"{new.reference}, a new prompt", "".join(lines))
+
+
 def _row(change: Change, outcome: Outcome) -> str:
-    told = _escaped(plan_view.told(change, outcome))
+    message = _escaped(plan_view.message(change, outcome))
     if change.kind == changes.HELD and change.hint:
-        told += f"; {_escaped(change.hint)}"
-    return f"| {_WORDS[change.kind]} | `{change.subject}` | {told} |"
+        message += f"; {_escaped(change.hint)}"
+    return f"| {_LABELS[change.kind]} | `{change.subject}` | {message} |"
 
 
-def _details(heading: str, told: str) -> str:
-    # The fence is longer than any in the text.
+def _details(heading: str, diff: str) -> str:
+    # The fence must be longer than any in the text.
     longest = run = 0
-    for character in told:
+    for character in diff:
         run = run + 1 if character == "`" else 0
         longest = max(longest, run)
     fence = "`" * max(3, longest + 1)
     summary = f"<summary><code>{heading}</code></summary>"
-    return f"<details>{summary}\n\n{fence}diff\n{stream.escape_controls(told)}{fence}\n\n</details>\n"
+    return f"<details>{summary}\n\n{fence}diff\n{stream.escape_controls(diff)}{fence}\n\n</details>\n"
 
 
 def _code(text: str) -> str:
@@ -106,10 +108,10 @@ def _code(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text of which Markdown takes nothing for its own, and which mentions nobody."""
-    told = stream.one_line(text)
+    """Return a text without Markdown syntax and without mentions of users."""
+    escaped = stream.one_line(text)
     for character in "\\`*_[]#|~":
-        told = told.replace(character, f"\\{character}")
-    told = told.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # An address mentions nobody, a name after a blank does.
-    return told.replace(" @", " @\u200b")
+        escaped = escaped.replace(character, f"\\{character}")
+    escaped = escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # Only an @ after a blank mentions a user, not the one in an address.
+    return escaped.replace(" @", " @\u200b")

@@ -1,4 +1,4 @@
-"""A sync's plan as people and programs read it. `form` is plain, quiet or json."""
+"""Show the plan of a sync, to people and to programs. `form` is plain, quiet or json."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from promptctl.sync.changes import Change
     from promptctl.sync.synchronize import Outcome
 
+    # By name and number of a new version: the active text, the new text, and their references.
     Diffs = Mapping[tuple[str, int], tuple[str, str, str, str]]
 
 _SIGNS = {
@@ -23,16 +24,16 @@ _SIGNS = {
     changes.ROUTE: ("~", stream.YELLOW),
     changes.HELD: ("!", stream.YELLOW),
     changes.CONFLICT: ("x", stream.RED),
-    changes.STORED: ("#", stream.DIM),
+    changes.DATABASE_ONLY: ("#", stream.DIM),
     changes.NOTE: ("#", stream.DIM),
 }
 _MEANINGS = {
     "+": "new version",
     ">": "becomes active",
-    "~": "corrected",
-    "!": "held back, stays as it is",
+    "~": "updated",
+    "!": "held back, not changed",
     "x": "conflict",
-    "#": "note, nothing is done",
+    "#": "note, nothing changes",
 }
 _COUNTED = (
     (changes.NEW, "new", "new"),
@@ -41,84 +42,82 @@ _COUNTED = (
     (changes.ROUTE, "route", "routes"),
     (changes.HELD, "held back", "held back"),
     (changes.CONFLICT, "conflict", "conflicts"),
-    (changes.STORED, "only in the database", "only in the database"),
+    (changes.DATABASE_ONLY, "only in the database", "only in the database"),
 )
-_DID = {
+_ACTIONS = {
     "rollback": "rolled back",
     "deactivate": "deactivated it",
     "archive": "archived it",
 }
-# Of a kind, on a terminal; all that need a decision are shown.
+# On a terminal, the lines of each kind that needs no decision.
 _MOST_LINES = 50
 _MOST_DIFFS = 10
 _MOST_NEW_TEXTS = 5
 _LINES_OF_A_NEW_TEXT = 8
-# One long name does not move all others to the right.
+# A longer name does not widen the column.
 _WIDEST = 40
-_SHORT_KINDS = (changes.NEW, changes.ACTIVATE, changes.DESCRIBE, changes.STORED, changes.NOTE)
+_SHORT_KINDS = (changes.NEW, changes.ACTIVATE, changes.DESCRIBE, changes.DATABASE_ONLY, changes.NOTE)
 
 
 def show(outcome: Outcome, title: str, form: str, diffs: Diffs, unclaimed: Sequence[str] | None = None) -> None:
-    """Show a plan and what became of it; `title` says from where to where.
+    """Show a plan and its result; `title` names the folder and the database.
 
-    `unclaimed` are prompts that come from no folder, None where they were not asked for.
-
-    `diffs` has, for new versions by name and number, what differs from the active one: both texts, and their names.
+    `unclaimed` are the prompts that come from no folder, None if they were not read. `diffs` has the texts of new
+    versions that differ from the active ones.
     """
-    found = outcome.plan.changes
+    plan = outcome.plan
     if form == "json":
         from promptctl.output import documents
 
         documents.show(document(outcome, title, diffs, unclaimed))
     elif form == "quiet":
-        done = [each for each in found if each.kind in changes.DOING]
-        stream.write("".join(f"{each.name}@{each.version}\n" if each.version else f"{each.name}\n" for each in done))
+        written = [change for change in plan.changes if change.kind in changes.WRITING_KINDS]
+        stream.write("".join(f"{change.reference}\n" for change in written))
     elif stream.to_terminal():
         stream.write(stream.one_line(title) + "\n")
-        _lines(outcome)
+        _show_changes(outcome)
         _show_legend(outcome)
         _show_diffs(diffs)
         _show_new_texts(outcome, follows_diffs=bool(diffs))
         stream.write(summary(outcome) + "\n")
     else:
         rows = [
-            f"{each.kind}\t{f'{each.name}@{each.version}' if each.version else each.name}\t"
-            f"{stream.tsv_field(told(each, outcome))}\n"
-            for each in found
+            f"{change.kind}\t{change.reference}\t{stream.tsv_field(message(change, outcome))}\n"
+            for change in plan.changes
         ]
         stream.write("".join(rows))
         messages.note(title)
         messages.note(summary(outcome))
     if form != "plain" or not stream.to_terminal():
-        for each in outcome.plan.of(changes.HELD):
+        for change in plan.of(changes.HELD):
             if form != "plain":
-                messages.note(f"{each.name} {told(each, outcome)}")
-            if each.hint:
-                messages.note(f"{each.name}: {each.hint}")
+                messages.note(f"{change.name} {message(change, outcome)}")
+            if change.hint:
+                messages.note(f"{change.name}: {change.hint}")
 
 
 def document(outcome: Outcome, title: str, diffs: Diffs, unclaimed: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return a plan in JSON."""
-    from promptctl.output import diff_view as differences
+    """Return a plan as JSON values."""
+    from promptctl.output import diff_view
 
-    work, refusal = outcome.work, outcome.refusal
+    prepared, refusal = outcome.prepared, outcome.refusal
     return {
         "title": title,
-        "source": work.source,
-        "commit": work.commit.hash if work.commit else None,
+        "source": prepared.source,
+        "commit": prepared.commit.hash if prepared.commit else None,
         "changes": [
             {
-                "kind": each.kind,
-                "name": each.name,
-                "version": each.version or None,
-                "previous_version": each.previous_version,
-                "why": told(each, outcome),
-                "diff": differences.unified(*diffs[each.name, each.version]) if _of_diff(each, diffs) else None,
-                "held_by": each.hold.as_dict() if each.hold else None,
-                "hint": each.hint,
-                "origin": _origin(each, outcome),
+                "kind": change.kind,
+                "name": change.name,
+                "version": change.version or None,
+                "previous_version": change.previous_version,
+                "why": message(change, outcome),
+                "diff": diff_view.unified(*diffs[change.name, change.version]) if _has_diff(change, diffs) else None,
+                "held_by": change.hold.as_json() if change.hold else None,
+                "hint": change.hint,
+                "origin": _origin(change, outcome),
             }
-            for each in outcome.plan.changes
+            for change in outcome.plan.changes
         ],
         "unchanged": outcome.plan.unchanged,
         "unclaimed": None if unclaimed is None else list(unclaimed),
@@ -128,24 +127,25 @@ def document(outcome: Outcome, title: str, diffs: Diffs, unclaimed: Sequence[str
     }
 
 
-def told(change: Change, outcome: Outcome, *, is_read: bool = False) -> str:
-    """Return a change in words; `is_read`: by a person now, so that times are told as ages."""
-    why = change.why
+def message(change: Change, outcome: Outcome, *, with_age: bool = False) -> str:
+    """Return the description of a change; `with_age` prints the time of a move as an age, for a person."""
+    text = change.message
     if change.hold is not None:
         hold = change.hold
-        did = f"rolled back release {hold.undone}" if hold.undone else _DID.get(hold.how, "moved it")
-        if is_read:
+        release = hold.undone_release
+        action = f"rolled back release {release}" if release else _ACTIONS.get(hold.kind, "moved it")
+        if with_age:
             from promptctl.output import times
 
-            when = times.ago(hold.at)
+            when = times.ago(hold.changed_at)
         else:
-            when = f"at {hold.at[:19]}Z"
-        why += f": {hold.by} {did} {when}" + (f", {hold.why}" if hold.why else "")
+            when = f"at {hold.changed_at[:19]}Z"
+        text += f": {hold.author} {action} {when}" + (f", {hold.reason}" if hold.reason else "")
     origin = _origin(change, outcome) or {}
     if change.kind == changes.NEW:
-        why += f"; by {origin['author']}" if origin.get("author") else ""
-        why += "; not committed" if origin.get("dirty") else ""
-    return why
+        text += f"; by {origin['author']}" if origin.get("author") else ""
+        text += "; not committed" if origin.get("dirty") else ""
+    return text
 
 
 def summary(outcome: Outcome) -> str:
@@ -163,39 +163,41 @@ def summary(outcome: Outcome) -> str:
     return f"{', '.join(counts)}; {ending}{release}"
 
 
-def _of_diff(change: Change, diffs: Diffs) -> bool:
+def _has_diff(change: Change, diffs: Diffs) -> bool:
     return change.kind == changes.NEW and (change.name, change.version) in diffs
 
 
 def _origin(change: Change, outcome: Outcome) -> dict[str, Any] | None:
     path = change.file.path if change.file else change.yaml_path
-    return outcome.work.origins.get(path) if path else None
+    return outcome.prepared.origins.get(path) if path else None
 
 
-def _lines(outcome: Outcome) -> None:
+def _show_changes(outcome: Outcome) -> None:
     shown: list[Change] = []
-    left_out: dict[str, int] = {}
+    omitted: dict[str, int] = {}
     counts: dict[str, int] = {}
     for change in outcome.plan.changes:
         counts[change.kind] = counts.get(change.kind, 0) + 1
         if change.kind in _SHORT_KINDS and counts[change.kind] > _MOST_LINES:
-            left_out[change.kind] = left_out.get(change.kind, 0) + 1
+            omitted[change.kind] = omitted.get(change.kind, 0) + 1
         else:
             shown.append(change)
     subjects = [_subject(change) for change in shown]
     width = min(max(map(len, subjects), default=0), _WIDEST)
     for change, subject in zip(shown, subjects, strict=True):
         sign, style = _SIGNS[change.kind]
-        line = f"{subject:<{width}}  {stream.one_line(told(change, outcome, is_read=True))}"
+        line = f"{subject:<{width}}  {stream.one_line(message(change, outcome, with_age=True))}"
         stream.write(f"{stream.styled(sign, style)} {line}\n")
         if change.kind == changes.HELD and change.hint:
             stream.write(f"  {'':<{width}}  {stream.one_line(change.hint)}\n")
-    for kind, count in left_out.items():
-        stream.write(stream.styled(f"  and {count} more of the kind {kind}: --json has them all", stream.DIM) + "\n")
+    for kind, count in omitted.items():
+        stream.write(
+            stream.styled(f"  and {count} more of the kind {kind}: --json lists all of them", stream.DIM) + "\n"
+        )
 
 
 def _subject(change: Change) -> str:
-    """What a change is about; on a terminal a long name is shortened in the middle, and its version stays."""
+    """Return the subject of a change; on a terminal a long name is shortened in the middle, before its version."""
     subject = change.subject
     if len(subject) <= _WIDEST or not stream.to_terminal():
         return subject
@@ -206,7 +208,7 @@ def _subject(change: Change) -> str:
 
 
 def _show_legend(outcome: Outcome) -> None:
-    """Say what the signs mean that stand at the beginning of the lines."""
+    """Explain the signs at the beginning of the lines."""
     used = {_SIGNS[change.kind][0] for change in outcome.plan.changes}
     parts = [f"{sign} {meaning}" for sign, meaning in _MEANINGS.items() if sign in used]
     if not parts:
@@ -232,12 +234,12 @@ def _show_new_texts(outcome: Outcome, *, follows_diffs: bool) -> None:
 def _show_diffs(diffs: Diffs) -> None:
     if not diffs:
         return
-    from promptctl.output import diff_view as differences
+    from promptctl.output import diff_view
 
     for old, new, old_name, new_name in list(diffs.values())[:_MOST_DIFFS]:
         stream.write("\n")
-        differences.show(old, new, old_name, new_name)
+        diff_view.show(old, new, old_name, new_name)
     if len(diffs) > _MOST_DIFFS:
-        more = f"{len(diffs) - _MOST_DIFFS} more differ from the active version: --json has them all"
+        more = f"{len(diffs) - _MOST_DIFFS} more differ from the active version: --json lists all of them"
         stream.write("\n" + stream.styled(more, stream.DIM) + "\n")
     stream.write("\n")

@@ -19,7 +19,7 @@ _EXACT = 2**53
 _KINDS: tuple[type | tuple[type, ...], ...] = (str, (int, float))
 
 
-class Surroundings(Record):
+class RouteGraph(Record):
     """What routes may lead to: the versions in use of each prompt, and the routes of all that have one."""
 
     __slots__ = ()
@@ -68,18 +68,18 @@ def targets(route: Route) -> list[Reference]:
     return [references.parse(step["use"]) for step in route]
 
 
-def route_problem(name: str, route: Route, around: Surroundings) -> str | None:
+def route_problem(name: str, route: Route, graph: RouteGraph) -> str | None:
     """Return why a prompt cannot have a route, a missing target or a cycle; None if it can have it."""
     for target in targets(route):
-        if target.name not in around.versions:
+        if target.name not in graph.versions:
             return f"the route leads to {target}, which does not exist"
-        if target.version is not None and target.version not in around.versions[target.name]:
+        if target.version is not None and target.version not in graph.versions[target.name]:
             return f"the route leads to {target}, which does not exist or is archived"
-    path = _cycle(name, route, around)
+    path = _cycle(name, route, graph)
     return f"the route has a cycle: {' → '.join(path)}" if path else None
 
 
-def _cycle(name: str, route: Route, around: Surroundings) -> list[str] | None:
+def _cycle(name: str, route: Route, graph: RouteGraph) -> list[str] | None:
     """Return the names along a path from a prompt back to itself, or None."""
     pending = [(route, [name])]
     visited: set[str] = set()
@@ -93,5 +93,5 @@ def _cycle(name: str, route: Route, around: Surroundings) -> list[str] | None:
                 return [*path, name]
             if target.name not in visited:
                 visited.add(target.name)
-                pending.append((around.routes.get(target.name, ()), [*path, target.name]))
+                pending.append((graph.routes.get(target.name, ()), [*path, target.name]))
     return None

@@ -1,4 +1,4 @@
-"""What a sync reads and remembers."""
+"""The statements of a sync: what it reads, and what it records as applied."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from promptctl import errors
 from promptctl.records import Record
-from promptctl.rules.targeting import Surroundings
+from promptctl.rules.targeting import RouteGraph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,43 +18,53 @@ if TYPE_CHECKING:
 
     Route = list[dict[str, Any]]
 
-_REMEMBERED_AT_A_TIME = 1000
+_PROMPTS_PER_STATEMENT = 1000
 
 
 class StoredVersion(Record):
     """What the database has of one version; `sha256` in hexadecimal, names of variables joined by spaces.
 
-    `source` is the source whose sync stored it, None: it was created in another way.
+    `source` is the source whose sync stored it, None for a version that was created in another way.
     """
 
     __slots__ = ()
     sha256: str
     settings: dict[str, Any]
     metadata: dict[str, Any]
-    is_retired: bool
+    is_archived: bool
     required_variables: str
     created_by: str
     source: str | None
     is_erased: bool = False
 
 
-class Hold(Record):
-    """Who moved what Git now finds otherwise, how (the history's word), when and why; `undone`: a release put back."""
+class LastMove(Record):
+    """The last move of a prompt; `kind` is the history's word, `undone_release` the release that it rolled back."""
 
     __slots__ = ()
-    by: str
-    how: str
-    at: Timestamp
-    why: str | None
-    undone: int | None
+    author: str
+    kind: str
+    changed_at: Timestamp
+    reason: str | None
+    undone_release: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it with the keys of the documented JSON."""
+        return {
+            "by": self.author,
+            "how": self.kind,
+            "at": self.changed_at,
+            "why": self.reason,
+            "undone": self.undone_release,
+        }
 
 
 class StoredPrompt(Record):
-    """What the database has of one prompt, who moved it last, and what was applied last.
+    """What the database has of one prompt, its last move, and what a sync applied last.
 
-    `applied_source` None: nothing was ever applied; `applied_version` and `applied_route` None: it said nothing of it
-    then; `has_said_version` and `has_said_route`: it did at some time. `candidate_version` has `basis_points` of 10 000
-    while a split runs, None: none does. One that `is_archived` does not change.
+    `applied_source` is the source that applied it last, None if none did. `applied_version` and `applied_route` are
+    what that sync's folder set, None if it set none; `has_applied_version` and `has_applied_route`: some sync's folder
+    did. `candidate_version` gets `basis_points` of 10 000 while a split runs, and is None otherwise.
     """
 
     __slots__ = ()
@@ -63,12 +73,12 @@ class StoredPrompt(Record):
     next_version: int
     epoch: int
     route: Route | None
-    moved: Hold | None
+    last_move: LastMove | None
     applied_source: str | None
     applied_version: int | None
     applied_route: Route | None
-    has_said_version: bool
-    has_said_route: bool
+    has_applied_version: bool
+    has_applied_route: bool
     applied_metadata: dict[str, dict[str, Any]]
     versions: dict[int, StoredVersion]
     candidate_version: int | None = None
@@ -77,10 +87,11 @@ class StoredPrompt(Record):
 
 
 class SourceState(Record):
-    """What was applied of a source: the commit, if there was one, and its prompts; `is_known`: it was ever applied.
+    """What was applied of a source: its commit, if it had one, and its prompts.
 
-    `digests` has by name the digest of the files as they were applied; `unsettled` are the prompts that are to be
-    compared again even so; `live` is what is active of each, None: nothing.
+    `digests` are by name the digests of the files as they were applied. Prompts in `unsettled` are compared again even
+    if their files are unchanged. `active_versions` is None for a prompt without one. `has_been_applied`: the source was
+    applied at least once.
     """
 
     __slots__ = ()
@@ -88,12 +99,12 @@ class SourceState(Record):
     committed_at: Timestamp | None
     digests: dict[str, str]
     unsettled: frozenset[str]
-    live: dict[str, int | None]
-    is_known: bool = True
+    active_versions: dict[str, int | None]
+    has_been_applied: bool = True
 
 
 class OtherSource(Record):
-    """A source from which prompts come; `repository` and `path` are those of its last release, None: not known."""
+    """A source that has prompts; `repository` and `path` are those of its last release, None where it had none."""
 
     __slots__ = ()
     source: str
@@ -101,14 +112,14 @@ class OtherSource(Record):
     path: str | None
 
 
-def lock(database: Database, say: Callable[[str], None]) -> None:
-    """Wait, for at most a minute, until no other sync runs here; the lock lasts until the transaction ends.
+def lock(database: Database, notify: Callable[[str], None]) -> None:
+    """Lock out other syncs of this database until the transaction ends; waits for one that runs, at most a minute.
 
-    `say` gets a line when there is something to wait for. Raises Refused, naming who has it in hand.
+    `notify` gets a line when there is one to wait for. Raises Refused (`locked`), which names the holder.
     """
     [(holder,)] = database.run("select promptctl.begin_sync_alone()")
     if holder is not None:
-        say(f"waiting for another sync in {database.label}: {holder}")
+        notify(f"waiting for another sync in {database.label}: {holder}")
         try:
             database.run_all(
                 ("select set_config('lock_timeout', '60s', true)", []),
@@ -116,15 +127,17 @@ def lock(database: Database, say: Callable[[str], None]) -> None:
             )
         except errors.Refused:
             raise errors.Refused(
-                "locked", f"another sync has gone on for a minute in {database.label}: {holder}", hint="run it again"
+                "locked",
+                f"another sync in {database.label} has held the lock for a minute: {holder}",
+                hint="run it again",
             ) from None
 
 
 def lock_prompts(database: Database, names: Sequence[str]) -> None:
-    """Lock the rows of these prompts, in name order, and make those that are not there yet.
+    """Lock the rows of these prompts, in the order of their names, and insert the rows that do not exist yet.
 
-    From then on nobody moves one of them until the transaction ends. One that differs from another only in case is left
-    out. Raises Refused, naming who holds one.
+    Until the transaction ends no other session can move one of them. A name that differs from a stored one only in case
+    is left out. Raises Refused (`locked`), which names the holder.
     """
     database.run(
         """
@@ -139,13 +152,13 @@ def lock_prompts(database: Database, names: Sequence[str]) -> None:
 def source_state(database: Database, source: str) -> SourceState:
     """Return what was applied of a source.
 
-    A prompt is to be compared again when it is not as it was left: another version is live than the source said, there
-    are versions that the source does not know, or a correction or a route was made since.
+    A prompt is unsettled when it has changed since: its active version is another than the source set, or it has new
+    versions. A trigger clears the digest when metadata is corrected or a route is set.
     """
     commits, prompts = database.run_all(
         ("select s.commit, s.committed_at from promptctl.sources s where s.source = $1", [source]),
         (
-            # One cell: ten thousand rows would take longer to be handed over than to be found.
+            # One cell: fetching ten thousand rows would take longer than finding them.
             """
             select string_agg(concat_ws(' ', a.name, coalesce(s.active_version, 0),
                                         coalesce(encode(a.digest, 'hex'), '-'),
@@ -161,18 +174,18 @@ def source_state(database: Database, source: str) -> SourceState:
     )
     commit, committed_at = commits[0] if commits else (None, None)
     digests: dict[str, str] = {}
-    live: dict[str, int | None] = {}
+    active_versions: dict[str, int | None] = {}
     unsettled: list[str] = []
     for line in prompts[0][0].split("\n") if prompts and prompts[0][0] else ():
         name, active, digests[name], *more = line.split(" ")
-        live[name] = int(active) or None
+        active_versions[name] = int(active) or None
         if more:
             unsettled.append(name)
-    return SourceState(commit, committed_at, digests, frozenset(unsettled), live, bool(commits))
+    return SourceState(commit, committed_at, digests, frozenset(unsettled), active_versions, bool(commits))
 
 
 def sources(database: Database) -> list[OtherSource]:
-    """Return every source from which prompts come."""
+    """Return every source that has prompts."""
     rows = database.run(
         """
         select s.source, r.origin ->> 'repository', r.origin ->> 'path'
@@ -187,13 +200,13 @@ def sources(database: Database) -> list[OtherSource]:
     return [OtherSource(*row) for row in rows]
 
 
-def applied_names(database: Database) -> dict[str, str]:
-    """Return which source each prompt comes from, by name; prompts that come from none are left out."""
+def sources_by_name(database: Database) -> dict[str, str]:
+    """Return the source of each prompt that has one, by name."""
     return dict(database.run("select a.name, a.source from promptctl.applied a"))
 
 
-def stored_hashes(database: Database, names: Sequence[str]) -> dict[str, set[str]]:
-    """Return by name the SHA-256 of the texts of prompts, in hexadecimal."""
+def text_hashes(database: Database, names: Sequence[str]) -> dict[str, set[str]]:
+    """Return the SHA-256 of the texts of these prompts, in hexadecimal, by name."""
     rows = database.run(
         """
         select v.name, string_agg(encode(v.sha256, 'hex'), ' ') from promptctl.versions v
@@ -205,7 +218,7 @@ def stored_hashes(database: Database, names: Sequence[str]) -> dict[str, set[str
 
 
 def unclaimed(database: Database) -> list[str]:
-    """Return the names of the prompts with a version in use that come from no source."""
+    """Return the names of the prompts that have a version in use and no source."""
     rows = database.run(
         """
         select s.name from promptctl.served s
@@ -217,8 +230,8 @@ def unclaimed(database: Database) -> list[str]:
     return [row[0] for row in rows]
 
 
-def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPrompt], dict[str, str]]:
-    """Return what the database has of these prompts, by name, and its spelling of each name, by lower case."""
+def stored_prompts(database: Database, names: Sequence[str]) -> dict[str, StoredPrompt]:
+    """Return what the database has of these prompts, by its own spelling of their names: case may differ."""
     prompts, versions = database.run_all(
         (
             """
@@ -235,7 +248,7 @@ def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPr
             ) a on true
             left join promptctl.releases r on r.release = a.release
             left join promptctl.applied p on p.name = s.name
-            -- Without those that this sync has just made room for: there is nothing to say of them.
+            -- Without the empty rows that lock_prompts has just inserted.
             where lower(s.name) = any ($1) and s.next_version > 1
             """,
             [[name.lower() for name in names]],
@@ -251,22 +264,25 @@ def stored(database: Database, names: Sequence[str]) -> tuple[dict[str, StoredPr
             [list(names)],
         ),
     )
-    by_name: dict[str, dict[int, StoredVersion]] = {}
-    for name, number, *rest in versions:
-        by_name.setdefault(name, {})[number] = StoredVersion(*rest)
-    found: dict[str, StoredPrompt] = {}
-    for name, active, following, epoch, route, source, version, said, *more in prompts:
-        has_said_version, has_said_route, metadata, candidate, basis_points, is_archived, *moved = more
-        hold = Hold(*moved) if moved[0] is not None else None
-        found[name] = StoredPrompt(
-            name, active, following, epoch, route, hold, source, version, said, has_said_version, has_said_route,
-            metadata or {}, by_name.get(name, {}), candidate, basis_points, is_archived,
+    versions_by_name: dict[str, dict[int, StoredVersion]] = {}
+    for name, number, *columns in versions:
+        versions_by_name.setdefault(name, {})[number] = StoredVersion(*columns)
+    stored: dict[str, StoredPrompt] = {}
+    for name, active, next_version, epoch, route, *columns in prompts:
+        source, version, applied_route, has_version, has_route, metadata, candidate, basis_points, is_archived = (
+            columns[:9]
+        )
+        move = columns[9:]
+        stored[name] = StoredPrompt(
+            name, active, next_version, epoch, route, LastMove(*move) if move[0] is not None else None, source, version,
+            applied_route, has_version, has_route, metadata or {}, versions_by_name.get(name, {}), candidate,
+            basis_points, is_archived,
         )  # fmt: skip
-    return found, {name.lower(): name for name in found}
+    return stored
 
 
-def surroundings(database: Database, names: Sequence[str]) -> Surroundings:
-    """Return what routes that lead to these prompts lead to: their versions in use, and every route there is."""
+def route_graph(database: Database, names: Sequence[str]) -> RouteGraph:
+    """Return the versions in use of these prompts, and the routes of all prompts that have one."""
     versions, routes = database.run_all(
         (
             """
@@ -278,16 +294,16 @@ def surroundings(database: Database, names: Sequence[str]) -> Surroundings:
         ),
         ("select s.name, s.route from promptctl.served s where s.route is not null", []),
     )
-    return Surroundings({name: frozenset(map(int, numbers.split())) for name, numbers in versions}, dict(routes))
+    return RouteGraph({name: frozenset(map(int, numbers.split())) for name, numbers in versions}, dict(routes))
 
 
 def open_release(database: Database, source: str, origin: Mapping[str, Any], *, author: str, reason: str) -> int:
-    """Begin the release of a sync, to which the transaction then adds; its number."""
+    """Open the release of a sync in this transaction, and return its number."""
     return int(database.run("select promptctl.open_release($1, $2, $3, $4)", author, reason, source, origin)[0][0])
 
 
 def note_source(database: Database, source: str, commit: Commit | None, *, author: str) -> None:
-    """Remember that this commit of a source was applied."""
+    """Record that this commit of a source was applied."""
     database.run(
         "select promptctl.note_source($1, $2, $3, $4)",
         source,
@@ -300,13 +316,13 @@ def note_source(database: Database, source: str, commit: Commit | None, *, autho
 def note_applied(
     database: Database, source: str, prompts: Sequence[Mapping[str, Any]], *, author: str, adopts: bool
 ) -> None:
-    """Remember what a source said of prompts: mappings with the fields of changes.Applied.
+    """Record what a source applied of its prompts: mappings with the fields of changes.AppliedPrompt.
 
-    Raises Refused for a prompt of another source, unless it `adopts`.
+    Raises Refused for a prompt of another source, unless `adopts`.
     """
     import json
 
-    # Some at a time: one document of ten thousand took as long again, for memory that the server had to ask for.
-    for start in range(0, len(prompts), _REMEMBERED_AT_A_TIME):
-        said = json.dumps(prompts[start : start + _REMEMBERED_AT_A_TIME], ensure_ascii=False)
-        database.run("select promptctl.note_applied($1, $2, $3, $4)", source, said, author, adopts)
+    # In batches: one document of ten thousand prompts takes twice as long, because the server has to allocate memory.
+    for start in range(0, len(prompts), _PROMPTS_PER_STATEMENT):
+        document = json.dumps(prompts[start : start + _PROMPTS_PER_STATEMENT], ensure_ascii=False)
+        database.run("select promptctl.note_applied($1, $2, $3, $4)", source, document, author, adopts)

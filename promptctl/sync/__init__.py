@@ -1,1 +1,13 @@
-"""From a folder to the database and back: read, plan, apply, export."""
+"""Sync a folder of prompts with the database, and export the database as a folder.
+
+A sync has three steps, each with a module of its name; `synchronize` calls them in this order:
+
+1. `read`: list and hash the folder's files, read the state of the database, parse the prompts that may have changed.
+2. `plan`: compare what was read and return a `changes.Plan`. Pure. `plan_checks` decides whether to refuse the plan.
+3. `apply`: write the plan in the transaction in which it was made.
+
+`upload` stores new texts during step 1 of a sync that will be applied. `saved_plans` applies a plan from a file, which
+`plan_documents` writes and parses. `overlaps` refuses a folder whose prompts another source has applied.
+
+`export` is the way back: it writes the prompts of the database into a folder.
+"""

@@ -1,4 +1,4 @@
-"""What a sync knows of the database, and what it finds to do: the records of a plan."""
+"""The records of a plan: its changes, and what the database stores about the folder once the plan is applied."""
 
 from __future__ import annotations
 
@@ -10,52 +10,59 @@ if TYPE_CHECKING:
     from typing import Any
 
     from promptctl.folder.prompt_files import FileVersion
-    from promptctl.store.syncs import Hold
+    from promptctl.folder.provenance import Commit
+    from promptctl.store.syncs import LastMove
 
     Route = list[dict[str, Any]]
 
 NEW, ACTIVATE, DESCRIBE, ROUTE = "new", "activate", "describe", "route"
-HELD, CONFLICT, STORED, NOTE = "held", "conflict", "stored", "note"
-# What applying a plan does to the database; the other kinds are only said.
-DOING = (NEW, ACTIVATE, DESCRIBE, ROUTE)
-KINDS = (*DOING, HELD, CONFLICT, STORED, NOTE)
+HELD, CONFLICT, DATABASE_ONLY, NOTE = "held", "conflict", "stored", "note"
+# The kinds that change the database when the plan is applied. The other kinds only inform.
+WRITING_KINDS = (NEW, ACTIVATE, DESCRIBE, ROUTE)
+KINDS = (*WRITING_KINDS, HELD, CONFLICT, DATABASE_ONLY, NOTE)
 
 
 class Change(Record):
-    """One line of a plan; `why` is in words.
+    """One line of a plan; `message` describes it.
 
-    `kind` is new, activate, describe, route, held, conflict, stored (only in the database) or note. `version` is what
-    it is about, 0: the prompt; `previous_version` what is active now. `metadata` is what describe would write, `route`
-    what route would; `file` is the file that it is about, `yaml_path` the prompt.yaml that says so. `hold` says who
-    outranks Git, `hint` is a command that resolves a conflict or ends a hold. `needs_new_variables`: the
-    conflict is that a version needs a variable which the active one does not.
+    `version` is the version that it is about, 0 for the prompt as a whole; `previous_version` is the active version.
+    `metadata` is what a `describe` writes, `route` what a `route` writes. `file` is the version file, `yaml_path` the
+    prompt.yaml that causes the change. `hold` is the operator's move that a held change leaves in place. `hint` is a
+    command or a sentence that resolves a conflict or ends a hold. `needs_new_variables` marks the conflict that
+    `--allow-new-variables` resolves.
     """
 
     __slots__ = ()
     kind: str
     name: str
     version: int
-    why: str
+    message: str
     previous_version: int | None = None
     metadata: dict[str, Any] | None = None
     route: Route | None = None
     file: FileVersion | None = None
     yaml_path: str | None = None
-    hold: Hold | None = None
+    hold: LastMove | None = None
     hint: str | None = None
     needs_new_variables: bool = False
 
     @property
     def subject(self) -> str:
-        """What it is about, `NAME` or `NAME@VERSION`."""
-        of_the_prompt = self.kind in (ACTIVATE, ROUTE) or (self.kind == HELD and self.file is None)
-        return f"{self.name}@{self.version}" if self.version and not of_the_prompt else self.name
+        """What the change is about: `NAME` or `NAME@VERSION`."""
+        is_about_prompt = self.kind in (ACTIVATE, ROUTE) or (self.kind == HELD and self.file is None)
+        return self.name if is_about_prompt else self.reference
+
+    @property
+    def reference(self) -> str:
+        """`NAME@VERSION`, or `NAME` for a change without a version."""
+        return f"{self.name}@{self.version}" if self.version else self.name
 
 
-class Applied(Record):
-    """What to remember of a prompt as applied; unless it `is_settled`, it is compared again at the next sync.
+class AppliedPrompt(Record):
+    """What the database stores about a prompt of the folder when the plan is applied: the third side of the next sync.
 
-    `is_held`: another version than `active` is held, so that nothing was applied of it.
+    A prompt that is not settled (`is_settled`) is compared again at the next sync, even if its files are unchanged.
+    `is_held`: a hold kept the folder's active version from being applied.
     """
 
     __slots__ = ()
@@ -69,11 +76,11 @@ class Applied(Record):
 
 
 class Plan(Record):
-    """What a sync would do, and what to remember then. `unchanged` counts prompts with nothing to say of them."""
+    """What a sync would do. `unchanged` counts the prompts without a change."""
 
     __slots__ = ()
     changes: list[Change]
-    applied: list[Applied]
+    applied_prompts: list[AppliedPrompt]
     unchanged: int
 
     def of(self, kind: str) -> list[Change]:
@@ -82,5 +89,23 @@ class Plan(Record):
 
     @property
     def would_change(self) -> bool:
-        """Whether applying it changes the database; what is only held back or noted does not."""
-        return any(change.kind in DOING for change in self.changes)
+        """Whether applying the plan changes a prompt; holds and notes do not."""
+        return any(change.kind in WRITING_KINDS for change in self.changes)
+
+
+class PreparedPlan(Record):
+    """A plan with everything that applying it needs.
+
+    `origin` is the origin of the folder, `origins` the origin of each file by path. `is_already_recorded`: the database
+    already stores what this plan would store about the folder, so a plan without changes writes nothing.
+    """
+
+    __slots__ = ()
+    source: str
+    commit: Commit | None
+    origin: dict[str, Any]
+    origins: dict[str, dict[str, Any]]
+    plan: Plan
+    adopt: bool
+    allow_new_variables: bool
+    is_already_recorded: bool

@@ -1,4 +1,4 @@
-"""Export: the folder of prompts, written back from the database."""
+"""Export: write the prompts of the database as a folder that sync can read."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from promptctl.rules import references, templates
 from promptctl.rules.json_values import same
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from promptctl.store.exports import WholePrompt
+    from promptctl.sync.read import Progress
 
-    Progress = Callable[[str, int, int], None]
-
-# Why what looks like a key in an exported folder is allowed, where nobody has said.
+# The reason in `allow_secrets` for what looks like a key in an exported file, unless the file has one already.
 _EXPORTED = "it was in the database when this was exported"
+_HINT = "promptctl export FOLDER"
 
 
 class Exported(Record):
-    """What was written: paths of files, and how many there were already, saying the same.
+    """The result of an export: the paths that were written, and how many files were up to date.
 
-    `secrets` has a sentence about each thing in them that looks like a key.
+    `secrets` are messages about what looks like a key in the files.
     """
 
     __slots__ = ()
@@ -40,12 +40,12 @@ class Exported(Record):
 
 
 class FilesDiffer(errors.Refused):
-    """Files that say something else than the database; the way out writes beside them and replaces none."""
+    """Files in the folder differ from the database. The hint exports into another folder and replaces no file."""
 
     def __init__(self, paths: list[str]) -> None:
         more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
-        super().__init__("files_differ", f"{paths[0]} says something else{more}; nothing was written")
-        self.others = [f"{path} says something else" for path in paths[1:]]
+        super().__init__("files_differ", f"{paths[0]} differs from the database{more}; nothing was written")
+        self.others = [f"{path} differs from the database" for path in paths[1:]]
 
 
 def free_folder(folder: str) -> str:
@@ -57,107 +57,113 @@ def free_folder(folder: str) -> str:
     return f"{base}-{number}"
 
 
-def export(folder: str, prompts: Sequence[WholePrompt], progress: Progress, *, overwrites: bool = False) -> Exported:
-    """Write prompts into a folder, so that a sync of it finds nothing to do.
+def export(folder: str, prompts: Sequence[WholePrompt], progress: Progress, *, overwrite: bool = False) -> Exported:
+    """Write prompts into a folder, so that a sync of the folder finds nothing to do.
 
-    A file that says the same already is left as it is, comments and all; one that says something else is replaced only
-    if the export `overwrites`. Nothing is ever removed. A folder that is not there yet appears when it is whole; in one
-    that is there, each file is whole or not written. Raises Refused (`files_differ`), Failed (`cannot_export` for what
-    a folder cannot say, `cannot_save`).
+    A file with the same meaning is left as it is, with its comments. A file that differs is replaced only with
+    `overwrite`. No file is removed. A new folder is created atomically; in an existing one, each file is. Raises
+    Refused (`files_differ`) and Failed (`cannot_export` for what prompt.yaml cannot represent, `cannot_save`).
     """
     if os.path.exists(folder) and not os.path.isdir(folder):
-        raise errors.Failed("cannot_save", f"{references.quoted(folder)} is a file", hint="promptctl export FOLDER")
+        raise errors.Failed("cannot_save", f"{references.quoted(folder)} is a file", hint=_HINT)
     defaults = folder_defaults.read(folder, problems := [])
     if problems:
         raise errors.Failed("cannot_export", problems[0], hint="correct that file, or export into another folder")
-    files: list[tuple[str, bytes]] = []
-    unchanged = 0
     secrets: list[str] = []
+    files: list[tuple[str, bytes]] = []
     differing: list[str] = []
-    for place, prompt in enumerate(prompts):
-        for path, data in _files(folder, prompt, defaults, secrets):
+    unchanged = 0
+    for count, prompt in enumerate(prompts, 1):
+        for path, content in _FilesOfPrompt(folder, prompt, defaults, secrets).contents():
             if os.path.islink(path):
-                _refuse_links(folder, path)
-            if (there := _there(path)) is None:
-                files.append((path, data))
-            elif there == data or _says_the_same(path, there, data, prompt, defaults):
+                _refuse_link_out_of(folder, path)
+            current = _read_if_exists(path)
+            if current is not None and _is_same(path, current, content, prompt, defaults):
                 unchanged += 1
-            else:
+                continue
+            if current is not None:
                 differing.append(path)
-                files.append((path, data))
-        progress("comparing", place + 1, len(prompts))
-    if differing and not overwrites:
+            files.append((path, content))
+        progress("comparing", count, len(prompts))
+    if differing and not overwrite:
         raise FilesDiffer(differing)
-    try:
-        if os.path.lexists(folder):
-            _write_into(files, progress)
-        else:
-            _write_anew(folder, files, progress)
-    except OSError as problem:
-        raise errors.Failed(
-            "cannot_save",
-            f"cannot write {references.quoted(problem.filename or folder)}: {problem.strerror}",
-            hint="promptctl export FOLDER, with a folder that can be written",
-        ) from None
+    _write(folder, files, progress)
     return Exported([path for path, _ in files], unchanged, secrets)
 
 
-def _files(
-    folder: str, prompt: WholePrompt, defaults: Mapping[str, Any], secrets: list[str]
-) -> list[tuple[str, bytes]]:
-    """The files of one prompt, with what should be in them; the names that a folder has already are kept.
+class _FilesOfPrompt:
+    """The files of one prompt and their contents; the names of existing files are kept.
 
-    `defaults` are the folder's settings for all prompts: a version that lacks one says so. What looks like a key is
-    added to `secrets` and acknowledged in the prompt.yaml, so that another database takes the folder.
+    `defaults` are the folder's settings for all prompts. What looks like a key is added to `secrets` and allowed in
+    prompt.yaml, so that another database accepts the folder.
     """
-    place = os.path.join(folder, *prompt.name.split("/"))
-    _refuse_links(folder, place)
-    there: dict[int, str] = {}
-    yaml = listing.YAML_NAMES[0]
-    if os.path.isdir(place):
-        for file in sorted(os.listdir(place)):
+
+    def __init__(self, folder: str, prompt: WholePrompt, defaults: Mapping[str, Any], secrets: list[str]) -> None:
+        self._prompt = prompt
+        self._defaults = defaults
+        self._secrets = secrets
+        self._folder = os.path.join(folder, *prompt.name.split("/"))
+        _refuse_link_out_of(folder, self._folder)
+
+    def contents(self) -> list[tuple[str, bytes]]:
+        """Return the path and the content of each file."""
+        version_files, yaml_file = self._existing_files()
+        files: list[tuple[str, bytes]] = []
+        allowed: dict[int, str] = {}
+        for version in self._prompt.versions:
+            name = version_files.get(version.version) or f"v{version.version}{_suffix(version.origin_path)}"
+            path = os.path.join(self._folder, name)
+            files.append((path, version.content.encode()))
+            if secrets := secret_values.find(version.content):
+                self._secrets += [
+                    f"{path}:{secret.line}: {secret.masked} looks like {secret.kind}" for secret in secrets
+                ]
+                allowed[version.version] = _EXPORTED
+        yaml_path = os.path.join(self._folder, yaml_file)
+        text = self._yaml_text(yaml_path, allowed)
+        return [*files, (yaml_path, text.encode())] if text else files
+
+    def _existing_files(self) -> tuple[dict[int, str], str]:
+        """Return the names of the version files that exist, by number, and the name of prompt.yaml."""
+        version_files: dict[int, str] = {}
+        yaml_file = listing.YAML_NAMES[0]
+        for file in sorted(os.listdir(self._folder)) if os.path.isdir(self._folder) else ():
             if (number := listing.number_of(file)) is not None:
-                there.setdefault(number, file)
+                version_files.setdefault(number, file)
             elif file.lower() in listing.YAML_NAMES:
-                yaml = file
-    found = [
-        (
-            os.path.join(place, there.get(each.version, f"v{each.version}{_suffix(each.origin_path)}")),
-            each.content.encode(),
-        )
-        for each in prompt.versions
-    ]
-    allowed: dict[int, str] = {}
-    for each, (path, _) in zip(prompt.versions, found, strict=True):
-        if kept := secret_values.find(each.content):
-            secrets += [f"{path}:{secret.line}: {secret.shown} looks like {secret.kind}" for secret in kept]
-            allowed[each.version] = _EXPORTED
-    versions = {
-        each.version: VersionYaml(each.created_by, _told(each.settings, defaults), each.metadata)
-        for each in prompt.versions
-    }
-    yaml_path = os.path.join(place, yaml)
-    try:
-        text = prompt_yaml_writer.text(versions, active=prompt.active_version, route=prompt.route)
-        if kept := secret_values.find(text):
-            secrets += [f"{yaml_path}: {secret.shown} looks like {secret.kind}" for secret in kept]
-            allowed[0] = _EXPORTED
-        if allowed:
-            said = prompt_yaml.parse(_there(yaml_path) or b"", yaml_path, []).allowed_secrets
-            allowed = {number: said.get(number) or why for number, why in allowed.items()}
-            text = prompt_yaml_writer.text(
-                versions, active=prompt.active_version, route=prompt.route, allowed_secrets=allowed
+                yaml_file = file
+        return version_files, yaml_file
+
+    def _yaml_text(self, path: str, allowed: dict[int, str]) -> str:
+        prompt = self._prompt
+        versions = {
+            version.version: VersionYaml(
+                version.created_by, _explicit_settings(version.settings, self._defaults), version.metadata
             )
-    except prompt_yaml_writer.Inexpressible as problem:
-        raise errors.Failed(
-            "cannot_export",
-            f'a folder cannot say everything of "{prompt.name}": {problem.what}',
-            hint=f"promptctl show {prompt.name} --json",
-        ) from None
-    return [*found, (yaml_path, text.encode())] if text else found
+            for version in prompt.versions
+        }
+        try:
+            text = prompt_yaml_writer.text(versions, active=prompt.active_version, route=prompt.route)
+            if secrets := secret_values.find(text):
+                self._secrets += [f"{path}: {secret.masked} looks like {secret.kind}" for secret in secrets]
+                allowed[0] = _EXPORTED
+            if not allowed:
+                return text
+            current = prompt_yaml.parse(_read_if_exists(path) or b"", path, []).allowed_secrets
+            reasons = {number: current.get(number) or reason for number, reason in allowed.items()}
+            return prompt_yaml_writer.text(
+                versions, active=prompt.active_version, route=prompt.route, allowed_secrets=reasons
+            )
+        except prompt_yaml_writer.Inexpressible as problem:
+            raise errors.Failed(
+                "cannot_export",
+                f'a folder cannot represent all of "{prompt.name}": {problem.what}',
+                hint=f"promptctl show {prompt.name} --json",
+            ) from None
 
 
-def _told(settings: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+def _explicit_settings(settings: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a version's settings with the template style that the folder's default would otherwise replace."""
     if "template" in settings or defaults.get("template", templates.DEFAULT_STYLE) == templates.DEFAULT_STYLE:
         return settings
     return {**settings, "template": templates.DEFAULT_STYLE}
@@ -168,67 +174,78 @@ def _suffix(origin_path: str | None) -> str:
     return suffix if suffix in listing.SUFFIXES else listing.SUFFIXES[0]
 
 
-def _refuse_links(folder: str, place: str) -> None:
+def _refuse_link_out_of(folder: str, path: str) -> None:
     root = os.path.realpath(folder)
-    if os.path.commonpath([root, os.path.realpath(place)]) != root:
-        raise errors.Failed("cannot_save", f"{place} is a link out of the folder", hint="promptctl export FOLDER")
+    if os.path.commonpath([root, os.path.realpath(path)]) != root:
+        raise errors.Failed("cannot_save", f"{path} is a link out of the folder", hint=_HINT)
 
 
-def _there(path: str) -> bytes | None:
-    """What is in a file; None: it is not there."""
+def _read_if_exists(path: str) -> bytes | None:
     try:
         return listing.read_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as problem:
         raise errors.Failed(
-            "cannot_read", f"cannot read {references.quoted(path)}: {problem.strerror}", hint="promptctl export FOLDER"
+            "cannot_read", f"cannot read {references.quoted(path)}: {problem.strerror}", hint=_HINT
         ) from None
 
 
-def _is_yaml(path: str) -> bool:
-    return os.path.basename(path).lower() in listing.YAML_NAMES
-
-
-def _says_the_same(path: str, there: bytes, wanted: bytes, prompt: WholePrompt, defaults: Mapping[str, Any]) -> bool:
-    """Whether a sync would find no difference between two files; who wrote a version is not asked again."""
-    if not _is_yaml(path):
+def _is_same(path: str, current: bytes, content: bytes, prompt: WholePrompt, defaults: Mapping[str, Any]) -> bool:
+    """Whether a sync would find no difference between two contents of a file; authors are not compared."""
+    if current == content:
+        return True
+    if os.path.basename(path).lower() not in listing.YAML_NAMES:
         try:
-            return texts.normalised(there, path).encode() == wanted
+            return texts.normalise(current, path).encode() == content
         except errors.Usage:
             return False
     problems: list[str] = []
-    one, other = prompt_yaml.parse(there, "", problems), prompt_yaml.parse(wanted, "", problems)
-    if problems or one.active not in (None, other.active) or not same(one.route or [], other.route or []):
+    old, new = prompt_yaml.parse(current, "", problems), prompt_yaml.parse(content, "", problems)
+    if problems or old.active not in (None, new.active) or not same(old.route or [], new.route or []):
         return False
-    stored = {each.version for each in prompt.versions}
-    return one.versions.keys() <= stored and all(
-        same({**defaults, **one.of(number).settings}, {**defaults, **other.of(number).settings})
-        and same(one.of(number).metadata, other.of(number).metadata)
-        for number in stored
+    numbers = {version.version for version in prompt.versions}
+    return old.versions.keys() <= numbers and all(
+        same({**defaults, **old.of(number).settings}, {**defaults, **new.of(number).settings})
+        and same(old.of(number).metadata, new.of(number).metadata)
+        for number in numbers
     )
 
 
-def _write_into(files: Sequence[tuple[str, bytes]], progress: Progress) -> None:
-    for place, (path, data) in enumerate(files):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        atomic_files.write(path, data)
-        progress("writing", place + 1, len(files))
-
-
-def _write_anew(folder: str, files: Sequence[tuple[str, bytes]], progress: Progress) -> None:
-    whole = os.path.abspath(folder)
-    os.makedirs(os.path.dirname(whole), exist_ok=True)
-    beside = tempfile.mkdtemp(prefix=".promptctl-", dir=os.path.dirname(whole))
+def _write(folder: str, files: Sequence[tuple[str, bytes]], progress: Progress) -> None:
     try:
-        made = os.path.join(beside, "prompts")
-        os.mkdir(made)
-        for place, (path, data) in enumerate(files):
-            target = os.path.join(made, os.path.relpath(path, folder))
+        if os.path.lexists(folder):
+            _write_into(files, progress)
+        else:
+            _write_new_folder(folder, files, progress)
+    except OSError as problem:
+        raise errors.Failed(
+            "cannot_save",
+            f"cannot write {references.quoted(problem.filename or folder)}: {problem.strerror}",
+            hint="promptctl export FOLDER, with a folder that can be written",
+        ) from None
+
+
+def _write_into(files: Sequence[tuple[str, bytes]], progress: Progress) -> None:
+    for count, (path, content) in enumerate(files, 1):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        atomic_files.write(path, content)
+        progress("writing", count, len(files))
+
+
+def _write_new_folder(folder: str, files: Sequence[tuple[str, bytes]], progress: Progress) -> None:
+    path = os.path.abspath(folder)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = tempfile.mkdtemp(prefix=".promptctl-", dir=os.path.dirname(path))
+    try:
+        new_folder = os.path.join(temporary, "prompts")
+        os.mkdir(new_folder)
+        for count, (file_path, content) in enumerate(files, 1):
+            target = os.path.join(new_folder, os.path.relpath(file_path, folder))
             os.makedirs(os.path.dirname(target), exist_ok=True)
             with open(target, "wb") as file:
-                file.write(data)
-            progress("writing", place + 1, len(files))
-        os.rename(made, whole)
+                file.write(content)
+            progress("writing", count, len(files))
+        os.rename(new_folder, path)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Folders that overlap: the same files, applied as two sources, would be stored under two names."""
+"""Refuse a folder whose prompts another source has applied: they would be stored again under other names."""
 
 from __future__ import annotations
 
@@ -18,113 +18,123 @@ if TYPE_CHECKING:
     from promptctl.postgres.database import Database
     from promptctl.store.syncs import OtherSource
 
-# So many prompts of a folder are compared with stored ones by their texts.
-_MOST_COMPARED = 50
+# Of a folder that may be a copy, the texts of this many prompts are compared.
+_COMPARED_PROMPTS = 50
 
 
-def known_as(checkout: Checkout, others: Sequence[OtherSource]) -> str | None:
-    """Return the source as which this very folder was applied under an older spelling of its repository, if it was."""
+def older_spelling(checkout: Checkout, others: Sequence[OtherSource]) -> str | None:
+    """Return the source as which this folder was applied under an older spelling of its repository, None if none."""
     if checkout.is_named:
         return None
     return next((other.source for other in others if checkout.place_of(other.source) == checkout.path), None)
 
 
 def refuse(
-    database: Database, checkout: Checkout, folder: Sequence[ListedPrompt], others: Sequence[OtherSource]
+    database: Database, checkout: Checkout, prompts: Sequence[ListedPrompt], others: Sequence[OtherSource]
 ) -> None:
-    """Raise Refused (`conflict`) for a folder that was not applied yet and overlaps one that was, as one of `others`.
+    """Raise Refused (`conflict`) for a folder that was never applied and overlaps one of the `others`.
 
-    It overlaps when one of the two lies in the other; and when most of its prompts have the names and texts of
-    another source's prompts below one common folder, which is a copy.
+    Folders overlap when one contains the other, and when one is a copy: most of its prompts have the names, below one
+    common folder, and the texts of another source's prompts.
     """
     for other in others:
         place = checkout.place_of(other.source, other.repository, other.path)
         if place is None or place == checkout.path:
             continue
         if _is_inside(checkout.path, place):
-            raise _overlap(checkout, other.source, place, "lies in")
+            raise _overlap(checkout, other.source, place, "is inside")
         if _is_inside(place, checkout.path):
             inner = os.path.relpath(place, checkout.path)
-            if any(prompt.name == inner or prompt.name.startswith(f"{inner}/") for prompt in folder):
+            if any(prompt.name == inner or prompt.name.startswith(f"{inner}/") for prompt in prompts):
                 raise _overlap(checkout, other.source, place, "contains")
-    _refuse_copy(database, checkout, folder)
+    _refuse_copy(database, checkout, prompts)
 
 
 def _is_inside(path: str, folder: str) -> bool:
     return path != folder and path.startswith(folder.rstrip("/") + "/")
 
 
-def _overlap(checkout: Checkout, source: str, place: str, how: str) -> errors.Refused:
+def _overlap(checkout: Checkout, source: str, place: str, relation: str) -> errors.Refused:
     import shlex
 
-    shown = _from_here(place)
-    words = ["promptctl", "sync", shown]
+    path = _relative_path(place)
+    words = ["promptctl", "sync", path]
     if checkout.place_of(source) is None:
         words += ["--source", source]
     return errors.Refused(
         "conflict",
-        f"the folder {how} {shown}, which was applied as another source, {source}: its prompts would be stored again "
-        "under other names",
+        f"the folder {relation} {path}, which was applied as another source, {source}: its prompts would be stored "
+        "again under other names",
         hint=shlex.join(words),
     )
 
 
-def _refuse_copy(database: Database, checkout: Checkout, folder: Sequence[ListedPrompt]) -> None:
-    applied = syncs.applied_names(database)
-    shorter: dict[str, list[str]] = {}
-    for name in applied:
-        for tail in _tails(name):
-            shorter.setdefault(tail, []).append(name)
-    candidates: dict[tuple[str, str], list[tuple[ListedPrompt, str]]] = {}
-    for prompt in folder:
-        if prompt.name in applied:
+def _refuse_copy(database: Database, checkout: Checkout, prompts: Sequence[ListedPrompt]) -> None:
+    sources = syncs.sources_by_name(database)
+    for source, pairs in _similar_names(prompts, sources):
+        if 2 * len(pairs) < len(prompts):
             continue
-        longer = [tail for tail in _tails(prompt.name) if tail in applied]
-        for name in (*longer, *shorter.get(prompt.name, ())):
-            difference = prompt.name.removesuffix(name) or name.removesuffix(prompt.name)
-            candidates.setdefault((applied[name], difference), []).append((prompt, name))
-    for (source, _), pairs in candidates.items():
-        if 2 * len(pairs) < len(folder):
-            continue
-        looked_at = pairs[:_MOST_COMPARED]
-        stored = syncs.stored_hashes(database, [name for _, name in looked_at])
-        same = [(prompt, name) for prompt, name in looked_at if stored.get(name, set()) & _hashes(prompt)]
-        if 2 * len(same) >= len(looked_at):
-            prompt, name = same[0]
+        sample = pairs[:_COMPARED_PROMPTS]
+        hashes = syncs.text_hashes(database, [name for _, name in sample])
+        same_text = [(prompt, name) for prompt, name in sample if hashes.get(name, set()) & _file_hashes(prompt)]
+        if 2 * len(same_text) >= len(sample):
+            prompt, name = same_text[0]
             place = checkout.place_of(source)
             raise errors.Refused(
                 "conflict",
                 f'"{prompt.name}" has the text of "{name}", which comes from another source, {source}: the same '
                 "prompts would be stored again under other names",
-                hint=_command(place) if place is not None else f"promptctl show {name}",
+                hint=_sync_command(place) if place is not None else f"promptctl show {name}",
             )
 
 
-def _command(place: str) -> str:
+def _similar_names(
+    prompts: Sequence[ListedPrompt], sources: dict[str, str]
+) -> list[tuple[str, list[tuple[ListedPrompt, str]]]]:
+    """Return pairs of a prompt of the folder and a stored name where one name ends with the other.
+
+    The pairs are grouped by the stored prompt's source and by the part in which the names differ.
+    """
+    names_by_suffix: dict[str, list[str]] = {}
+    for name in sources:
+        for suffix in _suffixes(name):
+            names_by_suffix.setdefault(suffix, []).append(name)
+    groups: dict[tuple[str, str], list[tuple[ListedPrompt, str]]] = {}
+    for prompt in prompts:
+        if prompt.name in sources:
+            continue
+        stored_suffixes = [suffix for suffix in _suffixes(prompt.name) if suffix in sources]
+        for name in (*stored_suffixes, *names_by_suffix.get(prompt.name, ())):
+            difference = prompt.name.removesuffix(name) or name.removesuffix(prompt.name)
+            groups.setdefault((sources[name], difference), []).append((prompt, name))
+    return [(source, pairs) for (source, _), pairs in groups.items()]
+
+
+def _sync_command(place: str) -> str:
     import shlex
 
-    return f"promptctl sync {shlex.quote(_from_here(place))}"
+    return f"promptctl sync {shlex.quote(_relative_path(place))}"
 
 
-def _tails(name: str) -> list[str]:
-    """Return what a name ends with after each of its slashes."""
-    parts = name.split("/")
-    return ["/".join(parts[place:]) for place in range(1, len(parts))]
+def _suffixes(name: str) -> list[str]:
+    """Return what follows each slash of a name."""
+    segments = name.split("/")
+    return ["/".join(segments[start:]) for start in range(1, len(segments))]
 
 
-def _hashes(prompt: ListedPrompt) -> set[str]:
+def _file_hashes(prompt: ListedPrompt) -> set[str]:
     hashes: set[str] = set()
     for number in prompt.files:
         try:
-            text = texts.normalised(listing.read_bytes(prompt.version_path(number)), "")
+            text = texts.normalise(listing.read_bytes(prompt.version_path(number)), "")
         except (OSError, errors.PromptctlError):
             continue
         hashes.add(hashlib.sha256(text.encode()).hexdigest())
     return hashes
 
 
-def _from_here(path: str) -> str:
-    """Return a path as a command would name it in the working directory."""
+def _relative_path(path: str) -> str:
+    """Return a path as the user would write it in the working directory."""
     try:
         return os.path.relpath(path)
     except FileNotFoundError:

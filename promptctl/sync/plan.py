@@ -1,4 +1,4 @@
-"""The plan of a sync: a pure function of what Git says, what the database says, and what was applied last."""
+"""Step 2 of a sync: the plan, a pure function of the folder, the database, and what was applied last."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 from promptctl.records import Record
 from promptctl.rules import shares, targeting, templates
 from promptctl.rules.json_values import same
-from promptctl.rules.targeting import Surroundings
+from promptctl.rules.targeting import RouteGraph
 from promptctl.sync.changes import (
     ACTIVATE,
     CONFLICT,
+    DATABASE_ONLY,
     DESCRIBE,
-    DOING,
     HELD,
     NEW,
     NOTE,
     ROUTE,
-    STORED,
-    Applied,
+    WRITING_KINDS,
+    AppliedPrompt,
     Change,
     Plan,
 )
@@ -28,341 +28,355 @@ if TYPE_CHECKING:
     from typing import Any
 
     from promptctl.folder.prompt_files import FileVersion, FolderPrompt
-    from promptctl.rules.references import Reference
     from promptctl.store.syncs import StoredPrompt, StoredVersion
 
-# What resolves the conflict of an activation whose version needs a variable that the active one does not.
-ALLOWING_NEW_VARIABLES = "promptctl sync --allow-new-variables"
-NOWHERE = Surroundings({}, {})
+    Route = list[dict[str, Any]]
+
+# The command that resolves the conflict of an activation whose version needs a variable that the active one does not.
+ALLOW_NEW_VARIABLES_COMMAND = "promptctl sync --allow-new-variables"
 
 
-class Terms(Record):
-    """What may be done. `adopts`: take over what is live, or comes, from elsewhere. `claims`: it is to be applied.
+class Input(Record):
+    """What a plan is made from.
 
-    A folder that says just what is stored of another source's prompts has nothing to change, and cannot have them.
+    `prompts` are the folder's prompts that may have changed, `unchanged` counts the others. `stored` is what the
+    database has of `prompts`, by its own spelling of their names. `graph` has the prompts that routes lead to.
+    `missing` are the prompts of this source that are no longer in the folder, with their active versions.
     """
 
     __slots__ = ()
-    adopts: bool = False
-    allow_new_variables: bool = False
-    claims: bool = True
+    source: str
+    prompts: Sequence[FolderPrompt]
+    stored: Mapping[str, StoredPrompt]
+    graph: RouteGraph
+    missing: Mapping[str, int | None]
+    unchanged: int
 
 
-def make(
-    source: str,
-    folder: Sequence[FolderPrompt],
-    stored: Mapping[str, StoredPrompt],
-    names_by_case: Mapping[str, str],
-    terms: Terms = Terms(),  # noqa: B008 - immutable
-    *,
-    gone: Mapping[str, int | None] | None = None,
-    around: Surroundings = NOWHERE,
-    unchanged: int = 0,
-) -> Plan:
-    """Return the plan.
+class Options(Record):
+    """What a plan may contain.
 
-    `folder` has the prompts that may have changed, `unchanged` counts the others; `stored` is what the database has of
-    them, `names_by_case` its spelling of names by their lower case. `gone` are prompts of this source that are not in
-    the folder any more, with what is live of each; `around` is what routes can lead to beside the folder.
+    `adopt`: take over prompts of another source, and versions that were activated outside of Git. `will_apply`: the
+    plan is to be applied, so a prompt of another source is a conflict even where nothing of it changes.
     """
+
+    __slots__ = ()
+    adopt: bool = False
+    allow_new_variables: bool = False
+    will_apply: bool = True
+
+
+def make(inputs: Input, options: Options) -> Plan:
+    """Return the plan."""
     changes: list[Change] = []
-    applied: list[Applied] = []
-    around = _with_folder(around, folder, stored, terms)
-    for prompt in folder:
-        other = names_by_case.get(prompt.name.lower(), prompt.name)
-        if other != prompt.name:
-            why = f'differs from "{other}" only in case'
-            changes.append(Change(CONFLICT, prompt.name, 0, why, hint=f"promptctl show {other}"))
+    applied_prompts: list[AppliedPrompt] = []
+    unchanged = inputs.unchanged
+    graph = _graph_after_sync(inputs, options)
+    spellings = {name.lower(): name for name in inputs.stored}
+    for prompt in inputs.prompts:
+        spelling = spellings.get(prompt.name.lower(), prompt.name)
+        if spelling != prompt.name:
+            message = f'differs from "{spelling}" only in case'
+            changes.append(Change(CONFLICT, prompt.name, 0, message, hint=f"promptctl show {spelling}"))
             continue
-        known = stored.get(prompt.name)
-        found = _of_prompt(source, prompt, known, terms, around)
-        if known is not None and known.applied_source not in (None, source) and not terms.adopts:
-            found = [_foreign(prompt, known.applied_source, is_conflict=terms.claims or any(map(_matters, found)))]
+        stored = inputs.stored.get(prompt.name)
+        prompt_changes = _prompt_changes(inputs.source, prompt, stored, options, graph)
+        other_source = stored.applied_source if stored is not None else None
+        if other_source not in (None, inputs.source) and not options.adopt:
+            is_conflict = options.will_apply or any(map(_needs_attention, prompt_changes))
+            prompt_changes = [_other_source(prompt, other_source, is_conflict=is_conflict)]
         else:
-            # Of an archived prompt nothing is remembered: what Git says of it counts once it is restored.
-            if known is None or not known.is_archived:
-                applied.append(_to_remember(prompt, known, found))
-            if known is not None and known.applied_source not in (None, source):
-                found.append(Change(NOTE, prompt.name, 0, f"is taken over from another source, {known.applied_source}"))
-        changes += found
-        unchanged += not found
-    for name, live in (gone or {}).items():
-        if live is not None:
-            why = f"is not in the folder any more: {live} stays live"
-            changes.append(Change(STORED, name, 0, why, previous_version=live))
-    return Plan(changes, applied, unchanged)
+            # Nothing is recorded about an archived prompt: the folder's changes count once it is restored.
+            if stored is None or not stored.is_archived:
+                applied_prompts.append(_applied_prompt(prompt, stored, prompt_changes))
+            if other_source not in (None, inputs.source):
+                message = f"is taken over from another source, {other_source}"
+                prompt_changes.append(Change(NOTE, prompt.name, 0, message))
+        changes += prompt_changes
+        unchanged += not prompt_changes
+    for name, active in inputs.missing.items():
+        if active is not None:
+            message = f"is no longer in the folder; version {active} stays active"
+            changes.append(Change(DATABASE_ONLY, name, 0, message, previous_version=active))
+    return Plan(changes, applied_prompts, unchanged)
 
 
-def route_targets(prompt: FolderPrompt) -> list[Reference]:
-    """Return what the route of a folder's prompt leads to."""
-    return targeting.targets(prompt.route or ())
-
-
-def _of_prompt(
-    source: str, prompt: FolderPrompt, known: StoredPrompt | None, terms: Terms, around: Surroundings
+def _prompt_changes(
+    source: str, prompt: FolderPrompt, stored: StoredPrompt | None, options: Options, graph: RouteGraph
 ) -> list[Change]:
-    found: list[Change] = []
-    if known is not None and known.is_archived:
-        return _of_archived(prompt, known)
-    free = max((known.next_version if known else 1), *(each.number + 1 for each in prompt.versions), 1)
-    for version in prompt.versions:
-        changes = _of_version(prompt, version, known, terms, free)
-        # Each edited file gets a number of its own.
-        free += any(change.kind == CONFLICT for change in changes)
-        found += changes
-    if known is not None:
-        numbers = {version.number for version in prompt.versions}
-        found += [
-            Change(STORED, prompt.name, number, f"only in the database, by {version.created_by}")
-            for number, version in sorted(known.versions.items())
-            if number not in numbers and not version.is_retired and version.source != source
+    if stored is not None and stored.is_archived:
+        return [_archived_prompt(prompt, stored)]
+    changes: list[Change] = []
+    free_number = max(stored.next_version if stored else 1, *(file.number + 1 for file in prompt.versions), 1)
+    for file in prompt.versions:
+        file_changes = _file_changes(prompt, file, stored, options, free_number)
+        # Each edited file gets a free number of its own.
+        free_number += any(change.kind == CONFLICT for change in file_changes)
+        changes += file_changes
+    if stored is not None:
+        numbers = {file.number for file in prompt.versions}
+        changes += [
+            Change(DATABASE_ONLY, prompt.name, number, f"only in the database, created by {version.created_by}")
+            for number, version in sorted(stored.versions.items())
+            if number not in numbers and not version.is_archived and version.source != source
         ]
     if prompt.active is not None:
-        found += _of_activation(prompt, prompt.active, known, terms)
+        changes += _activation(prompt, prompt.active, stored, options)
     if prompt.route is not None:
-        found += _of_route(prompt, prompt.route, known, terms, around)
-    return found
+        changes += _route_change(prompt, prompt.route, stored, options, graph)
+    return changes
 
 
-def _of_archived(prompt: FolderPrompt, known: StoredPrompt) -> list[Change]:
-    """What a folder says of an archived prompt is held back; a text that is new to it is a conflict."""
-    # Words first: the command alone would undo another person's move.
+def _archived_prompt(prompt: FolderPrompt, stored: StoredPrompt) -> Change:
+    """Hold back the changes of an archived prompt; a new text for it is a conflict."""
+    # A sentence first: the command alone would undo another person's move.
     hint = (
         f"to keep it archived, remove {prompt.path} from Git; to use it again, ask the person who archived it, "
         f"then run: promptctl delete --undo {prompt.name}"
     )
-    new = [version.path for version in prompt.versions if version.number not in known.versions]
-    if new:
-        return [Change(CONFLICT, prompt.name, 0, f"is archived, and {new[0]} is new", hint=hint)]
-    return [Change(HELD, prompt.name, 0, "is archived, and stays so", hold=known.moved, hint=hint)]
+    for file in prompt.versions:
+        if file.number not in stored.versions:
+            return Change(CONFLICT, prompt.name, 0, f"is archived, and {file.path} is new", hint=hint)
+    return Change(HELD, prompt.name, 0, "is archived and stays archived", hold=stored.last_move, hint=hint)
 
 
-def _of_version(
-    prompt: FolderPrompt, version: FileVersion, known: StoredPrompt | None, terms: Terms, free: int
+def _file_changes(
+    prompt: FolderPrompt, file: FileVersion, stored: StoredPrompt | None, options: Options, free_number: int
 ) -> list[Change]:
-    stored = known.versions.get(version.number) if known else None
-    if stored is None:
-        notes = prompt.notes.get(version.number, ())
-        return [_new(prompt, version, known), *(Change(NOTE, prompt.name, version.number, note) for note in notes)]
-    assert known is not None
-    if stored.is_erased:
-        holds = "still holds its text" if stored.sha256 == version.sha256 else "takes its number"
-        why = f"was erased, and {version.path} {holds}: remove the file"
-        return [Change(CONFLICT, prompt.name, version.number, why,
-                       hint=f"promptctl history {prompt.name}")]  # fmt: skip
-    if stored.sha256 != version.sha256:
-        return [
-            Change(
-                CONFLICT,
-                prompt.name,
-                version.number,
-                f"{version.path} differs from the stored version, which never changes: save it as v{free}",
-                file=version,
-                hint=_saving_as(free, prompt.name, version),
-            )
-        ]
-    found = _of_metadata(prompt, version, stored, known, terms)
-    now, then = _with_style(version.settings), _with_style(stored.settings)
-    if not same(now, then):
-        keys = _differing(now, then)
-        found.append(Change(NOTE, prompt.name, version.number, f"is stored with other settings, which stay: {keys}"))
-    return found
+    version = stored.versions.get(file.number) if stored else None
+    if version is None:
+        notes = prompt.notes.get(file.number, ())
+        return [_new_version(prompt, file, stored), *(Change(NOTE, prompt.name, file.number, note) for note in notes)]
+    assert stored is not None
+    if version.is_erased:
+        relation = "still contains its text" if version.sha256 == file.sha256 else "uses its number"
+        message = f"was erased, and {file.path} {relation}: remove the file"
+        return [Change(CONFLICT, prompt.name, file.number, message, hint=f"promptctl history {prompt.name}")]
+    if version.sha256 != file.sha256:
+        message = f"{file.path} differs from the stored version, which never changes: save it as v{free_number}"
+        hint = _command_to_save_as(free_number, prompt.name, file)
+        return [Change(CONFLICT, prompt.name, file.number, message, file=file, hint=hint)]
+    changes = _metadata_changes(prompt, file, version, stored, options)
+    folder_settings, stored_settings = _with_style(file.settings), _with_style(version.settings)
+    if not same(folder_settings, stored_settings):
+        keys = _differing_keys(folder_settings, stored_settings)
+        message = f"settings differ from the stored ones, which never change: {keys}"
+        changes.append(Change(NOTE, prompt.name, file.number, message))
+    return changes
 
 
 def _with_style(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings with the template's style, which where none is set is the default one."""
+    """Return settings with a template style; the default one where none is set."""
     return settings if "template" in settings else {"template": templates.DEFAULT_STYLE, **settings}
 
 
-def _saving_as(number: int, name: str, version: FileVersion) -> str:
-    """Return the command that keeps an edited file under a free number, and puts the stored text in its place."""
+def _command_to_save_as(number: int, name: str, file: FileVersion) -> str:
+    """Return the command that renames an edited file to a free number and restores the stored text."""
     import shlex
 
-    folder, _, file = version.path.rpartition("/")
-    target = f"{folder}/v{number}{file[file.rindex('.') :]}"
+    folder, _, basename = file.path.rpartition("/")
+    target = f"{folder}/v{number}{basename[basename.rindex('.') :]}"
     # A path that begins with a hyphen would be an option.
-    here = [path if not path.startswith("-") else f"./{path}" for path in (version.path, target)]
-    old, new = map(shlex.quote, here)
-    return f"mv {old} {new} && promptctl show {name}@{version.number} > {old}"
+    paths = [path if not path.startswith("-") else f"./{path}" for path in (file.path, target)]
+    old, new = map(shlex.quote, paths)
+    return f"mv {old} {new} && promptctl show {name}@{file.number} > {old}"
 
 
-def _new(prompt: FolderPrompt, version: FileVersion, known: StoredPrompt | None) -> Change:
-    twin = known and next(
-        (n for n, v in sorted(known.versions.items(), reverse=True) if v.sha256 == version.sha256), None
+def _new_version(prompt: FolderPrompt, file: FileVersion, stored: StoredPrompt | None) -> Change:
+    same_text = (
+        {n: version for n, version in stored.versions.items() if version.sha256 == file.sha256} if stored else {}
     )
-    erased = known and next((n for n, v in known.versions.items() if v.is_erased and v.sha256 == version.sha256), None)
-    if erased:
-        why = f"{version.path} holds the text of @{erased}, which was erased: remove the file"
-        hint = f"promptctl history {prompt.name}"
-        return Change(CONFLICT, prompt.name, version.number, why, hint=hint)
-    why = f"new, {version.size} bytes" + (f", same text as @{twin}" if twin else "")
-    if version.variables:
-        why += f"; variables: {templates.describe(version.variables, version.settings)}"
-    active = known.active_version if known else None
-    # All fields by position: a folder may have a hundred thousand of them.
-    return Change(NEW, prompt.name, version.number, why, active, None, None, version, prompt.yaml_path, None, None)
+    if erased := next((number for number, version in same_text.items() if version.is_erased), None):
+        message = f"{file.path} contains the text of @{erased}, which was erased: remove the file"
+        return Change(CONFLICT, prompt.name, file.number, message, hint=f"promptctl history {prompt.name}")
+    message = f"new, {file.size} bytes" + (f", same text as @{max(same_text)}" if same_text else "")
+    if file.variables:
+        message += f"; variables: {templates.describe(file.variables, file.settings)}"
+    active = stored.active_version if stored else None
+    # All fields by position, which is faster: a folder may have a hundred thousand files.
+    return Change(NEW, prompt.name, file.number, message, active, None, None, file, prompt.yaml_path, None, None)
 
 
-def _of_metadata(
-    prompt: FolderPrompt, version: FileVersion, stored: StoredVersion, known: StoredPrompt, terms: Terms
+def _metadata_changes(
+    prompt: FolderPrompt, file: FileVersion, version: StoredVersion, stored: StoredPrompt, options: Options
 ) -> list[Change]:
-    """What Git says otherwise than it did is written; what somebody corrected since stays."""
-    now = version.metadata
-    then = known.applied_metadata.get(str(version.number), {})
-    is_new_here = known.applied_source is None and not terms.adopts
-    wanted = dict(stored.metadata)
-    held: list[str] = []
-    for key, value in now.items():
-        if key in stored.metadata and same(stored.metadata[key], value):
+    """Apply the metadata that changed in the folder, and hold back what was corrected in the database since."""
+    folder_metadata = file.metadata
+    last_applied = stored.applied_metadata.get(str(file.number), {})
+    is_first_sync = stored.applied_source is None and not options.adopt
+    new_metadata = dict(version.metadata)
+    held_keys: list[str] = []
+    for key, value in folder_metadata.items():
+        if key in version.metadata and same(version.metadata[key], value):
             continue
-        if (key in then and same(then[key], value)) or (is_new_here and key in stored.metadata):
-            held.append(key)
+        is_unchanged_in_folder = key in last_applied and same(last_applied[key], value)
+        if is_unchanged_in_folder or (is_first_sync and key in version.metadata):
+            held_keys.append(key)
         else:
-            wanted[key] = value
-    for key in then.keys() - now.keys():
-        if key in wanted and same(wanted[key], then[key]):
-            del wanted[key]
-    found: list[Change] = []
-    if not same(wanted, stored.metadata):
-        found.append(
-            Change(DESCRIBE, prompt.name, version.number, _differing(wanted, stored.metadata), metadata=wanted)
-        )
-    if held:
-        why = f"{', '.join(sorted(held))}: stays as it is stored, until the folder says something else again"
-        found.append(Change(HELD, prompt.name, version.number, why, file=version))
-    return found
+            new_metadata[key] = value
+    for key in last_applied.keys() - folder_metadata.keys():
+        if key in new_metadata and same(new_metadata[key], last_applied[key]):
+            del new_metadata[key]
+    changes: list[Change] = []
+    if not same(new_metadata, version.metadata):
+        keys = _differing_keys(new_metadata, version.metadata)
+        changes.append(Change(DESCRIBE, prompt.name, file.number, keys, metadata=new_metadata))
+    if held_keys:
+        message = f"{', '.join(sorted(held_keys))}: the stored value stays until the folder changes it"
+        changes.append(Change(HELD, prompt.name, file.number, message, file=file))
+    return changes
 
 
-def _of_activation(prompt: FolderPrompt, wanted: int, known: StoredPrompt | None, terms: Terms) -> list[Change]:
-    stored = known.versions.get(wanted) if known else None
-    if stored is None and not any(version.number == wanted for version in prompt.versions):
-        why = "should be active and is neither in the folder nor stored"
-        return [Change(CONFLICT, prompt.name, wanted, why, hint=f"correct active in {prompt.yaml_path}")]
-    if stored is not None and stored.is_erased:
-        why = "should be active and was erased"
-        return [Change(CONFLICT, prompt.name, wanted, why, hint=f"correct active in {prompt.yaml_path}")]
-    if known is None:
-        return [Change(ACTIVATE, prompt.name, wanted, f"activate {wanted} (none active)", yaml_path=prompt.yaml_path)]
-    live = known.active_version
-    if live == wanted:
+def _activation(prompt: FolderPrompt, target: int, stored: StoredPrompt | None, options: Options) -> list[Change]:
+    version = stored.versions.get(target) if stored else None
+    correct_yaml = f"correct active in {prompt.yaml_path}"
+    if version is None and not any(file.number == target for file in prompt.versions):
+        message = "is set as active, but is neither in the folder nor in the database"
+        return [Change(CONFLICT, prompt.name, target, message, hint=correct_yaml)]
+    if version is not None and version.is_erased:
+        return [Change(CONFLICT, prompt.name, target, "is set as active, but was erased", hint=correct_yaml)]
+    if stored is None:
+        message = f"activate {target} (none active)"
+        return [Change(ACTIVATE, prompt.name, target, message, yaml_path=prompt.yaml_path)]
+    active = stored.active_version
+    if active == target:
         return []
-    told = "none" if live is None else str(live)
-    never_applied = not known.has_said_version and live is not None and not terms.adopts
-    if never_applied or (known.has_said_version and known.applied_version == wanted):
-        # Words and no command: one that follows Git would undo what somebody did, perhaps a minute ago.
-        keep = f"active: {told}" if live is not None else "no active"
-        hint = f"to keep {told}, write {keep} in {prompt.yaml_path}; to follow Git, activate {wanted}"
-        why = f"held at {told}, Git says {wanted}"
-        return [Change(HELD, prompt.name, wanted, why, previous_version=live, hold=known.moved, hint=hint)]
-    if stored is not None and stored.is_retired:
-        hint = f"correct active in {prompt.yaml_path}"
-        return [Change(CONFLICT, prompt.name, wanted, "should be active and is archived", hint=hint)]
-    if not terms.allow_new_variables and (needed := _newly_needed(prompt, wanted, known)):
-        why = f"needs {needed}, which the active version {told} does not"
-        hint = f"promptctl diff {prompt.name}@{told} {prompt.name}@{wanted}"
-        if stored is None:
-            path = prompt.yaml_path or f"{prompt.path}/prompt.yaml"
-            first = needed.partition(",")[0]
-            hint = (
-                f"where braces are text: template: none in {path}; or a default for {first} there; "
-                f"else {ALLOWING_NEW_VARIABLES}"
-            )
-        return [Change(CONFLICT, prompt.name, wanted, why, hint=hint, needs_new_variables=True)]
-    why = f"activate {wanted} ({told} active)"
-    if known.candidate_version is not None:
-        share = shares.percent(known.basis_points)
-        why += f"; ends the split, {share} for version {known.candidate_version}"
-    return [Change(ACTIVATE, prompt.name, wanted, why, previous_version=live, yaml_path=prompt.yaml_path)]
+    if _is_activation_held(target, stored, options):
+        return [_held_activation(prompt, target, stored)]
+    if version is not None and version.is_archived:
+        return [Change(CONFLICT, prompt.name, target, "is set as active, but is archived", hint=correct_yaml)]
+    if not options.allow_new_variables and (variables := _new_variables(prompt, target, stored)):
+        return [_needs_new_variables(prompt, target, stored, variables)]
+    message = f"activate {target} ({'none' if active is None else active} active)"
+    if stored.candidate_version is not None:
+        share = shares.percent(stored.basis_points)
+        message += f"; ends the split, {share} for version {stored.candidate_version}"
+    return [Change(ACTIVATE, prompt.name, target, message, previous_version=active, yaml_path=prompt.yaml_path)]
 
 
-def _newly_needed(prompt: FolderPrompt, wanted: int, known: StoredPrompt) -> str:
-    """The variables that a version needs and the active one does not: the application that runs would not give them."""
-    if known.active_version is None:
-        return ""
-    given = known.versions[known.active_version].required_variables.split()
-    stored = known.versions.get(wanted)
-    needed = (
-        stored.required_variables.split()
-        if stored
-        else next(version.required for version in prompt.versions if version.number == wanted)
+def _is_activation_held(target: int, stored: StoredPrompt, options: Options) -> bool:
+    """Whether an operator's move outranks the folder: the folder has named no other version since that move."""
+    if stored.has_applied_version:
+        return stored.applied_version == target
+    return stored.active_version is not None and not options.adopt
+
+
+def _held_activation(prompt: FolderPrompt, target: int, stored: StoredPrompt) -> Change:
+    active = stored.active_version
+    # A sentence and no command: a command that follows the folder would undo an operator's move.
+    if active is None:
+        keep = f"to keep the prompt without an active version, remove active from {prompt.yaml_path}"
+    else:
+        keep = f"to keep {active}, write active: {active} in {prompt.yaml_path}"
+    return Change(
+        HELD,
+        prompt.name,
+        target,
+        f"held at {'none' if active is None else active}, the folder names {target}",
+        previous_version=active,
+        hold=stored.last_move,
+        hint=f"{keep}; to follow the folder, activate {target}",
     )
-    return ", ".join(name for name in needed if name not in given)
 
 
-def _of_route(
-    prompt: FolderPrompt,
-    wanted: list[dict[str, Any]],
-    known: StoredPrompt | None,
-    terms: Terms,
-    around: Surroundings,
-) -> list[Change]:
-    current = (known.route if known else None) or []
-    if same(wanted, current):
+def _needs_new_variables(prompt: FolderPrompt, target: int, stored: StoredPrompt, variables: list[str]) -> Change:
+    active = stored.active_version
+    if target in stored.versions:
+        hint = f"promptctl diff {prompt.name}@{active} {prompt.name}@{target}"
+    else:
+        path = prompt.yaml_path or f"{prompt.path}/prompt.yaml"
+        hint = (
+            f"if braces are text, set template: none in {path}; or set a default for {variables[0]} there; "
+            f"else {ALLOW_NEW_VARIABLES_COMMAND}"
+        )
+    message = f"needs {', '.join(variables)}, which the active version {active} does not"
+    return Change(CONFLICT, prompt.name, target, message, hint=hint, needs_new_variables=True)
+
+
+def _new_variables(prompt: FolderPrompt, target: int, stored: StoredPrompt) -> list[str]:
+    """Return the variables that a version needs and the active one does not: applications do not pass them yet."""
+    if stored.active_version is None:
         return []
-    steps = f"{len(wanted)} step{'s' * (len(wanted) != 1)}"
-    if _is_route_held(wanted, known, terms):
-        why = f"route: stays as it is stored, Git says {steps}; until the folder says something else"
-        return [Change(HELD, prompt.name, 0, why)]
-    if told := targeting.route_problem(prompt.name, wanted, around):
-        return [Change(CONFLICT, prompt.name, 0, told, hint=f"correct route in {prompt.yaml_path}")]
-    leads = ", ".join(str(target) for target in targeting.targets(wanted))
-    why = f"route: {leads}" if wanted else "route: none"
-    return [Change(ROUTE, prompt.name, 0, why, route=wanted, yaml_path=prompt.yaml_path)]
+    passed = stored.versions[stored.active_version].required_variables.split()
+    if (version := stored.versions.get(target)) is not None:
+        required = version.required_variables.split()
+    else:
+        required = next(file.required for file in prompt.versions if file.number == target)
+    return [name for name in required if name not in passed]
 
 
-def _is_route_held(wanted: list[dict[str, Any]], known: StoredPrompt | None, terms: Terms) -> bool:
-    if known is None or same(wanted, known.route or []):
+def _route_change(
+    prompt: FolderPrompt, route: Route, stored: StoredPrompt | None, options: Options, graph: RouteGraph
+) -> list[Change]:
+    if same(route, (stored.route if stored else None) or []):
+        return []
+    if _is_route_held(route, stored, options):
+        steps = f"{len(route)} step{'s' * (len(route) != 1)}"
+        message = f"route: the stored route stays until the folder changes its own, {steps}"
+        return [Change(HELD, prompt.name, 0, message)]
+    if problem := targeting.route_problem(prompt.name, route, graph):
+        return [Change(CONFLICT, prompt.name, 0, problem, hint=f"correct route in {prompt.yaml_path}")]
+    targets = ", ".join(str(target) for target in targeting.targets(route))
+    return [Change(ROUTE, prompt.name, 0, f"route: {targets or 'none'}", route=route, yaml_path=prompt.yaml_path)]
+
+
+def _is_route_held(route: Route, stored: StoredPrompt | None, options: Options) -> bool:
+    if stored is None or same(route, stored.route or []):
         return False
-    never_said = not known.has_said_route and bool(known.route) and not terms.adopts
-    return never_said or same(known.applied_route, wanted)
+    is_from_elsewhere = not stored.has_applied_route and bool(stored.route) and not options.adopt
+    return is_from_elsewhere or same(stored.applied_route, route)
 
 
-def _with_folder(
-    around: Surroundings, folder: Sequence[FolderPrompt], stored: Mapping[str, StoredPrompt], terms: Terms
-) -> Surroundings:
-    """What routes lead to when the folder is applied."""
-    if not any(prompt.route for prompt in folder):
-        return around
-    versions = dict(around.versions)
-    said = dict(around.routes)
-    for prompt in folder:
-        known = stored.get(prompt.name)
-        new = frozenset(each.number for each in prompt.versions if known is None or each.number not in known.versions)
+def _graph_after_sync(inputs: Input, options: Options) -> RouteGraph:
+    """Return what routes lead to once the folder is applied."""
+    if not any(prompt.route for prompt in inputs.prompts):
+        return inputs.graph
+    versions, routes = dict(inputs.graph.versions), dict(inputs.graph.routes)
+    for prompt in inputs.prompts:
+        stored = inputs.stored.get(prompt.name)
+        new = {file.number for file in prompt.versions if stored is None or file.number not in stored.versions}
         versions[prompt.name] = versions.get(prompt.name, frozenset()) | new
-        if prompt.route is not None and not _is_route_held(prompt.route, known, terms):
-            said[prompt.name] = prompt.route
-    return Surroundings(versions, said)
+        if prompt.route is not None and not _is_route_held(prompt.route, stored, options):
+            routes[prompt.name] = prompt.route
+    return RouteGraph(versions, routes)
 
 
-def _foreign(prompt: FolderPrompt, other: str | None, *, is_conflict: bool) -> Change:
+def _other_source(prompt: FolderPrompt, source: str | None, *, is_conflict: bool) -> Change:
+    message = f"comes from another source, {source}"
     if is_conflict:
-        hint = f"rename the folder {prompt.path}; --adopt in promptctl sync --help is for a source that has moved"
-        return Change(CONFLICT, prompt.name, 0, f"comes from another source, {other}", hint=hint)
-    return Change(NOTE, prompt.name, 0, f"comes from another source, {other}: this folder could not be applied")
+        hint = f"rename the folder {prompt.path}; if the source was renamed, see --adopt in promptctl sync --help"
+        return Change(CONFLICT, prompt.name, 0, message, hint=hint)
+    return Change(NOTE, prompt.name, 0, f"{message}: this folder cannot be applied")
 
 
-def _matters(change: Change) -> bool:
-    return change.kind in DOING or change.kind in (HELD, CONFLICT)
+def _needs_attention(change: Change) -> bool:
+    return change.kind in WRITING_KINDS or change.kind in (HELD, CONFLICT)
 
 
-def _to_remember(prompt: FolderPrompt, known: StoredPrompt | None, found: Sequence[Change]) -> Applied:
-    held = [change for change in found if change.kind == HELD and change.file is None]
+def _applied_prompt(prompt: FolderPrompt, stored: StoredPrompt | None, changes: Sequence[Change]) -> AppliedPrompt:
+    """Return what to record about a prompt; of what is held back, the earlier record stays."""
     active, route = prompt.active, prompt.route
-    is_held = known is not None and any(change.version for change in held)
-    if known is not None and is_held and known.has_said_version:
-        active = known.applied_version
-    if known is not None and any(not change.version for change in held):
-        route = known.applied_route
-    # What is held back or only in the database is said again next time; that settings differ is said once.
-    is_settled = not any(change.kind in (HELD, STORED, CONFLICT) for change in found)
-    here = {str(version.number) for version in prompt.versions}
-    said = known.applied_metadata if known is not None else {}
-    # Of a version whose file is gone the last word is kept: the file may come back.
-    metadata = {number: words for number, words in said.items() if number not in here} | prompt.metadata
-    return Applied(prompt.name, active, route, metadata, prompt.digest, is_settled, is_held)
+    is_version_held = is_route_held = False
+    if stored is not None:
+        held = [change for change in changes if change.kind == HELD and change.file is None]
+        is_version_held = any(change.version for change in held)
+        is_route_held = any(not change.version for change in held)
+        if is_version_held and stored.has_applied_version:
+            active = stored.applied_version
+        if is_route_held:
+            route = stored.applied_route
+    # Holds and database-only versions are reported at every sync; a difference of settings is reported once.
+    is_settled = not any(change.kind in (HELD, DATABASE_ONLY, CONFLICT) for change in changes)
+    # The record of a version whose file is gone stays: the file may come back.
+    numbers = {str(file.number) for file in prompt.versions}
+    recorded = stored.applied_metadata if stored is not None else {}
+    gone = {number: metadata for number, metadata in recorded.items() if number not in numbers}
+    return AppliedPrompt(prompt.name, active, route, gone | prompt.metadata, prompt.digest, is_settled, is_version_held)
 
 
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+def _differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     return ", ".join(
-        sorted(k for k in one.keys() | other.keys() if (k in one) != (k in other) or not same(one.get(k), other.get(k)))
+        key
+        for key in sorted(one.keys() | other.keys())
+        if (key in one) != (key in other) or not same(one.get(key), other.get(key))
     )

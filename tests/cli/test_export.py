@@ -112,8 +112,8 @@ def test_a_file_that_says_something_else_is_not_replaced_without_force(filled: P
     before = files(out)
     refused = filled("export", "out")
     assert refused.code == 5
-    assert "error: out/greeter/v1.txt says something else (and 1 more); nothing was written" in refused.err
-    assert "out/greeter/prompt.yaml says something else" in refused.err
+    assert "error: out/greeter/v1.txt differs from the database (and 1 more); nothing was written" in refused.err
+    assert "out/greeter/prompt.yaml differs from the database" in refused.err
     assert refused.err.splitlines()[-1] == "hint:  promptctl export out-1"
     assert json.loads(filled("export", "out", "--json").err.splitlines()[-1])["error"]["code"] == "files_differ"
     assert files(out) == before
@@ -202,7 +202,7 @@ def test_what_prompt_yaml_cannot_say_is_named(promptctl: Promptctl, sql: psycopg
     sql.execute("select promptctl.create_version('odd', 'x', '{\"temperature\": 1}')")
     ended = promptctl("export", "out")
     assert ended.code == 1
-    assert 'a folder cannot say everything of "odd": settings of @1: temperature' in ended.err
+    assert 'a folder cannot represent all of "odd": settings of @1: temperature' in ended.err
     assert not (promptctl.home / "out").exists()
     assert refused(promptctl("export", "out", "--json"), 1) == "cannot_export"
 

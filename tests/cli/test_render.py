@@ -111,7 +111,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "null.yaml": (b"city: Rom\nuser.name:\n", "null.yaml:2: user.name has no value"),
     "null.json": (b'{"user.name": null}', "null.json: user.name has no value"),
     "list.yaml": (b"user.name: [a]\n", "list.yaml:1: user.name is a list"),
-    "twice.yaml": (b"city: a\ncity: b\n", "twice.yaml:2: the key 'city' is there twice"),
+    "twice.yaml": (b"city: a\ncity: b\n", "twice.yaml:2: the key 'city' appears twice"),
     "twice.json": (b'{"user": {"name": "a"}, "user.name": "b"}', "twice.json: user.name is there twice"),
     "key.json": (b'{"user": {"name": "a"}, "user": {"age": "b"}}', 'key.json: the key "user" is there twice'),
     "tag.yaml": (b"city: !env HOME\n", "tag.yaml:1: the tag !env is not allowed"),

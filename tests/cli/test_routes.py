@@ -89,7 +89,7 @@ def test_a_route_comes_from_standard_input(filled: Promptctl) -> None:
     assert (ended.code, ended.out) == (0, "code_helper\t1\t0\n")
     assert stable(ended.err) == "code_helper: a route of 1 step (was none) in llm_app at db.prod\n"
     refusal = refused(filled("route", "set", "code_helper", "-f", "-", stdin="- when: {}\n  use: x"), 2)
-    assert refusal.err.startswith("error: standard input:1: entry 1: when is a mapping ")
+    assert refusal.err.startswith("error: standard input:1: entry 1: when must be a mapping ")
     assert filled("route", "set", "code_helper", "-f", "-", "-q", stdin="[]").out == "code_helper\n"
 
 

@@ -284,7 +284,7 @@ def test_a_hold_of_what_was_active_before_its_folder_is_shown(promptctl: Promptc
     (folder / "prompt.yaml").write_text("active: 2\n")
     assert promptctl("activate", "held@1").code == 0
     for _ in range(2):
-        assert "held at 1, Git says 2" in promptctl("sync", "prompts").out
+        assert "held at 1, the folder names 2" in promptctl("sync", "prompts").out
         assert json.loads(promptctl("show", "held", "--json").out)["source_version"] == 2
     assert promptctl("show", "held").err.endswith("; held, Git says 2\n")
     assert promptctl("list").out.split("\t")[7] == "2\n"

@@ -274,7 +274,7 @@ def test_a_pull_request_gets_its_plan_as_a_comment_and_the_next_push_replaces_it
     assert (first.code, first.out) == (0, "posted a comment\n"), first.err
     [comment] = github.comments
     assert comment["body"].startswith(MARK)
-    assert "| **goes live** | `default-system-prompt` | activate 4 (1 active) |" in comment["body"]
+    assert "| **becomes active** | `default-system-prompt` | activate 4 (1 active) |" in comment["body"]
     assert "+You are brief." in comment["body"]
     assert comment["body"] == summary.read_text() == (deployed.path / "plan.md").read_text()
     deployed.write("default-system-prompt/v4.txt", "You are terse: “so”.\n")
@@ -441,7 +441,7 @@ def test_no_drift_says_what_is_held_or_only_in_the_database_and_keeps_a_copy(
     done = deployed("nightly-drift.sh", GITHUB_ACTIONS="true")
     assert (done.code, done.out.splitlines()[-1]) == (0, "no drift")
     assert "\ndefault-system-prompt@1: held at 3, Git says 1" in done.out
-    assert "\ncode_helper@2: only in the database, by ada@example.com" in done.out
+    assert "\ncode_helper@2: only in the database, created by ada@example.com" in done.out
     assert "\nteam/greeter: the prompt is only in the database" in done.out
     assert done.out.count("::notice title=promptctl::") == 3
     assert (deployed.path / "backup" / "team" / "greeter" / "v1.txt").read_text() == "Hello."

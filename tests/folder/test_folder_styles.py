@@ -94,8 +94,8 @@ def test_a_folder_has_a_default_style_that_the_command_line_and_a_prompt_outrank
     # The default is part of what a folder says: another one is noticed, and no stored version changes.
     write(promptctl.home, {"promptctl.yaml": ""})
     assert changed(promptctl("sync", "prompts")) == [
-        "note a@1 is stored with other settings, which stay: template",
-        "note c@1 is stored with other settings, which stay: template",
+        "note a@1 settings differ from the stored ones, which never change: template",
+        "note c@1 settings differ from the stored ones, which never change: template",
     ]
     assert changed(promptctl("sync", "prompts")) == []
 
@@ -113,15 +113,18 @@ def test_an_export_into_a_folder_with_a_default_style_has_nothing_to_sync(
     assert (ended.code, ended.out) == (0, "")
     assert promptctl("export", "other").code == 0
     ended = promptctl("sync", "other", "--source", "other", "--dry-run")
-    assert "stored with other settings" not in ended.out
+    assert "settings differ" not in ended.out
     assert styles(sql) == {"a": "none", "b": None}
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a: 1\ntemplte: none\n", ["promptctl.yaml:1: unknown key 'a'", "promptctl.yaml:2: unknown key 'templte': is"]),
-        ("template: jinja\n", ["promptctl.yaml:1: template is one of braces, mustache, none, not 'jinja'"]),
+        (
+            "a: 1\ntemplte: none\n",
+            ["promptctl.yaml:1: unknown key 'a'", "promptctl.yaml:2: unknown key 'templte': did"],
+        ),
+        ("template: jinja\n", ["promptctl.yaml:1: template must be one of braces, mustache, none, not 'jinja'"]),
         ("- none\n", ["promptctl.yaml: not a mapping"]),
         ("template: [\n", ["promptctl.yaml:2: "]),
         (
@@ -141,7 +144,7 @@ def test_a_wrong_default_makes_the_folder_invalid(promptctl: Promptctl, text: st
 def test_a_default_below_the_folder_is_refused_and_not_passed_over(promptctl: Promptctl) -> None:
     write(promptctl.home, {"team/promptctl.yaml": "template: none\n", "team/a/v1.txt": "{x}"})
     ended = promptctl("sync", "prompts")
-    assert (ended.code, "only the one in the folder that is synced counts, prompts" in ended.err) == (1, True)
+    assert (ended.code, "is read only in the folder that is synced, prompts" in ended.err) == (1, True)
     assert promptctl("sync", "prompts/team").code == 0
 
 
@@ -158,7 +161,7 @@ def test_the_conflict_about_new_variables_names_the_style_and_the_default_before
     ended = promptctl("sync", "prompts")
     assert ended.code == 5
     assert ended.err.splitlines()[-1] == (
-        "hint:  where braces are text: template: none in prompts/a/prompt.yaml; or a default for x there; "
+        "hint:  if braces are text, set template: none in prompts/a/prompt.yaml; or set a default for x there; "
         "else promptctl sync prompts --allow-new-variables"
     )
     promptctl("create", "b", "Hello", "--activate")
@@ -177,7 +180,7 @@ def test_a_key_is_acknowledged_for_one_version(promptctl: Promptctl, form: str) 
     assert refused.code == 5
     assert KEY not in refused.err
     assert refused.err.splitlines()[-1] == (
-        "hint:  take it out of prompts/a/v2.txt, and revoke it if it is real; if it is an example, say why in "
+        "hint:  remove it from prompts/a/v2.txt, and revoke it if it is real; if it is an example, give the reason in "
         'prompts/a/prompt.yaml: allow_secrets: {v2: "the reason"}'
     )
     write(promptctl.home, {"a/prompt.yaml": f"allow_secrets: {form}\n"})
@@ -229,13 +232,13 @@ def test_an_export_acknowledges_what_was_stored_and_warns(promptctl: Promptctl) 
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ("v1", "allow_secrets is a mapping of versions to reasons, or a list of versions, not 'v1'"),
-        ("[v0]", "allow_secrets: a version is 1 to 2147483647, not 'v0'"),
-        ("{v1: ''}", "allow_secrets: the reason for v1 is a text, not ''"),
+        ("v1", "allow_secrets must be a mapping of versions to reasons, or a list of versions, not 'v1'"),
+        ("[v0]", "allow_secrets: a version is a number from 1 to 2147483647, not 'v0'"),
+        ("{v1: ''}", "allow_secrets: the reason for v1 must be a text, not ''"),
         ("{v1: x, 1: y}", "allow_secrets names 1 twice"),
         ("[v9]", "allow_secrets names 9, which has no file"),
-        ("[v1.txt]", "allow_secrets: a version is 1 to 2147483647, not 'v1.txt'"),
-        ("[[1]]", "allow_secrets: a version is 1 to 2147483647, not '[1]'"),
+        ("[v1.txt]", "allow_secrets: a version is a number from 1 to 2147483647, not 'v1.txt'"),
+        ("[[1]]", "allow_secrets: a version is a number from 1 to 2147483647, not '[1]'"),
     ],
 )
 def test_what_allows_nothing_is_refused(promptctl: Promptctl, value: str, told: str) -> None:

@@ -27,10 +27,10 @@ def test_a_path_is_kept_as_it_is() -> None:
 
 
 def test_what_git_does_not_know_is_none() -> None:
-    assert git.ask("config", "no.such-key")() is None
-    assert git.ask("no-such-command")() is None
+    assert git.start("config", "no.such-key")() is None
+    assert git.start("no-such-command")() is None
 
 
 def test_a_machine_without_git_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert git.ask("config", "user.email")() is None
+    assert git.start("config", "user.email")() is None

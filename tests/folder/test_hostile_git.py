@@ -66,11 +66,11 @@ def test_neither_configuration_nor_environment_changes_authors_or_what_is_dirty(
     paths = [f"{folder}/{name}" for name in ("ä b/v1.txt", "a/v1.txt", "a/v2.txt", "a/v3.txt")]
 
     def known() -> object:
-        checkout = Checkout.asked(folder)()
+        checkout = Checkout.start(folder)()
         return checkout.source, checkout.commit, checkout.is_dirty, checkout.origins(paths)
 
     expected = known()
-    assert [each["author"] for each in Checkout.asked(folder)().origins(paths).values()] == [
+    assert [each["author"] for each in Checkout.start(folder)().origins(paths).values()] == [
         "zoë@example.com", "zoë@example.com", "bob@example.com", None,
     ]  # fmt: skip
     (home / "hostile").write_text(HOSTILE)
@@ -90,7 +90,7 @@ def test_git_gets_what_it_needs_and_no_secret(home: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     for name in ("ANTHROPIC_API_KEY", "DATABASE_URL", "PROMPTCTL_DATABASE_URL", "PGPASSWORD", "GIT_DIR"):
         monkeypatch.setenv(name, "secret")
-    told = git.ask("config", "user.email")() or ""
+    told = git.start("config", "user.email")() or ""
     assert "PATH=" in told
     assert "secret" not in told
 
@@ -116,11 +116,11 @@ def test_pipes_devices_pointers_and_conflicts_are_no_texts(tmp_path: Path) -> No
     with pytest.raises(bounded_input.TooLarge):
         bounded_input.any_file("/dev/zero", 1 << 20)
     conflict = "a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> other\n"
-    assert texts.unfinished(conflict) == "has an unresolved merge conflict, on line 2"
+    assert texts.git_problem(conflict) == "has an unresolved merge conflict, on line 2"
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n"
-    assert texts.unfinished(pointer) == "is a pointer of Git LFS and not the text: git lfs pull"
+    assert texts.git_problem(pointer) == "is a Git LFS pointer and not the text: run git lfs pull"
     for text in (
         "Heading\n=======\n", "<<<<<<< HEAD\n", "<<<<<<< SEARCH\na\n=======\nb\n>>>>>>> REPLACE\n",
         ">>>>>>> a\n=======\n<<<<<<< b\n", "".join(f"  {line}\n" for line in conflict.splitlines()),
     ):  # fmt: skip
-        assert texts.unfinished(text) is None
+        assert texts.git_problem(text) is None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def read(folder: str) -> list[FolderPrompt]:
     """Every prompt of a folder, of which nothing is stored."""
     problems: list[str] = []
-    found = listing.scanned(listing.listed(folder), problems)
+    found = listing.scan(listing.list_prompts(folder), problems)
     prompts = [prompt_files.read(scanned, {}, problems) for scanned in found]
     if problems:
         raise listing.InvalidFolder(problems)
@@ -101,39 +101,39 @@ def test_an_empty_prompt_yaml_says_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("yaml", "complaint"),
     [
-        ("activ: 2", "unknown key 'activ': is 'active' meant?"),
+        ("activ: 2", "unknown key 'activ': did you mean 'active'?"),
         ("zzz: 2", "unknown key 'zzz'"),
-        ("active: two", "active: a version is 1 to 2147483647, not 'two'"),
+        ("active: two", "active: a version is a number from 1 to 2147483647, not 'two'"),
         ("active: 0", "active: a version is"),
         ("active: true", "active: a version is"),
         ("active: 010", ':1: 010 is read as 8: write "010" in quotes, or 8 without quotes'),
         ("model: x\nactive: 0x10", ':2: 0x10 is read as 16: write "0x10" in quotes'),
         ("max_tokens: 1:30", ':1: 1:30 is read as 90: write "1:30" in quotes'),
-        ('description: "a\\0b"', ":1: a text with a NUL character"),
+        ('description: "a\\0b"', ":1: a text contains a NUL character"),
         ("active: 1.0", "active: a version is"),
-        ("description: 3", "description is a text, not 3"),
-        ("description: ''", "description is a text"),
-        ("template: jinja", "template is one of braces, mustache, none, not 'jinja'"),
-        ("max_tokens: -1", "max_tokens is a number from 1"),
-        ("model: [a]", "model is a text"),
-        ("variables: [a]", "variables is a mapping"),
-        ("variables: {'a b': {}}", "'a b' is not identifiers joined by dots"),
-        ("variables: {a: {needed: true}}", "a takes required and default"),
-        ("variables: {a: {required: 1}}", "required is true or false"),
-        ("variables: {a: {required: true, default: x}}", "a is required and has a default: one of the two"),
-        ("variables: {größe: {}}", "'größe' is not identifiers joined by dots"),
-        ("variables: {a.: {}}", "'a.' is not identifiers joined by dots"),
-        ("max_tokens: 1000000000", "max_tokens is a number from 1 to 999999999"),
-        ("versions: [1]", "versions is a mapping of version numbers"),
+        ("description: 3", "description must be a text, not 3"),
+        ("description: ''", "description must be a text"),
+        ("template: jinja", "template must be one of braces, mustache, none, not 'jinja'"),
+        ("max_tokens: -1", "max_tokens must be a number from 1"),
+        ("model: [a]", "model must be a text"),
+        ("variables: [a]", "variables must be a mapping"),
+        ("variables: {'a b': {}}", "'a b' must be identifiers joined by dots"),
+        ("variables: {a: {needed: true}}", "a must be a mapping with required or default"),
+        ("variables: {a: {required: 1}}", "required must be true or false"),
+        ("variables: {a: {required: true, default: x}}", "a is required and has a default: remove one of them"),
+        ("variables: {größe: {}}", "'größe' must be identifiers joined by dots"),
+        ("variables: {a.: {}}", "'a.' must be identifiers joined by dots"),
+        ("max_tokens: 1000000000", "max_tokens must be a number from 1 to 999999999"),
+        ("versions: [1]", "versions must be a mapping of version numbers"),
         ("versions: {one: {}}", "versions: a version is"),
-        ("versions: {1: text}", "versions: 1 is a mapping"),
-        ("versions: {1: {2: x}}", "versions: 1: the key 2 is no text"),
-        ("versions: {1: {author: 7}}", "versions: 1: author is a text"),
-        ("versions: {1: {template: x}}", "template is one of"),
+        ("versions: {1: text}", "versions: 1 must be a mapping"),
+        ("versions: {1: {2: x}}", "versions: 1: the key 2 must be a text"),
+        ("versions: {1: {author: 7}}", "versions: 1: author must be a text"),
+        ("versions: {1: {template: x}}", "template must be one of"),
         ("versions: {7: {description: x}}", "versions names 7, which has no file"),
         ("- a\n- b", "not a mapping"),
         ("a: [", ":2: "),
-        ("model: x\nmodel: y", ":2: the key 'model' is there twice"),
+        ("model: x\nmodel: y", ":2: the key 'model' appears twice"),
         ("versions: &v {1: {}}\nvariables: *v", "aliases are not allowed"),
         ("a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]", "aliases are not allowed"),
         ("model: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
@@ -155,7 +155,7 @@ def test_a_prompt_yaml_that_is_wrong_is_refused_by_file_and_key(
 @pytest.mark.parametrize(
     ("files", "complaint"),
     [
-        ({"a/v1.txt": "x", "a/v1.md": "y"}, "version 1 is in v1.md as well"),
+        ({"a/v1.txt": "x", "a/v1.md": "y"}, "version 1 is also in v1.md"),
         ({"a/v01.txt": "x"}, "v01.txt: not the name of a version file"),
         ({"a/V1.txt": "x"}, "V1.txt: not the name of a version file"),
         ({"a/v1.TXT": "x"}, "v1.TXT: not the name of a version file"),
@@ -166,11 +166,11 @@ def test_a_prompt_yaml_that_is_wrong_is_refused_by_file_and_key(
         ({"a/v1.txt": " \n\t"}, "v1.txt is empty"),
         ({"a/v1.txt": b"a\0b"}, "v1.txt has a NUL character: byte 1"),
         ({"a/v1.txt": b"caf\xe9"}, "v1.txt is not UTF-8: byte 3 is 0xe9"),
-        ({"v1.txt": "x"}, "version files lie in a folder that is named like the prompt"),
+        ({"v1.txt": "x"}, "a version file must be in a folder that has the name of its prompt"),
         ({"a b/v1.txt": "x"}, '"a b" cannot name a prompt'),
         ({"42/v1.txt": "x"}, "a number is a version"),
-        ({"a/prompt.yaml": "active: 1"}, "no version file beside it"),
-        ({"a/v1.txt": "x", "a/prompt.yaml": "", "a/prompt.yml": ""}, "both prompt.yaml and prompt.yml"),
+        ({"a/prompt.yaml": "active: 1"}, "there is no version file beside it"),
+        ({"a/v1.txt": "x", "a/prompt.yaml": "", "a/prompt.yml": ""}, "has both prompt.yaml and prompt.yml"),
         ({"Aa/v1.txt": "x", "aA/v1.txt": "y"}, "only in case"),
         ({"a/v1.txt": "", "b/v1.txt": "", "c/v1.txt": ""}, "(and 2 more)"),
     ],
@@ -180,7 +180,7 @@ def test_a_folder_that_is_wrong_is_refused(tmp_path: Path, files: dict[str, str 
 
 
 def test_a_folder_that_is_not_there_or_is_a_file_is_refused(tmp_path: Path) -> None:
-    for name, complaint in (("missing", "is no folder"), ("file", "is no folder")):
+    for name, complaint in (("missing", "is not a folder"), ("file", "is not a folder")):
         (tmp_path / "file").write_text("x")
         with pytest.raises(errors.Failed, match=complaint):
             read(str(tmp_path / name))
@@ -197,9 +197,9 @@ def test_links_within_the_folder_are_followed_and_all_others_refused(tmp_path: P
     found = read(str(inside))
     assert [(prompt.name, len(prompt.versions)) for prompt in found] == [("a", 3), ("b", 3), ("c", 3)]
     for target, complaint in (
-        (inside, "that it lies in"),
-        ("loop", "a link to nothing"),
-        ("gone", "a link to nothing"),
+        (inside, "that contains it"),
+        ("loop", "a broken link"),
+        ("gone", "a broken link"),
     ):
         (inside / "loop").symlink_to(target)
         assert complaint in refusal(inside, {})

@@ -136,43 +136,49 @@ def test_a_route_is_a_list_of_entries_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("yaml", "complaint"),
     [
-        ("route:", "route is a list of entries with when and use, not None"),
-        ("route: {when: {a: 1}, use: b}", "route is a list of entries with when and use, not {'when'"),
-        ("route:\n" + "- {when: {a: 1}, use: b}\n" * 101, "route: at most 100 entries, not 101"),
-        ("route: [b]", "route: entry 1 is a mapping with when and use, not 'b'"),
+        ("route:", "route must be a list of entries with when and use, not None"),
+        ("route: {when: {a: 1}, use: b}", "route must be a list of entries with when and use, not {'when'"),
+        ("route:\n" + "- {when: {a: 1}, use: b}\n" * 101, "route: at most 100 entries are allowed, not 101"),
+        ("route: [b]", "route: entry 1 must be a mapping with when and use, not 'b'"),
         ("route: [{when: {a: 1}}]", "route: entry 1: use is missing"),
         ("route: [{use: b}]", "route: entry 1: when is missing"),
-        ("route: [{when: {a: 1}, use: b, used: b}]", "route: entry 1: unknown key 'used': is 'use' meant?"),
+        ("route: [{when: {a: 1}, use: b, used: b}]", "route: entry 1: unknown key 'used': did you mean 'use'?"),
         ("route: [{when: {a: 1}, use: b, 7: 1}]", "route: entry 1: unknown key 7"),
-        ("route: [{when: {}, use: b}]", "route: entry 1: when is a mapping of what is known"),
-        ("route: [{when: plan, use: b}]", "route: entry 1: when is a mapping of what is known"),
-        ("route: [{when: , use: b}]", "route: entry 1: when is a mapping of what is known"),
-        ("route: [{when: {1: a}, use: b}]", "route: entry 1: when: the key 1 is no text"),
-        ("route: [{when: {a: }, use: b}]", "route: entry 1: when: 'a' is a text, a number, true or false, not None"),
-        ("route: [{when: {a: [x]}, use: b}]", "when: 'a' is a text, a number, true or false, not ['x']"),
-        ("route: [{when: {a: {}}, use: b}]", "when: 'a' is a text, a number, true or false, not {}"),
-        ("route: [{when: {a: 1}, use: 7}]", "route: entry 1: use is NAME or NAME@VERSION, not 7"),
+        ("route: [{when: {}, use: b}]", "route: entry 1: when must be a mapping of attributes"),
+        ("route: [{when: plan, use: b}]", "route: entry 1: when must be a mapping of attributes"),
+        ("route: [{when: , use: b}]", "route: entry 1: when must be a mapping of attributes"),
+        ("route: [{when: {1: a}, use: b}]", "route: entry 1: when: the key 1 must be a text"),
+        (
+            "route: [{when: {a: }, use: b}]",
+            "route: entry 1: when: 'a' must be a text, a number, true or false, not None",
+        ),
+        ("route: [{when: {a: [x]}, use: b}]", "when: 'a' must be a text, a number, true or false, not ['x']"),
+        ("route: [{when: {a: {}}, use: b}]", "when: 'a' must be a text, a number, true or false, not {}"),
+        ("route: [{when: {a: 1}, use: 7}]", "route: entry 1: use must be NAME or NAME@VERSION, not 7"),
         (
             "route: [{when: {a: 1}, use: b}, {when: {a: 1}, use: b c}]",
             'route: entry 2: use: "b c" cannot name a prompt: it has " "',
         ),
         ("route: [{when: {a: 1}, use: b@0}]", 'route: entry 1: use: "0" is not a version'),
         ("route: [{when: {a: 1}, use: ''}]", "route: entry 1: use: the name is empty"),
-        ("versions: {1: {metadata: text}}", "versions: 1: metadata is a mapping of keys to values"),
-        ("versions: {1: {metadata: {2: x}}}", "versions: 1: metadata: the key 2 is no text"),
+        ("versions: {1: {metadata: text}}", "versions: 1: metadata must be a mapping of keys to values"),
+        ("versions: {1: {metadata: {2: x}}}", "versions: 1: metadata: the key 2 must be a text"),
         (
             "versions: {1: {metadata: {x: 1}, x: 2}}",
-            "versions: 1: metadata: the key 'x' is beside it as well: one of the two",
+            "versions: 1: metadata: the key 'x' is also set beside metadata: remove one of them",
         ),
-        ("versions: {1: {description: a, metadata: {description: 2}}}", "the key 'description' is beside it as well"),
-        ("rout: []", "unknown key 'rout': is 'route' meant?"),
+        (
+            "versions: {1: {description: a, metadata: {description: 2}}}",
+            "the key 'description' is also set beside metadata",
+        ),
+        ("rout: []", "unknown key 'rout': did you mean 'route'?"),
         ("zzz: 2", "unknown key 'zzz'"),
-        ("active: 0", "active: a version is 1 to 2147483647, not 0"),
-        ("template: [braces]", "template is one of braces, mustache, none, not ['braces']"),
-        ("versions: {1: {author: ' '}}", "versions: 1: author is a text, not ' '"),
-        ("versions: {1: {2: x}}", "versions: 1: the key 2 is no text"),
+        ("active: 0", "active: a version is a number from 1 to 2147483647, not 0"),
+        ("template: [braces]", "template must be one of braces, mustache, none, not ['braces']"),
+        ("versions: {1: {author: ' '}}", "versions: 1: author must be a text, not ' '"),
+        ("versions: {1: {2: x}}", "versions: 1: the key 2 must be a text"),
         ("- a", "not a mapping of keys to values"),
-        ("description: " + "[" * 400 + "]" * 400, "description is a text, not [[[["),
+        ("description: " + "[" * 400 + "]" * 400, "description must be a text, not [[[["),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(yaml: str, complaint: str) -> None:
@@ -184,13 +190,13 @@ def test_what_is_wrong_is_said_with_its_place(yaml: str, complaint: str) -> None
 
 @pytest.mark.parametrize("yaml", ["a: !!bool maybe", "a: !!timestamp noon", "a: !!float ''"])
 def test_a_value_that_is_not_what_its_tag_says_is_told_with_its_line(yaml: str) -> None:
-    assert wrong(f"# a comment\n{yaml}") == ["a/prompt.yaml:2: a value is not what its tag says"]
+    assert wrong(f"# a comment\n{yaml}") == ["a/prompt.yaml:2: a value does not match its tag"]
 
 
 @pytest.mark.parametrize(
     ("yaml", "complaint"),
     [
-        ("model: x\nmodel: y", "a/prompt.yaml:2: the key 'model' is there twice"),
+        ("model: x\nmodel: y", "a/prompt.yaml:2: the key 'model' appears twice"),
         ("model: x\nactive: 010", 'a/prompt.yaml:2: 010 is read as 8: write "010" in quotes, or 8 without quotes'),
         (b"model: \xff", "a/prompt.yaml:1: not UTF-8: byte 7"),
         ("route:\n- &a {when: {a: 1}, use: b}\n- *a", "a/prompt.yaml:2: aliases are not allowed"),
@@ -204,7 +210,7 @@ def test_every_problem_is_said() -> None:
     problems = wrong("activ: 1\ntemplate: x\nroute: [{when: {1: a, b: }, use: 7}]\nversions: {0: {}, 1: {author: 2}}")
     assert [problem.removeprefix("a/prompt.yaml: ").split(":")[0] for problem in problems] == [
         "unknown key 'activ'",
-        "template is one of braces, mustache, none, not 'x'",
+        "template must be one of braces, mustache, none, not 'x'",
         *["route"] * 3,
         *["versions"] * 2,
     ]

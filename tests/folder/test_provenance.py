@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptctl import errors
-from promptctl.folder.provenance import AFTER, BEFORE, BESIDE, UNKNOWN, Checkout
+from promptctl.folder.provenance import DIVERGED, NEWER, OLDER, UNKNOWN, Checkout
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def repository(home: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
 
 
 def of(folder: Path | str, name: str | None = None) -> Checkout:
-    return Checkout.asked(str(folder), name)()
+    return Checkout.start(str(folder), name)()
 
 
 def authors(checkout: Checkout, folder: Path, *files: str) -> list[Any]:
@@ -103,7 +103,7 @@ def test_without_git_there_is_the_path_alone(home: Path) -> None:
     assert checkout.origins([path]) == {
         path: {"repository": None, "commit": None, "path": "prompts/a/v1.txt", "author": None, "dirty": None}
     }
-    assert checkout.stands_to("9f3c2ab") == UNKNOWN
+    assert checkout.relation_to("9f3c2ab") == UNKNOWN
     assert checkout.is_older("2030-01-01T00:00:00Z") is False
 
 
@@ -130,7 +130,7 @@ def test_where_history_does_not_reach_back_the_time_of_the_commit_is_compared(
     repository.git("clone", "-q", "--depth", "1", f"file://{repository.path}", str(shallow), cwd=home)
     checkout = of(shallow / "prompts")
     assert checkout.is_shallow
-    assert (checkout.stands_to(applied), checkout.has(applied)) == (UNKNOWN, False)
+    assert (checkout.relation_to(applied), checkout.has(applied)) == (UNKNOWN, False)
     # A minute older, of the same moment, hours newer.
     for time, is_older in (
         ("2026-11-12T09:02:00Z", False),
@@ -140,21 +140,21 @@ def test_where_history_does_not_reach_back_the_time_of_the_commit_is_compared(
     ):
         assert checkout.is_older(time) is is_older
     # Rewritten history: a commit that nobody has.
-    assert of(repository.path / "prompts").stands_to("0" * 40) == UNKNOWN
+    assert of(repository.path / "prompts").relation_to("0" * 40) == UNKNOWN
 
 
 def test_how_a_commit_stands_to_another(repository: Repository) -> None:
     folder = repository.path / "prompts"
     first, second = repository.git("rev-parse", "HEAD~1"), repository.git("rev-parse", "HEAD")
-    assert (of(folder).stands_to(second), of(folder).stands_to(first)) == (AFTER, AFTER)
+    assert (of(folder).relation_to(second), of(folder).relation_to(first)) == (NEWER, NEWER)
     repository.git("checkout", "-q", first)
-    assert of(folder).stands_to(second) == BEFORE
+    assert of(folder).relation_to(second) == OLDER
     # A branch that was cut before is newer and does not come after.
     repository.git("checkout", "-q", "-b", "other")
     repository.commit({"prompts/a/v7.txt": "seven"})
-    assert of(folder).stands_to(second) == BESIDE
+    assert of(folder).relation_to(second) == DIVERGED
     repository.git("merge", "-q", "--no-edit", second)
-    assert of(folder).stands_to(second) == AFTER
+    assert of(folder).relation_to(second) == NEWER
 
 
 def test_a_shallow_clone_knows_only_who_wrote_what_its_history_tells(repository: Repository, home: Path) -> None:

@@ -36,30 +36,33 @@ def test_a_route_is_a_list_or_stands_under_its_key(text: str, steps: list[dict[s
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("# nothing\n", "route.yaml says nothing"),
+        ("# nothing\n", "route.yaml is empty"),
         ("[]\n<<<<<<< a\n=======\n>>>>>>> b\n", "route.yaml has an unresolved merge conflict, on line 2"),
-        ("5", "route.yaml: route is a list of entries with when and use, not 5"),
-        ("when: {a: 1}\nuse: x", "route.yaml: route is a list of entries with when and use, not {'when'"),
+        ("5", "route.yaml: route must be a list of entries with when and use, not 5"),
+        ("when: {a: 1}\nuse: x", "route.yaml: route must be a list of entries with when and use, not {'when'"),
         ("route: []\nactive: 3", "route.yaml: unknown key 'active' beside route"),
         ("- when: {a: 1}\n   use: x", "route.yaml:2: "),
-        ("- when: {a: 1, a: 2}\n  use: x", "route.yaml:1: the key 'a' is there twice"),
+        ("- when: {a: 1, a: 2}\n  use: x", "route.yaml:1: the key 'a' appears twice"),
         ("- &x {when: {a: 1}, use: x}\n- *x", ": aliases are not allowed"),
-        ("- when: {a: 1}\n  use: x\n- when: {}\n  use: x", "route.yaml:3: entry 2: when is a mapping"),
-        ("route:\n\n- when: {a: [1]}\n  use: x", "route.yaml:3: entry 1: when: 'a' is a text, a number, true or false"),
+        ("- when: {a: 1}\n  use: x\n- when: {}\n  use: x", "route.yaml:3: entry 2: when must be a mapping"),
+        (
+            "route:\n\n- when: {a: [1]}\n  use: x",
+            "route.yaml:3: entry 1: when: 'a' must be a text, a number, true or false",
+        ),
         (
             "- when: {a: null}\n  use: x",
-            "route.yaml:1: entry 1: when: 'a' is a text, a number, true or false, not None",
+            "route.yaml:1: entry 1: when: 'a' must be a text, a number, true or false, not None",
         ),
         ("- when: {a: 1}\n  use: x@0", "route.yaml:1: entry 1: use: "),
         ("- when: {a: 1}\n  use: a b", 'route.yaml:1: entry 1: use: "a b" cannot name a prompt'),
-        ("- wen: {a: 1}\n  use: x", "route.yaml:1: entry 1: unknown key 'wen': is 'when' meant?"),
-        ("[" + "{when: {a: 1}, use: x}, " * 101 + "]", "route.yaml: route: at most 100 entries, not 101"),
+        ("- wen: {a: 1}\n  use: x", "route.yaml:1: entry 1: unknown key 'wen': did you mean 'when'?"),
+        ("[" + "{when: {a: 1}, use: x}, " * 101 + "]", "route.yaml: route: at most 100 entries are allowed, not 101"),
         ('[{"when": {"a": NaN}, "use": "x"}]', "route.yaml: NaN is not a JSON number"),
         ('[{"when": {"a": 1, "a": 2}, "use": "x"}]', "route.yaml: the key 'a' appears twice"),
         ('[{"when": {"a": 1e400}, "use": "x"}]', "route.yaml: the number 1e400 is too large"),
         ('[{"when": {"a": "\\u0000"}, "use": "x"}]', "route.yaml: a text has a NUL character"),
         ('[{"when": {"\\ud83d": 1}, "use": "x"}]', "has a lone surrogate"),
-        ('[\n\t{"when": {"a": {}}, "use": "x"}]', "entry 1: when: 'a' is a text"),
+        ('[\n\t{"when": {"a": {}}, "use": "x"}]', "entry 1: when: 'a' must be a text"),
         ("[" * 100_000, "route.yaml: nested more than 100 deep"),
         ("- when: {a: !!python/name:os.system ''}\n  use: x", "route.yaml:1: "),
     ],
@@ -70,7 +73,7 @@ def test_what_is_wrong_is_told_by_line_or_entry(text: str, told: str) -> None:
         route_files.parse(text, "route.yaml")
     assert caught.value.code == "malformed_route"
     assert told in caught.value.message
-    assert "[] is no route" in (caught.value.hint or "")
+    assert "[] removes the route" in (caught.value.hint or "")
 
 
 def test_a_file_that_should_be_json_is_told_what_is_not_json() -> None:

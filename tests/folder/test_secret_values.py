@@ -14,7 +14,7 @@ import uuid
 import pytest
 
 from promptctl.folder import secret_values
-from promptctl.folder.secret_values import Found
+from promptctl.folder.secret_values import Secret
 
 # Every secret is put together here, so that no scanner of this repository finds one.
 _RANDOM = random.Random(20261112)
@@ -99,14 +99,14 @@ def ids(case: tuple[str, str, str]) -> str:
 def test_a_secret_is_found_and_masked(case: tuple[str, str, str], around: str) -> None:
     prefix, rest, kind = case
     found = secret_values.find("You are kind.\n\n" + around.format(prefix + rest))
-    assert found == [Found(3, kind, f"{prefix}…")]
+    assert found == [Secret(3, kind, f"{prefix}…")]
 
 
 @pytest.mark.parametrize("case", SECRETS, ids=ids)
 def test_nothing_of_a_secret_is_shown(case: tuple[str, str, str]) -> None:
     prefix, rest, _ = case
     (found,) = secret_values.find(prefix + rest)
-    shown = found.shown.removeprefix(prefix)
+    shown = found.masked.removeprefix(prefix)
     assert shown == "…"
 
 
@@ -125,7 +125,7 @@ def test_nothing_of_a_secret_is_shown(case: tuple[str, str, str]) -> None:
     ],
 )
 def test_a_private_key_is_found_at_its_first_line(block: str) -> None:
-    assert secret_values.find(f"Sign with\n{block}\n") == [Found(2, "a private key", "-----BEGIN … PRIVATE KEY-----")]
+    assert secret_values.find(f"Sign with\n{block}\n") == [Secret(2, "a private key", "-----BEGIN … PRIVATE KEY-----")]
 
 
 PASSWORD = "kV7" + "qTz2" + "LmX"
@@ -151,21 +151,21 @@ PASSWORD = "kV7" + "qTz2" + "LmX"
 )
 def test_a_password_in_a_url_is_found_and_masked(before: str, password: str, after: str, shown: str) -> None:
     (found,) = secret_values.find("\n\nConnect to " + before + password + after)
-    assert found == Found(3, "a password in a URL", shown)
-    assert password not in found.shown
-    assert PASSWORD not in found.shown
+    assert found == Secret(3, "a password in a URL", shown)
+    assert password not in found.masked
+    assert PASSWORD not in found.masked
 
 
 def test_a_url_that_holds_a_token_is_told_once() -> None:
     token = "gh" + "p_" + drawn(36)
     for url in f"https://x-access-token:{token}@github.com/a/b", f"https://{token}:x-oauth-basic@github.com/a/b":
-        assert secret_values.find(f"clone {url}") == [Found(1, "a GitHub token", "gh" + "p_…")]
+        assert secret_values.find(f"clone {url}") == [Secret(1, "a GitHub token", "gh" + "p_…")]
 
 
 def test_several_are_found_in_their_order() -> None:
     key, token, aws = "sk-" + "ant-" + drawn(60), "gh" + "o_" + drawn(36), "AK" + "IA" + drawn(16, _CAPITALS)
     text = f"{token} {aws},{key}\n\nredis://:{PASSWORD}@cache {key}\r\x0b\u2028{aws}\n{token}"
-    assert [(found.line, found.shown) for found in secret_values.find(text)] == [
+    assert [(found.line, found.masked) for found in secret_values.find(text)] == [
         (1, "gho_…"),
         (1, "AKIA…"),
         (1, "sk-ant-…"),

@@ -10,10 +10,10 @@ from promptctl.folder import strict_yaml
 MISREAD = {
     **dict.fromkeys(("NO", "no", "No", "off", "Off", "OFF", "FALSE", "False"), "false"),
     **dict.fromkeys(("on", "On", "ON", "yes", "Yes", "YES", "True", "TRUE"), "true"),
-    **dict.fromkeys(("~", "Null", "NULL"), "nothing"),
+    **dict.fromkeys(("~", "Null", "NULL"), "null"),
     **dict.fromkeys(("2026-01-01", "2026-01-01 10:00:00", "2026-01-01T10:00:00Z"), "a date"),
     **dict.fromkeys(("1e3", "1E3", "1e+22", "12e03", "08", "0o17", "-.5", "+.5e3"), "a text"),
-    **dict.fromkeys((".inf", "-.INF", ".nan", ".NaN"), "an endless number"),
+    **dict.fromkeys((".inf", "-.INF", ".nan", ".NaN"), "infinity or NaN"),
     "1.10": "1.1", "0.50": "0.5", ".5": "0.5", "09.5": "9.5", "1.": "1.0", "1_000.5": "1000.5", "1.0e+3": "1000.0",
     "190:20:30.15": "685230.15", "010": "8", "0x1F": "31", "0b11": "3", "1_000": "1000", "12:30": "750", "+5": "5",
     "-0": "0",
@@ -53,7 +53,9 @@ def test_what_is_read_as_it_looks_is_taken() -> None:
 
 @pytest.mark.parametrize("written", ["=", "<<"])
 def test_signs_of_yaml_are_refused(written: str) -> None:
-    with pytest.raises(strict_yaml.Malformed, match=f'1: {written} is a sign of YAML: write "{written}" in quotes'):
+    with pytest.raises(
+        strict_yaml.Malformed, match=f'1: {written} has a special meaning in YAML: write "{written}" in quotes'
+    ):
         strict_yaml.load(f"- {written}".encode())
 
 

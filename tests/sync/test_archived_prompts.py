@@ -38,7 +38,7 @@ def test_an_archived_prompt_is_held_back_and_never_revived(
     for words in (("--dry-run",), (), ()):
         done = promptctl("sync", "prompts", *words)
         assert done.code == 0, done
-        assert f"held\t{NAME}\tis archived, and stays so: ada@example.com archived it" in done.out
+        assert f"held\t{NAME}\tis archived and stays archived: ada@example.com archived it" in done.out
         assert state(sql) == before
     exported = promptctl("export", "out")
     assert (exported.code, (folder.parent / "out" / NAME).exists()) == (0, False)
@@ -79,8 +79,8 @@ def test_the_text_of_an_erased_version_is_not_stored_again(
     text = (folder / NAME / "v3.txt").read_text(encoding="utf-8")
     (folder / NAME / "prompt.yaml").write_text("active: 1\n", encoding="utf-8")
     before = state(sql)
-    holds = f"{NAME}@3: was erased, and prompts/{NAME}/v3.txt still holds its text: remove the file"
-    again = f"{NAME}@9: prompts/{NAME}/v9.txt holds the text of @3, which was erased: remove the file"
+    holds = f"{NAME}@3: was erased, and prompts/{NAME}/v3.txt still contains its text: remove the file"
+    again = f"{NAME}@9: prompts/{NAME}/v9.txt contains the text of @3, which was erased: remove the file"
     for number, told in ((3, holds), (9, again)):
         (folder / NAME / "v3.txt").unlink(missing_ok=True)
         (folder / NAME / f"v{number}.txt").write_text(text, encoding="utf-8")

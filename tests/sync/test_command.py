@@ -108,9 +108,10 @@ def test_an_operators_move_outranks_git_until_git_changes_its_mind(
     promptctl("rollback", "default-system-prompt", "--reason", "INC-412")
     held = sync(promptctl)
     assert held.code == 0
-    assert re.search(r"held at 1, Git says 3: ada@example.com rolled back at \S+Z, INC-412", held.out)
+    assert re.search(r"held at 1, the folder names 3: ada@example.com rolled back at \S+Z, INC-412", held.out)
     assert (
-        "to keep 1, write active: 1 in prompts/default-system-prompt/prompt.yaml; to follow Git, activate 3" in held.err
+        "to keep 1, write active: 1 in prompts/default-system-prompt/prompt.yaml; to follow the folder, activate 3"
+        in held.err
     )
     assert sync(promptctl, "--check").code == 0
     assert live(sql)["default-system-prompt"] == 1
@@ -124,7 +125,7 @@ def test_an_operators_activation_of_what_git_says_ends_a_hold(
 ) -> None:
     promptctl("create", "default-system-prompt", "-f", "prompts/default-system-prompt/v1.txt", "--meta", "a=1")
     promptctl("create", "default-system-prompt", "-f", "prompts/default-system-prompt/v2.txt", "--activate")
-    assert "held at 2, Git says 1" in sync(promptctl).out
+    assert "held at 2, the folder names 1" in sync(promptctl).out
     promptctl("activate", "default-system-prompt@1")
     assert "held" not in sync(promptctl).out
     set_active(folder, 3)
@@ -190,7 +191,7 @@ def test_a_plan_is_made_under_the_locks_of_its_prompts(
     _wait_until_waiting(sql)
     operator.commit()
     out, _ = process.communicate(timeout=60)
-    assert "held at 2, Git says 1" in out.decode()
+    assert "held at 2, the folder names 1" in out.decode()
     assert live(sql)["default-system-prompt"] == 2
 
 

@@ -159,8 +159,11 @@ def test_what_is_live_from_elsewhere_is_held_until_it_is_adopted(
     promptctl("create", "greeter", "Be loud.\n", "--activate", "--reason", "by hand")
     held = sync()
     assert held.code == 0
-    assert "held at 2, Git says 1: ada@example.com moved it at " in held.out
-    assert "to keep 2, write active: 2 in repository/prompts/greeter/prompt.yaml; to follow Git, activate 1" in held.err
+    assert "held at 2, the folder names 1: ada@example.com moved it at " in held.out
+    assert (
+        "to keep 2, write active: 2 in repository/prompts/greeter/prompt.yaml; to follow the folder, activate 1"
+        in held.err
+    )
     assert live(sql) == {"greeter": 2}
     assert sync("--adopt").code == 0
     assert live(sql) == {"greeter": 1}
@@ -173,7 +176,7 @@ def test_another_source_is_refused_until_it_adopts(
     # To look at it is no claim.
     looked = sync("--source", "two", "--check")
     assert looked.code == 0
-    assert "comes from another source, one: this folder could not be applied" in looked.out
+    assert "comes from another source, one: this folder cannot be applied" in looked.out
     refused = sync("--source", "two")
     assert (refused.code, json.loads(sync("--source", "two", "--json").err)["error"]["code"]) == (5, "conflict")
     assert "comes from another source, one" in refused.err
@@ -197,7 +200,7 @@ def test_a_plan_that_moves_more_than_a_third_of_ten_or_more_is_refused_without_f
     repository.commit(many(repository, 2))
     refused = sync()
     assert refused.code == 5
-    assert "the plan moves 12 of 13 live prompts at once, which is more than a third" in refused.err
+    assert "the plan moves 12 of 13 active prompts at once, which is more than a third" in refused.err
     assert set(live(sql).values()) == {1}
     assert json.loads(sync("--json").err)["error"]["code"] == "too_many_moves"
     # To look at it is allowed; a check says what sync would.
@@ -234,7 +237,7 @@ def test_secrets_are_refused_by_file_and_line_and_masked(
     assert re.search(r"error: repository/prompts/greeter/prompt\.yaml:1: sk-ant-\S* looks like an? ", refused.err)
     assert re.search(r"(?m)^repository/prompts/greeter/v2\.txt:2: sk-ant-\S* looks like an? ", refused.err)
     assert key[12:] not in refused.err + refused.out
-    assert refused.err.splitlines()[-1].startswith("hint:  take it out of repository/prompts/greeter/")
+    assert refused.err.splitlines()[-1].startswith("hint:  remove it from repository/prompts/greeter/")
     assert "--allow-secrets" not in refused.err
     assert live(sql) == {}
     assert json.loads(sync("--json").err.splitlines()[-1])["error"]["code"] == "secret_found"
@@ -267,7 +270,7 @@ def test_what_was_allowed_once_is_allowed_while_the_file_is_the_same(
     promptctl("activate", "greeter@2")
     # It is looked into again, because an operator moved it.
     held = sync()
-    assert (held.code, "held at 2, Git says 1" in held.out) == (0, True)
+    assert (held.code, "held at 2, the folder names 1" in held.out) == (0, True)
 
 
 def test_a_copy_without_git_moves_nothing_and_makes_no_commit_forgotten(
@@ -341,7 +344,7 @@ def test_markdown_of_a_large_plan_fits_into_a_comment(repository: Repository, sy
     text = sync("--dry-run", "--format", "markdown").out
     assert 20_000 < len(text) < 65_536
     assert "… and 50 more." in text
-    assert re.search(r"\d+ more texts are left out, which are too long for this comment\.", text)
+    assert re.search(r"\d+ more texts are left out because they are too long for this comment\.", text)
 
 
 def test_forms_that_contradict_each_other_are_refused(sync: Callable[..., Ended]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from promptctl import errors
-from promptctl.sync import synchronize
+from promptctl.sync import read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,7 +115,7 @@ def test_what_is_the_matter_with_a_folder_and_what_to_type(
     write(tmp_path, files)
     monkeypatch.chdir(tmp_path / here)
     with pytest.raises(errors.Failed) as caught:
-        synchronize.listed(folder or "prompts", is_default=folder is None)
+        read.list_prompts(folder or "prompts", is_default=folder is None)
     assert told in caught.value.message
     assert (caught.value.code, caught.value.hint) == ("invalid_folder", meant)
 

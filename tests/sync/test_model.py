@@ -18,7 +18,7 @@ from promptctl.folder.provenance import Checkout
 from promptctl.postgres import connecting
 from promptctl.rules.references import Reference
 from promptctl.store import exports, moves, prompts, versions
-from promptctl.sync import changes, export, synchronize
+from promptctl.sync import changes, export, read, synchronize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,10 +174,12 @@ def say(place: Path, model: Model) -> None:
 def run(connection: Database, folder: Path, *, adopts: bool) -> Outcome | None:
     """A sync; None: the folder is not valid."""
     try:
-        prompts_there = synchronize.listed(str(folder))
-        checkout = Checkout.asked(str(folder))()
-        options = synchronize.Options(adopts=adopts)
-        return synchronize.apply(connection, checkout, prompts_there, options, quiet, author=AUTHOR, say=lambda _: None)
+        prompts_there = read.list_prompts(str(folder))
+        checkout = Checkout.start(str(folder))()
+        options = synchronize.Options(adopt=adopts)
+        return synchronize.apply(
+            connection, checkout, prompts_there, options, quiet, author=AUTHOR, notify=lambda _: None
+        )
     except errors.Failed:
         return None
 
@@ -186,8 +188,8 @@ def assert_export_is_in_step(connection: Database, folder: Path, name: str) -> N
     """The folder that export writes has nothing to sync."""
     shutil.rmtree(folder, ignore_errors=True)
     export.export(str(folder), exports.whole_prompts(connection, name), quiet)
-    outcome = synchronize.look(
-        connection, Checkout.asked(str(folder))(), synchronize.listed(str(folder)), synchronize.Options(), quiet
+    outcome = synchronize.preview(
+        connection, Checkout.start(str(folder))(), read.list_prompts(str(folder)), synchronize.Options(), quiet
     )
     assert outcome.refusal is None
     assert not outcome.plan.would_change

@@ -39,8 +39,8 @@ def test_a_folder_above_or_below_one_that_was_applied_is_a_conflict_that_names_i
     assert promptctl("sync", "repository/prompts").code == 0
     (repository.path / "link").symlink_to("prompts")
     for folder, told in (
-        ("repository", "contains"), ("repository/.", "contains"), ("repository/prompts/team", "lies in"),
-        ("repository/link/team", "lies in"),
+        ("repository", "contains"), ("repository/.", "contains"), ("repository/prompts/team", "is inside"),
+        ("repository/link/team", "is inside"),
     ):  # fmt: skip
         for words in ((), ("--dry-run",), ("--check",), ("--save-plan", "plan.json"), ("--source", "another")):
             refused = promptctl("sync", folder, *words)

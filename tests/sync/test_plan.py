@@ -1,4 +1,4 @@
-"""The plan, as the pure function that it is: three sides in, changes out."""
+"""The plan as a pure function of the folder, the database, and what was applied last."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytest
 
 from promptctl.folder.prompt_files import FileVersion, FolderPrompt
 from promptctl.rules import templates
-from promptctl.rules.targeting import Surroundings
-from promptctl.store.syncs import Hold, StoredPrompt, StoredVersion
+from promptctl.rules.targeting import RouteGraph
+from promptctl.store.syncs import LastMove, StoredPrompt, StoredVersion
 from promptctl.sync import plan
-from promptctl.sync.changes import ACTIVATE, CONFLICT, DESCRIBE, HELD, NEW, NOTE, ROUTE, STORED, Plan
-from promptctl.sync.plan import Terms
+from promptctl.sync.changes import ACTIVATE, CONFLICT, DATABASE_ONLY, DESCRIBE, HELD, NEW, NOTE, ROUTE, Plan
+from promptctl.sync.plan import Options
 
 SOURCE = "example.com/prompts prompts"
-# The first thing that is told about a hold is never the move that undoes it.
-TWO_WAYS_OUT = "to keep 1, write active: 1 in prompts/a/prompt.yaml; to follow Git, activate 2"
-HOLD = Hold("bob@example.com", "rollback", "2026-11-12T09:30:00Z", "INC-412", None)
+# The hint never begins with a command that would undo the operator's move.
+TWO_WAYS_OUT = "to keep 1, write active: 1 in prompts/a/prompt.yaml; to follow the folder, activate 2"
+HOLD = LastMove("bob@example.com", "rollback", "2026-11-12T09:30:00Z", "INC-412", None)
 PLAN_SAYS = {"plan": "enterprise"}
 
 
@@ -51,7 +51,7 @@ def stored(
     source: str | None = None,
     metadata: dict[str, Any] | None = None,
     settings: dict[str, Any] | None = None,
-    retired: tuple[int, ...] = (),
+    archived: tuple[int, ...] = (),
     needed: dict[int, str] | None = None,
     said: dict[str, dict[str, Any]] | None = None,
     route: Any = None,
@@ -64,7 +64,7 @@ def stored(
             digest(text),
             settings or {},
             metadata or {},
-            number in retired,
+            number in archived,
             (needed or {}).get(number, ""),
             "ada@example.com",
             None if number in created_elsewhere else SOURCE,
@@ -80,12 +80,24 @@ def stored(
     return {"a": prompt}
 
 
-def made(git: FolderPrompt, database: dict[str, StoredPrompt], **terms: bool) -> Plan:
-    return plan.make(SOURCE, [git], database, {name.lower(): name for name in database}, Terms(**terms))
+def make(
+    prompts: list[FolderPrompt],
+    database: dict[str, StoredPrompt],
+    options: Options = Options(),  # noqa: B008 - immutable
+    *,
+    graph: RouteGraph = RouteGraph({}, {}),  # noqa: B008 - immutable
+    missing: dict[str, int | None] | None = None,
+    unchanged: int = 0,
+) -> Plan:
+    return plan.make(plan.Input(SOURCE, prompts, database, graph, missing or {}, unchanged), options)
 
 
-def changes(git: FolderPrompt, database: dict[str, StoredPrompt], **terms: bool) -> list[tuple[str, int]]:
-    return [(change.kind, change.version) for change in made(git, database, **terms).changes]
+def plan_of(prompt: FolderPrompt, database: dict[str, StoredPrompt], **options: bool) -> Plan:
+    return make([prompt], database, Options(**options))
+
+
+def changes(prompt: FolderPrompt, database: dict[str, StoredPrompt], **options: bool) -> list[tuple[str, int]]:
+    return [(change.kind, change.version) for change in plan_of(prompt, database, **options).changes]
 
 
 TWO = {1: "one", 2: "two"}
@@ -133,29 +145,29 @@ def test_a_number_in_a_gap_is_stored_under_that_number() -> None:
 
 
 def test_a_text_that_another_version_has_keeps_the_files_number_and_says_so() -> None:
-    found = made(in_git({**TWO, 3: "one"}), stored(TWO, None))
-    assert found.changes[0].why == "new, 3 bytes, same text as @1"
+    result = plan_of(in_git({**TWO, 3: "one"}), stored(TWO, None))
+    assert result.changes[0].message == "new, 3 bytes, same text as @1"
 
 
 def test_an_edited_version_is_a_conflict_that_names_the_next_free_number() -> None:
-    found = made(in_git({1: "one", 2: "edited", 7: "seven"}), stored(TWO, 1))
-    [conflict] = found.of(CONFLICT)
+    result = plan_of(in_git({1: "one", 2: "edited", 7: "seven"}), stored(TWO, 1))
+    [conflict] = result.of(CONFLICT)
     assert conflict.version == 2
-    assert conflict.why.endswith("save it as v8")
+    assert conflict.message.endswith("save it as v8")
 
 
 @pytest.mark.parametrize(
     ("git", "database", "why"),
     [
-        (in_git(TWO, 9), stored(TWO, 1), "should be active and is neither in the folder nor stored"),
-        (in_git(TWO, 2), stored(TWO, 1, 1, retired=(2,)), "should be active and is archived"),
+        (in_git(TWO, 9), stored(TWO, 1), "is set as active, but is neither in the folder nor in the database"),
+        (in_git(TWO, 2), stored(TWO, 1, 1, archived=(2,)), "is set as active, but is archived"),
         (in_git(TWO), stored(TWO, 1, 1, source="elsewhere"), "comes from another source, elsewhere"),
         (in_git(TWO, name="A"), stored(TWO, 1), 'differs from "a" only in case'),
     ],
 )
 def test_what_cannot_be_is_a_conflict(git: FolderPrompt, database: dict[str, StoredPrompt], why: str) -> None:
-    found = made(git, database)
-    assert [change.why for change in found.of(CONFLICT)] == [why]
+    result = plan_of(git, database)
+    assert [change.message for change in result.of(CONFLICT)] == [why]
 
 
 @pytest.mark.parametrize(
@@ -183,30 +195,30 @@ def test_metadata_follows_git_only_where_git_changed_its_mind(
     then: dict[str, Any], now: dict[str, Any], live: dict[str, Any], wanted: dict[str, Any] | None, held: str | None
 ) -> None:
     database = stored({1: "one"}, None, source=SOURCE, metadata=live, said={"1": then})
-    found = made(in_git({1: "one"}, metadata=now), database)
-    assert [change.metadata for change in found.of(DESCRIBE)] == ([wanted] if wanted is not None else [])
-    assert [change.why.partition(":")[0] for change in found.of(HELD)] == ([held] if held else [])
-    assert found.applied[0].metadata == ({"1": now} if now else {})
-    assert found.applied[0].is_settled == (held is None)
+    result = plan_of(in_git({1: "one"}, metadata=now), database)
+    assert [change.metadata for change in result.of(DESCRIBE)] == ([wanted] if wanted is not None else [])
+    assert [change.message.partition(":")[0] for change in result.of(HELD)] == ([held] if held else [])
+    assert result.applied_prompts[0].metadata == ({"1": now} if now else {})
+    assert result.applied_prompts[0].is_settled == (held is None)
 
 
 def test_metadata_of_what_came_from_elsewhere_is_added_to_and_overwritten_only_when_adopted() -> None:
     git = in_git({1: "one"}, metadata={"description": "Calm", "team": "core"})
     database = stored({1: "one"}, None, metadata={"description": "Clam", "ticket": 7})
-    assert [change.metadata for change in made(git, database).of(DESCRIBE)] == [
+    assert [change.metadata for change in plan_of(git, database).of(DESCRIBE)] == [
         {"description": "Clam", "team": "core", "ticket": 7}
     ]
-    assert [change.metadata for change in made(git, database, adopts=True).of(DESCRIBE)] == [
+    assert [change.metadata for change in plan_of(git, database, adopt=True).of(DESCRIBE)] == [
         {"description": "Calm", "team": "core", "ticket": 7}
     ]
 
 
 def test_settings_of_a_stored_version_stay_and_the_plan_says_so() -> None:
-    found = made(in_git({1: "one"}, settings={"model": "x"}), stored({1: "one"}, None, settings={"max_tokens": 1}))
-    assert [(change.kind, change.why) for change in found.changes] == [
-        (NOTE, "is stored with other settings, which stay: max_tokens, model")
+    result = plan_of(in_git({1: "one"}, settings={"model": "x"}), stored({1: "one"}, None, settings={"max_tokens": 1}))
+    assert [(change.kind, change.message) for change in result.changes] == [
+        (NOTE, "settings differ from the stored ones, which never change: max_tokens, model")
     ]
-    assert not found.would_change
+    assert not result.would_change
 
 
 @pytest.mark.parametrize(
@@ -225,25 +237,25 @@ def test_an_activation_that_needs_a_new_variable_is_a_conflict(
     active: int | None, needed: dict[int, str], conflict: str | None
 ) -> None:
     database = stored(TWO, active, active, source=SOURCE, needed=needed)
-    found = made(in_git(TWO, 2), database)
-    assert [change.why for change in found.of(CONFLICT)] == ([conflict] if conflict else [])
-    assert found.would_change is (conflict is None)
+    result = plan_of(in_git(TWO, 2), database)
+    assert [change.message for change in result.of(CONFLICT)] == ([conflict] if conflict else [])
+    assert result.would_change is (conflict is None)
     assert changes(in_git(TWO, 2), database, allow_new_variables=True) == [(ACTIVATE, 2)]
 
 
 def test_the_variables_of_a_version_that_is_not_stored_yet_are_those_of_its_file() -> None:
     texts = {**TWO, 3: "Greet {user.name} from {city}."}
     said = {"variables": {"city": {"default": "Rom"}}}
-    found = made(in_git(texts, 3, settings=said), stored(TWO, 1, 1, settings=said))
-    assert [(change.kind, change.why) for change in found.changes] == [
+    result = plan_of(in_git(texts, 3, settings=said), stored(TWO, 1, 1, settings=said))
+    assert [(change.kind, change.message) for change in result.changes] == [
         (NEW, "new, 30 bytes; variables: user.name, city = Rom"),
         (CONFLICT, "needs user.name, which the active version 1 does not"),
     ]
-    assert found.of(CONFLICT)[0].hint == (
-        "where braces are text: template: none in prompts/a/prompt.yaml; or a default for user.name there; else "
-        + plan.ALLOWING_NEW_VARIABLES
+    assert result.of(CONFLICT)[0].hint == (
+        "if braces are text, set template: none in prompts/a/prompt.yaml; or set a default for user.name there; else "
+        + plan.ALLOW_NEW_VARIABLES_COMMAND
     )
-    in_no_style = made(in_git(texts, 3, settings={"template": "none"}), stored(TWO, 1, 1))
+    in_no_style = plan_of(in_git(texts, 3, settings={"template": "none"}), stored(TWO, 1, 1))
     assert in_no_style.of(CONFLICT) == []
 
 
@@ -252,38 +264,40 @@ def test_a_hold_is_no_conflict_whatever_the_version_needs() -> None:
 
 
 def test_a_hold_is_no_conflict_when_what_git_says_is_retired() -> None:
-    found = made(in_git(TWO, 2), stored(TWO, 1, 2, retired=(2,)))
-    [held] = found.of(HELD)
-    assert held.hint == "to keep 1, write active: 1 in prompts/a/prompt.yaml; to follow Git, activate 2"
+    result = plan_of(in_git(TWO, 2), stored(TWO, 1, 2, archived=(2,)))
+    [held] = result.of(HELD)
+    assert held.hint == "to keep 1, write active: 1 in prompts/a/prompt.yaml; to follow the folder, activate 2"
 
 
 def test_what_is_held_says_who_moved_it_and_what_releases_it() -> None:
-    found = made(in_git(TWO, 2), stored(TWO, 1, 2))
-    [held] = found.of(HELD)
-    assert (held.why, held.hold, held.hint) == ("held at 1, Git says 2", HOLD, TWO_WAYS_OUT)
-    assert [(each.active, each.is_settled) for each in found.applied] == [(2, False)]
+    result = plan_of(in_git(TWO, 2), stored(TWO, 1, 2))
+    [held] = result.of(HELD)
+    assert (held.message, held.hold, held.hint) == ("held at 1, the folder names 2", HOLD, TWO_WAYS_OUT)
+    assert [(prompt.active, prompt.is_settled) for prompt in result.applied_prompts] == [(2, False)]
 
 
 def test_every_prompt_of_the_folder_is_claimed_by_its_source_and_a_hold_keeps_what_was_applied() -> None:
     for git, live, applied, remembered in (
         (None, 1, None, None), (None, 1, 1, None), (2, 1, None, 2), (2, 1, 2, 2), (2, 1, 1, 2), (2, 2, None, 2),
     ):  # fmt: skip
-        found = made(in_git(TWO, git), stored(TWO, live, applied))
+        result = plan_of(in_git(TWO, git), stored(TWO, live, applied))
         is_held = git is not None and live not in (git, applied)
-        assert [(each.name, each.active, each.is_held) for each in found.applied] == [("a", remembered, is_held)]
+        assert [(prompt.name, prompt.active, prompt.is_held) for prompt in result.applied_prompts] == [
+            ("a", remembered, is_held)
+        ]
 
 
 def test_a_prompt_that_its_source_claimed_without_a_word_on_what_is_live_is_held_when_it_says_one() -> None:
     database = stored(TWO, 1, None, source=SOURCE)
     assert changes(in_git(TWO, 2), database) == [(HELD, 2)]
-    [held] = made(in_git(TWO, 2), database).of(HELD)
+    [held] = plan_of(in_git(TWO, 2), database).of(HELD)
     assert held.hint == TWO_WAYS_OUT
 
 
 def test_what_is_live_from_elsewhere_is_taken_over_only_when_adopted() -> None:
-    assert changes(in_git(TWO, 2), stored(TWO, 1, None), adopts=True) == [(ACTIVATE, 2)]
+    assert changes(in_git(TWO, 2), stored(TWO, 1, None), adopt=True) == [(ACTIVATE, 2)]
     # What an operator moved since Git said so is not from elsewhere.
-    assert changes(in_git(TWO, 2), stored(TWO, 1, 2), adopts=True) == [(HELD, 2)]
+    assert changes(in_git(TWO, 2), stored(TWO, 1, 2), adopt=True) == [(HELD, 2)]
 
 
 def test_another_sources_prompt_is_left_to_it_and_taken_over_only_when_adopted() -> None:
@@ -291,36 +305,36 @@ def test_another_sources_prompt_is_left_to_it_and_taken_over_only_when_adopted()
     same, other = in_git(TWO, 1), in_git(TWO, 2)
     assert changes(same, database) == [(CONFLICT, 0)]
     # To look at it is no claim: a folder that says what is stored has nothing to change.
-    assert changes(same, database, claims=False) == [(NOTE, 0)]
-    assert changes(other, database, claims=False) == [(CONFLICT, 0)]
-    assert made(same, database, claims=False).applied == []
-    assert changes(other, database, adopts=True) == [(ACTIVATE, 2), (NOTE, 0)]
-    assert [each.name for each in made(other, database, adopts=True).applied] == ["a"]
+    assert changes(same, database, will_apply=False) == [(NOTE, 0)]
+    assert changes(other, database, will_apply=False) == [(CONFLICT, 0)]
+    assert plan_of(same, database, will_apply=False).applied_prompts == []
+    assert changes(other, database, adopt=True) == [(ACTIVATE, 2), (NOTE, 0)]
+    assert [prompt.name for prompt in plan_of(other, database, adopt=True).applied_prompts] == ["a"]
     # Also where nothing else changes, the plan says so.
-    [note] = made(same, database, adopts=True).changes
-    assert (note.kind, note.why) == (NOTE, "is taken over from another source, elsewhere")
+    [note] = plan_of(same, database, adopt=True).changes
+    assert (note.kind, note.message) == (NOTE, "is taken over from another source, elsewhere")
 
 
 def test_what_only_the_database_has_is_said_and_looked_at_again() -> None:
     database = stored({**TWO, 3: "three"}, 1, 1, created_elsewhere=(3,))
-    found = made(in_git(TWO, 1), database)
-    assert [(change.kind, change.version, change.why) for change in found.changes] == [
-        (STORED, 3, "only in the database, by ada@example.com")
+    result = plan_of(in_git(TWO, 1), database)
+    assert [(change.kind, change.version, change.message) for change in result.changes] == [
+        (DATABASE_ONLY, 3, "only in the database, created by ada@example.com")
     ]
-    assert not found.would_change
-    assert not found.applied[0].is_settled
+    assert not result.would_change
+    assert not result.applied_prompts[0].is_settled
     # One whose file is gone is none: the folder had it.
     assert changes(in_git({1: "one"}, 1), stored(TWO, 1, 1)) == []
-    assert changes(in_git(TWO, 1), stored({**TWO, 3: "three"}, 1, 1, created_elsewhere=(3,), retired=(3,))) == []
+    assert changes(in_git(TWO, 1), stored({**TWO, 3: "three"}, 1, 1, created_elsewhere=(3,), archived=(3,))) == []
 
 
 def test_a_prompt_that_left_the_folder_is_said_to_stay() -> None:
-    found = plan.make(SOURCE, [], {}, {}, gone={"a": 2, "b": None}, unchanged=5)
-    assert [(change.kind, change.name, change.why) for change in found.changes] == [
-        (STORED, "a", "is not in the folder any more: 2 stays live"),
+    result = make([], {}, missing={"a": 2, "b": None}, unchanged=5)
+    assert [(change.kind, change.name, change.message) for change in result.changes] == [
+        (DATABASE_ONLY, "a", "is no longer in the folder; version 2 stays active"),
     ]
-    assert found.unchanged == 5
-    assert not found.would_change
+    assert result.unchanged == 5
+    assert not result.would_change
 
 
 STEP = [{"when": PLAN_SAYS, "use": "b"}]
@@ -349,40 +363,40 @@ def test_a_route_follows_git_only_where_git_changed_its_mind(
     git: Any, live: Any, applied: Any, expected: list[str]
 ) -> None:
     database = stored(TWO, 1, 1, route=live, said_route=applied)
-    around = Surroundings({"b": frozenset({1})}, {})
-    found = plan.make(SOURCE, [in_git(TWO, 1, route=git)], database, {"a": "a"}, around=around)
-    assert [change.kind for change in found.changes] == expected
-    assert found.applied[0].route == (git if HELD not in expected else applied)
+    graph = RouteGraph({"b": frozenset({1})}, {})
+    result = make([in_git(TWO, 1, route=git)], database, graph=graph)
+    assert [change.kind for change in result.changes] == expected
+    assert result.applied_prompts[0].route == (git if HELD not in expected else applied)
 
 
 def test_git_that_fell_silent_and_speaks_again_has_changed_its_mind() -> None:
     database = stored(TWO, 1, None, source=SOURCE, route=STEP, ever=True)
-    around = Surroundings({"b": frozenset({1})}, {})
-    found = plan.make(SOURCE, [in_git(TWO, 2, route=OTHER_STEP)], database, {"a": "a"}, around=around)
-    assert [change.kind for change in found.changes] == [ACTIVATE, ROUTE]
+    graph = RouteGraph({"b": frozenset({1})}, {})
+    result = make([in_git(TWO, 2, route=OTHER_STEP)], database, graph=graph)
+    assert [change.kind for change in result.changes] == [ACTIVATE, ROUTE]
 
 
 def test_what_was_said_of_a_version_whose_file_is_gone_is_remembered() -> None:
     said = {"1": {"d": "A"}, "2": {"d": "B"}}
-    found = made(in_git({2: "two"}, metadata={"d": "C"}), stored(TWO, None, source=SOURCE, said=said))
-    assert found.applied[0].metadata == {"1": {"d": "A"}, "2": {"d": "C"}}
+    result = plan_of(in_git({2: "two"}, metadata={"d": "C"}), stored(TWO, None, source=SOURCE, said=said))
+    assert result.applied_prompts[0].metadata == {"1": {"d": "A"}, "2": {"d": "C"}}
 
 
 def test_a_route_that_is_held_leads_nowhere_yet() -> None:
     # a: Git says none, and is held at the way to b; so b cannot lead to a.
     database = stored(TWO, None, None, source=SOURCE, route=STEP, said_route=[], ever=True)
     back = FolderPrompt("b", "b", "b/prompt.yaml", [], None, [{"when": PLAN_SAYS, "use": "a"}], "digest")
-    around = Surroundings({"a": frozenset({1, 2}), "b": frozenset({1})}, {"a": STEP})
-    found = plan.make(SOURCE, [in_git(TWO, route=[]), back], database, {"a": "a"}, around=around)
-    assert [(change.kind, change.name) for change in found.changes] == [(HELD, "a"), (CONFLICT, "b")]
+    graph = RouteGraph({"a": frozenset({1, 2}), "b": frozenset({1})}, {"a": STEP})
+    result = make([in_git(TWO, route=[]), back], database, graph=graph)
+    assert [(change.kind, change.name) for change in result.changes] == [(HELD, "a"), (CONFLICT, "b")]
 
 
 def test_a_retired_version_whose_file_is_there_is_none_that_a_route_leads_to() -> None:
-    database = stored(TWO, 1, 1, retired=(2,))
+    database = stored(TWO, 1, 1, archived=(2,))
     route = [{"when": PLAN_SAYS, "use": "a@2"}]
-    around = Surroundings({"a": frozenset({1})}, {})
-    found = plan.make(SOURCE, [in_git(TWO, 1, route=route)], database, {"a": "a"}, around=around)
-    assert [change.why for change in found.of(CONFLICT)] == [
+    graph = RouteGraph({"a": frozenset({1})}, {})
+    result = make([in_git(TWO, 1, route=route)], database, graph=graph)
+    assert [change.message for change in result.of(CONFLICT)] == [
         "the route leads to a@2, which does not exist or is archived"
     ]
 
@@ -400,7 +414,7 @@ def test_a_retired_version_whose_file_is_there_is_none_that_a_route_leads_to() -
     ],
 )
 def test_a_route_to_nothing_or_in_a_circle_is_a_conflict(route: Any, why: str | None) -> None:
-    around = Surroundings(
+    graph = RouteGraph(
         {name: frozenset({1}) for name in "bcd"},
         {
             "b": [{"when": PLAN_SAYS, "use": "c"}],
@@ -408,5 +422,5 @@ def test_a_route_to_nothing_or_in_a_circle_is_a_conflict(route: Any, why: str | 
             "d": [{"when": PLAN_SAYS, "use": "d"}],
         },
     )
-    found = plan.make(SOURCE, [in_git(TWO, route=route)], {}, {}, around=around)
-    assert [change.why for change in found.of(CONFLICT)] == ([why] if why else [])
+    result = make([in_git(TWO, route=route)], {}, graph=graph)
+    assert [change.message for change in result.of(CONFLICT)] == ([why] if why else [])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-from promptctl.sync import saved_plans
+from promptctl.sync import plan_documents
 from tests.conftest import Ended, Promptctl
 
 
@@ -131,7 +131,7 @@ def test_it_is_refused_the_second_time(planned: Promptctl) -> None:
     planned("sync", "--apply-plan", "plan.json")
     refused = planned("sync", "--apply-plan", "plan.json")
     assert refused.code == 5
-    assert "is not as it was when the plan was made; nothing was applied" in refused.err
+    assert "has changed since the plan was made; nothing was applied" in refused.err
 
 
 def test_it_is_for_one_database(planned: Promptctl, sql: psycopg.Connection[Any]) -> None:
@@ -205,7 +205,7 @@ def test_a_plan_that_was_edited_is_refused_and_so_are_wrong_types_behind_a_right
         inner[place[-1]] = value
         for is_signed in (False, True):
             if is_signed:
-                edited["digest"] = saved_plans._digest(edited)  # pyright: ignore[reportPrivateUsage] - as if unchanged
+                edited["digest"] = plan_documents.digest(edited)
             (planned.home / "edited.json").write_text(json.dumps(edited), encoding="utf-8")
             refused = planned("sync", "--apply-plan", "edited.json", "--json")
             assert (refused.code, code(refused)) == (1, "invalid_plan"), (place, value, is_signed)

@@ -82,7 +82,7 @@ def test_10000_prompts(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> No
     write(promptctl.home, {f"team-{n % 50}/p{n}/v1.txt": f"{n}\n" for n in range(10_000)})
     planned = promptctl.on_terminal("sync", "prompts", "--dry-run").out
     assert len(planned.splitlines()) < 90
-    assert "and 9950 more of the kind new: --json has them all" in planned
+    assert "and 9950 more of the kind new: --json lists all of them" in planned
     assert promptctl("sync", "prompts", "--quiet").out.count("\n") == 10_000
     assert count(sql, "served") == 10_000
     assert "no changes" in promptctl("sync", "prompts").err
@@ -112,7 +112,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(listing, "read_bytes", refuse)
     problems: list[str] = []
-    [scanned] = listing.scanned(listing.listed(str(tmp_path)), problems)
+    [scanned] = listing.scan(listing.list_prompts(str(tmp_path)), problems)
     assert problems == [f"{path}: Permission denied"]
     # What could not be read is not read again, and is told once.
     assert prompt_files.read(scanned, {}, problems).versions == []

@@ -45,7 +45,7 @@ def export(run: Run, folder: str | None = None, only: str | None = None, force: 
                 hint="promptctl list",
             )
         try:
-            exported = exporting.export(place, prompts, shown, overwrites=force)
+            exported = exporting.export(place, prompts, shown, overwrite=force)
         except exporting.FilesDiffer as differing:
             import shlex
 

@@ -9,7 +9,7 @@ from promptctl.folder.provenance import Checkout
 from promptctl.output import messages, plan_view, progress
 from promptctl.rules import references
 from promptctl.store import syncs
-from promptctl.sync import changes
+from promptctl.sync import changes, read
 from promptctl.sync import synchronize as syncing
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _look(
 ) -> Outcome:
     checkout, prompts = _read(folder, source, options)
     with run.database(empty_if_absent=save_plan is None) as database:
-        outcome = syncing.look(database, checkout, prompts, options, shown, claims=save_plan is not None)
+        outcome = syncing.preview(database, checkout, prompts, options, shown, will_apply=save_plan is not None)
         title = f"{_told(checkout)} → {database.label}"
         shown.close()
         unclaimed = syncs.unclaimed(database)
@@ -148,7 +148,7 @@ def _apply(
     run.author(author)
     checkout, prompts = _read(folder, source, options)
     with run.database(creates=True) as database:
-        outcome = syncing.apply(database, checkout, prompts, options, shown, author=run.who(), say=messages.note)
+        outcome = syncing.apply(database, checkout, prompts, options, shown, author=run.who(), notify=messages.note)
         shown.close()
         if form != "json" or outcome.refusal is None:
             _show(outcome, f"{_told(checkout)} → {database.label}", form, {})
@@ -163,7 +163,7 @@ def _apply_saved(run: Run, path: str, author: str | None, form: str, shown: Prog
     saved = saved_plans.load(path)
     run.author(author)
     with run.database() as database:
-        outcome = saved_plans.apply(database, saved, shown, author=run.who(), say=messages.note)
+        outcome = saved_plans.apply(database, saved, shown, author=run.who(), notify=messages.note)
         shown.close()
         _show(outcome, saved.title, form, {})
     _log(run, outcome)
@@ -179,8 +179,8 @@ def _read(given: str | None, source: str | None, options: syncing.Options) -> tu
         raise errors.Usage("usage", "sync reads a folder, not standard input", hint=f"promptctl sync {_FOLDER}/")
     folder = _FOLDER if given is None else given
     working_directory.require(folder)
-    asked = Checkout.asked(folder, source)
-    prompts = syncing.listed(folder, options.template, is_default=given is None)
+    asked = Checkout.start(folder, source)
+    prompts = read.list_prompts(folder, options.template, is_default=given is None)
     return asked(), prompts
 
 
@@ -196,7 +196,7 @@ def _show(outcome: Outcome, title: str, form: str, diffs: Diffs, unclaimed: Sequ
 
         plan_markdown.show(outcome, title, diffs)
         for each in outcome.plan.of(changes.HELD):
-            messages.note(f"{each.name} {plan_view.told(each, outcome)}")
+            messages.note(f"{each.name} {plan_view.message(each, outcome)}")
     else:
         plan_view.show(outcome, title, form, diffs, unclaimed)
 
@@ -245,8 +245,8 @@ def _refuse(database: Database, outcome: Outcome, form: str, *, only_conflicts: 
             stream.write_stderr(stream.escape_controls(told.rstrip("\n")))
     if form == "json":
         # Where the plan is not shown.
-        others = [each for each in conflicts if each.why not in outcome.refusal.message]
-        outcome.refusal.others = [f"{each.subject}: {each.why}" for each in others]
+        others = [each for each in conflicts if each.message not in outcome.refusal.message]
+        outcome.refusal.others = [f"{each.subject}: {each.message}" for each in others]
     raise outcome.refusal
 
 

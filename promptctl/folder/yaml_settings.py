@@ -1,0 +1,55 @@
+"""The settings of a version in YAML, and their checks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptctl.folder.yaml_values import mapping, quoted, text
+from promptctl.rules import template_syntax
+
+if TYPE_CHECKING:
+    from promptctl.folder.yaml_values import Report
+
+SETTINGS = ("template", "variables", "model", "max_tokens")
+# The database has the same limit, in the constraint max_tokens_is_at_least_1.
+_HIGHEST_MAX_TOKENS = 999_999_999
+
+
+def is_valid(key: str, value: object, report: Report) -> bool:
+    """Whether a value is valid for this setting; reports the reason if not."""
+    if key == "template":
+        # Only texts are styles, and only of a text it is certain that it has a hash.
+        if isinstance(value, str) and value in template_syntax.STYLES:
+            return True
+        report(f"template must be one of {', '.join(template_syntax.STYLES)}, not {quoted(value)}")
+        return False
+    if key == "max_tokens":
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _HIGHEST_MAX_TOKENS:
+            return True
+        report(f"max_tokens must be a number from 1 to {_HIGHEST_MAX_TOKENS}, not {quoted(value)}")
+        return False
+    if key == "variables":
+        problem = _variables_problem(value)
+        if problem:
+            report(problem)
+        return not problem
+    return text(value, key, report) is not None
+
+
+def _variables_problem(value: object) -> str | None:
+    variables = mapping(value)
+    if variables is None:
+        return "variables must be a mapping of names"
+    for name, declaration in variables.items():
+        if not isinstance(name, str) or not template_syntax.is_path(name):
+            return (
+                f"variables: {quoted(name)} must be identifiers joined by dots: ASCII letters, digits and underscores"
+            )
+        keys = mapping(declaration)
+        if keys is None or keys.keys() - {"required", "default"}:
+            return f"variables: {name} must be a mapping with required or default"
+        if not isinstance(keys.get("required", False), bool) or not isinstance(keys.get("default", ""), str):
+            return f"variables: {name}: required must be true or false, default must be a text"
+        if keys.get("required") is True and "default" in keys:
+            return f"variables: {name} is required and has a default: remove one of them"
+    return None

@@ -1,0 +1,87 @@
+"""Step 3 of a sync: write a plan in the transaction in which it was made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptctl.rules.references import Reference
+from promptctl.store import moves, syncs, versions
+from promptctl.sync.changes import ACTIVATE, DESCRIBE, ROUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from promptctl.postgres.database import Database
+    from promptctl.store.moves import Move
+    from promptctl.sync.changes import Change, PreparedPlan
+    from promptctl.sync.upload import Uploader
+
+
+def apply_plan(
+    database: Database, prepared: PreparedPlan, uploader: Uploader, *, author: str
+) -> tuple[int | None, list[Move]]:
+    """Write a plan in the open transaction, and return the number of its release and its moves.
+
+    The uploader has every new version already. The release is None for a plan that changes no prompt.
+    """
+    uploader.finish()
+    plan = prepared.plan
+    if not plan.would_change and prepared.is_already_recorded:
+        return None, []
+    release: int | None = None
+    made_moves: list[Move] = []
+    if plan.would_change:
+        release = uploader.open_release()
+        _write_metadata(database, plan.of(DESCRIBE), author=author, release=release)
+        _write_routes(database, prepared, uploader.reason, author=author, release=release)
+        made_moves = _activate(database, prepared, uploader.reason, author=author, release=release)
+    syncs.note_source(database, prepared.source, prepared.commit, author=author)
+    if plan.applied_prompts:
+        syncs.note_applied(
+            database,
+            prepared.source,
+            [prompt.as_dict() for prompt in plan.applied_prompts],
+            author=author,
+            adopts=prepared.adopt,
+        )
+    return release, made_moves
+
+
+def _write_metadata(database: Database, changes: Sequence[Change], *, author: str, release: int) -> None:
+    if changes:
+        rows = [{"name": change.name, "version": change.version, "metadata": change.metadata} for change in changes]
+        versions.describe(database, rows, author=author, release=release)
+
+
+def _write_routes(database: Database, prepared: PreparedPlan, reason: str, *, author: str, release: int) -> None:
+    changes = prepared.plan.of(ROUTE)
+    if changes:
+        moves.set_routes(
+            database,
+            {change.name: change.route for change in changes},
+            author=author,
+            reason=reason,
+            release=release,
+            origins=_origins_by_name(changes, prepared),
+        )
+
+
+def _activate(database: Database, prepared: PreparedPlan, reason: str, *, author: str, release: int) -> list[Move]:
+    changes = prepared.plan.of(ACTIVATE)
+    if not changes:
+        return []
+    return moves.activate(
+        database,
+        [Reference(change.name, change.version) for change in changes],
+        author=author,
+        reason=reason,
+        release=release,
+        origins=_origins_by_name(changes, prepared),
+        allow_new_variables=prepared.allow_new_variables,
+    )
+
+
+def _origins_by_name(changes: Sequence[Change], prepared: PreparedPlan) -> dict[str, dict[str, Any]]:
+    origins = prepared.origins
+    return {change.name: origins[change.yaml_path] for change in changes if change.yaml_path in origins}

@@ -1,0 +1,83 @@
+"""Decide whether a plan must be refused: for a conflict, an older commit, or too many moves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptctl import errors
+from promptctl.folder import provenance
+from promptctl.postgres import refusals
+from promptctl.rules.references import short_hash
+from promptctl.sync import plan as planning
+from promptctl.sync.changes import ACTIVATE, CONFLICT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from promptctl.folder.provenance import Checkout
+    from promptctl.sync.changes import Change, Plan
+    from promptctl.sync.read import Reading
+
+# With at least this many active prompts, a plan that moves more than a third of them needs --force.
+_LIMITED_FROM = 10
+
+
+def refusal(plan: Plan, reading: Reading, *, force: bool) -> errors.Refused | None:
+    """Return why a plan must not be applied, None if it may be. `force` allows everything but a conflict."""
+    if conflicts := plan.of(CONFLICT):
+        return _conflict(conflicts)
+    if force or not plan.would_change:
+        return None
+    if reading.would_move_back:
+        assert reading.state.commit is not None
+        return _older_commit(reading.checkout, reading.state.commit, reading.relation)
+    return _too_many_moves(plan, reading)
+
+
+def _too_many_moves(plan: Plan, reading: Reading) -> errors.Refused | None:
+    moved = sum(1 for change in plan.of(ACTIVATE) if change.previous_version is not None)
+    applied = reading.state.active_versions
+    # Prompts that this source applies for the first time count too.
+    others = [prompt.active_version for name, prompt in reading.stored.items() if name not in applied]
+    active = sum(1 for version in (*applied.values(), *others) if version)
+    if active < _LIMITED_FROM or moved * 3 <= active:
+        return None
+    error = errors.Refused(
+        "too_many_moves", f"the plan moves {moved} of {active} active prompts at once, which is more than a third"
+    )
+    error.again = ("--dry-run",)
+    return error
+
+
+def _older_commit(checkout: Checkout, applied_commit: str, relation: str) -> errors.Refused:
+    applied = short_hash(applied_commit)
+    if checkout.commit is None:
+        reason = f"a folder without a commit does not come after {applied}, which was applied last"
+        hint = f"run it in a Git checkout that contains {applied}"
+    else:
+        reason = f"{checkout.commit.short} does not come after {applied}, which was applied last"
+        hint = f"git merge --ff-only {applied}"
+        if checkout.is_shallow:
+            reason += ", as far as this shallow clone shows"
+            hint = "git fetch --unshallow, or fetch-depth: 0 for actions/checkout"
+        elif relation == provenance.DIVERGED:
+            hint = f"merge main into the branch: git merge {applied}"
+        elif not checkout.has(applied_commit):
+            hint = "git fetch --all"
+    return errors.Refused("older_commit", f"{reason}: it would move prompts back", hint=hint)
+
+
+def _conflict(conflicts: Sequence[Change]) -> errors.Refused:
+    # A conflict that an option allows comes last: a user who repeats the command with it would meet the others then.
+    first = min(conflicts, key=lambda conflict: conflict.needs_new_variables)
+    more = f" (and {len(conflicts) - 1} more)" if len(conflicts) > 1 else ""
+    message = f"{first.reference}: {first.message}{more}; nothing was applied"
+    if not first.needs_new_variables:
+        return errors.Refused("conflict", message, hint=first.hint)
+    hint = first.hint or ""
+    if not hint.endswith(planning.ALLOW_NEW_VARIABLES_COMMAND):
+        return errors.Refused("new_variables", f"{message}; {refusals.ALLOWED_BY}", hint=hint)
+    error = errors.Refused("new_variables", message)
+    error.before_again = hint.removesuffix(planning.ALLOW_NEW_VARIABLES_COMMAND)
+    error.again = ("--allow-new-variables",)
+    return error

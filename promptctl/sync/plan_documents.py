@@ -1,0 +1,201 @@
+"""The JSON document of a saved plan: write it from records, and parse it back.
+
+The keys are a file format: they stay when a field of a record is renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from promptctl import errors
+from promptctl.folder.prompt_files import FileVersion
+from promptctl.folder.provenance import Commit
+from promptctl.rules import references
+from promptctl.rules.json_documents import Fields, InvalidDocument
+from promptctl.store.syncs import LastMove
+from promptctl.sync.changes import (
+    ACTIVATE,
+    DESCRIBE,
+    KINDS,
+    NEW,
+    ROUTE,
+    AppliedPrompt,
+    Change,
+    Plan,
+    PreparedPlan,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+
+def digest(document: Mapping[str, Any]) -> str:
+    """Return a digest of a document without its own digest, to detect damage and edits.
+
+    It is no signature: anyone who can write the file can calculate the digest.
+    """
+    content = {key: value for key, value in document.items() if key != "digest"}
+    # Bytes that do not depend on white space, on the order of keys, or on how a character is escaped.
+    text = json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def from_prepared_plan(prepared: PreparedPlan) -> dict[str, Any]:
+    """Return a prepared plan as JSON values."""
+    document = {
+        "source": prepared.source,
+        "commit": prepared.commit.as_dict() if prepared.commit else None,
+        "origin": prepared.origin,
+        "origins": prepared.origins,
+        "plan": {
+            "changes": [_from_change(change) for change in prepared.plan.changes],
+            "applied": [prompt.as_dict() for prompt in prepared.plan.applied_prompts],
+            "unchanged": prepared.plan.unchanged,
+        },
+        "adopts": prepared.adopt,
+        "allow_new_variables": prepared.allow_new_variables,
+        "is_known": prepared.is_already_recorded,
+    }
+    return _storable(document)
+
+
+def _from_change(change: Change) -> dict[str, Any]:
+    file = change.file and {**change.file.as_dict(), "content": change.file.content and change.file.content.decode()}
+    return {
+        "kind": change.kind,
+        "name": change.name,
+        "version": change.version,
+        "why": change.message,
+        "previous_version": change.previous_version,
+        "metadata": change.metadata,
+        "route": change.route,
+        "file": file,
+        "yaml_path": change.yaml_path,
+        "hold": change.hold.as_json() if change.hold else None,
+        "hint": change.hint,
+        "needs_new_variables": change.needs_new_variables,
+    }
+
+
+def _storable(value: Any) -> Any:
+    """Return a JSON value whose texts are valid Unicode: a path may contain other bytes."""
+    if isinstance(value, dict):
+        return {_storable(str(key)): _storable(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
+    if isinstance(value, (list, tuple)):
+        return [_storable(item) for item in value]  # pyright: ignore[reportUnknownVariableType] - any JSON
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return value
+
+
+def to_prepared_plan(fields: Fields) -> PreparedPlan:
+    """Parse a prepared plan. Raises InvalidDocument."""
+    plan = fields.fields("plan")
+    commit = None if fields.is_none("commit") else fields.fields("commit")
+    origins = fields.mapping("origins")
+    for path, origin in origins.items():
+        if not isinstance(origin, dict):
+            raise InvalidDocument(f"origins: {path[:80]} is not an object")
+    return PreparedPlan(
+        fields.text("source"),
+        commit and Commit(commit.text("hash"), commit.text("committed_at")),
+        fields.mapping("origin"),
+        origins,
+        Plan(
+            [_to_change(Fields(item, f"change {count}")) for count, item in enumerate(plan.sequence("changes"), 1)],
+            [_to_applied(Fields(item, f"prompt {count}")) for count, item in enumerate(plan.sequence("applied"), 1)],
+            plan.integer("unchanged"),
+        ),
+        fields.boolean("adopts"),
+        fields.boolean("allow_new_variables"),
+        fields.boolean("is_known"),
+    )
+
+
+def _to_change(fields: Fields) -> Change:
+    kind = fields.text("kind")
+    if kind not in KINDS:
+        raise InvalidDocument(f"{fields.where}: unknown kind {references.quoted(kind)}")
+    file = None if fields.is_none("file") else _to_file(fields.fields("file"))
+    is_complete = {
+        NEW: file is not None and file.content is not None,
+        ACTIVATE: fields.integer("version") > 0,
+        DESCRIBE: not fields.is_none("metadata"),
+        ROUTE: not fields.is_none("route"),
+    }
+    if not is_complete.get(kind, True):
+        raise InvalidDocument(f"{fields.where}: a change of kind {kind} is incomplete")
+    return Change(
+        kind,
+        check_name(fields.text("name")),
+        fields.integer("version"),
+        fields.text("why"),
+        fields.integer_or_none("previous_version"),
+        None if fields.is_none("metadata") else fields.mapping("metadata"),
+        None if fields.is_none("route") else _to_route(fields, "route"),
+        file,
+        fields.text_or_none("yaml_path"),
+        None if fields.is_none("hold") else _to_last_move(fields.fields("hold")),
+        fields.text_or_none("hint"),
+        fields.boolean("needs_new_variables"),
+    )
+
+
+def _to_file(fields: Fields) -> FileVersion:
+    content = fields.text_or_none("content")
+    return FileVersion(
+        fields.integer("number", 1),
+        fields.text("path"),
+        fields.text("sha256"),
+        None if content is None else content.encode(),
+        fields.integer("size"),
+        fields.texts("variables"),
+        fields.texts("required"),
+        fields.mapping("settings"),
+        fields.mapping("metadata"),
+        fields.text_or_none("author"),
+    )
+
+
+def _to_last_move(fields: Fields) -> LastMove:
+    return LastMove(
+        fields.text("by"),
+        fields.text("how"),
+        fields.text("at"),
+        fields.text_or_none("why"),
+        fields.integer_or_none("undone"),
+    )
+
+
+def _to_applied(fields: Fields) -> AppliedPrompt:
+    metadata = fields.mapping("metadata")
+    if not all(isinstance(version_metadata, dict) for version_metadata in metadata.values()):
+        raise InvalidDocument(f"{fields.where}: metadata is not an object per version")
+    return AppliedPrompt(
+        check_name(fields.text("name")),
+        fields.integer_or_none("active", 1),
+        None if fields.is_none("route") else _to_route(fields, "route"),
+        metadata,
+        fields.text_or_none("digest"),
+        fields.boolean("is_settled"),
+        fields.boolean("is_held"),
+    )
+
+
+def _to_route(fields: Fields, key: str) -> list[dict[str, Any]]:
+    steps = fields.sequence(key)
+    if not all(isinstance(step, dict) for step in steps):
+        raise InvalidDocument(f"{fields.where}: {key} is not a list of objects")
+    return steps
+
+
+def check_name(name: str) -> str:
+    """Return a name of a prompt. Raises InvalidDocument for one that cannot be."""
+    try:
+        references.check_name(name)
+    except errors.Usage as problem:
+        raise InvalidDocument(problem.message) from None
+    return name

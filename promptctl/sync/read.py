@@ -1,0 +1,231 @@
+"""Step 1 of a sync: read the folder, its Git commit and the state of the database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptctl import errors
+from promptctl.folder import defaults as folder_defaults
+from promptctl.folder import listing, mistakes, prompt_files, provenance
+from promptctl.records import Record
+from promptctl.rules import targeting
+from promptctl.rules.targeting import RouteGraph
+from promptctl.store import syncs
+from promptctl.sync import overlaps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from promptctl.folder.listing import ListedPrompt, ScannedPrompt
+    from promptctl.folder.prompt_files import FolderPrompt
+    from promptctl.folder.provenance import Checkout
+    from promptctl.postgres.database import Database
+    from promptctl.store.syncs import SourceState, StoredPrompt
+
+    # The activity, how many are done, how many there are.
+    Progress = Callable[[str, int, int], None]
+
+# With more changed prompts than this, `git log` starts before the database is queried: it takes a while.
+_MANY_PROMPTS = 100
+
+
+def list_prompts(folder: str, template: str | None = None, *, is_default: bool = False) -> list[ListedPrompt]:
+    """Return the prompts of a folder. Raises Failed (`invalid_folder`) with every problem.
+
+    `template` is the style of versions whose prompt.yaml sets none; it takes precedence over promptctl.yaml.
+    `is_default`: the user did not name the folder.
+    """
+    if failure := mistakes.failure(folder, is_default=is_default):
+        raise failure
+    problems: list[str] = []
+    defaults = folder_defaults.read(folder, problems)
+    if template is not None:
+        defaults["template"] = template
+    try:
+        prompts = listing.list_prompts(folder, defaults)
+        if not prompts:
+            raise mistakes.empty(folder)
+    except listing.InvalidFolder as invalid:
+        prompts = list(invalid.prompts)
+        problems += invalid.problems
+    if not problems:
+        return prompts
+    # Parse the files too, so that one run reports every problem.
+    for scanned in listing.scan(prompts, problems):
+        prompt_files.read(scanned, {}, problems)
+    raise listing.InvalidFolder(problems)
+
+
+class FolderReader:
+    """Reads the files of a folder: hashes them first, then parses the prompts that may differ from the database.
+
+    `candidates` are those prompts. Where the source was never applied they are all of the folder's, and each is read
+    only when it is parsed.
+    """
+
+    def __init__(self, prompts: Sequence[ListedPrompt], state: SourceState, progress: Progress) -> None:
+        self.listed_prompts = prompts
+        self.candidates: list[ListedPrompt]
+        self._scanned: Iterable[ScannedPrompt]
+        self._applied_digests = state.digests
+        self._problems: list[str] = []
+        self._secrets: list[str] = []
+        self._progress = progress
+        if state.digests:
+            changed = self._scan_for_changes(state)
+            self.candidates, self._scanned = [scanned.prompt for scanned in changed], changed
+        else:
+            self.candidates, self._scanned = list(prompts), listing.scan(prompts, self._problems)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the candidates."""
+        return [prompt.name for prompt in self.candidates]
+
+    @property
+    def has_problems(self) -> bool:
+        """Whether anything that was read so far makes the sync fail."""
+        return bool(self._problems or self._secrets)
+
+    def parse(
+        self, stored: Mapping[str, StoredPrompt], activity: str, *, allow_secrets: bool
+    ) -> Iterator[FolderPrompt]:
+        """Parse the candidates, one after the other, and report progress as `activity`.
+
+        Raises InvalidFolder or SecretFound after the last one, so that the error has every problem.
+        """
+        total = len(self.candidates)
+        for count, scanned in enumerate(self._scanned, 1):
+            yield self._parse_prompt(scanned, stored.get(scanned.prompt.name), allow_secrets=allow_secrets)
+            self._progress(activity, count, total)
+        if self._problems:
+            raise listing.InvalidFolder(self._problems)
+        if self._secrets:
+            raise SecretFound(self._secrets)
+
+    def new_text_paths(self, stored: Mapping[str, StoredPrompt]) -> list[str]:
+        """Return the paths of the version files whose number is not stored."""
+        paths: list[str] = []
+        for prompt in self.candidates:
+            stored_versions = stored[prompt.name].versions if prompt.name in stored else {}
+            paths += [prompt.version_path(number) for number in prompt.files if number not in stored_versions]
+        return paths
+
+    def _scan_for_changes(self, state: SourceState) -> list[ScannedPrompt]:
+        changed: list[ScannedPrompt] = []
+        for count, scanned in enumerate(listing.scan(self.listed_prompts, self._problems), 1):
+            name = scanned.prompt.name
+            if state.digests.get(name) != scanned.digest or name in state.unsettled:
+                changed.append(scanned)
+            self._progress("reading", count, len(self.listed_prompts))
+        return changed
+
+    def _parse_prompt(
+        self, scanned: ScannedPrompt, stored_prompt: StoredPrompt | None, *, allow_secrets: bool
+    ) -> FolderPrompt:
+        stored_versions = stored_prompt.versions if stored_prompt is not None else {}
+        hashes = {number: version.sha256 for number, version in stored_versions.items()}
+        # Secrets in files that were applied as they are were allowed at that time.
+        is_allowed = allow_secrets or self._applied_digests.get(scanned.prompt.name) == scanned.digest
+        return prompt_files.read(scanned, hashes, self._problems, None if is_allowed else self._secrets)
+
+
+class Reading(Record):
+    """What a sync has read before it parses the changed prompts.
+
+    `state` is what was applied of the folder before, `relation` how the folder's commit relates to the commit of then
+    (a constant of `provenance`), `stored` what the database has of the reader's candidates, by name.
+    """
+
+    __slots__ = ()
+    checkout: Checkout
+    state: SourceState
+    relation: str
+    reader: FolderReader
+    stored: dict[str, StoredPrompt]
+
+    @property
+    def would_move_back(self) -> bool:
+        """Whether the folder's commit does not contain the commit that was applied last."""
+        return self.relation in (provenance.OLDER, provenance.DIVERGED)
+
+    @property
+    def missing_prompts(self) -> dict[str, int | None]:
+        """The prompts of this source that are no longer in the folder, with their active versions."""
+        names = {prompt.name for prompt in self.reader.listed_prompts}
+        return {name: active for name, active in self.state.active_versions.items() if name not in names}
+
+
+def read(
+    database: Database,
+    checkout: Checkout,
+    prompts: Sequence[ListedPrompt],
+    progress: Progress,
+    *,
+    force: bool,
+    lock: bool,
+) -> Reading:
+    """Read everything but the contents of the changed prompts, which `Reading.reader` parses.
+
+    `lock` locks the candidates, so that the database stays as it was read until the transaction ends. Raises Refused
+    (`conflict`) for a folder that overlaps another source, unless `force`.
+    """
+    state = _source_state(database, checkout, prompts, force=force)
+    reader = FolderReader(prompts, state, progress)
+    names = reader.names
+    if lock and len(names) > _MANY_PROMPTS:
+        checkout.start_author_query()
+    if lock and names:
+        syncs.lock_prompts(database, names)
+    stored = syncs.stored_prompts(database, names) if names else {}
+    return Reading(checkout, state, _commit_relation(checkout, state), reader, stored)
+
+
+def route_graph(database: Database, prompts: Iterable[FolderPrompt]) -> RouteGraph:
+    """Return what the database has of the prompts that the folder's routes lead to."""
+    names = {target.name for prompt in prompts for target in targeting.targets(prompt.route or ())}
+    return syncs.route_graph(database, sorted(names)) if names else RouteGraph({}, {})
+
+
+def _source_state(
+    database: Database, checkout: Checkout, prompts: Sequence[ListedPrompt], *, force: bool
+) -> SourceState:
+    state = syncs.source_state(database, checkout.source)
+    if state.has_been_applied:
+        return state
+    others = syncs.sources(database)
+    if (source := overlaps.older_spelling(checkout, others)) is not None:
+        checkout.source = source
+        return syncs.source_state(database, source)
+    if others and not force:
+        overlaps.refuse(database, checkout, prompts, others)
+    return state
+
+
+def _commit_relation(checkout: Checkout, state: SourceState) -> str:
+    """Return how the folder's commit relates to the one applied last; where history cannot tell, by their times."""
+    if state.commit is None:
+        return provenance.NEWER
+    if checkout.commit is None:
+        return provenance.OLDER
+    relation = checkout.relation_to(state.commit)
+    if relation != provenance.UNKNOWN:
+        return relation
+    return provenance.OLDER if checkout.is_older(state.committed_at) else provenance.NEWER
+
+
+class SecretFound(errors.Refused):
+    """A prompt contains what looks like a key; `others` are the secrets beside the one in the message."""
+
+    def __init__(self, secrets: list[str]) -> None:
+        more = f" (and {len(secrets) - 1} more)" if len(secrets) > 1 else ""
+        path = secrets[0].partition(": ")[0].rpartition(":")[0]
+        folder, _, file = path.rpartition("/")
+        subject = file if file in listing.YAML_NAMES else file.rpartition(".")[0]
+        super().__init__(
+            "secret_found",
+            secrets[0] + more,
+            hint=f"remove it from {path}, and revoke it if it is real; if it is an example, give the reason in "
+            f'{folder}/prompt.yaml: allow_secrets: {{{subject}: "the reason"}}',
+        )
+        self.others = secrets[1:]
