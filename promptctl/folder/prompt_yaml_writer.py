@@ -175,9 +175,9 @@ def _own_keys(version: VersionYaml, shared_settings: dict[str, Any], shared_desc
 
 
 def _ordered_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    known = [key for key in yaml_settings.SETTINGS if key in settings]
-    unknown = sorted(settings.keys() - set(known))
-    return {key: _sorted(settings[key]) for key in (*known, *unknown)}
+    ordered = [key for key in yaml_settings.SETTINGS if key in settings]
+    unknown = sorted(settings.keys() - set(ordered))
+    return {key: _sorted(settings[key]) for key in (*ordered, *unknown)}
 
 
 def _sorted(value: Any) -> Any:

@@ -89,15 +89,15 @@ def _construct(loader: Any, root: Any) -> Any:
         raise Malformed(_line(root), "a key must be a text or a number") from None
 
 
-def _value(loader: Any, node: Any, seen: set[int]) -> Any:
+def _value(loader: Any, node: Any, visited: set[int]) -> Any:
     """Return the value of a node, in one pass over its nodes, which takes half of the time of PyYAML's constructor.
 
-    `seen` has the ids of the nodes before. This is no closure, because a closure would be a reference cycle that keeps
+    `visited` has the ids of earlier nodes. This is no closure, because a closure would be a reference cycle that keeps
     every document in memory.
     """
-    if id(node) in seen:
+    if id(node) in visited:
         raise Malformed(_line(node), "aliases are not allowed")
-    seen.add(id(node))
+    visited.add(id(node))
     tag = node.tag
     if tag == _TEXT and node.id == "scalar":
         value = node.value
@@ -121,22 +121,22 @@ def _value(loader: Any, node: Any, seen: set[int]) -> Any:
             if str(key.value) in keys:
                 raise _duplicate_key(key)
             keys.add(str(key.value))
-            mapping[_value(loader, key, seen)] = _value(loader, item, seen)
+            mapping[_value(loader, key, visited)] = _value(loader, item, visited)
         return mapping
     if tag == _SEQUENCE and node.id == "sequence":
-        return [_value(loader, item, seen) for item in node.value]
-    return _rare_value(loader, node, seen)
+        return [_value(loader, item, visited) for item in node.value]
+    return _rare_value(loader, node, visited)
 
 
-def _rare_value(loader: Any, node: Any, seen: set[int]) -> Any:
+def _rare_value(loader: Any, node: Any, visited: set[int]) -> Any:
     """Return the value of a node of a rare kind, from PyYAML's own constructor."""
     if node.id == "scalar" and node.tag in _SPECIAL_TAGS:
         raise Malformed(_line(node), f'{node.value} has a special meaning in YAML: write "{node.value}" in quotes')
-    _refuse_duplicates(node, seen - {id(node)})
+    _refuse_duplicates(node, visited - {id(node)})
     for descendant in _descendants(node):
         if descendant.tag in _PLAIN and descendant.id == "scalar":
             _plain(loader, descendant)
-        seen.add(id(descendant))
+        visited.add(id(descendant))
     try:
         return loader.construct_object(node, deep=True)
     except (ArithmeticError, AttributeError, LookupError, TypeError):
@@ -233,11 +233,11 @@ def _refuse_duplicates(root: Any, before: set[int]) -> None:
 
     PostgreSQL cannot store a NUL in a text.
     """
-    seen = set(before)
+    visited = set(before)
     for node in _descendants(root):
-        if id(node) in seen:
+        if id(node) in visited:
             raise Malformed(_line(node), "aliases are not allowed")
-        seen.add(id(node))
+        visited.add(id(node))
         if node.id == "scalar":
             _refuse_nul(node)
         if node.id == "mapping":

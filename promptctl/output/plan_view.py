@@ -173,7 +173,7 @@ def _origin(change: Change, outcome: Outcome) -> dict[str, Any] | None:
 
 
 def _show_changes(outcome: Outcome) -> None:
-    shown: list[Change] = []
+    listed: list[Change] = []
     omitted: dict[str, int] = {}
     counts: dict[str, int] = {}
     for change in outcome.plan.changes:
@@ -181,10 +181,10 @@ def _show_changes(outcome: Outcome) -> None:
         if change.kind in _SHORT_KINDS and counts[change.kind] > _MOST_LINES:
             omitted[change.kind] = omitted.get(change.kind, 0) + 1
         else:
-            shown.append(change)
-    subjects = [_subject(change) for change in shown]
+            listed.append(change)
+    subjects = [_subject(change) for change in listed]
     width = min(max(map(len, subjects), default=0), _WIDEST)
-    for change, subject in zip(shown, subjects, strict=True):
+    for change, subject in zip(listed, subjects, strict=True):
         sign, style = _SIGNS[change.kind]
         line = f"{subject:<{width}}  {stream.one_line(message(change, outcome, with_age=True))}"
         stream.write(f"{stream.styled(sign, style)} {line}\n")
