@@ -43,4 +43,4 @@ def test_each_field_of_a_record_is_stored_in_its_column(database_url: str, sql: 
     assert rows(
         sql, "select name, model, input_tokens, output_tokens, response_ms, outcome from promptctl.fallbacks"
     ) == [("nothing", "m", 1, 2, 3.5, "ok")]
-    assert rows(sql, "select score from promptctl.scores") == [(0.75,)]
+    assert sorted(rows(sql, "select score from promptctl.scores")) == [(0.25,), (0.75,)]
