@@ -13,20 +13,12 @@ if TYPE_CHECKING:
 class Link(Protocol):
     """The client that a prompt came from."""
 
-    @property
-    def database(self) -> str:
-        """The database's identity, without a password."""
-        ...
-
-    @property
-    def queue(self) -> deque[Any]:
-        """Uses that have ended."""
-        ...
-
-    @property
-    def page(self) -> ForkPage:
-        """The page with `queue_limit`, the length of the queue from which `relieve` is called."""
-        ...
+    # Identifies the database, without a password.
+    database: str
+    # Uses that have ended.
+    queue: deque[Any]
+    # Its `queue_limit` is the length of the queue from which `relieve` is called.
+    page: ForkPage
 
     @property
     def age_seconds(self) -> float:

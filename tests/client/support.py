@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = 60.0
 
-# greeter: 1 is live, 2 in use, 3 retired; other: 1; idle: nothing is live.
+# greeter: version 1 is active, 2 is not, 3 is archived; other: 1 is active; idle: no version is active.
 FILLED = """
     select promptctl.create_version('greeter', 'Be kind, {user.name}.', '{"model": "m-1"}',
                                     '{"description": "the first"}', activated => true);
@@ -88,12 +88,12 @@ def until(condition: Callable[[], object], failure: str = "it did not happen", s
 
 
 def activate(sql: Connection, name: str, version: int) -> None:
-    """Make a version live."""
+    """Activate a version."""
     run(sql, "select promptctl.activate(array[%s], array[%s::integer])", [name, version])
 
 
 def uses(sql: Connection, columns: str) -> list[tuple[Any, ...]]:
-    """These columns of all uses, in the order in which they were booked."""
+    """Return these columns of all uses, in the order of their times."""
     return rows(sql, f"select {columns} from promptctl.uses order by recorded_at, id")
 
 

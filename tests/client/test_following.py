@@ -1,4 +1,4 @@
-"""What becomes live is served at once, several prompts as of one moment, and a use is booked on what was served."""
+"""An activation takes effect at once, several of one transaction together, and uses are recorded for their version."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NEVER = 3600
 
 
 def many(sql: Connection, number: int, versions: int = 2) -> list[str]:
-    """Make so many prompts, with version 1 live."""
+    """Create so many prompts, with version 1 active."""
     names = [f"p{n:03}" for n in range(number)]
     run(
         sql,
@@ -45,7 +45,7 @@ def many(sql: Connection, number: int, versions: int = 2) -> list[str]:
 
 
 def release(sql: Connection, names: list[str], version: int) -> None:
-    """Make this version of all live, in one transaction."""
+    """Activate this version of all prompts, in one transaction."""
     run(sql, "select promptctl.activate(%s, array_fill(%s::integer, array[%s]))", [names, version, len(names)])
 
 

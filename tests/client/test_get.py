@@ -1,4 +1,4 @@
-"""Asking what is live: the first call reads it, every later one is answered from memory."""
+"""`get`: the first call reads the active version, and later calls are answered from memory."""
 
 from __future__ import annotations
 

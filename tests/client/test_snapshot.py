@@ -58,7 +58,7 @@ def away(server: Server, database_name: str) -> Callable[[bool], None]:
 
 
 def kept(serve: Serve, path: Path, names: list[str] = KNOWN) -> dict[str, Any]:
-    """Have a client write the file, and return what it says."""
+    """Have a client write the file, and return its document."""
     prompts = serve(snapshot=path)
     prompts.preload(names)
     prompts.close()
@@ -122,7 +122,7 @@ def test_the_age_of_a_snapshot_is_logged_and_limited(
 def test_a_snapshot_from_the_future_is_not_used(
     serve: Serve, path: Path, away: Callable[[bool], None], logged: Logged, seconds: float
 ) -> None:
-    """It would seem to be confirmed just now, for as long as it likes, whatever max_age_seconds says."""
+    """Such a file would seem to be confirmed just now, and max_age_seconds would not limit it."""
     said = kept(serve, path)
     said["confirmed_at"] += seconds
     path.write_text(json.dumps(said))

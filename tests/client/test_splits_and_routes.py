@@ -37,7 +37,7 @@ KEYS = ["plan", "seats", "beta", "zoë", ""]
 
 
 def mixed(sql: Connection, draw: random.Random, number: int) -> list[str]:
-    """Make prompts of all kinds: with splits, routes of several steps, nothing live, all of it; return their names."""
+    """Create prompts with splits, with routes of several steps, and without an active version; return their names."""
     names = [f"p{n}" for n in range(number)]
     for name in names:
         for version in (1, 2, 3):

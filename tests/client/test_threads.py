@@ -47,7 +47,7 @@ def test_sixteen_threads_record_each_use_once_for_a_version_that_was_active(
                         use.score(0.5)
                 mine.append((use.id, prompt.name, prompt.version, prompt.epoch))
                 ends.wait(0.001)
-        except BaseException as failure:  # noqa: BLE001 - the test tells it
+        except BaseException as failure:  # noqa: BLE001 - the test reports it
             failures.append(failure)
 
     threads = [threading.Thread(target=work, args=(mine,)) for mine in booked]
@@ -71,13 +71,13 @@ def test_sixteen_threads_record_each_use_once_for_a_version_that_was_active(
     assert rows(sql, "select id::text, name, version, epoch from promptctl.uses order by id") == expected
     assert len(expected) > 1000
     assert len({epoch for _, name, _, epoch in expected if name == "greeter"}) > 5
-    # What a use was booked on is what that epoch served.
+    # Each use is recorded for a version that its epoch served.
     wrong = """
         select count(*) from promptctl.uses u join promptctl.allocations a using (name, epoch)
         where u.version <> a.version and u.version is distinct from a.candidate_version
     """
     assert value(sql, wrong) == 0
-    # And it was live then: the epoch had begun, and was not over for longer than the news takes on a busy machine.
+    # And at its time: the epoch had begun, and had not ended for longer than a notification takes on a busy machine.
     late = """
         select count(*) from promptctl.uses u join promptctl.allocations a using (name, epoch)
         left join promptctl.allocations n on n.name = a.name and n.epoch = a.epoch + 1
@@ -189,7 +189,7 @@ def test_readers_and_a_closing_thread_do_not_interfere(serve: Serve) -> None:
             except errors.Failed as closed:
                 if closed.code != "client_closed":
                     failures.append(closed)
-            except BaseException as failure:  # noqa: BLE001 - the test tells it
+            except BaseException as failure:  # noqa: BLE001 - the test reports it
                 failures.append(failure)
 
         threads = [threading.Thread(target=read) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""A use is timed, booked with what a reply says, once, on the version that was served; nothing is lost in silence."""
+"""A use is timed and recorded once, with the counts of its reply; every loss is counted and logged."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def reply(model: object = "m", request_id: object = "r", **usage: object) -> Any
 
 
 class Rude:
-    """A reply whose model cannot be shown, and whose usage says one thing only."""
+    """A reply with an invalid model and with one count in its usage."""
 
     class Model:
         def __str__(self) -> str:

@@ -19,7 +19,7 @@ _TURN_SECONDS = 0.002
 
 
 class Load:
-    """Threads that use one prompt; `ids` are of all uses that were booked, `served` are epochs as they were seen."""
+    """Threads that use one prompt; `ids` are those of all uses that have ended, `served` the epochs in their order."""
 
     def __init__(self, client: Prompts, name: str = "greeter", threads: int = 2) -> None:
         self.ids: list[str] = []
@@ -41,7 +41,7 @@ class Load:
         assert self.failures == []
 
     def goes_on(self, uses: int = 100) -> None:
-        """Wait until so many more uses were booked, whatever else happens."""
+        """Wait until so many more uses have ended."""
         goal = len(self.ids) + uses
         until(lambda: len(self.ids) >= goal or self.failures, failure="the application came to a halt")
         assert self.failures == []
@@ -58,7 +58,7 @@ class Load:
                     use.record(input_tokens=7, output_tokens=3)
                 self.ids.append(use.id)
                 self._ends.wait(_TURN_SECONDS)
-        except BaseException as failure:  # noqa: BLE001 - the test tells it
+        except BaseException as failure:  # noqa: BLE001 - the test reports it
             self.failures.append(failure)
 
 
@@ -77,7 +77,7 @@ def check_each_counted_once(sql: psycopg.Connection[Any], ids: list[str]) -> Non
 
 
 def moves(sql: psycopg.Connection[Any], client: Prompts, seconds: float) -> None:
-    """Make the other version live; the client serves it within this time."""
+    """Activate the other version; the client must return it within this time."""
     version = value(sql, "select 3 - active_version from promptctl.served where name = 'greeter'")
     sql.execute("select promptctl.activate('{greeter}', array[%s::integer])", [version])
     until(

@@ -1,4 +1,4 @@
-"""Behind PgBouncer, in both modes: nothing breaks, and what is live is followed as the mode allows."""
+"""Behind PgBouncer, in session and transaction mode: the client works and follows active versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process begins, works and ends while the database is down: the next one sends what it booked, once."""
+"""A process starts, works and ends while the database is down; the next one sends its uses once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.servers import Server
 
-# Prints a use's id as soon as it is booked.
+# Prints a use's id as soon as it has ended.
 APPLICATION = """
 import os, sys
 from promptctl import Prompts
