@@ -17,8 +17,9 @@ class UseRecord(Record):
     """One call of a model with a version; None: not reported.
 
     This is the one list of the columns of a use: SQL's parameters and the lines of a spool follow its order. `id` is a
-    UUID that the caller makes, so that a use that is sent twice is stored once. `ended_at` is a time of time.perf_counter.
-    `input_tokens` is all of the input, which includes the cached parts. `outcome` is "ok" or the name of an error.
+    UUID that the caller makes, so that a use that is sent twice is stored once. `ended_at` is a time of
+    time.perf_counter. `input_tokens` is all of the input, which includes the cached parts. `outcome` is "ok" or the
+    name of an error.
     """
 
     __slots__ = ()
