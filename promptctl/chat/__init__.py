@@ -1,1 +1,1 @@
-"""A conversation with Claude through a prompt, and the file that keeps one."""
+"""Conversations with Claude through a prompt, and the files that store them."""

@@ -1,4 +1,4 @@
-"""A conversation in a file, to go on from later: JSON, as docs/files.md describes it."""
+"""Save a conversation in a JSON file and load it to continue it. docs/chat.md has the format."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from promptctl.rules import json_documents, references
 
 
 class Transcript:
-    """The messages of a conversation, each reply with the version that gave it."""
+    """The messages of a conversation; each reply has the version and the model that it came from."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.messages: list[dict[str, Any]] = []
 
-    def sent(self) -> list[Message]:
-        """Return the messages as they are sent to Claude."""
+    def for_claude(self) -> list[Message]:
+        """Return the messages for Claude, without the details of the replies."""
         return [Message(message["role"], message["content"]) for message in self.messages]
 
-    def add(self, message: str, reply: str, **about: object) -> None:
-        """Add a message and its reply; `about` says what else is known of the reply."""
-        known = {key: value for key, value in about.items() if value is not None}
-        self.messages += [{"role": "user", "content": message}, {"role": "assistant", "content": reply, **known}]
+    def add(self, message: str, reply: str, **details: object) -> None:
+        """Add a message and its reply, with the details of the reply that are not None."""
+        details = {key: value for key, value in details.items() if value is not None}
+        self.messages += [{"role": "user", "content": message}, {"role": "assistant", "content": reply, **details}]
 
     def save(self) -> None:
-        """Write the file, whole or not at all, readable by its owner alone. Raises Failed (`cannot_save`)."""
-        # A message a line: it can be read, compared and searched.
+        """Write the file atomically, readable by its owner only. Raises Failed (`cannot_save`)."""
+        # One message per line, for `diff` and `grep`.
         lines = ",\n".join("  " + json.dumps(message, ensure_ascii=False) for message in self.messages)
         try:
             atomic_files.write(self.path, f'{{"messages": [\n{lines}\n]}}\n'.encode(), private=True)
@@ -37,19 +37,19 @@ class Transcript:
             raise errors.Failed(
                 "cannot_save",
                 f"cannot save the conversation in {references.quoted(self.path)}: {problem.strerror}",
-                hint="save it elsewhere, with --save FILE",
+                hint="save it in another file with --save FILE",
             ) from None
 
 
 def begin(path: str) -> Transcript:
-    """Return a new conversation for a file that is not there yet. Raises Usage, Failed (`file_exists`)."""
+    """Return a new conversation for a file that does not exist. Raises Usage, Failed (`file_exists`)."""
     if not path:
         raise errors.Usage("usage", "--save is empty")
     if os.path.exists(path):
         raise errors.Failed(
             "file_exists",
-            f"{references.quoted(path)} is there already",
-            hint=f"--continue {path} goes on from it, or name another file",
+            f"{references.quoted(path)} already exists",
+            hint=f"continue that conversation with --continue {path}, or choose another file",
         )
     return Transcript(path)
 
@@ -62,12 +62,12 @@ def load(path: str) -> Transcript:
     except bounded_input.TooLarge as problem:
         raise _invalid(path, f"it {problem.strerror}") from None
     except (OSError, ValueError) as problem:
-        # A name with a NUL is no system's error.
+        # A name with NUL raises ValueError, which has no strerror.
         reason = getattr(problem, "strerror", None) or str(problem)
         raise errors.Failed(
             "cannot_read",
             f"cannot read {references.quoted(path)}: {reason}",
-            hint="give --continue a file that --save has written",
+            hint="pass a file that --save has written to --continue",
         ) from None
     try:
         document: object = json_documents.parse(raw)
@@ -77,21 +77,21 @@ def load(path: str) -> Transcript:
     messages = cast("dict[str, object]", document).get("messages") if isinstance(document, dict) else None
     if not isinstance(messages, list):
         raise _invalid(path, "it has no list of messages")
-    for place, message in enumerate(cast("list[object]", messages)):
+    for place, item in enumerate(cast("list[object]", messages)):
         role = ("user", "assistant")[place % 2]
-        said = cast("dict[str, object]", message) if isinstance(message, dict) else {}
-        content = said.get("content")
-        if said.get("role") != role or not isinstance(content, str) or not content.strip():
-            raise _invalid(path, f"message {place + 1} is no text of {role}")
-        transcript.messages.append(said)
+        message = cast("dict[str, object]", item) if isinstance(item, dict) else {}
+        content = message.get("content")
+        if message.get("role") != role or not isinstance(content, str) or not content.strip():
+            raise _invalid(path, f"message {place + 1} is not a text with the role {role}")
+        transcript.messages.append(message)
     if len(transcript.messages) % 2:
         raise _invalid(path, "its last message has no reply")
     return transcript
 
 
-def _invalid(path: str, why: str) -> errors.Failed:
+def _invalid(path: str, reason: str) -> errors.Failed:
     return errors.Failed(
         "invalid_conversation",
-        f"{references.quoted(path)} holds no conversation: {why}",
-        hint="give --continue a file that --save has written",
+        f"{references.quoted(path)} is not a saved conversation: {reason}",
+        hint="pass a file that --save has written to --continue",
     )

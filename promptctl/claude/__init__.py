@@ -1,1 +1,1 @@
-"""Claude's API: its client, what it refuses, its settings, and what a call costs."""
+"""Claude's API: the client, errors, settings and prices."""

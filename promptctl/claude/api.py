@@ -1,4 +1,4 @@
-"""Claude's API through its SDK, which takes a second to import: only this module imports it, in a thread of its own."""
+"""Call Claude through its SDK. Importing the SDK takes a second, so a thread does it, in this module only."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Message(Record):
 
     @property
     def sent(self) -> dict[str, str]:
-        """The message as the API takes it."""
+        """The message in the format of the API."""
         return {"role": self.role, "content": self.content}
 
 
 class Call(Record):
-    """What Claude is asked."""
+    """The parameters of a call of Claude."""
 
     __slots__ = ()
     system: str
@@ -47,7 +47,7 @@ class Call(Record):
 
 
 class Attempt:
-    """One call of Claude, and what came of it so far; None: not known.
+    """One call of Claude and its result so far. A number is None if Claude has not reported it.
 
     `input_tokens` is all of the input, which includes the cached parts. `began_at` and `ended_at` are times of
     time.perf_counter; the other times are in milliseconds since the request was sent. `outcome` is "ok", "interrupted"
@@ -72,7 +72,7 @@ class Attempt:
         self.response_ms: float | None = None
         self._usage: dict[str, int] = {}
 
-    def take(self, usage: object) -> None:
+    def add_usage(self, usage: object) -> None:
         """Add a report of tokens; a later one has running totals, and may leave some out.
 
         Zeros do not replace a count: some servers end a reply with a report of nothing but zeros.
@@ -88,23 +88,23 @@ class Attempt:
         )
 
     def fail(self, problem: Exception, secrets: Sequence[str]) -> None:
-        """Say of a failed call what it means."""
-        self.failure, self.retry_after_seconds = refusals.translated(problem, self.call.model, secrets)
+        """Set the failure that an exception of the SDK means."""
+        self.failure, self.retry_after_seconds = refusals.translate(problem, self.call.model, secrets)
         self.outcome = self.failure.code
         self.request_id = getattr(problem, "request_id", None) or self.request_id
 
 
 class Claude:
-    """A client of the API. Making one checks the settings and begins to load the SDK; calls wait for it.
+    """A client of the API. The constructor checks the settings and starts to load the SDK; calls wait for it.
 
-    Raises ClaudeFailed where there is no key, where a key or the API's address cannot be one, or where a variable for
-    proxies or certificates cannot be used.
+    Raises ClaudeFailed for a missing or malformed key, a malformed URL of the API, or an invalid setting for proxies or
+    certificates.
     """
 
     def __init__(self, silence_seconds: float = SILENCE_SECONDS) -> None:
-        """Begin; a call is given up when nothing arrives for `silence_seconds`."""
+        """Start to load the SDK. A call times out if nothing arrives for `silence_seconds`."""
         self._settings = claude_settings.read()
-        network.check()
+        network.check_environment()
         self._silence_seconds = silence_seconds
         self._client: Any = None
         self._problem: Exception | None = None
@@ -113,9 +113,10 @@ class Claude:
         _thread.start_new_thread(self._load, ())
 
     def call(self, attempt: Attempt) -> Iterator[str]:
-        """Make a call and yield the text of the reply, piece by piece. It does not raise: `attempt` says how it went.
+        """Make a call and yield the text of the reply, piece by piece.
 
-        An interruption passes through, and leaves in `attempt` what was known until then.
+        The result, also a failure, is stored in `attempt`. Raises only what prevents the call, and KeyboardInterrupt;
+        then `attempt` has the result so far.
         """
         client = self._ready()
         began = attempt.began_at = attempt.ended_at = time.perf_counter()
@@ -129,13 +130,13 @@ class Claude:
                 stream=True,
             ) as stream:
                 attempt.request_id = stream.response.headers.get("request-id")
-                _check_form(stream.response)
+                _check_content_type(stream.response)
                 yield from _texts(stream, attempt, began)
             _check_end(attempt)
             attempt.outcome = OK
         except errors.ClaudeFailed as failure:
             attempt.failure, attempt.outcome = failure, failure.code
-        except Exception as problem:  # noqa: BLE001 - whatever a server sends, what was billed is to be booked
+        except Exception as problem:  # noqa: BLE001 - tokens that were billed are recorded after any failure
             attempt.fail(problem, self._settings.secrets)
         finally:
             attempt.ended_at = time.perf_counter()
@@ -147,11 +148,11 @@ class Claude:
 
             settings = self._settings
             client: Any = anthropic.Anthropic(
-                # Where both are None, it looks for a profile.
+                # If both are None, the SDK looks for a profile.
                 api_key=settings.api_key,
                 auth_token=settings.auth_token,
                 base_url=settings.base_url,
-                # The SDK would sleep in silence for as long as a server says.
+                # The SDK would sleep, without a message, for as long as the server asks.
                 max_retries=0,
                 timeout=anthropic.Timeout(self._silence_seconds, connect=CONNECT_TIMEOUT_SECONDS),
             )
@@ -160,13 +161,13 @@ class Claude:
                 self._problem = claude_settings.no_key()
             else:
                 self._client = client
-        except Exception as problem:  # noqa: BLE001 - raised where it is waited for
+        except Exception as problem:  # noqa: BLE001 - raised in the thread that waits
             self._problem = problem
         finally:
             self._loading.release()
 
     def _ready(self) -> Any:
-        """Return the SDK's client, when it is loaded; Ctrl-C is heard while that is waited for."""
+        """Wait for the SDK and return its client. Ctrl-C interrupts the wait."""
         if self._client is None:
             self._loading.acquire()
             self._loading.release()
@@ -179,15 +180,15 @@ class Claude:
                 hint="pip install 'anthropic>=2.10,<3'",
             ) from None
         if self._problem is not None:
-            failure, _ = refusals.translated(self._problem, "", self._settings.secrets)
-            if failure.code == "reply_invalid":  # nothing was sent
-                failure = network.unusable(self._problem)
+            failure, _ = refusals.translate(self._problem, "", self._settings.secrets)
+            if failure.code == "reply_invalid":  # No request was sent.
+                failure = network.setup_error(self._problem)
             raise failure from self._problem
         return self._client
 
 
 def _rehearse() -> None:
-    """Make a call that stays in this process: what the SDK builds at its first one is there for the person's."""
+    """Make a call inside this process, so that the SDK builds its lazy parts before the first real call."""
     import anthropic
     import httpx2
 
@@ -211,8 +212,8 @@ def _rehearse() -> None:
 
 
 def _texts(stream: Any, attempt: Attempt, began: float) -> Iterator[str]:
-    """Yield the texts of a stream's events and note in `attempt` what they tell; unknown events are passed over."""
-    half = ""
+    """Yield the texts of a stream's events and store the other data in `attempt`. Ignore unknown events."""
+    high_surrogate = ""
     for event in stream:
         kind = getattr(event, "type", None)
         text = None
@@ -223,43 +224,44 @@ def _texts(stream: Any, attempt: Attempt, began: float) -> Iterator[str]:
             if getattr(event.content_block, "type", None) == "text":
                 text = event.content_block.text
         elif kind == "message_start":
-            attempt.model = _name(getattr(event.message, "model", None)) or attempt.model
-            attempt.take(getattr(event.message, "usage", None))
+            attempt.model = _model_name(getattr(event.message, "model", None)) or attempt.model
+            attempt.add_usage(getattr(event.message, "usage", None))
         elif kind == "message_delta":
-            attempt.take(getattr(event, "usage", None))
+            attempt.add_usage(getattr(event, "usage", None))
             attempt.stop_reason = getattr(event.delta, "stop_reason", None) or attempt.stop_reason
         elif kind == "message_stop":
             attempt.stop_reason = attempt.stop_reason or "unknown"
         elif kind is None:
-            raise refusals.invalid_reply("an event without a type")
+            raise refusals.invalid_reply("it has an event without a type")
         if text and isinstance(text, str):
             if attempt.first_token_ms is None:
                 attempt.first_token_ms = (time.perf_counter() - began) * 1000
-            text, half = _whole(half + text)
+            text, high_surrogate = _without_lone_surrogates(high_surrogate + text)
             if text:
                 yield text
-    if half:
+    if high_surrogate:
         yield "?"
 
 
-def _check_form(response: Any) -> None:
-    form = str(response.headers.get("content-type", ""))
-    if not form.startswith("text/event-stream"):
-        raise refusals.invalid_reply(form.partition(";")[0] or "something without a content type")
+def _check_content_type(response: Any) -> None:
+    content_type = str(response.headers.get("content-type", ""))
+    if not content_type.startswith("text/event-stream"):
+        media_type = content_type.partition(";")[0]
+        raise refusals.invalid_reply(f"its content type is {media_type}" if media_type else "it has no content type")
 
 
 def _check_end(attempt: Attempt) -> None:
-    # A connection that is closed in good order before the last event raises nothing.
+    # A connection that is closed normally before the last event raises nothing.
     if attempt.stop_reason is None:
         raise refusals.incomplete_reply()
     if attempt.stop_reason == "refusal":
         raise refusals.refused_reply()
 
 
-def _whole(text: str) -> tuple[str, str]:
-    """Return a text without halves of surrogate pairs, and the half at its end that the next piece may complete.
+def _without_lone_surrogates(text: str) -> tuple[str, str]:
+    """Return a text with "?" for each lone surrogate, and the high surrogate at its end, '' for none.
 
-    A JSON escape can write half a character, which no encoding has; the other half may come in the next event.
+    A JSON escape can write one half of a surrogate pair. The other half may be in the next event.
     """
     if text.isascii():
         return text, ""
@@ -268,6 +270,7 @@ def _whole(text: str) -> tuple[str, str]:
     return joined.encode("utf-8", "replace").decode(), half
 
 
-def _name(of: object) -> str | None:
-    """Return what can name a model; None for anything else, which would be booked for ever."""
-    return of if isinstance(of, str) and of.isprintable() and len(of) <= _LONGEST_NAME else None
+def _model_name(value: object) -> str | None:
+    """Return the reported name of a model; None for a value that is not a plausible name."""
+    # The name is recorded and cannot be corrected later.
+    return value if isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST_NAME else None

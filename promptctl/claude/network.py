@@ -1,4 +1,4 @@
-"""What the environment says of the way to Claude, proxies and certificates: checked before the SDK is loaded."""
+"""Check the environment variables for proxies and certificates before the SDK reads them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _SCHEMES = ("http", "https", "socks5", "socks5h")
 _HIGHEST_PORT = 65535
 
 
-def check() -> None:
-    """Raise ClaudeFailed (`invalid_network_setting`), with the variable's name, for what the SDK cannot use.
+def check_environment() -> None:
+    """Raise ClaudeFailed (`invalid_network_setting`) for a variable that the SDK cannot use.
 
-    A proxy's URL may hold a password, so no value stands in the message.
+    The message has the name of the variable, not its value, because the URL of a proxy may contain a password.
     """
     for kind in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"):
         name = _set(kind)
@@ -22,49 +22,48 @@ def check() -> None:
     name = _set("NO_PROXY")
     if name is not None:
         for entry in os.environ[name].split(","):
-            if not _can_be_left_out(entry.strip()):
+            if not _is_no_proxy_entry(entry.strip()):
                 raise invalid(
                     name,
-                    "holds what is neither a host nor an address",
-                    f"write hosts and addresses in {name}, without brackets and networks",
+                    "has an entry that is neither a host nor an address",
+                    f"list hosts and addresses in {name}, without brackets or networks",
                 )
     _check_certificates()
 
 
-def invalid(name: str, what: str, hint: str) -> errors.ClaudeFailed:
-    """Return the error for a variable that says how to reach Claude and cannot be used."""
-    return errors.ClaudeFailed("invalid_network_setting", f"{name} {what}", hint=hint)
+def invalid(name: str, problem: str, hint: str) -> errors.ClaudeFailed:
+    """Return the error for an environment variable; `problem` continues the sentence after its name."""
+    return errors.ClaudeFailed("invalid_network_setting", f"{name} {problem}", hint=hint)
 
 
-def by_certificates() -> str:
-    """Return the words for whose certificates a connection was checked by: a variable's, or none of them."""
+def certificates_clause() -> str:
+    """Return ` with the certificates of SSL_CERT_FILE` if a variable names the certificates, else ''."""
     names = _certificate_variables()
-    return f" by the certificates in {names[0]}" if names else ""
+    return f" with the certificates of {names[0]}" if names else ""
 
 
 def _certificate_variables() -> list[str]:
     return [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
 
 
-def unusable(problem: Exception) -> errors.ClaudeFailed:
-    """Return the error for what the SDK refuses when it is made ready; nothing was sent then."""
+def setup_error(problem: Exception) -> errors.ClaudeFailed:
+    """Return the error for an exception of the SDK's constructor, which sends no request."""
     names = _certificate_variables()
     if type(problem).__module__ == "ssl" and names:
         return invalid(
-            names[0], "holds no certificates", f"unset {names[0]}, or name a file of certificates in PEM form"
+            names[0], "contains no certificates", f"unset {names[0]}, or set it to a file of PEM certificates"
         )
     kinds = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
     names = [name for name in (*map(_set, kinds), *names) if name]
-    told = " or ".join(names) if names else "the environment"
     return invalid(
-        told,
+        " or ".join(names) if names else "the environment",
         f"cannot be used to reach Claude ({type(problem).__name__})",
         f"unset {' '.join(names)}" if names else "promptctl chat --help",
     )
 
 
-def proxy(url: str) -> str | None:
-    """Return the name of the variable whose proxy a URL is asked through; None: it is asked directly."""
+def proxy_variable(url: str) -> str | None:
+    """Return the name of the variable whose proxy is used for a URL; None for a direct connection."""
     import urllib.request
 
     scheme, _, rest = url.partition("://")
@@ -74,8 +73,8 @@ def proxy(url: str) -> str | None:
 
 
 def _set(name: str) -> str | None:
-    """The name under which a variable is set and not empty: the one in small letters counts first."""
-    return next((each for each in (name.lower(), name) if os.environ.get(each, "").strip()), None)
+    """Return the variable that is set and not empty, of the name in lower case and, second, in upper case."""
+    return next((variable for variable in (name.lower(), name) if os.environ.get(variable, "").strip()), None)
 
 
 def _check_proxy(name: str, value: str) -> None:
@@ -91,9 +90,9 @@ def _check_proxy(name: str, value: str) -> None:
         address, _, port = host.partition(":")
     is_port = not port or (port.isascii() and port.isdigit() and 0 < int(port[:9]) <= _HIGHEST_PORT)
     if scheme.lower() not in _SCHEMES or not address or not is_port or not (host.isprintable() and " " not in host):
-        raise invalid(name, "is no URL of a proxy", hint)
+        raise invalid(name, "is not the URL of a proxy", hint)
     if bracket and not _is_ipv6(address):
-        raise invalid(name, "is no URL of a proxy", hint)
+        raise invalid(name, "is not the URL of a proxy", hint)
     if scheme.lower().startswith("socks"):
         import importlib.util
 
@@ -101,8 +100,8 @@ def _check_proxy(name: str, value: str) -> None:
             raise invalid(name, "names a SOCKS proxy, which needs the package socksio", "pip install socksio")
 
 
-def _can_be_left_out(entry: str) -> bool:
-    """Whether the SDK's HTTP library can read an entry of NO_PROXY."""
+def _is_no_proxy_entry(entry: str) -> bool:
+    """Whether the SDK's HTTP library can parse an entry of NO_PROXY."""
     host = entry.partition("://")[2] if "://" in entry else entry
     if _is_ipv6(host):
         return True
@@ -121,14 +120,14 @@ def _is_ipv6(address: str) -> bool:
 
 
 def _check_certificates() -> None:
-    for name, is_there, what in (
+    for name, exists, kind in (
         ("SSL_CERT_FILE", os.path.isfile, "file"),
         ("SSL_CERT_DIR", os.path.isdir, "folder"),
     ):
         path = os.environ.get(name)
         if path:
-            if not (is_there(path) and os.access(path, os.R_OK)):
+            if not (exists(path) and os.access(path, os.R_OK)):
                 raise invalid(
-                    name, f"names no {what} that can be read", f"unset {name}, or name a {what} of certificates"
+                    name, f"does not name a readable {kind}", f"unset {name}, or set it to a {kind} of certificates"
                 )
             return

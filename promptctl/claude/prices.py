@@ -1,4 +1,4 @@
-"""What a call of a model costs: the prices of `genai-prices`, which come with it; none are fetched."""
+"""Calculate the cost of calls from the prices in the package `genai-prices`, without network access."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from promptctl.records import Timestamp
 
 PROVIDER = "anthropic"
-# A query that takes longer has many uses to add up, and most of those name a model.
-_PATIENCE_SECONDS = 0.4
+# A query that takes longer adds up many uses, and these almost always name a model.
+_DELAY_SECONDS = 0.4
 
 
 class LoadInBackground:
-    """A block that may take long: then the prices are loaded beside it, because they will be wanted after it."""
+    """A context manager that loads the prices in a thread if its block takes longer than 0.4 seconds."""
 
     def __init__(self) -> None:
         self._ended = _thread.allocate_lock()
@@ -30,26 +30,26 @@ class LoadInBackground:
         self._ended.release()
 
     def _load(self) -> None:
-        if not self._ended.acquire(timeout=_PATIENCE_SECONDS):
-            import genai_prices as _  # noqa: F401 - loaded for what comes after the block
+        if not self._ended.acquire(timeout=_DELAY_SECONDS):
+            import genai_prices as _  # noqa: F401 - loaded for the code after the block
 
 
 def price_days(models: Iterable[str | None], until: Timestamp | None) -> list[str]:
-    """Return the days (2026-03-13, UTC, ascending) from which on one of these models has another price.
+    """Return the days (2026-03-13, UTC, ascending) on which the price of one of these models changes.
 
-    Days after the moment `until`, the last of all uses, are left out: they change no cost.
+    Days after `until`, the time of the last use, are left out, because they change no cost.
     """
     from genai_prices.data import providers
     from genai_prices.types import StartDateConstraint
 
-    provider = next(each for each in providers if each.id == PROVIDER)
-    found: set[str] = set()
+    anthropic = next(provider for provider in providers if provider.id == PROVIDER)
+    days: set[str] = set()
     for model in models:
-        match = None if model is None else provider.find_model(model)
+        match = None if model is None else anthropic.find_model(model)
         for price in match.prices if match is not None and isinstance(match.prices, list) else ():
             if isinstance(price.constraint, StartDateConstraint):
-                found.add(price.constraint.start_date.isoformat())
-    return sorted(day for day in found if until is not None and day <= until[:10])
+                days.add(price.constraint.start_date.isoformat())
+    return sorted(day for day in days if until is not None and day <= until[:10])
 
 
 def cost_usd(
@@ -60,21 +60,22 @@ def cost_usd(
     cache_write_tokens: float,
     at: Timestamp,
 ) -> float | None:
-    """Return what one call costs in US dollars, at the prices of a moment; None: the model's price is not known.
+    """Return the cost of one call in US dollars at the prices of the time `at`; None if the model has no price.
 
-    `input_tokens` is all of the input, of which the cached ones are parts. Averages of several calls may be broken.
+    `input_tokens` counts all input, including the tokens read from and written to the cache. Numbers may be fractions,
+    as averages of several calls are.
     """
     from datetime import datetime
     from decimal import Decimal
 
     from genai_prices import Usage, calc_price
 
-    # Where all of the input was cached, the averages of its parts can come to a hair more than that of the whole, which
-    # would be refused. Decimal as the prices are: what is added here is subtracted there to the last digit.
+    # If all input was cached, rounding can make the sum of the averages of its parts larger than the average of the
+    # whole, which genai-prices refuses. Decimal, as in genai-prices, subtracts exactly what is added here.
     read, written = Decimal(repr(cache_read_tokens)), Decimal(repr(cache_write_tokens))
-    # Its tokens are whole numbers by type, and multiplied all the same.
-    make: Any = Usage
-    usage = make(
+    # genai-prices declares tokens as int and calculates with fractions, too.
+    make_usage: Any = Usage
+    usage = make_usage(
         input_tokens=max(Decimal(repr(input_tokens)), read + written),
         output_tokens=output_tokens,
         cache_read_tokens=read,
@@ -83,6 +84,6 @@ def cost_usd(
     try:
         price = calc_price(usage, model, provider_id=PROVIDER, genai_request_timestamp=datetime.fromisoformat(at))
     except (LookupError, ValueError):
-        # A model of another server's, or one that is newer than the prices.
+        # A model of another provider, or one newer than the prices.
         return None
     return float(price.total_price)

@@ -1,4 +1,4 @@
-"""What Claude and the way to it refuse, told as one of our errors: by the API's type, by status, by the SDK's class."""
+"""Translate exceptions of the SDK and of HTTP to ClaudeFailed: by the API's error type, HTTP status, or class."""
 
 from __future__ import annotations
 
@@ -6,168 +6,178 @@ import math
 from typing import TYPE_CHECKING
 
 from promptctl import errors
-from promptctl.claude import network
+from promptctl.claude import network, settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _FAILED = errors.ClaudeFailed
 _LONGEST_MESSAGE = 300
-# What is shorter is no key.
+# A shorter secret is not masked in plain text, because it is part of ordinary words.
 _SHORTEST_SECRET = 6
 _LONGEST_WAIT_SECONDS = 10.0
 _SHORTEST_WAIT_SECONDS = 1.0
 
-# https://docs.claude.com/en/api/errors: the type in the error's body is the code here. What it says is added.
+# https://docs.claude.com/en/api/errors. Our code is the type of the API; Claude's own message follows ours.
 _BY_TYPE: dict[str, tuple[type[errors.PromptctlError], str, str]] = {
-    "authentication_error": (_FAILED, "authentication_error", "Claude does not accept the key"),
-    "billing_error": (_FAILED, "billing_error", "Claude has a problem with the account's payment"),
-    "permission_error": (_FAILED, "permission_error", "the key may not do this"),
-    "not_found_error": (_FAILED, "not_found_error", "Claude has no such model"),
-    "request_too_large": (_FAILED, "request_too_large", "the conversation is too large for Claude"),
-    "invalid_request_error": (_FAILED, "invalid_request_error", "Claude cannot use this request"),
-    "rate_limit_error": (_FAILED, "rate_limit_error", "too many requests for this key"),
-    "timeout_error": (_FAILED, "timeout_error", "Claude took too long by its own clock"),
+    "authentication_error": (_FAILED, "authentication_error", "Claude rejected the API key"),
+    "billing_error": (_FAILED, "billing_error", "Claude reports a billing problem"),
+    "permission_error": (_FAILED, "permission_error", "the API key does not have permission"),
+    "not_found_error": (_FAILED, "not_found_error", "Claude does not have the model"),
+    "request_too_large": (_FAILED, "request_too_large", "the request is too large for Claude"),
+    "invalid_request_error": (_FAILED, "invalid_request_error", "Claude rejected the request"),
+    "rate_limit_error": (_FAILED, "rate_limit_error", "the API key has reached its rate limit"),
+    "timeout_error": (_FAILED, "timeout_error", "Claude timed out"),
     "overloaded_error": (_FAILED, "overloaded_error", "Claude is overloaded"),
-    "api_error": (_FAILED, "api_error", "Claude failed"),
+    "api_error": (_FAILED, "api_error", "Claude had an internal error"),
 }
 _TYPE_BY_STATUS = {
     400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 403: "permission_error",
     404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error", 504: "timeout_error",
     529: "overloaded_error",
 }  # fmt: skip
-_WORTH_ANOTHER_TRY = ("rate_limit_error", "overloaded_error", "api_error", "timeout_error")
-_WAYS_OUT = {
+_RETRYABLE = ("rate_limit_error", "overloaded_error", "api_error", "timeout_error")
+_HINTS = {
     "authentication_error": "set ANTHROPIC_API_KEY to a valid key",
-    "billing_error": "see the account's billing in the Claude console",
+    "billing_error": "check the billing of the account in the Claude Console",
     "permission_error": "use another key, or another model with --model",
-    "not_found_error": "name another model with --model",
+    "not_found_error": "choose another model with --model",
     "request_too_large": "shorten the message",
-    "invalid_request_error": "see what Claude says of it, and --model, --max-tokens",
+    "invalid_request_error": "check --model and --max-tokens",
 }
 
 
-def translated(problem: Exception, model: str, secrets: Sequence[str]) -> tuple[errors.ClaudeFailed, float | None]:
-    """Return the error that an exception of the SDK or of HTTP means, and after how many seconds to try again.
+def translate(problem: Exception, model: str, secrets: Sequence[str]) -> tuple[errors.ClaudeFailed, float | None]:
+    """Return the error for an exception of the SDK or of HTTP, and the seconds to wait before a retry.
 
-    None: trying again is of no use. What `secrets` holds never stands in the message.
+    None means that a retry does not help. `secrets` are masked in the message.
     """
     import anthropic
     import httpx2
 
     if isinstance(problem, anthropic.APIStatusError):
-        return _of_status(problem, model, secrets)
+        return _status_error(problem, model, secrets)
     if isinstance(problem, (anthropic.APITimeoutError, httpx2.TimeoutException)):
-        cause = problem.__cause__ or problem
-        connecting = isinstance(cause, (httpx2.ConnectTimeout, httpx2.PoolTimeout))
-        where = _address(problem, whole=False)
-        at = f" at {where}" if where else ""
-        what = f"cannot be reached{at}: no connection in time" if connecting else "went silent"
-        return errors.ClaudeFailed(
-            "claude_timed_out", f"Claude {what}", hint="run it again, or give it more --timeout"
+        return _timeout(
+            problem, is_connecting=isinstance(problem.__cause__ or problem, (httpx2.ConnectTimeout, httpx2.PoolTimeout))
         ), None
     if isinstance(problem, (anthropic.APIConnectionError, httpx2.TransportError, httpx2.InvalidURL)):
         cause = problem.__cause__ if isinstance(problem, anthropic.APIConnectionError) else problem
-        said = _one_line(str(cause or problem), secrets)
+        reason = _one_line(str(cause or problem), secrets)
         if isinstance(cause, (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)):
-            return errors.ClaudeFailed(
-                "reply_cut", f"the connection to Claude was cut: {said}", hint="run it again"
-            ), 0.0
-        hint = "see the network and ANTHROPIC_BASE_URL"
-        where = _address(problem, whole=False)
-        through = network.proxy(where) if where else None
-        if through:
-            hint = f"see whether the proxy in {through} is right"
-        by = f" through the proxy in {through}" if through else ""
-        if "CERTIFICATE_VERIFY_FAILED" in said:
-            by += network.by_certificates()
-            hint = "have SSL_CERT_FILE name a file with the certificate that signs theirs, or unset it"
-        told = f"cannot connect to Claude{f' at {where}' if where else ''}{by}: {said}"
-        return errors.ClaudeFailed("claude_unreachable", told, hint=hint), None
+            lost = f"lost the connection to Claude: {reason}"
+            return errors.ClaudeFailed("reply_cut", lost, hint="run the command again"), 0.0
+        return _unreachable(problem, reason), None
     if isinstance(problem, anthropic.CredentialsError):
-        hint = "export ANTHROPIC_API_KEY=…, from the Claude console"
         return errors.ClaudeFailed(
-            "no_api_key", f"no credentials for Claude: {_one_line(str(problem), secrets)}", hint=hint
+            "no_api_key", f"no credentials for Claude: {_one_line(str(problem), secrets)}", hint=settings.KEY_HINT
         ), None
     return invalid_reply(_one_line(f"{type(problem).__name__}: {problem}", secrets)), None
 
 
-def invalid_reply(what: str) -> errors.ClaudeFailed:
-    """Return the error for an answer that is not the API's; `what` came instead."""
+def invalid_reply(reason: str) -> errors.ClaudeFailed:
+    """Return the error for a reply that is not in the format of Claude's API."""
     return errors.ClaudeFailed(
-        "reply_invalid", f"that is no reply of Claude's API: {what}", hint="see that ANTHROPIC_BASE_URL is right"
+        "reply_invalid", f"the reply is not from Claude's API: {reason}", hint="check ANTHROPIC_BASE_URL"
     )
 
 
 def incomplete_reply() -> errors.ClaudeFailed:
-    """Return the error for a reply that stops in good order before its end."""
-    return errors.ClaudeFailed("reply_incomplete", "the reply ended before it was complete", hint="run it again")
+    """Return the error for a stream that was closed normally before its last event."""
+    return errors.ClaudeFailed(
+        "reply_incomplete", "the reply ended before it was complete", hint="run the command again"
+    )
 
 
 def refused_reply() -> errors.ClaudeFailed:
     """Return the error for a reply that Claude's safeguards stopped."""
-    return errors.ClaudeFailed("reply_refused", "Claude refused to go on with this reply", hint="ask it in another way")
+    return errors.ClaudeFailed("reply_refused", "Claude refused to continue the reply", hint="rephrase the message")
 
 
-def _of_status(problem: object, model: str, secrets: Sequence[str]) -> tuple[errors.ClaudeFailed, float | None]:
+def _timeout(problem: Exception, *, is_connecting: bool) -> errors.ClaudeFailed:
+    if not is_connecting:
+        message = "Claude sent nothing before the timeout"
+    else:
+        address = _address(problem, with_path=False)
+        message = f"cannot connect to Claude{f' at {address}' if address else ''}: no connection before the timeout"
+    return errors.ClaudeFailed("claude_timed_out", message, hint="run the command again, or raise --timeout")
+
+
+def _unreachable(problem: Exception, reason: str) -> errors.ClaudeFailed:
+    address = _address(problem, with_path=False)
+    hint = "check the network and ANTHROPIC_BASE_URL"
+    route = ""
+    if address and (variable := network.proxy_variable(address)):
+        route = f" through the proxy in {variable}"
+        hint = f"check the proxy in {variable}"
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        route += network.certificates_clause()
+        hint = "set SSL_CERT_FILE to a file with the CA certificate of the server, or unset it"
+    message = f"cannot connect to Claude{f' at {address}' if address else ''}{route}: {reason}"
+    return errors.ClaudeFailed("claude_unreachable", message, hint=hint)
+
+
+def _status_error(problem: object, model: str, secrets: Sequence[str]) -> tuple[errors.ClaudeFailed, float | None]:
     status = int(getattr(problem, "status_code", 0))
-    # An event of the stream has status 200 and only its type says what it is.
+    # An error event in a stream has status 200, and only its type names the error.
     kind = getattr(problem, "type", None)
-    if status == 404 and kind not in _BY_TYPE and (where := _address(problem, whole=True)):
-        # No model is missing: nothing of the API's is there.
-        return invalid_reply(f"{where} is not there (status 404)"), None
+    if status == 404 and kind not in _BY_TYPE and (address := _address(problem, with_path=True)):
+        # The API reports a missing model by type, so the URL itself is wrong.
+        return invalid_reply(f"{address} does not exist (status 404)"), None
     if kind not in _BY_TYPE:
         kind = _TYPE_BY_STATUS.get(status, "api_error")
-    make, code, message = _BY_TYPE[kind]
-    said = getattr(problem, "api_message", None)
-    told = f": {_one_line(str(said), secrets)}" if said else f" (status {status})" if status >= 300 else ""
-    if code == "not_found_error" and model and model not in told:
-        told = f" {model}{told}"
+    error_class, code, message = _BY_TYPE[kind]
+    api_message = getattr(problem, "api_message", None)
+    detail = (
+        f": {_one_line(str(api_message), secrets)}" if api_message else f" (status {status})" if status >= 300 else ""
+    )
+    if code == "not_found_error" and model and model not in detail:
+        detail = f" {model}{detail}"
     headers = getattr(getattr(problem, "response", None), "headers", {})
     advice = headers.get("x-should-retry")
     wait = None
-    if advice == "true" or (advice != "false" and code in _WORTH_ANOTHER_TRY):
-        wait = _wait(headers.get("retry-after"))
-    hint = _WAYS_OUT.get(code, "run it again in a while")
+    if advice == "true" or (advice != "false" and code in _RETRYABLE):
+        wait = _wait_seconds(headers.get("retry-after"))
+    hint = _HINTS.get(code, "run the command again later")
     if wait is not None and wait > _LONGEST_WAIT_SECONDS:
-        told += f"; it asks to wait for {duration(wait)}"
-        hint = f"run it again in {duration(wait)}"
-    failure = make(code, f"{message}{told}", hint=hint)
+        detail += f"; Claude asks to wait {duration(wait)}"
+        hint = f"run the command again in {duration(wait)}"
+    failure = error_class(code, f"{message}{detail}", hint=hint)
     assert isinstance(failure, errors.ClaudeFailed)
     if wait is not None and wait > _LONGEST_WAIT_SECONDS:
         failure.wait_seconds, wait = wait, None
     return failure, wait
 
 
-def _address(problem: object, *, whole: bool) -> str:
-    """Return the URL that was asked, without credentials, `whole` or to the port; '' where it is not known."""
+def _address(problem: object, *, with_path: bool) -> str:
+    """Return the URL of the request without credentials, with its path or without; '' if it is not known."""
     try:
-        url = getattr(problem, "request").url  # noqa: B009 - no two libraries' errors have it in one type
+        url = getattr(problem, "request").url  # noqa: B009 - the libraries' errors have no common type with it
         port = f":{url.port}" if url.port else ""
-        return f"{url.scheme}://{url.host}{port}{url.path if whole else ''}"
+        return f"{url.scheme}://{url.host}{port}{url.path if with_path else ''}"
     except (AttributeError, RuntimeError):
         return ""
 
 
-def _wait(said: str | None) -> float:
-    """Seconds to wait before another try, as the server says: in seconds or as a date; what is neither is ignored."""
-    if said is None:
+def _wait_seconds(retry_after: str | None) -> float:
+    """Return the seconds to wait of a `retry-after` header: a number or a date; one second for any other value."""
+    if retry_after is None:
         return _SHORTEST_WAIT_SECONDS
     try:
-        seconds = float(said)
+        seconds = float(retry_after)
     except ValueError:
         import email.utils
         import time
 
         try:
-            seconds = email.utils.parsedate_to_datetime(said).timestamp() - time.time()
+            seconds = email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time()
         except (ValueError, OverflowError):
             return _SHORTEST_WAIT_SECONDS
     return max(seconds, 0.0) if math.isfinite(seconds) else _SHORTEST_WAIT_SECONDS
 
 
 def duration(seconds: float) -> str:
-    """`45 seconds`, `2 minutes`, `1 hour`: rounded up, so that nobody comes back too early."""
+    """Return a duration as text, `45 seconds`, `2 minutes` or `1 hour`, rounded up."""
     for size, unit in ((3600, "hour"), (60, "minute")):
         if seconds >= size:
             count = math.ceil(seconds / size)
@@ -177,7 +187,6 @@ def duration(seconds: float) -> str:
 
 def _one_line(text: str, secrets: Sequence[str]) -> str:
     for secret in secrets:
-        # What is short is masked in a URL only: its letters stand in every word.
         is_long = len(secret) >= _SHORTEST_SECRET
         text = text.replace(secret, "***") if is_long else text.replace(f":{secret}@", ":***@")
     line = " ".join(text.split())

@@ -1,4 +1,4 @@
-"""What the environment says of Claude: the key, and where its API is. Checked before the SDK is loaded."""
+"""Read the key and the URL of Claude's API from the environment, and check them before the SDK is loaded."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import os
 from promptctl import errors
 from promptctl.records import Record
 
-# Any of these lets the SDK find a profile or a federated identity; without one it need not be loaded to say no.
+KEY_HINT = "export ANTHROPIC_API_KEY=KEY, with a key from the Claude Console"
+# With any of these the SDK may find a profile or a federated identity. Without them, a missing key is an error.
 _OTHER_CREDENTIALS = (
     "ANTHROPIC_PROFILE", "ANTHROPIC_CONFIG_DIR", "ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_IDENTITY_TOKEN_FILE",
 )  # fmt: skip
 
 
 class Settings(Record):
-    """What was found; with neither key nor token the SDK finds a profile or a federated identity.
+    """The settings for the SDK. Without a key or a token, the SDK looks for a profile or a federated identity.
 
-    `base_url` None: Claude's own. `secrets` must stand in no message.
+    `base_url` is None for Anthropic's own URL. `secrets` are masked in messages.
     """
 
     __slots__ = ()
@@ -27,7 +28,7 @@ class Settings(Record):
 
 
 def read() -> Settings:
-    """Return the settings. Raises ClaudeFailed where there is no key, or what is there cannot be one, or no URL."""
+    """Return the settings. Raises ClaudeFailed for a missing or malformed key and for a malformed URL."""
     api_key = _credential("ANTHROPIC_API_KEY")
     auth_token = None if api_key else _credential("ANTHROPIC_AUTH_TOKEN")
     if api_key is None and auth_token is None and not _has_other_credentials():
@@ -38,9 +39,9 @@ def read() -> Settings:
 
 
 def _credential(name: str) -> str | None:
-    """Return a key without the line end that a file or a secret store left on it; None: there is none.
+    """Return the key in a variable, without a trailing newline of a file or a secret store; None if it is not set.
 
-    Raises ClaudeFailed for one that no header can hold.
+    Raises ClaudeFailed for a key that an HTTP header cannot contain.
     """
     key = os.environ.get(name, "").strip()
     if not key:
@@ -48,7 +49,7 @@ def _credential(name: str) -> str | None:
     if not (key.isascii() and key.isprintable() and " " not in key):
         raise errors.ClaudeFailed(
             "invalid_api_key",
-            f"{name} is no key: it has a line end, a space or another character that no key has",
+            f"{name} is not a key: it contains a line break, a space or another invalid character",
             hint=f"set {name} to the key alone",
         )
     return key
@@ -61,15 +62,20 @@ def _has_other_credentials() -> bool:
 
 
 def no_key() -> errors.ClaudeFailed:
-    """Return the error for no credentials of any kind."""
-    empty = " (it is set but empty)" if "ANTHROPIC_API_KEY" in os.environ else ""
+    """Return the error for missing credentials."""
+    empty = " (ANTHROPIC_API_KEY is set but empty)" if "ANTHROPIC_API_KEY" in os.environ else ""
     return errors.ClaudeFailed(
-        "no_api_key", f"there is no key for Claude{empty}", hint="export ANTHROPIC_API_KEY=…, from the Claude console"
+        "no_api_key",
+        f"no API key for Claude{empty}",
+        hint=KEY_HINT,
     )
 
 
 def _base_url() -> str | None:
-    """Return where the API is, where that is set. Raises ClaudeFailed for what is no URL; it may hold a password."""
+    """Return the URL in ANTHROPIC_BASE_URL, None if it is not set. Raises ClaudeFailed for a malformed URL.
+
+    The message does not have the URL, which may contain a password.
+    """
     url = os.environ.get("ANTHROPIC_BASE_URL")
     if url is None:
         return None
@@ -77,11 +83,11 @@ def _base_url() -> str | None:
     scheme, separator, rest = url.partition("://")
     host = rest.partition("/")[0].rpartition("@")[2]
     name, _, port = host.partition(":") if not host.startswith("[") else host.rpartition("]:")
-    plausible = url.isascii() and url.isprintable() and " " not in url and (not port or port.isdigit())
-    if not separator or scheme.lower() not in ("http", "https") or not (name or host) or not plausible:
+    is_plausible = url.isascii() and url.isprintable() and " " not in url and (not port or port.isdigit())
+    if not separator or scheme.lower() not in ("http", "https") or not (name or host) or not is_plausible:
         raise errors.ClaudeFailed(
             "invalid_base_url",
-            "ANTHROPIC_BASE_URL is no URL of a server" if url else "ANTHROPIC_BASE_URL is set but empty",
+            "ANTHROPIC_BASE_URL is not the URL of a server" if url else "ANTHROPIC_BASE_URL is set but empty",
             hint="set it to https://HOST, or unset it",
         )
     return url

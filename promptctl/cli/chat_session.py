@@ -20,7 +20,8 @@ from promptctl.store import moves
 if TYPE_CHECKING:
     from typing import Any
 
-    from promptctl.chat.conversation import Conversation, Turn
+    from promptctl.chat.conversation import Conversation
+    from promptctl.chat.turns import Turn
     from promptctl.claude.api import Message
     from promptctl.cli.run import Run
     from promptctl.store.moves import Event
@@ -194,7 +195,7 @@ class Session:
             return
         before = self._conversation.served
         try:
-            served = self._conversation.look()
+            served = self._conversation.choose_version()
             if before is not None and (served.version, served.name) != (before.version, before.name):
                 self._announce_change(before, served)
             elif before is not None and served.retired_at != before.retired_at and served.retired_at is not None:
@@ -219,7 +220,7 @@ class Session:
         left = self._not_before - time.monotonic()
         if self._refusal is None or left <= 0:
             return False
-        message = f"nothing was sent: Claude asks to wait for {refusals.duration(left)} more"
+        message = f"nothing was sent: Claude asks to wait {refusals.duration(left)}"
         failure = errors.ClaudeFailed(self._refusal.code, message, hint="/retry sends it then")
         messages.error(failure, as_json=False)
         return True
@@ -271,7 +272,7 @@ class Session:
 
     def _go_on(self, message: str, turn: Turn) -> None:
         self._tokens += sum((each.input_tokens or 0) + (each.output_tokens or 0) for each in turn.attempts)
-        if not self._conversation.keep(turn):
+        if not self._conversation.append(turn):
             messages.note("this message is not part of the conversation; /retry sends it again")
             return
         self._turns += 1

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from typing import Any
 
-    from promptctl.chat.conversation import Turn
+    from promptctl.chat.turns import Turn
     from promptctl.claude.api import Attempt
     from promptctl.store.prompts import Served
 
@@ -174,9 +174,9 @@ def note_usage(turn: Turn) -> None:
 def warn_if_cut(turn: Turn) -> None:
     """Say it when a reply is complete for the API and not for a reader."""
     if turn.last.stop_reason == "max_tokens":
-        messages.warning(f"the reply ends at {turn.call.max_tokens} tokens: --max-tokens allows more")
+        messages.warning(f"the reply was cut at {turn.call.max_tokens} tokens; --max-tokens sets the limit")
     elif turn.last.stop_reason == "model_context_window_exceeded":
-        messages.warning(f"the reply ends where the context of {turn.last.model} is full")
+        messages.warning(f"the reply was cut because the context window of {turn.last.model} is full")
 
 
 def document(turn: Turn) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The Claude of the tests, asked by the real SDK: each scenario is the success or the failure that it is there for."""
+"""The test server for Claude's API, called with the real SDK: each scenario produces its success or failure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sdk() -> Any:
 
 @pytest.fixture
 def opened(sdk: Any, claude: ClaudeServer) -> Opened:
-    """Opens a client of a URL, which tries nothing again and gives up after `SILENCE_SECONDS`."""
+    """Opens a client of a URL without retries and with a timeout of `SILENCE_SECONDS`."""
 
     def choose(url: str) -> Any:
         return sdk.Anthropic(api_key=claude.KEY, base_url=url, max_retries=0, timeout=SILENCE_SECONDS)
@@ -73,9 +73,7 @@ def test_a_reply_has_its_text_its_tokens_and_an_id(opened: Opened, claude: Claud
         ([{"type": "text", "text": "You are calm."}], CALM), ("You are a clerk.", "You said: Hello"),
     ],
 )  # fmt: skip
-def test_the_system_prompt_can_be_told_by_the_reply(
-    system: Any, reply: str, opened: Opened, claude: ClaudeServer
-) -> None:
+def test_the_reply_depends_on_the_system_prompt(system: Any, reply: str, opened: Opened, claude: ClaudeServer) -> None:
     with opened(claude.url()) as client, client.messages.stream(system=system, **ASKED) as stream:
         assert stream.get_final_text() == reply
 
@@ -87,14 +85,14 @@ def test_the_system_prompt_can_be_told_by_the_reply(
         ("refusal", "refusal"), ("context_window", "model_context_window_exceeded"),
     ],
 )  # fmt: skip
-def test_a_whole_reply_says_why_it_ended(scenario: str, reason: str, opened: Opened, claude: ClaudeServer) -> None:
+def test_a_complete_reply_has_a_stop_reason(scenario: str, reason: str, opened: Opened, claude: ClaudeServer) -> None:
     for way in WAYS:
         with reading(opened(claude.url(scenario)), way) as events:
             reasons = [event.delta.stop_reason for event in events if event.type == "message_delta"]
         assert reasons == [reason]
 
 
-def test_a_reply_that_is_not_streamed_comes_at_once(sdk: Any, opened: Opened, claude: ClaudeServer) -> None:
+def test_a_reply_without_streaming_is_one_object(sdk: Any, opened: Opened, claude: ClaudeServer) -> None:
     with opened(claude.url("max_tokens", text="Good day.", input_tokens=7, output_tokens=11)) as client:
         reply = client.messages.create(**ASKED)
     assert [block.text for block in reply.content] == ["Good day."]
@@ -116,7 +114,7 @@ BROKEN: dict[str, tuple[str, dict[str, int], str, str]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_failure_is_the_exception_that_it_is_in_practice(
+def test_a_failure_raises_the_exception_that_the_real_api_causes(
     case: str, way: str, opened: Opened, claude: ClaudeServer
 ) -> None:
     scenario, parameters, module, name = BROKEN[case]
@@ -125,9 +123,7 @@ def test_a_failure_is_the_exception_that_it_is_in_practice(
     assert (caught.type.__module__.split(".")[0], caught.type.__name__) == (module, name)
 
 
-def test_an_error_in_the_stream_has_status_200_and_says_its_type(
-    sdk: Any, opened: Opened, claude: ClaudeServer
-) -> None:
+def test_an_error_in_the_stream_has_status_200_and_a_type(sdk: Any, opened: Opened, claude: ClaudeServer) -> None:
     with pytest.raises(sdk.APIStatusError) as caught:
         read(opened(claude.url("error_event", after=2)), "create")
     assert (caught.value.status_code, caught.value.type) == (200, "overloaded_error")
@@ -144,7 +140,7 @@ def test_an_early_end_raises_nothing(opened: Opened, claude: ClaudeServer) -> No
 
 
 @pytest.mark.parametrize("scenario", ["html", "not_sse", "empty"])
-def test_what_is_no_stream_has_no_events(scenario: str, opened: Opened, claude: ClaudeServer) -> None:
+def test_a_response_that_is_not_a_stream_has_no_events(scenario: str, opened: Opened, claude: ClaudeServer) -> None:
     assert read(opened(claude.url(scenario)), "create") == []
     with reading(opened(claude.url(scenario)), "stream") as stream, pytest.raises(AssertionError):
         stream.get_final_message()
@@ -158,7 +154,7 @@ def test_what_is_no_stream_has_no_events(scenario: str, opened: Opened, claude: 
         (500, "api_error"), (504, "timeout_error"), (529, "overloaded_error"),
     ],
 )  # fmt: skip
-def test_a_status_comes_with_the_type_of_the_api(
+def test_an_error_status_has_the_type_of_the_api(
     status: int, kind: str, sdk: Any, opened: Opened, claude: ClaudeServer
 ) -> None:
     with pytest.raises(sdk.APIStatusError) as caught:
@@ -167,7 +163,7 @@ def test_a_status_comes_with_the_type_of_the_api(
     assert caught.value.response.headers["retry-after"] == "7"
 
 
-def test_a_port_where_nobody_listens_is_no_connection(sdk: Any, opened: Opened, claude: ClaudeServer) -> None:
+def test_a_closed_port_is_a_connection_error(sdk: Any, opened: Opened, claude: ClaudeServer) -> None:
     with pytest.raises(sdk.APIConnectionError) as caught:
         read(opened(claude.refuse()), "create")
     assert type(caught.value.__cause__).__name__ == "ConnectError"

@@ -1,4 +1,4 @@
-"""What failures on the way to Claude mean, in cases that no server of a test can make."""
+"""Translate failures of Claude's API and the network that the test server cannot produce."""
 
 from __future__ import annotations
 
@@ -32,27 +32,30 @@ def body(kind: str, message: str = "said so") -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": message}}
 
 
-def test_no_connection_in_time_is_told_apart_from_silence(sdk: Any, http: Any) -> None:
+def test_a_timeout_of_the_connection_differs_from_a_timeout_of_the_reply(sdk: Any, http: Any) -> None:
     request = http.Request("POST", "http://h")
-    for problem, what in ((http.ConnectTimeout("x"), "no connection in time"), (http.ReadTimeout("x"), "went silent")):
+    for problem, what in (
+        (http.ConnectTimeout("x"), "no connection before the timeout"),
+        (http.ReadTimeout("x"), "sent nothing before the timeout"),
+    ):
         failed = sdk.APITimeoutError(request)
         failed.__cause__ = problem
         for each in (failed, problem):
-            failure, wait = refusals.translated(each, "m", [])
+            failure, wait = refusals.translate(each, "m", [])
             assert (failure.code, wait) == ("claude_timed_out", None)
             assert what in failure.message
 
 
-def test_what_the_api_calls_an_error_outranks_its_status(sdk: Any, http: Any) -> None:
+def test_the_type_of_an_error_has_precedence_over_its_status(sdk: Any, http: Any) -> None:
     # An event of the stream has status 200.
-    failure, wait = refusals.translated(of_status(sdk, http, 200, body("overloaded_error")), "m", [])
+    failure, wait = refusals.translate(of_status(sdk, http, 200, body("overloaded_error")), "m", [])
     assert (failure.code, wait, failure.message) == ("overloaded_error", 1.0, "Claude is overloaded: said so")
-    failure, wait = refusals.translated(of_status(sdk, http, 200, body("moon_error")), "m", [])
-    assert (failure.code, failure.message) == ("api_error", "Claude failed: said so")
-    failure, wait = refusals.translated(of_status(sdk, http, 403, None), "m", [])
-    assert (failure.code, failure.message) == ("permission_error", "the key may not do this (status 403)")
-    failure, wait = refusals.translated(of_status(sdk, http, 418, "teapot"), "m", [])
-    assert (failure.code, failure.message) == ("api_error", "Claude failed (status 418)")
+    failure, wait = refusals.translate(of_status(sdk, http, 200, body("moon_error")), "m", [])
+    assert (failure.code, failure.message) == ("api_error", "Claude had an internal error: said so")
+    failure, wait = refusals.translate(of_status(sdk, http, 403, None), "m", [])
+    assert (failure.code, failure.message) == ("permission_error", "the API key does not have permission (status 403)")
+    failure, wait = refusals.translate(of_status(sdk, http, 418, "teapot"), "m", [])
+    assert (failure.code, failure.message) == ("api_error", "Claude had an internal error (status 418)")
 
 
 def test_each_status_has_the_code_of_the_apis_documentation(sdk: Any, http: Any) -> None:
@@ -61,9 +64,9 @@ def test_each_status_has_the_code_of_the_apis_documentation(sdk: Any, http: Any)
         (403, "permission_error"), (413, "request_too_large"), (429, "rate_limit_error"), (500, "api_error"),
         (504, "timeout_error"), (529, "overloaded_error"),
     ):  # fmt: skip
-        failure, _ = refusals.translated(of_status(sdk, http, status, None), "m", [])
+        failure, _ = refusals.translate(of_status(sdk, http, status, None), "m", [])
         assert (failure.code, failure.exit_code) == (code, 7)
-    failure, _ = refusals.translated(of_status(sdk, http, 404, body("not_found_error")), "m", [])
+    failure, _ = refusals.translate(of_status(sdk, http, 404, body("not_found_error")), "m", [])
     assert failure.code == "not_found_error"
 
 
@@ -78,76 +81,74 @@ WAITS = {"0": 0.0, "3": 3.0, "2.5": 2.5, "3600": None, "10.5": None, "-5": 0.0, 
 
 
 @pytest.mark.parametrize("said", WAITS)
-def test_a_server_is_waited_for_within_bounds(said: str, sdk: Any, http: Any) -> None:
+def test_retry_after_is_waited_for_within_limits(said: str, sdk: Any, http: Any) -> None:
     problem = of_status(sdk, http, 429, body("rate_limit_error"), **{"retry-after": said})
-    assert refusals.translated(problem, "m", [])[1] == WAITS[said]
+    assert refusals.translate(problem, "m", [])[1] == WAITS[said]
 
 
 @pytest.mark.parametrize(
     ("seconds", "told"),
     [(11, "11 seconds"), (60, "1 minute"), (61, "2 minutes"), (3600, "1 hour"), (5400, "2 hours")],
 )
-def test_a_long_wait_is_told_and_nothing_is_tried_before(seconds: int, told: str, sdk: Any, http: Any) -> None:
+def test_a_long_wait_is_reported_and_not_waited_for(seconds: int, told: str, sdk: Any, http: Any) -> None:
     problem = of_status(sdk, http, 429, body("rate_limit_error"), **{"retry-after": str(seconds)})
-    failure, wait = refusals.translated(problem, "m", [])
+    failure, wait = refusals.translate(problem, "m", [])
     assert wait is None
-    assert failure.message.endswith(f": said so; it asks to wait for {told}")
-    assert failure.hint == f"run it again in {told}"
+    assert failure.message.endswith(f": said so; Claude asks to wait {told}")
+    assert failure.hint == f"run the command again in {told}"
     assert failure.wait_seconds == seconds
 
 
-def test_a_key_that_is_none_is_not_masked_all_over_a_message(sdk: Any, http: Any) -> None:
+def test_a_short_secret_is_masked_in_urls_only(sdk: Any, http: Any) -> None:
     problem = of_status(sdk, http, 401, body("authentication_error", "see http://me:e@host"))
-    failure, _ = refusals.translated(problem, "m", ["e"])
-    assert failure.message == "Claude does not accept the key: see http://me:***@host"
+    failure, _ = refusals.translate(problem, "m", ["e"])
+    assert failure.message == "Claude rejected the API key: see http://me:***@host"
 
 
-def test_a_page_that_is_not_the_apis_is_named_by_its_url(sdk: Any, http: Any) -> None:
+def test_a_404_without_an_api_error_names_the_url(sdk: Any, http: Any) -> None:
     request = http.Request("POST", "http://me:secret@proxy.internal:8080/v1/v1/messages")
     problem = sdk.NotFoundError("not found", response=http.Response(404, request=request), body="<html>")
-    failure, wait = refusals.translated(problem, "m", [])
+    failure, wait = refusals.translate(problem, "m", [])
     assert (failure.code, wait) == ("reply_invalid", None)
-    assert "http://proxy.internal:8080/v1/v1/messages is not there (status 404)" in failure.message
-    failure, _ = refusals.translated(sdk.APIConnectionError(message="refused", request=request), "m", [])
+    assert "http://proxy.internal:8080/v1/v1/messages does not exist (status 404)" in failure.message
+    failure, _ = refusals.translate(sdk.APIConnectionError(message="refused", request=request), "m", [])
     assert failure.message.startswith("cannot connect to Claude at http://proxy.internal:8080: ")
     assert "secret" not in failure.message
 
 
-def test_a_certificate_that_cannot_be_checked_names_the_variable(
-    sdk: Any, http: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_certificate_check_names_the_variable(sdk: Any, http: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = http.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate")
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
-    failure, wait = refusals.translated(problem, "m", [])
+    failure, wait = refusals.translate(problem, "m", [])
     assert (failure.code, wait) == ("claude_unreachable", None)
     assert failure.message.startswith("cannot connect to Claude: [SSL: CERTIFICATE_VERIFY_FAILED]")
     for name in ("SSL_CERT_DIR", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, "/some/where")
-        failure, _ = refusals.translated(problem, "m", [])
-        assert failure.message.startswith(f"cannot connect to Claude by the certificates in {name}: ")
+        failure, _ = refusals.translate(problem, "m", [])
+        assert failure.message.startswith(f"cannot connect to Claude with the certificates of {name}: ")
         assert failure.hint is not None
         assert "SSL_CERT_FILE" in failure.hint
 
 
-def test_a_server_says_whether_trying_again_helps(sdk: Any, http: Any) -> None:
+def test_x_should_retry_decides_about_a_retry(sdk: Any, http: Any) -> None:
     refused = of_status(sdk, http, 529, body("overloaded_error"), **{"x-should-retry": "false"})
-    assert refusals.translated(refused, "m", [])[1] is None
+    assert refusals.translate(refused, "m", [])[1] is None
     allowed = of_status(sdk, http, 400, body("invalid_request_error"), **{"x-should-retry": "true"})
-    assert refusals.translated(allowed, "m", [])[1] == 1.0
+    assert refusals.translate(allowed, "m", [])[1] == 1.0
 
 
-def test_no_secret_stands_in_a_message_and_no_message_fills_the_screen(sdk: Any, http: Any) -> None:
+def test_a_message_has_no_secret_and_is_one_short_line(sdk: Any, http: Any) -> None:
     problem = of_status(sdk, http, 401, body("authentication_error", "bad key sk-123\n\x1b[31m" + "x" * 5000))
-    failure, _ = refusals.translated(problem, "m", ["sk-123"])
+    failure, _ = refusals.translate(problem, "m", ["sk-123"])
     assert "sk-123" not in failure.message
     assert "bad key ***" in failure.message
     assert "\n" not in failure.message
     assert len(failure.message) < 400
 
 
-def test_a_url_and_an_answer_that_make_no_sense_are_told(sdk: Any, http: Any) -> None:
-    assert refusals.translated(http.InvalidURL("x"), "m", [])[0].code == "claude_unreachable"
-    assert refusals.translated(ValueError("odd"), "m", [])[0].code == "reply_invalid"
-    failure, wait = refusals.translated(http.ReadError("gone"), "m", [])
+def test_an_invalid_url_and_an_unknown_exception_have_codes(sdk: Any, http: Any) -> None:
+    assert refusals.translate(http.InvalidURL("x"), "m", [])[0].code == "claude_unreachable"
+    assert refusals.translate(ValueError("odd"), "m", [])[0].code == "reply_invalid"
+    failure, wait = refusals.translate(http.ReadError("gone"), "m", [])
     assert (failure.code, wait) == ("reply_cut", 0.0)

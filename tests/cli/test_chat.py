@@ -253,7 +253,7 @@ def test_one_of_two_that_fails_is_shown_beside_the_other(persona: Promptctl, ask
     ended = persona(*words, env=asking("cut", after=1))
     assert ended.code == 7
     assert [line.split("\t")[5] for line in ended.out.splitlines()] == ["reply_cut", "reply_cut"]
-    assert "error: the connection to Claude was cut" in ended.err
+    assert "error: lost the connection to Claude" in ended.err
     assert sql.execute("select version, outcome from promptctl.uses order by version").fetchall() == [
         (1, "reply_cut"), (3, "reply_cut"),
     ]  # fmt: skip

@@ -42,18 +42,25 @@ Billed = tuple[int | None, int | None]
 UNKNOWN, BEGUN = (None, None), (20, 1)
 AT_ONCE, AFTER_1, AFTER_2 = {"retry_after": 0}, {"after": 1, "input_tokens": 20}, {"after": 2, "input_tokens": 20}
 CUT, INCOMPLETE, INVALID, SILENT = (
-    "the connection to Claude was cut: ", "the reply ended before it was complete",
-    "that is no reply of Claude's API: ", "Claude went silent",
+    "lost the connection to Claude: ", "the reply ended before it was complete",
+    "the reply is not from Claude's API: ", "Claude sent nothing before the timeout",
 )  # fmt: skip
 # Scenario, its parameters, the code, how the message begins, how many calls, the tokens that were billed.
 FAILURES: dict[str, tuple[str, dict[str, int], str, str, int, Billed]] = {
-    "a wrong key": ("status", {"status": 401}, "authentication_error", "Claude does not accept the key: ", 1, UNKNOWN),
-    "no permission": ("status", {"status": 403}, "permission_error", "the key may not do this: ", 1, UNKNOWN),
+    "a wrong key": ("status", {"status": 401}, "authentication_error", "Claude rejected the API key: ", 1, UNKNOWN),
+    "no permission": (
+        "status",
+        {"status": 403},
+        "permission_error",
+        "the API key does not have permission: ",
+        1,
+        UNKNOWN,
+    ),
     "no money": (
         "status",
         {"status": 402},
         "billing_error",
-        "Claude has a problem with the account's payment",
+        "Claude reports a billing problem",
         1,
         UNKNOWN,
     ),
@@ -61,7 +68,7 @@ FAILURES: dict[str, tuple[str, dict[str, int], str, str, int, Billed]] = {
         "status",
         {"status": 404},
         "not_found_error",
-        "Claude has no such model claude-sonnet-5-5",
+        "Claude does not have the model claude-sonnet-5-5",
         1,
         UNKNOWN,
     ),
@@ -69,7 +76,7 @@ FAILURES: dict[str, tuple[str, dict[str, int], str, str, int, Billed]] = {
         "status",
         {"status": 413},
         "request_too_large",
-        "the conversation is too large for Claude",
+        "the request is too large for Claude",
         1,
         UNKNOWN,
     ),
@@ -77,7 +84,7 @@ FAILURES: dict[str, tuple[str, dict[str, int], str, str, int, Billed]] = {
         "status",
         {"status": 400},
         "invalid_request_error",
-        "Claude cannot use this request: ",
+        "Claude rejected the request: ",
         1,
         UNKNOWN,
     ),
@@ -85,7 +92,7 @@ FAILURES: dict[str, tuple[str, dict[str, int], str, str, int, Billed]] = {
         "status",
         AT_ONCE | {"status": 429},
         "rate_limit_error",
-        "too many requests for this key: ",
+        "the API key has reached its rate limit: ",
         3,
         UNKNOWN,
     ),
@@ -93,15 +100,29 @@ FAILURES: dict[str, tuple[str, dict[str, int], str, str, int, Billed]] = {
         "status",
         AT_ONCE | {"status": 504},
         "timeout_error",
-        "Claude took too long by its own clock",
+        "Claude timed out",
         3,
         UNKNOWN,
     ),
     "overloaded": ("status", AT_ONCE | {"status": 529}, "overloaded_error", "Claude is overloaded", 3, UNKNOWN),
-    "its own fault": ("status", AT_ONCE | {"status": 500}, "api_error", "Claude failed", 3, UNKNOWN),
-    "a page of a proxy": ("html_error", {}, "api_error", "Claude failed (status 502)", 3, UNKNOWN),
-    "a page": ("html", {}, "reply_invalid", "that is no reply of Claude's API: text/html", 1, UNKNOWN),
-    "another API": ("not_sse", {}, "reply_invalid", "that is no reply of Claude's API: application/json", 1, UNKNOWN),
+    "its own fault": ("status", AT_ONCE | {"status": 500}, "api_error", "Claude had an internal error", 3, UNKNOWN),
+    "a page of a proxy": ("html_error", {}, "api_error", "Claude had an internal error (status 502)", 3, UNKNOWN),
+    "a page": (
+        "html",
+        {},
+        "reply_invalid",
+        f"{INVALID}its content type is text/html",
+        1,
+        UNKNOWN,
+    ),
+    "another API": (
+        "not_sse",
+        {},
+        "reply_invalid",
+        f"{INVALID}its content type is application/json",
+        1,
+        UNKNOWN,
+    ),
     "nothing": ("empty", {}, "reply_incomplete", INCOMPLETE, 1, UNKNOWN),
     "garbage": ("garbage", AFTER_1, "reply_invalid", INVALID, 1, BEGUN),
     "an event of no kind": ("odd_event", {"input_tokens": 20}, "reply_invalid", INVALID, 1, BEGUN),
@@ -114,7 +135,7 @@ FAILURES: dict[str, tuple[str, dict[str, int], str, str, int, Billed]] = {
         "refusal",
         {"input_tokens": 20, "output_tokens": 5},
         "reply_refused",
-        "Claude refused to go on with this reply",
+        "Claude refused to continue the reply",
         1,
         (20, 5),
     ),
@@ -154,14 +175,14 @@ def test_a_call_is_tried_again_and_says_so_and_both_are_booked(
     ended = persona(*FIRST, env=asking("status", status=529, times=1, text="Here.", input_tokens=20, output_tokens=80))
     assert (ended.code, ended.out) == (0, "Here.\n")
     assert ended.err.startswith("Claude is overloaded")
-    assert ended.err.endswith("; trying again in 1 s\n")
+    assert ended.err.endswith("; retrying in 1 s\n")
     assert booked(sql) == [("overloaded_error", None, None), ("ok", 20, 80)]
 
 
 def test_an_hour_is_told_and_nothing_is_asked_before(persona: Promptctl, asking: Asking, sql: Connection) -> None:
     ended = persona(*FIRST, env=asking("status", status=429, retry_after=3600, times=1, text="Here."))
     assert (ended.code, ended.out) == (7, "")
-    assert ended.err.endswith("; it asks to wait for 1 hour\nhint:  run it again in 1 hour\n")
+    assert ended.err.endswith("; Claude asks to wait 1 hour\nhint:  run the command again in 1 hour\n")
     assert [outcome for outcome, _, _ in booked(sql)] == ["rate_limit_error"]
 
 
@@ -210,17 +231,21 @@ def test_nothing_is_tried_again_after_the_first_text(persona: Promptctl, asking:
     assert len(booked(sql)) == 1
 
 
-NO_URL, NO_KEY = "ANTHROPIC_BASE_URL is no URL of a server", "ANTHROPIC_API_KEY is no key: "
+NO_URL, NO_KEY = "ANTHROPIC_BASE_URL is not the URL of a server", "ANTHROPIC_API_KEY is not a key: "
 SETTINGS: dict[str, tuple[dict[str, str | None], str, str]] = {
-    "no key": ({"ANTHROPIC_API_KEY": None}, "no_api_key", "there is no key for Claude"),
-    "an empty key": ({"ANTHROPIC_API_KEY": " \n"}, "no_api_key", "there is no key for Claude (it is set but empty)"),
+    "no key": ({"ANTHROPIC_API_KEY": None}, "no_api_key", "no API key for Claude"),
+    "an empty key": (
+        {"ANTHROPIC_API_KEY": " \n"},
+        "no_api_key",
+        "no API key for Claude (ANTHROPIC_API_KEY is set but empty)",
+    ),
     "two lines": ({"ANTHROPIC_API_KEY": "sk-ant\nx: y"}, "invalid_api_key", NO_KEY),
     "a space": ({"ANTHROPIC_API_KEY": "sk ant"}, "invalid_api_key", NO_KEY),
     "not ASCII": ({"ANTHROPIC_API_KEY": "sk-ant-é"}, "invalid_api_key", NO_KEY),
     "a token of two lines": (
         {"ANTHROPIC_API_KEY": None, "ANTHROPIC_AUTH_TOKEN": "a\nb"},
         "invalid_api_key",
-        "ANTHROPIC_AUTH_TOKEN is no key: ",
+        "ANTHROPIC_AUTH_TOKEN is not a key: ",
     ),
     "no URL": ({"ANTHROPIC_BASE_URL": "claude"}, "invalid_base_url", NO_URL),
     "another scheme": ({"ANTHROPIC_BASE_URL": "ftp://h"}, "invalid_base_url", NO_URL),
@@ -248,13 +273,13 @@ def test_a_variable_for_the_network_that_cannot_be_used_is_named(
 ) -> None:
     for name, value, what in (
         ("ALL_PROXY", "socks5://127.0.0.1:9", "names a SOCKS proxy, which needs the package socksio"),
-        ("HTTPS_PROXY", "ftp://x", "is no URL of a proxy"),
-        ("http_proxy", "http://me:sesame@h:x", "is no URL of a proxy"),
-        ("NO_PROXY", "localhost,[::1]:80", "holds what is neither a host nor an address"),
-        ("no_proxy", "fe80::/10", "holds what is neither a host nor an address"),
-        ("SSL_CERT_FILE", "/nowhere/ca.pem", "names no file that can be read"),
-        ("SSL_CERT_DIR", "/nowhere", "names no folder that can be read"),
-        ("SSL_CERT_FILE", __file__, "holds no certificates"),
+        ("HTTPS_PROXY", "ftp://x", "is not the URL of a proxy"),
+        ("http_proxy", "http://me:sesame@h:x", "is not the URL of a proxy"),
+        ("NO_PROXY", "localhost,[::1]:80", "has an entry that is neither a host nor an address"),
+        ("no_proxy", "fe80::/10", "has an entry that is neither a host nor an address"),
+        ("SSL_CERT_FILE", "/nowhere/ca.pem", "does not name a readable file"),
+        ("SSL_CERT_DIR", "/nowhere", "does not name a readable folder"),
+        ("SSL_CERT_FILE", __file__, "contains no certificates"),
     ):
         error = refused_in_json(persona(*FIRST, "--json", env=asking() | {name: value}), 7)
         assert (error["code"], error["message"]) == ("invalid_network_setting", f"{name} {what}")
@@ -263,7 +288,7 @@ def test_a_variable_for_the_network_that_cannot_be_used_is_named(
     # A name that could be a host is only found out by asking.
     ended = refused(persona(*FIRST, env=asking() | {"HTTP_PROXY": "garbage.invalid", "NO_PROXY": ""}), 7)
     assert " through the proxy in HTTP_PROXY: " in ended.err
-    assert ended.err.endswith("hint:  see whether the proxy in HTTP_PROXY is right\n")
+    assert ended.err.endswith("hint:  check the proxy in HTTP_PROXY\n")
     for working in ("::1,localhost,127.0.0.1", "fe80::1, 10.0.0.0/8,.example.com:80,127.0.0.1"):
         assert persona(*FIRST, env=asking() | {"NO_PROXY": working, "HTTP_PROXY": "garbage.invalid"}).code == 0, working
 
@@ -314,9 +339,9 @@ def test_the_key_is_nowhere(persona: Promptctl, asking: Asking, claude: ClaudeSe
 def test_a_reply_that_ends_at_the_limit_is_a_warning(persona: Promptctl, asking: Asking, sql: Connection) -> None:
     ended = persona(*FIRST, "--max-tokens", "9", env=asking("max_tokens", text="And so"))
     assert (ended.code, ended.out) == (0, "And so\n")
-    assert ended.err == "warning: the reply ends at 9 tokens: --max-tokens allows more\n"
+    assert ended.err == "warning: the reply was cut at 9 tokens; --max-tokens sets the limit\n"
     full = persona(*FIRST, env=asking("context_window", text="And so"))
-    assert full.err == "warning: the reply ends where the context of claude-sonnet-5-5 is full\n"
+    assert full.err == "warning: the reply was cut because the context window of claude-sonnet-5-5 is full\n"
     assert [outcome for outcome, _, _ in booked(sql)] == ["ok", "ok"]
 
 

@@ -166,7 +166,7 @@ def test_a_failed_turn_is_forgotten_and_can_be_sent_again(talk: Talk, claude: Cl
         assert "nothing was sent yet" in terminal.wait_for(AT_1)
         terminal.type("Hello\r")
         shown = terminal.wait_for(AT_1)
-        assert "error: Claude cannot use this request" in shown
+        assert "error: Claude rejected the request" in shown
         assert "this message is not part of the conversation; /retry sends it again" in shown
         for _ in range(2):
             # The second time it replaces the reply that did not please.
@@ -185,11 +185,11 @@ def test_nothing_is_sent_before_the_time_that_claude_asks_to_wait(
     with talk(scenario="status", status=429, retry_after=3600, times=1, text="Yes.") as terminal:
         terminal.wait_for(AT_1)
         terminal.type("Hello\r")
-        assert "it asks to wait for 1 hour" in terminal.wait_for(AT_1)
+        assert "Claude asks to wait 1 hour" in terminal.wait_for(AT_1)
         for typed in ("/retry\r", "Hello again\r"):
             terminal.type(typed)
             shown = terminal.wait_for(AT_1)
-            assert "error: nothing was sent: Claude asks to wait for" in shown
+            assert "error: nothing was sent: Claude asks to wait" in shown
             assert "hint:  /retry sends it then" in shown
         terminal.type(LEAVE)
         assert terminal.end() == 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from promptctl import errors
 from promptctl.chat import conversation as chatting
 from promptctl.chat import transcripts
+from promptctl.chat.turns import send_concurrently
 from promptctl.claude import api
 from promptctl.cli import chat_session, content, interruption, numbers, variables
 from promptctl.output import messages, reply_view, stream
@@ -16,7 +17,8 @@ from promptctl.rules import references, templates
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from promptctl.chat.conversation import Conversation, Turn
+    from promptctl.chat.conversation import Conversation
+    from promptctl.chat.turns import Turn
     from promptctl.cli.run import Run
 
 
@@ -114,16 +116,16 @@ def _converse(
     def converse(with_: references.Reference) -> Conversation:
         made = chatting.Conversation(
             run.database, client, with_, unit=unit, values=values, model=model, max_tokens=max_tokens,
-            say=run.say,
+            report=run.say,
         )  # fmt: skip
-        made.messages = [] if transcript is None else transcript.sent()
+        made.messages = [] if transcript is None else transcript.for_claude()
         return made
 
     talk = converse(wanted)
-    served = talk.look()
+    served = talk.choose_version()
     second = None if other is None else converse(other)
     if second is not None:
-        second.look()
+        second.choose_version()
     # Of two versions that are compared, one may have a variable that the other has not.
     known = frozenset[str]() if second is None else second.template().accepted
     own = {name: value for name, value in values.items() if name not in known}
@@ -137,7 +139,7 @@ def _converse(
     turn = _turn(talk, asked)
     if second is None:
         _answer(run, talk, turn, streams=streams, usage=usage)
-        if transcript is not None and talk.keep(turn):
+        if transcript is not None and talk.append(turn):
             chat_session.note(transcript, asked, turn)
             transcript.save()
         return
@@ -205,7 +207,7 @@ def _compare(run: Run, talk: Conversation, turns: Sequence[Turn]) -> None:
             messages.note(f"asking {turn.served.name}@{turn.served.version} …")
     try:
         with interruption.prompt_interrupts():
-            chatting.ask_at_once(turns)
+            send_concurrently(turns)
     finally:
         _book(run, talk, turns)
     reply_view.show_comparison(turns, run.form)
