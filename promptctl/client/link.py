@@ -1,4 +1,4 @@
-"""What a prompt and its uses need of their client: types, so that modules need not import each other."""
+"""What prompts and uses need of their client, as a type, so that modules need not import each other."""
 
 from __future__ import annotations
 
@@ -35,38 +35,4 @@ class Link(Protocol):
 
     def score(self, use_id: str, score: float) -> None:
         """Record a score of a use."""
-        ...
-
-
-class PromptOfUse(Protocol):
-    """The prompt that a use is recorded for."""
-
-    @property
-    def link(self) -> Link:
-        """The client that records the use."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """The name of the prompt."""
-        ...
-
-    @property
-    def version(self) -> int | None:
-        """The number of the version; None for an application's own text."""
-        ...
-
-    @property
-    def epoch(self) -> int | None:
-        """The epoch in which the version was served."""
-        ...
-
-    @property
-    def bucket(self) -> int | None:
-        """The unit's bucket."""
-        ...
-
-    @property
-    def is_default(self) -> bool:
-        """Whether it is an application's own text."""
         ...

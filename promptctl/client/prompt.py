@@ -6,55 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from promptctl.client import processes
 from promptctl.client.exceptions import MissingVariables
+from promptctl.client.served_version import ServedVersion
 from promptctl.client.use import Use
 from promptctl.rules import buckets, templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from promptctl.client.link import Link
-
-
-class ServedVersion:
-    """The part of a prompt that all units share, for one version in one epoch.
-
-    `version` and `epoch` are None for an application's own text.
-    """
-
-    __slots__ = ("_template", "content", "epoch", "link", "metadata", "name", "seed", "settings", "version")
-
-    def __init__(
-        self,
-        link: Link,
-        name: str,
-        version: int | None,
-        epoch: int | None,
-        content: str,
-        settings: Mapping[str, Any],
-        metadata: Mapping[str, Any],
-        seed: str,
-    ) -> None:
-        self.link = link
-        self.name = name
-        self.version = version
-        self.epoch = epoch
-        self.content = content
-        self.settings = settings
-        self.metadata = metadata
-        self.seed = seed
-        self._template: templates.Template | None = None
-
-    @property
-    def template(self) -> templates.Template:
-        """The parsed content."""
-        # Two threads may both parse it, with the same result.
-        template = self._template
-        if template is None:
-            template = self._template = templates.Template(self.content, self.settings)
-        return template
-
-    def __str__(self) -> str:
-        return self.name if self.version is None else f"{self.name}@{self.version}"
 
 
 class Prompt:

@@ -15,8 +15,9 @@ from promptctl.client.database_identity import identity
 from promptctl.client.exceptions import Closed, NoActiveVersion, TooOld
 from promptctl.client.follower import Follower
 from promptctl.client.memory import EMPTY, Memory
-from promptctl.client.prompt import Prompt, ServedVersion
+from promptctl.client.prompt import Prompt
 from promptctl.client.recorder import Recorder
+from promptctl.client.served_version import ServedVersion
 from promptctl.client.sigterm import called_at_sigterm
 from promptctl.client.snapshot import Snapshot
 from promptctl.client.spool import Spool

@@ -7,7 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from promptctl.client import processes
-from promptctl.client.prompt import Prompt, ServedVersion
+from promptctl.client.prompt import Prompt
+from promptctl.client.served_version import ServedVersion
 from promptctl.rules import buckets, targeting
 
 if TYPE_CHECKING:

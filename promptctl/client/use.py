@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from promptctl.client.link import PromptOfUse
+    from promptctl.client.served_version import PromptOfUse
 
 _NO_REPLY: Any = object()
 _now = time.perf_counter
@@ -162,7 +162,7 @@ class Use:
         Scores of an application's own text are ignored. Raises ValueError for a number beyond a billion.
         """
         number = argument_checks.score_number(score)
-        if self.prompt.is_default:
+        if self.prompt.source.version is None:
             return
         if self.ended:
             self.prompt.link.score(self.id, number)
