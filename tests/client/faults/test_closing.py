@@ -67,7 +67,7 @@ def test_close_keeps_its_time_limit_and_logs_every_lost_use(
         for client in ids:
             ids[client] += booked(client, 3000)
         if knows:
-            until(lambda: logged("uses cannot be recorded now") == 2)
+            until(lambda: logged("cannot record uses") == 2)
         for client in ids:
             began = time.monotonic()
             client.close(SECONDS)
