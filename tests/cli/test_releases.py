@@ -212,6 +212,6 @@ def test_a_rollback_by_sync_and_release_is_told_in_the_next_plan(
         assert promptctl("sync", "prompts").code == 0
     promptctl("release", "rollback", "2", "--reason", "INC-412")
     held = promptctl("sync", "prompts")
-    assert "held at 1, Git says 2: ada@example.com rolled back release 2 at " in held.out
+    assert "held at 1, the folder names 2: ada@example.com rolled back release 2 at " in held.out
     assert held.code == 0
     assert live(sql) == {"a": 1}

@@ -141,14 +141,14 @@ def test_a_wrong_default_makes_the_folder_invalid(promptctl: Promptctl, text: st
         assert each in ended.err
 
 
-def test_a_default_below_the_folder_is_refused_and_not_passed_over(promptctl: Promptctl) -> None:
+def test_a_default_below_the_folder_is_refused(promptctl: Promptctl) -> None:
     write(promptctl.home, {"team/promptctl.yaml": "template: none\n", "team/a/v1.txt": "{x}"})
     ended = promptctl("sync", "prompts")
     assert (ended.code, "is read only in the folder that is synced, prompts" in ended.err) == (1, True)
     assert promptctl("sync", "prompts/team").code == 0
 
 
-def test_the_option_takes_the_styles_there_are(promptctl: Promptctl) -> None:
+def test_the_option_accepts_only_known_styles(promptctl: Promptctl) -> None:
     write(promptctl.home, {"a/v1.txt": "{x}"})
     assert promptctl("sync", "prompts", "--template", "jinja").code == 2
     assert promptctl("sync", "--apply-plan", "x.json", "--template", "none").code == 2
@@ -241,7 +241,7 @@ def test_an_export_acknowledges_what_was_stored_and_warns(promptctl: Promptctl) 
         ("[[1]]", "allow_secrets: a version is a number from 1 to 2147483647, not '[1]'"),
     ],
 )
-def test_what_allows_nothing_is_refused(promptctl: Promptctl, value: str, told: str) -> None:
+def test_an_invalid_allow_secrets_is_refused(promptctl: Promptctl, value: str, told: str) -> None:
     write(promptctl.home, {"a/v1.txt": "Hello", "a/prompt.yaml": f"allow_secrets: {value}\n"})
     ended = promptctl("sync", "prompts", "--json")
     error = json.loads(ended.err.splitlines()[-1])["error"]

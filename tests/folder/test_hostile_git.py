@@ -108,7 +108,7 @@ def test_all_spellings_of_a_repository_are_one_name() -> None:
     assert remotes.canonical("file:///srv/r.git") == remotes.canonical("/srv/r.git") == "/srv/r"
 
 
-def test_pipes_devices_pointers_and_conflicts_are_no_texts(tmp_path: Path) -> None:
+def test_pipes_devices_pointers_and_conflicts_are_not_texts(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (str(tmp_path / "pipe"), "/dev/zero"):
         with pytest.raises(OSError, match="is not a regular file"):

@@ -48,7 +48,7 @@ def test_a_folder_path_is_a_name_with_slashes(tmp_path: Path) -> None:
     assert [version.number for version in found[2].versions] == [2, 10]
 
 
-def test_content_is_kept_as_it_is_but_for_the_mark_and_line_ends(tmp_path: Path) -> None:
+def test_content_is_unchanged_except_for_the_byte_order_mark_and_line_ends(tmp_path: Path) -> None:
     folder = write(
         tmp_path, {"a/v1.txt": b"\xef\xbb\xbfone\r\ntwo\rthree \n\n", "a/v2.txt": "---\nfront: matter\n---\n"}
     )
@@ -56,7 +56,7 @@ def test_content_is_kept_as_it_is_but_for_the_mark_and_line_ends(tmp_path: Path)
     assert [version.content for version in prompt.versions] == [b"one\ntwo\rthree \n\n", b"---\nfront: matter\n---\n"]
 
 
-def test_hidden_and_other_files_are_not_looked_at(tmp_path: Path) -> None:
+def test_hidden_and_other_files_are_ignored(tmp_path: Path) -> None:
     folder = write(
         tmp_path,
         {"a/v1.txt": "x", "a/README.md": "about", "a/.v2.txt": "no", ".git/v1.txt": "no", "a/vision.txt": "no"},
@@ -65,7 +65,7 @@ def test_hidden_and_other_files_are_not_looked_at(tmp_path: Path) -> None:
     assert [version.number for version in prompt.versions] == [1]
 
 
-def test_prompt_yaml_says_what_is_not_text(tmp_path: Path) -> None:
+def test_prompt_yaml_has_everything_but_the_text(tmp_path: Path) -> None:
     yaml = """\
 description: For all
 active: 2
@@ -93,7 +93,7 @@ versions:
     assert (second.author, second.settings) == ("user@example.com", {**shared, "max_tokens": 99})
 
 
-def test_an_empty_prompt_yaml_says_nothing(tmp_path: Path) -> None:
+def test_an_empty_prompt_yaml_sets_nothing(tmp_path: Path) -> None:
     [prompt] = read(write(tmp_path, {"a/v1.txt": "x", "a/prompt.yaml": "# nothing\n"}))
     assert (prompt.active, prompt.versions[0].metadata, prompt.versions[0].settings) == (None, {}, {})
 
@@ -143,9 +143,7 @@ def test_an_empty_prompt_yaml_says_nothing(tmp_path: Path) -> None:
         ("- " * 100_000, "nested more than 50 deep"),
     ],
 )
-def test_a_prompt_yaml_that_is_wrong_is_refused_by_file_and_key(
-    tmp_path: Path, yaml: str | bytes, complaint: str
-) -> None:
+def test_an_invalid_prompt_yaml_is_refused_by_file_and_key(tmp_path: Path, yaml: str | bytes, complaint: str) -> None:
     message = refusal(tmp_path, {"a/v1.txt": "x", "a/prompt.yaml": yaml})
     assert complaint in message
     assert os.path.join("a", "prompt.yaml") in message
@@ -175,11 +173,11 @@ def test_a_prompt_yaml_that_is_wrong_is_refused_by_file_and_key(
         ({"a/v1.txt": "", "b/v1.txt": "", "c/v1.txt": ""}, "(and 2 more)"),
     ],
 )
-def test_a_folder_that_is_wrong_is_refused(tmp_path: Path, files: dict[str, str | bytes], complaint: str) -> None:
+def test_an_invalid_folder_is_refused(tmp_path: Path, files: dict[str, str | bytes], complaint: str) -> None:
     assert complaint in refusal(tmp_path, files)
 
 
-def test_a_folder_that_is_not_there_or_is_a_file_is_refused(tmp_path: Path) -> None:
+def test_a_missing_folder_and_a_file_are_refused(tmp_path: Path) -> None:
     for name, complaint in (("missing", "is not a folder"), ("file", "is not a folder")):
         (tmp_path / "file").write_text("x")
         with pytest.raises(errors.Failed, match=complaint):

@@ -27,7 +27,7 @@ def wrong(yaml: str | bytes) -> list[str]:
     return problems
 
 
-def test_a_versions_own_words_are_over_those_for_all() -> None:
+def test_the_keys_of_a_version_take_precedence() -> None:
     found = said("""\
 description: For all
 active: 2
@@ -49,20 +49,20 @@ versions:
         assert found.of(number) == VersionYaml(None, {**shared, "max_tokens": 1}, {"description": "For all"})
 
 
-def test_what_is_returned_of_a_version_is_a_dictionary_of_its_own() -> None:
+def test_each_version_returns_dictionaries_of_its_own() -> None:
     found = said("description: a\nmodel: m")
     found.of(1).settings["model"] = found.of(1).metadata["description"] = "changed"
     assert found.of(1) == VersionYaml(None, {"model": "m"}, {"description": "a"})
 
 
 @pytest.mark.parametrize("yaml", ["", "# nothing\n", "---\n", "\ufeff"])
-def test_an_empty_file_says_nothing(yaml: str) -> None:
+def test_an_empty_file_sets_nothing(yaml: str) -> None:
     found = said(yaml)
     assert (found.description, found.active, found.settings, found.versions, found.route) == (None, None, {}, {}, None)
     assert found.of(1) == VersionYaml(None, {}, {})
 
 
-def test_further_metadata_has_the_names_that_are_taken() -> None:
+def test_metadata_can_have_reserved_keys() -> None:
     found = said("""\
 description: For all
 versions:
@@ -99,7 +99,7 @@ def test_metadata_is_what_json_can_hold() -> None:
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ("{a: ", "}")])
-def test_metadata_is_nested_as_deeply_in_a_short_file_as_in_a_long_one(opening: str, closing: str) -> None:
+def test_the_limit_of_nesting_is_the_same_in_short_and_long_files(opening: str, closing: str) -> None:
     def nested(depth: int, further: str) -> str:
         value, inner = opening * depth + closing * depth, opening * (depth - 1) + closing * (depth - 1)
         return f"versions: {{1: {{x: {value}, metadata: {{model: {inner}}}}}}}\n{further}"
@@ -181,7 +181,7 @@ def test_a_route_is_a_list_of_entries_in_their_order() -> None:
         ("description: " + "[" * 400 + "]" * 400, "description must be a text, not [[[["),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(yaml: str, complaint: str) -> None:
+def test_a_problem_is_reported_with_its_place(yaml: str, complaint: str) -> None:
     [problem] = wrong(yaml)
     assert problem.startswith("a/prompt.yaml: ")
     assert complaint in problem
@@ -189,7 +189,7 @@ def test_what_is_wrong_is_said_with_its_place(yaml: str, complaint: str) -> None
 
 
 @pytest.mark.parametrize("yaml", ["a: !!bool maybe", "a: !!timestamp noon", "a: !!float ''"])
-def test_a_value_that_is_not_what_its_tag_says_is_told_with_its_line(yaml: str) -> None:
+def test_a_value_that_does_not_match_its_tag_is_reported_with_its_line(yaml: str) -> None:
     assert wrong(f"# a comment\n{yaml}") == ["a/prompt.yaml:2: a value does not match its tag"]
 
 
@@ -202,11 +202,11 @@ def test_a_value_that_is_not_what_its_tag_says_is_told_with_its_line(yaml: str) 
         ("route:\n- &a {when: {a: 1}, use: b}\n- *a", "a/prompt.yaml:2: aliases are not allowed"),
     ],
 )
-def test_what_is_no_strict_yaml_is_said_with_its_line(yaml: str | bytes, complaint: str) -> None:
+def test_a_problem_of_yaml_is_reported_with_its_line(yaml: str | bytes, complaint: str) -> None:
     assert wrong(yaml) == [complaint]
 
 
-def test_every_problem_is_said() -> None:
+def test_every_problem_is_reported() -> None:
     problems = wrong("activ: 1\ntemplate: x\nroute: [{when: {1: a, b: }, use: 7}]\nversions: {0: {}, 1: {author: 2}}")
     assert [problem.removeprefix("a/prompt.yaml: ").split(":")[0] for problem in problems] == [
         "unknown key 'activ'",

@@ -50,7 +50,7 @@ def refusal(
     return caught.value.what
 
 
-def test_nothing_to_say_is_no_text() -> None:
+def test_an_empty_content_is_an_empty_text() -> None:
     nothing = VersionYaml(None, {}, {})
     assert written({}) == written({1: nothing, 7: nothing}) == ""
 
@@ -139,7 +139,7 @@ route: []
     )
 
 
-def test_what_is_the_same_for_all_versions_is_said_once() -> None:
+def test_shared_keys_are_written_once() -> None:
     one = VersionYaml(None, {"model": "m"}, {"description": "Same"})
     two = VersionYaml(None, {"model": "m", "max_tokens": 2}, {"description": "Same"})
     assert written({1: one, 2: two}) == "description: Same\nmodel: m\nversions:\n  2: {max_tokens: 2}\n"
@@ -150,7 +150,7 @@ def test_what_is_the_same_for_all_versions_is_said_once() -> None:
     assert written({1: without}, 1) == "active: 1\n"
 
 
-def test_metadata_whose_names_are_taken_stands_apart() -> None:
+def test_metadata_with_reserved_keys_is_written_apart() -> None:
     metadata = {"author": "them", "model": {"a": None}, "metadata": [1], "max_tokens": 1.0, "team": "x", "route": 1}
     assert written({1: VersionYaml("me", {}, {**metadata, "description": 3})}) == (
         "versions:\n"
@@ -171,7 +171,7 @@ def test_metadata_whose_names_are_taken_stands_apart() -> None:
         assert "metadata:" in written(only(description=description))
 
 
-def test_the_order_in_which_things_are_given_does_not_matter() -> None:
+def test_the_order_of_the_input_does_not_matter() -> None:
     one, two = only(a=1, b={"c": 1, "d": 2})[1], VersionYaml(None, {"model": "m", "max_tokens": 1}, {})
     again, once_more = only(b={"d": 2, "c": 1}, a=1)[1], VersionYaml(None, {"max_tokens": 1, "model": "m"}, {})
     assert written({1: one, 2: two}) == written({2: once_more, 1: again})
@@ -190,7 +190,7 @@ TRICKY = [
 
 
 @pytest.mark.parametrize("loader", ["C", "Python"])
-def test_tricky_texts_are_read_back_wherever_they_stand(loader: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_difficult_texts_are_parsed_back_in_every_place(loader: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if loader == "Python":
         monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
     for text in TRICKY:
@@ -259,7 +259,7 @@ routes = st.none() | st.lists(
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(some_versions, st.none() | st.integers(1, 2147483647), routes)
 @example({1: VersionYaml(None, {}, {"a": -0.0, "b": 1e16, "c": 5e-324, "d": 10**400, "e": 1, "f": True})}, None, None)
-def test_whatever_a_prompt_yaml_can_say_is_read_back_exactly(
+def test_every_expressible_content_is_parsed_back_exactly(
     versions: dict[int, VersionYaml], active: int | None, route: list[dict[str, Any]] | None
 ) -> None:
     text = written(versions, active, route)
@@ -311,7 +311,7 @@ def nested(depth: int) -> Any:
         (None, {}, {"x": object()}, "metadata of @1: x"),
     ],
 )
-def test_what_no_prompt_yaml_can_say_is_named(
+def test_an_inexpressible_value_is_named(
     author: str | None, own: dict[str, Any], metadata: dict[str, Any], what: str
 ) -> None:
     version = VersionYaml(author, own, metadata)
@@ -320,7 +320,7 @@ def test_what_no_prompt_yaml_can_say_is_named(
     assert refusal({2: version, 1: fine}, 1) == what.replace("@1", "@2")
 
 
-def test_nesting_as_deep_as_a_file_may_have_it_can_be_said() -> None:
+def test_the_deepest_allowed_nesting_can_be_written() -> None:
     written(only(x=nested(47), model=nested(46)))
 
 
@@ -338,7 +338,7 @@ IMPOSSIBLE: list[tuple[int | None, list[dict[str, Any]] | None, str]] = [
 
 
 @pytest.mark.parametrize(("active", "route", "what"), IMPOSSIBLE)
-def test_an_activation_or_a_route_that_cannot_be_said_is_named(
+def test_an_inexpressible_activation_or_route_is_named(
     active: int | None, route: list[dict[str, Any]] | None, what: str
 ) -> None:
     assert refusal(only(description="x"), active, route) == what
@@ -360,7 +360,7 @@ def is_json_that_postgresql_has(value: Any) -> bool:
 
 @settings(deadline=None, max_examples=100)
 @given(st.dictionaries(odd_texts, odd_values, max_size=3), st.none() | odd_texts)
-def test_it_is_refused_exactly_when_something_cannot_be_said(metadata: dict[str, Any], author: str | None) -> None:
+def test_it_is_refused_exactly_when_a_value_is_inexpressible(metadata: dict[str, Any], author: str | None) -> None:
     versions = {3: VersionYaml(author, {}, metadata)}
     author_is_fine = author is None or (is_json_that_postgresql_has(author) and author != " ")
     wrong = [key for key, value in metadata.items() if not is_json_that_postgresql_has([key, value])]

@@ -70,7 +70,7 @@ def test_each_file_has_the_author_of_its_last_commit(repository: Repository) -> 
     assert [each["path"] for each in found.values()] == ["prompts/a/v1.txt"]
 
 
-def test_what_is_not_committed_is_dirty(repository: Repository) -> None:
+def test_an_uncommitted_file_is_dirty(repository: Repository) -> None:
     folder = repository.path / "prompts"
     repository.write({"prompts/a/v3.txt": "new", "prompts/a/prompt.yaml": "active: 3\n", "README.md": "y"})
     checkout = of(folder)
@@ -85,7 +85,7 @@ def test_what_is_not_committed_is_dirty(repository: Repository) -> None:
     assert not of(folder).is_dirty
 
 
-def test_what_git_ignores_is_not_committed_either(repository: Repository) -> None:
+def test_an_ignored_file_is_dirty(repository: Repository) -> None:
     folder = repository.path / "prompts"
     repository.commit({".gitignore": "ignored/\nv9.txt\n"})
     repository.write({"prompts/ignored/v1.txt": "x", "prompts/a/v9.txt": "x"})
@@ -93,7 +93,7 @@ def test_what_git_ignores_is_not_committed_either(repository: Repository) -> Non
     assert [each["dirty"] for each in found.values()] == [True, True, False]
 
 
-def test_without_git_there_is_the_path_alone(home: Path) -> None:
+def test_without_git_the_origin_is_the_path_alone(home: Path) -> None:
     folder = home / "prompts"
     (folder / "a").mkdir(parents=True)
     checkout = of(folder)
@@ -121,9 +121,7 @@ def test_a_repository_without_a_remote_is_named_by_its_folder(repository: Reposi
     assert of(repository.path / "prompts").source == "repository prompts"
 
 
-def test_where_history_does_not_reach_back_the_time_of_the_commit_is_compared(
-    repository: Repository, home: Path
-) -> None:
+def test_the_times_of_commits_are_compared_where_history_is_missing(repository: Repository, home: Path) -> None:
     applied = repository.git("rev-parse", "HEAD")
     repository.commit({"prompts/a/v3.txt": "three"}, "eve")
     shallow = home / "shallow"
@@ -143,7 +141,7 @@ def test_where_history_does_not_reach_back_the_time_of_the_commit_is_compared(
     assert of(repository.path / "prompts").relation_to("0" * 40) == UNKNOWN
 
 
-def test_how_a_commit_stands_to_another(repository: Repository) -> None:
+def test_the_relation_of_two_commits(repository: Repository) -> None:
     folder = repository.path / "prompts"
     first, second = repository.git("rev-parse", "HEAD~1"), repository.git("rev-parse", "HEAD")
     assert (of(folder).relation_to(second), of(folder).relation_to(first)) == (NEWER, NEWER)
@@ -157,7 +155,7 @@ def test_how_a_commit_stands_to_another(repository: Repository) -> None:
     assert of(folder).relation_to(second) == NEWER
 
 
-def test_a_shallow_clone_knows_only_who_wrote_what_its_history_tells(repository: Repository, home: Path) -> None:
+def test_a_shallow_clone_has_only_the_authors_of_its_history(repository: Repository, home: Path) -> None:
     repository.commit({"prompts/a/v3.txt": "three"}, "eve")
     for depth, expected in ((1, [None, None, None]), (2, [None, None, "eve@example.com"])):
         shallow = home / f"shallow-{depth}"
@@ -167,7 +165,7 @@ def test_a_shallow_clone_knows_only_who_wrote_what_its_history_tells(repository:
         assert authors(of(folder), folder, "a/v1.txt", "a/v2.txt", "a/v3.txt") == expected
 
 
-def test_a_repository_that_git_does_not_answer_for_is_refused_unless_the_source_is_named(home: Path) -> None:
+def test_a_repository_in_which_git_fails_is_refused_unless_the_source_is_named(home: Path) -> None:
     (home / "prompts").mkdir()
     (home / ".git").write_text("gitdir: /nowhere\n")
     with pytest.raises(errors.Failed) as caught:

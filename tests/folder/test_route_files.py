@@ -29,7 +29,7 @@ PAID = {"when": {"seats": 50, "paid": True}, "use": "team@2"}
         ("- when: {n: '1'}\n  use: x", [{"when": {"n": "1"}, "use": "x"}]),
     ],
 )
-def test_a_route_is_a_list_or_stands_under_its_key(text: str, steps: list[dict[str, Any]]) -> None:
+def test_a_route_is_a_list_or_under_its_key(text: str, steps: list[dict[str, Any]]) -> None:
     assert route_files.parse(text, "route.yaml") == steps
 
 
@@ -68,7 +68,7 @@ def test_a_route_is_a_list_or_stands_under_its_key(text: str, steps: list[dict[s
     ],
     ids=lambda text: text[:40],
 )
-def test_what_is_wrong_is_told_by_line_or_entry(text: str, told: str) -> None:
+def test_a_problem_is_reported_by_line_or_entry(text: str, told: str) -> None:
     with pytest.raises(errors.Usage) as caught:
         route_files.parse(text, "route.yaml")
     assert caught.value.code == "malformed_route"
@@ -76,12 +76,12 @@ def test_what_is_wrong_is_told_by_line_or_entry(text: str, told: str) -> None:
     assert "[] removes the route" in (caught.value.hint or "")
 
 
-def test_a_file_that_should_be_json_is_told_what_is_not_json() -> None:
+def test_the_error_for_a_json_file_is_about_json() -> None:
     with pytest.raises(errors.Usage, match=r"^route.json:2: not JSON: Expecting"):
         route_files.parse('[{"when": {"a": 1},\n "use": "x"', "route.json")
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_every_problem_is_reported_at_once() -> None:
     with pytest.raises(errors.Usage) as caught:
         route_files.parse("- when: {a: []}\n  use: x\n- use: y", "standard input")
     assert caught.value.message.startswith("standard input:1: entry 1: when: 'a'")

@@ -103,7 +103,7 @@ def test_a_secret_is_found_and_masked(case: tuple[str, str, str], around: str) -
 
 
 @pytest.mark.parametrize("case", SECRETS, ids=ids)
-def test_nothing_of_a_secret_is_shown(case: tuple[str, str, str]) -> None:
+def test_no_part_of_a_secret_is_printed(case: tuple[str, str, str]) -> None:
     prefix, rest, _ = case
     (found,) = secret_values.find(prefix + rest)
     shown = found.masked.removeprefix(prefix)
@@ -156,7 +156,7 @@ def test_a_password_in_a_url_is_found_and_masked(before: str, password: str, aft
     assert PASSWORD not in found.masked
 
 
-def test_a_url_that_holds_a_token_is_told_once() -> None:
+def test_a_url_with_a_token_is_reported_once() -> None:
     token = "gh" + "p_" + drawn(36)
     for url in f"https://x-access-token:{token}@github.com/a/b", f"https://{token}:x-oauth-basic@github.com/a/b":
         assert secret_values.find(f"clone {url}") == [Secret(1, "a GitHub token", "gh" + "p_…")]
@@ -277,7 +277,7 @@ def test_several_are_found_in_their_order() -> None:
         "PSEUDOPSEUDOHYPOPARATHYROIDISM",
     ],
 )  # fmt: skip
-def test_placeholders_and_look_alikes_are_passed_over(text: str) -> None:
+def test_placeholders_and_look_alikes_are_skipped(text: str) -> None:
     assert secret_values.find(text) == []
     assert secret_values.find(f"Write `{text}`, like this: ({text}).\n{text}\n") == []
 

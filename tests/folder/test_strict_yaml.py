@@ -27,7 +27,7 @@ PLAIN = {
 
 
 @pytest.mark.parametrize("place", ["a: b\nx: {}\n", "- a\n- {}\n", "a: b\nx: [{}, 1]\n", "a: b\n{}: x\n"])
-def test_what_is_read_otherwise_than_it_looks_is_refused_by_line_with_the_quoted_form(place: str) -> None:
+def test_a_misleading_value_is_refused_by_line_with_the_quoted_form(place: str) -> None:
     for written, read_as in MISREAD.items():
         with pytest.raises(strict_yaml.Malformed) as caught:
             strict_yaml.load(place.replace("{}", written).encode())
@@ -37,7 +37,7 @@ def test_what_is_read_otherwise_than_it_looks_is_refused_by_line_with_the_quoted
             strict_yaml.load(place.replace("{}", quoted).encode())
 
 
-def test_what_is_read_as_it_looks_is_taken() -> None:
+def test_an_unambiguous_value_is_accepted() -> None:
     for written, value in PLAIN.items():
         assert strict_yaml.load(f"x: {written}".encode()) == {"x": value}
     # And the other form that the message names is the value that was read.
@@ -52,14 +52,14 @@ def test_what_is_read_as_it_looks_is_taken() -> None:
 
 
 @pytest.mark.parametrize("written", ["=", "<<"])
-def test_signs_of_yaml_are_refused(written: str) -> None:
+def test_special_values_of_yaml_are_refused(written: str) -> None:
     with pytest.raises(
         strict_yaml.Malformed, match=f'1: {written} has a special meaning in YAML: write "{written}" in quotes'
     ):
         strict_yaml.load(f"- {written}".encode())
 
 
-def test_a_long_number_is_told_short() -> None:
+def test_a_long_number_is_shortened_in_the_message() -> None:
     with pytest.raises(strict_yaml.Malformed) as caught:
         strict_yaml.load(b"x: 0" + b"1" * 1000)
     assert len(caught.value.what) < 200

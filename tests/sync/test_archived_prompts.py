@@ -29,7 +29,7 @@ def state(sql: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
     ).fetchall()
 
 
-def test_an_archived_prompt_is_held_back_and_never_revived(
+def test_an_archived_prompt_is_held_and_never_restored(
     promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any]
 ) -> None:
     assert promptctl("sync", "prompts").code == 0
@@ -58,7 +58,7 @@ def test_an_archived_prompt_is_held_back_and_never_revived(
     assert "no changes" in promptctl("sync", "prompts").err
 
 
-def test_what_git_says_while_it_is_archived_counts_once_it_is_back(
+def test_changes_to_an_archived_prompt_are_applied_once_it_is_restored(
     promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any]
 ) -> None:
     promptctl("sync", "prompts")

@@ -60,7 +60,7 @@ def test_what_is_stored_is_the_file_byte_for_byte(promptctl: Promptctl, folder: 
     assert promptctl("show", "code_helper@2").out == content
 
 
-def test_a_long_name_is_shortened_for_a_person_and_whole_in_a_pipe(promptctl: Promptctl, home: Path) -> None:
+def test_a_long_name_is_shortened_on_a_terminal_and_complete_in_a_pipe(promptctl: Promptctl, home: Path) -> None:
     name = "customer-support/escalations/second-level/a-name-that-goes-on-and-on"
     folder = home / "prompts" / name
     folder.mkdir(parents=True)
@@ -98,7 +98,7 @@ def test_dry_run_and_check_change_nothing_and_check_exits_with_3(
     assert sync(promptctl, "--check").code == 0
 
 
-def test_an_operators_move_outranks_git_until_git_changes_its_mind(
+def test_an_operators_move_stays_until_the_folder_names_another_version(
     promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any]
 ) -> None:
     sync(promptctl)
@@ -120,7 +120,7 @@ def test_an_operators_move_outranks_git_until_git_changes_its_mind(
     assert live(sql)["default-system-prompt"] == 2
 
 
-def test_an_operators_activation_of_what_git_says_ends_a_hold(
+def test_an_operators_activation_of_the_folders_version_ends_a_hold(
     promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any]
 ) -> None:
     promptctl("create", "default-system-prompt", "-f", "prompts/default-system-prompt/v1.txt", "--meta", "a=1")
@@ -133,7 +133,7 @@ def test_an_operators_activation_of_what_git_says_ends_a_hold(
     assert live(sql)["default-system-prompt"] == 3
 
 
-def test_an_edited_version_is_refused_whole_with_a_diff(
+def test_an_edited_version_refuses_the_whole_folder_with_a_diff(
     promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any]
 ) -> None:
     sync(promptctl)
@@ -176,7 +176,7 @@ def test_two_pipelines_at_once_end_as_if_one_had_run_after_the_other(
     assert sql.execute("select count(*) from promptctl.allocations").fetchone() == (1,)
 
 
-def test_a_plan_is_made_under_the_locks_of_its_prompts(
+def test_a_plan_is_made_while_its_prompts_are_locked(
     promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any], connect: Callable[..., psycopg.Connection[Any]]
 ) -> None:
     for version in (1, 2):
@@ -195,7 +195,7 @@ def test_a_plan_is_made_under_the_locks_of_its_prompts(
     assert live(sql)["default-system-prompt"] == 2
 
 
-def test_a_second_pipeline_says_whom_it_waits_for(
+def test_a_second_pipeline_prints_whom_it_waits_for(
     promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any], connect: Callable[..., psycopg.Connection[Any]]
 ) -> None:
     holder = connect(autocommit=False)
@@ -208,7 +208,7 @@ def test_a_second_pipeline_says_whom_it_waits_for(
     assert f"waiting for another sync in {sql.info.dbname} at localhost: postgres (pid " in err.decode()
 
 
-def test_a_repository_that_git_does_not_answer_for_is_no_new_source(promptctl: Promptctl, folder: Path) -> None:
+def test_a_repository_in_which_git_fails_is_not_a_new_source(promptctl: Promptctl, folder: Path) -> None:
     (promptctl.home / ".git").write_text("gitdir: /nowhere\n")
     refused = sync(promptctl)
     assert refused.code == 1
@@ -216,7 +216,7 @@ def test_a_repository_that_git_does_not_answer_for_is_no_new_source(promptctl: P
     assert sync(promptctl, "--source", "team").code == 0
 
 
-def test_every_problem_of_a_folder_is_told_at_once(promptctl: Promptctl, folder: Path) -> None:
+def test_one_run_reports_every_problem_of_a_folder(promptctl: Promptctl, folder: Path) -> None:
     (folder / "code_helper" / "v2.txt").write_text("")
     (folder / "code_helper" / "v03.txt").write_text("x")
     refused = sync(promptctl)

@@ -46,7 +46,7 @@ def active(version: int) -> dict[str, str]:
     return {"prompts/greeter/prompt.yaml": f"active: {version}\n"}
 
 
-def test_versions_and_activations_keep_where_they_came_from(
+def test_versions_and_activations_store_their_origin(
     promptctl: Promptctl, repository: Repository, sync: Callable[..., Ended]
 ) -> None:
     commit = repository.commit({"prompts/greeter/v2.txt": "Be brief.\n"} | active(2), "bob")
@@ -68,7 +68,7 @@ def test_versions_and_activations_keep_where_they_came_from(
     assert release["origin"] == {"repository": REMOTE, "commit": commit, "path": "prompts", "dirty": False}
 
 
-def test_what_a_person_sees_of_it(
+def test_the_output_on_a_terminal(
     promptctl: Promptctl, repository: Repository, sync: Callable[..., Ended], snapshot: Callable[..., None]
 ) -> None:
     sync()
@@ -87,7 +87,7 @@ def test_what_a_person_sees_of_it(
         snapshot(re.sub(r"\b(?!0{7}\b)[0-9a-f]{7}\b", "9f3c2ab", seen), f"sync-from-git/{name}")
 
 
-def test_a_prompt_that_has_its_authors_in_prompt_yaml_keeps_them(
+def test_authors_in_prompt_yaml_take_precedence(
     promptctl: Promptctl, repository: Repository, sync: Callable[..., Ended]
 ) -> None:
     repository.commit({"prompts/greeter/prompt.yaml": "versions: {1: {author: zoe@example.com}}\n"})
@@ -117,7 +117,7 @@ def test_a_rerun_of_an_old_pipeline_moves_nothing_back(
     assert sql.execute("select commit from promptctl.sources").fetchone() == (old,)
 
 
-def test_an_old_commit_that_changes_nothing_is_no_reason_to_fail_and_is_not_remembered(
+def test_an_older_commit_that_changes_nothing_succeeds_and_is_not_recorded(
     repository: Repository, sync: Callable[..., Ended], sql: psycopg.Connection[Any]
 ) -> None:
     old = repository.git("rev-parse", "HEAD")
@@ -127,7 +127,7 @@ def test_an_old_commit_that_changes_nothing_is_no_reason_to_fail_and_is_not_reme
     assert (sync().code, sql.execute("select commit from promptctl.sources").fetchone()) == (0, (new,))
 
 
-def test_the_commit_is_remembered_also_when_it_changes_nothing(
+def test_a_commit_that_changes_nothing_is_recorded(
     repository: Repository, sync: Callable[..., Ended], sql: psycopg.Connection[Any]
 ) -> None:
     sync()
@@ -139,7 +139,7 @@ def test_the_commit_is_remembered_also_when_it_changes_nothing(
     assert sql.execute("select count(*) from promptctl.releases").fetchone() == (1,)
 
 
-def test_a_shallow_clone_of_an_older_commit_is_refused_by_its_time(
+def test_an_older_commit_in_a_shallow_clone_is_refused_by_its_time(
     promptctl: Promptctl, repository: Repository, sync: Callable[..., Ended]
 ) -> None:
     repository.git("branch", "old")
@@ -152,7 +152,7 @@ def test_a_shallow_clone_of_an_older_commit_is_refused_by_its_time(
         assert ended.code == code, ended.err
 
 
-def test_what_is_live_from_elsewhere_is_held_until_it_is_adopted(
+def test_a_version_that_was_activated_outside_of_git_is_held_until_it_is_adopted(
     promptctl: Promptctl, sync: Callable[..., Ended], sql: psycopg.Connection[Any]
 ) -> None:
     promptctl("create", "greeter", "Be kind.\n")
@@ -215,7 +215,7 @@ def test_a_plan_that_moves_more_than_a_third_of_ten_or_more_is_refused_without_f
     assert list(live(sql).values()).count(2) == 12
 
 
-def test_few_prompts_may_all_move(repository: Repository, sync: Callable[..., Ended]) -> None:
+def test_all_of_a_few_prompts_may_move(repository: Repository, sync: Callable[..., Ended]) -> None:
     repository.commit(many(repository, 1, 8))
     sync()
     repository.commit(many(repository, 2, 8))
@@ -261,7 +261,7 @@ def test_a_key_in_an_edited_version_is_not_shown_as_a_difference(
     assert TOKEN not in refused.err + refused.out
 
 
-def test_what_was_allowed_once_is_allowed_while_the_file_is_the_same(
+def test_an_allowed_secret_stays_allowed_while_the_file_is_unchanged(
     promptctl: Promptctl, repository: Repository, sync: Callable[..., Ended]
 ) -> None:
     said = f"active: 1\ndescription: with {TOKEN}\n"
@@ -273,7 +273,7 @@ def test_what_was_allowed_once_is_allowed_while_the_file_is_the_same(
     assert (held.code, "held at 2, the folder names 1" in held.out) == (0, True)
 
 
-def test_a_copy_without_git_moves_nothing_and_makes_no_commit_forgotten(
+def test_a_copy_without_git_moves_nothing_and_keeps_the_recorded_commit(
     promptctl: Promptctl, repository: Repository, sync: Callable[..., Ended], sql: psycopg.Connection[Any]
 ) -> None:
     commit = repository.commit({"prompts/greeter/v2.txt": "Be brief.\n"} | active(2))
@@ -290,7 +290,7 @@ def test_a_copy_without_git_moves_nothing_and_makes_no_commit_forgotten(
     assert live(sql) == {"greeter": 1}
 
 
-def test_a_hook_of_git_does_not_say_which_repository_it_is(
+def test_the_environment_of_a_git_hook_does_not_select_the_repository(
     promptctl: Promptctl, repository: Repository, sql: psycopg.Connection[Any]
 ) -> None:
     env: dict[str, str | None] = {"GIT_DIR": str(promptctl.home / "nowhere"), "GIT_INDEX_FILE": "/nowhere"}
@@ -298,7 +298,7 @@ def test_a_hook_of_git_does_not_say_which_repository_it_is(
     assert sql.execute("select source from promptctl.sources").fetchone() == (f"{REMOTE} prompts",)
 
 
-def test_a_program_learns_all_that_is_wrong(repository: Repository, sync: Callable[..., Ended]) -> None:
+def test_json_has_every_conflict_and_every_problem(repository: Repository, sync: Callable[..., Ended]) -> None:
     repository.commit({"prompts/other/v1.txt": "One.\n"})
     sync()
     repository.commit({"prompts/other/v1.txt": "Two.\n", "prompts/greeter/v1.txt": "Three.\n"})
@@ -310,7 +310,7 @@ def test_a_program_learns_all_that_is_wrong(repository: Repository, sync: Callab
     assert (told["code"], len(told["others"])) == ("invalid_folder", 1)
 
 
-def test_git_that_fell_silent_and_speaks_again_is_heard(
+def test_a_folder_that_sets_active_again_activates_it(
     repository: Repository, sync: Callable[..., Ended], sql: psycopg.Connection[Any]
 ) -> None:
     sync()
@@ -347,7 +347,7 @@ def test_markdown_of_a_large_plan_fits_into_a_comment(repository: Repository, sy
     assert re.search(r"\d+ more texts are left out because they are too long for this comment\.", text)
 
 
-def test_forms_that_contradict_each_other_are_refused(sync: Callable[..., Ended]) -> None:
+def test_contradictory_formats_are_refused(sync: Callable[..., Ended]) -> None:
     for words in (
         ("--format", "xml"), ("--format", "markdown", "--json"), ("--format", "json", "--quiet"), ("--save-plan", ""),
         ("--apply-plan", "x", "--dry-run"), ("--apply-plan", "x", "--check"), ("--apply-plan", "x"),

@@ -63,7 +63,7 @@ def test_the_hint_for_an_edited_version_keeps_the_edit_under_a_free_number_and_r
     assert promptctl("sync", folder).code == 0
 
 
-def test_the_hint_of_an_export_that_would_replace_files_writes_beside_them(promptctl: Promptctl) -> None:
+def test_the_hint_of_an_export_that_would_replace_files_uses_another_folder(promptctl: Promptctl) -> None:
     promptctl("create", "a", "one")
     write(promptctl.home, {"prompts/a/v1.txt": "mine", "prompts-1/x": ""})
     refused = promptctl("export", "prompts", "--only", "a*")
@@ -102,7 +102,7 @@ def test_the_hint_of_an_export_that_would_replace_files_writes_beside_them(promp
         ({"x": ""}, ".", "nowhere", "does not exist", "ls ."),
     ],
 )  # fmt: skip
-def test_what_is_the_matter_with_a_folder_and_what_to_type(
+def test_a_wrong_path_is_explained_and_the_hint_is_the_right_command(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     files: dict[str, str],
@@ -120,7 +120,7 @@ def test_what_is_the_matter_with_a_folder_and_what_to_type(
     assert (caught.value.code, caught.value.hint) == ("invalid_folder", meant)
 
 
-def test_a_working_directory_that_was_deleted_is_told(promptctl: Promptctl) -> None:
+def test_a_deleted_working_directory_is_reported(promptctl: Promptctl) -> None:
     gone = promptctl.home / "gone"
     for words in (("sync",), ("sync", "."), ("export",), ("export", "out")):
         gone.mkdir()

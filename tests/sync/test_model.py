@@ -100,7 +100,7 @@ class Model:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequence=st.lists(steps, max_size=25))
-def test_git_moves_only_what_git_changed_its_mind_of(
+def test_sync_moves_only_what_changed_in_the_folder(
     database_url: str, tmp_path: Path, sequence: list[tuple[Any, ...]]
 ) -> None:
     name = next(_folders)

@@ -86,7 +86,7 @@ def test_a_copy_in_another_place_is_a_conflict(promptctl: Promptctl, repository:
 
 
 @pytest.mark.parametrize("applied_as", ["git.example.com:team/prompts", "git.example.com:22/team/prompts"])
-def test_a_source_under_an_older_spelling_of_its_repository_stays_one(
+def test_an_older_spelling_of_a_repository_is_the_same_source(
     promptctl: Promptctl, repository: Repository, sql: psycopg.Connection[Any], applied_as: str
 ) -> None:
     assert promptctl("sync", "repository/prompts").code == 0
@@ -104,7 +104,7 @@ def test_a_source_under_an_older_spelling_of_its_repository_stays_one(
         assert sql.execute("select source, commit from promptctl.sources").fetchall() == [(older, head)]
 
 
-def test_after_a_squash_merge_the_mark_moves_on_and_main_is_not_refused(
+def test_after_a_squash_merge_the_commit_on_main_is_recorded_and_not_refused(
     promptctl: Promptctl, repository: Repository, sql: psycopg.Connection[Any]
 ) -> None:
     repository.git("checkout", "-q", "-b", "feature")
@@ -119,7 +119,7 @@ def test_after_a_squash_merge_the_mark_moves_on_and_main_is_not_refused(
     assert promptctl("sync", "repository/prompts").code == 0
 
 
-def test_a_branch_that_was_cut_before_main_was_applied_is_told_to_merge_it(
+def test_the_hint_for_a_branch_without_the_applied_commit_is_to_merge_it(
     promptctl: Promptctl, repository: Repository, sql: psycopg.Connection[Any]
 ) -> None:
     repository.git("branch", "feature")

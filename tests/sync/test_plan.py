@@ -125,7 +125,7 @@ TWO = {1: "one", 2: "two"}
         (2, 3, 1, [(ACTIVATE, 2)]),
     ],
 )
-def test_the_pointer_follows_git_only_where_git_changed_its_mind(
+def test_the_active_version_follows_the_folder_only_where_the_folder_changed(
     git: int | None, live: int | None, applied: int | None, expected: list[tuple[str, int]]
 ) -> None:
     texts = {**TWO, 3: "three"}
@@ -144,7 +144,7 @@ def test_a_number_in_a_gap_is_stored_under_that_number() -> None:
     assert changes(in_git({1: "one", 2: "two", 3: "three"}), stored({1: "one", 3: "three"}, None)) == [(NEW, 2)]
 
 
-def test_a_text_that_another_version_has_keeps_the_files_number_and_says_so() -> None:
+def test_a_text_that_another_version_has_keeps_its_number_and_has_a_note() -> None:
     result = plan_of(in_git({**TWO, 3: "one"}), stored(TWO, None))
     assert result.changes[0].message == "new, 3 bytes, same text as @1"
 
@@ -165,7 +165,9 @@ def test_an_edited_version_is_a_conflict_that_names_the_next_free_number() -> No
         (in_git(TWO, name="A"), stored(TWO, 1), 'differs from "a" only in case'),
     ],
 )
-def test_what_cannot_be_is_a_conflict(git: FolderPrompt, database: dict[str, StoredPrompt], why: str) -> None:
+def test_an_impossible_activation_source_or_name_is_a_conflict(
+    git: FolderPrompt, database: dict[str, StoredPrompt], why: str
+) -> None:
     result = plan_of(git, database)
     assert [change.message for change in result.of(CONFLICT)] == [why]
 
@@ -191,7 +193,7 @@ def test_what_cannot_be_is_a_conflict(git: FolderPrompt, database: dict[str, Sto
         ({"d": [1]}, {"d": [1.0]}, {"d": [1]}, None, None),
     ],
 )
-def test_metadata_follows_git_only_where_git_changed_its_mind(
+def test_metadata_follows_the_folder_only_where_the_folder_changed(
     then: dict[str, Any], now: dict[str, Any], live: dict[str, Any], wanted: dict[str, Any] | None, held: str | None
 ) -> None:
     database = stored({1: "one"}, None, source=SOURCE, metadata=live, said={"1": then})
@@ -202,7 +204,7 @@ def test_metadata_follows_git_only_where_git_changed_its_mind(
     assert result.applied_prompts[0].is_settled == (held is None)
 
 
-def test_metadata_of_what_came_from_elsewhere_is_added_to_and_overwritten_only_when_adopted() -> None:
+def test_metadata_from_outside_of_git_is_extended_and_replaced_only_with_adopt() -> None:
     git = in_git({1: "one"}, metadata={"description": "Calm", "team": "core"})
     database = stored({1: "one"}, None, metadata={"description": "Clam", "ticket": 7})
     assert [change.metadata for change in plan_of(git, database).of(DESCRIBE)] == [
@@ -213,7 +215,7 @@ def test_metadata_of_what_came_from_elsewhere_is_added_to_and_overwritten_only_w
     ]
 
 
-def test_settings_of_a_stored_version_stay_and_the_plan_says_so() -> None:
+def test_settings_of_a_stored_version_stay_and_the_plan_has_a_note() -> None:
     result = plan_of(in_git({1: "one"}, settings={"model": "x"}), stored({1: "one"}, None, settings={"max_tokens": 1}))
     assert [(change.kind, change.message) for change in result.changes] == [
         (NOTE, "settings differ from the stored ones, which never change: max_tokens, model")
@@ -259,24 +261,24 @@ def test_the_variables_of_a_version_that_is_not_stored_yet_are_those_of_its_file
     assert in_no_style.of(CONFLICT) == []
 
 
-def test_a_hold_is_no_conflict_whatever_the_version_needs() -> None:
+def test_a_hold_is_not_a_conflict_when_the_version_needs_variables() -> None:
     assert changes(in_git(TWO, 2), stored(TWO, 1, 2, needed={2: "city"})) == [(HELD, 2)]
 
 
-def test_a_hold_is_no_conflict_when_what_git_says_is_retired() -> None:
+def test_a_hold_is_not_a_conflict_when_the_version_is_archived() -> None:
     result = plan_of(in_git(TWO, 2), stored(TWO, 1, 2, archived=(2,)))
     [held] = result.of(HELD)
     assert held.hint == "to keep 1, write active: 1 in prompts/a/prompt.yaml; to follow the folder, activate 2"
 
 
-def test_what_is_held_says_who_moved_it_and_what_releases_it() -> None:
+def test_a_hold_names_the_move_and_what_ends_it() -> None:
     result = plan_of(in_git(TWO, 2), stored(TWO, 1, 2))
     [held] = result.of(HELD)
     assert (held.message, held.hold, held.hint) == ("held at 1, the folder names 2", HOLD, TWO_WAYS_OUT)
     assert [(prompt.active, prompt.is_settled) for prompt in result.applied_prompts] == [(2, False)]
 
 
-def test_every_prompt_of_the_folder_is_claimed_by_its_source_and_a_hold_keeps_what_was_applied() -> None:
+def test_every_prompt_is_recorded_for_its_source_and_a_hold_keeps_the_earlier_record() -> None:
     for git, live, applied, remembered in (
         (None, 1, None, None), (None, 1, 1, None), (2, 1, None, 2), (2, 1, 2, 2), (2, 1, 1, 2), (2, 2, None, 2),
     ):  # fmt: skip
@@ -287,20 +289,20 @@ def test_every_prompt_of_the_folder_is_claimed_by_its_source_and_a_hold_keeps_wh
         ]
 
 
-def test_a_prompt_that_its_source_claimed_without_a_word_on_what_is_live_is_held_when_it_says_one() -> None:
+def test_a_prompt_whose_source_never_set_active_is_held_when_it_does() -> None:
     database = stored(TWO, 1, None, source=SOURCE)
     assert changes(in_git(TWO, 2), database) == [(HELD, 2)]
     [held] = plan_of(in_git(TWO, 2), database).of(HELD)
     assert held.hint == TWO_WAYS_OUT
 
 
-def test_what_is_live_from_elsewhere_is_taken_over_only_when_adopted() -> None:
+def test_a_version_activated_outside_of_git_is_replaced_only_with_adopt() -> None:
     assert changes(in_git(TWO, 2), stored(TWO, 1, None), adopt=True) == [(ACTIVATE, 2)]
     # What an operator moved since Git said so is not from elsewhere.
     assert changes(in_git(TWO, 2), stored(TWO, 1, 2), adopt=True) == [(HELD, 2)]
 
 
-def test_another_sources_prompt_is_left_to_it_and_taken_over_only_when_adopted() -> None:
+def test_a_prompt_of_another_source_is_taken_over_only_with_adopt() -> None:
     database = stored(TWO, 1, 1, source="elsewhere")
     same, other = in_git(TWO, 1), in_git(TWO, 2)
     assert changes(same, database) == [(CONFLICT, 0)]
@@ -315,7 +317,7 @@ def test_another_sources_prompt_is_left_to_it_and_taken_over_only_when_adopted()
     assert (note.kind, note.message) == (NOTE, "is taken over from another source, elsewhere")
 
 
-def test_what_only_the_database_has_is_said_and_looked_at_again() -> None:
+def test_a_database_only_version_is_reported_at_every_sync() -> None:
     database = stored({**TWO, 3: "three"}, 1, 1, created_elsewhere=(3,))
     result = plan_of(in_git(TWO, 1), database)
     assert [(change.kind, change.version, change.message) for change in result.changes] == [
@@ -328,7 +330,7 @@ def test_what_only_the_database_has_is_said_and_looked_at_again() -> None:
     assert changes(in_git(TWO, 1), stored({**TWO, 3: "three"}, 1, 1, created_elsewhere=(3,), archived=(3,))) == []
 
 
-def test_a_prompt_that_left_the_folder_is_said_to_stay() -> None:
+def test_a_prompt_that_left_the_folder_is_reported_as_active() -> None:
     result = make([], {}, missing={"a": 2, "b": None}, unchanged=5)
     assert [(change.kind, change.name, change.message) for change in result.changes] == [
         (DATABASE_ONLY, "a", "is no longer in the folder; version 2 stays active"),
@@ -359,7 +361,7 @@ OTHER_STEP = [{"when": PLAN_SAYS, "use": "b@1"}]
         (STEP, OTHER_STEP, None, [HELD]),
     ],
 )
-def test_a_route_follows_git_only_where_git_changed_its_mind(
+def test_a_route_follows_the_folder_only_where_the_folder_changed(
     git: Any, live: Any, applied: Any, expected: list[str]
 ) -> None:
     database = stored(TWO, 1, 1, route=live, said_route=applied)
@@ -369,20 +371,20 @@ def test_a_route_follows_git_only_where_git_changed_its_mind(
     assert result.applied_prompts[0].route == (git if HELD not in expected else applied)
 
 
-def test_git_that_fell_silent_and_speaks_again_has_changed_its_mind() -> None:
+def test_a_folder_that_sets_active_or_a_route_again_has_changed() -> None:
     database = stored(TWO, 1, None, source=SOURCE, route=STEP, ever=True)
     graph = RouteGraph({"b": frozenset({1})}, {})
     result = make([in_git(TWO, 2, route=OTHER_STEP)], database, graph=graph)
     assert [change.kind for change in result.changes] == [ACTIVATE, ROUTE]
 
 
-def test_what_was_said_of_a_version_whose_file_is_gone_is_remembered() -> None:
+def test_the_record_of_a_version_whose_file_is_gone_stays() -> None:
     said = {"1": {"d": "A"}, "2": {"d": "B"}}
     result = plan_of(in_git({2: "two"}, metadata={"d": "C"}), stored(TWO, None, source=SOURCE, said=said))
     assert result.applied_prompts[0].metadata == {"1": {"d": "A"}, "2": {"d": "C"}}
 
 
-def test_a_route_that_is_held_leads_nowhere_yet() -> None:
+def test_a_held_route_is_not_part_of_the_graph() -> None:
     # a: Git says none, and is held at the way to b; so b cannot lead to a.
     database = stored(TWO, None, None, source=SOURCE, route=STEP, said_route=[], ever=True)
     back = FolderPrompt("b", "b", "b/prompt.yaml", [], None, [{"when": PLAN_SAYS, "use": "a"}], "digest")
@@ -391,7 +393,7 @@ def test_a_route_that_is_held_leads_nowhere_yet() -> None:
     assert [(change.kind, change.name) for change in result.changes] == [(HELD, "a"), (CONFLICT, "b")]
 
 
-def test_a_retired_version_whose_file_is_there_is_none_that_a_route_leads_to() -> None:
+def test_a_route_cannot_lead_to_an_archived_version_in_the_folder() -> None:
     database = stored(TWO, 1, 1, archived=(2,))
     route = [{"when": PLAN_SAYS, "use": "a@2"}]
     graph = RouteGraph({"a": frozenset({1})}, {})
@@ -413,7 +415,7 @@ def test_a_retired_version_whose_file_is_there_is_none_that_a_route_leads_to() -
         ([{"when": PLAN_SAYS, "use": "d"}], None),
     ],
 )
-def test_a_route_to_nothing_or_in_a_circle_is_a_conflict(route: Any, why: str | None) -> None:
+def test_a_route_to_a_missing_prompt_or_with_a_cycle_is_a_conflict(route: Any, why: str | None) -> None:
     graph = RouteGraph(
         {name: frozenset({1}) for name in "bcd"},
         {

@@ -63,7 +63,7 @@ def test_to_save_a_plan_changes_nothing_and_shows_it(planned: Promptctl, sql: ps
     assert sql.execute("select count(*) from promptctl.releases").fetchone() == (1,)
 
 
-def test_it_is_applied_exactly_without_the_folder(planned: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_a_saved_plan_is_applied_without_the_folder(planned: Promptctl, sql: psycopg.Connection[Any]) -> None:
     (planned.home / "prompts").rename(planned.home / "gone")
     applied = planned("sync", "--apply-plan", "plan.json")
     assert applied.code == 0, applied.err
@@ -74,7 +74,7 @@ def test_it_is_applied_exactly_without_the_folder(planned: Promptctl, sql: psyco
     assert (again.code, again.out) == (0, "")
 
 
-def test_a_saved_plan_leaves_what_the_folder_leaves(planned: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_a_saved_plan_has_the_same_result_as_the_folder(planned: Promptctl, sql: psycopg.Connection[Any]) -> None:
     assert planned("sync", "--apply-plan", "plan.json").code == 0
     by_plan = state(sql)
     sql.execute("drop schema promptctl cascade")
@@ -104,7 +104,7 @@ def test_a_saved_plan_leaves_what_the_folder_leaves(planned: Promptctl, sql: psy
         "update promptctl.sources set commit = '9f3c2ab'",
     ],
 )
-def test_it_is_refused_when_the_database_moved_since(
+def test_a_plan_is_refused_when_the_database_has_changed_since(
     planned: Promptctl, sql: psycopg.Connection[Any], moved: str
 ) -> None:
     sql.execute(moved.encode())
@@ -122,19 +122,19 @@ def test_it_is_refused_when_the_database_moved_since(
         "select promptctl.note_source('elsewhere')",
     ],
 )
-def test_what_the_plan_does_not_speak_of_may_move(planned: Promptctl, sql: psycopg.Connection[Any], moved: str) -> None:
+def test_prompts_outside_of_the_plan_may_change(planned: Promptctl, sql: psycopg.Connection[Any], moved: str) -> None:
     sql.execute(moved.encode())
     assert planned("sync", "--apply-plan", "plan.json").code == 0
 
 
-def test_it_is_refused_the_second_time(planned: Promptctl) -> None:
+def test_a_plan_is_refused_the_second_time(planned: Promptctl) -> None:
     planned("sync", "--apply-plan", "plan.json")
     refused = planned("sync", "--apply-plan", "plan.json")
     assert refused.code == 5
     assert "has changed since the plan was made; nothing was applied" in refused.err
 
 
-def test_it_is_for_one_database(planned: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_a_plan_is_for_one_database(planned: Promptctl, sql: psycopg.Connection[Any]) -> None:
     sql.execute("update promptctl.installation set id = gen_random_uuid()")
     refused = planned("sync", "--apply-plan", "plan.json")
     assert (refused.code, "made for another database" in refused.err) == (5, True)
@@ -156,7 +156,7 @@ def test_a_plan_with_nothing_to_do_can_be_saved_and_applied(promptctl: Promptctl
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", "[" * 100_000, "\xff"])
-def test_a_file_that_is_no_plan_is_refused(planned: Promptctl, text: str) -> None:
+def test_a_file_that_is_not_a_plan_is_refused(planned: Promptctl, text: str) -> None:
     (planned.home / "plan.json").write_bytes(text.encode("latin-1"))
     refused = planned("sync", "--apply-plan", "plan.json", "--json")
     assert (refused.code, code(refused)) == (1, "invalid_plan")
@@ -213,7 +213,7 @@ def test_a_plan_that_was_edited_is_refused_and_so_are_wrong_types_behind_a_right
     assert state(sql) == before
 
 
-def test_a_file_that_cannot_be_read_or_written_is_told(planned: Promptctl) -> None:
+def test_a_file_that_cannot_be_read_or_written_is_reported(planned: Promptctl) -> None:
     assert code(planned("sync", "--apply-plan", "nowhere.json", "--json")) == "cannot_read"
     refused = planned("sync", "prompts", "--save-plan", "nowhere/plan.json", "--json", "--allow-new-variables")
     assert (refused.code, code(refused)) == (1, "cannot_save")

@@ -89,7 +89,7 @@ def test_10000_prompts(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> No
     assert promptctl("export", "out", "--quiet").out.count("\n") == 20_000
 
 
-def test_a_terminal_sees_how_far_it_is(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_a_terminal_shows_progress(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
     write(promptctl.home, {f"p{n}/v1.txt": f"{n}\n" for n in range(500)})
     sql.execute(
         "create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(1); return null; end $$"
@@ -143,9 +143,7 @@ def test_a_connection_that_is_lost_in_the_middle_leaves_nothing(
     assert (count(sql, "versions"), count(sql, "served")) == (3, 2)
 
 
-def test_an_interruption_while_texts_are_on_their_way_leaves_nothing(
-    promptctl: Promptctl, sql: psycopg.Connection[Any]
-) -> None:
+def test_an_interruption_during_an_upload_leaves_nothing(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
     write(promptctl.home, {f"p{n:03}/v1.txt": f"{n}\n" * 20_000 for n in range(200)})
     sql.execute(
         "create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.3); return null; end $$"
@@ -181,7 +179,7 @@ def test_a_version_that_the_server_refuses_in_the_middle_of_many_leaves_nothing(
     assert (count(sql, "versions"), count(sql, "served"), count(sql, "sources")) == (0, 0, 0)
 
 
-def test_a_folder_that_turns_out_to_be_wrong_after_some_is_stored_leaves_nothing(
+def test_a_folder_that_is_found_invalid_after_an_upload_leaves_nothing(
     promptctl: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
     write(promptctl.home, {f"p{n:03}/v1.txt": f"{n}\n" * 20_000 for n in range(100)})
@@ -193,7 +191,7 @@ def test_a_folder_that_turns_out_to_be_wrong_after_some_is_stored_leaves_nothing
     assert (count(sql, "versions"), count(sql, "served"), count(sql, "releases")) == (0, 0, 0)
 
 
-def test_an_activation_at_the_same_moment_is_before_or_after_and_never_in_between(
+def test_a_concurrent_activation_is_before_or_after_a_sync_and_never_within(
     promptctl: Promptctl, sql: psycopg.Connection[Any], database_url: str
 ) -> None:
     write(promptctl.home, {f"p{n}/v{v}.txt": f"{n} {v}" for n in range(6) for v in (1, 2)})
@@ -229,7 +227,7 @@ def test_an_activation_at_the_same_moment_is_before_or_after_and_never_in_betwee
     assert torn == []
 
 
-def test_a_plan_and_an_answer_that_cannot_be_written_are_told(promptctl: Promptctl) -> None:
+def test_a_plan_and_an_answer_that_cannot_be_written_are_reported(promptctl: Promptctl) -> None:
     write(promptctl.home, {"a/v1.txt": "one"})
     refused = promptctl("sync", "prompts", "--save-plan", "/dev/full", "--json")
     assert (refused.code, json.loads(refused.err.splitlines()[-1])["error"]["code"]) == (1, "cannot_save")
@@ -239,7 +237,7 @@ def test_a_plan_and_an_answer_that_cannot_be_written_are_told(promptctl: Promptc
 
 
 @pytest.mark.parametrize("route", ["- {when: {plan: x}, use: nobody}", "- {when: {plan: x}, use: a}"])
-def test_a_route_to_nothing_or_in_a_circle_is_a_conflict(promptctl: Promptctl, route: str) -> None:
+def test_a_route_to_a_missing_prompt_or_with_a_cycle_is_a_conflict(promptctl: Promptctl, route: str) -> None:
     write(promptctl.home, {"a/v1.txt": "one", "a/prompt.yaml": f"route:\n{route}\n"})
     refused = promptctl("sync", "prompts")
     assert refused.code == 5
@@ -247,7 +245,7 @@ def test_a_route_to_nothing_or_in_a_circle_is_a_conflict(promptctl: Promptctl, r
     assert refused.err.splitlines()[-1] == "hint:  correct route in prompts/a/prompt.yaml"
 
 
-def test_a_name_that_differs_only_in_case_is_told_by_the_plan(promptctl: Promptctl) -> None:
+def test_a_name_that_differs_only_in_case_is_a_conflict(promptctl: Promptctl) -> None:
     write(promptctl.home, {"foo/v1.txt": "one"})
     promptctl("sync", "prompts")
     (promptctl.home / "prompts" / "foo").rename(promptctl.home / "prompts" / "Foo")
