@@ -169,7 +169,7 @@ def _standing(name: str, standing: Standing, settings: Mapping[str, Any] | None)
     if standing.route_steps:
         parts.append(f"a route of {standing.route_steps} step{'s' * (standing.route_steps != 1)}")
     if standing.source_version is not None:
-        parts.append(f"held, Git says {standing.source_version}")
+        parts.append(f"held, the folder names {standing.source_version}")
     if settings and settings.get("model"):
         parts.append(f"model {_short(settings['model'])}")
     return "; ".join(parts)
@@ -267,7 +267,7 @@ def _split(prompt: PromptSummary) -> str | None:
 
 
 def _hold(prompt: PromptSummary) -> str | int | None:
-    """The version that Git says, where another is held; a pipe has the number alone."""
+    """Return the version that the folder names while another is held; a pipe has the number alone."""
     held = prompt.source_version
     return f"Git {held}" if held is not None and stream.to_terminal() else held
 

@@ -286,13 +286,13 @@ def test_a_hold_of_what_was_active_before_its_folder_is_shown(promptctl: Promptc
     for _ in range(2):
         assert "held at 1, the folder names 2" in promptctl("sync", "prompts").out
         assert json.loads(promptctl("show", "held", "--json").out)["source_version"] == 2
-    assert promptctl("show", "held").err.endswith("; held, Git says 2\n")
+    assert promptctl("show", "held").err.endswith("; held, the folder names 2\n")
     assert promptctl("list").out.split("\t")[7] == "2\n"
-    assert promptctl("stats").err == "held is held, Git says 2\n"
+    assert promptctl("stats").err == "held is held, the folder names 2\n"
     # Where nothing is active, nothing is held: the next sync activates what the folder names.
     assert promptctl("deactivate", "held").code == 0
     assert json.loads(promptctl("show", "held", "--json").out)["source_version"] is None
-    assert "Git says" not in promptctl("list").out + promptctl("stats").err
+    assert "the folder names" not in promptctl("list").out + promptctl("stats").err
     assert "activate 2 (none active)" in promptctl("sync", "prompts", "--dry-run").out
     assert promptctl("activate", "held@1").code == 0
     # The operator follows Git: no hold is left.
@@ -313,7 +313,7 @@ def test_the_first_line_tells_of_a_route_and_a_hold_in_every_form(
     sql.execute(
         'select promptctl.set_routes(\'{held}\', \'[[{"when": {"plan": "x"}, "use": "held@2"}]]\', \'ada\', null)'
     )
-    ending = "; a route of 1 step; held, Git says 2"
+    ending = "; a route of 1 step; held, the folder names 2"
     assert promptctl.on_terminal("show", "held", columns=120).out.splitlines()[0].endswith(ending)
     piped = promptctl("show", "held")
     assert piped.out == "text 1\n"
@@ -322,7 +322,7 @@ def test_the_first_line_tells_of_a_route_and_a_hold_in_every_form(
     document = json.loads(promptctl("show", "held", "--json").out)
     assert (document["active_version"], document["route_steps"], document["source_version"]) == (1, 1, 2)
     assert promptctl("list").out.split("\t")[6:] == ["1", "2\n"]
-    said = "held has a route of 1 step: promptctl route show held\nheld is held, Git says 2\n"
+    said = "held has a route of 1 step: promptctl route show held\nheld is held, the folder names 2\n"
     for words in (["stats"], ["stats", "held"]):
         assert promptctl(*words).err == said
         assert promptctl.on_terminal(*words, columns=120).out.endswith(said)

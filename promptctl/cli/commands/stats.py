@@ -79,7 +79,7 @@ def _say_what_else_is_served(measured: Measurements) -> None:
             steps = f"{standing.route_steps} step{'s' * (standing.route_steps != 1)}"
             messages.note(f"{name} has a route of {steps}: promptctl route show {name}")
         if standing.source_version is not None:
-            messages.note(f"{name} is held, Git says {standing.source_version}")
+            messages.note(f"{name} is held, the folder names {standing.source_version}")
 
 
 def _price_days(measured: Measurements) -> list[str]:
