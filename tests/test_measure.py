@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from promptctl.cli import times
+from promptctl.cli import time_values
 from promptctl.postgres import connecting
 from promptctl.rules import statistics
 from promptctl.store import maintenance
@@ -372,7 +372,7 @@ def test_an_age_is_so_long_ago_by_the_servers_clock(sql: Connection, database: D
     for age in (0, 3_000_000, 7_200_000):
         sql.execute(RECORD_AT, [age])
     # Whatever this machine's clock says.
-    moment = times.parse("1h", datetime(2040, 1, 1, tzinfo=timezone.utc))
+    moment = time_values.parse("1h", datetime(2040, 1, 1, tzinfo=timezone.utc))
     measured = store.measure(database, "x", moment, ["version"], trend=True)
 
     def no_price(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""A conversation at the terminal: a turn a line, commands that begin with a slash, replies that can be stopped."""
+"""A conversation at the terminal: one message per line, slash commands, replies that Ctrl-C stops."""
 
 from __future__ import annotations
 
@@ -28,38 +28,38 @@ if TYPE_CHECKING:
     from promptctl.store.prompts import Served
 
 _COMMANDS = {
-    "/help": "this list",
-    "/edit [TEXT]": "write the message in the editor; on a line, Ctrl-X Ctrl-E",
+    "/help": "show this list",
+    "/edit [TEXT]": "write the message in an editor; on a line, Ctrl-X Ctrl-E",
     "/retry": "send the last message again",
-    "/show": "show the prompt as it is sent",
+    "/show": "show the prompt with its variables filled in",
     "/var NAME=VALUE": "set a variable of the prompt",
-    "/usage": "show tokens and times after each reply, or no longer",
-    "/save [FILE]": "save the conversation, now and after each reply",
-    "/quit": "leave; so do exit, quit and Ctrl-D",
+    "/usage": "turn tokens and times after each reply on or off",
+    "/save [FILE]": "save the conversation now and after each reply",
+    "/quit": "leave; also: exit, quit, Ctrl-D",
 }
-# What people type who have been in other programs; as whole lines, so that a message may hold the words.
+# How other programs are left. Compared with the whole line, because a message may contain these words.
 _LEAVING = ("exit", "quit", "exit()", "quit()", ":q")
 _KEYS = """\
-A line that ends in \\ goes on in the next, and so does one at Esc Enter. Ctrl-C
-stops a reply. A message that begins with a slash, or is exit or quit, is sent
-with a space before it."""
+To continue a message on the next line, end the line with \\ or press Esc Enter.
+Ctrl-C stops a reply. To send a message that starts with a slash, or is exit or
+quit, start it with a space."""
 
 
 class Session:
-    """What a conversation at the terminal keeps: where it is saved, how it is shown, what was asked last."""
+    """A conversation at the terminal: its file, how replies are shown, and the last message."""
 
     def __init__(
         self, run: Run, conversation: Conversation, transcript: Transcript | None, *, streams: bool, usage: bool
     ) -> None:
         self._run = run
         self._conversation = conversation
-        # Without a file until /save names one.
+        # An empty path until /save sets one.
         self._transcript = transcript or Transcript("")
         self._streams = streams
         self._usage = usage
         self._editor = line_editor.LineEditor([command.partition(" ")[0] for command in _COMMANDS])
         self._last = ""
-        # The error that asked to wait, and until when, in seconds of the monotonic clock.
+        # The error in which Claude asked to wait, and the end of that time on the monotonic clock, in seconds.
         self._refusal: errors.ClaudeFailed | None = None
         self._not_before = 0.0
         self._turns = 0
@@ -68,7 +68,7 @@ class Session:
         self._replaced: tuple[list[Message], list[dict[str, Any]]] | None = None
 
     def converse(self, label: str) -> None:
-        """Talk until end of file or /quit. `label` names the database."""
+        """Read and answer messages until end of file or /quit. `label` names the database."""
         self._banner(label)
         try:
             while (message := self._next_message()) is not None:
@@ -79,7 +79,7 @@ class Session:
         self._leave()
 
     def _try(self, message: str) -> None:
-        """Answer a message. Ctrl-C ends no more than that; a reply that was to be replaced stays where none came."""
+        """Answer a message. Ctrl-C only stops the reply. Without a new reply, /retry keeps the old one."""
         replies_before = self._turns
         try:
             self._answer(message)
@@ -95,18 +95,18 @@ class Session:
     def _banner(self, label: str) -> None:
         served = self._conversation.served
         assert served is not None
-        what = "the version that is live" if self._conversation.reference.version is None else "this version"
+        version = "the active version" if self._conversation.reference.version is None else "this version"
         stream.write(
             stream.styled(stream.one_line(f"{_named(served)}, {self._conversation.model()}, {label}"), stream.BOLD)
             + "\n"
-            + stream.styled(f"each turn is sent with {what}; Ctrl-D leaves, /help says more", stream.DIM)
+            + stream.styled(f"each message is sent with {version}; Ctrl-D leaves, /help lists commands", stream.DIM)
             + "\n"
         )
         if count := len(self._conversation.messages) // 2:
-            messages.note(f"going on after {count} {'reply' if count == 1 else 'replies'}")
+            messages.note(f"continuing after {count} {'reply' if count == 1 else 'replies'}")
 
     def _next_message(self) -> str | None:
-        """Return the next message, '' where there is nothing to send; None: the person leaves."""
+        """Return the next message, '' if there is nothing to send, None to leave."""
         stream.write("\n")
         stream.flush()
         style = stream.CYAN if stream.has_color(sys.stdout) else None
@@ -139,7 +139,7 @@ class Session:
         return whole if len(whole) <= stream.width() // 3 else f"@{served.version}> "
 
     def _command(self, name: str, rest: str = "") -> str | None:
-        """Carry out a command; returns the message to send, '' for none, None to leave."""
+        """Run a slash command; return the message to send, '' for none, None to leave."""
         rest = rest.strip()
         if name == "quit":
             return None
@@ -149,9 +149,9 @@ class Session:
             return message
         if name == "retry":
             if not self._last:
-                messages.note("nothing was sent yet")
+                messages.note("no message was sent yet")
             elif self._was_answered:
-                # The reply that did not please is forgotten, once there is another one.
+                # The old reply is dropped as soon as there is a new one.
                 self._replaced = (self._conversation.messages, self._transcript.messages)
                 self._conversation.messages = self._conversation.messages[:-2]
                 self._transcript.messages = self._transcript.messages[:-2]
@@ -159,16 +159,18 @@ class Session:
         if name == "show":
             self._show()
         elif name == "var":
-            self._conversation.values |= variables.given([rest], None)
+            self._conversation.values |= variables.read([rest], None)
         elif name == "usage":
             self._usage = not self._usage
-            messages.note(f"tokens and times are {'shown' if self._usage else 'not shown'}")
+            messages.note(f"tokens and times are {'on' if self._usage else 'off'}")
         elif name == "save":
             self._save_as(rest)
         elif name == "help":
             self._help()
         else:
-            raise errors.Usage("usage", f"no command /{name}", hint="/help, or a space before a message that begins so")
+            raise errors.Usage(
+                "usage", f"no command /{name}", hint="/help; to send this as a message, start it with a space"
+            )
         return ""
 
     def _help(self) -> str:
@@ -188,7 +190,7 @@ class Session:
         return str(self._conversation.reference)
 
     def _answer(self, message: str) -> None:
-        """Send a message with the version that is live now, show the reply, book it, go on from it."""
+        """Send a message with the version that is active now; show, record and keep the reply."""
         self._last = message
         self._was_answered = self._replaced is not None
         if self._is_too_early():
@@ -213,35 +215,37 @@ class Session:
         log_use(self._run, served)
         self._show_reply(turn)
         self._record(turn)
-        self._go_on(message, turn)
+        self._keep(message, turn)
 
     def _is_too_early(self) -> bool:
-        """Return whether the time that Claude asked to wait is not over; if so, show how long it still takes."""
+        """Return whether Claude still asks to wait; if so, print for how long."""
         left = self._not_before - time.monotonic()
         if self._refusal is None or left <= 0:
             return False
         message = f"nothing was sent: Claude asks to wait {refusals.duration(left)}"
-        failure = errors.ClaudeFailed(self._refusal.code, message, hint="/retry sends it then")
+        failure = errors.ClaudeFailed(self._refusal.code, message, hint="/retry sends it after that")
         messages.error(failure, as_json=False)
         return True
 
-    def _announce_change(self, before: Served, now: Served) -> None:
-        came = f"{before.name}: {before.version}" if before.name == now.name else f"{before.name}@{before.version}"
-        goes = str(now.version) if before.name == now.name else f"{now.name}@{now.version}"
-        told = f"{came} → {goes} is live now"
+    def _announce_change(self, before: Served, current: Served) -> None:
+        hide_waiting = (
+            f"{before.name}: {before.version}" if before.name == current.name else f"{before.name}@{before.version}"
+        )
+        after = str(current.version) if before.name == current.name else f"{current.name}@{current.version}"
+        change = f"{hide_waiting} → {after} is active now"
         try:
-            events, _ = self._conversation.ask_database(lambda database: moves.history(database, now.name, 1))
+            events, _ = self._conversation.ask_database(lambda database: moves.history(database, current.name, 1))
         except errors.PromptctlError:
             events = []
-        messages.note(told + (_by(events[0]) if events else ""))
+        messages.note(change + (_by(events[0]) if events else ""))
 
     def _show_reply(self, turn: Turn) -> None:
         writer = reply_view.Writer()
         try:
-            with reply_view.waiting(turn.call.model, self._run.form) as came:
+            with reply_view.waiting(turn.call.model, self._run.form) as hide_waiting:
                 for text in turn.texts():
                     if self._streams:
-                        came()
+                        hide_waiting()
                         writer.write(text)
         except errors.Terminated:
             writer.end()
@@ -265,20 +269,20 @@ class Session:
     def _record(self, turn: Turn) -> None:
         log_calls(self._run, turn)
         if failure := self._conversation.record([turn]):
-            waiting = "; it is tried again after the next reply" if self._conversation.unrecorded else ""
+            waiting = "; promptctl retries after the next reply" if self._conversation.unrecorded else ""
             messages.warning(f"this use is not recorded{waiting}: {failure.message}")
         if isinstance(self._conversation.interruption, errors.Terminated):
             raise self._conversation.interruption
 
-    def _go_on(self, message: str, turn: Turn) -> None:
-        self._tokens += sum((each.input_tokens or 0) + (each.output_tokens or 0) for each in turn.attempts)
+    def _keep(self, message: str, turn: Turn) -> None:
+        self._tokens += sum((attempt.input_tokens or 0) + (attempt.output_tokens or 0) for attempt in turn.attempts)
         if not self._conversation.append(turn):
             messages.note("this message is not part of the conversation; /retry sends it again")
             return
         self._turns += 1
         self._was_answered = True
         if self._turns == 1:
-            # A conversation lasts, so garbage is collected; not in what is loaded by now and stays.
+            # A conversation lasts long enough to collect garbage, but not among the modules that are loaded now.
             gc.freeze()
             gc.enable()
         note(self._transcript, message, turn)
@@ -287,10 +291,10 @@ class Session:
 
     def _save_as(self, path: str) -> None:
         if path:
-            made = transcripts.begin(os.path.expanduser(path))
-            made.messages = self._transcript.messages
-            made.save()
-            self._transcript = made
+            transcript = transcripts.begin(os.path.expanduser(path))
+            transcript.messages = self._transcript.messages
+            transcript.save()
+            self._transcript = transcript
         elif not self._transcript.path:
             raise errors.Usage("usage", "/save needs a file", hint="/save FILE")
         if self._save():
@@ -314,12 +318,12 @@ class Session:
             count = self._conversation.unrecorded
             messages.warning(f"{count} {'use is' if count == 1 else 'uses are'} not recorded: {failure.message}")
         if self._transcript.path and self._turns:
-            # Whoever asked for a file and has none must not learn it from an exit code of 0.
+            # Fail if the file could not be written: --save and /save promise it.
             self._transcript.save()
 
 
 def note(transcript: Transcript, message: str, turn: Turn) -> None:
-    """Add a message and its reply to what is saved."""
+    """Add a message and its reply to the transcript."""
     last = turn.last
     transcript.add(
         message,
@@ -341,7 +345,9 @@ def log_use(run: Run, served: Served) -> None:
 
 def log_calls(run: Run, turn: Turn) -> None:
     """Log every call of a turn, the failed ones too."""
-    for attempt in (each for each in turn.attempts if each.is_sent):
+    for attempt in turn.attempts:
+        if not attempt.is_sent:
+            continue
         tokens = (attempt.input_tokens or 0) + (attempt.output_tokens or 0)
         run.log(
             "Claude request completed" if attempt.failure is None else "Claude request failed",

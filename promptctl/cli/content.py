@@ -1,4 +1,4 @@
-"""Where a prompt's text comes from: an argument, a file, standard input, an editor."""
+"""Read the text of a prompt or a message: from an argument, a file, standard input or an editor."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from promptctl.folder import texts
 from promptctl.output import messages
 from promptctl.rules import references
 
-# A word that ends so is the name of a file, there or not.
+# Suffixes that mark a word as the name of a file, even if the file does not exist.
 _SUFFIXES = (".txt", ".md", ".markdown", ".prompt", ".j2", ".jinja", ".jinja2", ".yaml", ".yml", ".json", ".xml")
-# The longest path that Linux takes.
+# The longest path that Linux accepts.
 _LONGEST_PATH = 4096
 
 
 def chosen(argument: str | None, literal: str | None, file: str | None) -> tuple[str | None, str | None]:
-    """Return the text and the file that an argument, --text and --file stand for; the argument - is standard input.
+    """Return the text and the file that the argument, --text and --file select. The argument - is standard input.
 
-    Raises Usage for two texts, and for an argument that names a file or begins with @: what is in the file is meant.
+    Raises Usage for two texts, and for an argument that is the name of a file or starts with @.
     """
     if literal is not None:
         if argument is not None:
-            raise errors.Usage("usage", "the text is given twice: as an argument and with --text")
+            raise errors.Usage("usage", "the text is set twice: as an argument and with --text")
         return literal, file
     if argument == "-":
         if file is not None:
-            raise errors.Usage("usage", "the text is given twice: as - (standard input) and with --file")
+            raise errors.Usage("usage", "the text is set twice: as - (standard input) and with --file")
         return None, "-"
     if argument is not None:
         _check_argument(argument)
@@ -44,16 +44,18 @@ def _check_argument(argument: str) -> None:
     failure.leaves_out = argument
     failure.again = ("--text", argument)
     if argument.startswith("@"):
-        failure.message = f"{references.quoted(argument)} begins with @: -f reads a file, --text takes it as the text"
+        failure.message = (
+            f"{references.quoted(argument)} starts with @: use -f to read a file, or --text to use it as the text"
+        )
         if is_there or (path and not any(character.isspace() for character in path)):
             failure.again = ("-f", path)
     elif is_there and os.path.isdir(path):
-        failure.message = f"{references.quoted(argument)} is a folder: --text takes it as the text"
+        failure.message = f"{references.quoted(argument)} is a folder: use --text to use it as the text"
     elif is_there:
-        failure.message = f"{references.quoted(argument)} is a file: -f reads it, --text takes it as the text"
+        failure.message = f"{references.quoted(argument)} is a file: use -f to read it, or --text to use it as the text"
         failure.again = ("-f", path)
     elif _is_like_a_path(argument):
-        failure.message = f"{references.quoted(argument)} is like a file's name, and there is no such file"
+        failure.message = f"{references.quoted(argument)} looks like the name of a file, but no such file exists"
     else:
         return
     raise failure
@@ -66,22 +68,22 @@ def _is_like_a_path(word: str) -> bool:
 
 
 def is_edited(text: str | None, file: str | None) -> bool:
-    """Whether the text has to come from an editor: nothing was given and a person is there."""
+    """Whether to open an editor: there is neither a text nor a file, and standard input is a terminal."""
     return text is None and file is None and sys.stdin is not None and sys.stdin.isatty()
 
 
 def read(text: str | None, file: str | None, command: str = "create") -> str:
-    """Return the text that was given, normalised; raises Usage for one that cannot be a prompt, Failed for a file."""
-    given = _given(text, file, command)
-    if command == "create" and (unfinished := texts.git_problem(given)):
+    """Return the normalized text. Raises Usage for a text that cannot be a prompt, Failed for an unreadable file."""
+    content = _content(text, file, command)
+    if command == "create" and (unfinished := texts.git_problem(content)):
         what = "the text" if text is not None else "standard input" if file in (None, "-") else references.quoted(file)
-        raise errors.Usage("unfinished_text", f"{what} {unfinished}", hint="put the whole text in its place first")
-    return given
+        raise errors.Usage("unfinished_text", f"{what} {unfinished}", hint="write the whole text first")
+    return content
 
 
-def _given(text: str | None, file: str | None, command: str) -> str:
+def _content(text: str | None, file: str | None, command: str) -> str:
     if text is not None and file is not None:
-        raise errors.Usage("usage", "the text is given twice: as an argument and with --file")
+        raise errors.Usage("usage", "the text is set twice: as an argument and with --file")
     if text is not None:
         return texts.normalise(text.encode("utf-8", "surrogateescape"), "the text")
     if file == "":
@@ -96,13 +98,13 @@ def _given(text: str | None, file: str | None, command: str) -> str:
         raise errors.Failed(
             "cannot_read",
             f"cannot read {references.quoted(file)}: {problem.strerror}",
-            hint="give -f a file that can be read, or - for standard input",
+            hint="pass -f a readable file, or - for standard input",
         ) from None
     return texts.normalise(raw, references.quoted(file))
 
 
 def message(text: str | None, file: str | None) -> str:
-    """Return the message that was given: an argument, a file, both joined by an empty line, else standard input."""
+    """Return the message: the argument, the file, both joined by an empty line, or else standard input."""
     parts = [] if text is None else [read(text, None, "chat")]
     if file is not None or text is None:
         parts.append(read(None, file, "chat"))
@@ -110,7 +112,7 @@ def message(text: str | None, file: str | None) -> str:
 
 
 def compose(before: str) -> str:
-    """Open the editor on a message; return what it was saved as. Raises Usage where that is empty, Failed."""
+    """Open the editor on a message and return the saved text. Raises Usage for an empty text, Failed."""
     path = _in_editor(before, "message", "sent")
     try:
         return texts.normalise(_saved(path, "the message"), "the message").rstrip("\n")
@@ -119,9 +121,9 @@ def compose(before: str) -> str:
 
 
 def edit(before: str, name: str) -> tuple[str, str]:
-    """Open the editor on a text; return what it was saved as, and the file, for the caller to remove when it is stored.
+    """Open the editor on a text; return the saved text and its file, which the caller removes once the text is stored.
 
-    Raises Usage when the text is empty, unchanged or cannot be a prompt, Failed when the editor fails.
+    Raises Usage if the text is empty, unchanged or cannot be a prompt, Failed if the editor fails.
     """
     path = _in_editor(before, name, "created")
     try:
@@ -141,7 +143,7 @@ def edit(before: str, name: str) -> tuple[str, str]:
 
 
 def _saved(path: str, what: str) -> bytes:
-    """Return what the editor saved. Raises Usage (`too_large`), Failed (`cannot_read`)."""
+    """Return the saved file. Raises Usage (`too_large`), Failed (`cannot_read`)."""
     try:
         return bounded_input.regular_file(path)
     except bounded_input.TooLarge as problem:
@@ -150,8 +152,8 @@ def _saved(path: str, what: str) -> bytes:
         raise errors.Failed("cannot_read", f"cannot read {what}: {problem.strerror}", hint="set EDITOR") from None
 
 
-def _in_editor(before: str, name: str, done: str) -> str:
-    """Open the editor on a text and wait for it; return the file that was saved. Raises Failed (`editor_failed`)."""
+def _in_editor(before: str, name: str, action: str) -> str:
+    """Open the editor on a text, wait for it and return the file. Raises Failed (`editor_failed`)."""
     import shlex
     import signal
     import subprocess
@@ -163,7 +165,7 @@ def _in_editor(before: str, name: str, done: str) -> str:
         file.write(before.encode())
     try:
         process = subprocess.Popen([*shlex.split(editor), path])
-        # Ctrl-C is the editor's while it is open; it goes to both of us.
+        # The terminal sends Ctrl-C to both processes; while the editor is open it belongs to the editor.
         before_editor = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             status = process.wait()
@@ -176,22 +178,22 @@ def _in_editor(before: str, name: str, done: str) -> str:
     if status != 0:
         os.unlink(path)
         raise errors.Failed(
-            "editor_failed", f"the editor {editor} ended with {status}: nothing was {done}", hint="set EDITOR"
+            "editor_failed", f"the editor {editor} ended with {status}: nothing was {action}", hint="set EDITOR"
         )
     return path
 
 
 def keep(failure: errors.PromptctlError, path: str) -> None:
-    """Say where the text is that somebody wrote and that could not be stored."""
+    """Add the file of a text that could not be stored to the error."""
     if os.path.exists(path):
-        failure.hint = f"the text is kept in {path}"
+        failure.hint = f"the text is saved in {path}"
 
 
 def _standard_input(command: str) -> bytes:
     if sys.stdin is None or sys.stdin.closed:
         raise errors.Usage("usage", "no text: standard input is closed", hint=f"promptctl {command} NAME -f FILE")
     if sys.stdin.isatty():
-        messages.note("reading from the terminal: end the text with Ctrl-D on a line of its own")
+        messages.note("reading from the terminal: press Ctrl-D on an empty line to end the text")
     try:
         return bounded_input.from_stream(sys.stdin.buffer)
     except bounded_input.TooLarge as problem:

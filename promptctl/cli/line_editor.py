@@ -1,6 +1,6 @@
-"""Lines that a person types: edited by readline, kept in a history, continued over several lines.
+"""Read lines at the terminal, with readline, a history and continuation lines.
 
-readline waits and echoes in C, without the interpreter's lock: typing stays smooth while Claude's SDK is imported.
+readline waits in C without the interpreter's lock, so typing stays smooth while Claude's SDK is imported.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import sys
 
 try:
     import readline
-except ImportError:  # a Python that was built without it reads lines all the same
+except ImportError:  # a Python without readline still reads lines
     readline = None
 
 _MOST_LINES = 1000
-# Esc Enter puts a line end into the line; Ctrl-X Ctrl-E gives the line to the editor, as in a shell.
+# Esc Enter inserts a line break; Ctrl-X Ctrl-E opens the line in the editor, as in a shell.
 _KEYS = (r'"\e\C-m": "\C-v\C-j"', r'"\C-x\C-e": "\C-a/edit \C-m"')
 _CONTINUED = "… "
 
 
 class LineEditor:
-    """Reads messages from the terminal. `commands` are completed at the Tab key."""
+    """Reads messages from the terminal. Tab completes `commands`."""
 
     def __init__(self, commands: list[str]) -> None:
         self._history = _history_file()
@@ -32,7 +32,7 @@ class LineEditor:
         if "libedit" in (readline.__doc__ or ""):
             readline.parse_and_bind("bind ^I rl_complete")
         else:
-            # A terminal that understands no escapes would show what switches the marks of a paste on and off.
+            # A dumb terminal would print the escape sequences of bracketed paste.
             is_dumb = os.environ.get("TERM", "") in ("", "dumb")
             pasting = f"set enable-bracketed-paste {'off' if is_dumb else 'on'}"
             for key in ("tab: complete", *_KEYS, pasting):
@@ -41,17 +41,17 @@ class LineEditor:
             try:
                 readline.read_history_file(self._history)
             except OSError:
-                # The first conversation has none.
+                # The first conversation has no history.
                 return
 
     def read(self, prompt: str, style: str | None) -> str:
-        """Return the next message; a line that ends in a backslash goes on. Raises EOFError, KeyboardInterrupt.
+        """Return the next message. A backslash at the end continues it. Raises EOFError, KeyboardInterrupt.
 
         `style` is an SGR code for the prompt, None where there is no color.
         """
-        # What stands between \x01 and \x02 takes no room on the line.
-        shown = prompt if style is None else f"\x01\x1b[{style}m\x02{prompt}\x01\x1b[0m\x02"
-        lines = [input(shown)]
+        # readline counts no columns between \x01 and \x02.
+        styled_prompt = prompt if style is None else f"\x01\x1b[{style}m\x02{prompt}\x01\x1b[0m\x02"
+        lines = [input(styled_prompt)]
         while lines[-1].endswith("\\"):
             lines[-1] = lines[-1][:-1]
             lines.append(input(_CONTINUED))
@@ -60,7 +60,7 @@ class LineEditor:
         return message
 
     def remember(self, message: str) -> None:
-        """Put a message into the history, unless it is there as the last one."""
+        """Add a message to the history, unless it is the last one already."""
         if readline is None or not message.strip():
             return
         length = readline.get_current_history_length()
@@ -68,13 +68,13 @@ class LineEditor:
             readline.add_history(message)
 
     def close(self) -> None:
-        """Keep the history for the next conversation. Where it cannot be kept, nothing is lost that was promised."""
+        """Save the history for the next conversation, if possible."""
         if readline is None or self._history is None:
             return
         readline.set_history_length(_MOST_LINES)
         try:
             os.makedirs(os.path.dirname(self._history), mode=0o700, exist_ok=True)
-            # What people ask is nobody else's to read, from the first byte on.
+            # Other users must not read the history, not even its first bytes.
             os.close(os.open(self._history, os.O_WRONLY | os.O_CREAT, 0o600))
             readline.write_history_file(self._history)
         except OSError:
@@ -82,12 +82,12 @@ class LineEditor:
 
 
 def _completion(commands: list[str], text: str, state: int) -> str | None:
-    found = [command for command in commands if command.startswith(text)] if text.startswith("/") else []
-    return found[state] if state < len(found) else None
+    matches = [command for command in commands if command.startswith(text)] if text.startswith("/") else []
+    return matches[state] if state < len(matches) else None
 
 
 def _history_file() -> str | None:
-    """Return where the history is kept: PROMPTCTL_CHAT_HISTORY (empty: nowhere), else in the user's state directory."""
+    """Return the history file: PROMPTCTL_CHAT_HISTORY (empty: none), else one in the user's state directory."""
     setting = os.environ.get("PROMPTCTL_CHAT_HISTORY")
     if setting is not None:
         try:
@@ -99,7 +99,7 @@ def _history_file() -> str | None:
         base = os.path.expanduser("~/Library/Application Support")
     else:
         base = os.environ.get("XDG_STATE_HOME", "")
-        if not os.path.isabs(base):  # what the XDG specification says about a relative path
+        if not os.path.isabs(base):  # the XDG specification ignores a relative path
             base = os.path.expanduser("~/.local/state")
-    # A user without a home directory has no history, and no folder called `~` is made.
+    # Without a home directory there is no history, and no folder called `~`.
     return os.path.join(base, "promptctl", "chat_history") if os.path.isabs(base) else None

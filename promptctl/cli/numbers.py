@@ -8,7 +8,7 @@ from promptctl.rules import references
 # Smallest and largest number, and the unit for messages.
 RANGES = {
     "--limit": (0, references.HIGHEST_VERSION, ""),
-    # The same range as the constraint max_tokens_count_from_1.
+    # The same range as the constraint max_tokens_is_at_least_1.
     "--max-tokens": (1, 999_999_999, ""),
     "--timeout": (1, 999_999_999, " of seconds"),
 }

@@ -1,4 +1,4 @@
-"""One invocation: the settings that every command shares, and what follows from them."""
+"""The options that every command shares, and the connection and author of one run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHORTEST_SECRET = 20
 
 
 class Run:
-    """The shared options of one invocation, its connection once there is one, and its author."""
+    """The shared options of one run, its connection as soon as there is one, and its author."""
 
     def __init__(
         self,
@@ -37,14 +37,14 @@ class Run:
     ) -> None:
         if color is not None:
             if color not in stream.COLOR_CHOICES:
-                raise errors.Usage("usage", f"no color choice {references.quoted(color)}: auto, always or never")
+                raise errors.Usage("usage", f"invalid color {references.quoted(color)}: use auto, always or never")
             stream.set_color(color)
         if no_pager:
             stream.use_pager(False)
         if log_format not in (None, "text", "json"):
-            raise errors.Usage("usage", f"no log format {references.quoted(log_format)}: text or json")
+            raise errors.Usage("usage", f"invalid log format {references.quoted(log_format)}: use text or json")
         if json and quiet:
-            raise errors.Usage("usage", "--json and --quiet are two forms of one answer")
+            raise errors.Usage("usage", "use only one of --json and --quiet")
         self.form = "json" if json else "quiet" if quiet else "plain"
         self.connection: Database | None = None
         self._database_url = database_url
@@ -52,9 +52,9 @@ class Run:
         self._author: Callable[[], str] | None = None
 
     def author(self, author: str | None) -> Self:
-        """Begin to find out who does this: the option, PROMPTCTL_AUTHOR, Git's user.email, the system's user.
+        """Start to determine the author: the option, PROMPTCTL_AUTHOR, Git's user.email, the system user.
 
-        Called before `database`, so that git answers while the connection is made.
+        Call this before `database`, so that git runs while the connection is made.
         """
         if author is not None and not author.strip():
             raise errors.Usage("usage", "--author is empty")
@@ -67,7 +67,7 @@ class Run:
         return self
 
     def who(self) -> str:
-        """The author that `author` began to find out."""
+        """Return the author that `author` started to determine."""
         if self._author is None:
             self.author(None)
         assert self._author is not None
@@ -78,10 +78,10 @@ class Run:
     def database(
         self, *, creates: bool = False, names_embedded: bool = False, empty_if_absent: bool = False
     ) -> Database:
-        """Connect to the database that was chosen; `creates` allows making an embedded one where there is none.
+        """Connect to the selected database. `creates`: create the embedded database if it does not exist.
 
-        `names_embedded`: the command is about the embedded database, so that one is made in CI, too.
-        `empty_if_absent`: where one would be made, return an empty one that stands for it.
+        `names_embedded`: the command is about the embedded database, so create it in CI too.
+        `empty_if_absent`: instead of creating a database, return an empty one.
         """
         self.connection = connecting.connect(
             self._database_url,
@@ -93,25 +93,25 @@ class Run:
         return self.connection
 
     def refuse_secrets(self, where: str, text: str | None, *, allowed: bool) -> None:
-        """Raise Refused for a text in which something looks like a key or a password, unless that is `allowed`.
+        """Raise Refused for a text with something like a key or a password, unless `allowed`.
 
-        `where` names the text in the message: an option, a file.
+        `where` names the text in the message, for example an option or a file.
         """
         if allowed or not text or not _may_hold_secret(text):
             return
         from promptctl.folder import secret_values
 
-        if found := secret_values.find(text):
-            line = f", line {found[0].line}" if "\n" in text.rstrip("\n") else ""
-            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        if secrets := secret_values.find(text):
+            line = f", line {secrets[0].line}" if "\n" in text.rstrip("\n") else ""
+            more = f" (and {len(secrets) - 1} more)" if len(secrets) > 1 else ""
             raise errors.Refused(
                 "secret_found",
-                f"{where}{line}: {found[0].masked} looks like {found[0].kind}{more}; nothing was changed",
-                hint="take it out, and revoke it if it is real: what is stored is kept and shown",
+                f"{where}{line}: {secrets[0].masked} looks like {secrets[0].kind}{more}; nothing was changed",
+                hint="remove it, and revoke it if it is real: promptctl keeps and shows what it stores",
             )
 
     def newest(self, limit: int | None) -> int:
-        """How many rows are shown: what --limit says, else 20 on a terminal, else all, which is 0; raises Usage."""
+        """Return how many rows to show: --limit, else 20 on a terminal, else 0, which means all. Raises Usage."""
         if limit is None:
             return _ON_A_TERMINAL if self.form == "plain" and stream.to_terminal() else 0
         from promptctl.cli import numbers
@@ -120,24 +120,24 @@ class Run:
         return limit
 
     def say(self, text: str) -> None:
-        """Say a line about what is going on, to people."""
-        # A program that reads JSON gets nothing else, unless it asked for the log.
+        """Print a note to people on standard error."""
+        # A program that reads JSON expects only JSON.
         if self.form != "json":
             messages.note(text)
 
     @property
     def database_url(self) -> str | None:
-        """What --database-url said."""
+        """The value of --database-url."""
         return self._database_url
 
     def log(self, message: str, **fields: Any) -> None:
-        """Write an event to the log, if there is one: with --verbose or --log-format."""
+        """Write an event to the log, with --verbose or --log-format."""
         if self._log_form is not None:
             messages.log(self._log_form, message, fields)
 
 
 def _may_hold_secret(text: str) -> bool:
-    """Whether it is worth looking: every key has so many characters without a blank, every other secret is in a URL."""
+    """Whether a search can find anything: a key is a long word, and any other secret is in a URL."""
     return "://" in text or any(len(word) >= _SHORTEST_SECRET for word in text.split())
 
 

@@ -93,7 +93,7 @@ def _usage(problem: typer.TyperException, name: str, rest: Sequence[str]) -> err
     command = COMMANDS[name]
     if isinstance(problem, typer.BadParameter):
         # Every value is read as text, so only a missing one is bad.
-        missing = next(each for each in command.parameters if problem.param and each.name == problem.param.name)
+        missing = next(entry for entry in command.parameters if problem.param and entry.name == problem.param.name)
         values = ": viewer, application or operator" if missing is p.ACCESS else ""
         return errors.Usage("usage", f"{path} needs {missing.usage}{values}", hint=hint)
     spelling = getattr(problem, "option_name", None)
@@ -123,4 +123,4 @@ def _without_dry_run(name: str) -> str:
     """Return why a command has no --dry-run: it changes nothing, or the commands that have one."""
     if name in options.READING:
         return "it changes nothing"
-    return f"{', '.join(each for each, entry in COMMANDS.items() if '--dry-run' in entry.own_options)} have it"
+    return f"{', '.join(command for command, entry in COMMANDS.items() if '--dry-run' in entry.own_options)} have it"

@@ -1,4 +1,4 @@
-"""Values of variables as the command line gives them, by --var and --vars-file: texts, as they are written."""
+"""Values of variables from --var and --vars-file. Every value is text, as it is written."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
     from promptctl.rules.templates import MissingValues, Template
 
-    # The keys of a mapping with what stands there, a text or again such entries, and the line, where it is known.
+    # Keys of a mapping, each with its value (a text, or entries again) and its line, or None for an unknown line.
     Entries = Sequence[tuple[str, object, int | None]]
 
-# Nobody nests names so deep; a recursion does not get far enough to exhaust the stack.
+# Deeper than any real nesting, and not deep enough to exhaust the stack.
 _DEEPEST = 50
 
 
-def given(pairs: list[str] | None, file: str | None) -> dict[str, str]:
-    """Return the values by name, in the order given; of one that is given twice the last --var counts.
+def read(pairs: list[str] | None, file: str | None) -> dict[str, str]:
+    """Return the values by name. --var takes precedence over the file, and the last --var over the others.
 
-    Raises Usage for what is not NAME=VALUE and for a file that holds no values, Failed for one that cannot be read.
+    Raises Usage for a text that is not NAME=VALUE and for a malformed file, Failed for an unreadable file.
     """
     values = {} if file is None else _from_file(file)
     for pair in pairs or []:
         name, equals, value = pair.partition("=")
         if not equals or not template_syntax.is_path(name):
-            raise errors.Usage("usage", f"--var takes NAME=VALUE, not {references.quoted(pair)}")
+            raise errors.Usage("usage", f"--var needs NAME=VALUE, not {references.quoted(pair)}")
         if not _is_utf8(value):
             raise errors.Usage("not_utf8", f"the value of {name} is not UTF-8: {references.quoted(value)}")
         values[name] = value
@@ -38,34 +38,36 @@ def given(pairs: list[str] | None, file: str | None) -> dict[str, str]:
 
 
 def check_style(style: str) -> None:
-    """Raise Usage for what is no template style."""
+    """Raise Usage for an unknown template style."""
     if style not in template_syntax.STYLES:
         raise errors.Usage(
-            "usage", f"no template style {references.quoted(style)}: {', '.join(template_syntax.STYLES)}"
+            "usage", f"invalid template style {references.quoted(style)}: use {', '.join(template_syntax.STYLES)}"
         )
 
 
 def check(template: Template, reference: str, values: Mapping[str, str], command: str) -> None:
-    """Raise Usage for values of variables that neither stand in the template nor are described in its settings."""
+    """Raise Usage for values whose variables are neither in the template nor in its settings."""
     unknown = [name for name in values if name not in template.accepted]
     if not unknown:
         return
     import difflib
 
-    near = {name: found[0] for name in unknown if (found := difflib.get_close_matches(name, template.accepted, n=1))}
-    told = ", ".join(f"{name} (is {near[name]} meant?)" if name in near else name for name in unknown)
-    known = "" if near else f": it has {', '.join(sorted(template.accepted)) or 'none'}"
-    # With the names put right it may still lack others, so not all of the command is repeated.
-    meant = " ".join(f"--var {name}=VALUE" for name in dict.fromkeys(near.values()))
+    near = {
+        name: entries[0] for name in unknown if (entries := difflib.get_close_matches(name, template.accepted, n=1))
+    }
+    names = ", ".join(f"{name} (did you mean {near[name]}?)" if name in near else name for name in unknown)
+    available = "" if near else f": it has {', '.join(sorted(template.accepted)) or 'none'}"
+    # Other values may be missing, so the hint repeats only these options.
+    options = " ".join(f"--var {name}=VALUE" for name in dict.fromkeys(near.values()))
     raise errors.Usage(
         "variable_unknown",
-        f"{reference} has no variable{'s' if len(unknown) > 1 else ''} {told}{known}",
-        hint=f"promptctl {command} {reference} {meant}" if near else f"promptctl show {reference}",
+        f"{reference} has no variable{'s' if len(unknown) > 1 else ''} {names}{available}",
+        hint=f"promptctl {command} {reference} {options}" if near else f"promptctl show {reference}",
     )
 
 
 def missing(problem: MissingValues, reference: str, command: str) -> errors.Usage:
-    """Return the error for values that are missing; `command` is one of promptctl's, or /var in a conversation."""
+    """Return the error for missing values. `command` is a command of promptctl, or /var in a conversation."""
     pairs = [f"{name}=VALUE" for name in problem.names]
     failure = errors.Usage("variable_missing", f"{reference} needs {', '.join(problem.names)}")
     if command.startswith("/"):
@@ -76,7 +78,7 @@ def missing(problem: MissingValues, reference: str, command: str) -> errors.Usag
 
 
 def used(template: Template, values: Mapping[str, str]) -> dict[str, str]:
-    """Return what stands for each variable in the text of a template, in the order of their first places."""
+    """Return the value of each variable in a template, in the order of their first occurrence."""
     return {name: values[name] if name in values else template.default(name) or "" for name in template.variables}
 
 
@@ -101,14 +103,14 @@ def _values(entries: Entries) -> dict[str, str]:
     lines: dict[str, int | None] = {}
     for name, value, line in _flat(entries, ""):
         if name in values:
-            before = f": on line {lines[name]} already" if lines[name] else ""
-            raise _Malformed(line, f"{name} is there twice{before}")
+            first = f", first on line {lines[name]}" if lines[name] else ""
+            raise _Malformed(line, f"{name} is repeated{first}")
         values[name], lines[name] = value, line
     return values
 
 
 class _Malformed(Exception):
-    """What is wrong with a file, and on which line, if that is known."""
+    """The error in a file, and its line, or None for an unknown line."""
 
     def __init__(self, line: int | None, what: str) -> None:
         super().__init__(what)
@@ -126,17 +128,17 @@ def _read(file: str) -> bytes:
     except bounded_input.TooLarge as problem:
         raise errors.Usage("too_large", f"{references.quoted(file)} {problem.strerror}") from None
     except (OSError, ValueError) as problem:
-        # A name with a NUL is no system's error.
+        # A name with a NUL character raises ValueError.
         reason = getattr(problem, "strerror", None) or str(problem)
         raise errors.Failed(
             "cannot_read",
             f"cannot read {references.quoted(file)}: {reason}",
-            hint="give --vars-file a file that can be read, or - for standard input",
+            hint="pass --vars-file a readable file, or - for standard input",
         ) from None
 
 
 def _entries(raw: bytes, file: str) -> Entries:
-    """Return what a file says: JSON by its name or its first character, else YAML."""
+    """Return the entries of a file: JSON by its suffix or its first character, else YAML."""
     is_json = file.lower().endswith(".json")
     if not is_json and not raw.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
         return _yaml(raw)
@@ -146,7 +148,7 @@ def _entries(raw: bytes, file: str) -> Entries:
         if is_json:
             raise
         try:
-            # YAML has braces too.
+            # A mapping in YAML may start with a brace too.
             return _yaml(raw)
         except _Malformed:
             raise problem from None
@@ -162,8 +164,8 @@ def _json(raw: bytes) -> Entries:
     def entries(pairs: list[tuple[str, Any]]) -> Entries:
         keys = [key for key, _ in pairs]
         if len(set(keys)) < len(keys):
-            twice = next(key for place, key in enumerate(keys) if key in keys[:place])
-            raise _Malformed(None, f"the key {references.quoted(twice)} is there twice")
+            repeated = next(key for place, key in enumerate(keys) if key in keys[:place])
+            raise _Malformed(None, f"the key {references.quoted(repeated)} is repeated")
         return _Entries((key, value, None) for key, value in pairs)
 
     try:
@@ -178,7 +180,7 @@ def _json(raw: bytes) -> Entries:
 
 
 class _Entries(list["tuple[str, Any, int | None]"]):
-    """A mapping, to be told from a list."""
+    """The entries of a mapping, as a type of its own beside lists."""
 
 
 def _yaml(raw: bytes) -> Entries:
@@ -192,12 +194,12 @@ def _yaml(raw: bytes) -> Entries:
         return []
     if root.id != "mapping":
         raise _Malformed(root.start_mark.line + 1, "not a mapping of names to values")
-    found: Entries = _from_node(root)
-    return found
+    entries: Entries = _from_node(root)
+    return entries
 
 
 def _from_node(node: Any) -> Any:
-    """Return a node as `_flat` takes it. Plain null and an absent value are None, and a text in quotes never is."""
+    """Convert a node for `_flat`. A plain null and an absent value are None; a quoted text never is."""
     if node.id == "scalar":
         return None if node.tag == "tag:yaml.org,2002:null" else str(node.value)
     if node.id == "sequence":
@@ -207,24 +209,24 @@ def _from_node(node: Any) -> Any:
 
 def _key(node: Any) -> str:
     if node.id != "scalar":
-        raise _Malformed(node.start_mark.line + 1, "a key is a name")
+        raise _Malformed(node.start_mark.line + 1, "a key must be a name")
     return str(node.value)
 
 
 def _flat(entries: Entries, above: str) -> Iterator[tuple[str, str, int | None]]:
-    """Every value with its whole name: nested names are joined by dots."""
+    """Yield each value with its full name; dots join nested names."""
     if above.count(".") > _DEEPEST:
         raise _Malformed(None, f"nested more than {_DEEPEST} deep")
     for key, value, line in entries:
         name = above + key
         if not template_syntax.is_path(key):
-            raise _Malformed(line, f"{references.quoted(name)} cannot name a variable")
+            raise _Malformed(line, f"{references.quoted(name)} is not a name of a variable")
         if isinstance(value, _Entries):
             yield from _flat(value, f"{name}.")
         elif value is None:
-            raise _Malformed(line, f'{name} has no value: an empty one is ""')
+            raise _Malformed(line, f'{name} has no value; write "" for an empty one')
         elif isinstance(value, list):
-            raise _Malformed(line, f"{name} is a list: a value is a text")
+            raise _Malformed(line, f"{name} is a list and not a text")
         else:
             text = {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
             if "\0" in text:

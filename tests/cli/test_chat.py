@@ -232,7 +232,7 @@ def test_two_versions_are_asked_the_same_and_shown_side_by_side(
     counted = sql.execute("select version, count(*) from promptctl.uses group by version order by version").fetchall()
     assert counted == [(1, 5), (3, 5)]
     seen = persona.on_terminal("chat", "persona@1", "--against", "persona@3")
-    assert "--against compares the replies to one message" in seen.out
+    assert "--against needs one message, and no --save or --continue" in seen.out
 
 
 def test_one_of_two_may_have_a_variable_that_the_other_has_not(
@@ -322,7 +322,7 @@ USAGE = [
     (["--timeout", "0"], "--timeout is a whole number of seconds from 1 to 999999999, not 0"),
     (["--save", "a", "--continue", "b"], "--continue saves in its own file"),
     (["--save", ""], "--save is empty"),
-    (["--against", "persona@1", "--save", "a"], "--against compares the replies to one message"),
+    (["--against", "persona@1", "--save", "a"], "--against needs one message, and no --save or --continue"),
     (["--against", "a b"], '"a b" cannot name a prompt'),
 ]
 
@@ -341,7 +341,7 @@ def test_a_conversation_needs_a_terminal(persona: Promptctl, asking: Asking) -> 
     for words in (["--json"], ["-q"]):
         seen = persona.on_terminal("chat", "persona", *words, env=asking())
         assert seen.code == 2
-        assert "a conversation is for a terminal: give a message" in seen.out
+        assert "a conversation needs a terminal: pass a message" in seen.out
     line = f"{' '.join(persona.command('chat', 'persona'))} </dev/null"
     done = subprocess.run(
         ["bash", "-c", line], env=persona.environment(asking()), cwd=persona.home, capture_output=True, check=False

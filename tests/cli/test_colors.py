@@ -76,4 +76,4 @@ def test_every_command_has_the_option_and_another_word_is_refused(filled: Prompt
         spellings = set(catalogue.COMMANDS[name].options)
         assert {"--color", "--no-pager"} <= spellings
     ended = refused(filled("list", "--color", "sometimes"), 2)
-    assert ended.err.startswith('error: no color choice "sometimes": auto, always or never\n')
+    assert ended.err.startswith('error: invalid color "sometimes": use auto, always or never\n')

@@ -163,7 +163,7 @@ def test_a_failed_turn_is_forgotten_and_can_be_sent_again(talk: Talk, claude: Cl
     with talk(scenario="status", status=400, times=1, text="Yes.") as terminal:
         terminal.wait_for(AT_1)
         terminal.type("/retry\r")
-        assert "nothing was sent yet" in terminal.wait_for(AT_1)
+        assert "no message was sent yet" in terminal.wait_for(AT_1)
         terminal.type("Hello\r")
         shown = terminal.wait_for(AT_1)
         assert "error: Claude rejected the request" in shown
@@ -190,7 +190,7 @@ def test_nothing_is_sent_before_the_time_that_claude_asks_to_wait(
             terminal.type(typed)
             shown = terminal.wait_for(AT_1)
             assert "error: nothing was sent: Claude asks to wait" in shown
-            assert "hint:  /retry sends it then" in shown
+            assert "hint:  /retry sends it after that" in shown
         terminal.type(LEAVE)
         assert terminal.end() == 0
     assert len(claude.requests) == count + 1
@@ -310,7 +310,7 @@ def test_the_conversation_is_saved_after_each_reply_and_gone_on_from(
     assert len(json.loads(path.read_text())["messages"]) == 6
     count = len(claude.requests)
     with talk("persona", "--continue", "talk.json", text="Yes.") as terminal:
-        assert "going on after 3 replies" in terminal.wait_for(AT_1)
+        assert "continuing after 3 replies" in terminal.wait_for(AT_1)
         terminal.type("Fourth\r")
         terminal.wait_for(AT_1)
         terminal.type(LEAVE)
@@ -388,7 +388,7 @@ def test_what_could_not_be_booked_is_booked_after_the_next_reply(
         )  # fmt: skip
         shown = terminal.wait_for(AT_1).replace("\r", "")
         assert "three\n" in shown
-        assert "warning: this use is not recorded; it is tried again after the next reply: " in shown
+        assert "warning: this use is not recorded; promptctl retries after the next reply: " in shown
         terminal.type("Again\r")
         assert "error: cannot reach the database" in terminal.wait_for(AT_1)
         admin.execute(f"alter database {database_name} with allow_connections true".encode())

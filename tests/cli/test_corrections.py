@@ -367,9 +367,9 @@ def test_a_dash_names_no_file(filled: Promptctl) -> None:
     for words, message, hint in (
         (["export", "-"], "export writes a folder, not standard output", "export prompts/"),
         (["sync", "-"], "sync reads a folder, not standard input", "sync prompts/"),
-        (["sync", "--save-plan", "-"], "--save-plan takes the name of a file", "sync --save-plan plan.json"),
-        (["chat", "D", "x", "--save", "-"], "--save takes the name of a file", "chat D --save chat.json"),
-        (["chat", "D", "x", "--continue", "-"], "--continue takes the name of a file", "chat D --continue chat.json"),
+        (["sync", "--save-plan", "-"], "--save-plan needs the name of a file", "sync --save-plan plan.json"),
+        (["chat", "D", "x", "--save", "-"], "--save needs the name of a file", "chat D --save chat.json"),
+        (["chat", "D", "x", "--continue", "-"], "--continue needs the name of a file", "chat D --continue chat.json"),
     ):
         told = refused(filled(*words), 2).err
         assert told == f"error: {message}\nhint:  promptctl {hint}\n"

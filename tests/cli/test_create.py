@@ -75,7 +75,7 @@ def test_an_editor_that_saves_what_has_no_end_creates_nothing(
     ):
         seen = promptctl.on_terminal("create", "new", columns=200, env=editor(script) | {"TMPDIR": str(temporary)})
         kept = max(temporary.iterdir(), key=lambda path: path.lstat().st_ctime_ns)
-        assert (seen.code, seen.out) == (code, f"{told}\nhint:  the text is kept in {kept}\n")
+        assert (seen.code, seen.out) == (code, f"{told}\nhint:  the text is saved in {kept}\n")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_what_somebody_wrote_is_kept_when_it_cannot_be_stored(
     assert seen.code == code
     error, hint, _ = seen.out.split("\n")
     assert error == f"error: {told}"
-    path = Path(hint.removeprefix("hint:  the text is kept in "))
+    path = Path(hint.removeprefix("hint:  the text is saved in "))
     assert b"an hour of work" in path.read_bytes()
     path.unlink()
 

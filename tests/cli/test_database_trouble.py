@@ -80,7 +80,7 @@ def test_a_database_without_the_schema_says_how_to_make_it(bare: Promptctl) -> N
         (
             99,
             "schema_newer",
-            f"has schema version 99; this promptctl knows {schema.VERSION}",
+            f"has schema version 99; this promptctl supports {schema.VERSION}",
             "install the promptctl that made this schema",
         ),
         (0, "schema_older", f"has schema version 0; this promptctl needs {schema.VERSION}", "promptctl db migrate"),

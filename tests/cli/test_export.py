@@ -140,7 +140,7 @@ def test_only_some(filled: Promptctl) -> None:
     assert filled("export", "out", "--only", "texts/*").code == 0
     assert {path.name for path in (filled.home / "out").iterdir()} == {"texts"}
     missing = filled("export", "out", "--only", "nobody*")
-    assert (missing.code, "no prompt like" in missing.err) == (4, True)
+    assert (missing.code, "no prompt matches" in missing.err) == (4, True)
 
 
 def test_every_form(filled: Promptctl, snapshot: Callable[..., None]) -> None:

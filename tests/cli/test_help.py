@@ -141,11 +141,11 @@ MISREAD: dict[tuple[str, ...], tuple[str, str]] = {
     ("--quiet", "lst"): ("--quiet belongs after the command: promptctl COMMAND --quiet", "promptctl list --quiet"),
     ("-v", "show"): ("-v belongs after the command: promptctl COMMAND -v", "promptctl --help"),
     ("--frobnicate",): ('promptctl has no option "--frobnicate"', "promptctl --help"),
-    ("list", "--json", "--quiet"): ("--json and --quiet are two forms of one answer", "promptctl list --help"),
-    ("list", "--log-format", "xml"): ('no log format "xml": text or json', "promptctl list --help"),
-    ("completion", "tcsh"): ('no completion for "tcsh": bash, zsh or fish', "promptctl completion --help"),
+    ("list", "--json", "--quiet"): ("use only one of --json and --quiet", "promptctl list --help"),
+    ("list", "--log-format", "xml"): ('invalid log format "xml": use text or json', "promptctl list --help"),
+    ("completion", "tcsh"): ('invalid shell "tcsh": use bash, zsh or fish', "promptctl completion --help"),
     ("db", "grant", "app", "--as", "root"): (
-        'no access "root": viewer, application or operator',
+        'invalid access "root": use viewer, application or operator',
         "promptctl db grant --help",
     ),
 }

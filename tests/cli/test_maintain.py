@@ -143,8 +143,8 @@ def test_a_transaction_is_of_about_as_many_uses_as_it_should_be(promptctl: Promp
 @pytest.mark.parametrize(
     ("keep", "message"),
     [
-        ("59m", '--keep is at least 1h, not "59m": a use may be recorded that late'),
-        ("0d", '--keep is at least 1h, not "0d": a use may be recorded that late'),
+        ("59m", '--keep must be at least 1h, not "59m": uses are recorded up to an hour late'),
+        ("0d", '--keep must be at least 1h, not "0d": uses are recorded up to an hour late'),
         ("", '"" is not an age'),
         ("-1d", '"-1d" is not an age'),
         ("30", '"30" is not an age'),
@@ -246,7 +246,7 @@ def test_killed_at_any_moment_it_has_counted_every_use_once(end: str, promptctl:
             said = process.stderr.read().decode()
         if end != "the process" and process.returncode:
             assert process.returncode == 6, said
-            assert "; what was done until then stays\nhint:  run it again: it goes on from there\n" in said
+            assert "; the completed part is kept\nhint:  run it again: it continues from there\n" in said
         # What the killed process had begun ends, one way or the other, before it is looked at.
         while sql.execute("select 1 from pg_stat_activity where pid = %s", [backend]).fetchone():
             pass

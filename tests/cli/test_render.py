@@ -152,7 +152,7 @@ def test_a_file_that_cannot_be_read_and_a_value_that_is_none_are_refused(greeter
     assert refused(greeter("render", "greeter", "--vars-file", ""), 2).err.startswith("error: --vars-file is empty")
     for pair in ("user.name", "=x", "9=x", "a b=x", ""):
         assert refused(greeter("render", "greeter", "--var", pair), 2).err.startswith(
-            "error: --var takes NAME=VALUE, not"
+            "error: --var needs NAME=VALUE, not"
         )
     assert refused_in_json(greeter("render", "greeter", "--var", "city=\udcff", "--json"), 2)["code"] == "not_utf8"
     assert refused(greeter("render", "greeter", "--vars-file", "."), 1).err.startswith('error: cannot read "."')
@@ -192,7 +192,7 @@ def test_a_text_that_was_written_in_the_editor_is_kept_when_it_is_refused(greete
     script.chmod(0o755)
     seen = greeter.on_terminal("create", "greeter", "--activate", env={"EDITOR": str(script)}).out
     assert "error: greeter@3 needs planet, which the active version 1 does not" in seen
-    path = re.findall(r"hint:  the text is kept in (\S+)\n", seen)[0]
+    path = re.findall(r"hint:  the text is saved in (\S+)\n", seen)[0]
     assert Path(path).read_text() == "Hello {planet}.\n"
     Path(path).unlink()
 
@@ -253,7 +253,7 @@ def test_variables_are_shown_with_the_version(greeter: Promptctl, snapshot: Call
 
 CREATE: list[tuple[list[str], str]] = [
     (["--template", "jinja"], 'no template style "jinja": braces, mustache, none'),
-    (["--default", "x"], "--default takes NAME=TEXT, not "),
+    (["--default", "x"], "--default needs NAME=TEXT, not "),
     (["--default", "nme=x"], "--default: the text has no variable nme: is name meant?"),
     (["--model", " "], "--model is empty"),
     (["--max-tokens", "0"], "--max-tokens is a whole number from 1 to 999999999, not 0"),

@@ -143,12 +143,12 @@ def test_what_cannot_be_served_is_not_found(routed: Promptctl) -> None:
 
 
 MISTAKES: dict[tuple[str | bytes, ...], tuple[str, str, str]] = {
-    ("summarise@2",): ("usage", "resolve asks which version it is: name the prompt, summarise",
+    ("summarise@2",): ("usage", "resolve selects the version: use the name summarise",
                        "promptctl resolve summarise"),
-    ("summarise", "--attribute", "plan"): ("usage", '--attribute takes KEY=VALUE, not "plan"',
+    ("summarise", "--attribute", "plan"): ("usage", '--attribute needs KEY=VALUE, not "plan"',
                                            "promptctl resolve --help"),
-    ("summarise", "--attribute", "=x"): ("usage", '--attribute takes KEY=VALUE, not "=x"', "promptctl resolve --help"),
-    ("summarise", "--attribute", ""): ("usage", '--attribute takes KEY=VALUE, not ""', "promptctl resolve --help"),
+    ("summarise", "--attribute", "=x"): ("usage", '--attribute needs KEY=VALUE, not "=x"', "promptctl resolve --help"),
+    ("summarise", "--attribute", ""): ("usage", '--attribute needs KEY=VALUE, not ""', "promptctl resolve --help"),
     ("summarise", "--attribute", 'a="\\u0000"'): ("nul_in_text",
                                                   "the attribute a has a NUL character, which PostgreSQL cannot store",
                                                   "promptctl resolve --help"),

@@ -28,14 +28,14 @@ def test_a_dash_is_standard_input_and_text_takes_it_as_a_text(promptctl: Promptc
     assert promptctl("show", "a@3").out == "-"
     for words in (("a", "-", "-f", "-"), ("a", "-", "-f", "x"), ("a", "-", "--text", "x"), ("a", "x", "--text", "x"),
                   ("a", "--text", "x", "-f", "-")):  # fmt: skip
-        assert "the text is given twice" in refused(promptctl("create", *words, stdin="x"), 2).err
+        assert "the text is set twice" in refused(promptctl("create", *words, stdin="x"), 2).err
     assert "standard input is empty" in refused(promptctl("create", "a", "-"), 2).err
 
 
 def test_a_person_who_types_the_text_is_told_how_it_ends(promptctl: Promptctl) -> None:
     seen = promptctl.on_terminal("create", "typed", "-", typed=b"Be kind.\n\x04")
     assert seen.code == 0
-    assert "reading from the terminal: end the text with Ctrl-D on a line of its own\n" in seen.out
+    assert "reading from the terminal: press Ctrl-D on an empty line to end the text\n" in seen.out
     assert promptctl("show", "typed@1").out == "Be kind.\n"
 
 

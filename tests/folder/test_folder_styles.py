@@ -168,7 +168,7 @@ def test_the_conflict_about_new_variables_names_the_style_and_the_default_before
     ended = promptctl("create", "b", "{x}", "--activate")
     assert ended.code == 5
     assert ended.err.splitlines()[-1] == (
-        "hint:  where braces are text: --template none; or --default NAME=TEXT; else "
+        "hint:  if the braces are text: --template none; or --default NAME=TEXT; else "
         "promptctl create b '{x}' --activate --allow-new-variables"
     )
 

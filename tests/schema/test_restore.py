@@ -66,7 +66,7 @@ def dumped(server: Server, database: str, words: list[str], path: Path) -> None:
 
 
 def restored(server: Server, database: str, path: Path, user: str = "postgres", *words: str) -> str:
-    """Restore what `dumped` wrote, as a user, going on after errors; what was said of them."""
+    """Restore what `dumped` wrote, as a user, continuing after errors; what was said of them."""
     dsn = server.dsn(database, user=user)
     if path.is_file() and not path.read_bytes().startswith(b"PGDMP"):
         return called(server, "psql", "--no-psqlrc", "--quiet", "-d", dsn, "-f", str(path))

@@ -35,17 +35,17 @@ def activate(
       promptctl activate support/triage@4 support/reply@2 --reason "new tone"
     """
     following = [*references_[1:], None]
-    wanted = [
-        references.parse_with_version(text, "activate", after)
-        for text, after in zip(references_, following, strict=True)
+    targets = [
+        references.parse_with_version(word, "activate", next_word)
+        for word, next_word in zip(references_, following, strict=True)
     ]
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
     with run.database() as database, database.rehearsal(is_wanted=dry_run):
-        made = moves.activate(
-            database, wanted, author=run.who(), reason=reason, allow_new_variables=allow_new_variables
+        results = moves.activate(
+            database, targets, author=run.who(), reason=reason, allow_new_variables=allow_new_variables
         )
-    output.show_moves(made, "activated", database.label, run.form, dry_run=dry_run)
-    for move in made:
-        if move.changed and not dry_run:
-            run.log("Prompt activated", name=move.name, version=move.version, promptId=move.id, author=run.who())
+    output.show_moves(results, "activated", database.label, run.form, dry_run=dry_run)
+    for result in results:
+        if result.changed and not dry_run:
+            run.log("Prompt activated", name=result.name, version=result.version, promptId=result.id, author=run.who())

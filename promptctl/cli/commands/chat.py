@@ -56,53 +56,69 @@ def chat(
       promptctl chat code_helper "Review this." -f change.diff
       promptctl chat code_helper@1 -f x.py --against code_helper@2
     """
-    wanted = references.parse(reference)
+    target = references.parse(reference)
     other = None if against is None else references.parse(against)
     numbers.check("--max-tokens", max_tokens)
     numbers.check("--timeout", timeout)
     message, file = _message(message, text, file, vars_file)
-    for option, path in (("--save", save), ("--continue", continue_)):
-        if path == "-":
-            # A conversation is saved after each turn, and its replies are on standard output.
-            raise errors.Usage(
-                "usage", f"{option} takes the name of a file", hint=f"promptctl chat {wanted} {option} chat.json"
-            )
-    if save is not None and continue_ is not None:
-        raise errors.Usage("usage", "--continue saves in its own file: --save is for a new one")
-    if unit is not None and (wanted.version is not None or (other is not None and other.version is not None)):
-        raise errors.Usage("usage", "--unit asks which version a unit is given: name the prompt without @VERSION")
     alone = message is None and file is None and sys.stdin is not None and sys.stdin.isatty()
-    if other is not None and (alone or save is not None or continue_ is not None):
-        raise errors.Usage(
-            "usage",
-            "--against compares the replies to one message",
-            hint=f"promptctl chat {wanted} MESSAGE --against {other}",
-        )
-    if alone and (run.form != "plain" or not stream.to_terminal()):
-        raise errors.Usage(
-            "usage", "a conversation is for a terminal: give a message", hint=f"promptctl chat {wanted} MESSAGE"
-        )
-    values = variables.given(var, vars_file)
+    _check(run, target, other, save, continue_, unit=unit, alone=alone)
+    values = variables.read(var, vars_file)
     transcript = (
         transcripts.begin(save) if save is not None else None if continue_ is None else transcripts.load(continue_)
     )
-    asked = None if alone else content.message(message, file)
+    first_message = None if alone else content.message(message, file)
 
     client = api.Claude(timeout or api.SILENCE_SECONDS)
     with interruption.terminated_after_recording():
         _converse(
-            run, client, wanted, other, transcript, asked, values, unit=unit, model=model, max_tokens=max_tokens,
-            streams=not no_stream, usage=usage,
+            run, client, target, other, transcript, first_message, values, unit=unit, model=model,
+            max_tokens=max_tokens, streams=not no_stream, usage=usage,
         )  # fmt: skip
+
+
+def _check(
+    run: Run,
+    target: references.Reference,
+    other: references.Reference | None,
+    save: str | None,
+    continue_: str | None,
+    *,
+    unit: str | None,
+    alone: bool,
+) -> None:
+    """Raise Usage for options that cannot be combined. `alone`: without a message."""
+    for option, path in (("--save", save), ("--continue", continue_)):
+        if path == "-":
+            # Standard output already has the replies.
+            raise errors.Usage(
+                "usage", f"{option} needs the name of a file", hint=f"promptctl chat {target} {option} chat.json"
+            )
+    if save is not None and continue_ is not None:
+        raise errors.Usage(
+            "usage", "--continue saves in the file that it continues: use only one of --save and --continue"
+        )
+    if unit is not None and (target.version is not None or (other is not None and other.version is not None)):
+        raise errors.Usage("usage", "--unit selects the version: use the name without @VERSION")
+    if other is not None and (alone or save is not None or continue_ is not None):
+        raise errors.Usage(
+            "usage",
+            "--against needs one message, and no --save or --continue",
+            hint=f"promptctl chat {target} MESSAGE --against {other}",
+        )
+    if alone and (run.form != "plain" or not stream.to_terminal()):
+        raise errors.Usage(
+            "usage", "a conversation needs a terminal: pass a message", hint=f"promptctl chat {target} MESSAGE"
+        )
 
 
 def _converse(
     run: Run,
     client: api.Claude,
-    wanted: references.Reference,
+    target: references.Reference,
     other: references.Reference | None,
     transcript: transcripts.Transcript | None,
-    asked: str | None,
+    first_message: str | None,
     values: dict[str, str],
     *,
     unit: str | None,
@@ -111,76 +127,76 @@ def _converse(
     streams: bool,
     usage: bool,
 ) -> None:
-    """Answer one message, that of two versions side by side, or hold a conversation where none is `asked`."""
+    """Answer `first_message`, with two versions if there is another, or start a conversation if it is None."""
 
     def converse(with_: references.Reference) -> Conversation:
-        made = chatting.Conversation(
+        conversation = chatting.Conversation(
             run.database, client, with_, unit=unit, values=values, model=model, max_tokens=max_tokens,
             report=run.say,
         )  # fmt: skip
-        made.messages = [] if transcript is None else transcript.for_claude()
-        return made
+        conversation.messages = [] if transcript is None else transcript.for_claude()
+        return conversation
 
-    talk = converse(wanted)
-    served = talk.choose_version()
+    conversation = converse(target)
+    served = conversation.choose_version()
     second = None if other is None else converse(other)
     if second is not None:
         second.choose_version()
-    # Of two versions that are compared, one may have a variable that the other has not.
-    known = frozenset[str]() if second is None else second.template().accepted
-    own = {name: value for name, value in values.items() if name not in known}
-    variables.check(talk.template(), f"{served.name}@{served.version}", own, "chat")
-    if asked is None:
+    # A variable may be in only one of two compared versions.
+    other_variables = frozenset[str]() if second is None else second.template().accepted
+    own = {name: value for name, value in values.items() if name not in other_variables}
+    variables.check(conversation.template(), f"{served.name}@{served.version}", own, "chat")
+    if first_message is None:
         assert run.connection is not None
-        session = chat_session.Session(run, talk, transcript, streams=streams, usage=usage)
+        session = chat_session.Session(run, conversation, transcript, streams=streams, usage=usage)
         with interruption.prompt_interrupts():
             session.converse(run.connection.label)
         return
-    turn = _turn(talk, asked)
+    turn = _turn(conversation, first_message)
     if second is None:
-        _answer(run, talk, turn, streams=streams, usage=usage)
-        if transcript is not None and talk.append(turn):
-            chat_session.note(transcript, asked, turn)
+        _answer(run, conversation, turn, streams=streams, usage=usage)
+        if transcript is not None and conversation.append(turn):
+            chat_session.note(transcript, first_message, turn)
             transcript.save()
         return
-    _compare(run, talk, [turn, _turn(second, asked)])
+    _compare(run, conversation, [turn, _turn(second, first_message)])
 
 
 def _message(
     argument: str | None, literal: str | None, file: str | None, vars_file: str | None
 ) -> tuple[str | None, str | None]:
-    """Return the message's text and its file; raises Usage where standard input is to be two things."""
+    """Return the message's text and its file. Raises Usage if two options read standard input."""
     message, file = content.chosen(argument, literal, file)
     if file == "-" == vars_file:
-        raise errors.Usage("usage", "standard input is either the message or the values of --vars-file")
+        raise errors.Usage("usage", "standard input cannot be both the message and the file of --vars-file")
     return message, file
 
 
-def _turn(talk: Conversation, message: str) -> Turn:
+def _turn(conversation: Conversation, message: str) -> Turn:
     try:
-        return talk.turn(message)
+        return conversation.turn(message)
     except templates.MissingValues as missing:
-        assert talk.served is not None
-        raise variables.missing(missing, f"{talk.served.name}@{talk.served.version}", "chat") from None
+        assert conversation.served is not None
+        raise variables.missing(missing, f"{conversation.served.name}@{conversation.served.version}", "chat") from None
 
 
-def _answer(run: Run, talk: Conversation, turn: Turn, *, streams: bool, usage: bool) -> None:
-    """Show the reply and book its calls, however it ends."""
+def _answer(run: Run, conversation: Conversation, turn: Turn, *, streams: bool, usage: bool) -> None:
+    """Show the reply, and record its calls even if it fails or is interrupted."""
     chat_session.log_use(run, turn.served)
-    reply_view.announce(turn.served, talk.model())
+    reply_view.announce(turn.served, conversation.model())
     shows_text = run.form == "plain"
     writer = reply_view.Writer()
     try:
-        with interruption.prompt_interrupts(), reply_view.waiting(turn.call.model, run.form) as came:
+        with interruption.prompt_interrupts(), reply_view.waiting(turn.call.model, run.form) as hide_waiting:
             for text in turn.texts():
                 if streams and shows_text:
-                    came()
+                    hide_waiting()
                     writer.write(text)
-        # Before anything is said about the record.
+        # Before a warning about the record.
         writer.end()
     finally:
-        # Also when it was interrupted, or nobody reads any more: what was billed is booked.
-        _book(run, talk, [turn])
+        # An interrupted reply is billed too.
+        _record(run, conversation, [turn])
     if shows_text and not streams:
         writer.write(turn.text)
     if shows_text:
@@ -200,7 +216,7 @@ def _answer(run: Run, talk: Conversation, turn: Turn, *, streams: bool, usage: b
         reply_view.note_usage(turn)
 
 
-def _compare(run: Run, talk: Conversation, turns: Sequence[Turn]) -> None:
+def _compare(run: Run, conversation: Conversation, turns: Sequence[Turn]) -> None:
     for turn in turns:
         chat_session.log_use(run, turn.served)
         if stream.to_terminal():
@@ -209,7 +225,7 @@ def _compare(run: Run, talk: Conversation, turns: Sequence[Turn]) -> None:
         with interruption.prompt_interrupts():
             send_concurrently(turns)
     finally:
-        _book(run, talk, turns)
+        _record(run, conversation, turns)
     reply_view.show_comparison(turns, run.form)
     for turn in turns:
         reply_view.warn_if_cut(turn)
@@ -218,10 +234,10 @@ def _compare(run: Run, talk: Conversation, turns: Sequence[Turn]) -> None:
         raise failed[0]
 
 
-def _book(run: Run, talk: Conversation, turns: Sequence[Turn]) -> None:
+def _record(run: Run, conversation: Conversation, turns: Sequence[Turn]) -> None:
     for turn in turns:
         chat_session.log_calls(run, turn)
-    if failure := talk.record(turns):
+    if failure := conversation.record(turns):
         messages.warning(f"the use is not recorded: {failure.message}")
-    if talk.interruption is not None:
-        raise talk.interruption
+    if conversation.interruption is not None:
+        raise conversation.interruption

@@ -24,5 +24,5 @@ def completion(run: Run, shell: str) -> None:
       promptctl completion fish | source       # in ~/.config/fish/config.fish
     """
     if shell not in completion_scripts.SCRIPTS:
-        raise errors.Usage("usage", f"no completion for {references.quoted(shell)}: bash, zsh or fish")
+        raise errors.Usage("usage", f"invalid shell {references.quoted(shell)}: use bash, zsh or fish")
     stream.write(completion_scripts.SCRIPTS[shell])

@@ -58,34 +58,25 @@ def create(
     metadata = _metadata(description, meta or [])
     settings = _settings(template, default or [], model, max_tokens)
     for option, texts in (
-        ("--reason", [reason]),
-        ("--description", [description]),
-        ("--meta", meta),
-        ("--default", default),
-    ):
-        for given in texts or []:
-            run.refuse_secrets(option, given, allowed=allow_secrets)
+        ("--reason", [reason]), ("--description", [description]), ("--meta", meta), ("--default", default)
+    ):  # fmt: skip
+        for option_text in texts or []:
+            run.refuse_secrets(option, option_text, allowed=allow_secrets)
     from promptctl.cli import content
 
     text, file = content.chosen(text, literal, file)
     run.author(author)
-    if content.is_edited(text, file):
-        # The editor needs the active text first, and may stay open for an hour: no connection waits for it.
-        with run.database(creates=True) as database:
-            before = _active_text(database, name)
-        given, written = content.edit(before, name)
-    else:
-        given, written = content.read(text, file), None
+    new_text, edited_file = _read(run, name, text, file)
     try:
         source = "the text" if file is None else "standard input" if file == "-" else file
-        run.refuse_secrets(source, given, allowed=allow_secrets)
+        run.refuse_secrets(source, new_text, allowed=allow_secrets)
         if default:
-            _check_defaults(given, settings)
+            _check_defaults(new_text, settings)
         with run.database(creates=True) as database:
-            made = versions.create(
+            created = versions.create(
                 database,
                 name,
-                given,
+                new_text,
                 metadata=metadata,
                 settings=settings,
                 author=run.who(),
@@ -94,56 +85,78 @@ def create(
                 allow_new_variables=allow_new_variables,
             )
     except errors.PromptctlError as failure:
-        if failure.code == "new_variables":
-            # The version is not stored, so there is nothing to compare.
-            failure.hint, failure.again = None, ("--allow-new-variables",)
-            style = "" if template else "where braces are text: --template none; or "
-            failure.before_again = f"{style}--default NAME=TEXT; else "
-        if written is not None:
-            content.keep(failure, written)
+        _add_hint(failure, has_style=template is not None)
+        if edited_file is not None:
+            content.keep(failure, edited_file)
         raise
-    if written is not None:
-        os.unlink(written)
-    run.log(
-        "Version created" if made.created else "Version found",
-        name=made.name,
-        version=made.version,
-        promptId=made.id,
-        author=run.who(),
-    )
-    if activate and made.previous_version != made.version:
-        run.log("Prompt activated", name=made.name, version=made.version, promptId=made.id, author=run.who())
-
-    _answer(run, made, database.label)
-    if run.form == "plain":
-        for sentence in templates.double_brace_warnings(given, settings):
-            messages.note(sentence)
-        if hidden := invisible_characters.summary(made.content):
-            messages.note(f"{made.name}@{made.version} {hidden}: promptctl show {made.name}@{made.version} shows where")
-    if not made.created and {**made.metadata, **metadata} != made.metadata:
-        messages.note(f"the description and metadata of {made.name}@{made.version} stay as they are")
+    if edited_file is not None:
+        os.unlink(edited_file)
+    _log(run, created, activate=activate)
+    _answer(run, created, database.label)
+    _note_text(run, created, new_text, settings)
+    if not created.created and {**created.metadata, **metadata} != created.metadata:
+        messages.note(f"the description and metadata of {created.name}@{created.version} were not changed")
     if reason is not None and not activate:
-        messages.note("the reason is not recorded: it says why a version is activated, --description describes it")
+        messages.note("the reason is not recorded without --activate; --description describes a version")
 
 
-def _answer(run: Run, made: Created, label: str) -> None:
+def _read(run: Run, name: str, text: str | None, file: str | None) -> tuple[str, str | None]:
+    """Return the text, and the file of the editor if the text comes from one."""
+    from promptctl.cli import content
+
+    if not content.is_edited(text, file):
+        return content.read(text, file), None
+    # The editor needs the active text first. It may stay open for an hour, so the connection is closed.
+    with run.database(creates=True) as database:
+        active_text = _active_text(database, name)
+    return content.edit(active_text, name)
+
+
+def _add_hint(failure: errors.PromptctlError, *, has_style: bool) -> None:
+    """Add the options that help with new variables. The usual hint compares versions, and this one is not stored."""
+    if failure.code == "new_variables":
+        failure.hint, failure.again = None, ("--allow-new-variables",)
+        style = "" if has_style else "if the braces are text: --template none; or "
+        failure.before_again = f"{style}--default NAME=TEXT; else "
+
+
+def _log(run: Run, created: Created, *, activate: bool) -> None:
+    events = ["Version created" if created.created else "Version found"]
+    if activate and created.previous_version != created.version:
+        events.append("Prompt activated")
+    for event in events:
+        run.log(event, name=created.name, version=created.version, promptId=created.id, author=run.who())
+
+
+def _note_text(run: Run, created: Created, text: str, settings: dict[str, Any]) -> None:
+    """Print notes about double braces and invisible characters in a text."""
+    if run.form != "plain":
+        return
+    for sentence in templates.double_brace_warnings(text, settings):
+        messages.note(sentence)
+    if hidden := invisible_characters.summary(created.content):
+        reference = f"{created.name}@{created.version}"
+        messages.note(f"{reference} {hidden}: promptctl show {reference} shows where")
+
+
+def _answer(run: Run, created: Created, label: str) -> None:
     if run.form == "json":
         from promptctl.output import documents
 
-        documents.show(output.created_document(made))
+        documents.show(output.created_document(created))
         return
-    reference = f"{made.name}@{made.version}"
-    done = f"created {reference}" if made.created else f"{reference} has this text already"
-    sentence = f"{done} in {label}, {output.size(made.content)}, {'active' if made.is_active else 'not active'}"
+    reference = f"{created.name}@{created.version}"
+    status = f"created {reference}" if created.created else f"{reference} has this text already"
+    sentence = f"{status} in {label}, {output.size(created.content)}, {'active' if created.is_active else 'not active'}"
     if run.form == "quiet" or not stream.to_terminal():
         stream.write(f"{reference}\n")
         if run.form == "plain":
             messages.note(sentence)
-            output.note_variables(made.variables, made.settings)
+            output.note_variables(created.variables, created.settings)
     else:
         stream.write(sentence + "\n")
-        output.note_variables(made.variables, made.settings)
-        if not made.is_active:
+        output.note_variables(created.variables, created.settings)
+        if not created.is_active:
             messages.note(f"promptctl activate {reference} makes it active")
 
 
@@ -157,15 +170,15 @@ def _active_text(database: Database, name: str) -> str:
 def _settings(template: str | None, defaults: list[str], model: str | None, max_tokens: int | None) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if template is not None:
-        from promptctl.cli import variables as given_variables
+        from promptctl.cli import variables as variable_values
 
-        given_variables.check_style(template)
+        variable_values.check_style(template)
         settings["template"] = template
     variables: dict[str, dict[str, str]] = {}
     for pair in defaults:
         name, equals, text = pair.partition("=")
         if not equals or not template_syntax.is_path(name):
-            raise errors.Usage("usage", f"--default takes NAME=TEXT, not {references.quoted(pair)}")
+            raise errors.Usage("usage", f"--default needs NAME=TEXT, not {references.quoted(pair)}")
         variables[name] = {"default": text}
     if variables:
         settings["variables"] = variables
@@ -182,15 +195,15 @@ def _settings(template: str | None, defaults: list[str], model: str | None, max_
 
 
 def _check_defaults(content: str, settings: dict[str, Any]) -> None:
-    """Raise Usage for a default of a variable that does not stand in the text: it is misspelt, here or there."""
-    found: tuple[str, ...] = templates.Template(content, settings).variables
-    unknown: list[str] = [name for name in settings["variables"] if name not in found]
+    """Raise Usage for a default whose variable is not in the text: one of the two is misspelled."""
+    names: tuple[str, ...] = templates.Template(content, settings).variables
+    unknown: list[str] = [name for name in settings["variables"] if name not in names]
     if unknown:
         import difflib
 
-        near = difflib.get_close_matches(unknown[0], found, n=1)
-        known = f"is {near[0]} meant?" if near else f"it has {', '.join(found) or 'none'}"
-        raise errors.Usage("variable_unknown", f"--default: the text has no variable {unknown[0]}: {known}")
+        near = difflib.get_close_matches(unknown[0], names, n=1)
+        alternatives = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}"
+        raise errors.Usage("variable_unknown", f"--default: the text has no variable {unknown[0]}: {alternatives}")
 
 
 def _metadata(description: str | None, pairs: list[str]) -> dict[str, Any]:
@@ -198,7 +211,7 @@ def _metadata(description: str | None, pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise errors.Usage("usage", f"--meta takes KEY=VALUE, not {references.quoted(pair)}")
+            raise errors.Usage("usage", f"--meta needs KEY=VALUE, not {references.quoted(pair)}")
         try:
             metadata[key] = _value(value)
         except ValueError as problem:
@@ -209,10 +222,10 @@ def _metadata(description: str | None, pairs: list[str]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """A value that is a JSON number, truth, null, array or object is kept as such; all else is text.
+    """Return a JSON number, boolean, null, string, array or object as its value, and any other text as it is.
 
-    Raises ValueError for a text in quotes, an array or an object that PostgreSQL cannot hold, and for a number that is
-    not written as it would be shown: a release 1.10 is no 1.1.
+    Raises ValueError for JSON that PostgreSQL cannot store, and for a number that would be shown differently: a release
+    1.10 must not become 1.1.
     """
     if text[:1] not in '-0123456789tfn[{"':
         return text
@@ -230,6 +243,6 @@ def _value(text: str) -> Any:
             raise
         return text
     is_number = type(value) in (int, float) and "e" not in text.lower()
-    if is_number and (shown := json.dumps(value)) != text and "e" not in shown:
-        raise ValueError(f"{text} is read as {shown}: for a text write {shlex.quote(json.dumps(text))}")
+    if is_number and (formatted := json.dumps(value)) != text and "e" not in formatted:
+        raise ValueError(f"{text} is read as {formatted}: for a text write {shlex.quote(json.dumps(text))}")
     return value

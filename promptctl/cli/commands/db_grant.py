@@ -24,7 +24,7 @@ def grant(run: Run, login: str, access: str) -> None:
       promptctl db grant ci --as operator
     """
     if access not in ("viewer", "application", "operator"):
-        raise errors.Usage("usage", f"no access {references.quoted(access)}: viewer, application or operator")
+        raise errors.Usage("usage", f"invalid access {references.quoted(access)}: use viewer, application or operator")
     with run.database() as database:
         try:
             administration.grant(database, login, access)

@@ -31,53 +31,53 @@ def maintain(run: Run, keep: str | None = None) -> None:
       promptctl db maintain --keep 30d
     """
     seconds = None if keep is None else _age(keep)
-    done = output.Maintained()
+    report = output.Maintained()
     with run.database() as database:
-        shown = progress.Progress(shown=run.form == "plain")
+        progress_bar = progress.Progress(shown=run.form == "plain")
         try:
-            _roll_up(database, done, shown)
+            _roll_up(database, report, progress_bar)
             if seconds is not None:
-                _drop(database, done, seconds, shown)
+                _drop(database, report, seconds, progress_bar)
         except errors.Unreachable as failure:
-            # Not whether it was in time: each transaction is whole, and the next run goes on where this one was.
-            message = f"{failure.message.partition(';')[0]}; what was done until then stays"
-            raise errors.Unreachable(failure.code, message, hint="run it again: it goes on from there") from None
+            # Each transaction is complete, so the next run continues where this one ended.
+            message = f"{failure.message.partition(';')[0]}; the completed part is kept"
+            raise errors.Unreachable(failure.code, message, hint="run it again: it continues from there") from None
         finally:
-            shown.close()
-        output.show(done, database.label, run.form)
+            progress_bar.close()
+        output.show(report, database.label, run.form)
 
 
 def _age(keep: str) -> int:
-    from promptctl.cli import times
+    from promptctl.cli import time_values
 
-    seconds = times.age(keep)
+    seconds = time_values.age(keep)
     if seconds < _LEAST_SECONDS:
-        message = f"--keep is at least 1h, not {references.quoted(keep)}: a use may be recorded that late"
+        message = f"--keep must be at least 1h, not {references.quoted(keep)}: uses are recorded up to an hour late"
         raise errors.Usage("invalid_time", message, hint="promptctl db maintain --keep 30d")
     return seconds
 
 
-def _roll_up(database: Database, done: output.Maintained, shown: progress.Progress) -> None:
-    """Go as far as one could when this began: whoever waits until nothing is left may wait for ever."""
+def _roll_up(database: Database, report: output.Maintained, progress_bar: progress.Progress) -> None:
+    """Roll up the uses that existed at the start. New uses arrive all the time, so an empty rest may never come."""
     total = maintenance.waiting(database)
     goal = 0
     while True:
-        shown("rolling up", done.rolled_up, total)
+        progress_bar("rolling up", report.rolled_up, total)
         added = maintenance.roll_up(database)
         if added is None:
-            done.another_session = True
+            report.another_session = True
             return
-        done.rolled_up += added.uses
+        report.rolled_up += added.uses
         goal = goal or added.horizon
         if not added.uses or added.rolled_below >= goal:
-            done.waiting = max(0, total - done.rolled_up)
+            report.waiting = max(0, total - report.rolled_up)
             return
 
 
-def _drop(database: Database, done: output.Maintained, seconds: int, shown: progress.Progress) -> None:
-    done.dropped_before = before = maintenance.announce_drop(database, seconds)
-    found = maintenance.droppable(database, before)
-    total = sum(found.values())
-    for page in found:
-        shown("dropping", done.dropped, total)
-        done.dropped += maintenance.drop(database, before, page)
+def _drop(database: Database, report: output.Maintained, seconds: int, progress_bar: progress.Progress) -> None:
+    report.dropped_before = before = maintenance.announce_drop(database, seconds)
+    pages = maintenance.droppable(database, before)
+    total = sum(pages.values())
+    for page in pages:
+        progress_bar("dropping", report.dropped, total)
+        report.dropped += maintenance.drop(database, before, page)

@@ -26,9 +26,7 @@ def init(run: Run) -> None:
     if before.schema_version is None:
         sentence = f"created schema version {schema.VERSION} in {opened.label}"
     elif before.open_to_everybody:
-        sentence = (
-            f"revoked what everybody could use in {opened.label}; promptctl db grant gives a login its access again"
-        )
+        sentence = f"revoked the access of every login in {opened.label}; promptctl db grant grants it again"
     else:
         sentence = f"{opened.label} has schema version {schema.VERSION} already"
     _answer(run, sentence, opened.name, before.schema_version is None or bool(before.open_to_everybody))
@@ -40,25 +38,25 @@ def migrate(run: Run) -> None:
     Until promptctl 0.1.0 there is one schema version and nothing to migrate.
     """
     with run.database() as opened:
-        found = administration.installation(opened).schema_version
-    if found is None:
+        installed = administration.installation(opened).schema_version
+    if installed is None:
         raise errors.SchemaMismatch(
             "schema_missing", f"{opened.label} has no promptctl schema", hint="promptctl db init"
         )
-    if found > schema.VERSION:
+    if installed > schema.VERSION:
         raise errors.SchemaMismatch(
             "schema_newer",
-            f"{opened.label} has schema version {found}; this promptctl knows {schema.VERSION}",
-            hint="install the promptctl that made this schema",
+            f"{opened.label} has schema version {installed}; this promptctl supports {schema.VERSION}",
+            hint="install the promptctl that created this schema",
         )
-    if found < schema.VERSION:
+    if installed < schema.VERSION:
         raise errors.SchemaMismatch(
             "schema_older",
-            f"{opened.label} has schema version {found}, from before 0.1.0: no migration leads from there to "
+            f"{opened.label} has schema version {installed}, older than 0.1.0: there is no migration to "
             f"{schema.VERSION}",
             hint="promptctl db init, in a new database",
         )
-    _answer(run, f"{opened.label} has schema version {found} already: nothing to migrate", opened.name, False)
+    _answer(run, f"{opened.label} has schema version {installed} already: nothing to migrate", opened.name, False)
 
 
 def print_schema(run: Run) -> None:

@@ -21,7 +21,7 @@ def start(run: Run) -> None:
     """
     home = _home(run)
     with run.database(creates=True, names_embedded=True) as opened:
-        # The first statement makes the schema, too.
+        # The first statement creates the schema.
         opened.run("select")
     _answer(run, f"the embedded server is running, in {home}", running=True)
 

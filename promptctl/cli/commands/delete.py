@@ -42,23 +42,23 @@ def delete(
       promptctl delete old-prompt --dry-run
       promptctl delete --undo old-prompt
     """
-    wanted = _wanted(references_)
+    targets = _targets(references_)
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
     with run.database() as database, database.rehearsal(is_wanted=dry_run):
-        done = archiving.archive(database, wanted, undo=undo, author=run.who(), reason=reason)
-    output.show_archivals(done, database.label, run.form, undo=undo, dry_run=dry_run)
-    what = "restored" if undo else "archived"
-    for each in done:
-        if each.changed and not dry_run:
-            kind = "Prompt" if each.version is None else "Version"
-            run.log(f"{kind} {what}", name=each.name, version=each.version, author=run.who())
+        results = archiving.archive(database, targets, undo=undo, author=run.who(), reason=reason)
+    output.show_archivals(results, database.label, run.form, undo=undo, dry_run=dry_run)
+    outcome = "restored" if undo else "archived"
+    for result in results:
+        if result.changed and not dry_run:
+            kind = "Prompt" if result.version is None else "Version"
+            run.log(f"{kind} {outcome}", name=result.name, version=result.version, author=run.who())
 
 
-def _wanted(words: Sequence[str]) -> list[Reference]:
+def _targets(words: Sequence[str]) -> list[Reference]:
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if following.isdigit() and "@" not in word:
-            # "delete NAME 2" is about one version, and NAME alone would be the whole prompt.
+            # "delete NAME 2" means one version, but NAME alone would archive the whole prompt.
             raise errors.Usage(
                 "version_missing", f"{following} is a version: {word}@{following}",
                 hint=f"promptctl delete {word}@{following}",

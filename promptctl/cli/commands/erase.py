@@ -36,17 +36,17 @@ def erase(
       promptctl erase default-system-prompt@2 --reason "a customer's address"
       promptctl erase default-system-prompt@2 --reason "a key" --dry-run
     """
-    wanted = references.parse_with_version(reference, "erase")
+    target = references.parse_with_version(reference, "erase")
     if reason is None or not reason.strip():
         raise errors.Usage(
             "reason_missing",
-            f"erasing {wanted} needs a reason: it stands in the history in place of the text",
-            hint=f'promptctl erase {wanted} --reason "it holds a key"',
+            f"erasing {target} needs a reason: the history keeps it instead of the text",
+            hint=f'promptctl erase {target} --reason "it holds a key"',
         )
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
     with run.database() as database, database.rehearsal(is_wanted=dry_run):
-        erased = archiving.erase(database, wanted, author=run.who(), reason=reason)
+        erased = archiving.erase(database, target, author=run.who(), reason=reason)
     output.show_erasure(erased, database.label, run.form, dry_run=dry_run)
     if erased.changed and not dry_run:
         run.log("Version erased", name=erased.name, version=erased.version, author=run.who())

@@ -30,22 +30,22 @@ def export(run: Run, folder: str | None = None, only: str | None = None, force: 
       promptctl export /tmp/support --only "support/*"
     """
     if folder == "":
-        raise errors.Usage("usage", "the folder is empty")
+        raise errors.Usage("usage", "the name of the folder is empty")
     if folder == "-":
         raise errors.Usage("usage", "export writes a folder, not standard output", hint=f"promptctl export {_FOLDER}/")
     place = _FOLDER if folder is None else folder
     working_directory.require(place)
-    shown = progress.Progress(shown=run.form == "plain")
+    progress_bar = progress.Progress(shown=run.form == "plain")
     with run.database() as database:
         prompts = exports.whole_prompts(database, only)
         if not prompts and only is not None:
             raise errors.NotFound(
                 "prompt_not_found",
-                f"no prompt like {references.quoted(only)} in {database.label}",
+                f"no prompt matches {references.quoted(only)} in {database.label}",
                 hint="promptctl list",
             )
         try:
-            exported = exporting.export(place, prompts, shown, overwrite=force)
+            exported = exporting.export(place, prompts, progress_bar, overwrite=force)
         except exporting.FilesDiffer as differing:
             import shlex
 
@@ -53,5 +53,5 @@ def export(run: Run, folder: str | None = None, only: str | None = None, force: 
             differing.hint = shlex.join(words)
             raise
         finally:
-            shown.close()
+            progress_bar.close()
         output.show(exported, len(prompts), place, database.label, run.form)

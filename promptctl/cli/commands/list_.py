@@ -28,18 +28,18 @@ def list_prompts(run: Run, pattern: str | None = None, archived: bool = False, l
         return
     with run.database() as database:
         if first:
-            found, total = prompts.first_prompts(database, pattern, first)
+            matches, total = prompts.first_prompts(database, pattern, first)
         else:
-            found = prompts.list_prompts(database, pattern)
-            total = len(found)
-    output.show_list(found, total, run.form)
-    if not found and stream.to_terminal() and run.form == "plain":
+            matches = prompts.list_prompts(database, pattern)
+            total = len(matches)
+    output.show_list(matches, total, run.form)
+    if not matches and stream.to_terminal() and run.form == "plain":
         if pattern is None:
             messages.note(
-                f"no prompt in {database.label} yet: promptctl create NAME or promptctl sync FOLDER makes one"
+                f"no prompt in {database.label} yet: promptctl create NAME or promptctl sync FOLDER creates one"
             )
         else:
-            messages.note(f"no prompt like {references.quoted(pattern)} in {database.label}")
+            messages.note(f"no prompt matches {references.quoted(pattern)} in {database.label}")
 
 
 def _list_archived(run: Run, pattern: str | None, first: int) -> None:
@@ -47,8 +47,8 @@ def _list_archived(run: Run, pattern: str | None, first: int) -> None:
     from promptctl.store import archiving
 
     with run.database() as database:
-        found = archiving.prompts(database, pattern)
-    archiving_output.show_prompts(found[:first] if first else found, len(found), run.form)
-    if not found and stream.to_terminal() and run.form == "plain":
+        matches = archiving.prompts(database, pattern)
+    archiving_output.show_prompts(matches[:first] if first else matches, len(matches), run.form)
+    if not matches and stream.to_terminal() and run.form == "plain":
         like = "" if pattern is None else f" like {references.quoted(pattern)}"
         messages.note(f"no archived prompt{like} in {database.label}")

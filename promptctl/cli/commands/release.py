@@ -25,9 +25,9 @@ def list_releases(run: Run, limit: int | None = None) -> None:
     """
     newest = run.newest(limit)
     with run.database() as database:
-        found, total = releases.newest(database, newest)
-    output.show_list(found, total, run.form)
-    if not found and run.form == "plain" and stream.to_terminal():
+        newest_releases, total = releases.newest(database, newest)
+    output.show_list(newest_releases, total, run.form)
+    if not newest_releases and run.form == "plain" and stream.to_terminal():
         messages.note(f"no release yet in {database.label}")
 
 
@@ -40,9 +40,9 @@ def show(run: Run, release: str) -> None:
     Examples:
       promptctl release show 12
     """
-    wanted = _number(release)
+    number = _number(release)
     with run.database() as database:
-        summary, moves = releases.one(database, wanted)
+        summary, moves = releases.one(database, number)
     output.show_release(summary, moves, run.form)
 
 
@@ -68,22 +68,22 @@ def rollback(
       promptctl release rollback 12 --reason "INC-412"
       promptctl release rollback 12 --skip-moved
     """
-    wanted = _number(release)
+    number = _number(release)
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
     with run.database() as database, database.rehearsal(is_wanted=dry_run):
         undone = releases.rollback(
             database,
-            wanted,
+            number,
             skip_moved=skip_moved,
             author=run.who(),
             reason=reason,
             allow_new_variables=allow_new_variables,
         )
-    output.show_rollback(undone, wanted, database.label, run.form, dry_run=dry_run)
+    output.show_rollback(undone, number, database.label, run.form, dry_run=dry_run)
 
 
 def _number(text: str) -> int:
     if text.isascii() and text.isdigit() and text[0] != "0" and len(text) < 19:
         return int(text)
-    raise errors.Usage("usage", f"{references.quoted(text)} is no number of a release", hint="promptctl release list")
+    raise errors.Usage("usage", f"{references.quoted(text)} is not a release number", hint="promptctl release list")

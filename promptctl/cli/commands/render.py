@@ -28,16 +28,16 @@ def render(
       promptctl render code_helper --var language=Python
       promptctl render support/reply@2 --vars-file customer.yaml > system.txt
     """
-    wanted = references.parse(reference)
-    if unit is not None and wanted.version is not None:
+    target = references.parse(reference)
+    if unit is not None and target.version is not None:
         raise errors.Usage(
             "usage",
-            "--unit asks which version a unit is given: name the prompt without @VERSION",
-            hint=f"promptctl render {wanted.name} --unit UNIT",
+            "--unit selects the version: use the name without @VERSION",
+            hint=f"promptctl render {target.name} --unit UNIT",
         )
-    values = variables.given(var, vars_file)
+    values = variables.read(var, vars_file)
     with run.database() as database:
-        served = prompts.served(database, wanted, unit)
+        served = prompts.served(database, target, unit)
     version = f"{served.name}@{served.version}"
     template = templates.Template(served.content, served.settings)
     variables.check(template, version, values, "render")

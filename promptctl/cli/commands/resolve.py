@@ -30,24 +30,22 @@ def resolve(run: Run, name: str, unit: str | None = None, attribute: list[str] |
     """
     bare, at, _ = name.partition("@")
     if at:
-        raise errors.Usage(
-            "usage", f"resolve asks which version it is: name the prompt, {bare}", hint=f"promptctl show {name}"
-        )
-    wanted = references.check_name(bare)
-    given = _given(attribute or [])
+        raise errors.Usage("usage", f"resolve selects the version: use the name {bare}", hint=f"promptctl show {name}")
+    prompt = references.check_name(bare)
+    values = _attributes(attribute or [])
     with run.database() as database:
-        found = serving.resolve(database, wanted, unit, given)
-    run.log("Using prompt", name=found.name, version=found.version, epoch=found.epoch)
-    output.show(found, unit, given, run.form)
+        resolution = serving.resolve(database, prompt, unit, values)
+    run.log("Using prompt", name=resolution.name, version=resolution.version, epoch=resolution.epoch)
+    output.show(resolution, unit, values, run.form)
 
 
-def _given(pairs: list[str]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
+def _attributes(pairs: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key:
-            raise errors.Usage("usage", f"--attribute takes KEY=VALUE, not {references.quoted(pair)}")
-        value = given[key] = attributes.parse(text)
+            raise errors.Usage("usage", f"--attribute needs KEY=VALUE, not {references.quoted(pair)}")
+        value = values[key] = attributes.parse(text)
         if isinstance(value, str) and "\0" in value:
             raise errors.Usage("nul_in_text", f"the attribute {key} has a NUL character, which PostgreSQL cannot store")
-    return given
+    return values

@@ -37,32 +37,36 @@ def rollback(
       promptctl rollback default-system-prompt --reason "too chatty, INC-412"
       promptctl rollback default-system-prompt --to 2 --expect 3
     """
-    wanted = [references.check_name(_bare(name)) for name in names]
-    goal = None if to is None else references.parse_version(to)
+    prompt_names = [references.check_name(_bare(name)) for name in names]
+    target = None if to is None else references.parse_version(to)
     expected = None if expect is None else references.parse_version(expect)
-    if (goal is not None or expected is not None) and len(wanted) > 1:
-        raise errors.Usage("usage", f"--{'to' if goal is not None else 'expect'} is for one prompt")
+    if (target is not None or expected is not None) and len(prompt_names) > 1:
+        raise errors.Usage("usage", f"--{'to' if target is not None else 'expect'} is for one prompt")
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
     with run.database() as database, database.rehearsal(is_wanted=dry_run):
-        made = moves.rollback(
+        results = moves.rollback(
             database,
-            wanted,
-            to_version=goal,
+            prompt_names,
+            to_version=target,
             expected_version=expected,
             author=run.who(),
             reason=reason,
             allow_new_variables=allow_new_variables,
         )
-    output.show_moves(made, "rolled back", database.label, run.form, dry_run=dry_run)
-    for move in made:
-        if move.changed and not dry_run:
-            run.log("Prompt rolled back", name=move.name, version=move.version, promptId=move.id, author=run.who())
+    output.show_moves(results, "rolled back", database.label, run.form, dry_run=dry_run)
+    for result in results:
+        if result.changed and not dry_run:
+            run.log(
+                "Prompt rolled back", name=result.name, version=result.version, promptId=result.id, author=run.who()
+            )
 
 
 def _bare(name: str) -> str:
     bare, at, version = name.partition("@")
     if at:
-        goal = f" --to {version}" if version.isdigit() else ""
-        raise errors.Usage("usage", f"rollback takes a name: {bare}", hint=f"promptctl rollback {bare}{goal}")
+        target = f" --to {version}" if version.isdigit() else ""
+        raise errors.Usage(
+            "usage", f"rollback needs a name without a version: {bare}", hint=f"promptctl rollback {bare}{target}"
+        )
     return name

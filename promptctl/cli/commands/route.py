@@ -21,10 +21,10 @@ def show(run: Run, name: str) -> None:
     Examples:
       promptctl route show default-system-prompt
     """
-    wanted = _bare(name, "show")
+    prompt = _bare(name, "show")
     with run.database() as database:
-        found = routes.current(database, wanted)
-    output.show_route(wanted, found, database.label, run.form)
+        route = routes.current(database, prompt)
+    output.show_route(prompt, route, database.label, run.form)
 
 
 def set_route(
@@ -53,14 +53,14 @@ def set_route(
     from promptctl.cli import content
     from promptctl.folder import route_files
 
-    wanted = _bare(name, "set")
+    prompt = _bare(name, "set")
     text, source = content.read(None, file, "route set"), "standard input" if file == "-" else file
     run.refuse_secrets(source, text, allowed=allow_secrets)
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     steps = route_files.parse(text, source)
     run.author(author)
     with run.database() as database:
-        changed = routes.replace(database, wanted, steps, author=run.who(), reason=reason)
+        changed = routes.replace(database, prompt, steps, author=run.who(), reason=reason)
     output.show_change(changed, database.label, run.form)
     if changed.changed:
         run.log("Route changed", name=changed.name, author=run.who())
@@ -83,11 +83,11 @@ def unset(
       promptctl route unset default-system-prompt
       promptctl route unset default-system-prompt --reason "the pilot is over"
     """
-    wanted = _bare(name, "unset")
+    prompt = _bare(name, "unset")
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
     with run.database() as database:
-        changed = routes.replace(database, wanted, [], author=run.who(), reason=reason)
+        changed = routes.replace(database, prompt, [], author=run.who(), reason=reason)
     output.show_change(changed, database.label, run.form)
     if changed.changed:
         run.log("Route changed", name=changed.name, author=run.who())
@@ -98,7 +98,7 @@ def _bare(name: str, command: str) -> str:
     if at:
         file = " -f FILE" if command == "set" else ""
         raise errors.Usage(
-            "usage", f"a prompt has one route, whichever version is active: {bare}",
+            "usage", f"a route belongs to a prompt and not to a version: use the name {bare}",
             hint=f"promptctl route {command} {bare}{file}",
         )  # fmt: skip
     return references.check_name(name)

@@ -27,70 +27,72 @@ def show(run: Run, reference: str, at: str | None = None, limit: int | None = No
       promptctl show default-system-prompt --at 2h
       promptctl show default-system-prompt --archived
     """
-    wanted = references.parse(reference)
+    target = references.parse(reference)
     newest = run.newest(limit)
-    moment = None if at is None else _moment(wanted, at)
+    time = None if at is None else _time(target, at)
     if archived:
-        _show_archived(run, wanted, at)
+        _show_archived(run, target, at)
         return
     with run.database() as database:
-        if moment is not None:
-            _show_moment(run, database, wanted, moment)
+        if time is not None:
+            _show_at(run, database, target, time)
         elif run.form == "json":
             from promptctl.output import documents
 
-            if wanted.version is None:
-                versions, standing = prompts.versions(database, wanted.name)
-                documents.show(output.prompt_document(wanted.name, versions, standing, newest))
+            if target.version is None:
+                versions, standing = prompts.versions(database, target.name)
+                documents.show(output.prompt_document(target.name, versions, standing, newest))
             else:
-                documents.show(output.version_document(prompts.version(database, wanted)))
-        elif wanted.version is None and run.form == "plain" and stream.to_terminal():
-            found = prompts.overview(database, wanted.name, newest)
-            output.show_overview(found, wanted.name, newest)
-            if found.archived is not None:
-                output.note_archived(wanted.name, found.archived)
+                documents.show(output.version_document(prompts.version(database, target)))
+        elif target.version is None and run.form == "plain" and stream.to_terminal():
+            prompt = prompts.overview(database, target.name, newest)
+            output.show_overview(prompt, target.name, newest)
+            if prompt.archived is not None:
+                output.note_archived(target.name, prompt.archived)
         elif run.form == "quiet":
-            _answer(run, prompts.text(database, wanted))
-        elif wanted.version is None:
-            text, standing = prompts.active_text(database, wanted.name)
+            _answer(run, prompts.text(database, target))
+        elif target.version is None:
+            text, standing = prompts.active_text(database, target.name)
             output.note_standing(text, standing)
             _answer(run, text)
         else:
-            text, described = prompts.described_text(database, wanted)
+            text, described = prompts.described_text(database, target)
             output.note_described(text, described)
             _answer(run, text)
 
 
-def _moment(wanted: references.Reference, at: str) -> str:
-    from promptctl.cli import times
+def _time(target: references.Reference, at: str) -> str:
+    from promptctl.cli import time_values
 
-    if wanted.version is not None:
+    if target.version is not None:
         raise errors.Usage(
-            "usage", "--at answers which version was live: it takes a bare name", hint=f"promptctl show {wanted}"
+            "usage", "--at selects the version by time: use the name without @VERSION", hint=f"promptctl show {target}"
         )
-    return times.parse(at)
+    return time_values.parse(at)
 
 
-def _show_archived(run: Run, wanted: references.Reference, at: str | None) -> None:
+def _show_archived(run: Run, target: references.Reference, at: str | None) -> None:
     from promptctl.output import archive_view as archiving_output
     from promptctl.output import messages
     from promptctl.store import archiving
 
-    if wanted.version is not None or at is not None:
+    if target.version is not None or at is not None:
         raise errors.Usage(
-            "usage", "--archived lists versions: it takes a bare name", hint=f"promptctl show {wanted.name} --archived"
+            "usage",
+            "--archived lists versions: use the name without @VERSION",
+            hint=f"promptctl show {target.name} --archived",
         )
     with run.database() as database:
-        found = archiving.versions(database, wanted.name)
-        if not found:
-            prompts.raise_if_unknown(database, wanted.name)
-    archiving_output.show_versions(wanted.name, found, run.form)
-    if not found and run.form == "plain" and stream.to_terminal():
-        messages.note(f"no version of {wanted.name} is archived in {database.label}")
+        prompt = archiving.versions(database, target.name)
+        if not prompt:
+            prompts.raise_if_unknown(database, target.name)
+    archiving_output.show_versions(target.name, prompt, run.form)
+    if not prompt and run.form == "plain" and stream.to_terminal():
+        messages.note(f"no version of {target.name} is archived in {database.label}")
 
 
-def _show_moment(run: Run, database: Database, wanted: references.Reference, moment: str) -> None:
-    text = prompts.text_at(database, wanted.name, moment)
+def _show_at(run: Run, database: Database, target: references.Reference, time: str) -> None:
+    text = prompts.text_at(database, target.name, time)
     if run.form == "json":
         from promptctl.output import documents
 
@@ -98,7 +100,7 @@ def _show_moment(run: Run, database: Database, wanted: references.Reference, mom
         documents.show(output.version_document(whole))
         return
     if run.form == "plain":
-        output.note_active_at(text, moment)
+        output.note_active_at(text, time)
     _answer(run, text)
 
 

@@ -41,25 +41,25 @@ def split(
       promptctl split default-system-prompt 50%
       promptctl split default-system-prompt --off
     """
-    wanted = references.parse(reference)
-    _check(wanted, share, off, seed)
+    target = references.parse(reference)
+    _check(target, share, off, seed)
     if share is None and not off:
         with run.database() as database:
-            found = splits.running(database, wanted.name)
-        output.show_split(found, database.label, run.form)
+            current = splits.running(database, target.name)
+        output.show_split(current, database.label, run.form)
         return
-    points = 0 if share is None else _basis_points(share, wanted)
+    points = 0 if share is None else _basis_points(share, target)
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
     with run.database() as database:
         if off:
-            changed = splits.end(database, wanted.name, author=run.who(), reason=reason)
+            changed = splits.end(database, target.name, author=run.who(), reason=reason)
         else:
             changed = splits.change(
                 database,
-                wanted.name,
+                target.name,
                 points,
-                candidate=wanted.version,
+                candidate=target.version,
                 seed=seed,
                 author=run.who(),
                 reason=reason,
@@ -76,45 +76,47 @@ def split(
         )
 
 
-def _check(wanted: Reference, share: str | None, off: bool, seed: str | None) -> None:
-    """Raise Usage for words that do not go together."""
+def _check(target: Reference, share: str | None, off: bool, seed: str | None) -> None:
+    """Raise Usage for a combination of options that makes no sense."""
     if off and share is not None:
-        raise errors.Usage("usage", "a share and --off are two changes", hint=f"promptctl split {wanted.name} --off")
-    if off and wanted.version is not None:
+        raise errors.Usage("usage", "use only one of SHARE and --off", hint=f"promptctl split {target.name} --off")
+    if off and target.version is not None:
         raise errors.Usage(
-            "usage", "--off ends the split, whichever its candidate", hint=f"promptctl split {wanted.name} --off"
+            "usage",
+            "--off ends the split of any candidate: use the name without @VERSION",
+            hint=f"promptctl split {target.name} --off",
         )
-    if share is None and not off and wanted.version is not None:
-        raise errors.Usage("share_missing", f"{wanted} needs a share", hint=f"promptctl split {wanted} 10%")
+    if share is None and not off and target.version is not None:
+        raise errors.Usage("share_missing", f"{target} needs a share", hint=f"promptctl split {target} 10%")
     if seed is not None and share is None:
-        raise errors.Usage("usage", "--seed is given with a share", hint=f"promptctl split {wanted.name}@VERSION 10%")
+        raise errors.Usage("usage", "--seed needs a share", hint=f"promptctl split {target.name}@VERSION 10%")
     if seed is not None and not seed:
         raise errors.Usage("usage", "--seed is empty")
 
 
-def _basis_points(share: str, wanted: Reference) -> int:
+def _basis_points(share: str, target: Reference) -> int:
     try:
         return shares.basis_points(share)
     except ValueError:
-        meant = _meant(share)
+        corrected = _corrected(share)
         if (fraction := _fraction(share)) is not None:
             raise errors.Usage(
                 "invalid_share",
                 f"{references.quoted(share)} has no %: it is either {fraction} or, as a fraction, {_times_100(share)}",
-                hint=f"promptctl split {wanted} {_times_100(share)}",
+                hint=f"promptctl split {target} {_times_100(share)}",
             ) from None
         raise errors.Usage(
             "invalid_share",
-            f"{references.quoted(share)} is no share: {_FORMS}",
-            hint=f"promptctl split {wanted} {meant}" if meant else None,
+            f"{references.quoted(share)} is not a share: {_FORMS}",
+            hint=f"promptctl split {target} {corrected}" if corrected else None,
         ) from None
 
 
 def _fraction(share: str) -> str | None:
-    """The share that a number below 1 without a % sign would write, `0.1` being 0.1%; None: it is no such number."""
+    """Return the share of a number below 1 without a % sign, `0.1` as 0.1%; None for any other text."""
     number = share.replace(",", ".").removeprefix("+")
     try:
-        return _meant(share) if "%" not in share and 0 < float(number) < 1 else None
+        return _corrected(share) if "%" not in share and 0 < float(number) < 1 else None
     except ValueError:
         return None
 
@@ -123,8 +125,8 @@ def _times_100(share: str) -> str:
     return shares.percent(round(float(share.replace(",", ".")) * shares.ALL))
 
 
-def _meant(share: str) -> str | None:
-    """The share that was probably meant by `10`, `10 %`, `.5%`, `12,5%`; None: none."""
+def _corrected(share: str) -> str | None:
+    """Return the share that `10`, `10 %`, `.5%` or `12,5%` probably means, None for any other text."""
     number = share.replace(",", ".").replace("%", "").strip().removeprefix("+")
     for guess in (f"{number}%", f"0{number}%") if number else ():
         try:

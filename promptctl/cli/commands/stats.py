@@ -41,17 +41,17 @@ def stats(
         references.check_name(name)
     keys = _keys(by)
     if csv and run.form != "plain":
-        raise errors.Usage("usage", "--csv, --json and --quiet are forms of one answer: give one of them")
+        raise errors.Usage("usage", "use only one of --csv, --json and --quiet")
     moment = None
     if since is not None:
-        from promptctl.cli import times
+        from promptctl.cli import time_values
 
-        moment = times.parse(since)
+        moment = time_values.parse(since)
     shows_trend = run.form == "plain" and not csv and stream.to_terminal() and keys == ["version"]
     with run.database() as database, prices.LoadInBackground():
         measured = store.measure(database, name, moment, keys, trend=shows_trend)
         if not {"day", "hour"} & set(keys):
-            # The sums of a day and of an hour have one price already.
+            # Within a day or an hour the price does not change.
             days = _price_days(measured)
             if days:
                 measured = store.measure(database, name, moment, keys, trend=shows_trend, price_days=days)
@@ -68,11 +68,11 @@ def stats(
         what = "prompt" if name is None else f"version of {name}"
         messages.note(f"no {what} in {database.label} yet" if keys == ["version"] else "no uses")
     if run.form == "plain":
-        _say_what_else_is_served(measured)
+        _note_routes_and_holds(measured)
 
 
-def _say_what_else_is_served(measured: Measurements) -> None:
-    """Say of each prompt that a route leads some users elsewhere, or that an operator's move is held against Git."""
+def _note_routes_and_holds(measured: Measurements) -> None:
+    """Print a note for each prompt that has a route, or an operator's move on hold."""
     prompts = {version.name: version for version in measured.versions}
     for name, standing in prompts.items():
         if standing.route_steps:
@@ -83,7 +83,7 @@ def _say_what_else_is_served(measured: Measurements) -> None:
 
 
 def _price_days(measured: Measurements) -> list[str]:
-    """The days on which the price of a model that was used changed; none without loading the prices where none was."""
+    """Return the days on which the price of a used model changed. Loads no prices if no model was used."""
     models = {part.model for part in measured.sums if part.with_tokens and part.model is not None}
     last = max((part.last_used_at for part in measured.sums if part.last_used_at is not None), default=None)
     return prices.price_days(models, last) if models else []
@@ -93,6 +93,6 @@ def _keys(by: str | None) -> list[str]:
     keys = ["version"] if by is None else [key.strip() for key in by.split(",")]
     for key in keys:
         if key not in statistics.KEYS or keys.count(key) > 1:
-            problem = f"no grouping {references.quoted(key)}" if key not in statistics.KEYS else f"{key} is there twice"
-            raise errors.Usage("usage", f"{problem}: --by takes {', '.join(statistics.KEYS)}, with commas between")
+            problem = f"invalid key {references.quoted(key)}" if key not in statistics.KEYS else f"{key} is repeated"
+            raise errors.Usage("usage", f"{problem}: --by accepts {', '.join(statistics.KEYS)}, separated by commas")
     return keys

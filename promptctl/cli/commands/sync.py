@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from promptctl.postgres.database import Database
     from promptctl.sync.synchronize import Outcome
 
-_FOUND = 3
+_HAS_CHANGES = 3
 _FOLDER = "prompts"
 
 
@@ -66,66 +66,66 @@ def sync(
       promptctl sync prompts/ --check --format markdown
     """
     form = _form(run, format, save_plan, apply_plan, dry_run=dry_run, check=check)
-    shown = progress.Progress(shown=form == "plain")
+    progress_bar = progress.Progress(shown=form == "plain")
     try:
         if apply_plan is not None:
             if folder is not None or source is not None or template is not None:
-                raise errors.Usage("usage", "--apply-plan knows its folder: give the file alone")
-            return _apply_saved(run, apply_plan, author, form, shown)
+                raise errors.Usage("usage", "a saved plan contains its folder: use --apply-plan FILE alone")
+            return _apply_saved(run, apply_plan, author, form, progress_bar)
         if template is not None:
             from promptctl.cli import variables
 
             variables.check_style(template)
         options = syncing.Options(adopt, allow_new_variables, allow_secrets, force, template)
         if dry_run or check or save_plan is not None:
-            found = _look(run, folder, source, options, save_plan, form, shown, only_looks=not check)
-            return _FOUND if check and found.plan.would_change else 0
-        return _apply(run, folder, source, options, author, form, shown)
+            outcome = _show_plan(run, folder, source, options, save_plan, form, progress_bar, is_preview=not check)
+            return _HAS_CHANGES if check and outcome.plan.would_change else 0
+        return _apply(run, folder, source, options, author, form, progress_bar)
     finally:
-        shown.close()
+        progress_bar.close()
 
 
 def _form(
     run: Run, format: str | None, save_plan: str | None, apply_plan: str | None, *, dry_run: bool, check: bool
 ) -> str:
     if format not in (None, "text", "markdown", "json"):
-        raise errors.Usage("usage", f"no format {references.quoted(format)}: text, markdown or json")
+        raise errors.Usage("usage", f"invalid format {references.quoted(format)}: use text, markdown or json")
     if format is not None and run.form not in ("plain", format):
-        raise errors.Usage("usage", f"--format {format} and --{run.form} are two forms of one answer")
+        raise errors.Usage("usage", f"use only one of --format {format} and --{run.form}")
     for option, value in (("--save-plan", save_plan), ("--apply-plan", apply_plan)):
         if value in ("", "-"):
-            raise errors.Usage("usage", f"{option} takes the name of a file", hint=f"promptctl sync {option} plan.json")
+            raise errors.Usage("usage", f"{option} needs the name of a file", hint=f"promptctl sync {option} plan.json")
     if apply_plan is not None and (dry_run or check or save_plan is not None):
-        raise errors.Usage("usage", "--apply-plan applies: it goes with neither --dry-run, --check nor --save-plan")
+        raise errors.Usage("usage", "--apply-plan cannot be combined with --dry-run, --check or --save-plan")
     if format == "json":
         run.form = "json"
     return "markdown" if format == "markdown" else run.form
 
 
-def _look(
+def _show_plan(
     run: Run,
     folder: str | None,
     source: str | None,
     options: syncing.Options,
     save_plan: str | None,
     form: str,
-    shown: Progress,
+    progress_bar: Progress,
     *,
-    only_looks: bool,
+    is_preview: bool,
 ) -> Outcome:
     checkout, prompts = _read(folder, source, options)
     with run.database(empty_if_absent=save_plan is None) as database:
-        outcome = syncing.preview(database, checkout, prompts, options, shown, will_apply=save_plan is not None)
-        title = f"{_told(checkout)} → {database.label}"
-        shown.close()
+        outcome = syncing.preview(database, checkout, prompts, options, progress_bar, will_apply=save_plan is not None)
+        title = f"{_described(checkout)} → {database.label}"
+        progress_bar.close()
         unclaimed = syncs.unclaimed(database)
-        if form != "json" or outcome.refusal is None or (only_looks and not outcome.plan.of(changes.CONFLICT)):
+        if form != "json" or outcome.refusal is None or (is_preview and not outcome.plan.of(changes.CONFLICT)):
             _show(outcome, title, form, _diffs(database, outcome, form), unclaimed)
-        _refuse(database, outcome, form, only_conflicts=only_looks and save_plan is None)
+        _refuse(database, outcome, form, only_conflicts=is_preview and save_plan is None)
         if unclaimed:
             several = len(unclaimed) != 1
-            told = f"{len(unclaimed)} prompt{'s' * several} in {database.label} from no folder"
-            run.say(f"{told}: promptctl export writes {'them' if several else 'it'} into one")
+            text = f"{len(unclaimed)} prompt{'s' * several} in {database.label} without a source"
+            run.say(f"{text}: promptctl export writes {'them' if several else 'it'} to a folder")
         if save_plan is not None:
             from promptctl.sync import saved_plans
 
@@ -143,48 +143,50 @@ def _apply(
     options: syncing.Options,
     author: str | None,
     form: str,
-    shown: Progress,
+    progress_bar: Progress,
 ) -> int:
     run.author(author)
     checkout, prompts = _read(folder, source, options)
     with run.database(creates=True) as database:
-        outcome = syncing.apply(database, checkout, prompts, options, shown, author=run.who(), notify=messages.note)
-        shown.close()
+        outcome = syncing.apply(
+            database, checkout, prompts, options, progress_bar, author=run.who(), notify=messages.note
+        )
+        progress_bar.close()
         if form != "json" or outcome.refusal is None:
-            _show(outcome, f"{_told(checkout)} → {database.label}", form, {})
+            _show(outcome, f"{_described(checkout)} → {database.label}", form, {})
         _refuse(database, outcome, form)
     _log(run, outcome)
     return 0
 
 
-def _apply_saved(run: Run, path: str, author: str | None, form: str, shown: Progress) -> int:
+def _apply_saved(run: Run, path: str, author: str | None, form: str, progress_bar: Progress) -> int:
     from promptctl.sync import saved_plans
 
     saved = saved_plans.load(path)
     run.author(author)
     with run.database() as database:
-        outcome = saved_plans.apply(database, saved, shown, author=run.who(), notify=messages.note)
-        shown.close()
+        outcome = saved_plans.apply(database, saved, progress_bar, author=run.who(), notify=messages.note)
+        progress_bar.close()
         _show(outcome, saved.title, form, {})
     _log(run, outcome)
     return 0
 
 
-def _read(given: str | None, source: str | None, options: syncing.Options) -> tuple[Checkout, list[ListedPrompt]]:
+def _read(argument: str | None, source: str | None, options: syncing.Options) -> tuple[Checkout, list[ListedPrompt]]:
     if source is not None and not source.strip():
         raise errors.Usage("usage", "--source is empty")
-    if given == "":
-        raise errors.Usage("usage", "the folder is empty")
-    if given == "-":
+    if argument == "":
+        raise errors.Usage("usage", "the name of the folder is empty")
+    if argument == "-":
         raise errors.Usage("usage", "sync reads a folder, not standard input", hint=f"promptctl sync {_FOLDER}/")
-    folder = _FOLDER if given is None else given
+    folder = _FOLDER if argument is None else argument
     working_directory.require(folder)
-    asked = Checkout.start(folder, source)
-    prompts = read.list_prompts(folder, options.template, is_default=given is None)
-    return asked(), prompts
+    checkout = Checkout.start(folder, source)
+    prompts = read.list_prompts(folder, options.template, is_default=argument is None)
+    return checkout(), prompts
 
 
-def _told(checkout: Checkout) -> str:
+def _described(checkout: Checkout) -> str:
     if checkout.commit is None:
         return checkout.folder
     return f"{checkout.folder} at {checkout.commit.short}{', not all committed' if checkout.is_dirty else ''}"
@@ -195,58 +197,57 @@ def _show(outcome: Outcome, title: str, form: str, diffs: Diffs, unclaimed: Sequ
         from promptctl.output import plan_markdown
 
         plan_markdown.show(outcome, title, diffs)
-        for each in outcome.plan.of(changes.HELD):
-            messages.note(f"{each.name} {plan_view.message(each, outcome)}")
+        for change in outcome.plan.of(changes.HELD):
+            messages.note(f"{change.name} {plan_view.message(change, outcome)}")
     else:
         plan_view.show(outcome, title, form, diffs, unclaimed)
 
 
 def _diffs(database: Database, outcome: Outcome, form: str) -> Diffs:
-    """What differs between each new version and the active one, where somebody will look at it."""
+    """Return the difference between each new version and the active one, if the output shows it."""
     from promptctl.output import stream
     from promptctl.rules.references import Reference
     from promptctl.store import prompts
 
-    new = [each for each in outcome.plan.of(changes.NEW) if each.previous_version is not None]
+    new = [change for change in outcome.plan.of(changes.NEW) if change.previous_version is not None]
     if not new or (form == "plain" and not stream.to_terminal()) or form == "quiet":
         return {}
-    active = prompts.texts(database, {Reference(each.name, each.previous_version) for each in new})
-    found: dict[tuple[str, int], tuple[str, str, str, str]] = {}
-    for each in new:
-        assert each.file is not None
-        old = active[each.name, each.previous_version or 0]
-        named = (f"{each.name}@{each.previous_version}", f"{each.name}@{each.version}")
-        found[each.name, each.version] = (old, (each.file.content or b"").decode(), *named)
-    return found
+    active = prompts.texts(database, {Reference(change.name, change.previous_version) for change in new})
+    diffs: Diffs = {}
+    for change in new:
+        assert change.file is not None
+        old = active[change.name, change.previous_version or 0]
+        named = (f"{change.name}@{change.previous_version}", f"{change.name}@{change.version}")
+        diffs[change.name, change.version] = (old, (change.file.content or b"").decode(), *named)
+    return diffs
 
 
 def _refuse(database: Database, outcome: Outcome, form: str, *, only_conflicts: bool = False) -> None:
-    """Raise what refuses a plan; what is only looked at is told what would."""
+    """Raise the error that refuses a plan. A preview without conflicts only gets a warning."""
     if outcome.refusal is None:
         return
     conflicts = outcome.plan.of(changes.CONFLICT)
     if only_conflicts and not conflicts:
         messages.warning(f"sync would refuse this: {outcome.refusal.message}")
         return
-    from promptctl.output import diff_view as diffs
-    from promptctl.output import stream
+    from promptctl.output import diff_view, stream
     from promptctl.rules.references import Reference
     from promptctl.store import prompts
 
     for conflict in conflicts if form == "plain" else []:
         if conflict.file is not None:
             stored = prompts.text(database, Reference(conflict.name, conflict.version))
-            told = diffs.unified(
+            text = diff_view.unified(
                 stored.content,
                 (conflict.file.content or b"").decode(),
                 f"{conflict.name}@{conflict.version}",
                 conflict.file.path,
             )
-            stream.write_stderr(stream.escape_controls(told.rstrip("\n")))
+            stream.write_stderr(stream.escape_controls(text.rstrip("\n")))
     if form == "json":
-        # Where the plan is not shown.
-        others = [each for each in conflicts if each.message not in outcome.refusal.message]
-        outcome.refusal.others = [f"{each.subject}: {each.message}" for each in others]
+        # JSON errors have no plan beside them.
+        others = [change for change in conflicts if change.message not in outcome.refusal.message]
+        outcome.refusal.others = [f"{change.subject}: {change.message}" for change in others]
     raise outcome.refusal
 
 

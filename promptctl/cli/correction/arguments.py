@@ -72,22 +72,24 @@ def correct(line: ParsedLine) -> None:
         line.options.append(("--since", age))
     if line.name == "chat" and len(line.arguments) > 2:
         line.arguments, line.is_unambiguous = [line.arguments[0], " ".join(line.arguments[1:])], False
-    elif line.name == "split" and len(line.arguments) > 1 and line.arguments[1] in ("off", "stop", "end"):
-        line.arguments, line.is_unambiguous = [line.arguments[0].partition("@")[0], *line.arguments[2:]], False
-        line.options.append(("--off", None))
-    elif line.name == "split" and len(line.arguments) == 3 and line.arguments[2].lower() in ("percent", "pct", "%"):
-        line.arguments, line.is_unambiguous = [line.arguments[0], lenient_values.share(line.arguments[1])], False
-    elif line.name == "split" and line.arguments[1:] == ["50/50"]:
-        line.arguments, line.is_unambiguous = [line.arguments[0], "50%"], False
-    elif (
-        line.name == "split"
-        and len(line.arguments) == 1
-        and (corrected := lenient_values.with_share(line.arguments[0])) is not None
-    ):
-        line.arguments, line.is_unambiguous = corrected, False
+    elif line.name == "split":
+        _split(line)
     elif line.name == "render" and len(line.arguments) > 1 and all("=" in word for word in line.arguments[1:]):
         line.options += [("--var", word) for word in line.arguments[1:]]
         line.arguments, line.is_unambiguous = line.arguments[:1], False
+
+
+def _split(line: ParsedLine) -> None:
+    """Correct the share of a split: `D off`, `D@2 10 percent`, `D@2 50/50`, `D@2=10%`."""
+    if len(line.arguments) > 1 and line.arguments[1] in ("off", "stop", "end"):
+        line.arguments, line.is_unambiguous = [line.arguments[0].partition("@")[0], *line.arguments[2:]], False
+        line.options.append(("--off", None))
+    elif len(line.arguments) == 3 and line.arguments[2].lower() in ("percent", "pct", "%"):
+        line.arguments, line.is_unambiguous = [line.arguments[0], lenient_values.share(line.arguments[1])], False
+    elif line.arguments[1:] == ["50/50"]:
+        line.arguments, line.is_unambiguous = [line.arguments[0], "50%"], False
+    elif len(line.arguments) == 1 and (corrected := lenient_values.with_share(line.arguments[0])) is not None:
+        line.arguments, line.is_unambiguous = corrected, False
 
 
 def _bare(line: ParsedLine) -> None:

@@ -56,7 +56,7 @@ def unknown_option(path: str, spelling: str, spellings: Sequence[str], words: Se
     """Return the error for an option that a command does not have, with the nearest one where no hint corrects it."""
     import difflib
 
-    near = difflib.get_close_matches(spelling, [each for each in spellings if each.startswith("--")], n=1)
+    near = difflib.get_close_matches(spelling, [option for option in spellings if option.startswith("--")], n=1)
     question = f": did you mean {near[0]}?" if near and corrected(words) is None else ""
     return errors.Usage("usage", f"{path} has no option {references.quoted(spelling)}{question}", hint=f"{path} --help")
 
