@@ -104,7 +104,7 @@ def _values(entries: Entries) -> dict[str, str]:
     for name, value, line in _flat(entries, ""):
         if name in values:
             first = f", first on line {lines[name]}" if lines[name] else ""
-            raise _Malformed(line, f"{name} is repeated{first}")
+            raise _Malformed(line, f"{name} appears twice{first}")
         values[name], lines[name] = value, line
     return values
 
@@ -165,7 +165,7 @@ def _json(raw: bytes) -> Entries:
         keys = [key for key, _ in pairs]
         if len(set(keys)) < len(keys):
             repeated = next(key for place, key in enumerate(keys) if key in keys[:place])
-            raise _Malformed(None, f"the key {references.quoted(repeated)} is repeated")
+            raise _Malformed(None, f"the key {references.quoted(repeated)} appears twice")
         return _Entries((key, value, None) for key, value in pairs)
 
     try:

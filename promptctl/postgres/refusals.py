@@ -162,8 +162,8 @@ def _schema_version_mismatch(error: libpq.ServerError, label: str) -> errors.Pro
     if installed > schema.VERSION:
         return errors.SchemaMismatch(
             "schema_newer",
-            f"{label} has schema version {installed}; this promptctl knows {schema.VERSION}",
-            hint="install the promptctl that made this schema",
+            f"{label} has schema version {installed}; this promptctl supports {schema.VERSION}",
+            hint="install the promptctl that created this schema",
         )
     return errors.SchemaMismatch(
         "schema_older",

@@ -156,7 +156,7 @@ def test_a_unit_is_booked_as_its_bucket(persona: Promptctl, asking: Asking, sql:
     [(bucket,)] = sql.execute("select bucket from promptctl.uses").fetchall()
     assert 0 <= bucket < 10_000
     ended = persona("chat", "persona@1", "Hello", "--unit", "user-42", env=asking())
-    assert refused(ended, 2).err.startswith("error: --unit asks which version a unit is given")
+    assert refused(ended, 2).err.startswith("error: --unit selects the version")
 
 
 def test_the_reply_is_there_as_it_comes_and_with_no_stream_at_its_end(persona: Promptctl, asking: Asking) -> None:

@@ -56,7 +56,7 @@ def test_turn_follows_turn_until_the_end_of_the_input(talk: Talk, claude: Claude
     with talk(text="Yes.") as terminal:
         banner = terminal.wait_for(AT_1)
         assert banner.startswith("persona@1, claude-sonnet-5-5, test_")
-        assert "each turn is sent with the version that is live; Ctrl-D leaves, /help says more" in banner
+        assert "each message is sent with the active version; Ctrl-D leaves, /help lists commands" in banner
         for message in ("One?", "Two?"):
             terminal.type(f"{message}\r")
             assert "Yes.\n" in terminal.wait_for(AT_1)
@@ -79,10 +79,10 @@ def test_a_change_of_the_live_version_takes_effect_at_the_next_turn_and_is_annou
         persona("activate", "persona@3", "--author", "bob@example.com", "--reason", "more energy")
         terminal.type("Hello\r")
         shown = terminal.wait_for(AT_3).replace("\r", "")
-        assert "persona: 1 → 3 is live now (bob@example.com activated it, more energy)" in shown
+        assert "persona: 1 → 3 is active now (bob@example.com activated it, more energy)" in shown
         persona("rollback", "persona", "--author", "eve@example.com")
         terminal.type("Hello\r")
-        assert "persona: 3 → 1 is live now (eve@example.com rolled back)" in terminal.wait_for(AT_1)
+        assert "persona: 3 → 1 is active now (eve@example.com rolled back)" in terminal.wait_for(AT_1)
         terminal.type("/quit\r")
         assert terminal.end() == 0
     assert [request.body["system"] for request in claude.requests[count:]] == ["You are enthusiastic!", "You are calm."]
@@ -329,7 +329,7 @@ def test_a_variable_that_a_new_version_needs_is_asked_for(talk: Talk, persona: P
         assert "user.name" in shown
         assert "/var user.name=" in shown
         terminal.type("/var nonsense\r")
-        assert "error: --var takes NAME=VALUE" in terminal.wait_for(at_4)
+        assert "error: --var needs NAME=VALUE" in terminal.wait_for(at_4)
         terminal.type("/var user.name=Ada Lovelace\r")
         terminal.wait_for(at_4)
         terminal.type("/show\r")
@@ -350,7 +350,7 @@ def test_the_commands_are_listed_and_completed_and_others_refused(talk: Talk, sn
         terminal.type("/frob\r")
         assert "error: no command /frob\nhint:  /help" in terminal.wait_for(AT_1).replace("\r", "")
         terminal.type("/us\t\r")
-        assert "tokens and times are shown" in terminal.wait_for(AT_1)
+        assert "tokens and times are on" in terminal.wait_for(AT_1)
         terminal.type("Hello\r")
         assert " tokens, " in terminal.wait_for(AT_1)
         terminal.type(LEAVE)
@@ -445,5 +445,5 @@ def test_the_help_fits_a_screen(talk: Talk) -> None:
         terminal.wait_for(AT_1)
         terminal.type("/help\r")
         terminal.wait_for("/help")
-        lines = terminal.wait_for("with a space before it.").splitlines()
+        lines = terminal.wait_for("start it with a space.").splitlines()
         assert max(map(len, lines)) < 80

@@ -81,7 +81,7 @@ def test_a_database_without_the_schema_says_how_to_make_it(bare: Promptctl) -> N
             99,
             "schema_newer",
             f"has schema version 99; this promptctl supports {schema.VERSION}",
-            "install the promptctl that made this schema",
+            "install the promptctl that created this schema",
         ),
         (0, "schema_older", f"has schema version 0; this promptctl needs {schema.VERSION}", "promptctl db migrate"),
     ],
@@ -116,7 +116,7 @@ def test_a_schema_that_a_restore_opened_to_everybody_is_told_and_closed_again(
     stranger = on(database_name, login)
     sql.execute("grant execute on all functions in schema promptctl to public")
     sql.execute(f"grant usage on schema promptctl to {login}".encode())
-    message = "the schema in llm_app at db.prod was restored without its grants: every login may use parts of it"
+    message = "the schema in llm_app at db.prod was restored without its grants: every login can use parts of it"
     told = filled("db", "status")
     assert stable(told.err) == f"error: {message}\nhint:  promptctl db init\n"
     assert (told.code, told.out.splitlines()[0]) == (8, "state\tgrants missing")
@@ -133,7 +133,7 @@ def test_a_schema_that_a_restore_opened_to_everybody_is_told_and_closed_again(
     assert filled("activate", "default-system-prompt@1").code == 0
     init = filled("db", "init")
     assert stable(init.err) == (
-        "revoked what everybody could use in llm_app at db.prod; promptctl db grant gives a login its access again\n"
+        "revoked the access of every login in llm_app at db.prod; promptctl db grant grants it again\n"
     )
     status = json.loads(filled("db", "status", "--json").out)
     assert (status["state"], status["open_to_everybody"]) == ("ready", 0)

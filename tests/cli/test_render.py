@@ -112,11 +112,11 @@ BAD: dict[str, tuple[bytes, str]] = {
     "null.json": (b'{"user.name": null}', "null.json: user.name has no value"),
     "list.yaml": (b"user.name: [a]\n", "list.yaml:1: user.name is a list"),
     "twice.yaml": (b"city: a\ncity: b\n", "twice.yaml:2: the key 'city' appears twice"),
-    "twice.json": (b'{"user": {"name": "a"}, "user.name": "b"}', "twice.json: user.name is there twice"),
-    "key.json": (b'{"user": {"name": "a"}, "user": {"age": "b"}}', 'key.json: the key "user" is there twice'),
+    "twice.json": (b'{"user": {"name": "a"}, "user.name": "b"}', "twice.json: user.name appears twice"),
+    "key.json": (b'{"user": {"name": "a"}, "user": {"age": "b"}}', 'key.json: the key "user" appears twice'),
     "tag.yaml": (b"city: !env HOME\n", "tag.yaml:1: the tag !env is not allowed"),
-    "merge.yaml": (b"<<: {city: a}\n", 'merge.yaml:1: "<<" cannot name a variable'),
-    "key.yaml": (b"? [a]\n: b\n", "key.yaml:1: a key is a name"),
+    "merge.yaml": (b"<<: {city: a}\n", 'merge.yaml:1: "<<" is not a name of a variable'),
+    "key.yaml": (b"? [a]\n: b\n", "key.yaml:1: a key must be a name"),
     "two.yaml": (b"city: a\n---\ncity: b\n", "two.yaml:2: "),
     "nul.yaml": (b'city: Rom\nuser.name: "a\\0b"\n', "nul.yaml:2: a text with a NUL"),
     "list.json": (b'["city"]', "list.json:1: not a mapping of names to values"),
@@ -129,7 +129,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "nul.json": (b'{"city": "a\\u0000b"}', "nul.json: a text has a NUL character"),
     "half.json": (b'{"city": "\\ud800"}', "half.json: a text has a lone surrogate"),
     "text.yaml": (b"just text\n", "text.yaml:1: not a mapping of names to values"),
-    "name.yaml": (b"9a: x\n", 'name.yaml:1: "9a" cannot name a variable'),
+    "name.yaml": (b"9a: x\n", 'name.yaml:1: "9a" is not a name of a variable'),
     "nan.json": (b'{"city": NaN}', "nan.json: NaN is not a JSON number"),
 }
 
@@ -156,7 +156,7 @@ def test_a_file_that_cannot_be_read_and_a_value_that_is_none_are_refused(greeter
         )
     assert refused_in_json(greeter("render", "greeter", "--var", "city=\udcff", "--json"), 2)["code"] == "not_utf8"
     assert refused(greeter("render", "greeter", "--vars-file", "."), 1).err.startswith('error: cannot read "."')
-    assert refused(greeter("render", "greeter@1", "--unit", "u", *GIVEN), 2).err.startswith("error: --unit asks which")
+    assert refused(greeter("render", "greeter@1", "--unit", "u", *GIVEN), 2).err.startswith("error: --unit selects the version")
 
 
 def test_an_unknown_prompt_is_not_found(greeter: Promptctl) -> None:
@@ -252,9 +252,9 @@ def test_variables_are_shown_with_the_version(greeter: Promptctl, snapshot: Call
 
 
 CREATE: list[tuple[list[str], str]] = [
-    (["--template", "jinja"], 'no template style "jinja": braces, mustache, none'),
+    (["--template", "jinja"], 'invalid template style "jinja": use braces, mustache, none'),
     (["--default", "x"], "--default needs NAME=TEXT, not "),
-    (["--default", "nme=x"], "--default: the text has no variable nme: is name meant?"),
+    (["--default", "nme=x"], "--default: the text has no variable nme: did you mean name?"),
     (["--model", " "], "--model is empty"),
     (["--max-tokens", "0"], "--max-tokens is a whole number from 1 to 999999999, not 0"),
 ]

@@ -199,14 +199,14 @@ def test_mistakes_in_the_words_are_told(filled: Promptctl, unconfigured: Promptc
     assert (missing["code"], missing["message"]) == (
         "cannot_read", 'cannot read "nothing.yaml": No such file or directory',
     )  # fmt: skip
+    of_version = "a route belongs to a prompt and not to a version: use the name a"
     told = {
         ("set", "a"): ("promptctl route set needs -f, --file FILE", "promptctl route set --help"),
         ("set", "a", "-f", ""): ("--file is empty", "promptctl route set --help"),
-        ("set", "a@2", "-f", "x"): ("a route belongs to a prompt and not to a version: use the name a",
-                                    "promptctl route set a -f x"),
-        ("unset", "a@2"): ("a route belongs to a prompt and not to a version: use the name a", "promptctl route unset a"),
+        ("set", "a@2", "-f", "x"): (of_version, "promptctl route set a -f x"),
+        ("unset", "a@2"): (of_version, "promptctl route unset a"),
         ("unset",): ("promptctl route unset needs NAME", "promptctl route unset --help"),
-        ("show", "a@2"): ("a route belongs to a prompt and not to a version: use the name a", "promptctl route show a"),
+        ("show", "a@2"): (of_version, "promptctl route show a"),
         ("show",): ("promptctl route show needs NAME", "promptctl route show --help"),
         ("shw", "a"): ('promptctl route has no command "shw"', "promptctl route show a"),
     }  # fmt: skip

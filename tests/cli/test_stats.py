@@ -314,11 +314,11 @@ def test_the_daily_report_on_a_terminal(used: Promptctl, snapshot: Callable[...,
 
 
 def test_what_cannot_be_a_grouping_is_refused(used: Promptctl) -> None:
-    for by, message in (("week", 'no grouping "week"'), ("", 'no grouping ""'), ("day,day", "day is there twice")):
+    for by, message in (("week", 'invalid key "week"'), ("", 'invalid key ""'), ("day,day", "day appears twice")):
         ended = refused(used("stats", "--by", by), 2)
-        takes = "--by takes version, day, hour, model, with commas between"
+        takes = "--by accepts version, day, hour, model, separated by commas"
         assert ended.err == f"error: {message}: {takes}\nhint:  promptctl stats --help\n"
     for form in ("-q", "--json"):
-        assert "--csv, --json and --quiet are forms of one answer" in used("stats", "--csv", form).err
+        assert "use only one of --csv, --json and --quiet" in used("stats", "--csv", form).err
     assert refused(used("stats", "--since", "yesterday"), 2).err.startswith('error: "yesterday" is not a time')
     assert refused(used("stats", "nothing"), 4).err.startswith('error: no prompt "nothing"')

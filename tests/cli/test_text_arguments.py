@@ -45,39 +45,39 @@ def as_typed(words: str) -> list[str]:
 
 # What is typed: what the message says of the argument, and the command to run instead.
 REFUSED = {
-    "create a sys.txt": ("is a file: -f reads it", "promptctl create a -f sys.txt"),
-    "create a ./sys.txt --activate": ("is a file: -f reads it", "promptctl create a --activate -f ./sys.txt"),
-    "create a link.txt": ("is a file: -f reads it", "promptctl create a -f link.txt"),
-    "create a dangling.txt": ("is a file: -f reads it", "promptctl create a -f dangling.txt"),
-    "create a unreadable": ("is a file: -f reads it", "promptctl create a -f unreadable"),
-    "create a pipe": ("is a file: -f reads it", "promptctl create a -f pipe"),
-    "create a /dev/stdin": ("is a file: -f reads it", "promptctl create a -f /dev/stdin"),
-    "create a 'two words.txt'": ("is a file: -f reads it", "promptctl create a -f 'two words.txt'"),
-    "create a file://sys.txt": ("is a file: -f reads it", "promptctl create a -f sys.txt"),
-    "create a -- sys.txt": ("is a file: -f reads it", "promptctl create a -f sys.txt"),
-    "create a folder": ("is a folder: --text", "promptctl create a --text folder"),
-    "create a ./folder/": ("is a folder: --text", "promptctl create a --text ./folder/"),
-    "create a .": ("is a folder: --text", "promptctl create a --text ."),
-    "create a @sys.txt": ("begins with @: -f reads a file", "promptctl create a -f sys.txt"),
-    "create a @nothing": ("begins with @: -f reads a file", "promptctl create a -f nothing"),
-    "create a '@bob be kind'": ("begins with @: -f reads a file", "promptctl create a --text '@bob be kind'"),
-    "create a @": ("begins with @: -f reads a file", "promptctl create a --text @"),
+    "create a sys.txt": ("is a file: use -f to read it", "promptctl create a -f sys.txt"),
+    "create a ./sys.txt --activate": ("is a file: use -f to read it", "promptctl create a --activate -f ./sys.txt"),
+    "create a link.txt": ("is a file: use -f to read it", "promptctl create a -f link.txt"),
+    "create a dangling.txt": ("is a file: use -f to read it", "promptctl create a -f dangling.txt"),
+    "create a unreadable": ("is a file: use -f to read it", "promptctl create a -f unreadable"),
+    "create a pipe": ("is a file: use -f to read it", "promptctl create a -f pipe"),
+    "create a /dev/stdin": ("is a file: use -f to read it", "promptctl create a -f /dev/stdin"),
+    "create a 'two words.txt'": ("is a file: use -f to read it", "promptctl create a -f 'two words.txt'"),
+    "create a file://sys.txt": ("is a file: use -f to read it", "promptctl create a -f sys.txt"),
+    "create a -- sys.txt": ("is a file: use -f to read it", "promptctl create a -f sys.txt"),
+    "create a folder": ("is a folder: use --text", "promptctl create a --text folder"),
+    "create a ./folder/": ("is a folder: use --text", "promptctl create a --text ./folder/"),
+    "create a .": ("is a folder: use --text", "promptctl create a --text ."),
+    "create a @sys.txt": ("starts with @: use -f to read a file", "promptctl create a -f sys.txt"),
+    "create a @nothing": ("starts with @: use -f to read a file", "promptctl create a -f nothing"),
+    "create a '@bob be kind'": ("starts with @: use -f to read a file", "promptctl create a --text '@bob be kind'"),
+    "create a @": ("starts with @: use -f to read a file", "promptctl create a --text @"),
     "create a sys.tx": None,
-    "create a sy.txt": ("there is no such file", "promptctl create a --text sy.txt"),
-    "create a ../prompts/x": ("there is no such file", "promptctl create a --text ../prompts/x"),
-    "create a /nowhere": ("there is no such file", "promptctl create a --text /nowhere"),
-    "create a v1.MD": ("there is no such file", "promptctl create a --text v1.MD"),
+    "create a sy.txt": ("but no such file exists", "promptctl create a --text sy.txt"),
+    "create a ../prompts/x": ("but no such file exists", "promptctl create a --text ../prompts/x"),
+    "create a /nowhere": ("but no such file exists", "promptctl create a --text /nowhere"),
+    "create a v1.MD": ("but no such file exists", "promptctl create a --text v1.MD"),
     "create a 'Read sys.txt'": None,
     "create a 'Read\nsys.txt'": None,
     "create a '@bob\nbe kind'": None,
     "create a --text sys.txt": None,
     "create a --text @sys.txt": None,
     "create a sys": None,
-    "chat a sys.txt": ("is a file: -f reads it", "promptctl chat a -f sys.txt"),
-    "chat a sys.txt --usage": ("is a file: -f reads it", "promptctl chat a --usage -f sys.txt"),
-    "chat a @sys.txt": ("begins with @: -f reads a file", "promptctl chat a -f sys.txt"),
-    "chat a folder": ("is a folder: --text", "promptctl chat a --text folder"),
-    "chat a sy.txt": ("there is no such file", "promptctl chat a --text sy.txt"),
+    "chat a sys.txt": ("is a file: use -f to read it", "promptctl chat a -f sys.txt"),
+    "chat a sys.txt --usage": ("is a file: use -f to read it", "promptctl chat a --usage -f sys.txt"),
+    "chat a @sys.txt": ("starts with @: use -f to read a file", "promptctl chat a -f sys.txt"),
+    "chat a folder": ("is a folder: use --text", "promptctl chat a --text folder"),
+    "chat a sy.txt": ("but no such file exists", "promptctl chat a --text sy.txt"),
 }
 
 
@@ -118,7 +118,7 @@ def test_chat_reads_its_message_from_standard_input(
         assert (ended.code, json.loads(ended.out)["outcome"]) == (0, "ok"), ended
     assert filled("chat", "default-system-prompt", "--text", "-", "-q", env=asking()).code == 0
     both = filled("chat", "default-system-prompt", "-", "--vars-file", "-", stdin="x", env=asking())
-    assert "standard input is either the message or the values" in refused(both, 2).err
+    assert "standard input cannot be both the message and the file" in refused(both, 2).err
 
 
 @pytest.mark.parametrize(("text", "size"), [("x", "1 byte"), ("Grüße, 日本.", "16 bytes")])
@@ -144,7 +144,7 @@ def test_the_shell_reads_statements_from_a_file_and_from_standard_input(filled: 
     (filled.home / "wrong.sql").write_text("selec;")
     assert filled("db", "shell", "-f", "wrong.sql").code == 3
     assert refused_in_json(filled("db", "shell", "-f", "nothing.sql", "--json"), 1)["code"] == "cannot_read"
-    assert "two ways to give statements" in refused(filled("db", "shell", "-f", "-", "-c", "select 1"), 2).err
+    assert "use only one of --command and --file" in refused(filled("db", "shell", "-f", "-", "-c", "select 1"), 2).err
 
 
 def test_a_hint_for_a_file_is_pasted_by_a_shell(promptctl: Promptctl) -> None:

@@ -91,7 +91,7 @@ def _without_password(url: str, environment: dict[str, str]) -> str:
 
 
 def _psql(home: str | None) -> str:
-    """Return the path of psql: the embedded server's, else the newest of Debian's (/usr/bin/psql is a wrapper), else PATH's."""
+    """Return the path of psql: the embedded server's, the newest of Debian's (its /usr/bin/psql wraps it), PATH's."""
     candidates: list[str] = []
     if home is not None:
         from promptctl.postgres.embedded import server

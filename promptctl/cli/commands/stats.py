@@ -93,6 +93,6 @@ def _keys(by: str | None) -> list[str]:
     keys = ["version"] if by is None else [key.strip() for key in by.split(",")]
     for key in keys:
         if key not in statistics.KEYS or keys.count(key) > 1:
-            problem = f"invalid key {references.quoted(key)}" if key not in statistics.KEYS else f"{key} is repeated"
+            problem = f"invalid key {references.quoted(key)}" if key not in statistics.KEYS else f"{key} appears twice"
             raise errors.Usage("usage", f"{problem}: --by accepts {', '.join(statistics.KEYS)}, separated by commas")
     return keys
