@@ -118,7 +118,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "merge.yaml": (b"<<: {city: a}\n", 'merge.yaml:1: "<<" is not a name of a variable'),
     "key.yaml": (b"? [a]\n: b\n", "key.yaml:1: a key must be a name"),
     "two.yaml": (b"city: a\n---\ncity: b\n", "two.yaml:2: "),
-    "nul.yaml": (b'city: Rom\nuser.name: "a\\0b"\n', "nul.yaml:2: a text with a NUL"),
+    "nul.yaml": (b'city: Rom\nuser.name: "a\\0b"\n', "nul.yaml:2: a text contains a NUL"),
     "list.json": (b'["city"]', "list.json:1: not a mapping of names to values"),
     "alias.yaml": (b"a: &x y\nb: *x\n", "alias.yaml:"),
     "deep.json": (b'{"a":' * 100_000, "deep.json"),
@@ -156,7 +156,8 @@ def test_a_file_that_cannot_be_read_and_a_value_that_is_none_are_refused(greeter
         )
     assert refused_in_json(greeter("render", "greeter", "--var", "city=\udcff", "--json"), 2)["code"] == "not_utf8"
     assert refused(greeter("render", "greeter", "--vars-file", "."), 1).err.startswith('error: cannot read "."')
-    assert refused(greeter("render", "greeter@1", "--unit", "u", *GIVEN), 2).err.startswith("error: --unit selects the version")
+    pinned = refused(greeter("render", "greeter@1", "--unit", "u", *GIVEN), 2)
+    assert pinned.err.startswith("error: --unit selects the version")
 
 
 def test_an_unknown_prompt_is_not_found(greeter: Promptctl) -> None:
