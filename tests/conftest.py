@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import os
 import pty
 import re
@@ -26,6 +27,8 @@ from tests.servers import Server, available_servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from promptctl.postgres.drivers import Driver
 
 # A process that a shell starts in the background ignores Ctrl-C, and its children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -230,6 +233,12 @@ def home(tmp_path: Path) -> Path:
     path = tmp_path / "home"
     path.mkdir()
     return path
+
+
+@pytest.fixture(params=["ctypes_pq", "psycopg_pq"])
+def driver(request: pytest.FixtureRequest) -> Driver:
+    """Each of the two implementations by which connections are opened."""
+    return importlib.import_module(f"promptctl.postgres.{request.param}")  # pyright: ignore[reportReturnType]
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def identity(target: settings.Target) -> str:
         from promptctl.postgres.embedded import location
 
         return f"embedded {location.home()}"
-    in_url = connecting.keywords(target.url, target.origin) if target.url else {}
+    in_url = connecting.application_keywords(target.url, target.origin) if target.url else {}
     values = {keyword: in_url.get(keyword) or os.environ.get(name, "") for keyword, name in _VARIABLES.items()}
     keywords = ["host", "hostaddr", "port", "dbname", "service"]
     if not values["dbname"]:

@@ -22,7 +22,7 @@ from promptctl.client.sigterm import called_at_sigterm
 from promptctl.client.snapshot import Snapshot
 from promptctl.client.spool import Spool
 from promptctl.client.state import for_unit
-from promptctl.postgres import settings
+from promptctl.postgres import connecting, settings
 from promptctl.rules import references
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class Prompts:
         if max_age_seconds is not None:
             poll_seconds = min(poll_seconds, max_age_seconds / 3)
         target = settings.target(database_url, "database_url")
+        # Imported before there are threads: a child that is forked during an import would wait for it without end.
+        connecting.load_application_driver()
         database = identity(target)
         self._timeout_seconds = timeout_seconds
         self._max_age_seconds = max_age_seconds

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 
 from promptctl import errors
-from promptctl.postgres import libpq, refusals, settings
+from promptctl.postgres import drivers, refusals, settings
+from promptctl.postgres.connection import ConnectionFailed
 from promptctl.postgres.database import Database, EmptyDatabase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from promptctl.postgres.connection import Connection
+    from promptctl.postgres.drivers import Driver
 
 CONNECT_TIMEOUT_SECONDS = 10
 _EMBEDDED = "the embedded database"
@@ -56,7 +60,7 @@ def connect(
     parameters["client_encoding"] = "UTF8"
     try:
         connection = _connected(parameters)
-    except libpq.ConnectionFailed as failure:
+    except ConnectionFailed as failure:
         raise refusals.unreachable(failure, target) from None
     return Database(connection, _label(connection), embedded=False)
 
@@ -67,8 +71,9 @@ def connect_application(target: settings.Target, *, connect_timeout_seconds: flo
     `connect_timeout_seconds` is for all hosts of a URL together, `timeout_seconds` for each answer. The environment,
     which is the application's, is left alone: times come in whatever form the session has.
     """
-    # libpq gives so long to each host; it takes 1 for 2.
-    connect_timeout = str(max(2, round(connect_timeout_seconds / _hosts(target.url))))
+    driver = drivers.for_application()
+    # psycopg allows this time for each host, and at least 2 seconds.
+    connect_timeout = str(max(2, round(connect_timeout_seconds / _hosts(target.url, target.origin, driver))))
     own = {
         "fallback_application_name": "promptctl client",
         "keepalives_idle": "5",
@@ -83,32 +88,50 @@ def connect_application(target: settings.Target, *, connect_timeout_seconds: flo
         home = location.home()
         if location.cluster(home) is None:
             raise errors.Unreachable("no_embedded_database", f"there is no embedded database in {home}")
-        own |= _shield()
+        own |= _shield(driver)
+
+        def connect(parameters: Mapping[str, str]) -> Connection:
+            return driver.connect({**own, **parameters})
+
         try:
-            database = _open_embedded(home, own)
-        except libpq.ConnectionFailed as failure:
+            database = _embedded_database(home, connect)
+        except ConnectionFailed as failure:
             if not server.is_absent(home, str(failure)):
                 raise refusals.embedded_unreachable(failure) from None
-            server.start(home, create=False, parameters=own, unless_stopped=True)
-            database = _open_embedded(home, own)
+            server.start(home, create=False, connect=connect, unless_stopped=True)
+            database = _embedded_database(home, connect)
     else:
         if target.url is not None:
             own["dbname"] = target.url
         own["client_encoding"] = "UTF8"
         try:
-            connection = libpq.Connection(own)
-        except libpq.ConnectionFailed as failure:
+            connection = driver.connect(own)
+        except ConnectionFailed as failure:
             raise refusals.unreachable(failure, target) from None
         database = Database(connection, _label(connection), embedded=False)
     database.set_timeout(timeout_seconds)
     return database
 
 
+def load_application_driver() -> None:
+    """Import psycopg. Raises Failed (`libpq_missing`)."""
+    drivers.for_application()
+
+
 def keywords(url: str, origin: str = "--database-url") -> dict[str, str]:
-    """Return what a URL or a keyword string says, by libpq's keywords. Raises Usage for one that libpq cannot read."""
+    """Return the values of a URL or a keyword string by libpq's keywords. Raises Usage for a malformed one."""
+    return _keywords(drivers.for_command(), url, origin)
+
+
+def application_keywords(url: str, origin: str) -> dict[str, str]:
+    """Do what `keywords` does, in an application."""
+    return _keywords(drivers.for_application(), url, origin)
+
+
+def _keywords(driver: Driver, url: str, origin: str) -> dict[str, str]:
     try:
-        return libpq.keywords(url)
-    except libpq.ConnectionFailed:
+        return driver.keywords(url)
+    except ConnectionFailed:
         raise errors.Usage(
             "invalid_database_url",
             f"{origin} is not a valid database URL",
@@ -142,8 +165,8 @@ def _connect_embedded(creates: bool, starts: bool, say: Callable[[str], None]) -
         del os.environ[name]
     if location.cluster(home) is not None:
         try:
-            return _open_embedded(home)
-        except libpq.ConnectionFailed as failure:
+            return _embedded_database(home, _connect_light)
+        except ConnectionFailed as failure:
             from promptctl.postgres.embedded import server
 
             if not starts or not server.is_absent(home, str(failure)):
@@ -154,27 +177,30 @@ def _connect_embedded(creates: bool, starts: bool, say: Callable[[str], None]) -
 
     server.start(home, create=creates, say=say)
     try:
-        return _open_embedded(home)
-    except libpq.ConnectionFailed as failure:
+        return _embedded_database(home, _connect_light)
+    except ConnectionFailed as failure:
         raise refusals.embedded_unreachable(failure) from None
 
 
-def _open_embedded(home: str, own: dict[str, str] | None = None) -> Database:
+def _embedded_database(home: str, connect: Callable[[Mapping[str, str]], Connection]) -> Database:
     from promptctl.postgres.embedded import location
 
-    parameters = {**(own or _common()), **location.conninfo(home), "client_encoding": "UTF8"}
-    connection = libpq.Connection(parameters) if own else _connected(parameters, light=True)
+    connection = connect({**location.conninfo(home), "client_encoding": "UTF8"})
     return Database(connection, _EMBEDDED, embedded=True)
 
 
-def _shield() -> dict[str, str]:
+def _connect_light(parameters: Mapping[str, str]) -> Connection:
+    return _connected({**_common(), **parameters}, light=True)
+
+
+def _shield(driver: Driver) -> dict[str, str]:
     """Return keywords that keep libpq's variables away from the embedded connection of an application.
 
     The environment is the application's, and is left alone. Raises Usage for a variable that no keyword outweighs.
     """
     if not any(name.startswith("PG") for name in os.environ):
         return {}
-    keywords = {name: keyword for name, keyword in libpq.variables().items() if name in os.environ}
+    keywords = {name: keyword for name, keyword in driver.variables().items() if name in os.environ}
     for name in ("PGHOSTADDR", "PGSERVICE"):
         if name in keywords:
             raise errors.Usage(
@@ -197,23 +223,23 @@ def _common() -> dict[str, str]:
     return parameters
 
 
-def _connected(parameters: dict[str, str], *, light: bool = False) -> libpq.Connection:
+def _connected(parameters: dict[str, str], *, light: bool = False) -> Connection:
     # libpq sends these with its first message: times come as RFC 3339 needs them, for no round trip of their own.
     for name, value in (("PGTZ", "UTC"), ("PGDATESTYLE", "ISO")):
         os.environ[name] = value
-    return libpq.Connection(parameters, light=light)
+    return drivers.for_command(light=light).connect(parameters, light=light)
 
 
-def _hosts(url: str | None) -> int:
+def _hosts(url: str | None, origin: str, driver: Driver) -> int:
     """How many hosts are tried one after the other. Raises Usage for a URL that libpq cannot read."""
-    given = keywords(url) if url else {}
+    parameters = _keywords(driver, url, origin) if url else {}
     for keyword, variable in (("hostaddr", "PGHOSTADDR"), ("host", "PGHOST")):
-        if named := given.get(keyword) or os.environ.get(variable):
-            return named.count(",") + 1
+        if hosts := parameters.get(keyword) or os.environ.get(variable):
+            return hosts.count(",") + 1
     return 1
 
 
-def _label(connection: libpq.Connection) -> str:
+def _label(connection: Connection) -> str:
     host = "localhost" if connection.host.startswith("/") or not connection.host else connection.host
     port = "" if connection.port in ("", "5432") else f":{connection.port}"
     return f"{connection.database} at {host}{port}"

@@ -7,7 +7,8 @@ transaction, so a statement never runs on a schema that it was not written for.
 from __future__ import annotations
 
 from promptctl import errors, schema
-from promptctl.postgres import libpq, libpq_library, refusals
+from promptctl.postgres import drivers, refusals
+from promptctl.postgres.connection import ConnectionLost, ServerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import LiteralString, Self
 
-    from promptctl.postgres.libpq import Parameter, Row
+    from promptctl.postgres.connection import Connection, Parameter, Row
 
 _READ_ONLY = "25006"
 # The function only says what is wrong: to have it say nothing would take a millisecond, a session's first. Where a
@@ -31,13 +32,13 @@ _GATE: LiteralString = """
 
 def client_libraries() -> list[str]:
     """The paths, or names, of the libpq that this process has loaded: none before its first connection."""
-    return libpq_library.loaded_paths()
+    return drivers.libraries()
 
 
 class Database:
     """A connection and the name by which people know the database, `llm_app at db.prod`."""
 
-    def __init__(self, connection: libpq.Connection, label: str, *, embedded: bool) -> None:
+    def __init__(self, connection: Connection, label: str, *, embedded: bool) -> None:
         self.label = label
         self.embedded = embedded
         self._connection = connection
@@ -85,13 +86,13 @@ class Database:
         gate: list[tuple[LiteralString, Sequence[Parameter]]] = [] if self._checked else [(_GATE, [schema.VERSION])]
         try:
             self._connection.send([*gate, (sql, parameters)])
-        except (libpq.ServerError, libpq.ConnectionLost) as failure:
+        except (ServerError, ConnectionLost) as failure:
             raise self._translated(failure) from None
 
         def wait() -> list[Row]:
             try:
                 return self._connection.receive()[-1]
-            except (libpq.ServerError, libpq.ConnectionLost) as failure:
+            except (ServerError, ConnectionLost) as failure:
                 raise self._translated(failure) from None
 
         return wait
@@ -104,11 +105,11 @@ class Database:
         """Ask for the notifications of a channel, once for the connection; False: a standby gives none."""
         try:
             self._connection.script(f"listen {channel}")
-        except libpq.ServerError as failure:
+        except ServerError as failure:
             if failure.sqlstate == _READ_ONLY:
                 return False
             raise self._translated(failure) from None
-        except libpq.ConnectionLost as failure:
+        except ConnectionLost as failure:
             raise self._translated(failure) from None
         return True
 
@@ -116,7 +117,7 @@ class Database:
         """Wait for what was listened for, and return it and whether the descriptor `wakes` can be read."""
         try:
             return self._connection.notifications(seconds, wakes)
-        except libpq.ConnectionLost as failure:
+        except ConnectionLost as failure:
             raise self._translated(failure) from None
 
     def transaction(self, *, read_only: bool = False) -> Transaction:
@@ -145,7 +146,7 @@ class Database:
             self._connection.script(schema.read_sql())
             if self.embedded:
                 self._connection.script("alter database promptctl set search_path = promptctl, public")
-        except (libpq.ServerError, libpq.ConnectionLost) as failure:
+        except (ServerError, ConnectionLost) as failure:
             raise self._translated(failure) from None
 
     def set_timeout(self, seconds: float) -> None:
@@ -173,11 +174,11 @@ class Database:
     def _pipeline(self, statements: Sequence[tuple[LiteralString, Sequence[Parameter]]]) -> list[list[Row]]:
         try:
             return self._connection.pipeline(statements)
-        except (libpq.ServerError, libpq.ConnectionLost) as failure:
+        except (ServerError, ConnectionLost) as failure:
             raise self._translated(failure) from None
 
-    def _translated(self, failure: libpq.ServerError | libpq.ConnectionLost) -> errors.PromptctlError:
-        if isinstance(failure, libpq.ConnectionLost):
+    def _translated(self, failure: ServerError | ConnectionLost) -> errors.PromptctlError:
+        if isinstance(failure, ConnectionLost):
             return errors.Unreachable(
                 "connection_lost",
                 f"the connection to {self.label} was lost; whether the last statement was carried out is not known",

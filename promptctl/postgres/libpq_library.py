@@ -1,8 +1,8 @@
-"""Where libpq is, and what its functions take and return.
+"""Where libpq is, and the types that its functions return.
 
-The library is the one that psycopg's wheel carries, else the system's; any from PostgreSQL 14 on. A command on the
-embedded database loads the one of the embedded server's wheel, which has no TLS and Kerberos to load. All of them are
-where Python's modules are: from a data directory, where somebody else may write, this process loads no code.
+The library is the one in psycopg's wheel, else the system's, of PostgreSQL 14 or later. A command on the embedded
+database loads the one in the embedded server's wheel, which does not load TLS and Kerberos. All of them are among
+Python's modules: this process loads no code from a data directory, where another user may have write permission.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-# Else libpq writes a database's notices to standard error as they are. Kept here, because C keeps no reference.
 _NOTICE_PROCESSOR = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
 
 
-def _take_no_notice(_: int | None, __: bytes) -> None:
+def _ignore_notice(_: int | None, __: bytes) -> None:
     pass
 
 
-SILENCE = _NOTICE_PROCESSOR(_take_no_notice)
+# Without it libpq writes a database's notices to standard error. Stored here, because C keeps no reference.
+SILENCE = _NOTICE_PROCESSOR(_ignore_notice)
 
-# These let other threads run meanwhile. To have the interpreter's lock back takes 5 ms when another thread computes,
-# and the others are over in a microsecond.
-_MAY_WAIT = (
+# These release the interpreter's lock. Taking it back costs up to 5 ms while another thread computes; the other
+# functions return in a microsecond.
+_BLOCKING = (
     "PQconnectdbParams",
     "PQfinish",
     "PQsendQuery",
@@ -51,28 +51,28 @@ class Option(ctypes.Structure):
 
 
 class Notification(ctypes.Structure):
-    """libpq's PGnotify: the channel, who sent it, and what it says."""
+    """libpq's PGnotify: the channel, the process id of the sender, and the payload."""
 
     _fields_ = (("channel", ctypes.c_char_p), ("process", ctypes.c_int), ("payload", ctypes.c_char_p))
 
 
-# What they return: a pointer, a text, an int, an Oid, a notification, nothing.
+# The functions by the type that they return.
 _FUNCTIONS: tuple[tuple[str, Any], ...] = (
     ("PQconninfoParse PQconndefaults PQconnectdbParams PQgetResult PQgetCancel PQsetNoticeProcessor", ctypes.c_void_p),
     ("PQerrorMessage PQdb PQhost PQport PQparameterStatus PQresultErrorField PQgetvalue", ctypes.c_char_p),
     ("PQstatus PQsocket PQserverVersion PQenterPipelineMode PQexitPipelineMode PQpipelineSync", ctypes.c_int),
-    ("PQsendQuery PQsendQueryParams PQsetnonblocking PQflush PQconsumeInput PQisBusy", ctypes.c_int),
+    ("PQsendQuery PQsendQueryParams PQsetnonblocking PQisnonblocking PQflush PQconsumeInput PQisBusy", ctypes.c_int),
     ("PQresultStatus PQntuples PQnfields PQgetisnull PQcancel", ctypes.c_int),
     ("PQftype", ctypes.c_uint),
     ("PQnotifies", ctypes.POINTER(Notification)),
     ("PQfinish PQclear PQfreemem PQfreeCancel PQconninfoFree", None),
 )
-# Loaded once: the classes that ctypes makes for a library are never freed, and an application connects for ever.
+# Loaded once: ctypes never frees the classes that it makes for a library.
 _loaded: dict[bool, Library] = {}
 
 
 def _candidates(*, light: bool) -> Iterator[str]:
-    """Paths and names of libpq to try, best first: the `light` one, the one beside psycopg, then the system's."""
+    """Yield paths and names of libpq to try: the `light` one, the one in psycopg's wheel, then the system's."""
     if light:
         name = "libpq.5.dylib" if sys.platform == "darwin" else "libpq.so.5"
         for folder in sys.path:
@@ -94,10 +94,10 @@ def _candidates(*, light: bool) -> Iterator[str]:
 
 
 class Library:
-    """libpq's functions, by their names. Their pointers are ctypes objects, never plain numbers: nothing is converted.
+    """libpq's functions, by their names. Pointers are ctypes objects, never plain numbers.
 
-    ctypes passes what it is given as C has it, bytes and None too; to declare what a function takes would have it ask
-    a converter for each argument, and double what a call costs.
+    `argtypes` are not declared: ctypes would call a converter for each argument, which doubles the cost of a call.
+    Without them it passes bytes, None and ctypes objects as they are, and nothing else is passed.
     """
 
     path = ""
@@ -110,8 +110,8 @@ class Library:
 def load(*, light: bool = False) -> Library:
     """Return libpq. Raises Failed (`libpq_missing`).
 
-    `light` is for a command's connection to the embedded server. An application never loads that one: a driver that is
-    imported later would find it under libpq's name, and would have no TLS.
+    `light` is for a command's connection to the embedded server. An application never loads that library: a driver
+    that it imports later would find it under libpq's name, and would have no TLS.
     """
     if light not in _loaded:
         _loaded[light] = _load(light=light)
@@ -119,16 +119,16 @@ def load(*, light: bool = False) -> Library:
 
 
 def loaded_paths() -> list[str]:
-    """The paths, or names, of the libraries that this process has loaded."""
+    """Return the paths, or names, of the libraries that this process has loaded."""
     return [library.path for library in _loaded.values()]
 
 
 def _load(*, light: bool) -> Library:
-    # Lazily: thousands of functions of OpenSSL, Kerberos and LDAP that nothing calls are then not looked up by name.
+    # Lazy binding: the loader does not look up thousands of functions of OpenSSL, Kerberos and LDAP that nothing calls.
     mode = getattr(os, "RTLD_LAZY", ctypes.DEFAULT_MODE)
     for path in _candidates(light=light):
         try:
-            waiting, quick = ctypes.CDLL(path, mode), ctypes.PyDLL(path, mode)
+            blocking, quick = ctypes.CDLL(path, mode), ctypes.PyDLL(path, mode)
         except OSError:
             continue
         library = Library()
@@ -136,12 +136,15 @@ def _load(*, light: bool) -> Library:
         try:
             for names, returns in _FUNCTIONS:
                 for name in names.split():
-                    function = getattr(waiting if name in _MAY_WAIT else quick, name)
+                    function = getattr(blocking if name in _BLOCKING else quick, name)
                     function.restype = returns
                     setattr(library, name, function)
         except AttributeError:  # older than 14: no pipelines
             continue
         return library
-    raise errors.Failed(
-        "libpq_missing", "libpq, PostgreSQL's client library, is not there", hint="pip install 'psycopg[binary]>=3.2.2'"
-    )
+    raise missing("libpq, PostgreSQL's client library, is not installed")
+
+
+def missing(message: str) -> errors.Failed:
+    """Return the error `libpq_missing`."""
+    return errors.Failed("libpq_missing", message, hint="pip install 'psycopg[binary]>=3.2.2'")

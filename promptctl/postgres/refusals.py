@@ -6,7 +6,8 @@ from promptctl import errors, schema
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from promptctl.postgres import libpq, settings
+    from promptctl.postgres import settings
+    from promptctl.postgres.connection import ConnectionFailed, ServerError
 
 _NOT_FOUND, _REFUSED, _USAGE = errors.NotFound, errors.Refused, errors.Usage
 _BY_CONSTRAINT: dict[str, tuple[type[errors.PromptctlError], str]] = {
@@ -99,7 +100,7 @@ WAYS_OUT = {
 }
 
 
-def translated(error: libpq.ServerError, label: str) -> errors.PromptctlError:
+def translated(error: ServerError, label: str) -> errors.PromptctlError:
     """Return the error that a server's refusal means: by the name of the broken rule, else by SQLSTATE."""
     hint = error.hint or None
     if error.constraint in _IN_OUR_WORDS:
@@ -151,7 +152,7 @@ def read_only_by_setting(label: str) -> errors.PromptctlError:
     )
 
 
-def _schema_version_mismatch(error: libpq.ServerError, label: str) -> errors.PromptctlError:
+def _schema_version_mismatch(error: ServerError, label: str) -> errors.PromptctlError:
     installed = int(error.detail) if error.detail.isdigit() else None
     if installed is None:
         return errors.SchemaMismatch(
@@ -172,7 +173,7 @@ def _schema_version_mismatch(error: libpq.ServerError, label: str) -> errors.Pro
     )
 
 
-def unreachable(failure: libpq.ConnectionFailed, target: settings.Target) -> errors.PromptctlError:
+def unreachable(failure: ConnectionFailed, target: settings.Target) -> errors.PromptctlError:
     """Return the error that a failed connection to a configured database means; it never holds the password."""
     said, words = str(failure), _reason(str(failure))
     if "definition of service" in said or "service file" in said:
@@ -233,7 +234,7 @@ def _unknown_parameter(said: str, url: str | None) -> str | None:
     return name if name.isidentifier() and "@" not in query and name in named else None
 
 
-def embedded_unreachable(failure: libpq.ConnectionFailed) -> errors.PromptctlError:
+def embedded_unreachable(failure: ConnectionFailed) -> errors.PromptctlError:
     """Return the error that a failed connection to the embedded database means."""
     return errors.Unreachable(
         "unreachable", f"cannot reach the embedded database: {_reason(str(failure))}", hint="promptctl db status"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
+# Run before a command: ctypes can load no library.
+NO_LIBPQ = "import ctypes\ndef none(*_, **__):\n    raise OSError('none')\nctypes.CDLL = none"
 # Three prompts as a team would have them: one moved and rolled back, one never activated, one with a split. Times lie
 # far enough back to read the same for the hour that a test may take.
 EMPTIED = """

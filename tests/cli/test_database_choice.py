@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from promptctl.postgres import libpq, refusals, settings
+from promptctl.postgres import refusals, settings
+from promptctl.postgres.connection import ConnectionFailed
 from tests.cli.conftest import refused, refused_in_json
 
 if TYPE_CHECKING:
@@ -359,7 +360,7 @@ def test_a_parameter_of_another_driver_is_named_and_a_part_of_a_password_is_not(
 
 def test_a_url_without_a_user_for_a_user_id_without_a_name_says_so() -> None:
     said = "local user with ID 54321 does not exist"
-    error = refusals.unreachable(libpq.ConnectionFailed(said), settings.Target("postgresql://h/x", False, "PGHOST"))
+    error = refusals.unreachable(ConnectionFailed(said), settings.Target("postgresql://h/x", False, "PGHOST"))
     assert (error.code, error.hint) == ("invalid_database_url", "export PGUSER=USER")
     assert error.message == "PGHOST names no user, and this process's user id has no name"
 

@@ -19,8 +19,8 @@ import pytest
 
 from promptctl import errors, schema
 from promptctl.postgres import connecting, refusals
-from promptctl.postgres.libpq import ServerError
-from tests.cli.conftest import copied, refused, refused_in_json
+from promptctl.postgres.connection import ServerError
+from tests.cli.conftest import NO_LIBPQ, copied, refused, refused_in_json
 from tests.conftest import SERVERS, Ended, stable
 from tests.servers import Server
 
@@ -49,6 +49,16 @@ WAITING = "exists (select from pg_stat_activity where datname = current_database
 def ended(process: subprocess.Popen[bytes]) -> Ended:
     out, err = process.communicate(timeout=30)
     return Ended(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture(params=["ctypes", "psycopg"])
+def either_driver(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, sabotaged: Callable[[str], dict[str, str | None]]
+) -> None:
+    """Commands connect as usual, and as where ctypes can load no libpq: through psycopg."""
+    if request.param == "psycopg":
+        for name, value in sabotaged(NO_LIBPQ).items():
+            monkeypatch.setenv(name, value or "")
 
 
 @pytest.fixture
@@ -298,6 +308,7 @@ def test_an_operator_does_everything_but_grant(
     assert moved["database_user"].endswith("_operator")
 
 
+@pytest.mark.usefixtures("either_driver")
 def test_a_lock_that_another_holds_is_waited_for_and_then_named(
     filled: Promptctl, connect: Callable[..., psycopg.Connection[Any]]
 ) -> None:
@@ -328,6 +339,7 @@ def test_a_lock_that_is_given_up_in_time_is_nothing_to_speak_of(
     assert ended(process) == Ended(0, "default-system-prompt@3\n", "")
 
 
+@pytest.mark.usefixtures("either_driver")
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_a_session_that_is_ended_in_the_middle_changes_nothing(
     form: list[str], filled: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any]
@@ -349,6 +361,7 @@ def test_a_session_that_is_ended_in_the_middle_changes_nothing(
     assert filled("show", "default-system-prompt", "-q").out == "default-system-prompt@2\n"
 
 
+@pytest.mark.usefixtures("either_driver")
 def test_a_server_that_is_killed_in_the_middle_is_exit_code_6(on: Callable[..., Promptctl]) -> None:
     # The other tests' servers may lose their last commits when they are killed; this one is asked what it kept.
     with Server.start(next(iter(SERVERS.values())), synchronous_commit="on") as server:
@@ -374,6 +387,7 @@ def test_a_server_that_is_killed_in_the_middle_is_exit_code_6(on: Callable[..., 
         assert promptctl("show", "x", "-q").out == "x@1\n"
 
 
+@pytest.mark.usefixtures("either_driver")
 def test_a_server_without_a_free_connection_is_exit_code_6(on: Callable[..., Promptctl]) -> None:
     with Server.start(
         next(iter(SERVERS.values())), max_connections=3, superuser_reserved_connections=1, max_wal_senders=0
@@ -409,11 +423,13 @@ def black_hole() -> Iterator[str]:
         yield f"postgresql://u@127.0.0.1:{listening.getsockname()[1]}/x"
 
 
+@pytest.mark.usefixtures("either_driver")
 def test_a_host_that_never_answers_is_given_up(unconfigured: Promptctl, black_hole: str) -> None:
     told = refused(unconfigured("list", env={"DATABASE_URL": black_hole, "PGCONNECT_TIMEOUT": "2"}), 6)
     assert told.err.endswith(": timeout expired\nhint:  promptctl db status\n")
 
 
+@pytest.mark.usefixtures("either_driver")
 def test_ctrl_c_ends_a_command_that_waits_for_a_host(unconfigured: Promptctl) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"postgresql://u@127.0.0.1:{listening.getsockname()[1]}/x"
@@ -450,6 +466,7 @@ def test_ctrl_c_ends_a_command_that_waits_for_a_lock_at_once_and_nothing_is_chan
     assert sql.execute(tables).fetchall() == before
 
 
+@pytest.mark.usefixtures("either_driver")
 def test_ctrl_c_is_heard_although_the_server_hangs(
     filled: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any], server: Server
 ) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from promptctl import __version__
-from tests.cli.conftest import refused, refused_in_json
+from tests.cli.conftest import NO_LIBPQ, refused, refused_in_json
 from tests.conftest import Promptctl, stable
 
 if TYPE_CHECKING:
@@ -149,10 +149,10 @@ def test_memory_that_runs_out_is_no_traceback(
             "install promptctl again, from where it was installed",
         ),
         (
-            "import ctypes\ndef none(*_, **__):\n    raise OSError('none')\nctypes.CDLL = none",
+            f"{NO_LIBPQ}\nimport sys\nsys.modules['psycopg'] = None",
             ["list"],
             "libpq_missing",
-            "libpq, PostgreSQL's client library, is not there",
+            "libpq, PostgreSQL's client library, is not installed",
             "pip install 'psycopg[binary]>=3.2.2'",
         ),
     ],

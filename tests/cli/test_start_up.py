@@ -134,7 +134,7 @@ def traffic(
 import os, sys
 class Finder:
     def find_spec(self, name, path, target=None):
-        if name != "promptctl.postgres.libpq":
+        if name != "promptctl.postgres.connection":
             return None
         sys.meta_path.remove(self)
         from importlib.util import find_spec

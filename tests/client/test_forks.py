@@ -85,14 +85,15 @@ prompts = Prompts(flush_seconds=0.01)
 say(book(prompts.get("greeter"), 5))
 prompts.flush()
 sender = prompts._recorder._delivery._sender
-libpq = sender._database._connection._lib
+connection = sender._database._connection
+pgconn = connection._pgconn
 ended = threading.Event()
-finish = libpq.PQfinish
-def finishes(handle):
-    finish(handle)
-    ended.set()
-    time.sleep(0.5)
-libpq.PQfinish = finishes
+class Finishing:
+    def finish(self):
+        pgconn.finish()
+        ended.set()
+        time.sleep(0.5)
+connection._pgconn = Finishing()
 thread = threading.Thread(target=sender.close)
 thread.start()
 ended.wait()

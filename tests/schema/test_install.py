@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from promptctl import schema
-from promptctl.postgres import libpq
+from promptctl.postgres import drivers
 from tests.schema.support import Statement, active, at_once, furnish, history, refused, rows, run, value
 from tests.schema.test_catalog import CATALOG, OBJECTS
 
@@ -86,7 +86,7 @@ def test_psql_and_the_command_line_install_the_same(server: Server, empty: Conne
     by_psql = catalog(empty)
     empty.execute("drop schema promptctl cascade")
     parameters = dict(part.split("=", 1) for part in server.dsn(empty.info.dbname).split())
-    connection = libpq.Connection(parameters)
+    connection = drivers.for_command().connect(parameters)
     try:
         connection.script(schema.read_sql())
     finally:

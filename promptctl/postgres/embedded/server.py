@@ -11,24 +11,26 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from promptctl.errors import Failed, Unreachable
-from promptctl.postgres import libpq
+from promptctl.postgres import drivers
+from promptctl.postgres.connection import ConnectionFailed, ConnectionLost, ServerError
 from promptctl.postgres.embedded import binaries, cluster, home, location
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from promptctl.postgres.connection import Connection
     from promptctl.postgres.embedded.home import Account
+
+    Connect = Callable[[Mapping[str, str]], Connection]
 
 DATABASE_MISSING = f'database "{location.DATABASE}" does not exist'
 _WAIT_SECONDS = 60.0  # for a server to come up, recovery included, or to shut down
 _POLL_SECONDS = 0.002
 _REPEAT_SIGNAL_SECONDS = 1.0
-NO_PARAMETERS: Mapping[str, str] = {}
 # What the moments around a start and a stop look like, and an interrupted creation.
 _COMING_OR_GOING = (
     "the database system is starting up",
@@ -71,20 +73,21 @@ def start(
     *,
     create: bool,
     say: Callable[[str], None] = _say_nothing,
-    parameters: Mapping[str, str] = NO_PARAMETERS,
+    connect: Connect | None = None,
     unless_stopped: bool = False,
 ) -> None:
     """Returns when a server runs for `home_directory`, accepts connections and has the database `promptctl`.
 
     Makes the cluster if there is none and `create` is set; `say` gets one line before that, which takes a second.
-    `parameters` are keywords of libpq's for the connections that are tried. With `unless_stopped`, for an application,
-    a server that somebody stopped stays so.
+    `connect` opens the connections that are tried, as a command does it by default. With `unless_stopped`, for an
+    application, a server that was stopped by a command is not started.
     Raises Unreachable (`no_embedded_database`, `embedded_stopped`), Usage (`pg_bin_unusable`, `empty_setting`) and
     Failed (`data_directory_unusable`, `no_postgresql`, `no_server_user`, `embedded_initdb_failed`,
     `embedded_start_failed`, `embedded_unresponsive`).
     """
     if location.cluster(home_directory) is None and not create:
         raise _no_database(home_directory)
+    connect = connect or drivers.for_command().connect
     with home.failures(home_directory):
         home.require(home_directory)
         with home.start_lock(home_directory):
@@ -93,7 +96,7 @@ def start(
                 message = f"the embedded server in {home_directory!r} was stopped, and a command has to start it"
                 raise Unreachable("embedded_stopped", message, hint="promptctl db start")
             home.forget_stop(home_directory)
-            lock = _lock_or_running(home_directory, parameters)
+            lock = _lock_or_running(home_directory, connect)
             if lock is None:
                 return
             try:
@@ -103,7 +106,7 @@ def start(
                 raise
             finally:
                 os.close(lock)
-            _wait_until_ready(home_directory, directory, offset, parameters)
+            _wait_until_ready(home_directory, directory, offset, connect)
 
 
 def stop(home_directory: str) -> bool:
@@ -181,7 +184,7 @@ def _no_database(home_directory: str) -> Unreachable:
     return Unreachable("no_embedded_database", message, hint=f"set DATABASE_URL, or run: {command}")
 
 
-def _lock_or_running(home_directory: str, parameters: Mapping[str, str]) -> int | None:
+def _lock_or_running(home_directory: str, connect: Connect) -> int | None:
     """The server lock, once whatever has it is gone, or None when that is a server that answers."""
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
@@ -191,7 +194,7 @@ def _lock_or_running(home_directory: str, parameters: Mapping[str, str]) -> int 
                 return lock
             # Somebody removed the lock's file under a server that runs: a second one would ruin the cluster.
             os.close(lock)
-        if _answers(home_directory, parameters):
+        if _answers(home_directory, connect):
             return None
         if time.monotonic() > deadline:
             message = f"the embedded server in {home_directory!r} runs but does not answer on its socket"
@@ -226,9 +229,9 @@ def _launch(home_directory: str, lock: int, create: bool, say: Callable[[str], N
     return directory, offset
 
 
-def _wait_until_ready(home_directory: str, directory: str, offset: int, parameters: Mapping[str, str]) -> None:
+def _wait_until_ready(home_directory: str, directory: str, offset: int, connect: Connect) -> None:
     deadline = time.monotonic() + _WAIT_SECONDS
-    while not (_says_ready(directory) and _answers(home_directory, parameters)):
+    while not (_says_ready(directory) and _answers(home_directory, connect)):
         if not home.server_lives(home_directory):
             reason = _reason(home_directory, offset)
         elif time.monotonic() > deadline:
@@ -260,20 +263,20 @@ def _pid_file(directory: str) -> list[bytes]:
         os.close(descriptor)
 
 
-def _answers(home_directory: str, parameters: Mapping[str, str]) -> bool:
+def _answers(home_directory: str, connect: Connect) -> bool:
     """Whether the server takes a connection to the database, which is made if it is missing.
 
     Raises Failed (`embedded_start_failed`) for a refusal that waiting does not mend.
     """
-    keywords = {**parameters, **location.conninfo(home_directory), "connect_timeout": "10"}
+    keywords = {**location.conninfo(home_directory), "connect_timeout": "10"}
     try:
         try:
-            libpq.Connection(keywords).close()
-        except libpq.ConnectionFailed as error:
+            connect(keywords).close()
+        except ConnectionFailed as error:
             if DATABASE_MISSING not in str(error):
                 raise
-            _create_database(libpq.Connection(keywords | {"dbname": "template1"}))
-    except (libpq.ConnectionFailed, libpq.ConnectionLost, libpq.ServerError) as error:
+            _create_database(connect(keywords | {"dbname": "template1"}))
+    except (ConnectionFailed, ConnectionLost, ServerError) as error:
         if is_absent(home_directory, str(error)):
             return False
         message = f"the embedded server in {home_directory!r} refuses: {cluster.telling_line(str(error))}"
@@ -281,7 +284,7 @@ def _answers(home_directory: str, parameters: Mapping[str, str]) -> bool:
     return True
 
 
-def _create_database(connection: libpq.Connection) -> None:
+def _create_database(connection: Connection) -> None:
     """Makes the database, of the one that initdb made to spare (number 5) if possible: 1 ms, where a copy takes 100."""
     try:
         [spare] = connection.pipeline([("select from pg_database where oid = 5 and datname = 'postgres'", [])])

@@ -12,7 +12,8 @@ import pytest
 
 from promptctl import TooOld, Unavailable
 from promptctl.client import delivery
-from promptctl.postgres import connecting, libpq, settings
+from promptctl.postgres import connecting, settings
+from promptctl.postgres.connection import ConnectionLost
 from tests.client.faults.load import SLACK_SECONDS, Load, all_recorded, check_each_counted_once, moves
 from tests.client.faults.proxy import Proxy
 from tests.client.support import until
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from promptctl import Prompts
+    from promptctl.postgres.drivers import Driver
 from tests.servers import Server
 
 pytestmark = pytest.mark.usefixtures("unanswered")
@@ -99,19 +101,19 @@ def frozen(server: Server) -> Iterator[Callable[[], None]]:
 
 
 def test_a_server_that_hangs_is_noticed_by_the_time_that_it_has_for_an_answer(
-    server: Server, database_name: str, frozen: Callable[[], None]
+    server: Server, database_name: str, driver: Driver, frozen: Callable[[], None]
 ) -> None:
-    asked = libpq.Connection({"dbname": server.url(database_name)})
-    loaded = libpq.Connection({"dbname": server.url(database_name)})
+    asked = driver.connect({"dbname": server.url(database_name)})
+    loaded = driver.connect({"dbname": server.url(database_name)})
     for connection in (asked, loaded):
         connection.timeout_seconds = 0.3
         assert connection.pipeline([("select 1", [])]) == [[(1,)]]
     frozen()
     began = time.monotonic()
-    with pytest.raises(libpq.ConnectionLost, match=r"no answer in 0\.3 s"):
+    with pytest.raises(ConnectionLost, match=r"no answer in 0\.3 s"):
         asked.pipeline([("select 1", [])])
     # More than a socket holds: it is not even taken.
-    with pytest.raises(libpq.ConnectionLost, match=r"nothing was taken for 0\.3 s"):
+    with pytest.raises(ConnectionLost, match=r"nothing was accepted for 0\.3 s"):
         loaded.pipeline([("select length($1)", ["x" * 20_000_000])])
     asked.close()
     loaded.close()
@@ -123,8 +125,8 @@ def test_a_connection_whose_other_end_is_gone_is_given_up_by_the_kernel(server: 
         database = connecting.connect_application(
             settings.target(proxy.url(database_name, "postgres")), connect_timeout_seconds=5, timeout_seconds=10
         )
-        library, handle = database._connection._lib, database._connection._handle  # pyright: ignore[reportPrivateUsage]
-        with socket.socket(fileno=os.dup(library.PQsocket(handle))) as end:
+        descriptor = database._connection._socket  # pyright: ignore[reportPrivateUsage]
+        with socket.socket(fileno=os.dup(descriptor)) as end:
             found = [
                 end.getsockopt(socket.IPPROTO_TCP, option)
                 for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
@@ -134,8 +136,10 @@ def test_a_connection_whose_other_end_is_gone_is_given_up_by_the_kernel(server: 
         database.close()
 
 
-def test_what_is_longer_than_a_socket_holds_is_sent_and_answered(server: Server, database_name: str) -> None:
-    connection = libpq.Connection({"dbname": server.url(database_name)})
+def test_what_is_longer_than_a_socket_holds_is_sent_and_answered(
+    server: Server, database_name: str, driver: Driver
+) -> None:
+    connection = driver.connect({"dbname": server.url(database_name)})
     connection.timeout_seconds = 20
     text = "x" * 20_000_000
     statements: Any = [("select $1::text", [text]), ("select length($1)", [text])]

@@ -11,6 +11,7 @@ import pytest
 from promptctl.postgres.embedded import location, server
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 GERMAN = "Verbindung zum Server fehlgeschlagen: Datei oder Verzeichnis nicht gefunden"
@@ -46,20 +47,21 @@ def test_a_server_that_listens_and_is_ready_is_not_started_whatever_was_wrong(ru
 
 
 def test_a_command_in_another_language_starts_the_server(stopped: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """libpq takes its sentences from a catalogue: no sentence of it is looked for."""
-    from promptctl.postgres import connecting, libpq
+    """libpq translates its messages: the text of none of them is compared."""
+    from promptctl.postgres import connecting, ctypes_pq
+    from promptctl.postgres.connection import Connection, ConnectionFailed
 
-    connect = libpq.Connection.__init__
+    connect = ctypes_pq.connect
 
-    def in_german(self: libpq.Connection, *words: object, **options: object) -> None:
+    def in_german(parameters: Mapping[str, str], *, light: bool = False) -> Connection:
         try:
-            connect(self, *words, **options)  # pyright: ignore[reportArgumentType]
-        except libpq.ConnectionFailed as failure:
+            return connect(parameters, light=light)
+        except ConnectionFailed as failure:
             if "FATAL" in str(failure):
                 raise
-            raise libpq.ConnectionFailed(GERMAN) from None
+            raise ConnectionFailed(GERMAN) from None
 
-    monkeypatch.setattr(libpq.Connection, "__init__", in_german)
+    monkeypatch.setattr(ctypes_pq, "connect", in_german)
     monkeypatch.setenv("PROMPTCTL_HOME", stopped)
     for name in ("DATABASE_URL", "PROMPTCTL_DATABASE_URL", *(name for name in os.environ if name.startswith("PG"))):
         monkeypatch.delenv(name, raising=False)

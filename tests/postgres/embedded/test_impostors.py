@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from promptctl.errors import Failed, Unreachable
-from promptctl.postgres import libpq
+from promptctl.postgres import drivers
+from promptctl.postgres.connection import ConnectionFailed
 from promptctl.postgres.embedded import location, server
 from tests.conftest import environment
 from tests.postgres.embedded.support import REPOSITORY, needs_root, query
@@ -84,8 +85,8 @@ def test_whoever_listens_on_the_socket_and_is_not_the_servers_user_hears_nothing
     home, heard = impostor
     parameters = location.conninfo(home)
     assert parameters["requirepeer"] == pwd.getpwuid(Path(home, "pg18").stat().st_uid).pw_name
-    with pytest.raises(libpq.ConnectionFailed, match="requirepeer"):
-        libpq.Connection(parameters)
+    with pytest.raises(ConnectionFailed, match="requirepeer"):
+        drivers.for_command().connect(parameters)
     assert heard == []
 
 
@@ -232,7 +233,7 @@ def test_stopped_means_stopped_until_a_command_starts_it(stopped: str) -> None:
 
 def test_no_variable_of_libpq_reaches_the_embedded_connection(stopped: str) -> None:
     """The list is libpq's own, so that a new one is noticed."""
-    hostile = dict.fromkeys(libpq.variables(), "nonsense") | {
+    hostile = dict.fromkeys(drivers.for_command().variables(), "nonsense") | {
         "PGREQUIREAUTH": "scram-sha-256", "PGCHANNELBINDING": "require", "PGTARGETSESSIONATTRS": "standby",
         "PGSSLNEGOTIATION": "direct", "PGREQUIREPEER": "mallory", "PGSSLMODE": "verify-full", "PGGSSENCMODE": "require",
         "PGSSLROOTCERT": "system", "PGMINPROTOCOLVERSION": "latest", "PGHOSTADDR": "127.0.0.1", "PGPORT": "1",

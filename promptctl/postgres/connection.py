@@ -1,0 +1,410 @@
+"""A connection to PostgreSQL: pipelines, timeouts, cancellation, notifications, and conversions of values.
+
+It is written against psycopg's protocol for libpq (`protocol`), which `ctypes_pq` and psycopg implement.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+from promptctl import errors
+from promptctl.postgres import waiting
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+    from typing import Any, LiteralString
+
+    from promptctl.postgres.protocol import PGconn, PGresult
+
+    Parameter = (
+        bytes | str | int | float | bool | None | Sequence[str | None] | Sequence[int | None] | Mapping[str, Any]
+    )
+    Row = tuple[Any, ...]
+
+# psycopg.pq.ExecStatus, PollingStatus and DiagnosticField.
+_COMMAND_OK, _TUPLES_OK, _PIPELINE_SYNC, _PIPELINE_ABORTED = 1, 2, 10, 11
+_POLLING_READING, _POLLING_WRITING = 1, 2
+_SQLSTATE, _MESSAGE, _DETAIL, _HINT, _CONSTRAINT = b"C"[0], b"M"[0], b"D"[0], b"H"[0], b"n"[0]
+_CANCEL_SECONDS = 1.0
+
+
+class ServerError(Exception):
+    """PostgreSQL refused a statement: its SQLSTATE and the fields of its message, '' where a field is absent."""
+
+    def __init__(self, sqlstate: str, message: str, detail: str, hint: str, constraint: str) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+        self.message = message
+        self.detail = detail
+        self.hint = hint
+        self.constraint = constraint
+
+
+class ConnectionFailed(Exception):
+    """No connection could be made; the message is libpq's, which never contains the password."""
+
+
+class ConnectionLost(Exception):
+    """The connection ended during a statement: it may or may not have been executed."""
+
+
+def _array(items: Sequence[str | int | None]) -> str:
+    quoted = [
+        "NULL" if item is None else '"' + str(item).replace("\\", "\\\\").replace('"', '\\"') + '"' for item in items
+    ]
+    return "{" + ",".join(quoted) + "}"
+
+
+def _encoded(value: Parameter) -> bytes | None:
+    """Return a parameter in PostgreSQL's text format: text, numbers, arrays of both, JSON objects; None is NULL.
+
+    Bytes are returned as they are, and sent in the binary format. Raises Usage (`not_utf8`, `nul_in_text`).
+    """
+    if value is None or isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, bool):
+        text = "t" if value else "f"
+    elif isinstance(value, (int, float)):
+        text = str(value)
+    elif isinstance(value, (list, tuple)):
+        text = _array(value)
+    else:
+        import json
+
+        text = json.dumps(value, ensure_ascii=False)
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        # The byte 0xff of an argument that is not UTF-8 is the lone surrogate dcff in its text.
+        shown = text[:80].encode("utf-8", "backslashreplace").decode()
+        raise errors.Usage("not_utf8", f'"{shown}" is not UTF-8') from None
+    if b"\0" in encoded:
+        raise errors.Usage("nul_in_text", "the text has a NUL character, which PostgreSQL cannot store")
+    return encoded
+
+
+def _message_of(
+    sql: str, parameters: Sequence[Parameter]
+) -> tuple[bytes, list[bytes | None] | None, None, list[int] | None]:
+    """Return the arguments of `send_query_params`: the statement, values, types and formats."""
+    if not parameters:
+        return sql.encode(), None, None, None
+    values = [_encoded(parameter) for parameter in parameters]
+    formats = None
+    if bytes in map(type, parameters):
+        formats = [int(isinstance(parameter, bytes)) for parameter in parameters]
+    return sql.encode(), values, None, formats
+
+
+def _json(raw: bytes) -> Any:
+    import json
+
+    return json.loads(raw)
+
+
+def _jsonb(raw: bytes) -> Any:
+    if raw == b"{}":  # most metadata
+        return {}
+    from promptctl.rules import jsonb
+
+    return jsonb.parse(raw.decode())
+
+
+def _timestamp(raw: bytes) -> str:
+    """Return `2026-11-12 09:30:00.5+00`, the form of a session in UTC, as RFC 3339."""
+    return raw.decode().replace(" ", "T", 1).removesuffix("+00") + "Z"
+
+
+# By the oid of the type.
+_CONVERSIONS: dict[int, Callable[[bytes], Any]] = {
+    16: lambda raw: raw == b"t",
+    20: int,
+    21: int,
+    23: int,
+    700: float,
+    701: float,
+    1700: float,
+    114: _json,
+    3802: _jsonb,
+    1184: _timestamp,
+}
+
+
+class Connection:
+    """One connection. Rows are tuples of int, float, bool, str, RFC 3339 times in UTC, parsed JSON and None.
+
+    `timeout_seconds` is an attribute: a server that does not answer for so long is lost. None waits without limit.
+    """
+
+    def __init__(self, pgconn: PGconn, error_class: type[Exception]) -> None:
+        """Use an open connection, whose methods raise `error_class` when they fail."""
+        # A blocking send would wait in C, without limit, for a server that hangs: see _flush.
+        pgconn.nonblocking = 1
+        self._pgconn: PGconn | None = pgconn
+        self.error_class = error_class
+        self.database = _text(pgconn.db)
+        self.host = _text(pgconn.host)
+        self.port = _text(pgconn.port)
+        self.timeout_seconds: float | None = None
+        self._socket = pgconn.socket
+        self._wakes = -1
+        self._poll = select.poll() if hasattr(select, "poll") else None
+        if self._poll is not None:
+            self._poll.register(self._socket, select.POLLIN)
+
+    def close(self) -> None:
+        """Close the connection; the server rolls an open transaction back."""
+        # Dropped first: a child that is forked meanwhile must not close what has the number of the socket by then.
+        pgconn, self._pgconn = self._pgconn, None
+        if pgconn is not None:
+            pgconn.finish()
+
+    def abandon(self) -> None:
+        """In a child process: drop the parent's connection. Closing it would close it for the parent too."""
+        if self._pgconn is not None:
+            os.close(self._socket)
+            # Never freed: psycopg and ctypes_pq leave a connection of another process open.
+            self._pgconn = None
+
+    @property
+    def server_version(self) -> int:
+        """The server's version as a number: 150018 is 15.18."""
+        return self.pgconn.server_version
+
+    def reported(self, setting: str) -> str | None:
+        """Return a setting that the server reports by itself; None if it, or a pooler, does not report it."""
+        value = self.pgconn.parameter_status(setting.encode())
+        return None if value is None else value.decode()
+
+    def pipeline(self, statements: Sequence[tuple[LiteralString, Sequence[Parameter]]]) -> list[list[Row]]:
+        """Send statements together and return the rows of each: one round trip and, outside `begin`, one transaction.
+
+        The first that fails is raised as ServerError: those after it are not run, those before it are rolled back.
+        Raises ConnectionLost.
+        """
+        if len(statements) != 1:
+            self.send(statements)
+            return self.receive()
+        # A pipeline of one statement would only be slower.
+        message = _message_of(*statements[0])
+        with _Exchange(self) as pgconn:
+            pgconn.send_query_params(*message)
+            self._flush(pgconn)
+            results, error = self._results(pgconn, until_sync=False)
+        if error is not None:
+            raise error
+        return results
+
+    def send(self, statements: Sequence[tuple[LiteralString, Sequence[Parameter]]]) -> None:
+        """Send statements together, without waiting for their results; `receive` must follow."""
+        # Encoded before anything is sent: an invalid value must not leave half a pipeline behind.
+        messages = [_message_of(sql, parameters) for sql, parameters in statements]
+        with _Exchange(self) as pgconn:
+            pgconn.enter_pipeline_mode()
+            for message in messages:
+                pgconn.send_query_params(*message)
+            pgconn.pipeline_sync()
+            self._flush(pgconn)
+
+    def receive(self) -> list[list[Row]]:
+        """Return the rows of each statement that was sent last. Raises what `pipeline` does."""
+        with _Exchange(self) as pgconn:
+            results, error = self._results(pgconn, until_sync=True)
+            pgconn.exit_pipeline_mode()
+        if error is not None:
+            raise error
+        return results
+
+    def script(self, sql: str) -> None:
+        """Run a text of several statements, without parameters; the first that fails ends it (ServerError)."""
+        with _Exchange(self) as pgconn:
+            pgconn.send_query(sql.encode())
+            self._flush(pgconn)
+            _, error = self._results(pgconn, until_sync=False)
+        if error is not None:
+            raise error
+
+    def notifications(self, seconds: float, wakes: int) -> tuple[list[str], bool]:
+        """Wait for notifications, and return their payloads and whether the descriptor `wakes` can be read.
+
+        Return neither after `seconds`. Another thread ends the wait by `wakes`, a pipe or a socket. Raises
+        ConnectionLost.
+        """
+        with _Exchange(self) as pgconn:
+            payloads = _payloads(pgconn)
+            if payloads:
+                return payloads, False
+            ready = self._ready_of_both(wakes, seconds)
+            if self._socket in ready:
+                pgconn.consume_input()
+                payloads = _payloads(pgconn)
+        return payloads, wakes in ready
+
+    def cancel(self) -> None:
+        """Ask the server to cancel the statement that runs; return after a second if it does not answer."""
+        pgconn = self.pgconn
+        try:
+            request = pgconn.cancel_conn()
+        except self.error_class:  # libpq before 17, and ctypes_pq
+            waiting.run_interruptibly(self._cancel_blocking, _CANCEL_SECONDS)
+            return
+        import time
+
+        until = time.monotonic() + _CANCEL_SECONDS
+        try:
+            request.start()
+            while (status := request.poll()) in (_POLLING_READING, _POLLING_WRITING):
+                seconds = max(0.0, until - time.monotonic())
+                if not waiting.ready([request.socket], seconds, writable=status == _POLLING_WRITING):
+                    break
+        except self.error_class:
+            pass  # the server is gone
+        finally:
+            request.finish()
+
+    def _cancel_blocking(self) -> None:
+        try:  # noqa: SIM105 - a command need not import contextlib
+            self.pgconn.get_cancel().cancel()
+        except (self.error_class, ConnectionLost):
+            pass  # the server is gone, or the connection is closed meanwhile
+
+    @property
+    def pgconn(self) -> PGconn:
+        """The PGconn. Raises ConnectionLost after `close`."""
+        if self._pgconn is None:
+            raise ConnectionLost("the connection is closed")
+        return self._pgconn
+
+    def _ready_of_both(self, wakes: int, seconds: float) -> list[int]:
+        if self._poll is None:
+            return waiting.ready([self._socket, wakes], seconds)
+        if self._wakes != wakes:
+            # Stored, because the same two descriptors are waited for again and again.
+            self._wakes, self._poll_both = wakes, select.poll()
+            self._poll_both.register(self._socket, select.POLLIN)
+            self._poll_both.register(wakes, select.POLLIN)
+        return [descriptor for descriptor, _ in self._poll_both.poll(round(seconds * 1000))]
+
+    def _flush(self, pgconn: PGconn) -> None:
+        """Wait until everything that was sent is in the hands of the operating system."""
+        try:
+            while pgconn.flush():
+                if not waiting.ready([self._socket], self.timeout_seconds, writable=True):
+                    raise ConnectionLost(f"nothing was accepted for {self.timeout_seconds:g} s")
+                # A server with much to send accepts nothing until that is read.
+                pgconn.consume_input()
+        except self.error_class:
+            pass  # the result has the reason
+
+    def _results(self, pgconn: PGconn, *, until_sync: bool) -> tuple[list[list[Row]], ServerError | None]:
+        """Return the rows of each statement, up to the first that failed, and its error."""
+        results: list[list[Row]] = []
+        error: ServerError | None = None
+        is_statement_over = False
+        while True:
+            result = self._next_result(pgconn)
+            if result is None:
+                # In a pipeline None ends one statement; twice in a row it means that the connection is lost.
+                if not until_sync:
+                    return results, error
+                if is_statement_over:
+                    raise error if error and error.sqlstate.startswith("57P") else ConnectionLost(_failure(pgconn))
+                is_statement_over = True
+                continue
+            is_statement_over = False
+            try:
+                status = result.status
+                if status == _PIPELINE_SYNC:
+                    return results, error
+                if status in (_COMMAND_OK, _TUPLES_OK):
+                    results.append(_rows(result))
+                elif status != _PIPELINE_ABORTED and error is None:
+                    error = _server_error(pgconn, result)
+            finally:
+                result.clear()
+
+    def _next_result(self, pgconn: PGconn) -> PGresult | None:
+        while pgconn.is_busy():
+            if not self._is_readable(self.timeout_seconds):
+                raise ConnectionLost(f"no answer in {self.timeout_seconds:g} s")
+            try:
+                pgconn.consume_input()
+            except self.error_class:
+                break  # the result has the reason
+        return pgconn.get_result()
+
+    def _is_readable(self, seconds: float | None) -> bool:
+        """Wait until the server has sent something; return False after `seconds`."""
+        if self._poll is not None:
+            return bool(self._poll.poll(None if seconds is None else round(seconds * 1000)))
+        return bool(waiting.ready([self._socket], seconds))
+
+
+class _Exchange:
+    """One exchange with the server.
+
+    A failure of the PGconn becomes ConnectionLost. Ctrl-C cancels the statement and closes the connection.
+    """
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> PGconn:
+        return self._connection.pgconn
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        connection = self._connection
+        if isinstance(error, connection.error_class):
+            raise ConnectionLost(str(error)) from None
+        if isinstance(error, KeyboardInterrupt):
+            connection.cancel()
+            connection.close()
+
+
+def _payloads(pgconn: PGconn) -> list[str]:
+    payloads: list[str] = []
+    while (notification := pgconn.notifies()) is not None:
+        payloads.append(_text(notification.extra))
+    return payloads
+
+
+def _rows(result: PGresult) -> list[Row]:
+    columns = range(result.nfields)
+    conversions = [_CONVERSIONS.get(result.ftype(column), bytes.decode) for column in columns]
+    value = result.get_value
+    rows: list[Row] = []
+    for row in range(result.ntuples):
+        cells: list[Any] = []
+        for column in columns:
+            raw = value(row, column)
+            cells.append(None if raw is None else conversions[column](raw))
+        rows.append(tuple(cells))
+    return rows
+
+
+def _server_error(pgconn: PGconn, result: PGresult) -> ServerError:
+    sqlstate, *fields = [
+        _text(result.error_field(field)) for field in (_SQLSTATE, _MESSAGE, _DETAIL, _HINT, _CONSTRAINT)
+    ]
+    if not sqlstate:
+        raise ConnectionLost(_failure(pgconn))
+    return ServerError(sqlstate, *fields)
+
+
+def _failure(pgconn: PGconn) -> str:
+    return _text(pgconn.error_message).strip()
+
+
+def _text(raw: bytes | None) -> str:
+    return raw.decode(errors="replace") if raw else ""

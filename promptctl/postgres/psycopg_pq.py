@@ -1,0 +1,128 @@
+"""libpq through psycopg: for applications, and for a command that can load no libpq by itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import conninfo as psycopg_conninfo
+from psycopg import pq
+
+from promptctl.postgres import waiting
+from promptctl.postgres.connection import Connection, ConnectionFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SEVERAL = "\nMultiple connection attempts failed. All failures were:\n"
+_UNRESOLVED = "failed to resolve host '"
+
+
+class _Connecting(psycopg.Connection[Any]):
+    """Only connects: its PGconn outlives it, and is closed by our Connection."""
+
+    def __del__(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - its other parameter is private
+        """Do not warn of a connection that is open."""
+
+
+def connect(parameters: Mapping[str, str], *, light: bool = False) -> Connection:  # noqa: ARG001 - as ctypes_pq does it
+    """Connect with libpq's keywords; `dbname` may be a whole URL. Raises ConnectionFailed.
+
+    psycopg resolves names, tries several hosts and applies `connect_timeout`, without the interpreter's lock.
+    `psycopg.pq.PGconn.connect` would keep that lock until the server has answered.
+    """
+    values = dict(parameters)
+    url = values.pop("dbname", "")
+    if url and not _is_conninfo(url):
+        values["dbname"], url = url, ""
+    result: Any = None
+    if waiting.are_threads_replaced():
+        result = waiting.run_beside_greenlets(lambda: _attempt_in_thread(url, values))
+    else:
+        result = _attempt(url, values)
+    if isinstance(result, str):
+        raise ConnectionFailed(result)
+    pgconn: pq.abc.PGconn = result
+    pgconn.notice_handler = None
+    return Connection(pgconn, psycopg.Error)
+
+
+def keywords(conninfo: str) -> dict[str, str]:
+    """Return the values of a URL or a keyword string by keyword. Raises ConnectionFailed if it is malformed."""
+    try:
+        return {keyword: str(value) for keyword, value in psycopg_conninfo.conninfo_to_dict(conninfo).items()}
+    except (psycopg.Error, UnicodeEncodeError):
+        raise ConnectionFailed("the connection string is malformed") from None
+
+
+def variables() -> dict[str, str]:
+    """Return the keyword of each environment variable that libpq reads."""
+    options = pq.Conninfo.get_defaults()
+    return {option.envvar.decode(): option.keyword.decode() for option in options if option.envvar}
+
+
+def library() -> str:
+    """Return the implementation of psycopg and the version of its libpq: `psycopg (binary), libpq 18.0.6`."""
+    return f"psycopg ({pq.__impl__}), libpq {pq.version_pretty(pq.version())}"
+
+
+def _is_conninfo(dbname: str) -> bool:
+    return "=" in dbname or dbname.startswith(("postgresql://", "postgres://"))
+
+
+def _attempt(url: str, values: dict[str, Any]) -> pq.abc.PGconn | str:
+    """Return the connection, or why there is none, in libpq's words."""
+    try:
+        return _Connecting.connect(url, **values).pgconn
+    except psycopg.errors.ConnectionTimeout as failure:
+        return _in_words_of_libpq(_timeout_of_one(url, values) if _SEVERAL not in str(failure) else str(failure))
+    except psycopg.Error as failure:
+        return _in_words_of_libpq(str(failure))
+    except UnicodeEncodeError:
+        return "invalid connection string"
+
+
+def _attempt_in_thread(url: str, values: dict[str, Any]) -> pq.abc.PGconn | str:
+    """Connect in a thread of the operating system, where gevent makes an event loop of its own, which is closed."""
+    try:
+        return _attempt(url, values)
+    finally:
+        if gevent := sys.modules.get("gevent"):
+            gevent.get_hub().destroy()
+
+
+def _in_words_of_libpq(message: str) -> str:
+    """Return the message that libpq has for a failure: psycopg adds an introduction, and a list of several attempts."""
+    lines = message.partition(_SEVERAL)[2].splitlines() if _SEVERAL in message else [message]
+    return "\n".join(_line_of_libpq(line) for line in lines).strip()
+
+
+def _line_of_libpq(line: str) -> str:
+    if line.startswith("- host: "):
+        # - host: 'db1', port: '5433', hostaddr: '192.0.2.1': connection failed: …
+        attempt, _, rest = line.partition(": connection ")
+        if rest == "timeout expired":
+            host, port, address = [part.partition(": ")[2].strip("'") for part in attempt.split(", ")]
+            return _timeout(host if address == "None" else address, port.replace("None", ""))
+        line = f"connection {rest}"
+    for introduction in ("connection failed: ", "connection is bad: "):
+        line = line.removeprefix(introduction)
+    if line.startswith(_UNRESOLVED):
+        host, _, reason = line.removeprefix(_UNRESOLVED).partition("': ")
+        return f'could not translate host name "{host}" to address: {reason.partition("] ")[2] or reason}'
+    return line
+
+
+def _timeout_of_one(url: str, values: dict[str, Any]) -> str:
+    parameters = psycopg_conninfo.conninfo_to_dict(url, **values)
+    host = parameters.get("host") or os.environ.get("PGHOST") or "localhost"
+    return _timeout(str(host), str(parameters.get("port") or os.environ.get("PGPORT") or ""))
+
+
+def _timeout(host: str, port: str) -> str:
+    port = port or "5432"
+    if host.startswith("/"):
+        return f'connection to server on socket "{host}/.s.PGSQL.{port}" failed: timeout expired'
+    return f'connection to server at "{host}", port {port} failed: timeout expired'

@@ -1,0 +1,63 @@
+"""The text of a `jsonb` value, parsed without the module `json`, whose import of `re` takes 7 ms."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_LITERALS = {"t": ("true", True), "f": ("false", False), "n": ("null", None)}
+
+
+def parse(text: str) -> Any:
+    """Return the value of a text that PostgreSQL writes: valid JSON, with one space after each colon and comma.
+
+    The module `json` parses it where an application has imported that already, and where a string has an escape.
+    """
+    if "json" in sys.modules or "\\" in text:
+        import json
+
+        return json.loads(text)
+    return _value(text, 0)[0]
+
+
+def _value(text: str, start: int) -> tuple[Any, int]:
+    """Return the value that begins at an index, and the index after it."""
+    first = text[start]
+    if first == '"':
+        end = text.index('"', start + 1)
+        return text[start + 1 : end], end + 1
+    if first == "{":
+        return _object(text, start + 1)
+    if first == "[":
+        return _array(text, start + 1)
+    if first in _LITERALS:
+        word, value = _LITERALS[first]
+        return value, start + len(word)
+    end = start
+    while end < len(text) and text[end] not in ",]}":
+        end += 1
+    number = text[start:end]
+    return (int(number) if number.lstrip("-").isdigit() else float(number)), end
+
+
+def _object(text: str, start: int) -> tuple[dict[str, Any], int]:
+    values: dict[str, Any] = {}
+    while text[start] != "}":
+        key, start = _value(text, start)
+        values[key], start = _value(text, start + len(": "))
+        if text[start] == ",":
+            start += len(", ")
+    return values, start + 1
+
+
+def _array(text: str, start: int) -> tuple[list[Any], int]:
+    values: list[Any] = []
+    while text[start] != "]":
+        value, start = _value(text, start)
+        values.append(value)
+        if text[start] == ",":
+            start += len(", ")
+    return values, start + 1
