@@ -320,7 +320,7 @@ def test_a_conversation_that_cannot_be_saved_is_told(persona: Promptctl, asking:
 USAGE = [
     (["--max-tokens", "0"], "--max-tokens is a whole number from 1 to 999999999, not 0"),
     (["--timeout", "0"], "--timeout is a whole number of seconds from 1 to 999999999, not 0"),
-    (["--save", "a", "--continue", "b"], "--continue saves in its own file"),
+    (["--save", "a", "--continue", "b"], "--continue saves in the file that it continues"),
     (["--save", ""], "--save is empty"),
     (["--against", "persona@1", "--save", "a"], "--against needs one message, and no --save or --continue"),
     (["--against", "a b"], '"a b" cannot name a prompt'),
