@@ -13,7 +13,7 @@ from promptctl.chat import transcripts
 from promptctl.chat.transcripts import Transcript
 from promptctl.claude import refusals
 from promptctl.cli import content, line_editor, variables
-from promptctl.output import messages, reply_view, stream
+from promptctl.output import messages, reply_view, reply_writer, stream, waiting_line
 from promptctl.rules import templates
 from promptctl.store import moves
 
@@ -201,7 +201,7 @@ class Session:
             if before is not None and (served.version, served.name) != (before.version, before.name):
                 self._announce_change(before, served)
             elif before is not None and served.retired_at != before.retired_at and served.retired_at is not None:
-                messages.warning(f"{_named(served)} was archived")
+                messages.warning(f"{served.name}@{served.version} was archived")
             turn = self._conversation.turn(message)
         except templates.MissingValues as missing:
             served = self._conversation.served
@@ -240,9 +240,9 @@ class Session:
         messages.note(change + (_by(events[0]) if events else ""))
 
     def _show_reply(self, turn: Turn) -> None:
-        writer = reply_view.Writer()
+        writer = reply_writer.Writer()
         try:
-            with reply_view.waiting(turn.call.model, self._run.form) as hide_waiting:
+            with waiting_line.waiting(turn.call.model, self._run.form) as hide_waiting:
                 for text in turn.texts():
                     if self._streams:
                         hide_waiting()

@@ -1,1 +1,1 @@
-"""The only package that knows what a terminal is: records become tables, tab-separated lines, JSON, messages."""
+"""Present records as terminal text, tab-separated lines, JSON or Markdown. Only this package uses a terminal."""

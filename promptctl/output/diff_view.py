@@ -1,4 +1,4 @@
-"""What differs between two texts: changed words on a terminal, a unified diff in a pipe."""
+"""Show the differences between two texts: changed words on a terminal, a unified diff in a pipe."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ if TYPE_CHECKING:
 
 _CONTEXT_LINES = 3
 _WORDS = re.compile(r"\w+|\s+|[^\w\s]")
-# Where fewer of the words stayed, the passage was rewritten, and a word here and there that stands out says nothing.
-_LEAST_ALIKE = 0.6
+# With a smaller common part, a passage counts as rewritten, and single words are not highlighted.
+_LEAST_COMMON_PART = 0.6
 _NO_NEWLINE = "\\ No newline at end of file\n"
-# Beyond so many characters a changed passage is shown by lines only.
+# A longer changed passage is compared by lines only, in characters.
 _LONGEST_COMPARED = 200_000
-# Of a longer stretch of a line that does not differ, so much is shown at either end.
+# A longer equal part of a line is shortened to this many characters at either end.
 _LONGEST_EQUAL = 2_000
 _SHOWN_OF_EQUAL = 200
 
 
 def unified(old: str, new: str, old_name: str, new_name: str) -> str:
-    """Return a unified diff of two texts, '' when they are equal; `patch` can read it."""
-    # Split at LF only: a form feed or a line separator is text.
+    """Return a unified diff of two texts that `patch` can apply; '' if they are equal."""
+    # Split at LF only. `str.splitlines` would also split at a form feed or a line separator.
     before, after = _lines(old), _lines(new)
     lines: list[str] = []
-    for passage in _passages(before, after):
-        lines.append(f"{_heading(passage)}\n")
-        for equal, a, b, c, d in passage:
+    for hunk in _hunks(before, after):
+        lines.append(f"{_heading(hunk)}\n")
+        for equal, a, b, c, d in hunk:
             signed = [(" ", before[a:b])] if equal else [("-", before[a:b]), ("+", after[c:d])]
-            for sign, whole in signed:
-                lines += [f"{sign}{line}" if line.endswith("\n") else f"{sign}{line}\n{_NO_NEWLINE}" for line in whole]
+            for sign, texts in signed:
+                lines += [f"{sign}{line}" if line.endswith("\n") else f"{sign}{line}\n{_NO_NEWLINE}" for line in texts]
     return "".join([f"--- {old_name}\n+++ {new_name}\n", *lines]) if lines else ""
 
 
 def show(old: str, new: str, old_name: str, new_name: str) -> None:
-    """Write what differs to standard output: for people on a terminal, or where there are colors; else unified.
+    """Write the differences: with highlighted words on a terminal or with colors, else as a unified diff.
 
-    When nothing differs, says so on standard error of a terminal.
+    Without differences, a terminal gets a message on standard error.
     """
     if not stream.to_terminal() and not stream.has_color(sys.stdout):
         stream.write(unified(old, new, old_name, new_name))
@@ -49,7 +49,11 @@ def show(old: str, new: str, old_name: str, new_name: str) -> None:
     if old == new and not stream.to_terminal():
         return
     if old == new:
-        stream.write_stderr(f"nothing differs between {old_name} and {new_name if new_name != old_name else 'itself'}")
+        stream.write_stderr(
+            f"no differences between {old_name} and {new_name}"
+            if new_name != old_name
+            else f"{old_name} is compared with itself: no differences"
+        )
         return
     stream.write("".join(f"{line}\n" for line in _words(old, new, old_name, new_name)))
 
@@ -60,48 +64,48 @@ def _lines(text: str) -> list[str]:
     return [*lines, parts[-1]] if parts[-1] else lines
 
 
-def _passages(before: Sequence[str], after: Sequence[str]) -> list[list[alignment.Segment]]:
+def _hunks(before: Sequence[str], after: Sequence[str]) -> list[list[alignment.Segment]]:
     return alignment.hunks(alignment.segments(before, after), _CONTEXT_LINES)
 
 
-def _heading(passage: Sequence[alignment.Segment]) -> str:
-    (_, a, _, c, _), (_, _, b, _, d) = passage[0], passage[-1]
+def _heading(hunk: Sequence[alignment.Segment]) -> str:
+    (_, a, _, c, _), (_, _, b, _, d) = hunk[0], hunk[-1]
     return f"@@ -{_range(a, b)} +{_range(c, d)} @@"
 
 
 def _range(start: int, end: int) -> str:
     if end - start == 1:
         return str(end)
-    # What is empty is named by the line before it.
+    # An empty range has the number of the line before it.
     return f"{start + (end > start)},{end - start}"
 
 
 def _words(old: str, new: str, old_name: str, new_name: str) -> list[str]:
     has_color = stream.has_color(sys.stdout)
-    shown = [
+    lines = [
         _styled(f"--- {stream.one_line(old_name)}", stream.RED, has_color=has_color),
         _styled(f"+++ {stream.one_line(new_name)}", stream.GREEN, has_color=has_color),
     ]
     before, after = _lines(old), _lines(new)
-    for passage in _passages(before, after):
-        shown.append(_styled(_heading(passage), stream.CYAN, has_color=has_color))
-        for equal, a, b, c, d in passage:
+    for hunk in _hunks(before, after):
+        lines.append(_styled(_heading(hunk), stream.CYAN, has_color=has_color))
+        for equal, a, b, c, d in hunk:
             if equal:
-                shown += ["  " + _cut(stream.escape_controls(line.removesuffix("\n"))) for line in before[a:b]]
+                lines += ["  " + _cut(stream.escape_controls(line.removesuffix("\n"))) for line in before[a:b]]
             else:
-                shown += _changed(before[a:b], after[c:d], has_color=has_color)
-    return shown
+                lines += _changed(before[a:b], after[c:d], has_color=has_color)
+    return lines
 
 
 def _changed(before: Sequence[str], after: Sequence[str], *, has_color: bool) -> list[str]:
-    """The lines of one changed passage; the words that differ stand out from those that only moved with them."""
-    removed, added = _emphasised("".join(before), "".join(after)) if before and after else (None, None)
+    """Return the lines of a changed passage, with the words that differ highlighted."""
+    removed, added = _highlighted("".join(before), "".join(after)) if before and after else (None, None)
     lines: list[str] = []
-    for sign, color, whole, parts in (
+    for sign, color, texts, parts in (
         ("- ", stream.RED, before, removed or [("".join(before), False)]),
         ("+ ", stream.GREEN, after, added or [("".join(after), False)]),
     ):
-        if not whole:
+        if not texts:
             continue
         line = _styled(sign, color, has_color=has_color)
         for text, differs in parts:
@@ -111,45 +115,44 @@ def _changed(before: Sequence[str], after: Sequence[str], *, has_color: bool) ->
             for part in rest:
                 lines.append(line)
                 line = _styled(sign, color, has_color=has_color) + _styled(part, style, has_color=has_color)
-        if not whole[-1].endswith("\n"):
-            lines += [line, _styled("\\ no line end after the last line", stream.DIM, has_color=has_color)]
+        if not texts[-1].endswith("\n"):
+            lines += [line, _styled("\\ No newline at end of file", stream.DIM, has_color=has_color)]
     return lines
 
 
-def _emphasised(old: str, new: str) -> tuple[list[tuple[str, bool]], list[tuple[str, bool]]] | tuple[None, None]:
-    """Both texts in parts, each with whether it differs; None: too little of them is alike."""
-    start, end_old, end_new = _ends(old, new)
+def _highlighted(old: str, new: str) -> tuple[list[tuple[str, bool]], list[tuple[str, bool]]] | tuple[None, None]:
+    """Return both texts in parts, each with whether it differs; None if too little of them is equal."""
+    start, end_old, end_new = _common_ends(old, new)
     if end_old - start + end_new - start > _LONGEST_COMPARED:
         return None, None
     before, after = _WORDS.findall(old[start:end_old]), _WORDS.findall(new[start:end_new])
-    found = alignment.segments(before, after)
-    alike = start + len(old) - end_old + sum(len(word) for equal, a, b, _, _ in found if equal for word in before[a:b])
-    if 2 * alike < _LEAST_ALIKE * (len(old) + len(new)):
+    aligned = alignment.segments(before, after)
+    common = (
+        start + len(old) - end_old + sum(len(word) for equal, a, b, _, _ in aligned if equal for word in before[a:b])
+    )
+    if 2 * common < _LEAST_COMMON_PART * (len(old) + len(new)):
         return None, None
     removed, added = [(old[:start], False)], [(new[:start], False)]
-    for equal, a, b, c, d in found:
+    for equal, a, b, c, d in aligned:
         removed.append(("".join(before[a:b]), not equal))
         added.append(("".join(after[c:d]), not equal))
     return [*removed, (old[end_old:], False)], [*added, (new[end_new:], False)]
 
 
-def _ends(old: str, new: str) -> tuple[int, int, int]:
-    """Return where two texts begin to differ, between words, and where on each side they no longer do.
-
-    By comparing halves, which C does, and not characters.
-    """
-    start = _alike(old, new)
+def _common_ends(old: str, new: str) -> tuple[int, int, int]:
+    """Return where two texts begin to differ, and where the difference ends in each, at the boundaries of words."""
+    start = _common_prefix(old, new)
     while start and (_inside_word(old, start) or _inside_word(new, start)):
         start -= 1
     left = min(len(old), len(new)) - start
-    back = _alike(old[len(old) - left :][::-1], new[len(new) - left :][::-1]) if left else 0
+    back = _common_prefix(old[len(old) - left :][::-1], new[len(new) - left :][::-1]) if left else 0
     while back and (_inside_word(old, len(old) - back) or _inside_word(new, len(new) - back)):
         back -= 1
     return start, len(old) - back, len(new) - back
 
 
 def _inside_word(text: str, place: int) -> bool:
-    """Whether there is no end of a word, or of a blank, before this place in a text."""
+    """Whether this place in a text is inside a word or inside white space."""
     return 0 < place < len(text) and _class(text[place - 1]) == _class(text[place]) != 0
 
 
@@ -157,8 +160,8 @@ def _class(character: str) -> int:
     return 1 if character.isalnum() or character == "_" else 2 if character.isspace() else 0
 
 
-def _alike(old: str, new: str) -> int:
-    """How many characters at the beginning of both are equal."""
+def _common_prefix(old: str, new: str) -> int:
+    """Return the length of the common prefix, by bisection, because comparing slices is fast."""
     low, high = 0, min(len(old), len(new))
     while low < high:
         middle = (low + high + 1) // 2
@@ -170,7 +173,7 @@ def _alike(old: str, new: str) -> int:
 
 
 def _cut(text: str) -> str:
-    """Leave out the middle of a long text between line ends, of which nobody sees more than its ends."""
+    """Shorten long lines of a text in the middle."""
     if len(text) <= _LONGEST_EQUAL:
         return text
     return "\n".join(

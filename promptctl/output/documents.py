@@ -1,4 +1,4 @@
-"""JSON, the stable form: bare, snake_case, times in RFC 3339. docs/json.md has every shape."""
+"""Write answers as JSON. docs/json.md documents the keys of each answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-# The line ends of an indented object stay; all other C0 controls are escaped already.
+# `json.dumps` escapes C0 controls, and the newlines of an indented object must stay.
 _ESCAPED = {code: f"\\u{code:04x}" for code in stream.CONTROLS if code >= 0x7F}
 
 
@@ -21,12 +21,12 @@ def show(document: Mapping[str, Any]) -> None:
 
 
 def show_line(document: Mapping[str, Any]) -> None:
-    """Write one JSON object on a line of its own, for answers of several objects."""
+    """Write one JSON object on one line, for an answer of several objects."""
     stream.write(encoded(document) + "\n")
 
 
 def encoded(document: Mapping[str, Any], indent: int | None = None) -> str:
-    """Return a JSON object as text that a terminal shows and does not obey: what JSON lets pass is escaped too."""
+    """Return a JSON object as text in which all control and suspicious invisible characters are escaped."""
     text = json.dumps(document, ensure_ascii=False, indent=indent)
     if not text.isascii():
         from promptctl.rules import invisible_characters

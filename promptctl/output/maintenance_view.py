@@ -1,4 +1,4 @@
-"""What `db maintain` did, as people and programs read it."""
+"""Present the result of `db maintain`. `form` is plain, quiet or json."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class Maintained:
-    """What was done, while it is being done.
+    """The result of `db maintain` so far.
 
-    `waiting` uses could not be rolled up: a transaction is open that began before theirs ended. `another_session` was
-    at it, so that this one was not. `dropped_before` is the hour from which on single uses are kept, None: all are.
+    `waiting` counts the uses that wait for an older open transaction. `another_session` is true if another session was
+    rolling up, so this one did not. `dropped_before` is the hour before which single uses were dropped, None for none.
     """
 
     def __init__(self) -> None:
@@ -25,13 +25,13 @@ class Maintained:
         self.dropped_before: Timestamp | None = None
 
 
-def show(done: Maintained, label: str, form: str) -> None:
-    """Say what was done; quiet: nothing."""
-    sentences = _sentences(done, label)
+def show(result: Maintained, label: str, form: str) -> None:
+    """Show the result in sentences; quiet: nothing."""
+    sentences = _sentences(result, label)
     if form == "json":
         from promptctl.output import documents
 
-        documents.show({"message": "; ".join(sentences)} | vars(done))
+        documents.show({"message": "; ".join(sentences)} | vars(result))
     elif form == "plain" and stream.to_terminal():
         stream.write("".join(sentence + "\n" for sentence in sentences))
     elif form == "plain":
@@ -39,22 +39,22 @@ def show(done: Maintained, label: str, form: str) -> None:
             messages.note(sentence)
 
 
-def _sentences(done: Maintained, label: str) -> list[str]:
-    some = f"rolled up {_counted(done.rolled_up, 'use')}" if done.rolled_up else ""
-    if done.another_session:
-        told = [f"{some + ', and ' if some else ''}another session is rolling up in {label}"]
+def _sentences(result: Maintained, label: str) -> list[str]:
+    rolled_up = f"rolled up {_counted(result.rolled_up, 'use')}" if result.rolled_up else ""
+    if result.another_session:
+        sentences = [f"{rolled_up + ', and ' if rolled_up else ''}another session is rolling up in {label}"]
     else:
-        told = [f"{some or 'no uses to roll up'} in {label}"]
-    if done.waiting:
-        waits = "waits" if done.waiting == 1 else "wait"
-        told.append(f"{_counted(done.waiting, 'use')} {waits} for an open transaction")
-    if done.dropped_before is not None:
-        moment = done.dropped_before.removesuffix("Z").removesuffix(":00").replace("T", " ").removesuffix(" 00:00")
-        single = _counted(done.dropped, "single use") if done.dropped else "no single uses"
-        stays = "; totals stay" if done.dropped else ""
-        told.append(f"dropped {single} from before {moment} UTC{stays}")
-    return told
+        sentences = [f"{rolled_up or 'no uses to roll up'} in {label}"]
+    if result.waiting:
+        waits = "waits" if result.waiting == 1 else "wait"
+        sentences.append(f"{_counted(result.waiting, 'use')} {waits} for an open transaction")
+    if result.dropped_before is not None:
+        hour = result.dropped_before.removesuffix("Z").removesuffix(":00").replace("T", " ").removesuffix(" 00:00")
+        uses = _counted(result.dropped, "single use") if result.dropped else "no single uses"
+        totals = "; totals are kept" if result.dropped else ""
+        sentences.append(f"dropped {uses} from before {hour} UTC{totals}")
+    return sentences
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what if number == 1 else what + 's'}".replace(",", " ")
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun if number == 1 else noun + 's'}".replace(",", " ")

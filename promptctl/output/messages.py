@@ -1,4 +1,4 @@
-"""What is said beside the answer: errors with their hints, notes, and the log."""
+"""Messages on standard error: errors with their hints, notes, warnings and the log."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def error(failure: errors.PromptctlError, *, as_json: bool) -> None:
-    """Say what failed on standard error: two lines for people, or one JSON object."""
+    """Write an error and its hint on two lines, or as one JSON object."""
     if as_json:
         from promptctl.output import documents
 
-        told: dict[str, Any] = {"code": failure.code, "message": failure.message, "hint": failure.hint}
+        document: dict[str, Any] = {"code": failure.code, "message": failure.message, "hint": failure.hint}
         if failure.others:
-            told["others"] = list(failure.others)
-        stream.write_stderr(documents.encoded({"error": told}))
+            document["others"] = list(failure.others)
+        stream.write_stderr(documents.encoded({"error": document}))
         return
     for other in failure.others:
         note(other)
@@ -31,30 +31,29 @@ def error(failure: errors.PromptctlError, *, as_json: bool) -> None:
 
 
 def note(text: str) -> None:
-    """Say a line about the answer."""
+    """Write a line about the answer."""
     stream.write_stderr(stream.one_line(text))
 
 
 def warning(text: str) -> None:
-    """Say what went wrong without making the command fail."""
+    """Write a line about a problem that does not make the command fail."""
     stream.write_stderr(f"{stream.styled('warning:', stream.YELLOW, sys.stderr)} {stream.one_line(text)}")
 
 
 def log(form: str, message: str, fields: dict[str, Any]) -> None:
-    """Write an event to standard error: one JSON object a line for the form `json`, else words."""
+    """Write an event of the log: a JSON object for the form `json`, else words."""
     if form == "json":
         from promptctl.output import documents
 
-        stream.write_stderr(
-            documents.encoded({"time": _now(), "level": "info", "message": message, **fields}), at_once=True
-        )
+        document = {"time": _now(), "level": "info", "message": message, **fields}
+        stream.write_stderr(documents.encoded(document), at_once=True)
         return
-    told = "  ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
-    stream.write_stderr(stream.one_line(f"{message}  {told}"), at_once=True)
+    words = "  ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
+    stream.write_stderr(stream.one_line(f"{message}  {words}"), at_once=True)
 
 
 def _now() -> str:
-    """The time by this machine's clock, in UTC, as RFC 3339 writes it: `2026-11-29T03:10:00.123Z`."""
+    """Return the time of this machine's clock in RFC 3339, in UTC: `2026-11-29T03:10:00.123Z`."""
     import time
 
     milliseconds = time.time_ns() // 1_000_000

@@ -1,9 +1,9 @@
-"""Moves and the history of them as people and programs read them. `form` is plain, quiet or json."""
+"""Present moves and the history. `form` is plain, quiet or json."""
 
 from __future__ import annotations
 
-from promptctl.output import messages, stream, tables
-from promptctl.output.tables import Column
+from promptctl.output import answers, messages, stream, tables
+from promptctl.output.table_columns import Column
 from promptctl.rules import shares
 
 TYPE_CHECKING = False
@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
     from promptctl.store.moves import Event, Move
 
+# "activated", "deactivated" or "rolled back".
 Verb = str
 _INFINITIVES = {"activated": "activate", "deactivated": "deactivate", "rolled back": "roll back"}
 
 
 def show_moves(moves: Sequence[Move], verb: Verb, label: str, form: str, *, dry_run: bool = False) -> None:
-    """Show what `verb` (activated, deactivated, rolled back) did, naming the database; in a `dry_run` what it would do.
+    """Show moves: a sentence each; in a pipe name, version and previous version; quiet: the references.
 
-    On a terminal a sentence each; in a pipe name, version and the version before, and the sentences on standard error.
+    `label` names the database. In a `dry_run` the moves were not made.
     """
     if form == "json":
         from promptctl.output import documents
@@ -29,69 +30,62 @@ def show_moves(moves: Sequence[Move], verb: Verb, label: str, form: str, *, dry_
             documents.show_line(_document(move, verb, label, dry_run=dry_run))
         return
     if form == "quiet":
-        stream.write("".join(f"{move.name}@{move.version}\n" if move.version else f"{move.name}\n" for move in moves))
+        answers.write_references([(move.name, move.version) for move in moves])
         return
-    if stream.to_terminal():
-        for move in moves:
-            stream.write(stream.one_line(sentence(move, verb, label, dry_run=dry_run)) + "\n")
-    else:
-        columns = [Column("NAME", "name"), Column("VERSION", "number"), Column("PREVIOUS", "number")]
-        tables.show(columns, [(move.name, move.version, move.previous_version) for move in moves])
-        for move in moves:
-            messages.note(sentence(move, verb, label, dry_run=dry_run))
+    answers.show_changes(
+        [_sentence(move, verb, label, dry_run=dry_run) for move in moves],
+        [Column("NAME", "name"), Column("VERSION", "number"), Column("PREVIOUS", "number")],
+        [(move.name, move.version, move.previous_version) for move in moves],
+    )
     if dry_run:
-        messages.note("dry run: nothing was changed")
+        answers.note_dry_run()
     elif release := moves[0].release if moves else None:
         messages.note(f"release {release}")
 
 
-def sentence(move: Move, verb: Verb, label: str, *, dry_run: bool = False) -> str:
-    """Return one move in words."""
-    if not move.changed:
-        if move.version is None:
-            return f"{move.name} is inactive already in {label}"
-        return f"{move.name}@{move.version} is active already in {label}"
-    if move.version == move.previous_version:
-        if dry_run:
-            return f"would end the split of {move.name} in {label}: version {move.version} is active alone then"
-        return f"{move.name}@{move.version} is active alone again in {label}: its split has ended"
-    before, after = _number(move.previous_version), _number(move.version)
-    if dry_run:
-        ended = "; its split would end" if move.split_ended else ""
-        return f"would {_INFINITIVES[verb]} {move.name}: {before} → {after} in {label}{ended}"
-    ended = "; its split has ended" if move.split_ended else ""
-    return f"{verb} {move.name}: {before} → {after} in {label}{ended}"
-
-
 def show_history(events: Sequence[Event], total: int, form: str, *, with_names: bool) -> None:
-    """Show who moved what, when and why; quiet: the references."""
+    """Show events, newest first: when, what, which versions, who and why; quiet: the references."""
     if form == "json":
         from promptctl.output import documents
 
         documents.show({"events": [event.as_dict() for event in events], "count": total})
         return
     if form == "quiet":
-        stream.write("".join(f"{e.name}@{e.version}\n" if e.version else f"{e.name}\n" for e in events))
+        answers.write_references([(event.name, event.version) for event in events])
         return
     columns = [Column("WHEN", "time"), Column("WHAT", "name"), Column("VERSION", "name"), Column("BY", "person")]
-    rows: list[tuple[str | None, ...]] = [(e.changed_at, e.kind, _movement(e), e.author, _why(e)) for e in events]
     columns.append(Column("WHY", "text"))
+    rows: list[tuple[str | None, ...]] = [
+        (event.changed_at, event.kind, _movement(event), event.author, _why(event)) for event in events
+    ]
     if with_names:
         columns.insert(1, Column("NAME", "name"))
         rows = [(row[0], event.name, *row[1:]) for event, row in zip(events, rows, strict=True)]
     if rows or not stream.to_terminal():
         tables.show(columns, rows)
-    if total > len(events):
-        messages.note(f"{total - len(events)} older: --limit 0 shows all")
+    answers.note_omitted(total - len(events), "older")
 
 
-def _number(version: int | None) -> str:
-    return "none" if version is None else str(version)
+def _sentence(move: Move, verb: Verb, label: str, *, dry_run: bool) -> str:
+    if not move.changed:
+        if move.version is None:
+            return f"{move.name} is already inactive in {label}"
+        return f"{move.name}@{move.version} is already active in {label}"
+    if move.version == move.previous_version:
+        if dry_run:
+            return f"would end the split of {move.name} in {label}: all units would get version {move.version}"
+        return f"ended the split of {move.name} in {label}: all units get version {move.version}"
+    before, after = _number(move.previous_version), _number(move.version)
+    if dry_run:
+        split = "; would also end its split" if move.split_ended else ""
+        return f"would {_INFINITIVES[verb]} {move.name}: {before} → {after} in {label}{split}"
+    split = "; ended its split" if move.split_ended else ""
+    return f"{verb} {move.name}: {before} → {after} in {label}{split}"
 
 
 def _document(move: Move, verb: Verb, label: str, *, dry_run: bool) -> dict[str, Any]:
     document: dict[str, Any] = {
-        "message": sentence(move, verb, label, dry_run=dry_run),
+        "message": _sentence(move, verb, label, dry_run=dry_run),
         "name": move.name,
         "version": move.version,
         "previous_version": move.previous_version,
@@ -100,6 +94,10 @@ def _document(move: Move, verb: Verb, label: str, *, dry_run: bool) -> dict[str,
         "release": None if dry_run else move.release,
     }
     return document | {"dry_run": True} if dry_run else document
+
+
+def _number(version: int | None) -> str:
+    return "none" if version is None else str(version)
 
 
 def _movement(event: Event) -> str:
@@ -116,5 +114,5 @@ def _movement(event: Event) -> str:
 
 
 def _why(event: Event) -> str | None:
-    told = [f"release {event.release}"] if event.release is not None else []
-    return ", ".join([*told, *([event.reason] if event.reason else [])]) or None
+    reasons = [f"release {event.release}"] if event.release is not None else []
+    return ", ".join([*reasons, *([event.reason] if event.reason else [])]) or None

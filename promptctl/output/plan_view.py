@@ -135,9 +135,9 @@ def message(change: Change, outcome: Outcome, *, with_age: bool = False) -> str:
         release = hold.undone_release
         action = f"rolled back release {release}" if release else _ACTIONS.get(hold.kind, "moved it")
         if with_age:
-            from promptctl.output import times
+            from promptctl.output import time_text
 
-            when = times.ago(hold.changed_at)
+            when = time_text.ago(hold.changed_at)
         else:
             when = f"at {hold.changed_at[:19]}Z"
         text += f": {hold.author} {action} {when}" + (f", {hold.reason}" if hold.reason else "")
@@ -201,10 +201,10 @@ def _subject(change: Change) -> str:
     subject = change.subject
     if len(subject) <= _WIDEST or not stream.to_terminal():
         return subject
-    from promptctl.output import tables
+    from promptctl.output import text_width
 
     name, at, version = subject.partition("@")
-    return f"{tables.middle(name, _WIDEST - len(at + version))}{at}{version}"
+    return f"{text_width.cut_middle(name, _WIDEST - len(at + version))}{at}{version}"
 
 
 def _show_legend(outcome: Outcome) -> None:

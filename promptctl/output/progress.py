@@ -1,4 +1,4 @@
-"""How far something long has come, on a terminal: one line on standard error that is written over, then gone."""
+"""Show the progress of a long operation on a terminal: one line on standard error that is overwritten and erased."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ import time
 
 from promptctl.output import stream
 
-# What is over before anybody wonders needs no progress.
-_PATIENCE_SECONDS = 0.5
+# Operations that end sooner show no progress.
+_DELAY_SECONDS = 0.5
 _FEW = 100
 _INTERVAL_SECONDS = 0.1
 
 
 class Progress:
-    """Shows `storing 3400 of 10000`; says nothing into a pipe, and nothing of what does not take long."""
+    """Shows `storing 3400 of 10000`, only on a terminal and only for operations that take long."""
 
     def __init__(self, *, shown: bool = True) -> None:
         self._is_shown = shown and stream.is_terminal(sys.stderr)
         self._next = 0.0
-        self._is_there = False
+        self._is_visible = False
 
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """Say that `done` of `total` are done; `total` 0: nobody knows."""
-        if not self._is_shown or max(done, total) < _FEW or (now := time.monotonic()) < self._next:
+    def __call__(self, operation: str, count: int, total: int) -> None:
+        """Show that `count` of `total` items are done; `total` is 0 if it is not known."""
+        if not self._is_shown or max(count, total) < _FEW or (now := time.monotonic()) < self._next:
             return
         if not self._next:
-            self._next = now + _PATIENCE_SECONDS
+            self._next = now + _DELAY_SECONDS
             return
         self._next = now + _INTERVAL_SECONDS
-        self._write(f"\r{what} {done}" + (f" of {total}" if total else "") + "\x1b[K")
-        self._is_there = True
+        self._write(f"\r{operation} {count}" + (f" of {total}" if total else "") + "\x1b[K")
+        self._is_visible = True
 
     def close(self) -> None:
-        """Take the line away."""
-        if self._is_there:
+        """Erase the line."""
+        if self._is_visible:
             self._write("\r\x1b[K")
-            self._is_there = False
+            self._is_visible = False
 
     def _write(self, text: str) -> None:
         try:

@@ -1,10 +1,10 @@
-"""Releases as people and programs read them. `form` is plain, quiet or json."""
+"""Present releases. `form` is plain, quiet or json."""
 
 from __future__ import annotations
 
-from promptctl.output import messages, stream, tables
+from promptctl.output import answers, messages, stream, tables
 from promptctl.output.prompt_view import at
-from promptctl.output.tables import Column
+from promptctl.output.table_columns import Column
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,33 +36,32 @@ def show_list(releases: Sequence[ReleaseSummary], total: int, form: str) -> None
         Column("WHY", "text"),
     ]
     rows = [
-        (each.release, each.released_at, each.kind, each.moves, each.versions, each.author, _why(each))
-        for each in releases
+        (release.release, release.released_at, release.kind, release.moves, release.versions, release.author, why)
+        for release in releases
+        for why in [_why(release)]
     ]
     if rows or not stream.to_terminal():
         tables.show(columns, rows)
-    if total > len(releases):
-        messages.note(f"{total - len(releases)} older: --limit 0 shows all")
+    answers.note_omitted(total - len(releases), "older")
 
 
-def show_release(summary: ReleaseSummary, moves: Sequence[ReleaseMove], form: str) -> None:
-    """Show one release and what it did; quiet: the references that it moved."""
+def show_release(release: ReleaseSummary, moves: Sequence[ReleaseMove], form: str) -> None:
+    """Show one release and its changes; quiet: the references that it activated."""
     if form == "json":
         from promptctl.output import documents
 
-        documents.show({**summary.as_dict(), "changes": [move.as_dict() for move in moves]})
+        documents.show({**release.as_dict(), "changes": [move.as_dict() for move in moves]})
         return
     if form == "quiet":
-        moved = [move for move in moves if move.kind not in _CORRECTIONS]
-        stream.write("".join(f"{m.name}@{m.version}\n" if m.version else f"{m.name}\n" for m in moved))
+        answers.write_references([(move.name, move.version) for move in moves if move.kind not in _CORRECTIONS])
         return
     if stream.to_terminal():
-        from promptctl.output import times
+        from promptctl.output import time_text
 
-        told = f"release {summary.release}, {summary.kind} by {summary.author} {times.ago(summary.released_at)}"
-        stream.write(stream.one_line(f"{told}, {why}" if (why := _why(summary)) else told) + "\n")
-        if summary.source is not None:
-            stream.write(stream.one_line(f"from {summary.source}{at(summary.origin)}") + "\n")
+        title = f"release {release.release}, {release.kind} by {release.author} {time_text.ago(release.released_at)}"
+        stream.write(stream.one_line(f"{title}, {why}" if (why := _why(release)) else title) + "\n")
+        if release.source is not None:
+            stream.write(stream.one_line(f"from {release.source}{at(release.origin)}") + "\n")
         stream.write("\n")
     columns = [Column("NAME", "name"), Column("WHAT", "name"), Column("VERSION", "name"), Column("SINCE", "name")]
     tables.show(
@@ -71,58 +70,53 @@ def show_release(summary: ReleaseSummary, moves: Sequence[ReleaseMove], form: st
 
 
 def show_rollback(undone: Sequence[Undone], number: int, label: str, form: str, *, dry_run: bool = False) -> None:
-    """Show what a release's rollback did, or in a `dry_run` would do; quiet: the references that are active then.
+    """Show the rollback of a release: a sentence per prompt; in a pipe name, version and previous version.
 
-    On a terminal a sentence each; in a pipe name, version and the version before, and the sentences on standard error.
+    Quiet: the references that are active afterwards. In a `dry_run` nothing was changed.
     """
     if form == "json":
         from promptctl.output import documents
 
-        for each in undone:
-            documents.show_line(_document(each, number, label, dry_run=dry_run))
+        for change in undone:
+            documents.show_line(_document(change, number, label, dry_run=dry_run))
         return
     if form == "quiet":
-        stream.write(
-            "".join(f"{u.name}@{u.version}\n" if u.version else f"{u.name}\n" for u in undone if not u.skipped)
-        )
+        answers.write_references([(change.name, change.version) for change in undone if not change.skipped])
         return
-    if stream.to_terminal():
-        for each in undone:
-            stream.write(stream.one_line(sentence(each, number, label, dry_run=dry_run)) + "\n")
-    else:
-        columns = [Column("NAME", "name"), Column("VERSION", "number"), Column("PREVIOUS", "number")]
-        tables.show(columns, [(each.name, each.version, each.previous_version) for each in undone])
-        for each in undone:
-            messages.note(sentence(each, number, label, dry_run=dry_run))
+    answers.show_changes(
+        [_sentence(change, number, label, dry_run=dry_run) for change in undone],
+        [Column("NAME", "name"), Column("VERSION", "number"), Column("PREVIOUS", "number")],
+        [(change.name, change.version, change.previous_version) for change in undone],
+    )
     if not undone:
-        messages.note(f"release {number} moved nothing: there is nothing to put back in {label}")
+        messages.note(f"release {number} moved no active version: nothing to roll back in {label}")
     if dry_run:
-        messages.note("dry run: nothing was changed")
+        answers.note_dry_run()
         return
-    release = next((each.release for each in undone if each.release is not None), None)
+    release = next((change.release for change in undone if change.release is not None), None)
     if release is not None:
         messages.note(f"release {release}")
 
 
-def sentence(undone: Undone, number: int, label: str, *, dry_run: bool = False) -> str:
-    """Return in words what became of one prompt, or in a `dry_run` would."""
+def _sentence(undone: Undone, number: int, label: str, *, dry_run: bool) -> str:
     version = "none" if undone.version is None else undone.version
     if undone.skipped:
-        left = "would leave" if dry_run else "left"
-        return f"{left} {undone.name} at {version} in {label}: it has moved since release {number}"
+        verb = "would leave" if dry_run else "left"
+        return f"{verb} {undone.name} at {version} in {label}: it was moved after release {number}"
     if not undone.changed:
-        return f"{undone.name} is back at {version} already in {label}"
+        return f"{undone.name} is already at {version} in {label}"
     if undone.version == undone.previous_version:
-        return f"{'would put' if dry_run else 'put'} back the route of {undone.name} in {label}"
+        return f"{'would restore' if dry_run else 'restored'} the route of {undone.name} in {label}"
     before = "none" if undone.previous_version is None else undone.previous_version
-    ended = f"; its split {'would end' if dry_run else 'has ended'}" if undone.split_ended else ""
-    ended += f"; its route {'would be' if dry_run else 'is'} put back" if undone.route_changed else ""
-    return f"{'would roll' if dry_run else 'rolled'} back {undone.name}: {before} → {version} in {label}{ended}"
+    also = [f"{'would also end' if dry_run else 'ended'} its split"] if undone.split_ended else []
+    also += [f"{'would also restore' if dry_run else 'restored'} its route"] if undone.route_changed else []
+    verb = "would roll" if dry_run else "rolled"
+    return "; ".join([f"{verb} back {undone.name}: {before} → {version} in {label}", *also])
 
 
 def _document(undone: Undone, number: int, label: str, *, dry_run: bool) -> dict[str, Any]:
     document: dict[str, Any] = {
-        "message": sentence(undone, number, label, dry_run=dry_run),
+        "message": _sentence(undone, number, label, dry_run=dry_run),
         "name": undone.name,
         "version": undone.version,
         "previous_version": undone.previous_version,
@@ -136,12 +130,10 @@ def _document(undone: Undone, number: int, label: str, *, dry_run: bool) -> dict
 
 
 def _why(release: ReleaseSummary) -> str | None:
-    told = [release.reason] if release.reason else []
-    if release.undoes is not None:
-        told.insert(0, f"puts back {release.undoes}")
-    if release.undone_by is not None:
-        told.append(f"put back by {release.undone_by}")
-    return ", ".join(told) or None
+    reasons = [f"rolls back {release.undoes}"] if release.undoes is not None else []
+    reasons += [release.reason] if release.reason else []
+    reasons += [f"rolled back by {release.undone_by}"] if release.undone_by is not None else []
+    return ", ".join(reasons) or None
 
 
 def _movement(move: ReleaseMove) -> str:

@@ -1,9 +1,9 @@
-"""What was resolved, and why, as people and programs read it. `form` is plain, quiet or json."""
+"""Present the version that a request resolves to, and why. `form` is plain, quiet or json."""
 
 from __future__ import annotations
 
 from promptctl.output import stream, tables
-from promptctl.output.tables import Column
+from promptctl.output.table_columns import Column
 from promptctl.rules import attributes, shares
 
 TYPE_CHECKING = False
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from promptctl.store.serving import Resolved
 
 
-def show(resolved: Resolved, unit: str | None, given: Mapping[str, Any], form: str) -> None:
-    """Show which version it is, and on a terminal why, in words; `unit` and `given` are what was asked with.
+def show(resolved: Resolved, unit: str | None, request: Mapping[str, Any], form: str) -> None:
+    """Show the version, and on a terminal the reasons. `unit` and the attributes `request` are those of the request.
 
-    Quiet: the reference. In a pipe name, version, epoch, the step of the route, the bucket and the candidate's share.
+    In a pipe name, version, epoch, step of the route, bucket and share of the candidate. Quiet: the reference.
     """
     if form == "json":
         from promptctl.output import documents
@@ -27,8 +27,8 @@ def show(resolved: Resolved, unit: str | None, given: Mapping[str, Any], form: s
         stream.write(f"{resolved.name}@{resolved.version}\n")
     elif stream.to_terminal():
         stream.write(f"{stream.styled(f'{resolved.name}@{resolved.version}', stream.BOLD)}\n")
-        for heading, told in _why(resolved, unit, given):
-            stream.write(f"{stream.styled(f'{heading:<5}', stream.DIM)}  {stream.one_line(told)}\n")
+        for heading, reason in _reasons(resolved, unit, request):
+            stream.write(f"{stream.styled(f'{heading:<5}', stream.DIM)}  {stream.one_line(reason)}\n")
     else:
         columns = [
             Column("NAME", "name"),
@@ -43,27 +43,29 @@ def show(resolved: Resolved, unit: str | None, given: Mapping[str, Any], form: s
         tables.show(columns, [row])
 
 
-def _why(resolved: Resolved, unit: str | None, given: Mapping[str, Any]) -> list[tuple[str, str]]:
-    told: list[tuple[str, str]] = []
+def _reasons(resolved: Resolved, unit: str | None, request: Mapping[str, Any]) -> list[tuple[str, str]]:
+    reasons: list[tuple[str, str]] = []
     if resolved.route_step is not None:
         when = attributes.format_line(resolved.route_when or {})
-        told.append(("route", f"step {resolved.route_step} of {resolved.asked_for}, {when}, leads to {resolved.name}"))
-    elif given:
-        told.append(("route", f"none: no step matches {attributes.format_line(given)}"))
+        reasons.append(
+            ("route", f"step {resolved.route_step} of {resolved.asked_for} ({when}) leads to {resolved.name}")
+        )
+    elif request:
+        reasons.append(("route", f"none: no step matches {attributes.format_line(request)}"))
     else:
-        told.append(("route", "none: there is no --attribute"))
+        reasons.append(("route", "none: no --attribute was passed"))
     if resolved.candidate_version is not None:
-        told.append(("split", _bucket(resolved)))
+        reasons.append(("split", _bucket(resolved)))
         if unit is None:
-            told.append(("unit", "none: the bucket was drawn for this call"))
-        told.append(("seed", str(resolved.seed)))
+            reasons.append(("unit", "none: the bucket is random for this call"))
+        reasons.append(("seed", str(resolved.seed)))
     elif resolved.version != resolved.active_version:
-        told.append(("split", f"none: the step names version {resolved.version}"))
+        reasons.append(("split", f"none: the route step names version {resolved.version}"))
     elif resolved.route_step is not None:
-        told.append(("split", "none"))
+        reasons.append(("split", "none"))
     else:
-        told.append(("split", f"none: version {resolved.version} is for everybody"))
-    return [*told, ("epoch", str(resolved.epoch))]
+        reasons.append(("split", f"none: all units get version {resolved.version}"))
+    return [*reasons, ("epoch", str(resolved.epoch))]
 
 
 def _bucket(resolved: Resolved) -> str:
@@ -71,8 +73,8 @@ def _bucket(resolved: Resolved) -> str:
         f"{resolved.basis_points} ({shares.percent(resolved.basis_points)} for version {resolved.candidate_version})"
     )
     if resolved.is_candidate:
-        return f"bucket {resolved.bucket}, below {share}: the candidate"
-    return f"bucket {resolved.bucket}, not below {share}: the active version"
+        return f"bucket {resolved.bucket} is below {share}: candidate"
+    return f"bucket {resolved.bucket} is not below {share}: active version"
 
 
 def _document(resolved: Resolved, unit: str | None) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Routes and their changes as people and programs read them. `form` is plain, quiet or json."""
+"""Present routes and their changes. `form` is plain, quiet or json."""
 
 from __future__ import annotations
 
-from promptctl.output import messages, stream, tables
-from promptctl.output.tables import Column
+from promptctl.output import answers, messages, stream, tables
+from promptctl.output.table_columns import Column
 from promptctl.rules import attributes
 
 TYPE_CHECKING = False
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def show_route(name: str, steps: Route, label: str, form: str) -> None:
-    """Show a route, its steps in order; quiet: where they lead."""
+    """Show the steps of a route, in order; quiet: the references that they lead to."""
     if form == "json":
         from promptctl.output import documents
 
-        documents.show({"name": name, "route": _document(steps)})
+        documents.show({"name": name, "route": _route_document(steps)})
     elif form == "quiet":
         stream.write("".join(f"{step['use']}\n" for step in steps))
     elif steps or not stream.to_terminal():
@@ -27,59 +27,61 @@ def show_route(name: str, steps: Route, label: str, form: str) -> None:
         rows = [(place, attributes.format_line(step["when"]), step["use"]) for place, step in enumerate(steps, 1)]
         tables.show(columns, rows)
     else:
-        messages.note(f"{name} has no route in {label}: it is for everybody")
+        messages.note(f"{name} has no route in {label}: all requests use {name}")
 
 
-def show_change(changed: RouteChange, label: str, form: str) -> None:
-    """Show what became of a route, naming the database; quiet: the name.
+def show_change(change: RouteChange, label: str, form: str) -> None:
+    """Show a change of a route: a sentence, and the steps that differ; quiet: the name.
 
-    In a pipe the name, the number of steps and that before. The steps that differ stand below the sentence.
+    In a pipe name, number of steps and previous number. `label` names the database.
     """
     if form == "json":
         from promptctl.output import documents
 
         documents.show(
             {
-                "message": sentence(changed, label),
-                "name": changed.name,
-                "route": _document(changed.route),
-                "previous_route": _document(changed.previous_route),
-                "epoch": changed.epoch,
-                "changed": changed.changed,
+                "message": _sentence(change, label),
+                "name": change.name,
+                "route": _route_document(change.route),
+                "previous_route": _route_document(change.previous_route),
+                "epoch": change.epoch,
+                "changed": change.changed,
             }
         )
         return
     if form == "quiet":
-        stream.write(f"{changed.name}\n")
+        answers.write_references([(change.name, None)])
         return
-    if not stream.to_terminal():
-        columns = [Column("NAME", "name"), Column("STEPS", "number"), Column("BEFORE", "number")]
-        tables.show(columns, [(changed.name, len(changed.route), len(changed.previous_route))])
-        messages.note(sentence(changed, label))
-        return
-    stream.write(stream.one_line(sentence(changed, label)) + "\n")
-    for sign, line in _differences(changed):
+    columns = [Column("NAME", "name"), Column("STEPS", "number"), Column("BEFORE", "number")]
+    row = (change.name, len(change.route), len(change.previous_route))
+    answers.show_changes([_sentence(change, label)], columns, [row])
+    if stream.to_terminal():
+        _show_differences(change)
+
+
+def _show_differences(change: RouteChange) -> None:
+    for sign, line in _differences(change):
         color = {"+": stream.GREEN, "-": stream.RED}.get(sign, stream.DIM)
         stream.write(stream.styled(stream.one_line(f"{sign} {line}"), color) + "\n")
-    if changed.changed and changed.route:
+    if change.changed and change.route:
         import shlex
 
-        words = [f"--attribute {shlex.quote(pair)}" for pair in attributes.format_pairs(changed.route[0]["when"])]
-        messages.note(f"promptctl resolve {changed.name} {' '.join(words)} shows who is led there")
+        pairs = attributes.format_pairs(change.route[0]["when"])
+        options = " ".join(f"--attribute {shlex.quote(pair)}" for pair in pairs)
+        messages.note(f"promptctl resolve {change.name} {options} tests the first step")
 
 
-def sentence(change: RouteChange, label: str) -> str:
-    """Return a change of a route in words."""
+def _sentence(change: RouteChange, label: str) -> str:
     if not change.changed:
-        return f"{change.name} has {'this route already' if change.route else 'no route'} in {label}"
+        return f"{change.name} {'already has this route' if change.route else 'has no route'} in {label}"
     before = _steps(change.previous_route)
     if not change.route:
-        return f"{change.name}: no route (was {before}) in {label}"
-    return f"{change.name}: a route of {_steps(change.route)} (was {before}) in {label}"
+        return f"removed the route of {change.name} in {label} (was {before})"
+    return f"set the route of {change.name} in {label}: {_steps(change.route)} (was {before})"
 
 
-def _document(steps: Route) -> list[dict[str, Any]]:
-    """The steps in JSON, each as people write it: PostgreSQL orders keys by their length."""
+def _route_document(steps: Route) -> list[dict[str, Any]]:
+    """Return a route with `when` before `use`. PostgreSQL orders keys by their length."""
     return [{"when": step["when"], "use": step["use"]} for step in steps]
 
 
@@ -88,12 +90,13 @@ def _steps(steps: Route) -> str:
 
 
 def _differences(change: RouteChange) -> list[tuple[str, str]]:
-    """The steps of both routes, with a sign: + is new, - is gone."""
+    """Return the steps of both routes, each with a sign: + for a new one, - for a removed one, else a space."""
     if not change.changed:
         return []
     import difflib
 
     old, new = (
-        [f"{attributes.format_line(s['when'])} → {s['use']}" for s in r] for r in (change.previous_route, change.route)
+        [f"{attributes.format_line(step['when'])} → {step['use']}" for step in route]
+        for route in (change.previous_route, change.route)
     )
     return [(line[0], line[2:]) for line in difflib.ndiff(old, new) if line[0] != "?"]

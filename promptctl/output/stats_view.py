@@ -1,23 +1,27 @@
-"""How versions, days or models did, as people and programs read it. `form` is plain, quiet, json or csv."""
+"""Present statistics of versions, days, hours or models. `form` is plain, quiet, json or csv."""
 
 from __future__ import annotations
 
 from promptctl.output import messages, stream, tables
-from promptctl.output.tables import Column
+from promptctl.output.table_columns import BLANK, NOTHING, Column
 from promptctl.rules import shares
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from promptctl.output.table_columns import Value
     from promptctl.rules.statistics import Group
+
+    # A column, and its value for a group.
+    Field = tuple[Column, Callable[[Group], Value]]
 
 _BAR = 8
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LEVELS = "▁▂▃▄▅▆▇█"
 _HEADINGS = {"version": "VERSION", "day": "DAY (UTC)", "hour": "HOUR (UTC)", "model": "MODEL"}
-# In the order of JSON and CSV; the names of the group's fields, except for the first.
+# The keys of JSON and CSV in order. They are the fields of Group; `total_uses` is the field `uses`.
 _STATS = (
     "total_uses", "errors", "avg_tokens", "avg_input_tokens", "avg_output_tokens", "avg_response_time_ms",
     "p50_response_time_ms", "p95_response_time_ms", "p99_response_time_ms", "avg_first_token_ms", "input_tokens",
@@ -25,17 +29,17 @@ _STATS = (
     "without_unit",
 )  # fmt: skip
 _DIGITS = {"cost_usd": 6, "avg_score": 4}
-# What is told of a version beside its numbers.
-_SERVED = ("is_active", "is_candidate", "share_basis_points")
+# The keys about a version beside its statistics.
+_STATE_KEYS = ("is_active", "is_candidate", "share_basis_points")
 _NAMED_FALLBACKS = 3
 
 
 def show(
     groups: Sequence[Group], by: Sequence[str], fallbacks: Mapping[str, int], form: str, *, with_names: bool
 ) -> None:
-    """Show groups under the keys in `by`; on a terminal with bars and trends where there is room.
+    """Show groups by the keys in `by`, with bars and trends on a wide terminal; quiet: the keys alone.
 
-    `fallbacks` are calls with a text of the application's own, by name, the most first.
+    `fallbacks` counts calls with an application's fallback text by name, the largest count first.
     """
     if form == "json":
         from promptctl.output import documents
@@ -48,30 +52,32 @@ def show(
     elif groups or not stream.to_terminal():
         _table(groups, by, with_names=with_names)
     if form in ("plain", "csv"):
-        _say_what_else(groups, fallbacks, with_names=with_names)
+        _note_exceptions(groups, fallbacks, with_names=with_names)
 
 
-def _say_what_else(groups: Sequence[Group], fallbacks: Mapping[str, int], *, with_names: bool) -> None:
+def _note_exceptions(groups: Sequence[Group], fallbacks: Mapping[str, int], *, with_names: bool) -> None:
     shared = {group.name for group in groups if group.is_candidate}
     compared = [group for group in groups if group.name in shared and group.share_basis_points]
     without_unit = sum(group.without_unit for group in compared)
     if without_unit:
         uses = sum(group.uses for group in compared)
-        messages.note(f"{without_unit} of {_counted(uses, 'use')} had no unit: a split deals those out one by one")
+        messages.note(
+            f"{without_unit} of {_counted(uses, 'use')} had no unit: a split assigns each of those calls at random"
+        )
     calls = sum(fallbacks.values())
     if calls:
         names = [f"{name} {count}" for name, count in fallbacks.items()]
         more = f" and {len(names) - _NAMED_FALLBACKS} more" if len(names) > _NAMED_FALLBACKS else ""
-        which = f": {', '.join(names[:_NAMED_FALLBACKS])}{more}" if with_names else ""
-        messages.note(f"also {_counted(calls, 'call')} with an application's own text{which}")
+        names_clause = f": {', '.join(names[:_NAMED_FALLBACKS])}{more}" if with_names else ""
+        messages.note(f"also {_counted(calls, 'call')} with an application's fallback text{names_clause}")
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what if number == 1 else what + 's'}"
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun if number == 1 else noun + 's'}"
 
 
 def bar(value: float | None, largest: float) -> str:
-    """Return a bar of at most eight characters, in eighths of one; '' for nothing."""
+    """Return a bar of at most eight characters, in steps of an eighth of a character; '' for zero."""
     if not value or largest <= 0:
         return ""
     eighths = max(1, round(value / largest * _BAR * 8))
@@ -79,77 +85,82 @@ def bar(value: float | None, largest: float) -> str:
 
 
 def sparkline(values: Sequence[int], largest: int) -> str:
-    """Return a line of one character a value, each as high as its value; a blank for none."""
+    """Return one character per value, as high as the value; a space for zero."""
     return "".join(
         " " if not value else _LEVELS[min(len(_LEVELS) - 1, value * len(_LEVELS) // (largest + 1))] for value in values
     )
 
 
 def _table(groups: Sequence[Group], by: Sequence[str], *, with_names: bool) -> None:
-    by_version = tuple(by) == ("version",)
-    piped = not stream.to_terminal()
-    # A pipe has the same columns whatever there is; a terminal has those that say something.
-    with_shares = by_version and not piped and any(group.is_candidate for group in groups)
-    with_scores = not piped and any(group.scored for group in groups)
-    slowest = max((group.avg_response_time_ms or 0 for group in groups), default=0)
-    most = max((group.uses for group in groups), default=0)
-    busiest = max((uses for group in groups for uses in group.trend), default=0)
-    columns = [Column("NAME", "name")] if with_names else []
-    columns += [Column(_HEADINGS[key], "number" if key == "version" else "name") for key in by]
-    if with_shares:
-        columns.append(Column("SHARE", "extra"))
-    columns.append(Column("USES", "number"))
-    if not by_version:
-        columns.append(Column("", "graphic"))
-    columns.append(Column("ERRORS", "number"))
-    if with_scores:
-        columns.append(Column("SCORE", "extra"))
-    columns += [Column("TOKENS", "number"), Column("TIME", "duration")]
-    if by_version:
-        columns.append(Column("", "graphic"))
-    columns += [Column("P50", "spare"), Column("P95", "brief"), Column("P99", "spare"), Column("FIRST", "spare")]
-    columns.append(Column("COST", "money"))
-    if by_version:
-        columns += [Column("LAST USED", "recent"), Column("14 DAYS", "trend")]
-    if piped:
-        columns += [Column("SCORE", "extra"), *[Column("SHARE", "extra")] * by_version]
-    rows: list[list[str | int | float | None]] = []
-    for group in groups:
-        row: list[str | int | float | None] = [group.name] if with_names else []
-        row += [_key(group, key) for key in by]
-        if with_shares:
-            row.append(_share(group))
-        row.append(group.uses)
-        if not by_version:
-            row.append(bar(group.uses, most) or None)
-        row.append(group.errors)
-        if with_scores:
-            row.append(_score(group))
-        row += [group.avg_tokens, group.avg_response_time_ms]
-        if by_version:
-            row.append(bar(group.avg_response_time_ms, slowest) or " ")
-        row += [group.p50_response_time_ms, group.p95_response_time_ms, group.p99_response_time_ms]
-        row += [group.avg_first_token_ms, _cost(group)]
-        if by_version:
-            row += [group.last_used_at, sparkline(group.trend, busiest) or " "]
-        if piped:
-            row += [_score(group), *[_share(group)] * by_version]
-        rows.append(row)
+    fields = _fields(groups, by, with_names=with_names)
 
     def is_active(place: int) -> bool:
         return groups[place].is_active
 
-    tables.show(columns, rows, marked=is_active if "version" in by else None)
+    tables.show(
+        [column for column, _ in fields],
+        [[value(group) for _, value in fields] for group in groups],
+        marked=is_active if "version" in by else None,
+    )
+
+
+def _fields(groups: Sequence[Group], by: Sequence[str], *, with_names: bool) -> list[Field]:
+    """Return the columns of the table, each with the function from a group to its value.
+
+    A pipe always has the same columns. A terminal has the columns with values.
+    """
+    by_version = tuple(by) == ("version",)
+    is_terminal = stream.to_terminal()
+    most = max((group.uses for group in groups), default=0)
+    fields: list[Field] = [(Column("NAME", "name"), lambda group: group.name)] if with_names else []
+    fields += [_key_field(key) for key in by]
+    if by_version and is_terminal and any(group.is_candidate for group in groups):
+        fields.append((Column("SHARE", "extra"), _share))
+    fields.append((Column("USES", "number"), lambda group: group.uses))
+    if not by_version:
+        fields.append((Column("", "graphic"), lambda group: bar(group.uses, most) or None))
+    fields.append((Column("ERRORS", "number"), lambda group: group.errors))
+    if is_terminal and any(group.scored for group in groups):
+        fields.append((Column("SCORE", "extra"), _score))
+    fields.append((Column("TOKENS", "number"), lambda group: group.avg_tokens))
+    fields += _time_fields(groups, with_bar=by_version)
+    fields.append((Column("COST", "money"), _cost))
+    if by_version:
+        busiest = max((uses for group in groups for uses in group.trend), default=0)
+        fields.append((Column("LAST USED", "recent"), lambda group: group.last_used_at))
+        fields.append((Column("14 DAYS", "trend"), lambda group: sparkline(group.trend, busiest) or BLANK))
+    if not is_terminal:
+        fields.append((Column("SCORE", "extra"), _score))
+        fields += [(Column("SHARE", "extra"), _share)] * by_version
+    return fields
+
+
+def _key_field(key: str) -> Field:
+    return Column(_HEADINGS[key], "number" if key == "version" else "name"), lambda group: _key(group, key)
+
+
+def _time_fields(groups: Sequence[Group], *, with_bar: bool) -> list[Field]:
+    slowest = max((group.avg_response_time_ms or 0 for group in groups), default=0)
+    fields: list[Field] = [(Column("TIME", "duration"), lambda group: group.avg_response_time_ms)]
+    if with_bar:
+        fields.append((Column("", "graphic"), lambda group: bar(group.avg_response_time_ms, slowest) or BLANK))
+    return [
+        *fields,
+        (Column("P50", "spare"), lambda group: group.p50_response_time_ms),
+        (Column("P95", "brief"), lambda group: group.p95_response_time_ms),
+        (Column("P99", "spare"), lambda group: group.p99_response_time_ms),
+        (Column("FIRST", "spare"), lambda group: group.avg_first_token_ms),
+    ]
 
 
 def _share(group: Group) -> str | float:
-    """What a version is served of its prompt: `90%`, `0.25%`; in a pipe 90."""
+    """Return the share of a version: `90%`, `0.25%`; in a pipe the number 90."""
     points = group.share_basis_points
-    return (shares.percent(points) if points else tables.NOTHING) if stream.to_terminal() else points / 100
+    return (shares.percent(points) if points else NOTHING) if stream.to_terminal() else points / 100
 
 
 def _score(group: Group) -> str | float | None:
-    """`0.823`: scores are mostly from 0 to 1, and two versions differ by little."""
+    """Return the average score with three digits: most scores are from 0 to 1, and differences are small."""
     score = group.avg_score
     if score is None or not stream.to_terminal():
         return score
@@ -164,7 +175,7 @@ def _key(group: Group, key: str) -> str | int | None:
 
 
 def _cost(group: Group) -> float | str | None:
-    """The cost; n/a where there is something to pay and no price for it."""
+    """Return the cost; n/a if there are tokens and no price."""
     if group.cost_usd is None and (group.input_tokens or group.output_tokens):
         return "n/a" if stream.to_terminal() else None
     return group.cost_usd
@@ -172,51 +183,51 @@ def _cost(group: Group) -> float | str | None:
 
 def _reference(group: Group, by: Sequence[str]) -> str:
     version = f"@{group.version}" if "version" in by else ""
-    others = [stream.tsv_field(str(getattr(group, key) or tables.NOTHING)) for key in by if key != "version"]
+    others = [stream.tsv_field(str(getattr(group, key) or NOTHING)) for key in by if key != "version"]
     return "\t".join([f"{group.name}{version}", *others])
 
 
 def _document(groups: Sequence[Group], by: Sequence[str], fallbacks: Mapping[str, int]) -> dict[str, Any]:
-    own_texts = [{"name": name, "calls": calls} for name, calls in fallbacks.items()]
+    fallback_documents = [{"name": name, "calls": calls} for name, calls in fallbacks.items()]
     if tuple(by) == ("version",):
         versions = [
             {"name": group.name, "version": group.version}
-            | {key: getattr(group, key) for key in _SERVED}
+            | {key: getattr(group, key) for key in _STATE_KEYS}
             | {"stats": _stats(group)}
             for group in groups
         ]
-        return {"versions": versions, "count": len(versions), "fallbacks": own_texts}
-    found = [
+        return {"versions": versions, "count": len(versions), "fallbacks": fallback_documents}
+    documents_by_key = [
         {"name": group.name, **{key: getattr(group, key) for key in by}, "stats": _stats(group)} for group in groups
     ]
-    return {"by": list(by), "groups": found, "count": len(found), "fallbacks": own_texts}
+    return {"by": list(by), "groups": documents_by_key, "count": len(documents_by_key), "fallbacks": fallback_documents}
 
 
 def _csv(groups: Sequence[Group], by: Sequence[str]) -> None:
-    """Write RFC 4180, with a header: raw numbers, nothing for what is not known. A terminal obeys none of it."""
+    """Write CSV (RFC 4180) with a header and unrounded numbers; an empty field is a number that is not known."""
     import csv
     import io
 
     text = io.StringIO()
-    seen = stream.to_terminal()
-    writer = csv.writer(text, lineterminator="\n" if seen else "\r\n")
-    served = _SERVED if tuple(by) == ("version",) else ()
-    writer.writerow(["name", *by, *_STATS, *served])
+    is_terminal = stream.to_terminal()
+    writer = csv.writer(text, lineterminator="\n" if is_terminal else "\r\n")
+    state_keys = _STATE_KEYS if tuple(by) == ("version",) else ()
+    writer.writerow(["name", *by, *_STATS, *state_keys])
     for group in groups:
         stats = _stats(group)
-        told = [stats.get(key) for key in _STATS] + [str(getattr(group, key)).lower() for key in served]
-        writer.writerow([group.name, *(getattr(group, key) for key in by), *told])
-    stream.write(stream.escape_controls(text.getvalue()) if seen else text.getvalue())
+        values = [stats.get(key) for key in _STATS] + [str(getattr(group, key)).lower() for key in state_keys]
+        writer.writerow([group.name, *(getattr(group, key) for key in by), *values])
+    stream.write(stream.escape_controls(text.getvalue()) if is_terminal else text.getvalue())
 
 
 def _stats(group: Group) -> dict[str, Any]:
-    """Return a group's numbers by their public names, without what is not known."""
-    told: dict[str, Any] = {}
+    """Return the numbers of a group by their public names, without those that are not known."""
+    numbers: dict[str, Any] = {}
     for key in _STATS:
         value = getattr(group, "uses" if key == "total_uses" else key)
         if isinstance(value, float):
             value = round(value, _DIGITS.get(key, 2))
             value = int(value) if value == int(value) and key not in _DIGITS else value
         if value is not None:
-            told[key] = value
-    return told
+            numbers[key] = value
+    return numbers

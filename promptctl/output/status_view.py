@@ -1,4 +1,4 @@
-"""What `db status` found, as people and programs read it."""
+"""Present the state of a database. `form` is plain, quiet or json."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from promptctl.store.administration import Installation
 
 
-def show_installation(found: Installation, label: str, origin: str, cluster: str | None, form: str) -> None:
-    """Show a database that answers; `cluster` is the folder of the embedded one."""
+def show_installation(installation: Installation, label: str, origin: str, cluster: str | None, form: str) -> None:
+    """Show a database that accepts connections; `cluster` is the folder of the embedded database."""
     state = (
         "grants missing"
-        if found.open_to_everybody
+        if installation.open_to_everybody
         else "ready"
-        if found.schema_version == found.expected_schema_version
+        if installation.schema_version == installation.expected_schema_version
         else "no schema"
-        if found.schema_version is None
+        if installation.schema_version is None
         else "another schema version"
     )
     _show(
@@ -26,15 +26,15 @@ def show_installation(found: Installation, label: str, origin: str, cluster: str
             "state": state,
             "database": label,
             "chosen_by": origin,
-            "server_version": found.server_version,
-            "schema_version": found.schema_version,
-            "expected_schema_version": found.expected_schema_version,
-            "open_to_everybody": found.open_to_everybody,
-            "prompts": found.prompts,
-            "versions": found.versions,
-            "uses": found.uses,
-            "uses_to_roll_up": found.uses_to_roll_up,
-            "rolled_up_at": found.rolled_up_at,
+            "server_version": installation.server_version,
+            "schema_version": installation.schema_version,
+            "expected_schema_version": installation.expected_schema_version,
+            "open_to_everybody": installation.open_to_everybody,
+            "prompts": installation.prompts,
+            "versions": installation.versions,
+            "uses": installation.uses,
+            "uses_to_roll_up": installation.uses_to_roll_up,
+            "rolled_up_at": installation.rolled_up_at,
             "folder": cluster,
         },
         form,
@@ -61,10 +61,10 @@ def _show(status: dict[str, str | int | None], form: str) -> None:
         if stream.to_terminal():
             if key == "expected_schema_version" and value == status["schema_version"]:
                 continue
-            from promptctl.output import times
+            from promptctl.output import time_text
 
             heading = f"{key.replace('_', ' ').removesuffix(' at'):<25}"
-            text = times.ago(str(value)) if key.endswith("_at") else stream.one_line(str(value))
+            text = time_text.ago(str(value)) if key.endswith("_at") else stream.one_line(str(value))
             stream.write(f"{stream.styled(heading, stream.DIM)}{text}\n")
         else:
             stream.write(f"{key}\t{stream.tsv_field(str(value))}\n")

@@ -1,4 +1,4 @@
-"""Standard output and standard error: what they are connected to, and bytes written to them."""
+"""Write to standard output and standard error: escaping, colors, terminals and the pager."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
 
 BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 
-# What a terminal would obey instead of showing: C0 and C1 controls, and the characters that turn the reading direction.
+# Characters that control a terminal instead of being displayed: C0 and C1 controls and bidirectional controls.
 CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _ESCAPES = {code: (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}") for code in CONTROLS}
-_ON_A_LINE = _ESCAPES | {ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
-_IN_A_TEXT = {code: escape for code, escape in _ESCAPES.items() if code not in (0x09, 0x0A)}
-# As COPY reads it: a control character as the bytes of its UTF-8.
-_IN_A_CELL = {
+_LINE_ESCAPES = _ESCAPES | {ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
+_TEXT_ESCAPES = {code: escape for code, escape in _ESCAPES.items() if code not in (0x09, 0x0A)}
+# The format of COPY: a control character is written as the bytes of its UTF-8.
+_TSV_ESCAPES = {
     code: f"\\xc2{escape}" if code > 0x7F else escape for code, escape in _ESCAPES.items() if code < 0x100
 } | {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 _NO = ("0", "false")
 COLOR_CHOICES = ("auto", "always", "never")
-# What --color said.
+# The value of --color.
 _color = "auto"
-# Whether a pager is allowed: --no-pager.
+# False with --no-pager.
 _may_page = True
-# The answer so far, while it is kept back to be compared with the terminal's height.
-_kept_back: list[bytes] | None = None
+# The answer so far, while it is held for the pager; None if it is written at once.
+_held: list[bytes] | None = None
 _TAB_COLUMNS = 8
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether a person looks at this stream. A closed one is no terminal."""
+    """Whether this stream is a terminal. A closed stream is not."""
     try:
         return stream.isatty()
     except (AttributeError, ValueError):
@@ -44,22 +44,22 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def to_terminal() -> bool:
-    """Whether the answer goes to a person."""
+    """Whether standard output is a terminal."""
     return is_terminal(sys.stdout)
 
 
-def set_color(when: str) -> None:
-    """Color as an option says: auto, always or never."""
+def set_color(choice: str) -> None:
+    """Set the value of --color: auto, always or never."""
     global _color
-    _color = when
+    _color = choice
 
 
 def has_color(stream: TextIO) -> bool:
-    """Whether to color this stream.
+    """Whether to use colors in this stream.
 
-    The first of these that is set decides: --color, NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE; else a terminal that is not
-    dumb is colored, unless CLICOLOR is 0. An empty variable is not set; FORCE_COLOR=0 means never, CLICOLOR_FORCE=0
-    nothing.
+    The first of these that is set decides: --color, NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE. Without them, a terminal has
+    colors unless TERM is dumb or CLICOLOR is 0. An empty variable counts as not set. FORCE_COLOR=0 switches colors off,
+    and CLICOLOR_FORCE=0 is ignored.
     """
     if _color != "auto":
         return _color == "always"
@@ -74,7 +74,7 @@ def has_color(stream: TextIO) -> bool:
 
 
 def width() -> int:
-    """Columns of the terminal, at least 20; 80 when it does not say."""
+    """Return the columns of the terminal, at least 20; 80 if they are not known."""
     setting = os.environ.get("COLUMNS", "")
     if setting.isascii() and setting.isdigit() and len(setting) < 6 and int(setting) > 0:
         columns = int(setting)
@@ -87,21 +87,21 @@ def width() -> int:
 
 
 def styled(text: str, style: str, stream: TextIO | None = None) -> str:
-    """Return `text` in a style (an SGR code) where the stream has color, else as it is."""
+    """Return `text` in a style (an SGR code) if the stream has colors, else unchanged."""
     return f"\x1b[{style}m{text}\x1b[0m" if has_color(stream or sys.stdout) else text
 
 
 def one_line(text: str) -> str:
-    """Return `text` so that a terminal shows all of it on one line and obeys none of it."""
-    return text if text.isprintable() and text.isascii() else _visible(text, _ON_A_LINE)
+    """Return `text` with all control characters escaped, newlines and tabs too, for one line of a terminal."""
+    return text if text.isprintable() and text.isascii() else _escape(text, _LINE_ESCAPES)
 
 
 def escape_controls(text: str) -> str:
-    """Return a text of many lines so that a terminal shows all of it and obeys none of it; tabs and line ends stay."""
-    return _visible(text, _IN_A_TEXT)
+    """Return `text` with all control characters escaped except newlines and tabs."""
+    return _escape(text, _TEXT_ESCAPES)
 
 
-def _visible(text: str, controls: Mapping[int, str]) -> str:
+def _escape(text: str, controls: Mapping[int, str]) -> str:
     if not text.isascii():
         from promptctl.rules import invisible_characters
 
@@ -110,97 +110,97 @@ def _visible(text: str, controls: Mapping[int, str]) -> str:
 
 
 def tsv_field(text: str) -> str:
-    """Return `text` as a field of tab-separated output, escaped as PostgreSQL's COPY does it."""
-    return text if text.isprintable() and "\\" not in text else text.translate(_IN_A_CELL)
+    """Return `text` as a field of tab-separated output, escaped as in PostgreSQL's COPY format."""
+    return text if text.isprintable() and "\\" not in text else text.translate(_TSV_ESCAPES)
 
 
 def write(text: str) -> None:
-    """Write to standard output, in UTF-8 whatever the locale."""
+    """Write text to standard output in UTF-8, independent of the locale."""
     write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
 def write_bytes(data: bytes) -> None:
-    """Write bytes to standard output as they are; raises Failed (`cannot_write`) when it is closed or full."""
+    """Write bytes to standard output. Raises Failed (`cannot_write`) if it is closed or the disk is full."""
     if sys.stdout is None:
-        raise unwritten(OSError(errno.EBADF, os.strerror(errno.EBADF)))
-    if _kept_back is not None:
-        _kept_back.append(data)
+        raise write_error(OSError(errno.EBADF, os.strerror(errno.EBADF)))
+    if _held is not None:
+        _held.append(data)
         return
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
     except OSError as problem:
-        raise unwritten(problem) from None
+        raise write_error(problem) from None
 
 
 def use_pager(allowed: bool) -> None:
-    """Allow a pager or not, as an option says."""
+    """Set whether a pager may be used, False with --no-pager."""
     global _may_page
     _may_page = allowed
 
 
 def hold_for_pager() -> None:
-    """From now on keep the answer back until `flush`, which shows it in a pager if it is longer than the terminal."""
-    global _kept_back
-    if _may_page and _kept_back is None and sys.stdout is not None and can_erase(sys.stdout):
-        _kept_back = []
+    """Hold the answer from now on until `flush`, which shows it in a pager if it is longer than the terminal."""
+    global _held
+    if _may_page and _held is None and sys.stdout is not None and can_erase(sys.stdout):
+        _held = []
 
 
 def release_held() -> None:
     """Write what `page` kept back, and keep no more back; raises Failed (`cannot_write`)."""
-    global _kept_back
-    kept, _kept_back = _kept_back, None
-    if kept:
-        write_bytes(b"".join(kept))
+    global _held
+    parts, _held = _held, None
+    if parts:
+        write_bytes(b"".join(parts))
 
 
-def _show_kept_back() -> None:
-    global _kept_back
-    kept, _kept_back = _kept_back, None
-    data = b"".join(kept or ())
+def _flush_held() -> None:
+    global _held
+    parts, _held = _held, None
+    data = b"".join(parts or ())
     try:
         size = os.get_terminal_size(sys.stdout.fileno())
     except (OSError, ValueError):
         size = os.terminal_size((0, 0))
-    # The most lines that it can take. The line below the answer is the shell's.
+    # An upper bound for the lines that it takes. The shell's prompt needs one more line.
     lines = data.count(b"\n") + (len(data) + _TAB_COLUMNS * data.count(b"\t")) // max(size.columns, 1)
     if 0 < size.lines <= lines:
         from promptctl.output import pager
 
-        if pager.show(data, size.columns, size.lines):
+        if pager.show(data, size.columns, size.lines, write_stderr):
             return
     write_bytes(data)
 
 
 def write_content(content: str) -> None:
-    """Write a prompt's text: byte for byte into a pipe; on a terminal made harmless, with a line end after it."""
+    """Write the text of a prompt: unchanged into a pipe; on a terminal escaped, and with a newline at the end."""
     if not to_terminal():
         write_bytes(content.encode())
         return
-    shown = escape_controls(content)
-    write(shown if shown.endswith("\n") else shown + "\n")
+    text = escape_controls(content)
+    write(text if text.endswith("\n") else text + "\n")
 
 
 def can_erase(stream: TextIO) -> bool:
-    """Whether a line that was written to this stream can be taken away again: a terminal that is not dumb."""
+    """Whether a line on this stream can be erased: a terminal that is not dumb."""
     return is_terminal(stream) and os.environ.get("TERM", "") not in ("", "dumb")
 
 
-_shown_for_now = False
+_has_transient = False
 
 
 def show_transient(text: str) -> None:
-    """Write over the line on standard error that is taken away before anything else is said there."""
-    global _shown_for_now
-    _shown_for_now = True
+    """Replace the transient line on standard error. The next message erases it."""
+    global _has_transient
+    _has_transient = True
     _write_at_once(f"\r{text}\x1b[K")
 
 
 def clear_transient() -> None:
-    """Take away what is shown for now."""
-    global _shown_for_now
-    if _shown_for_now:
-        _shown_for_now = False
+    """Erase the transient line."""
+    global _has_transient
+    if _has_transient:
+        _has_transient = False
         _write_at_once("\r\x1b[K")
 
 
@@ -212,17 +212,17 @@ def _write_at_once(text: str) -> None:
 
 
 def write_stderr(text: str, *, at_once: bool = False) -> None:
-    """Write a line to standard error. A standard error that is closed or full is no reason to fail.
+    """Write a line to standard error. Ignore an error of writing, because the answer is not affected.
 
-    While the answer is kept back for the pager, the line keeps its place in it; `at_once`: unless it is the first.
+    While the answer is held for the pager, the line is added to it. With `at_once`, a line before any answer is not.
     """
     clear_transient()
-    if _kept_back is not None and (_kept_back or not at_once) and is_terminal(sys.stderr):
-        _kept_back.append((text + "\n").encode("utf-8", "surrogateescape"))
+    if _held is not None and (_held or not at_once) and is_terminal(sys.stderr):
+        _held.append((text + "\n").encode("utf-8", "surrogateescape"))
         return
     try:
         if to_terminal():
-            # The person reads both streams: what was answered first stands first.
+            # A terminal shows both streams: keep their order.
             sys.stdout.flush()
         sys.stderr.flush()
         sys.stderr.buffer.write((text + "\n").encode("utf-8", "surrogateescape"))
@@ -232,22 +232,22 @@ def write_stderr(text: str, *, at_once: bool = False) -> None:
 
 
 def flush() -> None:
-    """Hand everything written so far to the system, or to the pager; raises Failed (`cannot_write`) if it fails."""
+    """Write all buffered output, or show it in the pager. Raises Failed (`cannot_write`)."""
     if sys.stdout is None:
         return
-    if _kept_back is not None:
-        _show_kept_back()
+    if _held is not None:
+        _flush_held()
     try:
         sys.stdout.flush()
     except OSError as problem:
-        raise unwritten(problem) from None
+        raise write_error(problem) from None
 
 
-def unwritten(problem: OSError) -> Exception:
-    """Return what to raise when standard output fails: a closed pipe as it is, all else as Failed."""
+def write_error(problem: OSError) -> Exception:
+    """Return the exception for an error of standard output: a closed pipe unchanged, any other error as Failed."""
     if isinstance(problem, BrokenPipeError):
         return problem
-    # The answer comes last: what was to be changed is changed.
+    # The answer is written after the change, so the change was made.
     return errors.Failed(
         "cannot_write", f"cannot write the answer: {problem.strerror}", hint="promptctl history shows what was changed"
     )

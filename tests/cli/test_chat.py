@@ -77,13 +77,13 @@ def test_a_call_is_booked_with_all_that_was_reported(persona: Promptctl, asking:
 
 def test_a_version_that_is_not_live_is_tried_by_its_number(persona: Promptctl, asking: Asking, sql: Connection) -> None:
     seen = persona.on_terminal("chat", "persona@3", "Hello", env=asking("ok", text="Hey!"))
-    assert seen.out == "persona@3 (not live), claude-sonnet-5-5\nHey!\n"
+    assert seen.out == "persona@3 (not active), claude-sonnet-5-5\nHey!\n"
     assert sql.execute(
         "select version, active_version from promptctl.uses join promptctl.served using (name)"
     ).fetchall() == [(3, 1)]
     persona("delete", "persona@3")
     seen = persona.on_terminal("chat", "persona@3", "Hello", env=asking("ok", text="Hey!"))
-    assert seen.out.startswith("persona@3 (retired), claude-sonnet-5-5\n")
+    assert seen.out.startswith("persona@3 (archived), claude-sonnet-5-5\n")
 
 
 def test_the_version_says_which_model_and_how_long_and_the_command_line_outranks_it(

@@ -93,11 +93,11 @@ def test_a_version_that_is_named_stays_and_its_retirement_is_told(
     talk: Talk, persona: Promptctl, sql: Connection
 ) -> None:
     with talk("persona@3", text="Yes.") as terminal:
-        assert "persona@3 (not live)" in terminal.wait_for(AT_3)
+        assert "persona@3 (not active)" in terminal.wait_for(AT_3)
         persona("activate", "persona@2")
         persona("delete", "persona@3")
         terminal.type("Hello\r")
-        assert "warning: persona@3 (retired) was archived" in terminal.wait_for(AT_3)
+        assert "warning: persona@3 was archived" in terminal.wait_for(AT_3)
         terminal.type(LEAVE)
         assert terminal.end() == 0
     assert booked(sql) == [(3, "ok")]

@@ -91,7 +91,7 @@ def test_single_uses_are_dropped_and_their_totals_stay(promptctl: Promptctl, sql
     check_whole(promptctl, sql, 4000, before)
     ended = promptctl("db", "maintain", "--keep", "4w")
     assert "\ndropped 2" in ended.err
-    assert ended.err.endswith(" UTC; totals stay\n")
+    assert ended.err.endswith(" UTC; totals are kept\n")
     assert "\ndropped no single uses from before " in promptctl("db", "maintain", "--keep", "4w").err
     # Without --keep nothing is dropped, and a longer age brings nothing back.
     assert "dropped" not in promptctl("db", "maintain").err

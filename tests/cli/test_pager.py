@@ -141,7 +141,7 @@ def test_a_pager_that_is_left_or_interrupted_or_fails_changes_no_exit_code(
     assert (seen.code, seen.out) == (3, "PAGED\n")
     seen = long.on_terminal("show", "long@1", env=env | {"PAGER": pager("exit 9", name="broken")})
     assert seen.code == 0
-    assert seen.out.endswith("broken ended with exit code 9: --no-pager shows the answer without it\n")
+    assert seen.out.endswith("broken exited with code 9: --no-pager shows the answer without a pager\n")
     waits = pager("trap 'echo STOPPED; exit 1' INT; echo READY; read answer </dev/tty; echo ENDED")
     words = long.command("show", "long@1")
     with Terminal(words, long.environment(env | {"PAGER": waits}), long.home) as terminal:
@@ -154,9 +154,9 @@ def test_a_pager_that_is_left_or_interrupted_or_fails_changes_no_exit_code(
 def test_a_pager_that_does_not_start_is_told_and_the_answer_written(long: Promptctl) -> None:
     env: dict[str, str | None] = {"TERM": "xterm", "NO_COLOR": "1"}
     for text, why in {
-        "nothing-like-it -S": "no pager: PAGER names nothing-like-it: No such file or directory\n",
-        "/dev/null": "no pager: PAGER names /dev/null: Permission denied\n",
-        "less 'a": "no pager: PAGER has a quote without its end\n",
+        "nothing-like-it -S": "cannot start the pager nothing-like-it (PAGER): No such file or directory\n",
+        "/dev/null": "cannot start the pager /dev/null (PAGER): Permission denied\n",
+        "less 'a": "cannot start the pager: PAGER has an unclosed quote\n",
     }.items():
         seen = long.on_terminal("show", "long@1", env=env | {"PAGER": text})
         assert seen.code == 0
@@ -164,7 +164,7 @@ def test_a_pager_that_does_not_start_is_told_and_the_answer_written(long: Prompt
         assert seen.out.endswith(SHOWN)
     # Without a word where nobody has named one.
     nowhere = long.on_terminal("show", "long@1", env=env | {"PATH": "/nowhere"})
-    assert "no pager" not in nowhere.out
+    assert "cannot start the pager" not in nowhere.out
     assert nowhere.out.endswith(SHOWN)
 
 

@@ -117,7 +117,7 @@ def test_a_split_is_no_move_of_the_pointer_and_ends(released: Promptctl, sql: ps
     ended = released("release", "rollback", "2")
     assert ended.code == 0
     assert "rolled back a: 2 → 1 in " in ended.err
-    assert "its split has ended" in ended.err
+    assert "ended its split" in ended.err
     found = sql.execute("select active_version, candidate_version from promptctl.served where name = 'a'").fetchone()
     assert found == (1, None)
 
@@ -135,7 +135,7 @@ def test_routes_are_put_back_too(released: Promptctl, sql: psycopg.Connection[An
         ("a", 2, True),
         ("b", 2, True),
     ]
-    assert first[1]["message"].startswith("put back the route of b in ")
+    assert first[1]["message"].startswith("restored the route of b in ")
     assert sql.execute("select count(*) from promptctl.served where route is not null").fetchone() == (0,)
     assert [each["changed"] for each in documents(released("release", "rollback", "3", "--json"))] == [False, False]
     sql.execute("select promptctl.set_routes('{b}', %s)", ['[[{"when": {"plan": "y"}, "use": "c"}]]'])
@@ -150,7 +150,7 @@ def test_a_release_that_moved_nothing_has_nothing_to_put_back(released: Promptct
     released("sync", "prompts")
     ended = released("release", "rollback", "3")
     assert (ended.code, ended.out) == (0, "")
-    assert "release 3 moved nothing" in ended.err
+    assert "release 3 moved no active version" in ended.err
 
 
 @pytest.mark.parametrize("words", [("show", "9"), ("rollback", "9")])

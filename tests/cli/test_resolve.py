@@ -53,14 +53,14 @@ def test_on_a_terminal_the_reasons_are_words(summarise: Promptctl) -> None:
     inside = summarise.on_terminal("resolve", "summarise", "--unit", "user-2160")
     assert inside.out == (
         "summarise@2\n"
-        "route  none: there is no --attribute\n"
-        "split  bucket 999, below 1000 (10% for version 2): the candidate\n"
+        "route  none: no --attribute was passed\n"
+        "split  bucket 999 is below 1000 (10% for version 2): candidate\n"
         "seed   summarise.r1\n"
         "epoch  2\n"
     )
     outside = summarise.on_terminal("resolve", "summarise", "--unit", "user-1198")
     assert "summarise@1\n" in outside.out
-    assert "split  bucket 1000, not below 1000 (10% for version 2): the active version\n" in outside.out
+    assert "split  bucket 1000 is not below 1000 (10% for version 2): active version\n" in outside.out
     assert summarise("resolve", "summarise", "--unit", "user-2160").out == "summarise\t2\t2\t-\t999\t10%\n"
 
 
@@ -72,7 +72,7 @@ def test_without_a_unit_a_bucket_is_drawn_for_the_call(summarise: Promptctl) -> 
         assert found["why"]["is_candidate"] == (found["why"]["bucket"] < 1000) == (found["version"] == 2)
         buckets.add(found["why"]["bucket"])
     assert len(buckets) > 1
-    assert "unit   none: the bucket was drawn for this call\n" in summarise.on_terminal("resolve", "summarise").out
+    assert "unit   none: the bucket is random for this call\n" in summarise.on_terminal("resolve", "summarise").out
     # An empty unit is one.
     assert document(summarise("resolve", "summarise", "--unit", "", "--json"))["why"]["bucket"] == 9353
 
@@ -128,8 +128,8 @@ def test_the_epoch_is_that_of_what_is_served(routed: Promptctl, sql: psycopg.Con
     found = document(routed("resolve", "support/triage", "--attribute", "plan=enterprise", "--json"))
     assert sql.execute("select epoch from promptctl.served where name = 'summarise'").fetchone() == (found["epoch"],)
     shown = routed.on_terminal("resolve", "support/triage", "--unit", "user-1", "--attribute", "plan=enterprise")
-    assert "route  step 1 of support/triage, plan=enterprise, leads to summarise\n" in shown.out
-    assert "split  bucket 3012, not below 1000 (10% for version 2): the active version\n" in shown.out
+    assert "route  step 1 of support/triage (plan=enterprise) leads to summarise\n" in shown.out
+    assert "split  bucket 3012 is not below 1000 (10% for version 2): active version\n" in shown.out
 
 
 def test_what_cannot_be_served_is_not_found(routed: Promptctl) -> None:

@@ -49,7 +49,7 @@ def test_a_route_is_set_shown_and_taken_away(
     filled: Promptctl, setting: Callable[..., Ended], sql: psycopg.Connection[Any]
 ) -> None:
     first = document(setting(YAML, "--json", "--reason", "the contract"))
-    assert stable(first.pop("message")) == "support/triage: a route of 2 steps (was none) in llm_app at db.prod"
+    assert stable(first.pop("message")) == "set the route of support/triage in llm_app at db.prod: 2 steps (was none)"
     assert first == {
         "name": "support/triage", "route": [ENTERPRISE, PAID], "previous_route": [], "epoch": 3, "changed": True,
     }  # fmt: skip
@@ -65,7 +65,7 @@ def test_a_route_is_set_shown_and_taken_away(
     assert (turned["changed"], turned["previous_route"]) == (True, [ENTERPRISE, PAID])
     gone = document(setting("[]", "--json"))
     assert (gone["route"], gone["previous_route"], gone["changed"]) == ([], [PAID, ENTERPRISE], True)
-    assert stable(gone["message"]) == "support/triage: no route (was 2 steps) in llm_app at db.prod"
+    assert stable(gone["message"]) == "removed the route of support/triage in llm_app at db.prod (was 2 steps)"
     assert document(setting("[]", "--json"))["changed"] is False
     assert sql.execute("select route, epoch from promptctl.served where name = 'support/triage'").fetchone() == (
         None,
@@ -87,7 +87,7 @@ def test_a_route_is_set_shown_and_taken_away(
 def test_a_route_comes_from_standard_input(filled: Promptctl) -> None:
     ended = filled("route", "set", "code_helper", "-f", "-", stdin=json.dumps([ENTERPRISE]))
     assert (ended.code, ended.out) == (0, "code_helper\t1\t0\n")
-    assert stable(ended.err) == "code_helper: a route of 1 step (was none) in llm_app at db.prod\n"
+    assert stable(ended.err) == "set the route of code_helper in llm_app at db.prod: 1 step (was none)\n"
     refusal = refused(filled("route", "set", "code_helper", "-f", "-", stdin="- when: {}\n  use: x"), 2)
     assert refusal.err.startswith("error: standard input:1: entry 1: when must be a mapping ")
     assert filled("route", "set", "code_helper", "-f", "-", "-q", stdin="[]").out == "code_helper\n"
@@ -96,7 +96,7 @@ def test_a_route_comes_from_standard_input(filled: Promptctl) -> None:
 def test_unset_removes_a_route_and_keeps_it_in_the_history(
     filled: Promptctl, setting: Callable[..., Ended], sql: psycopg.Connection[Any], snapshot: Callable[..., None]
 ) -> None:
-    where = "support/triage: no route (was 2 steps) in llm_app at db.prod"
+    where = "removed the route of support/triage in llm_app at db.prod (was 2 steps)"
     assert setting(YAML).code == 0
     words = ("route", "unset", "support/triage")
     ended = filled(*words, "--reason", "the pilot is over", "--author", "grace@example.com", "--json")

@@ -58,7 +58,7 @@ def test_a_split_starts_grows_and_ends_and_each_is_an_allocation(
     assert other["seed"] == f"{name}.7"
     assert " version 1 gets 12.25% (version 3 had 12.25%), version 2 the rest, " in other["message"]
     everybody = document(filled("split", name, "100%", "--json"))
-    assert " version 1 gets 100% (was 12.25%), version 2 nothing, " in everybody["message"]
+    assert " version 1 gets 100% (was 12.25%), version 2 none, " in everybody["message"]
     ended = document(filled("split", name, "--off", "--author", "bob@example.com", "--json"))
     assert (ended["candidate_version"], ended["seed"], ended["changed"]) == (None, None, True)
     assert served(sql) == (2, None, 0, None, 9)
@@ -82,18 +82,18 @@ def test_a_seed_is_given_and_changed(filled: Promptctl, sql: psycopg.Connection[
     assert first["seed"] == "spring"
     second = document(filled("split", "default-system-prompt", "50%", "--seed", "zoë 😀", "--json"))
     assert (second["seed"], second["changed"]) == ("zoë 😀", True)
-    assert " gets 50% as before, drawn anew, " in second["message"]
+    assert " gets 50% as before, with a new seed, " in second["message"]
     assert document(filled("split", "default-system-prompt", "50%", "--seed", "zoë 😀", "--json"))["changed"] is False
     assert served(sql)[3] == "zoë 😀"
 
 
 def test_activation_and_rollback_end_a_split_and_say_so(filled: Promptctl, sql: psycopg.Connection[Any]) -> None:
     rolled_back = document(filled("rollback", "support/triage", "--json"))
-    assert rolled_back["message"].endswith(": its split has ended")
+    assert rolled_back["message"].startswith("ended the split of ")
     assert served(sql, "support/triage")[1] is None
     filled("split", "support/triage@2", "10%")
     activated = document(filled("activate", "support/triage@2", "--json"))
-    assert activated["message"].endswith("; its split has ended")
+    assert activated["message"].endswith("; ended its split")
     assert served(sql, "support/triage")[:3] == (2, None, 0)
     # Of a split that is not shown nothing is left to show.
     assert document(filled("split", "support/triage", "--json"))["changed_at"] is None

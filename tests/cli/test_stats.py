@@ -260,7 +260,7 @@ def test_a_split_is_told_to_programs(used: Promptctl, sql: Connection) -> None:
     assert [(row["avg_score"], row["share_basis_points"], row["is_candidate"]) for row in rows] == [
         ("", "0", "false"), ("0.75", "1000", "true"), ("0.5", "9000", "false"),
     ]  # fmt: skip
-    assert used("stats", "x").err == "5 of 6 uses had no unit: a split deals those out one by one\n"
+    assert used("stats", "x").err == "5 of 6 uses had no unit: a split assigns each of those calls at random\n"
     for words in (["--json"], ["--by", "day"], ["-q"]):
         assert used("stats", "x", *words).err == ""
     # By anything else nobody has a share.
@@ -281,16 +281,16 @@ def test_calls_with_an_applications_own_text_are_said_and_are_no_uses(promptctl:
     assert promptctl("stats", "x").err == ""
     assert read(promptctl)["fallbacks"] == []
     fall_back("x", 1)
-    assert promptctl("stats", "x").err == "also 1 call with an application's own text\n"
+    assert promptctl("stats", "x").err == "also 1 call with an application's fallback text\n"
     fall_back("x", 11)
     fall_back("typo", 2)
     for words in ([], ["--csv"], ["--by", "day"], ["--since", "2h"]):
-        assert promptctl("stats", "x", *words).err == "also 12 calls with an application's own text\n"
-    assert promptctl("stats").err == "also 14 calls with an application's own text: x 12, typo 2\n"
+        assert promptctl("stats", "x", *words).err == "also 12 calls with an application's fallback text\n"
+    assert promptctl("stats").err == "also 14 calls with an application's fallback text: x 12, typo 2\n"
     assert "also 14 calls" in promptctl.on_terminal("stats").out
     for name in ("a", "b\x1b[31m", "c"):
         fall_back(name, 1)
-    assert promptctl("stats").err == "also 17 calls with an application's own text: x 12, typo 2, a 1 and 2 more\n"
+    assert promptctl("stats").err == "also 17 calls with an application's fallback text: x 12, typo 2, a 1 and 2 more\n"
     document = read(promptctl, "x")
     assert document["fallbacks"] == [{"name": "x", "calls": 12}]
     assert document["versions"][0]["stats"]["total_uses"] == 0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptctl.output import reply_view, tables
+from promptctl.output import reply_writer, text_width
 
 LINES = re.compile(r"\x1b\[(\d+)D\x1b\[K")
 
@@ -22,22 +22,22 @@ def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def screen(pieces: list[str], columns: int = 24) -> list[str]:
     """What a terminal of so many columns shows; only what is written here moves its cursor."""
-    wrapped = reply_view.Wrapped()
+    wrapped = reply_writer.Wrapper()
     rows = [""]
     for piece in pieces:
         written = wrapped.add(piece)
         while written:
             if back := LINES.match(written):
-                assert int(back[1]) <= tables.columns_of(rows[-1])
-                kept = tables.columns_of(rows[-1]) - int(back[1])
-                while tables.columns_of(rows[-1]) > kept:
+                assert int(back[1]) <= text_width.columns_of(rows[-1])
+                kept = text_width.columns_of(rows[-1]) - int(back[1])
+                while text_width.columns_of(rows[-1]) > kept:
                     rows[-1] = rows[-1][:-1]
                 written = written[back.end() :]
                 continue
             character, written = written[0], written[1:]
             if character == "\n":
                 rows.append("")
-            elif tables.columns_of(rows[-1] + character) > columns:
+            elif text_width.columns_of(rows[-1] + character) > columns:
                 rows.append(character)
             else:
                 rows[-1] += character
@@ -74,17 +74,17 @@ def test_nothing_is_lost_or_added_but_line_ends(pieces: list[str]) -> None:
     shown = "".join(screen(pieces))
     assert shown.replace(" ", "") == "".join(pieces).replace("\n", "").replace(" ", "")
     for row in screen(pieces):
-        assert tables.columns_of(row) <= 24
+        assert text_width.columns_of(row) <= 24
 
 
 @given(st.text("ab \n日é", max_size=60), st.lists(st.integers(0, 60), max_size=8))
 def test_the_pieces_make_no_difference(text: str, cuts: list[int]) -> None:
     places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     pieces = [text[a:b] for a, b in itertools.pairwise(places)]
-    if all(tables.columns_of(word) <= 23 for word in text.split()):
+    if all(text_width.columns_of(word) <= 23 for word in text.split()):
         assert [row.rstrip() for row in screen(pieces)] == [row.rstrip() for row in screen([text])]
 
 
 def test_a_dumb_terminal_breaks_lines_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
-    assert reply_view.Wrapped().add("x" * 100 + " y") == "x" * 100 + " y"
+    assert reply_writer.Wrapper().add("x" * 100 + " y") == "x" * 100 + " y"

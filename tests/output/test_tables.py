@@ -7,8 +7,8 @@ import sys
 import pytest
 from rich.cells import cell_len
 
-from promptctl.output import stream, tables
-from promptctl.output.tables import Column
+from promptctl.output import stream, tables, text_width
+from promptctl.output.table_columns import Column
 
 HISTORY = [
     Column("WHEN", "time"), Column("NAME", "name"), Column("WHAT", "name"), Column("VERSION", "name"),
@@ -91,8 +91,8 @@ def test_names_that_differ_look_different(shown: list[str], monkeypatch: pytest.
     ],
 )
 def test_a_name_is_shortened_in_the_middle(name: str, width: int, short: str) -> None:
-    assert tables.middle(name, width) == short
-    assert tables.columns_of(short) <= width
+    assert text_width.cut_middle(name, width) == short
+    assert text_width.columns_of(short) <= width
 
 
 def test_a_narrow_terminal_breaks_rows_and_cuts_what_is_endless(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from promptctl.claude import prices
 from promptctl.output import stats_view as output
-from promptctl.output import tables, times
+from promptctl.output import table_layout, time_text
 from promptctl.rules import statistics
 from promptctl.rules.measurements import DailyUses, Histogram, LateScores, ListedVersion, Measurements, UseSums
 
@@ -216,8 +216,13 @@ def test_a_sparkline_has_a_character_a_value() -> None:
 
 def test_money_and_brief_durations_are_read_at_a_glance() -> None:
     shown = {1204.4: "$1,204", 12.4: "$12.40", 0.18: "$0.18", 0.0042: "$0.0042", 0.00001: "<$0.0001", 0.0: "$0.00"}
-    assert {value: tables.money(value) for value in shown} == shown
-    assert [times.brief(value) for value in (350, 1350, 99_000, 125_000)] == ["350 ms", "1.4 s", "99.0 s", "2 min 5 s"]
+    assert {value: table_layout.money(value) for value in shown} == shown
+    assert [time_text.brief(value) for value in (350, 1350, 99_000, 125_000)] == [
+        "350 ms",
+        "1.4 s",
+        "99.0 s",
+        "2 min 5 s",
+    ]
 
 
 def cost(model: str, *tokens: float, at: str = AT) -> float | None:

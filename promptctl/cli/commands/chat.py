@@ -11,7 +11,7 @@ from promptctl.chat import transcripts
 from promptctl.chat.turns import send_concurrently
 from promptctl.claude import api
 from promptctl.cli import chat_session, content, interruption, numbers, variables
-from promptctl.output import messages, reply_view, stream
+from promptctl.output import messages, reply_view, reply_writer, stream, waiting_line
 from promptctl.rules import references, templates
 
 if TYPE_CHECKING:
@@ -185,9 +185,9 @@ def _answer(run: Run, conversation: Conversation, turn: Turn, *, streams: bool, 
     chat_session.log_use(run, turn.served)
     reply_view.announce(turn.served, conversation.model())
     shows_text = run.form == "plain"
-    writer = reply_view.Writer()
+    writer = reply_writer.Writer()
     try:
-        with interruption.prompt_interrupts(), reply_view.waiting(turn.call.model, run.form) as hide_waiting:
+        with interruption.prompt_interrupts(), waiting_line.waiting(turn.call.model, run.form) as hide_waiting:
             for text in turn.texts():
                 if streams and shows_text:
                     hide_waiting()

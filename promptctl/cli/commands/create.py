@@ -141,9 +141,9 @@ def _note_text(run: Run, created: Created, text: str, settings: dict[str, Any]) 
 
 def _answer(run: Run, created: Created, label: str) -> None:
     if run.form == "json":
-        from promptctl.output import documents
+        from promptctl.output import documents, prompt_documents
 
-        documents.show(output.created_document(created))
+        documents.show(prompt_documents.created_document(created))
         return
     reference = f"{created.name}@{created.version}"
     status = f"created {reference}" if created.created else f"{reference} has this text already"

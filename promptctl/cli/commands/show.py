@@ -37,13 +37,13 @@ def show(run: Run, reference: str, at: str | None = None, limit: int | None = No
         if time is not None:
             _show_at(run, database, target, time)
         elif run.form == "json":
-            from promptctl.output import documents
+            from promptctl.output import documents, prompt_documents
 
             if target.version is None:
                 versions, standing = prompts.versions(database, target.name)
-                documents.show(output.prompt_document(target.name, versions, standing, newest))
+                documents.show(prompt_documents.prompt_document(target.name, versions, standing, newest))
             else:
-                documents.show(output.version_document(prompts.version(database, target)))
+                documents.show(prompt_documents.version_document(prompts.version(database, target)))
         elif target.version is None and run.form == "plain" and stream.to_terminal():
             prompt = prompts.overview(database, target.name, newest)
             output.show_overview(prompt, target.name, newest)
@@ -94,10 +94,10 @@ def _show_archived(run: Run, target: references.Reference, at: str | None) -> No
 def _show_at(run: Run, database: Database, target: references.Reference, time: str) -> None:
     text = prompts.text_at(database, target.name, time)
     if run.form == "json":
-        from promptctl.output import documents
+        from promptctl.output import documents, prompt_documents
 
         whole = prompts.version(database, references.Reference(text.name, text.version))
-        documents.show(output.version_document(whole))
+        documents.show(prompt_documents.version_document(whole))
         return
     if run.form == "plain":
         output.note_active_at(text, time)

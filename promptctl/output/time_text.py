@@ -1,4 +1,4 @@
-"""Moments and durations as people read them."""
+"""Format times and durations for people."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ _JUST_NOW_SECONDS = 10
 _UNITS = ((60, "second"), (60, "minute"), (24, "hour"), (7, "day"))
 
 
-def ago(moment: str, now: datetime | None = None) -> str:
-    """`just now` for ten seconds, `5 minutes ago` for seven days, then the local date, `12 Nov 2026`.
+def ago(timestamp: str, now: datetime | None = None) -> str:
+    """Return how long ago a time was: `just now`, `5 minutes ago`; after seven days the local date, `12 Nov 2026`.
 
-    `moment` is RFC 3339 in UTC.
+    `timestamp` is RFC 3339 in UTC.
     """
-    then = datetime.fromisoformat(moment)
+    then = datetime.fromisoformat(timestamp)
     elapsed = int(((now or datetime.now(timezone.utc)) - then).total_seconds())
     if elapsed < _JUST_NOW_SECONDS:
         return "just now"
@@ -26,12 +26,12 @@ def ago(moment: str, now: datetime | None = None) -> str:
 
 
 def brief(milliseconds: float) -> str:
-    """`350 ms`, `1.4 s`, `2 min 5 s`: a duration that is compared and not reckoned with."""
+    """Return a duration with two digits, for comparison: `350 ms`, `1.4 s`, `2 min 5 s`."""
     return f"{milliseconds / 1000:.1f} s" if 999.5 <= milliseconds < 100_000 else duration(milliseconds)
 
 
 def duration(milliseconds: float) -> str:
-    """`350 ms`, `1.35 s`, `2 min 5 s`."""
+    """Return a duration with three digits: `350 ms`, `1.35 s`, `2 min 5 s`."""
     if milliseconds < 999.5:
         return f"{milliseconds:.0f} ms"
     seconds = milliseconds / 1000

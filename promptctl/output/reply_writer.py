@@ -1,0 +1,96 @@
+"""Write a reply as it arrives. On a terminal, lines are broken between words and control characters escaped."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from promptctl.output import stream
+from promptctl.output.text_width import columns_of
+
+_PARTS = re.compile(r"\n|[ \t]+|[^ \t\n]+")
+
+
+class Writer:
+    """Writes a reply to standard output as it arrives: unchanged into a pipe, escaped and wrapped on a terminal."""
+
+    def __init__(self) -> None:
+        self._wrapper = Wrapper() if stream.to_terminal() else None
+        self._ends_line = True
+
+    def write(self, text: str) -> None:
+        """Write a piece and flush."""
+        self._ends_line = text.endswith("\n")
+        stream.write(text if self._wrapper is None else self._wrapper.add(escape_reply(text)))
+        stream.flush()
+
+    def end(self) -> None:
+        """Write a newline if the reply did not end with one."""
+        if not self._ends_line:
+            stream.write("\n")
+            stream.flush()
+            self._ends_line = True
+
+
+class Wrapper:
+    """Breaks the lines of a text between words while the text arrives in pieces.
+
+    A piece is written immediately. If the word at its end continues in the next piece and does not fit, the word is
+    erased and written on the next line. On a terminal that cannot erase, the terminal breaks the lines.
+    """
+
+    def __init__(self) -> None:
+        self._can_erase = os.environ.get("TERM", "") not in ("", "dumb")
+        self._column = 0
+        self._word = ""
+        self._is_too_long = False
+
+    def add(self, text: str) -> str:
+        """Return the output for the next piece of a text without control characters except tabs and newlines."""
+        if not self._can_erase:
+            return text
+        # Keep the last column free: after a character in it, terminals differ in where the cursor is.
+        room = stream.width() - 1
+        output: list[str] = []
+        for part in _PARTS.findall(text):
+            if part == "\n":
+                output.append(part)
+                self._begin_line()
+            elif part[0] in " \t":
+                self._add_blank(part.replace("\t", "    "), room, output)
+            else:
+                self._continue_word(part, room, output)
+        return "".join(output)
+
+    def _begin_line(self) -> None:
+        self._column, self._word, self._is_too_long = 0, "", False
+
+    def _add_blank(self, blank: str, room: int, output: list[str]) -> None:
+        self._word, self._is_too_long = "", False
+        if self._column + len(blank) > room:
+            output.append("\n")
+            self._begin_line()
+        else:
+            output.append(blank)
+            self._column += len(blank)
+
+    def _continue_word(self, part: str, room: int, output: list[str]) -> None:
+        width, before = columns_of(part), columns_of(self._word)
+        self._is_too_long = self._is_too_long or before + width > room
+        if self._column + width > room and not self._is_too_long:
+            if before:
+                output.append(f"\x1b[{before}D\x1b[K")
+            output.append(f"\n{self._word}")
+            self._column = before
+        output.append(part)
+        self._column += width
+        if self._is_too_long:
+            self._column %= room + 1
+            self._word = ""
+        else:
+            self._word += part
+
+
+def escape_reply(text: str) -> str:
+    """Return a reply with its control characters escaped, and without carriage returns."""
+    return stream.escape_controls(text.replace("\r", ""))

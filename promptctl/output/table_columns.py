@@ -1,0 +1,30 @@
+"""The columns of a table, and the values of its cells."""
+
+from __future__ import annotations
+
+from promptctl.records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Value = str | int | float | bool | None
+
+# The text of a missing value.
+NOTHING = "-"
+# The value of a cell that stays empty, also of a time.
+BLANK = " "
+
+
+class Column(Record):
+    """A heading, and the kind of the values.
+
+    `kind` is one of: name (shortened in the middle on a narrow terminal), text and person (cut at the end on a narrow
+    terminal, a person first), number, time (RFC 3339 in UTC), duration (milliseconds), brief (milliseconds, rounded),
+    money (US dollars).
+
+    Columns of these kinds are left out of a narrow terminal, in this order: detail (a text), trend, recent (a time),
+    graphic, spare (milliseconds, rounded), extra (a number). Trend and graphic are for terminals only.
+    """
+
+    __slots__ = ()
+    heading: str
+    kind: str

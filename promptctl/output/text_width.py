@@ -1,0 +1,56 @@
+"""The width of text on a terminal, in columns, and shortening text to a width."""
+
+from __future__ import annotations
+
+ELLIPSIS = "…"
+# Below this character, all characters except controls take one column.
+_FIRST_COMBINING = "\u0300"
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns a text takes on a terminal."""
+    if text.isascii() or max(text) < _FIRST_COMBINING:
+        return len(text)
+    # These two are frequent, and importing Rich takes long.
+    plain = text.replace(ELLIPSIS, ".").replace("→", ">")
+    if plain.isascii():
+        return len(plain)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text of at most `width` columns: its beginning and an ellipsis if it is wider."""
+    return text if columns_of(text) <= width else _first(text, width - 1) + ELLIPSIS
+
+
+def cut_start(text: str, width: int) -> str:
+    """Return the end of a text after an ellipsis, in at most `width` columns."""
+    end = text[-(width - 1) :] if width > 1 else ""
+    while end and columns_of(end) > width - 1:
+        end = end[1:]
+    return ELLIPSIS + end
+
+
+def cut_middle(text: str, width: int) -> str:
+    """Return a name of at most `width` columns: `support/…/triage` for a name with segments, else `suppor…triage`."""
+    if columns_of(text) <= width:
+        return text
+    parts = text.split("/")
+    for place in range(2, len(parts)):
+        short = "/".join([parts[0], ELLIPSIS, *parts[place:]])
+        if columns_of(short) <= width:
+            return short
+    if len(parts) > 1 and columns_of(parts[-1]) + 2 <= width:
+        return f"{ELLIPSIS}/{parts[-1]}"
+    half = (width - 1) // 2
+    return _first(text, width - 1 - half) + cut_start(text, half + 1)
+
+
+def _first(text: str, width: int) -> str:
+    if text.isascii():
+        return text[:width]
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, width)
