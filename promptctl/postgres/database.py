@@ -31,7 +31,7 @@ _GATE: LiteralString = """
 
 
 def client_libraries() -> list[str]:
-    """The paths, or names, of the libpq that this process has loaded: none before its first connection."""
+    """Return the paths, or names, of the libpq that this process has loaded: none before its first connection."""
     return drivers.libraries()
 
 
@@ -150,11 +150,11 @@ class Database:
             raise self._translated(failure) from None
 
     def set_timeout(self, seconds: float) -> None:
-        """Take a server for lost that does not answer for so long."""
+        """Treat a server that does not answer for so long as lost."""
         self._connection.timeout_seconds = seconds
 
     def abandon(self) -> None:
-        """In a child process: let go of the parent's connection, which goes on."""
+        """In a child process: drop the parent's connection without closing it for the parent."""
         self._connection.abandon()
 
     def close(self) -> None:
@@ -197,7 +197,7 @@ class Database:
 
 
 class EmptyDatabase(Database):
-    """Stands for a database that is not there yet: it answers every query without a row, and nothing is sent."""
+    """A database that does not exist yet: every query returns no rows, and nothing is sent."""
 
     def __init__(self, label: str) -> None:
         self.label = label

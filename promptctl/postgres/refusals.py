@@ -1,4 +1,4 @@
-"""What PostgreSQL and libpq refuse, told as one of our errors: by the rule's name, by SQLSTATE, by libpq's words."""
+"""Translates errors of PostgreSQL and libpq: by the name of the constraint, by SQLSTATE, or by libpq's message."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ _BY_SQLSTATE: dict[str, tuple[type[errors.PromptctlError], str]] = {
     "otherwise": (errors.Failed, "database_error"),
 }
 ALLOWED_BY = "if every application gives it, add --allow-new-variables"
-# Words with which the same command succeeds.
+# Options with which the same command succeeds.
 _AGAIN = {"release_moved": ("--skip-moved",)}
-# What to do where the server does not say.
+# Hints for errors for which the server has none.
 WAYS_OUT = {
     "locked": "run it again when that session has ended",
     "conflict": "run it again",
@@ -119,7 +119,7 @@ def translated(error: ServerError, label: str) -> errors.PromptctlError:
             # The server's hint is for SQL. Its detail names the two versions, as `diff` takes them.
             return kind(code, f"{_one_line(error.message)}; {ALLOWED_BY}", hint=f"promptctl diff {error.detail}")
         if code in _AGAIN:
-            # The server's hint is for whoever writes SQL.
+            # The server's hint is for authors of SQL.
             failure = kind(code, _one_line(error.message))
             failure.again = _AGAIN[code]
             return failure
@@ -139,7 +139,7 @@ def translated(error: ServerError, label: str) -> errors.PromptctlError:
     if code == "permission_denied" and "for database" in message:
         # Nobody can be granted access to a schema that is not there yet.
         return kind(code, f"{label}: {message}", hint="grant create on database NAME to ROLE, in psql, by its owner")
-    # The server's own hint is for whoever reads its log.
+    # The server's own hint is for readers of its log.
     return kind(code, f"{label}: {message}", hint=WAYS_OUT.get(code))
 
 

@@ -1,4 +1,4 @@
-"""Which database is meant: the option, the environment, libpq's own variables, else the embedded server."""
+"""The choice of a database: the option, the environment, libpq's own variables, else the embedded server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from promptctl.records import Record
 
 # libpq reads these itself; any one of them chooses a database. PGUSER, PGPORT and the others complete the choice.
 _LIBPQ = ("PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE", "PGSERVICEFILE")
-# What names the embedded database where a URL is expected.
+# Names the embedded database where a URL is expected.
 EMBEDDED = "embedded:"
 
 
@@ -28,22 +28,21 @@ class Target(Record):
     def may_be_made(self) -> bool:
         """Whether an embedded database may be made where there is none.
 
-        In CI only one that was named: a secret that is missing there must not end in a database that nobody keeps.
+        In CI a setting must name it: a missing secret must not create a database that is thrown away with the job.
         """
         return self.origin != "embedded" or not in_ci()
 
 
 def in_ci() -> bool:
-    """Whether the environment says that this is a run of CI: the variable CI is set, and is neither 0 nor false."""
+    """Return whether this is a run of CI: the variable CI is set, and is neither 0 nor false."""
     return os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
 def target(database_url: str | None, origin: str = "--database-url") -> Target:
-    """Return the database that was chosen; raises Usage for a setting that is there but empty.
+    """Return the database that was chosen. Raises Usage for a setting that is set but empty, or malformed.
 
-    `origin` is how whoever gave a `database_url` knows it.
-
-    An empty one is an error because a secret that is missing in CI must not end in another database.
+    `origin` is the name of the option that `database_url` comes from. An empty setting is an error, because a missing
+    secret in CI must not choose another database.
     """
     if database_url is not None:
         return _named(database_url, origin)
