@@ -130,9 +130,9 @@ def _document(undone: Undone, number: int, label: str, *, dry_run: bool) -> dict
 
 
 def _why(release: ReleaseSummary) -> str | None:
-    reasons = [f"rolls back {release.undoes}"] if release.undoes is not None else []
+    reasons = [f"undoes {release.undoes}"] if release.undoes is not None else []
     reasons += [release.reason] if release.reason else []
-    reasons += [f"rolled back by {release.undone_by}"] if release.undone_by is not None else []
+    reasons += [f"undone by {release.undone_by}"] if release.undone_by is not None else []
     return ", ".join(reasons) or None
 
 
