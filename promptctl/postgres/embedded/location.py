@@ -1,7 +1,6 @@
-"""Where the embedded server's files and its socket are.
+"""The places of the embedded server's files and its socket.
 
-Every command that uses the embedded database imports this module, also when the server already runs, so it imports
-nothing that the interpreter has not loaded anyway.
+Every command on the embedded database imports this module, so it imports only what the interpreter has loaded already.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from promptctl.errors import Failed, Usage
 
 DATABASE = "promptctl"
 SUPERUSER = "promptctl"
-PORT = "5432"  # part of the socket's file name; nothing listens on TCP
+PORT = "5432"  # part of the socket's file name; the server does not listen on TCP
 
 _SOCKET_NAME = f".s.PGSQL.{PORT}"
 _MOST_LINKS = 40
@@ -22,10 +21,10 @@ _SOCKET_PATH_BYTES = 100  # the kernels' limits are 103 (macOS) and 107 (Linux)
 
 
 def home() -> str:
-    """The absolute path of the directory for the embedded server's files; it need not exist.
+    """Return the absolute path of the directory for the embedded server's files, which may not exist yet.
 
-    Raises Usage (`empty_setting`) when PROMPTCTL_HOME is set but empty, Failed (`data_directory_unusable`) for a user
-    without a home directory, and Failed (`cannot_read`) for a relative PROMPTCTL_HOME below a directory that is gone.
+    Raises Usage (`empty_setting`) if PROMPTCTL_HOME is empty, Failed (`data_directory_unusable`) for a user without a
+    home directory, and Failed (`cannot_read`) for a relative PROMPTCTL_HOME if the working directory was deleted.
     """
     setting = os.environ.get("PROMPTCTL_HOME")
     if setting is not None:
@@ -42,10 +41,10 @@ def home() -> str:
         base = os.path.expanduser("~/Library/Application Support")
     else:
         base = os.environ.get("XDG_DATA_HOME", "")
-        if not os.path.isabs(base):  # what the XDG specification says about a relative path
+        if not os.path.isabs(base):  # as the XDG specification requires for a relative path
             base = os.path.expanduser("~/.local/share")
     if not os.path.isabs(base):
-        # HOME is relative, or there is none and the user id has no name: a folder called `~` would be made.
+        # HOME is relative, or is not set for a user id without a name: `~` would be created as a folder.
         raise Failed(
             "data_directory_unusable",
             "there is no home directory for the embedded database",
@@ -55,14 +54,14 @@ def home() -> str:
 
 
 def major_version(cluster_directory: str) -> int:
-    """The PostgreSQL major version that a cluster directory is named by (`…/pg18`: 18)."""
+    """Return the PostgreSQL major version in the name of a cluster directory (`…/pg18`: 18)."""
     return int(os.path.basename(cluster_directory)[2:])
 
 
 def cluster(home: str) -> str | None:
-    """The cluster's directory in `home` (`pg18`, say), or None; of several, that of the newest major version.
+    """Return the directory of the cluster in `home`, for example `pg18`, or None; the newest if there are several.
 
-    A cluster gets this name only when it is complete. Raises Failed (`data_directory_unusable`) when `home` cannot be
+    A cluster gets this name only when it is complete. Raises Failed (`data_directory_unusable`) if `home` cannot be
     read.
     """
     try:
@@ -76,10 +75,10 @@ def cluster(home: str) -> str | None:
 
 
 def socket_directory(home: str) -> str:
-    """The directory of the server's socket: in `home`, or a short one elsewhere where that is too long for a socket.
+    """Return the directory of the server's socket: in `home`, or in /tmp if that path is too long for a socket.
 
-    A comma would separate two directories in the server's setting and two hosts in libpq's. The short directory is
-    named by the home's identity, so it needs no record, and a symbolic link to the home leads to the same one.
+    A comma separates directories in the server's setting and hosts in libpq's, so a home with a comma uses /tmp too. The
+    name in /tmp comes from the home's device and inode, so a symbolic link to the home gives the same directory.
     """
     directory = os.path.join(home, "run")
     if "," not in home and len(os.fsencode(os.path.join(directory, _SOCKET_NAME))) <= _SOCKET_PATH_BYTES:
@@ -87,20 +86,20 @@ def socket_directory(home: str) -> str:
     try:
         identity = os.stat(home)
     except OSError:
-        return directory  # no home, no server: connecting here says so
-    return f"/tmp/promptctl-{identity.st_dev:x}-{identity.st_ino:x}"  # noqa: S108 -- its owner is checked
+        return directory  # without a home there is no server: the connection fails
+    return f"/tmp/promptctl-{identity.st_dev:x}-{identity.st_ino:x}"  # noqa: S108 - its owner is checked
 
 
 def socket_path(home: str) -> str:
-    """The server's socket."""
+    """Return the path of the server's socket."""
     return os.path.join(socket_directory(home), _SOCKET_NAME)
 
 
 def conninfo(home: str) -> dict[str, str]:
-    """libpq's keywords for the embedded database in `home`, whether or not its server runs.
+    """Return libpq's keywords for the embedded database in `home`, whether or not its server runs.
 
-    Whoever listens there has to be the server's user (`requirepeer`). Raises Failed (`data_directory_unusable`) when
-    the home or the socket's directory belongs to somebody else, who could pose as the server there.
+    `requirepeer` requires that the server's user listens there. Raises Failed (`data_directory_unusable`) if another
+    user, who could impersonate the server, owns the home or the socket's directory.
     """
     directory = socket_directory(home)
     parameters = {"host": directory, "port": PORT, "user": SUPERUSER, "dbname": DATABASE}
@@ -114,7 +113,7 @@ def conninfo(home: str) -> dict[str, str]:
 
 
 def check_own(home: str) -> None:
-    """Raise Failed (`data_directory_unusable`) unless the home is this user's, and nobody else may write in it."""
+    """Raise Failed (`data_directory_unusable`) unless this user owns the home and no other user can write to it."""
     ours = os.geteuid()
     status = os.stat(home)
     if status.st_uid != ours:
@@ -123,11 +122,11 @@ def check_own(home: str) -> None:
     if status.st_mode & (0o022 if ours == 0 else 0o002):
         import shlex
 
-        raise unusable(home, "others may write in it", f"chmod go-w {shlex.quote(home)}")
+        raise unusable(home, "other users can write to it", f"chmod go-w {shlex.quote(home)}")
 
 
 def user_name(uid: int) -> str:
-    """The name of a user; of one without a name, what libpq calls such a user's number."""
+    """Return the name of a user, or for a user id without a name the text that libpq uses."""
     import pwd
 
     try:
@@ -137,14 +136,14 @@ def user_name(uid: int) -> str:
 
 
 def is_trusted(path: str) -> bool:
-    """Whether nobody but root and this user could put another file here, whatever part of the path they change.
+    """Return whether only root and this user can replace the file at `path` or any part of its path.
 
-    Each component, links included, is to belong to one of them, and no directory is to be writable by others, but for
-    one like /tmp, where they cannot rename what is not theirs.
+    They must own each component, links included, and no directory may be writable by others, except one with the sticky
+    bit such as /tmp, where users cannot rename the files of others.
     """
     ours = (0, os.geteuid())
     place, rest = "/", [part for part in os.path.abspath(path).split("/") if part]
-    followed = 0
+    link_count = 0
     while True:
         try:
             status = os.lstat(place)
@@ -157,11 +156,11 @@ def is_trusted(path: str) -> bool:
         ):
             return False
         if stat.S_ISLNK(status.st_mode):
-            followed += 1
-            if followed > _MOST_LINKS:
+            link_count += 1
+            if link_count > _MOST_LINKS:
                 return False
             target = os.path.join(os.path.dirname(place), os.readlink(place))
-            # Not normalized: behind a link, `..` leads elsewhere than the text says.
+            # Not normalized: after a link, `..` is the parent of the target.
             rest = [part for part in target.split("/") if part not in ("", ".")] + rest
             place = "/"
         if not rest:
@@ -170,16 +169,16 @@ def is_trusted(path: str) -> bool:
 
 
 def check_private(directory: str, owner: int) -> bool:
-    """Whether `directory` exists. Raises Failed unless it is a directory of user id `owner`'s alone, and no link."""
+    """Return whether `directory` exists. Raises Failed unless it is a private directory of `owner` and not a link."""
     try:
-        found = os.lstat(directory)
+        status = os.lstat(directory)
     except FileNotFoundError:
         return False
-    if found.st_uid != owner or found.st_mode & 0o170077 != 0o040000:
+    if status.st_uid != owner or status.st_mode & 0o170077 != 0o040000:
         raise unusable(directory, "it is not a private directory of the server's user")
     return True
 
 
 def unusable(path: str, reason: str, hint: str = "set PROMPTCTL_HOME to another directory") -> Failed:
-    """The error for a path that the embedded server cannot use."""
+    """Return the error for a path that the embedded server cannot use."""
     return Failed("data_directory_unusable", f"{path!r} cannot hold the embedded database: {reason}", hint=hint)

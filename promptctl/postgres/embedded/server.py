@@ -1,7 +1,7 @@
 """The embedded server: start, stop, status.
 
-All three are safe to call at any moment from any number of processes. What they go by is the server lock (see `home`)
-and what the server answers, never a process id in a file.
+All three are safe to call at any time from any number of processes. They depend on the server lock (see `home`) and on
+the server's answers, never on a process id in a file.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     Connect = Callable[[Mapping[str, str]], Connection]
 
 DATABASE_MISSING = f'database "{location.DATABASE}" does not exist'
-_WAIT_SECONDS = 60.0  # for a server to come up, recovery included, or to shut down
+_WAIT_SECONDS = 60.0  # for a server to start, including recovery, or to shut down
 _POLL_SECONDS = 0.002
 _REPEAT_SIGNAL_SECONDS = 1.0
-# What the moments around a start and a stop look like, and an interrupted creation.
+# Errors during a start or a stop, and after an interrupted creation.
 _COMING_OR_GOING = (
     "the database system is starting up",
     "the database system is shutting down",
@@ -39,11 +39,11 @@ _COMING_OR_GOING = (
     "the database system is in recovery mode",
     DATABASE_MISSING,
 )
-_LOG_BYTES = 1 << 20  # at a start; a longer log is kept once, as server.log.1
+_LOG_BYTES = 1 << 20  # a longer log is renamed to server.log.1 at the next start
 
-# What a server that was killed leaves would stop the next one when its process id is in use again. The server lock
-# says that nobody needs it. It is the server user's to remove; and the server is to be nobody's child, so that a
-# caller that lives on need not reap it.
+# Leftover files of a killed server would stop the next one if its process id is in use again. The server lock shows that
+# no server needs them, and the server's user removes them. The shell exits, so that a long-running caller need not reap
+# the server.
 _LAUNCH = """
 rm -f -- "$1/postmaster.pid" "$2/.s.PGSQL.$3" "$2/.s.PGSQL.$3.lock"
 shift 3
@@ -53,7 +53,7 @@ shift 3
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """What there is of the embedded server: paths are absolute, `pid` is None where it is not known."""
+    """The state of the embedded server. Paths are absolute; `pid` is None if it is unknown."""
 
     home: str
     cluster: str | None
@@ -64,7 +64,7 @@ class ServerStatus:
     binaries: str | None
 
 
-def _say_nothing(_: str) -> None:
+def _ignore(_: str) -> None:
     pass
 
 
@@ -72,15 +72,15 @@ def start(
     home_directory: str,
     *,
     create: bool,
-    say: Callable[[str], None] = _say_nothing,
+    say: Callable[[str], None] = _ignore,
     connect: Connect | None = None,
     unless_stopped: bool = False,
 ) -> None:
-    """Returns when a server runs for `home_directory`, accepts connections and has the database `promptctl`.
+    """Start the server in `home_directory`, and return when it accepts connections and has the database `promptctl`.
 
-    Makes the cluster if there is none and `create` is set; `say` gets one line before that, which takes a second.
-    `connect` opens the connections that are tried, as a command does it by default. With `unless_stopped`, for an
-    application, a server that was stopped by a command is not started.
+    With `create`, creates the cluster if there is none, and calls `say` with a line before, because it takes a second.
+    `connect` opens the test connections, by default as a command does. With `unless_stopped`, for an application, a server
+    that a command stopped is not started.
     Raises Unreachable (`no_embedded_database`, `embedded_stopped`), Usage (`pg_bin_unusable`, `empty_setting`) and
     Failed (`data_directory_unusable`, `no_postgresql`, `no_server_user`, `embedded_initdb_failed`,
     `embedded_start_failed`, `embedded_unresponsive`).
@@ -93,7 +93,7 @@ def start(
         with home.start_lock(home_directory):
             home.open_up(home_directory)
             if unless_stopped and home.was_stopped(home_directory):
-                message = f"the embedded server in {home_directory!r} was stopped, and a command has to start it"
+                message = f"the embedded server in {home_directory!r} was stopped; only a command starts it again"
                 raise Unreachable("embedded_stopped", message, hint="promptctl db start")
             home.forget_stop(home_directory)
             lock = _lock_or_running(home_directory, connect)
@@ -110,7 +110,7 @@ def start(
 
 
 def stop(home_directory: str) -> bool:
-    """Shuts the server down (open transactions are rolled back) and waits for its end; whether it ran.
+    """Shut the server down, which rolls back open transactions, wait for its end, and return whether it was running.
 
     Raises Failed (`data_directory_unusable`, `embedded_stop_failed`).
     """
@@ -131,7 +131,7 @@ def stop(home_directory: str) -> bool:
                 if now > begin + _WAIT_SECONDS:
                     message = f"the embedded server in {home_directory!r} does not stop"
                     raise Failed("embedded_stop_failed", message, hint=f"see {_log_path(home_directory)}")
-                if now >= repeat_at:  # a server that has only just begun may miss the first
+                if now >= repeat_at:  # a server that is starting may miss the first signal
                     _interrupt(home_directory, directory, account)
                     repeat_at = now + _REPEAT_SIGNAL_SECONDS
                 time.sleep(_POLL_SECONDS)
@@ -139,7 +139,7 @@ def stop(home_directory: str) -> bool:
 
 
 def status(home_directory: str) -> ServerStatus:
-    """What there is; starts nothing. Raises Failed."""
+    """Return the state of the server without starting it. Raises Failed."""
     directory = location.cluster(home_directory)
     if directory is None:
         return ServerStatus(home_directory, None, None, False, None, location.socket_directory(home_directory), None)
@@ -159,10 +159,10 @@ def status(home_directory: str) -> ServerStatus:
 
 
 def is_absent(home_directory: str, message: str) -> bool:
-    """Whether a connection failed because the server is not there, or is coming or going; `message` is why it failed.
+    """Return whether a connection failed with `message` because the server is not running, starting or stopping.
 
-    The server's own sentences are known, because it speaks English here. Of libpq and the operating system, which speak
-    an application's language, none is: who listens is asked instead.
+    The server's messages are recognised, because this server writes English. The messages of libpq and of the operating
+    system are in the application's language, so the socket and the server's state file decide.
     """
     if any(sentence in message for sentence in _COMING_OR_GOING):
         return True
@@ -174,7 +174,7 @@ def is_absent(home_directory: str, message: str) -> bool:
 
 
 def _runs(home_directory: str) -> bool:
-    """Whether a server lives here, by its lock; where somebody removed that, by who listens on the socket."""
+    """Return whether a server runs, by its lock or, if the lock's file was removed, by its socket."""
     return home.server_lives(home_directory) or _listener(home_directory) is not None
 
 
@@ -185,14 +185,14 @@ def _no_database(home_directory: str) -> Unreachable:
 
 
 def _lock_or_running(home_directory: str, connect: Connect) -> int | None:
-    """The server lock, once whatever has it is gone, or None when that is a server that answers."""
+    """Return the server lock when it is free, or None if a running server answers."""
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
         lock = home.take_server_lock(home_directory)
         if lock is not None:
             if _listener(home_directory) is None:
                 return lock
-            # Somebody removed the lock's file under a server that runs: a second one would ruin the cluster.
+            # The lock's file of a running server was removed: a second server would corrupt the cluster.
             os.close(lock)
         if _answers(home_directory, connect):
             return None
@@ -203,7 +203,7 @@ def _lock_or_running(home_directory: str, connect: Connect) -> int | None:
 
 
 def _launch(home_directory: str, lock: int, create: bool, say: Callable[[str], None]) -> tuple[str, int]:
-    """Starts the server, which inherits `lock`; the cluster's directory, and where its lines in the log begin."""
+    """Start the server, which inherits `lock`; return the cluster's directory and the offset of its lines in the log."""
     home.sweep(home_directory)
     directory = location.cluster(home_directory)
     if directory is None and not create:
@@ -244,13 +244,13 @@ def _wait_until_ready(home_directory: str, directory: str, offset: int, connect:
 
 
 def _says_ready(directory: str) -> bool:
-    """Whether the server's own note says so: connecting before that would fill the log with refusals."""
+    """Return whether postmaster.pid says that the server is ready; earlier connections would fill the log."""
     lines = _pid_file(directory)
     return len(lines) >= 8 and lines[7].startswith(b"ready")
 
 
 def _pid_file(directory: str) -> list[bytes]:
-    """The lines of postmaster.pid; none if it cannot be read. It is another user's: no link, no waiting on a pipe."""
+    """Return the lines of postmaster.pid, none if it cannot be read. Another user owns it: follow no link, do not block."""
     try:
         descriptor = os.open(os.path.join(directory, "postmaster.pid"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -264,9 +264,9 @@ def _pid_file(directory: str) -> list[bytes]:
 
 
 def _answers(home_directory: str, connect: Connect) -> bool:
-    """Whether the server takes a connection to the database, which is made if it is missing.
+    """Return whether the server accepts a connection to the database, which is created if it is missing.
 
-    Raises Failed (`embedded_start_failed`) for a refusal that waiting does not mend.
+    Raises Failed (`embedded_start_failed`) for an error that does not pass.
     """
     keywords = {**location.conninfo(home_directory), "connect_timeout": "10"}
     try:
@@ -279,13 +279,13 @@ def _answers(home_directory: str, connect: Connect) -> bool:
     except (ConnectionFailed, ConnectionLost, ServerError) as error:
         if is_absent(home_directory, str(error)):
             return False
-        message = f"the embedded server in {home_directory!r} refuses: {cluster.telling_line(str(error))}"
+        message = f"the embedded server in {home_directory!r} refuses connections: {cluster.telling_line(str(error))}"
         raise Failed("embedded_start_failed", message, hint=f"see {_log_path(home_directory)}") from error
     return True
 
 
 def _create_database(connection: Connection) -> None:
-    """Makes the database, of the one that initdb made to spare (number 5) if possible: 1 ms, where a copy takes 100."""
+    """Create the database: rename initdb's database `postgres` (oid 5) if possible, 1 ms instead of 100 ms."""
     try:
         [spare] = connection.pipeline([("select from pg_database where oid = 5 and datname = 'postgres'", [])])
         connection.script("alter database postgres rename to promptctl" if spare else "create database promptctl")
@@ -294,7 +294,7 @@ def _create_database(connection: Connection) -> None:
 
 
 def _listener(home_directory: str) -> int | None:
-    """The process that listens on the socket, by the kernel's word; 0 if that cannot be told, None without one."""
+    """Return the id of the process that listens on the socket, 0 if the system does not report it, None if none listens."""
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(location.socket_path(home_directory))
@@ -308,13 +308,13 @@ def _listener(home_directory: str) -> int | None:
 
 
 def _interrupt(home_directory: str, directory: str, account: Account) -> None:
-    """Asks the server for a fast shutdown."""
+    """Request a fast shutdown."""
     pid = _listener(home_directory)
-    if pid is None:  # the socket's file is gone, or it does not listen yet
+    if pid is None:  # the socket's file was removed, or the server does not listen yet
         lines = _pid_file(directory)
         pid = int(lines[0]) if lines and lines[0].isdigit() else 0
     if pid > 1:
-        # As the server's user: nothing that it wrote can make root signal another's process.
+        # As the server's user, so that a file of that user cannot make root signal another process.
         account.run("/bin/sh", "-c", 'kill -s INT "$1"', "sh", str(pid))
 
 

@@ -48,7 +48,7 @@ def test_the_setting_wins_over_every_installed_supplier(monkeypatch: pytest.Monk
     [
         ("", "no working postgres and initdb in"),
         ("nonsense", "no working postgres and initdb in"),
-        ("14.11", "is PostgreSQL 14, 15 is the oldest"),
+        ("14.11", "is PostgreSQL 14; the oldest supported is 15"),
     ],
     ids=["missing", "broken", "too old"],
 )

@@ -48,7 +48,7 @@ def test_a_home_that_others_may_write_in_is_refused(place: Path, home: str) -> N
         Path(folder).mkdir()
         Path(folder, "something").touch()
         Path(folder).chmod(0o777)
-        with pytest.raises(Failed, match="others may write in it") as caught:
+        with pytest.raises(Failed, match="other users can write to it") as caught:
             server.start(folder, create=True)
         assert caught.value.code == "data_directory_unusable"
         assert caught.value.hint is not None

@@ -112,7 +112,7 @@ def test_a_home_in_which_others_may_write_is_refused_before_connecting(stopped: 
     if mode == 0o775 and os.geteuid() != 0:
         pytest.skip("an ordinary user may share a home with a group")
     Path(stopped).chmod(mode)
-    with pytest.raises(Failed, match="others may write in it"):
+    with pytest.raises(Failed, match="other users can write to it"):
         location.conninfo(stopped)
     Path(stopped).chmod(0o755)
 
@@ -222,7 +222,7 @@ def test_a_server_whose_lock_was_removed_is_stopped_and_never_started_twice(stop
 def test_stopped_means_stopped_until_a_command_starts_it(stopped: str) -> None:
     server.start(stopped, create=False)
     assert server.stop(stopped)
-    with pytest.raises(Unreachable, match="was stopped, and a command has to start it") as caught:
+    with pytest.raises(Unreachable, match="was stopped; only a command starts it again") as caught:
         server.start(stopped, create=False, unless_stopped=True)
     assert (caught.value.code, caught.value.hint) == ("embedded_stopped", "promptctl db start")
     assert server.status(stopped).pid is None
