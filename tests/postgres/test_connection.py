@@ -114,7 +114,11 @@ def test_ctrl_c_cancels_the_statement_and_closes_the_connection(
     connection, other = open_one(), open_one()
     [[[pid]]] = connection.pipeline([("select pg_backend_pid()", [])])
 
+    running: LiteralString = "select from pg_stat_activity where pid = $1 and wait_event = 'PgSleep'"
+
     def interrupt(_: float | None) -> bool:
+        # The server ignores a request to cancel that arrives before the statement.
+        until(lambda: other.pipeline([(running, [pid])]) == [[()]])
         raise KeyboardInterrupt
 
     monkeypatch.setattr(connection, "_is_readable", interrupt)
