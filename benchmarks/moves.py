@@ -22,7 +22,7 @@ from measure import Report, fill, install, ratio, start_server
 from promptctl.output import prompt_view as output
 from promptctl.postgres import connecting
 from promptctl.rules.references import Reference
-from promptctl.store import moves, prompts, versions
+from promptctl.store import history_events, moves, prompt_lists, version_details, version_texts, versions
 from promptctl.store import usage as uses
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _typical(one: dict[int, float], another: dict[int, float]) -> str:
 def _round(opened: Database, name: str) -> Calls:
     """Calls that leave a prompt as they find it, once both have been made."""
     return {
-        "show": lambda _: prompts.text(opened, Reference(name, None)),
+        "show": lambda _: version_texts.read_text(opened, Reference(name, None)),
         # There and back: what is timed is two moves, one of them a rollback.
         "activate, then rollback": lambda _: (
             moves.activate(opened, [Reference(name, 1)], author=_AUTHOR),
@@ -179,14 +179,14 @@ def _calls(opened: Database, name: str) -> Calls:
     reference = Reference(name, None)
 
     return {
-        "show NAME, the text": lambda _: prompts.text(opened, reference),
-        "show NAME@VERSION --json": lambda _: prompts.version(opened, Reference(name, 2)),
+        "show NAME, the text": lambda _: version_texts.read_text(opened, reference),
+        "show NAME@VERSION --json": lambda _: version_details.read_version(opened, Reference(name, 2)),
         # One move a turn, each another one; the rollbacks then find as many to undo.
         "activate NAME@VERSION": lambda turn: moves.activate(opened, [Reference(name, 1 + turn % 2)], author=_AUTHOR),
         "rollback NAME": lambda _: moves.rollback(opened, [name], author=_AUTHOR),
-        "history NAME, 20 lines": lambda _: moves.history(opened, name, 20),
-        "show NAME, 20 lines": lambda _: prompts.overview(opened, name, 20),
-        "stats NAME": lambda _: uses.measure(opened, name, None, ["version"], trend=False),
+        "history NAME, 20 lines": lambda _: history_events.read_history(opened, name, 20),
+        "show NAME, 20 lines": lambda _: version_details.read_overview(opened, name, 20),
+        "stats NAME": lambda _: uses.read_measurements(opened, name, None, ["version"], trend=False),
         "create NAME": lambda turn: versions.create(
             opened, name, f"{name} in turn {turn} at {time.time_ns()}", author=_AUTHOR, metadata={}
         ),
@@ -197,10 +197,10 @@ def _list(report: Report, dsn: str, count: int) -> None:
     """`list` answers with every prompt, so it is printed without a limit."""
     report.heading(f"list of {count} prompts")
     with connecting.connect(dsn) as opened, psycopg.connect(dsn, autocommit=True) as theirs:
-        sent = _recorded(opened, lambda _: prompts.list_prompts(opened))
+        sent = _recorded(opened, lambda _: prompt_lists.list_prompts(opened))
         send = functools.partial(_send, psycopg.RawCursor(theirs), sent)
-        queried, bare = _in_turn(lambda _: prompts.list_prompts(opened), send, 9)
-        listed = prompts.list_prompts(opened)
+        queried, bare = _in_turn(lambda _: prompt_lists.list_prompts(opened), send, 9)
+        listed = prompt_lists.list_prompts(opened)
     durations: list[float] = []
     for _ in range(9):
         with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")):

@@ -72,5 +72,5 @@ def asked(dsn: str, by: Sequence[str] = ("version",), since: str | None = None, 
     """How many seconds the database takes to answer `stats`, as a terminal asks it."""
     with psycopg.connect(dsn, autocommit=True, cursor_factory=psycopg.RawCursor) as connection:
         timed = Timed(connection)
-        store.measure(cast("Database", timed), NAME, since, by, trend=trend)
+        store.read_measurements(cast("Database", timed), NAME, since, by, trend=trend)
         return timed.seconds

@@ -168,7 +168,7 @@ def database(sql: Connection, database_url: str) -> Iterator[Database]:
 
 def read(database: Database, name: str | None, by: Sequence[str], since: datetime | None = None) -> list[Group]:
     moment = since and since.isoformat()
-    measured = store.measure(database, name, moment, by, trend=False)
+    measured = store.read_measurements(database, name, moment, by, trend=False)
     # The order is of another test.
     return statistics.aggregate(measured, by, free)
 
@@ -238,22 +238,22 @@ def test_maintenance_rolls_up_and_drops_where_uses_lie(sql: Connection, database
     now = datetime.now(timezone.utc)
     uses = [some_use(chance, now) for _ in range(200)]
     record(sql, uses[:150])
-    assert maintenance.waiting(database) == 150
+    assert maintenance.count_uses_to_roll_up(database) == 150
     rolled_up = maintenance.roll_up(database)
     assert rolled_up is not None
     assert rolled_up.uses == 150
     assert rolled_up.rolled_below <= rolled_up.horizon
     record(sql, uses[150:])
-    assert maintenance.waiting(database) == 50
-    before = maintenance.announce_drop(database, 86_400)
+    assert maintenance.count_uses_to_roll_up(database) == 50
+    before = maintenance.begin_dropping(database, 86_400)
     moment = datetime.fromisoformat(before)
     assert timedelta(days=1) <= datetime.now(timezone.utc) - moment <= timedelta(days=1, hours=1, seconds=60)
     gone = sum(use.at < moment for use in uses[:150])
-    found = maintenance.droppable(database, before)
+    found = maintenance.count_uses_to_drop(database, before)
     assert found == {0: gone}
-    assert maintenance.drop(database, before, 500) == 0
-    assert maintenance.drop(database, before, 0) == gone
-    assert maintenance.droppable(database, before) == {}
+    assert maintenance.drop_uses(database, before, 500) == 0
+    assert maintenance.drop_uses(database, before, 0) == gone
+    assert maintenance.count_uses_to_drop(database, before) == {}
     check_all(database, uses)
     assert maintenance.roll_up(database) is not None
     check_all(database, uses)
@@ -314,7 +314,7 @@ def test_a_trend_is_the_same_before_and_after_a_roll_up(sql: Connection, databas
     record(sql, uses)
 
     def trend(since: datetime | None) -> list[int]:
-        measured = store.measure(database, "x", since and since.isoformat(), ["version"], trend=True)
+        measured = store.read_measurements(database, "x", since and since.isoformat(), ["version"], trend=True)
         [group] = [group for group in statistics.aggregate(measured, ["version"], free) if group.version == 1]
         return list(group.trend)
 
@@ -362,10 +362,13 @@ def test_calls_with_an_applications_own_text_are_counted_apart(sql: Connection, 
             " '{1}', '{1}', '{ok}')",
             [name, age],
         )
-    assert store.measure(database, None, None, ["version"], trend=False).fallbacks == {"x": 2, "no-such-prompt": 1}
-    assert store.measure(database, "x", None, ["version"], trend=False).fallbacks == {"x": 2}
+    assert store.read_measurements(database, None, None, ["version"], trend=False).fallbacks == {
+        "x": 2,
+        "no-such-prompt": 1,
+    }
+    assert store.read_measurements(database, "x", None, ["version"], trend=False).fallbacks == {"x": 2}
     hour = (datetime.now(timezone.utc) - timedelta(hours=1)).isoformat()
-    assert store.measure(database, "x", hour, ["day"], trend=False).fallbacks == {"x": 1}
+    assert store.read_measurements(database, "x", hour, ["day"], trend=False).fallbacks == {"x": 1}
 
 
 def test_an_age_is_so_long_ago_by_the_servers_clock(sql: Connection, database: Database) -> None:
@@ -373,7 +376,7 @@ def test_an_age_is_so_long_ago_by_the_servers_clock(sql: Connection, database: D
         sql.execute(RECORD_AT, [age])
     # Whatever this machine's clock says.
     moment = time_values.parse("1h", datetime(2040, 1, 1, tzinfo=timezone.utc))
-    measured = store.measure(database, "x", moment, ["version"], trend=True)
+    measured = store.read_measurements(database, "x", moment, ["version"], trend=True)
 
     def no_price(*_: object) -> None:
         """No model has a price here."""
@@ -392,7 +395,7 @@ def test_a_version_costs_what_its_model_cost_on_each_day(sql: Connection, databa
         return tokens_in * (1 if at[:10] < changed else 10)
 
     for _ in range(2):
-        measured = store.measure(database, "x", None, ["version"], trend=False, price_days=[changed])
+        measured = store.read_measurements(database, "x", None, ["version"], trend=False, price_days=[changed])
         groups = statistics.aggregate(measured, ["version"], price)
         assert {group.version: (group.uses, group.cost_usd) for group in groups}[1] == (3, 2 + 10)
         sql.execute("select promptctl.roll_up_uses()")

@@ -13,7 +13,7 @@ from promptctl.claude.api import Call, Message
 from promptctl.rules import buckets
 from promptctl.rules.templates import Template
 from promptctl.rules.use_ids import UseIds
-from promptctl.store import prompts, uses
+from promptctl.store import uses, version_texts
 from promptctl.store.uses import UseRecord
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from promptctl.claude.api import Attempt, Claude
     from promptctl.postgres.database import Database
     from promptctl.rules.references import Reference
-    from promptctl.store.prompts import Served
+    from promptctl.store.version_texts import ServedVersion
 
 Answer = TypeVar("Answer")
 
@@ -51,7 +51,7 @@ class Conversation:
     ) -> None:
         """`connect` opens a connection, also after one was lost. `report` is called with a line before a retry."""
         self.reference = reference
-        self.served: Served | None = None
+        self.served: ServedVersion | None = None
         self.messages: list[Message] = []
         self.values = dict(values)
         self._connect = connect
@@ -70,9 +70,11 @@ class Conversation:
         """The number of uses that are not recorded yet."""
         return len(self._unrecorded)
 
-    def choose_version(self) -> Served:
+    def choose_version(self) -> ServedVersion:
         """Read the version for the next turn from the database. Raises NotFound, Unreachable."""
-        self.served = self.ask_database(lambda database: prompts.served(database, self.reference, self._unit))
+        self.served = self.ask_database(
+            lambda database: version_texts.read_served_version(database, self.reference, self._unit)
+        )
         return self.served
 
     def template(self) -> Template:
@@ -157,7 +159,7 @@ class Conversation:
         return question(self._database)
 
 
-def _use_record(use_id: str, served: Served, attempt: Attempt, unit: str | None) -> UseRecord:
+def _use_record(use_id: str, served: ServedVersion, attempt: Attempt, unit: str | None) -> UseRecord:
     return UseRecord(
         id=use_id,
         name=served.name,

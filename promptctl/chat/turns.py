@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from promptctl import errors
     from promptctl.claude.api import Call, Claude
-    from promptctl.store.prompts import Served
+    from promptctl.store.version_texts import ServedVersion
 
 MOST_ATTEMPTS = 3
 
@@ -24,7 +24,7 @@ class Turn:
     `attempts` has the calls in order. `is_stopped` is set from outside to stop after the current piece of the reply.
     """
 
-    def __init__(self, claude: Claude, served: Served, call: Call, report: Callable[[str], None]) -> None:
+    def __init__(self, claude: Claude, served: ServedVersion, call: Call, report: Callable[[str], None]) -> None:
         self.served = served
         self.call = call
         self.attempts: list[Attempt] = []

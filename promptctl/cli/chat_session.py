@@ -15,7 +15,7 @@ from promptctl.claude import refusals
 from promptctl.cli import content, line_editor, variables
 from promptctl.output import messages, reply_view, reply_writer, stream, waiting_line
 from promptctl.rules import templates
-from promptctl.store import moves
+from promptctl.store import history_events
 
 if TYPE_CHECKING:
     from typing import Any
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from promptctl.chat.turns import Turn
     from promptctl.claude.api import Message
     from promptctl.cli.run import Run
-    from promptctl.store.moves import Event
-    from promptctl.store.prompts import Served
+    from promptctl.store.history_events import HistoryEvent
+    from promptctl.store.version_texts import ServedVersion
 
 _COMMANDS = {
     "/help": "show this list",
@@ -227,14 +227,16 @@ class Session:
         messages.error(failure, as_json=False)
         return True
 
-    def _announce_change(self, before: Served, current: Served) -> None:
+    def _announce_change(self, before: ServedVersion, current: ServedVersion) -> None:
         hide_waiting = (
             f"{before.name}: {before.version}" if before.name == current.name else f"{before.name}@{before.version}"
         )
         after = str(current.version) if before.name == current.name else f"{current.name}@{current.version}"
         change = f"{hide_waiting} → {after} is active now"
         try:
-            events, _ = self._conversation.ask_database(lambda database: moves.history(database, current.name, 1))
+            events, _ = self._conversation.ask_database(
+                lambda database: history_events.read_history(database, current.name, 1)
+            )
         except errors.PromptctlError:
             events = []
         messages.note(change + (_by(events[0]) if events else ""))
@@ -338,7 +340,7 @@ def note(transcript: Transcript, message: str, turn: Turn) -> None:
     )
 
 
-def log_use(run: Run, served: Served) -> None:
+def log_use(run: Run, served: ServedVersion) -> None:
     """Log which version is sent."""
     run.log("Using prompt", name=served.name, version=served.version, promptId=served.id)
 
@@ -363,11 +365,11 @@ def log_calls(run: Run, turn: Turn) -> None:
         )
 
 
-def _named(served: Served) -> str:
+def _named(served: ServedVersion) -> str:
     return f"{served.name}@{served.version}{reply_view.version_status(served)}"
 
 
-def _by(event: Event) -> str:
+def _by(event: HistoryEvent) -> str:
     how = {"rollback": "rolled back", "activate": "activated it"}.get(event.kind, "moved it")
     why = f", {event.reason}" if event.reason else ""
     return f" ({event.author} {how}{why})"

@@ -113,18 +113,18 @@ def _values(parameter: str, current: str, command: str, prompt: str, url: str | 
         return []
     from promptctl import errors
     from promptctl.postgres import connecting
-    from promptctl.store import prompts
+    from promptctl.store import prompt_lists
 
     # A person at the Tab key does not wait longer.
     os.environ.setdefault("PGCONNECT_TIMEOUT", "2")
     try:
         with connecting.connect(url, starts=False) as opened:
             if parameter in _NUMBERS:
-                return [str(version) for version in prompts.version_numbers(opened, prompt)]
+                return [str(version) for version in prompt_lists.version_numbers(opened, prompt)]
             name, at, _ = current.partition("@")
             if at:
-                return [f"{name}@{version}" for version in prompts.version_numbers(opened, name)]
-            names = prompts.names(opened, current)
+                return [f"{name}@{version}" for version in prompt_lists.version_numbers(opened, name)]
+            names = prompt_lists.prompt_names(opened, current)
     except errors.PromptctlError:
         return []
     # These commands need a version after the name.

@@ -10,7 +10,7 @@ from promptctl import errors
 from promptctl.cli import command_line, fast_reader
 from promptctl.postgres import connecting
 from promptctl.rules import references
-from promptctl.store import administration, prompts
+from promptctl.store import administration, prompt_lists
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _BEFORE = ("prev", "previous", "before", "head~1", "head^", "^", "~1", "old", "l
 def prompt(database: Database, name: str) -> str:
     """Return the command that shows the prompt with the nearest name, or else the one that lists all prompts."""
     try:
-        names = prompts.names(database, limit=20_000)
+        names = prompt_lists.prompt_names(database, limit=20_000)
     except errors.PromptctlError:
         return "promptctl list"
     if reference := _reference(name, set(names)):
@@ -56,7 +56,7 @@ def _reference(name: str, names: set[str]) -> str | None:
 def count_words_before_names(database: Database, words: Sequence[str]) -> int:
     """Return how many of the first words are not names, up to the last such word. The last word is a name."""
     try:
-        names = set(prompts.names(database, limit=20_000))
+        names = set(prompt_lists.prompt_names(database, limit=20_000))
     except errors.PromptctlError:
         return 0
     return max((place + 1 for place, word in enumerate(words[:-1]) if "@" not in word and word not in names), default=0)
@@ -65,7 +65,7 @@ def count_words_before_names(database: Database, words: Sequence[str]) -> int:
 def access(database: Database, message: str, words: Sequence[str]) -> str | None:
     """Return how the connected login gets the access that a command needs, None where the database does not answer."""
     try:
-        login, owner, resolves = administration.connected_login(database)
+        login, owner, resolves = administration.read_login(database)
     except errors.PromptctlError:
         return None
     _, of_database, name = message.rpartition("for database ")
@@ -123,7 +123,7 @@ def _newest(words: Sequence[str], name: str) -> int | None:
     os.environ.setdefault("PGCONNECT_TIMEOUT", "2")
     try:
         with connecting.connect(url, starts=False) as opened:
-            return next(iter(prompts.version_numbers(opened, name, 1)), None)
+            return next(iter(prompt_lists.version_numbers(opened, name, 1)), None)
     except errors.PromptctlError:
         return None
 

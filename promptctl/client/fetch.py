@@ -20,7 +20,7 @@ def without_erased(database: Database, state: State) -> State:
     if not state.pinned:
         return state
     pinned = [(prompt.source.name, prompt.source.version or 0) for prompt in state.pinned.values()]
-    return state.without(following.erased(database, pinned))
+    return state.without(following.list_erased_versions(database, pinned))
 
 
 def changes(database: Database, state: State, names: Sequence[str], link: Link, *, anew: bool) -> State:
@@ -32,7 +32,7 @@ def changes(database: Database, state: State, names: Sequence[str], link: Link, 
     epochs: dict[str, int | None] = {name: None if anew else prompt.row.epoch for name, prompt in state.prompts.items()}
     requested: set[str] = set()
     while True:
-        pinned: Sequence[following.Pinned] = ()
+        pinned: Sequence[following.PinnedVersion] = ()
         versions: Sequence[references.Reference] = ()
         if names:
             requested.update(names)

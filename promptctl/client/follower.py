@@ -269,7 +269,7 @@ class Follower:
 def _grant_hint(database: Database) -> str | None:
     """Return the command that grants the connected login the access of an application; None: it is not known."""
     try:
-        login, owner, resolves = administration.connected_login(database)
+        login, owner, resolves = administration.read_login(database)
     except errors.PromptctlError:
         return None
     if owner is None or resolves:

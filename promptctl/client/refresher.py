@@ -98,7 +98,7 @@ class Refresher:
         began_at = time.monotonic()
         state = fetch.changes(database, EMPTY, names, self._link, anew=True)
         if missing := state.missing(names):
-            raise MissingPrompt(missing[0], following.names(database), database.label).error()
+            raise MissingPrompt(missing[0], following.list_names(database), database.label).error()
         self._memory.confirmed_at = began_at
         return state
 
@@ -142,4 +142,4 @@ class Refresher:
             for name in requested
             if name not in still_missing and name not in state.prompts and name not in state.pinned
         ]
-        self.missing.replace(still_missing, new, following.names(database) if new else (), database.label)
+        self.missing.replace(still_missing, new, following.list_names(database) if new else (), database.label)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptctl.records import Record
 from promptctl.rules import json_documents, references
-from promptctl.store.following import Followed, Pinned
+from promptctl.store.following import FollowedPrompt, PinnedVersion
 
 if TYPE_CHECKING:
     from promptctl.client.state import State
@@ -35,8 +35,8 @@ class Contents(Record):
     """The contents of a snapshot, and how long ago the database confirmed them."""
 
     __slots__ = ()
-    prompts: Sequence[Followed]
-    versions: Sequence[Pinned]
+    prompts: Sequence[FollowedPrompt]
+    versions: Sequence[PinnedVersion]
     age_seconds: float
 
     @property
@@ -74,8 +74,8 @@ def decode(raw: bytes, identity: str) -> Contents:
         raise ValueError(f"its format is {document['form']!r}, and this version reads format {_FORMAT}")
     if document["database"] != identity:
         raise ValueError(f"it is of another database ({document['database']})")
-    prompts = [Followed(**_checked(row, _FOLLOWED)) for row in document["prompts"]]
-    versions = [Pinned(**_checked(row, _PINNED)) for row in document["versions"]]
+    prompts = [FollowedPrompt(**_checked(row, _FOLLOWED)) for row in document["prompts"]]
+    versions = [PinnedVersion(**_checked(row, _PINNED)) for row in document["versions"]]
     contents = Contents(prompts, versions, _age(document["confirmed_at"]))
     _check_names(contents)
     return contents

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from promptctl.client.link import Link
-    from promptctl.store.following import Followed, Pinned
+    from promptctl.store.following import FollowedPrompt, PinnedVersion
 
 # A prompt holds its unit until its use is sent; of a longer one it holds the bucket.
 _LONGEST_UNIT = 200
@@ -36,7 +36,7 @@ class PromptState:
 
     __slots__ = ("active", "basis_points", "bucket_of", "candidate", "name", "route", "row", "seed")
 
-    def __init__(self, row: Followed, link: Link) -> None:
+    def __init__(self, row: FollowedPrompt, link: Link) -> None:
         self.row = row
         self.name = row.name
         self.route = row.route or None
@@ -114,7 +114,7 @@ class State:
         self.plain = plain
         self.routed = routed
 
-    def with_rows(self, rows: Iterable[Followed], pinned: Iterable[Pinned], link: Link) -> State:
+    def with_rows(self, rows: Iterable[FollowedPrompt], pinned: Iterable[PinnedVersion], link: Link) -> State:
         """Return the state with these changed prompts and new pinned versions; itself if nothing is different."""
         prompts = dict(self.prompts)
         for row in rows:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from promptctl.store.moves import Event, Move
+    from promptctl.store.history_events import HistoryEvent
+    from promptctl.store.moves import Move
 
 # "activated", "deactivated" or "rolled back".
 Verb = str
@@ -43,7 +44,7 @@ def show_moves(moves: Sequence[Move], verb: Verb, label: str, form: str, *, dry_
         messages.note(f"release {release}")
 
 
-def show_history(events: Sequence[Event], total: int, form: str, *, with_names: bool) -> None:
+def show_history(events: Sequence[HistoryEvent], total: int, form: str, *, with_names: bool) -> None:
     """Show events, newest first: when, what, which versions, who and why; quiet: the references."""
     if form == "json":
         from promptctl.output import documents
@@ -100,7 +101,7 @@ def _number(version: int | None) -> str:
     return "none" if version is None else str(version)
 
 
-def _movement(event: Event) -> str:
+def _movement(event: HistoryEvent) -> str:
     if event.of_version:
         return str(event.version)
     if event.kind == "split":
@@ -113,6 +114,6 @@ def _movement(event: Event) -> str:
     return f"{event.previous_version or 'none'} → {event.version or 'none'}"
 
 
-def _why(event: Event) -> str | None:
+def _why(event: HistoryEvent) -> str | None:
     reasons = [f"release {event.release}"] if event.release is not None else []
     return ", ".join([*reasons, *([event.reason] if event.reason else [])]) or None

@@ -41,8 +41,8 @@ def fits(text: str, columns: int, lines: int) -> bool:
     """Whether a text, which may have colors, takes fewer lines than a terminal of `columns` and `lines` has."""
     rows = 0
     for line in text.splitlines():
-        shown = _without_colors(line).expandtabs(8)
-        rows += max(1, -(-text_width.columns_of(shown) // max(columns, 1)))
+        visible = _without_colors(line).expandtabs(8)
+        rows += max(1, -(-text_width.columns_of(visible) // max(columns, 1)))
         if rows >= lines:
             return False
     return True

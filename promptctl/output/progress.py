@@ -16,8 +16,8 @@ _INTERVAL_SECONDS = 0.1
 class Progress:
     """Shows `storing 3400 of 10000`, only on a terminal and only for operations that take long."""
 
-    def __init__(self, *, shown: bool = True) -> None:
-        self._is_shown = shown and stream.is_terminal(sys.stderr)
+    def __init__(self, *, is_visible: bool = True) -> None:
+        self._is_shown = is_visible and stream.is_terminal(sys.stderr)
         self._next = 0.0
         self._is_visible = False
 

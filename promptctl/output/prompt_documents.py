@@ -7,13 +7,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from promptctl.store.prompts import Served, Standing, Version
-    from promptctl.store.versions import Created
+    from promptctl.store.prompt_states import PromptState
+    from promptctl.store.version_details import VersionDetail
+    from promptctl.store.version_texts import ServedVersion
+    from promptctl.store.versions import CreatedVersion
 
 _STATS = ("total_uses", "errors", "avg_tokens", "avg_response_time_ms", "avg_score", "last_used_at")
 
 
-def version_document(version: Version) -> dict[str, Any]:
+def version_document(version: VersionDetail) -> dict[str, Any]:
     """Return one version, with its name and id."""
     document = {
         "id": version.id,
@@ -25,7 +27,7 @@ def version_document(version: Version) -> dict[str, Any]:
     return document
 
 
-def prompt_document(name: str, versions: Sequence[Version], standing: Standing, newest: int) -> dict[str, Any]:
+def prompt_document(name: str, versions: Sequence[VersionDetail], standing: PromptState, newest: int) -> dict[str, Any]:
     """Return a prompt with its `newest` versions (0 for all), the active version and the candidate, newest first."""
     active = next((version for version in versions if version.is_active), None)
     candidate = next((version for version in versions if version.candidate_basis_points is not None), None)
@@ -50,7 +52,7 @@ def prompt_document(name: str, versions: Sequence[Version], standing: Standing, 
     }
 
 
-def created_document(created: Created) -> dict[str, Any]:
+def created_document(created: CreatedVersion) -> dict[str, Any]:
     """Return a created version."""
     return {
         "id": created.id,
@@ -67,12 +69,12 @@ def created_document(created: Created) -> dict[str, Any]:
     }
 
 
-def rendered_document(served: Served, content: str, values: Mapping[str, str]) -> dict[str, Any]:
+def rendered_document(served: ServedVersion, content: str, values: Mapping[str, str]) -> dict[str, Any]:
     """Return a rendered text, with the values that it contains."""
     return {"name": served.name, "version": served.version, "content": content, "variables": dict(values)}
 
 
-def _version(version: Version) -> dict[str, Any]:
+def _version(version: VersionDetail) -> dict[str, Any]:
     return {
         "version": version.version,
         "content": version.content,

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from promptctl.records import Timestamp
-    from promptctl.store.prompts import Described, Overview, PromptSummary, Standing, Text
+    from promptctl.store.prompt_lists import PromptSummary
+    from promptctl.store.prompt_states import PromptState
+    from promptctl.store.version_details import Overview
+    from promptctl.store.version_texts import VersionStatus, VersionText
 
 # The row that replaces older versions that are not shown.
 _OMITTED = "…"
@@ -56,7 +59,7 @@ def show_list(prompts: Sequence[PromptSummary], total: int, form: str) -> None:
 def show_overview(overview: Overview, name: str, limit: int) -> None:
     """Show a prompt on a terminal: its state, its newest `limit` versions (0 for all), and the active text."""
     versions, total, active = overview.versions, overview.total, overview.active
-    stream.write(stream.one_line(_standing(name, overview.standing, active.settings if active else None)) + "\n\n")
+    stream.write(stream.one_line(_standing(name, overview.state, active.settings if active else None)) + "\n\n")
     columns = [
         Column("VERSION", "number"),
         Column("USES", "number"),
@@ -103,12 +106,12 @@ def note_archived(name: str, archived: tuple[Timestamp, str, str | None]) -> Non
     messages.note(f"promptctl delete --undo {name} restores it")
 
 
-def note_standing(active: Text, standing: Standing) -> None:
+def note_standing(active: VersionText, standing: PromptState) -> None:
     """Report the state of a prompt whose active text is the answer."""
     messages.note(_standing(active.name, standing, active.settings))
 
 
-def note_described(text: Text, described: Described) -> None:
+def note_described(text: VersionText, described: VersionStatus) -> None:
     """Report the state, origin, description and settings of a version whose text is the answer."""
     from promptctl.output import text_width
 
@@ -130,7 +133,7 @@ def note_described(text: Text, described: Described) -> None:
     messages.note("; ".join(parts))
 
 
-def note_active_at(text: Text, time: Timestamp) -> None:
+def note_active_at(text: VersionText, time: Timestamp) -> None:
     """Report which version was active at a time: RFC 3339, or `-2h` for two hours ago."""
     when = f"{time[1:]} ago" if time.startswith("-") else f"at {time}"
     messages.note(f"{text.name}@{text.version} was active {when}")
@@ -152,7 +155,7 @@ def _short(text: str) -> str:
     return text_width.cut_middle(text, _LONGEST_NAME)
 
 
-def _standing(name: str, standing: Standing, settings: Mapping[str, Any] | None) -> str:
+def _standing(name: str, standing: PromptState, settings: Mapping[str, Any] | None) -> str:
     """Return the state of a prompt: active version, when and by whom it was activated, split, route, hold and model."""
     if standing.active_version is None:
         parts = [f"{name}: no version is active"]

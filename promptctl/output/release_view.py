@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from promptctl.store.releases import ReleaseMove, ReleaseSummary, Undone
+    from promptctl.store.releases import ReleaseMove, ReleaseReversal, ReleaseSummary
 
 _CORRECTIONS = ("describe", "archive", "restore", "erase", "new")
 
@@ -69,7 +69,9 @@ def show_release(release: ReleaseSummary, moves: Sequence[ReleaseMove], form: st
     )
 
 
-def show_rollback(undone: Sequence[Undone], number: int, label: str, form: str, *, dry_run: bool = False) -> None:
+def show_rollback(
+    undone: Sequence[ReleaseReversal], number: int, label: str, form: str, *, dry_run: bool = False
+) -> None:
     """Show the rollback of a release: a sentence per prompt; in a pipe name, version and previous version.
 
     Quiet: the references that are active afterwards. In a `dry_run` nothing was changed.
@@ -98,7 +100,7 @@ def show_rollback(undone: Sequence[Undone], number: int, label: str, form: str, 
         messages.note(f"release {release}")
 
 
-def _sentence(undone: Undone, number: int, label: str, *, dry_run: bool) -> str:
+def _sentence(undone: ReleaseReversal, number: int, label: str, *, dry_run: bool) -> str:
     version = "none" if undone.version is None else undone.version
     if undone.skipped:
         verb = "would leave" if dry_run else "left"
@@ -114,7 +116,7 @@ def _sentence(undone: Undone, number: int, label: str, *, dry_run: bool) -> str:
     return "; ".join([f"{verb} back {undone.name}: {before} → {version} in {label}", *also])
 
 
-def _document(undone: Undone, number: int, label: str, *, dry_run: bool) -> dict[str, Any]:
+def _document(undone: ReleaseReversal, number: int, label: str, *, dry_run: bool) -> dict[str, Any]:
     document: dict[str, Any] = {
         "message": _sentence(undone, number, label, dry_run=dry_run),
         "name": undone.name,

@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
     from promptctl.chat.turns import Turn
     from promptctl.claude.api import Attempt
-    from promptctl.store.prompts import Served
+    from promptctl.store.version_texts import ServedVersion
 
 # With narrower columns, two replies are shown one after the other.
 _NARROWEST_COLUMN = 30
 _GAP = 3
 
 
-def announce(served: Served, model: str) -> None:
+def announce(served: ServedVersion, model: str) -> None:
     """Write the version and the model of a reply to a terminal, before the reply."""
     if stream.is_terminal(sys.stderr):
         line = f"{served.name}@{served.version}{version_status(served)}, {model}"
         stream.write_stderr(stream.styled(stream.one_line(line), stream.DIM, sys.stderr))
 
 
-def version_status(served: Served) -> str:
+def version_status(served: ServedVersion) -> str:
     """Return ` (archived)` or ` (not active)`; '' for the active version."""
     return " (archived)" if served.retired_at is not None else "" if served.is_active else " (not active)"
 

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from promptctl.store.serving import Resolved
+    from promptctl.store.resolving import Resolution
 
 
-def show(resolved: Resolved, unit: str | None, request: Mapping[str, Any], form: str) -> None:
+def show(resolved: Resolution, unit: str | None, request: Mapping[str, Any], form: str) -> None:
     """Show the version, and on a terminal the reasons. `unit` and the attributes `request` are those of the request.
 
     In a pipe name, version, epoch, step of the route, bucket and share of the candidate. Quiet: the reference.
@@ -43,7 +43,7 @@ def show(resolved: Resolved, unit: str | None, request: Mapping[str, Any], form:
         tables.show(columns, [row])
 
 
-def _reasons(resolved: Resolved, unit: str | None, request: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _reasons(resolved: Resolution, unit: str | None, request: Mapping[str, Any]) -> list[tuple[str, str]]:
     reasons: list[tuple[str, str]] = []
     if resolved.route_step is not None:
         when = attributes.format_line(resolved.route_when or {})
@@ -68,7 +68,7 @@ def _reasons(resolved: Resolved, unit: str | None, request: Mapping[str, Any]) -
     return [*reasons, ("epoch", str(resolved.epoch))]
 
 
-def _bucket(resolved: Resolved) -> str:
+def _bucket(resolved: Resolution) -> str:
     share = (
         f"{resolved.basis_points} ({shares.percent(resolved.basis_points)} for version {resolved.candidate_version})"
     )
@@ -77,7 +77,7 @@ def _bucket(resolved: Resolved) -> str:
     return f"bucket {resolved.bucket} is not below {share}: active version"
 
 
-def _document(resolved: Resolved, unit: str | None) -> dict[str, Any]:
+def _document(resolved: Resolution, unit: str | None) -> dict[str, Any]:
     return {
         "name": resolved.name,
         "version": resolved.version,

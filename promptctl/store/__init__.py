@@ -1,1 +1,1 @@
-"""Every query, as literal SQL in the function that runs it, by subject."""
+"""Every query, as literal SQL in the function that runs it, in one module per subject."""

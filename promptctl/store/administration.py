@@ -1,4 +1,4 @@
-"""The database itself: what is installed in it, and which login may do what."""
+"""The installation of the schema in a database, and the access of its logins."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Installation(Record):
-    """What `db status` found in a database; `uses_to_roll_up` are the uses that are in no totals yet.
+    """What is installed in a database. `schema_version` is None without our schema.
 
     `open_to_everybody` counts the functions and tables of the schema that every login may use: 0, unless a restore lost
-    the grants.
+    the grants. `uses_to_roll_up` counts the uses that are not yet in totals.
     """
 
     __slots__ = ()
@@ -33,16 +33,16 @@ class Installation(Record):
     rolled_up_at: Timestamp | None
 
 
-def installation(database: Database) -> Installation:
-    """Return what is there, also in a database without our schema (`schema_version` None) or with another version."""
-    [(present,)] = database.run_unchecked("select to_regclass('promptctl.installation') is not null")
+def read_installation(database: Database) -> Installation:
+    """Return the installation, also for a database without our schema or with another version of it."""
+    [(is_installed,)] = database.run_unchecked("select to_regclass('promptctl.installation') is not null")
     version = None
-    counted: tuple[Any, ...] = (None,) * 6
-    if present:
+    counts: tuple[Any, ...] = (None,) * 6
+    if is_installed:
         [(version,)] = database.run_unchecked("select (select i.version from promptctl.installation i)")
     if version == schema.VERSION:
-        # Uses that are in totals are not counted one by one, and may be gone.
-        [counted] = database.run_unchecked(
+        # The uses in totals are summed and not counted, because the single uses may have been dropped.
+        [counts] = database.run_unchecked(
             """
             select (select count(*) from promptctl.open_to_everybody()),
                    (select count(*) from promptctl.served), (select count(*) from promptctl.versions),
@@ -52,17 +52,17 @@ def installation(database: Database) -> Installation:
                   where u.recorded_in >= (select promptctl.rolled_below())) w (uses)
             """
         )
-    return Installation(database.name, database.server_version, version, schema.VERSION, *counted)
+    return Installation(database.name, database.server_version, version, schema.VERSION, *counts)
 
 
-def installation_id(database: Database) -> str:
-    """Return the id of this database's installation, which no other has."""
+def read_installation_id(database: Database) -> str:
+    """Return the unique id of the installation in this database."""
     return str(database.run("select i.id from promptctl.installation i")[0][0])
 
 
-def connected_login(database: Database) -> tuple[str, str | None, bool]:
-    """Return the connected login, the owner of the schema (None: there is none), and whether the login may resolve."""
-    [(login, owner, resolves)] = database.run_unchecked(
+def read_login(database: Database) -> tuple[str, str | None, bool]:
+    """Return the connected login, the owner of the schema (None without one), and whether the login may resolve."""
+    [(login, owner, may_resolve)] = database.run_unchecked(
         """
         select current_user::text, pg_get_userbyid(n.nspowner)::text,
                exists (select from pg_catalog.pg_proc p where p.pronamespace = n.oid and p.proname = 'resolve'
@@ -70,12 +70,12 @@ def connected_login(database: Database) -> tuple[str, str | None, bool]:
         from (select) one left join pg_catalog.pg_namespace n on n.nspname = 'promptctl'
         """
     )
-    return login, owner, resolves
+    return login, owner, may_resolve
 
 
-def grant(database: Database, login: str, access: str) -> None:
-    """Give an existing login role what `access` (viewer, application, operator) needs, and take back the rest.
+def grant_access(database: Database, login: str, access: str) -> None:
+    """Grant an existing login role what `access` (viewer, application, operator) needs, and revoke the rest.
 
-    Raises NotFound for an unknown role, Refused when the connected role may not grant.
+    Raises NotFound for an unknown role, and Refused if the connected role must not grant.
     """
     database.run("select promptctl.grant_access($1, $2)", login, access)

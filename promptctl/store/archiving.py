@@ -1,10 +1,10 @@
-"""Archiving versions and prompts, erasing a version, and reading what is archived."""
+"""Archive and restore versions and prompts, erase a version, and list what is archived."""
 
 from __future__ import annotations
 
 from promptctl import errors
 from promptctl.records import Record
-from promptctl.store.prompts import like
+from promptctl.store.prompt_lists import glob_to_like
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Archival(Record):
-    """What delete did to a version or, where `version` is None, to a whole prompt; with `undo` it is in use again.
+    """The effect of archiving or restoring a version or, where `version` is None, a prompt.
 
-    `active_version` is active now, `previous_version` was before. `route_changed`: its route was taken away or put
-    back. `changed` is False when it was so already.
+    `active_version` is active now, `previous_version` was before. `route_changed`: the route was removed or restored.
+    `changed` is False if nothing changed.
     """
 
     __slots__ = ()
@@ -33,9 +33,9 @@ class Archival(Record):
 
 
 class Erasure(Record):
-    """What erase took away of a version: `size` in bytes of the text, the keys of its settings and metadata.
+    """What was erased of a version: `size` is that of the text in bytes, the others are the keys of each.
 
-    `changed` is False when it was erased already.
+    `changed` is False if the version was erased already.
     """
 
     __slots__ = ()
@@ -48,7 +48,7 @@ class Erasure(Record):
 
 
 class ArchivedPrompt(Record):
-    """An archived prompt in a list: how many versions it has, and who archived it, when and why."""
+    """An archived prompt in a list: the number of its versions, and who archived it, when and why."""
 
     __slots__ = ()
     name: str
@@ -61,7 +61,7 @@ class ArchivedPrompt(Record):
 class ArchivedVersion(Record):
     """An archived version in a list, and who archived or erased it last, when and why.
 
-    `erased_at` None: its text is there. `sha256` is that of the text, in hexadecimal.
+    `erased_at` is None if it still has its text. `sha256` is that of the text, in hexadecimal.
     """
 
     __slots__ = ()
@@ -80,10 +80,10 @@ class ArchivedVersion(Record):
 def archive(
     database: Database, references: Sequence[Reference], *, undo: bool, author: str, reason: str | None = None
 ) -> list[Archival]:
-    """Archive versions and, for bare names, whole prompts; with `undo` take them back into use; all or none.
+    """Archive versions and, for bare names, prompts, or with `undo` restore them; all or none.
 
-    Raises NotFound, and Refused for a version that is active, a candidate or a route's target, for a prompt that a
-    route leads to, for one whose own route leads to what is archived, or a lock held by another.
+    Raises NotFound. Raises Refused for a version that is active, a candidate or the target of a route, for a prompt
+    that a route leads to, for a prompt whose route leads to something archived, and if another session holds the lock.
     """
     rows = database.run(
         """
@@ -100,9 +100,9 @@ def archive(
 
 
 def erase(database: Database, reference: Reference, *, author: str, reason: str) -> Erasure:
-    """Replace the text, settings and metadata of a version by nothing, for good.
+    """Erase the text, the settings and the metadata of a version permanently.
 
-    Raises NotFound, and Refused for whoever is not the owner of the schema, and for a version that something serves.
+    Raises NotFound. Raises Refused if the login does not own the schema, and for a version that can be served.
     """
     try:
         rows = database.run(
@@ -119,17 +119,17 @@ def erase(database: Database, reference: Reference, *, author: str, reason: str)
     except errors.Refused as refused:
         if refused.code != "permission_denied":
             raise
-        # No access that "db grant" gives includes it.
+        # No access of "db grant" includes it.
         raise errors.Refused(
             "not_the_owner",
-            f"only the owner of the schema in {database.label} erases a version",
+            f"only the owner of the schema in {database.label} can erase a version",
             hint="run it as the role that ran promptctl db init",
         ) from None
     return Erasure(*rows[0])
 
 
-def prompts(database: Database, pattern: str | None) -> list[ArchivedPrompt]:
-    """Return the archived prompts in the order of names; `pattern` is a glob, or a part of the name."""
+def list_archived_prompts(database: Database, pattern: str | None) -> list[ArchivedPrompt]:
+    """Return the archived prompts, by name; `pattern` is a glob (`*`, `?`) or a part of a name."""
     rows = database.run(
         """
         select s.name, (select count(*)::integer from promptctl.versions v where v.name = s.name), s.archived_at,
@@ -139,13 +139,13 @@ def prompts(database: Database, pattern: str | None) -> list[ArchivedPrompt]:
         where s.archived_at is not null and ($1::text is null or s.name like $1)
         order by s.name
         """,
-        like(pattern),
+        glob_to_like(pattern),
     )
     return [ArchivedPrompt(*row) for row in rows]
 
 
-def versions(database: Database, name: str) -> list[ArchivedVersion]:
-    """Return the archived versions of a prompt, newest first; none for a prompt that is not there."""
+def list_archived_versions(database: Database, name: str) -> list[ArchivedVersion]:
+    """Return the archived versions of a prompt, newest first; [] for an unknown prompt."""
     rows = database.run(
         """
         select v.name, v.version, v.metadata ->> 'description', encode(v.sha256, 'hex'), v.created_at, v.created_by,

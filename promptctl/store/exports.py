@@ -1,23 +1,23 @@
-"""What an export reads: every version in use, whole, prompt by prompt."""
+"""Read prompts with all their versions in use, for an export."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from promptctl.records import Record
-from promptctl.store import prompts
+from promptctl.store import prompt_lists
 
 if TYPE_CHECKING:
     from typing import Any
 
     from promptctl.postgres.database import Database
 
-# Prompts are read so many at a time: a database may hold more than fits into one answer.
+# Prompts per statement: a database may hold more than fits into one result.
 _PAGE = 500
 
 
-class StoredText(Record):
-    """One version in use, as a folder can say it; `origin_path` is the file that it came from, if it was one."""
+class ExportedVersion(Record):
+    """One version in use; `origin_path` is the file that it came from, or None."""
 
     __slots__ = ()
     version: int
@@ -28,24 +28,24 @@ class StoredText(Record):
     origin_path: str | None
 
 
-class WholePrompt(Record):
-    """A prompt with its versions in use, by number, what is live of it and who else gets what."""
+class ExportedPrompt(Record):
+    """A prompt with its versions in use, by number, its active version and its route."""
 
     __slots__ = ()
     name: str
     active_version: int | None
     route: list[dict[str, Any]] | None
-    versions: list[StoredText]
+    versions: list[ExportedVersion]
 
 
-def whole_prompts(database: Database, pattern: str | None) -> list[WholePrompt]:
-    """Return prompts in the order of their names, all as they were at one moment.
+def read_prompts(database: Database, pattern: str | None) -> list[ExportedPrompt]:
+    """Return prompts by name, in one snapshot, without those that have no version in use.
 
-    `pattern` is a glob (`*`, `?`), without one a part of the name. A prompt that has no version in use is left out.
+    `pattern` is a glob (`*`, `?`) or a part of a name.
     """
-    found: list[WholePrompt] = []
+    exported_prompts: list[ExportedPrompt] = []
     with database.transaction(read_only=True):
-        names = [prompt.name for prompt in prompts.list_prompts(database, pattern)]
+        names = [prompt.name for prompt in prompt_lists.list_prompts(database, pattern)]
         for start in range(0, len(names), _PAGE):
             page = names[start : start + _PAGE]
             served, versions = database.run_all(
@@ -62,12 +62,12 @@ def whole_prompts(database: Database, pattern: str | None) -> list[WholePrompt]:
                     [page],
                 ),
             )
-            by_name: dict[str, list[StoredText]] = {}
+            by_name: dict[str, list[ExportedVersion]] = {}
             for name, *rest in versions:
-                by_name.setdefault(name, []).append(StoredText(*rest))
-            found += [
-                WholePrompt(name, active, route, by_name[name])
+                by_name.setdefault(name, []).append(ExportedVersion(*rest))
+            exported_prompts += [
+                ExportedPrompt(name, active, route, by_name[name])
                 for name, active, route in sorted(served, key=lambda row: row[0])
                 if name in by_name
             ]
-    return found
+    return exported_prompts

@@ -1,4 +1,4 @@
-"""What an application's client reads: what is served of the prompts that it uses, and versions that it pins."""
+"""What the client of an application reads: the state of the prompts that it follows, and versions that it pins."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from promptctl.postgres.database import Database
 
 
-class Followed(Record):
-    """What is served of one prompt; `content`, `settings` and `metadata` are the active version's, or None.
+class FollowedPrompt(Record):
+    """What one prompt serves. `content`, `settings` and `metadata` are those of the active version, or None.
 
-    `route` is a list of {"when": …, "use": …}; the candidate's texts are None when no split runs.
+    `route` is a list of {"when": …, "use": …}. The fields of the candidate are None if no split runs.
     """
 
     __slots__ = ()
@@ -35,8 +35,8 @@ class Followed(Record):
     candidate_metadata: Mapping[str, Any] | None
 
 
-class Pinned(Record):
-    """One version as whoever pins it needs it; `epoch` is the prompt's when it was read."""
+class PinnedVersion(Record):
+    """One version for a client that pins it; `epoch` is that of the prompt when it was read."""
 
     __slots__ = ()
     name: str
@@ -47,24 +47,24 @@ class Pinned(Record):
     metadata: Mapping[str, Any]
 
 
-def follow(database: Database, known: Mapping[str, int | None]) -> list[Followed]:
-    """Return what is served of prompts, all at one moment: those whose epoch is not the known one, None being none."""
-    rows = database.run("select * from promptctl.follow($1, $2)", list(known), list(known.values()))
-    return [Followed(*row) for row in rows]
+def follow(database: Database, epochs: Mapping[str, int | None]) -> list[FollowedPrompt]:
+    """Return the prompts whose epoch differs from the one in `epochs`, by name, in one snapshot; None returns any."""
+    rows = database.run("select * from promptctl.follow($1, $2)", list(epochs), list(epochs.values()))
+    return [FollowedPrompt(*row) for row in rows]
 
 
-def read_versions(database: Database, references: Sequence[tuple[str, int]]) -> list[Pinned]:
-    """Return these versions; one that is not there is left out."""
+def read_versions(database: Database, references: Sequence[tuple[str, int]]) -> list[PinnedVersion]:
+    """Return these versions, without those that do not exist or were erased."""
     rows = database.run(
         "select * from promptctl.read_versions($1, $2)",
         [name for name, _ in references],
         [version for _, version in references],
     )
-    return [Pinned(*row) for row in rows]
+    return [PinnedVersion(*row) for row in rows]
 
 
-def erased(database: Database, references: Sequence[tuple[str, int]]) -> list[str]:
-    """Return which of these versions were erased, as NAME@VERSION."""
+def list_erased_versions(database: Database, references: Sequence[tuple[str, int]]) -> list[str]:
+    """Return those of these versions that were erased, as NAME@VERSION."""
     rows = database.run(
         "select * from promptctl.erased_versions($1, $2)",
         [name for name, _ in references],
@@ -73,6 +73,6 @@ def erased(database: Database, references: Sequence[tuple[str, int]]) -> list[st
     return [row[0] for row in rows]
 
 
-def names(database: Database) -> list[str]:
-    """Return the prompts there are, at most 10 000."""
+def list_names(database: Database) -> list[str]:
+    """Return the names of all prompts, at most 10 000."""
     return [row[0] for row in database.run("select * from promptctl.prompt_names()")]

@@ -1,4 +1,4 @@
-"""Adding recorded uses up in totals, and dropping single uses that totals have. Each call is one transaction."""
+"""Roll up uses into totals, and drop single uses that are in totals. Each call is one transaction."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from promptctl.postgres.database import Database
     from promptctl.records import Timestamp
 
-# So many pages hold some 20 000 uses, which are gone in a tenth of a second.
+# This many pages contain about 20 000 uses, which are deleted in a tenth of a second.
 _PAGES = 500
 
 
-class RolledUp(Record):
-    """What one transaction added up: uses, and how far totals go now.
+class RollUp(Record):
+    """The number of uses that one transaction rolled up, and the watermark after it, `rolled_below`.
 
-    `horizon` is how far they can go: beyond it are uses of transactions that have not ended. Both only grow.
+    `horizon` is the highest possible watermark: above it are uses of transactions that have not ended. Both only grow.
     """
 
     __slots__ = ()
@@ -26,15 +26,15 @@ class RolledUp(Record):
     horizon: int
 
 
-def waiting(database: Database) -> int:
-    """Return how many uses are in no totals."""
+def count_uses_to_roll_up(database: Database) -> int:
+    """Return the number of uses that are not yet in totals."""
     return database.run(
         "select count(*) from promptctl.uses u where u.recorded_in >= (select promptctl.rolled_below())"
     )[0][0]
 
 
-def roll_up(database: Database) -> RolledUp | None:
-    """Add uses that are in no totals to them, about a million; None: another session is at it."""
+def roll_up(database: Database) -> RollUp | None:
+    """Roll up about a million uses; returns None if another session is rolling up."""
     [(uses,)], [(rolled_below, horizon)] = database.run_all(
         ("select promptctl.roll_up_uses()", []),
         (
@@ -46,21 +46,21 @@ def roll_up(database: Database) -> RolledUp | None:
             [],
         ),
     )
-    return None if uses is None else RolledUp(uses, rolled_below, horizon)
+    return None if uses is None else RollUp(uses, rolled_below, horizon)
 
 
-def announce_drop(database: Database, seconds: int) -> Timestamp:
-    """Say that single uses older than that go; return the hour from which on they stay, by the server's clock.
+def begin_dropping(database: Database, seconds: int) -> Timestamp:
+    """Mark single uses of this age as dropped; return the hour from which on uses are kept, by the server's clock.
 
-    A use that arrives later than that is refused from then on: sent again, it might be there no more and count twice.
+    From now on an older use is not stored: it may have been stored and dropped before, and would count twice.
     """
     [(before,)] = database.run("select date_trunc('hour', now() - make_interval(secs => $1::float8), 'UTC')", seconds)
     database.run("select promptctl.drop_uses($1::timestamptz, 0, 0)", before)
     return before
 
 
-def droppable(database: Database, before: Timestamp) -> dict[int, int]:
-    """Return where uses lie that are older and in totals: the first page of each range that has some, and how many."""
+def count_uses_to_drop(database: Database, before: Timestamp) -> dict[int, int]:
+    """Return the number of uses that are older and in totals, by the first page of each range of pages that has any."""
     rows = database.run(
         """
         select (u.ctid::text::point)[0]::bigint / $2::bigint * $2::bigint, count(*)
@@ -74,7 +74,7 @@ def droppable(database: Database, before: Timestamp) -> dict[int, int]:
     return dict(rows)
 
 
-def drop(database: Database, before: Timestamp, page: int) -> int:
-    """Drop the single uses that are older and in totals, of one range of pages; return how many."""
+def drop_uses(database: Database, before: Timestamp, page: int) -> int:
+    """Drop the single uses of one range of pages that are older and in totals; return their number."""
     [(dropped,)] = database.run("select promptctl.drop_uses($1::timestamptz, $2::bigint, $3)", before, page, _PAGES)
     return dropped

@@ -1,4 +1,4 @@
-"""Moving what is served, and the history of it."""
+"""Moves of the active version."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from promptctl.postgres.database import Database
-    from promptctl.records import Timestamp
     from promptctl.rules.references import Reference
 
 
 class Move(Record):
-    """What activate, deactivate or rollback did to one prompt, `id` the version's; None: no version is active now.
+    """The effect of activate, deactivate or rollback on one prompt.
 
-    `changed` is False when it was so already.
+    `version` is the active version now, or None. `id` is that of the version which the command is about. `changed` is
+    False if nothing changed.
     """
 
     __slots__ = ()
@@ -31,35 +31,6 @@ class Move(Record):
     id: str | None
 
 
-class Event(Record):
-    """One line of a prompt's history: a change of who gets what, or of a version's metadata, archiving or erasure.
-
-    `kind` is activate, deactivate, rollback, split, unsplit, route, archive, restore, describe or erase. For describe
-    and erase `version` is the version that was changed, and so for archive and restore of a version, which has no
-    `previous_version` and no change of `epoch`; for the others it is the active version afterwards. `of_version` tells
-    the two apart. `origin` says which
-    commit of which file it came from, as docs/json.md has it; None: from no folder. `route` is what a change of kind
-    route made it, None for the others.
-    """
-
-    __slots__ = ()
-    name: str
-    epoch: int
-    kind: str
-    previous_version: int | None
-    version: int | None
-    candidate_version: int | None
-    basis_points: int
-    release: int | None
-    author: str
-    database_user: str
-    reason: str | None
-    changed_at: Timestamp
-    origin: dict[str, Any] | None
-    route: list[dict[str, Any]] | None
-    of_version: bool = False
-
-
 def activate(
     database: Database,
     references: Sequence[Reference],
@@ -70,11 +41,12 @@ def activate(
     release: int | None = None,
     origins: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Move]:
-    """Make each version the one that is served, all or none; several references make a release.
+    """Make each version the active one, all or none; several references make a release.
 
-    `release` is one that this transaction has opened, `origins` says by name where each activation comes from. Every
-    reference has its version. Raises NotFound, and Refused for an archived version, one that needs a variable which
-    the active one does not, or a lock held by another.
+    Each reference must have a version. `release` is a release that this transaction has opened, to which the moves are
+    added. `origins` is, by name, where each activation came from. Raises NotFound. Raises Refused for an archived
+    version, for one that needs a variable which the active version does not need, and if another session holds the
+    lock.
     """
     rows = database.run(
         """
@@ -101,10 +73,10 @@ def deactivate(
     expected_version: int | None = None,
     reason: str | None = None,
 ) -> list[Move]:
-    """Take the active version of each prompt out of service, all or none; several prompts make a release.
+    """Leave each prompt without an active version, all or none; several prompts make a release.
 
-    Raises NotFound, and Refused where a route of another prompt leads to one of them, when the active version is not
-    the expected one, or when another holds the lock.
+    Raises NotFound. Raises Refused if a route of another prompt leads to one of them, if the active version is not
+    `expected_version`, and if another session holds the lock.
     """
     rows = database.run(
         """
@@ -130,10 +102,10 @@ def rollback(
     reason: str | None = None,
     allow_new_variables: bool = False,
 ) -> list[Move]:
-    """Go back to what was active before, all prompts or none; schema.sql says exactly where that leads.
+    """Roll back to the version that was active before, all prompts or none; see promptctl.rollback in schema.sql.
 
-    Raises NotFound, and Refused when there is nothing to go back to, when the active version is not the expected one,
-    when the goal needs a variable which the active version does not, or when another holds the lock.
+    Raises NotFound. Raises Refused if there is no earlier version, if the active version is not `expected_version`, if
+    the target needs a variable which the active version does not need, and if another session holds the lock.
     """
     rows = database.run(
         """
@@ -149,86 +121,3 @@ def rollback(
         allow_new_variables,
     )
     return [Move(*row) for row in rows]
-
-
-def set_routes(
-    database: Database,
-    routes: Mapping[str, Sequence[Mapping[str, Any]] | None],
-    *,
-    author: str,
-    reason: str | None = None,
-    release: int | None = None,
-    origins: Mapping[str, Mapping[str, Any]] | None = None,
-) -> int:
-    """Give each prompt its route, none being an empty one; returns how many were not so already.
-
-    Raises NotFound, and Refused for a route that leads to nothing or in a circle.
-    """
-    import json
-
-    rows = database.run(
-        "select promptctl.set_routes($1, $2, $3, $4, $5, $6)",
-        list(routes),
-        json.dumps([list(route or ()) for route in routes.values()], ensure_ascii=False),
-        author,
-        reason,
-        release,
-        origins,
-    )
-    return int(rows[0][0])
-
-
-def history(database: Database, name: str | None, limit: int) -> tuple[list[Event], int]:
-    """Return the newest `limit` events (0: all) of a prompt or, without a name, of all; and how many there are.
-
-    A prompt's events are in the order of its epochs, newest first; those of several prompts in the order of time.
-    """
-    events, count = database.run_all(
-        (
-            """
-            select e.name, e.epoch, e.kind, e.previous_version, e.version, e.candidate_version, e.basis_points,
-                   e.release, e.author, e.database_user, e.reason, e.changed_at, e.origin, e.route, e.correction > 0
-            from (
-                (select a.name, a.epoch, 0 as correction, a.kind, a.previous_version, a.version, a.candidate_version,
-                        a.basis_points, a.release, a.author, a.database_user, a.reason, a.changed_at, a.origin,
-                        case when a.kind = 'route' then coalesce(a.route, '[]') end as route
-                 from promptctl.allocations a where a.name = $1
-                 order by a.epoch desc limit nullif($2::integer, 0))
-                union all
-                (select c.name, c.epoch, c.id, c.kind, null, c.version, null, 0, c.release, c.author, c.database_user,
-                        c.reason, c.changed_at, null, null
-                 from promptctl.corrections c where c.name = $1
-                 order by c.id desc limit nullif($2::integer, 0))
-            ) e
-            order by e.epoch desc, e.correction desc limit nullif($2::integer, 0)
-            """,
-            [name, limit],
-        )
-        if name is not None
-        else (
-            """
-            select e.name, e.epoch, e.kind, e.previous_version, e.version, e.candidate_version, e.basis_points,
-                   e.release, e.author, e.database_user, e.reason, e.changed_at, e.origin, e.route, e.correction > 0
-            from (
-                select a.name, a.epoch, 0 as correction, a.kind, a.previous_version, a.version, a.candidate_version,
-                       a.basis_points, a.release, a.author, a.database_user, a.reason, a.changed_at, a.origin,
-                       case when a.kind = 'route' then coalesce(a.route, '[]') end as route
-                from promptctl.allocations a
-                union all
-                select c.name, c.epoch, c.id, c.kind, null, c.version, null, 0, c.release, c.author, c.database_user,
-                       c.reason, c.changed_at, null, null
-                from promptctl.corrections c
-            ) e
-            order by e.changed_at desc, e.name, e.epoch desc, e.correction desc limit nullif($1::integer, 0)
-            """,
-            [limit],
-        ),
-        (
-            """
-            select (select count(*) from promptctl.allocations a where $1::text is null or a.name = $1)
-                 + (select count(*) from promptctl.corrections c where $1::text is null or c.name = $1)
-            """,
-            [name],
-        ),
-    )
-    return [Event(*row) for row in events], count[0][0]

@@ -1,4 +1,4 @@
-"""Releases: the changes of several prompts that were made in one transaction, and putting one back."""
+"""Releases, the changes that one transaction made to several prompts, and their rollback."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class ReleaseSummary(Record):
-    """A release in a list: what made it, and how much it did.
+    """A release in a list.
 
-    `kind` is activate, rollback, sync or release rollback; `undoes` the release that the last put back, `undone_by` the
-    newest one that put this back. `moves`, `versions` and `corrections` count what it moved, stored and corrected.
+    `kind` is activate, deactivate, rollback, sync or release rollback. `undoes` is the release that a release rollback
+    reversed, `undone_by` the newest release that reversed this one. `moves`, `versions` and `corrections` are numbers.
     """
 
     __slots__ = ()
@@ -37,9 +37,9 @@ class ReleaseSummary(Record):
 
 
 class ReleaseMove(Record):
-    """One thing that a release did to a prompt, and whether the prompt has moved since.
+    """One change that a release made to a prompt, and whether the prompt has moved since.
 
-    `kind` is one of history's, or new for a version that it stored.
+    `kind` is one of those in the history, or new for a version that it stored.
     """
 
     __slots__ = ()
@@ -52,10 +52,11 @@ class ReleaseMove(Record):
     origin: dict[str, Any] | None
 
 
-class Undone(Record):
-    """What a release's rollback did to one prompt: `version` is live now (None: none), `previous_version` was before.
+class ReleaseReversal(Record):
+    """The effect of a release rollback on one prompt.
 
-    `skipped`: it had moved since the release, and was left where it is. `route_changed`: its route was put back.
+    `version` is active now, `previous_version` was before, each None for none. `skipped`: the prompt had moved since
+    the release and was not changed. `route_changed`: its route was restored.
     """
 
     __slots__ = ()
@@ -70,14 +71,14 @@ class Undone(Record):
     epoch: int
 
 
-def newest(database: Database, limit: int) -> tuple[list[ReleaseSummary], int]:
-    """Return the newest `limit` releases (0: all), newest first, and how many there are."""
+def list_releases(database: Database, limit: int) -> tuple[list[ReleaseSummary], int]:
+    """Return the newest `limit` releases (0: all), newest first, and the total number."""
     releases, count = database.run_all(_summaries(None, limit), ("select count(*) from promptctl.releases", []))
     return [ReleaseSummary(*row) for row in releases], count[0][0]
 
 
-def one(database: Database, release: int) -> tuple[ReleaseSummary, list[ReleaseMove]]:
-    """Return a release and what it did, by name: moves, then corrections and new versions. Raises NotFound."""
+def read_release(database: Database, release: int) -> tuple[ReleaseSummary, list[ReleaseMove]]:
+    """Return a release and its changes, by name: new versions, corrections, then moves. Raises NotFound."""
     releases, moves = database.run_all(
         _summaries(release, 1),
         (
@@ -120,11 +121,12 @@ def rollback(
     author: str,
     reason: str | None,
     allow_new_variables: bool,
-) -> list[Undone]:
-    """Put back the pointers and routes that a release moved, all or none; with `skip_moved` all not moved since.
+) -> list[ReleaseReversal]:
+    """Restore the active versions and the routes that a release changed, all or none.
 
-    Raises NotFound, and Refused where one has moved since, was to go back to an archived version or to one that needs a
-    variable which the active version does not, or is held by another.
+    `skip_moved` skips prompts that have moved since. Raises NotFound. Raises Refused if a prompt has moved since, if
+    the version to restore is archived or needs a variable which the active version does not need, and if another
+    session holds the lock.
     """
     rows = database.run(
         """
@@ -138,11 +140,11 @@ def rollback(
         reason,
         allow_new_variables,
     )
-    return [Undone(*row) for row in rows]
+    return [ReleaseReversal(*row) for row in rows]
 
 
 def _summaries(release: int | None, limit: int) -> tuple[LiteralString, list[int | None]]:
-    """The statement that tells of one release, or of the newest."""
+    """Return the statement that reads one release, or the newest ones."""
     return (
         """
         select r.release, r.kind, r.author, r.database_user, r.reason, r.source, r.origin, r.undoes, u.undone_by,

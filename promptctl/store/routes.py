@@ -1,10 +1,10 @@
-"""Routes: other prompts for other users."""
+"""Routes of prompts."""
 
 from __future__ import annotations
 
 from promptctl.records import Record
 from promptctl.rules.references import Reference
-from promptctl.store import prompts
+from promptctl.store import prompt_states
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class RouteChange(Record):
-    """What a prompt's route is now and was before, [] being none. `changed` is False when it was so already."""
+    """The route of a prompt now and before, [] for none. `changed` is False if nothing changed."""
 
     __slots__ = ()
     name: str
@@ -26,30 +26,31 @@ class RouteChange(Record):
     epoch: int
 
 
-def current(database: Database, name: str) -> list[Mapping[str, Any]]:
-    """Return the steps of a prompt's route, none where it has no route. Raises NotFound."""
+def read_route(database: Database, name: str) -> list[Mapping[str, Any]]:
+    """Return the steps of a prompt's route, [] for none. Raises NotFound."""
     rows = database.run("select s.route from promptctl.served s where s.name = $1", name)
     if not rows:
-        raise prompts.missing(database, Reference(name, None))
+        raise prompt_states.not_found_error(database, Reference(name, None))
     return rows[0][0] or []
 
 
-def replace(
+def set_route(
     database: Database, name: str, route: Sequence[Mapping[str, Any]], *, author: str, reason: str | None = None
 ) -> RouteChange:
-    """Give a prompt this route in place of what it has, [] being none.
+    """Set the route of a prompt; [] removes it.
 
-    Raises NotFound, and Refused for a route that leads to nothing or in a circle, or a lock held by another.
+    Raises NotFound. Raises Refused for a target that does not exist, for a cycle, and if another session holds the
+    lock.
     """
     import json
 
-    changed, found = database.run_all(
+    changes, routes = database.run_all(
         (
             "select promptctl.set_routes($1, $2, $3, $4)",
             [[name], json.dumps([list(route)], ensure_ascii=False), author, reason],
         ),
         (
-            # Locked by the first statement: the allocation before the last is of the moment before.
+            # The first statement has locked the row, so the allocation before the last one is the previous state.
             """
             select s.route, a.route, s.epoch
             from promptctl.served s
@@ -59,6 +60,33 @@ def replace(
             [name],
         ),
     )
-    now, before, epoch = found[0]
-    is_changed = changed[0][0] > 0
-    return RouteChange(name, now or [], (before if is_changed else now) or [], is_changed, epoch)
+    route_now, route_before, epoch = routes[0]
+    is_changed = changes[0][0] > 0
+    return RouteChange(name, route_now or [], (route_before if is_changed else route_now) or [], is_changed, epoch)
+
+
+def set_routes(
+    database: Database,
+    routes: Mapping[str, Sequence[Mapping[str, Any]] | None],
+    *,
+    author: str,
+    reason: str | None = None,
+    release: int | None = None,
+    origins: Mapping[str, Mapping[str, Any]] | None = None,
+) -> int:
+    """Set the route of each prompt; None and an empty route remove it. Returns the number of routes that changed.
+
+    Raises NotFound. Raises Refused for a route with a target that does not exist, and for a cycle.
+    """
+    import json
+
+    rows = database.run(
+        "select promptctl.set_routes($1, $2, $3, $4, $5, $6)",
+        list(routes),
+        json.dumps([list(route or ()) for route in routes.values()], ensure_ascii=False),
+        author,
+        reason,
+        release,
+        origins,
+    )
+    return int(rows[0][0])

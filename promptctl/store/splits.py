@@ -1,10 +1,10 @@
-"""Splits: a candidate's share of what the active version serves."""
+"""Splits between a candidate and the active version."""
 
 from __future__ import annotations
 
 from promptctl.records import Record
 from promptctl.rules.references import Reference
-from promptctl.store import prompts
+from promptctl.store import prompt_states
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 class SplitChange(Record):
-    """What a split is now and was before; `version` is the active one, shares are in basis points.
+    """A split now and before. `version` is the active version, shares are in basis points.
 
-    `candidate_version` and `previous_candidate` None: none runs, or ran. `changed` is False when it was so already.
+    `candidate_version` and `previous_candidate` are None if no split runs or ran. `changed` is False if nothing
+    changed.
     """
 
     __slots__ = ()
@@ -31,9 +32,10 @@ class SplitChange(Record):
 
 
 class Split(Record):
-    """How a prompt is split now; the last fields say who made it so, when and why, None without a split.
+    """The split of a prompt, and who changed it last, when and why.
 
-    `candidate_version` None: it is not. `description` is the active version's.
+    `candidate_version` and the fields of the last change are None if no split runs. `description` is that of the active
+    version.
     """
 
     __slots__ = ()
@@ -50,7 +52,7 @@ class Split(Record):
     reason: str | None
 
 
-def change(
+def set_split(
     database: Database,
     name: str,
     basis_points: int,
@@ -61,11 +63,11 @@ def change(
     reason: str | None = None,
     allow_new_variables: bool = False,
 ) -> SplitChange:
-    """Give a candidate a share in basis points, or, with None, the one that runs another share.
+    """Serve a candidate to a share of the units, in basis points; without `candidate` change the running split.
 
-    The seed, `<name>.<epoch>` unless given, stays while the share changes. Raises NotFound, and Refused without a split
-    to change, for the active version as a candidate, an archived one, one that needs a variable which the active one
-    does not, or a lock held by another.
+    The seed, by default `<name>.<epoch>`, stays while the share changes. Raises NotFound. Raises Refused if there is no
+    split to change, if the candidate is the active version, is archived, or needs a variable which the active version
+    does not need, and if another session holds the lock.
     """
     rows = database.run(
         """
@@ -84,8 +86,8 @@ def change(
     return SplitChange(*rows[0])
 
 
-def end(database: Database, name: str, *, author: str, reason: str | None = None) -> SplitChange:
-    """Serve the active version to everybody again. Raises NotFound, and Refused for a lock held by another."""
+def end_split(database: Database, name: str, *, author: str, reason: str | None = None) -> SplitChange:
+    """Serve the active version to all units again. Raises NotFound, and Refused if another session holds the lock."""
     rows = database.run(
         """
         select s.name, s.version, s.candidate_version, s.previous_candidate, s.basis_points, s.previous_basis_points,
@@ -99,8 +101,8 @@ def end(database: Database, name: str, *, author: str, reason: str | None = None
     return SplitChange(*rows[0])
 
 
-def running(database: Database, name: str) -> Split:
-    """Return how a prompt is split. Raises NotFound."""
+def read_split(database: Database, name: str) -> Split:
+    """Return the split of a prompt. Raises NotFound."""
     rows = database.run(
         """
         select s.name, s.active_version, v.metadata ->> 'description', s.candidate_version,
@@ -119,5 +121,5 @@ def running(database: Database, name: str) -> Split:
         name,
     )
     if not rows:
-        raise prompts.missing(database, Reference(name, None))
+        raise prompt_states.not_found_error(database, Reference(name, None))
     return Split(*rows[0])

@@ -1,9 +1,9 @@
-"""What the recorded uses add up to, by version, day, hour or model: from totals, and from uses that are not in them."""
+"""Statistics of uses by version, day, hour or model, from totals and from the uses that are not in totals."""
 
 from __future__ import annotations
 
 from promptctl.rules.measurements import DailyUses, Histogram, LateScores, ListedVersion, Measurements, UseSums
-from promptctl.store import prompts
+from promptctl.store import prompt_states
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Statement = tuple[LiteralString, Sequence[Any]]
 
 
-def measure(
+def read_measurements(
     database: Database,
     name: str | None,
     since: Timestamp | None,
@@ -25,47 +25,48 @@ def measure(
     trend: bool,
     price_days: Sequence[str] = (),
 ) -> Measurements:
-    """Read the uses of a prompt or, without a name, of all, from a moment on, grouped by version, day, hour, model.
+    """Return the statistics of a prompt or, without a name, of all prompts, in one snapshot. Raises NotFound.
 
-    `since` is RFC 3339, or `-2h`: so long ago by the server's clock. The sums of a group are told apart by `price_days`
-    (2026-03-13, UTC), from each of which on some model has another price.
+    `since` is RFC 3339, or `-2h` for two hours ago by the server's clock. If single uses of its first hour were
+    dropped, that hour counts whole. `by` is a subset of version, day, hour, model. `trend` also reads the uses of each
+    of the last 14 days. `price_days` (2026-03-13, UTC) separates the sums of a group at the days on which prices
+    change.
 
-    `trend` asks for the uses of the last 14 days too. All is as it was at one moment. Where the single uses of the
-    first hour are dropped, that hour counts whole. Raises NotFound.
-
-    How far totals go is asked first, so that it is a constant to whoever plans the rest: the uses beyond may be none,
-    and may be all there are. The transaction asks again, for that may have moved meanwhile. Two round trips.
+    The watermark is read first, so that the planner gets it as a constant: above it may be no uses or all uses. The
+    transaction that reads the rest reads the watermark again, and starts over if it has moved. Two round trips.
     """
-    [known] = database.run_all(_bounds(name, since))
+    [bounds] = database.run_all(_bounds(name, since))
     while True:
-        (rolled_below, versions, *whole), (_, _, *recent) = known
-        # An age was counted from the clock of the first answer: in the next it would be another moment.
-        since = whole[0]
-        tail = (name, versions, rolled_below, whole, by)
-        _, _, found, listed, totals, in_totals, uses, in_uses, scores, days, fallbacks, _ = database.run_all(
-            ("begin isolation level repeatable read, read only", []),
-            # A million uses by the hour are counted in place, and not sorted on disk.
-            ("set local work_mem = '64MB'", []),
-            _bounds(name, since),
-            _listed(name),
-            _totals(name, whole, by, price_days),
-            _histograms_of_totals(name, whole, by),
-            _uses(*tail, price_days),
-            _histograms_of_uses(*tail),
-            _scores(*tail),
-            _days(name, versions, rolled_below, recent, wanted=trend),
-            _fallbacks(name, since),
-            ("commit", []),
+        (rolled_below, versions, *times), (_, _, *trend_times) = bounds
+        # The first answer has turned an age into a time, so that the next answers use the same time.
+        since = times[0]
+        selection = (name, versions, rolled_below, times, by)
+        _, _, bounds_now, listed, totals, total_histograms, uses, use_histograms, scores, days, fallbacks, _ = (
+            database.run_all(
+                ("begin isolation level repeatable read, read only", []),
+                # Enough to group a million uses by hour in a hash table instead of sorting them on disk.
+                ("set local work_mem = '64MB'", []),
+                _bounds(name, since),
+                _listed(name),
+                _totals(name, times, by, price_days),
+                _histograms_of_totals(name, times, by),
+                _uses(*selection, price_days),
+                _histograms_of_uses(*selection),
+                _scores(*selection),
+                _days(name, versions, rolled_below, trend_times, is_requested=trend),
+                _fallbacks(name, since),
+                ("commit", []),
+            )
         )
-        if found == known:
+        if bounds_now == bounds:
             break
-        known = found
+        bounds = bounds_now
     if not listed and name is not None:
-        prompts.raise_if_unknown(database, name)
+        prompt_states.require_prompt(database, name)
     return Measurements(
         [ListedVersion(*row) for row in listed],
         [UseSums(*row) for row in [*totals, *uses]],
-        [Histogram(*row[:5], *map(_numbers, row[5:])) for row in [*in_totals, *in_uses]],
+        [Histogram(*row[:5], *map(_numbers, row[5:])) for row in [*total_histograms, *use_histograms]],
         [LateScores(*row) for row in scores],
         [DailyUses(*row) for row in days],
         dict(fallbacks),
@@ -73,9 +74,10 @@ def measure(
 
 
 def _bounds(name: str | None, since: Timestamp | None) -> Statement:
-    """Two rows, for all and for the trend: how far totals go, the prompt's versions, and three moments.
+    """Return the statement for two rows, for the statistics and for the trend.
 
-    They are: from when on uses count (null: always), and from when on whole hours and whole days do.
+    Each has the watermark, the versions of the prompt, and three times: of the first use (null: of all time), of the
+    first whole hour, and of the first whole day.
     """
     return (
         """
@@ -107,7 +109,7 @@ def _listed(name: str | None) -> Statement:
                case v.version when s.active_version then 10000 - s.basis_points
                               when s.candidate_version then s.basis_points else 0 end,
                coalesce(jsonb_array_length(s.route), 0),
-               {prompts.HELD_VERSION}
+               {prompt_states.HELD_VERSION}
         from promptctl.versions v
         join promptctl.served s on s.name = v.name
         left join promptctl.applied p on p.name = s.name
@@ -118,18 +120,18 @@ def _listed(name: str | None) -> Statement:
     )
 
 
-def _from_totals(
-    moments: Sequence[Timestamp | None], by: Collection[str], price_days: Sequence[str] = ()
+def _grain_and_times(
+    times: Sequence[Timestamp | None], by: Collection[str], price_days: Sequence[str] = ()
 ) -> list[str | None]:
-    """The coarsest totals that will do, from when on they are whole, and from when on hours before that are."""
-    since, hours_from, days_from = moments
+    """Return the coarsest grain that is exact, the time of its first whole total, and that of the first hour before."""
+    since, hours_from, days_from = times
     if "hour" in by:
         return ["hour", hours_from, None]
     return ["all" if since is None and "day" not in by and not price_days else "day", days_from, hours_from]
 
 
 def _totals(
-    name: str | None, moments: Sequence[Timestamp | None], by: Collection[str], price_days: Sequence[str]
+    name: str | None, times: Sequence[Timestamp | None], by: Collection[str], price_days: Sequence[str]
 ) -> Statement:
     return (
         """
@@ -148,7 +150,7 @@ def _totals(
         """,
         [
             name,
-            *_from_totals(moments, by, price_days),
+            *_grain_and_times(times, by, price_days),
             "version" in by,
             "day" in by,
             "hour" in by,
@@ -157,7 +159,7 @@ def _totals(
     )
 
 
-def _histograms_of_totals(name: str | None, moments: Sequence[Timestamp | None], by: Collection[str]) -> Statement:
+def _histograms_of_totals(name: str | None, times: Sequence[Timestamp | None], by: Collection[str]) -> Statement:
     return (
         """
         select b.name, b.version, b.day, b.hour, b.model, array_agg(b.bucket order by b.bucket)::text,
@@ -175,7 +177,7 @@ def _histograms_of_totals(name: str | None, moments: Sequence[Timestamp | None],
         ) b (name, version, day, hour, model, bucket, number)
         group by 1, 2, 3, 4, 5
         """,
-        [name, *_from_totals(moments, by), "version" in by, "day" in by, "hour" in by, "model" in by],
+        [name, *_grain_and_times(times, by), "version" in by, "day" in by, "hour" in by, "model" in by],
     )
 
 
@@ -183,14 +185,14 @@ def _uses(
     name: str | None,
     versions: str | None,
     rolled_below: int,
-    moments: Sequence[Timestamp | None],
+    times: Sequence[Timestamp | None],
     by: Collection[str],
     price_days: Sequence[str],
 ) -> Statement:
-    """Uses that are in no totals, and those before the first whole hour.
+    """Return the statement for uses above the watermark, and for those before the first whole hour.
 
-    A size is grouped by as truths: of a number that is reckoned from a column PostgreSQL expects as many groups as the
-    column has values, and sorts a million rows instead of counting them in place.
+    The price tier is grouped by as two booleans. For a number that is calculated from a column, PostgreSQL expects as
+    many groups as the column has values, and sorts a million rows instead of using a hash table.
     """
     return (
         """
@@ -214,7 +216,7 @@ def _uses(
             name,
             versions,
             rolled_below,
-            *moments[:2],
+            *times[:2],
             "version" in by,
             "day" in by,
             "hour" in by,
@@ -228,11 +230,12 @@ def _midnights(days: Sequence[str]) -> list[str]:
 
 
 def _histograms_of_uses(
-    name: str | None, versions: str | None, rolled_below: int, moments: Sequence[Timestamp | None], by: Collection[str]
+    name: str | None, versions: str | None, rolled_below: int, times: Sequence[Timestamp | None], by: Collection[str]
 ) -> Statement:
-    """Response times of the same uses, by the buckets that promptctl.histogram_bucket gives and not everybody may ask.
+    """Return the statement for the histograms of the same uses.
 
-    A moment and a bucket are behind `offset 0`, or one would be expected for every use.
+    The buckets are those of promptctl.histogram_bucket, which a viewer must not call. The time and the bucket are
+    calculated behind `offset 0`, or the planner would expect one group for every use.
     """
     return (
         """
@@ -258,14 +261,14 @@ def _histograms_of_uses(
         ) b (name, version, moment, model, bucket, number)
         group by b.name, b.version, b.moment, b.model
         """,
-        [name, versions, rolled_below, *moments[:2], "version" in by, "day" in by, "hour" in by, "model" in by],
+        [name, versions, rolled_below, *times[:2], "version" in by, "day" in by, "hour" in by, "model" in by],
     )
 
 
 def _scores(
-    name: str | None, versions: str | None, rolled_below: int, moments: Sequence[Timestamp | None], by: Collection[str]
+    name: str | None, versions: str | None, rolled_below: int, times: Sequence[Timestamp | None], by: Collection[str]
 ) -> Statement:
-    """Scores that came after their uses, of the same two kinds; one that replaces another counts as the difference."""
+    """Return the statement for scores that arrived after the same uses; a replacing score counts as the difference."""
     return (
         """
         select s.name, case when $6 then s.version end, case when $7 then (s.used_at at time zone 'UTC')::date end,
@@ -285,12 +288,12 @@ def _scores(
         ) s
         group by 1, 2, 3, 4, 5
         """,
-        [name, versions, rolled_below, *moments[:2], "version" in by, "day" in by, "hour" in by],
+        [name, versions, rolled_below, *times[:2], "version" in by, "day" in by, "hour" in by],
     )
 
 
 def _days(
-    name: str | None, versions: str | None, rolled_below: int, moments: Sequence[Timestamp | None], *, wanted: bool
+    name: str | None, versions: str | None, rolled_below: int, times: Sequence[Timestamp | None], *, is_requested: bool
 ) -> Statement:
     return (
         """
@@ -310,7 +313,7 @@ def _days(
         ) d (name, version, day, uses)
         group by 1, 2, 3
         """,
-        [name, versions, rolled_below, *moments, wanted],
+        [name, versions, rolled_below, *times, is_requested],
     )
 
 

@@ -1,4 +1,4 @@
-"""Writing versions: a new one, many at once, and correcting what is said of them."""
+"""Store versions, one or many at once, and correct their metadata."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from promptctl.records import Timestamp
 
 
-class Created(Record):
-    """The version that holds a text. `created` is False when the text was there already."""
+class CreatedVersion(Record):
+    """The version that has a text. `created` is False if an earlier version had the text already."""
 
     __slots__ = ()
     id: str
@@ -42,11 +42,12 @@ def create(
     activate: bool = False,
     reason: str | None = None,
     allow_new_variables: bool = False,
-) -> Created:
-    """Store a text as the next version of a prompt; a text that a version already has returns the newest such version.
+) -> CreatedVersion:
+    """Store a text as the next version of a prompt, or return the newest version that already has the text.
 
-    Raises Usage for an empty text, Refused for a name that differs from another only in case, for an archived prompt,
-    for a text that was erased, and where it is to be active and needs a variable that the active version does not.
+    Raises Usage for an empty text. Raises Refused for a name that differs from another only in case, for an archived
+    prompt, for a text that was erased, and, with `activate`, if it needs a variable which the active version does not
+    need.
     """
     rows = database.run(
         """
@@ -63,10 +64,10 @@ def create(
         reason,
         allow_new_variables,
     )
-    return Created(*rows[0])
+    return CreatedVersion(*rows[0])
 
 
-def prepared(
+def prepare(
     database: Database,
     versions: Sequence[Mapping[str, Any]],
     contents: Sequence[bytes],
@@ -74,29 +75,29 @@ def prepared(
     author: str,
     release: int,
 ) -> Callable[[], Callable[[], Any]]:
-    """Make ready to store versions under their own numbers, all or none, in a release of the open transaction.
+    """Prepare to store versions with numbers of their own, all or none, in a release of the open transaction.
 
-    Each has `name`, `version` and, optional, `settings`, `metadata`, `created_by`, `origin`; `contents` are their texts
-    in UTF-8, which go beside the JSON as they are. The function returned sends them, and returns one that waits until
-    they are stored, before the next statement is run.
+    Each has `name`, `version` and optionally `settings`, `metadata`, `created_by`, `origin`. `contents` are their texts
+    in UTF-8, which are sent as bytes beside the JSON. Returns a function that sends the versions. That function returns
+    another one, which waits until they are stored and must be called before the next statement.
     """
     import json
 
     start = 0
-    described: list[dict[str, Any]] = []
+    documents: list[dict[str, Any]] = []
     for version, content in zip(versions, contents, strict=True):
-        described.append({**version, "start": start, "size": len(content)})
+        documents.append({**version, "start": start, "size": len(content)})
         start += len(content)
-    text, whole = json.dumps(described), b"".join(contents)
-    return lambda: database.start("select promptctl.add_versions($1, $2, $3, $4)", text, author, release, whole)
+    document, text = json.dumps(documents), b"".join(contents)
+    return lambda: database.start("select promptctl.add_versions($1, $2, $3, $4)", document, author, release, text)
 
 
 def describe(
     database: Database, versions: Sequence[Mapping[str, Any]], *, author: str, release: int | None = None
 ) -> int:
-    """Correct the metadata of versions, which is recorded; returns how many were not so already. Raises NotFound.
+    """Correct the metadata of versions and record the corrections; return how many changed. Raises NotFound.
 
-    Each has `name`, `version` and `metadata`, the whole of it.
+    Each has `name`, `version` and `metadata`, which replaces all of the metadata.
     """
     import json
 

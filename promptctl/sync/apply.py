@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from promptctl.rules.references import Reference
-from promptctl.store import moves, syncs, versions
+from promptctl.store import moves, routes, syncs, versions
 from promptctl.sync.changes import ACTIVATE, DESCRIBE, ROUTE
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _write_metadata(database: Database, changes: Sequence[Change], *, author: st
 def _write_routes(database: Database, prepared: PreparedPlan, reason: str, *, author: str, release: int) -> None:
     changes = prepared.plan.of(ROUTE)
     if changes:
-        moves.set_routes(
+        routes.set_routes(
             database,
             {change.name: change.route for change in changes},
             author=author,

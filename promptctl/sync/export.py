@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from promptctl.store.exports import WholePrompt
+    from promptctl.store.exports import ExportedPrompt
     from promptctl.sync.read import Progress
 
 # The reason in `allow_secrets` for what looks like a key in an exported file, unless the file has one already.
@@ -57,7 +57,7 @@ def free_folder(folder: str) -> str:
     return f"{base}-{number}"
 
 
-def export(folder: str, prompts: Sequence[WholePrompt], progress: Progress, *, overwrite: bool = False) -> Exported:
+def export(folder: str, prompts: Sequence[ExportedPrompt], progress: Progress, *, overwrite: bool = False) -> Exported:
     """Write prompts into a folder, so that a sync of the folder finds nothing to do.
 
     A file with the same meaning is left as it is, with its comments. A file that differs is replaced only with
@@ -98,7 +98,7 @@ class _FilesOfPrompt:
     prompt.yaml, so that another database accepts the folder.
     """
 
-    def __init__(self, folder: str, prompt: WholePrompt, defaults: Mapping[str, Any], secrets: list[str]) -> None:
+    def __init__(self, folder: str, prompt: ExportedPrompt, defaults: Mapping[str, Any], secrets: list[str]) -> None:
         self._prompt = prompt
         self._defaults = defaults
         self._secrets = secrets
@@ -191,7 +191,7 @@ def _read_if_exists(path: str) -> bytes | None:
         ) from None
 
 
-def _is_same(path: str, current: bytes, content: bytes, prompt: WholePrompt, defaults: Mapping[str, Any]) -> bool:
+def _is_same(path: str, current: bytes, content: bytes, prompt: ExportedPrompt, defaults: Mapping[str, Any]) -> bool:
     """Whether a sync would find no difference between two contents of a file; authors are not compared."""
     if current == content:
         return True

@@ -50,7 +50,7 @@ def save(path: str, title: str, database: Database, outcome: Outcome) -> None:
     document = {
         "promptctl_plan": _FORMAT,
         "title": title,
-        "database": administration.installation_id(database),
+        "database": administration.read_installation_id(database),
         "applied_commit": outcome.previous_commit,
         "expected": {name: _fingerprint(outcome.stored.get(name)) for name in sorted(names)},
         "work": plan_documents.from_prepared_plan(outcome.prepared),
@@ -99,7 +99,7 @@ def apply(
 
     `notify` gets a line when another sync holds the lock.
     """
-    if administration.installation_id(database) != saved.installation:
+    if administration.read_installation_id(database) != saved.installation:
         message = f"the plan was made for another database than {database.label}"
         raise errors.Refused("plan_outdated", message, hint=_HINT)
     prepared = saved.prepared

@@ -145,7 +145,7 @@ class Uploader:
             for name, file in self._batch
         ]
         contents = [file.content or b"" for _, file in self._batch]
-        send = versions.prepared(self._database, rows, contents, author=self._author, release=self.open_release())
+        send = versions.prepare(self._database, rows, contents, author=self._author, release=self.open_release())
         self.wait()
         self._wait_for_batch = send()
         self._batch, self._size = [], 0

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BUG = """
-from promptctl.store import prompts
+from promptctl.store import prompt_lists
 def broken(*_):
     raise KeyError("first line\\nsecond \\x1b[31mline")
-prompts.list_prompts = broken
+prompt_lists.list_prompts = broken
 """
 
 

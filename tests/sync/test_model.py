@@ -17,7 +17,7 @@ from promptctl import errors
 from promptctl.folder.provenance import Checkout
 from promptctl.postgres import connecting
 from promptctl.rules.references import Reference
-from promptctl.store import exports, moves, prompts, versions
+from promptctl.store import exports, moves, version_details, versions
 from promptctl.sync import changes, export, read, synchronize
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def test_sync_moves_only_what_changed_in_the_folder(
             if model.stored:
                 live = connection.run("select s.active_version from promptctl.served s where s.name = $1", name)
                 assert live == [(model.live,)]
-                found = {each.version: each.content for each in prompts.versions(connection, name)[0]}
+                found = {each.version: each.content for each in version_details.read_versions(connection, name)[0]}
                 assert found == model.stored
                 assert_export_is_in_step(connection, tmp_path / "export", name)
     shutil.rmtree(tmp_path / name)
@@ -187,7 +187,7 @@ def run(connection: Database, folder: Path, *, adopts: bool) -> Outcome | None:
 def assert_export_is_in_step(connection: Database, folder: Path, name: str) -> None:
     """The folder that export writes has nothing to sync."""
     shutil.rmtree(folder, ignore_errors=True)
-    export.export(str(folder), exports.whole_prompts(connection, name), quiet)
+    export.export(str(folder), exports.read_prompts(connection, name), quiet)
     outcome = synchronize.preview(
         connection, Checkout.start(str(folder))(), read.list_prompts(str(folder)), synchronize.Options(), quiet
     )

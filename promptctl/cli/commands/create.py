@@ -8,7 +8,7 @@ from promptctl import errors
 from promptctl.output import messages, stream
 from promptctl.output import prompt_view as output
 from promptctl.rules import invisible_characters, references, template_syntax, templates
-from promptctl.store import prompts, versions
+from promptctl.store import version_texts, versions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from promptctl.cli.run import Run
     from promptctl.postgres.database import Database
-    from promptctl.store.versions import Created
+    from promptctl.store.versions import CreatedVersion
 
 
 def create(
@@ -120,7 +120,7 @@ def _add_hint(failure: errors.PromptctlError, *, has_style: bool) -> None:
         failure.before_again = f"{style}--default NAME=TEXT; else "
 
 
-def _log(run: Run, created: Created, *, activate: bool) -> None:
+def _log(run: Run, created: CreatedVersion, *, activate: bool) -> None:
     events = ["Version created" if created.created else "Version found"]
     if activate and created.previous_version != created.version:
         events.append("Prompt activated")
@@ -128,7 +128,7 @@ def _log(run: Run, created: Created, *, activate: bool) -> None:
         run.log(event, name=created.name, version=created.version, promptId=created.id, author=run.who())
 
 
-def _note_text(run: Run, created: Created, text: str, settings: dict[str, Any]) -> None:
+def _note_text(run: Run, created: CreatedVersion, text: str, settings: dict[str, Any]) -> None:
     """Print notes about double braces and invisible characters in a text."""
     if run.form != "plain":
         return
@@ -139,7 +139,7 @@ def _note_text(run: Run, created: Created, text: str, settings: dict[str, Any]) 
         messages.note(f"{reference} {hidden}: promptctl show {reference} shows where")
 
 
-def _answer(run: Run, created: Created, label: str) -> None:
+def _answer(run: Run, created: CreatedVersion, label: str) -> None:
     if run.form == "json":
         from promptctl.output import documents, prompt_documents
 
@@ -162,7 +162,7 @@ def _answer(run: Run, created: Created, label: str) -> None:
 
 def _active_text(database: Database, name: str) -> str:
     try:
-        return prompts.text(database, references.parse(name)).content
+        return version_texts.read_text(database, references.parse(name)).content
     except errors.NotFound:
         return ""
 

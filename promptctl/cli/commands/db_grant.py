@@ -27,7 +27,7 @@ def grant(run: Run, login: str, access: str) -> None:
         raise errors.Usage("usage", f"invalid access {references.quoted(access)}: use viewer, application or operator")
     with run.database() as database:
         try:
-            administration.grant(database, login, access)
+            administration.grant_access(database, login, access)
         except errors.NotFound as missing:
             if login.isidentifier() and login.islower():
                 missing.hint = f"promptctl db shell --command 'create role {login} login'"

@@ -33,7 +33,7 @@ def maintain(run: Run, keep: str | None = None) -> None:
     seconds = None if keep is None else _age(keep)
     report = output.Maintained()
     with run.database() as database:
-        progress_bar = progress.Progress(shown=run.form == "plain")
+        progress_bar = progress.Progress(is_visible=run.form == "plain")
         try:
             _roll_up(database, report, progress_bar)
             if seconds is not None:
@@ -59,7 +59,7 @@ def _age(keep: str) -> int:
 
 def _roll_up(database: Database, report: output.Maintained, progress_bar: progress.Progress) -> None:
     """Roll up the uses that existed at the start. New uses arrive all the time, so an empty rest may never come."""
-    total = maintenance.waiting(database)
+    total = maintenance.count_uses_to_roll_up(database)
     goal = 0
     while True:
         progress_bar("rolling up", report.rolled_up, total)
@@ -75,9 +75,9 @@ def _roll_up(database: Database, report: output.Maintained, progress_bar: progre
 
 
 def _drop(database: Database, report: output.Maintained, seconds: int, progress_bar: progress.Progress) -> None:
-    report.dropped_before = before = maintenance.announce_drop(database, seconds)
-    pages = maintenance.droppable(database, before)
+    report.dropped_before = before = maintenance.begin_dropping(database, seconds)
+    pages = maintenance.count_uses_to_drop(database, before)
     total = sum(pages.values())
     for page in pages:
         progress_bar("dropping", report.dropped, total)
-        report.dropped += maintenance.drop(database, before, page)
+        report.dropped += maintenance.drop_uses(database, before, page)

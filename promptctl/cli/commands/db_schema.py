@@ -21,7 +21,7 @@ def init(run: Run) -> None:
     creates the embedded database.
     """
     with run.database(creates=True) as opened:
-        before = administration.installation(opened)
+        before = administration.read_installation(opened)
         opened.install()
     if before.schema_version is None:
         sentence = f"created schema version {schema.VERSION} in {opened.label}"
@@ -38,7 +38,7 @@ def migrate(run: Run) -> None:
     Until promptctl 0.1.0 there is one schema version and nothing to migrate.
     """
     with run.database() as opened:
-        installed = administration.installation(opened).schema_version
+        installed = administration.read_installation(opened).schema_version
     if installed is None:
         raise errors.SchemaMismatch(
             "schema_missing", f"{opened.label} has no promptctl schema", hint="promptctl db init"

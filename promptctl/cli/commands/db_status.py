@@ -44,7 +44,7 @@ def status(run: Run) -> int:
         failure.hint = f"check {target.origin}, and that the server is running"
         raise
     with opened as database:
-        installation = administration.installation(database)
+        installation = administration.read_installation(database)
         output.show_installation(
             installation, database.label, target.origin, embedded.cluster if embedded else None, run.form
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from promptctl.rules import references
 from promptctl.rules.references import Reference
-from promptctl.store import prompts
+from promptctl.store import prompt_lists, prompt_states, version_texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def diff(run: Run, left: str, right: str | None = None, exit_code: bool = False)
     """
     with run.database() as database:
         sides = _sides(database, left, right)
-        old, new = (prompts.text(database, side) for side in sides)
+        old, new = (version_texts.read_text(database, side) for side in sides)
     from promptctl.output import diff_view
 
     names = f"{old.name}@{old.version}", f"{new.name}@{new.version}"
@@ -53,7 +53,7 @@ def _sides(database: Database, left: str, right: str | None) -> tuple[Reference,
         return old, references.parse(right)
     if old.version is not None:
         return old, Reference(old.name, None)
-    newest = prompts.version_numbers(database, old.name, limit=1)
+    newest = prompt_lists.version_numbers(database, old.name, limit=1)
     if not newest:
-        raise prompts.missing(database, old)
+        raise prompt_states.not_found_error(database, old)
     return old, Reference(old.name, newest[0])

@@ -35,9 +35,9 @@ def export(run: Run, folder: str | None = None, only: str | None = None, force: 
         raise errors.Usage("usage", "export writes a folder, not standard output", hint=f"promptctl export {_FOLDER}/")
     place = _FOLDER if folder is None else folder
     working_directory.require(place)
-    progress_bar = progress.Progress(shown=run.form == "plain")
+    progress_bar = progress.Progress(is_visible=run.form == "plain")
     with run.database() as database:
-        prompts = exports.whole_prompts(database, only)
+        prompts = exports.read_prompts(database, only)
         if not prompts and only is not None:
             raise errors.NotFound(
                 "prompt_not_found",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from promptctl.output import messages, stream
 from promptctl.output import move_view as output
 from promptctl.rules import references
-from promptctl.store import moves, prompts
+from promptctl.store import history_events, prompt_states
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ def history(run: Run, name: str | None = None, limit: int | None = None) -> None
         references.check_name(name)
     newest = run.newest(limit)
     with run.database() as database:
-        events, total = moves.history(database, name, newest)
+        events, total = history_events.read_history(database, name, newest)
         if not events and name is not None:
-            prompts.raise_if_unknown(database, name)
+            prompt_states.require_prompt(database, name)
     output.show_history(events, total, run.form, with_names=name is None)
     if not events and run.form == "plain" and stream.to_terminal():
         messages.note(f"{'nothing has' if name is None else f'{name} has not'} moved yet in {database.label}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from promptctl.output import messages, stream
 from promptctl.output import prompt_view as output
 from promptctl.rules import references
-from promptctl.store import prompts
+from promptctl.store import prompt_lists
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ def list_prompts(run: Run, pattern: str | None = None, archived: bool = False, l
         return
     with run.database() as database:
         if first:
-            matches, total = prompts.first_prompts(database, pattern, first)
+            matches, total = prompt_lists.list_first_prompts(database, pattern, first)
         else:
-            matches = prompts.list_prompts(database, pattern)
+            matches = prompt_lists.list_prompts(database, pattern)
             total = len(matches)
     output.show_list(matches, total, run.form)
     if not matches and stream.to_terminal() and run.form == "plain":
@@ -47,7 +47,7 @@ def _list_archived(run: Run, pattern: str | None, first: int) -> None:
     from promptctl.store import archiving
 
     with run.database() as database:
-        matches = archiving.prompts(database, pattern)
+        matches = archiving.list_archived_prompts(database, pattern)
     archiving_output.show_prompts(matches[:first] if first else matches, len(matches), run.form)
     if not matches and stream.to_terminal() and run.form == "plain":
         like = "" if pattern is None else f" like {references.quoted(pattern)}"

@@ -25,7 +25,7 @@ def list_releases(run: Run, limit: int | None = None) -> None:
     """
     newest = run.newest(limit)
     with run.database() as database:
-        newest_releases, total = releases.newest(database, newest)
+        newest_releases, total = releases.list_releases(database, newest)
     output.show_list(newest_releases, total, run.form)
     if not newest_releases and run.form == "plain" and stream.to_terminal():
         messages.note(f"no release yet in {database.label}")
@@ -42,7 +42,7 @@ def show(run: Run, release: str) -> None:
     """
     number = _number(release)
     with run.database() as database:
-        summary, moves = releases.one(database, number)
+        summary, moves = releases.read_release(database, number)
     output.show_release(summary, moves, run.form)
 
 

@@ -6,7 +6,7 @@ from promptctl import errors
 from promptctl.cli import variables
 from promptctl.output import stream
 from promptctl.rules import references, templates
-from promptctl.store import prompts
+from promptctl.store import version_texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def render(
         )
     values = variables.read(var, vars_file)
     with run.database() as database:
-        served = prompts.served(database, target, unit)
+        served = version_texts.read_served_version(database, target, unit)
     version = f"{served.name}@{served.version}"
     template = templates.Template(served.content, served.settings)
     variables.check(template, version, values, "render")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from promptctl import errors
 from promptctl.output import resolve_view as output
 from promptctl.rules import attributes, references
-from promptctl.store import serving
+from promptctl.store import resolving
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def resolve(run: Run, name: str, unit: str | None = None, attribute: list[str] |
     prompt = references.check_name(bare)
     values = _attributes(attribute or [])
     with run.database() as database:
-        resolution = serving.resolve(database, prompt, unit, values)
+        resolution = resolving.resolve(database, prompt, unit, values)
     run.log("Using prompt", name=resolution.name, version=resolution.version, epoch=resolution.epoch)
     output.show(resolution, unit, values, run.form)
 

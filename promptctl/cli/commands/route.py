@@ -23,7 +23,7 @@ def show(run: Run, name: str) -> None:
     """
     prompt = _bare(name, "show")
     with run.database() as database:
-        route = routes.current(database, prompt)
+        route = routes.read_route(database, prompt)
     output.show_route(prompt, route, database.label, run.form)
 
 
@@ -60,7 +60,7 @@ def set_route(
     steps = route_files.parse(text, source)
     run.author(author)
     with run.database() as database:
-        changed = routes.replace(database, prompt, steps, author=run.who(), reason=reason)
+        changed = routes.set_route(database, prompt, steps, author=run.who(), reason=reason)
     output.show_change(changed, database.label, run.form)
     if changed.changed:
         run.log("Route changed", name=changed.name, author=run.who())
@@ -87,7 +87,7 @@ def unset(
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
     with run.database() as database:
-        changed = routes.replace(database, prompt, [], author=run.who(), reason=reason)
+        changed = routes.set_route(database, prompt, [], author=run.who(), reason=reason)
     output.show_change(changed, database.label, run.form)
     if changed.changed:
         run.log("Route changed", name=changed.name, author=run.who())

@@ -6,8 +6,8 @@ from promptctl import errors
 from promptctl.output import prompt_view as output
 from promptctl.output import stream
 from promptctl.rules import references
-from promptctl.store import prompts
-from promptctl.store.prompts import Text
+from promptctl.store import prompt_states, version_details, version_texts
+from promptctl.store.version_texts import VersionText
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,23 +40,23 @@ def show(run: Run, reference: str, at: str | None = None, limit: int | None = No
             from promptctl.output import documents, prompt_documents
 
             if target.version is None:
-                versions, standing = prompts.versions(database, target.name)
+                versions, standing = version_details.read_versions(database, target.name)
                 documents.show(prompt_documents.prompt_document(target.name, versions, standing, newest))
             else:
-                documents.show(prompt_documents.version_document(prompts.version(database, target)))
+                documents.show(prompt_documents.version_document(version_details.read_version(database, target)))
         elif target.version is None and run.form == "plain" and stream.to_terminal():
-            prompt = prompts.overview(database, target.name, newest)
+            prompt = version_details.read_overview(database, target.name, newest)
             output.show_overview(prompt, target.name, newest)
             if prompt.archived is not None:
                 output.note_archived(target.name, prompt.archived)
         elif run.form == "quiet":
-            _answer(run, prompts.text(database, target))
+            _answer(run, version_texts.read_text(database, target))
         elif target.version is None:
-            text, standing = prompts.active_text(database, target.name)
+            text, standing = version_texts.read_active_text(database, target.name)
             output.note_standing(text, standing)
             _answer(run, text)
         else:
-            text, described = prompts.described_text(database, target)
+            text, described = version_texts.read_text_and_status(database, target)
             output.note_described(text, described)
             _answer(run, text)
 
@@ -83,20 +83,20 @@ def _show_archived(run: Run, target: references.Reference, at: str | None) -> No
             hint=f"promptctl show {target.name} --archived",
         )
     with run.database() as database:
-        prompt = archiving.versions(database, target.name)
+        prompt = archiving.list_archived_versions(database, target.name)
         if not prompt:
-            prompts.raise_if_unknown(database, target.name)
+            prompt_states.require_prompt(database, target.name)
     archiving_output.show_versions(target.name, prompt, run.form)
     if not prompt and run.form == "plain" and stream.to_terminal():
         messages.note(f"no version of {target.name} is archived in {database.label}")
 
 
 def _show_at(run: Run, database: Database, target: references.Reference, time: str) -> None:
-    text = prompts.text_at(database, target.name, time)
+    text = version_texts.read_text_at(database, target.name, time)
     if run.form == "json":
         from promptctl.output import documents, prompt_documents
 
-        whole = prompts.version(database, references.Reference(text.name, text.version))
+        whole = version_details.read_version(database, references.Reference(text.name, text.version))
         documents.show(prompt_documents.version_document(whole))
         return
     if run.form == "plain":
@@ -104,7 +104,7 @@ def _show_at(run: Run, database: Database, target: references.Reference, time: s
     _answer(run, text)
 
 
-def _answer(run: Run, text: Text) -> None:
+def _answer(run: Run, text: VersionText) -> None:
     run.log("Using prompt", name=text.name, version=text.version, promptId=text.id)
     if run.form == "quiet":
         stream.write(f"{text.name}@{text.version}\n")

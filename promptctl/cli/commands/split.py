@@ -45,7 +45,7 @@ def split(
     _check(target, share, off, seed)
     if share is None and not off:
         with run.database() as database:
-            current = splits.running(database, target.name)
+            current = splits.read_split(database, target.name)
         output.show_split(current, database.label, run.form)
         return
     points = 0 if share is None else _basis_points(share, target)
@@ -53,9 +53,9 @@ def split(
     run.author(author)
     with run.database() as database:
         if off:
-            changed = splits.end(database, target.name, author=run.who(), reason=reason)
+            changed = splits.end_split(database, target.name, author=run.who(), reason=reason)
         else:
-            changed = splits.change(
+            changed = splits.set_split(
                 database,
                 target.name,
                 points,

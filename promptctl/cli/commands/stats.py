@@ -49,12 +49,12 @@ def stats(
         moment = time_values.parse(since)
     shows_trend = run.form == "plain" and not csv and stream.to_terminal() and keys == ["version"]
     with run.database() as database, prices.LoadInBackground():
-        measured = store.measure(database, name, moment, keys, trend=shows_trend)
+        measured = store.read_measurements(database, name, moment, keys, trend=shows_trend)
         if not {"day", "hour"} & set(keys):
             # Within a day or an hour the price does not change.
             days = _price_days(measured)
             if days:
-                measured = store.measure(database, name, moment, keys, trend=shows_trend, price_days=days)
+                measured = store.read_measurements(database, name, moment, keys, trend=shows_trend, price_days=days)
     groups = statistics.aggregate(measured, keys, prices.cost_usd)
     unused = 0
     if name is None and not all and keys == ["version"]:

@@ -66,7 +66,7 @@ def sync(
       promptctl sync prompts/ --check --format markdown
     """
     form = _form(run, format, save_plan, apply_plan, dry_run=dry_run, check=check)
-    progress_bar = progress.Progress(shown=form == "plain")
+    progress_bar = progress.Progress(is_visible=form == "plain")
     try:
         if apply_plan is not None:
             if folder is not None or source is not None or template is not None:
@@ -207,12 +207,12 @@ def _diffs(database: Database, outcome: Outcome, form: str) -> Diffs:
     """Return the difference between each new version and the active one, if the output shows it."""
     from promptctl.output import stream
     from promptctl.rules.references import Reference
-    from promptctl.store import prompts
+    from promptctl.store import version_texts
 
     new = [change for change in outcome.plan.of(changes.NEW) if change.previous_version is not None]
     if not new or (form == "plain" and not stream.to_terminal()) or form == "quiet":
         return {}
-    active = prompts.texts(database, {Reference(change.name, change.previous_version) for change in new})
+    active = version_texts.read_contents(database, {Reference(change.name, change.previous_version) for change in new})
     diffs: Diffs = {}
     for change in new:
         assert change.file is not None
@@ -232,11 +232,11 @@ def _refuse(database: Database, outcome: Outcome, form: str, *, only_conflicts: 
         return
     from promptctl.output import diff_view, stream
     from promptctl.rules.references import Reference
-    from promptctl.store import prompts
+    from promptctl.store import version_texts
 
     for conflict in conflicts if form == "plain" else []:
         if conflict.file is not None:
-            stored = prompts.text(database, Reference(conflict.name, conflict.version))
+            stored = version_texts.read_text(database, Reference(conflict.name, conflict.version))
             text = diff_view.unified(
                 stored.content,
                 (conflict.file.content or b"").decode(),

@@ -77,8 +77,8 @@ def cluster(home: str) -> str | None:
 def socket_directory(home: str) -> str:
     """Return the directory of the server's socket: in `home`, or in /tmp if that path is too long for a socket.
 
-    A comma separates directories in the server's setting and hosts in libpq's, so a home with a comma uses /tmp too. The
-    name in /tmp comes from the home's device and inode, so a symbolic link to the home gives the same directory.
+    A comma separates directories in the server's setting and hosts in libpq's, so a home with a comma uses /tmp too.
+    The name in /tmp comes from the home's device and inode, so a symbolic link to the home gives the same directory.
     """
     directory = os.path.join(home, "run")
     if "," not in home and len(os.fsencode(os.path.join(directory, _SOCKET_NAME))) <= _SOCKET_PATH_BYTES:

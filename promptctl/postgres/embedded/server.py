@@ -41,9 +41,9 @@ _COMING_OR_GOING = (
 )
 _LOG_BYTES = 1 << 20  # a longer log is renamed to server.log.1 at the next start
 
-# Leftover files of a killed server would stop the next one if its process id is in use again. The server lock shows that
-# no server needs them, and the server's user removes them. The shell exits, so that a long-running caller need not reap
-# the server.
+# Leftover files of a killed server would stop the next one if its process id is in use again. The server lock shows
+# that no server needs them, and the server's user removes them. The shell exits, so that a long-running caller need not
+# reap the server.
 _LAUNCH = """
 rm -f -- "$1/postmaster.pid" "$2/.s.PGSQL.$3" "$2/.s.PGSQL.$3.lock"
 shift 3
@@ -79,8 +79,8 @@ def start(
     """Start the server in `home_directory`, and return when it accepts connections and has the database `promptctl`.
 
     With `create`, creates the cluster if there is none, and calls `say` with a line before, because it takes a second.
-    `connect` opens the test connections, by default as a command does. With `unless_stopped`, for an application, a server
-    that a command stopped is not started.
+    `connect` opens the test connections, by default as a command does. With `unless_stopped`, for an application, a
+    server that a command stopped is not started.
     Raises Unreachable (`no_embedded_database`, `embedded_stopped`), Usage (`pg_bin_unusable`, `empty_setting`) and
     Failed (`data_directory_unusable`, `no_postgresql`, `no_server_user`, `embedded_initdb_failed`,
     `embedded_start_failed`, `embedded_unresponsive`).
@@ -203,7 +203,7 @@ def _lock_or_running(home_directory: str, connect: Connect) -> int | None:
 
 
 def _launch(home_directory: str, lock: int, create: bool, say: Callable[[str], None]) -> tuple[str, int]:
-    """Start the server, which inherits `lock`; return the cluster's directory and the offset of its lines in the log."""
+    """Start the server, which inherits `lock`; return the cluster's directory and the log's size before."""
     home.sweep(home_directory)
     directory = location.cluster(home_directory)
     if directory is None and not create:
@@ -250,7 +250,7 @@ def _says_ready(directory: str) -> bool:
 
 
 def _pid_file(directory: str) -> list[bytes]:
-    """Return the lines of postmaster.pid, none if it cannot be read. Another user owns it: follow no link, do not block."""
+    """Return the lines of postmaster.pid, none if it cannot be read. Another user owns it: no link, no pipe."""
     try:
         descriptor = os.open(os.path.join(directory, "postmaster.pid"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -294,7 +294,7 @@ def _create_database(connection: Connection) -> None:
 
 
 def _listener(home_directory: str) -> int | None:
-    """Return the id of the process that listens on the socket, 0 if the system does not report it, None if none listens."""
+    """Return the id of the process that listens on the socket, 0 if it is unknown, None if there is none."""
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(location.socket_path(home_directory))

@@ -1,4 +1,4 @@
-"""What is served to whom: the database's own answer, and why."""
+"""Resolve a prompt in the database, with the reasons for the result."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from promptctl.postgres.database import Database
 
 
-class Resolved(Record):
-    """The version of a prompt to use now, and why.
+class Resolution(Record):
+    """The version of a prompt to use now, and the reasons.
 
-    `asked_for` is the prompt that was named; `route_step` (from 1) and `route_when` the step of its route that led to
-    `name`, None: none matched. The split is that of `name`: `bucket` (0 to 9999) is the unit's, or drawn for this call,
-    and `is_candidate` whether it is below `basis_points`, None: no split runs there.
+    `asked_for` is the requested prompt. `route_step` (from 1) and `route_when` are the step of its route that leads to
+    `name`, None if no step matched. The split is that of `name`: `bucket` (0 to 9999) is the bucket of the unit, random
+    without a unit, and `is_candidate` whether it is below `basis_points`, None if no split runs.
     """
 
     __slots__ = ()
@@ -38,10 +38,10 @@ class Resolved(Record):
     is_candidate: bool | None
 
 
-def resolve(database: Database, name: str, unit: str | None, attributes: Mapping[str, Any]) -> Resolved:
-    """Return what a unit with these attributes is to use of a prompt. Raises NotFound when nothing can be served.
+def resolve(database: Database, name: str, unit: str | None, attributes: Mapping[str, Any]) -> Resolution:
+    """Return the version that a unit with these attributes gets. Raises NotFound if there is no version to serve.
 
-    A role that may only resolve may ask this.
+    The login needs no other right than to resolve.
     """
     rows = database.run(
         """
@@ -53,4 +53,4 @@ def resolve(database: Database, name: str, unit: str | None, attributes: Mapping
         unit,
         attributes or "{}",
     )
-    return Resolved(*rows[0])
+    return Resolution(*rows[0])
