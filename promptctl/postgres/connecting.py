@@ -1,4 +1,4 @@
-"""Opening a connection to the database that was chosen: for a command, or for an application's threads."""
+"""Connecting to the configured database: for a command, or for the threads of an application."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS = 10
 _EMBEDDED = "the embedded database"
-# Of libpq's variables these have a meaning for the embedded database as well.
+# libpq's variables that apply to the embedded database as well.
 _EMBEDDED_TOO = ("PGAPPNAME", "PGOPTIONS", "PGTZ", "PGDATESTYLE")
-# What a connection through the embedded server's socket takes, in the place of what a variable says.
+# Values for a connection through the embedded server's socket, which override libpq's variables.
 _HARMLESS = {
     "channel_binding": "disable", "gssencmode": "disable", "load_balance_hosts": "disable",
     "max_protocol_version": "latest", "min_protocol_version": "3.0", "require_auth": "none", "sslmode": "disable",
@@ -38,24 +38,24 @@ def connect(
     empty_if_absent: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Database:
-    """Connect to the database that was chosen.
+    """Connect to the configured database.
 
-    `creates` allows making an embedded cluster where there is none, `starts` starting the server of one that exists.
-    In CI none is made unless a setting or, with `names_embedded`, the command itself names the embedded database.
-    `empty_if_absent` returns an EmptyDatabase where one would be made.
-    `say` gets a line when something slow begins. Raises Usage for a malformed setting, Unreachable.
+    `creates` allows the creation of an embedded cluster, `starts` the start of an existing one. In CI, a setting or,
+    with `names_embedded`, the command itself must name the embedded database before one is created. With
+    `empty_if_absent`, returns an EmptyDatabase instead of creating one. Calls `say` with a line before a slow step. Raises Usage for an
+    invalid setting, Unreachable.
     """
     target = settings.target(database_url)
     if target.embedded:
         if (creates or empty_if_absent) and not (names_embedded or target.may_be_made):
-            _refuse_to_make()
+            _refuse_to_create()
         if empty_if_absent and (absent := _absent_home()) is not None:
-            say(f"there is no embedded database yet: sync makes it in {absent}")
+            say(f"there is no embedded database yet: sync creates it in {absent}")
             return EmptyDatabase(_EMBEDDED)
         return _connect_embedded(creates, starts, say)
     parameters = _common()
     if target.url is not None:
-        # libpq expands a URL or a keyword string that stands for the database's name; later keywords win.
+        # libpq expands a URL or keywords in `dbname`; later keywords win.
         parameters["dbname"] = target.url
     parameters["client_encoding"] = "UTF8"
     try:
@@ -66,10 +66,10 @@ def connect(
 
 
 def connect_application(target: settings.Target, *, connect_timeout_seconds: float, timeout_seconds: float) -> Database:
-    """Connect for the threads of an application, which must notice soon that the server is gone. Raises Unreachable.
+    """Connect for the threads of an application, which must detect a lost server soon. Raises Unreachable.
 
-    `connect_timeout_seconds` is for all hosts of a URL together, `timeout_seconds` for each answer. The environment,
-    which is the application's, is left alone: times come in whatever form the session has.
+    `connect_timeout_seconds` is for all hosts of a URL together, `timeout_seconds` for each answer. The environment
+    belongs to the application and is not changed, so times have the format of the session.
     """
     driver = drivers.for_application()
     # psycopg allows this time for each host, and at least 2 seconds.
@@ -124,7 +124,7 @@ def keywords(url: str, origin: str = "--database-url") -> dict[str, str]:
 
 
 def application_keywords(url: str, origin: str) -> dict[str, str]:
-    """Do what `keywords` does, in an application."""
+    """Return what `keywords` returns, with the driver of applications."""
     return _keywords(drivers.for_application(), url, origin)
 
 
@@ -139,18 +139,18 @@ def _keywords(driver: Driver, url: str, origin: str) -> dict[str, str]:
         ) from None
 
 
-def _refuse_to_make() -> None:
-    """Raise Usage where there is no embedded database yet: a job in CI would fill one that is thrown away with it."""
+def _refuse_to_create() -> None:
+    """Raise Usage if there is no embedded database yet: a job in CI would fill one that is deleted with the job."""
     if _absent_home() is not None:
         raise errors.Usage(
             "no_database_configured",
-            "no database is configured, and CI is set: an embedded database is made there only by name",
+            "no database is configured, and CI is set: an embedded database is created there only by name",
             hint=f"set DATABASE_URL to postgresql://USER@HOST/DATABASE, or to {settings.EMBEDDED}",
         )
 
 
 def _absent_home() -> str | None:
-    """Return where the embedded database would be made; None: there is one."""
+    """Return the path for a new embedded database, or None if there is one."""
     from promptctl.postgres.embedded import location
 
     home = location.home()
@@ -194,9 +194,9 @@ def _connect_light(parameters: Mapping[str, str]) -> Connection:
 
 
 def _shield(driver: Driver) -> dict[str, str]:
-    """Return keywords that keep libpq's variables away from the embedded connection of an application.
+    """Return keywords that override libpq's variables for an application's connection to the embedded server.
 
-    The environment is the application's, and is left alone. Raises Usage for a variable that no keyword outweighs.
+    The environment belongs to the application and is not changed. Raises Usage for a variable without such a keyword.
     """
     if not any(name.startswith("PG") for name in os.environ):
         return {}
@@ -204,13 +204,15 @@ def _shield(driver: Driver) -> dict[str, str]:
     for name in ("PGHOSTADDR", "PGSERVICE"):
         if name in keywords:
             raise errors.Usage(
-                "not_embedded", f"{name} is set, and leads away from the embedded database", hint=f"unset {name}"
+                "not_embedded",
+                f"{name} is set, and selects another database than the embedded one",
+                hint=f"unset {name}",
             )
     return {keyword: _HARMLESS[keyword] for keyword in keywords.values() if keyword in _HARMLESS}
 
 
 def _common() -> dict[str, str]:
-    # A host that vanishes in the middle of a statement is noticed within half a minute instead of two hours.
+    # Detect a host that disappears during a statement within half a minute instead of two hours.
     parameters = {
         "fallback_application_name": "promptctl",
         "keepalives_idle": "10",
@@ -224,14 +226,14 @@ def _common() -> dict[str, str]:
 
 
 def _connected(parameters: dict[str, str], *, light: bool = False) -> Connection:
-    # libpq sends these with its first message: times come as RFC 3339 needs them, for no round trip of their own.
+    # libpq sends these with its first message, so times are in RFC 3339 without another round trip.
     for name, value in (("PGTZ", "UTC"), ("PGDATESTYLE", "ISO")):
         os.environ[name] = value
     return drivers.for_command(light=light).connect(parameters, light=light)
 
 
 def _hosts(url: str | None, origin: str, driver: Driver) -> int:
-    """How many hosts are tried one after the other. Raises Usage for a URL that libpq cannot read."""
+    """Return the number of hosts that are tried in turn. Raises Usage for a URL that libpq cannot parse."""
     parameters = _keywords(driver, url, origin) if url else {}
     for keyword, variable in (("hostaddr", "PGHOSTADDR"), ("host", "PGHOST")):
         if hosts := parameters.get(keyword) or os.environ.get(variable):

@@ -81,8 +81,8 @@ def _encoded(value: Parameter) -> bytes | None:
         encoded = text.encode()
     except UnicodeEncodeError:
         # The byte 0xff of an argument that is not UTF-8 is the lone surrogate dcff in its text.
-        shown = text[:80].encode("utf-8", "backslashreplace").decode()
-        raise errors.Usage("not_utf8", f'"{shown}" is not UTF-8') from None
+        printable = text[:80].encode("utf-8", "backslashreplace").decode()
+        raise errors.Usage("not_utf8", f'"{printable}" is not UTF-8') from None
     if b"\0" in encoded:
         raise errors.Usage("nul_in_text", "the text has a NUL character, which PostgreSQL cannot store")
     return encoded

@@ -1,6 +1,6 @@
-"""One connection to one database: run statements on it.
+"""A connection to a database, and the statements that run on it.
 
-The schema's version is checked in the round trip of the first statement: both go in one pipeline, which is one
+The round trip of the first statement also checks the schema's version. Both go in one pipeline, which is one
 transaction, so a statement never runs on a schema that it was not written for.
 """
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from promptctl.postgres.connection import Connection, Parameter, Row
 
 _READ_ONLY = "25006"
-# The function only says what is wrong: to have it say nothing would take a millisecond, a session's first. Where a
-# setting of the database or the role would read NULL in an array as a text, or cut digits off, both are set for the
-# transaction and a row says so. For the transaction alone, because behind a pooler the session is others' as well.
+# The function is called only to raise the error: a call that returns would cost a session's first millisecond. If a
+# setting of the database or the role reads NULL in an array as text, or cuts digits off, both settings are changed for
+# the transaction, and the query returns a row. For the transaction only, because a pooler shares the session.
 _GATE: LiteralString = """
     select promptctl.expect_schema_version($1), set_config('array_nulls', 'on', true),
            set_config('extra_float_digits', '1', true)
@@ -36,7 +36,7 @@ def client_libraries() -> list[str]:
 
 
 class Database:
-    """A connection and the name by which people know the database, `llm_app at db.prod`."""
+    """A connection, with a label of the database for people, for example `llm_app at db.prod`."""
 
     def __init__(self, connection: Connection, label: str, *, embedded: bool) -> None:
         self.label = label
@@ -46,29 +46,29 @@ class Database:
 
     @property
     def server_version(self) -> str:
-        """The server's version as people write it, `15.18`."""
+        """The server's version, for example `15.18`."""
         number = self._connection.server_version
         return f"{number // 10000}.{number % 10000}"
 
     @property
     def name(self) -> str:
-        """The database's own name."""
+        """The name of the database."""
         return self._connection.database
 
     def run(self, sql: LiteralString, *parameters: Parameter) -> list[Row]:
-        """Run one statement in a transaction of its own (or the open one) and return its rows; one round trip."""
+        """Run a statement in one round trip, in the open transaction or in its own, and return its rows."""
         return self.run_all((sql, parameters))[0]
 
     def run_all(self, *statements: tuple[LiteralString, Sequence[Parameter]]) -> list[list[Row]]:
-        """Run statements in one round trip and, outside `transaction`, as one transaction; the rows of each."""
+        """Run statements in one round trip, outside `transaction` as one transaction, and return the rows of each."""
         if self._checked:
             return self._pipeline(statements)
-        # It takes a snapshot, and after that the isolation level can no longer be chosen.
-        place = 1 if statements and statements[0][0].startswith("begin ") else 0
+        # After `begin`: the gate takes a snapshot, after which the isolation level cannot be set.
+        position = 1 if statements and statements[0][0].startswith("begin ") else 0
         gated: list[tuple[LiteralString, Sequence[Parameter]]] = [
-            *statements[:place],
+            *statements[:position],
             (_GATE, [schema.VERSION]),
-            *statements[place:],
+            *statements[position:],
         ]
         try:
             answers = self._pipeline(gated)
@@ -77,12 +77,12 @@ class Database:
                 raise
             self.install()
             answers = self._pipeline(gated)
-        # A gate that has set something goes ahead of every transaction.
-        self._checked = not answers.pop(place)
+        # A gate that changed a setting precedes every later transaction too.
+        self._checked = not answers.pop(position)
         return answers
 
     def start(self, sql: LiteralString, *parameters: Parameter) -> Callable[[], list[Row]]:
-        """Send one statement in the open transaction; the function returned waits for its rows."""
+        """Send a statement in the open transaction, and return a function that waits for its rows."""
         gate: list[tuple[LiteralString, Sequence[Parameter]]] = [] if self._checked else [(_GATE, [schema.VERSION])]
         try:
             self._connection.send([*gate, (sql, parameters)])
@@ -98,11 +98,11 @@ class Database:
         return wait
 
     def run_unchecked(self, sql: LiteralString, *parameters: Parameter) -> list[Row]:
-        """As `run`, on a database whose schema may be missing or of another version."""
+        """Run a statement as `run` does, without a check of the schema's version."""
         return self._pipeline([(sql, parameters)])[0]
 
     def listen(self, channel: LiteralString) -> bool:
-        """Ask for the notifications of a channel, once for the connection; False: a standby gives none."""
+        """Listen to a channel. Return False on a standby, which sends no notifications."""
         try:
             self._connection.script(f"listen {channel}")
         except ServerError as failure:
@@ -114,31 +114,31 @@ class Database:
         return True
 
     def notifications(self, seconds: float, wakes: int) -> tuple[list[str], bool]:
-        """Wait for what was listened for, and return it and whether the descriptor `wakes` can be read."""
+        """Wait for notifications, and return their payloads and whether the descriptor `wakes` is readable."""
         try:
             return self._connection.notifications(seconds, wakes)
         except ConnectionLost as failure:
             raise self._translated(failure) from None
 
     def transaction(self, *, read_only: bool = False) -> Transaction:
-        """A block whose statements are one transaction: committed at its end, rolled back by an exception.
+        """Return a block whose statements are one transaction: committed at its end, rolled back by an exception.
 
-        One that is `read_only` sees the database as it was at one moment.
+        With `read_only`, all statements see one snapshot.
         """
         return Transaction(self, read_only=read_only)
 
-    def rehearsal(self, *, is_wanted: bool) -> Rehearsal:
-        """A block whose statements, if it `is_wanted`, are one transaction that is rolled back at its end.
+    def dry_run(self, *, is_enabled: bool) -> DryRun:
+        """Return a block whose statements are one transaction that is rolled back at its end, if `is_enabled`.
 
-        What it does is done by the same code as otherwise, and nobody is notified; without it, nothing is added.
+        A dry run executes the same code as a real run, and sends no notification. Otherwise the block has no effect.
         """
-        return Rehearsal(self, is_wanted=is_wanted)
+        return DryRun(self, is_enabled=is_enabled)
 
     def install(self) -> None:
-        """Run schema.sql. On the embedded database also make `prompts` mean our view in every session."""
+        """Run schema.sql. In the embedded database, also put the schema on the search path of every session."""
         [(encoding,)] = self.run_unchecked("select current_setting('server_encoding')")
         if encoding != "UTF8":
-            # Another encoding would refuse the script's own characters before the script can say so.
+            # Another encoding would reject characters of the script before the script can report it.
             code = "database_not_utf8"
             message = f"{self.label} is encoded in {encoding}: promptctl needs UTF8"
             raise errors.SchemaMismatch(code, message, hint=refusals.WAYS_OUT[code])
@@ -158,7 +158,7 @@ class Database:
         self._connection.abandon()
 
     def close(self) -> None:
-        """End the connection; what is not committed is rolled back."""
+        """Close the connection. The server rolls back an open transaction."""
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -167,7 +167,7 @@ class Database:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # The hint is still to be looked up: the nearest name of a prompt, or the access that the login lacks.
+        # For these two errors the connection stays open: the hint needs a query for similar names or for the access.
         if not isinstance(value, errors.NotFound) and getattr(value, "code", "") != "permission_denied":
             self.close()
 
@@ -181,7 +181,7 @@ class Database:
         if isinstance(failure, ConnectionLost):
             return errors.Unreachable(
                 "connection_lost",
-                f"the connection to {self.label} was lost; whether the last statement was carried out is not known",
+                f"the connection to {self.label} was lost; whether the last statement was executed is unknown",
                 hint="promptctl db status",
             )
         translated = refusals.translated(failure, self.label)
@@ -222,9 +222,8 @@ class Transaction:
         self._read_only = read_only
 
     def __enter__(self) -> Database:
-        # The gate goes ahead, in time for an embedded database to be initialised, and because it takes a snapshot,
-        # after which the level can no longer be chosen. Read committed: what others commit while this one waits must
-        # be seen.
+        # The gate runs first, because it may install the schema and because it takes a snapshot, after which the
+        # isolation level cannot be set. Read committed: this transaction must see what others commit while it waits.
         self._database.run_all()
         if self._read_only:
             self._database.run_unchecked("begin isolation level repeatable read, read only")
@@ -241,30 +240,30 @@ class Transaction:
             try:
                 self._database.run_unchecked("rollback")
             except errors.PromptctlError:
-                # What went wrong first is what is told; the server rolls back when the connection ends.
+                # Report the first error; the server rolls back when the connection ends.
                 return
-        # Else the connection is lost, or was given up to an interruption: the server rolls back by itself.
+        # Otherwise the connection is lost or was interrupted, and the server rolls back by itself.
 
 
-class Rehearsal:
-    """`begin` … `rollback`, whatever the block did; nothing at all unless it is wanted."""
+class DryRun:
+    """`begin` … `rollback`, with or without an exception; no effect if it is not enabled."""
 
-    def __init__(self, database: Database, *, is_wanted: bool) -> None:
+    def __init__(self, database: Database, *, is_enabled: bool) -> None:
         self._database = database
-        self._is_wanted = is_wanted
+        self._is_enabled = is_enabled
 
     def __enter__(self) -> None:
-        if self._is_wanted:
+        if self._is_enabled:
             self._database.run_all()
             self._database.run_unchecked("begin isolation level read committed")
-            # A release that does not stay takes no number.
+            # A release of a dry run uses no number of the sequence.
             self._database.run("set local promptctl.is_dry_run = on")
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Before a missing name's neighbours are looked up; a connection that is lost rolls back by itself.
-        if self._is_wanted and (kind is None or isinstance(value, errors.PromptctlError)):
+        # Roll back before the query for similar names. After a lost connection the server rolls back by itself.
+        if self._is_enabled and (kind is None or isinstance(value, errors.PromptctlError)):
             try:
                 self._database.run_unchecked("rollback")
             except errors.PromptctlError:

@@ -90,9 +90,9 @@ WAYS_OUT = {
     "other_source": "promptctl sync --help: --adopt is for a source that has moved",
     "name_differs_only_in_case": "promptctl list",
     "no_number_left": "promptctl create under another name",
-    "permission_denied": "have the owner of the schema run: promptctl db grant --help",
-    "schema_not_ours": "give the URL of another database",
-    "server_too_old": "give the URL of a server that is recent enough",
+    "permission_denied": "ask the owner of the schema to run: promptctl db grant --help",
+    "schema_not_ours": "use the URL of another database",
+    "server_too_old": "use the URL of a newer server",
     "database_not_utf8": "create database NAME template template0 encoding 'UTF8'",
     "disk_full": "free space on the server's disk",
     "canceled": "run it again",
@@ -101,7 +101,7 @@ WAYS_OUT = {
 
 
 def translated(error: ServerError, label: str) -> errors.PromptctlError:
-    """Return the error that a server's refusal means: by the name of the broken rule, else by SQLSTATE."""
+    """Return the error for a server's refusal: by the name of the broken rule, else by SQLSTATE."""
     hint = error.hint or None
     if error.constraint in _IN_OUR_WORDS:
         kind, code, message = _IN_OUR_WORDS[error.constraint]
@@ -129,26 +129,26 @@ def translated(error: ServerError, label: str) -> errors.PromptctlError:
     if error.sqlstate[:2] == "08" or error.sqlstate[:3] == "57P":
         return errors.Unreachable(
             "connection_lost",
-            f"{label} ended the connection: {_one_line(error.message)}; promptctl history tells whether it was in time",
+            f"{label} ended the connection: {_one_line(error.message)}; promptctl history shows whether it was made",
             hint="promptctl db status",
         )
     kind, code = _BY_SQLSTATE.get(error.sqlstate, _BY_SQLSTATE["otherwise"])
     message = _one_line(error.message)
     if code == "read_only":
-        return kind(code, f"{label} is read-only", hint="give the URL of a server that takes writes")
+        return kind(code, f"{label} is read-only", hint="use the URL of a server that accepts writes")
     if code == "permission_denied" and "for database" in message:
-        # Nobody can be granted access to a schema that is not there yet.
+        # There is no schema yet on which access could be granted.
         return kind(code, f"{label}: {message}", hint="grant create on database NAME to ROLE, in psql, by its owner")
     # The server's own hint is for readers of its log.
     return kind(code, f"{label}: {message}", hint=WAYS_OUT.get(code))
 
 
 def read_only_by_setting(label: str) -> errors.PromptctlError:
-    """Return the error that a refused write means where default_transaction_read_only is on."""
+    """Return the error for a refused write if default_transaction_read_only is on."""
     return _REFUSED(
         "read_only",
         f"{label} is read-only: default_transaction_read_only is on",
-        hint="promptctl db shell --command '\\drds', which lists whose setting that is, or give another URL",
+        hint="promptctl db shell --command '\\drds', which lists the roles with that setting, or use another URL",
     )
 
 
@@ -157,7 +157,7 @@ def _schema_version_mismatch(error: ServerError, label: str) -> errors.Promptctl
     if installed is None:
         return errors.SchemaMismatch(
             "schema_without_data",
-            f"{label} has the tables of promptctl and no schema version, as a restore of the schema alone leaves it",
+            f"{label} has the tables of promptctl but no schema version, as after a restore of the schema only",
             hint="restore the data as well: pg_restore --data-only --disable-triggers",
         )
     if installed > schema.VERSION:
@@ -174,83 +174,83 @@ def _schema_version_mismatch(error: ServerError, label: str) -> errors.Promptctl
 
 
 def unreachable(failure: ConnectionFailed, target: settings.Target) -> errors.PromptctlError:
-    """Return the error that a failed connection to a configured database means; it never holds the password."""
-    said, words = str(failure), _reason(str(failure))
-    if "definition of service" in said or "service file" in said:
-        return errors.Usage("invalid_database_url", f"{target.origin}: {words}", hint=f"correct {target.origin}")
-    if "local user" in said:
+    """Return the error for a failed connection to a configured database. It never contains the password."""
+    message, reason = str(failure), _reason(str(failure))
+    if "definition of service" in message or "service file" in message:
+        return errors.Usage("invalid_database_url", f"{target.origin}: {reason}", hint=f"correct {target.origin}")
+    if "local user" in message:
         return errors.Usage(
             "invalid_database_url",
             f"{target.origin} names no user, and this process's user id has no name",
             hint="export PGUSER=USER",
         )
-    if (parameter := _unknown_parameter(said, target.url)) is not None:
+    if (parameter := _unknown_parameter(message, target.url)) is not None:
         return errors.Usage(
             "invalid_database_url",
-            f"{target.origin} has a parameter that PostgreSQL does not know: {parameter}",
-            hint=f"take {parameter}=… out of {target.origin}",
+            f"{target.origin} has a parameter that PostgreSQL does not have: {parameter}",
+            hint=f"remove {parameter}=… from {target.origin}",
         )
-    option = said.rpartition(' for connection option "')[2].rstrip('"\n')
-    if said.startswith("connection to server") and option.isidentifier():
+    option = message.rpartition(' for connection option "')[2].rstrip('"\n')
+    if message.startswith("connection to server") and option.isidentifier():
         return errors.Usage(
             "invalid_database_url",
-            f"{target.origin} has a value of {option} that PostgreSQL does not take",
+            f"{target.origin} has a value of {option} that PostgreSQL does not accept",
             hint=f"correct {option}=… in {target.origin}",
         )
-    # Of a URL that it cannot read libpq quotes a part, or takes a part for the host, and that may be the password.
-    misread = any(line.startswith("could not translate host name") and "@" in line for line in said.splitlines())
-    if misread or not said.startswith(("connection to server", "could not")):
-        what = said.partition('"')[0].strip(" :\n") if said.startswith("invalid ") else ""
+    # For an invalid URL, libpq quotes a part or uses a part as the host, and that part may be the password.
+    misread = any(line.startswith("could not translate host name") and "@" in line for line in message.splitlines())
+    if misread or not message.startswith(("connection to server", "could not")):
+        kind = message.partition('"')[0].strip(" :\n") if message.startswith("invalid ") else ""
         return errors.Usage(
             "invalid_database_url",
-            f"{target.origin} is not a valid database URL{what and ': '}{what}",
+            f"{target.origin} is not a valid database URL{kind and ': '}{kind}",
             hint="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, in the password %40 for @ and %25 for %",
         )
-    if "too many" in words or "remaining connection slots" in words:
+    if "too many" in reason or "remaining connection slots" in reason:
         return errors.Unreachable(
-            "too_many_connections", f"the database of {target.origin} takes no more connections: {words}",
-            hint="run it again when others have ended, or raise max_connections",
+            "too_many_connections", f"the database of {target.origin} accepts no more connections: {reason}",
+            hint="run it again when other connections have ended, or raise max_connections",
         )  # fmt: skip
-    wrong = any(
-        part in words for part in ("does not exist", "authentication failed", "password", "translate host name")
+    is_wrong_setting = any(
+        part in reason for part in ("does not exist", "authentication failed", "password", "translate host name")
     )
     return errors.Unreachable(
         "unreachable",
-        f"cannot reach the database of {target.origin}: {words}",
-        hint=f"correct {target.origin}" if wrong else "promptctl db status",
+        f"cannot reach the database of {target.origin}: {reason}",
+        hint=f"correct {target.origin}" if is_wrong_setting else "promptctl db status",
     )
 
 
-def _unknown_parameter(said: str, url: str | None) -> str | None:
-    """Return the parameter of a URL that libpq does not know, as other drivers have some of their own; None: none is.
+def _unknown_parameter(message: str, url: str | None) -> str | None:
+    """Return the parameter of a URL that libpq does not have, for example another driver's, or None.
 
-    What stands before an @ may be a part of the password, and is not returned.
+    Text before an @ may be a part of the password and is not returned.
     """
-    if not said.startswith("invalid URI query parameter"):
+    if not message.startswith("invalid URI query parameter"):
         return None
-    name = said.partition('"')[2].partition('"')[0]
+    name = message.partition('"')[2].partition('"')[0]
     query = (url or "").partition("?")[2]
-    named = [each.partition("=")[0] for each in query.split("&")]
-    return name if name.isidentifier() and "@" not in query and name in named else None
+    names = [parameter.partition("=")[0] for parameter in query.split("&")]
+    return name if name.isidentifier() and "@" not in query and name in names else None
 
 
 def embedded_unreachable(failure: ConnectionFailed) -> errors.PromptctlError:
-    """Return the error that a failed connection to the embedded database means."""
+    """Return the error for a failed connection to the embedded database."""
     return errors.Unreachable(
         "unreachable", f"cannot reach the embedded database: {_reason(str(failure))}", hint="promptctl db status"
     )
 
 
 def _reason(message: str) -> str:
-    """libpq's message as one line: `db.prod, port 5432: Connection refused`."""
-    tried = [line for line in message.splitlines() if line and not line.startswith("\t")]
+    """Return libpq's message as one line, for example `db.prod, port 5432: Connection refused`."""
+    attempts = [line for line in message.splitlines() if line and not line.startswith("\t")]
     parts = [
         line.removeprefix("connection to server ")
         .removeprefix("at ")
         .replace('"', "", 2 * line.startswith("connection to server at"))
         .replace(" failed: ", ": ")
         .replace("FATAL:  ", "")
-        for line in tried
+        for line in attempts
     ]
     return _one_line("; ".join(dict.fromkeys(parts)))
 

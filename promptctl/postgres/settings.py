@@ -14,9 +14,9 @@ EMBEDDED = "embedded:"
 
 
 class Target(Record):
-    """A database to connect to. `url` is a URL or libpq's keywords; None: libpq's own variables, or embedded.
+    """A database to connect to. `url` is a URL or libpq's keywords, None for libpq's variables and the embedded server.
 
-    `origin` is the setting that chose it, "embedded" where none did.
+    `origin` is the setting that chose it, "embedded" if no setting did.
     """
 
     __slots__ = ()
@@ -26,7 +26,7 @@ class Target(Record):
 
     @property
     def may_be_made(self) -> bool:
-        """Whether an embedded database may be made where there is none.
+        """Whether an embedded database may be created if there is none.
 
         In CI a setting must name it: a missing secret must not create a database that is thrown away with the job.
         """
@@ -71,7 +71,7 @@ def _url(value: str, origin: str) -> str:
         if "=" not in value:
             raise errors.Usage(
                 "invalid_database_url",
-                f"{origin} is no database URL",
+                f"{origin} is not a database URL",
                 hint=f"{origin}{' ' if origin.startswith('-') else '='}postgresql://USER@HOST/DATABASE",
             )
         return value.strip()
@@ -80,13 +80,13 @@ def _url(value: str, origin: str) -> str:
     if plain not in ("postgresql", "postgres"):
         raise errors.Usage(
             "invalid_database_url",
-            f"{origin} is no URL of a PostgreSQL database",
-            hint="it begins with postgresql://, and special characters in its password are percent-encoded",
+            f"{origin} is not the URL of a PostgreSQL database",
+            hint="begin it with postgresql://, and percent-encode special characters in the password",
         )
     return f"{plain}://{rest}"
 
 
 def _empty(name: str) -> errors.Usage:
     if name.startswith("-"):
-        return errors.Usage("empty_setting", f"{name} is empty", hint=f"give it a URL, or leave {name} out")
+        return errors.Usage("empty_setting", f"{name} is empty", hint=f"pass a URL, or omit {name}")
     return errors.Usage("empty_setting", f"{name} is set but empty", hint=f"set {name}, or unset it")

@@ -31,21 +31,21 @@ def run_interruptibly(call: Callable[[], Any], seconds: float = -1) -> Any:
     """
     if are_threads_replaced():
         return run_beside_greenlets(call, seconds)
-    done = _thread.allocate_lock()
+    finished = _thread.allocate_lock()
     result: list[Any] = []
 
     def run() -> None:
         try:
             result.append(call())
         finally:
-            done.release()
+            finished.release()
 
-    done.acquire()
+    finished.acquire()
     try:
         _thread.start_new_thread(run, ())
     except RuntimeError:
         return call()
-    done.acquire(True, seconds)
+    finished.acquire(True, seconds)
     return result[0] if result else None
 
 

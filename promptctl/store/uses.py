@@ -114,7 +114,7 @@ def score(database: Database, scores: Sequence[ScoreRecord]) -> None:
 
 
 def _kinds(record: type[Record]) -> list[tuple[str, str]]:
-    """Return the fields of a record with their types; an id is no text, because it needs no quotes."""
+    """Return the fields of a record with their types; an id needs no quotes, so it has no type."""
     return [(field, "" if field == "id" else kind) for field, kind in record.__annotations__.items()]
 
 

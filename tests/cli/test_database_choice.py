@@ -73,7 +73,7 @@ def test_white_space_is_as_good_as_nothing(name: str, unconfigured: Promptctl) -
 
 def test_an_empty_option_is_refused_although_the_environment_has_a_database(promptctl: Promptctl) -> None:
     ended = refused(promptctl("list", "--database-url", ""), 2)
-    assert ended.err == "error: --database-url is empty\nhint:  give it a URL, or leave --database-url out\n"
+    assert ended.err == "error: --database-url is empty\nhint:  pass a URL, or omit --database-url\n"
     assert refused(promptctl("list", "--database-url="), 2) == ended
 
 
@@ -88,13 +88,13 @@ def test_every_usual_way_to_write_a_url_is_read(unconfigured: Promptctl, server:
 
 
 MALFORMED = {
-    SECRET: ("DATABASE_URL is no database URL", "DATABASE_URL=postgresql://USER@HOST/DATABASE"),
+    SECRET: ("DATABASE_URL is not a database URL", "DATABASE_URL=postgresql://USER@HOST/DATABASE"),
     f"postgresql:/u:{SECRET}@h/x": (
-        "DATABASE_URL is no database URL",
+        "DATABASE_URL is not a database URL",
         "DATABASE_URL=postgresql://USER@HOST/DATABASE",
     ),
     f"mysql://u:{SECRET}@h/x": (
-        "DATABASE_URL is no URL of a PostgreSQL database",
+        "DATABASE_URL is not the URL of a PostgreSQL database",
         "it begins with postgresql://, and special characters in its password are percent-encoded",
     ),
     f"postgresql://u:{SECRET}%zz@h/x": (
@@ -209,7 +209,7 @@ def test_what_completes_the_choice_of_a_database_chooses_none(unconfigured: Prom
 def test_in_ci_no_embedded_database_is_made_that_nobody_named(unconfigured: Promptctl) -> None:
     """A secret that is missing there must not end in a green job and a database that nobody keeps."""
     told = (
-        "error: no database is configured, and CI is set: an embedded database is made there only by name\n"
+        "error: no database is configured, and CI is set: an embedded database is created there only by name\n"
         "hint:  set DATABASE_URL to postgresql://USER@HOST/DATABASE, or to embedded:\n"
     )
     folder = unconfigured.home / "prompts" / "greeter"
@@ -341,15 +341,15 @@ def test_a_parameter_of_another_driver_is_named_and_a_part_of_a_password_is_not(
         error = refused_in_json(unconfigured("list", "--json", env={"DATABASE_URL": url}), 2)
         assert error == {
             "code": "invalid_database_url",
-            "message": f"DATABASE_URL has a parameter that PostgreSQL does not know: {name}",
-            "hint": f"take {name}=… out of DATABASE_URL",
+            "message": f"DATABASE_URL has a parameter that PostgreSQL does not have: {name}",
+            "hint": f"remove {name}=… from DATABASE_URL",
         }
     for query in ("connect_timeout=s3c", "keepalives=x", "keepalives_idle=1.5", "tcp_user_timeout=5s"):
         url = f"postgresql://u:{SECRET}@127.0.0.1:1/x?{query}"
         told = refused(unconfigured("list", env={"DATABASE_URL": url}), 2).err
         name = query.partition("=")[0]
         assert told == (
-            f"error: DATABASE_URL has a value of {name} that PostgreSQL does not take\n"
+            f"error: DATABASE_URL has a value of {name} that PostgreSQL does not accept\n"
             f"hint:  correct {name}=… in DATABASE_URL\n"
         )
     url = "postgresql://u@127.0.0.1:1/x?sslmode=foo"

@@ -158,7 +158,7 @@ def test_a_schema_that_was_restored_without_its_data_says_so(
     own_database: None, filled: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
     sql.execute("delete from promptctl.installation")
-    message = "llm_app at db.prod has the tables of promptctl and no schema version, as a restore of the schema alone"
+    message = "llm_app at db.prod has the tables of promptctl but no schema version, as after a restore of the schema"
     for words in (*NEEDS_SCHEMA, ["db", "init"]):
         told = stable(refused(filled(*words), 8).err)
         assert told == (
@@ -172,7 +172,7 @@ def test_somebody_elses_schema_is_left_alone(bare: Promptctl, server: Server, em
         sql.execute("create schema promptctl create table mine (a integer)")
         assert stable(refused(bare("db", "init"), 8).err) == (
             'error: schema "promptctl" in database "llm_app" was not created by promptctl\n'
-            "hint:  give the URL of another database\n"
+            "hint:  use the URL of another database\n"
         )
         assert refused_in_json(bare("db", "init", "--json"), 8)["code"] == "schema_not_ours"
         assert refused_in_json(bare("list", "--json"), 8)["code"] == "schema_missing"
@@ -239,7 +239,7 @@ def test_a_read_only_database_is_read_and_not_changed(
         told = stable(refused(filled(*words), 5).err)
         assert told == (
             "error: llm_app at db.prod is read-only: default_transaction_read_only is on\n"
-            "hint:  promptctl db shell --command '\\drds', which lists whose setting that is, or give another URL\n"
+            "hint:  promptctl db shell --command '\\drds', which lists the roles with that setting, or use another URL\n"
         ), words
     assert refused_in_json(filled(*CHANGES[0], "--json"), 5)["code"] == "read_only"
     for words in (
@@ -352,7 +352,7 @@ def test_a_session_that_is_ended_in_the_middle_changes_nothing(
         last = ended(process)
     message = (
         "llm_app at db.prod ended the connection: terminating connection due to administrator command; "
-        "promptctl history tells whether it was in time"
+        "promptctl history shows whether it was made"
     )
     if form:
         assert refused_in_json(last, 6)["code"] == "connection_lost"
@@ -379,7 +379,7 @@ def test_a_server_that_is_killed_in_the_middle_is_exit_code_6(on: Callable[..., 
         holder.close()
         assert refused(ended(process), 6).err == (
             "error: the connection to postgres at localhost was lost; "
-            "whether the last statement was carried out is not known\nhint:  promptctl db status\n"
+            "whether the last statement was executed is unknown\nhint:  promptctl db status\n"
         )
         gone = refused(promptctl("list"), 6)
         assert gone.err.endswith(": Connection refused\nhint:  promptctl db status\n")
@@ -398,8 +398,8 @@ def test_a_server_without_a_free_connection_is_exit_code_6(on: Callable[..., Pro
             sql.execute("create role bob login")
         taken = [_connected(server.dsn(user="bob")) for _ in range(2)]
         told = refused(promptctl("list"), 6).err
-        assert told.startswith("error: the database of DATABASE_URL takes no more connections: on socket ")
-        assert told.endswith("\nhint:  run it again when others have ended, or raise max_connections\n")
+        assert told.startswith("error: the database of DATABASE_URL accepts no more connections: on socket ")
+        assert told.endswith("\nhint:  run it again when other connections have ended, or raise max_connections\n")
         assert refused_in_json(promptctl("list", "--json"), 6)["code"] == "too_many_connections"
         for connection in taken:
             connection.close()

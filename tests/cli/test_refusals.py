@@ -265,7 +265,7 @@ TROUBLES = [
     Case("create a x", 1, "canceled", f"{LABEL}: trouble", "run it again", raising("57014")),
     Case("create a x", 1, "database_error", f"{LABEL}: trouble", "promptctl db status", raising("XX000")),
     Case("create a x", 6, "connection_lost",
-         f"{LABEL} ended the connection: trouble; promptctl history tells whether it was in time",
+         f"{LABEL} ended the connection: trouble; promptctl history shows whether it was made",
          "promptctl db status", raising("57P01")),
 ]  # fmt: skip
 

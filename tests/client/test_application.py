@@ -66,7 +66,7 @@ def test_the_embedded_database_is_the_default(embedded_home: dict[str, str], hom
         ({"PROMPTCTL_DATABASE_URL": ""}, "PROMPTCTL_DATABASE_URL is set but empty"),
         ({"DATABASE_URL": " "}, "DATABASE_URL is set but empty"),
         ({"PGHOST": ""}, "PGHOST is set but empty"),
-        ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL is no URL of a PostgreSQL database"),
+        ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL is not the URL of a PostgreSQL database"),
         ({"DATABASE_URL": "postgresql://[::1/x"}, "DATABASE_URL is not a valid database URL"),
     ],
     ids=str,

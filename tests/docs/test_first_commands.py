@@ -56,7 +56,7 @@ def test_a_dry_run_without_a_database_shows_what_the_first_sync_does_and_makes_n
     shutil.copytree(ROOT / "prompts", home / "prompts")
     place = embedded_home["PROMPTCTL_HOME"]
     code, planned, said = run(embedded_home, home, "sync", "--dry-run")
-    assert (code, said.splitlines()[0]) == (0, f"there is no embedded database yet: sync makes it in {place}")
+    assert (code, said.splitlines()[0]) == (0, f"there is no embedded database yet: sync creates it in {place}")
     assert run(embedded_home, home, "sync", "--check")[0] == 3
     code, out, err = run(embedded_home, home, "sync", "--check", "--json")
     assert (code, err) == (3, "")

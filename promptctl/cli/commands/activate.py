@@ -41,7 +41,7 @@ def activate(
     ]
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
-    with run.database() as database, database.rehearsal(is_wanted=dry_run):
+    with run.database() as database, database.dry_run(is_enabled=dry_run):
         results = moves.activate(
             database, targets, author=run.who(), reason=reason, allow_new_variables=allow_new_variables
         )

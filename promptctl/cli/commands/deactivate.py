@@ -38,7 +38,7 @@ def deactivate(
         raise errors.Usage("usage", "--expect is for one prompt")
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
-    with run.database() as database, database.rehearsal(is_wanted=dry_run):
+    with run.database() as database, database.dry_run(is_enabled=dry_run):
         results = moves.deactivate(database, prompt_names, expected_version=expected, author=run.who(), reason=reason)
     output.show_moves(results, "deactivated", database.label, run.form, dry_run=dry_run)
     for result in results:

@@ -45,7 +45,7 @@ def delete(
     targets = _targets(references_)
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
-    with run.database() as database, database.rehearsal(is_wanted=dry_run):
+    with run.database() as database, database.dry_run(is_enabled=dry_run):
         results = archiving.archive(database, targets, undo=undo, author=run.who(), reason=reason)
     output.show_archivals(results, database.label, run.form, undo=undo, dry_run=dry_run)
     outcome = "restored" if undo else "archived"

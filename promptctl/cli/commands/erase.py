@@ -45,7 +45,7 @@ def erase(
         )
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
-    with run.database() as database, database.rehearsal(is_wanted=dry_run):
+    with run.database() as database, database.dry_run(is_enabled=dry_run):
         erased = archiving.erase(database, target, author=run.who(), reason=reason)
     output.show_erasure(erased, database.label, run.form, dry_run=dry_run)
     if erased.changed and not dry_run:

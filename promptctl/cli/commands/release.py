@@ -71,7 +71,7 @@ def rollback(
     number = _number(release)
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
-    with run.database() as database, database.rehearsal(is_wanted=dry_run):
+    with run.database() as database, database.dry_run(is_enabled=dry_run):
         undone = releases.rollback(
             database,
             number,

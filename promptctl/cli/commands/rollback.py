@@ -44,7 +44,7 @@ def rollback(
         raise errors.Usage("usage", f"--{'to' if target is not None else 'expect'} is for one prompt")
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)
-    with run.database() as database, database.rehearsal(is_wanted=dry_run):
+    with run.database() as database, database.dry_run(is_enabled=dry_run):
         results = moves.rollback(
             database,
             prompt_names,

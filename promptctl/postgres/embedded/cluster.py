@@ -1,4 +1,4 @@
-"""Making the cluster, and the server's settings."""
+"""Creating the cluster, and the server's settings."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from promptctl.postgres.embedded.binaries import Binaries
     from promptctl.postgres.embedded.home import Account
 
-# 4 MB segments keep a fresh cluster small without a switch every few statements of a large load.
+# 4 MB segments keep a new cluster small, and a large load still does not switch them every few statements.
 _SEGMENT_MEGABYTES = 4
 
-# What ALTER SYSTEM sets wins over these. fsync and full_page_writes stay on: this is where prompts live.
+# ALTER SYSTEM overrides these. fsync and full_page_writes stay on, because prompts must survive a crash.
 _SETTINGS = """\
 # Written by promptctl at every start. To change a setting: ALTER SYSTEM SET …, then a restart.
 hba_file = '{home}/pg_hba.conf'
@@ -48,28 +48,28 @@ log_timezone = 'UTC'
 lc_messages = 'C'
 default_text_search_config = 'pg_catalog.english'
 log_checkpoints = off
-# The log is for the server's own troubles: a statement's error goes to who sent it, and prompts stay out of the log.
+# Log the server's own errors only: the client gets a statement's error, and prompts stay out of the log.
 log_min_messages = log
 log_min_error_statement = panic
 """
-# Three processes less; reading ahead is not worth them here.
+# Three processes fewer: read-ahead does not pay here.
 _SETTINGS_SINCE_18 = "io_method = sync\nautovacuum_worker_slots = 2\n"
 
 
 def create(home_directory: str, account: Account, lock: int, say: Callable[[str], None]) -> tuple[str, Binaries]:
-    """Makes a cluster with the first supplier's programs, and gives its directory and the copy of those programs.
+    """Create a cluster with the first programs found, and return its directory and the copy of the programs.
 
-    The caller holds the start lock and, as descriptor `lock`, the server lock, which initdb inherits: should this
-    process be killed, the next one waits until initdb is gone, too. Raises Failed (`no_postgresql`,
+    The caller has the start lock and, as the descriptor `lock`, the server lock. initdb inherits the server lock: if
+    this process is killed, the next one waits for the end of initdb. Raises Failed (`no_postgresql`,
     `embedded_initdb_failed`), OSError.
     """
-    supplier = binaries.find()
-    if supplier is None:
+    source = binaries.find()
+    if source is None:
         message = f"no PostgreSQL {binaries.OLDEST_MAJOR} or newer was found for an embedded database"
         raise Failed("no_postgresql", message, hint=f"set DATABASE_URL, or: {binaries.INSTALL_COMMAND}")
     say(f"creating the embedded database in {home_directory}")
-    copying = binaries.Copying(home_directory, supplier)
-    unfinished = os.path.join(home_directory, f".pg{supplier.version.major}")
+    copying = binaries.Copying(home_directory, source)
+    unfinished = os.path.join(home_directory, f".pg{source.version.major}")
     account.make_directory(unfinished)
     command = [
         copying.programs.program("initdb"),
@@ -84,7 +84,7 @@ def create(home_directory: str, account: Account, lock: int, say: Callable[[str]
         "--no-sync",
         f"--wal-segsize={_SEGMENT_MEGABYTES}",
     ]
-    # initdb may have a pipe: it writes a few lines, and no server that it leaves could keep the pipe open.
+    # A pipe is safe for initdb: it writes a few lines, and leaves no server that keeps the pipe open.
     process = account.spawn(command, output=subprocess.PIPE, keep=(lock,))
     try:
         copying.complete()
@@ -94,13 +94,13 @@ def create(home_directory: str, account: Account, lock: int, say: Callable[[str]
         process.communicate()
         raise
     if process.returncode != 0:
-        reason = telling_line(errors.decode(errors="replace"))
+        reason = error_line(errors.decode(errors="replace"))
         message = f"PostgreSQL's initdb failed in {home_directory!r}: {reason}"
         raise Failed("embedded_initdb_failed", message, hint="set PROMPTCTL_HOME or DATABASE_URL")
     if not binaries.flush_file_system(home_directory):
         _sync(account, copying.programs, unfinished)
     programs = copying.publish()
-    directory = os.path.join(home_directory, f"pg{supplier.version.major}")
+    directory = os.path.join(home_directory, f"pg{source.version.major}")
     os.rename(unfinished, directory)
     binaries.flush(home_directory)
     return directory, programs
@@ -112,7 +112,7 @@ def _sync(account: Account, programs: Binaries, directory: str) -> None:
 
 
 def configure(home_directory: str, major: int, account: Account) -> None:
-    """Writes the server's settings and makes the socket's directory. Raises Failed, OSError."""
+    """Write the server's settings and create the socket's directory. Raises Failed, OSError."""
     socket_directory = location.socket_directory(home_directory)
     if not location.check_private(socket_directory, account.uid):
         account.make_directory(socket_directory)
@@ -121,8 +121,8 @@ def configure(home_directory: str, major: int, account: Account) -> None:
         socket_directory=socket_directory.replace("'", "''"),
         port=location.PORT,
     )
-    # The socket's directory admits none but these users anyway. As any role from PostgreSQL 16 on, so that the rights
-    # of roles can be tried out; PostgreSQL 15 has no "all" here.
+    # Only these users can enter the socket's directory. From PostgreSQL 16 on they may connect as any role, to try the
+    # access of roles; PostgreSQL 15 does not support "all" here.
     names = sorted({"root", account.name})
     role = "all" if major >= 16 else location.SUPERUSER
     _write(home_directory, "postgresql.conf", settings + (_SETTINGS_SINCE_18 if major >= 18 else ""))
@@ -141,11 +141,11 @@ def _write(directory: str, name: str, content: str) -> None:
     atomic_files.replace(path, data, 0o644)  # the server's user reads it
 
 
-def telling_line(output: str) -> str:
-    """The line of a program's or a server's output that says what went wrong, without what stands before it."""
+def error_line(output: str) -> str:
+    """Return the line of a program's or a server's output that has the error, without its severity."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     for mark in ("PANIC:  ", "FATAL:  ", "error: "):
         for line in lines:
             if mark in line and "the database system is" not in line:
                 return line.split(mark, 1)[1]
-    return lines[-1] if lines else "it gave no reason"
+    return lines[-1] if lines else "it printed no error"

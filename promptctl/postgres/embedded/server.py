@@ -279,7 +279,7 @@ def _answers(home_directory: str, connect: Connect) -> bool:
     except (ConnectionFailed, ConnectionLost, ServerError) as error:
         if is_absent(home_directory, str(error)):
             return False
-        message = f"the embedded server in {home_directory!r} refuses connections: {cluster.telling_line(str(error))}"
+        message = f"the embedded server in {home_directory!r} refuses connections: {cluster.error_line(str(error))}"
         raise Failed("embedded_start_failed", message, hint=f"see {_log_path(home_directory)}") from error
     return True
 
@@ -324,7 +324,7 @@ def _reason(home_directory: str, offset: int) -> str:
         lines = log.read().decode(errors="replace")
     if not lines and os.statvfs(home_directory).f_bavail == 0:
         return "no space left on device"
-    return cluster.telling_line(lines)
+    return cluster.error_line(lines)
 
 
 def _log_path(home_directory: str) -> str:

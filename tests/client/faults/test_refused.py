@@ -95,7 +95,7 @@ def test_out_of_connections(
             other.close()
 
     try:
-        words = "takes no more connections"
+        words = "accepts no more connections"
         check_trouble(serve(application_url), sql, logged, take_all, give_back, words)
     finally:
         give_back()
