@@ -42,8 +42,8 @@ def connect(
 
     `creates` allows the creation of an embedded cluster, `starts` the start of an existing one. In CI, a setting or,
     with `names_embedded`, the command itself must name the embedded database before one is created. With
-    `empty_if_absent`, returns an EmptyDatabase instead of creating one. Calls `say` with a line before a slow step. Raises Usage for an
-    invalid setting, Unreachable.
+    `empty_if_absent`, returns an EmptyDatabase instead of creating one. Calls `say` with a line before a slow step.
+    Raises Usage for an invalid setting, Unreachable.
     """
     target = settings.target(database_url)
     if target.embedded:

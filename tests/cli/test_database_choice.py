@@ -95,7 +95,7 @@ MALFORMED = {
     ),
     f"mysql://u:{SECRET}@h/x": (
         "DATABASE_URL is not the URL of a PostgreSQL database",
-        "it begins with postgresql://, and special characters in its password are percent-encoded",
+        "begin it with postgresql://, and percent-encode special characters in the password",
     ),
     f"postgresql://u:{SECRET}%zz@h/x": (
         "DATABASE_URL is not a valid database URL: invalid percent-encoded token",
@@ -169,7 +169,7 @@ def test_a_database_that_cannot_be_reached_is_told_in_one_line_and_without_the_p
         assert error["code"] == "unreachable"
         assert error["message"].startswith("cannot reach the database of --database-url: ")
         status = refused(unconfigured("db", "status", env={"DATABASE_URL": url}), 6)
-        assert status.err.endswith("hint:  see that DATABASE_URL is right and that the server runs\n")
+        assert status.err.endswith("hint:  check DATABASE_URL, and that the server is running\n")
 
 
 def test_an_unknown_host_is_told(unconfigured: Promptctl) -> None:

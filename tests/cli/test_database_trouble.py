@@ -162,7 +162,7 @@ def test_a_schema_that_was_restored_without_its_data_says_so(
     for words in (*NEEDS_SCHEMA, ["db", "init"]):
         told = stable(refused(filled(*words), 8).err)
         assert told == (
-            f"error: {message} leaves it\nhint:  restore the data as well: pg_restore --data-only --disable-triggers\n"
+            f"error: {message} only\nhint:  restore the data as well: pg_restore --data-only --disable-triggers\n"
         ), words
     assert refused_in_json(filled("list", "--json"), 8)["code"] == "schema_without_data"
 
@@ -239,7 +239,8 @@ def test_a_read_only_database_is_read_and_not_changed(
         told = stable(refused(filled(*words), 5).err)
         assert told == (
             "error: llm_app at db.prod is read-only: default_transaction_read_only is on\n"
-            "hint:  promptctl db shell --command '\\drds', which lists the roles with that setting, or use another URL\n"
+            "hint:  promptctl db shell --command '\\drds', which lists the roles with that setting, "
+            "or use another URL\n"
         ), words
     assert refused_in_json(filled(*CHANGES[0], "--json"), 5)["code"] == "read_only"
     for words in (
