@@ -148,3 +148,21 @@ def test_module_names_are_not_repeated_between_packages() -> None:
     modules = [path for path in MODULES if "commands" not in path.parts and path.stem != "__init__"]
     repeated = [name for name, count in Counter(path.stem for path in modules).items() if count > 1]
     assert [name for name in repeated if name not in ("refusals", "settings")] == []
+
+
+def test_the_architecture_names_modules_that_exist() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    packages = {path.name for path in (ROOT / "promptctl").iterdir() if (path / "__init__.py").exists()}
+    named = set(re.findall(r"`(\w+)[./](\w+)[\w./]*`", text))
+    modules = [(package, module) for package, module in named if package in packages]
+    assert len(modules) > 20
+    assert [
+        f"{package}.{module}"
+        for package, module in modules
+        if not (ROOT / "promptctl" / package / f"{module}.py").exists()
+        and not (ROOT / "promptctl" / package / module).is_dir()
+    ] == []
+    rows = re.findall(r"^\| `(\w+)/` \| .* \| (.*) \|$", text, re.MULTILINE)
+    starts = [(package, name) for package, names in rows for name in re.findall(r"`([\w/]+)`", names)]
+    assert len(starts) > 20
+    assert [start for start in starts if not (ROOT / "promptctl" / start[0] / f"{start[1]}.py").exists()] == []
