@@ -59,7 +59,7 @@ class _Bug(errors.PromptctlError):
 
 
 def _open_standard_streams() -> None:
-    """Open the null device for a closed standard stream; else a connection would get its descriptor and its output."""
+    """Open the null device for a closed standard stream, so that no socket gets its descriptor and our output."""
     if None in (sys.stdin, sys.stdout, sys.stderr):
         while os.open(os.devnull, os.O_RDWR) < 2:
             pass

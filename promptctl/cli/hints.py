@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def explained(failure: errors.PromptctlError, invocation: Invocation) -> errors.PromptctlError:
-    """Return the error with a hint, or the error of missing quotes that is behind it.
+    """Return the error with a hint, or the error of missing quotes that caused it.
 
     A command line that would succeed comes before any other hint.
     """
@@ -30,7 +30,7 @@ def explained(failure: errors.PromptctlError, invocation: Invocation) -> errors.
 
 
 def _replace_hint(failure: errors.PromptctlError, connection: Database | None, words: Sequence[str]) -> None:
-    """Replace the hint of an error whose place knows less than the whole command line."""
+    """Replace the hint of an error that was raised without the command line."""
     if failure.code == "permission_denied" and connection is not None:
         from promptctl.cli import suggestions
 

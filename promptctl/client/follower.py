@@ -65,7 +65,7 @@ class Follower:
 
     def _begin(self) -> None:
         """Start again, as in a process that has read nothing: no thread, no connection, no waiting caller."""
-        # Early enough for the answer to arrive in time, and at random, so that processes do not poll together.
+        # Poll a little early, so that the answer arrives in time, and at random, so that processes poll apart.
         self._poll_seconds = self._longest_poll_seconds * random.uniform(0.9, 0.98)  # noqa: S311 - not a secret
         # Reentrant, because a signal handler may close the client where it interrupts this.
         self._lock = threading.RLock()
@@ -219,7 +219,7 @@ class Follower:
         # Listen before reading, so that no change in between is missed.
         listens = database.listen("promptctl")
         self.label = database.label
-        # Anew, because another server may have replaced the last one and count its epochs from an older state.
+        # Read all prompts again: after a failover, the new server's epochs may be lower.
         self._refresher.refresh(database, anew=True)
         polls_at = time.monotonic() + self._poll_seconds
         while not self._is_stopping:
@@ -255,7 +255,7 @@ class Follower:
                 consequence = f"using the versions confirmed {self._memory.age_seconds:.0f} s ago"
             else:
                 consequence = "no version is loaded"
-            # That a statement may have been carried out does not matter to a reader.
+            # Drop the part after the semicolon: only a writer needs to know whether the statement was executed.
             message = failure.message.partition(";")[0] if failure.code == "connection_lost" else failure.message
             _LOG.warning("promptctl: %s; %s", message, consequence)
         self._failure = failure

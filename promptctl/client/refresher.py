@@ -26,7 +26,7 @@ class Refresher:
     """Publishes states in memory: each replaces the last as a whole."""
 
     def __init__(self, memory: Memory, link: Link, snapshot: Snapshot | None, confirmed: Callable[[], None]) -> None:
-        """`confirmed` is called whenever the database has answered, before callers are."""
+        """`confirmed` is called after each answer of the database, before waiting callers are released."""
         self.missing = MissingPrompts()
         self._confirmed = confirmed
         self._memory = memory

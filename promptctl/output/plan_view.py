@@ -49,7 +49,7 @@ _ACTIONS = {
     "deactivate": "deactivated it",
     "archive": "archived it",
 }
-# On a terminal, the lines of each kind that needs no decision.
+# The most lines on a terminal for each kind of change that needs no decision.
 _MOST_LINES = 50
 _MOST_DIFFS = 10
 _MOST_NEW_TEXTS = 5

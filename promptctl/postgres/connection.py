@@ -159,7 +159,7 @@ class Connection:
 
     def close(self) -> None:
         """Close the connection; the server rolls an open transaction back."""
-        # Dropped first: a child that is forked meanwhile must not close what has the number of the socket by then.
+        # Dropped first: a child that is forked meanwhile must not close another file that reuses the descriptor.
         pgconn, self._pgconn = self._pgconn, None
         if pgconn is not None:
             pgconn.finish()

@@ -63,8 +63,8 @@ class StoredPrompt(Record):
     """What the database has of one prompt, its last move, and what a sync applied last.
 
     `applied_source` is the source that applied it last, None if none did. `applied_version` and `applied_route` are
-    what that sync's folder set, None if it set none; `has_applied_version` and `has_applied_route`: some sync's folder
-    did. `candidate_version` gets `basis_points` of 10 000 while a split runs, and is None otherwise.
+    what that sync's folder set, None if it set none. `has_applied_version` and `has_applied_route` are whether the
+    folder of any sync has set one. `candidate_version` gets `basis_points` of 10 000 while a split runs, else None.
     """
 
     __slots__ = ()

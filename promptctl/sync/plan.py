@@ -40,7 +40,7 @@ class Input(Record):
     """What a plan is made from.
 
     `prompts` are the folder's prompts that may have changed, `unchanged` counts the others. `stored` is what the
-    database has of `prompts`, by its own spelling of their names. `graph` has the prompts that routes lead to.
+    database has of `prompts`, by the stored name, whose case may differ. `graph` has the prompts that routes lead to.
     `missing` are the prompts of this source that are no longer in the folder, with their active versions.
     """
 

@@ -133,8 +133,8 @@ class FolderReader:
 class Reading(Record):
     """What a sync has read before it parses the changed prompts.
 
-    `state` is what was applied of the folder before, `relation` how the folder's commit relates to the commit of then
-    (a constant of `provenance`), `stored` what the database has of the reader's candidates, by name.
+    `state` is what was applied of the folder before. `relation` is how the folder's commit relates to the commit that
+    was applied last, a constant of `provenance`. `stored` is what the database has of the reader's candidates, by name.
     """
 
     __slots__ = ()

@@ -139,7 +139,7 @@ def _plan_and_upload(database: Database, reading: Reading, uploader: Uploader, o
     """Parse the changed prompts and make the plan; new texts are stored while the next files are parsed."""
     reader, stored = reading.reader, reading.stored
     if reading.would_move_back and not options.force:
-        # The plan is refused if it changes anything, so there is nothing to store.
+        # Without --force, an older commit may not change anything, so there is nothing to upload.
         parsed = list(reader.parse(stored, "comparing", allow_secrets=options.allow_secrets))
     else:
         prompts = reader.parse(stored, "storing", allow_secrets=options.allow_secrets)
@@ -180,10 +180,10 @@ def _make_plan(
 
 
 def _is_already_recorded(new_plan: Plan, reading: Reading) -> bool:
-    """Whether a plan without changes needs no record of its commit.
+    """Return whether applying a plan without changes need not update the stored commit.
 
-    An older commit is not recorded. One on another branch is: after a squash merge the commit that was applied is on a
-    branch that is gone, and the commit on main has the same files.
+    An older commit does not replace the stored one. A commit on another branch does: after a squash merge, the stored
+    commit is on a deleted branch, and the commit on main has the same files.
     """
     if reading.relation == provenance.OLDER:
         return True

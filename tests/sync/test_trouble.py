@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -29,10 +30,11 @@ def write(home: Path, files: dict[str, str | bytes]) -> None:
 
 
 def wait_until_waiting(sql: psycopg.Connection[Any]) -> None:
+    deadline = time.monotonic() + 60
     while not sql.execute(
         "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
     ).rowcount:
-        pass
+        assert time.monotonic() < deadline, "no session waits for a lock"
 
 
 def count(sql: psycopg.Connection[Any], table: str) -> int:
