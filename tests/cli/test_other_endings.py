@@ -220,7 +220,7 @@ def test_a_repository_that_git_does_not_answer_for_needs_a_source(folder: Path, 
     (promptctl.home / ".git").mkdir()
     error = refused_in_json(promptctl("sync", "prompts", "--json"), 1)
     assert error["code"] == "git_failed"
-    assert error["message"].startswith(f"git does not answer for the repository {promptctl.home}: ")
+    assert error["message"].startswith(f"git fails in the repository {promptctl.home}: ")
     assert error["hint"] == "git -C prompts status"
     assert promptctl("sync", "prompts", "--source", "tests").code == 0
 

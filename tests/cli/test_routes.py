@@ -181,13 +181,13 @@ def test_a_circle_through_another_prompt_is_refused(filled: Promptctl, setting: 
 def test_a_file_that_is_no_route_is_told_by_line(setting: Callable[..., Ended], sql: psycopg.Connection[Any]) -> None:
     error = refused_in_json(setting("- when: {a: 1}\n  use: x\n- when: {a: [1]}\n  use: x\n", "--json"), 2)
     assert error["code"] == "malformed_route"
-    assert error["message"] == "route.yaml:3: entry 2: when: 'a' is a text, a number, true or false, not [1]"
+    assert error["message"] == "route.yaml:3: entry 2: when: 'a' must be a text, a number, true or false, not [1]"
     ended = setting("- use: x\n- when: {a: 1}\n")
     assert ended.code == 2
     assert ended.err == (
         "route.yaml:2: entry 2: use is missing\n"
         "error: route.yaml:1: entry 1: when is missing\n"
-        "hint:  write a list of {when: {ATTRIBUTE: VALUE}, use: NAME}; [] is no route\n"
+        "hint:  write a list of {when: {ATTRIBUTE: VALUE}, use: NAME}; [] removes the route\n"
     )
     for text, code in (("", "empty_content"), (b"\xff", "not_utf8"), ("- \0", "nul_in_text")):
         assert refused_in_json(setting(text, "--json"), 2)["code"] == code

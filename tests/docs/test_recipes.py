@@ -369,7 +369,7 @@ def test_what_an_operator_took_back_is_held_and_warned_of(
     promptctl("rollback", "default-system-prompt", "--reason", "INC-412, 50% slower")
     done = deployed("deploy.sh", GITHUB_ACTIONS="true")
     assert (done.code, live(sql)) == (0, 1)
-    assert "deploy: default-system-prompt@4 is held back, held at 1, Git says 4" in done.err
+    assert "deploy: default-system-prompt@4 is held back, held at 1, the folder names 4" in done.err
     [warning] = [line for line in done.out.splitlines() if line.startswith("::warning ")]
     assert warning.startswith("::warning title=promptctl::default-system-prompt@4 is held back")
     assert warning.endswith("INC-412, 50%25 slower")
@@ -440,7 +440,7 @@ def test_no_drift_says_what_is_held_or_only_in_the_database_and_keeps_a_copy(
     promptctl("create", "team/greeter", "Hello.")
     done = deployed("nightly-drift.sh", GITHUB_ACTIONS="true")
     assert (done.code, done.out.splitlines()[-1]) == (0, "no drift")
-    assert "\ndefault-system-prompt@1: held at 3, Git says 1" in done.out
+    assert "\ndefault-system-prompt@1: held at 3, the folder names 1" in done.out
     assert "\ncode_helper@2: only in the database, created by ada@example.com" in done.out
     assert "\nteam/greeter: the prompt is only in the database" in done.out
     assert done.out.count("::notice title=promptctl::") == 3
@@ -506,7 +506,7 @@ def test_a_concurrent_move_is_not_undone(incident: Repository, tmp_path: Path, s
 def test_two_people_at_once_roll_back_once(incident: Repository, tmp_path: Path, sql: psycopg.Connection[Any]) -> None:
     between(incident, tmp_path, "rollback", "promptctl rollback default-system-prompt &>/dev/null && promptctl")
     done = incident("pager-rollback.sh", "default-system-prompt")
-    assert (done.code, live(sql), "default-system-prompt@2 is active already" in done.out) == (0, 2, True)
+    assert (done.code, live(sql), "default-system-prompt@2 is already active" in done.out) == (0, 2, True)
 
 
 def test_a_deactivated_prompt_is_activated_again(incident: Repository, sql: psycopg.Connection[Any]) -> None:
