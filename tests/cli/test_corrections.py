@@ -386,5 +386,6 @@ def test_a_sync_of_several_files_or_folders_names_the_one_folder(unconfigured: P
     )
     told = refused(unconfigured("sync", "prompts/D", "prompts/E/", "--dry-run"), 2).err
     assert told == (
-        "error: sync accepts one folder: the one that contains the folders of the prompts\nhint:  promptctl sync prompts\n"
+        "error: sync accepts one folder: "
+        "the one that contains the folders of the prompts\nhint:  promptctl sync prompts\n"
     )
