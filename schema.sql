@@ -468,7 +468,7 @@ comment on column promptctl.served.seed is 'The text that is hashed with a unit.
 comment on column promptctl.served.position is
     'The epoch of the move that the prompt is at in its history. A rollback goes to the parent of that move.';
 comment on column promptctl.served.epoch is
-    'Counts the changes of which version each unit gets, from 1; 0: there was none yet.';
+    'Counts the changes of the version that a unit gets, from 1; 0: there was none yet.';
 comment on column promptctl.served.next_version is
     'The highest number that was ever used, plus 1. It never decreases, so no number is used twice.';
 comment on column promptctl.served.route is
@@ -2203,7 +2203,8 @@ begin
                 end,
                 hint = case
                     when to_version is not null then format('promptctl activate %s@%s', served.name, to_version)
-                    when served.active_version is not null then format('promptctl deactivate %s', served.name)
+                    when served.active_version is not null
+                        then format('promptctl deactivate %s --expect %s', served.name, served.active_version)
                     else format('promptctl history %s', served.name)
                 end;
         end if;

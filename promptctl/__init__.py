@@ -1,4 +1,4 @@
-"""System prompts in PostgreSQL: numbered versions that never change, of which one is active."""
+"""System prompts in PostgreSQL: numbered versions that never change; one of them is active."""
 
 __version__ = "0.1.0.dev0"
 

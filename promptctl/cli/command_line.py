@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_PROGRAM = "promptctl "
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +31,32 @@ def changed(words: Sequence[str], more: Sequence[str], leaves_out: str | None = 
     end = remaining.index("--") if "--" in remaining else len(remaining)
     rest = remaining[end:] if len(remaining) > end + 1 else []
     return [*remaining[:end], *more, *rest]
+
+
+def on_same_database(hint: str, words: Sequence[str]) -> str:
+    """Return a hint whose commands use the same --database-url as the words; without it, they could use another one.
+
+    The option goes behind `promptctl`, because the rest of a hint may be a redirection or an explanation.
+    """
+    url = _database_url(words)
+    if url is None or not hint or "--database-url" in hint:
+        return hint
+    import shlex
+
+    option = f"--database-url {shlex.quote(_without_password(url))}"
+    parts = hint.split(" && ")
+    return " && ".join(
+        f"promptctl {option} {part[len(_PROGRAM) :]}" if part.startswith(_PROGRAM) and "--help" not in part else part
+        for part in parts
+    )
+
+
+def _database_url(words: Sequence[str]) -> str | None:
+    for place, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if option == "--database-url":
+            return value if equals else words[place + 1] if place + 1 < len(words) else None
+    return None
 
 
 def _without_password(url: str) -> str:

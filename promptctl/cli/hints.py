@@ -26,6 +26,8 @@ def explained(failure: errors.PromptctlError, invocation: Invocation) -> errors.
         _replace_hint(failure, connection, words)
         if failure.hint is None:
             _add_hint(failure, connection, words)
+    if failure.hint is not None:
+        failure.hint = command_line.on_same_database(failure.hint, words)
     return failure
 
 

@@ -157,7 +157,7 @@ class Use:
         self.outcome = "failed" if outcome in ("", "ok") else outcome
 
     def score(self, score: float) -> None:
-        """Score the call, in the block or later: a number of which higher is better. The last score counts.
+        """Score the call, in the block or later: a higher number is better. The last score counts.
 
         Scores of an application's own text are ignored. Raises ValueError for a number beyond a billion.
         """

@@ -16,7 +16,7 @@ _LONGEST_TEXT = 200
 
 
 def from_use(use: Use) -> UseRecord | FallbackRecord:
-    """Return the record of a use that has ended. Raises whatever the application's objects raise when they are read."""
+    """Return the record of a use that has ended. Passes on any exception that the application's objects raise."""
     source = use.prompt.source
     input_tokens, output_tokens = use.input_tokens, use.output_tokens
     cache_read = cache_write = None

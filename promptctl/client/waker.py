@@ -7,7 +7,7 @@ import os
 
 
 class Waker:
-    """A pipe of which the waiting thread reads `descriptor`; -1 while it is closed."""
+    """A pipe that wakes a waiting thread, which reads `descriptor`; -1 while it is closed."""
 
     def __init__(self) -> None:
         self.descriptor = self._writer = -1

@@ -1,6 +1,6 @@
 """Run the command `git`. No other module starts it.
 
-Every call sets whatever a user's configuration or environment could change about the output.
+Every call sets each option by which a user's configuration or environment could change the output.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def not_found_error(database: Database, reference: Reference) -> errors.NotFound
         return errors.NotFound(
             "no_active_version",
             f'"{reference.name}" is archived in {database.label}',
-            hint=f"promptctl delete --undo {reference.name}",
+            hint=f"promptctl show {reference.name} --archived",
         )
     if reference.version is None:
         return errors.NotFound(

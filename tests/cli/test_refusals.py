@@ -108,7 +108,7 @@ CASES = [
     Case("delete support/triage@2", 5, "version_active", "support/triage@2 is a candidate",
          "promptctl split support/triage"),
     Case("rollback code_helper", 5, "nothing_to_roll_back", '"code_helper" has nothing to roll back to',
-         "promptctl deactivate code_helper", "select promptctl.activate('{code_helper}', '{1}')"),
+         "promptctl deactivate code_helper --expect 1", "select promptctl.activate('{code_helper}', '{1}')"),
     Case("deactivate code_helper --expect 2", 5, "active_version_moved",
          'the active version of "code_helper" is 1, not 2',
          "promptctl history code_helper", "select promptctl.activate('{code_helper}', '{1}')"),
@@ -119,13 +119,13 @@ CASES = [
          '"code_helper" is a target of the route of "default-system-prompt"',
          "promptctl route show default-system-prompt", ROUTED),
     *(
-        Case(words, 5, "prompt_archived", '"code_helper" is archived', "promptctl delete --undo code_helper", ARCHIVED)
+        Case(words, 5, "prompt_archived", '"code_helper" is archived', "promptctl show code_helper --archived", ARCHIVED)
         for words in ("create code_helper x", "activate code_helper@1", "rollback code_helper",
                       "split code_helper@1 10%", "activate code_helper@1 --dry-run")
     ),
     *(
         Case(words, 4, "no_active_version", f'"code_helper" is archived in {LABEL}',
-             "promptctl delete --undo code_helper", ARCHIVED)
+             "promptctl show code_helper --archived", ARCHIVED)
         for words in ("render code_helper", "resolve code_helper",
                       "diff code_helper")
     ),
@@ -147,7 +147,7 @@ CASES = [
          "select promptctl.erase('default-system-prompt', 4, 'ada', 'a key in it')"),
     Case("erase default-system-prompt@1", 2, "reason_missing",
          "erasing default-system-prompt@1 needs a reason: the history keeps it instead of the text",
-         'promptctl erase default-system-prompt@1 --reason "it holds a key"'),
+         'promptctl erase default-system-prompt@1 --reason "why" --dry-run, which shows what it would remove'),
     Case("erase default-system-prompt@2 -r x", 5, "version_active", "default-system-prompt@2 is active",
          "promptctl show default-system-prompt"),
     Case("erase support/triage@2 -r x --dry-run", 5, "version_active", "support/triage@2 is a candidate",

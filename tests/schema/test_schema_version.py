@@ -8,7 +8,7 @@ import re
 from promptctl import schema
 
 VERSION = 6
-DIGEST = "0ee51e53e34c935e31809b0573bc63a466aa4fcfe75b04f6fca4ef38a3b747de"
+DIGEST = "092b8c06c4fe2f593231836cb89899d99483c483cd0d42c1c06979270a2581da"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
