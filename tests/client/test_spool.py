@@ -273,11 +273,11 @@ ended = 0
 def handle(number, frame):
     global turns
     turns -= 1
-    if turns:
+    if turns > 0:
         with prompt.use():
             pass
         prompts.flush(0)
-    else:
+    elif turns == 0:  # a later signal, which was on its way before the timer stopped, does nothing
         signal.setitimer(signal.ITIMER_REAL, 0)
         prompts.close(0.1)
         print(ended + int(sys.argv[2]) - 1, flush=True)
