@@ -3005,7 +3005,7 @@ begin
             message = format(case when served.archived_at is null then '"%s" has no active version'
                                   else '"%s" is archived' end, served.name),
             hint = format(case when served.archived_at is null then 'promptctl activate %s@VERSION'
-                               else 'promptctl delete --undo %s' end, served.name);
+                               else 'promptctl show %s --archived' end, served.name);
     end if;
     return answer;
 end

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import LiteralString
 
-    from promptctl.postgres.connection import Parameter, Row
+    from promptctl.postgres.values import Parameter, Row
     from promptctl.postgres.database import Database
 
     Statements = Sequence[tuple[LiteralString, Sequence[Parameter]]]

@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL: pipelines, timeouts, cancellation, notifications, and conversions of values.
+"""A connection to PostgreSQL: pipelines, timeouts, cancellation and notifications.
 
 It is written against psycopg's protocol for libpq (`protocol`), which `ctypes_pq` and psycopg implement.
 """
@@ -8,21 +8,16 @@ from __future__ import annotations
 import os
 import select
 
-from promptctl import errors
-from promptctl.postgres import waiting
+from promptctl.postgres import values, waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
-    from typing import Any, LiteralString
+    from typing import LiteralString
 
     from promptctl.postgres.protocol import PGconn, PGresult
-
-    Parameter = (
-        bytes | str | int | float | bool | None | Sequence[str | None] | Sequence[int | None] | Mapping[str, Any]
-    )
-    Row = tuple[Any, ...]
+    from promptctl.postgres.values import Parameter, Row
 
 # psycopg.pq.ExecStatus, PollingStatus and DiagnosticField.
 _COMMAND_OK, _TUPLES_OK, _PIPELINE_SYNC, _PIPELINE_ABORTED = 1, 2, 10, 11
@@ -49,90 +44,6 @@ class ConnectionFailed(Exception):
 
 class ConnectionLost(Exception):
     """The connection ended during a statement: it may or may not have been executed."""
-
-
-def _array(items: Sequence[str | int | None]) -> str:
-    quoted = [
-        "NULL" if item is None else '"' + str(item).replace("\\", "\\\\").replace('"', '\\"') + '"' for item in items
-    ]
-    return "{" + ",".join(quoted) + "}"
-
-
-def _encoded(value: Parameter) -> bytes | None:
-    """Return a parameter in PostgreSQL's text format: text, numbers, arrays of both, JSON objects; None is NULL.
-
-    Bytes are returned as they are, and sent in the binary format. Raises Usage (`not_utf8`, `nul_in_text`).
-    """
-    if value is None or isinstance(value, bytes):
-        return value
-    if isinstance(value, str):
-        text = value
-    elif isinstance(value, bool):
-        text = "t" if value else "f"
-    elif isinstance(value, (int, float)):
-        text = str(value)
-    elif isinstance(value, (list, tuple)):
-        text = _array(value)
-    else:
-        import json
-
-        text = json.dumps(value, ensure_ascii=False)
-    try:
-        encoded = text.encode()
-    except UnicodeEncodeError:
-        # The byte 0xff of an argument that is not UTF-8 is the lone surrogate dcff in its text.
-        printable = text[:80].encode("utf-8", "backslashreplace").decode()
-        raise errors.Usage("not_utf8", f'"{printable}" is not UTF-8') from None
-    if b"\0" in encoded:
-        raise errors.Usage("nul_in_text", "the text has a NUL character, which PostgreSQL cannot store")
-    return encoded
-
-
-def _message_of(
-    sql: str, parameters: Sequence[Parameter]
-) -> tuple[bytes, list[bytes | None] | None, None, list[int] | None]:
-    """Return the arguments of `send_query_params`: the statement, values, types and formats."""
-    if not parameters:
-        return sql.encode(), None, None, None
-    values = [_encoded(parameter) for parameter in parameters]
-    formats = None
-    if bytes in map(type, parameters):
-        formats = [int(isinstance(parameter, bytes)) for parameter in parameters]
-    return sql.encode(), values, None, formats
-
-
-def _json(raw: bytes) -> Any:
-    import json
-
-    return json.loads(raw)
-
-
-def _jsonb(raw: bytes) -> Any:
-    if raw == b"{}":  # most metadata
-        return {}
-    from promptctl.rules import jsonb
-
-    return jsonb.parse(raw.decode())
-
-
-def _timestamp(raw: bytes) -> str:
-    """Return `2026-11-12 09:30:00.5+00`, the form of a session in UTC, as RFC 3339."""
-    return raw.decode().replace(" ", "T", 1).removesuffix("+00") + "Z"
-
-
-# By the oid of the type.
-_CONVERSIONS: dict[int, Callable[[bytes], Any]] = {
-    16: lambda raw: raw == b"t",
-    20: int,
-    21: int,
-    23: int,
-    700: float,
-    701: float,
-    1700: float,
-    114: _json,
-    3802: _jsonb,
-    1184: _timestamp,
-}
 
 
 class Connection:
@@ -191,7 +102,7 @@ class Connection:
             self.send(statements)
             return self.receive()
         # A pipeline of one statement would only be slower.
-        message = _message_of(*statements[0])
+        message = values.query_arguments(*statements[0])
         with _Exchange(self) as pgconn:
             pgconn.send_query_params(*message)
             self._flush(pgconn)
@@ -203,7 +114,7 @@ class Connection:
     def send(self, statements: Sequence[tuple[LiteralString, Sequence[Parameter]]]) -> None:
         """Send statements together, without waiting for their results; `receive` must follow."""
         # Encoded before anything is sent: an invalid value must not leave half a pipeline behind.
-        messages = [_message_of(sql, parameters) for sql, parameters in statements]
+        messages = [values.query_arguments(sql, parameters) for sql, parameters in statements]
         with _Exchange(self) as pgconn:
             pgconn.enter_pipeline_mode()
             for message in messages:
@@ -322,7 +233,7 @@ class Connection:
                 if status == _PIPELINE_SYNC:
                     return results, error
                 if status in (_COMMAND_OK, _TUPLES_OK):
-                    results.append(_rows(result))
+                    results.append(values.rows(result))
                 elif status != _PIPELINE_ABORTED and error is None:
                     error = _server_error(pgconn, result)
             finally:
@@ -377,20 +288,6 @@ def _payloads(pgconn: PGconn) -> list[str]:
     while (notification := pgconn.notifies()) is not None:
         payloads.append(_text(notification.extra))
     return payloads
-
-
-def _rows(result: PGresult) -> list[Row]:
-    columns = range(result.nfields)
-    conversions = [_CONVERSIONS.get(result.ftype(column), bytes.decode) for column in columns]
-    value = result.get_value
-    rows: list[Row] = []
-    for row in range(result.ntuples):
-        cells: list[Any] = []
-        for column in columns:
-            raw = value(row, column)
-            cells.append(None if raw is None else conversions[column](raw))
-        rows.append(tuple(cells))
-    return rows
 
 
 def _server_error(pgconn: PGconn, result: PGresult) -> ServerError:

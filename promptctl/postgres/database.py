@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import LiteralString, Self
 
-    from promptctl.postgres.connection import Connection, Parameter, Row
+    from promptctl.postgres.connection import Connection
+    from promptctl.postgres.values import Parameter, Row
 
 _READ_ONLY = "25006"
 # The function is called only to raise the error: a call that returns would cost a session's first millisecond. If a

@@ -119,7 +119,7 @@ CASES = [
          '"code_helper" is a target of the route of "default-system-prompt"',
          "promptctl route show default-system-prompt", ROUTED),
     *(
-        Case(words, 5, "prompt_archived", '"code_helper" is archived', "promptctl show code_helper --archived", ARCHIVED)
+        Case(words, 5, "prompt_archived", '"code_helper" is archived', "promptctl delete --undo code_helper", ARCHIVED)
         for words in ("create code_helper x", "activate code_helper@1", "rollback code_helper",
                       "split code_helper@1 10%", "activate code_helper@1 --dry-run")
     ),

@@ -8,7 +8,7 @@ import re
 from promptctl import schema
 
 VERSION = 6
-DIGEST = "092b8c06c4fe2f593231836cb89899d99483c483cd0d42c1c06979270a2581da"
+DIGEST = "aa80fc30d11b05fbfe9cb7bd8f190bb919c7ea2747ff33649347ac035c382d8f"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
