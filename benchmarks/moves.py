@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import LiteralString
 
-    from promptctl.postgres.values import Parameter, Row
     from promptctl.postgres.database import Database
+    from promptctl.postgres.values import Parameter, Row
 
     Statements = Sequence[tuple[LiteralString, Sequence[Parameter]]]
     Call = Callable[[int], object]
