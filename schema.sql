@@ -1924,7 +1924,7 @@ $$;
 comment on function promptctl.lock_holders is 'The sessions that lock the rows of these prompts, as a text for people.';
 
 create or replace function promptctl.lock_prompts(names text[]) returns setof promptctl.served
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '3s' set enable_seqscan = off as $$
 begin
     return query
         select s.* from promptctl.served s where s.name = any (lock_prompts.names) order by s.name for no key update;
@@ -1968,8 +1968,9 @@ $$;
 comment on function promptctl.lock_or_create_prompts is
     'Locks the rows of these prompts and inserts the rows that do not exist yet.';
 
+-- Its plan and that of lock_prompts are kept by the session and used for all callers, so each has its own setting.
 create or replace function promptctl.require_prompts(names text[]) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
     missing text;
 begin

@@ -83,6 +83,16 @@ def test_each_reads_a_handful_of_rows_by_index(large: Connection) -> None:
             assert fetched - fetched_before < 40, (statement, table)
 
 
+@pytest.mark.parametrize("helper", ["require_prompts", "lock_prompts"])
+def test_a_helper_keeps_an_index_scan_whatever_its_first_caller_set(large: Connection, helper: str) -> None:
+    # A session keeps the generic plan of a function's first callers, and their settings are not those of the next.
+    large.execute("set local plan_cache_mode = force_generic_plan")
+    large.execute("set local random_page_cost = 1000")
+    before = read(large)
+    run(large, f"select {helper}('{{deep}}')")
+    assert read(large)["served"][0] == before["served"][0]
+
+
 def test_no_trigger_keeps_a_plan_that_grows_with_the_square_of_the_rows(furnished: Connection) -> None:
     # The plan of a session's first change, of one row, is kept for all that follow.
     found = rows(

@@ -8,7 +8,7 @@ import re
 from promptctl import schema
 
 VERSION = 6
-DIGEST = "aa80fc30d11b05fbfe9cb7bd8f190bb919c7ea2747ff33649347ac035c382d8f"
+DIGEST = "48f1c5186c777f93fa7cd28921411d6a5f3787551bca5195ffe271ba82e5ca23"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:
