@@ -2633,8 +2633,8 @@ comment on function promptctl.add_versions is
     'Stores many versions with numbers of their own, all or none. versions is a JSON array of objects with name, '
     'version and content, and optionally settings, metadata, created_by and origin. Large texts are faster in '
     'contents, one after the other; each object then has start and size in bytes. Within a release the prompts must '
-    'exist (begin_sync): creating them here would take a subtransaction for each batch, and more than 64 slow down '
-    'every session. Returns the number of versions.';
+    'exist (lock_prompts_to_sync): creating them here would take a subtransaction for each batch, and more than 64 slow '
+    'down every session. Returns the number of versions.';
 
 create or replace function promptctl.describe_versions(versions jsonb, author text default null,
                                                        reason text default null, release bigint default null)
@@ -2795,24 +2795,24 @@ comment on function promptctl.end_split is
     'Serves the active version to all units again. changed is false where no split ran.';
 
 
-create or replace function promptctl.begin_sync(names text[]) returns void
+create or replace function promptctl.lock_prompts_to_sync(names text[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    perform promptctl.require_grants('promptctl.begin_sync'::regproc);
+    perform promptctl.require_grants('promptctl.lock_prompts_to_sync'::regproc);
     perform promptctl.lock_or_create_prompts(names);
 end
 $$;
 
-comment on function promptctl.begin_sync is
+comment on function promptctl.lock_prompts_to_sync is
     'Locks every prompt that a sync may change, before it is planned and in the order of the names, so that no other '
     'session moves one of them until it is applied.';
 
-create or replace function promptctl.begin_sync_alone(waits boolean default false) returns text
+create or replace function promptctl.lock_out_other_syncs(waits boolean default false) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     holder text;
 begin
-    perform promptctl.require_grants('promptctl.begin_sync_alone'::regproc);
+    perform promptctl.require_grants('promptctl.lock_out_other_syncs'::regproc);
     -- A row lock, because every login of the database may take an advisory lock.
     if waits then
         perform from promptctl.installation for no key update;
@@ -2831,19 +2831,19 @@ begin
 end
 $$;
 
-comment on function promptctl.begin_sync_alone is
+comment on function promptctl.lock_out_other_syncs is
     'Makes other syncs wait until this transaction ends. Returns the session that runs another sync, or null if there '
     'is none. With waits it waits for that session, at most lock_timeout.';
 
-create or replace function promptctl.note_source(source text, commit text default null,
+create or replace function promptctl.record_source(source text, commit text default null,
                                                  committed_at timestamptz default null, author text default null)
 returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    perform promptctl.require_grants('promptctl.note_source'::regproc);
+    perform promptctl.require_grants('promptctl.record_source'::regproc);
     insert into promptctl.sources (source, commit, committed_at, applied_by)
-    values (note_source.source, note_source.commit, note_source.committed_at,
-            coalesce(promptctl.shorten(nullif(note_source.author, '')), promptctl.current_author()))
+    values (record_source.source, record_source.commit, record_source.committed_at,
+            coalesce(promptctl.shorten(nullif(record_source.author, '')), promptctl.current_author()))
     on conflict on constraint a_source_has_one_row do update
         -- A folder without Git leaves the last commit as it is.
         set commit = coalesce(excluded.commit, sources.commit),
@@ -2853,20 +2853,20 @@ begin
 end
 $$;
 
-comment on function promptctl.note_source is 'Stores which commit of a source was applied last.';
+comment on function promptctl.record_source is 'Stores which commit of a source was applied last.';
 
-create or replace function promptctl.note_applied(source text, prompts jsonb, author text default null,
+create or replace function promptctl.record_applied(source text, prompts jsonb, author text default null,
                                                   adopts boolean default false)
 returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     conflict_message text;
 begin
-    perform promptctl.require_grants('promptctl.note_applied'::regproc);
+    perform promptctl.require_grants('promptctl.record_applied'::regproc);
     if not adopts then
         select format('"%s" comes from another source, %s', a.name, a.source) into conflict_message
         from jsonb_to_recordset(prompts) as p (name text)
-        join promptctl.applied a on a.name = p.name where a.source <> note_applied.source limit 1;
+        join promptctl.applied a on a.name = p.name where a.source <> record_applied.source limit 1;
         if found then
             raise exception using errcode = 'unique_violation', constraint = 'a_prompt_comes_from_one_source',
                 message = conflict_message;
@@ -2874,11 +2874,11 @@ begin
     end if;
     insert into promptctl.applied as a (source, name, active_version, route, metadata, has_applied_version, has_applied_route,
                                         digest, is_settled, next_version, applied_by)
-    select note_applied.source, p.name, p.active, nullif(p.route, 'null'), coalesce(p.metadata, '{}'),
+    select record_applied.source, p.name, p.active, nullif(p.route, 'null'), coalesce(p.metadata, '{}'),
            p.active is not null and not coalesce(p.is_held, false), nullif(p.route, 'null') is not null,
            decode(p.digest, 'hex'),
            coalesce(p.is_settled and p.digest is not null, false), s.next_version,
-           coalesce(promptctl.shorten(nullif(note_applied.author, '')), promptctl.current_author())
+           coalesce(promptctl.shorten(nullif(record_applied.author, '')), promptctl.current_author())
     from jsonb_to_recordset(prompts)
         as p (name text, active integer, route jsonb, metadata jsonb, digest text, is_settled boolean,
               is_held boolean)
@@ -2896,7 +2896,7 @@ begin
 end
 $$;
 
-comment on function promptctl.note_applied is
+comment on function promptctl.record_applied is
     'Stores what a source set for its prompts, which the next sync compares with: a JSON array of objects with name, '
     'active, route, metadata, digest, is_settled and is_held. Refuses a prompt of another source, unless it is '
     'adopted.';
@@ -3833,8 +3833,8 @@ begin
               || case when access = 'operator'
                       then array['activate', 'deactivate', 'rollback', 'rollback_release', 'create_version',
                                  'add_versions', 'retire', 'archive', 'describe', 'describe_versions', 'set_routes',
-                                 'begin_sync', 'begin_sync_alone', 'open_release', 'note_source',
-                                 'note_applied', 'split', 'end_split', 'roll_up_uses', 'drop_uses'] end)
+                                 'lock_prompts_to_sync', 'lock_out_other_syncs', 'open_release', 'record_source',
+                                 'record_applied', 'split', 'end_split', 'roll_up_uses', 'drop_uses'] end)
     loop
         execute format('grant execute on function %s to %I', routine, login);
     end loop;

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 class PromptctlError(Exception):
     """An error with a message for people, a `code` for scripts and an exit code for shells.
 
-    If `again` is not empty, the hint is the same command line with these words added and the word `leaves_out` removed,
-    after the text `before_again`. `others` are further messages of the same kind. `sqlstate` is PostgreSQL's code, or
+    If `hint_options` is not empty, the hint is `hint_prefix` and the same command line with these words added and the
+    word `hint_without` removed. `others` are further messages of the same kind. `sqlstate` is PostgreSQL's code, or
     empty.
     """
 
     exit_code: int = 1
-    again: tuple[str, ...] = ()
-    before_again: str = ""
-    leaves_out: str | None = None
+    hint_options: tuple[str, ...] = ()
+    hint_prefix: str = ""
+    hint_without: str | None = None
     others: Sequence[str] = ()
     sqlstate: str = ""
 

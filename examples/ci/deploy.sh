@@ -41,8 +41,8 @@ print_text "$work/messages" >&2
 if [ "$code" = 0 ]; then
     while IFS=$'\t' read -r kind reference reason; do
         [ "$kind" = held ] || continue
-        echo "deploy: $reference is held back, $reason" >&2
-        annotate warning "$reference is held back, $reason"
+        echo "deploy: $reference is held: $reason" >&2
+        annotate warning "$reference is held: $reason"
     done <"$work/done"
     exit 0
 fi

@@ -23,11 +23,11 @@ def pasted(words: Sequence[str]) -> str:
     return shlex.join(line)
 
 
-def changed(words: Sequence[str], more: Sequence[str], leaves_out: str | None = None) -> list[str]:
-    """Return the words with `more` after them, and without the last word that equals `leaves_out`."""
+def changed(words: Sequence[str], more: Sequence[str], left_out: str | None = None) -> list[str]:
+    """Return the words with `more` after them, and without the last word that equals `left_out`."""
     remaining = list(words)
-    if leaves_out is not None and leaves_out in remaining:
-        del remaining[len(remaining) - 1 - remaining[::-1].index(leaves_out)]
+    if left_out is not None and left_out in remaining:
+        del remaining[len(remaining) - 1 - remaining[::-1].index(left_out)]
     end = remaining.index("--") if "--" in remaining else len(remaining)
     rest = remaining[end:] if len(remaining) > end + 1 else []
     return [*remaining[:end], *more, *rest]

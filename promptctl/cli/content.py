@@ -41,19 +41,19 @@ def _check_argument(argument: str) -> None:
     path = argument.removeprefix("file://").removeprefix("@")
     is_there = 0 < len(path) < _LONGEST_PATH and os.path.lexists(path)
     failure = errors.Usage("text_is_a_file", "")
-    failure.leaves_out = argument
-    failure.again = ("--text", argument)
+    failure.hint_without = argument
+    failure.hint_options = ("--text", argument)
     if argument.startswith("@"):
         failure.message = (
             f"{references.quoted(argument)} starts with @: use -f to read a file, or --text to use it as the text"
         )
         if is_there or (path and not any(character.isspace() for character in path)):
-            failure.again = ("-f", path)
+            failure.hint_options = ("-f", path)
     elif is_there and os.path.isdir(path):
         failure.message = f"{references.quoted(argument)} is a folder: use --text to use it as the text"
     elif is_there:
         failure.message = f"{references.quoted(argument)} is a file: use -f to read it, or --text to use it as the text"
-        failure.again = ("-f", path)
+        failure.hint_options = ("-f", path)
     elif _is_like_a_path(argument):
         failure.message = f"{references.quoted(argument)} looks like the name of a file, but no such file exists"
     else:

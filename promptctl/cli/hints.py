@@ -22,7 +22,7 @@ def explained(failure: errors.PromptctlError, invocation: Invocation) -> errors.
     words, connection = invocation.words, invocation.connection
     if connection is not None and (unquoted := _unquoted_text(failure, connection, words)) is not None:
         failure = unquoted
-    if not (isinstance(failure, errors.Usage) and not failure.again and _correct(failure, words)):
+    if not (isinstance(failure, errors.Usage) and not failure.hint_options and _correct(failure, words)):
         _replace_hint(failure, connection, words)
         if failure.hint is None:
             _add_hint(failure, connection, words)
@@ -46,9 +46,9 @@ def _replace_hint(failure: errors.PromptctlError, connection: Database | None, w
 def _add_hint(failure: errors.PromptctlError, connection: Database | None, words: Sequence[str]) -> None:
     if isinstance(failure, errors.NotFound) and _is_like_a_version(failure.name) and _correct(failure, words):
         return
-    if failure.again:
-        line = command_line.changed(words, failure.again, failure.leaves_out)
-        failure.hint = failure.before_again + command_line.pasted(line)
+    if failure.hint_options:
+        line = command_line.changed(words, failure.hint_options, failure.hint_without)
+        failure.hint = failure.hint_prefix + command_line.pasted(line)
     elif isinstance(failure, errors.NotFound) and failure.name is not None and connection is not None:
         from promptctl.cli import suggestions
 

@@ -101,10 +101,10 @@ NAMES = _argument("names", "NAME", "Names of the prompts.", several=True)
 PATTERN = _argument(
     "pattern", "PATTERN", "Part of a name, or a quoted pattern with * and ?. Default: all prompts.", required=False
 )
-REFERENCE = _argument("reference", "NAME[@VERSION]", "Version. A bare NAME means its active version.")
+REFERENCE = _argument("reference", "NAME[@VERSION]", "Prompt or version. A bare NAME means its active version.")
 REFERENCES = _argument("references_", "NAME@VERSION", "Versions to activate.", several=True)
 PROMPTS_OR_VERSIONS = _argument(
-    "references_", "NAME[@VERSION]", "Versions. A bare NAME means the whole prompt.", several=True
+    "references_", "NAME[@VERSION]", "Versions or prompts. A bare NAME means the whole prompt.", several=True
 )
 ERASED_VERSION = _argument("reference", "NAME@VERSION", "Version to erase.")
 LEFT = _argument("left", "NAME[@A]", "Old version. Without a second argument, A is compared with the active version.")
@@ -183,7 +183,9 @@ TEMPLATE_DEFAULT = _option(
     "Template style of prompts whose prompt.yaml sets none: braces, mustache or none.",
 )
 ADOPT = _flag(
-    "adopt", "--adopt", "Take over prompts that another source or an operator activated. Applies to this run only."
+    "adopt",
+    "--adopt",
+    "Take over prompts of another source or moved by an operator. Applies to this run only.",
 )
 FORCE = _flag(
     "force",

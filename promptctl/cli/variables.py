@@ -73,7 +73,7 @@ def missing(problem: MissingValues, reference: str, command: str) -> errors.Usag
     if command.startswith("/"):
         failure.hint = f"{command} {pairs[0]}"
     else:
-        failure.again = tuple(word for pair in pairs for word in ("--var", pair))
+        failure.hint_options = tuple(word for pair in pairs for word in ("--var", pair))
     return failure
 
 

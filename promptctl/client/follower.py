@@ -59,7 +59,7 @@ class Follower:
         self._memory = memory
         self._longest_poll_seconds = poll_seconds
         self._connect_seconds = connect_seconds
-        self._refresher = Refresher(memory, link, snapshot, self._set_up)
+        self._refresher = Refresher(memory, link, snapshot, self._mark_connected)
         self._waker = Waker()
         self._begin()
 
@@ -196,10 +196,10 @@ class Follower:
             except errors.PromptctlError as failure:
                 if self._failure is None:
                     pause = _FIRST_PAUSE_SECONDS
-                self._set_down(failure)
+                self._mark_disconnected(failure)
             except Exception as bug:  # noqa: BLE001 - the thread must continue, and the log has the traceback
                 _LOG.exception("promptctl: a bug in the thread that follows active versions")
-                self._set_down(errors.Failed("bug", f"{type(bug).__name__}: {bug}"))
+                self._mark_disconnected(errors.Failed("bug", f"{type(bug).__name__}: {bug}"))
             if not self._is_stopping:
                 self._pause(pause * random.uniform(0.5, 1))  # noqa: S311 - not a secret
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
@@ -240,13 +240,13 @@ class Follower:
             else:
                 self._refresher.save(is_changed=False)
 
-    def _set_up(self) -> None:
+    def _mark_connected(self) -> None:
         self.is_following = True
         if self._failure is not None:
             _LOG.warning("promptctl: connected to %s again", self.label)
             self._failure = None
 
-    def _set_down(self, failure: errors.PromptctlError) -> None:
+    def _mark_disconnected(self, failure: errors.PromptctlError) -> None:
         self.is_following = False
         if self._failure is None:
             self._refresher.load_snapshot()

@@ -26,7 +26,7 @@ _LABELS = {
     changes.ACTIVATE: "**becomes active**",
     changes.DESCRIBE: "metadata",
     changes.ROUTE: "**route**",
-    changes.HELD: "held back",
+    changes.HELD: "held",
     changes.CONFLICT: "**conflict**",
     changes.DATABASE_ONLY: "only in the database",
     changes.NOTE: "note",

@@ -30,8 +30,8 @@ _SIGNS = {
 _MEANINGS = {
     "+": "new version",
     ">": "becomes active",
-    "~": "updated",
-    "!": "held back, not changed",
+    "~": "correction",
+    "!": "held, not changed",
     "x": "conflict",
     "#": "note, nothing changes",
 }
@@ -40,7 +40,7 @@ _COUNTED = (
     (changes.ACTIVATE, "activation", "activations"),
     (changes.DESCRIBE, "correction", "corrections"),
     (changes.ROUTE, "route", "routes"),
-    (changes.HELD, "held back", "held back"),
+    (changes.HELD, "held", "held"),
     (changes.CONFLICT, "conflict", "conflicts"),
     (changes.DATABASE_ONLY, "only in the database", "only in the database"),
 )
@@ -158,7 +158,10 @@ def summary(outcome: Outcome) -> str:
         return "no changes"
     if not outcome.plan.would_change and not outcome.plan.of(changes.CONFLICT):
         return f"{', '.join(counts)}; no changes"
-    ending = "applied" if outcome.applied else "nothing applied"
+    if outcome.applied:
+        ending = "applied"
+    else:
+        ending = "nothing applied" if outcome.refusal is None else "refused, nothing applied"
     release = f" as release {outcome.release}" if outcome.release else ""
     return f"{', '.join(counts)}; {ending}{release}"
 
@@ -187,13 +190,24 @@ def _show_changes(outcome: Outcome) -> None:
     for change, subject in zip(listed, subjects, strict=True):
         sign, style = _SIGNS[change.kind]
         line = f"{subject:<{width}}  {stream.one_line(message(change, outcome, with_age=True))}"
-        stream.write(f"{stream.styled(sign, style)} {line}\n")
+        stream.write(f"{stream.styled(sign, style)} {_wrapped(line, indent=width + 2)}\n")
         if change.kind == changes.HELD and change.hint:
             stream.write(f"  {'':<{width}}  {stream.one_line(change.hint)}\n")
     for kind, count in omitted.items():
         stream.write(
             stream.styled(f"  and {count} more of the kind {kind}: --json lists all of them", stream.DIM) + "\n"
         )
+
+
+def _wrapped(line: str, indent: int) -> str:
+    """Return a line of a plan, which follows a sign and a space, broken between words at the terminal's width."""
+    columns = stream.width() - 2
+    if len(line) <= columns or columns < 2 * indent:
+        return line
+    import textwrap
+
+    parts = textwrap.wrap(line, columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+    return "\n  ".join(parts)
 
 
 def _subject(change: Change) -> str:

@@ -81,7 +81,7 @@ _BY_SQLSTATE: dict[str, tuple[type[errors.PromptctlError], str]] = {
 }
 ALLOWED_BY = "if every application gives it, add --allow-new-variables"
 # Options with which the same command succeeds.
-_AGAIN = {"release_moved": ("--skip-moved",)}
+_HINT_OPTIONS = {"release_moved": ("--skip-moved",)}
 # Hints for errors for which the server has none.
 WAYS_OUT = {
     "locked": "run it again when that session has ended",
@@ -118,10 +118,10 @@ def translated(error: ServerError, label: str) -> errors.PromptctlError:
         if code == "new_variables":
             # The server's hint is for SQL. Its detail names the two versions, as `diff` takes them.
             return kind(code, f"{_one_line(error.message)}; {ALLOWED_BY}", hint=f"promptctl diff {error.detail}")
-        if code in _AGAIN:
+        if code in _HINT_OPTIONS:
             # The server's hint is for authors of SQL.
             failure = kind(code, _one_line(error.message))
-            failure.again = _AGAIN[code]
+            failure.hint_options = _HINT_OPTIONS[code]
             return failure
         return kind(code, _one_line(error.message), hint=hint or WAYS_OUT.get(code))
     if error.sqlstate in ("3F000", "42P01", "42883"):

@@ -117,13 +117,13 @@ def lock(database: Database, notify: Callable[[str], None]) -> None:
 
     `notify` gets a line when there is one to wait for. Raises Refused (`locked`), which names the holder.
     """
-    [(holder,)] = database.run("select promptctl.begin_sync_alone()")
+    [(holder,)] = database.run("select promptctl.lock_out_other_syncs()")
     if holder is not None:
         notify(f"waiting for another sync in {database.label}: {holder}")
         try:
             database.run_all(
                 ("select set_config('lock_timeout', '60s', true)", []),
-                ("select promptctl.begin_sync_alone(waits => true)", []),
+                ("select promptctl.lock_out_other_syncs(waits => true)", []),
             )
         except errors.Refused:
             raise errors.Refused(
@@ -141,7 +141,7 @@ def lock_prompts(database: Database, names: Sequence[str]) -> None:
     """
     database.run(
         """
-        select promptctl.begin_sync(array(
+        select promptctl.lock_prompts_to_sync(array(
             select n from unnest($1::text[]) n
             where not exists (select from promptctl.served s where lower(s.name) = lower(n) and s.name <> n)))
         """,
@@ -302,10 +302,10 @@ def open_release(database: Database, source: str, origin: Mapping[str, Any], *, 
     return int(database.run("select promptctl.open_release($1, $2, $3, $4)", author, reason, source, origin)[0][0])
 
 
-def note_source(database: Database, source: str, commit: Commit | None, *, author: str) -> None:
+def record_source(database: Database, source: str, commit: Commit | None, *, author: str) -> None:
     """Record that this commit of a source was applied."""
     database.run(
-        "select promptctl.note_source($1, $2, $3, $4)",
+        "select promptctl.record_source($1, $2, $3, $4)",
         source,
         commit.hash if commit else None,
         commit.committed_at if commit else None,
@@ -313,7 +313,7 @@ def note_source(database: Database, source: str, commit: Commit | None, *, autho
     )
 
 
-def note_applied(
+def record_applied(
     database: Database, source: str, prompts: Sequence[Mapping[str, Any]], *, author: str, adopts: bool
 ) -> None:
     """Record what a source applied of its prompts: mappings with the fields of changes.AppliedPrompt.
@@ -325,4 +325,4 @@ def note_applied(
     # In batches: one document of ten thousand prompts takes twice as long, because the server has to allocate memory.
     for start in range(0, len(prompts), _PROMPTS_PER_STATEMENT):
         document = json.dumps(prompts[start : start + _PROMPTS_PER_STATEMENT], ensure_ascii=False)
-        database.run("select promptctl.note_applied($1, $2, $3, $4)", source, document, author, adopts)
+        database.run("select promptctl.record_applied($1, $2, $3, $4)", source, document, author, adopts)

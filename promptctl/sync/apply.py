@@ -36,9 +36,9 @@ def apply_plan(
         _write_metadata(database, plan.of(DESCRIBE), author=author, release=release)
         _write_routes(database, prepared, uploader.reason, author=author, release=release)
         made_moves = _activate(database, prepared, uploader.reason, author=author, release=release)
-    syncs.note_source(database, prepared.source, prepared.commit, author=author)
+    syncs.record_source(database, prepared.source, prepared.commit, author=author)
     if plan.applied_prompts:
-        syncs.note_applied(
+        syncs.record_applied(
             database,
             prepared.source,
             [prompt.as_dict() for prompt in plan.applied_prompts],

@@ -53,7 +53,7 @@ class Input(Record):
     unchanged: int
 
 
-class Options(Record):
+class PlanOptions(Record):
     """What a plan may contain.
 
     `adopt`: take over prompts of another source, and versions that were activated outside of Git. `will_apply`: the
@@ -66,7 +66,7 @@ class Options(Record):
     will_apply: bool = True
 
 
-def make(inputs: Input, options: Options) -> Plan:
+def make(inputs: Input, options: PlanOptions) -> Plan:
     """Return the plan."""
     changes: list[Change] = []
     applied_prompts: list[AppliedPrompt] = []
@@ -102,7 +102,7 @@ def make(inputs: Input, options: Options) -> Plan:
 
 
 def _prompt_changes(
-    source: str, prompt: FolderPrompt, stored: StoredPrompt | None, options: Options, graph: RouteGraph
+    source: str, prompt: FolderPrompt, stored: StoredPrompt | None, options: PlanOptions, graph: RouteGraph
 ) -> list[Change]:
     if stored is not None and stored.is_archived:
         return [_archived_prompt(prompt, stored)]
@@ -141,7 +141,7 @@ def _archived_prompt(prompt: FolderPrompt, stored: StoredPrompt) -> Change:
 
 
 def _file_changes(
-    prompt: FolderPrompt, file: FileVersion, stored: StoredPrompt | None, options: Options, free_number: int
+    prompt: FolderPrompt, file: FileVersion, stored: StoredPrompt | None, options: PlanOptions, free_number: int
 ) -> list[Change]:
     version = stored.versions.get(file.number) if stored else None
     if version is None:
@@ -198,7 +198,7 @@ def _new_version(prompt: FolderPrompt, file: FileVersion, stored: StoredPrompt |
 
 
 def _metadata_changes(
-    prompt: FolderPrompt, file: FileVersion, version: StoredVersion, stored: StoredPrompt, options: Options
+    prompt: FolderPrompt, file: FileVersion, version: StoredVersion, stored: StoredPrompt, options: PlanOptions
 ) -> list[Change]:
     """Apply the metadata that changed in the folder, and hold back what was corrected in the database since."""
     folder_metadata = file.metadata
@@ -227,7 +227,7 @@ def _metadata_changes(
     return changes
 
 
-def _activation(prompt: FolderPrompt, target: int, stored: StoredPrompt | None, options: Options) -> list[Change]:
+def _activation(prompt: FolderPrompt, target: int, stored: StoredPrompt | None, options: PlanOptions) -> list[Change]:
     version = stored.versions.get(target) if stored else None
     correct_yaml = f"correct active in {prompt.yaml_path}"
     if version is None and not any(file.number == target for file in prompt.versions):
@@ -254,7 +254,7 @@ def _activation(prompt: FolderPrompt, target: int, stored: StoredPrompt | None, 
     return [Change(ACTIVATE, prompt.name, target, message, previous_version=active, yaml_path=prompt.yaml_path)]
 
 
-def _is_activation_held(target: int, stored: StoredPrompt, options: Options) -> bool:
+def _is_activation_held(target: int, stored: StoredPrompt, options: PlanOptions) -> bool:
     """Whether an operator's move outranks the folder: the folder has named no other version since that move."""
     if stored.has_applied_version:
         return stored.applied_version == target
@@ -306,7 +306,7 @@ def _new_variables(prompt: FolderPrompt, target: int, stored: StoredPrompt) -> l
 
 
 def _route_change(
-    prompt: FolderPrompt, route: Route, stored: StoredPrompt | None, options: Options, graph: RouteGraph
+    prompt: FolderPrompt, route: Route, stored: StoredPrompt | None, options: PlanOptions, graph: RouteGraph
 ) -> list[Change]:
     if same(route, (stored.route if stored else None) or []):
         return []
@@ -320,14 +320,14 @@ def _route_change(
     return [Change(ROUTE, prompt.name, 0, f"route: {targets or 'none'}", route=route, yaml_path=prompt.yaml_path)]
 
 
-def _is_route_held(route: Route, stored: StoredPrompt | None, options: Options) -> bool:
+def _is_route_held(route: Route, stored: StoredPrompt | None, options: PlanOptions) -> bool:
     if stored is None or same(route, stored.route or []):
         return False
     is_from_elsewhere = not stored.has_applied_route and bool(stored.route) and not options.adopt
     return is_from_elsewhere or same(stored.applied_route, route)
 
 
-def _graph_after_sync(inputs: Input, options: Options) -> RouteGraph:
+def _graph_after_sync(inputs: Input, options: PlanOptions) -> RouteGraph:
     """Return what routes lead to once the folder is applied."""
     if not any(prompt.route for prompt in inputs.prompts):
         return inputs.graph
@@ -354,7 +354,7 @@ def _needs_attention(change: Change) -> bool:
 
 
 def _applied_prompt(prompt: FolderPrompt, stored: StoredPrompt | None, changes: Sequence[Change]) -> AppliedPrompt:
-    """Return what to record about a prompt; of what is held back, the earlier record stays."""
+    """Return what to record about a prompt; of what is held, the earlier record stays."""
     active, route = prompt.active, prompt.route
     is_version_held = is_route_held = False
     if stored is not None:

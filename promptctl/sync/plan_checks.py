@@ -28,7 +28,7 @@ def refusal(plan: Plan, reading: Reading, *, force: bool) -> errors.Refused | No
         return _conflict(conflicts)
     if force or not plan.would_change:
         return None
-    if reading.would_move_back:
+    if reading.lacks_applied_commit:
         assert reading.state.commit is not None
         return _older_commit(reading.checkout, reading.state.commit, reading.relation)
     return _too_many_moves(plan, reading)
@@ -45,7 +45,7 @@ def _too_many_moves(plan: Plan, reading: Reading) -> errors.Refused | None:
     error = errors.Refused(
         "too_many_moves", f"the plan moves {moved} of {active} active prompts at once, which is more than a third"
     )
-    error.again = ("--dry-run",)
+    error.hint_options = ("--dry-run",)
     return error
 
 
@@ -78,6 +78,6 @@ def _conflict(conflicts: Sequence[Change]) -> errors.Refused:
     if not hint.endswith(planning.ALLOW_NEW_VARIABLES_COMMAND):
         return errors.Refused("new_variables", f"{message}; {refusals.ALLOWED_BY}", hint=hint)
     error = errors.Refused("new_variables", message)
-    error.before_again = hint.removesuffix(planning.ALLOW_NEW_VARIABLES_COMMAND)
-    error.again = ("--allow-new-variables",)
+    error.hint_prefix = hint.removesuffix(planning.ALLOW_NEW_VARIABLES_COMMAND)
+    error.hint_options = ("--allow-new-variables",)
     return error

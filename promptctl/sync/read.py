@@ -145,7 +145,7 @@ class Reading(Record):
     stored: dict[str, StoredPrompt]
 
     @property
-    def would_move_back(self) -> bool:
+    def lacks_applied_commit(self) -> bool:
         """Whether the folder's commit does not contain the commit that was applied last."""
         return self.relation in (provenance.OLDER, provenance.DIVERGED)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from promptctl.sync.read import Progress, Reading
 
 
-class Options(Record):
+class SyncOptions(Record):
     """The options of the command `sync` that decide what a sync may do; its help describes them."""
 
     __slots__ = ()
@@ -70,7 +70,7 @@ def preview(
     database: Database,
     checkout: Checkout,
     prompts: Sequence[ListedPrompt],
-    options: Options,
+    options: SyncOptions,
     progress: Progress,
     *,
     will_apply: bool = False,
@@ -90,7 +90,7 @@ def apply(
     database: Database,
     checkout: Checkout,
     prompts: Sequence[ListedPrompt],
-    options: Options,
+    options: SyncOptions,
     progress: Progress,
     *,
     author: str,
@@ -135,10 +135,10 @@ class _PlanRefused(errors.PromptctlError):
         self.outcome = outcome
 
 
-def _plan_and_upload(database: Database, reading: Reading, uploader: Uploader, options: Options) -> Outcome:
+def _plan_and_upload(database: Database, reading: Reading, uploader: Uploader, options: SyncOptions) -> Outcome:
     """Parse the changed prompts and make the plan; new texts are stored while the next files are parsed."""
     reader, stored = reading.reader, reading.stored
-    if reading.would_move_back and not options.force:
+    if reading.lacks_applied_commit and not options.force:
         # Without --force, an older commit may not change anything, so there is nothing to upload.
         parsed = list(reader.parse(stored, "comparing", allow_secrets=options.allow_secrets))
     else:
@@ -151,7 +151,7 @@ def _plan_and_upload(database: Database, reading: Reading, uploader: Uploader, o
 
 
 def _make_plan(
-    database: Database, reading: Reading, prompts: Sequence[FolderPrompt], options: Options, *, will_apply: bool
+    database: Database, reading: Reading, prompts: Sequence[FolderPrompt], options: SyncOptions, *, will_apply: bool
 ) -> Outcome:
     checkout, state, listed = reading.checkout, reading.state, reading.reader.listed_prompts
     new_plan = plan.make(
@@ -163,7 +163,7 @@ def _make_plan(
             reading.missing_prompts,
             len(listed) - len(prompts),
         ),
-        plan.Options(options.adopt, options.allow_new_variables, will_apply),
+        plan.PlanOptions(options.adopt, options.allow_new_variables, will_apply),
     )
     prepared = PreparedPlan(
         checkout.source,

@@ -369,9 +369,9 @@ def test_what_an_operator_took_back_is_held_and_warned_of(
     promptctl("rollback", "default-system-prompt", "--reason", "INC-412, 50% slower")
     done = deployed("deploy.sh", GITHUB_ACTIONS="true")
     assert (done.code, live(sql)) == (0, 1)
-    assert "deploy: default-system-prompt@4 is held back, held at 1, the folder names 4" in done.err
+    assert "deploy: default-system-prompt@4 is held: held at 1, the folder names 4" in done.err
     [warning] = [line for line in done.out.splitlines() if line.startswith("::warning ")]
-    assert warning.startswith("::warning title=promptctl::default-system-prompt@4 is held back")
+    assert warning.startswith("::warning title=promptctl::default-system-prompt@4 is held")
     assert warning.endswith("INC-412, 50%25 slower")
     assert "::" not in deployed("deploy.sh").out
 

@@ -306,8 +306,8 @@ ATTEMPTS = [
             CHECK),
     Attempt("a_short_text_has_at_most_200_characters",
             _CORRECTIONS_OFF + _correction.replace("'me'", "repeat('a', 201)").format("1", "'retire'"), CHECK),
-    Attempt("a_source_has_at_most_1000_characters", "select promptctl.note_source(repeat('a', 1001))", CHECK),
-    Attempt("a_source_has_at_most_1000_characters", "select promptctl.note_source('a', repeat('a', 1001))", CHECK),
+    Attempt("a_source_has_at_most_1000_characters", "select promptctl.record_source(repeat('a', 1001))", CHECK),
+    Attempt("a_source_has_at_most_1000_characters", "select promptctl.record_source('a', repeat('a', 1001))", CHECK),
     Attempt("a_route_is_a_list_of_steps",
             """select promptctl.set_routes('{greeter}', jsonb_build_array(jsonb_build_array(jsonb_build_object(
                    'when', jsonb_build_object('plan', repeat('a', 100000)), 'use', 'other'))))""", CHECK),
@@ -419,15 +419,15 @@ ATTEMPTS = [
     # sources and applied
     Attempt("a_source_has_one_row", "insert into promptctl.sources (source, applied_by) values ('git', 'me')",
             NOT_UNIQUE),
-    Attempt("a_source_name_is_not_empty", "select promptctl.note_source('')", CHECK),
+    Attempt("a_source_name_is_not_empty", "select promptctl.record_source('')", CHECK),
     Attempt("a_prompt_comes_from_one_source",
             "insert into promptctl.applied (source, name, applied_by) values ('git', 'greeter', 'me')", NOT_UNIQUE),
-    Attempt("a_prompt_comes_from_one_source", """select promptctl.note_source('other');
-            select promptctl.note_applied('other', '[{"name": "greeter", "active": 1}]')""", NOT_UNIQUE),
+    Attempt("a_prompt_comes_from_one_source", """select promptctl.record_source('other');
+            select promptctl.record_applied('other', '[{"name": "greeter", "active": 1}]')""", NOT_UNIQUE),
     Attempt("an_applied_state_belongs_to_a_prompt",
             "insert into promptctl.applied (source, name, applied_by) values ('git', 'nobody', 'me')", FOREIGN_KEY),
     Attempt("an_applied_state_belongs_to_a_source",
-            """select promptctl.note_applied('nowhere', '[{"name": "idle"}]')""", FOREIGN_KEY),
+            """select promptctl.record_applied('nowhere', '[{"name": "idle"}]')""", FOREIGN_KEY),
     # uses
     Attempt("a_use_is_recorded_once", _use(id="(select id from promptctl.uses limit 1)"), NOT_UNIQUE),
     Attempt("tokens_are_not_negative", _use(input_tokens="-1"), CHECK),

@@ -27,8 +27,8 @@ FURNITURE = """
     select promptctl.activate('{greeter}', '{1}');
     select promptctl.activate('{greeter,other}', '{2,1}');
     select promptctl.retire('greeter', 3);
-    select promptctl.note_source('git', '9f3c2ab', '2026-11-12 09:30:00+00');
-    select promptctl.note_applied('git', '[{"name": "greeter", "active": 2, "digest": "00"}]');
+    select promptctl.record_source('git', '9f3c2ab', '2026-11-12 09:30:00+00');
+    select promptctl.record_applied('git', '[{"name": "greeter", "active": 2, "digest": "00"}]');
     select promptctl.record_use('greeter', 2, 2, 17, 120, 80);
 """
 

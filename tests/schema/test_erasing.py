@@ -23,7 +23,7 @@ def test_what_can_hold_a_secret_goes_and_the_rest_stays(furnished: Connection) -
     run(furnished, """select describe('greeter', 1, '{"description": "key sk-1", "team": "a"}', 'ada', 'why')""")
     run(
         furnished,
-        """select note_applied('git', '[{"name": "greeter", "active": 2, "digest": "00",
+        """select record_applied('git', '[{"name": "greeter", "active": 2, "digest": "00",
         "metadata": {"1": {"description": "key sk-1"}, "2": {"description": "kept"}}, "is_settled": true}]')""",
     )
     run(furnished, "select record_use('greeter', 1, 1, 17, 120, 80)")

@@ -116,7 +116,7 @@ def test_a_login_that_may_only_connect_can_make_nobody_wait(connect: Connect, sq
             other.execute("set statement_timeout = '20s'")
             assert value(other, "select promptctl.score_use(%s, 1)", use) is True
             run(other, schema.read_sql())
-            assert value(other, "select promptctl.begin_sync_alone()") is None
+            assert value(other, "select promptctl.lock_out_other_syncs()") is None
             stranger.rollback()
     finally:
         run(sql, f"drop role {name}")
@@ -127,9 +127,9 @@ def test_a_login_that_may_only_connect_can_make_nobody_wait(connect: Connect, sq
 
 def test_a_second_sync_is_told_who_is_at_it(connect: Connect, sql: Connection) -> None:
     first = connect(autocommit=False, application_name="pipeline")
-    assert value(first, "select promptctl.begin_sync_alone()") is None
-    assert value(sql, "select promptctl.begin_sync_alone()") == f"postgres (pipeline, pid {first.info.backend_pid})"
-    waiting = Statement(connect(), "select promptctl.begin_sync_alone(waits => true)")
+    assert value(first, "select promptctl.lock_out_other_syncs()") is None
+    assert value(sql, "select promptctl.lock_out_other_syncs()") == f"postgres (pipeline, pid {first.info.backend_pid})"
+    waiting = Statement(connect(), "select promptctl.lock_out_other_syncs(waits => true)")
     waiting.wait_until_blocked(sql)
     first.rollback()
     assert waiting.end() is None

@@ -131,7 +131,7 @@ def test_functions_honour_what_the_session_says_unless_told_otherwise(furnished:
     furnished.execute("update prompts set is_active = true where name = 'greeter' and version = 1")
     assert rows(furnished, SIGNED, "greeter")[0][:2] == ("ada", "because")
     furnished.execute("select promptctl.create_version('greeter', 'signed')")
-    furnished.execute("""select promptctl.note_applied('git', '[{"name": "greeter", "active": 1}]')""")
+    furnished.execute("""select promptctl.record_applied('git', '[{"name": "greeter", "active": 1}]')""")
     assert value(furnished, "select created_by from promptctl.prompts where content = 'signed'") == "ada"
     assert value(furnished, "select applied_by from promptctl.applied") == "ada"
 

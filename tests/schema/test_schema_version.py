@@ -8,7 +8,7 @@ import re
 from promptctl import schema
 
 VERSION = 6
-DIGEST = "48f1c5186c777f93fa7cd28921411d6a5f3787551bca5195ffe271ba82e5ca23"
+DIGEST = "437ffdf7458d24c260c74db3c847d5964a15ef4ebe2629d74bfa6cb23bebcfaf"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:

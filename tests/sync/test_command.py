@@ -199,7 +199,7 @@ def test_a_second_pipeline_prints_whom_it_waits_for(
     promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any], connect: Callable[..., psycopg.Connection[Any]]
 ) -> None:
     holder = connect(autocommit=False)
-    holder.execute("select promptctl.begin_sync_alone()")
+    holder.execute("select promptctl.lock_out_other_syncs()")
     process = promptctl.start("sync", "prompts")
     _wait_until_waiting(sql)
     holder.rollback()

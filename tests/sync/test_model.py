@@ -176,7 +176,7 @@ def run(connection: Database, folder: Path, *, adopts: bool) -> Outcome | None:
     try:
         prompts_there = read.list_prompts(str(folder))
         checkout = Checkout.start(str(folder))()
-        options = synchronize.Options(adopt=adopts)
+        options = synchronize.SyncOptions(adopt=adopts)
         return synchronize.apply(
             connection, checkout, prompts_there, options, quiet, author=AUTHOR, notify=lambda _: None
         )
@@ -189,7 +189,7 @@ def assert_export_is_in_step(connection: Database, folder: Path, name: str) -> N
     shutil.rmtree(folder, ignore_errors=True)
     export.export(str(folder), exports.read_prompts(connection, name), quiet)
     outcome = synchronize.preview(
-        connection, Checkout.start(str(folder))(), read.list_prompts(str(folder)), synchronize.Options(), quiet
+        connection, Checkout.start(str(folder))(), read.list_prompts(str(folder)), synchronize.SyncOptions(), quiet
     )
     assert outcome.refusal is None
     assert not outcome.plan.would_change

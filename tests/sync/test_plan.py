@@ -13,7 +13,7 @@ from promptctl.rules.targeting import RouteGraph
 from promptctl.store.syncs import LastMove, StoredPrompt, StoredVersion
 from promptctl.sync import plan
 from promptctl.sync.changes import ACTIVATE, CONFLICT, DATABASE_ONLY, DESCRIBE, HELD, NEW, NOTE, ROUTE, Plan
-from promptctl.sync.plan import Options
+from promptctl.sync.plan import PlanOptions
 
 SOURCE = "example.com/prompts prompts"
 # The hint never begins with a command that would undo the operator's move.
@@ -83,7 +83,7 @@ def stored(
 def make(
     prompts: list[FolderPrompt],
     database: dict[str, StoredPrompt],
-    options: Options = Options(),  # noqa: B008 - immutable
+    options: PlanOptions = PlanOptions(),  # noqa: B008 - immutable
     *,
     graph: RouteGraph = RouteGraph({}, {}),  # noqa: B008 - immutable
     missing: dict[str, int | None] | None = None,
@@ -93,7 +93,7 @@ def make(
 
 
 def plan_of(prompt: FolderPrompt, database: dict[str, StoredPrompt], **options: bool) -> Plan:
-    return make([prompt], database, Options(**options))
+    return make([prompt], database, PlanOptions(**options))
 
 
 def changes(prompt: FolderPrompt, database: dict[str, StoredPrompt], **options: bool) -> list[tuple[str, int]]:

@@ -119,7 +119,7 @@ def test_a_plan_is_refused_when_the_database_has_changed_since(
     [
         "select promptctl.activate('{a}', '{1}')",
         "select promptctl.create_version('b', 'two', activated => true)",
-        "select promptctl.note_source('elsewhere')",
+        "select promptctl.record_source('elsewhere')",
     ],
 )
 def test_prompts_outside_of_the_plan_may_change(planned: Promptctl, sql: psycopg.Connection[Any], moved: str) -> None:

@@ -115,9 +115,9 @@ def _read(run: Run, name: str, text: str | None, file: str | None) -> tuple[str,
 def _add_hint(failure: errors.PromptctlError, *, has_style: bool) -> None:
     """Add the options that help with new variables. The usual hint compares versions, and this one is not stored."""
     if failure.code == "new_variables":
-        failure.hint, failure.again = None, ("--allow-new-variables",)
+        failure.hint, failure.hint_options = None, ("--allow-new-variables",)
         style = "" if has_style else "if the braces are text: --template none; or "
-        failure.before_again = f"{style}--default NAME=TEXT; else "
+        failure.hint_prefix = f"{style}--default NAME=TEXT; else "
 
 
 def _log(run: Run, created: CreatedVersion, *, activate: bool) -> None:

@@ -76,7 +76,7 @@ def sync(
             from promptctl.cli import variables
 
             variables.check_style(template)
-        options = syncing.Options(adopt, allow_new_variables, allow_secrets, force, template)
+        options = syncing.SyncOptions(adopt, allow_new_variables, allow_secrets, force, template)
         if dry_run or check or save_plan is not None:
             outcome = _show_plan(run, folder, source, options, save_plan, form, progress_bar, is_preview=not check)
             return _HAS_CHANGES if check and outcome.plan.would_change else 0
