@@ -20,15 +20,21 @@ else:
 Timestamp = str
 
 
+class _RecordType(type):
+    """Give each class of records empty `__slots__`: a record has no attributes but its fields."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _RecordType:
+        return super().__new__(cls, name, bases, {"__slots__": (), **namespace})
+
+
 @dataclass_transform(frozen_default=True)
-class Record(tuple["Any", ...]):
+class Record(tuple["Any", ...], metaclass=_RecordType):
     """A named tuple whose class needs neither `dataclasses` nor `typing`: every command would pay for their import.
 
     The fields are the class's annotations, in the order of a query's columns: `Move(*row)`. The last fields may have
     defaults.
     """
 
-    __slots__ = ()
     fields: tuple[str, ...] = ()
 
     if not TYPE_CHECKING:

@@ -26,7 +26,6 @@ OK, INTERRUPTED = "ok", "interrupted"
 class Message(Record):
     """One message of a conversation. `role` is user or assistant."""
 
-    __slots__ = ()
     role: str
     content: str
 
@@ -39,7 +38,6 @@ class Message(Record):
 class Call(Record):
     """The parameters of a call of Claude."""
 
-    __slots__ = ()
     system: str
     messages: Sequence[Message]
     model: str

@@ -20,7 +20,6 @@ class Settings(Record):
     `base_url` is None for Anthropic's own URL. `secrets` are masked in messages.
     """
 
-    __slots__ = ()
     api_key: str | None
     auth_token: str | None
     base_url: str | None

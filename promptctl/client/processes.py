@@ -26,7 +26,6 @@ _EXIT_SECONDS = 5.0
 class Member(Record):
     """The callbacks of a client. At exit, all clients begin to close before the first is waited for."""
 
-    __slots__ = ()
     before_fork: Callable[[], None]
     in_child: Callable[[float], None]
     threads_replaced: Callable[[], None]

@@ -34,7 +34,6 @@ _PINNED: dict[str, tuple[type, ...]] = {
 class Contents(Record):
     """The contents of a snapshot, and how long ago the database confirmed them."""
 
-    __slots__ = ()
     prompts: Sequence[FollowedPrompt]
     versions: Sequence[PinnedVersion]
     age_seconds: float

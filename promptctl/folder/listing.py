@@ -48,7 +48,6 @@ class ListedPrompt(Record):
     `defaults` are the settings of versions for which prompt.yaml has none.
     """
 
-    __slots__ = ()
     name: str
     path: str
     files: dict[int, str]
@@ -72,7 +71,6 @@ class ScannedPrompt(Record):
     all of them. `contents` has the bytes of the files that were kept in memory.
     """
 
-    __slots__ = ()
     prompt: ListedPrompt
     hashes: dict[int, str]
     digest: str

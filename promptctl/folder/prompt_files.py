@@ -27,7 +27,6 @@ class FileVersion(Record):
     is in bytes. `variables` and `required` are the variables of a text that is not stored, in order of appearance.
     """
 
-    __slots__ = ()
     number: int
     path: str
     sha256: str
@@ -54,7 +53,6 @@ class FolderPrompt(Record):
     changed while it was read. `notes` are remarks about the text of a version, for the reader of a plan.
     """
 
-    __slots__ = ()
     name: str
     path: str
     yaml_path: str | None

@@ -26,7 +26,6 @@ _KEYS = ("description", "active", *SETTINGS, "versions", "route", "allow_secrets
 class VersionYaml(Record):
     """What prompt.yaml has for one version: its author, its settings, and its metadata with the description."""
 
-    __slots__ = ()
     author: str | None
     settings: dict[str, Any]
     metadata: dict[str, Any]

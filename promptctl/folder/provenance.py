@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 class Commit(Record):
     """A commit: its full hash and its time."""
 
-    __slots__ = ()
     hash: str
     committed_at: Timestamp
 

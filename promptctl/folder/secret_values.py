@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 class Secret(Record):
     """A secret in a text: its line, from 1; its kind, in words; and its masked form, which can be printed."""
 
-    __slots__ = ()
     line: int
     kind: str
     masked: str
@@ -25,7 +24,6 @@ class Secret(Record):
 class _Form(Record):
     """The form of a kind of secret. The pattern's first group can be printed; its group `body` is the secret."""
 
-    __slots__ = ()
     needle: str
     kind: str
     pattern: str

@@ -18,7 +18,6 @@ _LONGEST_LINE = 200
 class NewText(Record):
     """The first lines of a new prompt's text, and how many lines follow them."""
 
-    __slots__ = ()
     reference: str
     path: str
     lines: list[str]

@@ -25,6 +25,5 @@ class Column(Record):
     graphic, spare (milliseconds, rounded), extra (a number). Trend and graphic are for terminals only.
     """
 
-    __slots__ = ()
     heading: str
     kind: str

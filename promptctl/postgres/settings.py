@@ -19,7 +19,6 @@ class Target(Record):
     `origin` is the setting that chose it, "embedded" if no setting did.
     """
 
-    __slots__ = ()
     url: str | None
     embedded: bool
     origin: str

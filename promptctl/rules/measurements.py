@@ -20,7 +20,6 @@ class UseSums(Record):
     in milliseconds.
     """
 
-    __slots__ = ()
     name: str
     version: int | None
     day: str | None
@@ -56,7 +55,6 @@ class Histogram(Record):
     Bucket b counts the times from 2^(b/32) to 2^((b+1)/32) milliseconds, bucket 0 also shorter ones.
     """
 
-    __slots__ = ()
     name: str
     version: int | None
     day: str | None
@@ -72,7 +70,6 @@ class LateScores(Record):
     `with_score` counts the uses that had no score before; `score` is added to the sum of scores.
     """
 
-    __slots__ = ()
     name: str
     version: int | None
     day: str | None
@@ -89,7 +86,6 @@ class ListedVersion(Record):
     prompt's route. `source_version` is the version that the folder names while an operator's hold keeps another active.
     """
 
-    __slots__ = ()
     name: str
     version: int
     is_active: bool
@@ -102,7 +98,6 @@ class ListedVersion(Record):
 class DailyUses(Record):
     """The number of uses of a version on one day; `days_ago` counts in UTC, and 0 is today."""
 
-    __slots__ = ()
     name: str
     version: int
     days_ago: int
@@ -115,7 +110,6 @@ class Measurements(Record):
     `fallbacks` counts the calls with an application's fallback text, by prompt name.
     """
 
-    __slots__ = ()
     versions: list[ListedVersion]
     sums: list[UseSums]
     histograms: list[Histogram]

@@ -12,7 +12,6 @@ from promptctl.records import Record
 class Reference(Record):
     """`NAME@VERSION`, or `NAME` for the active version (`version` is None)."""
 
-    __slots__ = ()
     name: str
     version: int | None
 

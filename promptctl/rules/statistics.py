@@ -36,7 +36,6 @@ class Group(Record):
     uses without a unit. `trend` has the uses of the last 14 days, today last; it is empty without uses.
     """
 
-    __slots__ = ()
     name: str
     version: int | None
     day: str | None

@@ -22,7 +22,6 @@ _KINDS: tuple[type | tuple[type, ...], ...] = (str, (int, float))
 class RouteGraph(Record):
     """What routes may lead to: the versions in use of each prompt, and the routes of all that have one."""
 
-    __slots__ = ()
     versions: dict[str, frozenset[int]]
     routes: dict[str, Route]
 

@@ -23,7 +23,6 @@ MOST_TOKENS = 10**12
 class TokenCounts(Record):
     """Tokens of a call; None: not reported. `input` is all of the input, which includes both cached parts."""
 
-    __slots__ = ()
     input: int | None
     output: int | None
     cache_read: int | None

@@ -20,7 +20,6 @@ class Installation(Record):
     the grants. `uses_to_roll_up` counts the uses that are not yet in totals.
     """
 
-    __slots__ = ()
     database: str
     server_version: str
     schema_version: int | None

@@ -22,7 +22,6 @@ class Archival(Record):
     `changed` is False if nothing changed.
     """
 
-    __slots__ = ()
     name: str
     version: int | None
     changed: bool
@@ -38,7 +37,6 @@ class Erasure(Record):
     `changed` is False if the version was erased already.
     """
 
-    __slots__ = ()
     name: str
     version: int
     changed: bool
@@ -50,7 +48,6 @@ class Erasure(Record):
 class ArchivedPrompt(Record):
     """An archived prompt in a list: the number of its versions, and who archived it, when and why."""
 
-    __slots__ = ()
     name: str
     versions: int
     archived_at: Timestamp
@@ -64,7 +61,6 @@ class ArchivedVersion(Record):
     `erased_at` is None if it still has its text. `sha256` is that of the text, in hexadecimal.
     """
 
-    __slots__ = ()
     name: str
     version: int
     description: str | None

@@ -19,7 +19,6 @@ _PAGE = 500
 class ExportedVersion(Record):
     """One version in use; `origin_path` is the file that it came from, or None."""
 
-    __slots__ = ()
     version: int
     content: str
     settings: dict[str, Any]
@@ -31,7 +30,6 @@ class ExportedVersion(Record):
 class ExportedPrompt(Record):
     """A prompt with its versions in use, by number, its active version and its route."""
 
-    __slots__ = ()
     name: str
     active_version: int | None
     route: list[dict[str, Any]] | None

@@ -19,7 +19,6 @@ class FollowedPrompt(Record):
     `route` is a list of {"when": …, "use": …}. The fields of the candidate are None if no split runs.
     """
 
-    __slots__ = ()
     name: str
     epoch: int
     active_version: int | None
@@ -38,7 +37,6 @@ class FollowedPrompt(Record):
 class PinnedVersion(Record):
     """One version for a client that pins it; `epoch` is that of the prompt when it was read."""
 
-    __slots__ = ()
     name: str
     version: int
     epoch: int

@@ -21,7 +21,6 @@ class HistoryEvent(Record):
     docs/json.md lists, or None. `route` is the new route for the kind route, and None for others.
     """
 
-    __slots__ = ()
     name: str
     epoch: int
     kind: str

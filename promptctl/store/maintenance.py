@@ -20,7 +20,6 @@ class RollUp(Record):
     `horizon` is the highest possible watermark: above it are uses of transactions that have not ended. Both only grow.
     """
 
-    __slots__ = ()
     uses: int
     rolled_below: int
     horizon: int

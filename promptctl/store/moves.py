@@ -20,7 +20,6 @@ class Move(Record):
     False if nothing changed.
     """
 
-    __slots__ = ()
     name: str
     version: int | None
     previous_version: int | None

@@ -19,7 +19,6 @@ class PromptSummary(Record):
     another.
     """
 
-    __slots__ = ()
     name: str
     active_version: int | None
     latest_version: int | None

@@ -21,7 +21,6 @@ class PromptState(Record):
     version that the folder in Git names, if an operator's move holds another.
     """
 
-    __slots__ = ()
     active_version: int | None
     candidate_version: int | None
     basis_points: int

@@ -20,7 +20,6 @@ class ReleaseSummary(Record):
     reversed, `undone_by` the newest release that reversed this one. `moves`, `versions` and `corrections` are numbers.
     """
 
-    __slots__ = ()
     release: int
     kind: str
     author: str
@@ -42,7 +41,6 @@ class ReleaseMove(Record):
     `kind` is one of those in the history, or new for a version that it stored.
     """
 
-    __slots__ = ()
     name: str
     kind: str
     previous_version: int | None
@@ -59,7 +57,6 @@ class ReleaseReversal(Record):
     the release and was not changed. `route_changed`: its route was restored.
     """
 
-    __slots__ = ()
     name: str
     version: int | None
     previous_version: int | None

@@ -20,7 +20,6 @@ class Resolution(Record):
     without a unit, and `is_candidate` whether it is below `basis_points`, None if no split runs.
     """
 
-    __slots__ = ()
     name: str
     version: int
     epoch: int

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 class RouteChange(Record):
     """The route of a prompt now and before, [] for none. `changed` is False if nothing changed."""
 
-    __slots__ = ()
     name: str
     route: Route
     previous_route: Route

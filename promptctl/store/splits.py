@@ -19,7 +19,6 @@ class SplitChange(Record):
     changed.
     """
 
-    __slots__ = ()
     name: str
     version: int | None
     candidate_version: int | None
@@ -38,7 +37,6 @@ class Split(Record):
     version.
     """
 
-    __slots__ = ()
     name: str
     active_version: int | None
     description: str | None

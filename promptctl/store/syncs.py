@@ -27,7 +27,6 @@ class StoredVersion(Record):
     `source` is the source whose sync stored it, None for a version that was created in another way.
     """
 
-    __slots__ = ()
     sha256: str
     settings: dict[str, Any]
     metadata: dict[str, Any]
@@ -41,7 +40,6 @@ class StoredVersion(Record):
 class LastMove(Record):
     """The last move of a prompt; `kind` is the history's word, `undone_release` the release that it rolled back."""
 
-    __slots__ = ()
     author: str
     kind: str
     changed_at: Timestamp
@@ -67,7 +65,6 @@ class StoredPrompt(Record):
     folder of any sync has set one. `candidate_version` gets `basis_points` of 10 000 while a split runs, else None.
     """
 
-    __slots__ = ()
     name: str
     active_version: int | None
     next_version: int
@@ -94,7 +91,6 @@ class SourceState(Record):
     applied at least once.
     """
 
-    __slots__ = ()
     commit: str | None
     committed_at: Timestamp | None
     digests: dict[str, str]
@@ -106,7 +102,6 @@ class SourceState(Record):
 class OtherSource(Record):
     """A source that has prompts; `repository` and `path` are those of its last release, None where it had none."""
 
-    __slots__ = ()
     source: str
     repository: str | None
     path: str | None

@@ -22,7 +22,6 @@ class UseRecord(Record):
     name of an error.
     """
 
-    __slots__ = ()
     id: str
     name: str
     ended_at: float
@@ -44,7 +43,6 @@ class UseRecord(Record):
 class FallbackRecord(Record):
     """One call of a model with an application's own text; the fields are those of UseRecord."""
 
-    __slots__ = ()
     id: str
     name: str
     ended_at: float
@@ -58,7 +56,6 @@ class FallbackRecord(Record):
 class ScoreRecord(Record):
     """A score for a use that was recorded earlier."""
 
-    __slots__ = ()
     id: str
     score: float
 
@@ -66,7 +63,6 @@ class ScoreRecord(Record):
 class Recorded(Record):
     """The numbers of sent uses that were stored, that had been stored before, and that were too old to be stored."""
 
-    __slots__ = ()
     stored: int
     repeated: int
     late: int

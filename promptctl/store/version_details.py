@@ -23,7 +23,6 @@ class VersionDetail(Record):
     for a prompt in use.
     """
 
-    __slots__ = ()
     name: str
     version: int
     id: str
@@ -49,7 +48,6 @@ class VersionSummary(Record):
     committed, and None if it came from none. `basis_points` is its share of 10 000 while a split runs.
     """
 
-    __slots__ = ()
     name: str
     version: int
     is_active: bool
@@ -72,7 +70,6 @@ class Overview(Record):
     for a prompt in use.
     """
 
-    __slots__ = ()
     versions: list[VersionSummary]
     total: int
     active: version_texts.VersionText | None

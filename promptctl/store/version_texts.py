@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 class VersionText(Record):
     """The text of one version, with what is needed to render it, and its origin."""
 
-    __slots__ = ()
     name: str
     version: int
     content: str
@@ -35,7 +34,6 @@ class ServedVersion(Record):
     `seed` decides a unit's bucket.
     """
 
-    __slots__ = ()
     id: str
     name: str
     version: int
@@ -53,7 +51,6 @@ class VersionStatus(Record):
     `archived_at` is None for a version in use.
     """
 
-    __slots__ = ()
     is_active: bool
     basis_points: int | None
     archived_at: Timestamp | None

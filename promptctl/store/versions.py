@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 class CreatedVersion(Record):
     """The version that has a text. `created` is False if an earlier version had the text already."""
 
-    __slots__ = ()
     id: str
     name: str
     version: int

@@ -32,7 +32,6 @@ class Change(Record):
     `--allow-new-variables` resolves.
     """
 
-    __slots__ = ()
     kind: str
     name: str
     version: int
@@ -65,7 +64,6 @@ class AppliedPrompt(Record):
     `is_held`: a hold kept the folder's active version from being applied.
     """
 
-    __slots__ = ()
     name: str
     active: int | None
     route: Route | None
@@ -78,7 +76,6 @@ class AppliedPrompt(Record):
 class Plan(Record):
     """What a sync would do. `unchanged` counts the prompts without a change."""
 
-    __slots__ = ()
     changes: list[Change]
     applied_prompts: list[AppliedPrompt]
     unchanged: int
@@ -100,7 +97,6 @@ class PreparedPlan(Record):
     already stores what this plan would store about the folder, so a plan without changes writes nothing.
     """
 
-    __slots__ = ()
     source: str
     commit: Commit | None
     origin: dict[str, Any]

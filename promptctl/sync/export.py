@@ -33,7 +33,6 @@ class Exported(Record):
     `secrets` are messages about what looks like a key in the files.
     """
 
-    __slots__ = ()
     written: list[str]
     unchanged: int
     secrets: list[str]

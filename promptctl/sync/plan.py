@@ -44,7 +44,6 @@ class Input(Record):
     `missing` are the prompts of this source that are no longer in the folder, with their active versions.
     """
 
-    __slots__ = ()
     source: str
     prompts: Sequence[FolderPrompt]
     stored: Mapping[str, StoredPrompt]
@@ -60,7 +59,6 @@ class PlanOptions(Record):
     plan is to be applied, so a prompt of another source is a conflict even where nothing of it changes.
     """
 
-    __slots__ = ()
     adopt: bool = False
     allow_new_variables: bool = False
     will_apply: bool = True

@@ -137,7 +137,6 @@ class Reading(Record):
     was applied last, a constant of `provenance`. `stored` is what the database has of the reader's candidates, by name.
     """
 
-    __slots__ = ()
     checkout: Checkout
     state: SourceState
     relation: str

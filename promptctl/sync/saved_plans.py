@@ -36,7 +36,6 @@ class SavedPlan(Record):
     database had of the prompts, None for a prompt that it did not have.
     """
 
-    __slots__ = ()
     title: str
     installation: str
     previous_commit: str | None

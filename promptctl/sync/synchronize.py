@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 class SyncOptions(Record):
     """The options of the command `sync` that decide what a sync may do; its help describes them."""
 
-    __slots__ = ()
     adopt: bool = False
     allow_new_variables: bool = False
     allow_secrets: bool = False
@@ -45,7 +44,6 @@ class Outcome(Record):
     was applied.
     """
 
-    __slots__ = ()
     prepared: PreparedPlan
     refusal: errors.Refused | None
     stored: dict[str, StoredPrompt]

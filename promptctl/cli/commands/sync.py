@@ -106,7 +106,7 @@ def _show_plan(
     run: Run,
     folder: str | None,
     source: str | None,
-    options: syncing.Options,
+    options: syncing.SyncOptions,
     save_plan: str | None,
     form: str,
     progress_bar: Progress,
@@ -140,7 +140,7 @@ def _apply(
     run: Run,
     folder: str | None,
     source: str | None,
-    options: syncing.Options,
+    options: syncing.SyncOptions,
     author: str | None,
     form: str,
     progress_bar: Progress,
@@ -172,7 +172,7 @@ def _apply_saved(run: Run, path: str, author: str | None, form: str, progress_ba
     return 0
 
 
-def _read(argument: str | None, source: str | None, options: syncing.Options) -> tuple[Checkout, list[ListedPrompt]]:
+def _read(argument: str | None, source: str | None, options: syncing.SyncOptions) -> tuple[Checkout, list[ListedPrompt]]:
     if source is not None and not source.strip():
         raise errors.Usage("usage", "--source is empty")
     if argument == "":
