@@ -1,6 +1,6 @@
 """A connection to PostgreSQL: pipelines, timeouts, cancellation and notifications.
 
-It is written against psycopg's protocol for libpq (`protocol`), which `ctypes_pq` and psycopg implement.
+It is written against psycopg's protocol for libpq, of which `ctypes_pq` implements the part that is used here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import LiteralString
 
-    from promptctl.postgres.protocol import PGconn, PGresult
+    from psycopg.pq.abc import PGconn, PGresult
+
     from promptctl.postgres.values import Parameter, Row
 
 # psycopg.pq.ExecStatus, PollingStatus and DiagnosticField.

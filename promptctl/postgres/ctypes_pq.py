@@ -1,4 +1,4 @@
-"""libpq through ctypes, for commands: the classes that implement the part of psycopg's protocol in `protocol`.
+"""libpq through ctypes, for commands: classes that implement the part of psycopg's protocol that `connection` uses.
 
 A command is a new process, and nine tenths of its time would be the import of psycopg (ARCHITECTURE.md has the
 figures). The functions of libpq: https://www.postgresql.org/docs/current/libpq.html
@@ -14,8 +14,7 @@ from promptctl.postgres.connection import Connection, ConnectionFailed
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from promptctl.postgres.protocol import PGcancelConn
+    from typing import Any, Never
 
 _CONNECTION_OK = 0
 
@@ -39,7 +38,9 @@ def connect(parameters: Mapping[str, str], *, light: bool = False) -> Connection
         message = pgconn.error_message.decode(errors="replace").strip()
         pgconn.finish()
         raise ConnectionFailed(message)
-    return Connection(pgconn, OperationalError)
+    # A test compares its methods with those of psycopg's protocol, of which it lacks the rest.
+    part_of_protocol: Any = pgconn
+    return Connection(part_of_protocol, OperationalError)
 
 
 def keywords(conninfo: str) -> dict[str, str]:
@@ -285,7 +286,7 @@ class PGconn:
             raise OperationalError("the connection is closed")
         return PGcancel(self._library, pointer)
 
-    def cancel_conn(self) -> PGcancelConn:
+    def cancel_conn(self) -> Never:
         """Raise OperationalError: only libpq 17 and later can cancel without blocking. Use `get_cancel`."""
         raise OperationalError("cancelling without blocking is not supported")
 

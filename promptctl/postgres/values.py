@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from promptctl.postgres.protocol import PGresult
+    from psycopg.pq.abc import PGresult
 
     Parameter = (
         bytes | str | int | float | bool | None | Sequence[str | None] | Sequence[int | None] | Mapping[str, Any]
