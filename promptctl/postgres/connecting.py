@@ -118,9 +118,9 @@ def load_application_driver() -> None:
     drivers.for_application()
 
 
-def keywords(url: str, origin: str = "--database-url") -> dict[str, str]:
+def keywords(url: str) -> dict[str, str]:
     """Return the values of a URL or a keyword string by libpq's keywords. Raises Usage for a malformed one."""
-    return _keywords(drivers.for_command(), url, origin)
+    return _keywords(drivers.for_command(), url, "--database-url")
 
 
 def application_keywords(url: str, origin: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
-    from typing import LiteralString, Self
+    from typing import Any, LiteralString, Self
 
     from promptctl.postgres.connection import Connection
     from promptctl.postgres.values import Parameter, Row
@@ -85,18 +85,8 @@ class Database:
     def start(self, sql: LiteralString, *parameters: Parameter) -> Callable[[], list[Row]]:
         """Send a statement in the open transaction, and return a function that waits for its rows."""
         gate: list[tuple[LiteralString, Sequence[Parameter]]] = [] if self._checked else [(_GATE, [schema.VERSION])]
-        try:
-            self._connection.send([*gate, (sql, parameters)])
-        except (ServerError, ConnectionLost) as failure:
-            raise self._translated(failure) from None
-
-        def wait() -> list[Row]:
-            try:
-                return self._connection.receive()[-1]
-            except (ServerError, ConnectionLost) as failure:
-                raise self._translated(failure) from None
-
-        return wait
+        self._translating(self._connection.send, [*gate, (sql, parameters)])
+        return lambda: self._translating(self._connection.receive)[-1]
 
     def run_unchecked(self, sql: LiteralString, *parameters: Parameter) -> list[Row]:
         """Run a statement as `run` does, without a check of the schema's version."""
@@ -105,21 +95,16 @@ class Database:
     def listen(self, channel: LiteralString) -> bool:
         """Listen to a channel. Return False on a standby, which sends no notifications."""
         try:
-            self._connection.script(f"listen {channel}")
-        except ServerError as failure:
+            self._translating(self._connection.script, f"listen {channel}")
+        except errors.PromptctlError as failure:
             if failure.sqlstate == _READ_ONLY:
                 return False
-            raise self._translated(failure) from None
-        except ConnectionLost as failure:
-            raise self._translated(failure) from None
+            raise
         return True
 
     def notifications(self, seconds: float, wakes: int) -> tuple[list[str], bool]:
         """Wait for notifications, and return their payloads and whether the descriptor `wakes` is readable."""
-        try:
-            return self._connection.notifications(seconds, wakes)
-        except ConnectionLost as failure:
-            raise self._translated(failure) from None
+        return self._translating(self._connection.notifications, seconds, wakes)
 
     def transaction(self, *, read_only: bool = False) -> Transaction:
         """Return a block whose statements are one transaction: committed at its end, rolled back by an exception.
@@ -143,12 +128,10 @@ class Database:
             code = "database_not_utf8"
             message = f"{self.label} is encoded in {encoding}: promptctl needs UTF8"
             raise errors.SchemaMismatch(code, message, hint=refusals.WAYS_OUT[code])
-        try:
-            self._connection.script(schema.read_sql())
-            if self.embedded:
-                self._connection.script("alter database promptctl set search_path = promptctl, public")
-        except (ServerError, ConnectionLost) as failure:
-            raise self._translated(failure) from None
+        self._translating(self._connection.script, schema.read_sql())
+        if self.embedded:
+            search_path = "alter database promptctl set search_path = promptctl, public"
+            self._translating(self._connection.script, search_path)
 
     def set_timeout(self, seconds: float) -> None:
         """Treat a server that does not answer for so long as lost."""
@@ -173,8 +156,12 @@ class Database:
             self.close()
 
     def _pipeline(self, statements: Sequence[tuple[LiteralString, Sequence[Parameter]]]) -> list[list[Row]]:
+        return self._translating(self._connection.pipeline, statements)
+
+    def _translating(self, call: Callable[..., Any], *arguments: object) -> Any:
+        """Call a method of the connection, and raise what fails as an error for users."""
         try:
-            return self._connection.pipeline(statements)
+            return call(*arguments)
         except (ServerError, ConnectionLost) as failure:
             raise self._translated(failure) from None
 
