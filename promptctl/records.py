@@ -31,8 +31,8 @@ class _RecordType(type):
 class Record(tuple["Any", ...], metaclass=_RecordType):
     """A named tuple whose class needs neither `dataclasses` nor `typing`: every command would pay for their import.
 
-    The fields are the class's annotations, in the order of a query's columns: `Move(*row)`. The last fields may have
-    defaults.
+    The fields are the class's annotations after those of its base, in the order of a query's columns: `Move(*row)`. The
+    last fields may have defaults.
     """
 
     fields: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Record(tuple["Any", ...], metaclass=_RecordType):
         defaults = {}
 
         def __init_subclass__(cls):
-            cls.fields = tuple(cls.__annotations__)
+            cls.fields += tuple(cls.__annotations__)
             cls.defaults = {name: vars(cls)[name] for name in cls.fields if name in vars(cls)}
             for position, name in enumerate(cls.fields):
                 setattr(cls, name, property(itemgetter(position)))

@@ -11,13 +11,10 @@ if TYPE_CHECKING:
     from promptctl.records import Timestamp
 
 
-class UseSums(Record):
-    """Sums over the uses of one group with the same model, success and price step.
+class Grouped(Record):
+    """A row about a group of uses: `name` and the requested ones of the others, which are None where not requested.
 
-    The group is `name` and the requested ones of `version`, `day` (2026-11-24, UTC) and `hour` (RFC 3339); the others
-    are None. `size` counts the price steps, at 100 000 and 200 000 input tokens, that the input exceeds. `uses` counts
-    all uses; each other count, `with_…`, is of the uses that reported the number that is summed next to it. Times are
-    in milliseconds.
+    `day` is 2026-11-24, in UTC, `hour` is in RFC 3339.
     """
 
     name: str
@@ -25,6 +22,16 @@ class UseSums(Record):
     day: str | None
     hour: str | None
     model: str | None
+
+
+class UseSums(Grouped):
+    """Sums over the uses of one group with the same model, success and price step.
+
+    `size` counts the price steps, at 100 000 and 200 000 input tokens, that the input exceeds. `uses` counts
+    all uses; each other count, `with_…`, is of the uses that reported the number that is summed next to it. Times are
+    in milliseconds.
+    """
+
     is_ok: bool
     size: int
     uses: int
@@ -49,32 +56,22 @@ class UseSums(Record):
     last_used_at: Timestamp | None
 
 
-class Histogram(Record):
+class Histogram(Grouped):
     """Counts of response times of one group's successful uses, by bucket; empty buckets are left out.
 
     Bucket b counts the times from 2^(b/32) to 2^((b+1)/32) milliseconds, bucket 0 also shorter ones.
     """
 
-    name: str
-    version: int | None
-    day: str | None
-    hour: str | None
-    model: str | None
     buckets: Sequence[int]
     counts: Sequence[int]
 
 
-class LateScores(Record):
+class LateScores(Grouped):
     """Scores that arrived after their uses were rolled up.
 
     `with_score` counts the uses that had no score before; `score` is added to the sum of scores.
     """
 
-    name: str
-    version: int | None
-    day: str | None
-    hour: str | None
-    model: str | None
     with_score: int
     score: float
 

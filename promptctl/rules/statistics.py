@@ -7,15 +7,14 @@ definitions.
 
 from __future__ import annotations
 
-from promptctl.records import Record
-from promptctl.rules.measurements import ListedVersion
+from promptctl.rules.measurements import Grouped, ListedVersion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from promptctl.records import Timestamp
-    from promptctl.rules.measurements import Histogram, LateScores, Measurements, UseSums
+    from promptctl.rules.measurements import LateScores, Measurements, UseSums
 
     # The price of one call in US dollars, by model, input tokens, output tokens, tokens read from and written to the
     # cache, and time; None if the price is not known.
@@ -28,7 +27,7 @@ TREND_DAYS = 14
 _RATIO = 2 ** (1 / 32)
 
 
-class Group(Record):
+class Group(Grouped):
     """The statistics of one group of uses.
 
     A number is None if no use reported it; `cost_usd` (US dollars) is None if the price of any use is not known. Tokens
@@ -36,11 +35,6 @@ class Group(Record):
     uses without a unit. `trend` has the uses of the last 14 days, today last; it is empty without uses.
     """
 
-    name: str
-    version: int | None
-    day: str | None
-    hour: str | None
-    model: str | None
     is_active: bool
     is_candidate: bool
     share_basis_points: int
@@ -121,7 +115,7 @@ def percentile(counts: Mapping[int, int], percent: int, fastest: float, slowest:
     raise AssertionError("the rank is at most the total")
 
 
-def _key(row: UseSums | Histogram | LateScores, by: Sequence[str]) -> Key:
+def _key(row: Grouped, by: Sequence[str]) -> Key:
     return (row.name, row.version, row.day, row.hour, row.model if "model" in by else None)
 
 

@@ -44,7 +44,9 @@ TYPES: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "bool": 
 def mismatches(value: object) -> list[str]:
     """Return the fields of the records in a value whose content is not of the declared type."""
     if isinstance(value, Record):
-        fields = type(value).__annotations__
+        fields: dict[str, str] = {}
+        for kind in reversed(type(value).__mro__):
+            fields |= vars(kind).get("__annotations__", {})
         return [
             f"{type(value).__name__}.{field}: {content!r} is not {fields[field]}"
             for field, content in value.as_dict().items()
