@@ -126,11 +126,7 @@ def rollback(
     session holds the lock.
     """
     rows = database.run(
-        """
-        select u.name, u.version, u.previous_version, u.changed, u.skipped, u.split_ended, u.route_changed, u.release,
-               u.epoch
-        from promptctl.rollback_release($1, $2, $3, $4, $5) u
-        """,
+        "select * from promptctl.rollback_release($1, $2, $3, $4, $5)",
         release,
         skip_moved,
         author,

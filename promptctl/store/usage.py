@@ -148,14 +148,7 @@ def _totals(
                or t.grain = 'hour' and t.starts_at >= $4 and t.starts_at < $3)
         group by 1, 2, 3, 4, 5, 6, 7, case when $8::timestamptz[] <> '{}' then width_bucket(t.starts_at, $8) end
         """,
-        [
-            name,
-            *_grain_and_times(times, by, price_days),
-            "version" in by,
-            "day" in by,
-            "hour" in by,
-            _midnights(price_days),
-        ],
+        [name, *_grain_and_times(times, by, price_days), *_groups(by), _midnights(price_days)],
     )
 
 
@@ -177,7 +170,7 @@ def _histograms_of_totals(name: str | None, times: Sequence[Timestamp | None], b
         ) b (name, version, day, hour, model, bucket, number)
         group by 1, 2, 3, 4, 5
         """,
-        [name, *_grain_and_times(times, by), "version" in by, "day" in by, "hour" in by, "model" in by],
+        [name, *_grain_and_times(times, by), *_groups(by), "model" in by],
     )
 
 
@@ -212,17 +205,13 @@ def _uses(
         group by 1, 2, 3, 4, 5, 6, coalesce(u.input_tokens > 100000, false), coalesce(u.input_tokens > 200000, false),
                  case when $9::timestamptz[] <> '{}' then width_bucket(u.recorded_at, $9) end
         """,
-        [
-            name,
-            versions,
-            rolled_below,
-            *times[:2],
-            "version" in by,
-            "day" in by,
-            "hour" in by,
-            _midnights(price_days),
-        ],
+        [name, versions, rolled_below, *times[:2], *_groups(by), _midnights(price_days)],
     )
+
+
+def _groups(by: Collection[str]) -> list[bool]:
+    """Return whether to group by version, by day and by hour."""
+    return [key in by for key in ("version", "day", "hour")]
 
 
 def _midnights(days: Sequence[str]) -> list[str]:
@@ -261,7 +250,7 @@ def _histograms_of_uses(
         ) b (name, version, moment, model, bucket, number)
         group by b.name, b.version, b.moment, b.model
         """,
-        [name, versions, rolled_below, *times[:2], "version" in by, "day" in by, "hour" in by, "model" in by],
+        [name, versions, rolled_below, *times[:2], *_groups(by), "model" in by],
     )
 
 
@@ -288,7 +277,7 @@ def _scores(
         ) s
         group by 1, 2, 3, 4, 5
         """,
-        [name, versions, rolled_below, *times[:2], "version" in by, "day" in by, "hour" in by],
+        [name, versions, rolled_below, *times[:2], *_groups(by)],
     )
 
 

@@ -139,14 +139,7 @@ def read_overview(database: Database, name: str, limit: int) -> Overview:
             [name, limit],
         ),
         ("select count(*) from promptctl.versions v where v.name = $1 and not v.is_retired", [name]),
-        (
-            """
-            select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id, v.origin
-            from promptctl.served s
-            join promptctl.versions v on v.name = s.name and v.version = s.active_version where s.name = $1
-            """,
-            [name],
-        ),
+        (version_texts.ACTIVE_TEXT, [name]),
         (
             """
             select s.archived_at, a.author, a.reason

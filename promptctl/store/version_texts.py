@@ -59,6 +59,14 @@ class VersionStatus(Record):
     description: str | None
 
 
+ACTIVE_TEXT = """
+    select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id, v.origin
+    from promptctl.served s
+    join promptctl.versions v on v.name = s.name and v.version = s.active_version
+    where s.name = $1
+"""
+
+
 def read_text(database: Database, reference: Reference) -> VersionText:
     """Return the text of a version; a bare name means the active version. Raises NotFound."""
     rows = database.run(
@@ -80,18 +88,7 @@ def read_text(database: Database, reference: Reference) -> VersionText:
 
 def read_active_text(database: Database, name: str) -> tuple[VersionText, prompt_states.PromptState]:
     """Return the active text of a prompt, and the state of the prompt. Raises NotFound."""
-    rows, state = database.run_all(
-        (
-            """
-            select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id, v.origin
-            from promptctl.served s
-            join promptctl.versions v on v.name = s.name and v.version = s.active_version
-            where s.name = $1
-            """,
-            [name],
-        ),
-        (prompt_states.PROMPT_STATE, [name]),
-    )
+    rows, state = database.run_all((ACTIVE_TEXT, [name]), (prompt_states.PROMPT_STATE, [name]))
     if not rows:
         raise prompt_states.not_found_error(database, Reference(name, None))
     return VersionText(*rows[0]), prompt_states.PromptState(*state[0])
