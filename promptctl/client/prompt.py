@@ -112,18 +112,7 @@ class Prompt:
         return f"<Prompt {self.source}>"
 
 
-def _unpickled(
-    database: str,
-    name: str,
-    version: int | None,
-    epoch: int | None,
-    content: str,
-    settings: Mapping[str, Any],
-    metadata: Mapping[str, Any],
-    seed: str,
-    unit: str | None,
-    bucket: int | None,
-) -> Prompt:
+def _unpickled(database: str, *values: Any) -> Prompt:
     """Return a pickled prompt, whose uses this process's client of the same database records."""
-    source = ServedVersion(processes.link_of(database), name, version, epoch, content, settings, metadata, seed)
-    return Prompt(source, unit, bucket)
+    *version, unit, bucket = values
+    return Prompt(ServedVersion(processes.link_of(database), *version), unit, bucket)

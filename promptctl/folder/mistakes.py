@@ -11,7 +11,7 @@ from promptctl.folder import listing
 from promptctl.rules import references
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _DEFAULT_FOLDER = "prompts"
 _MOST_MOVES = 3
@@ -177,17 +177,17 @@ def _is_name(name: str) -> bool:
 
 
 def _files(folder: str) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_file())
-    except OSError:
-        return []
+    return _names(folder, lambda entry: entry.is_file())
 
 
 def _folders(folder: str) -> list[str]:
+    return _names(folder, lambda entry: entry.is_dir())
+
+
+def _names(folder: str, is_included: Callable[[os.DirEntry[str]], bool]) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
+            return sorted(entry.name for entry in entries if entry.name[0] != "." and is_included(entry))
     except OSError:
         return []
 

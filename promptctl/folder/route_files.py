@@ -50,23 +50,20 @@ def _malformed(problem: str, *others: str) -> errors.Usage:
 
 def _load(text: str, source: str) -> object:
     """Return the document of a text: JSON if it is JSON, else YAML, in which 1e3 would be a text."""
+    json_problem = None
     if text.lstrip()[:1] in ("[", "{"):
         try:
             return json_documents.parse(text, once=True)
         except json_documents.NotJson as problem:
+            # YAML has brackets too.
             json_problem = problem
         except json_documents.InvalidDocument as problem:
             raise _malformed(f"{source}: {problem.reason}") from None
-        try:
-            # YAML has brackets too.
-            return strict_yaml.load(text.encode())
-        except strict_yaml.Malformed as problem:
-            if source.lower().endswith(".json"):
-                raise _malformed(f"{source}:{json_problem.line}: {json_problem.reason}") from None
-            raise _malformed(f"{source}:{problem.line}: {problem.what}") from None
     try:
         return strict_yaml.load(text.encode())
     except strict_yaml.Malformed as problem:
+        if json_problem is not None and source.lower().endswith(".json"):
+            raise _malformed(f"{source}:{json_problem.line}: {json_problem.reason}") from None
         raise _malformed(f"{source}:{problem.line}: {problem.what}") from None
 
 

@@ -49,7 +49,7 @@ def positions(text: str) -> list[int]:
     if text.isascii():
         return []
     # `set` runs in C, so a text without invisible characters costs one pass.
-    present = [character for character in set(text) if character > "\x7f" and _is_invisible(character)]
+    present = [character for character in set(text) if character > "\x7f" and _among(character, _INVISIBLE)]
     if not present:
         return []
     has_right_to_left = any(_among(character, _RIGHT_TO_LEFT) for character in set(text) - _MARKS)
@@ -103,10 +103,6 @@ def escape(text: str, escape_character: Callable[[str], str] | None = None) -> s
 def _escape(character: str) -> str:
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def _is_invisible(character: str) -> bool:
-    return _among(character, _INVISIBLE)
 
 
 def _among(character: str, ranges: Iterable[range]) -> bool:

@@ -120,10 +120,7 @@ class Fields:
 
     def text(self, name: str) -> str:
         """Return a text."""
-        value = self._fields.get(name)
-        if not isinstance(value, str):
-            raise self._wrong(name, "a text")
-        return value
+        return self._of_type(name, str, "a text")
 
     def text_or_none(self, name: str) -> str | None:
         """Return a text, or None for null."""
@@ -131,9 +128,10 @@ class Fields:
 
     def integer(self, name: str, least: int = 0) -> int:
         """Return an integer from `least` to the largest `bigint` of PostgreSQL."""
-        value = self._fields.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 1 << 63:
-            raise self._wrong(name, f"a whole number from {least}")
+        expected = f"a whole number from {least}"
+        value = self._of_type(name, int, expected)
+        if not least <= value < 1 << 63:
+            raise self._wrong(name, expected)
         return value
 
     def integer_or_none(self, name: str, least: int = 0) -> int | None:
@@ -142,24 +140,15 @@ class Fields:
 
     def boolean(self, name: str) -> bool:
         """Return true or false."""
-        value = self._fields.get(name)
-        if not isinstance(value, bool):
-            raise self._wrong(name, "true or false")
-        return value
+        return self._of_type(name, bool, "true or false")
 
     def mapping(self, name: str) -> dict[str, Any]:
         """Return an object, its values unchecked."""
-        value = self._fields.get(name)
-        if not isinstance(value, dict):
-            raise self._wrong(name, "an object")
-        return cast("dict[str, Any]", value)
+        return self._of_type(name, dict, "an object")
 
     def sequence(self, name: str) -> list[Any]:
         """Return a list, its items unchecked."""
-        value = self._fields.get(name)
-        if not isinstance(value, list):
-            raise self._wrong(name, "a list")
-        return cast("list[Any]", value)
+        return self._of_type(name, list, "a list")
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a list of texts."""
@@ -177,6 +166,13 @@ class Fields:
         if name not in self._fields:
             raise InvalidDocument(f"{self.where}: {name} is missing")
         return self._fields[name] is None
+
+    def _of_type(self, name: str, kind: type, expected: str) -> Any:
+        # The exact type, because a bool is an instance of int.
+        value = self._fields.get(name)
+        if type(value) is not kind:
+            raise self._wrong(name, expected)
+        return value
 
     def _wrong(self, name: str, expected: str) -> InvalidDocument:
         if name not in self._fields:

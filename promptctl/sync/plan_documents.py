@@ -64,20 +64,10 @@ def from_prepared_plan(prepared: PreparedPlan) -> dict[str, Any]:
 
 def _from_change(change: Change) -> dict[str, Any]:
     file = change.file and {**change.file.as_dict(), "content": change.file.content and change.file.content.decode()}
-    return {
-        "kind": change.kind,
-        "name": change.name,
-        "version": change.version,
-        "why": change.message,
-        "previous_version": change.previous_version,
-        "metadata": change.metadata,
-        "route": change.route,
-        "file": file,
-        "yaml_path": change.yaml_path,
-        "hold": change.hold.as_json() if change.hold else None,
-        "hint": change.hint,
-        "needs_new_variables": change.needs_new_variables,
-    }
+    hold = change.hold.as_json() if change.hold else None
+    document = {**change.as_dict(), "file": file, "hold": hold}
+    document["why"] = document.pop("message")
+    return document
 
 
 def _storable(value: Any) -> Any:
@@ -135,7 +125,7 @@ def _to_change(fields: Fields) -> Change:
         fields.text("why"),
         fields.integer_or_none("previous_version"),
         None if fields.is_none("metadata") else fields.mapping("metadata"),
-        None if fields.is_none("route") else _to_route(fields, "route"),
+        _to_route(fields),
         file,
         fields.text_or_none("yaml_path"),
         None if fields.is_none("hold") else _to_last_move(fields.fields("hold")),
@@ -177,7 +167,7 @@ def _to_applied(fields: Fields) -> AppliedPrompt:
     return AppliedPrompt(
         check_name(fields.text("name")),
         fields.integer_or_none("active", 1),
-        None if fields.is_none("route") else _to_route(fields, "route"),
+        _to_route(fields),
         metadata,
         fields.text_or_none("digest"),
         fields.boolean("is_settled"),
@@ -185,10 +175,12 @@ def _to_applied(fields: Fields) -> AppliedPrompt:
     )
 
 
-def _to_route(fields: Fields, key: str) -> list[dict[str, Any]]:
-    steps = fields.sequence(key)
+def _to_route(fields: Fields) -> list[dict[str, Any]] | None:
+    if fields.is_none("route"):
+        return None
+    steps = fields.sequence("route")
     if not all(isinstance(step, dict) for step in steps):
-        raise InvalidDocument(f"{fields.where}: {key} is not a list of objects")
+        raise InvalidDocument(f"{fields.where}: route is not a list of objects")
     return steps
 
 
