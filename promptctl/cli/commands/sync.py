@@ -172,7 +172,9 @@ def _apply_saved(run: Run, path: str, author: str | None, form: str, progress_ba
     return 0
 
 
-def _read(argument: str | None, source: str | None, options: syncing.SyncOptions) -> tuple[Checkout, list[ListedPrompt]]:
+def _read(
+    argument: str | None, source: str | None, options: syncing.SyncOptions
+) -> tuple[Checkout, list[ListedPrompt]]:
     if source is not None and not source.strip():
         raise errors.Usage("usage", "--source is empty")
     if argument == "":
