@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from promptctl import errors
 from promptctl.client import argument_checks, processes
-from promptctl.client.database_identity import identity
 from promptctl.client.exceptions import Closed, NoActiveVersion, TooOld
 from promptctl.client.follower import Follower
 from promptctl.client.memory import EMPTY, Memory
@@ -80,9 +79,8 @@ class Prompts:
         if max_age_seconds is not None:
             poll_seconds = min(poll_seconds, max_age_seconds / 3)
         target = settings.target(database_url, "database_url")
-        # Imported before there are threads: a child that is forked during an import would wait for it without end.
-        connecting.load_application_driver()
-        database = identity(target)
+        # Imports psycopg before there are threads: a child that is forked during an import would wait without end.
+        database = connecting.identity(target)
         self._timeout_seconds = timeout_seconds
         self._max_age_seconds = max_age_seconds
         self._warned_references: set[str] = set()

@@ -28,6 +28,12 @@ _HARMLESS = {
     "sslnegotiation": "postgres", "sslrootcert": "none", "target_session_attrs": "any",
 }  # fmt: skip
 
+# Of these keywords, and of libpq's variables for them, a database is identified by those without a login.
+_IDENTIFYING = {
+    "host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "dbname": "PGDATABASE", "service": "PGSERVICE",
+    "user": "PGUSER",
+}  # fmt: skip
+
 
 def connect(
     database_url: str | None,
@@ -53,16 +59,7 @@ def connect(
             say(f"there is no embedded database yet: sync creates it in {absent}")
             return EmptyDatabase(_EMBEDDED)
         return _connect_embedded(creates, starts, say)
-    parameters = _common()
-    if target.url is not None:
-        # libpq expands a URL or keywords in `dbname`; later keywords win.
-        parameters["dbname"] = target.url
-    parameters["client_encoding"] = "UTF8"
-    try:
-        connection = _connected(parameters)
-    except ConnectionFailed as failure:
-        raise refusals.unreachable(failure, target) from None
-    return Database(connection, _label(connection), embedded=False)
+    return _configured_database(target, _common(), _connected)
 
 
 def connect_application(target: settings.Target, *, connect_timeout_seconds: float, timeout_seconds: float) -> Database:
@@ -101,21 +98,9 @@ def connect_application(target: settings.Target, *, connect_timeout_seconds: flo
             server.start(home, create=False, connect=connect, unless_stopped=True)
             database = _embedded_database(home, connect)
     else:
-        if target.url is not None:
-            own["dbname"] = target.url
-        own["client_encoding"] = "UTF8"
-        try:
-            connection = driver.connect(own)
-        except ConnectionFailed as failure:
-            raise refusals.unreachable(failure, target) from None
-        database = Database(connection, _label(connection), embedded=False)
+        database = _configured_database(target, own, driver.connect)
     database.set_timeout(timeout_seconds)
     return database
-
-
-def load_application_driver() -> None:
-    """Import psycopg. Raises Failed (`libpq_missing`)."""
-    drivers.for_application()
 
 
 def keywords(url: str) -> dict[str, str]:
@@ -123,9 +108,37 @@ def keywords(url: str) -> dict[str, str]:
     return _keywords(drivers.for_command(), url, "--database-url")
 
 
-def application_keywords(url: str, origin: str) -> dict[str, str]:
-    """Return what `keywords` returns, with the driver of applications."""
-    return _keywords(drivers.for_application(), url, origin)
+def _configured_database(
+    target: settings.Target, parameters: dict[str, str], connect: Callable[[dict[str, str]], Connection]
+) -> Database:
+    if target.url is not None:
+        # libpq expands a URL or keywords in `dbname`; later keywords win.
+        parameters["dbname"] = target.url
+    parameters["client_encoding"] = "UTF8"
+    try:
+        connection = connect(parameters)
+    except ConnectionFailed as failure:
+        raise refusals.unreachable(failure, target) from None
+    return Database(connection, _label(connection), embedded=False)
+
+
+def identity(target: settings.Target) -> str:
+    """Return a text that is the same for every login of a database, for an application. It has no password.
+
+    Imports psycopg. Raises Failed (`libpq_missing`), and Usage for a malformed URL.
+    """
+    driver = drivers.for_application()
+    if target.embedded:
+        from promptctl.postgres.embedded import location
+
+        return f"embedded {location.home()}"
+    in_url = _keywords(driver, target.url, target.origin) if target.url else {}
+    values = {keyword: in_url.get(keyword) or os.environ.get(name, "") for keyword, name in _IDENTIFYING.items()}
+    keywords = ["host", "hostaddr", "port", "dbname", "service"]
+    if not values["dbname"]:
+        # The name of the database is then that of the user.
+        keywords.append("user")
+    return " ".join(f"{keyword}={values[keyword]}" for keyword in keywords)
 
 
 def _keywords(driver: Driver, url: str, origin: str) -> dict[str, str]:

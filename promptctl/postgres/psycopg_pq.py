@@ -37,14 +37,12 @@ def connect(parameters: Mapping[str, str], *, light: bool = False) -> Connection
     url = values.pop("dbname", "")
     if url and not _is_conninfo(url):
         values["dbname"], url = url, ""
-    result: Any = None
     if waiting.are_threads_replaced():
-        result = waiting.run_beside_greenlets(lambda: _attempt_in_thread(url, values))
+        pgconn = waiting.run_beside_greenlets(lambda: _attempt_in_thread(url, values))
     else:
-        result = _attempt(url, values)
-    if isinstance(result, str):
-        raise ConnectionFailed(result)
-    pgconn: pq.abc.PGconn = result
+        pgconn = _attempt(url, values)
+    if isinstance(pgconn, str):
+        raise ConnectionFailed(pgconn)
     pgconn.notice_handler = None
     return Connection(pgconn, psycopg.Error)
 
