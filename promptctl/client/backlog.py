@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from promptctl.client import use_records
 from promptctl.client.losses import Losses
-from promptctl.client.score_retries import ScoreRetries
 from promptctl.store.uses import ScoreRecord
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ _SPILLED_AT_ONCE = 32
 # While another thread writes to the spool, a full queue may grow by this part of its size before a thread waits for the
 # writer, for at most so many seconds.
 _GROWTH, _DISK_SECONDS = 0.25, 1.0
+_RETRY_FOR_SECONDS, _RETRY_EVERY_SECONDS = 60.0, 1.0
 
 
 class Backlog:
@@ -60,7 +60,7 @@ class Backlog:
         self._spill_lock = threading.RLock()
         # A lock for the thread that moves everything to the spool.
         self._to_spool_lock = threading.RLock()
-        self._score_retries = ScoreRetries()
+        self._score_retries = _ScoreRetries()
         # The ids among the records being sent that the database has refused.
         self._refused_ids: set[str] = set()
         self._lock = threading.RLock()
@@ -284,3 +284,47 @@ class Backlog:
             return self.queue.popleft()
         except IndexError:  # another thread was quicker
             return None
+
+
+class _ScoreRetries:
+    """Scores that the database refused, by the id of their use, which are sent again for a minute.
+
+    Another process may still send the use.
+    """
+
+    def __init__(self) -> None:
+        self._scores: dict[str, ScoreRecord] = {}
+        self._refused_since: dict[str, float] = {}
+        self._next_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self._scores)
+
+    def add(self, score: ScoreRecord, *, is_last_try: bool) -> bool:
+        """Store a refused score for a retry; False: it is given up, after a minute or if this `is_last_try`."""
+        now = time.monotonic()
+        since = self._refused_since.setdefault(score.id, now)
+        if is_last_try or now - since > _RETRY_FOR_SECONDS:
+            self.forget(score.id)
+            return False
+        self._scores[score.id] = score
+        return True
+
+    def forget(self, use_id: str) -> None:
+        """Forget the score of a use, which was stored or given up."""
+        self._scores.pop(use_id, None)
+        self._refused_since.pop(use_id, None)
+
+    def are_due(self, *, is_last_try: bool) -> bool:
+        """Return whether it is time to send the scores again: once a second, and if this `is_last_try`."""
+        now = time.monotonic()
+        if not self._scores or not (is_last_try or now >= self._next_at):
+            return False
+        self._next_at = now + _RETRY_EVERY_SECONDS
+        return True
+
+    def take(self) -> list[ScoreRecord]:
+        """Remove and return all scores."""
+        scores = list(self._scores.values())
+        self._scores.clear()
+        return scores

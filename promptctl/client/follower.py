@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import random
 import shlex
 import threading
@@ -17,7 +18,6 @@ from promptctl import errors
 from promptctl.client.exceptions import PromptNotFound, Unavailable, VersionNotFound
 from promptctl.client.load_requests import Request
 from promptctl.client.refresher import Refresher
-from promptctl.client.waker import Waker
 from promptctl.postgres import connecting
 from promptctl.store import administration
 
@@ -60,7 +60,7 @@ class Follower:
         self._longest_poll_seconds = poll_seconds
         self._connect_seconds = connect_seconds
         self._refresher = Refresher(memory, link, snapshot, self._mark_connected)
-        self._waker = Waker()
+        self._waker = _Waker()
         self._begin()
 
     def _begin(self) -> None:
@@ -264,6 +264,37 @@ class Follower:
     def _answer_all(self) -> None:
         for request in self._refresher.requests.take():
             request.answer()
+
+
+class _Waker:
+    """A pipe that wakes a waiting thread, which reads `descriptor`; -1 while it is closed."""
+
+    def __init__(self) -> None:
+        self.descriptor = self._writer = -1
+
+    def open(self) -> None:
+        """Open the pipe. Raises OSError."""
+        self.descriptor, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        os.set_blocking(self.descriptor, False)
+
+    def wake(self) -> None:
+        """Wake the thread; nothing happens if the pipe is closed."""
+        with contextlib.suppress(BlockingIOError):  # the pipe is full of earlier calls
+            if self._writer >= 0:
+                os.write(self._writer, b"\0")
+
+    def drain(self) -> None:
+        """Read what earlier calls have written."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.descriptor, 4096)
+
+    def close(self) -> None:
+        """Close the pipe."""
+        descriptors, self.descriptor, self._writer = (self.descriptor, self._writer), -1, -1
+        for descriptor in descriptors:
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 def _grant_hint(database: Database) -> str | None:

@@ -6,10 +6,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from promptctl.client import fetch
 from promptctl.client.load_requests import Requests
 from promptctl.client.memory import EMPTY
 from promptctl.client.missing_prompts import MissingPrompt, MissingPrompts
+from promptctl.rules import references
 from promptctl.store import following
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class Refresher:
         try:
             state = self._memory.state
             names = [*requested, *self.missing, *self._names_of_others]
-            kept = fetch.without_erased(database, state) if anew or may_be_erased else state
-            new_state = fetch.changes(database, kept, names, self._link, anew=anew)
+            kept = _without_erased(database, state) if anew or may_be_erased else state
+            new_state = _with_changes(database, kept, names, self._link, anew=anew)
             is_changed = new_state is not state
             if is_changed or not self._has_published:
                 with self._lock:
@@ -96,7 +96,7 @@ class Refresher:
     def read_once(self, database: Database, names: Sequence[str]) -> State:
         """Return a state that has these names, without publishing it. Raises PromptNotFound, VersionNotFound."""
         began_at = time.monotonic()
-        state = fetch.changes(database, EMPTY, names, self._link, anew=True)
+        state = _with_changes(database, EMPTY, names, self._link, anew=True)
         if missing := state.missing(names):
             raise MissingPrompt(missing[0], following.list_names(database), database.label).error()
         self._memory.confirmed_at = began_at
@@ -143,3 +143,42 @@ class Refresher:
             if name not in still_missing and name not in state.prompts and name not in state.pinned
         ]
         self.missing.replace(still_missing, new, following.list_names(database) if new else (), database.label)
+
+
+def _without_erased(database: Database, state: State) -> State:
+    """Return the state without pinned versions that were erased; itself if none was."""
+    if not state.pinned:
+        return state
+    pinned = [(prompt.source.name, prompt.source.version or 0) for prompt in state.pinned.values()]
+    return state.without(following.list_erased_versions(database, pinned))
+
+
+def _with_changes(database: Database, state: State, names: Sequence[str], link: Link, *, anew: bool) -> State:
+    """Return the current state, with these names and pinned references as far as they exist; itself if it is current.
+
+    It includes the targets of the prompts' routes. One statement reads everything that can change, so the state is that
+    of one time. Prompts whose epoch has not changed are not read again, unless `anew`.
+    """
+    epochs: dict[str, int | None] = {name: None if anew else prompt.row.epoch for name, prompt in state.prompts.items()}
+    requested: set[str] = set()
+    while True:
+        pinned: Sequence[following.PinnedVersion] = ()
+        versions: Sequence[references.Reference] = ()
+        if names:
+            requested.update(names)
+            versions = [references.parse(name) for name in names if "@" in name and name not in state.pinned]
+            epochs |= {name: None for name in names if "@" not in name and name not in epochs}
+        # Without any name as well, to check that the database can be read.
+        rows = following.follow(database, epochs)
+        if versions:
+            numbers = [(version.name, version.version or 0) for version in versions]
+            pinned = following.read_versions(database, numbers)
+        if not rows and not pinned:
+            return state
+        state = state.with_rows(rows, pinned, link)
+        # The targets of new routes are read next; then everything is checked once more.
+        routed = [row.name for row in rows if row.route]
+        names = [name for name in state.missing(routed) if name not in requested] if routed else ()
+        if not names:
+            return state
+        epochs |= {row.name: row.epoch for row in rows}

@@ -42,26 +42,22 @@ class Snapshot:
         self._path = path
         self._identity = identity
         self._saved_at = self._next_at = float("-inf")
-        self._is_behind = False
+        # Whether the state has changed since it was written.
+        self.is_behind = False
         # The version of the file that this process wrote.
         self._own: tuple[int, int] | None = None
         self._has_warned = False
 
     def is_due(self, *, is_changed: bool) -> bool:
         """Return whether to write now: the state `is_changed`, or was not written for a minute."""
-        self._is_behind = self._is_behind or is_changed
+        self.is_behind = self.is_behind or is_changed
         now = time.monotonic()
-        return now >= self._next_at and (self._is_behind or now - self._saved_at >= _RENEW_AFTER_SECONDS)
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether the state has changed since it was written."""
-        return self._is_behind
+        return now >= self._next_at and (self.is_behind or now - self._saved_at >= _RENEW_AFTER_SECONDS)
 
     @property
     def due_at(self) -> float:
         """When a changed state may be written (time.monotonic); infinity: the state has not changed."""
-        return self._next_at if self._is_behind else float("inf")
+        return self._next_at if self.is_behind else float("inf")
 
     def save(
         self, state: State, age_seconds: float, gone: Collection[str] = (), *, is_ending: bool = False
@@ -92,7 +88,7 @@ class Snapshot:
             self._next_at = time.monotonic() + _PAUSE_AFTER_FAILURE_SECONDS
         else:
             self._saved_at = began
-            self._is_behind = self._has_warned = False
+            self.is_behind = self._has_warned = False
             ended = time.monotonic()
             self._next_at = ended + (ended - began) / _MOST_OF_THE_TIME
         return ()

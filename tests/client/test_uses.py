@@ -14,7 +14,8 @@ import psycopg
 import pytest
 
 from promptctl import Prompts, errors
-from promptctl.client import recorder, score_retries
+from promptctl.client import backlog as client_backlog
+from promptctl.client import recorder
 from promptctl.client.use import Use
 from promptctl.rules.tokens import MOST_TOKENS
 from promptctl.store import uses as store
@@ -308,7 +309,7 @@ def test_a_score_comes_from_another_process(prompts: Prompts, sql: Connection, h
 def test_a_score_waits_for_a_use_that_another_process_has_not_sent_yet(
     serve: Serve, sql: Connection, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(score_retries, "_RETRY_EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(client_backlog, "_RETRY_EVERY_SECONDS", 0.02)
     one, other = serve(flush_seconds=1000), serve()
     with one.get("greeter").use() as use:
         pass
@@ -331,9 +332,9 @@ def test_a_score_waits_for_a_use_that_another_process_has_not_sent_yet(
 def test_the_score_of_a_missing_use_is_logged(
     serve: Serve, sql: Connection, logged: Logged, monkeypatch: pytest.MonkeyPatch, ends: bool
 ) -> None:
-    monkeypatch.setattr(score_retries, "_RETRY_EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(client_backlog, "_RETRY_EVERY_SECONDS", 0.02)
     if not ends:
-        monkeypatch.setattr(score_retries, "_RETRY_FOR_SECONDS", 0.1)
+        monkeypatch.setattr(client_backlog, "_RETRY_FOR_SECONDS", 0.1)
     prompts = serve()
     unknown = str(uuid.uuid4())
     prompts.score(unknown, 0.5)
