@@ -263,16 +263,11 @@ def stored_prompts(database: Database, names: Sequence[str]) -> dict[str, Stored
     for name, number, *columns in versions:
         versions_by_name.setdefault(name, {})[number] = StoredVersion(*columns)
     stored: dict[str, StoredPrompt] = {}
-    for name, active, next_version, epoch, route, *columns in prompts:
-        source, version, applied_route, has_version, has_route, metadata, candidate, basis_points, is_archived = (
-            columns[:9]
-        )
-        move = columns[9:]
-        stored[name] = StoredPrompt(
-            name, active, next_version, epoch, route, LastMove(*move) if move[0] is not None else None, source, version,
-            applied_route, has_version, has_route, metadata or {}, versions_by_name.get(name, {}), candidate,
-            basis_points, is_archived,
-        )  # fmt: skip
+    for row in prompts:
+        name, prompt, applied, metadata, split, move = row[0], row[:5], row[5:10], row[10], row[11:14], row[14:]
+        last_move = LastMove(*move) if move[0] is not None else None
+        fields: list[Any] = [*prompt, last_move, *applied, metadata or {}, versions_by_name.get(name, {}), *split]
+        stored[name] = StoredPrompt(*fields)
     return stored
 
 

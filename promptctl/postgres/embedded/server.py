@@ -64,15 +64,11 @@ class ServerStatus:
     binaries: str | None
 
 
-def _ignore(_: str) -> None:
-    pass
-
-
 def start(
     home_directory: str,
     *,
     create: bool,
-    say: Callable[[str], None] = _ignore,
+    say: Callable[[str], None] = lambda _: None,
     connect: Connect | None = None,
     unless_stopped: bool = False,
 ) -> None:
