@@ -273,8 +273,8 @@ def claude() -> Iterator[ClaudeServer]:
 
 
 @pytest.fixture
-def asking(claude: ClaudeServer) -> Callable[..., dict[str, str | None]]:
-    """Return a function that makes the environment for `chat` with that server and a scenario."""
+def claude_env(claude: ClaudeServer) -> Callable[..., dict[str, str | None]]:
+    """Return a function that returns the environment of `chat` for that server and a scenario."""
 
     def choose(scenario: str = "ok", **parameters: object) -> dict[str, str | None]:
         return {
@@ -284,6 +284,27 @@ def asking(claude: ClaudeServer) -> Callable[..., dict[str, str | None]]:
         }
 
     return choose
+
+
+@pytest.fixture
+def separate_database() -> None:
+    """Marks a test of a command that changes more of its database than the rows of the tables."""
+
+
+@pytest.fixture
+def startup_code(tmp_path: Path) -> Callable[[str], dict[str, str | None]]:
+    """Return a function that returns the environment of a process in which Python runs this code first.
+
+    Tests inject faults with it that no user can cause.
+    """
+
+    def install(code: str) -> dict[str, str | None]:
+        folder = tmp_path / "startup_code"
+        folder.mkdir(exist_ok=True)
+        (folder / "sitecustomize.py").write_text(code, encoding="utf-8")
+        return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)}
+
+    return install
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from promptctl.cli import catalogue
-from tests.cli.conftest import refused
+from tests.commands import check_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,35 +45,35 @@ RULES: list[tuple[Mapping[str, str | None], str, bool, bool]] = [
 ]
 
 
-def test_the_option_then_the_variables_then_the_terminal_decide(filled: Promptctl) -> None:
+def test_the_option_then_the_variables_then_the_terminal_decide(demo: Promptctl) -> None:
     for variables, option, in_pipe, on_terminal in RULES:
         env = {"TERM": "xterm-256color", **variables}
         words = (*DIFF, *option.split())
-        assert ("\x1b[" in filled(*words, env=env).out) == in_pipe, (variables, option)
-        assert ("\x1b[" in filled.on_terminal(*words, env=env).out) == on_terminal, (variables, option)
+        assert ("\x1b[" in demo(*words, env=env).out) == in_pipe, (variables, option)
+        assert ("\x1b[" in demo.on_terminal(*words, env=env).out) == on_terminal, (variables, option)
 
 
-def test_errors_have_colors_as_the_answer_has_and_words_that_are_not_read_too(filled: Promptctl) -> None:
+def test_errors_have_colors_as_the_answer_has_and_words_that_are_not_read_too(demo: Promptctl) -> None:
     for words in (["show", "nothing_like_it"], ["list", "--everything"], ["show"]):
-        assert filled(*words, "--color", "always").err.startswith("\x1b[31merror:\x1b[0m ")
-        assert "\x1b" not in filled.on_terminal(*words, "--color=never", env={"TERM": "xterm"}).out
-    assert "\x1b" not in filled("show", "nothing_like_it", "--json", "--color", "always").err
+        assert demo(*words, "--color", "always").err.startswith("\x1b[31merror:\x1b[0m ")
+        assert "\x1b" not in demo.on_terminal(*words, "--color=never", env={"TERM": "xterm"}).out
+    assert "\x1b" not in demo("show", "nothing_like_it", "--json", "--color", "always").err
 
 
-def test_what_programs_read_stays_plain(filled: Promptctl) -> None:
+def test_what_programs_read_stays_plain(demo: Promptctl) -> None:
     for words in (
         "list", "show default-system-prompt", "show default-system-prompt@1", "history", "stats", "db status",
         "resolve support/triage --unit u", "split support/triage", "route show support/triage", "list --json",
         "list -q", "stats --csv", "release list", "diff default-system-prompt@1 default-system-prompt@2 --json",
     ):  # fmt: skip
-        plain = filled(*words.split())
-        assert filled(*words.split(), "--color", "always").out == plain.out, words
-        assert filled(*words.split(), env={"FORCE_COLOR": "1"}).out == plain.out, words
+        plain = demo(*words.split())
+        assert demo(*words.split(), "--color", "always").out == plain.out, words
+        assert demo(*words.split(), env={"FORCE_COLOR": "1"}).out == plain.out, words
 
 
-def test_every_command_has_the_option_and_another_word_is_refused(filled: Promptctl) -> None:
+def test_every_command_has_the_option_and_another_word_is_refused(demo: Promptctl) -> None:
     for name in catalogue.COMMANDS:
         spellings = set(catalogue.COMMANDS[name].options)
         assert {"--color", "--no-pager"} <= spellings
-    ended = refused(filled("list", "--color", "sometimes"), 2)
+    ended = check_failure(demo("list", "--color", "sometimes"), 2)
     assert ended.err.startswith('error: invalid color "sometimes": use auto, always or never\n')

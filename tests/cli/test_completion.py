@@ -87,19 +87,19 @@ def offered(promptctl: Promptctl, *words: str) -> list[str]:
         (["help", "show", ""], []),
     ],
 )
-def test_what_can_follow_is_offered(words: list[str], expected: list[str], filled: Promptctl) -> None:
-    assert offered(filled, *words) == expected
+def test_what_can_follow_is_offered(words: list[str], expected: list[str], demo: Promptctl) -> None:
+    assert offered(demo, *words) == expected
 
 
 def test_the_database_on_the_line_is_the_one_that_is_asked(
-    filled: Promptctl, unconfigured: Promptctl, database_url: str
+    demo: Promptctl, unconfigured: Promptctl, database_url: str
 ) -> None:
     assert offered(unconfigured, "show", "--database-url", database_url, "d") == ["default-system-prompt"]
     assert offered(unconfigured, "show", f"--database-url='{database_url}'", "d") == ["default-system-prompt"]
 
 
 def test_completion_starts_no_server_and_never_complains(
-    unconfigured: Promptctl, on: object, empty_database: str, server: Server
+    unconfigured: Promptctl, promptctl_on: object, empty_database: str, server: Server
 ) -> None:
     assert offered(unconfigured, "show", "") == []
     assert not (unconfigured.home / "promptctl").exists()
@@ -118,11 +118,11 @@ def test_completion_does_not_keep_anybody_waiting(unconfigured: Promptctl) -> No
 
 
 @pytest.fixture
-def path(filled: Promptctl, tmp_path: Path) -> str:
+def path(demo: Promptctl, tmp_path: Path) -> str:
     """A PATH on which `promptctl` is the command line under test."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    (folder / "promptctl").write_text(f'#!/bin/sh\nexec {shlex.join(filled.command())} "$@"\n')
+    (folder / "promptctl").write_text(f'#!/bin/sh\nexec {shlex.join(demo.command())} "$@"\n')
     (folder / "promptctl").chmod(0o755)
     return f"{folder}:{os.environ['PATH']}"
 
@@ -157,10 +157,10 @@ printf '%s\n' "${COMPREPLY[@]}"
     ],
 )
 def test_bash_gets_what_it_puts_behind_its_last_break(
-    line: str, replaced: str, expected: str, filled: Promptctl, path: str
+    line: str, replaced: str, expected: str, demo: Promptctl, path: str
 ) -> None:
     done = subprocess.run(
-        ["bash", "--norc", "-c", BASH, "bash", line, replaced], env=filled.environment({"PATH": path}),
+        ["bash", "--norc", "-c", BASH, "bash", line, replaced], env=demo.environment({"PATH": path}),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert (done.stdout.split(), done.stderr) == (expected.split(), "")
@@ -205,13 +205,13 @@ SHELLS = {
 
 
 @pytest.fixture
-def typist(request: pytest.FixtureRequest, filled: Promptctl, path: str) -> Iterator[Typist]:
+def typist(request: pytest.FixtureRequest, demo: Promptctl, path: str) -> Iterator[Typist]:
     """A shell of this name that has read its completion script."""
     command, beginning = SHELLS[request.param]
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not on this machine")
-    env = filled.environment({"PATH": path, "TERM": "vt100", "PROMPT_EOL_MARK": "", "INPUTRC": "/dev/null"})
-    typing = Typist(command, env, filled.home)
+    env = demo.environment({"PATH": path, "TERM": "vt100", "PROMPT_EOL_MARK": "", "INPUTRC": "/dev/null"})
+    typing = Typist(command, env, demo.home)
     try:
         typing.type(f"{beginning}; echo rea''dy\n", "ready\r\n")
         yield typing
@@ -228,9 +228,9 @@ def test_a_person_at_a_shell_completes_commands_names_and_versions(typist: Typis
 
 
 @pytest.mark.parametrize("typist", SHELLS, indirect=True)
-def test_file_names_are_offered_where_a_file_belongs_only(typist: Typist, filled: Promptctl) -> None:
-    (filled.home / "notes.txt").write_text("x")
-    (filled.home / "nested").mkdir()
+def test_file_names_are_offered_where_a_file_belongs_only(typist: Typist, demo: Promptctl) -> None:
+    (demo.home / "notes.txt").write_text("x")
+    (demo.home / "nested").mkdir()
     for line, completed in (
         ("promptctl create x -f not\t -q; echo don''e\n", "notes.txt"),
         ("promptctl sync n\t --check -q; echo don''e\n", "nested/"),
@@ -257,9 +257,9 @@ def test_versions_are_shown_newest_first(typist: Typist, keys: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not on this machine")
-def test_fish_offers_the_same(filled: Promptctl, path: str) -> None:
-    (filled.home / "a_file").write_text("x")
-    (filled.home / "a_folder").mkdir()
+def test_fish_offers_the_same(demo: Promptctl, path: str) -> None:
+    (demo.home / "a_file").write_text("x")
+    (demo.home / "a_folder").mkdir()
     for line, expected in (
         ("promptctl rol", ["rollback"]),
         ("promptctl show ", NAMES),
@@ -274,7 +274,7 @@ def test_fish_offers_the_same(filled: Promptctl, path: str) -> None:
     ):
         script = f"promptctl completion fish | source; complete -C {shlex.quote(line)}"
         done = subprocess.run(
-            ["fish", "--no-config", "-c", script], env=filled.environment({"PATH": path}), cwd=filled.home,
+            ["fish", "--no-config", "-c", script], env=demo.environment({"PATH": path}), cwd=demo.home,
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert [each.partition("\t")[0] for each in done.stdout.splitlines()] == expected, line

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cli.conftest import refused, refused_in_json
+from tests.commands import check_failure, check_json_failure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,18 +102,19 @@ def test_a_text_that_cannot_be_a_prompt_is_refused_with_its_place(given: bytes, 
     code, complaint = UNUSABLE[given]
     (promptctl.home / "text").write_bytes(given)
     hint = "hint:  promptctl create --help\n"
-    assert refused(promptctl("create", "x", "-f", "text"), 2).err == f'error: "text" {complaint}\n{hint}'
+    assert check_failure(promptctl("create", "x", "-f", "text"), 2).err == f'error: "text" {complaint}\n{hint}'
     assert (
-        refused(promptctl("create", "x", "-f", "-", stdin=given), 2).err == f"error: standard input {complaint}\n{hint}"
+        check_failure(promptctl("create", "x", "-f", "-", stdin=given), 2).err
+        == f"error: standard input {complaint}\n{hint}"
     )
-    assert refused_in_json(promptctl("create", "x", "--json", stdin=given), 2)["code"] == code
+    assert check_json_failure(promptctl("create", "x", "--json", stdin=given), 2)["code"] == code
     assert promptctl("list").out == ""
 
 
 def test_a_text_over_the_limit_is_refused(promptctl: Promptctl) -> None:
     with (promptctl.home / "text").open("wb") as file:
         file.truncate(100 * 1024 * 1024 + 1)
-    error = refused_in_json(promptctl("create", "x", "-f", "text", "--json"), 2)
+    error = check_json_failure(promptctl("create", "x", "-f", "text", "--json"), 2)
     assert error["code"] == "too_large"
     assert error["message"] == '"text" has more than 104857600 bytes'
 
@@ -231,7 +232,7 @@ def test_metadata_that_no_database_keeps_or_that_is_read_otherwise_is_refused(pr
         "-0": """-0 is read as 0: for a text write '"-0"'""",
         "0.10000000000000000001": "0.10000000000000000001 is read as 0.1",
     }.items():
-        ended = refused(promptctl("create", "x", "text", "--meta", f"k={value}"), 2)
+        ended = check_failure(promptctl("create", "x", "text", "--meta", f"k={value}"), 2)
         assert ended.err.startswith(f'error: --meta "k": {told}'), ended.err
     assert promptctl("list").out == ""
     created(promptctl, "x", "text", "--meta", 'k="1.10"')
@@ -279,8 +280,8 @@ def test_a_text_that_git_has_not_put_in_place_is_refused(promptctl: Promptctl) -
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n"
     for given in (pointer, "a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> main\n"):
         (promptctl.home / "sys.txt").write_text(given)
-        error = refused_in_json(promptctl("create", "x", "-f", "sys.txt", "--json"), 2)
+        error = check_json_failure(promptctl("create", "x", "-f", "sys.txt", "--json"), 2)
         assert error["code"] == "unfinished_text"
         assert error["message"].startswith(("sys.txt ", '"sys.txt" '))
-        assert refused_in_json(promptctl("create", "x", "--json", stdin=given), 2)["code"] == "unfinished_text"
+        assert check_json_failure(promptctl("create", "x", "--json", stdin=given), 2)["code"] == "unfinished_text"
     assert promptctl("list").out == ""

@@ -10,7 +10,7 @@ import pytest
 from promptctl.cli import catalogue, fast_reader
 from promptctl.cli.catalogue import COMMANDS
 from promptctl.cli.correction import lines, synonyms
-from tests.cli.conftest import refused
+from tests.commands import check_failure
 
 if TYPE_CHECKING:
     from tests.conftest import Promptctl
@@ -285,29 +285,29 @@ TOLD: dict[tuple[str, ...], tuple[str, str]] = {
 @pytest.mark.parametrize("words", TOLD, ids=" ".join)
 def test_the_hint_is_what_a_person_sees(words: tuple[str, ...], unconfigured: Promptctl) -> None:
     message, hint = TOLD[words]
-    told = refused(unconfigured(*words), 2).err
+    told = check_failure(unconfigured(*words), 2).err
     assert message in told
     assert told.endswith(f"\nhint:  {hint}\n"), told
 
 
-def test_what_is_accepted_is_carried_out(filled: Promptctl) -> None:
-    text = filled("show", "default-system-prompt@2").out
+def test_what_is_accepted_is_carried_out(demo: Promptctl) -> None:
+    text = demo("show", "default-system-prompt@2").out
     for words in (["show", "default-system-prompt@v2"], ["show", "default-system-prompt", "2"]):
-        assert filled(*words).out == text
+        assert demo(*words).out == text
     assert (
-        filled("diff", "default-system-prompt", "1", "2").out
-        == filled("diff", "default-system-prompt@1", "default-system-prompt@2").out
+        demo("diff", "default-system-prompt", "1", "2").out
+        == demo("diff", "default-system-prompt@1", "default-system-prompt@2").out
     )
-    assert filled("--quiet", "list").out == filled("list", "--quiet").out
-    assert filled("activate", "default-system-prompt@v3", "-m", "why", "-q").out == "default-system-prompt@3\n"
+    assert demo("--quiet", "list").out == demo("list", "--quiet").out
+    assert demo("activate", "default-system-prompt@v3", "-m", "why", "-q").out == "default-system-prompt@3\n"
     # A prompt called as a word of the reason is not rolled back.
-    filled("create", "concise", "text", "--activate")
-    refused(filled("rollback", "default-system-prompt", "--reason", "too", "concise"), 2)
-    assert filled("show", "concise").out == "text"
-    assert filled("show", "default-system-prompt", "-q").out == "default-system-prompt@3\n"
+    demo("create", "concise", "text", "--activate")
+    check_failure(demo("rollback", "default-system-prompt", "--reason", "too", "concise"), 2)
+    assert demo("show", "concise").out == "text"
+    assert demo("show", "default-system-prompt", "-q").out == "default-system-prompt@3\n"
 
 
-def test_a_reason_without_quotes_before_the_names_moves_nothing(filled: Promptctl) -> None:
+def test_a_reason_without_quotes_before_the_names_moves_nothing(demo: Promptctl) -> None:
     """Two words that are names of prompts are two names; one that is not belongs to the reason."""
     name, other = "default-system-prompt", "support/triage"
     for typed, hint in (
@@ -317,22 +317,22 @@ def test_a_reason_without_quotes_before_the_names_moves_nothing(filled: Promptct
         (f"delete --reason code_helper replaced code_helper@1 {name}", None),
         (f"delete --reason not used {name}@1", f"delete --reason 'not used' {name}@1"),
     ):
-        told = filled(*shlex.split(typed))
+        told = demo(*shlex.split(typed))
         if hint is None:
             assert told.code != 0, typed
             continue
-        assert refused(told, 2).err == (
+        assert check_failure(told, 2).err == (
             f"error: a text of several words is one argument: put it in quotes\nhint:  promptctl {hint}\n"
         )
-    assert filled("list", "-q").out.split() == ["code_helper", name, other]
-    assert filled("show", name, "-q").out == f"{name}@2\n"
+    assert demo("list", "-q").out.split() == ["code_helper", name, other]
+    assert demo("show", name, "-q").out == f"{name}@2\n"
     # A name that was mistyped is no part of a reason.
-    told = refused(filled("rollback", "--reason", "why", name, "support/triag"), 4)
+    told = check_failure(demo("rollback", "--reason", "why", name, "support/triag"), 4)
     assert told.err.endswith(f"hint:  promptctl show {other}\n")
-    assert filled("rollback", "--reason", "why", name, other, "-q").code == 0
+    assert demo("rollback", "--reason", "why", name, other, "-q").code == 0
 
 
-def test_a_version_in_words_is_answered_by_its_number(filled: Promptctl, unconfigured: Promptctl) -> None:
+def test_a_version_in_words_is_answered_by_its_number(demo: Promptctl, unconfigured: Promptctl) -> None:
     name = "default-system-prompt"
     for words, hint in (
         (("activate", f"{name}@latest", "-q"), f"activate {name}@3 -q"),
@@ -344,8 +344,8 @@ def test_a_version_in_words_is_answered_by_its_number(filled: Promptctl, unconfi
         (("show", f"{name}@production"), f"show {name}"),
         (("rollback", name, "--to", "latest"), f"history {name}"),
     ):
-        assert refused(filled(*words), 2).err.endswith(f"\nhint:  promptctl {hint}\n"), words
-    assert refused(unconfigured("activate", "D@latest"), 2).err.endswith("\nhint:  promptctl show D\n")
+        assert check_failure(demo(*words), 2).err.endswith(f"\nhint:  promptctl {hint}\n"), words
+    assert check_failure(unconfigured("activate", "D@latest"), 2).err.endswith("\nhint:  promptctl show D\n")
     for typed, hint in (
         (f"show {name}/2", f"show {name}@2"),
         (f"show {name}-v2", f"show {name}@2"),
@@ -354,8 +354,8 @@ def test_a_version_in_words_is_answered_by_its_number(filled: Promptctl, unconfi
         (f"rollback {name} v1", f"rollback {name} --to 1"),
         (f"diff {name} 1..2", f"diff {name}@1 {name}@2"),
     ):
-        assert refused(filled(*typed.split()), 4).err.endswith(f"\nhint:  promptctl {hint}\n"), typed
-    told = refused(filled("split", f"{name}@3", "10%", "--dry-run"), 2).err
+        assert check_failure(demo(*typed.split()), 4).err.endswith(f"\nhint:  promptctl {hint}\n"), typed
+    told = check_failure(demo("split", f"{name}@3", "10%", "--dry-run"), 2).err
     assert told == (
         'error: promptctl split has no option "--dry-run": '
         "activate, deactivate, rollback, release rollback, delete, erase, sync have it\n"
@@ -363,7 +363,7 @@ def test_a_version_in_words_is_answered_by_its_number(filled: Promptctl, unconfi
     )
 
 
-def test_a_dash_names_no_file(filled: Promptctl) -> None:
+def test_a_dash_names_no_file(demo: Promptctl) -> None:
     for words, message, hint in (
         (["export", "-"], "export writes a folder, not standard output", "export prompts/"),
         (["sync", "-"], "sync reads a folder, not standard input", "sync prompts/"),
@@ -371,20 +371,20 @@ def test_a_dash_names_no_file(filled: Promptctl) -> None:
         (["chat", "D", "x", "--save", "-"], "--save needs the name of a file", "chat D --save chat.json"),
         (["chat", "D", "x", "--continue", "-"], "--continue needs the name of a file", "chat D --continue chat.json"),
     ):
-        told = refused(filled(*words), 2).err
+        told = check_failure(demo(*words), 2).err
         assert told == f"error: {message}\nhint:  promptctl {hint}\n"
-        assert not (filled.home / "-").exists()
+        assert not (demo.home / "-").exists()
 
 
 def test_a_sync_of_several_files_or_folders_names_the_one_folder(unconfigured: Promptctl) -> None:
     for path in ("flat/a.txt", "flat/b.md", "prompts/D/v1.txt", "prompts/E/v1.txt"):
         (unconfigured.home / path).parent.mkdir(parents=True, exist_ok=True)
         (unconfigured.home / path).write_text("text\n")
-    told = refused(unconfigured("sync", "flat/a.txt", "flat/b.md"), 2).err
+    told = check_failure(unconfigured("sync", "flat/a.txt", "flat/b.md"), 2).err
     assert told.endswith(
         "\nhint:  mkdir flat/a && mv flat/a.txt flat/a/v1.txt && mkdir flat/b && mv flat/b.md flat/b/v1.md\n"
     )
-    told = refused(unconfigured("sync", "prompts/D", "prompts/E/", "--dry-run"), 2).err
+    told = check_failure(unconfigured("sync", "prompts/D", "prompts/E/", "--dry-run"), 2).err
     assert told == (
         "error: sync accepts one folder: "
         "the one that contains the folders of the prompts\nhint:  promptctl sync prompts\n"

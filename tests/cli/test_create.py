@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cli.conftest import refused, refused_in_json
+from tests.commands import check_failure, check_json_failure
 from tests.conftest import AUTHOR, stable
 
 if TYPE_CHECKING:
@@ -38,17 +38,17 @@ SAVE = "shift; printf '%s' '{}' > \"$1\""
 
 
 def test_the_editor_opens_on_the_active_text_and_what_is_saved_becomes_a_version(
-    filled: Promptctl, editor: Callable[[str], dict[str, str | None]], tmp_path: Path
+    demo: Promptctl, editor: Callable[[str], dict[str, str | None]], tmp_path: Path
 ) -> None:
     env = editor(f'shift; cp "$1" {tmp_path}/seen; echo "$1" > {tmp_path}/path; printf \'Be brief.\\r\\n\' > "$1"')
-    seen = filled.on_terminal("create", "default-system-prompt", env=env)
+    seen = demo.on_terminal("create", "default-system-prompt", env=env)
     assert seen.code == 0
     assert stable(seen.out) == (
         "created default-system-prompt@4 in llm_app at db.prod, 10 bytes, not active\n"
         "promptctl activate default-system-prompt@4 makes it active\n"
     )
     assert (tmp_path / "seen").read_text() == "You are a concise assistant.\n"
-    assert filled("show", "default-system-prompt@4").out == "Be brief.\n"
+    assert demo("show", "default-system-prompt@4").out == "Be brief.\n"
     path = Path((tmp_path / "path").read_text().strip())
     assert path.name.startswith("default-system-prompt-")
     assert not path.exists()
@@ -56,12 +56,12 @@ def test_the_editor_opens_on_the_active_text_and_what_is_saved_becomes_a_version
 
 @pytest.mark.parametrize("name", ["new", "code_helper", "team/new"])
 def test_the_editor_opens_empty_where_nothing_is_active(
-    name: str, filled: Promptctl, editor: Callable[[str], dict[str, str | None]], tmp_path: Path
+    name: str, demo: Promptctl, editor: Callable[[str], dict[str, str | None]], tmp_path: Path
 ) -> None:
     env = editor(f'shift; wc -c < "$1" > {tmp_path}/seen; {SAVE.removeprefix("shift; ").format("text")}')
-    assert filled.on_terminal("create", name, "--activate", "-d", "by hand", env=env).code == 0
+    assert demo.on_terminal("create", name, "--activate", "-d", "by hand", env=env).code == 0
     assert (tmp_path / "seen").read_text().strip() == "0"
-    assert filled("show", name).out == "text"
+    assert demo("show", name).out == "text"
 
 
 def test_an_editor_that_saves_what_has_no_end_creates_nothing(
@@ -89,12 +89,12 @@ def test_an_editor_that_saves_what_has_no_end_creates_nothing(
     ],
 )
 def test_an_editor_that_saves_nothing_usable_creates_nothing(
-    script: str, code: int, told: str, filled: Promptctl, editor: Callable[[str], dict[str, str | None]]
+    script: str, code: int, told: str, demo: Promptctl, editor: Callable[[str], dict[str, str | None]]
 ) -> None:
     env = editor(script)
-    seen = filled.on_terminal("create", "default-system-prompt", env=env)
+    seen = demo.on_terminal("create", "default-system-prompt", env=env)
     assert (seen.code, seen.out) == (code, told.format(env["EDITOR"]))
-    assert filled("list", "default-system-prompt").out.split("\t")[3] == "3"
+    assert demo("list", "default-system-prompt").out.split("\t")[3] == "3"
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_an_editor_that_saves_nothing_usable_creates_nothing(
     ],
 )
 def test_what_somebody_wrote_is_kept_when_it_cannot_be_stored(
-    name: str, text: str, code: int, told: str, filled: Promptctl, editor: Callable[[str], dict[str, str | None]]
+    name: str, text: str, code: int, told: str, demo: Promptctl, editor: Callable[[str], dict[str, str | None]]
 ) -> None:
-    seen = filled.on_terminal("create", name, env=editor(f"shift; printf '{text}' > \"$1\""), columns=500)
+    seen = demo.on_terminal("create", name, env=editor(f"shift; printf '{text}' > \"$1\""), columns=500)
     assert seen.code == code
     error, hint, _ = seen.out.split("\n")
     assert error == f"error: {told}"
@@ -118,23 +118,23 @@ def test_what_somebody_wrote_is_kept_when_it_cannot_be_stored(
 
 
 @pytest.mark.parametrize("setting", ["/nowhere/editor", "", "'unbalanced"])
-def test_an_editor_that_cannot_be_started_is_told(setting: str, filled: Promptctl) -> None:
-    seen = filled.on_terminal("create", "new", env={"EDITOR": setting, "VISUAL": None, "PATH": "/nowhere"})
+def test_an_editor_that_cannot_be_started_is_told(setting: str, demo: Promptctl) -> None:
+    seen = demo.on_terminal("create", "new", env={"EDITOR": setting, "VISUAL": None, "PATH": "/nowhere"})
     assert seen.code == 1
     assert seen.out.startswith("error: cannot start the editor ")
     assert seen.out.endswith("\nhint:  set EDITOR\n")
-    failed = filled.on_terminal("create", "new", "--json", env={"EDITOR": "false", "VISUAL": None})
+    failed = demo.on_terminal("create", "new", "--json", env={"EDITOR": "false", "VISUAL": None})
     assert json.loads(failed.out)["error"]["code"] == "editor_failed"
 
 
-def test_visual_outranks_editor(filled: Promptctl, editor: Callable[[str], dict[str, str | None]]) -> None:
+def test_visual_outranks_editor(demo: Promptctl, editor: Callable[[str], dict[str, str | None]]) -> None:
     env = editor(SAVE.format("by visual"))
-    assert filled.on_terminal("create", "new", env={"VISUAL": env["EDITOR"], "EDITOR": "false"}).code == 0
-    assert filled("show", "new@1").out == "by visual"
+    assert demo.on_terminal("create", "new", env={"VISUAL": env["EDITOR"], "EDITOR": "false"}).code == 0
+    assert demo("show", "new@1").out == "by visual"
 
 
-def test_an_unchanged_text_has_a_code(filled: Promptctl) -> None:
-    seen = filled.on_terminal("create", "default-system-prompt", "--json", env={"EDITOR": "true", "VISUAL": None})
+def test_an_unchanged_text_has_a_code(demo: Promptctl) -> None:
+    seen = demo.on_terminal("create", "default-system-prompt", "--json", env={"EDITOR": "true", "VISUAL": None})
     assert json.loads(seen.out)["error"]["code"] == "unchanged"
 
 
@@ -147,7 +147,7 @@ def test_standard_input_is_left_alone_unless_it_is_asked_for(promptctl: Promptct
     assert promptctl("create", "c", "-f", "-", stdin="this").code == 0
     assert promptctl("create", "d", stdin="this too").code == 0
     assert promptctl("show", "c@1").out + promptctl("show", "d@1").out == "thisthis too"
-    assert refused(promptctl("create", "e", "text", "-f", "-", stdin="this"), 2)
+    assert check_failure(promptctl("create", "e", "text", "-f", "-", stdin="this"), 2)
 
 
 def test_a_person_can_type_the_text_on_a_terminal(promptctl: Promptctl) -> None:
@@ -160,19 +160,19 @@ def test_a_pipe_and_a_device_are_files_too(promptctl: Promptctl) -> None:
     script = f"{' '.join(promptctl.command())} create x -f <(printf text)"
     subprocess.run(["bash", "-c", script], env=promptctl.environment(), check=True, capture_output=True)
     assert promptctl("show", "x@1").out == "text"
-    assert refused_in_json(promptctl("create", "y", "-f", "/dev/null", "--json"), 2)["code"] == "empty_content"
+    assert check_json_failure(promptctl("create", "y", "-f", "/dev/null", "--json"), 2)["code"] == "empty_content"
 
 
-def test_a_text_that_a_version_has_returns_that_version(filled: Promptctl) -> None:
-    again = json.loads(filled("create", "default-system-prompt", "You are a helpful assistant.\n", "--json").out)
+def test_a_text_that_a_version_has_returns_that_version(demo: Promptctl) -> None:
+    again = json.loads(demo("create", "default-system-prompt", "You are a helpful assistant.\n", "--json").out)
     assert (again["version"], again["created"], again["is_active"]) == (1, False, False)
-    other = json.loads(filled("create", "default-system-prompt", "You are a helpful assistant.", "--json").out)
+    other = json.loads(demo("create", "default-system-prompt", "You are a helpful assistant.", "--json").out)
     assert (other["version"], other["created"]) == (4, True)
     live = json.loads(
-        filled("create", "default-system-prompt", "You are a helpful assistant.\n", "--activate", "--json").out
+        demo("create", "default-system-prompt", "You are a helpful assistant.\n", "--activate", "--json").out
     )
     assert (live["version"], live["created"], live["is_active"]) == (1, False, True)
-    same = filled("create", "default-system-prompt", "You are a helpful assistant.\n", "-d", "Original")
+    same = demo("create", "default-system-prompt", "You are a helpful assistant.\n", "-d", "Original")
     assert stable(same.err) == "default-system-prompt@1 has this text already in llm_app at db.prod, 29 bytes, active\n"
 
 
@@ -201,13 +201,13 @@ def test_the_author_is_found_in_order(promptctl: Promptctl, sql: psycopg.Connect
     assert author() == system
 
 
-def test_every_change_says_who_did_it(filled: Promptctl) -> None:
+def test_every_change_says_who_did_it(demo: Promptctl) -> None:
     for words in (
         ["activate", "default-system-prompt@3"], ["rollback", "default-system-prompt"],
         ["delete", "default-system-prompt@1"], ["delete", "--undo", "default-system-prompt@1"],
     ):  # fmt: skip
-        assert filled(*words, "--author", "me@example.com", "--reason", "so").code == 0
-        event = json.loads(filled("history", "default-system-prompt", "--json", "-n", "1").out)["events"][0]
+        assert demo(*words, "--author", "me@example.com", "--reason", "so").code == 0
+        event = json.loads(demo("history", "default-system-prompt", "--json", "-n", "1").out)["events"][0]
         assert (event["author"], event["database_user"], event["reason"]) == ("me@example.com", "postgres", "so")
 
 
@@ -232,8 +232,8 @@ LOGGED = {
 
 
 @pytest.mark.parametrize("line", LOGGED)
-def test_the_log_is_one_object_a_line_and_leaves_the_answer_alone(line: str, filled: Promptctl) -> None:
-    ended = filled(*line.split(), "-q", "--log-format", "json")
+def test_the_log_is_one_object_a_line_and_leaves_the_answer_alone(line: str, demo: Promptctl) -> None:
+    ended = demo(*line.split(), "-q", "--log-format", "json")
     assert ended.code == 0
     assert "{" not in ended.out
     objects = [json.loads(each) for each in ended.err.splitlines()]
@@ -245,21 +245,21 @@ def test_the_log_is_one_object_a_line_and_leaves_the_answer_alone(line: str, fil
     assert objects == [{"level": "info", "message": message, **fields} for message, fields in LOGGED[line]]
 
 
-def test_the_log_in_words(filled: Promptctl) -> None:
-    ended = filled("activate", "code_helper@1", "-v", "-q")
+def test_the_log_in_words(demo: Promptctl) -> None:
+    ended = demo("activate", "code_helper@1", "-v", "-q")
     told = re.sub(r"[0-9a-f-]{36}", "ID", ended.err)
     assert told == f"Prompt activated  name=code_helper  version=1  promptId=ID  author={AUTHOR}\n"
-    assert filled("activate", "code_helper@1", "-q", "--log-format", "text").err == ""
-    failed = refused(filled("activate", "code_helper@9", "-v"), 4)
+    assert demo("activate", "code_helper@1", "-q", "--log-format", "text").err == ""
+    failed = check_failure(demo("activate", "code_helper@9", "-v"), 4)
     assert failed.err.startswith("error: ")
 
 
-def test_a_script_that_retries_names_its_goal(filled: Promptctl) -> None:
-    first = json.loads(filled("rollback", "default-system-prompt", "--to", "1", "--json").out)
-    again = json.loads(filled("rollback", "default-system-prompt", "--to", "1", "--json").out)
+def test_a_script_that_retries_names_its_goal(demo: Promptctl) -> None:
+    first = json.loads(demo("rollback", "default-system-prompt", "--to", "1", "--json").out)
+    again = json.loads(demo("rollback", "default-system-prompt", "--to", "1", "--json").out)
     assert (first["changed"], again["changed"]) == (True, False)
-    assert json.loads(filled("history", "default-system-prompt", "--json").out)["count"] == 5
-    late = filled("rollback", "default-system-prompt", "--to", "1", "--expect", "2")
+    assert json.loads(demo("history", "default-system-prompt", "--json").out)["count"] == 5
+    late = demo("rollback", "default-system-prompt", "--to", "1", "--expect", "2")
     assert (late.code, late.out) == (0, "default-system-prompt\t1\t1\n")
 
 
@@ -268,7 +268,7 @@ def test_rollback_walks_back_and_never_toggles(promptctl: Promptctl) -> None:
         promptctl("create", "x", f"text {number}", "--activate")
     assert promptctl("rollback", "x", "-q").out == "x@2\n"
     assert promptctl("rollback", "x", "-q").out == "x@1\n"
-    assert refused(promptctl("rollback", "x"), 5)
+    assert check_failure(promptctl("rollback", "x"), 5)
 
 
 def test_characters_that_nobody_sees_are_noted_and_shown(promptctl: Promptctl) -> None:

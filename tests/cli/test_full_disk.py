@@ -51,9 +51,9 @@ def test_a_full_disk_refuses_the_change_and_leaves_what_is_live(small_disk: Path
         assert promptctl("create", "x", "one", "--activate").code == 0
         # Of a kind that does not compress to what fits.
         text = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=40_000_000))
-        refused = promptctl("create", "x", "-f", "-", "--activate", stdin=text)
-        assert (refused.code, refused.out) == (1, "")
-        assert "No space left on device\nhint:  free space on the server's disk\n" in refused.err
+        check_failure = promptctl("create", "x", "-f", "-", "--activate", stdin=text)
+        assert (check_failure.code, check_failure.out) == (1, "")
+        assert "No space left on device\nhint:  free space on the server's disk\n" in check_failure.err
         assert promptctl("show", "x", "-q").out == "x@1\n"
         assert len(promptctl("history", "x").out.splitlines()) == 1
         assert promptctl("create", "x", "two").out == "x@2\n"

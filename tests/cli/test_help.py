@@ -12,7 +12,7 @@ import pytest
 from promptctl import __version__
 from promptctl.cli import catalogue, fast_reader, help
 from promptctl.cli.catalogue import COMMANDS
-from tests.cli.conftest import refused
+from tests.commands import check_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,6 +161,6 @@ def test_a_command_line_that_cannot_be_read_says_why_and_what_to_type(
         assert ended.code == 2
         assert f'"message": "{message}"' in ended.err
         return
-    assert refused(ended, 2).err == f"error: {message}\nhint:  {hint}\n"
+    assert check_failure(ended, 2).err == f"error: {message}\nhint:  {hint}\n"
     if hint.endswith("--help"):
         assert unconfigured(*hint.split()[1:]).code == 0

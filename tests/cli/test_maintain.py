@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from tests.cli.conftest import refused, refused_in_json
+from tests.commands import check_failure, check_json_failure
 
 if TYPE_CHECKING:
     import subprocess
@@ -157,14 +157,14 @@ def test_a_transaction_is_of_about_as_many_uses_as_it_should_be(promptctl: Promp
 )
 def test_an_age_that_is_none_drops_nothing(keep: str, message: str, promptctl: Promptctl, sql: Connection) -> None:
     fill(sql, 10)
-    ended = refused(promptctl("db", "maintain", "--keep", keep), 2)
+    ended = check_failure(promptctl("db", "maintain", "--keep", keep), 2)
     assert message in ended.err
-    assert refused_in_json(promptctl("db", "maintain", "--keep", keep, "--json"), 2)["code"] == "invalid_time"
+    assert check_json_failure(promptctl("db", "maintain", "--keep", keep, "--json"), 2)["code"] == "invalid_time"
     assert value(sql, "select promptctl.rolled_below()") == 0
 
 
 def test_the_age_is_by_the_servers_clock(
-    promptctl: Promptctl, sql: Connection, sabotaged: Callable[[str], dict[str, str | None]]
+    promptctl: Promptctl, sql: Connection, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
     fill(sql, 100)
     ahead = """
@@ -176,7 +176,7 @@ class Ahead(datetime.datetime):
 datetime.datetime = Ahead
 time.time = lambda: 4e9
 """
-    ended = promptctl("db", "maintain", "--keep", "41d", "--json", env=sabotaged(ahead))
+    ended = promptctl("db", "maintain", "--keep", "41d", "--json", env=startup_code(ahead))
     assert json.loads(ended.out)["dropped"] == 0
     assert json.loads(ended.out)["dropped_before"] < "2099"
 
@@ -261,22 +261,26 @@ def test_killed_at_any_moment_it_has_counted_every_use_once(end: str, promptctl:
     assert value(sql, "select sum(uses) from promptctl.totals where grain = 'all'") == number
 
 
-def test_who_may_not_is_told_in_one_line(on: Callable[..., Promptctl], sql: Connection, database_name: str) -> None:
+def test_who_may_not_is_told_in_one_line(
+    promptctl_on: Callable[..., Promptctl], sql: Connection, database_name: str
+) -> None:
     for access in ("viewer", "application"):
         sql.execute("select promptctl.grant_access('app', %s)", [access])
-        ended: Ended = refused(on(database_name, "app")("db", "maintain", "--keep", "30d"), 5)
+        ended: Ended = check_failure(promptctl_on(database_name, "app")("db", "maintain", "--keep", "30d"), 5)
         assert "permission denied for " in ended.err
         assert ended.err.endswith("--as operator\n")
     sql.execute("select promptctl.grant_access('app', 'operator')")
-    assert on(database_name, "app")("db", "maintain", "--keep", "30d").code == 0
+    assert promptctl_on(database_name, "app")("db", "maintain", "--keep", "30d").code == 0
 
 
-def test_whoever_reads_may_see_statistics(on: Callable[..., Promptctl], sql: Connection, database_name: str) -> None:
+def test_whoever_reads_may_see_statistics(
+    promptctl_on: Callable[..., Promptctl], sql: Connection, database_name: str
+) -> None:
     fill(sql, 100)
     for access in ("viewer", "operator"):
         sql.execute("select promptctl.grant_access('app', %s)", [access])
         for words in (["stats", "x"], ["stats", "--by", "hour", "--since", "3d"], ["show", "x@1"], ["db", "status"]):
-            ended = on(database_name, "app")(*words)
+            ended = promptctl_on(database_name, "app")(*words)
             assert (ended.code, "error" in ended.err) == (0, False), (access, words)
 
 

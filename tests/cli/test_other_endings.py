@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from promptctl import __version__
-from tests.cli.conftest import NO_LIBPQ, refused, refused_in_json
+from tests.cli.conftest import NO_LIBPQ
+from tests.commands import check_failure, check_json_failure
 from tests.conftest import Promptctl, stable
 
 if TYPE_CHECKING:
@@ -27,21 +28,21 @@ prompt_lists.list_prompts = broken
 
 
 def test_a_bug_is_told_in_one_line_with_exit_code_70(
-    promptctl: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+    promptctl: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
-    ended = refused(promptctl("list", env=sabotaged(BUG)), 70)
+    ended = check_failure(promptctl("list", env=startup_code(BUG)), 70)
     [path] = (promptctl.home / ".local/state/promptctl").iterdir()
     told = "error: this is a bug in promptctl: KeyError in promptctl/cli/commands/list_.py, line "
     assert re.fullmatch(f"{re.escape(told)}[0-9]+\nhint:  report it with the output of: cat {path}\n", ended.err)
-    error = refused_in_json(promptctl("list", "--json", env=sabotaged(BUG)), 70)
+    error = check_json_failure(promptctl("list", "--json", env=startup_code(BUG)), 70)
     assert error["code"] == "bug"
     assert Path(error["hint"].rpartition(" ")[2]).read_text().startswith(f"promptctl {__version__}\n")
 
 
 def test_a_traceback_is_there_for_whoever_asks(
-    promptctl: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+    promptctl: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
-    ended = promptctl("list", env={**sabotaged(BUG), "PROMPTCTL_TRACEBACK": "1"})
+    ended = promptctl("list", env={**startup_code(BUG), "PROMPTCTL_TRACEBACK": "1"})
     assert ended.code == 70
     assert ended.err.startswith("Traceback (most recent call last):\n")
     assert ended.err.splitlines()[-1].startswith("hint:  ")
@@ -62,14 +63,18 @@ versions.create = broken
 
 
 def test_a_report_of_a_bug_holds_nothing_that_somebody_wrote(
-    promptctl: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+    promptctl: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
     url = promptctl.extra["DATABASE_URL"]
     assert url is not None
     url = url.replace("postgresql://postgres@", f"postgresql://postgres:{SECRET}@")
     assert SECRET in url
     (promptctl.home / f"{SECRET}.txt").write_text(SECRET)
-    env = sabotaged(LEAKING) | {"ANTHROPIC_API_KEY": SECRET, "PROMPTCTL_AUTHOR": SECRET, "XDG_STATE_HOME": "relative"}
+    env = startup_code(LEAKING) | {
+        "ANTHROPIC_API_KEY": SECRET,
+        "PROMPTCTL_AUTHOR": SECRET,
+        "XDG_STATE_HOME": "relative",
+    }
     options = ("--description", SECRET, f"--meta=a={SECRET}", "--reason", SECRET, "--activate", "--database-url", url)
     seen = ""
     for words in (("-f", f"{SECRET}.txt"), ("--", SECRET), ("--text", SECRET)):
@@ -92,7 +97,7 @@ def test_a_report_of_a_bug_holds_nothing_that_somebody_wrote(
 
 
 def test_a_report_of_a_bug_goes_to_standard_error_where_no_folder_takes_it(
-    promptctl: Promptctl, sabotaged: Callable[[str], dict[str, str | None]], tmp_path: Path
+    promptctl: Promptctl, startup_code: Callable[[str], dict[str, str | None]], tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -103,7 +108,7 @@ def test_a_report_of_a_bug_goes_to_standard_error_where_no_folder_takes_it(
     open_to_all.chmod(0o777)
     (tmp_path / "file").write_text("")
     for state in ("linked", "open", "file", "file/below", "open/below"):
-        ended = promptctl("list", env={**sabotaged(BUG), "XDG_STATE_HOME": str(tmp_path / state)})
+        ended = promptctl("list", env={**startup_code(BUG), "XDG_STATE_HOME": str(tmp_path / state)})
         assert ended.code == 70
         assert ended.err.startswith(f"promptctl {__version__}\n"), state
         assert ended.err.splitlines()[-1] == "hint:  report it with the lines above"
@@ -112,14 +117,14 @@ def test_a_report_of_a_bug_goes_to_standard_error_where_no_folder_takes_it(
 
 
 def test_the_newest_ten_reports_of_bugs_are_kept_also_of_two_at_once(
-    promptctl: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+    promptctl: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
     folder = promptctl.home / ".local/state/promptctl"
     folder.mkdir(parents=True)
     older = [f"bug-20260101T0000{n:02}.000000Z-1.log" for n in range(12)]
     for name in (*older, "notes.txt"):
         (folder / name).write_text("kept")
-    processes = [promptctl.start("list", env=sabotaged(BUG)) for _ in range(2)]
+    processes = [promptctl.start("list", env=startup_code(BUG)) for _ in range(2)]
     for process in processes:
         _, err = process.communicate(timeout=60)
         assert process.returncode == 70
@@ -131,11 +136,11 @@ def test_the_newest_ten_reports_of_bugs_are_kept_also_of_two_at_once(
 
 
 def test_memory_that_runs_out_is_no_traceback(
-    promptctl: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+    promptctl: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
     for fault in ("MemoryError()", "RecursionError('deep')", "SystemError('x')"):
-        env = sabotaged(BUG.replace('KeyError("first line\\nsecond \\x1b[31mline")', fault))
-        assert refused(promptctl("list", env=env), 70).err.startswith("error: this is a bug in promptctl: ")
+        env = startup_code(BUG.replace('KeyError("first line\\nsecond \\x1b[31mline")', fault))
+        assert check_failure(promptctl("list", env=env), 70).err.startswith("error: this is a bug in promptctl: ")
 
 
 @pytest.mark.parametrize(
@@ -159,20 +164,20 @@ def test_memory_that_runs_out_is_no_traceback(
 )
 def test_an_installation_that_lacks_something_says_what(
     fault: str, words: list[str], code: str, message: str, hint: str, promptctl: Promptctl,
-    sabotaged: Callable[[str], dict[str, str | None]],
+    startup_code: Callable[[str], dict[str, str | None]],
 ) -> None:  # fmt: skip
-    assert refused(promptctl(*words, env=sabotaged(fault)), 1).err == f"error: {message}\nhint:  {hint}\n"
-    assert refused_in_json(promptctl(*words, "--json", env=sabotaged(fault)), 1) == {
+    assert check_failure(promptctl(*words, env=startup_code(fault)), 1).err == f"error: {message}\nhint:  {hint}\n"
+    assert check_json_failure(promptctl(*words, "--json", env=startup_code(fault)), 1) == {
         "code": code, "message": message, "hint": hint,
     }  # fmt: skip
 
 
-def test_a_diff_answers_a_script_with_its_exit_code(filled: Promptctl) -> None:
+def test_a_diff_answers_a_script_with_its_exit_code(demo: Promptctl) -> None:
     one, two = "default-system-prompt@1", "default-system-prompt@2"
-    assert [filled("diff", one, two).code, filled("diff", one, two, "--exit-code").code] == [0, 3]
-    assert filled("diff", one, two, "--exit-code", "--json").code == 3
-    assert filled("diff", one, two, "--exit-code", "-q").out == f"{one} {two}\n"
-    same = filled("diff", one, one, "--exit-code")
+    assert [demo("diff", one, two).code, demo("diff", one, two, "--exit-code").code] == [0, 3]
+    assert demo("diff", one, two, "--exit-code", "--json").code == 3
+    assert demo("diff", one, two, "--exit-code", "-q").out == f"{one} {two}\n"
+    same = demo("diff", one, one, "--exit-code")
     assert (same.code, same.out, same.err) == (0, "", "")
 
 
@@ -218,7 +223,7 @@ def test_a_sync_answers_in_every_form(folder: Path, promptctl: Promptctl, snapsh
 
 def test_a_repository_that_git_does_not_answer_for_needs_a_source(folder: Path, promptctl: Promptctl) -> None:
     (promptctl.home / ".git").mkdir()
-    error = refused_in_json(promptctl("sync", "prompts", "--json"), 1)
+    error = check_json_failure(promptctl("sync", "prompts", "--json"), 1)
     assert error["code"] == "git_failed"
     assert error["message"].startswith(f"git fails in the repository {promptctl.home}: ")
     assert error["hint"] == "git -C prompts status"
@@ -266,9 +271,9 @@ subprocess.Popen = Popen
 
 
 def test_a_cluster_that_cannot_be_made_leaves_nothing_behind(
-    embedded: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+    embedded: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
-    error = refused_in_json(embedded("db", "start", "--json", env=sabotaged(FAILING_INITDB)), 1)
+    error = check_json_failure(embedded("db", "start", "--json", env=startup_code(FAILING_INITDB)), 1)
     assert error["code"] == "embedded_initdb_failed"
     assert error["message"].startswith(f"PostgreSQL's initdb failed in '{embedded.home}/promptctl': initdb: ")
     assert embedded("db", "start").code == 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from tests.cli.conftest import copied, fill, refused, serving
+from tests.commands import check_failure, copied_database, fill, start_server
 from tests.conftest import SERVERS, Promptctl, Templated
 
 if TYPE_CHECKING:
@@ -98,13 +98,13 @@ COMMANDS = {
 @pytest.fixture(scope="session", params=list(SERVERS) or [pytest.param(None, marks=pytest.mark.skip("no server"))])
 def templated(request: pytest.FixtureRequest) -> Iterator[Templated]:
     """A server of each version."""
-    yield from serving(request.param)
+    yield from start_server(request.param)
 
 
 @pytest.fixture(scope="module")
 def database(templated: Templated) -> Iterator[str]:
     """The name of one database for the whole module: every answer is of what `fill` put there."""
-    with copied(templated.server, templated.template) as name:
+    with copied_database(templated.server, templated.template) as name:
         yield name
 
 
@@ -149,23 +149,23 @@ def test_a_command_answers_in_every_form(
     answer(case, COMMANDS[case], templated, database, home, snapshot)
 
 
-def test_a_list_of_the_first_says_how_many_more_there_are(filled: Promptctl) -> None:
-    everything = filled("list")
+def test_a_list_of_the_first_says_how_many_more_there_are(demo: Promptctl) -> None:
+    everything = demo("list")
     assert (len(everything.out.splitlines()), everything.err) == (3, "")
     for words in (("-n", "0"), ("--limit", "3"), ("-n", "99")):
-        assert filled("list", *words) == everything
-    first = filled("list", "-n", "1")
+        assert demo("list", *words) == everything
+    first = demo("list", "-n", "1")
     assert (first.out, first.err) == (everything.out.splitlines(keepends=True)[0], "2 more: --limit 0 shows all\n")
-    assert filled("list", "support/*", "-n", "1").err == ""
-    assert filled("list", "support/*", "-n", "1", "-q").out == "support/triage\n"
-    found = json.loads(filled("list", "-n", "1", "--json").out)
+    assert demo("list", "support/*", "-n", "1").err == ""
+    assert demo("list", "support/*", "-n", "1", "-q").out == "support/triage\n"
+    found = json.loads(demo("list", "-n", "1", "--json").out)
     assert ([each["name"] for each in found["prompts"]], found["count"]) == (["code_helper"], 3)
     for words in (("-n", "-1"), ("-n", "x"), ("--limit=1.5",)):
-        assert "--limit is a whole number from 0" in refused(filled("list", *words), 2).err
-    assert filled("delete", "code_helper", "default-system-prompt", "-q").code == 0
-    archived = filled("list", "--archived", "--limit", "1")
+        assert "--limit is a whole number from 0" in check_failure(demo("list", *words), 2).err
+    assert demo("delete", "code_helper", "default-system-prompt", "-q").code == 0
+    archived = demo("list", "--archived", "--limit", "1")
     assert (archived.out.partition("\t")[0], archived.err) == ("code_helper", "1 more: --limit 0 shows all\n")
-    assert json.loads(filled("list", "--archived", "-n", "1", "--json").out)["count"] == 2
+    assert json.loads(demo("list", "--archived", "-n", "1", "--json").out)["count"] == 2
 
 
 @pytest.mark.parametrize("case", TEMPLATE_COMMANDS)

@@ -23,10 +23,10 @@ SHOWN = LINES.replace("line", "\\x1b[2Jline")
 
 
 @pytest.fixture
-def long(filled: Promptctl) -> Promptctl:
+def long(demo: Promptctl) -> Promptctl:
     """The command line with a prompt that is longer than a terminal."""
-    assert filled("create", "long", "-f", "-", "--activate", stdin=PLAIN).code == 0
-    return filled
+    assert demo("create", "long", "-f", "-", "--activate", stdin=PLAIN).code == 0
+    return demo
 
 
 @pytest.fixture
@@ -104,12 +104,12 @@ def test_whatever_turns_it_off_leaves_the_answer_as_it_is(long: Promptctl, pager
 
 
 def test_an_answer_that_fits_is_written_as_it_is_and_one_that_wraps_is_counted_as_it_is_shown(
-    filled: Promptctl, pager: Callable[..., str]
+    demo: Promptctl, pager: Callable[..., str]
 ) -> None:
     env: dict[str, str | None] = {"TERM": "xterm", "PAGER": pager()}
     for text, is_paged in {"a\n" * 40: False, "a\n" * 60: True, "x" * 80 * 40: False, "x" * 80 * 60: True}.items():
-        filled("create", "t", "-f", "-", "--activate", stdin=text)
-        seen = filled.on_terminal("diff", "code_helper@1", "t", env=env).out
+        demo("create", "t", "-f", "-", "--activate", stdin=text)
+        seen = demo.on_terminal("diff", "code_helper@1", "t", env=env).out
         assert (seen == "PAGED\n") == is_paged
     # One line of the terminal's fifty is the shell's.
     red = "\x1b[31m{}\x1b[0m\n"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tests.cli.conftest import refused, refused_in_json
+from tests.commands import check_failure, check_json_failure
 from tests.conftest import stable
 
 if TYPE_CHECKING:
@@ -279,9 +279,9 @@ def check(case: Case, promptctl: Promptctl, sql: psycopg.Connection[Any]) -> Non
     )
     before = sql.execute(contents).fetchall()
     words = shlex.split(case.words)
-    told = stable(refused(promptctl(*words), case.exit_code).err)
+    told = stable(check_failure(promptctl(*words), case.exit_code).err)
     assert told == f"error: {stable(case.message)}\n" + (f"hint:  {case.hint}\n" if case.hint else "")
-    document = refused_in_json(promptctl(*words, "--json"), case.exit_code)
+    document = check_json_failure(promptctl(*words, "--json"), case.exit_code)
     # A line that was put right keeps all its options.
     assert (document["code"], (document["hint"] or "").removesuffix(" --json") or None) == (case.code, case.hint)
     assert stable(document["message"]) == stable(case.message)
@@ -294,22 +294,22 @@ def named(case: Case) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=named)
 def test_a_refusal_says_what_is_wrong_and_what_to_do_in_both_forms(
-    case: Case, filled: Promptctl, sql: psycopg.Connection[Any]
+    case: Case, demo: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
-    check(case, filled, sql)
+    check(case, demo, sql)
 
 
 @pytest.mark.parametrize("case", TROUBLES, ids=named)
 def test_a_server_in_trouble_is_told_in_both_forms(
-    case: Case, own_database: None, filled: Promptctl, sql: psycopg.Connection[Any]
+    case: Case, separate_database: None, demo: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
-    check(case, filled, sql)
+    check(case, demo, sql)
 
 
-def test_a_release_is_refused_whole(filled: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_a_release_is_refused_whole(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
     before = sql.execute("select * from promptctl.served order by name").fetchall()
-    refused(filled("activate", "code_helper@1", "default-system-prompt@99"), 4)
-    refused(filled("rollback", "default-system-prompt", "code_helper"), 5)
+    check_failure(demo("activate", "code_helper@1", "default-system-prompt@99"), 4)
+    check_failure(demo("rollback", "default-system-prompt", "code_helper"), 5)
     assert sql.execute("select * from promptctl.served order by name").fetchall() == before
     assert sql.execute("select count(*) from promptctl.releases").fetchone() == (1,)
 
@@ -319,6 +319,6 @@ def test_a_release_is_refused_whole(filled: Promptctl, sql: psycopg.Connection[A
     ["activate default-system-prompt 3", "rollback default-system-prompt@1", "show defualt-system-prompt",
      "delete default-system-prompt@2", "rollback default-system-prompt --to 3", "diff code_helper"],
 )  # fmt: skip
-def test_a_hint_that_is_a_command_works_when_it_is_pasted(hinted: str, filled: Promptctl) -> None:
-    hint = filled(*hinted.split()).err.splitlines()[1].removeprefix("hint:  promptctl ")
-    assert filled(*shlex.split(hint)).code == 0
+def test_a_hint_that_is_a_command_works_when_it_is_pasted(hinted: str, demo: Promptctl) -> None:
+    hint = demo(*hinted.split()).err.splitlines()[1].removeprefix("hint:  promptctl ")
+    assert demo(*shlex.split(hint)).code == 0

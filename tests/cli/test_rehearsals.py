@@ -25,25 +25,23 @@ def contents(sql: psycopg.Connection[Any]) -> list[Any]:
     return [*found, sql.execute("select last_value from promptctl.releases_release_seq").fetchall()]
 
 
-def test_nothing_is_written_and_the_real_run_does_what_was_said(
-    filled: Promptctl, sql: psycopg.Connection[Any]
-) -> None:
+def test_nothing_is_written_and_the_real_run_does_what_was_said(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
     for command in COMMANDS:
         before = contents(sql)
-        rehearsed = filled(*command.split(), "--dry-run", "--json")
+        rehearsed = demo(*command.split(), "--dry-run", "--json")
         assert rehearsed.code == 0, rehearsed
         answers = [json.loads(line) for line in rehearsed.out.splitlines()]
         assert all(each["dry_run"] is True and each.get("release") is None for each in answers)
         assert contents(sql) == before
-    real = filled("deactivate", "default-system-prompt", "support/triage", "--json")
+    real = demo("deactivate", "default-system-prompt", "support/triage", "--json")
     assert [json.loads(line)["release"] for line in real.out.splitlines()] == [2, 2]
 
 
 def test_an_operator_does_not_erase(
-    filled: Promptctl, on: Callable[..., Promptctl], database_name: str, sql: psycopg.Connection[Any]
+    demo: Promptctl, promptctl_on: Callable[..., Promptctl], database_name: str, sql: psycopg.Connection[Any]
 ) -> None:
     sql.execute("select promptctl.grant_access('app', 'operator')")
     before = contents(sql)
-    refused = on(database_name, "app")("erase", "default-system-prompt@1", "--reason", "x", "--json")
-    assert (refused.code, json.loads(refused.err)["error"]["code"]) == (5, "not_the_owner")
+    check_failure = promptctl_on(database_name, "app")("erase", "default-system-prompt@1", "--reason", "x", "--json")
+    assert (check_failure.code, json.loads(check_failure.err)["error"]["code"]) == (5, "not_the_owner")
     assert contents(sql) == before

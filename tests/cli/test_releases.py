@@ -62,10 +62,10 @@ def test_one_that_has_moved_since_is_named_and_nothing_is_put_back(
 ) -> None:
     released("activate", "b@3")
     before = live(sql)
-    refused = released("release", "rollback", "2")
-    assert refused.code == 5
-    assert 'error: "b" (activate by ada@example.com) moved since release 2' in refused.err
-    assert refused.err.splitlines()[-1] == "hint:  promptctl release rollback 2 --skip-moved"
+    check_failure = released("release", "rollback", "2")
+    assert check_failure.code == 5
+    assert 'error: "b" (activate by ada@example.com) moved since release 2' in check_failure.err
+    assert check_failure.err.splitlines()[-1] == "hint:  promptctl release rollback 2 --skip-moved"
     assert error(released("release", "rollback", "2", "--json"))["code"] == "release_moved"
     assert live(sql) == before
     rest = documents(released("release", "rollback", "2", "--skip-moved", "--json"))
@@ -92,8 +92,8 @@ def test_rollback_goes_on_from_where_the_release_was_put_back_to(
 
 def test_what_the_release_came_from_is_retired(released: Promptctl, sql: psycopg.Connection[Any]) -> None:
     released("delete", "a@1")
-    refused = released("release", "rollback", "2")
-    assert (refused.code, refused.err.splitlines()[-1]) == (5, "hint:  promptctl delete --undo a@1")
+    check_failure = released("release", "rollback", "2")
+    assert (check_failure.code, check_failure.err.splitlines()[-1]) == (5, "hint:  promptctl delete --undo a@1")
     assert live(sql) == {"a": 2, "b": 2, "c": 1}
 
 
@@ -104,8 +104,8 @@ def test_a_version_that_needs_a_new_variable_is_not_put_back_without_a_word(
     sql.execute("select promptctl.create_version('a', 'Greet.')")
     sql.execute("select promptctl.activate('{a,b}', '{1,1}')")
     sql.execute("select promptctl.activate('{a,b}', '{2,1}')")
-    refused = promptctl("release", "rollback", "2")
-    assert (refused.code, refused.err.splitlines()[-1]) == (
+    check_failure = promptctl("release", "rollback", "2")
+    assert (check_failure.code, check_failure.err.splitlines()[-1]) == (
         5, "hint:  promptctl diff a@2 a@1",
     )  # fmt: skip
     assert promptctl("release", "rollback", "2", "--allow-new-variables").code == 0
@@ -139,8 +139,8 @@ def test_routes_are_put_back_too(released: Promptctl, sql: psycopg.Connection[An
     assert sql.execute("select count(*) from promptctl.served where route is not null").fetchone() == (0,)
     assert [each["changed"] for each in documents(released("release", "rollback", "3", "--json"))] == [False, False]
     sql.execute("select promptctl.set_routes('{b}', %s)", ['[[{"when": {"plan": "y"}, "use": "c"}]]'])
-    refused = released("release", "rollback", "3")
-    assert (refused.code, 'error: the route of "b" moved since release 3' in refused.err) == (5, True)
+    check_failure = released("release", "rollback", "3")
+    assert (check_failure.code, 'error: the route of "b" moved since release 3' in check_failure.err) == (5, True)
 
 
 def test_a_release_that_moved_nothing_has_nothing_to_put_back(released: Promptctl) -> None:

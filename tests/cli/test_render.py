@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cli.conftest import refused, refused_in_json
+from tests.commands import check_failure, check_json_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,23 +68,23 @@ def test_the_answer_in_json_has_the_values_that_were_used(greeter: Promptctl) ->
 
 
 def test_all_that_is_missing_is_named_and_the_hint_is_the_command_with_it(greeter: Promptctl) -> None:
-    ended = refused(greeter("render", "greeter", "--var", "language=x y"), 2)
+    ended = check_failure(greeter("render", "greeter", "--var", "language=x y"), 2)
     assert ended.err == (
         "error: greeter@1 needs user.name, city\n"
         "hint:  promptctl render greeter --var 'language=x y' --var user.name=VALUE --var city=VALUE\n"
     )
-    assert refused_in_json(greeter("render", "greeter", "--json"), 2)["code"] == "variable_missing"
+    assert check_json_failure(greeter("render", "greeter", "--json"), 2)["code"] == "variable_missing"
 
 
 def test_what_is_unknown_is_named_with_the_nearest(greeter: Promptctl) -> None:
-    ended = refused(greeter("render", "greeter", *GIVEN, "--var", "user.nam=Bob"), 2)
+    ended = check_failure(greeter("render", "greeter", *GIVEN, "--var", "user.nam=Bob"), 2)
     assert ended.err.startswith("error: greeter@1 has no variable user.nam")
     assert "user.name" in ended.err
-    error = refused_in_json(greeter("render", "greeter", *GIVEN, "--var", "zip=1", "--json"), 2)
+    error = check_json_failure(greeter("render", "greeter", *GIVEN, "--var", "zip=1", "--json"), 2)
     assert error["code"] == "variable_unknown"
     # What is described and does not stand in this version is known.
     assert greeter("create", "x", "no variables").code == 0
-    assert refused_in_json(greeter("render", "x@1", "--var", "a=1", "--json"), 2)["code"] == "variable_unknown"
+    assert check_json_failure(greeter("render", "x@1", "--var", "a=1", "--json"), 2)["code"] == "variable_unknown"
 
 
 FILES: dict[str, tuple[str, dict[str, str]]] = {
@@ -138,50 +138,53 @@ BAD: dict[str, tuple[bytes, str]] = {
 def test_a_file_that_holds_no_values_is_refused_by_its_line(name: str, greeter: Promptctl) -> None:
     raw, message = BAD[name]
     (greeter.home / name).write_bytes(raw)
-    ended = refused(greeter("render", "greeter", "--vars-file", name), 2)
+    ended = check_failure(greeter("render", "greeter", "--vars-file", name), 2)
     assert ended.err.startswith(f"error: {message}"), ended.err
     assert (
-        refused_in_json(greeter("render", "greeter", "--vars-file", name, "--json"), 2)["code"] == "invalid_variables"
+        check_json_failure(greeter("render", "greeter", "--vars-file", name, "--json"), 2)["code"]
+        == "invalid_variables"
     )
 
 
 def test_a_file_that_cannot_be_read_and_a_value_that_is_none_are_refused(greeter: Promptctl) -> None:
-    assert refused(greeter("render", "greeter", "--vars-file", "nowhere"), 1).err.startswith(
+    assert check_failure(greeter("render", "greeter", "--vars-file", "nowhere"), 1).err.startswith(
         'error: cannot read "nowhere"'
     )
-    assert refused(greeter("render", "greeter", "--vars-file", ""), 2).err.startswith("error: --vars-file is empty")
+    assert check_failure(greeter("render", "greeter", "--vars-file", ""), 2).err.startswith(
+        "error: --vars-file is empty"
+    )
     for pair in ("user.name", "=x", "9=x", "a b=x", ""):
-        assert refused(greeter("render", "greeter", "--var", pair), 2).err.startswith(
+        assert check_failure(greeter("render", "greeter", "--var", pair), 2).err.startswith(
             "error: --var needs NAME=VALUE, not"
         )
-    assert refused_in_json(greeter("render", "greeter", "--var", "city=\udcff", "--json"), 2)["code"] == "not_utf8"
-    assert refused(greeter("render", "greeter", "--vars-file", "."), 1).err.startswith('error: cannot read "."')
-    pinned = refused(greeter("render", "greeter@1", "--unit", "u", *GIVEN), 2)
+    assert check_json_failure(greeter("render", "greeter", "--var", "city=\udcff", "--json"), 2)["code"] == "not_utf8"
+    assert check_failure(greeter("render", "greeter", "--vars-file", "."), 1).err.startswith('error: cannot read "."')
+    pinned = check_failure(greeter("render", "greeter@1", "--unit", "u", *GIVEN), 2)
     assert pinned.err.startswith("error: --unit selects the version")
 
 
 def test_an_unknown_prompt_is_not_found(greeter: Promptctl) -> None:
-    assert refused(greeter("render", "greter"), 4).err.endswith("hint:  promptctl show greeter\n")
-    assert refused_in_json(greeter("render", "greeter@9", "--json"), 4)["code"] == "version_not_found"
+    assert check_failure(greeter("render", "greter"), 4).err.endswith("hint:  promptctl show greeter\n")
+    assert check_json_failure(greeter("render", "greeter@9", "--json"), 4)["code"] == "version_not_found"
 
 
 def test_a_version_that_needs_a_new_variable_is_activated_only_when_that_is_said(greeter: Promptctl) -> None:
     greeter("create", "greeter", "Hello {user.name} of {planet}.")
-    ended = refused(greeter("activate", "greeter@3", "-r", "a b"), 5)
+    ended = check_failure(greeter("activate", "greeter@3", "-r", "a b"), 5)
     assert ended.err == (
         "error: greeter@3 needs planet, which the active version 1 does not; "
         "if every application gives it, add --allow-new-variables\n"
         "hint:  promptctl diff greeter@1 greeter@3\n"
     )
-    assert refused_in_json(greeter("activate", "greeter@3", "--json"), 5)["code"] == "new_variables"
+    assert check_json_failure(greeter("activate", "greeter@3", "--json"), 5)["code"] == "new_variables"
     # Fewer variables are no reason to refuse; going back to more is.
     assert greeter("activate", "greeter@2").code == 0
-    assert refused_in_json(greeter("rollback", "greeter", "--json"), 5)["code"] == "new_variables"
+    assert check_json_failure(greeter("rollback", "greeter", "--json"), 5)["code"] == "new_variables"
     assert greeter("show", "greeter", "-q").out == "greeter@2\n"
     assert greeter("rollback", "greeter", "--allow-new-variables", "-q").out == "greeter@1\n"
     assert greeter("activate", "greeter@3", "--allow-new-variables", "-q").out == "greeter@3\n"
     created = greeter("create", "greeter", "{a}{b}", "--activate", "--json")
-    assert refused_in_json(created, 5)["code"] == "new_variables"
+    assert check_json_failure(created, 5)["code"] == "new_variables"
     # All or nothing: the version was not stored either.
     assert len(json.loads(greeter("show", "greeter", "--json").out)["versions"]) == 3
     assert greeter("create", "greeter", "{a}{b}", "--activate", "--allow-new-variables").code == 0
@@ -213,9 +216,9 @@ def test_several_prompts_move_together_or_not_at_all(greeter: Promptctl) -> None
     greeter("create", "other", "one", "--activate")
     greeter("create", "other", "two {x}")
     # What follows -- is no option.
-    ended = refused(greeter("activate", "--", "other@2"), 5)
+    ended = check_failure(greeter("activate", "--", "other@2"), 5)
     assert ended.err.endswith("hint:  promptctl diff other@1 other@2\n")
-    assert refused(greeter("activate", "greeter@2", "other@2"), 5).err.startswith("error: other@2 needs x, which")
+    assert check_failure(greeter("activate", "greeter@2", "other@2"), 5).err.startswith("error: other@2 needs x, which")
     assert greeter("show", "greeter", "-q").out == "greeter@1\n"
 
 
@@ -234,7 +237,7 @@ def test_a_sync_plans_it_as_a_conflict(promptctl: Promptctl) -> None:
         # Both versions are stored, so what changed can be looked at first.
         assert ended.err.endswith("\nhint:  promptctl diff greeter@1 greeter@2\n")
         assert "--allow-new-variables" in ended.err
-    assert refused_in_json(promptctl("sync", "prompts", "--json"), 5)["code"] == "new_variables"
+    assert check_json_failure(promptctl("sync", "prompts", "--json"), 5)["code"] == "new_variables"
     assert promptctl("show", "greeter", "-q").out == "greeter@1\n"
     assert promptctl("sync", "prompts", "--allow-new-variables").code == 0
     assert promptctl("show", "greeter", "-q").out == "greeter@2\n"
@@ -263,7 +266,7 @@ CREATE: list[tuple[list[str], str]] = [
 
 @pytest.mark.parametrize(("words", "message"), CREATE)
 def test_settings_that_cannot_be_are_refused(words: list[str], message: str, promptctl: Promptctl) -> None:
-    assert refused(promptctl("create", "x", "Hello {name}.", *words), 2).err.startswith(f"error: {message}")
+    assert check_failure(promptctl("create", "x", "Hello {name}.", *words), 2).err.startswith(f"error: {message}")
     assert promptctl("list").out == ""
 
 

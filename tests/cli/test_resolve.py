@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptctl.rules import buckets as splits
-from tests.cli.conftest import refused, refused_in_json
+from tests.commands import check_failure, check_json_failure
 from tests.schema.test_buckets import VECTORS
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ def document(ended: Ended) -> dict[str, Any]:
 
 
 @pytest.fixture
-def summarise(filled: Promptctl, sql: psycopg.Connection[Any]) -> Promptctl:
+def summarise(demo: Promptctl, sql: psycopg.Connection[Any]) -> Promptctl:
     """A prompt whose candidate has 10%, drawn by the seed of the known buckets."""
     for number in (1, 2):
         sql.execute("select promptctl.create_version('summarise', %s)", [f"Sum up {number}."])
     sql.execute("select promptctl.activate('{summarise}', '{1}')")
     sql.execute("select promptctl.split('summarise', 1000, 2, 'summarise.r1')")
-    return filled
+    return demo
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,12 @@ def test_the_epoch_is_that_of_what_is_served(routed: Promptctl, sql: psycopg.Con
 
 
 def test_what_cannot_be_served_is_not_found(routed: Promptctl) -> None:
-    error = refused_in_json(routed("resolve", "code_helper", "--json"), 4)
+    error = check_json_failure(routed("resolve", "code_helper", "--json"), 4)
     assert (error["code"], error["hint"]) == ("no_active_version", "promptctl activate code_helper@VERSION")
-    error = refused_in_json(routed("resolve", "support/triage", "--attribute", "note=", "--json"), 4)
+    error = check_json_failure(routed("resolve", "support/triage", "--attribute", "note=", "--json"), 4)
     assert error["code"] == "no_active_version"
     assert error["message"].startswith('"code_helper" has no active version in ')
-    error = refused_in_json(routed("resolve", "sumarise", "--unit", "x", "--json"), 4)
+    error = check_json_failure(routed("resolve", "sumarise", "--unit", "x", "--json"), 4)
     assert (error["code"], error["hint"]) == ("prompt_not_found", "promptctl show summarise")
 
 
@@ -160,13 +160,13 @@ MISTAKES: dict[tuple[str | bytes, ...], tuple[str, str, str]] = {
 @pytest.mark.parametrize("words", MISTAKES)
 def test_a_mistake_is_told_before_any_database_is_asked(words: tuple[str, ...], unconfigured: Promptctl) -> None:
     code, message, hint = MISTAKES[words]
-    assert refused(unconfigured("resolve", *words), 2).err == f"error: {message}\nhint:  {hint}\n"
-    assert refused_in_json(unconfigured("resolve", *words, "--json"), 2)["code"] == code
+    assert check_failure(unconfigured("resolve", *words), 2).err == f"error: {message}\nhint:  {hint}\n"
+    assert check_json_failure(unconfigured("resolve", *words, "--json"), 2)["code"] == code
 
 
 @pytest.mark.parametrize("words", [["--unit", "\udcff"], ["--attribute", "a=\udcff"], ["--attribute", "\udcff=a"]])
 def test_what_is_not_utf8_is_refused(words: list[str], summarise: Promptctl) -> None:
-    assert refused_in_json(summarise("resolve", "summarise", *words, "--json"), 2)["code"] == "not_utf8"
+    assert check_json_failure(summarise("resolve", "summarise", *words, "--json"), 2)["code"] == "not_utf8"
 
 
 def test_a_long_unit_and_many_attributes_are_no_trouble(routed: Promptctl) -> None:
@@ -193,8 +193,8 @@ def test_what_people_wrote_is_shown_and_not_obeyed(summarise: Promptctl, sql: ps
     assert "seed   \\x1b[31m[bold]\n" in summarise.on_terminal("resolve", "summarise").out
 
 
-def test_two_shells_get_the_same(routed: Promptctl, on: Callable[..., Promptctl], database_name: str) -> None:
-    other = on(database_name)
+def test_two_shells_get_the_same(routed: Promptctl, promptctl_on: Callable[..., Promptctl], database_name: str) -> None:
+    other = promptctl_on(database_name)
     for number in range(5):
         words = ("resolve", "summarise", "--unit", f"user-{number}")
         assert routed(*words).out == other(*words).out

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cli.conftest import refused, refused_in_json
+from tests.commands import check_failure, check_json_failure
 from tests.conftest import stable
 
 if TYPE_CHECKING:
@@ -35,28 +35,28 @@ def document(ended: Ended) -> dict[str, Any]:
 
 
 @pytest.fixture
-def setting(filled: Promptctl) -> Callable[..., Ended]:
+def setting(demo: Promptctl) -> Callable[..., Ended]:
     """Sets the route of support/triage to what a file of this text says."""
 
     def set_route(text: str | bytes, *more: str, file: str = "route.yaml") -> Ended:
-        (filled.home / file).write_bytes(text.encode() if isinstance(text, str) else text)
-        return filled("route", "set", "support/triage", "-f", file, *more)
+        (demo.home / file).write_bytes(text.encode() if isinstance(text, str) else text)
+        return demo("route", "set", "support/triage", "-f", file, *more)
 
     return set_route
 
 
 def test_a_route_is_set_shown_and_taken_away(
-    filled: Promptctl, setting: Callable[..., Ended], sql: psycopg.Connection[Any]
+    demo: Promptctl, setting: Callable[..., Ended], sql: psycopg.Connection[Any]
 ) -> None:
     first = document(setting(YAML, "--json", "--reason", "the contract"))
     assert stable(first.pop("message")) == "set the route of support/triage in llm_app at db.prod: 2 steps (was none)"
     assert first == {
         "name": "support/triage", "route": [ENTERPRISE, PAID], "previous_route": [], "epoch": 3, "changed": True,
     }  # fmt: skip
-    assert document(filled("route", "show", "support/triage", "--json")) == {
+    assert document(demo("route", "show", "support/triage", "--json")) == {
         "name": "support/triage", "route": [ENTERPRISE, PAID],
     }  # fmt: skip
-    assert list(document(filled("route", "show", "support/triage", "--json"))["route"][0]) == ["when", "use"]
+    assert list(document(demo("route", "show", "support/triage", "--json"))["route"][0]) == ["when", "use"]
     # As JSON, and with other spellings of the same values: no change.
     again = document(setting(json.dumps([ENTERPRISE, PAID | {"when": {"seats": 50.0, "paid": True}}]), "--json"))
     assert (again["changed"], again["epoch"], again["previous_route"]) == (False, 3, [ENTERPRISE, PAID])
@@ -72,85 +72,85 @@ def test_a_route_is_set_shown_and_taken_away(
         5,
     )
     # The split goes on, and its seed.
-    split = document(filled("split", "support/triage", "--json"))
+    split = document(demo("split", "support/triage", "--json"))
     assert (split["candidate_version"], split["seed"]) == (2, "support/triage.2")
-    events = document(filled("history", "support/triage", "--limit", "3", "--json"))["events"]
+    events = document(demo("history", "support/triage", "--limit", "3", "--json"))["events"]
     assert [(e["kind"], e["version"], e["route"], e["reason"]) for e in events] == [
         ("route", 1, [], None), ("route", 1, [PAID, ENTERPRISE], None),
         ("route", 1, [ENTERPRISE, PAID], "the contract"),
     ]  # fmt: skip
-    assert [line.split("\t")[2] for line in filled("history", "support/triage").out.splitlines()[:2]] == [
+    assert [line.split("\t")[2] for line in demo("history", "support/triage").out.splitlines()[:2]] == [
         "→ none", "→ 2 steps",
     ]  # fmt: skip
 
 
-def test_a_route_comes_from_standard_input(filled: Promptctl) -> None:
-    ended = filled("route", "set", "code_helper", "-f", "-", stdin=json.dumps([ENTERPRISE]))
+def test_a_route_comes_from_standard_input(demo: Promptctl) -> None:
+    ended = demo("route", "set", "code_helper", "-f", "-", stdin=json.dumps([ENTERPRISE]))
     assert (ended.code, ended.out) == (0, "code_helper\t1\t0\n")
     assert stable(ended.err) == "set the route of code_helper in llm_app at db.prod: 1 step (was none)\n"
-    refusal = refused(filled("route", "set", "code_helper", "-f", "-", stdin="- when: {}\n  use: x"), 2)
+    refusal = check_failure(demo("route", "set", "code_helper", "-f", "-", stdin="- when: {}\n  use: x"), 2)
     assert refusal.err.startswith("error: standard input:1: entry 1: when must be a mapping ")
-    assert filled("route", "set", "code_helper", "-f", "-", "-q", stdin="[]").out == "code_helper\n"
+    assert demo("route", "set", "code_helper", "-f", "-", "-q", stdin="[]").out == "code_helper\n"
 
 
 def test_unset_removes_a_route_and_keeps_it_in_the_history(
-    filled: Promptctl, setting: Callable[..., Ended], sql: psycopg.Connection[Any], snapshot: Callable[..., None]
+    demo: Promptctl, setting: Callable[..., Ended], sql: psycopg.Connection[Any], snapshot: Callable[..., None]
 ) -> None:
     where = "removed the route of support/triage in llm_app at db.prod (was 2 steps)"
     assert setting(YAML).code == 0
     words = ("route", "unset", "support/triage")
-    ended = filled(*words, "--reason", "the pilot is over", "--author", "grace@example.com", "--json")
+    ended = demo(*words, "--reason", "the pilot is over", "--author", "grace@example.com", "--json")
     gone = document(ended)
     assert stable(gone.pop("message")) == where
     assert gone == {
         "name": "support/triage", "route": [], "previous_route": [ENTERPRISE, PAID], "epoch": 4, "changed": True,
     }  # fmt: skip
-    event = document(filled("history", "support/triage", "-n", "1", "--json"))["events"][0]
+    event = document(demo("history", "support/triage", "-n", "1", "--json"))["events"][0]
     assert [event[key] for key in ("kind", "version", "route", "reason", "author")] == [
         "route", 1, [], "the pilot is over", "grace@example.com",
     ]  # fmt: skip
     # The split goes on.
-    assert document(filled("split", "support/triage", "--json"))["candidate_version"] == 2
+    assert document(demo("split", "support/triage", "--json"))["candidate_version"] == 2
     # Nothing to remove: done already, and no row of history.
-    again = filled(*words)
+    again = demo(*words)
     assert (again.code, again.out) == (0, "support/triage\t0\t0\n")
     assert stable(again.err) == "support/triage has no route in llm_app at db.prod\n"
-    assert document(filled(*words, "--json"))["changed"] is False
+    assert document(demo(*words, "--json"))["changed"] is False
     assert sql.execute("select epoch from promptctl.served where name = 'support/triage'").fetchone() == (4,)
     assert setting(YAML).code == 0
-    assert filled(*words, "--quiet").out == "support/triage\n"
+    assert demo(*words, "--quiet").out == "support/triage\n"
     assert setting(YAML).code == 0
-    shown = "".join(f"$ promptctl {' '.join(words)}\n{filled.on_terminal(*words, columns=80).out}\n" for _ in range(2))
+    shown = "".join(f"$ promptctl {' '.join(words)}\n{demo.on_terminal(*words, columns=80).out}\n" for _ in range(2))
     snapshot(shown, "cli/route-unset")
 
 
 def test_a_terminal_shows_which_steps_are_new_and_which_are_gone(
-    filled: Promptctl, setting: Callable[..., Ended], snapshot: Callable[..., None]
+    demo: Promptctl, setting: Callable[..., Ended], snapshot: Callable[..., None]
 ) -> None:
-    file = filled.home / "route.yaml"
+    file = demo.home / "route.yaml"
     told: list[str] = []
     for text in (
         YAML, YAML, "- {when: {plan: it's}, use: code_helper@1}\n" + YAML.partition("route:\n")[2][:56], "[]", "[]",
     ):  # fmt: skip
         file.write_text(text)
         words = ("route", "set", "support/triage", "-f", "route.yaml")
-        told.append(f"$ promptctl {' '.join(words)}\n{filled.on_terminal(*words, columns=100).out}")
+        told.append(f"$ promptctl {' '.join(words)}\n{demo.on_terminal(*words, columns=100).out}")
     snapshot("\n".join(told), "cli/route-set")
 
 
-def test_the_first_step_that_matches_is_served(filled: Promptctl, setting: Callable[..., Ended]) -> None:
+def test_the_first_step_that_matches_is_served(demo: Promptctl, setting: Callable[..., Ended]) -> None:
     setting(YAML)
 
     def resolved(*attributes: str) -> str:
         words = [word for each in attributes for word in ("--attribute", each)]
-        return filled("resolve", "support/triage", "--unit", "user-7", *words, "-q").out.strip()
+        return demo("resolve", "support/triage", "--unit", "user-7", *words, "-q").out.strip()
 
     assert resolved("plan=enterprise") == "default-system-prompt@2"
     assert resolved("paid=true", "seats=50") == "code_helper@1"
     assert resolved("paid=1", "seats=50") == "support/triage@1"
     assert resolved("seats=50") == "support/triage@1"
     # What a route names stays.
-    assert refused_in_json(filled("delete", "code_helper@1", "--json"), 5)["code"] == "version_active"
+    assert check_json_failure(demo("delete", "code_helper@1", "--json"), 5)["code"] == "version_active"
 
 
 REFUSED = {
@@ -166,20 +166,20 @@ REFUSED = {
 def test_a_route_that_leads_nowhere_is_refused(
     text: str, setting: Callable[..., Ended], sql: psycopg.Connection[Any]
 ) -> None:
-    error = refused_in_json(setting(text, "--json"), 5)
+    error = check_json_failure(setting(text, "--json"), 5)
     assert (error["code"], error["message"], error["hint"]) == ("invalid_route", REFUSED[text], "promptctl list")
     assert sql.execute("select count(*) from promptctl.served where route is not null").fetchone() == (0,)
 
 
-def test_a_circle_through_another_prompt_is_refused(filled: Promptctl, setting: Callable[..., Ended]) -> None:
+def test_a_circle_through_another_prompt_is_refused(demo: Promptctl, setting: Callable[..., Ended]) -> None:
     assert setting(YAML).code == 0
-    (filled.home / "back.yaml").write_text("- {when: {a: 1}, use: support/triage}")
-    ended = refused(filled("route", "set", "default-system-prompt", "-f", "back.yaml"), 5)
+    (demo.home / "back.yaml").write_text("- {when: {a: 1}, use: support/triage}")
+    ended = check_failure(demo("route", "set", "default-system-prompt", "-f", "back.yaml"), 5)
     assert "has a cycle: default-system-prompt -> support/triage -> default-system-prompt" in ended.err
 
 
 def test_a_file_that_is_no_route_is_told_by_line(setting: Callable[..., Ended], sql: psycopg.Connection[Any]) -> None:
-    error = refused_in_json(setting("- when: {a: 1}\n  use: x\n- when: {a: [1]}\n  use: x\n", "--json"), 2)
+    error = check_json_failure(setting("- when: {a: 1}\n  use: x\n- when: {a: [1]}\n  use: x\n", "--json"), 2)
     assert error["code"] == "malformed_route"
     assert error["message"] == "route.yaml:3: entry 2: when: 'a' must be a text, a number, true or false, not [1]"
     ended = setting("- use: x\n- when: {a: 1}\n")
@@ -190,12 +190,12 @@ def test_a_file_that_is_no_route_is_told_by_line(setting: Callable[..., Ended], 
         "hint:  write a list of {when: {ATTRIBUTE: VALUE}, use: NAME}; [] removes the route\n"
     )
     for text, code in (("", "empty_content"), (b"\xff", "not_utf8"), ("- \0", "nul_in_text")):
-        assert refused_in_json(setting(text, "--json"), 2)["code"] == code
+        assert check_json_failure(setting(text, "--json"), 2)["code"] == code
     assert sql.execute("select count(*) from promptctl.allocations").fetchone() == (6,)
 
 
-def test_mistakes_in_the_words_are_told(filled: Promptctl, unconfigured: Promptctl) -> None:
-    missing = refused_in_json(unconfigured("route", "set", "a", "-f", "nothing.yaml", "--json"), 1)
+def test_mistakes_in_the_words_are_told(demo: Promptctl, unconfigured: Promptctl) -> None:
+    missing = check_json_failure(unconfigured("route", "set", "a", "-f", "nothing.yaml", "--json"), 1)
     assert (missing["code"], missing["message"]) == (
         "cannot_read", 'cannot read "nothing.yaml": No such file or directory',
     )  # fmt: skip
@@ -211,13 +211,13 @@ def test_mistakes_in_the_words_are_told(filled: Promptctl, unconfigured: Promptc
         ("shw", "a"): ('promptctl route has no command "shw"', "promptctl route show a"),
     }  # fmt: skip
     for words, (message, hint) in told.items():
-        assert refused(unconfigured("route", *words), 2).err == f"error: {message}\nhint:  {hint}\n"
+        assert check_failure(unconfigured("route", *words), 2).err == f"error: {message}\nhint:  {hint}\n"
     for words in (("show", "suport/triage"), ("unset", "suport/triage"), ("set", "suport/triage", "-f", "-")):
-        error = refused_in_json(filled("route", *words, "--json", stdin="[]"), 4)
+        error = check_json_failure(demo("route", *words, "--json", stdin="[]"), 4)
         assert (error["code"], error["hint"]) == ("prompt_not_found", "promptctl show support/triage")
 
 
-def test_a_change_is_logged(filled: Promptctl, setting: Callable[..., Ended]) -> None:
+def test_a_change_is_logged(demo: Promptctl, setting: Callable[..., Ended]) -> None:
     assert json.loads(setting(YAML, "-q", "--log-format", "json").err) | {"time": ""} == {
         "time": "", "level": "info", "message": "Route changed", "name": "support/triage", "author": "ada@example.com",
     }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptctl.cli import catalogue, parameters
-from tests.cli.conftest import refused, refused_in_json
+from tests.commands import check_failure, check_json_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,32 +44,32 @@ TOLD = "looks like an Anthropic API key"
     ],
 )
 def test_a_key_is_refused_by_where_it_stands_and_never_shown(
-    filled: Promptctl, sql: psycopg.Connection[Any], words: list[str], where: str
+    demo: Promptctl, sql: psycopg.Connection[Any], words: list[str], where: str
 ) -> None:
-    (filled.home / "key.txt").write_text(f"Be kind.\nUse {KEY}.\n")
-    (filled.home / "route.yaml").write_text(f"- {{when: {{key: {KEY}}}, use: code_helper@1}}\n")
-    (filled.home / "none.yaml").write_text("[]\n")
+    (demo.home / "key.txt").write_text(f"Be kind.\nUse {KEY}.\n")
+    (demo.home / "route.yaml").write_text(f"- {{when: {{key: {KEY}}}, use: code_helper@1}}\n")
+    (demo.home / "none.yaml").write_text("[]\n")
     state = "select (select count(*) from promptctl.versions), (select max(epoch) from promptctl.allocations)"
     before = sql.execute(state).fetchone()
-    ended = refused(filled(*words), 5)
+    ended = check_failure(demo(*words), 5)
     assert f"error: {where}: sk-ant-… {TOLD}" in ended.err
     assert KEY[12:] not in ended.err
     assert "--allow-secrets" not in ended.err
-    assert refused_in_json(filled(*words, "--json"), 5)["code"] == "secret_found"
+    assert check_json_failure(demo(*words, "--json"), 5)["code"] == "secret_found"
     assert sql.execute(state).fetchone() == before
 
 
-def test_an_example_is_stored_where_that_is_said(filled: Promptctl) -> None:
-    assert filled("create", "x", f"Use {KEY}.", "--meta", f"key={KEY}", "--reason", URL, "--allow-secrets").code == 0
-    assert filled("activate", "default-system-prompt@3", "--reason", f"see {KEY}", "--allow-secrets").code == 0
-    assert filled("rollback", "default-system-prompt", "--reason", URL, "--allow-secrets").code == 0
+def test_an_example_is_stored_where_that_is_said(demo: Promptctl) -> None:
+    assert demo("create", "x", f"Use {KEY}.", "--meta", f"key={KEY}", "--reason", URL, "--allow-secrets").code == 0
+    assert demo("activate", "default-system-prompt@3", "--reason", f"see {KEY}", "--allow-secrets").code == 0
+    assert demo("rollback", "default-system-prompt", "--reason", URL, "--allow-secrets").code == 0
 
 
-def test_a_password_in_a_url_is_refused_and_a_link_is_not(filled: Promptctl) -> None:
-    ended = refused(filled("activate", "default-system-prompt@3", "--reason", f"moved to {URL}"), 5)
+def test_a_password_in_a_url_is_refused_and_a_link_is_not(demo: Promptctl) -> None:
+    ended = check_failure(demo("activate", "default-system-prompt@3", "--reason", f"moved to {URL}"), 5)
     assert "hunter2pw" not in ended.err
     reason = "https://tracker.internal/browse/INC-412?focusedCommentId=1234567890123456789"
-    assert filled("activate", "default-system-prompt@3", "--reason", reason).code == 0
+    assert demo("activate", "default-system-prompt@3", "--reason", reason).code == 0
 
 
 def test_every_command_that_takes_a_reason_looks_for_keys_in_it() -> None:
@@ -83,7 +83,7 @@ def test_every_command_that_takes_a_reason_looks_for_keys_in_it() -> None:
         assert parameters.ALLOW_SECRETS in catalogue.COMMANDS[name].parameters, name
 
 
-def test_a_reason_without_a_long_word_costs_no_search(filled: Promptctl, imported: Callable[..., set[str]]) -> None:
+def test_a_reason_without_a_long_word_costs_no_search(demo: Promptctl, imported: Callable[..., set[str]]) -> None:
     assert "promptctl.folder.secret_values" not in imported(
         "rollback", "default-system-prompt", "--reason", "INC-412, " * 20
     )
@@ -92,7 +92,7 @@ def test_a_reason_without_a_long_word_costs_no_search(filled: Promptctl, importe
 
 @pytest.fixture
 def imported(
-    filled: Promptctl, sabotaged: Callable[[str], dict[str, str | None]], tmp_path: Any
+    demo: Promptctl, startup_code: Callable[[str], dict[str, str | None]], tmp_path: Any
 ) -> Callable[..., set[str]]:
     """Runs a command and returns the modules that it imported."""
 
@@ -102,7 +102,7 @@ def imported(
             "import os, sys\nleave = os._exit\ndef tell(code):\n"
             f"    open({str(modules)!r}, 'w').write(' '.join(sys.modules))\n    leave(code)\nos._exit = tell\n"
         )
-        assert filled(*words, env=sabotaged(code)).code == 0
+        assert demo(*words, env=startup_code(code)).code == 0
         return set(modules.read_text().split())
 
     return run

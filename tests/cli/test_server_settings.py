@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from promptctl import Prompts
-from tests.cli.conftest import copied
+from tests.commands import copied_database
 from tests.conftest import Ended, Promptctl, stable
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.servers import Server
 
     On = Callable[..., Promptctl]
-    Asking = Callable[..., dict[str, str | None]]
+    ClaudeEnv = Callable[..., dict[str, str | None]]
 
 # Every setting that changes how a statement, a value or an answer is read or written, or when a statement is ended.
 SETTINGS = {
@@ -77,7 +77,7 @@ TEXTS = {
 }
 
 
-def answers(command: Promptctl, url: str, folder: Path, asking: Asking) -> list[tuple[str, Any]]:
+def answers(command: Promptctl, url: str, folder: Path, claude_env: ClaudeEnv) -> list[tuple[str, Any]]:
     """Run what people and applications do; what each answers, with times and ids left out."""
     folder.mkdir()
     for name, text in TEXTS.items():
@@ -104,7 +104,7 @@ def answers(command: Promptctl, url: str, folder: Path, asking: Asking) -> list[
     run("activate", "made@2", "greeter@1", "--reason", "a \\ b")
     run("split", "greeter@2", "12.5%")
     run("rollback", "made")
-    run("chat", "made", "Hello", "--var", "mood=calm", env=asking("ok", text="Good day."))
+    run("chat", "made", "Hello", "--var", "mood=calm", env=claude_env("ok", text="Good day."))
     with Prompts(url, poll_seconds=60) as prompts:
         for score in (None, 0.123456789):
             with prompts.get("greeter", unit="u-1").use() as use:
@@ -143,11 +143,11 @@ def answers(command: Promptctl, url: str, folder: Path, asking: Asking) -> list[
 
 
 def test_settings_of_a_database_and_of_a_role_change_no_answer(
-    on: On, server: Server, tmp_path: Path, asking: Asking
+    promptctl_on: On, server: Server, tmp_path: Path, claude_env: ClaudeEnv
 ) -> None:
-    with copied(server, "template1") as plain, copied(server, "template1") as odd:
+    with copied_database(server, "template1") as plain, copied_database(server, "template1") as odd:
         role = f"{odd}_role"
-        expected = answers(on(plain), server.url(plain), tmp_path / "plain", asking)
+        expected = answers(promptctl_on(plain), server.url(plain), tmp_path / "plain", claude_env)
         assert [words for words, answer in expected if isinstance(answer, tuple) and answer[0] in (1, 2, 4, 5)] == []
         with psycopg.connect(server.dsn(odd), autocommit=True) as connection:
             connection.execute(f"create role {role} superuser login".encode())
@@ -156,7 +156,7 @@ def test_settings_of_a_database_and_of_a_role_change_no_answer(
                 whose = f"role {role}" if number % 2 else f"database {odd}"
                 connection.execute(f"alter {whose} set {name} = {value}".encode())
         try:
-            found = answers(on(odd, role), server.url(odd, user=role), tmp_path / "odd", asking)
+            found = answers(promptctl_on(odd, role), server.url(odd, user=role), tmp_path / "odd", claude_env)
             for (words, answer), (_, wanted) in zip(found, expected, strict=True):
                 assert answer == wanted, words
         finally:

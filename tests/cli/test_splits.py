@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cli.conftest import refused, refused_in_json
+from tests.commands import check_failure, check_json_failure
 from tests.conftest import stable
 
 if TYPE_CHECKING:
@@ -33,13 +33,11 @@ def served(sql: psycopg.Connection[Any], name: str = "default-system-prompt") ->
     ).fetchone()
 
 
-def test_a_split_starts_grows_and_ends_and_each_is_an_allocation(
-    filled: Promptctl, sql: psycopg.Connection[Any]
-) -> None:
+def test_a_split_starts_grows_and_ends_and_each_is_an_allocation(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
     name = "default-system-prompt"
     before = served(sql)
     assert before == (2, None, 0, None, 4)
-    started = document(filled("split", f"{name}@3", "10%", "--reason", "does it help?", "--json"))
+    started = document(demo("split", f"{name}@3", "10%", "--reason", "does it help?", "--json"))
     assert stable(started.pop("message")) == (
         "default-system-prompt: version 3 gets 10% (was none), version 2 the rest, in llm_app at db.prod"
     )
@@ -48,23 +46,23 @@ def test_a_split_starts_grows_and_ends_and_each_is_an_allocation(
         "previous_basis_points": 0, "seed": f"{name}.5", "epoch": 5, "changed": True,
     }  # fmt: skip
     # Growing keeps the seed, and with it everybody who has the candidate.
-    assert filled("split", name, "12.25%").code == 0
+    assert demo("split", name, "12.25%").code == 0
     assert served(sql) == (2, 3, 1225, f"{name}.5", 6)
     # The same again is no change.
-    again = document(filled("split", name, "12.25%", "--json"))
+    again = document(demo("split", name, "12.25%", "--json"))
     assert (again["changed"], again["epoch"]) == (False, 6)
     # Another candidate is another split.
-    other = document(filled("split", f"{name}@1", "12.25%", "--json"))
+    other = document(demo("split", f"{name}@1", "12.25%", "--json"))
     assert other["seed"] == f"{name}.7"
     assert " version 1 gets 12.25% (version 3 had 12.25%), version 2 the rest, " in other["message"]
-    everybody = document(filled("split", name, "100%", "--json"))
+    everybody = document(demo("split", name, "100%", "--json"))
     assert " version 1 gets 100% (was 12.25%), version 2 none, " in everybody["message"]
-    ended = document(filled("split", name, "--off", "--author", "bob@example.com", "--json"))
+    ended = document(demo("split", name, "--off", "--author", "bob@example.com", "--json"))
     assert (ended["candidate_version"], ended["seed"], ended["changed"]) == (None, None, True)
     assert served(sql) == (2, None, 0, None, 9)
-    assert document(filled("split", name, "--off", "--json"))["changed"] is False
+    assert document(demo("split", name, "--off", "--json"))["changed"] is False
     assert served(sql) == (2, None, 0, None, 9)
-    events = document(filled("history", name, "--limit", "5", "--json"))["events"]
+    events = document(demo("history", name, "--limit", "5", "--json"))["events"]
     assert [(e["kind"], e["candidate_version"], e["basis_points"], e["author"], e["reason"]) for e in events] == [
         ("unsplit", None, 0, "bob@example.com", None),
         ("split", 1, 10000, "ada@example.com", None),
@@ -72,75 +70,75 @@ def test_a_split_starts_grows_and_ends_and_each_is_an_allocation(
         ("split", 3, 1225, "ada@example.com", None),
         ("split", 3, 1000, "ada@example.com", "does it help?"),
     ]
-    piped = [line.split("\t")[1:3] for line in filled("history", name, "--limit", "5").out.splitlines()]
+    piped = [line.split("\t")[1:3] for line in demo("history", name, "--limit", "5").out.splitlines()]
     assert piped[0] == ["unsplit", "2 alone"]
     assert piped[3:] == [["split", "2 | 3 at 12.25%"], ["split", "2 | 3 at 10%"]]
 
 
-def test_a_seed_is_given_and_changed(filled: Promptctl, sql: psycopg.Connection[Any]) -> None:
-    first = document(filled("split", "default-system-prompt@3", "50%", "--seed", "spring", "--json"))
+def test_a_seed_is_given_and_changed(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+    first = document(demo("split", "default-system-prompt@3", "50%", "--seed", "spring", "--json"))
     assert first["seed"] == "spring"
-    second = document(filled("split", "default-system-prompt", "50%", "--seed", "zoë 😀", "--json"))
+    second = document(demo("split", "default-system-prompt", "50%", "--seed", "zoë 😀", "--json"))
     assert (second["seed"], second["changed"]) == ("zoë 😀", True)
     assert " gets 50% as before, with a new seed, " in second["message"]
-    assert document(filled("split", "default-system-prompt", "50%", "--seed", "zoë 😀", "--json"))["changed"] is False
+    assert document(demo("split", "default-system-prompt", "50%", "--seed", "zoë 😀", "--json"))["changed"] is False
     assert served(sql)[3] == "zoë 😀"
 
 
-def test_activation_and_rollback_end_a_split_and_say_so(filled: Promptctl, sql: psycopg.Connection[Any]) -> None:
-    rolled_back = document(filled("rollback", "support/triage", "--json"))
+def test_activation_and_rollback_end_a_split_and_say_so(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+    rolled_back = document(demo("rollback", "support/triage", "--json"))
     assert rolled_back["message"].startswith("ended the split of ")
     assert served(sql, "support/triage")[1] is None
-    filled("split", "support/triage@2", "10%")
-    activated = document(filled("activate", "support/triage@2", "--json"))
+    demo("split", "support/triage@2", "10%")
+    activated = document(demo("activate", "support/triage@2", "--json"))
     assert activated["message"].endswith("; ended its split")
     assert served(sql, "support/triage")[:3] == (2, None, 0)
     # Of a split that is not shown nothing is left to show.
-    assert document(filled("split", "support/triage", "--json"))["changed_at"] is None
+    assert document(demo("split", "support/triage", "--json"))["changed_at"] is None
 
 
-def test_a_sync_says_which_split_its_activation_ends(filled: Promptctl, sql: psycopg.Connection[Any]) -> None:
-    folder = filled.home / "prompts" / "a"
+def test_a_sync_says_which_split_its_activation_ends(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+    folder = demo.home / "prompts" / "a"
     folder.mkdir(parents=True)
     (folder / "v1.txt").write_text("one")
     (folder / "v2.txt").write_text("two")
     (folder / "prompt.yaml").write_text("active: 1\n")
-    assert filled("sync", "prompts").code == 0
-    filled("split", "a@2", "12.25%")
+    assert demo("sync", "prompts").code == 0
+    demo("split", "a@2", "12.25%")
     # Git says what is live: the split goes on.
-    assert "no changes" in filled("sync", "prompts").err
+    assert "no changes" in demo("sync", "prompts").err
     assert served(sql, "a")[1] == 2
     (folder / "prompt.yaml").write_text("active: 2\n")
     told = "activate 2 (1 active); ends the split, 12.25% for version 2"
-    assert told in filled("sync", "prompts", "--dry-run").out
-    changes = document(filled("sync", "prompts", "--json"))["changes"]
+    assert told in demo("sync", "prompts", "--dry-run").out
+    changes = document(demo("sync", "prompts", "--json"))["changes"]
     assert [each["why"] for each in changes if each["kind"] == "activate"] == [told]
     assert served(sql, "a")[:2] == (2, None)
 
 
-def test_a_split_is_shown_where_what_is_live_is_shown(filled: Promptctl) -> None:
-    listed = {each["name"]: each for each in document(filled("list", "--json"))["prompts"]}
+def test_a_split_is_shown_where_what_is_live_is_shown(demo: Promptctl) -> None:
+    listed = {each["name"]: each for each in document(demo("list", "--json"))["prompts"]}
     assert [listed[name]["candidate_version"] for name in sorted(listed)] == [None, None, 2]
     assert [listed[name]["basis_points"] for name in sorted(listed)] == [0, 0, 2500]
-    assert [line.split("\t")[5] for line in filled("list").out.splitlines()] == ["-", "-", "2 at 25%"]
-    assert "SPLIT" in filled.on_terminal("list").out.splitlines()[0]
+    assert [line.split("\t")[5] for line in demo("list").out.splitlines()] == ["-", "-", "2 at 25%"]
+    assert "SPLIT" in demo.on_terminal("list").out.splitlines()[0]
     # A column of nothing says nothing.
-    filled("split", "support/triage", "--off")
-    assert "SPLIT" not in filled.on_terminal("list").out
-    assert "SHARE" not in filled.on_terminal("show", "support/triage").out
-    shown = document(filled("show", "support/triage", "--json"))
+    demo("split", "support/triage", "--off")
+    assert "SPLIT" not in demo.on_terminal("list").out
+    assert "SHARE" not in demo.on_terminal("show", "support/triage").out
+    shown = document(demo("show", "support/triage", "--json"))
     assert (shown["candidate_version"], shown["basis_points"]) == (None, 0)
-    filled("split", "support/triage@2", "0%")
-    shown = document(filled("show", "support/triage", "--limit", "1", "--json"))
+    demo("split", "support/triage@2", "0%")
+    shown = document(demo("show", "support/triage", "--limit", "1", "--json"))
     assert (shown["candidate_version"], shown["basis_points"]) == (2, 0)
-    assert " 0% " in filled.on_terminal("show", "support/triage").out
+    assert " 0% " in demo.on_terminal("show", "support/triage").out
 
 
-def test_a_candidate_stays_until_it_is_none(filled: Promptctl) -> None:
-    assert refused_in_json(filled("delete", "support/triage@2", "--json"), 5)["code"] == "version_active"
-    filled("split", "support/triage", "--off")
-    assert filled("delete", "support/triage@2").code == 0
-    error = refused_in_json(filled("split", "support/triage@2", "5%", "--json"), 5)
+def test_a_candidate_stays_until_it_is_none(demo: Promptctl) -> None:
+    assert check_json_failure(demo("delete", "support/triage@2", "--json"), 5)["code"] == "version_active"
+    demo("split", "support/triage", "--off")
+    assert demo("delete", "support/triage@2").code == 0
+    error = check_json_failure(demo("split", "support/triage@2", "5%", "--json"), 5)
     assert (error["code"], error["hint"]) == ("version_archived", "promptctl delete --undo support/triage@2")
 
 
@@ -172,12 +170,12 @@ MISTAKES: dict[tuple[str, ...], tuple[str, str]] = {
 @pytest.mark.parametrize("words", MISTAKES, ids=" ".join)
 def test_a_mistake_is_told_before_any_database_is_asked(words: tuple[str, ...], unconfigured: Promptctl) -> None:
     message, hint = MISTAKES[words]
-    assert refused(unconfigured(*words), 2).err == f"error: {message}\nhint:  {hint}\n"
+    assert check_failure(unconfigured(*words), 2).err == f"error: {message}\nhint:  {hint}\n"
 
 
 def test_the_codes_of_mistakes_are_stable(unconfigured: Promptctl) -> None:
     for words, code in ((("a@2", "10"), "invalid_share"), (("a@2",), "share_missing"), (("a", "--off", "5%"), "usage")):
-        assert refused_in_json(unconfigured("split", *words, "--json"), 2)["code"] == code
+        assert check_json_failure(unconfigured("split", *words, "--json"), 2)["code"] == code
 
 
 REFUSED = {
@@ -203,35 +201,35 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("line", REFUSED)
-def test_what_cannot_be_split_is_refused(line: str, filled: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_what_cannot_be_split_is_refused(line: str, demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
     before = sql.execute("select count(*) from promptctl.allocations").fetchone()
     exit_code, code, message, hint = REFUSED[line]
-    error = refused_in_json(filled(*line.split(), "--json"), exit_code)
+    error = check_json_failure(demo(*line.split(), "--json"), exit_code)
     assert (error["code"], stable(error["message"]), error["hint"]) == (code, message, hint)
-    assert stable(refused(filled(*line.split()), exit_code).err) == f"error: {message}\nhint:  {hint}\n"
+    assert stable(check_failure(demo(*line.split()), exit_code).err) == f"error: {message}\nhint:  {hint}\n"
     assert sql.execute("select count(*) from promptctl.allocations").fetchone() == before
 
 
-def test_a_candidate_that_needs_a_new_variable_needs_a_word(filled: Promptctl) -> None:
-    filled("create", "support/triage", "Sort for {team}.")
-    error = refused_in_json(filled("split", "support/triage@3", "5%", "--json"), 5)
+def test_a_candidate_that_needs_a_new_variable_needs_a_word(demo: Promptctl) -> None:
+    demo("create", "support/triage", "Sort for {team}.")
+    error = check_json_failure(demo("split", "support/triage@3", "5%", "--json"), 5)
     assert error["code"] == "new_variables"
     assert error["message"].startswith("support/triage@3 needs team, which the active version 1 does not; if every")
     assert error["hint"] == "promptctl diff support/triage@1 support/triage@3"
-    assert filled("split", "support/triage@3", "5%", "--allow-new-variables").code == 0
+    assert demo("split", "support/triage@3", "5%", "--allow-new-variables").code == 0
     # It was allowed once: its share may change.
-    assert filled("split", "support/triage", "10%").code == 0
+    assert demo("split", "support/triage", "10%").code == 0
 
 
-def test_a_change_is_logged(filled: Promptctl) -> None:
-    started = filled("split", "default-system-prompt@3", "0.5%", "-q", "--log-format", "json")
+def test_a_change_is_logged(demo: Promptctl) -> None:
+    started = demo("split", "default-system-prompt@3", "0.5%", "-q", "--log-format", "json")
     assert json.loads(started.err) | {"time": ""} == {
         "time": "", "level": "info", "message": "Split changed", "name": "default-system-prompt", "version": 3,
         "basisPoints": 50, "author": "ada@example.com",
     }  # fmt: skip
-    ended = filled("split", "default-system-prompt", "--off", "-q", "--log-format", "json")
+    ended = demo("split", "default-system-prompt", "--off", "-q", "--log-format", "json")
     assert (json.loads(ended.err)["message"], ended.out) == ("Split ended", "default-system-prompt@2\n")
-    assert filled("split", "default-system-prompt", "--off", "-q", "--log-format", "json").err == ""
+    assert demo("split", "default-system-prompt", "--off", "-q", "--log-format", "json").err == ""
 
 
 @pytest.fixture
@@ -252,16 +250,16 @@ def role(sql: psycopg.Connection[Any], database_name: str) -> Iterator[Callable[
 
 
 def test_who_may_do_what_is_the_databases_to_say(
-    filled: Promptctl, on: Callable[..., Promptctl], database_name: str, role: Callable[[str], str]
+    demo: Promptctl, promptctl_on: Callable[..., Promptctl], database_name: str, role: Callable[[str], str]
 ) -> None:
-    (filled.home / "route.yaml").write_text("[]")
+    (demo.home / "route.yaml").write_text("[]")
     changes = (
         ["split", "default-system-prompt@3", "5%"], ["split", "support/triage", "--off"],
         ["route", "set", "code_helper", "-f", "route.yaml"],
     )  # fmt: skip
     looks = (["split", "support/triage"], ["route", "show", "support/triage"])
     for access in ("viewer", "application", "operator"):
-        restricted = on(database_name, role(access))
+        restricted = promptctl_on(database_name, role(access))
         assert restricted("resolve", "support/triage", "--unit", "user-7", "-q").out == "support/triage@1\n", access
         for words in looks:
             assert restricted(*words).code == (5 if access == "application" else 0), (access, words)
@@ -270,7 +268,7 @@ def test_who_may_do_what_is_the_databases_to_say(
             if access == "operator":
                 assert ended.code == 0, words
             else:
-                assert refused_in_json(ended, 5)["code"] == "permission_denied", (access, words)
+                assert check_json_failure(ended, 5)["code"] == "permission_denied", (access, words)
 
 
 @pytest.mark.parametrize(
@@ -287,24 +285,23 @@ def test_who_may_do_what_is_the_databases_to_say(
         (["resolve", "code_helper", "--attribute", ""], []),
     ],
 )
-def test_names_and_candidates_complete(words: list[str], expected: list[str], filled: Promptctl) -> None:
-    assert filled("__complete", *words).out.splitlines() == expected
+def test_names_and_candidates_complete(words: list[str], expected: list[str], demo: Promptctl) -> None:
+    assert demo("__complete", *words).out.splitlines() == expected
 
 
-def test_a_narrow_terminal_and_colours(filled: Promptctl, snapshot: Callable[..., None]) -> None:
-    (filled.home / "route.yaml").write_text("[{when: {plan: enterprise, seats: 50}, use: default-system-prompt}]")
+def test_a_narrow_terminal_and_colours(demo: Promptctl, snapshot: Callable[..., None]) -> None:
+    (demo.home / "route.yaml").write_text("[{when: {plan: enterprise, seats: 50}, use: default-system-prompt}]")
     lines = (
         ["split", "support/triage"], ["split", "support/triage@2", "50%"], ["show", "support/triage"],
         ["route", "set", "support/triage", "-f", "route.yaml"], ["route", "show", "support/triage"],
         ["resolve", "support/triage", "--unit", "user-7"],
     )  # fmt: skip
-    told = [f"$ promptctl {' '.join(words)}\n{filled.on_terminal(*words, columns=40).out}" for words in lines]
+    told = [f"$ promptctl {' '.join(words)}\n{demo.on_terminal(*words, columns=40).out}" for words in lines]
     snapshot("\n".join(told), "cli/narrow-split")
     for words in lines:
-        coloured = filled.on_terminal(*words, env={"TERM": "xterm-256color"}).out
+        coloured = demo.on_terminal(*words, env={"TERM": "xterm-256color"}).out
         assert "\\x1b" not in coloured
-        assert "\x1b" not in filled.on_terminal(*words, env={"TERM": "xterm-256color", "NO_COLOR": "1"}).out
+        assert "\x1b" not in demo.on_terminal(*words, env={"TERM": "xterm-256color", "NO_COLOR": "1"}).out
     assert (
-        "\x1b[2mseed\x1b[0m  support/triage.2"
-        in filled.on_terminal("split", "support/triage", env={"TERM": "xterm"}).out
+        "\x1b[2mseed\x1b[0m  support/triage.2" in demo.on_terminal("split", "support/triage", env={"TERM": "xterm"}).out
     )

@@ -41,13 +41,13 @@ os._exit = tell
 
 @pytest.fixture
 def imports(
-    filled: Promptctl, sabotaged: Callable[[str], dict[str, str | None]], tmp_path: Any
+    demo: Promptctl, startup_code: Callable[[str], dict[str, str | None]], tmp_path: Any
 ) -> Callable[..., set[str]]:
     """Runs a command and returns what it imported beyond the bare interpreter."""
 
     def run(*words: str, code: int = 0) -> set[str]:
         told = tmp_path / "modules"
-        ended = filled(*words, env={**sabotaged(TELL_MODULES), "TELL_MODULES": str(told)})
+        ended = demo(*words, env={**startup_code(TELL_MODULES), "TELL_MODULES": str(told)})
         assert ended.code == code, ended
         return set(told.read_text().split())
 
@@ -99,13 +99,13 @@ def test_a_command_imports_nothing_heavy_that_it_does_not_use(
 
 
 def test_a_version_with_settings_is_rendered_without_json_and_only_a_file_of_values_costs_yaml(
-    filled: Promptctl, imports: Callable[..., set[str]]
+    demo: Promptctl, imports: Callable[..., set[str]]
 ) -> None:
-    filled("create", "x", "{a}", "--default", "a=b", "--model", "m", "--max-tokens", "9", "--activate")
+    demo("create", "x", "{a}", "--default", "a=b", "--model", "m", "--max-tokens", "9", "--activate")
     assert imports("render", "x") & HEAVY == set()
-    (filled.home / "values.yaml").write_text("a: c\n")
+    (demo.home / "values.yaml").write_text("a: c\n")
     assert "yaml" in imports("render", "x", "--vars-file", "values.yaml")
-    (filled.home / "values.json").write_text('{"a": "c"}')
+    (demo.home / "values.json").write_text('{"a": "c"}')
     assert imports("render", "x", "--vars-file", "values.json") & (HEAVY - JSON) == set()
 
 
@@ -127,7 +127,7 @@ def test_a_diff_imports_neither_rich_nor_yaml(imports: Callable[..., set[str]]) 
 
 @pytest.fixture
 def traffic(
-    filled: Promptctl, sabotaged: Callable[[str], dict[str, str | None]], tmp_path: Any
+    demo: Promptctl, startup_code: Callable[[str], dict[str, str | None]], tmp_path: Any
 ) -> Callable[..., list[str]]:
     """Runs a command and returns what its libpq was asked to do: connect, and one send per round trip."""
     counting = """
@@ -160,7 +160,7 @@ sys.meta_path.insert(0, Finder())
     def run(*words: str, code: int = 0) -> list[str]:
         told = tmp_path / "traffic"
         told.unlink(missing_ok=True)
-        ended = filled(*words, env={**sabotaged(counting), "TELL_TRAFFIC": str(told)})
+        ended = demo(*words, env={**startup_code(counting), "TELL_TRAFFIC": str(told)})
         assert ended.code == code, ended
         return told.read_text().split("\n")[:-1] if told.exists() else []
 
@@ -201,12 +201,12 @@ def test_what_needs_no_database_asks_none(words: list[str], traffic: Callable[..
 
 
 def test_the_server_sees_one_session_per_command(
-    filled: Promptctl, sql: psycopg.Connection[Any], server: Server, database_name: str
+    demo: Promptctl, sql: psycopg.Connection[Any], server: Server, database_name: str
 ) -> None:
     counted = "select sessions from pg_stat_database where datname = current_database()"
     for words in (["activate", "default-system-prompt@3"], ["rollback", "default-system-prompt"], ["list", "--json"]):
         [(before,)] = sql.execute(counted).fetchall()
-        ended = filled(*words)
+        ended = demo(*words)
         assert ended.code == 0
         # A session is counted when it has ended.
         deadline, after = time.monotonic() + 30, before
@@ -214,4 +214,4 @@ def test_the_server_sees_one_session_per_command(
             sql.execute("select pg_stat_clear_snapshot()")
             [(after,)] = sql.execute(counted).fetchall()
         assert after == before + 1
-    assert json.loads(filled("list", "--json").out)["count"] == 3
+    assert json.loads(demo("list", "--json").out)["count"] == 3

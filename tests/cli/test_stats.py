@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptctl.claude import prices
-from tests.cli.conftest import refused
+from tests.commands import check_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -315,10 +315,10 @@ def test_the_daily_report_on_a_terminal(used: Promptctl, snapshot: Callable[...,
 
 def test_what_cannot_be_a_grouping_is_refused(used: Promptctl) -> None:
     for by, message in (("week", 'invalid key "week"'), ("", 'invalid key ""'), ("day,day", "day appears twice")):
-        ended = refused(used("stats", "--by", by), 2)
+        ended = check_failure(used("stats", "--by", by), 2)
         takes = "--by accepts version, day, hour, model, separated by commas"
         assert ended.err == f"error: {message}: {takes}\nhint:  promptctl stats --help\n"
     for form in ("-q", "--json"):
         assert "use only one of --csv, --json and --quiet" in used("stats", "--csv", form).err
-    assert refused(used("stats", "--since", "yesterday"), 2).err.startswith('error: "yesterday" is not a time')
-    assert refused(used("stats", "nothing"), 4).err.startswith('error: no prompt "nothing"')
+    assert check_failure(used("stats", "--since", "yesterday"), 2).err.startswith('error: "yesterday" is not a time')
+    assert check_failure(used("stats", "nothing"), 4).err.startswith('error: no prompt "nothing"')

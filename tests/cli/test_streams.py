@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cli.conftest import refused
+from tests.commands import check_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +33,8 @@ def shell(promptctl: Promptctl, line: str, **env: str | None) -> subprocess.Comp
 
 
 @pytest.mark.parametrize("words", ["list", "show default-system-prompt", "history --json", "db schema", "--help"])
-def test_a_full_disk_is_told(words: str, filled: Promptctl) -> None:
-    ended = shell(filled, f"promptctl {words} >/dev/full")
+def test_a_full_disk_is_told(words: str, demo: Promptctl) -> None:
+    ended = shell(demo, f"promptctl {words} >/dev/full")
     assert ended.returncode == 1
     message = "cannot write the answer: No space left on device"
     if "--json" in words:
@@ -44,64 +44,64 @@ def test_a_full_disk_is_told(words: str, filled: Promptctl) -> None:
         assert ended.stderr.endswith(CANNOT_WRITE.format("No space left on device"))
 
 
-def test_a_change_whose_answer_cannot_be_written_is_made_and_the_hint_says_how_to_see_it(filled: Promptctl) -> None:
-    assert shell(filled, "promptctl activate code_helper@1 >/dev/full").returncode == 1
-    assert filled("show", "code_helper", "-q").out == "code_helper@1\n"
+def test_a_change_whose_answer_cannot_be_written_is_made_and_the_hint_says_how_to_see_it(demo: Promptctl) -> None:
+    assert shell(demo, "promptctl activate code_helper@1 >/dev/full").returncode == 1
+    assert demo("show", "code_helper", "-q").out == "code_helper@1\n"
 
 
 @pytest.mark.parametrize("words", ["list", "activate code_helper@1", "show code_helper@1", "--version", "db status"])
-def test_a_closed_output_is_told(words: str, filled: Promptctl) -> None:
-    ended = shell(filled, f"promptctl {words} >&-")
+def test_a_closed_output_is_told(words: str, demo: Promptctl) -> None:
+    ended = shell(demo, f"promptctl {words} >&-")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.endswith(CANNOT_WRITE.format("Bad file descriptor"))
 
 
-def test_errors_that_nobody_can_be_told_keep_their_exit_code(filled: Promptctl) -> None:
+def test_errors_that_nobody_can_be_told_keep_their_exit_code(demo: Promptctl) -> None:
     for gone in ("2>&-", "2>/dev/full", ">&- 2>&-", ">&- 2>&- <&-"):
         for form in ("", "--json"):
-            ended = shell(filled, f"promptctl show nothing_like_it {form} {gone}")
+            ended = shell(demo, f"promptctl show nothing_like_it {form} {gone}")
             assert (ended.returncode, ended.stdout, ended.stderr) == (4, "", "")
 
 
 @pytest.mark.parametrize("gone", ["2>&-", "2>/dev/full", "<&-", "<&- 2>&-"])
-def test_an_answer_needs_no_other_stream(gone: str, filled: Promptctl) -> None:
+def test_an_answer_needs_no_other_stream(gone: str, demo: Promptctl) -> None:
     for line in ("activate code_helper@1 -v", "create code_helper another -v", "show code_helper -q -v"):
-        assert shell(filled, f"promptctl {line} {gone}").returncode == 0
-    assert filled("list", "code_helper").out.startswith("code_helper\t1\t2\t2\t")
+        assert shell(demo, f"promptctl {line} {gone}").returncode == 0
+    assert demo("list", "code_helper").out.startswith("code_helper\t1\t2\t2\t")
 
 
-def test_the_author_is_found_with_every_stream_closed(filled: Promptctl) -> None:
+def test_the_author_is_found_with_every_stream_closed(demo: Promptctl) -> None:
     ended = shell(
-        filled,
+        demo,
         "git config --global user.email git@example.com; promptctl activate code_helper@1 <&- >&- 2>&-; echo $?",
         PROMPTCTL_AUTHOR=None,
     )  # fmt: skip
     assert ended.stdout == "1\n"
-    assert json.loads(filled("history", "code_helper", "--json").out)["events"][0]["author"] == "git@example.com"
+    assert json.loads(demo("history", "code_helper", "--json").out)["events"][0]["author"] == "git@example.com"
 
 
-def test_no_text_and_no_input_is_a_usage_error(filled: Promptctl) -> None:
-    ended = shell(filled, "promptctl create code_helper <&-")
+def test_no_text_and_no_input_is_a_usage_error(demo: Promptctl) -> None:
+    ended = shell(demo, "promptctl create code_helper <&-")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "error: no text: standard input is closed\nhint:  promptctl create NAME -f FILE\n"
 
 
 @pytest.mark.parametrize("words", ["show big@1", "list", "history", "db schema", "show big@1 --json", "--help"])
-def test_a_reader_that_has_gone_ends_a_command_without_a_word(words: str, filled: Promptctl) -> None:
-    filled("create", "big", "-f", "-", stdin="line\n" * 200_000)
-    done = shell(filled, f"promptctl {words} | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}")
+def test_a_reader_that_has_gone_ends_a_command_without_a_word(words: str, demo: Promptctl) -> None:
+    demo("create", "big", "-f", "-", stdin="line\n" * 200_000)
+    done = shell(demo, f"promptctl {words} | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}")
     assert not any(word in done.stderr for word in ("error", "Traceback"))
     # What fits into the pipe was written before the reader went.
     assert done.stdout in ("0\n", "141\n")
 
 
-def test_a_closed_pipe_is_exit_code_141(filled: Promptctl) -> None:
-    filled("create", "big", "-f", "-", stdin="line\n" * 200_000)
-    done = shell(filled, "promptctl show big@1 2>/dev/null | head -1; echo ${PIPESTATUS[0]}")
+def test_a_closed_pipe_is_exit_code_141(demo: Promptctl) -> None:
+    demo("create", "big", "-f", "-", stdin="line\n" * 200_000)
+    done = shell(demo, "promptctl show big@1 2>/dev/null | head -1; echo ${PIPESTATUS[0]}")
     assert (done.stdout, done.stderr) == ("line\n141\n", "")
     reading, writing = os.pipe()
     os.close(reading)
-    process = filled.start("list", stdout=writing)
+    process = demo.start("list", stdout=writing)
     os.close(writing)
     _, err = process.communicate()
     assert (process.returncode, err) == (141, b"")
@@ -117,7 +117,7 @@ def test_no_locale_changes_a_byte(locale: str, promptctl: Promptctl) -> None:
     assert promptctl("history", "x", env=env).out.endswith("\twegen ü\n")
     assert "none → 1" in promptctl("history", "x", env=env).out
     assert json.loads(promptctl("show", "x@1", "--json", env=env).out)["content"] == "日本 é"
-    assert refused(promptctl("show", "ü", env=env), 2).err.startswith('error: "ü" cannot name a prompt')
+    assert check_failure(promptctl("show", "ü", env=env), 2).err.startswith('error: "ü" cannot name a prompt')
 
 
 def coloured(promptctl: Promptctl, **env: str | None) -> bool:
@@ -127,18 +127,18 @@ def coloured(promptctl: Promptctl, **env: str | None) -> bool:
     return "\x1b[" in seen
 
 
-def test_colour_is_for_terminals_that_have_it_and_people_who_want_it(filled: Promptctl) -> None:
-    assert coloured(filled, TERM="xterm-256color")
-    assert not coloured(filled, TERM="xterm-256color", NO_COLOR="1")
-    assert coloured(filled, TERM="xterm-256color", NO_COLOR="")
-    assert not coloured(filled, TERM="dumb")
-    assert not coloured(filled, TERM="")
-    assert not coloured(filled, TERM=None)
-    assert "\x1b" not in filled("show", "nothing_like_it", env={"TERM": "xterm-256color"}).err
+def test_colour_is_for_terminals_that_have_it_and_people_who_want_it(demo: Promptctl) -> None:
+    assert coloured(demo, TERM="xterm-256color")
+    assert not coloured(demo, TERM="xterm-256color", NO_COLOR="1")
+    assert coloured(demo, TERM="xterm-256color", NO_COLOR="")
+    assert not coloured(demo, TERM="dumb")
+    assert not coloured(demo, TERM="")
+    assert not coloured(demo, TERM=None)
+    assert "\x1b" not in demo("show", "nothing_like_it", env={"TERM": "xterm-256color"}).err
 
 
-def test_changed_words_stand_out_in_a_diff_on_a_terminal(filled: Promptctl) -> None:
-    seen = filled.on_terminal("diff", "default-system-prompt@1", "default-system-prompt@2", env={"TERM": "xterm"}).out
+def test_changed_words_stand_out_in_a_diff_on_a_terminal(demo: Promptctl) -> None:
+    seen = demo.on_terminal("diff", "default-system-prompt@1", "default-system-prompt@2", env={"TERM": "xterm"}).out
     assert "\x1b[1;7;31mhelpful\x1b[0m" in seen
     assert "\x1b[1;7;32mconcise\x1b[0m" in seen
 
@@ -151,10 +151,10 @@ NARROW = [
 
 
 @pytest.mark.parametrize("columns", [60, 40, 20])
-def test_a_narrow_terminal_shows_everything(columns: int, filled: Promptctl, snapshot: Callable[..., None]) -> None:
+def test_a_narrow_terminal_shows_everything(columns: int, demo: Promptctl, snapshot: Callable[..., None]) -> None:
     told: list[str] = []
     for words in NARROW:
-        seen = filled.on_terminal(*words, columns=columns)
+        seen = demo.on_terminal(*words, columns=columns)
         told.append(f"$ promptctl {shlex.join(words)}\n{seen.out}")
     snapshot("\n".join(told), f"cli/narrow-{columns}")
 
@@ -182,14 +182,14 @@ def test_long_names_and_wide_characters_stay_in_their_columns(
 
 
 @pytest.mark.parametrize("setting", ["junk", "0", "-5", "", "99999999999999999999", "1e3", "12.5"])
-def test_a_nonsensical_width_is_no_reason_to_fail(setting: str, filled: Promptctl) -> None:
-    seen = filled.on_terminal("list", env={"COLUMNS": setting})
+def test_a_nonsensical_width_is_no_reason_to_fail(setting: str, demo: Promptctl) -> None:
+    seen = demo.on_terminal("list", env={"COLUMNS": setting})
     headings = "NAME                   ACTIVE  LATEST  VERSIONS  UPDATED      SPLIT"
     assert (seen.code, seen.out.splitlines()[0]) == (0, headings)
 
 
-def test_the_setting_columns_outranks_the_terminal(filled: Promptctl) -> None:
-    assert filled.on_terminal("list", env={"COLUMNS": "20"}).out.startswith("code_helper\n  latest 1")
+def test_the_setting_columns_outranks_the_terminal(demo: Promptctl) -> None:
+    assert demo.on_terminal("list", env={"COLUMNS": "20"}).out.startswith("code_helper\n  latest 1")
 
 
 def test_an_empty_database_says_how_to_begin(promptctl: Promptctl, snapshot: Callable[..., None]) -> None:
@@ -203,23 +203,23 @@ def test_an_empty_database_says_how_to_begin(promptctl: Promptctl, snapshot: Cal
         assert json.loads(promptctl(words, "--json").out)["count"] == 0
 
 
-def test_the_working_directory_may_be_gone(filled: Promptctl) -> None:
+def test_the_working_directory_may_be_gone(demo: Promptctl) -> None:
     line = "mkdir gone; cd gone; rmdir ../gone; promptctl {}"
-    assert shell(filled, line.format("list -q")).stdout.startswith("code_helper\n")
-    assert shell(filled, line.format("activate code_helper@1 -q"), PROMPTCTL_AUTHOR=None).stdout == "code_helper@1\n"
-    gone = shell(filled, line.format("sync"))
+    assert shell(demo, line.format("list -q")).stdout.startswith("code_helper\n")
+    assert shell(demo, line.format("activate code_helper@1 -q"), PROMPTCTL_AUTHOR=None).stdout == "code_helper@1\n"
+    gone = shell(demo, line.format("sync"))
     assert (gone.returncode, gone.stdout) == (1, "")
     assert gone.stderr.startswith("error: the working directory does not exist any more")
-    assert shell(filled, line.format("create x -f y")).returncode == 1
-    relative = shell(filled, line.format("list"), DATABASE_URL=None, PROMPTCTL_HOME="data")
+    assert shell(demo, line.format("create x -f y")).returncode == 1
+    relative = shell(demo, line.format("list"), DATABASE_URL=None, PROMPTCTL_HOME="data")
     assert (relative.returncode, relative.stdout) == (1, "")
     assert "error: the working directory does not exist any more" in relative.stderr
 
 
 def test_a_user_without_a_home_directory_is_told_and_no_folder_of_its_name_is_made(
-    unconfigured: Promptctl, filled: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+    unconfigured: Promptctl, demo: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
-    nameless = sabotaged("import os\nos.geteuid = os.getuid = lambda: 54321\n") | {"PROMPTCTL_HOME": None}
+    nameless = startup_code("import os\nos.geteuid = os.getuid = lambda: 54321\n") | {"PROMPTCTL_HOME": None}
     told = (
         "error: there is no home directory for the embedded database\n"
         "hint:  set PROMPTCTL_HOME to the path of a directory, or set DATABASE_URL\n"
@@ -227,10 +227,10 @@ def test_a_user_without_a_home_directory_is_told_and_no_folder_of_its_name_is_ma
     before = sorted(unconfigured.home.iterdir())
     for home in ({"HOME": None}, {"HOME": "relative"}, {"HOME": "~"}):
         for words in (["list"], ["create", "x", "text"], ["db", "status"], ["db", "start"], ["db", "stop"]):
-            assert refused(unconfigured(*words, env=nameless | home), 1).err == told, (home, words)
+            assert check_failure(unconfigured(*words, env=nameless | home), 1).err == told, (home, words)
         # With a database that is configured, no home directory is needed.
-        assert filled("list", "-q", env=nameless | home).out.startswith("code_helper\n")
-        assert filled("sync", "nowhere", env=nameless | home).code == 1
+        assert demo("list", "-q", env=nameless | home).out.startswith("code_helper\n")
+        assert demo("sync", "nowhere", env=nameless | home).code == 1
     assert sorted(unconfigured.home.iterdir()) == before
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.conftest import refused, refused_in_json
+from tests.commands import check_failure, check_json_failure
 from tests.conftest import stable
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def test_a_dash_is_standard_input_and_text_takes_it_as_a_text(promptctl: Promptc
     assert promptctl("show", "a@3").out == "-"
     for words in (("a", "-", "-f", "-"), ("a", "-", "-f", "x"), ("a", "-", "--text", "x"), ("a", "x", "--text", "x"),
                   ("a", "--text", "x", "-f", "-")):  # fmt: skip
-        assert "the text is set twice" in refused(promptctl("create", *words, stdin="x"), 2).err
-    assert "standard input is empty" in refused(promptctl("create", "a", "-"), 2).err
+        assert "the text is set twice" in check_failure(promptctl("create", *words, stdin="x"), 2).err
+    assert "standard input is empty" in check_failure(promptctl("create", "a", "-"), 2).err
 
 
 def test_a_person_who_types_the_text_is_told_how_it_ends(promptctl: Promptctl) -> None:
@@ -100,25 +100,25 @@ def test_an_argument_that_names_a_file_is_not_a_text(promptctl: Promptctl) -> No
             stored += 1
             assert promptctl("show", f"a@{stored}").out == words[-1]
             continue
-        told = refused(ended, 2).err
+        told = check_failure(ended, 2).err
         message, hint = expected
         assert message in told, typed
         assert told.endswith(f"\nhint:  {hint}\n"), (typed, told)
-    assert refused_in_json(promptctl("create", "a", "sys.txt", "--json"), 2)["code"] == "text_is_a_file"
+    assert check_json_failure(promptctl("create", "a", "sys.txt", "--json"), 2)["code"] == "text_is_a_file"
     # The hint, pasted.
     assert promptctl("create", "a", "-f", "sys.txt").code == 0
     assert promptctl("show", f"a@{stored + 1}").out == "of the file"
 
 
 def test_chat_reads_its_message_from_standard_input(
-    filled: Promptctl, asking: Callable[..., dict[str, str | None]]
+    demo: Promptctl, claude_env: Callable[..., dict[str, str | None]]
 ) -> None:
     for words in (("-",), ("-f", "-"), ()):
-        ended = filled("chat", "default-system-prompt", *words, "--json", stdin="Hello?", env=asking())
+        ended = demo("chat", "default-system-prompt", *words, "--json", stdin="Hello?", env=claude_env())
         assert (ended.code, json.loads(ended.out)["outcome"]) == (0, "ok"), ended
-    assert filled("chat", "default-system-prompt", "--text", "-", "-q", env=asking()).code == 0
-    both = filled("chat", "default-system-prompt", "-", "--vars-file", "-", stdin="x", env=asking())
-    assert "standard input cannot be both the message and the file" in refused(both, 2).err
+    assert demo("chat", "default-system-prompt", "--text", "-", "-q", env=claude_env()).code == 0
+    both = demo("chat", "default-system-prompt", "-", "--vars-file", "-", stdin="x", env=claude_env())
+    assert "standard input cannot be both the message and the file" in check_failure(both, 2).err
 
 
 @pytest.mark.parametrize(("text", "size"), [("x", "1 byte"), ("Grüße, 日本.", "16 bytes")])
@@ -136,21 +136,23 @@ def test_a_reason_that_nothing_records_is_said(promptctl: Promptctl) -> None:
     assert json.loads(promptctl("history", "a", "--json").out)["events"][0]["reason"] == "first try"
 
 
-def test_the_shell_reads_statements_from_a_file_and_from_standard_input(filled: Promptctl) -> None:
-    (filled.home / "count.sql").write_text("select count(*) from prompts where is_active\n;")
+def test_the_shell_reads_statements_from_a_file_and_from_standard_input(demo: Promptctl) -> None:
+    (demo.home / "count.sql").write_text("select count(*) from prompts where is_active\n;")
     for words, stdin in ((("-f", "count.sql"), ""), (("--file", "-"), "select 2;"), ((), "select 2;")):
-        ended = filled("db", "shell", *words, stdin=stdin)
+        ended = demo("db", "shell", *words, stdin=stdin)
         assert (ended.code, ended.out.split("\n")[2].strip()) == (0, "2"), ended
-    (filled.home / "wrong.sql").write_text("selec;")
-    assert filled("db", "shell", "-f", "wrong.sql").code == 3
-    assert refused_in_json(filled("db", "shell", "-f", "nothing.sql", "--json"), 1)["code"] == "cannot_read"
-    assert "use only one of --command and --file" in refused(filled("db", "shell", "-f", "-", "-c", "select 1"), 2).err
+    (demo.home / "wrong.sql").write_text("selec;")
+    assert demo("db", "shell", "-f", "wrong.sql").code == 3
+    assert check_json_failure(demo("db", "shell", "-f", "nothing.sql", "--json"), 1)["code"] == "cannot_read"
+    assert (
+        "use only one of --command and --file" in check_failure(demo("db", "shell", "-f", "-", "-c", "select 1"), 2).err
+    )
 
 
 def test_a_hint_for_a_file_is_pasted_by_a_shell(promptctl: Promptctl) -> None:
     name = "it's $HOME `x`.txt"
     (promptctl.home / name).write_text("of a file with a name")
-    hint = refused(promptctl("create", "a", name), 2).err.split("hint:  ")[1].strip()
+    hint = check_failure(promptctl("create", "a", name), 2).err.split("hint:  ")[1].strip()
     script = hint.replace("promptctl", shlex.join(promptctl.command()), 1)
     subprocess.run(
         ["sh", "-c", script], check=True, env=promptctl.environment(), cwd=promptctl.home, capture_output=True

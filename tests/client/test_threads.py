@@ -208,7 +208,7 @@ def test_a_failed_thread_start_does_not_discard_requests_of_other_threads(
     prompts = serve()
     start = threading.Thread.start
     answered: list[str] = []
-    asking = threading.Thread(target=lambda: answered.append(str(prompts.get("greeter"))))
+    claude_env = threading.Thread(target=lambda: answered.append(str(prompts.get("greeter"))))
 
     def none_left(thread: threading.Thread) -> None:
         if thread.name != "promptctl-follower":
@@ -216,7 +216,7 @@ def test_a_failed_thread_start_does_not_discard_requests_of_other_threads(
             return
         monkeypatch.setattr(threading.Thread, "start", start)
         requests = prompts._follower._refresher.requests  # pyright: ignore[reportPrivateUsage]
-        asking.start()
+        claude_env.start()
         others.append(Request(["other"]))
         requests.add(others[0])
         raise RuntimeError("can't start new thread")
@@ -224,7 +224,7 @@ def test_a_failed_thread_start_does_not_discard_requests_of_other_threads(
     others: list[Request] = []
     monkeypatch.setattr(threading.Thread, "start", none_left)
     assert str(prompts.get("greeter@2")) == "greeter@2"
-    asking.join(WAIT_SECONDS)
+    claude_env.join(WAIT_SECONDS)
     assert answered == ["greeter@1"]
     # What was in the list beside the one that failed is answered, too.
     assert others[0].wait(WAIT_SECONDS)

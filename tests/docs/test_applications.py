@@ -27,7 +27,7 @@ from tests.servers import Server
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Asking = Callable[..., dict[str, str]]
+    ClaudeEnv = Callable[..., dict[str, str]]
 
 APPLICATIONS = ROOT / "examples" / "applications"
 NAME = "default-system-prompt"
@@ -72,9 +72,9 @@ def booked(sql: psycopg.Connection[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("program", ["answer.py", "answer.js", "answer.sh"])
 def test_an_answer_is_booked_on_the_version_that_was_live(
-    program: str, loaded: Promptctl, sql: psycopg.Connection[Any], asking: Asking, request: pytest.FixtureRequest
+    program: str, loaded: Promptctl, sql: psycopg.Connection[Any], claude_env: ClaudeEnv, request: pytest.FixtureRequest
 ) -> None:
-    env = loaded.environment() | asking("ok", input_tokens=149, output_tokens=90)
+    env = loaded.environment() | claude_env("ok", input_tokens=149, output_tokens=90)
     command: list[object] = [APPLICATIONS / program]
     if program == "answer.py":
         command.insert(0, sys.executable)
@@ -91,9 +91,9 @@ def test_an_answer_is_booked_on_the_version_that_was_live(
 
 @pytest.mark.parametrize(("program", "outcome"), [("answer.py", "InternalServerError"), ("answer.sh", "curl 22")])
 def test_a_call_that_fails_is_booked_as_failed(
-    program: str, outcome: str, loaded: Promptctl, sql: psycopg.Connection[Any], asking: Asking
+    program: str, outcome: str, loaded: Promptctl, sql: psycopg.Connection[Any], claude_env: ClaudeEnv
 ) -> None:
-    env = loaded.environment() | asking("html_error")
+    env = loaded.environment() | claude_env("html_error")
     by = [sys.executable] if program == "answer.py" else []
     code, out, err = ended([*by, APPLICATIONS / program, "user-42", QUESTION], env, loaded.home)
     assert (code, out) == (1, "")
@@ -127,8 +127,8 @@ class Service:
 
 
 @pytest.fixture
-def service(loaded: Promptctl, asking: Asking) -> Iterator[Service]:
-    running = Service(loaded.environment() | asking("ok", delay_ms=20, output_tokens=9), loaded.home)
+def service(loaded: Promptctl, claude_env: ClaudeEnv) -> Iterator[Service]:
+    running = Service(loaded.environment() | claude_env("ok", delay_ms=20, output_tokens=9), loaded.home)
     yield running
     if running.process.returncode is None:
         running.process.kill()
@@ -158,7 +158,7 @@ def test_a_service_follows_what_is_live_and_loses_no_use_when_it_is_stopped(
 
 
 def test_an_asgi_service_loses_no_use_when_a_signal_ends_uvicorn(
-    loaded: Promptctl, asking: Asking, sql: psycopg.Connection[Any]
+    loaded: Promptctl, claude_env: ClaudeEnv, sql: psycopg.Connection[Any]
 ) -> None:
     with socket.socket() as listens:
         listens.bind(("127.0.0.1", 0))
@@ -167,7 +167,7 @@ def test_an_asgi_service_loses_no_use_when_a_signal_ends_uvicorn(
         # It takes over a socket that listens already: who asks too early waits.
         command = [sys.executable, "-m", "uvicorn", "--log-level=error", f"--fd={listens.fileno()}", "service_asgi:app"]
         process = subprocess.Popen(
-            command, env=loaded.environment() | asking("ok", output_tokens=9), cwd=APPLICATIONS, text=True,
+            command, env=loaded.environment() | claude_env("ok", output_tokens=9), cwd=APPLICATIONS, text=True,
             stderr=subprocess.PIPE, pass_fds=[listens.fileno()],
         )  # fmt: skip
         try:
@@ -185,9 +185,9 @@ def test_an_asgi_service_loses_no_use_when_a_signal_ends_uvicorn(
     assert len(booked(sql)) == 20
 
 
-def test_a_service_does_not_start_without_its_prompt(promptctl: Promptctl, asking: Asking) -> None:
+def test_a_service_does_not_start_without_its_prompt(promptctl: Promptctl, claude_env: ClaudeEnv) -> None:
     code, out, err = ended(
-        [sys.executable, APPLICATIONS / "service.py", 0], promptctl.environment() | asking(), promptctl.home
+        [sys.executable, APPLICATIONS / "service.py", 0], promptctl.environment() | claude_env(), promptctl.home
     )
     assert (code, out) == (1, "")
     told, hint = err.splitlines()[-2:]

@@ -108,10 +108,13 @@ def own_server() -> Iterator[tuple[Server, str]]:
 
 
 def test_the_page_runs_from_top_to_bottom(
-    own_server: tuple[Server, str], home: Path, asking: Callable[..., dict[str, str]], request: pytest.FixtureRequest
+    own_server: tuple[Server, str],
+    home: Path,
+    claude_env: Callable[..., dict[str, str]],
+    request: pytest.FixtureRequest,
 ) -> None:
     server, name = own_server
-    env = environment(home, DATABASE_URL=server.url(name)) | asking()
+    env = environment(home, DATABASE_URL=server.url(name)) | claude_env()
     env["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{env['PATH']}"
     applications = env | {"DATABASE_URL": server.url(name, user="app")}
     text = PAGE.read_text(encoding="utf-8")

@@ -17,16 +17,16 @@ EXAMPLES = ROOT / "examples"
 
 
 def test_the_walkthrough_on_the_embedded_database(
-    embedded_home: dict[str, str], home: Path, asking: Callable[..., dict[str, str]]
+    embedded_home: dict[str, str], home: Path, claude_env: Callable[..., dict[str, str]]
 ) -> None:
-    walk(embedded_home | asking(), home, "the embedded database")
+    walk(embedded_home | claude_env(), home, "the embedded database")
 
 
 def test_the_walkthrough_on_a_configured_database(
     embedded_home: dict[str, str], home: Path, database_url: str, database_name: str,
-    asking: Callable[..., dict[str, str]],
+    claude_env: Callable[..., dict[str, str]],
 ) -> None:  # fmt: skip
-    walk(embedded_home | asking() | {"DATABASE_URL": database_url}, home, f"{database_name} at localhost")
+    walk(embedded_home | claude_env() | {"DATABASE_URL": database_url}, home, f"{database_name} at localhost")
 
 
 def test_the_walkthrough_without_a_key_asks_nobody(embedded_home: dict[str, str], home: Path) -> None:

@@ -37,11 +37,11 @@ USAGE = re.compile(r"\d{3} ms, first \d{3} ms")
 
 
 def test_the_examples_print_what_they_say(
-    embedded_home: dict[str, str], home: Path, asking: Callable[..., dict[str, str]]
+    embedded_home: dict[str, str], home: Path, claude_env: Callable[..., dict[str, str]]
 ) -> None:
     shutil.copytree(ROOT / "prompts", home / "prompts")
     shutil.copy(APPLICATIONS / "answer.py", home)
-    env = embedded_home | asking("ok", input_tokens=149, output_tokens=90, delay_ms=250)
+    env = embedded_home | claude_env("ok", input_tokens=149, output_tokens=90, delay_ms=250)
     found = blocks("console")
     now: list[str] = []
     for block in found:
@@ -69,11 +69,11 @@ def test_the_programs_in_it_are_the_examples() -> None:
 
 
 def test_the_example_in_javascript_prints_what_it_says(
-    promptctl: Promptctl, asking: Callable[..., dict[str, str]], node_modules: Path
+    promptctl: Promptctl, claude_env: Callable[..., dict[str, str]], node_modules: Path
 ) -> None:
     shutil.copytree(ROOT / "prompts", promptctl.home / "prompts")
     promptctl("sync", "prompts")
     command = 'node answer.js ada "What is a pointer?"'
-    env = promptctl.environment() | asking()
+    env = promptctl.environment() | claude_env()
     seen = watched(["bash", "-c", command], env, node_modules, COLUMNS)
     assert f"$ {command}\n{seen.out}```" in README.read_text(encoding="utf-8")

@@ -108,8 +108,8 @@ def test_a_home_that_is_not_writable_is_an_error_that_names_it(ordinary: tuple[i
 def test_an_ordinary_user_has_a_server_that_root_does_not_trust(ordinary: tuple[int, str]) -> None:
     uid, directory = ordinary
     home = f"{directory}/home"
-    asking = "import psycopg\nprint(psycopg.connect(**location.conninfo(home)).execute('select 1').fetchone())"
-    done = run(START + asking, home, uid=uid)
+    claude_env = "import psycopg\nprint(psycopg.connect(**location.conninfo(home)).execute('select 1').fetchone())"
+    done = run(START + claude_env, home, uid=uid)
     assert done.stdout == "(1,)\n", done.stderr
     assert os.stat(home).st_uid == uid
     if os.geteuid() != uid:

@@ -11,7 +11,7 @@ import pytest
 
 from promptctl.output import stream
 from tests.claude_api import ClaudeServer
-from tests.cli.conftest import refused, refused_in_json
+from tests.commands import check_failure, check_json_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,17 +19,10 @@ if TYPE_CHECKING:
     from tests.conftest import Promptctl
     from tests.servers import Server
 
-    Asking = Callable[..., dict[str, str | None]]
+    ClaudeEnv = Callable[..., dict[str, str | None]]
     Connection = psycopg.Connection[Any]
 
 FIRST = ("chat", "persona", "Hello")
-
-
-@pytest.fixture
-def persona(promptctl: Promptctl, sql: Connection) -> Promptctl:
-    """The command line on a database in which a prompt is live."""
-    sql.execute("select promptctl.create_version('persona', 'You are calm.', author => 'ada', activated => true)")
-    return promptctl
 
 
 def booked(sql: Connection) -> list[tuple[Any, ...]]:
@@ -146,10 +139,10 @@ FAILURES: dict[str, tuple[str, dict[str, int], str, str, int, Billed]] = {
 
 @pytest.mark.parametrize("case", FAILURES)
 def test_a_failure_is_told_with_its_code_and_booked_with_what_was_billed(
-    case: str, persona: Promptctl, asking: Asking, sql: Connection
+    case: str, persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
 ) -> None:
     scenario, parameters, code, message, calls, billed = FAILURES[case]
-    ended = persona(*FIRST, "--timeout", "2", env=asking(scenario, **parameters))
+    ended = persona(*FIRST, "--timeout", "2", env=claude_env(scenario, **parameters))
     assert ended.code == 7, ended
     lines = ended.err.splitlines()
     assert lines[-2].startswith(f"error: {message}"), ended.err
@@ -158,29 +151,35 @@ def test_a_failure_is_told_with_its_code_and_booked_with_what_was_billed(
     assert booked(sql) == [(code, *billed)] * calls
 
 
-def test_a_failure_in_json_has_the_code_and_no_answer(persona: Promptctl, asking: Asking, sql: Connection) -> None:
-    ended = persona(*FIRST, "--json", env=asking("error_event", after=1))
-    assert refused_in_json(ended, 7)["code"] == "overloaded_error"
+def test_a_failure_in_json_has_the_code_and_no_answer(
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
+) -> None:
+    ended = persona(*FIRST, "--json", env=claude_env("error_event", after=1))
+    assert check_json_failure(ended, 7)["code"] == "overloaded_error"
 
 
-def test_what_came_of_a_reply_before_it_failed_is_shown(persona: Promptctl, asking: Asking) -> None:
-    ended = persona(*FIRST, env=asking("cut", after=2, text="One two three four"))
+def test_what_came_of_a_reply_before_it_failed_is_shown(persona: Promptctl, claude_env: ClaudeEnv) -> None:
+    ended = persona(*FIRST, env=claude_env("cut", after=2, text="One two three four"))
     assert ended.out.startswith("One")
     assert ended.out.endswith("\n")
 
 
 def test_a_call_is_tried_again_and_says_so_and_both_are_booked(
-    persona: Promptctl, asking: Asking, sql: Connection
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
 ) -> None:
-    ended = persona(*FIRST, env=asking("status", status=529, times=1, text="Here.", input_tokens=20, output_tokens=80))
+    ended = persona(
+        *FIRST, env=claude_env("status", status=529, times=1, text="Here.", input_tokens=20, output_tokens=80)
+    )
     assert (ended.code, ended.out) == (0, "Here.\n")
     assert ended.err.startswith("Claude is overloaded")
     assert ended.err.endswith("; retrying in 1 s\n")
     assert booked(sql) == [("overloaded_error", None, None), ("ok", 20, 80)]
 
 
-def test_an_hour_is_told_and_nothing_is_asked_before(persona: Promptctl, asking: Asking, sql: Connection) -> None:
-    ended = persona(*FIRST, env=asking("status", status=429, retry_after=3600, times=1, text="Here."))
+def test_an_hour_is_told_and_nothing_is_asked_before(
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
+) -> None:
+    ended = persona(*FIRST, env=claude_env("status", status=429, retry_after=3600, times=1, text="Here."))
     assert (ended.code, ended.out) == (7, "")
     assert ended.err.endswith("; Claude asks to wait 1 hour\nhint:  run the command again in 1 hour\n")
     assert [outcome for outcome, _, _ in booked(sql)] == ["rate_limit_error"]
@@ -188,22 +187,22 @@ def test_an_hour_is_told_and_nothing_is_asked_before(persona: Promptctl, asking:
 
 @pytest.mark.parametrize(("scenario", "tokens"), [("zeros", (100, 1)), ("corrected", (90, 3))])
 def test_a_report_of_nothing_erases_no_tokens_and_a_correction_counts(
-    persona: Promptctl, asking: Asking, sql: Connection, scenario: str, tokens: tuple[int, int]
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection, scenario: str, tokens: tuple[int, int]
 ) -> None:
-    assert persona(*FIRST, env=asking(scenario, text="One two three", input_tokens=100)).code == 0
+    assert persona(*FIRST, env=claude_env(scenario, text="One two three", input_tokens=100)).code == 0
     assert booked(sql) == [("ok", *tokens)]
 
 
-def test_halves_of_a_character_in_two_events_are_joined(persona: Promptctl, asking: Asking) -> None:
-    ended = persona(*FIRST, env=asking("halves"))
+def test_halves_of_a_character_in_two_events_are_joined(persona: Promptctl, claude_env: ClaudeEnv) -> None:
+    ended = persona(*FIRST, env=claude_env("halves"))
     assert (ended.code, ended.out) == (0, "Good 😀 day?!?\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_that_ends_the_process_leaves_a_record_and_ends_it_as_it_would(
-    persona: Promptctl, asking: Asking, sql: Connection, number: signal.Signals
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection, number: signal.Signals
 ) -> None:
-    process = persona.start(*FIRST, env=asking("stall", after=2, text="One two three", input_tokens=20))
+    process = persona.start(*FIRST, env=claude_env("stall", after=2, text="One two three", input_tokens=20))
     assert process.stdout is not None
     assert process.stdout.read(3) == b"One"
     process.send_signal(number)
@@ -213,11 +212,11 @@ def test_a_signal_that_ends_the_process_leaves_a_record_and_ends_it_as_it_would(
 
 
 def test_a_signal_that_ends_the_process_waits_for_the_record(
-    persona: Promptctl, asking: Asking, connect: Callable[..., Connection], sql: Connection
+    persona: Promptctl, claude_env: ClaudeEnv, connect: Callable[..., Connection], sql: Connection
 ) -> None:
     blocker = connect(autocommit=False)
     blocker.execute("lock table promptctl.uses in access exclusive mode")
-    process = persona.start(*FIRST, env=asking("ok", text="Here."))
+    process = persona.start(*FIRST, env=claude_env("ok", text="Here."))
     _until_waiting(sql)
     process.send_signal(signal.SIGTERM)
     blocker.rollback()
@@ -226,8 +225,10 @@ def test_a_signal_that_ends_the_process_waits_for_the_record(
     assert booked(sql)[0][0] == "ok"
 
 
-def test_nothing_is_tried_again_after_the_first_text(persona: Promptctl, asking: Asking, sql: Connection) -> None:
-    assert persona(*FIRST, env=asking("error_event", after=1)).code == 7
+def test_nothing_is_tried_again_after_the_first_text(
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
+) -> None:
+    assert persona(*FIRST, env=claude_env("error_event", after=1)).code == 7
     assert len(booked(sql)) == 1
 
 
@@ -257,19 +258,19 @@ SETTINGS: dict[str, tuple[dict[str, str | None], str, str]] = {
 
 @pytest.mark.parametrize("case", SETTINGS)
 def test_a_setting_that_cannot_work_is_told_before_anything_is_sent(
-    case: str, persona: Promptctl, asking: Asking, claude: ClaudeServer, sql: Connection
+    case: str, persona: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer, sql: Connection
 ) -> None:
     settings, code, message = SETTINGS[case]
     count = len(claude.requests)
-    ended = refused(persona(*FIRST, env=asking() | settings), 7)
+    ended = check_failure(persona(*FIRST, env=claude_env() | settings), 7)
     assert ended.err.startswith(f"error: {message}")
-    assert refused_in_json(persona(*FIRST, "--json", env=asking() | settings), 7)["code"] == code
+    assert check_json_failure(persona(*FIRST, "--json", env=claude_env() | settings), 7)["code"] == code
     assert len(claude.requests) == count
     assert booked(sql) == []
 
 
 def test_a_variable_for_the_network_that_cannot_be_used_is_named(
-    persona: Promptctl, asking: Asking, sql: Connection
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
 ) -> None:
     for name, value, what in (
         ("ALL_PROXY", "socks5://127.0.0.1:9", "names a SOCKS proxy, which needs the package socksio"),
@@ -281,54 +282,57 @@ def test_a_variable_for_the_network_that_cannot_be_used_is_named(
         ("SSL_CERT_DIR", "/nowhere", "does not name a readable folder"),
         ("SSL_CERT_FILE", __file__, "contains no certificates"),
     ):
-        error = refused_in_json(persona(*FIRST, "--json", env=asking() | {name: value}), 7)
+        error = check_json_failure(persona(*FIRST, "--json", env=claude_env() | {name: value}), 7)
         assert (error["code"], error["message"]) == ("invalid_network_setting", f"{name} {what}")
         assert "sesame" not in str(error)
     assert booked(sql) == []
     # A name that could be a host is only found out by asking.
-    ended = refused(persona(*FIRST, env=asking() | {"HTTP_PROXY": "garbage.invalid", "NO_PROXY": ""}), 7)
+    ended = check_failure(persona(*FIRST, env=claude_env() | {"HTTP_PROXY": "garbage.invalid", "NO_PROXY": ""}), 7)
     assert " through the proxy in HTTP_PROXY: " in ended.err
     assert ended.err.endswith("hint:  check the proxy in HTTP_PROXY\n")
     for working in ("::1,localhost,127.0.0.1", "fe80::1, 10.0.0.0/8,.example.com:80,127.0.0.1"):
-        assert persona(*FIRST, env=asking() | {"NO_PROXY": working, "HTTP_PROXY": "garbage.invalid"}).code == 0, working
+        assert persona(*FIRST, env=claude_env() | {"NO_PROXY": working, "HTTP_PROXY": "garbage.invalid"}).code == 0, (
+            working
+        )
 
 
-def test_a_server_that_is_not_there_is_told_at_once(persona: Promptctl, asking: Asking, sql: Connection) -> None:
-    env = asking() | {"ANTHROPIC_BASE_URL": ClaudeServer.refuse()}
-    ended = refused(persona(*FIRST, env=env), 7)
+def test_a_server_that_is_not_there_is_told_at_once(persona: Promptctl, claude_env: ClaudeEnv, sql: Connection) -> None:
+    env = claude_env() | {"ANTHROPIC_BASE_URL": ClaudeServer.refuse()}
+    ended = check_failure(persona(*FIRST, env=env), 7)
     assert ended.err.startswith("error: cannot connect to Claude at http://")
-    assert refused_in_json(persona(*FIRST, "--json", env=env), 7)["code"] == "claude_unreachable"
+    assert check_json_failure(persona(*FIRST, "--json", env=env), 7)["code"] == "claude_unreachable"
     assert booked(sql) == [("claude_unreachable", None, None)] * 2
 
 
 def test_a_key_with_a_line_end_and_a_token_are_accepted(
-    persona: Promptctl, asking: Asking, claude: ClaudeServer
+    persona: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
 ) -> None:
-    assert persona(*FIRST, env=asking() | {"ANTHROPIC_API_KEY": f"{claude.KEY}\n"}).code == 0
+    assert persona(*FIRST, env=claude_env() | {"ANTHROPIC_API_KEY": f"{claude.KEY}\n"}).code == 0
     assert (
-        persona(*FIRST, env=asking() | {"ANTHROPIC_API_KEY": None, "ANTHROPIC_AUTH_TOKEN": f" {claude.KEY}"}).code == 0
+        persona(*FIRST, env=claude_env() | {"ANTHROPIC_API_KEY": None, "ANTHROPIC_AUTH_TOKEN": f" {claude.KEY}"}).code
+        == 0
     )
 
 
-def test_a_profile_of_the_sdk_is_looked_for_where_there_is_no_key(persona: Promptctl, asking: Asking) -> None:
-    env = asking() | {"ANTHROPIC_API_KEY": None, "ANTHROPIC_PROFILE": "nobody"}
-    assert refused_in_json(persona(*FIRST, "--json", env=env), 7)["code"] == "no_api_key"
+def test_a_profile_of_the_sdk_is_looked_for_where_there_is_no_key(persona: Promptctl, claude_env: ClaudeEnv) -> None:
+    env = claude_env() | {"ANTHROPIC_API_KEY": None, "ANTHROPIC_PROFILE": "nobody"}
+    assert check_json_failure(persona(*FIRST, "--json", env=env), 7)["code"] == "no_api_key"
     (persona.home / ".config" / "anthropic").mkdir(parents=True)
-    env = asking() | {"ANTHROPIC_API_KEY": None}
-    assert refused_in_json(persona(*FIRST, "--json", env=env), 7)["code"] == "no_api_key"
+    env = claude_env() | {"ANTHROPIC_API_KEY": None}
+    assert check_json_failure(persona(*FIRST, "--json", env=env), 7)["code"] == "no_api_key"
 
 
-def test_two_that_cannot_be_asked_fail_as_one_does(persona: Promptctl, asking: Asking, sql: Connection) -> None:
-    env = asking() | {"ANTHROPIC_API_KEY": None, "ANTHROPIC_CONFIG_DIR": str(persona.home)}
+def test_two_that_cannot_be_asked_fail_as_one_does(persona: Promptctl, claude_env: ClaudeEnv, sql: Connection) -> None:
+    env = claude_env() | {"ANTHROPIC_API_KEY": None, "ANTHROPIC_CONFIG_DIR": str(persona.home)}
     ended = persona(*FIRST, "--against", "persona@1", "--json", env=env)
-    assert refused_in_json(ended, 7)["code"] == "no_api_key"
+    assert check_json_failure(ended, 7)["code"] == "no_api_key"
     assert booked(sql) == []
 
 
-def test_the_key_is_nowhere(persona: Promptctl, asking: Asking, claude: ClaudeServer, sql: Connection) -> None:
+def test_the_key_is_nowhere(persona: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer, sql: Connection) -> None:
     for scenario in ("leak", "ok", "cut"):
         for words in (("-v",), ("--log-format", "json"), ("--json",)):
-            env = asking(scenario) | {"ANTHROPIC_LOG": "debug", "PROMPTCTL_TRACEBACK": "1"}
+            env = claude_env(scenario) | {"ANTHROPIC_LOG": "debug", "PROMPTCTL_TRACEBACK": "1"}
             ended = persona(*FIRST, *words, env=env)
             assert claude.KEY not in ended.out + ended.err
     dumped = sql.execute("select string_agg(u::text, ' ') from promptctl.uses u").fetchone()
@@ -336,54 +340,58 @@ def test_the_key_is_nowhere(persona: Promptctl, asking: Asking, claude: ClaudeSe
     assert claude.KEY not in dumped[0]
 
 
-def test_a_reply_that_ends_at_the_limit_is_a_warning(persona: Promptctl, asking: Asking, sql: Connection) -> None:
-    ended = persona(*FIRST, "--max-tokens", "9", env=asking("max_tokens", text="And so"))
+def test_a_reply_that_ends_at_the_limit_is_a_warning(
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
+) -> None:
+    ended = persona(*FIRST, "--max-tokens", "9", env=claude_env("max_tokens", text="And so"))
     assert (ended.code, ended.out) == (0, "And so\n")
     assert ended.err == "warning: the reply was cut at 9 tokens; --max-tokens sets the limit\n"
-    full = persona(*FIRST, env=asking("context_window", text="And so"))
+    full = persona(*FIRST, env=claude_env("context_window", text="And so"))
     assert full.err == "warning: the reply was cut because the context window of claude-sonnet-5-5 is full\n"
     assert [outcome for outcome, _, _ in booked(sql)] == ["ok", "ok"]
 
 
-def test_an_empty_reply_is_told(persona: Promptctl, asking: Asking) -> None:
-    ended = persona(*FIRST, "--save", "talk.json", env=asking("ok", text=" "))
+def test_an_empty_reply_is_told(persona: Promptctl, claude_env: ClaudeEnv) -> None:
+    ended = persona(*FIRST, "--save", "talk.json", env=claude_env("ok", text=" "))
     assert (ended.code, ended.err) == (0, "warning: the reply is empty, and is not part of a conversation\n")
     assert not (persona.home / "talk.json").exists()
 
 
-def test_thinking_and_what_no_sdk_knows_is_passed_over(persona: Promptctl, asking: Asking) -> None:
+def test_thinking_and_what_no_sdk_knows_is_passed_over(persona: Promptctl, claude_env: ClaudeEnv) -> None:
     for scenario in ("thinking", "unknown_event"):
-        ended = persona(*FIRST, env=asking(scenario, text="Here."))
+        ended = persona(*FIRST, env=claude_env(scenario, text="Here."))
         assert (ended.code, ended.out, ended.err) == (0, "Here.\n", "")
 
 
-def test_nothing_in_a_reply_is_obeyed_by_a_terminal(persona: Promptctl, asking: Asking) -> None:
-    seen = persona.on_terminal(*FIRST, env=asking("escapes"))
+def test_nothing_in_a_reply_is_obeyed_by_a_terminal(persona: Promptctl, claude_env: ClaudeEnv) -> None:
+    seen = persona.on_terminal(*FIRST, env=claude_env("escapes"))
     assert not {chr(code) for code in stream.CONTROLS if code not in (9, 10, 13)} & set(seen.out)
     assert "\\x1b" in seen.out
-    piped = persona(*FIRST, env=asking("escapes"))
+    piped = persona(*FIRST, env=claude_env("escapes"))
     assert "\x1b" in piped.out
-    markup = persona.on_terminal(*FIRST, env=asking("markup"))
+    markup = persona.on_terminal(*FIRST, env=claude_env("markup"))
     for literal in ("[bold]", "[/INST]", ":smile:"):
         assert literal in markup.out
 
 
-def test_a_reply_of_ten_megabytes_arrives_whole(persona: Promptctl, asking: Asking) -> None:
-    ended = persona(*FIRST, env=asking("big", megabytes=10))
+def test_a_reply_of_ten_megabytes_arrives_whole(persona: Promptctl, claude_env: ClaudeEnv) -> None:
+    ended = persona(*FIRST, env=claude_env("big", megabytes=10))
     assert ended.code == 0
     assert len(ended.out) >= 10_000_000
 
 
-def test_a_narrow_terminal_shows_every_word(persona: Promptctl, asking: Asking) -> None:
+def test_a_narrow_terminal_shows_every_word(persona: Promptctl, claude_env: ClaudeEnv) -> None:
     text = "An answer in whole sentences, with an extraordinarily-long-compound-word in it."
-    seen = persona.on_terminal(*FIRST, columns=20, env=asking("ok", text=text) | {"TERM": "xterm"})
+    seen = persona.on_terminal(*FIRST, columns=20, env=claude_env("ok", text=text) | {"TERM": "xterm"})
     for word in text.split():
         if len(word) < 20:
             assert word in seen.out
 
 
-def test_output_that_is_closed_in_the_middle_is_booked(persona: Promptctl, asking: Asking, sql: Connection) -> None:
-    env = asking("ok", text="word " * 50, chunk_delay_ms=20, input_tokens=20)
+def test_output_that_is_closed_in_the_middle_is_booked(
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
+) -> None:
+    env = claude_env("ok", text="word " * 50, chunk_delay_ms=20, input_tokens=20)
     process = persona.start(*FIRST, env=env)
     assert process.stdout is not None
     process.stdout.read(5)
@@ -400,10 +408,10 @@ def test_output_that_is_closed_in_the_middle_is_booked(persona: Promptctl, askin
 )
 def test_an_interruption_before_the_first_text_is_booked(
     scenario: str, parameters: dict[str, int], billed: tuple[int | None, int | None], persona: Promptctl,
-    asking: Asking, claude: ClaudeServer, sql: Connection,
+    claude_env: ClaudeEnv, claude: ClaudeServer, sql: Connection,
 ) -> None:  # fmt: skip
     count = len(claude.requests)
-    process = persona.start(*FIRST, env=asking(scenario, **parameters))
+    process = persona.start(*FIRST, env=claude_env(scenario, **parameters))
     claude.wait_for(count + 1)
     # What was sent first is on its way.
     time.sleep(0.3)
@@ -414,9 +422,9 @@ def test_an_interruption_before_the_first_text_is_booked(
 
 
 def test_an_interruption_in_the_middle_keeps_what_was_shown(
-    persona: Promptctl, asking: Asking, sql: Connection
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
 ) -> None:
-    process = persona.start(*FIRST, env=asking("stall", after=2, text="One two three", input_tokens=20))
+    process = persona.start(*FIRST, env=claude_env("stall", after=2, text="One two three", input_tokens=20))
     assert process.stdout is not None
     assert process.stdout.read(3) == b"One"
     process.send_signal(signal.SIGINT)
@@ -426,11 +434,11 @@ def test_an_interruption_in_the_middle_keeps_what_was_shown(
 
 
 def test_an_interruption_while_it_is_booked_waits_until_it_is(
-    persona: Promptctl, asking: Asking, connect: Callable[..., Connection], sql: Connection
+    persona: Promptctl, claude_env: ClaudeEnv, connect: Callable[..., Connection], sql: Connection
 ) -> None:
     blocker = connect(autocommit=False)
     blocker.execute("lock table promptctl.uses in access exclusive mode")
-    process = persona.start(*FIRST, env=asking("ok", text="Here."))
+    process = persona.start(*FIRST, env=claude_env("ok", text="Here."))
     _until_waiting(sql)
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
@@ -442,11 +450,11 @@ def test_an_interruption_while_it_is_booked_waits_until_it_is(
 
 
 def test_a_second_interruption_gives_up_on_the_record_and_says_so(
-    persona: Promptctl, asking: Asking, connect: Callable[..., Connection], sql: Connection
+    persona: Promptctl, claude_env: ClaudeEnv, connect: Callable[..., Connection], sql: Connection
 ) -> None:
     blocker = connect(autocommit=False)
     blocker.execute("lock table promptctl.uses in access exclusive mode")
-    process = persona.start(*FIRST, env=asking("ok", text="Here."))
+    process = persona.start(*FIRST, env=claude_env("ok", text="Here."))
     _until_waiting(sql)
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
@@ -467,9 +475,9 @@ def _until_waiting(sql: Connection) -> None:
 
 
 def test_a_connection_that_is_lost_during_the_reply_is_made_anew(
-    persona: Promptctl, asking: Asking, sql: Connection
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
 ) -> None:
-    process = persona.start(*FIRST, env=asking("ok", text="One two three four", chunk_delay_ms=200))
+    process = persona.start(*FIRST, env=claude_env("ok", text="One two three four", chunk_delay_ms=200))
     assert process.stdout is not None
     process.stdout.read(3)
     sql.execute(
@@ -482,9 +490,9 @@ def test_a_connection_that_is_lost_during_the_reply_is_made_anew(
 
 
 def test_a_database_that_is_lost_for_good_loses_the_record_and_not_the_reply(
-    own_database: None, persona: Promptctl, asking: Asking, server: Server, database_name: str
+    separate_database: None, persona: Promptctl, claude_env: ClaudeEnv, server: Server, database_name: str
 ) -> None:
-    process = persona.start(*FIRST, env=asking("ok", text="One two three four", chunk_delay_ms=200))
+    process = persona.start(*FIRST, env=claude_env("ok", text="One two three four", chunk_delay_ms=200))
     assert process.stdout is not None
     first = process.stdout.read(3)
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
@@ -499,10 +507,10 @@ def test_a_database_that_is_lost_for_good_loses_the_record_and_not_the_reply(
 
 
 def test_a_login_that_may_not_record_is_told_and_has_its_reply(
-    persona: Promptctl, asking: Asking, sql: Connection, server: Server, database_name: str
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection, server: Server, database_name: str
 ) -> None:
     sql.execute("select promptctl.grant_access('app', 'viewer')")
-    env = asking("ok", text="Here.") | {"DATABASE_URL": server.url(database_name, user="app")}
+    env = claude_env("ok", text="Here.") | {"DATABASE_URL": server.url(database_name, user="app")}
     ended = persona(*FIRST, env=env)
     assert (ended.code, ended.out) == (0, "Here.\n")
     assert ended.err.startswith("warning: the use is not recorded: ")
@@ -510,15 +518,15 @@ def test_a_login_that_may_not_record_is_told_and_has_its_reply(
 
 
 def test_the_sdk_is_not_imported_to_say_that_there_is_no_key(
-    persona: Promptctl, sabotaged: Callable[[str], dict[str, str | None]]
+    persona: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
-    env = sabotaged("import sys\nsys.modules['anthropic'] = None") | {"ANTHROPIC_API_KEY": None}
-    assert refused_in_json(persona(*FIRST, "--json", env=env), 7)["code"] == "no_api_key"
+    env = startup_code("import sys\nsys.modules['anthropic'] = None") | {"ANTHROPIC_API_KEY": None}
+    assert check_json_failure(persona(*FIRST, "--json", env=env), 7)["code"] == "no_api_key"
 
 
 def test_an_sdk_that_cannot_be_loaded_is_told(
-    persona: Promptctl, asking: Asking, sabotaged: Callable[[str], dict[str, str | None]]
+    persona: Promptctl, claude_env: ClaudeEnv, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
-    env = asking() | sabotaged("import sys\nsys.modules['anthropic'] = None")
-    assert refused(persona(*FIRST, env=env), 1).err.startswith("error: Claude's SDK cannot be loaded: ")
-    assert refused_in_json(persona(*FIRST, "--json", env=env), 1)["code"] == "sdk_missing"
+    env = claude_env() | startup_code("import sys\nsys.modules['anthropic'] = None")
+    assert check_failure(persona(*FIRST, env=env), 1).err.startswith("error: Claude's SDK cannot be loaded: ")
+    assert check_json_failure(persona(*FIRST, "--json", env=env), 1)["code"] == "sdk_missing"

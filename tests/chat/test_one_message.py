@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cli.conftest import refused, refused_in_json
+from tests.chat.conftest import CALM, ENTHUSIASTIC
+from tests.commands import check_failure, check_json_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,23 +21,13 @@ if TYPE_CHECKING:
     from tests.claude_api import ClaudeServer
     from tests.conftest import Promptctl
 
-    Asking = Callable[..., dict[str, str | None]]
+    ClaudeEnv = Callable[..., dict[str, str | None]]
     Connection = psycopg.Connection[Any]
 
-CALM, CONCISE, ENTHUSIASTIC = "You are a calm assistant.\n", "You are concise.\n", "You are enthusiastic!\n"
 USES = """
 select version, epoch, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, outcome, request_id
 from promptctl.uses order by recorded_at, id
 """
-
-
-@pytest.fixture
-def persona(promptctl: Promptctl, sql: Connection) -> Promptctl:
-    """The command line on a database in which a prompt has three versions, the first live."""
-    for content in (CALM, CONCISE, ENTHUSIASTIC):
-        sql.execute("select promptctl.create_version('persona', %s, author => 'ada@example.com')", [content])
-    sql.execute("select promptctl.activate('{persona}', '{1}', 'ada@example.com')")
-    return promptctl
 
 
 def sent(claude: ClaudeServer, since: int) -> list[dict[str, Any]]:
@@ -44,10 +35,10 @@ def sent(claude: ClaudeServer, since: int) -> list[dict[str, Any]]:
 
 
 def test_the_live_version_is_sent_and_the_reply_is_the_answer(
-    persona: Promptctl, asking: Asking, claude: ClaudeServer
+    persona: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
 ) -> None:
     count = len(claude.requests)
-    ended = persona("chat", "persona", "Hello", env=asking("ok", text="Good day."))
+    ended = persona("chat", "persona", "Hello", env=claude_env("ok", text="Good day."))
     assert (ended.code, ended.out, ended.err) == (0, "Good day.\n", "")
     [body] = sent(claude, count)
     assert body["system"] == CALM
@@ -55,16 +46,20 @@ def test_the_live_version_is_sent_and_the_reply_is_the_answer(
     assert (body["model"], body["max_tokens"], body["stream"]) == ("claude-sonnet-5-5", 8192, True)
 
 
-def test_behaviour_changes_with_the_activation_and_back_with_the_rollback(persona: Promptctl, asking: Asking) -> None:
-    replies = [persona("chat", "persona", "Hello", env=asking()).out]
+def test_behaviour_changes_with_the_activation_and_back_with_the_rollback(
+    persona: Promptctl, claude_env: ClaudeEnv
+) -> None:
+    replies = [persona("chat", "persona", "Hello", env=claude_env()).out]
     for words in (("activate", "persona@3"), ("rollback", "persona")):
         assert persona(*words).code == 0
-        replies.append(persona("chat", "persona", "Hello", env=asking()).out)
+        replies.append(persona("chat", "persona", "Hello", env=claude_env()).out)
     assert replies[0] == replies[2] != replies[1]
 
 
-def test_a_call_is_booked_with_all_that_was_reported(persona: Promptctl, asking: Asking, sql: Connection) -> None:
-    env = asking("ok", input_tokens=20, cache_read_tokens=100, cache_write_tokens=7, output_tokens=80, delay_ms=120)
+def test_a_call_is_booked_with_all_that_was_reported(
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
+) -> None:
+    env = claude_env("ok", input_tokens=20, cache_read_tokens=100, cache_write_tokens=7, output_tokens=80, delay_ms=120)
     assert persona("chat", "persona@2", "Hello", env=env).code == 0
     [row] = sql.execute(USES).fetchall()
     # The input is reported in three parts.
@@ -75,93 +70,99 @@ def test_a_call_is_booked_with_all_that_was_reported(persona: Promptctl, asking:
     assert bucket is None
 
 
-def test_a_version_that_is_not_live_is_tried_by_its_number(persona: Promptctl, asking: Asking, sql: Connection) -> None:
-    seen = persona.on_terminal("chat", "persona@3", "Hello", env=asking("ok", text="Hey!"))
+def test_a_version_that_is_not_live_is_tried_by_its_number(
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
+) -> None:
+    seen = persona.on_terminal("chat", "persona@3", "Hello", env=claude_env("ok", text="Hey!"))
     assert seen.out == "persona@3 (not active), claude-sonnet-5-5\nHey!\n"
     assert sql.execute(
         "select version, active_version from promptctl.uses join promptctl.served using (name)"
     ).fetchall() == [(3, 1)]
     persona("delete", "persona@3")
-    seen = persona.on_terminal("chat", "persona@3", "Hello", env=asking("ok", text="Hey!"))
+    seen = persona.on_terminal("chat", "persona@3", "Hello", env=claude_env("ok", text="Hey!"))
     assert seen.out.startswith("persona@3 (archived), claude-sonnet-5-5\n")
 
 
 def test_the_version_says_which_model_and_how_long_and_the_command_line_outranks_it(
-    promptctl: Promptctl, asking: Asking, claude: ClaudeServer
+    promptctl: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
 ) -> None:
     made = promptctl("create", "x", "text", "--model", "claude-haiku-5-5", "--max-tokens", "99", "--activate")
     assert made.code == 0
     count = len(claude.requests)
-    promptctl("chat", "x", "Hello", env=asking())
-    promptctl("chat", "x", "Hello", "--model", "m", "--max-tokens", "7", env=asking())
+    promptctl("chat", "x", "Hello", env=claude_env())
+    promptctl("chat", "x", "Hello", "--model", "m", "--max-tokens", "7", env=claude_env())
     assert [(body["model"], body["max_tokens"]) for body in sent(claude, count)] == [("claude-haiku-5-5", 99), ("m", 7)]
 
 
 def test_the_message_comes_from_words_a_file_or_standard_input_and_from_both(
-    persona: Promptctl, asking: Asking, claude: ClaudeServer
+    persona: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
 ) -> None:
     (persona.home / "change.diff").write_text("+ a line\n")
     count = len(claude.requests)
-    assert persona("chat", "persona", "-f", "change.diff", env=asking()).code == 0
-    assert persona("chat", "persona", "Review this.", "-f", "change.diff", env=asking()).code == 0
-    assert persona("chat", "persona", stdin="from a pipe\n", env=asking()).code == 0
-    assert persona("chat", "persona", "Review this.", "-f", "-", stdin="zoë\r\n", env=asking()).code == 0
+    assert persona("chat", "persona", "-f", "change.diff", env=claude_env()).code == 0
+    assert persona("chat", "persona", "Review this.", "-f", "change.diff", env=claude_env()).code == 0
+    assert persona("chat", "persona", stdin="from a pipe\n", env=claude_env()).code == 0
+    assert persona("chat", "persona", "Review this.", "-f", "-", stdin="zoë\r\n", env=claude_env()).code == 0
     conflict = "<<<<<<< a\nb\n=======\nc\n>>>>>>> d"
-    assert persona("chat", "persona", conflict, env=asking()).code == 0
+    assert persona("chat", "persona", conflict, env=claude_env()).code == 0
     # A loop's input is not eaten.
-    assert persona("chat", "persona", "Hello", stdin="not for us", env=asking()).code == 0
+    assert persona("chat", "persona", "Hello", stdin="not for us", env=claude_env()).code == 0
     assert [body["messages"][0]["content"] for body in sent(claude, count)] == [
         "+ a line", "Review this.\n\n+ a line", "from a pipe", "Review this.\n\nzoë", conflict, "Hello",
     ]  # fmt: skip
 
 
-def test_a_message_that_cannot_be_one_is_refused(persona: Promptctl, asking: Asking) -> None:
-    env = asking()
-    assert refused(persona("chat", "persona", "", env=env), 2).err.startswith("error: the text is empty\n")
-    nul = refused(persona("chat", "persona", stdin=b"a\0b", env=env), 2)
+def test_a_message_that_cannot_be_one_is_refused(persona: Promptctl, claude_env: ClaudeEnv) -> None:
+    env = claude_env()
+    assert check_failure(persona("chat", "persona", "", env=env), 2).err.startswith("error: the text is empty\n")
+    nul = check_failure(persona("chat", "persona", stdin=b"a\0b", env=env), 2)
     assert nul.err.startswith("error: standard input has a NUL character")
-    assert refused(persona("chat", "persona", stdin=b"\xff", env=env), 2).err.startswith(
+    assert check_failure(persona("chat", "persona", stdin=b"\xff", env=env), 2).err.startswith(
         "error: standard input is not UTF-8"
     )
-    assert refused(persona("chat", "persona", "-f", "nowhere", env=env), 1).err.startswith(
+    assert check_failure(persona("chat", "persona", "-f", "nowhere", env=env), 1).err.startswith(
         'error: cannot read "nowhere"'
     )
 
 
-def test_a_message_of_five_megabytes_arrives_whole(persona: Promptctl, asking: Asking, claude: ClaudeServer) -> None:
+def test_a_message_of_five_megabytes_arrives_whole(
+    persona: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
+) -> None:
     message = "twenty characters …\n" * 250_000
     count = len(claude.requests)
-    assert persona("chat", "persona", "-f", "-", stdin=message, env=asking()).code == 0
+    assert persona("chat", "persona", "-f", "-", stdin=message, env=claude_env()).code == 0
     [body] = sent(claude, count)
     assert body["messages"][0]["content"] == message.rstrip("\n")
 
 
 def test_variables_are_filled_in_and_never_looked_at_again(
-    promptctl: Promptctl, asking: Asking, claude: ClaudeServer
+    promptctl: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
 ) -> None:
     promptctl("create", "x", 'Talk to {user.name} like {"a": 1}.', "--activate")
     count = len(claude.requests)
-    assert promptctl("chat", "x", "Hello", "--var", "user.name={user.name}", env=asking()).code == 0
+    assert promptctl("chat", "x", "Hello", "--var", "user.name={user.name}", env=claude_env()).code == 0
     assert [body["system"] for body in sent(claude, count)] == ['Talk to {user.name} like {"a": 1}.']
-    missing = refused_in_json(promptctl("chat", "x", "Hello", "--json", env=asking()), 2)
+    missing = check_json_failure(promptctl("chat", "x", "Hello", "--json", env=claude_env()), 2)
     assert missing["code"] == "variable_missing"
     assert "user.name" in missing["message"]
-    unknown = promptctl("chat", "x", "Hello", "--var", "user.nam=Ada", "--json", env=asking())
-    assert refused_in_json(unknown, 2)["code"] == "variable_unknown"
+    unknown = promptctl("chat", "x", "Hello", "--var", "user.nam=Ada", "--json", env=claude_env())
+    assert check_json_failure(unknown, 2)["code"] == "variable_unknown"
     assert len(claude.requests) == count + 1
 
 
-def test_a_unit_is_booked_as_its_bucket(persona: Promptctl, asking: Asking, sql: Connection) -> None:
-    assert persona("chat", "persona", "Hello", "--unit", "user-42", env=asking()).code == 0
+def test_a_unit_is_booked_as_its_bucket(persona: Promptctl, claude_env: ClaudeEnv, sql: Connection) -> None:
+    assert persona("chat", "persona", "Hello", "--unit", "user-42", env=claude_env()).code == 0
     [(bucket,)] = sql.execute("select bucket from promptctl.uses").fetchall()
     assert 0 <= bucket < 10_000
-    ended = persona("chat", "persona@1", "Hello", "--unit", "user-42", env=asking())
-    assert refused(ended, 2).err.startswith("error: --unit selects the version")
+    ended = persona("chat", "persona@1", "Hello", "--unit", "user-42", env=claude_env())
+    assert check_failure(ended, 2).err.startswith("error: --unit selects the version")
 
 
-def test_the_reply_is_there_as_it_comes_and_with_no_stream_at_its_end(persona: Promptctl, asking: Asking) -> None:
+def test_the_reply_is_there_as_it_comes_and_with_no_stream_at_its_end(
+    persona: Promptctl, claude_env: ClaudeEnv
+) -> None:
     for option, early in ((), True), (("--no-stream",), False):
-        env = asking("ok", text="Good day to you.", chunk_delay_ms=300)
+        env = claude_env("ok", text="Good day to you.", chunk_delay_ms=300)
         process = persona.start("chat", "persona", "Hello", *option, env=env)
         assert process.stdout is not None
         first = process.stdout.read(1)
@@ -173,15 +174,17 @@ def test_the_reply_is_there_as_it_comes_and_with_no_stream_at_its_end(persona: P
         assert (waited > 0.25) is early
 
 
-def test_what_a_reply_took_is_told_beside_it(persona: Promptctl, asking: Asking) -> None:
-    env = asking("ok", text="Yes.", input_tokens=1200, cache_read_tokens=300, output_tokens=80)
+def test_what_a_reply_took_is_told_beside_it(persona: Promptctl, claude_env: ClaudeEnv) -> None:
+    env = claude_env("ok", text="Yes.", input_tokens=1200, cache_read_tokens=300, output_tokens=80)
     ended = persona("chat", "persona", "Hello", "--usage", env=env)
     assert ended.out == "Yes.\n"
     assert re.fullmatch(r"1,500 \+ 80 tokens \(300 cached\), \d+ ms, first \d+ ms\n", ended.err)
 
 
-def test_an_answer_in_json_has_everything_and_quiet_has_the_reference(persona: Promptctl, asking: Asking) -> None:
-    env = asking("ok", text="Yes.", input_tokens=20, output_tokens=80)
+def test_an_answer_in_json_has_everything_and_quiet_has_the_reference(
+    persona: Promptctl, claude_env: ClaudeEnv
+) -> None:
+    env = claude_env("ok", text="Yes.", input_tokens=20, output_tokens=80)
     ended = persona("chat", "persona", "Hello", "--json", env=env)
     document = json.loads(ended.out)
     assert 0 <= document.pop("first_token_ms") <= document.pop("response_time_ms")
@@ -195,8 +198,8 @@ def test_an_answer_in_json_has_everything_and_quiet_has_the_reference(persona: P
     assert persona("chat", "persona", "Hello", "-q", env=env).out == "persona@1\n"
 
 
-def test_what_is_done_is_logged_as_json(persona: Promptctl, asking: Asking) -> None:
-    env = asking("ok", text="Yes.", input_tokens=20, output_tokens=80)
+def test_what_is_done_is_logged_as_json(persona: Promptctl, claude_env: ClaudeEnv) -> None:
+    env = claude_env("ok", text="Yes.", input_tokens=20, output_tokens=80)
     ended = persona("chat", "persona", "Hello", "--log-format", "json", env=env)
     events = [json.loads(line) for line in ended.err.splitlines()]
     assert [(event["level"], event["message"]) for event in events] == [
@@ -207,18 +210,18 @@ def test_what_is_done_is_logged_as_json(persona: Promptctl, asking: Asking) -> N
         assert re.fullmatch(r"[0-9a-f-]{36}", event["promptId"])
     assert events[1]["totalTokens"] == 100
     assert events[1]["responseTimeMs"] >= 0
-    failed = persona("chat", "persona", "Hello", "--log-format", "json", env=asking("status", status=400))
+    failed = persona("chat", "persona", "Hello", "--log-format", "json", env=claude_env("status", status=400))
     event = json.loads(failed.err.splitlines()[1])
     assert (event["level"], event["message"]) == ("error", "Claude request failed")
     assert event["outcome"] == "invalid_request_error"
 
 
 def test_two_versions_are_asked_the_same_and_shown_side_by_side(
-    persona: Promptctl, asking: Asking, sql: Connection, snapshot: Callable[..., None]
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection, snapshot: Callable[..., None]
 ) -> None:
     words = ["chat", "persona@1", "Hello", "--against", "persona@3"]
     # Times of three digits, whatever else the machine does.
-    env = asking("ok", input_tokens=20, output_tokens=80, delay_ms=200)
+    env = claude_env("ok", input_tokens=20, output_tokens=80, delay_ms=200)
     told: list[str] = []
     for columns in (80, 40, 20):
         seen = persona.on_terminal(*words, columns=columns, env=env)
@@ -236,21 +239,23 @@ def test_two_versions_are_asked_the_same_and_shown_side_by_side(
 
 
 def test_one_of_two_may_have_a_variable_that_the_other_has_not(
-    persona: Promptctl, asking: Asking, claude: ClaudeServer
+    persona: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
 ) -> None:
     persona("create", "persona", "Be kind to {name}.")
     words = ["chat", "persona@1", "Hello", "--against", "persona@4"]
     count = len(claude.requests)
-    assert persona(*words, "--var", "name=Ada", env=asking()).code == 0
+    assert persona(*words, "--var", "name=Ada", env=claude_env()).code == 0
     assert {body["system"] for body in sent(claude, count)} == {CALM, "Be kind to Ada."}
-    assert refused(persona(*words, env=asking()), 2).err.startswith("error: persona@4 needs name\n")
-    unknown = refused(persona(*words, "--var", "name=Ada", "--var", "city=Rom", env=asking()), 2)
+    assert check_failure(persona(*words, env=claude_env()), 2).err.startswith("error: persona@4 needs name\n")
+    unknown = check_failure(persona(*words, "--var", "name=Ada", "--var", "city=Rom", env=claude_env()), 2)
     assert unknown.err.startswith("error: persona@1 has no variable city")
 
 
-def test_one_of_two_that_fails_is_shown_beside_the_other(persona: Promptctl, asking: Asking, sql: Connection) -> None:
+def test_one_of_two_that_fails_is_shown_beside_the_other(
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
+) -> None:
     words = ["chat", "persona@1", "Hello", "--against", "persona@3"]
-    ended = persona(*words, env=asking("cut", after=1))
+    ended = persona(*words, env=claude_env("cut", after=1))
     assert ended.code == 7
     assert [line.split("\t")[5] for line in ended.out.splitlines()] == ["reply_cut", "reply_cut"]
     assert "error: lost the connection to Claude" in ended.err
@@ -259,12 +264,14 @@ def test_one_of_two_that_fails_is_shown_beside_the_other(persona: Promptctl, ask
     ]  # fmt: skip
 
 
-def test_a_conversation_is_saved_and_gone_on_from(persona: Promptctl, asking: Asking, claude: ClaudeServer) -> None:
+def test_a_conversation_is_saved_and_gone_on_from(
+    persona: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
+) -> None:
     path = persona.home / "talk.json"
-    assert persona("chat", "persona", "First", "--save", "talk.json", env=asking("ok", text="One.")).code == 0
+    assert persona("chat", "persona", "First", "--save", "talk.json", env=claude_env("ok", text="One.")).code == 0
     assert path.stat().st_mode & 0o777 == 0o600
     count = len(claude.requests)
-    again = persona("chat", "persona@3", "Second", "--continue", "talk.json", env=asking("ok", text="Two."))
+    again = persona("chat", "persona@3", "Second", "--continue", "talk.json", env=claude_env("ok", text="Two."))
     assert again.out == "Two.\n"
     [body] = sent(claude, count)
     assert body["system"] == ENTHUSIASTIC
@@ -276,12 +283,12 @@ def test_a_conversation_is_saved_and_gone_on_from(persona: Promptctl, asking: As
     assert [(message["content"], message.get("version")) for message in saved] == [
         ("First", None), ("One.", 1), ("Second", None), ("Two.", 3),
     ]  # fmt: skip
-    there = refused_in_json(persona("chat", "persona", "x", "--save", "talk.json", "--json", env=asking()), 1)
+    there = check_json_failure(persona("chat", "persona", "x", "--save", "talk.json", "--json", env=claude_env()), 1)
     assert there["code"] == "file_exists"
 
 
-def test_a_reply_that_failed_is_not_saved(persona: Promptctl, asking: Asking) -> None:
-    assert persona("chat", "persona", "First", "--save", "talk.json", env=asking("cut", after=1)).code == 7
+def test_a_reply_that_failed_is_not_saved(persona: Promptctl, claude_env: ClaudeEnv) -> None:
+    assert persona("chat", "persona", "First", "--save", "talk.json", env=claude_env("cut", after=1)).code == 7
     assert not (persona.home / "talk.json").exists()
 
 
@@ -299,21 +306,21 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_file_that_holds_no_conversation_is_refused(case: str, persona: Promptctl, asking: Asking) -> None:
+def test_a_file_that_holds_no_conversation_is_refused(case: str, persona: Promptctl, claude_env: ClaudeEnv) -> None:
     text, code = BROKEN[case]
     if text is not None:
         (persona.home / "talk.json").write_text(text)
-    ended = persona("chat", "persona", "x", "--continue", "talk.json", "--json", env=asking())
-    assert refused_in_json(ended, 1)["code"] == code
+    ended = persona("chat", "persona", "x", "--continue", "talk.json", "--json", env=claude_env())
+    assert check_json_failure(ended, 1)["code"] == code
     if text is not None:
         assert (persona.home / "talk.json").read_text() == text
 
 
-def test_a_conversation_that_cannot_be_saved_is_told(persona: Promptctl, asking: Asking) -> None:
-    ended = persona("chat", "persona", "x", "--save", "nowhere/talk.json", env=asking("ok", text="One."))
+def test_a_conversation_that_cannot_be_saved_is_told(persona: Promptctl, claude_env: ClaudeEnv) -> None:
+    ended = persona("chat", "persona", "x", "--save", "nowhere/talk.json", env=claude_env("ok", text="One."))
     assert (ended.code, ended.out) == (1, "One.\n")
     assert ended.err.startswith('error: cannot save the conversation in "nowhere/talk.json": No such file or directory')
-    ended = persona("chat", "persona", "x", "--save", "/proc/talk.json", "--json", env=asking())
+    ended = persona("chat", "persona", "x", "--save", "/proc/talk.json", "--json", env=claude_env())
     assert json.loads(ended.err)["error"]["code"] == "cannot_save"
 
 
@@ -329,37 +336,42 @@ USAGE = [
 
 @pytest.mark.parametrize(("words", "message"), USAGE)
 def test_options_that_cannot_be_meant_are_refused_before_anything_is_sent(
-    words: list[str], message: str, persona: Promptctl, asking: Asking, claude: ClaudeServer
+    words: list[str], message: str, persona: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
 ) -> None:
     count = len(claude.requests)
-    ended = refused(persona("chat", "persona", "Hello", *words, env=asking()), 2)
+    ended = check_failure(persona("chat", "persona", "Hello", *words, env=claude_env()), 2)
     assert ended.err.startswith(f"error: {message}")
     assert len(claude.requests) == count
 
 
-def test_a_conversation_needs_a_terminal(persona: Promptctl, asking: Asking) -> None:
+def test_a_conversation_needs_a_terminal(persona: Promptctl, claude_env: ClaudeEnv) -> None:
     for words in (["--json"], ["-q"]):
-        seen = persona.on_terminal("chat", "persona", *words, env=asking())
+        seen = persona.on_terminal("chat", "persona", *words, env=claude_env())
         assert seen.code == 2
         assert "a conversation needs a terminal: pass a message" in seen.out
     line = f"{' '.join(persona.command('chat', 'persona'))} </dev/null"
     done = subprocess.run(
-        ["bash", "-c", line], env=persona.environment(asking()), cwd=persona.home, capture_output=True, check=False
+        ["bash", "-c", line], env=persona.environment(claude_env()), cwd=persona.home, capture_output=True, check=False
     )
     assert (done.returncode, done.stderr.splitlines()[0]) == (2, b"error: standard input is empty")
 
 
-def test_an_unknown_prompt_and_one_without_a_live_version_are_not_found(persona: Promptctl, asking: Asking) -> None:
-    ended = refused(persona("chat", "persnoa", "Hello", env=asking()), 4)
+def test_an_unknown_prompt_and_one_without_a_live_version_are_not_found(
+    persona: Promptctl, claude_env: ClaudeEnv
+) -> None:
+    ended = check_failure(persona("chat", "persnoa", "Hello", env=claude_env()), 4)
     assert ended.err.endswith("hint:  promptctl show persona\n")
     assert (
-        refused_in_json(persona("chat", "persona@9", "Hello", "--json", env=asking()), 4)["code"] == "version_not_found"
+        check_json_failure(persona("chat", "persona@9", "Hello", "--json", env=claude_env()), 4)["code"]
+        == "version_not_found"
     )
     persona("create", "idle", "text")
-    assert refused_in_json(persona("chat", "idle", "x", "--json", env=asking()), 4)["code"] == "no_active_version"
+    assert (
+        check_json_failure(persona("chat", "idle", "x", "--json", env=claude_env()), 4)["code"] == "no_active_version"
+    )
 
 
-def test_two_chats_at_once_are_both_booked(persona: Promptctl, asking: Asking, sql: Connection) -> None:
-    running = [persona.start("chat", "persona", "Hello", env=asking("ok", delay_ms=200)) for _ in range(4)]
+def test_two_chats_at_once_are_both_booked(persona: Promptctl, claude_env: ClaudeEnv, sql: Connection) -> None:
+    running = [persona.start("chat", "persona", "Hello", env=claude_env("ok", delay_ms=200)) for _ in range(4)]
     assert [(process.communicate()[1], process.returncode) for process in running] == [(b"", 0)] * 4
     assert sql.execute("select count(*), count(distinct id) from promptctl.uses").fetchone() == (4, 4)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.chat.conftest import CALM, ENTHUSIASTIC
 from tests.terminals import Terminal
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tests.claude_api import ClaudeServer
     from tests.conftest import Promptctl
 
-    Asking = Callable[..., dict[str, str | None]]
+    ClaudeEnv = Callable[..., dict[str, str | None]]
     Connection = psycopg.Connection[Any]
     Talk = Callable[..., Terminal]
 
@@ -27,20 +28,13 @@ LEAVE, STOP = "\x04", "\x03"
 
 
 @pytest.fixture
-def persona(promptctl: Promptctl, sql: Connection) -> Promptctl:
-    """The command line on a database in which a prompt has three versions, the first live."""
-    for content in ("You are calm.", "You are concise.", "You are enthusiastic!"):
-        sql.execute("select promptctl.create_version('persona', %s, author => 'ada@example.com')", [content])
-    sql.execute("select promptctl.activate('{persona}', '{1}', 'ada@example.com')")
-    return promptctl
-
-
-@pytest.fixture
-def talk(persona: Promptctl, asking: Asking) -> Talk:
+def talk(persona: Promptctl, claude_env: ClaudeEnv) -> Talk:
     """Starts a conversation on a terminal."""
 
     def start(*words: str, columns: int = 80, env: dict[str, str | None] | None = None, **scenario: Any) -> Terminal:
-        settings = asking(scenario.pop("scenario", "ok"), **scenario) | {"TERM": "xterm", "NO_COLOR": "1"} | (env or {})
+        settings = (
+            claude_env(scenario.pop("scenario", "ok"), **scenario) | {"TERM": "xterm", "NO_COLOR": "1"} | (env or {})
+        )
         command = persona.command("chat", *(words or ("persona",)))
         return Terminal(command, persona.environment(settings), persona.home, columns)
 
@@ -85,7 +79,7 @@ def test_a_change_of_the_live_version_takes_effect_at_the_next_turn_and_is_annou
         assert "persona: 3 → 1 is active now (eve@example.com rolled back)" in terminal.wait_for(AT_1)
         terminal.type("/quit\r")
         assert terminal.end() == 0
-    assert [request.body["system"] for request in claude.requests[count:]] == ["You are enthusiastic!", "You are calm."]
+    assert [request.body["system"] for request in claude.requests[count:]] == [ENTHUSIASTIC, CALM]
     assert booked(sql) == [(3, "ok"), (1, "ok")]
 
 
@@ -370,7 +364,7 @@ def test_a_narrow_terminal_has_a_short_prompt_and_whole_words(talk: Talk) -> Non
 
 
 def test_what_could_not_be_booked_is_booked_after_the_next_reply(
-    own_database: None, talk: Talk, sql: Connection, server: Any, database_name: str
+    separate_database: None, talk: Talk, sql: Connection, server: Any, database_name: str
 ) -> None:
     import psycopg
 
