@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from tests.claude_api import ClaudeServer
 
-    Opened = Callable[[str], Any]
+    OpenClient = Callable[[str], Any]
 
-ASKED: dict[str, Any] = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]}
-WAYS = ("create", "stream")
+REQUEST: dict[str, Any] = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]}
+METHODS = ("create", "stream")
 SILENCE_SECONDS = 1.0
 
 
@@ -29,35 +29,35 @@ def sdk() -> Any:
 
 
 @pytest.fixture
-def opened(sdk: Any, claude: ClaudeServer) -> Opened:
-    """Opens a client of a URL without retries and with a timeout of `SILENCE_SECONDS`."""
+def open_client(sdk: Any, claude: ClaudeServer) -> OpenClient:
+    """Return a function that opens a client for a URL, without retries, with a timeout of `SILENCE_SECONDS`."""
 
-    def choose(url: str) -> Any:
+    def open_client_for(url: str) -> Any:
         return sdk.Anthropic(api_key=claude.KEY, base_url=url, max_retries=0, timeout=SILENCE_SECONDS)
 
-    return choose
+    return open_client_for
 
 
 @contextmanager
-def reading(client: Any, way: str) -> Generator[Any]:
-    """The events of a reply in one of the SDK's two ways."""
+def reply_events(client: Any, method: str) -> Generator[Any]:
+    """Yield the events of a reply, read with `messages.create` or with `messages.stream`."""
     with client:
-        if way == "create":
-            with client.messages.create(stream=True, **ASKED) as events:
+        if method == "create":
+            with client.messages.create(stream=True, **REQUEST) as events:
                 yield events
         else:
-            with client.messages.stream(**ASKED) as events:
+            with client.messages.stream(**REQUEST) as events:
                 yield events
 
 
-def read(client: Any, way: str) -> list[str]:
-    with reading(client, way) as events:
+def event_types(client: Any, method: str) -> list[str]:
+    with reply_events(client, method) as events:
         return [event.type for event in events]
 
 
-def test_a_reply_has_its_text_its_tokens_and_an_id(opened: Opened, claude: ClaudeServer) -> None:
+def test_a_reply_has_its_text_its_tokens_and_an_id(open_client: OpenClient, claude: ClaudeServer) -> None:
     url = claude.url(text="Good day.", input_tokens=7, cache_read_tokens=5, cache_write_tokens=3, output_tokens=11)
-    with reading(opened(url), "stream") as stream:
+    with reply_events(open_client(url), "stream") as stream:
         message = stream.get_final_message()
         usage = message.usage
         assert stream.request_id.startswith("req_")
@@ -73,8 +73,10 @@ def test_a_reply_has_its_text_its_tokens_and_an_id(opened: Opened, claude: Claud
         ([{"type": "text", "text": "You are calm."}], CALM), ("You are a clerk.", "You said: Hello"),
     ],
 )  # fmt: skip
-def test_the_reply_depends_on_the_system_prompt(system: Any, reply: str, opened: Opened, claude: ClaudeServer) -> None:
-    with opened(claude.url()) as client, client.messages.stream(system=system, **ASKED) as stream:
+def test_the_reply_depends_on_the_system_prompt(
+    system: Any, reply: str, open_client: OpenClient, claude: ClaudeServer
+) -> None:
+    with open_client(claude.url()) as client, client.messages.stream(system=system, **REQUEST) as stream:
         assert stream.get_final_text() == reply
 
 
@@ -85,64 +87,70 @@ def test_the_reply_depends_on_the_system_prompt(system: Any, reply: str, opened:
         ("refusal", "refusal"), ("context_window", "model_context_window_exceeded"),
     ],
 )  # fmt: skip
-def test_a_complete_reply_has_a_stop_reason(scenario: str, reason: str, opened: Opened, claude: ClaudeServer) -> None:
-    for way in WAYS:
-        with reading(opened(claude.url(scenario)), way) as events:
+def test_a_complete_reply_has_a_stop_reason(
+    scenario: str, reason: str, open_client: OpenClient, claude: ClaudeServer
+) -> None:
+    for method in METHODS:
+        with reply_events(open_client(claude.url(scenario)), method) as events:
             reasons = [event.delta.stop_reason for event in events if event.type == "message_delta"]
         assert reasons == [reason]
 
 
-def test_a_reply_without_streaming_is_one_object(sdk: Any, opened: Opened, claude: ClaudeServer) -> None:
-    with opened(claude.url("max_tokens", text="Good day.", input_tokens=7, output_tokens=11)) as client:
-        reply = client.messages.create(**ASKED)
+def test_a_reply_without_streaming_is_one_object(sdk: Any, open_client: OpenClient, claude: ClaudeServer) -> None:
+    with open_client(claude.url("max_tokens", text="Good day.", input_tokens=7, output_tokens=11)) as client:
+        reply = client.messages.create(**REQUEST)
     assert [block.text for block in reply.content] == ["Good day."]
     assert (reply.stop_reason, reply.usage.input_tokens, reply.usage.output_tokens) == ("max_tokens", 7, 11)
     assert reply._request_id.startswith("req_")
 
 
 # Scenario, its parameters, the module and the class of the exception.
-BROKEN: dict[str, tuple[str, dict[str, int], str, str]] = {
+FAILURES: dict[str, tuple[str, dict[str, int], str, str]] = {
     "a reset": ("cut", {"after": 2}, "httpx2", "ReadError"),
     "a reset before the first text": ("cut", {"after": 0}, "httpx2", "ReadError"),
     "silence in the middle": ("stall", {"after": 2}, "httpx2", "ReadTimeout"),
     "garbage": ("garbage", {"after": 1}, "json", "JSONDecodeError"),
     "an error in the stream": ("error_event", {"after": 2}, "anthropic", "APIStatusError"),
     "silence": ("hang", {}, "anthropic", "APITimeoutError"),
-    "a page of a proxy": ("html_error", {}, "anthropic", "InternalServerError"),
+    "an HTML page from a proxy": ("html_error", {}, "anthropic", "InternalServerError"),
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("case", BROKEN)
-def test_a_failure_raises_the_exception_that_the_real_api_causes(
-    case: str, way: str, opened: Opened, claude: ClaudeServer
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("case", FAILURES)
+def test_a_failure_raises_the_same_exception_as_with_the_real_api(
+    case: str, method: str, open_client: OpenClient, claude: ClaudeServer
 ) -> None:
-    scenario, parameters, module, name = BROKEN[case]
+    scenario, parameters, module, name = FAILURES[case]
     with pytest.raises(Exception) as caught:  # noqa: PT011 - the class is what is tested
-        read(opened(claude.url(scenario, **parameters)), way)
+        event_types(open_client(claude.url(scenario, **parameters)), method)
     assert (caught.type.__module__.split(".")[0], caught.type.__name__) == (module, name)
 
 
-def test_an_error_in_the_stream_has_status_200_and_a_type(sdk: Any, opened: Opened, claude: ClaudeServer) -> None:
+def test_an_error_in_the_stream_has_status_200_and_a_type(
+    sdk: Any, open_client: OpenClient, claude: ClaudeServer
+) -> None:
     with pytest.raises(sdk.APIStatusError) as caught:
-        read(opened(claude.url("error_event", after=2)), "create")
+        event_types(open_client(claude.url("error_event", after=2)), "create")
     assert (caught.value.status_code, caught.value.type) == (200, "overloaded_error")
     assert caught.value.api_message == "Overloaded"
     assert caught.value.request_id.startswith("req_")
 
 
-def test_an_early_end_raises_nothing(opened: Opened, claude: ClaudeServer) -> None:
-    kinds = read(opened(claude.url("early_end", after=2)), "create")
+def test_a_stream_that_ends_early_raises_no_exception(open_client: OpenClient, claude: ClaudeServer) -> None:
+    kinds = event_types(open_client(claude.url("early_end", after=2)), "create")
     assert kinds.count("content_block_delta") == 2
     assert not {"message_delta", "message_stop"} & set(kinds)
-    with reading(opened(claude.url("early_end", after=2)), "stream") as stream:
+    with reply_events(open_client(claude.url("early_end", after=2)), "stream") as stream:
         assert stream.get_final_message().stop_reason is None
 
 
 @pytest.mark.parametrize("scenario", ["html", "not_sse", "empty"])
-def test_a_response_that_is_not_a_stream_has_no_events(scenario: str, opened: Opened, claude: ClaudeServer) -> None:
-    assert read(opened(claude.url(scenario)), "create") == []
-    with reading(opened(claude.url(scenario)), "stream") as stream, pytest.raises(AssertionError):
+def test_a_response_that_is_not_a_stream_has_no_events(
+    scenario: str, open_client: OpenClient, claude: ClaudeServer
+) -> None:
+    assert event_types(open_client(claude.url(scenario)), "create") == []
+    with reply_events(open_client(claude.url(scenario)), "stream") as stream, pytest.raises(AssertionError):
         stream.get_final_message()
 
 
@@ -155,21 +163,21 @@ def test_a_response_that_is_not_a_stream_has_no_events(scenario: str, opened: Op
     ],
 )  # fmt: skip
 def test_an_error_status_has_the_type_of_the_api(
-    status: int, kind: str, sdk: Any, opened: Opened, claude: ClaudeServer
+    status: int, kind: str, sdk: Any, open_client: OpenClient, claude: ClaudeServer
 ) -> None:
     with pytest.raises(sdk.APIStatusError) as caught:
-        read(opened(claude.url("status", status=status, retry_after=7)), "create")
+        event_types(open_client(claude.url("status", status=status, retry_after=7)), "create")
     assert (caught.value.status_code, caught.value.type) == (status, kind)
     assert caught.value.response.headers["retry-after"] == "7"
 
 
-def test_a_closed_port_is_a_connection_error(sdk: Any, opened: Opened, claude: ClaudeServer) -> None:
+def test_a_closed_port_is_a_connection_error(sdk: Any, open_client: OpenClient, claude: ClaudeServer) -> None:
     with pytest.raises(sdk.APIConnectionError) as caught:
-        read(opened(claude.refuse()), "create")
+        event_types(open_client(claude.refuse()), "create")
     assert type(caught.value.__cause__).__name__ == "ConnectError"
 
 
-def test_only_its_own_key_is_accepted(sdk: Any, claude: ClaudeServer) -> None:
+def test_another_api_key_is_rejected(sdk: Any, claude: ClaudeServer) -> None:
     client = sdk.Anthropic(api_key="sk-ant-other", base_url=claude.url(), max_retries=0)
     with pytest.raises(sdk.AuthenticationError):
-        read(client, "create")
+        event_types(client, "create")

@@ -1,4 +1,4 @@
-"""Tables on a terminal: what is cut, what is shortened, and what that costs."""
+"""Tables on a terminal: which cells are cut or shortened, and that long cells are cheap to print."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ TEXTS = ["short", "日本語" * 60, "👩‍👩‍👧 " * 40, "e\u0301" * 300,
 
 
 @pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is written to a terminal; without it the tests are at the end of a pipe."""
-    written: list[str] = []
+def terminal_output(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The pieces that are written to a terminal, as a list that grows; without this fixture the output is a pipe."""
+    pieces: list[str] = []
     monkeypatch.setattr(stream, "to_terminal", lambda: True)
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(stream, "write", written.append)
-    return written
+    monkeypatch.setattr(stream, "write", pieces.append)
+    return pieces
 
 
 def history_rows() -> list[tuple[str | None, ...]]:
@@ -53,29 +53,29 @@ def stats_rows() -> list[tuple[str | int | float | None, ...]]:
 
 
 @pytest.mark.parametrize("columns", [80, 120, 170])
-def test_a_row_is_one_line_from_80_columns_on_whatever_is_in_it(
-    columns: int, shown: list[str], monkeypatch: pytest.MonkeyPatch
+def test_each_row_fits_on_one_line_from_80_columns_on(
+    columns: int, terminal_output: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     for table, rows in ((HISTORY, history_rows()), (STATS, stats_rows())):
-        shown.clear()
+        terminal_output.clear()
         tables.show(table, rows)
-        lines = "".join(shown).splitlines()
+        lines = "".join(terminal_output).splitlines()
         assert len(lines) == 1 + len(rows)
         assert all(cell_len(line) <= columns for line in lines)
         assert "\x1b" not in "".join(lines)
-        # Numbers stand below their headings, and every prompt can be told from the others.
+        # The columns are aligned with their headings, and the names stay distinguishable.
         assert "NAME" in lines[0]
         start = lines[0].index("NAME")
         assert len({line[start:].split("  ")[0] for line in lines[1:] if cell_len(line) == len(line)}) > 1
 
 
-def test_names_that_differ_look_different(shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shortened_names_stay_distinguishable(terminal_output: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     tables.show(STATS, stats_rows())
-    names = {line.split()[0] for line in "".join(shown).splitlines()[1:]}
+    names = {line.split()[0] for line in "".join(terminal_output).splitlines()[1:]}
     assert len(names) == len(NAMES)
-    assert "support/…/answers/triage" in "".join(shown)
+    assert "support/…/answers/triage" in "".join(terminal_output)
 
 
 @pytest.mark.parametrize(
@@ -95,36 +95,36 @@ def test_a_name_is_shortened_in_the_middle(name: str, width: int, short: str) ->
     assert text_width.columns_of(short) <= width
 
 
-def test_a_narrow_terminal_breaks_rows_and_cuts_what_is_endless(
-    shown: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_narrow_terminal_wraps_rows_and_cuts_very_long_cells(
+    terminal_output: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     tables.show(HISTORY, [("2026-01-03T00:00:00Z", "a", "activate", "1", "ada", "x" * 1_000_000)])
-    assert len("".join(shown)) < 500
+    assert len("".join(terminal_output)) < 500
 
 
 @pytest.mark.parametrize("text", ["x", "日", "e\u0301", "👩‍👩‍👧", "\x1b", "\u200b", "\u0301"])
 @pytest.mark.parametrize("columns", [40, 80])
-def test_what_a_long_cell_costs_does_not_grow_with_it(
-    text: str, columns: int, shown: list[str], monkeypatch: pytest.MonkeyPatch
+def test_the_cost_of_a_long_cell_does_not_grow_with_its_length(
+    text: str, columns: int, terminal_output: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
 
-    def calls(length: int) -> int:
-        """How many functions are called, Python's and C's."""
+    def calls_for(length: int) -> int:
+        """Return how many functions, of Python and of C, a table with a cell of `length` calls."""
         count = 0
 
-        def counted(*_: object) -> None:
+        def count_call(*_: object) -> None:
             nonlocal count
             count += 1
 
         row = ("2026-01-03T00:00:00Z", "a", "activate", "1", "ada", text * length)
-        sys.setprofile(counted)
+        sys.setprofile(count_call)
         try:
             tables.show(HISTORY, [row])
         finally:
             sys.setprofile(None)
         return count
 
-    calls(10)
-    assert calls(1_000_000) <= 2 * calls(10_000)
+    calls_for(10)
+    assert calls_for(1_000_000) <= 2 * calls_for(10_000)

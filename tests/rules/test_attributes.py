@@ -1,4 +1,4 @@
-"""Attributes as people write them, on a command line and in a table."""
+"""Attributes: parsed from a command line and formatted for a table."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SCALARS = (
 @example(value=-0.0)
 @example(value="\x1f5")
 @example(value="5\u3000")
-def test_what_is_written_is_read_as_itself(value: Any) -> None:
+def test_a_formatted_attribute_is_parsed_as_the_same_value(value: Any) -> None:
     [pair] = attributes.format_pairs({"key": value})
     key, _, text = pair.partition("=")
-    read = attributes.parse(text)
-    assert (key, repr(read)) == ("key", repr(value))
+    parsed = attributes.parse(text)
+    assert (key, repr(parsed)) == ("key", repr(value))
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_what_is_written_is_read_as_itself(value: Any) -> None:
     ],
     ids=lambda text: repr(text)[:20],
 )
-def test_a_value_that_is_a_scalar_in_json_is_that_and_all_else_is_text(text: str, value: Any) -> None:
+def test_a_json_scalar_keeps_its_type_and_everything_else_is_text(text: str, value: Any) -> None:
     assert repr(attributes.parse(text)) == repr(value)
 
 
-def test_several_stand_on_one_line() -> None:
-    given = {"plan": "enterprise", "code": "5", "seats": 50, "paid": True, "x": "a, b", "empty": "", "u": "Zoë"}
-    assert attributes.format_line(given) == 'plan=enterprise, code="5", seats=50, paid=true, x="a, b", empty=, u=Zoë'
+def test_several_attributes_are_formatted_on_one_line() -> None:
+    pairs = {"plan": "enterprise", "code": "5", "seats": 50, "paid": True, "x": "a, b", "empty": "", "u": "Zoë"}
+    assert attributes.format_line(pairs) == 'plan=enterprise, code="5", seats=50, paid=true, x="a, b", empty=, u=Zoë'

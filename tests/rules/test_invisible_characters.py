@@ -1,4 +1,4 @@
-"""What a reader does not see and a model reads: which of it is out of the ordinary."""
+"""Characters that a reader does not see and a model reads: which of them are suspicious."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCOTLAND = "\U0001f3f4" + "".join(chr(0xE0000 + ord(letter)) for letter in "gbsc
         "שלום\u200f, \u200eabc", "ภาษา\u200bไทย", "Donau\xaddampf", "葛\U000e0100", "1\xa0000", "tab\tline\n",
     ],
 )  # fmt: skip
-def test_what_is_ordinary_is_not_flagged(text: str) -> None:
+def test_invisible_characters_of_ordinary_text_are_not_flagged(text: str) -> None:
     assert invisible_characters.positions(text) == []
     assert invisible_characters.summary(text) is None
     assert invisible_characters.escape(text) == text
@@ -33,14 +33,14 @@ def test_what_is_ordinary_is_not_flagged(text: str) -> None:
         ("😀" + "\U000e0100" * 40, 40), ("👩\u200d", 1), ("\u034f", 1), ("می\u200c\u200c", 1),
     ],
 )  # fmt: skip
-def test_what_hides_something_is_flagged(text: str, count: int) -> None:
+def test_suspicious_invisible_characters_are_flagged(text: str, count: int) -> None:
     assert len(invisible_characters.positions(text)) == count
     escaped = invisible_characters.escape(text)
     assert invisible_characters.positions(escaped) == []
     assert escaped.encode("ascii", "ignore").decode().count("\\") == count
 
 
-def test_they_are_counted_and_named() -> None:
+def test_a_summary_counts_and_names_the_invisible_characters() -> None:
     assert invisible_characters.summary("a\u200bb") == "contains 1 invisible character (U+200B)"
     assert invisible_characters.summary("ab" + TAGS) == "contains 16 invisible characters (U+E0069 U+E0067 U+E006E …)"
     assert invisible_characters.escape("a\u200b\U000e0041") == "a\\u200b\\U000e0041"

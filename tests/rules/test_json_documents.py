@@ -1,4 +1,4 @@
-"""JSON that is read back, from files that anybody may have edited."""
+"""JSON from files that anybody may have edited."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )  # fmt: skip
 
 
-def has_half(value: Any) -> bool:
+def has_lone_surrogate(value: Any) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in json.dumps(value, ensure_ascii=False))
 
 
 @given(VALUES, st.booleans())
-def test_what_json_writes_is_read_back_unless_it_has_half_of_a_surrogate_pair(value: Any, ascii: bool) -> None:
+def test_every_json_value_is_parsed_except_lone_surrogates(value: Any, ascii: bool) -> None:
     written = json.dumps(value, ensure_ascii=ascii)
     raw: bytes | str = written
-    if not has_half(value):
+    if not has_lone_surrogate(value):
         raw = written.encode()
         assert json_documents.parse(raw) == value
         return
@@ -38,18 +38,18 @@ def test_what_json_writes_is_read_back_unless_it_has_half_of_a_surrogate_pair(va
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
-def test_whatever_a_file_holds_is_a_value_or_malformed(raw: bytes) -> None:
-    told = "a value"
+def test_any_bytes_are_either_parsed_or_reported_as_malformed(raw: bytes) -> None:
+    outcome = "a value"
     try:
         json_documents.parse(raw)
     except InvalidDocument as problem:
-        told = problem.reason
-    assert told
-    assert told.isprintable()
+        outcome = problem.reason
+    assert outcome
+    assert outcome.isprintable()
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "reason"),
     [
         ('{"a": "\\ud800"}', "a text has a lone surrogate"),
         ('{"\\udc00": 1}', "a text has a lone surrogate"),
@@ -63,14 +63,14 @@ def test_whatever_a_file_holds_is_a_value_or_malformed(raw: bytes) -> None:
         (b"\xff", "not UTF-8: byte 0"),
     ],
 )
-def test_what_json_does_not_have_and_nobody_can_store_is_refused(raw: bytes | str, told: str) -> None:
-    for each in (raw, raw.encode() if isinstance(raw, str) else raw):
+def test_invalid_json_and_values_that_cannot_be_stored_are_refused(raw: bytes | str, reason: str) -> None:
+    for document in (raw, raw.encode() if isinstance(raw, str) else raw):
         with pytest.raises(InvalidDocument) as caught:
-            json_documents.parse(each)
-        assert caught.value.reason.startswith(told)
+            json_documents.parse(document)
+        assert caught.value.reason.startswith(reason)
 
 
-def test_what_is_no_json_is_told_by_line() -> None:
+def test_an_error_in_json_is_reported_with_its_line() -> None:
     with pytest.raises(NotJson) as caught:
         json_documents.parse(b"{\n'a': 1}")
     assert (caught.value.line, caught.value.reason[:9]) == (2, "not JSON:")
@@ -81,11 +81,11 @@ def test_what_is_no_json_is_told_by_line() -> None:
     assert json_documents.parse(b'["\\ud83d\\ude00"]') == ["\U0001f600"]
 
 
-def test_fields_are_taken_by_their_types() -> None:
+def test_a_field_of_another_type_is_refused() -> None:
     fields = Fields({"text": "x", "number": 1, "flag": True, "list": ["a"], "object": {"a": 1}, "none": None}, "it")
     assert (fields.text("text"), fields.integer("number"), fields.boolean("flag")) == ("x", 1, True)
     assert (fields.texts("list"), fields.mapping("object"), fields.text_or_none("none")) == (("a",), {"a": 1}, None)
-    for wrong in (
+    for read_field in (
         lambda: fields.text("number"), lambda: fields.integer("flag"), lambda: fields.boolean("number"),
         lambda: fields.mapping("list"), lambda: fields.sequence("text"), lambda: fields.integer("number", 2),
         lambda: fields.text_or_none("missing"), lambda: fields.text("missing"), lambda: fields.fields("text"),
@@ -93,4 +93,4 @@ def test_fields_are_taken_by_their_types() -> None:
         lambda: Fields({"a": ["x", 1]}, "it").texts("a"),
     ):  # fmt: skip
         with pytest.raises(InvalidDocument, match=r"^it"):
-            wrong()
+            read_field()

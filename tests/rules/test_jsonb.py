@@ -1,4 +1,4 @@
-"""The text of a jsonb value is parsed as the module json parses it."""
+"""The fast parser of jsonb values returns what the module json returns."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_a_value_is_parsed_without_json(value: Any) -> None:
+def test_a_value_without_escapes_is_parsed_without_the_module_json(value: Any) -> None:
     parsed, end = jsonb._value(text := json.dumps(value, ensure_ascii=False), 0)  # pyright: ignore[reportPrivateUsage] - json is loaded here
     assert (parsed, end) == (value, len(text))
 
 
-def test_json_parses_escapes_and_whatever_an_application_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_is_used_for_escapes_and_where_it_is_already_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     value: Any = {"a": 'Ä \U0001f600 \\ "\n', "b": [1e300, -2.5]}
     assert jsonb.parse(json.dumps(value)) == value
     monkeypatch.delitem(sys.modules, "json")

@@ -1,4 +1,4 @@
-"""Which step of a route is taken: here as in SQL."""
+"""The step of a route that matches attributes is the same in Python and SQL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from promptctl.rules import targeting
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=3)
-# Values that are nearly one another, in one language or the other.
+# Values that are equal or nearly equal in Python, JSON or SQL.
 NEAR: list[Any] = [
     0, 0.0, -0.0, 1, 1.0, True, False, "1", "1.0", "true", "", " ", 0.1, "0.1", 1e-7, 5e-324, -1, -1.0, 100, 1e2,
     2**53, float(2**53), 2**53 + 1, 2**63, float(2**63), 2**64, 1e16, 10**16, 1e23, 10**23, int(1e23), 1e300, 10**300,
@@ -36,14 +36,14 @@ WHEN = st.dictionaries(KEYS, SCALARS, min_size=1, max_size=3)
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """A route and attributes, of which some are those of a step, or nearly."""
+    """Draw a route and attributes, some of which match a step or nearly match it."""
     whens = draw(st.lists(WHEN, min_size=1, max_size=4))
     attributes: dict[str, Any] = draw(st.dictionaries(KEYS, JUNK, max_size=3))
     if draw(st.booleans()):
         attributes |= draw(st.sampled_from(whens))
     for key in draw(st.lists(st.sampled_from(sorted(attributes)), max_size=2)) if attributes else ():
         value = attributes[key]
-        near: list[Any] = [each for each in NEAR if each == value] + [str(value), [value], {key: value}]
+        near: list[Any] = [other for other in NEAR if other == value] + [str(value), [value], {key: value}]
         if isinstance(value, int) and abs(value) < 2**1000:
             near += [float(value), int(float(value))]
         if isinstance(value, float):
@@ -53,8 +53,8 @@ def cases(draw: st.DrawFn) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 
 @pytest.fixture
-def furnished(sql: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
-    for name in ("asked", "target"):
+def sql_with_prompts(sql: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    for name in ("source", "target"):
         sql.execute("select promptctl.create_version(%s, 'x', activated => true)", [name])
     return sql
 
@@ -69,15 +69,15 @@ def furnished(sql: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
 @example(case=([{"when": {"a": "x"}, "use": "target"}], {"a": None}))
 @example(case=([{"when": {"a": 0}, "use": "target"}], {"a": -0.0}))
 @example(case=([{"when": {"a": 1, "b": 2}, "use": "target"}, {"when": {"b": 2}, "use": "target"}], {"b": 2.0, "c": 1}))
-def test_sql_takes_the_same_step(
-    furnished: psycopg.Connection[Any], case: tuple[list[dict[str, Any]], dict[str, Any]]
+def test_sql_and_python_choose_the_same_step(
+    sql_with_prompts: psycopg.Connection[Any], case: tuple[list[dict[str, Any]], dict[str, Any]]
 ) -> None:
     route, attributes = case
-    furnished.execute("select promptctl.set_routes('{asked}', %s)", [json.dumps([route])])
-    stored, step = furnished.execute(
+    sql_with_prompts.execute("select promptctl.set_routes('{source}', %s)", [json.dumps([route])])
+    stored, step = sql_with_prompts.execute(
         """
         select s.route, e.route_step from promptctl.served s
-        cross join promptctl.explain_resolve('asked', null, %s) e where s.name = 'asked'
+        cross join promptctl.explain_resolve('source', null, %s) e where s.name = 'source'
         """,
         [json.dumps(attributes)],
     ).fetchone() or (None, None)
@@ -99,7 +99,7 @@ class Text(str):
 
 
 @pytest.mark.parametrize(
-    ("asked", "given", "matches"),
+    ("condition", "attribute", "matches"),
     [
         ("enterprise", Plan.ENTERPRISE, True),
         ("enterprise", Text("enterprise"), True),
@@ -115,11 +115,11 @@ class Text(str):
         (1, 1 + 0j, False),
     ],
 )  # fmt: skip
-def test_what_python_has_and_json_has_not_is_what_it_would_be_written_as(asked: Any, given: Any, matches: bool) -> None:
-    step = {"when": {"a": asked}, "use": "target"}
-    assert targeting.first_match([step], {"a": given}) == (step if matches else None)
+def test_a_python_value_matches_like_its_json_encoding(condition: Any, attribute: Any, matches: bool) -> None:
+    step = {"when": {"a": condition}, "use": "target"}
+    assert targeting.first_match([step], {"a": attribute}) == (step if matches else None)
 
 
-def test_without_steps_or_attributes_none_is_taken() -> None:
+def test_no_step_matches_without_steps_or_attributes() -> None:
     assert targeting.first_match([], {"a": 1}) is None
     assert targeting.first_match([{"when": {"a": 1}, "use": "b"}], {}) is None

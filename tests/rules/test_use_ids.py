@@ -14,7 +14,7 @@ def test_ids_are_uuids_of_version_7_with_the_time() -> None:
     assert abs((use_id.int >> 80) / 1000 - time.time()) < 5
 
 
-def test_ids_of_one_process_sort_by_time_and_number() -> None:
+def test_ids_of_one_process_sort_by_time_then_number() -> None:
     ids = UseIds()
     began = time.perf_counter()
     series = [ids.id(began + milliseconds / 1000, number) for milliseconds in (1, 2, 5) for number in (1, 2, 2**32 - 1)]
@@ -22,6 +22,6 @@ def test_ids_of_one_process_sort_by_time_and_number() -> None:
     assert len(set(series)) == len(series)
 
 
-def test_two_processes_do_not_make_the_same_ids() -> None:
+def test_different_processes_make_different_ids() -> None:
     began = time.perf_counter()
     assert len({UseIds().id(began, 1) for _ in range(1000)}) == 1000
