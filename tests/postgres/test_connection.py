@@ -1,4 +1,4 @@
-"""A connection, on libpq through ctypes and on psycopg."""
+"""Connections, with each driver: libpq through ctypes, and psycopg."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def open_one(driver: Driver, server: Server, database_name: str) -> Iterator[Callable[[], Connection]]:
-    """Opens connections, which are closed at the end of the test."""
-    opened: list[Connection] = []
+def open_connection(driver: Driver, server: Server, database_name: str) -> Iterator[Callable[[], Connection]]:
+    """Return a function that opens a connection, which is closed at the end of the test."""
+    connections: list[Connection] = []
 
-    def open_one() -> Connection:
-        opened.append(driver.connect({"dbname": server.url(database_name), "client_encoding": "UTF8"}))
-        return opened[-1]
+    def open_connection() -> Connection:
+        connections.append(driver.connect({"dbname": server.url(database_name), "client_encoding": "UTF8"}))
+        return connections[-1]
 
-    yield open_one
-    for connection in opened:
+    yield open_connection
+    for connection in connections:
         connection.close()
 
 
@@ -46,9 +46,9 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_rows_are_converted_and_a_failed_pipeline_leaves_the_connection_usable(
-    open_one: Callable[[], Connection],
+    open_connection: Callable[[], Connection],
 ) -> None:
-    connection = open_one()
+    connection = open_connection()
     [[row], []] = connection.pipeline(
         [
             ("select 1, 2.5::float8, true, 'ä', null, '{\"a\": [1]}'::jsonb, '[2]'::json, 1.5::numeric, $1, $2::text[]",
@@ -71,8 +71,8 @@ def test_rows_are_converted_and_a_failed_pipeline_leaves_the_connection_usable(
     assert (connection.reported("server_encoding"), connection.reported("work_mem")) == ("UTF8", None)
 
 
-def test_notifications_arrive_and_another_thread_ends_the_wait(open_one: Callable[[], Connection]) -> None:
-    connection, other = open_one(), open_one()
+def test_notifications_arrive_and_another_thread_can_end_the_wait(open_connection: Callable[[], Connection]) -> None:
+    connection, other = open_connection(), open_connection()
     connection.script("listen ours")
     reads, wakes = socket.socketpair()
     with reads, wakes:
@@ -85,8 +85,10 @@ def test_notifications_arrive_and_another_thread_ends_the_wait(open_one: Callabl
         thread.join()
 
 
-def test_a_statement_is_cancelled_and_a_session_that_is_ended_is_lost(open_one: Callable[[], Connection]) -> None:
-    connection, other = open_one(), open_one()
+def test_a_statement_can_be_cancelled_and_a_terminated_session_is_lost(
+    open_connection: Callable[[], Connection],
+) -> None:
+    connection, other = open_connection(), open_connection()
     [[[pid]]] = connection.pipeline([("select pg_backend_pid()", [])])
     connection.send([("select pg_sleep(60)", [])])
     running: LiteralString = "select from pg_stat_activity where pid = $1 and wait_event = 'PgSleep'"
@@ -109,9 +111,9 @@ def test_a_statement_is_cancelled_and_a_session_that_is_ended_is_lost(open_one: 
 
 
 def test_ctrl_c_cancels_the_statement_and_closes_the_connection(
-    open_one: Callable[[], Connection], monkeypatch: pytest.MonkeyPatch
+    open_connection: Callable[[], Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connection, other = open_one(), open_one()
+    connection, other = open_connection(), open_connection()
     [[[pid]]] = connection.pipeline([("select pg_backend_pid()", [])])
 
     running: LiteralString = "select from pg_stat_activity where pid = $1 and wait_event = 'PgSleep'"
@@ -129,22 +131,22 @@ def test_ctrl_c_cancels_the_statement_and_closes_the_connection(
     until(lambda: other.pipeline([("select from pg_stat_activity where pid = $1", [pid])]) == [[]])
 
 
-def test_a_host_that_does_not_answer_does_not_stop_other_threads(driver: Driver) -> None:
+def test_waiting_for_a_host_does_not_block_other_threads(driver: Driver) -> None:
     turns = 0
-    done = threading.Event()
+    finished = threading.Event()
 
-    def others() -> None:
+    def count_turns() -> None:
         nonlocal turns
-        while not done.wait(0.01):
+        while not finished.wait(0.01):
             turns += 1
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        thread = threading.Thread(target=others)
+        thread = threading.Thread(target=count_turns)
         thread.start()
         with pytest.raises(ConnectionFailed) as failure:
             driver.connect({"dbname": f"postgresql://u@127.0.0.1:{port},localhost:1/x", "connect_timeout": "2"})
-        done.set()
+        finished.set()
         thread.join()
     first, *rest = str(failure.value).splitlines()
     assert first == f'connection to server at "127.0.0.1", port {port} failed: timeout expired'
@@ -171,7 +173,7 @@ FAILURES = {
 }
 
 
-def test_a_failed_attempt_has_the_same_message_whatever_the_driver(
+def test_a_failed_connection_has_the_same_message_with_each_driver(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGUSER", "u")
@@ -184,17 +186,17 @@ def test_a_failed_attempt_has_the_same_message_whatever_the_driver(
         assert "ss@" not in f"{error.message}{error.hint}"
 
 
-def test_a_malformed_url_has_no_keywords_and_the_variables_of_libpq_are_known(driver: Driver) -> None:
-    for wrong in ("postgresql://u@h:port/x%zz", "host='open", "nonsense"):
+def test_a_driver_parses_urls_and_lists_libpqs_variables(driver: Driver) -> None:
+    for url in ("postgresql://u@h:port/x%zz", "host='open", "nonsense"):
         with pytest.raises(ConnectionFailed):
-            driver.keywords(wrong)
+            driver.keywords(url)
     assert driver.keywords("postgresql://u@h:5/x?sslmode=require") == {
         "user": "u", "host": "h", "port": "5", "dbname": "x", "sslmode": "require",
     }  # fmt: skip
     assert driver.variables()["PGHOST"] == "host"
 
 
-def test_a_command_uses_psycopg_where_ctypes_loads_no_libpq(
+def test_a_command_uses_psycopg_if_ctypes_finds_no_libpq(
     database_url: str, monkeypatch: pytest.MonkeyPatch, sql: psycopg.Connection[Any]
 ) -> None:
     from promptctl.postgres import libpq_library, psycopg_pq

@@ -1,4 +1,4 @@
-"""libpq through ctypes: each method does what psycopg's own does, and nothing that is allocated is left behind."""
+"""libpq through ctypes: each method behaves like psycopg's, and all memory is freed."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ FIELDS = b"SVCMDHPpqWstcdnFLR"  # of an error, as libpq's PG_DIAG constants name
 
 
 def peak_kilobytes() -> int:
-    """Return how much memory the process has had at most, in units of 1024 bytes."""
+    """Return the peak memory of the process, in units of 1024 bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def test_attempts_to_connect_during_an_outage_leave_nothing_behind(tmp_path: Path) -> None:
-    """10.6 kB each were 240 MB in a day of outage."""
+def test_failed_attempts_to_connect_leak_no_memory(tmp_path: Path) -> None:
+    """A leak of 10.6 kB in each attempt was 240 MB in a day of outage."""
     url = f"postgresql://app:secret@/llm_app?host={tmp_path}&connect_timeout=2&application_name={'x' * 500}"
 
     def attempt(times: int) -> None:
@@ -54,7 +54,7 @@ def test_a_library_is_loaded_once() -> None:
 
 
 @pytest.mark.parametrize("part", ["PGconn", "PGresult", "PGcancel"])
-def test_a_class_has_the_methods_and_parameters_of_psycopgs_protocol(part: str) -> None:
+def test_each_class_has_the_methods_and_parameters_of_psycopgs(part: str) -> None:
     ours: Any = getattr(ctypes_pq, part)
     documented: Any = getattr(abc, part)
     names = [name for name in dir(ours) if not name.startswith("_")]
@@ -68,8 +68,8 @@ def test_a_class_has_the_methods_and_parameters_of_psycopgs_protocol(part: str) 
 
 
 @pytest.fixture
-def both(server: Server, database_name: str) -> Iterator[tuple[PGconn, PGconn]]:
-    """A connection of ours and one of psycopg, to the same database."""
+def connections(server: Server, database_name: str) -> Iterator[tuple[PGconn, PGconn]]:
+    """A connection through ctypes and one of psycopg, to the same database."""
     url = server.url(database_name)
     ours = ctypes_pq.connect({"dbname": url})
     with psycopg.connect(url, autocommit=True) as theirs:
@@ -78,11 +78,11 @@ def both(server: Server, database_name: str) -> Iterator[tuple[PGconn, PGconn]]:
 
 
 def results(pgconn: PGconn, *, synced: bool = False) -> list[Any]:
-    """Return all that the results of what was sent have, up to the end of the statements, or of the pipeline."""
+    """Return the contents of all results, up to the end of the statements or of the pipeline."""
     while pgconn.flush():
         select.select([pgconn.socket], [pgconn.socket], [], 10)
         pgconn.consume_input()
-    seen: list[Any] = []
+    contents: list[Any] = []
     while True:
         while pgconn.is_busy():
             assert select.select([pgconn.socket], [], [], 10)[0]
@@ -90,18 +90,18 @@ def results(pgconn: PGconn, *, synced: bool = False) -> list[Any]:
         result = pgconn.get_result()
         if result is None:
             if not synced:
-                return seen
-            seen.append(None)
+                return contents
+            contents.append(None)
             continue
         rows = [[result.get_value(row, column) for column in range(result.nfields)] for row in range(result.ntuples)]
         types = [result.ftype(column) for column in range(result.nfields)]
-        seen.append((int(result.status), types, rows, [result.error_field(field) for field in FIELDS]))
+        contents.append((int(result.status), types, rows, [result.error_field(field) for field in FIELDS]))
         result.clear()
-        if seen[-1][0] == psycopg.pq.ExecStatus.PIPELINE_SYNC:
-            return seen
+        if contents[-1][0] == psycopg.pq.ExecStatus.PIPELINE_SYNC:
+            return contents
 
 
-def one(sql: bytes, values: list[bytes | None] | None = None, *arguments: Any) -> Callable[[PGconn], list[Any]]:
+def statement(sql: bytes, values: list[bytes | None] | None = None, *arguments: Any) -> Callable[[PGconn], list[Any]]:
     """Return a step that sends one statement."""
 
     def step(pgconn: PGconn) -> list[Any]:
@@ -129,29 +129,29 @@ def pipeline(*statements: bytes) -> Callable[[PGconn], list[Any]]:
         for sql in statements:
             pgconn.send_query_params(sql, [b"7"])
         pgconn.pipeline_sync()
-        seen = results(pgconn, synced=True)
+        contents = results(pgconn, synced=True)
         pgconn.exit_pipeline_mode()
-        return seen
+        return contents
 
     return step
 
 
-def notified(pgconn: PGconn) -> list[Any]:
-    """Notify this very session, and return what arrives."""
+def notify_itself(pgconn: PGconn) -> list[Any]:
+    """Notify the same session, and return the notifications that arrive."""
     pgconn.send_query(b"listen ours; notify ours, 'text'; notify ours")
-    seen = results(pgconn)
+    contents = results(pgconn)
     while (notification := pgconn.notifies()) is not None:
-        seen.append((notification.extra, getattr(notification, "relname", None)))
-    return seen
+        contents.append((notification.extra, getattr(notification, "relname", None)))
+    return contents
 
 
 STEPS: dict[str, Callable[[PGconn], list[Any]]] = {
-    "values": one(b"select 1, 'x', null::text, '', 2.5::float8, array[1, null], '{\"a\": 1}'::jsonb"),
-    "no rows": one(b"select 1 where false"),
-    "no columns": one(b"select from generate_series(1, 3)"),
-    "parameters": one(b"select $1::text, $2::integer, $3::text", ["ä".encode(), b"-3", None]),
-    "types and formats": one(b"select $1, $2", [b"a\0\xff", b"5"], [17, 23], [1, 0]),
-    "an error": one(b"select nonsense"),
+    "values": statement(b"select 1, 'x', null::text, '', 2.5::float8, array[1, null], '{\"a\": 1}'::jsonb"),
+    "no rows": statement(b"select 1 where false"),
+    "no columns": statement(b"select from generate_series(1, 3)"),
+    "parameters": statement(b"select $1::text, $2::integer, $3::text", ["ä".encode(), b"-3", None]),
+    "types and formats": statement(b"select $1, $2", [b"a\0\xff", b"5"], [17, 23], [1, 0]),
+    "an error": statement(b"select nonsense"),
     "an error with its fields": script(
         b"do $$begin raise exception using message = 'm', detail = 'd', hint = 'h', errcode = '22003',"
         b" constraint = 'c', schema = 's', table = 't'; end$$"
@@ -163,21 +163,27 @@ STEPS: dict[str, Callable[[PGconn], list[Any]]] = {
     "a pipeline that fails": pipeline(b"select $1::integer", b"select $1::integer / 0", b"select $1"),
     "a setting that is reported": lambda pgconn: [pgconn.parameter_status(b"server_encoding")],
     "a setting that is not": lambda pgconn: [pgconn.parameter_status(b"work_mem")],
-    "where it is": lambda pgconn: [pgconn.db, pgconn.host, pgconn.port, pgconn.server_version, pgconn.nonblocking],
+    "the server and the database": lambda pgconn: [
+        pgconn.db,
+        pgconn.host,
+        pgconn.port,
+        pgconn.server_version,
+        pgconn.nonblocking,
+    ],
     "nothing to read": lambda pgconn: [pgconn.is_busy(), pgconn.get_result(), pgconn.notifies(), pgconn.flush()],
-    "notifications": notified,
+    "notifications": notify_itself,
 }
 
 
-def test_each_statement_has_the_results_that_psycopg_gets(both: tuple[PGconn, PGconn]) -> None:
-    ours, theirs = both
+def test_each_statement_has_the_same_results_as_with_psycopg(connections: tuple[PGconn, PGconn]) -> None:
+    ours, theirs = connections
     for name, step in STEPS.items():
-        # The name of the channel is not in the protocol, and psycopg has it all the same.
+        # psycopg also has the name of the channel, although its protocol class does not declare it.
         assert step(ours) == step(theirs), name
 
 
-def test_what_cannot_be_done_raises_an_error(both: tuple[PGconn, PGconn]) -> None:
-    ours, theirs = both
+def test_an_impossible_call_raises_an_error(connections: tuple[PGconn, PGconn]) -> None:
+    ours, theirs = connections
     impossible: list[Callable[[PGconn], object]] = [
         lambda pgconn: pgconn.pipeline_sync(),
         lambda pgconn: (pgconn.send_query(b"select 1"), pgconn.send_query(b"select 2")),
@@ -203,8 +209,8 @@ def test_what_cannot_be_done_raises_an_error(both: tuple[PGconn, PGconn]) -> Non
         assert pgconn.get_result() is None
 
 
-def test_a_statement_is_cancelled(both: tuple[PGconn, PGconn]) -> None:
-    for pgconn in both:
+def test_a_running_statement_can_be_cancelled(connections: tuple[PGconn, PGconn]) -> None:
+    for pgconn in connections:
         pgconn.send_query(b"select pg_sleep(60)")
         while pgconn.flush():
             pass

@@ -1,4 +1,4 @@
-"""Homes for embedded servers."""
+"""Homes for embedded servers: absent, stopped and running."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from pathlib import Path
 import pytest
 
 from promptctl.postgres.embedded import server
-from tests.postgres.embedded.support import ROOT, copy_home, end_server, socket_directories
+from tests.postgres.embedded.support import ROOT, copy_home, socket_directories, stop_as_owner
 
 
 @pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps the caller's PostgreSQL and promptctl settings out."""
+def clear_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the PostgreSQL and promptctl settings of the caller from the environment."""
     for name in [name for name in os.environ if name.startswith(("PG", "PROMPTCTL_"))]:
         monkeypatch.delenv(name)
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
-    """A short directory that every user can reach, and no server is left in afterwards."""
+def short_directory() -> Iterator[Path]:
+    """A directory with a short path that every user can reach; its servers are stopped after the test."""
     directory = Path(tempfile.mkdtemp(prefix="pc-", dir="/tmp"))
     directory.chmod(0o755)
     yield directory
     for lock in directory.rglob("server.lock"):
-        end_server(lock.parent)
+        stop_as_owner(lock.parent)
     for short in socket_directories(directory):
         shutil.rmtree(short, ignore_errors=True)
     shutil.rmtree(directory)
 
 
 @pytest.fixture
-def home(place: Path) -> str:
+def home(short_directory: Path) -> str:
     """A home that does not exist yet."""
-    return str(place / "home")
+    return str(short_directory / "home")
 
 
 @pytest.fixture(scope="session")
-def made_once() -> Iterator[Path]:
-    """A home with a stopped cluster, to be copied: that takes a fraction of the time of making one."""
+def template_home() -> Iterator[Path]:
+    """A home with a stopped cluster, to copy from: a copy takes a fraction of the time of `initdb`."""
     directory = Path(tempfile.mkdtemp(prefix="pc-", dir="/tmp"))
     directory.chmod(0o755)
     server.start(str(directory / "home"), create=True)
@@ -53,27 +53,27 @@ def made_once() -> Iterator[Path]:
 
 
 @pytest.fixture
-def stopped(made_once: Path, home: str) -> str:
-    """A home with a cluster whose server does not run."""
-    copy_home(made_once, Path(home))
+def stopped_home(template_home: Path, home: str) -> str:
+    """A new home with a cluster whose server is stopped."""
+    copy_home(template_home, Path(home))
     return home
 
 
 @pytest.fixture
-def ordinary(place: Path) -> tuple[int, str]:
-    """An ordinary user's id and a directory of theirs: our own, unless we are root."""
+def ordinary_user(short_directory: Path) -> tuple[int, str]:
+    """The id of an ordinary user, which is ours unless we are root, and a directory that belongs to that user."""
     uid = pwd.getpwnam("nobody").pw_uid if ROOT else os.geteuid()
-    directory = place / "theirs"
+    directory = short_directory / "theirs"
     directory.mkdir(mode=0o755)
     os.chown(directory, uid, -1)
     return uid, str(directory)
 
 
 @pytest.fixture(scope="session")
-def running_once(made_once: Path) -> Iterator[str]:
-    """A home with a running server, for tests that only look."""
-    home = made_once.with_name("running")
-    copy_home(made_once, home)
+def running_home(template_home: Path) -> Iterator[str]:
+    """A home with a running server, for tests that do not change it."""
+    home = template_home.with_name("running")
+    copy_home(template_home, home)
     server.start(str(home), create=False)
     yield str(home)
     server.stop(str(home))

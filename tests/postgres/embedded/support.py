@@ -1,4 +1,4 @@
-"""What the tests of the embedded server do over and over: other processes, other users, a server to end."""
+"""Helpers for the tests of the embedded server: other processes, other users, and killing a server."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ home = sys.argv[1]
 START = PRELUDE + "server.start(home, create=True)\n"
 STOP = PRELUDE + "server.stop(home)\n"
 
-needs_root = pytest.mark.skipif(not ROOT, reason="only root can be another user")
+needs_root = pytest.mark.skipif(not ROOT, reason="only root can run a process as another user")
 needs_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 
 def copy_home(source: Path, target: Path) -> None:
-    """Copies a home; the programs, which nothing changes, are linked."""
+    """Copy a home; hard-link its programs, which no test changes."""
     subprocess.run(["mkdir", target], check=True)
     for path in source.iterdir():
-        how = "-al" if path.name.startswith("postgresql-") else "-a"
-        subprocess.run(["cp", how, path, target], check=True)
+        option = "-al" if path.name.startswith("postgresql-") else "-a"
+        subprocess.run(["cp", option, path, target], check=True)
 
 
-def socket_directories(place: Path) -> list[str]:
-    """The socket directories outside the homes in `place`."""
-    found = [location.socket_directory(str(lock.parent)) for lock in place.rglob("start.lock")]
-    return [directory for directory in found if directory.startswith("/tmp/promptctl-")]
+def socket_directories(directory: Path) -> list[str]:
+    """Return the socket directories outside the homes in `directory`."""
+    paths = [location.socket_directory(str(lock.parent)) for lock in directory.rglob("start.lock")]
+    return [path for path in paths if path.startswith("/tmp/promptctl-")]
 
 
-def end_server(home: Path) -> None:
-    """Ends whatever works in `home`, as its owner."""
-    done = run(STOP, str(home), uid=home.stat().st_uid)
-    assert done.returncode == 0, done.stderr
+def stop_as_owner(home: Path) -> None:
+    """Stop the server of a home, as the owner of the home."""
+    result = run(STOP, str(home), uid=home.stat().st_uid)
+    assert result.returncode == 0, result.stderr
 
 
 def query(home: str, sql: str, user: str = "promptctl") -> str:
-    """The one value that `sql` gives on the embedded database."""
+    """Return the one value that a query returns on the embedded database, as text."""
     with psycopg.connect(make_conninfo(**location.conninfo(home) | {"user": user})) as connection:
         row = connection.execute(sql.encode()).fetchone()
         assert row is not None
@@ -70,9 +70,9 @@ os.setuid({uid})
 
 
 def spawn(script: str, *arguments: str, uid: int | None = None, **environment: str) -> subprocess.Popen[str]:
-    """Another Python process, as another user if `uid` is given and we are root.
+    """Start another Python process, as user `uid` if we are root.
 
-    It becomes that user once everything is imported: Python may lie where only root can read it.
+    It changes its user after the imports: Python may be in a directory that only root can read.
     """
     path = filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH")))
     return subprocess.Popen(
@@ -87,22 +87,22 @@ def spawn(script: str, *arguments: str, uid: int | None = None, **environment: s
 
 
 def run(script: str, *arguments: str, uid: int | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The result of another Python process."""
+    """Run another Python process and return its result."""
     process = spawn(script, *arguments, uid=uid, **environment)
     out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    """Returns as soon as `condition` holds; fails after half a minute."""
+def wait_until(condition: Callable[[], object], description: str) -> None:
+    """Wait until `condition` is true; fail after 30 seconds."""
     deadline = time.monotonic() + 30
     while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
+        assert time.monotonic() < deadline, f"timed out: {description}"
         time.sleep(0.001)
 
 
 def kill_server(home: str) -> int:
-    """Ends the postmaster with SIGKILL, as the kernel does when memory runs out; gives its process id."""
+    """End the postmaster with SIGKILL, as the kernel does when memory runs out; return its process id."""
     pid = server.status(home).pid
     assert pid
     os.kill(pid, signal.SIGKILL)
@@ -110,7 +110,7 @@ def kill_server(home: str) -> int:
 
 
 def account_of(home: str) -> pwd.struct_passwd:
-    """The user whom the cluster belongs to."""
+    """Return the user who owns the cluster."""
     cluster = location.cluster(home)
     assert cluster
     return pwd.getpwuid(os.stat(cluster).st_uid)

@@ -1,4 +1,4 @@
-"""Whether a server that cannot be reached is to be started: by who listens, and in no language but the server's."""
+"""Whether a server that cannot be reached is absent: decided by its socket, not by messages that may be translated."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 GERMAN = "Verbindung zum Server fehlgeschlagen: Datei oder Verzeichnis nicht gefunden"
 
 
-def test_a_missing_socket_and_one_that_nobody_listens_on_mean_absent(place: Path) -> None:
-    (place / "run").mkdir()
+def test_without_a_listening_socket_the_server_is_absent(short_directory: Path) -> None:
+    (short_directory / "run").mkdir()
     for message in (GERMAN, "", "No such file or directory", "timeout expired"):
-        assert server.is_absent(str(place), message)
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(location.socket_path(str(place)))
-    assert server.is_absent(str(place), GERMAN)
+        assert server.is_absent(str(short_directory), message)
+    with socket.socket(socket.AF_UNIX) as unused_socket:
+        unused_socket.bind(location.socket_path(str(short_directory)))
+    assert server.is_absent(str(short_directory), GERMAN)
 
 
 @pytest.mark.parametrize("state", ["starting up", "shutting down", "in recovery mode"])
-def test_a_server_that_comes_or_goes_counts_as_absent(running_once: str, state: str) -> None:
-    assert server.is_absent(running_once, f"connection failed: FATAL:  the database system is {state}")
+def test_a_server_that_starts_or_stops_is_absent(running_home: str, state: str) -> None:
+    assert server.is_absent(running_home, f"connection failed: FATAL:  the database system is {state}")
 
 
 @pytest.mark.parametrize(
@@ -42,18 +42,18 @@ def test_a_server_that_comes_or_goes_counts_as_absent(running_once: str, state: 
         "",
     ],
 )
-def test_a_server_that_listens_and_is_ready_is_not_started_whatever_was_wrong(running_once: str, message: str) -> None:
-    assert not server.is_absent(running_once, message)
+def test_a_ready_server_is_not_absent_whatever_the_error_is(running_home: str, message: str) -> None:
+    assert not server.is_absent(running_home, message)
 
 
-def test_a_command_in_another_language_starts_the_server(stopped: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """libpq translates its messages: the text of none of them is compared."""
+def test_a_command_starts_the_server_in_any_language(stopped_home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """libpq translates its messages, so their text must not be compared."""
     from promptctl.postgres import connecting, ctypes_pq
     from promptctl.postgres.connection import Connection, ConnectionFailed
 
     connect = ctypes_pq.connect
 
-    def in_german(parameters: Mapping[str, str], *, light: bool = False) -> Connection:
+    def connect_in_german(parameters: Mapping[str, str], *, light: bool = False) -> Connection:
         try:
             return connect(parameters, light=light)
         except ConnectionFailed as failure:
@@ -61,8 +61,8 @@ def test_a_command_in_another_language_starts_the_server(stopped: str, monkeypat
                 raise
             raise ConnectionFailed(GERMAN) from None
 
-    monkeypatch.setattr(ctypes_pq, "connect", in_german)
-    monkeypatch.setenv("PROMPTCTL_HOME", stopped)
+    monkeypatch.setattr(ctypes_pq, "connect", connect_in_german)
+    monkeypatch.setenv("PROMPTCTL_HOME", stopped_home)
     for name in ("DATABASE_URL", "PROMPTCTL_DATABASE_URL", *(name for name in os.environ if name.startswith("PG"))):
         monkeypatch.delenv(name, raising=False)
     with connecting.connect(None) as database:

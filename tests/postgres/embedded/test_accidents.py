@@ -16,59 +16,59 @@ from promptctl.postgres.embedded import binaries, location, server
 from tests.postgres.embedded.support import START, account_of, kill_server, needs_root, query, run, spawn, wait_until
 
 
-def test_after_the_postmaster_was_killed_a_start_brings_it_back_with_its_data(stopped: str) -> None:
-    server.start(stopped, create=False)
-    with psycopg.connect(make_conninfo(**location.conninfo(stopped))) as connection:
+def test_a_start_after_a_killed_postmaster_keeps_the_data(stopped_home: str) -> None:
+    server.start(stopped_home, create=False)
+    with psycopg.connect(make_conninfo(**location.conninfo(stopped_home))) as connection:
         connection.execute("create table kept as select 42 as answer")
-    killed = kill_server(stopped)
-    server.start(stopped, create=False)
-    assert server.status(stopped).pid != killed
-    assert query(stopped, "select answer from kept") == "42"
+    killed_pid = kill_server(stopped_home)
+    server.start(stopped_home, create=False)
+    assert server.status(stopped_home).pid != killed_pid
+    assert query(stopped_home, "select answer from kept") == "42"
 
 
-def test_a_killed_server_that_had_clients_is_started_again(stopped: str) -> None:
-    server.start(stopped, create=False)
-    connection = psycopg.connect(make_conninfo(**location.conninfo(stopped)))
+def test_a_killed_server_with_clients_is_started_again(stopped_home: str) -> None:
+    server.start(stopped_home, create=False)
+    connection = psycopg.connect(make_conninfo(**location.conninfo(stopped_home)))
     connection.execute("select 1")
-    kill_server(stopped)
-    server.start(stopped, create=False)
+    kill_server(stopped_home)
+    server.start(stopped_home, create=False)
     connection.close()
-    assert query(stopped, "select 1") == "1"
+    assert query(stopped_home, "select 1") == "1"
 
 
-def test_after_the_postmaster_was_killed_a_stop_is_no_error(stopped: str) -> None:
-    server.start(stopped, create=False)
-    kill_server(stopped)
-    server.stop(stopped)  # True or False: its last process may just have gone
-    assert not server.status(stopped).running
+def test_a_stop_after_a_killed_postmaster_succeeds(stopped_home: str) -> None:
+    server.start(stopped_home, create=False)
+    kill_server(stopped_home)
+    server.stop(stopped_home)  # True or False: its last process may have just ended
+    assert not server.status(stopped_home).running
 
 
-def _begun_copying(home: Path) -> object:
+def _copying_has_begun(home: Path) -> object:
     return any(home.glob(".postgresql-*"))
 
 
-def _begun_initdb(home: Path) -> object:
+def _initdb_has_begun(home: Path) -> object:
     return any(home.glob(".pg1*"))
 
 
-def _half_through_initdb(home: Path) -> object:
+def _initdb_is_half_done(home: Path) -> object:
     return any(home.glob(".pg1*/base/1/*"))
 
 
-def _made_the_cluster(home: Path) -> object:
+def _the_cluster_exists(home: Path) -> object:
     return location.cluster(str(home)) if home.exists() else None
 
 
-def _begun_the_server(home: Path) -> object:
+def _the_server_has_begun(home: Path) -> object:
     return (home / "server.log").exists()
 
 
 @pytest.mark.parametrize(
-    "moment", [_begun_copying, _begun_initdb, _half_through_initdb, _made_the_cluster, _begun_the_server]
+    "step", [_copying_has_begun, _initdb_has_begun, _initdb_is_half_done, _the_cluster_exists, _the_server_has_begun]
 )
-def test_after_the_first_start_was_killed_the_next_one_works(home: str, moment: Callable[[Path], object]) -> None:
+def test_a_first_start_that_is_killed_at_any_step_can_be_repeated(home: str, step: Callable[[Path], object]) -> None:
     starter = spawn(START, home)
-    wait_until(lambda: moment(Path(home)), moment.__name__)
+    wait_until(lambda: step(Path(home)), step.__name__)
     starter.kill()
     starter.communicate()
     server.start(home, create=True)
@@ -77,25 +77,27 @@ def test_after_the_first_start_was_killed_the_next_one_works(home: str, moment: 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes directories for another user")
-def test_a_socket_directory_is_never_left_without_its_owner(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_change_of_owner_of_the_socket_directory_is_repeated(
+    home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chown = os.chown
 
-    def killed(path: str, *owner: int, **options: bool) -> None:
+    def interrupt(path: str, *owner: int, **options: bool) -> None:
         if "run" in os.path.basename(path):
             raise KeyboardInterrupt
         chown(path, *owner, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, "chown", killed)
+        patched.setattr(os, "chown", interrupt)
         with pytest.raises(KeyboardInterrupt):
             server.start(home, create=True)
     server.start(home, create=True)
     assert query(home, "select 1") == "1"
 
 
-def test_an_interrupted_first_start_leaves_nothing_running_and_nothing_half_made(home: str) -> None:
+def test_an_interrupted_first_start_leaves_no_process_and_can_be_repeated(home: str) -> None:
     starter = spawn(START, home)
-    wait_until(lambda: _begun_initdb(Path(home)), "initdb begins")
+    wait_until(lambda: _initdb_has_begun(Path(home)), "initdb begins")
     starter.send_signal(signal.SIGINT)
     _, err = starter.communicate(timeout=60)
     assert "KeyboardInterrupt" in err
@@ -105,7 +107,7 @@ def test_an_interrupted_first_start_leaves_nothing_running_and_nothing_half_made
     assert query(home, "select 1") == "1"
 
 
-def _pid_file(home: str, content: str) -> None:
+def _write_pid_file(home: str, content: str) -> None:
     cluster = location.cluster(home)
     assert cluster
     path = Path(cluster, "postmaster.pid")
@@ -115,39 +117,37 @@ def _pid_file(home: str, content: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "12", "-1\n", "PID\n", "PID\nCLUSTER\n1\n5432\n/tmp\n\n1 1\nready   \n"])
-def test_a_process_id_file_from_before_that_is_cut_off_or_names_a_living_process_is_no_hindrance(
-    stopped: str, content: str
-) -> None:
-    account = account_of(stopped)
+def test_a_truncated_or_outdated_process_id_file_does_not_prevent_a_start(stopped_home: str, content: str) -> None:
+    account = account_of(stopped_home)
     sleeper = subprocess.Popen(["sleep", "60"], user=account.pw_uid if os.geteuid() == 0 else None)
     try:
-        _pid_file(stopped, content.replace("PID", str(sleeper.pid)))
-        socket_lock = Path(stopped, "run", ".s.PGSQL.5432.lock")
+        _write_pid_file(stopped_home, content.replace("PID", str(sleeper.pid)))
+        socket_lock = Path(stopped_home, "run", ".s.PGSQL.5432.lock")
         socket_lock.write_text(f"{sleeper.pid}\n")
         os.chown(socket_lock, account.pw_uid, account.pw_gid)
-        assert not server.stop(stopped)
-        server.start(stopped, create=False)
-        assert query(stopped, "select 1") == "1"
-        assert server.stop(stopped)
+        assert not server.stop(stopped_home)
+        server.start(stopped_home, create=False)
+        assert query(stopped_home, "select 1") == "1"
+        assert server.stop(stopped_home)
         assert sleeper.poll() is None
     finally:
         sleeper.kill()
         sleeper.wait()
 
 
-def test_leftovers_of_an_interrupted_creation_are_removed(stopped: str) -> None:
-    account = account_of(stopped)
+def test_files_of_an_interrupted_creation_are_removed(stopped_home: str) -> None:
+    account = account_of(stopped_home)
     for name in (".pg18", ".postgresql-18.6"):
-        Path(stopped, name, "base").mkdir(parents=True)
-        Path(stopped, name, "base", "1").write_text("x")
-    for path in (Path(stopped, ".pg18"), Path(stopped, ".pg18/base"), Path(stopped, ".pg18/base/1")):
+        Path(stopped_home, name, "base").mkdir(parents=True)
+        Path(stopped_home, name, "base", "1").write_text("x")
+    for path in (Path(stopped_home, ".pg18"), Path(stopped_home, ".pg18/base"), Path(stopped_home, ".pg18/base/1")):
         os.chown(path, account.pw_uid, account.pw_gid)
-    server.start(stopped, create=False)
-    assert not [name for name in os.listdir(stopped) if name.startswith(".")]
+    server.start(stopped_home, create=False)
+    assert not [name for name in os.listdir(stopped_home) if name.startswith(".")]
 
 
-def test_the_server_outlives_the_directory_that_supplied_its_programs(
-    monkeypatch: pytest.MonkeyPatch, place: Path, home: str
+def test_the_server_runs_after_the_directory_of_its_programs_is_removed(
+    monkeypatch: pytest.MonkeyPatch, short_directory: Path, home: str
 ) -> None:
     supplier = binaries.find()
     assert supplier
@@ -155,7 +155,7 @@ def test_the_server_outlives_the_directory_that_supplied_its_programs(
     if programs.parts[-2:] != ("pginstall", "bin"):
         pytest.skip("the embedded extra is not installed")
     package = programs.parent.parent
-    site = place / "site"
+    site = short_directory / "site"
     shutil.copytree(programs.parent, site / package.name / "pginstall", ignore=shutil.ignore_patterns("include", "*.a"))
     if package.with_name(package.name + ".libs").is_dir():
         shutil.copytree(package.with_name(package.name + ".libs"), site / f"{package.name}.libs")
@@ -174,45 +174,45 @@ def test_the_server_outlives_the_directory_that_supplied_its_programs(
         server.start(home, create=False)
 
 
-def test_a_server_that_cannot_start_says_why_in_one_line(stopped: str) -> None:
-    cluster = location.cluster(stopped)
+def test_a_failed_start_reports_its_reason_in_one_line(stopped_home: str) -> None:
+    cluster = location.cluster(stopped_home)
     assert cluster
     os.rename(f"{cluster}/global/pg_control", f"{cluster}/global/pg_control.away")
     with pytest.raises(Failed) as caught:
-        server.start(stopped, create=False)
+        server.start(stopped_home, create=False)
     assert caught.value.code == "embedded_start_failed"
     assert "could not find the database system" in caught.value.message or "pg_control" in caught.value.message
     assert "\n" not in caught.value.message
-    assert caught.value.hint == f"see {stopped}/server.log"
+    assert caught.value.hint == f"see {stopped_home}/server.log"
 
 
-def test_a_lost_socket_does_not_keep_the_server_from_being_stopped(stopped: str) -> None:
-    server.start(stopped, create=False)
-    os.unlink(location.socket_path(stopped))
-    assert not server.status(stopped).running
-    assert server.stop(stopped)
-    server.start(stopped, create=False)
-    assert query(stopped, "select 1") == "1"
+def test_a_server_whose_socket_is_lost_can_be_stopped(stopped_home: str) -> None:
+    server.start(stopped_home, create=False)
+    os.unlink(location.socket_path(stopped_home))
+    assert not server.status(stopped_home).running
+    assert server.stop(stopped_home)
+    server.start(stopped_home, create=False)
+    assert query(stopped_home, "select 1") == "1"
 
 
 @pytest.fixture
-def small_disk(place: Path) -> Iterator[Callable[[int], Path]]:
-    """Makes a file system of so many megabytes."""
-    disk = place / "disk"
+def small_disk(short_directory: Path) -> Iterator[Callable[[int], Path]]:
+    """Return a function that mounts a file system with a size in megabytes."""
+    disk = short_directory / "disk"
 
-    def make(megabytes: int) -> Path:
+    def mount(megabytes: int) -> Path:
         disk.mkdir()
-        done = subprocess.run(
+        result = subprocess.run(
             ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "none", disk],
             check=False,
             capture_output=True,
         )
-        if done.returncode != 0:
+        if result.returncode != 0:
             disk.rmdir()
             pytest.skip("no file system can be mounted here")
         return disk
 
-    yield make
+    yield mount
     if disk.exists():
         server.stop(str(disk / "home"))
         subprocess.run(["umount", disk], check=True)
@@ -220,7 +220,7 @@ def small_disk(place: Path) -> Iterator[Callable[[int], Path]]:
 
 @needs_root
 @pytest.mark.parametrize("megabytes", [4, 40], ids=["while copying", "in initdb"])
-def test_a_disk_that_is_too_small_is_an_error_of_one_line_and_is_left_clean(
+def test_a_disk_that_is_too_small_is_an_error_of_one_line_without_leftovers(
     small_disk: Callable[[int], Path], megabytes: int
 ) -> None:
     home = small_disk(megabytes) / "home"
@@ -238,7 +238,7 @@ def _fill(path: Path, size: int) -> None:
 
 
 @needs_root
-def test_a_full_disk_stops_the_start_until_there_is_space_again(small_disk: Callable[[int], Path]) -> None:
+def test_a_start_on_a_full_disk_fails_until_there_is_space(small_disk: Callable[[int], Path]) -> None:
     disk = small_disk(120)
     home = str(disk / "home")
     server.start(home, create=True)
@@ -254,12 +254,12 @@ def test_a_full_disk_stops_the_start_until_there_is_space_again(small_disk: Call
     assert query(home, "select 1") == "1"
 
 
-def test_a_first_start_without_any_programs_can_be_repeated_with_them(place: Path, home: str) -> None:
+def test_a_first_start_without_programs_can_be_repeated_with_them(short_directory: Path, home: str) -> None:
     script = (
         "from promptctl.postgres.embedded import binaries\n"
         "binaries.PACKAGES, binaries.DEBIAN_DIRECTORY = (), '/nowhere'\n" + START
     )
-    done = run(script, home, PATH=str(place), PROMPTCTL_HOME=home)
-    assert "no PostgreSQL 15 or newer was found" in done.stderr
+    result = run(script, home, PATH=str(short_directory), PROMPTCTL_HOME=home)
+    assert "no PostgreSQL 15 or newer was found" in result.stderr
     assert run(START, home).returncode == 0
     assert query(home, "select 1") == "1"

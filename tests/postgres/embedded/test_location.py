@@ -10,12 +10,12 @@ from promptctl.errors import Failed, Usage
 from promptctl.postgres.embedded import location
 from tests.postgres.embedded.support import ROOT, run
 
-linux_user = pytest.mark.skipif(ROOT or not sys.platform.startswith("linux"), reason="an ordinary user's on Linux")
+linux_user = pytest.mark.skipif(ROOT or not sys.platform.startswith("linux"), reason="for an ordinary user on Linux")
 
 
-def test_importing_the_location_loads_nothing_beyond_os_and_sys() -> None:
+def test_importing_the_location_imports_no_other_modules() -> None:
     script = "import sys; before = set(sys.modules); import promptctl.postgres.embedded.location\n"
-    done = run(script + "print(*sorted(set(sys.modules) - before))")
+    result = run(script + "print(*sorted(set(sys.modules) - before))")
     ours = {
         "promptctl",
         "promptctl.postgres",
@@ -23,29 +23,29 @@ def test_importing_the_location_loads_nothing_beyond_os_and_sys() -> None:
         "promptctl.postgres.embedded.location",
         "promptctl.errors",
     }
-    assert set(done.stdout.split()) <= ours | {"__future__"}, done.stderr
+    assert set(result.stdout.split()) <= ours | {"__future__"}, result.stderr
 
 
-def test_the_home_is_the_setting_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_relative_setting_of_the_home_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PROMPTCTL_HOME", "here")
     assert location.home() == str(tmp_path / "here")
 
 
-def test_a_home_set_to_nothing_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_setting_of_the_home_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROMPTCTL_HOME", "")
     with pytest.raises(Usage) as caught:
         location.home()
     assert (caught.value.code, caught.value.exit_code) == ("empty_setting", 2)
 
 
-@pytest.mark.skipif(not ROOT, reason="root's")
-def test_the_home_of_root_is_in_var_lib() -> None:
+@pytest.mark.skipif(not ROOT, reason="for root")
+def test_roots_home_is_in_var_lib() -> None:
     assert location.home() == "/var/lib/promptctl"
 
 
 @linux_user
-def test_the_home_of_a_user_is_in_the_data_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_home_is_in_the_data_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     assert location.home() == "/home/ada/.local/share/promptctl"
@@ -64,16 +64,16 @@ def test_there_is_no_cluster_without_a_home(home: str) -> None:
     assert location.cluster(home) is None
 
 
-def test_the_cluster_is_the_directory_named_by_the_newest_major_version(place: Path) -> None:
+def test_the_cluster_is_the_directory_named_by_the_newest_major_version(short_directory: Path) -> None:
     for name in ("pg9", "pg15", ".pg18", "pg_hba.conf", "pgx"):
-        (place / name).mkdir()
-    assert location.cluster(str(place)) == str(place / "pg15")
+        (short_directory / name).mkdir()
+    assert location.cluster(str(short_directory)) == str(short_directory / "pg15")
 
 
-def test_a_home_that_is_a_file_is_an_error_that_names_it(place: Path) -> None:
-    (place / "file").touch()
+def test_an_error_names_a_home_that_is_a_file(short_directory: Path) -> None:
+    (short_directory / "file").touch()
     with pytest.raises(Failed, match="file' cannot hold the embedded database: Not a directory") as caught:
-        location.cluster(str(place / "file"))
+        location.cluster(str(short_directory / "file"))
     assert caught.value.code == "data_directory_unusable"
 
 
@@ -87,31 +87,31 @@ def test_the_socket_is_in_the_home(home: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["l" * 90, "one,two"])
-def test_the_socket_of_a_home_that_is_too_long_or_has_a_comma_is_elsewhere(place: Path, name: str) -> None:
-    home = place / name
+def test_a_home_with_a_long_path_or_a_comma_has_its_socket_in_tmp(short_directory: Path, name: str) -> None:
+    home = short_directory / name
     home.mkdir()
     directory = location.conninfo(str(home))["host"]
     assert directory.startswith("/tmp/promptctl-")
     assert len(location.socket_path(str(home))) <= 100
-    (place / "link").symlink_to(home)
-    assert location.conninfo(f"{place}/link{'/.' * 50}")["host"] == directory
+    (short_directory / "link").symlink_to(home)
+    assert location.conninfo(f"{short_directory}/link{'/.' * 50}")["host"] == directory
 
 
-def test_the_longest_socket_path_in_a_home_has_100_bytes(place: Path) -> None:
-    rest = 100 - len(f"{place}//run/.s.PGSQL.5432")
-    assert location.socket_directory(str(place / ("l" * rest))).startswith(str(place))
-    (place / ("é" * (rest // 2 + 1))).mkdir()
-    assert location.socket_directory(str(place / ("é" * (rest // 2 + 1)))).startswith("/tmp/promptctl-")
+def test_the_longest_socket_path_in_a_home_has_100_bytes(short_directory: Path) -> None:
+    rest = 100 - len(f"{short_directory}//run/.s.PGSQL.5432")
+    assert location.socket_directory(str(short_directory / ("l" * rest))).startswith(str(short_directory))
+    (short_directory / ("é" * (rest // 2 + 1))).mkdir()
+    assert location.socket_directory(str(short_directory / ("é" * (rest // 2 + 1)))).startswith("/tmp/promptctl-")
 
 
 @pytest.mark.parametrize("kind", ["open to others", "link", "file"])
-def test_a_socket_directory_that_somebody_else_may_have_made_is_refused(place: Path, kind: str) -> None:
-    home = place / ("l" * 90)
+def test_a_socket_directory_that_is_not_private_is_refused(short_directory: Path, kind: str) -> None:
+    home = short_directory / ("l" * 90)
     (home / "pg18").mkdir(parents=True)
     directory = Path(location.socket_directory(str(home)))
     try:
         if kind == "link":
-            directory.symlink_to(place)
+            directory.symlink_to(short_directory)
         elif kind == "file":
             directory.touch(0o600)
         else:
@@ -124,9 +124,9 @@ def test_a_socket_directory_that_somebody_else_may_have_made_is_refused(place: P
         directory.rmdir() if kind == "open to others" else directory.unlink()
 
 
-@pytest.mark.skipif(not ROOT, reason="only root can give a directory away")
-def test_a_socket_directory_of_another_user_is_refused(place: Path) -> None:
-    home = place / ("l" * 90)
+@pytest.mark.skipif(not ROOT, reason="only root can change the owner of a directory")
+def test_a_socket_directory_of_another_user_is_refused(short_directory: Path) -> None:
+    home = short_directory / ("l" * 90)
     (home / "pg18").mkdir(parents=True)
     directory = Path(location.socket_directory(str(home)))
     directory.mkdir(mode=0o700)

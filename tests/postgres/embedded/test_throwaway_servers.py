@@ -10,7 +10,7 @@ from tests.servers import Server, available_servers
 
 
 @pytest.mark.parametrize("major", ["15", "18"])
-def test_a_throwaway_server_is_killed_restarted_and_removed(major: str) -> None:
+def test_a_throwaway_server_can_be_killed_restarted_and_removed(major: str) -> None:
     servers = available_servers()
     if major not in servers:
         pytest.skip(f"PostgreSQL {major} is not installed")
