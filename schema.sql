@@ -59,7 +59,7 @@ begin
         raise exception using errcode = 'duplicate_schema', constraint = 'schema_belongs_to_promptctl',
             message = format('schema "promptctl" in database "%s" was not created by promptctl', current_database());
     end if;
-    -- One installer at a time. A table lock, because every login of the database may take an advisory lock.
+    -- One installer at a time. A table lock: every login of the database may take an advisory lock, and could block us.
     lock table promptctl.installation in share row exclusive mode;
     -- Other sessions wait for our locks from here on, so this session must not wait long.
     perform set_config('lock_timeout', '3s', true);
@@ -86,8 +86,8 @@ comment on constraint an_installation_is_recorded_once on promptctl.installation
 comment on constraint there_is_one_installation on promptctl.installation is
     'The key has only one value, so the table has at most one row.';
 
--- Every function sets a search path with pg_temp at its end. An empty path would search temporary types first, and the
--- check of a temporary domain named "text" would run in our security definer functions with the rights of the owner.
+-- Every function sets a search path that ends with pg_temp. With an empty path, temporary types are searched first: a
+-- caller could create a temporary domain named "text", whose check would run with the rights of the owner.
 
 create or replace function promptctl.expect_schema_version(expected integer) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -108,9 +108,9 @@ comment on function promptctl.expect_schema_version is
     'Refuses a client that was made for another version of this schema. A client sends it before its first statement, '
     'in the same round trip.';
 
--- A dump without grants (pg_dump --no-acl) restores our functions, which run as the owner, with EXECUTE for PUBLIC. So
--- does pg_restore with a grant to a role that does not exist. Therefore each of these functions checks its own grants
--- first. The functions that an application calls for each request check them inline, in less than a microsecond.
+-- After a restore without grants (pg_dump --no-acl, or a grant to a role that does not exist), PUBLIC may execute our
+-- functions, and they run with the rights of the owner. So each of them refuses to run in that state. The functions that
+-- an application calls for each request check this inline, in less than a microsecond.
 create or replace function promptctl.require_grants(routine regproc) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -127,7 +127,7 @@ end
 $$;
 
 comment on function promptctl.require_grants is
-    'Refuses every role except the owner while PUBLIC may execute this function.';
+    'Refuses every role except the owner while PUBLIC may execute the given routine.';
 
 create or replace function promptctl.open_to_everybody() returns setof text language sql stable
 begin atomic
@@ -2546,7 +2546,7 @@ begin
 
     if moved is not null and not skip_moved then
         raise exception using errcode = 'restrict_violation', constraint = 'a_rolled_back_release_has_no_later_moves',
-            message = format('%s moved since release %s%s', array_to_string(moved[:3], ', '), release,
+            message = format('moved since release %s: %s%s', release, array_to_string(moved[:3], ', '),
                              case when cardinality(moved) > 3
                                  then format(', and %s more', cardinality(moved) - 3) else '' end);
     end if;
@@ -2813,7 +2813,7 @@ declare
     holder text;
 begin
     perform promptctl.require_grants('promptctl.lock_out_other_syncs'::regproc);
-    -- A row lock, because every login of the database may take an advisory lock.
+    -- A row lock: every login of the database may take an advisory lock, and could block us.
     if waits then
         perform from promptctl.installation for no key update;
         return null;

@@ -1,4 +1,4 @@
-"""Run a command line and end the process: success, an error, an interruption or a bug. The one place of exit codes."""
+"""Run a command line and end the process: success, an error, an interruption or a bug."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(words: Sequence[str]) -> int:
     if "--no-pager" in invocation.options:
         from promptctl.output import stream
 
-        # Help is printed before the options are read.
+        # Help obeys --no-pager too, and is printed before the options are parsed.
         stream.use_pager(False)
     try:
         try:
@@ -59,7 +59,7 @@ class _Bug(errors.PromptctlError):
 
 
 def _open_standard_streams() -> None:
-    """Open the null device for a closed standard stream, so that no socket gets its descriptor and our output."""
+    """Open the null device for a closed standard stream, or a later socket could get the descriptor and our output."""
     if None in (sys.stdin, sys.stdout, sys.stderr):
         while os.open(os.devnull, os.O_RDWR) < 2:
             pass
@@ -193,6 +193,6 @@ def _bug(bug: Exception, invocation: Invocation) -> int:
 
             stream.write_stderr(report)
             hint = "report it with the lines above"
-    except Exception:  # noqa: BLE001, S110 - an interpreter without memory writes no report, and the error still counts
+    except Exception:  # noqa: BLE001, S110 - if no report can be made, for example without memory, the bug is still reported
         pass
     return _failed(_Bug("bug", f"this is a bug in promptctl: {summary}", hint=hint), invocation)

@@ -115,9 +115,7 @@ AUTHOR = _option(
     "author", "--author", "WHO", "Author of the change. Default: PROMPTCTL_AUTHOR, Git's user.email, the system user."
 )
 REASON = _option("reason", "--reason -r --message -m", "TEXT", "Reason, stored in the history. Also: -m, --message.")
-ALLOW_SECRETS = _flag(
-    "allow_secrets", "--allow-secrets", "Accept text that looks like a secret, for example a sample key."
-)
+ALLOW_SECRETS = _flag("allow_secrets", "--allow-secrets", "Accept text that looks like a secret.")
 DRY_RUN = _flag("dry_run", "--dry-run", "Report what would change or be refused. Change nothing.")
 ALLOW_NEW_VARIABLES = _flag(
     "allow_new_variables",
@@ -185,7 +183,8 @@ TEMPLATE_DEFAULT = _option(
 ADOPT = _flag(
     "adopt",
     "--adopt",
-    "Take over prompts of another source or moved by an operator. Applies to this run only.",
+    "Take over prompts that another source applied, or that were active before their first sync. Applies to this run"
+    " only.",
 )
 FORCE = _flag(
     "force",

@@ -1,6 +1,7 @@
 """The thread that keeps active versions up to date: it is notified of changes, and polls to be sure.
 
-It alone reads the database. A caller that needs a prompt that is not in memory waits for it.
+It alone reads the database, if a thread can be started. A caller that needs a prompt that is not in memory waits for
+it.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Follower:
 
     def _begin(self) -> None:
         """Start again, as in a process that has read nothing: no thread, no connection, no waiting caller."""
-        # Poll a little early, so that the answer arrives in time, and at random, so that processes poll apart.
+        # Each client has an interval of its own, a little below the promised one: processes do not poll at once.
         self._poll_seconds = self._longest_poll_seconds * random.uniform(0.9, 0.98)  # noqa: S311 - not a secret
         # Reentrant, because a signal handler may close the client where it interrupts this.
         self._lock = threading.RLock()
@@ -84,7 +85,7 @@ class Follower:
         self._begin()
 
     def threads_replaced(self) -> bool:
-        """Start again with the locks of gevent, for example; False: the thread is already running."""
+        """Recreate the locks after a library such as gevent replaced `threading`; False: the thread already runs."""
         if self._thread is not None:
             return False
         if not self._is_stopping:
@@ -129,21 +130,21 @@ class Follower:
             return self._load_without_thread(names, str(problem))
 
     def _load(self, names: Sequence[str], seconds: float) -> State:
-        missing = self._memory.state.missing(names)
-        if missing and self._failure is None and not self._refresher.missing.first(missing):
-            self._wait_for(missing, seconds)
-            missing = self._memory.state.missing(names)
+        not_loaded = self._memory.state.missing(names)
+        if not_loaded and self._failure is None and not self._refresher.nonexistent.first(not_loaded):
+            self._wait_for(not_loaded, seconds)
+            not_loaded = self._memory.state.missing(names)
         else:
             self.start()
-        if not missing:
+        if not not_loaded:
             return self._memory.state
-        if prompt := self._refresher.missing.first(missing):
-            raise prompt.error()
+        if nonexistent := self._refresher.nonexistent.first(not_loaded):
+            raise nonexistent.error()
         failure = self._failure
         reason = failure.message if failure else f"no answer in {seconds:g} s"
         raise Unavailable(
             "prompt_unavailable",
-            f'"{missing[0]}" is not loaded and cannot be read: {reason}',
+            f'"{not_loaded[0]}" is not loaded and cannot be read: {reason}',
             hint=failure.hint if failure else None,
         )
 
@@ -195,6 +196,7 @@ class Follower:
                     database.close()
             except errors.PromptctlError as failure:
                 if self._failure is None:
+                    # The first failure after a success.
                     pause = _FIRST_PAUSE_SECONDS
                 self._mark_disconnected(failure)
             except Exception as bug:  # noqa: BLE001 - the thread must continue, and the log has the traceback
@@ -298,7 +300,7 @@ class _Waker:
 
 
 def _grant_hint(database: Database) -> str | None:
-    """Return the command that grants the connected login the access of an application; None: it is not known."""
+    """Return a hint to grant the connected login the access of an application; None: it has the access, or unknown."""
     try:
         login, owner, resolves = administration.read_login(database)
     except errors.PromptctlError:

@@ -27,7 +27,7 @@ class Refresher:
 
     def __init__(self, memory: Memory, link: Link, snapshot: Snapshot | None, confirmed: Callable[[], None]) -> None:
         """`confirmed` is called after each answer of the database, before waiting callers are released."""
-        self.missing = MissingPrompts()
+        self.nonexistent = MissingPrompts()
         self._confirmed = confirmed
         self._memory = memory
         self._link = link
@@ -59,7 +59,10 @@ class Refresher:
         # from anybody who may connect, is a reason to look.
         parts = payload.split('"', 4)
         return (
-            len(parts) < 5 or parts[1] != "name" or parts[3] in self._memory.state.prompts or parts[3] in self.missing
+            len(parts) < 5
+            or parts[1] != "name"
+            or parts[3] in self._memory.state.prompts
+            or parts[3] in self.nonexistent
         )
 
     def refresh(self, database: Database, *, anew: bool = False, may_be_erased: bool = False) -> None:
@@ -73,7 +76,7 @@ class Refresher:
         began_at = time.monotonic()
         try:
             state = self._memory.state
-            names = [*requested, *self.missing, *self._names_of_others]
+            names = [*requested, *self.nonexistent, *self._names_of_others]
             kept = _without_erased(database, state) if anew or may_be_erased else state
             new_state = _with_changes(database, kept, names, self._link, anew=anew)
             is_changed = new_state is not state
@@ -81,8 +84,8 @@ class Refresher:
                 with self._lock:
                     self._memory.publish(new_state)
                     self._has_published = True
-            if requested or self.missing:
-                self._update_missing(database, new_state, requested)
+            if requested or self.nonexistent:
+                self._update_nonexistent(database, new_state, requested)
         except BaseException:
             self.requests.put_back(requests)
             raise
@@ -135,14 +138,14 @@ class Refresher:
     def _has_state(self) -> bool:
         return self._has_published or self._was_confirmed or bool(self._memory.state.prompts)
 
-    def _update_missing(self, database: Database, state: State, requested: Sequence[str]) -> None:
-        still_missing = [name for name in self.missing if state.missing([name])]
+    def _update_nonexistent(self, database: Database, state: State, requested: Sequence[str]) -> None:
+        still_missing = [name for name in self.nonexistent if state.missing([name])]
         new = [
             name
             for name in requested
             if name not in still_missing and name not in state.prompts and name not in state.pinned
         ]
-        self.missing.replace(still_missing, new, following.list_names(database) if new else (), database.label)
+        self.nonexistent.replace(still_missing, new, following.list_names(database) if new else (), database.label)
 
 
 def _without_erased(database: Database, state: State) -> State:

@@ -210,7 +210,7 @@ def _split(prompt: PromptSummary) -> str | None:
 def _hold(prompt: PromptSummary) -> str | int | None:
     """Return the version that the folder names while another is held; a pipe has the number alone."""
     held = prompt.source_version
-    return f"Git {held}" if held is not None and stream.to_terminal() else held
+    return f"folder {held}" if held is not None and stream.to_terminal() else held
 
 
 def _share(basis_points: int | None) -> str | None:

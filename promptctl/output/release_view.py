@@ -61,7 +61,7 @@ def show_release(release: ReleaseSummary, moves: Sequence[ReleaseMove], form: st
         title = f"release {release.release}, {release.kind} by {release.author} {time_text.ago(release.released_at)}"
         stream.write(stream.one_line(f"{title}, {why}" if (why := _why(release)) else title) + "\n")
         if release.source is not None:
-            stream.write(stream.one_line(f"from {release.source}{at(release.origin)}") + "\n")
+            stream.write(stream.one_line(f"source: {release.source}{at(release.origin)}") + "\n")
         stream.write("\n")
     columns = [Column("NAME", "name"), Column("WHAT", "name"), Column("VERSION", "name"), Column("SINCE", "name")]
     tables.show(

@@ -77,10 +77,10 @@ class Connection:
             pgconn.finish()
 
     def abandon(self) -> None:
-        """In a child process: drop the parent's connection. Closing it would close it for the parent too."""
+        """In a child process: drop the parent's connection without ending the parent's session."""
         if self._pgconn is not None:
             os.close(self._socket)
-            # Never freed: psycopg and ctypes_pq leave a connection of another process open.
+            # Close only this process's copy of the descriptor. The PGconn is never freed: that would end the session.
             self._pgconn = None
 
     @property
@@ -94,7 +94,7 @@ class Connection:
         return None if value is None else value.decode()
 
     def pipeline(self, statements: Sequence[tuple[LiteralString, Sequence[Parameter]]]) -> list[list[Row]]:
-        """Send statements together and return the rows of each: one round trip and, outside `begin`, one transaction.
+        """Send statements together and return the rows of each: one round trip, and one transaction if none is open.
 
         The first that fails is raised as ServerError: those after it are not run, those before it are rolled back.
         Raises ConnectionLost.
@@ -144,8 +144,8 @@ class Connection:
     def notifications(self, seconds: float, wakes: int) -> tuple[list[str], bool]:
         """Wait for notifications, and return their payloads and whether the descriptor `wakes` can be read.
 
-        Return neither after `seconds`. Another thread ends the wait by `wakes`, a pipe or a socket. Raises
-        ConnectionLost.
+        After `seconds` without either, return an empty list and False. Another thread ends the wait by writing to
+        `wakes`, a pipe or a socket. Raises ConnectionLost.
         """
         with _Exchange(self) as pgconn:
             payloads = _payloads(pgconn)
@@ -208,7 +208,7 @@ class Connection:
             while pgconn.flush():
                 if not waiting.ready([self._socket], self.timeout_seconds, writable=True):
                     raise ConnectionLost(f"nothing was accepted for {self.timeout_seconds:g} s")
-                # A server with much to send accepts nothing until that is read.
+                # A server that is busy sending may not read until we have read its output.
                 pgconn.consume_input()
         except self.error_class:
             pass  # the result has the reason
@@ -225,6 +225,7 @@ class Connection:
                 if not until_sync:
                     return results, error
                 if is_statement_over:
+                    # 57P: the server shuts down, or an administrator ended the session.
                     raise error if error and error.sqlstate.startswith("57P") else ConnectionLost(_failure(pgconn))
                 is_statement_over = True
                 continue

@@ -1,6 +1,6 @@
 """Calculate statistics of groups of uses, averages, percentiles, costs and trends, from measurements. Pure.
 
-Averages and percentiles are over the successful uses that reported the number. Tokens and costs also count failed uses,
+An average or a percentile covers the successful uses that have the value. Tokens and costs also count failed uses,
 because those are billed. Percentiles come from histograms and are at most 1.1 % off. docs/statistics.md has the
 definitions.
 """

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Move(Record):
     """The effect of activate, deactivate or rollback on one prompt.
 
-    `version` is the active version now, or None. `id` is that of the version which the command is about. `changed` is
-    False if nothing changed.
+    `version` is the active version now, or None. `id` is that of the version that became active, or of the deactivated
+    one. `changed` is False if nothing changed.
     """
 
     name: str
@@ -43,7 +43,7 @@ def activate(
     """Make each version the active one, all or none; several references make a release.
 
     Each reference must have a version. `release` is a release that this transaction has opened, to which the moves are
-    added. `origins` is, by name, where each activation came from. Raises NotFound. Raises Refused for an archived
+    added. `origins` has the origin of each activation, by name. Raises NotFound. Raises Refused for an archived
     version, for one that needs a variable which the active version does not need, and if another session holds the
     lock.
     """

@@ -40,8 +40,8 @@ class Input(Record):
     """What a plan is made from.
 
     `prompts` are the folder's prompts that may have changed, `unchanged` counts the others. `stored` is what the
-    database has of `prompts`, by the stored name, whose case may differ. `graph` has the prompts that routes lead to.
-    `missing` are the prompts of this source that are no longer in the folder, with their active versions.
+    database has of `prompts`, by the name in the database, which may differ in case. `graph` has the prompts that
+    routes lead to. `missing` are the prompts of this source that are no longer in the folder, with their active versions.
     """
 
     source: str
@@ -55,8 +55,8 @@ class Input(Record):
 class PlanOptions(Record):
     """What a plan may contain.
 
-    `adopt`: take over prompts of another source, and versions that were activated outside of Git. `will_apply`: the
-    plan is to be applied, so a prompt of another source is a conflict even where nothing of it changes.
+    `adopt`: take over prompts of another source, and versions that were activated outside of Git. With `will_apply`,
+    a prompt of another source is always a conflict; in a preview it is one only if it has changes.
     """
 
     adopt: bool = False
@@ -169,7 +169,10 @@ def _with_style(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _command_to_save_as(number: int, name: str, file: FileVersion) -> str:
-    """Return the command that renames an edited file to a free number and restores the stored text."""
+    """Return the command that renames an edited file to a free number and restores the stored text.
+
+    It reads the stored text first: if that fails, no file of the folder has changed.
+    """
     import shlex
 
     folder, _, basename = file.path.rpartition("/")
@@ -177,7 +180,8 @@ def _command_to_save_as(number: int, name: str, file: FileVersion) -> str:
     # A path that begins with a hyphen would be an option.
     paths = [path if not path.startswith("-") else f"./{path}" for path in (file.path, target)]
     old, new = map(shlex.quote, paths)
-    return f"mv {old} {new} && promptctl show {name}@{file.number} > {old}"
+    restored = shlex.quote(f"{paths[0]}.stored")
+    return f"promptctl show {name}@{file.number} > {restored} && mv {old} {new} && mv {restored} {old}"
 
 
 def _new_version(prompt: FolderPrompt, file: FileVersion, stored: StoredPrompt | None) -> Change:
@@ -253,7 +257,10 @@ def _activation(prompt: FolderPrompt, target: int, stored: StoredPrompt | None, 
 
 
 def _is_activation_held(target: int, stored: StoredPrompt, options: PlanOptions) -> bool:
-    """Whether an operator's move outranks the folder: the folder has named no other version since that move."""
+    """Whether an operator's move stays: the folder names the same version as when it was applied last.
+
+    If no sync has set a version yet, any active version stays, unless `adopt` is set.
+    """
     if stored.has_applied_version:
         return stored.applied_version == target
     return stored.active_version is not None and not options.adopt
@@ -352,7 +359,7 @@ def _needs_attention(change: Change) -> bool:
 
 
 def _applied_prompt(prompt: FolderPrompt, stored: StoredPrompt | None, changes: Sequence[Change]) -> AppliedPrompt:
-    """Return what to record about a prompt; of what is held, the earlier record stays."""
+    """Return what to record about a prompt. For what is held, the earlier record is kept."""
     active, route = prompt.active, prompt.route
     is_version_held = is_route_held = False
     if stored is not None:

@@ -6,7 +6,7 @@ import pytest
 
 from promptctl.cli import command_line
 
-MOVE = "mv v2.txt v4.txt && promptctl show greeter@2 > v2.txt"
+MOVE = "promptctl show greeter@2 > v2.txt.stored && mv v2.txt v4.txt && mv v2.txt.stored v2.txt"
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ MOVE = "mv v2.txt v4.txt && promptctl show greeter@2 > v2.txt"
         ("promptctl list", ["show", "a", "--database-url", "postgresql://u:secret@db/x"],
          "promptctl --database-url URL list"),
         (MOVE, ["sync", "--database-url", "embedded:"],
-         "mv v2.txt v4.txt && promptctl --database-url embedded: show greeter@2 > v2.txt"),
+         MOVE.replace("promptctl", "promptctl --database-url embedded:")),
         ("promptctl show --database-url embedded: a", ["--database-url", "embedded:", "show"],
          "promptctl show --database-url embedded: a"),
         ("promptctl sync --help", ["sync", "--database-url", "embedded:"], "promptctl sync --help"),

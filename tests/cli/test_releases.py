@@ -64,7 +64,7 @@ def test_one_that_has_moved_since_is_named_and_nothing_is_put_back(
     before = live(sql)
     check_failure = released("release", "rollback", "2")
     assert check_failure.code == 5
-    assert 'error: "b" (activate by ada@example.com) moved since release 2' in check_failure.err
+    assert 'error: moved since release 2: "b" (activate by ada@example.com)' in check_failure.err
     assert check_failure.err.splitlines()[-1] == "hint:  promptctl release rollback 2 --skip-moved"
     assert error(released("release", "rollback", "2", "--json"))["code"] == "release_moved"
     assert live(sql) == before
@@ -140,7 +140,7 @@ def test_routes_are_put_back_too(released: Promptctl, sql: psycopg.Connection[An
     assert [each["changed"] for each in documents(released("release", "rollback", "3", "--json"))] == [False, False]
     sql.execute("select promptctl.set_routes('{b}', %s)", ['[[{"when": {"plan": "y"}, "use": "c"}]]'])
     check_failure = released("release", "rollback", "3")
-    assert (check_failure.code, 'error: the route of "b" moved since release 3' in check_failure.err) == (5, True)
+    assert (check_failure.code, 'error: moved since release 3: the route of "b"' in check_failure.err) == (5, True)
 
 
 def test_a_release_that_moved_nothing_has_nothing_to_put_back(released: Promptctl) -> None:

@@ -331,7 +331,7 @@ def test_the_first_line_tells_of_a_route_and_a_hold_in_every_form(
     assert "\n1 version was never used: --all shows them\n" in promptctl.on_terminal("stats").out
     for words in (["stats", "--all"], ["stats", "held"]):
         assert [version["version"] for version in json.loads(promptctl(*words, "--json").out)["versions"]] == [2, 1]
-    assert promptctl.on_terminal("list", columns=80).out.splitlines()[1].endswith("      1  Git 2")
+    assert promptctl.on_terminal("list", columns=80).out.splitlines()[1].endswith("      1  folder 2")
     inactive = promptctl("show", "held@2")
     assert inactive.out == "text 2\n"
     assert inactive.err.startswith("held@2: not active; created at 20")

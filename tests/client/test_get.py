@@ -295,7 +295,7 @@ def test_names_that_users_invent_do_not_fill_the_memory(serve: Serve) -> None:
     prompts.get("greeter")
     for n in range(missing_prompts.MOST + 20):
         assert prompts.get(f"invented-{n}", default="x").is_default
-    assert len(prompts._follower._refresher.missing) == missing_prompts.MOST  # pyright: ignore[reportPrivateUsage]
+    assert len(prompts._follower._refresher.nonexistent) == missing_prompts.MOST  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.mark.parametrize("name", ["greeter", "other", "other@1", "absent"])

@@ -8,7 +8,7 @@ import re
 from promptctl import schema
 
 VERSION = 6
-DIGEST = "437ffdf7458d24c260c74db3c847d5964a15ef4ebe2629d74bfa6cb23bebcfaf"
+DIGEST = "d229c6e40581da263c32484b7a333b160b28c5c325c4a1735e58783ba8d9a628"
 
 
 def test_the_number_was_looked_at_when_the_schema_changed() -> None:

@@ -41,7 +41,7 @@ def erase(
         raise errors.Usage(
             "reason_missing",
             f"erasing {target} needs a reason: the history keeps it instead of the text",
-            hint=f'promptctl erase {target} --reason "why" --dry-run, which shows what it would remove',
+            hint=f'promptctl erase {target} --reason "why" --dry-run',
         )
     run.refuse_secrets("--reason", reason, allowed=allow_secrets)
     run.author(author)

@@ -25,7 +25,7 @@ def stats(
 ) -> None:
     """Show uses, errors, tokens, times and cost of each version.
 
-    Averages and percentiles cover the successful uses that reported the number.
+    An average or a percentile covers the successful uses that have the value.
     Errors are counted separately. The error of a percentile is at most 1.1 %.
     FIRST is the time to the first token. COST is the cost of the tokens, if the
     price of the model is known. SHARE is the version's share of a split.

@@ -124,7 +124,8 @@ def _show_plan(
         _refuse(database, outcome, form, only_conflicts=is_preview and save_plan is None)
         if unclaimed:
             several = len(unclaimed) != 1
-            text = f"{len(unclaimed)} prompt{'s' * several} in {database.label} without a source"
+            count = f"{len(unclaimed)} prompts" if several else "1 prompt"
+            text = f"{count} in {database.label} {'are' if several else 'is'} in no synced folder"
             run.say(f"{text}: promptctl export writes {'them' if several else 'it'} to a folder")
         if save_plan is not None:
             from promptctl.sync import saved_plans
