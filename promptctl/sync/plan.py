@@ -39,9 +39,10 @@ ALLOW_NEW_VARIABLES_COMMAND = "promptctl sync --allow-new-variables"
 class Input(Record):
     """What a plan is made from.
 
-    `prompts` are the folder's prompts that may have changed, `unchanged` counts the others. `stored` is what the
+    `prompts` are the folder's prompts that may have changed; `unchanged` counts the others. `stored` is what the
     database has of `prompts`, by the name in the database, which may differ in case. `graph` has the prompts that
-    routes lead to. `missing` are the prompts of this source that are no longer in the folder, with their active versions.
+    routes lead to. `missing` are the prompts of this source that are not in the folder any more, with their active
+    versions.
     """
 
     source: str
