@@ -1,4 +1,4 @@
-"""Applications on a database of their own, which has a few prompts."""
+"""Clients of a database that has a few prompts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session", params=list(SERVERS)[:1] or [pytest.param(None, marks=pytest.mark.skip("no server"))])
 def templated(request: pytest.FixtureRequest) -> Iterator[Templated]:
-    """A server of the newest version: what differs between versions, the modules test that ask for every server."""
+    """A server of the newest version. A module that tests every version parametrizes this fixture."""
     server = Server.start(SERVERS[request.param], max_connections=200)
     try:
         yield with_template(server)
@@ -30,51 +30,51 @@ def templated(request: pytest.FixtureRequest) -> Iterator[Templated]:
 
 
 @pytest.fixture
-def serve(database_url: str, caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., Prompts]]:
-    """Makes clients, by default of this test's database, which are closed at the end of the test."""
+def make_client(database_url: str, caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., Prompts]]:
+    """Return a function that creates a client, by default of this test's database, and close it after the test."""
     caplog.set_level(logging.INFO, "promptctl")
-    opened: list[Prompts] = []
+    clients: list[Prompts] = []
 
     def make(url: str | None = None, **options: Any) -> Prompts:
         settings: Any = {"flush_seconds": 0.02, "timeout_seconds": 20.0} | options
-        opened.append(Prompts(url or database_url, **settings))
-        return opened[-1]
+        clients.append(Prompts(url or database_url, **settings))
+        return clients[-1]
 
     yield make
-    for client in opened:
+    for client in clients:
         client.close(0.1)
 
 
 @pytest.fixture
-def prompts(serve: Callable[..., Prompts]) -> Prompts:
+def prompts(make_client: Callable[..., Prompts]) -> Prompts:
     """A client of this test's database."""
-    return serve()
+    return make_client()
 
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture) -> Callable[[str], int]:
-    """Counts the lines of the log that contain these words."""
-    return lambda words: sum(words in record.getMessage() for record in caplog.records)
+    """Return a function that counts the lines of the log that contain a text."""
+    return lambda text: sum(text in record.getMessage() for record in caplog.records)
 
 
 @pytest.fixture
 def wire(server: Server) -> Iterator[Wire]:
-    """Another way to the server, on which all is heard."""
+    """A proxy that records the traffic of the server."""
     with Wire(server.socket_directory / ".s.PGSQL.5432") as wire:
         yield wire
 
 
 @pytest.fixture
-def nobody() -> Iterator[str]:
-    """The URL of a database at whose port nobody listens."""
-    with socket.socket() as kept:
-        # Bound and not listening: nobody else gets it.
-        kept.bind(("127.0.0.1", 0))
-        yield f"postgresql://postgres@127.0.0.1:{kept.getsockname()[1]}/nothing"
+def refusing_url() -> Iterator[str]:
+    """The URL of a database on a port that refuses connections."""
+    with socket.socket() as bound:
+        # A bound port does not listen, and no other process gets it.
+        bound.bind(("127.0.0.1", 0))
+        yield f"postgresql://postgres@127.0.0.1:{bound.getsockname()[1]}/nothing"
 
 
 @pytest.fixture
 def env(home: Path, database_url: str) -> dict[str, str]:
-    """The environment of an application, which is on this test's database."""
-    # From 3.12 on Python warns of every fork beside threads; the client's are made for it.
+    """The environment of an application that uses this test's database."""
+    # From 3.12 on Python warns of every fork of a process that has threads. The client's threads support forks.
     return environment(home, DATABASE_URL=database_url, PYTHONWARNINGS="ignore:This process:DeprecationWarning")

@@ -1,4 +1,4 @@
-"""What the tests of an application's client share: waiting, programs of their own, and what is in the database."""
+"""Helpers for the tests of the client: waiting, running programs, reading the database."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 60.0
 
 # greeter: version 1 is active, 2 is not, 3 is archived; other: 1 is active; idle: no version is active.
-FILLED = """
+SAMPLE_PROMPTS = """
     select promptctl.create_version('greeter', 'Be kind, {user.name}.', '{"model": "m-1"}',
                                     '{"description": "the first"}', activated => true);
     select promptctl.create_version('greeter', 'Be brief, {user.name}.');
@@ -41,19 +41,19 @@ FILLED = """
 
 
 def with_template(server: Server) -> Templated:
-    """A server with a database to copy from: the schema, and prompts."""
+    """Create a database with the schema and a few prompts, which tests copy."""
     name = f"template_{os.getpid()}"
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         run(connection, f"create database {name}")
     with psycopg.connect(server.dsn(name), autocommit=True) as connection:
         run(connection, schema.read_sql())
-        run(connection, FILLED)
+        run(connection, SAMPLE_PROMPTS)
     return Templated(server, name)
 
 
 @contextlib.contextmanager
 def application_role(dsn: str, name: str) -> Generator[str]:
-    """A login role that may do what an application may; the server may be restarted meanwhile."""
+    """Create a login role with the access of an application. The server may be restarted meanwhile."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         run(connection, f"create role {name} login")
         run(connection, "select promptctl.grant_access(%s, 'application')", [name])
@@ -65,7 +65,7 @@ def application_role(dsn: str, name: str) -> Generator[str]:
 
 @contextlib.contextmanager
 def small_disk(size: str) -> Generator[Path]:
-    """A disk of so much room, `64k` say; the test is left out where none can be mounted."""
+    """Mount a disk of a size such as `64k`, or skip the test where that is not possible."""
     disk = Path(tempfile.mkdtemp(prefix="disk-", dir="/tmp"))
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", disk]
     if subprocess.run(command, capture_output=True, check=False).returncode != 0:
@@ -78,8 +78,10 @@ def small_disk(size: str) -> Generator[Path]:
         disk.rmdir()
 
 
-def until(condition: Callable[[], object], failure: str = "it did not happen", seconds: float = WAIT_SECONDS) -> float:
-    """Wait until it is so, and return how long that took."""
+def until(
+    condition: Callable[[], object], failure: str = "the condition did not come true", seconds: float = WAIT_SECONDS
+) -> float:
+    """Wait until the condition is true, and return how many seconds that took."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds, failure
@@ -93,18 +95,18 @@ def activate(sql: Connection, name: str, version: int) -> None:
 
 
 def uses(sql: Connection, columns: str) -> list[tuple[Any, ...]]:
-    """Return these columns of all uses, in the order of their times."""
+    """Return some columns of all uses, in the order of their times."""
     return rows(sql, f"select {columns} from promptctl.uses order by recorded_at, id")
 
 
 def count(sql: Connection, table: str = "uses") -> int:
-    """How many rows a table of ours has."""
+    """Return the number of rows of a table in the schema promptctl."""
     return value(sql, f"select count(*) from promptctl.{table}")
 
 
-def program(code: str, folder: Path, environment: Mapping[str, str], *words: str, seconds: float = 60) -> Ended:
-    """Run a program to its end."""
-    done = subprocess.run(
+def run_program(code: str, folder: Path, environment: Mapping[str, str], *words: str, seconds: float = 60) -> Ended:
+    """Run a Python program to its end."""
+    result = subprocess.run(
         [sys.executable, "-c", code, *words],
         env=environment,
         cwd=folder,
@@ -113,11 +115,11 @@ def program(code: str, folder: Path, environment: Mapping[str, str], *words: str
         timeout=seconds,
         check=False,
     )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return Ended(result.returncode, result.stdout, result.stderr)
 
 
-def started(code: str, folder: Path, environment: Mapping[str, str], *words: str) -> subprocess.Popen[str]:
-    """Start a program; its standard input, output and errors are pipes."""
+def start_program(code: str, folder: Path, environment: Mapping[str, str], *words: str) -> subprocess.Popen[str]:
+    """Start a Python program whose standard input, output and errors are pipes."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *words],
         env=environment,

@@ -1,4 +1,4 @@
-"""What an application's author meets: the settings of the command line, the types, the cost of an import."""
+"""The client in an application: which database it uses, its types, and what it imports."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from promptctl import client
-from tests.client.support import program
+from tests.client.support import run_program
 from tests.conftest import ROOT, environment
 
-EMBEDDED = """
+EMBEDDED_APPLICATION = """
 import os, threading
 from promptctl import PromptNotFound, Prompts
 before, threads = dict(os.environ), threading.active_count()
@@ -37,25 +37,25 @@ assert dict(os.environ) == before
 def test_the_embedded_database_is_the_default(embedded_home: dict[str, str], home: Path) -> None:
     def promptctl(*words: str) -> str:
         command = [sys.executable, "-m", "promptctl", *words]
-        done = subprocess.run(command, env=embedded_home, cwd=home, capture_output=True, text=True, check=True)
-        return done.stdout
+        result = subprocess.run(command, env=embedded_home, cwd=home, capture_output=True, text=True, check=True)
+        return result.stdout
 
-    before = program(EMBEDDED, home, embedded_home)
+    before = run_program(EMBEDDED_APPLICATION, home, embedded_home)
     assert before.code == 1
     assert "there is no embedded database in" in before.err
     promptctl("create", "greeter", "Be kind.", "--activate")
-    # The second time it starts the server itself, which has crashed; one that somebody stopped stays so.
+    # The client starts a server that has crashed, but not one that `db stop` has stopped.
     for _ in range(2):
-        ended = program(EMBEDDED, home, embedded_home)
-        assert (ended.code, ended.err) == (0, "")
+        result = run_program(EMBEDDED_APPLICATION, home, embedded_home)
+        assert (result.code, result.err) == (0, "")
         assert (
-            ended.out == 'no prompt "greter" in the embedded database; the nearest is "greeter"\ngreeter@1 True True\n'
+            result.out == 'no prompt "greter" in the embedded database; the nearest is "greeter"\ngreeter@1 True True\n'
         )
         pid_file = Path(embedded_home["PROMPTCTL_HOME"], "pg18", "postmaster.pid")
         os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
     promptctl("db", "stop")
-    stopped = program(EMBEDDED, home, embedded_home)
-    assert (stopped.code, "was stopped; only a command starts it again" in stopped.err) == (1, True)
+    after_stop = run_program(EMBEDDED_APPLICATION, home, embedded_home)
+    assert (after_stop.code, "was stopped; only a command starts it again" in after_stop.err) == (1, True)
     [version] = json.loads(promptctl("show", "greeter", "--json"))["versions"]
     assert (version["stats"]["total_uses"], version["stats"]["avg_tokens"]) == (2, 10)
 
@@ -71,10 +71,12 @@ def test_the_embedded_database_is_the_default(embedded_home: dict[str, str], hom
     ],
     ids=str,
 )
-def test_a_wrong_setting_raises_in_the_constructor(home: Path, settings: dict[str, str], words: str) -> None:
-    ended = program("from promptctl import Prompts; Prompts()", home, environment(home, **settings))
-    assert ended.code == 1
-    message, hint = ended.err.splitlines()[-2:]
+def test_an_invalid_database_setting_raises_in_the_constructor(
+    home: Path, settings: dict[str, str], words: str
+) -> None:
+    result = run_program("from promptctl import Prompts; Prompts()", home, environment(home, **settings))
+    assert result.code == 1
+    message, hint = result.err.splitlines()[-2:]
     assert words in message
     assert hint.startswith("hint: ")
 
@@ -95,14 +97,14 @@ try:
 except AttributeError as problem:
     print(problem)
 """
-    ended = program(code, home, environment(home))
-    assert ended.out == (
+    result = run_program(code, home, environment(home))
+    assert result.out == (
         "['promptctl']\nFalse\nTrue []\nmodule 'promptctl' has no attribute 'Nonsense'\n"
     )  # fmt: skip
 
 
 def test_the_client_needs_no_dependency_but_psycopg(home: Path, env: dict[str, str]) -> None:
-    """An image that has to be small installs the distribution without the others."""
+    """A small container image leaves out the other dependencies."""
     code = """
 import importlib.abc, sys
 
@@ -120,12 +122,12 @@ with Prompts(snapshot="snapshot.json", spool="spool") as prompts:
     prompts.score(use.id, 1)
     print(prompt.render({"user.name": "Ada"}), prompt.settings["model"], prompts.flush())
 """
-    ended = program(code, home, env)
-    assert (ended.out, ended.err) == ("Be kind, Ada. m-1 True\n", "")
+    result = run_program(code, home, env)
+    assert (result.out, result.err) == ("Be kind, Ada. m-1 True\n", "")
 
 
-TYPED = '''
-"""All that an application uses, as it would."""
+TYPED_APPLICATION = '''
+"""Every part of the API that an application uses."""
 
 import logging
 import uuid
@@ -152,12 +154,12 @@ def answer(prompts: Prompts, user: uuid.UUID, plan: str) -> str | None:
         return None
     number: int | None = prompt.version
     with prompt.use() as use:
-        booked: Use = use
-        booked.first_token()
-        booked.record(object(), input_tokens=7, output_tokens=3, model="m")
-        booked.failed("refused")
-        booked.score(0.5)
-    prompts.score(booked.id, 1)
+        typed_use: Use = use
+        typed_use.first_token()
+        typed_use.record(object(), input_tokens=7, output_tokens=3, model="m")
+        typed_use.failed("refused")
+        typed_use.score(0.5)
+    prompts.score(typed_use.id, 1)
     try:
         return prompt.render({"user.name": "Ada"}) + str(number)
     except MissingVariables as missing:
@@ -171,10 +173,10 @@ def main() -> None:
     ) as prompts:
         prompts.preload(["greeter"])
         several: dict[str, Prompt] = prompts.get_many(["greeter", "other"], unit=5)
-        age: float = prompts.age_seconds + sum(each.age_seconds for each in several.values())
+        age: float = prompts.age_seconds + sum(other.age_seconds for other in several.values())
         counts: int = prompts.dropped_uses + prompts.waiting_uses
-        done: bool = prompts.flush(1) and prompts.is_connected
-        print(age, counts, done, answer(prompts, uuid.uuid4(), "x"))
+        is_sent: bool = prompts.flush(1) and prompts.is_connected
+        print(age, counts, is_sent, answer(prompts, uuid.uuid4(), "x"))
         prompts.close()
 
 
@@ -184,29 +186,30 @@ class Own(PromptctlError):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "rules"),
+    ("statement", "rules"),
     [
         ("", []),
         ("Prompts().nonsense()", ["reportAttributeAccessIssue"]),
         ("print(Prompts().get('greeter').version + 1)", ["reportOptionalOperand"]),
         ("Prompts().get('greeter').use().record(input_tokens='7')", ["reportArgumentType"]),
     ],
-    ids=["right", "a name", "a result", "an argument"],
+    ids=["no mistake", "unknown method", "optional version", "wrong argument type"],
 )
-def test_what_an_application_uses_is_typed(tmp_path: Path, wrong: str, rules: list[str]) -> None:
-    pytest.importorskip("basedpyright", reason="the types are checked where basedpyright is")
-    (tmp_path / "application.py").write_text(TYPED + wrong + "\n")
+def test_a_type_checker_finds_mistakes_in_an_application(tmp_path: Path, statement: str, rules: list[str]) -> None:
+    pytest.importorskip("basedpyright", reason="basedpyright is not installed")
+    (tmp_path / "application.py").write_text(TYPED_APPLICATION + statement + "\n")
     (tmp_path / "pyproject.toml").write_text(
         f'[tool.basedpyright]\ntypeCheckingMode = "strict"\npythonVersion = "3.11"\nextraPaths = ["{ROOT}"]\n'
     )
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "basedpyright", "--outputjson", "application.py"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    found = [each["rule"] for each in json.loads(done.stdout)["generalDiagnostics"] if each["severity"] == "error"]
-    assert [rule for rule in found if "Unknown" not in rule] == rules
+    diagnostics = json.loads(result.stdout)["generalDiagnostics"]
+    errors = [diagnostic["rule"] for diagnostic in diagnostics if diagnostic["severity"] == "error"]
+    assert [rule for rule in errors if "Unknown" not in rule] == rules
 
 
-def test_the_package_says_that_it_is_typed() -> None:
+def test_the_package_has_a_py_typed_marker() -> None:
     assert resources.files("promptctl").joinpath("py.typed").is_file()
     assert client.__doc__ is not None

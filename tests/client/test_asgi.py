@@ -1,4 +1,4 @@
-"""An ASGI application under uvicorn, which ends by the signal that it received: each use is recorded once."""
+"""An ASGI application under uvicorn that SIGTERM ends: each use is recorded once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ APPLICATION = """
 import asyncio, os
 from promptctl import Prompts
 
-prompts = Prompts(os.environ.get("NOBODY"), flush_seconds=1000, timeout_seconds=0.5, spool=os.environ.get("SPOOL"))
+url, spool = os.environ.get("REFUSING_URL"), os.environ.get("SPOOL")
+prompts = Prompts(url, flush_seconds=1000, timeout_seconds=0.5, spool=spool)
 
 async def application(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -45,7 +46,7 @@ async def application(scope, receive, send):
     with prompts.get("greeter", default="x").use() as use:
         use.record(input_tokens=7)
     if scope["path"] == "/slow":
-        open("begun", "w").close()
+        open("in-progress", "w").close()
         await asyncio.sleep(0.3)
         with prompts.get("greeter", default="x").use() as use:
             use.record(input_tokens=7)
@@ -63,7 +64,7 @@ Server(uvicorn.Config("application:application", port=0, log_level="error")).run
 """
 
 
-def serve(folder: Path, env: dict[str, str]) -> tuple[subprocess.Popen[str], str]:
+def start_server(folder: Path, env: dict[str, str]) -> tuple[subprocess.Popen[str], str]:
     (folder / "application.py").write_text(APPLICATION)
     command = [sys.executable, "-c", SERVER]
     process = subprocess.Popen(
@@ -77,20 +78,20 @@ def serve(folder: Path, env: dict[str, str]) -> tuple[subprocess.Popen[str], str
     return process, f"http://127.0.0.1:{port}"
 
 
-def ask(url: str) -> None:
+def request(url: str) -> None:
     with urllib.request.urlopen(url, timeout=60) as reply:
         assert json.load(reply) == {}
 
 
 def test_every_use_is_recorded_when_a_signal_ends_the_server(sql: Connection, home: Path, env: dict[str, str]) -> None:
-    process, url = serve(home, env)
+    process, url = start_server(home, env)
     try:
         for _ in range(40):
-            ask(url)
-        # One that is being answered when the signal comes.
-        slow = threading.Thread(target=ask, args=(f"{url}/slow",))
+            request(url)
+        # A request that is in progress when the signal arrives.
+        slow = threading.Thread(target=request, args=(f"{url}/slow",))
         slow.start()
-        until((home / "begun").exists)
+        until((home / "in-progress").exists)
         process.terminate()
         slow.join()
         _, err = process.communicate(timeout=60)
@@ -101,48 +102,50 @@ def test_every_use_is_recorded_when_a_signal_ends_the_server(sql: Connection, ho
     assert count(sql) == 42
 
 
-def test_without_the_database_they_go_into_the_spool(home: Path, env: dict[str, str], nobody: str) -> None:
-    process, url = serve(home, env | {"NOBODY": nobody, "SPOOL": str(home / "spool")})
+def test_uses_are_spooled_while_the_database_is_down(home: Path, env: dict[str, str], refusing_url: str) -> None:
+    process, url = start_server(home, env | {"REFUSING_URL": refusing_url, "SPOOL": str(home / "spool")})
     try:
         for _ in range(5):
-            ask(url)
+            request(url)
         process.terminate()
         process.communicate(timeout=60)
     finally:
         process.kill()
         process.communicate()
     assert process.returncode == -signal.SIGTERM
-    kept = [line for file in (home / "spool").iterdir() for line in file.read_text().splitlines()]
-    assert len(kept) == 5
+    spooled = [line for file in (home / "spool").iterdir() for line in file.read_text().splitlines()]
+    assert len(spooled) == 5
 
 
-def test_a_lifespan_may_begin_again_and_leaves_the_client_open(serve: Callable[..., Prompts], sql: Connection) -> None:
-    prompts = serve(flush_seconds=1000)
+def test_a_lifespan_sends_its_uses_and_can_run_again_on_the_same_client(
+    make_client: Callable[..., Prompts], sql: Connection
+) -> None:
+    prompts = make_client(flush_seconds=1000)
 
-    async def live() -> None:
+    async def run_lifespan() -> None:
         async with prompts.lifespan():
             with prompts.get("greeter").use():
                 pass
 
     for turn in range(1, 3):
-        asyncio.run(live())
+        asyncio.run(run_lifespan())
         assert count(sql) == turn
 
 
 def test_the_previous_signal_handler_is_called_and_restored() -> None:
-    heard: list[str] = []
+    calls: list[str] = []
 
-    def own(number: int, frame: object) -> None:
-        heard.append("own")
+    def handler(number: int, frame: object) -> None:
+        calls.append("application")
 
-    before = signal.signal(signal.SIGTERM, own)
+    before = signal.signal(signal.SIGTERM, handler)
     try:
-        with called_at_sigterm(lambda: heard.append("hurry")):
+        with called_at_sigterm(lambda: calls.append("promptctl")):
             signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
-        assert heard == ["hurry", "own", "own"]
-        assert signal.getsignal(signal.SIGTERM) is own
-        # What is set within stays; where nothing handles the signal, it goes on ending the process.
+        assert calls == ["promptctl", "application", "application"]
+        assert signal.getsignal(signal.SIGTERM) is handler
+        # A handler that is set inside the block stays. Without a handler the signal still ends the process.
         with called_at_sigterm(lambda: None):
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -152,15 +155,15 @@ def test_the_previous_signal_handler_is_called_and_restored() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_after_a_sigterm_uses_are_sent_at_once(serve: Callable[..., Prompts], sql: Connection) -> None:
-    prompts = serve(flush_seconds=1000)
+def test_after_a_sigterm_uses_are_sent_at_once(make_client: Callable[..., Prompts], sql: Connection) -> None:
+    prompts = make_client(flush_seconds=1000)
 
     def ignore(number: int, frame: object) -> None:
         pass
 
     before = signal.signal(signal.SIGTERM, ignore)
 
-    async def live() -> None:
+    async def run_lifespan() -> None:
         async with prompts.lifespan():
             for turn in range(1, 4):
                 if turn == 2:
@@ -172,6 +175,6 @@ def test_after_a_sigterm_uses_are_sent_at_once(serve: Callable[..., Prompts], sq
                     await asyncio.to_thread(until, lambda turn=turn: count(sql) == turn)
 
     try:
-        asyncio.run(live())
+        asyncio.run(run_lifespan())
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -1,4 +1,4 @@
-"""A pinned version that is erased: a client lets go of it, in its memory and in its snapshot."""
+"""An erased, archived or deactivated version: the client removes it from its memory and its snapshot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Connection = psycopg.Connection[Any]
-    Serve = Callable[..., Prompts]
+    MakeClient = Callable[..., Prompts]
 
 NEVER = 3600
 ERASE = "select promptctl.erase('greeter', 2, 'ada', 'a key in it')"
@@ -30,9 +30,11 @@ def is_gone(prompts: Prompts) -> bool:
     return False
 
 
-def test_a_notification_removes_an_erased_version_from_memory(serve: Serve, sql: Connection, tmp_path: Path) -> None:
+def test_a_notification_removes_an_erased_version_from_memory(
+    make_client: MakeClient, sql: Connection, tmp_path: Path
+) -> None:
     path = tmp_path / "snapshot.json"
-    prompts = serve(poll_seconds=NEVER, snapshot=path)
+    prompts = make_client(poll_seconds=NEVER, snapshot=path)
     assert prompts.get("greeter@2").content.startswith("Be brief")
     until(lambda: path.exists() and "Be brief" in path.read_text(encoding="utf-8"))
     other = prompts.get("greeter@1").content
@@ -43,10 +45,10 @@ def test_a_notification_removes_an_erased_version_from_memory(serve: Serve, sql:
     assert prompts.get("greeter@2", default="mine").is_default
 
 
-def test_a_poll_removes_an_erased_version_from_memory(serve: Serve, sql: Connection) -> None:
-    prompts = serve(poll_seconds=0.2)
+def test_a_poll_removes_an_erased_version_from_memory(make_client: MakeClient, sql: Connection) -> None:
+    prompts = make_client(poll_seconds=0.2)
     assert prompts.get("greeter@2").version == 2
-    # Whoever restores a replica is notified of nothing.
+    # With this setting no trigger runs, so no notification is sent.
     run(sql, "set session_replication_role = replica")
     run(
         sql,
@@ -57,16 +59,16 @@ def test_a_poll_removes_an_erased_version_from_memory(serve: Serve, sql: Connect
     until(lambda: is_gone(prompts))
 
 
-def test_a_prompt_that_is_taken_out_or_archived_is_not_served(serve: Serve, sql: Connection) -> None:
-    prompts = serve(poll_seconds=NEVER)
-    for away, back in (
+def test_a_deactivated_or_archived_prompt_is_not_returned(make_client: MakeClient, sql: Connection) -> None:
+    prompts = make_client(poll_seconds=NEVER)
+    for deactivation, reversal in (
         ("deactivate('{greeter}')", "rollback('{greeter}')"),
         ("archive('{greeter}', '{null}')", "archive('{greeter}', '{null}', true)"),
     ):
         assert prompts.get("greeter").version == 1
-        run(sql, f"select promptctl.{away}")
+        run(sql, f"select promptctl.{deactivation}")
         until(lambda: prompts.get("greeter", default="").is_default)
         with pytest.raises(NoActiveVersion):
             prompts.get("greeter")
-        run(sql, f"select promptctl.{back}")
+        run(sql, f"select promptctl.{reversal}")
         until(lambda: not prompts.get("greeter", default="").is_default)

@@ -1,4 +1,4 @@
-"""An activation takes effect at once, several of one transaction together, and uses are recorded for their version."""
+"""How a client follows active versions: by notifications, by polling, and through outages."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from tests.servers import Server
 
     Connection = psycopg.Connection[Any]
-    Serve = Callable[..., Prompts]
+    MakeClient = Callable[..., Prompts]
     Logged = Callable[[str], int]
 
-BOTH = pytest.mark.parametrize("templated", list(SERVERS), indirect=True)
+ALL_SERVERS = pytest.mark.parametrize("templated", list(SERVERS), indirect=True)
 NEVER = 3600
 
 
-def many(sql: Connection, number: int, versions: int = 2) -> list[str]:
-    """Create so many prompts, with version 1 active."""
+def create_prompts(sql: Connection, number: int, versions: int = 2) -> list[str]:
+    """Create a number of prompts, with version 1 active."""
     names = [f"p{n:03}" for n in range(number)]
     run(
         sql,
@@ -49,9 +49,9 @@ def release(sql: Connection, names: list[str], version: int) -> None:
     run(sql, "select promptctl.activate(%s, array_fill(%s::integer, array[%s]))", [names, version, len(names)])
 
 
-@BOTH
-def test_every_kind_of_change_is_seen_without_a_poll(serve: Serve, sql: Connection) -> None:
-    prompts = serve(poll_seconds=NEVER)
+@ALL_SERVERS
+def test_every_kind_of_change_takes_effect_without_a_poll(make_client: MakeClient, sql: Connection) -> None:
+    prompts = make_client(poll_seconds=NEVER)
     assert prompts.get("greeter").version == 1
     activate(sql, "greeter", 2)
     until(lambda: prompts.get("greeter").version == 2)
@@ -71,9 +71,9 @@ def test_every_kind_of_change_is_seen_without_a_poll(serve: Serve, sql: Connecti
     until(lambda: prompts.get("greeter", default="").is_default)
 
 
-def test_a_release_of_two_hundred_prompts_is_seen_whole(serve: Serve, sql: Connection) -> None:
-    names = many(sql, 200)
-    prompts = serve(poll_seconds=NEVER)
+def test_a_release_of_two_hundred_prompts_takes_effect_atomically(make_client: MakeClient, sql: Connection) -> None:
+    names = create_prompts(sql, 200)
+    prompts = make_client(poll_seconds=NEVER)
     prompts.preload(names)
     release(sql, names, 2)
     until(lambda: prompts.get(names[-1]).version == 2)
@@ -81,28 +81,28 @@ def test_a_release_of_two_hundred_prompts_is_seen_whole(serve: Serve, sql: Conne
     assert prompts.get("p007").content == "p007, version 2"
 
 
-@BOTH
-def test_get_many_returns_versions_of_one_time(serve: Serve, sql: Connection) -> None:
-    names = many(sql, 50)
-    prompts = serve(poll_seconds=NEVER)
+@ALL_SERVERS
+def test_get_many_returns_versions_of_the_same_release(make_client: MakeClient, sql: Connection) -> None:
+    names = create_prompts(sql, 50)
+    prompts = make_client(poll_seconds=NEVER)
     prompts.preload(names)
-    ends = threading.Event()
+    stop = threading.Event()
     mixtures: list[set[int | None]] = []
     reads = [0] * 3
-    back: list[tuple[int, int]] = []
+    decreases: list[tuple[int, int]] = []
 
     def read(place: int) -> None:
         epoch = 0
-        while not ends.is_set():
+        while not stop.is_set():
             served = prompts.get_many(names, unit="user-42")
             versions = {prompt.version for prompt in served.values()}
             epochs = {prompt.epoch for prompt in served.values()}
             if len(versions) != 1 or len(epochs) != 1:
                 mixtures.append(versions)
-            seen = served[names[0]].epoch or 0
-            if seen < epoch:
-                back.append((epoch, seen))
-            epoch = seen
+            new_epoch = served[names[0]].epoch or 0
+            if new_epoch < epoch:
+                decreases.append((epoch, new_epoch))
+            epoch = new_epoch
             reads[place] += 1
 
     threads = [threading.Thread(target=read, args=(place,)) for place in range(3)]
@@ -113,30 +113,30 @@ def test_get_many_returns_versions_of_one_time(serve: Serve, sql: Connection) ->
             release(sql, names, 2 - turn % 2)
         until(lambda: prompts.get(names[0]).epoch == 31)
     finally:
-        ends.set()
+        stop.set()
         for thread in threads:
             thread.join()
-    assert (mixtures, back) == ([], [])
+    assert (mixtures, decreases) == ([], [])
     assert min(reads) > 10
 
 
-def test_epochs_never_decrease_for_a_caller(serve: Serve, sql: Connection) -> None:
-    prompts = serve(poll_seconds=0.01)
+def test_epochs_never_decrease_for_a_caller(make_client: MakeClient, sql: Connection) -> None:
+    prompts = make_client(poll_seconds=0.01)
     prompts.preload(["greeter", "other"])
-    ends = threading.Event()
-    back: list[tuple[int, int]] = []
+    stop = threading.Event()
+    decreases: list[tuple[int, int]] = []
 
     def read() -> None:
         epoch = 0
-        while not ends.is_set():
+        while not stop.is_set():
             for prompt in (
                 prompts.get("greeter"), prompts.get("greeter", unit="u"), prompts.get_many(["greeter"])["greeter"],
                 prompts.get("greeter", attributes={"a": 1}),
             ):  # fmt: skip
-                seen = prompt.epoch or 0
-                if seen < epoch:
-                    back.append((epoch, seen))
-                epoch = seen
+                new_epoch = prompt.epoch or 0
+                if new_epoch < epoch:
+                    decreases.append((epoch, new_epoch))
+                epoch = new_epoch
 
     threads = [threading.Thread(target=read) for _ in range(2)]
     for thread in threads:
@@ -144,13 +144,13 @@ def test_epochs_never_decrease_for_a_caller(serve: Serve, sql: Connection) -> No
     for turn in range(60):
         activate(sql, "greeter", 2 - turn % 2)
     until(lambda: prompts.get("greeter").epoch == 61)
-    ends.set()
+    stop.set()
     for thread in threads:
         thread.join()
-    assert back == []
+    assert decreases == []
 
 
-def test_a_use_is_recorded_for_its_version_after_an_activation(prompts: Prompts, sql: Connection) -> None:
+def test_a_use_in_progress_keeps_its_version_after_an_activation(prompts: Prompts, sql: Connection) -> None:
     prompt = prompts.get("greeter", unit="user-42")
     with prompt.use():
         activate(sql, "greeter", 2)
@@ -163,14 +163,14 @@ def test_a_use_is_recorded_for_its_version_after_an_activation(prompts: Prompts,
 
 
 def test_polling_finds_the_active_version_without_notifications(
-    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
+    make_client: MakeClient, sql: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def deaf(_: Database, channel: str) -> bool:
+    def listen_to_nothing(_: Database, channel: str) -> bool:
         assert channel == "promptctl"
         return False
 
-    monkeypatch.setattr(Database, "listen", deaf)
-    prompts = serve(poll_seconds=0.3)
+    monkeypatch.setattr(Database, "listen", listen_to_nothing)
+    prompts = make_client(poll_seconds=0.3)
     prompts.preload(["greeter", "other"])
     for turn in range(3):
         activate(sql, "greeter", 2 - turn % 2)
@@ -187,8 +187,10 @@ def test_polling_finds_the_active_version_without_notifications(
     ],
     ids=lambda payload: payload[:30],
 )  # fmt: skip
-def test_a_forged_notification_does_no_harm(serve: Serve, sql: Connection, logged: Logged, payload: str) -> None:
-    prompts = serve(poll_seconds=NEVER)
+def test_a_forged_notification_is_ignored(
+    make_client: MakeClient, sql: Connection, logged: Logged, payload: str
+) -> None:
+    prompts = make_client(poll_seconds=NEVER)
     prompt = prompts.get("greeter")
     run(sql, "select pg_notify('promptctl', %s)", [payload])
     activate(sql, "other", 2)
@@ -199,34 +201,38 @@ def test_a_forged_notification_does_no_harm(serve: Serve, sql: Connection, logge
     assert logged("bug") == logged("using the versions confirmed") == 0
 
 
-def test_changes_of_other_prompts_are_not_read(serve: Serve, sql: Connection, wire: Wire, database_name: str) -> None:
-    prompts = serve(wire.url(database_name), poll_seconds=NEVER)
+def test_changes_of_prompts_that_are_not_loaded_cause_no_query(
+    make_client: MakeClient, sql: Connection, wire: Wire, database_name: str
+) -> None:
+    prompts = make_client(wire.url(database_name), poll_seconds=NEVER)
     prompts.preload(["greeter"])
-    before = wire.asked
+    before = wire.requests
     activate(sql, "other", 2)
     activate(sql, "other", 1)
-    heard = wire.answered.count(b'"other"')
-    until(lambda: wire.answered.count(b'"other"') >= 2, f"only {heard} were heard")
-    assert wire.asked == before
+    count = wire.responses.count(b'"other"')
+    until(lambda: wire.responses.count(b'"other"') >= 2, f"only {count} notifications arrived")
+    assert wire.requests == before
 
 
-def test_only_what_has_changed_is_read_again(serve: Serve, sql: Connection, wire: Wire, database_name: str) -> None:
-    prompts = serve(wire.url(database_name), poll_seconds=0.02)
+def test_only_changed_prompts_are_reloaded(
+    make_client: MakeClient, sql: Connection, wire: Wire, database_name: str
+) -> None:
+    prompts = make_client(wire.url(database_name), poll_seconds=0.02)
     prompts.preload(["greeter", "other"])
-    asked = wire.asked.count(b"promptctl.follow(")
-    until(lambda: wire.asked.count(b"promptctl.follow(") > asked + 3)
+    queries = wire.requests.count(b"promptctl.follow(")
+    until(lambda: wire.requests.count(b"promptctl.follow(") > queries + 3)
     activate(sql, "other", 2)
     until(lambda: prompts.get("other").version == 2)
-    assert wire.answered.count(b"Be kind") == wire.answered.count(b"Something else.") == 1
-    assert wire.answered.count(b"Something else again.") == 1
+    assert wire.responses.count(b"Be kind") == wire.responses.count(b"Something else.") == 1
+    assert wire.responses.count(b"Something else again.") == 1
 
 
-def test_a_new_connection_reads_everything_because_epochs_of_another_server_may_differ(
-    serve: Serve, sql: Connection, server: Server, database_name: str, wire: Wire
+def test_a_new_connection_reloads_prompts_even_with_unchanged_epochs(
+    make_client: MakeClient, sql: Connection, server: Server, database_name: str, wire: Wire
 ) -> None:
-    """A standby that took over without the last commits counts the same epochs for something else."""
-    prompts = serve(wire.url(database_name), poll_seconds=NEVER)
-    kept = prompts.get("other")
+    """A standby that is promoted without the last commits may use the same epoch for another version."""
+    prompts = make_client(wire.url(database_name), poll_seconds=NEVER)
+    unchanged = prompts.get("other")
     assert prompts.get("greeter").epoch == 1
     sql.execute("set session_replication_role = replica")
     sql.execute("update promptctl.served set active_version = 2 where name = 'greeter'")
@@ -235,11 +241,11 @@ def test_a_new_connection_reads_everything_because_epochs_of_another_server_may_
     )
     until(lambda: prompts.get("greeter").version == 2)
     assert prompts.get("greeter").epoch == 1
-    assert prompts.get("other") is kept
+    assert prompts.get("other") is unchanged
 
 
-def test_metadata_is_as_it_was_when_it_was_read(serve: Serve, sql: Connection) -> None:
-    prompts = serve(poll_seconds=0.02)
+def test_corrected_metadata_is_loaded_with_the_next_change(make_client: MakeClient, sql: Connection) -> None:
+    prompts = make_client(poll_seconds=0.02)
     assert prompts.get("greeter").metadata == {"description": "the first"}
     sql.execute("select promptctl.describe('greeter', 1, '{\"description\": \"corrected\"}')")
     activate(sql, "greeter", 2)
@@ -249,30 +255,30 @@ def test_metadata_is_as_it_was_when_it_was_read(serve: Serve, sql: Connection) -
 
 
 def test_the_age_is_the_time_since_the_last_confirmation(
-    serve: Serve, sql: Connection, wire: Wire, database_name: str
+    make_client: MakeClient, sql: Connection, wire: Wire, database_name: str
 ) -> None:
-    prompts = serve(wire.url(database_name), poll_seconds=0.05)
+    prompts = make_client(wire.url(database_name), poll_seconds=0.05)
     prompt = prompts.get("greeter")
     assert prompts.is_connected
     until(lambda: prompts.age_seconds < 0.04)
-    wire.fall_silent()
+    wire.pause()
     until(lambda: prompts.age_seconds > 0.5)
     assert prompt.age_seconds >= 0.5
     assert prompts.get("greeter").age_seconds >= 0.5
-    wire.speak()
+    wire.resume()
     until(lambda: prompts.age_seconds < 0.2)
 
 
 def test_old_versions_raise_too_old_except_pinned_ones(
-    serve: Serve, wire: Wire, database_name: str, sql: Connection, logged: Logged
+    make_client: MakeClient, wire: Wire, database_name: str, sql: Connection, logged: Logged
 ) -> None:
-    prompts = serve(wire.url(database_name), poll_seconds=NEVER, max_age_seconds=1.0)
+    prompts = make_client(wire.url(database_name), poll_seconds=NEVER, max_age_seconds=1.0)
     prompts.preload(["greeter", "greeter@2"])
-    ends = time.monotonic() + 1.5
-    while time.monotonic() < ends:
-        # It is asked for often enough, however slowly is polled.
+    deadline = time.monotonic() + 1.5
+    while time.monotonic() < deadline:
+        # The client confirms versions often enough for max_age_seconds, even with a longer poll_seconds.
         assert prompts.get("greeter").version == 1
-    wire.fall_silent()
+    wire.pause()
     until(lambda: prompts.age_seconds > 1)
     for call in (
         lambda: prompts.get("greeter"),
@@ -286,20 +292,20 @@ def test_old_versions_raise_too_old_except_pinned_ones(
     assert prompts.get("greeter@2").version == 2
     assert prompts.get_many(["greeter@2"])["greeter@2"].version == 2
     assert prompts.get("greeter", default="own").is_default
-    wire.speak()
+    wire.resume()
     until(lambda: prompts.age_seconds < 1)
     assert prompts.get("greeter").version == 1
 
 
 def test_an_outage_logs_one_warning_at_its_start_and_one_at_its_end(
-    serve: Serve, server: Server, database_name: str, sql: Connection, caplog: pytest.LogCaptureFixture,
+    make_client: MakeClient, server: Server, database_name: str, sql: Connection, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     from promptctl.client import follower, recorder
 
     monkeypatch.setattr(follower, "_LONGEST_PAUSE_SECONDS", 0.1)
     monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.1)
-    prompts = serve(server.url(database_name, user="postgres"))
+    prompts = make_client(server.url(database_name, user="postgres"))
     prompts.get("greeter")
     label = f"{database_name} at localhost"
     with psycopg.connect(server.dsn(), autocommit=True) as other:
@@ -320,7 +326,7 @@ def test_an_outage_logs_one_warning_at_its_start_and_one_at_its_end(
             run(other, f"alter database {database_name} allow_connections true")
             until(lambda: prompts.is_connected)
             assert prompts.flush()
-            # The last use is there before the turn that sent it is over.
+            # The last use is in the database before the thread logs that it records again.
             until(lambda: "promptctl: recording uses again" in caplog.messages)
             lines = caplog.messages
             assert [record.levelno for record in caplog.records] == [logging.WARNING] * 4
@@ -332,9 +338,9 @@ def test_an_outage_logs_one_warning_at_its_start_and_one_at_its_end(
 
 
 def test_prompts_that_are_not_loaded_are_unavailable_at_once_during_an_outage(
-    serve: Serve, server: Server, database_name: str
+    make_client: MakeClient, server: Server, database_name: str
 ) -> None:
-    prompts = serve()
+    prompts = make_client()
     prompts.get("greeter")
     with psycopg.connect(server.dsn(), autocommit=True) as other:
         run(other, f"alter database {database_name} allow_connections false")
@@ -348,22 +354,22 @@ def test_prompts_that_are_not_loaded_are_unavailable_at_once_during_an_outage(
     until(lambda: not prompts.get("other", default="own").is_default)
 
 
-def test_a_bug_in_the_following_thread_is_logged_and_survived(
-    serve: Serve, sql: Connection, logged: Logged, monkeypatch: pytest.MonkeyPatch
+def test_the_following_thread_logs_a_bug_and_continues(
+    make_client: MakeClient, sql: Connection, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from promptctl.store import following
 
-    prompts = serve(poll_seconds=NEVER)
+    prompts = make_client(poll_seconds=NEVER)
     prompts.get("greeter")
     follow = following.follow
     failures = iter([ZeroDivisionError("seven")])
 
-    def fails(*given: Any) -> Any:
+    def fail_once(*arguments: Any) -> Any:
         for failure in failures:
             raise failure
-        return follow(*given)
+        return follow(*arguments)
 
-    monkeypatch.setattr(following, "follow", fails)
+    monkeypatch.setattr(following, "follow", fail_once)
     activate(sql, "greeter", 2)
     until(lambda: prompts.get("greeter").version == 2)
     assert logged("a bug in the thread that follows active versions") == 1

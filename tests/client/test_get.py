@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from tests.servers import Server
 
     Connection = psycopg.Connection[Any]
-    Serve = Callable[..., Prompts]
+    MakeClient = Callable[..., Prompts]
     Logged = Callable[[str], int]
 
 ROUTE = """[{"when": {"plan": "enterprise"}, "use": "other"}, {"when": {"plan": "test"}, "use": "greeter@2"}]"""
 
 
-def cut_off(server: Server, database_name: str) -> None:
-    """End all sessions of a database and let nobody in any more."""
+def disconnect(server: Server, database_name: str) -> None:
+    """End all sessions of a database and refuse new ones."""
     import psycopg
 
     with psycopg.connect(server.dsn(), autocommit=True) as sql:
@@ -59,7 +59,7 @@ def test_a_prompt_has_every_attribute_of_the_active_version(prompts: Prompts) ->
     assert (prompt.is_default, prompt.bucket) == (False, None)
     assert 0 <= prompt.age_seconds < 30
     assert (str(prompt), repr(prompt)) == ("greeter@1", "<Prompt greeter@1>")
-    assert prompt.render({"user.name": "Ada", "of no interest": "x"}) == "Be kind, Ada."
+    assert prompt.render({"user.name": "Ada", "not a variable": "x"}) == "Be kind, Ada."
     with pytest.raises(MissingVariables, match=r"greeter@1 needs user\.name") as missing:
         prompt.render()
     assert missing.value.code == "variables_missing"
@@ -68,9 +68,11 @@ def test_a_prompt_has_every_attribute_of_the_active_version(prompts: Prompts) ->
         prompt.render({"user.name": 7})  # pyright: ignore[reportArgumentType]
 
 
-def test_only_the_first_call_uses_the_network(serve: Serve, wire: Wire, database_name: str, sql: Connection) -> None:
+def test_only_the_first_call_uses_the_network(
+    make_client: MakeClient, wire: Wire, database_name: str, sql: Connection
+) -> None:
     sql.execute("select promptctl.set_routes('{greeter}', %s)", [f"[{ROUTE}]"])
-    prompts = serve(wire.url(database_name), poll_seconds=3600)
+    prompts = make_client(wire.url(database_name), poll_seconds=3600)
     prompts.preload(["greeter", "idle", "greeter@2"])
     before = wire.bytes
     for n in range(200):
@@ -89,7 +91,7 @@ def test_loaded_versions_are_returned_without_the_database(
 ) -> None:
     prompts.preload(["greeter", "greeter@2"])
     pinned = prompts.get("greeter@2")
-    cut_off(server, database_name)
+    disconnect(server, database_name)
     until(lambda: not prompts.is_connected)
     assert prompts.get("greeter").version == 1
     assert prompts.get("greeter@2") is pinned
@@ -98,16 +100,18 @@ def test_loaded_versions_are_returned_without_the_database(
     assert failure.value.code == "prompt_unavailable"
 
 
-def test_twenty_threads_that_load_the_same_prompt_read_it_once(serve: Serve, wire: Wire, database_name: str) -> None:
-    prompts = serve(wire.url(database_name), poll_seconds=3600)
-    begin = threading.Barrier(20)
+def test_twenty_threads_that_load_the_same_prompt_read_it_once(
+    make_client: MakeClient, wire: Wire, database_name: str
+) -> None:
+    prompts = make_client(wire.url(database_name), poll_seconds=3600)
+    barrier = threading.Barrier(20)
     served: list[object] = []
 
-    def ask() -> None:
-        begin.wait()
+    def get() -> None:
+        barrier.wait()
         served.append(prompts.get("greeter"))
 
-    threads = [threading.Thread(target=ask) for _ in range(20)]
+    threads = [threading.Thread(target=get) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -115,7 +119,7 @@ def test_twenty_threads_that_load_the_same_prompt_read_it_once(serve: Serve, wir
     assert len(served) == 20
     assert len(set(map(id, served))) == 1
     assert wire.connections == 1
-    assert wire.answered.count(b"Be kind") == 1
+    assert wire.responses.count(b"Be kind") == 1
 
 
 def test_a_pinned_version_does_not_change(prompts: Prompts, sql: Connection) -> None:
@@ -132,7 +136,7 @@ def test_an_archived_version_can_be_pinned(prompts: Prompts) -> None:
     assert prompts.get("greeter@3").content == "Be loud."
 
 
-def test_a_prompt_without_an_active_version(prompts: Prompts) -> None:
+def test_a_prompt_without_an_active_version_raises(prompts: Prompts) -> None:
     with pytest.raises(NoActiveVersion, match=r'(?m)^"idle" has no active version in test_.* at localhost$') as failure:
         prompts.get("idle")
     assert (failure.value.code, failure.value.hint) == ("no_active_version", "promptctl activate idle@VERSION")
@@ -162,7 +166,7 @@ def test_an_unknown_version_is_reported(prompts: Prompts) -> None:
 @pytest.mark.parametrize(
     "name", ["", "a b", "greeter@", "greeter@0", "greeter@01", "greeter@x", "../x", "7", "a" * 201]
 )
-def test_an_invalid_name_raises_also_with_a_default(prompts: Prompts, name: str) -> None:
+def test_an_invalid_name_raises_even_with_a_default(prompts: Prompts, name: str) -> None:
     with pytest.raises(errors.Usage):
         prompts.get(name)
     with pytest.raises(errors.Usage):
@@ -202,8 +206,8 @@ def test_a_default_is_used_without_an_active_version_and_recorded_separately(
             pass
     assert not prompts.get("greeter", default="x").is_default
     assert prompts.flush()
-    booked = "select name, model, input_tokens, output_tokens, outcome from promptctl.fallbacks order by id"
-    assert rows(sql, booked) == [
+    fallbacks = "select name, model, input_tokens, output_tokens, outcome from promptctl.fallbacks order by id"
+    assert rows(sql, fallbacks) == [
         *[("greter", "m", 7, 3, "ok")] * 3, ("idle", None, None, None, "ok"), ("greeter", None, None, None, "ok")
     ]  # fmt: skip
     assert (count(sql), count(sql, "scores"), prompts.dropped_uses) == (0, 0, 0)
@@ -211,8 +215,10 @@ def test_a_default_is_used_without_an_active_version_and_recorded_separately(
     assert logged("using the default text") == 3
 
 
-def test_a_default_is_returned_at_once_while_the_database_is_down(serve: Serve, nobody: str, logged: Logged) -> None:
-    prompts = serve(nobody)
+def test_a_default_is_returned_at_once_while_the_database_is_down(
+    make_client: MakeClient, refusing_url: str, logged: Logged
+) -> None:
+    prompts = make_client(refusing_url)
     began = time.monotonic()
     for _ in range(100):
         assert prompts.get("greeter", default="Be yourself.").is_default
@@ -223,9 +229,9 @@ def test_a_default_is_returned_at_once_while_the_database_is_down(serve: Serve, 
     assert logged("no version is loaded") == 1
 
 
-def test_the_first_call_keeps_its_timeout(serve: Serve, wire: Wire, database_name: str) -> None:
-    wire.fall_silent()
-    prompts = serve(wire.url(database_name), timeout_seconds=0.3)
+def test_the_first_call_keeps_its_timeout(make_client: MakeClient, wire: Wire, database_name: str) -> None:
+    wire.pause()
+    prompts = make_client(wire.url(database_name), timeout_seconds=0.3)
     began = time.monotonic()
     with pytest.raises(Unavailable, match=r"no answer in 0\.3 s"):
         prompts.get("greeter")
@@ -233,8 +239,8 @@ def test_the_first_call_keeps_its_timeout(serve: Serve, wire: Wire, database_nam
     assert not prompts.is_connected
 
 
-def test_a_prompt_that_is_created_later_is_found(serve: Serve, sql: Connection) -> None:
-    prompts = serve(poll_seconds=0.1)
+def test_polling_finds_a_prompt_that_is_created_later(make_client: MakeClient, sql: Connection) -> None:
+    prompts = make_client(poll_seconds=0.1)
     with pytest.raises(PromptNotFound):
         prompts.get("late")
     with pytest.raises(VersionNotFound):
@@ -242,7 +248,7 @@ def test_a_prompt_that_is_created_later_is_found(serve: Serve, sql: Connection) 
     sql.execute("select promptctl.create_version('late', 'Here.')")
     sql.execute("select promptctl.create_version('other', 'The third.')")
 
-    def found() -> bool:
+    def is_created() -> bool:
         try:
             prompts.get("late", default="")
             prompts.get("late")
@@ -252,66 +258,66 @@ def test_a_prompt_that_is_created_later_is_found(serve: Serve, sql: Connection) 
             return False
         raise AssertionError
 
-    until(found)
+    until(is_created)
     activate(sql, "late", 1)
     until(lambda: not prompts.get("late", default="").is_default)
 
-    def pinned() -> bool:
+    def can_be_pinned() -> bool:
         try:
             return prompts.get("other@3").content == "The third."
         except VersionNotFound:
             return False
 
-    until(pinned)
+    until(can_be_pinned)
 
 
-def test_a_missing_prompt_is_found_by_a_notification(serve: Serve, sql: Connection) -> None:
-    prompts = serve(poll_seconds=3600)
+def test_a_missing_prompt_is_found_by_a_notification(make_client: MakeClient, sql: Connection) -> None:
+    prompts = make_client(poll_seconds=3600)
     with pytest.raises(PromptNotFound):
         prompts.get("late")
     sql.execute("select promptctl.create_version('late', 'Here.', activated => true)")
     until(lambda: not prompts.get("late", default="").is_default)
 
 
-def test_an_unknown_name_is_queried_once(serve: Serve, wire: Wire, database_name: str) -> None:
-    prompts = serve(wire.url(database_name), poll_seconds=3600)
-    seen: list[PromptNotFound] = []
+def test_an_unknown_name_is_queried_once(make_client: MakeClient, wire: Wire, database_name: str) -> None:
+    prompts = make_client(wire.url(database_name), poll_seconds=3600)
+    failures: list[PromptNotFound] = []
     for _ in range(100):
         with pytest.raises(PromptNotFound) as failure:
             prompts.get("unknown")
-        seen.append(failure.value)
-    asked = wire.bytes
+        failures.append(failure.value)
+    before = wire.bytes
     for _ in range(100):
         with pytest.raises(PromptNotFound):
             prompts.get("unknown")
-    assert wire.bytes == asked
-    # One error for all would grow by each place where it was raised.
-    assert len(set(map(id, seen))) == 100
-    assert len({len(traceback.extract_tb(each.__traceback__)) for each in seen}) <= 2
+    assert wire.bytes == before
+    # A single exception for all calls would collect the traceback of each.
+    assert len(set(map(id, failures))) == 100
+    assert len({len(traceback.extract_tb(failure.__traceback__)) for failure in failures}) <= 2
 
 
-def test_names_that_users_invent_do_not_fill_the_memory(serve: Serve) -> None:
-    prompts = serve(poll_seconds=3600)
+def test_the_number_of_remembered_missing_names_is_limited(make_client: MakeClient) -> None:
+    prompts = make_client(poll_seconds=3600)
     prompts.get("greeter")
     for n in range(missing_prompts.MOST + 20):
-        assert prompts.get(f"invented-{n}", default="x").is_default
+        assert prompts.get(f"missing-{n}", default="x").is_default
     assert len(prompts._follower._refresher.nonexistent) == missing_prompts.MOST  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.mark.parametrize("name", ["greeter", "other", "other@1", "absent"])
-def test_a_unit_is_a_text_an_integer_or_a_uuid(prompts: Prompts, sql: Connection, name: str) -> None:
+def test_a_unit_is_a_string_an_integer_or_a_uuid(prompts: Prompts, sql: Connection, name: str) -> None:
     sql.execute("select promptctl.split('other', 5000, 2)")
     until(lambda: prompts.get("other", unit="x").epoch == 2)
-    own = uuid.uuid4()
+    some_uuid = uuid.uuid4()
     for unit, text in (
         (5, "5"),
         (-7, "-7"),
-        (own, str(own)),
+        (some_uuid, str(some_uuid)),
         ("", ""),
         ("ユーザー😀", "ユーザー😀"),
         ("x" * 1_000_000, "x" * 1_000_000),
     ):
-        prompt, same = (prompts.get(name, unit=each, default="") for each in (unit, text))
+        prompt, same = (prompts.get(name, unit=form, default="") for form in (unit, text))
         assert (prompt.version, prompt.bucket) == (same.version, same.bucket)
         if not prompt.is_default:
             assert [(prompt.bucket,)] == rows(sql, "select promptctl.bucket(%s, %s)", prompt.source.seed, text)
@@ -335,18 +341,18 @@ def test_a_long_unit_is_not_kept_in_memory_with_its_use(prompts: Prompts) -> Non
 
 
 @pytest.mark.parametrize("name", ["greeter", "other", "absent"])
-def test_attributes_are_a_mapping_of_what_json_has(prompts: Prompts, sql: Connection, name: str) -> None:
+def test_attributes_must_be_a_mapping_of_json_values(prompts: Prompts, sql: Connection, name: str) -> None:
     sql.execute("select promptctl.set_routes('{greeter}', %s)", [f"[{ROUTE}]"])
     until(lambda: prompts.get("greeter", attributes={"plan": "test"}).version == 2)
-    circle: dict[str, Any] = {}
-    circle["circle"] = circle
+    cycle: dict[str, Any] = {}
+    cycle["cycle"] = cycle
     for wrong in ([], [("plan", "test")], "plan", 5, {"plan"}, object()):
         with pytest.raises(TypeError, match="attributes must be a mapping"):
             prompts.get(name, attributes=wrong, default="")  # pyright: ignore[reportArgumentType]
     for value in ({"set"}, object(), b"bytes", Decimal(1), datetime.datetime.now(datetime.UTC), [object()]):
         with pytest.raises(TypeError, match='the attribute "plan" cannot be encoded as JSON'):
             prompts.get(name, attributes={"plan": value}, default="")
-    for value in (float("nan"), float("inf"), [float("nan")], circle):
+    for value in (float("nan"), float("inf"), [float("nan")], cycle):
         with pytest.raises(ValueError, match='the attribute "plan" cannot be encoded as JSON'):
             prompts.get(name, attributes={"plan": value}, default="")
     for key in (5, None, b"plan"):
@@ -358,31 +364,31 @@ def test_attributes_are_a_mapping_of_what_json_has(prompts: Prompts, sql: Connec
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "setting",
     [
         {"poll_seconds": 0}, {"poll_seconds": float("inf")}, {"timeout_seconds": -1}, {"flush_seconds": float("nan")},
         {"queue_size": 0}, {"spool_bytes": -5}, {"max_age_seconds": 0},
     ],
     ids=str,
 )  # fmt: skip
-def test_a_setting_that_is_not_a_positive_number_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be a positive number"):
-        Prompts("postgresql:///x", **wrong)
+def test_a_number_that_is_not_positive_raises_in_the_constructor(setting: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(setting))} must be a positive number"):
+        Prompts("postgresql:///x", **setting)
 
 
 @pytest.mark.parametrize(
     "url", ["", "  ", "mysql://x/y", "somewhere", "postgresql://u:secret@[::1/x", "host=x nonsense=1"]
 )
-def test_a_setting_that_is_malformed_is_refused_at_once(url: str, tmp_path: Any) -> None:
+def test_an_invalid_database_url_raises_in_the_constructor(url: str, tmp_path: Any) -> None:
     for options in ({}, {"snapshot": tmp_path / "snapshot"}):
         with pytest.raises(errors.Usage, match="database_url") as failure:
             Prompts(url, **options)
         assert "secret" not in str(failure.value)
 
 
-def test_nothing_starts_before_the_first_call(serve: Serve, nobody: str) -> None:
+def test_no_thread_starts_before_the_first_call(make_client: MakeClient, refusing_url: str) -> None:
     before = threading.active_count()
-    prompts = serve(nobody)
+    prompts = make_client(refusing_url)
     assert threading.active_count() == before
     assert (prompts.is_connected, prompts.waiting_uses, prompts.dropped_uses) == (False, 0, 0)
     assert prompts.flush(0.1)

@@ -1,4 +1,4 @@
-"""Under gevent: whoever waits for the database holds up nobody else, and patching after a fork is noticed."""
+"""Under gevent: a greenlet that waits for the database does not block the others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.client.support import count, program
+from tests.client.support import count, run_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("gevent")
 
-HANGS = """
+HANGING_DATABASE = """
 from gevent import monkey; monkey.patch_all()
 import os, socket, time
 import gevent
@@ -41,14 +41,14 @@ with prompt.use():
 turns = 0
 assert not prompts.flush(2)
 assert turns > 20, turns
-# Who is given up while it connects leaves nothing behind that the thread beside could write into.
-waits = gevent.spawn(prompts.get, "other")
+# A greenlet that is killed while it connects must not leave a result that another thread writes into.
+waiting = gevent.spawn(prompts.get, "other")
 gevent.sleep(0.1)
-waits.kill()
+waiting.kill()
 prompts.close(0.1)
-print("went on")
+print("done")
 """
-WORKS = """
+PATCHED_FIRST = """
 from gevent import monkey; monkey.patch_all()
 import gevent
 from promptctl import Prompts
@@ -59,8 +59,8 @@ def work(number):
 gevent.joinall([gevent.spawn(work, number) for number in range(100)], raise_error=True)
 assert prompts.flush(20) and prompts.is_connected
 """
-# As a worker of Gunicorn does it: the application is loaded, and used, before.
-PRELOADS = """
+# Like a worker of Gunicorn that loads the application before it forks.
+PATCHED_AFTER_FORK = """
 import os
 from promptctl import Prompts
 prompts = Prompts(flush_seconds=0.02)
@@ -76,13 +76,13 @@ if child == 0:
             use.record(input_tokens=number)
     gevent.joinall([gevent.spawn(work, number) for number in range(99)], raise_error=True)
     assert prompts.flush(20)
-    # Every get was answered from what the parent knew.
+    # Until then `get` answers with the versions that the parent loaded.
     while not prompts.is_connected:
         gevent.sleep(0.01)
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
 """
-LATE = """
+PATCHED_AFTER_START = """
 import sys
 from promptctl import Prompts
 prompts = Prompts()
@@ -96,18 +96,20 @@ os._exit(0)
 
 
 def test_a_hanging_database_blocks_only_the_greenlets_that_wait_for_it(home: Path, env: dict[str, str]) -> None:
-    ended = program(HANGS, home, env)
-    assert (ended.code, ended.out) == (0, "went on\n"), ended.err
+    result = run_program(HANGING_DATABASE, home, env)
+    assert (result.code, result.out) == (0, "done\n"), result.err
 
 
-@pytest.mark.parametrize("code", [WORKS, PRELOADS], ids=["patched first", "patched in a forked worker"])
-def test_each_use_is_recorded_once(sql: Connection, home: Path, env: dict[str, str], code: str) -> None:
-    ended = program(code, home, env)
-    assert (ended.code, ended.err) == (0, ""), ended.err
+@pytest.mark.parametrize(
+    "code", [PATCHED_FIRST, PATCHED_AFTER_FORK], ids=["patched first", "patched in a forked worker"]
+)
+def test_each_use_is_recorded_once_under_gevent(sql: Connection, home: Path, env: dict[str, str], code: str) -> None:
+    result = run_program(code, home, env)
+    assert (result.code, result.err) == (0, ""), result.err
     assert count(sql) == 100
 
 
-def test_patching_under_a_client_that_runs_is_logged(sql: Connection, home: Path, env: dict[str, str]) -> None:
-    ended = program(LATE, home, env)
-    assert (ended.code, ended.out) == (0, "True\n")
-    assert "threads were replaced, for example by gevent, after this client had started its own" in ended.err
+def test_patching_after_a_client_has_started_is_logged(sql: Connection, home: Path, env: dict[str, str]) -> None:
+    result = run_program(PATCHED_AFTER_START, home, env)
+    assert (result.code, result.out) == (0, "True\n")
+    assert "threads were replaced, for example by gevent, after this client had started its own" in result.err

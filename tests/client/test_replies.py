@@ -1,4 +1,4 @@
-"""What `record` reads from replies: of SDKs and frameworks, as objects and as mappings; anything else is refused."""
+"""`record` reads the usage of replies of many SDKs and frameworks, and raises for any other object."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CACHED = {"input_tokens": 20, "cache_read_input_tokens": 100, "cache_creation_in
 
 
 class OtherInteger:
-    """An integer of another library's, as NumPy has them."""
+    """An integer type of another library, like those of NumPy."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -48,14 +48,14 @@ numbers.Integral.register(OtherInteger)
 
 @dataclasses.dataclass
 class Reply:
-    """A reply as an application's own code may have it."""
+    """A reply in a data class of the application."""
 
     usage: Any
     model: str = "m"
 
 
-# In the names of each, with all of the input, the reply, and what was read from a cache and written to one.
-REPORTS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+# By kind: a reply, and the expected model, input tokens, output tokens, tokens from the cache and to it, request id.
+REPLIES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "Anthropic, model_dump()": (
         {"id": "msg_1", "type": "message", "model": "m", "content": [], "usage": CACHED}, ("m", 127, 80, 100, 7, None)
     ),
@@ -155,25 +155,27 @@ REPORTS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         Reply(types.SimpleNamespace(input_tokens=OtherInteger(20), output_tokens=OtherInteger(80))),
         ("m", 20, 80, None, None, None),
     ),
-    "a count that is negative, another that is none": (
+    "a negative count and a boolean count": (
         Reply({"input_tokens": -1, "output_tokens": 80, "cache_read_input_tokens": True}),
         ("m", None, 80, None, None, None),
     ),
-    "a part of it is odd": ({"usage": {"inputTokens": "20", "outputTokens": 80}}, (None, None, 80, None, None, None)),
+    "a string count": ({"usage": {"inputTokens": "20", "outputTokens": 80}}, (None, None, 80, None, None, None)),
 }  # fmt: skip
 
 
-def test_a_reply_is_read_by_the_names_of_its_kind(prompts: Prompts, sql: Connection) -> None:
-    for reply, _ in REPORTS.values():
+def test_usage_is_read_from_replies_of_many_libraries(prompts: Prompts, sql: Connection) -> None:
+    for reply, _ in REPLIES.values():
         with prompts.get("greeter").use() as use:
             use.record(reply)
     assert prompts.flush()
-    assert dict(zip(REPORTS, uses(sql, TOKENS), strict=True)) == {kind: read for kind, (_, read) in REPORTS.items()}
+    assert dict(zip(REPLIES, uses(sql, TOKENS), strict=True)) == {
+        kind: expected for kind, (_, expected) in REPLIES.items()
+    }
 
 
 @pytest.fixture
 def claude_client(claude: ClaudeServer) -> Iterator[anthropic.Anthropic]:
-    """The real SDK, asking a server that speaks Claude's protocol."""
+    """The real SDK, connected to a server that implements Claude's API."""
     import anthropic
 
     with anthropic.Anthropic(
@@ -182,22 +184,22 @@ def claude_client(claude: ClaudeServer) -> Iterator[anthropic.Anthropic]:
         yield client
 
 
-WORDS: dict[str, Any] = {
+REQUEST: dict[str, Any] = {
     "model": "claude-sonnet-5-5", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]
 }  # fmt: skip
 
 
-def test_unfinished_replies_of_the_sdk_are_refused_with_advice(
+def test_unfinished_replies_of_the_sdk_raise_with_advice(
     prompts: Prompts, sql: Connection, claude_client: anthropic.Anthropic
 ) -> None:
     messages: Any = claude_client.messages
     prompt = prompts.get("greeter")
-    raw = messages.with_raw_response.create(**WORDS)
+    raw = messages.with_raw_response.create(**REQUEST)
     with prompt.use() as use:
         with pytest.raises(TypeError, match=r"no readable usage: pass what its parse\(\) returns"):
             use.record(raw)
         use.record(raw.parse())
-    manager = messages.stream(**WORDS)
+    manager = messages.stream(**REQUEST)
     advice = r"MessageStream\w* has no readable usage: pass what get_final_message\(\) of the stream returns, or call"
     with prompt.use() as use, manager as stream:
         for early in (manager, stream):
@@ -205,11 +207,11 @@ def test_unfinished_replies_of_the_sdk_are_refused_with_advice(
                 use.record(early)
         stream.until_done()
         use.record(stream.get_final_message())
-    with prompt.use() as use, messages.create(**WORDS, stream=True) as events:
+    with prompt.use() as use, messages.create(**REQUEST, stream=True) as events:
         with pytest.raises(TypeError, match=r"no readable usage: call record\(input_tokens=…"):
             use.record(events)
         for event in events:
-            # Each reports all that was used so far.
+            # Each event has the usage so far.
             with pytest.raises(TypeError, match=r"Event has no readable usage: pass what get_final_message\(\)"):
                 use.record(event)
         use.record(input_tokens=20, output_tokens=8, model="claude-sonnet-5-5")
@@ -219,12 +221,12 @@ def test_unfinished_replies_of_the_sdk_are_refused_with_advice(
 
 def unreadable() -> dict[str, tuple[Any, str]]:
     whole = {"model": "m", "usage": CACHED}
-    odd: list[object] = [None, -1, "7", True, 1.5, float("nan"), 10**30, MOST_TOKENS + 1]
+    invalid_counts: list[object] = [None, -1, "7", True, 1.5, float("nan"), 10**30, MOST_TOKENS + 1]
     cases: dict[str, tuple[Any, str]] = {
-        "a text": ("A pointer is a value.", "str has no readable usage: pass the whole reply"),
+        "a string": ("A pointer is a value.", "str has no readable usage: pass the whole reply"),
         "bytes": (json.dumps(whole).encode(), "bytes has no readable usage: pass the whole reply"),
         "a number": (80, "int has no readable usage: pass the whole reply"),
-        "nothing": (object(), "object has no readable usage: call record"),
+        "an object without attributes": (object(), "object has no readable usage: call record"),
         "an empty mapping": ({}, "dict has no readable usage: call record"),
         "no usage": (types.SimpleNamespace(model="m", usage=None), "SimpleNamespace has no readable usage"),
         "a batch item": (
@@ -244,18 +246,18 @@ def unreadable() -> dict[str, tuple[Any, str]]:
         "an exception": (ValueError("x"), r"ValueError has no readable usage: let it leave the block, or call failed"),
         "a function": (len, "usage: pass what it returns"),
         "a future": (concurrent.futures.Future[Any](), r"usage: pass what its result\(\) returns"),
-        "a response of HTTP": (types.SimpleNamespace(json=lambda: whole), r"usage: pass what its json\(\) returns"),
+        "an HTTP response": (types.SimpleNamespace(json=lambda: whole), r"usage: pass what its json\(\) returns"),
         "Pydantic AI, a run": (types.SimpleNamespace(usage=lambda: CACHED), r"usage: pass what its usage\(\) returns"),
-        "a generator": ((each for each in [whole]), "generator has no readable usage: call record"),
+        "a generator": ((item for item in [whole]), "generator has no readable usage: call record"),
         "a tuple": ((whole, whole), "tuple has no readable usage: pass each reply"),
         "a set": ({1}, "set has no readable usage: call record"),
-        "counts that are truths": (Reply({"input_tokens": True, "output_tokens": False}), "no readable usage"),
+        "counts that are booleans": (Reply({"input_tokens": True, "output_tokens": False}), "no readable usage"),
         "counts that are negative": (Reply({"input_tokens": -1, "output_tokens": -1}), "no readable usage"),
         "a mock": (unittest.mock.MagicMock(), "MagicMock has no readable usage"),
         "an event of a stream": (types.SimpleNamespace(type="content_block_delta"), "no readable usage"),
         "a list": ([whole], "list has no readable usage: pass each reply"),
     }  # fmt: skip
-    for count in odd:
+    for count in invalid_counts:
         usage = {"prompt_tokens": count}
         cases[f"an object with {count!r}"] = (
             types.SimpleNamespace(usage=types.SimpleNamespace(**usage)),
@@ -267,7 +269,7 @@ def unreadable() -> dict[str, tuple[Any, str]]:
 
 def test_an_object_without_readable_usage_raises_a_type_error(prompts: Prompts, sql: Connection) -> None:
     async def create() -> None:
-        """What a client for async code returns before it is awaited."""
+        """An asynchronous client returns a coroutine like this one."""
 
     coroutine = create()
     cases = unreadable() | {"a coroutine": (coroutine, "coroutine has no readable usage: await it first")}
@@ -275,31 +277,31 @@ def test_an_object_without_readable_usage_raises_a_type_error(prompts: Prompts, 
         with prompts.get("greeter").use() as use:
             with pytest.raises(TypeError, match=message):
                 use.record(reply)
-            # Numbers are recorded, and the model is still read.
+            # With numbers in the call the use is recorded.
             use.record(reply, input_tokens=7)
         with contextlib.suppress(TypeError), prompts.get("greeter").use() as use:
             use.record(reply)
         assert use.outcome == "TypeError", case
     coroutine.close()
     assert prompts.flush()
-    found = sorted((outcome, tokens) for outcome, tokens in uses(sql, "outcome, coalesce(input_tokens, -1)"))
-    assert found == [("TypeError", -1)] * len(cases) + [("ok", 7)] * len(cases)
+    recorded = sorted((outcome, tokens) for outcome, tokens in uses(sql, "outcome, coalesce(input_tokens, -1)"))
+    assert recorded == [("TypeError", -1)] * len(cases) + [("ok", 7)] * len(cases)
     assert prompts.dropped_uses == 0
 
 
-def test_several_replies_of_one_use_add_up_and_the_same_counts_once(prompts: Prompts, sql: Connection) -> None:
-    """An agent asks again with what a tool has found, before it answers."""
+def test_replies_of_one_use_add_up_and_a_repeated_reply_counts_once(prompts: Prompts, sql: Connection) -> None:
+    """An agent sends several requests for one answer, for example with the results of tools."""
     first: Any = types.SimpleNamespace(model="m", _request_id="r-1", usage=types.SimpleNamespace(**CACHED))
     last = {"model": "n", "usage": {"input_tokens": 3, "output_tokens": 5}}
-    takes: list[list[tuple[Any, dict[str, Any]]]] = [
+    calls_by_use: list[list[tuple[Any, dict[str, Any]]]] = [
         [(first, {}), (first, {}), (last, {})],
         [(last, {}), ({"usage": {"output_tokens": 1}}, {}), (dict(last), {})],
         [(first, {}), (last, {"output_tokens": 50})],
         [({"usage": {"prompt_tokens": MOST_TOKENS}}, {}), (last, {})],
     ]
-    for take in takes:
+    for calls in calls_by_use:
         with prompts.get("greeter").use() as use:
-            for reply, numbers in take:
+            for reply, numbers in calls:
                 use.record(reply, **numbers)
     assert prompts.flush()
     assert [row[:5] for row in uses(sql, TOKENS)] == [
@@ -307,9 +309,9 @@ def test_several_replies_of_one_use_add_up_and_the_same_counts_once(prompts: Pro
     ]  # fmt: skip
 
 
-def test_the_counts_of_the_sdk_are_read_from_what_it_returns(claude_client: anthropic.Anthropic) -> None:
+def test_counts_are_read_from_sdk_replies_and_their_json(claude_client: anthropic.Anthropic) -> None:
     messages: Any = claude_client.messages
-    reply = messages.create(**WORDS)
+    reply = messages.create(**REQUEST)
     for form in (reply, reply.model_dump(), json.loads(reply.model_dump_json())):
         usage, model, _ = replies.read(form)
         assert (*tokens.read(usage)[:2], model) == (20, 8, "claude-sonnet-5-5")

@@ -1,4 +1,4 @@
-"""What a client knew, in a file: a process starts from it while the database is down."""
+"""The snapshot: a file from which a client starts while the database is down."""
 
 from __future__ import annotations
 
@@ -28,91 +28,91 @@ if TYPE_CHECKING:
     from tests.servers import Server
 
     Connection = psycopg.Connection[Any]
-    Serve = Callable[..., Prompts]
+    MakeClient = Callable[..., Prompts]
     Logged = Callable[[str], int]
 
-KNOWN = ["greeter", "other", "greeter@2", "idle"]
+LOADED = ["greeter", "other", "greeter@2", "idle"]
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the snapshot is to be."""
+    """The path of the snapshot."""
     return tmp_path / "snapshot.json"
 
 
 @pytest.fixture
-def away(server: Server, database_name: str) -> Callable[[bool], None]:
-    """Makes the database unreachable, and reachable again."""
+def set_unreachable(server: Server, database_name: str) -> Callable[[bool], None]:
+    """Return a function that makes the database unreachable, or reachable again."""
 
-    def make(is_away: bool) -> None:
+    def set_state(is_unreachable: bool) -> None:
         with psycopg.connect(server.dsn(), autocommit=True) as sql:
-            run(sql, f"alter database {database_name} allow_connections {not is_away}")
-            if is_away:
+            run(sql, f"alter database {database_name} allow_connections {not is_unreachable}")
+            if is_unreachable:
                 run(
                     sql,
                     "select pg_terminate_backend(pid, 20000) from pg_stat_activity where datname = %s",
                     [database_name],
                 )
 
-    return make
+    return set_state
 
 
-def kept(serve: Serve, path: Path, names: list[str] = KNOWN) -> dict[str, Any]:
-    """Have a client write the file, and return its document."""
-    prompts = serve(snapshot=path)
+def write_snapshot(make_client: MakeClient, path: Path, names: list[str] = LOADED) -> dict[str, Any]:
+    """Have a client write the snapshot, and return its JSON document."""
+    prompts = make_client(snapshot=path)
     prompts.preload(names)
     prompts.close()
     return json.loads(path.read_text())
 
 
-def test_a_process_starts_from_it_while_the_database_is_down(
-    serve: Serve, path: Path, sql: Connection, away: Callable[[bool], None], logged: Logged
+def test_a_client_starts_from_its_snapshot_while_the_database_is_down(
+    make_client: MakeClient, path: Path, sql: Connection, set_unreachable: Callable[[bool], None], logged: Logged
 ) -> None:
     sql.execute(
         "select promptctl.set_routes('{greeter}', %s)",
         [json.dumps([[{"when": {"a": 1}, "use": "other"}, {"when": {"a": 2}, "use": "other@2"}]])],
     )
     sql.execute("select promptctl.split('other', 5000, 2)")
-    live = serve(snapshot=path)
-    live.preload(KNOWN)
-    away(True)
-    asked: list[tuple[str, dict[str, Any]]] = [
-        (name, given)
+    connected = make_client(snapshot=path)
+    connected.preload(LOADED)
+    set_unreachable(True)
+    calls: list[tuple[str, dict[str, Any]]] = [
+        (name, options)
         for name in ("greeter", "other", "greeter@2")
-        for given in ({}, {"unit": "user-42"}, {"unit": 7, "attributes": {"a": 1}}, {"attributes": {"a": 2}})
-        if "unit" in given or name != "other"
+        for options in ({}, {"unit": "user-42"}, {"unit": 7, "attributes": {"a": 1}}, {"attributes": {"a": 2}})
+        if "unit" in options or name != "other"
     ]
 
     def answers(prompts: Prompts) -> list[tuple[Any, ...]]:
-        served = [prompts.get(name, **given) for name, given in asked]
+        served = [prompts.get(name, **options) for name, options in calls]
         return [(p.name, p.version, p.epoch, p.content, p.settings, p.metadata, p.bucket) for p in served]
 
-    began = serve(snapshot=path)
-    assert answers(began) == answers(live)
+    offline = make_client(snapshot=path)
+    assert answers(offline) == answers(connected)
     with pytest.raises(NoActiveVersion, match=r'(?m)^"idle" has no active version in the database$'):
-        began.get("idle")
+        offline.get("idle")
     with pytest.raises(Unavailable):
-        began.get("unknown")
-    assert not began.is_connected
+        offline.get("unknown")
+    assert not offline.is_connected
     assert logged(f"using the snapshot {path}, confirmed 0 s ago") == 1
-    away(False)
-    until(lambda: began.is_connected)
+    set_unreachable(False)
+    until(lambda: offline.is_connected)
     with psycopg.connect(str(sql.info.dsn), autocommit=True) as again:
         activate(again, "greeter", 2)
-    until(lambda: began.get("greeter").version == 2)
+    until(lambda: offline.get("greeter").version == 2)
 
 
 def test_the_age_of_a_snapshot_is_logged_and_limited(
-    serve: Serve, path: Path, away: Callable[[bool], None], logged: Logged
+    make_client: MakeClient, path: Path, set_unreachable: Callable[[bool], None], logged: Logged
 ) -> None:
-    said = kept(serve, path)
-    said["confirmed_at"] -= 5000
-    path.write_text(json.dumps(said))
-    away(True)
-    prompts = serve(snapshot=path)
+    document = write_snapshot(make_client, path)
+    document["confirmed_at"] -= 5000
+    path.write_text(json.dumps(document))
+    set_unreachable(True)
+    prompts = make_client(snapshot=path)
     assert 5000 <= prompts.get("greeter").age_seconds < 5100
     assert logged(f"using the snapshot {path}, confirmed 50") == 1
-    strict = serve(snapshot=path, max_age_seconds=60)
+    strict = make_client(snapshot=path, max_age_seconds=60)
     with pytest.raises(Exception, match=r"were confirmed 50\d\d s ago, and max_age_seconds is 60"):
         strict.get("greeter")
     assert strict.get("greeter@2").version == 2
@@ -120,29 +120,29 @@ def test_the_age_of_a_snapshot_is_logged_and_limited(
 
 @pytest.mark.parametrize("seconds", [5, 5000, 1e300])
 def test_a_snapshot_from_the_future_is_not_used(
-    serve: Serve, path: Path, away: Callable[[bool], None], logged: Logged, seconds: float
+    make_client: MakeClient, path: Path, set_unreachable: Callable[[bool], None], logged: Logged, seconds: float
 ) -> None:
-    """Such a file would seem to be confirmed just now, and max_age_seconds would not limit it."""
-    said = kept(serve, path)
-    said["confirmed_at"] += seconds
-    path.write_text(json.dumps(said))
-    away(True)
-    assert serve(snapshot=path, max_age_seconds=60).get("greeter", default="own").is_default
+    """Such a file would have no age, so max_age_seconds would not limit it."""
+    document = write_snapshot(make_client, path)
+    document["confirmed_at"] += seconds
+    path.write_text(json.dumps(document))
+    set_unreachable(True)
+    assert make_client(snapshot=path, max_age_seconds=60).get("greeter", default="own").is_default
     assert logged("its time is in the future") == 1
 
 
 def test_a_snapshot_has_no_negative_age_after_a_small_clock_step(
-    serve: Serve, path: Path, away: Callable[[bool], None]
+    make_client: MakeClient, path: Path, set_unreachable: Callable[[bool], None]
 ) -> None:
-    said = kept(serve, path)
-    said["confirmed_at"] = time.time() + 0.5
-    path.write_text(json.dumps(said))
-    away(True)
-    assert 0 <= serve(snapshot=path).get("greeter").age_seconds < 30
+    document = write_snapshot(make_client, path)
+    document["confirmed_at"] = time.time() + 0.5
+    path.write_text(json.dumps(document))
+    set_unreachable(True)
+    assert 0 <= make_client(snapshot=path).get("greeter").age_seconds < 30
 
 
-def given_to_another_user(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only root can give a file away; for anybody else the process becomes another user."""
+def change_owner(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the file another owner as root, or else make the process appear to be another user."""
     if os.geteuid() == 0:
         os.chown(path, 65534, 65534)
     else:
@@ -151,13 +151,18 @@ def given_to_another_user(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("fault", ["owner", "mode", "link", "dangling link"])
 def test_a_snapshot_that_another_user_can_write_is_neither_read_nor_replaced(
-    serve: Serve, path: Path, away: Callable[[bool], None], logged: Logged, monkeypatch: pytest.MonkeyPatch, fault: str
+    make_client: MakeClient,
+    path: Path,
+    set_unreachable: Callable[[bool], None],
+    logged: Logged,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
 ) -> None:
-    kept(serve, path)
+    write_snapshot(make_client, path)
     content = path.read_bytes()
     target = path.with_name("elsewhere.json")
     if fault == "owner":
-        given_to_another_user(path, monkeypatch)
+        change_owner(path, monkeypatch)
     elif fault == "mode":
         path.chmod(0o620)
     else:
@@ -165,13 +170,13 @@ def test_a_snapshot_that_another_user_can_write_is_neither_read_nor_replaced(
         path.symlink_to(target)
         if fault == "dangling link":
             target.unlink()
-    why = {"owner": "it belongs to another user", "mode": "other users can write to it"}.get(fault, "it is a link")
-    away(True)
-    prompts = serve(snapshot=path, poll_seconds=0.02)
+    reason = {"owner": "it belongs to another user", "mode": "other users can write to it"}.get(fault, "it is a link")
+    set_unreachable(True)
+    prompts = make_client(snapshot=path, poll_seconds=0.02)
     assert prompts.get("greeter", default="own").is_default
-    assert logged(f"the snapshot {path} cannot be used: {why}") == 1
-    away(False)
-    until(lambda: logged(f"cannot write the snapshot {path}: {why}") == 1)
+    assert logged(f"the snapshot {path} cannot be used: {reason}") == 1
+    set_unreachable(False)
+    until(lambda: logged(f"cannot write the snapshot {path}: {reason}") == 1)
     prompts.close()
     assert path.is_symlink() == ("link" in fault)
     assert target.exists() == (fault == "link")
@@ -181,48 +186,50 @@ def test_a_snapshot_that_another_user_can_write_is_neither_read_nor_replaced(
 
 @pytest.mark.parametrize("kind", ["pipe", "directory", "device"])
 def test_a_pipe_directory_or_device_is_not_read_as_a_snapshot(
-    serve: Serve, path: Path, nobody: str, logged: Logged, kind: str
+    make_client: MakeClient, path: Path, refusing_url: str, logged: Logged, kind: str
 ) -> None:
     if kind == "pipe":
         os.mkfifo(path)
     elif kind == "directory":
         path.mkdir()
-    prompts = serve(nobody, snapshot=path if kind != "device" else Path("/dev/zero"))
+    prompts = make_client(refusing_url, snapshot=path if kind != "device" else Path("/dev/zero"))
     assert prompts.get("greeter", default="own").is_default
     assert logged("cannot be used: it is not a regular file") == 1
 
 
-def test_the_snapshot_is_private_current_and_replaced_atomically(serve: Serve, path: Path, sql: Connection) -> None:
-    prompts = serve(snapshot=path, poll_seconds=0.02)
-    prompts.preload(KNOWN)
+def test_the_snapshot_is_private_current_and_replaced_atomically(
+    make_client: MakeClient, path: Path, sql: Connection
+) -> None:
+    prompts = make_client(snapshot=path, poll_seconds=0.02)
+    prompts.preload(LOADED)
     until(path.exists)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    ends = threading.Event()
-    read: list[int] = []
+    stop = threading.Event()
+    epochs: list[int] = []
 
     def watch() -> None:
-        while not ends.is_set():
-            said = json.loads(path.read_text())
-            read.append(said["prompts"][0]["epoch"])
+        while not stop.is_set():
+            document = json.loads(path.read_text())
+            epochs.append(document["prompts"][0]["epoch"])
 
     thread = threading.Thread(target=watch)
     thread.start()
     for turn in range(50):
         activate(sql, "greeter", 2 - turn % 2)
     until(lambda: json.loads(path.read_text())["prompts"][0]["epoch"] == 51)
-    ends.set()
+    stop.set()
     thread.join()
-    assert read == sorted(read)
-    assert len(set(read)) > 1
-    assert [each.name for each in path.parent.iterdir()] == [path.name]
-    [greeter] = [each for each in json.loads(path.read_text())["prompts"] if each["name"] == "greeter"]
+    assert epochs == sorted(epochs)
+    assert len(set(epochs)) > 1
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    [greeter] = [row for row in json.loads(path.read_text())["prompts"] if row["name"] == "greeter"]
     assert greeter["content"] == "Be kind, {user.name}."
 
 
-def test_the_last_change_is_written_at_the_end(serve: Serve, path: Path, sql: Connection) -> None:
-    prompts = serve(snapshot=path, poll_seconds=3600)
+def test_close_writes_the_last_change_to_the_snapshot(make_client: MakeClient, path: Path, sql: Connection) -> None:
+    prompts = make_client(snapshot=path, poll_seconds=3600)
     prompts.get("greeter")
-    # As if the last writing had taken long: the next is due much later.
+    # The next regular write is due much later, as after a write that took long.
     until(path.exists)
     prompts._follower._refresher._snapshot._next_at = time.monotonic() + 1000  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
     activate(sql, "greeter", 2)
@@ -243,18 +250,18 @@ def test_an_unchanged_state_is_written_once_a_minute(tmp_path: Path, monkeypatch
     assert snapshot.is_due(is_changed=True)
 
 
-def test_a_slow_disk_is_not_written_to_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_snapshot_is_written_less_often_to_a_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from promptctl import atomic_files
 
     snapshot = Snapshot(str(tmp_path / "s"), "x")
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
 
-    def slowly(*_: Any, **__: Any) -> None:
+    def replace_slowly(*_: Any, **__: Any) -> None:
         nonlocal now
         now += 0.5
 
-    monkeypatch.setattr(atomic_files, "replace", slowly)
+    monkeypatch.setattr(atomic_files, "replace", replace_slowly)
     snapshot.save(State({}, {}), 0)
     assert snapshot.due_at == float("inf")
     now += 1
@@ -279,13 +286,13 @@ def test_a_slow_disk_is_not_written_to_all_the_time(tmp_path: Path, monkeypatch:
         ('{"form": 2}', "its format is 2, and this version reads format 1"),
         ('{"form": 1, "database": "host=elsewhere"}', "it is of another database (host=elsewhere)"),
     ],
-    ids=lambda given: str(given)[:20],
+    ids=lambda value: str(value)[:20],
 )
 def test_an_invalid_snapshot_is_logged_and_ignored(
-    serve: Serve, path: Path, nobody: str, logged: Logged, content: str | bytes, words: str
+    make_client: MakeClient, path: Path, refusing_url: str, logged: Logged, content: str | bytes, words: str
 ) -> None:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    prompts = serve(nobody, snapshot=path)
+    prompts = make_client(refusing_url, snapshot=path)
     with pytest.raises(Unavailable):
         prompts.get("greeter")
     assert prompts.get("greeter", default="own").is_default
@@ -294,48 +301,52 @@ def test_an_invalid_snapshot_is_logged_and_ignored(
 
 
 DAMAGES: list[Callable[[dict[str, Any]], object]] = [
-    lambda said: said.pop("prompts"),
-    lambda said: said.update(prompts={}, versions=5),
-    lambda said: said.update(prompts=[5]),
-    lambda said: said.update(confirmed_at="yesterday"),
-    lambda said: said["prompts"][0].pop("epoch"),
-    lambda said: said["prompts"][0].update(surplus=1),
-    lambda said: said["prompts"][0].update(name="../x"),
-    lambda said: said["prompts"][0].update(name=5),
-    lambda said: said["prompts"][0].update(epoch="1"),
-    lambda said: said["prompts"][0].update(basis_points=None),
-    lambda said: said["prompts"][0].update(basis_points=True),
-    lambda said: said["prompts"][0].update(content=["text"]),
-    lambda said: said["prompts"][0].update(settings=[]),
-    lambda said: said["prompts"][0].update(route={"when": {}}),
-    lambda said: said["prompts"][0].update(route=[5]),
-    lambda said: said["prompts"][0].update(route=[{"when": 5, "use": "other"}]),
-    lambda said: said["prompts"][0].update(route=[{"when": {"a": 1}, "use": "nobody"}]),
-    lambda said: said["prompts"][0].update(route=[{"when": {"a": 1}, "use": "other@9"}]),
-    lambda said: said["versions"][0].update(version=0),
-    lambda said: said["versions"][0].update(content=None),
+    lambda document: document.pop("prompts"),
+    lambda document: document.update(prompts={}, versions=5),
+    lambda document: document.update(prompts=[5]),
+    lambda document: document.update(confirmed_at="yesterday"),
+    lambda document: document["prompts"][0].pop("epoch"),
+    lambda document: document["prompts"][0].update(surplus=1),
+    lambda document: document["prompts"][0].update(name="../x"),
+    lambda document: document["prompts"][0].update(name=5),
+    lambda document: document["prompts"][0].update(epoch="1"),
+    lambda document: document["prompts"][0].update(basis_points=None),
+    lambda document: document["prompts"][0].update(basis_points=True),
+    lambda document: document["prompts"][0].update(content=["text"]),
+    lambda document: document["prompts"][0].update(settings=[]),
+    lambda document: document["prompts"][0].update(route={"when": {}}),
+    lambda document: document["prompts"][0].update(route=[5]),
+    lambda document: document["prompts"][0].update(route=[{"when": 5, "use": "other"}]),
+    lambda document: document["prompts"][0].update(route=[{"when": {"a": 1}, "use": "nobody"}]),
+    lambda document: document["prompts"][0].update(route=[{"when": {"a": 1}, "use": "other@9"}]),
+    lambda document: document["versions"][0].update(version=0),
+    lambda document: document["versions"][0].update(content=None),
 ]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_file_that_was_damaged_is_not_used(
-    serve: Serve, path: Path, away: Callable[[bool], None], logged: Logged, damage: Callable[[dict[str, Any]], object]
+def test_a_snapshot_with_invalid_fields_is_not_used(
+    make_client: MakeClient,
+    path: Path,
+    set_unreachable: Callable[[bool], None],
+    logged: Logged,
+    damage: Callable[[dict[str, Any]], object],
 ) -> None:
-    said = kept(serve, path)
-    damage(said)
-    path.write_text(json.dumps(said))
-    away(True)
-    prompts = serve(snapshot=path)
+    document = write_snapshot(make_client, path)
+    damage(document)
+    path.write_text(json.dumps(document))
+    set_unreachable(True)
+    prompts = make_client(snapshot=path)
     assert prompts.get("greeter", default="own").is_default
     assert logged(f"the snapshot {path} cannot be used") == 1
     assert logged("bug") == 0
 
 
 def test_a_snapshot_of_another_database_is_not_used_and_is_replaced(
-    serve: Serve, path: Path, nobody: str, logged: Logged
+    make_client: MakeClient, path: Path, refusing_url: str, logged: Logged
 ) -> None:
-    kept(serve, path)
-    other = serve(nobody, snapshot=path)
+    write_snapshot(make_client, path)
+    other = make_client(refusing_url, snapshot=path)
     assert other.get("greeter", default="own").is_default
     assert logged("it is of another database") == 1
     other.close()
@@ -346,11 +357,11 @@ def test_a_snapshot_of_another_database_is_not_used_and_is_replaced(
     "place", ["missing/snapshot", "directory", "pipe", "/proc/version/x", "/dev/full", "/dev/zero"]
 )
 def test_an_unwritable_snapshot_is_logged_once(
-    serve: Serve, sql: Connection, tmp_path: Path, logged: Logged, place: str
+    make_client: MakeClient, sql: Connection, tmp_path: Path, logged: Logged, place: str
 ) -> None:
     (tmp_path / "directory").mkdir()
     os.mkfifo(tmp_path / "pipe")
-    prompts = serve(snapshot=tmp_path / place, poll_seconds=0.02)
+    prompts = make_client(snapshot=tmp_path / place, poll_seconds=0.02)
     assert prompts.get("greeter").version == 1
     activate(sql, "greeter", 2)
     until(lambda: prompts.get("greeter").version == 2)
@@ -373,69 +384,69 @@ def full_disk() -> Iterator[Path]:
 
 
 def test_a_full_disk_keeps_the_old_snapshot_until_there_is_room(
-    serve: Serve, sql: Connection, full_disk: Path, logged: Logged
+    make_client: MakeClient, sql: Connection, full_disk: Path, logged: Logged
 ) -> None:
     path = full_disk / "snapshot.json"
-    prompts = serve(snapshot=path, poll_seconds=0.02)
+    prompts = make_client(snapshot=path, poll_seconds=0.02)
     assert prompts.get("greeter").version == 1
     until(lambda: logged("cannot write the snapshot") == 1)
     assert logged("No space left on device") == 1
     assert path.read_text() == "before"
-    assert sorted(each.name for each in full_disk.iterdir()) == ["ballast", "snapshot.json"]
+    assert sorted(file.name for file in full_disk.iterdir()) == ["ballast", "snapshot.json"]
     (full_disk / "ballast").unlink()
     activate(sql, "greeter", 2)
     until(lambda: "Be brief" in path.read_text())
 
 
 def test_processes_that_share_a_snapshot_keep_each_others_prompts(
-    serve: Serve, path: Path, away: Callable[[bool], None]
+    make_client: MakeClient, path: Path, set_unreachable: Callable[[bool], None]
 ) -> None:
-    one = serve(snapshot=path, poll_seconds=0.02)
-    one.preload(["greeter", "greeter@2"])
+    first = make_client(snapshot=path, poll_seconds=0.02)
+    first.preload(["greeter", "greeter@2"])
     until(path.exists)
-    other = serve(snapshot=path, poll_seconds=0.02)
-    other.get("other")
-    names = lambda: {each["name"] for each in json.loads(path.read_text())["prompts"]}  # noqa: E731
+    second = make_client(snapshot=path, poll_seconds=0.02)
+    second.get("other")
+    names = lambda: {row["name"] for row in json.loads(path.read_text())["prompts"]}  # noqa: E731
     until(lambda: names() == {"greeter", "other"})
-    # A third begins, knows but one itself, and is the last that writes.
-    third = serve(snapshot=path)
+    # A third client loads only one prompt itself and is the last to write.
+    third = make_client(snapshot=path)
     third.get("idle", default="x")
-    for each in (one, other, third):
-        each.close()
-    away(True)
-    began = serve(snapshot=path)
-    assert began.get("greeter").version == began.get("other").version == 1
-    assert began.get("greeter@2").version == 2
+    for client in (first, second, third):
+        client.close()
+    set_unreachable(True)
+    offline = make_client(snapshot=path)
+    assert offline.get("greeter").version == offline.get("other").version == 1
+    assert offline.get("greeter@2").version == 2
     with pytest.raises(NoActiveVersion):
-        began.get("idle")
+        offline.get("idle")
 
 
 def test_prompts_of_another_process_are_read_without_waiting_for_a_poll(
-    serve: Serve, path: Path, sql: Connection
+    make_client: MakeClient, path: Path, sql: Connection
 ) -> None:
-    kept(serve, path, ["greeter", "other@2"])
-    prompts = serve(snapshot=path, poll_seconds=3600)
+    write_snapshot(make_client, path, ["greeter", "other@2"])
+    prompts = make_client(snapshot=path, poll_seconds=3600)
     prompts.get("other")
     until(lambda: "Something else." in path.read_text())
-    said = json.loads(path.read_text())
-    assert {each["name"] for each in said["prompts"]} == {"greeter", "other"}
-    assert [(each["name"], each["version"]) for each in said["versions"]] == [("other", 2)]
-    known = lambda: set(prompts._memory.state.prompts)  # pyright: ignore[reportPrivateUsage] # noqa: E731
-    assert known() == {"greeter", "other"}
-    kept(serve, path, ["idle"])
+    document = json.loads(path.read_text())
+    assert {row["name"] for row in document["prompts"]} == {"greeter", "other"}
+    assert [(row["name"], row["version"]) for row in document["versions"]] == [("other", 2)]
+    loaded_names = lambda: set(prompts._memory.state.prompts)  # pyright: ignore[reportPrivateUsage] # noqa: E731
+    assert loaded_names() == {"greeter", "other"}
+    write_snapshot(make_client, path, ["idle"])
     activate(sql, "other", 2)
-    until(lambda: known() == {"greeter", "other", "idle"})
+    until(lambda: loaded_names() == {"greeter", "other", "idle"})
     until(lambda: len(json.loads(path.read_text())["prompts"]) == 3)
 
 
-def test_a_prompt_that_no_longer_exists_does_not_block_the_snapshot(serve: Serve, path: Path) -> None:
-    said = kept(serve, path, ["greeter"])
-    said["prompts"].append(said["prompts"][0] | {"name": "gone"})
-    path.write_text(json.dumps(said))
-    prompts = serve(snapshot=path, poll_seconds=3600)
+def test_a_prompt_that_no_longer_exists_does_not_block_the_snapshot(make_client: MakeClient, path: Path) -> None:
+    document = write_snapshot(make_client, path, ["greeter"])
+    document["prompts"].append(document["prompts"][0] | {"name": "gone"})
+    path.write_text(json.dumps(document))
+    prompts = make_client(snapshot=path, poll_seconds=3600)
     prompts.get("other")
     until(lambda: "gone" not in path.read_text())
-    assert {each["name"] for each in json.loads(path.read_text())["prompts"]} == {"greeter", "other"}
+    assert {row["name"] for row in json.loads(path.read_text())["prompts"]} == {"greeter", "other"}
 
 
 WRITER = """
@@ -450,7 +461,7 @@ with Prompts(snapshot=sys.argv[1], poll_seconds=0.01) as prompts:
 
 
 def test_two_writers_leave_a_complete_snapshot(
-    serve: Serve, path: Path, sql: Connection, env: dict[str, str], away: Callable[[bool], None]
+    make_client: MakeClient, path: Path, sql: Connection, env: dict[str, str], set_unreachable: Callable[[bool], None]
 ) -> None:
     pipe = subprocess.PIPE
     writers = [
@@ -471,30 +482,30 @@ def test_two_writers_leave_a_complete_snapshot(
             writer.communicate("\n")
     assert [writer.returncode for writer in writers] == [0, 0]
     assert sorted(os.listdir(path.parent)) == ["home", path.name]
-    away(True)
-    prompts = serve(snapshot=path)
+    set_unreachable(True)
+    prompts = make_client(snapshot=path)
     assert (prompts.get("greeter").version, prompts.get("other").version) == (1, 1)
 
 
-def test_a_snapshot_belongs_to_a_database_and_not_to_a_login(
-    serve: Serve, path: Path, server: Server, sql: Connection
+def test_a_snapshot_is_for_a_database_and_any_login(
+    make_client: MakeClient, path: Path, server: Server, sql: Connection
 ) -> None:
-    kept(serve, path)
-    for url, same in (
+    write_snapshot(make_client, path)
+    for url, is_same in (
         (f"postgresql://ada:secret@/x?host={server.socket_directory}&port={server.port}", False),
         (f"host={server.socket_directory} port={server.port} dbname={sql.info.dbname} user=ada password=secret", True),
     ):
         prompts = Prompts(url, snapshot=path)
-        assert (prompts._follower._refresher._snapshot.load() is not None) is same  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
+        assert (prompts._follower._refresher._snapshot.load() is not None) is is_same  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
         prompts.close()
     assert "secret" not in path.read_text()
 
 
-def test_a_relative_path_is_where_it_was_when_the_client_was_made(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_relative_path_is_resolved_when_the_client_is_created(
+    make_client: MakeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    prompts = serve(snapshot="own.json", spool="own")
+    prompts = make_client(snapshot="own.json", spool="own")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     prompts.get("greeter")

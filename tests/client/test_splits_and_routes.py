@@ -1,4 +1,4 @@
-"""Who is served what: the client answers as resolve does, for the same unit and the same attributes."""
+"""Splits and routes: the client selects the same version as resolve in SQL, for any unit and attributes."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
-BOTH = pytest.mark.parametrize("templated", list(SERVERS), indirect=True)
-EXPLAINED = "select name, version, epoch, content, bucket from promptctl.explain_resolve(%s, %s, %s)"
+ALL_SERVERS = pytest.mark.parametrize("templated", list(SERVERS), indirect=True)
+EXPECTED = "select name, version, epoch, content, bucket from promptctl.explain_resolve(%s, %s, %s)"
 
-# Scalars of routes, and beside them what an application gives that is nearly the same.
+# Values of conditions in routes, and attributes of applications that are equal or similar to them.
 SCALARS: list[Any] = [
     "enterprise", "Enterprise", "", "1", "true", "null", "zoë", "😀", True, False, 0, 1, -1, 5, 1.5, 0.1, 1e300, 2**53,
     2**53 + 1, -(10**18),
 ]  # fmt: skip
-GIVEN: list[Any] = [
+ATTRIBUTES: list[Any] = [
     *SCALARS, None, 1.0, 5.0, 0.0, -0.0, -1.0, float(2**53), 1e18, 10**400, 0.1 + 0.2, [], {}, ["enterprise"], [1],
     {"plan": "enterprise"}, "1.0", "zoe\u0308",
 ]  # fmt: skip
 KEYS = ["plan", "seats", "beta", "zoë", ""]
 
 
-def mixed(sql: Connection, draw: random.Random, number: int) -> list[str]:
+def create_prompts(sql: Connection, draw: random.Random, number: int) -> list[str]:
     """Create prompts with splits, with routes of several steps, and without an active version; return their names."""
     names = [f"p{n}" for n in range(number)]
     for name in names:
@@ -54,7 +54,7 @@ def mixed(sql: Connection, draw: random.Random, number: int) -> list[str]:
                 run(sql, "select promptctl.split(%s, %s)", [name, draw.choice([share, 7000])])
     for place, name in enumerate(names[:-1]):
         if draw.random() < 0.7:
-            # Forward only: a route must not lead in a circle. A step to a version may lead anywhere.
+            # A step to a prompt leads to a later name, so that no cycle forms. A step to a version may name any prompt.
             steps = [
                 {
                     "when": {key: draw.choice(SCALARS) for key in draw.sample(KEYS, draw.choice([1, 1, 1, 2]))},
@@ -68,50 +68,50 @@ def mixed(sql: Connection, draw: random.Random, number: int) -> list[str]:
     return names
 
 
-def check(prompts: Prompts, sql: Connection, name: str, unit: str | None, attributes: dict[str, Any]) -> bool:
-    """Compare both answers; whether something is served."""
+def check_selection(prompts: Prompts, sql: Connection, name: str, unit: str | None, attributes: dict[str, Any]) -> bool:
+    """Check that the client and SQL select the same version; return whether there is one."""
     import psycopg
 
     try:
-        [expected] = rows(sql, EXPLAINED, name, unit, json.dumps(attributes))
+        [expected] = rows(sql, EXPECTED, name, unit, json.dumps(attributes))
     except psycopg.errors.NoDataFound as refusal:
         with pytest.raises(NoActiveVersion, match=f"^{re.escape(str(refusal.diag.message_primary))} in "):
             prompts.get(name, unit=unit, attributes=attributes)
         return False
     served = prompts.get(name, unit=unit, attributes=attributes)
-    found = (served.name, served.version, served.epoch, served.content, served.bucket)
-    assert found == expected, (name, unit, attributes)
+    selection = (served.name, served.version, served.epoch, served.content, served.bucket)
+    assert selection == expected, (name, unit, attributes)
     return True
 
 
-@BOTH
+@ALL_SERVERS
 @pytest.mark.parametrize("seed", range(4))
-def test_the_client_answers_as_resolve_does(prompts: Prompts, sql: Connection, seed: int) -> None:
+def test_the_client_selects_the_same_version_as_resolve(prompts: Prompts, sql: Connection, seed: int) -> None:
     draw = random.Random(seed)
-    names = mixed(sql, draw, 12)
+    names = create_prompts(sql, draw, 12)
     prompts.preload(names)
     answers = Counter[bool]()
     for turn in range(400):
         unit = draw.choice(
             [f"user-{draw.randrange(10**6)}", "", "zoë@example.org", "ユーザー😀", "x" * 1000, str(turn)]
         )
-        attributes = {key: draw.choice(GIVEN) for key in draw.sample(KEYS, draw.randint(0, 3))}
-        answers[check(prompts, sql, draw.choice(names), unit, attributes)] += 1
+        attributes = {key: draw.choice(ATTRIBUTES) for key in draw.sample(KEYS, draw.randint(0, 3))}
+        answers[check_selection(prompts, sql, draw.choice(names), unit, attributes)] += 1
     assert answers[True] > 100
     assert answers[False] > 0 or seed
 
 
-@BOTH
-def test_every_scalar_of_a_route_is_met_by_the_same_attributes(prompts: Prompts, sql: Connection) -> None:
+@ALL_SERVERS
+def test_conditions_match_the_same_attributes_as_in_resolve(prompts: Prompts, sql: Connection) -> None:
     steps = [{"when": {"a": scalar}, "use": f"other@{1 + n % 2}"} for n, scalar in enumerate(SCALARS)]
     run(sql, "select promptctl.set_routes('{greeter}', %s)", [json.dumps([steps])])
     prompts.preload(["greeter"])
-    for given in GIVEN:
-        check(prompts, sql, "greeter", "u", {"a": given})
-        check(prompts, sql, "greeter", "u", {"a": given, "b": given})
-        check(prompts, sql, "greeter", "u", {"b": given})
-    check(prompts, sql, "greeter", "u", {})
-    # Of several alike the first counts, and all conditions of a step.
+    for attribute in ATTRIBUTES:
+        check_selection(prompts, sql, "greeter", "u", {"a": attribute})
+        check_selection(prompts, sql, "greeter", "u", {"a": attribute, "b": attribute})
+        check_selection(prompts, sql, "greeter", "u", {"b": attribute})
+    check_selection(prompts, sql, "greeter", "u", {})
+    # The first step whose conditions all match counts.
     for when in ({"a": 1, "b": 2}, {"a": 1}, {"b": 2}):
         run(sql, "select promptctl.set_routes('{greeter}', %s)", [
             json.dumps([[{"when": when, "use": "other"}, {"when": {"a": 1}, "use": "other@2"}]])
@@ -119,7 +119,7 @@ def test_every_scalar_of_a_route_is_met_by_the_same_attributes(prompts: Prompts,
         epoch = value(sql, "select epoch from promptctl.served where name = 'greeter'")
         until(lambda epoch=epoch: prompts.get("greeter", unit="u").epoch == epoch)
         for attributes in ({"a": 1}, {"b": 2}, {"a": 1, "b": 2}, {"a": 1, "b": 3}, {"a": 1, "b": 2, "c": 4}):
-            check(prompts, sql, "greeter", None, attributes)
+            check_selection(prompts, sql, "greeter", None, attributes)
 
 
 def test_a_route_takes_one_hop_only(prompts: Prompts, sql: Connection) -> None:
@@ -128,23 +128,23 @@ def test_a_route_takes_one_hop_only(prompts: Prompts, sql: Connection) -> None:
         run(sql, "select promptctl.set_routes(array[%s], %s)", [name, json.dumps([[{"when": {"a": 1}, "use": use}]])])
     assert prompts.get("greeter", attributes={"a": 1}).name == "other"
     assert prompts.get("other", attributes={"a": 1}).name == "end"
-    check(prompts, sql, "greeter", "u", {"a": 1})
+    check_selection(prompts, sql, "greeter", "u", {"a": 1})
 
 
-def test_the_split_of_where_a_route_leads_is_sticky_on_its_own_seed(prompts: Prompts, sql: Connection) -> None:
+def test_a_routed_unit_is_split_by_the_seed_of_the_routed_prompt(prompts: Prompts, sql: Connection) -> None:
     run(sql, "select promptctl.set_routes('{greeter}', %s)", [json.dumps([[{"when": {"a": 1}, "use": "other"}]])])
     run(sql, "select promptctl.split('other', 5000, 2)")
     run(sql, "select promptctl.split('greeter', 5000, 2)")
     prompts.preload(["greeter"])
     for n in range(200):
-        check(prompts, sql, "greeter", f"user-{n}", {"a": 1})
-        check(prompts, sql, "greeter", f"user-{n}", {})
+        check_selection(prompts, sql, "greeter", f"user-{n}", {"a": 1})
+        check_selection(prompts, sql, "greeter", f"user-{n}", {})
         same = prompts.get("other", unit=f"user-{n}")
         routed = prompts.get("greeter", unit=f"user-{n}", attributes={"a": 1})
         assert (routed.version, routed.bucket) == (same.version, same.bucket)
 
 
-def test_a_routed_version_has_the_current_epoch_and_a_pinned_one_that_of_its_reading(
+def test_a_routed_version_has_the_current_epoch_and_a_pinned_one_keeps_its_own(
     prompts: Prompts, sql: Connection
 ) -> None:
     run(sql, "select promptctl.set_routes('{greeter}', %s)", [json.dumps([[{"when": {"a": 1}, "use": "other@2"}]])])
@@ -153,12 +153,12 @@ def test_a_routed_version_has_the_current_epoch_and_a_pinned_one_that_of_its_rea
     for version, epoch in ((2, 2), (1, 3)):
         activate(sql, "other", version)
         until(lambda epoch=epoch: prompts.get("greeter", attributes={"a": 1}).epoch == epoch)
-        check(prompts, sql, "greeter", "u", {"a": 1})
+        check_selection(prompts, sql, "greeter", "u", {"a": 1})
         assert prompts.get("greeter", attributes={"a": 1}) is prompts.get("greeter", attributes={"a": 1})
     assert (prompts.get("other@2"), pinned.epoch) == (pinned, 1)
 
 
-def test_a_growing_share_is_sticky(prompts: Prompts, sql: Connection) -> None:
+def test_units_keep_the_candidate_when_the_share_grows(prompts: Prompts, sql: Connection) -> None:
     units = [f"user-{n}" for n in range(2000)]
     prompts.preload(["other"])
     before: set[str] = set()
@@ -177,9 +177,9 @@ def test_without_a_unit_calls_select_the_candidate_in_proportion_to_its_share(
 ) -> None:
     run(sql, "select promptctl.split('other', 2000, 2)")
     prompts.preload(["other"])
-    drawn = [prompts.get("other").version for _ in range(5000)]
-    assert 800 < drawn.count(2) < 1200
-    assert 1000 < sum(a != b for a, b in itertools.pairwise(drawn)) < 2200
+    selected = [prompts.get("other").version for _ in range(5000)]
+    assert 800 < selected.count(2) < 1200
+    assert 1000 < sum(a != b for a, b in itertools.pairwise(selected)) < 2200
     assert {prompts.get("other").bucket for _ in range(50)} == {None}
     for share, version in ((0, 1), (10_000, 2)):
         run(sql, "select promptctl.split('other', %s)", [share])
@@ -188,16 +188,16 @@ def test_without_a_unit_calls_select_the_candidate_in_proportion_to_its_share(
         assert {prompts.get("other").version for _ in range(2000)} == {version}
 
 
-def test_several_prompts_are_chosen_by_the_same_unit_and_attributes(prompts: Prompts, sql: Connection) -> None:
+def test_get_many_uses_one_unit_and_attributes_for_all_prompts(prompts: Prompts, sql: Connection) -> None:
     run(sql, "select promptctl.set_routes('{greeter}', %s)", [json.dumps([[{"when": {"a": 1}, "use": "other@2"}]])])
     run(sql, "select promptctl.split('other', 5000, 2)")
     for n in range(50):
-        given: dict[str, Any] = {"unit": n, "attributes": {"a": n % 2}}
-        many = prompts.get_many(["greeter", "other", "greeter@2"], **given)
-        for name, prompt in many.items():
-            alone = prompts.get(name, **given)
+        options: dict[str, Any] = {"unit": n, "attributes": {"a": n % 2}}
+        several = prompts.get_many(["greeter", "other", "greeter@2"], **options)
+        for name, prompt in several.items():
+            alone = prompts.get(name, **options)
             assert (prompt.name, prompt.version, prompt.bucket) == (alone.name, alone.version, alone.bucket)
-        assert list(many) == ["greeter", "other", "greeter@2"]
+        assert list(several) == ["greeter", "other", "greeter@2"]
 
 
 def test_an_activation_ends_a_split_for_the_client_too(prompts: Prompts, sql: Connection) -> None:

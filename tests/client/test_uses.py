@@ -1,4 +1,4 @@
-"""A use is timed and recorded once, with the counts of its reply; every loss is counted and logged."""
+"""A use is timed and recorded once, with the counts of its reply. Each lost use is counted and logged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from promptctl.client import recorder
 from promptctl.client.use import Use
 from promptctl.rules.tokens import MOST_TOKENS
 from promptctl.store import uses as store
-from tests.client.support import application_role, count, program, rows, until, uses
+from tests.client.support import application_role, count, rows, run_program, until, uses
 from tests.conftest import SERVERS
 from tests.schema.support import run, value
 
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from tests.servers import Server
 
     Connection = psycopg.Connection[Any]
-    Serve = Callable[..., Prompts]
+    MakeClient = Callable[..., Prompts]
     Logged = Callable[[str], int]
 
-BOTH = pytest.mark.parametrize("templated", list(SERVERS), indirect=True)
+ALL_SERVERS = pytest.mark.parametrize("templated", list(SERVERS), indirect=True)
 TOKENS = "model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, outcome"
 
 
 @pytest.fixture
-def ask(claude: ClaudeServer) -> Iterator[Callable[..., Any]]:
-    """Asks a server that speaks Claude's protocol, by its real SDK."""
+def send_request(claude: ClaudeServer) -> Iterator[Callable[..., Any]]:
+    """Return a function that sends a request with Claude's SDK to a server that implements its API."""
     import anthropic
 
     clients: list[anthropic.Anthropic] = []
@@ -50,14 +50,14 @@ def ask(claude: ClaudeServer) -> Iterator[Callable[..., Any]]:
         url = claude.url(scenario, **parameters)
         client = anthropic.Anthropic(api_key=claude.KEY, base_url=url, max_retries=0, timeout=30)
         clients.append(client)
-        words: Any = {
+        request: Any = {
             "model": "claude-sonnet-5-5", "max_tokens": 100, "system": "Be kind.",
             "messages": [{"role": "user", "content": "Hello"}],
         }  # fmt: skip
         if not streams:
             messages: Any = client.messages
-            return messages.create(**words)
-        with client.messages.stream(**words) as stream:
+            return messages.create(**request)
+        with client.messages.stream(**request) as stream:
             for _ in stream.text_stream:
                 assert use is not None
                 use.first_token()
@@ -68,7 +68,7 @@ def ask(claude: ClaudeServer) -> Iterator[Callable[..., Any]]:
         client.close()
 
 
-def test_the_block_measures_and_records_the_time(prompts: Prompts, sql: Connection) -> None:
+def test_a_use_records_its_response_time_and_time_to_first_token(prompts: Prompts, sql: Connection) -> None:
     with prompts.get("greeter").use() as use:
         time.sleep(0.05)
         use.first_token()
@@ -84,11 +84,13 @@ def test_the_block_measures_and_records_the_time(prompts: Prompts, sql: Connecti
     assert uuid.UUID(use.id).variant == uuid.RFC_4122
 
 
-class Strange(Exception):
-    """An exception of the application's own."""
+class ApplicationError(Exception):
+    """An exception of the application."""
 
 
-@pytest.mark.parametrize("kind", [ValueError, Strange, KeyboardInterrupt, SystemExit, GeneratorExit, TimeoutError])
+@pytest.mark.parametrize(
+    "kind", [ValueError, ApplicationError, KeyboardInterrupt, SystemExit, GeneratorExit, TimeoutError]
+)
 def test_an_exception_is_recorded_by_name_and_raised_again(
     prompts: Prompts, sql: Connection, kind: type[BaseException]
 ) -> None:
@@ -102,42 +104,46 @@ def test_failed_records_the_name_of_an_error(prompts: Prompts, sql: Connection) 
     for name in ("refused", "", "ok", "a\0b\ud800" + "c" * 500):
         with prompts.get("greeter").use() as use:
             use.failed(name)
-    with contextlib.suppress(Strange), prompts.get("greeter").use() as use:
-        use.failed("said before")
-        raise Strange
+    with contextlib.suppress(ApplicationError), prompts.get("greeter").use() as use:
+        use.failed("set before the exception")
+        raise ApplicationError
     assert prompts.flush()
-    expected = ["refused", "failed", "failed", "ab?" + "c" * 197, "said before"]
+    expected = ["refused", "failed", "failed", "ab?" + "c" * 197, "set before the exception"]
     assert sorted(row[0] for row in uses(sql, "outcome")) == sorted(expected)
 
 
-@BOTH
-def test_a_reply_of_the_sdk_is_recorded_completely(prompts: Prompts, sql: Connection, ask: Callable[..., Any]) -> None:
+@ALL_SERVERS
+def test_a_reply_of_the_sdk_is_recorded_completely(
+    prompts: Prompts, sql: Connection, send_request: Callable[..., Any]
+) -> None:
     with prompts.get("greeter").use() as use:
-        reply = ask(input_tokens=20, cache_read_tokens=100, cache_write_tokens=7, output_tokens=80)
+        reply = send_request(input_tokens=20, cache_read_tokens=100, cache_write_tokens=7, output_tokens=80)
         use.record(reply)
     assert prompts.flush()
-    [(*found, request_id)] = uses(sql, f"{TOKENS}, request_id")
-    assert found == ["claude-sonnet-5-5", 127, 80, 100, 7, "ok"]
+    [(*fields, request_id)] = uses(sql, f"{TOKENS}, request_id")
+    assert fields == ["claude-sonnet-5-5", 127, 80, 100, 7, "ok"]
     assert request_id == reply._request_id
     assert request_id.startswith("req_")
 
 
 def test_a_streamed_reply_is_recorded_with_its_first_token(
-    prompts: Prompts, sql: Connection, ask: Callable[..., Any]
+    prompts: Prompts, sql: Connection, send_request: Callable[..., Any]
 ) -> None:
     with prompts.get("greeter").use() as use:
-        use.record(ask(streams=True, use=use, input_tokens=20, output_tokens=8, delay_ms=50))
+        use.record(send_request(streams=True, use=use, input_tokens=20, output_tokens=8, delay_ms=50))
     assert prompts.flush()
     [(tokens_in, tokens_out, first, whole)] = uses(sql, "input_tokens, output_tokens, first_token_ms, response_ms")
     assert (tokens_in, tokens_out) == (20, 8)
     assert 50 <= first <= whole
 
 
-def test_exceptions_of_the_sdk_are_recorded(prompts: Prompts, sql: Connection, ask: Callable[..., Any]) -> None:
+def test_exceptions_of_the_sdk_are_recorded(
+    prompts: Prompts, sql: Connection, send_request: Callable[..., Any]
+) -> None:
     import anthropic
 
     with pytest.raises(anthropic.RateLimitError), prompts.get("greeter").use() as use:
-        use.record(ask("status", status=429))
+        use.record(send_request("status", status=429))
     assert prompts.flush()
     assert uses(sql, TOKENS) == [(None, None, None, None, None, "RateLimitError")]
 
@@ -146,7 +152,7 @@ def reply(model: object = "m", request_id: object = "r", **usage: object) -> Any
     return types.SimpleNamespace(model=model, _request_id=request_id, usage=types.SimpleNamespace(**usage))
 
 
-class Rude:
+class Unreadable:
     """A reply with an invalid model and with one count in its usage."""
 
     class Model:
@@ -164,20 +170,20 @@ class Rude:
     usage = Usage()
 
 
-ODD: dict[str, tuple[Any, tuple[Any, ...]]] = {
-    "absurd": (reply(input_tokens=10**30, output_tokens=3), ("m", None, 3, None, None)),
-    "truths": (reply(input_tokens=True, output_tokens=3), ("m", None, 3, None, None)),
+INVALID_REPLIES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "too large": (reply(input_tokens=10**30, output_tokens=3), ("m", None, 3, None, None)),
+    "boolean": (reply(input_tokens=True, output_tokens=3), ("m", None, 3, None, None)),
     "negative": (reply(input_tokens=-1, output_tokens=3), ("m", None, 3, None, None)),
     "nan": (reply(input_tokens=float("nan"), output_tokens=2), ("m", None, 2, None, None)),
-    "an odd cache": (
+    "invalid cache counts": (
         reply(input_tokens=7, output_tokens=2, cache_read_input_tokens=-1, cache_creation_input_tokens="x"),
         ("m", 7, 2, None, None),
     ),
-    "a cache alone": (reply(output_tokens=2, cache_read_input_tokens=9), ("m", None, 2, None, None)),
-    "too much in all": (
+    "cache count without input count": (reply(output_tokens=2, cache_read_input_tokens=9), ("m", None, 2, None, None)),
+    "too large in total": (
         reply(input_tokens=MOST_TOKENS, cache_read_input_tokens=MOST_TOKENS), ("m", None, None, None, None)
     ),
-    "a model of no text": (
+    "a model that is not a string": (
         reply(model=types.SimpleNamespace(a=1), output_tokens=3), ("namespace(a=1)", None, 3, None, None)
     ),
     "a long model with a nul": (
@@ -186,20 +192,20 @@ ODD: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("odd", ODD)
-def test_invalid_counts_in_a_reply_are_ignored(prompts: Prompts, sql: Connection, odd: str) -> None:
-    said, expected = ODD[odd]
+@pytest.mark.parametrize("case", INVALID_REPLIES)
+def test_invalid_counts_in_a_reply_are_ignored(prompts: Prompts, sql: Connection, case: str) -> None:
+    invalid_reply, expected = INVALID_REPLIES[case]
     with prompts.get("greeter").use() as use:
-        use.record(said)
+        use.record(invalid_reply)
     assert prompts.flush()
     assert uses(sql, TOKENS) == [(*expected, "ok")]
     assert prompts.dropped_uses == 0
 
 
 def test_an_unreadable_reply_drops_only_its_own_use(prompts: Prompts, sql: Connection, logged: Logged) -> None:
-    for said in (reply(input_tokens=1), Rude(), reply(input_tokens=2)):
+    for one in (reply(input_tokens=1), Unreadable(), reply(input_tokens=2)):
         with prompts.get("greeter").use() as use:
-            use.record(said)
+            use.record(one)
     assert prompts.flush()
     assert uses(sql, "input_tokens") == [(1,), (2,)]
     assert prompts.dropped_uses == 1
@@ -220,37 +226,37 @@ def test_an_invalid_number_of_tokens_raises(prompts: Prompts, sql: Connection, f
     assert uses(sql, TOKENS) == [(None, 7, 3, None, None, "ok")]
 
 
-def test_numbers_replace_the_counts_of_a_reply(prompts: Prompts, sql: Connection) -> None:
+def test_arguments_override_the_counts_of_a_reply(prompts: Prompts, sql: Connection) -> None:
     class Index:
         def __index__(self) -> int:
             return 40
 
-    said = reply(input_tokens=1, output_tokens=2, cache_read_input_tokens=30, cache_creation_input_tokens=5)
-    takes: list[dict[str, Any]] = [
+    sdk_reply = reply(input_tokens=1, output_tokens=2, cache_read_input_tokens=30, cache_creation_input_tokens=5)
+    arguments: list[dict[str, Any]] = [
         {"input_tokens": 50, "model": "n"}, {"input_tokens": Index(), "output_tokens": 0}, {"input_tokens": 30}
     ]  # fmt: skip
-    for given in takes:
+    for options in arguments:
         with prompts.get("greeter").use() as use:
-            use.record(said, **given)
+            use.record(sdk_reply, **options)
     assert prompts.flush()
     assert uses(sql, TOKENS) == [
         ("n", 50, 2, 30, 5, "ok"), ("m", 40, 0, 30, 5, "ok"), ("m", 30, 2, None, None, "ok")
     ]  # fmt: skip
 
 
-def test_calls_outside_the_block_raise(prompts: Prompts, sql: Connection) -> None:
+def test_calls_outside_the_with_block_raise(prompts: Prompts, sql: Connection) -> None:
     early = prompts.get("greeter").use()
     with prompts.get("greeter").use() as late:
         late.record(input_tokens=7)
-    for use, where in ((early, "before the block"), (late, "after the block")):
+    for use, position in ((early, "before the block"), (late, "after the block")):
         for call in (lambda use=use: use.record(input_tokens=9), use.first_token, lambda use=use: use.failed("x")):
-            with pytest.raises(RuntimeError, match=where):
+            with pytest.raises(RuntimeError, match=position):
                 call()
     assert prompts.flush()
     assert uses(sql, TOKENS) == [(None, 7, None, None, None, "ok")]
 
 
-def test_a_use_is_one_call(prompts: Prompts, sql: Connection) -> None:
+def test_a_use_cannot_be_started_twice(prompts: Prompts, sql: Connection) -> None:
     with prompts.get("greeter").use() as use:
         pass
     with pytest.raises(RuntimeError, match="start another"), use:
@@ -269,48 +275,48 @@ def scores(sql: Connection) -> list[tuple[Any, ...]]:
     )
 
 
-def test_a_score_is_given_in_the_block_after_it_and_later_by_the_id(prompts: Prompts, sql: Connection) -> None:
-    made: list[Use] = []
+def test_a_use_can_be_scored_in_its_block_after_it_and_by_its_id(prompts: Prompts, sql: Connection) -> None:
+    recorded: list[Use] = []
     for n in range(4):
         with prompts.get("greeter").use() as use:
             if n == 0:
                 use.score(0.1)
                 use.score(1)
-        made.append(use)
-    made[1].score(0.25)
+        recorded.append(use)
+    recorded[1].score(0.25)
     assert prompts.flush()
-    made[2].score(0.5)
-    prompts.score(made[3].id, 0.6)
-    prompts.score(uuid.UUID(made[3].id), -1e9)  # pyright: ignore[reportArgumentType] - what it is as, too
-    made[0].score(0.9)
+    recorded[2].score(0.5)
+    prompts.score(recorded[3].id, 0.6)
+    prompts.score(uuid.UUID(recorded[3].id), -1e9)  # pyright: ignore[reportArgumentType] - a UUID works, too
+    recorded[0].score(0.9)
     assert prompts.flush()
     assert scores(sql) == [(0.9,), (0.25,), (0.5,), (-1e9,)]
-    nothing: list[Any] = [float("nan"), float("inf"), 1.1e9, "0.5", None, True, [0.5]]
-    for wrong in nothing:
+    invalid_scores: list[Any] = [float("nan"), float("inf"), 1.1e9, "0.5", None, True, [0.5]]
+    for wrong in invalid_scores:
         with pytest.raises(ValueError, match="score must be a number from -1,000,000,000 to"):
-            made[0].score(wrong)
+            recorded[0].score(wrong)
         with pytest.raises(ValueError, match="score must be a number from -1,000,000,000 to"):
-            prompts.score(made[0].id, wrong)
+            prompts.score(recorded[0].id, wrong)
     for wrong in ("", "greeter", "0" * 31, None, 5):
         with pytest.raises(ValueError, match="badly formed"):
             prompts.score(wrong, 0.5)  # pyright: ignore[reportArgumentType]
     assert prompts.dropped_uses == 0
 
 
-def test_a_score_comes_from_another_process(prompts: Prompts, sql: Connection, home: Path, env: dict[str, str]) -> None:
+def test_another_process_can_score_a_use(prompts: Prompts, sql: Connection, home: Path, env: dict[str, str]) -> None:
     with prompts.get("greeter").use() as use:
         pass
     assert prompts.flush()
     code = "import sys; from promptctl import Prompts\nwith Prompts() as prompts: prompts.score(sys.argv[1], 0.75)"
-    assert program(code, home, env, use.id).code == 0
+    assert run_program(code, home, env, use.id).code == 0
     assert scores(sql) == [(0.75,)]
 
 
 def test_a_score_waits_for_a_use_that_another_process_has_not_sent_yet(
-    serve: Serve, sql: Connection, logged: Logged, monkeypatch: pytest.MonkeyPatch
+    make_client: MakeClient, sql: Connection, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_backlog, "_RETRY_EVERY_SECONDS", 0.02)
-    one, other = serve(flush_seconds=1000), serve()
+    one, other = make_client(flush_seconds=1000), make_client()
     with one.get("greeter").use() as use:
         pass
     other.score(use.id, 0.1)
@@ -322,24 +328,24 @@ def test_a_score_waits_for_a_use_that_another_process_has_not_sent_yet(
     assert scores(sql) == [(0.2,)]
     other.score(use.id, 0.3)
     assert other.flush()
-    # It was sent, and is not sent again.
+    # The scores that were sent before are not sent again.
     time.sleep(0.1)
     assert scores(sql) == [(0.3,)]
     assert logged("not recorded") == 0
 
 
-@pytest.mark.parametrize("ends", [True, False], ids=["at the end", "in time"])
+@pytest.mark.parametrize("closes", [True, False], ids=["at close", "after the time limit"])
 def test_the_score_of_a_missing_use_is_logged(
-    serve: Serve, sql: Connection, logged: Logged, monkeypatch: pytest.MonkeyPatch, ends: bool
+    make_client: MakeClient, sql: Connection, logged: Logged, monkeypatch: pytest.MonkeyPatch, closes: bool
 ) -> None:
     monkeypatch.setattr(client_backlog, "_RETRY_EVERY_SECONDS", 0.02)
-    if not ends:
+    if not closes:
         monkeypatch.setattr(client_backlog, "_RETRY_FOR_SECONDS", 0.1)
-    prompts = serve()
+    prompts = make_client()
     unknown = str(uuid.uuid4())
     prompts.score(unknown, 0.5)
     assert prompts.flush()
-    if ends:
+    if closes:
         assert (prompts.waiting_uses, logged("not recorded")) == (1, 0)
         prompts.close()
     until(lambda: logged(f"use {unknown} does not exist or was dropped") == 1)
@@ -347,16 +353,18 @@ def test_the_score_of_a_missing_use_is_logged(
     assert (prompts.waiting_uses, prompts.dropped_uses) == (0, 0)
 
 
-def test_an_idle_recorder_is_not_woken(serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_recorder_does_not_wake_up(
+    make_client: MakeClient, sql: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     turn = recorder.Recorder._turn  # pyright: ignore[reportPrivateUsage]
     turns: list[None] = []
 
-    def counted(self: recorder.Recorder) -> None:
+    def count_turn(self: recorder.Recorder) -> None:
         turns.append(None)
         turn(self)
 
-    monkeypatch.setattr(recorder.Recorder, "_turn", counted)
-    prompts = serve(flush_seconds=0.01)
+    monkeypatch.setattr(recorder.Recorder, "_turn", count_turn)
+    prompts = make_client(flush_seconds=0.01)
     prompt = prompts.get("greeter")
     for number in (1, 2, 3):
         before = len(turns)
@@ -372,8 +380,8 @@ def test_an_idle_recorder_is_not_woken(serve: Serve, sql: Connection, monkeypatc
     assert count(sql, "scores") == 1
 
 
-# What `db maintain --keep 24h` remembers once it has dropped something.
-KEPT_FOR_A_DAY = """
+# The row that `db maintain --keep 24h` writes once it has dropped uses.
+KEEP_ONE_DAY = """
     alter table promptctl.roll_up disable trigger user;
     insert into promptctl.roll_up (dropped_before) values (now() - interval '24 hours');
     alter table promptctl.roll_up enable trigger user;
@@ -381,15 +389,15 @@ KEPT_FOR_A_DAY = """
 
 
 def test_uses_older_than_the_database_keeps_are_dropped_counted_and_logged(
-    serve: Serve, sql: Connection, logged: Logged
+    make_client: MakeClient, sql: Connection, logged: Logged
 ) -> None:
-    run(sql, KEPT_FOR_A_DAY)
-    prompts = serve(flush_seconds=1000)
+    run(sql, KEEP_ONE_DAY)
+    prompts = make_client(flush_seconds=1000)
     for name in ("greeter", "nobody"):
         for hours in (1, 50, 60):
             with prompts.get(name, default="").use() as use:
                 pass
-            # As of one that has waited in a spool.
+            # As if the use had waited in a spool.
             use.ended -= hours * 3600
     assert prompts.flush()
     assert (count(sql), count(sql, "fallbacks")) == (1, 1)
@@ -397,27 +405,27 @@ def test_uses_older_than_the_database_keeps_are_dropped_counted_and_logged(
     assert logged("4 uses were not recorded: they are older than what the database keeps") == 1
 
 
-def loses_three_times(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Have one of the store's functions lose the connection at its first three calls."""
+def lose_connection_three_times(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Make a function of the store lose the connection in its first three calls."""
     monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.05)
     function = getattr(store, name)
     failures = iter(range(3))
 
-    def fails(*given: Any) -> Any:
+    def fail_first(*arguments: Any) -> Any:
         for _ in failures:
             raise errors.Unreachable("connection_lost", "the connection was lost")
-        return function(*given)
+        return function(*arguments)
 
-    monkeypatch.setattr(store, name, fails)
+    monkeypatch.setattr(store, name, fail_first)
 
 
-def test_late_uses_of_a_batch_that_is_sent_again_are_counted_once(
-    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
+def test_expired_uses_of_a_batch_that_is_sent_again_are_counted_once(
+    make_client: MakeClient, sql: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loses_three_times(monkeypatch, "score")
-    run(sql, KEPT_FOR_A_DAY)
-    # As a setting from elsewhere may be.
-    prompts = serve(flush_seconds=1000, queue_size=1e3)
+    lose_connection_three_times(monkeypatch, "score")
+    run(sql, KEEP_ONE_DAY)
+    # A queue size that is a float is accepted, too.
+    prompts = make_client(flush_seconds=1000, queue_size=1e3)
     for name in ("greeter", "nobody"):
         with prompts.get(name, default="").use() as late:
             pass
@@ -429,9 +437,11 @@ def test_late_uses_of_a_batch_that_is_sent_again_are_counted_once(
     assert (count(sql), count(sql, "fallbacks"), count(sql, "scores"), prompts.dropped_uses) == (1, 0, 1, 2)
 
 
-@BOTH
-def test_only_refused_uses_are_dropped_counted_and_logged(serve: Serve, sql: Connection, logged: Logged) -> None:
-    prompts = serve(flush_seconds=1000)
+@ALL_SERVERS
+def test_only_refused_uses_are_dropped_counted_and_logged(
+    make_client: MakeClient, sql: Connection, logged: Logged
+) -> None:
+    prompts = make_client(flush_seconds=1000)
     run(sql, "alter table promptctl.uses add constraint no_seven check (input_tokens <> 7)")
     run(sql, "alter table promptctl.fallbacks add constraint no_seven check (input_tokens <> 7)")
     prompt = prompts.get("greeter")
@@ -458,9 +468,9 @@ def test_only_refused_uses_are_dropped_counted_and_logged(serve: Serve, sql: Con
     assert logged("no_seven") == 1
 
 
-def test_only_the_use_of_a_missing_version_is_dropped(serve: Serve, sql: Connection, logged: Logged) -> None:
-    """It cannot be served, so the version is made to vanish."""
-    prompts = serve(flush_seconds=1000)
+def test_only_the_use_of_a_missing_version_is_dropped(make_client: MakeClient, sql: Connection, logged: Logged) -> None:
+    """A client cannot get such a version, so the test removes it afterwards."""
+    prompts = make_client(flush_seconds=1000)
     for name in ("greeter", "other", "greeter"):
         with prompts.get(name).use():
             pass
@@ -471,17 +481,17 @@ def test_only_the_use_of_a_missing_version_is_dropped(serve: Serve, sql: Connect
     assert (prompts.dropped_uses, logged("1 uses were not recorded: ")) == (1, 1)
 
 
-def test_errors_that_no_use_is_to_blame_for_are_retried(
-    serve: Serve, sql: Connection, logged: Logged, monkeypatch: pytest.MonkeyPatch
+def test_errors_that_are_not_caused_by_a_use_are_retried(
+    make_client: MakeClient, sql: Connection, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.05)
-    prompts = serve()
-    fails = "create function pg_temp.f() returns trigger language plpgsql as $$ begin {} return new; end $$"
-    run(sql, fails.format("").replace("pg_temp.f", "public.fails"))
+    prompts = make_client()
+    function = "create function pg_temp.f() returns trigger language plpgsql as $$ begin {} return new; end $$"
+    run(sql, function.format("").replace("pg_temp.f", "public.fails"))
     run(sql, "create trigger fails before insert on promptctl.uses execute function public.fails()")
     ids: list[str] = []
     for place, sqlstate in enumerate(("53200", "58030", "XX000", "40001", "55P03", "25006", "42501", "57014", "53100")):
-        told_before = logged("cannot record uses")
+        logged_before = logged("cannot record uses")
         run(
             sql,
             f"""
@@ -493,22 +503,24 @@ def test_errors_that_no_use_is_to_blame_for_are_retried(
             pass
         ids.append(use.id)
         assert not prompts.flush()
-        assert logged("cannot record uses") == told_before + 1
+        assert logged("cannot record uses") == logged_before + 1
         assert prompts.waiting_uses == 1
-        run(sql, fails.format("").replace("create function pg_temp.f", "create or replace function public.fails"))
+        run(sql, function.format("").replace("create function pg_temp.f", "create or replace function public.fails"))
         until(lambda place=place: count(sql) == place + 1)
         until(lambda: prompts.waiting_uses == 0)
     assert [row[0] for row in uses(sql, "id::text")] == ids
     assert prompts.dropped_uses == 0
 
 
-def test_a_full_queue_drops_the_oldest_uses_and_logs_it(serve: Serve, nobody: str, logged: Logged) -> None:
-    prompts = serve(nobody, queue_size=50, flush_seconds=0.01)
-    made: list[Use] = []
+def test_a_full_queue_drops_the_oldest_uses_and_logs_it(
+    make_client: MakeClient, refusing_url: str, logged: Logged
+) -> None:
+    prompts = make_client(refusing_url, queue_size=50, flush_seconds=0.01)
+    recorded: list[Use] = []
     for n in range(120):
         with prompts.get("greeter", default="x").use() as use:
             use.record(input_tokens=n)
-        made.append(use)
+        recorded.append(use)
     until(lambda: logged("not recorded: the queue is full") >= 1)
     assert prompts.waiting_uses <= 50
     assert prompts.dropped_uses == 120 - prompts.waiting_uses >= 70
@@ -517,8 +529,8 @@ def test_a_full_queue_drops_the_oldest_uses_and_logs_it(serve: Serve, nobody: st
     assert logged("uses were not recorded: the client was closed before they could be sent") == 1
 
 
-def test_scores_are_bounded_too(serve: Serve, nobody: str, logged: Logged) -> None:
-    prompts = serve(nobody, queue_size=50)
+def test_the_number_of_waiting_scores_is_limited(make_client: MakeClient, refusing_url: str, logged: Logged) -> None:
+    prompts = make_client(refusing_url, queue_size=50)
     for _ in range(120):
         prompts.score(str(uuid.uuid4()), 0.5)
     until(lambda: logged("scores were not recorded: the queue is full") == 1 or prompts.waiting_uses <= 100)
@@ -526,8 +538,8 @@ def test_scores_are_bounded_too(serve: Serve, nobody: str, logged: Logged) -> No
     assert prompts.dropped_uses == 0
 
 
-def test_flush_waits_until_uses_are_recorded(serve: Serve, sql: Connection) -> None:
-    prompts = serve(flush_seconds=1000)
+def test_flush_waits_until_uses_are_recorded(make_client: MakeClient, sql: Connection) -> None:
+    prompts = make_client(flush_seconds=1000)
     for number in (1, 5000):
         before = count(sql)
         prompt = prompts.get("greeter")
@@ -539,35 +551,37 @@ def test_flush_waits_until_uses_are_recorded(serve: Serve, sql: Connection) -> N
     assert prompts.flush(0)
 
 
-def test_flush_returns_false_after_its_timeout(serve: Serve, wire: Wire, database_name: str, sql: Connection) -> None:
-    prompts = serve(wire.url(database_name), flush_seconds=1000)
+def test_flush_returns_false_after_its_timeout(
+    make_client: MakeClient, wire: Wire, database_name: str, sql: Connection
+) -> None:
+    prompts = make_client(wire.url(database_name), flush_seconds=1000)
     prompts.get("greeter")
-    wire.fall_silent()
+    wire.pause()
     with prompts.get("greeter").use():
         pass
     began = time.monotonic()
     assert not prompts.flush(0.2)
     assert time.monotonic() - began < 5
     assert prompts.waiting_uses == 1
-    wire.speak()
+    wire.resume()
     assert prompts.flush(30)
     assert count(sql) == 1
 
 
-def test_flush_does_not_wait_for_later_uses(serve: Serve, sql: Connection) -> None:
+def test_flush_does_not_wait_for_later_uses(make_client: MakeClient, sql: Connection) -> None:
     import threading
 
-    prompts = serve(flush_seconds=1000)
+    prompts = make_client(flush_seconds=1000)
     prompt = prompts.get("greeter")
-    ends = threading.Event()
+    stop = threading.Event()
 
-    def book() -> None:
-        while not ends.is_set():
+    def record_continuously() -> None:
+        while not stop.is_set():
             with prompt.use():
                 pass
-            ends.wait(0.0005)
+            stop.wait(0.0005)
 
-    thread = threading.Thread(target=book)
+    thread = threading.Thread(target=record_continuously)
     thread.start()
     try:
         for _ in range(20):
@@ -576,12 +590,14 @@ def test_flush_does_not_wait_for_later_uses(serve: Serve, sql: Connection) -> No
             assert prompts.flush(30)
             assert value(sql, "select count(*) from promptctl.uses where id = %s", use.id) == 1
     finally:
-        ends.set()
+        stop.set()
         thread.join()
 
 
-def test_flush_after_an_outage_tries_at_once(serve: Serve, server: Server, database_name: str, sql: Connection) -> None:
-    prompts = serve()
+def test_flush_after_an_outage_connects_immediately(
+    make_client: MakeClient, server: Server, database_name: str, sql: Connection
+) -> None:
+    prompts = make_client()
     prompt = prompts.get("greeter")
     sql.close()
     with psycopg.connect(server.dsn(), autocommit=True) as other:
@@ -590,7 +606,7 @@ def test_flush_after_an_outage_tries_at_once(serve: Serve, server: Server, datab
         with prompt.use():
             pass
         for _ in range(6):
-            # Each makes one attempt, and so the pauses between those of the thread grow.
+            # Each flush makes one attempt, so the pauses between the attempts of the thread grow.
             assert not prompts.flush()
         run(other, f"alter database {database_name} allow_connections true")
     assert prompts.flush()
@@ -598,26 +614,26 @@ def test_flush_after_an_outage_tries_at_once(serve: Serve, server: Server, datab
 
 
 def test_a_batch_that_is_sent_twice_is_recorded_once(
-    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch, logged: Logged
+    make_client: MakeClient, sql: Connection, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
 
     monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.05)
     begin_recording = store.begin_recording
     failures = iter(range(3))
 
-    def loses_answers(*given: Any) -> Any:
-        wait = begin_recording(*given)
+    def lose_answers(*arguments: Any) -> Any:
+        wait = begin_recording(*arguments)
 
-        def lost() -> Any:
+        def lose_answer() -> Any:
             answer = wait()
             for _ in failures:
                 raise errors.Unreachable("connection_lost", "the answer was lost")
             return answer
 
-        return lost
+        return lose_answer
 
-    monkeypatch.setattr(store, "begin_recording", loses_answers)
-    prompts = serve()
+    monkeypatch.setattr(store, "begin_recording", lose_answers)
+    prompts = make_client()
     ids: list[str] = []
     for _ in range(100):
         with prompts.get("greeter").use() as use:
@@ -636,11 +652,11 @@ def test_a_batch_that_is_sent_twice_is_recorded_once(
 
 
 def test_a_use_that_is_refused_twice_is_counted_once(
-    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
+    make_client: MakeClient, sql: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loses_three_times(monkeypatch, "record_fallbacks")
+    lose_connection_three_times(monkeypatch, "record_fallbacks")
     run(sql, "alter table promptctl.uses add constraint no_seven check (input_tokens <> 7)")
-    prompts = serve(flush_seconds=1000)
+    prompts = make_client(flush_seconds=1000)
     for n in (6, 7, 8):
         with prompts.get("greeter").use() as use:
             use.record(input_tokens=n)
@@ -650,19 +666,19 @@ def test_a_use_that_is_refused_twice_is_counted_once(
     assert (count(sql), count(sql, "fallbacks"), prompts.dropped_uses) == (2, 1, 1)
 
 
-def test_a_bug_in_the_recording_thread_is_logged_and_survived(
-    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch, logged: Logged
+def test_the_recording_thread_logs_a_bug_and_continues(
+    make_client: MakeClient, sql: Connection, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     begin_recording = store.begin_recording
     failures = iter([ZeroDivisionError("seven")])
 
-    def fails(*given: Any) -> Any:
+    def fail_first(*arguments: Any) -> Any:
         for failure in failures:
             raise failure
-        return begin_recording(*given)
+        return begin_recording(*arguments)
 
-    monkeypatch.setattr(store, "begin_recording", fails)
-    prompts = serve()
+    monkeypatch.setattr(store, "begin_recording", fail_first)
+    prompts = make_client()
     with prompts.get("greeter").use():
         pass
     until(lambda: count(sql) == 1)
@@ -684,20 +700,20 @@ def test_a_bug_in_the_recording_thread_is_logged_and_survived(
     assert logged("1 uses were not recorded: ZeroDivisionError: ever") == 1
 
 
-def test_a_use_has_the_time_of_its_end_and_not_of_its_sending(
-    serve: Serve, sql: Connection, monkeypatch: pytest.MonkeyPatch
+def test_a_use_is_recorded_with_the_time_of_its_end(
+    make_client: MakeClient, sql: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from promptctl.postgres import connecting
 
     connect = connecting.connect_application
-    prompts = serve(flush_seconds=1000)
+    prompts = make_client(flush_seconds=1000)
     prompt = prompts.get("greeter")
 
-    def slowly(*given: Any, **named: Any) -> Any:
+    def connect_slowly(*arguments: Any, **options: Any) -> Any:
         time.sleep(0.5)
-        return connect(*given, **named)
+        return connect(*arguments, **options)
 
-    monkeypatch.setattr(connecting, "connect_application", slowly)
+    monkeypatch.setattr(connecting, "connect_application", connect_slowly)
     before = value(sql, "select clock_timestamp()")
     with prompt.use():
         pass
@@ -707,7 +723,7 @@ def test_a_use_has_the_time_of_its_end_and_not_of_its_sending(
     assert before <= recorded_at <= after + datetime.timedelta(seconds=0.25)
 
 
-def test_ids_are_in_the_order_of_time(prompts: Prompts) -> None:
+def test_use_ids_are_in_the_order_of_time(prompts: Prompts) -> None:
     ids: list[str] = []
     for _ in range(1000):
         with prompts.get("greeter").use() as use:
@@ -718,11 +734,11 @@ def test_ids_are_in_the_order_of_time(prompts: Prompts) -> None:
 
 
 def test_a_login_that_may_not_record_can_still_get(
-    serve: Serve, server: Server, database_name: str, sql: Connection, logged: Logged
+    make_client: MakeClient, server: Server, database_name: str, sql: Connection, logged: Logged
 ) -> None:
     with application_role(server.dsn(database_name), f"{database_name}_role") as role:
         run(sql, f"revoke execute on function promptctl.record_uses from {role}")
-        prompts = serve(server.url(database_name, user=role), queue_size=10)
+        prompts = make_client(server.url(database_name, user=role), queue_size=10)
         for _ in range(30):
             with prompts.get("greeter").use():
                 pass
@@ -732,8 +748,8 @@ def test_a_login_that_may_not_record_can_still_get(
         assert (count(sql), prompts.dropped_uses) == (0, 30)
 
 
-def test_all_kinds_arrive_from_one_batch(serve: Serve, sql: Connection) -> None:
-    prompts = serve(flush_seconds=1000)
+def test_one_batch_records_uses_scores_and_fallbacks(make_client: MakeClient, sql: Connection) -> None:
+    prompts = make_client(flush_seconds=1000)
     with prompts.get("greeter", unit="u").use() as use:
         use.record(reply(input_tokens=1, output_tokens=2), model='quo"te\\d, {}')
     use.score(0.5)

@@ -1,4 +1,4 @@
-"""What goes over the wire between a client and a server's socket, listened to; it can be held back, too."""
+"""A proxy that records the traffic between a client and a server, and that can be paused."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ _WAIT_SECONDS = 30.0
 
 
 class Wire:
-    """Forwards from a free port of 127.0.0.1 to a server's socket; `asked` and `answered` are what was said."""
+    """Forward from a free port of 127.0.0.1 to a server's socket, and record the bytes of both directions."""
 
     def __init__(self, server: Path) -> None:
         """`server` is the path of the socket."""
         self.connections = 0
-        self.asked = b""
-        self.answered = b""
+        self.requests = b""
+        self.responses = b""
         self._server = str(server)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
-        self._speaks = threading.Event()
-        self._speaks.set()
+        self._is_forwarding = threading.Event()
+        self._is_forwarding.set()
         self._open: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, name="wire")]
 
     def url(self, dbname: str, user: str = "postgres") -> str:
-        """What a client connects to."""
+        """Return the URL that a client connects to."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{dbname}?sslmode=disable&gssencmode=disable"
 
     @property
     def bytes(self) -> int:
-        """How much went in both directions."""
-        return len(self.asked) + len(self.answered)
+        """The number of bytes in both directions."""
+        return len(self.requests) + len(self.responses)
 
-    def fall_silent(self) -> None:
-        """Forward nothing and close nothing from now on; the kernel goes on accepting."""
-        self._speaks.clear()
+    def pause(self) -> None:
+        """Stop forwarding and keep the connections open. The kernel still accepts new ones."""
+        self._is_forwarding.clear()
 
-    def speak(self) -> None:
-        """Forward again."""
-        self._speaks.set()
+    def resume(self) -> None:
+        """Continue forwarding."""
+        self._is_forwarding.set()
 
     def __enter__(self) -> Self:
         self._threads[0].start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._speaks.set()
-        for each in (self._listener, *self._open):
+        self._is_forwarding.set()
+        for open_socket in (self._listener, *self._open):
             with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+                open_socket.shutdown(socket.SHUT_RDWR)
+            open_socket.close()
         for thread in self._threads:
             thread.join(_WAIT_SECONDS)
 
@@ -75,19 +75,19 @@ class Wire:
             except OSError:
                 client.close()
                 continue
-            for here, there, asks in ((client, server, True), (server, client, False)):
-                thread = threading.Thread(target=self._forward, args=(here, there, asks), name="wire")
+            for source, target, is_request in ((client, server, True), (server, client, False)):
+                thread = threading.Thread(target=self._forward, args=(source, target, is_request), name="wire")
                 self._threads.append(thread)
                 thread.start()
 
-    def _forward(self, here: socket.socket, there: socket.socket, asks: bool) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket, is_request: bool) -> None:
         with contextlib.suppress(OSError):
-            while data := here.recv(65536):
-                self._speaks.wait()
+            while data := source.recv(65536):
+                self._is_forwarding.wait()
                 with self._lock:
-                    if asks:
-                        self.asked += data
+                    if is_request:
+                        self.requests += data
                     else:
-                        self.answered += data
-                there.sendall(data)
-            there.shutdown(socket.SHUT_WR)
+                        self.responses += data
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)

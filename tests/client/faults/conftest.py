@@ -1,4 +1,4 @@
-"""Servers of the tests' own, which they may kill, and an application's client on a database of one."""
+"""Servers that a test may stop or kill, and clients of their databases."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NO_SERVER = [pytest.param(None, marks=pytest.mark.skip("no server"))]
 
 @pytest.fixture(scope="session", params=NEWEST or NO_SERVER)
 def templated(request: pytest.FixtureRequest) -> Iterator[Templated]:
-    """A server of the newest version that a test may stop or kill, if it starts it again; commits are kept."""
+    """A server of the newest version. A test that stops or kills it starts it again. It keeps what was committed."""
     server = Server.start(SERVERS[request.param], synchronous_commit="local", max_connections=30)
     try:
         yield with_template(server)
@@ -36,7 +36,7 @@ _counter = iter(range(1_000_000_000))
 
 @pytest.fixture
 def database_name(templated: Templated) -> Iterator[str]:
-    """The name of a new database with our schema and prompts."""
+    """The name of a new database with the schema and a few prompts."""
     name = f"fault_{os.getpid()}_{next(_counter)}"
     with psycopg.connect(templated.server.dsn(), autocommit=True) as connection:
         run(connection, f"create database {name} template {templated.template}")
@@ -47,7 +47,7 @@ def database_name(templated: Templated) -> Iterator[str]:
 
 @pytest.fixture
 def empty_database(templated: Templated) -> Iterator[str]:
-    """The name of a new database without our schema."""
+    """The name of a new database without the schema."""
     name = f"empty_{os.getpid()}_{next(_counter)}"
     with psycopg.connect(templated.server.dsn(), autocommit=True) as connection:
         run(connection, f"create database {name}")
@@ -57,26 +57,26 @@ def empty_database(templated: Templated) -> Iterator[str]:
 
 @pytest.fixture
 def application(server: Server, database_name: str) -> Iterator[str]:
-    """The name of a login role that may do what an application may."""
+    """The name of a login role with the access of an application."""
     with application_role(server.dsn(database_name), f"{database_name}_application") as name:
         yield name
 
 
 @pytest.fixture
 def application_url(server: Server, database_name: str, application: str) -> str:
-    """The URL by which an application connects."""
+    """The URL that an application connects to."""
     return server.url(database_name, user=application)
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads that rest no longer between their attempts than a test has time."""
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short pauses between the attempts of the client's threads."""
     monkeypatch.setattr(follower, "_LONGEST_PAUSE_SECONDS", 0.4)
     monkeypatch.setattr(recorder, "_LONGEST_PAUSE_SECONDS", 0.4)
 
 
 @pytest.fixture
-def unanswered(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And that soon take a server for lost which does not answer."""
+def short_timeouts(short_pauses: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short pauses, and short timeouts for the answers of a server."""
     monkeypatch.setattr(follower, "ANSWER_SECONDS", 1.0)
     monkeypatch.setattr(delivery, "_ANSWER_SECONDS", 1.0)

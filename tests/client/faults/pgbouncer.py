@@ -1,4 +1,4 @@
-"""A PgBouncer of the tests' own before a server: its port, directory and user, ended by its process id."""
+"""A PgBouncer process in front of a server, on its own port."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests.servers import free_port, unprivileged
 if TYPE_CHECKING:
     from tests.servers import Server
 
-# Debian puts it where only root's PATH leads.
+# Debian installs it in a directory that only root's PATH contains.
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
-# Each of the client's threads has a session, and the command line one.
+# Two threads of a client and one command use a session each.
 _CONFIGURATION = """
 [databases]
 * = host={host} port={port} pool_size=3
@@ -35,7 +35,7 @@ logfile = {directory}/pgbouncer.log
 
 
 class PgBouncer:
-    """One daemon before one server, which one user may connect to; `mode` is `transaction` or `session`."""
+    """A PgBouncer that accepts one user; `mode` is `transaction` or `session`."""
 
     def __init__(self, server: Server, mode: str, user: str) -> None:
         self.port = free_port()
@@ -65,7 +65,7 @@ class PgBouncer:
         )
 
     def url(self, dbname: str, user: str) -> str:
-        """What a client connects to."""
+        """Return the URL that a client connects to."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{dbname}?sslmode=disable&gssencmode=disable"
 
     def __enter__(self) -> Self:

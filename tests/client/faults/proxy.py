@@ -1,4 +1,4 @@
-"""A TCP proxy before a server's socket: it can fall silent, as a network that drops packets, or cut in mid-sentence."""
+"""A TCP proxy in front of a server that can be paused, or close a connection at a given request."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class _Link:
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client = client
         self.server = server
-        # A request that is to be cut was forwarded: its answer is not.
+        # Whether the connection is closed in place of the next answer.
         self.is_cut = False
 
 
 class Proxy:
-    """Forwards from a free port of 127.0.0.1 to the socket of a server, in a thread of its own."""
+    """Forward from a free port of 127.0.0.1 to the socket of a server, in a thread."""
 
     def __init__(self, server: Path) -> None:
         """`server` is the path of the socket."""
@@ -39,35 +39,35 @@ class Proxy:
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._selector.register(self._wakes, selectors.EVENT_READ, lambda: None)
         self._links: list[_Link] = []
-        self._speaks = threading.Event()
-        self._speaks.set()
-        self._ends = False
+        self._is_forwarding = threading.Event()
+        self._is_forwarding.set()
+        self._is_stopping = False
         self._cuts_at: bytes | None = None
-        self._forwards_whole = True
+        self._forwards_request = True
         self.cut = threading.Event()
-        self.request = b""  # that was cut; of a long one the beginning
+        self.request = b""  # the request at which the connection was closed, or the start of a long one
         self._thread = threading.Thread(target=self._run, name="proxy")
 
     def url(self, dbname: str, user: str) -> str:
-        """What a client connects to."""
+        """Return the URL that a client connects to."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{dbname}?sslmode=disable&gssencmode=disable"
 
-    def fall_silent(self) -> None:
-        """Forward nothing and close nothing from now on; the kernel goes on accepting."""
-        self._speaks.clear()
+    def pause(self) -> None:
+        """Stop forwarding and keep the connections open. The kernel still accepts new ones."""
+        self._is_forwarding.clear()
         self._waker.send(b"\0")
 
-    def speak(self) -> None:
-        """Forward again, first what was sent meanwhile, as senders whose packets were dropped repeat it."""
-        self._speaks.set()
+    def resume(self) -> None:
+        """Continue forwarding, first what was sent during the pause."""
+        self._is_forwarding.set()
 
     def cut_at(self, words: bytes, *, forwards: bool) -> None:
-        """Close the connection at the next request that has these words, in place of its answer; then `cut` is set.
+        """Close the connection at the next request that contains `words`, then set `cut`.
 
-        The request is forwarded as a whole, and so is carried out, or only nearly.
+        With `forwards` the server executes the request and its answer is dropped; else it receives only a part.
         """
         self.cut.clear()
-        self._forwards_whole = forwards
+        self._forwards_request = forwards
         self._cuts_at = words
 
     def __enter__(self) -> Self:
@@ -75,25 +75,25 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ends = True
-        self._speaks.set()
+        self._is_stopping = True
+        self._is_forwarding.set()
         self._waker.send(b"\0")
         self._thread.join(_WAIT_SECONDS)
         for link in list(self._links):
             self._close(link)
         self._selector.close()
-        for each in (self._listener, self._wakes, self._waker):
-            each.close()
+        for open_socket in (self._listener, self._wakes, self._waker):
+            open_socket.close()
 
     def _run(self) -> None:
-        while not self._ends:
+        while not self._is_stopping:
             for key, _ in self._selector.select(None):
                 if key.fileobj is self._wakes:
                     self._wakes.recv(_MOST_BYTES)
-                elif self._speaks.is_set() or self._ends:
+                elif self._is_forwarding.is_set() or self._is_stopping:
                     call: Callable[[], object] = key.data
                     call()
-            self._speaks.wait()
+            self._is_forwarding.wait()
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
@@ -108,25 +108,25 @@ class Proxy:
         self._selector.register(client, selectors.EVENT_READ, lambda: self._forward(link, client, server))
         self._selector.register(server, selectors.EVENT_READ, lambda: self._forward(link, server, client))
 
-    def _forward(self, link: _Link, speaker: socket.socket, hearer: socket.socket) -> None:
-        if link not in self._links:  # closed in this turn
+    def _forward(self, link: _Link, source: socket.socket, target: socket.socket) -> None:
+        if link not in self._links:  # closed earlier in this loop
             return
         try:
-            said = speaker.recv(_MOST_BYTES)
-            if speaker is link.client and self._cuts_at is not None and self._cuts_at in said:
+            data = source.recv(_MOST_BYTES)
+            if source is link.client and self._cuts_at is not None and self._cuts_at in data:
                 self._cuts_at = None
-                self.request = said
+                self.request = data
                 link.is_cut = True
-                if not self._forwards_whole:
-                    hearer.sendall(said[:-_SYNC_BYTES])
-                    said = b""
-            # There is an answer, so the request was carried out; nobody hears it.
-            if link.is_cut and speaker is link.server:
-                said = b""
-            hearer.sendall(said)
+                if not self._forwards_request:
+                    target.sendall(data[:-_SYNC_BYTES])
+                    data = b""
+            # The server has answered, so it has executed the request. Drop the answer.
+            if link.is_cut and source is link.server:
+                data = b""
+            target.sendall(data)
         except OSError:
-            said = b""
-        if not said:
+            data = b""
+        if not data:
             self._close(link)
             if link.is_cut:
                 self.cut.set()

@@ -1,4 +1,4 @@
-"""An application's role: what it needs, and nothing else."""
+"""A role with the access of an application can get and record, and change nothing else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from tests.client.faults.load import all_recorded, check_each_counted_once, moves
+from tests.client.faults.load import activate_other_version, check_recorded_once, wait_until_recorded
 from tests.conftest import Promptctl
 from tests.schema.support import refusal, rows, run
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def login(server: Server, database_name: str, home: Path) -> str:
-    """A role that an administrator gives access by the command line."""
+    """A role to which `db grant` has granted the access of an application."""
     name = f"{database_name}_login"
     with psycopg.connect(server.dsn(), autocommit=True) as sql:
         run(sql, f"create role {name} login")
@@ -30,12 +30,12 @@ def login(server: Server, database_name: str, home: Path) -> str:
     return name
 
 
-def test_an_application_gets_follows_records_and_scores(
-    server: Server, database_name: str, login: str, serve: Callable[..., Prompts]
+def test_an_application_role_can_get_follow_record_and_score(
+    server: Server, database_name: str, login: str, make_client: Callable[..., Prompts]
 ) -> None:
-    client = serve(server.url(database_name, user=login))
+    client = make_client(server.url(database_name, user=login))
     with psycopg.connect(server.dsn(database_name), autocommit=True) as sql:
-        moves(sql, client, 0.5)
+        activate_other_version(sql, client, 0.5)
         assert client.get("greeter@1").content == "Be kind, {user.name}."
         with client.get("greeter").use() as use:
             pass
@@ -43,8 +43,8 @@ def test_an_application_gets_follows_records_and_scores(
         client.score(use.id, 0.75)
         with client.get("nobody", default="My own.").use():
             pass
-        all_recorded(client)
-        check_each_counted_once(sql, [use.id])
+        wait_until_recorded(client)
+        check_recorded_once(sql, [use.id])
         assert rows(sql, "select score from promptctl.scores order by place") == [(0.5,), (0.75,)]
         assert rows(sql, "select name from promptctl.fallbacks") == [("nobody",)]
 
@@ -66,7 +66,9 @@ def test_an_application_gets_follows_records_and_scores(
         "truncate promptctl.uses",
     ],
 )
-def test_an_application_changes_nothing_else(server: Server, database_name: str, login: str, statement: str) -> None:
+def test_an_application_role_is_denied_every_other_change(
+    server: Server, database_name: str, login: str, statement: str
+) -> None:
     with psycopg.connect(server.dsn(database_name, user=login), autocommit=True) as sql:
         assert refusal(sql, statement)[0] == "42501"
 
@@ -76,12 +78,12 @@ def test_an_application_changes_nothing_else(server: Server, database_name: str,
     [["activate", "greeter@2"], ["rollback", "greeter"], ["split", "greeter@2", "10%"], ["create", "greeter", "Mine."]],
     ids=lambda words: words[0],
 )
-def test_an_application_that_tries_is_told_in_one_line(
+def test_a_denied_command_reports_one_line_and_a_hint(
     server: Server, database_name: str, login: str, home: Path, words: list[str]
 ) -> None:
-    ended = Promptctl(home, DATABASE_URL=server.url(database_name, user=login))(*words)
-    assert ended.code == 5
-    error, hint = ended.err.splitlines()
+    result = Promptctl(home, DATABASE_URL=server.url(database_name, user=login))(*words)
+    assert result.code == 5
+    error, hint = result.err.splitlines()
     assert "permission denied" in error
     assert hint.startswith("hint:  ask postgres, the owner of the schema, to run: promptctl db grant ")
     assert hint.endswith(" --as operator")

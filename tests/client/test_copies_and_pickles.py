@@ -1,4 +1,4 @@
-"""A prompt is copied, pickled, and given to another process, whose client records its uses."""
+"""A prompt can be copied, pickled and passed to another process, whose client records its uses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptctl import Prompts
-from tests.client.support import count, program, uses
+from tests.client.support import count, run_program, uses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
-MODULE = """
+POOL_MODULE = """
 import multiprocessing, os, sys
 from promptctl import Prompts
 
@@ -31,31 +31,31 @@ def work(prompt):
     return use.id, str(prompt), prompt.bucket, prompt.render({"user.name": "Ada"}), prompt.epoch
 
 if __name__ == "__main__":
-    given = [prompts.get("greeter", unit=f"user-{n}") for n in range(10)]
+    pool_prompts = [prompts.get("greeter", unit=f"user-{n}") for n in range(10)]
     with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
-        answers = pool.map(work, given)
-        # They end by themselves, and send what waits.
+        answers = pool.map(work, pool_prompts)
+        # The processes of the pool exit by themselves and send the uses that wait.
         pool.close()
         pool.join()
-    for prompt, answer in zip(given, answers):
+    for prompt, answer in zip(pool_prompts, answers):
         assert answer[1:] == (str(prompt), prompt.bucket, prompt.render({"user.name": "Ada"}), prompt.epoch)
         print(answer[0])
 """
 
 
-@pytest.mark.parametrize("way", ["fork", "spawn", "forkserver"])
-def test_a_pool_gets_prompts_and_its_processes_record_their_uses(
-    sql: Connection, home: Path, env: dict[str, str], way: str
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_prompts_passed_to_a_process_pool_record_their_uses(
+    sql: Connection, home: Path, env: dict[str, str], method: str
 ) -> None:
-    (home / "pool.py").write_text(MODULE)
-    ended = program("import runpy, sys; sys.argv = ['pool.py', sys.argv[1]]; sys.path.insert(0, '.');"
-                    "runpy.run_path('pool.py', run_name='__main__')", home, env, way)  # fmt: skip
-    assert (ended.code, ended.err) == (0, ""), ended.err
-    assert sorted(row[0] for row in uses(sql, "id::text")) == sorted(ended.out.split())
-    assert len(ended.out.split()) == 10
+    (home / "pool.py").write_text(POOL_MODULE)
+    result = run_program("import runpy, sys; sys.argv = ['pool.py', sys.argv[1]]; sys.path.insert(0, '.');"
+                    "runpy.run_path('pool.py', run_name='__main__')", home, env, method)  # fmt: skip
+    assert (result.code, result.err) == (0, ""), result.err
+    assert sorted(row[0] for row in uses(sql, "id::text")) == sorted(result.out.split())
+    assert len(result.out.split()) == 10
 
 
-def test_a_copy_is_the_prompt_itself_and_a_pickle_an_equal_one(prompts: Prompts, sql: Connection) -> None:
+def test_copying_returns_the_same_prompt_and_pickling_an_equal_one(prompts: Prompts, sql: Connection) -> None:
     for prompt in (
         prompts.get("greeter"),
         prompts.get("greeter@2"),
@@ -71,14 +71,14 @@ def test_a_copy_is_the_prompt_itself_and_a_pickle_an_equal_one(prompts: Prompts,
             with other.use() as use:
                 use.record(input_tokens=protocol)
     assert prompts.flush(20)
-    # Of four protocols; those of the application's own text are recorded apart.
+    # Three prompts by four protocols; uses of the default text are recorded separately.
     assert (count(sql), prompts.dropped_uses) == (12, 0)
 
 
-def test_without_a_client_of_its_database_the_uses_are_dropped_and_that_is_logged_once(
-    serve: Callable[..., Prompts], database_url: str, logged: Callable[[str], int]
+def test_an_unpickled_prompt_without_a_client_drops_its_uses_and_logs_once(
+    make_client: Callable[..., Prompts], database_url: str, logged: Callable[[str], int]
 ) -> None:
-    prompts = serve(database_url + "&password=secret-word")
+    prompts = make_client(database_url + "&password=secret-word")
     prompt = prompts.get("greeter")
     data = pickle.dumps(prompt)
     assert b"secret-word" not in data
