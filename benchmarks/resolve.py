@@ -1,9 +1,9 @@
-"""What an application's SQL costs: `resolve` against a bare look-up by key, recording against a bare INSERT.
+"""The cost of an application's SQL: `resolve` against a look-up by key, recording against a bare INSERT.
 
     python benchmarks/resolve.py [--turns N] [--prompts N] [--uses N]
 
-Prepared statements on one open connection, in turn. The server's own processor time is printed beside the
-application's wait, because half of so short a wait is the round trip.
+The statements are prepared and run in turn on one connection. Half of an application's wait is the round trip, so the
+processor time of the server is printed, too.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 _LOOK_UP = "select name, version, content, settings, metadata from promptctl.versions where name = $1 and version = $2"
 _RESOLVE = "select * from promptctl.resolve($1, $2, $3)"
-_ASKED = ["user-42", '{"plan": "enterprise"}']
+_UNIT_AND_ATTRIBUTES = ["user-42", '{"plan": "enterprise"}']
 _ONE_USE = """
 select promptctl.record_use('p00001', 3, 1, 120, 80, 950, 'claude-sonnet-5-5', 'user-42', use_id => $1,
                             cache_read_tokens => 20, first_token_ms => 300, request_id => 'req_1')
 """
-# The row that comes of it.
+# The row that this call inserts.
 _BARE_INSERT = """
 insert into promptctl.uses (id, name, version, epoch, bucket, model, input_tokens, output_tokens, response_ms, outcome,
                             cache_read_tokens, first_token_ms, request_id, recorded_in)
@@ -58,22 +58,22 @@ def main() -> int:
         small, large = install(server, "small"), install(server, "large")
         for dsn, prompts in ((small, 10), (large, arguments.prompts)):
             fill(dsn, prompts, 3)
-            _furnish(dsn)
-        with _connected(small) as few, _connected(large) as many:
+            _add_split_and_route(dsn)
+        with _connect(small) as few, _connect(large) as many:
             _against_a_look_up(report, few, arguments.turns)
             _flat(report, few, many, arguments.turns, arguments.prompts)
             _recording(report, few, arguments.turns, arguments.uses)
     return report.close()
 
 
-def _connected(dsn: str) -> Connection:
+def _connect(dsn: str) -> Connection:
     connection: Connection = psycopg.connect(dsn, autocommit=True, cursor_factory=psycopg.RawCursor)
     connection.prepare_threshold = 0
     return connection
 
 
-def _furnish(dsn: str) -> None:
-    """A split, and a route of which the second step leads to it."""
+def _add_split_and_route(dsn: str) -> None:
+    """Add a split, and a route whose second step leads to it."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("select promptctl.split('p00002', 5000, 2)")
         connection.execute(
@@ -91,9 +91,9 @@ def _calls(connection: Connection) -> dict[str, Call]:
 
     return {
         "the look-up": functools.partial(send, _LOOK_UP, ["p00001", 3]),
-        "resolve": functools.partial(send, _RESOLVE, ["p00001", *_ASKED]),
-        "resolve, while a split runs": functools.partial(send, _RESOLVE, ["p00002", *_ASKED]),
-        "resolve, by a route to a split": functools.partial(send, _RESOLVE, ["p00003", *_ASKED]),
+        "resolve": functools.partial(send, _RESOLVE, ["p00001", *_UNIT_AND_ATTRIBUTES]),
+        "resolve, while a split runs": functools.partial(send, _RESOLVE, ["p00002", *_UNIT_AND_ATTRIBUTES]),
+        "resolve, by a route to a split": functools.partial(send, _RESOLVE, ["p00003", *_UNIT_AND_ATTRIBUTES]),
     }
 
 
@@ -103,7 +103,7 @@ def _against_a_look_up(report: Report, connection: Connection, turns: int) -> No
     look_up = calls.pop("the look-up")
     processor = _Processor(connection)
     for name, call in calls.items():
-        ours, bare = _in_turn(call, look_up, turns)
+        ours, bare = _time_in_turn(call, look_up, turns)
         value, note = ratio(ours, bare)
         typical = f"{statistics.median(ours.values()):.0f} and {statistics.median(bare.values()):.0f} us"
         report.add(name, value, 2.2 if name == "resolve" else None, note=f"{note} {typical}")
@@ -117,17 +117,17 @@ def _flat(report: Report, few: Connection, many: Connection, turns: int, prompts
     report.heading(f"{prompts} prompts against 10")
     in_small = _calls(few)
     for name, call in _calls(many).items():
-        # Twenty a turn: two server processes that are woken in turn find each other's data in the processor's caches.
-        value, note = ratio(*_in_turn(_twenty(call), _twenty(in_small[name]), turns // 20))
+        # Twenty calls a turn, because alternating server processes evict each other's data from the processor's caches.
+        value, note = ratio(*_time_in_turn(_twenty(call), _twenty(in_small[name]), turns // 20))
         report.add(name, value, 1.2, note=note)
 
 
 def _twenty(call: Call) -> Call:
-    def each(turn: int) -> None:
+    def calls(turn: int) -> None:
         for _ in range(20):
             call(turn)
 
-    return each
+    return calls
 
 
 def _recording(report: Report, connection: Connection, turns: int, uses: int) -> None:
@@ -136,7 +136,7 @@ def _recording(report: Report, connection: Connection, turns: int, uses: int) ->
     def send(sql: str, _: int) -> None:
         connection.execute(sql.encode(), [uuid.uuid4()])
 
-    ours, bare = _in_turn(functools.partial(send, _ONE_USE), functools.partial(send, _BARE_INSERT), turns)
+    ours, bare = _time_in_turn(functools.partial(send, _ONE_USE), functools.partial(send, _BARE_INSERT), turns)
     value, note = ratio(ours, bare)
     typical = f"{statistics.median(ours.values()):.0f} and {statistics.median(bare.values()):.0f} us"
     report.add("record_use / a bare INSERT of its row", value, note=f"{note} {typical}")
@@ -148,7 +148,7 @@ def _recording(report: Report, connection: Connection, turns: int, uses: int) ->
 
 def _batches(uses: int) -> Iterator[list[list[Any]]]:
     for batch in range(uses // _BATCH):
-        # As clients make them: of version 7, each after the one before.
+        # Like those of clients: UUIDs of version 7 in ascending order.
         first = time.time_ns() // 1_000_000 << 80 | 7 << 76 | 2 << 62 | batch * _BATCH
         yield [
             [uuid.UUID(int=first + n) for n in range(_BATCH)], ["p00001", "p00002"] * (_BATCH // 2),
@@ -164,8 +164,8 @@ def _send_many(connection: Connection, batch: list[list[Any]]) -> None:
     connection.execute(_MANY_USES.encode(), batch).fetchall()
 
 
-def _in_turn(one: Call, another: Call, turns: int) -> tuple[dict[int, float], dict[int, float]]:
-    """The microseconds that two calls take, made in turn; the first twenty of each are not noted."""
+def _time_in_turn(one: Call, another: Call, turns: int) -> tuple[dict[int, float], dict[int, float]]:
+    """Return the microseconds of two calls, made in turn. The first twenty turns do not count."""
     of_one: dict[int, float] = {}
     of_another: dict[int, float] = {}
     pair = [(one, of_one), (another, of_another)]
@@ -185,14 +185,14 @@ def _clock(call: Callable[[], object]) -> float:
 
 
 class _Processor:
-    """What the server's process of a connection has used of a processor; Linux tells."""
+    """The processor time of a connection's server process, as Linux reports it."""
 
     def __init__(self, connection: Connection) -> None:
         self._path = Path(f"/proc/{connection.info.backend_pid}/schedstat")
         self.is_loaded = self._path.exists()
 
     def used(self, call: Call, turns: int) -> float:
-        """Microseconds a call, in the least of five rounds: whatever disturbs adds."""
+        """Return the microseconds of a call, the minimum of five rounds."""
         rounds: list[float] = []
         for _ in range(5):
             begin = self._microseconds()

@@ -1,9 +1,9 @@
-"""What it costs to add recorded uses up, and whether recording notices.
+"""The cost of rolling up recorded uses, and its effect on recording.
 
     python benchmarks/roll_up.py [--uses N] [--turns N]
 
-Uses of 30 days, of two prompts of which one is split, with two models; each turn adds all of them up and takes it back.
-Beside it stands the time of counting them, in the same turn.
+The uses are of 30 days, two prompts (one with a split) and two models. Each turn rolls up all of them in a transaction
+that it rolls back, and counts them for comparison.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _RECORD = "select promptctl.record_use('p00001', 3, 1, 120, 80, 950)"
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--uses", type=int, default=1_000_000, help="how many uses are recorded")
-    options.add_argument("--turns", type=int, default=7, help="how often they are added up")
+    options.add_argument("--turns", type=int, default=7, help="how often they are rolled up")
     arguments = options.parse_args()
     report = Report()
     with start_server(shared_buffers="512MB", max_wal_size="4GB") as server:
@@ -45,15 +45,15 @@ def main() -> int:
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(_USES, [arguments.uses, arguments.uses])
             connection.execute("vacuum (analyze) promptctl.uses")
-            report.heading(f"Adding {arguments.uses:,} uses up")
-            _add_up(report, connection, arguments.uses, arguments.turns)
-            report.heading("Recording beside it")
+            report.heading(f"Rolling up {arguments.uses:,} uses")
+            _roll_up(report, connection, arguments.uses, arguments.turns)
+            report.heading("Recording during a roll-up")
             with psycopg.connect(dsn, autocommit=True) as other:
-                _beside(report, connection, other)
+                _record_during_roll_up(report, connection, other)
     return report.close()
 
 
-def _add_up(report: Report, connection: Connection, uses: int, turns: int) -> None:
+def _roll_up(report: Report, connection: Connection, uses: int, turns: int) -> None:
     counting: list[float] = []
     adding: list[float] = []
     for _ in range(turns):
@@ -62,9 +62,9 @@ def _add_up(report: Report, connection: Connection, uses: int, turns: int) -> No
         counting.append(time.perf_counter() - began)
         with connection.transaction(force_rollback=True):
             began = time.perf_counter()
-            [added] = connection.execute("select promptctl.roll_up_uses(%s)", [uses + 1]).fetchone() or [None]
+            [count] = connection.execute("select promptctl.roll_up_uses(%s)", [uses + 1]).fetchone() or [None]
             adding.append(time.perf_counter() - began)
-            assert added == uses
+            assert count == uses
     passed = statistics.median(adding)
     # At least 500 000 a second.
     limit = uses / 500_000
@@ -75,30 +75,30 @@ def _add_up(report: Report, connection: Connection, uses: int, turns: int) -> No
     connection.execute("select promptctl.roll_up_uses(%s)", [uses + 1])
     began = time.perf_counter()
     connection.execute("select promptctl.roll_up_uses()")
-    report.add("one that finds nothing new", time.perf_counter() - began, unit="s")
+    report.add("roll_up_uses without new uses", time.perf_counter() - began, unit="s")
 
 
-def _beside(report: Report, connection: Connection, other: Connection) -> None:
-    """The slowest recordings: alone, and while another session adds uses up and keeps its transaction open."""
-    alone = _slowest(other, threading.Event(), 2000)
+def _record_during_roll_up(report: Report, connection: Connection, other: Connection) -> None:
+    """Time recording alone, and while another session rolls up uses and keeps its transaction open."""
+    alone = _p99(other, threading.Event(), 2000)
     other.execute("set lock_timeout = '100ms'")
     finished = threading.Event()
 
-    def add_up() -> None:
+    def roll_up() -> None:
         with connection.transaction(force_rollback=True):
             connection.execute("select promptctl.roll_up_uses()")
             time.sleep(1)
         finished.set()
 
-    thread = threading.Thread(target=add_up)
+    thread = threading.Thread(target=roll_up)
     thread.start()
-    beside = _slowest(other, finished, None)
+    during = _p99(other, finished, None)
     thread.join()
-    report.add("record_use alone, the 99th of a hundred", alone, unit="ms")
-    report.add("beside a roll-up that holds its transaction open", beside, unit="ms")
+    report.add("record_use alone, p99", alone, unit="ms")
+    report.add("record_use during an open roll-up, p99", during, unit="ms")
 
 
-def _slowest(connection: Connection, finished: threading.Event, count: int | None) -> float:
+def _p99(connection: Connection, finished: threading.Event, count: int | None) -> float:
     passed: list[float] = []
     while not finished.is_set() and (count is None or len(passed) < count):
         began = time.perf_counter()

@@ -1,8 +1,8 @@
-"""How often each command asks the server something, and how many connections it makes.
+"""The number of round trips and connections of each command.
 
     python benchmarks/round_trips.py
 
-A relay between the two counts: a round trip is data from the command that the server answers.
+A relay between the command and the server counts. A round trip is data from the command that the server answers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING
 
-from measure import Report, environment, fill, install, parsed, start_server
+from measure import Report, environment, fill, install, parse_arguments, start_server
 
 if TYPE_CHECKING:
     from typing import Self
@@ -38,14 +38,14 @@ _COMMANDS = (
 
 
 class Relay:
-    """A port that passes everything on to the server, one connection after the other."""
+    """A port that forwards to the server, one connection after the other."""
 
     def __init__(self, port: int) -> None:
         self.connections = 0
         self.round_trips = 0
-        self._to = port
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listening.getsockname()[1]
+        self._server_port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, daemon=True)
 
     def __enter__(self) -> Self:
@@ -54,28 +54,28 @@ class Relay:
 
     def __exit__(self, *_: object) -> None:
         # Closing alone does not wake a thread that waits for a connection.
-        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join()
-        self._listening.close()
+        self._listener.close()
 
     def _accept(self) -> None:
         while True:
             try:
-                client, _ = self._listening.accept()
+                client, _ = self._listener.accept()
             except OSError:
                 return
-            with client, socket.create_connection(("127.0.0.1", self._to)) as server:
+            with client, socket.create_connection(("127.0.0.1", self._server_port)) as server:
                 self.connections += 1
-                self._pass_on(client, server)
+                self._forward(client, server)
 
-    def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
+    def _forward(self, client: socket.socket, server: socket.socket) -> None:
         is_open = False
         with selectors.DefaultSelector() as ready:
             ready.register(client, selectors.EVENT_READ, server)
             ready.register(server, selectors.EVENT_READ, client)
             while True:
                 for key, _ in ready.select():
-                    data = key.fileobj.recv(65536)  # pyright: ignore - a selector knows no more than that it is a file
+                    data = key.fileobj.recv(65536)  # pyright: ignore - a selector only declares a file
                     if not data:
                         return
                     if key.fileobj is client:
@@ -88,15 +88,15 @@ class Relay:
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
-    _, own = parsed(options)
+    _, own = parse_arguments(options)
     report = Report()
     with start_server() as server:
         fill(install(server, "trips"), 10, 3)
-        report.heading("Round trips after the one that connects")
+        report.heading("Round trips after the connection")
         most = 0
         for words, limit in _COMMANDS:
             with Relay(server.port) as relay:
-                # Without the questions whether the server does TLS or Kerberos, which are the user's to settle.
+                # Without the negotiation of TLS and Kerberos, which depends on the settings of the user.
                 url = f"postgresql://postgres@127.0.0.1:{relay.port}/trips?sslmode=disable&gssencmode=disable"
                 process = subprocess.run(
                     [own, *words],
@@ -110,7 +110,7 @@ def main() -> int:
                 raise RuntimeError(f"{' '.join(words)}: {os.fsdecode(process.stderr)}")
             report.add(" ".join(words), relay.round_trips - relay.connections, limit, unit="")
             most = max(most, relay.connections)
-        report.add("connections, the most that any of them made", most, 1, unit="")
+        report.add("connections, the maximum", most, 1, unit="")
     return report.close()
 
 

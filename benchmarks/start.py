@@ -1,4 +1,4 @@
-"""What a command costs from its start to its end, against what its libraries take to import, and against its peers.
+"""The time of a command from its start to its end, against the import of its libraries and against other tools.
 
 python benchmarks/start.py [--turns N] [--llm PATH] [--mlflow PATH] [--instructions]
 """
@@ -18,12 +18,12 @@ from measure import (
     fill,
     install,
     instructions,
-    parsed,
+    parse_arguments,
     program,
     psql,
     ratio,
+    run_in_turn,
     start_server,
-    take_turns,
 )
 
 if TYPE_CHECKING:
@@ -41,32 +41,32 @@ def main() -> int:
     options.add_argument("--llm", help="the path of llm, for comparison (found on PATH)")
     options.add_argument("--mlflow", help="the path of mlflow, for comparison (found on PATH)")
     options.add_argument("--instructions", action="store_true", help="count instructions, too, with valgrind")
-    arguments, own = parsed(options)
-    # As a real server does, it waits for the disk before it says that something is done.
+    arguments, own = parse_arguments(options)
+    # Like a real server, it waits for the disk before it acknowledges a commit.
     with start_server(fsync="on", synchronous_commit="on", full_page_writes="on") as server:
         dsn = install(server, "start")
         fill(dsn, 10, 3)
         _make_history(dsn, 4 * (arguments.turns + 10))
         help_, database = _commands(own, server)
         peers = _peers(arguments.llm, arguments.mlflow)
-        floors = _floors(server)
+        baselines = _baselines(server)
         variables = environment()
-        everything = [*floors.values(), *help_, *database, *peers]
-        take_turns(everything, arguments.turns, variables)
+        everything = [*baselines.values(), *help_, *database, *peers]
+        run_in_turn(everything, arguments.turns, variables)
 
         report = Report()
-        report.heading("Medians in milliseconds: passed, and of the processor")
+        report.heading("Medians in milliseconds: elapsed, and processor time")
         for command in everything:
             processor = statistics.median(command.cpu.values())
             report.add(command.name, statistics.median(command.wall.values()), unit="ms", note=f"{processor:.1f} ms")
-        _times(report, floors, help_, database, peers)
+        _times(report, baselines, help_, database, peers)
         if arguments.instructions:
-            _instructions(report, floors, help_, database, peers, variables)
+            _instructions(report, baselines, help_, database, peers, variables)
         return report.close()
 
 
-def _floors(server: Server) -> dict[str, Command]:
-    """What a command is compared with."""
+def _baselines(server: Server) -> dict[str, Command]:
+    """Return the commands that promptctl is compared with."""
     commands = {code: Command(f'python -c "{code}"', [INTERPRETER, "-c", code]) for code in (_PASS, _TYPER, _BOTH)}
     if path := psql(server):
         for way, tcp in (("socket", False), ("TCP", True)):
@@ -76,21 +76,21 @@ def _floors(server: Server) -> dict[str, Command]:
 
 
 def _commands(own: str, server: Server) -> tuple[list[Command], list[Command]]:
-    """Those that need no database, and those that do, by both ways to it."""
+    """Return the commands that need no database, and those that do, by socket and by TCP."""
     help_ = [Command(word, [own, word]) for word in ("--help", "--version")]
     database: list[Command] = []
     for way, tcp in (("socket", False), ("TCP", True)):
-        # By the option and not by a variable: all that is measured has one environment.
+        # By the option, because all measured commands have the same environment.
         url = ["--database-url", server.dsn("start", tcp=tcp)]
-        moved, rolled = ("p00001", "p00003") if tcp else ("p00002", "p00004")
+        to_activate, to_roll_back = ("p00001", "p00003") if tcp else ("p00002", "p00004")
 
-        # Another version each time, so that there is something to do.
-        def activated(turn: int, url: Sequence[str] = url, name: str = moved) -> list[str]:
+        # The version changes each turn, so that there is a move to make.
+        def activate_words(turn: int, url: Sequence[str] = url, name: str = to_activate) -> list[str]:
             return [own, "activate", f"{name}@{1 + turn % 2}", *url]
 
         database += [
-            Command(f"rollback, {way}", [own, "rollback", rolled, *url]),
-            Command(f"activate, {way}", activated),
+            Command(f"rollback, {way}", [own, "rollback", to_roll_back, *url]),
+            Command(f"activate, {way}", activate_words),
             Command(f"list, {way}", [own, "list", *url]),
             Command(f"show, {way}", [own, "show", "p00005", *url]),
         ]
@@ -108,7 +108,7 @@ def _peers(llm: str | None, mlflow: str | None) -> list[Command]:
 
 
 def _make_history(dsn: str, moves: int) -> None:
-    """Something to roll back to, more often than it is measured."""
+    """Make enough moves for all the rollbacks that are measured."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         for move in range(moves):
             connection.execute(
@@ -117,15 +117,15 @@ def _make_history(dsn: str, moves: int) -> None:
 
 
 def _times(
-    report: Report, floors: dict[str, Command], help_: list[Command], database: list[Command], peers: list[Command]
+    report: Report, baselines: dict[str, Command], help_: list[Command], database: list[Command], peers: list[Command]
 ) -> None:
     report.heading('Time, against python -c "import typer"')
     for command in help_:
-        value, note = ratio(command.wall, floors[_TYPER].wall)
+        value, note = ratio(command.wall, baselines[_TYPER].wall)
         report.add(command.name, value, 1.3, note=note)
     report.heading('Time, against python -c "import typer, psycopg"')
     for command in database:
-        value, note = ratio(command.wall, floors[_BOTH].wall)
+        value, note = ratio(command.wall, baselines[_BOTH].wall)
         report.add(command.name, value, 1.2, note=note)
     for peer in peers:
         report.heading(f"Time, against {peer.name}")
@@ -136,44 +136,44 @@ def _times(
     report.heading("Time, against psql -XAtc 'select 1' by the same way")
     for command in database:
         way = command.name.rpartition(", ")[2]
-        if way in floors:
-            value, note = ratio(command.wall, floors[way].wall)
+        if way in baselines:
+            value, note = ratio(command.wall, baselines[way].wall)
             report.add(command.name, value, note=note)
     report.heading('Time, against python -c "pass"')
     for command in (*help_, *database):
-        value, note = ratio(command.wall, floors[_PASS].wall)
+        value, note = ratio(command.wall, baselines[_PASS].wall)
         report.add(command.name, value, note=note)
 
 
 def _instructions(
     report: Report,
-    floors: dict[str, Command],
+    baselines: dict[str, Command],
     help_: list[Command],
     database: list[Command],
     peers: list[Command],
     variables: Mapping[str, str],
 ) -> None:
-    """The same by instructions: they do not depend on who else uses the machine, nor on the server."""
-    counted: dict[str, int] = {}
-    for place, command in enumerate((*floors.values(), *help_, *database, *peers)):
+    """Compare by instructions, which do not depend on other processes or the server."""
+    counts: dict[str, int] = {}
+    for place, command in enumerate((*baselines.values(), *help_, *database, *peers)):
         count = instructions(command.at(place), variables)
         if count is None:
             print("\nvalgrind is not installed: no instructions")
             return
-        counted[command.name] = count
+        counts[command.name] = count
     report.heading("Instructions, in millions")
-    for name, count in counted.items():
+    for name, count in counts.items():
         report.add(name, count / 1e6, unit="M")
     report.heading("Instructions, as ratios")
-    for commands, floor, limit in ((help_, floors[_TYPER], 1.3), (database, floors[_BOTH], 1.2)):
+    for commands, baseline, limit in ((help_, baselines[_TYPER], 1.3), (database, baselines[_BOTH], 1.2)):
         for command in commands:
-            report.add(f"{command.name} / {floor.name}", counted[command.name] / counted[floor.name], limit)
+            report.add(f"{command.name} / {baseline.name}", counts[command.name] / counts[baseline.name], limit)
     for peer in peers:
         for command in (*help_, *database):
-            share = counted[command.name] / counted[peer.name]
+            share = counts[command.name] / counts[peer.name]
             report.add(f"{command.name} / {peer.name}", share, dict(_PEERS)[peer.name])
     for command in (*help_, *database):
-        report.add(f'{command.name} / python -c "pass"', counted[command.name] / counted[floors[_PASS].name])
+        report.add(f'{command.name} / python -c "pass"', counts[command.name] / counts[baselines[_PASS].name])
 
 
 if __name__ == "__main__":

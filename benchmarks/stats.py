@@ -1,10 +1,10 @@
-"""What `stats NAME` costs over many uses of which none is rolled up, against the same question as bare SQL.
+"""The cost of `stats NAME` over many uses that are not rolled up, against bare SQL for the same numbers.
 
     python benchmarks/stats.py [--uses N] [--turns N]
 
-Bare SQL is what one would write for the same numbers of each version: counts, averages, percentiles, sums, last use.
-Both are sent through psycopg, in turn; then whole processes, against psql with the bare SQL. Then how far percentiles,
-which are those of histograms, are off those of the values themselves. What is rolled up is in maintain.py.
+The bare SQL computes counts, averages, percentiles, sums and the last use of each version. Both are sent through
+psycopg, in turn; then whole processes are compared with psql. At last, percentiles of histograms are compared with
+the exact ones. maintain.py measures uses that are rolled up.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import psycopg
-from measure import Command, Report, environment, fill, install, parsed, psql, ratio, start_server, take_turns
-from uses import NAME, asked, record
+from measure import Command, Report, environment, fill, install, parse_arguments, psql, ratio, run_in_turn, start_server
+from uses import NAME, record, time_stats
 
 from promptctl.rules.statistics import percentile
 
@@ -36,14 +36,14 @@ select version, count(*), count(*) filter (where outcome <> 'ok'),
        count(*) - count(bucket), max(recorded_at)
 from promptctl.uses where name = 'p00001' group by version order by version desc
 """
-_DRAWN = 20_000
+_VALUES = 20_000
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--uses", type=int, default=1_000_000, help="how many uses are recorded")
     options.add_argument("--turns", type=int, default=9, help="how often each is run")
-    arguments, own = parsed(options)
+    arguments, own = parse_arguments(options)
     report = Report()
     _errors(report)
     with start_server(shared_buffers="1GB", max_wal_size="4GB") as server:
@@ -56,7 +56,7 @@ def main() -> int:
         if words is not None:
             bare = Command("psql with the bare SQL", [words, "-XAtq", "-c", _BARE, dsn])
             ours = Command("stats NAME, the whole process", [own, "stats", NAME, "--database-url", dsn])
-            take_turns([ours, bare], arguments.turns, environment())
+            run_in_turn([ours, bare], arguments.turns, environment())
             value, note = ratio(ours.wall, bare.wall)
             report.add("stats NAME, the whole process / psql with the bare SQL", value, note=note)
     return report.close()
@@ -67,7 +67,7 @@ def _queries(report: Report, dsn: str, turns: int) -> None:
     bare: dict[int, float] = {}
     with psycopg.connect(dsn, autocommit=True) as connection:
         for turn in range(turns + 1):
-            seconds = asked(dsn, trend=False)
+            seconds = time_stats(dsn, trend=False)
             began = time.perf_counter()
             connection.execute(_BARE.encode(), prepare=False).fetchall()
             if turn:
@@ -79,24 +79,24 @@ def _queries(report: Report, dsn: str, turns: int) -> None:
 
 
 def _errors(report: Report) -> None:
-    chance = random.Random(0)
+    generator = random.Random(0)
     edge = 2 ** (1 / 32)
     distributions: dict[str, Callable[[], float]] = {
-        "log-normal": lambda: chance.lognormvariate(7, 0.8),
-        "log-normal, narrow": lambda: chance.lognormvariate(7, 0.005),
-        "uniform": lambda: chance.uniform(1, 60_000),
-        "exponential": lambda: chance.expovariate(1 / 900) + 0.01,
-        "Pareto, heavy": lambda: chance.paretovariate(0.8),
-        "two values": lambda: chance.choice([10.0, 10_000.0]),
-        "the edges of buckets": lambda: edge ** chance.randrange(1, 600) * (1 + chance.choice([-1e-12, 1e-12])),
+        "log-normal": lambda: generator.lognormvariate(7, 0.8),
+        "log-normal, narrow": lambda: generator.lognormvariate(7, 0.005),
+        "uniform": lambda: generator.uniform(1, 60_000),
+        "exponential": lambda: generator.expovariate(1 / 900) + 0.01,
+        "Pareto, heavy": lambda: generator.paretovariate(0.8),
+        "two values": lambda: generator.choice([10.0, 10_000.0]),
+        "the edges of buckets": lambda: edge ** generator.randrange(1, 600) * (1 + generator.choice([-1e-12, 1e-12])),
     }
-    report.heading(f"percentiles, how far they are off: {_DRAWN:,} values of each distribution")
+    report.heading(f"errors of percentiles: {_VALUES:,} values of each distribution")
     for name, draw in distributions.items():
-        values = sorted(draw() for _ in range(_DRAWN))
+        values = sorted(draw() for _ in range(_VALUES))
         counts = Counter(math.floor(math.log2(value) * 32) for value in values)
         worst = 0.0
         for percent in range(1, 101):
-            exact = values[-(-percent * _DRAWN // 100) - 1]
+            exact = values[-(-percent * _VALUES // 100) - 1]
             estimate = percentile(counts, percent, values[0], values[-1])
             worst = max(worst, abs((estimate or 0) - exact) / exact)
         report.add(f"{name}, the worst of 100 percentiles", worst * 100, 1.1, unit="%")

@@ -1,9 +1,9 @@
-"""What `sync` of a folder of 10 000 files costs, against reading and hashing the same files, and against MLflow.
+"""The cost of `sync` of a folder of 10 000 files, against reading and hashing the same files, and against MLflow.
 
     python benchmarks/sync.py [--turns N] [--loads N] [--large] [--mlflow PYTHON]
 
-Each is a process of its own that takes the time itself, once the interpreter has started: what `promptctl` imports
-counts, Python's start does not. The folder is in a Git repository, as in production.
+Each runs in a new process that measures its own time: the imports of promptctl count, the start of Python does not. The
+folder is in a Git repository, as in production.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Times = dict[int, float]
 
-# Linux keeps ru_maxrss over exec: in a child it would be at least what this process has.
+# Linux keeps ru_maxrss over exec, so in a child it would include the memory of this process.
 _PEAK = """
 def peak():
     try:
@@ -56,7 +56,7 @@ began = time.perf_counter()
 read(sys.argv[1])
 print(time.perf_counter() - began, peak())
 """
-# As `__main__` does it.
+# Like `__main__`.
 _SYNC = f"""
 import gc, os, sys, time
 gc.disable()
@@ -70,7 +70,7 @@ passed = time.perf_counter() - began
 os.write(answer, f"{{passed}} {{peak()}}".encode())
 sys.exit(code)
 """
-# The first prompt is not timed: with it MLflow makes its tables, as `db init` has made ours.
+# The first prompt is not timed, because MLflow creates its tables with it.
 _MLFLOW = f"""
 import pathlib, sys, time
 import mlflow
@@ -121,14 +121,14 @@ _ENDINGS = (
 
 
 class _Corpus:
-    """A repository with a folder of prompts, the same in every run; its versions can be added to."""
+    """A repository with a folder of prompts, the same in every run, to which versions can be added."""
 
     def __init__(self, directory: Path, prompts: int, versions: int) -> None:
         self.repository = directory
         self.folder = directory / "prompts"
         self.names = [f"team-{place % 20:02}/prompt-{place:05}" for place in range(prompts)]
         self.newest = dict.fromkeys(self.names, versions)
-        # The size of the whole is given, and a prompt.yaml is small.
+        # The texts make up for the small prompt.yaml, so that the total size is fixed.
         self._text_bytes = (_BYTES_PER_FILE * (versions + 1) - 250) // versions
         for name in self.names:
             (self.folder / name).mkdir(parents=True)
@@ -140,16 +140,16 @@ class _Corpus:
 
     @property
     def versions(self) -> int:
-        """How many version files there are."""
+        """The number of version files."""
         return sum(self.newest.values())
 
     @property
     def paths(self) -> list[Path]:
-        """Every file."""
+        """The paths of all files."""
         return [path for path in self.folder.rglob("*") if path.is_file()]
 
     def change(self, turn: int) -> None:
-        """In one prompt of a hundred: another version, and it is the active one. Committed."""
+        """Add a version to one prompt in a hundred, make it the active one, and commit."""
         for name in random.Random(turn).sample(self.names, len(self.names) // 100):
             self.newest[name] += 1
             self._write(name, self.newest[name])
@@ -157,17 +157,17 @@ class _Corpus:
         self.commit()
 
     def commit(self) -> None:
-        """Commit what there is."""
+        """Commit all changes."""
         _git(self.repository, "add", "-A")
         _git(self.repository, "commit", "-q", "-m", "prompts")
 
     def _write(self, name: str, version: int) -> None:
-        """A version: the prompt's own lines, of which each version has a few others."""
+        """Write a version: the lines of the prompt, a few of them different in each version."""
         lines = _lines(random.Random(name), self._text_bytes)
-        chance = random.Random(f"{name} {version}")
+        generator = random.Random(f"{name} {version}")
         for _ in range(3):
-            lines[chance.randrange(len(lines))] = _line(chance)
-        # Every version needs the same variables: one that needs more would be a conflict.
+            lines[generator.randrange(len(lines))] = _line(generator)
+        # Every version needs the same variables, because a further variable would be a conflict.
         head = f"You are {name}, the assistant of {{company.name}}, version {version}.\n"
         head += "You talk to {user.name}, in {user.locale}.\n\n"
         (self.folder / name / f"v{version}.txt").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
@@ -182,23 +182,23 @@ class _Corpus:
         (self.folder / name / "prompt.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _lines(chance: random.Random, size: int) -> list[str]:
+def _lines(generator: random.Random, size: int) -> list[str]:
     lines: list[str] = []
     left = size - 120  # the head
     while left > 0:
-        lines.append(_line(chance))
+        lines.append(_line(generator))
         left -= len(lines[-1].encode()) + 1
     return lines
 
 
-def _line(chance: random.Random) -> str:
-    sentence = f"{chance.choice(_LEADS)} {chance.choice(_VERBS)} {chance.choice(_THINGS)} {chance.choice(_ENDINGS)}."
-    return f"- {sentence}" if chance.random() < 0.5 else sentence
+def _line(generator: random.Random) -> str:
+    sentence = " ".join(generator.choice(words) for words in (_LEADS, _VERBS, _THINGS, _ENDINGS)) + "."
+    return f"- {sentence}" if generator.random() < 0.5 else sentence
 
 
 @dataclass(frozen=True, slots=True)
-class _Took:
-    """What a process says of itself."""
+class _Cost:
+    """The time and memory that a process reports."""
 
     seconds: float
     peak_mb: float
@@ -226,27 +226,27 @@ def main() -> int:
 
 
 def _corpus(report: Report, server: Server, corpus: _Corpus, bare: float, arguments: argparse.Namespace) -> float:
-    """Everything that is promised of one folder; returns the seconds that its first load took for each version."""
+    """Measure all figures of one folder, and return the seconds of its first load per version."""
     _heading(report, corpus)
     versions = corpus.versions
     loading = _turns(corpus, arguments.loads, lambda _: _load(server, corpus))
-    seconds = _judge(report, "first load", loading, 8, bare)
+    seconds = _add_figures(report, "first load", loading, 8, bare)
 
     with _loaded(server, corpus) as dsn:
         unchanged = _turns(corpus, arguments.turns, lambda _: _sync(corpus, dsn))
-        _judge(report, "nothing changed", unchanged, 2.2, bare)
+        _add_figures(report, "nothing changed", unchanged, 2.2, bare)
         changed = _turns(corpus, arguments.turns, lambda _: _sync(corpus, dsn), before=corpus.change)
-        _judge(report, "1 % changed", changed, 3, None)
+        _add_figures(report, "1 % changed", changed, 3, None)
         _check(dsn, corpus)
     with _no_repository(corpus), _loaded(server, corpus) as dsn:
         outside = _turns(corpus, arguments.turns, lambda _: _sync(corpus, dsn))
-        _judge(report, "nothing changed, in no Git repository", outside, 2.2, None)
+        _add_figures(report, "nothing changed, in no Git repository", outside, 2.2, None)
     return seconds / versions
 
 
 @dataclass(slots=True)
 class _Turns:
-    """The seconds that a sync and reading the same files took in each turn, and the most memory that a sync had."""
+    """The seconds of a sync and of reading the same files by turn, and the peak memory of a sync."""
 
     sync: Times
     read: Times
@@ -254,75 +254,75 @@ class _Turns:
 
 
 def _turns(
-    corpus: _Corpus, turns: int, sync: Callable[[int], _Took], before: Callable[[int], object] = lambda _: None
+    corpus: _Corpus, turns: int, sync: Callable[[int], _Cost], before: Callable[[int], object] = lambda _: None
 ) -> _Turns:
-    """A sync and reading, in turn; turn 0 is not noted, and each is the first in every other turn."""
-    took = _Turns({}, {})
+    """Run a sync and the reading in turn, each first in every other turn. Turn 0 does not count."""
+    turns_so_far = _Turns({}, {})
 
-    def synced(turn: int) -> None:
-        one = sync(turn)
+    def run_sync(turn: int) -> None:
+        cost = sync(turn)
         if turn:
-            took.sync[turn] = one.seconds
-            took.peak_mb = max(took.peak_mb, one.peak_mb)
+            turns_so_far.sync[turn] = cost.seconds
+            turns_so_far.peak_mb = max(turns_so_far.peak_mb, cost.peak_mb)
 
     def read(turn: int) -> None:
-        one = _run(_READ, str(corpus.folder))
+        cost = _run(_READ, str(corpus.folder))
         if turn:
-            took.read[turn] = one.seconds
+            turns_so_far.read[turn] = cost.seconds
 
-    pair = [synced, read]
+    pair = [run_sync, read]
     for turn in range(turns + 1):
         before(turn)
         pair.reverse()
-        for each in pair:
-            each(turn)
-    return took
+        for call in pair:
+            call(turn)
+    return turns_so_far
 
 
-def _judge(report: Report, what: str, took: _Turns, limit: float, bare: float | None) -> float:
-    """Add the figures; returns the median of the seconds."""
-    value, note = ratio(took.sync, took.read)
-    seconds = statistics.median(took.sync.values())
-    typical = f"{seconds * 1000:.0f} and {statistics.median(took.read.values()) * 1000:.0f} ms"
-    report.add(f"{what} / reading and hashing", value, limit, note=f"{note} {typical}".strip())
+def _add_figures(report: Report, label: str, turns: _Turns, limit: float, bare: float | None) -> float:
+    """Add the figures of a sync, and return the median of its seconds."""
+    value, note = ratio(turns.sync, turns.read)
+    seconds = statistics.median(turns.sync.values())
+    typical = f"{seconds * 1000:.0f} and {statistics.median(turns.read.values()) * 1000:.0f} ms"
+    report.add(f"{label} / reading and hashing", value, limit, note=f"{note} {typical}".strip())
     if bare is not None:
-        report.add(f"{what}, peak memory above the interpreter's", took.peak_mb - bare, 150, unit="MB")
+        report.add(f"{label}, peak memory above the interpreter's", turns.peak_mb - bare, 150, unit="MB")
     return seconds
 
 
 def _large(report: Report, server: Server, directory: Path, bare: float) -> None:
-    """Ten times as many prompts, against as many as above, in turn."""
+    """Compare ten times as many prompts with the usual number, in turn."""
     small, large = _Corpus(directory / "small", 1000, 9), _Corpus(directory / "large", 10_000, 9)
     _heading(report, large)
-    # The first of each makes the files of the write-ahead log, which those after it use again.
+    # The first load does not count: it creates files of the write-ahead log, which the next ones reuse.
     loads = [(_load(server, small), _load(server, large)) for _ in range(4)][1:]
     with _loaded(server, small) as few, _loaded(server, large) as many:
         unchanged = [(_sync(small, few), _sync(large, many)) for _ in range(5)]
-    for what, took, limit in (("first load", loads, 10.5), ("nothing changed", unchanged, 10.5)):
-        of_small = {turn: one.seconds for turn, (one, _) in enumerate(took)}
-        of_large = {turn: one.seconds for turn, (_, one) in enumerate(took)}
+    for label, pairs, limit in (("first load", loads, 10.5), ("nothing changed", unchanged, 10.5)):
+        of_small = {turn: one.seconds for turn, (one, _) in enumerate(pairs)}
+        of_large = {turn: one.seconds for turn, (_, one) in enumerate(pairs)}
         value, note = ratio(of_large, of_small)
         typical = f"{statistics.median(of_large.values()):.1f} and {statistics.median(of_small.values()):.2f} s"
-        report.add(f"{what} / that of a tenth of the files", value, limit, note=f"{note} {typical}".strip())
-        peak = max(one.peak_mb for _, one in took)
-        report.add(f"{what}, peak memory above the interpreter's", peak - bare, unit="MB")
+        report.add(f"{label} / that of a tenth of the files", value, limit, note=f"{note} {typical}".strip())
+        peak = max(one.peak_mb for _, one in pairs)
+        report.add(f"{label}, peak memory above the interpreter's", peak - bare, unit="MB")
 
 
-def _load(server: Server, corpus: _Corpus) -> _Took:
-    """A first load, into a database of its own."""
+def _load(server: Server, corpus: _Corpus) -> _Cost:
+    """Run a first load, into a new database."""
     with _database(server) as dsn:
         return _sync(corpus, dsn)
 
 
 def _mlflow(report: Report, server: Server, corpus: _Corpus, interpreter: str, load: float) -> None:
-    """MLflow's prompt registry stores some of the same texts on the same server, by the call for one."""
+    """Store some of the same texts in MLflow's prompt registry on the same server, one call each."""
     sample = [str(corpus.folder / name / "v1.txt") for name in corpus.names[:300]]
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         connection.execute("create database mlflow")
-    # By its driver's name: what a bare postgresql:// means depends on the version of SQLAlchemy.
+    # With the driver's name, because the default driver depends on the version of SQLAlchemy.
     url = server.url("mlflow").replace("postgresql:", "postgresql+psycopg2:", 1)
-    took = _run(_MLFLOW, url, *sample, interpreter=interpreter)
-    own, other = load * 1000, took.seconds / len(sample) * 1000
+    cost = _run(_MLFLOW, url, *sample, interpreter=interpreter)
+    own, other = load * 1000, cost.seconds / len(sample) * 1000
     report.heading(f"MLflow registers {len(sample)} of the same texts on the same server")
     report.add("promptctl's first load, a version", own, unit="ms")
     report.add("MLflow's register_prompt, a version", other, unit="ms")
@@ -337,12 +337,12 @@ def _heading(report: Report, corpus: _Corpus) -> None:
     )
 
 
-def _sync(corpus: _Corpus, dsn: str) -> _Took:
+def _sync(corpus: _Corpus, dsn: str) -> _Cost:
     return _run(_SYNC, str(corpus.folder), dsn)
 
 
-def _run(code: str, *words: str, interpreter: str = INTERPRETER) -> _Took:
-    """Run Python code in a process of its own; what it says it took. Raises RuntimeError when it fails."""
+def _run(code: str, *words: str, interpreter: str = INTERPRETER) -> _Cost:
+    """Run Python code in a new process, and return the cost that it prints. Raises RuntimeError if it fails."""
     process = subprocess.run(
         [interpreter, "-c", code, *words],
         env=_variables(),
@@ -354,11 +354,11 @@ def _run(code: str, *words: str, interpreter: str = INTERPRETER) -> _Took:
     if process.returncode:
         raise RuntimeError(f"failed ({process.returncode}): {' '.join(words[:2])}\n{process.stderr[-2000:]}")
     seconds, kib = process.stdout.split()[-2:]
-    return _Took(float(seconds), int(kib) / 1024)
+    return _Cost(float(seconds), int(kib) / 1024)
 
 
 def _variables() -> dict[str, str]:
-    """The environment without what changes Git or MLflow, too: nobody's hooks, signatures or servers."""
+    """Return the environment without settings of Git and MLflow, such as hooks, signatures and servers."""
     own = {name: value for name, value in environment().items() if not name.startswith(("GIT_", "MLFLOW_"))}
     return own | {
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -369,7 +369,7 @@ def _variables() -> dict[str, str]:
 
 
 def _git(repository: Path, *words: str) -> None:
-    # Compressing is not measured; nor may tidying up go on beside what is.
+    # No compression, and no garbage collection in the background, which would disturb the measurements.
     settings = ("user.name=benchmark", "user.email=benchmark@localhost", "core.compression=0", "gc.auto=0")
     arguments = [word for setting in settings for word in ("-c", setting)]
     subprocess.run(["git", "-C", repository, *arguments, *words], env=_variables(), check=True)
@@ -377,18 +377,18 @@ def _git(repository: Path, *words: str) -> None:
 
 @contextlib.contextmanager
 def _no_repository(corpus: _Corpus) -> Generator[None]:
-    """As if nobody had made a repository."""
-    hidden, away = corpus.repository / ".git", corpus.repository / "no-git"
-    hidden.rename(away)
+    """Hide the Git repository."""
+    visible, hidden = corpus.repository / ".git", corpus.repository / "no-git"
+    visible.rename(hidden)
     try:
         yield
     finally:
-        away.rename(hidden)
+        hidden.rename(visible)
 
 
 @contextlib.contextmanager
 def _database(server: Server) -> Generator[str]:
-    """A database with the schema, for as long as it is used."""
+    """Create a database with the schema, and drop it at the end."""
     name = f"sync{next(_NUMBERS)}"
     try:
         yield install(server, name)
@@ -399,7 +399,7 @@ def _database(server: Server) -> Generator[str]:
 
 @contextlib.contextmanager
 def _loaded(server: Server, corpus: _Corpus) -> Generator[str]:
-    """One that has the folder, and whose tables are known to the planner."""
+    """Create a database that has the folder, with current statistics for the planner."""
     with _database(server) as dsn:
         _sync(corpus, dsn)
         _check(dsn, corpus)
@@ -409,17 +409,17 @@ def _loaded(server: Server, corpus: _Corpus) -> Generator[str]:
 
 
 def _check(dsn: str, corpus: _Corpus) -> None:
-    """A sync that did less would be fast. Raises RuntimeError."""
+    """Check that the database has the folder. Raises RuntimeError if it does not."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         versions = connection.execute("select count(*) from promptctl.versions").fetchone()
         active = connection.execute("select name, active_version from promptctl.served").fetchall()
     if versions != (corpus.versions,) or dict(active) != corpus.newest:
-        raise RuntimeError("the database does not have what the folder says")
+        raise RuntimeError("the database does not have the versions of the folder")
 
 
 @contextlib.contextmanager
 def _temporary() -> Generator[Path]:
-    """A directory, and the working directory: what a process leaves there goes with it."""
+    """Create a temporary directory and make it the working directory."""
     with tempfile.TemporaryDirectory(prefix="promptctl-sync-") as directory, contextlib.chdir(directory):
         yield Path(directory).resolve()
 

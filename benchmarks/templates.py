@@ -1,4 +1,4 @@
-"""What filling a template costs, against str.format of the same text with the same values.
+"""The cost of rendering a template, against str.format of the same text with the same values.
 
 python benchmarks/templates.py [--turns N]
 """
@@ -38,20 +38,20 @@ def main() -> int:
             return text.format(**values)
 
         assert ours() == formatted()
-        one, other = _turns(ours, formatted, arguments.turns)
+        one, other = _time_in_turn(ours, formatted, arguments.turns)
         value, note = ratio(one, other)
         report.add(f"render with {count} variables / str.format", value, 1.5, note=note)
         report.add(f"render with {count} variables", min(one.values()) * 1e9, unit="ns")
     five = _text(5)
     defaults = dict.fromkeys(_names(5), "Ada Lovelace")
     by_default = Template(five, {"variables": {name: {"default": value} for name, value in defaults.items()}})
-    value, note = ratio(*_turns(lambda: by_default.render({}), lambda: five.format(**defaults), arguments.turns))
+    value, note = ratio(*_time_in_turn(lambda: by_default.render({}), lambda: five.format(**defaults), arguments.turns))
     report.add("render with 5 variables, all by default / str.format", value, 1.5, note=note)
-    reading, formatting = _turns(
+    parsing, formatting = _time_in_turn(
         lambda: Template(five), lambda: five.format(**dict.fromkeys(_names(5), "x")), arguments.turns
     )
-    value, note = ratio(reading, formatting)
-    report.add("reading one with 5 variables, once / str.format", value, note=note)
+    value, note = ratio(parsing, formatting)
+    report.add("parsing one with 5 variables, once / str.format", value, note=note)
     return report.close()
 
 
@@ -60,7 +60,7 @@ def _names(count: int) -> list[str]:
 
 
 def _text(count: int) -> str:
-    """A text with so many variables, evenly spread."""
+    """Return a text with a number of variables, evenly spread."""
     whole = (_WORDS * (_CHARACTERS // len(_WORDS) + 1))[:_CHARACTERS]
     if count == 0:
         return whole
@@ -68,10 +68,10 @@ def _text(count: int) -> str:
     return "".join(f"{whole[place * step : (place + 1) * step]}{{name_{place}}}" for place in range(count))
 
 
-def _turns(
+def _time_in_turn(
     one: Callable[[], object], other: Callable[[], object], turns: int
 ) -> tuple[dict[int, float], dict[int, float]]:
-    """Seconds per call of each, measured in turn."""
+    """Return the seconds per call of both, measured in turn."""
     number = 5000
     first: dict[int, float] = {}
     second: dict[int, float] = {}

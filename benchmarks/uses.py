@@ -1,4 +1,4 @@
-"""Uses by the million, and the statements of the store, timed on one connection."""
+"""Recording millions of uses, and timing the store's statements for statistics."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 NAME = "p00001"
 DAYS = 90
-_AT_A_TIME = 1_000_000
+_BATCH = 1_000_000
 
-# Three versions, two models, log-normal times; in the order of time, a hundred to a transaction. What a transaction's
-# number is added to makes the numbers past ones.
-_PAST = """
+# Three versions, two models, log-normal latencies, in the order of time, 100 uses to a transaction. The offset puts the
+# numbers of these transactions before those of later ones.
+_OFFSET_TRANSACTIONS = """
 set session_replication_role = replica;
 update promptctl.roll_up set transaction_offset = 1000000000;
 reset session_replication_role
@@ -39,17 +39,17 @@ from generate_series(%(first)s, %(last)s) i
 
 
 def record(dsn: str, uses: int) -> None:
-    """Record so many uses of one prompt, over the last 90 days."""
+    """Record a number of uses of one prompt, over the last 90 days."""
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(_PAST)
-        for first in range(1, uses + 1, _AT_A_TIME):
-            last = min(uses, first + _AT_A_TIME - 1)
+        connection.execute(_OFFSET_TRANSACTIONS)
+        for first in range(1, uses + 1, _BATCH):
+            last = min(uses, first + _BATCH - 1)
             connection.execute(_USES, {"name": NAME, "days": DAYS, "uses": uses, "first": first, "last": last})
         connection.execute("vacuum (analyze) promptctl.uses")
 
 
-class Timed:
-    """Stands for a database: runs the store's statements through psycopg, and keeps how long they took."""
+class TimedDatabase:
+    """A database that runs the store's statements through psycopg and sums up their time."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
@@ -68,9 +68,9 @@ class Timed:
         return self.run_all((sql, parameters))[0]
 
 
-def asked(dsn: str, by: Sequence[str] = ("version",), since: str | None = None, *, trend: bool = True) -> float:
-    """How many seconds the database takes to answer `stats`, as a terminal asks it."""
+def time_stats(dsn: str, by: Sequence[str] = ("version",), since: str | None = None, *, trend: bool = True) -> float:
+    """Return the seconds that the statements of `stats` take in the database."""
     with psycopg.connect(dsn, autocommit=True, cursor_factory=psycopg.RawCursor) as connection:
-        timed = Timed(connection)
-        store.read_measurements(cast("Database", timed), NAME, since, by, trend=trend)
-        return timed.seconds
+        database = TimedDatabase(connection)
+        store.read_measurements(cast("Database", database), NAME, since, by, trend=trend)
+        return database.seconds
