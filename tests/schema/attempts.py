@@ -1,4 +1,4 @@
-"""How each rule of schema.sql can be attempted by its owner, in raw SQL, on a furnished database."""
+"""For each rule of schema.sql, raw SQL with which the owner tries to break it in a database with sample prompts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 NOT_UNIQUE, CHECK, FOREIGN_KEY, RESTRICT = "23505", "23514", "23503", "23001"
 NO_DATA, INVALID, NULL = "P0002", "22023", "23502"
 
-# Where a trigger would set a value right before its check sees it, the check is the second line of defence.
+# Some triggers correct a value before a check constraint sees it. Without the triggers, the check must refuse it.
 _TRIGGERS_OFF = "alter table promptctl.{} disable trigger user; "
 _SERVED_OFF = _TRIGGERS_OFF.format("served")
 _ALLOCATIONS_OFF = _TRIGGERS_OFF.format("allocations")
@@ -16,12 +16,12 @@ _CORRECTIONS_OFF = _TRIGGERS_OFF.format("corrections")
 
 @dataclass(frozen=True)
 class Attempt:
-    """Statements that break a rule, and how they are refused: by the rule's own name unless `reported` is another."""
+    """Statements that break a rule. The error has the name of the rule, or `error_name` if that is set."""
 
     rule: str
     sql: str
     sqlstate: str
-    reported: str | None = None
+    error_name: str | None = None
 
 
 def _name(value: str) -> str:
@@ -33,8 +33,8 @@ def _version(**columns: str) -> str:
     return f"insert into promptctl.versions ({', '.join(values)}) values ({', '.join(values.values())})"
 
 
-# Version 1 of greeter, which nothing serves, without its text.
-_BECAUSE = "select set_config('promptctl.reason', 'a key in it', true); "
+# Version 1 of greeter, which is not served, is erased.
+_REASON = "select set_config('promptctl.reason', 'a key in it', true); "
 _ERASED = "select promptctl.erase('greeter', 1, 'me', 'a key in it'); "
 _ARCHIVED_IDLE = "select promptctl.archive('{idle}', '{null}'); "
 
@@ -44,7 +44,7 @@ def _use(**columns: str) -> str:
     return f"insert into promptctl.uses ({', '.join(values)}) values ({', '.join(values.values())})"
 
 
-# The fields of record_uses, each of two uses.
+# The arrays that record_uses expects, for two uses.
 _FIELDS = {
     "ids": "array[gen_random_uuid(), gen_random_uuid()]", "names": "'{greeter,greeter}'", "versions": "'{1,1}'",
     "epochs": "'{1,1}'", "ages_ms": "'{5,0}'", "buckets": "'{7,null}'", "models": "'{m,null}'",
@@ -56,13 +56,13 @@ _FALLBACK_FIELDS = ("ids", "names", "ages_ms", "models", "input_tokens", "output
 
 
 def _uses(**fields: str) -> str:
-    given = _FIELDS | fields
-    return f"select promptctl.record_uses({', '.join(f'{name} => {value}' for name, value in given.items())})"
+    arguments = _FIELDS | fields
+    return f"select promptctl.record_uses({', '.join(f'{name} => {value}' for name, value in arguments.items())})"
 
 
 def _calls(**fields: str) -> str:
-    given = {name: _FIELDS[name] for name in _FALLBACK_FIELDS} | fields
-    return f"select promptctl.record_fallbacks({', '.join(f'{name} => {value}' for name, value in given.items())})"
+    arguments = {name: _FIELDS[name] for name in _FALLBACK_FIELDS} | fields
+    return f"select promptctl.record_fallbacks({', '.join(f'{name} => {value}' for name, value in arguments.items())})"
 
 
 def _total(grain: str = "'all'") -> str:
@@ -81,9 +81,9 @@ _score = (
 _SCORES_OFF = _TRIGGERS_OFF.format("scores")
 _ROLL_UP_OFF = _TRIGGERS_OFF.format("roll_up")
 
-# The version 9 of greeter, of which nothing is active that would need what it needs.
-_NEEDY = "select promptctl.create_version('greeter', 'Greet {user.name} and {user.name}.', version => 9); "
-_WAS_NEEDY = (
+# Version 9 of greeter needs a variable that the active version does not.
+_NEW_VARIABLE = "select promptctl.create_version('greeter', 'Greet {user.name} and {user.name}.', version => 9); "
+_ALLOWED_BEFORE = (
     "select promptctl.activate('{greeter}', '{9}', allow_new_variables => true); "
     "select promptctl.activate('{greeter}', '{2}'); "
 )
@@ -93,7 +93,7 @@ _ID = "gen_random_uuid()"
 
 
 def _large(size: int) -> str:
-    """An object that takes more than so many bytes."""
+    """Return a JSON object of more than `size` bytes."""
     return f"jsonb_build_object('x', repeat('x', {size}))"
 
 
@@ -101,11 +101,11 @@ def _serve(name: str, changes: str) -> str:
     return f"update promptctl.served set {changes} where name = '{name}'"
 
 
-def _change(changes: str) -> str:
+def _update(changes: str) -> str:
     return f"update promptctl.versions set {changes} where name = 'greeter' and version = 1"
 
 
-def _routed(step: str) -> str:
+def _route(step: str) -> str:
     return f"update promptctl.served set route = '[{step}]' where name = 'greeter'"
 
 
@@ -156,7 +156,7 @@ ATTEMPTS = [
         for name in ("'v3.txt'", "'a/V12.MD'", "'v1.md/a'", "'prompt.yaml'", "'a/Prompt.YML/b'")
     ),
     Attempt("names_differ_in_more_than_case", _name("'Greeter'"), NOT_UNIQUE),
-    # served: what is served
+    # served: active versions, candidates and routes
     Attempt("a_split_needs_an_active_version", _serve("idle", "candidate_version = 1"), CHECK),
     Attempt("a_candidate_is_not_the_active_version", _serve("greeter", "candidate_version = 2"), CHECK),
     Attempt("a_share_is_at_most_10000_basis_points",
@@ -186,11 +186,11 @@ ATTEMPTS = [
         Attempt("a_version_never_changes", sql, RESTRICT, "a_served_version_is_not_archived")
         for sql in (
             "update promptctl.versions set retired_at = now() where name = 'greeter' and version = 2",
-            _serve("greeter", "active_version = 1") + ";" + _change("retired_at = now()"),
-            _serve("greeter", "candidate_version = 1") + ";" + _change("retired_at = now()"),
+            _serve("greeter", "active_version = 1") + ";" + _update("retired_at = now()"),
+            _serve("greeter", "candidate_version = 1") + ";" + _update("retired_at = now()"),
         )
     ),
-    # Where no trigger looks, the foreign keys hold.
+    # Without the triggers, the foreign keys refuse.
     *(
         Attempt("an_active_version_exists_and_is_not_archived", sql, FOREIGN_KEY)
         for sql in (
@@ -207,7 +207,7 @@ ATTEMPTS = [
             _SERVED_OFF + _serve("greeter", "candidate_version = 99, seed = 's'"),
             _SERVED_OFF + _serve("greeter", "candidate_version = 3, seed = 's'"),
             _serve("greeter", "candidate_version = 1") + ";" + _TRIGGERS_OFF.format("versions")
-            + _change("retired_at = now()"),
+            + _update("retired_at = now()"),
         )
     ),
     Attempt("epochs_and_positions_are_set_by_the_database", _serve("greeter", "name = 'renamed'"), RESTRICT,
@@ -229,7 +229,7 @@ ATTEMPTS = [
             "active_version = 1, position = null",
         )
     ),
-    # One statement that stores the version, too: the foreign key alone would let it pass.
+    # The statement also stores the version, so the foreign key alone would accept it.
     Attempt("every_move_is_recorded",
             "with s as (insert into promptctl.served (name, active_version) values ('new', 1) returning name) "
             "insert into promptctl.versions (name, version, content) select name, 1, 'x' from s", RESTRICT),
@@ -243,7 +243,7 @@ ATTEMPTS = [
     # versions
     Attempt("a_number_is_used_once_in_a_prompt", _version(version="1"), NOT_UNIQUE),
     Attempt("a_version_id_is_unique", _version(id="(select id from promptctl.versions limit 1)"), NOT_UNIQUE),
-    # The primary key is the stricter; without it, its sister would still hold.
+    # The primary key refuses first. Without it, this constraint must refuse.
     Attempt("a_version_has_one_archived_state",
             "alter table promptctl.versions drop constraint a_number_is_used_once_in_a_prompt cascade; "
             + _version(version="1"), NOT_UNIQUE),
@@ -280,9 +280,9 @@ ATTEMPTS = [
         for json in ("0", "-1", "null", '"4096"', "1.5", "4096.0", "1000000000")
     ),
     *(Attempt("metadata_is_an_object", _version(metadata=json), CHECK) for json in ("'[]'", "'1'", "'null'")),
-    Attempt("metadata_is_an_object", _change("metadata = '[]'"), CHECK),
+    Attempt("metadata_is_an_object", _update("metadata = '[]'"), CHECK),
     Attempt("metadata_has_at_most_1_megabyte", _version(metadata=_large(1_000_000)), CHECK),
-    Attempt("metadata_has_at_most_1_megabyte", _change(f"metadata = {_large(1_000_000)}"), CHECK),
+    Attempt("metadata_has_at_most_1_megabyte", _update(f"metadata = {_large(1_000_000)}"), CHECK),
     Attempt("settings_have_at_most_1_megabyte", _version(settings=_large(1_000_000)), CHECK),
     Attempt("an_origin_has_at_most_100_kilobytes", _version(origin=_large(100_000)), CHECK),
     Attempt("an_origin_has_at_most_100_kilobytes",
@@ -316,17 +316,17 @@ ATTEMPTS = [
     Attempt("a_version_has_an_author", _version(created_by="''"), CHECK),
     Attempt("the_origin_of_a_version_is_an_object", _version(origin="'[]'"), CHECK),
     *(
-        Attempt("a_version_has_a_valid_creation_time", _version(created_at=moment), CHECK)
-        for moment in ("'infinity'", "'0044-03-15 BC'", "'10000-01-01'")
+        Attempt("a_version_has_a_valid_creation_time", _version(created_at=time), CHECK)
+        for time in ("'infinity'", "'0044-03-15 BC'", "'10000-01-01'")
     ),
     *(
         Attempt("a_version_never_changes", sql, RESTRICT)
         for sql in (
-            _change("content = 'y'"), _change("settings = '{\"model\": \"m\"}'"), _change("version = 7"),
-            _change("name = 'idle'"), _change("id = gen_random_uuid()"), _change(r"sha256 = '\x00'"),
-            _change("created_at = now() - interval '1 day'"), _change("created_by = 'me'"),
-            _change("origin = '{}'"), _change("release = 1"), _change("database_user = 'me'"),
-            _change("variables = '{a}'"), _change("required_variables = '{a}'"),
+            _update("content = 'y'"), _update("settings = '{\"model\": \"m\"}'"), _update("version = 7"),
+            _update("name = 'idle'"), _update("id = gen_random_uuid()"), _update(r"sha256 = '\x00'"),
+            _update("created_at = now() - interval '1 day'"), _update("created_by = 'me'"),
+            _update("origin = '{}'"), _update("release = 1"), _update("database_user = 'me'"),
+            _update("variables = '{a}'"), _update("required_variables = '{a}'"),
             _version(version="1") + " on conflict (name, version) do update set content = 'y'",
             "with v as (update promptctl.versions set content = 'y' returning *) select * from v",
             "merge into promptctl.versions using (select 1 as n) x on n = version when matched then update set id=null",
@@ -391,9 +391,9 @@ ATTEMPTS = [
     Attempt("corrections_are_append_only", "delete from promptctl.corrections", RESTRICT),
     Attempt("corrections_are_never_truncated", "truncate promptctl.corrections", RESTRICT),
     Attempt("an_archived_prompt_serves_nothing", _SERVED_OFF + _serve("greeter", "archived_at = now()"), CHECK),
-    Attempt("an_erased_version_has_no_text", _TRIGGERS_OFF.format("versions") + _change("erased_at = now()"), CHECK),
+    Attempt("an_erased_version_has_no_text", _TRIGGERS_OFF.format("versions") + _update("erased_at = now()"), CHECK),
     *(
-        Attempt("an_erased_version_has_no_text", _ERASED + _change(columns), CHECK)
+        Attempt("an_erased_version_has_no_text", _ERASED + _update(columns), CHECK)
         for columns in ("retired_at = null", "metadata = '{\"description\": \"again\"}'")
     ),
     Attempt("a_dry_run_is_rolled_back",
@@ -403,12 +403,12 @@ ATTEMPTS = [
             "set local promptctl.is_dry_run = on; select promptctl.deactivate('{greeter,other}');"
             "set constraints all immediate", RESTRICT),
     *(
-        Attempt("a_version_never_changes", _ERASED + _change(columns), RESTRICT)
+        Attempt("a_version_never_changes", _ERASED + _update(columns), RESTRICT)
         for columns in ("erased_at = null", "content = 'again', erased_at = null", "content = 'again'",
                         "erased_at = now() + interval '1 day'", "settings = '{\"model\": \"x\"}'")
     ),
     Attempt("a_version_never_changes",
-            _BECAUSE + _change("content = '', erased_at = now()"), RESTRICT),
+            _REASON + _update("content = '', erased_at = now()"), RESTRICT),
     *(
         Attempt("corrections_are_append_only", sql, RESTRICT)
         for sql in (_ERASED + "update promptctl.corrections set reason = null where version = 1",
@@ -462,14 +462,14 @@ ATTEMPTS = [
     *(Attempt("a_bucket_is_between_0_and_9999", _use(bucket=number), CHECK) for number in ("-1", "10000")),
     Attempt("a_short_text_has_at_most_200_characters", _use(model="repeat('m', 201)"), CHECK),
     *(
-        Attempt("a_use_has_a_valid_time", _use(recorded_at=moment), CHECK)
-        for moment in ("'infinity'", "'-infinity'", "'0044-03-15 BC'", "'10000-01-01'")
+        Attempt("a_use_has_a_valid_time", _use(recorded_at=time), CHECK)
+        for time in ("'infinity'", "'-infinity'", "'0044-03-15 BC'", "'10000-01-01'")
     ),
     Attempt("uses_are_append_only", "update promptctl.uses set response_ms = 1", RESTRICT),
     Attempt("uses_are_append_only", "delete from promptctl.uses", RESTRICT),
     Attempt("uses_are_append_only",
             "set local promptctl.writing_transaction = 'on'; delete from promptctl.uses", RESTRICT),
-    # What a function of ours said holds until it returns.
+    # The permission that a function of promptctl sets ends when it returns.
     Attempt("uses_are_append_only", "select promptctl.roll_up_uses(); delete from promptctl.uses", RESTRICT),
     Attempt("uses_are_append_only", "select promptctl.drop_uses(now(), 0); delete from promptctl.uses", RESTRICT),
     Attempt("uses_are_append_only", "select promptctl.score_use((select id from promptctl.uses limit 1), 1); "
@@ -534,7 +534,7 @@ ATTEMPTS = [
     Attempt("totals_are_never_truncated", "truncate promptctl.totals", RESTRICT),
 ]  # fmt: skip
 
-# What functions refuse by a name that is no constraint's or trigger's.
+# Refusals by functions, with names that no constraint or trigger has.
 REFUSALS = [
     Attempt("schema_version_matches", "select promptctl.expect_schema_version(99)", "55000"),
     Attempt("schema_version_matches",
@@ -618,7 +618,7 @@ REFUSALS = [
     Attempt("an_archived_version_is_not_served", "select promptctl.activate('{greeter}', '{3}')", RESTRICT),
     Attempt("an_archived_version_is_not_served", "select promptctl.rollback('{greeter}', 3)", RESTRICT),
     *(
-        Attempt("a_version_needs_no_new_variable", _NEEDY + sql, RESTRICT)
+        Attempt("a_version_needs_no_new_variable", _NEW_VARIABLE + sql, RESTRICT)
         for sql in (
             "select promptctl.activate('{other,greeter}', '{1,9}')",
             "select promptctl.create_version('greeter', 'Be kind to {user}.', activated => true)",
@@ -627,14 +627,15 @@ REFUSALS = [
             _serve("greeter", "candidate_version = 9"),
             "update promptctl.prompts set is_active = true where name = 'greeter' and version = 9",
             "insert into promptctl.prompts (name, content, is_active) values ('greeter', 'Of {user}.', true)",
-            # What another call was allowed, or what is said in other words, allows nothing here.
-            _WAS_NEEDY + "select promptctl.activate('{greeter}', '{9}')",
+            # A permission that an earlier call had, or that is turned off, does not apply.
+            _ALLOWED_BEFORE + "select promptctl.activate('{greeter}', '{9}')",
             "set local promptctl.allow_new_variables = off; select promptctl.activate('{greeter}', '{9}')",
             "set local promptctl.allow_new_variables = ''; select promptctl.activate('{greeter}', '{9}')",
-            # Going back is no exception.
-            _WAS_NEEDY + "select promptctl.rollback('{greeter}')",
-            _WAS_NEEDY + "select promptctl.rollback('{greeter}', 9)",
-            _WAS_NEEDY + _WAS_NEEDY.partition(";")[0] + "; select promptctl.activate('{greeter,other}', '{2,1}'); "
+            # A rollback is checked too.
+            _ALLOWED_BEFORE + "select promptctl.rollback('{greeter}')",
+            _ALLOWED_BEFORE + "select promptctl.rollback('{greeter}', 9)",
+            _ALLOWED_BEFORE + _ALLOWED_BEFORE.partition(";")[0]
+            + "; select promptctl.activate('{greeter,other}', '{2,1}'); "
             + "select promptctl.rollback_release((select max(release) from promptctl.releases))",
         )
     ),
@@ -652,7 +653,7 @@ REFUSALS = [
         Attempt("a_release_is_made_in_one_transaction", sql, RESTRICT)
         for sql in (
             "select promptctl.activate('{greeter}', '{1}', release => 77)",
-            # What an earlier transaction has opened: the furniture's.
+            # Release 1 was opened by an earlier transaction, the one that added the samples.
             "select promptctl.activate('{greeter}', '{1}', release => 1)",
             """select promptctl.add_versions('[{"name": "new", "version": 1, "content": "x"}]', release => 1)""",
             """select promptctl.describe_versions('[{"name": "idle", "version": 1, "metadata": {}}]', release => 1)""",
@@ -660,32 +661,32 @@ REFUSALS = [
         )
     ),
     *(
-        Attempt("a_route_leads_to_a_prompt", _routed(step), RESTRICT)
+        Attempt("a_route_leads_to_a_prompt", _route(step), RESTRICT)
         for step in (
             '{"when": {"plan": "x"}, "use": "nobody"}', '{"when": {"plan": "x"}, "use": "idle@9"}',
             '{"when": {"plan": "x"}, "use": "greeter@3"}',
         )
     ),
-    Attempt("a_route_has_no_cycle", _routed('{"when": {"plan": "x"}, "use": "greeter"}'), RESTRICT),
-    Attempt("a_route_has_no_cycle", _routed('{"when": {"plan": "x"}, "use": "idle"}') + "; "
+    Attempt("a_route_has_no_cycle", _route('{"when": {"plan": "x"}, "use": "greeter"}'), RESTRICT),
+    Attempt("a_route_has_no_cycle", _route('{"when": {"plan": "x"}, "use": "idle"}') + "; "
             + """update promptctl.served set route = '[{"when": {"a": 1}, "use": "greeter"}]' where name = 'idle'""",
             RESTRICT),
-    Attempt("a_served_version_is_not_archived", _routed('{"when": {"plan": "x"}, "use": "idle@1"}')
+    Attempt("a_served_version_is_not_archived", _route('{"when": {"plan": "x"}, "use": "idle@1"}')
             + "; select promptctl.retire('idle', 1)", RESTRICT),
-    Attempt("a_served_version_is_not_archived", _routed('{"when": {"plan": "x"}, "use": "idle@1"}')
+    Attempt("a_served_version_is_not_archived", _route('{"when": {"plan": "x"}, "use": "idle@1"}')
             + "; update promptctl.versions set retired_at = now() where name = 'idle'", RESTRICT),
     *(
-        Attempt("a_route_target_stays_in_service", _routed('{"when": {"plan": "x"}, "use": "other"}') + sql,
+        Attempt("a_route_target_stays_in_service", _route('{"when": {"plan": "x"}, "use": "other"}') + sql,
                 RESTRICT)
         for sql in ("; select promptctl.deactivate('{other}')", "; select promptctl.archive('{other}', '{null}')",
                     "; update promptctl.served set active_version = null where name = 'other'",
                     "; update promptctl.served set archived_at = now() where name = 'other'",
                     "; update promptctl.prompts set is_active = false where name = 'other'")
     ),
-    Attempt("a_route_target_stays_in_service", _routed('{"when": {"plan": "x"}, "use": "idle@1"}')
+    Attempt("a_route_target_stays_in_service", _route('{"when": {"plan": "x"}, "use": "idle@1"}')
             + "; select promptctl.archive('{idle}', '{null}')", RESTRICT),
     Attempt("a_route_leads_to_a_prompt",
-            _ARCHIVED_IDLE + _routed('{"when": {"plan": "x"}, "use": "idle"}'), RESTRICT),
+            _ARCHIVED_IDLE + _route('{"when": {"plan": "x"}, "use": "idle"}'), RESTRICT),
     *(
         Attempt("an_archived_prompt_does_not_change", _ARCHIVED_IDLE + sql, RESTRICT)
         for sql in (
@@ -704,14 +705,14 @@ REFUSALS = [
             "select promptctl.deactivate('{greeter,other}', 1)", INVALID),
     Attempt("the_active_version_is_as_expected", "select promptctl.deactivate('{greeter}', 1)", RESTRICT),
     Attempt("an_erasure_has_a_reason", "select promptctl.erase('greeter', 1)", RESTRICT),
-    Attempt("an_erasure_has_a_reason", _change("erased_at = now()"), RESTRICT),
+    Attempt("an_erasure_has_a_reason", _update("erased_at = now()"), RESTRICT),
     *(
         Attempt("a_served_version_is_not_erased", sql, RESTRICT)
         for sql in (
             "select promptctl.erase('greeter', 2, 'me', 'why')",
             _serve("greeter", "candidate_version = 1") + "; select promptctl.erase('greeter', 1, 'me', 'why')",
-            _routed('{"when": {"plan": "x"}, "use": "idle@1"}') + "; select promptctl.erase('idle', 1, 'me', 'why')",
-            _BECAUSE + _serve("greeter", "candidate_version = 1") + ";" + _change("erased_at = now()"),
+            _route('{"when": {"plan": "x"}, "use": "idle@1"}') + "; select promptctl.erase('idle', 1, 'me', 'why')",
+            _REASON + _serve("greeter", "candidate_version = 1") + ";" + _update("erased_at = now()"),
         )
     ),
     *(
@@ -768,7 +769,7 @@ REFUSALS = [
     Attempt("the_owner_has_every_access", "select promptctl.grant_access(session_user, 'viewer')", RESTRICT),
 ]  # fmt: skip
 
-# Held up by other tests: they take two sessions.
+# Rules that other tests cover, because they need a second session or login.
 COVERED_ELSEWHERE = {
     "functions_are_not_open_to_everybody": "test_restore",
     "a_prompt_has_one_writer_at_a_time": "test_locks",
@@ -776,7 +777,7 @@ COVERED_ELSEWHERE = {
     "uses_are_not_dropped_during_recording": "test_recording",
 }
 
-# Triggers that do, rather than refuse: what is asked afterwards, and the answer.
+# Triggers that change data instead of refusing: a statement, a query to run after it, and its row.
 EFFECTS: dict[str, tuple[str, str, tuple[object, ...]]] = {
     "every_move_is_recorded": (
         _serve("greeter", "active_version = 1"),
@@ -790,7 +791,7 @@ EFFECTS: dict[str, tuple[str, str, tuple[object, ...]]] = {
         (41,),
     ),
     "a_correction_is_recorded": (
-        _change("metadata = '{}'"),
+        _update("metadata = '{}'"),
         ("select version, epoch, kind, previous_metadata, metadata, author = session_user from promptctl.corrections "
          "order by id desc limit 1"),
         (1, 2, "describe", {"description": "the first"}, {}, True),

@@ -1,4 +1,4 @@
-"""A furnished database for tests that change nothing for good."""
+"""A database with sample prompts, for tests whose changes are rolled back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from tests.schema.support import furnish, run
+from tests.schema.support import add_samples, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def furnished_database(templated: Templated) -> Iterator[psycopg.Connection[Any]]:
-    """A connection to the one furnished database of this worker."""
-    name = f"furnished_{os.getpid()}"
+def sample_database(templated: Templated) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to the database with sample prompts that the tests of one worker share."""
+    name = f"samples_{os.getpid()}"
     with psycopg.connect(templated.server.dsn(), autocommit=True) as administrator:
         run(administrator, f"create database {name} template {templated.template}")
         try:
             with psycopg.connect(templated.server.dsn(name), autocommit=True) as connection:
-                furnish(connection)
+                add_samples(connection)
                 connection.execute("set search_path = promptctl")
                 yield connection
         finally:
@@ -32,7 +32,7 @@ def furnished_database(templated: Templated) -> Iterator[psycopg.Connection[Any]
 
 
 @pytest.fixture
-def furnished(furnished_database: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
-    """A connection to a furnished database, in a transaction that is rolled back after the test."""
-    with furnished_database.transaction(force_rollback=True):
-        yield furnished_database
+def database(sample_database: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to a database with sample prompts, in a transaction that is rolled back after the test."""
+    with sample_database.transaction(force_rollback=True):
+        yield sample_database

@@ -1,4 +1,4 @@
-"""What schema.sql does to one prompt, in a few lines of Python: the specification that the database is held against."""
+"""A model of one prompt in Python: the specification that the tests compare schema.sql with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 class Refused(Exception):
-    """The name of the rule that refuses."""
+    """A refusal, with the name of the rule."""
 
 
 @dataclass
@@ -26,11 +26,11 @@ class Move:
 
 @dataclass
 class Prompt:
-    """One prompt: its versions with their texts, which are retired, what is served, and its history."""
+    """One prompt: the texts of its versions, the archived ones, what it serves, and its history."""
 
     name: str
     texts: dict[int, str] = field(default_factory=dict[int, str])
-    retired: set[int] = field(default_factory=set[int])
+    archived: set[int] = field(default_factory=set[int])
     next_version: int = 1
     active: int | None = None
     candidate: int | None = None
@@ -41,9 +41,13 @@ class Prompt:
     history: list[Move] = field(default_factory=list[Move])
 
     def create(self, text: str, number: int | None, activate: bool) -> None:
-        same = [version for version, other in self.texts.items() if other == text and version not in self.retired]
-        if number is None and same:
-            number = max(same)
+        duplicates = [
+            version
+            for version, stored_text in self.texts.items()
+            if stored_text == text and version not in self.archived
+        ]
+        if number is None and duplicates:
+            number = max(duplicates)
         else:
             number = number or self.next_version
             if number in self.texts:
@@ -68,16 +72,16 @@ class Prompt:
         if self.candidate and to in (None, self.active):
             self._serve(self.active)
             return
-        node = self._at(self.position)
-        while node := self._at(node.parent if node else None):
-            passed_over = node.version is None or node.version == self.active or node.version in self.retired
-            if not passed_over and to in (None, node.version):
+        node = self._move_at(self.position)
+        while node := self._move_at(node.parent if node else None):
+            is_skipped = node.version is None or node.version == self.active or node.version in self.archived
+            if not is_skipped and to in (None, node.version):
                 self._serve(node.version, position=node.epoch)
                 return
         raise Refused("a_rollback_goes_to_an_earlier_active_version")
 
     def set_active(self, version: int, on: bool) -> None:
-        if version not in self.texts or version in self.retired:
+        if version not in self.texts or version in self.archived:
             return  # not in the view
         if on and version != self.active:
             self._serve(version)
@@ -100,19 +104,19 @@ class Prompt:
         if version not in self.texts:
             raise Refused("version_exists")
         if undo:
-            self.retired.discard(version)
+            self.archived.discard(version)
         elif version in (self.active, self.candidate):
             raise Refused("a_served_version_is_not_archived")
         else:
-            self.retired.add(version)
+            self.archived.add(version)
 
     def _require_in_use(self, version: int) -> None:
         if version not in self.texts:
             raise Refused("version_exists")
-        if version in self.retired:
+        if version in self.archived:
             raise Refused("an_archived_version_is_not_served")
 
-    def _at(self, epoch: int | None) -> Move | None:
+    def _move_at(self, epoch: int | None) -> Move | None:
         return next((move for move in self.history if move.epoch == epoch), None)
 
     def _serve(self, version: int | None, position: int | None = None) -> None:

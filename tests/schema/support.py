@@ -1,4 +1,4 @@
-"""What the tests of schema.sql share: a furnished database, refusals by name, statements in the background."""
+"""Helpers for the tests of schema.sql: sample prompts, refusals by name, statements in the background."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.005
 _WAIT_SECONDS = 20.0
 
-# greeter: 1 and 2 in use, 2 active after 1, 3 retired; idle: version 1, nothing active; both have a past.
-FURNITURE = """
+# greeter: version 2 is active, 1 was active before, and 3 is archived. idle: version 1 was never active.
+SAMPLES = """
     select promptctl.create_version('greeter', 'Be kind.', metadata => '{"description": "the first"}');
     select promptctl.create_version('greeter', 'Be brief.');
     select promptctl.create_version('greeter', 'Be loud.');
@@ -33,37 +33,37 @@ FURNITURE = """
 """
 
 
-def furnish(connection: Connection) -> None:
-    """Fill a new database with prompts that have a past."""
-    connection.execute(FURNITURE)
+def add_samples(connection: Connection) -> None:
+    """Add the sample prompts and their history to a new database."""
+    connection.execute(SAMPLES)
 
 
 def run(
     connection: Connection, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
 ) -> psycopg.Cursor[Any]:
-    """Run one statement, whose text need not be literal; as bytes, it is that to the type checker, too."""
+    """Run one statement. It is passed as bytes, because the type checker accepts only literal strings."""
     return connection.execute(sql.encode(), parameters or None)
 
 
 def rows(connection: Connection, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-    """The rows of one statement."""
+    """Return the rows of one statement."""
     return run(connection, sql, parameters).fetchall()
 
 
 def value(connection: Connection, sql: str, *parameters: object) -> Any:
-    """The only value of one statement."""
-    [(found,)] = rows(connection, sql, *parameters)
-    return found
+    """Return the only value of one statement."""
+    [(only_value,)] = rows(connection, sql, *parameters)
+    return only_value
 
 
 def refusal(connection: Connection, sql: str, *parameters: object) -> tuple[str | None, str | None]:
-    """The SQLSTATE and the name of the rule by which a statement is refused; it must be."""
-    error = refused(connection, sql, *parameters)
+    """Return the SQLSTATE and the name of the rule with which a statement is refused. Fail if it is accepted."""
+    error = refusal_error(connection, sql, *parameters)
     return error.sqlstate, error.diag.constraint_name
 
 
-def refused(connection: Connection, sql: str, *parameters: object) -> psycopg.Error:
-    """The error with which a statement is refused; it must be."""
+def refusal_error(connection: Connection, sql: str, *parameters: object) -> psycopg.Error:
+    """Return the error with which a statement is refused. Fail if it is accepted."""
     try:
         with connection.transaction():
             run(connection, sql, parameters)
@@ -72,8 +72,8 @@ def refused(connection: Connection, sql: str, *parameters: object) -> psycopg.Er
     raise AssertionError(f"not refused: {sql}")
 
 
-def served(connection: Connection, name: str) -> tuple[Any, ...]:
-    """A prompt's active version, candidate, share and epoch."""
+def serving_state(connection: Connection, name: str) -> tuple[Any, ...]:
+    """Return a prompt's active version, candidate, share and epoch."""
     [row] = rows(
         connection,
         "select active_version, candidate_version, basis_points, epoch from promptctl.served where name = %s",
@@ -83,13 +83,13 @@ def served(connection: Connection, name: str) -> tuple[Any, ...]:
 
 
 def active(connection: Connection, name: str) -> int | None:
-    """A prompt's active version."""
-    found: int | None = served(connection, name)[0]
-    return found
+    """Return a prompt's active version."""
+    version: int | None = serving_state(connection, name)[0]
+    return version
 
 
 def history(connection: Connection, name: str) -> list[tuple[Any, ...]]:
-    """A prompt's history, oldest first: epoch, kind, version before, version after."""
+    """Return a prompt's history, oldest first: epoch, kind, previous version, version."""
     return rows(
         connection,
         "select epoch, kind, previous_version, version from promptctl.allocations where name = %s order by epoch",
@@ -98,7 +98,7 @@ def history(connection: Connection, name: str) -> list[tuple[Any, ...]]:
 
 
 def create(connection: Connection, name: str, count: int, *, activate: int | None = None) -> None:
-    """Store versions 1 to `count` of a prompt, and activate one."""
+    """Store versions 1 to `count` of a prompt, and activate one of them."""
     for number in range(1, count + 1):
         connection.execute("select promptctl.create_version(%s, %s)", [name, f"text {number}"])
     if activate is not None:
@@ -106,7 +106,7 @@ def create(connection: Connection, name: str, count: int, *, activate: int | Non
 
 
 def move(connection: Connection, versions: dict[str, int], **options: Any) -> list[tuple[Any, ...]]:
-    """Call activate."""
+    """Call the function activate."""
     return rows(
         connection,
         "select name, version, previous_version, changed from promptctl.activate(%s, %s, %s, %s)",
@@ -117,7 +117,7 @@ def move(connection: Connection, versions: dict[str, int], **options: Any) -> li
     )
 
 
-# The fields of record_uses, with what stands for "not reported".
+# The fields of record_uses, with their types and default values.
 _FIELDS: dict[str, tuple[str, Any]] = {
     "ids": ("uuid", None), "names": ("text", "greeter"), "versions": ("integer", 1), "epochs": ("integer", 1),
     "ages_ms": ("double precision", 0.0), "buckets": ("smallint", None), "models": ("text", None),
@@ -130,26 +130,26 @@ _FALLBACK_FIELDS = ("ids", "names", "ages_ms", "models", "input_tokens", "output
 
 
 def record(connection: Connection, uses: Sequence[Mapping[str, Any]]) -> tuple[int, int, int]:
-    """Call record_uses, each use with the fields that differ from its being nothing but a use of greeter@1.
+    """Call record_uses. A use has the fields that differ from those of a plain use of greeter@1.
 
-    Returns how many were recorded, repeated and late.
+    Return the numbers of recorded, repeated and late uses.
     """
-    return _send(connection, "record_uses", tuple(_FIELDS), uses)
+    return _record(connection, "record_uses", tuple(_FIELDS), uses)
 
 
 def record_fallbacks(connection: Connection, calls: Sequence[Mapping[str, Any]]) -> tuple[int, int, int]:
-    """Call record_fallbacks, as `record`."""
-    return _send(connection, "record_fallbacks", _FALLBACK_FIELDS, calls)
+    """Call record_fallbacks, like `record`."""
+    return _record(connection, "record_fallbacks", _FALLBACK_FIELDS, calls)
 
 
-def _send(
+def _record(
     connection: Connection, function: str, fields: Sequence[str], uses: Sequence[Mapping[str, Any]]
 ) -> tuple[int, int, int]:
     columns: list[list[Any]] = [
         [use.get(field, uuid.uuid4() if field == "ids" else _FIELDS[field][1]) for use in uses] for field in fields
     ]
-    places = ", ".join(f"{field} => %s::{_FIELDS[field][0]}[]" for field in fields)
-    [(recorded, repeated, late)] = rows(connection, f"select * from promptctl.{function}({places})", *columns)
+    arguments = ", ".join(f"{field} => %s::{_FIELDS[field][0]}[]" for field in fields)
+    [(recorded, repeated, late)] = rows(connection, f"select * from promptctl.{function}({arguments})", *columns)
     return recorded, repeated, late
 
 
@@ -173,39 +173,39 @@ class Statement(threading.Thread):
             self.error = error
 
     def wait_until_blocked(self, observer: Connection) -> None:
-        """Return when it waits for a lock of another session."""
+        """Return when the statement waits for a lock of another session."""
         deadline = time.monotonic() + _WAIT_SECONDS
         pid = self._connection.info.backend_pid
         while not value(observer, "select cardinality(pg_blocking_pids(%s)) > 0", pid):
-            assert self.is_alive(), f"it did not wait: {self.error or self.rows}"
-            assert time.monotonic() < deadline, "it neither waits nor ends"
+            assert self.is_alive(), f"the statement did not wait: {self.error or self.rows}"
+            assert time.monotonic() < deadline, "the statement neither waits nor ends"
             time.sleep(_POLL_SECONDS)
 
     def end(self) -> psycopg.Error | None:
-        """Wait for its end; its error."""
+        """Wait until the statement ends, and return its error."""
         self.join(_WAIT_SECONDS)
-        assert not self.is_alive(), "it does not end"
+        assert not self.is_alive(), "the statement does not end"
         return self.error
 
 
-def at_once(statements: Iterable[tuple[Connection, str, Sequence[object]]]) -> list[psycopg.Error | None]:
-    """Run each statement on its connection, all from one moment on; their errors, in order."""
-    todo = list(statements)
-    errors: list[psycopg.Error | None] = [None] * len(todo)
-    barrier = threading.Barrier(len(todo))
+def run_concurrently(statements: Iterable[tuple[Connection, str, Sequence[object]]]) -> list[psycopg.Error | None]:
+    """Start each statement on its connection at the same time, and return the errors in order."""
+    jobs = list(statements)
+    errors: list[psycopg.Error | None] = [None] * len(jobs)
+    barrier = threading.Barrier(len(jobs))
 
-    def start(place: int) -> None:
-        connection, sql, parameters = todo[place]
+    def start(index: int) -> None:
+        connection, sql, parameters = jobs[index]
         barrier.wait(_WAIT_SECONDS)
         try:
             run(connection, sql, parameters)
         except psycopg.Error as error:
-            errors[place] = error
+            errors[index] = error
 
-    threads = [threading.Thread(target=start, args=[place], daemon=True) for place in range(len(todo))]
+    threads = [threading.Thread(target=start, args=[index], daemon=True) for index in range(len(jobs))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(2 * _WAIT_SECONDS)
-        assert not thread.is_alive(), "it does not end"
+        assert not thread.is_alive(), "the statement does not end"
     return errors

@@ -1,4 +1,4 @@
-"""Who may do what: each kind of access with a login of its own, and nothing beyond it."""
+"""Access: each kind allows a login just the statements that it needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql as pieces
 
 from promptctl import schema
-from tests.schema.support import furnish, refusal, refused, rows, run
+from tests.schema.support import add_samples, refusal, refusal_error, rows, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _numbers = itertools.count()
 DENIED = "42501"
 
-READS = [
+VIEWER_STATEMENTS = [
     "select * from promptctl.prompts",
     "select stats from promptctl.prompts",
     "select * from promptctl.allocations",
@@ -42,7 +42,7 @@ READS = [
     "select * from promptctl.version_stats",
     "select promptctl.rolled_below()",
 ]
-SERVES = [
+APPLICATION_STATEMENTS = [
     "select * from promptctl.resolve('greeter', 'user-42', '{}')",
     "select promptctl.record_use('greeter', 2, 2, 17, 120, 80, unit => 'user-42')",
     "select promptctl.bucket('greeter', 'user-42')",
@@ -56,7 +56,7 @@ SERVES = [
     "select * from promptctl.read_versions('{greeter}', '{1}')",
     "select promptctl.prompt_names()",
 ]
-OPERATES = [
+OPERATOR_STATEMENTS = [
     "update promptctl.prompts set is_active = true where name = 'greeter' and version = 1",
     "update promptctl.prompts set is_active = true where name = 'greeter' and version = 1 returning *",
     "insert into promptctl.prompts (name, content, is_active) values ('new', 'x', true) returning *",
@@ -79,12 +79,12 @@ OPERATES = [
     "select promptctl.roll_up_uses(10)",
     "select promptctl.drop_uses(now(), 0)",
 ]
-EVERYBODY = [
+COMMON_STATEMENTS = [
     f"select promptctl.expect_schema_version({schema.VERSION})",
     "select promptctl.current_author(), promptctl.current_reason()",
     "select * from promptctl.explain_resolve('greeter', 'user-42', '{}')",
 ]
-NOBODY = [
+OWNER_STATEMENTS = [
     "update promptctl.served set active_version = 1",
     "insert into promptctl.served (name) values ('new')",
     "select from promptctl.served for update",
@@ -125,120 +125,126 @@ NOBODY = [
     "create function promptctl.mine() returns integer language sql return 1",
 ]
 ALLOWED = {
-    "viewer": EVERYBODY + READS,
-    "application": EVERYBODY + SERVES,
-    "operator": EVERYBODY + READS + SERVES + OPERATES,
+    "viewer": COMMON_STATEMENTS + VIEWER_STATEMENTS,
+    "application": COMMON_STATEMENTS + APPLICATION_STATEMENTS,
+    "operator": COMMON_STATEMENTS + VIEWER_STATEMENTS + APPLICATION_STATEMENTS + OPERATOR_STATEMENTS,
     None: list[str](),
 }
 
 
 @pytest.fixture
-def login(furnished: Connection) -> str:
-    """A new login role with a name that has to be quoted; it goes when the transaction is rolled back."""
+def login(database: Connection) -> str:
+    """A new login role whose name needs quotes. The rollback after the test removes it."""
     name = f'tester "{os.getpid()}-{next(_numbers)}"'
-    furnished.execute(pieces.SQL("create role {} login").format(pieces.Identifier(name)))
+    database.execute(pieces.SQL("create role {} login").format(pieces.Identifier(name)))
     return name
 
 
 @contextlib.contextmanager
 def acting_as(connection: Connection, login: str) -> Generator[None]:
-    """What a session may do that connected as that role."""
+    """Run statements with the rights of a session of that role."""
     connection.execute(pieces.SQL("set session authorization {}").format(pieces.Identifier(login)))
     yield
     connection.execute("reset session authorization")
 
 
-def undone(connection: Connection, statement: str) -> None:
-    """Run a statement that must be allowed, and take it back."""
+def run_and_roll_back(connection: Connection, statement: str) -> None:
+    """Run a statement that must be allowed, and roll it back."""
     with connection.transaction(force_rollback=True):
         run(connection, statement)
 
 
 @pytest.mark.parametrize("access", ALLOWED)
-def test_each_access_is_just_what_it_needs(furnished: Connection, login: str, access: str | None) -> None:
+def test_each_access_allows_its_own_statements_and_no_others(
+    database: Connection, login: str, access: str | None
+) -> None:
     if access:
-        furnished.execute("select promptctl.grant_access(%s, %s)", [login, access])
-    with acting_as(furnished, login):
-        assert_allowed(furnished, ALLOWED[access])
+        database.execute("select promptctl.grant_access(%s, %s)", [login, access])
+    with acting_as(database, login):
+        assert_allowed(database, ALLOWED[access])
 
 
 def assert_allowed(connection: Connection, allowed: list[str]) -> None:
-    """Just these statements are allowed, and every other one refused for lack of a privilege."""
-    for statement in EVERYBODY + READS + SERVES + OPERATES + NOBODY:
+    """Check that these statements are allowed and that all others lack a privilege."""
+    for statement in (
+        COMMON_STATEMENTS + VIEWER_STATEMENTS + APPLICATION_STATEMENTS + OPERATOR_STATEMENTS + OWNER_STATEMENTS
+    ):
         if statement in allowed:
-            undone(connection, statement)
+            run_and_roll_back(connection, statement)
         else:
-            assert refused(connection, statement).sqlstate == DENIED, statement
+            assert refusal_error(connection, statement).sqlstate == DENIED, statement
 
 
 @pytest.mark.parametrize(
     ("higher", "lower"), [("operator", "viewer"), ("operator", "application"), ("viewer", "application")]
 )
-def test_granting_less_takes_the_rest_away(furnished: Connection, login: str, higher: str, lower: str) -> None:
+def test_granting_a_lower_access_revokes_the_higher_one(
+    database: Connection, login: str, higher: str, lower: str
+) -> None:
     for access in (higher, lower):
-        furnished.execute("select promptctl.grant_access(%s, %s)", [login, access])
-    with acting_as(furnished, login):
-        assert_allowed(furnished, ALLOWED[lower])
+        database.execute("select promptctl.grant_access(%s, %s)", [login, access])
+    with acting_as(database, login):
+        assert_allowed(database, ALLOWED[lower])
 
 
-def test_granting_again_and_more_adds_it(furnished: Connection, login: str) -> None:
+def test_granting_a_higher_access_extends_the_lower_one(database: Connection, login: str) -> None:
     for access in ("viewer", "viewer", "operator"):
-        furnished.execute("select promptctl.grant_access(%s, %s)", [login, access])
-    with acting_as(furnished, login):
-        assert_allowed(furnished, ALLOWED["operator"])
+        database.execute("select promptctl.grant_access(%s, %s)", [login, access])
+    with acting_as(database, login):
+        assert_allowed(database, ALLOWED["operator"])
 
 
-def test_an_application_that_tries_to_activate_gets_postgresqls_own_refusal(furnished: Connection, login: str) -> None:
-    furnished.execute("select promptctl.grant_access(%s, 'application')", [login])
-    with acting_as(furnished, login):
-        error = refused(furnished, "select promptctl.activate('{greeter}', '{1}')")
+def test_an_application_that_activates_gets_permission_denied_from_postgresql(database: Connection, login: str) -> None:
+    database.execute("select promptctl.grant_access(%s, 'application')", [login])
+    with acting_as(database, login):
+        error = refusal_error(database, "select promptctl.activate('{greeter}', '{1}')")
     assert error.diag.message_primary == "permission denied for function activate"
 
 
-def test_an_operators_update_of_what_never_changes_is_told_in_our_words(furnished: Connection, login: str) -> None:
-    furnished.execute("select promptctl.grant_access(%s, 'operator')", [login])
-    with acting_as(furnished, login):
+def test_an_operators_update_of_a_versions_content_is_refused_by_the_rule(database: Connection, login: str) -> None:
+    database.execute("select promptctl.grant_access(%s, 'operator')", [login])
+    with acting_as(database, login):
         update = "update promptctl.prompts set content = 'y' where name = 'greeter' and version = 1"
-        assert refusal(furnished, update) == ("23001", "a_version_never_changes")
+        assert refusal(database, update) == ("23001", "a_version_never_changes")
 
 
 @pytest.fixture
 def role(sql: Connection) -> Iterator[str]:
-    """A login role that others can connect as, in a database of its own."""
+    """A login role to connect as."""
     name = f"tester_{os.getpid()}_{next(_numbers)}"
     run(sql, f"create role {name} login")
     yield name
     run(sql, f"drop owned by {name}; drop role {name}")
 
 
-def test_a_real_login_signs_with_its_own_name(connect: Connect, sql: Connection, role: str) -> None:
-    furnish(sql)
+def test_changes_record_the_login_role_as_database_user(connect: Connect, sql: Connection, role: str) -> None:
+    add_samples(sql)
     sql.execute("select promptctl.grant_access(%s, 'operator')", [role])
-    with connect(user=role) as own:
-        own.execute("select promptctl.activate('{greeter}', '{1}', 'somebody else')")
-        own.execute("select promptctl.create_version('greeter', 'mine')")
-        own.execute("select promptctl.describe('greeter', 1, '{}')")
-        signed = "select author, database_user from promptctl.allocations where name = 'greeter' and epoch = 3"
-        assert rows(own, signed) == [("somebody else", role)]
-        signed = "select created_by, database_user from promptctl.versions where content = 'mine'"
-        assert rows(own, signed) == [(role, role)]
-        signed = "select author, database_user from promptctl.corrections order by id desc limit 1"
-        assert rows(own, signed) == [(role, role)]
+    with connect(user=role) as session:
+        session.execute("select promptctl.activate('{greeter}', '{1}', 'somebody else')")
+        session.execute("select promptctl.create_version('greeter', 'mine')")
+        session.execute("select promptctl.describe('greeter', 1, '{}')")
+        authors = "select author, database_user from promptctl.allocations where name = 'greeter' and epoch = 3"
+        assert rows(session, authors) == [("somebody else", role)]
+        authors = "select created_by, database_user from promptctl.versions where content = 'mine'"
+        assert rows(session, authors) == [(role, role)]
+        authors = "select author, database_user from promptctl.corrections order by id desc limit 1"
+        assert rows(session, authors) == [(role, role)]
 
 
-def test_a_callers_temporary_types_and_tables_are_not_taken_for_ours(
+def test_functions_ignore_temporary_types_and_tables_of_the_caller(
     connect: Connect, sql: Connection, role: str
 ) -> None:
-    furnish(sql)
+    add_samples(sql)
     sql.execute("select promptctl.grant_access(%s, 'operator')", [role])
-    with connect(user=role) as own:  # in a new session, for a function's names are looked up at its first call
+    with connect(user=role) as session:  # a new session, because a function's names are resolved at its first call
         for name in ("text", "jsonb", "timestamptz", "bytea", "xid", "uuid", "tid", "int8", "float8"):
             run(
-                own,
+                session,
                 f"""
-                create function pg_temp.tell(value pg_catalog.{name}) returns boolean language plpgsql as
+                create function pg_temp.fail(value pg_catalog.{name}) returns boolean language plpgsql as
                 $$ begin raise exception 'run as %', current_user; end $$;
-                create domain pg_temp.{name} as pg_catalog.{name} check (pg_temp.tell(value));
+                create domain pg_temp.{name} as pg_catalog.{name} check (pg_temp.fail(value));
                 """,
             )
         tables = (
@@ -253,21 +259,23 @@ def test_a_callers_temporary_types_and_tables_are_not_taken_for_ours(
             "fallbacks",
         )
         for name in tables:
-            run(own, f"create temporary table {name} (name integer)")
-        for statement in SERVES + OPERATES + EVERYBODY:
-            undone(own, statement)
-        assert refusal(own, "select promptctl.resolve('nobody')") == ("P0002", "prompt_exists")
+            run(session, f"create temporary table {name} (name integer)")
+        for statement in APPLICATION_STATEMENTS + OPERATOR_STATEMENTS + COMMON_STATEMENTS:
+            run_and_roll_back(session, statement)
+        assert refusal(session, "select promptctl.resolve('nobody')") == ("P0002", "prompt_exists")
 
 
-def test_an_owner_that_is_no_superuser_is_enough(connect: Connect, sql: Connection, role: str) -> None:
+def test_an_owner_without_superuser_rights_can_install_and_use_the_schema(
+    connect: Connect, sql: Connection, role: str
+) -> None:
     sql.execute("drop schema promptctl cascade")
     run(sql, f"grant create on database {sql.info.dbname} to {role}")
     with connect(user=role) as owner:
         run(owner, schema.read_sql())
         run(owner, schema.read_sql())
-        furnish(owner)
-        for statement in SERVES + OPERATES:
-            undone(owner, statement)
+        add_samples(owner)
+        for statement in APPLICATION_STATEMENTS + OPERATOR_STATEMENTS:
+            run_and_roll_back(owner, statement)
         for access in ("viewer", "operator"):
             assert refusal(owner, "select promptctl.grant_access(%s, %s)", role, access) == (
                 "23001",

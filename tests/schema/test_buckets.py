@@ -1,4 +1,4 @@
-"""Which bucket a unit falls into: the same here as in every client."""
+"""The bucket of a unit: the database and every client calculate the same one."""
 
 from __future__ import annotations
 
@@ -26,31 +26,33 @@ VECTORS = [
     ("", "", 4234),
     ("summarise.r1", "user-2160", 999),
     ("summarise.r1", "user-1198", 1000),
-    # From 2^63 on, where PostgreSQL's numbers are negative: one whose remainder there is 0, and the largest bucket.
+    # Digests from 2^63 on, which are negative in PostgreSQL: one with a remainder of 0, and the largest bucket.
     ("s", "u8894", 1616),
     ("s", "u10811", 9999),
 ]
 
 
 @pytest.mark.parametrize(("seed", "unit", "bucket"), VECTORS)
-def test_the_known_buckets(furnished: psycopg.Connection[Any], seed: str, unit: str, bucket: int) -> None:
-    assert value(furnished, "select bucket(%s, %s)", seed, unit) == bucket
+def test_known_units_have_the_documented_buckets(
+    database: psycopg.Connection[Any], seed: str, unit: str, bucket: int
+) -> None:
+    assert value(database, "select bucket(%s, %s)", seed, unit) == bucket
 
 
-def test_without_a_seed_or_a_unit_there_is_no_bucket(furnished: psycopg.Connection[Any]) -> None:
-    assert value(furnished, "select bucket(null, 'user-1') is null and bucket('summarise.r1', null) is null")
+def test_the_bucket_is_null_without_a_seed_or_a_unit(database: psycopg.Connection[Any]) -> None:
+    assert value(database, "select bucket(null, 'user-1') is null and bucket('summarise.r1', null) is null")
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pairs=st.lists(st.tuples(texts, texts), min_size=1))
-def test_the_bucket_is_the_digests_first_eight_bytes(
-    furnished: psycopg.Connection[Any], pairs: list[tuple[str, str]]
+def test_the_bucket_is_computed_from_the_first_eight_bytes_of_sha256(
+    database: psycopg.Connection[Any], pairs: list[tuple[str, str]]
 ) -> None:
     expected = [
         int.from_bytes(hashlib.sha256(f"{seed}.{unit}".encode()).digest()[:8], "big") % 10000 for seed, unit in pairs
     ]
-    found = value(
-        furnished,
+    buckets = value(
+        database,
         """
         select array_agg(bucket(seed, unit) order by place)
         from unnest(%s::text[], %s::text[]) with ordinality t (seed, unit, place)
@@ -58,13 +60,13 @@ def test_the_bucket_is_the_digests_first_eight_bytes(
         [seed for seed, _ in pairs],
         [unit for _, unit in pairs],
     )
-    assert found == expected
+    assert buckets == expected
 
 
-def test_buckets_are_spread_evenly(furnished: psycopg.Connection[Any]) -> None:
+def test_buckets_are_spread_evenly(database: psycopg.Connection[Any]) -> None:
     counts = """
         select max(n) - min(n) from (
             select count(*) as n from generate_series(1, 10000) i group by bucket('seed', 'user-' || i) / 1000
         ) t
     """
-    assert value(furnished, counts) < 200
+    assert value(database, counts) < 200

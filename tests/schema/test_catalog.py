@@ -1,4 +1,4 @@
-"""What the catalog says of the schema: everything is explained, nothing is open to everybody, every name is pinned."""
+"""The catalog of the schema: every object has a comment and a chosen name, and PUBLIC has no privilege."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.conftest import SERVERS
 from tests.schema.support import rows, run
 from tests.servers import Server
 
-# Their names say it all.
+# Columns whose names need no comment.
 PLAIN_COLUMNS = {
     "name", "version", "id", "kind", "author", "reason", "release", "epoch", "content", "metadata", "created_at",
     "created_by", "updated_at", "changed_at", "released_at", "recorded_at", "installed_at", "applied_at", "applied_by",
@@ -47,7 +47,7 @@ OBJECTS = """
     select 'schema promptctl', obj_description('promptctl'::regnamespace, 'pg_namespace')
 """
 
-# What two servers of different versions say alike.
+# The part of the catalog that is equal on every version of PostgreSQL.
 CATALOG = """
     select 'column', c.relname || '.' || a.attname, format('%s %s %s %s', format_type(a.atttypid, a.atttypmod),
            a.attnotnull, pg_get_expr(d.adbin, d.adrelid), co.collname)
@@ -73,36 +73,36 @@ CATALOG = """
 """
 
 
-def test_everything_has_a_comment(furnished: psycopg.Connection[Any]) -> None:
-    found = rows(furnished, OBJECTS)
-    assert len(found) > 100
-    assert [name for name, comment in found if not comment] == []
+def test_every_object_has_a_comment(database: psycopg.Connection[Any]) -> None:
+    objects = rows(database, OBJECTS)
+    assert len(objects) > 100
+    assert [name for name, comment in objects if not comment] == []
 
 
-def test_every_column_that_its_name_does_not_explain_has_a_comment(furnished: psycopg.Connection[Any]) -> None:
-    found = rows(
-        furnished,
+def test_every_column_without_a_self_explanatory_name_has_a_comment(database: psycopg.Connection[Any]) -> None:
+    columns = rows(
+        database,
         """
         select c.relname, a.attname, col_description(c.oid, a.attnum)
         from pg_attribute a join pg_class c on c.oid = a.attrelid
         where c.relnamespace = 'promptctl'::regnamespace and c.relkind in ('r', 'v') and a.attnum > 0
         """,
     )
-    assert [(table, column) for table, column, comment in found if not comment and column not in PLAIN_COLUMNS] == []
+    assert [(table, column) for table, column, comment in columns if not comment and column not in PLAIN_COLUMNS] == []
 
 
-def test_every_constraint_is_named_by_hand(furnished: psycopg.Connection[Any]) -> None:
+def test_no_constraint_has_a_generated_name(database: psycopg.Connection[Any]) -> None:
     suffixes = ("_pkey", "_key", "_fkey", "_check", "_excl")
-    found = rows(
-        furnished,
+    constraints = rows(
+        database,
         "select conname from pg_constraint where connamespace = 'promptctl'::regnamespace and contype <> 'n'",
     )
-    assert [name for (name,) in found if name.endswith(suffixes)] == []
+    assert [name for (name,) in constraints if name.endswith(suffixes)] == []
 
 
-def test_nothing_is_open_to_everybody(furnished: psycopg.Connection[Any]) -> None:
-    found = rows(
-        furnished,
+def test_no_object_grants_a_privilege_to_public(database: psycopg.Connection[Any]) -> None:
+    grants = rows(
+        database,
         """
         select proname from pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
         where pronamespace = 'promptctl'::regnamespace and a.grantee = 0
@@ -117,20 +117,24 @@ def test_nothing_is_open_to_everybody(furnished: psycopg.Connection[Any]) -> Non
         where nspname = 'promptctl' and a.grantee = 0
         """,
     )
-    assert found == []
+    assert grants == []
 
 
-def test_no_function_looks_a_name_up_where_its_caller_can_put_one(furnished: psycopg.Connection[Any]) -> None:
-    # An empty search path is not enough: temporary objects, types among them, are then looked up first.
-    found = rows(
-        furnished,
+def test_every_function_has_a_search_path_that_its_caller_cannot_change(database: psycopg.Connection[Any]) -> None:
+    # An empty search path is not enough: temporary objects, including types, are then searched first.
+    functions = rows(
+        database,
         """
         select proname, prosrc, prosqlbody is not null, coalesce(proconfig, '{}') from pg_proc
         where pronamespace = 'promptctl'::regnamespace
         """,
     )
-    assert len(found) > 20
-    assert [n for n, _, parsed, set_ in found if not parsed and "search_path=pg_catalog, pg_temp" not in set_] == []
+    assert len(functions) > 20
+    assert [
+        name
+        for name, _, has_parsed_body, settings in functions
+        if not has_parsed_body and "search_path=pg_catalog, pg_temp" not in settings
+    ] == []
 
 
 def test_installing_again_changes_nothing(sql: psycopg.Connection[Any], server: Server) -> None:

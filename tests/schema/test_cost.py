@@ -1,4 +1,4 @@
-"""What is done on every request or under pressure costs the same with much history and many prompts."""
+"""The cost of frequent and urgent statements does not grow with the history and the number of prompts."""
 
 from __future__ import annotations
 
@@ -16,34 +16,40 @@ PROMPTS, MOVES = 1000, 400
 
 
 @pytest.fixture
-def large(furnished: Connection) -> Connection:
-    """Many prompts, of which `deep` has a long history."""
-    versions = [{"name": f"many/{n}", "version": v, "content": f"{v}"} for n in range(PROMPTS) for v in (1, 2)]
-    versions += [{"name": "deep", "version": v, "content": f"{v}: {{user.name}}, {{task}}"} for v in (1, 2, 3)]
-    furnished.execute("select add_versions(%s)", [json.dumps(versions)])
-    furnished.execute("update served set active_version = 1 where name like 'many/%'")
+def large_database(database: Connection) -> Connection:
+    """A database with many prompts, of which `deep` has a long history."""
+    versions = [
+        {"name": f"many/{number}", "version": version, "content": f"{version}"}
+        for number in range(PROMPTS)
+        for version in (1, 2)
+    ]
+    versions += [
+        {"name": "deep", "version": version, "content": f"{version}: {{user.name}}, {{task}}"} for version in (1, 2, 3)
+    ]
+    database.execute("select add_versions(%s)", [json.dumps(versions)])
+    database.execute("update served set active_version = 1 where name like 'many/%'")
     for move in range(MOVES):
-        furnished.execute("select activate('{deep}', array[%s::integer])", [move % 3 + 1])
-    furnished.execute("select split('many/1', 5000, 2)")
-    furnished.execute("select create_version('routed', 'x', activated => true)")
-    furnished.execute("""select set_routes('{routed}', '[[{"when": {"plan": "x"}, "use": "many/1"}]]')""")
-    furnished.execute(
+        database.execute("select activate('{deep}', array[%s::integer])", [move % 3 + 1])
+    database.execute("select split('many/1', 5000, 2)")
+    database.execute("select create_version('routed', 'x', activated => true)")
+    database.execute("""select set_routes('{routed}', '[[{"when": {"plan": "x"}, "use": "many/1"}]]')""")
+    database.execute(
         "insert into uses (id, name, version, epoch) select new_use_id(), 'deep', 1, 1 from generate_series(1, 2000)"
     )
-    furnished.execute("analyze served, versions, allocations, corrections, uses, scores")
-    return furnished
+    database.execute("analyze served, versions, allocations, corrections, uses, scores")
+    return database
 
 
-def read(connection: Connection) -> dict[str, tuple[int, int]]:
-    """How many rows this transaction has read of each table: by scanning it, and by an index."""
-    found = rows(
+def rows_read(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Return the rows that this transaction has read of each table: by scans, and by an index."""
+    counters = rows(
         connection,
         """
         select relname, seq_tup_read, coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables
         where schemaname = 'promptctl'
         """,
     )
-    return {table: (scanned, fetched) for table, scanned, fetched in found}
+    return {table: (scanned, fetched) for table, scanned, fetched in counters}
 
 
 STATEMENTS = [
@@ -72,36 +78,38 @@ STATEMENTS = [
 ]
 
 
-def test_each_reads_a_handful_of_rows_by_index(large: Connection) -> None:
+def test_frequent_statements_read_few_rows_and_only_by_index(large_database: Connection) -> None:
     for statement in STATEMENTS:
-        before = read(large)
-        run(large, statement)
-        for table, (scanned, fetched) in read(large).items():
+        before = rows_read(large_database)
+        run(large_database, statement)
+        for table, (scanned, fetched) in rows_read(large_database).items():
             scanned_before, fetched_before = before.get(table, (0, 0))
-            # roll_up has one row, on one page: that is read as it is.
+            # roll_up has one row on one page, so a scan is the best plan.
             assert scanned - scanned_before <= (2 if table == "roll_up" else 0), (statement, table)
             assert fetched - fetched_before < 40, (statement, table)
 
 
 @pytest.mark.parametrize("helper", ["require_prompts", "lock_prompts"])
-def test_a_helper_keeps_an_index_scan_whatever_its_first_caller_set(large: Connection, helper: str) -> None:
+def test_a_helper_uses_an_index_whatever_planner_settings_its_first_caller_had(
+    large_database: Connection, helper: str
+) -> None:
     # A session keeps the generic plan of a function's first callers, and their settings are not those of the next.
-    large.execute("set local plan_cache_mode = force_generic_plan")
-    large.execute("set local random_page_cost = 1000")
-    before = read(large)
-    run(large, f"select {helper}('{{deep}}')")
-    assert read(large)["served"][0] == before["served"][0]
+    large_database.execute("set local plan_cache_mode = force_generic_plan")
+    large_database.execute("set local random_page_cost = 1000")
+    before = rows_read(large_database)
+    run(large_database, f"select {helper}('{{deep}}')")
+    assert rows_read(large_database)["served"][0] == before["served"][0]
 
 
-def test_no_trigger_keeps_a_plan_that_grows_with_the_square_of_the_rows(furnished: Connection) -> None:
-    # The plan of a session's first change, of one row, is kept for all that follow.
-    found = rows(
-        furnished,
+def test_triggers_that_join_changed_rows_disable_nested_loops(database: Connection) -> None:
+    # A session caches the plan of its first change, of one row, for later changes of many rows.
+    functions = rows(
+        database,
         """
         select proname, coalesce(proconfig, '{}') from pg_proc
         where pronamespace = 'promptctl'::regnamespace and prosrc ~ 'new_rows' and prosrc ~ 'old_rows'
         """,
     )
-    assert len(found) == 2
-    for name, settings in found:
+    assert len(functions) == 2
+    for name, settings in functions:
         assert "enable_nestloop=off" in settings, name

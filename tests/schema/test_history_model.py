@@ -1,4 +1,4 @@
-"""Any sequence of changes leaves in the database what it leaves in the model."""
+"""Any sequence of changes has the same result in the database and in the model."""
 
 from __future__ import annotations
 
@@ -42,44 +42,52 @@ _names = (f"prompt-{number}" for number in itertools.count())
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequence=st.lists(changes, max_size=25))
-def test_the_database_is_as_the_model(connect: Callable[..., Connection], sequence: list[tuple[Any, ...]]) -> None:
+def test_any_sequence_of_changes_has_the_same_result_as_in_the_model(
+    connect: Callable[..., Connection], sequence: list[tuple[Any, ...]]
+) -> None:
     with connect() as database, connect() as listener:
         listener.execute("listen promptctl")
         model = Prompt(next(_names))
         database.execute("insert into promptctl.prompts (name, content) values (%s, 'a')", [model.name])
         model.create("a", None, False)
         for operation, *arguments in sequence:
-            assert changed(database, model.name, operation, arguments) == expected(model, operation, arguments)
+            assert apply_to_database(database, model.name, operation, arguments) == apply_to_model(
+                model, operation, arguments
+            )
             assert state(database, model.name) == (
                 model.active, model.candidate, model.share, model.seed, model.position, model.epoch, model.next_version,
             )  # fmt: skip
-        assert moves(database, model.name) == model.history
+        assert history(database, model.name) == model.history
         assert [move.epoch for move in model.history] == list(range(1, model.epoch + 1))
-        assert versions(database, model.name) == {v: (t, v in model.retired) for v, t in model.texts.items()}
-        assert announced(database, listener) == [{"name": model.name, "epoch": move.epoch} for move in model.history]
+        assert versions(database, model.name) == {
+            number: (text, number in model.archived) for number, text in model.texts.items()
+        }
+        assert notifications(database, listener) == [
+            {"name": model.name, "epoch": move.epoch} for move in model.history
+        ]
 
 
-def changed(database: Connection, name: str, operation: str, arguments: list[Any]) -> str | None:
-    """Carry it out; the rule that refuses it."""
-    given_ = {"name": name} | {str(place): argument for place, argument in enumerate(arguments)}
+def apply_to_database(database: Connection, name: str, operation: str, arguments: list[Any]) -> str | None:
+    """Apply a change to the database, and return the name of the rule that refuses it."""
+    parameters = {"name": name} | {str(index): argument for index, argument in enumerate(arguments)}
     try:
-        run(database, STATEMENTS[operation], given_)
+        run(database, STATEMENTS[operation], parameters)
     except psycopg.Error as error:
         return error.diag.constraint_name or str(error)
     return None
 
 
-def expected(model: Prompt, operation: str, arguments: list[Any]) -> str | None:
-    """Carry it out in the model; the rule that refuses it."""
+def apply_to_model(model: Prompt, operation: str, arguments: list[Any]) -> str | None:
+    """Apply a change to the model, and return the name of the rule that refuses it."""
     try:
         getattr(model, operation)(*arguments)
-    except Refused as refused:
-        return str(refused)
+    except Refused as refusal:
+        return str(refusal)
     return None
 
 
 def state(database: Connection, name: str) -> tuple[Any, ...]:
-    """What is served."""
+    """Return what a prompt serves."""
     [row] = rows(
         database,
         """
@@ -91,9 +99,9 @@ def state(database: Connection, name: str) -> tuple[Any, ...]:
     return row
 
 
-def moves(database: Connection, name: str) -> list[Move]:
-    """The history."""
-    found = rows(
+def history(database: Connection, name: str) -> list[Move]:
+    """Return the history of a prompt."""
+    allocations = rows(
         database,
         """
         select epoch, kind, previous_version, version, candidate_version, basis_points, seed, parent, position
@@ -101,19 +109,19 @@ def moves(database: Connection, name: str) -> list[Move]:
         """,
         name,
     )
-    return [Move(*row) for row in found]
+    return [Move(*row) for row in allocations]
 
 
 def versions(database: Connection, name: str) -> dict[int, tuple[str, bool]]:
-    """The versions: text, and whether it is retired."""
-    found = rows(database, "select version, content, is_retired from promptctl.versions where name = %s", name)
-    return {version: (content, retired) for version, content, retired in found}
+    """Return the versions of a prompt: each text, and whether it is archived."""
+    result = rows(database, "select version, content, is_retired from promptctl.versions where name = %s", name)
+    return {version: (content, is_archived) for version, content, is_archived in result}
 
 
-def announced(database: Connection, listener: Connection) -> list[Any]:
-    """What listeners were told until now."""
+def notifications(database: Connection, listener: Connection) -> list[Any]:
+    """Return the notifications that were sent until now."""
     database.execute("select pg_notify('promptctl', '\"the end\"')")
-    told = [json.loads(notify.payload) for notify in listener.notifies(timeout=10, stop_after=1)]
-    while told[-1] != "the end":
-        told += [json.loads(notify.payload) for notify in listener.notifies(timeout=10, stop_after=1)]
-    return told[:-1]
+    payloads = [json.loads(notify.payload) for notify in listener.notifies(timeout=10, stop_after=1)]
+    while payloads[-1] != "the end":
+        payloads += [json.loads(notify.payload) for notify in listener.notifies(timeout=10, stop_after=1)]
+    return payloads[:-1]

@@ -23,11 +23,11 @@ FROM prompts WHERE name = 'default-system-prompt' ORDER BY version;
 
 
 @pytest.fixture
-def program(furnished: Connection) -> Connection:
+def program(database: Connection) -> Connection:
     """A program's connection, with our schema on its search path."""
-    create(furnished, "default-system-prompt", 3)
-    create(furnished, "code_helper", 1)
-    return furnished
+    create(database, "default-system-prompt", 3)
+    create(database, "code_helper", 1)
+    return database
 
 
 def test_the_view_has_the_columns_that_were_promised(program: Connection) -> None:
@@ -171,7 +171,7 @@ def test_record_use_returns_the_id_of_the_use(program: Connection) -> None:
     assert found == [("default-system-prompt", 2, present, 120, 80, 950, "ok")]
 
 
-def test_a_retired_version_is_not_among_the_prompts(furnished: Connection) -> None:
-    assert rows(furnished, "select version from promptctl.prompts where name = 'greeter' order by 1") == [(1,), (2,)]
-    done = furnished.execute("update prompts set is_active = true where name = 'greeter' and version = 3")
+def test_a_retired_version_is_not_among_the_prompts(database: Connection) -> None:
+    assert rows(database, "select version from promptctl.prompts where name = 'greeter' order by 1") == [(1,), (2,)]
+    done = database.execute("update prompts set is_active = true where name = 'greeter' and version = 3")
     assert done.rowcount == 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from tests.schema.support import Statement, create, furnish, record, record_fallbacks, refusal, rows, run, value
+from tests.schema.support import Statement, add_samples, create, record, record_fallbacks, refusal, rows, run, value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,42 +31,42 @@ def ids(count: int) -> list[uuid.UUID]:
     return [uuid.uuid4() for _ in range(count)]
 
 
-def test_a_use_that_is_sent_twice_counts_once_within_a_batch_and_between_two(furnished: Connection) -> None:
+def test_a_use_that_is_sent_twice_counts_once_within_a_batch_and_between_two(database: Connection) -> None:
     first, second, third = ids(3)
-    assert record(furnished, [{"ids": first}, {"ids": second}, {"ids": first, "models": "other"}]) == (2, 1, 0)
-    assert record(furnished, [{"ids": third}, {"ids": second, "versions": 2}]) == (1, 1, 0)
-    found = rows(furnished, "select id, version, model from promptctl.uses where id = any (%s)", [first, second, third])
+    assert record(database, [{"ids": first}, {"ids": second}, {"ids": first, "models": "other"}]) == (2, 1, 0)
+    assert record(database, [{"ids": third}, {"ids": second, "versions": 2}]) == (1, 1, 0)
+    found = rows(database, "select id, version, model from promptctl.uses where id = any (%s)", [first, second, third])
     assert sorted(found) == sorted([(first, 1, None), (second, 1, None), (third, 1, None)])
 
 
-def test_one_that_was_recorded_alone_is_there_for_a_batch_and_the_other_way_round(furnished: Connection) -> None:
+def test_one_that_was_recorded_alone_is_there_for_a_batch_and_the_other_way_round(database: Connection) -> None:
     alone, batched = ids(2)
     single = "select promptctl.record_use('greeter', 1, 1, use_id => %s)"
-    run(furnished, single, [alone])
-    assert record(furnished, [{"ids": alone}, {"ids": batched}]) == (1, 1, 0)
-    run(furnished, single, [batched])
-    assert value(furnished, COUNT) == 2
+    run(database, single, [alone])
+    assert record(database, [{"ids": alone}, {"ids": batched}]) == (1, 1, 0)
+    run(database, single, [batched])
+    assert value(database, COUNT) == 2
 
 
-def test_nothing_is_nothing(furnished: Connection) -> None:
-    assert record(furnished, []) == (0, 0, 0)
-    assert record_fallbacks(furnished, []) == (0, 0, 0)
+def test_nothing_is_nothing(database: Connection) -> None:
+    assert record(database, []) == (0, 0, 0)
+    assert record_fallbacks(database, []) == (0, 0, 0)
     nulls = ", ".join(["null"] * 16)
-    assert rows(furnished, f"select * from promptctl.record_uses({nulls})") == [(0, 0, 0)]
+    assert rows(database, f"select * from promptctl.record_uses({nulls})") == [(0, 0, 0)]
     nulls = ", ".join(["null"] * 8)
-    assert rows(furnished, f"select * from promptctl.record_fallbacks({nulls})") == [(0, 0, 0)]
+    assert rows(database, f"select * from promptctl.record_fallbacks({nulls})") == [(0, 0, 0)]
 
 
-def test_all_that_is_reported_is_kept_in_its_row(furnished: Connection) -> None:
+def test_all_that_is_reported_is_kept_in_its_row(database: Connection) -> None:
     first, second = ids(2)
     whole: dict[str, Any] = {
         "ids": first, "names": "other", "versions": 1, "epochs": 0, "ages_ms": 60_000.0, "buckets": 9999, "models": "m",
         "input_tokens": 9, "output_tokens": 2, "cache_read_tokens": 4, "cache_write_tokens": 5, "response_ms": 3.5,
         "first_token_ms": 0.5, "outcomes": "refusal", "scores": -0.5, "request_ids": "req_1",
     }  # fmt: skip
-    assert record(furnished, [{"ids": second}, whole]) == (2, 0, 0)
+    assert record(database, [{"ids": second}, whole]) == (2, 0, 0)
     found = rows(
-        furnished,
+        database,
         """
         select id, name, version, epoch, round(extract(epoch from now() - recorded_at))::integer, bucket, model,
                input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, response_ms, first_token_ms, outcome,
@@ -82,19 +82,19 @@ def test_all_that_is_reported_is_kept_in_its_row(furnished: Connection) -> None:
 
 
 @pytest.mark.parametrize("age", [None, 0.0, -1.0, -1e300, float("-inf"), 1e-300])
-def test_an_age_of_a_clock_that_was_set_back_is_none(furnished: Connection, age: float | None) -> None:
+def test_an_age_of_a_clock_that_was_set_back_is_none(database: Connection, age: float | None) -> None:
     [identifier] = ids(1)
-    record(furnished, [{"ids": identifier, "ages_ms": age}])
-    record_fallbacks(furnished, [{"ids": identifier, "ages_ms": age}])
+    record(database, [{"ids": identifier, "ages_ms": age}])
+    record_fallbacks(database, [{"ids": identifier, "ages_ms": age}])
     for table in ("uses", "fallbacks"):
         recent = (
             f"select abs(extract(epoch from clock_timestamp() - recorded_at)) < 10 from promptctl.{table} where id = %s"
         )
-        assert value(furnished, recent, identifier) is True
+        assert value(database, recent, identifier) is True
 
 
 def test_the_greatest_age_is_booked_in_its_year(sql: Connection) -> None:
-    furnish(sql)
+    add_samples(sql)
     assert record(sql, [{"ages_ms": 1e12}]) == (1, 0, 0)
     assert record_fallbacks(sql, [{"ages_ms": 1e12}]) == (1, 0, 0)
     years = "select extract(year from now()) - extract(year from min(recorded_at)) from promptctl.uses"
@@ -131,17 +131,17 @@ def test_the_greatest_age_is_booked_in_its_year(sql: Connection) -> None:
     ],
 )
 def test_one_that_cannot_be_keeps_out_its_whole_batch(
-    furnished: Connection, poison: dict[str, Any], reason: tuple[str, str | None]
+    database: Connection, poison: dict[str, Any], reason: tuple[str, str | None]
 ) -> None:
 
-    with pytest.raises(psycopg.Error) as raised, furnished.transaction():
-        record(furnished, [{}, poison, {}])
+    with pytest.raises(psycopg.Error) as raised, database.transaction():
+        record(database, [{}, poison, {}])
     assert (raised.value.sqlstate, raised.value.diag.constraint_name) == reason
-    assert value(furnished, COUNT) == 0
+    assert value(database, COUNT) == 0
 
 
-def test_a_use_of_a_retired_version_is_recorded(furnished: Connection) -> None:
-    assert record(furnished, [{"versions": 3}]) == (1, 0, 0)
+def test_a_use_of_a_retired_version_is_recorded(database: Connection) -> None:
+    assert record(database, [{"versions": 3}]) == (1, 0, 0)
 
 
 def test_many_that_send_the_same_at_once_record_each_use_once(connect: Connect, sql: Connection) -> None:
@@ -178,7 +178,7 @@ def test_what_a_transaction_takes_back_can_be_sent_again(connect: Connect, sql: 
 
 
 def test_a_use_that_is_older_than_what_is_kept_is_late_and_does_not_count(sql: Connection) -> None:
-    furnish(sql)
+    add_samples(sql)
     old, new = ids(2)
     record(sql, [{"ids": old, "ages_ms": 50 * HOUR_MS}, {"ids": new, "ages_ms": 2 * HOUR_MS}])
     sql.execute("select promptctl.roll_up_uses()")
@@ -198,7 +198,7 @@ def test_a_use_that_is_older_than_what_is_kept_is_late_and_does_not_count(sql: C
 def test_calls_with_an_own_text_are_dropped_with_the_uses_and_do_not_come_back(
     connect: Connect, sql: Connection
 ) -> None:
-    furnish(sql)
+    add_samples(sql)
     old, new = ids(2)
     calls = [{"ids": old, "ages_ms": 50 * HOUR_MS}, {"ids": new, "ages_ms": 2 * HOUR_MS}]
     assert record_fallbacks(sql, calls) == (2, 0, 0)
@@ -212,7 +212,7 @@ def test_calls_with_an_own_text_are_dropped_with_the_uses_and_do_not_come_back(
 
 
 def test_a_call_that_is_sent_again_while_it_is_being_dropped_is_refused(connect: Connect, sql: Connection) -> None:
-    furnish(sql)
+    add_samples(sql)
     [old] = ids(1)
     record_fallbacks(sql, [{"ids": old, "ages_ms": 50 * HOUR_MS}])
     again = """
@@ -233,7 +233,7 @@ def test_a_call_that_is_sent_again_while_it_is_being_dropped_is_refused(connect:
 def test_a_use_that_is_sent_again_while_it_is_being_dropped_does_not_count_twice(
     connect: Connect, sql: Connection
 ) -> None:
-    furnish(sql)
+    add_samples(sql)
     [old] = ids(1)
     record(sql, [{"ids": old, "ages_ms": 50 * HOUR_MS}])
     sql.execute("select promptctl.roll_up_uses()")
@@ -248,16 +248,16 @@ def test_a_use_that_is_sent_again_while_it_is_being_dropped_does_not_count_twice
     assert rows(sql, ONE, old, 50 * HOUR_MS) == [(0, 0, 1)]
 
 
-def test_a_fallback_is_no_use_of_any_version(furnished: Connection) -> None:
+def test_a_fallback_is_no_use_of_any_version(database: Connection) -> None:
     first, second = ids(2)
     calls = [
         {"ids": first, "names": "nobody", "models": "m", "input_tokens": 5, "output_tokens": 2, "response_ms": 9.5},
         {"ids": second, "names": "x" * 400, "outcomes": "timeout"},
         {"ids": first},
     ]
-    assert record_fallbacks(furnished, calls) == (2, 1, 0)
+    assert record_fallbacks(database, calls) == (2, 1, 0)
     found = rows(
-        furnished,
+        database,
         """
         select id, name, model, input_tokens, output_tokens, response_ms, outcome from promptctl.fallbacks order by name
         """,
@@ -266,21 +266,21 @@ def test_a_fallback_is_no_use_of_any_version(furnished: Connection) -> None:
         (first, "nobody", "m", 5, 2, 9.5, "ok"),
         (second, "x" * 199 + "~", None, None, None, None, "timeout"),
     ]
-    assert value(furnished, "select count(*) from promptctl.uses") == 1  # the furniture's
+    assert value(database, "select count(*) from promptctl.uses") == 1  # the furniture's
 
 
-def test_what_is_too_long_is_cut_and_shows_it(furnished: Connection) -> None:
+def test_what_is_too_long_is_cut_and_shows_it(database: Connection) -> None:
     first, second, third = ids(3)
     texts = {"models": "m" * 5_000, "outcomes": "\u00e9" * 201, "request_ids": "r" * 10_000_000}
-    assert record(furnished, [{"ids": first} | texts, {"ids": second, "models": "\u00e9" * 200}]) == (2, 0, 0)
-    furnished.execute(
+    assert record(database, [{"ids": first} | texts, {"ids": second, "models": "\u00e9" * 200}]) == (2, 0, 0)
+    database.execute(
         "select promptctl.record_use('greeter', 1, 1, use_id => %s, model => %s, outcome => %s, request_id => %s)",
         [third, *texts.values()],
     )
     found = "select model, outcome, request_id from promptctl.uses where id = %s"
     for use in (first, third):
-        assert rows(furnished, found, use) == [("m" * 199 + "\u2026", "\u00e9" * 199 + "\u2026", "r" * 199 + "\u2026")]
-    assert rows(furnished, found, second) == [("\u00e9" * 200, "ok", None)]
+        assert rows(database, found, use) == [("m" * 199 + "\u2026", "\u00e9" * 199 + "\u2026", "r" * 199 + "\u2026")]
+    assert rows(database, found, second) == [("\u00e9" * 200, "ok", None)]
     names = {
         "a b\x1b[31m": "a~b~~31m",
         "": "~",
@@ -290,36 +290,36 @@ def test_what_is_too_long_is_cut_and_shows_it(furnished: Connection) -> None:
     calls = [{"ids": use, "names": name} | texts for use, name in zip(ids(len(names)), names, strict=True)]
     for call in calls:
         del call["request_ids"]
-    assert record_fallbacks(furnished, calls) == (len(names), 0, 0)
+    assert record_fallbacks(database, calls) == (len(names), 0, 0)
     found = "select name, model, outcome from promptctl.fallbacks where id = %s"
     for call, name in zip(calls, names.values(), strict=True):
-        assert rows(furnished, found, call["ids"]) == [(name, "m" * 199 + "\u2026", "\u00e9" * 199 + "\u2026")]
+        assert rows(database, found, call["ids"]) == [(name, "m" * 199 + "\u2026", "\u00e9" * 199 + "\u2026")]
 
 
-def test_an_epoch_that_is_yet_to_come_is_the_one_of_now(furnished: Connection) -> None:
+def test_an_epoch_that_is_yet_to_come_is_the_one_of_now(database: Connection) -> None:
     first, second, third, fourth = ids(4)
     uses = [
         {"ids": first, "epochs": 2_000_000_000}, {"ids": second, "epochs": 1},
         {"ids": third, "names": "other", "epochs": 99}, {"ids": fourth, "names": "idle", "epochs": 0},
     ]  # fmt: skip
-    assert record(furnished, uses) == (4, 0, 0)
-    alone = value(furnished, "select promptctl.record_use('greeter', 1, 77, unit => 'u')")
+    assert record(database, uses) == (4, 0, 0)
+    alone = value(database, "select promptctl.record_use('greeter', 1, 77, unit => 'u')")
     found = rows(
-        furnished,
+        database,
         "select u.id, u.epoch from promptctl.uses u where u.id = any (%s)",
         [first, second, third, fourth, alone],
     )
     assert dict(found) == {first: 2, second: 1, third: 1, fourth: 0, alone: 2}
-    assert refusal(furnished, "select promptctl.record_use('greeter', 1, null)")[0] == "23502"
-    with pytest.raises(psycopg.errors.NotNullViolation), furnished.transaction():
-        record(furnished, [{"epochs": None}, {"epochs": 99}])
+    assert refusal(database, "select promptctl.record_use('greeter', 1, null)")[0] == "23502"
+    with pytest.raises(psycopg.errors.NotNullViolation), database.transaction():
+        record(database, [{"epochs": None}, {"epochs": 99}])
 
 
-def test_recording_refuses_by_the_name_of_the_rule_alone_too(furnished: Connection) -> None:
+def test_recording_refuses_by_the_name_of_the_rule_alone_too(database: Connection) -> None:
     for reported, rule in (
         ("score => '-Infinity'", "a_score_is_a_number"),
         ("first_token_ms => 'NaN'", "a_first_token_time_is_from_0_to_1e12_ms"),
     ):
-        assert refusal(furnished, f"select promptctl.record_use('greeter', 1, 1, {reported})") == ("23514", rule)
+        assert refusal(database, f"select promptctl.record_use('greeter', 1, 1, {reported})") == ("23514", rule)
     statement = "select promptctl.record_use('greeter', 1, -1)"
-    assert refusal(furnished, statement) == ("23514", "the_epoch_of_a_use_is_not_negative")
+    assert refusal(database, statement) == ("23514", "the_epoch_of_a_use_is_not_negative")

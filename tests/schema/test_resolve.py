@@ -42,11 +42,11 @@ splits = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 10000))
 
 
 @pytest.fixture
-def prompts(furnished: Connection) -> Connection:
+def prompts(database: Connection) -> Connection:
     """Prompts a, b and c with versions 1 and 2, of which 1 is active."""
     for name in NAMES:
-        create(furnished, name, 2, activate=1)
-    return furnished
+        create(database, name, 2, activate=1)
+    return database
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -219,8 +219,8 @@ def test_versions_that_are_pinned_are_read_even_when_retired(prompts: Connection
     assert sorted(found) == [("a", 2, 1, "text 2"), ("b", 1, 1, "text 1"), ("idle", 1, 0, "Wait.")]
 
 
-def test_names_are_told_in_order(furnished: Connection) -> None:
-    assert rows(furnished, "select promptctl.prompt_names()") == [("greeter",), ("idle",), ("other",)]
+def test_names_are_told_in_order(database: Connection) -> None:
+    assert rows(database, "select promptctl.prompt_names()") == [("greeter",), ("idle",), ("other",)]
 
 
 # How a program may pass a unit, and the text that decides its bucket.
@@ -232,32 +232,32 @@ UNITS = {
 }  # fmt: skip
 
 
-def test_a_unit_is_a_text_an_integer_or_a_uuid(furnished: psycopg.Connection[Any]) -> None:
-    furnished.execute("select promptctl.split('greeter', 5000, 1)")
+def test_a_unit_is_a_text_an_integer_or_a_uuid(database: psycopg.Connection[Any]) -> None:
+    database.execute("select promptctl.split('greeter', 5000, 1)")
     for unit, text in UNITS.items():
-        expected = value(furnished, "select promptctl.bucket('greeter.3', %s)", text)
-        explained = value(furnished, f"select (promptctl.explain_resolve('greeter', {unit})).bucket")
-        recorded = value(furnished, f"select promptctl.record_use('greeter', 1, 3, unit => {unit})")
-        assert value(furnished, "select bucket from promptctl.uses where id = %s", recorded) == expected, unit
-        version = value(furnished, f"select version from promptctl.resolve('greeter', {unit})")
+        expected = value(database, "select promptctl.bucket('greeter.3', %s)", text)
+        explained = value(database, f"select (promptctl.explain_resolve('greeter', {unit})).bucket")
+        recorded = value(database, f"select promptctl.record_use('greeter', 1, 3, unit => {unit})")
+        assert value(database, "select bucket from promptctl.uses where id = %s", recorded) == expected, unit
+        version = value(database, f"select version from promptctl.resolve('greeter', {unit})")
         if text is not None:
             assert explained == expected, unit
             assert version == (1 if expected < 5000 else 2), unit
     for call in ("'greeter'", "name => 'greeter'", "'greeter', attributes => '{}'", "'greeter', null, '{}'"):
-        assert value(furnished, f"select version from promptctl.resolve({call})") in (1, 2)
+        assert value(database, f"select version from promptctl.resolve({call})") in (1, 2)
 
 
-def test_parameters_of_any_type_find_the_one_function(furnished: psycopg.Connection[Any]) -> None:
+def test_parameters_of_any_type_find_the_one_function(database: psycopg.Connection[Any]) -> None:
     # A driver leaves the type of a parameter open, or names it.
     for types, unit in (("", "'42'"), ("", "null"), ("text, text", "'42'"), ("varchar, varchar", "'42'"),
                         ("text, integer", "42"), ("text, bigint", "42"),
                         ("text, uuid", "gen_random_uuid()")):  # fmt: skip
         named = f"({types})" if types else ""
-        run(furnished, f"prepare resolving{named} as select version from promptctl.resolve($1, $2)")
-        assert rows(furnished, f"execute resolving('greeter', {unit})") == [(2,)]
-        run(furnished, "deallocate resolving")
-    run(furnished, "prepare recording as select promptctl.record_use($1, $2, $3, $4, $5, $6, $7, $8)")
-    recorded = value(furnished, "execute recording('greeter', 1, 1, 17, 120, 80, 'm', '42')")
-    assert rows(furnished, "select bucket, input_tokens, model from promptctl.uses where id = %s", recorded) == [
-        (value(furnished, "select promptctl.bucket('greeter', '42')"), 17, "m")
+        run(database, f"prepare resolving{named} as select version from promptctl.resolve($1, $2)")
+        assert rows(database, f"execute resolving('greeter', {unit})") == [(2,)]
+        run(database, "deallocate resolving")
+    run(database, "prepare recording as select promptctl.record_use($1, $2, $3, $4, $5, $6, $7, $8)")
+    recorded = value(database, "execute recording('greeter', 1, 1, 17, 120, 80, 'm', '42')")
+    assert rows(database, "select bucket, input_tokens, model from promptctl.uses where id = %s", recorded) == [
+        (value(database, "select promptctl.bucket('greeter', '42')"), 17, "m")
     ]

@@ -16,8 +16,17 @@ import pytest
 
 from promptctl import schema
 from tests.conftest import SERVERS
-from tests.schema.support import furnish, refused, rows, run, value
-from tests.schema.test_access import ALLOWED, DENIED, NOBODY, OPERATES, READS, SERVES, acting_as, assert_allowed
+from tests.schema.support import add_samples, refusal_error, rows, run, value
+from tests.schema.test_access import (
+    ALLOWED,
+    APPLICATION_STATEMENTS,
+    DENIED,
+    OPERATOR_STATEMENTS,
+    OWNER_STATEMENTS,
+    VIEWER_STATEMENTS,
+    acting_as,
+    assert_allowed,
+)
 from tests.servers import Server
 
 if TYPE_CHECKING:
@@ -36,7 +45,13 @@ HARMLESS = {
 }
 ATTACKS = [
     statement
-    for statement in [*READS, *SERVES, *OPERATES, *NOBODY, "select * from promptctl.explain_resolve('greeter')"]
+    for statement in [
+        *VIEWER_STATEMENTS,
+        *APPLICATION_STATEMENTS,
+        *OPERATOR_STATEMENTS,
+        *OWNER_STATEMENTS,
+        "select * from promptctl.explain_resolve('greeter')",
+    ]
     if statement not in HARMLESS
 ]
 WITHOUT_GRANTS = ["--no-acl"]
@@ -98,12 +113,12 @@ def assert_shut(connection: Connection, login: str) -> None:
     run(connection, f"grant usage on schema promptctl to {login}")
     with acting_as(connection, login):
         for statement in ATTACKS:
-            error = refused(connection, statement)
+            error = refusal_error(connection, statement)
             assert error.sqlstate == DENIED, (statement, str(error))
     with connection.transaction(force_rollback=True):
         # Nor can a session that took its role.
         run(connection, f"set local role {login}")
-        assert refused(connection, "select promptctl.activate('{greeter}', '{1}')").sqlstate == DENIED
+        assert refusal_error(connection, "select promptctl.activate('{greeter}', '{1}')").sqlstate == DENIED
     run(connection, f"revoke all on schema promptctl from {login}")
 
 
@@ -111,7 +126,7 @@ def assert_shut(connection: Connection, login: str) -> None:
 def test_a_restored_database_is_open_to_nobody(
     server: Server, sql: Connection, logins: list[str], empty_database: str, folder: Path, form: str
 ) -> None:
-    furnish(sql)
+    add_samples(sql)
     sql.execute("select promptctl.grant_access(%s, 'operator')", [logins[0]])
     dumped(server, sql.info.dbname, FORMS[form], folder / "dump")
     restored(server, empty_database, folder / "dump")
@@ -139,7 +154,7 @@ def test_a_grant_to_a_role_that_is_gone_opens_nothing(
     server: Server, sql: Connection, logins: list[str], empty_database: str, folder: Path
 ) -> None:
     # pg_restore takes back what it revoked from everybody together with the grant that fails.
-    furnish(sql)
+    add_samples(sql)
     sql.execute("select promptctl.grant_access(%s, 'operator')", [logins[0]])
     dumped(server, sql.info.dbname, ["--format=custom"], folder / "dump")
     run(sql, f"drop owned by {logins[0]}; drop role {logins[0]}")
@@ -153,7 +168,7 @@ def test_a_grant_to_a_role_that_is_gone_opens_nothing(
 def test_what_another_owner_restores_is_open_to_nobody(
     server: Server, sql: Connection, logins: list[str], empty_database: str, folder: Path
 ) -> None:
-    furnish(sql)
+    add_samples(sql)
     sql.execute("select promptctl.grant_access(%s, 'operator')", [logins[0]])
     dumped(server, sql.info.dbname, ["--format=custom", "--no-owner", "--no-acl"], folder / "dump")
     with psycopg.connect(server.dsn(empty_database), autocommit=True) as connection:
@@ -183,7 +198,7 @@ def test_a_dump_of_an_older_server_is_open_to_nobody_on_a_newer_one(folder: Path
             stack.callback(servers[-1].stop)
         with psycopg.connect(servers[0].dsn(), autocommit=True) as connection:
             run(connection, schema.read_sql())
-            furnish(connection)
+            add_samples(connection)
         # A newer pg_dump reads an older server.
         said = called(
             servers[1], "pg_dump", "-d", servers[0].dsn(), "-f", str(folder / "dump"), "--no-owner", "--no-acl"
@@ -213,7 +228,7 @@ def test_the_data_alone_counts_no_use_twice(
 ) -> None:
     statistics = "select name, version, stats::text from promptctl.version_stats order by 1, 2"
     days = "select t::text from promptctl.totals t order by 1"
-    furnish(sql)
+    add_samples(sql)
     for _ in range(3):
         sql.execute("select promptctl.record_use('greeter', 1, 1, 10, 5, 100, model => 'a-model')")
     assert value(sql, "select promptctl.roll_up_uses()") > 0

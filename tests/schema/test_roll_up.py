@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from tests.schema.support import Statement, at_once, create, furnish, record, rows, run, value
+from tests.schema.support import Statement, add_samples, create, record, rows, run, run_concurrently, value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ ROLL_UP = "select promptctl.roll_up_uses()"
 @pytest.fixture
 def used(sql: Connection) -> Connection:
     """A database with its furniture, all of it rolled up."""
-    furnish(sql)
+    add_samples(sql)
     sql.execute(ROLL_UP)
     return sql
 
@@ -316,7 +316,7 @@ def test_many_who_record_while_a_restored_database_catches_up_are_all_counted(
     for _ in range(5):
         statements: list[tuple[Connection, str, list[object]]] = [(recorder, statement, []) for recorder in recorders]
         statements += [(connect(), ROLL_UP, []) for _ in range(2)]
-        assert at_once(statements) == [None] * 8
+        assert run_concurrently(statements) == [None] * 8
     assert counted(used) == 150
     while value(used, "select transaction_offset from promptctl.roll_up") == 0 or value(used, ROLL_UP):
         used.execute(ROLL_UP)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.schema.support import create, record, refusal, rows, run, value
-from tests.schema.uses_model import Sum, Use, added_up
+from tests.schema.uses_model import Sum, Use, totals_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,7 +160,7 @@ def test_totals_and_single_uses_are_what_was_recorded(
         for operation, *arguments in [*sequence, ("end",)]:
             getattr(state, operation)(*arguments)
             for grain in ("hour", "day", "all"):
-                assert found(observer, state.name, grain) == added_up(state.committed, grain), grain
+                assert found(observer, state.name, grain) == totals_of(state.committed, grain), grain
             assert stats(observer, state.name) == expected_stats(state.committed)
         assert value(observer, "select count(*) from promptctl.uses where recorded_in >= promptctl.rolled_below()") == 0
 
@@ -202,7 +202,7 @@ def found(connection: Connection, name: str, grain: str) -> dict[tuple[Any, ...]
         total.fastest = min((n for n in (total.fastest, fastest) if n is not None), default=None)
         total.slowest = max((n for n in (total.slowest, slowest) if n is not None), default=None)
         total.last = max((m.astimezone(dt.timezone.utc) for m in (total.last, last) if m is not None), default=None)
-    return {key: total.told() for key, total in merged.items()}
+    return {key: total.as_tuple() for key, total in merged.items()}
 
 
 def stats(connection: Connection, name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.schema.support import active, create, history, move, refusal, rows, served
+from tests.schema.support import active, create, history, move, refusal, rows, serving_state
 
 Connection = psycopg.Connection[Any]
 
@@ -36,19 +36,19 @@ def back(connection: Connection, **options: int) -> int | None:
 
 def refused(connection: Connection, to: int | None = None, expect: int | None = None) -> tuple[str | None, str | None]:
     """How rolling `new` back is refused; nothing is changed by it."""
-    before = served(connection, "new")
+    before = serving_state(connection, "new")
     found = refusal(connection, "select promptctl.rollback('{new}', %s, %s)", to, expect)
-    assert served(connection, "new") == before
+    assert serving_state(connection, "new") == before
     return found
 
 
 @pytest.fixture
-def moved(furnished: Connection) -> Connection:
+def moved(database: Connection) -> Connection:
     """A prompt `new` of four versions; 1, 2 and 3 were activated in turn."""
-    create(furnished, "new", 4)
+    create(database, "new", 4)
     for version in (1, 2, 3):
-        move(furnished, {"new": version})
-    return furnished
+        move(database, {"new": version})
+    return database
 
 
 def split(connection: Connection, candidate: int | None) -> None:
@@ -173,7 +173,7 @@ def test_another_active_version_than_the_expected_one_refuses_it(moved: Connecti
 def test_during_a_split_it_only_ends_the_split(moved: Connection) -> None:
     split(moved, 4)
     assert rollback(moved, "new") == [("new", 3, 3, True, True, False, 5)]
-    assert served(moved, "new") == (3, None, 0, 5)
+    assert serving_state(moved, "new") == (3, None, 0, 5)
     assert history(moved, "new")[-2:] == [(4, "split", 3, 3), (5, "unsplit", 3, 3)]
     assert back(moved) == 2
 
@@ -181,13 +181,13 @@ def test_during_a_split_it_only_ends_the_split(moved: Connection) -> None:
 def test_during_a_split_the_active_version_as_goal_ends_the_split(moved: Connection) -> None:
     split(moved, 4)
     assert rollback(moved, "new", to=3) == [("new", 3, 3, True, True, False, 5)]
-    assert served(moved, "new")[:2] == (3, None)
+    assert serving_state(moved, "new")[:2] == (3, None)
 
 
 def test_during_a_split_another_goal_is_gone_to(moved: Connection) -> None:
     split(moved, 4)
     assert rollback(moved, "new", to=1) == [("new", 1, 3, True, True, False, 5)]
-    assert served(moved, "new")[:2] == (1, None)
+    assert serving_state(moved, "new")[:2] == (1, None)
 
 
 def test_during_a_split_the_candidate_is_no_goal_unless_it_was_active(moved: Connection) -> None:
@@ -206,7 +206,7 @@ def test_splits_are_no_steps(moved: Connection) -> None:
 def test_a_move_ends_the_split(moved: Connection) -> None:
     split(moved, 4)
     move(moved, {"new": 4})
-    assert served(moved, "new") == (4, None, 0, 5)
+    assert serving_state(moved, "new") == (4, None, 0, 5)
     assert back(moved) == 3
 
 
@@ -219,7 +219,7 @@ def test_activating_the_active_version_ends_the_split(moved: Connection) -> None
 def test_creating_and_activating_the_active_text_ends_the_split(moved: Connection) -> None:
     split(moved, 4)
     moved.execute("select create_version('new', 'text 3', activated => true)")
-    assert served(moved, "new") == (3, None, 0, 5)
+    assert serving_state(moved, "new") == (3, None, 0, 5)
 
 
 def test_several_prompts_go_back_together(moved: Connection) -> None:
@@ -241,9 +241,9 @@ def test_several_prompts_go_back_together(moved: Connection) -> None:
 
 def test_several_prompts_go_back_all_or_none(moved: Connection) -> None:
     create(moved, "two", 1, activate=1)
-    before = served(moved, "new")
+    before = serving_state(moved, "new")
     assert refusal(moved, "select promptctl.rollback('{new,two}')") == NOTHING_BEHIND
-    assert served(moved, "new") == before
+    assert serving_state(moved, "new") == before
 
 
 def test_moves_by_plain_sql_are_steps_like_any_other(moved: Connection) -> None:

@@ -21,11 +21,11 @@ Route = list[dict[str, Any]]
 
 
 @pytest.fixture
-def prompts(furnished: Connection) -> Connection:
+def prompts(database: Connection) -> Connection:
     """Prompts a, b and c with versions 1 and 2, of which 1 is active."""
     for name in ("a", "b", "c"):
-        create(furnished, name, 2, activate=1)
-    return furnished
+        create(database, name, 2, activate=1)
+    return database
 
 
 def route(connection: Connection, name: str, *steps: tuple[dict[str, Any], str]) -> int:

@@ -13,20 +13,20 @@ from tests.schema.support import refusal, rows, run
 
 
 @pytest.mark.parametrize("attempt", [*ATTEMPTS, *REFUSALS], ids=lambda attempt: attempt.rule)
-def test_a_rule_is_refused_by_its_name(furnished: psycopg.Connection[Any], attempt: Attempt) -> None:
-    assert refusal(furnished, attempt.sql) == (attempt.sqlstate, attempt.reported or attempt.rule)
+def test_a_rule_is_refused_by_its_name(database: psycopg.Connection[Any], attempt: Attempt) -> None:
+    assert refusal(database, attempt.sql) == (attempt.sqlstate, attempt.error_name or attempt.rule)
 
 
 @pytest.mark.parametrize("rule", EFFECTS)
-def test_a_trigger_does_what_its_name_says(furnished: psycopg.Connection[Any], rule: str) -> None:
+def test_a_trigger_does_what_its_name_says(database: psycopg.Connection[Any], rule: str) -> None:
     statement, question, answer = EFFECTS[rule]
-    run(furnished, statement)
-    assert rows(furnished, question) == [answer]
+    run(database, statement)
+    assert rows(database, question) == [answer]
 
 
-def test_every_constraint_trigger_rule_and_unique_index_is_attempted(furnished: psycopg.Connection[Any]) -> None:
+def test_every_constraint_trigger_rule_and_unique_index_is_attempted(database: psycopg.Connection[Any]) -> None:
     named = rows(
-        furnished,
+        database,
         """
         select conname from pg_constraint where connamespace = 'promptctl'::regnamespace and contype <> 'n'
         union
@@ -42,15 +42,15 @@ def test_every_constraint_trigger_rule_and_unique_index_is_attempted(furnished: 
     assert {name for (name,) in named} == {attempt.rule for attempt in ATTEMPTS} | set(EFFECTS)
 
 
-def test_every_refusal_of_a_function_is_attempted(furnished: psycopg.Connection[Any]) -> None:
-    sources = rows(furnished, "select prosrc from pg_proc where pronamespace = 'promptctl'::regnamespace")
+def test_every_refusal_of_a_function_is_attempted(database: psycopg.Connection[Any]) -> None:
+    sources = rows(database, "select prosrc from pg_proc where pronamespace = 'promptctl'::regnamespace")
     raised = {name for (source,) in sources for name in re.findall(r"constraint = '(\w+)'", source)}
-    reported = {attempt.reported or attempt.rule for attempt in [*ATTEMPTS, *REFUSALS]}
+    reported = {attempt.error_name or attempt.rule for attempt in [*ATTEMPTS, *REFUSALS]}
     assert raised - reported == set(COVERED_ELSEWHERE)
 
 
-def test_every_refusal_by_hand_has_a_name(furnished: psycopg.Connection[Any]) -> None:
-    sources = rows(furnished, "select proname, prosrc from pg_proc where pronamespace = 'promptctl'::regnamespace")
+def test_every_refusal_by_hand_has_a_name(database: psycopg.Connection[Any]) -> None:
+    sources = rows(database, "select proname, prosrc from pg_proc where pronamespace = 'promptctl'::regnamespace")
     for name, source in sources:
         raised = source.count("raise exception")
         assert raised == len(re.findall(r"raise exception using errcode = '\w+',\s+constraint = ", source)), name

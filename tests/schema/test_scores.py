@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.schema.support import Statement, at_once, furnish, record, refusal, rows, value
+from tests.schema.support import Statement, add_samples, record, refusal, rows, run_concurrently, value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ SCORE = "select promptctl.score_use(%s, %s)"
 @pytest.fixture
 def scored(sql: Connection) -> Connection:
     """A database with its furniture."""
-    furnish(sql)
+    add_samples(sql)
     return sql
 
 
@@ -153,7 +153,7 @@ def test_many_that_score_at_once_leave_one_score_per_use(connect: Connect, score
     identifiers = [use(scored) for _ in range(3)]
     statements = [(connect(), SCORE, [identifiers[n % 3], n / 4]) for n in range(12)]
     statements += [(connect(), "select promptctl.roll_up_uses()", []) for _ in range(2)]
-    assert at_once(statements) == [None] * 14
+    assert run_concurrently(statements) == [None] * 14
     last = (
         "select sum(score) from (select distinct on (use_id) score from promptctl.scores order by use_id, place desc) s"
     )

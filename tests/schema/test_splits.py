@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.schema.support import Statement, create, move, refusal, rows, run, served, value
+from tests.schema.support import Statement, create, move, refusal, rows, run, serving_state, value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,10 +30,10 @@ units = st.lists(st.text(st.characters(exclude_characters="\0", exclude_categori
 
 
 @pytest.fixture
-def prompt(furnished: Connection) -> Connection:
+def prompt(database: Connection) -> Connection:
     """A prompt p with versions 1 to 4, of which 1 is active since epoch 1."""
-    create(furnished, "p", 4, activate=1)
-    return furnished
+    create(database, "p", 4, activate=1)
+    return database
 
 
 def split(
@@ -180,7 +180,7 @@ def test_a_move_ends_a_split_and_says_so(
     cursor = run(prompt, statement)
     if ended is not None:
         assert cursor.fetchall() == [(ended,)]
-    assert served(prompt, "p") == after
+    assert serving_state(prompt, "p") == after
 
 
 def test_after_a_split_rollback_goes_back_along_the_history(prompt: Connection) -> None:
@@ -194,7 +194,7 @@ def test_a_candidate_that_needs_a_new_variable_has_to_be_allowed(prompt: Connect
     prompt.execute("select promptctl.create_version('p', 'For {user.name}.')")
     assert refusal(prompt, "select promptctl.split('p', 1, 5)") == ("23001", "a_version_needs_no_new_variable")
     prompt.execute("select promptctl.split('p', 1, 5, allow_new_variables => true)")
-    assert served(prompt, "p") == (1, 5, 1, 2)
+    assert serving_state(prompt, "p") == (1, 5, 1, 2)
     # It was allowed; its share may be changed by anybody.
     assert split(prompt, 100)[3] == 100
 

@@ -29,18 +29,18 @@ def plan(connection: Connection, sql: str) -> str:
 @pytest.mark.parametrize("versions", list(itertools.permutations((1, 2, 3))), ids=str)
 @pytest.mark.parametrize("before", [None, 1, 2, 3])
 def test_the_natural_update_leaves_one_active_in_any_order_of_rows(
-    furnished: Connection, versions: tuple[int, ...], before: int | None
+    database: Connection, versions: tuple[int, ...], before: int | None
 ) -> None:
     for version in versions:
-        furnished.execute("insert into prompts (name, version, content) values ('new', %s, 'x')", [version])
+        database.execute("insert into prompts (name, version, content) values ('new', %s, 'x')", [version])
     if before:
-        furnished.execute("update prompts set is_active = true where name = 'new' and version = %s", [before])
-    furnished.execute("set local enable_indexscan = off; set local enable_bitmapscan = off")
-    done = furnished.execute("update prompts set is_active = (version = 2) where name = 'new'")
-    assert (done.rowcount, active(furnished, "new")) == (3, 2)
-    found = rows(furnished, "select version, is_active from prompts where name = 'new' order by version")
+        database.execute("update prompts set is_active = true where name = 'new' and version = %s", [before])
+    database.execute("set local enable_indexscan = off; set local enable_bitmapscan = off")
+    done = database.execute("update prompts set is_active = (version = 2) where name = 'new'")
+    assert (done.rowcount, active(database, "new")) == (3, 2)
+    found = rows(database, "select version, is_active from prompts where name = 'new' order by version")
     assert found == [(1, False), (2, True), (3, False)]
-    epochs = [epoch for epoch, *_ in history(furnished, "new")]
+    epochs = [epoch for epoch, *_ in history(database, "new")]
     assert epochs == list(range(1, len(epochs) + 1))
 
 
@@ -56,42 +56,42 @@ def test_the_natural_update_leaves_one_active_in_any_order_of_rows(
         MOST_USED,
     ],
 )
-def test_an_update_of_any_form_activates(furnished: Connection, statement: str) -> None:
-    create(furnished, "new", 3, activate=1)
-    furnished.execute("select record_use('new', 2, 1)")
-    run(furnished, statement)
-    assert active(furnished, "new") == 2
+def test_an_update_of_any_form_activates(database: Connection, statement: str) -> None:
+    create(database, "new", 3, activate=1)
+    database.execute("select record_use('new', 2, 1)")
+    run(database, statement)
+    assert active(database, "new") == 2
 
 
-def test_an_update_returns_what_is_so_afterwards(furnished: Connection) -> None:
+def test_an_update_returns_what_is_so_afterwards(database: Connection) -> None:
     update = """
         update prompts set is_active = true where name = 'greeter' and version = 1
         returning name, version, is_active, content, (stats ->> 'total_uses')::integer
     """
-    assert rows(furnished, update) == [("greeter", 1, True, "Be kind.", 0)]
+    assert rows(database, update) == [("greeter", 1, True, "Be kind.", 0)]
 
 
-def test_an_update_that_finds_nothing_changes_nothing(furnished: Connection) -> None:
-    before = history(furnished, "greeter")
+def test_an_update_that_finds_nothing_changes_nothing(database: Connection) -> None:
+    before = history(database, "greeter")
     for condition in ("version = 99", "name = 'nobody'", "false"):
-        done = run(furnished, "update prompts set is_active = true where name = 'greeter' and " + condition)
+        done = run(database, "update prompts set is_active = true where name = 'greeter' and " + condition)
         assert done.statusmessage == "UPDATE 0"
-    assert history(furnished, "greeter") == before
+    assert history(database, "greeter") == before
 
 
-def test_what_the_view_cannot_do_is_refused(furnished: Connection) -> None:
+def test_what_the_view_cannot_do_is_refused(database: Connection) -> None:
     for statement in (
         "insert into prompts (name, version, content) values ('greeter', 1, 'x') on conflict do nothing",
         "insert into prompts (name, content) values ('greeter', 'x') on conflict (id) do update set is_active = true",
         "merge into prompts using (values (1)) v (n) on version = n when matched then update set is_active = true",
         "truncate prompts",
     ):
-        state, _ = refusal(furnished, statement)
+        state, _ = refusal(database, statement)
         assert state in ("0A000", "42809", "42P10"), statement
 
 
-def test_neither_reading_without_stats_nor_updating_looks_at_the_uses(furnished: Connection) -> None:
-    furnished.execute(
+def test_neither_reading_without_stats_nor_updating_looks_at_the_uses(database: Connection) -> None:
+    database.execute(
         """
         insert into uses (id, name, version, epoch, input_tokens, output_tokens, response_ms)
         select gen_random_uuid(), 'greeter', 2, 2, 10, 20, 100 from generate_series(1, 1000)
@@ -106,8 +106,8 @@ def test_neither_reading_without_stats_nor_updating_looks_at_the_uses(furnished:
         "update prompts set is_active = (version = 2)",
         "update prompts set is_active = true where name = 'greeter' and version = 2 returning name, version",
     ):
-        assert "uses" not in plan(furnished, statement), statement
-    assert "uses" in plan(furnished, "select stats from prompts")
+        assert "uses" not in plan(database, statement), statement
+    assert "uses" in plan(database, "select stats from prompts")
 
 
 def test_activating_through_the_view_reads_no_use(sql: Connection) -> None:

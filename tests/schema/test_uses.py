@@ -30,61 +30,61 @@ def record(connection: Connection, **reported: Any) -> uuid.UUID:
     return found
 
 
-def test_a_version_that_was_never_used_has_no_averages(furnished: Connection) -> None:
-    assert value(furnished, "select stats from prompts where name = 'greeter' and version = 1") == {
+def test_a_version_that_was_never_used_has_no_averages(database: Connection) -> None:
+    assert value(database, "select stats from prompts where name = 'greeter' and version = 1") == {
         "total_uses": 0,
         "errors": 0,
     }
 
 
-def test_averages_leave_out_what_was_not_reported(furnished: Connection) -> None:
-    record(furnished, input_tokens=100, output_tokens=50, response_ms=1000)
-    record(furnished, input_tokens=200, output_tokens=51)
-    record(furnished, input_tokens=7)  # half a number is none
-    record(furnished, response_ms=2000.5)
-    record(furnished)
-    assert stats(furnished) == {"total_uses": 5, "errors": 0, "avg_tokens": 200.5, "avg_response_time_ms": 1500.25}
+def test_averages_leave_out_what_was_not_reported(database: Connection) -> None:
+    record(database, input_tokens=100, output_tokens=50, response_ms=1000)
+    record(database, input_tokens=200, output_tokens=51)
+    record(database, input_tokens=7)  # half a number is none
+    record(database, response_ms=2000.5)
+    record(database)
+    assert stats(database) == {"total_uses": 5, "errors": 0, "avg_tokens": 200.5, "avg_response_time_ms": 1500.25}
 
 
-def test_a_zero_is_a_number(furnished: Connection) -> None:
-    record(furnished, input_tokens=0, output_tokens=0, response_ms=0)
-    assert stats(furnished) == {"total_uses": 1, "errors": 0, "avg_tokens": 0, "avg_response_time_ms": 0}
+def test_a_zero_is_a_number(database: Connection) -> None:
+    record(database, input_tokens=0, output_tokens=0, response_ms=0)
+    assert stats(database) == {"total_uses": 1, "errors": 0, "avg_tokens": 0, "avg_response_time_ms": 0}
 
 
-def test_errors_count_as_uses_and_stay_out_of_the_averages(furnished: Connection) -> None:
-    record(furnished, input_tokens=10, output_tokens=10, response_ms=100)
-    record(furnished, input_tokens=9000, output_tokens=0, response_ms=60000, outcome="timeout")
-    assert stats(furnished) == {"total_uses": 2, "errors": 1, "avg_tokens": 20, "avg_response_time_ms": 100}
+def test_errors_count_as_uses_and_stay_out_of_the_averages(database: Connection) -> None:
+    record(database, input_tokens=10, output_tokens=10, response_ms=100)
+    record(database, input_tokens=9000, output_tokens=0, response_ms=60000, outcome="timeout")
+    assert stats(database) == {"total_uses": 2, "errors": 1, "avg_tokens": 20, "avg_response_time_ms": 100}
 
 
-def test_the_largest_numbers_can_be_averaged(furnished: Connection) -> None:
+def test_the_largest_numbers_can_be_averaged(database: Connection) -> None:
     for _ in range(2):
-        record(furnished, input_tokens=10**12, output_tokens=10**12, response_ms=1e12, score=1e9)
-    record(furnished, response_ms=0, score=-1e9)
-    assert stats(furnished)["avg_tokens"] == 2 * 10**12
-    assert value(furnished, "select stddev(score) > 0 and stddev(response_ms) > 0 from uses where version = 1")
+        record(database, input_tokens=10**12, output_tokens=10**12, response_ms=1e12, score=1e9)
+    record(database, response_ms=0, score=-1e9)
+    assert stats(database)["avg_tokens"] == 2 * 10**12
+    assert value(database, "select stddev(score) > 0 and stddev(response_ms) > 0 from uses where version = 1")
 
 
-def test_the_last_use_is_told(furnished: Connection) -> None:
-    record(furnished)
-    last = value(furnished, "select stats ->> 'last_used_at' from prompts where name = 'greeter' and version = 1")
-    assert value(furnished, "select max(recorded_at) = %s::timestamptz from uses where version = 1", last)
+def test_the_last_use_is_told(database: Connection) -> None:
+    record(database)
+    last = value(database, "select stats ->> 'last_used_at' from prompts where name = 'greeter' and version = 1")
+    assert value(database, "select max(recorded_at) = %s::timestamptz from uses where version = 1", last)
 
 
-def test_a_use_that_is_sent_twice_counts_once(furnished: Connection) -> None:
+def test_a_use_that_is_sent_twice_counts_once(database: Connection) -> None:
     identifier = uuid.uuid4()
-    assert record(furnished, input_tokens=1, output_tokens=1, use_id=identifier) == identifier
-    assert record(furnished, input_tokens=999, output_tokens=1, use_id=identifier) == identifier
-    assert stats(furnished) == {"total_uses": 1, "errors": 0, "avg_tokens": 2}
+    assert record(database, input_tokens=1, output_tokens=1, use_id=identifier) == identifier
+    assert record(database, input_tokens=999, output_tokens=1, use_id=identifier) == identifier
+    assert stats(database) == {"total_uses": 1, "errors": 0, "avg_tokens": 2}
 
 
-def test_all_that_is_reported_is_kept(furnished: Connection) -> None:
+def test_all_that_is_reported_is_kept(database: Connection) -> None:
     identifier = record(
-        furnished, input_tokens=9, output_tokens=2, response_ms=3.5, model="m", unit="u", outcome="refusal", score=0.5,
+        database, input_tokens=9, output_tokens=2, response_ms=3.5, model="m", unit="u", outcome="refusal", score=0.5,
         cache_read_tokens=4, cache_write_tokens=5, first_token_ms=0.5, request_id="req_1",
     )  # fmt: skip
     found = rows(
-        furnished,
+        database,
         """
         select name, version, epoch, input_tokens, output_tokens, response_ms, model, bucket is not null, outcome,
                score, cache_read_tokens, cache_write_tokens, first_token_ms, request_id
@@ -95,16 +95,16 @@ def test_all_that_is_reported_is_kept(furnished: Connection) -> None:
     assert found == [("greeter", 1, 1, 9, 2, 3.5, "m", True, "refusal", 0.5, 4, 5, 0.5, "req_1")]
 
 
-def test_the_unit_is_kept_as_its_bucket_under_the_seed_of_that_epoch(furnished: Connection) -> None:
-    furnished.execute("update served set candidate_version = 1, seed = 'summarise.r1' where name = 'greeter'")
-    epoch = value(furnished, "select epoch from served where name = 'greeter'")
-    in_split = value(furnished, "select record_use('greeter', 1, %s, unit => 'user-1')", epoch)
-    before = value(furnished, "select record_use('greeter', 1, 1, unit => 'user-1')")
-    nameless = value(furnished, "select record_use('greeter', 1, %s)", epoch)
-    found = {identifier: rows(furnished, "select bucket from uses where id = %s", identifier)[0][0]
+def test_the_unit_is_kept_as_its_bucket_under_the_seed_of_that_epoch(database: Connection) -> None:
+    database.execute("update served set candidate_version = 1, seed = 'summarise.r1' where name = 'greeter'")
+    epoch = value(database, "select epoch from served where name = 'greeter'")
+    in_split = value(database, "select record_use('greeter', 1, %s, unit => 'user-1')", epoch)
+    before = value(database, "select record_use('greeter', 1, 1, unit => 'user-1')")
+    nameless = value(database, "select record_use('greeter', 1, %s)", epoch)
+    found = {identifier: rows(database, "select bucket from uses where id = %s", identifier)[0][0]
              for identifier in (in_split, before, nameless)}  # fmt: skip
     assert found[in_split] == 3012
-    assert found[before] == value(furnished, "select bucket('greeter', 'user-1')")
+    assert found[before] == value(database, "select bucket('greeter', 'user-1')")
     assert found[nameless] is None
 
 
@@ -124,23 +124,23 @@ def test_the_unit_is_kept_as_its_bucket_under_the_seed_of_that_epoch(furnished: 
         ("outcome => ''", "an_outcome_is_not_empty"),
     ],
 )
-def test_what_cannot_be_is_refused(furnished: Connection, reported: str, rule: str) -> None:
+def test_what_cannot_be_is_refused(database: Connection, reported: str, rule: str) -> None:
     statement = f"select record_use('greeter', 1, 1, {reported})"
-    assert refusal(furnished, statement) == ("23514", rule)
-    assert stats(furnished)["total_uses"] == 0
+    assert refusal(database, statement) == ("23514", rule)
+    assert stats(database)["total_uses"] == 0
 
 
-def test_a_use_of_a_retired_version_is_recorded(furnished: Connection) -> None:
-    furnished.execute("select record_use('greeter', 3, 2)")
-    assert value(furnished, "select count(*) from uses where name = 'greeter' and version = 3") == 1
+def test_a_use_of_a_retired_version_is_recorded(database: Connection) -> None:
+    database.execute("select record_use('greeter', 3, 2)")
+    assert value(database, "select count(*) from uses where name = 'greeter' and version = 3") == 1
 
 
-def test_new_ids_are_of_version_7_and_ordered_by_time(furnished: Connection) -> None:
+def test_new_ids_are_of_version_7_and_ordered_by_time(database: Connection) -> None:
     before = time.time_ns() // 1_000_000
-    found: list[uuid.UUID] = [value(furnished, "select new_use_id()")]
+    found: list[uuid.UUID] = [value(database, "select new_use_id()")]
     for _ in range(20):
-        furnished.execute("select pg_sleep(0.002)")
-        found.append(value(furnished, "select new_use_id()"))
+        database.execute("select pg_sleep(0.002)")
+        found.append(value(database, "select new_use_id()"))
     after = time.time_ns() // 1_000_000
     assert found == sorted(found)
     assert len(set(found)) == len(found)
@@ -150,5 +150,5 @@ def test_new_ids_are_of_version_7_and_ordered_by_time(furnished: Connection) -> 
     assert len({str(identifier)[15:] for identifier in found}) == len(found)
 
 
-def test_ids_of_one_moment_differ(furnished: Connection) -> None:
-    assert value(furnished, "select count(distinct new_use_id()) from generate_series(1, 1000)") == 1000
+def test_ids_of_one_moment_differ(database: Connection) -> None:
+    assert value(database, "select count(distinct new_use_id()) from generate_series(1, 1000)") == 1000

@@ -27,101 +27,101 @@ def create(connection: Connection, content: str, **options: Any) -> tuple[int, b
     return version, made
 
 
-def test_a_new_text_takes_the_next_number(furnished: Connection) -> None:
-    assert [create(furnished, text) for text in "abc"] == [(1, True), (2, True), (3, True)]
+def test_a_new_text_takes_the_next_number(database: Connection) -> None:
+    assert [create(database, text) for text in "abc"] == [(1, True), (2, True), (3, True)]
 
 
-def test_a_text_that_is_there_returns_the_newest_version_that_has_it(furnished: Connection) -> None:
-    create(furnished, "a")
-    create(furnished, "b")
-    create(furnished, "a", version=7)
-    assert create(furnished, "a") == (7, False)
-    assert create(furnished, "b") == (2, False)
+def test_a_text_that_is_there_returns_the_newest_version_that_has_it(database: Connection) -> None:
+    create(database, "a")
+    create(database, "b")
+    create(database, "a", version=7)
+    assert create(database, "a") == (7, False)
+    assert create(database, "b") == (2, False)
 
 
-def test_a_text_with_other_settings_is_another_version(furnished: Connection) -> None:
-    create(furnished, "a")
-    assert create(furnished, "a", settings={"model": "m"}) == (2, True)
-    assert create(furnished, "a", settings={"model": "m"}) == (2, False)
-    assert create(furnished, "a", settings=None) == (1, False)
+def test_a_text_with_other_settings_is_another_version(database: Connection) -> None:
+    create(database, "a")
+    assert create(database, "a", settings={"model": "m"}) == (2, True)
+    assert create(database, "a", settings={"model": "m"}) == (2, False)
+    assert create(database, "a", settings=None) == (1, False)
 
 
-def test_a_retired_version_does_not_lend_its_text(furnished: Connection) -> None:
-    create(furnished, "a")
-    furnished.execute("select retire('new', 1)")
-    assert create(furnished, "a") == (2, True)
+def test_a_retired_version_does_not_lend_its_text(database: Connection) -> None:
+    create(database, "a")
+    database.execute("select retire('new', 1)")
+    assert create(database, "a") == (2, True)
 
 
-def test_the_next_number_is_above_every_number_that_was_used(furnished: Connection) -> None:
-    assert create(furnished, "a", version=10) == (10, True)
-    assert create(furnished, "b", version=5) == (5, True)
-    furnished.execute("select retire('new', 10)")
-    assert create(furnished, "c") == (11, True)
+def test_the_next_number_is_above_every_number_that_was_used(database: Connection) -> None:
+    assert create(database, "a", version=10) == (10, True)
+    assert create(database, "b", version=5) == (5, True)
+    database.execute("select retire('new', 10)")
+    assert create(database, "c") == (11, True)
 
 
-def test_the_last_number_can_be_used_and_then_no_other(furnished: Connection) -> None:
-    assert create(furnished, "a", version=2147483647) == (2147483647, True)
-    assert refusal(furnished, "select create_version('new', 'b')") == (
+def test_the_last_number_can_be_used_and_then_no_other(database: Connection) -> None:
+    assert create(database, "a", version=2147483647) == (2147483647, True)
+    assert refusal(database, "select create_version('new', 'b')") == (
         "23001",
         "version_numbers_are_from_1_to_2147483647",
     )
-    assert create(furnished, "b", version=1) == (1, True)
+    assert create(database, "b", version=1) == (1, True)
 
 
-def test_an_existing_text_can_be_activated_by_creating_it_again(furnished: Connection) -> None:
-    create(furnished, "a", activated=True)
-    create(furnished, "b", activated=True)
+def test_an_existing_text_can_be_activated_by_creating_it_again(database: Connection) -> None:
+    create(database, "a", activated=True)
+    create(database, "b", activated=True)
     answer = rows(
-        furnished,
+        database,
         "select version, created, is_active, previous_version from create_version('new', 'a', activated => true)",
     )
     assert answer == [(1, False, True, 2)]
-    assert value(furnished, "select active_version from served where name = 'new'") == 1
+    assert value(database, "select active_version from served where name = 'new'") == 1
 
 
-def test_a_refused_first_version_leaves_no_prompt_behind(furnished: Connection) -> None:
-    assert refusal(furnished, "select create_version('new', ' ')") == ("23514", "content_is_not_empty")
-    assert rows(furnished, "select from served where name = 'new'") == []
+def test_a_refused_first_version_leaves_no_prompt_behind(database: Connection) -> None:
+    assert refusal(database, "select create_version('new', ' ')") == ("23514", "content_is_not_empty")
+    assert rows(database, "select from served where name = 'new'") == []
 
 
-def test_a_text_is_kept_byte_for_byte_with_its_hash(furnished: Connection) -> None:
+def test_a_text_is_kept_byte_for_byte_with_its_hash(database: Connection) -> None:
     text = "  zoë \\ {name} \t 'quoted' \r 😀 \n\n"
-    create(furnished, text)
-    found = rows(furnished, "select content, sha256 from versions where name = 'new'")
+    create(database, text)
+    found = rows(database, "select content, sha256 from versions where name = 'new'")
     assert found == [(text, hashlib.sha256(text.encode()).digest())]
 
 
-def test_many_versions_are_stored_under_their_own_numbers_all_or_none(furnished: Connection) -> None:
+def test_many_versions_are_stored_under_their_own_numbers_all_or_none(database: Connection) -> None:
     versions = [
         {"name": "b", "version": 9, "content": "x", "metadata": {"description": "d"}, "created_by": "ada"},
         {"name": "b", "version": 2, "content": "y", "settings": None, "metadata": None, "created_by": None},
         {"name": "a", "version": 1, "content": "z", "settings": {"model": "m"}},
     ]
-    assert value(furnished, "select add_versions(%s, 'bob')", json.dumps(versions)) == 3
+    assert value(database, "select add_versions(%s, 'bob')", json.dumps(versions)) == 3
     stored = "select name, version, created_by, settings, metadata from versions where name in ('a', 'b') order by 1, 2"
-    assert rows(furnished, stored) == [
+    assert rows(database, stored) == [
         ("a", 1, "bob", {"model": "m"}, {}),
         ("b", 2, "bob", {}, {}),
         ("b", 9, "ada", {}, {"description": "d"}),
     ]
     more = [{"name": "c", "version": 1, "content": "x"}, {"name": "b", "version": 2, "content": "other"}]
-    assert refusal(furnished, "select add_versions(%s)", json.dumps(more))[1] == "a_number_is_used_once_in_a_prompt"
-    assert rows(furnished, "select from served where name = 'c'") == []
-    assert value(furnished, "select add_versions('[]')") == 0
+    assert refusal(database, "select add_versions(%s)", json.dumps(more))[1] == "a_number_is_used_once_in_a_prompt"
+    assert rows(database, "select from served where name = 'c'") == []
+    assert value(database, "select add_versions('[]')") == 0
 
 
-def test_archiving_and_its_undoing_are_recorded_once_each(furnished: Connection) -> None:
+def test_archiving_and_its_undoing_are_recorded_once_each(database: Connection) -> None:
     calls = ["retire('greeter', 1)", "retire('greeter', 1)", "retire('greeter', 1, true)", "retire('greeter', 1, true)"]
-    assert [value(furnished, f"select {call}") for call in calls] == [True, False, True, False]
-    found = rows(furnished, "select kind from corrections where version = 1 order by id")
+    assert [value(database, f"select {call}") for call in calls] == [True, False, True, False]
+    found = rows(database, "select kind from corrections where version = 1 order by id")
     assert found == [("archive",), ("restore",)]
 
 
-def test_a_correction_is_recorded_with_what_was_said_before(furnished: Connection) -> None:
+def test_a_correction_is_recorded_with_what_was_said_before(database: Connection) -> None:
     describe = """select describe('greeter', 1, '{"description": "better"}', 'ada', 'typo')"""
-    assert [value(furnished, describe), value(furnished, describe)] == [True, False]
+    assert [value(database, describe), value(database, describe)] == [True, False]
     found = rows(
-        furnished, "select kind, previous_metadata, metadata, author, reason, epoch from corrections where version = 1"
+        database, "select kind, previous_metadata, metadata, author, reason, epoch from corrections where version = 1"
     )
     before, after = {"description": "the first"}, {"description": "better"}
     assert found == [("describe", before, after, "ada", "typo", 2)]

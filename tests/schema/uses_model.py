@@ -1,4 +1,4 @@
-"""What uses add up to, in a few lines of Python: the specification that totals and the view are held against."""
+"""A model of totals in Python: the specification that the tests compare totals and the view with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Use:
-    """One use that is committed, and what it reported; `score` is the last one it was given."""
+    """One committed use with its reported values. `score` is its last score."""
 
     id: uuid.UUID
     recorded_at: dt.datetime
@@ -42,15 +42,15 @@ class Sum:
     last: dt.datetime | None = None
 
     def add(self, use: Use) -> None:
-        """Count one more."""
+        """Add one use."""
         self.counts["uses"] += 1
         self.counts["without_unit"] += use.bucket is None
         self.counts["with_tokens"] += (use.input_tokens, use.output_tokens) != (None, None)
-        both = None
+        total_tokens = None
         if use.input_tokens is not None and use.output_tokens is not None:
-            both = use.input_tokens + use.output_tokens
+            total_tokens = use.input_tokens + use.output_tokens
         for count, name, number in (
-            ("with_both", "tokens", both),
+            ("with_both", "tokens", total_tokens),
             ("with_input", "input_tokens", use.input_tokens),
             ("with_output", "output_tokens", use.output_tokens),
             ("with_response", "response_ms", use.response_ms),
@@ -67,18 +67,18 @@ class Sum:
             self.buckets[math.floor(32 * math.log2(use.response_ms))] += 1
         self.last = max(use.recorded_at, self.last or use.recorded_at)
 
-    def told(self) -> tuple[Any, ...]:
-        """All that it says, without what is zero and so may be absent."""
+    def as_tuple(self) -> tuple[Any, ...]:
+        """Return all values for a comparison, without counts of zero."""
         counts = {name: count for name, count in self.counts.items() if count}
         return counts, self.sums, self.fastest, self.slowest, dict(self.buckets), self.last
 
 
-def added_up(uses: Iterable[Use], grain: str) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-    """What the uses add up to by hour, day or of all time, model, and whether they went well."""
-    found: dict[tuple[Any, ...], Sum] = {}
+def totals_of(uses: Iterable[Use], grain: str) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """Return the totals of uses by hour, by day or of all time, by model, outcome and size."""
+    totals: dict[tuple[Any, ...], Sum] = {}
     for use in uses:
-        moment = use.recorded_at.replace(minute=0, second=0, microsecond=0)
-        starts_at = {"hour": moment, "day": moment.replace(hour=0), "all": None}[grain]
+        hour = use.recorded_at.replace(minute=0, second=0, microsecond=0)
+        starts_at = {"hour": hour, "day": hour.replace(hour=0), "all": None}[grain]
         size = sum((use.input_tokens or 0) > step for step in (100_000, 200_000))
-        found.setdefault((starts_at, use.model, use.outcome == "ok", size), Sum()).add(use)
-    return {key: total.told() for key, total in found.items()}
+        totals.setdefault((starts_at, use.model, use.outcome == "ok", size), Sum()).add(use)
+    return {key: total.as_tuple() for key, total in totals.items()}
