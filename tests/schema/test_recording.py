@@ -1,4 +1,4 @@
-"""Recording many uses at once: each counts once, all or none of them, on the server's clock."""
+"""Recording batches of uses: atomic, each use counted once, times by the clock of the server."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 HOUR_MS = 3_600_000.0
 COUNT = "select count(*) from promptctl.uses where name = 'greeter' and version = 1"
-# What a batch of one use sends: its id and its age.
-ONE = """
+# Records a batch of one use with an id and an age.
+RECORD_ONE = """
     select * from promptctl.record_uses(array[%s::uuid], '{greeter}', '{1}', '{1}', array[%s::double precision],
         '{null}', '{null}', '{null}', '{null}', '{null}', '{null}', '{null}', '{null}', '{ok}', '{null}', '{null}')
 """
@@ -31,24 +31,24 @@ def ids(count: int) -> list[uuid.UUID]:
     return [uuid.uuid4() for _ in range(count)]
 
 
-def test_a_use_that_is_sent_twice_counts_once_within_a_batch_and_between_two(database: Connection) -> None:
+def test_a_use_sent_twice_counts_once_within_and_between_batches(database: Connection) -> None:
     first, second, third = ids(3)
     assert record(database, [{"ids": first}, {"ids": second}, {"ids": first, "models": "other"}]) == (2, 1, 0)
     assert record(database, [{"ids": third}, {"ids": second, "versions": 2}]) == (1, 1, 0)
-    found = rows(database, "select id, version, model from promptctl.uses where id = any (%s)", [first, second, third])
-    assert sorted(found) == sorted([(first, 1, None), (second, 1, None), (third, 1, None)])
+    uses = rows(database, "select id, version, model from promptctl.uses where id = any (%s)", [first, second, third])
+    assert sorted(uses) == sorted([(first, 1, None), (second, 1, None), (third, 1, None)])
 
 
-def test_one_that_was_recorded_alone_is_there_for_a_batch_and_the_other_way_round(database: Connection) -> None:
-    alone, batched = ids(2)
-    single = "select promptctl.record_use('greeter', 1, 1, use_id => %s)"
-    run(database, single, [alone])
-    assert record(database, [{"ids": alone}, {"ids": batched}]) == (1, 1, 0)
-    run(database, single, [batched])
+def test_record_use_and_record_uses_recognise_ids_of_each_other(database: Connection) -> None:
+    single_id, batch_id = ids(2)
+    record_single = "select promptctl.record_use('greeter', 1, 1, use_id => %s)"
+    run(database, record_single, [single_id])
+    assert record(database, [{"ids": single_id}, {"ids": batch_id}]) == (1, 1, 0)
+    run(database, record_single, [batch_id])
     assert value(database, COUNT) == 2
 
 
-def test_nothing_is_nothing(database: Connection) -> None:
+def test_an_empty_batch_records_nothing(database: Connection) -> None:
     assert record(database, []) == (0, 0, 0)
     assert record_fallbacks(database, []) == (0, 0, 0)
     nulls = ", ".join(["null"] * 16)
@@ -57,15 +57,15 @@ def test_nothing_is_nothing(database: Connection) -> None:
     assert rows(database, f"select * from promptctl.record_fallbacks({nulls})") == [(0, 0, 0)]
 
 
-def test_all_that_is_reported_is_kept_in_its_row(database: Connection) -> None:
+def test_every_field_of_a_use_is_stored_in_its_row(database: Connection) -> None:
     first, second = ids(2)
-    whole: dict[str, Any] = {
+    complete_use: dict[str, Any] = {
         "ids": first, "names": "other", "versions": 1, "epochs": 0, "ages_ms": 60_000.0, "buckets": 9999, "models": "m",
         "input_tokens": 9, "output_tokens": 2, "cache_read_tokens": 4, "cache_write_tokens": 5, "response_ms": 3.5,
         "first_token_ms": 0.5, "outcomes": "refusal", "scores": -0.5, "request_ids": "req_1",
     }  # fmt: skip
-    assert record(database, [{"ids": second}, whole]) == (2, 0, 0)
-    found = rows(
+    assert record(database, [{"ids": second}, complete_use]) == (2, 0, 0)
+    uses = rows(
         database,
         """
         select id, name, version, epoch, round(extract(epoch from now() - recorded_at))::integer, bucket, model,
@@ -75,14 +75,14 @@ def test_all_that_is_reported_is_kept_in_its_row(database: Connection) -> None:
         """,
         [first, second],
     )
-    assert found == [
+    assert uses == [
         (second, "greeter", 1, 1, 0, *[None] * 8, "ok", None, None),
         (first, "other", 1, 0, 60, 9999, "m", 9, 2, 4, 5, 3.5, 0.5, "refusal", -0.5, "req_1"),
     ]
 
 
 @pytest.mark.parametrize("age", [None, 0.0, -1.0, -1e300, float("-inf"), 1e-300])
-def test_an_age_of_a_clock_that_was_set_back_is_none(database: Connection, age: float | None) -> None:
+def test_a_missing_or_negative_age_is_stored_as_now(database: Connection, age: float | None) -> None:
     [identifier] = ids(1)
     record(database, [{"ids": identifier, "ages_ms": age}])
     record_fallbacks(database, [{"ids": identifier, "ages_ms": age}])
@@ -93,18 +93,18 @@ def test_an_age_of_a_clock_that_was_set_back_is_none(database: Connection, age: 
         assert value(database, recent, identifier) is True
 
 
-def test_the_greatest_age_is_booked_in_its_year(sql: Connection) -> None:
+def test_the_greatest_age_is_stored_in_its_year(sql: Connection) -> None:
     add_samples(sql)
     assert record(sql, [{"ages_ms": 1e12}]) == (1, 0, 0)
     assert record_fallbacks(sql, [{"ages_ms": 1e12}]) == (1, 0, 0)
     years = "select extract(year from now()) - extract(year from min(recorded_at)) from promptctl.uses"
     assert value(sql, years) in (31, 32)
-    # It is added up as any other.
+    # It is rolled up like any other use.
     assert value(sql, "select promptctl.roll_up_uses()") == 2
 
 
 @pytest.mark.parametrize(
-    ("poison", "reason"),
+    ("invalid_use", "reason"),
     [
         ({"versions": 99}, ("P0002", "version_exists")),
         ({"versions": -1}, ("P0002", "version_exists")),
@@ -124,27 +124,27 @@ def test_the_greatest_age_is_booked_in_its_year(sql: Connection) -> None:
         ({"first_token_ms": float("nan")}, ("23514", "a_first_token_time_is_from_0_to_1e12_ms")),
         ({"outcomes": ""}, ("23514", "an_outcome_is_not_empty")),
         ({"scores": float("nan")}, ("23514", "a_score_is_a_number")),
-        # What is not there at all is refused in PostgreSQL's own words.
+        # PostgreSQL itself refuses missing values.
         ({"ids": None}, ("23502", None)),
         ({"epochs": None}, ("23502", None)),
         ({"outcomes": None}, ("23502", None)),
     ],
 )
-def test_one_that_cannot_be_keeps_out_its_whole_batch(
-    database: Connection, poison: dict[str, Any], reason: tuple[str, str | None]
+def test_an_invalid_use_refuses_its_whole_batch(
+    database: Connection, invalid_use: dict[str, Any], reason: tuple[str, str | None]
 ) -> None:
 
     with pytest.raises(psycopg.Error) as raised, database.transaction():
-        record(database, [{}, poison, {}])
+        record(database, [{}, invalid_use, {}])
     assert (raised.value.sqlstate, raised.value.diag.constraint_name) == reason
     assert value(database, COUNT) == 0
 
 
-def test_a_use_of_a_retired_version_is_recorded(database: Connection) -> None:
+def test_a_use_of_an_archived_version_is_recorded(database: Connection) -> None:
     assert record(database, [{"versions": 3}]) == (1, 0, 0)
 
 
-def test_many_that_send_the_same_at_once_record_each_use_once(connect: Connect, sql: Connection) -> None:
+def test_concurrent_senders_of_the_same_uses_record_each_once(connect: Connect, sql: Connection) -> None:
     create(sql, "greeter", 1)
     sent = ids(300)
     totals: list[tuple[int, int, int]] = []
@@ -166,38 +166,36 @@ def test_many_that_send_the_same_at_once_record_each_use_once(connect: Connect, 
     assert value(sql, COUNT) == 300
 
 
-def test_what_a_transaction_takes_back_can_be_sent_again(connect: Connect, sql: Connection) -> None:
+def test_a_use_of_a_rolled_back_transaction_can_be_sent_again(connect: Connect, sql: Connection) -> None:
     create(sql, "greeter", 1)
     [identifier] = ids(1)
     first = connect()
     with first.transaction(force_rollback=True):
         record(first, [{"ids": identifier}])
-        second = Statement(connect(), ONE, identifier, 0)
+        second = Statement(connect(), RECORD_ONE, identifier, 0)
         second.wait_until_blocked(sql)
     assert (second.end(), second.rows) == (None, [(1, 0, 0)])
 
 
-def test_a_use_that_is_older_than_what_is_kept_is_late_and_does_not_count(sql: Connection) -> None:
+def test_a_use_older_than_the_retained_hours_is_late_and_not_counted(sql: Connection) -> None:
     add_samples(sql)
     old, new = ids(2)
     record(sql, [{"ids": old, "ages_ms": 50 * HOUR_MS}, {"ids": new, "ages_ms": 2 * HOUR_MS}])
     sql.execute("select promptctl.roll_up_uses()")
     assert value(sql, "select promptctl.drop_uses(now() - interval '24 hours', 0)") == 1
-    again = [
+    resent = [
         {"ids": old, "ages_ms": 50 * HOUR_MS},
         {"ids": new, "ages_ms": 2 * HOUR_MS},
         {"ages_ms": 26 * HOUR_MS},
         {"ages_ms": 22 * HOUR_MS},
         {},
     ]
-    assert record(sql, again) == (2, 1, 2)
+    assert record(sql, resent) == (2, 1, 2)
     total = "select (stats ->> 'total_uses')::integer from promptctl.prompts where name = 'greeter' and version = 1"
     assert value(sql, total) == 4
 
 
-def test_calls_with_an_own_text_are_dropped_with_the_uses_and_do_not_come_back(
-    connect: Connect, sql: Connection
-) -> None:
+def test_dropped_fallback_calls_cannot_be_recorded_again(connect: Connect, sql: Connection) -> None:
     add_samples(sql)
     old, new = ids(2)
     calls = [{"ids": old, "ages_ms": 50 * HOUR_MS}, {"ids": new, "ages_ms": 2 * HOUR_MS}]
@@ -211,28 +209,26 @@ def test_calls_with_an_own_text_are_dropped_with_the_uses_and_do_not_come_back(
     assert record_fallbacks(sql, [*calls, {"ages_ms": 26 * HOUR_MS}, {"ages_ms": 22 * HOUR_MS}]) == (1, 1, 2)
 
 
-def test_a_call_that_is_sent_again_while_it_is_being_dropped_is_refused(connect: Connect, sql: Connection) -> None:
+def test_a_fallback_call_resent_while_it_is_dropped_is_refused(connect: Connect, sql: Connection) -> None:
     add_samples(sql)
     [old] = ids(1)
     record_fallbacks(sql, [{"ids": old, "ages_ms": 50 * HOUR_MS}])
-    again = """
+    resend = """
         select * from promptctl.record_fallbacks(array[%s::uuid], '{nobody}', array[%s::float8], '{null}', '{null}',
                                                  '{null}', '{null}', '{ok}')
         """
     dropping = connect()
     with dropping.transaction():
         dropping.execute("select promptctl.drop_uses(now() - interval '24 hours', 0)")
-        statement = Statement(connect(), again, old, 50 * HOUR_MS)
+        statement = Statement(connect(), resend, old, 50 * HOUR_MS)
         statement.wait_until_blocked(sql)
     error = statement.end()
     assert error is not None
     assert (error.sqlstate, error.diag.constraint_name) == ("40001", "uses_are_not_dropped_during_recording")
-    assert rows(sql, again, old, 50 * HOUR_MS) == [(0, 0, 1)]
+    assert rows(sql, resend, old, 50 * HOUR_MS) == [(0, 0, 1)]
 
 
-def test_a_use_that_is_sent_again_while_it_is_being_dropped_does_not_count_twice(
-    connect: Connect, sql: Connection
-) -> None:
+def test_a_use_resent_while_it_is_dropped_is_refused(connect: Connect, sql: Connection) -> None:
     add_samples(sql)
     [old] = ids(1)
     record(sql, [{"ids": old, "ages_ms": 50 * HOUR_MS}])
@@ -240,15 +236,15 @@ def test_a_use_that_is_sent_again_while_it_is_being_dropped_does_not_count_twice
     dropping = connect()
     with dropping.transaction():
         assert value(dropping, "select promptctl.drop_uses(now() - interval '24 hours', 0)") == 1
-        again = Statement(connect(), ONE, old, 50 * HOUR_MS)
-        again.wait_until_blocked(sql)  # it has read what is kept, and waits to see whether this use stays
-    error = again.end()
+        statement = Statement(connect(), RECORD_ONE, old, 50 * HOUR_MS)
+        statement.wait_until_blocked(sql)  # it has read what is retained, and waits for the outcome of the drop
+    error = statement.end()
     assert error is not None
     assert (error.sqlstate, error.diag.constraint_name) == ("40001", "uses_are_not_dropped_during_recording")
-    assert rows(sql, ONE, old, 50 * HOUR_MS) == [(0, 0, 1)]
+    assert rows(sql, RECORD_ONE, old, 50 * HOUR_MS) == [(0, 0, 1)]
 
 
-def test_a_fallback_is_no_use_of_any_version(database: Connection) -> None:
+def test_a_fallback_call_is_not_recorded_as_a_use(database: Connection) -> None:
     first, second = ids(2)
     calls = [
         {"ids": first, "names": "nobody", "models": "m", "input_tokens": 5, "output_tokens": 2, "response_ms": 9.5},
@@ -256,20 +252,20 @@ def test_a_fallback_is_no_use_of_any_version(database: Connection) -> None:
         {"ids": first},
     ]
     assert record_fallbacks(database, calls) == (2, 1, 0)
-    found = rows(
+    fallbacks = rows(
         database,
         """
         select id, name, model, input_tokens, output_tokens, response_ms, outcome from promptctl.fallbacks order by name
         """,
     )
-    assert found == [
+    assert fallbacks == [
         (first, "nobody", "m", 5, 2, 9.5, "ok"),
         (second, "x" * 199 + "~", None, None, None, None, "timeout"),
     ]
-    assert value(database, "select count(*) from promptctl.uses") == 1  # the furniture's
+    assert value(database, "select count(*) from promptctl.uses") == 1  # the use of the sample data
 
 
-def test_what_is_too_long_is_cut_and_shows_it(database: Connection) -> None:
+def test_long_texts_are_truncated_with_a_mark(database: Connection) -> None:
     first, second, third = ids(3)
     texts = {"models": "m" * 5_000, "outcomes": "\u00e9" * 201, "request_ids": "r" * 10_000_000}
     assert record(database, [{"ids": first} | texts, {"ids": second, "models": "\u00e9" * 200}]) == (2, 0, 0)
@@ -277,10 +273,10 @@ def test_what_is_too_long_is_cut_and_shows_it(database: Connection) -> None:
         "select promptctl.record_use('greeter', 1, 1, use_id => %s, model => %s, outcome => %s, request_id => %s)",
         [third, *texts.values()],
     )
-    found = "select model, outcome, request_id from promptctl.uses where id = %s"
+    select = "select model, outcome, request_id from promptctl.uses where id = %s"
     for use in (first, third):
-        assert rows(database, found, use) == [("m" * 199 + "\u2026", "\u00e9" * 199 + "\u2026", "r" * 199 + "\u2026")]
-    assert rows(database, found, second) == [("\u00e9" * 200, "ok", None)]
+        assert rows(database, select, use) == [("m" * 199 + "\u2026", "\u00e9" * 199 + "\u2026", "r" * 199 + "\u2026")]
+    assert rows(database, select, second) == [("\u00e9" * 200, "ok", None)]
     names = {
         "a b\x1b[31m": "a~b~~31m",
         "": "~",
@@ -291,31 +287,31 @@ def test_what_is_too_long_is_cut_and_shows_it(database: Connection) -> None:
     for call in calls:
         del call["request_ids"]
     assert record_fallbacks(database, calls) == (len(names), 0, 0)
-    found = "select name, model, outcome from promptctl.fallbacks where id = %s"
+    select = "select name, model, outcome from promptctl.fallbacks where id = %s"
     for call, name in zip(calls, names.values(), strict=True):
-        assert rows(database, found, call["ids"]) == [(name, "m" * 199 + "\u2026", "\u00e9" * 199 + "\u2026")]
+        assert rows(database, select, call["ids"]) == [(name, "m" * 199 + "\u2026", "\u00e9" * 199 + "\u2026")]
 
 
-def test_an_epoch_that_is_yet_to_come_is_the_one_of_now(database: Connection) -> None:
+def test_a_future_epoch_is_stored_as_the_current_one(database: Connection) -> None:
     first, second, third, fourth = ids(4)
     uses = [
         {"ids": first, "epochs": 2_000_000_000}, {"ids": second, "epochs": 1},
         {"ids": third, "names": "other", "epochs": 99}, {"ids": fourth, "names": "idle", "epochs": 0},
     ]  # fmt: skip
     assert record(database, uses) == (4, 0, 0)
-    alone = value(database, "select promptctl.record_use('greeter', 1, 77, unit => 'u')")
-    found = rows(
+    single = value(database, "select promptctl.record_use('greeter', 1, 77, unit => 'u')")
+    epochs = rows(
         database,
         "select u.id, u.epoch from promptctl.uses u where u.id = any (%s)",
-        [first, second, third, fourth, alone],
+        [first, second, third, fourth, single],
     )
-    assert dict(found) == {first: 2, second: 1, third: 1, fourth: 0, alone: 2}
+    assert dict(epochs) == {first: 2, second: 1, third: 1, fourth: 0, single: 2}
     assert refusal(database, "select promptctl.record_use('greeter', 1, null)")[0] == "23502"
     with pytest.raises(psycopg.errors.NotNullViolation), database.transaction():
         record(database, [{"epochs": None}, {"epochs": 99}])
 
 
-def test_recording_refuses_by_the_name_of_the_rule_alone_too(database: Connection) -> None:
+def test_record_use_reports_the_broken_rule(database: Connection) -> None:
     for reported, rule in (
         ("score => '-Infinity'", "a_score_is_a_number"),
         ("first_token_ms => 'NaN'", "a_first_token_time_is_from_0_to_1e12_ms"),

@@ -1,4 +1,4 @@
-"""A restored database is as safe as the one that was dumped, whatever the dump left out."""
+"""A restored database denies access like the one that was dumped, even if the dump has no grants."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 _numbers = itertools.count()
-# They read and write nothing: whoever may call them gains nothing.
+# These calls neither read nor write data, so that anyone may execute them.
 HARMLESS = {
     "select promptctl.bucket('greeter', 'user-42')",
     "select promptctl.new_use_id()",
@@ -68,24 +68,24 @@ FORMS = {
 }
 
 
-def called(server: Server, program: str, *words: str) -> str:
-    """What one of PostgreSQL's programs writes on standard error; whether it failed is not looked at."""
-    done = subprocess.run([str(server.programs / program), *words], capture_output=True, check=False, cwd="/")
-    return done.stderr.decode()
+def run_program(server: Server, program: str, *arguments: str) -> str:
+    """Run a program of PostgreSQL, ignore its exit status and return its standard error."""
+    process = subprocess.run([str(server.programs / program), *arguments], capture_output=True, check=False, cwd="/")
+    return process.stderr.decode()
 
 
-def dumped(server: Server, database: str, words: list[str], path: Path) -> None:
+def dump_database(server: Server, database: str, arguments: list[str], path: Path) -> None:
     """Dump a database into a file or a folder."""
-    said = called(server, "pg_dump", "-d", server.dsn(database), "-f", str(path), *words)
-    assert "error" not in said, said
+    messages = run_program(server, "pg_dump", "-d", server.dsn(database), "-f", str(path), *arguments)
+    assert "error" not in messages, messages
 
 
-def restored(server: Server, database: str, path: Path, user: str = "postgres", *words: str) -> str:
-    """Restore what `dumped` wrote, as a user, continuing after errors; what was said of them."""
+def restore_dump(server: Server, database: str, path: Path, user: str = "postgres", *arguments: str) -> str:
+    """Restore a dump as a user, continue after errors and return the error messages."""
     dsn = server.dsn(database, user=user)
     if path.is_file() and not path.read_bytes().startswith(b"PGDMP"):
-        return called(server, "psql", "--no-psqlrc", "--quiet", "-d", dsn, "-f", str(path))
-    return called(server, "pg_restore", "-d", dsn, *words, str(path))
+        return run_program(server, "psql", "--no-psqlrc", "--quiet", "-d", dsn, "-f", str(path))
+    return run_program(server, "pg_restore", "-d", dsn, *arguments, str(path))
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def logins(sql: Connection) -> Iterator[list[str]]:
-    """Two login roles of this test's own: one for the dumped database, one for whoever attacks."""
+    """Two login roles of this test: one with grants in the dumped database, one for the attacker."""
     names = [f"dumped_{os.getpid()}_{next(_numbers)}", f"attacker_{os.getpid()}_{next(_numbers)}"]
     for name in names:
         run(sql, f"create role {name} login")
@@ -108,32 +108,32 @@ def logins(sql: Connection) -> Iterator[list[str]]:
             run(sql, f"drop owned by {name}; drop role {name}")
 
 
-def assert_shut(connection: Connection, login: str) -> None:
-    """A login that may use the schema, and was granted nothing in it, can do nothing."""
+def assert_access_denied(connection: Connection, login: str) -> None:
+    """Check that a login with usage of the schema and no other grant is denied everything."""
     run(connection, f"grant usage on schema promptctl to {login}")
     with acting_as(connection, login):
         for statement in ATTACKS:
             error = refusal_error(connection, statement)
             assert error.sqlstate == DENIED, (statement, str(error))
     with connection.transaction(force_rollback=True):
-        # Nor can a session that took its role.
+        # A session that has set its role is denied too.
         run(connection, f"set local role {login}")
         assert refusal_error(connection, "select promptctl.activate('{greeter}', '{1}')").sqlstate == DENIED
     run(connection, f"revoke all on schema promptctl from {login}")
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_restored_database_is_open_to_nobody(
+def test_a_restored_database_denies_a_role_without_grants(
     server: Server, sql: Connection, logins: list[str], empty_database: str, folder: Path, form: str
 ) -> None:
     add_samples(sql)
     sql.execute("select promptctl.grant_access(%s, 'operator')", [logins[0]])
-    dumped(server, sql.info.dbname, FORMS[form], folder / "dump")
-    restored(server, empty_database, folder / "dump")
+    dump_database(server, sql.info.dbname, FORMS[form], folder / "dump")
+    restore_dump(server, empty_database, folder / "dump")
     with psycopg.connect(server.dsn(empty_database), autocommit=True) as connection:
-        assert_shut(connection, logins[1])
-        opened = rows(connection, "select * from promptctl.open_to_everybody()")
-        assert bool(opened) == ("--no-acl" in FORMS[form])
+        assert_access_denied(connection, logins[1])
+        open_functions = rows(connection, "select * from promptctl.open_to_everybody()")
+        assert bool(open_functions) == ("--no-acl" in FORMS[form])
         if "--schema-only" in FORMS[form]:
             return
         with connection.transaction(force_rollback=True):
@@ -141,7 +141,7 @@ def test_a_restored_database_is_open_to_nobody(
             with acting_as(connection, logins[1]):
                 assert_allowed(connection, ALLOWED["viewer"])
         with connection.transaction(force_rollback=True):
-            # The owner goes on working meanwhile.
+            # The owner still has access.
             connection.execute("select promptctl.activate('{greeter}', '{1}')")
         run(connection, schema.read_sql())
         assert rows(connection, "select * from promptctl.open_to_everybody()") == []
@@ -150,35 +150,35 @@ def test_a_restored_database_is_open_to_nobody(
             assert_allowed(connection, ALLOWED["application"])
 
 
-def test_a_grant_to_a_role_that_is_gone_opens_nothing(
+def test_a_restore_with_a_grant_to_a_missing_role_denies_other_roles(
     server: Server, sql: Connection, logins: list[str], empty_database: str, folder: Path
 ) -> None:
-    # pg_restore takes back what it revoked from everybody together with the grant that fails.
+    # If a grant fails, pg_restore also rolls back the REVOKE FROM PUBLIC of the same entry.
     add_samples(sql)
     sql.execute("select promptctl.grant_access(%s, 'operator')", [logins[0]])
-    dumped(server, sql.info.dbname, ["--format=custom"], folder / "dump")
+    dump_database(server, sql.info.dbname, ["--format=custom"], folder / "dump")
     run(sql, f"drop owned by {logins[0]}; drop role {logins[0]}")
-    said = restored(server, empty_database, folder / "dump")
-    assert f'role "{logins[0]}" does not exist' in said
+    messages = restore_dump(server, empty_database, folder / "dump")
+    assert f'role "{logins[0]}" does not exist' in messages
     with psycopg.connect(server.dsn(empty_database), autocommit=True) as connection:
         assert value(connection, "select has_function_privilege('public', 'promptctl.activate'::regproc, 'execute')")
-        assert_shut(connection, logins[1])
+        assert_access_denied(connection, logins[1])
 
 
-def test_what_another_owner_restores_is_open_to_nobody(
+def test_a_database_restored_by_another_owner_denies_other_roles(
     server: Server, sql: Connection, logins: list[str], empty_database: str, folder: Path
 ) -> None:
     add_samples(sql)
     sql.execute("select promptctl.grant_access(%s, 'operator')", [logins[0]])
-    dumped(server, sql.info.dbname, ["--format=custom", "--no-owner", "--no-acl"], folder / "dump")
+    dump_database(server, sql.info.dbname, ["--format=custom", "--no-owner", "--no-acl"], folder / "dump")
     with psycopg.connect(server.dsn(empty_database), autocommit=True) as connection:
         run(connection, f"grant create on database {empty_database} to {logins[0]}")
-        restored(server, empty_database, folder / "dump", logins[0])
+        restore_dump(server, empty_database, folder / "dump", logins[0])
         assert (
             value(connection, "select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'promptctl'")
             == (logins[0])
         )
-        assert_shut(connection, logins[1])
+        assert_access_denied(connection, logins[1])
         with psycopg.connect(server.dsn(empty_database, user=logins[0]), autocommit=True) as owner:
             owner.execute("select promptctl.activate('{greeter}', '{1}')")
             run(owner, schema.read_sql())
@@ -188,8 +188,8 @@ def test_what_another_owner_restores_is_open_to_nobody(
         run(connection, "drop schema promptctl cascade")
 
 
-@pytest.mark.skipif(len(SERVERS) < 2, reason="there is one version of PostgreSQL here")
-def test_a_dump_of_an_older_server_is_open_to_nobody_on_a_newer_one(folder: Path) -> None:
+@pytest.mark.skipif(len(SERVERS) < 2, reason="only one version of PostgreSQL is installed")
+def test_a_dump_of_an_older_server_restored_on_a_newer_one_denies_access(folder: Path) -> None:
     newest, *_, oldest = SERVERS.values()
     with ExitStack() as stack:
         servers: list[Server] = []
@@ -200,11 +200,11 @@ def test_a_dump_of_an_older_server_is_open_to_nobody_on_a_newer_one(folder: Path
             run(connection, schema.read_sql())
             add_samples(connection)
         # A newer pg_dump reads an older server.
-        said = called(
+        messages = run_program(
             servers[1], "pg_dump", "-d", servers[0].dsn(), "-f", str(folder / "dump"), "--no-owner", "--no-acl"
         )
-        assert "error" not in said
-        restored(servers[1], "postgres", folder / "dump")
+        assert "error" not in messages
+        restore_dump(servers[1], "postgres", folder / "dump")
         with psycopg.connect(servers[1].dsn(), autocommit=True) as connection:
             run(connection, "create role attacker login")
             assert rows(connection, "select name from promptctl.served order by name") == [
@@ -212,7 +212,7 @@ def test_a_dump_of_an_older_server_is_open_to_nobody_on_a_newer_one(folder: Path
                 ("idle",),
                 ("other",),
             ]
-            assert_shut(connection, "attacker")
+            assert_access_denied(connection, "attacker")
             connection.execute("select promptctl.grant_access('attacker', 'viewer')")
             with acting_as(connection, "attacker"):
                 assert_allowed(connection, ALLOWED["viewer"])
@@ -223,7 +223,7 @@ def test_a_dump_of_an_older_server_is_open_to_nobody_on_a_newer_one(folder: Path
     [["--format=plain"], ["--format=plain", "--inserts"], ["--format=custom"]],
     ids=["plain", "inserts", "custom"],
 )
-def test_the_data_alone_counts_no_use_twice(
+def test_a_data_only_restore_counts_no_use_twice(
     server: Server, sql: Connection, empty_database: str, folder: Path, form: list[str]
 ) -> None:
     statistics = "select name, version, stats::text from promptctl.version_stats order by 1, 2"
@@ -235,29 +235,29 @@ def test_the_data_alone_counts_no_use_twice(
     sql.execute("select promptctl.score_use(promptctl.record_use('greeter', 1, 1, 30, 5, 300), 0.5)")
     before = rows(sql, statistics)
     assert any('"total_uses": 0' not in stats for _, _, stats in before)
-    dumped(server, sql.info.dbname, ["--data-only", "--disable-triggers", *form], folder / "disabled")
-    dumped(server, sql.info.dbname, ["--data-only", *form], folder / "enabled")
+    dump_database(server, sql.info.dbname, ["--data-only", "--disable-triggers", *form], folder / "disabled")
+    dump_database(server, sql.info.dbname, ["--data-only", *form], folder / "enabled")
     with psycopg.connect(server.dsn(empty_database), autocommit=True) as connection:
         run(connection, schema.read_sql())
-        # An empty database was maintained: that must not come in the way.
+        # Maintenance of the empty database must not interfere with the restore.
         run(connection, "select promptctl.roll_up_uses(); select promptctl.drop_uses(now(), 0)")
-        restored(server, empty_database, folder / "disabled", "postgres", "--disable-triggers")
+        restore_dump(server, empty_database, folder / "disabled", "postgres", "--disable-triggers")
         assert rows(connection, statistics) == before
         assert rows(connection, days) == rows(sql, days)
         assert value(connection, "select promptctl.roll_up_uses()") is not None
         connection.execute("select promptctl.record_use('greeter', 1, 1)")
         for source in (connection, sql):
-            # In a cluster that has counted less, the first roll-up is followed by one that finds them.
+            # In a cluster with lower transaction ids, only the second roll-up includes the uses.
             while value(source, "select promptctl.roll_up_uses()"):
                 pass
         assert value(connection, "select sum(uses) from promptctl.totals where grain = 'all'") == 1 + value(
             sql, "select sum(uses) from promptctl.totals where grain = 'all'"
         )
-        # With triggers much of it is refused, in words, and what comes in counts at most once.
+        # With triggers enabled, watermark and totals are refused, and uses count at most once.
         run(connection, "drop schema promptctl cascade")
         run(connection, schema.read_sql())
-        said = restored(server, empty_database, folder / "enabled")
-        assert "the watermark is moved by roll_up_uses" in said
-        assert "totals are written by roll_up_uses" in said
+        messages = restore_dump(server, empty_database, folder / "enabled")
+        assert "the watermark is moved by roll_up_uses" in messages
+        assert "totals are written by roll_up_uses" in messages
         assert value(connection, "select count(*) from promptctl.roll_up") == 0
         assert value(connection, "select count(*) from promptctl.totals") == 0

@@ -1,4 +1,4 @@
-"""Any sequence of uses, scores, roll-ups and drops, by sessions that end late or not at all, adds up to the model."""
+"""After any sequence of uses, scores, roll-ups and drops by several sessions, statistics match the model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HOUR_MS = 3_600_000.0
 SESSIONS = 3
-# Numbers that add up without rounding; no response time is where a bucket begins.
+# Numbers that add up without rounding; no response time is the lower bound of a bucket.
 scores = st.sampled_from([0.0, 0.25, 0.5, 1.0, -3.0])
 uses = st.fixed_dictionaries(
     {
@@ -62,7 +62,7 @@ SUMS = ("tokens", "input_tokens", "output_tokens", "cache_read_tokens", "respons
 
 
 class Sessions:
-    """Connections of which some have a transaction open, and the uses that are committed."""
+    """Connections, some with an open transaction, and the committed uses."""
 
     def __init__(self, connections: list[Connection], observer: Connection, name: str) -> None:
         self.name = name
@@ -72,38 +72,38 @@ class Sessions:
         self.committed: list[Use] = []
         self.dropped_before: dt.datetime | None = None
         create(observer, name, 1)
-        with observer.transaction():  # what an earlier example dropped is of other prompts
+        with observer.transaction():  # earlier examples dropped uses of other prompts
             run(observer, "select set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true)")
             run(observer, "update promptctl.roll_up set dropped_before = null")
 
-    def record(self, session: int, reported: list[dict[str, Any]], again: bool) -> None:
-        """Record uses; `again` with one that is there already among them."""
+    def record(self, session: int, reported: list[dict[str, Any]], resend_first: bool) -> None:
+        """Record uses; with `resend_first`, the first one twice."""
         connection = self.connections[session]
         sent: list[dict[str, Any]] = [{"ids": uuid.uuid4(), "names": self.name, **use} for use in reported]
-        repeated = [use for use in sent[:1] if again]
+        repeated = [use for use in sent[:1] if resend_first]
         now = dt.datetime.now(dt.timezone.utc)
-        kept_from = self.dropped_before or dt.datetime.min.replace(tzinfo=dt.timezone.utc)
-        late = [now - dt.timedelta(milliseconds=use["ages_ms"]) < kept_from for use in sent + repeated]
-        found = record(connection, sent + repeated)
-        assert found == (len(sent) - sum(late[: len(sent)]), len(repeated) - sum(late[len(sent) :]), sum(late))
-        moments = dict(
+        retained_since = self.dropped_before or dt.datetime.min.replace(tzinfo=dt.timezone.utc)
+        late = [now - dt.timedelta(milliseconds=use["ages_ms"]) < retained_since for use in sent + repeated]
+        counts = record(connection, sent + repeated)
+        assert counts == (len(sent) - sum(late[: len(sent)]), len(repeated) - sum(late[len(sent) :]), sum(late))
+        times = dict(
             rows(
                 connection,
                 "select id, recorded_at from promptctl.uses where id = any (%s)",
                 [use["ids"] for use in sent],
             )
         )
-        kept = [
+        stored = [
             Use(
-                use["ids"], moments[use["ids"]].astimezone(dt.timezone.utc), use["models"], use["outcomes"],
+                use["ids"], times[use["ids"]].astimezone(dt.timezone.utc), use["models"], use["outcomes"],
                 use["buckets"], use["input_tokens"], use["output_tokens"], None, use["response_ms"],
                 use["first_token_ms"], use["scores"],
             )
             for use in sent
-            if use["ids"] in moments
+            if use["ids"] in times
         ]  # fmt: skip
         pending = self.pending[session]
-        (self.committed if pending is None else pending).extend(kept)
+        (self.committed if pending is None else pending).extend(stored)
 
     def begin(self, session: int) -> None:
         """Begin a transaction, unless one is open."""
@@ -118,12 +118,12 @@ class Sessions:
         self.pending[session] = None
 
     def rollback(self, session: int) -> None:
-        """Take the transaction back, if one is open."""
+        """Roll the transaction back, if one is open."""
         self.connections[session].execute("rollback" if self.pending[session] is not None else "select")
         self.pending[session] = None
 
     def score(self, place: int, score: float) -> None:
-        """Score one of the uses there are; one that is dropped refuses it."""
+        """Score one of the committed uses; expect a refusal if it was dropped."""
         if not self.committed:
             return
         use = self.committed[place % len(self.committed)]
@@ -135,16 +135,16 @@ class Sessions:
             use.score = score
 
     def roll_up(self, at_most: int) -> None:
-        """Roll up some."""
+        """Roll up a limited number of uses."""
         assert value(self.observer, "select promptctl.roll_up_uses(%s)", at_most) is not None
 
     def drop(self, hours: int) -> None:
-        """Drop what is older; a session that began to record waits for nobody."""
+        """Drop uses older than some hours."""
         run(self.observer, "select promptctl.drop_uses(now() - make_interval(hours => %s), 0, 100000)", [hours])
         self.dropped_before = value(self.observer, "select dropped_before from promptctl.roll_up")
 
     def end(self) -> None:
-        """Take back what is open, and roll up the rest."""
+        """Roll back open transactions, and roll up the rest."""
         for session in range(SESSIONS):
             self.rollback(session)
         run(self.observer, "select promptctl.roll_up_uses()")
@@ -152,7 +152,7 @@ class Sessions:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequence=st.lists(steps, max_size=30))
-def test_totals_and_single_uses_are_what_was_recorded(
+def test_totals_and_single_uses_match_the_model(
     connect: Callable[..., Connection], sequence: list[tuple[Any, ...]]
 ) -> None:
     with connect() as first, connect() as second, connect() as third, connect() as observer:
@@ -160,13 +160,13 @@ def test_totals_and_single_uses_are_what_was_recorded(
         for operation, *arguments in [*sequence, ("end",)]:
             getattr(state, operation)(*arguments)
             for grain in ("hour", "day", "all"):
-                assert found(observer, state.name, grain) == totals_of(state.committed, grain), grain
+                assert stored_totals(observer, state.name, grain) == totals_of(state.committed, grain), grain
             assert stats(observer, state.name) == expected_stats(state.committed)
         assert value(observer, "select count(*) from promptctl.uses where recorded_in >= promptctl.rolled_below()") == 0
 
 
-def found(connection: Connection, name: str, grain: str) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-    """Totals of one grain and the single uses and scores beyond the watermark, as the model has them."""
+def stored_totals(connection: Connection, name: str, grain: str) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """Merge totals of one grain with the uses and scores beyond the watermark, in the form of the model."""
     columns = ", ".join((*COUNTS, *SUMS))
     starts_at = {"hour": "date_trunc('hour', {}, 'UTC')", "day": "date_trunc('day', {}, 'UTC')", "all": "null"}[grain]
     merged: dict[tuple[Any, ...], Sum] = {}
@@ -206,27 +206,27 @@ def found(connection: Connection, name: str, grain: str) -> dict[tuple[Any, ...]
 
 
 def stats(connection: Connection, name: str) -> dict[str, Any]:
-    """What the view says."""
-    told = dict(value(connection, "select stats from promptctl.prompts where name = %s", name))
-    if "last_used_at" in told:
-        told["last_used_at"] = dt.datetime.fromisoformat(told["last_used_at"]).astimezone(dt.timezone.utc)
-    return told
+    """Read the stats of a prompt from the view."""
+    stats = dict(value(connection, "select stats from promptctl.prompts where name = %s", name))
+    if "last_used_at" in stats:
+        stats["last_used_at"] = dt.datetime.fromisoformat(stats["last_used_at"]).astimezone(dt.timezone.utc)
+    return stats
 
 
 def expected_stats(committed: list[Use]) -> dict[str, Any]:
-    """What it has to say."""
-    good = [use for use in committed if use.outcome == "ok"]
-    tokens = [use.input_tokens + use.output_tokens for use in good
+    """Calculate the stats from the committed uses."""
+    successful = [use for use in committed if use.outcome == "ok"]
+    tokens = [use.input_tokens + use.output_tokens for use in successful
               if use.input_tokens is not None and use.output_tokens is not None]  # fmt: skip
     averages = {
         "avg_tokens": (tokens, 0.01),
-        "avg_response_time_ms": ([use.response_ms for use in good if use.response_ms is not None], 0.01),
+        "avg_response_time_ms": ([use.response_ms for use in successful if use.response_ms is not None], 0.01),
         "avg_score": ([use.score for use in committed if use.score is not None], 0.0001),
     }
-    told: dict[str, Any] = {"total_uses": len(committed), "errors": len(committed) - len(good)}
+    stats: dict[str, Any] = {"total_uses": len(committed), "errors": len(committed) - len(successful)}
     if committed:
-        told["last_used_at"] = max(use.recorded_at for use in committed)
+        stats["last_used_at"] = max(use.recorded_at for use in committed)
     for name, (numbers, step) in averages.items():
         if numbers:
-            told[name] = pytest.approx(sum(numbers) / len(numbers), abs=0.500001 * step)  # pyright: ignore[reportUnknownMemberType]
-    return told
+            stats[name] = pytest.approx(sum(numbers) / len(numbers), abs=0.500001 * step)  # pyright: ignore[reportUnknownMemberType]
+    return stats

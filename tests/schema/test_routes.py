@@ -1,4 +1,4 @@
-"""Routes in resolve: whose attributes lead where, one step only, and what keeps a route whole."""
+"""Routes in resolve: which step matches, where it leads, and which versions a route protects."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def prompts(database: Connection) -> Connection:
     return database
 
 
-def route(connection: Connection, name: str, *steps: tuple[dict[str, Any], str]) -> int:
-    """Give a prompt its route."""
-    found = [{"when": when, "use": use} for when, use in steps]
-    changed: int = value(connection, "select promptctl.set_routes(%s, %s)", [name], json.dumps([found]))
+def set_route(connection: Connection, name: str, *steps: tuple[dict[str, Any], str]) -> int:
+    """Set the route of a prompt and return the number of changes."""
+    entries = [{"when": when, "use": use} for when, use in steps]
+    changed: int = value(connection, "select promptctl.set_routes(%s, %s)", [name], json.dumps([entries]))
     return changed
 
 
-def resolved(connection: Connection, name: str, attributes: object = None, unit: str | None = None) -> tuple[Any, ...]:
-    """What a prompt resolves to: name, version, epoch."""
-    given = None if attributes is None else attributes if isinstance(attributes, str) else json.dumps(attributes)
-    [row] = rows(connection, "select name, version, epoch from promptctl.resolve(%s, %s, %s)", name, unit, given)
+def resolve(connection: Connection, name: str, attributes: object = None, unit: str | None = None) -> tuple[Any, ...]:
+    """Resolve a prompt: name, version, epoch."""
+    as_json = None if attributes is None else attributes if isinstance(attributes, str) else json.dumps(attributes)
+    [row] = rows(connection, "select name, version, epoch from promptctl.resolve(%s, %s, %s)", name, unit, as_json)
     return row
 
 
-def why(connection: Connection, name: str, attributes: object) -> tuple[Any, ...]:
-    """What explain_resolve says of the route: the prompt that was asked for, the step, its conditions."""
+def explain_route(connection: Connection, name: str, attributes: object) -> tuple[Any, ...]:
+    """Explain the route of a request: the requested prompt, the step, its conditions."""
     [row] = rows(
         connection,
         "select asked_for, route_step, route_when from promptctl.explain_resolve(%s, null, %s)",
@@ -53,54 +53,54 @@ def why(connection: Connection, name: str, attributes: object) -> tuple[Any, ...
     return row
 
 
-def test_the_first_step_that_matches_counts(prompts: Connection) -> None:
-    route(prompts, "a", ({"plan": "x", "beta": True}, "b"), ({"plan": "x"}, "c@2"), ({"plan": "x"}, "b"))
-    assert resolved(prompts, "a", {"plan": "x", "beta": True, "more": [1]}) == ("b", 1, 1)
-    assert resolved(prompts, "a", {"plan": "x", "beta": False}) == ("c", 2, 1)
-    assert resolved(prompts, "a", {"plan": "y"}) == ("a", 1, 2)
-    assert resolved(prompts, "a", {}) == resolved(prompts, "a") == ("a", 1, 2)
-    assert why(prompts, "a", {"plan": "x", "beta": True}) == ("a", 1, {"plan": "x", "beta": True})
-    assert why(prompts, "a", {"plan": "x"}) == ("a", 2, {"plan": "x"})
-    assert why(prompts, "a", {"plan": "y"}) == ("a", None, None)
+def test_the_first_matching_step_is_followed(prompts: Connection) -> None:
+    set_route(prompts, "a", ({"plan": "x", "beta": True}, "b"), ({"plan": "x"}, "c@2"), ({"plan": "x"}, "b"))
+    assert resolve(prompts, "a", {"plan": "x", "beta": True, "more": [1]}) == ("b", 1, 1)
+    assert resolve(prompts, "a", {"plan": "x", "beta": False}) == ("c", 2, 1)
+    assert resolve(prompts, "a", {"plan": "y"}) == ("a", 1, 2)
+    assert resolve(prompts, "a", {}) == resolve(prompts, "a") == ("a", 1, 2)
+    assert explain_route(prompts, "a", {"plan": "x", "beta": True}) == ("a", 1, {"plan": "x", "beta": True})
+    assert explain_route(prompts, "a", {"plan": "x"}) == ("a", 2, {"plan": "x"})
+    assert explain_route(prompts, "a", {"plan": "y"}) == ("a", None, None)
 
 
-def test_a_route_is_one_step(prompts: Connection) -> None:
-    route(prompts, "a", ({"plan": "x"}, "b"))
-    route(prompts, "b", ({"plan": "x"}, "c"))
-    assert resolved(prompts, "a", {"plan": "x"}) == ("b", 1, 2)
-    assert resolved(prompts, "b", {"plan": "x"}) == ("c", 1, 1)
+def test_resolve_follows_only_one_route(prompts: Connection) -> None:
+    set_route(prompts, "a", ({"plan": "x"}, "b"))
+    set_route(prompts, "b", ({"plan": "x"}, "c"))
+    assert resolve(prompts, "a", {"plan": "x"}) == ("b", 1, 2)
+    assert resolve(prompts, "b", {"plan": "x"}) == ("c", 1, 1)
 
 
-def test_the_split_of_the_target_applies_and_not_that_of_where_one_came_from(prompts: Connection) -> None:
-    route(prompts, "a", ({"plan": "x"}, "b"), ({"plan": "pinned"}, "b@1"))
+def test_only_the_split_of_the_target_applies_after_a_route(prompts: Connection) -> None:
+    set_route(prompts, "a", ({"plan": "x"}, "b"), ({"plan": "pinned"}, "b@1"))
     prompts.execute("select promptctl.split('a', 10000, 2)")
     prompts.execute("select promptctl.split('b', 10000, 2)")
-    assert resolved(prompts, "a", {"plan": "x"}, "u") == ("b", 2, 2)
-    assert resolved(prompts, "a", {"plan": "pinned"}, "u") == ("b", 1, 2)
-    assert resolved(prompts, "a", {"plan": "other"}, "u") == ("a", 2, 3)
-    [(bucket, in_share)] = rows(
+    assert resolve(prompts, "a", {"plan": "x"}, "u") == ("b", 2, 2)
+    assert resolve(prompts, "a", {"plan": "pinned"}, "u") == ("b", 1, 2)
+    assert resolve(prompts, "a", {"plan": "other"}, "u") == ("a", 2, 3)
+    [(bucket, is_candidate)] = rows(
         prompts, "select bucket, is_candidate from promptctl.explain_resolve('a', 'u', '{\"plan\": \"x\"}')"
     )
-    assert (bucket, in_share) == (value(prompts, "select promptctl.bucket('b.2', 'u')"), True)
-    [(candidate, share, in_share)] = rows(
+    assert (bucket, is_candidate) == (value(prompts, "select promptctl.bucket('b.2', 'u')"), True)
+    [(candidate, share, is_candidate)] = rows(
         prompts,
         """
         select candidate_version, basis_points, is_candidate
         from promptctl.explain_resolve('a', 'u', '{"plan": "pinned"}')
         """,
     )
-    assert (candidate, share, in_share) == (None, 0, None)
+    assert (candidate, share, is_candidate) == (None, 0, None)
 
 
-def test_a_prompt_of_which_nothing_is_active_can_still_lead_elsewhere(prompts: Connection) -> None:
-    route(prompts, "idle", ({"plan": "x"}, "b"), ({"plan": "y"}, "idle@1"))
-    assert resolved(prompts, "idle", {"plan": "x"}) == ("b", 1, 1)
-    assert resolved(prompts, "idle", {"plan": "y"}) == ("idle", 1, 1)
+def test_a_prompt_without_an_active_version_still_follows_its_route(prompts: Connection) -> None:
+    set_route(prompts, "idle", ({"plan": "x"}, "b"), ({"plan": "y"}, "idle@1"))
+    assert resolve(prompts, "idle", {"plan": "x"}) == ("b", 1, 1)
+    assert resolve(prompts, "idle", {"plan": "y"}) == ("idle", 1, 1)
     assert refusal(prompts, "select promptctl.resolve('idle')") == ("P0002", "a_version_is_active")
 
 
-def test_a_target_of_which_nothing_is_active_is_named(prompts: Connection) -> None:
-    route(prompts, "a", ({"plan": "x"}, "idle"))
+def test_resolve_refuses_a_target_without_an_active_version(prompts: Connection) -> None:
+    set_route(prompts, "a", ({"plan": "x"}, "idle"))
     for function in ("resolve", "explain_resolve"):
         statement = f"select promptctl.{function}('a', null, '{{\"plan\": \"x\"}}')"
         assert refusal(prompts, statement) == ("P0002", "a_version_is_active")
@@ -114,7 +114,7 @@ def test_a_target_of_which_nothing_is_active_is_named(prompts: Connection) -> No
         ('{"a": "x"}', '{"a": "x "}', False),
         ('{"a": "x"}', '{"A": "x"}', False),
         ('{"a": "é"}', '{"a": "\\u00e9"}', True),
-        ('{"a": "é"}', '{"a": "e\\u0301"}', False),  # as they are written, not as they look
+        ('{"a": "é"}', '{"a": "e\\u0301"}', False),  # texts are compared by code points, without normalisation
         ('{"a": ""}', '{"a": ""}', True),
         ('{"a": ""}', "{}", False),
         ('{"a": 1}', '{"a": 1}', True),
@@ -122,7 +122,7 @@ def test_a_target_of_which_nothing_is_active_is_named(prompts: Connection) -> No
         ('{"a": 1}', '{"a": 1e0}', True),
         ('{"a": 100}', '{"a": 1e2}', True),
         ('{"a": 0}', '{"a": -0.0}', True),
-        ('{"a": 0.1}', '{"a": 0.10000000000000001}', False),  # decimal, of any length
+        ('{"a": 0.1}', '{"a": 0.10000000000000001}', False),  # numbers are decimals of any length
         ('{"a": 9007199254740993}', '{"a": 9007199254740992}', False),
         ('{"a": 1}', '{"a": "1"}', False),
         ('{"a": "1"}', '{"a": 1}', False),
@@ -134,47 +134,49 @@ def test_a_target_of_which_nothing_is_active_is_named(prompts: Connection) -> No
         ('{"a": false}', '{"a": 0}', False),
         ('{"a": false}', '{"a": null}', False),
         ('{"a": false}', "{}", False),
-        ('{"a": "x"}', '{"a": ["x"]}', False),  # a list is no scalar, whatever is in it
+        ('{"a": "x"}', '{"a": ["x"]}', False),  # a list never equals a scalar
         ('{"a": "x"}', '{"a": {"x": 1}}', False),
         ('{"a": "x"}', '{"b": {"a": "x"}}', False),
         ('{"a.b": "x"}', '{"a": {"b": "x"}}', False),
         ('{"a": "x", "b": 1}', '{"a": "x"}', False),
         ('{"a": "x", "b": 1}', '{"b": 1, "a": "x", "c": 2}', True),
-        ('{"a": "y"}', '{"a": "x", "a": "y"}', True),  # of a key that is there twice the last counts
+        ('{"a": "y"}', '{"a": "x", "a": "y"}', True),  # the last value of a repeated key counts
     ],
 )
-def test_what_matches(prompts: Connection, when: str, attributes: str, matches: bool) -> None:
+def test_a_condition_matches_an_equal_scalar_of_the_same_type(
+    prompts: Connection, when: str, attributes: str, matches: bool
+) -> None:
     prompts.execute(
         "update promptctl.served set route = jsonb_build_array(jsonb_build_object('when', %s::jsonb, 'use', 'b')) "
         "where name = 'a'",
         [when],
     )
-    assert (resolved(prompts, "a", attributes)[0] == "b") is matches
+    assert (resolve(prompts, "a", attributes)[0] == "b") is matches
 
 
-def test_no_attributes_are_none_that_match(prompts: Connection) -> None:
-    route(prompts, "a", ({"plan": "x"}, "b"))
+def test_null_attributes_match_no_step(prompts: Connection) -> None:
+    set_route(prompts, "a", ({"plan": "x"}, "b"))
     assert value(prompts, "select name from promptctl.resolve('a', 'u', null)") == "a"
     assert value(prompts, "select name from promptctl.explain_resolve('a', 'u', null)") == "a"
 
 
-def test_a_version_that_a_route_names_cannot_be_retired_until_it_does_no_more(prompts: Connection) -> None:
-    route(prompts, "a", ({"plan": "x"}, "b@2"))
+def test_a_version_named_by_a_route_cannot_be_archived(prompts: Connection) -> None:
+    set_route(prompts, "a", ({"plan": "x"}, "b@2"))
     assert refusal(prompts, "select promptctl.retire('b', 2)") == ("23001", "a_served_version_is_not_archived")
     assert value(prompts, "select promptctl.retire('c', 2)") is True
-    route(prompts, "a")
+    set_route(prompts, "a")
     assert value(prompts, "select promptctl.retire('b', 2)") is True
     steps = '[[{"when": {"plan": "x"}, "use": "b@2"}]]'
     statement = "select promptctl.set_routes('{a}', %s)"
     assert refusal(prompts, statement, steps) == ("23001", "a_route_leads_to_a_prompt")
 
 
-def test_a_version_is_not_retired_while_a_route_to_it_is_being_made(connect: Connect, sql: Connection) -> None:
+def test_a_version_is_not_archived_while_a_route_to_it_is_created(connect: Connect, sql: Connection) -> None:
     for name in ("a", "b"):
         create(sql, name, 2, activate=1)
     first = connect()
     with first.transaction():
-        route(first, "a", ({"plan": "x"}, "b@2"))
+        set_route(first, "a", ({"plan": "x"}, "b@2"))
         second = Statement(connect(), "select promptctl.retire('b', 2)")
         second.wait_until_blocked(sql)
     error = second.end()
@@ -182,25 +184,25 @@ def test_a_version_is_not_retired_while_a_route_to_it_is_being_made(connect: Con
     assert error.diag.constraint_name == "a_served_version_is_not_archived"
 
 
-def test_a_change_of_the_route_is_an_allocation(prompts: Connection) -> None:
-    assert route(prompts, "a", ({"plan": "x"}, "b")) == 1
-    assert route(prompts, "a", ({"plan": "x"}, "b")) == 0
-    assert route(prompts, "a", ({"plan": "x"}, "c")) == 1
-    assert route(prompts, "a") == 1
-    found = rows(
+def test_each_change_of_a_route_is_recorded_as_an_allocation(prompts: Connection) -> None:
+    assert set_route(prompts, "a", ({"plan": "x"}, "b")) == 1
+    assert set_route(prompts, "a", ({"plan": "x"}, "b")) == 0
+    assert set_route(prompts, "a", ({"plan": "x"}, "c")) == 1
+    assert set_route(prompts, "a") == 1
+    allocations = rows(
         prompts,
         "select epoch, kind, version, route from promptctl.allocations where name = 'a' and epoch > 1 order by epoch",
     )
-    assert found == [
+    assert allocations == [
         (2, "route", 1, [{"when": {"plan": "x"}, "use": "b"}]),
         (3, "route", 1, [{"when": {"plan": "x"}, "use": "c"}]),
         (4, "route", 1, None),
     ]
 
 
-def test_a_use_by_a_route_is_booked_on_the_target(prompts: Connection) -> None:
-    route(prompts, "a", ({"plan": "x"}, "b"))
-    name, version, epoch = resolved(prompts, "a", {"plan": "x"})
+def test_a_use_through_a_route_is_counted_for_the_target(prompts: Connection) -> None:
+    set_route(prompts, "a", ({"plan": "x"}, "b"))
+    name, version, epoch = resolve(prompts, "a", {"plan": "x"})
     prompts.execute("select promptctl.record_use(%s, %s, %s)", [name, version, epoch])
     uses = "select (stats ->> 'total_uses')::integer from promptctl.prompts where name = %s and version = 1"
     assert (value(prompts, uses, "a"), value(prompts, uses, "b")) == (0, 1)
@@ -220,8 +222,8 @@ def test_a_use_by_a_route_is_booked_on_the_target(prompts: Connection) -> None:
         "0",
     ],
 )
-def test_a_number_that_is_the_same_everywhere_may_stand_in_a_route(prompts: Connection, number: str) -> None:
+def test_a_route_accepts_a_number_of_any_precision(prompts: Connection, number: str) -> None:
     route = f'[{{"when": {{"a": {number}}}, "use": "b"}}]'
-    for digits in ("1", "0"):  # 0: a session that writes fewer digits than there are
+    for digits in ("1", "0"):  # 0: the session prints fewer digits than a number has
         run(prompts, f"set extra_float_digits = {digits}")
         assert value(prompts, "select promptctl.is_valid_route(%s::jsonb)", route) is True

@@ -1,4 +1,4 @@
-"""Every rule is broken once, by the owner, in raw SQL; what holds then holds for everybody."""
+"""Every rule is broken once in plain SQL by the owner, whom no grant restricts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from tests.schema.support import refusal, rows, run
 
 
 @pytest.mark.parametrize("attempt", [*ATTEMPTS, *REFUSALS], ids=lambda attempt: attempt.rule)
-def test_a_rule_is_refused_by_its_name(database: psycopg.Connection[Any], attempt: Attempt) -> None:
+def test_breaking_a_rule_is_refused_with_the_name_of_the_rule(
+    database: psycopg.Connection[Any], attempt: Attempt
+) -> None:
     assert refusal(database, attempt.sql) == (attempt.sqlstate, attempt.error_name or attempt.rule)
 
 
@@ -25,7 +27,7 @@ def test_a_trigger_does_what_its_name_says(database: psycopg.Connection[Any], ru
 
 
 def test_every_constraint_trigger_rule_and_unique_index_is_attempted(database: psycopg.Connection[Any]) -> None:
-    named = rows(
+    names = rows(
         database,
         """
         select conname from pg_constraint where connamespace = 'promptctl'::regnamespace and contype <> 'n'
@@ -39,7 +41,7 @@ def test_every_constraint_trigger_rule_and_unique_index_is_attempted(database: p
         select rulename from pg_rules where schemaname = 'promptctl' and rulename <> '_RETURN'
         """,
     )
-    assert {name for (name,) in named} == {attempt.rule for attempt in ATTEMPTS} | set(EFFECTS)
+    assert {name for (name,) in names} == {attempt.rule for attempt in ATTEMPTS} | set(EFFECTS)
 
 
 def test_every_refusal_of_a_function_is_attempted(database: psycopg.Connection[Any]) -> None:
@@ -49,7 +51,7 @@ def test_every_refusal_of_a_function_is_attempted(database: psycopg.Connection[A
     assert raised - reported == set(COVERED_ELSEWHERE)
 
 
-def test_every_refusal_by_hand_has_a_name(database: psycopg.Connection[Any]) -> None:
+def test_every_raised_exception_has_a_constraint_name(database: psycopg.Connection[Any]) -> None:
     sources = rows(database, "select proname, prosrc from pg_proc where pronamespace = 'promptctl'::regnamespace")
     for name, source in sources:
         raised = source.count("raise exception")

@@ -1,4 +1,4 @@
-"""The schema's number follows its shape."""
+"""The schema version is reviewed at every change of schema.sql."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VERSION = 6
 DIGEST = "d229c6e40581da263c32484b7a333b160b28c5c325c4a1735e58783ba8d9a628"
 
 
-def test_the_number_was_looked_at_when_the_schema_changed() -> None:
+def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:
     digest = hashlib.sha256(schema.read_sql().encode()).hexdigest()
     assert (schema.VERSION, digest) == (VERSION, DIGEST), (
         "schema.sql changed. If the shape did (a table, a column, a constraint, a function's arguments), raise the "
@@ -19,6 +19,6 @@ def test_the_number_was_looked_at_when_the_schema_changed() -> None:
     )
 
 
-def test_the_command_line_and_the_schema_say_the_same_number() -> None:
+def test_the_program_and_schema_sql_have_the_same_version() -> None:
     [number] = re.findall(r"expected constant integer := (\d+);", schema.read_sql())
     assert int(number) == schema.VERSION

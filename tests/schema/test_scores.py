@@ -1,4 +1,4 @@
-"""Scores that come after their use: the last one counts, once, whoever gives it and whatever was rolled up before."""
+"""Scores that are stored after their use: the last one counts once, before and after a roll-up."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ SCORE = "select promptctl.score_use(%s, %s)"
 
 
 @pytest.fixture
-def scored(sql: Connection) -> Connection:
-    """A database with its furniture."""
+def samples(sql: Connection) -> Connection:
+    """A database with the sample data."""
     add_samples(sql)
     return sql
 
 
-def use(connection: Connection, **reported: Any) -> uuid.UUID:
+def record_use(connection: Connection, **reported: Any) -> uuid.UUID:
     """Record a use of greeter@1."""
     identifier = uuid.uuid4()
     record(connection, [{"ids": identifier} | reported])
     return identifier
 
 
-def told(connection: Connection) -> tuple[int, float | None]:
-    """How many uses of greeter@1 have a score, and their average, by single scores and totals; as `prompts` has it."""
+def score_stats(connection: Connection) -> tuple[int, float | None]:
+    """Return the number of scored uses of greeter@1 and their average; check that the view agrees."""
     [(count, total)] = rows(
         connection,
         """
@@ -60,38 +60,38 @@ def told(connection: Connection) -> tuple[int, float | None]:
 
 @pytest.mark.parametrize("rolled_up", [frozenset[int](), {0}, {1}, {2}, {0, 1}, {0, 2}, {1, 2}, {0, 1, 2}])
 @pytest.mark.parametrize("first", [None, 0.25])
-def test_the_last_score_counts_whatever_was_rolled_up_when(
-    scored: Connection, rolled_up: set[int], first: float | None
+def test_only_the_last_score_counts_at_any_time_of_the_roll_up(
+    samples: Connection, rolled_up: set[int], first: float | None
 ) -> None:
-    use(scored)
-    identifier = use(scored, scores=first)
+    record_use(samples)
+    identifier = record_use(samples, scores=first)
     for turn, score in enumerate((0.5, -2.0, 0.0)):
         if turn in rolled_up:
-            scored.execute("select promptctl.roll_up_uses()")
-        assert value(scored, SCORE, identifier, score) is True
-        assert told(scored) == (1, score)
-        assert value(scored, SCORE, identifier, score) is False
-        assert told(scored) == (1, score)
-    scored.execute("select promptctl.roll_up_uses()")
-    assert told(scored) == (1, 0.0)
+            samples.execute("select promptctl.roll_up_uses()")
+        assert value(samples, SCORE, identifier, score) is True
+        assert score_stats(samples) == (1, score)
+        assert value(samples, SCORE, identifier, score) is False
+        assert score_stats(samples) == (1, score)
+    samples.execute("select promptctl.roll_up_uses()")
+    assert score_stats(samples) == (1, 0.0)
     chain = "select place, previous, score from promptctl.scores where use_id = %s order by place"
-    assert rows(scored, chain, identifier) == [(1, first, 0.5), (2, 0.5, -2.0), (3, -2.0, 0.0)]
+    assert rows(samples, chain, identifier) == [(1, first, 0.5), (2, 0.5, -2.0), (3, -2.0, 0.0)]
 
 
-def test_a_score_that_a_use_came_with_is_not_given_again(scored: Connection) -> None:
-    identifier = use(scored, scores=0.75)
-    assert value(scored, SCORE, identifier, 0.75) is False
-    assert value(scored, "select count(*) from promptctl.scores") == 0
-    assert told(scored) == (1, 0.75)
+def test_repeating_the_recorded_score_of_a_use_stores_nothing(samples: Connection) -> None:
+    identifier = record_use(samples, scores=0.75)
+    assert value(samples, SCORE, identifier, 0.75) is False
+    assert value(samples, "select count(*) from promptctl.scores") == 0
+    assert score_stats(samples) == (1, 0.75)
 
 
-def test_a_score_goes_to_the_hour_of_its_use(scored: Connection) -> None:
-    identifier = use(scored, ages_ms=5 * 3_600_000.0, models="m", outcomes="timeout", input_tokens=150_000)
-    scored.execute("select promptctl.roll_up_uses()")
-    scored.execute(SCORE, [identifier, 0.5])
-    scored.execute("select promptctl.roll_up_uses()")
-    found = rows(
-        scored,
+def test_a_later_score_is_added_to_the_hour_of_its_use(samples: Connection) -> None:
+    identifier = record_use(samples, ages_ms=5 * 3_600_000.0, models="m", outcomes="timeout", input_tokens=150_000)
+    samples.execute("select promptctl.roll_up_uses()")
+    samples.execute(SCORE, [identifier, 0.5])
+    samples.execute("select promptctl.roll_up_uses()")
+    totals = rows(
+        samples,
         """
         select t.grain, t.uses, t.with_score, t.score
         from promptctl.totals t
@@ -102,93 +102,93 @@ def test_a_score_goes_to_the_hour_of_its_use(scored: Connection) -> None:
         """,
         identifier,
     )
-    assert found == [("all", 1, 1, 0.5), ("day", 1, 1, 0.5), ("hour", 1, 1, 0.5)]
+    assert totals == [("all", 1, 1, 0.5), ("day", 1, 1, 0.5), ("hour", 1, 1, 0.5)]
 
 
-def test_a_score_that_is_rolled_up_ahead_of_its_use_is_counted(connect: Connect, scored: Connection) -> None:
+def test_a_score_rolled_up_before_its_use_is_counted(connect: Connect, samples: Connection) -> None:
     early, between = connect(), connect()
     early.execute("begin; select pg_current_xact_id()")
     between.execute("begin; select pg_current_xact_id()")
-    identifier = use(scored)
+    identifier = record_use(samples)
     value(early, SCORE, identifier, 0.5)
     early.execute("commit")
-    # The one in between is still open: the score's transaction is below it, the use's is not.
-    scored.execute("select promptctl.roll_up_uses()")
-    assert rows(scored, "select uses, with_score, score from promptctl.totals where grain = 'all' and version = 1") == [
-        (0, 1, 0.5)
-    ]
-    assert told(scored) == (1, 0.5)
+    # The transaction in between is open: the one of the score is older than it, the one of the use is not.
+    samples.execute("select promptctl.roll_up_uses()")
+    assert rows(
+        samples, "select uses, with_score, score from promptctl.totals where grain = 'all' and version = 1"
+    ) == [(0, 1, 0.5)]
+    assert score_stats(samples) == (1, 0.5)
     between.execute("rollback")
-    assert value(scored, "select promptctl.roll_up_uses()") == 1
-    assert told(scored) == (1, 0.5)
+    assert value(samples, "select promptctl.roll_up_uses()") == 1
+    assert score_stats(samples) == (1, 0.5)
 
 
-def test_two_that_score_one_use_at_once_go_one_after_the_other(connect: Connect, scored: Connection) -> None:
-    identifier = use(scored)
+def test_concurrent_scores_of_one_use_wait_for_each_other(connect: Connect, samples: Connection) -> None:
+    identifier = record_use(samples)
     first = connect()
     with first.transaction():
         assert value(first, SCORE, identifier, 0.5) is True
         second = Statement(connect(), SCORE, identifier, 0.25)
         third = Statement(connect(), SCORE, identifier, 0.25)
-        second.wait_until_blocked(scored)
-        third.wait_until_blocked(scored)
+        second.wait_until_blocked(samples)
+        third.wait_until_blocked(samples)
     assert (second.end(), third.end()) == (None, None)
-    # One of them finds what the other gave.
+    # The later one repeats the score of the other, which changes nothing.
     assert sorted([second.rows, third.rows]) == [[(False,)], [(True,)]]
-    assert told(scored) == (1, 0.25)
+    assert score_stats(samples) == (1, 0.25)
 
 
-def test_a_score_that_is_taken_back_was_never_given(connect: Connect, scored: Connection) -> None:
-    identifier = use(scored)
+def test_a_rolled_back_score_does_not_count(connect: Connect, samples: Connection) -> None:
+    identifier = record_use(samples)
     first = connect()
     with first.transaction(force_rollback=True):
         value(first, SCORE, identifier, 0.5)
         second = Statement(connect(), SCORE, identifier, 0.5)
-        second.wait_until_blocked(scored)
+        second.wait_until_blocked(samples)
     assert (second.end(), second.rows) == (None, [(True,)])
-    assert told(scored) == (1, 0.5)
+    assert score_stats(samples) == (1, 0.5)
 
 
-def test_many_that_score_at_once_leave_one_score_per_use(connect: Connect, scored: Connection) -> None:
-    identifiers = [use(scored) for _ in range(3)]
+def test_many_concurrent_scores_leave_one_per_use(connect: Connect, samples: Connection) -> None:
+    identifiers = [record_use(samples) for _ in range(3)]
     statements = [(connect(), SCORE, [identifiers[n % 3], n / 4]) for n in range(12)]
     statements += [(connect(), "select promptctl.roll_up_uses()", []) for _ in range(2)]
     assert run_concurrently(statements) == [None] * 14
     last = (
         "select sum(score) from (select distinct on (use_id) score from promptctl.scores order by use_id, place desc) s"
     )
-    assert told(scored) == (3, value(scored, last) / 3)
+    assert score_stats(samples) == (3, value(samples, last) / 3)
     links = """
         select bool_and(o.previous is not distinct from
                         (select p.score from promptctl.scores p where p.use_id = o.use_id and p.place = o.place - 1))
         from promptctl.scores o
     """
-    assert value(scored, links) is True
+    assert value(samples, links) is True
 
 
-def test_a_use_that_is_dropped_or_about_to_be_cannot_be_scored(connect: Connect, scored: Connection) -> None:
-    identifier = use(scored, ages_ms=50 * 3_600_000.0)
-    value(scored, SCORE, identifier, 0.5)
-    scored.execute("select promptctl.roll_up_uses()")
-    # No pages: its scores are gone, the use itself is still there.
-    assert value(scored, "select promptctl.drop_uses(now() - interval '1 day', 0, 0)") == 0
-    assert value(scored, "select count(*) from promptctl.uses where id = %s", identifier) == 1
-    assert refusal(scored, SCORE, identifier, 0.75) == ("P0002", "use_exists")
-    assert value(scored, "select promptctl.drop_uses(now() - interval '1 day', 0)") == 1
-    assert refusal(scored, SCORE, identifier, 0.75) == ("P0002", "use_exists")
-    assert told(scored) == (1, 0.5)
+def test_a_use_older_than_the_retained_hours_cannot_be_scored(connect: Connect, samples: Connection) -> None:
+    identifier = record_use(samples, ages_ms=50 * 3_600_000.0)
+    value(samples, SCORE, identifier, 0.5)
+    samples.execute("select promptctl.roll_up_uses()")
+    # With a limit of no pages, the scores are dropped and the use is not.
+    assert value(samples, "select promptctl.drop_uses(now() - interval '1 day', 0, 0)") == 0
+    assert value(samples, "select count(*) from promptctl.uses where id = %s", identifier) == 1
+    assert refusal(samples, SCORE, identifier, 0.75) == ("P0002", "use_exists")
+    assert value(samples, "select promptctl.drop_uses(now() - interval '1 day', 0)") == 1
+    assert refusal(samples, SCORE, identifier, 0.75) == ("P0002", "use_exists")
+    assert score_stats(samples) == (1, 0.5)
 
 
-def test_a_use_that_is_scored_while_it_is_dropped_is_scored_or_refused(connect: Connect, scored: Connection) -> None:
-    identifier = use(scored, ages_ms=50 * 3_600_000.0)
-    value(scored, SCORE, identifier, 0.5)
-    scored.execute("select promptctl.roll_up_uses()")
+def test_a_use_can_be_scored_until_its_drop_is_committed(connect: Connect, samples: Connection) -> None:
+    identifier = record_use(samples, ages_ms=50 * 3_600_000.0)
+    value(samples, SCORE, identifier, 0.5)
+    samples.execute("select promptctl.roll_up_uses()")
     dropping, scoring = connect(), connect()
     with dropping.transaction():
         dropping.execute("select promptctl.drop_uses(now() - interval '1 day', 0)")
-        assert value(scoring, SCORE, identifier, 0.75) is True  # not committed: it is there, with its score
-    assert told(scored) == (1, 0.75)
-    scored.execute("select promptctl.roll_up_uses()")
-    scored.execute("select promptctl.drop_uses(now() - interval '1 day', 0)")
-    assert told(scored) == (1, 0.75)
-    assert value(scored, "select count(*) from promptctl.scores") == 0
+        assert value(scoring, SCORE, identifier, 0.75) is True  # the drop is not committed, so the use can be scored
+    assert score_stats(samples) == (1, 0.75)
+    samples.execute("select promptctl.roll_up_uses()")
+    samples.execute("select promptctl.drop_uses(now() - interval '1 day', 0)")
+    assert score_stats(samples) == (1, 0.75)
+    assert value(samples, "select count(*) from promptctl.scores") == 0

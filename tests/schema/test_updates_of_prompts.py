@@ -1,4 +1,4 @@
-"""Setting is_active through the view: any form that SQL allows, and no more than it costs."""
+"""Setting is_active through the view: any form of UPDATE works, and none reads the uses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def plan(connection: Connection, sql: str) -> str:
 
 @pytest.mark.parametrize("versions", list(itertools.permutations((1, 2, 3))), ids=str)
 @pytest.mark.parametrize("before", [None, 1, 2, 3])
-def test_the_natural_update_leaves_one_active_in_any_order_of_rows(
+def test_an_update_of_all_rows_leaves_one_active_in_any_order(
     database: Connection, versions: tuple[int, ...], before: int | None
 ) -> None:
     for version in versions:
@@ -36,10 +36,10 @@ def test_the_natural_update_leaves_one_active_in_any_order_of_rows(
     if before:
         database.execute("update prompts set is_active = true where name = 'new' and version = %s", [before])
     database.execute("set local enable_indexscan = off; set local enable_bitmapscan = off")
-    done = database.execute("update prompts set is_active = (version = 2) where name = 'new'")
-    assert (done.rowcount, active(database, "new")) == (3, 2)
-    found = rows(database, "select version, is_active from prompts where name = 'new' order by version")
-    assert found == [(1, False), (2, True), (3, False)]
+    cursor = database.execute("update prompts set is_active = (version = 2) where name = 'new'")
+    assert (cursor.rowcount, active(database, "new")) == (3, 2)
+    states = rows(database, "select version, is_active from prompts where name = 'new' order by version")
+    assert states == [(1, False), (2, True), (3, False)]
     epochs = [epoch for epoch, *_ in history(database, "new")]
     assert epochs == list(range(1, len(epochs) + 1))
 
@@ -63,7 +63,7 @@ def test_an_update_of_any_form_activates(database: Connection, statement: str) -
     assert active(database, "new") == 2
 
 
-def test_an_update_returns_what_is_so_afterwards(database: Connection) -> None:
+def test_an_update_returns_the_new_values(database: Connection) -> None:
     update = """
         update prompts set is_active = true where name = 'greeter' and version = 1
         returning name, version, is_active, content, (stats ->> 'total_uses')::integer
@@ -71,15 +71,15 @@ def test_an_update_returns_what_is_so_afterwards(database: Connection) -> None:
     assert rows(database, update) == [("greeter", 1, True, "Be kind.", 0)]
 
 
-def test_an_update_that_finds_nothing_changes_nothing(database: Connection) -> None:
+def test_an_update_that_matches_no_row_changes_nothing(database: Connection) -> None:
     before = history(database, "greeter")
     for condition in ("version = 99", "name = 'nobody'", "false"):
-        done = run(database, "update prompts set is_active = true where name = 'greeter' and " + condition)
-        assert done.statusmessage == "UPDATE 0"
+        cursor = run(database, "update prompts set is_active = true where name = 'greeter' and " + condition)
+        assert cursor.statusmessage == "UPDATE 0"
     assert history(database, "greeter") == before
 
 
-def test_what_the_view_cannot_do_is_refused(database: Connection) -> None:
+def test_statements_that_the_view_does_not_support_are_refused(database: Connection) -> None:
     for statement in (
         "insert into prompts (name, version, content) values ('greeter', 1, 'x') on conflict do nothing",
         "insert into prompts (name, content) values ('greeter', 'x') on conflict (id) do update set is_active = true",
@@ -90,7 +90,7 @@ def test_what_the_view_cannot_do_is_refused(database: Connection) -> None:
         assert state in ("0A000", "42809", "42P10"), statement
 
 
-def test_neither_reading_without_stats_nor_updating_looks_at_the_uses(database: Connection) -> None:
+def test_uses_are_read_only_for_the_column_stats(database: Connection) -> None:
     database.execute(
         """
         insert into uses (id, name, version, epoch, input_tokens, output_tokens, response_ms)
@@ -110,7 +110,7 @@ def test_neither_reading_without_stats_nor_updating_looks_at_the_uses(database: 
     assert "uses" in plan(database, "select stats from prompts")
 
 
-def test_activating_through_the_view_reads_no_use(sql: Connection) -> None:
+def test_activating_through_the_view_does_not_scan_uses(sql: Connection) -> None:
     create(sql, "new", 2, activate=1)
     sql.execute(
         """

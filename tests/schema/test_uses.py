@@ -1,4 +1,4 @@
-"""Recording uses and counting them: once each, on a version that exists, and only what was reported."""
+"""Recording single uses, and the statistics of a version that come from them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Connection = psycopg.Connection[Any]
 
 
 def stats(connection: Connection) -> dict[str, Any]:
-    """The numbers of greeter@1, of which the furniture has no use, without the time."""
-    found = dict(value(connection, "select stats from prompts where name = 'greeter' and version = 1"))
-    found.pop("last_used_at", None)
-    return found
+    """Read the stats of greeter@1, which has no use in the sample data, without the time."""
+    stats = dict(value(connection, "select stats from prompts where name = 'greeter' and version = 1"))
+    stats.pop("last_used_at", None)
+    return stats
 
 
 def record(connection: Connection, **reported: Any) -> uuid.UUID:
@@ -26,8 +26,8 @@ def record(connection: Connection, **reported: Any) -> uuid.UUID:
     names = ", ".join(f"{name} => %({name})s" for name in reported)
     cursor = run(connection, f"select record_use('greeter', 1, 1{', ' if names else ''}{names})", reported)
     [(identifier,)] = cursor.fetchall()
-    found: uuid.UUID = identifier
-    return found
+    use_id: uuid.UUID = identifier
+    return use_id
 
 
 def test_a_version_that_was_never_used_has_no_averages(database: Connection) -> None:
@@ -37,16 +37,16 @@ def test_a_version_that_was_never_used_has_no_averages(database: Connection) -> 
     }
 
 
-def test_averages_leave_out_what_was_not_reported(database: Connection) -> None:
+def test_averages_omit_numbers_that_were_not_reported(database: Connection) -> None:
     record(database, input_tokens=100, output_tokens=50, response_ms=1000)
     record(database, input_tokens=200, output_tokens=51)
-    record(database, input_tokens=7)  # half a number is none
+    record(database, input_tokens=7)  # without output tokens there is no sum
     record(database, response_ms=2000.5)
     record(database)
     assert stats(database) == {"total_uses": 5, "errors": 0, "avg_tokens": 200.5, "avg_response_time_ms": 1500.25}
 
 
-def test_a_zero_is_a_number(database: Connection) -> None:
+def test_a_zero_counts_in_averages(database: Connection) -> None:
     record(database, input_tokens=0, output_tokens=0, response_ms=0)
     assert stats(database) == {"total_uses": 1, "errors": 0, "avg_tokens": 0, "avg_response_time_ms": 0}
 
@@ -65,7 +65,7 @@ def test_the_largest_numbers_can_be_averaged(database: Connection) -> None:
     assert value(database, "select stddev(score) > 0 and stddev(response_ms) > 0 from uses where version = 1")
 
 
-def test_the_last_use_is_told(database: Connection) -> None:
+def test_stats_have_the_time_of_the_last_use(database: Connection) -> None:
     record(database)
     last = value(database, "select stats ->> 'last_used_at' from prompts where name = 'greeter' and version = 1")
     assert value(database, "select max(recorded_at) = %s::timestamptz from uses where version = 1", last)
@@ -78,12 +78,12 @@ def test_a_use_that_is_sent_twice_counts_once(database: Connection) -> None:
     assert stats(database) == {"total_uses": 1, "errors": 0, "avg_tokens": 2}
 
 
-def test_all_that_is_reported_is_kept(database: Connection) -> None:
+def test_every_reported_field_is_stored(database: Connection) -> None:
     identifier = record(
         database, input_tokens=9, output_tokens=2, response_ms=3.5, model="m", unit="u", outcome="refusal", score=0.5,
         cache_read_tokens=4, cache_write_tokens=5, first_token_ms=0.5, request_id="req_1",
     )  # fmt: skip
-    found = rows(
+    uses = rows(
         database,
         """
         select name, version, epoch, input_tokens, output_tokens, response_ms, model, bucket is not null, outcome,
@@ -92,20 +92,20 @@ def test_all_that_is_reported_is_kept(database: Connection) -> None:
         """,
         identifier,
     )
-    assert found == [("greeter", 1, 1, 9, 2, 3.5, "m", True, "refusal", 0.5, 4, 5, 0.5, "req_1")]
+    assert uses == [("greeter", 1, 1, 9, 2, 3.5, "m", True, "refusal", 0.5, 4, 5, 0.5, "req_1")]
 
 
-def test_the_unit_is_kept_as_its_bucket_under_the_seed_of_that_epoch(database: Connection) -> None:
+def test_a_unit_is_stored_as_its_bucket_by_the_seed_of_its_epoch(database: Connection) -> None:
     database.execute("update served set candidate_version = 1, seed = 'summarise.r1' where name = 'greeter'")
     epoch = value(database, "select epoch from served where name = 'greeter'")
-    in_split = value(database, "select record_use('greeter', 1, %s, unit => 'user-1')", epoch)
-    before = value(database, "select record_use('greeter', 1, 1, unit => 'user-1')")
-    nameless = value(database, "select record_use('greeter', 1, %s)", epoch)
-    found = {identifier: rows(database, "select bucket from uses where id = %s", identifier)[0][0]
-             for identifier in (in_split, before, nameless)}  # fmt: skip
-    assert found[in_split] == 3012
-    assert found[before] == value(database, "select bucket('greeter', 'user-1')")
-    assert found[nameless] is None
+    during = value(database, "select record_use('greeter', 1, %s, unit => 'user-1')", epoch)
+    earlier = value(database, "select record_use('greeter', 1, 1, unit => 'user-1')")
+    without_unit = value(database, "select record_use('greeter', 1, %s)", epoch)
+    buckets = {identifier: rows(database, "select bucket from uses where id = %s", identifier)[0][0]
+             for identifier in (during, earlier, without_unit)}  # fmt: skip
+    assert buckets[during] == 3012
+    assert buckets[earlier] == value(database, "select bucket('greeter', 'user-1')")
+    assert buckets[without_unit] is None
 
 
 @pytest.mark.parametrize(
@@ -124,31 +124,31 @@ def test_the_unit_is_kept_as_its_bucket_under_the_seed_of_that_epoch(database: C
         ("outcome => ''", "an_outcome_is_not_empty"),
     ],
 )
-def test_what_cannot_be_is_refused(database: Connection, reported: str, rule: str) -> None:
+def test_an_invalid_number_or_outcome_is_refused(database: Connection, reported: str, rule: str) -> None:
     statement = f"select record_use('greeter', 1, 1, {reported})"
     assert refusal(database, statement) == ("23514", rule)
     assert stats(database)["total_uses"] == 0
 
 
-def test_a_use_of_a_retired_version_is_recorded(database: Connection) -> None:
+def test_a_use_of_an_archived_version_is_recorded(database: Connection) -> None:
     database.execute("select record_use('greeter', 3, 2)")
     assert value(database, "select count(*) from uses where name = 'greeter' and version = 3") == 1
 
 
-def test_new_ids_are_of_version_7_and_ordered_by_time(database: Connection) -> None:
+def test_new_use_ids_are_uuids_of_version_7_in_order_of_time(database: Connection) -> None:
     before = time.time_ns() // 1_000_000
-    found: list[uuid.UUID] = [value(database, "select new_use_id()")]
+    ids: list[uuid.UUID] = [value(database, "select new_use_id()")]
     for _ in range(20):
         database.execute("select pg_sleep(0.002)")
-        found.append(value(database, "select new_use_id()"))
+        ids.append(value(database, "select new_use_id()"))
     after = time.time_ns() // 1_000_000
-    assert found == sorted(found)
-    assert len(set(found)) == len(found)
-    for identifier in found:
+    assert ids == sorted(ids)
+    assert len(set(ids)) == len(ids)
+    for identifier in ids:
         assert (identifier.version, identifier.variant) == (7, uuid.RFC_4122)
         assert before - 1 <= identifier.int >> 80 <= after + 1
-    assert len({str(identifier)[15:] for identifier in found}) == len(found)
+    assert len({str(identifier)[15:] for identifier in ids}) == len(ids)
 
 
-def test_ids_of_one_moment_differ(database: Connection) -> None:
+def test_use_ids_of_one_statement_differ(database: Connection) -> None:
     assert value(database, "select count(distinct new_use_id()) from generate_series(1, 1000)") == 1000

@@ -1,4 +1,4 @@
-"""The variables of a version: found as rules.templates finds them, and the contract when one becomes active."""
+"""The variables of a version: the same as rules.templates finds, and compared at each activation."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.template_texts import TRICKY, texts
 
 Connection = psycopg.Connection[Any]
 
-FOUND = "select template_variables(%s, %s), required_variables(template_variables(%s, %s), %s)"
-ALLOWED = "select activate('{greeter}', '{9}', allow_new_variables => true); "
+FIND_VARIABLES = "select template_variables(%s, %s), required_variables(template_variables(%s, %s), %s)"
+ACTIVATE_9 = "select activate('{greeter}', '{9}', allow_new_variables => true); "
 descriptions = st.dictionaries(
     st.sampled_from(["a", "b", "a.b", "user.name", "_", "a b", ""]),
     st.fixed_dictionaries({}, optional={"required": st.booleans(), "default": st.sampled_from(["", "x", "{a}"])}),
@@ -33,36 +33,38 @@ descriptions = st.dictionaries(
 def test_the_database_and_the_program_find_the_same_variables(
     database: Connection, style: str, text: str, described: dict[str, Any]
 ) -> None:
-    given_settings = {"template": style, "variables": described}
-    template = Template(text, given_settings)
-    as_json = json.dumps(given_settings)
-    found = rows(database, FOUND, text, as_json, text, as_json, as_json)
-    assert found == [(list(template.variables), list(template.required))]
+    version_settings = {"template": style, "variables": described}
+    template = Template(text, version_settings)
+    as_json = json.dumps(version_settings)
+    variables = rows(database, FIND_VARIABLES, text, as_json, text, as_json, as_json)
+    assert variables == [(list(template.variables), list(template.required))]
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_they_agree_on_texts_that_are_hard_to_read(database: Connection, style: str) -> None:
+def test_the_database_and_the_program_agree_on_difficult_texts(database: Connection, style: str) -> None:
     for text in TRICKY:
         template = Template(text, {"template": style})
         as_json = json.dumps({"template": style})
         assert value(database, "select template_variables(%s, %s)", text, as_json) == list(template.variables), text
 
 
-def test_without_settings_a_text_is_in_braces(database: Connection) -> None:
+def test_without_settings_the_template_style_is_braces(database: Connection) -> None:
     assert value(database, "select template_variables('{a} {{b}}', '{}')") == ["a"]
     assert value(database, "select variables from versions where name = 'greeter' and version = 1") == []
 
 
-def test_whoever_stores_a_version_cannot_say_what_its_variables_are(database: Connection) -> None:
+def test_an_insert_cannot_set_the_variables_of_a_version(database: Connection) -> None:
     database.execute(
         "insert into versions (name, version, content, variables, required_variables) "
         "values ('greeter', 9, '{a}', '{x}', '{}')"
     )
-    found = rows(database, "select variables, required_variables from versions where name = 'greeter' and version = 9")
-    assert found == [(["a"], ["a"])]
+    variables = rows(
+        database, "select variables, required_variables from versions where name = 'greeter' and version = 9"
+    )
+    assert variables == [(["a"], ["a"])]
 
 
-def test_a_large_text_is_read_in_time_that_grows_with_it(database: Connection) -> None:
+def test_finding_the_variables_of_a_large_text_is_fast(database: Connection) -> None:
     database.execute("set local statement_timeout = '20s'")
     for text in (
         "{" * 1_000_000,
@@ -78,19 +80,19 @@ def test_a_large_text_is_read_in_time_that_grows_with_it(database: Connection) -
     ):
         for style in STYLES:
             as_json = json.dumps({"template": style})
-            found = value(database, "select template_variables(%s, %s)", text, as_json)
-            assert found == list(Template(text, {"template": style}).variables)
+            variables = value(database, "select template_variables(%s, %s)", text, as_json)
+            assert variables == list(Template(text, {"template": style}).variables)
 
 
-def needy(connection: Connection, content: str, given_settings: dict[str, Any] | None = None) -> None:
-    """Store a version 9 of `greeter`, whose active version needs nothing."""
+def store_version_9(connection: Connection, content: str, version_settings: dict[str, Any] | None = None) -> None:
+    """Store version 9 of `greeter`, whose active version has no variables."""
     connection.execute(
-        "select create_version('greeter', %s, %s, version => 9)", [content, json.dumps(given_settings or {})]
+        "select create_version('greeter', %s, %s, version => 9)", [content, json.dumps(version_settings or {})]
     )
 
 
-def test_a_version_that_needs_a_new_variable_is_refused_in_words(database: Connection) -> None:
-    needy(database, "Greet {user.name} as {role} in {place}.", {"variables": {"role": {"default": "guest"}}})
+def test_the_refusal_of_a_version_names_its_new_variables(database: Connection) -> None:
+    store_version_9(database, "Greet {user.name} as {role} in {place}.", {"variables": {"role": {"default": "guest"}}})
     error = refusal_error(database, "select activate('{greeter}', '{9}')")
     assert error.diag.message_primary == "greeter@9 needs user.name, place, which the active version 2 does not"
     assert error.diag.message_hint == "set promptctl.allow_new_variables = on, if the application passes it"
@@ -98,20 +100,18 @@ def test_a_version_that_needs_a_new_variable_is_refused_in_words(database: Conne
 
 
 @pytest.mark.parametrize("described", [{"default": "you"}, {"default": ""}, {"required": False}])
-def test_a_variable_that_need_not_be_given_is_no_reason_to_refuse(
-    database: Connection, described: dict[str, Any]
-) -> None:
-    needy(database, "Greet {user.name}.", {"variables": {"user.name": described}})
+def test_an_optional_new_variable_is_not_refused(database: Connection, described: dict[str, Any]) -> None:
+    store_version_9(database, "Greet {user.name}.", {"variables": {"user.name": described}})
     database.execute("select activate('{greeter}', '{9}')")
     assert active(database, "greeter") == 9
 
 
-def test_a_default_in_the_active_version_does_not_say_that_the_variable_is_given(database: Connection) -> None:
+def test_a_variable_with_a_default_in_the_active_version_counts_as_new(database: Connection) -> None:
     database.execute(
         """select create_version('greeter', 'Hello {name}', '{"variables": {"name": {"default": "you"}}}',
                                  activated => true)"""
     )
-    needy(database, "Hello, {name}!")
+    store_version_9(database, "Hello, {name}!")
     error = refusal_error(database, "select activate('{greeter}', '{9}')")
     assert error.diag.constraint_name == "a_version_needs_no_new_variable"
 
@@ -124,22 +124,22 @@ def test_a_default_in_the_active_version_does_not_say_that_the_variable_is_given
         "set local promptctl.allow_new_variables = on; select activate('{greeter}', '{9}')",
         "set local promptctl.allow_new_variables = TRUE; update prompts set is_active = true where version = 9",
         "set local promptctl.allow_new_variables = on; update served set active_version = 9 where name = 'greeter'",
-        # Nothing is active that an application could be written for.
+        # Without an active version, no variable is new.
         "update served set active_version = null where name = 'greeter'; select activate('{greeter}', '{9}')",
-        # The same variable in another text is nothing new.
-        ALLOWED + "select create_version('greeter', '{user} and {user}', activated => true)",
+        # A variable of the active version is not new.
+        ACTIVATE_9 + "select create_version('greeter', '{user} and {user}', activated => true)",
     ],
 )
-def test_who_says_that_the_application_gives_it_may(database: Connection, statement: str) -> None:
-    needy(database, "Greet {user}.")
+def test_a_new_variable_is_accepted_if_allowed(database: Connection, statement: str) -> None:
+    store_version_9(database, "Greet {user}.")
     before = active(database, "greeter")
     database.execute(statement.encode())
     assert active(database, "greeter") != before
     assert value(database, "select current_setting('promptctl.argument_allow_new_variables', true)") in (None, "")
 
 
-def test_a_rollback_is_held_to_it_and_can_be_allowed(database: Connection) -> None:
-    needy(database, "Greet {user}.")
+def test_a_rollback_with_a_new_variable_is_refused_unless_allowed(database: Connection) -> None:
+    store_version_9(database, "Greet {user}.")
     database.execute("select activate('{greeter}', '{9}', allow_new_variables => true)")
     database.execute("select activate('{greeter}', '{2}')")
     error = refusal_error(database, "select rollback('{greeter}')")
@@ -149,7 +149,7 @@ def test_a_rollback_is_held_to_it_and_can_be_allowed(database: Connection) -> No
 
 
 def test_a_release_that_is_refused_for_one_prompt_moves_none(database: Connection) -> None:
-    needy(database, "Greet {user}.")
+    store_version_9(database, "Greet {user}.")
     database.execute("select create_version('other', 'Another thing.')")
     refusal_error(database, "select activate('{other,greeter}', '{2,9}')")
     assert (active(database, "other"), active(database, "greeter")) == (1, 2)

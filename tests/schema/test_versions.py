@@ -1,4 +1,4 @@
-"""Storing versions, taking them out of use, and correcting what may be corrected."""
+"""Storing versions, archiving them, and correcting their metadata."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ Connection = psycopg.Connection[Any]
 
 
 def create(connection: Connection, content: str, **options: Any) -> tuple[int, bool]:
-    """The number of the version that has a text now, and whether it is new."""
-    given: dict[str, Any] = {"settings": dict[str, str](), "version": None, "activated": False, **options}
-    [(version, made)] = rows(
+    """Create a version of `new`: its number, and whether it is new."""
+    arguments: dict[str, Any] = {"settings": dict[str, str](), "version": None, "activated": False, **options}
+    [(version, is_new)] = rows(
         connection,
         "select version, created from create_version('new', %s, %s, version => %s, activated => %s)",
         content,
-        None if given["settings"] is None else json.dumps(given["settings"]),
-        given["version"],
-        given["activated"],
+        None if arguments["settings"] is None else json.dumps(arguments["settings"]),
+        arguments["version"],
+        arguments["activated"],
     )
-    return version, made
+    return version, is_new
 
 
 def test_a_new_text_takes_the_next_number(database: Connection) -> None:
     assert [create(database, text) for text in "abc"] == [(1, True), (2, True), (3, True)]
 
 
-def test_a_text_that_is_there_returns_the_newest_version_that_has_it(database: Connection) -> None:
+def test_creating_an_existing_text_returns_its_newest_version(database: Connection) -> None:
     create(database, "a")
     create(database, "b")
     create(database, "a", version=7)
@@ -46,7 +46,7 @@ def test_a_text_with_other_settings_is_another_version(database: Connection) -> 
     assert create(database, "a", settings=None) == (1, False)
 
 
-def test_a_retired_version_does_not_lend_its_text(database: Connection) -> None:
+def test_the_text_of_an_archived_version_is_stored_again(database: Connection) -> None:
     create(database, "a")
     database.execute("select retire('new', 1)")
     assert create(database, "a") == (2, True)
@@ -59,7 +59,7 @@ def test_the_next_number_is_above_every_number_that_was_used(database: Connectio
     assert create(database, "c") == (11, True)
 
 
-def test_the_last_number_can_be_used_and_then_no_other(database: Connection) -> None:
+def test_no_number_follows_the_largest_version_number(database: Connection) -> None:
     assert create(database, "a", version=2147483647) == (2147483647, True)
     assert refusal(database, "select create_version('new', 'b')") == (
         "23001",
@@ -84,11 +84,11 @@ def test_a_refused_first_version_leaves_no_prompt_behind(database: Connection) -
     assert rows(database, "select from served where name = 'new'") == []
 
 
-def test_a_text_is_kept_byte_for_byte_with_its_hash(database: Connection) -> None:
+def test_a_text_is_stored_byte_for_byte_with_its_hash(database: Connection) -> None:
     text = "  zoë \\ {name} \t 'quoted' \r 😀 \n\n"
     create(database, text)
-    found = rows(database, "select content, sha256 from versions where name = 'new'")
-    assert found == [(text, hashlib.sha256(text.encode()).digest())]
+    versions = rows(database, "select content, sha256 from versions where name = 'new'")
+    assert versions == [(text, hashlib.sha256(text.encode()).digest())]
 
 
 def test_many_versions_are_stored_under_their_own_numbers_all_or_none(database: Connection) -> None:
@@ -110,18 +110,18 @@ def test_many_versions_are_stored_under_their_own_numbers_all_or_none(database: 
     assert value(database, "select add_versions('[]')") == 0
 
 
-def test_archiving_and_its_undoing_are_recorded_once_each(database: Connection) -> None:
+def test_archiving_and_restoring_are_recorded_once_each(database: Connection) -> None:
     calls = ["retire('greeter', 1)", "retire('greeter', 1)", "retire('greeter', 1, true)", "retire('greeter', 1, true)"]
     assert [value(database, f"select {call}") for call in calls] == [True, False, True, False]
-    found = rows(database, "select kind from corrections where version = 1 order by id")
-    assert found == [("archive",), ("restore",)]
+    corrections = rows(database, "select kind from corrections where version = 1 order by id")
+    assert corrections == [("archive",), ("restore",)]
 
 
-def test_a_correction_is_recorded_with_what_was_said_before(database: Connection) -> None:
+def test_a_correction_is_recorded_with_the_previous_metadata(database: Connection) -> None:
     describe = """select describe('greeter', 1, '{"description": "better"}', 'ada', 'typo')"""
     assert [value(database, describe), value(database, describe)] == [True, False]
-    found = rows(
+    corrections = rows(
         database, "select kind, previous_metadata, metadata, author, reason, epoch from corrections where version = 1"
     )
     before, after = {"description": "the first"}, {"description": "better"}
-    assert found == [("describe", before, after, "ada", "typo", 2)]
+    assert corrections == [("describe", before, after, "ada", "typo", 2)]
