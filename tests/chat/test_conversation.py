@@ -1,4 +1,4 @@
-"""A conversation at a terminal, as a person has it."""
+"""`chat` on a terminal: turns, slash commands, interruptions, saved conversations."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
     ClaudeEnv = Callable[..., dict[str, str | None]]
     Connection = psycopg.Connection[Any]
-    Talk = Callable[..., Terminal]
+    StartChat = Callable[..., Terminal]
 
 AT_1, AT_3 = "\npersona@1> ", "\npersona@3> "
 LEAVE, STOP = "\x04", "\x03"
 
 
 @pytest.fixture
-def talk(persona: Promptctl, claude_env: ClaudeEnv) -> Talk:
-    """Starts a conversation on a terminal."""
+def start_chat(persona: Promptctl, claude_env: ClaudeEnv) -> StartChat:
+    """Return a function that starts a conversation on a terminal."""
 
     def start(*words: str, columns: int = 80, env: dict[str, str | None] | None = None, **scenario: Any) -> Terminal:
         settings = (
@@ -41,13 +41,15 @@ def talk(persona: Promptctl, claude_env: ClaudeEnv) -> Talk:
     return start
 
 
-def booked(sql: Connection) -> list[tuple[Any, ...]]:
+def recorded_uses(sql: Connection) -> list[tuple[Any, ...]]:
     return sql.execute("select version, outcome from promptctl.uses order by recorded_at, id").fetchall()
 
 
-def test_turn_follows_turn_until_the_end_of_the_input(talk: Talk, claude: ClaudeServer, sql: Connection) -> None:
+def test_a_conversation_sends_all_turns_and_ends_at_end_of_input(
+    start_chat: StartChat, claude: ClaudeServer, sql: Connection
+) -> None:
     count = len(claude.requests)
-    with talk(text="Yes.") as terminal:
+    with start_chat(text="Yes.") as terminal:
         banner = terminal.wait_for(AT_1)
         assert banner.startswith("persona@1, claude-sonnet-5-5, test_")
         assert "each message is sent with the active version; Ctrl-D leaves, /help lists commands" in banner
@@ -61,32 +63,32 @@ def test_turn_follows_turn_until_the_end_of_the_input(talk: Talk, claude: Claude
     assert [[message["content"] for message in messages] for messages in bodies] == [
         ["One?"], ["One?", "Yes.", "Two?"],
     ]  # fmt: skip
-    assert booked(sql) == [(1, "ok"), (1, "ok")]
+    assert recorded_uses(sql) == [(1, "ok"), (1, "ok")]
 
 
-def test_a_change_of_the_live_version_takes_effect_at_the_next_turn_and_is_announced(
-    talk: Talk, persona: Promptctl, claude: ClaudeServer, sql: Connection
+def test_a_new_active_version_is_reported_and_used_at_the_next_turn(
+    start_chat: StartChat, persona: Promptctl, claude: ClaudeServer, sql: Connection
 ) -> None:
     count = len(claude.requests)
-    with talk(text="Yes.") as terminal:
+    with start_chat(text="Yes.") as terminal:
         terminal.wait_for(AT_1)
         persona("activate", "persona@3", "--author", "bob@example.com", "--reason", "more energy")
         terminal.type("Hello\r")
-        shown = terminal.wait_for(AT_3).replace("\r", "")
-        assert "persona: 1 → 3 is active now (bob@example.com activated it, more energy)" in shown
+        screen_text = terminal.wait_for(AT_3).replace("\r", "")
+        assert "persona: 1 → 3 is active now (bob@example.com activated it, more energy)" in screen_text
         persona("rollback", "persona", "--author", "eve@example.com")
         terminal.type("Hello\r")
         assert "persona: 3 → 1 is active now (eve@example.com rolled back)" in terminal.wait_for(AT_1)
         terminal.type("/quit\r")
         assert terminal.end() == 0
     assert [request.body["system"] for request in claude.requests[count:]] == [ENTHUSIASTIC, CALM]
-    assert booked(sql) == [(3, "ok"), (1, "ok")]
+    assert recorded_uses(sql) == [(3, "ok"), (1, "ok")]
 
 
-def test_a_version_that_is_named_stays_and_its_retirement_is_told(
-    talk: Talk, persona: Promptctl, sql: Connection
+def test_a_version_named_on_the_command_line_is_kept_and_its_archiving_is_reported(
+    start_chat: StartChat, persona: Promptctl, sql: Connection
 ) -> None:
-    with talk("persona@3", text="Yes.") as terminal:
+    with start_chat("persona@3", text="Yes.") as terminal:
         assert "persona@3 (not active)" in terminal.wait_for(AT_3)
         persona("activate", "persona@2")
         persona("delete", "persona@3")
@@ -94,29 +96,29 @@ def test_a_version_that_is_named_stays_and_its_retirement_is_told(
         assert "warning: persona@3 was archived" in terminal.wait_for(AT_3)
         terminal.type(LEAVE)
         assert terminal.end() == 0
-    assert booked(sql) == [(3, "ok")]
+    assert recorded_uses(sql) == [(3, "ok")]
 
 
-def test_with_nothing_live_any_more_a_turn_is_refused_and_the_conversation_stays(
-    talk: Talk, persona: Promptctl, sql: Connection
+def test_a_turn_without_an_active_version_fails_and_the_conversation_continues(
+    start_chat: StartChat, persona: Promptctl, sql: Connection
 ) -> None:
-    with talk(text="Yes.") as terminal:
+    with start_chat(text="Yes.") as terminal:
         terminal.wait_for(AT_1)
         sql.execute("update promptctl.prompts set is_active = false where name = 'persona' and version = 1")
         terminal.type("Hello\r")
-        shown = terminal.wait_for(AT_1)
-        assert 'error: "persona" has no active version' in shown
-        assert "hint:  promptctl activate persona@3" in shown
+        screen_text = terminal.wait_for(AT_1)
+        assert 'error: "persona" has no active version' in screen_text
+        assert "hint:  promptctl activate persona@3" in screen_text
         persona("activate", "persona@3")
         terminal.type("/retry\r")
         assert "Yes.\n" in terminal.wait_for(AT_3)
         terminal.type(LEAVE)
         assert terminal.end() == 0
-    assert booked(sql) == [(3, "ok")]
+    assert recorded_uses(sql) == [(3, "ok")]
 
 
-def test_a_database_that_went_away_is_asked_again_at_the_next_turn(talk: Talk, sql: Connection) -> None:
-    with talk(text="Yes.") as terminal:
+def test_a_lost_database_connection_is_reopened_at_the_next_turn(start_chat: StartChat, sql: Connection) -> None:
+    with start_chat(text="Yes.") as terminal:
         terminal.wait_for(AT_1)
         sql.execute(
             "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
@@ -126,18 +128,20 @@ def test_a_database_that_went_away_is_asked_again_at_the_next_turn(talk: Talk, s
         assert "Yes.\n" in terminal.wait_for(AT_1)
         terminal.type(LEAVE)
         assert terminal.end() == 0
-    assert booked(sql) == [(1, "ok")]
+    assert recorded_uses(sql) == [(1, "ok")]
 
 
-def test_ctrl_c_stops_the_reply_and_not_the_conversation(talk: Talk, claude: ClaudeServer, sql: Connection) -> None:
+def test_ctrl_c_stops_the_reply_but_not_the_conversation(
+    start_chat: StartChat, claude: ClaudeServer, sql: Connection
+) -> None:
     count = len(claude.requests)
-    with talk(scenario="stall", after=2, text="One two three") as terminal:
+    with start_chat(scenario="stall", after=2, text="One two three") as terminal:
         terminal.wait_for(AT_1)
         terminal.type("Hello\r")
         terminal.wait_for("One")
         terminal.type(STOP)
         assert "stopped\n" in terminal.wait_for(AT_1)
-        # What there is of it stays.
+        # The part of the reply that arrived stays in the conversation.
         terminal.type("Go on\r")
         terminal.wait_for("One")
         terminal.type(STOP)
@@ -149,58 +153,62 @@ def test_ctrl_c_stops_the_reply_and_not_the_conversation(talk: Talk, claude: Cla
     messages = claude.requests[count + 1].body["messages"]
     assert [message["role"] for message in messages] == ["user", "assistant", "user"]
     assert messages[1]["content"].startswith("One")
-    assert booked(sql) == [(1, "interrupted"), (1, "interrupted")]
+    assert recorded_uses(sql) == [(1, "interrupted"), (1, "interrupted")]
 
 
-def test_a_failed_turn_is_forgotten_and_can_be_sent_again(talk: Talk, claude: ClaudeServer, sql: Connection) -> None:
+def test_a_failed_message_leaves_the_conversation_and_retry_sends_it_again(
+    start_chat: StartChat, claude: ClaudeServer, sql: Connection
+) -> None:
     count = len(claude.requests)
-    with talk(scenario="status", status=400, times=1, text="Yes.") as terminal:
+    with start_chat(scenario="status", status=400, times=1, text="Yes.") as terminal:
         terminal.wait_for(AT_1)
         terminal.type("/retry\r")
         assert "no message was sent yet" in terminal.wait_for(AT_1)
         terminal.type("Hello\r")
-        shown = terminal.wait_for(AT_1)
-        assert "error: Claude rejected the request" in shown
-        assert "this message is not part of the conversation; /retry sends it again" in shown
+        screen_text = terminal.wait_for(AT_1)
+        assert "error: Claude rejected the request" in screen_text
+        assert "this message is not part of the conversation; /retry sends it again" in screen_text
         for _ in range(2):
-            # The second time it replaces the reply that did not please.
+            # The second /retry replaces the reply to the first.
             terminal.type("/retry\r")
             assert "Yes.\n" in terminal.wait_for(AT_1)
         terminal.type(LEAVE)
         assert terminal.end() == 0
     assert [len(request.body["messages"]) for request in claude.requests[count:]] == [1, 1, 1]
-    assert booked(sql) == [(1, "invalid_request_error"), (1, "ok"), (1, "ok")]
+    assert recorded_uses(sql) == [(1, "invalid_request_error"), (1, "ok"), (1, "ok")]
 
 
-def test_nothing_is_sent_before_the_time_that_claude_asks_to_wait(
-    talk: Talk, claude: ClaudeServer, sql: Connection
+def test_no_request_is_sent_during_the_wait_that_claude_asks_for(
+    start_chat: StartChat, claude: ClaudeServer, sql: Connection
 ) -> None:
     count = len(claude.requests)
-    with talk(scenario="status", status=429, retry_after=3600, times=1, text="Yes.") as terminal:
+    with start_chat(scenario="status", status=429, retry_after=3600, times=1, text="Yes.") as terminal:
         terminal.wait_for(AT_1)
         terminal.type("Hello\r")
         assert "Claude asks to wait 1 hour" in terminal.wait_for(AT_1)
-        for typed in ("/retry\r", "Hello again\r"):
-            terminal.type(typed)
-            shown = terminal.wait_for(AT_1)
-            assert "error: nothing was sent: Claude asks to wait" in shown
-            assert "hint:  /retry sends it after that" in shown
+        for keys in ("/retry\r", "Hello again\r"):
+            terminal.type(keys)
+            screen_text = terminal.wait_for(AT_1)
+            assert "error: nothing was sent: Claude asks to wait" in screen_text
+            assert "hint:  /retry sends it after that" in screen_text
         terminal.type(LEAVE)
         assert terminal.end() == 0
     assert len(claude.requests) == count + 1
-    assert booked(sql) == [(1, "rate_limit_error")]
+    assert recorded_uses(sql) == [(1, "rate_limit_error")]
 
 
-def test_a_reply_is_replaced_only_when_there_is_another_one(talk: Talk, persona: Promptctl, sql: Connection) -> None:
+def test_retry_replaces_a_reply_only_after_a_new_reply_arrives(
+    start_chat: StartChat, persona: Promptctl, sql: Connection
+) -> None:
     path = persona.home / "talk.json"
-    with talk("persona", "--save", "talk.json", text="Yes.") as terminal:
+    with start_chat("persona", "--save", "talk.json", text="Yes.") as terminal:
         terminal.wait_for(AT_1)
         terminal.type("go on\r")
         terminal.wait_for(AT_1)
-        # Nothing is live for a moment: neither a message nor another try at it is answered.
-        for typed in ("go on\r", "/retry\r"):
+        # Without an active version, neither a message nor its retry gets a reply.
+        for keys in ("go on\r", "/retry\r"):
             sql.execute("update promptctl.prompts set is_active = false where name = 'persona' and version = 1")
-            terminal.type(typed)
+            terminal.type(keys)
             assert "has no active version" in terminal.wait_for(AT_1)
         persona("activate", "persona@1")
         terminal.type("/retry\r")
@@ -213,9 +221,9 @@ def test_a_reply_is_replaced_only_when_there_is_another_one(talk: Talk, persona:
         assert terminal.end() == 0
 
 
-def test_a_message_may_have_several_lines(talk: Talk, claude: ClaudeServer) -> None:
+def test_a_message_may_have_several_lines(start_chat: StartChat, claude: ClaudeServer) -> None:
     count = len(claude.requests)
-    with talk(text="Yes.") as terminal:
+    with start_chat(text="Yes.") as terminal:
         terminal.wait_for(AT_1)
         terminal.type("one \\\r")
         terminal.wait_for("… ")
@@ -231,16 +239,18 @@ def test_a_message_may_have_several_lines(talk: Talk, claude: ClaudeServer) -> N
         terminal.wait_for(AT_1)
         terminal.type(LEAVE)
         assert terminal.end() == 0
-    sent = [request.body["messages"][-1]["content"] for request in claude.requests[count:]]
-    assert sent == ["one \ntwo", "three\nfour", "five\nsix", " /no command"]
+    messages = [request.body["messages"][-1]["content"] for request in claude.requests[count:]]
+    assert messages == ["one \ntwo", "three\nfour", "five\nsix", " /no command"]
 
 
-def test_a_message_can_be_written_in_the_editor(talk: Talk, persona: Promptctl, claude: ClaudeServer) -> None:
+def test_a_message_can_be_written_in_the_editor(
+    start_chat: StartChat, persona: Promptctl, claude: ClaudeServer
+) -> None:
     editor = persona.home / "editor"
     editor.write_text('#!/bin/sh\ncp "$1" seen\nprintf "written here\\nin two lines\\n" > "$1"\n')
     editor.chmod(0o755)
     count = len(claude.requests)
-    with talk(env={"EDITOR": str(editor)}, text="Yes.") as terminal:
+    with start_chat(env={"EDITOR": str(editor)}, text="Yes.") as terminal:
         terminal.wait_for(AT_1)
         terminal.type("/edit as begun\r")
         terminal.wait_for("Yes.")
@@ -255,14 +265,16 @@ def test_a_message_can_be_written_in_the_editor(talk: Talk, persona: Promptctl, 
         assert "error: the message is empty" in terminal.wait_for(AT_1)
         terminal.type(LEAVE)
         assert terminal.end() == 0
-    sent = [request.body["messages"][-1]["content"] for request in claude.requests[count:]]
-    assert sent == ["written here\nin two lines"] * 2
+    messages = [request.body["messages"][-1]["content"] for request in claude.requests[count:]]
+    assert messages == ["written here\nin two lines"] * 2
 
 
-def test_what_was_typed_is_remembered_for_its_owner(talk: Talk, persona: Promptctl) -> None:
+def test_typed_messages_are_saved_in_a_history_file_readable_by_its_owner_only(
+    start_chat: StartChat, persona: Promptctl
+) -> None:
     path = persona.home / "state" / "history"
     for turn in ("first", "second"):
-        with talk(env={"PROMPTCTL_CHAT_HISTORY": str(path)}, text="Yes.") as terminal:
+        with start_chat(env={"PROMPTCTL_CHAT_HISTORY": str(path)}, text="Yes.") as terminal:
             terminal.wait_for(AT_1)
             if turn == "second":
                 terminal.type("\x1b[A")
@@ -277,11 +289,11 @@ def test_what_was_typed_is_remembered_for_its_owner(talk: Talk, persona: Promptc
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_conversation_is_saved_after_each_reply_and_gone_on_from(
-    talk: Talk, persona: Promptctl, claude: ClaudeServer
+def test_a_conversation_is_saved_after_each_reply_and_can_be_continued(
+    start_chat: StartChat, persona: Promptctl, claude: ClaudeServer
 ) -> None:
     path = persona.home / "talk.json"
-    with talk(text="Yes.") as terminal:
+    with start_chat(text="Yes.") as terminal:
         terminal.wait_for(AT_1)
         terminal.type("First\r")
         terminal.wait_for(AT_1)
@@ -303,7 +315,7 @@ def test_the_conversation_is_saved_after_each_reply_and_gone_on_from(
         assert "3 replies, " in terminal.rest()
     assert len(json.loads(path.read_text())["messages"]) == 6
     count = len(claude.requests)
-    with talk("persona", "--continue", "talk.json", text="Yes.") as terminal:
+    with start_chat("persona", "--continue", "talk.json", text="Yes.") as terminal:
         assert "continuing after 3 replies" in terminal.wait_for(AT_1)
         terminal.type("Fourth\r")
         terminal.wait_for(AT_1)
@@ -312,16 +324,18 @@ def test_the_conversation_is_saved_after_each_reply_and_gone_on_from(
     assert len(claude.requests[count].body["messages"]) == 7
 
 
-def test_a_variable_that_a_new_version_needs_is_asked_for(talk: Talk, persona: Promptctl, claude: ClaudeServer) -> None:
+def test_var_sets_a_variable_that_a_new_active_version_needs(
+    start_chat: StartChat, persona: Promptctl, claude: ClaudeServer
+) -> None:
     persona("create", "persona", "Be kind to {user.name}.")
-    with talk(text="Yes.") as terminal:
+    with start_chat(text="Yes.") as terminal:
         terminal.wait_for(AT_1)
         persona("activate", "persona@4", "--allow-new-variables")
         terminal.type("Hello\r")
         at_4 = "\npersona@4> "
-        shown = terminal.wait_for(at_4)
-        assert "user.name" in shown
-        assert "/var user.name=" in shown
+        screen_text = terminal.wait_for(at_4)
+        assert "user.name" in screen_text
+        assert "/var user.name=" in screen_text
         terminal.type("/var nonsense\r")
         assert "error: --var needs NAME=VALUE" in terminal.wait_for(at_4)
         terminal.type("/var user.name=Ada Lovelace\r")
@@ -335,12 +349,14 @@ def test_a_variable_that_a_new_version_needs_is_asked_for(talk: Talk, persona: P
     assert claude.requests[-1].body["system"] == "Be kind to Ada Lovelace."
 
 
-def test_the_commands_are_listed_and_completed_and_others_refused(talk: Talk, snapshot: Callable[..., None]) -> None:
-    with talk(text="Yes.") as terminal:
+def test_slash_commands_are_listed_and_completed_and_unknown_ones_are_refused(
+    start_chat: StartChat, snapshot: Callable[..., None]
+) -> None:
+    with start_chat(text="Yes.") as terminal:
         terminal.wait_for(AT_1)
         terminal.type("/help\r")
-        shown = terminal.wait_for(AT_1).replace("\r", "")
-        snapshot(shown, "cli/chat-help")
+        screen_text = terminal.wait_for(AT_1).replace("\r", "")
+        snapshot(screen_text, "cli/chat-help")
         terminal.type("/frob\r")
         assert "error: no command /frob\nhint:  /help" in terminal.wait_for(AT_1).replace("\r", "")
         terminal.type("/us\t\r")
@@ -351,25 +367,25 @@ def test_the_commands_are_listed_and_completed_and_others_refused(talk: Talk, sn
         assert terminal.end() == 0
 
 
-def test_a_narrow_terminal_has_a_short_prompt_and_whole_words(talk: Talk) -> None:
+def test_a_narrow_terminal_has_a_short_input_prompt_and_no_split_words(start_chat: StartChat) -> None:
     text = "An answer in whole sentences."
-    with talk(columns=20, text=text) as terminal:
+    with start_chat(columns=20, text=text) as terminal:
         terminal.wait_for("\n@1> ")
         terminal.type("Hello\r")
-        shown = terminal.wait_for("\n@1> ")
+        screen_text = terminal.wait_for("\n@1> ")
         for word in text.split():
-            assert word in shown
+            assert word in screen_text
         terminal.type(LEAVE)
         assert terminal.end() == 0
 
 
-def test_what_could_not_be_booked_is_booked_after_the_next_reply(
-    separate_database: None, talk: Talk, sql: Connection, server: Any, database_name: str
+def test_a_use_that_could_not_be_recorded_is_recorded_after_the_next_reply(
+    separate_database: None, start_chat: StartChat, sql: Connection, server: Any, database_name: str
 ) -> None:
     import psycopg
 
     with (
-        talk(text="One two three", chunk_delay_ms=300) as terminal,
+        start_chat(text="One two three", chunk_delay_ms=300) as terminal,
         psycopg.connect(server.dsn(), autocommit=True) as admin,
     ):
         terminal.wait_for(AT_1)
@@ -380,9 +396,9 @@ def test_what_could_not_be_booked_is_booked_after_the_next_reply(
             "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
             "where datname = %s and application_name = 'promptctl'", [database_name],
         )  # fmt: skip
-        shown = terminal.wait_for(AT_1).replace("\r", "")
-        assert "three\n" in shown
-        assert "warning: this use is not recorded; promptctl retries after the next reply: " in shown
+        screen_text = terminal.wait_for(AT_1).replace("\r", "")
+        assert "three\n" in screen_text
+        assert "warning: this use is not recorded; promptctl retries after the next reply: " in screen_text
         terminal.type("Again\r")
         assert "error: cannot reach the database" in terminal.wait_for(AT_1)
         admin.execute(f"alter database {database_name} with allow_connections true".encode())
@@ -390,14 +406,14 @@ def test_what_could_not_be_booked_is_booked_after_the_next_reply(
         assert "three\n" in terminal.wait_for(AT_1)
         terminal.type(LEAVE)
         assert terminal.end() == 0
-    assert booked(sql) == [(1, "ok"), (1, "ok")]
+    assert recorded_uses(sql) == [(1, "ok"), (1, "ok")]
 
 
 @pytest.mark.parametrize("word", ["exit", "quit"])
-def test_a_word_that_leaves_elsewhere_leaves_and_is_sent_behind_a_space(
-    talk: Talk, claude: ClaudeServer, word: str
+def test_exit_and_quit_end_the_conversation_unless_a_space_precedes_them(
+    start_chat: StartChat, claude: ClaudeServer, word: str
 ) -> None:
-    with talk(text="Yes.") as terminal:
+    with start_chat(text="Yes.") as terminal:
         terminal.wait_for(AT_1)
         count = len(claude.requests)
         terminal.type(f" {word}\r")
@@ -410,32 +426,32 @@ def test_a_word_that_leaves_elsewhere_leaves_and_is_sent_behind_a_space(
         assert len(claude.requests) == count + 1
 
 
-def test_a_terminal_that_hangs_up_leaves_a_record(talk: Talk, sql: Connection) -> None:
-    with talk(scenario="stall", after=2, text="One two three") as terminal:
+def test_a_reply_interrupted_by_a_hangup_is_recorded(start_chat: StartChat, sql: Connection) -> None:
+    with start_chat(scenario="stall", after=2, text="One two three") as terminal:
         terminal.wait_for(AT_1)
         terminal.type("Count.\r")
         terminal.wait_for("two")
         terminal.process.send_signal(signal.SIGHUP)
         assert terminal.end() == -signal.SIGHUP
-    assert booked(sql) == [(1, "interrupted")]
+    assert recorded_uses(sql) == [(1, "interrupted")]
 
 
-def test_something_moves_until_the_first_token_and_is_gone_before_it(talk: Talk) -> None:
-    with talk(text="Here.", delay_ms=1500) as terminal:
+def test_a_waiting_animation_is_shown_until_the_first_token_and_then_erased(start_chat: StartChat) -> None:
+    with start_chat(text="Here.", delay_ms=1500) as terminal:
         terminal.wait_for(AT_1)
         terminal.type("One?\r")
         assert "\r| waiting for claude-sonnet-5-5" in terminal.wait_for("/ waiting for claude-sonnet-5-5")
         terminal.wait_for("Here.")
-        shown = terminal.raw.decode()
-        assert shown.index("\r\x1b[KHere.") > shown.rindex("waiting for")
-    with talk(text="Here.", delay_ms=900, env={"TERM": "dumb"}) as terminal:
+        screen_text = terminal.raw.decode()
+        assert screen_text.index("\r\x1b[KHere.") > screen_text.rindex("waiting for")
+    with start_chat(text="Here.", delay_ms=900, env={"TERM": "dumb"}) as terminal:
         terminal.wait_for(AT_1)
         terminal.type("One?\r")
         assert "waiting for" not in terminal.wait_for("Here.")
 
 
-def test_the_help_fits_a_screen(talk: Talk) -> None:
-    with talk() as terminal:
+def test_lines_of_the_help_fit_into_80_columns(start_chat: StartChat) -> None:
+    with start_chat() as terminal:
         terminal.wait_for(AT_1)
         terminal.type("/help\r")
         terminal.wait_for("/help")

@@ -1,4 +1,4 @@
-"""Asking Claude once: what is sent, what is shown, and what is booked on the version that was sent."""
+"""`chat` with one message: the request, the output, and the use that is recorded."""
 
 from __future__ import annotations
 
@@ -30,25 +30,23 @@ from promptctl.uses order by recorded_at, id
 """
 
 
-def sent(claude: ClaudeServer, since: int) -> list[dict[str, Any]]:
+def request_bodies(claude: ClaudeServer, since: int) -> list[dict[str, Any]]:
     return [request.body for request in claude.requests[since:]]
 
 
-def test_the_live_version_is_sent_and_the_reply_is_the_answer(
+def test_the_active_version_is_sent_and_the_reply_is_printed(
     persona: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
 ) -> None:
     count = len(claude.requests)
     ended = persona("chat", "persona", "Hello", env=claude_env("ok", text="Good day."))
     assert (ended.code, ended.out, ended.err) == (0, "Good day.\n", "")
-    [body] = sent(claude, count)
+    [body] = request_bodies(claude, count)
     assert body["system"] == CALM
     assert body["messages"] == [{"role": "user", "content": "Hello"}]
     assert (body["model"], body["max_tokens"], body["stream"]) == ("claude-sonnet-5-5", 8192, True)
 
 
-def test_behaviour_changes_with_the_activation_and_back_with_the_rollback(
-    persona: Promptctl, claude_env: ClaudeEnv
-) -> None:
+def test_activation_and_rollback_change_the_version_that_is_sent(persona: Promptctl, claude_env: ClaudeEnv) -> None:
     replies = [persona("chat", "persona", "Hello", env=claude_env()).out]
     for words in (("activate", "persona@3"), ("rollback", "persona")):
         assert persona(*words).code == 0
@@ -56,7 +54,7 @@ def test_behaviour_changes_with_the_activation_and_back_with_the_rollback(
     assert replies[0] == replies[2] != replies[1]
 
 
-def test_a_call_is_booked_with_all_that_was_reported(
+def test_a_call_is_recorded_with_its_tokens_times_and_request_id(
     persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
 ) -> None:
     env = claude_env("ok", input_tokens=20, cache_read_tokens=100, cache_write_tokens=7, output_tokens=80, delay_ms=120)
@@ -70,31 +68,34 @@ def test_a_call_is_booked_with_all_that_was_reported(
     assert bucket is None
 
 
-def test_a_version_that_is_not_live_is_tried_by_its_number(
+def test_a_version_that_is_not_active_is_used_by_its_number(
     persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
 ) -> None:
-    seen = persona.on_terminal("chat", "persona@3", "Hello", env=claude_env("ok", text="Hey!"))
-    assert seen.out == "persona@3 (not active), claude-sonnet-5-5\nHey!\n"
+    screen = persona.on_terminal("chat", "persona@3", "Hello", env=claude_env("ok", text="Hey!"))
+    assert screen.out == "persona@3 (not active), claude-sonnet-5-5\nHey!\n"
     assert sql.execute(
         "select version, active_version from promptctl.uses join promptctl.served using (name)"
     ).fetchall() == [(3, 1)]
     persona("delete", "persona@3")
-    seen = persona.on_terminal("chat", "persona@3", "Hello", env=claude_env("ok", text="Hey!"))
-    assert seen.out.startswith("persona@3 (archived), claude-sonnet-5-5\n")
+    screen = persona.on_terminal("chat", "persona@3", "Hello", env=claude_env("ok", text="Hey!"))
+    assert screen.out.startswith("persona@3 (archived), claude-sonnet-5-5\n")
 
 
-def test_the_version_says_which_model_and_how_long_and_the_command_line_outranks_it(
+def test_options_override_the_model_and_max_tokens_of_the_version(
     promptctl: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
 ) -> None:
-    made = promptctl("create", "x", "text", "--model", "claude-haiku-5-5", "--max-tokens", "99", "--activate")
-    assert made.code == 0
+    created = promptctl("create", "x", "text", "--model", "claude-haiku-5-5", "--max-tokens", "99", "--activate")
+    assert created.code == 0
     count = len(claude.requests)
     promptctl("chat", "x", "Hello", env=claude_env())
     promptctl("chat", "x", "Hello", "--model", "m", "--max-tokens", "7", env=claude_env())
-    assert [(body["model"], body["max_tokens"]) for body in sent(claude, count)] == [("claude-haiku-5-5", 99), ("m", 7)]
+    assert [(body["model"], body["max_tokens"]) for body in request_bodies(claude, count)] == [
+        ("claude-haiku-5-5", 99),
+        ("m", 7),
+    ]
 
 
-def test_the_message_comes_from_words_a_file_or_standard_input_and_from_both(
+def test_a_message_comes_from_an_argument_a_file_standard_input_or_two_of_them(
     persona: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
 ) -> None:
     (persona.home / "change.diff").write_text("+ a line\n")
@@ -105,14 +106,14 @@ def test_the_message_comes_from_words_a_file_or_standard_input_and_from_both(
     assert persona("chat", "persona", "Review this.", "-f", "-", stdin="zoë\r\n", env=claude_env()).code == 0
     conflict = "<<<<<<< a\nb\n=======\nc\n>>>>>>> d"
     assert persona("chat", "persona", conflict, env=claude_env()).code == 0
-    # A loop's input is not eaten.
+    # Standard input is not read, so that a shell loop keeps its input.
     assert persona("chat", "persona", "Hello", stdin="not for us", env=claude_env()).code == 0
-    assert [body["messages"][0]["content"] for body in sent(claude, count)] == [
+    assert [body["messages"][0]["content"] for body in request_bodies(claude, count)] == [
         "+ a line", "Review this.\n\n+ a line", "from a pipe", "Review this.\n\nzoë", conflict, "Hello",
     ]  # fmt: skip
 
 
-def test_a_message_that_cannot_be_one_is_refused(persona: Promptctl, claude_env: ClaudeEnv) -> None:
+def test_an_empty_binary_or_unreadable_message_is_refused(persona: Promptctl, claude_env: ClaudeEnv) -> None:
     env = claude_env()
     assert check_failure(persona("chat", "persona", "", env=env), 2).err.startswith("error: the text is empty\n")
     nul = check_failure(persona("chat", "persona", stdin=b"a\0b", env=env), 2)
@@ -125,23 +126,23 @@ def test_a_message_that_cannot_be_one_is_refused(persona: Promptctl, claude_env:
     )
 
 
-def test_a_message_of_five_megabytes_arrives_whole(
+def test_a_message_of_five_megabytes_is_sent_completely(
     persona: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
 ) -> None:
     message = "twenty characters …\n" * 250_000
     count = len(claude.requests)
     assert persona("chat", "persona", "-f", "-", stdin=message, env=claude_env()).code == 0
-    [body] = sent(claude, count)
+    [body] = request_bodies(claude, count)
     assert body["messages"][0]["content"] == message.rstrip("\n")
 
 
-def test_variables_are_filled_in_and_never_looked_at_again(
+def test_variables_are_substituted_once_and_their_values_are_not_templates(
     promptctl: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
 ) -> None:
     promptctl("create", "x", 'Talk to {user.name} like {"a": 1}.', "--activate")
     count = len(claude.requests)
     assert promptctl("chat", "x", "Hello", "--var", "user.name={user.name}", env=claude_env()).code == 0
-    assert [body["system"] for body in sent(claude, count)] == ['Talk to {user.name} like {"a": 1}.']
+    assert [body["system"] for body in request_bodies(claude, count)] == ['Talk to {user.name} like {"a": 1}.']
     missing = check_json_failure(promptctl("chat", "x", "Hello", "--json", env=claude_env()), 2)
     assert missing["code"] == "variable_missing"
     assert "user.name" in missing["message"]
@@ -150,7 +151,7 @@ def test_variables_are_filled_in_and_never_looked_at_again(
     assert len(claude.requests) == count + 1
 
 
-def test_a_unit_is_booked_as_its_bucket(persona: Promptctl, claude_env: ClaudeEnv, sql: Connection) -> None:
+def test_a_unit_is_recorded_as_its_bucket(persona: Promptctl, claude_env: ClaudeEnv, sql: Connection) -> None:
     assert persona("chat", "persona", "Hello", "--unit", "user-42", env=claude_env()).code == 0
     [(bucket,)] = sql.execute("select bucket from promptctl.uses").fetchall()
     assert 0 <= bucket < 10_000
@@ -158,7 +159,7 @@ def test_a_unit_is_booked_as_its_bucket(persona: Promptctl, claude_env: ClaudeEn
     assert check_failure(ended, 2).err.startswith("error: --unit selects the version")
 
 
-def test_the_reply_is_there_as_it_comes_and_with_no_stream_at_its_end(
+def test_a_reply_is_printed_as_it_arrives_or_at_its_end_with_no_stream(
     persona: Promptctl, claude_env: ClaudeEnv
 ) -> None:
     for option, early in ((), True), (("--no-stream",), False):
@@ -174,16 +175,14 @@ def test_the_reply_is_there_as_it_comes_and_with_no_stream_at_its_end(
         assert (waited > 0.25) is early
 
 
-def test_what_a_reply_took_is_told_beside_it(persona: Promptctl, claude_env: ClaudeEnv) -> None:
+def test_usage_prints_tokens_and_times_to_standard_error(persona: Promptctl, claude_env: ClaudeEnv) -> None:
     env = claude_env("ok", text="Yes.", input_tokens=1200, cache_read_tokens=300, output_tokens=80)
     ended = persona("chat", "persona", "Hello", "--usage", env=env)
     assert ended.out == "Yes.\n"
     assert re.fullmatch(r"1,500 \+ 80 tokens \(300 cached\), \d+ ms, first \d+ ms\n", ended.err)
 
 
-def test_an_answer_in_json_has_everything_and_quiet_has_the_reference(
-    persona: Promptctl, claude_env: ClaudeEnv
-) -> None:
+def test_json_prints_the_whole_call_and_quiet_only_the_reference(persona: Promptctl, claude_env: ClaudeEnv) -> None:
     env = claude_env("ok", text="Yes.", input_tokens=20, output_tokens=80)
     ended = persona("chat", "persona", "Hello", "--json", env=env)
     document = json.loads(ended.out)
@@ -198,7 +197,7 @@ def test_an_answer_in_json_has_everything_and_quiet_has_the_reference(
     assert persona("chat", "persona", "Hello", "-q", env=env).out == "persona@1\n"
 
 
-def test_what_is_done_is_logged_as_json(persona: Promptctl, claude_env: ClaudeEnv) -> None:
+def test_calls_and_failures_are_logged_as_json(persona: Promptctl, claude_env: ClaudeEnv) -> None:
     env = claude_env("ok", text="Yes.", input_tokens=20, output_tokens=80)
     ended = persona("chat", "persona", "Hello", "--log-format", "json", env=env)
     events = [json.loads(line) for line in ended.err.splitlines()]
@@ -216,42 +215,42 @@ def test_what_is_done_is_logged_as_json(persona: Promptctl, claude_env: ClaudeEn
     assert event["outcome"] == "invalid_request_error"
 
 
-def test_two_versions_are_asked_the_same_and_shown_side_by_side(
+def test_against_sends_a_message_to_two_versions_and_shows_both_replies(
     persona: Promptctl, claude_env: ClaudeEnv, sql: Connection, snapshot: Callable[..., None]
 ) -> None:
     words = ["chat", "persona@1", "Hello", "--against", "persona@3"]
-    # Times of three digits, whatever else the machine does.
+    # The delay gives every time three digits, also on a busy machine.
     env = claude_env("ok", input_tokens=20, output_tokens=80, delay_ms=200)
-    told: list[str] = []
+    outputs: list[str] = []
     for columns in (80, 40, 20):
-        seen = persona.on_terminal(*words, columns=columns, env=env)
-        told.append(f"$ promptctl chat persona@1 Hello --against persona@3  # {columns} columns\n{seen.out}")
+        screen = persona.on_terminal(*words, columns=columns, env=env)
+        outputs.append(f"$ promptctl chat persona@1 Hello --against persona@3  # {columns} columns\n{screen.out}")
     piped = persona(*words, env=env)
-    told.append(f"# piped\n{piped.out}")
-    text = re.sub(r"\d{3} ms", "212 ms", "\n".join(told))
+    outputs.append(f"# piped\n{piped.out}")
+    text = re.sub(r"\d{3} ms", "212 ms", "\n".join(outputs))
     snapshot(re.sub(r"\t[\d.]+\t[\d.]+\tok", "\t12\t12\tok", text), "cli/chat-against")
     document = json.loads(persona(*words, "--json", env=env).out)
     assert [(reply["version"], reply["outcome"]) for reply in document["replies"]] == [(1, "ok"), (3, "ok")]
     counted = sql.execute("select version, count(*) from promptctl.uses group by version order by version").fetchall()
     assert counted == [(1, 5), (3, 5)]
-    seen = persona.on_terminal("chat", "persona@1", "--against", "persona@3")
-    assert "--against needs one message, and no --save or --continue" in seen.out
+    screen = persona.on_terminal("chat", "persona@1", "--against", "persona@3")
+    assert "--against needs one message, and no --save or --continue" in screen.out
 
 
-def test_one_of_two_may_have_a_variable_that_the_other_has_not(
+def test_against_accepts_a_variable_that_only_one_version_has(
     persona: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
 ) -> None:
     persona("create", "persona", "Be kind to {name}.")
     words = ["chat", "persona@1", "Hello", "--against", "persona@4"]
     count = len(claude.requests)
     assert persona(*words, "--var", "name=Ada", env=claude_env()).code == 0
-    assert {body["system"] for body in sent(claude, count)} == {CALM, "Be kind to Ada."}
+    assert {body["system"] for body in request_bodies(claude, count)} == {CALM, "Be kind to Ada."}
     assert check_failure(persona(*words, env=claude_env()), 2).err.startswith("error: persona@4 needs name\n")
     unknown = check_failure(persona(*words, "--var", "name=Ada", "--var", "city=Rom", env=claude_env()), 2)
     assert unknown.err.startswith("error: persona@1 has no variable city")
 
 
-def test_one_of_two_that_fails_is_shown_beside_the_other(
+def test_against_lists_failed_replies_with_their_errors(
     persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
 ) -> None:
     words = ["chat", "persona@1", "Hello", "--against", "persona@3"]
@@ -264,16 +263,16 @@ def test_one_of_two_that_fails_is_shown_beside_the_other(
     ]  # fmt: skip
 
 
-def test_a_conversation_is_saved_and_gone_on_from(
+def test_a_conversation_is_saved_and_continued_with_another_version(
     persona: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
 ) -> None:
     path = persona.home / "talk.json"
     assert persona("chat", "persona", "First", "--save", "talk.json", env=claude_env("ok", text="One.")).code == 0
     assert path.stat().st_mode & 0o777 == 0o600
     count = len(claude.requests)
-    again = persona("chat", "persona@3", "Second", "--continue", "talk.json", env=claude_env("ok", text="Two."))
-    assert again.out == "Two.\n"
-    [body] = sent(claude, count)
+    continued = persona("chat", "persona@3", "Second", "--continue", "talk.json", env=claude_env("ok", text="Two."))
+    assert continued.out == "Two.\n"
+    [body] = request_bodies(claude, count)
     assert body["system"] == ENTHUSIASTIC
     assert body["messages"] == [
         {"role": "user", "content": "First"}, {"role": "assistant", "content": "One."},
@@ -283,16 +282,16 @@ def test_a_conversation_is_saved_and_gone_on_from(
     assert [(message["content"], message.get("version")) for message in saved] == [
         ("First", None), ("One.", 1), ("Second", None), ("Two.", 3),
     ]  # fmt: skip
-    there = check_json_failure(persona("chat", "persona", "x", "--save", "talk.json", "--json", env=claude_env()), 1)
-    assert there["code"] == "file_exists"
+    error = check_json_failure(persona("chat", "persona", "x", "--save", "talk.json", "--json", env=claude_env()), 1)
+    assert error["code"] == "file_exists"
 
 
-def test_a_reply_that_failed_is_not_saved(persona: Promptctl, claude_env: ClaudeEnv) -> None:
+def test_a_failed_reply_is_not_saved(persona: Promptctl, claude_env: ClaudeEnv) -> None:
     assert persona("chat", "persona", "First", "--save", "talk.json", env=claude_env("cut", after=1)).code == 7
     assert not (persona.home / "talk.json").exists()
 
 
-BROKEN = {
+INVALID_FILES = {
     "not JSON": ("nonsense", "invalid_conversation"),
     "no messages": ("[]", "invalid_conversation"),
     "a list of something else": ('{"messages": [1]}', "invalid_conversation"),
@@ -305,9 +304,11 @@ BROKEN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", BROKEN)
-def test_a_file_that_holds_no_conversation_is_refused(case: str, persona: Promptctl, claude_env: ClaudeEnv) -> None:
-    text, code = BROKEN[case]
+@pytest.mark.parametrize("case", INVALID_FILES)
+def test_continue_refuses_a_file_that_is_not_a_conversation(
+    case: str, persona: Promptctl, claude_env: ClaudeEnv
+) -> None:
+    text, code = INVALID_FILES[case]
     if text is not None:
         (persona.home / "talk.json").write_text(text)
     ended = persona("chat", "persona", "x", "--continue", "talk.json", "--json", env=claude_env())
@@ -316,7 +317,7 @@ def test_a_file_that_holds_no_conversation_is_refused(case: str, persona: Prompt
         assert (persona.home / "talk.json").read_text() == text
 
 
-def test_a_conversation_that_cannot_be_saved_is_told(persona: Promptctl, claude_env: ClaudeEnv) -> None:
+def test_an_unwritable_conversation_file_is_reported_after_the_reply(persona: Promptctl, claude_env: ClaudeEnv) -> None:
     ended = persona("chat", "persona", "x", "--save", "nowhere/talk.json", env=claude_env("ok", text="One."))
     assert (ended.code, ended.out) == (1, "One.\n")
     assert ended.err.startswith('error: cannot save the conversation in "nowhere/talk.json": No such file or directory')
@@ -335,7 +336,7 @@ USAGE = [
 
 
 @pytest.mark.parametrize(("words", "message"), USAGE)
-def test_options_that_cannot_be_meant_are_refused_before_anything_is_sent(
+def test_invalid_options_are_refused_before_any_request_is_sent(
     words: list[str], message: str, persona: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer
 ) -> None:
     count = len(claude.requests)
@@ -346,17 +347,17 @@ def test_options_that_cannot_be_meant_are_refused_before_anything_is_sent(
 
 def test_a_conversation_needs_a_terminal(persona: Promptctl, claude_env: ClaudeEnv) -> None:
     for words in (["--json"], ["-q"]):
-        seen = persona.on_terminal("chat", "persona", *words, env=claude_env())
-        assert seen.code == 2
-        assert "a conversation needs a terminal: pass a message" in seen.out
+        screen = persona.on_terminal("chat", "persona", *words, env=claude_env())
+        assert screen.code == 2
+        assert "a conversation needs a terminal: pass a message" in screen.out
     line = f"{' '.join(persona.command('chat', 'persona'))} </dev/null"
-    done = subprocess.run(
+    process = subprocess.run(
         ["bash", "-c", line], env=persona.environment(claude_env()), cwd=persona.home, capture_output=True, check=False
     )
-    assert (done.returncode, done.stderr.splitlines()[0]) == (2, b"error: standard input is empty")
+    assert (process.returncode, process.stderr.splitlines()[0]) == (2, b"error: standard input is empty")
 
 
-def test_an_unknown_prompt_and_one_without_a_live_version_are_not_found(
+def test_an_unknown_prompt_and_one_without_an_active_version_are_not_found(
     persona: Promptctl, claude_env: ClaudeEnv
 ) -> None:
     ended = check_failure(persona("chat", "persnoa", "Hello", env=claude_env()), 4)
@@ -371,7 +372,7 @@ def test_an_unknown_prompt_and_one_without_a_live_version_are_not_found(
     )
 
 
-def test_two_chats_at_once_are_both_booked(persona: Promptctl, claude_env: ClaudeEnv, sql: Connection) -> None:
+def test_concurrent_calls_are_all_recorded(persona: Promptctl, claude_env: ClaudeEnv, sql: Connection) -> None:
     running = [persona.start("chat", "persona", "Hello", env=claude_env("ok", delay_ms=200)) for _ in range(4)]
     assert [(process.communicate()[1], process.returncode) for process in running] == [(b"", 0)] * 4
     assert sql.execute("select count(*), count(distinct id) from promptctl.uses").fetchone() == (4, 4)
