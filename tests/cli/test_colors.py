@@ -1,4 +1,4 @@
-"""Colors: the option, the variables of the conventions, and what is connected, for each stream alone."""
+"""Colors: the option, the environment variables, and whether each stream is a terminal."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ RULES: list[tuple[Mapping[str, str | None], str, bool, bool]] = [
 ]
 
 
-def test_the_option_then_the_variables_then_the_terminal_decide(demo: Promptctl) -> None:
+def test_the_color_option_overrides_variables_which_override_the_terminal(demo: Promptctl) -> None:
     for variables, option, in_pipe, on_terminal in RULES:
         env = {"TERM": "xterm-256color", **variables}
         words = (*DIFF, *option.split())
@@ -53,14 +53,14 @@ def test_the_option_then_the_variables_then_the_terminal_decide(demo: Promptctl)
         assert ("\x1b[" in demo.on_terminal(*words, env=env).out) == on_terminal, (variables, option)
 
 
-def test_errors_have_colors_as_the_answer_has_and_words_that_are_not_read_too(demo: Promptctl) -> None:
+def test_the_color_option_applies_to_errors_and_to_invalid_command_lines(demo: Promptctl) -> None:
     for words in (["show", "nothing_like_it"], ["list", "--everything"], ["show"]):
         assert demo(*words, "--color", "always").err.startswith("\x1b[31merror:\x1b[0m ")
         assert "\x1b" not in demo.on_terminal(*words, "--color=never", env={"TERM": "xterm"}).out
     assert "\x1b" not in demo("show", "nothing_like_it", "--json", "--color", "always").err
 
 
-def test_what_programs_read_stays_plain(demo: Promptctl) -> None:
+def test_output_for_programs_has_no_colors(demo: Promptctl) -> None:
     for words in (
         "list", "show default-system-prompt", "show default-system-prompt@1", "history", "stats", "db status",
         "resolve support/triage --unit u", "split support/triage", "route show support/triage", "list --json",
@@ -71,7 +71,7 @@ def test_what_programs_read_stays_plain(demo: Promptctl) -> None:
         assert demo(*words.split(), env={"FORCE_COLOR": "1"}).out == plain.out, words
 
 
-def test_every_command_has_the_option_and_another_word_is_refused(demo: Promptctl) -> None:
+def test_every_command_has_the_color_option_and_refuses_other_values(demo: Promptctl) -> None:
     for name in catalogue.COMMANDS:
         spellings = set(catalogue.COMMANDS[name].options)
         assert {"--color", "--no-pager"} <= spellings

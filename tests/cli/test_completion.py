@@ -1,4 +1,4 @@
-"""Completion at the Tab key: what is offered, and that bash, zsh and fish offer it."""
+"""Completion: the words that are offered, and the scripts for bash, zsh and fish."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMES = ["code_helper", "default-system-prompt", "support/triage"]
 SHARED = ["--color", "--database-url", "--json", "--log-format", "--no-pager", "--quiet", "--verbose"]
 
 
-def offered(promptctl: Promptctl, *words: str) -> list[str]:
+def completions(promptctl: Promptctl, *words: str) -> list[str]:
     ended = promptctl("__complete", *words)
     assert (ended.code, ended.err) == (0, "")
     return ended.out.splitlines()
@@ -87,31 +87,31 @@ def offered(promptctl: Promptctl, *words: str) -> list[str]:
         (["help", "show", ""], []),
     ],
 )
-def test_what_can_follow_is_offered(words: list[str], expected: list[str], demo: Promptctl) -> None:
-    assert offered(demo, *words) == expected
+def test_completion_offers_the_words_that_can_follow(words: list[str], expected: list[str], demo: Promptctl) -> None:
+    assert completions(demo, *words) == expected
 
 
-def test_the_database_on_the_line_is_the_one_that_is_asked(
+def test_completion_uses_the_database_of_the_command_line(
     demo: Promptctl, unconfigured: Promptctl, database_url: str
 ) -> None:
-    assert offered(unconfigured, "show", "--database-url", database_url, "d") == ["default-system-prompt"]
-    assert offered(unconfigured, "show", f"--database-url='{database_url}'", "d") == ["default-system-prompt"]
+    assert completions(unconfigured, "show", "--database-url", database_url, "d") == ["default-system-prompt"]
+    assert completions(unconfigured, "show", f"--database-url='{database_url}'", "d") == ["default-system-prompt"]
 
 
-def test_completion_starts_no_server_and_never_complains(
+def test_completion_starts_no_server_and_prints_no_error(
     unconfigured: Promptctl, promptctl_on: object, empty_database: str, server: Server
 ) -> None:
-    assert offered(unconfigured, "show", "") == []
+    assert completions(unconfigured, "show", "") == []
     assert not (unconfigured.home / "promptctl").exists()
     for url in ("postgresql://127.0.0.1:1/x", "", "junk", server.url(empty_database), server.url("nowhere")):
-        assert offered(unconfigured, "show", "--database-url", url, "") == []
+        assert completions(unconfigured, "show", "--database-url", url, "") == []
 
 
-def test_completion_does_not_keep_anybody_waiting(unconfigured: Promptctl) -> None:
+def test_completion_gives_up_on_a_server_that_does_not_answer(unconfigured: Promptctl) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         started = time.monotonic()
         assert (
-            offered(unconfigured, "show", "--database-url", f"host=127.0.0.1 port={listening.getsockname()[1]}", "")
+            completions(unconfigured, "show", "--database-url", f"host=127.0.0.1 port={listening.getsockname()[1]}", "")
             == []
         )
         assert time.monotonic() - started < 8
@@ -145,7 +145,7 @@ printf '%s\n' "${COMPREPLY[@]}"
         # Bash breaks the word before the @ and replaces what follows.
         ("promptctl activate default-system-prompt@", "@", "compopt -o nosort @3 @2 @1"),
         ("promptctl activate default-system-prompt@2", "@2", "@2"),
-        # Where somebody has taken the @ out of COMP_WORDBREAKS it does not.
+        # It does not if COMP_WORDBREAKS has no @.
         ("promptctl show code_helper@", "code_helper@", "code_helper@1"),
         ("promptctl activate cod", "cod", "compopt -o nospace code_helper@"),
         ("promptctl list --js", "--js", "--json"),
@@ -156,18 +156,18 @@ printf '%s\n' "${COMPREPLY[@]}"
         ("promptctl  show   supp", "supp", "support/triage"),
     ],
 )
-def test_bash_gets_what_it_puts_behind_its_last_break(
+def test_bash_completions_replace_the_text_after_the_last_word_break(
     line: str, replaced: str, expected: str, demo: Promptctl, path: str
 ) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         ["bash", "--norc", "-c", BASH, "bash", line, replaced], env=demo.environment({"PATH": path}),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert (done.stdout.split(), done.stderr) == (expected.split(), "")
+    assert (process.stdout.split(), process.stderr) == (expected.split(), "")
 
 
-class Typist:
-    """Types into a shell on a terminal, and reads until something appears."""
+class Shell:
+    """A shell on a terminal, into which a test types."""
 
     def __init__(self, command: list[str], env: dict[str, str], folder: Path) -> None:
         self._leader, follower = pty.openpty()
@@ -175,19 +175,19 @@ class Typist:
             command, stdin=follower, stdout=follower, stderr=follower, env=env, cwd=folder, start_new_session=True
         )
         os.close(follower)
-        self.seen = ""
+        self.output = ""
 
     def type(self, text: str, until: str) -> None:
-        """Type a line, wait until something appears and then for the prompt: only then does the shell read again."""
-        read_so_far = len(self.seen)
+        """Type a line, wait for a text and then for the shell prompt, after which the shell reads again."""
+        position = len(self.output)
         os.write(self._leader, text.encode())
         deadline = time.monotonic() + 20
-        for awaited in (until, "READY> "):
-            while (place := self.seen.find(awaited, read_so_far)) < 0:
+        for text_to_find in (until, "READY> "):
+            while (place := self.output.find(text_to_find, position)) < 0:
                 ready, _, _ = select.select([self._leader], [], [], max(0.0, deadline - time.monotonic()))
-                assert ready, self.seen
-                self.seen += os.read(self._leader, 65536).decode(errors="replace")
-            read_so_far = place + len(awaited)
+                assert ready, self.output
+                self.output += os.read(self._leader, 65536).decode(errors="replace")
+            position = place + len(text_to_find)
 
     def end(self) -> None:
         self._process.kill()
@@ -205,59 +205,59 @@ SHELLS = {
 
 
 @pytest.fixture
-def typist(request: pytest.FixtureRequest, demo: Promptctl, path: str) -> Iterator[Typist]:
-    """A shell of this name that has read its completion script."""
-    command, beginning = SHELLS[request.param]
+def shell(request: pytest.FixtureRequest, demo: Promptctl, path: str) -> Iterator[Shell]:
+    """A shell that has loaded its completion script."""
+    command, setup = SHELLS[request.param]
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not on this machine")
     env = demo.environment({"PATH": path, "TERM": "vt100", "PROMPT_EOL_MARK": "", "INPUTRC": "/dev/null"})
-    typing = Typist(command, env, demo.home)
+    shell_process = Shell(command, env, demo.home)
     try:
-        typing.type(f"{beginning}; echo rea''dy\n", "ready\r\n")
-        yield typing
+        shell_process.type(f"{setup}; echo rea''dy\n", "ready\r\n")
+        yield shell_process
     finally:
-        typing.end()
+        shell_process.end()
 
 
-@pytest.mark.parametrize("typist", SHELLS, indirect=True)
-def test_a_person_at_a_shell_completes_commands_names_and_versions(typist: Typist) -> None:
-    typist.type("promptctl sho\tsupp\t\n", "Sort tickets.")
-    typist.type("promptctl show code_helper@\t\n", "You help with {language}")
-    typist.type("promptctl activate cod\t1 --quie\t\n", "code_helper@1")
-    typist.type("promptctl history code\t --lim\t1 -q\n", "code_helper@1")
+@pytest.mark.parametrize("shell", SHELLS, indirect=True)
+def test_tab_completes_commands_names_and_versions_in_a_shell(shell: Shell) -> None:
+    shell.type("promptctl sho\tsupp\t\n", "Sort tickets.")
+    shell.type("promptctl show code_helper@\t\n", "You help with {language}")
+    shell.type("promptctl activate cod\t1 --quie\t\n", "code_helper@1")
+    shell.type("promptctl history code\t --lim\t1 -q\n", "code_helper@1")
 
 
-@pytest.mark.parametrize("typist", SHELLS, indirect=True)
-def test_file_names_are_offered_where_a_file_belongs_only(typist: Typist, demo: Promptctl) -> None:
+@pytest.mark.parametrize("shell", SHELLS, indirect=True)
+def test_file_names_are_offered_only_for_arguments_that_are_files(shell: Shell, demo: Promptctl) -> None:
     (demo.home / "notes.txt").write_text("x")
     (demo.home / "nested").mkdir()
     for line, completed in (
         ("promptctl create x -f not\t -q; echo don''e\n", "notes.txt"),
         ("promptctl sync n\t --check -q; echo don''e\n", "nested/"),
     ):
-        typist.type(line, completed)
+        shell.type(line, completed)
     for line in (
         "release show n",
         "split default-system-prompt@2 n",
         "rollback default-system-prompt --to n",
         "help n",
     ):
-        before = len(typist.seen)
-        typist.type(f"promptctl {line}\t\t; echo don''e\n", "done\r\n")
-        assert not {"notes.txt", "nested"} & set(typist.seen[before:].split()), line
+        before = len(shell.output)
+        shell.type(f"promptctl {line}\t\t; echo don''e\n", "done\r\n")
+        assert not {"notes.txt", "nested"} & set(shell.output[before:].split()), line
 
 
-@pytest.mark.parametrize(("typist", "keys"), [("bash", "\t\t"), ("zsh", "\t")], indirect=["typist"])
-def test_versions_are_shown_newest_first(typist: Typist, keys: str) -> None:
-    before = len(typist.seen)
-    typist.type(f"promptctl show default-system-prompt@{keys}1 -q\n", "default-system-prompt@1\r\n")
-    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", " ", typist.seen[before:])
-    numbers = re.findall(r"@(\d)(?=\s)", shown)
-    assert numbers[:3] == ["3", "2", "1"], shown
+@pytest.mark.parametrize(("shell", "keys"), [("bash", "\t\t"), ("zsh", "\t")], indirect=["shell"])
+def test_versions_are_shown_newest_first(shell: Shell, keys: str) -> None:
+    before = len(shell.output)
+    shell.type(f"promptctl show default-system-prompt@{keys}1 -q\n", "default-system-prompt@1\r\n")
+    output = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", " ", shell.output[before:])
+    numbers = re.findall(r"@(\d)(?=\s)", output)
+    assert numbers[:3] == ["3", "2", "1"], output
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not on this machine")
-def test_fish_offers_the_same(demo: Promptctl, path: str) -> None:
+def test_fish_completes_commands_names_versions_and_files(demo: Promptctl, path: str) -> None:
     (demo.home / "a_file").write_text("x")
     (demo.home / "a_folder").mkdir()
     for line, expected in (
@@ -273,15 +273,15 @@ def test_fish_offers_the_same(demo: Promptctl, path: str) -> None:
         ("promptctl help a", ["activate"]),
     ):
         script = f"promptctl completion fish | source; complete -C {shlex.quote(line)}"
-        done = subprocess.run(
+        process = subprocess.run(
             ["fish", "--no-config", "-c", script], env=demo.environment({"PATH": path}), cwd=demo.home,
             capture_output=True, text=True, check=True,
         )  # fmt: skip
-        assert [each.partition("\t")[0] for each in done.stdout.splitlines()] == expected, line
+        assert [line_of_output.partition("\t")[0] for line_of_output in process.stdout.splitlines()] == expected, line
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_is_printed_byte_for_byte_in_a_pipe_and_on_a_terminal(shell: str, unconfigured: Promptctl) -> None:
+def test_the_completion_script_is_the_same_in_a_pipe_and_on_a_terminal(shell: str, unconfigured: Promptctl) -> None:
     printed = unconfigured("completion", shell)
     assert (printed.code, printed.err) == (0, "")
     assert "__complete" in printed.out

@@ -1,4 +1,4 @@
-"""What goes in comes out: content byte for byte, words of users as they are, and what cannot be a text is refused."""
+"""Content and other text of users: stored unchanged, escaped on a terminal, refused if invalid."""
 
 from __future__ import annotations
 
@@ -37,40 +37,40 @@ TEXTS = {
 }
 
 
-def created(promptctl: Promptctl, *words: str, stdin: bytes = b"") -> None:
+def create(promptctl: Promptctl, *words: str, stdin: bytes = b"") -> None:
     ended = promptctl("create", *words, stdin=stdin)
     assert ended.code == 0, ended
 
 
-def shown(promptctl: Promptctl, reference: str) -> bytes:
-    done = subprocess.run(
+def show(promptctl: Promptctl, reference: str) -> bytes:
+    process = subprocess.run(
         promptctl.command("show", reference), env=promptctl.environment(), capture_output=True, check=True
     )
-    return done.stdout
+    return process.stdout
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_content_comes_back_byte_for_byte_from_every_way_in(name: str, promptctl: Promptctl) -> None:
+def test_content_is_stored_byte_for_byte_from_files_pipes_and_arguments(name: str, promptctl: Promptctl) -> None:
     text = TEXTS[name].encode()
     (promptctl.home / "text").write_bytes(text)
-    created(promptctl, "from/file", "-f", "text")
-    created(promptctl, "from/stdin", "-f", "-", stdin=text)
-    created(promptctl, "from/pipe", stdin=text)
-    created(promptctl, "from/argument", *(["--text=-"] if TEXTS[name] == "-" else ["--", TEXTS[name]]))
+    create(promptctl, "from/file", "-f", "text")
+    create(promptctl, "from/stdin", "-f", "-", stdin=text)
+    create(promptctl, "from/pipe", stdin=text)
+    create(promptctl, "from/argument", *(["--text=-"] if TEXTS[name] == "-" else ["--", TEXTS[name]]))
     for way in ("file", "stdin", "pipe", "argument"):
-        assert shown(promptctl, f"from/{way}@1") == text
+        assert show(promptctl, f"from/{way}@1") == text
     assert json.loads(promptctl("show", "from/file@1", "--json").out)["content"] == TEXTS[name]
 
 
-def test_ten_megabytes_come_back_byte_for_byte(promptctl: Promptctl) -> None:
+def test_content_of_ten_megabytes_is_stored_byte_for_byte(promptctl: Promptctl) -> None:
     text = os.urandom(5_000_000).hex().encode()
     (promptctl.home / "text").write_bytes(text)
-    created(promptctl, "big", "-f", "text")
-    assert shown(promptctl, "big@1") == text
+    create(promptctl, "big", "-f", "text")
+    assert show(promptctl, "big@1") == text
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("content", "stored"),
     [
         (b"\xef\xbb\xbfmark", b"mark"),
         (b"\xef\xbb\xbf\xef\xbb\xbftwo marks", b"two marks"),
@@ -80,12 +80,12 @@ def test_ten_megabytes_come_back_byte_for_byte(promptctl: Promptctl) -> None:
         (b"\r" * 1_000_000 + b"\nx", b"\nx"),
     ],
 )
-def test_a_byte_order_mark_goes_and_line_ends_become_lf(given: bytes, kept: bytes, promptctl: Promptctl) -> None:
-    assert promptctl("create", "x", stdin=given).code == 0
-    assert shown(promptctl, "x@1") == kept
+def test_byte_order_marks_are_removed_and_crlf_becomes_lf(content: bytes, stored: bytes, promptctl: Promptctl) -> None:
+    assert promptctl("create", "x", stdin=content).code == 0
+    assert show(promptctl, "x@1") == stored
 
 
-UNUSABLE = {
+INVALID_CONTENT = {
     b"": ("empty_content", "is empty"),
     b" \n\t ": ("empty_content", "is empty"),
     b"\xef\xbb\xbf": ("empty_content", "is empty"),
@@ -97,21 +97,21 @@ UNUSABLE = {
 }
 
 
-@pytest.mark.parametrize("given", UNUSABLE, ids=repr)
-def test_a_text_that_cannot_be_a_prompt_is_refused_with_its_place(given: bytes, promptctl: Promptctl) -> None:
-    code, complaint = UNUSABLE[given]
-    (promptctl.home / "text").write_bytes(given)
+@pytest.mark.parametrize("content", INVALID_CONTENT, ids=repr)
+def test_empty_or_binary_content_is_refused_with_the_offset(content: bytes, promptctl: Promptctl) -> None:
+    code, problem = INVALID_CONTENT[content]
+    (promptctl.home / "text").write_bytes(content)
     hint = "hint:  promptctl create --help\n"
-    assert check_failure(promptctl("create", "x", "-f", "text"), 2).err == f'error: "text" {complaint}\n{hint}'
+    assert check_failure(promptctl("create", "x", "-f", "text"), 2).err == f'error: "text" {problem}\n{hint}'
     assert (
-        check_failure(promptctl("create", "x", "-f", "-", stdin=given), 2).err
-        == f"error: standard input {complaint}\n{hint}"
+        check_failure(promptctl("create", "x", "-f", "-", stdin=content), 2).err
+        == f"error: standard input {problem}\n{hint}"
     )
-    assert check_json_failure(promptctl("create", "x", "--json", stdin=given), 2)["code"] == code
+    assert check_json_failure(promptctl("create", "x", "--json", stdin=content), 2)["code"] == code
     assert promptctl("list").out == ""
 
 
-def test_a_text_over_the_limit_is_refused(promptctl: Promptctl) -> None:
+def test_content_over_the_size_limit_is_refused(promptctl: Promptctl) -> None:
     with (promptctl.home / "text").open("wb") as file:
         file.truncate(100 * 1024 * 1024 + 1)
     error = check_json_failure(promptctl("create", "x", "-f", "text", "--json"), 2)
@@ -138,44 +138,44 @@ def test_a_text_over_the_limit_is_refused(promptctl: Promptctl) -> None:
     ],
     ids=repr,
 )
-def test_an_argument_that_is_not_utf8_is_refused_in_utf8(words: list[str | bytes], promptctl: Promptctl) -> None:
-    done = subprocess.run(
+def test_an_argument_that_is_not_utf8_is_refused(words: list[str | bytes], promptctl: Promptctl) -> None:
+    process = subprocess.run(
         [*promptctl.command(), *words],
         check=False,
         env=promptctl.environment(),
         capture_output=True,
         stdin=subprocess.DEVNULL,
     )
-    assert (done.returncode, done.stdout) == (2, b"")
-    told = done.stderr.decode()
-    assert told.startswith("error: ")
-    assert "Traceback" not in told
+    assert (process.returncode, process.stdout) == (2, b"")
+    error_text = process.stderr.decode()
+    assert error_text.startswith("error: ")
+    assert "Traceback" not in error_text
 
 
 def test_a_file_whose_name_is_not_utf8_is_read(promptctl: Promptctl) -> None:
     path = os.fsencode(promptctl.home) + b"/\xff.txt"
     with open(path, "wb") as file:
         file.write(b"text")
-    done = subprocess.run(
+    process = subprocess.run(
         [*promptctl.command("create", "x", "-f"), path], check=False, env=promptctl.environment(), capture_output=True
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
-def unescaped(cell: str) -> str:
-    """What a cell in a pipe says, by the rules of COPY."""
+def unescape(cell: str) -> str:
+    """Decode a field of output in a pipe, by the rules of COPY."""
     single = {b"t": b"\t", b"r": b"\r", b"n": b"\n", b"b": b"\b", b"f": b"\f", b"v": b"\v", b"\\": b"\\"}
 
-    def meant(escape: re.Match[bytes]) -> bytes:
+    def character(escape: re.Match[bytes]) -> bytes:
         return bytes([int(escape[1][1:], 16)]) if escape[1][:1] == b"x" else single[escape[1]]
 
-    return re.sub(rb"\\(x[0-9a-f]{2}|.)", meant, cell.encode()).decode()
+    return re.sub(rb"\\(x[0-9a-f]{2}|.)", character, cell.encode()).decode()
 
 
-def test_words_of_users_are_kept_as_they_are_and_harmless_on_a_terminal(
+def test_user_text_is_stored_unchanged_and_escaped_on_a_terminal(
     promptctl: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
-    created(
+    create(
         promptctl, "x", "text", "--activate",
         "--description", WILD, "--reason", WILD, "--author", WILD, "--meta", f"k{WILD}={WILD}",
     )  # fmt: skip
@@ -187,26 +187,26 @@ def test_words_of_users_are_kept_as_they_are_and_harmless_on_a_terminal(
 
     fields = promptctl("history", "x").out.removesuffix("\n").split("\t")
     assert len(fields) == 5
-    assert unescaped(fields[3]) == WILD
+    assert unescape(fields[3]) == WILD
 
     promptctl("create", "x", "-f", "-", stdin=WILD)
     for words in (["history"], ["show", "x"], ["show", "x@2"], ["diff", "x@1", "x@2"], ["show", "x", "--json"]):
         for columns in (20, 80, 5000):
-            seen = promptctl.on_terminal(*words, columns=columns)
-            assert seen.code == 0
-            controls = {c for c in seen.out if not c.isprintable()} - {"\n", "\t", "\ufeff", "\u2028"}
+            screen = promptctl.on_terminal(*words, columns=columns)
+            assert screen.code == 0
+            controls = {c for c in screen.out if not c.isprintable()} - {"\n", "\t", "\ufeff", "\u2028"}
             assert controls == set(), (words, columns)
     assert "[/INST] [bold]b[/bold] :smile: {a} {{b}} %VAR% $HOME" in promptctl.on_terminal("history", columns=5000).out
 
 
-def test_a_message_never_obeys_what_a_terminal_would(promptctl: Promptctl) -> None:
+def test_control_characters_in_error_messages_are_escaped(promptctl: Promptctl) -> None:
     for words in (["show", "a\x1b[31m"], ["list", "\x1b[2J"], ["create", "x", "-f", "\x1b[2J"], ["list", "--\x1b[2J"],
                   ["\x1b[2J"], ["sync", "\x1b[2J\u202e"], ["create", "x", "y", "--meta", "\x9b2J"]):  # fmt: skip
-        seen = promptctl.on_terminal(*words).out
-        assert not {"\x1b", "\x9b", "\u202e"} & set(seen), (words, seen)
+        screen_text = promptctl.on_terminal(*words).out
+        assert not {"\x1b", "\x9b", "\u202e"} & set(screen_text), (words, screen_text)
 
 
-def test_metadata_that_is_json_is_kept_as_such_and_all_else_is_text(promptctl: Promptctl) -> None:
+def test_metadata_values_are_json_if_they_parse_and_text_otherwise(promptctl: Promptctl) -> None:
     pairs = {
         "n=1": 1, "f=1.5": 1.5, "neg=-2": -2, "t=true": True, "z=null": None, "l=[1, \"a\"]": [1, "a"], "s=\"q\"": "q",
         "w=word": "word", "e=": "", "eq=a=b": "a=b", "nan=NaN": "NaN", "inf=-Infinity": "-Infinity",
@@ -214,13 +214,13 @@ def test_metadata_that_is_json_is_kept_as_such_and_all_else_is_text(promptctl: P
         "half={": "{", "date=2026-11-12": "2026-11-12", "sp= 1": " 1", "plus=+1": "+1", "exp=1e3": 1000.0,
     }  # fmt: skip
     words = [word for pair in pairs for word in ("--meta", pair)]
-    created(promptctl, "x", "text", *words, "--meta", "n=2")
+    create(promptctl, "x", "text", *words, "--meta", "n=2")
     expected = {pair.partition("=")[0]: value for pair, value in pairs.items()} | {"n": 2}
     assert json.loads(promptctl("show", "x@1", "--json").out)["metadata"] == expected
 
 
-def test_metadata_that_no_database_keeps_or_that_is_read_otherwise_is_refused(promptctl: Promptctl) -> None:
-    for value, told in {
+def test_metadata_that_cannot_be_stored_exactly_is_refused(promptctl: Promptctl) -> None:
+    for value, error_text in {
         '"\\u0000"': "a text has a NUL character",
         '"\\ud800"': "a text has a lone surrogate, which is not a character",
         '{"\\ud800": 1}': "a text has a lone surrogate, which is not a character",
@@ -233,15 +233,15 @@ def test_metadata_that_no_database_keeps_or_that_is_read_otherwise_is_refused(pr
         "0.10000000000000000001": "0.10000000000000000001 is read as 0.1",
     }.items():
         ended = check_failure(promptctl("create", "x", "text", "--meta", f"k={value}"), 2)
-        assert ended.err.startswith(f'error: --meta "k": {told}'), ended.err
+        assert ended.err.startswith(f'error: --meta "k": {error_text}'), ended.err
     assert promptctl("list").out == ""
-    created(promptctl, "x", "text", "--meta", 'k="1.10"')
+    create(promptctl, "x", "text", "--meta", 'k="1.10"')
     assert json.loads(promptctl("show", "x@1", "--json").out)["metadata"] == {"k": "1.10"}
 
 
-def test_a_glob_in_a_pattern_means_what_a_shell_means_and_nothing_else_does(promptctl: Promptctl) -> None:
+def test_patterns_match_like_shell_globs_and_other_characters_are_literal(promptctl: Promptctl) -> None:
     for name in ("support/triage", "support_triage", "a.b", "A-b", "x1"):
-        created(promptctl, name, "text")
+        create(promptctl, name, "text")
 
     def found(pattern: str) -> list[str]:
         return promptctl("list", "-q", pattern).out.split()
@@ -255,7 +255,7 @@ def test_a_glob_in_a_pattern_means_what_a_shell_means_and_nothing_else_does(prom
     assert found("*") == found("") == ["A-b", "a.b", "support/triage", "support_triage", "x1"]
 
 
-def test_a_shell_loop_keeps_its_input(promptctl: Promptctl, tmp_path: Path) -> None:
+def test_commands_do_not_read_the_standard_input_of_a_shell_loop(promptctl: Promptctl, tmp_path: Path) -> None:
     command = " ".join(promptctl.command())
     script = f"""
         printf 'a\\nb\\nc\\n' | while read -r name; do
@@ -264,7 +264,7 @@ def test_a_shell_loop_keeps_its_input(promptctl: Promptctl, tmp_path: Path) -> N
             {command} history "$name" >/dev/null; {command} stats >/dev/null
         done
     """
-    done = subprocess.run(
+    process = subprocess.run(
         ["bash", "-c", script],
         check=True,
         env=promptctl.environment(),
@@ -272,16 +272,16 @@ def test_a_shell_loop_keeps_its_input(promptctl: Promptctl, tmp_path: Path) -> N
         capture_output=True,
         text=True,
     )
-    assert done.stdout == "text of atext of btext of c"
+    assert process.stdout == "text of atext of btext of c"
     assert promptctl("list", "-q").out == "a\nb\nc\n"
 
 
-def test_a_text_that_git_has_not_put_in_place_is_refused(promptctl: Promptctl) -> None:
+def test_a_git_lfs_pointer_is_refused_as_content(promptctl: Promptctl) -> None:
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n"
-    for given in (pointer, "a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> main\n"):
-        (promptctl.home / "sys.txt").write_text(given)
+    for content in (pointer, "a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> main\n"):
+        (promptctl.home / "sys.txt").write_text(content)
         error = check_json_failure(promptctl("create", "x", "-f", "sys.txt", "--json"), 2)
         assert error["code"] == "unfinished_text"
         assert error["message"].startswith(("sys.txt ", '"sys.txt" '))
-        assert check_json_failure(promptctl("create", "x", "--json", stdin=given), 2)["code"] == "unfinished_text"
+        assert check_json_failure(promptctl("create", "x", "--json", stdin=content), 2)["code"] == "unfinished_text"
     assert promptctl("list").out == ""

@@ -1,4 +1,4 @@
-"""The words that people bring from other tools: what has one meaning is carried out, all else is a hint to paste."""
+"""Command lines in the style of other tools: unambiguous ones are executed, others get a hint to paste."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.commands import check_failure
 if TYPE_CHECKING:
     from tests.conftest import Promptctl
 
-# What is typed, and the command line that is the hint.
+# A command line, and the one that is printed as a hint.
 HINTS: dict[str, str | None] = {
     # Commands.
     **{f"{word} D": "show D" for word in ["get", "cat", "view", "print", "describe", "versions", "status", "version"]},
@@ -181,7 +181,7 @@ HINTS: dict[str, str | None] = {
     "erase --reason leaked key D@3": "erase D@3 --reason 'leaked key'",
     "split --reason does it help D@3 10%": "split D@3 10% --reason 'does it help'",
     "split D@3 10% --reason does it help": "split D@3 10% --reason 'does it help'",
-    # Of these nothing is known that is safe.
+    # There is no safe correction of these.
     "activate D": None,
     "activate D@latest": None,
     "split D@3 10% --dry-run": None,
@@ -189,7 +189,7 @@ HINTS: dict[str, str | None] = {
     "list --json=yes": None,
     "frobnicate D": None,
 }
-# What is typed, and the command line that is carried out: it can mean one thing only.
+# A command line, and the unambiguous one that is executed instead.
 ACCEPTED = {
     "show D@v2": "show D@2",
     "show D 2": "show D@2",
@@ -210,31 +210,34 @@ ACCEPTED = {
 }
 
 
-def as_typed(line: str) -> list[str]:
+def split_line(line: str) -> list[str]:
     return shlex.split(line)
 
 
-def test_every_word_that_people_try_has_its_hint() -> None:
-    for typed, expected in HINTS.items():
-        words = as_typed(typed)
-        meant = lines.corrected(words)
+def test_commands_of_other_tools_get_the_expected_hint() -> None:
+    for line, expected in HINTS.items():
+        words = split_line(line)
+        corrected = lines.corrected(words)
         if expected is None:
-            assert meant is None, (typed, meant)
+            assert corrected is None, (line, corrected)
             continue
-        assert meant is not None, typed
-        assert shlex.join(meant) == shlex.join(as_typed(expected)) or meant == as_typed(expected), (typed, meant)
-        # It can be pasted: the commands read it, and nothing is switched off by it.
-        assert fast_reader.read(meant) is not None or meant[-1] in ("--help", "--version"), typed
-        assert not {"--force", "--adopt", "--allow-secrets", "--allow-new-variables"} & set(meant), typed
-        assert lines.unambiguous(words) is None, typed
+        assert corrected is not None, line
+        assert shlex.join(corrected) == shlex.join(split_line(expected)) or corrected == split_line(expected), (
+            line,
+            corrected,
+        )
+        # The hint is a valid command line, and it disables no check.
+        assert fast_reader.read(corrected) is not None or corrected[-1] in ("--help", "--version"), line
+        assert not {"--force", "--adopt", "--allow-secrets", "--allow-new-variables"} & set(corrected), line
+        assert lines.unambiguous(words) is None, line
 
 
-def test_what_means_one_thing_only_is_accepted() -> None:
-    for typed, expected in ACCEPTED.items():
-        assert lines.unambiguous(as_typed(typed)) == as_typed(expected), typed
+def test_unambiguous_variants_are_accepted() -> None:
+    for line, expected in ACCEPTED.items():
+        assert lines.unambiguous(split_line(line)) == split_line(expected), line
 
 
-def test_a_line_that_is_right_is_left_alone() -> None:
+def test_a_valid_command_line_is_not_corrected() -> None:
     for line in ("show D@2", "activate D@3 --reason 'too concise'", "rollback A B --reason why", "list -v",
                  "rollback --reason why A B", "activate --reason why A@1 B@2", "split -r why D@3 10%",
                  "delete --reason why A@1 B", "deactivate -r why A B", "activate A@1 --reason why B@2",
@@ -245,7 +248,7 @@ def test_a_line_that_is_right_is_left_alone() -> None:
         assert lines.corrected(words) is None, line
 
 
-def test_a_word_that_is_tried_is_no_command_and_leads_to_one() -> None:
+def test_synonyms_are_not_commands_and_map_to_commands() -> None:
     for (family, word), target in synonyms.COMMANDS.items():
         assert f"{family} {word}".strip() not in COMMANDS, word
         name = target.partition(" --")[0]
@@ -258,7 +261,7 @@ def test_a_word_that_is_tried_is_no_command_and_leads_to_one() -> None:
     assert not {word for _, word in synonyms.COMMANDS} & set(catalogue.FAMILIES)
 
 
-TOLD: dict[tuple[str, ...], tuple[str, str]] = {
+PRINTED_HINTS: dict[tuple[str, ...], tuple[str, str]] = {
     ("rename", "A", "B"): ("a prompt cannot be renamed", "promptctl show A | promptctl create B -f -"),
     ("mv", "A"): ("a prompt cannot be renamed", "promptctl show A | promptctl create NEW -f -"),
     ("cp", "it's", "B"): ("a copy is a new prompt", "promptctl show 'it'\"'\"'s' | promptctl create B -f -"),
@@ -282,15 +285,15 @@ TOLD: dict[tuple[str, ...], tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("words", TOLD, ids=" ".join)
-def test_the_hint_is_what_a_person_sees(words: tuple[str, ...], unconfigured: Promptctl) -> None:
-    message, hint = TOLD[words]
-    told = check_failure(unconfigured(*words), 2).err
-    assert message in told
-    assert told.endswith(f"\nhint:  {hint}\n"), told
+@pytest.mark.parametrize("words", PRINTED_HINTS, ids=" ".join)
+def test_a_corrected_command_line_is_printed_as_a_hint(words: tuple[str, ...], unconfigured: Promptctl) -> None:
+    message, hint = PRINTED_HINTS[words]
+    error_text = check_failure(unconfigured(*words), 2).err
+    assert message in error_text
+    assert error_text.endswith(f"\nhint:  {hint}\n"), error_text
 
 
-def test_what_is_accepted_is_carried_out(demo: Promptctl) -> None:
+def test_accepted_variants_are_executed(demo: Promptctl) -> None:
     text = demo("show", "default-system-prompt@2").out
     for words in (["show", "default-system-prompt@v2"], ["show", "default-system-prompt", "2"]):
         assert demo(*words).out == text
@@ -300,39 +303,39 @@ def test_what_is_accepted_is_carried_out(demo: Promptctl) -> None:
     )
     assert demo("--quiet", "list").out == demo("list", "--quiet").out
     assert demo("activate", "default-system-prompt@v3", "-m", "why", "-q").out == "default-system-prompt@3\n"
-    # A prompt called as a word of the reason is not rolled back.
+    # A prompt whose name is a word of the reason is not rolled back.
     demo("create", "concise", "text", "--activate")
     check_failure(demo("rollback", "default-system-prompt", "--reason", "too", "concise"), 2)
     assert demo("show", "concise").out == "text"
     assert demo("show", "default-system-prompt", "-q").out == "default-system-prompt@3\n"
 
 
-def test_a_reason_without_quotes_before_the_names_moves_nothing(demo: Promptctl) -> None:
-    """Two words that are names of prompts are two names; one that is not belongs to the reason."""
+def test_an_unquoted_reason_before_the_names_changes_nothing(demo: Promptctl) -> None:
+    """Words that are names of prompts are names, and other words belong to the reason."""
     name, other = "default-system-prompt", "support/triage"
-    for typed, hint in (
+    for line, hint in (
         (f"rollback --reason too concise {name}", f"rollback --reason 'too concise' {name}"),
         (f"rollback -q -r it was too rude {name} {other}", f"rollback -q -r 'it was too rude' {name} {other}"),
         (f"deactivate -m unsafe for minors {name}", f"deactivate -m 'unsafe for minors' {name}"),
         (f"delete --reason code_helper replaced code_helper@1 {name}", None),
         (f"delete --reason not used {name}@1", f"delete --reason 'not used' {name}@1"),
     ):
-        told = demo(*shlex.split(typed))
+        result = demo(*shlex.split(line))
         if hint is None:
-            assert told.code != 0, typed
+            assert result.code != 0, line
             continue
-        assert check_failure(told, 2).err == (
+        assert check_failure(result, 2).err == (
             f"error: a text of several words is one argument: put it in quotes\nhint:  promptctl {hint}\n"
         )
     assert demo("list", "-q").out.split() == ["code_helper", name, other]
     assert demo("show", name, "-q").out == f"{name}@2\n"
-    # A name that was mistyped is no part of a reason.
-    told = check_failure(demo("rollback", "--reason", "why", name, "support/triag"), 4)
-    assert told.err.endswith(f"hint:  promptctl show {other}\n")
+    # A mistyped name is not taken as part of the reason.
+    result = check_failure(demo("rollback", "--reason", "why", name, "support/triag"), 4)
+    assert result.err.endswith(f"hint:  promptctl show {other}\n")
     assert demo("rollback", "--reason", "why", name, other, "-q").code == 0
 
 
-def test_a_version_in_words_is_answered_by_its_number(demo: Promptctl, unconfigured: Promptctl) -> None:
+def test_a_version_such_as_latest_gets_a_hint_with_its_number(demo: Promptctl, unconfigured: Promptctl) -> None:
     name = "default-system-prompt"
     for words, hint in (
         (("activate", f"{name}@latest", "-q"), f"activate {name}@3 -q"),
@@ -346,7 +349,7 @@ def test_a_version_in_words_is_answered_by_its_number(demo: Promptctl, unconfigu
     ):
         assert check_failure(demo(*words), 2).err.endswith(f"\nhint:  promptctl {hint}\n"), words
     assert check_failure(unconfigured("activate", "D@latest"), 2).err.endswith("\nhint:  promptctl show D\n")
-    for typed, hint in (
+    for line, hint in (
         (f"show {name}/2", f"show {name}@2"),
         (f"show {name}-v2", f"show {name}@2"),
         (f"show {name}.2", f"show {name}@2"),
@@ -354,16 +357,16 @@ def test_a_version_in_words_is_answered_by_its_number(demo: Promptctl, unconfigu
         (f"rollback {name} v1", f"rollback {name} --to 1"),
         (f"diff {name} 1..2", f"diff {name}@1 {name}@2"),
     ):
-        assert check_failure(demo(*typed.split()), 4).err.endswith(f"\nhint:  promptctl {hint}\n"), typed
-    told = check_failure(demo("split", f"{name}@3", "10%", "--dry-run"), 2).err
-    assert told == (
+        assert check_failure(demo(*line.split()), 4).err.endswith(f"\nhint:  promptctl {hint}\n"), line
+    error_text = check_failure(demo("split", f"{name}@3", "10%", "--dry-run"), 2).err
+    assert error_text == (
         'error: promptctl split has no option "--dry-run": '
         "activate, deactivate, rollback, release rollback, delete, erase, sync have it\n"
         "hint:  promptctl split --help\n"
     )
 
 
-def test_a_dash_names_no_file(demo: Promptctl) -> None:
+def test_a_dash_is_refused_as_the_name_of_a_file_or_folder(demo: Promptctl) -> None:
     for words, message, hint in (
         (["export", "-"], "export writes a folder, not standard output", "export prompts/"),
         (["sync", "-"], "sync reads a folder, not standard input", "sync prompts/"),
@@ -371,21 +374,21 @@ def test_a_dash_names_no_file(demo: Promptctl) -> None:
         (["chat", "D", "x", "--save", "-"], "--save needs the name of a file", "chat D --save chat.json"),
         (["chat", "D", "x", "--continue", "-"], "--continue needs the name of a file", "chat D --continue chat.json"),
     ):
-        told = check_failure(demo(*words), 2).err
-        assert told == f"error: {message}\nhint:  promptctl {hint}\n"
+        error_text = check_failure(demo(*words), 2).err
+        assert error_text == f"error: {message}\nhint:  promptctl {hint}\n"
         assert not (demo.home / "-").exists()
 
 
-def test_a_sync_of_several_files_or_folders_names_the_one_folder(unconfigured: Promptctl) -> None:
+def test_sync_of_several_files_or_folders_gets_a_hint_with_one_folder(unconfigured: Promptctl) -> None:
     for path in ("flat/a.txt", "flat/b.md", "prompts/D/v1.txt", "prompts/E/v1.txt"):
         (unconfigured.home / path).parent.mkdir(parents=True, exist_ok=True)
         (unconfigured.home / path).write_text("text\n")
-    told = check_failure(unconfigured("sync", "flat/a.txt", "flat/b.md"), 2).err
-    assert told.endswith(
+    error_text = check_failure(unconfigured("sync", "flat/a.txt", "flat/b.md"), 2).err
+    assert error_text.endswith(
         "\nhint:  mkdir flat/a && mv flat/a.txt flat/a/v1.txt && mkdir flat/b && mv flat/b.md flat/b/v1.md\n"
     )
-    told = check_failure(unconfigured("sync", "prompts/D", "prompts/E/", "--dry-run"), 2).err
-    assert told == (
+    error_text = check_failure(unconfigured("sync", "prompts/D", "prompts/E/", "--dry-run"), 2).err
+    assert error_text == (
         "error: sync accepts one folder: "
         "the one that contains the folders of the prompts\nhint:  promptctl sync prompts\n"
     )

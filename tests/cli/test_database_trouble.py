@@ -1,4 +1,4 @@
-"""A database in trouble: no schema or another one, no rights, no room, locked, cut off, killed."""
+"""Database failures: no schema or another version, missing rights, locks, lost connections, killed servers."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ NEEDS_SCHEMA = [
 ]  # fmt: skip
 
 
-def until(sql: psycopg.Connection[Any], condition: str) -> None:
-    """Wait until the database says so."""
+def wait_until(sql: psycopg.Connection[Any], condition: str) -> None:
+    """Wait until a condition is true in the database."""
     deadline = time.monotonic() + 30
     while sql.execute(f"select {condition}".encode()).fetchone() != (True,):
         assert time.monotonic() < deadline, condition
@@ -47,7 +47,7 @@ def until(sql: psycopg.Connection[Any], condition: str) -> None:
 WAITING = "exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
 
 
-def ended(process: subprocess.Popen[bytes]) -> Ended:
+def wait_for_end(process: subprocess.Popen[bytes]) -> Ended:
     out, err = process.communicate(timeout=30)
     return Ended(process.returncode, out.decode(), err.decode())
 
@@ -58,33 +58,33 @@ def either_driver(
     monkeypatch: pytest.MonkeyPatch,
     startup_code: Callable[[str], dict[str, str | None]],
 ) -> None:
-    """Commands connect as usual, and as where ctypes can load no libpq: through psycopg."""
+    """Run commands with each driver: ctypes, and psycopg, which is used where ctypes cannot load libpq."""
     if request.param == "psycopg":
         for name, value in startup_code(NO_LIBPQ).items():
             monkeypatch.setenv(name, value or "")
 
 
 @pytest.fixture
-def bare(promptctl_on: Callable[..., Promptctl], empty_database: str) -> Promptctl:
+def promptctl_without_schema(promptctl_on: Callable[..., Promptctl], empty_database: str) -> Promptctl:
     """The command line on a database without our schema."""
     return promptctl_on(empty_database)
 
 
-def test_a_database_without_the_schema_says_how_to_make_it(bare: Promptctl) -> None:
+def test_a_database_without_the_schema_gets_the_hint_db_init(promptctl_without_schema: Promptctl) -> None:
     for words in NEEDS_SCHEMA:
-        told = stable(check_failure(bare(*words), 8).err)
-        assert told == "error: llm_app at db.prod has no promptctl schema\nhint:  promptctl db init\n", words
-    assert check_json_failure(bare("list", "--json"), 8)["code"] == "schema_missing"
-    status = bare("db", "status", "--json")
+        error_text = stable(check_failure(promptctl_without_schema(*words), 8).err)
+        assert error_text == "error: llm_app at db.prod has no promptctl schema\nhint:  promptctl db init\n", words
+    assert check_json_failure(promptctl_without_schema("list", "--json"), 8)["code"] == "schema_missing"
+    status = promptctl_without_schema("db", "status", "--json")
     assert status.code == 8
     assert json.loads(status.out)["state"] == "no schema"
-    assert bare("db", "status", "-q").out == "no schema\n"
-    assert check_json_failure(bare("db", "migrate", "--json"), 8)["code"] == "schema_missing"
-    init = bare("db", "init", "--json")
+    assert promptctl_without_schema("db", "status", "-q").out == "no schema\n"
+    assert check_json_failure(promptctl_without_schema("db", "migrate", "--json"), 8)["code"] == "schema_missing"
+    init = promptctl_without_schema("db", "init", "--json")
     assert init.code == 0
     assert json.loads(init.out)["changed"] is True
-    assert bare("list").code == 0
-    assert json.loads(bare("db", "init", "--json").out)["changed"] is False
+    assert promptctl_without_schema("list").code == 0
+    assert json.loads(promptctl_without_schema("db", "init", "--json").out)["changed"] is False
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_a_schema_of_another_version_is_refused(
     sql.execute("update promptctl.installation set version = %s", [version])
     before = sql.execute("select * from promptctl.served order by name").fetchall()
     for words in NEEDS_SCHEMA:
-        told = stable(check_failure(demo(*words), 8).err)
-        assert told == f"error: llm_app at db.prod {message}\nhint:  {hint}\n", words
+        error_text = stable(check_failure(demo(*words), 8).err)
+        assert error_text == f"error: llm_app at db.prod {message}\nhint:  {hint}\n", words
     assert check_json_failure(demo("list", "--json"), 8)["code"] == code
     status = demo("db", "status", "--json")
     assert (status.code, json.loads(status.out)["state"]) == (8, "another schema version")
@@ -121,7 +121,7 @@ def test_a_schema_of_another_version_is_refused(
     assert sql.execute("select * from promptctl.served order by name").fetchall() == before
 
 
-def test_a_schema_that_a_restore_opened_to_everybody_is_told_and_closed_again(
+def test_a_schema_restored_without_grants_is_reported_and_closed_by_db_init(
     separate_database: None, demo: Promptctl, promptctl_on: Callable[..., Promptctl], database_name: str,
     role: Callable[[str | None], str], sql: psycopg.Connection[Any],
 ) -> None:  # fmt: skip
@@ -130,15 +130,15 @@ def test_a_schema_that_a_restore_opened_to_everybody_is_told_and_closed_again(
     sql.execute("grant execute on all functions in schema promptctl to public")
     sql.execute(f"grant usage on schema promptctl to {login}".encode())
     message = "the schema in llm_app at db.prod was restored without its grants: every login can use parts of it"
-    told = demo("db", "status")
-    assert stable(told.err) == f"error: {message}\nhint:  promptctl db init\n"
-    assert (told.code, told.out.splitlines()[0]) == (8, "state\tgrants missing")
-    told = demo("db", "status", "--json")
-    assert (told.code, json.loads(told.err)["error"]["code"]) == (8, "grants_missing")
-    status = json.loads(told.out)
+    status_result = demo("db", "status")
+    assert stable(status_result.err) == f"error: {message}\nhint:  promptctl db init\n"
+    assert (status_result.code, status_result.out.splitlines()[0]) == (8, "state\tgrants missing")
+    status_result = demo("db", "status", "--json")
+    assert (status_result.code, json.loads(status_result.err)["error"]["code"]) == (8, "grants_missing")
+    status = json.loads(status_result.out)
     assert status["state"] == "grants missing"
     assert status["open_to_everybody"] > 50
-    # Whoever was granted nothing can do nothing; the owner goes on.
+    # A login without grants can do nothing, and the owner can continue.
     assert (
         check_json_failure(stranger("activate", "default-system-prompt@1", "--json"), 5)["code"] == "permission_denied"
     )
@@ -152,7 +152,7 @@ def test_a_schema_that_a_restore_opened_to_everybody_is_told_and_closed_again(
     )
     status = json.loads(demo("db", "status", "--json").out)
     assert (status["state"], status["open_to_everybody"]) == ("ready", 0)
-    # A grant to one login closes what was open to all, too.
+    # A grant to one login also revokes the access of everybody.
     sql.execute("grant execute on all functions in schema promptctl to public")
     assert demo("db", "grant", login, "--as", "viewer").code == 0
     assert json.loads(demo("db", "status", "--json").out)["state"] == "ready"
@@ -161,28 +161,30 @@ def test_a_schema_that_a_restore_opened_to_everybody_is_told_and_closed_again(
     )
 
 
-def test_a_schema_that_was_restored_without_its_data_says_so(
+def test_a_schema_restored_without_its_data_is_reported(
     separate_database: None, demo: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
     sql.execute("delete from promptctl.installation")
     message = "llm_app at db.prod has the tables of promptctl but no schema version, as after a restore of the schema"
     for words in (*NEEDS_SCHEMA, ["db", "init"]):
-        told = stable(check_failure(demo(*words), 8).err)
-        assert told == (
+        error_text = stable(check_failure(demo(*words), 8).err)
+        assert error_text == (
             f"error: {message} only\nhint:  restore the data as well: pg_restore --data-only --disable-triggers\n"
         ), words
     assert check_json_failure(demo("list", "--json"), 8)["code"] == "schema_without_data"
 
 
-def test_somebody_elses_schema_is_left_alone(bare: Promptctl, server: Server, empty_database: str) -> None:
+def test_a_schema_promptctl_of_another_program_is_not_changed(
+    promptctl_without_schema: Promptctl, server: Server, empty_database: str
+) -> None:
     with psycopg.connect(server.dsn(empty_database), autocommit=True) as sql:
         sql.execute("create schema promptctl create table mine (a integer)")
-        assert stable(check_failure(bare("db", "init"), 8).err) == (
+        assert stable(check_failure(promptctl_without_schema("db", "init"), 8).err) == (
             'error: schema "promptctl" in database "llm_app" was not created by promptctl\n'
             "hint:  use the URL of another database\n"
         )
-        assert check_json_failure(bare("db", "init", "--json"), 8)["code"] == "schema_not_ours"
-        assert check_json_failure(bare("list", "--json"), 8)["code"] == "schema_missing"
+        assert check_json_failure(promptctl_without_schema("db", "init", "--json"), 8)["code"] == "schema_not_ours"
+        assert check_json_failure(promptctl_without_schema("list", "--json"), 8)["code"] == "schema_missing"
         assert sql.execute("select count(*) from promptctl.mine").fetchone() == (0,)
 
 
@@ -216,16 +218,18 @@ def test_a_database_in_another_encoding_is_refused(promptctl_on: Callable[..., P
         ("a_version_is_active", "no_active_version", errors.NotFound),
     ],
 )
-def test_a_rule_that_no_command_breaks_is_told_in_one_line_all_the_same(
+def test_every_database_rule_translates_to_a_one_line_error_with_a_code(
     constraint: str, code: str, kind: type[errors.PromptctlError]
 ) -> None:
-    told = refusals.translated(ServerError("23001", "two\nlines", "", "", constraint), "llm_app at db.prod")
-    assert type(told) is kind
-    assert told.code == code
-    assert "\n" not in told.message
+    error = refusals.translated(ServerError("23001", "two\nlines", "", "", constraint), "llm_app at db.prod")
+    assert type(error) is kind
+    assert error.code == code
+    assert "\n" not in error.message
 
 
-def test_a_refusal_by_a_rule_without_a_name_of_ours_is_the_servers_own(promptctl: Promptctl, database_url: str) -> None:
+def test_an_error_of_the_server_that_has_no_translation_keeps_its_message(
+    promptctl: Promptctl, database_url: str
+) -> None:
     with connecting.connect(database_url) as opened, pytest.raises(errors.Failed) as failure:
         opened.run("select 1/0")
     assert failure.value.code == "database_error"
@@ -238,13 +242,13 @@ CHANGES = [
 ]  # fmt: skip
 
 
-def test_a_read_only_database_is_read_and_not_changed(
+def test_a_read_only_database_can_be_read_and_refuses_changes(
     separate_database: None, demo: Promptctl, database_name: str, sql: psycopg.Connection[Any]
 ) -> None:
     sql.execute(f"alter database {database_name} set default_transaction_read_only = on".encode())
     for words in CHANGES:
-        told = stable(check_failure(demo(*words), 5).err)
-        assert told == (
+        error_text = stable(check_failure(demo(*words), 5).err)
+        assert error_text == (
             "error: llm_app at db.prod is read-only: default_transaction_read_only is on\n"
             "hint:  promptctl db shell --command '\\drds', which lists the roles with that setting, "
             "or use another URL\n"
@@ -263,24 +267,24 @@ def test_a_read_only_database_is_read_and_not_changed(
 
 @pytest.fixture
 def role(sql: psycopg.Connection[Any], database_name: str) -> Iterator[Callable[[str | None], str]]:
-    """Makes a login role of this test's own with an access, or with none."""
-    made: list[str] = []
+    """Return a function that creates a login role for this test, with an access or with none."""
+    names: list[str] = []
 
     def make(access: str | None) -> str:
         name = f"{database_name}_{access or 'nobody'}"
         sql.execute(f"create role {name} login".encode())
-        made.append(name)
+        names.append(name)
         if access is not None:
             sql.execute("select promptctl.grant_access(%s, %s)", [name, access])
         return name
 
     yield make
-    for name in made:
+    for name in names:
         sql.execute(f"drop owned by {name}; drop role {name}".encode())
 
 
 @pytest.mark.parametrize("access", ["viewer", "application", None])
-def test_a_role_that_may_not_gets_the_servers_own_refusal_in_one_line(
+def test_a_role_without_permission_gets_a_one_line_error_and_a_hint(
     access: str | None, demo: Promptctl, promptctl_on: Callable[..., Promptctl], database_name: str,
     role: Callable[[str | None], str], sql: psycopg.Connection[Any],
 ) -> None:  # fmt: skip
@@ -292,18 +296,18 @@ def test_a_role_that_may_not_gets_the_servers_own_refusal_in_one_line(
         granted = "postgres --as viewer" if words[0] == "db" else f"{database_name}_{access or 'nobody'} --as operator"
         assert error["hint"] == f"ask postgres, the owner of the schema, to run: promptctl db grant {granted}"
     for words in (["list"], ["show", "default-system-prompt"], ["history"], ["stats"]):
-        ended = restricted(*words)
-        assert ended.code == (0 if access == "viewer" else 5), words
+        result = restricted(*words)
+        assert result.code == (0 if access == "viewer" else 5), words
         if access == "application":
-            # To grant another access would take away what it has.
+            # Granting another access would replace the one that it has.
             hint = f"connect as a login with access viewer or operator: {database_name}_application has"
-            assert hint in ended.err
+            assert hint in result.err
         elif access is None:
-            assert f"run: promptctl db grant {database_name}_nobody --as viewer\n" in ended.err
+            assert f"run: promptctl db grant {database_name}_nobody --as viewer\n" in result.err
     assert sql.execute("select count(*) from promptctl.allocations").fetchone() == (6,)
 
 
-def test_an_operator_does_everything_but_grant(
+def test_an_operator_may_do_everything_except_grant(
     demo: Promptctl, promptctl_on: Callable[..., Promptctl], database_name: str, role: Callable[[str | None], str]
 ) -> None:
     operator = promptctl_on(database_name, role("operator"))
@@ -317,7 +321,7 @@ def test_an_operator_does_everything_but_grant(
 
 
 @pytest.mark.usefixtures("either_driver")
-def test_a_lock_that_another_holds_is_waited_for_and_then_named(
+def test_a_lock_held_too_long_is_an_error_that_names_the_session(
     demo: Promptctl, connect: Callable[..., psycopg.Connection[Any]]
 ) -> None:
     with connect(autocommit=False, application_name="nightly") as holder:
@@ -327,51 +331,51 @@ def test_a_lock_that_another_holds_is_waited_for_and_then_named(
         processes.append(demo.start(*CHANGES[0], "--json"))
         assert demo("show", "default-system-prompt", "-q").out == "default-system-prompt@2\n"
         for process in processes[:3]:
-            told = check_failure(ended(process), 5)
-            assert told.err == (
+            result = check_failure(wait_for_end(process), 5)
+            assert result.err == (
                 f'error: "default-system-prompt" is locked by postgres (nightly, pid {holder.info.backend_pid})\n'
                 "hint:  run it again when that session has ended\n"
             )
-        assert check_json_failure(ended(processes[3]), 5)["code"] == "locked"
+        assert check_json_failure(wait_for_end(processes[3]), 5)["code"] == "locked"
         assert time.monotonic() - started >= 3
     assert demo("activate", "default-system-prompt@3").code == 0
 
 
-def test_a_lock_that_is_given_up_in_time_is_nothing_to_speak_of(
+def test_a_lock_released_in_time_causes_no_error(
     demo: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any]
 ) -> None:
     with connect(autocommit=False) as holder:
         holder.execute("select from promptctl.served for update")
         process = demo.start("activate", "default-system-prompt@3", "-q")
-        until(sql, WAITING)
-    assert ended(process) == Ended(0, "default-system-prompt@3\n", "")
+        wait_until(sql, WAITING)
+    assert wait_for_end(process) == Ended(0, "default-system-prompt@3\n", "")
 
 
 @pytest.mark.usefixtures("either_driver")
 @pytest.mark.parametrize("form", [[], ["--json"]])
-def test_a_session_that_is_ended_in_the_middle_changes_nothing(
+def test_a_session_terminated_by_the_server_changes_nothing(
     form: list[str], demo: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any]
 ) -> None:
     with connect(autocommit=False) as holder:
         holder.execute("select from promptctl.served for update")
         process = demo.start("activate", "default-system-prompt@3", *form)
-        until(sql, WAITING)
+        wait_until(sql, WAITING)
         sql.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'promptctl'")
-        last = ended(process)
+        result = wait_for_end(process)
     message = (
         "llm_app at db.prod ended the connection: terminating connection due to administrator command; "
         "promptctl history shows whether it was made"
     )
     if form:
-        assert check_json_failure(last, 6)["code"] == "connection_lost"
+        assert check_json_failure(result, 6)["code"] == "connection_lost"
     else:
-        assert stable(check_failure(last, 6).err) == f"error: {message}\nhint:  promptctl db status\n"
+        assert stable(check_failure(result, 6).err) == f"error: {message}\nhint:  promptctl db status\n"
     assert demo("show", "default-system-prompt", "-q").out == "default-system-prompt@2\n"
 
 
 @pytest.mark.usefixtures("either_driver")
-def test_a_server_that_is_killed_in_the_middle_is_exit_code_6(promptctl_on: Callable[..., Promptctl]) -> None:
-    # The other tests' servers may lose their last commits when they are killed; this one is asked what it kept.
+def test_a_server_killed_during_a_command_gives_exit_code_6(promptctl_on: Callable[..., Promptctl]) -> None:
+    # The servers of other tests may lose their last commits when killed. This test checks what was committed.
     with Server.start(next(iter(SERVERS.values())), synchronous_commit="on") as server:
         promptctl = promptctl_on("postgres")
         promptctl.extra["DATABASE_URL"] = server.url()
@@ -382,10 +386,10 @@ def test_a_server_that_is_killed_in_the_middle_is_exit_code_6(promptctl_on: Call
         holder.execute("select from promptctl.served for update")
         process = promptctl.start("activate", "x@2")
         with psycopg.connect(server.dsn(), autocommit=True) as sql:
-            until(sql, WAITING)
+            wait_until(sql, WAITING)
         server.kill()
         holder.close()
-        assert check_failure(ended(process), 6).err == (
+        assert check_failure(wait_for_end(process), 6).err == (
             "error: the connection to postgres at localhost was lost; "
             "whether the last statement was executed is unknown\nhint:  promptctl db status\n"
         )
@@ -396,7 +400,7 @@ def test_a_server_that_is_killed_in_the_middle_is_exit_code_6(promptctl_on: Call
 
 
 @pytest.mark.usefixtures("either_driver")
-def test_a_server_without_a_free_connection_is_exit_code_6(promptctl_on: Callable[..., Promptctl]) -> None:
+def test_a_server_without_a_free_connection_gives_exit_code_6(promptctl_on: Callable[..., Promptctl]) -> None:
     with Server.start(
         next(iter(SERVERS.values())), max_connections=3, superuser_reserved_connections=1, max_wal_senders=0
     ) as server:
@@ -405,43 +409,45 @@ def test_a_server_without_a_free_connection_is_exit_code_6(promptctl_on: Callabl
         with psycopg.connect(server.dsn(), autocommit=True) as sql:
             sql.execute("create role bob login")
         taken = [_connected(server.dsn(user="bob")) for _ in range(2)]
-        told = check_failure(promptctl("list"), 6).err
-        assert told.startswith("error: the database of DATABASE_URL accepts no more connections: on socket ")
-        assert told.endswith("\nhint:  run it again when other connections have ended, or raise max_connections\n")
+        error_text = check_failure(promptctl("list"), 6).err
+        assert error_text.startswith("error: the database of DATABASE_URL accepts no more connections: on socket ")
+        assert error_text.endswith(
+            "\nhint:  run it again when other connections have ended, or raise max_connections\n"
+        )
         assert check_json_failure(promptctl("list", "--json"), 6)["code"] == "too_many_connections"
         for connection in taken:
             connection.close()
 
 
 def _connected(dsn: str) -> psycopg.Connection:
-    """Connect; whoever was there before may not have left yet."""
-    until = time.monotonic() + 20
+    """Connect, and retry while earlier connections are still closing."""
+    deadline = time.monotonic() + 20
     while True:
         try:
             return psycopg.connect(dsn)
         except psycopg.OperationalError:
-            assert time.monotonic() < until
+            assert time.monotonic() < deadline
             time.sleep(0.02)
 
 
 @pytest.fixture
-def black_hole() -> Iterator[str]:
-    """The URL of a host that takes connections and never says a word."""
+def silent_server_url() -> Iterator[str]:
+    """The URL of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"postgresql://u@127.0.0.1:{listening.getsockname()[1]}/x"
 
 
 @pytest.mark.usefixtures("either_driver")
-def test_a_host_that_never_answers_is_given_up(unconfigured: Promptctl, black_hole: str) -> None:
-    told = check_failure(unconfigured("list", env={"DATABASE_URL": black_hole, "PGCONNECT_TIMEOUT": "2"}), 6)
-    assert told.err.endswith(": timeout expired\nhint:  promptctl db status\n")
+def test_a_host_that_does_not_answer_times_out(unconfigured: Promptctl, silent_server_url: str) -> None:
+    result = check_failure(unconfigured("list", env={"DATABASE_URL": silent_server_url, "PGCONNECT_TIMEOUT": "2"}), 6)
+    assert result.err.endswith(": timeout expired\nhint:  promptctl db status\n")
 
 
 @pytest.mark.usefixtures("either_driver")
 def test_ctrl_c_ends_a_command_that_waits_for_a_host(unconfigured: Promptctl) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"postgresql://u@127.0.0.1:{listening.getsockname()[1]}/x"
-        for form, told in (
+        for form, expected in (
             ([], b"error: interrupted\n"),
             (["--json"], b'{"error": {"code": "interrupted", "message": "interrupted", "hint": null}}\n'),
         ):
@@ -450,13 +456,13 @@ def test_ctrl_c_ends_a_command_that_waits_for_a_host(unconfigured: Promptctl) ->
             with connection:
                 connection.recv(1)
                 process.send_signal(signal.SIGINT)
-                # At once: after ten seconds it would be "timeout expired", with exit code 6.
-                assert process.communicate(timeout=30) == (b"", told)
+                # It ends immediately: after ten seconds the error would be "timeout expired", with exit code 6.
+                assert process.communicate(timeout=30) == (b"", expected)
                 assert process.returncode == 130
 
 
 @pytest.mark.parametrize("words", CHANGES, ids=lambda words: words[0])
-def test_ctrl_c_ends_a_command_that_waits_for_a_lock_at_once_and_nothing_is_changed(
+def test_ctrl_c_ends_a_command_that_waits_for_a_lock_without_a_change(
     words: list[str], demo: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any]
 ) -> None:
     tables = "select * from promptctl.served s, promptctl.versions v where v.name = s.name order by s.name, v.version"
@@ -464,51 +470,51 @@ def test_ctrl_c_ends_a_command_that_waits_for_a_lock_at_once_and_nothing_is_chan
     with connect(autocommit=False) as holder:
         holder.execute("lock table promptctl.served in exclusive mode")
         process = demo.start(*words)
-        until(sql, WAITING)
+        wait_until(sql, WAITING)
         process.send_signal(signal.SIGINT)
-        # At once: after three seconds it would be "held by", with exit code 5.
-        last = ended(process)
-        assert (last.code, last.out, last.err) == (130, "", "error: interrupted\n")
-        # The server has given up, too: what it waited for would otherwise be done now.
-        until(sql, "not exists (select from pg_stat_activity where application_name = 'promptctl')")
+        # It ends immediately: after three seconds the error would be "locked", with exit code 5.
+        result = wait_for_end(process)
+        assert (result.code, result.out, result.err) == (130, "", "error: interrupted\n")
+        # The statement is cancelled on the server too. Otherwise it would now be executed.
+        wait_until(sql, "not exists (select from pg_stat_activity where application_name = 'promptctl')")
     assert sql.execute(tables).fetchall() == before
 
 
 @pytest.mark.usefixtures("either_driver")
-def test_ctrl_c_is_heard_although_the_server_hangs(
+def test_ctrl_c_ends_a_command_although_the_server_hangs(
     demo: Promptctl, connect: Callable[..., psycopg.Connection[Any]], sql: psycopg.Connection[Any], server: Server
 ) -> None:
-    """Asking a server to stop a statement takes a connection, which a server that is stopped never answers."""
+    """Cancelling a statement needs a second connection, which a stopped server does not accept."""
     with connect(autocommit=False) as holder:
         holder.execute("select from promptctl.served for update")
         process = demo.start("activate", "default-system-prompt@3")
-        until(sql, WAITING)
+        wait_until(sql, WAITING)
         os.kill(server.pid, signal.SIGSTOP)
         try:
             process.send_signal(signal.SIGINT)
-            last = ended(process)
+            result = wait_for_end(process)
         finally:
             os.kill(server.pid, signal.SIGCONT)
-    assert (last.code, last.err) == (130, "error: interrupted\n")
+    assert (result.code, result.err) == (130, "error: interrupted\n")
 
 
-def test_ctrl_c_ends_a_command_that_waits_for_its_text(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_ctrl_c_ends_a_command_that_reads_standard_input(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
     process = demo.start("create", "new", "-f", "-", "-v", stdin=subprocess.PIPE)
     assert process.stdin is not None
     process.stdin.write(b"half a ")
     process.stdin.flush()
-    # It reads when the pipe is empty again.
+    # When the pipe is empty, the command is reading.
     deadline = time.monotonic() + 30
     while struct.unpack("i", fcntl.ioctl(process.stdin, termios.FIONREAD, b"\0\0\0\0"))[0]:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    last = ended(process)
-    assert (last.code, last.out, last.err) == (130, "", "error: interrupted\n")
+    result = wait_for_end(process)
+    assert (result.code, result.out, result.err) == (130, "", "error: interrupted\n")
     assert demo("list", "new").out == ""
 
 
-def test_a_command_that_is_killed_at_any_moment_leaves_nothing_half_done(
+def test_a_command_killed_at_any_time_leaves_no_partial_change(
     promptctl: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
     names = ("a", "b", "c")
@@ -525,7 +531,7 @@ def test_a_command_that_is_killed_at_any_moment_leaves_nothing_half_done(
         except subprocess.TimeoutExpired:
             process.kill()
         process.communicate()
-    until(sql, "not exists (select from pg_stat_activity where application_name = 'promptctl')")
+    wait_until(sql, "not exists (select from pg_stat_activity where application_name = 'promptctl')")
     assert sql.execute("select count(distinct (active_version, epoch)) from promptctl.served").fetchone() == (1,)
     assert sql.execute(
         "select count(*) from promptctl.served s where s.epoch <> "

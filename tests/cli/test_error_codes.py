@@ -1,4 +1,4 @@
-"""Every error code in the source is met by a test: a code is part of the contract."""
+"""Every error code in the source has a test, because the codes are part of the interface."""
 
 from __future__ import annotations
 
@@ -11,39 +11,43 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent.parent
-# The classes of promptctl.errors, and what else takes a code first.
+# The classes of promptctl.errors, and other callables whose first argument is a code.
 _RAISING = {
     "Failed", "Usage", "NotFound", "Refused", "Unreachable", "ClaudeFailed", "SchemaMismatch", "kind", "_Bug",
     "_Interrupted", "__init__",
 }  # fmt: skip
 
-# The server would have to hang for a minute.
-_TOO_SLOW_TO_MEET = {"embedded_stop_failed", "embedded_unresponsive"}
+# A test would need a server that hangs for a minute.
+_TOO_SLOW_TO_TEST = {"embedded_stop_failed", "embedded_unresponsive"}
 # The name of a rule whose error has one of two other codes.
 _NEVER_RAISED = {"schema_version"}
 _IN_JSON = re.compile(r'"code": "(\w+)"')
 
 
 def _strings(node: ast.AST) -> set[str]:
-    return {each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+    return {
+        constant.value
+        for constant in ast.walk(node)
+        if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
+    }
 
 
 def _codes(path: Path) -> set[str]:
-    """The codes that a module raises: first arguments of our errors, and the values of the tables of errors."""
-    raised: set[str] = set()
+    """Return the codes that a module raises: first arguments of errors, and values of the tables of errors."""
+    codes: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and node.args:
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if called in _RAISING:
-                raised |= {each for each in _strings(node.args[0]) if each.isidentifier()}
+            function_name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if function_name in _RAISING:
+                codes |= {text for text in _strings(node.args[0]) if text.isidentifier()}
         if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") in (
             "_BY_CONSTRAINT", "_IN_OUR_WORDS", "_BY_SQLSTATE", "_BY_TYPE",
         ):  # fmt: skip
             assert isinstance(node.value, ast.Dict)
             for value in node.value.values:
                 assert isinstance(value, ast.Tuple)
-                raised |= _strings(value.elts[1])
-    return raised
+                codes |= _strings(value.elts[1])
+    return codes
 
 
 class _Comparisons:
@@ -117,7 +121,7 @@ class _Comparisons:
         )
 
     def _values(self, node: ast.expr, scope: ast.FunctionDef) -> set[str]:
-        """The texts that an expression can be."""
+        """Return the strings that an expression can evaluate to."""
         if isinstance(node, ast.Name):
             return set[str]().union(*(_strings(each) for each in self._bound(node.id, scope)))
         if isinstance(node, ast.Attribute):
@@ -125,7 +129,7 @@ class _Comparisons:
         return _strings(node) if isinstance(node, (ast.Constant, ast.Tuple, ast.Set, ast.List, ast.IfExp)) else set()
 
     def _bound(self, name: str, scope: ast.FunctionDef) -> Iterator[ast.expr]:
-        """The expressions that a variable of a function is given."""
+        """Yield the expressions that are assigned to a variable of a function."""
         for decorator in scope.decorator_list:
             if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.parametrize":
                 names = ast.literal_eval(decorator.args[0])
@@ -158,7 +162,7 @@ class _Comparisons:
                     yield node.value
 
     def _column(self, rows: ast.expr, place: int | None) -> Iterator[ast.expr]:
-        """What stands at one place in each row of a table; the whole row for None."""
+        """Yield the cell at one index of each row of a table, or the whole row for None."""
         for row in self._rows(rows):
             cells = row.args if isinstance(row, ast.Call) else row.elts if isinstance(row, ast.Tuple) else []
             if place is None:
@@ -200,7 +204,7 @@ class _Comparisons:
                 yield from self._rows(inner)
 
     def _fields(self, field: str) -> Iterator[ast.expr]:
-        """What the module's named tuples are given for a field."""
+        """Yield the values that the module's named tuples get for a field."""
         for kind in ast.walk(self.tree):
             if isinstance(kind, ast.ClassDef):
                 names = [ast.unparse(each.target) for each in kind.body if isinstance(each, ast.AnnAssign)]
@@ -222,19 +226,19 @@ def _is_code(node: ast.expr) -> bool:
     return isinstance(node, ast.Attribute) and node.attr == "code"
 
 
-def test_every_error_code_is_met_by_a_test() -> None:
+def test_every_error_code_has_a_test() -> None:
     codes = {code for path in (ROOT / "promptctl").rglob("*.py") for code in _codes(path)}
     # The collection itself works.
     assert (
-        _TOO_SLOW_TO_MEET | {"usage", "prompt_not_found", "locked", "not_utf8", "bug", "interrupted", "unreachable"}
+        _TOO_SLOW_TO_TEST | {"usage", "prompt_not_found", "locked", "not_utf8", "bug", "interrupted", "unreachable"}
         <= codes
     )
-    met: set[str] = set()
+    tested_codes: set[str] = set()
     for path in (ROOT / "tests").rglob("test_*.py"):
-        met |= _Comparisons(path.read_text(encoding="utf-8")).codes
+        tested_codes |= _Comparisons(path.read_text(encoding="utf-8")).codes
     for path in (ROOT / "tests" / "snapshots").rglob("*.txt"):
-        met |= set(_IN_JSON.findall(path.read_text(encoding="utf-8")))
-    assert sorted(codes - met - _TOO_SLOW_TO_MEET - _NEVER_RAISED) == []
+        tested_codes |= set(_IN_JSON.findall(path.read_text(encoding="utf-8")))
+    assert sorted(codes - tested_codes - _TOO_SLOW_TO_TEST - _NEVER_RAISED) == []
 
 
 MODULE = """
@@ -252,9 +256,9 @@ def test_it(words, expected):
     for each, number in TABLE.values():
         assert code(it) == each
     assert it.err == '{"error": {"code": "five"}}'
-    assert booked == "overloaded"
+    assert outcome == "overloaded"
 """
 
 
-def test_a_code_is_met_only_where_the_code_of_an_error_is_compared() -> None:
+def test_a_code_counts_as_tested_only_if_it_is_compared_with_an_error() -> None:
     assert _Comparisons(MODULE).codes == {"one", "two", "four", "five", "six", "seven"}

@@ -1,4 +1,4 @@
-"""A server whose disk is really full: the change is refused whole, and what is live stays live."""
+"""A server with a full disk refuses a change completely, and the active version stays."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def small_disk() -> Iterator[Path]:
         disk.rmdir()
 
 
-def test_a_full_disk_refuses_the_change_and_leaves_what_is_live(small_disk: Path, home: Path) -> None:
+def test_a_change_on_a_full_disk_fails_and_keeps_the_active_version(small_disk: Path, home: Path) -> None:
     with Server.start(next(iter(SERVERS.values()))) as server:
         with psycopg.connect(server.dsn(), autocommit=True) as sql:
             sql.execute(f"create tablespace small location '{small_disk}'".encode())

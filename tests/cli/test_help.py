@@ -1,4 +1,4 @@
-"""Help, the version, and how the words of a command line are read."""
+"""Help, the version, and errors in command lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("command", ["", "db", *COMMANDS])
-def test_help_says_what_a_command_does(command: str, unconfigured: Promptctl, snapshot: Callable[..., None]) -> None:
+def test_help_of_every_command_matches_its_snapshot(
+    command: str, unconfigured: Promptctl, snapshot: Callable[..., None]
+) -> None:
     ended = unconfigured(*command.split(), "--help")
     assert (ended.code, ended.err) == (0, "")
     assert all(len(line) <= 80 for line in ended.out.splitlines())
@@ -29,25 +31,25 @@ def test_help_says_what_a_command_does(command: str, unconfigured: Promptctl, sn
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["-h"]])
-def test_the_overview_is_shown_for_no_words_at_all_and_for_help(words: list[str], unconfigured: Promptctl) -> None:
+def test_the_overview_is_shown_without_arguments_and_for_help(words: list[str], unconfigured: Promptctl) -> None:
     assert unconfigured(*words) == unconfigured("--help")
 
 
 @pytest.mark.parametrize(
     "words", [["help", "activate"], ["activate", "-h"], ["activate", "a@1", "--help"], ["activate", "--help", "--json"]]
 )
-def test_the_help_of_a_command_is_found_in_every_usual_way(words: list[str], unconfigured: Promptctl) -> None:
+def test_every_way_to_ask_for_the_help_of_a_command_prints_it(words: list[str], unconfigured: Promptctl) -> None:
     assert unconfigured(*words) == unconfigured("activate", "--help")
 
 
 @pytest.mark.parametrize("words", [["db"], ["help", "db"], ["db", "-h"]])
-def test_the_help_of_a_family_is_found_in_every_usual_way(words: list[str], unconfigured: Promptctl) -> None:
+def test_every_way_to_ask_for_the_help_of_a_command_group_prints_it(words: list[str], unconfigured: Promptctl) -> None:
     assert unconfigured(*words) == unconfigured("db", "--help")
 
 
-def test_help_is_plain_text_on_a_terminal_too(unconfigured: Promptctl) -> None:
-    shown = unconfigured.on_terminal("activate", "--help", env={"TERM": "xterm-256color"})
-    assert shown.out == unconfigured("activate", "--help").out
+def test_help_is_plain_text_on_a_terminal(unconfigured: Promptctl) -> None:
+    screen = unconfigured.on_terminal("activate", "--help", env={"TERM": "xterm-256color"})
+    assert screen.out == unconfigured("activate", "--help").out
 
 
 def test_the_overview_lists_every_command_once(unconfigured: Promptctl) -> None:
@@ -56,7 +58,7 @@ def test_the_overview_lists_every_command_once(unconfigured: Promptctl) -> None:
         assert lines.count(command) == 1
 
 
-def test_the_examples_in_help_are_command_lines_that_are_read() -> None:
+def test_the_examples_in_help_are_valid_command_lines() -> None:
     examples = [
         (command, line.strip())
         for command in COMMANDS
@@ -66,9 +68,9 @@ def test_the_examples_in_help_are_command_lines_that_are_read() -> None:
     assert len(examples) > 20
     for command, example in examples:
         words = shlex.split(example.partition(" | ")[0].partition(" > ")[0])
-        read = fast_reader.read(words[1:])
-        assert read is not None, example
-        assert read[0] == command
+        parsed = fast_reader.read(words[1:])
+        assert parsed is not None, example
+        assert parsed[0] == command
 
 
 def test_version_is_printed(unconfigured: Promptctl) -> None:
@@ -76,15 +78,15 @@ def test_version_is_printed(unconfigured: Promptctl) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_function_has_the_parameters_and_the_summary_that_its_command_declares(name: str) -> None:
+def test_a_command_function_has_the_declared_parameters_and_summary(name: str) -> None:
     command = COMMANDS[name]
     module, function_name = command.locate()
     function = getattr(importlib.import_module(module), function_name)
     types = {"flag": "bool", "text": "str", "texts": "list[str]", "number": "int"}
     _, *parameters = inspect.signature(function).parameters.values()
-    assert [(each.name, each.annotation) for each in parameters] == [
-        (each.name, types[each.kind] + " | None" * (not each.is_required and each.kind != "flag"))
-        for each in command.parameters
+    assert [(parameter.name, parameter.annotation) for parameter in parameters] == [
+        (parameter.name, types[parameter.kind] + " | None" * (not parameter.is_required and parameter.kind != "flag"))
+        for parameter in command.parameters
     ]
     assert all(
         declared.is_required or parameter.default == declared.default
@@ -97,7 +99,7 @@ LIMIT = "--limit is a whole number from 0 to 2147483647"
 MAX_TOKENS = "--max-tokens is a whole number from 1 to 999999999"
 TIMEOUT = "--timeout is a whole number of seconds from 1 to 999999999"
 
-MISREAD: dict[tuple[str, ...], tuple[str, str]] = {
+INVALID: dict[tuple[str, ...], tuple[str, str]] = {
     ("lst",): ('promptctl has no command "lst"', "promptctl list"),
     ("init",): ('promptctl has no command "init"', "promptctl db init"),
     ("deploy",): ('promptctl has no command "deploy"', "promptctl activate --help"),
@@ -151,11 +153,9 @@ MISREAD: dict[tuple[str, ...], tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("words", MISREAD, ids=lambda words: " ".join(words)[:40])
-def test_a_command_line_that_cannot_be_read_says_why_and_what_to_type(
-    words: tuple[str, ...], unconfigured: Promptctl
-) -> None:
-    message, hint = MISREAD[words]
+@pytest.mark.parametrize("words", INVALID, ids=lambda words: " ".join(words)[:40])
+def test_an_invalid_command_line_prints_the_problem_and_a_hint(words: tuple[str, ...], unconfigured: Promptctl) -> None:
+    message, hint = INVALID[words]
     ended = unconfigured(*words)
     if "--json" in words:
         assert ended.code == 2

@@ -1,4 +1,4 @@
-"""Bugs, broken installations, checks that find something, and the embedded server's commands."""
+"""Bug reports, incomplete installations, `diff`, `sync`, and the commands of the embedded server."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ prompt_lists.list_prompts = broken
 """
 
 
-def test_a_bug_is_told_in_one_line_with_exit_code_70(
+def test_a_bug_is_a_one_line_error_with_exit_code_70(
     promptctl: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
     ended = check_failure(promptctl("list", env=startup_code(BUG)), 70)
     [path] = (promptctl.home / ".local/state/promptctl").iterdir()
-    told = "error: this is a bug in promptctl: KeyError in promptctl/cli/commands/list_.py, line "
-    assert re.fullmatch(f"{re.escape(told)}[0-9]+\nhint:  report it with the output of: cat {path}\n", ended.err)
+    message = "error: this is a bug in promptctl: KeyError in promptctl/cli/commands/list_.py, line "
+    assert re.fullmatch(f"{re.escape(message)}[0-9]+\nhint:  report it with the output of: cat {path}\n", ended.err)
     error = check_json_failure(promptctl("list", "--json", env=startup_code(BUG)), 70)
     assert error["code"] == "bug"
     assert Path(error["hint"].rpartition(" ")[2]).read_text().startswith(f"promptctl {__version__}\n")
 
 
-def test_a_traceback_is_there_for_whoever_asks(
+def test_a_variable_makes_a_bug_print_its_traceback(
     promptctl: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
     ended = promptctl("list", env={**startup_code(BUG), "PROMPTCTL_TRACEBACK": "1"})
@@ -62,7 +62,7 @@ versions.create = broken
 """
 
 
-def test_a_report_of_a_bug_holds_nothing_that_somebody_wrote(
+def test_a_bug_report_contains_no_arguments_or_content(
     promptctl: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
     url = promptctl.extra["DATABASE_URL"]
@@ -76,27 +76,27 @@ def test_a_report_of_a_bug_holds_nothing_that_somebody_wrote(
         "XDG_STATE_HOME": "relative",
     }
     options = ("--description", SECRET, f"--meta=a={SECRET}", "--reason", SECRET, "--activate", "--database-url", url)
-    seen = ""
+    output = ""
     for words in (("-f", f"{SECRET}.txt"), ("--", SECRET), ("--text", SECRET)):
         for form in ((), ("--json",), ("-v",)):
             ended = promptctl("create", SECRET, *options, *form, *words, env=env)
             assert (ended.code, ended.out) == (70, ""), ended
-            seen += ended.err
+            output += ended.err
     reports = [*(promptctl.home / ".local/state/promptctl").iterdir()]
     assert len(reports) == 9
-    assert {each.stat().st_mode & 0o777 for each in reports} == {0o600}
-    told = reports[0].read_text()
-    for each in reports:
-        seen += each.read_text()
-    assert SECRET not in seen
-    assert "command: promptctl create … --description … --meta=… --reason … --activate --database-url … " in told
+    assert {report_path.stat().st_mode & 0o777 for report_path in reports} == {0o600}
+    report = reports[0].read_text()
+    for report_path in reports:
+        output += report_path.read_text()
+    assert SECRET not in output
+    assert "command: promptctl create … --description … --meta=… --reason … --activate --database-url … " in report
     for part in ("KeyError\nthe cause of:\n", "ValueError\n", "  sitecustomize.py, line 9, in broken\n", "\nlibpq: ",
                  "\nPython 3.", "\npsycopg 3.", "promptctl/cli/endings.py, line ", "DATABASE_URL, "):  # fmt: skip
-        assert part in told, told
-    assert str(promptctl.home) not in told
+        assert part in report, report
+    assert str(promptctl.home) not in report
 
 
-def test_a_report_of_a_bug_goes_to_standard_error_where_no_folder_takes_it(
+def test_a_bug_report_is_printed_if_its_folder_is_unusable(
     promptctl: Promptctl, startup_code: Callable[[str], dict[str, str | None]], tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -116,7 +116,7 @@ def test_a_report_of_a_bug_goes_to_standard_error_where_no_folder_takes_it(
     assert [*elsewhere.iterdir(), *open_to_all.iterdir()] == []
 
 
-def test_the_newest_ten_reports_of_bugs_are_kept_also_of_two_at_once(
+def test_the_newest_ten_bug_reports_are_kept_even_of_concurrent_commands(
     promptctl: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
     folder = promptctl.home / ".local/state/promptctl"
@@ -129,13 +129,13 @@ def test_the_newest_ten_reports_of_bugs_are_kept_also_of_two_at_once(
         _, err = process.communicate(timeout=60)
         assert process.returncode == 70
         assert Path(err.decode().split()[-1]).exists()
-    names = sorted(each.name for each in folder.iterdir())
+    names = sorted(path.name for path in folder.iterdir())
     assert len(names) == 11
     assert names[:8] == older[4:]
     assert names[-1] == "notes.txt"
 
 
-def test_memory_that_runs_out_is_no_traceback(
+def test_memory_and_recursion_errors_are_reported_like_bugs(
     promptctl: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
     for fault in ("MemoryError()", "RecursionError('deep')", "SystemError('x')"):
@@ -162,7 +162,7 @@ def test_memory_that_runs_out_is_no_traceback(
         ),
     ],
 )
-def test_an_installation_that_lacks_something_says_what(
+def test_an_incomplete_installation_names_the_missing_part(
     fault: str, words: list[str], code: str, message: str, hint: str, promptctl: Promptctl,
     startup_code: Callable[[str], dict[str, str | None]],
 ) -> None:  # fmt: skip
@@ -172,7 +172,7 @@ def test_an_installation_that_lacks_something_says_what(
     }  # fmt: skip
 
 
-def test_a_diff_answers_a_script_with_its_exit_code(demo: Promptctl) -> None:
+def test_diff_exit_code_is_3_if_versions_differ(demo: Promptctl) -> None:
     one, two = "default-system-prompt@1", "default-system-prompt@2"
     assert [demo("diff", one, two).code, demo("diff", one, two, "--exit-code").code] == [0, 3]
     assert demo("diff", one, two, "--exit-code", "--json").code == 3
@@ -181,7 +181,7 @@ def test_a_diff_answers_a_script_with_its_exit_code(demo: Promptctl) -> None:
     assert (same.code, same.out, same.err) == (0, "", "")
 
 
-def test_a_diff_can_be_applied_by_patch(promptctl: Promptctl) -> None:
+def test_patch_can_apply_a_diff(promptctl: Promptctl) -> None:
     if shutil.which("patch") is None:
         pytest.skip("patch is not on this machine")
     texts = ["one\ntwo\nthree\n\x0cfour\u2028\nfive", "one\n2\nthree\n\x0cfour\u2028\nfive\nsix\n"]
@@ -203,25 +203,25 @@ def folder(promptctl: Promptctl) -> Path:
     return path
 
 
-def test_a_sync_answers_in_every_form(folder: Path, promptctl: Promptctl, snapshot: Callable[..., None]) -> None:
-    told: list[str] = []
+def test_the_output_of_sync_in_every_form(folder: Path, promptctl: Promptctl, snapshot: Callable[..., None]) -> None:
+    outputs: list[str] = []
     for words in (["--dry-run"], ["--check"], ["--check", "--json"], [], ["--check"], ["--json"], ["-q"]):
         ended = promptctl("sync", "prompts", "--source", "tests", *words)
-        told.append(f"$ promptctl sync prompts {' '.join(words)}  # piped: {ended.code}\n{ended.out}{ended.err}")
+        outputs.append(f"$ promptctl sync prompts {' '.join(words)}  # piped: {ended.code}\n{ended.out}{ended.err}")
     (folder / "v2.txt").write_text("Be brief.\n")
     (folder / "v1.txt").write_text("Be mean.\n")
     for form in ([], ["--json"]):
         conflict = promptctl("sync", "prompts", "--source", "tests", *form)
-        told.append(
+        outputs.append(
             f"$ promptctl sync prompts {' '.join(form)}  # piped: {conflict.code}\n{conflict.out}{conflict.err}"
         )
-    seen = promptctl.on_terminal("sync", "prompts", "--source", "tests")
-    told.append(f"$ promptctl sync prompts  # terminal: {seen.code}\n{seen.out}")
-    snapshot("\n".join(told), "cli/sync")
+    screen = promptctl.on_terminal("sync", "prompts", "--source", "tests")
+    outputs.append(f"$ promptctl sync prompts  # terminal: {screen.code}\n{screen.out}")
+    snapshot("\n".join(outputs), "cli/sync")
     assert promptctl("show", "greeter").out == "Be kind.\n"
 
 
-def test_a_repository_that_git_does_not_answer_for_needs_a_source(folder: Path, promptctl: Promptctl) -> None:
+def test_sync_in_a_broken_git_repository_needs_a_source(folder: Path, promptctl: Promptctl) -> None:
     (promptctl.home / ".git").mkdir()
     error = check_json_failure(promptctl("sync", "prompts", "--json"), 1)
     assert error["code"] == "git_failed"
@@ -243,18 +243,18 @@ def embedded() -> Iterator[Promptctl]:
         shutil.rmtree(home)
 
 
-def test_the_embedded_server_is_started_asked_and_stopped(embedded: Promptctl, snapshot: Callable[..., None]) -> None:
-    told: list[str] = []
+def test_the_output_of_the_commands_of_the_embedded_server(embedded: Promptctl, snapshot: Callable[..., None]) -> None:
+    outputs: list[str] = []
     for line in (
         "db start", "db start --json", "db status", "db status --json", "create greeter kind --activate",
         "list -q", "db shell -c \\dn", "db stop", "db stop --json", "db status", "db status --json", "db status -q",
         "show greeter",
     ):  # fmt: skip
         ended = embedded(*line.split())
-        told.append(f"$ promptctl {line}  # piped: {ended.code}\n{ended.out}{ended.err}")
-    seen = embedded.on_terminal("db", "status", columns=200)
-    told.append(f"$ promptctl db status  # terminal: {seen.code}\n{seen.out}")
-    text = "\n".join(told).replace(str(embedded.home), "/home/ada")
+        outputs.append(f"$ promptctl {line}  # piped: {ended.code}\n{ended.out}{ended.err}")
+    screen = embedded.on_terminal("db", "status", columns=200)
+    outputs.append(f"$ promptctl db status  # terminal: {screen.code}\n{screen.out}")
+    text = "\n".join(outputs).replace(str(embedded.home), "/home/ada")
     snapshot(
         re.sub(r"(server.version\W+)1\d\.\d+", r"\g<1>18.6", re.sub(r"/pg1\d", "/pg18", stable(text))), "cli/embedded"
     )
@@ -270,7 +270,7 @@ subprocess.Popen = Popen
 """
 
 
-def test_a_cluster_that_cannot_be_made_leaves_nothing_behind(
+def test_a_failed_initdb_leaves_nothing_that_prevents_the_next_start(
     embedded: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
     error = check_json_failure(embedded("db", "start", "--json", env=startup_code(FAILING_INITDB)), 1)

@@ -1,4 +1,4 @@
-"""What every command answers: on a terminal, in a pipe, as JSON, and with --quiet."""
+"""The output of every command: on a terminal, in a pipe, as JSON, and with --quiet."""
 
 from __future__ import annotations
 
@@ -143,13 +143,13 @@ select promptctl.set_routes('{support/triage}', '[[
 
 
 @pytest.mark.parametrize("case", COMMANDS)
-def test_a_command_answers_in_every_form(
+def test_the_output_of_every_command_in_every_form(
     case: str, templated: Templated, database: str, home: Path, snapshot: Callable[..., None]
 ) -> None:
     answer(case, COMMANDS[case], templated, database, home, snapshot)
 
 
-def test_a_list_of_the_first_says_how_many_more_there_are(demo: Promptctl) -> None:
+def test_a_limited_list_prints_the_number_of_omitted_rows(demo: Promptctl) -> None:
     everything = demo("list")
     assert (len(everything.out.splitlines()), everything.err) == (3, "")
     for words in (("-n", "0"), ("--limit", "3"), ("-n", "99")):
@@ -169,7 +169,7 @@ def test_a_list_of_the_first_says_how_many_more_there_are(demo: Promptctl) -> No
 
 
 @pytest.mark.parametrize("case", TEMPLATE_COMMANDS)
-def test_a_command_on_a_template_answers_in_every_form(
+def test_the_output_of_commands_on_a_template_in_every_form(
     case: str, templated: Templated, database: str, home: Path, snapshot: Callable[..., None]
 ) -> None:
     answer(case, TEMPLATE_COMMANDS[case], templated, database, home, snapshot, REPLY)
@@ -178,7 +178,7 @@ def test_a_command_on_a_template_answers_in_every_form(
 
 
 @pytest.mark.parametrize("case", ROUTE_COMMANDS)
-def test_a_command_on_a_route_answers_in_every_form(
+def test_the_output_of_commands_on_a_route_in_every_form(
     case: str, templated: Templated, database: str, home: Path, snapshot: Callable[..., None]
 ) -> None:
     answer(case, ROUTE_COMMANDS[case], templated, database, home, snapshot, ROUTE)

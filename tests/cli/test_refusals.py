@@ -1,4 +1,4 @@
-"""What is refused, in whose words, with which exit code and code, and what to do then."""
+"""Refusals: message, exit code, error code and hint."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Case(NamedTuple):
     before: str = ""
 
 
-def raising(state: str) -> str:
-    """SQL that makes every new version fail as a server in trouble would."""
+def failing_insert(state: str) -> str:
+    """Return SQL that makes every insert of a version fail with an SQLSTATE."""
     return (
         "create function trouble() returns trigger language plpgsql as "
         f"$$ begin raise exception using errcode = '{state}', message = 'trouble'; end $$;"
@@ -259,14 +259,14 @@ CASES = [
     Case("sync nowhere", 1, "invalid_folder", 'the folder "nowhere" does not exist', "ls ."),
 ]  # fmt: skip
 TROUBLES = [
-    Case("create a x", 1, "disk_full", f"{LABEL}: trouble", "free space on the server's disk", raising("53100")),
-    Case("create a x", 5, "conflict", f"{LABEL}: trouble", "run it again", raising("40001")),
-    Case("create a x", 5, "conflict", f"{LABEL}: trouble", "run it again", raising("40P01")),
-    Case("create a x", 1, "canceled", f"{LABEL}: trouble", "run it again", raising("57014")),
-    Case("create a x", 1, "database_error", f"{LABEL}: trouble", "promptctl db status", raising("XX000")),
+    Case("create a x", 1, "disk_full", f"{LABEL}: trouble", "free space on the server's disk", failing_insert("53100")),
+    Case("create a x", 5, "conflict", f"{LABEL}: trouble", "run it again", failing_insert("40001")),
+    Case("create a x", 5, "conflict", f"{LABEL}: trouble", "run it again", failing_insert("40P01")),
+    Case("create a x", 1, "canceled", f"{LABEL}: trouble", "run it again", failing_insert("57014")),
+    Case("create a x", 1, "database_error", f"{LABEL}: trouble", "promptctl db status", failing_insert("XX000")),
     Case("create a x", 6, "connection_lost",
          f"{LABEL} ended the connection: trouble; promptctl history shows whether it was made",
-         "promptctl db status", raising("57P01")),
+         "promptctl db status", failing_insert("57P01")),
 ]  # fmt: skip
 
 
@@ -279,34 +279,34 @@ def check(case: Case, promptctl: Promptctl, sql: psycopg.Connection[Any]) -> Non
     )
     before = sql.execute(contents).fetchall()
     words = shlex.split(case.words)
-    told = stable(check_failure(promptctl(*words), case.exit_code).err)
-    assert told == f"error: {stable(case.message)}\n" + (f"hint:  {case.hint}\n" if case.hint else "")
+    error_text = stable(check_failure(promptctl(*words), case.exit_code).err)
+    assert error_text == f"error: {stable(case.message)}\n" + (f"hint:  {case.hint}\n" if case.hint else "")
     document = check_json_failure(promptctl(*words, "--json"), case.exit_code)
-    # A line that was put right keeps all its options.
+    # A corrected command line keeps all its options.
     assert (document["code"], (document["hint"] or "").removesuffix(" --json") or None) == (case.code, case.hint)
     assert stable(document["message"]) == stable(case.message)
     assert sql.execute(contents).fetchall() == before
 
 
-def named(case: Case) -> str:
+def case_id(case: Case) -> str:
     return f"{case.code}: {case.words[:40]!r}"
 
 
-@pytest.mark.parametrize("case", CASES, ids=named)
-def test_a_refusal_says_what_is_wrong_and_what_to_do_in_both_forms(
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_a_refusal_has_a_message_a_code_and_a_hint_as_text_and_json(
     case: Case, demo: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
     check(case, demo, sql)
 
 
-@pytest.mark.parametrize("case", TROUBLES, ids=named)
-def test_a_server_in_trouble_is_told_in_both_forms(
+@pytest.mark.parametrize("case", TROUBLES, ids=case_id)
+def test_a_server_error_has_a_message_a_code_and_a_hint_as_text_and_json(
     case: Case, separate_database: None, demo: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
     check(case, demo, sql)
 
 
-def test_a_release_is_refused_whole(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_a_command_on_several_prompts_is_refused_completely(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
     before = sql.execute("select * from promptctl.served order by name").fetchall()
     check_failure(demo("activate", "code_helper@1", "default-system-prompt@99"), 4)
     check_failure(demo("rollback", "default-system-prompt", "code_helper"), 5)
@@ -319,6 +319,6 @@ def test_a_release_is_refused_whole(demo: Promptctl, sql: psycopg.Connection[Any
     ["activate default-system-prompt 3", "rollback default-system-prompt@1", "show defualt-system-prompt",
      "delete default-system-prompt@2", "rollback default-system-prompt --to 3", "diff code_helper"],
 )  # fmt: skip
-def test_a_hint_that_is_a_command_works_when_it_is_pasted(hinted: str, demo: Promptctl) -> None:
+def test_a_hint_that_is_a_command_succeeds(hinted: str, demo: Promptctl) -> None:
     hint = demo(*hinted.split()).err.splitlines()[1].removeprefix("hint:  promptctl ")
     assert demo(*shlex.split(hint)).code == 0

@@ -1,4 +1,4 @@
-"""A dry run says what would happen, is refused as the command would be, and changes nothing."""
+"""--dry-run reports what a command would do, is refused like the command, and changes nothing."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ COMMANDS = (
 
 
 def contents(sql: psycopg.Connection[Any]) -> list[Any]:
-    found = [sql.execute(f"select t::text from promptctl.{table} t order by 1".encode()).fetchall() for table in TABLES]
-    return [*found, sql.execute("select last_value from promptctl.releases_release_seq").fetchall()]
+    rows = [sql.execute(f"select t::text from promptctl.{table} t order by 1".encode()).fetchall() for table in TABLES]
+    return [*rows, sql.execute("select last_value from promptctl.releases_release_seq").fetchall()]
 
 
-def test_nothing_is_written_and_the_real_run_does_what_was_said(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_a_dry_run_changes_nothing_and_predicts_the_result_of_the_command(
+    demo: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
     for command in COMMANDS:
         before = contents(sql)
         rehearsed = demo(*command.split(), "--dry-run", "--json")
@@ -37,7 +39,7 @@ def test_nothing_is_written_and_the_real_run_does_what_was_said(demo: Promptctl,
     assert [json.loads(line)["release"] for line in real.out.splitlines()] == [2, 2]
 
 
-def test_an_operator_does_not_erase(
+def test_an_operator_may_not_erase(
     demo: Promptctl, promptctl_on: Callable[..., Promptctl], database_name: str, sql: psycopg.Connection[Any]
 ) -> None:
     sql.execute("select promptctl.grant_access('app', 'operator')")

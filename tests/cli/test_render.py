@@ -1,4 +1,4 @@
-"""render: a version's text with the values of its variables, and all that a value can be wrong with."""
+"""`render`: the text of a version with the values of its variables, and invalid values."""
 
 from __future__ import annotations
 
@@ -20,54 +20,54 @@ if TYPE_CHECKING:
 
 TEXT = 'Greet {user.name} from {city}, in {language}: {"json": {}} {{literal}}\n'
 RENDERED = 'Greet Ada from Rom, in English: {"json": {}} {literal}\n'
-GIVEN = ("--var", "user.name=Ada", "--var", "city=Rom")
+VALUES = ("--var", "user.name=Ada", "--var", "city=Rom")
 
 
 @pytest.fixture
 def greeter(promptctl: Promptctl) -> Promptctl:
-    """The command line on a database with a prompt of three variables, one with a default; version 1 is live."""
-    made = promptctl("create", "greeter", "-f", "-", "--default", "language=English", "--activate", stdin=TEXT)
-    assert made.code == 0
-    assert "\nvariables: user.name, city, language = English\n" in made.err
+    """The command line on a database with a prompt of three variables, one with a default; version 1 is active."""
+    created = promptctl("create", "greeter", "-f", "-", "--default", "language=English", "--activate", stdin=TEXT)
+    assert created.code == 0
+    assert "\nvariables: user.name, city, language = English\n" in created.err
     promptctl("create", "greeter", "Hello {user.name}.")
     return promptctl
 
 
-def test_the_active_version_and_the_one_that_is_named_are_rendered_byte_for_byte(greeter: Promptctl) -> None:
-    ended = greeter("render", "greeter", *GIVEN)
+def test_render_prints_the_active_or_the_named_version_byte_for_byte(greeter: Promptctl) -> None:
+    ended = greeter("render", "greeter", *VALUES)
     assert (ended.code, ended.out, ended.err) == (0, RENDERED, "")
     assert greeter("render", "greeter@2", "--var", "user.name=Ada").out == "Hello Ada."
-    assert greeter("render", "greeter", *GIVEN, "--var", "language=").out == RENDERED.replace("English", "")
-    assert greeter("render", "greeter", *GIVEN, "--unit", "user-42").out == RENDERED
+    assert greeter("render", "greeter", *VALUES, "--var", "language=").out == RENDERED.replace("English", "")
+    assert greeter("render", "greeter", *VALUES, "--unit", "user-42").out == RENDERED
 
 
-def test_the_last_of_two_values_counts_and_a_file_is_outranked(greeter: Promptctl) -> None:
+def test_the_last_var_takes_precedence_over_earlier_ones_and_over_a_file(greeter: Promptctl) -> None:
     (greeter.home / "values.yaml").write_text("user: {name: Bob}\ncity: Rom\n")
     assert greeter("render", "greeter", "--vars-file", "values.yaml", "--var", "user.name=Ada").out == RENDERED
-    assert greeter("render", "greeter", *GIVEN, "--var", "user.name=Eve").out == RENDERED.replace("Ada", "Eve")
+    assert greeter("render", "greeter", *VALUES, "--var", "user.name=Eve").out == RENDERED.replace("Ada", "Eve")
 
 
-def test_a_value_is_put_in_as_it_is_whatever_is_in_it(greeter: Promptctl) -> None:
+def test_values_are_inserted_unchanged_and_escaped_on_a_terminal(greeter: Promptctl) -> None:
     for value in ("{city}", "{{city}}", "", " ", "=", "a=b", "日本\n\t\x1b[31m", "$(rm -rf /)", "[bold]", "%s"):
         out = greeter("render", "greeter@2", "--var", f"user.name={value}").out
         assert out == f"Hello {value}."
     large = "x{city}" * 700_000
     (greeter.home / "large.json").write_text(json.dumps({"user.name": large}))
     assert greeter("render", "greeter@2", "--vars-file", "large.json").out == f"Hello {large}."
-    seen = greeter.on_terminal("render", "greeter@2", "--var", "user.name=\x1b[2J").out
-    assert seen == "Hello \\x1b[2J.\n"
+    screen_text = greeter.on_terminal("render", "greeter@2", "--var", "user.name=\x1b[2J").out
+    assert screen_text == "Hello \\x1b[2J.\n"
 
 
-def test_the_answer_in_json_has_the_values_that_were_used(greeter: Promptctl) -> None:
-    document = json.loads(greeter("render", "greeter", *GIVEN, "--json").out)
+def test_json_output_contains_the_values_that_were_used(greeter: Promptctl) -> None:
+    document = json.loads(greeter("render", "greeter", *VALUES, "--json").out)
     assert document == {
         "name": "greeter", "version": 1, "content": RENDERED,
         "variables": {"user.name": "Ada", "city": "Rom", "language": "English"},
     }  # fmt: skip
-    assert greeter("render", "greeter", *GIVEN, "-q").out == "greeter@1\n"
+    assert greeter("render", "greeter", *VALUES, "-q").out == "greeter@1\n"
 
 
-def test_all_that_is_missing_is_named_and_the_hint_is_the_command_with_it(greeter: Promptctl) -> None:
+def test_missing_variables_are_named_and_added_to_the_command_in_the_hint(greeter: Promptctl) -> None:
     ended = check_failure(greeter("render", "greeter", "--var", "language=x y"), 2)
     assert ended.err == (
         "error: greeter@1 needs user.name, city\n"
@@ -76,13 +76,13 @@ def test_all_that_is_missing_is_named_and_the_hint_is_the_command_with_it(greete
     assert check_json_failure(greeter("render", "greeter", "--json"), 2)["code"] == "variable_missing"
 
 
-def test_what_is_unknown_is_named_with_the_nearest(greeter: Promptctl) -> None:
-    ended = check_failure(greeter("render", "greeter", *GIVEN, "--var", "user.nam=Bob"), 2)
+def test_an_unknown_variable_is_named_with_a_suggestion(greeter: Promptctl) -> None:
+    ended = check_failure(greeter("render", "greeter", *VALUES, "--var", "user.nam=Bob"), 2)
     assert ended.err.startswith("error: greeter@1 has no variable user.nam")
     assert "user.name" in ended.err
-    error = check_json_failure(greeter("render", "greeter", *GIVEN, "--var", "zip=1", "--json"), 2)
+    error = check_json_failure(greeter("render", "greeter", *VALUES, "--var", "zip=1", "--json"), 2)
     assert error["code"] == "variable_unknown"
-    # What is described and does not stand in this version is known.
+    # A version without variables has its own error.
     assert greeter("create", "x", "no variables").code == 0
     assert check_json_failure(greeter("render", "x@1", "--var", "a=1", "--json"), 2)["code"] == "variable_unknown"
 
@@ -99,7 +99,7 @@ FILES: dict[str, tuple[str, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_gives_values_as_they_are_written(name: str, greeter: Promptctl) -> None:
+def test_values_in_a_file_are_used_as_they_are_written(name: str, greeter: Promptctl) -> None:
     text, expected = FILES[name]
     (greeter.home / name).write_text(text)
     document = json.loads(greeter("render", "greeter", "--vars-file", name, "--json").out)
@@ -107,7 +107,7 @@ def test_a_file_gives_values_as_they_are_written(name: str, greeter: Promptctl) 
     assert json.loads(greeter("render", "greeter", "--vars-file", "-", "--json", stdin=text).out) == document
 
 
-BAD: dict[str, tuple[bytes, str]] = {
+INVALID_FILES: dict[str, tuple[bytes, str]] = {
     "null.yaml": (b"city: Rom\nuser.name:\n", "null.yaml:2: user.name has no value"),
     "null.json": (b'{"user.name": null}', "null.json: user.name has no value"),
     "list.yaml": (b"user.name: [a]\n", "list.yaml:1: user.name is a list"),
@@ -134,9 +134,9 @@ BAD: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_a_file_that_holds_no_values_is_refused_by_its_line(name: str, greeter: Promptctl) -> None:
-    raw, message = BAD[name]
+@pytest.mark.parametrize("name", INVALID_FILES)
+def test_an_invalid_file_of_values_is_refused_with_its_line(name: str, greeter: Promptctl) -> None:
+    raw, message = INVALID_FILES[name]
     (greeter.home / name).write_bytes(raw)
     ended = check_failure(greeter("render", "greeter", "--vars-file", name), 2)
     assert ended.err.startswith(f"error: {message}"), ended.err
@@ -146,7 +146,7 @@ def test_a_file_that_holds_no_values_is_refused_by_its_line(name: str, greeter: 
     )
 
 
-def test_a_file_that_cannot_be_read_and_a_value_that_is_none_are_refused(greeter: Promptctl) -> None:
+def test_an_unreadable_file_and_an_invalid_var_are_refused(greeter: Promptctl) -> None:
     assert check_failure(greeter("render", "greeter", "--vars-file", "nowhere"), 1).err.startswith(
         'error: cannot read "nowhere"'
     )
@@ -159,7 +159,7 @@ def test_a_file_that_cannot_be_read_and_a_value_that_is_none_are_refused(greeter
         )
     assert check_json_failure(greeter("render", "greeter", "--var", "city=\udcff", "--json"), 2)["code"] == "not_utf8"
     assert check_failure(greeter("render", "greeter", "--vars-file", "."), 1).err.startswith('error: cannot read "."')
-    pinned = check_failure(greeter("render", "greeter@1", "--unit", "u", *GIVEN), 2)
+    pinned = check_failure(greeter("render", "greeter@1", "--unit", "u", *VALUES), 2)
     assert pinned.err.startswith("error: --unit selects the version")
 
 
@@ -168,7 +168,7 @@ def test_an_unknown_prompt_is_not_found(greeter: Promptctl) -> None:
     assert check_json_failure(greeter("render", "greeter@9", "--json"), 4)["code"] == "version_not_found"
 
 
-def test_a_version_that_needs_a_new_variable_is_activated_only_when_that_is_said(greeter: Promptctl) -> None:
+def test_a_version_with_new_variables_is_activated_only_with_an_option(greeter: Promptctl) -> None:
     greeter("create", "greeter", "Hello {user.name} of {planet}.")
     ended = check_failure(greeter("activate", "greeter@3", "-r", "a b"), 5)
     assert ended.err == (
@@ -177,7 +177,7 @@ def test_a_version_that_needs_a_new_variable_is_activated_only_when_that_is_said
         "hint:  promptctl diff greeter@1 greeter@3\n"
     )
     assert check_json_failure(greeter("activate", "greeter@3", "--json"), 5)["code"] == "new_variables"
-    # Fewer variables are no reason to refuse; going back to more is.
+    # Activating a version with fewer variables is allowed; rolling back to one with more is refused.
     assert greeter("activate", "greeter@2").code == 0
     assert check_json_failure(greeter("rollback", "greeter", "--json"), 5)["code"] == "new_variables"
     assert greeter("show", "greeter", "-q").out == "greeter@2\n"
@@ -185,23 +185,23 @@ def test_a_version_that_needs_a_new_variable_is_activated_only_when_that_is_said
     assert greeter("activate", "greeter@3", "--allow-new-variables", "-q").out == "greeter@3\n"
     created = greeter("create", "greeter", "{a}{b}", "--activate", "--json")
     assert check_json_failure(created, 5)["code"] == "new_variables"
-    # All or nothing: the version was not stored either.
+    # The command is atomic: the version was not stored either.
     assert len(json.loads(greeter("show", "greeter", "--json").out)["versions"]) == 3
     assert greeter("create", "greeter", "{a}{b}", "--activate", "--allow-new-variables").code == 0
 
 
-def test_a_text_that_was_written_in_the_editor_is_kept_when_it_is_refused(greeter: Promptctl) -> None:
+def test_text_from_the_editor_is_saved_if_its_new_variables_are_refused(greeter: Promptctl) -> None:
     script = greeter.home / "editor.sh"
     script.write_text('#!/bin/sh\necho "Hello {planet}." > "$1"\n')
     script.chmod(0o755)
-    seen = greeter.on_terminal("create", "greeter", "--activate", env={"EDITOR": str(script)}).out
-    assert "error: greeter@3 needs planet, which the active version 1 does not" in seen
-    path = re.findall(r"hint:  the text is saved in (\S+)\n", seen)[0]
+    screen_text = greeter.on_terminal("create", "greeter", "--activate", env={"EDITOR": str(script)}).out
+    assert "error: greeter@3 needs planet, which the active version 1 does not" in screen_text
+    path = re.findall(r"hint:  the text is saved in (\S+)\n", screen_text)[0]
     assert Path(path).read_text() == "Hello {planet}.\n"
     Path(path).unlink()
 
 
-def test_a_password_in_the_url_does_not_stand_in_the_hint(greeter: Promptctl) -> None:
+def test_the_hint_does_not_contain_the_password_of_the_url(greeter: Promptctl) -> None:
     greeter("create", "greeter", "Hello {planet}.")
     url = greeter.extra["DATABASE_URL"]
     assert url is not None
@@ -212,17 +212,17 @@ def test_a_password_in_the_url_does_not_stand_in_the_hint(greeter: Promptctl) ->
         assert "geheim" not in ended.err
 
 
-def test_several_prompts_move_together_or_not_at_all(greeter: Promptctl) -> None:
+def test_activation_of_several_prompts_is_atomic(greeter: Promptctl) -> None:
     greeter("create", "other", "one", "--activate")
     greeter("create", "other", "two {x}")
-    # What follows -- is no option.
+    # Arguments after -- are not options.
     ended = check_failure(greeter("activate", "--", "other@2"), 5)
     assert ended.err.endswith("hint:  promptctl diff other@1 other@2\n")
     assert check_failure(greeter("activate", "greeter@2", "other@2"), 5).err.startswith("error: other@2 needs x, which")
     assert greeter("show", "greeter", "-q").out == "greeter@1\n"
 
 
-def test_a_sync_plans_it_as_a_conflict(promptctl: Promptctl) -> None:
+def test_sync_reports_new_variables_as_a_conflict(promptctl: Promptctl) -> None:
     folder = promptctl.home / "prompts" / "greeter"
     folder.mkdir(parents=True)
     (folder / "v1.txt").write_text("Hello.\n")
@@ -243,10 +243,10 @@ def test_a_sync_plans_it_as_a_conflict(promptctl: Promptctl) -> None:
     assert promptctl("show", "greeter", "-q").out == "greeter@2\n"
 
 
-def test_variables_are_shown_with_the_version(greeter: Promptctl, snapshot: Callable[..., None]) -> None:
-    seen = greeter.on_terminal("show", "greeter").out + greeter.on_terminal("show", "greeter@2").out
-    assert "variables  user.name, city, language = English\n" in seen
-    assert seen.endswith("Hello {user.name}.\nvariables: user.name\n")
+def test_show_prints_the_variables_of_a_version(greeter: Promptctl, snapshot: Callable[..., None]) -> None:
+    screen_text = greeter.on_terminal("show", "greeter").out + greeter.on_terminal("show", "greeter@2").out
+    assert "variables  user.name, city, language = English\n" in screen_text
+    assert screen_text.endswith("Hello {user.name}.\nvariables: user.name\n")
     [_, one] = json.loads(greeter("show", "greeter", "--json").out)["versions"]
     assert one["settings"] == {"variables": {"language": {"default": "English"}}}
     assert one["variables"] == [
@@ -265,12 +265,12 @@ CREATE: list[tuple[list[str], str]] = [
 
 
 @pytest.mark.parametrize(("words", "message"), CREATE)
-def test_settings_that_cannot_be_are_refused(words: list[str], message: str, promptctl: Promptctl) -> None:
+def test_create_refuses_invalid_settings(words: list[str], message: str, promptctl: Promptctl) -> None:
     assert check_failure(promptctl("create", "x", "Hello {name}.", *words), 2).err.startswith(f"error: {message}")
     assert promptctl("list").out == ""
 
 
-def test_settings_belong_to_the_version(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_settings_are_stored_with_the_version(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
     words = ["--template", "mustache", "--default", "a=b", "--model", "m", "--max-tokens", "9"]
     document = json.loads(promptctl("create", "x", "{{a}} {b}", *words, "--json").out)
     assert document["settings"] == {

@@ -1,4 +1,4 @@
-"""Which version a user is served, and why: what the database answers to the application."""
+"""`resolve`: the version that a unit gets, and the reason."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def summarise(demo: Promptctl, sql: psycopg.Connection[Any]) -> Promptctl:
 @pytest.mark.parametrize(
     ("unit", "bucket"), [(unit, bucket) for seed, unit, bucket in VECTORS if seed == "summarise.r1"]
 )
-def test_the_known_buckets_are_on_their_sides(unit: str, bucket: int, summarise: Promptctl) -> None:
+def test_units_with_known_buckets_get_the_expected_version(unit: str, bucket: int, summarise: Promptctl) -> None:
     found = document(summarise("resolve", "summarise", "--unit", unit, "--json"))
     assert found["version"] == (2 if bucket < 1000 else 1)
     assert found["content"] == f"Sum up {found['version']}."
@@ -49,7 +49,7 @@ def test_the_known_buckets_are_on_their_sides(unit: str, bucket: int, summarise:
     }  # fmt: skip
 
 
-def test_on_a_terminal_the_reasons_are_words(summarise: Promptctl) -> None:
+def test_a_terminal_shows_the_reason_in_words(summarise: Promptctl) -> None:
     inside = summarise.on_terminal("resolve", "summarise", "--unit", "user-2160")
     assert inside.out == (
         "summarise@2\n"
@@ -64,7 +64,7 @@ def test_on_a_terminal_the_reasons_are_words(summarise: Promptctl) -> None:
     assert summarise("resolve", "summarise", "--unit", "user-2160").out == "summarise\t2\t2\t-\t999\t10%\n"
 
 
-def test_without_a_unit_a_bucket_is_drawn_for_the_call(summarise: Promptctl) -> None:
+def test_a_call_without_a_unit_gets_a_random_bucket(summarise: Promptctl) -> None:
     buckets: set[int] = set()
     for _ in range(5):
         found = document(summarise("resolve", "summarise", "--json"))
@@ -77,7 +77,7 @@ def test_without_a_unit_a_bucket_is_drawn_for_the_call(summarise: Promptctl) -> 
     assert document(summarise("resolve", "summarise", "--unit", "", "--json"))["why"]["bucket"] == 9353
 
 
-def test_where_no_split_runs_a_unit_still_has_its_bucket(summarise: Promptctl) -> None:
+def test_a_unit_has_a_bucket_even_without_a_split(summarise: Promptctl) -> None:
     why = document(summarise("resolve", "default-system-prompt", "--unit", "user-1", "--json"))["why"]
     assert why["bucket"] == splits.bucket("default-system-prompt", "user-1")
     assert (why["candidate_version"], why["is_candidate"], why["seed"]) == (None, False, None)
@@ -116,7 +116,9 @@ def routed(summarise: Promptctl, sql: psycopg.Connection[Any]) -> Promptctl:
         (["plan=x", "plan=enterprise"], "summarise@2", 1),
     ],
 )
-def test_attributes_choose_the_step(attributes: list[str], reference: str, step: int | None, routed: Promptctl) -> None:
+def test_attributes_select_the_step_of_the_route(
+    attributes: list[str], reference: str, step: int | None, routed: Promptctl
+) -> None:
     words = [word for each in attributes for word in ("--attribute", each)]
     routed("split", "support/triage@2", "100%")
     found = document(routed("resolve", "support/triage", "--unit", "user-2160", *words, "--json"))
@@ -124,7 +126,7 @@ def test_attributes_choose_the_step(attributes: list[str], reference: str, step:
     assert (found["why"]["route_step"], found["why"]["asked_for"]) == (step, "support/triage")
 
 
-def test_the_epoch_is_that_of_what_is_served(routed: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_the_epoch_is_that_of_the_prompt_that_is_served(routed: Promptctl, sql: psycopg.Connection[Any]) -> None:
     found = document(routed("resolve", "support/triage", "--attribute", "plan=enterprise", "--json"))
     assert sql.execute("select epoch from promptctl.served where name = 'summarise'").fetchone() == (found["epoch"],)
     shown = routed.on_terminal("resolve", "support/triage", "--unit", "user-1", "--attribute", "plan=enterprise")
@@ -132,7 +134,7 @@ def test_the_epoch_is_that_of_what_is_served(routed: Promptctl, sql: psycopg.Con
     assert "split  bucket 3012 is not below 1000 (10% for version 2): active version\n" in shown.out
 
 
-def test_what_cannot_be_served_is_not_found(routed: Promptctl) -> None:
+def test_a_prompt_that_cannot_be_served_is_not_found(routed: Promptctl) -> None:
     error = check_json_failure(routed("resolve", "code_helper", "--json"), 4)
     assert (error["code"], error["hint"]) == ("no_active_version", "promptctl activate code_helper@VERSION")
     error = check_json_failure(routed("resolve", "support/triage", "--attribute", "note=", "--json"), 4)
@@ -158,32 +160,32 @@ MISTAKES: dict[tuple[str | bytes, ...], tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize("words", MISTAKES)
-def test_a_mistake_is_told_before_any_database_is_asked(words: tuple[str, ...], unconfigured: Promptctl) -> None:
+def test_invalid_arguments_are_refused_without_a_database(words: tuple[str, ...], unconfigured: Promptctl) -> None:
     code, message, hint = MISTAKES[words]
     assert check_failure(unconfigured("resolve", *words), 2).err == f"error: {message}\nhint:  {hint}\n"
     assert check_json_failure(unconfigured("resolve", *words, "--json"), 2)["code"] == code
 
 
 @pytest.mark.parametrize("words", [["--unit", "\udcff"], ["--attribute", "a=\udcff"], ["--attribute", "\udcff=a"]])
-def test_what_is_not_utf8_is_refused(words: list[str], summarise: Promptctl) -> None:
+def test_an_argument_that_is_not_utf8_is_refused(words: list[str], summarise: Promptctl) -> None:
     assert check_json_failure(summarise("resolve", "summarise", *words, "--json"), 2)["code"] == "not_utf8"
 
 
-def test_a_long_unit_and_many_attributes_are_no_trouble(routed: Promptctl) -> None:
+def test_a_long_unit_and_many_attributes_are_accepted(routed: Promptctl) -> None:
     unit = "ü" * 50_000
     many = [word for number in range(300) for word in ("--attribute", f"key{number}={number}")]
     found = document(routed("resolve", "summarise", "--unit", unit, *many, "--json"))
     assert found["why"]["bucket"] == splits.bucket("summarise.r1", unit)
 
 
-def test_what_is_used_is_logged(summarise: Promptctl) -> None:
+def test_the_served_version_is_logged(summarise: Promptctl) -> None:
     ended = summarise("resolve", "summarise", "--unit", "user-2160", "-q", "--log-format", "json")
     assert json.loads(ended.err) | {"time": ""} == {
         "time": "", "level": "info", "message": "Using prompt", "name": "summarise", "version": 2, "epoch": 2,
     }  # fmt: skip
 
 
-def test_what_people_wrote_is_shown_and_not_obeyed(summarise: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_control_characters_in_user_text_are_escaped(summarise: Promptctl, sql: psycopg.Connection[Any]) -> None:
     sql.execute("select promptctl.split('summarise', 1000, null, %s)", ["\x1b[31m[bold]"])
     for words in (
         ("resolve", "summarise", "--attribute", "a=\x1b[31m[bold]"), ("split", "summarise"), ("history", "summarise"),
@@ -193,7 +195,9 @@ def test_what_people_wrote_is_shown_and_not_obeyed(summarise: Promptctl, sql: ps
     assert "seed   \\x1b[31m[bold]\n" in summarise.on_terminal("resolve", "summarise").out
 
 
-def test_two_shells_get_the_same(routed: Promptctl, promptctl_on: Callable[..., Promptctl], database_name: str) -> None:
+def test_two_processes_get_the_same_version_for_a_unit(
+    routed: Promptctl, promptctl_on: Callable[..., Promptctl], database_name: str
+) -> None:
     other = promptctl_on(database_name)
     for number in range(5):
         words = ("resolve", "summarise", "--unit", f"user-{number}")

@@ -1,4 +1,4 @@
-"""Keys and passwords on a command line: refused before anything is stored, never shown, and cheap to look for."""
+"""Keys and passwords in arguments and files: refused before anything is stored, and never printed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from tests.conftest import Promptctl
 
-# Put together here, so that no scanner of this repository finds it.
+# Split into two strings, so that secret scanners do not report this file.
 KEY = "sk-ant-" + "api03-Zq8vT2mX7cLrW4nB9kHs3JdF6gYpA1eU5iQoR0tM"
 URL = "postgresql://app:" + "hunter2pw@db.prod.internal/app"
-TOLD = "looks like an Anthropic API key"
+MESSAGE = "looks like an Anthropic API key"
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ TOLD = "looks like an Anthropic API key"
         (["route", "unset", "default-system-prompt", "--reason", KEY], "--reason"),
     ],
 )
-def test_a_key_is_refused_by_where_it_stands_and_never_shown(
+def test_a_key_is_refused_with_its_location_and_not_printed(
     demo: Promptctl, sql: psycopg.Connection[Any], words: list[str], where: str
 ) -> None:
     (demo.home / "key.txt").write_text(f"Be kind.\nUse {KEY}.\n")
@@ -52,28 +52,28 @@ def test_a_key_is_refused_by_where_it_stands_and_never_shown(
     state = "select (select count(*) from promptctl.versions), (select max(epoch) from promptctl.allocations)"
     before = sql.execute(state).fetchone()
     ended = check_failure(demo(*words), 5)
-    assert f"error: {where}: sk-ant-… {TOLD}" in ended.err
+    assert f"error: {where}: sk-ant-… {MESSAGE}" in ended.err
     assert KEY[12:] not in ended.err
     assert "--allow-secrets" not in ended.err
     assert check_json_failure(demo(*words, "--json"), 5)["code"] == "secret_found"
     assert sql.execute(state).fetchone() == before
 
 
-def test_an_example_is_stored_where_that_is_said(demo: Promptctl) -> None:
+def test_allow_secrets_stores_a_key(demo: Promptctl) -> None:
     assert demo("create", "x", f"Use {KEY}.", "--meta", f"key={KEY}", "--reason", URL, "--allow-secrets").code == 0
     assert demo("activate", "default-system-prompt@3", "--reason", f"see {KEY}", "--allow-secrets").code == 0
     assert demo("rollback", "default-system-prompt", "--reason", URL, "--allow-secrets").code == 0
 
 
-def test_a_password_in_a_url_is_refused_and_a_link_is_not(demo: Promptctl) -> None:
+def test_a_url_with_a_password_is_refused_and_a_link_is_accepted(demo: Promptctl) -> None:
     ended = check_failure(demo("activate", "default-system-prompt@3", "--reason", f"moved to {URL}"), 5)
     assert "hunter2pw" not in ended.err
     reason = "https://tracker.internal/browse/INC-412?focusedCommentId=1234567890123456789"
     assert demo("activate", "default-system-prompt@3", "--reason", reason).code == 0
 
 
-def test_every_command_that_takes_a_reason_looks_for_keys_in_it() -> None:
-    """A new command that stores a reason has to ask Run.refuse_secrets, too."""
+def test_every_command_with_a_reason_checks_it_for_secrets() -> None:
+    """A new command that stores a reason must call Run.refuse_secrets."""
     names = [name for name, command in catalogue.COMMANDS.items() if parameters.REASON in command.parameters]
     assert {"activate", "rollback", "create", "delete", "split", "route set", "release rollback"} <= set(names)
     for name in names:
@@ -83,18 +83,20 @@ def test_every_command_that_takes_a_reason_looks_for_keys_in_it() -> None:
         assert parameters.ALLOW_SECRETS in catalogue.COMMANDS[name].parameters, name
 
 
-def test_a_reason_without_a_long_word_costs_no_search(demo: Promptctl, imported: Callable[..., set[str]]) -> None:
-    assert "promptctl.folder.secret_values" not in imported(
+def test_a_reason_without_a_long_word_does_not_import_the_secret_check(
+    demo: Promptctl, imports: Callable[..., set[str]]
+) -> None:
+    assert "promptctl.folder.secret_values" not in imports(
         "rollback", "default-system-prompt", "--reason", "INC-412, " * 20
     )
-    assert "promptctl.folder.secret_values" in imported("activate", "default-system-prompt@3", "--reason", "x" * 40)
+    assert "promptctl.folder.secret_values" in imports("activate", "default-system-prompt@3", "--reason", "x" * 40)
 
 
 @pytest.fixture
-def imported(
+def imports(
     demo: Promptctl, startup_code: Callable[[str], dict[str, str | None]], tmp_path: Any
 ) -> Callable[..., set[str]]:
-    """Runs a command and returns the modules that it imported."""
+    """Return a function that runs a command and returns the modules that it imported."""
 
     def run(*words: str) -> set[str]:
         modules = tmp_path / "modules"

@@ -1,4 +1,4 @@
-"""Settings that an administrator gave a database or a role change no answer."""
+"""The output does not depend on the settings of the database or the role."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def answers(command: Promptctl, url: str, folder: Path, claude_env: ClaudeEnv) -
     return seen
 
 
-def test_settings_of_a_database_and_of_a_role_change_no_answer(
+def test_settings_of_a_database_or_role_do_not_change_the_output(
     promptctl_on: On, server: Server, tmp_path: Path, claude_env: ClaudeEnv
 ) -> None:
     with copied_database(server, "template1") as plain, copied_database(server, "template1") as odd:

@@ -1,4 +1,4 @@
-"""A candidate's share as operators and scripts give it: started, changed, ended, shown, refused."""
+"""`split`: start, change, end and show a split, and refused splits."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ FORMS = "write 10%, 0.5% or 12.25%, from 0% to 100%"
 
 def document(ended: Ended) -> dict[str, Any]:
     assert ended.code == 0, ended
-    found: dict[str, Any] = json.loads(ended.out)
-    return found
+    parsed: dict[str, Any] = json.loads(ended.out)
+    return parsed
 
 
-def served(sql: psycopg.Connection[Any], name: str = "default-system-prompt") -> Any:
+def serving_state(sql: psycopg.Connection[Any], name: str = "default-system-prompt") -> Any:
     return sql.execute(
         "select active_version, candidate_version, basis_points, seed, epoch from promptctl.served where name = %s",
         [name],
     ).fetchone()
 
 
-def test_a_split_starts_grows_and_ends_and_each_is_an_allocation(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_starting_growing_and_ending_a_split_each_start_an_epoch(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
     name = "default-system-prompt"
-    before = served(sql)
+    before = serving_state(sql)
     assert before == (2, None, 0, None, 4)
     started = document(demo("split", f"{name}@3", "10%", "--reason", "does it help?", "--json"))
     assert stable(started.pop("message")) == (
@@ -45,10 +45,10 @@ def test_a_split_starts_grows_and_ends_and_each_is_an_allocation(demo: Promptctl
         "name": name, "version": 2, "candidate_version": 3, "previous_candidate_version": None, "basis_points": 1000,
         "previous_basis_points": 0, "seed": f"{name}.5", "epoch": 5, "changed": True,
     }  # fmt: skip
-    # Growing keeps the seed, and with it everybody who has the candidate.
+    # A larger share keeps the seed, so units that have the candidate keep it.
     assert demo("split", name, "12.25%").code == 0
-    assert served(sql) == (2, 3, 1225, f"{name}.5", 6)
-    # The same again is no change.
+    assert serving_state(sql) == (2, 3, 1225, f"{name}.5", 6)
+    # Repeating the command changes nothing.
     again = document(demo("split", name, "12.25%", "--json"))
     assert (again["changed"], again["epoch"]) == (False, 6)
     # Another candidate is another split.
@@ -59,9 +59,9 @@ def test_a_split_starts_grows_and_ends_and_each_is_an_allocation(demo: Promptctl
     assert " version 1 gets 100% (was 12.25%), version 2 none, " in everybody["message"]
     ended = document(demo("split", name, "--off", "--author", "bob@example.com", "--json"))
     assert (ended["candidate_version"], ended["seed"], ended["changed"]) == (None, None, True)
-    assert served(sql) == (2, None, 0, None, 9)
+    assert serving_state(sql) == (2, None, 0, None, 9)
     assert document(demo("split", name, "--off", "--json"))["changed"] is False
-    assert served(sql) == (2, None, 0, None, 9)
+    assert serving_state(sql) == (2, None, 0, None, 9)
     events = document(demo("history", name, "--limit", "5", "--json"))["events"]
     assert [(e["kind"], e["candidate_version"], e["basis_points"], e["author"], e["reason"]) for e in events] == [
         ("unsplit", None, 0, "bob@example.com", None),
@@ -75,29 +75,29 @@ def test_a_split_starts_grows_and_ends_and_each_is_an_allocation(demo: Promptctl
     assert piped[3:] == [["split", "2 | 3 at 12.25%"], ["split", "2 | 3 at 10%"]]
 
 
-def test_a_seed_is_given_and_changed(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_the_seed_of_a_split_can_be_set_and_changed(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
     first = document(demo("split", "default-system-prompt@3", "50%", "--seed", "spring", "--json"))
     assert first["seed"] == "spring"
     second = document(demo("split", "default-system-prompt", "50%", "--seed", "zoë 😀", "--json"))
     assert (second["seed"], second["changed"]) == ("zoë 😀", True)
     assert " gets 50% as before, with a new seed, " in second["message"]
     assert document(demo("split", "default-system-prompt", "50%", "--seed", "zoë 😀", "--json"))["changed"] is False
-    assert served(sql)[3] == "zoë 😀"
+    assert serving_state(sql)[3] == "zoë 😀"
 
 
-def test_activation_and_rollback_end_a_split_and_say_so(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_activation_and_rollback_end_a_split_and_report_it(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
     rolled_back = document(demo("rollback", "support/triage", "--json"))
     assert rolled_back["message"].startswith("ended the split of ")
-    assert served(sql, "support/triage")[1] is None
+    assert serving_state(sql, "support/triage")[1] is None
     demo("split", "support/triage@2", "10%")
     activated = document(demo("activate", "support/triage@2", "--json"))
     assert activated["message"].endswith("; ended its split")
-    assert served(sql, "support/triage")[:3] == (2, None, 0)
-    # Of a split that is not shown nothing is left to show.
+    assert serving_state(sql, "support/triage")[:3] == (2, None, 0)
+    # An ended split has no time of its last change.
     assert document(demo("split", "support/triage", "--json"))["changed_at"] is None
 
 
-def test_a_sync_says_which_split_its_activation_ends(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_a_sync_plan_names_the_split_that_its_activation_ends(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
     folder = demo.home / "prompts" / "a"
     folder.mkdir(parents=True)
     (folder / "v1.txt").write_text("one")
@@ -105,24 +105,24 @@ def test_a_sync_says_which_split_its_activation_ends(demo: Promptctl, sql: psyco
     (folder / "prompt.yaml").write_text("active: 1\n")
     assert demo("sync", "prompts").code == 0
     demo("split", "a@2", "12.25%")
-    # Git says what is live: the split goes on.
+    # The folder names the active version, so the split continues.
     assert "no changes" in demo("sync", "prompts").err
-    assert served(sql, "a")[1] == 2
+    assert serving_state(sql, "a")[1] == 2
     (folder / "prompt.yaml").write_text("active: 2\n")
-    told = "activate 2 (1 active); ends the split, 12.25% for version 2"
-    assert told in demo("sync", "prompts", "--dry-run").out
+    reason = "activate 2 (1 active); ends the split, 12.25% for version 2"
+    assert reason in demo("sync", "prompts", "--dry-run").out
     changes = document(demo("sync", "prompts", "--json"))["changes"]
-    assert [each["why"] for each in changes if each["kind"] == "activate"] == [told]
-    assert served(sql, "a")[:2] == (2, None)
+    assert [change["why"] for change in changes if change["kind"] == "activate"] == [reason]
+    assert serving_state(sql, "a")[:2] == (2, None)
 
 
-def test_a_split_is_shown_where_what_is_live_is_shown(demo: Promptctl) -> None:
-    listed = {each["name"]: each for each in document(demo("list", "--json"))["prompts"]}
-    assert [listed[name]["candidate_version"] for name in sorted(listed)] == [None, None, 2]
-    assert [listed[name]["basis_points"] for name in sorted(listed)] == [0, 0, 2500]
+def test_list_and_show_print_splits(demo: Promptctl) -> None:
+    prompts = {prompt["name"]: prompt for prompt in document(demo("list", "--json"))["prompts"]}
+    assert [prompts[name]["candidate_version"] for name in sorted(prompts)] == [None, None, 2]
+    assert [prompts[name]["basis_points"] for name in sorted(prompts)] == [0, 0, 2500]
     assert [line.split("\t")[5] for line in demo("list").out.splitlines()] == ["-", "-", "2 at 25%"]
     assert "SPLIT" in demo.on_terminal("list").out.splitlines()[0]
-    # A column of nothing says nothing.
+    # Empty columns are omitted.
     demo("split", "support/triage", "--off")
     assert "SPLIT" not in demo.on_terminal("list").out
     assert "SHARE" not in demo.on_terminal("show", "support/triage").out
@@ -134,7 +134,7 @@ def test_a_split_is_shown_where_what_is_live_is_shown(demo: Promptctl) -> None:
     assert " 0% " in demo.on_terminal("show", "support/triage").out
 
 
-def test_a_candidate_stays_until_it_is_none(demo: Promptctl) -> None:
+def test_a_candidate_cannot_be_archived_until_its_split_ends(demo: Promptctl) -> None:
     assert check_json_failure(demo("delete", "support/triage@2", "--json"), 5)["code"] == "version_active"
     demo("split", "support/triage", "--off")
     assert demo("delete", "support/triage@2").code == 0
@@ -142,7 +142,7 @@ def test_a_candidate_stays_until_it_is_none(demo: Promptctl) -> None:
     assert (error["code"], error["hint"]) == ("version_archived", "promptctl delete --undo support/triage@2")
 
 
-MISTAKES: dict[tuple[str, ...], tuple[str, str]] = {
+INVALID_ARGUMENTS: dict[tuple[str, ...], tuple[str, str]] = {
     ("split", "a@2", "10"): ('"10" is not a share: ' + FORMS, "promptctl split a@2 10%"),
     ("split", "a", "25 %"): ('"25 %" is not a share: ' + FORMS, "promptctl split a 25%"),
     ("split", "a", ".5%"): ('".5%" is not a share: ' + FORMS, "promptctl split a 0.5%"),
@@ -167,13 +167,13 @@ MISTAKES: dict[tuple[str, ...], tuple[str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("words", MISTAKES, ids=" ".join)
-def test_a_mistake_is_told_before_any_database_is_asked(words: tuple[str, ...], unconfigured: Promptctl) -> None:
-    message, hint = MISTAKES[words]
+@pytest.mark.parametrize("words", INVALID_ARGUMENTS, ids=" ".join)
+def test_invalid_arguments_are_refused_without_a_database(words: tuple[str, ...], unconfigured: Promptctl) -> None:
+    message, hint = INVALID_ARGUMENTS[words]
     assert check_failure(unconfigured(*words), 2).err == f"error: {message}\nhint:  {hint}\n"
 
 
-def test_the_codes_of_mistakes_are_stable(unconfigured: Promptctl) -> None:
+def test_invalid_arguments_have_error_codes(unconfigured: Promptctl) -> None:
     for words, code in ((("a@2", "10"), "invalid_share"), (("a@2",), "share_missing"), (("a", "--off", "5%"), "usage")):
         assert check_json_failure(unconfigured("split", *words, "--json"), 2)["code"] == code
 
@@ -201,7 +201,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("line", REFUSED)
-def test_what_cannot_be_split_is_refused(line: str, demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_an_invalid_split_is_refused_and_changes_nothing(
+    line: str, demo: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
     before = sql.execute("select count(*) from promptctl.allocations").fetchone()
     exit_code, code, message, hint = REFUSED[line]
     error = check_json_failure(demo(*line.split(), "--json"), exit_code)
@@ -210,18 +212,18 @@ def test_what_cannot_be_split_is_refused(line: str, demo: Promptctl, sql: psycop
     assert sql.execute("select count(*) from promptctl.allocations").fetchone() == before
 
 
-def test_a_candidate_that_needs_a_new_variable_needs_a_word(demo: Promptctl) -> None:
+def test_a_candidate_with_new_variables_needs_an_option(demo: Promptctl) -> None:
     demo("create", "support/triage", "Sort for {team}.")
     error = check_json_failure(demo("split", "support/triage@3", "5%", "--json"), 5)
     assert error["code"] == "new_variables"
     assert error["message"].startswith("support/triage@3 needs team, which the active version 1 does not; if every")
     assert error["hint"] == "promptctl diff support/triage@1 support/triage@3"
     assert demo("split", "support/triage@3", "5%", "--allow-new-variables").code == 0
-    # It was allowed once: its share may change.
+    # After that, its share can change without the option.
     assert demo("split", "support/triage", "10%").code == 0
 
 
-def test_a_change_is_logged(demo: Promptctl) -> None:
+def test_changes_of_a_split_are_logged(demo: Promptctl) -> None:
     started = demo("split", "default-system-prompt@3", "0.5%", "-q", "--log-format", "json")
     assert json.loads(started.err) | {"time": ""} == {
         "time": "", "level": "info", "message": "Split changed", "name": "default-system-prompt", "version": 3,
@@ -234,22 +236,22 @@ def test_a_change_is_logged(demo: Promptctl) -> None:
 
 @pytest.fixture
 def role(sql: psycopg.Connection[Any], database_name: str) -> Iterator[Callable[[str], str]]:
-    """Makes a login role of this test's own with an access."""
-    made: list[str] = []
+    """Return a function that creates a login role for this test with an access."""
+    names: list[str] = []
 
     def make(access: str) -> str:
         name = f"{database_name}_{access}"
         sql.execute(f"create role {name} login".encode())
-        made.append(name)
+        names.append(name)
         sql.execute("select promptctl.grant_access(%s, %s)", [name, access])
         return name
 
     yield make
-    for name in made:
+    for name in names:
         sql.execute(f"drop owned by {name}; drop role {name}".encode())
 
 
-def test_who_may_do_what_is_the_databases_to_say(
+def test_only_operators_may_change_splits_and_routes(
     demo: Promptctl, promptctl_on: Callable[..., Promptctl], database_name: str, role: Callable[[str], str]
 ) -> None:
     (demo.home / "route.yaml").write_text("[]")
@@ -285,19 +287,19 @@ def test_who_may_do_what_is_the_databases_to_say(
         (["resolve", "code_helper", "--attribute", ""], []),
     ],
 )
-def test_names_and_candidates_complete(words: list[str], expected: list[str], demo: Promptctl) -> None:
+def test_completion_offers_names_and_candidates(words: list[str], expected: list[str], demo: Promptctl) -> None:
     assert demo("__complete", *words).out.splitlines() == expected
 
 
-def test_a_narrow_terminal_and_colours(demo: Promptctl, snapshot: Callable[..., None]) -> None:
+def test_splits_and_routes_fit_a_narrow_terminal_and_use_colors(demo: Promptctl, snapshot: Callable[..., None]) -> None:
     (demo.home / "route.yaml").write_text("[{when: {plan: enterprise, seats: 50}, use: default-system-prompt}]")
     lines = (
         ["split", "support/triage"], ["split", "support/triage@2", "50%"], ["show", "support/triage"],
         ["route", "set", "support/triage", "-f", "route.yaml"], ["route", "show", "support/triage"],
         ["resolve", "support/triage", "--unit", "user-7"],
     )  # fmt: skip
-    told = [f"$ promptctl {' '.join(words)}\n{demo.on_terminal(*words, columns=40).out}" for words in lines]
-    snapshot("\n".join(told), "cli/narrow-split")
+    outputs = [f"$ promptctl {' '.join(words)}\n{demo.on_terminal(*words, columns=40).out}" for words in lines]
+    snapshot("\n".join(outputs), "cli/narrow-split")
     for words in lines:
         coloured = demo.on_terminal(*words, env={"TERM": "xterm-256color"}).out
         assert "\\x1b" not in coloured

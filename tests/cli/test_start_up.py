@@ -1,4 +1,4 @@
-"""Start-up is a feature: what a command imports, how often it asks the server, how many connections it makes."""
+"""Cost of starting: the modules that a command imports, its round trips and its connections."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HEAVY = {
 
 JSON = {"json", "re", "enum", "functools", "collections"}
 
-# Written at the exit itself, because the command line does not wait for handlers at exit.
+# Written in os._exit, because the command line does not run atexit handlers.
 TELL_MODULES = """
 import os, runpy, sys
 before = set(sys.modules)
@@ -43,18 +43,18 @@ os._exit = tell
 def imports(
     demo: Promptctl, startup_code: Callable[[str], dict[str, str | None]], tmp_path: Any
 ) -> Callable[..., set[str]]:
-    """Runs a command and returns what it imported beyond the bare interpreter."""
+    """Return a function that runs a command and returns the modules that it imported."""
 
     def run(*words: str, code: int = 0) -> set[str]:
-        told = tmp_path / "modules"
-        ended = demo(*words, env={**startup_code(TELL_MODULES), "TELL_MODULES": str(told)})
+        modules = tmp_path / "modules"
+        ended = demo(*words, env={**startup_code(TELL_MODULES), "TELL_MODULES": str(modules)})
         assert ended.code == code, ended
-        return set(told.read_text().split())
+        return set(modules.read_text().split())
 
     return run
 
 
-PROMISED: dict[tuple[str, ...], set[str]] = {
+UNUSED_MODULES: dict[tuple[str, ...], set[str]] = {
     ("--help",): HEAVY | {"ctypes", "promptctl.postgres.database"},
     ("--version",): HEAVY | {"ctypes", "promptctl.postgres.database"},
     ("__complete", "act"): HEAVY | {"ctypes", "promptctl.postgres.database"},
@@ -91,14 +91,14 @@ PROMISED: dict[tuple[str, ...], set[str]] = {
 }
 
 
-@pytest.mark.parametrize("words", PROMISED, ids=" ".join)
-def test_a_command_imports_nothing_heavy_that_it_does_not_use(
+@pytest.mark.parametrize("words", UNUSED_MODULES, ids=" ".join)
+def test_a_command_does_not_import_heavy_modules_that_it_does_not_use(
     words: tuple[str, ...], imports: Callable[..., set[str]]
 ) -> None:
-    assert imports(*words) & PROMISED[words] == set()
+    assert imports(*words) & UNUSED_MODULES[words] == set()
 
 
-def test_a_version_with_settings_is_rendered_without_json_and_only_a_file_of_values_costs_yaml(
+def test_render_imports_json_and_yaml_only_for_a_file_of_values(
     demo: Promptctl, imports: Callable[..., set[str]]
 ) -> None:
     demo("create", "x", "{a}", "--default", "a=b", "--model", "m", "--max-tokens", "9", "--activate")
@@ -109,7 +109,7 @@ def test_a_version_with_settings_is_rendered_without_json_and_only_a_file_of_val
     assert imports("render", "x", "--vars-file", "values.json") & (HEAVY - JSON) == set()
 
 
-def test_help_and_an_unknown_command_do_not_need_typer(imports: Callable[..., set[str]]) -> None:
+def test_help_and_an_unknown_command_do_not_import_typer(imports: Callable[..., set[str]]) -> None:
     assert "typer" not in imports("activate", "--help")
     assert "typer" not in imports("lst", code=2)
 
@@ -129,7 +129,7 @@ def test_a_diff_imports_neither_rich_nor_yaml(imports: Callable[..., set[str]]) 
 def traffic(
     demo: Promptctl, startup_code: Callable[[str], dict[str, str | None]], tmp_path: Any
 ) -> Callable[..., list[str]]:
-    """Runs a command and returns what its libpq was asked to do: connect, and one send per round trip."""
+    """Return a function that runs a command and returns its calls of libpq: connect, and one send per round trip."""
     counting = """
 import os, sys
 class Finder:
@@ -183,7 +183,7 @@ TRIPS = [
 
 
 @pytest.mark.parametrize(("line", "most"), TRIPS)
-def test_a_command_asks_a_server_as_seldom_as_it_can_on_one_connection(
+def test_a_command_uses_one_connection_and_the_fewest_round_trips(
     line: str, most: int, traffic: Callable[..., list[str]]
 ) -> None:
     seen = traffic(*line.split())
@@ -196,7 +196,7 @@ def test_an_unknown_name_is_looked_up_on_the_same_connection(traffic: Callable[.
 
 
 @pytest.mark.parametrize("words", [["--help"], ["db", "schema"], ["completion", "bash"], ["show"], ["show", "a b"]])
-def test_what_needs_no_database_asks_none(words: list[str], traffic: Callable[..., list[str]]) -> None:
+def test_commands_without_a_database_open_no_connection(words: list[str], traffic: Callable[..., list[str]]) -> None:
     assert traffic(*words, code=2 if words[0] == "show" else 0) == []
 
 

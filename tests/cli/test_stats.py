@@ -1,4 +1,4 @@
-"""Statistics of recorded uses: the numbers against what was put in, in every form and grouping."""
+"""`stats`: the statistics of recorded uses, in every form and grouping."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ USES: list[tuple[Any, ...]] = [
 
 
 @pytest.fixture(params=["single", "rolled up", "both"])
-def used(promptctl: Promptctl, sql: Connection, request: pytest.FixtureRequest) -> Promptctl:
-    """The command line on a database with uses of three versions of one prompt; version 1 is live.
+def promptctl_with_uses(promptctl: Promptctl, sql: Connection, request: pytest.FixtureRequest) -> Promptctl:
+    """The command line on a database with uses of three versions of one prompt; version 1 is active.
 
-    Whether the uses are in totals makes no difference.
+    The statistics are the same whether or not the uses are rolled up.
     """
     for content in ("one", "two", "three"):
         sql.execute("select promptctl.create_version('x', %s, author => 'me')", [content])
@@ -67,16 +67,16 @@ def read(promptctl: Promptctl, *words: str) -> dict[str, Any]:
     return json.loads(promptctl("stats", *words, "--json").out)
 
 
-def test_the_numbers_of_each_version_are_those_of_its_uses(used: Promptctl) -> None:
-    document = read(used, "x")
+def test_the_statistics_of_a_version_match_its_uses(promptctl_with_uses: Promptctl) -> None:
+    document = read(promptctl_with_uses, "x")
     assert document["count"] == 3
     three, two, one = (version["stats"] for version in document["versions"])
     assert [version["is_active"] for version in document["versions"]] == [False, False, True]
     assert one == {
         "total_uses": 4, "errors": 2,
-        # Of the two that went well, and reported both.
+        # The averages of the two successful uses that reported both token counts.
         "avg_tokens": 1500, "avg_input_tokens": 1500, "avg_output_tokens": 500, "avg_response_time_ms": 150,
-        # By nearest rank: of two, the first and the second, which are themselves.
+        # Percentiles by nearest rank: of two values, the first and the second.
         "p50_response_time_ms": 100, "p95_response_time_ms": 200, "p99_response_time_ms": 200,
         "avg_first_token_ms": 10,
         # What was billed for the one that was cut, too.
@@ -93,19 +93,21 @@ def test_the_numbers_of_each_version_are_those_of_its_uses(used: Promptctl) -> N
     assert "cost_usd" not in three
 
 
-def test_a_price_has_steps_and_each_use_is_on_its_own_side_of_them(used: Promptctl, sql: Connection) -> None:
+def test_costs_apply_the_price_tier_of_each_use(promptctl_with_uses: Promptctl, sql: Connection) -> None:
     sql.execute(EMPTIED)
     counts = (100_000, 100_001, 200_000, 200_001, 1_000_000, 0)
     for tokens in counts:
         for model in (KNOWN, "claude-haiku-5-5"):
             sql.execute(INSERT, (1, model, tokens, 10, None, 1, 1, "ok", "2026-11-21 00:00:00+00"))
-    for group in read(used, "x", "--by", "model")["groups"]:
-        each = [prices.cost_usd(group["model"], tokens, 10, 0, 0, "2026-11-21T00:00:00Z") or 0 for tokens in counts]
-        assert group["stats"]["cost_usd"] == pytest.approx(sum(each), abs=1e-6)
+    for group in read(promptctl_with_uses, "x", "--by", "model")["groups"]:
+        costs = [prices.cost_usd(group["model"], tokens, 10, 0, 0, "2026-11-21T00:00:00Z") or 0 for tokens in counts]
+        assert group["stats"]["cost_usd"] == pytest.approx(sum(costs), abs=1e-6)
 
 
-def test_the_view_says_the_same_as_the_command(used: Promptctl, sql: Connection) -> None:
-    for version in read(used)["versions"]:
+def test_the_view_prompts_has_the_same_statistics_as_the_command(
+    promptctl_with_uses: Promptctl, sql: Connection
+) -> None:
+    for version in read(promptctl_with_uses)["versions"]:
         row = sql.execute(
             "select stats from promptctl.prompts where name = %s and version = %s",
             [version["name"], version["version"]],
@@ -115,49 +117,56 @@ def test_the_view_says_the_same_as_the_command(used: Promptctl, sql: Connection)
             assert row[0].get(key) == version["stats"].get(key)
 
 
-def test_days_end_at_midnight_in_utc_whatever_the_time_zone(used: Promptctl) -> None:
+def test_days_end_at_midnight_in_utc_in_every_time_zone(promptctl_with_uses: Promptctl) -> None:
     for zone in ("UTC", "Asia/Kathmandu"):
-        document = json.loads(used("stats", "x", "--by", "day", "--json", env={"TZ": zone}).out)
+        document = json.loads(promptctl_with_uses("stats", "x", "--by", "day", "--json", env={"TZ": zone}).out)
         assert document["by"] == ["day"]
-        found = [(group["day"], group["stats"]["total_uses"]) for group in document["groups"]]
-        assert found == [("2026-11-22", 100), ("2026-11-21", 4), ("2026-11-20", 1)]
+        days = [(group["day"], group["stats"]["total_uses"]) for group in document["groups"]]
+        assert days == [("2026-11-22", 100), ("2026-11-21", 4), ("2026-11-20", 1)]
 
 
-def test_hours_models_and_several_keys(used: Promptctl) -> None:
-    hours = [(group["hour"], group["stats"]["total_uses"]) for group in read(used, "x", "--by", "hour")["groups"]]
+def test_statistics_by_hour_by_model_and_by_two_keys(promptctl_with_uses: Promptctl) -> None:
+    hours = [
+        (group["hour"], group["stats"]["total_uses"])
+        for group in read(promptctl_with_uses, "x", "--by", "hour")["groups"]
+    ]
     assert hours == [
         ("2026-11-22T12:00:00Z", 100), ("2026-11-21T11:00:00Z", 1), ("2026-11-21T10:00:00Z", 2),
         ("2026-11-21T00:00:00Z", 1), ("2026-11-20T23:00:00Z", 1),
     ]  # fmt: skip
-    models = [(group["model"], group["stats"]["total_uses"]) for group in read(used, "--by", "model")["groups"]]
+    models = [
+        (group["model"], group["stats"]["total_uses"]) for group in read(promptctl_with_uses, "--by", "model")["groups"]
+    ]
     assert models == [(None, 100), (KNOWN, 4), (UNKNOWN, 1)]
-    both = read(used, "x", "--by", "day, version")["groups"]
+    both = read(promptctl_with_uses, "x", "--by", "day, version")["groups"]
     assert [(group["day"], group["version"]) for group in both] == [
         ("2026-11-22", 3), ("2026-11-21", 2), ("2026-11-21", 1), ("2026-11-20", 1),
     ]  # fmt: skip
     assert both[2]["stats"]["errors"] == 2
 
 
-def test_since_takes_the_moment_itself_and_what_is_later(used: Promptctl) -> None:
+def test_since_includes_uses_at_that_time_and_later(promptctl_with_uses: Promptctl) -> None:
     def uses(since: str) -> list[int]:
-        return [version["stats"]["total_uses"] for version in read(used, "x", "--since", since)["versions"]]
+        return [
+            version["stats"]["total_uses"] for version in read(promptctl_with_uses, "x", "--since", since)["versions"]
+        ]
 
     assert uses("2026-11-21T11:00:00Z") == [100, 1, 0]
     assert uses("2026-11-21T11:00:00.001Z") == [100, 0, 0]
     assert uses("2026-11-20") == [100, 1, 4]
     assert uses("1s") == [0, 0, 0]
-    assert read(used, "x", "--by", "day", "--since", "1s")["groups"] == []
+    assert read(promptctl_with_uses, "x", "--by", "day", "--since", "1s")["groups"] == []
 
 
-def test_retired_versions_are_not_listed_and_their_uses_still_count_by_day(used: Promptctl) -> None:
-    assert used("delete", "x@3").code == 0
-    assert [version["version"] for version in read(used, "x")["versions"]] == [2, 1]
-    assert read(used, "x", "--by", "day")["groups"][0]["stats"]["total_uses"] == 100
+def test_archived_versions_are_not_listed_but_count_by_day(promptctl_with_uses: Promptctl) -> None:
+    assert promptctl_with_uses("delete", "x@3").code == 0
+    assert [version["version"] for version in read(promptctl_with_uses, "x")["versions"]] == [2, 1]
+    assert read(promptctl_with_uses, "x", "--by", "day")["groups"][0]["stats"]["total_uses"] == 100
 
 
-def test_csv_is_read_back_as_it_was_written(used: Promptctl, sql: Connection) -> None:
+def test_csv_output_parses_to_the_same_values(promptctl_with_uses: Promptctl, sql: Connection) -> None:
     sql.execute(INSERT, (1, '=cmd|" /C",\n', 1, 1, None, 1, 1, "ok", "2026-11-23 00:00:00+00"))
-    ended = used("stats", "x", "--by", "model", "--csv")
+    ended = promptctl_with_uses("stats", "x", "--by", "model", "--csv")
     rows = list(csv.DictReader(io.StringIO(ended.out, newline="")))
     assert [row["model"] for row in rows] == ["", '=cmd|" /C",\n', KNOWN, UNKNOWN]
     assert rows[2]["total_uses"] == "4"
@@ -165,41 +174,41 @@ def test_csv_is_read_back_as_it_was_written(used: Promptctl, sql: Connection) ->
     assert rows[0]["last_used_at"] == "2026-11-22T12:00:00Z"
     assert ended.out.startswith("name,model,total_uses,errors,avg_tokens,")
     assert ended.out.splitlines()[0].endswith(",last_used_at,avg_score,scored,without_unit")
-    [idle] = csv.DictReader(io.StringIO(used("stats", "idle", "--csv").out))
+    [idle] = csv.DictReader(io.StringIO(promptctl_with_uses("stats", "idle", "--csv").out))
     assert (idle["total_uses"], idle["avg_tokens"], idle["avg_score"], idle["without_unit"]) == ("0", "", "", "0")
     assert (idle["is_active"], idle["is_candidate"], idle["share_basis_points"]) == ("false", "false", "0")
 
 
-def test_csv_on_a_terminal_is_shown_and_not_obeyed(used: Promptctl, sql: Connection) -> None:
+def test_control_characters_in_csv_are_escaped_on_a_terminal(promptctl_with_uses: Promptctl, sql: Connection) -> None:
     sql.execute(INSERT, (1, "\x1b]0;owned\x07\r\nx", 1, 1, None, 1, 1, "ok", "2026-11-23 00:00:00+00"))
-    seen = used.on_terminal("stats", "x", "--by", "model", "--csv").out
-    assert '\nx,"\\x1b]0;owned\\x07\\x0d\nx",1,0,2,' in seen
-    assert not set(seen) & set("\x1b\x07\r")
+    screen_text = promptctl_with_uses.on_terminal("stats", "x", "--by", "model", "--csv").out
+    assert '\nx,"\\x1b]0;owned\\x07\\x0d\nx",1,0,2,' in screen_text
+    assert not set(screen_text) & set("\x1b\x07\r")
 
 
-def test_an_input_that_was_cached_whole_has_its_cost(promptctl: Promptctl, sql: Connection) -> None:
+def test_the_cost_of_input_that_is_entirely_cached(promptctl: Promptctl, sql: Connection) -> None:
     sql.execute("select promptctl.create_version('x', 'one', author => 'me')")
-    for cached, kept in [(333, 667)] * 5 + [(1, 1)]:
+    for cached, written in [(333, 667)] * 5 + [(1, 1)]:
         sql.execute(
             "select promptctl.record_use('x', 1, 1, %s, 10, model => %s, cache_read_tokens => %s,"
             " cache_write_tokens => %s)",
-            [cached + kept, KNOWN, cached, kept],
+            [cached + written, KNOWN, cached, written],
         )
     [version] = read(promptctl, "x")["versions"]
     # 1 666 tokens read from the cache, 3 336 written to it, 60 out.
     assert version["stats"]["cost_usd"] == round(1666 * 0.3e-6 + 3336 * 3.75e-6 + 60 * 15e-6, 6)
 
 
-def test_a_pipe_gets_the_columns_without_the_pictures(used: Promptctl) -> None:
-    lines = used("stats", "x").out.splitlines()
+def test_piped_statistics_are_plain_columns(promptctl_with_uses: Promptctl) -> None:
+    lines = promptctl_with_uses("stats", "x").out.splitlines()
     assert lines[2] == "1\t4\t2\t1500\t150\t100\t200\t200\t10\t0.025515\t2026-11-21T10:45:00Z\t-\t100"
     assert lines[0].endswith("\t2026-11-22T12:00:00Z\t-\t0")
-    assert used("stats", "x", "--by", "day").out.splitlines()[2] == (
+    assert promptctl_with_uses("stats", "x", "--by", "day").out.splitlines()[2] == (
         "2026-11-20\t1\t0\t1500\t100\t100\t100\t100\t10\t0.0105\t-"
     )
-    assert used("stats", "-q").out == "x@3\nx@2\nx@1\n"
-    assert used("stats", "-q", "--all").out == "idle@1\nx@3\nx@2\nx@1\n"
-    assert used("stats", "x", "--by", "day,model", "-q").out.splitlines()[0] == "x\t2026-11-22\t-"
+    assert promptctl_with_uses("stats", "-q").out == "x@3\nx@2\nx@1\n"
+    assert promptctl_with_uses("stats", "-q", "--all").out == "idle@1\nx@3\nx@2\nx@1\n"
+    assert promptctl_with_uses("stats", "x", "--by", "day,model", "-q").out.splitlines()[0] == "x\t2026-11-22\t-"
 
 
 MOVED = """
@@ -219,55 +228,61 @@ select promptctl.score_use(id, 0.5) from promptctl.uses where version = 1 and ou
 
 
 @pytest.mark.parametrize("columns", [130, 100, 80, 40])
-@pytest.mark.parametrize("used", ["single"], indirect=True)
-def test_a_terminal_shows_as_much_as_it_has_room_for(
-    columns: int, used: Promptctl, sql: Connection, snapshot: Callable[..., None]
+@pytest.mark.parametrize("promptctl_with_uses", ["single"], indirect=True)
+def test_a_terminal_shows_the_columns_that_fit(
+    columns: int, promptctl_with_uses: Promptctl, sql: Connection, snapshot: Callable[..., None]
 ) -> None:
     sql.execute(MOVED)
-    told: list[str] = []
+    outputs: list[str] = []
     for words in ("", "x", "x --by version,model"):
-        seen = used.on_terminal("stats", *words.split(), columns=columns)
-        told.append(f"$ promptctl stats {words}  # {columns} columns\n{seen.out}")
-    snapshot("\n".join(told), f"cli/stats-{columns}")
+        screen = promptctl_with_uses.on_terminal("stats", *words.split(), columns=columns)
+        outputs.append(f"$ promptctl stats {words}  # {columns} columns\n{screen.out}")
+    snapshot("\n".join(outputs), f"cli/stats-{columns}")
 
 
 @pytest.mark.parametrize("columns", [120, 80, 40])
-def test_a_split_is_shown_side_by_side(
-    columns: int, used: Promptctl, sql: Connection, snapshot: Callable[..., None]
+def test_a_terminal_compares_the_two_versions_of_a_split(
+    columns: int, promptctl_with_uses: Promptctl, sql: Connection, snapshot: Callable[..., None]
 ) -> None:
     sql.execute(SPLIT)
     sql.execute(MOVED)
     sql.execute("select promptctl.roll_up_uses()")
-    seen = used.on_terminal("stats", "x", columns=columns).out + used.on_terminal("stats", columns=columns).out
-    snapshot(f"$ promptctl stats x; promptctl stats  # {columns} columns\n{seen}", f"cli/stats-split-{columns}")
+    screen_text = (
+        promptctl_with_uses.on_terminal("stats", "x", columns=columns).out
+        + promptctl_with_uses.on_terminal("stats", columns=columns).out
+    )
+    snapshot(f"$ promptctl stats x; promptctl stats  # {columns} columns\n{screen_text}", f"cli/stats-split-{columns}")
 
 
-def test_a_split_is_told_to_programs(used: Promptctl, sql: Connection) -> None:
-    versions = read(used, "x")["versions"]
-    assert [(each["is_active"], each["is_candidate"], each["share_basis_points"]) for each in versions] == [
+def test_json_statistics_contain_the_shares_of_a_split(promptctl_with_uses: Promptctl, sql: Connection) -> None:
+    versions = read(promptctl_with_uses, "x")["versions"]
+    assert [(version["is_active"], version["is_candidate"], version["share_basis_points"]) for version in versions] == [
         (False, False, 0), (False, False, 0), (True, False, 10_000),
     ]  # fmt: skip
     sql.execute(SPLIT)
-    three, two, one = read(used, "x")["versions"]
+    three, two, one = read(promptctl_with_uses, "x")["versions"]
     assert (three["is_candidate"], three["share_basis_points"]) == (False, 0)
     assert (two["is_active"], two["is_candidate"], two["share_basis_points"]) == (False, True, 1000)
     assert (one["is_active"], one["is_candidate"], one["share_basis_points"]) == (True, False, 9000)
     assert (two["stats"]["avg_score"], two["stats"]["scored"], two["stats"]["without_unit"]) == (0.75, 1, 1)
     assert (one["stats"]["avg_score"], one["stats"]["scored"], one["stats"]["without_unit"]) == (0.5, 2, 4)
-    rows = [line.split("\t") for line in used("stats", "x").out.splitlines()]
+    rows = [line.split("\t") for line in promptctl_with_uses("stats", "x").out.splitlines()]
     assert [row[-2:] for row in rows] == [["-", "0"], ["0.75", "10"], ["0.5", "90"]]
-    rows = list(csv.DictReader(io.StringIO(used("stats", "x", "--csv").out)))
+    rows = list(csv.DictReader(io.StringIO(promptctl_with_uses("stats", "x", "--csv").out)))
     assert [(row["avg_score"], row["share_basis_points"], row["is_candidate"]) for row in rows] == [
         ("", "0", "false"), ("0.75", "1000", "true"), ("0.5", "9000", "false"),
     ]  # fmt: skip
-    assert used("stats", "x").err == "5 of 6 uses had no unit: a split assigns each of those calls at random\n"
+    assert (
+        promptctl_with_uses("stats", "x").err
+        == "5 of 6 uses had no unit: a split assigns each of those calls at random\n"
+    )
     for words in (["--json"], ["--by", "day"], ["-q"]):
-        assert used("stats", "x", *words).err == ""
-    # By anything else nobody has a share.
-    assert "share_basis_points" not in read(used, "x", "--by", "version,model")["groups"][0]
+        assert promptctl_with_uses("stats", "x", *words).err == ""
+    # Other groupings have no shares.
+    assert "share_basis_points" not in read(promptctl_with_uses, "x", "--by", "version,model")["groups"][0]
 
 
-def test_calls_with_an_applications_own_text_are_said_and_are_no_uses(promptctl: Promptctl, sql: Connection) -> None:
+def test_fallbacks_are_reported_and_are_not_counted_as_uses(promptctl: Promptctl, sql: Connection) -> None:
     sql.execute("select promptctl.create_version('x', 'one', author => 'me')")
 
     def fall_back(name: str, calls: int) -> None:
@@ -304,21 +319,25 @@ def test_calls_with_an_applications_own_text_are_said_and_are_no_uses(promptctl:
     assert promptctl("stats", "-q").err == ""
 
 
-def test_the_daily_report_on_a_terminal(used: Promptctl, snapshot: Callable[..., None]) -> None:
+def test_statistics_by_day_and_hour_on_a_terminal(
+    promptctl_with_uses: Promptctl, snapshot: Callable[..., None]
+) -> None:
     snapshot(
-        used.on_terminal("stats", "x", "--by", "day", columns=100).out
-        + used.on_terminal("stats", "x", "--by", "hour", columns=100).out,
+        promptctl_with_uses.on_terminal("stats", "x", "--by", "day", columns=100).out
+        + promptctl_with_uses.on_terminal("stats", "x", "--by", "hour", columns=100).out,
         "cli/stats-by-day",
     )
-    assert used.on_terminal("stats", "x", "--by", "day", "--since", "1s").out == "no uses\n"
+    assert promptctl_with_uses.on_terminal("stats", "x", "--by", "day", "--since", "1s").out == "no uses\n"
 
 
-def test_what_cannot_be_a_grouping_is_refused(used: Promptctl) -> None:
+def test_invalid_groupings_and_options_are_refused(promptctl_with_uses: Promptctl) -> None:
     for by, message in (("week", 'invalid key "week"'), ("", 'invalid key ""'), ("day,day", "day appears twice")):
-        ended = check_failure(used("stats", "--by", by), 2)
-        takes = "--by accepts version, day, hour, model, separated by commas"
-        assert ended.err == f"error: {message}: {takes}\nhint:  promptctl stats --help\n"
+        ended = check_failure(promptctl_with_uses("stats", "--by", by), 2)
+        accepted = "--by accepts version, day, hour, model, separated by commas"
+        assert ended.err == f"error: {message}: {accepted}\nhint:  promptctl stats --help\n"
     for form in ("-q", "--json"):
-        assert "use only one of --csv, --json and --quiet" in used("stats", "--csv", form).err
-    assert check_failure(used("stats", "--since", "yesterday"), 2).err.startswith('error: "yesterday" is not a time')
-    assert check_failure(used("stats", "nothing"), 4).err.startswith('error: no prompt "nothing"')
+        assert "use only one of --csv, --json and --quiet" in promptctl_with_uses("stats", "--csv", form).err
+    assert check_failure(promptctl_with_uses("stats", "--since", "yesterday"), 2).err.startswith(
+        'error: "yesterday" is not a time'
+    )
+    assert check_failure(promptctl_with_uses("stats", "nothing"), 4).err.startswith('error: no prompt "nothing"')

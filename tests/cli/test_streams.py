@@ -1,4 +1,4 @@
-"""Pipes, terminals and files of every condition: closed, full, gone, narrow, without colour."""
+"""Output to pipes, terminals and files: closed, full, narrow, without colors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Promptctl
 
-# A change that was asked for is made before its answer is written.
+# A command makes its change before it writes its output.
 CANNOT_WRITE = "error: cannot write the answer: {}\nhint:  promptctl history shows what was changed\n"
 
 
@@ -33,7 +33,7 @@ def shell(promptctl: Promptctl, line: str, **env: str | None) -> subprocess.Comp
 
 
 @pytest.mark.parametrize("words", ["list", "show default-system-prompt", "history --json", "db schema", "--help"])
-def test_a_full_disk_is_told(words: str, demo: Promptctl) -> None:
+def test_output_to_a_full_disk_is_an_error(words: str, demo: Promptctl) -> None:
     ended = shell(demo, f"promptctl {words} >/dev/full")
     assert ended.returncode == 1
     message = "cannot write the answer: No space left on device"
@@ -44,33 +44,33 @@ def test_a_full_disk_is_told(words: str, demo: Promptctl) -> None:
         assert ended.stderr.endswith(CANNOT_WRITE.format("No space left on device"))
 
 
-def test_a_change_whose_answer_cannot_be_written_is_made_and_the_hint_says_how_to_see_it(demo: Promptctl) -> None:
+def test_a_change_is_made_even_if_its_output_cannot_be_written(demo: Promptctl) -> None:
     assert shell(demo, "promptctl activate code_helper@1 >/dev/full").returncode == 1
     assert demo("show", "code_helper", "-q").out == "code_helper@1\n"
 
 
 @pytest.mark.parametrize("words", ["list", "activate code_helper@1", "show code_helper@1", "--version", "db status"])
-def test_a_closed_output_is_told(words: str, demo: Promptctl) -> None:
+def test_closed_standard_output_is_an_error(words: str, demo: Promptctl) -> None:
     ended = shell(demo, f"promptctl {words} >&-")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.endswith(CANNOT_WRITE.format("Bad file descriptor"))
 
 
-def test_errors_that_nobody_can_be_told_keep_their_exit_code(demo: Promptctl) -> None:
-    for gone in ("2>&-", "2>/dev/full", ">&- 2>&-", ">&- 2>&- <&-"):
+def test_errors_keep_their_exit_code_if_standard_error_is_closed(demo: Promptctl) -> None:
+    for redirection in ("2>&-", "2>/dev/full", ">&- 2>&-", ">&- 2>&- <&-"):
         for form in ("", "--json"):
-            ended = shell(demo, f"promptctl show nothing_like_it {form} {gone}")
+            ended = shell(demo, f"promptctl show nothing_like_it {form} {redirection}")
             assert (ended.returncode, ended.stdout, ended.stderr) == (4, "", "")
 
 
-@pytest.mark.parametrize("gone", ["2>&-", "2>/dev/full", "<&-", "<&- 2>&-"])
-def test_an_answer_needs_no_other_stream(gone: str, demo: Promptctl) -> None:
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "<&-", "<&- 2>&-"])
+def test_a_command_succeeds_without_standard_input_and_standard_error(redirection: str, demo: Promptctl) -> None:
     for line in ("activate code_helper@1 -v", "create code_helper another -v", "show code_helper -q -v"):
-        assert shell(demo, f"promptctl {line} {gone}").returncode == 0
+        assert shell(demo, f"promptctl {line} {redirection}").returncode == 0
     assert demo("list", "code_helper").out.startswith("code_helper\t1\t2\t2\t")
 
 
-def test_the_author_is_found_with_every_stream_closed(demo: Promptctl) -> None:
+def test_the_author_from_git_is_used_with_every_stream_closed(demo: Promptctl) -> None:
     ended = shell(
         demo,
         "git config --global user.email git@example.com; promptctl activate code_helper@1 <&- >&- 2>&-; echo $?",
@@ -80,25 +80,25 @@ def test_the_author_is_found_with_every_stream_closed(demo: Promptctl) -> None:
     assert json.loads(demo("history", "code_helper", "--json").out)["events"][0]["author"] == "git@example.com"
 
 
-def test_no_text_and_no_input_is_a_usage_error(demo: Promptctl) -> None:
+def test_create_without_text_and_with_closed_input_is_a_usage_error(demo: Promptctl) -> None:
     ended = shell(demo, "promptctl create code_helper <&-")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "error: no text: standard input is closed\nhint:  promptctl create NAME -f FILE\n"
 
 
 @pytest.mark.parametrize("words", ["show big@1", "list", "history", "db schema", "show big@1 --json", "--help"])
-def test_a_reader_that_has_gone_ends_a_command_without_a_word(words: str, demo: Promptctl) -> None:
+def test_a_closed_pipe_ends_a_command_without_an_error_message(words: str, demo: Promptctl) -> None:
     demo("create", "big", "-f", "-", stdin="line\n" * 200_000)
-    done = shell(demo, f"promptctl {words} | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}")
-    assert not any(word in done.stderr for word in ("error", "Traceback"))
-    # What fits into the pipe was written before the reader went.
-    assert done.stdout in ("0\n", "141\n")
+    process = shell(demo, f"promptctl {words} | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}")
+    assert not any(word in process.stderr for word in ("error", "Traceback"))
+    # A command whose whole output fits into the pipe ends with 0.
+    assert process.stdout in ("0\n", "141\n")
 
 
-def test_a_closed_pipe_is_exit_code_141(demo: Promptctl) -> None:
+def test_a_closed_pipe_gives_exit_code_141(demo: Promptctl) -> None:
     demo("create", "big", "-f", "-", stdin="line\n" * 200_000)
-    done = shell(demo, "promptctl show big@1 2>/dev/null | head -1; echo ${PIPESTATUS[0]}")
-    assert (done.stdout, done.stderr) == ("line\n141\n", "")
+    completed = shell(demo, "promptctl show big@1 2>/dev/null | head -1; echo ${PIPESTATUS[0]}")
+    assert (completed.stdout, completed.stderr) == ("line\n141\n", "")
     reading, writing = os.pipe()
     os.close(reading)
     process = demo.start("list", stdout=writing)
@@ -108,7 +108,7 @@ def test_a_closed_pipe_is_exit_code_141(demo: Promptctl) -> None:
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8", "nonsense", ""])
-def test_no_locale_changes_a_byte(locale: str, promptctl: Promptctl) -> None:
+def test_output_does_not_depend_on_the_locale(locale: str, promptctl: Promptctl) -> None:
     env: dict[str, str | None] = {"LC_ALL": locale, "LANG": None, "PYTHONIOENCODING": "ascii"}
     ended = promptctl("create", "x", "日本 é", "--activate", "-r", "wegen ü", env=env)
     assert ended.code == 0
@@ -120,24 +120,24 @@ def test_no_locale_changes_a_byte(locale: str, promptctl: Promptctl) -> None:
     assert check_failure(promptctl("show", "ü", env=env), 2).err.startswith('error: "ü" cannot name a prompt')
 
 
-def coloured(promptctl: Promptctl, **env: str | None) -> bool:
+def has_colors(promptctl: Promptctl, **env: str | None) -> bool:
     seen = promptctl.on_terminal("show", "default-system-prompt", env=env).out
     failed = promptctl.on_terminal("show", "nothing_like_it", env=env).out
     assert ("\x1b[" in seen) == ("\x1b[" in failed)
     return "\x1b[" in seen
 
 
-def test_colour_is_for_terminals_that_have_it_and_people_who_want_it(demo: Promptctl) -> None:
-    assert coloured(demo, TERM="xterm-256color")
-    assert not coloured(demo, TERM="xterm-256color", NO_COLOR="1")
-    assert coloured(demo, TERM="xterm-256color", NO_COLOR="")
-    assert not coloured(demo, TERM="dumb")
-    assert not coloured(demo, TERM="")
-    assert not coloured(demo, TERM=None)
+def test_colors_depend_on_term_and_no_color(demo: Promptctl) -> None:
+    assert has_colors(demo, TERM="xterm-256color")
+    assert not has_colors(demo, TERM="xterm-256color", NO_COLOR="1")
+    assert has_colors(demo, TERM="xterm-256color", NO_COLOR="")
+    assert not has_colors(demo, TERM="dumb")
+    assert not has_colors(demo, TERM="")
+    assert not has_colors(demo, TERM=None)
     assert "\x1b" not in demo("show", "nothing_like_it", env={"TERM": "xterm-256color"}).err
 
 
-def test_changed_words_stand_out_in_a_diff_on_a_terminal(demo: Promptctl) -> None:
+def test_changed_words_are_highlighted_in_a_diff_on_a_terminal(demo: Promptctl) -> None:
     seen = demo.on_terminal("diff", "default-system-prompt@1", "default-system-prompt@2", env={"TERM": "xterm"}).out
     assert "\x1b[1;7;31mhelpful\x1b[0m" in seen
     assert "\x1b[1;7;32mconcise\x1b[0m" in seen
@@ -152,11 +152,11 @@ NARROW = [
 
 @pytest.mark.parametrize("columns", [60, 40, 20])
 def test_a_narrow_terminal_shows_everything(columns: int, demo: Promptctl, snapshot: Callable[..., None]) -> None:
-    told: list[str] = []
+    outputs: list[str] = []
     for words in NARROW:
-        seen = demo.on_terminal(*words, columns=columns)
-        told.append(f"$ promptctl {shlex.join(words)}\n{seen.out}")
-    snapshot("\n".join(told), f"cli/narrow-{columns}")
+        screen = demo.on_terminal(*words, columns=columns)
+        outputs.append(f"$ promptctl {shlex.join(words)}\n{screen.out}")
+    snapshot("\n".join(outputs), f"cli/narrow-{columns}")
 
 
 def test_long_names_and_wide_characters_stay_in_their_columns(
@@ -182,59 +182,59 @@ def test_long_names_and_wide_characters_stay_in_their_columns(
 
 
 @pytest.mark.parametrize("setting", ["junk", "0", "-5", "", "99999999999999999999", "1e3", "12.5"])
-def test_a_nonsensical_width_is_no_reason_to_fail(setting: str, demo: Promptctl) -> None:
-    seen = demo.on_terminal("list", env={"COLUMNS": setting})
+def test_an_invalid_terminal_width_is_ignored(setting: str, demo: Promptctl) -> None:
+    screen = demo.on_terminal("list", env={"COLUMNS": setting})
     headings = "NAME                   ACTIVE  LATEST  VERSIONS  UPDATED      SPLIT"
-    assert (seen.code, seen.out.splitlines()[0]) == (0, headings)
+    assert (screen.code, screen.out.splitlines()[0]) == (0, headings)
 
 
-def test_the_setting_columns_outranks_the_terminal(demo: Promptctl) -> None:
+def test_the_variable_columns_overrides_the_width_of_the_terminal(demo: Promptctl) -> None:
     assert demo.on_terminal("list", env={"COLUMNS": "20"}).out.startswith("code_helper\n  latest 1")
 
 
-def test_an_empty_database_says_how_to_begin(promptctl: Promptctl, snapshot: Callable[..., None]) -> None:
-    told = [
+def test_commands_on_an_empty_database_print_how_to_begin(promptctl: Promptctl, snapshot: Callable[..., None]) -> None:
+    outputs = [
         f"$ promptctl {words}\n{promptctl.on_terminal(*words.split()).out}"
         for words in ("list", "list x", "history", "stats", "db status")
     ]
-    snapshot("\n".join(told), "cli/empty")
+    snapshot("\n".join(outputs), "cli/empty")
     for words in ("list", "history", "stats"):
         assert promptctl(words) == promptctl(words, "--quiet")
         assert json.loads(promptctl(words, "--json").out)["count"] == 0
 
 
-def test_the_working_directory_may_be_gone(demo: Promptctl) -> None:
+def test_commands_work_in_a_deleted_working_directory(demo: Promptctl) -> None:
     line = "mkdir gone; cd gone; rmdir ../gone; promptctl {}"
     assert shell(demo, line.format("list -q")).stdout.startswith("code_helper\n")
     assert shell(demo, line.format("activate code_helper@1 -q"), PROMPTCTL_AUTHOR=None).stdout == "code_helper@1\n"
-    gone = shell(demo, line.format("sync"))
-    assert (gone.returncode, gone.stdout) == (1, "")
-    assert gone.stderr.startswith("error: the working directory does not exist any more")
+    failure = shell(demo, line.format("sync"))
+    assert (failure.returncode, failure.stdout) == (1, "")
+    assert failure.stderr.startswith("error: the working directory does not exist any more")
     assert shell(demo, line.format("create x -f y")).returncode == 1
     relative = shell(demo, line.format("list"), DATABASE_URL=None, PROMPTCTL_HOME="data")
     assert (relative.returncode, relative.stdout) == (1, "")
     assert "error: the working directory does not exist any more" in relative.stderr
 
 
-def test_a_user_without_a_home_directory_is_told_and_no_folder_of_its_name_is_made(
+def test_a_user_without_a_home_directory_gets_an_error_and_no_folder(
     unconfigured: Promptctl, demo: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
     nameless = startup_code("import os\nos.geteuid = os.getuid = lambda: 54321\n") | {"PROMPTCTL_HOME": None}
-    told = (
+    expected = (
         "error: there is no home directory for the embedded database\n"
         "hint:  set PROMPTCTL_HOME to the path of a directory, or set DATABASE_URL\n"
     )
     before = sorted(unconfigured.home.iterdir())
     for home in ({"HOME": None}, {"HOME": "relative"}, {"HOME": "~"}):
         for words in (["list"], ["create", "x", "text"], ["db", "status"], ["db", "start"], ["db", "stop"]):
-            assert check_failure(unconfigured(*words, env=nameless | home), 1).err == told, (home, words)
+            assert check_failure(unconfigured(*words, env=nameless | home), 1).err == expected, (home, words)
         # With a database that is configured, no home directory is needed.
         assert demo("list", "-q", env=nameless | home).out.startswith("code_helper\n")
         assert demo("sync", "nowhere", env=nameless | home).code == 1
     assert sorted(unconfigured.home.iterdir()) == before
 
 
-def test_the_newest_twenty_are_shown_to_a_person_and_everything_to_a_program(
+def test_a_terminal_shows_the_newest_twenty_rows_and_a_pipe_all(
     promptctl: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
     sql.execute(
@@ -252,7 +252,7 @@ def test_the_newest_twenty_are_shown_to_a_person_and_everything_to_a_program(
     assert [version["version"] for version in newest["versions"]] == [22, 21]
 
 
-def test_show_says_what_is_active_and_shows_it_behind_however_many_newer_versions(
+def test_show_includes_the_active_version_behind_many_newer_ones(
     promptctl: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
     sql.execute(
@@ -274,8 +274,8 @@ def test_show_says_what_is_active_and_shows_it_behind_however_many_newer_version
     assert promptctl.on_terminal("show", "code_helper").code == 4
 
 
-def test_a_hold_of_what_was_active_before_its_folder_is_shown(promptctl: Promptctl) -> None:
-    """Nothing of such a folder was ever applied, and show, list and stats name what it says all the same."""
+def test_a_version_active_before_the_first_sync_is_shown_as_held(promptctl: Promptctl) -> None:
+    """Such a folder was never applied, but show, list and stats name the version in it."""
     folder = promptctl.home / "prompts" / "held"
     folder.mkdir(parents=True)
     for number in (1, 2):
@@ -295,13 +295,13 @@ def test_a_hold_of_what_was_active_before_its_folder_is_shown(promptctl: Promptc
     assert "the folder names" not in promptctl("list").out + promptctl("stats").err
     assert "activate 2 (none active)" in promptctl("sync", "prompts", "--dry-run").out
     assert promptctl("activate", "held@1").code == 0
-    # The operator follows Git: no hold is left.
+    # The operator activates the version that the folder names, which ends the hold.
     assert promptctl("activate", "held@2").code == 0
     assert "no changes" in promptctl("sync", "prompts").err
     assert json.loads(promptctl("show", "held", "--json").out)["source_version"] is None
 
 
-def test_the_first_line_tells_of_a_route_and_a_hold_in_every_form(
+def test_the_first_line_of_show_names_a_route_and_a_hold_in_every_form(
     promptctl: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
     (promptctl.home / "prompts" / "held").mkdir(parents=True)
@@ -326,7 +326,7 @@ def test_the_first_line_tells_of_a_route_and_a_hold_in_every_form(
     for words in (["stats"], ["stats", "held"]):
         assert promptctl(*words).err == said
         assert promptctl.on_terminal(*words, columns=120).out.endswith(said)
-    # A version that was never used is left out of what is said of all prompts, unless it is active.
+    # The statistics of all prompts omit a version that was never used, unless it is active.
     assert [version["version"] for version in json.loads(promptctl("stats", "--json").out)["versions"]] == [1]
     assert "\n1 version was never used: --all shows them\n" in promptctl.on_terminal("stats").out
     for words in (["stats", "--all"], ["stats", "held"]):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.conftest import Promptctl
 
 
-def test_a_dash_is_standard_input_and_text_takes_it_as_a_text(promptctl: Promptctl) -> None:
+def test_a_dash_reads_standard_input_and_is_a_text_after_the_option_text(promptctl: Promptctl) -> None:
     assert promptctl("create", "a", "-", stdin="of the pipe").code == 0
     assert promptctl("show", "a@1").out == "of the pipe"
     assert promptctl("create", "a", "--", "-", stdin="after the dashes").code == 0
@@ -32,18 +32,18 @@ def test_a_dash_is_standard_input_and_text_takes_it_as_a_text(promptctl: Promptc
     assert "standard input is empty" in check_failure(promptctl("create", "a", "-"), 2).err
 
 
-def test_a_person_who_types_the_text_is_told_how_it_ends(promptctl: Promptctl) -> None:
-    seen = promptctl.on_terminal("create", "typed", "-", typed=b"Be kind.\n\x04")
-    assert seen.code == 0
-    assert "reading from the terminal: press Ctrl-D on an empty line to end the text\n" in seen.out
+def test_reading_from_a_terminal_prints_how_to_end_the_text(promptctl: Promptctl) -> None:
+    screen = promptctl.on_terminal("create", "typed", "-", typed=b"Be kind.\n\x04")
+    assert screen.code == 0
+    assert "reading from the terminal: press Ctrl-D on an empty line to end the text\n" in screen.out
     assert promptctl("show", "typed@1").out == "Be kind.\n"
 
 
-def as_typed(words: str) -> list[str]:
+def split_line(words: str) -> list[str]:
     return shlex.split(words)
 
 
-# What is typed: what the message says of the argument, and the command to run instead.
+# Command line: the problem with the argument, and the command in the hint.
 REFUSED = {
     "create a sys.txt": ("is a file: use -f to read it", "promptctl create a -f sys.txt"),
     "create a ./sys.txt --activate": ("is a file: use -f to read it", "promptctl create a --activate -f ./sys.txt"),
@@ -81,7 +81,7 @@ REFUSED = {
 }
 
 
-def test_an_argument_that_names_a_file_is_not_a_text(promptctl: Promptctl) -> None:
+def test_an_argument_that_names_a_file_is_refused_as_a_text(promptctl: Promptctl) -> None:
     folder = promptctl.home
     (folder / "sys.txt").write_text("of the file")
     (folder / "two words.txt").write_text("of the other file")
@@ -92,20 +92,20 @@ def test_an_argument_that_names_a_file_is_not_a_text(promptctl: Promptctl) -> No
     (folder / "folder").mkdir()
     os.mkfifo(folder / "pipe")
     stored = 0
-    for typed, expected in REFUSED.items():
-        words = as_typed(typed)
+    for line, expected in REFUSED.items():
+        words = split_line(line)
         ended = promptctl(*words)
         if expected is None:
-            assert ended.code == 0, (typed, ended)
+            assert ended.code == 0, (line, ended)
             stored += 1
             assert promptctl("show", f"a@{stored}").out == words[-1]
             continue
         told = check_failure(ended, 2).err
         message, hint = expected
-        assert message in told, typed
-        assert told.endswith(f"\nhint:  {hint}\n"), (typed, told)
+        assert message in told, line
+        assert told.endswith(f"\nhint:  {hint}\n"), (line, told)
     assert check_json_failure(promptctl("create", "a", "sys.txt", "--json"), 2)["code"] == "text_is_a_file"
-    # The hint, pasted.
+    # The command of the hint succeeds.
     assert promptctl("create", "a", "-f", "sys.txt").code == 0
     assert promptctl("show", f"a@{stored + 1}").out == "of the file"
 
@@ -122,7 +122,7 @@ def test_chat_reads_its_message_from_standard_input(
 
 
 @pytest.mark.parametrize(("text", "size"), [("x", "1 byte"), ("Grüße, 日本.", "16 bytes")])
-def test_every_answer_of_create_tells_the_size(text: str, size: str, promptctl: Promptctl) -> None:
+def test_create_prints_the_size_of_the_text(text: str, size: str, promptctl: Promptctl) -> None:
     for done in ("created a@1", "a@1 has this text already"):
         ended = promptctl("create", "a", text)
         assert stable(ended.err) == f"{done} in llm_app at db.prod, {size}, not active\n"
@@ -130,7 +130,7 @@ def test_every_answer_of_create_tells_the_size(text: str, size: str, promptctl: 
     assert json.loads(promptctl("create", "a", text, "--json").out)["bytes"] == len(text.encode())
 
 
-def test_a_reason_that_nothing_records_is_said(promptctl: Promptctl) -> None:
+def test_a_reason_that_is_not_recorded_is_reported(promptctl: Promptctl) -> None:
     assert "the reason is not recorded" in promptctl("create", "a", "text", "-m", "first try").err
     assert "the reason" not in promptctl("create", "a", "other", "--activate", "-m", "first try").err
     assert json.loads(promptctl("history", "a", "--json").out)["events"][0]["reason"] == "first try"
@@ -149,7 +149,7 @@ def test_the_shell_reads_statements_from_a_file_and_from_standard_input(demo: Pr
     )
 
 
-def test_a_hint_for_a_file_is_pasted_by_a_shell(promptctl: Promptctl) -> None:
+def test_a_hint_with_a_file_name_is_quoted_for_the_shell(promptctl: Promptctl) -> None:
     name = "it's $HOME `x`.txt"
     (promptctl.home / name).write_text("of a file with a name")
     hint = check_failure(promptctl("create", "a", name), 2).err.split("hint:  ")[1].strip()
