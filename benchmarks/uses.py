@@ -22,7 +22,8 @@ _BATCH = 1_000_000
 # numbers of these transactions before those of later ones.
 _OFFSET_TRANSACTIONS = """
 set session_replication_role = replica;
-update promptctl.roll_up set transaction_offset = 1000000000;
+insert into promptctl.roll_up (transaction_offset) values (1000000000)
+on conflict on constraint a_roll_up_has_one_watermark do update set transaction_offset = excluded.transaction_offset;
 reset session_replication_role
 """
 _USES = """
@@ -34,7 +35,7 @@ select gen_random_uuid(), %(name)s, 1 + i %% 3, 1, case when i %% 10 > 0 then i 
        200 + 100 * random(), case when i %% 50 = 0 then 'overloaded_error' else 'ok' end,
        case when i %% 5 = 0 then random() end, now() - %(days)s * interval '1 day' * (1 - i / %(uses)s::float8),
        1000000 + i / 100
-from generate_series(%(first)s, %(last)s) i
+from generate_series(%(first)s::bigint, %(last)s::bigint) i
 """
 
 

@@ -90,7 +90,8 @@ def _bounds(name: str | None, since: Timestamp | None) -> Statement:
         cross join lateral (
             select case when date_trunc('hour', g.since, 'UTC') < r.dropped_before
                         then date_trunc('hour', g.since, 'UTC') else g.since end
-            from (select case when $2 like '-%' then now() + $2::interval else $2::timestamptz end) g (since)
+            from (select case when t.time like '-%' then now() + t.time::interval else t.time::timestamptz end
+                  from (select $2::text) t (time)) g (since)
         ) s (since)
         cross join lateral (
             values (1, s.since), (2, greatest(s.since, date_trunc('day', now(), 'UTC') - interval '13 days'))
