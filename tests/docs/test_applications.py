@@ -49,7 +49,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def loaded(promptctl: Promptctl) -> Promptctl:
-    """The command line on a database with the example prompts, version 1 live."""
+    """The command line on a database with the example prompts, version 1 active."""
     shutil.copytree(ROOT / "prompts", promptctl.home / "prompts")
     assert promptctl("sync", "prompts").code == 0
     return promptctl
@@ -62,7 +62,7 @@ def ended(command: list[object], env: dict[str, str], folder: Path) -> tuple[int
     return done.returncode, done.stdout, done.stderr
 
 
-def booked(sql: psycopg.Connection[Any]) -> list[Any]:
+def recorded_uses(sql: psycopg.Connection[Any]) -> list[Any]:
     """Every use: on what, its bucket, model, tokens, whether it took time, and how it ended."""
     return sql.execute("""
         select name, version, bucket, model, input_tokens, output_tokens, response_ms > 0, outcome
@@ -71,7 +71,7 @@ def booked(sql: psycopg.Connection[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("program", ["answer.py", "answer.js", "answer.sh"])
-def test_an_answer_is_booked_on_the_version_that_was_live(
+def test_a_reply_is_recorded_with_the_version_that_was_active(
     program: str, loaded: Promptctl, sql: psycopg.Connection[Any], claude_env: ClaudeEnv, request: pytest.FixtureRequest
 ) -> None:
     env = loaded.environment() | claude_env("ok", input_tokens=149, output_tokens=90)
@@ -86,11 +86,11 @@ def test_an_answer_is_booked_on_the_version_that_was_live(
     assert ended([*command, "user-42", QUESTION], env, loaded.home) == (0, f"{NAME}@2: {CONCISE}\n", "")
     [bucket] = sql.execute("select promptctl.bucket(%s, 'user-42')", [NAME]).fetchone() or [None]
     model = "claude-sonnet-5-5"
-    assert booked(sql) == [(NAME, version, bucket, model, 149, 90, True, "ok") for version in (1, 2)]
+    assert recorded_uses(sql) == [(NAME, version, bucket, model, 149, 90, True, "ok") for version in (1, 2)]
 
 
 @pytest.mark.parametrize(("program", "outcome"), [("answer.py", "InternalServerError"), ("answer.sh", "curl 22")])
-def test_a_call_that_fails_is_booked_as_failed(
+def test_a_failed_call_is_recorded_with_its_outcome(
     program: str, outcome: str, loaded: Promptctl, sql: psycopg.Connection[Any], claude_env: ClaudeEnv
 ) -> None:
     env = loaded.environment() | claude_env("html_error")
@@ -98,7 +98,7 @@ def test_a_call_that_fails_is_booked_as_failed(
     code, out, err = ended([*by, APPLICATIONS / program, "user-42", QUESTION], env, loaded.home)
     assert (code, out) == (1, "")
     assert "502" in err
-    assert [use[1:2] + use[3:] for use in booked(sql)] == [(1, None, None, None, True, outcome)]
+    assert [use[1:2] + use[3:] for use in recorded_uses(sql)] == [(1, None, None, None, True, outcome)]
 
 
 class Service:
@@ -135,7 +135,7 @@ def service(loaded: Promptctl, claude_env: ClaudeEnv) -> Iterator[Service]:
         running.stop()
 
 
-def test_a_service_follows_what_is_live_and_loses_no_use_when_it_is_stopped(
+def test_a_service_follows_the_active_version_and_sends_all_uses_when_stopped(
     service: Service, loaded: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
     asked = {"user": "ada", "plan": "free", "question": "What is a pointer?"}
@@ -147,7 +147,7 @@ def test_a_service_follows_what_is_live_and_loses_no_use_when_it_is_stopped(
     service("/score", use=first["use"], score=0.8)
     # The last ones were booked a moment ago.
     assert service.stop() == 0, service.log.read_text()
-    uses = booked(sql)
+    uses = recorded_uses(sql)
     assert uses[0][:2] == (NAME, 1)
     assert uses[-1][:2] == (NAME, 2)
     assert {use[3:5] + use[5:] for use in uses} == {("claude-sonnet-5-5", 12, 9, True, "ok")}
@@ -157,7 +157,7 @@ def test_a_service_follows_what_is_live_and_loses_no_use_when_it_is_stopped(
     assert slowest >= 20
 
 
-def test_an_asgi_service_loses_no_use_when_a_signal_ends_uvicorn(
+def test_an_asgi_service_sends_all_uses_when_a_signal_ends_uvicorn(
     loaded: Promptctl, claude_env: ClaudeEnv, sql: psycopg.Connection[Any]
 ) -> None:
     with socket.socket() as listens:
@@ -182,7 +182,7 @@ def test_an_asgi_service_loses_no_use_when_a_signal_ends_uvicorn(
             process.kill()
             process.communicate()
     assert (process.returncode, err) == (-signal.SIGTERM, "")
-    assert len(booked(sql)) == 20
+    assert len(recorded_uses(sql)) == 20
 
 
 def test_a_service_does_not_start_without_its_prompt(promptctl: Promptctl, claude_env: ClaudeEnv) -> None:
@@ -254,7 +254,7 @@ class Node:
 
 @pytest.fixture
 def node(node_modules: Path, database_url: str, sql: psycopg.Connection[Any]) -> Iterator[Callable[..., Node]]:
-    """Starts prompts.js on a database with versions 1 to 3 of `greeter`, 1 live."""
+    """Return a function that starts prompts.js on a database with versions 1 to 3 of `greeter`, 1 active."""
     fill(sql)
     with contextlib.ExitStack() as opened:
 
@@ -280,7 +280,7 @@ def activate(sql: psycopg.Connection[Any], version: int) -> None:
 
 
 def until(ask: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
-    """Ask again until it is so; what was said last."""
+    """Repeat a call until its result satisfies a condition, and return that result."""
     ends = time.monotonic() + SECONDS
     while not good(said := ask()):
         assert time.monotonic() < ends, said
@@ -307,7 +307,7 @@ def listener(sql: psycopg.Connection[Any]) -> int:
     return until(lambda: sql.execute(LISTENS.encode()).fetchone(), bool)[0]
 
 
-def test_javascript_asks_once_for_a_unit_and_again_when_it_is_told(
+def test_javascript_caches_a_unit_until_it_is_notified_of_a_change(
     node: Callable[..., Node], sql: psycopg.Connection[Any]
 ) -> None:
     prompts = node(checkMs=NEVER_MS)
@@ -325,7 +325,7 @@ def test_javascript_asks_once_for_a_unit_and_again_when_it_is_told(
     assert prompts.close() == 0
 
 
-def test_javascript_does_not_keep_an_answer_from_before_a_change(
+def test_javascript_does_not_cache_a_result_from_before_a_change(
     node: Callable[..., Node], sql: psycopg.Connection[Any], connect: Callable[..., psycopg.Connection[Any]]
 ) -> None:
     prompts = node(checkMs=NEVER_MS)
@@ -342,7 +342,9 @@ def test_javascript_does_not_keep_an_answer_from_before_a_change(
     until(prompts.version, lambda version: version == 2)
 
 
-def test_javascript_draws_lots_for_whoever_has_no_unit(node: Callable[..., Node], sql: psycopg.Connection[Any]) -> None:
+def test_javascript_assigns_a_random_version_without_a_unit(
+    node: Callable[..., Node], sql: psycopg.Connection[Any]
+) -> None:
     prompts = node(checkMs=NEVER_MS)
     sql.execute("select promptctl.split('greeter', 5000, 3)")
     until(lambda: prompts.version(None), lambda version: version == 3)
@@ -352,7 +354,7 @@ def test_javascript_draws_lots_for_whoever_has_no_unit(node: Callable[..., Node]
     assert sides == {unit: prompts.version(unit) for unit in sides}
 
 
-def test_javascript_is_right_after_its_listener_was_lost(
+def test_javascript_gets_changes_after_its_listener_was_disconnected(
     node: Callable[..., Node], sql: psycopg.Connection[Any]
 ) -> None:
     prompts = node(checkMs=200)
@@ -364,7 +366,7 @@ def test_javascript_is_right_after_its_listener_was_lost(
     until(lambda: listener(sql), lambda another: another != lost)
 
 
-def test_javascript_serves_what_it_knew_while_the_database_is_away(node_modules: Path) -> None:
+def test_javascript_serves_cached_versions_while_the_database_is_down(node_modules: Path) -> None:
     with Server.start(next(iter(SERVERS.values())), **KEEPS) as server:
         with psycopg.connect(server.dsn(), autocommit=True) as sql:
             sql.execute(schema.read_sql().encode())
@@ -388,7 +390,7 @@ def test_javascript_serves_what_it_knew_while_the_database_is_away(node_modules:
         assert prompts.close() == 0
 
 
-def test_javascript_lets_one_call_wait_for_a_server_that_does_not_answer(node_modules: Path) -> None:
+def test_javascript_makes_only_one_call_wait_for_a_server_that_hangs(node_modules: Path) -> None:
     with Server.start(next(iter(SERVERS.values())), **KEEPS) as server:
         with psycopg.connect(server.dsn(), autocommit=True) as sql:
             sql.execute(schema.read_sql().encode())
@@ -405,7 +407,7 @@ def test_javascript_lets_one_call_wait_for_a_server_that_does_not_answer(node_mo
         assert prompts.close() == 0
 
 
-def test_javascript_forgets_the_oldest_when_it_knows_too_much(
+def test_javascript_evicts_the_oldest_entries_of_a_full_cache(
     node: Callable[..., Node], sql: psycopg.Connection[Any]
 ) -> None:
     prompts = node(checkMs=NEVER_MS, most=2)

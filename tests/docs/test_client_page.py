@@ -155,7 +155,7 @@ def test_the_page_runs_from_top_to_bottom(
         assert connection.execute("select count(*) from promptctl.uses").fetchone() == (booked,)
 
 
-def test_every_setting_is_told_with_its_default() -> None:
+def test_the_page_lists_every_setting_with_its_default() -> None:
     told = re.findall(r"^\| `(\w+)` \| ([\w. ]+) \|", _section("Settings"), flags=re.M)
     parameters = list(inspect.signature(Prompts.__init__).parameters.values())[2:]
     assert [(name, default.replace(" ", "")) for name, default in told] == [
@@ -167,7 +167,7 @@ def test_every_setting_is_told_with_its_default() -> None:
     ]
 
 
-def test_every_exception_is_told_with_its_code() -> None:
+def test_the_page_lists_every_exception_with_its_code() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", _section("The log, and errors"), flags=re.M)
     classes = [
         each for each in vars(exceptions).values() if isinstance(each, type) and each is not promptctl.PromptctlError
@@ -178,7 +178,7 @@ def test_every_exception_is_told_with_its_code() -> None:
     assert [code for _, code in rows if f'"{code}"' not in source] == []
 
 
-def test_all_that_an_application_can_call_is_told() -> None:
+def test_the_page_documents_every_public_method() -> None:
     page = PAGE.read_text(encoding="utf-8")
     for kind in (Prompts, Prompt, Use):
         names = [name for name, each in vars(kind).items() if callable(each) or isinstance(each, property)]

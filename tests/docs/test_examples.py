@@ -29,7 +29,7 @@ def test_the_walkthrough_on_a_configured_database(
     walk(embedded_home | claude_env() | {"DATABASE_URL": database_url}, home, f"{database_name} at localhost")
 
 
-def test_the_walkthrough_without_a_key_asks_nobody(embedded_home: dict[str, str], home: Path) -> None:
+def test_the_walkthrough_without_a_key_sends_no_request(embedded_home: dict[str, str], home: Path) -> None:
     shutil.copytree(ROOT / "prompts", home / "prompts")
     done = subprocess.run(
         [EXAMPLES / "walkthrough.sh"], env=embedded_home, cwd=home, capture_output=True, text=True, check=False

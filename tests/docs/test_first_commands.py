@@ -40,9 +40,7 @@ def test_twenty_first_commands_at_once_all_succeed_on_one_cluster(embedded_home:
     assert (code, len(out.splitlines())) == (0, 12)
 
 
-def test_a_dry_run_without_a_database_names_what_is_wrong_in_the_folder(
-    embedded_home: dict[str, str], home: Path
-) -> None:
+def test_a_dry_run_without_a_database_reports_errors_in_the_folder(embedded_home: dict[str, str], home: Path) -> None:
     (home / "prompts" / "p").mkdir(parents=True)
     (home / "prompts" / "p" / "v1.txt").write_bytes(b"\xff")
     code, out, err = run(embedded_home, home, "sync", "--dry-run")
@@ -50,7 +48,7 @@ def test_a_dry_run_without_a_database_names_what_is_wrong_in_the_folder(
     assert "v1.txt is not UTF-8" in err
 
 
-def test_a_dry_run_without_a_database_shows_what_the_first_sync_does_and_makes_nothing(
+def test_a_dry_run_without_a_database_shows_the_first_sync_and_creates_nothing(
     embedded_home: dict[str, str], home: Path
 ) -> None:
     shutil.copytree(ROOT / "prompts", home / "prompts")
@@ -70,9 +68,7 @@ def test_a_dry_run_without_a_database_shows_what_the_first_sync_does_and_makes_n
     assert run(embedded_home, home, "sync", "--check")[0] == 0
 
 
-def test_in_ci_an_embedded_database_is_made_by_its_name_and_then_used(
-    embedded_home: dict[str, str], home: Path
-) -> None:
+def test_in_ci_an_embedded_database_is_created_if_it_is_named(embedded_home: dict[str, str], home: Path) -> None:
     in_ci = embedded_home | {"CI": "true"}
     assert run(in_ci, home, "create", "greeter", "Be kind.")[0] == 2
     named = ("create", "greeter", "Be kind.", "--activate", "--database-url", "embedded:")
@@ -87,9 +83,7 @@ def test_in_ci_an_embedded_database_is_made_by_its_name_and_then_used(
     assert done.stdout == "greeter@1\n", done.stderr
 
 
-def test_a_killed_server_is_started_again_by_the_next_command_and_has_lost_nothing(
-    embedded_home: dict[str, str], home: Path
-) -> None:
+def test_the_next_command_restarts_a_killed_server_without_data_loss(embedded_home: dict[str, str], home: Path) -> None:
     assert run(embedded_home, home, "create", "greeter", "Be kind.", "--activate")[0] == 0
     pid_file = os.path.join(embedded_home["PROMPTCTL_HOME"], "pg18", "postmaster.pid")
     with open(pid_file, encoding="utf-8") as file:
@@ -98,7 +92,7 @@ def test_a_killed_server_is_started_again_by_the_next_command_and_has_lost_nothi
     assert (code, out) == (0, "Be kind."), err
 
 
-def test_with_no_database_and_no_programs_the_error_names_both_ways_out(
+def test_the_error_without_database_and_postgresql_names_both_solutions(
     embedded_home: dict[str, str], home: Path
 ) -> None:
     code, out, err = run(embedded_home, home, "list")

@@ -108,7 +108,7 @@ def test_the_sql_of_the_docs_runs_as_written(promptctl: Promptctl, sql: psycopg.
         sql.execute(block.encode())
 
 
-def test_the_pages_that_are_linked_exist() -> None:
+def test_links_between_pages_lead_to_existing_files() -> None:
     for page in [*ROOT.glob("*.md"), *DOCS.glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

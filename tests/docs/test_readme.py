@@ -36,7 +36,7 @@ COST = re.compile(r"\$\d+\.\d+")
 USAGE = re.compile(r"\d{3} ms, first \d{3} ms")
 
 
-def test_the_examples_print_what_they_say(
+def test_the_examples_of_the_readme_print_their_documented_output(
     embedded_home: dict[str, str], home: Path, claude_env: Callable[..., dict[str, str]]
 ) -> None:
     shutil.copytree(ROOT / "prompts", home / "prompts")
@@ -62,13 +62,13 @@ def test_the_examples_print_what_they_say(
     assert [COST.sub("$0.01", stable(each)) for each in now] == [COST.sub("$0.01", each) for each in blocks("console")]
 
 
-def test_the_programs_in_it_are_the_examples() -> None:
+def test_the_programs_in_the_readme_equal_those_in_examples() -> None:
     for language, name in (("python", "answer.py"), ("javascript", "answer.js")):
         [program] = blocks(language)
         assert (APPLICATIONS / name).read_text(encoding="utf-8").endswith(f"\n{program}")
 
 
-def test_the_example_in_javascript_prints_what_it_says(
+def test_the_javascript_example_prints_its_documented_output(
     promptctl: Promptctl, claude_env: Callable[..., dict[str, str]], node_modules: Path
 ) -> None:
     shutil.copytree(ROOT / "prompts", promptctl.home / "prompts")

@@ -108,7 +108,7 @@ RECIPES: dict[str, tuple[list[str], int]] = {
 }  # fmt: skip
 
 
-def test_without_a_database_no_recipe_passes_and_none_makes_one(repository: Repository) -> None:
+def test_recipes_fail_without_a_database_and_create_none(repository: Repository) -> None:
     """Whether CI is set or not: a secret that is missing is not a green job."""
     assert {path.name for path in SCRIPTS.iterdir()} == set(RECIPES)
     del repository.env["DATABASE_URL"]
@@ -151,7 +151,9 @@ def commands_of(text: str) -> list[str]:
         ("nightly-drift.sh", []),
     ],
 )
-def test_no_line_of_a_prompt_becomes_a_command_of_github(deployed: Repository, script: str, words: list[str]) -> None:
+def test_text_of_a_prompt_is_not_executed_as_a_github_workflow_command(
+    deployed: Repository, script: str, words: list[str]
+) -> None:
     deployed.write("default-system-prompt/v4.txt", f"You are brief.\n{INJECTIONS}")
     deployed.write("new/v1.txt", INJECTIONS)
     deployed.write("new/prompt.yaml", f"versions:\n  1: {{description: {json.dumps(INJECTIONS)}}}\n")
@@ -167,7 +169,7 @@ def test_no_line_of_a_prompt_becomes_a_command_of_github(deployed: Repository, s
     assert not [line for line in carried_out if "promptctl" not in line or "gotcha" in line or "owned" in line], done
 
 
-def test_a_night_with_two_sources_reports_each_ones_own_prompts_only(deployed: Repository) -> None:
+def test_the_nightly_check_reports_only_prompts_of_its_own_source(deployed: Repository) -> None:
     other = deployed.path / "other" / "triage"
     other.mkdir(parents=True)
     (other / "v1.txt").write_text("Sort tickets.\n")
@@ -292,7 +294,7 @@ def test_without_a_token_the_plan_is_printed(deployed: Repository) -> None:
     assert (done.code, done.out.startswith(MARK), "activate 4" in done.out) == (0, True, True)
 
 
-def test_nothing_to_do_makes_no_comment_but_corrects_one(deployed: Repository, github: GitHub) -> None:
+def test_an_empty_plan_posts_no_comment_but_updates_an_existing_one(deployed: Repository, github: GitHub) -> None:
     assert deployed("pull-request-check.sh", **github.env()).code == 0
     assert github.comments == []
     github.add(f"{MARK}\nan older plan")
@@ -300,7 +302,7 @@ def test_nothing_to_do_makes_no_comment_but_corrects_one(deployed: Repository, g
     assert "no changes" in github.comments[0]["body"]
 
 
-def test_the_comment_is_found_on_any_page_and_nobody_elses_is_replaced(deployed: Repository, github: GitHub) -> None:
+def test_the_comment_is_found_on_any_page_and_other_comments_are_kept(deployed: Repository, github: GitHub) -> None:
     github.add(f"{MARK}\nnot the plan", login="mallory")
     for number in range(110):
         github.add(f"comment {number}")
@@ -312,14 +314,14 @@ def test_the_comment_is_found_on_any_page_and_nobody_elses_is_replaced(deployed:
     assert "activate 4" in github.comments[-1]["body"]
 
 
-def test_an_edited_version_fails_and_the_comment_says_which(deployed: Repository, github: GitHub) -> None:
+def test_an_edited_version_fails_and_is_named_in_the_comment(deployed: Repository, github: GitHub) -> None:
     deployed.write("default-system-prompt/v2.txt", "Edited.\n")
     deployed.commit()
     assert deployed("pull-request-check.sh", **github.env()).code == 5
     assert "**conflict** | `default-system-prompt@2`" in github.comments[0]["body"]
 
 
-def test_an_invalid_folder_fails_and_the_comment_says_why(deployed: Repository, github: GitHub) -> None:
+def test_an_invalid_folder_fails_and_the_comment_has_the_error(deployed: Repository, github: GitHub) -> None:
     deployed.write("code_helper/v2.txt", "")
     deployed.commit()
     github.add(f"{MARK}\nan older plan")
@@ -329,9 +331,7 @@ def test_an_invalid_folder_fails_and_the_comment_says_why(deployed: Repository, 
     assert "    error: prompts/code_helper/v2.txt is empty" in comment["body"]
 
 
-def test_an_unreachable_database_fails_and_the_comment_does_not_say_where_it_is(
-    deployed: Repository, github: GitHub
-) -> None:
+def test_an_unreachable_database_fails_and_the_comment_hides_its_address(deployed: Repository, github: GitHub) -> None:
     done = deployed("pull-request-check.sh", **github.env(DATABASE_URL=NOWHERE))
     assert (done.code, "127.0.0.1, port 1" in done.err) == (6, True)
     assert "exit code 6" in github.comments[0]["body"]
@@ -350,7 +350,7 @@ def test_a_comment_that_cannot_be_posted_fails_unless_the_check_failed(deployed:
 # Deployments.
 
 
-def test_a_deployment_applies_and_a_second_says_no_changes(
+def test_a_deployment_applies_the_plan_and_a_second_has_no_changes(
     repository: Repository, sql: psycopg.Connection[Any]
 ) -> None:
     first = repository("deploy.sh", "prompts/")
@@ -361,7 +361,7 @@ def test_a_deployment_applies_and_a_second_says_no_changes(
     assert (live(sql), moves(sql)) == (1, 1)
 
 
-def test_what_an_operator_took_back_is_held_and_warned_of(
+def test_a_deployment_keeps_a_rollback_by_an_operator_and_warns(
     deployed: Repository, promptctl: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
     deployed.propose()
@@ -376,9 +376,7 @@ def test_what_an_operator_took_back_is_held_and_warned_of(
     assert "::" not in deployed("deploy.sh").out
 
 
-def test_a_refused_deployment_says_so_and_an_older_commit_is_forced(
-    deployed: Repository, sql: psycopg.Connection[Any]
-) -> None:
+def test_deploying_an_older_commit_is_refused_unless_forced(deployed: Repository, sql: psycopg.Connection[Any]) -> None:
     deployed.propose()
     assert deployed("deploy.sh").code == 0
     deployed.git("checkout", "-q", "HEAD~1")
@@ -399,7 +397,7 @@ def test_a_deployment_without_a_database_or_a_valid_folder_has_its_exit_code(rep
     assert repository("deploy.sh").code == 1
 
 
-def test_a_reviewed_plan_is_applied_as_it_was_or_not_at_all(
+def test_a_reviewed_plan_is_applied_unchanged_or_refused(
     deployed: Repository, promptctl: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:
     deployed.propose()
@@ -419,7 +417,7 @@ def test_a_reviewed_plan_is_applied_as_it_was_or_not_at_all(
     assert live(sql) == 4
 
 
-def test_a_conflict_is_no_plan_to_review(deployed: Repository) -> None:
+def test_a_plan_with_a_conflict_is_not_saved_for_review(deployed: Repository) -> None:
     deployed.write("default-system-prompt/v2.txt", "Edited.\n")
     refused = deployed("deploy-reviewed-plan.sh", "plan")
     assert (refused.code, "**conflict**" in refused.out) == (5, True)
@@ -430,7 +428,7 @@ def test_a_conflict_is_no_plan_to_review(deployed: Repository) -> None:
 # The night.
 
 
-def test_no_drift_says_what_is_held_or_only_in_the_database_and_keeps_a_copy(
+def test_the_check_without_drift_lists_held_prompts_and_saves_an_export(
     deployed: Repository, promptctl: Promptctl
 ) -> None:
     quiet = deployed("nightly-drift.sh")
@@ -515,7 +513,9 @@ def test_a_deactivated_prompt_is_activated_again(incident: Repository, sql: psyc
     assert live(sql) == 3
 
 
-def test_nothing_before_and_no_such_prompt(incident: Repository, promptctl: Promptctl) -> None:
+def test_the_incident_script_reports_no_earlier_version_and_unknown_prompts(
+    incident: Repository, promptctl: Promptctl
+) -> None:
     promptctl("activate", "code_helper@1")
     first = incident("pager-rollback.sh", "code_helper")
     assert (first.code, "no version was active before code_helper@1" in first.err) == (5, True)
@@ -601,7 +601,7 @@ def steps(job: dict[str, Any]) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", job["steps"])
 
 
-def test_the_workflow_says_when_and_with_which_rights() -> None:
+def test_the_workflow_declares_its_triggers_and_permissions() -> None:
     document = workflow()
     # YAML 1.1 reads a plain `on` as true.
     assert set(document[True]) == {"pull_request", "push", "schedule"}
@@ -618,7 +618,7 @@ def test_the_workflow_says_when_and_with_which_rights() -> None:
     assert "head.repo.full_name == github.repository" in jobs["check"]["if"]
 
 
-def test_the_workflow_calls_scripts_that_are_there_with_all_of_history_and_no_secret_on_a_command_line() -> None:
+def test_the_workflow_calls_existing_scripts_with_full_history_and_no_secrets() -> None:
     called: set[str] = set()
     for job in workflow()["jobs"].values():
         [checkout] = [step for step in steps(job) if step.get("uses", "").startswith("actions/checkout@")]
@@ -647,6 +647,6 @@ def test_the_page_names_every_script_and_its_jobs_are_of_the_same_kind() -> None
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.iterdir()))
-def test_a_script_is_read_by_bash(script: str) -> None:
+def test_bash_parses_every_script(script: str) -> None:
     done = subprocess.run(["bash", "-n", SCRIPTS / script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
