@@ -118,7 +118,7 @@ def test_an_export_into_a_folder_with_a_default_style_has_nothing_to_sync(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "messages"),
     [
         (
             "a: 1\ntemplte: none\n",
@@ -133,12 +133,12 @@ def test_an_export_into_a_folder_with_a_default_style_has_nothing_to_sync(
         ),
     ],
 )
-def test_a_wrong_default_makes_the_folder_invalid(promptctl: Promptctl, text: str, told: list[str]) -> None:
+def test_a_wrong_default_makes_the_folder_invalid(promptctl: Promptctl, text: str, messages: list[str]) -> None:
     write(promptctl.home, {"promptctl.yaml": text, "a/v1.txt": "{x}", "a/prompt.yaml": "actve: 1\n"})
     ended = promptctl("sync", "prompts")
     assert ended.code == 1
-    for each in (*told, "a/prompt.yaml"):
-        assert each in ended.err
+    for message in (*messages, "a/prompt.yaml"):
+        assert message in ended.err
 
 
 def test_a_default_below_the_folder_is_refused(promptctl: Promptctl) -> None:
@@ -154,7 +154,7 @@ def test_the_option_accepts_only_known_styles(promptctl: Promptctl) -> None:
     assert promptctl("sync", "--apply-plan", "x.json", "--template", "none").code == 2
 
 
-def test_the_conflict_about_new_variables_names_the_style_and_the_default_before_the_flag(promptctl: Promptctl) -> None:
+def test_the_conflict_about_new_variables_names_the_style_before_the_flag(promptctl: Promptctl) -> None:
     write(promptctl.home, {"a/v1.txt": "Hello", "a/prompt.yaml": "active: 1\n"})
     promptctl("sync", "prompts")
     write(promptctl.home, {"a/v2.txt": "{x} {y}", "a/prompt.yaml": "active: 2\n"})
@@ -185,11 +185,11 @@ def test_a_key_is_acknowledged_for_one_version(promptctl: Promptctl, form: str) 
     )
     write(promptctl.home, {"a/prompt.yaml": f"allow_secrets: {form}\n"})
     lines = changed(promptctl("sync", "prompts", "--dry-run"))
-    because = ": the key of a tutorial" if ":" in form else ""
-    shown = f"note a@2 line 2: AKIA… looks like an AWS access key id, which prompt.yaml allows{because}"
-    assert lines == ["new a@1 new, 5 bytes", f"new a@2 new, {len(KEY) + 10} bytes", shown]
+    reason = ": the key of a tutorial" if ":" in form else ""
+    note = f"note a@2 line 2: AKIA… looks like an AWS access key id, which prompt.yaml allows{reason}"
+    assert lines == ["new a@1 new, 5 bytes", f"new a@2 new, {len(KEY) + 10} bytes", note]
     assert promptctl("sync", "prompts").code == 0
-    # Another version's is still refused, and so is the prompt.yaml's own.
+    # A key in another version or in prompt.yaml is still refused.
     write(promptctl.home, {"a/v3.txt": f"Also {KEY}"})
     assert "prompts/a/v3.txt:1" in promptctl("sync", "prompts").err
     (promptctl.home / "prompts" / "a" / "v3.txt").unlink()
@@ -218,19 +218,21 @@ def test_an_export_acknowledges_what_was_stored_and_warns(promptctl: Promptctl) 
     assert prompt_yaml.parse(written.encode(), "", []).allowed_secrets.keys() == {0, 1, 2}
     ended = promptctl("sync", "out", "--source", "s", "--check")
     assert (ended.code, ended.out) == (0, "")
-    # Where nothing of it is stored, it is not refused either.
+    # The exported reasons are accepted for a new prompt too.
     (promptctl.home / "out" / "a").rename(promptctl.home / "out" / "b")
     assert promptctl("sync", "out", "--source", "t").code == 0
-    # Over what is there, a reason that somebody gave is kept.
+    # An export over an existing folder keeps the reasons.
     write(promptctl.home, {"a/prompt.yaml": f"description: other {KEY}\nallow_secrets: {{v1: from the docs}}\n"})
     promptctl("export", "prompts", "--force")
-    said = prompt_yaml.parse((promptctl.home / "prompts" / "a" / "prompt.yaml").read_bytes(), "", []).allowed_secrets
-    assert said[1] == "from the docs"
+    allowed_secrets = prompt_yaml.parse(
+        (promptctl.home / "prompts" / "a" / "prompt.yaml").read_bytes(), "", []
+    ).allowed_secrets
+    assert allowed_secrets[1] == "from the docs"
     assert promptctl("sync", "prompts", "--source", "s", "--check").code == 0
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         ("v1", "allow_secrets must be a mapping of versions to reasons, or a list of versions, not 'v1'"),
         ("[v0]", "allow_secrets: a version is a number from 1 to 2147483647, not 'v0'"),
@@ -241,8 +243,8 @@ def test_an_export_acknowledges_what_was_stored_and_warns(promptctl: Promptctl) 
         ("[[1]]", "allow_secrets: a version is a number from 1 to 2147483647, not '[1]'"),
     ],
 )
-def test_an_invalid_allow_secrets_is_refused(promptctl: Promptctl, value: str, told: str) -> None:
+def test_an_invalid_allow_secrets_is_refused(promptctl: Promptctl, value: str, message: str) -> None:
     write(promptctl.home, {"a/v1.txt": "Hello", "a/prompt.yaml": f"allow_secrets: {value}\n"})
     ended = promptctl("sync", "prompts", "--json")
     error = json.loads(ended.err.splitlines()[-1])["error"]
-    assert error["message"] == f"prompts/a/prompt.yaml: {told}"
+    assert error["message"] == f"prompts/a/prompt.yaml: {message}"

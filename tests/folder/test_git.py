@@ -1,4 +1,4 @@
-"""What Git is asked, and what of its answers is kept."""
+"""Git commands, and canonical names of repositories."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from promptctl.folder import git, remotes
         "https://Git.Example.com/team/prompts.git?private_token=s3cret",
     ],
 )
-def test_all_urls_of_a_repository_have_one_name(url: str) -> None:
+def test_all_urls_of_a_repository_have_one_canonical_name(url: str) -> None:
     assert remotes.canonical(url) == "git.example.com/team/prompts"
 
 
@@ -26,11 +26,11 @@ def test_a_path_is_kept_as_it_is() -> None:
     assert remotes.canonical("/srv/git/prompts.git") == "/srv/git/prompts"
 
 
-def test_a_failing_query_is_none() -> None:
+def test_a_failing_git_command_returns_none() -> None:
     assert git.start("config", "no.such-key")() is None
     assert git.start("no-such-command")() is None
 
 
-def test_a_machine_without_git_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_git_program_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert git.start("config", "user.email")() is None

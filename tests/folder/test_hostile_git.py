@@ -1,4 +1,4 @@
-"""What a person's configuration of Git and environment change of where things come from: nothing."""
+"""Neither Git configuration nor environment variables change the origin of files."""
 
 from __future__ import annotations
 
@@ -65,24 +65,24 @@ def test_neither_configuration_nor_environment_changes_authors_or_what_is_dirty(
     folder = f"{repository.path}/prompts"
     paths = [f"{folder}/{name}" for name in ("ä b/v1.txt", "a/v1.txt", "a/v2.txt", "a/v3.txt")]
 
-    def known() -> object:
+    def read_provenance() -> object:
         checkout = Checkout.start(folder)()
         return checkout.source, checkout.commit, checkout.is_dirty, checkout.origins(paths)
 
-    expected = known()
-    assert [each["author"] for each in Checkout.start(folder)().origins(paths).values()] == [
+    expected = read_provenance()
+    assert [origin["author"] for origin in Checkout.start(folder)().origins(paths).values()] == [
         "zoë@example.com", "zoë@example.com", "bob@example.com", None,
     ]  # fmt: skip
     (home / "hostile").write_text(HOSTILE)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / "hostile"))
-    assert known() == expected
+    assert read_provenance() == expected
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_TRACE"):
         monkeypatch.setenv(name, "/nowhere")
     monkeypatch.setenv("GIT_LITERAL_PATHSPECS", "1")
-    assert known() == expected
+    assert read_provenance() == expected
 
 
-def test_git_gets_what_it_needs_and_no_secret(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_gets_the_path_and_no_secret_in_its_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = home / "bin" / "git"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n/usr/bin/env\n")
@@ -90,12 +90,12 @@ def test_git_gets_what_it_needs_and_no_secret(home: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     for name in ("ANTHROPIC_API_KEY", "DATABASE_URL", "PROMPTCTL_DATABASE_URL", "PGPASSWORD", "GIT_DIR"):
         monkeypatch.setenv(name, "secret")
-    told = git.start("config", "user.email")() or ""
-    assert "PATH=" in told
-    assert "secret" not in told
+    environment = git.start("config", "user.email")() or ""
+    assert "PATH=" in environment
+    assert "secret" not in environment
 
 
-def test_all_spellings_of_a_repository_are_one_name() -> None:
+def test_all_spellings_of_a_remote_have_one_canonical_name() -> None:
     for url in (
         "github.com:o/r", "git@github.com:o/r", "git@github.com:o/r.git", "git@github.com:/o/r", "github.com:o/r.git/",
         "https://github.com/o/r.git", "https://github.com:443/o/r", "https://user:token@github.com/o/r/",
@@ -108,7 +108,7 @@ def test_all_spellings_of_a_repository_are_one_name() -> None:
     assert remotes.canonical("file:///srv/r.git") == remotes.canonical("/srv/r.git") == "/srv/r"
 
 
-def test_pipes_devices_pointers_and_conflicts_are_not_texts(tmp_path: Path) -> None:
+def test_pipes_devices_lfs_pointers_and_merge_conflicts_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (str(tmp_path / "pipe"), "/dev/zero"):
         with pytest.raises(OSError, match="is not a regular file"):

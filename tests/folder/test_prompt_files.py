@@ -1,4 +1,4 @@
-"""Reading the folder of prompts: what is taken, and every way in which a folder is refused."""
+"""Reading a folder of prompts: which files are read, and why a folder is invalid."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def read(folder: str) -> list[FolderPrompt]:
-    """Every prompt of a folder, of which nothing is stored."""
+    """Read every prompt of a folder, with an empty database."""
     problems: list[str] = []
-    found = listing.scan(listing.list_prompts(folder), problems)
-    prompts = [prompt_files.read(scanned, {}, problems) for scanned in found]
+    folders = listing.scan(listing.list_prompts(folder), problems)
+    prompts = [prompt_files.read(scanned, {}, problems) for scanned in folders]
     if problems:
         raise listing.InvalidFolder(problems)
     return prompts

@@ -1,4 +1,4 @@
-"""What a prompt.yaml says: of each version, of further metadata, of routes; and what is wrong with one."""
+"""Parsing prompt.yaml: settings and metadata of versions, routes, and error messages."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from promptctl.folder import prompt_yaml
 from promptctl.folder.prompt_yaml import PromptYaml, VersionYaml
 
 
-def said(yaml: str) -> PromptYaml:
+def parse(yaml: str) -> PromptYaml:
     problems: list[str] = []
-    found = prompt_yaml.parse(yaml.encode(), "a/prompt.yaml", problems)
+    prompt = prompt_yaml.parse(yaml.encode(), "a/prompt.yaml", problems)
     assert problems == []
-    return found
+    return prompt
 
 
-def wrong(yaml: str | bytes) -> list[str]:
+def parse_problems(yaml: str | bytes) -> list[str]:
     problems: list[str] = []
     prompt_yaml.parse(yaml.encode() if isinstance(yaml, str) else yaml, "a/prompt.yaml", problems)
     assert problems
@@ -28,7 +28,7 @@ def wrong(yaml: str | bytes) -> list[str]:
 
 
 def test_the_keys_of_a_version_take_precedence() -> None:
-    found = said("""\
+    prompt = parse("""\
 description: For all
 active: 2
 model: m
@@ -40,30 +40,36 @@ versions:
   4:
 """)
     shared = {"model": "m", "variables": {"a": {"required": True}}}
-    assert (found.description, found.active, found.route) == ("For all", 2, None)
-    assert found.settings == {**shared, "max_tokens": 1}
-    assert found.versions[2] == VersionYaml("me", {"max_tokens": 2}, {"description": "Own", "since": "2026-11-12"})
-    assert found.of(2) == VersionYaml("me", {**shared, "max_tokens": 2}, {"description": "Own", "since": "2026-11-12"})
-    assert found.of(3).settings == {"model": "m", "max_tokens": 1, "variables": {"b": {}}}
+    assert (prompt.description, prompt.active, prompt.route) == ("For all", 2, None)
+    assert prompt.settings == {**shared, "max_tokens": 1}
+    assert prompt.versions[2] == VersionYaml("me", {"max_tokens": 2}, {"description": "Own", "since": "2026-11-12"})
+    assert prompt.of(2) == VersionYaml("me", {**shared, "max_tokens": 2}, {"description": "Own", "since": "2026-11-12"})
+    assert prompt.of(3).settings == {"model": "m", "max_tokens": 1, "variables": {"b": {}}}
     for number in (1, 4):
-        assert found.of(number) == VersionYaml(None, {**shared, "max_tokens": 1}, {"description": "For all"})
+        assert prompt.of(number) == VersionYaml(None, {**shared, "max_tokens": 1}, {"description": "For all"})
 
 
 def test_each_version_returns_dictionaries_of_its_own() -> None:
-    found = said("description: a\nmodel: m")
-    found.of(1).settings["model"] = found.of(1).metadata["description"] = "changed"
-    assert found.of(1) == VersionYaml(None, {"model": "m"}, {"description": "a"})
+    prompt = parse("description: a\nmodel: m")
+    prompt.of(1).settings["model"] = prompt.of(1).metadata["description"] = "changed"
+    assert prompt.of(1) == VersionYaml(None, {"model": "m"}, {"description": "a"})
 
 
 @pytest.mark.parametrize("yaml", ["", "# nothing\n", "---\n", "\ufeff"])
 def test_an_empty_file_sets_nothing(yaml: str) -> None:
-    found = said(yaml)
-    assert (found.description, found.active, found.settings, found.versions, found.route) == (None, None, {}, {}, None)
-    assert found.of(1) == VersionYaml(None, {}, {})
+    prompt = parse(yaml)
+    assert (prompt.description, prompt.active, prompt.settings, prompt.versions, prompt.route) == (
+        None,
+        None,
+        {},
+        {},
+        None,
+    )
+    assert prompt.of(1) == VersionYaml(None, {}, {})
 
 
 def test_metadata_can_have_reserved_keys() -> None:
-    found = said("""\
+    prompt = parse("""\
 description: For all
 versions:
   1:
@@ -76,7 +82,7 @@ versions:
   4: {metadata: {}}
   5: {metadata: {description: Own}}
 """)
-    assert found.of(1) == VersionYaml(
+    assert prompt.of(1) == VersionYaml(
         "me",
         {"model": "m"},
         {
@@ -84,14 +90,14 @@ versions:
             "variables": "a", "max_tokens": -1, "metadata": {"x": "2026-11-12"},
         },
     )  # fmt: skip
-    assert found.of(2).metadata == {"description": None, "other": 1}
-    assert found.of(3).metadata == found.of(4).metadata == {"description": "For all"}
-    assert found.of(5).metadata == {"description": "Own"}
+    assert prompt.of(2).metadata == {"description": None, "other": 1}
+    assert prompt.of(3).metadata == prompt.of(4).metadata == {"description": "For all"}
+    assert prompt.of(5).metadata == {"description": "Own"}
 
 
 def test_metadata_is_what_json_can_hold() -> None:
-    found = said("versions: {1: {c: !!set {z, y, x}, d: !!pairs [k: 1], e: {1: {true: null}}}}")
-    assert found.of(1).metadata == {
+    prompt = parse("versions: {1: {c: !!set {z, y, x}, d: !!pairs [k: 1], e: {1: {true: null}}}}")
+    assert prompt.of(1).metadata == {
         "c": ["x", "y", "z"],
         "d": [["k", 1]],
         "e": {"1": {"true": None}},
@@ -105,10 +111,10 @@ def test_the_limit_of_nesting_is_the_same_in_short_and_long_files(opening: str, 
         return f"versions: {{1: {{x: {value}, metadata: {{model: {inner}}}}}}}\n{further}"
 
     for further in ("", "# " + "x" * 2000):
-        said(nested(47, further))
-        for problem in wrong(nested(48, further)):
+        parse(nested(47, further))
+        for problem in parse_problems(nested(48, further)):
             assert problem.endswith("nested more than 50 deep")
-    assert len(wrong(nested(48, ""))) == 2
+    assert len(parse_problems(nested(48, ""))) == 2
 
 
 ROUTE = """\
@@ -120,15 +126,15 @@ route:
 
 
 def test_a_route_is_a_list_of_entries_in_their_order() -> None:
-    assert said(ROUTE).route == [
+    assert parse(ROUTE).route == [
         {"when": {"plan": "enterprise"}, "use": "enterprise_assistant"},
         {
             "when": {"plan": "1", "seats": 12, "beta": True, "share": 0.5, "empty": ""},
             "use": "support/triage@3",
         },
     ]
-    assert said("route: []").route == []
-    hundred = said("route:\n" + "- {when: {a: 1}, use: b}\n" * 100).route
+    assert parse("route: []").route == []
+    hundred = parse("route:\n" + "- {when: {a: 1}, use: b}\n" * 100).route
     assert hundred is not None
     assert len(hundred) == 100
 
@@ -182,7 +188,7 @@ def test_a_route_is_a_list_of_entries_in_their_order() -> None:
     ],
 )
 def test_a_problem_is_reported_with_its_place(yaml: str, complaint: str) -> None:
-    [problem] = wrong(yaml)
+    [problem] = parse_problems(yaml)
     assert problem.startswith("a/prompt.yaml: ")
     assert complaint in problem
     assert len(problem) < 250
@@ -190,7 +196,7 @@ def test_a_problem_is_reported_with_its_place(yaml: str, complaint: str) -> None
 
 @pytest.mark.parametrize("yaml", ["a: !!bool maybe", "a: !!timestamp noon", "a: !!float ''"])
 def test_a_value_that_does_not_match_its_tag_is_reported_with_its_line(yaml: str) -> None:
-    assert wrong(f"# a comment\n{yaml}") == ["a/prompt.yaml:2: a value does not match its tag"]
+    assert parse_problems(f"# a comment\n{yaml}") == ["a/prompt.yaml:2: a value does not match its tag"]
 
 
 @pytest.mark.parametrize(
@@ -203,11 +209,13 @@ def test_a_value_that_does_not_match_its_tag_is_reported_with_its_line(yaml: str
     ],
 )
 def test_a_problem_of_yaml_is_reported_with_its_line(yaml: str | bytes, complaint: str) -> None:
-    assert wrong(yaml) == [complaint]
+    assert parse_problems(yaml) == [complaint]
 
 
 def test_every_problem_is_reported() -> None:
-    problems = wrong("activ: 1\ntemplate: x\nroute: [{when: {1: a, b: }, use: 7}]\nversions: {0: {}, 1: {author: 2}}")
+    problems = parse_problems(
+        "activ: 1\ntemplate: x\nroute: [{when: {1: a, b: }, use: 7}]\nversions: {0: {}, 1: {author: 2}}"
+    )
     assert [problem.removeprefix("a/prompt.yaml: ").split(":")[0] for problem in problems] == [
         "unknown key 'activ'",
         "template must be one of braces, mustache, none, not 'x'",

@@ -1,4 +1,4 @@
-"""Writing a prompt.yaml: that it reads well, and that it says exactly what it was to say or is refused."""
+"""Writing prompt.yaml: readable, and parsed back to exactly the same values, or refused."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def only(**metadata: Any) -> dict[int, VersionYaml]:
+def version_with_metadata(**metadata: Any) -> dict[int, VersionYaml]:
     return {1: VersionYaml(None, {}, metadata)}
 
 
-def written(
+def write_and_parse(
     versions: Mapping[int, VersionYaml], active: int | None = None, route: list[dict[str, Any]] | None = None
 ) -> str:
-    """The text, once it has been seen that it says what it should."""
+    """Write prompt.yaml and check that it is parsed back to the same values."""
     text = prompt_yaml_writer.text(versions, active=active, route=route)
     problems: list[str] = []
-    found = prompt_yaml.parse(text.encode(), "p", problems)
+    prompt = prompt_yaml.parse(text.encode(), "p", problems)
     assert problems == []
-    assert exactly([found.active, found.route]) == exactly([active, route])
-    assert found.versions.keys() <= versions.keys()
+    assert as_json([prompt.active, prompt.route]) == as_json([active, route])
+    assert prompt.versions.keys() <= versions.keys()
     for number, version in versions.items():
-        assert exactly(list(found.of(number))) == exactly(list(version)), number
+        assert as_json(list(prompt.of(number))) == as_json(list(version)), number
     return text
 
 
-def exactly(value: object) -> str:
+def as_json(value: object) -> str:
     return json.dumps(value, sort_keys=True)
 
 
@@ -52,10 +52,10 @@ def refusal(
 
 def test_an_empty_content_is_an_empty_text() -> None:
     nothing = VersionYaml(None, {}, {})
-    assert written({}) == written({1: nothing, 7: nothing}) == ""
+    assert write_and_parse({}) == write_and_parse({1: nothing, 7: nothing}) == ""
 
 
-def test_a_prompt_is_written_for_people() -> None:
+def test_a_prompt_is_written_in_readable_yaml() -> None:
     variables = {"user.name": {"required": True}, "task.type": {"default": "general questions"}}
     shared = {"max_tokens": 4096, "variables": variables, "template": "braces"}
     versions = {
@@ -72,7 +72,7 @@ def test_a_prompt_is_written_for_people() -> None:
         {"use": "support/triage@3", "when": {"seats": 12, "beta": True, "name": "yes"}},
     ]
     assert (
-        written(versions, 2, route)
+        write_and_parse(versions, 2, route)
         == """\
 active: 2
 template: braces
@@ -103,7 +103,7 @@ def test_long_texts_and_texts_of_several_lines_have_lines_of_their_own() -> None
         4: VersionYaml(None, {}, {"description": "x" * 81}),
     }
     assert (
-        written(versions, route=[])
+        write_and_parse(versions, route=[])
         == f"""\
 versions:
   1:
@@ -142,17 +142,17 @@ route: []
 def test_shared_keys_are_written_once() -> None:
     one = VersionYaml(None, {"model": "m"}, {"description": "Same"})
     two = VersionYaml(None, {"model": "m", "max_tokens": 2}, {"description": "Same"})
-    assert written({1: one, 2: two}) == "description: Same\nmodel: m\nversions:\n  2: {max_tokens: 2}\n"
+    assert write_and_parse({1: one, 2: two}) == "description: Same\nmodel: m\nversions:\n  2: {max_tokens: 2}\n"
     # One version's description is not that of the next one.
-    assert written({1: one}) == "model: m\nversions:\n  1: {description: Same}\n"
+    assert write_and_parse({1: one}) == "model: m\nversions:\n  1: {description: Same}\n"
     without = VersionYaml(None, {}, {})
-    assert written({1: two, 2: without}) == "versions:\n  1: {description: Same, model: m, max_tokens: 2}\n"
-    assert written({1: without}, 1) == "active: 1\n"
+    assert write_and_parse({1: two, 2: without}) == "versions:\n  1: {description: Same, model: m, max_tokens: 2}\n"
+    assert write_and_parse({1: without}, 1) == "active: 1\n"
 
 
 def test_metadata_with_reserved_keys_is_written_apart() -> None:
     metadata = {"author": "them", "model": {"a": None}, "metadata": [1], "max_tokens": 1.0, "team": "x", "route": 1}
-    assert written({1: VersionYaml("me", {}, {**metadata, "description": 3})}) == (
+    assert write_and_parse({1: VersionYaml("me", {}, {**metadata, "description": 3})}) == (
         "versions:\n"
         "  1:\n"
         "    author: me\n"
@@ -168,13 +168,16 @@ def test_metadata_with_reserved_keys_is_written_apart() -> None:
         "        a: null\n"
     )
     for description in (None, "", " \n", True, ["x"]):
-        assert "metadata:" in written(only(description=description))
+        assert "metadata:" in write_and_parse(version_with_metadata(description=description))
 
 
 def test_the_order_of_the_input_does_not_matter() -> None:
-    one, two = only(a=1, b={"c": 1, "d": 2})[1], VersionYaml(None, {"model": "m", "max_tokens": 1}, {})
-    again, once_more = only(b={"d": 2, "c": 1}, a=1)[1], VersionYaml(None, {"max_tokens": 1, "model": "m"}, {})
-    assert written({1: one, 2: two}) == written({2: once_more, 1: again})
+    one, two = version_with_metadata(a=1, b={"c": 1, "d": 2})[1], VersionYaml(None, {"model": "m", "max_tokens": 1}, {})
+    again, once_more = (
+        version_with_metadata(b={"d": 2, "c": 1}, a=1)[1],
+        VersionYaml(None, {"max_tokens": 1, "model": "m"}, {}),
+    )
+    assert write_and_parse({1: one, 2: two}) == write_and_parse({2: once_more, 1: again})
 
 
 TRICKY = [
@@ -194,15 +197,15 @@ def test_difficult_texts_are_parsed_back_in_every_place(loader: str, monkeypatch
     if loader == "Python":
         monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
     for text in TRICKY:
-        written(only(k=text))
-        written(only(**{text: text}))
-        written(only(k={text: [text, {text: text}]}))
-        written(only(description=text, **{"a" * 90: 1}))
-        written({1: VersionYaml(None, {"variables": {"a": {"default": text}}}, {})})
-        written({}, route=[{"when": {text: text}, "use": "a"}])
+        write_and_parse(version_with_metadata(k=text))
+        write_and_parse(version_with_metadata(**{text: text}))
+        write_and_parse(version_with_metadata(k={text: [text, {text: text}]}))
+        write_and_parse(version_with_metadata(description=text, **{"a" * 90: 1}))
+        write_and_parse({1: VersionYaml(None, {"variables": {"a": {"default": text}}}, {})})
+        write_and_parse({}, route=[{"when": {text: text}, "use": "a"}])
         if text.strip():
-            written({1: VersionYaml(text, {"model": text}, {})})
-    written(only(**{text: text for text in TRICKY}))
+            write_and_parse({1: VersionYaml(text, {"model": text}, {})})
+    write_and_parse(version_with_metadata(**{text: text for text in TRICKY}))
 
 
 characters = st.one_of(
@@ -262,7 +265,7 @@ routes = st.none() | st.lists(
 def test_every_expressible_content_is_parsed_back_exactly(
     versions: dict[int, VersionYaml], active: int | None, route: list[dict[str, Any]] | None
 ) -> None:
-    text = written(versions, active, route)
+    text = write_and_parse(versions, active, route)
     assert text == prompt_yaml_writer.text(dict(reversed(versions.items())), active=active, route=route)
     assert text == "" or text.endswith("\n")
 
@@ -321,7 +324,7 @@ def test_an_inexpressible_value_is_named(
 
 
 def test_the_deepest_allowed_nesting_can_be_written() -> None:
-    written(only(x=nested(47), model=nested(46)))
+    write_and_parse(version_with_metadata(x=nested(47), model=nested(46)))
 
 
 IMPOSSIBLE: list[tuple[int | None, list[dict[str, Any]] | None, str]] = [
@@ -341,10 +344,10 @@ IMPOSSIBLE: list[tuple[int | None, list[dict[str, Any]] | None, str]] = [
 def test_an_inexpressible_activation_or_route_is_named(
     active: int | None, route: list[dict[str, Any]] | None, what: str
 ) -> None:
-    assert refusal(only(description="x"), active, route) == what
+    assert refusal(version_with_metadata(description="x"), active, route) == what
 
 
-# What makes a word inexpressible, by the test's own knowledge.
+# Texts and values of which some cannot be stored in PostgreSQL.
 odd_texts = st.sampled_from(["a", "\0", "a\0b", "\ud800", "b\n", " "])
 odd_values = st.recursive(
     odd_texts | st.floats(width=16) | st.none() | st.booleans(),
@@ -353,20 +356,20 @@ odd_values = st.recursive(
 )
 
 
-def is_json_that_postgresql_has(value: Any) -> bool:
-    written_out = json.dumps(value)
-    return not any(sign in written_out for sign in ("\\u0000", "\\ud800", "NaN", "Infinity"))
+def is_valid_jsonb(value: Any) -> bool:
+    text = json.dumps(value)
+    return not any(sign in text for sign in ("\\u0000", "\\ud800", "NaN", "Infinity"))
 
 
 @settings(deadline=None, max_examples=100)
 @given(st.dictionaries(odd_texts, odd_values, max_size=3), st.none() | odd_texts)
-def test_it_is_refused_exactly_when_a_value_is_inexpressible(metadata: dict[str, Any], author: str | None) -> None:
+def test_writing_is_refused_exactly_if_a_value_is_inexpressible(metadata: dict[str, Any], author: str | None) -> None:
     versions = {3: VersionYaml(author, {}, metadata)}
-    author_is_fine = author is None or (is_json_that_postgresql_has(author) and author != " ")
-    wrong = [key for key, value in metadata.items() if not is_json_that_postgresql_has([key, value])]
-    if author_is_fine and not wrong:
-        written(versions)
-    elif not author_is_fine:
+    is_author_valid = author is None or (is_valid_jsonb(author) and author != " ")
+    invalid_keys = [key for key, value in metadata.items() if not is_valid_jsonb([key, value])]
+    if is_author_valid and not invalid_keys:
+        write_and_parse(versions)
+    elif not is_author_valid:
         assert refusal(versions) == "author of @3"
     else:
         assert refusal(versions).startswith("metadata of @3: ")

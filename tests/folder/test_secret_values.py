@@ -24,7 +24,7 @@ _CAPITALS = string.ascii_uppercase + "234567"
 _HEX = "0123456789abcdef"
 
 
-def drawn(length: int, characters: str = _WORD) -> str:
+def chars(length: int, characters: str = _WORD) -> str:
     return "".join(_RANDOM.choices(characters, k=length))
 
 
@@ -33,7 +33,13 @@ def token_of(part: bytes) -> str:
 
 
 def pem(label: str, first: str = "", above: str = "") -> str:
-    body = "\n".join([(first + drawn(64, _WORD + "+/"))[:64], drawn(64, _WORD + "+/"), drawn(30, _WORD + "+/") + "=="])
+    body = "\n".join(
+        [
+            (first + chars(64, _WORD + "+/"))[:64],
+            chars(64, _WORD + "+/"),
+            chars(30, _WORD + "+/") + "==",
+        ]
+    )
     return f"-----BEGIN {label}" + f"-----\n{above}{body}\n-----END {label}" + "-----"
 
 
@@ -41,49 +47,49 @@ OPENSSH = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gt"
 ENCRYPTED = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,9F4C2B7A11D05E3388AC6610E2D9F7B4\n\n"
 
 SECRETS = [
-    ("sk-" + "ant-", "api03-" + drawn(93, _URL_SAFE) + "AA", "an Anthropic API key"),
-    ("sk-" + "ant-", "admin01-" + drawn(93, _URL_SAFE) + "AA", "an Anthropic API key"),
-    ("sk-" + "ant-", "oat01-" + drawn(93, _URL_SAFE) + "AA", "an Anthropic API key"),
-    ("sk-" + "ant-", drawn(40), "an Anthropic API key"),
-    ("sk-" + "proj-", drawn(74, _URL_SAFE) + "T3Blbk" + "FJ" + drawn(74, _URL_SAFE), "an OpenAI API key"),
-    ("sk-" + "proj-", drawn(48), "an OpenAI API key"),
-    ("sk-" + "svcacct-", drawn(74, _URL_SAFE), "an OpenAI API key"),
-    ("sk-" + "admin-", drawn(74, _URL_SAFE), "an OpenAI API key"),
-    ("sk-", drawn(20) + "T3Blbk" + "FJ" + drawn(20), "an OpenAI API key"),
-    ("sk-" + "or-", "v1-" + drawn(64, _HEX), "an OpenRouter API key"),
+    ("sk-" + "ant-", "api03-" + chars(93, _URL_SAFE) + "AA", "an Anthropic API key"),
+    ("sk-" + "ant-", "admin01-" + chars(93, _URL_SAFE) + "AA", "an Anthropic API key"),
+    ("sk-" + "ant-", "oat01-" + chars(93, _URL_SAFE) + "AA", "an Anthropic API key"),
+    ("sk-" + "ant-", chars(40), "an Anthropic API key"),
+    ("sk-" + "proj-", chars(74, _URL_SAFE) + "T3Blbk" + "FJ" + chars(74, _URL_SAFE), "an OpenAI API key"),
+    ("sk-" + "proj-", chars(48), "an OpenAI API key"),
+    ("sk-" + "svcacct-", chars(74, _URL_SAFE), "an OpenAI API key"),
+    ("sk-" + "admin-", chars(74, _URL_SAFE), "an OpenAI API key"),
+    ("sk-", chars(20) + "T3Blbk" + "FJ" + chars(20), "an OpenAI API key"),
+    ("sk-" + "or-", "v1-" + chars(64, _HEX), "an OpenRouter API key"),
     ("sk-" + "lf-", str(uuid.UUID(int=_RANDOM.getrandbits(128))), "a Langfuse secret key"),
-    ("sk-", drawn(32, _HEX), "an API key"),
-    ("AK" + "IA", drawn(16, _CAPITALS), "an AWS access key id"),
-    ("AS" + "IA", drawn(16, _CAPITALS), "an AWS access key id"),
-    *[(f"gh{letter}" + "_", drawn(36), "a GitHub token") for letter in "pousr"],
-    ("github_" + "pat_", drawn(22) + "_" + drawn(59), "a GitHub token"),
-    ("gl" + "pat-", drawn(20, _URL_SAFE), "a GitLab token"),
+    ("sk-", chars(32, _HEX), "an API key"),
+    ("AK" + "IA", chars(16, _CAPITALS), "an AWS access key id"),
+    ("AS" + "IA", chars(16, _CAPITALS), "an AWS access key id"),
+    *[(f"gh{letter}" + "_", chars(36), "a GitHub token") for letter in "pousr"],
+    ("github_" + "pat_", chars(22) + "_" + chars(59), "a GitHub token"),
+    ("gl" + "pat-", chars(20, _URL_SAFE), "a GitLab token"),
     *[
-        (f"xox{letter}" + "-", f"{drawn(12, '0123456789')}-{drawn(13, '0123456789')}-{drawn(24)}", "a Slack token")
+        (f"xox{letter}" + "-", f"{chars(12, '0123456789')}-{chars(13, '0123456789')}-{chars(24)}", "a Slack token")
         for letter in "bpars"
     ],
-    ("AI" + "za", "Sy" + drawn(33, _URL_SAFE[:-2]), "a Google API key"),
-    ("GOC" + "SPX-", drawn(28), "a Google OAuth client secret"),
-    ("sk_" + "live_", drawn(24), "a Stripe key"),
-    ("rk_" + "live_", drawn(99), "a Stripe key"),
-    ("wh" + "sec_", drawn(32), "a webhook's signing secret"),
-    ("np" + "m_", drawn(36), "an npm token"),
-    ("py" + "pi-", "AgEI" + "cHlwaS5vcmc" + drawn(140, _URL_SAFE), "a PyPI token"),
-    ("h" + "f_", drawn(34), "a Hugging Face token"),
-    ("S" + "G.", drawn(22) + "." + drawn(43), "a SendGrid API key"),
-    ("g" + "sk_", drawn(52), "a Groq API key"),
-    ("x" + "ai-", drawn(80), "an xAI API key"),
-    ("pp" + "lx-", drawn(48), "a Perplexity API key"),
-    ("r" + "8_", drawn(37), "a Replicate token"),
-    ("lsv2_" + "pt_", drawn(32, _HEX) + "_" + drawn(10, _HEX), "a LangSmith API key"),
-    ("dop_" + "v1_", drawn(64, _HEX), "a DigitalOcean token"),
-    ("shp" + "at_", drawn(32, _HEX), "a Shopify token"),
+    ("AI" + "za", "Sy" + chars(33, _URL_SAFE[:-2]), "a Google API key"),
+    ("GOC" + "SPX-", chars(28), "a Google OAuth client secret"),
+    ("sk_" + "live_", chars(24), "a Stripe key"),
+    ("rk_" + "live_", chars(99), "a Stripe key"),
+    ("wh" + "sec_", chars(32), "a webhook's signing secret"),
+    ("np" + "m_", chars(36), "an npm token"),
+    ("py" + "pi-", "AgEI" + "cHlwaS5vcmc" + chars(140, _URL_SAFE), "a PyPI token"),
+    ("h" + "f_", chars(34), "a Hugging Face token"),
+    ("S" + "G.", chars(22) + "." + chars(43), "a SendGrid API key"),
+    ("g" + "sk_", chars(52), "a Groq API key"),
+    ("x" + "ai-", chars(80), "an xAI API key"),
+    ("pp" + "lx-", chars(48), "a Perplexity API key"),
+    ("r" + "8_", chars(37), "a Replicate token"),
+    ("lsv2_" + "pt_", chars(32, _HEX) + "_" + chars(10, _HEX), "a LangSmith API key"),
+    ("dop_" + "v1_", chars(64, _HEX), "a DigitalOcean token"),
+    ("shp" + "at_", chars(32, _HEX), "a Shopify token"),
     (
         "ey" + "J",
-        ".".join([token_of(b'{"alg":"HS256","typ":"JWT"}')[3:], token_of(b'{"sub":"anna","iat":17900000}'), drawn(43)]),
+        ".".join([token_of(b'{"alg":"HS256","typ":"JWT"}')[3:], token_of(b'{"sub":"anna","iat":17900000}'), chars(43)]),
         "a JSON Web Token",
     ),
-    ("hooks.slack.com/" + "services/", "T0" + drawn(8) + "/B0" + drawn(8) + "/" + drawn(24), "a Slack webhook"),
+    ("hooks.slack.com/" + "services/", "T0" + chars(8) + "/B0" + chars(8) + "/" + chars(24), "a Slack webhook"),
 ]  # fmt: skip
 
 
@@ -157,13 +163,17 @@ def test_a_password_in_a_url_is_found_and_masked(before: str, password: str, aft
 
 
 def test_a_url_with_a_token_is_reported_once() -> None:
-    token = "gh" + "p_" + drawn(36)
+    token = "gh" + "p_" + chars(36)
     for url in f"https://x-access-token:{token}@github.com/a/b", f"https://{token}:x-oauth-basic@github.com/a/b":
         assert secret_values.find(f"clone {url}") == [Secret(1, "a GitHub token", "gh" + "p_…")]
 
 
-def test_several_are_found_in_their_order() -> None:
-    key, token, aws = "sk-" + "ant-" + drawn(60), "gh" + "o_" + drawn(36), "AK" + "IA" + drawn(16, _CAPITALS)
+def test_several_secrets_are_found_in_their_order() -> None:
+    key, token, aws = (
+        "sk-" + "ant-" + chars(60),
+        "gh" + "o_" + chars(36),
+        "AK" + "IA" + chars(16, _CAPITALS),
+    )
     text = f"{token} {aws},{key}\n\nredis://:{PASSWORD}@cache {key}\r\x0b\u2028{aws}\n{token}"
     assert [(found.line, found.masked) for found in secret_values.find(text)] == [
         (1, "gho_…"),
@@ -267,8 +277,8 @@ def test_several_are_found_in_their_order() -> None:
         token_of(b'{"name": "a tool", "input": {"city": "Lausanne", "days": 12345}}'),
         "data:image/png;base64," + base64.b64encode(_RANDOM.randbytes(300)).decode(),
         r"\begin{equation}\sum_{k=1}^{n}\frac{1}{k^2}=\frac{\pi^2}{6}\label{eq:basel_problem_of_1735}\end{equation}",
-        "task-" + drawn(48),
-        "disk-" + drawn(32, _HEX),
+        "task-" + chars(48),
+        "disk-" + chars(32, _HEX),
         "the_variable_of_the_customer_support_agent and {customer_support_agent_name}",
         "-" * 80 + "\n" + "_" * 80 + "\n" + "=" * 80,
         "git checkout 3f786850e387550fdab836ed7e6dc881de23001b",
@@ -285,7 +295,7 @@ def test_placeholders_and_look_alikes_are_skipped(text: str) -> None:
 def test_random_keys_are_hardly_ever_taken_for_placeholders() -> None:
     forms = [("sk-" + "ant-", 95, _URL_SAFE), ("AK" + "IA", 16, _CAPITALS), ("gh" + "p_", 36, _WORD), ("sk-", 32, _HEX)]
     for prefix, length, characters in forms:
-        missed = sum(not secret_values.find(prefix + drawn(length, characters)) for _ in range(2000))
+        missed = sum(not secret_values.find(prefix + chars(length, characters)) for _ in range(2000))
         assert missed <= 12, f"{prefix}: {missed} of 2000"
 
 
@@ -317,7 +327,7 @@ def test_a_hostile_text_takes_time_in_proportion_to_its_length(piece: str, end: 
 
 
 def test_many_secrets_take_time_in_proportion_to_their_number() -> None:
-    line = "sk-" + "ant-" + drawn(60) + f" redis://:{PASSWORD}@cache\n"
+    line = "sk-" + "ant-" + chars(60) + f" redis://:{PASSWORD}@cache\n"
     began = time.process_time()
     found = secret_values.find(line * 20_000)
     assert time.process_time() - began < 3
@@ -325,8 +335,8 @@ def test_many_secrets_take_time_in_proportion_to_their_number() -> None:
     assert found[-1].line == 20_000
 
 
-def test_the_needles_are_what_the_patterns_begin_with() -> None:
-    # A form whose needle is wrong would never be looked for.
+def test_every_pattern_is_found_by_its_needle() -> None:
+    # A pattern is only tried on a text that contains its needle.
     for prefix, rest, kind in SECRETS:
         assert any(
             re.match(form.pattern, prefix + rest, re.ASCII) and form.needle in prefix + rest

@@ -76,7 +76,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def furnished(database: Database) -> Database:
+def samples(database: Database) -> Database:
     """A split prompt with uses, a routed one, one that was never active, an archived version and an archived prompt."""
     for name, count in (("split", 3), ("routed", 2), ("never-active", 1), ("old", 1)):
         for number in range(1, count + 1):
@@ -101,8 +101,8 @@ def use_record(version: int) -> uses.UseRecord:
     )  # fmt: skip
 
 
-def test_every_record_has_the_types_that_it_declares(furnished: Database) -> None:
-    database = furnished
+def test_every_record_has_the_types_that_it_declares(samples: Database) -> None:
+    database = samples
     release = moves.activate(
         database, [Reference("routed", 1), Reference("never-active", 1)], author=AUTHOR, allow_new_variables=True
     )
@@ -144,26 +144,24 @@ def test_every_record_has_the_types_that_it_declares(furnished: Database) -> Non
     assert {name: mismatches(answer) for name, answer in answers.items()} == {name: [] for name in answers}
 
 
-def test_the_check_of_types_finds_a_swapped_column() -> None:
+def test_the_type_check_finds_a_swapped_column() -> None:
     move = moves.Move("split", 1, None, changed=True, split_ended=False, release=None, epoch=2, id=None)
     assert mismatches([move]) == []
     assert mismatches([moves.Move(1, "split", *move[2:])]) != []  # pyright: ignore[reportArgumentType]
 
 
-def test_uses_are_recorded_once_however_often_they_are_sent(furnished: Database) -> None:
+def test_a_use_that_is_sent_twice_is_recorded_once(samples: Database) -> None:
     batch = [use_record(2), use_record(3)]
-    assert uses.record(furnished, batch, time.perf_counter()) == (2, 0, 0)
-    assert uses.record(furnished, batch, time.perf_counter()) == (0, 2, 0)
-    [stored] = furnished.run(
-        "select name, version, bucket, model, input_tokens, request_id from promptctl.uses limit 1"
-    )
+    assert uses.record(samples, batch, time.perf_counter()) == (2, 0, 0)
+    assert uses.record(samples, batch, time.perf_counter()) == (0, 2, 0)
+    [stored] = samples.run("select name, version, bucket, model, input_tokens, request_id from promptctl.uses limit 1")
     assert stored == ("split", 2, 17, "claude-sonnet-5-5", 120, "req_1")
 
 
-def test_a_batch_with_an_unknown_version_records_nothing(furnished: Database) -> None:
+def test_a_batch_with_an_unknown_version_records_nothing(samples: Database) -> None:
     with pytest.raises(errors.NotFound, match="no version 9"):
-        uses.record(furnished, [use_record(2), use_record(9)], time.perf_counter())
-    assert furnished.run("select count(*) from promptctl.uses") == [(0,)]
+        uses.record(samples, [use_record(2), use_record(9)], time.perf_counter())
+    assert samples.run("select count(*) from promptctl.uses") == [(0,)]
 
 
 @pytest.mark.parametrize(
@@ -171,8 +169,10 @@ def test_a_batch_with_an_unknown_version_records_nothing(furnished: Database) ->
     [(None, {"split", "routed", "never-active"}), ("*t*", {"split", "routed", "never-active"}), ("s*", {"split"}),
      ("r?uted", {"routed"}), ("_plit", set[str]()), ("%", set[str]())],
 )  # fmt: skip
-def test_a_pattern_is_a_glob_and_not_like(furnished: Database, pattern: str | None, names: set[str]) -> None:
-    assert {summary.name for summary in prompt_lists.list_prompts(furnished, pattern)} == names
+def test_list_prompts_matches_a_glob_and_not_a_like_pattern(
+    samples: Database, pattern: str | None, names: set[str]
+) -> None:
+    assert {summary.name for summary in prompt_lists.list_prompts(samples, pattern)} == names
 
 
 @pytest.mark.parametrize(
@@ -180,9 +180,9 @@ def test_a_pattern_is_a_glob_and_not_like(furnished: Database, pattern: str | No
     [(Reference("nobody", None), "prompt_not_found"), (Reference("split", 9), "version_not_found"),
      (Reference("never-active", None), "no_active_version"), (Reference("old", None), "no_active_version")],
 )  # fmt: skip
-def test_a_text_that_cannot_be_read_is_an_error_with_its_code(
-    furnished: Database, reference: Reference, code: str
+def test_reading_a_missing_or_inactive_text_raises_its_error_code(
+    samples: Database, reference: Reference, code: str
 ) -> None:
     with pytest.raises(errors.PromptctlError) as caught:
-        version_texts.read_text(furnished, reference)
+        version_texts.read_text(samples, reference)
     assert caught.value.code == code

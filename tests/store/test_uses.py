@@ -1,4 +1,4 @@
-"""Uses are sent as one array for each field, in the order that SQL's functions expect."""
+"""Uses are sent as one array for each field, in the order that the SQL functions expect."""
 
 from __future__ import annotations
 

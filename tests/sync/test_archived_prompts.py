@@ -18,7 +18,7 @@ NAME = "default-system-prompt"
 
 @pytest.fixture
 def folder(home: Path) -> Path:
-    """The example prompts, in a place of their own."""
+    """A copy of the example prompts."""
     return Path(shutil.copytree(ROOT / "prompts", home / "prompts"))
 
 
@@ -35,18 +35,18 @@ def test_an_archived_prompt_is_held_and_never_restored(
     assert promptctl("sync", "prompts").code == 0
     assert promptctl("delete", NAME, "--author", "ada@example.com", "--reason", "unused").code == 0
     before = state(sql)
-    for words in (("--dry-run",), (), ()):
-        done = promptctl("sync", "prompts", *words)
-        assert done.code == 0, done
-        assert f"held\t{NAME}\tis archived and stays archived: ada@example.com archived it" in done.out
+    for options in (("--dry-run",), (), ()):
+        ended = promptctl("sync", "prompts", *options)
+        assert ended.code == 0, ended
+        assert f"held\t{NAME}\tis archived and stays archived: ada@example.com archived it" in ended.out
         assert state(sql) == before
     exported = promptctl("export", "out")
     assert (exported.code, (folder.parent / "out" / NAME).exists()) == (0, False)
-    # Git changes its mind: the way out is named, and nothing else of the folder is applied.
+    # A change in Git is refused with a hint, and nothing else of the folder is applied.
     (folder / NAME / "v9.txt").write_text("A new text.\n", encoding="utf-8")
     (folder / "code_helper" / "v9.txt").write_text("Another.\n", encoding="utf-8")
-    for words in (("--dry-run",), (), ("--check",)):
-        refused = promptctl("sync", "prompts", *words)
+    for options in (("--dry-run",), (), ("--check",)):
+        refused = promptctl("sync", "prompts", *options)
         assert refused.code == 5, refused
         assert f"{NAME}: is archived, and prompts/{NAME}/v9.txt is new" in refused.err
         keep, undo = refused.err.partition(f"promptctl delete --undo {NAME}")[::2]
@@ -58,7 +58,7 @@ def test_an_archived_prompt_is_held_and_never_restored(
     assert "no changes" in promptctl("sync", "prompts").err
 
 
-def test_changes_to_an_archived_prompt_are_applied_once_it_is_restored(
+def test_changes_to_an_archived_prompt_are_applied_after_its_restore(
     promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any]
 ) -> None:
     promptctl("sync", "prompts")
@@ -79,18 +79,18 @@ def test_the_text_of_an_erased_version_is_not_stored_again(
     text = (folder / NAME / "v3.txt").read_text(encoding="utf-8")
     (folder / NAME / "prompt.yaml").write_text("active: 1\n", encoding="utf-8")
     before = state(sql)
-    holds = f"{NAME}@3: was erased, and prompts/{NAME}/v3.txt still contains its text: remove the file"
-    again = f"{NAME}@9: prompts/{NAME}/v9.txt contains the text of @3, which was erased: remove the file"
-    for number, told in ((3, holds), (9, again)):
+    same_number = f"{NAME}@3: was erased, and prompts/{NAME}/v3.txt still contains its text: remove the file"
+    other_number = f"{NAME}@9: prompts/{NAME}/v9.txt contains the text of @3, which was erased: remove the file"
+    for number, message in ((3, same_number), (9, other_number)):
         (folder / NAME / "v3.txt").unlink(missing_ok=True)
         (folder / NAME / f"v{number}.txt").write_text(text, encoding="utf-8")
-        for words in (("--dry-run",), (), ("--check",)):
-            refused = promptctl("sync", "prompts", *words)
+        for options in (("--dry-run",), (), ("--check",)):
+            refused = promptctl("sync", "prompts", *options)
             assert refused.code == 5, refused
-            assert told in refused.err
+            assert message in refused.err
             assert state(sql) == before
     (folder / NAME / "v9.txt").unlink()
-    # Under another name the database refuses it, whoever writes.
+    # The database refuses the text under another name too.
     (folder / "new").mkdir()
     (folder / "new" / "v1.txt").write_text(text, encoding="utf-8")
     assert promptctl("sync", "prompts").code == 5

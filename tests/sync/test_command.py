@@ -1,4 +1,4 @@
-"""Sync as a pipeline meets it: on a real database, run twice, beside operators and beside itself."""
+"""The command sync as pipelines run it: repeated, beside operators, and concurrently."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder(home: Path) -> Path:
-    """The example prompts, in a place of their own."""
+    """A copy of the example prompts."""
     return Path(shutil.copytree(ROOT / "prompts", home / "prompts"))
 
 
-def live(sql: psycopg.Connection[Any]) -> dict[str, int | None]:
+def active_versions(sql: psycopg.Connection[Any]) -> dict[str, int | None]:
     return dict(sql.execute("select name, active_version from promptctl.served order by name").fetchall())
 
 
@@ -40,20 +40,20 @@ def set_active(folder: Path, version: int) -> None:
     path.write_text("\n".join(f"active: {version}" if line.startswith("active:") else line for line in lines) + "\n")
 
 
-def test_the_first_sync_stores_and_activates_and_the_second_says_no_changes(
+def test_the_first_sync_stores_and_activates_and_the_second_changes_nothing(
     promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any]
 ) -> None:
     first = sync(promptctl)
     assert first.code == 0
     assert "4 new, 1 activation; applied as release 1" in first.err
-    assert live(sql) == {"code_helper": None, "default-system-prompt": 1}
+    assert active_versions(sql) == {"code_helper": None, "default-system-prompt": 1}
     second = sync(promptctl)
     assert (second.code, second.out) == (0, "")
     assert "no changes" in second.err
     assert sql.execute("select count(*) from promptctl.allocations").fetchone() == (1,)
 
 
-def test_what_is_stored_is_the_file_byte_for_byte(promptctl: Promptctl, folder: Path) -> None:
+def test_a_file_is_stored_byte_for_byte(promptctl: Promptctl, folder: Path) -> None:
     content = "line\n\n  indented\ttab \u2028 separator\x0cfeed, {braces} and \\backslash\nno newline at the end"
     (folder / "code_helper" / "v2.txt").write_bytes(content.encode())
     assert sync(promptctl).code == 0
@@ -70,7 +70,9 @@ def test_a_long_name_is_shortened_on_a_terminal_and_complete_in_a_pipe(promptctl
     assert f"new\t{name}@12\tnew, 9 bytes" in promptctl("sync", "prompts", "--dry-run").out
 
 
-def test_screens(promptctl: Promptctl, folder: Path, snapshot: Callable[..., None]) -> None:
+def test_the_output_of_sync_matches_the_documented_screens(
+    promptctl: Promptctl, folder: Path, snapshot: Callable[..., None]
+) -> None:
     snapshot(promptctl.on_terminal("sync", "prompts", "--dry-run").out, "sync-dry-run-terminal")
     snapshot(promptctl.on_terminal("sync", "prompts").out, "sync-first-terminal")
     snapshot(promptctl.on_terminal("sync", "prompts").out, "sync-second-terminal")
@@ -93,7 +95,7 @@ def test_dry_run_and_check_change_nothing_and_check_exits_with_3(
 ) -> None:
     assert sync(promptctl, "--dry-run").code == 0
     assert sync(promptctl, "--check").code == 3
-    assert live(sql) == {}
+    assert active_versions(sql) == {}
     sync(promptctl)
     assert sync(promptctl, "--check").code == 0
 
@@ -104,7 +106,7 @@ def test_an_operators_move_stays_until_the_folder_names_another_version(
     sync(promptctl)
     set_active(folder, 3)
     assert sync(promptctl).code == 0
-    assert live(sql)["default-system-prompt"] == 3
+    assert active_versions(sql)["default-system-prompt"] == 3
     promptctl("rollback", "default-system-prompt", "--reason", "INC-412")
     held = sync(promptctl)
     assert held.code == 0
@@ -114,10 +116,10 @@ def test_an_operators_move_stays_until_the_folder_names_another_version(
         in held.err
     )
     assert sync(promptctl, "--check").code == 0
-    assert live(sql)["default-system-prompt"] == 1
+    assert active_versions(sql)["default-system-prompt"] == 1
     set_active(folder, 2)
     sync(promptctl)
-    assert live(sql)["default-system-prompt"] == 2
+    assert active_versions(sql)["default-system-prompt"] == 2
 
 
 def test_an_operators_activation_of_the_folders_version_ends_a_hold(
@@ -130,7 +132,7 @@ def test_an_operators_activation_of_the_folders_version_ends_a_hold(
     assert "held" not in sync(promptctl).out
     set_active(folder, 3)
     sync(promptctl)
-    assert live(sql)["default-system-prompt"] == 3
+    assert active_versions(sql)["default-system-prompt"] == 3
 
 
 def test_an_edited_version_refuses_the_whole_folder_with_a_diff(
@@ -144,7 +146,7 @@ def test_an_edited_version_refuses_the_whole_folder_with_a_diff(
     assert refused.code == 5
     assert "+Something else." in refused.err
     assert "save it as v4; nothing was applied" in refused.err
-    assert "brand-new" not in live(sql)
+    assert "brand-new" not in active_versions(sql)
     as_json = sync(promptctl, "--json")
     assert as_json.code == 5
     assert json.loads(as_json.err.splitlines()[-1])["error"]["code"] == "conflict"
@@ -164,7 +166,7 @@ def test_another_source_cannot_take_a_prompt_over(promptctl: Promptctl, folder: 
     assert "comes from another source, one" in refused.err
 
 
-def test_two_pipelines_at_once_end_as_if_one_had_run_after_the_other(
+def test_concurrent_pipelines_have_the_result_of_a_sequence(
     promptctl: Promptctl, folder: Path, sql: psycopg.Connection[Any]
 ) -> None:
     running = [promptctl.start("sync", "prompts") for _ in range(4)]
@@ -192,7 +194,7 @@ def test_a_plan_is_made_while_its_prompts_are_locked(
     operator.commit()
     out, _ = process.communicate(timeout=60)
     assert "held at 2, the folder names 1" in out.decode()
-    assert live(sql)["default-system-prompt"] == 2
+    assert active_versions(sql)["default-system-prompt"] == 2
 
 
 def test_a_second_pipeline_prints_whom_it_waits_for(

@@ -1,4 +1,4 @@
-"""Sync from a repository: what it keeps of where things came from, what it refuses, what it takes over."""
+"""Sync from a Git repository: the stored origin, refusals, holds, and adoption from another source."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ REMOTE = "git.example.com/team/prompts"
 
 @pytest.fixture
 def repository(promptctl: Promptctl) -> Repository:
-    made = Repository(promptctl.home / "repository", promptctl.home)
-    made.commit({"prompts/greeter/v1.txt": "Be kind.\n", "prompts/greeter/prompt.yaml": "active: 1\n"}, "ada")
-    return made
+    repository = Repository(promptctl.home / "repository", promptctl.home)
+    repository.commit({"prompts/greeter/v1.txt": "Be kind.\n", "prompts/greeter/prompt.yaml": "active: 1\n"}, "ada")
+    return repository
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def sync(promptctl: Promptctl, repository: Repository) -> Callable[..., Ended]:
     return run
 
 
-def live(sql: psycopg.Connection[Any]) -> dict[str, int | None]:
+def active_versions(sql: psycopg.Connection[Any]) -> dict[str, int | None]:
     return dict(sql.execute("select name, active_version from promptctl.served order by name").fetchall())
 
 
@@ -106,14 +106,14 @@ def test_a_rerun_of_an_old_pipeline_moves_nothing_back(
     assert refused.code == 5
     assert f"{old[:7]} does not come after {new[:7]}, which was applied last" in refused.err
     assert refused.err.splitlines()[-1] == f"hint:  git merge --ff-only {new[:7]}"
-    assert live(sql) == {"greeter": 2}
+    assert active_versions(sql) == {"greeter": 2}
     # To look is allowed, and says so.
     looked = sync("--dry-run")
     assert looked.code == 0
     assert "warning: sync would refuse this" in looked.err
     assert json.loads(sync("--dry-run", "--json").out)["refused"]["code"] == "older_commit"
     assert sync("--force").code == 0
-    assert live(sql) == {"greeter": 1}
+    assert active_versions(sql) == {"greeter": 1}
     assert sql.execute("select commit from promptctl.sources").fetchone() == (old,)
 
 
@@ -164,9 +164,9 @@ def test_a_version_that_was_activated_outside_of_git_is_held_until_it_is_adopted
         "to keep 2, write active: 2 in repository/prompts/greeter/prompt.yaml; to follow the folder, activate 1"
         in held.err
     )
-    assert live(sql) == {"greeter": 2}
+    assert active_versions(sql) == {"greeter": 2}
     assert sync("--adopt").code == 0
-    assert live(sql) == {"greeter": 1}
+    assert active_versions(sql) == {"greeter": 1}
 
 
 def test_another_source_is_refused_until_it_adopts(
@@ -185,8 +185,8 @@ def test_another_source_is_refused_until_it_adopts(
     assert sync("--source", "one").code == 5
 
 
-def many(repository: Repository, version: int, count: int = 12) -> dict[str, str]:
-    """As many prompts, whose prompt.yaml says that this version is live."""
+def files_of_prompts(repository: Repository, version: int, count: int = 12) -> dict[str, str]:
+    """Return the files of a number of prompts that set this version as active."""
     files = {f"prompts/many/p{n}/v{v}.txt": f"{n}: {v}\n" for n in range(count) for v in (1, 2)}
     return files | {f"prompts/many/p{n}/prompt.yaml": f"active: {version}\n" for n in range(count)}
 
@@ -194,14 +194,14 @@ def many(repository: Repository, version: int, count: int = 12) -> dict[str, str
 def test_a_plan_that_moves_more_than_a_third_of_ten_or_more_is_refused_without_force(
     repository: Repository, sync: Callable[..., Ended], sql: psycopg.Connection[Any]
 ) -> None:
-    repository.commit(many(repository, 1))
-    # What was not live before is not moved.
+    repository.commit(files_of_prompts(repository, 1))
+    # A first activation is not a move.
     assert sync().code == 0
-    repository.commit(many(repository, 2))
+    repository.commit(files_of_prompts(repository, 2))
     refused = sync()
     assert refused.code == 5
     assert "the plan moves 12 of 13 active prompts at once, which is more than a third" in refused.err
-    assert set(live(sql).values()) == {1}
+    assert set(active_versions(sql).values()) == {1}
     assert json.loads(sync("--json").err)["error"]["code"] == "too_many_moves"
     # To look at it is allowed; a check says what sync would.
     assert sync("--dry-run").code == 0
@@ -210,15 +210,15 @@ def test_a_plan_that_moves_more_than_a_third_of_ten_or_more_is_refused_without_f
     repository.git("checkout", "-q", "HEAD~1", "--", "prompts")
     repository.commit({f"prompts/many/p{n}/prompt.yaml": "active: 2\n" for n in range(4)})
     assert sync().code == 0
-    repository.commit(many(repository, 2))
+    repository.commit(files_of_prompts(repository, 2))
     assert sync("--force").code == 0
-    assert list(live(sql).values()).count(2) == 12
+    assert list(active_versions(sql).values()).count(2) == 12
 
 
-def test_all_of_a_few_prompts_may_move(repository: Repository, sync: Callable[..., Ended]) -> None:
-    repository.commit(many(repository, 1, 8))
+def test_a_plan_may_move_all_of_fewer_than_ten_prompts(repository: Repository, sync: Callable[..., Ended]) -> None:
+    repository.commit(files_of_prompts(repository, 1, 8))
     sync()
-    repository.commit(many(repository, 2, 8))
+    repository.commit(files_of_prompts(repository, 2, 8))
     assert sync().code == 0
 
 
@@ -239,7 +239,7 @@ def test_secrets_are_refused_by_file_and_line_and_masked(
     assert key[12:] not in refused.err + refused.out
     assert refused.err.splitlines()[-1].startswith("hint:  remove it from repository/prompts/greeter/")
     assert "--allow-secrets" not in refused.err
-    assert live(sql) == {}
+    assert active_versions(sql) == {}
     assert json.loads(sync("--json").err.splitlines()[-1])["error"]["code"] == "secret_found"
     assert sync("--allow-secrets").code == 0
     # What is stored is not looked at again.
@@ -264,11 +264,11 @@ def test_a_key_in_an_edited_version_is_not_shown_as_a_difference(
 def test_an_allowed_secret_stays_allowed_while_the_file_is_unchanged(
     promptctl: Promptctl, repository: Repository, sync: Callable[..., Ended]
 ) -> None:
-    said = f"active: 1\ndescription: with {TOKEN}\n"
-    repository.commit({"prompts/greeter/v2.txt": "Be brief.\n", "prompts/greeter/prompt.yaml": said})
+    yaml = f"active: 1\ndescription: with {TOKEN}\n"
+    repository.commit({"prompts/greeter/v2.txt": "Be brief.\n", "prompts/greeter/prompt.yaml": yaml})
     assert sync("--allow-secrets").code == 0
     promptctl("activate", "greeter@2")
-    # It is looked into again, because an operator moved it.
+    # The operator's move makes sync scan the prompt again.
     held = sync()
     assert (held.code, "held at 2, the folder names 1" in held.out) == (0, True)
 
@@ -279,15 +279,15 @@ def test_a_copy_without_git_moves_nothing_and_keeps_the_recorded_commit(
     commit = repository.commit({"prompts/greeter/v2.txt": "Be brief.\n"} | active(2))
     sync()
     copy = shutil.copytree(repository.path / "prompts", promptctl.home / "copy")
-    words = ("sync", str(copy), "--source", f"{REMOTE} prompts")
-    assert "no changes" in promptctl(*words).err
+    command = ("sync", str(copy), "--source", f"{REMOTE} prompts")
+    assert "no changes" in promptctl(*command).err
     (copy / "greeter" / "prompt.yaml").write_text("active: 1\n")
-    refused = promptctl(*words)
+    refused = promptctl(*command)
     assert refused.code == 5
     assert "a folder without a commit does not come after" in refused.err
     assert sql.execute("select commit from promptctl.sources").fetchone() == (commit,)
-    assert promptctl(*words, "--force").code == 0
-    assert live(sql) == {"greeter": 1}
+    assert promptctl(*command, "--force").code == 0
+    assert active_versions(sql) == {"greeter": 1}
 
 
 def test_the_environment_of_a_git_hook_does_not_select_the_repository(
@@ -302,12 +302,12 @@ def test_json_has_every_conflict_and_every_problem(repository: Repository, sync:
     repository.commit({"prompts/other/v1.txt": "One.\n"})
     sync()
     repository.commit({"prompts/other/v1.txt": "Two.\n", "prompts/greeter/v1.txt": "Three.\n"})
-    told = json.loads(sync("--check", "--json").err)["error"]
-    assert (told["code"], told["message"].partition(":")[0]) == ("conflict", "greeter@1")
-    assert [each.partition(":")[0] for each in told["others"]] == ["other@1"]
+    error = json.loads(sync("--check", "--json").err)["error"]
+    assert (error["code"], error["message"].partition(":")[0]) == ("conflict", "greeter@1")
+    assert [message.partition(":")[0] for message in error["others"]] == ["other@1"]
     repository.commit({"prompts/other/v02.txt": "x", "prompts/greeter/v3.txt": ""})
-    told = json.loads(sync("--json").err)["error"]
-    assert (told["code"], len(told["others"])) == ("invalid_folder", 1)
+    error = json.loads(sync("--json").err)["error"]
+    assert (error["code"], len(error["others"])) == ("invalid_folder", 1)
 
 
 def test_a_folder_that_sets_active_again_activates_it(
@@ -318,7 +318,7 @@ def test_a_folder_that_sets_active_again_activates_it(
     sync()
     repository.commit(active(2))
     sync()
-    assert live(sql) == {"greeter": 2}
+    assert active_versions(sql) == {"greeter": 2}
 
 
 def test_the_plan_as_markdown(

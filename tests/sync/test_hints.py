@@ -1,4 +1,4 @@
-"""What sync and export say to type: it destroys no work, undoes nobody's move, and is the command that was meant."""
+"""Hints of sync and export: each is the right command, and loses neither edits nor moves."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def hint(err: str) -> str:
     return err.splitlines()[-1].removeprefix("hint:").strip()
 
 
-def test_the_hint_for_an_edited_version_keeps_the_edit_under_a_free_number_and_restores_the_stored_text(
+def test_the_hint_for_an_edited_version_saves_the_edit_and_restores_the_text(
     promptctl: Promptctl,
 ) -> None:
     folder = "it's my prompts"
@@ -43,12 +43,12 @@ def test_the_hint_for_an_edited_version_keeps_the_edit_under_a_free_number_and_r
     for _ in range(2):
         refused = promptctl("sync", folder)
         assert refused.code == 5
-        # As a person pastes it; `promptctl` is the one of this test.
+        # Run the hint in a shell, with this promptctl on the PATH.
         program = promptctl.home / "bin" / "promptctl"
         program.parent.mkdir(exist_ok=True)
         program.write_text(f'#!/bin/sh\nexec {shlex.join(promptctl.command())} "$@"\n')
         program.chmod(0o755)
-        done = subprocess.run(
+        process = subprocess.run(
             ["sh", "-ec", hint(refused.err)],
             cwd=promptctl.home,
             env=promptctl.environment() | {"PATH": f"{program.parent}:{os.environ['PATH']}"},
@@ -56,7 +56,7 @@ def test_the_hint_for_an_edited_version_keeps_the_edit_under_a_free_number_and_r
             capture_output=True,
             text=True,
         )
-        assert done.returncode == 0, done.stderr
+        assert process.returncode == 0, process.stderr
     texts = {path.name: path.read_text() for path in (promptctl.home / folder / "a").iterdir()}
     assert (texts["v1.txt"], texts["v2.md"], texts["v5.txt"]) == ("one\n", "two", "five")
     assert sorted(text for name, text in texts.items() if name[1] not in "125") == ["one, edited\n", "two, edited"]
@@ -72,7 +72,7 @@ def test_the_hint_of_an_export_that_would_replace_files_uses_another_folder(prom
 
 
 @pytest.mark.parametrize(
-    ("files", "here", "folder", "told", "meant"),
+    ("files", "working_directory", "folder", "message", "hint"),
     [
         ({"prompts/a/v1.txt": "x"}, ".", "prompts/a", "is the folder of one prompt, a", "promptctl sync prompts"),
         ({"prompts/a/v1.txt": "x"}, "prompts/a", ".", "is the folder of one prompt, a", "promptctl sync .."),
@@ -106,27 +106,27 @@ def test_a_wrong_path_is_explained_and_the_hint_is_the_right_command(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     files: dict[str, str],
-    here: str,
+    working_directory: str,
     folder: str | None,
-    told: str,
-    meant: str,
+    message: str,
+    hint: str,
 ) -> None:
     (tmp_path / ".git").mkdir()
     write(tmp_path, files)
-    monkeypatch.chdir(tmp_path / here)
+    monkeypatch.chdir(tmp_path / working_directory)
     with pytest.raises(errors.Failed) as caught:
         read.list_prompts(folder or "prompts", is_default=folder is None)
-    assert told in caught.value.message
-    assert (caught.value.code, caught.value.hint) == ("invalid_folder", meant)
+    assert message in caught.value.message
+    assert (caught.value.code, caught.value.hint) == ("invalid_folder", hint)
 
 
 def test_a_deleted_working_directory_is_reported(promptctl: Promptctl) -> None:
-    gone = promptctl.home / "gone"
-    for words in (("sync",), ("sync", "."), ("export",), ("export", "out")):
-        gone.mkdir()
-        done = subprocess.run(
-            ["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh", *promptctl.command(*words)],
-            cwd=gone, env=promptctl.environment(), check=False, capture_output=True, text=True,
+    directory = promptctl.home / "gone"
+    for arguments in (("sync",), ("sync", "."), ("export",), ("export", "out")):
+        directory.mkdir()
+        process = subprocess.run(
+            ["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh", *promptctl.command(*arguments)],
+            cwd=directory, env=promptctl.environment(), check=False, capture_output=True, text=True,
         )  # fmt: skip
-        assert done.returncode == 1
-        assert "the working directory does not exist any more" in done.stderr
+        assert process.returncode == 1
+        assert "the working directory does not exist any more" in process.stderr

@@ -1,6 +1,6 @@
-"""Any sequence of edits, syncs, activations and rollbacks: Git moves only what Git changed its mind of.
+"""After any sequence of edits, syncs, activations and rollbacks, sync moves only what changed in Git.
 
-Held against a model of one prompt in a few lines; after every step the folder that export writes has nothing to sync.
+One prompt is compared with a model, and after every step an exported folder has nothing to sync.
 """
 
 from __future__ import annotations
@@ -41,60 +41,60 @@ steps = st.one_of(
         st.tuples(st.just("create"), st.sampled_from("abcd")),
     ),
 )
-# Three versions in the folder; whether they are stored, by whom, and what is live is for the steps to say.
+# Three versions in the folder, none stored yet.
 FIRST = [("file", 1, "a"), ("file", 2, "b"), ("file", 3, "c")]
 _folders = (f"p{number}" for number in itertools.count())
 
 
 @dataclass
 class Model:
-    """What the folder says, what is stored and live, and what was applied of both."""
+    """The state of the folder and the database, and what was applied last."""
 
     files: dict[int, str] = field(default_factory=dict[int, str])
-    active: int | None = None
-    described: dict[int, str] = field(default_factory=dict[int, str])
+    set_active: int | None = None
+    descriptions: dict[int, str] = field(default_factory=dict[int, str])
     stored: dict[int, str] = field(default_factory=dict[int, str])
-    live: int | None = None
+    active: int | None = None
     applied: int | None = None
-    has_said: bool = False
-    # What rollback goes back along: each move's version, and where the prompt stands in it.
+    was_ever_applied: bool = False
+    # The versions that a rollback returns to, and the active one at the end.
     stack: list[int] = field(default_factory=list[int])
 
-    def go(self, version: int) -> None:
-        """An activation: another step on the way."""
-        if version != self.live:
+    def activate(self, version: int) -> None:
+        """Activate a version."""
+        if version != self.active:
             self.stack.append(version)
-            self.live = version
+            self.active = version
 
-    def back(self) -> bool:
-        """A rollback: to the step before, past those that are the same."""
+    def roll_back(self) -> bool:
+        """Roll back to the last version that differs from the active one; whether there is one."""
         while len(self.stack) > 1:
             self.stack.pop()
-            if self.stack[-1] != self.live:
-                self.live = self.stack[-1]
+            if self.stack[-1] != self.active:
+                self.active = self.stack[-1]
                 return True
         return False
 
     def sync(self, *, adopts: bool) -> bool:
-        """Whether a sync is applied; what it does then."""
+        """Sync the folder; whether the plan is applied."""
         if not self.files:
             return False
         if any(self.stored.get(number, text) != text for number, text in self.files.items()):
             return False
-        known = self.stored | self.files
-        if self.active is not None and self.active not in known:
+        versions = self.stored | self.files
+        if self.set_active is not None and self.set_active not in versions:
             return False
-        if any(number not in self.files for number in self.described):
+        if any(number not in self.files for number in self.descriptions):
             return False
-        self.stored = known
+        self.stored = versions
         held = False
-        if self.active is not None and self.active != self.live:
-            never_applied = not self.has_said and self.live is not None and not adopts
-            held = never_applied or self.applied == self.active
+        if self.set_active is not None and self.set_active != self.active:
+            never_applied = not self.was_ever_applied and self.active is not None and not adopts
+            held = never_applied or self.applied == self.set_active
             if not held:
-                self.go(self.active)
-        self.applied = self.applied if held else self.active
-        self.has_said = self.has_said or self.applied is not None
+                self.activate(self.set_active)
+        self.applied = self.applied if held else self.set_active
+        self.was_ever_applied = self.was_ever_applied or self.applied is not None
         return True
 
 
@@ -111,81 +111,83 @@ def test_sync_moves_only_what_changed_in_the_folder(
         for operation, *arguments in [*FIRST, *sequence]:
             step(connection, folder, name, model, operation, arguments)
             if model.stored:
-                live = connection.run("select s.active_version from promptctl.served s where s.name = $1", name)
-                assert live == [(model.live,)]
-                found = {each.version: each.content for each in version_details.read_versions(connection, name)[0]}
-                assert found == model.stored
+                active = connection.run("select s.active_version from promptctl.served s where s.name = $1", name)
+                assert active == [(model.active,)]
+                texts = {
+                    version.version: version.content for version in version_details.read_versions(connection, name)[0]
+                }
+                assert texts == model.stored
                 assert_export_is_in_step(connection, tmp_path / "export", name)
     shutil.rmtree(tmp_path / name)
 
 
 def step(connection: Database, folder: Path, name: str, model: Model, operation: str, arguments: list[Any]) -> None:
-    """One step, in the database and in the model."""
+    """Make one step in the database and in the model."""
     place = folder / name
     if operation == "file":
         number, text = arguments
         place.mkdir(exist_ok=True)
         (place / f"v{number}.txt").write_text(text)
         model.files[number] = text
-        say(place, model)
+        write_prompt_yaml(place, model)
     elif operation == "say":
-        model.active = arguments[0]
-        say(place, model)
+        model.set_active = arguments[0]
+        write_prompt_yaml(place, model)
     elif operation == "describe":
-        number, words = arguments
-        model.described.pop(number, None)
-        if words is not None:
-            model.described[number] = words
-        say(place, model)
+        number, description = arguments
+        model.descriptions.pop(number, None)
+        if description is not None:
+            model.descriptions[number] = description
+        write_prompt_yaml(place, model)
     elif operation == "sync":
         expected = model.sync(adopts=arguments[0])
         outcome = run(connection, folder, adopts=arguments[0])
         assert (outcome is not None and outcome.refusal is None) == expected
         if outcome is not None and outcome.refusal is None:
-            again = run(connection, folder, adopts=False)
-            assert again is not None
-            assert not again.plan.would_change
+            second = run(connection, folder, adopts=False)
+            assert second is not None
+            assert not second.plan.would_change
     elif operation == "activate" and arguments[0] in model.stored:
         moves.activate(connection, [Reference(name, arguments[0])], author=AUTHOR)
-        model.go(arguments[0])
+        model.activate(arguments[0])
     elif operation == "roll_back" and model.stored:
         refusal = None
         try:
             moves.rollback(connection, [name], author=AUTHOR)
         except errors.Refused as refused:
             refusal = refused.code
-        assert refusal == (None if model.back() else "nothing_to_roll_back")
+        assert refusal == (None if model.roll_back() else "nothing_to_roll_back")
     elif operation == "create":
         text = arguments[0]
         created = versions.create(connection, name, text, author=AUTHOR, metadata={})
         model.stored[created.version] = text
 
 
-def say(place: Path, model: Model) -> None:
-    """Write what prompt.yaml says."""
+def write_prompt_yaml(place: Path, model: Model) -> None:
+    """Write prompt.yaml from the model."""
     if place.exists():
-        said = [f"active: {model.active}"] if model.active is not None else []
-        if model.described:
-            said.append("versions:")
-            said += [f"  {number}: {{description: {words}}}" for number, words in model.described.items()]
-        (place / "prompt.yaml").write_text("\n".join(said) + "\n")
+        lines = [f"active: {model.set_active}"] if model.set_active is not None else []
+        if model.descriptions:
+            lines.append("versions:")
+            lines += [
+                f"  {number}: {{description: {description}}}" for number, description in model.descriptions.items()
+            ]
+        (place / "prompt.yaml").write_text("\n".join(lines) + "\n")
 
 
 def run(connection: Database, folder: Path, *, adopts: bool) -> Outcome | None:
-    """A sync; None: the folder is not valid."""
+    """Sync the folder, or return None if it is invalid."""
     try:
-        prompts_there = read.list_prompts(str(folder))
+        prompts = read.list_prompts(str(folder))
         checkout = Checkout.start(str(folder))()
         options = synchronize.SyncOptions(adopt=adopts)
-        return synchronize.apply(
-            connection, checkout, prompts_there, options, quiet, author=AUTHOR, notify=lambda _: None
-        )
+        return synchronize.apply(connection, checkout, prompts, options, quiet, author=AUTHOR, notify=lambda _: None)
     except errors.Failed:
         return None
 
 
 def assert_export_is_in_step(connection: Database, folder: Path, name: str) -> None:
-    """The folder that export writes has nothing to sync."""
+    """Check that a sync of an exported folder changes nothing."""
     shutil.rmtree(folder, ignore_errors=True)
     export.export(str(folder), exports.read_prompts(connection, name), quiet)
     outcome = synchronize.preview(
@@ -197,4 +199,4 @@ def assert_export_is_in_step(connection: Database, folder: Path, name: str) -> N
 
 
 def quiet(what: str, done: int, total: int) -> None:
-    """Nobody watches."""
+    """Ignore the progress."""

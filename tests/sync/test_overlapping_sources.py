@@ -24,35 +24,35 @@ FILES = {
 
 @pytest.fixture
 def repository(promptctl: Promptctl) -> Repository:
-    made = Repository(promptctl.home / "repository", promptctl.home)
-    made.commit(FILES)
-    return made
+    repository = Repository(promptctl.home / "repository", promptctl.home)
+    repository.commit(FILES)
+    return repository
 
 
 def names(sql: psycopg.Connection[Any]) -> list[str]:
     return [name for (name,) in sql.execute("select name from promptctl.served order by name").fetchall()]
 
 
-def test_a_folder_above_or_below_one_that_was_applied_is_a_conflict_that_names_it(
+def test_a_parent_or_subfolder_of_an_applied_folder_is_a_conflict(
     promptctl: Promptctl, repository: Repository, sql: psycopg.Connection[Any]
 ) -> None:
     assert promptctl("sync", "repository/prompts").code == 0
     (repository.path / "link").symlink_to("prompts")
-    for folder, told in (
+    for folder, relation in (
         ("repository", "contains"), ("repository/.", "contains"), ("repository/prompts/team", "is inside"),
         ("repository/link/team", "is inside"),
     ):  # fmt: skip
-        for words in ((), ("--dry-run",), ("--check",), ("--save-plan", "plan.json"), ("--source", "another")):
-            refused = promptctl("sync", folder, *words)
+        for options in ((), ("--dry-run",), ("--check",), ("--save-plan", "plan.json"), ("--source", "another")):
+            refused = promptctl("sync", folder, *options)
             assert (refused.code, refused.out) == (5, ""), refused.err
-            assert f"the folder {told} repository/prompts, which was applied as another source" in refused.err
+            assert f"the folder {relation} repository/prompts, which was applied as another source" in refused.err
             assert refused.err.splitlines()[-1] == "hint:  promptctl sync repository/prompts"
     assert names(sql) == ["greeter", "team/bot"]
     assert sql.execute("select count(*), max(release) from promptctl.releases").fetchone() == (1, 1)
-    # The same folder by another way, and one beside it, are none.
+    # A link to the same folder and a sibling folder are not conflicts.
     assert "no changes" in promptctl("sync", "repository/link").err
     assert promptctl("sync", "repository/other").code == 0
-    # A source that has a name of its own is known by its release.
+    # A source with a name of its own is identified by its release.
     assert promptctl("sync", "repository/prompts", "--source", "mine", "--adopt").code == 0
     refused = promptctl("sync", "repository")
     assert refused.err.splitlines()[-1].startswith("hint:  promptctl sync repository/")

@@ -1,4 +1,4 @@
-"""A plan in a file: applied exactly as it was saved, or not at all."""
+"""Saved plans: applied exactly as saved, or refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write(home: Path, files: dict[str, str]) -> None:
 
 @pytest.fixture
 def planned(promptctl: Promptctl) -> Promptctl:
-    """A folder that was applied once, and has changed since; the plan of that is saved."""
+    """A folder that was applied and then changed, with the plan of the changes saved."""
     write(promptctl.home, {"a/v1.txt": "one", "a/prompt.yaml": "active: 1\n", "b/v1.txt": "one"})
     assert promptctl("sync", "prompts").code == 0
     route = "route:\n- {when: {plan: x}, use: b}\n"
@@ -41,7 +41,7 @@ def planned(promptctl: Promptctl) -> Promptctl:
 
 
 def state(sql: psycopg.Connection[Any]) -> list[Any]:
-    """All that a sync writes, without when."""
+    """Everything that a sync writes, except times."""
     return [
         sql.execute(statement).fetchall()
         for statement in (
@@ -58,7 +58,7 @@ def code(ended: Ended) -> str:
     return json.loads(ended.err.splitlines()[-1])["error"]["code"]
 
 
-def test_to_save_a_plan_changes_nothing_and_shows_it(planned: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_saving_a_plan_changes_nothing_in_the_database(planned: Promptctl, sql: psycopg.Connection[Any]) -> None:
     assert sql.execute("select count(*) from promptctl.versions").fetchone() == (2,)
     assert sql.execute("select count(*) from promptctl.releases").fetchone() == (1,)
 
@@ -70,8 +70,8 @@ def test_a_saved_plan_is_applied_without_the_folder(planned: Promptctl, sql: psy
     assert "2 new, 1 activation, 1 correction, 1 route; applied as release 2" in applied.err
     assert planned("show", "a").out == "Grüße, {name}!\n"
     (planned.home / "gone").rename(planned.home / "prompts")
-    again = planned("sync", "prompts")
-    assert (again.code, again.out) == (0, "")
+    second = planned("sync", "prompts")
+    assert (second.code, second.out) == (0, "")
 
 
 def test_a_saved_plan_has_the_same_result_as_the_folder(planned: Promptctl, sql: psycopg.Connection[Any]) -> None:
@@ -122,19 +122,21 @@ def test_a_plan_is_refused_when_the_database_has_changed_since(
         "select promptctl.record_source('elsewhere')",
     ],
 )
-def test_prompts_outside_of_the_plan_may_change(planned: Promptctl, sql: psycopg.Connection[Any], moved: str) -> None:
+def test_a_plan_is_applied_after_changes_of_other_prompts(
+    planned: Promptctl, sql: psycopg.Connection[Any], moved: str
+) -> None:
     sql.execute(moved.encode())
     assert planned("sync", "--apply-plan", "plan.json").code == 0
 
 
-def test_a_plan_is_refused_the_second_time(planned: Promptctl) -> None:
+def test_an_applied_plan_is_refused_the_second_time(planned: Promptctl) -> None:
     planned("sync", "--apply-plan", "plan.json")
     refused = planned("sync", "--apply-plan", "plan.json")
     assert refused.code == 5
     assert "has changed since the plan was made; nothing was applied" in refused.err
 
 
-def test_a_plan_is_for_one_database(planned: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_a_plan_is_refused_by_another_database(planned: Promptctl, sql: psycopg.Connection[Any]) -> None:
     sql.execute("update promptctl.installation set id = gen_random_uuid()")
     refused = planned("sync", "--apply-plan", "plan.json")
     assert (refused.code, "made for another database" in refused.err) == (5, True)
@@ -183,9 +185,7 @@ def test_a_damaged_plan_is_refused(planned: Promptctl, old: str, new: str) -> No
     assert (refused.code, code(refused)) == (1, "invalid_plan")
 
 
-def test_a_plan_that_was_edited_is_refused_and_so_are_wrong_types_behind_a_right_digest(
-    planned: Promptctl, sql: psycopg.Connection[Any]
-) -> None:
+def test_an_edited_plan_is_refused_even_with_a_right_digest(planned: Promptctl, sql: psycopg.Connection[Any]) -> None:
     path = planned.home / "plan.json"
     document = json.loads(path.read_bytes())
     before = state(sql)

@@ -1,4 +1,4 @@
-"""Sync in trouble: large folders, gaps, files that cannot be read, sessions that are killed, two at once."""
+"""Sync under stress: large folders, gaps, unreadable files, lost connections, concurrent changes."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ def wait_until_waiting(sql: psycopg.Connection[Any]) -> None:
 
 
 def count(sql: psycopg.Connection[Any], table: str) -> int:
-    [(found,)] = sql.execute(f"select count(*) from promptctl.{table}".encode()).fetchall()
-    return int(found)
+    [(number,)] = sql.execute(f"select count(*) from promptctl.{table}".encode()).fetchall()
+    return int(number)
 
 
-def test_a_gap_stays_free_for_its_number_only(promptctl: Promptctl) -> None:
+def test_a_file_in_a_gap_gets_its_number_and_a_created_version_the_next(promptctl: Promptctl) -> None:
     write(promptctl.home, {"a/v1.txt": "one", "a/v3.txt": "three"})
     assert promptctl("sync", "prompts").code == 0
     assert promptctl("create", "a", "the next", "--quiet").out == "a@4\n"
     write(promptctl.home, {"a/v2.txt": "two"})
     assert promptctl("sync", "prompts").code == 0
     assert promptctl("show", "a@2").out == "two"
-    # Somebody took the number that a file has.
+    # The number of the new file is taken in the database.
     write(promptctl.home, {"a/v4.txt": "four"})
     refused = promptctl("sync", "prompts")
     assert refused.code == 5
     assert "prompts/a/v4.txt differs from the stored version, which never changes: save it as v5" in refused.err
 
 
-def test_a_version_of_5_mb(promptctl: Promptctl) -> None:
+def test_a_version_of_5_mb_is_stored_and_exported(promptctl: Promptctl) -> None:
     text = "".join(f"{n}: Grüße an {{user.name}}, {{{{literal}}}} {{\n" for n in range(120_000))
     assert len(text.encode()) > 5_000_000
     write(promptctl.home, {"a/v1.txt": text, "a/prompt.yaml": "active: 1\n"})
@@ -69,18 +69,18 @@ def test_a_version_of_5_mb(promptctl: Promptctl) -> None:
     assert (promptctl.home / "out" / "a" / "v1.txt").read_text(encoding="utf-8") == text
 
 
-def test_a_prompt_with_5000_versions(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_a_prompt_with_5000_versions_is_applied(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
     files: dict[str, str | bytes] = {f"a/v{number}.txt": f"{number}\n" for number in range(1, 5001)}
     write(promptctl.home, files | {"a/prompt.yaml": "active: 5000\n"})
     assert promptctl("sync", "prompts", "--quiet").code == 0
     assert count(sql, "versions") == 5000
-    again = promptctl("sync", "prompts")
-    assert (again.code, again.out) == (0, "")
-    seen = promptctl.on_terminal("sync", "prompts", "--source", "another", "--dry-run").out
-    assert "comes from another source" in seen
+    second = promptctl("sync", "prompts")
+    assert (second.code, second.out) == (0, "")
+    output = promptctl.on_terminal("sync", "prompts", "--source", "another", "--dry-run").out
+    assert "comes from another source" in output
 
 
-def test_10000_prompts(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_10000_prompts_are_applied_and_exported(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> None:
     write(promptctl.home, {f"team-{n % 50}/p{n}/v1.txt": f"{n}\n" for n in range(10_000)})
     planned = promptctl.on_terminal("sync", "prompts", "--dry-run").out
     assert len(planned.splitlines()) < 90
@@ -98,13 +98,13 @@ def test_a_terminal_shows_progress(promptctl: Promptctl, sql: psycopg.Connection
     )
     sql.execute("create trigger slow after insert on promptctl.versions for each statement execute function slow()")
     write(promptctl.home, {f"p{n}/v1.txt": f"{n}\n" * 3000 for n in range(500)})
-    seen = promptctl.drawn_on_terminal("sync", "prompts").out
-    assert re.search(r"\r(storing|reading|comparing) \d+", seen)
-    # And nothing of it is left.
-    assert "\r\x1b[K" in seen
+    output = promptctl.drawn_on_terminal("sync", "prompts").out
+    assert re.search(r"\r(storing|reading|comparing) \d+", output)
+    # The progress line is cleared.
+    assert "\r\x1b[K" in output
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a" / "v1.txt"
     path.parent.mkdir()
     path.write_text("x")
@@ -116,12 +116,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
     problems: list[str] = []
     [scanned] = listing.scan(listing.list_prompts(str(tmp_path)), problems)
     assert problems == [f"{path}: Permission denied"]
-    # What could not be read is not read again, and is told once.
+    # An unreadable file is neither read again nor reported again.
     assert prompt_files.read(scanned, {}, problems).versions == []
     assert len(problems) == 1
 
 
-def test_a_connection_that_is_lost_in_the_middle_leaves_nothing(
+def test_a_lost_connection_leaves_nothing_stored(
     promptctl: Promptctl, sql: psycopg.Connection[Any], connect: Callable[..., psycopg.Connection[Any]]
 ) -> None:
     write(promptctl.home, {"a/v1.txt": "one"})
@@ -275,19 +275,19 @@ def test_routes_are_applied_and_resolved(promptctl: Promptctl, sql: psycopg.Conn
     write(promptctl.home, {"a/prompt.yaml": f"active: 2\nroute:\n{step}", "b/prompt.yaml": "active: 1\n"})
     assert promptctl("sync", "prompts").code == 0
 
-    def resolved(attributes: str) -> Any:
+    def resolve(attributes: str) -> Any:
         return sql.execute("select name, version, epoch from promptctl.resolve('a', null, %s)", [attributes]).fetchone()
 
-    assert resolved("{}")[:2] == ("a", 2)
-    assert resolved('{"plan": "enterprise", "beta": true}')[:2] == ("b", 1)
-    assert resolved('{"beta": true}')[:2] == ("a", 1)
-    assert resolved('{"beta": 1}')[:2] == ("a", 2)
+    assert resolve("{}")[:2] == ("a", 2)
+    assert resolve('{"plan": "enterprise", "beta": true}')[:2] == ("b", 1)
+    assert resolve('{"beta": true}')[:2] == ("a", 1)
+    assert resolve('{"beta": 1}')[:2] == ("a", 2)
     [event] = [
-        each for each in json.loads(promptctl("history", "a", "--json").out)["events"] if each["kind"] == "route"
+        event for event in json.loads(promptctl("history", "a", "--json").out)["events"] if event["kind"] == "route"
     ]
     assert event["release"] == 1
     assert promptctl("delete", "a@1").code == 5
     write(promptctl.home, {"a/prompt.yaml": "active: 2\nroute: []\n"})
     assert promptctl("sync", "prompts").code == 0
-    assert resolved('{"plan": "enterprise"}')[:2] == ("a", 2)
+    assert resolve('{"plan": "enterprise"}')[:2] == ("a", 2)
     assert promptctl("delete", "a@1").code == 0
