@@ -1,4 +1,4 @@
-"""One command line: its words, its settings once they are read, and the call of its command."""
+"""One command line: its words, the options that parsing found in them, and the call of its command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Invocation:
-    """What is known of a command line: its words, and the `Run` of its command once the words are read."""
+    """A command line: its words and, after parsing, the `Run` of its command."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = words

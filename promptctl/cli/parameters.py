@@ -115,7 +115,7 @@ AUTHOR = _option(
     "author", "--author", "WHO", "Author of the change. Default: PROMPTCTL_AUTHOR, Git's user.email, the system user."
 )
 REASON = _option("reason", "--reason -r --message -m", "TEXT", "Reason, stored in the history. Also: -m, --message.")
-ALLOW_SECRETS = _flag("allow_secrets", "--allow-secrets", "Accept text that looks like a secret.")
+ALLOW_SECRETS = _flag("allow_secrets", "--allow-secrets", "Accept a text or a reason that looks like a secret.")
 DRY_RUN = _flag("dry_run", "--dry-run", "Report what would change or be refused. Change nothing.")
 ALLOW_NEW_VARIABLES = _flag(
     "allow_new_variables",
@@ -172,7 +172,11 @@ FORMAT = _option(
     "format", "--format", "FORMAT", "Format of the plan: text, markdown (for a comment on a pull request) or json."
 )
 SOURCE = _option(
-    "source", "--source", "NAME", "Name of the source. Default: the repository and the path of the folder."
+    "source",
+    "--source",
+    "NAME",
+    "Name under which the prompts of this folder are recorded, their source. Default: the repository and the"
+    " path of the folder.",
 )
 TEMPLATE_DEFAULT = _option(
     "template",

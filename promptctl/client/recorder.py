@@ -28,7 +28,7 @@ _FIRST, _BATCH, _NOW = "first", "batch", "now"
 
 
 class Recorder:
-    """The link of a client's prompts: it accepts their uses and scores, and has a thread send them."""
+    """Records what a client's prompts were used for: they hand it their uses and scores, and its thread sends them."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Recorder:
         self._is_idle = False
         # Reentrant, because a signal handler may start or stop the thread where it interrupts this.
         self._lock = threading.RLock()
-        # Held during a turn. A handler that interrupts `start` may have to wait for the new thread's first turn.
+        # Held during a turn. Not `_lock`: a signal handler may interrupt `start`, which holds it, and wait for a turn.
         self._turn_lock = threading.RLock()
         # Callers that wait for a turn. A Condition would not do: a signal handler may interrupt its owner.
         self._waiters: deque[queue.SimpleQueue[None]] = deque()
@@ -69,7 +69,7 @@ class Recorder:
         self._has_reported_end = False
 
     def forked(self, at: float) -> None:
-        """In a child process that was forked at `at` (time.perf_counter): the backlog is the parent's to send."""
+        """In a child process that was forked at `at` (time.perf_counter): the parent sends the backlog."""
         self._delivery.forked()
         self._backlog.forked(at)
         self._begin()
@@ -81,7 +81,7 @@ class Recorder:
         return getattr(self.page, "queue_limit", 0)
 
     def threads_replaced(self) -> bool:
-        """Start again with the locks of gevent, for example; False: the thread is already running."""
+        """Recreate the locks after a library such as gevent replaced `threading`; False: the thread already runs."""
         if self._thread is not None:
             return False
         if not self._delivery.is_stopping:
@@ -227,7 +227,7 @@ class Recorder:
         was_down = self.is_down
         self._delivery.take_turn()
         if self.is_down:
-            # Until then a use need not wake the thread.
+            # While the database is down, a use wakes the thread only when the queue is long enough to be spooled.
             self._set_limit(self._backlog.spool_from)
         elif was_down:
             self._set_limit(self._batch_size)
@@ -261,7 +261,7 @@ class Recorder:
 
     def _wake(self) -> None:
         if self._is_idle:
-            # The wake-up is last and unconditional: it would be lost if the thread went idle again before it.
+            # Send the wake-up last, and also if this is interrupted: an idle thread would miss one that came earlier.
             try:
                 self._leave_idle()
             finally:
@@ -273,7 +273,7 @@ class Recorder:
             self._is_idle = False
 
     def _set_limit(self, number: int) -> None:
-        # Without a lock, which may be held by what a signal handler interrupts.
+        # Without a lock: a signal handler may call this while the code that it interrupted holds the lock.
         self.page.queue_limit = number
         if self._delivery.is_stopping:
             self.page.queue_limit = 0

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def ready(descriptors: Sequence[int], seconds: float | None, *, writable: bool = False) -> list[int]:
-    """Wait until a descriptor can be read, or with `writable` also written, and return those; none after `seconds`."""
+    """Wait until descriptors can be read, or with `writable` also written, and return these; none after `seconds`."""
     if not hasattr(select, "poll"):
         readable, writables, _ = select.select(descriptors, descriptors if writable else [], [], seconds)
-        return readable + writables
+        return [descriptor for descriptor in descriptors if descriptor in readable or descriptor in writables]
     # Unlike select it accepts descriptors from 1024 on, and an application may have many.
     poll = select.poll()
     for descriptor in descriptors:
@@ -55,9 +55,9 @@ def are_threads_replaced() -> bool:
 
 
 def run_beside_greenlets(call: Callable[[], Any], seconds: float = -1) -> Any:
-    """Run a blocking function in a thread of the operating system where gevent or eventlet has replaced threads.
+    """Run a blocking function in a thread of the operating system, for a program whose threads gevent has replaced.
 
-    In a greenlet it would block every other one. `select` is replaced too, so the others run while this one waits.
+    In a greenlet the function would block all others. This greenlet waits in gevent's `select`, so the others run.
     """
     import sys
 

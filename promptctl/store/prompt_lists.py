@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 
 
 class PromptSummary(Record):
-    """A prompt in a list. `versions` counts those in use; `updated_at` is the time of its last new version or move.
+    """A prompt in a list. `versions` is the number of its versions that are not archived.
+
+    `updated_at` is the time of its last new version or move.
 
     `candidate_version` gets `basis_points` of 10 000 while a split runs, and is None otherwise. `route_steps` is the
-    length of its route. `source_version` is the version that the folder in Git names, if an operator's move holds
-    another.
+    length of its route. `source_version` is the version that the folder names while an operator has moved the
+    prompt to another; else None.
     """
 
     name: str

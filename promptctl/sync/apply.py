@@ -1,4 +1,4 @@
-"""Step 3 of a sync: write a plan in the transaction in which it was made."""
+"""Step 3 of a sync: apply a plan, in the transaction in which it was computed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def apply_plan(
     database: Database, prepared: PreparedPlan, uploader: Uploader, *, author: str
 ) -> tuple[int | None, list[Move]]:
-    """Write a plan in the open transaction, and return the number of its release and its moves.
+    """Apply a plan in the open transaction, and return the number of its release and its moves.
 
     The uploader has every new version already. The release is None for a plan that changes no prompt.
     """

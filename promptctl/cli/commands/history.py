@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 def history(run: Run, name: str | None = None, limit: int | None = None) -> None:
     """Show who changed what, when and why.
 
-    Lists every change of the active version, including changes made with SQL. The
-    newest is first: by epoch for one prompt, by time for all prompts.
+    Lists every change of the active version, including changes made with SQL.
+    The newest is first: by the order of the changes for one prompt, by time for
+    all prompts.
 
     Examples:
       promptctl history default-system-prompt

@@ -27,8 +27,8 @@ def rollback(
 
     Each rollback moves one step back along the history and never toggles: after
     you activate 1, 2 and 3, it activates 2, then 1. Archived versions are skipped.
-    While a split is running, the rollback only ends the split. Several prompts are
-    rolled back in one transaction.
+    While a split is running, a rollback without --to only ends the split.
+    Several prompts are rolled back in one transaction.
 
     In a script that may run twice, use --to: if that version is active already,
     nothing changes, with exit code 0.
