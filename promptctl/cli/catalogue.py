@@ -40,8 +40,6 @@ class Command:
         return f"promptctl.cli.commands.{module}", function
 
 
-_CHANGE = (p.AUTHOR, p.REASON, p.ALLOW_SECRETS)
-
 HEADINGS = (
     (
         "Show prompts",
@@ -93,19 +91,19 @@ HEADINGS = (
         "Change the active version",
         {
             "activate": Command(
-                "activate:activate",
+                "move:activate",
                 "Make a version the active one.",
-                p.REFERENCES, p.ALLOW_NEW_VARIABLES, p.DRY_RUN, *_CHANGE,
+                p.REFERENCES, p.ALLOW_NEW_VARIABLES, p.DRY_RUN, *p.CHANGE,
             ),
             "deactivate": Command(
-                "deactivate:deactivate",
+                "move:deactivate",
                 "Leave a prompt without an active version.",
-                p.NAMES, p.EXPECTED_VERSION, p.DRY_RUN, *_CHANGE,
+                p.NAMES, p.EXPECTED_VERSION, p.DRY_RUN, *p.CHANGE,
             ),
             "rollback": Command(
-                "rollback:rollback",
+                "move:rollback",
                 "Activate the version that was active before.",
-                p.NAMES, p.TO_VERSION, p.EXPECTED_VERSION, p.ALLOW_NEW_VARIABLES, p.DRY_RUN, *_CHANGE,
+                p.NAMES, p.TO_VERSION, p.EXPECTED_VERSION, p.ALLOW_NEW_VARIABLES, p.DRY_RUN, *p.CHANGE,
             ),
         },
     ),
@@ -115,11 +113,11 @@ HEADINGS = (
             "split": Command(
                 "split:split",
                 "Serve a candidate version to a share of the units.",
-                p.SPLIT_REFERENCE, p.SHARE, p.OFF, p.SEED, p.ALLOW_NEW_VARIABLES, *_CHANGE,
+                p.SPLIT_REFERENCE, p.SHARE, p.OFF, p.SEED, p.ALLOW_NEW_VARIABLES, *p.CHANGE,
             ),
             "route show": Command("route:show", "Show the route of a prompt.", p.NAME),
-            "route set": Command("route:set_route", "Replace the route of a prompt.", p.NAME, p.ROUTE_FILE, *_CHANGE),
-            "route unset": Command("route:unset", "Remove the route of a prompt.", p.NAME, *_CHANGE),
+            "route set": Command("route:set_route", "Replace the route of a prompt.", p.NAME, p.ROUTE_FILE, *p.CHANGE),
+            "route unset": Command("route:unset", "Remove the route of a prompt.", p.NAME, *p.CHANGE),
             "resolve": Command(
                 "resolve:resolve",
                 "Show which version a request gets, and why.",
@@ -135,7 +133,7 @@ HEADINGS = (
             "release rollback": Command(
                 "release:rollback",
                 "Roll back every prompt that a release moved.",
-                p.RELEASE, p.SKIP_MOVED, p.ALLOW_NEW_VARIABLES, p.DRY_RUN, *_CHANGE,
+                p.RELEASE, p.SKIP_MOVED, p.ALLOW_NEW_VARIABLES, p.DRY_RUN, *p.CHANGE,
             ),
         },
     ),
@@ -146,17 +144,17 @@ HEADINGS = (
                 "create:create",
                 "Store a text as the next version of a prompt.",
                 p.NEW_NAME, p.NEW_TEXT, p.FILE, p.LITERAL, p.ACTIVATE, p.ALLOW_NEW_VARIABLES, p.TEMPLATE_STYLE,
-                p.DEFAULTS, p.MODEL, p.MAX_TOKENS, p.DESCRIPTION, p.META, *_CHANGE,
+                p.DEFAULTS, p.MODEL, p.MAX_TOKENS, p.DESCRIPTION, p.META, *p.CHANGE,
             ),
             "delete": Command(
                 "delete:delete",
                 "Archive versions or whole prompts.",
-                p.PROMPTS_OR_VERSIONS, p.UNDO, p.DRY_RUN, *_CHANGE,
+                p.PROMPTS_OR_VERSIONS, p.UNDO, p.DRY_RUN, *p.CHANGE,
             ),
             "erase": Command(
                 "erase:erase",
                 "Erase the text of a version permanently.",
-                p.ERASED_VERSION, p.DRY_RUN, *_CHANGE,
+                p.ERASED_VERSION, p.DRY_RUN, *p.CHANGE,
             ),
             "sync": Command(
                 "sync:sync",

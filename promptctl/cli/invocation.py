@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promptctl.cli.catalogue import COMMANDS, PAGED
-from promptctl.cli.parameters import SHARED
+from promptctl.cli.parameters import CHANGE, SHARED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class Invocation:
         """Run a command with the values of its parameters; return its exit code."""
         from promptctl.cli.run import Run
 
-        shared = {parameter.name: values.pop(parameter.name) for parameter in SHARED}
-        self.run = Run(**shared)
+        names = [parameter.name for parameter in (*SHARED, *CHANGE) if parameter.name in values]
+        self.run = Run(**{name: values.pop(name) for name in names})
         if name in PAGED and self.run.form == "plain" and not values.get("csv"):
             from promptctl.output import stream
 

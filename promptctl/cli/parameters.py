@@ -116,6 +116,8 @@ AUTHOR = _option(
 )
 REASON = _option("reason", "--reason -r --message -m", "TEXT", "Reason, stored in the history. Also: -m, --message.")
 ALLOW_SECRETS = _flag("allow_secrets", "--allow-secrets", "Accept a text or a reason that looks like a secret.")
+# Options of every command that records its author (cli.run.Run has their values).
+CHANGE = (AUTHOR, REASON, ALLOW_SECRETS)
 DRY_RUN = _flag("dry_run", "--dry-run", "Report what would change or be refused. Change nothing.")
 ALLOW_NEW_VARIABLES = _flag(
     "allow_new_variables",

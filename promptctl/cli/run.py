@@ -1,4 +1,4 @@
-"""The options that every command shares, and the connection and author of one run."""
+"""The options that commands share, and the connection and author of one run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from promptctl.rules import references
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Self
+    from typing import Any
 
     from promptctl.postgres.database import Database
 
@@ -34,6 +34,9 @@ class Run:
         log_format: str | None = None,
         color: str | None = None,
         no_pager: bool = False,
+        author: str | None = None,
+        reason: str | None = None,
+        allow_secrets: bool = False,
     ) -> None:
         if color is not None:
             if color not in stream.COLOR_CHOICES:
@@ -46,34 +49,36 @@ class Run:
         if json and quiet:
             raise errors.Usage("usage", "use only one of --json and --quiet")
         self.form = "json" if json else "quiet" if quiet else "plain"
+        self.reason = reason
+        self.allow_secrets = allow_secrets
         self.connection: Database | None = None
         self._database_url = database_url
         self._log_form = log_format or ("text" if verbose else None)
-        self._author: Callable[[], str] | None = None
+        self._author = author
+        self._email: Callable[[], str | None] | None = None
 
-    def author(self, author: str | None) -> Self:
-        """Start to determine the author: the option, PROMPTCTL_AUTHOR, Git's user.email, the system user.
+    def start_author(self) -> None:
+        """Start to determine the author: --author, PROMPTCTL_AUTHOR, Git's user.email, the system user.
 
         Call this before `database`, so that git runs while the connection is made.
         """
-        if author is not None and not author.strip():
+        if self._author is not None and not self._author.strip():
             raise errors.Usage("usage", "--author is empty")
-        claimed = author or os.environ.get("PROMPTCTL_AUTHOR", "").strip()
-        if claimed:
-            self._author = lambda: claimed
-            return self
-        email = git.start("config", "user.email")
-        self._author = lambda: email() or _system_user()
-        return self
+        self._author = self._author or os.environ.get("PROMPTCTL_AUTHOR", "").strip()
+        if not self._author:
+            self._email = git.start("config", "user.email")
 
     def who(self) -> str:
-        """Return the author that `author` started to determine."""
-        if self._author is None:
-            self.author(None)
-        assert self._author is not None
-        who = self._author()
-        self._author = lambda: who
-        return who
+        """Return the author that `start_author` started to determine."""
+        if not self._author:
+            self._author = (self._email and self._email()) or _system_user()
+        return self._author
+
+    def database_to_change(self) -> Database:
+        """Connect for a change with an author and a reason. Raises Refused for a secret in the reason."""
+        self.refuse_secrets("--reason", self.reason)
+        self.start_author()
+        return self.database()
 
     def database(
         self, *, creates: bool = False, names_embedded: bool = False, empty_if_absent: bool = False
@@ -92,12 +97,12 @@ class Run:
         )
         return self.connection
 
-    def refuse_secrets(self, where: str, text: str | None, *, allowed: bool) -> None:
-        """Raise Refused for a text with something like a key or a password, unless `allowed`.
+    def refuse_secrets(self, where: str, text: str | None) -> None:
+        """Raise Refused for a text with something like a key or a password, unless --allow-secrets allows it.
 
         `where` names the text in the message, for example an option or a file.
         """
-        if allowed or not text or not _may_hold_secret(text):
+        if self.allow_secrets or not text or not _may_hold_secret(text):
             return
         from promptctl.folder import secret_values
 

@@ -26,8 +26,6 @@ def show_archivals(archivals: Sequence[Archival], label: str, form: str, *, undo
     In a `dry_run` nothing was changed.
     """
     if form == "json":
-        from promptctl.output import documents
-
         for archival in archivals:
             document = {
                 "message": _sentence(archival, label, undo=undo, dry_run=dry_run),
@@ -39,7 +37,7 @@ def show_archivals(archivals: Sequence[Archival], label: str, form: str, *, undo
                 "route_changed": archival.route_changed,
                 "changed": archival.changed,
             }
-            documents.show_line(document | {"dry_run": True} if dry_run else document)
+            stream.write_json_line(document | {"dry_run": True} if dry_run else document)
         return
     is_on_terminal = form == "plain" and stream.to_terminal()
     for archival in archivals:
@@ -62,8 +60,6 @@ def show_erasure(erasure: Erasure, label: str, form: str, *, dry_run: bool) -> N
     """Show what was erased, or would be in a `dry_run`, and where copies may be; quiet: the reference."""
     sentence = _erasure_sentence(erasure, label, dry_run=dry_run)
     if form == "json":
-        from promptctl.output import documents
-
         document = {
             "message": sentence,
             "name": erasure.name,
@@ -74,7 +70,7 @@ def show_erasure(erasure: Erasure, label: str, form: str, *, dry_run: bool) -> N
             "metadata": erasure.metadata.split(", ") if erasure.metadata else [],
             "out_of_reach": list(OUT_OF_REACH),
         }
-        documents.show(document | {"dry_run": True} if dry_run else document)
+        stream.write_json(document | {"dry_run": True} if dry_run else document)
         return
     if form == "plain" and stream.to_terminal():
         stream.write(stream.one_line(sentence) + "\n")
@@ -96,9 +92,7 @@ def show_erasure(erasure: Erasure, label: str, form: str, *, dry_run: bool) -> N
 def show_prompts(prompts: Sequence[ArchivedPrompt], total: int, form: str) -> None:
     """Show archived prompts, the first of `total`; quiet: their names."""
     if form == "json":
-        from promptctl.output import documents
-
-        documents.show({"prompts": [prompt.as_dict() for prompt in prompts], "count": total})
+        stream.write_json({"prompts": [prompt.as_dict() for prompt in prompts], "count": total})
         return
     if form == "quiet":
         answers.write_references([(prompt.name, None) for prompt in prompts])
@@ -118,10 +112,8 @@ def show_prompts(prompts: Sequence[ArchivedPrompt], total: int, form: str) -> No
 def show_versions(name: str, versions: Sequence[ArchivedVersion], form: str) -> None:
     """Show the archived versions of a prompt; quiet: their references."""
     if form == "json":
-        from promptctl.output import documents
-
         items = [{key: value for key, value in version.as_dict().items() if key != "name"} for version in versions]
-        documents.show({"name": name, "versions": items, "count": len(items)})
+        stream.write_json({"name": name, "versions": items, "count": len(items)})
         return
     if form == "quiet":
         answers.write_references([(name, version.version) for version in versions])

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 def show(exported: Exported, prompts: int, folder: str, label: str, form: str) -> None:
     """Write the paths of the written files to standard output, and a summary to standard error."""
     if form == "json":
-        from promptctl.output import documents
-
-        documents.show(
+        stream.write_json(
             {"folder": folder, "prompts": prompts, "written": exported.written, "unchanged": exported.unchanged}
         )
         return

@@ -29,9 +29,7 @@ def show(result: Maintained, label: str, form: str) -> None:
     """Show the result in sentences; quiet: nothing."""
     sentences = _sentences(result, label)
     if form == "json":
-        from promptctl.output import documents
-
-        documents.show({"message": "; ".join(sentences)} | vars(result))
+        stream.write_json({"message": "; ".join(sentences)} | vars(result))
     elif form == "plain" and stream.to_terminal():
         stream.write("".join(sentence + "\n" for sentence in sentences))
     elif form == "plain":

@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 def error(failure: errors.PromptctlError, *, as_json: bool) -> None:
     """Write an error and its hint on two lines, or as one JSON object."""
     if as_json:
-        from promptctl.output import documents
-
         document: dict[str, Any] = {"code": failure.code, "message": failure.message, "hint": failure.hint}
         if failure.others:
             document["others"] = list(failure.others)
-        stream.write_stderr(documents.encoded({"error": document}))
+        stream.write_stderr(stream.json_text({"error": document}))
         return
     for other in failure.others:
         note(other)
@@ -43,10 +41,8 @@ def warning(text: str) -> None:
 def log(form: str, message: str, fields: dict[str, Any]) -> None:
     """Write an event of the log: a JSON object for the form `json`, else words."""
     if form == "json":
-        from promptctl.output import documents
-
         document = {"time": _now(), "level": "info", "message": message, **fields}
-        stream.write_stderr(documents.encoded(document), at_once=True)
+        stream.write_stderr(stream.json_text(document), at_once=True)
         return
     words = "  ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
     stream.write_stderr(stream.one_line(f"{message}  {words}"), at_once=True)

@@ -25,10 +25,8 @@ def show_moves(moves: Sequence[Move], verb: Verb, label: str, form: str, *, dry_
     `label` names the database. In a `dry_run` the moves were not made.
     """
     if form == "json":
-        from promptctl.output import documents
-
         for move in moves:
-            documents.show_line(_document(move, verb, label, dry_run=dry_run))
+            stream.write_json_line(_document(move, verb, label, dry_run=dry_run))
         return
     if form == "quiet":
         answers.write_references([(move.name, move.version) for move in moves])
@@ -47,9 +45,7 @@ def show_moves(moves: Sequence[Move], verb: Verb, label: str, form: str, *, dry_
 def show_history(events: Sequence[HistoryEvent], total: int, form: str, *, with_names: bool) -> None:
     """Show events, newest first: when, what, which versions, who and why; quiet: the references."""
     if form == "json":
-        from promptctl.output import documents
-
-        documents.show({"events": [event.as_dict() for event in events], "count": total})
+        stream.write_json({"events": [event.as_dict() for event in events], "count": total})
         return
     if form == "quiet":
         answers.write_references([(event.name, event.version) for event in events])

@@ -67,9 +67,7 @@ def show(outcome: Outcome, title: str, form: str, diffs: Diffs, unclaimed: Seque
     """
     plan = outcome.plan
     if form == "json":
-        from promptctl.output import documents
-
-        documents.show(document(outcome, title, diffs, unclaimed))
+        stream.write_json(document(outcome, title, diffs, unclaimed))
     elif form == "quiet":
         written = [change for change in plan.changes if change.kind in changes.WRITING_KINDS]
         stream.write("".join(f"{change.reference}\n" for change in written))

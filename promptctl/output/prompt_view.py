@@ -28,9 +28,7 @@ _NOTED_SETTINGS = ("model", "max_tokens", "template")
 def show_list(prompts: Sequence[PromptSummary], total: int, form: str) -> None:
     """Show prompts, the first of `total`; quiet: their names."""
     if form == "json":
-        from promptctl.output import documents
-
-        documents.show({"prompts": [prompt.as_dict() for prompt in prompts], "count": total})
+        stream.write_json({"prompts": [prompt.as_dict() for prompt in prompts], "count": total})
     elif form == "quiet":
         answers.write_references([(prompt.name, None) for prompt in prompts])
     elif prompts or not stream.to_terminal():

@@ -19,9 +19,7 @@ _CORRECTIONS = ("describe", "archive", "restore", "erase", "new")
 def show_list(releases: Sequence[ReleaseSummary], total: int, form: str) -> None:
     """Show releases, newest first; quiet: their numbers."""
     if form == "json":
-        from promptctl.output import documents
-
-        documents.show({"releases": [release.as_dict() for release in releases], "count": total})
+        stream.write_json({"releases": [release.as_dict() for release in releases], "count": total})
         return
     if form == "quiet":
         stream.write("".join(f"{release.release}\n" for release in releases))
@@ -48,9 +46,7 @@ def show_list(releases: Sequence[ReleaseSummary], total: int, form: str) -> None
 def show_release(release: ReleaseSummary, moves: Sequence[ReleaseMove], form: str) -> None:
     """Show one release and its changes; quiet: the references that it activated."""
     if form == "json":
-        from promptctl.output import documents
-
-        documents.show({**release.as_dict(), "changes": [move.as_dict() for move in moves]})
+        stream.write_json({**release.as_dict(), "changes": [move.as_dict() for move in moves]})
         return
     if form == "quiet":
         answers.write_references([(move.name, move.version) for move in moves if move.kind not in _CORRECTIONS])
@@ -77,10 +73,8 @@ def show_rollback(
     Quiet: the references that are active afterwards. In a `dry_run` nothing was changed.
     """
     if form == "json":
-        from promptctl.output import documents
-
         for change in undone:
-            documents.show_line(_document(change, number, label, dry_run=dry_run))
+            stream.write_json_line(_document(change, number, label, dry_run=dry_run))
         return
     if form == "quiet":
         answers.write_references([(change.name, change.version) for change in undone if not change.skipped])

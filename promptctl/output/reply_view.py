@@ -75,9 +75,7 @@ def show_comparison(turns: Sequence[Turn], form: str) -> None:
     A failed reply is shown up to the failure, with the error. Quiet: the references.
     """
     if form == "json":
-        from promptctl.output import documents
-
-        documents.show({"replies": [document(turn) for turn in turns]})
+        stream.write_json({"replies": [document(turn) for turn in turns]})
     elif form == "quiet":
         answers.write_references([(turn.served.name, turn.served.version) for turn in turns])
     elif not stream.to_terminal():

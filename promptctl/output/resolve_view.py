@@ -20,9 +20,7 @@ def show(resolved: Resolution, unit: str | None, request: Mapping[str, Any], for
     In a pipe name, version, epoch, step of the route, bucket and share of the candidate. Quiet: the reference.
     """
     if form == "json":
-        from promptctl.output import documents
-
-        documents.show(_document(resolved, unit))
+        stream.write_json(_document(resolved, unit))
     elif form == "quiet":
         stream.write(f"{resolved.name}@{resolved.version}\n")
     elif stream.to_terminal():

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 def show_route(name: str, steps: Route, label: str, form: str) -> None:
     """Show the steps of a route, in order; quiet: the references that they lead to."""
     if form == "json":
-        from promptctl.output import documents
-
-        documents.show({"name": name, "route": _route_document(steps)})
+        stream.write_json({"name": name, "route": _route_document(steps)})
     elif form == "quiet":
         stream.write("".join(f"{step['use']}\n" for step in steps))
     elif steps or not stream.to_terminal():
@@ -36,9 +34,7 @@ def show_change(change: RouteChange, label: str, form: str) -> None:
     In a pipe name, number of steps and previous number. `label` names the database.
     """
     if form == "json":
-        from promptctl.output import documents
-
-        documents.show(
+        stream.write_json(
             {
                 "message": _sentence(change, label),
                 "name": change.name,

@@ -19,9 +19,7 @@ def show_change(change: SplitChange, label: str, form: str) -> None:
     Quiet: the reference of the candidate, else of the active version. `label` names the database.
     """
     if form == "json":
-        from promptctl.output import documents
-
-        documents.show(_document(change, label))
+        stream.write_json(_document(change, label))
         return
     if form == "quiet":
         answers.write_references([(change.name, change.candidate_version or change.version)])
@@ -45,9 +43,7 @@ def show_change(change: SplitChange, label: str, form: str) -> None:
 def show_split(split: Split, label: str, form: str) -> None:
     """Show the current split of a prompt; quiet: the reference of the candidate, if there is one."""
     if form == "json":
-        from promptctl.output import documents
-
-        documents.show(
+        stream.write_json(
             {
                 "name": split.name,
                 "active_version": split.active_version,

@@ -42,9 +42,7 @@ def show(
     `fallbacks` counts calls with an application's fallback text by name, the largest count first.
     """
     if form == "json":
-        from promptctl.output import documents
-
-        documents.show(_document(groups, by, fallbacks))
+        stream.write_json(_document(groups, by, fallbacks))
     elif form == "csv":
         _csv(groups, by)
     elif form == "quiet":

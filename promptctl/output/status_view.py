@@ -48,9 +48,7 @@ def show_stopped(cluster: str, form: str) -> None:
 
 def _show(status: dict[str, str | int | None], form: str) -> None:
     if form == "json":
-        from promptctl.output import documents
-
-        documents.show(status)
+        stream.write_json(status)
         return
     if form == "quiet":
         stream.write(f"{status['state']}\n")

@@ -1,4 +1,4 @@
-"""Write to standard output and standard error: escaping, colors, terminals and the pager."""
+"""Write to standard output and standard error: escaping, colors, JSON, terminals and the pager."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from promptctl import errors
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import TextIO
+    from typing import Any, TextIO
 
 BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 
@@ -117,6 +117,30 @@ def tsv_field(text: str) -> str:
 def write(text: str) -> None:
     """Write text to standard output in UTF-8, independent of the locale."""
     write_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def write_json(document: Mapping[str, Any]) -> None:
+    """Write one JSON object: indented on a terminal, on one line in a pipe. docs/json.md documents the keys."""
+    write(json_text(document, 2 if to_terminal() else None) + "\n")
+
+
+def write_json_line(document: Mapping[str, Any]) -> None:
+    """Write one JSON object on one line, for an answer of several objects."""
+    write(json_text(document) + "\n")
+
+
+def json_text(document: Mapping[str, Any], indent: int | None = None) -> str:
+    """Return a JSON object as text in which all control and suspicious invisible characters are escaped."""
+    import json
+
+    text = json.dumps(document, ensure_ascii=False, indent=indent)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    from promptctl.rules import invisible_characters
+
+    text = invisible_characters.escape(text, lambda character: json.dumps(character)[1:-1])
+    # `json.dumps` has escaped C0 controls, and the newlines of an indented object must stay.
+    return text.translate({code: f"\\u{code:04x}" for code in CONTROLS if code >= 0x7F})
 
 
 def write_bytes(data: bytes) -> None:

@@ -204,9 +204,7 @@ def _answer(run: Run, conversation: Conversation, turn: Turn, *, streams: bool, 
     if turn.failure is not None:
         raise turn.failure
     if run.form == "json":
-        from promptctl.output import documents
-
-        documents.show(reply_view.document(turn))
+        stream.write_json(reply_view.document(turn))
     elif run.form == "quiet":
         stream.write(f"{turn.served.name}@{turn.served.version}\n")
     if not turn.text.strip():

@@ -33,9 +33,6 @@ def create(
     max_tokens: int | None = None,
     description: str | None = None,
     meta: list[str] | None = None,
-    author: str | None = None,
-    reason: str | None = None,
-    allow_secrets: bool = False,
 ) -> None:
     """Store a text as the next version of a prompt.
 
@@ -58,18 +55,18 @@ def create(
     metadata = _metadata(description, meta or [])
     settings = _settings(template, default or [], model, max_tokens)
     for option, texts in (
-        ("--reason", [reason]), ("--description", [description]), ("--meta", meta), ("--default", default)
+        ("--reason", [run.reason]), ("--description", [description]), ("--meta", meta), ("--default", default)
     ):  # fmt: skip
         for option_text in texts or []:
-            run.refuse_secrets(option, option_text, allowed=allow_secrets)
+            run.refuse_secrets(option, option_text)
     from promptctl.cli import content
 
     text, file = content.chosen(text, literal, file)
-    run.author(author)
+    run.start_author()
     new_text, edited_file = _read(run, name, text, file)
     try:
         source = "the text" if file is None else "standard input" if file == "-" else file
-        run.refuse_secrets(source, new_text, allowed=allow_secrets)
+        run.refuse_secrets(source, new_text)
         if default:
             _check_defaults(new_text, settings)
         with run.database(creates=True) as database:
@@ -81,7 +78,7 @@ def create(
                 settings=settings,
                 author=run.who(),
                 activate=activate,
-                reason=reason,
+                reason=run.reason,
                 allow_new_variables=allow_new_variables,
             )
     except errors.PromptctlError as failure:
@@ -96,7 +93,7 @@ def create(
     _note_text(run, created, new_text, settings)
     if not created.created and {**created.metadata, **metadata} != created.metadata:
         messages.note(f"the description and metadata of {created.name}@{created.version} were not changed")
-    if reason is not None and not activate:
+    if run.reason is not None and not activate:
         messages.note("the reason is not recorded without --activate; --description describes a version")
 
 
@@ -141,9 +138,9 @@ def _note_text(run: Run, created: CreatedVersion, text: str, settings: dict[str,
 
 def _answer(run: Run, created: CreatedVersion, label: str) -> None:
     if run.form == "json":
-        from promptctl.output import documents, prompt_documents
+        from promptctl.output import prompt_documents
 
-        documents.show(prompt_documents.created_document(created))
+        stream.write_json(prompt_documents.created_document(created))
         return
     reference = f"{created.name}@{created.version}"
     status = f"created {reference}" if created.created else f"{reference} has this text already"

@@ -34,9 +34,7 @@ def grant(run: Run, login: str, access: str) -> None:
             raise
     sentence = f"{login} is {access} in {database.label}"
     if run.form == "json":
-        from promptctl.output import documents
-
-        documents.show({"message": sentence, "login": login, "access": access})
+        stream.write_json({"message": sentence, "login": login, "access": access})
     elif run.form == "plain" and stream.to_terminal():
         stream.write(sentence + "\n")
     elif run.form == "plain":

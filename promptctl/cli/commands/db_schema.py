@@ -70,9 +70,7 @@ def print_schema(run: Run) -> None:
 
 def _answer(run: Run, sentence: str, name: str, changed: bool) -> None:
     if run.form == "json":
-        from promptctl.output import documents
-
-        documents.show({"message": sentence, "database": name, "schema_version": schema.VERSION, "changed": changed})
+        stream.write_json({"message": sentence, "database": name, "schema_version": schema.VERSION, "changed": changed})
     elif run.form == "quiet":
         stream.write(f"{name}\n")
     elif stream.to_terminal():

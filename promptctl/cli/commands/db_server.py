@@ -51,9 +51,7 @@ def _home(run: Run) -> str:
 
 def _answer(run: Run, sentence: str, *, running: bool) -> None:
     if run.form == "json":
-        from promptctl.output import documents
-
-        documents.show({"message": sentence, "running": running})
+        stream.write_json({"message": sentence, "running": running})
     elif run.form == "plain" and stream.to_terminal():
         stream.write(sentence + "\n")
     elif run.form == "plain":

@@ -15,15 +15,7 @@ if TYPE_CHECKING:
     from promptctl.rules.references import Reference
 
 
-def delete(
-    run: Run,
-    references_: list[str],
-    undo: bool = False,
-    dry_run: bool = False,
-    author: str | None = None,
-    reason: str | None = None,
-    allow_secrets: bool = False,
-) -> None:
+def delete(run: Run, references_: list[str], undo: bool = False, dry_run: bool = False) -> None:
     """Archive versions or whole prompts.
 
     NAME@VERSION archives one version: list and show hide it, and it cannot be
@@ -43,10 +35,8 @@ def delete(
       promptctl delete --undo old-prompt
     """
     targets = _targets(references_)
-    run.refuse_secrets("--reason", reason, allowed=allow_secrets)
-    run.author(author)
-    with run.database() as database, database.dry_run(is_enabled=dry_run):
-        results = archiving.archive(database, targets, undo=undo, author=run.who(), reason=reason)
+    with run.database_to_change() as database, database.dry_run(is_enabled=dry_run):
+        results = archiving.archive(database, targets, undo=undo, author=run.who(), reason=run.reason)
     output.show_archivals(results, database.label, run.form, undo=undo, dry_run=dry_run)
     outcome = "restored" if undo else "archived"
     for result in results:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from promptctl.output import stream
 from promptctl.rules import references
 from promptctl.rules.references import Reference
 from promptctl.store import prompt_lists, prompt_states, version_texts
@@ -34,13 +35,9 @@ def diff(run: Run, left: str, right: str | None = None, exit_code: bool = False)
     names = f"{old.name}@{old.version}", f"{new.name}@{new.version}"
     differs = old.content != new.content
     if run.form == "json":
-        from promptctl.output import documents
-
         unified = diff_view.unified(old.content, new.content, *names)
-        documents.show({"old": names[0], "new": names[1], "differs": differs, "diff": unified})
+        stream.write_json({"old": names[0], "new": names[1], "differs": differs, "diff": unified})
     elif run.form == "quiet":
-        from promptctl.output import stream
-
         stream.write(f"{names[0]} {names[1]}\n" if differs else "")
     else:
         diff_view.show(old.content, new.content, *names)

@@ -12,14 +12,7 @@ if TYPE_CHECKING:
     from promptctl.cli.run import Run
 
 
-def erase(
-    run: Run,
-    reference: str,
-    dry_run: bool = False,
-    author: str | None = None,
-    reason: str | None = None,
-    allow_secrets: bool = False,
-) -> None:
+def erase(run: Run, reference: str, dry_run: bool = False) -> None:
     """Erase the text of a version permanently.
 
     Use it for a leaked key or for personal data. Erases the text, the settings and
@@ -37,16 +30,14 @@ def erase(
       promptctl erase default-system-prompt@2 --reason "a key" --dry-run
     """
     target = references.parse_with_version(reference, "erase")
-    if reason is None or not reason.strip():
+    if run.reason is None or not run.reason.strip():
         raise errors.Usage(
             "reason_missing",
             f"erasing {target} needs a reason: the history keeps it instead of the text",
             hint=f'promptctl erase {target} --reason "why" --dry-run',
         )
-    run.refuse_secrets("--reason", reason, allowed=allow_secrets)
-    run.author(author)
-    with run.database() as database, database.dry_run(is_enabled=dry_run):
-        erased = archiving.erase(database, target, author=run.who(), reason=reason)
+    with run.database_to_change() as database, database.dry_run(is_enabled=dry_run):
+        erased = archiving.erase(database, target, author=run.who(), reason=run.reason)
     output.show_erasure(erased, database.label, run.form, dry_run=dry_run)
     if erased.changed and not dry_run:
         run.log("Version erased", name=erased.name, version=erased.version, author=run.who())

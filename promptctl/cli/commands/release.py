@@ -47,14 +47,7 @@ def show(run: Run, release: str) -> None:
 
 
 def rollback(
-    run: Run,
-    release: str,
-    skip_moved: bool = False,
-    allow_new_variables: bool = False,
-    dry_run: bool = False,
-    author: str | None = None,
-    reason: str | None = None,
-    allow_secrets: bool = False,
+    run: Run, release: str, skip_moved: bool = False, allow_new_variables: bool = False, dry_run: bool = False
 ) -> None:
     """Roll back every prompt that a release moved.
 
@@ -69,15 +62,13 @@ def rollback(
       promptctl release rollback 12 --skip-moved
     """
     number = _number(release)
-    run.refuse_secrets("--reason", reason, allowed=allow_secrets)
-    run.author(author)
-    with run.database() as database, database.dry_run(is_enabled=dry_run):
+    with run.database_to_change() as database, database.dry_run(is_enabled=dry_run):
         undone = releases.rollback(
             database,
             number,
             skip_moved=skip_moved,
             author=run.who(),
-            reason=reason,
+            reason=run.reason,
             allow_new_variables=allow_new_variables,
         )
     output.show_rollback(undone, number, database.label, run.form, dry_run=dry_run)

@@ -47,9 +47,9 @@ def render(
         raise variables.missing(problem, version, "render") from None
     run.log("Using prompt", name=served.name, version=served.version, promptId=served.id)
     if run.form == "json":
-        from promptctl.output import documents, prompt_documents
+        from promptctl.output import prompt_documents
 
-        documents.show(prompt_documents.rendered_document(served, content, variables.used(template, values)))
+        stream.write_json(prompt_documents.rendered_document(served, content, variables.used(template, values)))
     elif run.form == "quiet":
         stream.write(f"{version}\n")
     else:

@@ -10,6 +10,7 @@ from promptctl.store import routes
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.run import Run
+    from promptctl.rules.targeting import Route
 
 
 def show(run: Run, name: str) -> None:
@@ -27,14 +28,7 @@ def show(run: Run, name: str) -> None:
     output.show_route(prompt, route, database.label, run.form)
 
 
-def set_route(
-    run: Run,
-    name: str,
-    file: str,
-    author: str | None = None,
-    reason: str | None = None,
-    allow_secrets: bool = False,
-) -> None:
+def set_route(run: Run, name: str, file: str) -> None:
     """Replace the route of a prompt.
 
     The file contains the same list as route in a prompt.yaml, as YAML or JSON. An
@@ -55,24 +49,12 @@ def set_route(
 
     prompt = _bare(name, "set")
     text, source = content.read(None, file, "route set"), "standard input" if file == "-" else file
-    run.refuse_secrets(source, text, allowed=allow_secrets)
-    run.refuse_secrets("--reason", reason, allowed=allow_secrets)
+    run.refuse_secrets(source, text)
     steps = route_files.parse(text, source)
-    run.author(author)
-    with run.database() as database:
-        changed = routes.set_route(database, prompt, steps, author=run.who(), reason=reason)
-    output.show_change(changed, database.label, run.form)
-    if changed.changed:
-        run.log("Route changed", name=changed.name, author=run.who())
+    _replace(run, prompt, steps)
 
 
-def unset(
-    run: Run,
-    name: str,
-    author: str | None = None,
-    reason: str | None = None,
-    allow_secrets: bool = False,
-) -> None:
+def unset(run: Run, name: str) -> None:
     """Remove the route of a prompt.
 
     Every request then gets the prompt itself. A running split continues. The
@@ -84,10 +66,12 @@ def unset(
       promptctl route unset default-system-prompt --reason "the pilot is over"
     """
     prompt = _bare(name, "unset")
-    run.refuse_secrets("--reason", reason, allowed=allow_secrets)
-    run.author(author)
-    with run.database() as database:
-        changed = routes.set_route(database, prompt, [], author=run.who(), reason=reason)
+    _replace(run, prompt, [])
+
+
+def _replace(run: Run, prompt: str, steps: Route) -> None:
+    with run.database_to_change() as database:
+        changed = routes.set_route(database, prompt, steps, author=run.who(), reason=run.reason)
     output.show_change(changed, database.label, run.form)
     if changed.changed:
         run.log("Route changed", name=changed.name, author=run.who())

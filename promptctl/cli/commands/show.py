@@ -37,13 +37,13 @@ def show(run: Run, reference: str, at: str | None = None, limit: int | None = No
         if time is not None:
             _show_at(run, database, target, time)
         elif run.form == "json":
-            from promptctl.output import documents, prompt_documents
+            from promptctl.output import prompt_documents
 
             if target.version is None:
                 versions, standing = version_details.read_versions(database, target.name)
-                documents.show(prompt_documents.prompt_document(target.name, versions, standing, newest))
+                stream.write_json(prompt_documents.prompt_document(target.name, versions, standing, newest))
             else:
-                documents.show(prompt_documents.version_document(version_details.read_version(database, target)))
+                stream.write_json(prompt_documents.version_document(version_details.read_version(database, target)))
         elif target.version is None and run.form == "plain" and stream.to_terminal():
             prompt = version_details.read_overview(database, target.name, newest)
             output.show_overview(prompt, target.name, newest)
@@ -94,10 +94,10 @@ def _show_archived(run: Run, target: references.Reference, at: str | None) -> No
 def _show_at(run: Run, database: Database, target: references.Reference, time: str) -> None:
     text = version_texts.read_text_at(database, target.name, time)
     if run.form == "json":
-        from promptctl.output import documents, prompt_documents
+        from promptctl.output import prompt_documents
 
         whole = version_details.read_version(database, references.Reference(text.name, text.version))
-        documents.show(prompt_documents.version_document(whole))
+        stream.write_json(prompt_documents.version_document(whole))
         return
     if run.form == "plain":
         output.note_active_at(text, time)

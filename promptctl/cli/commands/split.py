@@ -22,9 +22,6 @@ def split(
     off: bool = False,
     seed: str | None = None,
     allow_new_variables: bool = False,
-    author: str | None = None,
-    reason: str | None = None,
-    allow_secrets: bool = False,
 ) -> None:
     """Serve a candidate version to a share of the units.
 
@@ -49,11 +46,9 @@ def split(
         output.show_split(current, database.label, run.form)
         return
     points = 0 if share is None else _basis_points(share, target)
-    run.refuse_secrets("--reason", reason, allowed=allow_secrets)
-    run.author(author)
-    with run.database() as database:
+    with run.database_to_change() as database:
         if off:
-            changed = splits.end_split(database, target.name, author=run.who(), reason=reason)
+            changed = splits.end_split(database, target.name, author=run.who(), reason=run.reason)
         else:
             changed = splits.set_split(
                 database,
@@ -62,7 +57,7 @@ def split(
                 candidate=target.version,
                 seed=seed,
                 author=run.who(),
-                reason=reason,
+                reason=run.reason,
                 allow_new_variables=allow_new_variables,
             )
     output.show_change(changed, database.label, run.form)

@@ -39,8 +39,6 @@ def sync(
     adopt: bool = False,
     force: bool = False,
     allow_new_variables: bool = False,
-    allow_secrets: bool = False,
-    author: str | None = None,
 ) -> int:
     """Apply a folder of prompts to the database.
 
@@ -71,16 +69,16 @@ def sync(
         if apply_plan is not None:
             if folder is not None or source is not None or template is not None:
                 raise errors.Usage("usage", "a saved plan contains its folder: use --apply-plan FILE alone")
-            return _apply_saved(run, apply_plan, author, form, progress_bar)
+            return _apply_saved(run, apply_plan, form, progress_bar)
         if template is not None:
             from promptctl.cli import variables
 
             variables.check_style(template)
-        options = syncing.SyncOptions(adopt, allow_new_variables, allow_secrets, force, template)
+        options = syncing.SyncOptions(adopt, allow_new_variables, run.allow_secrets, force, template)
         if dry_run or check or save_plan is not None:
             outcome = _show_plan(run, folder, source, options, save_plan, form, progress_bar, is_preview=not check)
             return _HAS_CHANGES if check and outcome.plan.would_change else 0
-        return _apply(run, folder, source, options, author, form, progress_bar)
+        return _apply(run, folder, source, options, form, progress_bar)
     finally:
         progress_bar.close()
 
@@ -142,11 +140,10 @@ def _apply(
     folder: str | None,
     source: str | None,
     options: syncing.SyncOptions,
-    author: str | None,
     form: str,
     progress_bar: Progress,
 ) -> int:
-    run.author(author)
+    run.start_author()
     checkout, prompts = _read(folder, source, options)
     with run.database(creates=True) as database:
         outcome = syncing.apply(
@@ -160,11 +157,11 @@ def _apply(
     return 0
 
 
-def _apply_saved(run: Run, path: str, author: str | None, form: str, progress_bar: Progress) -> int:
+def _apply_saved(run: Run, path: str, form: str, progress_bar: Progress) -> int:
     from promptctl.sync import saved_plans
 
     saved = saved_plans.load(path)
-    run.author(author)
+    run.start_author()
     with run.database() as database:
         outcome = saved_plans.apply(database, saved, progress_bar, author=run.who(), notify=messages.note)
         progress_bar.close()
