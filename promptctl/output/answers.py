@@ -6,7 +6,8 @@ from promptctl.output import messages, stream, tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
     from promptctl.output.table_columns import Column, Value
 
@@ -27,6 +28,22 @@ def show_changes(sentences: Sequence[str], columns: Sequence[Column], rows: Sequ
     tables.show(columns, rows)
     for sentence in sentences:
         messages.note(sentence)
+
+
+def show_sentences(sentences: Sequence[str], document: Mapping[str, Any], form: str, quiet: str = "") -> None:
+    """Show an answer of sentences, on standard error in a pipe.
+
+    JSON has the sentences as `message` before the other keys of the `document`.
+    """
+    if form == "json":
+        stream.write_json({"message": "; ".join(sentences), **document})
+    elif form == "quiet":
+        stream.write(quiet)
+    elif stream.to_terminal():
+        stream.write("".join(f"{sentence}\n" for sentence in sentences))
+    else:
+        for sentence in sentences:
+            messages.note(sentence)
 
 
 def note_dry_run() -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl.output import answers, messages, stream, tables
-from promptctl.output.table_columns import Column
+from promptctl.output import answers, messages, stream, table_columns, tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,20 +92,13 @@ def show_prompts(prompts: Sequence[ArchivedPrompt], total: int, form: str) -> No
     """Show archived prompts, the first of `total`; quiet: their names."""
     if form == "json":
         stream.write_json({"prompts": [prompt.as_dict() for prompt in prompts], "count": total})
-        return
-    if form == "quiet":
+    elif form == "quiet":
         answers.write_references([(prompt.name, None) for prompt in prompts])
-        return
-    if prompts or not stream.to_terminal():
-        columns = [
-            Column("NAME", "name"),
-            Column("VERSIONS", "number"),
-            Column("ARCHIVED", "time"),
-            Column("BY", "text"),
-            Column("WHY", "text"),
-        ]
+    elif prompts or not stream.to_terminal():
+        columns = table_columns.columns(NAME="name", VERSIONS="number", ARCHIVED="time", BY="text", WHY="text")
         tables.show(columns, [tuple(prompt) for prompt in prompts])
-    answers.note_omitted(total - len(prompts), "more")
+    if form == "plain":
+        answers.note_omitted(total - len(prompts), "more")
 
 
 def show_versions(name: str, versions: Sequence[ArchivedVersion], form: str) -> None:
@@ -114,19 +106,12 @@ def show_versions(name: str, versions: Sequence[ArchivedVersion], form: str) -> 
     if form == "json":
         items = [{key: value for key, value in version.as_dict().items() if key != "name"} for version in versions]
         stream.write_json({"name": name, "versions": items, "count": len(items)})
-        return
-    if form == "quiet":
+    elif form == "quiet":
         answers.write_references([(name, version.version) for version in versions])
-        return
-    if versions or not stream.to_terminal():
-        columns = [
-            Column("VERSION", "number"),
-            Column("WHAT", "name"),
-            Column("WHEN", "time"),
-            Column("BY", "text"),
-            Column("WHY", "text"),
-            Column("DESCRIPTION", "text"),
-        ]
+    elif versions or not stream.to_terminal():
+        columns = table_columns.columns(
+            VERSION="number", WHAT="name", WHEN="time", BY="text", WHY="text", DESCRIPTION="text"
+        )
         rows = [
             (
                 version.version,

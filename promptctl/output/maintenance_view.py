@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from promptctl.output import messages, stream
+from promptctl.output import answers
 
 if TYPE_CHECKING:
     from promptctl.records import Timestamp
@@ -27,14 +27,7 @@ class Maintained:
 
 def show(result: Maintained, label: str, form: str) -> None:
     """Show the result in sentences; quiet: nothing."""
-    sentences = _sentences(result, label)
-    if form == "json":
-        stream.write_json({"message": "; ".join(sentences)} | vars(result))
-    elif form == "plain" and stream.to_terminal():
-        stream.write("".join(sentence + "\n" for sentence in sentences))
-    elif form == "plain":
-        for sentence in sentences:
-            messages.note(sentence)
+    answers.show_sentences(_sentences(result, label), vars(result), form)
 
 
 def _sentences(result: Maintained, label: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl.output import answers, messages, stream, tables
+from promptctl.output import answers, messages, stream, table_columns, tables
 from promptctl.output.table_columns import Column
 from promptctl.rules import shares
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from promptctl.store.history_events import HistoryEvent
     from promptctl.store.moves import Move
+    from promptctl.store.releases import ReleaseReversal
 
 # "activated", "deactivated" or "rolled back".
 Verb = str
@@ -24,21 +25,32 @@ def show_moves(moves: Sequence[Move], verb: Verb, label: str, form: str, *, dry_
 
     `label` names the database. In a `dry_run` the moves were not made.
     """
+    sentences = [_sentence(move, verb, label, dry_run=dry_run) for move in moves]
+    show_with_sentences(moves, sentences, form, release=moves[0].release if moves else None, dry_run=dry_run)
+
+
+def show_with_sentences(
+    moves: Sequence[Move | ReleaseReversal],
+    sentences: Sequence[str],
+    form: str,
+    *,
+    release: int | None,
+    keys: Sequence[str] = (),
+    dry_run: bool,
+) -> None:
+    """Show moves with a sentence for each. `keys` are further fields for JSON. `release` has all of the moves."""
     if form == "json":
-        for move in moves:
-            stream.write_json_line(_document(move, verb, label, dry_run=dry_run))
+        for move, sentence in zip(moves, sentences, strict=True):
+            stream.write_json_line(_document(move, sentence, keys, dry_run=dry_run))
         return
     if form == "quiet":
         answers.write_references([(move.name, move.version) for move in moves])
         return
-    answers.show_changes(
-        [_sentence(move, verb, label, dry_run=dry_run) for move in moves],
-        [Column("NAME", "name"), Column("VERSION", "number"), Column("PREVIOUS", "number")],
-        [(move.name, move.version, move.previous_version) for move in moves],
-    )
+    columns = table_columns.columns(NAME="name", VERSION="number", PREVIOUS="number")
+    answers.show_changes(sentences, columns, [(move.name, move.version, move.previous_version) for move in moves])
     if dry_run:
         answers.note_dry_run()
-    elif release := moves[0].release if moves else None:
+    elif release is not None:
         messages.note(f"release {release}")
 
 
@@ -50,8 +62,7 @@ def show_history(events: Sequence[HistoryEvent], total: int, form: str, *, with_
     if form == "quiet":
         answers.write_references([(event.name, event.version) for event in events])
         return
-    columns = [Column("WHEN", "time"), Column("WHAT", "name"), Column("VERSION", "name"), Column("BY", "person")]
-    columns.append(Column("WHY", "text"))
+    columns = table_columns.columns(WHEN="time", WHAT="name", VERSION="name", BY="person", WHY="text")
     rows: list[tuple[str | None, ...]] = [
         (event.changed_at, event.kind, _movement(event), event.author, _why(event)) for event in events
     ]
@@ -80,14 +91,15 @@ def _sentence(move: Move, verb: Verb, label: str, *, dry_run: bool) -> str:
     return f"{verb} {move.name}: {before} → {after} in {label}{split}"
 
 
-def _document(move: Move, verb: Verb, label: str, *, dry_run: bool) -> dict[str, Any]:
+def _document(move: Move | ReleaseReversal, sentence: str, keys: Sequence[str], *, dry_run: bool) -> dict[str, Any]:
     document: dict[str, Any] = {
-        "message": _sentence(move, verb, label, dry_run=dry_run),
+        "message": sentence,
         "name": move.name,
         "version": move.version,
         "previous_version": move.previous_version,
         "is_active": move.version is not None,
         "changed": move.changed,
+        **{key: getattr(move, key) for key in keys},
         "release": None if dry_run else move.release,
     }
     return document | {"dry_run": True} if dry_run else document

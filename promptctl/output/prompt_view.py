@@ -32,16 +32,10 @@ def show_list(prompts: Sequence[PromptSummary], total: int, form: str) -> None:
     elif form == "quiet":
         answers.write_references([(prompt.name, None) for prompt in prompts])
     elif prompts or not stream.to_terminal():
-        columns = [
-            Column("NAME", "name"),
-            Column("ACTIVE", "number"),
-            Column("LATEST", "number"),
-            Column("VERSIONS", "number"),
-            Column("UPDATED", "time"),
-            Column("SPLIT", "name"),
-            Column("ROUTE", "number"),
-            Column("HOLD", "name"),
-        ]
+        columns = table_columns.columns(
+            NAME="name", ACTIVE="number", LATEST="number", VERSIONS="number", UPDATED="time", SPLIT="name",
+            ROUTE="number", HOLD="name",
+        )  # fmt: skip
         rows = [(*prompt[:5], _split(prompt), prompt.route_steps or None, _hold(prompt)) for prompt in prompts]
         if stream.to_terminal():
             # A terminal has the last three only with values, and may leave out VERSIONS to make room for them.
@@ -58,15 +52,10 @@ def show_overview(overview: Overview, name: str, limit: int) -> None:
     """Show a prompt on a terminal: its state, its newest `limit` versions (0 for all), and the active text."""
     versions, total, active = overview.versions, overview.total, overview.active
     stream.write(stream.one_line(_standing(name, overview.state, active.settings if active else None)) + "\n\n")
-    columns = [
-        Column("VERSION", "number"),
-        Column("USES", "number"),
-        Column("TOKENS", "number"),
-        Column("TIME", "duration"),
-        Column("CREATED", "time"),
-        Column("BY", "person"),
-        Column("DESCRIPTION", "text"),
-    ]
+    columns = table_columns.columns(
+        VERSION="number", USES="number", TOKENS="number", TIME="duration", CREATED="time", BY="person",
+        DESCRIPTION="text",
+    )  # fmt: skip
     rows = [
         [v.version, v.uses, v.avg_tokens, v.avg_response_time_ms, v.created_at, v.created_by, v.description]
         for v in versions

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from promptctl.output import answers, messages, stream, tables
+from promptctl.output import answers, messages, move_view, stream, table_columns, tables
 from promptctl.output.prompt_view import at
-from promptctl.output.table_columns import Column
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from promptctl.store.releases import ReleaseMove, ReleaseReversal, ReleaseSummary
 
@@ -24,15 +22,9 @@ def show_list(releases: Sequence[ReleaseSummary], total: int, form: str) -> None
     if form == "quiet":
         stream.write("".join(f"{release.release}\n" for release in releases))
         return
-    columns = [
-        Column("RELEASE", "number"),
-        Column("WHEN", "time"),
-        Column("WHAT", "name"),
-        Column("MOVED", "number"),
-        Column("NEW", "number"),
-        Column("BY", "person"),
-        Column("WHY", "text"),
-    ]
+    columns = table_columns.columns(
+        RELEASE="number", WHEN="time", WHAT="name", MOVED="number", NEW="number", BY="person", WHY="text"
+    )
     rows = [
         (release.release, release.released_at, release.kind, release.moves, release.versions, release.author, why)
         for release in releases
@@ -59,7 +51,7 @@ def show_release(release: ReleaseSummary, moves: Sequence[ReleaseMove], form: st
         if release.source is not None:
             stream.write(stream.one_line(f"source: {release.source}{at(release.origin)}") + "\n")
         stream.write("\n")
-    columns = [Column("NAME", "name"), Column("WHAT", "name"), Column("VERSION", "name"), Column("SINCE", "name")]
+    columns = table_columns.columns(NAME="name", WHAT="name", VERSION="name", SINCE="name")
     tables.show(
         columns, [(move.name, move.kind, _movement(move), "moved on" if move.moved_since else None) for move in moves]
     )
@@ -72,26 +64,18 @@ def show_rollback(
 
     Quiet: the references that are active afterwards. In a `dry_run` nothing was changed.
     """
-    if form == "json":
-        for change in undone:
-            stream.write_json_line(_document(change, number, label, dry_run=dry_run))
-        return
-    if form == "quiet":
-        answers.write_references([(change.name, change.version) for change in undone if not change.skipped])
-        return
-    answers.show_changes(
-        [_sentence(change, number, label, dry_run=dry_run) for change in undone],
-        [Column("NAME", "name"), Column("VERSION", "number"), Column("PREVIOUS", "number")],
-        [(change.name, change.version, change.previous_version) for change in undone],
-    )
-    if not undone:
+    if form == "plain" and not undone:
         messages.note(f"release {number} moved no active version: nothing to roll back in {label}")
-    if dry_run:
-        answers.note_dry_run()
-        return
-    release = next((change.release for change in undone if change.release is not None), None)
-    if release is not None:
-        messages.note(f"release {release}")
+    if form == "quiet":
+        undone = [change for change in undone if not change.skipped]
+    move_view.show_with_sentences(
+        undone,
+        [_sentence(change, number, label, dry_run=dry_run) for change in undone],
+        form,
+        release=next((change.release for change in undone if change.release is not None), None),
+        keys=("skipped", "route_changed"),
+        dry_run=dry_run,
+    )
 
 
 def _sentence(undone: ReleaseReversal, number: int, label: str, *, dry_run: bool) -> str:
@@ -108,21 +92,6 @@ def _sentence(undone: ReleaseReversal, number: int, label: str, *, dry_run: bool
     also += [f"{'would also restore' if dry_run else 'restored'} its route"] if undone.route_changed else []
     verb = "would roll" if dry_run else "rolled"
     return "; ".join([f"{verb} back {undone.name}: {before} → {version} in {label}", *also])
-
-
-def _document(undone: ReleaseReversal, number: int, label: str, *, dry_run: bool) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "message": _sentence(undone, number, label, dry_run=dry_run),
-        "name": undone.name,
-        "version": undone.version,
-        "previous_version": undone.previous_version,
-        "is_active": undone.version is not None,
-        "changed": undone.changed,
-        "skipped": undone.skipped,
-        "route_changed": undone.route_changed,
-        "release": None if dry_run else undone.release,
-    }
-    return document | {"dry_run": True} if dry_run else document
 
 
 def _why(release: ReleaseSummary) -> str | None:

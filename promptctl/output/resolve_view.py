@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl.output import stream, tables
-from promptctl.output.table_columns import Column
+from promptctl.output import stream, table_columns, tables
 from promptctl.rules import attributes, shares
 
 TYPE_CHECKING = False
@@ -28,14 +27,9 @@ def show(resolved: Resolution, unit: str | None, request: Mapping[str, Any], for
         for heading, reason in _reasons(resolved, unit, request):
             stream.write(f"{stream.styled(f'{heading:<5}', stream.DIM)}  {stream.one_line(reason)}\n")
     else:
-        columns = [
-            Column("NAME", "name"),
-            Column("VERSION", "number"),
-            Column("EPOCH", "number"),
-            Column("STEP", "number"),
-            Column("BUCKET", "number"),
-            Column("SHARE", "name"),
-        ]
+        columns = table_columns.columns(
+            NAME="name", VERSION="number", EPOCH="number", STEP="number", BUCKET="number", SHARE="name"
+        )
         share = None if resolved.candidate_version is None else shares.percent(resolved.basis_points)
         row = (resolved.name, resolved.version, resolved.epoch, resolved.route_step, resolved.bucket, share)
         tables.show(columns, [row])

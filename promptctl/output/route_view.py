@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl.output import answers, messages, stream, tables
-from promptctl.output.table_columns import Column
+from promptctl.output import answers, messages, stream, table_columns, tables
 from promptctl.rules import attributes
 
 TYPE_CHECKING = False
@@ -21,7 +20,7 @@ def show_route(name: str, steps: Route, label: str, form: str) -> None:
     elif form == "quiet":
         stream.write("".join(f"{step['use']}\n" for step in steps))
     elif steps or not stream.to_terminal():
-        columns = [Column("STEP", "number"), Column("WHEN", "text"), Column("USE", "name")]
+        columns = table_columns.columns(STEP="number", WHEN="text", USE="name")
         rows = [(place, attributes.format_line(step["when"]), step["use"]) for place, step in enumerate(steps, 1)]
         tables.show(columns, rows)
     else:
@@ -48,7 +47,7 @@ def show_change(change: RouteChange, label: str, form: str) -> None:
     if form == "quiet":
         answers.write_references([(change.name, None)])
         return
-    columns = [Column("NAME", "name"), Column("STEPS", "number"), Column("BEFORE", "number")]
+    columns = table_columns.columns(NAME="name", STEPS="number", BEFORE="number")
     row = (change.name, len(change.route), len(change.previous_route))
     answers.show_changes([_sentence(change, label)], columns, [row])
     if stream.to_terminal():

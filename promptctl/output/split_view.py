@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from promptctl.output import answers, messages, stream, tables
-from promptctl.output.table_columns import Column
+from promptctl.output import answers, messages, stream, table_columns, tables
 from promptctl.rules import shares
 
 TYPE_CHECKING = False
@@ -26,13 +25,7 @@ def show_change(change: SplitChange, label: str, form: str) -> None:
         return
     share = None if change.candidate_version is None else shares.percent(change.basis_points)
     before = None if change.previous_candidate is None else shares.percent(change.previous_basis_points)
-    columns = [
-        Column("NAME", "name"),
-        Column("ACTIVE", "number"),
-        Column("CANDIDATE", "number"),
-        Column("SHARE", "name"),
-        Column("BEFORE", "name"),
-    ]
+    columns = table_columns.columns(NAME="name", ACTIVE="number", CANDIDATE="number", SHARE="name", BEFORE="name")
     row = (change.name, change.version, change.candidate_version, share, before)
     answers.show_changes([_sentence(change, label)], columns, [row])
     if stream.to_terminal() and change.changed and change.candidate_version is not None:
@@ -43,19 +36,7 @@ def show_change(change: SplitChange, label: str, form: str) -> None:
 def show_split(split: Split, label: str, form: str) -> None:
     """Show the current split of a prompt; quiet: the reference of the candidate, if there is one."""
     if form == "json":
-        stream.write_json(
-            {
-                "name": split.name,
-                "active_version": split.active_version,
-                "candidate_version": split.candidate_version,
-                "basis_points": split.basis_points,
-                "seed": split.seed,
-                "epoch": split.epoch,
-                "changed_at": split.changed_at,
-                "author": split.author,
-                "reason": split.reason,
-            }
-        )
+        stream.write_json({key: value for key, value in split.as_dict().items() if not key.endswith("description")})
         return
     if form == "quiet":
         answers.write_references([(split.name, split.candidate_version)] if split.candidate_version is not None else [])
@@ -69,7 +50,7 @@ def show_split(split: Split, label: str, form: str) -> None:
         rows = []
     if split.candidate_version is not None:
         rows.insert(0, (split.candidate_version, shares.percent(split.basis_points), split.candidate_description))
-    columns = [Column("VERSION", "number"), Column("SHARE", "number"), Column("DESCRIPTION", "text")]
+    columns = table_columns.columns(VERSION="number", SHARE="number", DESCRIPTION="text")
     tables.show(columns, rows, marked=lambda place: rows[place][0] == split.active_version)
     if stream.to_terminal() and split.changed_at is not None:
         from promptctl.output import time_text

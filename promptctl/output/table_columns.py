@@ -27,3 +27,8 @@ class Column(Record):
 
     heading: str
     kind: str
+
+
+def columns(**kinds: str) -> list[Column]:
+    """Return columns by their headings, for example `NAME="name"`, in this order."""
+    return [Column(heading, kind) for heading, kind in kinds.items()]

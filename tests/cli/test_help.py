@@ -93,7 +93,7 @@ def test_a_command_function_has_the_declared_parameters_and_summary(name: str) -
     ]
     assert all(
         declared.is_required or parameter.default == declared.default
-        for parameter, declared in zip(parameters, expected, strict=True)
+        for parameter, declared in zip(parameters, declared_parameters, strict=True)
     )
     assert function.__doc__.partition("\n")[0] == command.summary
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from promptctl import errors
-from promptctl.output import messages, stream
+from promptctl.output import answers
 from promptctl.rules import references
 from promptctl.store import administration
 
@@ -33,11 +33,4 @@ def grant(run: Run, login: str, access: str) -> None:
                 missing.hint = f"promptctl db shell --command 'create role {login} login'"
             raise
     sentence = f"{login} is {access} in {database.label}"
-    if run.form == "json":
-        stream.write_json({"message": sentence, "login": login, "access": access})
-    elif run.form == "plain" and stream.to_terminal():
-        stream.write(sentence + "\n")
-    elif run.form == "plain":
-        messages.note(sentence)
-    else:
-        stream.write(f"{login}\n")
+    answers.show_sentences([sentence], {"login": login, "access": access}, run.form, quiet=f"{login}\n")

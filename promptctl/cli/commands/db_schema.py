@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from promptctl import errors, schema
-from promptctl.output import messages, stream
+from promptctl.output import answers, stream
 from promptctl.store import administration
 
 if TYPE_CHECKING:
@@ -69,11 +69,5 @@ def print_schema(run: Run) -> None:
 
 
 def _answer(run: Run, sentence: str, name: str, changed: bool) -> None:
-    if run.form == "json":
-        stream.write_json({"message": sentence, "database": name, "schema_version": schema.VERSION, "changed": changed})
-    elif run.form == "quiet":
-        stream.write(f"{name}\n")
-    elif stream.to_terminal():
-        stream.write(sentence + "\n")
-    else:
-        messages.note(sentence)
+    document = {"database": name, "schema_version": schema.VERSION, "changed": changed}
+    answers.show_sentences([sentence], document, run.form, quiet=f"{name}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from promptctl import errors
-from promptctl.output import messages, stream
+from promptctl.output import answers
 from promptctl.postgres import settings
 from promptctl.postgres.embedded import location
 
@@ -23,7 +23,7 @@ def start(run: Run) -> None:
     with run.database(creates=True, names_embedded=True) as opened:
         # The first statement creates the schema.
         opened.run("select")
-    _answer(run, f"the embedded server is running, in {home}", running=True)
+    answers.show_sentences([f"the embedded server is running, in {home}"], {"running": True}, run.form)
 
 
 def stop(run: Run) -> None:
@@ -34,8 +34,8 @@ def stop(run: Run) -> None:
     home = _home(run)
     from promptctl.postgres.embedded import server
 
-    stopped = server.stop(home)
-    _answer(run, f"the embedded server {'was stopped' if stopped else 'is not running'}, in {home}", running=False)
+    outcome = "was stopped" if server.stop(home) else "is not running"
+    answers.show_sentences([f"the embedded server {outcome}, in {home}"], {"running": False}, run.form)
 
 
 def _home(run: Run) -> str:
@@ -47,12 +47,3 @@ def _home(run: Run) -> str:
             hint=f"{'leave out' if target.origin.startswith('-') else 'unset'} {target.origin}",
         )
     return location.home()
-
-
-def _answer(run: Run, sentence: str, *, running: bool) -> None:
-    if run.form == "json":
-        stream.write_json({"message": sentence, "running": running})
-    elif run.form == "plain" and stream.to_terminal():
-        stream.write(sentence + "\n")
-    elif run.form == "plain":
-        messages.note(sentence)

@@ -10,7 +10,7 @@ from promptctl.store import routes
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.run import Run
-    from promptctl.rules.targeting import Route
+    from promptctl.store.routes import RouteChange
 
 
 def show(run: Run, name: str) -> None:
@@ -51,7 +51,9 @@ def set_route(run: Run, name: str, file: str) -> None:
     text, source = content.read(None, file, "route set"), "standard input" if file == "-" else file
     run.refuse_secrets(source, text)
     steps = route_files.parse(text, source)
-    _replace(run, prompt, steps)
+    with run.database_to_change() as database:
+        changed = routes.set_route(database, prompt, steps, author=run.who(), reason=run.reason)
+    _answer(run, changed, database.label)
 
 
 def unset(run: Run, name: str) -> None:
@@ -66,13 +68,13 @@ def unset(run: Run, name: str) -> None:
       promptctl route unset default-system-prompt --reason "the pilot is over"
     """
     prompt = _bare(name, "unset")
-    _replace(run, prompt, [])
-
-
-def _replace(run: Run, prompt: str, steps: Route) -> None:
     with run.database_to_change() as database:
-        changed = routes.set_route(database, prompt, steps, author=run.who(), reason=run.reason)
-    output.show_change(changed, database.label, run.form)
+        changed = routes.set_route(database, prompt, [], author=run.who(), reason=run.reason)
+    _answer(run, changed, database.label)
+
+
+def _answer(run: Run, changed: RouteChange, label: str) -> None:
+    output.show_change(changed, label, run.form)
     if changed.changed:
         run.log("Route changed", name=changed.name, author=run.who())
 

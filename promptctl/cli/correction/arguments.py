@@ -7,6 +7,8 @@ from promptctl.cli.correction import lenient_values
 from promptctl.cli.correction.parsed_line import REFERENCES, ParsedLine
 
 _ACTIVE = ("active", "live", "current")
+# Options that select a version, by the commands that accept names.
+OF_VERSION = {"rollback": "--to", "deactivate": "--expect"}
 # Commands that change nothing, whose correction runs without a question.
 _READS = ("show", "render", "diff", "chat")
 _ACCESSES = {
@@ -18,9 +20,8 @@ _ACCESSES = {
 
 def correct(line: ParsedLine) -> None:
     """Correct the arguments in place, and clear `is_unambiguous` where the line could mean something else."""
-    arguments = line.arguments
     kinds = [argument.name for argument in COMMANDS[line.name].arguments]
-    if not arguments or not kinds:
+    if not line.arguments or not kinds:
         return
     if line.name == "diff":
         _sides(line)
@@ -29,94 +30,84 @@ def correct(line: ParsedLine) -> None:
         line.arguments[0] = reference(line, line.arguments[0])
         if kinds[0] == "references_" or line.name == "delete":
             line.arguments = [reference(line, word) for word in line.arguments]
-    elif (
-        line.name == "rollback"
-        and len(arguments) == 2
-        and (version := lenient_values.version(arguments[1])) is not None
-    ):
-        line.arguments, line.is_unambiguous = arguments[:1], False
-        line.options.insert(0, ("--to", version))
     elif kinds[0] in ("name", "names"):
         _bare(line)
-    elif line.name == "db grant" and len(arguments) == 2:
-        line.arguments, line.is_unambiguous = arguments[:1], False
-        access = _ACCESSES.get(arguments[1].lower(), arguments[1])
-        if access not in _ACCESSES.values():
-            line.arguments, line.options = [], [("--help", None)]
-            return
-        line.options.insert(0, ("--as", access))
     elif line.name == "db grant":
-        line.options = [
-            (option, _ACCESSES.get((value or "").lower(), value) if option == "--as" else value)
-            for option, value in line.options
-            if option != "--as" or value is not None
-        ]
-        if not any(option == "--as" for option, _ in line.options):
-            line.options.insert(0, ("--as", "application"))
-        line.is_unambiguous = False
-    elif (
-        line.name.startswith("release ")
-        and len(arguments) == 1
-        and (number := lenient_values.version(arguments[0])) is not None
-    ):
-        line.arguments, line.is_unambiguous = [number], False
-    if (
-        line.name == "deactivate"
-        and len(arguments) == 2
-        and (version := lenient_values.version(arguments[1])) is not None
-    ):
-        line.arguments, line.is_unambiguous = arguments[:1], False
-        line.options.insert(0, ("--expect", version))
-    elif line.name == "stats" and len(arguments) == 2 and (age := lenient_values.age(arguments[1])) is not None:
-        line.arguments, line.is_unambiguous = arguments[:1], False
-        line.options.append(("--since", age))
-    if line.name == "chat" and len(line.arguments) > 2:
-        line.arguments, line.is_unambiguous = [line.arguments[0], " ".join(line.arguments[1:])], False
+        _access(line)
+    elif line.name.startswith("release "):
+        numbers = [lenient_values.version(word) for word in line.arguments]
+        if len(numbers) == 1 and numbers[0] is not None:
+            line.replace([numbers[0]])
+    first, *rest = line.arguments or [""]
+    if line.name == "chat" and len(rest) > 1:
+        line.replace([first, " ".join(rest)])
     elif line.name == "split":
         _split(line)
-    elif line.name == "render" and len(line.arguments) > 1 and all("=" in word for word in line.arguments[1:]):
-        line.options += [("--var", word) for word in line.arguments[1:]]
-        line.arguments, line.is_unambiguous = line.arguments[:1], False
+    elif line.name == "render" and rest and all("=" in word for word in rest):
+        line.options += [("--var", word) for word in rest]
+        line.replace([first])
+
+
+def _access(line: ParsedLine) -> None:
+    """Correct the access of a grant: `db grant LOGIN read` to `db grant LOGIN --as viewer`."""
+    if len(line.arguments) == 2:
+        access = _ACCESSES.get(line.arguments[1].lower(), line.arguments[1])
+        if access in _ACCESSES.values():
+            line.replace(line.arguments[:1], "--as", access)
+        else:
+            line.options = []
+            line.replace([], "--help")
+        return
+    line.options = [
+        (option, _ACCESSES.get((value or "").lower(), value) if option == "--as" else value)
+        for option, value in line.options
+        if option != "--as" or value is not None
+    ]
+    has_access = any(option == "--as" for option, _ in line.options)
+    line.replace(line.arguments, None if has_access else "--as", "application")
 
 
 def _split(line: ParsedLine) -> None:
     """Correct the share of a split: `D off`, `D@2 10 percent`, `D@2 50/50`, `D@2=10%`."""
-    if len(line.arguments) > 1 and line.arguments[1] in ("off", "stop", "end"):
-        line.arguments, line.is_unambiguous = [line.arguments[0].partition("@")[0], *line.arguments[2:]], False
-        line.options.append(("--off", None))
-    elif len(line.arguments) == 3 and line.arguments[2].lower() in ("percent", "pct", "%"):
-        line.arguments, line.is_unambiguous = [line.arguments[0], lenient_values.share(line.arguments[1])], False
-    elif line.arguments[1:] == ["50/50"]:
-        line.arguments, line.is_unambiguous = [line.arguments[0], "50%"], False
-    elif len(line.arguments) == 1 and (corrected := lenient_values.with_share(line.arguments[0])) is not None:
-        line.arguments, line.is_unambiguous = corrected, False
+    first, *rest = line.arguments
+    if rest and rest[0] in ("off", "stop", "end"):
+        line.replace([first.partition("@")[0], *rest[1:]], "--off")
+    elif len(rest) == 2 and rest[1].lower() in ("percent", "pct", "%"):
+        line.replace([first, lenient_values.share(rest[0])])
+    elif rest == ["50/50"]:
+        line.replace([first, "50%"])
+    elif not rest and (corrected := lenient_values.with_share(first)) is not None:
+        line.replace(corrected)
 
 
 def _bare(line: ParsedLine) -> None:
-    """Correct the arguments of a command that accepts a name: `stats D@2` to `stats D`."""
+    """Correct the arguments of a command that accepts a name: `stats D@2` to `stats D`, `rollback D 2` to `--to 2`."""
     name, at, version = line.arguments[0].partition("@")
+    rest = line.arguments[1:]
     if at:
-        line.is_unambiguous = False
-        line.arguments[0] = name
-        if line.name in ("rollback", "deactivate") and (number := lenient_values.version(version)) is not None:
-            line.options.insert(0, ("--to" if line.name == "rollback" else "--expect", number))
-    if (
-        line.name in ("stats", "history", "resolve")
-        and len(line.arguments) == 2
-        and lenient_values.version(line.arguments[1])
-    ):
-        line.arguments, line.is_unambiguous = line.arguments[:1], False
-    elif line.name == "resolve" and len(line.arguments) == 2:
-        option = "--attribute" if "=" in line.arguments[1] else "--unit"
-        line.options.append((option, line.arguments[1]))
-        line.arguments, line.is_unambiguous = line.arguments[:1], False
-    elif line.name == "route set" and line.arguments[1:] == ["[]"]:
-        line.name, line.arguments, line.is_unambiguous = "route unset", line.arguments[:1], False
-    elif line.name == "route set" and len(line.arguments) == 2:
-        line.options.append(("--file", line.arguments[1]))
-        line.arguments, line.is_unambiguous = line.arguments[:1], False
-    elif line.name == "create" and len(line.arguments) > 2:
-        line.arguments, line.is_unambiguous = [line.arguments[0], " ".join(line.arguments[1:])], False
+        line.replace([name, *rest])
+        number = lenient_values.version(version)
+        if (option := OF_VERSION.get(line.name)) and number is not None:
+            line.options.insert(0, (option, number))
+    if line.name == "create" and len(rest) > 1:
+        line.replace([name, " ".join(rest)])
+    if len(rest) != 1:
+        return
+    number = lenient_values.version(rest[0])
+    if line.name in OF_VERSION:
+        if number is not None and not at:
+            line.replace([name], OF_VERSION[line.name], number)
+    elif line.name in ("stats", "history", "resolve") and number is not None:
+        line.replace([name])
+    elif line.name == "stats" and (age := lenient_values.age(rest[0])) is not None:
+        line.replace([name], "--since", age)
+    elif line.name == "resolve":
+        line.replace([name], "--attribute" if "=" in rest[0] else "--unit", rest[0])
+    elif line.name == "route set" and rest == ["[]"]:
+        line.name = "route unset"
+        line.replace([name])
+    elif line.name == "route set":
+        line.replace([name], "--file", rest[0])
 
 
 def _joined(line: ParsedLine) -> None:

@@ -23,6 +23,16 @@ _IN_JSON = (
     "--format json", "-o json", "--output json", "--output-format json", "--json true", "--format yaml", "-o yaml",
     "--output yaml",
 )  # fmt: skip
+# Options of other tools, some with their values, and the option that replaces them.
+_REPLACEMENTS: dict[str, tuple[str, str | None]] = {
+    **dict.fromkeys(_IN_JSON, ("--json", None)),
+    **dict.fromkeys(("--format csv", "-o csv", "--output csv"), ("--csv", None)),
+    **dict.fromkeys(("--format name", "-o name", "--output name"), ("--quiet", None)),
+    **dict.fromkeys(("--no-color", "--no-colour"), ("--color", "never")),
+    "--daily": ("--by", "day"),
+    "--hourly": ("--by", "hour"),
+    "-V": ("--verbose", None),
+}
 
 
 def correct(line: ParsedLine) -> None:
@@ -65,11 +75,11 @@ def _other_option(line: ParsedLine, option: str, value: str | None) -> None:
     line.is_unambiguous = False
     declared = COMMANDS[line.name].arguments
     first = declared[0].name if declared else ""
-    joined = f"{option} {value}" if value is not None else option
-    if option == "--version" and value is not None and line.name == "rollback":
-        line.options.append(("--to", lenient_values.version(value) or value))
-    elif option == "--version" and value is not None and line.name == "deactivate":
-        line.options.append(("--expect", lenient_values.version(value) or value))
+    replacement = _REPLACEMENTS.get(f"{option} {value}") or _REPLACEMENTS.get(option)
+    if replacement is not None and replacement[0] in line.accepted_options:
+        line.options.append(replacement)
+    elif option == "--version" and value is not None and line.name in arguments.OF_VERSION:
+        line.options.append((arguments.OF_VERSION[line.name], lenient_values.version(value) or value))
     elif (
         option in synonyms.VERSION_OPTIONS
         and value is not None
@@ -84,28 +94,17 @@ def _other_option(line: ParsedLine, option: str, value: str | None) -> None:
         number = int(value or 0) * (7 if option == "--weeks" else 1)
         age = f"{number}{'h' if option == '--hours' else 'd'}"
         line.options.append(("--keep" if line.name == "db maintain" else "--since", age))
-    elif joined in _IN_JSON:
-        line.options.append(("--json", None))
-    elif option in ("--format", "-o", "--output") and value in ("text", "table", "wide", "plain", "tsv", "name"):
-        if value == "name":
-            line.options.append(("--quiet", None))
-    elif option in ("--no-color", "--no-colour"):
-        line.options.append(("--color", "never"))
-    elif option in ("--daily", "--hourly") and "--by" in line.accepted_options:
-        line.options.append(("--by", "day" if option == "--daily" else "hour"))
+    elif option in ("--format", "-o", "--output") and value in ("text", "table", "wide", "plain", "tsv"):
+        pass
     elif option[1:].isdigit() and option[0] == "-" and int(option) < 0 and "--limit" in line.accepted_options:
         line.options.append(("--limit", str(-int(option))))
     elif option in synonyms.PATTERN_OPTIONS and value is not None and line.name == "list":
         line.arguments.append(value)
     elif option == "--vars" and value is not None and value.lstrip().startswith("{"):
         _variables(line, value)
-    elif joined in ("--format csv", "-o csv", "--output csv") and "--csv" in line.accepted_options:
-        line.options.append(("--csv", None))
     elif option in ("--all", "-a"):
         if "--limit" in line.accepted_options:
             line.options.append(("--limit", "0"))
-    elif option == "-V":
-        line.options.append(("--verbose", None))
     elif line.name == "chat" and option in ("-m", "--message") and value is not None:
         if value.startswith("claude"):
             line.options.append(("--model", value))

@@ -46,6 +46,12 @@ class ParsedLine:
             else:
                 self.options.append((spelling, pending.pop()))
 
+    def replace(self, arguments: list[str], option: str | None = None, value: str | None = None) -> None:
+        """Replace the arguments and add an option, in a correction after which the line could mean something else."""
+        self.arguments, self.is_unambiguous = arguments, False
+        if option is not None:
+            self.options.insert(0, (option, value))
+
     def words(self) -> list[str]:
         """Return the line as words, with the options last."""
         options = [word for option, value in self.options for word in (option, value) if word is not None]
