@@ -6,6 +6,8 @@ import errno
 import os
 import stat
 
+from promptctl import errors
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -19,6 +21,13 @@ class TooLarge(OSError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(errno.EFBIG, f"has more than {limit} bytes")
+
+
+def unreadable(name: str, problem: Exception, hint: str) -> errors.Failed:
+    """Return the error for a file that cannot be opened or read; `name` is the quoted name of the file."""
+    # A name with a NUL character raises ValueError, which has no strerror.
+    reason = getattr(problem, "strerror", None) or str(problem)
+    return errors.Failed("cannot_read", f"cannot read {name}: {reason}", hint=hint)
 
 
 def regular_file(path: str, limit: int = LARGEST_BYTES) -> bytes:

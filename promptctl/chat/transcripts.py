@@ -10,6 +10,8 @@ from promptctl import atomic_files, bounded_input, errors
 from promptctl.claude.api import Message
 from promptctl.rules import json_documents, references
 
+_HINT = "pass a file that --save has written to --continue"
+
 
 class Transcript:
     """The messages of a conversation; each reply has the version and the model that it came from."""
@@ -62,13 +64,7 @@ def load(path: str) -> Transcript:
     except bounded_input.TooLarge as problem:
         raise _invalid(path, f"it {problem.strerror}") from None
     except (OSError, ValueError) as problem:
-        # A name with NUL raises ValueError, which has no strerror.
-        reason = getattr(problem, "strerror", None) or str(problem)
-        raise errors.Failed(
-            "cannot_read",
-            f"cannot read {references.quoted(path)}: {reason}",
-            hint="pass a file that --save has written to --continue",
-        ) from None
+        raise bounded_input.unreadable(references.quoted(path), problem, _HINT) from None
     try:
         document: object = json_documents.parse(raw)
     except json_documents.InvalidDocument as problem:
@@ -93,5 +89,5 @@ def _invalid(path: str, reason: str) -> errors.Failed:
     return errors.Failed(
         "invalid_conversation",
         f"{references.quoted(path)} is not a saved conversation: {reason}",
-        hint="pass a file that --save has written to --continue",
+        hint=_HINT,
     )

@@ -89,9 +89,8 @@ def _check_proxy(name: str, value: str) -> None:
     else:
         address, _, port = host.partition(":")
     is_port = not port or (port.isascii() and port.isdigit() and 0 < int(port[:9]) <= _HIGHEST_PORT)
-    if scheme.lower() not in _SCHEMES or not address or not is_port or not (host.isprintable() and " " not in host):
-        raise invalid(name, "is not the URL of a proxy", hint)
-    if bracket and not _is_ipv6(address):
+    is_host = address and host.isprintable() and " " not in host and (not bracket or _is_ipv6(address))
+    if scheme.lower() not in _SCHEMES or not is_port or not is_host:
         raise invalid(name, "is not the URL of a proxy", hint)
     if scheme.lower().startswith("socks"):
         import importlib.util

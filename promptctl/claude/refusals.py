@@ -11,7 +11,6 @@ from promptctl.claude import network, settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FAILED = errors.ClaudeFailed
 _LONGEST_MESSAGE = 300
 # A shorter secret is not masked in plain text, because it is part of ordinary words.
 _SHORTEST_SECRET = 6
@@ -19,17 +18,17 @@ _LONGEST_WAIT_SECONDS = 10.0
 _SHORTEST_WAIT_SECONDS = 1.0
 
 # https://docs.claude.com/en/api/errors. Our code is the type of the API; Claude's own message follows ours.
-_BY_TYPE: dict[str, tuple[type[errors.PromptctlError], str, str]] = {
-    "authentication_error": (_FAILED, "authentication_error", "Claude rejected the API key"),
-    "billing_error": (_FAILED, "billing_error", "Claude reports a billing problem"),
-    "permission_error": (_FAILED, "permission_error", "the API key does not have permission"),
-    "not_found_error": (_FAILED, "not_found_error", "Claude does not have the model"),
-    "request_too_large": (_FAILED, "request_too_large", "the request is too large for Claude"),
-    "invalid_request_error": (_FAILED, "invalid_request_error", "Claude rejected the request"),
-    "rate_limit_error": (_FAILED, "rate_limit_error", "the API key has reached its rate limit"),
-    "timeout_error": (_FAILED, "timeout_error", "Claude timed out"),
-    "overloaded_error": (_FAILED, "overloaded_error", "Claude is overloaded"),
-    "api_error": (_FAILED, "api_error", "Claude had an internal error"),
+_MESSAGES = {
+    "authentication_error": "Claude rejected the API key",
+    "billing_error": "Claude reports a billing problem",
+    "permission_error": "the API key does not have permission",
+    "not_found_error": "Claude does not have the model",
+    "request_too_large": "the request is too large for Claude",
+    "invalid_request_error": "Claude rejected the request",
+    "rate_limit_error": "the API key has reached its rate limit",
+    "timeout_error": "Claude timed out",
+    "overloaded_error": "Claude is overloaded",
+    "api_error": "Claude had an internal error",
 }
 _TYPE_BY_STATUS = {
     400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 403: "permission_error",
@@ -120,30 +119,28 @@ def _unreachable(problem: Exception, reason: str) -> errors.ClaudeFailed:
 def _status_error(problem: object, model: str, secrets: Sequence[str]) -> tuple[errors.ClaudeFailed, float | None]:
     status = int(getattr(problem, "status_code", 0))
     # An error event in a stream has status 200, and only its type names the error.
-    kind = getattr(problem, "type", None)
-    if status == 404 and kind not in _BY_TYPE and (address := _address(problem, with_path=True)):
+    kind: str = getattr(problem, "type", None) or ""
+    if status == 404 and kind not in _MESSAGES and (address := _address(problem, with_path=True)):
         # The API reports a missing model by type, so the URL itself is wrong.
         return invalid_reply(f"{address} does not exist (status 404)"), None
-    if kind not in _BY_TYPE:
+    if kind not in _MESSAGES:
         kind = _TYPE_BY_STATUS.get(status, "api_error")
-    error_class, code, message = _BY_TYPE[kind]
     api_message = getattr(problem, "api_message", None)
     detail = (
         f": {_one_line(str(api_message), secrets)}" if api_message else f" (status {status})" if status >= 300 else ""
     )
-    if code == "not_found_error" and model and model not in detail:
+    if kind == "not_found_error" and model and model not in detail:
         detail = f" {model}{detail}"
     headers = getattr(getattr(problem, "response", None), "headers", {})
     advice = headers.get("x-should-retry")
     wait = None
-    if advice == "true" or (advice != "false" and code in _RETRYABLE):
+    if advice == "true" or (advice != "false" and kind in _RETRYABLE):
         wait = _wait_seconds(headers.get("retry-after"))
-    hint = _HINTS.get(code, "run the command again later")
+    hint = _HINTS.get(kind, "run the command again later")
     if wait is not None and wait > _LONGEST_WAIT_SECONDS:
         detail += f"; Claude asks to wait {duration(wait)}"
         hint = f"run the command again in {duration(wait)}"
-    failure = error_class(code, f"{message}{detail}", hint=hint)
-    assert isinstance(failure, errors.ClaudeFailed)
+    failure = errors.ClaudeFailed(kind, f"{_MESSAGES[kind]}{detail}", hint=hint)
     if wait is not None and wait > _LONGEST_WAIT_SECONDS:
         failure.wait_seconds, wait = wait, None
     return failure, wait

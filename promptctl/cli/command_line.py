@@ -38,7 +38,7 @@ def on_same_database(hint: str, words: Sequence[str]) -> str:
 
     The option goes behind `promptctl`, because the rest of a hint may be a redirection or an explanation.
     """
-    url = _database_url(words)
+    url = value_of("--database-url", words)
     if url is None or not hint or "--database-url" in hint:
         return hint
     import shlex
@@ -51,10 +51,11 @@ def on_same_database(hint: str, words: Sequence[str]) -> str:
     )
 
 
-def _database_url(words: Sequence[str]) -> str | None:
+def value_of(option: str, words: Sequence[str]) -> str | None:
+    """Return the value of an option in words that may be incomplete, None if it has none."""
     for place, word in enumerate(words):
-        option, equals, value = word.partition("=")
-        if option == "--database-url":
+        spelling, equals, value = word.partition("=")
+        if spelling == option:
             return value if equals else words[place + 1] if place + 1 < len(words) else None
     return None
 

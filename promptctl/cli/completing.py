@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from promptctl.cli import command_line
 from promptctl.cli.catalogue import COMMANDS
 from promptctl.cli.completion_scripts import SCRIPTS
 from promptctl.cli.parameters import FLAG, TEXTS
@@ -66,7 +67,8 @@ def _of_command(name: str, before: Sequence[str], current: str) -> list[str]:
     options = COMMANDS[name].options
     arguments = _arguments(before, options)
     prompt = arguments[0].partition("@")[0] if arguments else ""
-    url = _database_url(before)
+    # The shell has not removed its quotes.
+    url = (command_line.value_of("--database-url", before) or "").strip("'\"") or None
     if before and (option := options.get(before[-1])) and option.kind != FLAG:
         return _values(option.name, current, name, prompt, url)
     spelling, equals, value = current.partition("=")
@@ -91,15 +93,6 @@ def _arguments(before: Sequence[str], options: Mapping[str, Parameter]) -> list[
         if not word.startswith("-")
         and not (place and (option := options.get(before[place - 1])) is not None and option.kind != FLAG)
     ]
-
-
-def _database_url(before: Sequence[str]) -> str | None:
-    """Return the value of --database-url. The shell has not removed its quotes."""
-    for place, word in enumerate(before):
-        option, equals, value = word.partition("=")
-        if option == "--database-url":
-            return (value if equals else "".join(before[place + 1 : place + 2])).strip("'\"")
-    return None
 
 
 def _values(parameter: str, current: str, command: str, prompt: str, url: str | None) -> list[str]:

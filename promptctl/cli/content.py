@@ -95,11 +95,8 @@ def _content(text: str | None, file: str | None, command: str) -> str:
     except bounded_input.TooLarge as problem:
         raise errors.Usage("too_large", f"{references.quoted(file)} {problem.strerror}") from None
     except OSError as problem:
-        raise errors.Failed(
-            "cannot_read",
-            f"cannot read {references.quoted(file)}: {problem.strerror}",
-            hint="pass -f a readable file, or - for standard input",
-        ) from None
+        hint = "pass -f a readable file, or - for standard input"
+        raise bounded_input.unreadable(references.quoted(file), problem, hint) from None
     return texts.normalise(raw, references.quoted(file))
 
 
@@ -149,7 +146,7 @@ def _saved(path: str, what: str) -> bytes:
     except bounded_input.TooLarge as problem:
         raise errors.Usage("too_large", f"{what} {problem.strerror}") from None
     except OSError as problem:
-        raise errors.Failed("cannot_read", f"cannot read {what}: {problem.strerror}", hint="set EDITOR") from None
+        raise bounded_input.unreadable(what, problem, "set EDITOR") from None
 
 
 def _in_editor(before: str, name: str, action: str) -> str:

@@ -126,14 +126,11 @@ def _explained(failure: errors.PromptctlError, invocation: Invocation) -> errors
 
 def _set_color(options: Sequence[str]) -> None:
     """Apply --color to an error in a command line that was not read to its end."""
+    from promptctl.cli import command_line
     from promptctl.output import stream
 
-    for place, word in enumerate(options):
-        option, equals, when = word.partition("=")
-        if option == "--color":
-            when = when if equals else "".join(options[place + 1 : place + 2])
-            if when in stream.COLOR_CHOICES:
-                stream.set_color(when)
+    if (when := command_line.value_of("--color", options)) in stream.COLOR_CHOICES:
+        stream.set_color(when)
 
 
 def _flush(*, may_fail: bool = False) -> None:

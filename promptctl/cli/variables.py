@@ -128,13 +128,8 @@ def _read(file: str) -> bytes:
     except bounded_input.TooLarge as problem:
         raise errors.Usage("too_large", f"{references.quoted(file)} {problem.strerror}") from None
     except (OSError, ValueError) as problem:
-        # A name with a NUL character raises ValueError.
-        reason = getattr(problem, "strerror", None) or str(problem)
-        raise errors.Failed(
-            "cannot_read",
-            f"cannot read {references.quoted(file)}: {reason}",
-            hint="pass --vars-file a readable file, or - for standard input",
-        ) from None
+        hint = "pass --vars-file a readable file, or - for standard input"
+        raise bounded_input.unreadable(references.quoted(file), problem, hint) from None
 
 
 def _entries(raw: bytes, file: str) -> Entries:

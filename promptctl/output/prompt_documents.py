@@ -17,11 +17,7 @@ _STATS = ("total_uses", "errors", "avg_tokens", "avg_response_time_ms", "avg_sco
 
 def version_document(version: VersionDetail) -> dict[str, Any]:
     """Return one version, with its name and id."""
-    document = {
-        "id": version.id,
-        "name": version.name,
-        **_version(version),
-    }
+    document = {"id": version.id, "name": version.name, **_version(version)}
     if version.retired_at is not None:
         document["archived_at"] = version.retired_at
     return document

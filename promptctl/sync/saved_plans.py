@@ -74,13 +74,8 @@ def load(path: str) -> SavedPlan:
     try:
         data = bounded_input.any_file(path)
     except (OSError, ValueError) as problem:
-        # A name with a NUL raises ValueError, which has no strerror.
-        reason = getattr(problem, "strerror", None) or str(problem)
-        raise errors.Failed(
-            "cannot_read",
-            f"cannot read {references.quoted(path)}: {reason}",
-            hint="pass --apply-plan a file that --save-plan has written",
-        ) from None
+        hint = "pass --apply-plan a file that --save-plan has written"
+        raise bounded_input.unreadable(references.quoted(path), problem, hint) from None
     try:
         return _parse(json_documents.parse(data))
     except InvalidDocument as problem:

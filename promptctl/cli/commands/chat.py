@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from promptctl import errors
-from promptctl.chat import conversation as chatting
 from promptctl.chat import transcripts
+from promptctl.chat.conversation import Conversation
 from promptctl.chat.turns import send_concurrently
 from promptctl.claude import api
 from promptctl.cli import chat_session, content, interruption, numbers, variables
@@ -17,7 +17,6 @@ from promptctl.rules import references, templates
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from promptctl.chat.conversation import Conversation
     from promptctl.chat.turns import Turn
     from promptctl.cli.run import Run
 
@@ -60,7 +59,9 @@ def chat(
     other = None if against is None else references.parse(against)
     numbers.check("--max-tokens", max_tokens)
     numbers.check("--timeout", timeout)
-    message, file = _message(message, text, file, vars_file)
+    message, file = content.chosen(message, text, file)
+    if file == "-" == vars_file:
+        raise errors.Usage("usage", "standard input cannot be both the message and the file of --vars-file")
     alone = message is None and file is None and sys.stdin is not None and sys.stdin.isatty()
     _check(run, target, other, save, continue_, unit=unit, alone=alone)
     values = variables.read(var, vars_file)
@@ -70,11 +71,17 @@ def chat(
     first_message = None if alone else content.message(message, file)
 
     client = api.Claude(timeout or api.SILENCE_SECONDS)
+    conversations = [
+        Conversation(
+            run.database, client, side, unit=unit, values=values, model=model, max_tokens=max_tokens, report=run.say
+        )
+        for side in (target, other)
+        if side is not None
+    ]
+    if transcript is not None:
+        conversations[0].messages = transcript.for_claude()
     with interruption.terminated_after_recording():
-        _converse(
-            run, client, target, other, transcript, first_message, values, unit=unit, model=model,
-            max_tokens=max_tokens, streams=not no_stream, usage=usage,
-        )  # fmt: skip
+        _converse(run, conversations, transcript, first_message, streams=not no_stream, usage=usage)
 
 
 def _check(
@@ -114,37 +121,19 @@ def _check(
 
 def _converse(
     run: Run,
-    client: api.Claude,
-    target: references.Reference,
-    other: references.Reference | None,
+    conversations: Sequence[Conversation],
     transcript: transcripts.Transcript | None,
     first_message: str | None,
-    values: dict[str, str],
     *,
-    unit: str | None,
-    model: str | None,
-    max_tokens: int | None,
     streams: bool,
     usage: bool,
 ) -> None:
-    """Answer `first_message`, with two versions if there is another, or start a conversation if it is None."""
-
-    def converse(with_: references.Reference) -> Conversation:
-        conversation = chatting.Conversation(
-            run.database, client, with_, unit=unit, values=values, model=model, max_tokens=max_tokens,
-            report=run.say,
-        )  # fmt: skip
-        conversation.messages = [] if transcript is None else transcript.for_claude()
-        return conversation
-
-    conversation = converse(target)
-    served = conversation.choose_version()
-    second = None if other is None else converse(other)
-    if second is not None:
-        second.choose_version()
+    """Answer `first_message`, with two versions if there are two, or start a conversation if it is None."""
+    conversation, *others = conversations
+    served, *_ = [side.choose_version() for side in conversations]
     # A variable may be in only one of two compared versions.
-    other_variables = frozenset[str]() if second is None else second.template().accepted
-    own = {name: value for name, value in values.items() if name not in other_variables}
+    other_variables = {name for other in others for name in other.template().accepted}
+    own = {name: value for name, value in conversation.values.items() if name not in other_variables}
     variables.check(conversation.template(), f"{served.name}@{served.version}", own, "chat")
     if first_message is None:
         assert run.connection is not None
@@ -152,24 +141,14 @@ def _converse(
         with interruption.prompt_interrupts():
             session.converse(run.connection.label)
         return
-    turn = _turn(conversation, first_message)
-    if second is None:
-        _answer(run, conversation, turn, streams=streams, usage=usage)
-        if transcript is not None and conversation.append(turn):
-            chat_session.note(transcript, first_message, turn)
-            transcript.save()
+    turns = [_turn(side, first_message) for side in conversations]
+    if others:
+        _compare(run, conversation, turns)
         return
-    _compare(run, conversation, [turn, _turn(second, first_message)])
-
-
-def _message(
-    argument: str | None, literal: str | None, file: str | None, vars_file: str | None
-) -> tuple[str | None, str | None]:
-    """Return the message's text and its file. Raises Usage if two options read standard input."""
-    message, file = content.chosen(argument, literal, file)
-    if file == "-" == vars_file:
-        raise errors.Usage("usage", "standard input cannot be both the message and the file of --vars-file")
-    return message, file
+    _answer(run, conversation, turns[0], streams=streams, usage=usage)
+    if transcript is not None and conversation.append(turns[0]):
+        chat_session.note(transcript, first_message, turns[0])
+        transcript.save()
 
 
 def _turn(conversation: Conversation, message: str) -> Turn:

@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from promptctl import errors
+from promptctl import bounded_input, errors
 from promptctl.postgres import connecting, settings
 from promptctl.postgres.embedded import location
 from promptctl.rules import references
@@ -68,12 +68,8 @@ def _check_file(file: str) -> None:
         with open(file, "rb"):
             pass
     except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or str(problem)
-        raise errors.Failed(
-            "cannot_read",
-            f"cannot read {references.quoted(file)}: {reason}",
-            hint="pass -f a readable file, or - for standard input",
-        ) from None
+        hint = "pass -f a readable file, or - for standard input"
+        raise bounded_input.unreadable(references.quoted(file), problem, hint) from None
 
 
 _VARIABLES = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "DATABASE", "requirepeer": "REQUIREPEER"}
