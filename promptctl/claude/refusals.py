@@ -18,7 +18,7 @@ _LONGEST_WAIT_SECONDS = 10.0
 _SHORTEST_WAIT_SECONDS = 1.0
 
 # https://docs.claude.com/en/api/errors. Our code is the type of the API; Claude's own message follows ours.
-_MESSAGES = {
+MESSAGES = {
     "authentication_error": "Claude rejected the API key",
     "billing_error": "Claude reports a billing problem",
     "permission_error": "the API key does not have permission",
@@ -120,10 +120,10 @@ def _status_error(problem: object, model: str, secrets: Sequence[str]) -> tuple[
     status = int(getattr(problem, "status_code", 0))
     # An error event in a stream has status 200, and only its type names the error.
     kind: str = getattr(problem, "type", None) or ""
-    if status == 404 and kind not in _MESSAGES and (address := _address(problem, with_path=True)):
+    if status == 404 and kind not in MESSAGES and (address := _address(problem, with_path=True)):
         # The API reports a missing model by type, so the URL itself is wrong.
         return invalid_reply(f"{address} does not exist (status 404)"), None
-    if kind not in _MESSAGES:
+    if kind not in MESSAGES:
         kind = _TYPE_BY_STATUS.get(status, "api_error")
     api_message = getattr(problem, "api_message", None)
     detail = (
@@ -140,7 +140,7 @@ def _status_error(problem: object, model: str, secrets: Sequence[str]) -> tuple[
     if wait is not None and wait > _LONGEST_WAIT_SECONDS:
         detail += f"; Claude asks to wait {duration(wait)}"
         hint = f"run the command again in {duration(wait)}"
-    failure = errors.ClaudeFailed(kind, f"{_MESSAGES[kind]}{detail}", hint=hint)
+    failure = errors.ClaudeFailed(kind, f"{MESSAGES[kind]}{detail}", hint=hint)
     if wait is not None and wait > _LONGEST_WAIT_SECONDS:
         failure.wait_seconds, wait = wait, None
     return failure, wait

@@ -41,12 +41,16 @@ def _codes(path: Path) -> set[str]:
             if function_name in _RAISING:
                 codes |= {text for text in _strings(node.args[0]) if text.isidentifier()}
         if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") in (
-            "_BY_CONSTRAINT", "_IN_OUR_WORDS", "_BY_SQLSTATE", "_BY_TYPE",
+            "_BY_CONSTRAINT", "_IN_OUR_WORDS", "_BY_SQLSTATE",
         ):  # fmt: skip
             assert isinstance(node.value, ast.Dict)
             for value in node.value.values:
                 assert isinstance(value, ast.Tuple)
                 codes |= _strings(value.elts[1])
+        if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["MESSAGES"]:
+            # Claude's types of errors are our codes, by which their messages are found.
+            assert isinstance(node.value, ast.Dict)
+            codes |= {key.value for key in node.value.keys if isinstance(key, ast.Constant)}
     return codes
 
 

@@ -74,16 +74,14 @@ def codes() -> dict[str, int]:
     from promptctl.postgres import refusals
 
     tables: list[dict[str, Any]] = [
-        value
-        for module in (refusals, claude_refusals)
-        for name, value in vars(module).items()
-        if name.startswith(("_BY_", "_IN_OUR_WORDS"))
+        value for name, value in vars(refusals).items() if name.startswith(("_BY_", "_IN_OUR_WORDS"))
     ]
     for table in tables:
         for kind, code, *_ in table.values():
             if code != "schema_version":
                 found[code] = kind.exit_code
-    return found
+    # The types of errors of Claude's API are our codes.
+    return found | dict.fromkeys(claude_refusals.MESSAGES, ERRORS["ClaudeFailed"])
 
 
 def _of_class(node: ast.ClassDef) -> dict[str, int]:
