@@ -50,7 +50,7 @@ def _codes(path: Path) -> set[str]:
         if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["MESSAGES"]:
             # Claude's types of errors are our codes, by which their messages are found.
             assert isinstance(node.value, ast.Dict)
-            codes |= {key.value for key in node.value.keys if isinstance(key, ast.Constant)}
+            codes |= {text for key in node.value.keys if key for text in _strings(key)}
     return codes
 
 
