@@ -52,12 +52,13 @@ def on_same_database(hint: str, words: Sequence[str]) -> str:
 
 
 def value_of(option: str, words: Sequence[str]) -> str | None:
-    """Return the value of an option in words that may be incomplete, None if it has none."""
+    """Return the last value of an option in words that may be incomplete, None if it has none."""
+    value = None
     for place, word in enumerate(words):
-        spelling, equals, value = word.partition("=")
+        spelling, equals, rest = word.partition("=")
         if spelling == option:
-            return value if equals else words[place + 1] if place + 1 < len(words) else None
-    return None
+            value = rest if equals else words[place + 1] if place + 1 < len(words) else None
+    return value
 
 
 def _without_password(url: str) -> str:
