@@ -147,7 +147,7 @@ CASES = [
          "select promptctl.erase('default-system-prompt', 4, 'ada', 'a key in it')"),
     Case("erase default-system-prompt@1", 2, "reason_missing",
          "erasing default-system-prompt@1 needs a reason: the history keeps it instead of the text",
-         'promptctl erase default-system-prompt@1 --reason "why" --dry-run, which shows what it would remove'),
+         'promptctl erase default-system-prompt@1 --reason "why" --dry-run'),
     Case("erase default-system-prompt@2 -r x", 5, "version_active", "default-system-prompt@2 is active",
          "promptctl show default-system-prompt"),
     Case("erase support/triage@2 -r x --dry-run", 5, "version_active", "support/triage@2 is a candidate",
