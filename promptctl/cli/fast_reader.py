@@ -69,7 +69,7 @@ def read(words: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
 
 
 def command(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
-    """Return the command's name and the words after it; the name is None where the words begin with no command."""
+    """Return the command's name and the words after it; the name is None if the first words are not a command."""
     for length in (1, 2):
         name = " ".join(words[:length])
         if name in COMMANDS and name.split(" ") == [*words[:length]]:

@@ -177,7 +177,7 @@ SOURCE = _option(
     "source",
     "--source",
     "NAME",
-    "Name under which the prompts of this folder are recorded, their source. Default: the repository and the"
+    "Name of the source, under which the prompts of this folder are recorded. Default: the repository and the"
     " path of the folder.",
 )
 TEMPLATE_DEFAULT = _option(

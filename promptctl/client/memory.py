@@ -17,10 +17,11 @@ EMPTY = State({}, {})
 
 
 class Memory:
-    """The last state that was read, the page from which most calls are answered, and the uses that have ended.
+    """The last state that was read, a page of memory from which most calls are answered, and the uses that have ended.
 
-    `state` survives a fork, so that a child has what its parent loaded. The page is empty where a call must look
-    further: in a new child, in a closed client, and always when the age has to be checked.
+    `state` survives a fork, so that a child has what its parent loaded. The page has the same state, and a fork wipes
+    it. It is empty where a call must look further: in a new child, in a closed client, and always when the age has to
+    be checked.
     """
 
     def __init__(self, *, checks_age: bool) -> None:
@@ -40,7 +41,7 @@ class Memory:
 
     @property
     def page_state(self) -> State:
-        """The state of the page. In a child that Python did not fork, the client starts again first."""
+        """The state of the page. In a process that was forked without Python's hooks, the client restarts first."""
         try:
             return self.page.state
         except AttributeError:
@@ -49,7 +50,7 @@ class Memory:
 
     def publish(self, state: State) -> None:
         """Replace the state."""
-        # The page first: it is read first, so no caller sees the new state and then the old one.
+        # Update the page before `state`: callers read it first, so none sees the new state and then the old one.
         if not self._checks_age and not self.is_closed:
             self._fill_page(state)
             if self.is_closed:

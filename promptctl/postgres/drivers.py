@@ -47,7 +47,7 @@ def for_application() -> Driver:
 
 
 def libraries() -> list[str]:
-    """Return the paths, or names, of the libpq that this process has loaded: none before its first connection."""
+    """Return the path or name of each libpq that this process has loaded: none before its first connection."""
     import sys
 
     psycopg_pq = sys.modules.get("promptctl.postgres.psycopg_pq")

@@ -83,7 +83,7 @@ def arrays(records: Sequence[UseRecord] | Sequence[FallbackRecord], now: float) 
 
 def begin_recording(database: Database, arrays: Sequence[str]) -> Callable[[], Recorded]:
     """Send uses, as `arrays` returns them, and return a function that waits for the result."""
-    # The third field is the age, which record_uses expects after the epoch.
+    # $3, the age, comes after $5, the epoch, because record_uses has it there.
     wait = database.start(
         """
         select (b).recorded, (b).repeated, (b).late
@@ -95,14 +95,15 @@ def begin_recording(database: Database, arrays: Sequence[str]) -> Callable[[], R
 
 
 def record_fallbacks(database: Database, fallbacks: Sequence[FallbackRecord], now: float) -> Recorded:
-    """Record calls with an application's own text, as `record`."""
+    """Record calls that used an application's own text; like `record`."""
     statement = "select * from promptctl.record_fallbacks($1, $2, $3, $4, $5, $6, $7, $8)"
     return Recorded(*database.run(statement, *arrays(fallbacks, now))[0])
 
 
 def score(database: Database, scores: Sequence[ScoreRecord]) -> None:
     """Store scores of uses, all or none, in one round trip. Raises errors.PromptctlError for an unknown use."""
-    # Sorted by id, because each use stays locked until all are stored. Stable, because the last score of a use counts.
+    # Sorted by id, because each use stays locked until all are stored. `sorted` keeps the order of a use's scores, of
+    # which the last counts.
     statements: list[tuple[LiteralString, Sequence[str | float]]] = [
         ("select promptctl.score_use($1, $2)", score) for score in sorted(scores, key=lambda score: score.id)
     ]
@@ -110,7 +111,7 @@ def score(database: Database, scores: Sequence[ScoreRecord]) -> None:
 
 
 def _kinds(record: type[Record]) -> list[tuple[str, str]]:
-    """Return the fields of a record with their types; an id needs no quotes, so it has no type."""
+    """Return the fields of a record with their types. The type of `id` is empty, so that it is not quoted."""
     return [(field, "" if field == "id" else kind) for field, kind in record.__annotations__.items()]
 
 
@@ -130,7 +131,7 @@ def _array(values: Sequence[Any]) -> str:
 
 
 def _texts(values: Sequence[str | None]) -> str:
-    """Return a PostgreSQL array of texts. Few of them differ, and each is quoted once."""
+    """Return a PostgreSQL array of texts. Most of them repeat, so each distinct text is quoted only once."""
     quoted = {value: "NULL" if value is None else _quoted(value) for value in set(values)}
     return "{" + ",".join([quoted[value] for value in values]) + "}"
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     # The activity, how many are done, how many there are.
     Progress = Callable[[str, int, int], None]
 
-# With more changed prompts than this, `git log` starts before the database is queried: it takes a while.
+# With more changed prompts than this, `git log`, which takes a while, starts before the database is queried.
 _MANY_PROMPTS = 100
 
 
@@ -59,8 +59,8 @@ def list_prompts(folder: str, template: str | None = None, *, is_default: bool =
 class FolderReader:
     """Reads the files of a folder: hashes them first, then parses the prompts that may differ from the database.
 
-    `candidates` are those prompts. Where the source was never applied they are all of the folder's, and each is read
-    only when it is parsed.
+    `candidates` are those prompts. If this source was never applied, every prompt of the folder is a candidate, and its
+    files are read only when it is parsed.
     """
 
     def __init__(self, prompts: Sequence[ListedPrompt], state: SourceState, progress: Progress) -> None:
@@ -125,7 +125,7 @@ class FolderReader:
     ) -> FolderPrompt:
         stored_versions = stored_prompt.versions if stored_prompt is not None else {}
         hashes = {number: version.sha256 for number, version in stored_versions.items()}
-        # Secrets in files that were applied as they are were allowed at that time.
+        # If these same files were applied before, their secrets were allowed then.
         is_allowed = allow_secrets or self._applied_digests.get(scanned.prompt.name) == scanned.digest
         return prompt_files.read(scanned, hashes, self._problems, None if is_allowed else self._secrets)
 
@@ -202,7 +202,7 @@ def _source_state(
 
 
 def _commit_relation(checkout: Checkout, state: SourceState) -> str:
-    """Return how the folder's commit relates to the one applied last; where history cannot tell, by their times."""
+    """Return how the folder's commit relates to the one applied last; if Git cannot tell, compare their times."""
     if state.commit is None:
         return provenance.NEWER
     if checkout.commit is None:

@@ -29,9 +29,9 @@ def split(
     with SHARE changes the share, NAME alone shows the split, and NAME --off ends
     it. An activation or a rollback ends it too.
 
-    A unit, for example a user id, always gets the same version. As the share
-    grows, units that get the candidate keep it. A hash of the seed and the unit
-    decides: splits with the same seed choose the same units.
+    While the share stays the same, a unit, for example a user id, gets the same
+    version. When it grows, units that have the candidate keep it. A hash of the
+    seed and the unit decides: splits with the same seed choose the same units.
 
     Examples:
       promptctl split default-system-prompt@3 10% --reason "does it help?"

@@ -26,7 +26,7 @@ def stats(
     """Show uses, errors, tokens, times and cost of each version.
 
     An average or a percentile covers the successful uses that have the value.
-    Errors are counted separately. The error of a percentile is at most 1.1 %.
+    Failed uses are counted separately. A percentile is accurate to within 1.1 %.
     FIRST is the time to the first token. COST is the cost of the tokens, if the
     price of the model is known. SHARE is the version's share of a split.
     Without NAME, versions that were never used are hidden, unless they are active
