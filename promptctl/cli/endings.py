@@ -24,7 +24,7 @@ def run(words: Sequence[str]) -> int:
         from promptctl.output import stream
 
         # Help obeys --no-pager too, and is printed before the options are parsed.
-        stream.use_pager(False)
+        stream.disable_pager()
     try:
         try:
             code = _run(invocation)

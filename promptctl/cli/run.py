@@ -43,7 +43,7 @@ class Run:
                 raise errors.Usage("usage", f"invalid color {references.quoted(color)}: use auto, always or never")
             stream.set_color(color)
         if no_pager:
-            stream.use_pager(False)
+            stream.disable_pager()
         if log_format not in (None, "text", "json"):
             raise errors.Usage("usage", f"invalid log format {references.quoted(log_format)}: use text or json")
         if json and quiet:

@@ -157,10 +157,10 @@ def write_bytes(data: bytes) -> None:
         raise write_error(problem) from None
 
 
-def use_pager(allowed: bool) -> None:
-    """Set whether a pager may be used, False with --no-pager."""
+def disable_pager() -> None:
+    """Write every answer without a pager, as --no-pager asks."""
     global _may_page
-    _may_page = allowed
+    _may_page = False
 
 
 def hold_for_pager() -> None:

@@ -8,13 +8,13 @@ _JUST_NOW_SECONDS = 10
 _UNITS = ((60, "second"), (60, "minute"), (24, "hour"), (7, "day"))
 
 
-def ago(timestamp: str, now: datetime | None = None) -> str:
+def ago(timestamp: str) -> str:
     """Return how long ago a time was: `just now`, `5 minutes ago`; after seven days the local date, `12 Nov 2026`.
 
     `timestamp` is RFC 3339 in UTC.
     """
     then = datetime.fromisoformat(timestamp)
-    elapsed = int(((now or datetime.now(timezone.utc)) - then).total_seconds())
+    elapsed = int((datetime.now(timezone.utc) - then).total_seconds())
     if elapsed < _JUST_NOW_SECONDS:
         return "just now"
     for size, unit in _UNITS:
