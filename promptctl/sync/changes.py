@@ -22,6 +22,18 @@ WRITING_KINDS = (NEW, ACTIVATE, DESCRIBE, ROUTE)
 KINDS = (*WRITING_KINDS, HELD, CONFLICT, DATABASE_ONLY, NOTE)
 
 
+class PlanOptions(Record):
+    """What a plan may contain.
+
+    `adopt`: take over prompts of another source, and versions that were activated outside of Git. With `will_apply`,
+    a prompt of another source is always a conflict; in a preview it is one only if it has changes.
+    """
+
+    adopt: bool = False
+    allow_new_variables: bool = False
+    will_apply: bool = True
+
+
 class Change(Record):
     """One line of a plan; `message` describes it.
 

@@ -8,7 +8,7 @@ from promptctl import errors
 from promptctl.folder import provenance
 from promptctl.postgres import refusals
 from promptctl.rules.references import short_hash
-from promptctl.sync import plan as planning
+from promptctl.sync import serving_changes
 from promptctl.sync.changes import ACTIVATE, CONFLICT
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ def _conflict(conflicts: Sequence[Change]) -> errors.Refused:
     if not first.needs_new_variables:
         return errors.Refused("conflict", message, hint=first.hint)
     hint = first.hint or ""
-    if not hint.endswith(planning.ALLOW_NEW_VARIABLES_COMMAND):
+    if not hint.endswith(serving_changes.ALLOW_NEW_VARIABLES_COMMAND):
         return errors.Refused("new_variables", f"{message}; {refusals.ALLOWED_BY}", hint=hint)
     error = errors.Refused("new_variables", message)
-    error.hint_prefix = hint.removesuffix(planning.ALLOW_NEW_VARIABLES_COMMAND)
+    error.hint_prefix = hint.removesuffix(serving_changes.ALLOW_NEW_VARIABLES_COMMAND)
     error.hint_options = ("--allow-new-variables",)
     return error

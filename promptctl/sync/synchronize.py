@@ -10,7 +10,7 @@ from promptctl.records import Record
 from promptctl.store import syncs
 from promptctl.sync import plan, plan_checks, read
 from promptctl.sync.apply import apply_plan
-from promptctl.sync.changes import WRITING_KINDS, PreparedPlan
+from promptctl.sync.changes import WRITING_KINDS, PlanOptions, PreparedPlan
 from promptctl.sync.upload import Uploader
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _make_plan(
             reading.missing_prompts,
             len(listed) - len(prompts),
         ),
-        plan.PlanOptions(options.adopt, options.allow_new_variables, will_apply),
+        PlanOptions(options.adopt, options.allow_new_variables, will_apply),
     )
     prepared = PreparedPlan(
         checkout.source,

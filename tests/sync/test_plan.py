@@ -11,9 +11,19 @@ from promptctl.folder.prompt_files import FileVersion, FolderPrompt
 from promptctl.rules import templates
 from promptctl.rules.targeting import RouteGraph
 from promptctl.store.syncs import LastMove, StoredPrompt, StoredVersion
-from promptctl.sync import plan
-from promptctl.sync.changes import ACTIVATE, CONFLICT, DATABASE_ONLY, DESCRIBE, HELD, NEW, NOTE, ROUTE, Plan
-from promptctl.sync.plan import PlanOptions
+from promptctl.sync import plan, serving_changes
+from promptctl.sync.changes import (
+    ACTIVATE,
+    CONFLICT,
+    DATABASE_ONLY,
+    DESCRIBE,
+    HELD,
+    NEW,
+    NOTE,
+    ROUTE,
+    Plan,
+    PlanOptions,
+)
 
 SOURCE = "example.com/prompts prompts"
 # The hint does not begin with a command that undoes the operator's move.
@@ -276,7 +286,7 @@ def test_the_variables_of_a_version_that_is_not_stored_yet_are_those_of_its_file
     ]
     assert result.of(CONFLICT)[0].hint == (
         "if braces are text, set template: none in prompts/a/prompt.yaml; or set a default for user.name there; else "
-        + plan.ALLOW_NEW_VARIABLES_COMMAND
+        + serving_changes.ALLOW_NEW_VARIABLES_COMMAND
     )
     without_style = plan_of(folder_prompt(texts, 3, settings={"template": "none"}), stored_prompt(TWO_TEXTS, 1, 1))
     assert without_style.of(CONFLICT) == []

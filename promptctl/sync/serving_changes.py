@@ -1,0 +1,129 @@
+"""The changes that a plan makes to what a prompt serves: its active version and its route.
+
+An operator's move, or a route that was set in the database, is held: it stays until the folder changes its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptctl.rules import shares, targeting
+from promptctl.rules.json_values import same
+from promptctl.sync.changes import ACTIVATE, CONFLICT, HELD, ROUTE, Change
+
+if TYPE_CHECKING:
+    from promptctl.folder.prompt_files import FolderPrompt
+    from promptctl.rules.targeting import RouteGraph
+    from promptctl.store.syncs import StoredPrompt
+    from promptctl.sync.changes import PlanOptions, Route
+
+# The command that resolves the conflict of an activation whose version needs a variable that the active one does not.
+ALLOW_NEW_VARIABLES_COMMAND = "promptctl sync --allow-new-variables"
+
+
+def activation_changes(
+    prompt: FolderPrompt, target: int, stored: StoredPrompt | None, options: PlanOptions
+) -> list[Change]:
+    """Return the changes that make `target` the active version: an activation, a hold, a conflict, or none."""
+    version = stored.versions.get(target) if stored else None
+    correct_yaml = f"correct active in {prompt.yaml_path}"
+    if version is None and not any(file.number == target for file in prompt.versions):
+        message = "is set as active, but is neither in the folder nor in the database"
+        return [Change(CONFLICT, prompt.name, target, message, hint=correct_yaml)]
+    if version is not None and version.is_erased:
+        return [Change(CONFLICT, prompt.name, target, "is set as active, but was erased", hint=correct_yaml)]
+    if stored is None:
+        message = f"activate {target} (none active)"
+        return [Change(ACTIVATE, prompt.name, target, message, yaml_path=prompt.yaml_path)]
+    active = stored.active_version
+    if active == target:
+        return []
+    if _is_activation_held(target, stored, options):
+        return [_hold(prompt, target, stored)]
+    if version is not None and version.is_archived:
+        return [Change(CONFLICT, prompt.name, target, "is set as active, but is archived", hint=correct_yaml)]
+    if not options.allow_new_variables and (variables := _new_variables(prompt, target, stored)):
+        return [_variables_conflict(prompt, target, stored, variables)]
+    message = f"activate {target} ({'none' if active is None else active} active)"
+    if stored.candidate_version is not None:
+        share = shares.percent(stored.basis_points)
+        message += f"; ends the split, {share} for version {stored.candidate_version}"
+    return [Change(ACTIVATE, prompt.name, target, message, previous_version=active, yaml_path=prompt.yaml_path)]
+
+
+def _is_activation_held(target: int, stored: StoredPrompt, options: PlanOptions) -> bool:
+    """Whether an operator's move stays: the folder names the same version as when it was applied last.
+
+    If no sync has set a version yet, any active version stays, unless `adopt` is set.
+    """
+    if stored.has_applied_version:
+        return stored.applied_version == target
+    return stored.active_version is not None and not options.adopt
+
+
+def _hold(prompt: FolderPrompt, target: int, stored: StoredPrompt) -> Change:
+    active = stored.active_version
+    # A sentence and no command: a command that follows the folder would undo an operator's move.
+    if active is None:
+        keep = f"to keep the prompt without an active version, remove active from {prompt.yaml_path}"
+    else:
+        keep = f"to keep {active}, write active: {active} in {prompt.yaml_path}"
+    return Change(
+        HELD,
+        prompt.name,
+        target,
+        f"held at {'none' if active is None else active}, the folder names {target}",
+        previous_version=active,
+        hold=stored.last_move,
+        hint=f"{keep}; to follow the folder, activate {target}",
+    )
+
+
+def _variables_conflict(prompt: FolderPrompt, target: int, stored: StoredPrompt, variables: list[str]) -> Change:
+    active = stored.active_version
+    if target in stored.versions:
+        hint = f"promptctl diff {prompt.name}@{active} {prompt.name}@{target}"
+    else:
+        path = prompt.yaml_path or f"{prompt.path}/prompt.yaml"
+        hint = (
+            f"if braces are text, set template: none in {path}; or set a default for {variables[0]} there; "
+            f"else {ALLOW_NEW_VARIABLES_COMMAND}"
+        )
+    message = f"needs {', '.join(variables)}, which the active version {active} does not"
+    return Change(CONFLICT, prompt.name, target, message, hint=hint, needs_new_variables=True)
+
+
+def _new_variables(prompt: FolderPrompt, target: int, stored: StoredPrompt) -> list[str]:
+    """Return the variables that a version needs and the active one does not: applications do not pass them yet."""
+    if stored.active_version is None:
+        return []
+    passed = stored.versions[stored.active_version].required_variables.split()
+    if (version := stored.versions.get(target)) is not None:
+        required = version.required_variables.split()
+    else:
+        required = next(file.required for file in prompt.versions if file.number == target)
+    return [name for name in required if name not in passed]
+
+
+def route_changes(
+    prompt: FolderPrompt, route: Route, stored: StoredPrompt | None, options: PlanOptions, graph: RouteGraph
+) -> list[Change]:
+    """Return the changes that set the route: the route, a hold, a conflict, or none."""
+    if same(route, (stored.route if stored else None) or []):
+        return []
+    if is_route_held(route, stored, options):
+        steps = f"{len(route)} step{'s' * (len(route) != 1)}"
+        message = f"route: the stored route stays until the folder changes its own, {steps}"
+        return [Change(HELD, prompt.name, 0, message)]
+    if problem := targeting.route_problem(prompt.name, route, graph):
+        return [Change(CONFLICT, prompt.name, 0, problem, hint=f"correct route in {prompt.yaml_path}")]
+    targets = ", ".join(str(target) for target in targeting.targets(route))
+    return [Change(ROUTE, prompt.name, 0, f"route: {targets or 'none'}", route=route, yaml_path=prompt.yaml_path)]
+
+
+def is_route_held(route: Route, stored: StoredPrompt | None, options: PlanOptions) -> bool:
+    """Whether the stored route stays: the folder has not changed its own since, or none of its own was ever applied."""
+    if stored is None or same(route, stored.route or []):
+        return False
+    is_from_elsewhere = not stored.has_applied_route and bool(stored.route) and not options.adopt
+    return is_from_elsewhere or same(stored.applied_route, route)

@@ -1,0 +1,137 @@
+"""The changes that a plan makes for the version files of a prompt: new texts, metadata, and what must not change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptctl.rules import templates
+from promptctl.rules.json_values import same
+from promptctl.sync.changes import CONFLICT, DATABASE_ONLY, DESCRIBE, HELD, NEW, NOTE, Change
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from promptctl.folder.prompt_files import FileVersion, FolderPrompt
+    from promptctl.store.syncs import StoredPrompt, StoredVersion
+    from promptctl.sync.changes import PlanOptions
+
+
+def version_changes(
+    source: str, prompt: FolderPrompt, stored: StoredPrompt | None, options: PlanOptions
+) -> list[Change]:
+    """Return the changes of a prompt's versions: those in the folder, then those that only the database has."""
+    changes: list[Change] = []
+    free_number = max(stored.next_version if stored else 1, *(file.number + 1 for file in prompt.versions), 1)
+    for file in prompt.versions:
+        file_changes = _file_changes(prompt, file, stored, options, free_number)
+        # Each edited file gets a free number of its own.
+        free_number += any(change.kind == CONFLICT for change in file_changes)
+        changes += file_changes
+    if stored is not None:
+        numbers = {file.number for file in prompt.versions}
+        changes += [
+            Change(DATABASE_ONLY, prompt.name, number, f"only in the database, created by {version.created_by}")
+            for number, version in sorted(stored.versions.items())
+            if number not in numbers and not version.is_archived and version.source != source
+        ]
+    return changes
+
+
+def _file_changes(
+    prompt: FolderPrompt, file: FileVersion, stored: StoredPrompt | None, options: PlanOptions, free_number: int
+) -> list[Change]:
+    version = stored.versions.get(file.number) if stored else None
+    if version is None:
+        notes = prompt.notes.get(file.number, ())
+        return [_new_version(prompt, file, stored), *(Change(NOTE, prompt.name, file.number, note) for note in notes)]
+    assert stored is not None
+    if version.is_erased:
+        relation = "still contains its text" if version.sha256 == file.sha256 else "uses its number"
+        message = f"was erased, and {file.path} {relation}: remove the file"
+        return [Change(CONFLICT, prompt.name, file.number, message, hint=f"promptctl history {prompt.name}")]
+    if version.sha256 != file.sha256:
+        message = f"{file.path} differs from the stored version, which never changes: save it as v{free_number}"
+        hint = _command_to_save_as(free_number, prompt.name, file)
+        return [Change(CONFLICT, prompt.name, file.number, message, file=file, hint=hint)]
+    changes = _metadata_changes(prompt, file, version, stored, options)
+    folder_settings, stored_settings = _with_style(file.settings), _with_style(version.settings)
+    if not same(folder_settings, stored_settings):
+        keys = _differing_keys(folder_settings, stored_settings)
+        message = f"settings differ from the stored ones, which never change: {keys}"
+        changes.append(Change(NOTE, prompt.name, file.number, message))
+    return changes
+
+
+def _with_style(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with a template style; the default one where none is set."""
+    return settings if "template" in settings else {"template": templates.DEFAULT_STYLE, **settings}
+
+
+def _command_to_save_as(number: int, name: str, file: FileVersion) -> str:
+    """Return the command that renames an edited file to a free number and restores the stored text.
+
+    It reads the stored text first: if that fails, no file of the folder has changed.
+    """
+    import shlex
+
+    folder, _, basename = file.path.rpartition("/")
+    target = f"{folder}/v{number}{basename[basename.rindex('.') :]}"
+    # A path that begins with a hyphen would be an option.
+    paths = [path if not path.startswith("-") else f"./{path}" for path in (file.path, target)]
+    old, new = map(shlex.quote, paths)
+    restored = shlex.quote(f"{paths[0]}.stored")
+    return f"promptctl show {name}@{file.number} > {restored} && mv {old} {new} && mv {restored} {old}"
+
+
+def _new_version(prompt: FolderPrompt, file: FileVersion, stored: StoredPrompt | None) -> Change:
+    same_text = (
+        {n: version for n, version in stored.versions.items() if version.sha256 == file.sha256} if stored else {}
+    )
+    if erased := next((number for number, version in same_text.items() if version.is_erased), None):
+        message = f"{file.path} contains the text of @{erased}, which was erased: remove the file"
+        return Change(CONFLICT, prompt.name, file.number, message, hint=f"promptctl history {prompt.name}")
+    message = f"new, {file.size} bytes" + (f", same text as @{max(same_text)}" if same_text else "")
+    if file.variables:
+        message += f"; variables: {templates.describe(file.variables, file.settings)}"
+    active = stored.active_version if stored else None
+    # All fields by position, which is faster: a folder may have a hundred thousand files.
+    return Change(NEW, prompt.name, file.number, message, active, None, None, file, prompt.yaml_path, None, None)
+
+
+def _metadata_changes(
+    prompt: FolderPrompt, file: FileVersion, version: StoredVersion, stored: StoredPrompt, options: PlanOptions
+) -> list[Change]:
+    """Apply the metadata that changed in the folder, and hold back what was corrected in the database since."""
+    folder_metadata = file.metadata
+    last_applied = stored.applied_metadata.get(str(file.number), {})
+    is_first_sync = stored.applied_source is None and not options.adopt
+    new_metadata = dict(version.metadata)
+    held_keys: list[str] = []
+    for key, value in folder_metadata.items():
+        if key in version.metadata and same(version.metadata[key], value):
+            continue
+        is_unchanged_in_folder = key in last_applied and same(last_applied[key], value)
+        if is_unchanged_in_folder or (is_first_sync and key in version.metadata):
+            held_keys.append(key)
+        else:
+            new_metadata[key] = value
+    for key in last_applied.keys() - folder_metadata.keys():
+        if key in new_metadata and same(new_metadata[key], last_applied[key]):
+            del new_metadata[key]
+    changes: list[Change] = []
+    if not same(new_metadata, version.metadata):
+        keys = _differing_keys(new_metadata, version.metadata)
+        changes.append(Change(DESCRIBE, prompt.name, file.number, keys, metadata=new_metadata))
+    if held_keys:
+        message = f"{', '.join(sorted(held_keys))}: the stored value stays until the folder changes it"
+        changes.append(Change(HELD, prompt.name, file.number, message, file=file))
+    return changes
+
+
+def _differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    return ", ".join(
+        key
+        for key in sorted(one.keys() | other.keys())
+        if (key in one) != (key in other) or not same(one.get(key), other.get(key))
+    )
