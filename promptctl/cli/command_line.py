@@ -36,7 +36,7 @@ def changed(words: Sequence[str], more: Sequence[str], left_out: str | None = No
 def on_same_database(hint: str, words: Sequence[str]) -> str:
     """Return a hint whose commands use the same --database-url as the words; without it, they could use another one.
 
-    The option goes behind `promptctl`, because the rest of a hint may be a redirection or an explanation.
+    The option goes directly after `promptctl`, because the rest of a hint may be a redirection or an explanation.
     """
     url = value_of("--database-url", words)
     if url is None or not hint or "--database-url" in hint:

@@ -10,7 +10,7 @@ from promptctl.chat import transcripts
 from promptctl.chat.conversation import Conversation
 from promptctl.chat.turns import send_concurrently
 from promptctl.claude import api
-from promptctl.cli import chat_session, content, interruption, numbers, variables
+from promptctl.cli import chat_log, chat_session, content, interruption, numbers, variables
 from promptctl.output import messages, reply_view, reply_writer, stream, waiting_line
 from promptctl.rules import references, templates
 
@@ -147,7 +147,7 @@ def _converse(
         return
     _answer(run, conversation, turns[0], streams=streams, usage=usage)
     if transcript is not None and conversation.append(turns[0]):
-        chat_session.note(transcript, first_message, turns[0])
+        chat_log.add_to_transcript(transcript, first_message, turns[0])
         transcript.save()
 
 
@@ -161,7 +161,7 @@ def _turn(conversation: Conversation, message: str) -> Turn:
 
 def _answer(run: Run, conversation: Conversation, turn: Turn, *, streams: bool, usage: bool) -> None:
     """Show the reply, and record its calls even if it fails or is interrupted."""
-    chat_session.log_use(run, turn.served)
+    chat_log.log_use(run, turn.served)
     reply_view.announce(turn.served, conversation.model())
     shows_text = run.form == "plain"
     writer = reply_writer.Writer()
@@ -195,7 +195,7 @@ def _answer(run: Run, conversation: Conversation, turn: Turn, *, streams: bool, 
 
 def _compare(run: Run, conversation: Conversation, turns: Sequence[Turn]) -> None:
     for turn in turns:
-        chat_session.log_use(run, turn.served)
+        chat_log.log_use(run, turn.served)
         if stream.to_terminal():
             messages.note(f"asking {turn.served.name}@{turn.served.version} …")
     try:
@@ -213,7 +213,7 @@ def _compare(run: Run, conversation: Conversation, turns: Sequence[Turn]) -> Non
 
 def _record(run: Run, conversation: Conversation, turns: Sequence[Turn]) -> None:
     for turn in turns:
-        chat_session.log_calls(run, turn)
+        chat_log.log_calls(run, turn)
     if failure := conversation.record(turns):
         messages.warning(f"the use is not recorded: {failure.message}")
     if conversation.interruption is not None:
