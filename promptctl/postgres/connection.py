@@ -1,6 +1,6 @@
 """A connection to PostgreSQL: pipelines, timeouts, cancellation and notifications.
 
-It is written against psycopg's protocol for libpq, of which `ctypes_pq` implements the part that is used here.
+It uses psycopg's protocol for libpq. `ctypes_pq` implements the methods that are called here.
 """
 
 from __future__ import annotations

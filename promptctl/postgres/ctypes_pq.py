@@ -38,7 +38,7 @@ def connect(parameters: Mapping[str, str], *, light: bool = False) -> Connection
         message = pgconn.error_message.decode(errors="replace").strip()
         pgconn.finish()
         raise ConnectionFailed(message)
-    # A test compares its methods with those of psycopg's protocol, of which it lacks the rest.
+    # It has only the methods that are called here. A test compares them with psycopg's protocol.
     part_of_protocol: Any = pgconn
     return Connection(part_of_protocol, OperationalError)
 

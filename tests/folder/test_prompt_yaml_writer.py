@@ -347,7 +347,7 @@ def test_an_inexpressible_activation_or_route_is_named(
     assert refusal(version_with_metadata(description="x"), active, route) == what
 
 
-# Texts and values of which some cannot be stored in PostgreSQL.
+# Texts and values. PostgreSQL cannot store some of them.
 odd_texts = st.sampled_from(["a", "\0", "a\0b", "\ud800", "b\n", " "])
 odd_values = st.recursive(
     odd_texts | st.floats(width=16) | st.none() | st.booleans(),

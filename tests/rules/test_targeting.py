@@ -36,7 +36,7 @@ WHEN = st.dictionaries(KEYS, SCALARS, min_size=1, max_size=3)
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Draw a route and attributes, some of which match a step or nearly match it."""
+    """Draw a route and attributes. Some attributes match a step, or nearly match it."""
     whens = draw(st.lists(WHEN, min_size=1, max_size=4))
     attributes: dict[str, Any] = draw(st.dictionaries(KEYS, JUNK, max_size=3))
     if draw(st.booleans()):

@@ -17,7 +17,7 @@ PROMPTS, MOVES = 1000, 400
 
 @pytest.fixture
 def large_database(database: Connection) -> Connection:
-    """A database with many prompts, of which `deep` has a long history."""
+    """A database with many prompts. The prompt `deep` has a long history."""
     versions = [
         {"name": f"many/{number}", "version": version, "content": f"{version}"}
         for number in range(PROMPTS)
