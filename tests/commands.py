@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import re
@@ -13,7 +12,7 @@ import psycopg
 import pytest
 
 from promptctl import schema
-from tests.conftest import SERVERS, Ended, Templated
+from tests.conftest import SERVERS, Ended, Templated, copied_database
 from tests.servers import Server
 
 if TYPE_CHECKING:
@@ -64,8 +63,6 @@ reset session_replication_role;
 
 HINT = re.compile(r"hint: {2}\S.*\n")
 
-_counter = itertools.count(500_000_000)
-
 
 def start_server(version: str) -> Iterator[Templated]:
     """Yield a server with a template database and one database that all tests of this process reuse."""
@@ -82,6 +79,19 @@ def start_server(version: str) -> Iterator[Templated]:
         yield Templated(server, name)
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session", params=NEWEST)
+def templated(request: pytest.FixtureRequest) -> Iterator[Templated]:
+    """A server of the newest installed version. Modules whose subject differs between versions use every server."""
+    yield from start_server(request.param)
+
+
+@pytest.fixture
+def database_name(request: pytest.FixtureRequest, templated: Templated) -> Iterator[str]:
+    """The name of a database with our schema, empty unless the test uses `demo`."""
+    with reusable_database(request, templated) as name:
+        yield name
 
 
 @contextlib.contextmanager
@@ -115,16 +125,6 @@ def fill(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(CLEAR)
         connection.execute(FILL)
-
-
-@contextlib.contextmanager
-def copied_database(server: Server, template: str) -> Generator[str]:
-    """Yield the name of a new database that is a copy of another."""
-    name = f"test_{os.getpid()}_{next(_counter)}"
-    with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}".encode())
-        yield name
-        connection.execute(f"drop database if exists {name} with (force)".encode())
 
 
 def check_failure(ended: Ended, code: int) -> Ended:

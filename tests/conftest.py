@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib
 import os
@@ -26,7 +27,7 @@ from tests.claude_api import ClaudeServer
 from tests.servers import Server, available_servers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from promptctl.postgres.drivers import Driver
 
@@ -76,16 +77,20 @@ def server(templated: Templated) -> Server:
 @pytest.fixture
 def empty_database(templated: Templated) -> Iterator[str]:
     """The name of a new database without our schema."""
-    yield from _database(templated.server, "template1")
+    with copied_database(templated.server, "template1") as name:
+        yield name
 
 
 @pytest.fixture
 def database_name(templated: Templated) -> Iterator[str]:
     """The name of a new database with our schema."""
-    yield from _database(templated.server, templated.template)
+    with copied_database(templated.server, templated.template) as name:
+        yield name
 
 
-def _database(server: Server, template: str) -> Iterator[str]:
+@contextlib.contextmanager
+def copied_database(server: Server, template: str) -> Generator[str]:
+    """Yield the name of a new database that is a copy of another."""
     name = f"test_{os.getpid()}_{next(_counter)}"
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         connection.execute(f"create database {name} template {template}".encode())

@@ -6,29 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.commands import NEWEST, reusable_database, start_server
+from tests.commands import database_name, templated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import psycopg
 
-    from tests.conftest import Promptctl, Templated
+    from tests.conftest import Promptctl
+
+# pytest finds fixtures by the names in a conftest.
+__all__ = ["database_name", "templated"]
 
 CALM, CONCISE, ENTHUSIASTIC = "You are a calm assistant.\n", "You are concise.\n", "You are enthusiastic!\n"
-
-
-@pytest.fixture(scope="session", params=NEWEST)
-def templated(request: pytest.FixtureRequest) -> Iterator[Templated]:
-    """A server of the newest installed version. Modules whose subject differs between versions use every server."""
-    yield from start_server(request.param)
-
-
-@pytest.fixture
-def database_name(request: pytest.FixtureRequest, templated: Templated) -> Iterator[str]:
-    """The name of a database with our schema, empty unless the test uses `demo`."""
-    with reusable_database(request, templated) as name:
-        yield name
 
 
 @pytest.fixture

@@ -6,31 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.commands import NEWEST, reusable_database, start_server
+from tests.commands import database_name, templated
 from tests.conftest import Promptctl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from tests.conftest import Templated
     from tests.servers import Server
+
+# pytest finds fixtures by the names in a conftest.
+__all__ = ["database_name", "templated"]
 
 # Code that a process runs first: ctypes cannot load a library.
 NO_LIBPQ = "import ctypes\ndef fail(*_, **__):\n    raise OSError('none')\nctypes.CDLL = fail"
-
-
-@pytest.fixture(scope="session", params=NEWEST)
-def templated(request: pytest.FixtureRequest) -> Iterator[Templated]:
-    """A server of the newest installed version. Modules whose subject differs between versions use every server."""
-    yield from start_server(request.param)
-
-
-@pytest.fixture
-def database_name(request: pytest.FixtureRequest, templated: Templated) -> Iterator[str]:
-    """The name of a database with our schema, empty unless the test uses `demo`."""
-    with reusable_database(request, templated) as name:
-        yield name
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from promptctl import errors, schema
 from promptctl.postgres import connecting, refusals
 from promptctl.postgres.connection import ServerError
 from tests.cli.conftest import NO_LIBPQ
-from tests.commands import check_failure, check_json_failure, copied_database
-from tests.conftest import SERVERS, Ended, stable
+from tests.commands import check_failure, check_json_failure
+from tests.conftest import SERVERS, Ended, copied_database, stable
 from tests.servers import Server
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from tests.commands import check_failure, copied_database, fill, start_server
-from tests.conftest import SERVERS, Promptctl, Templated
+from tests.commands import check_failure, fill, start_server
+from tests.conftest import SERVERS, Promptctl, Templated, copied_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import psycopg
+
     from tests.conftest import Promptctl
 
 # More than the 50 lines of the tests' terminals.
@@ -23,9 +25,17 @@ ESCAPED = LINES.replace("line", "\\x1b[2Jline")
 
 
 @pytest.fixture
-def promptctl_with_long_prompt(demo: Promptctl) -> Promptctl:
-    """The command line with a prompt that is longer than a terminal."""
+def promptctl_with_long_prompt(demo: Promptctl, sql: psycopg.Connection[Any]) -> Promptctl:
+    """The command line with a prompt that is longer than a terminal, and so old that its age is printed the same."""
     assert demo("create", "long", "-f", "-", "--activate", stdin=PLAIN).code == 0
+    sql.execute(
+        """
+        set session_replication_role = replica;
+        update promptctl.versions set created_at = now() - interval '2 days 1 hour' where name = 'long';
+        update promptctl.allocations set changed_at = now() - interval '2 days 1 hour' where name = 'long';
+        reset session_replication_role
+        """
+    )
     return demo
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from promptctl import Prompts
-from tests.commands import copied_database
-from tests.conftest import Ended, Promptctl, stable
+from tests.conftest import Ended, Promptctl, copied_database, stable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
