@@ -300,7 +300,7 @@ class _Waker:
 
 
 def _grant_hint(database: Database) -> str | None:
-    """Return a hint to grant the connected login the access of an application; None: it has the access, or unknown."""
+    """Return a hint to grant the connected login an application's access, None if it has that or cannot be read."""
     try:
         login, owner, resolves = administration.read_login(database)
     except errors.PromptctlError:

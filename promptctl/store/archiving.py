@@ -82,7 +82,10 @@ def archive(
     that a route leads to, for a prompt whose route leads to something archived, and if another session holds the lock.
     """
     rows = database.run(
-        "select * from promptctl.archive($1, $2, $3, $4, $5)",
+        """
+        select a.name, a.version, a.changed, a.active_version, a.previous_version, a.split_ended, a.route_changed
+        from promptctl.archive($1, $2, $3, $4, $5) a
+        """,
         [reference.name for reference in references],
         [reference.version for reference in references],
         undo,

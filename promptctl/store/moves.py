@@ -49,7 +49,8 @@ def activate(
     """
     rows = database.run(
         """
-        select m.*, (select v.id from promptctl.versions v where v.name = m.name and v.version = m.version)
+        select m.name, m.version, m.previous_version, m.changed, m.split_ended, m.release, m.epoch,
+               (select v.id from promptctl.versions v where v.name = m.name and v.version = m.version)
         from promptctl.activate($1, $2, $3, $4, $5, $6, $7) m
         """,
         [reference.name for reference in references],
@@ -78,7 +79,8 @@ def deactivate(
     """
     rows = database.run(
         """
-        select m.*, (select v.id from promptctl.versions v where v.name = m.name and v.version = m.previous_version)
+        select m.name, m.version, m.previous_version, m.changed, m.split_ended, m.release, m.epoch,
+               (select v.id from promptctl.versions v where v.name = m.name and v.version = m.previous_version)
         from promptctl.deactivate($1, $2, $3, $4) m
         """,
         list(names),
@@ -106,7 +108,8 @@ def rollback(
     """
     rows = database.run(
         """
-        select m.*, (select v.id from promptctl.versions v where v.name = m.name and v.version = m.version)
+        select m.name, m.version, m.previous_version, m.changed, m.split_ended, m.release, m.epoch,
+               (select v.id from promptctl.versions v where v.name = m.name and v.version = m.version)
         from promptctl.rollback($1, $2, $3, $4, $5, $6) m
         """,
         list(names),

@@ -126,7 +126,11 @@ def rollback(
     session holds the lock.
     """
     rows = database.run(
-        "select * from promptctl.rollback_release($1, $2, $3, $4, $5)",
+        """
+        select u.name, u.version, u.previous_version, u.changed, u.skipped, u.split_ended, u.route_changed, u.release,
+               u.epoch
+        from promptctl.rollback_release($1, $2, $3, $4, $5) u
+        """,
         release,
         skip_moved,
         author,

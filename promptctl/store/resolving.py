@@ -42,5 +42,14 @@ def resolve(database: Database, name: str, unit: str | None, attributes: Mapping
 
     The login needs no other right than to resolve.
     """
-    rows = database.run("select * from promptctl.explain_resolve($1, $2, $3)", name, unit, attributes or "{}")
+    rows = database.run(
+        """
+        select e.name, e.version, e.epoch, e.content, e.settings, e.metadata, e.asked_for, e.route_step, e.route_when,
+               e.active_version, e.candidate_version, e.basis_points, e.seed, e.bucket, e.is_candidate
+        from promptctl.explain_resolve($1, $2, $3) e
+        """,
+        name,
+        unit,
+        attributes or "{}",
+    )
     return Resolution(*rows[0])

@@ -68,7 +68,11 @@ def set_split(
     does not need, and if another session holds the lock.
     """
     rows = database.run(
-        "select * from promptctl.split($1, $2, $3, $4, $5, $6, $7)",
+        """
+        select s.name, s.version, s.candidate_version, s.previous_candidate, s.basis_points, s.previous_basis_points,
+               s.seed, s.changed, s.epoch
+        from promptctl.split($1, $2, $3, $4, $5, $6, $7) s
+        """,
         name,
         basis_points,
         candidate,
@@ -82,7 +86,16 @@ def set_split(
 
 def end_split(database: Database, name: str, *, author: str, reason: str | None = None) -> SplitChange:
     """Serve the active version to all units again. Raises NotFound, and Refused if another session holds the lock."""
-    rows = database.run("select * from promptctl.end_split($1, $2, $3)", name, author, reason)
+    rows = database.run(
+        """
+        select s.name, s.version, s.candidate_version, s.previous_candidate, s.basis_points, s.previous_basis_points,
+               s.seed, s.changed, s.epoch
+        from promptctl.end_split($1, $2, $3) s
+        """,
+        name,
+        author,
+        reason,
+    )
     return SplitChange(*rows[0])
 
 
