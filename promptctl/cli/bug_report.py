@@ -1,7 +1,7 @@
 """Write a bug report: where the bug happened and in which versions, without any value of the user's.
 
-A report is sent to strangers. It contains the type of an exception and not its message, the place of a frame and not
-its variables, the options of the command line and not their values.
+Reports are public. A report contains the type of an exception without its message, the place of a frame without its
+variables, and the options of the command line without their values.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 _OMITTED = "…"
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_SYSTEM = ("/usr/", "/lib", "/opt/")
-_PREFIXES = ("PROMPTCTL_", "PG", "ANTHROPIC_")
+_SYSTEM_FOLDERS = ("/usr/", "/lib", "/opt/")
+# Environment variables whose names, but not values, are reported.
+_VARIABLE_PREFIXES = ("PROMPTCTL_", "PG", "ANTHROPIC_")
 # The first and the last frames of a deep recursion identify it.
 _FIRST_FRAMES, _LAST_FRAMES = 20, 30
 _MOST_EXCEPTIONS = 10
@@ -35,7 +36,7 @@ def text(bug: BaseException, words: Sequence[str]) -> str:
 def summary(bug: BaseException) -> str:
     """Return the type of an exception and its last place in this package: `KeyError in promptctl/sync.py, line 7`."""
     frames = [*_frames(bug.__traceback__)]
-    ours = [frame for frame in frames if frame[0].f_code.co_filename.startswith(_PACKAGE)] or frames
+    ours = [(frame, line) for frame, line in frames if frame.f_code.co_filename.startswith(_PACKAGE)] or frames
     return f"{_kind(bug)} in {_place(*ours[-1])}" if ours else _kind(bug)
 
 
@@ -70,18 +71,19 @@ def _versions() -> Iterator[str]:
         yield f"psycopg {metadata.version('psycopg')}"
     except metadata.PackageNotFoundError:
         yield "psycopg is not installed"
-    # Not imported here: if it is not loaded the bug is elsewhere.
+    # If the module is not loaded yet, libpq has nothing to do with the bug.
     if "promptctl.postgres.database" in sys.modules:
         from promptctl.postgres import database
 
         for path in database.client_libraries():
             yield f"libpq: {_shortened(path)}"
-    variables = sorted(name for name in os.environ if name.startswith(_PREFIXES) or name == "DATABASE_URL")
+    variables = sorted(name for name in os.environ if name.startswith(_VARIABLE_PREFIXES) or name == "DATABASE_URL")
     yield f"set: {', '.join(variables) or 'none'}"
 
 
 def _traceback(bug: BaseException) -> Iterator[str]:
     """Yield an exception and its causes, the first cause first."""
+    # Each exception, and the words that link it to the next one, which it caused.
     chain: list[tuple[BaseException, str]] = []
     error: BaseException | None = bug
     link = ""
@@ -92,10 +94,10 @@ def _traceback(bug: BaseException) -> Iterator[str]:
     for error, link in reversed(chain):
         yield "Traceback, the innermost call last:"
         frames = [*_frames(error.__traceback__)]
-        for place, frame in enumerate(frames):
+        for place, (frame, line) in enumerate(frames):
             if place < _FIRST_FRAMES or place >= len(frames) - _LAST_FRAMES:
-                yield f"  {_place(*frame)}, in {frame[0].f_code.co_qualname}"
-                yield from _source(*frame)
+                yield f"  {_place(frame, line)}, in {frame.f_code.co_qualname}"
+                yield from _source(frame, line)
             elif place == _FIRST_FRAMES:
                 yield f"  … {len(frames) - _FIRST_FRAMES - _LAST_FRAMES} more"
         yield _kind(error)
@@ -104,7 +106,7 @@ def _traceback(bug: BaseException) -> Iterator[str]:
 
 
 def _kind(bug: BaseException) -> str:
-    """Return the type of an exception with its parts that are not values: an attribute's name, the system's error."""
+    """Return the type of an exception, with the name of a missing attribute or the code of a system error."""
     kind = type(bug)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     if isinstance(bug, OSError) and bug.errno is not None:
@@ -113,7 +115,7 @@ def _kind(bug: BaseException) -> str:
         return f"{name} ({errno.errorcode.get(bug.errno, bug.errno)})"
     frames = [*_frames(bug.__traceback__)]
     missing = bug.name if isinstance(bug, (AttributeError, NameError)) else None
-    # Only a name in the code itself, not one in its data.
+    # A name in the code is public. A name from data could be a value of the user's.
     if missing and frames and missing in frames[-1][0].f_code.co_names:
         return f"{name} ({missing})"
     return name
@@ -130,7 +132,7 @@ def _place(frame: FrameType, line: int) -> str:
 
 
 def _source(frame: FrameType, line: int) -> Iterator[str]:
-    """Yield the source line of a frame in this package. Other source may contain a value of the user's."""
+    """Yield the source line of a frame in this package. Source of others could contain a value of the user's."""
     if frame.f_code.co_filename.startswith(_PACKAGE + os.sep):
         import linecache
 
@@ -139,11 +141,11 @@ def _source(frame: FrameType, line: int) -> Iterator[str]:
 
 
 def _shortened(path: str) -> str:
-    """Return a file's path below its folder of modules, a path of the system, or else the bare name of the file."""
+    """Return a path without the folder of Python modules above it, a system path as it is, or only the file's name."""
     folders = [os.path.dirname(_PACKAGE), *(folder for folder in sys.path if os.path.isabs(folder))]
     for folder in sorted(folders, key=len, reverse=True):
         if len(folder) > 1 and path.startswith(folder + os.sep):
             return path[len(folder) + 1 :]
-    if path.startswith(_SYSTEM):
+    if path.startswith(_SYSTEM_FOLDERS):
         return path
     return os.path.basename(path)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Command:
-    """One command. `function` is `MODULE:FUNCTION` below `promptctl.cli.commands`."""
+    """One command. `function` is `MODULE:FUNCTION`, with a module of `promptctl.cli.commands`."""
 
     __slots__ = ("function", "parameters", "summary")
 
@@ -26,7 +26,7 @@ class Command:
 
     @property
     def own_options(self) -> dict[str, Parameter]:
-        """The options that not every command has, by spelling."""
+        """The options of this command without those that every command has, by spelling."""
         return p.by_spelling(self.parameters)
 
     @property
@@ -191,6 +191,7 @@ HEADINGS = (
     ),
 )  # fmt: skip
 
+# The first word of each command of two words, with the summary of its help.
 FAMILIES = {
     "route": "Route requests to other prompts by their attributes.",
     "release": "List and roll back releases: changes that were made in one transaction.",

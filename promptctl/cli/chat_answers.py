@@ -39,42 +39,43 @@ class Answers:
         self._run = run
         self._streams = streams
         self._last_message = ""
-        self._was_answered = False
-        # The messages before a retry dropped the last reply.
-        self._replaced: tuple[list[Message], list[dict[str, Any]]] | None = None
-        # The error in which Claude asked to wait, and the end of that time on the monotonic clock, in seconds.
+        self._has_reply = False
+        # The messages of the conversation and of the transcript, before a retry removed the last one and its reply.
+        self._before_retry: tuple[list[Message], list[dict[str, Any]]] | None = None
+        # The last error of Claude, and the time before which it asks for no request, in seconds of the monotonic clock.
         self._refusal: errors.ClaudeFailed | None = None
         self._not_before = 0.0
 
     def answer(self, message: str) -> None:
-        """Answer a message. Ctrl-C only stops the reply. Without a new reply, a retry keeps the old one."""
+        """Answer a message. Ctrl-C stops only the reply. If a retry gets no new reply, the old one is restored."""
         replies_before = self.replies
         try:
             self._answer(message)
         except errors.Terminated:
+            # A KeyboardInterrupt too, but it ends the process.
             raise
         except KeyboardInterrupt:
             messages.note("stopped")
         finally:
-            if self._replaced is not None and self.replies == replies_before:
-                self.conversation.messages, self.transcript.messages = self._replaced
-            self._replaced = None
+            if self._before_retry is not None and self.replies == replies_before:
+                self.conversation.messages, self.transcript.messages = self._before_retry
+            self._before_retry = None
 
     def retry(self) -> str:
-        """Return the last message, to be sent again, or '' if there is none.
+        """Remove the last message and its reply, and return the message to send it again, or '' if there is none.
 
-        Its old reply is dropped as soon as there is a new one.
+        `answer` restores both if there is no new reply.
         """
         if not self._last_message:
             messages.note("no message was sent yet")
-        elif self._was_answered:
-            self._replaced = (self.conversation.messages, self.transcript.messages)
+        elif self._has_reply:
+            self._before_retry = (self.conversation.messages, self.transcript.messages)
             self.conversation.messages = self.conversation.messages[:-2]
             self.transcript.messages = self.transcript.messages[:-2]
         return self._last_message
 
     def save(self) -> bool:
-        """Save the transcript; on failure print the error and return False."""
+        """Save the transcript. If that fails, print the error and return False."""
         try:
             self.transcript.save()
         except errors.Failed as failure:
@@ -84,9 +85,10 @@ class Answers:
         return True
 
     def _answer(self, message: str) -> None:
-        """Send a message with the version that is active now; show, record and keep the reply."""
+        """Send a message with the version that is active now. Show, record and keep the reply."""
         self._last_message = message
-        self._was_answered = self._replaced is not None
+        # During a retry there is the old reply.
+        self._has_reply = self._before_retry is not None
         if self._is_too_early():
             return
         before = self.conversation.served
@@ -112,7 +114,7 @@ class Answers:
         self._keep(message, turn)
 
     def _is_too_early(self) -> bool:
-        """Return whether Claude still asks to wait; if so, print for how long."""
+        """Return whether Claude still asks to wait. If it does, print for how long."""
         left = self._not_before - time.monotonic()
         if self._refusal is None or left <= 0:
             return False
@@ -164,8 +166,8 @@ class Answers:
     def _record(self, turn: Turn) -> None:
         chat_log.log_calls(self._run, turn)
         if failure := self.conversation.record([turn]):
-            waiting = "; promptctl retries after the next reply" if self.conversation.unrecorded else ""
-            messages.warning(f"this use is not recorded{waiting}: {failure.message}")
+            retry = "; promptctl retries after the next reply" if self.conversation.unrecorded else ""
+            messages.warning(f"this use is not recorded{retry}: {failure.message}")
         if isinstance(self.conversation.interruption, errors.Terminated):
             raise self.conversation.interruption
 
@@ -175,9 +177,9 @@ class Answers:
             messages.note("this message is not part of the conversation; /retry sends it again")
             return
         self.replies += 1
-        self._was_answered = True
+        self._has_reply = True
         if self.replies == 1:
-            # A conversation lasts long enough to collect garbage, but not among the modules that are loaded now.
+            # A conversation may last for hours, so collect garbage. freeze() excludes the modules that are loaded now.
             gc.freeze()
             gc.enable()
         chat_log.add_to_transcript(self.transcript, message, turn)
@@ -186,6 +188,7 @@ class Answers:
 
 
 def _by(event: HistoryEvent) -> str:
+    """Return who made a change, how and why, in parentheses."""
     how = {"rollback": "rolled back", "activate": "activated it"}.get(event.kind, "moved it")
     why = f", {event.reason}" if event.reason else ""
     return f" ({event.author} {how}{why})"

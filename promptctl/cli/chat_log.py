@@ -1,4 +1,4 @@
-"""What a turn of chat leaves behind: events in the log, and a message with its reply in the transcript."""
+"""Keep a turn of a chat: its events in the log, its message and its reply in the transcript."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def add_to_transcript(transcript: Transcript, message: str, turn: Turn) -> None:
     """Add a message and its reply to the transcript."""
+    # Earlier attempts failed and were retried.
     last = turn.last
     transcript.add(
         message,
@@ -28,7 +29,7 @@ def add_to_transcript(transcript: Transcript, message: str, turn: Turn) -> None:
 
 
 def log_use(run: Run, served: ServedVersion) -> None:
-    """Log which version is sent."""
+    """Log the version with which a message is sent."""
     run.log("Using prompt", name=served.name, version=served.version, promptId=served.id)
 
 

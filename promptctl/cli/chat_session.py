@@ -1,4 +1,4 @@
-"""A conversation at the terminal: one message per line, slash commands, replies that Ctrl-C stops."""
+"""Hold a conversation at the terminal: read one message per line, run slash commands, leave."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ quit, start it with a space."""
 
 
 class Session:
-    """A conversation at the terminal: it reads lines, runs slash commands, and has messages answered."""
+    """A conversation at the terminal: reads lines, runs slash commands, and passes messages to `Answers`."""
 
     def __init__(
         self, run: Run, conversation: Conversation, transcript: Transcript | None, *, streams: bool, usage: bool
     ) -> None:
         self._conversation = conversation
-        # An empty path until /save sets one.
+        # The path is empty until /save sets it.
         self._answers = chat_answers.Answers(
             run, conversation, transcript or Transcript(""), streams=streams, shows_usage=usage
         )
         self._editor = line_editor.LineEditor([command.partition(" ")[0] for command in _COMMANDS])
 
     def converse(self, label: str) -> None:
-        """Read and answer messages until end of file or /quit. `label` names the database."""
+        """Read and answer messages until Ctrl-D or a command that leaves. `label` names the database."""
         self._banner(label)
         try:
             while (message := self._next_message()) is not None:
@@ -58,7 +58,7 @@ class Session:
                     self._answers.answer(message)
         finally:
             self._editor.close()
-        self._leave()
+        self._finish()
 
     def _banner(self, label: str) -> None:
         served = self._conversation.served
@@ -79,11 +79,12 @@ class Session:
         stream.flush()
         style = stream.CYAN if stream.has_color(sys.stdout) else None
         try:
-            line = self._editor.read(self._prompt(), style)
+            line = self._editor.read(self._input_prompt(), style)
         except EOFError:
             stream.write("\n")
             return None
         except errors.Terminated:
+            # A KeyboardInterrupt too, but it ends the process.
             raise
         except KeyboardInterrupt:
             stream.write("\n")
@@ -95,19 +96,20 @@ class Session:
         if not line.startswith("/"):
             return line if line.strip() else ""
         try:
-            return self._command(*line[1:].split(None, 1)) if line[1:].strip() else self._help()
+            command = line[1:].split(None, 1)
+            return self._command(*command) if command else self._help()
         except errors.PromptctlError as failure:
             messages.error(failure, as_json=False)
             return ""
 
-    def _prompt(self) -> str:
+    def _input_prompt(self) -> str:
         served = self._conversation.served
         assert served is not None
         whole = f"{served.name}@{served.version}> "
         return whole if len(whole) <= stream.width() // 3 else f"@{served.version}> "
 
     def _command(self, name: str, rest: str = "") -> str | None:
-        """Run a slash command; return the message to send, '' for none, None to leave."""
+        """Run a slash command. Return the message to send, '' for none, None to leave."""
         rest = rest.strip()
         if name == "quit":
             return None
@@ -135,20 +137,19 @@ class Session:
         return ""
 
     def _help(self) -> str:
+        """Print the slash commands. Return '', because there is no message to send."""
         for command, meaning in _COMMANDS.items():
             stream.write(f"  {command:<16}  {meaning}\n")
         stream.write(_KEYS + "\n")
         return ""
 
     def _show(self) -> None:
+        """Print the prompt with its variables filled in."""
         try:
             text = self._conversation.template().render(self._conversation.values)
         except templates.MissingValues as missing:
-            raise variables.missing(missing, self._prompt_name(), "/var") from None
+            raise variables.missing(missing, str(self._conversation.reference), "/var") from None
         stream.write_content(text)
-
-    def _prompt_name(self) -> str:
-        return str(self._conversation.reference)
 
     def _save_as(self, path: str) -> None:
         if path:
@@ -161,7 +162,8 @@ class Session:
         if self._answers.save():
             messages.note(f"saved in {self._answers.transcript.path}")
 
-    def _leave(self) -> None:
+    def _finish(self) -> None:
+        """Print a summary, retry to record uses that are not recorded, and save the transcript."""
         replies, transcript = self._answers.replies, self._answers.transcript
         if replies:
             saved = f", saved in {transcript.path}" if transcript.path else ""
@@ -170,7 +172,7 @@ class Session:
             count = self._conversation.unrecorded
             messages.warning(f"{count} {'use is' if count == 1 else 'uses are'} not recorded: {failure.message}")
         if transcript.path and replies:
-            # Fail if the file could not be written: --save and /save promise it.
+            # --save and /save promise the file, so the command fails if it cannot be written.
             transcript.save()
 
 

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def pasted(words: Sequence[str]) -> str:
-    """Return `promptctl` and the words, quoted for a shell. `URL` replaces a URL with a password."""
+def for_shell(words: Sequence[str]) -> str:
+    """Return `promptctl` and the words, quoted for a shell. `URL` replaces a URL that contains a password."""
     import shlex
 
     line = ["promptctl", *words]
@@ -23,20 +23,25 @@ def pasted(words: Sequence[str]) -> str:
     return shlex.join(line)
 
 
-def changed(words: Sequence[str], more: Sequence[str], left_out: str | None = None) -> list[str]:
-    """Return the words with `more` after them, and without the last word that equals `left_out`."""
+def with_options(words: Sequence[str], options: Sequence[str], without: str | None = None) -> list[str]:
+    """Return the words with more options, which are added before any `--`.
+
+    `without` is an argument that the options replace: its last occurrence is removed.
+    """
     remaining = list(words)
-    if left_out is not None and left_out in remaining:
-        del remaining[len(remaining) - 1 - remaining[::-1].index(left_out)]
+    if without is not None and without in remaining:
+        del remaining[len(remaining) - 1 - remaining[::-1].index(without)]
     end = remaining.index("--") if "--" in remaining else len(remaining)
+    # A `--` with no argument after it is dropped.
     rest = remaining[end:] if len(remaining) > end + 1 else []
-    return [*remaining[:end], *more, *rest]
+    return [*remaining[:end], *options, *rest]
 
 
 def on_same_database(hint: str, words: Sequence[str]) -> str:
-    """Return a hint whose commands use the same --database-url as the words; without it, they could use another one.
+    """Return the hint with the --database-url of the words in each of its commands.
 
-    The option goes directly after `promptctl`, because the rest of a hint may be a redirection or an explanation.
+    Without the option, a command could use another database. The option goes directly after `promptctl`, because the
+    rest of a hint may be a redirection or an explanation.
     """
     url = value_of("--database-url", words)
     if url is None or not hint or "--database-url" in hint:
@@ -52,15 +57,17 @@ def on_same_database(hint: str, words: Sequence[str]) -> str:
 
 
 def value_of(option: str, words: Sequence[str]) -> str | None:
-    """Return the last value of an option in words that may be incomplete, None if it has none."""
+    """Return the last value of an option, None if it has none. The words may be incomplete."""
     value = None
     for place, word in enumerate(words):
         spelling, equals, rest = word.partition("=")
         if spelling == option:
-            value = rest if equals else words[place + 1] if place + 1 < len(words) else None
+            following = words[place + 1] if place + 1 < len(words) else None
+            value = rest if equals else following
     return value
 
 
 def _without_password(url: str) -> str:
-    """Return the URL, or `URL` where it has a password: pipelines keep standard error in their logs."""
-    return "URL" if "password" in url.lower() or ":" in url.partition("://")[2].rpartition("@")[0] else url
+    """Return the URL, or `URL` if it contains a password: pipelines keep standard error in their logs."""
+    user = url.partition("://")[2].rpartition("@")[0]
+    return "URL" if "password" in url.lower() or ":" in user else url

@@ -1,6 +1,6 @@
 """Complete commands, options, prompts and versions at the Tab key. Completion never starts a server.
 
-The scripts of the shells (`completion_scripts`) pass the words up to the cursor; the answer is one candidate per line.
+A script in the shell (`completion_scripts`) passes the words up to the cursor. The answer is one candidate per line.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from promptctl.cli.parameters import Parameter
 
-# What the value of a parameter is, by the parameter's name.
+# Names of parameters, by what their values are.
 _NAMES = frozenset({"name", "names"})
 _REFERENCES = frozenset({"reference", "references_", "left", "right", "against"})
-_NUMBERS = frozenset({"to", "expect"})
+_VERSION_NUMBERS = frozenset({"to", "expect"})
 _VALUES = {
     "by": KEYS,
     "access": ("viewer", "application", "operator"),
@@ -34,16 +34,16 @@ _VALUES = {
     "shell": tuple(SCRIPTS),
     "template": STYLES,
 }
-# Only the shell can list files and folders.
+# Values that only the shell can list: the answer is FILES or FOLDERS.
 _FILES = frozenset({"file", "vars_file", "save", "continue_", "save_plan", "apply_plan"})
 _FOLDERS = frozenset({"folder"})
 FILES, FOLDERS = ":files", ":folders"
 
 
 def candidates(words: Sequence[str]) -> list[str]:
-    """Return the completions of the last word, which may be ''; `words` are those after the program's name.
+    """Return the completions of the last of the words after `promptctl`. The last word may be ''.
 
-    FILES or FOLDERS alone asks the shell to list names.
+    If the only candidate is FILES or FOLDERS, the shell lists names.
     """
     *before, current = words or [""]
     if before[:1] == ["help"]:
@@ -64,10 +64,11 @@ def candidates(words: Sequence[str]) -> list[str]:
 
 
 def _of_command(name: str, before: Sequence[str], current: str) -> list[str]:
+    """Return the completions of the word `current`, after a command and the words `before`."""
     options = COMMANDS[name].options
     arguments = _arguments(before, options)
     prompt = arguments[0].partition("@")[0] if arguments else ""
-    # The shell has not removed its quotes.
+    # The shell passes the value with its quotes.
     url = (command_line.value_of("--database-url", before) or "").strip("'\"") or None
     if before and (option := options.get(before[-1])) and option.kind != FLAG:
         return _values(option.name, current, name, prompt, url)
@@ -77,42 +78,43 @@ def _of_command(name: str, before: Sequence[str], current: str) -> list[str]:
         return matches if matches in ([FILES], [FOLDERS]) else [f"{spelling}={match}" for match in matches]
     if current.startswith("-"):
         return sorted(spelling for spelling in options if spelling.startswith("--"))
-    count = len(arguments)
-    for argument in COMMANDS[name].arguments:
-        if argument.kind == TEXTS or count == 0:
+    for place, argument in enumerate(COMMANDS[name].arguments):
+        if argument.kind == TEXTS or place == len(arguments):
             return _values(argument.name, current, name, prompt, url)
-        count -= 1
     return []
 
 
 def _arguments(before: Sequence[str], options: Mapping[str, Parameter]) -> list[str]:
     """Return the words that are neither options nor their values."""
-    return [
-        word
-        for place, word in enumerate(before)
-        if not word.startswith("-")
-        and not (place and (option := options.get(before[place - 1])) is not None and option.kind != FLAG)
-    ]
+    arguments: list[str] = []
+    previous = None
+    for word in before:
+        is_value = previous is not None and previous.kind != FLAG
+        if not (is_value or word.startswith("-")):
+            arguments.append(word)
+        previous = options.get(word)
+    return arguments
 
 
 def _values(parameter: str, current: str, command: str, prompt: str, url: str | None) -> list[str]:
+    """Return the values for a parameter of a command. `prompt` is the prompt's name, '' if it is not known yet."""
     if parameter in _VALUES:
         return list(_VALUES[parameter])
     if parameter in _FILES:
         return [FILES]
     if parameter in _FOLDERS:
         return [FOLDERS]
-    if parameter not in _NAMES | _REFERENCES | _NUMBERS or (parameter in _NUMBERS and not prompt):
+    if parameter not in _NAMES | _REFERENCES | _VERSION_NUMBERS or (parameter in _VERSION_NUMBERS and not prompt):
         return []
     from promptctl import errors
     from promptctl.postgres import connecting
     from promptctl.store import prompt_lists
 
-    # A person at the Tab key does not wait longer.
+    # In seconds. A person at the Tab key does not wait longer.
     os.environ.setdefault("PGCONNECT_TIMEOUT", "2")
     try:
         with connecting.connect(url, starts=False) as opened:
-            if parameter in _NUMBERS:
+            if parameter in _VERSION_NUMBERS:
                 return [str(version) for version in prompt_lists.version_numbers(opened, prompt)]
             name, at, _ = current.partition("@")
             if at:

@@ -1,9 +1,12 @@
-"""What a shell runs at the Tab key: it hands the words up to the cursor to `promptctl __complete`.
+"""The completion scripts of bash, zsh and fish.
 
-The answer is one candidate a line, whole words, in the order in which they are shown. A line `:files` or `:folders`
-stands for names that only the shell can list; an answer without a line offers nothing. Bash breaks words at `:`, before
-`@`, behind `=` and elsewhere, and hands over what it will replace: its script cuts off what the line has before that.
-The bash of macOS (3.2) has no `compopt`, and none before 4.4 has `nosort`.
+At the Tab key, a script passes the words up to the cursor to `promptctl __complete`. The command prints one candidate
+per line: a whole word, in the order to show. The line `:files` or `:folders` represents names that only the shell can
+list. No line means that there is no candidate.
+
+Bash splits a word at characters such as `:`, `@` and `=`, and replaces only its last part, `$2`. So the script for bash
+removes the parts before `$2` from each candidate. `compopt` may fail: the bash of macOS (3.2) has none, and before 4.4
+it has no `nosort`.
 """
 
 from __future__ import annotations

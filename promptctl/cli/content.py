@@ -17,7 +17,7 @@ _LONGEST_PATH = 4096
 
 
 def chosen(argument: str | None, literal: str | None, file: str | None) -> tuple[str | None, str | None]:
-    """Return the text and the file that the argument, --text and --file select. The argument - is standard input.
+    """Return the text, and the file to read, that the argument, --text and --file select. The file - is standard input.
 
     Raises Usage for two texts, and for an argument that is the name of a file or starts with @.
     """
@@ -39,7 +39,7 @@ def _check_argument(argument: str) -> None:
     if "\n" in argument or "\0" in argument or not argument.strip():
         return
     path = argument.removeprefix("file://").removeprefix("@")
-    is_there = 0 < len(path) < _LONGEST_PATH and os.path.lexists(path)
+    path_exists = 0 < len(path) < _LONGEST_PATH and os.path.lexists(path)
     failure = errors.Usage("text_is_a_file", "")
     failure.hint_without = argument
     failure.hint_options = ("--text", argument)
@@ -47,33 +47,36 @@ def _check_argument(argument: str) -> None:
         failure.message = (
             f"{references.quoted(argument)} starts with @: use -f to read a file, or --text to use it as the text"
         )
-        if is_there or (path and not any(character.isspace() for character in path)):
+        if path_exists or (path and not any(character.isspace() for character in path)):
             failure.hint_options = ("-f", path)
-    elif is_there and os.path.isdir(path):
+    elif path_exists and os.path.isdir(path):
         failure.message = f"{references.quoted(argument)} is a folder: use --text to use it as the text"
-    elif is_there:
+    elif path_exists:
         failure.message = f"{references.quoted(argument)} is a file: use -f to read it, or --text to use it as the text"
         failure.hint_options = ("-f", path)
-    elif _is_like_a_path(argument):
+    elif _looks_like_a_path(argument):
         failure.message = f"{references.quoted(argument)} looks like the name of a file, but no such file exists"
     else:
         return
     raise failure
 
 
-def _is_like_a_path(word: str) -> bool:
+def _looks_like_a_path(word: str) -> bool:
     if any(character.isspace() for character in word):
         return False
     return word.startswith(("./", "../", "~/", "/", "file://")) or word.lower().endswith(_SUFFIXES)
 
 
-def is_edited(text: str | None, file: str | None) -> bool:
-    """Whether to open an editor: there is neither a text nor a file, and standard input is a terminal."""
+def needs_editor(text: str | None, file: str | None) -> bool:
+    """Whether the text must come from an editor: there is no text and no file, and standard input is a terminal."""
     return text is None and file is None and sys.stdin is not None and sys.stdin.isatty()
 
 
 def read(text: str | None, file: str | None, command: str = "create") -> str:
-    """Return the normalized text. Raises Usage for a text that cannot be a prompt, Failed for an unreadable file."""
+    """Return the text, or the content of the file, normalized. `command` is the command that reads it.
+
+    Raises Usage for a text that cannot be a prompt, Failed for an unreadable file.
+    """
     content = _content(text, file, command)
     if command == "create" and (unfinished := texts.git_problem(content)):
         what = "the text" if text is not None else "standard input" if file in (None, "-") else references.quoted(file)
@@ -101,7 +104,7 @@ def _content(text: str | None, file: str | None, command: str) -> str:
 
 
 def message(text: str | None, file: str | None) -> str:
-    """Return the message: the argument, the file, both joined by an empty line, or else standard input."""
+    """Return the message: the text, the file, both with an empty line between them, or else standard input."""
     parts = [] if text is None else [read(text, None, "chat")]
     if file is not None or text is None:
         parts.append(read(None, file, "chat"))
@@ -118,7 +121,7 @@ def compose(before: str) -> str:
 
 
 def edit(before: str, name: str) -> tuple[str, str]:
-    """Open the editor on a text; return the saved text and its file, which the caller removes once the text is stored.
+    """Open the editor on a text. Return the saved text and its file, which the caller removes after storing the text.
 
     Raises Usage if the text is empty, unchanged or cannot be a prompt, Failed if the editor fails.
     """
@@ -126,21 +129,22 @@ def edit(before: str, name: str) -> tuple[str, str]:
     try:
         raw = _saved(path, "the text")
     except errors.PromptctlError as problem:
-        keep(problem, path)
+        hint_at_saved_text(problem, path)
         raise
-    if raw == before.encode() or not raw.strip():
+    is_unchanged = raw == before.encode()
+    if is_unchanged or not raw.strip():
         os.unlink(path)
-    if raw == before.encode():
+    if is_unchanged:
         raise errors.Usage("unchanged", "the text was not changed: nothing was created")
     try:
         return texts.normalise(raw, "the text"), path
     except errors.Usage as problem:
-        keep(problem, path)
+        hint_at_saved_text(problem, path)
         raise
 
 
 def _saved(path: str, what: str) -> bytes:
-    """Return the saved file. Raises Usage (`too_large`), Failed (`cannot_read`)."""
+    """Return the content of the saved file. Raises Usage (`too_large`), Failed (`cannot_read`)."""
     try:
         return bounded_input.regular_file(path)
     except bounded_input.TooLarge as problem:
@@ -150,7 +154,10 @@ def _saved(path: str, what: str) -> bytes:
 
 
 def _in_editor(before: str, name: str, action: str) -> str:
-    """Open the editor on a text, wait for it and return the file. Raises Failed (`editor_failed`)."""
+    """Open the editor on a file with the text, wait for it and return the file. Raises Failed (`editor_failed`).
+
+    `action` completes the error: nothing was created, or sent.
+    """
     import shlex
     import signal
     import subprocess
@@ -162,12 +169,12 @@ def _in_editor(before: str, name: str, action: str) -> str:
         file.write(before.encode())
     try:
         process = subprocess.Popen([*shlex.split(editor), path])
-        # The terminal sends Ctrl-C to both processes; while the editor is open it belongs to the editor.
-        before_editor = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # The terminal sends Ctrl-C to both processes. Only the editor may react to it.
+        previous_handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             status = process.wait()
         finally:
-            signal.signal(signal.SIGINT, before_editor)
+            signal.signal(signal.SIGINT, previous_handler)
     except (OSError, ValueError) as problem:
         os.unlink(path)
         reason = getattr(problem, "strerror", None) or str(problem)
@@ -180,8 +187,8 @@ def _in_editor(before: str, name: str, action: str) -> str:
     return path
 
 
-def keep(failure: errors.PromptctlError, path: str) -> None:
-    """Add the file of a text that could not be stored to the error."""
+def hint_at_saved_text(failure: errors.PromptctlError, path: str) -> None:
+    """Name the file of the editor in the hint of the error that prevented the text from being stored."""
     if os.path.exists(path):
         failure.hint = f"the text is saved in {path}"
 

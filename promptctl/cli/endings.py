@@ -13,19 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+# Exit codes.
 BUG, INTERRUPTED, CLOSED_PIPE = 70, 130, 141
 
 
 def run(words: Sequence[str]) -> int:
-    """Run one command line, and print its error on standard error; return the exit code of the process."""
+    """Run one command line and return the exit code of the process. Prints an error on standard error."""
     invocation = Invocation(words)
     _open_standard_streams()
-    if "--no-pager" in invocation.options:
+    if "--no-pager" in invocation.option_words:
         from promptctl.output import stream
 
         # Help obeys --no-pager too, and is printed before the options are parsed.
         stream.disable_pager()
     try:
+        # The outer handlers also cover the search for a hint, which may query the database.
         try:
             code = _run(invocation)
             _flush()
@@ -37,13 +39,13 @@ def run(words: Sequence[str]) -> int:
             return _failed(failure, invocation)
     except errors.PromptctlError as failure:
         return _failed(failure, invocation)
-    except errors.Terminated as ended:
-        return _terminate(ended.number)
+    except errors.Terminated as terminated:
+        return _terminate(terminated.number)
     except KeyboardInterrupt:
-        _leave_pager()
+        _write_held_output()
         return _failed(_Interrupted("interrupted", "interrupted"), invocation)
     except BrokenPipeError:
-        # The reader has closed the pipe: the interpreter must not write to it at exit either.
+        # The reader has closed the pipe. The null device replaces it, so that no later write can fail too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return CLOSED_PIPE
     except Exception as bug:  # noqa: BLE001 - the one place where a bug becomes an exit code
@@ -59,7 +61,10 @@ class _Bug(errors.PromptctlError):
 
 
 def _open_standard_streams() -> None:
-    """Open the null device for a closed standard stream, or a later socket could get the descriptor and our output."""
+    """Open the null device for each closed standard stream.
+
+    Otherwise a socket that is opened later could get the descriptor, and with it our output.
+    """
     if None in (sys.stdin, sys.stdout, sys.stderr):
         while os.open(os.devnull, os.O_RDWR) < 2:
             pass
@@ -84,7 +89,7 @@ def _run(invocation: Invocation) -> int:
     except errors.Usage:
         from promptctl.cli.correction import lines
 
-        # A command checks its words before it does anything, so the corrected line can still run.
+        # A command raises Usage before it does anything, so the corrected line can run instead.
         if (corrected := lines.unambiguous(words)) is None:
             raise
     return _execute(invocation, corrected)
@@ -100,7 +105,10 @@ def _execute(invocation: Invocation, words: Sequence[str]) -> int:
 
 
 def _read(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """Return the name of the command or family, and the values of its parameters. Raises Usage."""
+    """Return the name of the command and the values of its parameters. Raises Usage.
+
+    For a family alone, for example `db`, returns its name and `{"help": True}`.
+    """
     from promptctl.cli import fast_reader
 
     if read := fast_reader.read(words):
@@ -116,16 +124,16 @@ def _read(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
 
 
 def _explained(failure: errors.PromptctlError, invocation: Invocation) -> errors.PromptctlError:
-    """Return the error with a hint."""
+    """Return the error to print, with a hint."""
     from promptctl.cli import hints
 
     if isinstance(failure, errors.Usage):
-        _set_color(invocation.options)
+        _set_color(invocation.option_words)
     return hints.explained(failure, invocation)
 
 
 def _set_color(options: Sequence[str]) -> None:
-    """Apply --color to an error in a command line that was not read to its end."""
+    """Apply --color before an error in the command line is printed. Without that error, `Run` applies it."""
     from promptctl.cli import command_line
     from promptctl.output import stream
 
@@ -143,7 +151,8 @@ def _flush(*, may_fail: bool = False) -> None:
             raise
 
 
-def _leave_pager() -> None:
+def _write_held_output() -> None:
+    """Write the output that was held for the pager, if possible."""
     from promptctl.output import stream
 
     try:
@@ -153,7 +162,7 @@ def _leave_pager() -> None:
 
 
 def _terminate(number: int) -> int:
-    """End by the signal itself, so that the parent process sees it."""
+    """End the process by the signal itself, so that the parent process sees it. Returns only if that is blocked."""
     import signal
 
     _flush(may_fail=True)
@@ -171,7 +180,7 @@ def _failed(failure: errors.PromptctlError, invocation: Invocation) -> int:
 
 def _bug(bug: Exception, invocation: Invocation) -> int:
     """Report a bug without any value of the user's, and save a report that can be sent."""
-    _leave_pager()
+    _write_held_output()
     if os.environ.get("PROMPTCTL_TRACEBACK"):
         import traceback
 

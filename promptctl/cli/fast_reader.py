@@ -1,7 +1,7 @@
 """Read a well-formed command line without Typer, whose import takes twice as long as the rest of a rollback.
 
-This reads known options, complete values and the right number of arguments. It leaves anything else, for example a
-mistake or combined short options, to `typer_reader`. A property test holds both readers to the same result.
+It reads lines with known options, complete values and the right number of arguments. It leaves all others, for example
+a mistake or combined short options, to `typer_reader`. A property test checks that both readers return the same values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from promptctl.cli.parameters import Parameter
 
 # Options whose text people forget to quote.
-_UNQUOTED = ("reason", "description", "author", "meta", "var", "default")
+_OFTEN_UNQUOTED = ("reason", "description", "author", "meta", "var", "default")
 
 
 def read(words: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
@@ -56,29 +56,31 @@ def read(words: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
                 if not pending or (pending[-1].startswith("-") and pending[-1] != "-"):
                     return None
                 attached = pending.pop()
-            if not _set(values, option, attached):
+            if not _store_option(values, option, attached):
                 return None
     if "help" in values:
         return name, values
-    if len(positional) > 1 and any(values.get(text) for text in _UNQUOTED) and _may_be_unquoted(name, rest):
+    has_text = any(values.get(option) for option in _OFTEN_UNQUOTED)
+    if len(positional) > 1 and has_text and _is_unquoted(name, rest):
         return None
-    is_complete = _place(positional, entry.arguments, values) and all(
+    is_complete = _store_arguments(values, entry.arguments, positional) and all(
         values[parameter.name] is not None for parameter in entry.parameters if parameter.is_required
     )
     return (name, values) if is_complete else None
 
 
 def command(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
-    """Return the command's name and the words after it; the name is None if the first words are not a command."""
+    """Return the command's name and the words after it. The name is None if the first words are not a command."""
     for length in (1, 2):
         name = " ".join(words[:length])
+        # The second condition excludes one word with a blank: 'db init' in quotes.
         if name in COMMANDS and name.split(" ") == [*words[:length]]:
             return name, words[length:]
     return None, ()
 
 
-def _set(values: dict[str, Any], option: Parameter, text: str) -> bool:
-    """Store the value of an option; return False for a number that this does not read."""
+def _store_option(values: dict[str, Any], option: Parameter, text: str) -> bool:
+    """Store the value of an option. Return False for a number that only Typer's reader can judge."""
     if option.kind == NUMBER:
         if not (text.isascii() and text.isdigit() and len(text) < 10):
             return False
@@ -90,8 +92,9 @@ def _set(values: dict[str, Any], option: Parameter, text: str) -> bool:
     return True
 
 
-def _may_be_unquoted(name: str, rest: Sequence[str]) -> bool:
-    """Whether the text of an option may lack quotes, so that its last words would be read as arguments."""
+def _is_unquoted(name: str, rest: Sequence[str]) -> bool:
+    """Whether the text of an option lacks quotes, so that its last words would be read as arguments."""
+    # Any other command refuses these words as arguments.
     if not (COMMANDS[name].arguments[0].kind == TEXTS or name in ("create", "chat")):
         return False
     from promptctl.cli import unquoted_texts
@@ -99,12 +102,11 @@ def _may_be_unquoted(name: str, rest: Sequence[str]) -> bool:
     return unquoted_texts.find(name, rest) is not None
 
 
-def _place(words: list[str], arguments: Sequence[Parameter], values: dict[str, Any]) -> bool:
-    """Store the words as values of the arguments; return False when there are too many words."""
-    rest = words
+def _store_arguments(values: dict[str, Any], arguments: Sequence[Parameter], words: list[str]) -> bool:
+    """Store the words as values of the arguments. Return False if there are too many words."""
     for argument in arguments:
         if argument.kind == TEXTS:
-            values[argument.name], rest = rest or None, []
-        elif rest:
-            values[argument.name], rest = rest[0], rest[1:]
-    return not rest
+            values[argument.name], words = words or None, []
+        elif words:
+            values[argument.name], *words = words
+    return not words

@@ -1,4 +1,4 @@
-"""Help: the overview, and a page for each command. Plain text, the same on a terminal and in a pipe."""
+"""Print help: the overview, and a page for each command. Plain text, the same on a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -113,16 +113,17 @@ def _description(command: Command) -> str:
 
 
 def _summaries(names: Iterable[str]) -> list[str]:
-    return _rows([(name, catalogue.COMMANDS[name].summary.rstrip(".")) for name in names], least=12)
+    return _rows([(name, catalogue.COMMANDS[name].summary.rstrip(".")) for name in names], least_width=12)
 
 
-def _rows(rows: Sequence[tuple[str, str]], least: int = 0) -> list[str]:
-    """Return two columns within 80 characters. A left side that is too long gets its own line."""
-    left = min(max(least, *(len(row[0]) for row in rows)), 24)
+def _rows(rows: Sequence[tuple[str, str]], least_width: int = 0) -> list[str]:
+    """Return the rows as two columns within 80 characters. A left side of more than 24 characters gets its own line."""
+    left = min(max(least_width, *(len(row[0]) for row in rows)), 24)
     lines: list[str] = []
+    # Two blanks precede each column.
+    room = 80 - left - 4
     for spelled, meaning in rows:
         line = f"  {spelled:<{left}}" if len(spelled) <= left else f"  {spelled}\n  {'':<{left}}"
-        room = 80 - left - 4
         text = ""
         for word in meaning.split():
             if text and len(text) + 1 + len(word) > room:

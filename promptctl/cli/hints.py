@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 
 def explained(failure: errors.PromptctlError, invocation: Invocation) -> errors.PromptctlError:
-    """Return the error with a hint, or the error of missing quotes that caused it.
+    """Return the error with a hint. An error that missing quotes caused is replaced by the error of the quotes.
 
-    A command line that would succeed comes before any other hint.
+    A corrected command line is preferred to any other hint.
     """
     words, connection = invocation.words, invocation.connection
     if connection is not None and (unquoted := _unquoted_text(failure, connection, words)) is not None:
         failure = unquoted
-    if not (isinstance(failure, errors.Usage) and not failure.hint_options and _correct(failure, words)):
+    may_be_corrected = isinstance(failure, errors.Usage) and not failure.hint_options
+    if not (may_be_corrected and _add_corrected_line(failure, words)):
         _replace_hint(failure, connection, words)
         if failure.hint is None:
             _add_hint(failure, connection, words)
@@ -32,7 +33,7 @@ def explained(failure: errors.PromptctlError, invocation: Invocation) -> errors.
 
 
 def _replace_hint(failure: errors.PromptctlError, connection: Database | None, words: Sequence[str]) -> None:
-    """Replace the hint of an error that was raised without the command line."""
+    """Replace a hint for which the command line or the database is needed."""
     if failure.code == "permission_denied" and connection is not None:
         from promptctl.cli import suggestions
 
@@ -44,11 +45,13 @@ def _replace_hint(failure: errors.PromptctlError, connection: Database | None, w
 
 
 def _add_hint(failure: errors.PromptctlError, connection: Database | None, words: Sequence[str]) -> None:
-    if isinstance(failure, errors.NotFound) and _is_like_a_version(failure.name) and _correct(failure, words):
+    """Add a hint to an error that has none."""
+    is_version = isinstance(failure, errors.NotFound) and _looks_like_a_version(failure.name)
+    if is_version and _add_corrected_line(failure, words):
         return
     if failure.hint_options:
-        line = command_line.changed(words, failure.hint_options, failure.hint_without)
-        failure.hint = failure.hint_prefix + command_line.pasted(line)
+        line = command_line.with_options(words, failure.hint_options, failure.hint_without)
+        failure.hint = failure.hint_prefix + command_line.for_shell(line)
     elif isinstance(failure, errors.NotFound) and failure.name is not None and connection is not None:
         from promptctl.cli import suggestions
 
@@ -61,7 +64,10 @@ def _add_hint(failure: errors.PromptctlError, connection: Database | None, words
 def _unquoted_text(
     failure: errors.PromptctlError, connection: Database, words: Sequence[str]
 ) -> errors.PromptctlError | None:
-    """Return the error of a reason without quotes before the names, where one of its words was read as a name."""
+    """Return the error for an option's text without quotes, of which a word was read as a name. None if it has quotes.
+
+    The shortest such line has five words: `rollback --reason too concise D`.
+    """
     if failure.code != "prompt_not_found" or len(words) < 5:
         return None
     name, rest = fast_reader.command(words)
@@ -69,24 +75,25 @@ def _unquoted_text(
         return None
     from promptctl.cli import suggestions
 
+    # The text begins at `first`, and the names after it reach to `end`.
     first, end = places
     if not (count := suggestions.count_words_before_names(connection, rest[first + 1 : end])):
         return None
     last = first + 1 + count
     line = [name, *rest[:first], " ".join(rest[first:last]), *rest[last:]]
     return errors.Usage(
-        "usage", "a text of several words is one argument: put it in quotes", hint=command_line.pasted(line)
+        "usage", "a text of several words is one argument: put it in quotes", hint=command_line.for_shell(line)
     )
 
 
-def _is_like_a_version(name: str | None) -> bool:
-    """Whether a name that does not exist is a version: `v1` of `rollback D v1`, `1..2` of `diff D 1..2`."""
+def _looks_like_a_version(name: str | None) -> bool:
+    """Whether an unknown name is meant as a version: `v1` in `rollback D v1`, `1..2` in `diff D 1..2`."""
     return name is not None and name.lstrip("vV").replace("..", "", 1).isdigit()
 
 
-def _correct(failure: errors.PromptctlError, words: Sequence[str]) -> bool:
-    """Set the hint to the corrected command line; return whether there is one."""
+def _add_corrected_line(failure: errors.PromptctlError, words: Sequence[str]) -> bool:
+    """Set the hint to the corrected command line. Return False if there is none."""
     if (corrected := lines.corrected(words)) is None:
         return False
-    failure.hint = command_line.pasted(corrected)
+    failure.hint = command_line.for_shell(corrected)
     return True

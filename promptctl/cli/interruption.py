@@ -11,14 +11,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-_SECONDS = 0.25
-_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_TIMER_SECONDS = 0.25
+_ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @contextlib.contextmanager
 def terminated_after_recording() -> Generator[None]:
     """Raise errors.Terminated for SIGTERM and SIGHUP in this block: a use is recorded before the process ends."""
-    numbers = [number for number in _ENDING if signal.getsignal(number) == signal.SIG_DFL]
+    numbers = [number for number in _ENDING_SIGNALS if signal.getsignal(number) == signal.SIG_DFL]
     for number in numbers:
         signal.signal(number, _terminate)
     try:
@@ -33,20 +33,20 @@ def _terminate(number: int, _: object) -> None:
 
 
 @contextlib.contextmanager
-def prompt_interrupts() -> Generator[None]:
+def timely_interrupts() -> Generator[None]:
     """Raise KeyboardInterrupt within a quarter of a second after Ctrl-C in this block.
 
-    A signal that arrives just before a system call starts to wait does not interrupt the call, and Python handles the
-    signal only when the call returns: at the next key or the next piece of a reply. So a timer interrupts the call.
+    A signal that arrives just before a system call starts to wait does not interrupt the call. Python would handle the
+    signal only after the call: at the next key, or at the next piece of a reply. So a timer interrupts the call.
     """
-    before = signal.signal(signal.SIGALRM, _go_on)
-    signal.setitimer(signal.ITIMER_REAL, _SECONDS, _SECONDS)
+    previous_handler = signal.signal(signal.SIGALRM, _ignore)
+    signal.setitimer(signal.ITIMER_REAL, _TIMER_SECONDS, _TIMER_SECONDS)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, previous_handler)
 
 
-def _go_on(_: int, __: object) -> None:
+def _ignore(_: int, __: object) -> None:
     pass

@@ -1,4 +1,4 @@
-"""One command line: its words, the options that parsing found in them, and the call of its command."""
+"""One command line, and the call of its command."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Invocation:
         self.run: Run | None = None
 
     @property
-    def options(self) -> Sequence[str]:
-        """The words before `--`, where an option may be."""
+    def option_words(self) -> Sequence[str]:
+        """The words before `--`. An option can only be among these."""
         return self.words[: self.words.index("--")] if "--" in self.words else self.words
 
     @property
     def is_json(self) -> bool:
-        """Whether answers and errors are JSON. Before the options are read, the word --json decides."""
-        return self.run.form == "json" if self.run is not None else "--json" in self.options
+        """Whether answers and errors are JSON. Before the options are parsed, the word --json decides."""
+        return self.run.form == "json" if self.run is not None else "--json" in self.option_words
 
     @property
     def connection(self) -> Database | None:
@@ -40,13 +40,14 @@ class Invocation:
         """Run a command with the values of its parameters; return its exit code."""
         from promptctl.cli.run import Run
 
-        names = [parameter.name for parameter in (*SHARED, *CHANGE) if parameter.name in values]
-        self.run = Run(**{name: values.pop(name) for name in names})
+        # `Run` has the options that commands share. The function of the command gets the other values.
+        shared = [parameter.name for parameter in (*SHARED, *CHANGE) if parameter.name in values]
+        self.run = Run(**{option: values.pop(option) for option in shared})
         if name in PAGED and self.run.form == "plain" and not values.get("csv"):
             from promptctl.output import stream
 
             stream.hold_for_pager()
         module, function = COMMANDS[name].locate()
-        # importlib.import_module without the import of importlib.
+        # As importlib.import_module does, without the time to import importlib.
         loaded = __import__(module, fromlist=[function])
         return getattr(loaded, function)(self.run, **values) or 0

@@ -13,10 +13,11 @@ try:
 except ImportError:  # a Python without readline still reads lines
     readline = None
 
+# Lines in the history file.
 _MOST_LINES = 1000
-# Esc Enter inserts a line break; Ctrl-X Ctrl-E opens the line in the editor, as in a shell.
+# Esc Enter inserts a line break. Ctrl-X Ctrl-E opens the line in an editor, as in a shell.
 _KEYS = (r'"\e\C-m": "\C-v\C-j"', r'"\C-x\C-e": "\C-a/edit \C-m"')
-_CONTINUED = "… "
+_CONTINUATION_PROMPT = "… "
 
 
 class LineEditor:
@@ -54,7 +55,8 @@ class LineEditor:
         lines = [input(styled_prompt)]
         while lines[-1].endswith("\\"):
             lines[-1] = lines[-1][:-1]
-            lines.append(input(_CONTINUED))
+            lines.append(input(_CONTINUATION_PROMPT))
+        # An invalid byte from the terminal becomes U+FFFD.
         message = "\n".join(lines).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         self.remember(message)
         return message
@@ -82,6 +84,7 @@ class LineEditor:
 
 
 def _completion(commands: list[str], text: str, state: int) -> str | None:
+    """Return match number `state`, None after the last one. readline calls this with 0, 1 and so on."""
     matches = [command for command in commands if command.startswith(text)] if text.startswith("/") else []
     return matches[state] if state < len(matches) else None
 

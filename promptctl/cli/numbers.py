@@ -5,7 +5,7 @@ from __future__ import annotations
 from promptctl import errors
 from promptctl.rules import references
 
-# Smallest and largest number, and the unit for messages.
+# By option: the smallest and the largest number, and the unit for errors.
 RANGES = {
     "--limit": (0, references.HIGHEST_VERSION, ""),
     # The same range as the constraint max_tokens_is_at_least_1.
@@ -15,21 +15,22 @@ RANGES = {
 
 
 def check(option: str, number: int | None) -> None:
-    """Raise Usage for a number outside of the option's range. None passes."""
-    if number is not None and not RANGES[option][0] <= number <= RANGES[option][1]:
-        raise refused(option, str(number))
+    """Raise Usage for a number outside of the option's range. None is always valid."""
+    smallest, largest, _ = RANGES[option]
+    if number is not None and not smallest <= number <= largest:
+        raise refusal(option, str(number))
 
 
 def parse(option: str, text: str) -> int:
-    """Return the number that a text means; raises Usage for any other text."""
+    """Return the number in a text. Raises Usage if the text is not a whole number."""
     try:
         return int(text)
     except ValueError:
-        raise refused(option, text) from None
+        raise refusal(option, text) from None
 
 
-def refused(option: str, value: str) -> errors.Usage:
-    """Return the error for a value that the option does not accept, with the range and the value."""
+def refusal(option: str, value: str) -> errors.Usage:
+    """Return the error for a value that the option does not accept. It names the range."""
     smallest, largest, unit = RANGES[option]
     written = value if value.removeprefix("-").isdigit() and len(value) < 20 else references.quoted(value)
     return errors.Usage("usage", f"{option} is a whole number{unit} from {smallest} to {largest}, not {written}")

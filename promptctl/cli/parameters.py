@@ -10,14 +10,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# Kinds of values: none (the option is there or not), one text, several texts, a whole number.
+# Kinds of parameters: an option without a value, one text, several texts, a whole number.
 FLAG, TEXT, TEXTS, NUMBER = "flag", "text", "texts", "number"
 
 
 class Parameter:
     """One argument or option of a command.
 
-    `name` is the parameter of the command's function, `spellings` the words of an option (none: an argument).
+    `name` is the name of the parameter in the command's function. `spellings` are the words of an option, and empty for
+    an argument. `metavar` represents the value in the help.
     """
 
     __slots__ = ("help", "is_required", "kind", "metavar", "name", "spellings")
@@ -42,7 +43,7 @@ class Parameter:
         """How the parameter is written, for example `NAME@VERSION` or `-r, --reason TEXT`."""
         if not self.spellings:
             return self.metavar
-        # The help of an option with more spellings than one short and one long lists the others.
+        # One short and one long spelling. If an option has more, its help text lists them.
         short = [spelling for spelling in self.spellings if not spelling.startswith("--")][:1]
         long = [spelling for spelling in self.spellings if spelling.startswith("--")][:1]
         spelled = ", ".join([*short, *long])
@@ -50,7 +51,7 @@ class Parameter:
 
 
 def by_spelling(parameters: Iterable[Parameter]) -> dict[str, Parameter]:
-    """Return the options among the parameters, by each of their spellings."""
+    """Return the options among the parameters, each under all of its spellings."""
     return {spelling: parameter for parameter in parameters for spelling in parameter.spellings}
 
 
@@ -157,7 +158,7 @@ EXIT_CODE = _flag("exit_code", "--exit-code", "Exit with 3 if the versions diffe
 
 # rollback, deactivate, delete.
 TO_VERSION = _option("to", "--to", "N", "Roll back to version N. If N is already active, change nothing.")
-EXPECTED_VERSION = _option("expect", "--expect", "N", "Refuse the change unless version N is active.")
+EXPECTED_VERSION = _option("expect", "--expect", "N", "Make the change only if version N is active.")
 UNDO = _flag("undo", "--undo", "Restore archived versions or prompts.")
 
 # sync and export.
@@ -177,8 +178,7 @@ SOURCE = _option(
     "source",
     "--source",
     "NAME",
-    "Name of the source, under which the prompts of this folder are recorded. Default: the repository and the"
-    " path of the folder.",
+    "Name under which sync records this folder as a source. Default: the repository and the path of the folder.",
 )
 TEMPLATE_DEFAULT = _option(
     "template",
@@ -232,7 +232,7 @@ VARIABLES_FILE = _option(
     "vars_file", "--vars-file", "FILE", "Read values of variables from a YAML or JSON file. --var takes precedence."
 )
 MESSAGE = _argument(
-    "message", "MESSAGE", "Message. - reads standard input. Without one, chat starts a conversation.", required=False
+    "message", "MESSAGE", "Message to send. - reads standard input. Default: start a conversation.", required=False
 )
 MESSAGE_FILE = _option(
     "file", "--file -f", "FILE", "Read the message from a file and append it to MESSAGE. - reads standard input."

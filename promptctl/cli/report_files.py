@@ -13,15 +13,16 @@ _PREFIX, _SUFFIX = "bug-", ".log"
 
 
 def save(content: str) -> str | None:
-    """Write a report to a new file that only this user can read; return its path, None where that fails.
+    """Write a report to a new file that only this user can read. Return its path, None if that fails.
 
-    Older files than the newest ten are removed. Nothing is written through a folder that another user could replace,
-    for example a home directory that `sudo` passed on.
+    Keeps the newest ten reports. Writes nothing below a folder that another user could replace, for example the home
+    directory of the user who called `sudo`.
     """
     folder = _folder()
     if folder is None:
         return None
     try:
+        # The nearest folder that exists. The others are created below it.
         existing = folder
         while not os.path.lexists(existing):
             existing = os.path.dirname(existing)
@@ -67,9 +68,10 @@ def _write(folder: int, content: str) -> str:
 
 
 def _remove_older(folder: int, newest: str) -> None:
-    """Remove all but the newest reports. Another process may do the same concurrently."""
+    """Remove all reports but the newest ones. Another process may do the same concurrently."""
     names = sorted(name for name in os.listdir(folder) if name.startswith(_PREFIX) and name.endswith(_SUFFIX))
     others = [name for name in names if name != newest]
-    for name in others[: len(others) - (_MOST_FILES - 1)] if len(others) >= _MOST_FILES else ():
+    kept_others = _MOST_FILES - 1
+    for name in others[:-kept_others]:
         with contextlib.suppress(OSError):
             os.unlink(name, dir_fd=folder)

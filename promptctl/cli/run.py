@@ -1,4 +1,4 @@
-"""The options that commands share, and the connection and author of one run."""
+"""One run of a command: the options that commands share, the connection and the author."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from promptctl.postgres.database import Database
 
-_ON_A_TERMINAL = 20
+_ROWS_ON_A_TERMINAL = 20
 _SHORTEST_SECRET = 20
 
 
 class Run:
-    """The shared options of one run, its connection as soon as there is one, and its author."""
+    """The shared options of one run, its connection once there is one, and its author."""
 
     def __init__(
         self,
@@ -55,27 +55,28 @@ class Run:
         self._database_url = database_url
         self._log_form = log_format or ("text" if verbose else None)
         self._author = author
-        self._email: Callable[[], str | None] | None = None
+        self._read_email: Callable[[], str | None] | None = None
 
     def start_author(self) -> None:
-        """Start to determine the author: --author, PROMPTCTL_AUTHOR, Git's user.email, the system user.
+        """Start to determine the author, the first of: --author, PROMPTCTL_AUTHOR, Git's user.email, the system user.
 
-        Call this before `database`, so that git runs while the connection is made.
+        Call this before `database`. Then git runs while the connection is made.
         """
         if self._author is not None and not self._author.strip():
             raise errors.Usage("usage", "--author is empty")
         self._author = self._author or os.environ.get("PROMPTCTL_AUTHOR", "").strip()
         if not self._author:
-            self._email = git.start("config", "user.email")
+            self._read_email = git.start("config", "user.email")
 
-    def who(self) -> str:
-        """Return the author that `start_author` started to determine."""
+    def author(self) -> str:
+        """Return the author. Call `start_author` first."""
         if not self._author:
-            self._author = (self._email and self._email()) or _system_user()
+            email = None if self._read_email is None else self._read_email()
+            self._author = email or _system_user()
         return self._author
 
     def database_to_change(self) -> Database:
-        """Connect for a change with an author and a reason. Raises Refused for a secret in the reason."""
+        """Connect to make a change with an author and a reason. Raises Refused for a secret in the reason."""
         self.refuse_secrets("--reason", self.reason)
         self.start_author()
         return self.database()
@@ -83,26 +84,27 @@ class Run:
     def database(
         self, *, creates: bool = False, names_embedded: bool = False, empty_if_absent: bool = False
     ) -> Database:
-        """Connect to the selected database. `creates`: create the embedded database if it does not exist.
+        """Connect to the selected database.
 
-        `names_embedded`: the command is about the embedded database, so create it in CI too.
-        `empty_if_absent`: instead of creating a database, return an empty one.
+        `creates`: create the embedded database if it does not exist.
+        `names_embedded`: create it in CI too, because the command is about the embedded database.
+        `empty_if_absent`: if it does not exist, return a database without prompts and create nothing.
         """
         self.connection = connecting.connect(
             self._database_url,
             creates=creates,
             names_embedded=names_embedded,
             empty_if_absent=empty_if_absent,
-            say=self.say,
+            say=self.note,
         )
         return self.connection
 
     def refuse_secrets(self, where: str, text: str | None) -> None:
-        """Raise Refused for a text with something like a key or a password, unless --allow-secrets allows it.
+        """Raise Refused for a text that seems to contain a key or a password, unless --allow-secrets is set.
 
-        `where` names the text in the message, for example an option or a file.
+        `where` names the text in the error, for example an option or a file.
         """
-        if self.allow_secrets or not text or not _may_hold_secret(text):
+        if self.allow_secrets or not text or not _may_contain_secret(text):
             return
         from promptctl.folder import secret_values
 
@@ -115,18 +117,17 @@ class Run:
                 hint="remove it, and revoke it if it is real: promptctl keeps and shows what it stores",
             )
 
-    def newest(self, limit: int | None) -> int:
-        """Return how many rows to show: --limit, else 20 on a terminal, else 0, which means all. Raises Usage."""
+    def row_limit(self, limit: int | None) -> int:
+        """Return how many rows to show: --limit, else 20 on a terminal, else 0 for all. Raises Usage."""
         if limit is None:
-            return _ON_A_TERMINAL if self.form == "plain" and stream.to_terminal() else 0
+            return _ROWS_ON_A_TERMINAL if self.form == "plain" and stream.to_terminal() else 0
         from promptctl.cli import numbers
 
         numbers.check("--limit", limit)
         return limit
 
-    def say(self, text: str) -> None:
-        """Print a note to people on standard error."""
-        # A program that reads JSON expects only JSON.
+    def note(self, text: str) -> None:
+        """Print a note on standard error. With --json print nothing, because programs expect only JSON."""
         if self.form != "json":
             messages.note(text)
 
@@ -141,8 +142,8 @@ class Run:
             messages.log(self._log_form, message, fields)
 
 
-def _may_hold_secret(text: str) -> bool:
-    """Whether a search can find anything: a key is a long word, and any other secret is in a URL."""
+def _may_contain_secret(text: str) -> bool:
+    """Whether a search for secrets could find one: a key is a long word, and any other secret is in a URL."""
     return "://" in text or any(len(word) >= _SHORTEST_SECRET for word in text.split())
 
 

@@ -29,7 +29,7 @@ _BEFORE = ("prev", "previous", "before", "head~1", "head^", "^", "~1", "old", "l
 
 
 def prompt(database: Database, name: str) -> str:
-    """Return the command that shows the prompt with the nearest name, or else the one that lists all prompts."""
+    """Return the command that shows the prompt with the nearest name. If there is none, return `promptctl list`."""
     try:
         names = prompt_lists.prompt_names(database, limit=20_000)
     except errors.PromptctlError:
@@ -49,12 +49,13 @@ def _reference(name: str, names: set[str]) -> str | None:
         for ending in ("/", "-", "_", ".", "/v", "-v", "_v", ".v"):
             if stem.endswith(ending) and stem.removesuffix(ending) in names:
                 return f"{stem.removesuffix(ending)}@{number}"
+    # Without its first folders: `prompts/D` means `D`.
     parts = name.split("/")
     return next((rest for place in range(1, len(parts)) if (rest := "/".join(parts[place:])) in names), None)
 
 
 def count_words_before_names(database: Database, words: Sequence[str]) -> int:
-    """Return how many of the first words are not names, up to the last such word. The last word is a name."""
+    """Return the number of words up to the last one that is not a prompt's name. The last word counts as a name."""
     try:
         names = set(prompt_lists.prompt_names(database, limit=20_000))
     except errors.PromptctlError:
@@ -63,31 +64,33 @@ def count_words_before_names(database: Database, words: Sequence[str]) -> int:
 
 
 def access(database: Database, message: str, words: Sequence[str]) -> str | None:
-    """Return how the connected login gets the access that a command needs, None where the database does not answer."""
+    """Return how the login gets the access that a command needs, None without an answer or without a schema."""
     try:
         login, owner, resolves = administration.read_login(database)
     except errors.PromptctlError:
         return None
-    _, of_database, name = message.rpartition("for database ")
-    if of_database:
+    _, is_for_database, name = message.rpartition("for database ")
+    if is_for_database:
         return f"ask its owner to run in psql: grant create on database {name} to {_identifier(login)}"
     if owner is None:
         return None
     command, rest = fast_reader.command(words)
     if command in _OWNER_ONLY:
-        repeated = [word for word in rest if not word.startswith("-") or word == "--as"]
-        line = repeated if command == "db grant" and "--database-url" not in rest else []
-        return f"ask {owner}, the owner of the schema, to run: promptctl {shlex.join([*command.split(' '), *line])}"
-    reads = command in _READING or (command == "split" and sum(not word.startswith("-") for word in rest) == 1)
-    if reads and resolves:
-        # A grant would replace the access that the application needs.
+        arguments = [word for word in rest if not word.startswith("-") or word == "--as"]
+        # With --database-url, its value would be among these words.
+        repeated = arguments if command == "db grant" and "--database-url" not in rest else []
+        return f"ask {owner}, the owner of the schema, to run: promptctl {shlex.join([*command.split(' '), *repeated])}"
+    # `split NAME` without a share only shows the split.
+    is_reading = command in _READING or (command == "split" and sum(not word.startswith("-") for word in rest) == 1)
+    if is_reading and resolves:
+        # The login of an application keeps its access: a grant would replace it.
         return f"connect as a login with access viewer or operator: {shlex.quote(login)} has access application"
-    needed = "viewer" if reads else "operator"
+    needed = "viewer" if is_reading else "operator"
     return f"ask {owner}, the owner of the schema, to run: promptctl db grant {shlex.quote(login)} --as {needed}"
 
 
 def version(words: Sequence[str]) -> str | None:
-    """Return the command that replaces one with `D@latest` or `D@-1`, None where no word is such a reference."""
+    """Return the command to run instead of one with an invalid version, such as `D@latest`. None if unknown."""
     for place, word in enumerate(words):
         name, at, number = word.partition("@")
         if not at or word.startswith("-"):
@@ -102,10 +105,11 @@ def version(words: Sequence[str]) -> str | None:
             newest = _newest(words, name)
             if newest is None:
                 return f"promptctl show {name}"
-            return command_line.pasted([*words[:place], f"{name}@{newest}", *words[place + 1 :]])
+            return command_line.for_shell([*words[:place], f"{name}@{newest}", *words[place + 1 :]])
         if number.isascii() and number.isdigit() and number[0] != "0" and int(number) <= references.HIGHEST_VERSION:
             continue
         return f"promptctl show {name}"
+    # The invalid version may be the value of an option: `rollback D --to latest`.
     command, rest = fast_reader.command(words)
     name = rest[0].partition("@")[0] if rest else ""
     if command in ("rollback", "deactivate"):
@@ -117,7 +121,7 @@ def version(words: Sequence[str]) -> str | None:
 
 
 def _newest(words: Sequence[str], name: str) -> int | None:
-    """Return the newest version of a prompt, None where no server answers. Starts no server."""
+    """Return the newest version of a prompt, None if no server answers. Starts no server."""
     read = fast_reader.read(words)
     url = read[1]["database_url"] if read else None
     os.environ.setdefault("PGCONNECT_TIMEOUT", "2")

@@ -8,17 +8,18 @@ from promptctl import errors
 from promptctl.rules import references
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+# A thousand years, which PostgreSQL can subtract from any present time.
 _LONGEST_SECONDS = 1000 * 365 * 86_400
-_LONGEST_AMOUNT = 15
+_MOST_DIGITS = 15
 
 
 def parse(text: str, now: datetime | None = None) -> str:
-    """Return a time for the store: RFC 3339, or an age such as `-2h`, which the server subtracts from its own time.
+    """Return a time for the store: RFC 3339, or an age such as `-2h`, which the server adds to its own time.
 
     `text` is an age (`90s`, `15m`, `2h`, `3d`, `1w`), RFC 3339, or a local date or date-time. Raises Usage.
     """
     text = text.strip()
-    if _age(text, now or datetime.now(timezone.utc)) is not None:
+    if _time_ago(text, now or datetime.now(timezone.utc)) is not None:
         return f"-{text}"
     try:
         time = datetime.fromisoformat(text)
@@ -35,17 +36,17 @@ def parse(text: str, now: datetime | None = None) -> str:
 
 
 def age(text: str) -> int:
-    """Return the seconds of an age (`90s`, `15m`, `2h`, `3d`, `1w`); raises Usage."""
+    """Return an age (`90s`, `15m`, `2h`, `3d`, `1w`) in seconds. Raises Usage."""
     seconds = _seconds(text.strip())
     if seconds is None:
         raise errors.Usage("invalid_time", f"{references.quoted(text)} is not an age", hint="write 12h, 30d or 8w")
-    # PostgreSQL stores no later times.
     if seconds >= _LONGEST_SECONDS:
         raise errors.Usage("invalid_time", f"{references.quoted(text)} is out of range")
     return seconds
 
 
-def _age(text: str, now: datetime) -> datetime | None:
+def _time_ago(text: str, now: datetime) -> datetime | None:
+    """Return the time that is an age before now, None for a text that is not an age. Raises Usage out of range."""
     seconds = _seconds(text)
     if seconds is None:
         return None
@@ -56,9 +57,10 @@ def _age(text: str, now: datetime) -> datetime | None:
 
 
 def _seconds(text: str) -> int | None:
+    """Return an age in seconds, None for a text that is not an age. Raises Usage for too many digits."""
     amount, unit = text[:-1], text[-1:]
     if unit not in _UNITS or not (amount.isascii() and amount.isdigit()):
         return None
-    if len(amount) > _LONGEST_AMOUNT:
+    if len(amount) > _MOST_DIGITS:
         raise errors.Usage("invalid_time", f"{references.quoted(text)} is out of range")
     return int(amount) * _UNITS[unit]

@@ -1,6 +1,6 @@
-"""Read a command line with Typer: combined short options, attached values, and everything that is a mistake.
+"""Read with Typer the command lines that `fast_reader` leaves: combined short options, attached values, mistakes.
 
-The Typer command is built from the declarations in `catalogue`. It returns the values and runs nothing.
+The Typer command is built from the declarations in `catalogue`. It returns the values and does nothing else.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def read(name: str, rest: Sequence[str]) -> dict[str, Any]:
     if lines.is_unquoted_text(name, rest):
         raise errors.Usage("usage", "a text of several words is one argument: put it in quotes")
     application = typer.Typer(add_completion=False, rich_markup_mode=None)
-    application.command(add_help_option=False)(_reader(name))
+    application.command(add_help_option=False)(_collector(name))
     try:
         values: dict[str, Any] | int = typer.main.get_command(application).main(
             args=list(rest), prog_name=f"promptctl {name}", standalone_mode=False
@@ -49,20 +49,20 @@ def read(name: str, rest: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _reader(name: str) -> Callable[..., dict[str, Any]]:
-    """Return a function that returns its arguments, with the signature that Typer builds a command from."""
+def _collector(name: str) -> Callable[..., dict[str, Any]]:
+    """Return a function that returns its arguments. Typer builds the command from the signature of that function."""
 
-    def values(**values: Any) -> dict[str, Any]:
+    def collect(**values: Any) -> dict[str, Any]:
         return values
 
-    declared = [*(_signature(parameter) for parameter in (*COMMANDS[name].parameters, *p.SHARED)), _help()]
-    values.__signature__ = inspect.Signature(declared)  # pyright: ignore[reportFunctionMemberAccess] - inspect's own protocol
-    values.__annotations__ = {parameter.name: parameter.annotation for parameter in declared}
-    return values
+    declared = [*map(_typer_parameter, (*COMMANDS[name].parameters, *p.SHARED)), _help_parameter()]
+    collect.__signature__ = inspect.Signature(declared)  # pyright: ignore[reportFunctionMemberAccess] - inspect's own protocol
+    collect.__annotations__ = {parameter.name: parameter.annotation for parameter in declared}
+    return collect
 
 
-def _signature(parameter: Parameter) -> inspect.Parameter:
-    # Numbers are read as text, so that their errors are ours in both readers.
+def _typer_parameter(parameter: Parameter) -> inspect.Parameter:
+    # Typer gets numbers as text, so that an invalid number has the same error in both readers.
     kind: Any = {p.FLAG: bool, p.TEXTS: list[str]}.get(parameter.kind, str)
     if not parameter.is_required and parameter.kind != p.FLAG:
         kind |= None
@@ -75,12 +75,12 @@ def _signature(parameter: Parameter) -> inspect.Parameter:
     )
 
 
-def _help() -> inspect.Parameter:
-    def leave(value: bool) -> None:
+def _help_parameter() -> inspect.Parameter:
+    def stop(value: bool) -> None:
         if value:
             raise typer.Exit
 
-    information = typer.Option(*p.HELP.spellings, is_eager=True, callback=leave)
+    information = typer.Option(*p.HELP.spellings, is_eager=True, callback=stop)
     return inspect.Parameter(
         p.HELP.name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, information]
     )
@@ -88,14 +88,14 @@ def _help() -> inspect.Parameter:
 
 def _usage(problem: typer.TyperException, name: str, rest: Sequence[str]) -> errors.Usage:
     """Return Typer's error as one of ours, with the command's help as hint."""
-    path = f"promptctl {name}"
-    hint = f"{path} --help"
+    command_path = f"promptctl {name}"
+    hint = f"{command_path} --help"
     command = COMMANDS[name]
     if isinstance(problem, typer.BadParameter):
-        # Every value is read as text, so only a missing one is bad.
+        # Typer accepts any text as a value, so the only bad parameter is a missing one.
         missing = next(entry for entry in command.parameters if problem.param and entry.name == problem.param.name)
         values = ": viewer, application or operator" if missing is p.ACCESS else ""
-        return errors.Usage("usage", f"{path} needs {missing.usage}{values}", hint=hint)
+        return errors.Usage("usage", f"{command_path} needs {missing.usage}{values}", hint=hint)
     spelling = getattr(problem, "option_name", None)
     if spelling is None:
         return _too_many(name, rest, hint)
@@ -105,8 +105,9 @@ def _usage(problem: typer.TyperException, name: str, rest: Sequence[str]) -> err
             "usage", f"{spelling} takes no value" if option.kind == p.FLAG else f"{spelling} needs a value"
         )
     if spelling == "--dry-run":
-        return errors.Usage("usage", f'{path} has no option "--dry-run": {_without_dry_run(name)}', hint=hint)
-    return lines.unknown_option(path, spelling, [*command.options, *p.HELP.spellings], [*name.split(" "), *rest])
+        return errors.Usage("usage", f'{command_path} has no option "--dry-run": {_without_dry_run(name)}', hint=hint)
+    spellings = [*command.options, *p.HELP.spellings]
+    return lines.unknown_option(command_path, spelling, spellings, [*name.split(" "), *rest])
 
 
 def _too_many(name: str, rest: Sequence[str], hint: str) -> errors.Usage:

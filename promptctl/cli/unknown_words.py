@@ -1,4 +1,4 @@
-"""Command lines that begin with no command: a family alone, an unknown command, an option in the wrong place."""
+"""Command lines that do not begin with a command: a family alone, an unknown command, a misplaced option."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ def family(words: Sequence[str]) -> str:
     rest = words[1:] if name else words
     if name and (not rest or rest[0] in p.HELP.spellings):
         return name
-    path = f"promptctl {name}".rstrip()
+    command_path = f"promptctl {name}".rstrip()
     if rest[0].startswith("-"):
         spelling = rest[0].partition("=")[0] if rest[0].startswith("--") else rest[0][:2]
-        raise _option(path, spelling, words)
-    raise _command(path, rest, words)
+        raise _option_error(command_path, spelling, words)
+    raise _command_error(command_path, rest, words)
 
 
-def _option(path: str, spelling: str, words: Sequence[str]) -> errors.Usage:
-    if path == "promptctl" and spelling in p.by_spelling(p.SHARED):
+def _option_error(command_path: str, spelling: str, words: Sequence[str]) -> errors.Usage:
+    if command_path == "promptctl" and spelling in p.by_spelling(p.SHARED):
         message = f"{spelling} belongs after the command: promptctl COMMAND {spelling}"
         return errors.Usage("usage", message, hint="promptctl --help")
-    return lines.unknown_option(path, spelling, p.HELP.spellings, words)
+    return lines.unknown_option(command_path, spelling, p.HELP.spellings, words)
 
 
-def _command(path: str, rest: Sequence[str], words: Sequence[str]) -> errors.Usage:
+def _command_error(command_path: str, rest: Sequence[str], words: Sequence[str]) -> errors.Usage:
     import difflib
 
     word = rest[0]
-    message = f"{path} has no command {references.quoted(word)}"
+    message = f"{command_path} has no command {references.quoted(word)}"
     if alternative := lines.alternative(words):
         reason, hint = alternative
         return errors.Usage("usage", f"{message}: {reason}", hint=hint)
-    # Compared with and without the family: `init` means `db init`, and `db list` means `list`.
+    # By the last word of a command, so that `init` finds `db init`, and `db list` finds `list`. Later entries take
+    # precedence: commands of one word, then the words that may follow `command_path`.
     names = sorted(COMMANDS, key=lambda name: " " not in name)
-    commands = {name.rpartition(" ")[2]: f"promptctl {name} --help" for name in names}
-    prefix = path.removeprefix("promptctl").strip()
-    inside = [name.removeprefix(f"{prefix} ") for name in COMMANDS if name.startswith(f"{prefix} ")]
-    inside = inside if prefix else [*(name for name in COMMANDS if " " not in name), *FAMILIES]
-    commands |= {name: f"{path} {name} --help" for name in inside}
-    near = difflib.get_close_matches(word, commands, n=1, cutoff=0.75)
-    return errors.Usage("usage", message, hint=commands[near[0]] if near else f"{path} --help")
+    helps = {name.rpartition(" ")[2]: f"promptctl {name} --help" for name in names}
+    prefix = f"{command_path} ".removeprefix("promptctl ")
+    following = {name.removeprefix(prefix).partition(" ")[0] for name in COMMANDS if name.startswith(prefix)}
+    helps |= {name: f"{command_path} {name} --help" for name in following}
+    near = difflib.get_close_matches(word, helps, n=1, cutoff=0.75)
+    return errors.Usage("usage", message, hint=helps[near[0]] if near else f"{command_path} --help")

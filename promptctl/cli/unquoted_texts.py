@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 
 # Options whose text may have several words.
 _TEXTS = ("reason", "description", "author", "meta", "var", "default", "at", "since", "seed", "attribute")
+# Commands whose arguments need a version, and commands whose arguments may be names.
 _NEED_VERSIONS = ("activate", "split", "erase")
 _NEED_NAMES = ("rollback", "deactivate", "delete")
 
 
 def find(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
-    """Return the places of the text's first word and after its last word, None where no text lacks its quotes."""
+    """Return the range of words, first and end, of a text without quotes. None if every text has its quotes."""
     options = COMMANDS[name].options
     has_argument = False
     at = 0
@@ -36,13 +37,14 @@ def find(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
         first = at if equals else at + 1
         end = _end(rest, first + 1)
         text = value if equals else "".join(rest[first : first + 1])
-        has_more = end > first + 1 and bool(text) and not any(character.isspace() for character in text)
-        if option.name in _TEXTS and has_more:
+        is_one_word = bool(text) and not any(character.isspace() for character in text)
+        if option.name in _TEXTS and is_one_word and end > first + 1:
             following = rest[first + 1 : end]
+            # An argument precedes the option, so the words after its text belong to the text.
             if has_argument and not any(_is_separate(word) for word in following):
                 return first, end
             if name in _NEED_VERSIONS and not has_argument:
-                # The option precedes all arguments: a word without a version is part of the text.
+                # The option precedes all arguments, so each word before the first version belongs to the text.
                 count = next((place for place, word in enumerate(following) if "@" in word), 0)
                 if count:
                     return first, first + 1 + count
@@ -51,9 +53,9 @@ def find(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
 
 
 def before_names(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
-    """Return the places of an option's text of one word and after the names that follow it, where the text may go on.
+    """Return the range of words in which a text without quotes may precede names. None for any other line.
 
-    For example `rollback --reason too concise D`, where the option precedes several names.
+    In `rollback --reason too concise D` it is `too concise D`. Only the database can separate the text from the names.
     """
     options = COMMANDS[name].options
     if name not in _NEED_NAMES:
@@ -70,12 +72,12 @@ def before_names(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
 
 
 def _end(rest: Sequence[str], place: int) -> int:
-    """Return the place of the first option from a place on, or the number of words."""
+    """Return the place of the next option, from a place on, or the number of words if there is none."""
     while place < len(rest) and not rest[place].startswith("-"):
         place += 1
     return place
 
 
 def _is_separate(word: str) -> bool:
-    """Whether a word is not part of an unquoted text: a quoted text, a reference, a share."""
+    """Whether a word is a quoted text, a reference or a share, and so not a part of an unquoted text."""
     return " " in word or "\n" in word or "@" in word or word.endswith("%")

@@ -1,4 +1,4 @@
-"""Values of variables from --var and --vars-file. Every value is text, as it is written."""
+"""Read values of variables from --var and --vars-file. Every value is text, as it is written."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ from promptctl.rules import references, template_syntax
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from promptctl.rules.templates import MissingValues, Template
 
-    # Keys of a mapping, each with its value (a text, or entries again) and its line, or None for an unknown line.
-    Entries = Sequence[tuple[str, object, int | None]]
-
-# Deeper than any real nesting, and not deep enough to exhaust the stack.
+# No real nesting is as deep, and it does not exhaust the stack.
 _DEEPEST = 50
 
 
 def read(pairs: list[str] | None, file: str | None) -> dict[str, str]:
-    """Return the values by name. --var takes precedence over the file, and the last --var over the others.
+    """Return the values by name. --var takes precedence over the file, and of several --var the last one.
 
     Raises Usage for a text that is not NAME=VALUE and for a malformed file, Failed for an unreadable file.
     """
@@ -46,18 +43,16 @@ def check_style(style: str) -> None:
 
 
 def check(template: Template, reference: str, values: Mapping[str, str], command: str) -> None:
-    """Raise Usage for values whose variables are neither in the template nor in its settings."""
+    """Raise Usage for a value without a variable: its name is neither in the template nor in the settings."""
     unknown = [name for name in values if name not in template.accepted]
     if not unknown:
         return
     import difflib
 
-    near = {
-        name: entries[0] for name in unknown if (entries := difflib.get_close_matches(name, template.accepted, n=1))
-    }
+    near = {name: match for name in unknown for match in difflib.get_close_matches(name, template.accepted, n=1)}
     names = ", ".join(f"{name} (did you mean {near[name]}?)" if name in near else name for name in unknown)
     available = "" if near else f": it has {', '.join(sorted(template.accepted)) or 'none'}"
-    # Other values may be missing, so the hint repeats only these options.
+    # Only the corrected options: the command line may lack other values too.
     options = " ".join(f"--var {name}=VALUE" for name in dict.fromkeys(near.values()))
     raise errors.Usage(
         "variable_unknown",
@@ -67,7 +62,7 @@ def check(template: Template, reference: str, values: Mapping[str, str], command
 
 
 def missing(problem: MissingValues, reference: str, command: str) -> errors.Usage:
-    """Return the error for missing values. `command` is a command of promptctl, or /var in a conversation."""
+    """Return the error for missing values. `command` is the command of promptctl, or /var in a conversation."""
     pairs = [f"{name}=VALUE" for name in problem.names]
     failure = errors.Usage("variable_missing", f"{reference} needs {', '.join(problem.names)}")
     if command.startswith("/"):
@@ -78,8 +73,8 @@ def missing(problem: MissingValues, reference: str, command: str) -> errors.Usag
 
 
 def used(template: Template, values: Mapping[str, str]) -> dict[str, str]:
-    """Return the value of each variable in a template, in the order of their first occurrence."""
-    return {name: values[name] if name in values else template.default(name) or "" for name in template.variables}
+    """Return the value of each variable in a template, in the order in which the variables first occur."""
+    return {name: values.get(name, template.default(name) or "") for name in template.variables}
 
 
 def _from_file(file: str) -> dict[str, str]:
@@ -98,7 +93,8 @@ def _from_file(file: str) -> dict[str, str]:
         ) from None
 
 
-def _values(entries: Entries) -> dict[str, str]:
+def _values(entries: _Entries) -> dict[str, str]:
+    """Return the values by full name. Raises _Malformed."""
     values: dict[str, str] = {}
     lines: dict[str, int | None] = {}
     for name, value, line in _flat(entries, ""):
@@ -109,8 +105,15 @@ def _values(entries: Entries) -> dict[str, str]:
     return values
 
 
+class _Entries(list["tuple[str, Any, int | None]"]):
+    """The keys of a mapping in a file, each with its value and its line. The line is None if it is unknown.
+
+    A value is a scalar, `_Entries` again, or a list, which `_flat` refuses.
+    """
+
+
 class _Malformed(Exception):
-    """The error in a file, and its line, or None for an unknown line."""
+    """An error in a file, with its line. The line is None if it is unknown."""
 
     def __init__(self, line: int | None, what: str) -> None:
         super().__init__(what)
@@ -132,8 +135,8 @@ def _read(file: str) -> bytes:
         raise bounded_input.unreadable(references.quoted(file), problem, hint) from None
 
 
-def _entries(raw: bytes, file: str) -> Entries:
-    """Return the entries of a file: JSON by its suffix or its first character, else YAML."""
+def _entries(raw: bytes, file: str) -> _Entries:
+    """Return the entries of a file. It is JSON if it has the suffix .json or starts with a brace, else YAML."""
     is_json = file.lower().endswith(".json")
     if not is_json and not raw.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
         return _yaml(raw)
@@ -150,13 +153,13 @@ def _entries(raw: bytes, file: str) -> Entries:
 
 
 class _NotJson(_Malformed):
-    pass
+    """The file is not JSON. It may be YAML."""
 
 
-def _json(raw: bytes) -> Entries:
+def _json(raw: bytes) -> _Entries:
     from promptctl.rules import json_documents
 
-    def entries(pairs: list[tuple[str, Any]]) -> Entries:
+    def entries(pairs: list[tuple[str, Any]]) -> _Entries:
         keys = [key for key, _ in pairs]
         if len(set(keys)) < len(keys):
             repeated = next(key for place, key in enumerate(keys) if key in keys[:place])
@@ -174,11 +177,7 @@ def _json(raw: bytes) -> Entries:
     return document
 
 
-class _Entries(list["tuple[str, Any, int | None]"]):
-    """The entries of a mapping, as a type of its own beside lists."""
-
-
-def _yaml(raw: bytes) -> Entries:
+def _yaml(raw: bytes) -> _Entries:
     from promptctl.folder import strict_yaml
 
     try:
@@ -186,15 +185,15 @@ def _yaml(raw: bytes) -> Entries:
     except strict_yaml.Malformed as problem:
         raise _Malformed(problem.line, problem.what) from None
     if root is None:
-        return []
+        return _Entries()
     if root.id != "mapping":
         raise _Malformed(root.start_mark.line + 1, "not a mapping of names to values")
-    entries: Entries = _from_node(root)
+    entries: _Entries = _from_node(root)
     return entries
 
 
 def _from_node(node: Any) -> Any:
-    """Convert a node for `_flat`. A plain null and an absent value are None; a quoted text never is."""
+    """Convert a YAML node to `_Entries`, a text, an empty list for any list, or None for a plain null or no value."""
     if node.id == "scalar":
         return None if node.tag == "tag:yaml.org,2002:null" else str(node.value)
     if node.id == "sequence":
@@ -208,12 +207,12 @@ def _key(node: Any) -> str:
     return str(node.value)
 
 
-def _flat(entries: Entries, above: str) -> Iterator[tuple[str, str, int | None]]:
-    """Yield each value with its full name; dots join nested names."""
-    if above.count(".") > _DEEPEST:
+def _flat(entries: _Entries, prefix: str) -> Iterator[tuple[str, str, int | None]]:
+    """Yield the full name, the value and the line of each text. Dots join nested names. Raises _Malformed."""
+    if prefix.count(".") > _DEEPEST:
         raise _Malformed(None, f"nested more than {_DEEPEST} deep")
     for key, value, line in entries:
-        name = above + key
+        name = prefix + key
         if not template_syntax.is_path(key):
             raise _Malformed(line, f"{references.quoted(name)} is not a name of a variable")
         if isinstance(value, _Entries):
@@ -223,7 +222,7 @@ def _flat(entries: Entries, above: str) -> Iterator[tuple[str, str, int | None]]
         elif isinstance(value, list):
             raise _Malformed(line, f"{name} is a list and not a text")
         else:
-            text = {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+            text = str(value).lower() if isinstance(value, bool) else str(value)
             if "\0" in text:
                 raise _Malformed(line, f"the value of {name} has a NUL character")
             if not _is_utf8(text):

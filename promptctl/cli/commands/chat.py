@@ -60,20 +60,22 @@ def chat(
     numbers.check("--max-tokens", max_tokens)
     numbers.check("--timeout", timeout)
     message, file = content.chosen(message, text, file)
-    if file == "-" == vars_file:
+    if file == "-" and vars_file == "-":
         raise errors.Usage("usage", "standard input cannot be both the message and the file of --vars-file")
-    alone = message is None and file is None and sys.stdin is not None and sys.stdin.isatty()
-    _check(run, target, other, save, continue_, unit=unit, alone=alone)
+    is_conversation = message is None and file is None and sys.stdin is not None and sys.stdin.isatty()
+    _check(run, target, other, save, continue_, unit=unit, is_conversation=is_conversation)
     values = variables.read(var, vars_file)
-    transcript = (
-        transcripts.begin(save) if save is not None else None if continue_ is None else transcripts.load(continue_)
-    )
-    first_message = None if alone else content.message(message, file)
+    transcript = None
+    if save is not None:
+        transcript = transcripts.begin(save)
+    elif continue_ is not None:
+        transcript = transcripts.load(continue_)
+    first_message = None if is_conversation else content.message(message, file)
 
     client = api.Claude(timeout or api.SILENCE_SECONDS)
     conversations = [
         Conversation(
-            run.database, client, side, unit=unit, values=values, model=model, max_tokens=max_tokens, report=run.say
+            run.database, client, side, unit=unit, values=values, model=model, max_tokens=max_tokens, report=run.note
         )
         for side in (target, other)
         if side is not None
@@ -92,12 +94,12 @@ def _check(
     continue_: str | None,
     *,
     unit: str | None,
-    alone: bool,
+    is_conversation: bool,
 ) -> None:
-    """Raise Usage for options that cannot be combined. `alone`: without a message."""
+    """Raise Usage for options that cannot be combined."""
     for option, path in (("--save", save), ("--continue", continue_)):
         if path == "-":
-            # Standard output already has the replies.
+            # Standard output is for the replies.
             raise errors.Usage(
                 "usage", f"{option} needs the name of a file", hint=f"promptctl chat {target} {option} chat.json"
             )
@@ -107,13 +109,13 @@ def _check(
         )
     if unit is not None and (target.version is not None or (other is not None and other.version is not None)):
         raise errors.Usage("usage", "--unit selects the version: use the name without @VERSION")
-    if other is not None and (alone or save is not None or continue_ is not None):
+    if other is not None and (is_conversation or save is not None or continue_ is not None):
         raise errors.Usage(
             "usage",
             "--against needs one message, and no --save or --continue",
             hint=f"promptctl chat {target} MESSAGE --against {other}",
         )
-    if alone and (run.form != "plain" or not stream.to_terminal()):
+    if is_conversation and (run.form != "plain" or not stream.to_terminal()):
         raise errors.Usage(
             "usage", "a conversation needs a terminal: pass a message", hint=f"promptctl chat {target} MESSAGE"
         )
@@ -128,17 +130,17 @@ def _converse(
     streams: bool,
     usage: bool,
 ) -> None:
-    """Answer `first_message`, with two versions if there are two, or start a conversation if it is None."""
+    """Answer `first_message`, with each of the versions. If it is None, start a conversation."""
     conversation, *others = conversations
     served, *_ = [side.choose_version() for side in conversations]
-    # A variable may be in only one of two compared versions.
+    # With --against, a variable may be in only one of the versions. Check those that the other version does not have.
     other_variables = {name for other in others for name in other.template().accepted}
     own = {name: value for name, value in conversation.values.items() if name not in other_variables}
     variables.check(conversation.template(), f"{served.name}@{served.version}", own, "chat")
     if first_message is None:
         assert run.connection is not None
         session = chat_session.Session(run, conversation, transcript, streams=streams, usage=usage)
-        with interruption.prompt_interrupts():
+        with interruption.timely_interrupts():
             session.converse(run.connection.label)
         return
     turns = [_turn(side, first_message) for side in conversations]
@@ -166,12 +168,12 @@ def _answer(run: Run, conversation: Conversation, turn: Turn, *, streams: bool, 
     shows_text = run.form == "plain"
     writer = reply_writer.Writer()
     try:
-        with interruption.prompt_interrupts(), waiting_line.waiting(turn.call.model, run.form) as hide_waiting:
+        with interruption.timely_interrupts(), waiting_line.waiting(turn.call.model, run.form) as hide_waiting:
             for text in turn.texts():
                 if streams and shows_text:
                     hide_waiting()
                     writer.write(text)
-        # Before a warning about the record.
+        # The reply ends before `_record` may print a warning.
         writer.end()
     finally:
         # An interrupted reply is billed too.
@@ -199,7 +201,7 @@ def _compare(run: Run, conversation: Conversation, turns: Sequence[Turn]) -> Non
         if stream.to_terminal():
             messages.note(f"asking {turn.served.name}@{turn.served.version} …")
     try:
-        with interruption.prompt_interrupts():
+        with interruption.timely_interrupts():
             send_concurrently(turns)
     finally:
         _record(run, conversation, turns)

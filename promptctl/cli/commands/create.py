@@ -37,9 +37,9 @@ def create(
     """Store a text as the next version of a prompt.
 
     The text is TEXT, a file (-f FILE) or standard input (-, or no text in a pipe).
-    On a terminal without a text, create opens an editor on the active text. An
-    argument that is the name of a file or starts with @ is refused: use -f to read
-    the file, or --text to store the argument itself.
+    On a terminal without a text, create opens an editor on the active text. TEXT
+    must not be the name of a file or start with @: use -f to read the file, or
+    --text to store TEXT as it is.
 
     The new version is not active until you activate it. If a version with the same
     text and settings exists, create returns that version. The answer lists the
@@ -76,7 +76,7 @@ def create(
                 new_text,
                 metadata=metadata,
                 settings=settings,
-                author=run.who(),
+                author=run.author(),
                 activate=activate,
                 reason=run.reason,
                 allow_new_variables=allow_new_variables,
@@ -84,13 +84,14 @@ def create(
     except errors.PromptctlError as failure:
         _add_hint(failure, has_style=template is not None)
         if edited_file is not None:
-            content.keep(failure, edited_file)
+            content.hint_at_saved_text(failure, edited_file)
         raise
     if edited_file is not None:
         os.unlink(edited_file)
     _log(run, created, activate=activate)
     _answer(run, created, database.label)
     _note_text(run, created, new_text, settings)
+    # A version that exists already keeps its description and metadata.
     if not created.created and {**created.metadata, **metadata} != created.metadata:
         messages.note(f"the description and metadata of {created.name}@{created.version} were not changed")
     if run.reason is not None and not activate:
@@ -98,19 +99,19 @@ def create(
 
 
 def _read(run: Run, name: str, text: str | None, file: str | None) -> tuple[str, str | None]:
-    """Return the text, and the file of the editor if the text comes from one."""
+    """Return the text, and the file of the editor if the text was written in one."""
     from promptctl.cli import content
 
-    if not content.is_edited(text, file):
+    if not content.needs_editor(text, file):
         return content.read(text, file), None
-    # The editor needs the active text first. It may stay open for an hour, so the connection is closed.
+    # The editor starts with the active text. The connection is closed, because the editor may be open for an hour.
     with run.database(creates=True) as database:
         active_text = _active_text(database, name)
     return content.edit(active_text, name)
 
 
 def _add_hint(failure: errors.PromptctlError, *, has_style: bool) -> None:
-    """Add the options that help with new variables. The usual hint compares versions, and this one is not stored."""
+    """Replace the hint of an error for new variables. The usual hint compares versions, and this one is not stored."""
     if failure.code == "new_variables":
         failure.hint, failure.hint_options = None, ("--allow-new-variables",)
         style = "" if has_style else "if the braces are text: --template none; or "
@@ -122,7 +123,7 @@ def _log(run: Run, created: CreatedVersion, *, activate: bool) -> None:
     if activate and created.previous_version != created.version:
         events.append("Prompt activated")
     for event in events:
-        run.log(event, name=created.name, version=created.version, promptId=created.id, author=run.who())
+        run.log(event, name=created.name, version=created.version, promptId=created.id, author=run.author())
 
 
 def _note_text(run: Run, created: CreatedVersion, text: str, settings: dict[str, Any]) -> None:
@@ -192,7 +193,7 @@ def _settings(template: str | None, defaults: list[str], model: str | None, max_
 
 
 def _check_defaults(content: str, settings: dict[str, Any]) -> None:
-    """Raise Usage for a default whose variable is not in the text: one of the two is misspelled."""
+    """Raise Usage for a default whose variable is not in the text. One of them is misspelled."""
     names: tuple[str, ...] = templates.Template(content, settings).variables
     unknown: list[str] = [name for name in settings["variables"] if name not in names]
     if unknown:
@@ -210,7 +211,7 @@ def _metadata(description: str | None, pairs: list[str]) -> dict[str, Any]:
         if not equals or not key:
             raise errors.Usage("usage", f"--meta needs KEY=VALUE, not {references.quoted(pair)}")
         try:
-            metadata[key] = _value(value)
+            metadata[key] = _metadata_value(value)
         except ValueError as problem:
             raise errors.Usage("usage", f"--meta {references.quoted(key)}: {problem}") from None
     if description is not None:
@@ -218,11 +219,11 @@ def _metadata(description: str | None, pairs: list[str]) -> dict[str, Any]:
     return metadata
 
 
-def _value(text: str) -> Any:
-    """Return a JSON number, boolean, null, string, array or object as its value, and any other text as it is.
+def _metadata_value(text: str) -> Any:
+    """Return the value of a text that is JSON, and any other text as it is.
 
     Raises ValueError for JSON that PostgreSQL cannot store, and for a number that would be shown differently: a release
-    1.10 must not become 1.1.
+    number 1.10 must not become 1.1.
     """
     if text[:1] not in '-0123456789tfn[{"':
         return text

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from promptctl.cli.run import Run
     from promptctl.postgres.database import Database
 
+# The shortest age of --keep.
 _LEAST_SECONDS = 3600
 
 
@@ -21,7 +22,7 @@ def maintain(run: Run, keep: str | None = None) -> None:
     """Roll up recorded uses to keep statistics fast.
 
     Adds recorded uses to totals by hour, by day and overall. With --keep, it then
-    deletes single uses that are older than AGE; the totals still count them.
+    deletes single uses that are older than AGE. The totals still count them.
 
     Run it every hour, for example from cron. You can stop it at any time and run
     several at once. Recording and activating continue while it runs.
@@ -39,7 +40,7 @@ def maintain(run: Run, keep: str | None = None) -> None:
             if seconds is not None:
                 _drop(database, report, seconds, progress_bar)
         except errors.Unreachable as failure:
-            # Each transaction is complete, so the next run continues where this one ended.
+            # Each batch is a transaction of its own, so the next run continues after the last complete one.
             message = f"{failure.message.partition(';')[0]}; the completed part is kept"
             raise errors.Unreachable(failure.code, message, hint="run it again: it continues from there") from None
         finally:
@@ -58,8 +59,9 @@ def _age(keep: str) -> int:
 
 
 def _roll_up(database: Database, report: output.Maintained, progress_bar: progress.Progress) -> None:
-    """Roll up the uses that existed at the start. New uses arrive all the time, so an empty rest may never come."""
+    """Roll up the uses that exist at the start. New uses arrive all the time, so do not wait until none are left."""
     total = maintenance.count_uses_to_roll_up(database)
+    # The watermark that covers the uses at the start, from the first batch.
     goal = 0
     while True:
         progress_bar("rolling up", report.rolled_up, total)
@@ -75,6 +77,7 @@ def _roll_up(database: Database, report: output.Maintained, progress_bar: progre
 
 
 def _drop(database: Database, report: output.Maintained, seconds: int, progress_bar: progress.Progress) -> None:
+    """Delete single uses that are older than `seconds`, page by page of the table."""
     report.dropped_before = before = maintenance.begin_dropping(database, seconds)
     pages = maintenance.count_uses_to_drop(database, before)
     total = sum(pages.values())

@@ -16,9 +16,11 @@ def init(run: Run) -> None:
     """Create the schema in the database.
 
     Everything is created in one schema, promptctl. To remove it, run in psql:
-    drop schema promptctl cascade. You can run init again at any time; run it
-    after a restore that lost the grants. If no database is configured, init
-    creates the embedded database.
+    drop schema promptctl cascade. If no database is configured, init creates the
+    embedded database.
+
+    You can run init again at any time. Run it after a restore that lost the grants:
+    every login then has access, and init revokes that.
     """
     with run.database(creates=True) as opened:
         before = administration.read_installation(opened)

@@ -17,7 +17,7 @@ def start(run: Run) -> None:
     """Start the embedded server.
 
     Creates the embedded database if it does not exist. The server keeps running.
-    Every command starts it when it needs it.
+    A command that needs the server starts it.
     """
     home = _home(run)
     with run.database(creates=True, names_embedded=True) as opened:
@@ -39,6 +39,7 @@ def stop(run: Run) -> None:
 
 
 def _home(run: Run) -> str:
+    """Return the folder of the embedded database. Raises Usage if another database is configured."""
     target = settings.target(run.database_url)
     if not target.embedded:
         raise errors.Usage(

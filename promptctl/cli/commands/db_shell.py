@@ -15,7 +15,10 @@ from promptctl.rules import references
 if TYPE_CHECKING:
     from promptctl.cli.run import Run
 
-_DEBIANS = "/usr/lib/postgresql"
+# Debian installs each major version of PostgreSQL below this folder.
+_DEBIAN_FOLDER = "/usr/lib/postgresql"
+# The parameters of the embedded server's connection, and the ends of the PG variables that set them.
+_VARIABLES = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "DATABASE", "requirepeer": "REQUIREPEER"}
 
 
 def shell(run: Run, command: str | None = None, file: str | None = None) -> None:
@@ -23,7 +26,7 @@ def shell(run: Run, command: str | None = None, file: str | None = None) -> None
 
     The search path includes the schema promptctl. psql reads statements from the
     terminal, from --command, from --file or from standard input. The exit code is
-    psql's: if a statement fails, 1 with --command, else 3.
+    psql's. If a statement fails, it is 1 with --command, and 3 without.
 
     Examples:
       promptctl db shell
@@ -34,7 +37,7 @@ def shell(run: Run, command: str | None = None, file: str | None = None) -> None
         raise errors.Usage("usage", "use only one of --command and --file")
     if file is not None:
         _check_file(file)
-    # Connecting first starts the embedded server and reports a missing schema as every command does.
+    # This starts the embedded server, and reports a missing schema as every other command does.
     with run.database() as opened:
         opened.run("select")
     target = settings.target(run.database_url)
@@ -46,7 +49,7 @@ def shell(run: Run, command: str | None = None, file: str | None = None) -> None
             {f"PG{_VARIABLES[key]}": value for key, value in location.conninfo(home).items() if key in _VARIABLES}
         )
     elif target.url is not None:
-        # In the environment and not among the arguments, which every user of the machine can read.
+        # Every user of the machine can read the arguments, so the password goes into the environment.
         arguments += ["--dbname", _without_password(target.url, environment)]
     environment["PGOPTIONS"] = f"{environment.get('PGOPTIONS', '')} -c search_path=promptctl,public".strip()
     if command is not None:
@@ -55,7 +58,7 @@ def shell(run: Run, command: str | None = None, file: str | None = None) -> None
         arguments += ["--file", file]
     program = _psql(location.home() if target.embedded else None)
     sys.stdout.flush()
-    # Python ignores SIGPIPE, and psql would inherit that.
+    # Python ignores SIGPIPE, and psql would inherit that: it would not end when its reader does.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.execve(program, arguments, environment)
 
@@ -72,11 +75,8 @@ def _check_file(file: str) -> None:
         raise bounded_input.unreadable(references.quoted(file), problem, hint) from None
 
 
-_VARIABLES = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "DATABASE", "requirepeer": "REQUIREPEER"}
-
-
 def _without_password(url: str, environment: dict[str, str]) -> str:
-    """Return a URL or keywords as keywords without the password, which goes into the environment."""
+    """Return a URL or keywords as keywords. Move the password and the options into `environment`."""
     keywords = connecting.keywords(url)
     if "password" in keywords:
         environment["PGPASSWORD"] = keywords.pop("password")
@@ -87,17 +87,21 @@ def _without_password(url: str, environment: dict[str, str]) -> str:
 
 
 def _psql(home: str | None) -> str:
-    """Return the path of psql: the embedded server's, the newest of Debian's (its /usr/bin/psql wraps it), PATH's."""
+    """Return the path of psql, the first of: the embedded server's, Debian's newest, the one on PATH.
+
+    Debian's /usr/bin/psql is a script that selects a server by itself.
+    """
     candidates: list[str] = []
     if home is not None:
         from promptctl.postgres.embedded import server
 
-        copy = server.status(home).binaries
+        folder = server.status(home).binaries
         # Root must not run a program that another user can replace.
-        candidates += [path for path in [os.path.join(copy or "", "psql")] if copy and location.is_trusted(path)]
+        if folder is not None and location.is_trusted(os.path.join(folder, "psql")):
+            candidates.append(os.path.join(folder, "psql"))
     try:
-        majors = sorted((int(name) for name in os.listdir(_DEBIANS) if name.isdigit()), reverse=True)
-        candidates += [f"{_DEBIANS}/{major}/bin/psql" for major in majors]
+        majors = sorted((int(name) for name in os.listdir(_DEBIAN_FOLDER) if name.isdigit()), reverse=True)
+        candidates += [f"{_DEBIAN_FOLDER}/{major}/bin/psql" for major in majors]
     except OSError:
         pass
     candidates += [os.path.join(folder, "psql") for folder in os.get_exec_path()]

@@ -40,7 +40,7 @@ def status(run: Run) -> int:
     try:
         opened = run.database()
     except errors.Unreachable as failure:
-        # The usual hint is this command.
+        # The usual hint is to run this command.
         failure.hint = f"check {target.origin}, and that the server is running"
         raise
     with opened as database:

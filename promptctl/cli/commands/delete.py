@@ -20,8 +20,8 @@ def delete(run: Run, references_: list[str], undo: bool = False, dry_run: bool =
 
     NAME@VERSION archives one version: list and show hide it, and it cannot be
     activated. The active version cannot be archived. NAME archives the whole
-    prompt: it has no active version and cannot change. Names, numbers, texts,
-    history and statistics are kept.
+    prompt, which then has no active version and cannot change. Names, numbers,
+    texts, history and statistics are kept.
 
     Several versions or prompts are archived in one transaction. A prompt that is
     the target of a route is refused.
@@ -36,16 +36,17 @@ def delete(run: Run, references_: list[str], undo: bool = False, dry_run: bool =
     """
     targets = _targets(references_)
     with run.database_to_change() as database, database.dry_run(is_enabled=dry_run):
-        results = archiving.archive(database, targets, undo=undo, author=run.who(), reason=run.reason)
+        results = archiving.archive(database, targets, undo=undo, author=run.author(), reason=run.reason)
     output.show_archivals(results, database.label, run.form, undo=undo, dry_run=dry_run)
     outcome = "restored" if undo else "archived"
     for result in results:
         if result.changed and not dry_run:
             kind = "Prompt" if result.version is None else "Version"
-            run.log(f"{kind} {outcome}", name=result.name, version=result.version, author=run.who())
+            run.log(f"{kind} {outcome}", name=result.name, version=result.version, author=run.author())
 
 
 def _targets(words: Sequence[str]) -> list[Reference]:
+    """Return the references. Raises Usage for a version in a separate word."""
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if following.isdigit() and "@" not in word:
             # "delete NAME 2" means one version, but NAME alone would archive the whole prompt.

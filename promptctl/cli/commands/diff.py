@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from promptctl.cli.run import Run
     from promptctl.postgres.database import Database
 
+# Exit code of --exit-code.
 DIFFERENT = 3
 
 
@@ -45,6 +46,7 @@ def diff(run: Run, left: str, right: str | None = None, exit_code: bool = False)
 
 
 def _sides(database: Database, left: str, right: str | None) -> tuple[Reference, Reference]:
+    """Return the old and the new side."""
     old = references.parse(left)
     if right is not None:
         return old, references.parse(right)

@@ -16,7 +16,7 @@ def erase(run: Run, reference: str, dry_run: bool = False) -> None:
     """Erase the text of a version permanently.
 
     Use it for a leaked key or for personal data. Erases the text, the settings and
-    the metadata; you cannot undo this. The number, the hash, the history and the
+    the metadata. You cannot undo this. The number, the hash, the history and the
     statistics are kept, and the history records the author and the reason. The
     version is archived. A text with the same hash is not stored again.
 
@@ -37,7 +37,7 @@ def erase(run: Run, reference: str, dry_run: bool = False) -> None:
             hint=f'promptctl erase {target} --reason "why" --dry-run',
         )
     with run.database_to_change() as database, database.dry_run(is_enabled=dry_run):
-        erased = archiving.erase(database, target, author=run.who(), reason=run.reason)
+        erased = archiving.erase(database, target, author=run.author(), reason=run.reason)
     output.show_erasure(erased, database.label, run.form, dry_run=dry_run)
     if erased.changed and not dry_run:
-        run.log("Version erased", name=erased.name, version=erased.version, author=run.who())
+        run.log("Version erased", name=erased.name, version=erased.version, author=run.author())

@@ -14,6 +14,7 @@ from promptctl.sync import export as exporting
 if TYPE_CHECKING:
     from promptctl.cli.run import Run
 
+# The default.
 _FOLDER = "prompts"
 
 
@@ -33,8 +34,8 @@ def export(run: Run, folder: str | None = None, only: str | None = None, force: 
         raise errors.Usage("usage", "the name of the folder is empty")
     if folder == "-":
         raise errors.Usage("usage", "export writes a folder, not standard output", hint=f"promptctl export {_FOLDER}/")
-    place = _FOLDER if folder is None else folder
-    working_directory.require(place)
+    target = _FOLDER if folder is None else folder
+    working_directory.require(target)
     progress_bar = progress.Progress(is_visible=run.form == "plain")
     with run.database() as database:
         prompts = exports.read_prompts(database, only)
@@ -45,13 +46,14 @@ def export(run: Run, folder: str | None = None, only: str | None = None, force: 
                 hint="promptctl list",
             )
         try:
-            exported = exporting.export(place, prompts, progress_bar, overwrite=force)
-        except exporting.FilesDiffer as differing:
+            exported = exporting.export(target, prompts, progress_bar, overwrite=force)
+        except exporting.FilesDiffer as failure:
             import shlex
 
-            words = ["promptctl", "export", exporting.free_folder(place), *(["--only", only] if only else [])]
-            differing.hint = shlex.join(words)
+            # The hint exports to another folder.
+            words = ["promptctl", "export", exporting.free_folder(target), *(["--only", only] if only else [])]
+            failure.hint = shlex.join(words)
             raise
         finally:
             progress_bar.close()
-        output.show(exported, len(prompts), place, database.label, run.form)
+        output.show(exported, len(prompts), target, database.label, run.form)

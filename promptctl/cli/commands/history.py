@@ -16,8 +16,8 @@ def history(run: Run, name: str | None = None, limit: int | None = None) -> None
     """Show who changed what, when and why.
 
     Lists every change of the active version, including changes made with SQL.
-    The newest is first: by the order of the changes for one prompt, by time for
-    all prompts.
+    The newest change is first. The changes of one prompt are in the order in which
+    they were made, those of all prompts are in the order of their times.
 
     Examples:
       promptctl history default-system-prompt
@@ -25,9 +25,9 @@ def history(run: Run, name: str | None = None, limit: int | None = None) -> None
     """
     if name is not None:
         references.check_name(name)
-    newest = run.newest(limit)
+    rows = run.row_limit(limit)
     with run.database() as database:
-        events, total = history_events.read_history(database, name, newest)
+        events, total = history_events.read_history(database, name, rows)
         if not events and name is not None:
             prompt_states.require_prompt(database, name)
     output.show_history(events, total, run.form, with_names=name is None)

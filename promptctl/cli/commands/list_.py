@@ -22,13 +22,14 @@ def list_prompts(run: Run, pattern: str | None = None, archived: bool = False, l
       promptctl list --limit 10
       promptctl list --quiet | xargs -n 1 promptctl history
     """
-    first = 0 if limit is None else run.newest(limit)
+    # Without --limit all prompts, on a terminal too.
+    rows = 0 if limit is None else run.row_limit(limit)
     if archived:
-        _list_archived(run, pattern, first)
+        _list_archived(run, pattern, rows)
         return
     with run.database() as database:
-        if first:
-            matches, total = prompt_lists.list_first_prompts(database, pattern, first)
+        if rows:
+            matches, total = prompt_lists.list_first_prompts(database, pattern, rows)
         else:
             matches = prompt_lists.list_prompts(database, pattern)
             total = len(matches)
@@ -42,13 +43,13 @@ def list_prompts(run: Run, pattern: str | None = None, archived: bool = False, l
             messages.note(f"no prompt matches {references.quoted(pattern)} in {database.label}")
 
 
-def _list_archived(run: Run, pattern: str | None, first: int) -> None:
+def _list_archived(run: Run, pattern: str | None, rows: int) -> None:
     from promptctl.output import archive_view as archiving_output
     from promptctl.store import archiving
 
     with run.database() as database:
         matches = archiving.list_archived_prompts(database, pattern)
-    archiving_output.show_prompts(matches[:first] if first else matches, len(matches), run.form)
+    archiving_output.show_prompts(matches[:rows] if rows else matches, len(matches), run.form)
     if not matches and stream.to_terminal() and run.form == "plain":
         like = "" if pattern is None else f" like {references.quoted(pattern)}"
         messages.note(f"no archived prompt{like} in {database.label}")

@@ -31,6 +31,7 @@ def activate(run: Run, references_: list[str], allow_new_variables: bool = False
       promptctl activate default-system-prompt@3
       promptctl activate support/triage@4 support/reply@2 --reason "new tone"
     """
+    # The word after a reference may be its version, `activate D 3`. The error then names D@3.
     following = [*references_[1:], None]
     targets = [
         references.parse_with_version(word, "activate", next_word)
@@ -38,7 +39,7 @@ def activate(run: Run, references_: list[str], allow_new_variables: bool = False
     ]
     with run.database_to_change() as database, database.dry_run(is_enabled=dry_run):
         results = moves.activate(
-            database, targets, author=run.who(), reason=run.reason, allow_new_variables=allow_new_variables
+            database, targets, author=run.author(), reason=run.reason, allow_new_variables=allow_new_variables
         )
     _answer(run, results, "activated", database.label, dry_run=dry_run)
 
@@ -59,7 +60,7 @@ def deactivate(run: Run, names: list[str], expect: str | None = None, dry_run: b
     expected = _version("--expect", expect, names)
     with run.database_to_change() as database, database.dry_run(is_enabled=dry_run):
         results = moves.deactivate(
-            database, prompt_names, expected_version=expected, author=run.who(), reason=run.reason
+            database, prompt_names, expected_version=expected, author=run.author(), reason=run.reason
         )
     _answer(run, results, "deactivated", database.label, dry_run=dry_run)
 
@@ -74,9 +75,9 @@ def rollback(
 ) -> None:
     """Activate the version that was active before.
 
-    Each rollback moves one step back along the history and never toggles: after
-    you activate 1, 2 and 3, it activates 2, then 1. Archived versions are skipped.
-    While a split is running, a rollback without --to only ends the split.
+    Each rollback moves one step back along the history: after you activate 1, 2
+    and 3, the first rollback activates 2, the second 1. Archived versions are
+    skipped. While a split is running, a rollback without --to only ends the split.
     Several prompts are rolled back in one transaction.
 
     In a script that may run twice, use --to: if that version is active already,
@@ -95,7 +96,7 @@ def rollback(
             prompt_names,
             to_version=target,
             expected_version=expected,
-            author=run.who(),
+            author=run.author(),
             reason=run.reason,
             allow_new_variables=allow_new_variables,
         )
@@ -103,7 +104,7 @@ def rollback(
 
 
 def _without_version(name: str, command: str, option: str) -> str:
-    """Return a name. Raises Usage for a reference; its version may belong to the option."""
+    """Return a name. Raises Usage for a reference, with a hint that passes its version to the option."""
     bare, at, version = name.partition("@")
     if at:
         selected = f" {option} {version}" if version.isdigit() else ""
@@ -125,8 +126,9 @@ def _version(option: str, text: str | None, names: Sequence[str]) -> int | None:
 
 def _answer(run: Run, results: Sequence[Move], verb: Verb, label: str, *, dry_run: bool) -> None:
     output.show_moves(results, verb, label, run.form, dry_run=dry_run)
-    for result in results if not dry_run else ():
-        if result.changed and verb == "deactivated":
-            run.log("Prompt deactivated", name=result.name, version=result.previous_version, author=run.who())
-        elif result.changed:
-            run.log(f"Prompt {verb}", name=result.name, version=result.version, promptId=result.id, author=run.who())
+    changed = [] if dry_run else [result for result in results if result.changed]
+    for result in changed:
+        if verb == "deactivated":
+            run.log("Prompt deactivated", name=result.name, version=result.previous_version, author=run.author())
+        else:
+            run.log(f"Prompt {verb}", name=result.name, version=result.version, promptId=result.id, author=run.author())

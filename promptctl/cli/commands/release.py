@@ -23,9 +23,9 @@ def list_releases(run: Run, limit: int | None = None) -> None:
       promptctl release list
       promptctl release list --limit 1 --quiet
     """
-    newest = run.newest(limit)
+    rows = run.row_limit(limit)
     with run.database() as database:
-        newest_releases, total = releases.list_releases(database, newest)
+        newest_releases, total = releases.list_releases(database, rows)
     output.show_list(newest_releases, total, run.form)
     if not newest_releases and run.form == "plain" and stream.to_terminal():
         messages.note(f"no release yet in {database.label}")
@@ -52,10 +52,10 @@ def rollback(
     """Roll back every prompt that a release moved.
 
     Each prompt gets the version that was active before the release, all in one
-    transaction. If a prompt has moved since, the rollback is refused and names it;
-    --skip-moved leaves that prompt as it is. Versions that the release stored are
-    kept. The rollback is a release itself. If everything is rolled back already,
-    nothing changes, with exit code 0.
+    transaction. If a prompt has moved since, the rollback is refused, and the
+    error names the prompt. --skip-moved leaves such a prompt as it is. Versions
+    that the release stored are kept. The rollback is a release itself. If every
+    prompt is rolled back already, nothing changes, with exit code 0.
 
     Examples:
       promptctl release rollback 12 --reason "INC-412"
@@ -67,7 +67,7 @@ def rollback(
             database,
             number,
             skip_moved=skip_moved,
-            author=run.who(),
+            author=run.author(),
             reason=run.reason,
             allow_new_variables=allow_new_variables,
         )

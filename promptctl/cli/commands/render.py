@@ -20,9 +20,9 @@ def render(
 
     In a pipe the text is exact, byte for byte. Values are inserted as they are: a
     variable inside a value is not replaced. A variable without a value gets its
-    default. It is an error if a variable has no default either, or if a value
-    matches no variable. A file contains NAME: VALUE in YAML or a JSON object, with
-    dots between nested names. - reads standard input.
+    default. A variable without a value or a default is an error, and so is a value
+    that matches no variable. The file of --vars-file contains NAME: VALUE in YAML,
+    or a JSON object. Dots join nested names: user.name. - reads standard input.
 
     Examples:
       promptctl render code_helper --var language=Python

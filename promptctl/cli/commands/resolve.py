@@ -40,6 +40,7 @@ def resolve(run: Run, name: str, unit: str | None = None, attribute: list[str] |
 
 
 def _attributes(pairs: list[str]) -> dict[str, Any]:
+    """Return the values of attributes by key. Raises Usage for a text that is not KEY=VALUE."""
     values: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")

@@ -22,7 +22,7 @@ def show(run: Run, name: str) -> None:
     Examples:
       promptctl route show default-system-prompt
     """
-    prompt = _bare(name, "show")
+    prompt = _without_version(name, "show")
     with run.database() as database:
         route = routes.read_route(database, prompt)
     output.show_route(prompt, route, database.label, run.form)
@@ -47,12 +47,12 @@ def set_route(run: Run, name: str, file: str) -> None:
     from promptctl.cli import content
     from promptctl.folder import route_files
 
-    prompt = _bare(name, "set")
+    prompt = _without_version(name, "set")
     text, source = content.read(None, file, "route set"), "standard input" if file == "-" else file
     run.refuse_secrets(source, text)
     steps = route_files.parse(text, source)
     with run.database_to_change() as database:
-        changed = routes.set_route(database, prompt, steps, author=run.who(), reason=run.reason)
+        changed = routes.set_route(database, prompt, steps, author=run.author(), reason=run.reason)
     _answer(run, changed, database.label)
 
 
@@ -67,19 +67,20 @@ def unset(run: Run, name: str) -> None:
       promptctl route unset default-system-prompt
       promptctl route unset default-system-prompt --reason "the pilot is over"
     """
-    prompt = _bare(name, "unset")
+    prompt = _without_version(name, "unset")
     with run.database_to_change() as database:
-        changed = routes.set_route(database, prompt, [], author=run.who(), reason=run.reason)
+        changed = routes.set_route(database, prompt, [], author=run.author(), reason=run.reason)
     _answer(run, changed, database.label)
 
 
 def _answer(run: Run, changed: RouteChange, label: str) -> None:
     output.show_change(changed, label, run.form)
     if changed.changed:
-        run.log("Route changed", name=changed.name, author=run.who())
+        run.log("Route changed", name=changed.name, author=run.author())
 
 
-def _bare(name: str, command: str) -> str:
+def _without_version(name: str, command: str) -> str:
+    """Return a name. Raises Usage for a reference with a version."""
     bare, at, _ = name.partition("@")
     if at:
         file = " -f FILE" if command == "set" else ""

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 def show(run: Run, reference: str, at: str | None = None, limit: int | None = None, archived: bool = False) -> None:
     """Show the versions of a prompt and its active text.
 
-    In a pipe, show prints only the text, byte for byte: of NAME@VERSION, of the
-    active version, or with --at of the version that was active at that time.
+    In a pipe, show prints only a text, byte for byte. It is the text of
+    NAME@VERSION, else of the active version. With --at, it is the text of the
+    version that was active at that time.
 
     Examples:
       promptctl show default-system-prompt
@@ -28,7 +29,7 @@ def show(run: Run, reference: str, at: str | None = None, limit: int | None = No
       promptctl show default-system-prompt --archived
     """
     target = references.parse(reference)
-    newest = run.newest(limit)
+    rows = run.row_limit(limit)
     time = None if at is None else _time(target, at)
     if archived:
         _show_archived(run, target, at)
@@ -41,12 +42,12 @@ def show(run: Run, reference: str, at: str | None = None, limit: int | None = No
 
             if target.version is None:
                 versions, standing = version_details.read_versions(database, target.name)
-                stream.write_json(prompt_documents.prompt_document(target.name, versions, standing, newest))
+                stream.write_json(prompt_documents.prompt_document(target.name, versions, standing, rows))
             else:
                 stream.write_json(prompt_documents.version_document(version_details.read_version(database, target)))
         elif target.version is None and run.form == "plain" and stream.to_terminal():
-            prompt = version_details.read_overview(database, target.name, newest)
-            output.show_overview(prompt, target.name, newest)
+            prompt = version_details.read_overview(database, target.name, rows)
+            output.show_overview(prompt, target.name, rows)
             if prompt.archived is not None:
                 output.note_archived(target.name, prompt.archived)
         elif run.form == "quiet":
@@ -83,11 +84,11 @@ def _show_archived(run: Run, target: references.Reference, at: str | None) -> No
             hint=f"promptctl show {target.name} --archived",
         )
     with run.database() as database:
-        prompt = archiving.list_archived_versions(database, target.name)
-        if not prompt:
+        versions = archiving.list_archived_versions(database, target.name)
+        if not versions:
             prompt_states.require_prompt(database, target.name)
-    archiving_output.show_versions(target.name, prompt, run.form)
-    if not prompt and run.form == "plain" and stream.to_terminal():
+    archiving_output.show_versions(target.name, versions, run.form)
+    if not versions and run.form == "plain" and stream.to_terminal():
         messages.note(f"no version of {target.name} is archived in {database.label}")
 
 

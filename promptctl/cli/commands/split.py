@@ -29,9 +29,10 @@ def split(
     with SHARE changes the share, NAME alone shows the split, and NAME --off ends
     it. An activation or a rollback ends it too.
 
-    While the share stays the same, a unit, for example a user id, gets the same
-    version. When it grows, units that have the candidate keep it. A hash of the
-    seed and the unit decides: splits with the same seed choose the same units.
+    A unit is, for example, a user id. It gets the same version as long as the
+    share stays the same. When the share grows, units that have the candidate keep
+    it. A hash of the seed and the unit decides: splits with the same seed choose
+    the same units.
 
     Examples:
       promptctl split default-system-prompt@3 10% --reason "does it help?"
@@ -48,7 +49,7 @@ def split(
     points = 0 if share is None else _basis_points(share, target)
     with run.database_to_change() as database:
         if off:
-            changed = splits.end_split(database, target.name, author=run.who(), reason=run.reason)
+            changed = splits.end_split(database, target.name, author=run.author(), reason=run.reason)
         else:
             changed = splits.set_split(
                 database,
@@ -56,7 +57,7 @@ def split(
                 points,
                 candidate=target.version,
                 seed=seed,
-                author=run.who(),
+                author=run.author(),
                 reason=run.reason,
                 allow_new_variables=allow_new_variables,
             )
@@ -67,12 +68,12 @@ def split(
             name=changed.name,
             version=changed.candidate_version or changed.version,
             basisPoints=changed.basis_points,
-            author=run.who(),
+            author=run.author(),
         )
 
 
 def _check(target: Reference, share: str | None, off: bool, seed: str | None) -> None:
-    """Raise Usage for a combination of options that makes no sense."""
+    """Raise Usage for options that cannot be combined."""
     if off and share is not None:
         raise errors.Usage("usage", "use only one of SHARE and --off", hint=f"promptctl split {target.name} --off")
     if off and target.version is not None:
@@ -90,6 +91,7 @@ def _check(target: Reference, share: str | None, off: bool, seed: str | None) ->
 
 
 def _basis_points(share: str, target: Reference) -> int:
+    """Return the basis points of a share. Raises Usage with the share that was probably meant."""
     try:
         return shares.basis_points(share)
     except ValueError:
@@ -108,7 +110,7 @@ def _basis_points(share: str, target: Reference) -> int:
 
 
 def _fraction(share: str) -> str | None:
-    """Return the share of a number below 1 without a % sign, `0.1` as 0.1%; None for any other text."""
+    """Return the share that a number below 1 without a % sign may mean, 0.1% for `0.1`. None for any other text."""
     number = share.replace(",", ".").removeprefix("+")
     try:
         return _corrected(share) if "%" not in share and 0 < float(number) < 1 else None
@@ -117,6 +119,7 @@ def _fraction(share: str) -> str | None:
 
 
 def _times_100(share: str) -> str:
+    """Return the other share that such a number may mean, 10% for `0.1`."""
     return shares.percent(round(float(share.replace(",", ".")) * shares.ALL))
 
 

@@ -47,24 +47,22 @@ def stats(
         from promptctl.cli import time_values
 
         moment = time_values.parse(since)
-    shows_trend = run.form == "plain" and not csv and stream.to_terminal() and keys == ["version"]
+    is_table = run.form == "plain" and not csv and stream.to_terminal()
+    shows_trend = is_table and keys == ["version"]
     with run.database() as database, prices.LoadInBackground():
         measured = store.read_measurements(database, name, moment, keys, trend=shows_trend)
-        if not {"day", "hour"} & set(keys):
-            # Within a day or an hour the price does not change.
-            days = _price_days(measured)
-            if days:
-                measured = store.read_measurements(database, name, moment, keys, trend=shows_trend, price_days=days)
+        # A group of more than a day may span a change of a price. Then the sums are split at the days of the changes.
+        if not {"day", "hour"} & set(keys) and (days := _price_days(measured)):
+            measured = store.read_measurements(database, name, moment, keys, trend=shows_trend, price_days=days)
     groups = statistics.aggregate(measured, keys, prices.cost_usd)
-    unused = 0
+    listed = groups
     if name is None and not all and keys == ["version"]:
-        listed = len(groups)
-        groups = [group for group in groups if group.uses or group.is_active or group.is_candidate]
-        unused = listed - len(groups)
-    output.show(groups, keys, measured.fallbacks, "csv" if csv else run.form, with_names=name is None)
-    if unused and run.form == "plain" and not csv and stream.to_terminal():
+        listed = [group for group in groups if group.uses or group.is_active or group.is_candidate]
+    unused = len(groups) - len(listed)
+    output.show(listed, keys, measured.fallbacks, "csv" if csv else run.form, with_names=name is None)
+    if is_table and unused:
         messages.note(f"{unused} {'versions were' if unused != 1 else 'version was'} never used: --all shows them")
-    elif not groups and stream.to_terminal() and run.form == "plain" and not csv:
+    elif is_table and not listed:
         what = "prompt" if name is None else f"version of {name}"
         messages.note(f"no {what} in {database.label} yet" if keys == ["version"] else "no uses")
     if run.form == "plain":
@@ -72,14 +70,15 @@ def stats(
 
 
 def _note_routes_and_holds(measured: Measurements) -> None:
-    """Print a note for each prompt that has a route, or an operator's move on hold."""
-    prompts = {version.name: version for version in measured.versions}
-    for name, standing in prompts.items():
-        if standing.route_steps:
-            steps = f"{standing.route_steps} step{'s' * (standing.route_steps != 1)}"
+    """Print a note for each prompt that has a route or is held after a move by an operator."""
+    # One version per prompt is enough: the route and the hold belong to the prompt.
+    versions = {version.name: version for version in measured.versions}
+    for name, version in versions.items():
+        if version.route_steps:
+            steps = f"{version.route_steps} step{'s' * (version.route_steps != 1)}"
             messages.note(f"{name} has a route of {steps}: promptctl route show {name}")
-        if standing.source_version is not None:
-            messages.note(f"{name} is held, the folder names {standing.source_version}")
+        if version.source_version is not None:
+            messages.note(f"{name} is held, the folder names {version.source_version}")
 
 
 def _price_days(measured: Measurements) -> list[str]:
@@ -90,6 +89,7 @@ def _price_days(measured: Measurements) -> list[str]:
 
 
 def _keys(by: str | None) -> list[str]:
+    """Return the keys of --by, by default `version`. Raises Usage for an unknown or repeated key."""
     keys = ["version"] if by is None else [key.strip() for key in by.split(",")]
     for key in keys:
         if key not in statistics.KEYS or keys.count(key) > 1:

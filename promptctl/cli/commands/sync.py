@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from promptctl.postgres.database import Database
     from promptctl.sync.synchronize import Outcome
 
+# Exit code of --check.
 _HAS_CHANGES = 3
+# The default.
 _FOLDER = "prompts"
 
 
@@ -86,6 +88,7 @@ def sync(
 def _form(
     run: Run, format: str | None, save_plan: str | None, apply_plan: str | None, *, dry_run: bool, check: bool
 ) -> str:
+    """Return the form of the output. Raises Usage for options that cannot be combined."""
     if format not in (None, "text", "markdown", "json"):
         raise errors.Usage("usage", f"invalid format {references.quoted(format)}: use text, markdown or json")
     if format is not None and run.form not in ("plain", format):
@@ -111,20 +114,23 @@ def _show_plan(
     *,
     is_preview: bool,
 ) -> Outcome:
+    """Show the plan, and save it if `save_plan` is a path. With `is_preview`, a refused plan is shown too."""
     checkout, prompts = _read(folder, source, options)
     with run.database(empty_if_absent=save_plan is None) as database:
         outcome = syncing.preview(database, checkout, prompts, options, progress_bar, will_apply=save_plan is not None)
-        title = f"{_described(checkout)} → {database.label}"
+        title = f"{_origin(checkout)} → {database.label}"
         progress_bar.close()
         unclaimed = syncs.unclaimed(database)
-        if form != "json" or outcome.refusal is None or (is_preview and not outcome.plan.of(changes.CONFLICT)):
+        has_conflict = bool(outcome.plan.of(changes.CONFLICT))
+        # In JSON the error of a refused plan is the whole answer, except in a preview without conflicts.
+        if form != "json" or outcome.refusal is None or (is_preview and not has_conflict):
             _show(outcome, title, form, _diffs(database, outcome, form), unclaimed)
         _refuse(database, outcome, form, only_conflicts=is_preview and save_plan is None)
         if unclaimed:
             several = len(unclaimed) != 1
             count = f"{len(unclaimed)} prompts" if several else "1 prompt"
             text = f"{count} in {database.label} {'are' if several else 'is'} in no synced folder"
-            run.say(f"{text}: promptctl export writes {'them' if several else 'it'} to a folder")
+            run.note(f"{text}: promptctl export writes {'them' if several else 'it'} to a folder")
         if save_plan is not None:
             from promptctl.sync import saved_plans
 
@@ -147,11 +153,11 @@ def _apply(
     checkout, prompts = _read(folder, source, options)
     with run.database(creates=True) as database:
         outcome = syncing.apply(
-            database, checkout, prompts, options, progress_bar, author=run.who(), notify=messages.note
+            database, checkout, prompts, options, progress_bar, author=run.author(), notify=messages.note
         )
         progress_bar.close()
         if form != "json" or outcome.refusal is None:
-            _show(outcome, f"{_described(checkout)} → {database.label}", form, {})
+            _show(outcome, f"{_origin(checkout)} → {database.label}", form, {})
         _refuse(database, outcome, form)
     _log(run, outcome)
     return 0
@@ -163,7 +169,7 @@ def _apply_saved(run: Run, path: str, form: str, progress_bar: Progress) -> int:
     saved = saved_plans.load(path)
     run.start_author()
     with run.database() as database:
-        outcome = saved_plans.apply(database, saved, progress_bar, author=run.who(), notify=messages.note)
+        outcome = saved_plans.apply(database, saved, progress_bar, author=run.author(), notify=messages.note)
         progress_bar.close()
         _show(outcome, saved.title, form, {})
     _log(run, outcome)
@@ -186,7 +192,8 @@ def _read(
     return checkout(), prompts
 
 
-def _described(checkout: Checkout) -> str:
+def _origin(checkout: Checkout) -> str:
+    """Return the folder and its commit, for a title."""
     if checkout.commit is None:
         return checkout.folder
     return f"{checkout.folder} at {checkout.commit.short}{', not all committed' if checkout.is_dirty else ''}"
@@ -204,7 +211,7 @@ def _show(outcome: Outcome, title: str, form: str, diffs: Diffs, unclaimed: Sequ
 
 
 def _diffs(database: Database, outcome: Outcome, form: str) -> Diffs:
-    """Return the difference between each new version and the active one, if the output shows it."""
+    """Return both texts of each new version and its active version, by name and version, if the output shows them."""
     from promptctl.output import stream
     from promptctl.rules.references import Reference
     from promptctl.store import version_texts
@@ -223,7 +230,7 @@ def _diffs(database: Database, outcome: Outcome, form: str) -> Diffs:
 
 
 def _refuse(database: Database, outcome: Outcome, form: str, *, only_conflicts: bool = False) -> None:
-    """Raise the error that refuses a plan. A preview without conflicts only gets a warning."""
+    """Raise the error that refuses a plan. With `only_conflicts`, print a warning instead if there is no conflict."""
     if outcome.refusal is None:
         return
     conflicts = outcome.plan.of(changes.CONFLICT)
@@ -245,7 +252,7 @@ def _refuse(database: Database, outcome: Outcome, form: str, *, only_conflicts: 
             )
             stream.write_stderr(stream.escape_controls(text.rstrip("\n")))
     if form == "json":
-        # JSON errors have no plan beside them.
+        # The plan is not printed with an error in JSON, so the error lists the other conflicts.
         others = [change for change in conflicts if change.message not in outcome.refusal.message]
         outcome.refusal.others = [f"{change.subject}: {change.message}" for change in others]
     raise outcome.refusal
@@ -253,4 +260,4 @@ def _refuse(database: Database, outcome: Outcome, form: str, *, only_conflicts: 
 
 def _log(run: Run, outcome: Outcome) -> None:
     for move in outcome.moves:
-        run.log("Prompt activated", name=move.name, version=move.version, promptId=move.id, author=run.who())
+        run.log("Prompt activated", name=move.name, version=move.version, promptId=move.id, author=run.author())

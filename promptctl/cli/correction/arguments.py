@@ -7,10 +7,11 @@ from promptctl.cli.correction import lenient_values
 from promptctl.cli.correction.parsed_line import REFERENCES, ParsedLine
 
 _ACTIVE = ("active", "live", "current")
-# Options that select a version, by the commands that accept names.
+# By command that accepts names without versions: the option that selects a version.
 OF_VERSION = {"rollback": "--to", "deactivate": "--expect"}
-# Commands that change nothing, whose correction runs without a question.
+# Commands that change nothing, so that the corrected line runs at once.
 _READS = ("show", "render", "diff", "chat")
+# By word of other tools: the access that it means.
 _ACCESSES = {
     "read": "viewer", "reader": "viewer", "readonly": "viewer", "read-only": "viewer", "ro": "viewer",
     "app": "application", "service": "application", "client": "application",
@@ -19,21 +20,21 @@ _ACCESSES = {
 
 
 def correct(line: ParsedLine) -> None:
-    """Correct the arguments in place, and clear `is_unambiguous` where the line could mean something else."""
+    """Correct the arguments in place. Clear `is_unambiguous` if the line could mean something else."""
     kinds = [argument.name for argument in COMMANDS[line.name].arguments]
     if not line.arguments or not kinds:
         return
     if line.name == "diff":
-        _sides(line)
+        _correct_sides(line)
     elif kinds[0] in REFERENCES:
-        _joined(line)
+        _join_versions(line)
         line.arguments[0] = reference(line, line.arguments[0])
         if kinds[0] == "references_" or line.name == "delete":
             line.arguments = [reference(line, word) for word in line.arguments]
     elif kinds[0] in ("name", "names"):
-        _bare(line)
+        _correct_names(line)
     elif line.name == "db grant":
-        _access(line)
+        _correct_access(line)
     elif line.name.startswith("release "):
         numbers = [lenient_values.version(word) for word in line.arguments]
         if len(numbers) == 1 and numbers[0] is not None:
@@ -42,13 +43,13 @@ def correct(line: ParsedLine) -> None:
     if line.name == "chat" and len(rest) > 1:
         line.replace([first, " ".join(rest)])
     elif line.name == "split":
-        _split(line)
+        _correct_share(line)
     elif line.name == "render" and rest and all("=" in word for word in rest):
         line.options += [("--var", word) for word in rest]
         line.replace([first])
 
 
-def _access(line: ParsedLine) -> None:
+def _correct_access(line: ParsedLine) -> None:
     """Correct the access of a grant: `db grant LOGIN read` to `db grant LOGIN --as viewer`."""
     if len(line.arguments) == 2:
         access = _ACCESSES.get(line.arguments[1].lower(), line.arguments[1])
@@ -67,7 +68,7 @@ def _access(line: ParsedLine) -> None:
     line.replace(line.arguments, None if has_access else "--as", "application")
 
 
-def _split(line: ParsedLine) -> None:
+def _correct_share(line: ParsedLine) -> None:
     """Correct the share of a split: `D off`, `D@2 10 percent`, `D@2 50/50`, `D@2=10%`."""
     first, *rest = line.arguments
     if rest and rest[0] in ("off", "stop", "end"):
@@ -80,8 +81,8 @@ def _split(line: ParsedLine) -> None:
         line.replace(corrected)
 
 
-def _bare(line: ParsedLine) -> None:
-    """Correct the arguments of a command that accepts a name: `stats D@2` to `stats D`, `rollback D 2` to `--to 2`."""
+def _correct_names(line: ParsedLine) -> None:
+    """Correct the arguments of a command that accepts names: `stats D@2` to `stats D`, `rollback D 2` to `--to 2`."""
     name, at, version = line.arguments[0].partition("@")
     rest = line.arguments[1:]
     if at:
@@ -110,19 +111,21 @@ def _bare(line: ParsedLine) -> None:
         line.replace([name], "--file", rest[0])
 
 
-def _joined(line: ParsedLine) -> None:
+def _join_versions(line: ParsedLine) -> None:
     """Join a name and a version in a separate word: `show D 2`, `activate D v3`, `split D 3 10%`."""
     joined: list[str] = []
     for place, word in enumerate(line.arguments):
-        is_message = line.name == "chat" and place == 1 and len(line.arguments) < 3 and not word.startswith(("@", "#"))
-        is_share = line.name == "split" and place == 1 and len(line.arguments) < 3 and not word.startswith(("@", "#"))
-        is_next = line.name == "delete" and bool(joined) and "@" in joined[-1] and word.isdigit()
-        if is_next:
-            # `delete D@1 2`
+        is_message_or_share = (
+            line.name in ("chat", "split") and place == 1 and len(line.arguments) < 3 and word[:1] not in ("@", "#")
+        )
+        # `delete D@1 2` has two versions of D.
+        is_next_version = line.name == "delete" and bool(joined) and "@" in joined[-1] and word.isdigit()
+        if is_next_version:
             joined.append(f"{joined[-1].partition('@')[0]}@{word}")
             line.is_unambiguous = False
             continue
-        version = None if is_message or is_share or not joined or "@" in joined[-1] else lenient_values.version(word)
+        may_be_version = joined and "@" not in joined[-1] and not is_message_or_share
+        version = lenient_values.version(word) if may_be_version else None
         if version is None:
             joined.append(word)
         else:
@@ -132,8 +135,8 @@ def _joined(line: ParsedLine) -> None:
     line.arguments = joined
 
 
-def _sides(line: ParsedLine) -> None:
-    """Correct the two sides of a diff: `D 1 2`, `D@1 2` and `D@1 @2` name both, `D 2` is ambiguous."""
+def _correct_sides(line: ParsedLine) -> None:
+    """Correct the two sides of a diff: `D 1 2`, `D@1 2` and `D@1 @2` have both, `D 2` is ambiguous."""
     line.arguments = [side for word in line.arguments for side in _range(line, word)]
     name = line.arguments[0].partition("@")[0]
     sides = [reference(line, line.arguments[0])]
@@ -148,8 +151,9 @@ def _sides(line: ParsedLine) -> None:
 
 
 def _range(line: ParsedLine, word: str) -> list[str]:
-    """Return `D@1..2` and `D@1..D@2` as two sides, `1..2` as two versions."""
+    """Return `D@1..2` and `D@1..D@2` as two references, `1..2` as two versions, and any other word alone."""
     first, dots, second = word.partition("..")
+    # Three dots mean the same as two.
     second = second.removeprefix(".")
     if (
         not dots
@@ -163,19 +167,15 @@ def _range(line: ParsedLine, word: str) -> list[str]:
 
 
 def reference(line: ParsedLine, word: str) -> str:
-    """Return a corrected reference: `D@v2` becomes `D@2`, as do `D:2` and `D#2`, which are ambiguous."""
+    """Return a corrected reference: `D@v2` means `D@2`. `D:2` and `D#2` probably mean it, so they are ambiguous."""
     if word != word.strip() or " @" in word:
         line.is_unambiguous = False
         word = "@".join(part.strip() for part in word.split("@"))
+    # The file of a version: `prompts/D/v2.txt` means `D@2`.
     folder, slash, file = word.rpartition("/")
-    stem, dot, suffix = file.partition(".")
-    if (
-        slash
-        and dot
-        and suffix in ("txt", "md")
-        and stem[:1] == "v"
-        and (number := lenient_values.version(stem)) is not None
-    ):
+    stem, _, suffix = file.partition(".")
+    is_version_file = slash and stem[:1] == "v" and suffix in ("txt", "md")
+    if is_version_file and (number := lenient_values.version(stem)) is not None:
         line.is_unambiguous = False
         return f"{folder.removeprefix('./').removeprefix('prompts/')}@{number}"
     name, at, version = word.partition("@")

@@ -1,6 +1,6 @@
 """Correct a command line that no command accepts.
 
-A correction with only one possible meaning runs; any other becomes a hint to paste.
+A correction runs if it is the only possible meaning of the line. Any other correction becomes a hint to paste.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 def unambiguous(words: Sequence[str]) -> list[str] | None:
     """Return the corrected words of a line that can mean only one thing, None for any other line."""
-    corrected, is_unambiguous = _correction(words)
-    return corrected if is_unambiguous and corrected is not None and _differs(corrected, words) else None
+    likely, is_unambiguous = _correction(words)
+    return likely if is_unambiguous and likely is not None and _differs(likely, words) else None
 
 
 def corrected(words: Sequence[str]) -> list[str] | None:
-    """Return the command line that was probably meant and that a command accepts, None where there is none."""
-    corrected, _ = _correction(words)
-    return corrected if corrected is not None and _differs(corrected, words) else None
+    """Return the line that was probably meant, if a command accepts it, else None."""
+    likely, _ = _correction(words)
+    return likely if likely is not None and _differs(likely, words) else None
 
 
-def _differs(corrected: Sequence[str], words: Sequence[str]) -> bool:
-    """Whether two lines are read differently. The order of options does not count."""
-    if list(corrected) == list(words):
+def _differs(likely: Sequence[str], words: Sequence[str]) -> bool:
+    """Whether two lines have different values. The order of options does not count."""
+    if list(likely) == list(words):
         return False
-    return (read := fast_reader.read(corrected)) is None or read != fast_reader.read(words)
+    return (read := fast_reader.read(likely)) is None or read != fast_reader.read(words)
 
 
 def alternative(words: Sequence[str]) -> tuple[str, str] | None:
@@ -47,36 +47,41 @@ def alternative(words: Sequence[str]) -> tuple[str, str] | None:
 
     reason, hint = entry
     following = [shlex.quote(word) for word in words[place + 1 :] if not word.startswith("-")]
+    # Placeholders, or nothing, for words that are missing.
     if hint.count("{") > len(following):
         following += ["OLD", "NEW"][len(following) :] if "{1}" in hint else [""]
     return reason, hint.format(*following).rstrip()
 
 
-def unknown_option(path: str, spelling: str, spellings: Sequence[str], words: Sequence[str]) -> errors.Usage:
-    """Return the error for an option that a command does not have, with the nearest one where no hint corrects it."""
+def unknown_option(command_path: str, spelling: str, spellings: Sequence[str], words: Sequence[str]) -> errors.Usage:
+    """Return the error for an option that a command does not have.
+
+    It names the nearest option, unless the hint will be a corrected line.
+    """
     import difflib
 
     near = difflib.get_close_matches(spelling, [option for option in spellings if option.startswith("--")], n=1)
     question = f": did you mean {near[0]}?" if near and corrected(words) is None else ""
-    return errors.Usage("usage", f"{path} has no option {references.quoted(spelling)}{question}", hint=f"{path} --help")
+    message = f"{command_path} has no option {references.quoted(spelling)}{question}"
+    return errors.Usage("usage", message, hint=f"{command_path} --help")
 
 
 def is_unquoted_text(name: str, rest: Sequence[str]) -> bool:
-    """Whether a text lacks its quotes, so that it runs on into the arguments: `rollback D --reason too concise`.
+    """Whether a text lacks quotes, so that its last words are arguments: `rollback D --reason too concise`.
 
-    This includes an argument after an option's text of one word, where another argument precedes that option.
+    If an argument precedes the option, any argument after the option's first word counts as a part of the text.
     """
     return _unquoted_text(name, rest) is not None
 
 
 def _unquoted_text(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
-    """Return the places of a text without quotes, None where the command accepts the line."""
+    """Return the range of words of a text without quotes, None if the command accepts the line."""
     return unquoted_texts.find(name, rest) if fast_reader.read([*name.split(" "), *rest]) is None else None
 
 
 def _correction(words: Sequence[str]) -> tuple[list[str] | None, bool]:
-    """Return the corrected words, None where there are none, and whether they can mean only one thing."""
-    words, is_unambiguous = _with_command_first(words)
+    """Return the corrected words, or None if there is no correction, and whether they can mean only one thing."""
+    words, is_unambiguous = _with_command_first(words), True
     name, rest = fast_reader.command(words)
     is_other_command = name is None
     if name is None:
@@ -98,17 +103,17 @@ def _correction(words: Sequence[str]) -> tuple[list[str] | None, bool]:
     line.is_unambiguous = is_unambiguous
     options.correct(line)
     arguments.correct(line)
-    corrected = line.words()
-    if "--help" in corrected:
-        return corrected, False
-    if _is_accepted(corrected):
-        return corrected, line.is_unambiguous
-    # The words after another tool's command may mean nothing here; the help of our command lists what it accepts.
+    likely = line.words()
+    if "--help" in likely:
+        return likely, False
+    if _is_accepted(likely):
+        return likely, line.is_unambiguous
+    # The words after another tool's command may mean nothing here. The help of our command lists what it accepts.
     return ([*name.split(" "), "--help"], False) if is_other_command else (None, False)
 
 
-def _with_command_first(words: Sequence[str]) -> tuple[list[str], bool]:
-    """Move options that every command has behind the command."""
+def _with_command_first(words: Sequence[str]) -> list[str]:
+    """Return the words with any options before the command moved to the end, before any `--`."""
     before: list[str] = []
     rest = list(words)
     shared = by_spelling(SHARED)
@@ -116,13 +121,14 @@ def _with_command_first(words: Sequence[str]) -> tuple[list[str], bool]:
         count = 1 if option.kind == FLAG or "=" in rest[0] else 2
         before, rest = [*before, *rest[:count]], rest[count:]
     if not before or not rest:
-        return list(words), True
+        return list(words)
     end = rest.index("--") if "--" in rest else len(rest)
-    return [*rest[:end], *before, *rest[end:]], True
+    return [*rest[:end], *before, *rest[end:]]
 
 
 def _without_noun(words: Sequence[str]) -> list[str]:
     """Return the words without a noun beside the verb: `get prompt D` is `get D`, `prompt list` is `list`."""
+    # Empty texts for words that are missing.
     first, second = [*words[:2], "", ""][:2]
     if first in synonyms.NOUNS and (second in COMMANDS or ("", second) in synonyms.COMMANDS):
         lists_versions = first.startswith("version") and len(words) > 2 and _target(second) == "list"
@@ -134,11 +140,12 @@ def _without_noun(words: Sequence[str]) -> list[str]:
 
 
 def _target(word: str) -> str:
+    """Return our command for a synonym, and any other word as it is."""
     return synonyms.COMMANDS.get(("", word), word)
 
 
 def _other_command(words: Sequence[str]) -> list[str] | None:
-    """Return the words with our command for a synonym or a misspelling, None where there is none."""
+    """Return the words with our command instead of a synonym or a misspelling, None if there is no such command."""
     if words and words[0] in COMMANDS and " " not in words[0]:
         return list(words)
     for length in (2, 1):
@@ -168,16 +175,20 @@ def _other_command(words: Sequence[str]) -> list[str] | None:
     long_synonyms = [word for family, word in synonyms.COMMANDS if not family and len(word) > 4]
     if near := difflib.get_close_matches(words[0], long_synonyms, n=1, cutoff=0.8):
         return _other_command([str(near[0]), *words[1:]])
-    whole = words[0] if words[0] in COMMANDS else None
-    return [*whole.split(" "), *words[1:]] if whole else None
+    # Two words in one pair of quotes: 'db init'.
+    return [*words[0].split(" "), *words[1:]] if words[0] in COMMANDS else None
 
 
 def _replaced(target: str, rest: Sequence[str], synonym: str) -> list[str]:
-    """Return the words of the target and those that follow it; `status NAME` means `show NAME`."""
+    """Return our command, the target, with the words that followed the synonym.
+
+    Some words depend on what follows: `status` means `db status`, and `status NAME` means `show NAME`.
+    """
     if synonym in ("status", "version") and rest and not rest[0].startswith("-"):
         return ["show", *rest]
     if target == "--version" or (target == "db status" and rest and not rest[0].startswith("-")):
         return [*target.split(" ")]
+    # These commands accept no argument, for example no name of a server.
     if rest and target in ("db start", "db stop", "db init", "db migrate", "release list") and rest[0][:1] != "-":
         return [*target.split(" ")]
     if target == "route show" and not rest:
@@ -193,7 +204,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _is_accepted(words: Sequence[str]) -> bool:
-    """Whether a command accepts these words: the options, the arguments, each name and version."""
+    """Whether a command accepts these words, including every name, version and share."""
     read = fast_reader.read(words)
     if read is None:
         return False

@@ -36,57 +36,51 @@ _REPLACEMENTS: dict[str, tuple[str, str | None]] = {
 
 
 def correct(line: ParsedLine) -> None:
-    """Correct the options in place. Some become arguments; an unknown option stays."""
-    first = [option for option in line.options if option[0] in synonyms.NAME_OPTIONS]
-    options = first + [option for option in line.options if option not in first]
+    """Correct the options in place. Some become arguments. An unknown option stays."""
+    # Options such as --name first: they become the argument that other corrections read.
+    name_options = [option for option in line.options if option[0] in synonyms.NAME_OPTIONS]
+    options = name_options + [option for option in line.options if option not in name_options]
     line.options = []
     for option, value in options:
         if option == "--to" and value in ("previous", "prev", "last") and line.name == "rollback":
             line.is_unambiguous = False
         elif option in line.accepted_options:
-            line.options.append(_value(line, option, value))
+            line.options.append(_corrected(line, option, value))
         else:
-            _other_option(line, option, value)
+            _replace(line, option, value)
 
 
-def _value(line: ParsedLine, option: str, value: str | None) -> tuple[str, str | None]:
-    """Correct the value of one of our options: `--to D@v2` to `--to 2`, `--against @2` to `--against D@2`."""
+def _corrected(line: ParsedLine, option: str, value: str | None) -> tuple[str, str | None]:
+    """Return an option of ours with its value corrected: `--to D@v2` is `--to 2`, `--against @2` is `--against D@2`."""
+    if value is None:
+        return option, None
     name = line.arguments[0].partition("@")[0] if line.arguments else ""
-    if value is not None and option in ("--to", "--expect"):
+    if option in ("--to", "--expect"):
         prompt, at, number = value.rpartition("@")
         if (version := lenient_values.version(number)) is not None and (not at or prompt in ("", name)):
             return option, version
-    if (
-        value is not None
-        and option in ("--since", "--at", "--keep")
-        and (age := lenient_values.age(value)) not in (None, value)
-    ):
+    if option in ("--since", "--at", "--keep") and (age := lenient_values.age(value)) not in (None, value):
         line.is_unambiguous = False
         return option, age
-    if value is not None and option == "--against":
+    if option == "--against":
         if name and (version := lenient_values.version(value)) is not None:
             return option, f"{name}@{version}"
         return option, arguments.reference(line, value)
     return option, value
 
 
-def _other_option(line: ParsedLine, option: str, value: str | None) -> None:
+def _replace(line: ParsedLine, option: str, value: str | None) -> None:
     """Replace an option of another tool. An unknown option stays, so that no command accepts the line."""
     line.is_unambiguous = False
     declared = COMMANDS[line.name].arguments
     first = declared[0].name if declared else ""
+    has_bare_reference = first in REFERENCES and bool(line.arguments) and "@" not in line.arguments[0]
     replacement = _REPLACEMENTS.get(f"{option} {value}") or _REPLACEMENTS.get(option)
     if replacement is not None and replacement[0] in line.accepted_options:
         line.options.append(replacement)
     elif option == "--version" and value is not None and line.name in arguments.OF_VERSION:
         line.options.append((arguments.OF_VERSION[line.name], lenient_values.version(value) or value))
-    elif (
-        option in synonyms.VERSION_OPTIONS
-        and value is not None
-        and first in REFERENCES
-        and line.arguments
-        and "@" not in line.arguments[0]
-    ):
+    elif option in synonyms.VERSION_OPTIONS and value is not None and has_bare_reference:
         line.arguments[0] = f"{line.arguments[0]}@{lenient_values.version(value) or value}"
     elif option in ("--share", "--percent", "--percentage", "--weight", "--traffic") and line.name == "split":
         line.arguments.append(lenient_values.share(value or ""))
@@ -95,13 +89,15 @@ def _other_option(line: ParsedLine, option: str, value: str | None) -> None:
         age = f"{number}{'h' if option == '--hours' else 'd'}"
         line.options.append(("--keep" if line.name == "db maintain" else "--since", age))
     elif option in ("--format", "-o", "--output") and value in ("text", "table", "wide", "plain", "tsv"):
+        # Dropped: text is the usual output.
         pass
     elif option[1:].isdigit() and option[0] == "-" and int(option) < 0 and "--limit" in line.accepted_options:
+        # A number of lines, as in `head -5`.
         line.options.append(("--limit", str(-int(option))))
     elif option in synonyms.PATTERN_OPTIONS and value is not None and line.name == "list":
         line.arguments.append(value)
     elif option == "--vars" and value is not None and value.lstrip().startswith("{"):
-        _variables(line, value)
+        _add_variables(line, value)
     elif option in ("--all", "-a"):
         if "--limit" in line.accepted_options:
             line.options.append(("--limit", "0"))
@@ -115,6 +111,7 @@ def _other_option(line: ParsedLine, option: str, value: str | None) -> None:
     elif option in synonyms.NAME_OPTIONS and value is not None and first in ("name", "names", *REFERENCES):
         line.arguments.insert(0, value)
     elif option == "--dry-run" and line.name in READING:
+        # Dropped: the command changes nothing.
         pass
     elif option == "--stdin":
         line.options.append(("--file", "-"))
@@ -129,7 +126,7 @@ def _other_option(line: ParsedLine, option: str, value: str | None) -> None:
         line.options.append((option, value))
 
 
-def _variables(line: ParsedLine, text: str) -> None:
+def _add_variables(line: ParsedLine, text: str) -> None:
     """Replace a JSON object by one --var for each value. Any other text stays, so that no command accepts it."""
     import json
 

@@ -10,12 +10,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# The arguments that are references, by the name of the parameter.
+# The names of the parameters whose values are references.
 REFERENCES = ("reference", "references_", "left", "right")
 
 
 class ParsedLine:
-    """The command of a line, its options with their values, and its arguments."""
+    """The command of a line, its options with their values, and its arguments. A correction changes them in place."""
 
     def __init__(self, name: str, rest: Sequence[str]) -> None:
         self.name = name
@@ -47,7 +47,7 @@ class ParsedLine:
                 self.options.append((spelling, pending.pop()))
 
     def replace(self, arguments: list[str], option: str | None = None, value: str | None = None) -> None:
-        """Replace the arguments and add an option, in a correction after which the line could mean something else."""
+        """Replace the arguments and add an option. Mark the line as ambiguous."""
         self.arguments, self.is_unambiguous = arguments, False
         if option is not None:
             self.options.insert(0, (option, value))

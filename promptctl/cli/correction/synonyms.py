@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# By command: the words that mean it.
 _OF_COMMANDS = {
     "show": "get cat view display print describe inspect info read open versions",
     "list": "ls dir prompts find search grep ps",
@@ -37,6 +38,7 @@ _OF_COMMANDS = {
     "release list": "releases",
     "route show": "routes",
 }
+# By first word: the same for the second word, for example of `db create`.
 _OF_FAMILIES = {
     "db": {
         "db init": "create setup install new",
@@ -65,7 +67,7 @@ _OF_FAMILIES = {
     },
 }
 
-# By family ("" for none) and word: the words that replace it.
+# By family ("" for none) and word: the command that replaces them.
 COMMANDS: dict[tuple[str, str], str] = {
     ("", word): command for command, words in _OF_COMMANDS.items() for word in words.split()
 } | {
@@ -80,7 +82,7 @@ _RENAMING = (
 )
 _LABELS = "a version has no labels; create --meta and --description describe it"
 _EMPTYING = "promptctl does not empty databases; db status shows which one is used, and a new one is empty"
-# Words that no command replaces: the reason, and what to run instead. {0} and {1} are the words that follow.
+# By family and word without a command of ours: the reason, and what to run. {0} and {1} are the words that follow.
 WITHOUT_COMMAND: dict[tuple[str, str], tuple[str, str]] = (
     {("", word): (_RENAMING, "promptctl show {0} | promptctl create {1} -f -") for word in ("rename", "mv", "move")}
     | {
