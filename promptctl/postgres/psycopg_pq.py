@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -74,10 +75,13 @@ def _attempt(url: str, values: dict[str, Any]) -> pq.abc.PGconn | str:
     """Return the connection, or why there is none, in libpq's words."""
     try:
         return _Connecting.connect(url, **values).pgconn
-    except psycopg.errors.ConnectionTimeout as failure:
-        return _in_words_of_libpq(_timeout_of_one(url, values) if _SEVERAL not in str(failure) else str(failure))
     except psycopg.Error as failure:
-        return _in_words_of_libpq(str(failure))
+        # A cycle in psycopg's frames keeps the socket of a failed attempt open until the collector runs.
+        traceback.clear_frames(failure.__traceback__)
+        message = str(failure)
+        if isinstance(failure, psycopg.errors.ConnectionTimeout) and _SEVERAL not in message:
+            message = _timeout_of_one(url, values)
+        return _in_words_of_libpq(message)
     except UnicodeEncodeError:
         return "invalid connection string"
 

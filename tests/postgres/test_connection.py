@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import time
@@ -184,6 +185,23 @@ def test_a_failed_connection_has_the_same_message_with_each_driver(
         assert error.code == code, url
         assert (reason or "") in error.message, (url, error.message)
         assert "ss@" not in f"{error.message}{error.hint}"
+
+
+def test_a_connection_that_times_out_is_closed_at_once(driver: Driver) -> None:
+    """Otherwise a server that answers later keeps a session for it until the collector runs."""
+    gc.disable()
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = str(silent.getsockname()[1])
+            with pytest.raises(ConnectionFailed, match="timeout expired"):
+                driver.connect({"host": "127.0.0.1", "port": port, "user": "app", "connect_timeout": "2"})
+            accepted, _ = silent.accept()
+            with accepted:
+                accepted.settimeout(10)
+                while accepted.recv(1000):  # the request, then the end
+                    pass
+    finally:
+        gc.enable()
 
 
 def test_a_driver_parses_urls_and_lists_libpqs_variables(driver: Driver) -> None:
