@@ -30,13 +30,14 @@ class Commit(Record):
         return short_hash(self.hash)
 
 
+# Git prints three lines: the root of the repository, `true` for a shallow clone, and the path of Git's directory.
 _REPOSITORY = ("rev-parse", "--show-toplevel", "--is-shallow-repository", "--git-common-dir")
 _STATUS = (
     "status", "--porcelain=v1", "-z", "--untracked-files=all", "--ignored", "--no-renames", "--ignore-submodules=none",
     "--", ".",
 )  # fmt: skip
-# How a commit relates to the commit that was applied last: the same or a descendant; an ancestor; on another branch;
-# unknown, because the clone does not have the applied commit.
+# How a commit relates to the commit that was applied last. NEWER: it is the same or a descendant. OLDER: it is an
+# ancestor. DIVERGED: it is on another branch. UNKNOWN: the clone has too little of the history.
 NEWER, OLDER, DIVERGED, UNKNOWN = "newer", "older", "diverged", "unknown"
 
 
@@ -44,8 +45,9 @@ class Checkout:
     """A folder and, if it is in one, its Git repository.
 
     `source` is the name of the folder in the database: the name that the user chose (`is_named`), else the repository
-    and the folder's path in it, else its absolute path. `repository` is the canonical name of the remote, None without
-    one. `folder` is the path as the user wrote it, `path` the absolute one.
+    and the folder's path in it. Outside of a repository, it is the absolute path of the folder. `repository` is the
+    canonical name of the remote, None without a remote. `folder` is the path as the user wrote it, `path` the absolute
+    one.
     """
 
     @classmethod
@@ -69,7 +71,7 @@ class Checkout:
         head: str | None,
         status: Callable[[], str | None],
     ) -> None:
-        """Take Git's answers; use `start` to get them."""
+        """Make a checkout from Git's answers; `start` calls this."""
         self.folder = folder
         self._status = status
         self._changes: tuple[frozenset[str], tuple[str, ...]] | None = None
@@ -80,6 +82,7 @@ class Checkout:
         self._shallow_file = os.path.join(folder, repository[2], "shallow") if is_shallow else None
         self.commit = Commit(*head.split(" ", 1)) if self._root and head else None
         self.repository = self._canonical_name(remote_url) if self._root and remote_url else None
+        # In a repository that Git cannot read, the folder would be applied as another source.
         if self._root is None and name is None and (root := _repository_above(self.path)):
             raise _git_failed(folder, root)
         self._path_in_repository = os.path.relpath(self.path, self._root) if self._root else None
@@ -89,10 +92,11 @@ class Checkout:
             f"{self.repository or os.path.basename(self._root)} {self._path_in_repository}" if self._root else self.path
         )
 
-    def place_of(self, source: str, repository: str | None = None, path: str | None = None) -> str | None:
-        """Return the absolute path of another source's folder, None if it is not on this machine.
+    def path_of_source(self, source: str, repository: str | None = None, path: str | None = None) -> str | None:
+        """Return the absolute path of a source's folder, None if it is not in this repository.
 
-        `repository` and `path` are those of its last release, for a source whose name the user chose.
+        A source outside of a repository has its path as its name. `repository` and `path` are those of the source's
+        last release. They are needed for a source whose name the user chose.
         """
         if source.startswith("/"):
             return source
@@ -101,15 +105,15 @@ class Checkout:
         own_repository = self.repository or os.path.basename(self._root)
         first_word, space, rest = source.partition(" ")
         if source.startswith(f"{own_repository} "):
-            place = source[len(own_repository) + 1 :]
+            path_in_repository = source.removeprefix(f"{own_repository} ")
         elif space and self.repository is not None and remotes.canonical(first_word) == self.repository:
-            # Stored before all spellings of a URL had one name.
-            place = rest
+            # Older releases stored other spellings of the repository's URL.
+            path_in_repository = rest
         elif repository is not None and path is not None and remotes.canonical(repository) == self.repository:
-            place = path
+            path_in_repository = path
         else:
             return None
-        return os.path.normpath(os.path.join(self._root, place))
+        return os.path.normpath(os.path.join(self._root, path_in_repository))
 
     @property
     def is_dirty(self) -> bool:
@@ -127,7 +131,7 @@ class Checkout:
         return git.exit_code("-C", self.folder, "cat-file", "-e", f"{commit}^{{commit}}") == 0
 
     def relation_to(self, applied: str) -> str:
-        """Return how this commit relates to the one that was applied last: NEWER, OLDER, DIVERGED or UNKNOWN."""
+        """Return how the checkout's commit relates to the commit `applied`: NEWER, OLDER, DIVERGED or UNKNOWN."""
         if self.commit is None:
             return UNKNOWN
         if self.commit.hash == applied:
@@ -139,20 +143,22 @@ class Checkout:
             return UNKNOWN
         if self._merge_base_code("HEAD", applied) == 0:
             return OLDER
-        # In a shallow clone an ancestor and its descendant can look unrelated.
+        # In a shallow clone, an ancestor and its descendant can look unrelated.
         return UNKNOWN if self.is_shallow else DIVERGED
 
     def is_older(self, applied_at: Timestamp | None) -> bool:
-        """Whether this commit was made before that time; equal times are not older."""
+        """Whether the checkout's commit was made before a time. At the same time, it is not older."""
         if self.commit is None or applied_at is None:
             return False
         return _parse_time(self.commit.committed_at) < _parse_time(applied_at)
 
     def _merge_base_code(self, ancestor: str, descendant: str) -> int | None:
+        """Return 0 if the first commit is an ancestor of the second, 1 if it is not. Git fails with another code."""
         return git.exit_code("-C", self.folder, "merge-base", "--is-ancestor", ancestor, descendant)
 
     def _canonical_name(self, url: str) -> str:
-        # A word without a dot before a colon is a host in the user's SSH configuration, or an abbreviation of Git's.
+        # A word without a dot before the colon is a host in the user's SSH configuration, or an abbreviation for a URL
+        # in Git's configuration. Git resolves the abbreviation.
         if "://" not in url and ":" in url and "." not in url.partition(":")[0]:
             url = git.start("-C", self.folder, "ls-remote", "--get-url", "origin")() or url
         return remotes.canonical(url)
@@ -172,9 +178,9 @@ class Checkout:
             self._authors.start()
 
     def origins(self, paths: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Return the origin of each file by path, as versions and activations store it; each is looked up once.
+        """Return the origin of each file by path, as versions and activations store it.
 
-        `author` is that of the file's last commit, None where there is none or a shallow clone does not have it.
+        `author` is that of the file's last commit, None if the file has none or a shallow clone does not have it.
         `dirty`: the file has changes that are not committed; None without a repository.
         """
         paths = list(paths)
@@ -186,31 +192,34 @@ class Checkout:
         if self._root is None:
             folder = os.path.basename(self.path)
             return {
-                path: _file_origin(None, None, f"{folder}/{path[len(self.folder) :].lstrip('/')}", None, None)
+                path: _file_origin(None, None, f"{folder}/{self._path_in_folder(path)}", author=None, dirty=None)
                 for path in paths
             }
-        places = {path: self._place_in_repository(path) for path in paths}
-        authors = self._authors.of(set(places.values())) if self.commit is not None else {}
+        git_paths = {path: self._git_path(path) for path in paths}
+        authors = self._authors.of(set(git_paths.values())) if self.commit is not None else {}
         changed, changed_folders = self._uncommitted()
         commit = self.commit.hash if self.commit else None
         return {
             path: _file_origin(
                 self.repository,
                 commit,
-                place,
-                authors.get(place),
-                place in changed or place.startswith(changed_folders),
+                git_path,
+                author=authors.get(git_path),
+                dirty=git_path in changed or git_path.startswith(changed_folders),
             )
-            for path, place in places.items()
+            for path, git_path in git_paths.items()
         }
 
-    def _place_in_repository(self, path: str) -> str:
-        # Only the folder is resolved: to Git, a link in it is a file.
-        rest = path[len(self.folder) :].lstrip("/")
+    def _path_in_folder(self, path: str) -> str:
+        return path.removeprefix(self.folder).lstrip("/")
+
+    def _git_path(self, path: str) -> str:
+        """Return the path of a file in the repository. Links below the folder stay: to Git, a link is a file."""
+        rest = self._path_in_folder(path)
         return rest if self._path_in_repository in (None, ".") else f"{self._path_in_repository}/{rest}"
 
     def _uncommitted(self) -> tuple[frozenset[str], tuple[str, ...]]:
-        """Return the files and folders with changes that are not committed, and those of them that are folders."""
+        """Return the paths with changes that are not committed, and those of these paths that are folders."""
         if self._changes is None:
             output = self._status() if self._root else ""
             if output is None:
@@ -224,15 +233,15 @@ class Checkout:
 class _FileAuthors:
     """The authors of files, read from `git log` on demand, from the newest commit back.
 
-    `git log` starts with `start` or with the first look-up, and is read only as far as look-ups need.
+    `start` or the first look-up starts `git log`. Its output is read only as far as the look-ups need it.
     """
 
     def __init__(self, folder: str, shallow_file: str | None) -> None:
-        """`shallow_file` is the file in which Git keeps the boundary of a shallow clone, None for a complete one."""
+        """`shallow_file` is the file in which Git lists the oldest commits of a shallow clone, else None."""
         self._folder = folder
         self._shallow_file = shallow_file
         self._log: Generator[str] | None = None
-        # What was read of the log: the current commit and its author, and the authors by path.
+        # What was read of the log: the current commit and its author, and the authors by path, '' for an unknown one.
         self._commit = ""
         self._authors: dict[str, str] = {}
 
@@ -246,16 +255,19 @@ class _FileAuthors:
         return self._log
 
     def of(self, paths: set[str]) -> dict[str, str]:
-        """Return the author of each file's last commit, by path in the repository; unknown ones are left out."""
+        """Return the author of each file's last commit, by path in the repository, without files of unknown authors."""
         missing = paths - self._authors.keys()
         if missing:
             self._read_until_found(missing)
         return {path: author for path in paths if (author := self._authors.get(path))}
 
     def _read_until_found(self, missing: set[str]) -> None:
-        # A shallow clone shows each of its oldest commits as the author of every file.
+        """Read the log until it has named each of these paths; the paths that it names are removed from the set."""
+        # In a shallow clone, `git log` names every file under each of the oldest commits, even if the
+        # commit did not change it.
         boundary = self._boundary_commits()
         for field in self.start():
+            # `--format` marks a commit with \x01. A line break precedes the first path of a commit.
             if field.startswith("\x01"):
                 self._commit = field[1:]
                 continue
@@ -278,13 +290,13 @@ class _FileAuthors:
 
 
 def _file_origin(
-    repository: str | None, commit: str | None, path: str, author: str | None, dirty: bool | None
+    repository: str | None, commit: str | None, path: str, *, author: str | None, dirty: bool | None
 ) -> dict[str, Any]:
     return {"repository": repository, "commit": commit, "path": path, "author": author, "dirty": dirty}
 
 
 def _git_failed(folder: str, repository: str, *arguments: str) -> errors.Failed:
-    """Return the error for a repository in which git fails, with git's own message."""
+    """Return the error for a repository in which git fails. Runs git again with the arguments, for its message."""
     import shlex
 
     message = git.error_message("-C", folder, *(arguments or _REPOSITORY))
@@ -304,6 +316,7 @@ def _parse_time(timestamp: Timestamp) -> datetime:
 
 
 def _repository_above(path: str) -> str | None:
+    """Return the nearest folder with `.git` that is or contains this folder, None if there is none."""
     while not os.path.exists(os.path.join(path, ".git")):
         parent = os.path.dirname(path)
         if parent == path:

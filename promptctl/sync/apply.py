@@ -1,4 +1,4 @@
-"""Step 3 of a sync: apply a plan, in the transaction in which it was computed."""
+"""Step 3 of a sync: write a plan to the database, in the transaction of the caller."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def apply_plan(
 ) -> tuple[int | None, list[Move]]:
     """Apply a plan in the open transaction, and return the number of its release and its moves.
 
-    The uploader has every new version already. The release is None for a plan that changes no prompt.
+    The caller has passed every new version to `uploader`. The release is None for a plan that changes no prompt.
     """
     uploader.finish()
     plan = prepared.plan
@@ -83,5 +83,6 @@ def _activate(database: Database, prepared: PreparedPlan, reason: str, *, author
 
 
 def _origins_by_name(changes: Sequence[Change], prepared: PreparedPlan) -> dict[str, dict[str, Any]]:
+    """Return the origin of each change by prompt name: the origin of the prompt.yaml that causes the change."""
     origins = prepared.origins
     return {change.name: origins[change.yaml_path] for change in changes if change.yaml_path in origins}

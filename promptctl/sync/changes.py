@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 NEW, ACTIVATE, DESCRIBE, ROUTE = "new", "activate", "describe", "route"
 HELD, CONFLICT, DATABASE_ONLY, NOTE = "held", "conflict", "stored", "note"
-# The kinds that change the database when the plan is applied. The other kinds only inform.
+# The kinds that change the database when the plan is applied: a new version, an activation, metadata, a route. The
+# other kinds only inform: a hold, a conflict, a version or a prompt that only the database has, a note.
 WRITING_KINDS = (NEW, ACTIVATE, DESCRIBE, ROUTE)
 KINDS = (*WRITING_KINDS, HELD, CONFLICT, DATABASE_ONLY, NOTE)
 
@@ -25,8 +26,9 @@ KINDS = (*WRITING_KINDS, HELD, CONFLICT, DATABASE_ONLY, NOTE)
 class PlanOptions(Record):
     """What a plan may contain.
 
-    `adopt`: take over prompts of another source, and versions that were activated outside of Git. With `will_apply`,
-    a prompt of another source is always a conflict; in a preview it is one only if it has changes.
+    `adopt`: take over prompts of another source, and versions that were activated outside of Git.
+    `allow_new_variables`: activate versions that need a variable which the active version does not need. `will_apply`:
+    a prompt of another source is always a conflict. In a preview, it is a conflict only if it has changes.
     """
 
     adopt: bool = False
@@ -37,11 +39,11 @@ class PlanOptions(Record):
 class Change(Record):
     """One line of a plan; `message` describes it.
 
-    `version` is the version that it is about, 0 for the prompt as a whole; `previous_version` is the active version.
-    `metadata` is what a `describe` writes, `route` what a `route` writes. `file` is the version file, `yaml_path` the
-    prompt.yaml that causes the change. `hold` is the operator's move that a held change leaves in place. `hint` is a
-    command or a sentence that resolves a conflict or ends a hold. `needs_new_variables` marks the conflict that
-    `--allow-new-variables` resolves.
+    `version` is the version that the change is about, 0 for the prompt as a whole. `previous_version` is the active
+    version. A change of kind `describe` writes `metadata`, one of kind `route` writes `route`. `file` is the version
+    file of a change of a version. `yaml_path` is the prompt.yaml that causes an activation or a route. `hold` is the
+    operator's move because of which a held change is not applied. `hint` is a command or a sentence that resolves a
+    conflict or ends a hold. `needs_new_variables` marks the conflict that `--allow-new-variables` resolves.
     """
 
     kind: str
@@ -70,10 +72,11 @@ class Change(Record):
 
 
 class AppliedPrompt(Record):
-    """What the database stores about a prompt of the folder when the plan is applied: the third side of the next sync.
+    """A record of what was applied of one prompt. The next sync compares the folder and the database with it.
 
-    A prompt that is not settled (`is_settled`) is compared again at the next sync, even if its files are unchanged.
-    `is_held`: a hold kept the folder's active version from being applied.
+    `active`, `route` and `metadata` are those of the folder; `metadata` is by version number. `digest` is that of the
+    files. If `is_settled` is False, the next sync compares the prompt again even if its files are unchanged. `is_held`:
+    an operator's move kept the folder's active version from being applied.
     """
 
     name: str
@@ -86,7 +89,10 @@ class AppliedPrompt(Record):
 
 
 class Plan(Record):
-    """What a sync would do. `unchanged` counts the prompts without a change."""
+    """What a sync would do: its changes, and what it records about each prompt.
+
+    `unchanged` counts the prompts without a change.
+    """
 
     changes: list[Change]
     applied_prompts: list[AppliedPrompt]

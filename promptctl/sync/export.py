@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from promptctl.store.exports import ExportedPrompt
     from promptctl.sync.read import Progress
 
-# The reason in `allow_secrets` for what looks like a key in an exported file, unless the file has one already.
-_EXPORTED = "it was in the database when this was exported"
+# What looks like a key in an exported file gets this reason in `allow_secrets`, unless the folder has a reason already.
+_EXPORTED_REASON = "it was in the database when this was exported"
 _HINT = "promptctl export FOLDER"
 
 
 class Exported(Record):
-    """The result of an export: the paths that were written, and how many files were up to date.
+    """The result of an export: the paths that were written, and the number of files that were up to date.
 
-    `secrets` are messages about what looks like a key in the files.
+    `secrets` has a message about each thing in the files that looks like a key.
     """
 
     written: list[str]
@@ -39,7 +39,7 @@ class Exported(Record):
 
 
 class FilesDiffer(errors.Refused):
-    """Files in the folder differ from the database. The hint exports into another folder and replaces no file."""
+    """Files in the folder differ from the database. The command adds a hint that exports into another folder."""
 
     def __init__(self, paths: list[str]) -> None:
         more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
@@ -48,7 +48,7 @@ class FilesDiffer(errors.Refused):
 
 
 def free_folder(folder: str) -> str:
-    """Return the path of a folder beside this one that does not exist."""
+    """Return a path beside this folder at which nothing exists: `prompts-1`."""
     base = folder.rstrip("/") or folder
     number = 1
     while os.path.lexists(f"{base}-{number}"):
@@ -59,13 +59,15 @@ def free_folder(folder: str) -> str:
 def export(folder: str, prompts: Sequence[ExportedPrompt], progress: Progress, *, overwrite: bool = False) -> Exported:
     """Write prompts into a folder, so that a sync of the folder finds nothing to do.
 
-    A file with the same meaning is left as it is, with its comments. A file that differs is replaced only with
-    `overwrite`. No file is removed. A new folder is created atomically; in an existing one, each file is. Raises
-    Refused (`files_differ`) and Failed (`cannot_export` for what prompt.yaml cannot represent, `cannot_save`).
+    A file in which a sync would find no difference is left as it is, with its comments. A file that differs is replaced
+    only with `overwrite`. No file is removed. A new folder is created atomically. In an existing folder, each file is
+    replaced atomically. Raises Refused (`files_differ`) and Failed (`cannot_read`, `cannot_save`, and `cannot_export`
+    for what prompt.yaml cannot represent).
     """
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise errors.Failed("cannot_save", f"{references.quoted(folder)} is a file", hint=_HINT)
-    defaults = folder_defaults.read(folder, problems := [])
+    problems: list[str] = []
+    defaults = folder_defaults.read(folder, problems)
     if problems:
         raise errors.Failed("cannot_export", problems[0], hint="correct that file, or export into another folder")
     secrets: list[str] = []
@@ -77,10 +79,10 @@ def export(folder: str, prompts: Sequence[ExportedPrompt], progress: Progress, *
             if os.path.islink(path):
                 _refuse_link_out_of(folder, path)
             current = _read_if_exists(path)
-            if current is not None and _is_same(path, current, content, prompt, defaults):
-                unchanged += 1
-                continue
             if current is not None:
+                if _is_same(path, current, content, prompt, defaults):
+                    unchanged += 1
+                    continue
                 differing.append(path)
             files.append((path, content))
         progress("comparing", count, len(prompts))
@@ -91,10 +93,10 @@ def export(folder: str, prompts: Sequence[ExportedPrompt], progress: Progress, *
 
 
 class _FilesOfPrompt:
-    """The files of one prompt and their contents; the names of existing files are kept.
+    """The files of one prompt and their contents. A version that has a file already keeps the name of that file.
 
-    `defaults` are the folder's settings for all prompts. What looks like a key is added to `secrets` and allowed in
-    prompt.yaml, so that another database accepts the folder.
+    `defaults` are the folder's settings for all prompts. A message about each thing that looks like a key is added to
+    `secrets`. prompt.yaml allows these things, so that another database accepts the folder.
     """
 
     def __init__(self, folder: str, prompt: ExportedPrompt, defaults: Mapping[str, Any], secrets: list[str]) -> None:
@@ -108,7 +110,8 @@ class _FilesOfPrompt:
         """Return the path and the content of each file."""
         version_files, yaml_file = self._existing_files()
         files: list[tuple[str, bytes]] = []
-        allowed: dict[int, str] = {}
+        # The versions with secrets. Below, 0 stands for prompt.yaml.
+        with_secrets: set[int] = set()
         for version in self._prompt.versions:
             name = version_files.get(version.version) or f"v{version.version}{_suffix(version.origin_path)}"
             path = os.path.join(self._folder, name)
@@ -117,23 +120,25 @@ class _FilesOfPrompt:
                 self._secrets += [
                     f"{path}:{secret.line}: {secret.masked} looks like {secret.kind}" for secret in secrets
                 ]
-                allowed[version.version] = _EXPORTED
+                with_secrets.add(version.version)
         yaml_path = os.path.join(self._folder, yaml_file)
-        text = self._yaml_text(yaml_path, allowed)
+        text = self._yaml_text(yaml_path, with_secrets)
         return [*files, (yaml_path, text.encode())] if text else files
 
     def _existing_files(self) -> tuple[dict[int, str], str]:
         """Return the names of the version files that exist, by number, and the name of prompt.yaml."""
         version_files: dict[int, str] = {}
         yaml_file = listing.YAML_NAMES[0]
-        for file in sorted(os.listdir(self._folder)) if os.path.isdir(self._folder) else ():
+        files = os.listdir(self._folder) if os.path.isdir(self._folder) else []
+        for file in sorted(files):
             if (number := listing.number_of(file)) is not None:
                 version_files.setdefault(number, file)
             elif file.lower() in listing.YAML_NAMES:
                 yaml_file = file
         return version_files, yaml_file
 
-    def _yaml_text(self, path: str, allowed: dict[int, str]) -> str:
+    def _yaml_text(self, path: str, with_secrets: set[int]) -> str:
+        """Return the text of prompt.yaml. If a file has secrets, it is written again, with `allow_secrets`."""
         prompt = self._prompt
         versions = {
             version.version: VersionYaml(
@@ -145,11 +150,11 @@ class _FilesOfPrompt:
             text = prompt_yaml_writer.text(versions, active=prompt.active_version, route=prompt.route)
             if secrets := secret_values.find(text):
                 self._secrets += [f"{path}: {secret.masked} looks like {secret.kind}" for secret in secrets]
-                allowed[0] = _EXPORTED
-            if not allowed:
+                with_secrets.add(0)
+            if not with_secrets:
                 return text
-            current = prompt_yaml.parse(_read_if_exists(path) or b"", path, []).allowed_secrets
-            reasons = {number: current.get(number) or reason for number, reason in allowed.items()}
+            current_reasons = prompt_yaml.parse(_read_if_exists(path) or b"", path, []).allowed_secrets
+            reasons = {number: current_reasons.get(number) or _EXPORTED_REASON for number in with_secrets}
             return prompt_yaml_writer.text(
                 versions, active=prompt.active_version, route=prompt.route, allowed_secrets=reasons
             )
@@ -162,18 +167,20 @@ class _FilesOfPrompt:
 
 
 def _explicit_settings(settings: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a version's settings with the template style that the folder's default would otherwise replace."""
+    """Return a version's settings with its template style, if the folder's default would replace a missing one."""
     if "template" in settings or defaults.get("template", templates.DEFAULT_STYLE) == templates.DEFAULT_STYLE:
         return settings
     return {**settings, "template": templates.DEFAULT_STYLE}
 
 
 def _suffix(origin_path: str | None) -> str:
+    """Return the suffix of the file that a version came from, `.txt` for a version that did not come from a file."""
     suffix = os.path.splitext(origin_path or "")[1]
     return suffix if suffix in listing.SUFFIXES else listing.SUFFIXES[0]
 
 
 def _refuse_link_out_of(folder: str, path: str) -> None:
+    """Raise Failed for a path that leads out of the folder through a link."""
     root = os.path.realpath(folder)
     if os.path.commonpath([root, os.path.realpath(path)]) != root:
         raise errors.Failed("cannot_save", f"{path} is a link out of the folder", hint=_HINT)
@@ -191,7 +198,7 @@ def _read_if_exists(path: str) -> bytes | None:
 
 
 def _is_same(path: str, current: bytes, content: bytes, prompt: ExportedPrompt, defaults: Mapping[str, Any]) -> bool:
-    """Whether a sync would find no difference between two contents of a file; authors are not compared."""
+    """Whether a sync would find no difference between two contents of a file. It does not compare authors."""
     if current == content:
         return True
     if os.path.basename(path).lower() not in listing.YAML_NAMES:
@@ -201,6 +208,7 @@ def _is_same(path: str, current: bytes, content: bytes, prompt: ExportedPrompt, 
             return False
     problems: list[str] = []
     old, new = prompt_yaml.parse(current, "", problems), prompt_yaml.parse(content, "", problems)
+    # A prompt.yaml without `active` leaves the active version as it is, so it does not differ.
     if problems or old.active not in (None, new.active) or not same(old.route or [], new.route or []):
         return False
     numbers = {version.version for version in prompt.versions}

@@ -6,16 +6,7 @@ from typing import TYPE_CHECKING
 
 from promptctl.records import Record
 from promptctl.rules.targeting import RouteGraph
-from promptctl.sync.changes import (
-    CONFLICT,
-    DATABASE_ONLY,
-    HELD,
-    NOTE,
-    WRITING_KINDS,
-    AppliedPrompt,
-    Change,
-    Plan,
-)
+from promptctl.sync.changes import CONFLICT, DATABASE_ONLY, HELD, NOTE, WRITING_KINDS, AppliedPrompt, Change, Plan
 from promptctl.sync.serving_changes import activation_changes, is_route_held, route_changes
 from promptctl.sync.version_changes import version_changes
 
@@ -32,7 +23,7 @@ class Input(Record):
 
     `prompts` are the folder's prompts that may have changed; `unchanged` counts the others. `stored` is what the
     database has of `prompts`, by the name in the database, which may differ in case. `graph` has the prompts that
-    routes lead to. `missing` are the prompts of this source that are not in the folder any more, with their active
+    routes lead to. `missing` has the prompts of this source that are no longer in the folder, with their active
     versions.
     """
 
@@ -45,33 +36,35 @@ class Input(Record):
 
 
 def make(inputs: Input, options: PlanOptions) -> Plan:
-    """Return the plan."""
+    """Return the plan of a sync."""
     changes: list[Change] = []
     applied_prompts: list[AppliedPrompt] = []
     unchanged = inputs.unchanged
     graph = _graph_after_sync(inputs, options)
-    spellings = {name.lower(): name for name in inputs.stored}
+    stored_names = {name.lower(): name for name in inputs.stored}
     for prompt in inputs.prompts:
-        spelling = spellings.get(prompt.name.lower(), prompt.name)
-        if spelling != prompt.name:
-            message = f'differs from "{spelling}" only in case'
-            changes.append(Change(CONFLICT, prompt.name, 0, message, hint=f"promptctl show {spelling}"))
+        stored_name = stored_names.get(prompt.name.lower(), prompt.name)
+        if stored_name != prompt.name:
+            message = f'differs from "{stored_name}" only in case'
+            changes.append(Change(CONFLICT, prompt.name, 0, message, hint=f"promptctl show {stored_name}"))
             continue
         stored = inputs.stored.get(prompt.name)
         prompt_changes = _prompt_changes(inputs.source, prompt, stored, options, graph)
-        other_source = stored.applied_source if stored is not None else None
-        if other_source not in (None, inputs.source) and not options.adopt:
+        applied_source = stored.applied_source if stored is not None else None
+        has_other_source = applied_source not in (None, inputs.source)
+        if has_other_source and not options.adopt:
             is_conflict = options.will_apply or any(map(_needs_attention, prompt_changes))
-            prompt_changes = [_other_source(prompt, other_source, is_conflict=is_conflict)]
+            prompt_changes = [_other_source(prompt, applied_source, is_conflict=is_conflict)]
         else:
-            # Nothing is recorded about an archived prompt: the folder's changes count once it is restored.
+            # Nothing is recorded about an archived prompt, so that a sync after its restoration compares it again.
             if stored is None or not stored.is_archived:
                 applied_prompts.append(_applied_prompt(prompt, stored, prompt_changes))
-            if other_source not in (None, inputs.source):
-                message = f"is taken over from another source, {other_source}"
+            if has_other_source:
+                message = f"is taken over from another source, {applied_source}"
                 prompt_changes.append(Change(NOTE, prompt.name, 0, message))
         changes += prompt_changes
-        unchanged += not prompt_changes
+        if not prompt_changes:
+            unchanged += 1
     for name, active in inputs.missing.items():
         if active is not None:
             message = f"is no longer in the folder; version {active} stays active"
@@ -93,8 +86,8 @@ def _prompt_changes(
 
 
 def _archived_prompt(prompt: FolderPrompt, stored: StoredPrompt) -> Change:
-    """Hold back the changes of an archived prompt; a new text for it is a conflict."""
-    # A sentence first: the command alone would undo another person's move.
+    """Return a hold for an archived prompt, or a conflict if the folder has a new text for it."""
+    # The hint begins with a sentence: a command alone would undo another person's decision.
     hint = (
         f"to keep it archived, remove {prompt.path} from Git; to use it again, ask the person who archived it, "
         f"then run: promptctl delete --undo {prompt.name}"
@@ -106,7 +99,7 @@ def _archived_prompt(prompt: FolderPrompt, stored: StoredPrompt) -> Change:
 
 
 def _graph_after_sync(inputs: Input, options: PlanOptions) -> RouteGraph:
-    """Return what routes lead to once the folder is applied."""
+    """Return the versions and the routes that the prompts will have once the folder is applied."""
     if not any(prompt.route for prompt in inputs.prompts):
         return inputs.graph
     versions, routes = dict(inputs.graph.versions), dict(inputs.graph.routes)
@@ -132,21 +125,21 @@ def _needs_attention(change: Change) -> bool:
 
 
 def _applied_prompt(prompt: FolderPrompt, stored: StoredPrompt | None, changes: Sequence[Change]) -> AppliedPrompt:
-    """Return what to record about a prompt. For what is held, the earlier record is kept."""
+    """Return what to record about a prompt. An active version or a route that is held keeps its earlier record."""
     active, route = prompt.active, prompt.route
-    is_version_held = is_route_held = False
+    has_version_hold = False
     if stored is not None:
-        held = [change for change in changes if change.kind == HELD and change.file is None]
-        is_version_held = any(change.version for change in held)
-        is_route_held = any(not change.version for change in held)
-        if is_version_held and stored.has_applied_version:
+        # A held change of metadata has a file. One of the active version has its number, and one of the route has 0.
+        held_versions = [change.version for change in changes if change.kind == HELD and change.file is None]
+        has_version_hold = any(held_versions)
+        if has_version_hold and stored.has_applied_version:
             active = stored.applied_version
-        if is_route_held:
+        if 0 in held_versions:
             route = stored.applied_route
     # Holds and database-only versions are reported at every sync; a difference of settings is reported once.
     is_settled = not any(change.kind in (HELD, DATABASE_ONLY, CONFLICT) for change in changes)
-    # The record of a version whose file is gone stays: the file may come back.
+    # The record of a version whose file is missing stays: the file may come back.
     numbers = {str(file.number) for file in prompt.versions}
     recorded = stored.applied_metadata if stored is not None else {}
-    gone = {number: metadata for number, metadata in recorded.items() if number not in numbers}
-    return AppliedPrompt(prompt.name, active, route, gone | prompt.metadata, prompt.digest, is_settled, is_version_held)
+    metadata = {number: keys for number, keys in recorded.items() if number not in numbers} | prompt.metadata
+    return AppliedPrompt(prompt.name, active, route, metadata, prompt.digest, is_settled, has_version_hold)

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from promptctl.sync.changes import Change, Plan
     from promptctl.sync.read import Reading
 
-# With at least this many active prompts, a plan that moves more than a third of them needs --force.
-_LIMITED_FROM = 10
+# If a source has at least this many active prompts, a plan that moves more than a third of them needs --force.
+_LIMITED_SOURCE_PROMPTS = 10
 
 
 def refusal(plan: Plan, reading: Reading, *, force: bool) -> errors.Refused | None:
-    """Return why a plan must not be applied, None if it may be. `force` allows everything but a conflict."""
+    """Return the error for a plan that must not be applied, else None. `force` allows everything but a conflict."""
     if conflicts := plan.of(CONFLICT):
         return _conflict(conflicts)
     if force or not plan.would_change:
@@ -36,11 +36,11 @@ def refusal(plan: Plan, reading: Reading, *, force: bool) -> errors.Refused | No
 
 def _too_many_moves(plan: Plan, reading: Reading) -> errors.Refused | None:
     moved = sum(1 for change in plan.of(ACTIVATE) if change.previous_version is not None)
-    applied = reading.state.active_versions
-    # Prompts that this source applies for the first time count too.
-    others = [prompt.active_version for name, prompt in reading.stored.items() if name not in applied]
-    active = sum(1 for version in (*applied.values(), *others) if version)
-    if active < _LIMITED_FROM or moved * 3 <= active:
+    source_versions = reading.state.active_versions
+    # Active prompts that this source applies for the first time count too.
+    new_versions = [prompt.active_version for name, prompt in reading.stored.items() if name not in source_versions]
+    active = sum(1 for version in (*source_versions.values(), *new_versions) if version)
+    if active < _LIMITED_SOURCE_PROMPTS or moved * 3 <= active:
         return None
     error = errors.Refused(
         "too_many_moves", f"the plan moves {moved} of {active} active prompts at once, which is more than a third"
@@ -68,7 +68,8 @@ def _older_commit(checkout: Checkout, applied_commit: str, relation: str) -> err
 
 
 def _conflict(conflicts: Sequence[Change]) -> errors.Refused:
-    # A conflict that an option allows comes last: a user who repeats the command with it would meet the others then.
+    # Report a conflict that `--allow-new-variables` resolves only if there is no other one. Otherwise the user would
+    # repeat the command with this option and then see the next conflict.
     first = min(conflicts, key=lambda conflict: conflict.needs_new_variables)
     more = f" (and {len(conflicts) - 1} more)" if len(conflicts) > 1 else ""
     message = f"{first.reference}: {first.message}{more}; nothing was applied"
@@ -77,6 +78,7 @@ def _conflict(conflicts: Sequence[Change]) -> errors.Refused:
     hint = first.hint or ""
     if not hint.endswith(serving_changes.ALLOW_NEW_VARIABLES_COMMAND):
         return errors.Refused("new_variables", f"{message}; {refusals.ALLOWED_BY}", hint=hint)
+    # Instead of `promptctl sync`, the hint ends with the user's own command, with the option added.
     error = errors.Refused("new_variables", message)
     error.hint_prefix = hint.removesuffix(serving_changes.ALLOW_NEW_VARIABLES_COMMAND)
     error.hint_options = ("--allow-new-variables",)

@@ -1,6 +1,6 @@
 """The JSON document of a saved plan: write it from records, and parse it back.
 
-The keys are a file format: they stay when a field of a record is renamed.
+The keys are a file format. They do not change when a field of a record is renamed.
 """
 
 from __future__ import annotations
@@ -15,17 +15,7 @@ from promptctl.folder.provenance import Commit
 from promptctl.rules import references
 from promptctl.rules.json_documents import Fields, InvalidDocument
 from promptctl.store.syncs import LastMove
-from promptctl.sync.changes import (
-    ACTIVATE,
-    DESCRIBE,
-    KINDS,
-    NEW,
-    ROUTE,
-    AppliedPrompt,
-    Change,
-    Plan,
-    PreparedPlan,
-)
+from promptctl.sync.changes import ACTIVATE, DESCRIBE, KINDS, NEW, ROUTE, AppliedPrompt, Change, Plan, PreparedPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,17 +23,17 @@ if TYPE_CHECKING:
 
 
 def digest(document: Mapping[str, Any]) -> str:
-    """Return a digest of a document without its own digest, to detect damage and edits.
+    """Return a digest of everything in a document but the key `digest`. It detects damage and edits.
 
-    It is no signature: anyone who can write the file can calculate the digest.
+    The digest is no signature: anyone who can write the file can calculate it.
     """
     content = {key: value for key, value in document.items() if key != "digest"}
-    # Bytes that do not depend on white space, on the order of keys, or on how a character is escaped.
+    # The digest must not depend on white space, on the order of keys, or on how a character is escaped.
     text = json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def from_prepared_plan(prepared: PreparedPlan) -> dict[str, Any]:
+def prepared_plan_as_json(prepared: PreparedPlan) -> dict[str, Any]:
     """Return a prepared plan as JSON values."""
     document = {
         "source": prepared.source,
@@ -51,7 +41,7 @@ def from_prepared_plan(prepared: PreparedPlan) -> dict[str, Any]:
         "origin": prepared.origin,
         "origins": prepared.origins,
         "plan": {
-            "changes": [_from_change(change) for change in prepared.plan.changes],
+            "changes": [_change_as_json(change) for change in prepared.plan.changes],
             "applied": [prompt.as_dict() for prompt in prepared.plan.applied_prompts],
             "unchanged": prepared.plan.unchanged,
         },
@@ -62,16 +52,19 @@ def from_prepared_plan(prepared: PreparedPlan) -> dict[str, Any]:
     return _storable(document)
 
 
-def _from_change(change: Change) -> dict[str, Any]:
-    file = change.file and {**change.file.as_dict(), "content": change.file.content and change.file.content.decode()}
-    hold = change.hold.as_json() if change.hold else None
-    document = {**change.as_dict(), "file": file, "hold": hold}
+def _change_as_json(change: Change) -> dict[str, Any]:
+    document = change.as_dict()
     document["why"] = document.pop("message")
+    if change.file is not None:
+        content = change.file.content.decode() if change.file.content is not None else None
+        document["file"] = {**change.file.as_dict(), "content": content}
+    if change.hold is not None:
+        document["hold"] = change.hold.as_json()
     return document
 
 
 def _storable(value: Any) -> Any:
-    """Return a JSON value whose texts are valid Unicode: a path may contain other bytes."""
+    """Return a JSON value in which every text is valid Unicode. A path may contain bytes that are not."""
     if isinstance(value, dict):
         return {_storable(str(key)): _storable(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
     if isinstance(value, (list, tuple)):
@@ -81,7 +74,7 @@ def _storable(value: Any) -> Any:
     return value
 
 
-def to_prepared_plan(fields: Fields) -> PreparedPlan:
+def parse_prepared_plan(fields: Fields) -> PreparedPlan:
     """Parse a prepared plan. Raises InvalidDocument."""
     plan = fields.fields("plan")
     commit = None if fields.is_none("commit") else fields.fields("commit")
@@ -95,8 +88,11 @@ def to_prepared_plan(fields: Fields) -> PreparedPlan:
         fields.mapping("origin"),
         origins,
         Plan(
-            [_to_change(Fields(item, f"change {count}")) for count, item in enumerate(plan.sequence("changes"), 1)],
-            [_to_applied(Fields(item, f"prompt {count}")) for count, item in enumerate(plan.sequence("applied"), 1)],
+            [_parse_change(Fields(item, f"change {count}")) for count, item in enumerate(plan.sequence("changes"), 1)],
+            [
+                _parse_applied_prompt(Fields(item, f"prompt {count}"))
+                for count, item in enumerate(plan.sequence("applied"), 1)
+            ],
             plan.integer("unchanged"),
         ),
         fields.boolean("adopts"),
@@ -105,11 +101,11 @@ def to_prepared_plan(fields: Fields) -> PreparedPlan:
     )
 
 
-def _to_change(fields: Fields) -> Change:
+def _parse_change(fields: Fields) -> Change:
     kind = fields.text("kind")
     if kind not in KINDS:
         raise InvalidDocument(f"{fields.where}: unknown kind {references.quoted(kind)}")
-    file = None if fields.is_none("file") else _to_file(fields.fields("file"))
+    file = None if fields.is_none("file") else _parse_file(fields.fields("file"))
     is_complete = {
         NEW: file is not None and file.content is not None,
         ACTIVATE: fields.integer("version") > 0,
@@ -125,16 +121,16 @@ def _to_change(fields: Fields) -> Change:
         fields.text("why"),
         fields.integer_or_none("previous_version"),
         None if fields.is_none("metadata") else fields.mapping("metadata"),
-        _to_route(fields),
+        _parse_route(fields),
         file,
         fields.text_or_none("yaml_path"),
-        None if fields.is_none("hold") else _to_last_move(fields.fields("hold")),
+        None if fields.is_none("hold") else _parse_last_move(fields.fields("hold")),
         fields.text_or_none("hint"),
         fields.boolean("needs_new_variables"),
     )
 
 
-def _to_file(fields: Fields) -> FileVersion:
+def _parse_file(fields: Fields) -> FileVersion:
     content = fields.text_or_none("content")
     return FileVersion(
         fields.integer("number", 1),
@@ -150,7 +146,7 @@ def _to_file(fields: Fields) -> FileVersion:
     )
 
 
-def _to_last_move(fields: Fields) -> LastMove:
+def _parse_last_move(fields: Fields) -> LastMove:
     return LastMove(
         fields.text("by"),
         fields.text("how"),
@@ -160,14 +156,14 @@ def _to_last_move(fields: Fields) -> LastMove:
     )
 
 
-def _to_applied(fields: Fields) -> AppliedPrompt:
+def _parse_applied_prompt(fields: Fields) -> AppliedPrompt:
     metadata = fields.mapping("metadata")
     if not all(isinstance(version_metadata, dict) for version_metadata in metadata.values()):
         raise InvalidDocument(f"{fields.where}: metadata is not an object per version")
     return AppliedPrompt(
         check_name(fields.text("name")),
         fields.integer_or_none("active", 1),
-        _to_route(fields),
+        _parse_route(fields),
         metadata,
         fields.text_or_none("digest"),
         fields.boolean("is_settled"),
@@ -175,7 +171,7 @@ def _to_applied(fields: Fields) -> AppliedPrompt:
     )
 
 
-def _to_route(fields: Fields) -> list[dict[str, Any]] | None:
+def _parse_route(fields: Fields) -> list[dict[str, Any]] | None:
     if fields.is_none("route"):
         return None
     steps = fields.sequence("route")
@@ -185,7 +181,7 @@ def _to_route(fields: Fields) -> list[dict[str, Any]] | None:
 
 
 def check_name(name: str) -> str:
-    """Return a name of a prompt. Raises InvalidDocument for one that cannot be."""
+    """Return the name of a prompt if it is valid, else raise InvalidDocument."""
     try:
         references.check_name(name)
     except errors.Usage as problem:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from promptctl.postgres.database import Database
     from promptctl.store.syncs import SourceState, StoredPrompt
 
-    # The activity, how many are done, how many there are.
+    # Reports progress: gets the activity, the number of prompts that are done, and the number of all.
     Progress = Callable[[str, int, int], None]
 
 # With more changed prompts than this, `git log`, which takes a while, starts before the database is queried.
@@ -43,11 +43,12 @@ def list_prompts(folder: str, template: str | None = None, *, is_default: bool =
         defaults["template"] = template
     try:
         prompts = listing.list_prompts(folder, defaults)
-        if not prompts:
-            raise mistakes.empty(folder)
     except listing.InvalidFolder as invalid:
         prompts = list(invalid.prompts)
         problems += invalid.problems
+    else:
+        if not prompts:
+            raise mistakes.empty(folder)
     if not problems:
         return prompts
     # Parse the files too, so that one run reports every problem.
@@ -59,8 +60,8 @@ def list_prompts(folder: str, template: str | None = None, *, is_default: bool =
 class FolderReader:
     """Reads the files of a folder: hashes them first, then parses the prompts that may differ from the database.
 
-    `candidates` are those prompts. If this source was never applied, every prompt of the folder is a candidate, and its
-    files are read only when it is parsed.
+    `candidates` are the prompts that may differ. If this source was never applied, every prompt of the folder is a
+    candidate, and no file is hashed before its prompt is parsed.
     """
 
     def __init__(self, prompts: Sequence[ListedPrompt], state: SourceState, progress: Progress) -> None:
@@ -125,7 +126,7 @@ class FolderReader:
     ) -> FolderPrompt:
         stored_versions = stored_prompt.versions if stored_prompt is not None else {}
         hashes = {number: version.sha256 for number, version in stored_versions.items()}
-        # If these same files were applied before, their secrets were allowed then.
+        # If exactly these files were applied before, their secrets were allowed then.
         is_allowed = allow_secrets or self._applied_digests.get(scanned.prompt.name) == scanned.digest
         return prompt_files.read(scanned, hashes, self._problems, None if is_allowed else self._secrets)
 
@@ -133,7 +134,7 @@ class FolderReader:
 class Reading(Record):
     """What a sync has read before it parses the changed prompts.
 
-    `state` is what was applied of the folder before. `relation` is how the folder's commit relates to the commit that
+    `state` is what was applied of the folder last. `relation` is how the folder's commit relates to the commit that
     was applied last, a constant of `provenance`. `stored` is what the database has of the reader's candidates, by name.
     """
 
@@ -164,10 +165,10 @@ def read(
     force: bool,
     lock: bool,
 ) -> Reading:
-    """Read everything but the contents of the changed prompts, which `Reading.reader` parses.
+    """Read everything but the contents of the changed prompts. `Reading.reader` parses those.
 
-    `lock` locks the candidates, so that the database stays as it was read until the transaction ends. Raises Refused
-    (`conflict`) for a folder that overlaps another source, unless `force`.
+    `lock` locks the candidates in the database, so that they cannot change until the transaction ends. Raises Refused
+    (`conflict`) for a folder that overlaps another source, unless `force` is set.
     """
     state = _source_state(database, checkout, prompts, force=force)
     reader = FolderReader(prompts, state, progress)
@@ -181,7 +182,7 @@ def read(
 
 
 def route_graph(database: Database, prompts: Iterable[FolderPrompt]) -> RouteGraph:
-    """Return what the database has of the prompts that the folder's routes lead to."""
+    """Return the versions and routes that the database has of the prompts to which the folder's routes lead."""
     names = {target.name for prompt in prompts for target in targeting.targets(prompt.route or ())}
     return syncs.route_graph(database, sorted(names)) if names else RouteGraph({}, {})
 
@@ -189,20 +190,28 @@ def route_graph(database: Database, prompts: Iterable[FolderPrompt]) -> RouteGra
 def _source_state(
     database: Database, checkout: Checkout, prompts: Sequence[ListedPrompt], *, force: bool
 ) -> SourceState:
+    """Return what was applied of the folder last.
+
+    If it was applied under an older name of its source, `checkout.source` is set to that name.
+    """
     state = syncs.source_state(database, checkout.source)
     if state.has_been_applied:
         return state
     others = syncs.sources(database)
-    if (source := overlaps.older_spelling(checkout, others)) is not None:
-        checkout.source = source
-        return syncs.source_state(database, source)
+    if (older_name := overlaps.older_spelling(checkout, others)) is not None:
+        checkout.source = older_name
+        return syncs.source_state(database, older_name)
     if others and not force:
         overlaps.refuse(database, checkout, prompts, others)
     return state
 
 
 def _commit_relation(checkout: Checkout, state: SourceState) -> str:
-    """Return how the folder's commit relates to the one applied last; if Git cannot tell, compare their times."""
+    """Return how the folder's commit relates to the commit that was applied last.
+
+    Without an applied commit, any folder is newer. Otherwise, a folder without a commit is older. If Git cannot compare
+    the commits, their times are compared.
+    """
     if state.commit is None:
         return provenance.NEWER
     if checkout.commit is None:
@@ -214,17 +223,18 @@ def _commit_relation(checkout: Checkout, state: SourceState) -> str:
 
 
 class SecretFound(errors.Refused):
-    """A prompt contains what looks like a key; `others` are the secrets beside the one in the message."""
+    """Prompts contain what looks like keys. `others` has all messages but the first, which is the error's own."""
 
     def __init__(self, secrets: list[str]) -> None:
         more = f" (and {len(secrets) - 1} more)" if len(secrets) > 1 else ""
+        # A message begins with `PATH:LINE: `.
         path = secrets[0].partition(": ")[0].rpartition(":")[0]
         folder, _, file = path.rpartition("/")
-        subject = file if file in listing.YAML_NAMES else file.rpartition(".")[0]
+        allowed_key = file if file in listing.YAML_NAMES else file.rpartition(".")[0]
         super().__init__(
             "secret_found",
             secrets[0] + more,
             hint=f"remove it from {path}, and revoke it if it is real; if it is an example, give the reason in "
-            f'{folder}/prompt.yaml: allow_secrets: {{{subject}: "the reason"}}',
+            f'{folder}/prompt.yaml: allow_secrets: {{{allowed_key}: "the reason"}}',
         )
         self.others = secrets[1:]

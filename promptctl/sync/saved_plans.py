@@ -32,8 +32,8 @@ _HINT = "promptctl sync FOLDER --save-plan FILE"
 class SavedPlan(Record):
     """A plan from a file.
 
-    `installation` is the id of the database that it was made for. `fingerprints` are by name the digests of what that
-    database had of the prompts, None for a prompt that it did not have.
+    `installation` is the id of the database that the plan was made for. `previous_commit` is the commit that had been
+    applied last. `fingerprints` has, by prompt name, a digest of what the database had of the prompt, None for nothing.
     """
 
     title: str
@@ -52,13 +52,13 @@ def save(path: str, title: str, database: Database, outcome: Outcome) -> None:
         "database": administration.read_installation_id(database),
         "applied_commit": outcome.previous_commit,
         "expected": {name: _fingerprint(outcome.stored.get(name)) for name in sorted(names)},
-        "work": plan_documents.from_prepared_plan(outcome.prepared),
+        "work": plan_documents.prepared_plan_as_json(outcome.prepared),
     }
     document["digest"] = plan_documents.digest(document)
     data = json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
     try:
         if len(data) > bounded_input.LARGEST_BYTES:
-            # `load` could not read it back.
+            # `load` refuses a larger file.
             raise bounded_input.TooLarge(bounded_input.LARGEST_BYTES)
         atomic_files.write(path, data, private=True)
     except OSError as problem:
@@ -104,7 +104,7 @@ def apply(
             syncs.lock_prompts(database, names)
         state = syncs.source_state(database, prepared.source)
         stored = syncs.stored_prompts(database, names) if names else {}
-        _check_is_current(saved, state, stored)
+        _refuse_if_outdated(saved, state, stored)
         uploader = Uploader(
             database,
             prepared.source,
@@ -122,7 +122,8 @@ def apply(
     return Outcome(prepared, None, stored, state.commit).as_applied(release, moves)
 
 
-def _check_is_current(saved: SavedPlan, state: SourceState, stored: dict[str, StoredPrompt]) -> None:
+def _refuse_if_outdated(saved: SavedPlan, state: SourceState, stored: dict[str, StoredPrompt]) -> None:
+    """Raise Refused (`plan_outdated`) if a prompt or the applied commit has changed since the plan was saved."""
     changed = [name for name, value in saved.fingerprints.items() if _fingerprint(stored.get(name)) != value]
     if not changed and state.commit == saved.previous_commit:
         return
@@ -136,7 +137,10 @@ def _check_is_current(saved: SavedPlan, state: SourceState, stored: dict[str, St
 
 
 def _fingerprint(prompt: StoredPrompt | None) -> str | None:
-    """Return a digest of everything that the database has of a prompt, None if it has nothing but an empty row."""
+    """Return a digest of everything that the database has of a prompt, None if it has nothing.
+
+    A lock of a prompt that does not exist inserts an empty row. An empty row counts as nothing.
+    """
     if prompt is None or (not prompt.versions and not prompt.epoch and prompt.applied_source is None):
         return None
     # A record is a tuple, so the digest does not depend on the names of its fields.
@@ -159,5 +163,5 @@ def _parse(document: object) -> SavedPlan:
         fields.text("database"),
         fields.text_or_none("applied_commit"),
         fingerprints,
-        plan_documents.to_prepared_plan(fields.fields("work")),
+        plan_documents.parse_prepared_plan(fields.fields("work")),
     )

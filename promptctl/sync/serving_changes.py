@@ -1,6 +1,7 @@
 """The changes that a plan makes to what a prompt serves: its active version and its route.
 
-An operator's move, or a route that was set in the database, is held: it stays until the folder changes its own.
+An operator's move is held: it stays until the folder names another version than at that move. In the same way, a route
+that was set in the database stays until the folder changes its own route.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from promptctl.store.syncs import StoredPrompt
     from promptctl.sync.changes import PlanOptions, Route
 
-# The command that resolves the conflict of an activation whose version needs a variable that the active one does not.
+# The command that resolves a conflict over new variables: the version to activate needs a variable that the active
+# version does not need.
 ALLOW_NEW_VARIABLES_COMMAND = "promptctl sync --allow-new-variables"
 
 
@@ -52,9 +54,10 @@ def activation_changes(
 
 
 def _is_activation_held(target: int, stored: StoredPrompt, options: PlanOptions) -> bool:
-    """Whether an operator's move stays: the folder names the same version as when it was applied last.
+    """Whether the active version stays, although the folder names another one.
 
-    If no sync has set a version yet, any active version stays, unless `adopt` is set.
+    It stays while the folder names the version that was applied last, because then an operator has moved it since. If
+    no sync has set a version yet, any active version stays, unless `adopt` is set.
     """
     if stored.has_applied_version:
         return stored.applied_version == target
@@ -63,7 +66,7 @@ def _is_activation_held(target: int, stored: StoredPrompt, options: PlanOptions)
 
 def _hold(prompt: FolderPrompt, target: int, stored: StoredPrompt) -> Change:
     active = stored.active_version
-    # A sentence and no command: a command that follows the folder would undo an operator's move.
+    # The hint is a sentence and not a command: a command that follows the folder would undo an operator's move.
     if active is None:
         keep = f"to keep the prompt without an active version, remove active from {prompt.yaml_path}"
     else:
@@ -94,7 +97,7 @@ def _variables_conflict(prompt: FolderPrompt, target: int, stored: StoredPrompt,
 
 
 def _new_variables(prompt: FolderPrompt, target: int, stored: StoredPrompt) -> list[str]:
-    """Return the variables that a version needs and the active one does not: applications do not pass them yet."""
+    """Return the variables that a version needs and the active version does not. Applications may not pass them yet."""
     if stored.active_version is None:
         return []
     passed = stored.versions[stored.active_version].required_variables.split()
@@ -108,11 +111,12 @@ def _new_variables(prompt: FolderPrompt, target: int, stored: StoredPrompt) -> l
 def route_changes(
     prompt: FolderPrompt, route: Route, stored: StoredPrompt | None, options: PlanOptions, graph: RouteGraph
 ) -> list[Change]:
-    """Return the changes that set the route: the route, a hold, a conflict, or none."""
-    if same(route, (stored.route if stored else None) or []):
+    """Return the changes that give a prompt the folder's route: the route, a hold, a conflict, or none."""
+    stored_route = stored.route if stored else None
+    if same(route, stored_route or []):
         return []
     if is_route_held(route, stored, options):
-        steps = f"{len(route)} step{'s' * (len(route) != 1)}"
+        steps = "1 step" if len(route) == 1 else f"{len(route)} steps"
         message = f"route: the stored route stays until the folder changes its own, {steps}"
         return [Change(HELD, prompt.name, 0, message)]
     if problem := targeting.route_problem(prompt.name, route, graph):
@@ -122,8 +126,12 @@ def route_changes(
 
 
 def is_route_held(route: Route, stored: StoredPrompt | None, options: PlanOptions) -> bool:
-    """Whether the stored route stays: the folder has not changed its own since, or none of its own was ever applied."""
+    """Whether the stored route stays, although the folder has another one.
+
+    It stays while the folder has the route that was applied last. If no sync has set a route yet, any stored route
+    stays, unless `adopt` is set.
+    """
     if stored is None or same(route, stored.route or []):
         return False
-    is_from_elsewhere = not stored.has_applied_route and bool(stored.route) and not options.adopt
-    return is_from_elsewhere or same(stored.applied_route, route)
+    is_from_database = not stored.has_applied_route and bool(stored.route)
+    return (is_from_database and not options.adopt) or same(stored.applied_route, route)

@@ -1,4 +1,4 @@
-"""Run a sync: read, plan, apply. `preview` stops before it writes; `apply` is one transaction."""
+"""Run a sync: read, plan, apply. `preview` only returns the plan; `apply` applies it, in one transaction."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class SyncOptions(Record):
 class Outcome(Record):
     """A plan and its result.
 
-    `refusal` is why the plan must not be applied, if it must not. `stored` is what the database had of the compared
-    prompts, `previous_commit` the commit that had been applied last. `release` and `moves` are those of a plan that
-    was applied.
+    `refusal` is the error for a plan that must not be applied, else None. `stored` is what the database had of the
+    compared prompts. `previous_commit` is the commit that had been applied last. `applied`: the plan was applied and
+    has changed a prompt; `release` and `moves` are then its release and its moves.
     """
 
     prepared: PreparedPlan
@@ -59,9 +59,8 @@ class Outcome(Record):
 
     def as_applied(self, release: int | None, moves: Sequence[Move]) -> Outcome:
         """Return the outcome once the plan is applied."""
-        return Outcome(
-            self.prepared, None, self.stored, self.previous_commit, self.plan.would_change, release, tuple(moves)
-        )
+        applied = self.plan.would_change
+        return Outcome(self.prepared, None, self.stored, self.previous_commit, applied, release, tuple(moves))
 
 
 def preview(
@@ -117,6 +116,7 @@ def apply(
                     raise _PlanRefused(outcome)
                 uploader.finish()
             except errors.PromptctlError:
+                # The transaction cannot be rolled back while the server stores a batch.
                 uploader.cancel()
                 raise
             release, moves = apply_plan(database, outcome.prepared, uploader, author=author)
@@ -126,7 +126,7 @@ def apply(
 
 
 class _PlanRefused(errors.PromptctlError):
-    """Rolls the transaction back; `apply` catches it."""
+    """Rolls back the transaction of a refused plan. Only `apply` raises and catches it."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__("conflict", "the plan is refused")
@@ -134,7 +134,7 @@ class _PlanRefused(errors.PromptctlError):
 
 
 def _plan_and_upload(database: Database, reading: Reading, uploader: Uploader, options: SyncOptions) -> Outcome:
-    """Parse the changed prompts and make the plan; new texts are stored while the next files are parsed."""
+    """Parse the changed prompts and make the plan. New texts are stored while the next files are parsed."""
     reader, stored = reading.reader, reading.stored
     if reading.lacks_applied_commit and not options.force:
         # Without --force, an older commit may not change anything, so there is nothing to upload.
@@ -154,34 +154,34 @@ def _make_plan(
     checkout, state, listed = reading.checkout, reading.state, reading.reader.listed_prompts
     new_plan = plan.make(
         plan.Input(
-            checkout.source,
-            prompts,
-            reading.stored,
-            read.route_graph(database, prompts),
-            reading.missing_prompts,
-            len(listed) - len(prompts),
+            source=checkout.source,
+            prompts=prompts,
+            stored=reading.stored,
+            graph=read.route_graph(database, prompts),
+            missing=reading.missing_prompts,
+            unchanged=len(listed) - len(prompts),
         ),
         PlanOptions(options.adopt, options.allow_new_variables, will_apply),
     )
     prepared = PreparedPlan(
-        checkout.source,
-        checkout.commit,
-        checkout.origin() if new_plan.would_change else {},
-        checkout.origins(_paths(new_plan)),
-        new_plan,
-        options.adopt,
-        options.allow_new_variables,
-        _is_already_recorded(new_plan, reading),
+        source=checkout.source,
+        commit=checkout.commit,
+        origin=checkout.origin() if new_plan.would_change else {},
+        origins=checkout.origins(_paths(new_plan)),
+        plan=new_plan,
+        adopt=options.adopt,
+        allow_new_variables=options.allow_new_variables,
+        is_already_recorded=_is_already_recorded(new_plan, reading),
     )
     refusal = plan_checks.refusal(new_plan, reading, force=options.force)
     return Outcome(prepared, refusal, reading.stored, state.commit)
 
 
 def _is_already_recorded(new_plan: Plan, reading: Reading) -> bool:
-    """Return whether applying a plan without changes need not update the stored commit.
+    """Whether the database already stores what a plan without changes would record about the folder.
 
-    An older commit does not replace the stored one. A commit on another branch does: after a squash merge, the stored
-    commit is on a deleted branch, and the commit on main has the same files.
+    An older commit is never recorded. A commit on another branch is: after a squash merge, the stored commit is on a
+    deleted branch, and the commit on main has the same files.
     """
     if reading.relation == provenance.OLDER:
         return True

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
     Origins = Mapping[str, Mapping[str, Any]]
 
-# The new text in one statement: a large folder in one statement would exceed what PostgreSQL's JSON can hold.
+# How much new text one statement stores. A large folder in one statement would exceed what PostgreSQL's JSON can hold.
 _BATCH_BYTES = 1024 * 1024
-# The first batches wait for this much text or for the plan. A release number is not returned by a rollback, so a
-# refused sync with less new text uses none.
+# Nothing is sent before there is this much new text, or a plan that is not refused. The first batch opens the release,
+# and a rollback does not free its number. So a refused sync with less new text uses no number.
 _BYTES_BEFORE_FIRST_BATCH = 4 * _BATCH_BYTES
 
 
 class Uploader:
     """Stores new versions in batches, in a release that it opens with the first batch.
 
-    While the server stores one batch, Python prepares the next one. The caller owns the transaction: a sync that is
-    refused later rolls everything back.
+    While the server stores one batch, Python prepares the next one. The transaction is the caller's: if the sync is
+    refused later, everything is rolled back.
     """
 
     def __init__(
@@ -43,7 +43,11 @@ class Uploader:
         origin: Callable[[], Mapping[str, Any]],
         origins: Callable[[], Origins],
     ) -> None:
-        """Store nothing yet. `origin` and `origins` (by path) are called once, when the first batch is sent."""
+        """Make an uploader; nothing is sent yet.
+
+        `origin` returns the origin of the folder, `origins` the origin of each file by path. Each is called at most
+        once, and not before the release is opened.
+        """
         self.reason = f"sync {commit.short}" if commit else "sync"
         self._database = database
         self._source = source
@@ -57,7 +61,7 @@ class Uploader:
         self._wait_for_batch: Callable[[], Any] | None = None
 
     def open_release(self) -> int:
-        """Return the number of the release; opens it on the first call."""
+        """Open the release on the first call, and return its number."""
         if self._release is None:
             self._release = syncs.open_release(
                 self._database, self._source, self._load_origin(), author=self._author, reason=self.reason
@@ -67,15 +71,14 @@ class Uploader:
     def upload(
         self, reader: FolderReader, stored: Mapping[str, StoredPrompt], prompts: Iterable[FolderPrompt]
     ) -> Iterator[FolderPrompt]:
-        """Return the prompts as they are read, and store their new texts on the way.
+        """Add the new texts of `prompts`, which `reader` parses, and yield each prompt without these texts' contents.
 
-        A text that was accepted is returned without its content. Once `reader` has found a problem, no further text is
-        stored, because the sync will fail.
+        Once `reader` has found a problem, no further text is added, because the sync will fail.
         """
         spellings = {name.lower(): name for name in stored}
         for prompt in prompts:
             stored_prompt = stored.get(prompt.name)
-            # A name that differs only in case and an archived prompt are conflicts, which the plan reports.
+            # The plan reports a conflict for a name that differs only in case and for a new text of an archived prompt.
             has_other_spelling = spellings.get(prompt.name.lower(), prompt.name) != prompt.name
             is_archived = stored_prompt is not None and stored_prompt.is_archived
             if reader.has_problems or has_other_spelling or is_archived:
@@ -85,7 +88,7 @@ class Uploader:
 
     def _add_new_versions(self, prompt: FolderPrompt, stored_prompt: StoredPrompt | None) -> list[FileVersion]:
         stored_versions = stored_prompt.versions if stored_prompt is not None else {}
-        # A text that was erased is a conflict too.
+        # The plan reports a conflict for a text that was erased, too.
         erased = {version.sha256 for version in stored_versions.values() if version.is_erased}
         return [
             file if file.number in stored_versions or file.sha256 in erased else self.add(prompt.name, file)
@@ -96,12 +99,13 @@ class Uploader:
         """Add a version to the batch, send the batch if it is full, and return the version without its content."""
         self._batch.append((name, file))
         self._size += file.size
-        if self._size >= (_BATCH_BYTES if self._release is not None else _BYTES_BEFORE_FIRST_BATCH):
+        limit = _BYTES_BEFORE_FIRST_BATCH if self._release is None else _BATCH_BYTES
+        if self._size >= limit:
             self._send_all()
         return file.without_content()
 
     def wait(self) -> None:
-        """Wait until the batch that was sent is stored; necessary before any other statement."""
+        """Wait until the server has stored the batch that was sent last. No other statement can run before that."""
         if self._wait_for_batch is not None:
             wait, self._wait_for_batch = self._wait_for_batch, None
             wait()
@@ -120,6 +124,7 @@ class Uploader:
             return
 
     def _send_all(self) -> None:
+        """Send the versions that were added, as one or more batches of about 1 MB."""
         pending, self._batch, self._size = self._batch, [], 0
         for name, file in pending:
             self._batch.append((name, file))
@@ -145,6 +150,7 @@ class Uploader:
             for name, file in self._batch
         ]
         contents = [file.content or b"" for _, file in self._batch]
+        # Encode this batch while the server stores the last one, then wait for the last one.
         send = versions.prepare(self._database, rows, contents, author=self._author, release=self.open_release())
         self.wait()
         self._wait_for_batch = send()

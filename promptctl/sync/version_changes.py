@@ -1,4 +1,4 @@
-"""The changes that a plan makes for the version files of a prompt: new texts, metadata, and what must not change."""
+"""The changes that a plan makes for the version files of a prompt: new versions, metadata, holds and conflicts."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ def version_changes(
 ) -> list[Change]:
     """Return the changes of a prompt's versions: those in the folder, then those that only the database has."""
     changes: list[Change] = []
-    free_number = max(stored.next_version if stored else 1, *(file.number + 1 for file in prompt.versions), 1)
+    numbers = {file.number for file in prompt.versions}
+    # The message about an edited file proposes this number for it.
+    free_number = max([stored.next_version if stored else 1, *(number + 1 for number in numbers)])
     for file in prompt.versions:
         file_changes = _file_changes(prompt, file, stored, options, free_number)
-        # Each edited file gets a free number of its own.
-        free_number += any(change.kind == CONFLICT for change in file_changes)
+        if any(change.kind == CONFLICT for change in file_changes):
+            free_number += 1
         changes += file_changes
     if stored is not None:
-        numbers = {file.number for file in prompt.versions}
         changes += [
             Change(DATABASE_ONLY, prompt.name, number, f"only in the database, created by {version.created_by}")
             for number, version in sorted(stored.versions.items())
@@ -64,7 +65,7 @@ def _file_changes(
 
 
 def _with_style(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings with a template style; the default one where none is set."""
+    """Return settings with a template style: their own, or the default style."""
     return settings if "template" in settings else {"template": templates.DEFAULT_STYLE, **settings}
 
 
@@ -76,7 +77,7 @@ def _command_to_save_as(number: int, name: str, file: FileVersion) -> str:
     import shlex
 
     folder, _, basename = file.path.rpartition("/")
-    target = f"{folder}/v{number}{basename[basename.rindex('.') :]}"
+    target = f"{folder}/v{number}.{basename.rpartition('.')[2]}"
     # A path that begins with a hyphen would be an option.
     paths = [path if not path.startswith("-") else f"./{path}" for path in (file.path, target)]
     old, new = map(shlex.quote, paths)
@@ -85,9 +86,8 @@ def _command_to_save_as(number: int, name: str, file: FileVersion) -> str:
 
 
 def _new_version(prompt: FolderPrompt, file: FileVersion, stored: StoredPrompt | None) -> Change:
-    same_text = (
-        {n: version for n, version in stored.versions.items() if version.sha256 == file.sha256} if stored else {}
-    )
+    stored_versions = stored.versions if stored else {}
+    same_text = {number: version for number, version in stored_versions.items() if version.sha256 == file.sha256}
     if erased := next((number for number, version in same_text.items() if version.is_erased), None):
         message = f"{file.path} contains the text of @{erased}, which was erased: remove the file"
         return Change(CONFLICT, prompt.name, file.number, message, hint=f"promptctl history {prompt.name}")
@@ -95,14 +95,18 @@ def _new_version(prompt: FolderPrompt, file: FileVersion, stored: StoredPrompt |
     if file.variables:
         message += f"; variables: {templates.describe(file.variables, file.settings)}"
     active = stored.active_version if stored else None
-    # All fields by position, which is faster: a folder may have a hundred thousand files.
+    # A record is made faster from all fields by position, and a folder may have a hundred thousand files.
     return Change(NEW, prompt.name, file.number, message, active, None, None, file, prompt.yaml_path, None, None)
 
 
 def _metadata_changes(
     prompt: FolderPrompt, file: FileVersion, version: StoredVersion, stored: StoredPrompt, options: PlanOptions
 ) -> list[Change]:
-    """Apply the metadata that changed in the folder, and hold back what was corrected in the database since."""
+    """Return the changes of a version's metadata.
+
+    A value that changed in the folder is written. A value that was corrected in the database is held: it stays until
+    the folder changes it. If no sync has applied the prompt yet, every stored value stays, unless `adopt` is set.
+    """
     folder_metadata = file.metadata
     last_applied = stored.applied_metadata.get(str(file.number), {})
     is_first_sync = stored.applied_source is None and not options.adopt
