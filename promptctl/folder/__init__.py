@@ -1,1 +1,1 @@
-"""Prompts on disk: the files, what they say, and where they come from."""
+"""Prompts on disk: the files, what they contain, and where they come from."""

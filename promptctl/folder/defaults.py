@@ -1,4 +1,4 @@
-"""`promptctl.yaml`: the settings of every version of a folder for which prompt.yaml has none."""
+"""Parse `promptctl.yaml`, the default settings of a folder: a version has those that its prompt.yaml does not set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEYS = ("template",)
 
 
 def read(folder: str, problems: list[str]) -> dict[str, Any]:
-    """Return the settings that a folder has for all its prompts; problems are added with their lines."""
+    """Return the default settings of a folder. What is wrong is added to `problems`, with its line."""
     paths = [path for name in DEFAULTS_NAMES if os.path.lexists(path := os.path.join(folder, name))]
     if len(paths) > 1:
         problems.append(f"{folder}: has both {DEFAULTS_NAMES[0]} and {DEFAULTS_NAMES[1]}")
@@ -45,11 +45,12 @@ def _parse(raw: bytes, path: str, problems: list[str]) -> dict[str, Any]:
         problems.append(f"{path}: not a mapping of keys to values")
         return {}
     settings: dict[str, Any] = {}
-    for (key, value), (node, _) in zip(document.items(), root.value, strict=True):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - any YAML
+    # The document has the values, the nodes of its keys have the lines.
+    for (key, value), (key_node, _) in zip(document.items(), root.value, strict=True):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - any YAML
         key_problems: list[str] = []
         if key not in _KEYS:
             key_problems.append(yaml_values.unknown_key(key, _KEYS))  # pyright: ignore[reportUnknownArgumentType]
         elif yaml_settings.is_valid(key, value, key_problems.append):  # pyright: ignore[reportUnknownArgumentType]
             settings[key] = value
-        problems += [f"{path}:{node.start_mark.line + 1}: {problem}" for problem in key_problems]
+        problems += [f"{path}:{key_node.start_mark.line + 1}: {problem}" for problem in key_problems]
     return settings

@@ -12,18 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 _CHUNK_BYTES = 1 << 16
-# Git gets no other variable: no key of Claude's, no database's URL, and nothing of what a hook says of its repository,
-# because ours is where the folder is. SUDO_UID says whose repositories root may trust.
+# The environment variables that git gets. It gets no other: no key of Claude's, no URL of a database, and none that Git
+# sets for a hook, because these name the repository of the hook and not that of the folder. With SUDO_UID, root can use
+# git in the repositories of the user who ran sudo.
 _INHERITED = frozenset(
     ("HOME", "PATH", "XDG_CONFIG_HOME", "USER", "LOGNAME", "SUDO_UID", "TMPDIR", "LD_LIBRARY_PATH",
      "DYLD_LIBRARY_PATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_COUNT",
      "GIT_CONFIG_PARAMETERS", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_EXEC_PATH")
 )  # fmt: skip
 _INHERITED_PREFIXES = ("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_")
-# Messages in English, no prompts and no lock files.
+# Messages in English, no questions to the user, and no lock files.
 _FIXED = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
-# On the command line, these override every configuration file. `core.fsmonitor` can name a program that git would
-# start; the others change which files are listed, and how.
+# These options override every configuration file. `core.fsmonitor` can name a program that git would start; the others
+# change which files git lists, and how.
 _PINNED = (
     "--no-pager",
     "-c", "core.fsmonitor=false",
@@ -47,15 +48,15 @@ _PINNED = (
     "-c", "status.relativePaths=false",
     "-c", "status.submoduleSummary=false",
 )  # fmt: skip
-# Not from `signal`, whose import takes longer than git.
+# This is `signal.SIGTERM`, but to import `signal` takes longer than to run git.
 _SIGTERM = 15
 
 
 def start(*arguments: str) -> Callable[[], str | None]:
-    """Start `git`, and return a function that waits for its output, None when git fails or is missing.
+    """Start `git`, and return a function that waits for git and returns its output, None if git fails or is missing.
 
-    Git runs while the caller connects to the database. `subprocess` is not used, because its import takes longer than
-    git.
+    Meanwhile, the caller can connect to the database. `subprocess` is not used, because to import it takes longer than
+    to run git.
     """
     started = _start(arguments)
     if started is None:
@@ -71,7 +72,10 @@ def start(*arguments: str) -> Callable[[], str | None]:
 
 
 def error_message(*arguments: str) -> str:
-    """Run `git` and return its error message in one line, or the system's where git is missing; empty on success."""
+    """Run `git` and return its error message in one line, '' if it succeeds.
+
+    If git cannot be started, the message is the system's.
+    """
     try:
         started = _spawn(arguments, with_errors=True)
     except OSError as problem:
@@ -87,7 +91,7 @@ def error_message(*arguments: str) -> str:
 
 
 def exit_code(*arguments: str) -> int | None:
-    """Run `git` and return its exit code, None when git is missing or a signal ended it."""
+    """Run `git` and return its exit code, None if git is missing or a signal ended it."""
     started = _start(arguments)
     if started is None:
         return None
@@ -99,7 +103,7 @@ def exit_code(*arguments: str) -> int | None:
 
 
 def stream_fields(*arguments: str) -> Generator[str]:
-    """Start `git`, and yield its output split at NUL; closing the generator early ends git."""
+    """Start `git` at once, and return a generator of its output split at NUL. Closing the generator ends git."""
     return _read_fields(_start(arguments))
 
 
@@ -125,7 +129,7 @@ def _read_fields(started: tuple[int, int] | None) -> Generator[str]:
 
 
 def _start(arguments: tuple[str, ...]) -> tuple[int, int] | None:
-    """Start git, and return its process id and the descriptor of its output, None where git is missing."""
+    """Start git, and return its process id and the descriptor of its output, None if git is missing."""
     try:
         return _spawn(arguments)
     except OSError:
@@ -133,6 +137,7 @@ def _start(arguments: tuple[str, ...]) -> tuple[int, int] | None:
 
 
 def _spawn(arguments: tuple[str, ...], *, with_errors: bool = False) -> tuple[int, int]:
+    """Start git, as `_start` does. Raises OSError. `with_errors`: the output includes standard error."""
     reading, writing = os.pipe()
     actions = [
         (os.POSIX_SPAWN_DUP2, writing, 1),
@@ -149,7 +154,7 @@ def _spawn(arguments: tuple[str, ...], *, with_errors: bool = False) -> tuple[in
 
 
 def _environment() -> dict[str, str]:
-    """Return the variables that git needs to find its configuration and its programs, and no other."""
+    """Return the environment of git: the inherited variables that are allowed, and the fixed ones."""
     inherited = {
         name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
     }
@@ -157,9 +162,11 @@ def _environment() -> dict[str, str]:
 
 
 def _wait(process: int) -> int | None:
+    """Wait until git ends, and return its exit code, None if a signal ended it."""
     try:
-        _, ended = os.waitpid(process, 0)
+        _, status = os.waitpid(process, 0)
     except ChildProcessError:
-        # The parent ignores SIGCHLD, so the system has reaped git; a git that failed has written no output.
+        # promptctl was started with SIGCHLD ignored, so the system does not keep the exit code. It is taken as a
+        # success: a git that failed has written no output, so nothing false is read.
         return 0
-    return os.WEXITSTATUS(ended) if os.WIFEXITED(ended) else None
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else None

@@ -21,17 +21,18 @@ if TYPE_CHECKING:
 SUFFIXES = (".txt", ".md")
 YAML_NAMES = ("prompt.yaml", "prompt.yml")
 DEFAULTS_NAMES = ("promptctl.yaml", "promptctl.yml")
+_MOST_DIGITS = len(str(references.HIGHEST_VERSION))
 # Part of every digest. Raise it when files are parsed differently, so that every folder is parsed again.
 _PARSER_VERSION = b"2"
-# Contents up to this size are kept in memory, so that they are read once. Of a larger folder, changed files are read
-# again when they are parsed.
+# How many bytes of contents are kept in memory from hashing to parsing. Contents beyond this are read again when they
+# are parsed.
 _KEPT_BYTES = 1 << 26
 
 
 class InvalidFolder(errors.Failed):
-    """A folder that cannot be synced; `others` are the problems beside the one in the message.
+    """A folder cannot be synced. `problems` are all problems, `others` all but the first, which is in the message.
 
-    `prompts` are the prompts that were found anyway.
+    `prompts` are the prompts that could be listed.
     """
 
     def __init__(self, problems: list[str], prompts: Sequence[ListedPrompt] = ()) -> None:
@@ -43,9 +44,10 @@ class InvalidFolder(errors.Failed):
 
 
 class ListedPrompt(Record):
-    """The folder of one prompt: the names of its version files by number, and of its prompt.yaml, if it has one.
+    """The folder of one prompt.
 
-    `defaults` are the settings of versions for which prompt.yaml has none.
+    `files` has the names of its version files by number. `yaml` is the name of its prompt.yaml, None without one.
+    `defaults` are the settings of a version that prompt.yaml does not set.
     """
 
     name: str
@@ -67,8 +69,8 @@ class ListedPrompt(Record):
 class ScannedPrompt(Record):
     """A prompt with the hashes of its files.
 
-    `hashes` has the SHA-256 of each file in hexadecimal, by version number, at 0 that of prompt.yaml. `digest` covers
-    all of them. `contents` has the bytes of the files that were kept in memory.
+    `hashes` has the SHA-256 of each file in hexadecimal, by version number; 0 stands for prompt.yaml. `digest` covers
+    all of these hashes. `contents` has the bytes of the files that are kept in memory, by the same numbers.
     """
 
     prompt: ListedPrompt
@@ -77,16 +79,17 @@ class ScannedPrompt(Record):
     contents: dict[int, bytes]
 
     def take_content(self, number: int) -> bytes:
-        """Return the bytes of a version file, or at 0 of prompt.yaml, and drop them from memory. Raises OSError."""
+        """Return the bytes of a version file, for 0 of prompt.yaml, and drop them from memory. Raises OSError."""
         if number in self.contents:
             return self.contents.pop(number)
         return read_bytes(self.prompt.version_path(number) if number else f"{self.prompt.path}/{self.prompt.yaml}")
 
 
 def list_prompts(folder: str, defaults: dict[str, Any] | None = None) -> list[ListedPrompt]:
-    """Return every prompt in a folder, sorted by name; an empty list is not an error here.
+    """Return every prompt in a folder, sorted by name; an empty list if there is none.
 
-    `defaults` are settings for all of them. Raises Failed (`invalid_folder`) with every problem of names and files.
+    `defaults` are the default settings of their versions. Raises Failed (`invalid_folder`) with every problem of names
+    and files.
     """
     if not os.path.isdir(folder):
         raise errors.Failed("invalid_folder", f"{references.quoted(folder)} is not a folder")
@@ -108,17 +111,17 @@ def list_prompts(folder: str, defaults: dict[str, Any] | None = None) -> list[Li
 
 
 def scan(prompts: Iterable[ListedPrompt], problems: list[str]) -> Iterator[ScannedPrompt]:
-    """Read and hash the files of one prompt after the other; a file that cannot be read is added to `problems`."""
+    """Read and hash the files of one prompt after the other. `problems` gets a message for each unreadable file."""
     free_bytes = _KEPT_BYTES
     for prompt in prompts:
         scanned = _scan_prompt(prompt, problems, keep_contents=free_bytes > 0)
         yield scanned
-        # The consumer has dropped the contents that it has parsed.
+        # Here the caller has parsed the prompt, or has kept it for later. A caller that parses takes the contents out.
         free_bytes -= sum(map(len, scanned.contents.values()))
 
 
 def number_of(file: str) -> int | None:
-    """Return the version number in a file name: 0 for a malformed version file name, None for any other file."""
+    """Return the version number in a file name, 0 for a malformed name such as `V1.txt`, None for any other file."""
     if file[:1] not in "vV":
         return None
     stem, dot, suffix = file.rpartition(".")
@@ -127,9 +130,10 @@ def number_of(file: str) -> int | None:
     digits = stem[1:]
     if not digits.isdigit():
         return None
-    if stem[0] != "v" or dot + suffix not in SUFFIXES or not digits.isascii() or digits[0] == "0":
+    has_valid_digits = digits.isascii() and digits[0] != "0" and len(digits) <= _MOST_DIGITS
+    if stem[0] != "v" or dot + suffix not in SUFFIXES or not has_valid_digits:
         return 0
-    number = int(digits) if len(digits) < 11 else 0
+    number = int(digits)
     return number if number <= references.HIGHEST_VERSION else 0
 
 
@@ -139,9 +143,9 @@ def read_bytes(path: str) -> bytes:
 
 
 def _walk(folder: str, problems: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Return every folder below, and the sorted names of its files; hidden entries are skipped."""
+    """Yield a folder and every folder in it, each with the sorted names of its files. Hidden entries are skipped."""
     root = os.path.realpath(folder)
-    # Each folder with the real paths of its ancestors: a link to one of them would be an endless loop.
+    # The path, the real path, and the real paths of the ancestors, because a link to an ancestor is an endless loop.
     pending = [(folder, root, frozenset((root,)))]
     while pending:
         path, real_path, ancestors = pending.pop()
@@ -174,7 +178,7 @@ def _walk(folder: str, problems: list[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _link_problem(name: str, real: str, root: str, ancestors: frozenset[str]) -> str | None:
-    """Return why a link to a real path cannot be followed, None if it can or need not be."""
+    """Return why a link is an error, None if it can be followed or ignored. `real` is the real path of its target."""
     if os.path.commonpath([root, real]) != root:
         return "is a link out of the folder"
     if real in ancestors:
@@ -193,7 +197,7 @@ def _is_prompt_file(file: str) -> bool:
 def _list_prompt(
     folder: str, path: str, files: list[str], defaults: dict[str, Any], problems: list[str]
 ) -> ListedPrompt | None:
-    """Return the prompt in a folder, None if there is none; what is wrong is added to `problems`."""
+    """Return the prompt whose folder is `path`, None if there is none. What is wrong is added to `problems`."""
     version_files: dict[int, str] = {}
     yaml_files: list[str] = []
     for file in files:
@@ -212,7 +216,7 @@ def _list_prompt(
             version_files[number] = file
     if not version_files and not yaml_files:
         return None
-    name = path[len(folder) :].lstrip("/")
+    name = path.removeprefix(folder).lstrip("/")
     try:
         references.check_name(name)
     except errors.Usage as problem:
@@ -230,6 +234,7 @@ def _list_prompt(
 
 
 def _scan_prompt(prompt: ListedPrompt, problems: list[str], *, keep_contents: bool) -> ScannedPrompt:
+    """Read and hash the files of a prompt. The digest covers the defaults, and the number and the hash of each file."""
     sha256 = hashlib.sha256
     parts = [_PARSER_VERSION]
     if prompt.defaults:

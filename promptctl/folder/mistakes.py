@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _DEFAULT_FOLDER = "prompts"
-_MOST_MOVES = 3
+# How many commands a hint joins.
+_MOST_COMMANDS = 3
 
 
 def failure(folder: str, *, is_default: bool = False) -> errors.Failed | None:
@@ -34,16 +35,13 @@ def several_paths(words: Sequence[str]) -> errors.Usage:
     paths = [word for word in words if os.path.lexists(word)]
     files = [path for path in paths if os.path.isfile(path)]
     if files:
-        commands = [
-            _move_command(os.path.dirname(path) or ".", os.path.basename(path), name)
-            for path in files
-            if path.lower().endswith(listing.SUFFIXES)
-            and listing.number_of(os.path.basename(path)) is None
-            and _is_name(name := os.path.splitext(os.path.basename(path))[0])
-            and not os.path.lexists(os.path.splitext(path)[0])
-        ]
+        commands: list[str] = []
+        for path in files:
+            folder, file = os.path.split(path)
+            if listing.number_of(file) is None and (command := _move_command(folder or ".", file)):
+                commands.append(command)
         message = "sync accepts one folder, which contains a folder per prompt with v1.txt in it, and no files"
-        return errors.Usage("usage", message, hint=" && ".join(commands[:_MOST_MOVES]) or "promptctl sync FOLDER")
+        return errors.Usage("usage", message, hint=" && ".join(commands[:_MOST_COMMANDS]) or "promptctl sync FOLDER")
     parents = {_parent(path) for path in paths}
     hint = _sync_command(parents.pop()) if len(parents) == 1 else "promptctl sync FOLDER"
     return errors.Usage("usage", "sync accepts one folder: the one that contains the folders of the prompts", hint=hint)
@@ -54,12 +52,11 @@ def empty(folder: str) -> errors.Failed:
     quoted_path = references.quoted(folder)
     texts = [file for file in _files(folder) if file.lower().endswith(listing.SUFFIXES)]
     for file in texts:
-        name = os.path.splitext(file)[0]
-        if _is_name(name) and not os.path.lexists(os.path.join(folder, name)):
+        if command := _move_command(folder, file):
             more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
             return _failed(
                 f"no version file in {quoted_path}: {file}{more} can be version 1 of a prompt in a folder of its own",
-                _move_command(folder, file, name),
+                command,
             )
     return _failed(f"no version file in {quoted_path}", f"write {shlex.quote(os.path.join(folder, 'NAME', 'v1.txt'))}")
 
@@ -83,29 +80,32 @@ def _missing(folder: str, *, is_default: bool) -> errors.Failed:
 
 
 def _similar_folder() -> str | None:
-    """Return the path of the folder `prompts` that contains the working directory or is beside one that does.
+    """Return the relative path of a folder of prompts that the user may have meant, None if none is near.
 
-    Else `.` if the working directory has prompts, else None. The search ends at the root of the repository.
+    The search goes up from the working directory to the root of the repository. It ends at a folder with the name
+    `prompts`, or at a folder that contains one. If there is none, the working directory is the answer if it has
+    prompts.
     """
     try:
         working_directory = os.getcwd()
     except OSError:
         return None
     path = working_directory
-    steps: list[str] = []
+    upward: list[str] = []
     while True:
         if os.path.basename(path) == _DEFAULT_FOLDER and os.path.isdir(path):
-            return os.path.join(*steps) if steps else "."
-        if steps and os.path.isdir(os.path.join(path, _DEFAULT_FOLDER)):
-            return os.path.join(*steps, _DEFAULT_FOLDER)
+            return os.path.join(*upward) if upward else "."
+        if upward and os.path.isdir(os.path.join(path, _DEFAULT_FOLDER)):
+            return os.path.join(*upward, _DEFAULT_FOLDER)
         if os.path.exists(os.path.join(path, ".git")) or os.path.dirname(path) == path:
             break
         path = os.path.dirname(path)
-        steps.append("..")
+        upward.append("..")
     return "." if _has_prompts(working_directory) else None
 
 
 def _has_prompts(folder: str) -> bool:
+    """Whether a folder directly in this one has a version file."""
     return any(listing.number_of(file) for name in _folders(folder) for file in _files(os.path.join(folder, name)))
 
 
@@ -123,9 +123,7 @@ def _not_a_folder(path: str) -> errors.Failed:
     name = os.path.splitext(file)[0]
     if file.lower().endswith(listing.SUFFIXES) and _is_name(name):
         message = f"{quoted_path} is a file: sync accepts a folder that contains a folder per prompt, with v1.txt in it"
-        if not os.path.lexists(os.path.join(folder, name)):
-            return _failed(message, _move_command(folder, file, name))
-        return _failed(message, _sync_command(folder))
+        return _failed(message, _move_command(folder, file) or _sync_command(folder))
     return _failed(f"{quoted_path} is a file: sync accepts a folder", "promptctl sync FOLDER")
 
 
@@ -147,7 +145,7 @@ def _folder_of_one_prompt(folder: str, file: str) -> errors.Failed:
 
 
 def _parent(folder: str) -> str:
-    """Return the path of the folder that contains a prompt's folder, relative if the given path is."""
+    """Return the path of the folder that contains this one; a relative path for a relative one."""
     trimmed = folder.rstrip("/") or folder
     if os.path.basename(trimmed) in ("", ".", ".."):
         return os.path.normpath(os.path.join(folder, ".."))
@@ -158,11 +156,13 @@ def _sync_command(folder: str) -> str:
     return f"promptctl sync {shlex.quote(folder)}"
 
 
-def _move_command(folder: str, file: str, name: str) -> str:
-    """Return the command that moves a text into a folder of its own, as version 1."""
+def _move_command(folder: str, file: str) -> str | None:
+    """Return the command that makes a text version 1 of a new prompt, named like the file; None if it cannot be one."""
+    name, suffix = os.path.splitext(file)
     prompt_folder = os.path.join(folder, name)
-    suffix = os.path.splitext(file)[1].lower()
-    paths = (os.path.join(folder, file), prompt_folder, os.path.join(prompt_folder, f"v1{suffix}"))
+    if suffix.lower() not in listing.SUFFIXES or not _is_name(name) or os.path.lexists(prompt_folder):
+        return None
+    paths = (os.path.join(folder, file), prompt_folder, os.path.join(prompt_folder, f"v1{suffix.lower()}"))
     # A path that begins with a hyphen would be an option.
     old, directory, new = (shlex.quote(path if not path.startswith("-") else f"./{path}") for path in paths)
     return f"mkdir {directory} && mv {old} {new}"

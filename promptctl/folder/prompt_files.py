@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class FileVersion(Record):
     """One version file: its text as it will be stored, and what prompt.yaml has for it.
 
-    `sha256` is that of the text, in hexadecimal. `content` is in UTF-8, None for a text that is stored already. `size`
-    is in bytes. `variables` and `required` are the variables of a text that is not stored, in order of appearance.
+    `sha256` is that of the text, in hexadecimal. `content` is the text in UTF-8, `size` its length in bytes.
+    `variables` are its variables in order of appearance, `required` those without a default. Of a text that is stored
+    already, `content` is None, and the variables are not read.
     """
 
     number: int
@@ -39,7 +40,7 @@ class FileVersion(Record):
     author: str | None
 
     def without_content(self) -> FileVersion:
-        """Return the version as one whose text is stored."""
+        """Return the version without its content, once its text is stored."""
         return FileVersion(
             self.number, self.path, self.sha256, None, self.size, self.variables, self.required, self.settings,
             self.metadata, self.author,
@@ -47,10 +48,11 @@ class FileVersion(Record):
 
 
 class FolderPrompt(Record):
-    """One prompt as its folder has it: its versions by number, its active version and its route.
+    """One prompt as its folder has it.
 
-    `active` and `route` are None where prompt.yaml sets none. `digest` is that of the files, None where one of them
-    changed while it was read. `notes` are remarks about the text of a version, for the reader of a plan.
+    `versions` are in order of their numbers. `active` and `route` are None where prompt.yaml sets none. `digest` is
+    that of the files, None if one of them changed after it was hashed. `notes` has remarks about texts by version,
+    which the plan shows.
     """
 
     name: str
@@ -77,10 +79,11 @@ class FolderPrompt(Record):
 def read(
     scanned: ScannedPrompt, stored_hashes: Mapping[int, str], problems: list[str], secrets: list[str] | None = None
 ) -> FolderPrompt:
-    """Parse the files of a prompt; what is wrong is added to `problems`.
+    """Parse the files of a prompt. What is wrong is added to `problems`.
 
-    What looks like a key in prompt.yaml or in a changed text is added to `secrets`, unless that is None.
-    `stored_hashes` has the SHA-256 of the stored texts by version: a file with that hash is not parsed.
+    `stored_hashes` has the SHA-256 of the stored texts by version: a file with that hash is not parsed. `secrets` gets
+    a message about each thing in prompt.yaml or in a new or changed text that looks like a key. If it is None, secrets
+    are allowed.
     """
     return _PromptParser(scanned, stored_hashes, problems, secrets).parse()
 
@@ -96,12 +99,13 @@ class _PromptParser:
         self._problems = problems
         self._secrets = secrets
         self._notes: dict[int, list[str]] = {}
-        # Whether every file still has the hash that the digest covers.
+        # Whether every file that was read again still has the hash that the digest covers.
         self._is_as_scanned = True
 
     def parse(self) -> FolderPrompt:
         prompt = self._scanned.prompt
         yaml = self._parse_yaml()
+        # A file without a hash could not be read, which is reported already.
         versions = [
             version
             for number in prompt.files
@@ -163,7 +167,7 @@ class _PromptParser:
             self._notes[number] = templates.double_brace_warnings(text, settings)
             if number in yaml.allowed_secrets:
                 self._notes[number] += _allowed_secrets(text, yaml.allowed_secrets[number])
-        # Also in a text that differs from the stored one: the difference would be printed.
+        # A text that differs from the stored one is searched too, because the plan prints the difference.
         if number not in yaml.allowed_secrets:
             self._find_secrets(text, path)
         return FileVersion(
@@ -171,7 +175,7 @@ class _PromptParser:
         )
 
     def _read(self, number: int, path: str) -> tuple[bytes | None, bool]:
-        """Return the content of a file, None if it cannot be read, and whether it is as it was scanned."""
+        """Return the content of a file, None if it cannot be read, and whether the content still has its hash."""
         was_kept = number in self._scanned.contents
         try:
             content = self._scanned.take_content(number)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from promptctl.folder import route_steps, strict_yaml, yaml_settings
 from promptctl.folder.yaml_settings import SETTINGS
-from promptctl.folder.yaml_values import is_not_finite, mapping, quoted, text, unknown_key
+from promptctl.folder.yaml_values import is_finite, mapping, quoted, text, unknown_key
 from promptctl.records import Record
 from promptctl.rules import references
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 # The keys of a version that have a meaning of their own: metadata with such a key goes under `metadata`.
 RESERVED_KEYS = frozenset(("author", "metadata", *SETTINGS))
-# The limit of strict_yaml, which that checks in long files only: a file does not become invalid by growing.
+# strict_yaml has the same limit, but checks it only in long files. It is checked here too, so that a short file with
+# deep nesting does not become invalid when it grows.
 _DEEPEST = 50
-# The depth of a value of a version: in the version, in `versions`, in the file.
+# How deep the value of a version's key is: in the mapping of the version, in `versions`, in the mapping of the file.
 _METADATA_DEPTH = 4
 
 _KEYS = ("description", "active", *SETTINGS, "versions", "route", "allow_secrets")
@@ -34,9 +35,9 @@ class VersionYaml(Record):
 class PromptYaml:
     """The checked content of a prompt.yaml.
 
-    `versions` has the keys of each version; `of` combines them with those for all versions. `route` is None where the
-    file has no route, [] where it sets none. `allowed_secrets` has the reason for allowing what looks like a key, by
-    version, 0 for prompt.yaml itself; '' where no reason is set.
+    `versions` has the keys of each version; `of` combines them with the keys for all versions. `route` is None for a
+    file without the key `route`, [] for an empty route. `allowed_secrets` has the versions in which what looks like a
+    key is allowed, each with the reason, '' without one. The number 0 stands for prompt.yaml itself.
     """
 
     def __init__(self) -> None:
@@ -48,7 +49,7 @@ class PromptYaml:
         self.allowed_secrets: dict[int, str] = {}
 
     def of(self, number: int) -> VersionYaml:
-        """Return what the file has for a version: its own keys, then those for all versions."""
+        """Return what the file has for a version. Its own keys take precedence over those for all versions."""
         own = self.versions.get(number) or VersionYaml(None, {}, {})
         metadata = {} if self.description is None else {"description": self.description}
         return VersionYaml(own.author, self.settings | own.settings, metadata | own.metadata)
@@ -59,7 +60,7 @@ class _TooDeep(Exception):
 
 
 def parse(raw: bytes, path: str, problems: list[str]) -> PromptYaml:
-    """Return the content of a file; what is wrong is added to `problems`, with the path and the line, if known."""
+    """Return the content of a file. What is wrong is added to `problems`, with the path and, if known, the line."""
     content = PromptYaml()
 
     def report(problem: str) -> None:
@@ -115,6 +116,7 @@ def _set_versions(content: PromptYaml, value: object, report: Report) -> None:
 
 def _set_allowed_secrets(content: PromptYaml, value: object, report: Report) -> None:
     is_list = isinstance(value, list)
+    # A list names versions without reasons.
     reasons = dict.fromkeys(map(str, cast("list[object]", value))) if is_list else mapping(value)
     if reasons is None:
         report(f"allow_secrets must be a mapping of versions to reasons, or a list of versions, not {quoted(value)}")
@@ -137,12 +139,13 @@ def _allowed_number(key: object, report: Report) -> int | None:
     if name == "prompt.yaml":
         return 0
     digits = name.removeprefix("v")
-    is_number = digits.isascii() and digits.isdigit() and digits[0] != "0" and len(digits) < 11
+    is_number = digits.isascii() and digits.isdigit() and digits[0] != "0" and len(digits) <= 10
+    # `_version_number` reports any other key.
     return _version_number(int(digits) if is_number else key, "allow_secrets", report)
 
 
 def _version(number: int, value: object, report: Report) -> VersionYaml:
-    """Return the keys of one version: description, author and settings are checked, any other key is metadata."""
+    """Return what the file has for one version. A key that is not an author or a setting is metadata."""
     where = f"versions: {number}"
     settings: dict[str, Any] = {}
     metadata: dict[str, Any] = {}
@@ -173,6 +176,7 @@ def _version(number: int, value: object, report: Report) -> VersionYaml:
 
 
 def _set_reserved_metadata(metadata: dict[str, Any], value: object, where: str, report: Report) -> None:
+    """Add the keys under `metadata`, which may have the names of reserved keys."""
     keys = mapping(value)
     if keys is None:
         report(f"{where} must be a mapping of keys to values")
@@ -195,8 +199,8 @@ def _set_metadata(metadata: dict[str, Any], key: str, value: object, depth: int,
 
 
 def _as_json(value: object, depth: int) -> object:
-    """Return a YAML value as JSON can hold it: dates become text. Raises _TooDeep."""
-    if isinstance(value, float) and is_not_finite(value):
+    """Return a YAML value as JSON can represent it: a date, infinity and NaN become text. Raises _TooDeep."""
+    if isinstance(value, float) and not is_finite(value):
         return str(value)
     if value is None or isinstance(value, (str, int, float)):
         return value
@@ -214,7 +218,7 @@ def _as_json(value: object, depth: int) -> object:
 
 
 def _json_key(key: object) -> str:
-    """Return a key as JSON has it: as text, in the spelling of the file."""
+    """Return a key as text, as JSON needs it, in the spelling of the file."""
     if isinstance(key, bool):
         return "true" if key else "false"
     return "null" if key is None else str(key)
@@ -228,7 +232,7 @@ def _version_number(value: object, key: str, report: Report) -> int | None:
 
 
 def _route(value: object, report: Report) -> list[dict[str, Any]] | None:
-    """Return the valid steps of a route, None for a value that is not a list of them."""
+    """Return the valid steps of a route, None for a value that is not a list."""
     entries = route_steps.entries(value, report)
     if entries is None:
         return None

@@ -1,4 +1,4 @@
-"""Write a `prompt.yaml` that prompt_yaml parses to the same content. People keep the file in Git."""
+"""Write a `prompt.yaml` that prompt_yaml parses to the same content, in a layout that people can edit and compare."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Inexpressible(Exception):
-    """Something that no prompt.yaml can represent; `what` it is, in words: `settings of @2: temperature`."""
+    """No prompt.yaml can represent a value; `what` describes it: `settings of @2: temperature`."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -30,15 +30,17 @@ def text(
     route: list[dict[str, Any]] | None,
     allowed_secrets: Mapping[int, str] = MappingProxyType({}),
 ) -> str:
-    """Return the prompt.yaml with exactly this content, '' when there is none.
+    """Return a prompt.yaml with exactly this content, '' if it has no content.
 
-    `allowed_secrets` has the reason for allowing what looks like a key, by version, 0 for prompt.yaml itself. The text
-    was parsed again and compared. Raises Inexpressible for what a prompt.yaml cannot represent.
+    `allowed_secrets` has the versions in which what looks like a key is allowed, each with the reason, '' without one;
+    0 stands for prompt.yaml itself. The rest of the text is parsed again and compared before it is returned. Raises
+    Inexpressible for what a prompt.yaml cannot represent.
     """
     yaml = _verified_text(versions, active, route)
     if yaml is None:
         raise Inexpressible(_first_inexpressible(versions, active, route))
     if allowed_secrets:
+        # A list has no reasons, so it is written only if one of them is missing.
         reasons = {f"v{number}" if number else "prompt.yaml": why for number, why in sorted(allowed_secrets.items())}
         yaml += dump({"allow_secrets": reasons if all(reasons.values()) else list(reasons)})
     return yaml
@@ -64,9 +66,9 @@ def _verified_text(
 
 
 def _exact_json(value: object) -> bytes:
-    """Return a value as bytes that differ for different JSON values: in Python 1, 1.0 and True are equal.
+    """Return a JSON value as bytes, to compare exactly: in Python, 1, 1.0 and True are equal.
 
-    Raises TypeError and ValueError for a value that is not JSON, and for text that is not Unicode.
+    Raises TypeError or ValueError for a value that is not JSON, and ValueError for text that is not Unicode.
     """
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
 
@@ -74,7 +76,7 @@ def _exact_json(value: object) -> bytes:
 def _first_inexpressible(
     versions: Mapping[int, VersionYaml], active: int | None, route: list[dict[str, Any]] | None
 ) -> str:
-    """Return the name of the first value that cannot be represented alone."""
+    """Return a description of the first value that cannot be represented, even alone in a file."""
     for number, single_value, what in _single_values(versions):
         if _verified_text({number: single_value}, None, None) is None:
             return what
@@ -87,6 +89,7 @@ def _first_inexpressible(
 
 
 def _single_values(versions: Mapping[int, VersionYaml]) -> Iterator[tuple[int, VersionYaml, str]]:
+    """Yield every value of the versions: its version, a version with only this value, and its description."""
     for number, version in sorted(versions.items()):
         yield number, VersionYaml(version.author, {}, {}), f"author of @{number}"
         for key, value in version.settings.items():
@@ -103,7 +106,7 @@ def _printable_key(key: str) -> str:
 def _document(
     versions: Mapping[int, VersionYaml], active: int | None, route: list[dict[str, Any]] | None
 ) -> dict[str, Any]:
-    """Return what the file contains, in order; mappings that are short enough are marked to be written in one line."""
+    """Return what the file contains, in order. Mappings that are short enough are marked as OneLine."""
     description = _shared_description(versions)
     settings = _shared_settings(versions)
     document: dict[str, Any] = {}
@@ -125,9 +128,9 @@ def _document(
 
 
 def _shared_description(versions: Mapping[int, VersionYaml]) -> str | None:
-    """Return the description that several versions share.
+    """Return the description that several versions share, else None.
 
-    That of a single version is not shared: the next version would get it too.
+    The description of a single version is not written for all versions, because the next version would get it too.
     """
     descriptions = [version.metadata.get("description") for version in versions.values()]
     first = descriptions[0] if descriptions else None
@@ -151,7 +154,7 @@ def _shared_settings(versions: Mapping[int, VersionYaml]) -> dict[str, Any]:
 
 
 def _own_keys(version: VersionYaml, shared_settings: dict[str, Any], shared_description: str | None) -> dict[str, Any]:
-    """Return what goes under a version's number."""
+    """Return what goes under a version's number: what is not shared, in order."""
     keys: dict[str, Any] = {}
     metadata: dict[str, Any] = {}
     reserved_metadata: dict[str, Any] = {}
@@ -195,7 +198,10 @@ def _is_text(value: object) -> bool:
 
 
 def _with_short_variables(keys: dict[str, Any], indent: int) -> dict[str, Any]:
-    """Return keys that are written on lines of their own, with one line for each variable that is short enough."""
+    """Return the keys, with each declaration of a variable that is short enough marked as OneLine.
+
+    `indent` is the number of spaces before the names of the variables.
+    """
     variables = keys.get("variables")
     if not isinstance(variables, dict):
         return keys
@@ -204,15 +210,16 @@ def _with_short_variables(keys: dict[str, Any], indent: int) -> dict[str, Any]:
 
 
 def _one_line_if_short(key: str | int, value: Any, indent: int) -> Any:
-    """Return a mapping marked as one line, if it fits in one behind its key."""
+    """Return a mapping as OneLine if it fits in a line behind its key and the indent, else the value itself."""
     if not isinstance(value, dict):
         return value
-    line = OneLine(cast("dict[str, Any]", value))
-    return line if fits_in_a_line(dump({key: line}), indent) else line.copy()
+    mapping = cast("dict[str, Any]", value)
+    line = OneLine(mapping)
+    return line if fits_in_a_line(dump({key: line}), indent) else mapping
 
 
 def _route_entry(entry: dict[str, Any]) -> dict[str, Any]:
-    # `when` before `use`.
+    # In reverse order, `when` is before `use`.
     ordered = {key: _sorted(entry[key]) for key in sorted(entry, reverse=True)}
     line = OneLine(ordered)
     return line if fits_in_a_line(dump([line]), 2) else ordered

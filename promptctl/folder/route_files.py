@@ -12,7 +12,7 @@ _HINT = "write a list of {when: {ATTRIBUTE: VALUE}, use: NAME}; [] removes the r
 
 
 def parse(text: str, source: str) -> list[dict[str, Any]]:
-    """Return the steps of a route: the text is a list, or a mapping with nothing but `route`.
+    """Return the steps of a route. The text is a list of steps, or a mapping with `route` as its only key.
 
     `source` names the file in messages. Raises Usage (`malformed_route`), which names the line or the entry.
     """
@@ -31,8 +31,8 @@ def parse(text: str, source: str) -> list[dict[str, Any]]:
     lines = _entry_lines(text)
     steps: list[dict[str, Any]] = []
     for index, entry in enumerate(entries):
-        line = f"{source}:{lines[index]}" if len(lines) == len(entries) else source
-        where = f"{line}: entry {index + 1}"
+        place = f"{source}:{lines[index]}" if len(lines) == len(entries) else source
+        where = f"{place}: entry {index + 1}"
         step = route_steps.step(entry, where, problems.append)
         if step is not None:
             problems += [f"{where}: when: {problem}" for problem in _unstorable_conditions(step["when"])]
@@ -49,13 +49,13 @@ def _malformed(problem: str, *others: str) -> errors.Usage:
 
 
 def _load(text: str, source: str) -> object:
-    """Return the document of a text: JSON if it is JSON, else YAML, in which 1e3 would be a text."""
+    """Return the document of a text, JSON or YAML. JSON is tried first: in YAML, its number 1e3 would be a text."""
     json_problem = None
     if text.lstrip()[:1] in ("[", "{"):
         try:
-            return json_documents.parse(text, once=True)
+            return json_documents.parse(text, unique_keys=True)
         except json_documents.NotJson as problem:
-            # YAML has brackets too.
+            # YAML can begin with a bracket too.
             json_problem = problem
         except json_documents.InvalidDocument as problem:
             raise _malformed(f"{source}: {problem.reason}") from None
@@ -77,7 +77,7 @@ def _unstorable_conditions(when: dict[str, Any]) -> list[str]:
 
 
 def _entry_lines(text: str) -> list[int]:
-    """Return the lines on which the entries begin; none where YAML cannot parse the text, as JSON with tabs."""
+    """Return the lines on which the entries begin; empty for a text that YAML cannot parse, such as JSON with tabs."""
     try:
         root = strict_yaml.nodes(text.encode())
     except strict_yaml.Malformed:

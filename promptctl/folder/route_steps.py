@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from promptctl import errors
-from promptctl.folder.yaml_values import is_not_finite, mapping, quoted, unknown_key
+from promptctl.folder.yaml_values import is_finite, mapping, quoted, unknown_key
 from promptctl.rules import references
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ _KEYS = ("when", "use")
 
 
 def entries(value: object, report: Report) -> list[object] | None:
-    """Return the entries of a route, not yet checked; reports a value that is not a list or is too long."""
+    """Return the entries of a route, not yet checked. Report a value that is not a list or is too long."""
     if not isinstance(value, list):
         report(f"route must be a list of entries with when and use, not {quoted(value)}")
         return None
@@ -28,7 +28,7 @@ def entries(value: object, report: Report) -> list[object] | None:
 
 
 def step(value: object, where: str, report: Report) -> dict[str, Any] | None:
-    """Return an entry as a step of a route, None for an invalid one; each problem begins with `where`."""
+    """Return an entry of a route as a step, None for an invalid entry. Each reported problem begins with `where`."""
     entry = mapping(value)
     if entry is None:
         report(f"{where} must be a mapping with when and use, not {quoted(value)}")
@@ -48,11 +48,10 @@ def _when_problems(value: object, where: str) -> list[str]:
         return [f"{where} must be a mapping of attributes to values, not {quoted(value)}"]
     problems: list[str] = []
     for key, condition in when.items():
+        is_valid = isinstance(condition, (str, int)) or (isinstance(condition, float) and is_finite(condition))
         if not isinstance(key, str):
             problems.append(f"{where}: the key {quoted(key)} must be a text")
-        elif not isinstance(condition, (str, int, float)) or (
-            isinstance(condition, float) and is_not_finite(condition)
-        ):
+        elif not is_valid:
             problems.append(f"{where}: {quoted(key)} must be a text, a number, true or false, not {quoted(condition)}")
     return problems
 

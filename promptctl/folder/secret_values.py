@@ -1,6 +1,6 @@
-"""Find keys and credentials in a text. They do not belong in a prompt, which is stored for good and shown to readers.
+"""Find keys and passwords in a text. They do not belong in a prompt, which is stored for good and shown to readers.
 
-A secret is recognised by its public prefix and its form. Placeholders are skipped: see `_is_placeholder`.
+A secret is recognised by its public prefix and its form. Placeholders, such as `sk-ant-your-key-here`, are skipped.
 """
 
 from __future__ import annotations
@@ -22,22 +22,26 @@ class Secret(Record):
 
 
 class _Form(Record):
-    """The form of a kind of secret. The pattern's first group can be printed; its group `body` is the secret."""
+    """The form of a kind of secret.
+
+    A text without `needle` has no secret of this form, so it is not searched. The first group of `pattern` is the
+    prefix, which can be printed. The group `body` is secret.
+    """
 
     needle: str
     kind: str
     pattern: str
 
 
-# A hostile text takes time in proportion to its length: unbounded repetitions are possessive (`++`), so that they do
-# not backtrack, and each starts at a prefix that it consumes.
+# Forms of letters, digits, `-` and `_`. Even in a hostile text, a search takes time in proportion to the length:
+# unbounded repetitions are possessive (`++`), so they do not backtrack, and each starts after a fixed prefix.
 _TOKENS = (
     _Form("sk-ant-", "an Anthropic API key", r"(sk-ant-)(?:[a-z]{1,8}\d\d-)?(?P<body>[\w-]{20,}+)"),
     _Form("sk-", "an OpenAI API key", r"(sk-(?:proj|svcacct|admin|None)-)(?P<body>[\w-]{20,}+)"),
     _Form("sk-", "an OpenAI API key", r"(sk-)(?P<body>[A-Za-z0-9]{48})(?![\w-])"),
     _Form("sk-or-", "an OpenRouter API key", r"(sk-or-)(?:v1-)?(?P<body>[0-9a-f]{32,}+)"),
     _Form("sk-lf-", "a Langfuse secret key", r"(sk-lf-)(?P<body>[0-9a-f-]{36})(?![\w-])"),
-    # Several providers that copy OpenAI's API copy its keys' prefix too.
+    # Several providers have copied OpenAI's API and the prefix of its keys.
     _Form("sk-", "an API key", r"(sk-)(?P<body>(?![A-Za-z0-9]{48}(?![\w-]))[A-Za-z0-9]{32,}+)(?![\w-])"),
     *(
         _Form(prefix, "an AWS access key id", rf"({prefix})(?P<body>[A-Z0-9]{{16}})(?![\w-])")
@@ -65,13 +69,12 @@ _TOKENS = (
     _Form("lsv2_", "a LangSmith API key", r"(lsv2_(?:pt|sk)_)(?P<body>[0-9a-f]{32}_[0-9a-f]{10})(?![\w-])"),
     _Form("dop_v1_", "a DigitalOcean token", r"(dop_v1_)(?P<body>[0-9a-f]{64})(?![\w-])"),
     _Form("shp", "a Shopify token", r"(shp(?:at|ca|pa|ss)_)(?P<body>[0-9a-fA-F]{32})(?![\w-])"),
-    # Not after `-` or `_`, which is inside of another token; and a text of only `eyJ` would match at each of them.
+    # After `-` or `_` it would be inside of another token, and a text that repeats `-eyJ` would be slow to search.
     _Form("eyJ", "a JSON Web Token", r"(?<![_-])(eyJ)[\w-]{8,}+\.(?P<body>eyJ[\w-]{8,}+\.[\w-]{20,}+)"),
 )
-_NEEDLES = [(form.needle, form) for form in _TOKENS]
-# Forms with other characters than a token's are searched for in the whole text.
+# Forms with other characters: their needles are searched for in the whole text, and not only in runs (`_long_runs`).
 _BLOCKS = (
-    # A header without a key below it is not a key. Lines such as `Proc-Type: …` can precede the key.
+    # A header without a key below is no secret. Lines such as `Proc-Type: …` can be between the header and the key.
     _Form(
         "PRIVATE KEY",
         "a private key",
@@ -84,19 +87,20 @@ _BLOCKS = (
         r"(hooks\.slack\.com/services/)(?P<body>T\w{6,14}/B\w{6,14}/[A-Za-z0-9]{20,32})(?![\w-])",
     ),
 )
-# A password can contain an unescaped `@`: it ends at the last one before the path, or its rest would be
+# A password can contain an unescaped `@`, so it ends at the last `@` before the path. Otherwise its rest would be
 # printed as the host.
 _URL = (
     r"://(?P<user>[\w.+%~{}$*!&=,;-]{0,80}):(?P<password>[^\s/?#\"'`<>]{1,256})"
     r"@(?P<host>\[[0-9a-fA-F:.]{2,45}\]|[\w.{}-]{1,100})"
 )
 
-# The shortest token, an AWS access key id, has 20 characters; every token has a run of at least 20 of these.
+# The shape of a text has an `x` (120) for each character that a token can contain, and a blank (32) for any other. The
+# shortest token, an AWS access key id, has 20 characters, so every token is part of a run of at least 20 `x`.
 _SHORTEST = 20
 _RUN = b"x" * _SHORTEST
 _SHAPE = bytes(120 if chr(code).isascii() and (chr(code).isalnum() or chr(code) in "_-") else 32 for code in range(256))
 
-# Random characters rarely spell these: one key of ten thousand contains a given word of four letters.
+# Random characters rarely spell these words: one key of ten thousand contains a given word of four letters.
 _PLACEHOLDER_WORDS = (
     "example", "placeholder", "your", "xxxx", "password", "passwd", "secret", "changeme", "change-me", "change_me",
     "redacted", "dummy", "sample", "fake", "insert", "replace", "goeshere", "key-here", "key_here", "apikey", "api-key",
@@ -110,10 +114,12 @@ _compiled: dict[str, re.Pattern[str]] = {}
 
 def find(text: str) -> list[Secret]:
     """Return what looks like real keys, tokens, private keys and passwords in URLs, in the order of the text."""
+    # Of each secret: its start, its end, its kind and its masked form.
     matches: list[tuple[int, int, str, str]] = []
     if runs := _long_runs(text):
-        for form in [form for needle, form in _NEEDLES if needle in runs]:
-            matches += _find_form(form, text)
+        for form in _TOKENS:
+            if form.needle in runs:
+                matches += _find_form(form, text)
         for form in _BLOCKS:
             if form.needle in text:
                 matches += _find_form(form, text)
@@ -131,10 +137,10 @@ def find(text: str) -> list[Secret]:
 
 
 def _long_runs(text: str) -> str:
-    """Return every run of characters that is long enough for a token; empty for almost every text.
+    """Return the parts of a text that are long enough for a token, '' for almost every text.
 
-    Each run includes the three characters before it, for `SG.`. One pass over the bytes costs as much as searching for
-    three needles, and there are more than thirty.
+    Each part begins three characters before its run, because the prefix `SG.` has a dot. This pass over the text costs
+    as much as searching for three needles, and there are more than thirty.
     """
     shape = text.encode("latin-1", "replace").translate(_SHAPE)
     at = shape.find(_RUN)
@@ -150,6 +156,7 @@ def _long_runs(text: str) -> str:
 
 
 def _pattern(source: str) -> re.Pattern[str]:
+    """Return a compiled pattern. Patterns are compiled when they are needed, because importing `re` takes 7 ms."""
     if source not in _compiled:
         import re
 
@@ -158,7 +165,7 @@ def _pattern(source: str) -> re.Pattern[str]:
 
 
 def _find_form(form: _Form, text: str) -> Iterator[tuple[int, int, str, str]]:
-    # Not within a word: `task-` is not `sk-`.
+    # A prefix within a word does not count: `task-` is not `sk-`.
     for match in _pattern(r"(?<![A-Za-z0-9])" + form.pattern).finditer(text):
         if not _is_placeholder(match["body"]):
             prefix = match[1]
@@ -169,8 +176,9 @@ def _find_form(form: _Form, text: str) -> Iterator[tuple[int, int, str, str]]:
 def _is_placeholder(body: str) -> bool:
     """Whether the text after a prefix is a placeholder that a person wrote, and not random characters.
 
-    A placeholder contains a word of `_PLACEHOLDER_WORDS`, has fewer than eight different characters, consists by half
-    of one character, or has no digit and is words: in lower case, or in upper case with `-` or `_` between them.
+    A placeholder contains a word of `_PLACEHOLDER_WORDS`, has fewer than eight different characters, or consists of one
+    character by half or more. Without a digit, it is also a placeholder if it is all in lower case, or all in upper
+    case with `-` or `_`.
     """
     body = body[:200]  # enough to decide, also for a long text that only begins like a key
     if len(set(body)) < 8 or _WELL_KNOWN in body:
@@ -178,7 +186,7 @@ def _is_placeholder(body: str) -> bool:
     lower = body.lower()
     if any(word in lower for word in _PLACEHOLDER_WORDS):
         return True
-    # Not "five times in a row": every OpenSSH key has ten A in a row.
+    # To count repetitions in a row would be wrong: every OpenSSH key has ten A in a row.
     if any(lower.count(character) * 2 >= len(lower) for character in set(lower)):
         return True
     if any(digit in body for digit in "0123456789"):
@@ -186,20 +194,21 @@ def _is_placeholder(body: str) -> bool:
     return body == lower or (body == body.upper() and ("-" in body or "_" in body))
 
 
-def _passwords_in_urls(text: str, tokens: list[int]) -> Iterator[tuple[int, int, str, str]]:
-    """Find passwords in URLs; a URL that contains one of `tokens`, the sorted starts of other secrets, is skipped."""
+def _passwords_in_urls(text: str, secret_starts: list[int]) -> Iterator[tuple[int, int, str, str]]:
+    """Find passwords in URLs. A URL that contains another secret is skipped; `secret_starts` are sorted."""
     from bisect import bisect_left
 
     for match in _pattern(_URL).finditer(text):
         user, password, host = match["user"], match["password"], match["host"].rstrip(".")
         if _is_placeholder_password(user, password, host):
             continue
-        nearest = bisect_left(tokens, match.start())
-        if nearest < len(tokens) and tokens[nearest] < match.end():
+        following = bisect_left(secret_starts, match.start())
+        if following < len(secret_starts) and secret_starts[following] < match.end():
             continue
         after = text[match.end() : match.end() + 256].split(maxsplit=1)
         if after and not text[match.end()].isspace() and "@" in after[0]:
-            host = "…"  # the password may continue: it has a `/` or another character that a URL cannot have there
+            host = "…"  # the password may have a `/` and continue up to the next `@`, so this may not be the host
+        # The scheme is the run of scheme characters directly before `://`.
         before = text[max(match.start() - 24, 0) : match.start()]
         scheme = before[len(before.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-")) :]
         # Some services accept a key as the user.
@@ -208,10 +217,11 @@ def _passwords_in_urls(text: str, tokens: list[int]) -> Iterator[tuple[int, int,
 
 
 def _is_placeholder_password(user: str, password: str, host: str) -> bool:
-    """Whether the password of a URL is a placeholder; the rules are looser than for keys, because people choose it.
+    """Whether the password of a URL is a placeholder. Its rules are looser than those for keys: people choose it.
 
-    A placeholder contains a word of `_PLACEHOLDER_WORDS`, has fewer than four different characters, equals the user, is
-    a port, a name in capitals, a variable (`{…}`, `$NAME`, `%s`) or abbreviated, or the host is an example.
+    A placeholder contains a word of `_PLACEHOLDER_WORDS` or has fewer than four different characters. It is also one if
+    it equals the user, is a port, a name in capitals, a variable (`{…}`, `$NAME`, `%s`) or abbreviated (`…`), or if the
+    host is reserved for examples.
     """
     lower = password.lower()
     return (

@@ -1,6 +1,8 @@
-"""Load YAML strictly: no duplicate keys, no aliases (they can grow without bound), one document, only plain values.
+"""Load YAML strictly: one document without duplicate keys, without aliases, and without values that mislead a reader.
 
-`yaml` is imported with the first document, because its import takes three times as long as Python's start.
+An alias could make a small file grow without bound. A misleading value is one that YAML reads differently from how it
+looks: see `load`. `yaml` is imported with the first document, because its import takes three times as long as Python's
+start.
 """
 
 from __future__ import annotations
@@ -10,25 +12,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A file this short cannot be nested deeply enough to exhaust the stack.
+# A text with at most this many characters cannot be nested deeply enough to exhaust the stack.
 _SHALLOW_CHARACTERS = 1000
 _DEEPEST = 50
 _TOO_DEEP = f"nested more than {_DEEPEST} deep"
 
 _STANDARD = "tag:yaml.org,2002:"
 _TEXT, _INTEGER, _MERGE = f"{_STANDARD}str", f"{_STANDARD}int", f"{_STANDARD}merge"
-# The tags of scalars without quotes other than texts.
+# The tags that YAML gives to values without quotes, other than texts.
 _PLAIN = frozenset((_INTEGER, f"{_STANDARD}float", f"{_STANDARD}bool", f"{_STANDARD}null", f"{_STANDARD}timestamp"))
+# The tags of `<<` and `=`.
 _SPECIAL_TAGS = frozenset((_MERGE, f"{_STANDARD}value"))
+_MAPPING, _SEQUENCE = f"{_STANDARD}map", f"{_STANDARD}seq"
 _FIRST_OF_A_NUMBER = frozenset("0123456789+-.")
-# Up to here every integer has a floating-point number of its own.
+# Below this, a floating-point number represents every integer exactly.
 _EXACT = 1 << 53
 _LONGEST_SHOWN = 60
-_MAPPING, _SEQUENCE = f"{_STANDARD}map", f"{_STANDARD}seq"
 
 
 class Malformed(Exception):
-    """A file that is not YAML, or uses what is not allowed: the line, and what is wrong there."""
+    """A file is not YAML, or is refused. `line` is the line, and `what` is wrong there."""
 
     def __init__(self, line: int, what: str) -> None:
         super().__init__(f"{line}: {what}")
@@ -39,16 +42,16 @@ class Malformed(Exception):
 def load(raw: bytes) -> Any:
     """Return the value of a document, None for an empty one. Raises Malformed.
 
-    A value without quotes that YAML 1.1 does not read as it looks is malformed: NO is false there, 1.10 is 1.1, 010 is
-    8, 12:30 is 750, 2026-01-01 is a date, ~ is null, and 1e3 is a text. The message has the quoted form.
+    Without quotes, YAML 1.1 reads some values differently from how they look: NO is false, 1.10 is 1.1, 010 is 8, 12:30
+    is 750, 2026-01-01 is a date, ~ is null, and 1e3 is a text. Such a value is malformed. The message proposes quotes.
     """
     return _read(raw, _construct)
 
 
 def nodes(raw: bytes) -> Any:
-    """Return the root of a document as a PyYAML node, with scalars as they are written, None for an empty document.
+    """Return the root of a document as a PyYAML node, None for an empty document. Scalars are as they are written.
 
-    Raises Malformed, also for a tag that is not a standard one.
+    Raises Malformed, also for a tag that is not standard.
     """
     return _read(raw, _check_tags)
 
@@ -90,10 +93,10 @@ def _construct(loader: Any, root: Any) -> Any:
 
 
 def _value(loader: Any, node: Any, visited: set[int]) -> Any:
-    """Return the value of a node, in one pass over its nodes, which takes half of the time of PyYAML's constructor.
+    """Return the value of a node. This takes half of the time of PyYAML's constructor.
 
-    `visited` has the ids of earlier nodes. This is no closure, because a closure would be a reference cycle that keeps
-    every document in memory.
+    `visited` has the ids of earlier nodes. It is a parameter, because a recursive closure would be a reference cycle
+    that keeps every document in memory.
     """
     if id(node) in visited:
         raise Malformed(_line(node), "aliases are not allowed")
@@ -106,7 +109,7 @@ def _value(loader: Any, node: Any, visited: set[int]) -> Any:
             value[:1] in _FIRST_OF_A_NUMBER
             and not node.style
             and looks_like_a_number(value)
-            # Otherwise it has an explicit tag: `!!str 010`.
+            # `!!str 010` has an explicit tag, so it is meant as a text. YAML would not resolve it to a text itself.
             and loader.resolve(type(node), value, (True, False)) == _TEXT
         ):
             raise _misread(node, "a text", _plain_number(value))
@@ -129,9 +132,10 @@ def _value(loader: Any, node: Any, visited: set[int]) -> Any:
 
 
 def _rare_value(loader: Any, node: Any, visited: set[int]) -> Any:
-    """Return the value of a node of a rare kind, from PyYAML's own constructor."""
+    """Return the value of any other node, such as a set, from PyYAML's own constructor."""
     if node.id == "scalar" and node.tag in _SPECIAL_TAGS:
         raise Malformed(_line(node), f'{node.value} has a special meaning in YAML: write "{node.value}" in quotes')
+    # `_value` has added the node itself, which is not an alias.
     _refuse_duplicates(node, visited - {id(node)})
     for descendant in _descendants(node):
         if descendant.tag in _PLAIN and descendant.id == "scalar":
@@ -152,7 +156,7 @@ def _check_tags(_loader: Any, root: Any) -> Any:
 
 
 def _plain(loader: Any, node: Any) -> Any:
-    """Return the value of a scalar other than a text. Raises Malformed for one that does not look like its value."""
+    """Return the value of a number, a boolean, null or a date. Raises Malformed if it is not written as it is read."""
     written = str(node.value)
     if node.tag == _INTEGER and written.isdigit() and written.isascii() and (written[0] != "0" or written == "0"):
         # The common case.
@@ -161,14 +165,14 @@ def _plain(loader: Any, node: Any) -> Any:
         value = loader.construct_object(node, deep=True)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         raise Malformed(_line(node), "a value does not match its tag") from None
-    # Quotes beside a tag are intentional: `!!float "1.10"`.
+    # A value in quotes has an explicit tag, so it is meant: `!!float "1.10"`.
     if node.style or written == _canonical(value) or (value is None and not written):
         return value
     raise _misread(node, _description(value), _canonical(value) if isinstance(value, (bool, int, float)) else None)
 
 
 def _canonical(value: object) -> str | None:
-    """Return the literal of a value that YAML 1.1, JSON and a person read alike, None if there is none."""
+    """Return how a value is written so that YAML 1.1, JSON and a person read it alike, None if there is no such way."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -190,6 +194,7 @@ def _description(value: object) -> str:
 
 
 def _misread(node: Any, read_as: str, plain: str | None) -> Malformed:
+    """Return the error for a misleading value. It proposes quotes, and `plain`, a way to write it without quotes."""
     written = str(node.value)
     if len(written) > _LONGEST_SHOWN:
         return Malformed(_line(node), f"{written[:_LONGEST_SHOWN]}… is read as {read_as}: write it in quotes")
@@ -198,7 +203,7 @@ def _misread(node: Any, read_as: str, plain: str | None) -> Malformed:
 
 
 def looks_like_a_number(written: str) -> bool:
-    """Whether JSON, YAML 1.2 or a person reads a text as a number: 1e3, 08, 0o17. Without quotes it is refused."""
+    """Whether JSON, YAML 1.2 or a person would read a text as a number: 1e3, 08, 0o17. It needs quotes."""
     if written[:1] not in _FIRST_OF_A_NUMBER:
         return False
     digits = written.lstrip("+-")
@@ -208,6 +213,7 @@ def looks_like_a_number(written: str) -> bool:
 
 
 def _plain_number(written: str) -> str | None:
+    """Return the number that a text looks like, in the form of `_canonical`: 1000 for 1e3. None for no number."""
     if not written.isascii() or not any(character.isdigit() for character in written):
         return None
     try:
@@ -218,7 +224,7 @@ def _plain_number(written: str) -> str | None:
 
 
 def _refuse_depth(events: Any) -> None:
-    """Raise Malformed for nesting that would exhaust the stack of PyYAML's composer, which has no limit."""
+    """Raise Malformed for deep nesting. Older PyYAML has no limit, so its composer would exhaust the stack."""
     depth = 0
     for event in events:
         kind = type(event).__name__
@@ -228,12 +234,12 @@ def _refuse_depth(events: Any) -> None:
             raise Malformed(_line(event), _TOO_DEEP)
 
 
-def _refuse_duplicates(root: Any, before: set[int]) -> None:
-    """Raise Malformed for a duplicate key, a node that occurs twice, which is an alias, and a text with a NUL.
+def _refuse_duplicates(root: Any, visited: set[int]) -> None:
+    """Raise Malformed for a duplicate key, an alias, and a NUL, which PostgreSQL cannot store in a text.
 
-    PostgreSQL cannot store a NUL in a text.
+    An alias is a node that occurs twice. `visited` has the ids of earlier nodes.
     """
-    visited = set(before)
+    visited = set(visited)
     for node in _descendants(root):
         if id(node) in visited:
             raise Malformed(_line(node), "aliases are not allowed")
@@ -258,7 +264,7 @@ def _duplicate_key(key: Any) -> Malformed:
 
 
 def _descendants(root: Any) -> Any:
-    """Return the root and every node below it, each as often as it occurs."""
+    """Yield the root and every node below it, each as often as it occurs."""
     pending = [root]
     while pending:
         node = pending.pop()

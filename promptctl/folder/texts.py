@@ -1,4 +1,4 @@
-"""The text of a prompt: the normalisation that every writer applies before PostgreSQL checks the text."""
+"""Normalise the text of a prompt. Every command that stores a text does this before PostgreSQL checks it."""
 
 from __future__ import annotations
 
@@ -8,31 +8,34 @@ from promptctl.bounded_input import LARGEST_BYTES
 _LFS_POINTERS = ("version https://git-lfs.github.com/spec/", "version https://hawser.github.com/spec/")
 # Git LFS has the same limit: a longer file is not a pointer.
 _LONGEST_POINTER = 1024
-# Formats in which a model writes its edits use these markers.
+# A prompt can show a model how to write an edit. Such formats begin with `<<<<<<< SEARCH`, and are no conflict.
 _EDIT_MARKERS = frozenset(("SEARCH", "ORIGINAL"))
 _BYTE_ORDER_MARK = "\ufeff".encode()
 
 
 def is_normal(raw: bytes) -> bool:
-    """Whether `normalise` returns these bytes unchanged, if it accepts them."""
+    """Whether `normalise` would return these bytes unchanged. It may still refuse them."""
     # Searching for one byte is twenty times as fast as searching for two.
     return (b"\r" not in raw or b"\r\n" not in raw) and not raw.startswith(_BYTE_ORDER_MARK)
 
 
 def git_problem(text: str) -> str | None:
-    """Return why a file from Git is not the real text: a Git LFS pointer or an unresolved merge conflict; else None.
+    """Return why a file from Git is not the real text: it is a Git LFS pointer or has a merge conflict. Else None.
 
-    A conflict has three markers in their order, each at the beginning of a line: `=======` alone underlines a heading.
+    A conflict has three markers in order, each at the beginning of a line: `<<<<<<<`, `=======` and `>>>>>>>`. The
+    second one alone underlines a heading.
     """
     if text.startswith(_LFS_POINTERS) and "\noid sha256:" in text[:_LONGEST_POINTER]:
         return "is a Git LFS pointer and not the text: run git lfs pull"
     if "<<<<<<<" not in text or ">>>>>>>" not in text:
         return None
+    # How many of the three markers were read, and the line of the first.
     markers = 0
     first_line = 0
     for number, line in enumerate(text.splitlines(), 1):
-        if line.startswith("<<<<<<<") and _is_marker(line, "<"):
-            markers, first_line = (0, 0) if line[7:].strip() in _EDIT_MARKERS else (1, number)
+        if _is_marker(line, "<"):
+            is_edit = line[7:].strip() in _EDIT_MARKERS
+            markers, first_line = (0 if is_edit else 1), number
         elif markers == 1 and line.rstrip() == "=======":
             markers = 2
         elif markers == 2 and _is_marker(line, ">"):
@@ -45,7 +48,7 @@ def _is_marker(line: str, sign: str) -> bool:
 
 
 def normalise(raw: bytes, source: str) -> str:
-    """Return bytes as the text of a prompt: UTF-8, without a byte order mark, with CR LF replaced by LF.
+    """Return the text of a prompt from bytes in UTF-8. A byte order mark is removed, and CR LF becomes LF.
 
     `source` names the input in an error. Raises Usage for a text that is empty, too large, not UTF-8, or has a NUL.
     """
@@ -57,11 +60,12 @@ def normalise(raw: bytes, source: str) -> str:
         raise errors.Usage(
             "not_utf8", f"{source} is not UTF-8: byte {problem.start} is 0x{raw[problem.start]:02x}"
         ) from None
-    # All of them: the database refuses a second one.
+    # Remove all byte order marks: the database refuses a text that begins with one.
     text = text.lstrip("\ufeff")
     if "\r" in text and "\r\n" in text:
         *lines, last = text.split("\n")
-        # All of CR CR LF: one replacement leaves a CR LF, and replacing in a loop takes hours for a million of them.
+        # Remove every CR before a LF. Replacing CR LF by LF would leave a CR LF of CR CR LF, and repeating the
+        # replacement takes hours for a million CR.
         text = "\n".join([*(line.rstrip("\r") for line in lines), last])
     if "\0" in text:
         raise errors.Usage("nul_in_text", f"{source} has a NUL character: byte {raw.index(0)}")

@@ -1,4 +1,4 @@
-"""Dump YAML in the layout that people write: texts of several lines as blocks, short mappings in one line."""
+"""Write YAML in the layout that people write: texts of several lines as blocks, short mappings in one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from promptctl.folder import strict_yaml
 
 _COLUMNS = 100
-# Characters that a loader takes for the end of a line or drops: they must be escaped.
+# Characters that a YAML loader changes to a line end or drops. A text with them is written in quotes, with escapes.
 _ESCAPED = frozenset("\r\x85\u2028\u2029\ufeff")
 _BLANK_AT_END = re.compile(r"[ \t]$", re.MULTILINE)
 
@@ -23,7 +23,7 @@ def dump(value: object) -> str:
     """Return a value as YAML."""
     import yaml
 
-    # Lines are not wrapped: a wrapped line would have to be wrapped again when a word in it changes.
+    # Lines are not wrapped. In Git, a change of one word would otherwise change all lines of its paragraph.
     return str(
         yaml.dump(
             value,
@@ -37,7 +37,8 @@ def dump(value: object) -> str:
 
 
 def fits_in_a_line(yaml: str, indent: int) -> bool:
-    """Whether a dumped value is one line that is short enough; a text of several lines needs a block."""
+    """Whether a dumped value is one short line. A line with an escaped line break does not count: it needs a block."""
+    # The dumped value ends with a line end, which is not shown.
     return "\\n" not in yaml and yaml.count("\n") == 1 and indent + len(yaml) - 1 <= _COLUMNS
 
 
@@ -54,7 +55,7 @@ def _dumper() -> Any:
             super().increase_indent(flow, False)
 
         def analyze_scalar(self, scalar: str) -> Any:
-            # The emitter escapes every tab, but a block can contain it.
+            # PyYAML writes a text with a tab in quotes. A block can contain tabs, so the analysis must not see them.
             without_tabs = scalar.replace("\t", " ") if _style(scalar) == "|" else scalar
             analysis = super().analyze_scalar(without_tabs)
             analysis.scalar = scalar
@@ -72,10 +73,11 @@ def _dumper() -> Any:
 
 
 def _style(text: str) -> str | None:
-    """Return the style of a text: a block, double quotes, or None for the emitter's choice."""
+    """Return PyYAML's name of the style of a text: `|` for a block, `"` for quotes, None for PyYAML's choice."""
     if not _ESCAPED.isdisjoint(text):
         return '"'
     if "\n" not in text:
         return '"' if strict_yaml.looks_like_a_number(text) else None
-    # In a block, white space at the end of a line is invisible, and at the beginning it looks like indentation.
+    # In a block, a reader cannot see white space at the end of a line, and takes white space at the beginning for
+    # indent.
     return '"' if text[0].isspace() or _BLANK_AT_END.search(text) else "|"

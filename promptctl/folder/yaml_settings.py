@@ -16,10 +16,9 @@ _HIGHEST_MAX_TOKENS = 999_999_999
 
 
 def is_valid(key: str, value: object, report: Report) -> bool:
-    """Whether a value is valid for this setting; reports the reason if not."""
+    """Whether a value is valid for the setting `key`. If not, the reason is reported."""
     if key == "template":
-        # Only texts are styles, and only of a text it is certain that it has a hash.
-        if isinstance(value, str) and value in template_syntax.STYLES:
+        if value in template_syntax.STYLES:
             return True
         report(f"template must be one of {', '.join(template_syntax.STYLES)}, not {quoted(value)}")
         return False

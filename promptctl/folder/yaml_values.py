@@ -14,12 +14,12 @@ _LONGEST_SHOWN = 80
 
 
 def mapping(value: object) -> dict[object, object] | None:
-    """Return a value as a mapping, None if it is none."""
+    """Return the value if it is a mapping, else None."""
     return cast("dict[object, object]", value) if isinstance(value, dict) else None
 
 
 def text(value: object, key: str, report: Report) -> str | None:
-    """Return a value as a text that is not blank; reports any other value and returns None."""
+    """Return the value if it is a text that is not blank. Report any other value and return None."""
     if isinstance(value, str) and value.strip():
         return value
     report(f"{key} must be a text, not {quoted(value)}")
@@ -27,14 +27,14 @@ def text(value: object, key: str, report: Report) -> str | None:
 
 
 def quoted(value: object) -> str:
-    """Return a value as a message quotes it, shortened to a line."""
+    """Return a value as messages quote it, cut at 80 characters."""
     literal = repr(value)
     return literal if len(literal) <= _LONGEST_SHOWN else literal[: _LONGEST_SHOWN - 1] + "…"
 
 
-def is_not_finite(number: float) -> bool:
-    """Whether a number is infinite or NaN, which JSON cannot hold."""
-    return number != number or number in (float("inf"), float("-inf"))  # noqa: PLR0124 - NaN
+def is_finite(number: float) -> bool:
+    """Whether a number is neither infinite nor NaN. JSON has no such numbers."""
+    return float("-inf") < number < float("inf")
 
 
 def unknown_key(key: object, keys: Iterable[str]) -> str:
