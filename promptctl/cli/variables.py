@@ -167,7 +167,7 @@ def _json(raw: bytes) -> _Entries:
         return _Entries((key, value, None) for key, value in pairs)
 
     try:
-        document = json_documents.parse(raw, hook=entries, numbers_as_written=True)
+        document = json_documents.parse(raw, object_pairs_hook=entries, numbers_as_written=True)
     except json_documents.NotJson as problem:
         raise _NotJson(problem.line, problem.reason) from None
     except json_documents.InvalidDocument as problem:

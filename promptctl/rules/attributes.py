@@ -11,24 +11,26 @@ _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 
 
 def parse(text: str) -> Any:
-    """Return the value of a text: a JSON number, quoted string, true, false or null as in JSON; else the text itself.
+    """Return the value of a text. A number, a quoted string, true, false and null are read as JSON.
 
-    An array, an object, NaN and a number that overflows are text.
+    Any other text is the value itself, also an array, an object, NaN and a number that is too large.
     """
     if text in _WORDS:
         return _WORDS[text]
-    # Almost no text begins like this, and importing `json` takes 7 ms.
+    # Most texts cannot be a number or a quoted string. They need no `json`, whose import takes 7 ms. White space at the
+    # end, which JSON ignores, is a part of the text.
     if text[:1] not in '-0123456789"' or not text or text[-1].isspace():
         return text
     import json
 
-    def finite(digits: str) -> float:
-        if (number := float(digits)) - number != 0:
+    def finite_number(digits: str) -> float:
+        number = float(digits)
+        if number in (float("inf"), float("-inf")):
             raise ValueError(digits)
         return number
 
     try:
-        return json.loads(text, parse_constant=finite, parse_float=finite)
+        return json.loads(text, parse_constant=finite_number, parse_float=finite_number)
     except ValueError:
         return text
 
@@ -39,11 +41,12 @@ def format_line(attributes: Mapping[str, Any]) -> str:
 
 
 def format_pairs(attributes: Mapping[str, Any]) -> list[str]:
-    """Return each attribute as `key=value`, where `parse` returns the same value for the text after the `=`."""
+    """Return each attribute as `key=value`. `parse` returns the same value for the text after the `=`."""
     return [f"{key}={_format(value)}" for key, value in attributes.items()]
 
 
 def _format(value: Any) -> str:
+    """Return a text as it is if it cannot be misread, any other value as JSON."""
     is_plain = isinstance(value, str) and parse(value) == value and '"' not in value and "," not in value
     if is_plain and value == value.strip():
         return value

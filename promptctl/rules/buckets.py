@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 BUCKETS = 10_000
 
-# Up to one block of SHA-256 the interpreter's own implementation takes a sixth less time; for longer input OpenSSL's
-# is faster, up to three times.
+# For one block of SHA-256, the interpreter's own implementation takes a sixth less time than OpenSSL's. For longer
+# input, OpenSSL's is faster, up to three times.
 _sha256: Callable[..., Any] = hashlib.sha256
 try:
     from _sha2 import sha256 as _own_sha256  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
@@ -26,15 +26,17 @@ except ImportError:
     except ImportError:
         _own_sha256 = hashlib.sha256
 _sha256_of_a_block: Callable[..., Any] = _own_sha256  # pyright: ignore[reportUnknownVariableType]
+# Input with fewer bytes than this fits in one block.
 _BLOCK = 56
+# Reads the first 8 bytes of a digest as a big-endian integer.
 _first_number: Callable[[bytes], tuple[int]] = Struct(">Q").unpack_from
 
 
 def bucket(seed: str, unit: str) -> int:
     """Return the bucket of a unit, 0 to 9999: the first 8 bytes of sha256(seed + "." + unit), big-endian, modulo 10000.
 
-    docs/sql.md has test vectors. Raises ValueError for text that PostgreSQL cannot store, with a NUL or a lone
-    surrogate, so that a unit has either a bucket here and in SQL or in neither.
+    docs/sql.md has test vectors. Raises ValueError for text with a NUL or a lone surrogate: PostgreSQL cannot store it,
+    and a unit must not have a bucket here that it cannot have in SQL.
     """
     return for_seed(seed)(unit)
 

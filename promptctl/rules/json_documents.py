@@ -39,14 +39,14 @@ class NotJson(InvalidDocument):
 def parse(
     raw: bytes | str,
     *,
-    once: bool = False,
-    hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
+    unique_keys: bool = False,
+    object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
     numbers_as_written: bool = False,
 ) -> Any:
     """Return the value of a JSON document.
 
-    With `once`, a key that appears twice in an object is refused. `hook` converts the pairs of an object, as
-    `object_pairs_hook` of `json.loads` does. With `numbers_as_written`, numbers are returned as strings.
+    With `unique_keys`, a key that appears twice in an object is refused. `object_pairs_hook` is that of `json.loads`.
+    With `numbers_as_written`, numbers are returned as strings.
 
     Raises NotJson for text that is not JSON, and InvalidDocument for bytes that are not UTF-8, NaN and Infinity, lone
     surrogates and NUL in strings, and nesting deeper than 100 levels.
@@ -58,7 +58,7 @@ def parse(
             parse_constant=_refuse_constant,
             parse_int=str if numbers_as_written else None,
             parse_float=str if numbers_as_written else _number,
-            object_pairs_hook=_unique_keys if once else hook,
+            object_pairs_hook=_unique_keys if unique_keys else object_pairs_hook,
         )
     except json.JSONDecodeError as problem:
         raise NotJson(f"not JSON: {problem.msg}", problem.lineno) from None
@@ -69,14 +69,15 @@ def parse(
     except ValueError:
         # An integer of thousands of digits.
         raise InvalidDocument("a number with too many digits") from None
-    # Bytes are valid UTF-8 here, so only an escape can write a lone surrogate or NUL.
+    # The check takes time. In valid UTF-8, only an escape can stand for a lone surrogate or NUL, and deep nesting needs
+    # many brackets.
     if isinstance(raw, str) or "\\u" in text or text.count("[") + text.count("{") > _DEEPEST:
         check_storable(value)
     return value
 
 
 def check_storable(value: Any) -> None:
-    """Raise InvalidDocument for a value that PostgreSQL cannot store: with NUL, a lone surrogate or deep nesting."""
+    """Raise InvalidDocument for a value with a NUL, a lone surrogate or deep nesting: PostgreSQL cannot store it."""
     pending: list[tuple[Any, int]] = [(value, 0)]
     while pending:
         node, depth = pending.pop()
@@ -93,7 +94,7 @@ def check_storable(value: Any) -> None:
 
 
 def storage_problem(text: str) -> str | None:
-    """Return what PostgreSQL cannot store in a text, `a NUL character`; None if it can store all of it."""
+    """Return what PostgreSQL cannot store in a text, such as `a NUL character`, or None."""
     if "\0" in text:
         return "a NUL character"
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
@@ -102,9 +103,9 @@ def storage_problem(text: str) -> str | None:
 
 
 class Fields:
-    """The fields of a JSON object, each read as a type; `where` names the object in errors.
+    """The fields of a JSON object. `where` names the object in errors.
 
-    Each method raises InvalidDocument if the field is missing or has another type.
+    A method returns a field of one type. It raises InvalidDocument if the field is missing or has another type.
     """
 
     def __init__(self, value: object, where: str) -> None:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are equal by the rules of PostgreSQL's `jsonb`: 1 equals 1.0 and not true."""
+    """Whether two JSON values are equal by the rules of PostgreSQL's `jsonb`: 1 equals 1.0, but does not equal true."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
     if isinstance(one, list) and isinstance(other, list):

@@ -1,4 +1,4 @@
-"""The text of a `jsonb` value, parsed without the module `json`, whose import of `re` takes 7 ms."""
+"""Parse the text of a `jsonb` value without the module `json`, which imports `re` and so takes 7 ms."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _LITERALS = {"t": ("true", True), "f": ("false", False), "n": ("null", None)}
 
 
 def parse(text: str) -> Any:
-    """Return the value of a text that PostgreSQL writes: valid JSON, with one space after each colon and comma.
+    """Return the value of a text that PostgreSQL has written: valid JSON, with one space after each colon and comma.
 
-    The module `json` parses it where an application has imported that already, and where a string has an escape.
+    A text with an escape is parsed by the module `json`, and so is any text if the application has imported `json`.
     """
     if "json" in sys.modules or "\\" in text:
         import json

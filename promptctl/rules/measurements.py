@@ -1,4 +1,4 @@
-"""Sums over uses that `store.usage` reads from the database, the input of `rules.statistics`."""
+"""Records of sums over uses. `store.usage` reads them from the database for `rules.statistics`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class Grouped(Record):
-    """A row about a group of uses: `name` and the requested ones of the others, which are None where not requested.
+    """A row about a group of uses. `name` is that of the prompt.
 
-    `day` is 2026-11-24, in UTC, `hour` is in RFC 3339.
+    Each other field is None if the uses are not grouped by it. `day` is 2026-11-24, in UTC; `hour` is in RFC 3339.
     """
 
     name: str
@@ -25,11 +25,12 @@ class Grouped(Record):
 
 
 class UseSums(Grouped):
-    """Sums over the uses of one group with the same model, success and price step.
+    """Sums over the uses of one group that have the same model, the same success and the same price step.
 
-    `size` counts the price steps, at 100 000 and 200 000 input tokens, that the input exceeds. `uses` counts
-    all uses; each other count, `with_…`, is of the uses that reported the number that is summed next to it. Times are
-    in milliseconds.
+    `model` is always set. `size` is the price step: 0, or 1 above 100 000 input tokens, or 2 above 200 000. `uses`
+    counts all uses, and `without_unit` those without a unit. A `with_…` counts the uses that reported a number, which
+    is summed in the field that follows. `with_both` counts the uses that reported input and output tokens, and `tokens`
+    is the sum of both. `with_tokens` counts the uses that reported any tokens. Times are in milliseconds.
     """
 
     is_ok: bool
@@ -57,9 +58,10 @@ class UseSums(Grouped):
 
 
 class Histogram(Grouped):
-    """Counts of response times of one group's successful uses, by bucket; empty buckets are left out.
+    """The numbers of successful uses of one group, by bucket of their response times. Empty buckets are left out.
 
-    Bucket b counts the times from 2^(b/32) to 2^((b+1)/32) milliseconds, bucket 0 also shorter ones.
+    Bucket b counts the times from 2^(b/32) to 2^((b+1)/32) milliseconds, bucket 0 also shorter times. `counts` has the
+    number for each of `buckets`.
     """
 
     buckets: Sequence[int]

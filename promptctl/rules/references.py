@@ -8,6 +8,13 @@ from __future__ import annotations
 from promptctl import errors
 from promptctl.records import Record
 
+HIGHEST_VERSION = 2147483647
+LONGEST_NAME = 200
+
+# The characters that a segment of a name may begin with, and those that it may contain.
+_FIRST_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
+_CHARACTERS = _FIRST_CHARACTERS | {".", "-"}
+
 
 class Reference(Record):
     """`NAME@VERSION`, or `NAME` for the active version (`version` is None)."""
@@ -24,22 +31,15 @@ def short_hash(commit: str) -> str:
     return commit[:7]
 
 
-HIGHEST_VERSION = 2147483647
-LONGEST_NAME = 200
-
-_FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")
-_REST = _FIRST | {".", "-"}
-
-
 def quoted(text: str) -> str:
     """Return a user's text in double quotes, safe for a terminal: control characters escaped, cut at 80 characters."""
     cut = text if len(text) <= 80 else text[:79] + "…"
-    return '"' + "".join(c if c.isprintable() else _escaped(c) for c in cut) + '"'
+    return '"' + "".join(character if character.isprintable() else _escaped(character) for character in cut) + '"'
 
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    # Python decodes a byte of an argument that is not UTF-8 as a lone surrogate.
+    # If an argument is not UTF-8, Python decodes each wrong byte as one of these lone surrogates.
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else character.encode("unicode_escape").decode()
 
 
@@ -52,17 +52,10 @@ def check_name(name: str) -> str:
             "invalid_name", f"the name {quoted(name)} has {len(name)} characters: at most {LONGEST_NAME} are allowed"
         )
     for segment in name.split("/"):
-        bad = next((character for character in segment if character not in _REST), None)
-        if not segment or segment[0] not in _FIRST or bad is not None:
-            look_alike = f" (U+{ord(bad):04X})" if bad is not None and bad.isprintable() and not bad.isascii() else ""
-            reason = (
-                f"it has {quoted(bad)}{look_alike}"
-                if bad is not None
-                else "a segment is empty or begins with a dot or a dash"
-            )
+        if problem := _segment_problem(segment):
             raise errors.Usage(
                 "invalid_name",
-                f"{quoted(name)} cannot name a prompt: {reason}",
+                f"{quoted(name)} cannot name a prompt: {problem}",
                 hint="names are letters, digits, dot, dash and underscore, in segments joined by /",
             )
         if _is_a_file(segment.lower()):
@@ -72,7 +65,19 @@ def check_name(name: str) -> str:
     return name
 
 
+def _segment_problem(segment: str) -> str | None:
+    for character in segment:
+        if character not in _CHARACTERS:
+            # The code distinguishes a character that looks like an ASCII character.
+            code = f" (U+{ord(character):04X})" if character.isprintable() and not character.isascii() else ""
+            return f"it has {quoted(character)}{code}"
+    if not segment or segment[0] not in _FIRST_CHARACTERS:
+        return "a segment is empty or begins with a dot or a dash"
+    return None
+
+
 def _is_a_file(segment: str) -> bool:
+    """Whether a segment is the name of a version file or of prompt.yaml, so that it cannot be that of a folder."""
     if segment in ("prompt.yaml", "prompt.yml"):
         return True
     stem, dot, suffix = segment.partition(".")
@@ -96,18 +101,19 @@ def parse(text: str) -> Reference:
 
 
 def parse_with_version(text: str, command: str, following: str | None = None) -> Reference:
-    """Parse a reference that has a version. Raises Usage (`version_missing`) for one without.
+    """Return the reference in `text`. Raises Usage (`version_missing`) for a reference without a version.
 
-    `command` is the name of the command for the hint, and `following` the next word, for a hint on `NAME 2`.
+    The hint is about `command`. `following` is the next word of the command line: if it is a number, as in `NAME 2`,
+    the hint proposes `NAME@2`.
     """
     reference = parse(text)
     if reference.version is None:
-        following_version = following is not None and following.isascii() and following.isdigit()
+        is_number = following is not None and following.isascii() and following.isdigit()
         raise errors.Usage(
             "version_missing",
             f"{command} needs a version: {reference.name}@VERSION",
             hint=f"promptctl {command} {reference.name}@{following}"
-            if following_version
+            if is_number
             else f"promptctl show {reference.name}",
         )
     return reference

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# The whole, in basis points.
 ALL = 10_000
 
 
@@ -12,15 +13,11 @@ def basis_points(text: str) -> int:
     """
     whole, point, decimals = text.removesuffix("%").partition(".")
     digits = whole + decimals
-    if (
-        text.endswith("%")
-        and digits.isascii()
-        and digits.isdigit()
-        and 1 <= len(whole) <= 3
-        and (not point or 1 <= len(decimals) <= 2)
-        and (points := int(whole + decimals.ljust(2, "0"))) <= ALL
-    ):
-        return points
+    has_only_digits = text.endswith("%") and digits.isascii() and digits.isdigit()
+    if has_only_digits and 1 <= len(whole) <= 3 and (not point or 1 <= len(decimals) <= 2):
+        points = int(whole + decimals.ljust(2, "0"))
+        if points <= ALL:
+            return points
     raise ValueError(f"{text!r} is not a share")
 
 

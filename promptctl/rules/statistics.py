@@ -1,8 +1,8 @@
-"""Calculate statistics of groups of uses, averages, percentiles, costs and trends, from measurements. Pure.
+"""Calculate the statistics of groups of uses from measurements: averages, percentiles, costs and trends. Pure.
 
-An average or a percentile covers the successful uses that have the value. Tokens and costs also count failed uses,
-because those are billed. Percentiles come from histograms and are at most 1.1 % off. docs/statistics.md has the
-definitions.
+An average or a percentile covers the successful uses that reported the value. Sums of tokens and costs also count
+failed uses, because these are billed. Percentiles come from histograms and are at most 1.1 % off. docs/statistics.md
+has the definitions.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from promptctl.records import Timestamp
     from promptctl.rules.measurements import LateScores, Measurements, UseSums
 
-    # The price of one call in US dollars, by model, input tokens, output tokens, tokens read from and written to the
-    # cache, and time; None if the price is not known.
+    # Returns the price of one call in US dollars, None if it is not known. The arguments are the model, the tokens of
+    # the input, of the output, read from and written to the cache, and the time.
     Price = Callable[[str, float, float, float, float, Timestamp], float | None]
+    # The name of a prompt, then a version, a day, an hour and a model. Each is None if it is not grouped by.
     Key = tuple[str, int | None, str | None, str | None, str | None]
 
 KEYS = ("version", "day", "hour", "model")
@@ -30,9 +31,10 @@ _RATIO = 2 ** (1 / 32)
 class Group(Grouped):
     """The statistics of one group of uses.
 
-    A number is None if no use reported it; `cost_usd` (US dollars) is None if the price of any use is not known. Tokens
-    are sums, except the averages. Times are in milliseconds. `scored` counts the uses with a score, `without_unit` the
-    uses without a unit. `trend` has the uses of the last 14 days, today last; it is empty without uses.
+    A number is None if no use reported it. `cost_usd` (US dollars) is None if the price of any use is not known. An
+    `avg_…` is an average; any other number of tokens is a sum. Times are in milliseconds. `scored` counts the uses with
+    a score, `without_unit` the uses without a unit. `trend` has the uses of each of the last 14 days, today last; it is
+    empty if there were none.
     """
 
     is_active: bool
@@ -63,9 +65,9 @@ class Group(Grouped):
 def aggregate(measurements: Measurements, by: Sequence[str], price: Price) -> list[Group]:
     """Return the statistics of each group, in the order of names.
 
-    `by` has one or more of KEYS. By version alone there is a group for every listed version, used or not; else for each
-    group with uses. Within a prompt the groups are in the order of `by`: newest day and hour first, highest version
-    first, models by name.
+    `by` has one or more of KEYS. By version alone, there is a group for every listed version, used or not. Otherwise,
+    there are only groups with uses. Within a prompt, the groups are in the order of `by`: newest day and hour first,
+    highest version first, models by name.
     """
     parts: dict[Key, list[UseSums]] = {}
     for part in measurements.sums:
@@ -83,25 +85,24 @@ def aggregate(measurements: Measurements, by: Sequence[str], price: Price) -> li
     )
     groups: list[Group] = []
     for key in keys:
-        version = (key[0], key[1] or 0)
+        name, number, *_ = key
+        version = (name, number or 0)
         state = listed.get(version) or ListedVersion(
             *version, is_active=False, is_candidate=False, share_basis_points=0
         )
-        groups.append(
-            _group(
-                key, state, parts.get(key, []), times.get(key, {}), scores.get(key, []), price, trends.get(version, ())
-            )
-        )
+        trend = trends.get(version, ())
+        groups.append(_group(key, state, parts.get(key, []), times.get(key, {}), scores.get(key, []), price, trend))
     return groups
 
 
 def percentile(counts: Mapping[int, int], percent: int, fastest: float, slowest: float) -> float | None:
     """Return a percentile of a histogram in milliseconds, by the nearest-rank method; None for an empty histogram.
 
-    `counts` is by bucket, as in Histogram. The result is the geometric middle of the bucket, at most 1.1 % off, and
-    within `fastest` and `slowest`. The first and the last rank are these two exactly.
+    `counts` has the counts by bucket, as in Histogram. The result is the geometric middle of a bucket, at most 1.1 %
+    off, and from `fastest` to `slowest`. For the first rank it is exactly `fastest`, for the last exactly `slowest`.
     """
     total = sum(counts.values())
+    # Rounded up.
     rank = -(-percent * total // 100)
     if rank == total:
         return slowest if total else None
@@ -134,12 +135,14 @@ def _trends(measurements: Measurements) -> dict[tuple[str, int], list[int]]:
     trends: dict[tuple[str, int], list[int]] = {}
     for day in measurements.days:
         if 0 <= day.days_ago < TREND_DAYS:
+            # Index -1 is today, -2 is yesterday.
             trends.setdefault((day.name, day.version), [0] * TREND_DAYS)[-1 - day.days_ago] += day.uses
     return trends
 
 
 def _ordered(keys: list[Key], by: Sequence[str]) -> list[Key]:
-    # Sorting is stable: sort by the least important key first.
+    """Sort the keys by name, then in the order of `by`."""
+    # Sorting is stable, so sort by the least important part first. The highest comes first, None last.
     for name in reversed(by):
         place = 1 + KEYS.index(name)
         if name == "model":
@@ -191,7 +194,7 @@ def _group(
 
 
 def _without_zone(time: Timestamp) -> str:
-    # Without the Z, text order is time order: "…:00.5" is after "…:00".
+    # Without the Z, the order of texts is that of times: "…:00.5" is after "…:00", but "…:00.5Z" is before "…:00Z".
     return time.removesuffix("Z")
 
 
@@ -208,26 +211,24 @@ def _total(sums: Sequence[float | None]) -> int | None:
 
 
 def _cost(parts: Sequence[UseSums], price: Price) -> float | None:
-    """Return the cost of all uses with tokens in US dollars; None if one of them has no price.
+    """Return the cost of all uses with tokens in US dollars, None if one of them has no price.
 
-    A part costs its number of uses times the price of their average. That is exact, because a price is linear in the
-    tokens between two price steps, and the uses of a part are between the same steps.
+    A part costs its number of uses times the price of an average use. This is exact: between two price steps, a price
+    is linear in the tokens, and all uses of a part are between the same steps.
     """
     total_cost = 0.0
     billed = [part for part in parts if part.with_tokens]
     for part in billed:
+        if part.model is None or part.last_used_at is None:
+            return None
         count = part.with_tokens
-        cost = (
-            price(
-                part.model,
-                (part.input_tokens or 0) / count,
-                (part.output_tokens or 0) / count,
-                (part.cache_read_tokens or 0) / count,
-                (part.cache_write_tokens or 0) / count,
-                part.last_used_at,
-            )
-            if part.model is not None and part.last_used_at is not None
-            else None
+        cost = price(
+            part.model,
+            (part.input_tokens or 0) / count,
+            (part.output_tokens or 0) / count,
+            (part.cache_read_tokens or 0) / count,
+            (part.cache_write_tokens or 0) / count,
+            part.last_used_at,
         )
         if cost is None:
             return None

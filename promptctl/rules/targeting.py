@@ -1,4 +1,4 @@
-"""Evaluate and check routes, the targeting rules of a prompt. Pure. schema.sql has the same rules."""
+"""Find the step of a route that matches a request, and check routes. Pure. schema.sql implements the same."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
     Route = Sequence[Mapping[str, Any]]
 
-# Below it, each integer has a floating point number of its own.
+# Below this, a floating-point number represents every integer exactly.
 _EXACT = 2**53
+# Values of two classes can be equal if both are texts or both are numbers.
 _KINDS: tuple[type | tuple[type, ...], ...] = (str, (int, float))
 
 
 class RouteGraph(Record):
-    """What routes may lead to: the versions in use of each prompt, and the routes of all that have one."""
+    """What routes can lead to: the versions of each prompt that are not archived, and the routes of prompts."""
 
     versions: dict[str, frozenset[int]]
     routes: dict[str, Route]
@@ -29,14 +30,15 @@ class RouteGraph(Record):
 def first_match(route: Route, attributes: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the first step of a route whose conditions all match the attributes, or None.
 
-    Values compare as PostgreSQL's `attributes @> when` does: 1 equals 1.0, but neither true nor "1". Null, arrays and
-    objects match nothing.
+    Values are equal as in PostgreSQL's `attributes @> when`: 1 equals 1.0, but equals neither true nor "1". Null,
+    arrays and objects match nothing.
     """
     for step in route:
         for key, expected in step["when"].items():
             value = attributes.get(key)
             if value is None:
                 break
+            # Most values have the class of the expected value, so that `!=` decides.
             if value.__class__ is not expected.__class__:
                 if not _is_equal(value, expected):
                     break
@@ -48,14 +50,14 @@ def first_match(route: Route, attributes: Mapping[str, Any]) -> Mapping[str, Any
 
 
 def _is_equal(value: object, expected: object) -> bool:
-    """Whether values of two classes are equal in JSON: 1 and 1.0, or a member of a string enumeration and a string."""
+    """Whether values of different classes are equal in JSON, such as 1 and 1.0, or a StrEnum's member and a text."""
     if isinstance(value, bool) or isinstance(expected, bool):
         return False
     if isinstance(value, int) and isinstance(expected, float):
         value, expected = expected, value
     if isinstance(value, float) and isinstance(expected, int) and abs(value) >= _EXACT:
-        # JSON writes the shortest digits of a float, and PostgreSQL stores these as a decimal: 1e23 is 10 to the 23rd
-        # there, while the float is 99999999999999991611392.
+        # Compare with the decimal that PostgreSQL stores. JSON has the shortest digits of a float, so 1e23 is 10 to the
+        # 23rd there, while the float itself is 99999999999999991611392.
         from decimal import Decimal
 
         return Decimal(float.__repr__(value)) == expected
@@ -68,7 +70,7 @@ def targets(route: Route) -> list[Reference]:
 
 
 def route_problem(name: str, route: Route, graph: RouteGraph) -> str | None:
-    """Return why a prompt cannot have a route, a missing target or a cycle; None if it can have it."""
+    """Return why a prompt cannot have a route: a target is missing, or there is a cycle. None if it can have it."""
     for target in targets(route):
         if target.name not in graph.versions:
             return f"the route leads to {target}, which does not exist"
@@ -79,13 +81,13 @@ def route_problem(name: str, route: Route, graph: RouteGraph) -> str | None:
 
 
 def _cycle(name: str, route: Route, graph: RouteGraph) -> list[str] | None:
-    """Return the names along a path from a prompt back to itself, or None."""
+    """Return the names along a path of routes from a prompt back to itself, or None."""
     pending = [(route, [name])]
     visited: set[str] = set()
     while pending:
         steps, path = pending.pop()
         for target in targets(steps):
-            # The route of a prompt is not followed from a version of it.
+            # A step to `NAME@VERSION` ends there: the route of NAME is not followed.
             if target.version is not None:
                 continue
             if target.name == name:

@@ -2,9 +2,9 @@ r"""Parse the variables of a template: the grammar of the three styles. Pure.
 
 In `braces`, `{path}` is a variable and `{{path}}` is the literal text `{path}`. In `mustache`, `{{path}}` is a
 variable. In `none` there are no variables. A path is identifiers joined by dots: ASCII letters, digits, underscore.
-Everything else is text, also `{"a": 1}`, `{}`, `{ x }` and `{{#each}}`. In `braces`, `{path}` is also text directly
-after one of `$@#%^` (`${HOME}`, `stash@{n}`) and as the argument of a LaTeX command (`\frac{a}{b}`). docs/files.md
-documents the grammar, and `template_variables` in schema.sql implements the same.
+Everything else is text, such as `{"a": 1}`, `{}`, `{ x }` and `{{#each}}`. In `braces`, `{path}` is text in two more
+places: directly after one of `$@#%^` (`${HOME}`, `stash@{n}`), and as the argument of a LaTeX command (`\frac{a}{b}`).
+docs/files.md documents the grammar. `template_variables` in schema.sql implements the same.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import itertools
 
 STYLES = ("braces", "mustache", "none")
 _BLANKS = " \t"
-# A brace directly after one of these belongs to a shell, Ruby, Perl, Git or a formula.
+# A brace directly after one of these characters belongs to a shell, Ruby, Perl, Git or a formula.
 SIGILS = ("$", "@", "#", "%", "^")
-# Texts that are known to be paths: a folder of prompts has the same few variables in thousands of places.
+# A cache of texts that are paths: a folder of prompts has the same few variables in thousands of places.
 _PATHS: set[str] = set()
 _MOST_PATHS = 1000
 
@@ -32,7 +32,7 @@ def is_path(text: str) -> bool:
 
 
 def parse(content: str, style: str) -> tuple[list[str], list[str]]:
-    """Return the texts between the variables and the names of the variables, one text more than names.
+    """Return the texts around the variables and the names of the variables. There is one text more than names.
 
     Raises ValueError for an unknown style.
     """
@@ -52,15 +52,15 @@ def first_names(content: str) -> tuple[str, ...]:
     names: dict[str, None] = {}
     pieces = content.split("{")
     before = pieces[0]
-    for place in range(1, len(pieces)):
-        piece = pieces[place]
+    for index in range(1, len(pieces)):
+        piece = pieces[index]
         name, closing, rest = piece.partition("}")
         if closing and is_path(name):
             if before:
                 if not before.endswith(SIGILS):
                     names[name] = None
-            # An empty piece is between two opening braces.
-            elif place == 1 or rest[:1] != "}":
+            # An empty piece before the brace, except at the beginning, means `{{`: `{{name}}` is the text `{name}`.
+            elif index == 1 or rest[:1] != "}":
                 names[name] = None
         before = piece
     return tuple(names)
@@ -70,6 +70,7 @@ def parse_braces(content: str) -> tuple[list[str], list[str]]:
     """Parse style `braces`, as `parse` does."""
     texts: list[str] = []
     names: list[str] = []
+    # The text since the last variable is `text` and the content from `start` on.
     text, start = "", 0
     arguments = _latex_arguments(content) if "\\" in content else ()
     opening = content.find("{")
@@ -80,6 +81,7 @@ def parse_braces(content: str) -> tuple[list[str], list[str]]:
         following = closing + 1
         if is_path(path):
             if opening > start and content[opening - 1] == "{" and content[following : following + 1] == "}":
+                # `{{path}}`: keep one brace of each pair.
                 text += content[start : opening - 1] + content[opening:following]
                 following += 1
                 start = following
@@ -96,7 +98,7 @@ def parse_braces(content: str) -> tuple[list[str], list[str]]:
 def _latex_arguments(content: str) -> set[int]:
     r"""Return the positions of the braces that open an argument of a LaTeX command: `\frac{a}{b}`, `\sqrt[3]{x}`."""
     places: set[int] = set()
-    # For each open brace, the innermost last, whether it opens an argument.
+    # Whether each brace that is still open opens an argument, the innermost last.
     is_argument: list[bool] = []
     # Whether the last closing brace closed an argument.
     was_argument = False
@@ -141,7 +143,8 @@ def _parse_mustache(content: str) -> tuple[list[str], list[str]]:
         following = closing + 2
         path = content[opening + 2 : closing].strip(_BLANKS)
         if is_path(path):
-            # In Mustache three braces switch HTML escaping off. It is never done here, so they mean the same as two.
+            # In Mustache, three braces disable the escaping of HTML. Here nothing is escaped, so they mean the same as
+            # two.
             if opening > start and content[opening - 1] == "{" and content[following : following + 1] == "}":
                 opening -= 1
                 following += 1

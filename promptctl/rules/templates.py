@@ -1,4 +1,4 @@
-"""Templates: fill the variables of a text with values, and describe them. Pure, and used by `render`.
+"""Fill the variables of a template with values, and describe variables. Pure.
 
 `rules.template_syntax` has the grammar.
 """
@@ -17,7 +17,7 @@ _LONGEST_DEFAULT = 40
 
 
 class MissingValues(Exception):
-    """Variables without a value or a default; `names` has them by first occurrence."""
+    """Variables have neither a value nor a default. `names` has these variables by first occurrence."""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(", ".join(names))
@@ -27,8 +27,8 @@ class MissingValues(Exception):
 class Template:
     """A parsed text that can be rendered many times.
 
-    `variables` has the names in the text, by first occurrence. `required` has those without a default that are not
-    marked as optional. `accepted` also has the names that the settings describe and the text does not contain.
+    `variables` has the names in the text, by first occurrence. `required` has the variables that have no default and
+    are not marked as optional. `accepted` has all names in the text and in the settings.
     """
 
     __slots__ = ("_defaults", "_names", "_pieces", "_places", "accepted", "required", "variables")
@@ -41,11 +41,12 @@ class Template:
         settings = settings or {}
         descriptions: Mapping[str, Mapping[str, Any]] = settings.get("variables", {})
         texts, names = template_syntax.parse(content, settings.get("template", DEFAULT_STYLE))
+        # The texts are at even indexes, and the values of variables are inserted at the odd ones.
         pieces: list[str] = [""] * (2 * len(names) + 1)
         pieces[::2] = texts
         self._pieces = pieces
         self._names = names
-        self._places = [(2 * place + 1, name) for place, name in enumerate(names)]
+        self._places = [(2 * count + 1, name) for count, name in enumerate(names)]
         self.variables: tuple[str, ...] = tuple(dict.fromkeys(names))
         self._defaults: dict[str, str] = {
             name: description.get("default", "")
@@ -56,7 +57,7 @@ class Template:
         self.accepted = frozenset((*self.variables, *descriptions))
 
     def default(self, name: str) -> str | None:
-        """Return the default of a variable; None if it is required."""
+        """Return the default of a variable, '' if it is optional without a default, None if it is required."""
         return self._defaults.get(name)
 
     def render(self, values: Mapping[str, str]) -> str:
@@ -66,6 +67,7 @@ class Template:
         MissingValues.
         """
         pieces = self._pieces.copy()
+        # Most often, each variable has a value. Defaults are looked up only otherwise.
         try:
             for place, name in self._places:
                 pieces[place] = values[name]
@@ -87,15 +89,16 @@ def variables(content: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def required(names: Sequence[str], settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the required ones of a text's variables: without a default and not marked as optional."""
+    """Return those of these variables that have no default and are not marked as optional."""
     descriptions: Mapping[str, Mapping[str, Any]] = settings.get("variables", {})
     return tuple(name for name in names if _default(descriptions.get(name, {})) is None)
 
 
 def double_brace_warnings(content: str, settings: Mapping[str, Any]) -> list[str]:
-    """Return warnings about double braces that another tool would read otherwise; none if a style is set.
+    """Return warnings about double braces that other tools read differently; none if the settings have a style.
 
-    `{{name}}` is a variable in Mustache, Jinja and Langfuse, and `str.format` halves any other double brace.
+    `{{name}}` is a variable in Mustache, Jinja and Langfuse, but text here. `str.format` writes any `{{` as `{`, but
+    here it stays double around anything but a name.
     """
     if "{{" not in content or settings.get("template") is not None:
         return []
@@ -119,13 +122,13 @@ def double_brace_warnings(content: str, settings: Mapping[str, Any]) -> list[str
 
 
 def describe(names: Sequence[str], settings: Mapping[str, Any]) -> str:
-    """Return variables on one line, `name, tone = kindly`: an optional one with its default."""
+    """Return variables on one line, each optional one with its default: `name, tone = kindly`."""
     descriptions: Mapping[str, Mapping[str, Any]] = settings.get("variables", {})
     return ", ".join(_describe(name, _default(descriptions.get(name, {}))) for name in names)
 
 
 def _default(description: Mapping[str, Any]) -> str | None:
-    """Return the default of a described variable, '' for an optional one without; None: it is required."""
+    """Return the default in a description, '' for an optional variable without one, None for a required variable."""
     return description.get("default", "" if description.get("required") is False else None)
 
 
@@ -133,7 +136,7 @@ def _describe(name: str, default: str | None) -> str:
     if default is None:
         return name
     text = _shortened(default)
-    # Quote a text that could be read as more items of the list.
+    # Quote a default that could be read as several variables.
     is_plain = text and text == text.strip() and "," not in text
     return f"{name} = {text}" if is_plain else f'{name} = "{text}"'
 

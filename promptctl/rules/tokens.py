@@ -1,8 +1,9 @@
-"""Token counts of an API's usage object, by the field names of the SDKs and frameworks that call Claude.
+"""Read the token counts of a usage object, as the SDKs and frameworks that call Claude report them.
 
-Anthropic's `usage` and Bedrock's Converse count cached tokens apart from `input_tokens`. OpenAI and LiteLLM
-(`prompt_tokens`, or `input_tokens` beside `input_tokens_details`), LangChain (`usage_metadata`) and Pydantic AI include
-them in the input and report the cached part as well.
+They name the fields differently, and count cached tokens differently. Anthropic's `usage` and Bedrock's Converse do not
+include cached tokens in `input_tokens`. OpenAI and LiteLLM (`prompt_tokens`, or `input_tokens` beside
+`input_tokens_details`), LangChain (`usage_metadata`) and Pydantic AI include them in the input, and also report the
+cached part.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MOST_TOKENS = 10**12
 
 
 class TokenCounts(Record):
-    """Tokens of a call; None: not reported. `input` is all of the input, which includes both cached parts."""
+    """Tokens of a call, each None if it is not reported. `input` includes both cached parts."""
 
     input: int | None
     output: int | None
@@ -42,6 +43,7 @@ def read(usage: object) -> TokenCounts:
             cache_write = count(details, "cache_creation", "cache_creation_tokens", "cache_write_tokens")
     elif cache_read is None and cache_write is None:
         cache_read, cache_write = count(usage, "cache_read_tokens"), count(usage, "cache_write_tokens")
+        # Only Pydantic AI has these names.
         includes_cached = cache_read is not None or cache_write is not None
     total_input = count(usage, "prompt_tokens")
     if total_input is None and includes_cached:
@@ -57,8 +59,9 @@ def read(usage: object) -> TokenCounts:
 
 
 def total(usages: Iterable[object]) -> TokenCounts:
-    """Return the sums over several replies. None: no reply reports it, or it is more than can be recorded."""
-    return TokenCounts(*map(_sum, zip(*map(read, usages), strict=True)))
+    """Return the sums over several replies. A sum is None if no reply reports it, or if it is too large to record."""
+    counts = [read(usage) for usage in usages]
+    return TokenCounts(*map(_sum, zip(*counts, strict=True)))
 
 
 def count(usage: object, *names: str) -> int | None:
@@ -72,12 +75,12 @@ def count(usage: object, *names: str) -> int | None:
 
 
 def first_field(source: object, *names: str) -> Any:
-    """Return the first of these fields that is set; None: none is."""
+    """Return the first of these fields that is set, None if no field is set."""
     return next((value for name in names if (value := field(source, name)) is not None), None)
 
 
 def field(source: object, name: str) -> Any:
-    """Return an entry of a mapping or an attribute of any other object; None: it is missing or cannot be read."""
+    """Return an entry of a mapping or an attribute of any other object, None if it is missing or cannot be read."""
     try:
         return source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - of any kind
     except Exception:  # noqa: BLE001 - a reply may be of any kind, and may raise anything

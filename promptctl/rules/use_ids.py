@@ -14,18 +14,19 @@ class UseIds:
     """
 
     def __init__(self) -> None:
-        # `next` on a count is atomic, so that threads and signal handlers need no lock.
+        # `next` on a count is atomic, so threads and signal handlers need no lock.
         self.next_number = itertools.count(1).__next__
         random_bits = int.from_bytes(os.urandom(6), "big") >> 6
-        # The version and the variant are constant, too.
+        # The version (7) and 12 random bits, then the variant (binary 10) and the other 30 random bits.
         constant = f"{7 << 12 | random_bits >> 30:04x}{2 << 30 | random_bits & 0x3FFFFFFF:08x}"
         self._middle = f"-{constant[:4]}-{constant[4:8]}-{constant[8:]}"
+        # The time at which `time.perf_counter` was 0, in milliseconds since 1970.
         self._epoch_ms = (time.time() - time.perf_counter()) * 1000
 
     def id(self, began: float, number: int) -> str:
         """Return the id of a use that began at `began` (time.perf_counter) and has this number."""
-        milliseconds = f"{int(self._epoch_ms + began * 1000) & 0xFFFFFFFFFFFF:012x}"
-        return f"{milliseconds[:8]}-{milliseconds[8:]}{self._middle}{number & 0xFFFFFFFF:08x}"
+        hexadecimal_ms = f"{int(self._epoch_ms + began * 1000) & 0xFFFFFFFFFFFF:012x}"
+        return f"{hexadecimal_ms[:8]}-{hexadecimal_ms[8:]}{self._middle}{number & 0xFFFFFFFF:08x}"
 
     def new(self, began: float) -> str:
         """Return a new id for a use that began at `began` (time.perf_counter)."""

@@ -75,7 +75,7 @@ def test_an_error_in_json_is_reported_with_its_line() -> None:
         json_documents.parse(b"{\n'a': 1}")
     assert (caught.value.line, caught.value.reason[:9]) == (2, "not JSON:")
     with pytest.raises(InvalidDocument, match="the key 'a' appears twice"):
-        json_documents.parse('{"a": 1, "a": 2}', once=True)
+        json_documents.parse('{"a": 1, "a": 2}', unique_keys=True)
     assert json_documents.parse(b'\xef\xbb\xbf{"a": 1.10}', numbers_as_written=True) == {"a": "1.10"}
     # A whole pair is a character.
     assert json_documents.parse(b'["\\ud83d\\ude00"]') == ["\U0001f600"]

@@ -233,7 +233,7 @@ def _metadata_value(text: str) -> Any:
     from promptctl.rules import json_documents
 
     try:
-        value = json_documents.parse(text, once=True)
+        value = json_documents.parse(text, unique_keys=True)
     except json_documents.NotJson:
         return text
     except json_documents.InvalidDocument:
