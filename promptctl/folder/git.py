@@ -58,10 +58,10 @@ def start(*arguments: str) -> Callable[[], str | None]:
     Meanwhile, the caller can connect to the database. `subprocess` is not used, because to import it takes longer than
     to run git.
     """
-    started = _start(arguments)
-    if started is None:
+    process_and_output = _start(arguments)
+    if process_and_output is None:
         return lambda: None
-    process, output = started
+    process, output = process_and_output
 
     def wait() -> str | None:
         with open(output, encoding="utf-8", errors="surrogateescape") as pipe:
@@ -77,10 +77,10 @@ def error_message(*arguments: str) -> str:
     If git cannot be started, the message is the system's.
     """
     try:
-        started = _spawn(arguments, with_errors=True)
+        process_and_output = _spawn(arguments, with_errors=True)
     except OSError as problem:
         return f"git cannot be started: {problem.strerror}"
-    process, output = started
+    process, output = process_and_output
     with open(output, encoding="utf-8", errors="replace") as pipe:
         text = pipe.read()
     if _wait(process) == 0:
@@ -92,10 +92,10 @@ def error_message(*arguments: str) -> str:
 
 def exit_code(*arguments: str) -> int | None:
     """Run `git` and return its exit code, None if git is missing or a signal ended it."""
-    started = _start(arguments)
-    if started is None:
+    process_and_output = _start(arguments)
+    if process_and_output is None:
         return None
-    process, output = started
+    process, output = process_and_output
     with open(output, "rb") as pipe:
         while pipe.read(_CHUNK_BYTES):
             pass
@@ -107,10 +107,10 @@ def stream_fields(*arguments: str) -> Generator[str]:
     return _read_fields(_start(arguments))
 
 
-def _read_fields(started: tuple[int, int] | None) -> Generator[str]:
-    if started is None:
+def _read_fields(process_and_output: tuple[int, int] | None) -> Generator[str]:
+    if process_and_output is None:
         return
-    process, output = started
+    process, output = process_and_output
     try:
         with open(output, "rb") as pipe:
             rest = b""

@@ -99,7 +99,7 @@ class _PromptParser:
         self._problems = problems
         self._secrets = secrets
         self._notes: dict[int, list[str]] = {}
-        # Whether every file that was read again still has the hash that the digest covers.
+        # The digest covers the hashes of all files. This is False once a file has another content than was hashed.
         self._is_as_scanned = True
 
     def parse(self) -> FolderPrompt:

@@ -228,8 +228,10 @@ def _refuse_depth(events: Any) -> None:
     depth = 0
     for event in events:
         kind = type(event).__name__
-        depth += kind in ("SequenceStartEvent", "MappingStartEvent")
-        depth -= kind in ("SequenceEndEvent", "MappingEndEvent")
+        if kind in ("SequenceStartEvent", "MappingStartEvent"):
+            depth += 1
+        elif kind in ("SequenceEndEvent", "MappingEndEvent"):
+            depth -= 1
         if depth > _DEEPEST:
             raise Malformed(_line(event), _TOO_DEEP)
 
