@@ -83,7 +83,7 @@ def _versions() -> Iterator[str]:
 
 def _traceback(bug: BaseException) -> Iterator[str]:
     """Yield an exception and its causes, the first cause first."""
-    # Each exception, and the words that link it to the next one, which it caused.
+    # Each exception with the words between it and the next one that is printed. The bug itself has none.
     chain: list[tuple[BaseException, str]] = []
     error: BaseException | None = bug
     link = ""
@@ -132,7 +132,7 @@ def _place(frame: FrameType, line: int) -> str:
 
 
 def _source(frame: FrameType, line: int) -> Iterator[str]:
-    """Yield the source line of a frame in this package. Source of others could contain a value of the user's."""
+    """Yield the source line of a frame in this package. Other source could contain a value of the user's."""
     if frame.f_code.co_filename.startswith(_PACKAGE + os.sep):
         import linecache
 
@@ -141,7 +141,7 @@ def _source(frame: FrameType, line: int) -> Iterator[str]:
 
 
 def _shortened(path: str) -> str:
-    """Return a path without the folder of Python modules above it, a system path as it is, or only the file's name."""
+    """Return the path below a folder of Python modules, a system path as it is, or else only the file's name."""
     folders = [os.path.dirname(_PACKAGE), *(folder for folder in sys.path if os.path.isabs(folder))]
     for folder in sorted(folders, key=len, reverse=True):
         if len(folder) > 1 and path.startswith(folder + os.sep):

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from promptctl.cli.parameters import Parameter
 
-# Options whose text people forget to quote.
+# Options whose text people often forget to quote.
 _OFTEN_UNQUOTED = ("reason", "description", "author", "meta", "var", "default")
 
 
 def read(words: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
     """Return the command's name and the values of its parameters by name, or None for a line that Typer must read.
 
-    Where --help is on the line, the values have `help`, and arguments may be missing.
+    If --help is on the line, the values contain `help`, and arguments may be missing.
     """
     name, rest = command(words)
     if name is None:
@@ -61,6 +61,7 @@ def read(words: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
     if "help" in values:
         return name, values
     has_text = any(values.get(option) for option in _OFTEN_UNQUOTED)
+    # Without this, the last words of a text without quotes would become arguments.
     if len(positional) > 1 and has_text and _is_unquoted(name, rest):
         return None
     is_complete = _store_arguments(values, entry.arguments, positional) and all(

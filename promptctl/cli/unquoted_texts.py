@@ -35,7 +35,7 @@ def find(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
             at += 1
             continue
         first = at if equals else at + 1
-        end = _end(rest, first + 1)
+        end = _next_option(rest, first + 1)
         text = value if equals else "".join(rest[first : first + 1])
         is_one_word = bool(text) and not any(character.isspace() for character in text)
         if option.name in _TEXTS and is_one_word and end > first + 1:
@@ -66,12 +66,12 @@ def before_names(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
             return None
         if option.name in _TEXTS and option.kind != FLAG:
             first = at if "=" in word else at + 1
-            end = _end(rest, first + 1)
+            end = _next_option(rest, first + 1)
             return (first, end) if end > first + 2 and " " not in "".join(rest[first : first + 1]) else None
     return None
 
 
-def _end(rest: Sequence[str], place: int) -> int:
+def _next_option(rest: Sequence[str], place: int) -> int:
     """Return the place of the next option, from a place on, or the number of words if there is none."""
     while place < len(rest) and not rest[place].startswith("-"):
         place += 1

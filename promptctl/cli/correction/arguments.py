@@ -6,10 +6,11 @@ from promptctl.cli.catalogue import COMMANDS
 from promptctl.cli.correction import lenient_values
 from promptctl.cli.correction.parsed_line import REFERENCES, ParsedLine
 
+# Words that other tools use for the active version.
 _ACTIVE = ("active", "live", "current")
 # By command that accepts names without versions: the option that selects a version.
 OF_VERSION = {"rollback": "--to", "deactivate": "--expect"}
-# Commands that change nothing, so that the corrected line runs at once.
+# Commands that change nothing. A line of theirs that is corrected may run at once.
 _READS = ("show", "render", "diff", "chat")
 # By word of other tools: the access that it means.
 _ACCESSES = {
@@ -21,17 +22,17 @@ _ACCESSES = {
 
 def correct(line: ParsedLine) -> None:
     """Correct the arguments in place. Clear `is_unambiguous` if the line could mean something else."""
-    kinds = [argument.name for argument in COMMANDS[line.name].arguments]
-    if not line.arguments or not kinds:
+    parameters = [argument.name for argument in COMMANDS[line.name].arguments]
+    if not line.arguments or not parameters:
         return
     if line.name == "diff":
         _correct_sides(line)
-    elif kinds[0] in REFERENCES:
+    elif parameters[0] in REFERENCES:
         _join_versions(line)
         line.arguments[0] = reference(line, line.arguments[0])
-        if kinds[0] == "references_" or line.name == "delete":
+        if parameters[0] == "references_" or line.name == "delete":
             line.arguments = [reference(line, word) for word in line.arguments]
-    elif kinds[0] in ("name", "names"):
+    elif parameters[0] in ("name", "names"):
         _correct_names(line)
     elif line.name == "db grant":
         _correct_access(line)

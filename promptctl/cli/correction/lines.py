@@ -96,8 +96,8 @@ def _correction(words: Sequence[str]) -> tuple[list[str] | None, bool]:
             return None, False
     if "--help" in rest or "-h" in rest:
         return [*name.split(" "), "--help"], False
-    if (places := _unquoted_text(name, rest)) is not None:
-        first, end = places
+    if (text_range := _unquoted_text(name, rest)) is not None:
+        first, end = text_range
         rest, is_unambiguous = [*rest[:first], " ".join(rest[first:end]), *rest[end:]], False
     line = ParsedLine(name, rest)
     line.is_unambiguous = is_unambiguous
@@ -113,7 +113,7 @@ def _correction(words: Sequence[str]) -> tuple[list[str] | None, bool]:
 
 
 def _with_command_first(words: Sequence[str]) -> list[str]:
-    """Return the words with any options before the command moved to the end, before any `--`."""
+    """Return the words with the options before the command moved behind it, to the end or to the first `--`."""
     before: list[str] = []
     rest = list(words)
     shared = by_spelling(SHARED)

@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# By command: options of other tools whose value is the folder.
 _FOLDER_OPTIONS = {
     "export": ("-o", "--output", "--dir", "--folder"),
     "sync": ("-f", "--file", "--dir", "--folder", "--path"),
@@ -19,6 +20,7 @@ READING = (
     "list", "show", "history", "stats", "diff", "render", "resolve", "route show", "release list", "release show",
     "db status", "db schema", "completion",
 )  # fmt: skip
+# Options of other tools, with their values, that mean --json.
 _IN_JSON = (
     "--format json", "-o json", "--output json", "--output-format json", "--json true", "--format yaml", "-o yaml",
     "--output yaml",
@@ -42,6 +44,7 @@ def correct(line: ParsedLine) -> None:
     options = name_options + [option for option in line.options if option not in name_options]
     line.options = []
     for option, value in options:
+        # A rollback to the previous version needs no option.
         if option == "--to" and value in ("previous", "prev", "last") and line.name == "rollback":
             line.is_unambiguous = False
         elif option in line.accepted_options:
@@ -73,8 +76,8 @@ def _replace(line: ParsedLine, option: str, value: str | None) -> None:
     """Replace an option of another tool. An unknown option stays, so that no command accepts the line."""
     line.is_unambiguous = False
     declared = COMMANDS[line.name].arguments
-    first = declared[0].name if declared else ""
-    has_bare_reference = first in REFERENCES and bool(line.arguments) and "@" not in line.arguments[0]
+    first_argument = declared[0].name if declared else ""
+    has_bare_reference = first_argument in REFERENCES and bool(line.arguments) and "@" not in line.arguments[0]
     replacement = _REPLACEMENTS.get(f"{option} {value}") or _REPLACEMENTS.get(option)
     if replacement is not None and replacement[0] in line.accepted_options:
         line.options.append(replacement)
@@ -89,7 +92,7 @@ def _replace(line: ParsedLine, option: str, value: str | None) -> None:
         age = f"{number}{'h' if option == '--hours' else 'd'}"
         line.options.append(("--keep" if line.name == "db maintain" else "--since", age))
     elif option in ("--format", "-o", "--output") and value in ("text", "table", "wide", "plain", "tsv"):
-        # Dropped: text is the usual output.
+        # The option is dropped, because text is the usual output.
         pass
     elif option[1:].isdigit() and option[0] == "-" and int(option) < 0 and "--limit" in line.accepted_options:
         # A number of lines, as in `head -5`.
@@ -108,15 +111,16 @@ def _replace(line: ParsedLine, option: str, value: str | None) -> None:
             line.arguments.append(value)
     elif line.name in _FOLDER_OPTIONS and option in _FOLDER_OPTIONS[line.name] and value is not None:
         line.arguments.append(value)
-    elif option in synonyms.NAME_OPTIONS and value is not None and first in ("name", "names", *REFERENCES):
+    elif option in synonyms.NAME_OPTIONS and value is not None and first_argument in ("name", "names", *REFERENCES):
         line.arguments.insert(0, value)
     elif option == "--dry-run" and line.name in READING:
-        # Dropped: the command changes nothing.
+        # The option is dropped, because the command changes nothing.
         pass
     elif option == "--stdin":
         line.options.append(("--file", "-"))
         if value is not None:
             line.arguments.append(value)
+    # An empty synonym drops the option, and its value becomes an argument.
     elif (ours := synonyms.OPTIONS.get(option)) is not None and (not ours or ours in line.accepted_options):
         if ours:
             line.options.append((ours, value))
