@@ -13,33 +13,35 @@ from promptctl.rules.tokens import MOST_TOKENS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MOST_SCORE = 10**9
+_BILLION = 10**9
+# Values of these types are certainly valid attributes, and encoding them as JSON to check that would take time.
+_USUAL_TYPES = (str, int, bool)
 
 
 def check_positive(**numbers: float) -> None:
-    """Check numbers that are named by their arguments. Raises ValueError."""
+    """Raise ValueError, with the name of the parameter, for a number that is not positive or not finite."""
     for name, number in numbers.items():
         if not 0 < number < float("inf"):
             raise ValueError(f"{name} must be a positive number, not {number!r}")
 
 
 def prompt_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names as a tuple. Raises TypeError for a string, whose characters would be taken for names."""
+    """Return names as a tuple. Raises TypeError for a string, of which each character would be a name."""
     if isinstance(names, str):
         raise TypeError(f"names must be a list, for example [{names!r}], not a string")
     return tuple(names)
 
 
 def unit_text(unit: object) -> str:
-    """Return the text of a unit, which decides its bucket: a string, an integer's digits, a UUID's usual form.
+    """Return a unit as text, from which its bucket is calculated: a string, an integer's digits, a UUID's usual form.
 
-    Raises TypeError for other types, whose text may differ between processes.
+    Raises TypeError for any other type, because its text may differ between processes.
     """
     if isinstance(unit, str):
         return unit
     if isinstance(unit, UUID):
         return str(unit)
-    # NumPy's integers have __index__, too; a bool is an integer by mistake.
+    # NumPy's integers have __index__, too. A bool has it, but was probably passed by mistake.
     if isinstance(unit, bool) or not hasattr(unit, "__index__"):
         raise TypeError(f"unit must be a string, an integer or a UUID, not {type(unit).__name__}")
     return str(operator.index(unit))  # pyright: ignore[reportArgumentType] - it has __index__
@@ -53,8 +55,7 @@ def check_attributes(attributes: object) -> None:
     for name, value in items.items():
         if not isinstance(name, str):
             raise TypeError(f"the name of an attribute must be a string, not {name!r}")
-        kind = value.__class__
-        if kind is str or kind is int or kind is bool or value is None:
+        if value is None or value.__class__ in _USUAL_TYPES:
             continue
         try:
             json.dumps(value, allow_nan=False)
@@ -75,7 +76,7 @@ def token_count(name: str, count: object) -> int:
 
 
 def score_number(score: object) -> float:
-    """Return a score as a float. Raises ValueError for anything but a finite number of at most a billion."""
-    if isinstance(score, bool) or not isinstance(score, (int, float)) or not -_MOST_SCORE <= score <= _MOST_SCORE:
-        raise ValueError(f"score must be a number from -{_MOST_SCORE:,} to {_MOST_SCORE:,}, not {score!r}")
+    """Return a score as a float. Raises ValueError for anything but a number from minus a billion to a billion."""
+    if isinstance(score, bool) or not isinstance(score, (int, float)) or not -_BILLION <= score <= _BILLION:
+        raise ValueError(f"score must be a number from -{_BILLION:,} to {_BILLION:,}, not {score!r}")
     return float(score)

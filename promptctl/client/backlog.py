@@ -1,4 +1,4 @@
-"""Uses and scores that are not recorded yet, in memory and then in the spool."""
+"""Uses and scores that are not recorded yet: in memory, and in the spool when they cannot be sent."""
 
 from __future__ import annotations
 
@@ -19,61 +19,69 @@ if TYPE_CHECKING:
     from promptctl.client.use_records import QueuedRecord
     from promptctl.store.uses import FallbackRecord, UseRecord
 
-_MOST_IN_BATCH = 2000
-# An application waits while it moves these into the spool, about 10 microseconds each.
+_LARGEST_BATCH = 2000
+# An application's thread moves so many uses of a full queue into the spool. It waits about 10 microseconds for each.
 _SPILLED_AT_ONCE = 32
-# While another thread writes to the spool, a full queue may grow by this part of its size before a thread waits for the
-# writer, for at most so many seconds.
-_GROWTH, _DISK_SECONDS = 0.25, 1.0
+# While another thread writes to the spool, a full queue may grow by this part of its size. Then the thread that adds a
+# use waits for the writer.
+_GROWTH = 0.25
+# The longest wait for another thread that writes to the spool.
+_DISK_SECONDS = 1.0
+# For a score whose use is not recorded yet.
 _RETRY_FOR_SECONDS, _RETRY_EVERY_SECONDS = 60.0, 1.0
 
 
 class Backlog:
-    """The queue of uses, the records made from them, and scores.
+    """The queue of uses, the queue of scores, and the records that are made from both to be sent.
 
-    One thread sends, and other threads add, look and close at any time. The locks are reentrant, because a signal
-    handler may do the same where it interrupts code that holds them.
+    The recorder's thread sends the records. Other threads add uses and scores, count them and close the client at any
+    time. The locks are reentrant, because a signal handler may do the same while the interrupted code holds them.
     """
 
     def __init__(self, queue: deque[Use], queue_size: int, spool: Spool | None) -> None:
         self.queue = queue
         self.spool = spool
         self._queue_size = queue_size
-        # Two batches are sent while a third waits, and all three must fit into the queue's size.
-        self.batch_size = max(1, min(_MOST_IN_BATCH, int(queue_size) // 4))
-        # During an outage, everything moves into the spool once the backlog has this length.
-        self.spool_from = max(self.batch_size, int(queue_size) // 2)
-        self._begin(time.perf_counter())
+        # While one batch is being stored, the next is prepared and a third may collect. All must fit into the queue's
+        # size.
+        self.batch_size = max(1, min(_LARGEST_BATCH, int(queue_size) // 4))
+        # During an outage, everything is moved into the spool once the backlog has this length.
+        self.spooling_length = max(self.batch_size, int(queue_size) // 2)
+        self._reset(time.perf_counter())
 
-    def _begin(self, at: float) -> None:
+    def _reset(self, began_at: float) -> None:
         self.queue.clear()
         self.losses = Losses()
-        # A use that began before a fork is recorded by the parent, where it ends as well.
-        self._began_at = at
+        # When this process began. An earlier use began in the parent, where it ends as well, so the parent records it.
+        self._began_at = began_at
         self._scores: deque[ScoreRecord] = deque()
         # Records that have left the queue and may not be stored yet.
         self._records: deque[QueuedRecord] = deque()
-        # The number of items on their way from the queues to the records, and a count of such moves.
-        self._moving = self._moves = 0
-        # The number of uses on their way from a full queue to the spool, and a lock for the thread that moves them.
+        # The number of items that have left a queue and are not among the records yet: 0 or 1.
+        self._moving = 0
+        # The number of uses that have left a full queue and are not in the spool yet. `_spill_lock` is held meanwhile.
         self._spilling = 0
         self._spill_lock = threading.RLock()
-        # A lock for the thread that moves everything to the spool.
+        # How often items have moved, for `__len__`.
+        self._moves = 0
+        # Held while everything is moved to the spool.
         self._to_spool_lock = threading.RLock()
         self._score_retries = _ScoreRetries()
-        # The ids among the records being sent that the database has refused.
+        # The ids of the records that the database has refused among those being sent.
         self._refused_ids: set[str] = set()
+        # Held while the records change.
         self._lock = threading.RLock()
 
-    def forked(self, at: float) -> None:
-        """In a child process that was forked at `at` (time.perf_counter): the backlog is the parent's to send."""
+    def reset_in_child(self, forked_at: float) -> None:
+        """In a child that was forked at `forked_at` (time.perf_counter): forget the items, which the parent sends."""
         if self.spool is not None:
-            self.spool.forked()
-        self._begin(at)
+            self.spool.reset_in_child()
+        self._reset(forked_at)
 
     def __len__(self) -> int:
         """Return the number of uses and scores in memory."""
-        # Without the lock, which may be held by what a signal handler interrupts: count again if something moved.
+        # Without a lock, because a signal handler may call this while the interrupted code holds it. Instead, count
+        # again if an item has moved meanwhile: it could have been counted twice or not at all.
         while True:
             moves = self._moves
             moving = self._moving + self._spilling
@@ -84,7 +92,7 @@ class Backlog:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to send now, in memory and in the spool."""
-        # In the order in which items move.
+        # In the order in which items move, so that an item that moves meanwhile is not overlooked.
         return not (
             self.queue
             or self._scores
@@ -94,15 +102,15 @@ class Backlog:
             or (self.spool is not None and self.spool.has_files)
         )
 
-    def score(self, use_id: str, score: float) -> None:
+    def add_score(self, use_id: str, score: float) -> None:
         """Add a score, which is sent after the uses that ended before it."""
         self._scores.append(ScoreRecord(use_id, score))
         while len(self._scores) > self._queue_size:
             self._scores.popleft()
             self.losses.drop_scores(1, "the queue is full")
 
-    def shorten(self) -> None:
-        """Move the oldest uses of a full queue into the spool, or drop them if it has no room."""
+    def shorten_queue(self) -> None:
+        """Move the oldest uses of a full queue into the spool. Drop them if there is no spool or it has no room."""
         while (excess := len(self.queue) + len(self._records) - self._queue_size) > 0:
             if self.spool is not None and self.spool.has_room:
                 may_wait = excess > self._queue_size * _GROWTH
@@ -112,19 +120,20 @@ class Backlog:
                     finally:
                         self._spill_lock.release()
                     continue
-                if not may_wait:
+                if not may_wait:  # another thread moves uses
                     return
             if self._next_use() is None:
                 return
             self.losses.drop_uses(1, "the queue is full" if self.spool is None else "the queue and the spool are full")
 
     def _spill(self, spool: Spool) -> None:
-        """Move a few uses from the queue into the spool, and drop those that it does not accept.
+        """Move a few uses from the queue into the spool, and drop those for which it has no room.
 
-        A signal handler may interrupt this, spill uses itself, close the spool, or raise an exception.
+        A signal handler may interrupt this at any point. It may spill uses itself, close the spool, or raise an
+        exception. So the uses that have left the queue are written in any case.
         """
         records: list[UseRecord | FallbackRecord] = []
-        written = None
+        written: int | None = None
         self._spilling += _SPILLED_AT_ONCE
         try:
             for _ in range(_SPILLED_AT_ONCE):
@@ -135,18 +144,21 @@ class Backlog:
                     records.append(record)
             written = spool.write(records)
         finally:
-            if written is None:
+            if written is None:  # an exception was raised before or during the write
                 written = spool.write(records)
             self._spilling -= _SPILLED_AT_ONCE
             self._moves += 1
             self.losses.drop_uses(len(records) - written, "the queue and the spool are full")
 
-    def collect(self, skip: int) -> list[QueuedRecord]:
-        """Return the next batch of records after the first `skip`, uses before the scores that followed them."""
+    def next_batch(self, skip: int) -> list[QueuedRecord]:
+        """Return the next records to send, at most a batch, after the first `skip`, which are being sent.
+
+        A score comes after its use.
+        """
         with self._lock:
             records = self._records
             if len(records) <= skip:
-                # Scores are counted first, so that the uses that they belong to are among the counted uses.
+                # Count the scores first: then the use of each counted score is among the counted uses.
                 scores, uses = len(self._scores), len(self.queue)
                 self._move_uses(min(uses, self.batch_size))
                 if uses <= self.batch_size:
@@ -154,7 +166,7 @@ class Backlog:
             return list(itertools.islice(records, skip, skip + self.batch_size))
 
     def finish(self, sent: list[QueuedRecord]) -> None:
-        """Forget the first records, which were stored or refused."""
+        """Remove records that were stored or refused: the first ones of the backlog, or records from the spool."""
         with self._lock:
             self._remove(sent)
             for record in sent:
@@ -163,10 +175,11 @@ class Backlog:
             self._refused_ids.clear()
 
     def refuse(self, record: QueuedRecord, failure: errors.PromptctlError, *, is_ending: bool) -> None:
-        """Drop a record that the database refuses; after a lost connection it may be refused again.
+        """Drop a record that the database refuses.
 
         A score whose use is not recorded yet is retried for a minute, unless the process `is_ending`.
         """
+        # A batch is sent again after a lost connection, and a record that is refused again counts once.
         is_new = record.id not in self._refused_ids
         self._refused_ids.add(record.id)
         if not isinstance(record, ScoreRecord):
@@ -178,38 +191,39 @@ class Backlog:
                 self.losses.drop_scores(1, failure.message)
 
     def retry_scores(self, *, is_ending: bool) -> None:
-        """Queue refused scores again if it is time, or if the process `is_ending`."""
+        """Add refused scores to the records again if a retry is due, or if the process `is_ending`."""
         if self._score_retries.are_due(is_last_try=is_ending):
             with self._lock:
                 self._records.extend(self._score_retries.take())
 
-    def make_room(self) -> None:
-        """During an outage: move everything into the spool once the queue is half full; drop what does not fit."""
-        if len(self.queue) + len(self._records) >= self.spool_from:
+    def shorten_in_outage(self) -> None:
+        """Move everything into the spool once the queue is half full. Drop what does not fit from a full queue."""
+        if len(self.queue) + len(self._records) >= self.spooling_length:
             self.move_to_spool()
-        self.shorten()
+        self.shorten_queue()
 
     def move_to_spool(self) -> None:
-        """Move everything into the spool, as far as there is one and it has room."""
+        """Move everything into the spool, if there is one, until it has no room."""
         if self.spool is None:
             return
-        # No other lock is held during the write. A signal handler that interrupts the writer waits for a second, then
-        # writes the same uses, which are stored once, by their ids.
-        is_alone = self._to_spool_lock.acquire(timeout=_DISK_SECONDS)
+        # If another thread writes for longer than a second, for example because a signal handler keeps it from going
+        # on, write as well. A use that is written twice is stored once, by its id.
+        is_locked = self._to_spool_lock.acquire(timeout=_DISK_SECONDS)
         try:
             self._write_all(self.spool)
         finally:
-            if is_alone:
+            if is_locked:
                 self._to_spool_lock.release()
 
     def _write_all(self, spool: Spool) -> None:
-        # Scores are counted first, as in `collect`.
+        # Count the scores first, as in `next_batch`.
         scores, uses = len(self._scores), len(self.queue)
         left = len(self._records) + uses + scores
         while left > 0:
+            # The lock is not held during the write.
             with self._lock:
-                # Uses leave the queue batch by batch, so that the queue's length stays a measure of the memory in use,
-                # and so that an application's thread that writes as well soon finds the disk free.
+                # One batch at a time: the others stay in the queue, where they count for its limit, and an
+                # application's thread that writes as well soon finds the disk free.
                 if not self._records:
                     moved = min(uses, self.batch_size)
                     self._move_uses(moved)
@@ -228,7 +242,7 @@ class Backlog:
             left -= written
 
     def _remove(self, records: list[QueuedRecord]) -> None:
-        """Remove the first records, unless another thread has removed them."""
+        """Remove these records from the front of the backlog, except those that another thread has removed."""
         for record in records:
             if self._records and self._records[0] is record:
                 self._records.popleft()
@@ -245,7 +259,7 @@ class Backlog:
             self._records.clear()
 
     def _move_uses(self, most: int) -> None:
-        """Move uses from the queue to the records."""
+        """Make records of the first uses in the queue, at most so many."""
         for _ in range(most):
             self._moving = 1
             use = self._next_use()
@@ -270,7 +284,7 @@ class Backlog:
                 self._moves += 1
 
     def _record(self, use: Use) -> UseRecord | FallbackRecord | None:
-        """Return the record of a use; None: the parent process records it, or it is unreadable and dropped."""
+        """Return the record of a use, or None if the parent process records it or it is unreadable, and so dropped."""
         if use.began < self._began_at:
             return None
         try:
@@ -287,9 +301,9 @@ class Backlog:
 
 
 class _ScoreRetries:
-    """Scores that the database refused, by the id of their use, which are sent again for a minute.
+    """Scores whose use is not in the database. They are sent again for a minute, because another process may send it.
 
-    Another process may still send the use.
+    There is one score for each use, the last one.
     """
 
     def __init__(self) -> None:
@@ -301,22 +315,22 @@ class _ScoreRetries:
         return len(self._scores)
 
     def add(self, score: ScoreRecord, *, is_last_try: bool) -> bool:
-        """Store a refused score for a retry; False: it is given up, after a minute or if this `is_last_try`."""
+        """Keep a refused score for a retry. Return False if it was refused for a minute or this `is_last_try`."""
         now = time.monotonic()
-        since = self._refused_since.setdefault(score.id, now)
-        if is_last_try or now - since > _RETRY_FOR_SECONDS:
+        refused_since = self._refused_since.setdefault(score.id, now)
+        if is_last_try or now - refused_since > _RETRY_FOR_SECONDS:
             self.forget(score.id)
             return False
         self._scores[score.id] = score
         return True
 
     def forget(self, use_id: str) -> None:
-        """Forget the score of a use, which was stored or given up."""
+        """Forget the score of a use, because it was stored or is dropped."""
         self._scores.pop(use_id, None)
         self._refused_since.pop(use_id, None)
 
     def are_due(self, *, is_last_try: bool) -> bool:
-        """Return whether it is time to send the scores again: once a second, and if this `is_last_try`."""
+        """Return whether to send the scores again now: once a second, and if this `is_last_try`."""
         now = time.monotonic()
         if not self._scores or not (is_last_try or now >= self._next_at):
             return False

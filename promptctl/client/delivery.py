@@ -1,4 +1,4 @@
-"""Sending the backlog and the spool to the database, one turn after the other."""
+"""What the recorder's thread does in each turn: it sends the spool and the backlog to the database."""
 
 from __future__ import annotations
 
@@ -15,62 +15,68 @@ if TYPE_CHECKING:
     from promptctl.postgres.settings import Target
 
 _LOG = logging.getLogger("promptctl")
+# A server that does not answer for this long is down.
 _ANSWER_SECONDS = 15.0
 # A connection that is not used for about this long is closed.
 _IDLE_SECONDS = 30.0
-# After so many unexpected exceptions in a row the backlog is dropped.
+# After so many unexpected exceptions in a row the backlog is dropped, because a record in it may cause them.
 _MOST_BUGS = 3
 
 
 class Delivery:
-    """What a recorder's thread does in each turn. `stop` sets a time at which it gives up."""
+    """Sends the spool and the backlog, and handles failures.
+
+    `failure` is that of the last turn, or None. `stop` limits how long turns send; `end` is called after the last turn.
+    """
 
     def __init__(self, target: Target, backlog: Backlog, *, connect_seconds: float) -> None:
         self._backlog = backlog
         self._spool = backlog.spool
-        self._sender = Sender(target, self._refuse, self._drop_late)
+        self._sender = Sender(target, self._refuse, self._count_late)
         self._connect_seconds = connect_seconds
-        self.begin()
+        self.reset()
 
-    def begin(self) -> None:
+    def reset(self) -> None:
         """Start again, as in a process that has recorded nothing."""
         self.failure: errors.PromptctlError | None = None
         self.is_stopping = self.has_ended = False
         self.stops_at = float("inf")
         self._has_adopted_spool = False
-        self._bugs = 0
+        self._bugs_in_a_row = 0
 
-    def forked(self) -> None:
+    def reset_in_child(self) -> None:
         """In a child process: forget the parent's connection."""
         self._sender.abandon()
-        self.begin()
+        self.reset()
 
     @property
     def has_work(self) -> bool:
-        """Whether another turn is needed, even if nothing new is recorded."""
+        """Whether another turn is needed, even if no use ends before it."""
         must_adopt = self._spool is not None and not self._has_adopted_spool
-        return must_adopt or bool(self.failure or self._bugs or len(self._backlog)) or not self._backlog.is_empty
+        must_retry = self.failure is not None or self._bugs_in_a_row > 0
+        # `len` includes scores that wait for a retry; `is_empty` includes the spool.
+        return must_adopt or must_retry or len(self._backlog) > 0 or not self._backlog.is_empty
 
     def stop(self, until: float) -> None:
-        """Have a running turn give up at this time (time.monotonic)."""
+        """Have a turn that is running at `until` (time.monotonic) send nothing more."""
         self.stops_at = until
         self.is_stopping = True
 
     def take_turn(self) -> None:
-        """Send what is there, and log what is lost. Does not raise."""
+        """Send the spool and the backlog, and log what was dropped. Logs exceptions instead of raising them."""
         try:
             self._send_all()
-            self._bugs = 0
+            self._bugs_in_a_row = 0
         except Exception as bug:  # noqa: BLE001 - the thread must continue, and the log has the traceback
             _LOG.exception("promptctl: a bug in the thread that records uses")
-            self._sender.close()
-            self._bugs += 1
-            if self._bugs >= _MOST_BUGS:
+            self._sender.disconnect()
+            self._bugs_in_a_row += 1
+            if self._bugs_in_a_row >= _MOST_BUGS:
                 self._backlog.drop_all(f"{type(bug).__name__}: {bug}")
         self._backlog.losses.report()
 
-    def give_up(self) -> None:
-        """At the end: move what was not sent into the spool, or drop it."""
+    def end(self) -> None:
+        """After the last turn: move what was not sent into the spool, or drop it."""
         self._backlog.move_to_spool()
         if self._spool is not None:
             self._spool.close()
@@ -78,9 +84,9 @@ class Delivery:
         self._backlog.drop_all("the client was closed before they could be sent")
         self._backlog.losses.report()
 
-    def close(self) -> None:
+    def disconnect(self) -> None:
         """Close the connection."""
-        self._sender.close()
+        self._sender.disconnect()
 
     def _send_all(self) -> None:
         try:
@@ -88,35 +94,35 @@ class Delivery:
             self._backlog.retry_scores(is_ending=self.is_stopping)
             self._send_backlog()
         except errors.PromptctlError as failure:
-            self._sender.close()
+            self._sender.disconnect()
             if self.failure is None:
                 _LOG.warning("promptctl: cannot record uses: %s; retrying", failure.message)
             self.failure = failure
-            self._backlog.make_room()
+            self._backlog.shorten_in_outage()
             return
         if self.failure is not None:
             _LOG.warning("promptctl: recording uses again")
             self.failure = None
-        self._sender.close_if_idle(_IDLE_SECONDS)
+        self._sender.disconnect_if_idle(_IDLE_SECONDS)
 
     def _send_backlog(self) -> None:
-        # Uses that end meanwhile are sent in the next turn.
+        # Only what is there now. Uses that end meanwhile are sent in the next turn.
         left = len(self._backlog)
-        records = self._backlog.collect(0)
+        records = self._backlog.next_batch(skip=0)
         if records:
-            # Before the arrays are made, because they contain the ages of the uses.
+            # Connect before the arrays are made: they contain the ages of the uses, which grow while connecting.
             self._connect()
         arrays = use_arrays(records)
         while records and time.monotonic() < self.stops_at:
             self._connect()
-            if self.has_ended:  # connecting took so long that the backlog was given up
+            if self.has_ended:  # while connecting: another thread has called `end`
                 return
-            batch = self._sender.begin(records, arrays)
+            batch = self._sender.begin_batch(records, arrays)
             left -= len(records)
-            # The next batch is prepared while the server stores this one.
-            records = self._backlog.collect(len(records)) if left > 0 else []
+            # Prepare the next batch while the server stores this one.
+            records = self._backlog.next_batch(skip=len(records)) if left > 0 else []
             arrays = use_arrays(records)
-            self._sender.end(batch)
+            self._sender.end_batch(batch)
             self._backlog.finish(batch.records)
 
     def _send_spool(self) -> None:
@@ -133,7 +139,7 @@ class Delivery:
             for records in spool.read(path, self._backlog.batch_size):
                 if time.monotonic() > self.stops_at:
                     return
-                self._sender.send(records)
+                self._sender.send_batch(records)
                 self._backlog.finish(records)
             spool.remove(path)
 
@@ -144,5 +150,5 @@ class Delivery:
     def _refuse(self, record: QueuedRecord, failure: errors.PromptctlError) -> None:
         self._backlog.refuse(record, failure, is_ending=self.is_stopping)
 
-    def _drop_late(self, number: int) -> None:
+    def _count_late(self, number: int) -> None:
         self._backlog.losses.drop_uses(number, "they are older than what the database keeps")

@@ -1,4 +1,4 @@
-"""The link of a prompt from another process where this process has no client of its database."""
+"""A link that drops uses: that of a prompt from another process, if this process has no client of the same database."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
-from promptctl.client import fork_page
+from promptctl.client import process_local
 
 if TYPE_CHECKING:
     from typing import Any
 
 _LOG = logging.getLogger("promptctl")
 _warned_databases: set[str] = set()
-# All such links share a page, which is never given back.
-_page = fork_page.take()
+# All such links share it. It is never given back.
+_process_local = process_local.take()
 
 
 class DroppingLink:
-    """A link that drops uses and scores and logs one warning for each database."""
+    """A link that drops uses and scores, and logs one warning for each database."""
 
-    def __init__(self, database: str) -> None:
-        self.database = database
+    def __init__(self, database_identity: str) -> None:
+        self.database_identity = database_identity
         self.queue: deque[Any] = deque(maxlen=1)
-        self.page = _page
-        self.begin_in_child()
+        self.process_local = _process_local
+        self.restart_in_child()
 
     @property
     def age_seconds(self) -> float:
-        """Infinite, because this process does not ask the database."""
+        """Infinity, because this process does not read the active versions."""
         return float("inf")
 
-    def begin_in_child(self) -> int:
-        """Set the queue's limit so that each use calls `relieve`."""
-        _page.queue_limit = 0
+    def restart_in_child(self) -> int:
+        """Set the wake length to 0, so that each use calls `on_wake_length`."""
+        _process_local.wake_length = 0
         return 0
 
-    def relieve(self) -> None:
-        """Drop a use."""
+    def on_wake_length(self) -> None:
+        """Drop the use that has just ended."""
         self.queue.clear()
         self._warn()
 
@@ -46,8 +46,8 @@ class DroppingLink:
         self._warn()
 
     def _warn(self) -> None:
-        if self.database not in _warned_databases:
-            _warned_databases.add(self.database)
+        if self.database_identity not in _warned_databases:
+            _warned_databases.add(self.database_identity)
             _LOG.warning(
                 "promptctl: uses of a prompt from another process are not recorded: this process has no Prompts "
                 "for its database; create one before the prompt is received"

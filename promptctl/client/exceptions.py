@@ -1,4 +1,4 @@
-"""The exceptions that an application can catch. All are errors.PromptctlError, with a `code` and perhaps a `hint`."""
+"""The exceptions that an application can catch. Each is an errors.PromptctlError, with a `code` and maybe a `hint`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TooOld(errors.Unreachable):
 
 
 class MissingVariables(errors.Failed):
-    """A prompt was rendered without values for some of its variables, which `names` lists."""
+    """A prompt was rendered without values for some of its variables. `names` lists these variables."""
 
     def __init__(self, reference: str, names: Sequence[str]) -> None:
         super().__init__("variables_missing", f"{reference} needs {', '.join(names)}")

@@ -1,7 +1,7 @@
-"""The thread that keeps active versions up to date: it is notified of changes, and polls to be sure.
+"""The thread that keeps active versions up to date: it is notified of changes, and polls in case one is lost.
 
-It alone reads the database, if a thread can be started. A caller that needs a prompt that is not in memory waits for
-it.
+Only this thread reads the database. A caller that needs a prompt that is not in memory waits until the thread has read
+it. Where no thread can be started, the caller reads the database itself.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from promptctl.postgres.settings import Target
 
 _LOG = logging.getLogger("promptctl")
+# Between attempts to connect. Each pause is twice as long as the one before.
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 # A server that accepts a connection and does not answer for this long is down.
 ANSWER_SECONDS = 10.0
@@ -62,34 +63,36 @@ class Follower:
         self._connect_seconds = connect_seconds
         self._refresher = Refresher(memory, link, snapshot, self._mark_connected)
         self._waker = _Waker()
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         """Start again, as in a process that has read nothing: no thread, no connection, no waiting caller."""
-        # Each client has an interval of its own, a little below the promised one: processes do not poll at once.
+        # A random interval, a little shorter than the documented one, so that processes do not all poll at the same
+        # time.
         self._poll_seconds = self._longest_poll_seconds * random.uniform(0.9, 0.98)  # noqa: S311 - not a secret
-        # Reentrant, because a signal handler may close the client where it interrupts this.
+        # Reentrant, because a signal handler may close the client while the interrupted code holds it.
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._database: Database | None = None
         self._is_stopping = False
+        # Why the database cannot be read; None after it was read.
         self._failure: errors.PromptctlError | None = None
         self.is_following = False
-        self._refresher.begin()
+        self._refresher.reset()
 
-    def forked(self) -> None:
+    def reset_in_child(self) -> None:
         """In a child process: forget the parent's thread, and its connection without closing it."""
         if self._database is not None:
             self._database.abandon()
         self._waker.close()
-        self._begin()
+        self._reset()
 
-    def threads_replaced(self) -> bool:
-        """Recreate the locks after a library such as gevent replaced `threading`; False: the thread already runs."""
+    def recreate_locks(self) -> bool:
+        """Recreate the locks after a library such as gevent replaced `threading`. Return False if a thread has them."""
         if self._thread is not None:
             return False
         if not self._is_stopping:
-            self._begin()
+            self._reset()
         return True
 
     def start(self) -> None:
@@ -122,18 +125,19 @@ class Follower:
     def load(self, names: Sequence[str], seconds: float) -> State:
         """Return a state that has these names and pinned references.
 
-        Does not wait for a database that cannot be reached. Raises PromptNotFound, VersionNotFound, Unavailable.
+        Does not wait if the last attempt to read the database failed. Raises PromptNotFound, VersionNotFound,
+        Unavailable.
         """
         try:
-            return self._load(names, seconds)
+            return self._load_in_thread(names, seconds)
         except _NoThread as problem:
             return self._load_without_thread(names, str(problem))
 
-    def _load(self, names: Sequence[str], seconds: float) -> State:
-        not_loaded = self._memory.state.missing(names)
+    def _load_in_thread(self, names: Sequence[str], seconds: float) -> State:
+        not_loaded = self._memory.state.not_loaded(names)
         if not_loaded and self._failure is None and not self._refresher.nonexistent.first(not_loaded):
-            self._wait_for(not_loaded, seconds)
-            not_loaded = self._memory.state.missing(names)
+            self._request(not_loaded, seconds)
+            not_loaded = self._memory.state.not_loaded(names)
         else:
             self.start()
         if not not_loaded:
@@ -148,10 +152,10 @@ class Follower:
             hint=failure.hint if failure else None,
         )
 
-    def _wait_for(self, names: Sequence[str], seconds: float) -> None:
-        """Have the thread read these names, and wait; if it takes too long, load the snapshot."""
+    def _request(self, names: Sequence[str], seconds: float) -> None:
+        """Have the thread read these names, and wait. If this takes longer than `seconds`, load the snapshot."""
         request = Request(names)
-        # Before the thread starts, so that its first query includes them.
+        # Before the thread starts, so that its first query has these names.
         self._refresher.requests.add(request)
         try:
             self.start()
@@ -166,7 +170,10 @@ class Follower:
             self._refresher.load_snapshot()
 
     def _load_without_thread(self, names: Sequence[str], reason: str) -> State:
-        """Return a state that has these names, read in the caller's thread. The next call reads it again."""
+        """Read these names in the caller's thread. They are not kept in memory, so the next call reads them again.
+
+        `reason` is why no thread can be started.
+        """
         try:
             with contextlib.closing(self._connect()) as database:
                 return self._refresher.read_once(database, names)
@@ -195,8 +202,7 @@ class Follower:
                     self._database = None
                     database.close()
             except errors.PromptctlError as failure:
-                if self._failure is None:
-                    # The first failure after a success.
+                if self._failure is None:  # the first failure after a success
                     pause = _FIRST_PAUSE_SECONDS
                 self._mark_disconnected(failure)
             except Exception as bug:  # noqa: BLE001 - the thread must continue, and the log has the traceback
@@ -212,33 +218,34 @@ class Follower:
         self._refresher.save_at_end()
 
     def _pause(self, seconds: float) -> None:
-        """Wait before the next attempt to connect. Requests do not shorten it: they would connect over and over."""
+        """Wait before the next attempt to connect. Requests do not shorten this, or each would cause an attempt."""
         until = time.monotonic() + seconds
         while not self._is_stopping and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, 0.05))
 
     def _follow(self, database: Database) -> None:
-        # Listen before reading, so that no change in between is missed.
-        listens = database.listen("promptctl")
+        """Refresh the state at each notification, poll and request, until the client stops or the connection fails."""
+        # Listen before reading, so that a change between the two is notified. A standby refuses to listen.
+        is_listening = database.listen("promptctl")
         self.label = database.label
-        # Read all prompts again: after a failover, the new server's epochs may be lower.
-        self._refresher.refresh(database, anew=True)
-        polls_at = time.monotonic() + self._poll_seconds
+        # Read all prompts, because after a failover the new server's epochs may be lower than those in memory.
+        self._refresher.refresh(database, is_full=True)
+        poll_at = time.monotonic() + self._poll_seconds
         while not self._is_stopping:
-            seconds = min(polls_at - time.monotonic(), self._refresher.seconds_until_save())
+            seconds = min(poll_at - time.monotonic(), self._refresher.seconds_until_save())
             payloads, is_woken = database.notifications(
-                0 if self._refresher.is_urgent else max(0.0, seconds), self._waker.descriptor
+                0 if self._refresher.has_names_to_read else max(0.0, seconds), self._waker.descriptor
             )
             if is_woken:
                 self._waker.drain()
-            is_due = time.monotonic() >= polls_at
-            if is_due and not listens:
-                # A standby may have been promoted.
-                listens = database.listen("promptctl")
-            if is_due or self._refresher.is_urgent or any(map(self._refresher.concerns, payloads)):
-                may_be_erased = is_due or any('"erased"' in payload for payload in payloads)
+            must_poll = time.monotonic() >= poll_at
+            if must_poll and not is_listening:
+                # Try again: a standby may have become the primary.
+                is_listening = database.listen("promptctl")
+            if must_poll or self._refresher.has_names_to_read or any(map(self._refresher.is_relevant, payloads)):
+                may_be_erased = must_poll or any('"erased"' in payload for payload in payloads)
                 self._refresher.refresh(database, may_be_erased=may_be_erased)
-                polls_at = time.monotonic() + self._poll_seconds
+                poll_at = time.monotonic() + self._poll_seconds
             else:
                 self._refresher.save(is_changed=False)
 
@@ -257,19 +264,20 @@ class Follower:
                 consequence = f"using the versions confirmed {self._memory.age_seconds:.0f} s ago"
             else:
                 consequence = "no version is loaded"
-            # Drop the part after the semicolon: only a writer needs to know whether the statement was executed.
+            # Drop the part after the semicolon: it is about whether a change was made, and this thread only reads.
             message = failure.message.partition(";")[0] if failure.code == "connection_lost" else failure.message
             _LOG.warning("promptctl: %s; %s", message, consequence)
         self._failure = failure
         self._answer_all()
 
     def _answer_all(self) -> None:
+        """Let all waiting callers continue. They raise an error if their names were not loaded."""
         for request in self._refresher.requests.take():
             request.answer()
 
 
 class _Waker:
-    """A pipe that wakes a waiting thread, which reads `descriptor`; -1 while it is closed."""
+    """A pipe that wakes a thread that waits until `descriptor` can be read. Closed, it has the descriptor -1."""
 
     def __init__(self) -> None:
         self.descriptor = self._writer = -1
@@ -281,13 +289,13 @@ class _Waker:
         os.set_blocking(self.descriptor, False)
 
     def wake(self) -> None:
-        """Wake the thread; nothing happens if the pipe is closed."""
-        with contextlib.suppress(BlockingIOError):  # the pipe is full of earlier calls
+        """Wake the thread. Does nothing if the pipe is closed."""
+        with contextlib.suppress(BlockingIOError):  # the pipe is full of bytes from earlier calls
             if self._writer >= 0:
                 os.write(self._writer, b"\0")
 
     def drain(self) -> None:
-        """Read what earlier calls have written."""
+        """Empty the pipe, so that the thread can wait again."""
         with contextlib.suppress(BlockingIOError):
             os.read(self.descriptor, 4096)
 
@@ -300,11 +308,14 @@ class _Waker:
 
 
 def _grant_hint(database: Database) -> str | None:
-    """Return a hint to grant the connected login an application's access, None if it has that or cannot be read."""
+    """Return a hint to grant the connected login the access `application`.
+
+    Return None if the login has this access, if there is no schema, or if neither can be read.
+    """
     try:
-        login, owner, resolves = administration.read_login(database)
+        login, owner, may_resolve = administration.read_login(database)
     except errors.PromptctlError:
         return None
-    if owner is None or resolves:
+    if owner is None or may_resolve:
         return None
     return f"ask {owner}, the owner of the schema, to run: promptctl db grant {shlex.quote(login)} --as application"

@@ -1,4 +1,4 @@
-"""Names that callers wait for, for the thread that reads the database."""
+"""Requests to read prompts: callers add them and wait, and the thread that reads the database answers them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ class Request:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
-        # An Event would hold a lock while it begins to wait, and a signal handler may interrupt that.
+        # Not an Event, which takes a lock of its own when it begins to wait. A signal handler may interrupt it there
+        # and wait for the thread that answers, which would wait for that lock.
         self._answered: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def answer(self) -> None:
@@ -23,7 +24,7 @@ class Request:
         self._answered.put(None)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the answer; False: it took longer than this."""
+        """Wait for the answer. Return False if this takes longer than `seconds`."""
         try:
             self._answered.get(timeout=seconds)
         except queue.Empty:
@@ -47,7 +48,7 @@ class Requests:
             self._requests.append(request)
 
     def remove(self, request: Request) -> None:
-        """Remove a request that nobody will answer."""
+        """Remove a request that no thread will answer."""
         with self._lock:
             self._requests = [other for other in self._requests if other is not request]
 
@@ -58,6 +59,6 @@ class Requests:
         return requests
 
     def put_back(self, requests: list[Request]) -> None:
-        """Return requests that could not be answered."""
+        """Add requests again that were taken and could not be answered."""
         with self._lock:
             self._requests = requests + self._requests

@@ -1,4 +1,4 @@
-"""Counts of uses and scores that will never be recorded, with the reason, for the log."""
+"""Counts of dropped uses and scores, which will never be recorded, and a log entry with the last reason."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ _LOG = logging.getLogger("promptctl")
 
 
 class Losses:
-    """Counts that any thread may increase."""
+    """Counts of dropped uses and scores. Any thread may drop some."""
 
     def __init__(self) -> None:
         self.dropped_uses = 0
+        # How many of them were logged.
         self._reported_uses = 0
         self._unreported_scores = 0
         self._reason_for_uses = self._reason_for_scores = ""
-        # Reentrant, because a signal handler may drop uses where it interrupts this.
+        # Reentrant, because a signal handler may drop uses while the interrupted code holds it.
         self._lock = threading.RLock()
 
     def drop_uses(self, number: int, reason: str) -> None:
@@ -34,7 +35,7 @@ class Losses:
                 self._reason_for_scores = reason
 
     def report(self) -> None:
-        """Log what was dropped since the last report."""
+        """Log how many uses and scores were dropped since the last report, and the last reason for each."""
         with self._lock:
             uses, scores = self.dropped_uses - self._reported_uses, self._unreported_scores
             self._reported_uses, self._unreported_scores = self.dropped_uses, 0

@@ -1,4 +1,4 @@
-"""What a client holds in memory, with one owner: the active versions, their age, and the queue of uses."""
+"""What a client has in memory: the active versions, their age, and the queue of uses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
-from promptctl.client import fork_page, processes
+from promptctl.client import process_local, processes
 from promptctl.client.state import State
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ EMPTY = State({}, {})
 
 
 class Memory:
-    """The last state that was read, a page of memory from which most calls are answered, and the uses that have ended.
+    """The last state that was read, and the queue of uses that have ended.
 
-    `state` survives a fork, so that a child has what its parent loaded. The page has the same state, and a fork wipes
-    it. It is empty where a call must look further: in a new child, in a closed client, and always when the age has to
-    be checked.
+    The state is stored twice. `state` survives a fork, so a child has what its parent loaded. `process_local` has the
+    state from which `get` answers most calls. It is the same state, or EMPTY where a call needs a further check: in a
+    child that has not read the database yet, in a closed client, and always if `checks_age`.
     """
 
     def __init__(self, *, checks_age: bool) -> None:
@@ -29,10 +29,10 @@ class Memory:
         self.queue: deque[Use] = deque()
         self.confirmed_at = time.monotonic()
         self.is_closed = False
-        self.page = fork_page.take()
-        weakref.finalize(self, fork_page.give_back, self.page).atexit = False
+        self.process_local = process_local.take()
+        weakref.finalize(self, process_local.give_back, self.process_local).atexit = False
         self._checks_age = checks_age
-        self._fill_page(EMPTY)
+        self._set_process_local(EMPTY)
 
     @property
     def age_seconds(self) -> float:
@@ -40,33 +40,34 @@ class Memory:
         return max(0.0, time.monotonic() - self.confirmed_at)
 
     @property
-    def page_state(self) -> State:
-        """The state of the page. In a process that was forked without Python's hooks, the client restarts first."""
+    def process_local_state(self) -> State:
+        """The state in `process_local`. In a child that was forked in C, the client starts again first."""
         try:
-            return self.page.state
+            return self.process_local.state
         except AttributeError:
             processes.check()
-            return getattr(self.page, "state", EMPTY)
+            return getattr(self.process_local, "state", EMPTY)
 
     def publish(self, state: State) -> None:
         """Replace the state."""
-        # Update the page before `state`: callers read it first, so none sees the new state and then the old one.
+        # `process_local` first, because callers read it first. Otherwise one could read the new state and then the old.
         if not self._checks_age and not self.is_closed:
-            self._fill_page(state)
-            if self.is_closed:
-                self._fill_page(EMPTY)
+            self._set_process_local(state)
+            if self.is_closed:  # another thread has called `close` meanwhile
+                self._set_process_local(EMPTY)
         self.state = state
 
     def close(self) -> None:
-        """Empty the page, so that each call finds that the client is closed."""
+        """Mark the client as closed, and have each call check that."""
         self.is_closed = True
-        self._fill_page(EMPTY)
+        self._set_process_local(EMPTY)
 
-    def forked(self) -> None:
-        """In a child process: empty the page until this process's own thread has read the database."""
-        self._fill_page(EMPTY)
+    def clear_process_local(self) -> None:
+        """In a child process: have each call wait until this process's own thread has read the database."""
+        self._set_process_local(EMPTY)
 
-    def _fill_page(self, state: State) -> None:
-        # No thread runs between the two assignments, so no caller sees a newer `state` and an older `plain`.
-        page, plain = self.page, state.plain
-        page.state, page.plain = state, plain
+    def _set_process_local(self, state: State) -> None:
+        # The interpreter does not change threads between the two assignments of the last line. So no caller sees a
+        # newer `state` and an older `plain`.
+        process_local, plain = self.process_local, state.plain
+        process_local.state, process_local.plain = state, plain

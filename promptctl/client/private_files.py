@@ -1,8 +1,9 @@
-"""Files that only this user can write, as a client must trust what it reads back.
+"""Open files that only this user can write to: snapshots and the files of spools.
 
-A snapshot decides which prompt is used, and a spool which uses are recorded. Both may be in a directory where other
-users can write. So the descriptor of each opened file is checked: it must be a regular file of this user that nobody
-else can write to. Symbolic links are not followed, and opening never blocks.
+A client trusts these files: a snapshot decides which prompt is used, and a spool decides which uses are recorded. But
+both may be in a directory where other users can write, too. So each file is checked after it is opened, by its
+descriptor. It must be a regular file that belongs to this user and that other users cannot write to. Symbolic links are
+not followed, and opening never blocks.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _OPEN_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def open_file(path: str, flags: int = os.O_RDONLY) -> int:
-    """Return a descriptor of a file that only this user can write. Raises OSError."""
+    """Return a descriptor of a file that only this user can write to. Raises OSError for any other file."""
     try:
         descriptor = os.open(path, flags | _OPEN_FLAGS)
     except OSError as failure:
@@ -34,7 +35,7 @@ def open_file(path: str, flags: int = os.O_RDONLY) -> int:
 
 
 def check_replaceable(path: str) -> None:
-    """Check that a path is free or is a file that only this user can write. Raises OSError."""
+    """Check that there is no file at a path, or one that only this user can write to. Raises OSError."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
@@ -43,7 +44,7 @@ def check_replaceable(path: str) -> None:
 
 
 def open_directory(path: str) -> int:
-    """Return a descriptor of a directory. Raises OSError, also for a link that belongs to another user."""
+    """Return a descriptor of a directory, also through a link of this user or root. Raises OSError for other links."""
     status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode) and status.st_uid not in (0, os.geteuid()):
         raise OSError(errno.ELOOP, f"{path} is a link that belongs to another user")
@@ -51,6 +52,7 @@ def open_directory(path: str) -> int:
 
 
 def _check(status: os.stat_result) -> None:
+    """Raise OSError unless this is the status of a regular file that only this user can write to."""
     if stat.S_ISLNK(status.st_mode):
         raise OSError(errno.ELOOP, "it is a link")
     if not stat.S_ISREG(status.st_mode):

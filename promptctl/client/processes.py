@@ -1,4 +1,4 @@
-"""What clients do when their process forks and when it ends."""
+"""A register of the clients of this process. It calls them when the process forks and when it ends."""
 
 from __future__ import annotations
 
@@ -20,30 +20,36 @@ if TYPE_CHECKING:
     from promptctl.client.link import Link
 
 _LOG = logging.getLogger("promptctl")
+# At exit, all clients together may send their uses for this long.
 _EXIT_SECONDS = 5.0
 
 
 class Member(Record):
-    """The callbacks of a client. At exit, all clients begin to close before the first is waited for."""
+    """The callbacks of a client.
+
+    `after_fork_in_child` receives the time of the fork (time.perf_counter). `begin_to_close` receives the time until
+    which uses are sent (time.monotonic). At exit, all clients begin to close before the first `close` waits.
+    """
 
     before_fork: Callable[[], None]
-    in_child: Callable[[float], None]
-    threads_replaced: Callable[[], None]
+    after_fork_in_child: Callable[[float], None]
+    after_threads_were_replaced: Callable[[], None]
     begin_to_close: Callable[[float], None]
     close: Callable[[float], None]
     link: Link
 
 
-# Clients that are not closed. They are kept alive, so that their uses are sent at exit.
+# Clients that are not closed. This keeps them alive, so that their uses are sent at exit.
 _members: list[Member] = []
-# What modules renew in a child process, such as random state.
+# Functions of modules that have state which a child must not share with its parent, such as a random generator.
 _renewals: list[Callable[[], object]] = []
-# Reentrant, because a signal handler may close a client that the interrupted code is adding.
+# Held while `_members` changes. Reentrant, because a signal handler may close a client while another is being added.
 _lock = threading.RLock()
-# The last process id that was seen, and a lock for each process that notices a new one.
-_process = os.getpid()
+# The process in which the clients last started. If `os.getpid()` differs, the process was forked in C.
+_process_id = os.getpid()
+# By process id. Held while a process that was forked in C starts its clients again.
 _locks_of_children: dict[int, threading.RLock] = {}
-# gevent and eventlet replace this function.
+# gevent and eventlet replace this function. If it differs, threads were replaced.
 _start_thread = _thread.start_new_thread
 
 
@@ -67,25 +73,28 @@ def renew_in_child(renew: Callable[[], object]) -> None:
     _renewals.append(renew)
 
 
-def link_of(database: str) -> Link:
-    """Return the link of this process's client for a database, for a prompt from another process."""
+def link_of(database_identity: str) -> Link:
+    """Return the link of this process's newest client for a database, for a prompt from another process.
+
+    Without such a client, return a link that drops uses.
+    """
     for member in reversed(_members):
-        if member.link.database == database:
+        if member.link.database_identity == database_identity:
             return member.link
-    return DroppingLink(database)
+    return DroppingLink(database_identity)
 
 
 def check() -> None:
-    """Detect a fork that Python did not notice, and replaced threads; start again and log it once.
+    """Start the clients again if Python was not notified of a fork. Recreate their locks if threads were replaced.
 
     uWSGI forks in C. gevent replaces threads in a worker of Gunicorn that was forked from a preloaded application.
     """
     global _start_thread
-    process = os.getpid()
-    if process != _process:
-        # A lock for this process alone: the parent's may have been held when it forked.
-        with _locks_of_children.setdefault(process, threading.RLock()):
-            if process != _process:
+    process_id = os.getpid()
+    if process_id != _process_id:
+        # Not `_lock`: a thread of the parent may have held it at the fork, and the child's copy is then never released.
+        with _locks_of_children.setdefault(process_id, threading.RLock()):
+            if process_id != _process_id:
                 _start_in_child(_process_began_at())
                 _LOG.warning(
                     "promptctl: this process was forked in C, as uWSGI does, and Python was not notified: "
@@ -94,7 +103,7 @@ def check() -> None:
     if _thread.start_new_thread is not _start_thread:
         _start_thread = _thread.start_new_thread
         for member in tuple(_members):
-            member.threads_replaced()
+            member.after_threads_were_replaced()
 
 
 def _before_fork() -> None:
@@ -108,22 +117,27 @@ def _after_fork_in_child() -> None:
 
 
 def _start_in_child(forked_at: float) -> None:
-    """Start again in a child that was forked at `forked_at` (time.perf_counter)."""
-    global _lock, _process
+    """Start the clients again in a child that was forked at `forked_at` (time.perf_counter)."""
+    global _lock, _process_id
     _lock = threading.RLock()
     for renew in _renewals:
         renew()
     for member in tuple(_members):
-        member.in_child(forked_at)
-    _process = os.getpid()
+        member.after_fork_in_child(forked_at)
+    # Last, because another thread that calls `check` does not wait any more from then on.
+    _process_id = os.getpid()
 
 
 def _process_began_at() -> float:
-    """Return when this process began, by time.perf_counter: up to 10 ms too early, or 0 if it cannot be determined."""
+    """Return when this process began (time.perf_counter).
+
+    The time may be up to 10 ms too early. It is 0 if the system does not report it.
+    """
     try:
         with open("/proc/self/stat", "rb") as file:
-            # The name of the program, in parentheses, may contain spaces.
+            # Skip the process id and the name of the program, in parentheses, which may contain spaces.
             fields = file.read().rpartition(b")")[2].split()
+        # Field 22 of the file, in clock ticks since the system was booted.
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
     except (OSError, AttributeError, IndexError, ValueError):
         return 0.0
@@ -136,30 +150,34 @@ def _at_exit() -> None:
     for member in members:
         member.begin_to_close(until)
     for member in members:
+        # 0 does not shorten this: the time until which uses are sent is set.
         member.close(0)
 
 
 def _finalize_with_child(_: object = None) -> None:
-    """In a child of multiprocessing, which does not run `atexit` functions, register a finalizer instead."""
+    """In a child of multiprocessing, have `_at_exit` called at its end. Such a child runs no `atexit` functions."""
     util = sys.modules.get("multiprocessing.util")
     if util is not None and sys.modules["multiprocessing.process"].parent_process() is not None:
         util.Finalize(None, _at_exit, exitpriority=0)
 
 
-class _Registered:
-    """An object that multiprocessing stores a weak reference to."""
+class _AfterForkKey:
+    """A key for `register_after_fork` of multiprocessing, which needs an object that can have weak references."""
 
 
-_registered: _Registered | None = None
+_after_fork_key: _AfterForkKey | None = None
 
 
 def _register_with_multiprocessing() -> None:
-    # A child of multiprocessing first forgets its finalizers, the parent's and those of a fork server's imports.
-    global _registered
+    """Have each child of multiprocessing call `_finalize_with_child` after it has cleared its finalizers.
+
+    It clears those that it inherited, from its parent or from the imports of a fork server.
+    """
+    global _after_fork_key
     util = sys.modules.get("multiprocessing.util")
-    if util is not None and _members and _registered is None:
-        _registered = _Registered()
-        util.register_after_fork(_registered, _finalize_with_child)
+    if util is not None and _members and _after_fork_key is None:
+        _after_fork_key = _AfterForkKey()
+        util.register_after_fork(_after_fork_key, _finalize_with_child)
 
 
 if hasattr(os, "register_at_fork"):

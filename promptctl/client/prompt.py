@@ -1,4 +1,4 @@
-"""A prompt as an application holds it: one version for one unit, with the link that its uses are recorded by."""
+"""What `Prompts.get` returns: one version for one unit. It renders the text and records the uses of the version."""
 
 from __future__ import annotations
 
@@ -17,54 +17,54 @@ if TYPE_CHECKING:
 class Prompt:
     """A version to use now. It does not change: call `Prompts.get` again for the version that is active later."""
 
-    __slots__ = ("_bucket", "_unit", "link", "source")
+    __slots__ = ("_bucket", "_unit", "link", "served_version")
 
     def __init__(self, version: ServedVersion, unit: str | None = None, bucket: int | None = None) -> None:
         self.link = version.link
-        self.source = version
+        self.served_version = version
         self._unit = unit
         self._bucket = bucket
 
     @property
     def name(self) -> str:
         """The name of the prompt: the requested one, or the one that its route leads to."""
-        return self.source.name
+        return self.served_version.name
 
     @property
     def version(self) -> int | None:
         """The number of the version; None for the application's own text."""
-        return self.source.version
+        return self.served_version.version
 
     @property
     def epoch(self) -> int | None:
         """The number of the allocation in which the version was served; None for the application's own text."""
-        return self.source.epoch
+        return self.served_version.epoch
 
     @property
     def content(self) -> str:
         """The text, with its variables not filled in."""
-        return self.source.content
+        return self.served_version.content
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """The settings of the version: template, variables, model, max_tokens."""
-        return self.source.settings
+        return self.served_version.settings
 
     @property
     def metadata(self) -> Mapping[str, Any]:
         """The description and other metadata of the version, as they were when it was read."""
-        return self.source.metadata
+        return self.served_version.metadata
 
     @property
     def is_default(self) -> bool:
         """Whether this is the text that the application passed as `default`, because no version was available."""
-        return self.source.version is None
+        return self.served_version.version is None
 
     @property
     def bucket(self) -> int | None:
-        """The unit's bucket, 0 to 9999, which decides its side of a split; None without a unit."""
+        """The unit's bucket, 0 to 9999, which selects its side of a split; None without a unit."""
         if self._bucket is None and self._unit is not None:
-            self._bucket = buckets.bucket(self.source.seed, self._unit)
+            self._bucket = buckets.bucket(self.served_version.seed, self._unit)
         return self._bucket
 
     @property
@@ -75,44 +75,46 @@ class Prompt:
     def render(self, values: Mapping[str, str] | None = None) -> str:
         """Return the text with its variables filled in.
 
-        Values without a variable are ignored, because after a rollback the application still passes them. Raises
-        MissingVariables, which names all missing variables, and TypeError for a value that is not a string.
+        A value for which the text has no variable is ignored: after a rollback, an application still passes the values
+        that the newer version needs. Raises MissingVariables, which names all missing variables, and TypeError for a
+        value that is not a string.
         """
         try:
-            return self.source.template.render(values or {})
+            return self.served_version.template.render(values or {})
         except templates.MissingValues as missing:
-            raise MissingVariables(str(self.source), missing.names) from None
+            raise MissingVariables(str(self.served_version), missing.names) from None
         except TypeError:
-            for name in self.source.template.variables:
+            for name in self.served_version.template.variables:
                 if values and name in values and not isinstance(values[name], str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are not all checked
                     kind = type(values[name]).__name__
-                    raise TypeError(f'{self.source} needs a string for "{name}", not {kind}') from None
+                    raise TypeError(f'{self.served_version} needs a string for "{name}", not {kind}') from None
             raise
 
     def use(self) -> Use:
-        """Return a block that times one call of a model and records it for this version, also when it fails."""
+        """Return a `with` block that times one call of a model and records it for this version, also if it fails."""
         return Use(self)
 
     def __copy__(self) -> Prompt:
         return self
 
     def __deepcopy__(self, memo: object) -> Prompt:
-        # It does not change, and its client must not be copied.
+        # A prompt does not change, so it needs no copy, and a copy would include its client.
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        source = self.source
-        values = (source.name, source.version, source.epoch, source.content, source.settings, source.metadata)
-        return _unpickled, (self.link.database, *values, source.seed, self._unit, self._bucket)
+        # The client is not pickled. The identity of its database is, and selects a client in the other process.
+        version = self.served_version
+        values = (version.name, version.version, version.epoch, version.content, version.settings, version.metadata)
+        return _unpickled, (self.link.database_identity, *values, version.seed, self._unit, self._bucket)
 
     def __str__(self) -> str:
-        return str(self.source)
+        return str(self.served_version)
 
     def __repr__(self) -> str:
-        return f"<Prompt {self.source}>"
+        return f"<Prompt {self.served_version}>"
 
 
-def _unpickled(database: str, *values: Any) -> Prompt:
-    """Return a pickled prompt, whose uses this process's client of the same database records."""
-    *version, unit, bucket = values
-    return Prompt(ServedVersion(processes.link_of(database), *version), unit, bucket)
+def _unpickled(database_identity: str, *values: Any) -> Prompt:
+    """Return the prompt with these values, from `__reduce__`. Its uses are recorded by this process's client."""
+    *version_values, unit, bucket = values
+    return Prompt(ServedVersion(processes.link_of(database_identity), *version_values), unit, bucket)

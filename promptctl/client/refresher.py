@@ -1,4 +1,4 @@
-"""Bringing a client's state up to date, from the database and from the snapshot."""
+"""Updates of a client's state, from the database and from the snapshot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from promptctl.client.load_requests import Requests
 from promptctl.client.memory import EMPTY
-from promptctl.client.missing_prompts import MissingPrompt, MissingPrompts
+from promptctl.client.nonexistent_prompts import NonexistentPrompt, NonexistentPrompts
 from promptctl.rules import references
 from promptctl.store import following
 
@@ -23,40 +23,43 @@ if TYPE_CHECKING:
 
 
 class Refresher:
-    """Publishes states in memory: each replaces the last as a whole."""
+    """Reads what has changed, makes a new state of it and publishes that in memory. Saves the state as a snapshot."""
 
-    def __init__(self, memory: Memory, link: Link, snapshot: Snapshot | None, confirmed: Callable[[], None]) -> None:
-        """`confirmed` is called after each answer of the database, before waiting callers are released."""
-        self.nonexistent = MissingPrompts()
-        self._confirmed = confirmed
+    def __init__(self, memory: Memory, link: Link, snapshot: Snapshot | None, on_confirmed: Callable[[], None]) -> None:
+        """`on_confirmed` is called after each answer of the database, before waiting callers continue."""
+        self.nonexistent = NonexistentPrompts()
+        self._on_confirmed = on_confirmed
         self._memory = memory
         self._link = link
         self._snapshot = snapshot
+        # Whether the database has ever confirmed the state, in this process or its parent.
         self._was_confirmed = False
-        # What other processes put into a shared snapshot: each name is requested once.
+        # Names that other processes have put into a shared snapshot, and all such names so far: each is read once.
         self._names_of_others: Sequence[str] = ()
-        self._requested_for_others: set[str] = set()
-        self.begin()
+        self._all_names_of_others: set[str] = set()
+        self.reset()
 
-    def begin(self) -> None:
+    def reset(self) -> None:
         """Start again, as in a process that has read nothing."""
         self.requests = Requests()
         self._has_published = False
+        # Held while a state is published.
         self._lock = threading.RLock()
 
     @property
-    def is_urgent(self) -> bool:
-        """Whether there are names to read now."""
+    def has_names_to_read(self) -> bool:
+        """Whether callers wait for names, or other processes have added names to the snapshot."""
         return bool(self.requests) or bool(self._names_of_others)
 
     def seconds_until_save(self) -> float:
-        """Return in how many seconds the snapshot may be written; infinity: it is current."""
+        """Return in how many seconds the snapshot may be written; infinity if it need not be written."""
         return float("inf") if self._snapshot is None else self._snapshot.due_at - time.monotonic()
 
-    def concerns(self, payload: str) -> bool:
-        """Return whether a notification is about a prompt of this client."""
-        # `{"name" : "greeter", "epoch" : 7}`: names contain nothing that JSON escapes. Anything else, from a release or
-        # from anybody who may connect, is a reason to look.
+    def is_relevant(self, payload: str) -> bool:
+        """Return whether a notification may be about a prompt of this client."""
+        # The payload for one prompt is `{"name" : "greeter", "epoch" : 7}`. It is split at the quotation marks, which
+        # is faster than parsing JSON, and names have no character that JSON escapes. Any other payload is relevant: it
+        # is that of a release, or was sent by another program.
         parts = payload.split('"', 4)
         return (
             len(parts) < 5
@@ -65,20 +68,21 @@ class Refresher:
             or parts[3] in self.nonexistent
         )
 
-    def refresh(self, database: Database, *, anew: bool = False, may_be_erased: bool = False) -> None:
-        """Read what has changed and what callers wait for.
+    def refresh(self, database: Database, *, is_full: bool = False, may_be_erased: bool = False) -> None:
+        """Read what has changed and what callers wait for, and publish the new state.
 
-        A pinned version never changes, so whether it was erased is read only if it `may_be_erased`, or `anew`. Every
-        process does this at each activation, so queries without names are skipped.
+        If the refresh `is_full`, all prompts are read again. Pinned versions never change, but if one `may_be_erased`,
+        or if the refresh `is_full`, this is queried as well.
         """
+        # Every process does this at each activation, so whatever is empty is skipped.
         requests = self.requests.take() if self.requests else []
         requested = [name for request in requests for name in request.names]
         began_at = time.monotonic()
         try:
             state = self._memory.state
             names = [*requested, *self.nonexistent, *self._names_of_others]
-            kept = _without_erased(database, state) if anew or may_be_erased else state
-            new_state = _with_changes(database, kept, names, self._link, anew=anew)
+            not_erased = _without_erased(database, state) if is_full or may_be_erased else state
+            new_state = _with_changes(database, not_erased, names, self._link, is_full=is_full)
             is_changed = new_state is not state
             if is_changed or not self._has_published:
                 with self._lock:
@@ -91,7 +95,7 @@ class Refresher:
             raise
         self._memory.confirmed_at = began_at
         self._was_confirmed = True
-        self._confirmed()
+        self._on_confirmed()
         for request in requests:
             request.answer()
         self.save(is_changed=is_changed)
@@ -99,25 +103,25 @@ class Refresher:
     def read_once(self, database: Database, names: Sequence[str]) -> State:
         """Return a state that has these names, without publishing it. Raises PromptNotFound, VersionNotFound."""
         began_at = time.monotonic()
-        state = _with_changes(database, EMPTY, names, self._link, anew=True)
-        if missing := state.missing(names):
-            raise MissingPrompt(missing[0], following.list_names(database), database.label).error()
+        state = _with_changes(database, EMPTY, names, self._link, is_full=True)
+        if nonexistent := state.not_loaded(names):
+            raise NonexistentPrompt(nonexistent[0], following.list_names(database), database.label).error()
         self._memory.confirmed_at = began_at
         return state
 
     def save(self, *, is_changed: bool) -> None:
-        """Write the snapshot if it is due, after reading what other processes put there."""
+        """Write the snapshot if it is due. If other processes have added names to it, read these names first."""
         self._names_of_others = ()
         if self._snapshot is not None and self._snapshot.is_due(is_changed=is_changed):
-            # Names that were requested before and are still missing do not exist any more.
+            # If the state does not have a name that was read before, the database does not have it either.
             self._names_of_others = self._snapshot.save(
-                self._memory.state, self._memory.age_seconds, self._requested_for_others
+                self._memory.state, self._memory.age_seconds, self._all_names_of_others
             )
-            self._requested_for_others.update(self._names_of_others)
+            self._all_names_of_others.update(self._names_of_others)
 
     def save_at_end(self) -> None:
         """Write the snapshot if the state has changed since the last time."""
-        if self._snapshot is not None and self._snapshot.is_behind and self._was_confirmed:
+        if self._snapshot is not None and self._snapshot.is_outdated and self._was_confirmed:
             self._snapshot.save(self._memory.state, self._memory.age_seconds, is_ending=True)
 
     def load_snapshot(self) -> None:
@@ -139,30 +143,31 @@ class Refresher:
         return self._has_published or self._was_confirmed or bool(self._memory.state.prompts)
 
     def _update_nonexistent(self, database: Database, state: State, requested: Sequence[str]) -> None:
-        still_missing = [name for name in self.nonexistent if state.missing([name])]
-        new = [
-            name
-            for name in requested
-            if name not in still_missing and name not in state.prompts and name not in state.pinned
-        ]
-        self.nonexistent.replace(still_missing, new, following.list_names(database) if new else (), database.label)
+        """After these names were requested: those that the state does not have do not exist."""
+        still_nonexistent = [name for name in self.nonexistent if state.not_loaded([name])]
+        new = [name for name in requested if name not in still_nonexistent and name not in state]
+        self.nonexistent.replace(still_nonexistent, new, following.list_names(database) if new else (), database.label)
 
 
 def _without_erased(database: Database, state: State) -> State:
-    """Return the state without pinned versions that were erased; itself if none was."""
+    """Return the state without pinned versions that were erased: the same object if none was."""
     if not state.pinned:
         return state
-    pinned = [(prompt.source.name, prompt.source.version or 0) for prompt in state.pinned.values()]
+    pinned = [(prompt.served_version.name, prompt.served_version.version or 0) for prompt in state.pinned.values()]
     return state.without(following.list_erased_versions(database, pinned))
 
 
-def _with_changes(database: Database, state: State, names: Sequence[str], link: Link, *, anew: bool) -> State:
-    """Return the current state, with these names and pinned references as far as they exist; itself if it is current.
+def _with_changes(database: Database, state: State, names: Sequence[str], link: Link, *, is_full: bool) -> State:
+    """Return the state as the database has it now: the same object if nothing has changed.
 
-    It includes the targets of the prompts' routes. One statement reads everything that can change, so the state is that
-    of one time. Prompts whose epoch has not changed are not read again, unless `anew`.
+    It also has these names and pinned references, as far as they exist, and the targets of the prompts' routes. One
+    statement reads all prompts, so they are as they were at one time. Prompts whose epoch has not changed are not read
+    again, unless the read `is_full`.
     """
-    epochs: dict[str, int | None] = {name: None if anew else prompt.row.epoch for name, prompt in state.prompts.items()}
+    # The epochs that the client has. The database returns the prompts with another epoch; None: in any case.
+    epochs: dict[str, int | None] = {name: prompt.row.epoch for name, prompt in state.prompts.items()}
+    if is_full:
+        epochs = dict.fromkeys(epochs)
     requested: set[str] = set()
     while True:
         pinned: Sequence[following.PinnedVersion] = ()
@@ -171,7 +176,7 @@ def _with_changes(database: Database, state: State, names: Sequence[str], link: 
             requested.update(names)
             versions = [references.parse(name) for name in names if "@" in name and name not in state.pinned]
             epochs |= {name: None for name in names if "@" not in name and name not in epochs}
-        # Without any name as well, to check that the database can be read.
+        # Also if there is no name, to check that the database can be read.
         rows = following.follow(database, epochs)
         if versions:
             numbers = [(version.name, version.version or 0) for version in versions]
@@ -179,9 +184,9 @@ def _with_changes(database: Database, state: State, names: Sequence[str], link: 
         if not rows and not pinned:
             return state
         state = state.with_rows(rows, pinned, link)
-        # The targets of new routes are read next; then everything is checked once more.
+        # If new routes lead to targets that are not loaded, read everything again, together with these targets.
         routed = [row.name for row in rows if row.route]
-        names = [name for name in state.missing(routed) if name not in requested] if routed else ()
+        names = [name for name in state.not_loaded(routed) if name not in requested] if routed else ()
         if not names:
             return state
         epochs |= {row.name: row.epoch for row in rows}

@@ -1,6 +1,7 @@
-"""The connection that records uses in batches and drops only the records that the database refuses.
+"""The connection that stores uses, fallbacks and scores in batches.
 
-The client makes the ids and the database stores each once, so a batch whose result is unknown can be sent again.
+If the database refuses a batch because of some records, the others are stored. If it is not known whether a batch was
+stored, it can be sent again: each record has an id from the client, and the database stores an id once.
 """
 
 from __future__ import annotations
@@ -20,46 +21,48 @@ if TYPE_CHECKING:
     from promptctl.postgres.database import Database
     from promptctl.postgres.settings import Target
 
-Kind = TypeVar("Kind", UseRecord, FallbackRecord, ScoreRecord)
+AnyRecord = TypeVar("AnyRecord", UseRecord, FallbackRecord, ScoreRecord)
 
-# Classes of SQLSTATE that blame the data: invalid data, constraints, limits, and what our functions raise.
-_SQLSTATES_OF_DATA = ("22", "23", "54", "P0")
-# Scored uses stay locked until all scores of a statement are stored, and block other writers of scores.
+# The classes of SQLSTATE for errors that the data causes: invalid data, constraints, limits, and what our functions
+# raise.
+_SQLSTATE_CLASSES_OF_DATA = ("22", "23", "54", "P0")
+# In one statement. Until it ends, the uses that it scores stay locked, which blocks other writers of scores.
 _MOST_SCORES = 50
 
 
 class Batch:
-    """Records whose uses were sent. `wait` waits for the result; None: the batch has no uses."""
+    """Records of which the uses were sent. `wait_for_uses` waits for their result; it is None if there are no uses."""
 
-    __slots__ = ("records", "wait")
+    __slots__ = ("records", "wait_for_uses")
 
-    def __init__(self, records: list[QueuedRecord], wait: Callable[[], store.Recorded] | None) -> None:
+    def __init__(self, records: list[QueuedRecord], wait_for_uses: Callable[[], store.Recorded] | None) -> None:
         self.records = records
-        self.wait = wait
+        self.wait_for_uses = wait_for_uses
 
 
 class Sender:
-    """A connection that is opened when it is needed.
+    """A connection for records, which is opened when it is needed.
 
-    `refused` is called with each record that the database refuses and the error, `late` with the number of uses that
-    are older than what the database keeps.
+    `on_refused` is called with each record that the database refuses, and the error. `on_late` is called with the
+    number of uses in a batch that the database has not stored, because they are older than what it keeps.
     """
 
     def __init__(
         self,
         target: Target,
-        refused: Callable[[QueuedRecord, errors.PromptctlError], None],
-        late: Callable[[int], None],
+        on_refused: Callable[[QueuedRecord, errors.PromptctlError], None],
+        on_late: Callable[[int], None],
     ) -> None:
         self._target = target
-        self._refused = refused
-        self._late = late
+        self._on_refused = on_refused
+        self._on_late = on_late
         self._database: Database | None = None
         self._used_at = 0.0
+        # In the batch that is being sent.
         self._late_uses = 0
 
     def connect(self, connect_seconds: float, answer_seconds: float) -> None:
-        """Open the connection unless it is open. Raises errors.PromptctlError, which no record is to blame for."""
+        """Open the connection unless it is open. Raises errors.PromptctlError."""
         if self._database is None:
             self._database = connecting.connect_application(
                 self._target, connect_timeout_seconds=connect_seconds, timeout_seconds=answer_seconds
@@ -68,22 +71,25 @@ class Sender:
         else:
             self._database.set_timeout(answer_seconds)
 
-    def begin(self, records: list[QueuedRecord], arrays: list[str]) -> Batch:
-        """Send the uses of a batch without waiting; `arrays` is what `use_arrays` returned for it."""
+    def begin_batch(self, records: list[QueuedRecord], arrays: list[str]) -> Batch:
+        """Send the uses among the records and do not wait. `arrays` is what `use_arrays` returned for the records."""
         assert self._database is not None
         try:
             return Batch(records, store.begin_recording(self._database, arrays) if arrays else None)
-        except errors.Usage as failure:  # one of them cannot be sent at all
+        except errors.Usage as failure:  # a use cannot be sent at all: `end_batch` handles this like a refusal
             return Batch(records, _raising(failure))
 
-    def end(self, batch: Batch) -> None:
-        """Wait for the uses of a batch and send the rest of it. Raises errors that no record is to blame for."""
+    def end_batch(self, batch: Batch) -> None:
+        """Wait for the uses of a batch, then send its fallbacks and scores.
+
+        Raises errors.PromptctlError for a failure that no record causes, such as a lost connection.
+        """
         self._late_uses = 0
         try:
-            if batch.wait is not None:
-                self._late_uses += batch.wait().late
+            if batch.wait_for_uses is not None:
+                self._late_uses += batch.wait_for_uses().late
         except errors.PromptctlError as failure:
-            if not _blames_data(failure):
+            if not _is_caused_by_data(failure):
                 raise
             self._bisect(_of_class(UseRecord, batch.records), self._record_uses)
         self._bisect(_of_class(FallbackRecord, batch.records), self._record_fallbacks)
@@ -91,24 +97,24 @@ class Sender:
         for start in range(0, len(scores), _MOST_SCORES):
             self._bisect(scores[start : start + _MOST_SCORES], self._score)
         self._used_at = time.monotonic()
-        # Reported last: a batch that is sent again counts them again.
+        # Last, so that they are counted once: after an error above, the batch is sent again.
         if self._late_uses:
-            self._late(self._late_uses)
+            self._on_late(self._late_uses)
 
-    def send(self, records: list[QueuedRecord]) -> None:
-        """Send records and wait. Raises errors that no record is to blame for."""
-        self.end(self.begin(records, use_arrays(records)))
+    def send_batch(self, records: list[QueuedRecord]) -> None:
+        """Send a batch and wait for all of it. Raises what `end_batch` raises."""
+        self.end_batch(self.begin_batch(records, use_arrays(records)))
 
-    def close(self) -> None:
+    def disconnect(self) -> None:
         """Close the connection."""
         database, self._database = self._database, None
         if database is not None:
             database.close()
 
-    def close_if_idle(self, seconds: float) -> None:
+    def disconnect_if_idle(self, seconds: float) -> None:
         """Close the connection if nothing was sent for this many seconds."""
         if time.monotonic() - self._used_at > seconds:
-            self.close()
+            self.disconnect()
 
     def abandon(self) -> None:
         """In a child process: forget the parent's connection without closing it."""
@@ -116,18 +122,18 @@ class Sender:
             self._database.abandon()
             self._database = None
 
-    def _bisect(self, records: Sequence[Kind], send: Callable[[Database, Sequence[Kind]], None]) -> None:
-        """Send records; when they are refused, send each half, down to the record that is to blame."""
+    def _bisect(self, records: Sequence[AnyRecord], send: Callable[[Database, Sequence[AnyRecord]], None]) -> None:
+        """Send records. If the database refuses them, send each half in the same way, down to the refused record."""
         if not records:
             return
         assert self._database is not None
         try:
             send(self._database, records)
         except errors.PromptctlError as failure:
-            if not _blames_data(failure):
+            if not _is_caused_by_data(failure):
                 raise
             if len(records) == 1:
-                self._refused(records[0], failure)
+                self._on_refused(records[0], failure)
                 return
             half = len(records) // 2
             self._bisect(records[:half], send)
@@ -144,7 +150,10 @@ class Sender:
 
 
 def use_arrays(records: Sequence[QueuedRecord]) -> list[str]:
-    """Return the parameters for the uses among some records; they can be prepared while another batch is sent."""
+    """Return the uses among some records as the parameters of a statement.
+
+    This is apart from `begin_batch`, because it can be done while another batch is being stored.
+    """
     uses = _of_class(UseRecord, records)
     return store.arrays(uses, time.perf_counter()) if uses else []
 
@@ -156,12 +165,12 @@ def _raising(failure: errors.PromptctlError) -> Callable[[], store.Recorded]:
     return wait
 
 
-def _of_class(record_class: type[Kind], records: Sequence[QueuedRecord]) -> list[Kind]:
+def _of_class(record_class: type[AnyRecord], records: Sequence[QueuedRecord]) -> list[AnyRecord]:
     return [record for record in records if isinstance(record, record_class)]
 
 
-def _blames_data(failure: errors.PromptctlError) -> bool:
-    """Return whether the same records would be refused again. Otherwise sending is retried until it succeeds."""
+def _is_caused_by_data(failure: errors.PromptctlError) -> bool:
+    """Return whether the database would refuse the same records again. After any other failure, they are retried."""
     if isinstance(failure, (errors.Unreachable, errors.SchemaMismatch)):
         return False
-    return isinstance(failure, errors.Usage) or failure.sqlstate[:2] in _SQLSTATES_OF_DATA
+    return isinstance(failure, errors.Usage) or failure.sqlstate[:2] in _SQLSTATE_CLASSES_OF_DATA

@@ -1,4 +1,4 @@
-"""A version as the client serves it, which all prompts for one version in one epoch share."""
+"""A version as a client serves it, with its text and the epoch of its prompt."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ServedVersion:
-    """The part of a prompt that all units share, for one version in one epoch.
+    """One version in one epoch: the part of a Prompt that is the same for all units, so that they share it.
 
     `version` and `epoch` are None for an application's own text.
     """
@@ -44,7 +44,7 @@ class ServedVersion:
     @property
     def template(self) -> templates.Template:
         """The parsed content."""
-        # Two threads may both parse it, with the same result.
+        # Without a lock: if two threads parse it at the same time, the result is the same.
         template = self._template
         if template is None:
             template = self._template = templates.Template(self.content, self.settings)
@@ -55,10 +55,10 @@ class ServedVersion:
 
 
 class PromptOfUse(Protocol):
-    """What a use needs of its prompt, whose module imports that of uses."""
+    """What a use needs of its prompt. It is a type of its own, because the module of Prompt imports that of Use."""
 
     link: Link
-    source: ServedVersion
+    served_version: ServedVersion
 
     @property
     def bucket(self) -> int | None:

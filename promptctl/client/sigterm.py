@@ -1,4 +1,4 @@
-"""A callback for SIGTERM that runs before the handler that a server has installed."""
+"""A callback for SIGTERM, which is called before the handler that a server has installed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def called_at_sigterm(callback: Callable[[], None]) -> Generator[None]:
     """A block in which SIGTERM calls `callback` and then the handler that was installed before.
 
-    It has no effect where no Python handler is installed, and outside the main thread, where handlers cannot be set. A
-    handler that is installed within the block stays.
+    It has no effect if no Python handler is installed, or outside the main thread, where handlers cannot be set. If
+    other code installs a handler within the block, the end of the block does not remove it.
     """
     previous = signal.getsignal(signal.SIGTERM)
     if not callable(previous) or threading.current_thread() is not threading.main_thread():
@@ -28,7 +28,8 @@ def called_at_sigterm(callback: Callable[[], None]) -> Generator[None]:
         callback()
         previous(number, frame)
 
-    # An event loop also learns of signals through a file descriptor, which signal.signal does not change.
+    # An event loop that handles SIGTERM with `add_signal_handler` still does so: it reads signals from a file
+    # descriptor, which signal.signal does not change.
     signal.signal(signal.SIGTERM, handle)
     try:
         yield

@@ -1,7 +1,8 @@
-"""Files with uses that could not be sent, which outlive the process.
+"""The spool: a directory with files of uses and scores that could not be sent. They outlive the process.
 
-Processes share the directory. Each locks the files that it writes, and the next client adopts the files of processes
-that have ended. A use that is sent twice is stored once, by its id.
+Processes may share the directory. Each locks the files that it writes. When a client starts, it adopts the files that
+are not locked, because the processes that wrote them have ended: it locks these files, and sends and removes them. A
+use that is sent twice is stored once, by its id.
 """
 
 from __future__ import annotations
@@ -28,28 +29,29 @@ _LONGEST_LINE_BYTES = 8000
 class Spool:
     """The directory and this process's files in it, with one JSON array per line.
 
-    Any thread may write at any time, and a signal handler may interrupt it and write, too. So each writer has a file of
-    its own, and the lock is held only while the bookkeeping changes.
+    Any thread may write at any time, and a signal handler that interrupts it may write as well. So each writer has a
+    file of its own while it writes, and the lock is held only while the attributes below change.
     """
 
     def __init__(self, directory: str, most_bytes: int) -> None:
         self._directory = directory
         self._most_bytes = most_bytes
-        # Files to send, this process's and adopted ones, by path, with the descriptors that hold their locks.
+        # The descriptor of each file to send, by path: this process's files and adopted ones. It holds the file's lock.
         self._descriptors: dict[str, int] = {}
-        # The bytes in each file of this process, the file for the next writer, and the files being written now.
+        # The size of each of this process's files, by path. It includes what is reserved for a writer.
         self._bytes: dict[str, int] = {}
-        self._current: str | None = None
+        # The file that the next writer appends to, and the files that are being written now.
+        self._next_path: str | None = None
         self._being_written: set[str] = set()
         self._is_closed = False
         self._has_warned = False
         self._lock = threading.RLock()
 
-    def forked(self) -> None:
-        """In a child process: the files, and the locks on them, are the parent's."""
+    def reset_in_child(self) -> None:
+        """In a child process: forget the files, which the parent sends."""
         self._lock = threading.RLock()
         self._being_written = set()
-        # The lock belongs to the open file, so the parent keeps it when its child closes the descriptor.
+        # This closes the child's copies of the descriptors. The parent still has the files open, so they stay locked.
         self.close()
         self._is_closed = False
 
@@ -64,7 +66,7 @@ class Spool:
         return sum(list(self._bytes.values())) + _LONGEST_LINE_BYTES <= self._most_bytes
 
     def write(self, records: Sequence[QueuedRecord]) -> int:
-        """Append records and return how many were written: fewer if there is no room, or after an error."""
+        """Append records and return how many of them were written. After an error, or without room, this is not all."""
         lines = [spool_lines.encode(record) for record in records]
         try:
             path, descriptor, lines = self._begin_write(lines)
@@ -89,9 +91,9 @@ class Spool:
         return written
 
     def _begin_write(self, lines: list[bytes]) -> tuple[str, int, list[bytes]]:
-        """Reserve a file and room for the lines that fit; return its path, its descriptor and those lines."""
+        """Reserve a file, and room for the lines that fit. Return the file's path and descriptor, and those lines."""
         with self._lock:
-            path, self._current = self._current, None
+            path, self._next_path = self._next_path, None
             if path is not None:
                 self._being_written.add(path)
         if path is None:
@@ -102,20 +104,23 @@ class Spool:
             self._bytes[path] += size
             return path, self._descriptors[path], lines[:number]
 
-    def _end_write(self, path: str, reserved: int, written: int, *, is_torn: bool) -> None:
-        """Release a file after writing so many of the reserved bytes as whole lines."""
+    def _end_write(self, path: str, reserved_bytes: int, whole_bytes: int, *, is_torn: bool) -> None:
+        """Release a file. `whole_bytes` of the reserved bytes were written as whole lines.
+
+        If the file `is_torn`, a part of a line follows, for example because the disk is full. It is cut off, so that
+        the next line is not appended to it.
+        """
         with self._lock:
-            self._bytes[path] -= reserved - written
+            self._bytes[path] -= reserved_bytes - whole_bytes
             if is_torn:
-                # The next line must not be appended to the part of a line that fitted on a full disk.
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._descriptors[path], self._bytes[path])
             self._being_written.discard(path)
             if self._is_closed:
                 os.close(self._descriptors.pop(path))
                 self._bytes.pop(path)
-            elif self._current is None:
-                self._current = path
+            elif self._next_path is None:
+                self._next_path = path
 
     def _warn(self, error: OSError) -> None:
         if not self._has_warned:
@@ -142,13 +147,13 @@ class Spool:
                     self._adopt(path)
 
     def files(self) -> list[str]:
-        """Return the files to send, the oldest first. Later records go into another file."""
+        """Return the paths of the files to send, in the order in which they were opened. Nothing is added to them."""
         with self._lock:
-            self._current = None
+            self._next_path = None
             return [path for path in self._descriptors if path not in self._being_written]
 
-    def read(self, path: str, most: int) -> Iterator[list[QueuedRecord]]:
-        """Yield the records of a file, at most `most` at a time. A line that a killed process cut off is skipped."""
+    def read(self, path: str, batch_size: int) -> Iterator[list[QueuedRecord]]:
+        """Yield the records of a file in batches. Skips invalid lines, such as a part of one from a killed process."""
         records: list[QueuedRecord] = []
         skipped = 0
         try:
@@ -160,7 +165,7 @@ class Spool:
                         skipped += 1
                         continue
                     records.append(record)
-                    if len(records) == most:
+                    if len(records) == batch_size:
                         yield records
                         records = []
         except OSError as error:
@@ -181,14 +186,14 @@ class Spool:
                 os.close(descriptor)
 
     def close(self) -> None:
-        """Unlock the files for the next process."""
+        """Close the files, so that the next process can lock them."""
         with self._lock:
-            # A thread that is writing closes its file when it ends.
+            # A file that is being written is closed by its writer, in `_end_write`.
             self._is_closed = True
             for path in [path for path in self._descriptors if path not in self._being_written]:
                 os.close(self._descriptors.pop(path))
                 self._bytes.pop(path, None)
-            self._current = None
+            self._next_path = None
 
     def _adopt(self, path: str) -> None:
         """Lock a file if the process that wrote it has ended."""
@@ -199,19 +204,20 @@ class Spool:
         except OSError as error:
             _LOG.warning("promptctl: %s is left alone: %s", path, error.strerror or error)
             return
+        # Another process may have sent and removed the file before it was locked here.
         if _lock(descriptor) and _is_at(descriptor, path):
             self._descriptors[path] = descriptor
         else:
             os.close(descriptor)
 
     def _create(self) -> str:
-        """Create and lock a file, which counts as being written. Raises OSError."""
+        """Create and lock a file, add it to those being written, and return its path. Raises OSError."""
         while True:
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
             os.close(private_files.open_directory(self._directory))
             path = os.path.join(self._directory, f"{os.getpid()}-{os.urandom(4).hex()}{_SUFFIX}")
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            # Another process may have adopted the file before it was locked.
+            # Another process may have adopted the empty file before it was locked here.
             if not (_lock(descriptor) and _is_at(descriptor, path)):
                 os.close(descriptor)
                 continue
@@ -223,6 +229,7 @@ class Spool:
 
 
 def _lock(descriptor: int) -> bool:
+    """Lock a file. Return False if another process has locked it."""
     import fcntl
 
     try:
@@ -233,7 +240,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def _is_at(descriptor: int, path: str) -> bool:
-    """Return whether a path is still that of an open file: another process may have sent and removed it."""
+    """Return whether an open file still has this path, and was not removed."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except OSError:

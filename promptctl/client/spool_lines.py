@@ -1,4 +1,8 @@
-"""The lines of a spool's files: a JSON array with a record's kind and its fields, with times as seconds since 1970."""
+"""The lines of a spool's files. Each is a JSON array with a record's kind and its fields.
+
+Another process may read the line, so the end of a use is written in seconds since 1970. In memory it is a value of
+time.perf_counter, which has another origin in each process.
+"""
 
 from __future__ import annotations
 
@@ -13,30 +17,32 @@ if TYPE_CHECKING:
     from promptctl.client.use_records import QueuedRecord
 
 _CLASSES: dict[str, type[QueuedRecord]] = {"use": UseRecord, "fallback": FallbackRecord, "score": ScoreRecord}
-_KINDS = {record: kind for kind, record in _CLASSES.items()}
-_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "None": (type(None),)}
-# The JSON types of each class's fields, from their annotations.
-_FIELD_TYPES = {
-    record: [sum((_TYPES[name] for name in kind.split(" | ")), ()) for kind in record.__annotations__.values()]
-    for record in _KINDS
-}
-_ID = "00000000-0000-0000-0000-000000000000"
+_KINDS = {record_class: kind for kind, record_class in _CLASSES.items()}
+_NONE = type(None)
+# The types that a decoded JSON value may have, by the annotation of its field.
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,), "str | None": (str, _NONE), "int": (int,), "int | None": (int, _NONE), "float": (int, float),
+    "float | None": (int, float, _NONE),
+}  # fmt: skip
+_FIELD_TYPES = {cls: [_TYPES[annotation] for annotation in cls.__annotations__.values()] for cls in _KINDS}
+# The form of an id: each 0 is any hexadecimal digit.
+_ID_FORM = "00000000-0000-0000-0000-000000000000"
 _HEXADECIMAL = frozenset("0123456789abcdef")
-# The place of `ended_at` among a record's fields.
+# The position of `ended_at` among the fields of a use, and of a fallback as well.
 _ENDED_AT = UseRecord.fields.index("ended_at")
 
 
 def encode(record: QueuedRecord) -> bytes:
-    """Return a record as a line."""
-    # time.perf_counter has another origin in each process.
+    """Return the line of a record."""
     row = [_KINDS[type(record)], *record]
     if not isinstance(record, ScoreRecord):
+        # One place further, after the kind.
         row[_ENDED_AT + 1] = record.ended_at + time.time() - time.perf_counter()
     return json.dumps(row, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
 
 
 def decode(line: bytes) -> QueuedRecord | None:
-    """Return the record of a line; None: the line is damaged or is not a record."""
+    """Return the record of a line, or None if the line is damaged or is not a record."""
     try:
         row: Any = json_documents.parse(line)
     except json_documents.InvalidDocument:
@@ -44,22 +50,21 @@ def decode(line: bytes) -> QueuedRecord | None:
     if not isinstance(row, list) or not row or not isinstance(row[0], str) or row[0] not in _CLASSES:
         return None
     values: list[Any] = row[1:]  # pyright: ignore[reportUnknownVariableType]
-    record = _CLASSES[row[0]]
-    if not _is_valid(record, values):
+    record_class = _CLASSES[row[0]]
+    if not _is_valid(record_class, values):
         return None
-    if record is not ScoreRecord:
-        # A clock that was set back must not put a use into the future.
+    if record_class is not ScoreRecord:
         now = time.perf_counter()
+        # At most `now`: after the clock was set back, the use would end in the future.
         values[_ENDED_AT] = min(now, values[_ENDED_AT] - time.time() + now)
-    return record(*values)
+    return record_class(*values)
 
 
-def _is_valid(record: type[QueuedRecord], values: list[Any]) -> bool:
-    """Check the number and the types of the fields, and that the id has the usual form."""
-    types = _FIELD_TYPES[record]
-    return (
-        len(values) == len(types)
-        and all(type(value) in allowed for value, allowed in zip(values, types, strict=True))
-        and len(values[0]) == len(_ID)
-        and all(c in _HEXADECIMAL if digit == "0" else c == "-" for c, digit in zip(values[0], _ID, strict=True))
-    )
+def _is_valid(record_class: type[QueuedRecord], values: list[Any]) -> bool:
+    """Return whether the fields have the right number and types, and the first one is an id."""
+    types = _FIELD_TYPES[record_class]
+    if len(values) != len(types) or not all(
+        type(value) in allowed for value, allowed in zip(values, types, strict=True)
+    ):
+        return False
+    return "".join("0" if character in _HEXADECIMAL else character for character in values[0]) == _ID_FORM

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from promptctl.client.link import Link
     from promptctl.store.following import FollowedPrompt, PinnedVersion
 
-# A prompt holds its unit until its use is sent; of a longer one it holds the bucket.
+# Of a longer unit, a prompt keeps only the bucket, because it stays in memory until its use is sent.
 _LONGEST_UNIT = 200
-# A generator of our own: an application that seeds Python's for each request would always select the same side.
+# A generator of our own. An application that seeds Python's generator for each request would always get the same side
+# of a split.
 _random = random.Random().random  # noqa: S311 - not a secret
 
 
@@ -32,7 +33,7 @@ processes.renew_in_child(_renew_random)
 
 
 class PromptState:
-    """The active version, the split and the route of one prompt; `active` is None if no version is active."""
+    """What one prompt serves: its active version (None if no version is active), its split and its route."""
 
     __slots__ = ("active", "basis_points", "bucket_of", "candidate", "name", "route", "row", "seed")
 
@@ -73,23 +74,26 @@ class PromptState:
             active = self.active
             if unit is None or active is None:
                 return active
-            # The bucket is calculated on demand, usually by the thread that records the use.
+            # Without a split, only the record of a use needs the bucket. Usually the recorder's thread calculates it
+            # then. A unit for which that could raise an exception, or that is long, gets its bucket here.
             if len(unit) <= _LONGEST_UNIT and unit.isascii() and "\0" not in unit:
-                return Prompt(active.source, unit)
-            return Prompt(active.source, None, self.bucket_of(unit))
+                return Prompt(active.served_version, unit)
+            return Prompt(active.served_version, None, self.bucket_of(unit))
         if unit is None:
             return candidate if _random() * buckets.BUCKETS < self.basis_points else self.active
         bucket = self.bucket_of(unit)
         chosen = candidate if bucket < self.basis_points else self.active
-        return chosen and Prompt(chosen.source, None, bucket)
+        return None if chosen is None else Prompt(chosen.served_version, None, bucket)
 
 
 class State:
     """All prompts and pinned versions that a client has read, as they were at one time.
 
-    `plain` answers most calls with one lookup: by name, the prompts that are the same for all units, and by reference,
-    the pinned versions. `routed` has the versions that routes lead to, in the current epochs of their prompts; a pinned
-    version keeps the epoch in which it was read.
+    - `prompts`: by name.
+    - `pinned`: the pinned versions, by reference (NAME@VERSION), each with the epoch in which it was read.
+    - `plain`: what answers most calls with one lookup: the prompts that are the same for all units, and the pinned
+      versions.
+    - `routed`: the pinned versions that routes lead to, with the current epochs of their prompts.
     """
 
     __slots__ = ("pinned", "plain", "prompts", "routed")
@@ -110,17 +114,17 @@ class State:
             for step in prompt.route or ():
                 use: str = step["use"]
                 if use in pinned and use not in routed:
-                    routed[use] = _in_epoch(use, prompts, pinned, previously_routed or {})
+                    routed[use] = _with_current_epoch(use, prompts, pinned, previously_routed or {})
         self.plain = plain
         self.routed = routed
 
     def with_rows(self, rows: Iterable[FollowedPrompt], pinned: Iterable[PinnedVersion], link: Link) -> State:
-        """Return the state with these changed prompts and new pinned versions; itself if nothing is different."""
+        """Return the state with these changed prompts and new pinned versions: the same object if nothing differs."""
         prompts = dict(self.prompts)
         for row in rows:
             previous = prompts.get(row.name)
             if previous is None or previous.row != row:
-                # Literals of a program are interned, and a dict finds an identical object in half the time.
+                # An application's literals are interned. A dict finds a key that is the same object in half the time.
                 prompts[sys.intern(row.name)] = PromptState(row, link)
         versions = dict(self.pinned)
         for row in pinned:
@@ -133,39 +137,46 @@ class State:
         return State(prompts, versions, self.routed)
 
     def without(self, references: Iterable[str]) -> State:
-        """Return the state without these pinned versions; itself if it has none of them."""
+        """Return the state without these pinned versions: the same object if it has none of them."""
         removed = set(references)
         if removed.isdisjoint(self.pinned):
             return self
         pinned = {reference: prompt for reference, prompt in self.pinned.items() if reference not in removed}
         return State(self.prompts, pinned, self.routed)
 
-    def target(self, name: str, attributes: Mapping[str, Any]) -> str:
-        """Return where the route of a prompt leads a request: a name, NAME@VERSION, or `name` itself."""
+    def __contains__(self, reference: str) -> bool:
+        """Return whether the state has a prompt, by its name, or a pinned version, by its reference."""
+        return reference in self.prompts or reference in self.pinned
+
+    def route_target(self, name: str, attributes: Mapping[str, Any]) -> str:
+        """Return where the route of a prompt sends a request: another name, NAME@VERSION, or `name` itself."""
         prompt = self.prompts.get(name)
         if prompt is None or prompt.route is None:
             return name
         step = targeting.first_match(prompt.route, attributes)
         return name if step is None else step["use"]
 
-    def missing(self, names: Iterable[str]) -> list[str]:
-        """Return which of these names and references, and of the targets of their routes, the state does not have."""
+    def not_loaded(self, names: Iterable[str]) -> list[str]:
+        """Return these names and references, and the targets of their routes, without those that the state has."""
         needed: list[str] = []
         for name in names:
             needed.append(name)
             prompt = self.prompts.get(name)
             if prompt is not None:
-                needed += targets(prompt)
-        return [name for name in dict.fromkeys(needed) if name not in self.pinned and name not in self.prompts]
+                needed += _route_targets(prompt)
+        return [name for name in dict.fromkeys(needed) if name not in self]
 
 
-def for_unit(prompt: Prompt, unit: str) -> Prompt:
-    """Return a version that does not depend on the unit. Raises ValueError for what PostgreSQL cannot store as text."""
-    return Prompt(prompt.source, None, buckets.bucket(prompt.source.seed, unit))
+def with_bucket(prompt: Prompt, unit: str) -> Prompt:
+    """Return a pinned version with the bucket of a unit, for the record of its uses.
+
+    Raises ValueError for a unit that PostgreSQL cannot store as text.
+    """
+    return Prompt(prompt.served_version, None, buckets.bucket(prompt.served_version.seed, unit))
 
 
-def targets(prompt: PromptState) -> Iterator[str]:
-    """Yield where the steps of a route lead, and for a pinned version also its prompt, which has the epoch."""
+def _route_targets(prompt: PromptState) -> Iterator[str]:
+    """Yield the targets of a route's steps. For a pinned version, also yield its prompt, whose epoch is needed."""
     for step in prompt.route or ():
         use: str = step["use"]
         yield use
@@ -173,22 +184,21 @@ def targets(prompt: PromptState) -> Iterator[str]:
             yield use.partition("@")[0]
 
 
-def _in_epoch(
+def _with_current_epoch(
     reference: str,
     prompts: Mapping[str, PromptState],
     pinned: Mapping[str, Prompt],
     previously_routed: Mapping[str, Prompt],
 ) -> Prompt:
-    """Return a pinned version in its prompt's current epoch; the same object as before if the epoch is the same."""
-    version = pinned[reference]
-    prompt = prompts.get(version.name)
-    for candidate in (version, previously_routed.get(reference)):
-        if candidate is not None and (prompt is None or candidate.epoch == prompt.row.epoch):
-            return candidate
-    source = version.source
-    return Prompt(
-        ServedVersion(
-            source.link, source.name, source.version, prompt.row.epoch if prompt else source.epoch, source.content,
-            source.settings, source.metadata, source.seed,
-        )
-    )  # fmt: skip
+    """Return a pinned version with the current epoch of its prompt: an existing object if one has this epoch."""
+    prompt = pinned[reference]
+    prompt_state = prompts.get(prompt.name)
+    if prompt_state is None:
+        return prompt
+    epoch = prompt_state.row.epoch
+    for existing in (prompt, previously_routed.get(reference)):
+        if existing is not None and existing.epoch == epoch:
+            return existing
+    version = prompt.served_version
+    values = (version.content, version.settings, version.metadata, version.seed)
+    return Prompt(ServedVersion(version.link, version.name, version.version, epoch, *values))

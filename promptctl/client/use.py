@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from promptctl.client import argument_checks, fork_page, processes, replies
+from promptctl.client import argument_checks, process_local, processes, replies
 from promptctl.rules.tokens import MOST_TOKENS
 from promptctl.rules.use_ids import UseIds
 
@@ -19,18 +19,18 @@ _NO_REPLY: Any = object()
 _now = time.perf_counter
 
 
-# A child process does not inherit the ids and makes its own.
-_page = fork_page.take()
+# Has `ids`, from which uses get their ids. A child process must not make the same ids as its parent.
+_process_local = process_local.take()
 
 
 def _renew_ids() -> UseIds:
-    _page.ids = ids = UseIds()
+    _process_local.ids = ids = UseIds()
     return ids
 
 
 def _use_ids() -> UseIds:
     try:
-        return _page.ids
+        return _process_local.ids
     except AttributeError:
         return _renew_ids()
 
@@ -39,12 +39,12 @@ processes.renew_in_child(_renew_ids)
 
 
 class Use:
-    """A block around one call of a model. At its end the call is recorded, with its time and what `record` received.
+    """A `with` block around one call of a model. Its end records the call, with its time and what `record` received.
 
     An exception that leaves the block is recorded as the outcome, by the name of its class.
     """
 
-    # Defaults of the class, because most are never set and an application waits while an instance is made.
+    # Class attributes, because most keep their default, and setting them on each instance would take time.
     outcome = "ok"
     usage: Any = None
     earlier_usages: tuple[Any, ...] = ()
@@ -59,7 +59,8 @@ class Use:
 
     def __init__(self, prompt: PromptOfUse) -> None:
         self.prompt = prompt
-        # On the instance, because every use reads them, and a lookup in the class would take longer.
+        # Set on the instance, because every use reads them and a lookup in the class takes longer. 0: not begun, not
+        # ended.
         self.began = self.ended = 0.0
 
     @property
@@ -67,8 +68,8 @@ class Use:
         """The id of the use, for a later score."""
         use_id = self._id
         if use_id is None:
-            # Usually made by the thread that sends the use. `setdefault` keeps the first id without a lock, which a
-            # signal handler could find held.
+            # Usually the recorder's thread makes the id. If two threads do so at the same time, `setdefault` keeps the
+            # first id. A lock could be held by the code that a signal handler interrupts.
             use_id = self.__dict__.setdefault("_id", _use_ids().new(self.began))
         return use_id
 
@@ -83,16 +84,18 @@ class Use:
         """Record the tokens and the model of the call, from a reply or as numbers.
 
         A reply is an object of Anthropic's SDK, or has the field names of Bedrock, OpenAI, LiteLLM, LangChain or
-        Pydantic AI; a mapping, such as `model_dump()` returns, is accepted as well. The tokens of several replies are
-        added up, and the same reply counts once. `input_tokens` is all of the input, including cached tokens. A number
-        that is passed replaces the replies' sum. Invalid counts in a reply are ignored.
+        Pydantic AI. A mapping, such as `model_dump()` returns, is accepted as well. The tokens of several replies are
+        added up, but the same reply counts once. Invalid counts in a reply are ignored.
+
+        `input_tokens` is all of the input, including cached tokens. A number that is passed is recorded instead of the
+        replies' sum.
 
         Raises TypeError for a reply without readable usage, such as None, unless a number is passed; TypeError or
         ValueError for a number that is not a count of tokens; RuntimeError outside the block.
         """
         if self.ended or not self.began:
             raise self._outside("record")
-        # The most frequent type first, because an application waits for this.
+        # The most frequent type first, without a call, because the application waits for this.
         if type(input_tokens) is int and 0 <= input_tokens <= MOST_TOKENS:
             self.input_tokens = input_tokens
         elif input_tokens is not None:
@@ -102,7 +105,7 @@ class Use:
         elif output_tokens is not None:
             self.output_tokens = argument_checks.token_count("output_tokens", output_tokens)
         if reply is not _NO_REPLY:
-            # Its counts are read by the thread that sends them. The rest of the reply is not held until then.
+            # Keep only the reply's usage, so that the reply can be freed. The recorder's thread reads the counts.
             usage: Any = None
             model_of_reply: Any = None
             any_reply: Any = reply
@@ -117,27 +120,31 @@ class Use:
                 self.request_id = getattr(reply, "_request_id", None)
             else:
                 has_number = input_tokens is not None or output_tokens is not None
-                usage = self._read(reply, has_number=has_number)
+                usage = self._read_other_reply(reply, has_number=has_number)
             if self.usage is None:
                 self.usage = usage
-            elif usage is not None and not any(usage is other for other in (self.usage, *self.earlier_usages)):
+            elif usage is not None and not any(usage is earlier for earlier in (self.usage, *self.earlier_usages)):
                 self.earlier_usages = (*self.earlier_usages, self.usage)
                 self.usage = usage
         if model is not None:
             self.model = model
 
-    def _read(self, reply: object, *, has_number: bool) -> object:
-        """Return the usage of another kind of reply and set the model and the request id. Raises TypeError."""
+    def _read_other_reply(self, reply: object, *, has_number: bool) -> object:
+        """Set the model and the request id from a reply that is not Anthropic's. Return its usage.
+
+        Raises TypeError for a reply without readable usage, unless a number was passed as well.
+        """
         try:
             usage, self.model, self.request_id = replies.read(reply)
         except TypeError:
             if not has_number:
                 raise
             usage = None
-            self.model, self.request_id = replies.names(reply)
+            self.model, self.request_id = replies.model_and_request_id(reply)
         return usage
 
     def _outside(self, method: str) -> RuntimeError:
+        """Return the error for a method that was called outside the block."""
         when = "after" if self.ended else "before"
         return RuntimeError(
             f"{method}() was called {when} the block of its use: call it in `with prompt.use() as use:`"
@@ -151,7 +158,7 @@ class Use:
             self.first_token_at = _now()
 
     def failed(self, outcome: str) -> None:
-        """Record the name of an error that did not raise an exception. Raises RuntimeError outside the block."""
+        """Record a failure that raised no exception, by its name. Raises RuntimeError outside the block."""
         if self.ended or not self.began:
             raise self._outside("failed")
         self.outcome = "failed" if outcome in ("", "ok") else outcome
@@ -159,10 +166,11 @@ class Use:
     def score(self, score: float) -> None:
         """Score the call, in the block or later: a higher number is better. The last score counts.
 
-        Scores of an application's own text are ignored. Raises ValueError for a number beyond a billion.
+        Scores of an application's own text are ignored. Raises ValueError for anything but a number from minus a
+        billion to a billion.
         """
         number = argument_checks.score_number(score)
-        if self.prompt.source.version is None:
+        if self.prompt.served_version.version is None:
             return
         if self.ended:
             self.prompt.link.score(self.id, number)
@@ -183,10 +191,10 @@ class Use:
             self.outcome = kind.__name__
         link = self.prompt.link
         try:
-            limit = link.page.queue_limit
-        except AttributeError:
-            limit = link.begin_in_child()
+            wake_length = link.process_local.wake_length
+        except AttributeError:  # this is a new child process
+            wake_length = link.restart_in_child()
         queue = link.queue
         queue.append(self)
-        if len(queue) >= limit:
-            link.relieve()
+        if len(queue) >= wake_length:
+            link.on_wake_length()

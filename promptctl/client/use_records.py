@@ -1,4 +1,4 @@
-"""What is recorded of a use, read from the application's objects."""
+"""The record of a use that has ended, made by the recorder's thread from the objects that the application passed."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ _LONGEST_TEXT = 200
 
 
 def from_use(use: Use) -> UseRecord | FallbackRecord:
-    """Return the record of a use that has ended. Passes on any exception that the application's objects raise."""
-    source = use.prompt.source
+    """Return the record of a use that has ended. Raises any exception that the application's objects raise."""
+    version = use.prompt.served_version
     input_tokens, output_tokens = use.input_tokens, use.output_tokens
     cache_read = cache_write = None
     if use.usage is not None:
         counts = tokens.total((*use.earlier_usages, use.usage))
         input_tokens = counts.input if input_tokens is None else input_tokens
         output_tokens = counts.output if output_tokens is None else output_tokens
-        # The application's own count may be smaller than the cached parts that its reply reports.
+        # Drop the cached parts if they are more than all of the input, as when the application passed a smaller number.
+        # The database would refuse the record.
         if input_tokens is not None and (counts.cache_read or 0) + (counts.cache_write or 0) <= input_tokens:
             cache_read, cache_write = counts.cache_read, counts.cache_write
     model, outcome = _text(use.model), _text(use.outcome) or "failed"
     response_ms = max(0.0, (use.ended - use.began) * 1000)
-    if source.version is None or source.epoch is None:
-        return FallbackRecord(use.id, source.name, use.ended, model, input_tokens, output_tokens, response_ms, outcome)
-    first = use.first_token_at
-    first_token_ms = None if first is None else max(0.0, (first - use.began) * 1000)
-    # Without the checks of Record's constructor, which would take a tenth of what a use costs the sender's thread.
+    if version.version is None or version.epoch is None:
+        return FallbackRecord(use.id, version.name, use.ended, model, input_tokens, output_tokens, response_ms, outcome)
+    first_token_at = use.first_token_at
+    first_token_ms = None if first_token_at is None else max(0.0, (first_token_at - use.began) * 1000)
+    # Not `UseRecord(…)`, whose checks would take a tenth of the time that the recorder's thread needs for a use.
     fields = (
-        use.id, source.name, use.ended, source.version, source.epoch, use.prompt.bucket, model, input_tokens,
+        use.id, version.name, use.ended, version.version, version.epoch, use.prompt.bucket, model, input_tokens,
         output_tokens, cache_read, cache_write, response_ms, first_token_ms, outcome, use.early_score,
         _text(use.request_id),
     )  # fmt: skip
@@ -43,7 +44,7 @@ def from_use(use: Use) -> UseRecord | FallbackRecord:
 
 
 def _text(value: Any) -> str | None:
-    """Return a name from a reply or an exception in a form that the database can store."""
+    """Return a model, an outcome or a request id as text that the database can store."""
     if value is None or value == "ok":
         return value
     if value.__class__ is str and value.isascii() and value.isprintable() and len(value) <= _LONGEST_TEXT:

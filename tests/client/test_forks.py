@@ -164,9 +164,9 @@ def follow(name):
             time.sleep(0.002)
         # Wait until `get` answers from memory without a lock, as in a process that has not forked.
         deadline = time.monotonic() + 20
-        while prompts._page.state is not prompts._memory.state and time.monotonic() < deadline:
+        while prompts._process_local.state is not prompts._memory.state and time.monotonic() < deadline:
             time.sleep(0.002)
-        assert prompts._page.state is prompts._memory.state and prompts.is_connected
+        assert prompts._process_local.state is prompts._memory.state and prompts.is_connected
         os.write(1, f"{name} {version}\\n".encode())
 prompts.get("greeter")
 """

@@ -23,7 +23,7 @@ from promptctl import (
     VersionNotFound,
     errors,
 )
-from promptctl.client import missing_prompts
+from promptctl.client import nonexistent_prompts
 from tests.client.support import activate, count, rows, until
 from tests.schema.support import run
 
@@ -299,9 +299,9 @@ def test_an_unknown_name_is_queried_once(make_client: MakeClient, wire: Wire, da
 def test_the_number_of_remembered_missing_names_is_limited(make_client: MakeClient) -> None:
     prompts = make_client(poll_seconds=3600)
     prompts.get("greeter")
-    for n in range(missing_prompts.MOST + 20):
+    for n in range(nonexistent_prompts.MOST + 20):
         assert prompts.get(f"missing-{n}", default="x").is_default
-    assert len(prompts._follower._refresher.nonexistent) == missing_prompts.MOST  # pyright: ignore[reportPrivateUsage]
+    assert len(prompts._follower._refresher.nonexistent) == nonexistent_prompts.MOST  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.mark.parametrize("name", ["greeter", "other", "other@1", "absent"])
@@ -320,7 +320,7 @@ def test_a_unit_is_a_string_an_integer_or_a_uuid(prompts: Prompts, sql: Connecti
         prompt, same = (prompts.get(name, unit=form, default="") for form in (unit, text))
         assert (prompt.version, prompt.bucket) == (same.version, same.bucket)
         if not prompt.is_default:
-            assert [(prompt.bucket,)] == rows(sql, "select promptctl.bucket(%s, %s)", prompt.source.seed, text)
+            assert [(prompt.bucket,)] == rows(sql, "select promptctl.bucket(%s, %s)", prompt.served_version.seed, text)
     for wrong in (True, 1.5, b"user", ["user"], object(), Decimal(1), float("nan")):
         with pytest.raises(TypeError, match="unit must be a string, an integer or a UUID"):
             prompts.get(name, unit=wrong, default="")

@@ -231,7 +231,7 @@ def test_close_writes_the_last_change_to_the_snapshot(make_client: MakeClient, p
     prompts.get("greeter")
     # The next regular write is due much later, as after a write that took long.
     until(path.exists)
-    prompts._follower._refresher._snapshot._next_at = time.monotonic() + 1000  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
+    prompts._follower._refresher._snapshot._next_write_at = time.monotonic() + 1000  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
     activate(sql, "greeter", 2)
     until(lambda: prompts.get("greeter").version == 2)
     assert json.loads(path.read_text())["prompts"][0]["active_version"] == 1

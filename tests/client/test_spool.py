@@ -247,7 +247,7 @@ def test_a_full_spool_does_not_let_the_queue_grow_beyond_its_limit(
             with prompt.use() as current:
                 pass
             backlog.queue.append(current)
-        backlog.make_room()
+        backlog.shorten_in_outage()
         assert len(backlog) <= 100
     assert len(lines(spool)) > 50
     assert (len(backlog) + len(lines(spool)) + backlog.losses.dropped_uses, len(backlog)) == (1000, 100)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptctl import Prompts
-from promptctl.client import fork_page
+from promptctl.client import process_local
 from tests.client.support import activate, run_program, start_program
 from tests.client.test_forks import SETUP, check_recorded_once
 
@@ -217,14 +217,14 @@ def test_an_unused_page_is_reused(database_url: str) -> None:
         with Prompts(database_url) as prompts:
             prompts.get("greeter")
         del prompts
-    before = len(fork_page.all_pages)
+    before = len(process_local.all_instances)
     for _ in range(20):
         with Prompts(database_url) as prompts:
             assert prompts.get("greeter").version == 1
         del prompts
     gc.collect()
-    assert len(fork_page.all_pages) - before < 20
-    assert len({id(page) for page in fork_page.free_pages}) == len(fork_page.free_pages) > 0
+    assert len(process_local.all_instances) - before < 20
+    assert len({id(page) for page in process_local.free_instances}) == len(process_local.free_instances) > 0
 
 
 def test_get_makes_no_call_for_a_loaded_prompt() -> None:
@@ -237,8 +237,8 @@ def test_get_makes_no_call_for_a_loaded_prompt() -> None:
 
 
 def test_used_slots_are_in_the_middle_of_the_page() -> None:
-    padding = fork_page.padding()
+    padding = process_local.padding_slots()
     assert padding * 8 >= mmap.PAGESIZE or padding == 0
-    names = sorted(fork_page.ForkPage.__slots__)
-    assert names[padding:-padding] == ["ids", "plain", "queue_limit", "state"]
-    assert fork_page.ForkPage.__basicsize__ >= len(names) * 8
+    names = sorted(process_local.ProcessLocal.__slots__)
+    assert names[padding:-padding] == ["ids", "plain", "state", "wake_length"]
+    assert process_local.ProcessLocal.__basicsize__ >= len(names) * 8
