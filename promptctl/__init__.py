@@ -1,4 +1,4 @@
-"""System prompts in PostgreSQL: numbered versions that never change; one of them is active."""
+"""System prompts in PostgreSQL: numbered versions that never change, and a pointer to the active one."""
 
 __version__ = "0.1.0.dev0"
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from promptctl.client.prompts import Prompts as Prompts
     from promptctl.client.use import Use as Use
 
-# Names for applications, loaded on first use: the command line does not need them, and starts faster without them.
-_CLIENT = {
+# The public names, with their modules in `client`. A name is imported on first use: the command line needs none of
+# them, and starts faster without them.
+_MODULES = {
     "Prompts": "prompts",
     "Prompt": "prompt",
     "Use": "use",
@@ -27,8 +28,8 @@ _CLIENT = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _CLIENT:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"promptctl.client.{_CLIENT[name]}"), name)
+    return getattr(import_module(f"promptctl.client.{_MODULES[name]}"), name)

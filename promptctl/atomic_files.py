@@ -1,4 +1,4 @@
-"""Writing files atomically."""
+"""Write files atomically: a reader finds the old content or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import tempfile
 
 
 def write(path: str, data: bytes, *, private: bool = False) -> None:
-    """Create or replace a file atomically; an existing file keeps its mode.
+    """Create or replace a file atomically, or write directly to a terminal, a pipe or another device.
 
-    A new file has the mode of the umask, or 0600 if `private`. After a failure an existing file is unchanged. Writes
-    directly to a terminal, a pipe or another device. Raises OSError.
+    An existing file keeps its mode, and after a failure also its content. A new file gets the mode that the umask
+    allows, or 0600 if `private`. Raises OSError.
     """
-    # A symbolic link remains: its target is replaced.
+    # Of a symbolic link, the target is replaced, and the link remains.
     target = os.path.realpath(path)
     try:
         status = os.stat(path)
@@ -29,7 +29,7 @@ def write(path: str, data: bytes, *, private: bool = False) -> None:
 
 
 def replace(path: str, data: bytes, mode: int) -> None:
-    """Create or replace a file with this content and mode; a link is replaced, not followed. Raises OSError."""
+    """Create or replace a file with this content and mode. A link is replaced itself. Raises OSError."""
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=".promptctl-", dir=os.path.dirname(path))
@@ -47,6 +47,7 @@ def replace(path: str, data: bytes, mode: int) -> None:
 
 
 def _umask() -> int:
+    """Return the umask. The only way to read it is to set another one."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""Reading files, pipes and streams up to a limit, so that no input exhausts the memory."""
+"""Read files, pipes and streams up to a limit in bytes, so that no input exhausts the memory."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class TooLarge(OSError):
 
 
 def unreadable(name: str, problem: Exception, hint: str) -> errors.Failed:
-    """Return the error for a file that cannot be opened or read; `name` is the quoted name of the file."""
-    # A name with a NUL character raises ValueError, which has no strerror.
+    """Return the error for a file that cannot be opened or read; `name` is its name in quotes."""
+    # `open` raises ValueError for a path with a NUL character, and ValueError has no strerror.
     reason = getattr(problem, "strerror", None) or str(problem)
     return errors.Failed("cannot_read", f"cannot read {name}: {reason}", hint=hint)
 
 
 def regular_file(path: str, limit: int = LARGEST_BYTES) -> bytes:
-    """Return the content of a regular file. Raises OSError, also for a pipe or a device, and TooLarge (an OSError)."""
+    """Return the content of a regular file. Raises OSError, also for a pipe or a device. TooLarge is an OSError."""
     # Without O_NONBLOCK, opening a pipe that has no writer would block.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
@@ -46,7 +46,7 @@ def regular_file(path: str, limit: int = LARGEST_BYTES) -> bytes:
 
 
 def any_file(path: str, limit: int = LARGEST_BYTES) -> bytes:
-    """Return the content of a file, a pipe or a device. Raises OSError, and TooLarge (an OSError)."""
+    """Return the content of a file, a pipe or a device. Raises OSError; TooLarge is one."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return from_descriptor(descriptor, limit)
@@ -55,28 +55,28 @@ def any_file(path: str, limit: int = LARGEST_BYTES) -> bytes:
 
 
 def from_stream(stream: BinaryIO, limit: int = LARGEST_BYTES) -> bytes:
-    """Return the content of a buffered stream. Raises OSError, and TooLarge (an OSError)."""
+    """Return the content of a buffered stream. Raises OSError; TooLarge is one."""
     pieces: list[bytes] = []
     size = 0
     while True:
-        pieces.append(piece := stream.read(_PIECE_BYTES))
+        piece = stream.read(_PIECE_BYTES)
+        pieces.append(piece)
         size += len(piece)
         if size > limit:
             raise TooLarge(limit)
-        # A short piece is the last one. Another read would make a person at a terminal type Ctrl-D twice.
+        # A buffered stream returns a short piece only at its end. Reading again, until an empty piece, would make a
+        # person at a terminal type Ctrl-D twice.
         if len(piece) < _PIECE_BYTES:
             return b"".join(pieces)
 
 
 def from_descriptor(descriptor: int, limit: int = LARGEST_BYTES) -> bytes:
-    """Return the content of a file descriptor. Raises OSError, and TooLarge (an OSError)."""
-    data = os.read(descriptor, _PIECE_BYTES)
-    # Most files fit in the first piece. For larger ones a list avoids copying the earlier pieces each time.
-    pieces = [data]
-    size = len(data)
+    """Return the content of a file descriptor. Raises OSError; TooLarge is one."""
+    pieces: list[bytes] = []
+    size = 0
     while piece := os.read(descriptor, _PIECE_BYTES):
         pieces.append(piece)
         size += len(piece)
         if size > limit:
             raise TooLarge(limit)
-    return data if len(pieces) == 1 else b"".join(pieces)
+    return b"".join(pieces)

@@ -1,7 +1,7 @@
 """Every error that a user can meet: one class for each exit code, and a stable code for each error.
 
-An error has a `message` of one line that names the problem and, if possible, a `hint`, which is a command to run.
-Scripts may compare `code`: docs/json.md lists the codes.
+An error has a `message` of one line that names the problem. If possible it has a `hint` with the next step, usually a
+command to run. Scripts may compare `code`: docs/json.md lists the codes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 class PromptctlError(Exception):
     """An error with a message for people, a `code` for scripts and an exit code for shells.
 
-    If `hint_options` is not empty, the hint is `hint_prefix` and the same command line with these words added and the
-    word `hint_without` removed. `others` are further messages of the same kind. `sqlstate` is PostgreSQL's code, or
-    empty.
+    `hint_options` are words with which the command that failed would succeed. If there are any, `cli.hints` makes the
+    hint: `hint_prefix`, then the command line with these words added and the word `hint_without` removed.
+
+    `others` are messages of further errors of the same kind, for example the other invalid files. `sqlstate` is
+    PostgreSQL's code, or empty.
     """
 
     exit_code: int = 1
@@ -37,7 +39,7 @@ class PromptctlError(Exception):
 
 
 class Terminated(KeyboardInterrupt):
-    """The signal `number` ends the process; the calls that are in progress are recorded first."""
+    """The signal `number` ends the process. It is raised as Ctrl-C is, so that calls in progress are still recorded."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -45,7 +47,7 @@ class Terminated(KeyboardInterrupt):
 
 
 class Failed(PromptctlError):
-    """The command failed for a reason that no other class names."""
+    """The command failed for a reason that has no class of its own."""
 
     exit_code = 1
 

@@ -1,6 +1,6 @@
 """The base class of records: immutable rows with named fields.
 
-Times are text in RFC 3339 and UTC (`2026-11-12T09:30:00.5Z`), because most of them are passed on unparsed.
+Times are text in RFC 3339 and UTC (`2026-11-12T09:30:00.5Z`), because most of them are printed without being parsed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass_transform(**_):
-        """Replace the decorator of `typing`, which has no effect at run time and whose import is slow."""
+        """Replace the decorator of `typing`, which is slow to import and has no effect at run time."""
         return lambda cls: cls
 
 
@@ -21,7 +21,7 @@ Timestamp = str
 
 
 class _RecordType(type):
-    """Give each class of records empty `__slots__`: a record has no attributes but its fields."""
+    """The class of record classes. It gives them empty `__slots__`, so a record has no attributes but its fields."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _RecordType:
         return super().__new__(cls, name, bases, {"__slots__": (), **namespace})
@@ -29,10 +29,10 @@ class _RecordType(type):
 
 @dataclass_transform(frozen_default=True)
 class Record(tuple["Any", ...], metaclass=_RecordType):
-    """A named tuple whose class needs neither `dataclasses` nor `typing`: every command would pay for their import.
+    """A named tuple. It needs neither `dataclasses` nor `typing`, whose imports would slow down every command.
 
-    The fields are the class's annotations after those of its base, in the order of a query's columns: `Move(*row)`. The
-    last fields may have defaults.
+    The fields are those of the base class, then the annotations of the class. They have the order of a query's columns,
+    so `Move(*row)` makes a record of a row. The last fields may have defaults.
     """
 
     fields: tuple[str, ...] = ()
@@ -42,6 +42,7 @@ class Record(tuple["Any", ...], metaclass=_RecordType):
 
         def __init_subclass__(cls):
             cls.fields += tuple(cls.__annotations__)
+            # A default is a class attribute, until the property of its field replaces it below.
             cls.defaults = {name: vars(cls)[name] for name in cls.fields if name in vars(cls)}
             for position, name in enumerate(cls.fields):
                 setattr(cls, name, property(itemgetter(position)))
@@ -49,14 +50,14 @@ class Record(tuple["Any", ...], metaclass=_RecordType):
         def __new__(cls, *values, **named):
             """Make a record from the values of its fields, by position or by name."""
             if named or len(values) != len(cls.fields):
-                named = cls.defaults | named if cls.defaults else named
+                named = cls.defaults | named
                 values += tuple(named[name] for name in cls.fields[len(values) :])
                 if len(values) != len(cls.fields) or named.keys() - set(cls.fields):
                     raise TypeError(f"{cls.__name__} takes {', '.join(cls.fields)}")
             return tuple.__new__(cls, values)
 
         def __repr__(self):
-            return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in zip(self.fields, self, strict=True))})"
+            return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.as_dict().items())})"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the names and values of the fields, in order."""

@@ -1,4 +1,4 @@
-"""The schema that this promptctl installs and works with."""
+"""The version and the text of the schema that this promptctl installs and requires."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ VERSION = 6
 
 
 def read_sql() -> str:
-    """Return the text of schema.sql: beside this module in a wheel, in the repository's root in an editable install."""
+    """Return the text of schema.sql."""
+    # It is beside this module in a wheel, and in the root of the repository in an editable installation.
     folder = os.path.dirname(os.path.abspath(__file__))
     for path in (os.path.join(folder, "schema.sql"), os.path.join(os.path.dirname(folder), "schema.sql")):
         if os.path.exists(path):

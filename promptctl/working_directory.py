@@ -1,4 +1,4 @@
-"""The working directory, which may have been deleted."""
+"""A check for a working directory that was deleted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from promptctl import errors
 
 
 def require(path: str) -> None:
-    """Raise Failed (`cannot_read`) if a relative path has no working directory, because it was deleted."""
+    """Raise Failed (`cannot_read`) if `path` is relative and the working directory was deleted."""
     if os.path.isabs(path):
         return
     try:

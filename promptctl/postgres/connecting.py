@@ -1,4 +1,4 @@
-"""Connecting to the configured database: for a command, or for the threads of an application."""
+"""Connect to the configured database, for a command or for the threads of an application."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS = 10
 _EMBEDDED = "the embedded database"
-# libpq's variables that apply to the embedded database as well.
-_EMBEDDED_TOO = ("PGAPPNAME", "PGOPTIONS", "PGTZ", "PGDATESTYLE")
-# Values for a connection through the embedded server's socket, which override libpq's variables.
-_HARMLESS = {
+# A command on the embedded database removes libpq's variables from its environment, because they describe another
+# server. It keeps these.
+_KEPT_VARIABLES = ("PGAPPNAME", "PGOPTIONS", "PGTZ", "PGDATESTYLE")
+# An application's connection to the embedded server passes these keywords for the variables that are set. A variable
+# such as PGSSLMODE=require is meant for another server, and no connection through a socket satisfies it.
+_SOCKET_KEYWORDS = {
     "channel_binding": "disable", "gssencmode": "disable", "load_balance_hosts": "disable",
     "max_protocol_version": "latest", "min_protocol_version": "3.0", "require_auth": "none", "sslmode": "disable",
     "ssl_max_protocol_version": "TLSv1.3", "ssl_min_protocol_version": "TLSv1.2", "sslcertmode": "disable",
     "sslnegotiation": "postgres", "sslrootcert": "none", "target_session_attrs": "any",
 }  # fmt: skip
-
-# Of these keywords, and of libpq's variables for them, a database is identified by those without a login.
+# The keywords that identify a database, with libpq's variables for them. `user` does so only if no `dbname` is set.
 _IDENTIFYING = {
     "host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "dbname": "PGDATABASE", "service": "PGSERVICE",
     "user": "PGUSER",
@@ -44,40 +45,41 @@ def connect(
     empty_if_absent: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Database:
-    """Connect to the configured database.
+    """Connect to the configured database. Raises Usage for an invalid setting, and Unreachable.
 
-    `creates` allows the creation of an embedded cluster, `starts` the start of an existing one. In CI, a setting or,
-    with `names_embedded`, the command itself must name the embedded database before one is created. With
-    `empty_if_absent`, returns an EmptyDatabase instead of creating one. Calls `say` with a line before a slow step.
-    Raises Usage for an invalid setting, Unreachable.
+    The parameters are for the embedded database. `starts` allows to start its server, and `creates` to create the
+    database if there is none. In CI it is created only if a setting names it, or if the command itself does
+    (`names_embedded`). With `empty_if_absent`, a database that does not exist is not created: an EmptyDatabase is
+    returned. `say` is called with a line of text before a slow step.
     """
     target = settings.target(database_url)
     if target.embedded:
-        if (creates or empty_if_absent) and not (names_embedded or target.may_be_made):
+        if (creates or empty_if_absent) and not (names_embedded or target.may_be_created):
             _refuse_to_create()
-        if empty_if_absent and (absent := _absent_home()) is not None:
-            say(f"there is no embedded database yet: sync creates it in {absent}")
+        if empty_if_absent and (new_home := _new_home()) is not None:
+            say(f"there is no embedded database yet: sync creates it in {new_home}")
             return EmptyDatabase(_EMBEDDED)
         return _connect_embedded(creates, starts, say)
-    return _configured_database(target, _common(), _connected)
+    return _configured_database(target, _command_parameters(), _connect_command)
 
 
 def connect_application(target: settings.Target, *, connect_timeout_seconds: float, timeout_seconds: float) -> Database:
     """Connect for the threads of an application, which must detect a lost server soon. Raises Unreachable.
 
-    `connect_timeout_seconds` is for all hosts of a URL together, `timeout_seconds` for each answer. The environment
-    belongs to the application and is not changed, so times have the format of the session.
+    `connect_timeout_seconds` is for all hosts of a URL together, `timeout_seconds` for each answer. Unlike a command,
+    this sets no variables, because the environment belongs to the application. So a time that is read through this
+    connection is in the time zone and the format of the session, not in RFC 3339.
     """
     driver = drivers.for_application()
-    # psycopg allows this time for each host, and at least 2 seconds.
-    connect_timeout = str(max(2, round(connect_timeout_seconds / _hosts(target.url, target.origin, driver))))
-    own = {
+    # psycopg allows `connect_timeout` for each host, and at least 2 seconds.
+    seconds_per_host = connect_timeout_seconds / _count_hosts(target.url, target.origin, driver)
+    client_parameters = {
         "fallback_application_name": "promptctl client",
         "keepalives_idle": "5",
         "keepalives_interval": "2",
         "keepalives_count": "3",
         "tcp_user_timeout": str(round(timeout_seconds * 1000)),
-        "connect_timeout": connect_timeout,
+        "connect_timeout": str(max(2, round(seconds_per_host))),
     }
     if target.embedded:
         from promptctl.postgres.embedded import location, server
@@ -85,10 +87,10 @@ def connect_application(target: settings.Target, *, connect_timeout_seconds: flo
         home = location.home()
         if location.cluster(home) is None:
             raise errors.Unreachable("no_embedded_database", f"there is no embedded database in {home}")
-        own |= _shield(driver)
+        client_parameters |= _overrides(driver)
 
         def connect(parameters: Mapping[str, str]) -> Connection:
-            return driver.connect({**own, **parameters})
+            return driver.connect({**client_parameters, **parameters})
 
         try:
             database = _embedded_database(home, connect)
@@ -98,13 +100,13 @@ def connect_application(target: settings.Target, *, connect_timeout_seconds: flo
             server.start(home, create=False, connect=connect, unless_stopped=True)
             database = _embedded_database(home, connect)
     else:
-        database = _configured_database(target, own, driver.connect)
+        database = _configured_database(target, client_parameters, driver.connect)
     database.set_timeout(timeout_seconds)
     return database
 
 
 def keywords(url: str) -> dict[str, str]:
-    """Return the values of a URL or a keyword string by libpq's keywords. Raises Usage for a malformed one."""
+    """Return the values in a URL or a keyword string, by libpq's keyword. Raises Usage if it is malformed."""
     return _keywords(drivers.for_command(), url, "--database-url")
 
 
@@ -112,7 +114,7 @@ def _configured_database(
     target: settings.Target, parameters: dict[str, str], connect: Callable[[dict[str, str]], Connection]
 ) -> Database:
     if target.url is not None:
-        # libpq expands a URL or keywords in `dbname`; later keywords win.
+        # libpq accepts a URL, or a string of keywords, as `dbname`. A parameter after it overrides a value in it.
         parameters["dbname"] = target.url
     parameters["client_encoding"] = "UTF8"
     try:
@@ -123,9 +125,10 @@ def _configured_database(
 
 
 def identity(target: settings.Target) -> str:
-    """Return a text that is the same for every login of a database, for an application. It has no password.
+    """Return a text that identifies a database: it is the same for each of its logins, and has no password.
 
-    Imports psycopg. Raises Failed (`libpq_missing`), and Usage for a malformed URL.
+    Only an application calls this, because it imports psycopg. Raises Failed (`libpq_missing`), and Usage for a
+    malformed URL.
     """
     driver = drivers.for_application()
     if target.embedded:
@@ -136,7 +139,7 @@ def identity(target: settings.Target) -> str:
     values = {keyword: in_url.get(keyword) or os.environ.get(name, "") for keyword, name in _IDENTIFYING.items()}
     keywords = ["host", "hostaddr", "port", "dbname", "service"]
     if not values["dbname"]:
-        # The name of the database is then that of the user.
+        # libpq then connects to the database that has the name of the user.
         keywords.append("user")
     return " ".join(f"{keyword}={values[keyword]}" for keyword in keywords)
 
@@ -153,8 +156,11 @@ def _keywords(driver: Driver, url: str, origin: str) -> dict[str, str]:
 
 
 def _refuse_to_create() -> None:
-    """Raise Usage if there is no embedded database yet: a job in CI would fill one that is deleted with the job."""
-    if _absent_home() is not None:
+    """Raise Usage if there is no embedded database yet.
+
+    In CI a new one would be deleted at the end of the job, with what the job has stored.
+    """
+    if _new_home() is not None:
         raise errors.Usage(
             "no_database_configured",
             "no database is configured, and CI is set: an embedded database is created there only by name",
@@ -162,8 +168,8 @@ def _refuse_to_create() -> None:
         )
 
 
-def _absent_home() -> str | None:
-    """Return the path for a new embedded database, or None if there is one."""
+def _new_home() -> str | None:
+    """Return the path for a new embedded database, or None if there is one already."""
     from promptctl.postgres.embedded import location
 
     home = location.home()
@@ -171,11 +177,13 @@ def _absent_home() -> str | None:
 
 
 def _connect_embedded(creates: bool, starts: bool, say: Callable[[str], None]) -> Database:
+    """Connect to the embedded server. If it does not run, create or start it first, if that is allowed."""
     from promptctl.postgres.embedded import location
 
     home = location.home()
-    for name in [name for name in os.environ if name.startswith("PG") and name not in _EMBEDDED_TOO]:
-        del os.environ[name]
+    for name in list(os.environ):
+        if name.startswith("PG") and name not in _KEPT_VARIABLES:
+            del os.environ[name]
     if location.cluster(home) is not None:
         try:
             return _embedded_database(home, _connect_light)
@@ -203,13 +211,15 @@ def _embedded_database(home: str, connect: Callable[[Mapping[str, str]], Connect
 
 
 def _connect_light(parameters: Mapping[str, str]) -> Connection:
-    return _connected({**_common(), **parameters}, light=True)
+    """Connect to the embedded server with a libpq that is faster to load (libpq_library.load)."""
+    return _connect_command({**_command_parameters(), **parameters}, light=True)
 
 
-def _shield(driver: Driver) -> dict[str, str]:
+def _overrides(driver: Driver) -> dict[str, str]:
     """Return keywords that override libpq's variables for an application's connection to the embedded server.
 
-    The environment belongs to the application and is not changed. Raises Usage for a variable without such a keyword.
+    The variables themselves belong to the application and stay as they are. Raises Usage for PGHOSTADDR and PGSERVICE,
+    which no keyword overrides.
     """
     if not any(name.startswith("PG") for name in os.environ):
         return {}
@@ -221,10 +231,11 @@ def _shield(driver: Driver) -> dict[str, str]:
                 f"{name} is set, and selects another database than the embedded one",
                 hint=f"unset {name}",
             )
-    return {keyword: _HARMLESS[keyword] for keyword in keywords.values() if keyword in _HARMLESS}
+    return {keyword: _SOCKET_KEYWORDS[keyword] for keyword in keywords.values() if keyword in _SOCKET_KEYWORDS}
 
 
-def _common() -> dict[str, str]:
+def _command_parameters() -> dict[str, str]:
+    """Return the keywords of every connection of a command."""
     # Detect a host that disappears during a statement within half a minute instead of two hours.
     parameters = {
         "fallback_application_name": "promptctl",
@@ -238,15 +249,16 @@ def _common() -> dict[str, str]:
     return parameters
 
 
-def _connected(parameters: dict[str, str], *, light: bool = False) -> Connection:
-    # libpq sends these with its first message, so times are in RFC 3339 without another round trip.
+def _connect_command(parameters: dict[str, str], *, light: bool = False) -> Connection:
+    """Connect for a command. It reads times in UTC, in the format that `values` converts to RFC 3339."""
+    # libpq sends these variables with its first message: setting them with a statement would cost a round trip.
     for name, value in (("PGTZ", "UTC"), ("PGDATESTYLE", "ISO")):
         os.environ[name] = value
     return drivers.for_command(light=light).connect(parameters, light=light)
 
 
-def _hosts(url: str | None, origin: str, driver: Driver) -> int:
-    """Return the number of hosts that are tried in turn. Raises Usage for a URL that libpq cannot parse."""
+def _count_hosts(url: str | None, origin: str, driver: Driver) -> int:
+    """Return the number of hosts that libpq tries in turn. Raises Usage for a URL that libpq cannot parse."""
     parameters = _keywords(driver, url, origin) if url else {}
     for keyword, variable in (("hostaddr", "PGHOSTADDR"), ("host", "PGHOST")):
         if hosts := parameters.get(keyword) or os.environ.get(variable):
@@ -255,6 +267,8 @@ def _hosts(url: str | None, origin: str, driver: Driver) -> int:
 
 
 def _label(connection: Connection) -> str:
-    host = "localhost" if connection.host.startswith("/") or not connection.host else connection.host
+    """Return the database as messages name it: `llm_app at db.prod`."""
+    is_local = not connection.host or connection.host.startswith("/")
+    host = "localhost" if is_local else connection.host
     port = "" if connection.port in ("", "5432") else f":{connection.port}"
     return f"{connection.database} at {host}{port}"

@@ -1,6 +1,6 @@
 """A connection to PostgreSQL: pipelines, timeouts, cancellation and notifications.
 
-It uses psycopg's protocol for libpq. `ctypes_pq` implements the methods that are called here.
+It calls libpq through the methods of psycopg's PGconn. `ctypes_pq` implements the methods that are called here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from promptctl.postgres.values import Parameter, Row
 
-# psycopg.pq.ExecStatus, PollingStatus and DiagnosticField.
+# Members of psycopg.pq.ExecStatus, PollingStatus and DiagnosticField, which cannot be imported here: see ctypes_pq.
 _COMMAND_OK, _TUPLES_OK, _PIPELINE_SYNC, _PIPELINE_ABORTED = 1, 2, 10, 11
 _POLLING_READING, _POLLING_WRITING = 1, 2
 _SQLSTATE, _MESSAGE, _DETAIL, _HINT, _CONSTRAINT = b"C"[0], b"M"[0], b"D"[0], b"H"[0], b"n"[0]
@@ -28,7 +28,7 @@ _CANCEL_SECONDS = 1.0
 
 
 class ServerError(Exception):
-    """PostgreSQL refused a statement: its SQLSTATE and the fields of its message, '' where a field is absent."""
+    """PostgreSQL refused a statement. The attributes are the fields of its error, '' for a field that is absent."""
 
     def __init__(self, sqlstate: str, message: str, detail: str, hint: str, constraint: str) -> None:
         super().__init__(message)
@@ -40,22 +40,23 @@ class ServerError(Exception):
 
 
 class ConnectionFailed(Exception):
-    """No connection could be made; the message is libpq's, which never contains the password."""
+    """No connection could be made. The message is libpq's."""
 
 
 class ConnectionLost(Exception):
-    """The connection ended during a statement: it may or may not have been executed."""
+    """The connection ended. A statement that was running may or may not have been executed."""
 
 
 class Connection:
     """One connection. Rows are tuples of int, float, bool, str, RFC 3339 times in UTC, parsed JSON and None.
 
-    `timeout_seconds` is an attribute: a server that does not answer for so long is lost. None waits without limit.
+    The attribute `timeout_seconds` may be set. If the server does not answer within this time, ConnectionLost is
+    raised. None waits without a limit.
     """
 
     def __init__(self, pgconn: PGconn, error_class: type[Exception]) -> None:
         """Use an open connection, whose methods raise `error_class` when they fail."""
-        # A blocking send would wait in C, without limit, for a server that hangs: see _flush.
+        # If the server hangs, a blocking send would wait in C without a limit. `_flush` waits with one.
         pgconn.nonblocking = 1
         self._pgconn: PGconn | None = pgconn
         self.error_class = error_class
@@ -64,14 +65,15 @@ class Connection:
         self.port = _text(pgconn.port)
         self.timeout_seconds: float | None = None
         self._socket = pgconn.socket
-        self._wakes = -1
+        self._wake_descriptor = -1
         self._poll = select.poll() if hasattr(select, "poll") else None
         if self._poll is not None:
             self._poll.register(self._socket, select.POLLIN)
 
     def close(self) -> None:
         """Close the connection; the server rolls an open transaction back."""
-        # Dropped first: a child that is forked meanwhile must not close another file that reuses the descriptor.
+        # The attribute is cleared before the PGconn is closed. Otherwise, if another thread forks in between, `abandon`
+        # in the child would close a descriptor that another file may already reuse.
         pgconn, self._pgconn = self._pgconn, None
         if pgconn is not None:
             pgconn.finish()
@@ -79,8 +81,8 @@ class Connection:
     def abandon(self) -> None:
         """In a child process: drop the parent's connection without ending the parent's session."""
         if self._pgconn is not None:
+            # Close this process's copy of the descriptor, and leave the PGconn open: closing it would end the session.
             os.close(self._socket)
-            # Close only this process's copy of the descriptor. The PGconn is never freed: that would end the session.
             self._pgconn = None
 
     @property
@@ -89,20 +91,20 @@ class Connection:
         return self.pgconn.server_version
 
     def reported(self, setting: str) -> str | None:
-        """Return a setting that the server reports by itself; None if it, or a pooler, does not report it."""
+        """Return a setting that the server reports without a query, or None if it or a pooler does not report it."""
         value = self.pgconn.parameter_status(setting.encode())
         return None if value is None else value.decode()
 
     def pipeline(self, statements: Sequence[tuple[LiteralString, Sequence[Parameter]]]) -> list[list[Row]]:
         """Send statements together and return the rows of each: one round trip, and one transaction if none is open.
 
-        The first that fails is raised as ServerError: those after it are not run, those before it are rolled back.
-        Raises ConnectionLost.
+        Raises ServerError for the first statement that fails. The statements after it are not run, and those before it
+        are rolled back. Raises ConnectionLost.
         """
         if len(statements) != 1:
             self.send(statements)
             return self.receive()
-        # A pipeline of one statement would only be slower.
+        # For one statement, a pipeline would only be slower.
         message = values.query_arguments(*statements[0])
         with _Exchange(self) as pgconn:
             pgconn.send_query_params(*message)
@@ -124,7 +126,7 @@ class Connection:
             self._flush(pgconn)
 
     def receive(self) -> list[list[Row]]:
-        """Return the rows of each statement that was sent last. Raises what `pipeline` does."""
+        """Return the rows of each statement of the last `send`. Raises what `pipeline` does."""
         with _Exchange(self) as pgconn:
             results, error = self._results(pgconn, until_sync=True)
             pgconn.exit_pipeline_mode()
@@ -133,7 +135,7 @@ class Connection:
         return results
 
     def script(self, sql: str) -> None:
-        """Run a text of several statements, without parameters; the first that fails ends it (ServerError)."""
+        """Run a text of several statements, without parameters. The first that fails ends it with ServerError."""
         with _Exchange(self) as pgconn:
             pgconn.send_query(sql.encode())
             self._flush(pgconn)
@@ -141,28 +143,28 @@ class Connection:
         if error is not None:
             raise error
 
-    def notifications(self, seconds: float, wakes: int) -> tuple[list[str], bool]:
-        """Wait for notifications, and return their payloads and whether the descriptor `wakes` can be read.
+    def notifications(self, seconds: float, wake_descriptor: int) -> tuple[list[str], bool]:
+        """Wait for notifications, and return their payloads and whether `wake_descriptor` is readable.
 
-        After `seconds` without either, return an empty list and False. Another thread ends the wait by writing to
-        `wakes`, a pipe or a socket. Raises ConnectionLost.
+        `wake_descriptor` is a pipe or a socket: another thread ends the wait by writing to it. After `seconds` without
+        either, return [] and False. Raises ConnectionLost.
         """
         with _Exchange(self) as pgconn:
             payloads = _payloads(pgconn)
             if payloads:
                 return payloads, False
-            ready = self._ready_of_both(wakes, seconds)
+            ready = self._wait_for_both(wake_descriptor, seconds)
             if self._socket in ready:
                 pgconn.consume_input()
                 payloads = _payloads(pgconn)
-        return payloads, wakes in ready
+        return payloads, wake_descriptor in ready
 
     def cancel(self) -> None:
-        """Ask the server to cancel the statement that runs; return after a second if it does not answer."""
+        """Ask the server to cancel the running statement. Return after a second if the server does not answer."""
         pgconn = self.pgconn
         try:
             request = pgconn.cancel_conn()
-        except self.error_class:  # libpq before 17, and ctypes_pq
+        except self.error_class:  # libpq before 17, and ctypes_pq, cannot cancel without blocking
             waiting.run_interruptibly(self._cancel_blocking, _CANCEL_SECONDS)
             return
         import time
@@ -192,41 +194,47 @@ class Connection:
             raise ConnectionLost("the connection is closed")
         return self._pgconn
 
-    def _ready_of_both(self, wakes: int, seconds: float) -> list[int]:
+    def _wait_for_both(self, wake_descriptor: int, seconds: float) -> list[int]:
+        """Wait until the server's socket or `wake_descriptor` is readable, and return the readable ones."""
         if self._poll is None:
-            return waiting.ready([self._socket, wakes], seconds)
-        if self._wakes != wakes:
-            # Stored, because the same two descriptors are waited for again and again.
-            self._wakes, self._poll_both = wakes, select.poll()
+            return waiting.ready([self._socket, wake_descriptor], seconds)
+        if self._wake_descriptor != wake_descriptor:
+            # Kept for the next call, which waits for the same two descriptors.
+            self._wake_descriptor, self._poll_both = wake_descriptor, select.poll()
             self._poll_both.register(self._socket, select.POLLIN)
-            self._poll_both.register(wakes, select.POLLIN)
+            self._poll_both.register(wake_descriptor, select.POLLIN)
         return [descriptor for descriptor, _ in self._poll_both.poll(round(seconds * 1000))]
 
     def _flush(self, pgconn: PGconn) -> None:
-        """Wait until everything that was sent is in the hands of the operating system."""
+        """Wait until the operating system has accepted everything that was sent."""
         try:
             while pgconn.flush():
                 if not waiting.ready([self._socket], self.timeout_seconds, writable=True):
                     raise ConnectionLost(f"nothing was accepted for {self.timeout_seconds:g} s")
-                # A server that is busy sending may not read until we have read its output.
+                # The server may be waiting until we read its output, and read nothing before that.
                 pgconn.consume_input()
         except self.error_class:
-            pass  # the result has the reason
+            pass  # `_results` raises the reason
 
     def _results(self, pgconn: PGconn, *, until_sync: bool) -> tuple[list[list[Row]], ServerError | None]:
-        """Return the rows of each statement, up to the first that failed, and its error."""
+        """Return the rows of each statement before the first that failed, and the error of that one.
+
+        `until_sync` is for a pipeline, whose last result is the answer to its sync message.
+        """
         results: list[list[Row]] = []
         error: ServerError | None = None
         is_statement_over = False
         while True:
             result = self._next_result(pgconn)
             if result is None:
-                # In a pipeline None ends one statement; twice in a row it means that the connection is lost.
                 if not until_sync:
                     return results, error
+                # In a pipeline, None ends the results of one statement. A second None means that the connection is
+                # lost. 57P is the reason, if the server sent one: a shutdown, or an administrator ended the session.
+                if is_statement_over and error is not None and error.sqlstate.startswith("57P"):
+                    raise error
                 if is_statement_over:
-                    # 57P: the server shuts down, or an administrator ended the session.
-                    raise error if error and error.sqlstate.startswith("57P") else ConnectionLost(_failure(pgconn))
+                    raise ConnectionLost(_failure(pgconn))
                 is_statement_over = True
                 continue
             is_statement_over = False
@@ -248,20 +256,20 @@ class Connection:
             try:
                 pgconn.consume_input()
             except self.error_class:
-                break  # the result has the reason
+                break  # the result, or its absence, is the reason
         return pgconn.get_result()
 
     def _is_readable(self, seconds: float | None) -> bool:
-        """Wait until the server has sent something; return False after `seconds`."""
+        """Wait until the server has sent something, and return True. Return False after `seconds`."""
         if self._poll is not None:
             return bool(self._poll.poll(None if seconds is None else round(seconds * 1000)))
         return bool(waiting.ready([self._socket], seconds))
 
 
 class _Exchange:
-    """One exchange with the server.
+    """A block that exchanges messages with the server and handles what interrupts the exchange.
 
-    A failure of the PGconn becomes ConnectionLost. Ctrl-C cancels the statement and closes the connection.
+    An error of the PGconn becomes ConnectionLost. Ctrl-C cancels the running statement and closes the connection.
     """
 
     __slots__ = ("_connection",)
@@ -286,6 +294,7 @@ class _Exchange:
 
 
 def _payloads(pgconn: PGconn) -> list[str]:
+    """Return the payloads of the notifications that were read from the socket."""
     payloads: list[str] = []
     while (notification := pgconn.notifies()) is not None:
         payloads.append(_text(notification.extra))
@@ -296,7 +305,7 @@ def _server_error(pgconn: PGconn, result: PGresult) -> ServerError:
     sqlstate, *fields = [
         _text(result.error_field(field)) for field in (_SQLSTATE, _MESSAGE, _DETAIL, _HINT, _CONSTRAINT)
     ]
-    if not sqlstate:
+    if not sqlstate:  # an error of libpq itself
         raise ConnectionLost(_failure(pgconn))
     return ServerError(sqlstate, *fields)
 

@@ -1,7 +1,8 @@
-"""libpq through ctypes, for commands: classes that implement the part of psycopg's protocol that `connection` uses.
+"""The driver of commands: libpq through ctypes.
 
-A command is a new process, and nine tenths of its time would be the import of psycopg (ARCHITECTURE.md has the
-figures). The functions of libpq: https://www.postgresql.org/docs/current/libpq.html
+It replaces psycopg, because nine tenths of a command's time would be the import of psycopg (ARCHITECTURE.md has the
+figures). The classes have the names and the methods of psycopg's protocol, as far as `connection` uses them. The
+functions of libpq: https://www.postgresql.org/docs/current/libpq.html
 """
 
 from __future__ import annotations
@@ -26,25 +27,26 @@ class OperationalError(Exception):
 def connect(parameters: Mapping[str, str], *, light: bool = False) -> Connection:
     """Connect with libpq's keywords; `dbname` may be a whole URL. Raises ConnectionFailed.
 
-    `light` prefers the libpq without TLS and Kerberos (libpq_library.load). Raises Failed (`libpq_missing`).
+    `light` prefers a libpq that is faster to load (libpq_library.load). Raises Failed (`libpq_missing`).
     """
     library = libpq_library.load(light=light)
     keywords = [*(keyword.encode() for keyword in parameters), None]
     values = [*(value.encode("utf-8", "surrogateescape") for value in parameters.values()), None]
     array = ctypes.c_char_p * len(keywords)
-    handle = waiting.run_interruptibly(lambda: library.PQconnectdbParams(array(*keywords), array(*values), 1))
-    pgconn = PGconn(library, handle)
-    if library.PQstatus(ctypes.c_void_p(handle)) != _CONNECTION_OK:
+    # The 1 lets libpq expand a URL in `dbname`.
+    pointer = waiting.run_interruptibly(lambda: library.PQconnectdbParams(array(*keywords), array(*values), 1))
+    pgconn = PGconn(library, pointer)
+    if library.PQstatus(ctypes.c_void_p(pointer)) != _CONNECTION_OK:
         message = pgconn.error_message.decode(errors="replace").strip()
         pgconn.finish()
         raise ConnectionFailed(message)
-    # It has only the methods that are called here. A test compares them with psycopg's protocol.
+    # Any, because PGconn lacks the methods that are not used. A test compares the others with psycopg's protocol.
     part_of_protocol: Any = pgconn
     return Connection(part_of_protocol, OperationalError)
 
 
 def keywords(conninfo: str) -> dict[str, str]:
-    """Return the values of a URL or a keyword string by keyword. Raises ConnectionFailed if it is malformed."""
+    """Return the values in a URL or a keyword string, by keyword. Raises ConnectionFailed if it is malformed."""
     library = libpq_library.load()
     pointer = library.PQconninfoParse(conninfo.encode("utf-8", "surrogateescape"), None)
     if not pointer:
@@ -53,20 +55,21 @@ def keywords(conninfo: str) -> dict[str, str]:
 
 
 def variables() -> dict[str, str]:
-    """Return the keyword of each environment variable that libpq reads."""
+    """Return the environment variables that libpq reads, with the keyword of each."""
     library = libpq_library.load()
     return {variable: keyword for keyword, variable, _ in _options(library, library.PQconndefaults()) if variable}
 
 
 def _options(library: libpq_library.Library, pointer: int) -> list[tuple[str, str | None, str | None]]:
-    """Return keyword, environment variable and value of each option in an array, and free the array."""
+    """Return the keyword, the environment variable and the value of each option in a C array, and free the array."""
     options: list[tuple[str, str | None, str | None]] = []
     try:
         for option in ctypes.cast(pointer, ctypes.POINTER(libpq_library.Option)):
             if option.keyword is None:
                 return options
-            variable = None if option.envvar is None else option.envvar.decode()
-            options.append((option.keyword.decode(), variable, None if option.val is None else option.val.decode()))
+            variable = option.envvar.decode() if option.envvar is not None else None
+            value = option.val.decode() if option.val is not None else None
+            options.append((option.keyword.decode(), variable, value))
         return options
     finally:
         library.PQconninfoFree(ctypes.c_void_p(pointer))
@@ -82,13 +85,13 @@ class PGresult:
         self._handle = ctypes.c_void_p(pointer)
 
     def clear(self) -> None:
-        """Free the result; it has no rows afterwards."""
+        """Free the result. Afterwards it has no rows."""
         handle, self._handle = self._handle, ctypes.c_void_p()
         self._library.PQclear(handle)
 
     @property
     def status(self) -> int:
-        """The number of psycopg.pq.ExecStatus."""
+        """The status, as a number of psycopg.pq.ExecStatus."""
         return self._library.PQresultStatus(self._handle)
 
     @property
@@ -108,7 +111,7 @@ class PGresult:
     def get_value(self, row_number: int, column_number: int) -> bytes | None:
         """Return a value in the text format; None for NULL."""
         value: bytes = self._library.PQgetvalue(self._handle, row_number, column_number)
-        # NULL is an empty string here: only then is the second call needed.
+        # PQgetvalue returns b"" for NULL too, so only an empty value needs the second call.
         if not value and self._library.PQgetisnull(self._handle, row_number, column_number):
             return None
         return value
@@ -139,7 +142,7 @@ class PGcancel:
         self._handle = ctypes.c_void_p(pointer)
 
     def cancel(self) -> None:
-        """Send the request, wait for the server, and free it. Raises OperationalError."""
+        """Send the request, wait until the server has received it, and free it. Raises OperationalError."""
         buffer = ctypes.create_string_buffer(256)
         handle, self._handle = self._handle, ctypes.c_void_p()
         succeeded = self._library.PQcancel(handle, buffer, 256)
@@ -149,7 +152,7 @@ class PGcancel:
 
 
 class PGconn:
-    """A connection. What fails raises OperationalError; after `finish` every call that needs a connection does."""
+    """A connection. A method that fails raises OperationalError, as does one that needs a connection after `finish`."""
 
     __slots__ = ("_handle", "_library")
 
@@ -207,7 +210,7 @@ class PGconn:
         self._check(not self._library.PQsetnonblocking(self._handle, arg))
 
     def parameter_status(self, name: bytes) -> bytes | None:
-        """Return a setting that the server reports by itself; None if it does not."""
+        """Return a setting that the server reports without a query, or None if it does not report it."""
         return self._library.PQparameterStatus(self._handle, name)
 
     def send_query(self, command: bytes) -> None:
@@ -222,7 +225,7 @@ class PGconn:
         param_formats: Sequence[int] | None = None,
         result_format: int = 0,
     ) -> None:
-        """Send a statement with parameters; a format is 0 for text and 1 for binary, which may contain NUL bytes."""
+        """Send a statement with parameters. A format is 0 for text, and 1 for binary, which may contain NUL bytes."""
         count = len(param_values or ())
         types = values = lengths = formats = None
         if param_values:
@@ -239,7 +242,7 @@ class PGconn:
         )
 
     def enter_pipeline_mode(self) -> None:
-        """Begin to send statements without waiting for their results."""
+        """Begin a pipeline, in which statements are sent without waiting for their results."""
         self._check(self._library.PQenterPipelineMode(self._handle))
 
     def exit_pipeline_mode(self) -> None:
@@ -265,12 +268,12 @@ class PGconn:
         return self._library.PQisBusy(self._handle)
 
     def get_result(self) -> PGresult | None:
-        """Return the next result; None at the end of a statement."""
+        """Return the next result, or None at the end of a statement."""
         pointer: int | None = self._library.PQgetResult(self._handle)
         return None if pointer is None else PGresult(self._library, pointer)
 
     def notifies(self) -> PGnotify | None:
-        """Return the next notification that was read; None if there is none."""
+        """Return the next notification that was read, or None."""
         pointer = self._library.PQnotifies(self._handle)
         if not pointer:
             return None
@@ -290,6 +293,7 @@ class PGconn:
         """Raise OperationalError: only libpq 17 and later can cancel without blocking. Use `get_cancel`."""
         raise OperationalError("cancelling without blocking is not supported")
 
-    def _check(self, succeeded: int) -> None:
-        if not succeeded:
+    def _check(self, has_succeeded: int) -> None:
+        """Raise OperationalError with libpq's message for 0 or False."""
+        if not has_succeeded:
             raise OperationalError(self.error_message.decode(errors="replace").strip())

@@ -1,7 +1,7 @@
 """A connection to a database, and the statements that run on it.
 
-The round trip of the first statement also checks the schema's version. Both go in one pipeline, which is one
-transaction, so a statement never runs on a schema that it was not written for.
+A connection checks the schema's version. This check, the gate, is sent in one pipeline with the first statement, so it
+costs no round trip. A pipeline is one transaction, so a statement never runs on a schema that it was not written for.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from promptctl.postgres.values import Parameter, Row
 
 _READ_ONLY = "25006"
-# The function is called only to raise the error: a call that returns would cost a session's first millisecond. If a
-# setting of the database or the role reads NULL in an array as text, or cuts digits off, both settings are changed for
-# the transaction, and the query returns a row. For the transaction only, because a pooler shares the session.
+# The gate normally returns no row. For another version of the schema, `expect_schema_version` raises the error. It is
+# called only then, because the first call of a function costs a session a millisecond.
+#
+# With array_nulls off, arrays would store NULL as text, and with a small extra_float_digits, results would lose digits.
+# If a database or a role has such a setting, the gate changes both for this transaction and returns a row. It does not
+# change the session, because a pooler shares that with other clients.
 _GATE: LiteralString = """
     select promptctl.expect_schema_version($1), set_config('array_nulls', 'on', true),
            set_config('extra_float_digits', '1', true)
@@ -32,12 +35,12 @@ _GATE: LiteralString = """
 
 
 def client_libraries() -> list[str]:
-    """Return the paths, or names, of the libpq that this process has loaded: none before its first connection."""
+    """Return the path or name of each libpq that this process has loaded, [] before its first connection."""
     return drivers.libraries()
 
 
 class Database:
-    """A connection, with a label of the database for people, for example `llm_app at db.prod`."""
+    """A connection. `label` is the name of its database in messages, for example `llm_app at db.prod`."""
 
     def __init__(self, connection: Connection, label: str, *, embedded: bool) -> None:
         self.label = label
@@ -61,10 +64,13 @@ class Database:
         return self.run_all((sql, parameters))[0]
 
     def run_all(self, *statements: tuple[LiteralString, Sequence[Parameter]]) -> list[list[Row]]:
-        """Run statements in one round trip, outside `transaction` as one transaction, and return the rows of each."""
+        """Run statements in one round trip and return the rows of each.
+
+        Outside `transaction` they are one transaction.
+        """
         if self._checked:
             return self._pipeline(statements)
-        # After `begin`: the gate takes a snapshot, after which the isolation level cannot be set.
+        # A `begin` must be first: the gate takes a snapshot, after which the isolation level cannot be set.
         position = 1 if statements and statements[0][0].startswith("begin ") else 0
         gated: list[tuple[LiteralString, Sequence[Parameter]]] = [
             *statements[:position],
@@ -78,8 +84,9 @@ class Database:
                 raise
             self.install()
             answers = self._pipeline(gated)
-        # A gate that changed a setting precedes every later transaction too.
-        self._checked = not answers.pop(position)
+        # A row means that the gate has changed settings for this transaction, so the next transaction needs it again.
+        gate_rows = answers.pop(position)
+        self._checked = not gate_rows
         return answers
 
     def start(self, sql: LiteralString, *parameters: Parameter) -> Callable[[], list[Row]]:
@@ -89,7 +96,7 @@ class Database:
         return lambda: self._translating(self._connection.receive)[-1]
 
     def run_unchecked(self, sql: LiteralString, *parameters: Parameter) -> list[Row]:
-        """Run a statement as `run` does, without a check of the schema's version."""
+        """Run a statement as `run` does, but never with the gate."""
         return self._pipeline([(sql, parameters)])[0]
 
     def listen(self, channel: LiteralString) -> bool:
@@ -102,21 +109,22 @@ class Database:
             raise
         return True
 
-    def notifications(self, seconds: float, wakes: int) -> tuple[list[str], bool]:
-        """Wait for notifications, and return their payloads and whether the descriptor `wakes` is readable."""
-        return self._translating(self._connection.notifications, seconds, wakes)
+    def notifications(self, seconds: float, wake_descriptor: int) -> tuple[list[str], bool]:
+        """Wait for notifications, and return their payloads and whether `wake_descriptor` is readable."""
+        return self._translating(self._connection.notifications, seconds, wake_descriptor)
 
     def transaction(self, *, read_only: bool = False) -> Transaction:
-        """Return a block whose statements are one transaction: committed at its end, rolled back by an exception.
+        """Return a block whose statements are one transaction.
 
-        With `read_only`, all statements see one snapshot.
+        It is committed at the end of the block, and rolled back by an exception. With `read_only`, all statements see
+        one snapshot.
         """
         return Transaction(self, read_only=read_only)
 
     def dry_run(self, *, is_enabled: bool) -> DryRun:
-        """Return a block whose statements are one transaction that is rolled back at its end, if `is_enabled`.
+        """Return a block whose statements run as in a real run, and with `is_enabled` are rolled back at its end.
 
-        A dry run executes the same code as a real run, and sends no notification. Otherwise the block has no effect.
+        They are then one transaction, which sends no notification. Without `is_enabled` the block has no effect.
         """
         return DryRun(self, is_enabled=is_enabled)
 
@@ -124,7 +132,7 @@ class Database:
         """Run schema.sql. In the embedded database, also put the schema on the search path of every session."""
         [(encoding,)] = self.run_unchecked("select current_setting('server_encoding')")
         if encoding != "UTF8":
-            # Another encoding would reject characters of the script before the script can report it.
+            # The script checks the encoding as well, but a server with another encoding may reject the script's text.
             code = "database_not_utf8"
             message = f"{self.label} is encoded in {encoding}: promptctl needs UTF8"
             raise errors.SchemaMismatch(code, message, hint=refusals.WAYS_OUT[code])
@@ -134,11 +142,11 @@ class Database:
             self._translating(self._connection.script, search_path)
 
     def set_timeout(self, seconds: float) -> None:
-        """Treat a server that does not answer for so long as lost."""
+        """Set how long to wait for an answer. After that, the connection counts as lost."""
         self._connection.timeout_seconds = seconds
 
     def abandon(self) -> None:
-        """In a child process: drop the parent's connection without closing it for the parent."""
+        """In a child process: drop the parent's connection without ending the parent's session."""
         self._connection.abandon()
 
     def close(self) -> None:
@@ -151,7 +159,8 @@ class Database:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # For these two errors the connection stays open: the hint needs a query for similar names or for the access.
+        # After these two errors the connection stays open, because the hint needs a query: for prompts with similar
+        # names, or for the access of the login.
         if not isinstance(value, errors.NotFound) and getattr(value, "code", "") != "permission_denied":
             self.close()
 
@@ -159,7 +168,7 @@ class Database:
         return self._translating(self._connection.pipeline, statements)
 
     def _translating(self, call: Callable[..., Any], *arguments: object) -> Any:
-        """Call a method of the connection, and raise what fails as an error for users."""
+        """Call a method of the connection. If it fails, raise an error for users instead."""
         try:
             return call(*arguments)
         except (ServerError, ConnectionLost) as failure:
@@ -179,7 +188,7 @@ class Database:
         return translated
 
     def _is_read_only_by_setting(self) -> bool:
-        """Return whether a primary is read-only by its default_transaction_read_only; False where a pooler hides it."""
+        """Return whether the server is a primary with default_transaction_read_only on; False if a pooler hides it."""
         reported = self._connection.reported
         return reported("default_transaction_read_only") == "on" and reported("in_hot_standby") == "off"
 
@@ -203,19 +212,20 @@ class EmptyDatabase(Database):
 
 
 class Transaction:
-    """`begin` … `commit`, or `rollback` when the block raises."""
+    """The block of `Database.transaction`."""
 
     def __init__(self, database: Database, *, read_only: bool) -> None:
         self._database = database
         self._read_only = read_only
 
     def __enter__(self) -> Database:
-        # The gate runs first, because it may install the schema and because it takes a snapshot, after which the
-        # isolation level cannot be set. Read committed: this transaction must see what others commit while it waits.
+        # Run the gate before the transaction, because it may install the schema, and because it takes a snapshot, after
+        # which the isolation level cannot be set.
         self._database.run_all()
         if self._read_only:
             self._database.run_unchecked("begin isolation level repeatable read, read only")
         else:
+            # After waiting for a lock, this transaction must see what the other one has committed.
             self._database.run_unchecked("begin isolation level read committed")
         return self._database
 
@@ -228,13 +238,13 @@ class Transaction:
             try:
                 self._database.run_unchecked("rollback")
             except errors.PromptctlError:
-                # Report the first error; the server rolls back when the connection ends.
+                # The block's own error is the one to report. The server rolls back when the connection ends.
                 return
-        # Otherwise the connection is lost or was interrupted, and the server rolls back by itself.
+        # After any other exception the connection is lost or is about to be closed, so the server rolls back by itself.
 
 
 class DryRun:
-    """`begin` … `rollback`, with or without an exception; no effect if it is not enabled."""
+    """The block of `Database.dry_run`."""
 
     def __init__(self, database: Database, *, is_enabled: bool) -> None:
         self._database = database
@@ -244,13 +254,14 @@ class DryRun:
         if self._is_enabled:
             self._database.run_all()
             self._database.run_unchecked("begin isolation level read committed")
-            # A release of a dry run uses no number of the sequence.
+            # With this setting, a release takes no number from the sequence.
             self._database.run("set local promptctl.is_dry_run = on")
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Roll back before the query for similar names. After a lost connection the server rolls back by itself.
+        # After a PromptctlError the hint may need a query, which the failed transaction would refuse. After any other
+        # exception the server rolls back by itself when the connection is closed.
         if self._is_enabled and (kind is None or isinstance(value, errors.PromptctlError)):
             try:
                 self._database.run_unchecked("rollback")

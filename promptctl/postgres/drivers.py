@@ -1,4 +1,4 @@
-"""Which implementation of the protocol opens a connection: `ctypes_pq` or `psycopg_pq`."""
+"""Choose the driver, which is the module that opens connections: `ctypes_pq` or `psycopg_pq`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 
 def for_command(*, light: bool = False) -> Driver:
-    """Return the driver of a command: ctypes, which starts fast; psycopg where ctypes can load no libpq.
+    """Return `ctypes_pq`, which starts fast, or `psycopg_pq` if ctypes finds no libpq to load.
 
-    Raises Failed (`libpq_missing`) where neither works.
+    `light` prefers a libpq that is faster to load (libpq_library.load). Raises Failed (`libpq_missing`) if neither
+    driver works.
     """
     try:
         libpq_library.load(light=light)
@@ -38,7 +39,7 @@ def for_command(*, light: bool = False) -> Driver:
 
 
 def for_application() -> Driver:
-    """Return the driver of an application, psycopg. Raises Failed (`libpq_missing`)."""
+    """Return `psycopg_pq`. Raises Failed (`libpq_missing`)."""
     try:
         from promptctl.postgres import psycopg_pq
     except ImportError as failure:
@@ -47,8 +48,9 @@ def for_application() -> Driver:
 
 
 def libraries() -> list[str]:
-    """Return the path or name of each libpq that this process has loaded: none before its first connection."""
+    """Return the path or name of each libpq that this process has loaded, [] before its first connection."""
     import sys
 
     psycopg_pq = sys.modules.get("promptctl.postgres.psycopg_pq")
-    return [*libpq_library.loaded_paths(), *([] if psycopg_pq is None else [psycopg_pq.library()])]
+    psycopg_libraries = [] if psycopg_pq is None else [psycopg_pq.library()]
+    return [*libpq_library.loaded_paths(), *psycopg_libraries]

@@ -1,8 +1,8 @@
-"""Where libpq is, and the types that its functions return.
+"""Find and load libpq, PostgreSQL's client library, through ctypes.
 
-The library is the one in psycopg's wheel, else the system's, of PostgreSQL 14 or later. A command on the embedded
-database loads the one in the embedded server's wheel, which does not load TLS and Kerberos. All of them are among
-Python's modules: this process loads no code from a data directory, where another user may have write permission.
+The library is the one in psycopg's wheel, else the system's. It must be of PostgreSQL 14 or later. A command on the
+embedded database prefers the one in the embedded server's wheel, which is faster to load: it has no TLS and no
+Kerberos. No library is loaded from a data directory, where another user may have write permission.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ def _ignore_notice(_: int | None, __: bytes) -> None:
     pass
 
 
-# Without it libpq writes a database's notices to standard error. Stored here, because C keeps no reference.
+# The notice processor of each connection: the default one of libpq writes the server's notices to standard error. It
+# must exist as long as the process, because libpq has only a pointer to it.
 SILENCE = _NOTICE_PROCESSOR(_ignore_notice)
 
-# These release the interpreter's lock. Taking it back costs up to 5 ms while another thread computes; the other
-# functions return in a microsecond.
+# Functions that may wait for the network, and release the interpreter's lock meanwhile. The others return in a
+# microsecond and keep the lock, because taking it back costs up to 5 ms while another thread computes.
 _BLOCKING = (
     "PQconnectdbParams",
     "PQfinish",
@@ -56,7 +57,7 @@ class Notification(ctypes.Structure):
     _fields_ = (("channel", ctypes.c_char_p), ("process", ctypes.c_int), ("payload", ctypes.c_char_p))
 
 
-# The functions by the type that they return.
+# The functions that are used, with the type that they return.
 _FUNCTIONS: tuple[tuple[str, Any], ...] = (
     ("PQconninfoParse PQconndefaults PQconnectdbParams PQgetResult PQgetCancel PQsetNoticeProcessor", ctypes.c_void_p),
     ("PQerrorMessage PQdb PQhost PQport PQparameterStatus PQresultErrorField PQgetvalue", ctypes.c_char_p),
@@ -67,12 +68,12 @@ _FUNCTIONS: tuple[tuple[str, Any], ...] = (
     ("PQnotifies", ctypes.POINTER(Notification)),
     ("PQfinish PQclear PQfreemem PQfreeCancel PQconninfoFree", None),
 )
-# Loaded once: ctypes never frees the classes that it makes for a library.
+# The loaded libraries, by `light`. Each is loaded once, because ctypes never frees the classes that it makes for one.
 _loaded: dict[bool, Library] = {}
 
 
 def _candidates(*, light: bool) -> Iterator[str]:
-    """Yield paths and names of libpq to try: the `light` one, the one in psycopg's wheel, then the system's."""
+    """Yield paths and names of libpq to try: with `light` the embedded server's, then psycopg's, then the system's."""
     if light:
         name = "libpq.5.dylib" if sys.platform == "darwin" else "libpq.so.5"
         for folder in sys.path:
@@ -94,10 +95,11 @@ def _candidates(*, light: bool) -> Iterator[str]:
 
 
 class Library:
-    """libpq's functions, by their names. Pointers are ctypes objects, never plain numbers.
+    """libpq's functions, as attributes.
 
-    `argtypes` are not declared: ctypes would call a converter for each argument, which doubles the cost of a call.
-    Without them it passes bytes, None and ctypes objects as they are, and nothing else is passed.
+    The types of arguments are not declared: ctypes would call a converter for each argument, which doubles the cost of
+    a call. Without a declaration ctypes would cut a pointer that is a Python number to 32 bits. So a caller passes
+    pointers as ctypes objects.
     """
 
     path = ""
@@ -110,8 +112,8 @@ class Library:
 def load(*, light: bool = False) -> Library:
     """Return libpq. Raises Failed (`libpq_missing`).
 
-    `light` is for a command's connection to the embedded server. An application never loads that library: a driver
-    that it imports later would find it under libpq's name, and would have no TLS.
+    `light` prefers the libpq of the embedded server's wheel, for a command's connection to that server. An application
+    must not load it: a psycopg that is imported later would use this loaded libpq, and would have no TLS.
     """
     if light not in _loaded:
         _loaded[light] = _load(light=light)
@@ -124,22 +126,23 @@ def loaded_paths() -> list[str]:
 
 
 def _load(*, light: bool) -> Library:
-    # Lazy binding: the loader does not look up thousands of functions of OpenSSL, Kerberos and LDAP that nothing calls.
+    # Lazy binding: otherwise the loader looks up thousands of functions of OpenSSL, Kerberos and LDAP, all unused.
     mode = getattr(os, "RTLD_LAZY", ctypes.DEFAULT_MODE)
     for path in _candidates(light=light):
         try:
+            # A function of a CDLL releases the interpreter's lock, a function of a PyDLL keeps it.
             blocking, quick = ctypes.CDLL(path, mode), ctypes.PyDLL(path, mode)
         except OSError:
             continue
         library = Library()
         library.path = path
         try:
-            for names, returns in _FUNCTIONS:
+            for names, result_type in _FUNCTIONS:
                 for name in names.split():
                     function = getattr(blocking if name in _BLOCKING else quick, name)
-                    function.restype = returns
+                    function.restype = result_type
                     setattr(library, name, function)
-        except AttributeError:  # older than 14: no pipelines
+        except AttributeError:  # libpq before 14 has no pipelines
             continue
         return library
     raise missing("libpq, PostgreSQL's client library, is not installed")

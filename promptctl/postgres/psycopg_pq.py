@@ -17,39 +17,39 @@ from promptctl.postgres.connection import Connection, ConnectionFailed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# Parts of psycopg's messages.
 _SEVERAL = "\nMultiple connection attempts failed. All failures were:\n"
 _UNRESOLVED = "failed to resolve host '"
 
 
 class _Connecting(psycopg.Connection[Any]):
-    """Only connects: its PGconn outlives it, and is closed by our Connection."""
+    """A connection of psycopg that is used only to connect: our Connection takes over its PGconn, and closes it."""
 
     def __del__(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - its other parameter is private
-        """Do not warn of a connection that is open."""
+        """Do not warn that the PGconn is still open, as psycopg does."""
 
 
 def connect(parameters: Mapping[str, str], *, light: bool = False) -> Connection:  # noqa: ARG001 - as ctypes_pq does it
     """Connect with libpq's keywords; `dbname` may be a whole URL. Raises ConnectionFailed.
 
-    psycopg resolves names, tries several hosts and applies `connect_timeout`, without the interpreter's lock.
-    `psycopg.pq.PGconn.connect` would keep that lock until the server has answered.
+    `psycopg.connect` resolves names, tries several hosts and applies `connect_timeout`, and releases the interpreter's
+    lock while it waits. `psycopg.pq.PGconn.connect` would keep that lock until the server has answered.
     """
     values = dict(parameters)
-    url = values.pop("dbname", "")
-    if url and not _is_conninfo(url):
-        values["dbname"], url = url, ""
+    # psycopg takes a URL as its first argument, and the mere name of a database as `dbname`.
+    url = values.pop("dbname") if _is_conninfo(values.get("dbname", "")) else ""
     if waiting.are_threads_replaced():
-        pgconn = waiting.run_beside_greenlets(lambda: _attempt_in_thread(url, values))
+        result = waiting.run_beside_greenlets(lambda: _attempt_in_thread(url, values))
     else:
-        pgconn = _attempt(url, values)
-    if isinstance(pgconn, str):
-        raise ConnectionFailed(pgconn)
-    pgconn.notice_handler = None
-    return Connection(pgconn, psycopg.Error)
+        result = _attempt(url, values)
+    if isinstance(result, str):
+        raise ConnectionFailed(result)
+    result.notice_handler = None
+    return Connection(result, psycopg.Error)
 
 
 def keywords(conninfo: str) -> dict[str, str]:
-    """Return the values of a URL or a keyword string by keyword. Raises ConnectionFailed if it is malformed."""
+    """Return the values in a URL or a keyword string, by keyword. Raises ConnectionFailed if it is malformed."""
     try:
         return {keyword: str(value) for keyword, value in psycopg_conninfo.conninfo_to_dict(conninfo).items()}
     except (psycopg.Error, UnicodeEncodeError):
@@ -57,7 +57,7 @@ def keywords(conninfo: str) -> dict[str, str]:
 
 
 def variables() -> dict[str, str]:
-    """Return the keyword of each environment variable that libpq reads."""
+    """Return the environment variables that libpq reads, with the keyword of each."""
     options = pq.Conninfo.get_defaults()
     return {option.envvar.decode(): option.keyword.decode() for option in options if option.envvar}
 
@@ -72,7 +72,7 @@ def _is_conninfo(dbname: str) -> bool:
 
 
 def _attempt(url: str, values: dict[str, Any]) -> pq.abc.PGconn | str:
-    """Return the connection, or why there is none, in libpq's words."""
+    """Return the connection or, if it fails, the message that libpq has for the failure."""
     try:
         return _Connecting.connect(url, **values).pgconn
     except psycopg.Error as failure:
@@ -80,14 +80,15 @@ def _attempt(url: str, values: dict[str, Any]) -> pq.abc.PGconn | str:
         traceback.clear_frames(failure.__traceback__)
         message = str(failure)
         if isinstance(failure, psycopg.errors.ConnectionTimeout) and _SEVERAL not in message:
-            message = _timeout_of_one(url, values)
+            # psycopg does not name the host of a single attempt.
+            return _timeout_of_one(url, values)
         return _in_words_of_libpq(message)
     except UnicodeEncodeError:
         return "invalid connection string"
 
 
 def _attempt_in_thread(url: str, values: dict[str, Any]) -> pq.abc.PGconn | str:
-    """Connect in a thread of the operating system, where gevent makes an event loop of its own, which is closed."""
+    """Connect in a thread of the operating system. gevent makes an event loop for the thread, which is freed here."""
     try:
         return _attempt(url, values)
     finally:
@@ -96,14 +97,14 @@ def _attempt_in_thread(url: str, values: dict[str, Any]) -> pq.abc.PGconn | str:
 
 
 def _in_words_of_libpq(message: str) -> str:
-    """Return the message that libpq has for a failure: psycopg adds an introduction, and a list of several attempts."""
+    """Return libpq's part of psycopg's message, which adds an introduction, or a list of the attempts."""
     lines = message.partition(_SEVERAL)[2].splitlines() if _SEVERAL in message else [message]
     return "\n".join(_line_of_libpq(line) for line in lines).strip()
 
 
 def _line_of_libpq(line: str) -> str:
     if line.startswith("- host: "):
-        # - host: 'db1', port: '5433', hostaddr: '192.0.2.1': connection failed: …
+        # An attempt in the list: `- host: 'db1', port: '5433', hostaddr: '192.0.2.1': connection failed: …`
         attempt, _, rest = line.partition(": connection ")
         if rest == "timeout expired":
             host, port, address = [part.partition(": ")[2].strip("'") for part in attempt.split(", ")]

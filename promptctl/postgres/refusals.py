@@ -1,4 +1,4 @@
-"""Translates errors of PostgreSQL and libpq: by the name of the constraint, by SQLSTATE, or by libpq's message."""
+"""Translate errors of PostgreSQL, by constraint or SQLSTATE, and of libpq, by its message, into errors for users."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from promptctl.postgres.connection import ConnectionFailed, ServerError
 
 _NOT_FOUND, _REFUSED, _USAGE = errors.NotFound, errors.Refused, errors.Usage
+# The class and the code of each error that schema.sql raises, by its constraint. The message is the server's.
 _BY_CONSTRAINT: dict[str, tuple[type[errors.PromptctlError], str]] = {
     "prompt_exists": (_NOT_FOUND, "prompt_not_found"),
     "version_exists": (_NOT_FOUND, "version_not_found"),
@@ -48,7 +49,7 @@ _BY_CONSTRAINT: dict[str, tuple[type[errors.PromptctlError], str]] = {
     "server_is_recent_enough": (errors.SchemaMismatch, "server_too_old"),
     "database_is_utf8": (errors.SchemaMismatch, "database_not_utf8"),
 }
-# Constraints that PostgreSQL itself reports, in words of its own, get a message of ours.
+# The same for constraints that PostgreSQL itself checks. Its message is generic, so the error gets one of ours.
 _IN_OUR_WORDS: dict[str, tuple[type[errors.PromptctlError], str, str]] = {
     "content_is_not_empty": (_USAGE, "empty_content", "the text is empty"),
     "content_has_no_byte_order_mark": (_USAGE, "invalid_content", "the text begins with a byte order mark"),
@@ -69,6 +70,7 @@ _IN_OUR_WORDS: dict[str, tuple[type[errors.PromptctlError], str, str]] = {
     "a_number_is_used_once_in_a_prompt": (_REFUSED, "version_taken", "that number is taken"),
     "an_active_version_exists_and_is_not_archived": (_REFUSED, "version_archived", "that version cannot be served"),
 }
+# The class and the code of each other error, by SQLSTATE.
 _BY_SQLSTATE: dict[str, tuple[type[errors.PromptctlError], str]] = {
     "42501": (_REFUSED, "permission_denied"),
     "25006": (_REFUSED, "read_only"),
@@ -79,10 +81,11 @@ _BY_SQLSTATE: dict[str, tuple[type[errors.PromptctlError], str]] = {
     "57014": (errors.Failed, "canceled"),
     "otherwise": (errors.Failed, "database_error"),
 }
+# The end of a message that a version needs a new variable.
 ALLOWED_BY = "if every application gives it, add --allow-new-variables"
-# Options with which the same command succeeds.
+# Options with which the command that failed would succeed: errors.PromptctlError makes the hint from them.
 _HINT_OPTIONS = {"release_moved": ("--skip-moved",)}
-# Hints for errors for which the server has none.
+# The hint of each error for which the server sends none, by code.
 WAYS_OUT = {
     "locked": "run it again when that session has ended",
     "conflict": "run it again",
@@ -111,10 +114,10 @@ def translated(error: ServerError, label: str) -> errors.PromptctlError:
         if code == "schema_version":
             return _schema_version_mismatch(error, label)
         if kind is _NOT_FOUND:
-            missing = error.detail if code == "prompt_not_found" else None
+            missing_prompt = error.detail if code == "prompt_not_found" else None
             if code == "version_not_found" and error.detail:
                 hint = f"promptctl show {error.detail}"
-            return errors.NotFound(code, f"{_one_line(error.message)} in {label}", hint=hint, name=missing)
+            return errors.NotFound(code, f"{_one_line(error.message)} in {label}", hint=hint, name=missing_prompt)
         if code == "new_variables":
             # The server's hint is for SQL. Its detail names the two versions, as `diff` takes them.
             return kind(code, f"{_one_line(error.message)}; {ALLOWED_BY}", hint=f"promptctl diff {error.detail}")
@@ -124,9 +127,11 @@ def translated(error: ServerError, label: str) -> errors.PromptctlError:
             failure.hint_options = _HINT_OPTIONS[code]
             return failure
         return kind(code, _one_line(error.message), hint=hint or WAYS_OUT.get(code))
+    # A schema, a table or a function does not exist.
     if error.sqlstate in ("3F000", "42P01", "42883"):
         return errors.SchemaMismatch("schema_missing", f"{label} has no promptctl schema", hint="promptctl db init")
-    if error.sqlstate[:2] == "08" or error.sqlstate[:3] == "57P":
+    # 08: the connection has failed. 57P: the server shuts down, or an administrator ended the session.
+    if error.sqlstate.startswith(("08", "57P")):
         return errors.Unreachable(
             "connection_lost",
             f"{label} ended the connection: {_one_line(error.message)}; promptctl history shows whether it was made",
@@ -153,6 +158,7 @@ def read_only_by_setting(label: str) -> errors.PromptctlError:
 
 
 def _schema_version_mismatch(error: ServerError, label: str) -> errors.PromptctlError:
+    # The server's detail is the version of its schema, or empty.
     installed = int(error.detail) if error.detail.isdigit() else None
     if installed is None:
         return errors.SchemaMismatch(
@@ -197,13 +203,14 @@ def unreachable(failure: ConnectionFailed, target: settings.Target) -> errors.Pr
             f"{target.origin} has a value of {option} that PostgreSQL does not accept",
             hint=f"correct {option}=… in {target.origin}",
         )
-    # For an invalid URL, libpq quotes a part or uses a part as the host, and that part may be the password.
-    misread = any(line.startswith("could not translate host name") and "@" in line for line in message.splitlines())
-    if misread or not message.startswith(("connection to server", "could not")):
-        kind = message.partition('"')[0].strip(" :\n") if message.startswith("invalid ") else ""
+    # For an invalid URL, libpq's message quotes a part of it, or names a part as the host. That part may be the
+    # password, so only the text before the quotation is shown.
+    is_misread = any(line.startswith("could not translate host name") and "@" in line for line in message.splitlines())
+    if is_misread or not message.startswith(("connection to server", "could not")):
+        problem = ": " + message.partition('"')[0].strip(" :\n") if message.startswith("invalid ") else ""
         return errors.Usage(
             "invalid_database_url",
-            f"{target.origin} is not a valid database URL{kind and ': '}{kind}",
+            f"{target.origin} is not a valid database URL{problem}",
             hint="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, in the password %40 for @ and %25 for %",
         )
     if "too many" in reason or "remaining connection slots" in reason:
@@ -222,9 +229,9 @@ def unreachable(failure: ConnectionFailed, target: settings.Target) -> errors.Pr
 
 
 def _unknown_parameter(message: str, url: str | None) -> str | None:
-    """Return the parameter of a URL that libpq does not have, for example another driver's, or None.
+    """Return the parameter of a URL that libpq does not support, for example one of another driver, or None.
 
-    Text before an @ may be a part of the password and is not returned.
+    Text before an @ may be a part of the password, and is not returned.
     """
     if not message.startswith("invalid URI query parameter"):
         return None
@@ -243,16 +250,18 @@ def embedded_unreachable(failure: ConnectionFailed) -> errors.PromptctlError:
 
 def _reason(message: str) -> str:
     """Return libpq's message as one line, for example `db.prod, port 5432: Connection refused`."""
-    attempts = [line for line in message.splitlines() if line and not line.startswith("\t")]
-    parts = [
-        line.removeprefix("connection to server ")
-        .removeprefix("at ")
-        .replace('"', "", 2 * line.startswith("connection to server at"))
-        .replace(" failed: ", ": ")
-        .replace("FATAL:  ", "")
-        for line in attempts
-    ]
-    return _one_line("; ".join(dict.fromkeys(parts)))
+    # Each host that was tried has a line. A line after a tab is advice.
+    attempts = [_short_attempt(line) for line in message.splitlines() if line and not line.startswith("\t")]
+    # Attempts that failed alike are reported once.
+    return _one_line("; ".join(dict.fromkeys(attempts)))
+
+
+def _short_attempt(line: str) -> str:
+    if line.startswith("connection to server at "):
+        # Without the quotes around the host.
+        line = line.removeprefix("connection to server at ").replace('"', "", 2)
+    line = line.removeprefix("connection to server ")
+    return line.replace(" failed: ", ": ").replace("FATAL:  ", "")
 
 
 def _one_line(text: str) -> str:

@@ -7,16 +7,18 @@ import os
 from promptctl import errors
 from promptctl.records import Record
 
-# libpq reads these itself; any one of them chooses a database. PGUSER, PGPORT and the others complete the choice.
-_LIBPQ = ("PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE", "PGSERVICEFILE")
+# libpq reads these itself, and each of them chooses a database. PGUSER, PGPORT and its other variables only add to the
+# choice.
+_CHOOSING_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE", "PGSERVICEFILE")
 # Names the embedded database where a URL is expected.
 EMBEDDED = "embedded:"
 
 
 class Target(Record):
-    """A database to connect to. `url` is a URL or libpq's keywords, None for libpq's variables and the embedded server.
+    """A database to connect to.
 
-    `origin` is the setting that chose it, "embedded" if no setting did.
+    `url` is a URL, or a string of libpq's keywords. It is None for the embedded database, and where libpq's variables
+    choose the database. `origin` is the option or the variable that chose it, and "embedded" if none did.
     """
 
     url: str | None
@@ -24,10 +26,11 @@ class Target(Record):
     origin: str
 
     @property
-    def may_be_made(self) -> bool:
+    def may_be_created(self) -> bool:
         """Whether an embedded database may be created if there is none.
 
-        In CI a setting must name it: a missing secret must not create a database that is thrown away with the job.
+        In CI a setting must choose it. Otherwise a job whose secret is missing would create a database that is deleted
+        at its end.
         """
         return self.origin != "embedded" or not in_ci()
 
@@ -40,8 +43,8 @@ def in_ci() -> bool:
 def target(database_url: str | None, origin: str = "--database-url") -> Target:
     """Return the database that was chosen. Raises Usage for a setting that is set but empty, or malformed.
 
-    `origin` is the name of the option that `database_url` comes from. An empty setting is an error, because a missing
-    secret in CI must not choose another database.
+    `database_url` is the value of the option `origin`, or None. An empty setting is an error, because it is usually a
+    missing secret in CI: the next setting would choose another database.
     """
     if database_url is not None:
         return _named(database_url, origin)
@@ -49,31 +52,35 @@ def target(database_url: str | None, origin: str = "--database-url") -> Target:
         value = os.environ.get(name)
         if value is not None:
             return _named(value, name)
-    chosen = [name for name in _LIBPQ if name in os.environ]
-    for name in chosen:
+    names = [name for name in _CHOOSING_VARIABLES if name in os.environ]
+    for name in names:
         if not os.environ[name].strip():
-            raise _empty(name)
-    return Target(None, False, chosen[0]) if chosen else Target(None, True, "embedded")
+            raise _empty_error(name)
+    if names:
+        return Target(url=None, embedded=False, origin=names[0])
+    return Target(url=None, embedded=True, origin="embedded")
 
 
 def _named(value: str, origin: str) -> Target:
     if value.strip() == EMBEDDED:
-        return Target(None, True, origin)
-    return Target(_url(value, origin), False, origin)
+        return Target(url=None, embedded=True, origin=origin)
+    return Target(url=_url(value, origin), embedded=False, origin=origin)
 
 
 def _url(value: str, origin: str) -> str:
+    """Return a URL with a scheme that libpq supports, or a string of keywords as it is."""
     if not value.strip():
-        raise _empty(origin)
+        raise _empty_error(origin)
     scheme, separator, rest = value.strip().partition("://")
-    if not separator:
-        if "=" not in value:
-            raise errors.Usage(
-                "invalid_database_url",
-                f"{origin} is not a database URL",
-                hint=f"{origin}{' ' if origin.startswith('-') else '='}postgresql://USER@HOST/DATABASE",
-            )
+    if not separator and "=" in value:
         return value.strip()
+    if not separator:
+        setting = f"{origin} " if origin.startswith("-") else f"{origin}="
+        raise errors.Usage(
+            "invalid_database_url",
+            f"{origin} is not a database URL",
+            hint=f"{setting}postgresql://USER@HOST/DATABASE",
+        )
     # SQLAlchemy writes its driver into the scheme: postgresql+psycopg://…
     plain = scheme.partition("+")[0].lower()
     if plain not in ("postgresql", "postgres"):
@@ -85,7 +92,7 @@ def _url(value: str, origin: str) -> str:
     return f"{plain}://{rest}"
 
 
-def _empty(name: str) -> errors.Usage:
+def _empty_error(name: str) -> errors.Usage:
     if name.startswith("-"):
         return errors.Usage("empty_setting", f"{name} is empty", hint=f"pass a URL, or omit {name}")
     return errors.Usage("empty_setting", f"{name} is set but empty", hint=f"set {name}, or unset it")

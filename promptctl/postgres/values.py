@@ -25,9 +25,9 @@ def _array(items: Sequence[str | int | None]) -> str:
 
 
 def _encoded(value: Parameter) -> bytes | None:
-    """Return a parameter in PostgreSQL's text format: text, numbers, arrays of both, JSON objects; None is NULL.
+    """Return a parameter in PostgreSQL's text format; None is NULL, a list or a tuple an array, a mapping JSON.
 
-    Bytes are returned as they are, and sent in the binary format. Raises Usage (`not_utf8`, `nul_in_text`).
+    Bytes are returned unchanged, because they are sent in the binary format. Raises Usage (`not_utf8`, `nul_in_text`).
     """
     if value is None or isinstance(value, bytes):
         return value
@@ -46,7 +46,7 @@ def _encoded(value: Parameter) -> bytes | None:
     try:
         encoded = text.encode()
     except UnicodeEncodeError:
-        # The byte 0xff of an argument that is not UTF-8 is the lone surrogate dcff in its text.
+        # Python decodes the byte 0xff of an argument as the lone surrogate U+DCFF, which UTF-8 cannot encode.
         printable = text[:80].encode("utf-8", "backslashreplace").decode()
         raise errors.Usage("not_utf8", f'"{printable}" is not UTF-8') from None
     if b"\0" in encoded:
@@ -57,7 +57,10 @@ def _encoded(value: Parameter) -> bytes | None:
 def query_arguments(
     sql: str, parameters: Sequence[Parameter]
 ) -> tuple[bytes, list[bytes | None] | None, None, list[int] | None]:
-    """Return the arguments of `send_query_params`: the statement, values, types and formats. Raises Usage."""
+    """Return the arguments of `send_query_params`: the statement, values, types and formats. Raises Usage.
+
+    A format is 0 for text and 1 for binary. None leaves the types to the server, and means that all formats are text.
+    """
     if not parameters:
         return sql.encode(), None, None, None
     values = [_encoded(parameter) for parameter in parameters]
@@ -82,22 +85,22 @@ def _jsonb(raw: bytes) -> Any:
 
 
 def _timestamp(raw: bytes) -> str:
-    """Return `2026-11-12 09:30:00.5+00`, the form of a session in UTC, as RFC 3339."""
+    """Return a time in RFC 3339. In a session in UTC the server sends `2026-11-12 09:30:00.5+00`."""
     return raw.decode().replace(" ", "T", 1).removesuffix("+00") + "Z"
 
 
-# By the oid of the type.
+# By the oid of the type, which is its row in pg_type. A value of any other type is text.
 _CONVERSIONS: dict[int, Callable[[bytes], Any]] = {
-    16: lambda raw: raw == b"t",
-    20: int,
-    21: int,
-    23: int,
-    700: float,
-    701: float,
-    1700: float,
+    16: lambda raw: raw == b"t",  # boolean
+    20: int,  # bigint
+    21: int,  # smallint
+    23: int,  # integer
+    700: float,  # real
+    701: float,  # double precision
+    1700: float,  # numeric
     114: _json,
     3802: _jsonb,
-    1184: _timestamp,
+    1184: _timestamp,  # timestamp with time zone
 }
 
 
@@ -105,12 +108,12 @@ def rows(result: PGresult) -> list[Row]:
     """Return the rows of a result as Python values, None for NULL."""
     columns = range(result.nfields)
     conversions = [_CONVERSIONS.get(result.ftype(column), bytes.decode) for column in columns]
-    value = result.get_value
+    get_value = result.get_value
     converted: list[Row] = []
     for row in range(result.ntuples):
         cells: list[Any] = []
         for column in columns:
-            raw = value(row, column)
+            raw = get_value(row, column)
             cells.append(None if raw is None else conversions[column](raw))
         converted.append(tuple(cells))
     return converted

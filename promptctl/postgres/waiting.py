@@ -1,4 +1,4 @@
-"""Waiting for sockets, and for calls of C that block: Ctrl-C is handled, and other greenlets run meanwhile."""
+"""Wait for sockets, and for blocking functions of C. Meanwhile Ctrl-C is handled, and other greenlets run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 
 
 def ready(descriptors: Sequence[int], seconds: float | None, *, writable: bool = False) -> list[int]:
-    """Wait until descriptors can be read, or with `writable` also written, and return these; none after `seconds`."""
+    """Wait until at least one descriptor is readable, and return the readable ones, or [] after `seconds`.
+
+    With `writable`, a descriptor that is writable counts too. If `seconds` is None, wait without a limit.
+    """
     if not hasattr(select, "poll"):
         readable, writables, _ = select.select(descriptors, descriptors if writable else [], [], seconds)
         return [descriptor for descriptor in descriptors if descriptor in readable or descriptor in writables]
-    # Unlike select it accepts descriptors from 1024 on, and an application may have many.
+    # Unlike select, poll accepts descriptors above 1023, which an application with many open files has.
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN | (select.POLLOUT if writable else 0))
@@ -25,39 +28,43 @@ def ready(descriptors: Sequence[int], seconds: float | None, *, writable: bool =
 
 
 def run_interruptibly(call: Callable[[], Any], seconds: float = -1) -> Any:
-    """Run a blocking C function in a thread, so that Ctrl-C interrupts the wait; return None after `seconds`.
+    """Run a blocking C function in a thread, so that Ctrl-C interrupts the wait. Return its result.
 
-    The interpreter starts no thread while it exits: then the function runs in this one.
+    After `seconds` return None; -1 waits without a limit. An interpreter that exits starts no thread: the function then
+    runs in the present thread.
     """
     if are_threads_replaced():
         return run_beside_greenlets(call, seconds)
-    finished = _thread.allocate_lock()
+    running = _thread.allocate_lock()
     result: list[Any] = []
 
     def run() -> None:
         try:
             result.append(call())
         finally:
-            finished.release()
+            running.release()
 
-    finished.acquire()
+    running.acquire()
     try:
         _thread.start_new_thread(run, ())
     except RuntimeError:
         return call()
-    finished.acquire(True, seconds)
+    # Wait until the thread releases the lock.
+    running.acquire(True, seconds)
     return result[0] if result else None
 
 
 def are_threads_replaced() -> bool:
     """Return whether gevent, eventlet or another library has replaced the threads of Python."""
+    # Python's function is built in, a replacement is written in Python.
     return type(_thread.start_new_thread) is not type(len)
 
 
 def run_beside_greenlets(call: Callable[[], Any], seconds: float = -1) -> Any:
     """Run a blocking function in a thread of the operating system, for a program whose threads gevent has replaced.
 
-    In a greenlet the function would block all others. This greenlet waits in gevent's `select`, so the others run.
+    Called in a greenlet, the function would block all others. They run while this greenlet waits for the thread.
+    `seconds` is that of `run_interruptibly`.
     """
     import sys
 
@@ -67,22 +74,23 @@ def run_beside_greenlets(call: Callable[[], Any], seconds: float = -1) -> Any:
         start = eventlet.original("_thread").start_new_thread
     else:  # an unknown library
         return call()
-    reads, writes = os.pipe()
+    # The thread ends the wait by closing its end of a pipe.
+    read_end, write_end = os.pipe()
     result: list[Any] = []
 
     def run() -> None:
         try:
             result.append(call())
         finally:
-            os.close(writes)
+            os.close(write_end)
 
     try:
         try:
             start(run, ())
         except RuntimeError:
-            os.close(writes)
+            os.close(write_end)
             return call()
-        ready([reads], None if seconds < 0 else seconds)
+        ready([read_end], None if seconds < 0 else seconds)
     finally:
-        os.close(reads)
+        os.close(read_end)
     return result[0] if result else None
