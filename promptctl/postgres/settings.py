@@ -49,8 +49,7 @@ def target(database_url: str | None, origin: str = "--database-url") -> Target:
     if database_url is not None:
         return _named(database_url, origin)
     for name in ("PROMPTCTL_DATABASE_URL", "DATABASE_URL"):
-        value = os.environ.get(name)
-        if value is not None:
+        if (value := os.environ.get(name)) is not None:
             return _named(value, name)
     names = [name for name in _CHOOSING_VARIABLES if name in os.environ]
     for name in names:
@@ -75,12 +74,9 @@ def _url(value: str, origin: str) -> str:
     if not separator and "=" in value:
         return value.strip()
     if not separator:
-        setting = f"{origin} " if origin.startswith("-") else f"{origin}="
-        raise errors.Usage(
-            "invalid_database_url",
-            f"{origin} is not a database URL",
-            hint=f"{setting}postgresql://USER@HOST/DATABASE",
-        )
+        separator = " " if origin.startswith("-") else "="
+        hint = f"{origin}{separator}postgresql://USER@HOST/DATABASE"
+        raise errors.Usage("invalid_database_url", f"{origin} is not a database URL", hint=hint)
     # SQLAlchemy writes its driver into the scheme: postgresql+psycopg://…
     plain = scheme.partition("+")[0].lower()
     if plain not in ("postgresql", "postgres"):

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class Installation(Record):
     """What is installed in a database. `schema_version` is None without our schema.
 
-    `open_to_everybody` counts the functions and tables of the schema that every login may use: 0, unless a restore lost
-    the grants. `uses_to_roll_up` counts the uses that are not yet in totals.
+    The counts are None unless the schema has the expected version. `open_to_everybody` counts the functions and tables
+    of the schema that every login may use. It is 0, unless a restore lost the grants. `uses_to_roll_up` counts the uses
+    that are not yet in totals.
     """
 
     database: str
@@ -33,14 +34,15 @@ class Installation(Record):
 
 
 def read_installation(database: Database) -> Installation:
-    """Return the installation, also for a database without our schema or with another version of it."""
+    """Return what is installed, also in a database without our schema or with another version of it."""
     [(is_installed,)] = database.run_unchecked("select to_regclass('promptctl.installation') is not null")
     version = None
     counts: tuple[Any, ...] = (None,) * 6
     if is_installed:
         [(version,)] = database.run_unchecked("select (select i.version from promptctl.installation i)")
     if version == schema.VERSION:
-        # The uses in totals are summed and not counted, because the single uses may have been dropped.
+        # All uses are those in totals plus those that are not yet in totals. Counting the single uses would miss the
+        # dropped ones.
         [counts] = database.run_unchecked(
             """
             select (select count(*) from promptctl.open_to_everybody()),

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Archival(Record):
     """The effect of archiving or restoring a version or, where `version` is None, a prompt.
 
-    `active_version` is active now, `previous_version` was before. `route_changed`: the route was removed or restored.
-    `changed` is False if nothing changed.
+    `active_version` is active now, and `previous_version` was active before. `route_changed` is whether the route was
+    removed or restored. `changed` is False if nothing changed.
     """
 
     name: str
@@ -32,9 +32,10 @@ class Archival(Record):
 
 
 class Erasure(Record):
-    """What was erased of a version: `size` is that of the text in bytes, the others are the keys of each.
+    """What was erased of a version. `size` is the size of its text in bytes.
 
-    `changed` is False if the version was erased already.
+    `settings` and `metadata` are the names of the erased keys, joined by commas. `changed` is False if the version was
+    erased already.
     """
 
     name: str
@@ -76,7 +77,7 @@ class ArchivedVersion(Record):
 def archive(
     database: Database, references: Sequence[Reference], *, undo: bool, author: str, reason: str | None = None
 ) -> list[Archival]:
-    """Archive versions and, for bare names, prompts, or with `undo` restore them; all or none.
+    """Archive versions and, for bare names, prompts; with `undo` restore them. All of them change, or none.
 
     Raises NotFound. Raises Refused for a version that is active, a candidate or the target of a route, for a prompt
     that a route leads to, for a prompt whose route leads to something archived, and if another session holds the lock.
@@ -115,7 +116,7 @@ def erase(database: Database, reference: Reference, *, author: str, reason: str)
     except errors.Refused as refused:
         if refused.code != "permission_denied":
             raise
-        # No access of "db grant" includes it.
+        # Only the owner may call this function: `db grant`, which the usual hint proposes, would not help.
         raise errors.Refused(
             "not_the_owner",
             f"only the owner of the schema in {database.label} can erase a version",

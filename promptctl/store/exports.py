@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from promptctl.postgres.database import Database
 
-# Prompts per statement: a database may hold more than fits into one result.
-_PAGE = 500
+# Prompts are read in batches, because all of them might not fit in memory as one result.
+_PROMPTS_PER_STATEMENT = 500
 
 
 class ExportedVersion(Record):
@@ -37,19 +37,19 @@ class ExportedPrompt(Record):
 
 
 def read_prompts(database: Database, pattern: str | None) -> list[ExportedPrompt]:
-    """Return prompts by name, in one snapshot, without those that have no version in use.
+    """Return the prompts that have a version in use, by name, in one snapshot.
 
     `pattern` is a glob (`*`, `?`) or a part of a name.
     """
     exported_prompts: list[ExportedPrompt] = []
     with database.transaction(read_only=True):
         names = [prompt.name for prompt in prompt_lists.list_prompts(database, pattern)]
-        for start in range(0, len(names), _PAGE):
-            page = names[start : start + _PAGE]
+        for start in range(0, len(names), _PROMPTS_PER_STATEMENT):
+            batch = names[start : start + _PROMPTS_PER_STATEMENT]
             served, versions = database.run_all(
                 (
                     "select s.name, s.active_version, s.route from promptctl.served s where s.name = any ($1)",
-                    [page],
+                    [batch],
                 ),
                 (
                     """
@@ -57,15 +57,15 @@ def read_prompts(database: Database, pattern: str | None) -> list[ExportedPrompt
                     from promptctl.versions v where v.name = any ($1) and not v.is_retired
                     order by v.name, v.version
                     """,
-                    [page],
+                    [batch],
                 ),
             )
-            by_name: dict[str, list[ExportedVersion]] = {}
+            versions_by_name: dict[str, list[ExportedVersion]] = {}
             for name, *rest in versions:
-                by_name.setdefault(name, []).append(ExportedVersion(*rest))
+                versions_by_name.setdefault(name, []).append(ExportedVersion(*rest))
             exported_prompts += [
-                ExportedPrompt(name, active, route, by_name[name])
+                ExportedPrompt(name, active, route, versions_by_name[name])
                 for name, active, route in sorted(served, key=lambda row: row[0])
-                if name in by_name
+                if name in versions_by_name
             ]
     return exported_prompts

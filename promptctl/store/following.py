@@ -1,4 +1,4 @@
-"""What the client of an application reads: the state of the prompts that it follows, and versions that it pins."""
+"""What the client of an application reads: what the prompts that it follows serve, and the versions that it pins."""
 
 from __future__ import annotations
 
@@ -46,13 +46,16 @@ class PinnedVersion(Record):
 
 
 def follow(database: Database, epochs: Mapping[str, int | None]) -> list[FollowedPrompt]:
-    """Return the prompts whose epoch differs from the one in `epochs`, by name, in one snapshot; None returns any."""
+    """Return the prompts that have changed, in one snapshot.
+
+    `epochs` has, by name, the epoch at which the client read each prompt last. With None a prompt is always returned.
+    """
     rows = database.run("select * from promptctl.follow($1, $2)", list(epochs), list(epochs.values()))
     return [FollowedPrompt(*row) for row in rows]
 
 
 def read_versions(database: Database, references: Sequence[tuple[str, int]]) -> list[PinnedVersion]:
-    """Return these versions, without those that do not exist or were erased."""
+    """Return those of these versions that exist and were not erased."""
     rows = database.run(
         "select * from promptctl.read_versions($1, $2)",
         [name for name, _ in references],
@@ -62,7 +65,7 @@ def read_versions(database: Database, references: Sequence[tuple[str, int]]) -> 
 
 
 def list_erased_versions(database: Database, references: Sequence[tuple[str, int]]) -> list[str]:
-    """Return those of these versions that were erased, as NAME@VERSION."""
+    """Return the erased ones of these versions, as NAME@VERSION."""
     rows = database.run(
         "select * from promptctl.erased_versions($1, $2)",
         [name for name, _ in references],

@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from promptctl.postgres.database import Database
     from promptctl.records import Timestamp
 
-# This many pages contain about 20 000 uses, which are deleted in a tenth of a second.
+# Uses are dropped by ranges of this number of pages of their table. Such a range has about 20 000 uses, which are
+# deleted in a tenth of a second.
 _PAGES = 500
 
 
 class RollUp(Record):
     """The number of uses that one transaction rolled up, and the watermark after it, `rolled_below`.
 
-    `horizon` is the highest possible watermark: above it are uses of transactions that have not ended. Both only grow.
+    `horizon` is the highest watermark that is possible now: above it, transactions that record uses may still run. Both
+    only grow.
     """
 
     uses: int
@@ -33,7 +35,7 @@ def count_uses_to_roll_up(database: Database) -> int:
 
 
 def roll_up(database: Database) -> RollUp | None:
-    """Roll up about a million uses; returns None if another session is rolling up."""
+    """Roll up about a million uses. Return None if another session is rolling up."""
     [(uses,)], [(rolled_below, horizon)] = database.run_all(
         ("select promptctl.roll_up_uses()", []),
         (
@@ -49,17 +51,20 @@ def roll_up(database: Database) -> RollUp | None:
 
 
 def begin_dropping(database: Database, seconds: int) -> Timestamp:
-    """Mark single uses of this age as dropped; return the hour from which on uses are kept, by the server's clock.
+    """Record that single uses which are older than `seconds` are being dropped, and return the time before which.
 
-    From now on an older use is not stored: it may have been stored and dropped before, and would count twice.
+    It is a full hour of the server's clock. From now on, the database does not store a use from before that time: the
+    use may have been stored and dropped already, and would count twice.
     """
     [(before,)] = database.run("select date_trunc('hour', now() - make_interval(secs => $1::float8), 'UTC')", seconds)
+    # In a range of 0 pages, this drops no use and only records the time.
     database.run("select promptctl.drop_uses($1::timestamptz, 0, 0)", before)
     return before
 
 
 def count_uses_to_drop(database: Database, before: Timestamp) -> dict[int, int]:
-    """Return the number of uses that are older and in totals, by the first page of each range of pages that has any."""
+    """Return the numbers of uses to drop, by the first page of their range: uses before a time that are in totals."""
+    # `ctid` is the page of a row, and its position in that page.
     rows = database.run(
         """
         select (u.ctid::text::point)[0]::bigint / $2::bigint * $2::bigint, count(*)
@@ -74,6 +79,6 @@ def count_uses_to_drop(database: Database, before: Timestamp) -> dict[int, int]:
 
 
 def drop_uses(database: Database, before: Timestamp, page: int) -> int:
-    """Drop the single uses of one range of pages that are older and in totals; return their number."""
+    """Drop the uses to drop in the range that begins at `page`, and return their number."""
     [(dropped,)] = database.run("select promptctl.drop_uses($1::timestamptz, $2::bigint, $3)", before, page, _PAGES)
     return dropped

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Move(Record):
     """The effect of activate, deactivate or rollback on one prompt.
 
-    `version` is the active version now, or None. `id` is that of the version that became active, or of the deactivated
-    one. `changed` is False if nothing changed.
+    `version` is the active version now, or None. `id` is the id of the active version, or of the version that was
+    deactivated. `changed` is False if nothing changed.
     """
 
     name: str
@@ -101,10 +101,11 @@ def rollback(
     reason: str | None = None,
     allow_new_variables: bool = False,
 ) -> list[Move]:
-    """Roll back to the version that was active before, all prompts or none; see promptctl.rollback in schema.sql.
+    """Roll each prompt back to `to_version`, else to the version that was active before; all prompts or none.
 
-    Raises NotFound. Raises Refused if there is no earlier version, if the active version is not `expected_version`, if
-    the target needs a variable which the active version does not need, and if another session holds the lock.
+    promptctl.rollback in schema.sql defines which version was active before. Raises NotFound. Raises Refused if there
+    is no earlier version, if the active version is not `expected_version`, if the target needs a variable which the
+    active version does not need, and if another session holds the lock.
     """
     rows = database.run(
         """

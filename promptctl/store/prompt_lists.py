@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promptctl.records import Record
-from promptctl.store.prompt_states import HELD_VERSION
+from promptctl.store.prompt_states import SOURCE_VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ class PromptSummary(Record):
 
     `updated_at` is the time of its last new version or move.
 
-    `candidate_version` gets `basis_points` of 10 000 while a split runs, and is None otherwise. `route_steps` is the
-    length of its route. `source_version` is the version that the folder names while an operator has moved the
-    prompt to another; else None.
+    `candidate_version` is None if no split runs, and `basis_points` is its share of 10 000. `route_steps` is the number
+    of steps of the route. `source_version` is the version that the folder in Git names, if an operator's move holds
+    another one, else None.
     """
 
     name: str
@@ -35,7 +35,7 @@ class PromptSummary(Record):
 _SUMMARIES = f"""
     select s.name, s.active_version, v.latest_version, coalesce(v.versions, 0)::integer, s.updated_at,
            s.candidate_version, s.basis_points, jsonb_array_length(coalesce(s.route, '[]')),
-           {HELD_VERSION}
+           {SOURCE_VERSION}
     from promptctl.served s
     left join promptctl.applied p on p.name = s.name
     left join (

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 class PromptState(Record):
-    """What a prompt serves, since when, and who activated it; None where there is nothing.
+    """What a prompt serves. `changed_at` and `author` are those of its last move, or None.
 
-    `basis_points` is the candidate's share of 10 000, `route_steps` the length of its route. `source_version` is the
-    version that the folder in Git names, if an operator's move holds another.
+    `candidate_version` is None if no split runs, and `basis_points` is its share of 10 000. `route_steps` is the number
+    of steps of the route. `source_version` is the version that the folder in Git names, if an operator's move holds
+    another one, else None.
     """
 
     active_version: int | None
@@ -30,10 +31,9 @@ class PromptState(Record):
     author: str | None
 
 
-# The version that the folder in Git names while an operator's move holds another, from `served` s and `applied` p; else
-# null. A version that was never applied, of a prompt without an active version, is not held: the next sync activates
-# it.
-HELD_VERSION: LiteralString = """
+# The column `source_version` of PromptState, from `served` s and `applied` p. A prompt without an active version is not
+# held if no version of its folder was ever applied: the next sync activates one.
+SOURCE_VERSION: LiteralString = """
            case when p.active_version is distinct from s.active_version
                      and (p.has_applied_version or s.active_version is not null) then p.active_version end
 """
@@ -42,7 +42,7 @@ HELD_VERSION: LiteralString = """
 PROMPT_STATE = f"""
     select s.active_version, s.candidate_version, s.basis_points,
            jsonb_array_length(coalesce(s.route, '[]')),
-           {HELD_VERSION},
+           {SOURCE_VERSION},
            a.changed_at, a.author
     from promptctl.served s
     left join promptctl.applied p on p.name = s.name
@@ -62,7 +62,7 @@ def require_prompt(database: Database, name: str) -> None:
 
 
 def not_found_error(database: Database, reference: Reference) -> errors.NotFound:
-    """Return the error for a reference that has no text: it names the part that does not exist."""
+    """Return the error for a reference without a text. It names what is missing: prompt, version or text."""
     rows = database.run(
         """
         select (select max(v.version) from promptctl.versions v where v.name = s.name and not v.is_retired),

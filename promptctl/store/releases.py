@@ -1,4 +1,4 @@
-"""Releases, the changes that one transaction made to several prompts, and their rollback."""
+"""Releases and their rollback. A release is the changes that one transaction made to several prompts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ReleaseSummary(Record):
     """A release in a list.
 
     `kind` is activate, deactivate, rollback, sync or release rollback. `undoes` is the release that a release rollback
-    reversed, `undone_by` the newest release that reversed this one. `moves`, `versions` and `corrections` are numbers.
+    reversed, `undone_by` the newest release that reversed this one. `moves`, `versions` and `corrections` are counts.
     """
 
     release: int
@@ -38,7 +38,7 @@ class ReleaseSummary(Record):
 class ReleaseMove(Record):
     """One change that a release made to a prompt, and whether the prompt has moved since.
 
-    `kind` is one of those in the history, or new for a version that it stored.
+    `kind` is a kind of HistoryEvent, or `new` for a version that the release stored.
     """
 
     name: str
@@ -53,8 +53,9 @@ class ReleaseMove(Record):
 class ReleaseReversal(Record):
     """The effect of a release rollback on one prompt.
 
-    `version` is active now, `previous_version` was before, each None for none. `skipped`: the prompt had moved since
-    the release and was not changed. `route_changed`: its route was restored.
+    `version` is the active version now, and `previous_version` the one before; None if there is none. `skipped` is
+    whether the prompt was left as it is because it had moved since the release. `route_changed` is whether its route
+    was restored.
     """
 
     name: str

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 class Resolution(Record):
     """The version of a prompt to use now, and the reasons.
 
-    `asked_for` is the requested prompt. `route_step` (from 1) and `route_when` are the step of its route that leads to
-    `name`, None if no step matched. The split is that of `name`: `bucket` (0 to 9999) is the bucket of the unit, random
-    without a unit, and `is_candidate` whether it is below `basis_points`, None if no split runs.
+    `asked_for` is the requested prompt, and `name` the prompt that its route leads to. `route_step` (from 1) and
+    `route_when` are the step that matched, None if no step did.
+
+    The split is that of `name`. `bucket` (0 to 9999) is the bucket of the unit. Without a unit it is random while a
+    split runs, else None. `is_candidate` is whether the bucket is below `basis_points`, None if no split runs.
     """
 
     name: str
@@ -42,6 +44,7 @@ def resolve(database: Database, name: str, unit: str | None, attributes: Mapping
 
     The login needs no other right than to resolve.
     """
+    # An empty mapping is passed as text, which spares the import of json.
     rows = database.run(
         """
         select e.name, e.version, e.epoch, e.content, e.settings, e.metadata, e.asked_for, e.route_step, e.route_when,

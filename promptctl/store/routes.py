@@ -49,7 +49,8 @@ def set_route(
             [[name], json.dumps([list(route)], ensure_ascii=False), author, reason],
         ),
         (
-            # The first statement has locked the row, so the allocation before the last one is the previous state.
+            # The first statement has locked the row and, if it changed the route, added one epoch. So the epoch before
+            # has the previous route.
             """
             select s.route, a.route, s.epoch
             from promptctl.served s
@@ -61,7 +62,8 @@ def set_route(
     )
     route_now, route_before, epoch = routes[0]
     is_changed = changes[0][0] > 0
-    return RouteChange(name, route_now or [], (route_before if is_changed else route_now) or [], is_changed, epoch)
+    previous_route = route_before if is_changed else route_now
+    return RouteChange(name, route_now or [], previous_route or [], is_changed, epoch)
 
 
 def set_routes(

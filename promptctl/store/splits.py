@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class SplitChange(Record):
-    """A split now and before. `version` is the active version, shares are in basis points.
+    """A split now and before. `version` is the active version, and the shares are in basis points.
 
-    `candidate_version` and `previous_candidate` are None if no split runs or ran. `changed` is False if nothing
-    changed.
+    `candidate_version` is None if no split runs now, and `previous_candidate` if none ran before. `changed` is False if
+    nothing changed.
     """
 
     name: str
@@ -61,7 +61,7 @@ def set_split(
     reason: str | None = None,
     allow_new_variables: bool = False,
 ) -> SplitChange:
-    """Serve a candidate to a share of the units, in basis points; without `candidate` change the running split.
+    """Serve `candidate` to a share of the units, in basis points. Without `candidate`, change the running split.
 
     The seed, by default `<name>.<epoch>`, stays while the share changes. Raises NotFound. Raises Refused if there is no
     split to change, if the candidate is the active version, is archived, or needs a variable which the active version

@@ -22,9 +22,10 @@ _PROMPTS_PER_STATEMENT = 1000
 
 
 class StoredVersion(Record):
-    """What the database has of one version; `sha256` in hexadecimal, names of variables joined by spaces.
+    """What the database has of one version. `sha256` is the hash of its text, in hexadecimal.
 
-    `source` is the source whose sync stored it, None for a version that was created in another way.
+    `required_variables` are names joined by spaces. `source` is the source whose sync stored the version, None for a
+    version that was created in another way.
     """
 
     sha256: str
@@ -38,7 +39,7 @@ class StoredVersion(Record):
 
 
 class LastMove(Record):
-    """The last move of a prompt; `kind` is the history's word, `undone_release` the release that it rolled back."""
+    """The last move of a prompt. `kind` is a kind of HistoryEvent, `undone_release` the release that it rolled back."""
 
     author: str
     kind: str
@@ -47,7 +48,7 @@ class LastMove(Record):
     undone_release: int | None
 
     def as_json(self) -> dict[str, Any]:
-        """Return it with the keys of the documented JSON."""
+        """Return the move with the keys that docs/json.md lists."""
         return {
             "by": self.author,
             "how": self.kind,
@@ -58,11 +59,11 @@ class LastMove(Record):
 
 
 class StoredPrompt(Record):
-    """What the database has of one prompt, its last move, and what a sync applied last.
+    """What the database has of one prompt, its last move, and what the last sync applied.
 
-    `applied_source` is the source that applied it last, None if none did. `applied_version` and `applied_route` are
-    what that sync's folder set, None if it set none. `has_applied_version` and `has_applied_route` are whether the
-    folder of any sync has set one. `candidate_version` gets `basis_points` of 10 000 while a split runs, else None.
+    `applied_source` is the source of that sync, None if there was none. `applied_version` and `applied_route` are what
+    its folder set, None if it set none. `has_applied_version` and `has_applied_route` are whether the folder of any
+    sync ever set one. `candidate_version` is None if no split runs, and `basis_points` is its share of 10 000.
     """
 
     name: str
@@ -86,9 +87,9 @@ class StoredPrompt(Record):
 class SourceState(Record):
     """What was applied of a source: its commit, if it had one, and its prompts.
 
-    `digests` are by name the digests of the files as they were applied. Prompts in `unsettled` are compared again even
-    if their files are unchanged. `active_versions` is None for a prompt without one. `has_been_applied`: the source was
-    applied at least once.
+    The keys of `digests` and `active_versions` are names of prompts. A digest is that of the prompt's files as they
+    were applied. A prompt in `unsettled` is compared again even if its files are unchanged. `has_been_applied` is
+    whether the source was ever applied.
     """
 
     commit: str | None
@@ -100,7 +101,7 @@ class SourceState(Record):
 
 
 class OtherSource(Record):
-    """A source that has prompts; `repository` and `path` are those of its last release, None where it had none."""
+    """A source that has prompts. `repository` and `path` come from the origin of its last release, or are None."""
 
     source: str
     repository: str | None
@@ -108,9 +109,10 @@ class OtherSource(Record):
 
 
 def lock(database: Database, notify: Callable[[str], None]) -> None:
-    """Lock out other syncs of this database until the transaction ends; waits for one that runs, at most a minute.
+    """Lock out other syncs of this database until the transaction ends.
 
-    `notify` gets a line when there is one to wait for. Raises Refused (`locked`), which names the holder.
+    If another sync runs, calls `notify` with a line of text, and waits for that sync, at most a minute. Raises Refused
+    (`locked`), which names the holder.
     """
     [(holder,)] = database.run("select promptctl.lock_out_other_syncs()")
     if holder is not None:
@@ -147,13 +149,13 @@ def lock_prompts(database: Database, names: Sequence[str]) -> None:
 def source_state(database: Database, source: str) -> SourceState:
     """Return what was applied of a source.
 
-    A prompt is unsettled when it has changed since: its active version is another than the source set, or it has new
-    versions. A trigger clears the digest when metadata is corrected or a route is set.
+    A prompt is unsettled if the last sync left something to report about it, or if it has changed since: it has another
+    active version than the source set, or new versions, or a trigger recorded another change in `is_settled`.
     """
     commits, prompts = database.run_all(
         ("select s.commit, s.committed_at from promptctl.sources s where s.source = $1", [source]),
         (
-            # One cell: fetching ten thousand rows would take longer than finding them.
+            # One row with a line for each prompt: fetching ten thousand rows would take longer than finding them.
             """
             select string_agg(concat_ws(' ', a.name, coalesce(s.active_version, 0),
                                         coalesce(encode(a.digest, 'hex'), '-'),
@@ -171,10 +173,11 @@ def source_state(database: Database, source: str) -> SourceState:
     digests: dict[str, str] = {}
     active_versions: dict[str, int | None] = {}
     unsettled: list[str] = []
-    for line in prompts[0][0].split("\n") if prompts and prompts[0][0] else ():
-        name, active, digests[name], *more = line.split(" ")
+    lines: list[str] = prompts[0][0].split("\n") if prompts and prompts[0][0] else []
+    for line in lines:
+        name, active, digests[name], *words_left = line.split(" ")
         active_versions[name] = int(active) or None
-        if more:
+        if words_left:  # "unsettled"
             unsettled.append(name)
     return SourceState(commit, committed_at, digests, frozenset(unsettled), active_versions, bool(commits))
 
@@ -226,7 +229,7 @@ def unclaimed(database: Database) -> list[str]:
 
 
 def stored_prompts(database: Database, names: Sequence[str]) -> dict[str, StoredPrompt]:
-    """Return what the database has of these prompts, by its own spelling of their names: case may differ."""
+    """Return what the database has of these prompts, by their names in the database, whose case may differ."""
     prompts, versions = database.run_all(
         (
             """
@@ -264,6 +267,7 @@ def stored_prompts(database: Database, names: Sequence[str]) -> dict[str, Stored
         versions_by_name.setdefault(name, {})[number] = StoredVersion(*columns)
     stored: dict[str, StoredPrompt] = {}
     for row in prompts:
+        # The groups of columns of the statement above.
         name, prompt, applied, metadata, split, move = row[0], row[:5], row[5:10], row[10], row[11:14], row[14:]
         last_move = LastMove(*move) if move[0] is not None else None
         fields: list[Any] = [*prompt, last_move, *applied, metadata or {}, versions_by_name.get(name, {}), *split]
@@ -306,7 +310,7 @@ def record_source(database: Database, source: str, commit: Commit | None, *, aut
 def record_applied(
     database: Database, source: str, prompts: Sequence[Mapping[str, Any]], *, author: str, adopts: bool
 ) -> None:
-    """Record what a source applied of its prompts: mappings with the fields of changes.AppliedPrompt.
+    """Record what was applied of the prompts of a source. Each is a mapping with the fields of changes.AppliedPrompt.
 
     Raises Refused for a prompt of another source, unless `adopts`.
     """

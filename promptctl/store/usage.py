@@ -1,4 +1,12 @@
-"""Statistics of uses by version, day, hour or model, from totals and from the uses that are not in totals."""
+"""Statistics of uses by version, day, hour or model, from totals and from the uses that are not in totals.
+
+A total is a sum of uses for a grain: an hour, a day or all time. Statistics that begin at a time add the totals of
+whole days, the totals of the hours before the first whole day, and the single uses before the first whole hour. All
+statistics add the single uses above the watermark, which are not in totals yet.
+
+Each `_function` returns a statement with its parameters. `times` are three times: that of the first use (None: of all
+time), the first whole hour, and the first whole day.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +36,13 @@ def read_measurements(
     """Return the statistics of a prompt or, without a name, of all prompts, in one snapshot. Raises NotFound.
 
     `since` is RFC 3339, or `-2h` for two hours ago by the server's clock. If single uses of its first hour were
-    dropped, that hour counts whole. `by` is a subset of version, day, hour, model. `trend` also reads the uses of each
+    dropped, all of that hour counts. `by` is a subset of version, day, hour, model. `trend` also reads the uses of each
     of the last 14 days. `price_days` (2026-03-13, UTC) separates the sums of a group at the days on which prices
     change.
 
-    The watermark is read first, so that the planner gets it as a constant: above it may be no uses or all uses. The
-    transaction that reads the rest reads the watermark again, and starts over if it has moved. Two round trips.
+    A first round trip reads the watermark. As a constant in the other statements it lets the planner estimate how many
+    uses are above it, which may be none or all. A second round trip reads the rest and the watermark again, and is
+    repeated if the watermark has moved.
     """
     [bounds] = database.run_all(_bounds(name, since))
     while True:
@@ -76,8 +85,7 @@ def read_measurements(
 def _bounds(name: str | None, since: Timestamp | None) -> Statement:
     """Return the statement for two rows, for the statistics and for the trend.
 
-    Each has the watermark, the versions of the prompt, and three times: of the first use (null: of all time), of the
-    first whole hour, and of the first whole day.
+    Each has the watermark, the versions of the prompt as an array in text, and the three times.
     """
     return (
         """
@@ -110,7 +118,7 @@ def _listed(name: str | None) -> Statement:
                case v.version when s.active_version then 10000 - s.basis_points
                               when s.candidate_version then s.basis_points else 0 end,
                coalesce(jsonb_array_length(s.route), 0),
-               {prompt_states.HELD_VERSION}
+               {prompt_states.SOURCE_VERSION}
         from promptctl.versions v
         join promptctl.served s on s.name = v.name
         left join promptctl.applied p on p.name = s.name
@@ -124,11 +132,15 @@ def _listed(name: str | None) -> Statement:
 def _grain_and_times(
     times: Sequence[Timestamp | None], by: Collection[str], price_days: Sequence[str] = ()
 ) -> list[str | None]:
-    """Return the coarsest grain that is exact, the time of its first whole total, and that of the first hour before."""
+    """Return the coarsest grain that is exact, the time of its first total, and that of the first total of an hour.
+
+    Before the first total of a day, totals of hours are added. The last time is None if there are none.
+    """
     since, hours_from, days_from = times
     if "hour" in by:
         return ["hour", hours_from, None]
-    return ["all" if since is None and "day" not in by and not price_days else "day", days_from, hours_from]
+    is_all_time = since is None and "day" not in by and not price_days
+    return ["all" if is_all_time else "day", days_from, hours_from]
 
 
 def _totals(
@@ -185,8 +197,9 @@ def _uses(
 ) -> Statement:
     """Return the statement for uses above the watermark, and for those before the first whole hour.
 
-    The price tier is grouped by as two booleans. For a number that is calculated from a column, PostgreSQL expects as
-    many groups as the column has values, and sorts a million rows instead of using a hash table.
+    The price tier is the 7th column, but two booleans are grouped by instead. For a number that is calculated from a
+    column, PostgreSQL expects as many groups as the column has values, and sorts a million rows instead of using a hash
+    table.
     """
     return (
         """
@@ -222,10 +235,10 @@ def _midnights(days: Sequence[str]) -> list[str]:
 def _histograms_of_uses(
     name: str | None, versions: str | None, rolled_below: int, times: Sequence[Timestamp | None], by: Collection[str]
 ) -> Statement:
-    """Return the statement for the histograms of the same uses.
+    """Return the statement for the histograms of the uses of `_uses`.
 
-    The buckets are those of promptctl.histogram_bucket, which a viewer must not call. The time and the bucket are
-    calculated behind `offset 0`, or the planner would expect one group for every use.
+    The expression for a bucket is that of promptctl.histogram_bucket, which a viewer must not call. The time and the
+    bucket are calculated in a subquery with `offset 0`. Without it the planner would expect one group for every use.
     """
     return (
         """
@@ -258,7 +271,10 @@ def _histograms_of_uses(
 def _scores(
     name: str | None, versions: str | None, rolled_below: int, times: Sequence[Timestamp | None], by: Collection[str]
 ) -> Statement:
-    """Return the statement for scores that arrived after the same uses; a replacing score counts as the difference."""
+    """Return the statement for scores that arrived after their uses: those above the watermark, and those of old uses.
+
+    The old uses are those before the first whole hour. A score that replaces another counts as the difference.
+    """
     return (
         """
         select s.name, case when $6 then s.version end, case when $7 then (s.used_at at time zone 'UTC')::date end,
@@ -319,4 +335,5 @@ def _fallbacks(name: str | None, since: Timestamp | None) -> Statement:
 
 
 def _numbers(array: str) -> list[int]:
+    """Return the numbers of an array in PostgreSQL's text format, `{1,2}`."""
     return [int(number) for number in array[1:-1].split(",")]

@@ -1,4 +1,4 @@
-"""Uses: record calls of a model."""
+"""Record uses, which are calls of a model, their scores, and calls with an application's own text."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 
 
 class UseRecord(Record):
-    """One call of a model with a version; None: not reported.
+    """One call of a model with a version. A field is None if the application did not report it.
 
-    This is the one list of the columns of a use: SQL's parameters and the lines of a spool follow its order. `id` is a
-    UUID that the caller makes, so that a use that is sent twice is stored once. `ended_at` is a time of
-    time.perf_counter. `input_tokens` is all of the input, which includes the cached parts. `outcome` is "ok" or the
-    name of an error.
+    The parameters of the SQL and the lines of a spool have the order of these fields. `id` is a UUID that the caller
+    makes, so that a use that is sent twice is stored once. `ended_at` is a time of time.perf_counter. `input_tokens` is
+    all of the input, with the cached parts. `outcome` is "ok" or the name of an error.
     """
 
     id: str
@@ -41,7 +40,7 @@ class UseRecord(Record):
 
 
 class FallbackRecord(Record):
-    """One call of a model with an application's own text; the fields are those of UseRecord."""
+    """One call of a model with an application's own text. The fields have the meaning of those of UseRecord."""
 
     id: str
     name: str
@@ -61,7 +60,7 @@ class ScoreRecord(Record):
 
 
 class Recorded(Record):
-    """The numbers of sent uses that were stored, that had been stored before, and that were too old to be stored."""
+    """How many of the uses were stored now, how many had been stored before, and how many were too old."""
 
     stored: int
     repeated: int
@@ -69,14 +68,18 @@ class Recorded(Record):
 
 
 def record(database: Database, uses: Sequence[UseRecord], now: float) -> Recorded:
-    """Record uses, all or none, in one round trip. `now` is the present time of the clock of `ended_at`."""
+    """Record uses, all or none, in one round trip. `now` is the present time.perf_counter()."""
     return begin_recording(database, arrays(uses, now))()
 
 
 def arrays(records: Sequence[UseRecord] | Sequence[FallbackRecord], now: float) -> list[str]:
     """Return one PostgreSQL array for each field of the records, with ages in milliseconds instead of `ended_at`."""
     return [
-        _ages(column, now) if field == "ended_at" else _texts(column) if kind.startswith("str") else _array(column)
+        _age_array(column, now)
+        if field == "ended_at"
+        else _quoted_array(column)
+        if kind.startswith("str")
+        else _unquoted_array(column)
         for (field, kind), column in zip(_kinds(type(records[0])), zip(*records, strict=True), strict=True)
     ]
 
@@ -102,35 +105,35 @@ def record_fallbacks(database: Database, fallbacks: Sequence[FallbackRecord], no
 
 def score(database: Database, scores: Sequence[ScoreRecord]) -> None:
     """Store scores of uses, all or none, in one round trip. Raises errors.PromptctlError for an unknown use."""
-    # Sorted by id, because each use stays locked until all are stored. `sorted` keeps the order of a use's scores, of
-    # which the last counts.
+    # Sorted by id: each use stays locked until all are stored, and two sessions with different orders would deadlock.
+    # `sorted` keeps the order of the scores of one use, of which the last counts.
     statements: list[tuple[LiteralString, Sequence[str | float]]] = [
-        ("select promptctl.score_use($1, $2)", score) for score in sorted(scores, key=lambda score: score.id)
+        ("select promptctl.score_use($1, $2)", record) for record in sorted(scores, key=lambda record: record.id)
     ]
     database.run_all(*statements)
 
 
 def _kinds(record: type[Record]) -> list[tuple[str, str]]:
-    """Return the fields of a record with their types. The type of `id` is empty, so that it is not quoted."""
+    """Return the fields of a record with their types. The type of `id` is '', because an id needs no quotes."""
     return [(field, "" if field == "id" else kind) for field, kind in record.__annotations__.items()]
 
 
-def _ages(times: Sequence[float], now: float) -> str:
+def _age_array(times: Sequence[float], now: float) -> str:
     return "{" + ",".join([str((now - time) * 1000) for time in times]) + "}"
 
 
-def _array(values: Sequence[Any]) -> str:
+def _unquoted_array(values: Sequence[Any]) -> str:
     """Return a PostgreSQL array of numbers or ids, which need no quotes."""
-    unset = values.count(None)
-    if unset == len(values):
+    null_count = values.count(None)
+    if null_count == len(values):
         # Frequent: few applications report every field.
-        return "{" + ",".join(["NULL"] * unset) + "}"
-    if not unset:
+        return "{" + ",".join(["NULL"] * null_count) + "}"
+    if not null_count:
         return "{" + ",".join(map(str, values)) + "}"
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
 
 
-def _texts(values: Sequence[str | None]) -> str:
+def _quoted_array(values: Sequence[str | None]) -> str:
     """Return a PostgreSQL array of texts. Most of them repeat, so each distinct text is quoted only once."""
     quoted = {value: "NULL" if value is None else _quoted(value) for value in set(values)}
     return "{" + ",".join([quoted[value] for value in values]) + "}"

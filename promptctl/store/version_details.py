@@ -18,9 +18,9 @@ class VersionDetail(Record):
     """One version with everything that is stored about it. `stats` has the keys that docs/sql.md lists for `prompts`.
 
     `origin` is where it came from, with the keys that docs/json.md lists, and `release` the release that stored it.
-    `variables` are the names in the template, in the order of their first occurrences, joined by spaces.
-    `candidate_basis_points` is its share of 10 000 as the candidate of a split, or None. `prompt_archived_at` is None
-    for a prompt in use.
+    `variables` are the names in the template, in the order of their first occurrences, joined by spaces. `retired_at`
+    is when the version was archived, and `prompt_archived_at` when its prompt was; None if it was not.
+    `candidate_basis_points` is its share of 10 000 if it is the candidate of a split, else None.
     """
 
     name: str
@@ -42,10 +42,10 @@ class VersionDetail(Record):
 
 
 class VersionSummary(Record):
-    """One version in a list, without its content. Averages are None when no use reported the number.
+    """One version in a list, without its content. An average is None if no use reported its number.
 
-    `commit` is the short hash of the commit that it came from, `9f3c2ab-dirty` if its file had changes that were not
-    committed, and None if it came from none. `basis_points` is its share of 10 000 while a split runs.
+    `commit` is the short hash of the commit that the version came from, or None. It is `9f3c2ab-dirty` if the version's
+    file had changes that were not committed. `basis_points` is the version's share of 10 000 while a split runs.
     """
 
     name: str
@@ -66,8 +66,8 @@ class VersionSummary(Record):
 class Overview(Record):
     """A prompt with its newest versions, the active one and the candidate; `total` counts all versions in use.
 
-    `active` is the active text, or None. `archived` is when the prompt was archived, by whom, and the reason; None
-    for a prompt in use.
+    `active` is the active text, or None. For an archived prompt, `archived` is the time, the author and the reason of
+    its archiving. It is None for a prompt in use.
     """
 
     versions: list[VersionSummary]
@@ -77,6 +77,7 @@ class Overview(Record):
     state: prompt_states.PromptState
 
 
+# One version for a number $2, which may be archived, or the active version if $3, else all versions in use.
 _VERSIONS = """
     select v.name, v.version, v.id, v.content, coalesce(v.version = s.active_version, false), v.created_at,
            v.created_by, v.metadata, v.settings, array_to_string(v.variables, ' '),
@@ -109,7 +110,7 @@ def read_versions(database: Database, name: str) -> tuple[list[VersionDetail], p
 
 
 def read_overview(database: Database, name: str, limit: int) -> Overview:
-    """Return a prompt with its newest `limit` versions (0: all). Raises NotFound."""
+    """Return a prompt with its newest `limit` versions (0: all), the active one and the candidate. Raises NotFound."""
     summaries, total, active, archived, state = database.run_all(
         (
             """

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class VersionText(Record):
-    """The text of one version, with what is needed to render it, and its origin."""
+    """The text of one version, with what is needed to render it, and its origin.
+
+    `variables` are the names in the text, joined by spaces.
+    """
 
     name: str
     version: int
@@ -29,9 +32,9 @@ class VersionText(Record):
 
 
 class ServedVersion(Record):
-    """A version to use now and the epoch to record its uses in. `is_active`: it is the active version.
+    """A version to use now, and the epoch to record its uses in. `is_active` is whether it is the active version.
 
-    `seed` decides a unit's bucket.
+    `seed` is hashed with a unit to select the unit's bucket.
     """
 
     id: str
@@ -46,9 +49,9 @@ class ServedVersion(Record):
 
 
 class VersionStatus(Record):
-    """The status of one version. `basis_points` is its share of 10 000 as a candidate, and None for other versions.
+    """The status of one version. `archived_at` is None for a version in use.
 
-    `archived_at` is None for a version in use.
+    `basis_points` is its share of 10 000 if it is the candidate of a split, else None.
     """
 
     is_active: bool
@@ -178,9 +181,10 @@ def read_text_at(database: Database, name: str, time: Timestamp) -> VersionText:
         name,
         time,
     )
-    if rows and rows[0][0] is not None:
-        if rows[0][1] is None:
-            raise prompt_states.not_found_error(database, Reference(name, rows[0][0]))
+    version, content = rows[0][:2] if rows else (None, None)
+    if version is not None and content is None:  # erased since then
+        raise prompt_states.not_found_error(database, Reference(name, version))
+    if version is not None:
         return VersionText(name, *rows[0])
     if not rows:
         prompt_states.require_prompt(database, name)

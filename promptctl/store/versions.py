@@ -76,15 +76,17 @@ def prepare(
 ) -> Callable[[], Callable[[], Any]]:
     """Prepare to store versions with numbers of their own, all or none, in a release of the open transaction.
 
-    Each has `name`, `version` and optionally `settings`, `metadata`, `created_by`, `origin`. `contents` are their texts
-    in UTF-8, which are sent as bytes beside the JSON. Returns a function that sends the versions. That function returns
-    another one, which waits until they are stored and must be called before the next statement.
+    A mapping in `versions` has `name`, `version` and optionally `settings`, `metadata`, `created_by`, `origin`.
+    `contents` are the texts in UTF-8, which are sent as bytes beside the JSON. Returns a function that sends all of
+    this. That function returns another one, which waits until the versions are stored. Call it before the next
+    statement.
     """
     import json
 
     start = 0
     documents: list[dict[str, Any]] = []
     for version, content in zip(versions, contents, strict=True):
+        # The place of the text in the joined texts.
         documents.append({**version, "start": start, "size": len(content)})
         start += len(content)
     document, text = json.dumps(documents), b"".join(contents)
@@ -96,7 +98,7 @@ def describe(
 ) -> int:
     """Correct the metadata of versions and record the corrections; return how many changed. Raises NotFound.
 
-    Each has `name`, `version` and `metadata`, which replaces all of the metadata.
+    A mapping has `name`, `version` and `metadata`, which replaces all of the version's metadata.
     """
     import json
 
