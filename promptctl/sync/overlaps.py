@@ -110,7 +110,8 @@ def _similar_names(
             continue
         stored_suffixes = [suffix for suffix in _suffixes(prompt.name) if suffix in sources_by_name]
         for name in (*stored_suffixes, *names_by_suffix.get(prompt.name, ())):
-            difference = prompt.name.removesuffix(name) or name.removesuffix(prompt.name)
+            longer, shorter = (prompt.name, name) if prompt.name.endswith(name) else (name, prompt.name)
+            difference = longer.removesuffix(shorter)
             groups.setdefault((sources_by_name[name], difference), []).append((prompt, name))
     return [(source, pairs) for (source, _), pairs in groups.items()]
 

@@ -85,6 +85,20 @@ def test_a_copy_in_another_place_is_a_conflict(promptctl: Promptctl, repository:
     assert promptctl("sync", "branches").code == 0
 
 
+def test_a_copy_with_shorter_or_longer_names_is_a_conflict(promptctl: Promptctl) -> None:
+    home = promptctl.home
+    for number in range(3):
+        path = home / "all" / "shop" / f"prompt{number}" / "v1.txt"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"Text {number}.\n")
+    shutil.copytree(home / "all" / "shop", home / "shorter")
+    shutil.copytree(home / "all", home / "longer" / "eu")
+    assert promptctl("sync", "all").code == 0
+    for copy, name in (("shorter", "prompt0"), ("longer", "eu/shop/prompt0")):
+        refused = promptctl("sync", copy)
+        assert (refused.code, f'"{name}" has the text of "shop/prompt0"' in refused.err) == (5, True), refused.err
+
+
 @pytest.mark.parametrize("applied_as", ["git.example.com:team/prompts", "git.example.com:22/team/prompts"])
 def test_an_older_spelling_of_a_repository_is_the_same_source(
     promptctl: Promptctl, repository: Repository, sql: psycopg.Connection[Any], applied_as: str
