@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from promptctl import errors
 from promptctl.chat.turns import Turn
-from promptctl.claude.api import Call, Message
+from promptctl.claude.api import Message, Request
 from promptctl.rules import buckets
 from promptctl.rules.templates import Template
 from promptctl.rules.use_ids import UseIds
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from promptctl.rules.references import Reference
     from promptctl.store.version_texts import ServedVersion
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 DEFAULT_MODEL = "claude-sonnet-5-5"
 DEFAULT_MAX_TOKENS = 8192
@@ -33,8 +33,8 @@ DEFAULT_MAX_TOKENS = 8192
 class Conversation:
     """A conversation with Claude. Each turn uses the version that is active when the turn begins.
 
-    `messages` has the answered messages and their replies. `interruption` is the signal that arrived while a use was
-    recorded; the caller raises it.
+    `messages` has the answered messages and their replies. `interruption` is set when a signal arrived while uses were
+    recorded. The caller raises it.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Conversation:
         max_tokens: int | None,
         report: Callable[[str], None],
     ) -> None:
-        """`connect` opens a connection, also after one was lost. `report` is called with a line before a retry."""
+        """`connect` opens a connection, also after one was lost. `report` gets a message before each retry."""
         self.reference = reference
         self.served: ServedVersion | None = None
         self.messages: list[Message] = []
@@ -83,17 +83,17 @@ class Conversation:
         return Template(self.served.content, self.served.settings)
 
     def model(self) -> str:
-        """Return the model: of the option, else of the chosen version, else the default."""
+        """Return the `model` of the conversation, else that of the chosen version, else the default."""
         assert self.served is not None
         return self._model or str(self.served.settings.get("model") or DEFAULT_MODEL)
 
     def turn(self, message: str) -> Turn:
-        """Return a turn with the chosen version; the caller sends it. Raises templates.MissingValues."""
+        """Return a turn with the chosen version. The caller sends it. Raises templates.MissingValues."""
         assert self.served is not None
         return Turn(
             self._claude,
             self.served,
-            Call(
+            Request(
                 self.template().render(self.values),
                 [*self.messages, Message("user", message)],
                 self.model(),
@@ -103,41 +103,48 @@ class Conversation:
         )
 
     def append(self, turn: Turn) -> bool:
-        """Add the message and the reply of a turn, also of a stopped one. Return False if there is no reply to add."""
+        """Add the message and the reply of a turn to `messages`, also if the reply was stopped.
+
+        Adds nothing and returns False if the turn failed or has no reply.
+        """
         if not turn.text.strip() or turn.failure is not None:
             return False
-        self.messages = [*turn.call.messages, Message("assistant", turn.text)]
+        self.messages = [*turn.request.messages, Message("assistant", turn.text)]
         return True
 
     def record(self, turns: Sequence[Turn]) -> errors.PromptctlError | None:
-        """Record every call of these turns and all uses that could not be recorded before; return the error, if any.
+        """Record every call of these turns, and the uses that could not be recorded before. Return the error, if any.
 
-        A first Ctrl-C or SIGTERM waits until the uses are recorded and is stored in `interruption`; a second one
-        cancels the recording. Reconnects once after a lost connection.
+        The first Ctrl-C or SIGTERM is stored in `interruption` and does not stop the recording. A second one cancels
+        it. Reconnects once after a lost connection.
         """
         for turn in turns:
-            calls = [attempt for attempt in turn.attempts if attempt.is_sent]
-            self._unrecorded += [
-                _use_record(self._use_ids.new(attempt.began_at), turn.served, attempt, self._unit) for attempt in calls
-            ]
+            for attempt in turn.attempts:
+                if attempt.is_sent:
+                    use_id = self._use_ids.new(attempt.began_at)
+                    self._unrecorded.append(_use_record(use_id, turn.served, attempt, self._unit))
         if not self._unrecorded:
             return None
         with _deferred_signals() as signals:
             failure = self._send_uses()
-        ending = [number for number in signals if number != signal.SIGINT]
-        self.interruption = errors.Terminated(ending[0]) if ending else KeyboardInterrupt() if signals else None
+        self.interruption = KeyboardInterrupt() if signals else None
+        terminating = [number for number in signals if number != signal.SIGINT]
+        if terminating:
+            self.interruption = errors.Terminated(terminating[0])
         return failure
 
     def _send_uses(self) -> errors.PromptctlError | None:
+        """Record the unrecorded uses and return the error, if any. Uses that the database refuses are dropped."""
         try:
             self.ask_database(lambda database: uses.record(database, self._unrecorded, time.perf_counter()))
         except errors.PromptctlError as failure:
             if not isinstance(failure, errors.Unreachable):
-                # The database would refuse the same use again. Record the others one by one.
-                waiting, self._unrecorded = self._unrecorded, []
-                for use in waiting if len(waiting) > 1 else []:
-                    self._unrecorded = [use]
-                    self._send_uses()
+                # One refused use makes the whole batch fail, and would again. Send each use alone to record the others.
+                batch = self._unrecorded
+                if len(batch) > 1:
+                    for use in batch:
+                        self._unrecorded = [use]
+                        self._send_uses()
                 self._unrecorded = []
             return failure
         except KeyboardInterrupt:
@@ -147,16 +154,16 @@ class Conversation:
         self._unrecorded = []
         return None
 
-    def ask_database(self, question: Callable[[Database], Answer]) -> Answer:
-        """Return the result of `question` with a connection, a new one after the open one was lost."""
+    def ask_database(self, query: Callable[[Database], Result]) -> Result:
+        """Call `query` with the open connection and return its result. Reconnect once if it was lost."""
         if self._database is not None:
             try:
-                return question(self._database)
+                return query(self._database)
             except errors.Unreachable:
                 self._database.close()
                 self._database = None
         self._database = self._connect()
-        return question(self._database)
+        return query(self._database)
 
 
 def _use_record(use_id: str, served: ServedVersion, attempt: Attempt, unit: str | None) -> UseRecord:
@@ -182,19 +189,19 @@ def _use_record(use_id: str, served: ServedVersion, attempt: Attempt, unit: str 
 
 @contextlib.contextmanager
 def _deferred_signals() -> Generator[list[int]]:
-    """Add the first SIGINT, SIGTERM or SIGHUP in a block to the list. A second one raises KeyboardInterrupt."""
+    """Collect SIGINT, SIGTERM and SIGHUP in the yielded list during a block. The second signal interrupts the block."""
     signals: list[int] = []
 
-    def note(number: int, _: object) -> None:
+    def collect(number: int, _: object) -> None:
         signals.append(number)
         if len(signals) > 1:
             raise KeyboardInterrupt
 
-    # Only signals that have a handler; the others end the process as before.
+    # A signal without a Python handler is not collected, because its default action may be to end the process.
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, note) for number in numbers if callable(signal.getsignal(number))}
+    handlers = {number: signal.signal(number, collect) for number in numbers if callable(signal.getsignal(number))}
     try:
         yield signals
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)

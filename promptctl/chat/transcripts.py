@@ -1,4 +1,4 @@
-"""Save a conversation in a JSON file and load it to continue it. docs/chat.md has the format."""
+"""Save a conversation in a JSON file, and load the file to continue the conversation. docs/chat.md has the format."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _HINT = "pass a file that --save has written to --continue"
 
 
 class Transcript:
-    """The messages of a conversation; each reply has the version and the model that it came from."""
+    """The messages of a conversation. Each reply has the version and the model that it came from."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.messages: list[dict[str, Any]] = []
 
     def for_claude(self) -> list[Message]:
-        """Return the messages for Claude, without the details of the replies."""
+        """Return the messages in the form that Claude gets, without the details of the replies."""
         return [Message(message["role"], message["content"]) for message in self.messages]
 
     def add(self, message: str, reply: str, **details: object) -> None:
-        """Add a message and its reply, with the details of the reply that are not None."""
+        """Add a message and its reply. `details` belong to the reply; those that are None are left out."""
         details = {key: value for key, value in details.items() if value is not None}
         self.messages += [{"role": "user", "content": message}, {"role": "assistant", "content": reply, **details}]
 
@@ -44,7 +44,7 @@ class Transcript:
 
 
 def begin(path: str) -> Transcript:
-    """Return a new conversation for a file that does not exist. Raises Usage, Failed (`file_exists`)."""
+    """Return an empty transcript for a new file. Raises Usage for an empty path, Failed (`file_exists`)."""
     if not path:
         raise errors.Usage("usage", "--save is empty")
     if os.path.exists(path):
@@ -57,7 +57,7 @@ def begin(path: str) -> Transcript:
 
 
 def load(path: str) -> Transcript:
-    """Return the conversation in a file. Raises Failed (`cannot_read`, `invalid_conversation`)."""
+    """Return the transcript in a file. Raises Failed (`cannot_read`, `invalid_conversation`)."""
     transcript = Transcript(path)
     try:
         raw = bounded_input.any_file(path)
@@ -68,17 +68,17 @@ def load(path: str) -> Transcript:
     try:
         document: object = json_documents.parse(raw)
     except json_documents.InvalidDocument as problem:
-        place = f"line {problem.line}: " if problem.line else ""
-        raise _invalid(path, f"{place}{problem.reason}") from None
+        line = f"line {problem.line}: " if problem.line else ""
+        raise _invalid(path, f"{line}{problem.reason}") from None
     messages = cast("dict[str, object]", document).get("messages") if isinstance(document, dict) else None
     if not isinstance(messages, list):
         raise _invalid(path, "it has no list of messages")
-    for place, item in enumerate(cast("list[object]", messages)):
-        role = ("user", "assistant")[place % 2]
+    for position, item in enumerate(cast("list[object]", messages)):
+        expected_role = "assistant" if position % 2 else "user"
         message = cast("dict[str, object]", item) if isinstance(item, dict) else {}
         content = message.get("content")
-        if message.get("role") != role or not isinstance(content, str) or not content.strip():
-            raise _invalid(path, f"message {place + 1} is not a text with the role {role}")
+        if message.get("role") != expected_role or not isinstance(content, str) or not content.strip():
+            raise _invalid(path, f"message {position + 1} is not a text with the role {expected_role}")
         transcript.messages.append(message)
     if len(transcript.messages) % 2:
         raise _invalid(path, "its last message has no reply")

@@ -1,4 +1,4 @@
-"""Call Claude through its SDK. Importing the SDK takes a second, so a thread does it, in this module only."""
+"""Call Claude through its SDK. A thread imports the SDK, because this takes a second."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Message(Record):
     content: str
 
     @property
-    def sent(self) -> dict[str, str]:
+    def for_api(self) -> dict[str, str]:
         """The message in the format of the API."""
         return {"role": self.role, "content": self.content}
 
 
-class Call(Record):
-    """The parameters of a call of Claude."""
+class Request(Record):
+    """What a call sends to Claude."""
 
     system: str
     messages: Sequence[Message]
@@ -47,14 +47,14 @@ class Call(Record):
 class Attempt:
     """One call of Claude and its result so far. A number is None if Claude has not reported it.
 
-    `input_tokens` is all of the input, which includes the cached parts. `began_at` and `ended_at` are times of
+    `input_tokens` counts all of the input, with the cached parts. `began_at` and `ended_at` are times of
     time.perf_counter; the other times are in milliseconds since the request was sent. `outcome` is "ok", "interrupted"
     or the code of `failure`. `retry_after_seconds` is set when a failed call is worth a retry.
     """
 
-    def __init__(self, call: Call) -> None:
-        self.call = call
-        self.model = call.model
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.model = request.model
         self.is_sent = False
         self.began_at = self.ended_at = 0.0
         self.outcome = INTERRUPTED
@@ -71,13 +71,13 @@ class Attempt:
         self._usage: dict[str, int] = {}
 
     def add_usage(self, usage: object) -> None:
-        """Add a report of tokens; a later one has running totals, and may leave some out.
+        """Update the counts of tokens from a report. Each report has totals so far, and may leave some out.
 
-        Zeros do not replace a count: some servers end a reply with a report of nothing but zeros.
+        Zeros do not replace a count, because some servers end a reply with a report that has only zeros.
         """
         report = {name: count for name in _USAGE_FIELDS if (count := tokens.count(usage, name)) is not None}
         output = report.pop("output_tokens", None)
-        if output or (output is not None and not self.output_tokens):
+        if output is not None and (output > 0 or not self.output_tokens):
             self._usage["output_tokens"] = output
         if not self.input_tokens or any(report.values()):
             self._usage |= report
@@ -86,8 +86,8 @@ class Attempt:
         )
 
     def fail(self, problem: Exception, secrets: Sequence[str]) -> None:
-        """Set the failure that an exception of the SDK means."""
-        self.failure, self.retry_after_seconds = refusals.translate(problem, self.call.model, secrets)
+        """Store the failure for an exception of the SDK."""
+        self.failure, self.retry_after_seconds = refusals.translate(problem, self.request.model, secrets)
         self.outcome = self.failure.code
         self.request_id = getattr(problem, "request_id", None) or self.request_id
 
@@ -106,6 +106,7 @@ class Claude:
         self._silence_seconds = silence_seconds
         self._client: Any = None
         self._problem: Exception | None = None
+        # `_load` releases this lock when it ends.
         self._loading = _thread.allocate_lock()
         self._loading.acquire()
         _thread.start_new_thread(self._load, ())
@@ -113,18 +114,18 @@ class Claude:
     def call(self, attempt: Attempt) -> Iterator[str]:
         """Make a call and yield the text of the reply, piece by piece.
 
-        The result, also a failure, is stored in `attempt`. Raises only what prevents the call, and KeyboardInterrupt;
-        then `attempt` has the result so far.
+        The result is stored in `attempt`, and so is a failure of the call. Raises an error that prevents the call, for
+        example a missing SDK. After a KeyboardInterrupt `attempt` has the result so far.
         """
-        client = self._ready()
+        client = self._wait_for_client()
         began = attempt.began_at = attempt.ended_at = time.perf_counter()
         attempt.is_sent = True
         try:
             with client.messages.create(
-                model=attempt.call.model,
-                max_tokens=attempt.call.max_tokens,
-                system=attempt.call.system,
-                messages=[message.sent for message in attempt.call.messages],
+                model=attempt.request.model,
+                max_tokens=attempt.request.max_tokens,
+                system=attempt.request.system,
+                messages=[message.for_api for message in attempt.request.messages],
                 stream=True,
             ) as stream:
                 attempt.request_id = stream.response.headers.get("request-id")
@@ -134,7 +135,7 @@ class Claude:
             attempt.outcome = OK
         except errors.ClaudeFailed as failure:
             attempt.failure, attempt.outcome = failure, failure.code
-        except Exception as problem:  # noqa: BLE001 - tokens that were billed are recorded after any failure
+        except Exception as problem:  # noqa: BLE001 - after any failure the billed tokens are recorded
             attempt.fail(problem, self._settings.secrets)
         finally:
             attempt.ended_at = time.perf_counter()
@@ -154,17 +155,17 @@ class Claude:
                 max_retries=0,
                 timeout=anthropic.Timeout(self._silence_seconds, connect=CONNECT_TIMEOUT_SECONDS),
             )
-            _rehearse()
+            _warm_up()
             if client.api_key is None and client.auth_token is None and client.credentials is None:
                 self._problem = claude_settings.no_key()
             else:
                 self._client = client
-        except Exception as problem:  # noqa: BLE001 - raised in the thread that waits
+        except Exception as problem:  # noqa: BLE001 - `_wait_for_client` raises it
             self._problem = problem
         finally:
             self._loading.release()
 
-    def _ready(self) -> Any:
+    def _wait_for_client(self) -> Any:
         """Wait for the SDK and return its client. Ctrl-C interrupts the wait."""
         if self._client is None:
             self._loading.acquire()
@@ -179,14 +180,15 @@ class Claude:
             ) from None
         if self._problem is not None:
             failure, _ = refusals.translate(self._problem, "", self._settings.secrets)
-            if failure.code == "reply_invalid":  # No request was sent.
+            if failure.code == "reply_invalid":
+                # This is the code for an unknown exception, but no request was sent, so there is no reply.
                 failure = network.setup_error(self._problem)
             raise failure from self._problem
         return self._client
 
 
-def _rehearse() -> None:
-    """Make a call inside this process, so that the SDK builds its lazy parts before the first real call."""
+def _warm_up() -> None:
+    """Make a call that is answered in this process. The SDK builds its lazy parts then, before the first real call."""
     import anthropic
     import httpx2
 
@@ -197,12 +199,13 @@ def _rehearse() -> None:
         b'{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":1}}',
         b'{"type":"message_stop"}',
     )
+    # Between its third and its fourth quote, an event has its type.
     body = b"".join(b"event: %s\ndata: %s\n\n" % (event.split(b'"')[3], event) for event in events)
-    answer = httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body)
-    with httpx2.Client(transport=httpx2.MockTransport(lambda _: answer)) as nowhere:
-        rehearsing = anthropic.Anthropic(api_key="none", base_url="http://localhost", http_client=nowhere)
-        attempt = Attempt(Call("x", [Message("user", "x")], "x", 1))
-        with rehearsing.messages.create(
+    response = httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body)
+    with httpx2.Client(transport=httpx2.MockTransport(lambda _: response)) as http_client:
+        client = anthropic.Anthropic(api_key="none", base_url="http://localhost", http_client=http_client)
+        attempt = Attempt(Request("x", [Message("user", "x")], "x", 1))
+        with client.messages.create(
             model="x", max_tokens=1, system="x", messages=[{"role": "user", "content": "x"}], stream=True
         ) as stream:
             for _ in _texts(stream, attempt, time.perf_counter()):
@@ -211,6 +214,7 @@ def _rehearse() -> None:
 
 def _texts(stream: Any, attempt: Attempt, began: float) -> Iterator[str]:
     """Yield the texts of a stream's events and store the other data in `attempt`. Ignore unknown events."""
+    # The first half of a surrogate pair, until the next text brings the other half.
     high_surrogate = ""
     for event in stream:
         kind = getattr(event, "type", None)
@@ -228,6 +232,7 @@ def _texts(stream: Any, attempt: Attempt, began: float) -> Iterator[str]:
             attempt.add_usage(getattr(event, "usage", None))
             attempt.stop_reason = getattr(event.delta, "stop_reason", None) or attempt.stop_reason
         elif kind == "message_stop":
+            # Without a stop reason, `_check_end` would report the reply as incomplete.
             attempt.stop_reason = attempt.stop_reason or "unknown"
         elif kind is None:
             raise refusals.invalid_reply("it has an event without a type")
@@ -249,7 +254,7 @@ def _check_content_type(response: Any) -> None:
 
 
 def _check_end(attempt: Attempt) -> None:
-    # A connection that is closed normally before the last event raises nothing.
+    # The SDK raises nothing if the connection is closed normally before the last event.
     if attempt.stop_reason is None:
         raise refusals.incomplete_reply()
     if attempt.stop_reason == "refusal":
@@ -257,9 +262,9 @@ def _check_end(attempt: Attempt) -> None:
 
 
 def _without_lone_surrogates(text: str) -> tuple[str, str]:
-    """Return a text with "?" for each lone surrogate, and the high surrogate at its end, '' for none.
+    """Return a text with "?" for each lone surrogate, and separately a high surrogate at its end ('' if there is none).
 
-    A JSON escape can write one half of a surrogate pair. The other half may be in the next event.
+    A JSON escape can be one half of a surrogate pair. The other half of the one at the end may be in the next event.
     """
     if text.isascii():
         return text, ""

@@ -15,11 +15,11 @@ def check_environment() -> None:
 
     The message has the name of the variable, not its value, because the URL of a proxy may contain a password.
     """
-    for kind in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"):
-        name = _set(kind)
+    for upper_case_name in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"):
+        name = _name_in_environment(upper_case_name)
         if name is not None:
             _check_proxy(name, os.environ[name].strip())
-    name = _set("NO_PROXY")
+    name = _name_in_environment("NO_PROXY")
     if name is not None:
         for entry in os.environ[name].split(","):
             if not _is_no_proxy_entry(entry.strip()):
@@ -48,13 +48,12 @@ def _certificate_variables() -> list[str]:
 
 def setup_error(problem: Exception) -> errors.ClaudeFailed:
     """Return the error for an exception of the SDK's constructor, which sends no request."""
-    names = _certificate_variables()
-    if type(problem).__module__ == "ssl" and names:
-        return invalid(
-            names[0], "contains no certificates", f"unset {names[0]}, or set it to a file of PEM certificates"
-        )
-    kinds = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
-    names = [name for name in (*map(_set, kinds), *names) if name]
+    certificates = _certificate_variables()
+    if type(problem).__module__ == "ssl" and certificates:
+        name = certificates[0]
+        return invalid(name, "contains no certificates", f"unset {name}, or set it to a file of PEM certificates")
+    proxies = map(_name_in_environment, ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"))
+    names = [name for name in (*proxies, *certificates) if name]
     return invalid(
         " or ".join(names) if names else "the environment",
         f"cannot be used to reach Claude ({type(problem).__name__})",
@@ -68,12 +67,12 @@ def proxy_variable(url: str) -> str | None:
 
     scheme, _, rest = url.partition("://")
     host = rest.partition("/")[0]
-    name = _set(f"{scheme.upper()}_PROXY") or _set("ALL_PROXY")
+    name = _name_in_environment(f"{scheme.upper()}_PROXY") or _name_in_environment("ALL_PROXY")
     return None if name is None or urllib.request.proxy_bypass(host) else name
 
 
-def _set(name: str) -> str | None:
-    """Return the variable that is set and not empty, of the name in lower case and, second, in upper case."""
+def _name_in_environment(name: str) -> str | None:
+    """Return `name` in lower case, or else unchanged, if this variable is set and not blank; None otherwise."""
     return next((variable for variable in (name.lower(), name) if os.environ.get(variable, "").strip()), None)
 
 
@@ -83,13 +82,15 @@ def _check_proxy(name: str, value: str) -> None:
         scheme, rest = "http", value
     hint = f"set {name} to http://HOST:PORT, or unset it"
     host = rest.partition("/")[0].rpartition("@")[2]
-    address, bracket, port = host.rpartition("]") if host.startswith("[") else ("", "", "")
-    if bracket:
-        address, port = address[1:], port.removeprefix(":")
+    is_bracketed = host.startswith("[") and "]" in host
+    if is_bracketed:
+        address, _, port = host[1:].rpartition("]")
+        port = port.removeprefix(":")
     else:
         address, _, port = host.partition(":")
+    # Nine digits are more than a port has. `int` refuses a number with thousands of digits.
     is_port = not port or (port.isascii() and port.isdigit() and 0 < int(port[:9]) <= _HIGHEST_PORT)
-    is_host = address and host.isprintable() and " " not in host and (not bracket or _is_ipv6(address))
+    is_host = address and host.isprintable() and " " not in host and (not is_bracketed or _is_ipv6(address))
     if scheme.lower() not in _SCHEMES or not is_port or not is_host:
         raise invalid(name, "is not the URL of a proxy", hint)
     if scheme.lower().startswith("socks"):
@@ -119,10 +120,8 @@ def _is_ipv6(address: str) -> bool:
 
 
 def _check_certificates() -> None:
-    for name, exists, kind in (
-        ("SSL_CERT_FILE", os.path.isfile, "file"),
-        ("SSL_CERT_DIR", os.path.isdir, "folder"),
-    ):
+    """Check SSL_CERT_FILE or, if it is not set, SSL_CERT_DIR. The SDK uses only the first of them that is set."""
+    for name, exists, kind in (("SSL_CERT_FILE", os.path.isfile, "file"), ("SSL_CERT_DIR", os.path.isdir, "folder")):
         path = os.environ.get(name)
         if path:
             if not (exists(path) and os.access(path, os.R_OK)):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from promptctl.records import Timestamp
 
 PROVIDER = "anthropic"
-# A query that takes longer adds up many uses, and these almost always name a model.
+# A query that takes longer adds up many uses. Almost always some of them name a model, so prices are needed.
 _DELAY_SECONDS = 0.4
 
 
@@ -20,24 +20,25 @@ class LoadInBackground:
     """A context manager that loads the prices in a thread if its block takes longer than 0.4 seconds."""
 
     def __init__(self) -> None:
-        self._ended = _thread.allocate_lock()
+        # Locked while the block runs.
+        self._block_lock = _thread.allocate_lock()
 
     def __enter__(self) -> None:
-        self._ended.acquire()
+        self._block_lock.acquire()
         _thread.start_new_thread(self._load, ())
 
     def __exit__(self, *_: object) -> None:
-        self._ended.release()
+        self._block_lock.release()
 
     def _load(self) -> None:
-        if not self._ended.acquire(timeout=_DELAY_SECONDS):
+        if not self._block_lock.acquire(timeout=_DELAY_SECONDS):
             import genai_prices as _  # noqa: F401 - loaded for the code after the block
 
 
 def price_days(models: Iterable[str | None], until: Timestamp | None) -> list[str]:
     """Return the days (2026-03-13, UTC, ascending) on which the price of one of these models changes.
 
-    Days after `until`, the time of the last use, are left out, because they change no cost.
+    `until` is the time of the last use, None if there is none. Later days are left out, because they change no cost.
     """
     from genai_prices.data import providers
     from genai_prices.types import StartDateConstraint
@@ -46,7 +47,9 @@ def price_days(models: Iterable[str | None], until: Timestamp | None) -> list[st
     days: set[str] = set()
     for model in models:
         match = None if model is None else anthropic.find_model(model)
-        for price in match.prices if match is not None and isinstance(match.prices, list) else ():
+        if match is None or not isinstance(match.prices, list):
+            continue
+        for price in match.prices:
             if isinstance(price.constraint, StartDateConstraint):
                 days.add(price.constraint.start_date.isoformat())
     return sorted(day for day in days if until is not None and day <= until[:10])
@@ -70,16 +73,16 @@ def cost_usd(
 
     from genai_prices import Usage, calc_price
 
-    # If all input was cached, rounding can make the sum of the averages of its parts larger than the average of the
-    # whole, which genai-prices refuses. Decimal, as in genai-prices, subtracts exactly what is added here.
-    read, written = Decimal(repr(cache_read_tokens)), Decimal(repr(cache_write_tokens))
-    # genai-prices declares tokens as int and calculates with fractions, too.
+    # genai-prices refuses an input that is smaller than its cached parts. If all input was cached, rounded averages of
+    # the parts can add up to more than the average of the whole. Decimal makes this sum exact, as genai-prices does.
+    cache_read, cache_write = Decimal(repr(cache_read_tokens)), Decimal(repr(cache_write_tokens))
+    # genai-prices declares tokens as int, but also calculates with fractions.
     make_usage: Any = Usage
     usage = make_usage(
-        input_tokens=max(Decimal(repr(input_tokens)), read + written),
+        input_tokens=max(Decimal(repr(input_tokens)), cache_read + cache_write),
         output_tokens=output_tokens,
-        cache_read_tokens=read,
-        cache_write_tokens=written,
+        cache_read_tokens=cache_read,
+        cache_write_tokens=cache_write,
     )
     try:
         price = calc_price(usage, model, provider_id=PROVIDER, genai_request_timestamp=datetime.fromisoformat(at))

@@ -1,4 +1,4 @@
-"""Translate exceptions of the SDK and of HTTP to ClaudeFailed: by the API's error type, HTTP status, or class."""
+"""Translate exceptions of the SDK and of HTTP to ClaudeFailed, by the error type, the HTTP status or the class."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LONGEST_MESSAGE = 300
-# A shorter secret is not masked in plain text, because it is part of ordinary words.
+# A shorter secret is masked only as the password in a URL, because elsewhere it may be part of an ordinary word.
 _SHORTEST_SECRET = 6
+# After a longer wait no call is repeated: the user gets the error, with the time to wait.
 _LONGEST_WAIT_SECONDS = 10.0
 _SHORTEST_WAIT_SECONDS = 1.0
 
-# https://docs.claude.com/en/api/errors. Our code is the type of the API; Claude's own message follows ours.
+# By the error types of https://docs.claude.com/en/api/errors, which are also our codes. Claude's own message follows.
 MESSAGES = {
     "authentication_error": "Claude rejected the API key",
     "billing_error": "Claude reports a billing problem",
@@ -57,21 +58,20 @@ def translate(problem: Exception, model: str, secrets: Sequence[str]) -> tuple[e
     if isinstance(problem, anthropic.APIStatusError):
         return _status_error(problem, model, secrets)
     if isinstance(problem, (anthropic.APITimeoutError, httpx2.TimeoutException)):
-        return _timeout(
-            problem, is_connecting=isinstance(problem.__cause__ or problem, (httpx2.ConnectTimeout, httpx2.PoolTimeout))
-        ), None
+        is_connecting = isinstance(problem.__cause__ or problem, (httpx2.ConnectTimeout, httpx2.PoolTimeout))
+        return _timeout(problem, is_connecting=is_connecting), None
     if isinstance(problem, (anthropic.APIConnectionError, httpx2.TransportError, httpx2.InvalidURL)):
         cause = problem.__cause__ if isinstance(problem, anthropic.APIConnectionError) else problem
-        reason = _one_line(str(cause or problem), secrets)
+        reason = _masked_line(str(cause or problem), secrets)
         if isinstance(cause, (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)):
             lost = f"lost the connection to Claude: {reason}"
             return errors.ClaudeFailed("reply_cut", lost, hint="run the command again"), 0.0
         return _unreachable(problem, reason), None
     if isinstance(problem, anthropic.CredentialsError):
         return errors.ClaudeFailed(
-            "no_api_key", f"no credentials for Claude: {_one_line(str(problem), secrets)}", hint=settings.KEY_HINT
+            "no_api_key", f"no credentials for Claude: {_masked_line(str(problem), secrets)}", hint=settings.KEY_HINT
         ), None
-    return invalid_reply(_one_line(f"{type(problem).__name__}: {problem}", secrets)), None
+    return invalid_reply(_masked_line(f"{type(problem).__name__}: {problem}", secrets)), None
 
 
 def invalid_reply(reason: str) -> errors.ClaudeFailed:
@@ -118,23 +118,24 @@ def _unreachable(problem: Exception, reason: str) -> errors.ClaudeFailed:
 
 def _status_error(problem: object, model: str, secrets: Sequence[str]) -> tuple[errors.ClaudeFailed, float | None]:
     status = int(getattr(problem, "status_code", 0))
-    # An error event in a stream has status 200, and only its type names the error.
+    # An error inside a stream has status 200. Only its type distinguishes it.
     kind: str = getattr(problem, "type", None) or ""
     if status == 404 and kind not in MESSAGES and (address := _address(problem, with_path=True)):
-        # The API reports a missing model by type, so the URL itself is wrong.
+        # For a missing model the API sends a type. Without a type, the URL itself is wrong.
         return invalid_reply(f"{address} does not exist (status 404)"), None
     if kind not in MESSAGES:
         kind = _TYPE_BY_STATUS.get(status, "api_error")
     api_message = getattr(problem, "api_message", None)
-    detail = (
-        f": {_one_line(str(api_message), secrets)}" if api_message else f" (status {status})" if status >= 300 else ""
-    )
+    if api_message:
+        detail = f": {_masked_line(str(api_message), secrets)}"
+    else:
+        detail = f" (status {status})" if status >= 300 else ""
     if kind == "not_found_error" and model and model not in detail:
         detail = f" {model}{detail}"
     headers = getattr(getattr(problem, "response", None), "headers", {})
-    advice = headers.get("x-should-retry")
+    should_retry = headers.get("x-should-retry")
     wait = None
-    if advice == "true" or (advice != "false" and kind in _RETRYABLE):
+    if should_retry == "true" or (should_retry != "false" and kind in _RETRYABLE):
         wait = _wait_seconds(headers.get("retry-after"))
     hint = _HINTS.get(kind, "run the command again later")
     if wait is not None and wait > _LONGEST_WAIT_SECONDS:
@@ -147,7 +148,7 @@ def _status_error(problem: object, model: str, secrets: Sequence[str]) -> tuple[
 
 
 def _address(problem: object, *, with_path: bool) -> str:
-    """Return the URL of the request without credentials, with its path or without; '' if it is not known."""
+    """Return the URL of the request without its credentials; '' if it is not known."""
     try:
         url = getattr(problem, "request").url  # noqa: B009 - the libraries' errors have no common type with it
         port = f":{url.port}" if url.port else ""
@@ -157,7 +158,7 @@ def _address(problem: object, *, with_path: bool) -> str:
 
 
 def _wait_seconds(retry_after: str | None) -> float:
-    """Return the seconds to wait of a `retry-after` header: a number or a date; one second for any other value."""
+    """Return the seconds until the number or date of a `retry-after` header; one second for any other value or none."""
     if retry_after is None:
         return _SHORTEST_WAIT_SECONDS
     try:
@@ -182,7 +183,8 @@ def duration(seconds: float) -> str:
     return f"{math.ceil(seconds)} seconds"
 
 
-def _one_line(text: str, secrets: Sequence[str]) -> str:
+def _masked_line(text: str, secrets: Sequence[str]) -> str:
+    """Return a text with its secrets masked, on one line and shortened."""
     for secret in secrets:
         is_long = len(secret) >= _SHORTEST_SECRET
         text = text.replace(secret, "***") if is_long else text.replace(f":{secret}@", ":***@")

@@ -8,7 +8,7 @@ from promptctl import errors
 from promptctl.records import Record
 
 KEY_HINT = "export ANTHROPIC_API_KEY=KEY, with a key from the Claude Console"
-# With any of these the SDK may find a profile or a federated identity. Without them, a missing key is an error.
+# With one of these, the SDK may find a profile or a federated identity, so a missing key is not an error.
 _OTHER_CREDENTIALS = (
     "ANTHROPIC_PROFILE", "ANTHROPIC_CONFIG_DIR", "ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_IDENTITY_TOKEN_FILE",
 )  # fmt: skip
@@ -33,12 +33,12 @@ def read() -> Settings:
     if api_key is None and auth_token is None and not _has_other_credentials():
         raise no_key()
     base_url = _base_url()
-    secrets = [secret for secret in (api_key, auth_token, *_password(base_url)) if secret]
+    secrets = [secret for secret in (api_key, auth_token, _password(base_url)) if secret]
     return Settings(api_key, auth_token, base_url, secrets)
 
 
 def _credential(name: str) -> str | None:
-    """Return the key in a variable, without a trailing newline of a file or a secret store; None if it is not set.
+    """Return the key in a variable without white space around it; None if it is not set.
 
     Raises ClaudeFailed for a key that an HTTP header cannot contain.
     """
@@ -73,17 +73,18 @@ def no_key() -> errors.ClaudeFailed:
 def _base_url() -> str | None:
     """Return the URL in ANTHROPIC_BASE_URL, None if it is not set. Raises ClaudeFailed for a malformed URL.
 
-    The message does not have the URL, which may contain a password.
+    The message leaves out the URL, because it may contain a password.
     """
     url = os.environ.get("ANTHROPIC_BASE_URL")
     if url is None:
         return None
     url = url.strip()
     scheme, separator, rest = url.partition("://")
-    host = rest.partition("/")[0].rpartition("@")[2]
-    name, _, port = host.partition(":") if not host.startswith("[") else host.rpartition("]:")
+    host_and_port = rest.partition("/")[0].rpartition("@")[2]
+    is_bracketed = host_and_port.startswith("[")
+    port = host_and_port.rpartition("]:")[2] if is_bracketed else host_and_port.partition(":")[2]
     is_plausible = url.isascii() and url.isprintable() and " " not in url and (not port or port.isdigit())
-    if not separator or scheme.lower() not in ("http", "https") or not (name or host) or not is_plausible:
+    if not separator or scheme.lower() not in ("http", "https") or not host_and_port or not is_plausible:
         raise errors.ClaudeFailed(
             "invalid_base_url",
             "ANTHROPIC_BASE_URL is not the URL of a server" if url else "ANTHROPIC_BASE_URL is set but empty",
@@ -92,6 +93,7 @@ def _base_url() -> str | None:
     return url
 
 
-def _password(url: str | None) -> tuple[str, ...]:
-    credentials, at, _ = (url or "").partition("://")[2].partition("/")[0].rpartition("@")
-    return (credentials.partition(":")[2],) if at else ()
+def _password(url: str | None) -> str:
+    """Return the password in a URL, '' if there is none."""
+    user_and_password = (url or "").partition("://")[2].partition("/")[0].rpartition("@")[0]
+    return user_and_password.partition(":")[2]

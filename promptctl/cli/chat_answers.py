@@ -139,8 +139,8 @@ class Answers:
     def _show_reply(self, turn: Turn) -> None:
         writer = reply_writer.Writer()
         try:
-            with waiting_line.waiting(turn.call.model, self._run.form) as hide_waiting:
-                for text in turn.texts():
+            with waiting_line.show(turn.request.model, self._run.form) as hide_waiting:
+                for text in turn.send():
                     if self._streams:
                         hide_waiting()
                         writer.write(text)

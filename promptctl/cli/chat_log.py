@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def add_to_transcript(transcript: Transcript, message: str, turn: Turn) -> None:
     """Add a message and its reply to the transcript."""
     # Earlier attempts failed and were retried.
-    last = turn.last
+    last = turn.last_attempt
     transcript.add(
         message,
         turn.text,

@@ -36,20 +36,20 @@ def version_status(served: ServedVersion) -> str:
 
 def note_usage(turn: Turn) -> None:
     """Report the tokens and times of a reply."""
-    stream.write_stderr(stream.styled(_usage(turn.last), stream.DIM, sys.stderr))
+    stream.write_stderr(stream.styled(_usage(turn.last_attempt), stream.DIM, sys.stderr))
 
 
 def warn_if_cut(turn: Turn) -> None:
     """Warn about a reply that a limit of tokens cut."""
-    if turn.last.stop_reason == "max_tokens":
-        messages.warning(f"the reply was cut at {turn.call.max_tokens} tokens; --max-tokens sets the limit")
-    elif turn.last.stop_reason == "model_context_window_exceeded":
-        messages.warning(f"the reply was cut because the context window of {turn.last.model} is full")
+    if turn.last_attempt.stop_reason == "max_tokens":
+        messages.warning(f"the reply was cut at {turn.request.max_tokens} tokens; --max-tokens sets the limit")
+    elif turn.last_attempt.stop_reason == "model_context_window_exceeded":
+        messages.warning(f"the reply was cut because the context window of {turn.last_attempt.model} is full")
 
 
 def document(turn: Turn) -> dict[str, Any]:
     """Return a reply as a JSON document."""
-    last = turn.last
+    last = turn.last_attempt
     return {
         "name": turn.served.name,
         "version": turn.served.version,
@@ -89,7 +89,7 @@ def show_comparison(turns: Sequence[Turn], form: str) -> None:
             writer = reply_writer.Writer()
             writer.write(_reply(turn))
             writer.end()
-            stream.write(stream.styled(_usage(turn.last), stream.DIM) + "\n\n")
+            stream.write(stream.styled(_usage(turn.last_attempt), stream.DIM) + "\n\n")
 
 
 def _side_by_side(turns: Sequence[Turn], width: int) -> None:
@@ -108,14 +108,14 @@ def _side_by_side(turns: Sequence[Turn], width: int) -> None:
         grid.add_column(width=width, overflow="fold")
     grid.add_row(*(Text(stream.one_line(_heading(turn)), "bold") for turn in turns))
     grid.add_row(*(Text(_reply(turn).rstrip("\n") + "\n") for turn in turns))
-    grid.add_row(*(Text(_usage(turn.last), "dim") for turn in turns))
+    grid.add_row(*(Text(_usage(turn.last_attempt), "dim") for turn in turns))
     with console.capture() as captured:
         console.print(grid)
     stream.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def _heading(turn: Turn) -> str:
-    return f"{turn.served.name}@{turn.served.version}{version_status(turn.served)}, {turn.last.model}"
+    return f"{turn.served.name}@{turn.served.version}{version_status(turn.served)}, {turn.last_attempt.model}"
 
 
 def _reply(turn: Turn) -> str:
@@ -124,7 +124,7 @@ def _reply(turn: Turn) -> str:
 
 
 def _row(turn: Turn) -> tuple[str | float | None, ...]:
-    last = turn.last
+    last = turn.last_attempt
     reference = f"{turn.served.name}@{turn.served.version}"
     durations = (_rounded(last.response_ms), _rounded(last.first_token_ms))
     return (reference, last.input_tokens, last.output_tokens, *durations, last.outcome, turn.text)

@@ -20,7 +20,7 @@ _SIGNS = "|/-\\"
 
 
 @contextlib.contextmanager
-def waiting(model: str, form: str) -> Generator[Callable[[], None]]:
+def show(model: str, form: str) -> Generator[Callable[[], None]]:
     """Show that a reply is awaited, until the yielded function is called or the block ends.
 
     Shows nothing in the forms quiet and json, in a pipe, and on a terminal that cannot erase.

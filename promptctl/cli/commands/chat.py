@@ -168,8 +168,8 @@ def _answer(run: Run, conversation: Conversation, turn: Turn, *, streams: bool, 
     shows_text = run.form == "plain"
     writer = reply_writer.Writer()
     try:
-        with interruption.timely_interrupts(), waiting_line.waiting(turn.call.model, run.form) as hide_waiting:
-            for text in turn.texts():
+        with interruption.timely_interrupts(), waiting_line.show(turn.request.model, run.form) as hide_waiting:
+            for text in turn.send():
                 if streams and shows_text:
                     hide_waiting()
                     writer.write(text)
