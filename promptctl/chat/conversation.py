@@ -155,7 +155,7 @@ class Conversation:
         return None
 
     def ask_database(self, query: Callable[[Database], Result]) -> Result:
-        """Call `query` with the open connection and return its result. Reconnect once if it was lost."""
+        """Call `query` with the open connection and return its result. If it was lost, reconnect and repeat."""
         if self._database is not None:
             try:
                 return query(self._database)

@@ -86,8 +86,5 @@ def load(path: str) -> Transcript:
 
 
 def _invalid(path: str, reason: str) -> errors.Failed:
-    return errors.Failed(
-        "invalid_conversation",
-        f"{references.quoted(path)} is not a saved conversation: {reason}",
-        hint=_HINT,
-    )
+    message = f"{references.quoted(path)} is not a saved conversation: {reason}"
+    return errors.Failed("invalid_conversation", message, hint=_HINT)

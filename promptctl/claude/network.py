@@ -23,11 +23,8 @@ def check_environment() -> None:
     if name is not None:
         for entry in os.environ[name].split(","):
             if not _is_no_proxy_entry(entry.strip()):
-                raise invalid(
-                    name,
-                    "has an entry that is neither a host nor an address",
-                    f"list hosts and addresses in {name}, without brackets or networks",
-                )
+                hint = f"list hosts and addresses in {name}, without brackets or networks"
+                raise invalid(name, "has an entry that is neither a host nor an address", hint)
     _check_certificates()
 
 
@@ -125,7 +122,6 @@ def _check_certificates() -> None:
         path = os.environ.get(name)
         if path:
             if not (exists(path) and os.access(path, os.R_OK)):
-                raise invalid(
-                    name, f"does not name a readable {kind}", f"unset {name}, or set it to a {kind} of certificates"
-                )
+                hint = f"unset {name}, or set it to a {kind} of certificates"
+                raise invalid(name, f"does not name a readable {kind}", hint)
             return

@@ -63,11 +63,7 @@ def _has_other_credentials() -> bool:
 def no_key() -> errors.ClaudeFailed:
     """Return the error for missing credentials."""
     empty = " (ANTHROPIC_API_KEY is set but empty)" if "ANTHROPIC_API_KEY" in os.environ else ""
-    return errors.ClaudeFailed(
-        "no_api_key",
-        f"no API key for Claude{empty}",
-        hint=KEY_HINT,
-    )
+    return errors.ClaudeFailed("no_api_key", f"no API key for Claude{empty}", hint=KEY_HINT)
 
 
 def _base_url() -> str | None:

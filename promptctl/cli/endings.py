@@ -156,7 +156,7 @@ def _write_held_output() -> None:
     from promptctl.output import stream
 
     try:
-        stream.release_held()
+        stream.write_buffered()
     except (errors.Failed, BrokenPipeError):
         return
 

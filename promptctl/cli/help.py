@@ -58,7 +58,7 @@ def root(words: Sequence[str]) -> int:
     if words and words[0] in ("--version", "-V"):
         stream.write(f"promptctl {__version__}\n")
         return 0
-    stream.hold_for_pager()
+    stream.buffer_for_pager()
     stream.write(overview(None))
     return 0
 
@@ -78,7 +78,7 @@ def overview(family: str | None) -> str:
 def show(name: str) -> int:
     """Print the page of a command, or the overview of a family; return the exit code."""
     text = overview(name) if name in catalogue.FAMILIES else page(name)
-    stream.hold_for_pager()
+    stream.buffer_for_pager()
     stream.write(text)
     return 0
 

@@ -46,7 +46,7 @@ class Invocation:
         if name in PAGED and self.run.form == "plain" and not values.get("csv"):
             from promptctl.output import stream
 
-            stream.hold_for_pager()
+            stream.buffer_for_pager()
         module, function = COMMANDS[name].locate()
         # As importlib.import_module does, without the time to import importlib.
         loaded = __import__(module, fromlist=[function])

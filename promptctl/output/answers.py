@@ -31,9 +31,9 @@ def show_changes(sentences: Sequence[str], columns: Sequence[Column], rows: Sequ
 
 
 def show_sentences(sentences: Sequence[str], document: Mapping[str, Any], form: str, quiet: str = "") -> None:
-    """Show an answer of sentences, on standard error in a pipe.
+    """Show an answer that consists of sentences. A terminal gets them on standard output, a pipe on standard error.
 
-    JSON has the sentences as `message` before the other keys of the `document`.
+    JSON has the sentences as `message`, before the keys of `document`. The form quiet writes the text `quiet`.
     """
     if form == "json":
         stream.write_json({"message": "; ".join(sentences), **document})

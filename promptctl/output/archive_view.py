@@ -20,9 +20,10 @@ OUT_OF_REACH = (
 
 
 def show_archivals(archivals: Sequence[Archival], label: str, form: str, *, undo: bool, dry_run: bool) -> None:
-    """Show what was archived, or restored with `undo`: a sentence each; in a pipe and quiet the references.
+    """Show the prompts and versions that were archived, or with `undo` restored. In a `dry_run` nothing was changed.
 
-    In a `dry_run` nothing was changed.
+    A terminal gets a sentence for each. Quiet: the references. A pipe: the references, and the sentences on standard
+    error. `label` names the database.
     """
     if form == "json":
         for archival in archivals:
@@ -56,7 +57,7 @@ def show_archivals(archivals: Sequence[Archival], label: str, form: str, *, undo
 
 
 def show_erasure(erasure: Erasure, label: str, form: str, *, dry_run: bool) -> None:
-    """Show what was erased, or would be in a `dry_run`, and where copies may be; quiet: the reference."""
+    """Show what was erased, and where copies may be; quiet: the reference. In a `dry_run` nothing was erased."""
     sentence = _erasure_sentence(erasure, label, dry_run=dry_run)
     if form == "json":
         document = {
@@ -130,8 +131,8 @@ def _sentence(archival: Archival, label: str, *, undo: bool, dry_run: bool) -> s
     reference = archival.name if archival.version is None else f"{archival.name}@{archival.version}"
     if not archival.changed:
         return f"{reference} is {'not archived' if undo else 'already archived'} in {label}"
-    past, infinitive = ("restored", "restore") if undo else ("archived", "archive")
-    sentence = f"{f'would {infinitive}' if dry_run else past} {reference} in {label}"
+    past, conditional = ("restored", "would restore") if undo else ("archived", "would archive")
+    sentence = f"{conditional if dry_run else past} {reference} in {label}"
     if archival.version is not None:
         return sentence
     if undo:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from promptctl.sync.changes import Change
     from promptctl.sync.synchronize import Outcome
 
-# In Markdown a longer line is cut.
+# In characters; in Markdown a longer line is cut.
 _LONGEST_LINE = 200
 
 
@@ -24,10 +24,10 @@ class NewText(Record):
     omitted_lines: int
 
 
-def new_texts(outcome: Outcome, most_lines: int, *, columns: int = _LONGEST_LINE) -> list[NewText]:
+def new_texts(outcome: Outcome, most_lines: int, *, longest_line: int = _LONGEST_LINE) -> list[NewText]:
     """Return the beginning of each prompt that a plan would create; nothing for a plan that was applied.
 
-    The text is that of the version to be activated, or else the newest. Lines are cut at `columns` characters.
+    The text is that of the version to be activated, or else the newest. Lines are cut at `longest_line` characters.
     """
     if outcome.applied:
         return []
@@ -43,15 +43,15 @@ def new_texts(outcome: Outcome, most_lines: int, *, columns: int = _LONGEST_LINE
         previous = selected.get(change.name)
         if previous is None or rank(change) > rank(previous):
             selected[change.name] = change
-    return [_shortened(change, most_lines, columns) for change in selected.values()]
+    return [_shortened(change, most_lines, longest_line) for change in selected.values()]
 
 
 def show(outcome: Outcome, most_lines: int, most_texts: int, *, follows_diffs: bool) -> None:
     """Write at most `most_texts` texts to a terminal, each with at most `most_lines` lines and an empty line after it.
 
-    `follows_diffs`: the output before ends with an empty line.
+    With `follows_diffs` the output so far ends with an empty line. Otherwise an empty line is written first.
     """
-    texts = new_texts(outcome, most_lines, columns=stream.width() - 2)
+    texts = new_texts(outcome, most_lines, longest_line=stream.width() - 2)
     if not texts:
         return
     if not follows_diffs:
@@ -68,12 +68,13 @@ def show(outcome: Outcome, most_lines: int, most_texts: int, *, follows_diffs: b
         stream.write(stream.styled(more, stream.DIM) + "\n\n")
 
 
-def _shortened(change: Change, most_lines: int, columns: int) -> NewText:
+def _shortened(change: Change, most_lines: int, longest_line: int) -> NewText:
     assert change.file is not None
     content = change.file.content or b""
-    count = content.count(b"\n") + (not content.endswith(b"\n"))
-    first_lines = content.split(b"\n", most_lines)[: min(most_lines, count)]
-    # A line can have megabytes: only its beginning is decoded.
-    lines = [stream.escape_controls(line[: 4 * columns].decode(errors="ignore")) for line in first_lines]
-    cut_lines = [line if len(line) <= columns else line[: columns - 1] + "…" for line in lines]
-    return NewText(change.reference, change.file.path, cut_lines, count - len(first_lines))
+    line_count = content.count(b"\n") + (not content.endswith(b"\n"))
+    # The last part of the split is the rest of the text, or empty after a final newline.
+    first_lines = content.split(b"\n", most_lines)[: min(most_lines, line_count)]
+    # Only the beginning of a line is decoded, because a line can have megabytes. A character has at most four bytes.
+    lines = [stream.escape_controls(line[: 4 * longest_line].decode(errors="ignore")) for line in first_lines]
+    cut_lines = [line if len(line) <= longest_line else line[: longest_line - 1] + "…" for line in lines]
+    return NewText(change.reference, change.file.path, cut_lines, line_count - len(first_lines))

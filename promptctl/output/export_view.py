@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def show(exported: Exported, prompts: int, folder: str, label: str, form: str) -> None:
-    """Write the paths of the written files to standard output, and a summary to standard error."""
+    """Show a summary on standard error. Quiet and in a pipe, standard output gets the paths of the written files."""
     if form == "json":
         stream.write_json(
             {"folder": folder, "prompts": prompts, "written": exported.written, "unchanged": exported.unchanged}
@@ -21,8 +21,8 @@ def show(exported: Exported, prompts: int, folder: str, label: str, form: str) -
         stream.write("".join(f"{stream.tsv_field(path)}\n" for path in exported.written))
     if form == "quiet":
         return
-    for secret in exported.secrets:
-        messages.warning(secret)
+    for warning in exported.secrets:
+        messages.warning(warning)
     written = len(exported.written)
     summary = f"{written} file{'s' * (written != 1)} written" if written else "no file to write"
     unchanged = f", {exported.unchanged} up to date" if exported.unchanged else ""

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 class Maintained:
     """The result of `db maintain` so far.
 
-    `waiting` counts the uses that wait for an older open transaction. `another_session` is true if another session was
-    rolling up, so this one did not. `dropped_before` is the hour before which single uses were dropped, None for none.
+    `waiting` counts the uses that cannot be rolled up before an older transaction ends. `another_session` is true if
+    another session was rolling up, so this one did not. Single uses from before the hour `dropped_before` were dropped;
+    it is None if dropping was not requested.
     """
 
     def __init__(self) -> None:
@@ -40,6 +41,7 @@ def _sentences(result: Maintained, label: str) -> list[str]:
         waits = "waits" if result.waiting == 1 else "wait"
         sentences.append(f"{_counted(result.waiting, 'use')} {waits} for an open transaction")
     if result.dropped_before is not None:
+        # An hour is shown as `2026-11-29 03:00`, and midnight as the day alone.
         hour = result.dropped_before.removesuffix("Z").removesuffix(":00").replace("T", " ").removesuffix(" 00:00")
         uses = _counted(result.dropped, "single use") if result.dropped else "no single uses"
         totals = "; totals are kept" if result.dropped else ""

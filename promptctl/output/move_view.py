@@ -38,7 +38,10 @@ def show_with_sentences(
     keys: Sequence[str] = (),
     dry_run: bool,
 ) -> None:
-    """Show moves with a sentence for each. `keys` are further fields for JSON. `release` has all of the moves."""
+    """Show moves with a sentence for each. `release` is the release of all the moves.
+
+    `keys` names the fields of the moves that JSON has in addition.
+    """
     if form == "json":
         for move, sentence in zip(moves, sentences, strict=True):
             stream.write_json_line(_document(move, sentence, keys, dry_run=dry_run))
@@ -64,7 +67,7 @@ def show_history(events: Sequence[HistoryEvent], total: int, form: str, *, with_
         return
     columns = table_columns.columns(WHEN="time", WHAT="name", VERSION="name", BY="person", WHY="text")
     rows: list[tuple[str | None, ...]] = [
-        (event.changed_at, event.kind, _movement(event), event.author, _why(event)) for event in events
+        (event.changed_at, event.kind, _version_cell(event), event.author, _why(event)) for event in events
     ]
     if with_names:
         columns.insert(1, Column("NAME", "name"))
@@ -80,6 +83,7 @@ def _sentence(move: Move, verb: Verb, label: str, *, dry_run: bool) -> str:
             return f"{move.name} is already inactive in {label}"
         return f"{move.name}@{move.version} is already active in {label}"
     if move.version == move.previous_version:
+        # The active version stays the same, so the change is the end of the split.
         if dry_run:
             return f"would end the split of {move.name} in {label}: all units would get version {move.version}"
         return f"ended the split of {move.name} in {label}: all units get version {move.version}"
@@ -109,7 +113,8 @@ def _number(version: int | None) -> str:
     return "none" if version is None else str(version)
 
 
-def _movement(event: HistoryEvent) -> str:
+def _version_cell(event: HistoryEvent) -> str:
+    """Return the value of VERSION: what the event was about."""
     if event.of_version:
         return str(event.version)
     if event.kind == "split":
@@ -123,5 +128,5 @@ def _movement(event: HistoryEvent) -> str:
 
 
 def _why(event: HistoryEvent) -> str | None:
-    reasons = [f"release {event.release}"] if event.release is not None else []
-    return ", ".join([*reasons, *([event.reason] if event.reason else [])]) or None
+    release = None if event.release is None else f"release {event.release}"
+    return ", ".join(part for part in (release, event.reason) if part) or None

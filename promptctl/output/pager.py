@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _VARIABLES = ("PROMPTCTL_PAGER", "PAGER")
-# Options of less: quit if the answer fits, pass colors through, do not clear the screen. The answer is always UTF-8.
+# Defaults for less: quit if the answer fits, pass colors through, do not clear the screen. The answer is always UTF-8.
 _LESS = {"LESS": "FRX", "LESSCHARSET": "utf-8"}
 
 
@@ -28,13 +28,13 @@ def show(answer: bytes, columns: int, lines: int, report: Callable[[str], None])
     """
     if settings.in_ci() or fits(answer.decode("utf-8", "replace"), columns, lines):
         return False
-    variable, text = _chosen(os.environ)
+    variable, text = _pager_command(os.environ)
     try:
         words = shlex.split(text)
     except ValueError:
         report(f"cannot start the pager: {variable} has an unclosed quote")
         return False
-    return bool(words) and words != ["cat"] and _run(words, variable, answer, report)
+    return False if words in ([], ["cat"]) else _run(words, variable, answer, report)
 
 
 def fits(text: str, columns: int, lines: int) -> bool:
@@ -42,6 +42,7 @@ def fits(text: str, columns: int, lines: int) -> bool:
     rows = 0
     for line in text.splitlines():
         visible = _without_colors(line).expandtabs(8)
+        # The width divided by the columns, rounded up.
         rows += max(1, -(-text_width.columns_of(visible) // max(columns, 1)))
         if rows >= lines:
             return False
@@ -53,8 +54,8 @@ def _without_colors(line: str) -> str:
     return first + "".join(other.partition("m")[2] for other in others)
 
 
-def _chosen(environment: Mapping[str, str]) -> tuple[str | None, str]:
-    """Return the variable that sets the pager, None for the default, and the command line, '' for no pager."""
+def _pager_command(environment: Mapping[str, str]) -> tuple[str | None, str]:
+    """Return the variable that sets the pager (None for the default) and its command line ('' for no pager)."""
     for variable in _VARIABLES:
         if variable in environment:
             return variable, environment[variable]
@@ -62,20 +63,20 @@ def _chosen(environment: Mapping[str, str]) -> tuple[str | None, str]:
 
 
 def _run(words: list[str], variable: str | None, answer: bytes, report: Callable[[str], None]) -> bool:
-    interrupted = False
+    is_interrupted = False
 
-    def ignore(*_: object) -> None:
-        nonlocal interrupted
-        interrupted = True
+    def note_interrupt(*_: object) -> None:
+        nonlocal is_interrupted
+        is_interrupted = True
 
-    # Only the pager reacts to Ctrl-C. A child would inherit SIG_IGN, but does not inherit a handler.
-    before = signal.signal(signal.SIGINT, ignore)
+    # Ctrl-C is for the pager, so it must not end this process. The pager would inherit SIG_IGN, but not a handler.
+    previous_handler = signal.signal(signal.SIGINT, note_interrupt)
     try:
         try:
             sys.stdout.flush()
             process = subprocess.Popen(words, stdin=subprocess.PIPE, env=_LESS | os.environ)
         except (OSError, ValueError) as problem:
-            # Without a variable the pager is less, and a system may not have it.
+            # Without a variable the pager is less. A system that does not have it is no reason for a message.
             if variable is not None:
                 reason = problem.strerror if isinstance(problem, OSError) else str(problem)
                 report(f"cannot start the pager {words[0]} ({variable}): {reason}")
@@ -89,7 +90,7 @@ def _run(words: list[str], variable: str | None, answer: bytes, report: Callable
             pass
         code = process.wait()
     finally:
-        signal.signal(signal.SIGINT, before)
-    if code > 0 and not interrupted:
+        signal.signal(signal.SIGINT, previous_handler)
+    if code > 0 and not is_interrupted:
         report(f"the pager {words[0]} exited with code {code}: --no-pager shows the answer without a pager")
     return True

@@ -31,7 +31,7 @@ _LABELS = {
     changes.DATABASE_ONLY: "only in the database",
     changes.NOTE: "note",
 }
-# Important kinds come first.
+# Important kinds come first, the kinds that are not listed last.
 _ORDER = {
     changes.CONFLICT: 0,
     changes.ACTIVATE: 1,
@@ -61,6 +61,7 @@ def text(outcome: Outcome, title: str, diffs: Diffs) -> str:
     if len(changes_in_order) > _MOST_ROWS:
         parts.append(f"… and {len(changes_in_order) - _MOST_ROWS} more.\n")
     parts.append(f"{_escaped(plan_view.summary(outcome))}\n")
+    # Joining the parts adds one newline for each.
     size = sum(map(len, parts)) + len(parts)
     omitted = 0
     for section in _texts(outcome, diffs):
@@ -93,7 +94,7 @@ def _row(change: Change, outcome: Outcome) -> str:
 
 
 def _details(heading: str, diff: str) -> str:
-    # The fence must be longer than any in the text.
+    # The fence must be longer than any row of backticks in the text.
     longest = run = 0
     for character in diff:
         run = run + 1 if character == "`" else 0
@@ -104,6 +105,7 @@ def _details(heading: str, diff: str) -> str:
 
 
 def _code(text: str) -> str:
+    """Return a text for a code span, without characters that would end the span or a cell."""
     return stream.one_line(text).replace("|", "\\|").replace("`", "'")
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from promptctl.sync.changes import Change
     from promptctl.sync.synchronize import Outcome
 
-    # By name and number of a new version: the active text, the new text, and their references.
+    # Texts to compare, by the name and number of a new version: active text, new text, and the references of both.
     Diffs = Mapping[tuple[str, int], tuple[str, str, str, str]]
 
 _SIGNS = {
@@ -35,6 +35,7 @@ _MEANINGS = {
     "x": "conflict",
     "#": "note, nothing changes",
 }
+# The kinds that the summary counts, each as singular and plural.
 _COUNTED = (
     (changes.NEW, "new", "new"),
     (changes.ACTIVATE, "activation", "activations"),
@@ -44,19 +45,16 @@ _COUNTED = (
     (changes.CONFLICT, "conflict", "conflicts"),
     (changes.DATABASE_ONLY, "only in the database", "only in the database"),
 )
-_ACTIONS = {
-    "rollback": "rolled back",
-    "deactivate": "deactivated it",
-    "archive": "archived it",
-}
-# The most lines on a terminal for each kind of change that needs no decision.
+# What the operator did, by the kind of the move that is held.
+_ACTIONS = {"rollback": "rolled back", "deactivate": "deactivated it", "archive": "archived it"}
+# Changes that need no decision. A terminal gets at most `_MOST_LINES` of each kind.
+_LIMITED_KINDS = (changes.NEW, changes.ACTIVATE, changes.DESCRIBE, changes.DATABASE_ONLY, changes.NOTE)
 _MOST_LINES = 50
 _MOST_DIFFS = 10
 _MOST_NEW_TEXTS = 5
 _LINES_OF_A_NEW_TEXT = 8
 # A longer name does not widen the column.
-_WIDEST = 40
-_SHORT_KINDS = (changes.NEW, changes.ACTIVATE, changes.DESCRIBE, changes.DATABASE_ONLY, changes.NOTE)
+_WIDEST_SUBJECT = 40
 
 
 def show(outcome: Outcome, title: str, form: str, diffs: Diffs, unclaimed: Sequence[str] | None = None) -> None:
@@ -87,6 +85,7 @@ def show(outcome: Outcome, title: str, form: str, diffs: Diffs, unclaimed: Seque
         messages.note(title)
         messages.note(summary(outcome))
     if form != "plain" or not stream.to_terminal():
+        # A terminal has the hints in its list of changes.
         for change in plan.of(changes.HELD):
             if form != "plain":
                 messages.note(f"{change.name} {message(change, outcome)}")
@@ -126,7 +125,7 @@ def document(outcome: Outcome, title: str, diffs: Diffs, unclaimed: Sequence[str
 
 
 def message(change: Change, outcome: Outcome, *, with_age: bool = False) -> str:
-    """Return the description of a change; `with_age` prints the time of a move as an age, for a person."""
+    """Return the description of a change. With `with_age`, the time of a held move is an age: `2 hours ago`."""
     text = change.message
     if change.hold is not None:
         hold = change.hold
@@ -157,11 +156,11 @@ def summary(outcome: Outcome) -> str:
     if not outcome.plan.would_change and not outcome.plan.of(changes.CONFLICT):
         return f"{', '.join(counts)}; no changes"
     if outcome.applied:
-        ending = "applied"
+        result = "applied"
     else:
-        ending = "nothing applied" if outcome.refusal is None else "refused, nothing applied"
+        result = "nothing applied" if outcome.refusal is None else "refused, nothing applied"
     release = f" as release {outcome.release}" if outcome.release else ""
-    return f"{', '.join(counts)}; {ending}{release}"
+    return f"{', '.join(counts)}; {result}{release}"
 
 
 def _has_diff(change: Change, diffs: Diffs) -> bool:
@@ -179,12 +178,12 @@ def _show_changes(outcome: Outcome) -> None:
     counts: dict[str, int] = {}
     for change in outcome.plan.changes:
         counts[change.kind] = counts.get(change.kind, 0) + 1
-        if change.kind in _SHORT_KINDS and counts[change.kind] > _MOST_LINES:
+        if change.kind in _LIMITED_KINDS and counts[change.kind] > _MOST_LINES:
             omitted[change.kind] = omitted.get(change.kind, 0) + 1
         else:
             listed.append(change)
     subjects = [_subject(change) for change in listed]
-    width = min(max(map(len, subjects), default=0), _WIDEST)
+    width = min(max(map(len, subjects), default=0), _WIDEST_SUBJECT)
     for change, subject in zip(listed, subjects, strict=True):
         sign, style = _SIGNS[change.kind]
         line = f"{subject:<{width}}  {stream.one_line(message(change, outcome, with_age=True))}"
@@ -192,13 +191,15 @@ def _show_changes(outcome: Outcome) -> None:
         if change.kind == changes.HELD and change.hint:
             stream.write(f"  {'':<{width}}  {stream.one_line(change.hint)}\n")
     for kind, count in omitted.items():
-        stream.write(
-            stream.styled(f"  and {count} more of the kind {kind}: --json lists all of them", stream.DIM) + "\n"
-        )
+        more = f"  and {count} more of the kind {kind}: --json lists all of them"
+        stream.write(stream.styled(more, stream.DIM) + "\n")
 
 
 def _wrapped(line: str, indent: int) -> str:
-    """Return a line of a plan, which follows a sign and a space, broken between words at the terminal's width."""
+    """Break a line of a plan between words at the terminal's width. The line follows a sign and a space.
+
+    On a terminal that is too narrow for the indented text, the line is not broken.
+    """
     columns = stream.width() - 2
     if len(line) <= columns or columns < 2 * indent:
         return line
@@ -211,12 +212,12 @@ def _wrapped(line: str, indent: int) -> str:
 def _subject(change: Change) -> str:
     """Return the subject of a change; on a terminal a long name is shortened in the middle, before its version."""
     subject = change.subject
-    if len(subject) <= _WIDEST or not stream.to_terminal():
+    if len(subject) <= _WIDEST_SUBJECT or not stream.to_terminal():
         return subject
     from promptctl.output import text_width
 
     name, at, version = subject.partition("@")
-    return f"{text_width.cut_middle(name, _WIDEST - len(at + version))}{at}{version}"
+    return f"{text_width.cut_middle(name, _WIDEST_SUBJECT - len(at + version))}{at}{version}"
 
 
 def _show_legend(outcome: Outcome) -> None:

@@ -23,27 +23,30 @@ def version_document(version: VersionDetail) -> dict[str, Any]:
     return document
 
 
-def prompt_document(name: str, versions: Sequence[VersionDetail], standing: PromptState, newest: int) -> dict[str, Any]:
-    """Return a prompt with its `newest` versions (0 for all), the active version and the candidate, newest first."""
+def prompt_document(name: str, versions: Sequence[VersionDetail], state: PromptState, limit: int) -> dict[str, Any]:
+    """Return a prompt with its newest `limit` versions (0 for all), the active version and the candidate.
+
+    `versions` has the newest first.
+    """
     active = next((version for version in versions if version.is_active), None)
     candidate = next((version for version in versions if version.candidate_basis_points is not None), None)
     included = [
         version
         for place, version in enumerate(versions)
-        if not newest or place < newest or version.is_active or version is candidate
+        if not limit or place < limit or version.is_active or version is candidate
     ]
     archived_at = versions[0].prompt_archived_at if versions else None
     return {
         "name": name,
         **({"archived_at": archived_at} if archived_at else {}),
-        "active_version": active and active.version,
-        "changed_at": standing.changed_at,
-        "author": standing.author,
-        "candidate_version": candidate and candidate.version,
+        "active_version": active.version if active else None,
+        "changed_at": state.changed_at,
+        "author": state.author,
+        "candidate_version": candidate.version if candidate else None,
         "basis_points": candidate.candidate_basis_points if candidate else 0,
-        "route_steps": standing.route_steps,
-        "source_version": standing.source_version,
-        "model": active and active.settings.get("model"),
+        "route_steps": state.route_steps,
+        "source_version": state.source_version,
+        "model": active.settings.get("model") if active else None,
         "versions": [_version(version) for version in included],
     }
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from promptctl.store.version_details import Overview
     from promptctl.store.version_texts import VersionStatus, VersionText
 
-# The row that replaces older versions that are not shown.
+# Marks a gap between versions in a table.
 _OMITTED = "…"
 _LONGEST_NAME = 40
 _LONGEST_DESCRIPTION = 80
@@ -38,10 +38,11 @@ def show_list(prompts: Sequence[PromptSummary], total: int, form: str) -> None:
         )  # fmt: skip
         rows = [(*prompt[:5], _split(prompt), prompt.route_steps or None, _hold(prompt)) for prompt in prompts]
         if stream.to_terminal():
-            # A terminal has the last three only with values, and may leave out VERSIONS to make room for them.
-            places = [*range(5), *(place for place in range(5, 8) if any(row[place] is not None for row in rows))]
-            if len(places) > len(columns) - 3:
+            # SPLIT, ROUTE and HOLD are shown if a prompt has one. A narrow terminal leaves out VERSIONS to make room.
+            optional_places = [place for place in (5, 6, 7) if any(row[place] is not None for row in rows)]
+            if optional_places:
                 columns[3] = Column("VERSIONS", "extra")
+            places = [*range(5), *optional_places]
             columns, rows = [columns[place] for place in places], [[row[place] for place in places] for row in rows]
         tables.show(columns, rows)
     if form == "plain":
@@ -51,7 +52,7 @@ def show_list(prompts: Sequence[PromptSummary], total: int, form: str) -> None:
 def show_overview(overview: Overview, name: str, limit: int) -> None:
     """Show a prompt on a terminal: its state, its newest `limit` versions (0 for all), and the active text."""
     versions, total, active = overview.versions, overview.total, overview.active
-    stream.write(stream.one_line(_standing(name, overview.state, active.settings if active else None)) + "\n\n")
+    stream.write(stream.one_line(_state_sentence(name, overview.state, active.settings if active else None)) + "\n\n")
     columns = table_columns.columns(
         VERSION="number", USES="number", TOKENS="number", TIME="duration", CREATED="time", BY="person",
         DESCRIPTION="text",
@@ -66,13 +67,14 @@ def show_overview(overview: Overview, name: str, limit: int) -> None:
     if any(version.commit for version in versions):
         columns.append(Column("COMMIT", "detail"))
         rows = [[*row, version.commit] for row, version in zip(rows, versions, strict=True)]
-    marks = [version.is_active for version in versions]
-    for place in range(len(rows) - 1, limit - 1 if limit else len(rows), -1):
-        # An older version that is active or the candidate: mark the gap before it.
+    has_star = [version.is_active for version in versions]
+    # After the newest versions come the active one and the candidate, if they are older. Mark the gap before each of
+    # them. The last one comes first, so that an inserted row does not shift the others.
+    for place in reversed(range(limit or len(rows), len(rows))):
         if versions[place].version != versions[place - 1].version - 1:
             rows.insert(place, [_OMITTED, *[table_columns.BLANK] * (len(columns) - 1)])
-            marks.insert(place, False)
-    tables.show(columns, rows, marked=lambda place: marks[place])
+            has_star.insert(place, False)
+    tables.show(columns, rows, marked=lambda place: has_star[place])
     answers.note_omitted(total - len(versions), "older")
     stream.write("\n")
     if active is not None and active.variables:
@@ -88,34 +90,34 @@ def note_archived(name: str, archived: tuple[Timestamp, str, str | None]) -> Non
     """Report when a prompt was archived, by whom and why, and the command that restores it."""
     from promptctl.output import time_text
 
-    at, author, reason = archived
-    messages.note(f"{name} was archived {time_text.ago(at)} by {author}{f': {reason}' if reason else ''}")
+    archived_at, author, reason = archived
+    messages.note(f"{name} was archived {time_text.ago(archived_at)} by {author}{f': {reason}' if reason else ''}")
     messages.note(f"promptctl delete --undo {name} restores it")
 
 
-def note_standing(active: VersionText, standing: PromptState) -> None:
+def note_state(active: VersionText, state: PromptState) -> None:
     """Report the state of a prompt whose active text is the answer."""
-    messages.note(_standing(active.name, standing, active.settings))
+    messages.note(_state_sentence(active.name, state, active.settings))
 
 
-def note_described(text: VersionText, described: VersionStatus) -> None:
+def note_version(text: VersionText, status: VersionStatus) -> None:
     """Report the state, origin, description and settings of a version whose text is the answer."""
     from promptctl.output import text_width
 
-    if described.is_active:
-        state = "active"
-    elif described.basis_points is not None:
-        state = f"candidate, gets {shares.percent(described.basis_points)}"
-    elif described.archived_at is not None:
-        state = f"archived {_when(described.archived_at)}"
+    if status.is_active:
+        version_state = "active"
+    elif status.basis_points is not None:
+        version_state = f"candidate, gets {shares.percent(status.basis_points)}"
+    elif status.archived_at is not None:
+        version_state = f"archived {_when(status.archived_at)}"
     else:
-        state = "not active"
+        version_state = "not active"
     parts = [
-        f"{text.name}@{text.version}: {state}",
-        f"created {_when(described.created_at)} by {_short(described.created_by)}",
+        f"{text.name}@{text.version}: {version_state}",
+        f"created {_when(status.created_at)} by {_short(status.created_by)}",
     ]
-    if described.description:
-        parts.append(text_width.cut(described.description, _LONGEST_DESCRIPTION))
+    if status.description:
+        parts.append(text_width.cut(status.description, _LONGEST_DESCRIPTION))
     parts += [f"{key} {_short(str(text.settings[key]))}" for key in _NOTED_SETTINGS if text.settings.get(key)]
     messages.note("; ".join(parts))
 
@@ -136,27 +138,27 @@ def _when(time: Timestamp) -> str:
 
 
 def _short(text: str) -> str:
-    """Return a name, shortened to leave room on the line."""
+    """Shorten a name in the middle, to leave room on the line."""
     from promptctl.output import text_width
 
     return text_width.cut_middle(text, _LONGEST_NAME)
 
 
-def _standing(name: str, standing: PromptState, settings: Mapping[str, Any] | None) -> str:
+def _state_sentence(name: str, state: PromptState, settings: Mapping[str, Any] | None) -> str:
     """Return the state of a prompt: active version, when and by whom it was activated, split, route, hold and model."""
-    if standing.active_version is None:
+    if state.active_version is None:
         parts = [f"{name}: no version is active"]
     else:
-        parts = [f"{name}: version {standing.active_version} is active"]
-    if standing.changed_at is not None:
-        moved = "deactivated" if standing.active_version is None else "activated"
-        parts[0] += f", {moved} {_when(standing.changed_at)} by {_short(standing.author or '')}"
-    if standing.candidate_version is not None:
-        parts.append(f"version {standing.candidate_version} gets {shares.percent(standing.basis_points)}")
-    if standing.route_steps:
-        parts.append(f"a route of {standing.route_steps} step{'s' * (standing.route_steps != 1)}")
-    if standing.source_version is not None:
-        parts.append(f"held, the folder names {standing.source_version}")
+        parts = [f"{name}: version {state.active_version} is active"]
+    if state.changed_at is not None:
+        moved = "deactivated" if state.active_version is None else "activated"
+        parts[0] += f", {moved} {_when(state.changed_at)} by {_short(state.author or '')}"
+    if state.candidate_version is not None:
+        parts.append(f"version {state.candidate_version} gets {shares.percent(state.basis_points)}")
+    if state.route_steps:
+        parts.append(f"a route of {state.route_steps} step{'s' * (state.route_steps != 1)}")
+    if state.source_version is not None:
+        parts.append(f"held, the folder names {state.source_version}")
     if settings and settings.get("model"):
         parts.append(f"model {_short(settings['model'])}")
     return "; ".join(parts)
@@ -172,10 +174,10 @@ def note_origin(origin: Mapping[str, Any] | None) -> None:
     """Report the file that a version came from, if any: `from prompts/greeter/v2.txt at 9f3c2ab by ada`."""
     if origin:
         author = f" by {origin['author']}" if origin.get("author") else ""
-        messages.note(f"from {origin['path']}{at(origin)}{author}")
+        messages.note(f"from {origin['path']}{commit_clause(origin)}{author}")
 
 
-def at(origin: Mapping[str, Any] | None) -> str:
+def commit_clause(origin: Mapping[str, Any] | None) -> str:
     """Return the commit of an origin as ` at 9f3c2ab, not committed`; '' without a commit."""
     if not origin or not origin.get("commit"):
         return ""
@@ -195,9 +197,9 @@ def _split(prompt: PromptSummary) -> str | None:
 
 
 def _hold(prompt: PromptSummary) -> str | int | None:
-    """Return the version that the folder names while another is held; a pipe has the number alone."""
-    held = prompt.source_version
-    return f"folder {held}" if held is not None and stream.to_terminal() else held
+    """Return the version that the folder names while a hold keeps another one active. A pipe has the number alone."""
+    folder_version = prompt.source_version
+    return f"folder {folder_version}" if folder_version is not None and stream.to_terminal() else folder_version
 
 
 def _share(basis_points: int | None) -> str | None:

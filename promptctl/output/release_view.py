@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promptctl.output import answers, messages, move_view, stream, table_columns, tables
-from promptctl.output.prompt_view import at
+from promptctl.output.prompt_view import commit_clause
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from promptctl.store.releases import ReleaseMove, ReleaseReversal, ReleaseSummary
 
-_CORRECTIONS = ("describe", "archive", "restore", "erase", "new")
+# Kinds of changes to a version. The other kinds change what a prompt serves.
+_VERSION_KINDS = ("describe", "archive", "restore", "erase", "new")
 
 
 def show_list(releases: Sequence[ReleaseSummary], total: int, form: str) -> None:
@@ -27,8 +28,7 @@ def show_list(releases: Sequence[ReleaseSummary], total: int, form: str) -> None
     )
     rows = [
         (release.release, release.released_at, release.kind, release.moves, release.versions, release.author, why)
-        for release in releases
-        for why in [_why(release)]
+        for release, why in zip(releases, map(_why, releases), strict=True)
     ]
     if rows or not stream.to_terminal():
         tables.show(columns, rows)
@@ -41,57 +41,60 @@ def show_release(release: ReleaseSummary, moves: Sequence[ReleaseMove], form: st
         stream.write_json({**release.as_dict(), "changes": [move.as_dict() for move in moves]})
         return
     if form == "quiet":
-        answers.write_references([(move.name, move.version) for move in moves if move.kind not in _CORRECTIONS])
+        answers.write_references([(move.name, move.version) for move in moves if move.kind not in _VERSION_KINDS])
         return
     if stream.to_terminal():
         from promptctl.output import time_text
 
         title = f"release {release.release}, {release.kind} by {release.author} {time_text.ago(release.released_at)}"
-        stream.write(stream.one_line(f"{title}, {why}" if (why := _why(release)) else title) + "\n")
+        why = _why(release)
+        stream.write(stream.one_line(f"{title}, {why}" if why else title) + "\n")
         if release.source is not None:
-            stream.write(stream.one_line(f"source: {release.source}{at(release.origin)}") + "\n")
+            stream.write(stream.one_line(f"source: {release.source}{commit_clause(release.origin)}") + "\n")
         stream.write("\n")
     columns = table_columns.columns(NAME="name", WHAT="name", VERSION="name", SINCE="name")
     tables.show(
-        columns, [(move.name, move.kind, _movement(move), "moved on" if move.moved_since else None) for move in moves]
+        columns,
+        [(move.name, move.kind, _versions(move), "moved on" if move.moved_since else None) for move in moves],
     )
 
 
 def show_rollback(
-    undone: Sequence[ReleaseReversal], number: int, label: str, form: str, *, dry_run: bool = False
+    reversals: Sequence[ReleaseReversal], number: int, label: str, form: str, *, dry_run: bool = False
 ) -> None:
-    """Show the rollback of a release: a sentence per prompt; in a pipe name, version and previous version.
+    """Show the rollback of the release `number`: a sentence per prompt; in a pipe name, version and previous version.
 
     Quiet: the references that are active afterwards. In a `dry_run` nothing was changed.
     """
-    if form == "plain" and not undone:
+    if form == "plain" and not reversals:
         messages.note(f"release {number} moved no active version: nothing to roll back in {label}")
     if form == "quiet":
-        undone = [change for change in undone if not change.skipped]
+        reversals = [change for change in reversals if not change.skipped]
     move_view.show_with_sentences(
-        undone,
-        [_sentence(change, number, label, dry_run=dry_run) for change in undone],
+        reversals,
+        [_sentence(change, number, label, dry_run=dry_run) for change in reversals],
         form,
-        release=next((change.release for change in undone if change.release is not None), None),
+        release=next((change.release for change in reversals if change.release is not None), None),
         keys=("skipped", "route_changed"),
         dry_run=dry_run,
     )
 
 
-def _sentence(undone: ReleaseReversal, number: int, label: str, *, dry_run: bool) -> str:
-    version = "none" if undone.version is None else undone.version
-    if undone.skipped:
+def _sentence(reversal: ReleaseReversal, number: int, label: str, *, dry_run: bool) -> str:
+    version = "none" if reversal.version is None else reversal.version
+    if reversal.skipped:
         verb = "would leave" if dry_run else "left"
-        return f"{verb} {undone.name} at {version} in {label}: it was moved after release {number}"
-    if not undone.changed:
-        return f"{undone.name} is already at {version} in {label}"
-    if undone.version == undone.previous_version:
-        return f"{'would restore' if dry_run else 'restored'} the route of {undone.name} in {label}"
-    before = "none" if undone.previous_version is None else undone.previous_version
-    also = [f"{'would also end' if dry_run else 'ended'} its split"] if undone.split_ended else []
-    also += [f"{'would also restore' if dry_run else 'restored'} its route"] if undone.route_changed else []
+        return f"{verb} {reversal.name} at {version} in {label}: it was moved after release {number}"
+    if not reversal.changed:
+        return f"{reversal.name} is already at {version} in {label}"
+    if reversal.version == reversal.previous_version:
+        # The active version stays the same, so the change is the route.
+        return f"{'would restore' if dry_run else 'restored'} the route of {reversal.name} in {label}"
+    before = "none" if reversal.previous_version is None else reversal.previous_version
+    effects = [f"{'would also end' if dry_run else 'ended'} its split"] if reversal.split_ended else []
+    effects += [f"{'would also restore' if dry_run else 'restored'} its route"] if reversal.route_changed else []
     verb = "would roll" if dry_run else "rolled"
-    return "; ".join([f"{verb} back {undone.name}: {before} → {version} in {label}", *also])
+    return "; ".join([f"{verb} back {reversal.name}: {before} → {version} in {label}", *effects])
 
 
 def _why(release: ReleaseSummary) -> str | None:
@@ -101,7 +104,8 @@ def _why(release: ReleaseSummary) -> str | None:
     return ", ".join(reasons) or None
 
 
-def _movement(move: ReleaseMove) -> str:
-    if move.kind in _CORRECTIONS or move.kind in ("split", "unsplit", "route"):
+def _versions(move: ReleaseMove) -> str:
+    """Return the value of VERSION: the two active versions of a move, else the version that was changed."""
+    if move.kind in _VERSION_KINDS or move.kind in ("split", "unsplit", "route"):
         return "-" if move.version is None else str(move.version)
     return f"{move.previous_version or 'none'} → {move.version or 'none'}"

@@ -31,7 +31,9 @@ def announce(served: ServedVersion, model: str) -> None:
 
 def version_status(served: ServedVersion) -> str:
     """Return ` (archived)` or ` (not active)`; '' for the active version."""
-    return " (archived)" if served.retired_at is not None else "" if served.is_active else " (not active)"
+    if served.retired_at is not None:
+        return " (archived)"
+    return "" if served.is_active else " (not active)"
 
 
 def note_usage(turn: Turn) -> None:
@@ -40,7 +42,7 @@ def note_usage(turn: Turn) -> None:
 
 
 def warn_if_cut(turn: Turn) -> None:
-    """Warn about a reply that a limit of tokens cut."""
+    """Warn if the reply was cut at a limit of tokens."""
     if turn.last_attempt.stop_reason == "max_tokens":
         messages.warning(f"the reply was cut at {turn.request.max_tokens} tokens; --max-tokens sets the limit")
     elif turn.last_attempt.stop_reason == "model_context_window_exceeded":
@@ -70,9 +72,10 @@ def document(turn: Turn) -> dict[str, Any]:
 
 
 def show_comparison(turns: Sequence[Turn], form: str) -> None:
-    """Show the replies to one message: side by side, or one after the other on a narrow terminal; in a pipe a row each.
+    """Show the replies to one message: side by side, or one after the other on a narrow terminal.
 
-    A failed reply is shown up to the failure, with the error. Quiet: the references.
+    A terminal shows a failed reply up to the failure, with the error. A pipe gets a row per reply. Quiet: the
+    references.
     """
     if form == "json":
         stream.write_json({"replies": [document(turn) for turn in turns]})
@@ -87,7 +90,7 @@ def show_comparison(turns: Sequence[Turn], form: str) -> None:
         for turn in turns:
             stream.write(stream.styled(stream.one_line(_heading(turn)), stream.BOLD) + "\n")
             writer = reply_writer.Writer()
-            writer.write(_reply(turn))
+            writer.write(_reply_text(turn))
             writer.end()
             stream.write(stream.styled(_usage(turn.last_attempt), stream.DIM) + "\n\n")
 
@@ -100,14 +103,14 @@ def _side_by_side(turns: Sequence[Turn], width: int) -> None:
     has_color = stream.has_color(sys.stdout)
     console = Console(
         file=sys.stdout, highlight=False, markup=False, emoji=False, width=stream.width(),
-        # Rich would read the environment by its own rules, and without --color.
+        # Otherwise Rich would decide from the environment, by its own rules, and ignore --color.
         force_terminal=has_color, no_color=not has_color, color_system="standard" if has_color else None,
     )  # fmt: skip
     grid = Table.grid(padding=(0, _GAP, 0, 0))
     for _ in turns:
         grid.add_column(width=width, overflow="fold")
     grid.add_row(*(Text(stream.one_line(_heading(turn)), "bold") for turn in turns))
-    grid.add_row(*(Text(_reply(turn).rstrip("\n") + "\n") for turn in turns))
+    grid.add_row(*(Text(_reply_text(turn).rstrip("\n") + "\n") for turn in turns))
     grid.add_row(*(Text(_usage(turn.last_attempt), "dim") for turn in turns))
     with console.capture() as captured:
         console.print(grid)
@@ -118,9 +121,9 @@ def _heading(turn: Turn) -> str:
     return f"{turn.served.name}@{turn.served.version}{version_status(turn.served)}, {turn.last_attempt.model}"
 
 
-def _reply(turn: Turn) -> str:
-    failed = f"\n[{turn.failure.message}]" if turn.failure is not None else ""
-    return escape_reply(turn.text + failed)
+def _reply_text(turn: Turn) -> str:
+    failure = f"\n[{turn.failure.message}]" if turn.failure is not None else ""
+    return escape_reply(turn.text + failure)
 
 
 def _row(turn: Turn) -> tuple[str | float | None, ...]:
@@ -131,7 +134,7 @@ def _row(turn: Turn) -> tuple[str | float | None, ...]:
 
 
 def _usage(attempt: Attempt) -> str:
-    """Return `120 + 80 tokens (40 cached), 1.20 s, first 350 ms`, without the numbers that are not known."""
+    """Return `120 + 80 tokens (40 cached), 1.20 s, first 350 ms`: input, output, and times. Omit unknown numbers."""
     parts: list[str] = []
     counts = [f"{count:,}" for count in (attempt.input_tokens, attempt.output_tokens) if count is not None]
     if counts:

@@ -42,6 +42,7 @@ class Wrapper:
     def __init__(self) -> None:
         self._can_erase = os.environ.get("TERM", "") not in ("", "dumb")
         self._column = 0
+        # What is written of the current word; empty for a word that is too long for a line.
         self._word = ""
         self._is_too_long = False
 
@@ -75,16 +76,18 @@ class Wrapper:
             self._column += len(blank)
 
     def _continue_word(self, part: str, room: int, output: list[str]) -> None:
-        width, before = columns_of(part), columns_of(self._word)
-        self._is_too_long = self._is_too_long or before + width > room
+        width, width_before = columns_of(part), columns_of(self._word)
+        self._is_too_long = self._is_too_long or width_before + width > room
         if self._column + width > room and not self._is_too_long:
-            if before:
-                output.append(f"\x1b[{before}D\x1b[K")
+            if width_before:
+                # Move the cursor to the beginning of the word, and erase the line from there.
+                output.append(f"\x1b[{width_before}D\x1b[K")
             output.append(f"\n{self._word}")
-            self._column = before
+            self._column = width_before
         output.append(part)
         self._column += width
         if self._is_too_long:
+            # The terminal breaks this word after its last column.
             self._column %= room + 1
             self._word = ""
         else:

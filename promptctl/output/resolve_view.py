@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from promptctl.store.resolving import Resolution
 
 
-def show(resolved: Resolution, unit: str | None, request: Mapping[str, Any], form: str) -> None:
-    """Show the version, and on a terminal the reasons. `unit` and the attributes `request` are those of the request.
+def show(resolved: Resolution, unit: str | None, request_attributes: Mapping[str, Any], form: str) -> None:
+    """Show the version that a request with this unit and these attributes gets, and on a terminal the reasons.
 
-    In a pipe name, version, epoch, step of the route, bucket and share of the candidate. Quiet: the reference.
+    A pipe has name, version, epoch, step of the route, bucket and share of the candidate. Quiet: the reference.
     """
     if form == "json":
         stream.write_json(_document(resolved, unit))
@@ -24,7 +24,7 @@ def show(resolved: Resolution, unit: str | None, request: Mapping[str, Any], for
         stream.write(f"{resolved.name}@{resolved.version}\n")
     elif stream.to_terminal():
         stream.write(f"{stream.styled(f'{resolved.name}@{resolved.version}', stream.BOLD)}\n")
-        for heading, reason in _reasons(resolved, unit, request):
+        for heading, reason in _reasons(resolved, unit, request_attributes):
             stream.write(f"{stream.styled(f'{heading:<5}', stream.DIM)}  {stream.one_line(reason)}\n")
     else:
         columns = table_columns.columns(
@@ -35,19 +35,19 @@ def show(resolved: Resolution, unit: str | None, request: Mapping[str, Any], for
         tables.show(columns, [row])
 
 
-def _reasons(resolved: Resolution, unit: str | None, request: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _reasons(resolved: Resolution, unit: str | None, request_attributes: Mapping[str, Any]) -> list[tuple[str, str]]:
     reasons: list[tuple[str, str]] = []
     if resolved.route_step is not None:
         when = attributes.format_line(resolved.route_when or {})
         reasons.append(
             ("route", f"step {resolved.route_step} of {resolved.asked_for} ({when}) leads to {resolved.name}")
         )
-    elif request:
-        reasons.append(("route", f"none: no step matches {attributes.format_line(request)}"))
+    elif request_attributes:
+        reasons.append(("route", f"none: no step matches {attributes.format_line(request_attributes)}"))
     else:
         reasons.append(("route", "none: no --attribute was passed"))
     if resolved.candidate_version is not None:
-        reasons.append(("split", _bucket(resolved)))
+        reasons.append(("split", _split_reason(resolved)))
         if unit is None:
             reasons.append(("unit", "none: the bucket is random for this call"))
         reasons.append(("seed", str(resolved.seed)))
@@ -60,7 +60,7 @@ def _reasons(resolved: Resolution, unit: str | None, request: Mapping[str, Any])
     return [*reasons, ("epoch", str(resolved.epoch))]
 
 
-def _bucket(resolved: Resolution) -> str:
+def _split_reason(resolved: Resolution) -> str:
     share = (
         f"{resolved.basis_points} ({shares.percent(resolved.basis_points)} for version {resolved.candidate_version})"
     )

@@ -55,6 +55,7 @@ def show_change(change: RouteChange, label: str, form: str) -> None:
 
 
 def _show_differences(change: RouteChange) -> None:
+    """Show the steps of both routes, and a command that tests the first step of the new one."""
     for sign, line in _differences(change):
         color = {"+": stream.GREEN, "-": stream.RED}.get(sign, stream.DIM)
         stream.write(stream.styled(stream.one_line(f"{sign} {line}"), color) + "\n")
@@ -76,7 +77,7 @@ def _sentence(change: RouteChange, label: str) -> str:
 
 
 def _route_document(steps: Route) -> list[dict[str, Any]]:
-    """Return a route with `when` before `use`. PostgreSQL orders keys by their length."""
+    """Return a route with `when` before `use`, because PostgreSQL returns the shorter key first."""
     return [{"when": step["when"], "use": step["use"]} for step in steps]
 
 
@@ -94,4 +95,5 @@ def _differences(change: RouteChange) -> list[tuple[str, str]]:
         [f"{attributes.format_line(step['when'])} → {step['use']}" for step in route]
         for route in (change.previous_route, change.route)
     )
+    # A line has a sign, a blank and a step. Lines with the sign `?` mark changes inside a line.
     return [(line[0], line[2:]) for line in difflib.ndiff(old, new) if line[0] != "?"]

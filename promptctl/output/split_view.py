@@ -45,11 +45,11 @@ def show_split(split: Split, label: str, form: str) -> None:
         sentence = f"{split.name} has no split in {label}: {_without_split(split.active_version)}"
         stream.write(stream.one_line(sentence) + "\n")
         return
-    rows = [(split.active_version, shares.percent(shares.ALL - split.basis_points), split.description)]
-    if split.active_version is None:
-        rows = []
+    rows: list[tuple[int, str, str | None]] = []
     if split.candidate_version is not None:
-        rows.insert(0, (split.candidate_version, shares.percent(split.basis_points), split.candidate_description))
+        rows.append((split.candidate_version, shares.percent(split.basis_points), split.candidate_description))
+    if split.active_version is not None:
+        rows.append((split.active_version, shares.percent(shares.ALL - split.basis_points), split.description))
     columns = table_columns.columns(VERSION="number", SHARE="number", DESCRIPTION="text")
     tables.show(columns, rows, marked=lambda place: rows[place][0] == split.active_version)
     if stream.to_terminal() and split.changed_at is not None:
@@ -62,22 +62,22 @@ def show_split(split: Split, label: str, form: str) -> None:
 
 
 def _sentence(change: SplitChange, label: str) -> str:
-    name, candidate, before = change.name, change.candidate_version, change.previous_candidate
-    share, share_before = shares.percent(change.basis_points), shares.percent(change.previous_basis_points)
+    name, candidate, previous = change.name, change.candidate_version, change.previous_candidate
+    share, previous_share = shares.percent(change.basis_points), shares.percent(change.previous_basis_points)
     if candidate is None:
         state = _without_split(change.version)
         if not change.changed:
             return f"{name} has no split in {label}: {state}"
-        return f"ended the split of {name} in {label}: {state} (version {before} had {share_before})"
+        return f"ended the split of {name} in {label}: {state} (version {previous} had {previous_share})"
     rest = f"version {change.version} {'the rest' if change.basis_points < shares.ALL else 'none'}"
     if not change.changed:
         return f"{name}: version {candidate} already gets {share}, {rest}, in {label}"
-    if before is None:
+    if previous is None:
         note = " (was none)"
-    elif before != candidate:
-        note = f" (version {before} had {share_before})"
-    elif share != share_before:
-        note = f" (was {share_before})"
+    elif previous != candidate:
+        note = f" (version {previous} had {previous_share})"
+    elif share != previous_share:
+        note = f" (was {previous_share})"
     else:
         note = " as before, with a new seed"
     return f"{name}: version {candidate} gets {share}{note}, {rest}, in {label}"

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from promptctl.output.table_columns import Value
     from promptctl.rules.statistics import Group
 
-    # A column, and its value for a group.
+    # A column, and the function from a group to its value.
     Field = tuple[Column, Callable[[Group], Value]]
 
-_BAR = 8
+_BAR_CHARACTERS = 8
+# A character of a bar, filled by 0 to 8 eighths.
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+# The heights of a sparkline.
 _LEVELS = "▁▂▃▄▅▆▇█"
 _HEADINGS = {"version": "VERSION", "day": "DAY (UTC)", "hour": "HOUR (UTC)", "model": "MODEL"}
 # The keys of JSON and CSV in order. They are the fields of Group; `total_uses` is the field `uses`.
@@ -54,11 +56,12 @@ def show(
 
 
 def _note_exceptions(groups: Sequence[Group], fallbacks: Mapping[str, int], *, with_names: bool) -> None:
-    shared = {group.name for group in groups if group.is_candidate}
-    compared = [group for group in groups if group.name in shared and group.share_basis_points]
-    without_unit = sum(group.without_unit for group in compared)
+    """Report calls without a unit during a split, and calls with an application's fallback text."""
+    split_prompts = {group.name for group in groups if group.is_candidate}
+    compared_groups = [group for group in groups if group.name in split_prompts and group.share_basis_points]
+    without_unit = sum(group.without_unit for group in compared_groups)
     if without_unit:
-        uses = sum(group.uses for group in compared)
+        uses = sum(group.uses for group in compared_groups)
         messages.note(
             f"{without_unit} of {_counted(uses, 'use')} had no unit: a split assigns each of those calls at random"
         )
@@ -78,15 +81,14 @@ def bar(value: float | None, largest: float) -> str:
     """Return a bar of at most eight characters, in steps of an eighth of a character; '' for zero."""
     if not value or largest <= 0:
         return ""
-    eighths = max(1, round(value / largest * _BAR * 8))
+    eighths = max(1, round(value / largest * _BAR_CHARACTERS * 8))
     return _EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
 def sparkline(values: Sequence[int], largest: int) -> str:
     """Return one character per value, as high as the value; a space for zero."""
-    return "".join(
-        " " if not value else _LEVELS[min(len(_LEVELS) - 1, value * len(_LEVELS) // (largest + 1))] for value in values
-    )
+    levels = [min(len(_LEVELS) - 1, value * len(_LEVELS) // (largest + 1)) for value in values]
+    return "".join(_LEVELS[level] if value else " " for value, level in zip(values, levels, strict=True))
 
 
 def _table(groups: Sequence[Group], by: Sequence[str], *, with_names: bool) -> None:
@@ -129,12 +131,13 @@ def _fields(groups: Sequence[Group], by: Sequence[str], *, with_names: bool) -> 
         fields.append((Column("14 DAYS", "trend"), lambda group: sparkline(group.trend, busiest) or BLANK))
     if not is_terminal:
         fields.append((Column("SCORE", "extra"), _score))
-        fields += [(Column("SHARE", "extra"), _share)] * by_version
+        if by_version:
+            fields.append((Column("SHARE", "extra"), _share))
     return fields
 
 
 def _key_field(key: str) -> Field:
-    return Column(_HEADINGS[key], "number" if key == "version" else "name"), lambda group: _key(group, key)
+    return Column(_HEADINGS[key], "number" if key == "version" else "name"), lambda group: _key_value(group, key)
 
 
 def _time_fields(groups: Sequence[Group], *, with_bar: bool) -> list[Field]:
@@ -154,18 +157,22 @@ def _time_fields(groups: Sequence[Group], *, with_bar: bool) -> list[Field]:
 def _share(group: Group) -> str | float:
     """Return the share of a version: `90%`, `0.25%`; in a pipe the number 90."""
     points = group.share_basis_points
-    return (shares.percent(points) if points else NOTHING) if stream.to_terminal() else points / 100
+    if not stream.to_terminal():
+        return points / 100
+    return shares.percent(points) if points else NOTHING
 
 
 def _score(group: Group) -> str | float | None:
-    """Return the average score with three digits: most scores are from 0 to 1, and differences are small."""
+    """Return the average score, on a terminal with three decimals, because most scores are between 0 and 1."""
     score = group.avg_score
     if score is None or not stream.to_terminal():
         return score
-    return f"{score:.3f}" if abs(score) < 10 else f"{score:.1f}" if abs(score) < 1000 else f"{score:.3g}"
+    if abs(score) < 10:
+        return f"{score:.3f}"
+    return f"{score:.1f}" if abs(score) < 1000 else f"{score:.3g}"
 
 
-def _key(group: Group, key: str) -> str | int | None:
+def _key_value(group: Group, key: str) -> str | int | None:
     value: str | int | None = getattr(group, key)
     if key == "hour" and value is not None and stream.to_terminal():
         return str(value).removesuffix(":00Z").replace("T", " ")
@@ -173,7 +180,7 @@ def _key(group: Group, key: str) -> str | int | None:
 
 
 def _cost(group: Group) -> float | str | None:
-    """Return the cost; n/a if there are tokens and no price."""
+    """Return the cost; on a terminal n/a if the group has tokens but no price."""
     if group.cost_usd is None and (group.input_tokens or group.output_tokens):
         return "n/a" if stream.to_terminal() else None
     return group.cost_usd

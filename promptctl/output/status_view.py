@@ -12,18 +12,9 @@ if TYPE_CHECKING:
 
 def show_installation(installation: Installation, label: str, origin: str, cluster: str | None, form: str) -> None:
     """Show a database that accepts connections; `cluster` is the folder of the embedded database."""
-    state = (
-        "grants missing"
-        if installation.open_to_everybody
-        else "ready"
-        if installation.schema_version == installation.expected_schema_version
-        else "no schema"
-        if installation.schema_version is None
-        else "another schema version"
-    )
     _show(
         {
-            "state": state,
+            "state": _state(installation),
             "database": label,
             "chosen_by": origin,
             "server_version": installation.server_version,
@@ -39,6 +30,15 @@ def show_installation(installation: Installation, label: str, origin: str, clust
         },
         form,
     )
+
+
+def _state(installation: Installation) -> str:
+    if installation.open_to_everybody:
+        return "grants missing"
+    if installation.schema_version is None:
+        return "no schema"
+    is_expected = installation.schema_version == installation.expected_schema_version
+    return "ready" if is_expected else "another schema version"
 
 
 def show_stopped(cluster: str, form: str) -> None:

@@ -20,18 +20,18 @@ CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x20
 _ESCAPES = {code: (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}") for code in CONTROLS}
 _LINE_ESCAPES = _ESCAPES | {ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 _TEXT_ESCAPES = {code: escape for code, escape in _ESCAPES.items() if code not in (0x09, 0x0A)}
-# The format of COPY: a control character is written as the bytes of its UTF-8.
+# The format of COPY. It escapes bytes, and a C1 control has two in UTF-8, the first of which is c2.
 _TSV_ESCAPES = {
     code: f"\\xc2{escape}" if code > 0x7F else escape for code, escape in _ESCAPES.items() if code < 0x100
 } | {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
-_NO = ("0", "false")
+_FALSE_VALUES = ("0", "false")
 COLOR_CHOICES = ("auto", "always", "never")
 # The value of --color.
 _color = "auto"
 # False with --no-pager.
 _may_page = True
-# The answer so far, while it is held for the pager; None if it is written at once.
-_held: list[bytes] | None = None
+# The answer so far, while it is collected for the pager; None if it is written at once.
+_buffered: list[bytes] | None = None
 _TAB_COLUMNS = 8
 
 
@@ -67,8 +67,8 @@ def has_color(stream: TextIO) -> bool:
     if setting("NO_COLOR"):
         return False
     if forced := setting("FORCE_COLOR"):
-        return forced not in _NO
-    if setting("CLICOLOR_FORCE", "0") not in ("", *_NO):
+        return forced not in _FALSE_VALUES
+    if setting("CLICOLOR_FORCE", "0") not in ("", *_FALSE_VALUES):
         return True
     return is_terminal(stream) and setting("TERM", "") not in ("", "dumb") and setting("CLICOLOR") != "0"
 
@@ -147,8 +147,8 @@ def write_bytes(data: bytes) -> None:
     """Write bytes to standard output. Raises Failed (`cannot_write`) if it is closed or the disk is full."""
     if sys.stdout is None:
         raise write_error(OSError(errno.EBADF, os.strerror(errno.EBADF)))
-    if _held is not None:
-        _held.append(data)
+    if _buffered is not None:
+        _buffered.append(data)
         return
     try:
         sys.stdout.flush()
@@ -163,30 +163,31 @@ def disable_pager() -> None:
     _may_page = False
 
 
-def hold_for_pager() -> None:
-    """Hold the answer from now on until `flush`, which shows it in a pager if it is longer than the terminal."""
-    global _held
-    if _may_page and _held is None and sys.stdout is not None and can_erase(sys.stdout):
-        _held = []
+def buffer_for_pager() -> None:
+    """Collect the answer until `flush`, which shows it in the pager if it is longer than the terminal."""
+    global _buffered
+    if _may_page and _buffered is None and sys.stdout is not None and can_erase(sys.stdout):
+        _buffered = []
 
 
-def release_held() -> None:
-    """Write what `page` kept back, and keep no more back; raises Failed (`cannot_write`)."""
-    global _held
-    parts, _held = _held, None
+def write_buffered() -> None:
+    """Write what was collected for the pager without the pager. Raises Failed (`cannot_write`)."""
+    global _buffered
+    parts, _buffered = _buffered, None
     if parts:
         write_bytes(b"".join(parts))
 
 
-def _flush_held() -> None:
-    global _held
-    parts, _held = _held, None
+def _flush_to_pager() -> None:
+    global _buffered
+    parts, _buffered = _buffered, None
     data = b"".join(parts or ())
     try:
         size = os.get_terminal_size(sys.stdout.fileno())
     except (OSError, ValueError):
         size = os.terminal_size((0, 0))
-    # An upper bound for the lines that it takes. The shell's prompt needs one more line.
+    # The answer takes at most this many lines: its newlines, and the breaks at the terminal's width, where a byte takes
+    # one column and a tab up to eight more. An answer as high as the terminal is too long: the shell's prompt follows.
     lines = data.count(b"\n") + (len(data) + _TAB_COLUMNS * data.count(b"\t")) // max(size.columns, 1)
     if 0 < size.lines <= lines:
         from promptctl.output import pager
@@ -214,14 +215,14 @@ _has_transient = False
 
 
 def show_transient(text: str) -> None:
-    """Replace the transient line on standard error. The next message erases it."""
+    """Show a line on standard error that the next such line replaces and the next message erases."""
     global _has_transient
     _has_transient = True
     _write_at_once(f"\r{text}\x1b[K")
 
 
 def clear_transient() -> None:
-    """Erase the transient line."""
+    """Erase the line of `show_transient`, if there is one."""
     global _has_transient
     if _has_transient:
         _has_transient = False
@@ -238,11 +239,12 @@ def _write_at_once(text: str) -> None:
 def write_stderr(text: str, *, at_once: bool = False) -> None:
     """Write a line to standard error. Ignore an error of writing, because the answer is not affected.
 
-    While the answer is held for the pager, the line is added to it. With `at_once`, a line before any answer is not.
+    While the answer is collected for the pager, the line is added to it, which keeps the order. With `at_once`, a line
+    before the first part of the answer is written immediately.
     """
     clear_transient()
-    if _held is not None and (_held or not at_once) and is_terminal(sys.stderr):
-        _held.append((text + "\n").encode("utf-8", "surrogateescape"))
+    if _buffered is not None and (_buffered or not at_once) and is_terminal(sys.stderr):
+        _buffered.append((text + "\n").encode("utf-8", "surrogateescape"))
         return
     try:
         if to_terminal():
@@ -259,8 +261,8 @@ def flush() -> None:
     """Write all buffered output, or show it in the pager. Raises Failed (`cannot_write`)."""
     if sys.stdout is None:
         return
-    if _held is not None:
-        _flush_held()
+    if _buffered is not None:
+        _flush_to_pager()
     try:
         sys.stdout.flush()
     except OSError as problem:

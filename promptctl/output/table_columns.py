@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 # The text of a missing value.
 NOTHING = "-"
-# The value of a cell that stays empty, also of a time.
+# The value of a cell that stays empty, in a column of any kind.
 BLANK = " "
 
 

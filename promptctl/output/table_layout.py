@@ -1,6 +1,6 @@
 """Lay out a table for a terminal: choose and shrink columns, or show each row on several lines.
 
-Not with Rich, which takes seconds for ten thousand rows. This takes milliseconds.
+Rich is not used, because it takes seconds for ten thousand rows. This module takes milliseconds.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _STAGES: tuple[dict[str, int], ...] = (
     {"person": 8, "text": 8, "name": 16},
     {"name": 8, "person": 6, "text": 8},
 )
-# On a narrower terminal a row takes several lines before names shrink to the third stage.
+# On a terminal with fewer columns, rows are shown on several lines instead of shrinking names to the third stage.
 _COLUMNS_FOR_SHORT_NAMES = 72
 _OPTIONAL = ("detail", "trend", "recent", "graphic", "spare", "extra")
-# The most characters of a cell that are measured, because a terminal shows less than that.
+# Only this many characters of a cell are processed, because a terminal shows fewer.
 _LONGEST = 2_000
 _LINES_OF_A_CELL = 6
 # Headings that a row on several lines leaves out, because their values are clear without them.
@@ -39,10 +39,10 @@ def show(columns: Sequence[Column], rows: Sequence[Sequence[Value]], marked: Cal
     """Write a table to the terminal; the rows for whose position `marked` is true get a star."""
     indent = "" if marked is None else _GAP
     cells = [[_text(value, column.kind) for value, column in zip(row, columns, strict=True)] for row in rows]
-    natural = [
+    full_widths = [
         max([len(column.heading), *(columns_of(row[place]) for row in cells)]) for place, column in enumerate(columns)
     ]
-    layout = _fit(columns, natural, stream.width() - len(indent))
+    layout = _fit(columns, full_widths, stream.width() - len(indent))
     if layout is None:
         places = [place for place, column in enumerate(columns) if column.kind not in ("trend", "graphic")]
         _show_on_several_lines(
@@ -53,7 +53,7 @@ def show(columns: Sequence[Column], rows: Sequence[Sequence[Value]], marked: Cal
     short_names = {
         place: _distinct_names([row[place] for row in cells], width)
         for place, width in zip(places, widths, strict=True)
-        if columns[place].kind == "name" and width < natural[place]
+        if columns[place].kind == "name" and width < full_widths[place]
     }
     columns = [columns[place] for place in places]
 
@@ -108,23 +108,24 @@ def _show_on_several_lines(
     """Write each row as pairs of heading and value, wrapped, for a terminal that is too narrow for columns."""
     for place, row in enumerate(rows):
         lines, used = [""], 0
-        for text, column in zip(row, columns, strict=True):
-            if text == NOTHING:
+        for cell, column in zip(row, columns, strict=True):
+            if cell == NOTHING:
                 continue
-            text = cut(text, _LINES_OF_A_CELL * stream.width())  # noqa: PLW2901 - the full text is not needed below
+            text = cut(cell, _LINES_OF_A_CELL * stream.width())
             heading = "" if column.heading in _IMPLIED_HEADINGS else column.heading.lower() + " "
             needed = len(heading) + columns_of(text)
             if used and used + len(_GAP) + needed > stream.width() - 2 * len(_GAP):
                 lines.append("")
                 used = 0
-            lines[-1] += _GAP * bool(used) + stream.styled(heading, stream.DIM) * bool(heading) + text
-            used += len(_GAP) * bool(used) + needed
+            gap = _GAP if used else ""
+            lines[-1] += gap + (stream.styled(heading, stream.DIM) if heading else "") + text
+            used += len(gap) + needed
         indent = "" if marked is None else _GAP
-        first = stream.styled("* ", stream.GREEN) if marked is not None and marked(place) else indent
-        stream.write("".join(f"{indent + _GAP if number else first}{line}\n" for number, line in enumerate(lines)))
+        first_indent = stream.styled("* ", stream.GREEN) if marked is not None and marked(place) else indent
+        stream.write(first_indent + f"\n{indent}{_GAP}".join(lines) + "\n")
 
 
-def _fit(columns: Sequence[Column], natural: Sequence[int], available: int) -> tuple[list[int], list[int]] | None:
+def _fit(columns: Sequence[Column], full_widths: Sequence[int], available: int) -> tuple[list[int], list[int]] | None:
     """Return the places of the columns that fit, and their widths; None if the required columns do not fit."""
     places = list(range(len(columns)))
     for stage, minimum in enumerate(_STAGES):
@@ -132,12 +133,12 @@ def _fit(columns: Sequence[Column], natural: Sequence[int], available: int) -> t
             return None
         while True:
             kinds = [columns[place].kind for place in places]
-            widths = [natural[place] for place in places]
+            widths = [full_widths[place] for place in places]
             if _shrink(widths, kinds, minimum, available - len(_GAP) * (len(places) - 1)):
                 return places, widths
-            # Leave out the last optional column of the first kind that there is.
+            # In the first stage, leave out one optional column and try again: the last one of the first kind.
             optional = [place for kind in _OPTIONAL for place in reversed(places) if columns[place].kind == kind]
-            if stage or not optional:
+            if stage > 0 or not optional:
                 break
             places.remove(optional[0])
     return None
@@ -152,13 +153,12 @@ def _shrink(widths: list[int], kinds: Sequence[str], minimum: Mapping[str, int],
         excess = sum(widths) - available
         if excess <= 0:
             return True
-        shrinking = sorted((place for place, other in enumerate(kinds) if other == kind), key=lambda at: widths[at])
-        # The width that is left for these columns; the wider ones become equally wide.
-        left = sum(widths[place] for place in shrinking) - excess
+        shrinking = sorted((place for place, other in enumerate(kinds) if other == kind), key=widths.__getitem__)
+        # The width that remains for these columns. From the narrowest on, each gets at most an equal part of the rest.
+        remaining = sum(widths[place] for place in shrinking) - excess
         for position, place in enumerate(shrinking):
-            width = min(widths[place], max(least, left // (len(shrinking) - position)))
-            left -= min(width, widths[place])
-            widths[place] = min(widths[place], width)
+            widths[place] = min(widths[place], max(least, remaining // (len(shrinking) - position)))
+            remaining -= widths[place]
     return sum(widths) <= available
 
 
@@ -169,6 +169,6 @@ def _distinct_names(texts: Sequence[str], width: int) -> list[str]:
         counts: dict[str, int] = {}
         for name in short.values():
             counts[name] = counts.get(name, 0) + 1
-        # Such names have the same beginning, so their ends differ.
+        # Such names begin alike, so a longer end distinguishes them.
         short = {text: cut_start(text, width) if counts[name] > 1 else name for text, name in short.items()}
     return [short[text] for text in texts]

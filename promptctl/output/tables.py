@@ -21,9 +21,9 @@ def show(
 
         table_layout.show(columns, list(rows), marked)
         return
-    graphic = [place for place, column in enumerate(columns) if column.kind in ("graphic", "trend")]
-    if graphic:
-        rows = [[value for place, value in enumerate(row) if place not in graphic] for row in rows]
+    graphic_places = [place for place, column in enumerate(columns) if column.kind in ("graphic", "trend")]
+    if graphic_places:
+        rows = [[value for place, value in enumerate(row) if place not in graphic_places] for row in rows]
     stream.write("".join(["\t".join(map(_field, row)) + "\n" for row in rows]))
 
 
@@ -32,5 +32,6 @@ def _field(value: Value) -> str:
         return NOTHING
     if isinstance(value, float):
         # A cost of less than a cent needs more decimals.
-        return f"{value:.{2 if value >= 0.1 else 6}f}".rstrip("0").rstrip(".")
+        decimals = 2 if value >= 0.1 else 6
+        return f"{value:.{decimals}f}".rstrip("0").rstrip(".")
     return stream.tsv_field(str(value))

@@ -11,7 +11,7 @@ def columns_of(text: str) -> int:
     """Return how many columns a text takes on a terminal."""
     if text.isascii() or max(text) < _FIRST_COMBINING:
         return len(text)
-    # These two are frequent, and importing Rich takes long.
+    # Our own output often has these two. Each takes one column, so they need no import of Rich, which takes long.
     plain = text.replace(ELLIPSIS, ".").replace("→", ">")
     if plain.isascii():
         return len(plain)
@@ -21,8 +21,8 @@ def columns_of(text: str) -> int:
 
 
 def cut(text: str, width: int) -> str:
-    """Return a text of at most `width` columns: its beginning and an ellipsis if it is wider."""
-    return text if columns_of(text) <= width else _first(text, width - 1) + ELLIPSIS
+    """Return a text that takes at most `width` columns. A wider text is cut at its end, where it gets an ellipsis."""
+    return text if columns_of(text) <= width else _first_columns(text, width - 1) + ELLIPSIS
 
 
 def cut_start(text: str, width: int) -> str:
@@ -45,10 +45,11 @@ def cut_middle(text: str, width: int) -> str:
     if len(parts) > 1 and columns_of(parts[-1]) + 2 <= width:
         return f"{ELLIPSIS}/{parts[-1]}"
     half = (width - 1) // 2
-    return _first(text, width - 1 - half) + cut_start(text, half + 1)
+    return _first_columns(text, width - 1 - half) + cut_start(text, half + 1)
 
 
-def _first(text: str, width: int) -> str:
+def _first_columns(text: str, width: int) -> str:
+    """Return the beginning of a text that takes `width` columns."""
     if text.isascii():
         return text[:width]
     from rich.cells import set_cell_size

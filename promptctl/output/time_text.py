@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 _JUST_NOW_SECONDS = 10
+# Each unit, and how many of it make the next one.
 _UNITS = ((60, "second"), (60, "minute"), (24, "hour"), (7, "day"))
 
 
@@ -27,6 +28,7 @@ def ago(timestamp: str) -> str:
 
 def brief(milliseconds: float) -> str:
     """Return a duration with two digits, for comparison: `350 ms`, `1.4 s`, `2 min 5 s`."""
+    # 999.5 ms would be rounded to 1000 ms.
     return f"{milliseconds / 1000:.1f} s" if 999.5 <= milliseconds < 100_000 else duration(milliseconds)
 
 

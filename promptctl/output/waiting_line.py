@@ -1,4 +1,4 @@
-"""Show on a terminal that a reply is awaited: an animated line on standard error."""
+"""Show an animated line on a terminal, on standard error, while a reply is awaited."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SIGNS = "|/-\\"
 
 @contextlib.contextmanager
 def show(model: str, form: str) -> Generator[Callable[[], None]]:
-    """Show that a reply is awaited, until the yielded function is called or the block ends.
+    """Show the line until the yielded function is called or the block ends.
 
     Shows nothing in the forms quiet and json, in a pipe, and on a terminal that cannot erase.
     """
@@ -42,22 +42,22 @@ class _WaitingLine:
 
     def __init__(self, model: str) -> None:
         self._label = stream.one_line(f"waiting for {model}")
-        self._ends = threading.Event()
+        self._should_end = threading.Event()
         self._began = time.monotonic()
-        self._thread = threading.Thread(target=self._move, daemon=True)
+        self._thread = threading.Thread(target=self._animate, daemon=True)
         self._thread.start()
 
     def end(self) -> None:
         """Erase the line and stop the thread."""
-        if not self._ends.is_set():
-            self._ends.set()
+        if not self._should_end.is_set():
+            self._should_end.set()
             self._thread.join()
 
-    def _move(self) -> None:
-        place = 0
-        while not self._ends.wait(_DELAY_SECONDS if place == 0 else _STEP_SECONDS):
+    def _animate(self) -> None:
+        step = 0
+        while not self._should_end.wait(_DELAY_SECONDS if step == 0 else _STEP_SECONDS):
             seconds = int(time.monotonic() - self._began)
-            line = f"{_SIGNS[place % len(_SIGNS)]} {self._label}{f', {seconds} s' if seconds else ''}"
+            line = f"{_SIGNS[step % len(_SIGNS)]} {self._label}{f', {seconds} s' if seconds else ''}"
             stream.show_transient(line[: stream.width() - 1])
-            place += 1
+            step += 1
         stream.clear_transient()

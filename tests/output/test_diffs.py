@@ -71,7 +71,7 @@ def terminal_output(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_terminal_and_a_pipe_get_the_same_lines(old: str, new: str) -> None:
     if old == new:
         return
-    colored = diff_view._words(old, new, "a", "b")[2:]  # pyright: ignore[reportPrivateUsage] - `show` writes them
+    colored = diff_view._word_diff(old, new, "a", "b")[2:]  # pyright: ignore[reportPrivateUsage] - `show` writes them
     piped = diff_view.unified(old, new, "a", "b").split("\n")[2:-1]
     assert [line[0] + line[2:] for line in colored if line[0] not in "@\\"] == [
         line for line in piped if line[0] not in "@\\"

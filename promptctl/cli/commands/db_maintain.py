@@ -34,7 +34,7 @@ def maintain(run: Run, keep: str | None = None) -> None:
     seconds = None if keep is None else _age(keep)
     report = output.Maintained()
     with run.database() as database:
-        progress_bar = progress.Progress(is_visible=run.form == "plain")
+        progress_bar = progress.Progress(is_enabled=run.form == "plain")
         try:
             _roll_up(database, report, progress_bar)
             if seconds is not None:

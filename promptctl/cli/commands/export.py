@@ -36,7 +36,7 @@ def export(run: Run, folder: str | None = None, only: str | None = None, force: 
         raise errors.Usage("usage", "export writes a folder, not standard output", hint=f"promptctl export {_FOLDER}/")
     target = _FOLDER if folder is None else folder
     working_directory.require(target)
-    progress_bar = progress.Progress(is_visible=run.form == "plain")
+    progress_bar = progress.Progress(is_enabled=run.form == "plain")
     with run.database() as database:
         prompts = exports.read_prompts(database, only)
         if not prompts and only is not None:

@@ -41,8 +41,8 @@ def show(run: Run, reference: str, at: str | None = None, limit: int | None = No
             from promptctl.output import prompt_documents
 
             if target.version is None:
-                versions, standing = version_details.read_versions(database, target.name)
-                stream.write_json(prompt_documents.prompt_document(target.name, versions, standing, rows))
+                versions, state = version_details.read_versions(database, target.name)
+                stream.write_json(prompt_documents.prompt_document(target.name, versions, state, rows))
             else:
                 stream.write_json(prompt_documents.version_document(version_details.read_version(database, target)))
         elif target.version is None and run.form == "plain" and stream.to_terminal():
@@ -53,12 +53,12 @@ def show(run: Run, reference: str, at: str | None = None, limit: int | None = No
         elif run.form == "quiet":
             _answer(run, version_texts.read_text(database, target))
         elif target.version is None:
-            text, standing = version_texts.read_active_text(database, target.name)
-            output.note_standing(text, standing)
+            text, state = version_texts.read_active_text(database, target.name)
+            output.note_state(text, state)
             _answer(run, text)
         else:
-            text, described = version_texts.read_text_and_status(database, target)
-            output.note_described(text, described)
+            text, status = version_texts.read_text_and_status(database, target)
+            output.note_version(text, status)
             _answer(run, text)
 
 

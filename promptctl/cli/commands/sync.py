@@ -66,7 +66,7 @@ def sync(
       promptctl sync prompts/ --check --format markdown
     """
     form = _form(run, format, save_plan, apply_plan, dry_run=dry_run, check=check)
-    progress_bar = progress.Progress(is_visible=form == "plain")
+    progress_bar = progress.Progress(is_enabled=form == "plain")
     try:
         if apply_plan is not None:
             if folder is not None or source is not None or template is not None:
