@@ -47,12 +47,12 @@ HEADINGS = (
             "list": Command(
                 "list_:list_prompts",
                 "List prompts and their active versions.",
-                p.PATTERN, p.ARCHIVED, p.LIST_LIMIT,
+                p.PATTERN, p.ARCHIVED_PROMPTS, p.LIST_LIMIT,
             ),
             "show": Command(
                 "show:show",
                 "Show the versions of a prompt and its active text.",
-                p.REFERENCE, p.AT, p.LIMIT, p.ARCHIVED,
+                p.REFERENCE, p.AT, p.LIMIT, p.ARCHIVED_VERSIONS,
             ),
             "render": Command(
                 "render:render",

@@ -90,7 +90,7 @@ def _run(invocation: Invocation) -> int:
         from promptctl.cli.correction import lines
 
         # A command raises Usage before it does anything, so the corrected line can run instead.
-        if (corrected := lines.unambiguous(words)) is None:
+        if (corrected := lines.certain_correction(words)) is None:
             raise
     return _execute(invocation, corrected)
 

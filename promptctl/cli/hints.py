@@ -93,7 +93,7 @@ def _looks_like_a_version(name: str | None) -> bool:
 
 def _add_corrected_line(failure: errors.PromptctlError, words: Sequence[str]) -> bool:
     """Set the hint to the corrected command line. Return False if there is none."""
-    if (corrected := lines.corrected(words)) is None:
+    if (corrected := lines.likely_correction(words)) is None:
         return False
     failure.hint = command_line.for_shell(corrected)
     return True

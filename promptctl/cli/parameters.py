@@ -150,10 +150,11 @@ AT = _option(
     "Show the version that was active at this time: RFC 3339, a local date and time, or an age such as 2h.",
 )
 LIMIT = _option(
-    "limit", "--limit -n", "N", "Show the newest N. 0 shows all. Default: 20 on a terminal, else all.", kind=NUMBER
+    "limit", "--limit -n", "N", "Show the newest N rows. 0 shows all. Default: 20 on a terminal, else all.", kind=NUMBER
 )
 LIST_LIMIT = _option("limit", "--limit -n", "N", "Show the first N by name. 0 shows all. Default: 0.", kind=NUMBER)
-ARCHIVED = _flag("archived", "--archived", "Show archived entries instead.")
+ARCHIVED_PROMPTS = _flag("archived", "--archived", "List archived prompts instead.")
+ARCHIVED_VERSIONS = _flag("archived", "--archived", "List archived versions instead.")
 EXIT_CODE = _flag("exit_code", "--exit-code", "Exit with 3 if the versions differ.")
 
 # rollback, deactivate, delete.
@@ -189,8 +190,8 @@ TEMPLATE_DEFAULT = _option(
 ADOPT = _flag(
     "adopt",
     "--adopt",
-    "Take over prompts that another source applied, or that were active before their first sync. Applies to this run"
-    " only.",
+    "Change prompts of another source too (else: conflict), and replace active versions that no sync has set (else:"
+    " held). Applies to this run only.",
 )
 FORCE = _flag(
     "force",
@@ -208,9 +209,7 @@ SKIP_MOVED = _flag("skip_moved", "--skip-moved", "Skip prompts that have moved s
 
 # split, route, resolve.
 SPLIT_REFERENCE = _argument("reference", "NAME[@VERSION]", "Prompt, or the candidate version of a new split.")
-SHARE = _argument(
-    "share", "SHARE", "Share of the candidate, for example 10%, 0.5% or 12.25%. 50% is an A/B test.", required=False
-)
+SHARE = _argument("share", "SHARE", "Share of the candidate, for example 10%, 0.5% or 12.25%.", required=False)
 OFF = _flag("off", "--off", "End the split. Every unit then gets the active version.")
 SEED = _option(
     "seed", "--seed", "TEXT", "Seed that is hashed with each unit. Default: NAME.EPOCH at the start of the split."

@@ -38,8 +38,8 @@ def _command_error(command_path: str, rest: Sequence[str], words: Sequence[str])
 
     word = rest[0]
     message = f"{command_path} has no command {references.quoted(word)}"
-    if alternative := lines.alternative(words):
-        reason, hint = alternative
+    if explanation := lines.reason_and_hint(words):
+        reason, hint = explanation
         return errors.Usage("usage", f"{message}: {reason}", hint=hint)
     # By the last word of a command, so that `init` finds `db init`, and `db list` finds `list`. Later entries take
     # precedence: commands of one word, then the words that may follow `command_path`.

@@ -35,7 +35,7 @@ _MEANINGS = {
     "x": "conflict",
     "#": "note, nothing changes",
 }
-# The kinds that the summary counts, each as singular and plural.
+# Kinds that the summary counts, each as singular and plural. It counts what is only in the database after them.
 _COUNTED = (
     (changes.NEW, "new", "new"),
     (changes.ACTIVATE, "activation", "activations"),
@@ -43,7 +43,6 @@ _COUNTED = (
     (changes.ROUTE, "route", "routes"),
     (changes.HELD, "held", "held"),
     (changes.CONFLICT, "conflict", "conflicts"),
-    (changes.DATABASE_ONLY, "only in the database", "only in the database"),
 )
 # What the operator did, by the kind of the move that is held.
 _ACTIONS = {"rollback": "rolled back", "deactivate": "deactivated it", "archive": "archived it"}
@@ -151,6 +150,11 @@ def summary(outcome: Outcome) -> str:
     for kind, one, many in _COUNTED:
         if count := len(outcome.plan.of(kind)):
             counts.append(f"{count} {one if count == 1 else many}")
+    only_in_database = outcome.plan.of(changes.DATABASE_ONLY)
+    prompts = sum(change.version == changes.WHOLE_PROMPT for change in only_in_database)
+    for noun, count in (("version", len(only_in_database) - prompts), ("prompt", prompts)):
+        if count:
+            counts.append(f"{count} {noun}{'s' * (count != 1)} only in the database")
     if not counts:
         return "no changes"
     if not outcome.plan.would_change and not outcome.plan.of(changes.CONFLICT):

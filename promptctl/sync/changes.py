@@ -20,6 +20,8 @@ HELD, CONFLICT, DATABASE_ONLY, NOTE = "held", "conflict", "stored", "note"
 # The kinds that change the database when the plan is applied: a new version, an activation, metadata, a route. The
 # other kinds only inform: a hold, a conflict, a version or a prompt that only the database has, a note.
 WRITING_KINDS = (NEW, ACTIVATE, DESCRIBE, ROUTE)
+# The version of a change that is about the prompt as a whole.
+WHOLE_PROMPT = 0
 KINDS = (*WRITING_KINDS, HELD, CONFLICT, DATABASE_ONLY, NOTE)
 
 
@@ -39,7 +41,7 @@ class PlanOptions(Record):
 class Change(Record):
     """One line of a plan; `message` describes it.
 
-    `version` is the version that the change is about, 0 for the prompt as a whole. `previous_version` is the active
+    `version` is the version that the change is about, or WHOLE_PROMPT. `previous_version` is the active
     version. A change of kind `describe` writes `metadata`, one of kind `route` writes `route`. `file` is the version
     file of a change of a version. `yaml_path` is the prompt.yaml that causes an activation or a route. `hold` is the
     operator's move because of which a held change is not applied. `hint` is a command or a sentence that resolves a

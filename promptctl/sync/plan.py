@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from promptctl.records import Record
 from promptctl.rules.targeting import RouteGraph
-from promptctl.sync.changes import CONFLICT, DATABASE_ONLY, HELD, NOTE, WRITING_KINDS, AppliedPrompt, Change, Plan
+from promptctl.sync.changes import CONFLICT, DATABASE_ONLY, HELD, NOTE, WHOLE_PROMPT, AppliedPrompt, Change, Plan
 from promptctl.sync.serving_changes import activation_changes, is_route_held, route_changes
 from promptctl.sync.version_changes import version_changes
 
@@ -46,7 +46,7 @@ def make(inputs: Input, options: PlanOptions) -> Plan:
         stored_name = stored_names.get(prompt.name.lower(), prompt.name)
         if stored_name != prompt.name:
             message = f'differs from "{stored_name}" only in case'
-            changes.append(Change(CONFLICT, prompt.name, 0, message, hint=f"promptctl show {stored_name}"))
+            changes.append(Change(CONFLICT, prompt.name, WHOLE_PROMPT, message, hint=f"promptctl show {stored_name}"))
             continue
         stored = inputs.stored.get(prompt.name)
         prompt_changes = _prompt_changes(inputs.source, prompt, stored, options, graph)
@@ -61,14 +61,14 @@ def make(inputs: Input, options: PlanOptions) -> Plan:
                 applied_prompts.append(_applied_prompt(prompt, stored, prompt_changes))
             if has_other_source:
                 message = f"is taken over from another source, {applied_source}"
-                prompt_changes.append(Change(NOTE, prompt.name, 0, message))
+                prompt_changes.append(Change(NOTE, prompt.name, WHOLE_PROMPT, message))
         changes += prompt_changes
         if not prompt_changes:
             unchanged += 1
     for name, active in inputs.missing.items():
         if active is not None:
             message = f"is no longer in the folder; version {active} stays active"
-            changes.append(Change(DATABASE_ONLY, name, 0, message, previous_version=active))
+            changes.append(Change(DATABASE_ONLY, name, WHOLE_PROMPT, message, previous_version=active))
     return Plan(changes, applied_prompts, unchanged)
 
 
@@ -94,8 +94,8 @@ def _archived_prompt(prompt: FolderPrompt, stored: StoredPrompt) -> Change:
     )
     for file in prompt.versions:
         if file.number not in stored.versions:
-            return Change(CONFLICT, prompt.name, 0, f"is archived, and {file.path} is new", hint=hint)
-    return Change(HELD, prompt.name, 0, "is archived and stays archived", hold=stored.last_move, hint=hint)
+            return Change(CONFLICT, prompt.name, WHOLE_PROMPT, f"is archived, and {file.path} is new", hint=hint)
+    return Change(HELD, prompt.name, WHOLE_PROMPT, "is archived and stays archived", hold=stored.last_move, hint=hint)
 
 
 def _graph_after_sync(inputs: Input, options: PlanOptions) -> RouteGraph:
@@ -116,12 +116,12 @@ def _other_source(prompt: FolderPrompt, source: str | None, *, is_conflict: bool
     message = f"comes from another source, {source}"
     if is_conflict:
         hint = f"rename the folder {prompt.path}; if the source was renamed, see --adopt in promptctl sync --help"
-        return Change(CONFLICT, prompt.name, 0, message, hint=hint)
-    return Change(NOTE, prompt.name, 0, f"{message}: this folder cannot be applied")
+        return Change(CONFLICT, prompt.name, WHOLE_PROMPT, message, hint=hint)
+    return Change(NOTE, prompt.name, WHOLE_PROMPT, f"{message}: this folder cannot be applied")
 
 
 def _needs_attention(change: Change) -> bool:
-    return change.kind in WRITING_KINDS or change.kind in (HELD, CONFLICT)
+    return change.kind not in (DATABASE_ONLY, NOTE)
 
 
 def _applied_prompt(prompt: FolderPrompt, stored: StoredPrompt | None, changes: Sequence[Change]) -> AppliedPrompt:
@@ -129,12 +129,13 @@ def _applied_prompt(prompt: FolderPrompt, stored: StoredPrompt | None, changes: 
     active, route = prompt.active, prompt.route
     has_version_hold = False
     if stored is not None:
-        # A held change of metadata has a file. One of the active version has its number, and one of the route has 0.
+        # A held change of metadata has a file. One of the active version has its number, and one of the route has
+        # WHOLE_PROMPT, which is 0.
         held_versions = [change.version for change in changes if change.kind == HELD and change.file is None]
         has_version_hold = any(held_versions)
         if has_version_hold and stored.has_applied_version:
             active = stored.applied_version
-        if 0 in held_versions:
+        if WHOLE_PROMPT in held_versions:
             route = stored.applied_route
     # Holds and database-only versions are reported at every sync; a difference of settings is reported once.
     is_settled = not any(change.kind in (HELD, DATABASE_ONLY, CONFLICT) for change in changes)

@@ -1,7 +1,7 @@
 """The changes that a plan makes to what a prompt serves: its active version and its route.
 
-An operator's move is held: it stays until the folder names another version than at that move. In the same way, a route
-that was set in the database stays until the folder changes its own route.
+An operator's move is held: it stays until the version that the folder names changes. In the same way, a route that was
+set in the database stays until the folder's route changes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from promptctl.rules import shares, targeting
 from promptctl.rules.json_values import same
-from promptctl.sync.changes import ACTIVATE, CONFLICT, HELD, ROUTE, Change
+from promptctl.sync.changes import ACTIVATE, CONFLICT, HELD, ROUTE, WHOLE_PROMPT, Change
 
 if TYPE_CHECKING:
     from promptctl.folder.prompt_files import FolderPrompt
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from promptctl.store.syncs import StoredPrompt
     from promptctl.sync.changes import PlanOptions, Route
 
-# The command that resolves a conflict over new variables: the version to activate needs a variable that the active
-# version does not need.
+# The command that resolves a conflict because the version to activate needs a variable that the active version does not
+# need.
 ALLOW_NEW_VARIABLES_COMMAND = "promptctl sync --allow-new-variables"
 
 
@@ -54,12 +54,13 @@ def activation_changes(
 
 
 def _is_activation_held(target: int, stored: StoredPrompt, options: PlanOptions) -> bool:
-    """Whether the active version stays, although the folder names another one.
+    """Whether the active version stays, although the folder names another one, `target`.
 
-    It stays while the folder names the version that was applied last, because then an operator has moved it since. If
-    no sync has set a version yet, any active version stays, unless `adopt` is set.
+    If the last sync applied `target` too, an operator has activated another version after that sync, so it stays. If no
+    sync has set a version yet, any active version stays, unless `adopt` is set.
     """
     if stored.has_applied_version:
+        # None if the folder of the last sync named no version. Then nothing is held.
         return stored.applied_version == target
     return stored.active_version is not None and not options.adopt
 
@@ -117,12 +118,13 @@ def route_changes(
         return []
     if is_route_held(route, stored, options):
         steps = "1 step" if len(route) == 1 else f"{len(route)} steps"
-        message = f"route: the stored route stays until the folder changes its own, {steps}"
-        return [Change(HELD, prompt.name, 0, message)]
+        message = f"route: the stored route stays until the folder's route ({steps}) changes"
+        return [Change(HELD, prompt.name, WHOLE_PROMPT, message)]
     if problem := targeting.route_problem(prompt.name, route, graph):
-        return [Change(CONFLICT, prompt.name, 0, problem, hint=f"correct route in {prompt.yaml_path}")]
+        return [Change(CONFLICT, prompt.name, WHOLE_PROMPT, problem, hint=f"correct route in {prompt.yaml_path}")]
     targets = ", ".join(str(target) for target in targeting.targets(route))
-    return [Change(ROUTE, prompt.name, 0, f"route: {targets or 'none'}", route=route, yaml_path=prompt.yaml_path)]
+    message = f"route: {targets or 'none'}"
+    return [Change(ROUTE, prompt.name, WHOLE_PROMPT, message, route=route, yaml_path=prompt.yaml_path)]
 
 
 def is_route_held(route: Route, stored: StoredPrompt | None, options: PlanOptions) -> bool:

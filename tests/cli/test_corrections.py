@@ -217,7 +217,7 @@ def split_line(line: str) -> list[str]:
 def test_commands_of_other_tools_get_the_expected_hint() -> None:
     for line, expected in HINTS.items():
         words = split_line(line)
-        corrected = lines.corrected(words)
+        corrected = lines.likely_correction(words)
         if expected is None:
             assert corrected is None, (line, corrected)
             continue
@@ -229,12 +229,12 @@ def test_commands_of_other_tools_get_the_expected_hint() -> None:
         # The hint is a valid command line, and it disables no check.
         assert fast_reader.read(corrected) is not None or corrected[-1] in ("--help", "--version"), line
         assert not {"--force", "--adopt", "--allow-secrets", "--allow-new-variables"} & set(corrected), line
-        assert lines.unambiguous(words) is None, line
+        assert lines.certain_correction(words) is None, line
 
 
 def test_unambiguous_variants_are_accepted() -> None:
     for line, expected in ACCEPTED.items():
-        assert lines.unambiguous(split_line(line)) == split_line(expected), line
+        assert lines.certain_correction(split_line(line)) == split_line(expected), line
 
 
 def test_a_valid_command_line_is_not_corrected() -> None:
@@ -245,7 +245,7 @@ def test_a_valid_command_line_is_not_corrected() -> None:
                  "split D@3 --reason why 10%", "chat D 2", "render D --var a=b"):  # fmt: skip
         words = shlex.split(line)
         assert fast_reader.read(words) is not None, line
-        assert lines.corrected(words) is None, line
+        assert lines.likely_correction(words) is None, line
 
 
 def test_synonyms_are_not_commands_and_map_to_commands() -> None:

@@ -25,7 +25,7 @@ def stats(
 ) -> None:
     """Show uses, errors, tokens, times and cost of each version.
 
-    An average or a percentile covers the successful uses that have the value.
+    An average or a percentile covers the successful uses whose value was recorded.
     Failed uses are counted separately. A percentile is accurate to within 1.1 %.
     FIRST is the time to the first token. COST is the cost of the tokens, if the
     price of the model is known. SHARE is the version's share of a split.

@@ -48,7 +48,7 @@ def sync(
     optional prompt.yaml. sync stores new versions and activates the versions that
     the folder names, all in one transaction. Running it again changes nothing. It
     is a conflict if the file of a stored version was edited. A version that an
-    operator activated stays active until the folder names another version.
+    operator activated stays active until the folder's version changes.
 
     --dry-run shows the plan. --save-plan also saves it, and --apply-plan applies
     exactly that plan. Each line of a plan starts with a sign:
@@ -56,7 +56,7 @@ def sync(
       +  store a new version
       >  activate a version
       ~  correct a description, metadata or a route
-      !  hold: an operator moved the prompt since, so it stays as it is
+      !  hold: an operator changed the prompt after the last sync, so it stays
       x  a conflict: nothing is applied
       #  a note: no change
 
@@ -128,8 +128,8 @@ def _show_plan(
         _refuse(database, outcome, form, only_conflicts=is_preview and save_plan is None)
         if unclaimed:
             several = len(unclaimed) != 1
-            count = f"{len(unclaimed)} prompts" if several else "1 prompt"
-            text = f"{count} in {database.label} {'are' if several else 'is'} in no synced folder"
+            subject = f"{len(unclaimed)} prompts" if several else unclaimed[0]
+            text = f"{subject} in {database.label} {'are' if several else 'is'} in no synced folder"
             run.note(f"{text}: promptctl export writes {'them' if several else 'it'} to a folder")
         if save_plan is not None:
             from promptctl.sync import saved_plans

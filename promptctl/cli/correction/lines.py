@@ -18,77 +18,79 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+_WITHOUT_ARGUMENTS = ("db status", "db start", "db stop", "db init", "db migrate", "release list")
 
-def unambiguous(words: Sequence[str]) -> list[str] | None:
+
+def certain_correction(words: Sequence[str]) -> list[str] | None:
     """Return the corrected words of a line that can mean only one thing, None for any other line."""
-    likely, is_unambiguous = _correction(words)
-    return likely if is_unambiguous and likely is not None and _differs(likely, words) else None
+    correction, is_certain = _correction(words)
+    return correction if is_certain and correction is not None and _differs(correction, words) else None
 
 
-def corrected(words: Sequence[str]) -> list[str] | None:
-    """Return the line that was probably meant, if a command accepts it, else None."""
-    likely, _ = _correction(words)
-    return likely if likely is not None and _differs(likely, words) else None
+def likely_correction(words: Sequence[str]) -> list[str] | None:
+    """Return the words of the line that was probably meant, if a command accepts it, else None."""
+    correction, _ = _correction(words)
+    return correction if correction is not None and _differs(correction, words) else None
 
 
-def _differs(likely: Sequence[str], words: Sequence[str]) -> bool:
+def _differs(correction: Sequence[str], words: Sequence[str]) -> bool:
     """Whether two lines have different values. The order of options does not count."""
-    if list(likely) == list(words):
+    if list(correction) == list(words):
         return False
-    return (read := fast_reader.read(likely)) is None or read != fast_reader.read(words)
+    return (read := fast_reader.read(correction)) is None or read != fast_reader.read(words)
 
 
-def alternative(words: Sequence[str]) -> tuple[str, str] | None:
-    """Return the reason why a command does not exist, and what to run instead; None for an unknown word."""
-    place = 1 if len(words) > 1 and words[0] in FAMILIES else 0
-    if not words or (entry := synonyms.WITHOUT_COMMAND.get((words[0] if place else "", words[place]))) is None:
+def reason_and_hint(words: Sequence[str]) -> tuple[str, str] | None:
+    """Return why promptctl lacks another tool's command, and what to run instead. None if no tool's command matches."""
+    family = words[0] if len(words) > 1 and words[0] in FAMILIES else ""
+    command_at = 1 if family else 0
+    if not words or (entry := synonyms.WITHOUT_COMMAND.get((family, words[command_at]))) is None:
         return None
     import shlex
 
     reason, hint = entry
-    following = [shlex.quote(word) for word in words[place + 1 :] if not word.startswith("-")]
-    # Placeholders, or nothing, for words that are missing.
-    if hint.count("{") > len(following):
-        following += ["OLD", "NEW"][len(following) :] if "{1}" in hint else [""]
-    return reason, hint.format(*following).rstrip()
+    names = [shlex.quote(word) for word in words[command_at + 1 :] if not word.startswith("-")]
+    # A hint has places for the names on the line. Without names, `promptctl show {0} | promptctl create {1} -f -` has
+    # OLD and NEW in these places, and `promptctl history {0}` has nothing.
+    placeholders = ["OLD", "NEW"] if "{1}" in hint else [""]
+    return reason, hint.format(*names, *placeholders[len(names) :]).rstrip()
 
 
 def unknown_option(command_path: str, spelling: str, spellings: Sequence[str], words: Sequence[str]) -> errors.Usage:
     """Return the error for an option that a command does not have.
 
-    It names the nearest option, unless the hint will be a corrected line.
+    It names the nearest option. If the line has a likely correction, it names none, because `hints` then replaces the
+    hint by the corrected line.
     """
     import difflib
 
     near = difflib.get_close_matches(spelling, [option for option in spellings if option.startswith("--")], n=1)
-    question = f": did you mean {near[0]}?" if near and corrected(words) is None else ""
+    question = f": did you mean {near[0]}?" if near and likely_correction(words) is None else ""
     message = f"{command_path} has no option {references.quoted(spelling)}{question}"
     return errors.Usage("usage", message, hint=f"{command_path} --help")
 
 
 def is_unquoted_text(name: str, rest: Sequence[str]) -> bool:
-    """Whether a text lacks quotes, so that its last words are arguments: `rollback D --reason too concise`.
+    """Whether the text of an option lacks quotes, so that its last words would be arguments of the command.
 
-    If an argument precedes the option, any argument after the option's first word counts as a part of the text.
+    In `rollback D --reason too concise`, the reason would be `too`, and `concise` a second prompt. Because the prompt D
+    precedes the option, both words count as the text.
     """
-    return _unquoted_text(name, rest) is not None
+    return _unquoted_text_range(name, rest) is not None
 
 
-def _unquoted_text(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
-    """Return the range of words of a text without quotes, None if the command accepts the line."""
+def _unquoted_text_range(name: str, rest: Sequence[str]) -> tuple[int, int] | None:
+    """Return where a text without quotes starts and ends. None if there is none, or if the command accepts the line."""
     return unquoted_texts.find(name, rest) if fast_reader.read([*name.split(" "), *rest]) is None else None
 
 
 def _correction(words: Sequence[str]) -> tuple[list[str] | None, bool]:
     """Return the corrected words, or None if there is no correction, and whether they can mean only one thing."""
-    words, is_unambiguous = _with_command_first(words), True
+    words = _with_command_first(words)
     name, rest = fast_reader.command(words)
-    is_other_command = name is None
+    is_command_replaced = name is None
     if name is None:
-        replaced = _other_command(_without_noun(words))
-        if replaced is None:
-            return None, False
-        words, is_unambiguous = replaced, False
+        words = _with_our_command(_without_noun(words))
         if words[:1] in (["--version"], ["--help"]):
             return words[:1], False
         name, rest = fast_reader.command(words)
@@ -96,20 +98,20 @@ def _correction(words: Sequence[str]) -> tuple[list[str] | None, bool]:
             return None, False
     if "--help" in rest or "-h" in rest:
         return [*name.split(" "), "--help"], False
-    if (text_range := _unquoted_text(name, rest)) is not None:
-        first, end = text_range
-        rest, is_unambiguous = [*rest[:first], " ".join(rest[first:end]), *rest[end:]], False
+    if (text_range := _unquoted_text_range(name, rest)) is not None:
+        start, end = text_range
+        rest = [*rest[:start], " ".join(rest[start:end]), *rest[end:]]
     line = ParsedLine(name, rest)
-    line.is_unambiguous = is_unambiguous
+    line.is_unambiguous = not is_command_replaced and text_range is None
     options.correct(line)
     arguments.correct(line)
-    likely = line.words()
-    if "--help" in likely:
-        return likely, False
-    if _is_accepted(likely):
-        return likely, line.is_unambiguous
-    # The words after another tool's command may mean nothing here. The help of our command lists what it accepts.
-    return ([*name.split(" "), "--help"], False) if is_other_command else (None, False)
+    correction = line.words()
+    if "--help" in correction:
+        return correction, False
+    if _is_accepted(correction):
+        return correction, line.is_unambiguous
+    # Our command replaces another tool's, and may not accept its options and arguments. The help lists what it accepts.
+    return ([*name.split(" "), "--help"], False) if is_command_replaced else (None, False)
 
 
 def _with_command_first(words: Sequence[str]) -> list[str]:
@@ -131,71 +133,72 @@ def _without_noun(words: Sequence[str]) -> list[str]:
     # Empty texts for words that are missing.
     first, second = [*words[:2], "", ""][:2]
     if first in synonyms.NOUNS and (second in COMMANDS or ("", second) in synonyms.COMMANDS):
-        lists_versions = first.startswith("version") and len(words) > 2 and _target(second) == "list"
-        return ["show" if lists_versions else second, *words[2:]]
+        # `versions list D` means `show D`, which lists the versions of D.
+        is_list_of_versions = first.startswith("version") and len(words) > 2 and _our_command(second) == "list"
+        return ["show" if is_list_of_versions else second, *words[2:]]
     if second in synonyms.NOUNS and ("", first) in synonyms.COMMANDS:
-        is_show = _target(first) == "show"
-        return ["list"] if is_show and len(words) == 2 and second == "prompts" else [first, *words[2:]]
+        # `get prompts` means `list`, although `get` alone means `show`.
+        is_list_of_prompts = len(words) == 2 and second == "prompts" and _our_command(first) == "show"
+        return ["list"] if is_list_of_prompts else [first, *words[2:]]
     return list(words)
 
 
-def _target(word: str) -> str:
-    """Return our command for a synonym, and any other word as it is."""
+def _our_command(word: str) -> str:
+    """Return our command for a synonym, and any other word unchanged."""
     return synonyms.COMMANDS.get(("", word), word)
 
 
-def _other_command(words: Sequence[str]) -> list[str] | None:
-    """Return the words with our command instead of a synonym or a misspelling, None if there is no such command."""
-    if words and words[0] in COMMANDS and " " not in words[0]:
-        return list(words)
-    for length in (2, 1):
-        synonym = words[:length]
-        family = synonym[0] if len(synonym) == 2 else ""
-        if len(synonym) == length and (target := synonyms.COMMANDS.get((family, synonym[-1].lower()))):
-            name = target.partition(" --")[0]
-            if name in COMMANDS or target.startswith("--"):
-                return _replaced(target, words[length:], synonym[-1].lower())
-            return None
+def _with_our_command(words: Sequence[str]) -> list[str]:
+    """Return the words with our command instead of a synonym or a misspelling. No words if there is no such command."""
     if not words:
-        return None
+        return []
+    if words[0] in COMMANDS:
+        # One word, or two words in one pair of quotes: 'db init'.
+        return [*words[0].split(" "), *words[1:]]
+    if len(words) > 1 and (command := synonyms.COMMANDS.get((words[0], words[1].lower()))):
+        return _with_synonym_replaced(words[1].lower(), command, words[2:])
+    if command := synonyms.COMMANDS.get(("", words[0].lower())):
+        return _with_synonym_replaced(words[0].lower(), command, words[1:])
+    # `db list` means `list`.
     if words[0] == "db" and len(words) > 1 and words[1] in COMMANDS:
         return list(words[1:])
+    # `release 3` means `release show 3`.
     if len(words) == 2 and words[0] == "release" and lenient_values.version(words[1]) is not None:
         return ["release", "show", words[1]]
     import difflib
 
     if words[0] in FAMILIES and len(words) > 1:
         near = difflib.get_close_matches(f"{words[0]} {words[1]}", list(COMMANDS), n=1, cutoff=0.8)
+        # `route NAME` shows the route, and `route NAME FILE` sets it.
         if not near and words[0] == "route" and not words[1].startswith("-"):
             return ["route", "show" if len(words) == 2 else "set", *words[1:]]
-        return [*str(near[0]).split(" "), *words[2:]] if near else None
+        return [*str(near[0]).split(" "), *words[2:]] if near else []
     near = difflib.get_close_matches(words[0], [name for name in COMMANDS if " " not in name], n=1, cutoff=0.7)
     if near:
         return [str(near[0]), *words[1:]]
     long_synonyms = [word for family, word in synonyms.COMMANDS if not family and len(word) > 4]
     if near := difflib.get_close_matches(words[0], long_synonyms, n=1, cutoff=0.8):
-        return _other_command([str(near[0]), *words[1:]])
-    # Two words in one pair of quotes: 'db init'.
-    return [*words[0].split(" "), *words[1:]] if words[0] in COMMANDS else None
+        return _with_our_command([str(near[0]), *words[1:]])
+    return []
 
 
-def _replaced(target: str, rest: Sequence[str], synonym: str) -> list[str]:
-    """Return our command, the target, with the words that followed the synonym.
+def _with_synonym_replaced(synonym: str, command: str, rest: Sequence[str]) -> list[str]:
+    """Return our command for a synonym, followed by the words after the synonym, `rest`.
 
-    Some words depend on what follows: `status` means `db status`, and `status NAME` means `show NAME`.
+    Some synonyms depend on these words: `status` means `db status`, and `status NAME` means `show NAME`.
     """
-    if synonym in ("status", "version") and rest and not rest[0].startswith("-"):
+    command_words = command.split(" ")
+    has_argument = len(rest) > 0 and not rest[0].startswith("-")
+    if synonym in ("status", "version") and has_argument:
         return ["show", *rest]
-    if target == "--version" or (target == "db status" and rest and not rest[0].startswith("-")):
-        return [*target.split(" ")]
-    # These commands accept no argument, for example no name of a server.
-    if rest and target in ("db start", "db stop", "db init", "db migrate", "release list") and rest[0][:1] != "-":
-        return [*target.split(" ")]
-    if target == "route show" and not rest:
+    # Drop an argument that our command does not accept, for example the server of `ping SERVER`.
+    if command == "--version" or (has_argument and command in _WITHOUT_ARGUMENTS):
+        return command_words
+    if command == "route show" and not rest:
         return ["list"]
-    if target == "sync --dry-run" and "--dry-run" in rest:
+    if command == "sync --dry-run" and "--dry-run" in rest:
         return ["sync", *rest]
-    name, dashes, option = target.partition(" --")
+    name, dashes, option = command.partition(" --")
     return [*name.split(" "), *rest, *([f"--{option}"] if dashes else [])]
 
 
@@ -221,11 +224,11 @@ def _is_accepted(words: Sequence[str]) -> bool:
 
 def _check(name: str, parameter: str, word: str) -> None:
     """Raise Usage or ValueError for a name, a version or a share that the command would refuse."""
-    if parameter == "references_":
+    if parameter == "references_":  # of activate, which needs versions, and of delete, which also accepts prompts
         references.parse_with_version(word, name)
     elif parameter in (*REFERENCES, "against"):
         references.parse(word)
-    elif parameter in ("name", "names") and name != "stats":
+    elif parameter in ("name", "names"):
         references.check_name(word)
     elif parameter in ("to", "expect"):
         references.parse_version(word)
