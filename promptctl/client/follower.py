@@ -1,4 +1,4 @@
-"""The thread that keeps active versions up to date: it is notified of changes, and polls in case one is lost.
+"""The thread that keeps active versions up to date. It is notified of changes, and polls in case of a lost one.
 
 Only this thread reads the database. A caller that needs a prompt that is not in memory waits until the thread has read
 it. Where no thread can be started, the caller reads the database itself.
@@ -88,7 +88,11 @@ class Follower:
         self._reset()
 
     def recreate_locks(self) -> bool:
-        """Recreate the locks after a library such as gevent replaced `threading`. Return False if a thread has them."""
+        """Recreate the locks after a library such as gevent replaced `threading`.
+
+        Return False if the thread was started: it uses the locks, so they stay. A stopped client keeps its locks too:
+        it starts no thread, and a reset would undo the stop.
+        """
         if self._thread is not None:
             return False
         if not self._is_stopping:
@@ -134,21 +138,23 @@ class Follower:
             return self._load_without_thread(names, str(problem))
 
     def _load_in_thread(self, names: Sequence[str], seconds: float) -> State:
-        not_loaded = self._memory.state.not_loaded(names)
-        if not_loaded and self._failure is None and not self._refresher.nonexistent.first(not_loaded):
-            self._request(not_loaded, seconds)
-            not_loaded = self._memory.state.not_loaded(names)
+        missing = self._memory.state.not_loaded(names)
+        # Do not wait for a database that cannot be read, or for a name that it does not have.
+        is_readable = self._failure is None and self._refresher.nonexistent.first(missing) is None
+        if missing and is_readable:
+            self._request(missing, seconds)
+            missing = self._memory.state.not_loaded(names)
         else:
             self.start()
-        if not not_loaded:
+        if not missing:
             return self._memory.state
-        if nonexistent := self._refresher.nonexistent.first(not_loaded):
+        if nonexistent := self._refresher.nonexistent.first(missing):
             raise nonexistent.error()
         failure = self._failure
         reason = failure.message if failure else f"no answer in {seconds:g} s"
         raise Unavailable(
             "prompt_unavailable",
-            f'"{not_loaded[0]}" is not loaded and cannot be read: {reason}',
+            f'"{missing[0]}" is not loaded and cannot be read: {reason}',
             hint=failure.hint if failure else None,
         )
 
@@ -243,10 +249,13 @@ class Follower:
                 # Try again: a standby may have become the primary.
                 is_listening = database.listen("promptctl")
             if must_poll or self._refresher.has_names_to_read or any(map(self._refresher.is_relevant, payloads)):
-                may_be_erased = must_poll or any('"erased"' in payload for payload in payloads)
-                self._refresher.refresh(database, may_be_erased=may_be_erased)
+                # Pinned versions never change, but they can be erased. Each poll checks this, because the notification
+                # of an erasure can be lost.
+                should_check_erased = must_poll or any('"erased"' in payload for payload in payloads)
+                self._refresher.refresh(database, should_check_erased=should_check_erased)
                 poll_at = time.monotonic() + self._poll_seconds
             else:
+                # Nothing was read, so the state has not changed. The snapshot may still be due.
                 self._refresher.save(is_changed=False)
 
     def _mark_connected(self) -> None:
@@ -259,11 +268,10 @@ class Follower:
         self.is_following = False
         if self._failure is None:
             self._refresher.load_snapshot()
-            state = self._memory.state
-            if state.plain or state.prompts:
-                consequence = f"using the versions confirmed {self._memory.age_seconds:.0f} s ago"
-            else:
+            if self._memory.state.is_empty:
                 consequence = "no version is loaded"
+            else:
+                consequence = f"using the versions confirmed {self._memory.age_seconds:.0f} s ago"
             # Drop the part after the semicolon: it is about whether a change was made, and this thread only reads.
             message = failure.message.partition(";")[0] if failure.code == "connection_lost" else failure.message
             _LOG.warning("promptctl: %s; %s", message, consequence)
@@ -277,7 +285,7 @@ class Follower:
 
 
 class _Waker:
-    """A pipe that wakes a thread that waits until `descriptor` can be read. Closed, it has the descriptor -1."""
+    """A pipe that wakes a thread, which waits until `descriptor` can be read. It is -1 while the pipe is closed."""
 
     def __init__(self) -> None:
         self.descriptor = self._writer = -1
@@ -301,7 +309,9 @@ class _Waker:
 
     def close(self) -> None:
         """Close the pipe."""
-        descriptors, self.descriptor, self._writer = (self.descriptor, self._writer), -1, -1
+        descriptors = (self.descriptor, self._writer)
+        # Before they are closed, because a closed descriptor's number may at once be that of another file.
+        self.descriptor = self._writer = -1
         for descriptor in descriptors:
             if descriptor >= 0:
                 os.close(descriptor)
@@ -310,7 +320,7 @@ class _Waker:
 def _grant_hint(database: Database) -> str | None:
     """Return a hint to grant the connected login the access `application`.
 
-    Return None if the login has this access, if there is no schema, or if neither can be read.
+    Return None if the login has this access, if there is no schema, or if this cannot be read.
     """
     try:
         login, owner, may_resolve = administration.read_login(database)

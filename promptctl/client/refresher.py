@@ -68,11 +68,11 @@ class Refresher:
             or parts[3] in self.nonexistent
         )
 
-    def refresh(self, database: Database, *, is_full: bool = False, may_be_erased: bool = False) -> None:
+    def refresh(self, database: Database, *, is_full: bool = False, should_check_erased: bool = False) -> None:
         """Read what has changed and what callers wait for, and publish the new state.
 
-        If the refresh `is_full`, all prompts are read again. Pinned versions never change, but if one `may_be_erased`,
-        or if the refresh `is_full`, this is queried as well.
+        A refresh that `is_full` reads all prompts again. With `is_full` or `should_check_erased`, it removes the pinned
+        versions that were erased.
         """
         # Every process does this at each activation, so whatever is empty is skipped.
         requests = self.requests.take() if self.requests else []
@@ -81,7 +81,7 @@ class Refresher:
         try:
             state = self._memory.state
             names = [*requested, *self.nonexistent, *self._names_of_others]
-            not_erased = _without_erased(database, state) if is_full or may_be_erased else state
+            not_erased = _without_erased(database, state) if is_full or should_check_erased else state
             new_state = _with_changes(database, not_erased, names, self._link, is_full=is_full)
             is_changed = new_state is not state
             if is_changed or not self._has_published:

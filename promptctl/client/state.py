@@ -118,6 +118,11 @@ class State:
         self.plain = plain
         self.routed = routed
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the state has neither a prompt nor a pinned version."""
+        return not self.prompts and not self.pinned
+
     def with_rows(self, rows: Iterable[FollowedPrompt], pinned: Iterable[PinnedVersion], link: Link) -> State:
         """Return the state with these changed prompts and new pinned versions: the same object if nothing differs."""
         prompts = dict(self.prompts)

@@ -20,7 +20,7 @@ CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x20
 _ESCAPES = {code: (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}") for code in CONTROLS}
 _LINE_ESCAPES = _ESCAPES | {ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 _TEXT_ESCAPES = {code: escape for code, escape in _ESCAPES.items() if code not in (0x09, 0x0A)}
-# The format of COPY. It escapes bytes, and a C1 control has two in UTF-8, the first of which is c2.
+# The format of COPY escapes single bytes. A C1 control has two bytes in UTF-8, and the first is always c2.
 _TSV_ESCAPES = {
     code: f"\\xc2{escape}" if code > 0x7F else escape for code, escape in _ESCAPES.items() if code < 0x100
 } | {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
@@ -29,7 +29,7 @@ COLOR_CHOICES = ("auto", "always", "never")
 # The value of --color.
 _color = "auto"
 # False with --no-pager.
-_may_page = True
+_may_use_pager = True
 # The answer so far, while it is collected for the pager; None if it is written at once.
 _buffered: list[bytes] | None = None
 _TAB_COLUMNS = 8
@@ -70,7 +70,7 @@ def has_color(stream: TextIO) -> bool:
         return forced not in _FALSE_VALUES
     if setting("CLICOLOR_FORCE", "0") not in ("", *_FALSE_VALUES):
         return True
-    return is_terminal(stream) and setting("TERM", "") not in ("", "dumb") and setting("CLICOLOR") != "0"
+    return supports_escapes(stream) and setting("CLICOLOR") != "0"
 
 
 def width() -> int:
@@ -159,19 +159,19 @@ def write_bytes(data: bytes) -> None:
 
 def disable_pager() -> None:
     """Write every answer without a pager, as --no-pager asks."""
-    global _may_page
-    _may_page = False
+    global _may_use_pager
+    _may_use_pager = False
 
 
 def buffer_for_pager() -> None:
     """Collect the answer until `flush`, which shows it in the pager if it is longer than the terminal."""
     global _buffered
-    if _may_page and _buffered is None and sys.stdout is not None and can_erase(sys.stdout):
+    if _may_use_pager and _buffered is None and sys.stdout is not None and supports_escapes(sys.stdout):
         _buffered = []
 
 
 def write_buffered() -> None:
-    """Write what was collected for the pager without the pager. Raises Failed (`cannot_write`)."""
+    """Write the answer so far, if it was collected, without the pager. Raises Failed (`cannot_write`)."""
     global _buffered
     parts, _buffered = _buffered, None
     if parts:
@@ -186,8 +186,9 @@ def _flush_to_pager() -> None:
         size = os.get_terminal_size(sys.stdout.fileno())
     except (OSError, ValueError):
         size = os.terminal_size((0, 0))
-    # The answer takes at most this many lines: its newlines, and the breaks at the terminal's width, where a byte takes
-    # one column and a tab up to eight more. An answer as high as the terminal is too long: the shell's prompt follows.
+    # The most lines that the answer can take. Each newline ends one, and each full width of the terminal fills one. A
+    # byte counts as one column, and a tab as eight more: no character is wider than that. `pager.show` counts exactly.
+    # An answer of as many lines as the terminal is too long, because the shell's prompt needs a line too.
     lines = data.count(b"\n") + (len(data) + _TAB_COLUMNS * data.count(b"\t")) // max(size.columns, 1)
     if 0 < size.lines <= lines:
         from promptctl.output import pager
@@ -206,8 +207,8 @@ def write_content(content: str) -> None:
     write(text if text.endswith("\n") else text + "\n")
 
 
-def can_erase(stream: TextIO) -> bool:
-    """Whether a line on this stream can be erased: a terminal that is not dumb."""
+def supports_escapes(stream: TextIO) -> bool:
+    """Whether this stream is a terminal that supports escape sequences, for example to erase a line: not a dumb one."""
     return is_terminal(stream) and os.environ.get("TERM", "") not in ("", "dumb")
 
 
@@ -243,7 +244,8 @@ def write_stderr(text: str, *, at_once: bool = False) -> None:
     before the first part of the answer is written immediately.
     """
     clear_transient()
-    if _buffered is not None and (_buffered or not at_once) and is_terminal(sys.stderr):
+    is_answer_empty = not _buffered
+    if _buffered is not None and not (at_once and is_answer_empty) and is_terminal(sys.stderr):
         _buffered.append((text + "\n").encode("utf-8", "surrogateescape"))
         return
     try:
@@ -273,7 +275,8 @@ def write_error(problem: OSError) -> Exception:
     """Return the exception for an error of standard output: a closed pipe unchanged, any other error as Failed."""
     if isinstance(problem, BrokenPipeError):
         return problem
-    # The answer is written after the change, so the change was made.
+    # A command that changes the database writes its answer after the change. The hint names the history, because the
+    # change was made although the answer is missing. A command that only reads gets the same hint.
     return errors.Failed(
         "cannot_write", f"cannot write the answer: {problem.strerror}", hint="promptctl history shows what was changed"
     )

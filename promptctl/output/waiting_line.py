@@ -25,7 +25,7 @@ def show(model: str, form: str) -> Generator[Callable[[], None]]:
 
     Shows nothing in the forms quiet and json, in a pipe, and on a terminal that cannot erase.
     """
-    line = _WaitingLine(model) if form == "plain" and stream.can_erase(sys.stderr) else None
+    line = _WaitingLine(model) if form == "plain" and stream.supports_escapes(sys.stderr) else None
     try:
         yield _do_nothing if line is None else line.end
     finally:

@@ -152,7 +152,7 @@ def for_cluster(home: str, major: int) -> Binaries:
 class Copying:
     """A copy in progress, which the caller's start lock protects. Every step raises OSError.
 
-    Until it is published it has a name that `home.sweep` removes. initdb can run from `programs` at once.
+    Until it is published it has a name that `home.remove_unfinished` removes. initdb can run from `programs` at once.
     """
 
     def __init__(self, home: str, source: Binaries) -> None:

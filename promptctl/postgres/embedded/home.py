@@ -130,8 +130,8 @@ def require(home: str) -> None:
         raise location.unusable(home, "the server does not run as root, and only root can enter it")
 
 
-def open_up(home: str) -> None:
-    """Set the mode of a new home; the caller has the start lock and has created nothing else yet. Raises OSError."""
+def set_mode_if_new(home: str) -> None:
+    """Set the mode of a home that contains only the start lock, which the caller has. Raises OSError."""
     if not set(os.listdir(home)) - {"start.lock"}:
         os.chmod(home, _home_mode())
 
@@ -256,8 +256,8 @@ def forget_stop(home: str) -> None:
         os.unlink(os.path.join(home, _STOPPED))
 
 
-def sweep(home: str) -> None:
-    """Remove the files of an interrupted creation; the caller has the server lock, so no process uses them."""
+def remove_unfinished(home: str) -> None:
+    """Remove the files of an interrupted creation. The caller has the server lock, so no process uses them."""
     for name in os.listdir(home):
         if name.startswith((".pg", ".postgresql-")):
             remove(os.path.join(home, name))

@@ -32,7 +32,7 @@ _WAIT_SECONDS = 60.0  # for a server to start, including recovery, or to shut do
 _POLL_SECONDS = 0.002
 _REPEAT_SIGNAL_SECONDS = 1.0
 # Errors during a start or a stop, and after an interrupted creation.
-_COMING_OR_GOING = (
+_STARTING_OR_STOPPING = (
     "the database system is starting up",
     "the database system is shutting down",
     "the database system is not yet accepting connections",
@@ -41,9 +41,9 @@ _COMING_OR_GOING = (
 )
 _LOG_BYTES = 1 << 20  # a longer log is renamed to server.log.1 at the next start
 
-# Leftover files of a killed server would stop the next one if its process id is in use again. The server lock shows
-# that no server needs them, and the server's user removes them. The shell exits, so that a long-running caller need not
-# reap the server.
+# Files that a killed server left would prevent the next start if another process now has the killed server's id. The
+# server lock shows that no server uses them. The shell runs as the server's user, removes them, runs postgres in the
+# background and exits. Init then adopts the server, so a long-running caller need not wait for the server's end.
 _LAUNCH = """
 rm -f -- "$1/postmaster.pid" "$2/.s.PGSQL.$3" "$2/.s.PGSQL.$3.lock"
 shift 3
@@ -74,9 +74,9 @@ def start(
 ) -> None:
     """Start the server in `home_directory`, and return when it accepts connections and has the database `promptctl`.
 
-    With `create`, creates the cluster if there is none, and calls `say` with a line before, because it takes a second.
-    `connect` opens the test connections, by default as a command does. With `unless_stopped`, for an application, a
-    server that a command stopped is not started.
+    With `create`, creates the cluster if there is none. This takes a second, so `say` is called with a line first.
+    `connect` opens the connections that test whether the server answers. By default, a command's driver opens them.
+    With `unless_stopped`, which is for applications, a server that a command stopped is not started.
     Raises Unreachable (`no_embedded_database`, `embedded_stopped`), Usage (`pg_bin_unusable`, `empty_setting`) and
     Failed (`data_directory_unusable`, `no_postgresql`, `no_server_user`, `embedded_initdb_failed`,
     `embedded_start_failed`, `embedded_unresponsive`).
@@ -87,18 +87,18 @@ def start(
     with home.failures(home_directory):
         home.require(home_directory)
         with home.start_lock(home_directory):
-            home.open_up(home_directory)
+            home.set_mode_if_new(home_directory)
             if unless_stopped and home.was_stopped(home_directory):
                 message = f"the embedded server in {home_directory!r} was stopped; only a command starts it again"
                 raise Unreachable("embedded_stopped", message, hint="promptctl db start")
             home.forget_stop(home_directory)
             lock = _lock_or_running(home_directory, connect)
-            if lock is None:
+            if lock is None:  # a running server answers
                 return
             try:
                 directory, offset = _launch(home_directory, lock, create, say)
             except BaseException:
-                home.sweep(home_directory)
+                home.remove_unfinished(home_directory)
                 raise
             finally:
                 os.close(lock)
@@ -117,12 +117,12 @@ def stop(home_directory: str) -> bool:
         home.require(home_directory)
         with home.start_lock(home_directory):
             home.note_stop(home_directory)
-            if not _runs(home_directory):
+            if not _is_running(home_directory):
                 return False
             account = home.server_account(directory)
             begin = time.monotonic()
             repeat_at = begin
-            while _runs(home_directory):
+            while _is_running(home_directory):
                 now = time.monotonic()
                 if now > begin + _WAIT_SECONDS:
                     message = f"the embedded server in {home_directory!r} does not stop"
@@ -142,36 +142,39 @@ def status(home_directory: str) -> ServerStatus:
     major = location.major_version(directory)
     with home.failures(home_directory):
         copy = binaries.copied(home_directory, major)
-        pid = _listener(home_directory) if _runs(home_directory) else None
+        # `_is_running` raises for a lock that this user may not open. To `_listening_process`, a socket that this user
+        # may not open is a server that does not run.
+        pid = _listening_process(home_directory) if _is_running(home_directory) else None
     return ServerStatus(
         home=home_directory,
         cluster=directory,
         major_version=major,
         running=pid is not None,
-        pid=pid or None,
+        pid=pid or None,  # 0: it listens, but its process id is unknown
         socket_directory=location.conninfo(home_directory)["host"],
         binaries=os.path.realpath(copy.directory) if copy else None,
     )
 
 
 def is_absent(home_directory: str, message: str) -> bool:
-    """Return whether a connection failed with `message` because the server is not running, starting or stopping.
+    """Return whether the server accepts no connections, or not yet, after a connection failed with `message`.
 
-    The server's messages are recognised, because this server writes English. The messages of libpq and of the operating
-    system are in the application's language, so the socket and the server's state file decide.
+    This is so if the server does not run, is starting or is stopping. Its own messages are in English and are
+    recognised. The messages of libpq and of the operating system are in the application's language, so for these the
+    socket and postmaster.pid decide.
     """
-    if any(sentence in message for sentence in _COMING_OR_GOING):
+    if any(sentence in message for sentence in _STARTING_OR_STOPPING):
         return True
-    if "FATAL" in message:
+    if "FATAL" in message:  # the server is ready, and refused the connection for another reason
         return False
     directory = location.cluster(home_directory)
-    listens = _listener(home_directory) is not None
-    return not listens or (directory is not None and not _says_ready(directory))
+    listens = _listening_process(home_directory) is not None
+    return not listens or (directory is not None and not _is_ready(directory))
 
 
-def _runs(home_directory: str) -> bool:
-    """Return whether a server runs, by its lock or, if the lock's file was removed, by its socket."""
-    return home.server_lives(home_directory) or _listener(home_directory) is not None
+def _is_running(home_directory: str) -> bool:
+    """Return whether a server runs. Its lock shows this, or its socket if the lock's file was removed."""
+    return home.server_lives(home_directory) or _listening_process(home_directory) is not None
 
 
 def _no_database(home_directory: str) -> Unreachable:
@@ -181,14 +184,14 @@ def _no_database(home_directory: str) -> Unreachable:
 
 
 def _lock_or_running(home_directory: str, connect: Connect) -> int | None:
-    """Return the server lock when it is free, or None if a running server answers."""
+    """Wait until the server lock is free or a running server answers. Return the lock, or None for a running server."""
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
         lock = home.take_server_lock(home_directory)
         if lock is not None:
-            if _listener(home_directory) is None:
+            if _listening_process(home_directory) is None:
                 return lock
-            # The lock's file of a running server was removed: a second server would corrupt the cluster.
+            # A server runs, but its lock's file was removed. A second server would corrupt the cluster.
             os.close(lock)
         if _answers(home_directory, connect):
             return None
@@ -199,8 +202,8 @@ def _lock_or_running(home_directory: str, connect: Connect) -> int | None:
 
 
 def _launch(home_directory: str, lock: int, create: bool, say: Callable[[str], None]) -> tuple[str, int]:
-    """Start the server, which inherits `lock`; return the cluster's directory and the log's size before."""
-    home.sweep(home_directory)
+    """Start the server, which inherits `lock`; return the cluster's directory and the log's size before the start."""
+    home.remove_unfinished(home_directory)
     directory = location.cluster(home_directory)
     if directory is None and not create:
         raise _no_database(home_directory)
@@ -226,8 +229,9 @@ def _launch(home_directory: str, lock: int, create: bool, say: Callable[[str], N
 
 
 def _wait_until_ready(home_directory: str, directory: str, offset: int, connect: Connect) -> None:
+    """Wait until the server answers. Raises Failed if it takes too long, or ends: its log begins at `offset`."""
     deadline = time.monotonic() + _WAIT_SECONDS
-    while not (_says_ready(directory) and _answers(home_directory, connect)):
+    while not (_is_ready(directory) and _answers(home_directory, connect)):
         if not home.server_lives(home_directory):
             reason = _reason(home_directory, offset)
         elif time.monotonic() > deadline:
@@ -239,14 +243,17 @@ def _wait_until_ready(home_directory: str, directory: str, offset: int, connect:
         raise Failed("embedded_start_failed", message, hint=f"see {_log_path(home_directory)}")
 
 
-def _says_ready(directory: str) -> bool:
-    """Return whether postmaster.pid says that the server is ready; earlier connections would fill the log."""
-    lines = _pid_file(directory)
+def _is_ready(directory: str) -> bool:
+    """Return whether the server is ready, from postmaster.pid. Connections before that would add errors to the log."""
+    lines = _pid_file_lines(directory)
     return len(lines) >= 8 and lines[7].startswith(b"ready")
 
 
-def _pid_file(directory: str) -> list[bytes]:
-    """Return the lines of postmaster.pid, none if it cannot be read. Another user owns it: no link, no pipe."""
+def _pid_file_lines(directory: str) -> list[bytes]:
+    """Return the lines of postmaster.pid, none if it cannot be read.
+
+    The server's user could replace the file by a link or a pipe. A link is not followed, and a pipe is not waited for.
+    """
     try:
         descriptor = os.open(os.path.join(directory, "postmaster.pid"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -281,7 +288,7 @@ def _answers(home_directory: str, connect: Connect) -> bool:
 
 
 def _create_database(connection: Connection) -> None:
-    """Create the database: rename initdb's database `postgres` (oid 5) if possible, 1 ms instead of 100 ms."""
+    """Create the database. If initdb's database `postgres` (oid 5) is there, rename it: in 1 ms instead of 100 ms."""
     try:
         [spare] = connection.pipeline([("select from pg_database where oid = 5 and datname = 'postgres'", [])])
         connection.script("alter database postgres rename to promptctl" if spare else "create database promptctl")
@@ -289,8 +296,8 @@ def _create_database(connection: Connection) -> None:
         connection.close()
 
 
-def _listener(home_directory: str) -> int | None:
-    """Return the id of the process that listens on the socket, 0 if it is unknown, None if there is none."""
+def _listening_process(home_directory: str) -> int | None:
+    """Return the id of the process that listens on the socket: 0 if its id is unknown, None if no process listens."""
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(location.socket_path(home_directory))
@@ -305,9 +312,9 @@ def _listener(home_directory: str) -> int | None:
 
 def _interrupt(home_directory: str, directory: str, account: Account) -> None:
     """Request a fast shutdown."""
-    pid = _listener(home_directory)
+    pid = _listening_process(home_directory)
     if pid is None:  # the socket's file was removed, or the server does not listen yet
-        lines = _pid_file(directory)
+        lines = _pid_file_lines(directory)
         pid = int(lines[0]) if lines and lines[0].isdigit() else 0
     if pid > 1:
         # As the server's user, so that a file of that user cannot make root signal another process.
@@ -315,6 +322,7 @@ def _interrupt(home_directory: str, directory: str, account: Account) -> None:
 
 
 def _reason(home_directory: str, offset: int) -> str:
+    """Return why the server ended, from the lines after `offset` in its log."""
     with open(_log_path(home_directory), "rb") as log:
         log.seek(offset)
         lines = log.read().decode(errors="replace")
