@@ -92,7 +92,7 @@ class SlowConnection:
         ended.set()
         time.sleep(0.5)
 connection._pgconn = SlowConnection()
-thread = threading.Thread(target=sender.close)
+thread = threading.Thread(target=sender.disconnect)
 thread.start()
 ended.wait()
 # The pipe reuses the descriptor of the closed socket.
