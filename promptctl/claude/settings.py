@@ -75,18 +75,30 @@ def _base_url() -> str | None:
     if url is None:
         return None
     url = url.strip()
-    scheme, separator, rest = url.partition("://")
-    host_and_port = rest.partition("/")[0].rpartition("@")[2]
-    is_bracketed = host_and_port.startswith("[")
-    port = host_and_port.rpartition("]:")[2] if is_bracketed else host_and_port.partition(":")[2]
-    is_plausible = url.isascii() and url.isprintable() and " " not in url and (not port or port.isdigit())
-    if not separator or scheme.lower() not in ("http", "https") or not host_and_port or not is_plausible:
+    if not _is_server_url(url):
         raise errors.ClaudeFailed(
             "invalid_base_url",
             "ANTHROPIC_BASE_URL is not the URL of a server" if url else "ANTHROPIC_BASE_URL is set but empty",
             hint="set it to https://HOST, or unset it",
         )
     return url
+
+
+def _is_server_url(url: str) -> bool:
+    from urllib.parse import urlsplit
+
+    scheme, _, rest = url.partition("://")
+    host_and_port = rest.partition("/")[0].rpartition("@")[2].lower()
+    try:
+        parts = urlsplit(f"//{host_and_port}")
+        # Reading an invalid port raises ValueError.
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    # Some versions of Python ignore text beside the brackets of an IPv6 address.
+    is_address_alone = "[" not in host_and_port or host_and_port.removeprefix(f"[{host}]")[:1] in ("", ":")
+    is_plain = url.isascii() and url.isprintable() and " " not in url
+    return is_plain and scheme.lower() in ("http", "https") and bool(host) and is_address_alone
 
 
 def _password(url: str | None) -> str:
