@@ -13,7 +13,7 @@ from promptctl.sync import changes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from promptctl.output.plan_view import Diffs
+    from promptctl.output.plan_view import TextPairs
     from promptctl.sync.changes import Change
     from promptctl.sync.synchronize import Outcome
 
@@ -44,12 +44,12 @@ _ORDER = {
 _MARK = "<!-- promptctl sync -->"
 
 
-def show(outcome: Outcome, title: str, diffs: Diffs) -> None:
+def show(outcome: Outcome, title: str, pairs: TextPairs) -> None:
     """Write a plan to standard output."""
-    stream.write(text(outcome, title, diffs))
+    stream.write(text(outcome, title, pairs))
 
 
-def text(outcome: Outcome, title: str, diffs: Diffs) -> str:
+def text(outcome: Outcome, title: str, pairs: TextPairs) -> str:
     """Return a plan as a comment on a pull request; texts that do not fit are left out and counted."""
     parts = [f"{_MARK}\n### promptctl sync\n\n`{_code(title)}`\n"]
     if outcome.refusal is not None:
@@ -64,7 +64,7 @@ def text(outcome: Outcome, title: str, diffs: Diffs) -> str:
     # Joining the parts adds one newline for each.
     size = sum(map(len, parts)) + len(parts)
     omitted = 0
-    for section in _texts(outcome, diffs):
+    for section in _texts(outcome, pairs):
         if size + len(section) > _MOST_CHARACTERS:
             omitted += 1
             continue
@@ -75,9 +75,9 @@ def text(outcome: Outcome, title: str, diffs: Diffs) -> str:
     return "\n".join(parts)
 
 
-def _texts(outcome: Outcome, diffs: Diffs) -> Iterator[str]:
+def _texts(outcome: Outcome, pairs: TextPairs) -> Iterator[str]:
     """Return a section for each new version that differs from the active one, and for each new prompt."""
-    for (name, version), texts in diffs.items():
+    for (name, version), texts in pairs.items():
         yield _details(f"{name}@{version} compared with the active version", diff_view.unified(*texts))
     for new in create_view.new_texts(outcome, _LINES_OF_A_NEW_TEXT):
         lines = [f"+{line}\n" for line in new.lines]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from promptctl.sync.changes import Change
     from promptctl.sync.synchronize import Outcome
 
-    # Texts to compare, by the name and number of a new version: active text, new text, and the references of both.
-    Diffs = Mapping[tuple[str, int], tuple[str, str, str, str]]
+    # What to compare, by the name and number of a new version: the active text, the new text, and both references.
+    TextPairs = Mapping[tuple[str, int], tuple[str, str, str, str]]
 
 _SIGNS = {
     changes.NEW: ("+", stream.GREEN),
@@ -44,7 +44,7 @@ _COUNTED = (
     (changes.HELD, "held", "held"),
     (changes.CONFLICT, "conflict", "conflicts"),
 )
-# What the operator did, by the kind of the move that is held.
+# What an operator did, by the kind of the move that a hold protects.
 _ACTIONS = {"rollback": "rolled back", "deactivate": "deactivated it", "archive": "archived it"}
 # Changes that need no decision. A terminal gets at most `_MOST_LINES` of each kind.
 _LIMITED_KINDS = (changes.NEW, changes.ACTIVATE, changes.DESCRIBE, changes.DATABASE_ONLY, changes.NOTE)
@@ -52,28 +52,28 @@ _MOST_LINES = 50
 _MOST_DIFFS = 10
 _MOST_NEW_TEXTS = 5
 _LINES_OF_A_NEW_TEXT = 8
-# A longer name does not widen the column.
+# The column of subjects is at most this wide. A longer subject does not widen it.
 _WIDEST_SUBJECT = 40
 
 
-def show(outcome: Outcome, title: str, form: str, diffs: Diffs, unclaimed: Sequence[str] | None = None) -> None:
+def show(outcome: Outcome, title: str, form: str, pairs: TextPairs, unclaimed: Sequence[str] | None = None) -> None:
     """Show a plan and its result; `title` names the folder and the database.
 
-    `unclaimed` are the prompts that come from no folder, None if they were not read. `diffs` has the texts of new
-    versions that differ from the active ones.
+    `unclaimed` are the prompts that come from no folder, None if they were not read. `pairs` has the new versions
+    to compare with the active ones.
     """
     plan = outcome.plan
     if form == "json":
-        stream.write_json(document(outcome, title, diffs, unclaimed))
+        stream.write_json(document(outcome, title, pairs, unclaimed))
     elif form == "quiet":
-        written = [change for change in plan.changes if change.kind in changes.WRITING_KINDS]
-        stream.write("".join(f"{change.reference}\n" for change in written))
+        writing_changes = [change for change in plan.changes if change.kind in changes.WRITING_KINDS]
+        stream.write("".join(f"{change.reference}\n" for change in writing_changes))
     elif stream.to_terminal():
         stream.write(stream.one_line(title) + "\n")
         _show_changes(outcome)
         _show_legend(outcome)
-        _show_diffs(diffs)
-        _show_new_texts(outcome, follows_diffs=bool(diffs))
+        _show_diffs(pairs)
+        _show_new_texts(outcome, follows_diffs=bool(pairs))
         stream.write(summary(outcome) + "\n")
     else:
         rows = [
@@ -84,7 +84,7 @@ def show(outcome: Outcome, title: str, form: str, diffs: Diffs, unclaimed: Seque
         messages.note(title)
         messages.note(summary(outcome))
     if form != "plain" or not stream.to_terminal():
-        # A terminal has the hints in its list of changes.
+        # On a terminal, the list of changes has the hints already. In a pipe, its rows have only the messages.
         for change in plan.of(changes.HELD):
             if form != "plain":
                 messages.note(f"{change.name} {message(change, outcome)}")
@@ -92,10 +92,8 @@ def show(outcome: Outcome, title: str, form: str, diffs: Diffs, unclaimed: Seque
                 messages.note(f"{change.name}: {change.hint}")
 
 
-def document(outcome: Outcome, title: str, diffs: Diffs, unclaimed: Sequence[str] | None = None) -> dict[str, Any]:
+def document(outcome: Outcome, title: str, pairs: TextPairs, unclaimed: Sequence[str] | None = None) -> dict[str, Any]:
     """Return a plan as JSON values."""
-    from promptctl.output import diff_view
-
     prepared, refusal = outcome.prepared, outcome.refusal
     return {
         "title": title,
@@ -108,7 +106,7 @@ def document(outcome: Outcome, title: str, diffs: Diffs, unclaimed: Sequence[str
                 "version": change.version or None,
                 "previous_version": change.previous_version,
                 "why": message(change, outcome),
-                "diff": diff_view.unified(*diffs[change.name, change.version]) if _has_diff(change, diffs) else None,
+                "diff": _diff(change, pairs),
                 "held_by": change.hold.as_json() if change.hold else None,
                 "hint": change.hint,
                 "origin": _origin(change, outcome),
@@ -124,7 +122,7 @@ def document(outcome: Outcome, title: str, diffs: Diffs, unclaimed: Sequence[str
 
 
 def message(change: Change, outcome: Outcome, *, with_age: bool = False) -> str:
-    """Return the description of a change. With `with_age`, the time of a held move is an age: `2 hours ago`."""
+    """Return the description of a change. With `with_age`, the time of an operator's move is an age: `2 hours ago`."""
     text = change.message
     if change.hold is not None:
         hold = change.hold
@@ -147,9 +145,9 @@ def message(change: Change, outcome: Outcome, *, with_age: bool = False) -> str:
 def summary(outcome: Outcome) -> str:
     """Return a plan in one line: `1 new, 1 activation; applied as release 3`."""
     counts: list[str] = []
-    for kind, one, many in _COUNTED:
+    for kind, singular, plural in _COUNTED:
         if count := len(outcome.plan.of(kind)):
-            counts.append(f"{count} {one if count == 1 else many}")
+            counts.append(f"{count} {singular if count == 1 else plural}")
     only_in_database = outcome.plan.of(changes.DATABASE_ONLY)
     prompts = sum(change.version == changes.WHOLE_PROMPT for change in only_in_database)
     for noun, count in (("version", len(only_in_database) - prompts), ("prompt", prompts)):
@@ -167,8 +165,11 @@ def summary(outcome: Outcome) -> str:
     return f"{', '.join(counts)}; {result}{release}"
 
 
-def _has_diff(change: Change, diffs: Diffs) -> bool:
-    return change.kind == changes.NEW and (change.name, change.version) in diffs
+def _diff(change: Change, pairs: TextPairs) -> str | None:
+    from promptctl.output import diff_view
+
+    texts = pairs.get((change.name, change.version)) if change.kind == changes.NEW else None
+    return None if texts is None else diff_view.unified(*texts)
 
 
 def _origin(change: Change, outcome: Outcome) -> dict[str, Any] | None:
@@ -200,9 +201,10 @@ def _show_changes(outcome: Outcome) -> None:
 
 
 def _wrapped(line: str, indent: int) -> str:
-    """Break a line of a plan between words at the terminal's width. The line follows a sign and a space.
+    """Break a line of a plan between words at the terminal's width, and indent all but its first part.
 
-    On a terminal that is too narrow for the indented text, the line is not broken.
+    The caller writes a sign and a space before the line, so two columns are left free. If the terminal is too narrow
+    for the indented text, the line is not broken.
     """
     columns = stream.width() - 2
     if len(line) <= columns or columns < 2 * indent:
@@ -248,15 +250,15 @@ def _show_new_texts(outcome: Outcome, *, follows_diffs: bool) -> None:
     create_view.show(outcome, _LINES_OF_A_NEW_TEXT, _MOST_NEW_TEXTS, follows_diffs=follows_diffs)
 
 
-def _show_diffs(diffs: Diffs) -> None:
-    if not diffs:
+def _show_diffs(pairs: TextPairs) -> None:
+    if not pairs:
         return
     from promptctl.output import diff_view
 
-    for old, new, old_name, new_name in list(diffs.values())[:_MOST_DIFFS]:
+    for old, new, old_name, new_name in list(pairs.values())[:_MOST_DIFFS]:
         stream.write("\n")
         diff_view.show(old, new, old_name, new_name)
-    if len(diffs) > _MOST_DIFFS:
-        more = f"{len(diffs) - _MOST_DIFFS} more differ from the active version: --json lists all of them"
+    if len(pairs) > _MOST_DIFFS:
+        more = f"{len(pairs) - _MOST_DIFFS} more differ from the active version: --json lists all of them"
         stream.write("\n" + stream.styled(more, stream.DIM) + "\n")
     stream.write("\n")

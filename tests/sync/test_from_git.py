@@ -206,6 +206,11 @@ def test_a_plan_that_moves_more_than_a_third_of_ten_or_more_is_refused_without_f
     # To look at it is allowed; a check says what sync would.
     assert sync("--dry-run").code == 0
     assert (sync("--check").code, sync("--check", "--force").code) == (5, 3)
+    # In JSON, the answer is either a plan or an error.
+    for options in (("--check",), ("--save-plan", "plan.json"), ("--save-plan", "plan.json", "--dry-run")):
+        checked = sync(*options, "--json")
+        assert (checked.code, checked.out) == (5, "")
+        assert json.loads(checked.err)["error"]["code"] == "too_many_moves"
     # A third is allowed.
     repository.git("checkout", "-q", "HEAD~1", "--", "prompts")
     repository.commit({f"prompts/many/p{n}/prompt.yaml": "active: 2\n" for n in range(4)})

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from promptctl.cli.run import Run
     from promptctl.folder.listing import ListedPrompt
-    from promptctl.output.plan_view import Diffs
+    from promptctl.output.plan_view import TextPairs
     from promptctl.output.progress import Progress
     from promptctl.postgres.database import Database
     from promptctl.sync.synchronize import Outcome
@@ -78,7 +78,7 @@ def sync(
             variables.check_style(template)
         options = syncing.SyncOptions(adopt, allow_new_variables, run.allow_secrets, force, template)
         if dry_run or check or save_plan is not None:
-            outcome = _show_plan(run, folder, source, options, save_plan, form, progress_bar, is_preview=not check)
+            outcome = _show_plan(run, folder, source, options, save_plan, form, progress_bar, is_check=check)
             return _HAS_CHANGES if check and outcome.plan.would_change else 0
         return _apply(run, folder, source, options, form, progress_bar)
     finally:
@@ -112,20 +112,27 @@ def _show_plan(
     form: str,
     progress_bar: Progress,
     *,
-    is_preview: bool,
+    is_check: bool,
 ) -> Outcome:
-    """Show the plan, and save it if `save_plan` is a path. With `is_preview`, a refused plan is shown too."""
+    """Show the plan, and save it if `save_plan` is a path. Raises the error that refuses the plan.
+
+    A plan that is neither checked nor saved, and has no conflict, is shown with a warning instead of that error.
+    """
     checkout, prompts = _read(folder, source, options)
+    # A saved plan names its database, which must exist.
     with run.database(empty_if_absent=save_plan is None) as database:
         outcome = syncing.preview(database, checkout, prompts, options, progress_bar, will_apply=save_plan is not None)
         title = f"{_origin(checkout)} → {database.label}"
         progress_bar.close()
         unclaimed = syncs.unclaimed(database)
-        has_conflict = bool(outcome.plan.of(changes.CONFLICT))
-        # In JSON the error of a refused plan is the whole answer, except in a preview without conflicts.
-        if form != "json" or outcome.refusal is None or (is_preview and not has_conflict):
-            _show(outcome, title, form, _diffs(database, outcome, form), unclaimed)
-        _refuse(database, outcome, form, only_conflicts=is_preview and save_plan is None)
+        raises_refusal = is_check or save_plan is not None or bool(outcome.plan.of(changes.CONFLICT))
+        # In JSON, an error is the whole answer.
+        if form != "json" or outcome.refusal is None or not raises_refusal:
+            _show(outcome, title, form, _text_pairs(database, outcome, form), unclaimed)
+        if raises_refusal:
+            _refuse(database, outcome, form)
+        elif outcome.refusal is not None:
+            messages.warning(f"sync would refuse this: {outcome.refusal.message}")
         if unclaimed:
             several = len(unclaimed) != 1
             subject = f"{len(unclaimed)} prompts" if several else unclaimed[0]
@@ -187,9 +194,10 @@ def _read(
         raise errors.Usage("usage", "sync reads a folder, not standard input", hint=f"promptctl sync {_FOLDER}/")
     folder = _FOLDER if argument is None else argument
     working_directory.require(folder)
-    checkout = Checkout.start(folder, source)
+    # Git runs while the folder is listed.
+    wait_for_checkout = Checkout.start(folder, source)
     prompts = read.list_prompts(folder, options.template, is_default=argument is None)
-    return checkout(), prompts
+    return wait_for_checkout(), prompts
 
 
 def _origin(checkout: Checkout) -> str:
@@ -199,19 +207,19 @@ def _origin(checkout: Checkout) -> str:
     return f"{checkout.folder} at {checkout.commit.short}{', not all committed' if checkout.is_dirty else ''}"
 
 
-def _show(outcome: Outcome, title: str, form: str, diffs: Diffs, unclaimed: Sequence[str] | None = None) -> None:
+def _show(outcome: Outcome, title: str, form: str, pairs: TextPairs, unclaimed: Sequence[str] | None = None) -> None:
     if form == "markdown":
         from promptctl.output import plan_markdown
 
-        plan_markdown.show(outcome, title, diffs)
+        plan_markdown.show(outcome, title, pairs)
         for change in outcome.plan.of(changes.HELD):
             messages.note(f"{change.name} {plan_view.message(change, outcome)}")
     else:
-        plan_view.show(outcome, title, form, diffs, unclaimed)
+        plan_view.show(outcome, title, form, pairs, unclaimed)
 
 
-def _diffs(database: Database, outcome: Outcome, form: str) -> Diffs:
-    """Return both texts of each new version and its active version, by name and version, if the output shows them."""
+def _text_pairs(database: Database, outcome: Outcome, form: str) -> TextPairs:
+    """Return what the output compares: each new version with the active version of its prompt, if it has one."""
     from promptctl.output import stream
     from promptctl.rules.references import Reference
     from promptctl.store import version_texts
@@ -219,24 +227,24 @@ def _diffs(database: Database, outcome: Outcome, form: str) -> Diffs:
     new = [change for change in outcome.plan.of(changes.NEW) if change.previous_version is not None]
     if not new or (form == "plain" and not stream.to_terminal()) or form == "quiet":
         return {}
-    active = version_texts.read_contents(database, {Reference(change.name, change.previous_version) for change in new})
-    diffs: Diffs = {}
+    old_texts = version_texts.read_contents(
+        database, {Reference(change.name, change.previous_version) for change in new}
+    )
+    pairs: TextPairs = {}
     for change in new:
-        assert change.file is not None
-        old = active[change.name, change.previous_version or 0]
-        named = (f"{change.name}@{change.previous_version}", f"{change.name}@{change.version}")
-        diffs[change.name, change.version] = (old, (change.file.content or b"").decode(), *named)
-    return diffs
+        assert change.file is not None and change.previous_version is not None  # noqa: PT018 - not a test
+        old_text = old_texts[change.name, change.previous_version]
+        new_text = (change.file.content or b"").decode()
+        old_name = f"{change.name}@{change.previous_version}"
+        pairs[change.name, change.version] = (old_text, new_text, old_name, change.reference)
+    return pairs
 
 
-def _refuse(database: Database, outcome: Outcome, form: str, *, only_conflicts: bool = False) -> None:
-    """Raise the error that refuses a plan. With `only_conflicts`, print a warning instead if there is no conflict."""
+def _refuse(database: Database, outcome: Outcome, form: str) -> None:
+    """Raise the error that refuses a plan, if there is one. In plain form, first print diffs of edited versions."""
     if outcome.refusal is None:
         return
     conflicts = outcome.plan.of(changes.CONFLICT)
-    if only_conflicts and not conflicts:
-        messages.warning(f"sync would refuse this: {outcome.refusal.message}")
-        return
     from promptctl.output import diff_view, stream
     from promptctl.rules.references import Reference
     from promptctl.store import version_texts
@@ -260,4 +268,5 @@ def _refuse(database: Database, outcome: Outcome, form: str, *, only_conflicts: 
 
 def _log(run: Run, outcome: Outcome) -> None:
     for move in outcome.moves:
+        # promptId is the id of the version.
         run.log("Prompt activated", name=move.name, version=move.version, promptId=move.id, author=run.author())
