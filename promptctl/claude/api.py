@@ -73,12 +73,14 @@ class Attempt:
     def add_usage(self, usage: object) -> None:
         """Update the counts of tokens from a report. Each report has totals so far, and may leave some out.
 
-        Zeros do not replace a count, because some servers end a reply with a report that has only zeros.
+        Some servers end a reply with a report that has only zeros, which must not replace counts. The three counts of
+        the input belong together, so they are replaced together unless all are zero. The output is judged alone.
         """
         report = {name: count for name in _USAGE_FIELDS if (count := tokens.count(usage, name)) is not None}
         output = report.pop("output_tokens", None)
         if output is not None and (output > 0 or not self.output_tokens):
             self._usage["output_tokens"] = output
+        # The rest of the report is about the input.
         if not self.input_tokens or any(report.values()):
             self._usage |= report
         self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens = tokens.read(
@@ -86,7 +88,7 @@ class Attempt:
         )
 
     def fail(self, problem: Exception, secrets: Sequence[str]) -> None:
-        """Store the failure for an exception of the SDK."""
+        """Store the failure for an exception of the SDK. `secrets` are masked in its message."""
         self.failure, self.retry_after_seconds = refusals.translate(problem, self.request.model, secrets)
         self.outcome = self.failure.code
         self.request_id = getattr(problem, "request_id", None) or self.request_id
@@ -188,7 +190,7 @@ class Claude:
 
 
 def _warm_up() -> None:
-    """Make a call that is answered in this process. The SDK builds its lazy parts then, before the first real call."""
+    """Make a call that is answered in this process, so that the SDK builds its lazy parts before a real call."""
     import anthropic
     import httpx2
 
@@ -199,7 +201,7 @@ def _warm_up() -> None:
         b'{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":1}}',
         b'{"type":"message_stop"}',
     )
-    # Between its third and its fourth quote, an event has its type.
+    # The type of an event is the text between its third and its fourth quote.
     body = b"".join(b"event: %s\ndata: %s\n\n" % (event.split(b'"')[3], event) for event in events)
     response = httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body)
     with httpx2.Client(transport=httpx2.MockTransport(lambda _: response)) as http_client:
@@ -264,12 +266,13 @@ def _check_end(attempt: Attempt) -> None:
 def _without_lone_surrogates(text: str) -> tuple[str, str]:
     """Return a text with "?" for each lone surrogate, and separately a high surrogate at its end ('' if there is none).
 
-    A JSON escape can be one half of a surrogate pair. The other half of the one at the end may be in the next event.
+    A JSON escape can be one half of a surrogate pair. The other half of a pair may be in the next event.
     """
     if text.isascii():
         return text, ""
     half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
-    joined = text[: len(text) - len(half)].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    # A round trip through UTF-16 joins the two halves of a pair. UTF-8 cannot encode the halves that are still alone.
+    joined = text.removesuffix(half).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
     return joined.encode("utf-8", "replace").decode(), half
 
 

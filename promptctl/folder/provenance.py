@@ -66,23 +66,23 @@ class Checkout:
         self,
         folder: str,
         name: str | None,
-        repository: list[str],
+        repository_lines: list[str],
         remote_url: str | None,
         head: str | None,
         status: Callable[[], str | None],
     ) -> None:
-        """Make a checkout from Git's answers; `start` calls this."""
+        """Make a checkout from Git's answers; `start` calls this. `repository_lines` answers `_REPOSITORY`."""
         self.folder = folder
         self._status = status
         self._changes: tuple[frozenset[str], tuple[str, ...]] | None = None
         self._origins: dict[str, dict[str, Any]] = {}
         self.path = os.path.realpath(folder)
-        self._root = os.path.realpath(repository[0]) if repository[0] else None
-        is_shallow = repository[1:2] == ["true"]
-        self._shallow_file = os.path.join(folder, repository[2], "shallow") if is_shallow else None
+        self._root = os.path.realpath(repository_lines[0]) if repository_lines[0] else None
+        is_shallow = repository_lines[1:2] == ["true"]
+        self._shallow_file = os.path.join(folder, repository_lines[2], "shallow") if is_shallow else None
         self.commit = Commit(*head.split(" ", 1)) if self._root and head else None
         self.repository = self._canonical_name(remote_url) if self._root and remote_url else None
-        # In a repository that Git cannot read, the folder would be applied as another source.
+        # Otherwise a folder in a repository that Git cannot read would be applied as another source.
         if self._root is None and name is None and (root := _repository_above(self.path)):
             raise _git_failed(folder, root)
         self._path_in_repository = os.path.relpath(self.path, self._root) if self._root else None
@@ -147,7 +147,7 @@ class Checkout:
         return UNKNOWN if self.is_shallow else DIVERGED
 
     def is_older(self, applied_at: Timestamp | None) -> bool:
-        """Whether the checkout's commit was made before a time. At the same time, it is not older."""
+        """Whether the checkout's commit was made before a time. A commit of exactly that time is not older."""
         if self.commit is None or applied_at is None:
             return False
         return _parse_time(self.commit.committed_at) < _parse_time(applied_at)
@@ -214,17 +214,23 @@ class Checkout:
         return path.removeprefix(self.folder).lstrip("/")
 
     def _git_path(self, path: str) -> str:
-        """Return the path of a file in the repository. Links below the folder stay: to Git, a link is a file."""
+        """Return the path of a file in the repository.
+
+        Links below the folder are not resolved, because Git stores a link as a file.
+        """
         rest = self._path_in_folder(path)
         return rest if self._path_in_repository in (None, ".") else f"{self._path_in_repository}/{rest}"
 
     def _uncommitted(self) -> tuple[frozenset[str], tuple[str, ...]]:
-        """Return the paths with changes that are not committed, and those of these paths that are folders."""
+        """Return the paths with changes that are not committed, and separately the folders among them.
+
+        Git reports a folder instead of its files if it is an untracked repository inside of this one.
+        """
         if self._changes is None:
             output = self._status() if self._root else ""
             if output is None:
                 raise _git_failed(self.folder, self._root or self.folder, *_STATUS)
-            # Two letters of state, a space, the path.
+            # An entry is two letters of state, a space and the path. The path of a folder ends with a slash.
             changed = frozenset(entry[3:] for entry in output.split("\0") if entry)
             self._changes = (changed, tuple(path for path in changed if path.endswith("/")))
         return self._changes
@@ -262,7 +268,7 @@ class _FileAuthors:
         return {path: author for path in paths if (author := self._authors.get(path))}
 
     def _read_until_found(self, missing: set[str]) -> None:
-        """Read the log until it has named each of these paths; the paths that it names are removed from the set."""
+        """Read the log until it has named each path in `missing`, and remove each from the set."""
         # In a shallow clone, `git log` names every file under each of the oldest commits, even if the
         # commit did not change it.
         boundary = self._boundary_commits()

@@ -24,35 +24,36 @@ _MOST_DIFFERENCES_BETWEEN_ANCHORS = 16
 
 def segments(old: Sequence[str], new: Sequence[str]) -> list[Segment]:
     """Return both sequences as segments that are alternately equal and different, in order and without gaps."""
-    first, end_old, end_new = _common_ends(old, new)
+    prefix_length, end_old, end_new = _common_ends(old, new)
     # Runs of equal items: start in old, start in new, length. The first is the common beginning.
-    runs = [(0, 0, first)]
-    for at_old, at_new in _matching_pairs(old[first:end_old], new[first:end_new]):
+    runs = [(0, 0, prefix_length)]
+    for offset_old, offset_new in _matching_pairs(old[prefix_length:end_old], new[prefix_length:end_new]):
+        at_old, at_new = prefix_length + offset_old, prefix_length + offset_new
         start_old, start_new, length = runs[-1]
-        if (start_old + length, start_new + length) == (first + at_old, first + at_new):
+        if (start_old + length, start_new + length) == (at_old, at_new):
             runs[-1] = (start_old, start_new, length + 1)
         else:
-            runs.append((first + at_old, first + at_new, 1))
+            runs.append((at_old, at_new, 1))
     runs.append((end_old, end_new, len(old) - end_old))
     result: list[Segment] = []
-    # Where the segments so far end in each sequence.
-    done_old = done_new = 0
+    # Where the last segment ends in each sequence.
+    last_old = last_new = 0
     for start_old, start_new, length in runs:
-        if start_old > done_old or start_new > done_new:
-            result.append((False, done_old, start_old, done_new, start_new))
-        done_old, done_new = start_old + length, start_new + length
+        if start_old > last_old or start_new > last_new:
+            result.append((False, last_old, start_old, last_new, start_new))
+        last_old, last_new = start_old + length, start_new + length
         if length and result and result[-1][0]:
             # Two adjacent runs are one segment.
-            result[-1] = (True, result[-1][1], done_old, result[-1][3], done_new)
+            result[-1] = (True, result[-1][1], last_old, result[-1][3], last_new)
         elif length:
-            result.append((True, start_old, done_old, start_new, done_new))
+            result.append((True, start_old, last_old, start_new, last_new))
     return result
 
 
 def hunks(aligned: Sequence[Segment], context: int) -> list[list[Segment]]:
     """Group the segments that differ. A group has up to `context` equal items before and after its differences.
 
-    Two differences are in one group if at most twice as many equal items are between them.
+    Two differences are in one group if at most `2 * context` equal items are between them.
     """
     groups: list[list[Segment]] = []
     for position, segment in enumerate(aligned):
@@ -65,7 +66,7 @@ def hunks(aligned: Sequence[Segment], context: int) -> list[list[Segment]]:
         elif groups and not is_last and end_old - start_old <= 2 * context:
             groups[-1].append(segment)
         else:
-            # The first items end the last group, and the last items begin the next group.
+            # Equal items before, between or after groups: the nearest `context` of them go into each group.
             length = min(context, end_old - start_old)
             if groups and length:
                 groups[-1].append((True, start_old, start_old + length, start_new, start_new + length))
@@ -84,16 +85,16 @@ def _matching_pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, i
 
 def _common_ends(old: Sequence[str], new: Sequence[str]) -> tuple[int, int, int]:
     """Return the length of the common beginning, and the position in each sequence where the common end begins."""
-    first = 0
-    for one, other in zip(old, new, strict=False):
-        if one != other:
+    prefix_length = 0
+    for old_item, new_item in zip(old, new, strict=False):
+        if old_item != new_item:
             break
-        first += 1
+        prefix_length += 1
     end_old, end_new = len(old), len(new)
-    while end_old > first and end_new > first and old[end_old - 1] == new[end_new - 1]:
+    while end_old > prefix_length and end_new > prefix_length and old[end_old - 1] == new[end_new - 1]:
         end_old -= 1
         end_new -= 1
-    return first, end_old, end_new
+    return prefix_length, end_old, end_new
 
 
 def _shortest_difference(old: Sequence[str], new: Sequence[str], limit: int) -> list[tuple[int, int]] | None:
@@ -179,11 +180,11 @@ def _pairs_by_anchors(old: Sequence[str], new: Sequence[str]) -> list[tuple[int,
 
 def _longest_increasing(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return the longest subsequence in which the second members ascend; the first members ascend already."""
-    # By length - 1: the smallest second member that a subsequence of this length ends with, and the position of its
-    # pair.
+    # At index n - 1: the smallest second member with which a subsequence of n pairs can end, and the position of the
+    # pair that has it.
     ends: list[int] = []
     end_positions: list[int] = []
-    # By position: the position of the pair before, in the longest subsequence that ends with this pair; -1 for none.
+    # For each pair: the position of the pair that precedes it in the longest subsequence that ends with it; -1: none.
     previous: list[int] = []
     for position, (_, second) in enumerate(pairs):
         length_before = bisect_left(ends, second)

@@ -25,16 +25,16 @@ class Grouped(Record):
 
 
 class UseSums(Grouped):
-    """Sums over the uses of one group that have the same model, the same success and the same price step.
+    """Sums over the uses of one group that have the same model, the same success and the same price tier.
 
-    `model` is always set. `size` is the price step: 0, or 1 above 100 000 input tokens, or 2 above 200 000. `uses`
-    counts all uses, and `without_unit` those without a unit. A `with_…` counts the uses that reported a number, which
-    is summed in the field that follows. `with_both` counts the uses that reported input and output tokens, and `tokens`
+    `model` is always set. `price_tier` is 0, or 1 above 100 000 input tokens, or 2 above 200 000. `uses` counts all
+    uses, and `without_unit` those without a unit. A `with_…` counts the uses that reported a number, and the field that
+    follows is the sum of that number. `with_both` counts the uses that reported input and output tokens, and `tokens`
     is the sum of both. `with_tokens` counts the uses that reported any tokens. Times are in milliseconds.
     """
 
     is_ok: bool
-    size: int
+    price_tier: int
     uses: int
     without_unit: int
     with_tokens: int
@@ -60,8 +60,8 @@ class UseSums(Grouped):
 class Histogram(Grouped):
     """The numbers of successful uses of one group, by bucket of their response times. Empty buckets are left out.
 
-    Bucket b counts the times from 2^(b/32) to 2^((b+1)/32) milliseconds, bucket 0 also shorter times. `counts` has the
-    number for each of `buckets`.
+    Bucket b counts the times from 2^(b/32) to 2^((b+1)/32) milliseconds, so b is negative below one millisecond. Bucket
+    -320 also counts all shorter times. `counts` has the number of uses in each of `buckets`.
     """
 
     buckets: Sequence[int]
@@ -69,9 +69,9 @@ class Histogram(Grouped):
 
 
 class LateScores(Grouped):
-    """Scores that arrived after their uses were rolled up.
+    """Scores that arrived after their uses.
 
-    `with_score` counts the uses that had no score before; `score` is added to the sum of scores.
+    `with_score` is the number of uses that had no score before. `score` is what these scores add to the sum of scores.
     """
 
     with_score: int
@@ -95,7 +95,7 @@ class ListedVersion(Record):
 
 
 class DailyUses(Record):
-    """The number of uses of a version on one day; `days_ago` counts in UTC, and 0 is today."""
+    """The number of uses of a version on one day. `days_ago` is 0 for today; days are in UTC."""
 
     name: str
     version: int

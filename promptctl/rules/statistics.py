@@ -213,8 +213,8 @@ def _total(sums: Sequence[float | None]) -> int | None:
 def _cost(parts: Sequence[UseSums], price: Price) -> float | None:
     """Return the cost of all uses with tokens in US dollars, None if one of them has no price.
 
-    A part costs its number of uses times the price of an average use. This is exact: between two price steps, a price
-    is linear in the tokens, and all uses of a part are between the same steps.
+    A part costs its number of uses times the price of an average use. This is exact: all uses of a
+    part are in one price tier, and within a tier a price is linear in the tokens.
     """
     total_cost = 0.0
     billed = [part for part in parts if part.with_tokens]

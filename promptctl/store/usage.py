@@ -4,6 +4,9 @@ A total is a sum of uses for a grain: an hour, a day or all time. Statistics tha
 whole days, the totals of the hours before the first whole day, and the single uses before the first whole hour. All
 statistics add the single uses above the watermark, which are not in totals yet.
 
+`recorded_in` is the number of the transaction that recorded a use or a score. The watermark is such a number: uses and
+scores with a smaller one are in totals.
+
 Each `_function` returns a statement with its parameters. `times` are three times: that of the first use (None: of all
 time), the first whole hour, and the first whole day.
 """
@@ -40,9 +43,9 @@ def read_measurements(
     of the last 14 days. `price_days` (2026-03-13, UTC) separates the sums of a group at the days on which prices
     change.
 
-    A first round trip reads the watermark. As a constant in the other statements it lets the planner estimate how many
-    uses are above it, which may be none or all. A second round trip reads the rest and the watermark again, and is
-    repeated if the watermark has moved.
+    A first round trip reads the watermark. The other statements get it as a constant, so that the planner can estimate
+    how many uses are above it: there may be none, or all uses may be. A second round trip reads the rest and the
+    watermark again. It is repeated if the watermark has moved.
     """
     [bounds] = database.run_all(_bounds(name, since))
     while True:
@@ -85,7 +88,10 @@ def read_measurements(
 def _bounds(name: str | None, since: Timestamp | None) -> Statement:
     """Return the statement for two rows, for the statistics and for the trend.
 
-    Each has the watermark, the versions of the prompt as an array in text, and the three times.
+    Each has the watermark, the versions of the prompt as an array in text, and the three times. If single uses of the
+    first hour were dropped, the first time is the beginning of that hour, so that its total is added. The other two
+    times are the first one rounded up: `date_trunc` rounds down, so it gets the microsecond before, and one unit is
+    added.
     """
     return (
         """
@@ -93,13 +99,13 @@ def _bounds(name: str | None, since: Timestamp | None) -> Statement:
                    array(select v.version from promptctl.versions v where v.name = $1 order by v.version)::text end,
                m.moment, date_trunc('hour', m.moment - interval '1 us', 'UTC') + interval '1 hour',
                date_trunc('day', m.moment - interval '1 us', 'UTC') + interval '1 day'
-        from (select) one
-        left join promptctl.roll_up r on true
+        from (select) one_row
+        left join promptctl.roll_up r on true -- without a row before the first roll-up
         cross join lateral (
-            select case when date_trunc('hour', g.since, 'UTC') < r.dropped_before
-                        then date_trunc('hour', g.since, 'UTC') else g.since end
+            select case when date_trunc('hour', q.requested, 'UTC') < r.dropped_before
+                        then date_trunc('hour', q.requested, 'UTC') else q.requested end
             from (select case when t.time like '-%' then now() + t.time::interval else t.time::timestamptz end
-                  from (select $2::text) t (time)) g (since)
+                  from (select $2::text) t (time)) q (requested)
         ) s (since)
         cross join lateral (
             values (1, s.since), (2, greatest(s.since, date_trunc('day', now(), 'UTC') - interval '13 days'))
@@ -132,9 +138,10 @@ def _listed(name: str | None) -> Statement:
 def _grain_and_times(
     times: Sequence[Timestamp | None], by: Collection[str], price_days: Sequence[str] = ()
 ) -> list[str | None]:
-    """Return the coarsest grain that is exact, the time of its first total, and that of the first total of an hour.
+    """Return the coarsest grain whose totals can be added up for these groups, and two times.
 
-    Before the first total of a day, totals of hours are added. The last time is None if there are none.
+    Totals of that grain are added from the first time on (None: of all time). Before it, totals of hours are added from
+    the second time on (None: no totals of hours are added).
     """
     since, hours_from, days_from = times
     if "hour" in by:
@@ -157,8 +164,8 @@ def _totals(
                sum(t.first_token_ms), sum(t.with_score)::bigint, sum(t.score), max(t.last_used_at)
         from promptctl.totals t
         where ($1::text is null or t.name = $1)
-          and (t.grain = $2 and ($3::timestamptz is null or t.starts_at >= $3)
-               or t.grain = 'hour' and t.starts_at >= $4 and t.starts_at < $3)
+          and ((t.grain = $2 and ($3::timestamptz is null or t.starts_at >= $3))
+               or (t.grain = 'hour' and t.starts_at >= $4 and t.starts_at < $3))
         group by 1, 2, 3, 4, 5, 6, 7, case when $8::timestamptz[] <> '{}' then width_bucket(t.starts_at, $8) end
         """,
         [name, *_grain_and_times(times, by, price_days), *_groups(by), _midnights(price_days)],
@@ -177,8 +184,8 @@ def _histograms_of_totals(name: str | None, times: Sequence[Timestamp | None], b
             from promptctl.totals t
             cross join lateral unnest((t.response_times).buckets, (t.response_times).counts) h (bucket, number)
             where ($1::text is null or t.name = $1) and t.is_ok
-              and (t.grain = $2 and ($3::timestamptz is null or t.starts_at >= $3)
-                   or t.grain = 'hour' and t.starts_at >= $4 and t.starts_at < $3)
+              and ((t.grain = $2 and ($3::timestamptz is null or t.starts_at >= $3))
+                   or (t.grain = 'hour' and t.starts_at >= $4 and t.starts_at < $3))
             group by 1, 2, 3, 4, 5, 6
         ) b (name, version, day, hour, model, bucket, number)
         group by 1, 2, 3, 4, 5
@@ -195,11 +202,11 @@ def _uses(
     by: Collection[str],
     price_days: Sequence[str],
 ) -> Statement:
-    """Return the statement for uses above the watermark, and for those before the first whole hour.
+    """Return the statement for the uses above the watermark and the uses before the first whole hour.
 
-    The price tier is the 7th column, but two booleans are grouped by instead. For a number that is calculated from a
-    column, PostgreSQL expects as many groups as the column has values, and sorts a million rows instead of using a hash
-    table.
+    The 7th column is the price tier, the sum of two comparisons. The statement groups by the comparisons instead: for a
+    number that is calculated from a column, PostgreSQL expects as many groups as the column has values, and would sort
+    a million rows instead of using a hash table.
     """
     return (
         """
@@ -214,7 +221,7 @@ def _uses(
                sum(u.first_token_ms), count(u.score), sum(u.score), max(u.recorded_at)
         from promptctl.uses u
         where ($1::text is null or u.name = $1 and u.version = any ($2::integer[]))
-          and (u.recorded_in >= $3 or u.recorded_at >= $4 and u.recorded_at < $5)
+          and (u.recorded_in >= $3 or (u.recorded_at >= $4 and u.recorded_at < $5))
           and ($4::timestamptz is null or u.recorded_at >= $4)
         group by 1, 2, 3, 4, 5, 6, coalesce(u.input_tokens > 100000, false), coalesce(u.input_tokens > 200000, false),
                  case when $9::timestamptz[] <> '{}' then width_bucket(u.recorded_at, $9) end
@@ -235,10 +242,12 @@ def _midnights(days: Sequence[str]) -> list[str]:
 def _histograms_of_uses(
     name: str | None, versions: str | None, rolled_below: int, times: Sequence[Timestamp | None], by: Collection[str]
 ) -> Statement:
-    """Return the statement for the histograms of the uses of `_uses`.
+    """Return the statement for the histograms of the uses that `_uses` selects.
 
-    The expression for a bucket is that of promptctl.histogram_bucket, which a viewer must not call. The time and the
-    bucket are calculated in a subquery with `offset 0`. Without it the planner would expect one group for every use.
+    The statement repeats the expression of promptctl.histogram_bucket, because a viewer may not call that function. A
+    bucket is floor(32 * log2(time)), and 46.166… is 32 / ln 2. For times of 2^-10 ms or less it is -320. The time and
+    the bucket are calculated in a subquery with `offset 0`. Without it the planner would expect one group for every
+    use.
     """
     return (
         """
@@ -255,7 +264,7 @@ def _histograms_of_uses(
                             then floor(ln(u.response_ms) * 46.16624130844683)::smallint else -320 end as bucket
                 from promptctl.uses u
                 where ($1::text is null or u.name = $1 and u.version = any ($2::integer[]))
-                  and (u.recorded_in >= $3 or u.recorded_at >= $4 and u.recorded_at < $5)
+                  and (u.recorded_in >= $3 or (u.recorded_at >= $4 and u.recorded_at < $5))
                   and ($4::timestamptz is null or u.recorded_at >= $4)
                   and u.outcome = 'ok' and u.response_ms is not null
                 offset 0
@@ -271,9 +280,10 @@ def _histograms_of_uses(
 def _scores(
     name: str | None, versions: str | None, rolled_below: int, times: Sequence[Timestamp | None], by: Collection[str]
 ) -> Statement:
-    """Return the statement for scores that arrived after their uses: those above the watermark, and those of old uses.
+    """Return the statement for scores that arrived after their uses and are in none of the totals that are added.
 
-    The old uses are those before the first whole hour. A score that replaces another counts as the difference.
+    It reads every score above the watermark, and the scores of uses before the first whole hour. A score that replaces
+    another counts as the difference.
     """
     return (
         """
@@ -308,13 +318,13 @@ def _days(
             select t.name, t.version, (t.starts_at at time zone 'UTC')::date, t.uses
             from promptctl.totals t
             where $7 and ($1::text is null or t.name = $1)
-              and (t.grain = 'day' and t.starts_at >= $6
-                   or t.grain = 'hour' and t.starts_at >= $5 and t.starts_at < $6)
+              and ((t.grain = 'day' and t.starts_at >= $6)
+                   or (t.grain = 'hour' and t.starts_at >= $5 and t.starts_at < $6))
             union all
             select u.name, u.version, (u.recorded_at at time zone 'UTC')::date, count(*)
             from promptctl.uses u
             where $7 and ($1::text is null or u.name = $1 and u.version = any ($2::integer[]))
-              and (u.recorded_in >= $3 or u.recorded_at >= $4 and u.recorded_at < $5) and u.recorded_at >= $4
+              and (u.recorded_in >= $3 or (u.recorded_at >= $4 and u.recorded_at < $5)) and u.recorded_at >= $4
             group by 1, 2, 3
         ) d (name, version, day, uses)
         group by 1, 2, 3

@@ -23,7 +23,7 @@ NO_MODEL: dict[str, Any] = {"model": None, "with_tokens": 0}
 
 def sums(**overrides: Any) -> UseSums:
     values: dict[str, Any] = {
-        "name": "x", "version": 1, "day": None, "hour": None, "model": "m", "is_ok": True, "size": 0, "uses": 2,
+        "name": "x", "version": 1, "day": None, "hour": None, "model": "m", "is_ok": True, "price_tier": 0, "uses": 2,
         "without_unit": 1, "with_tokens": 2, "with_both": 2, "tokens": 300.0, "with_input": 2, "input_tokens": 200.0,
         "with_output": 2, "output_tokens": 100.0, "cache_read_tokens": None, "cache_write_tokens": None,
         "with_response": 2, "response_ms": 3000.0, "fastest_ms": 1000.0, "slowest_ms": 2000.0, "with_first_token": 1,
