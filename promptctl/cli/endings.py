@@ -133,7 +133,7 @@ def _explained(failure: errors.PromptctlError, invocation: Invocation) -> errors
 
 
 def _set_color(options: Sequence[str]) -> None:
-    """Apply --color before an error in the command line is printed. Without that error, `Run` applies it."""
+    """Apply --color before an error in the command line is printed. Without an error, cli.run.Run applies it later."""
     from promptctl.cli import command_line
     from promptctl.output import stream
 

@@ -64,7 +64,7 @@ def _add_hint(failure: errors.PromptctlError, connection: Database | None, words
 def _unquoted_text(
     failure: errors.PromptctlError, connection: Database, words: Sequence[str]
 ) -> errors.PromptctlError | None:
-    """Return the error for an option's text without quotes, of which a word was read as a name. None if it has quotes.
+    """Return the error for a text without quotes whose second word was read as a name, None if the text has quotes.
 
     The shortest such line has five words: `rollback --reason too concise D`.
     """

@@ -26,7 +26,7 @@ def check_positive(**numbers: float) -> None:
 
 
 def prompt_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names as a tuple. Raises TypeError for a string, of which each character would be a name."""
+    """Return names as a tuple. Raises TypeError for a string, because each of its characters would become a name."""
     if isinstance(names, str):
         raise TypeError(f"names must be a list, for example [{names!r}], not a string")
     return tuple(names)

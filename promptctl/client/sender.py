@@ -31,7 +31,7 @@ _MOST_SCORES = 50
 
 
 class Batch:
-    """Records of which the uses were sent. `wait_for_uses` waits for their result; it is None if there are no uses."""
+    """Records in a batch whose uses were sent. `wait_for_uses` waits for their result. It is None without uses."""
 
     __slots__ = ("records", "wait_for_uses")
 

@@ -106,7 +106,7 @@ def record_fallbacks(database: Database, fallbacks: Sequence[FallbackRecord], no
 def score(database: Database, scores: Sequence[ScoreRecord]) -> None:
     """Store scores of uses, all or none, in one round trip. Raises errors.PromptctlError for an unknown use."""
     # Sorted by id: each use stays locked until all are stored, and two sessions with different orders would deadlock.
-    # `sorted` keeps the order of the scores of one use, of which the last counts.
+    # `sorted` keeps the order of the scores of one use: the last one counts.
     statements: list[tuple[LiteralString, Sequence[str | float]]] = [
         ("select promptctl.score_use($1, $2)", record) for record in sorted(scores, key=lambda record: record.id)
     ]

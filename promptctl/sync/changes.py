@@ -44,7 +44,7 @@ class Change(Record):
     `version` is the version that the change is about, or WHOLE_PROMPT. `previous_version` is the active
     version. A change of kind `describe` writes `metadata`, one of kind `route` writes `route`. `file` is the version
     file of a change of a version. `yaml_path` is the prompt.yaml that causes an activation or a route. `hold` is the
-    operator's move because of which a held change is not applied. `hint` is a command or a sentence that resolves a
+    operator's move that prevents a held change. `hint` is a command or a sentence that resolves a
     conflict or ends a hold. `needs_new_variables` marks the conflict that `--allow-new-variables` resolves.
     """
 

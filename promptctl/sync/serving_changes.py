@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from promptctl.store.syncs import StoredPrompt
     from promptctl.sync.changes import PlanOptions, Route
 
-# The command that resolves a conflict because the version to activate needs a variable that the active version does not
-# need.
+# A version that needs a variable which the active version does not need is a conflict. This command resolves it.
 ALLOW_NEW_VARIABLES_COMMAND = "promptctl sync --allow-new-variables"
 
 
@@ -60,7 +59,8 @@ def _is_activation_held(target: int, stored: StoredPrompt, options: PlanOptions)
     sync has set a version yet, any active version stays, unless `adopt` is set.
     """
     if stored.has_applied_version:
-        # None if the folder of the last sync named no version. Then nothing is held.
+        # Some sync has set a version. `applied_version` is that of the last sync. It is None if its folder named no
+        # version, and then nothing is held.
         return stored.applied_version == target
     return stored.active_version is not None and not options.adopt
 

@@ -115,7 +115,7 @@ def server_account(cluster: str | None) -> Account:
     )
 
 
-def require(home: str) -> None:
+def create_and_check(home: str) -> None:
     """Create `home`. Raises Failed (`data_directory_unusable`) if it cannot hold a server safely."""
     forbidden = [character for character in home if character in _FORBIDDEN]
     if forbidden:

@@ -85,7 +85,7 @@ def start(
         raise _no_database(home_directory)
     connect = connect or drivers.for_command().connect
     with home.failures(home_directory):
-        home.require(home_directory)
+        home.create_and_check(home_directory)
         with home.start_lock(home_directory):
             home.set_mode_if_new(home_directory)
             if unless_stopped and home.was_stopped(home_directory):
@@ -114,7 +114,7 @@ def stop(home_directory: str) -> bool:
     if directory is None:
         return False
     with home.failures(home_directory):
-        home.require(home_directory)
+        home.create_and_check(home_directory)
         with home.start_lock(home_directory):
             home.note_stop(home_directory)
             if not _is_running(home_directory):
@@ -142,8 +142,8 @@ def status(home_directory: str) -> ServerStatus:
     major = location.major_version(directory)
     with home.failures(home_directory):
         copy = binaries.copied(home_directory, major)
-        # `_is_running` raises for a lock that this user may not open. To `_listening_process`, a socket that this user
-        # may not open is a server that does not run.
+        # Ask `_is_running` first, because it raises if this user may not open the lock of the server.
+        # `_listening_process` alone would report another user's running server as not running.
         pid = _listening_process(home_directory) if _is_running(home_directory) else None
     return ServerStatus(
         home=home_directory,
@@ -229,7 +229,10 @@ def _launch(home_directory: str, lock: int, create: bool, say: Callable[[str], N
 
 
 def _wait_until_ready(home_directory: str, directory: str, offset: int, connect: Connect) -> None:
-    """Wait until the server answers. Raises Failed if it takes too long, or ends: its log begins at `offset`."""
+    """Wait until the server answers. Raises Failed if this takes too long or the server ends.
+
+    The reason for the end is then read from the server's log, after `offset`.
+    """
     deadline = time.monotonic() + _WAIT_SECONDS
     while not (_is_ready(directory) and _answers(home_directory, connect)):
         if not home.server_lives(home_directory):
