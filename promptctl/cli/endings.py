@@ -63,7 +63,8 @@ class _Bug(errors.PromptctlError):
 def _open_standard_streams() -> None:
     """Open the null device for each closed standard stream.
 
-    Otherwise a socket that is opened later could get the descriptor, and with it our output.
+    Otherwise a socket that is opened later could get the descriptor, and with it our output. os.open returns the lowest
+    free descriptor, so when it returns 2 or more, the descriptors 0, 1 and 2 are open.
     """
     if None in (sys.stdin, sys.stdout, sys.stderr):
         while os.open(os.devnull, os.O_RDWR) < 2:
@@ -162,7 +163,7 @@ def _write_held_output() -> None:
 
 
 def _terminate(number: int) -> int:
-    """End the process by the signal itself, so that the parent process sees it. Returns only if that is blocked."""
+    """End the process by the signal itself, which the parent process sees. Returns only if the signal is blocked."""
     import signal
 
     _flush(may_fail=True)
@@ -179,7 +180,7 @@ def _failed(failure: errors.PromptctlError, invocation: Invocation) -> int:
 
 
 def _bug(bug: Exception, invocation: Invocation) -> int:
-    """Report a bug without any value of the user's, and save a report that can be sent."""
+    """Print an error for a bug, and save a report to send. Neither contains data of the user."""
     _write_held_output()
     if os.environ.get("PROMPTCTL_TRACEBACK"):
         import traceback
@@ -199,6 +200,6 @@ def _bug(bug: Exception, invocation: Invocation) -> int:
 
             stream.write_stderr(report)
             hint = "report it with the lines above"
-    except Exception:  # noqa: BLE001, S110 - if no report can be made, for example without memory, the bug is still reported
+    except Exception:  # noqa: BLE001, S110 - without a report, for example if memory is exhausted, the error is still printed
         pass
     return _failed(_Bug("bug", f"this is a bug in promptctl: {summary}", hint=hint), invocation)

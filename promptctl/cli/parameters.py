@@ -80,9 +80,12 @@ DATABASE_URL = _option(
 )
 JSON = _flag("json", "--json", "Print JSON.")
 QUIET = _flag("quiet", "--quiet -q", "Print references or names only.")
-VERBOSE = _flag("verbose", "--verbose -v", "Log events to standard error.")
+VERBOSE = _flag("verbose", "--verbose -v", "Log events to standard error, as text.")
 LOG_FORMAT = _option(
-    "log_format", "--log-format", "FORMAT", "Log events to standard error as text, or as json, one object per line."
+    "log_format",
+    "--log-format",
+    "FORMAT",
+    "Log events as --verbose, as text, or as json with one object per line.",
 )
 COLOR = _option(
     "color",
@@ -190,8 +193,8 @@ TEMPLATE_DEFAULT = _option(
 ADOPT = _flag(
     "adopt",
     "--adopt",
-    "Change prompts of another source too (else: conflict), and replace active versions that no sync has set (else:"
-    " held). Applies to this run only.",
+    "Change prompts of another source too, and replace active versions and routes that no sync has set. Without it, the"
+    " former are conflicts and the latter are held. Applies to this run only.",
 )
 FORCE = _flag(
     "force",

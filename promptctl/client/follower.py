@@ -1,4 +1,6 @@
-"""The thread that keeps active versions up to date. It is notified of changes, and polls in case of a lost one.
+"""The thread that keeps active versions up to date. It is notified of changes, and polls too.
+
+It polls because a notification can be lost.
 
 Only this thread reads the database. A caller that needs a prompt that is not in memory waits until the thread has read
 it. Where no thread can be started, the caller reads the database itself.
@@ -70,7 +72,7 @@ class Follower:
         # A random interval, a little shorter than the documented one, so that processes do not all poll at the same
         # time.
         self._poll_seconds = self._longest_poll_seconds * random.uniform(0.9, 0.98)  # noqa: S311 - not a secret
-        # Reentrant, because a signal handler may close the client while the interrupted code holds it.
+        # Reentrant: a signal handler may close the client, which takes this lock, while the interrupted code holds it.
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._database: Database | None = None
@@ -90,8 +92,8 @@ class Follower:
     def recreate_locks(self) -> bool:
         """Recreate the locks after a library such as gevent replaced `threading`.
 
-        Return False if the thread was started: it uses the locks, so they stay. A stopped client keeps its locks too:
-        it starts no thread, and a reset would undo the stop.
+        Return False if the thread was started, because it uses the locks, so they stay. In a stopped client they stay
+        as well, because a reset would undo the stop. That returns True: no thread will use them.
         """
         if self._thread is not None:
             return False
@@ -100,17 +102,17 @@ class Follower:
         return True
 
     def start(self) -> None:
-        """Start the thread unless it is running. Raises _NoThread."""
+        """Start the thread unless it is running. Raises _NoThread if there is no thread or no descriptor for it."""
         if self._thread is not None:
             return
         with self._lock:
             if self._thread is not None or self._is_stopping:
                 return
-            self._waker.open()
             thread = threading.Thread(target=self._run, name="promptctl-follower", daemon=True)
             try:
+                self._waker.open()
                 thread.start()
-            except RuntimeError as problem:
+            except (RuntimeError, OSError) as problem:
                 self._waker.close()
                 raise _NoThread(str(problem)) from None
             self._thread = thread
@@ -127,7 +129,7 @@ class Follower:
             self._thread.join(seconds)
 
     def load(self, names: Sequence[str], seconds: float) -> State:
-        """Return a state that has these names and pinned references.
+        """Return a state that has each of `names`: the name of a prompt, or a reference such as `support@3`.
 
         Does not wait if the last attempt to read the database failed. Raises PromptNotFound, VersionNotFound,
         Unavailable.
@@ -285,7 +287,7 @@ class Follower:
 
 
 class _Waker:
-    """A pipe that wakes a thread, which waits until `descriptor` can be read. It is -1 while the pipe is closed."""
+    """A pipe that wakes a thread. The thread waits until `descriptor` can be read. It is -1 while there is no pipe."""
 
     def __init__(self) -> None:
         self.descriptor = self._writer = -1
@@ -310,7 +312,7 @@ class _Waker:
     def close(self) -> None:
         """Close the pipe."""
         descriptors = (self.descriptor, self._writer)
-        # Before they are closed, because a closed descriptor's number may at once be that of another file.
+        # Forget the numbers first: as soon as a descriptor is closed, its number may belong to another file.
         self.descriptor = self._writer = -1
         for descriptor in descriptors:
             if descriptor >= 0:

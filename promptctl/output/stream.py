@@ -58,8 +58,8 @@ def has_color(stream: TextIO) -> bool:
     """Whether to use colors in this stream.
 
     The first of these that is set decides: --color, NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE. Without them, a terminal has
-    colors unless TERM is dumb or CLICOLOR is 0. An empty variable counts as not set. FORCE_COLOR=0 switches colors off,
-    and CLICOLOR_FORCE=0 is ignored.
+    colors unless CLICOLOR is 0, or TERM is dumb, empty or not set. The other variables count as not set if they are
+    empty. FORCE_COLOR=0 switches colors off, and CLICOLOR_FORCE=0 is ignored.
     """
     if _color != "auto":
         return _color == "always"
@@ -144,7 +144,11 @@ def json_text(document: Mapping[str, Any], indent: int | None = None) -> str:
 
 
 def write_bytes(data: bytes) -> None:
-    """Write bytes to standard output. Raises Failed (`cannot_write`) if it is closed or the disk is full."""
+    """Write bytes to standard output.
+
+    Raises Failed (`cannot_write`) if standard output is not open or the disk is full, and BrokenPipeError if the reader
+    has closed its end of a pipe.
+    """
     if sys.stdout is None:
         raise write_error(OSError(errno.EBADF, os.strerror(errno.EBADF)))
     if _buffered is not None:
@@ -186,9 +190,9 @@ def _flush_to_pager() -> None:
         size = os.get_terminal_size(sys.stdout.fileno())
     except (OSError, ValueError):
         size = os.terminal_size((0, 0))
-    # The most lines that the answer can take. Each newline ends one, and each full width of the terminal fills one. A
-    # byte counts as one column, and a tab as eight more: no character is wider than that. `pager.show` counts exactly.
-    # An answer of as many lines as the terminal is too long, because the shell's prompt needs a line too.
+    # An upper limit for the lines of the answer: its newlines, and its columns divided by the terminal's. Each byte is
+    # counted as one column and each tab as eight more, which is never too few. `pager.show` counts exactly. As many
+    # lines as the terminal has are too many, because the shell's prompt needs one.
     lines = data.count(b"\n") + (len(data) + _TAB_COLUMNS * data.count(b"\t")) // max(size.columns, 1)
     if 0 < size.lines <= lines:
         from promptctl.output import pager
@@ -208,7 +212,7 @@ def write_content(content: str) -> None:
 
 
 def supports_escapes(stream: TextIO) -> bool:
-    """Whether this stream is a terminal that supports escape sequences, for example to erase a line: not a dumb one."""
+    """Whether this stream is a terminal, other than a dumb one, that supports escape sequences."""
     return is_terminal(stream) and os.environ.get("TERM", "") not in ("", "dumb")
 
 
@@ -216,7 +220,7 @@ _has_transient = False
 
 
 def show_transient(text: str) -> None:
-    """Show a line on standard error that the next such line replaces and the next message erases."""
+    """Show a temporary line on standard error. The next temporary line replaces it, and the next message erases it."""
     global _has_transient
     _has_transient = True
     _write_at_once(f"\r{text}\x1b[K")
@@ -240,8 +244,8 @@ def _write_at_once(text: str) -> None:
 def write_stderr(text: str, *, at_once: bool = False) -> None:
     """Write a line to standard error. Ignore an error of writing, because the answer is not affected.
 
-    While the answer is collected for the pager, the line is added to it, which keeps the order. With `at_once`, a line
-    before the first part of the answer is written immediately.
+    If the answer is being collected for the pager and standard error is a terminal, the line joins the answer, which
+    keeps the order. With `at_once`, it is written immediately as long as the answer is empty.
     """
     clear_transient()
     is_answer_empty = not _buffered

@@ -80,7 +80,7 @@ def archive(
     """Archive versions and, for bare names, prompts; with `undo` restore them. All of them change, or none.
 
     Raises NotFound. Raises Refused for a version that is active, a candidate or the target of a route, for a prompt
-    that a route leads to, for a prompt whose route leads to something archived, and if another session holds the lock.
+    that a route leads to, for a prompt whose route leads to something archived, and if another session has locked it.
     """
     rows = database.run(
         """

@@ -44,8 +44,8 @@ def activate(
 
     Each reference must have a version. `release` is a release that this transaction has opened, to which the moves are
     added. `origins` has the origin of each activation, by name. Raises NotFound. Raises Refused for an archived
-    version, for one that needs a variable which the active version does not need, and if another session holds the
-    lock.
+    version, for one that needs a variable which the active version does not need, and if another session has
+    locked one of the prompts.
     """
     rows = database.run(
         """
@@ -75,7 +75,7 @@ def deactivate(
     """Leave each prompt without an active version, all or none; several prompts make a release.
 
     Raises NotFound. Raises Refused if a route of another prompt leads to one of them, if the active version is not
-    `expected_version`, and if another session holds the lock.
+    `expected_version`, and if another session has locked a prompt.
     """
     rows = database.run(
         """
@@ -105,7 +105,7 @@ def rollback(
 
     promptctl.rollback in schema.sql defines which version was active before. Raises NotFound. Raises Refused if there
     is no earlier version, if the active version is not `expected_version`, if the target needs a variable which the
-    active version does not need, and if another session holds the lock.
+    active version does not need, and if another session has locked a prompt.
     """
     rows = database.run(
         """

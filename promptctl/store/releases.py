@@ -124,7 +124,7 @@ def rollback(
 
     `skip_moved` skips prompts that have moved since. Raises NotFound. Raises Refused if a prompt has moved since, if
     the version to restore is archived or needs a variable which the active version does not need, and if another
-    session holds the lock.
+    session has locked one of the prompts.
     """
     rows = database.run(
         """

@@ -65,7 +65,7 @@ def set_split(
 
     The seed, by default `<name>.<epoch>`, stays while the share changes. Raises NotFound. Raises Refused if there is no
     split to change, if the candidate is the active version, is archived, or needs a variable which the active version
-    does not need, and if another session holds the lock.
+    does not need, and if another session has locked the prompt.
     """
     rows = database.run(
         """
@@ -85,7 +85,7 @@ def set_split(
 
 
 def end_split(database: Database, name: str, *, author: str, reason: str | None = None) -> SplitChange:
-    """Serve the active version to all units again. Raises NotFound, and Refused if another session holds the lock."""
+    """Serve the active version to all units again. Raises NotFound, and Refused if another session has locked it."""
     rows = database.run(
         """
         select s.name, s.version, s.candidate_version, s.previous_candidate, s.basis_points, s.previous_basis_points,

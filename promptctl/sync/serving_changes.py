@@ -1,7 +1,7 @@
 """The changes that a plan makes to what a prompt serves: its active version and its route.
 
-An operator's move is held: it stays until the version that the folder names changes. In the same way, a route that was
-set in the database stays until the folder's route changes.
+An operator's move is held: it stays until the folder names another version than at the last sync. In the same way, a
+route that was set in the database stays until the folder's route changes.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ def activation_changes(
     if version is None and not any(file.number == target for file in prompt.versions):
         message = "is set as active, but is neither in the folder nor in the database"
         return [Change(CONFLICT, prompt.name, target, message, hint=correct_yaml)]
+    # Before the hold, because an erased version can never be activated. An archived one can be restored.
     if version is not None and version.is_erased:
         return [Change(CONFLICT, prompt.name, target, "is set as active, but was erased", hint=correct_yaml)]
     if stored is None:
@@ -55,12 +56,11 @@ def activation_changes(
 def _is_activation_held(target: int, stored: StoredPrompt, options: PlanOptions) -> bool:
     """Whether the active version stays, although the folder names another one, `target`.
 
-    If the last sync applied `target` too, an operator has activated another version after that sync, so it stays. If no
-    sync has set a version yet, any active version stays, unless `adopt` is set.
+    If the last sync applied this same `target`, an operator has moved the prompt since, and that move stays. If no sync
+    has set a version yet, any active version stays, unless `adopt` is set.
     """
     if stored.has_applied_version:
-        # Some sync has set a version. `applied_version` is that of the last sync. It is None if its folder named no
-        # version, and then nothing is held.
+        # `applied_version` is the version that the folder named at the last sync, or None. With None nothing is held.
         return stored.applied_version == target
     return stored.active_version is not None and not options.adopt
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import random
 import threading
 import time
@@ -12,7 +14,7 @@ import pytest
 
 from promptctl import Prompts
 from promptctl.client.load_requests import Request
-from tests.client.support import WAIT_SECONDS, activate, rows
+from tests.client.support import WAIT_SECONDS, activate, rows, until
 from tests.schema.support import value
 
 if TYPE_CHECKING:
@@ -228,3 +230,19 @@ def test_a_failed_thread_start_does_not_discard_requests_of_other_threads(
     assert answers == ["greeter@1"]
     # The other requests in the list are answered, too.
     assert other_requests[0].wait(WAIT_SECONDS)
+
+
+def test_a_caller_reads_the_database_itself_if_the_thread_gets_no_pipe(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = make_client()
+
+    def fail() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pipe", fail)
+        assert str(prompts.get("greeter")) == "greeter@1"
+        assert not prompts.is_connected
+    assert str(prompts.get("greeter")) == "greeter@1"
+    until(lambda: prompts.is_connected)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def delete(run: Run, references_: list[str], undo: bool = False, dry_run: bool = False) -> None:
     """Archive versions or whole prompts.
 
-    NAME@VERSION archives one version: list and show hide it, and it cannot be
+    NAME@VERSION archives one version: it is hidden, and it cannot be
     activated. The active version cannot be archived. NAME archives the whole
     prompt, which then has no active version and cannot change. Names, numbers,
     texts, history and statistics are kept.

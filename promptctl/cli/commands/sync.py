@@ -48,7 +48,8 @@ def sync(
     optional prompt.yaml. sync stores new versions and activates the versions that
     the folder names, all in one transaction. Running it again changes nothing. It
     is a conflict if the file of a stored version was edited. A version that an
-    operator activated stays active until the folder's version changes.
+    operator activated stays active until the folder names another version
+    than at the last sync.
 
     --dry-run shows the plan. --save-plan also saves it, and --apply-plan applies
     exactly that plan. Each line of a plan starts with a sign:
