@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 _LONGEST_MESSAGE = 300
 # A shorter secret is masked only as the password in a URL, because elsewhere it may be part of an ordinary word.
 _SHORTEST_SECRET = 6
-# After a longer wait no call is repeated: the user gets the error, with the time to wait.
+# If Claude asks to wait longer than this, the call is not repeated: the user gets the error, with the time to wait.
 _LONGEST_WAIT_SECONDS = 10.0
-_SHORTEST_WAIT_SECONDS = 1.0
+# The wait if Claude names none.
+_DEFAULT_WAIT_SECONDS = 1.0
 
-# By the error types of https://docs.claude.com/en/api/errors, which are also our codes. Claude's own message follows.
+# Our message for each error type of https://docs.claude.com/en/api/errors. The types are also our error codes. Claude's
+# own message is appended.
 MESSAGES = {
     "authentication_error": "Claude rejected the API key",
     "billing_error": "Claude reports a billing problem",
@@ -118,7 +120,7 @@ def _unreachable(problem: Exception, reason: str) -> errors.ClaudeFailed:
 
 def _status_error(problem: object, model: str, secrets: Sequence[str]) -> tuple[errors.ClaudeFailed, float | None]:
     status = int(getattr(problem, "status_code", 0))
-    # An error inside a stream has status 200. Only its type distinguishes it.
+    # For an error inside a stream the status is 200, so its type alone says which error it is.
     kind: str = getattr(problem, "type", None) or ""
     if status == 404 and kind not in MESSAGES and (address := _address(problem, with_path=True)):
         # For a missing model the API sends a type. Without a type, the URL itself is wrong.
@@ -150,7 +152,7 @@ def _status_error(problem: object, model: str, secrets: Sequence[str]) -> tuple[
 def _address(problem: object, *, with_path: bool) -> str:
     """Return the URL of the request without its credentials; '' if it is not known."""
     try:
-        url = getattr(problem, "request").url  # noqa: B009 - the libraries' errors have no common type with it
+        url = getattr(problem, "request").url  # noqa: B009 - no base class of both libraries' errors declares `request`
         port = f":{url.port}" if url.port else ""
         return f"{url.scheme}://{url.host}{port}{url.path if with_path else ''}"
     except (AttributeError, RuntimeError):
@@ -158,9 +160,9 @@ def _address(problem: object, *, with_path: bool) -> str:
 
 
 def _wait_seconds(retry_after: str | None) -> float:
-    """Return the seconds until the number or date of a `retry-after` header; one second for any other value or none."""
+    """Return how many seconds to wait by a `retry-after` header, a number or a date; one second if it is neither."""
     if retry_after is None:
-        return _SHORTEST_WAIT_SECONDS
+        return _DEFAULT_WAIT_SECONDS
     try:
         seconds = float(retry_after)
     except ValueError:
@@ -170,8 +172,8 @@ def _wait_seconds(retry_after: str | None) -> float:
         try:
             seconds = email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time()
         except (ValueError, OverflowError):
-            return _SHORTEST_WAIT_SECONDS
-    return max(seconds, 0.0) if math.isfinite(seconds) else _SHORTEST_WAIT_SECONDS
+            return _DEFAULT_WAIT_SECONDS
+    return max(seconds, 0.0) if math.isfinite(seconds) else _DEFAULT_WAIT_SECONDS
 
 
 def duration(seconds: float) -> str:

@@ -113,7 +113,7 @@ HEADINGS = (
             "split": Command(
                 "split:split",
                 "Serve a candidate version to a share of the units.",
-                p.SPLIT_REFERENCE, p.SHARE, p.OFF, p.SEED, p.ALLOW_NEW_VARIABLES, *p.CHANGE,
+                p.SPLIT_REFERENCE, p.SHARE, p.OFF, p.SEED, p.ALLOW_NEW_VARIABLES_IN_SPLIT, *p.CHANGE,
             ),
             "route show": Command("route:show", "Show the route of a prompt.", p.NAME),
             "route set": Command("route:set_route", "Replace the route of a prompt.", p.NAME, p.ROUTE_FILE, *p.CHANGE),

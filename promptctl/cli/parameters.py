@@ -85,7 +85,7 @@ LOG_FORMAT = _option(
     "log_format",
     "--log-format",
     "FORMAT",
-    "Log events as --verbose, as text, or as json with one object per line.",
+    "Log events, as --verbose does, in this format: text, or json with one object per line.",
 )
 COLOR = _option(
     "color",
@@ -126,7 +126,13 @@ DRY_RUN = _flag("dry_run", "--dry-run", "Report what would change or be refused.
 ALLOW_NEW_VARIABLES = _flag(
     "allow_new_variables",
     "--allow-new-variables",
-    "Allow a version that needs variables which the active version does not need.",
+    "Activate a version even if it needs variables that the active version does not.",
+)
+
+ALLOW_NEW_VARIABLES_IN_SPLIT = _flag(
+    "allow_new_variables",
+    "--allow-new-variables",
+    "Start the split even if the candidate needs variables that the active version does not.",
 )
 
 # create.
@@ -193,14 +199,14 @@ TEMPLATE_DEFAULT = _option(
 ADOPT = _flag(
     "adopt",
     "--adopt",
-    "Change prompts of another source too, and replace active versions and routes that no sync has set. Without it, the"
-    " former are conflicts and the latter are held. Applies to this run only.",
+    "Change prompts of another source too. Without --adopt, they are conflicts. Also replace an active version or a"
+    " route if no sync has ever set one for the prompt. Without --adopt, it is held. Applies to this run only.",
 )
 FORCE = _flag(
     "force",
     "--force",
-    "Apply an older commit, a folder that overlaps another source, or a plan that moves more than a third of the"
-    " prompts.",
+    "Apply an older commit, a plan that moves more than a third of the prompts, or a folder that contains the folder of"
+    " another source, is inside it or is a copy of it.",
 )
 EXPORT_FOLDER = _argument("folder", "FOLDER", "Folder to write to. Default: prompts/.", required=False)
 ONLY = _option("only", "--only", "PATTERN", "Export only matching prompts: part of a name, or a pattern with * and ?.")

@@ -92,8 +92,8 @@ class Follower:
     def recreate_locks(self) -> bool:
         """Recreate the locks after a library such as gevent replaced `threading`.
 
-        Return False if the thread was started, because it uses the locks, so they stay. In a stopped client they stay
-        as well, because a reset would undo the stop. That returns True: no thread will use them.
+        Return False, and keep the locks, if the thread was started: it uses them. Otherwise return True. A client that
+        was stopped before its thread started keeps its locks too, because a reset would undo the stop.
         """
         if self._thread is not None:
             return False
@@ -236,7 +236,8 @@ class Follower:
         # Listen before reading, so that a change between the two is notified. A standby refuses to listen.
         is_listening = database.listen("promptctl")
         self.label = database.label
-        # Read all prompts, because after a failover the new server's epochs may be lower than those in memory.
+        # Later refreshes read only the prompts whose epoch has changed. This one reads all: after a failover to a
+        # standby that lost a change, a prompt can have the same epoch with another active version.
         self._refresher.refresh(database, is_full=True)
         poll_at = time.monotonic() + self._poll_seconds
         while not self._is_stopping:

@@ -26,12 +26,15 @@ AnyRecord = TypeVar("AnyRecord", UseRecord, FallbackRecord, ScoreRecord)
 # The classes of SQLSTATE for errors that the data causes: invalid data, constraints, limits, and what our functions
 # raise.
 _SQLSTATE_CLASSES_OF_DATA = ("22", "23", "54", "P0")
-# In one statement. Until it ends, the uses that it scores stay locked, which blocks other writers of scores.
+# The scores in one statement. The uses that it scores stay locked until it ends, which blocks other writers of scores.
 _MOST_SCORES = 50
 
 
 class Batch:
-    """Records in a batch whose uses were sent. `wait_for_uses` waits for their result. It is None without uses."""
+    """Records of which the uses were sent, and the others were not. `wait_for_uses` waits for the result of the uses.
+
+    It is None if there are no uses.
+    """
 
     __slots__ = ("records", "wait_for_uses")
 
@@ -44,7 +47,7 @@ class Sender:
     """A connection for records, which is opened when it is needed.
 
     `on_refused` is called with each record that the database refuses, and the error. `on_late` is called with the
-    number of uses in a batch that the database has not stored, because they are older than what it keeps.
+    number of records of a batch that the database did not store because they are too old: it no longer keeps such uses.
     """
 
     def __init__(

@@ -58,8 +58,8 @@ def has_color(stream: TextIO) -> bool:
     """Whether to use colors in this stream.
 
     The first of these that is set decides: --color, NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE. Without them, a terminal has
-    colors unless CLICOLOR is 0, or TERM is dumb, empty or not set. The other variables count as not set if they are
-    empty. FORCE_COLOR=0 switches colors off, and CLICOLOR_FORCE=0 is ignored.
+    colors unless CLICOLOR is 0, or TERM is dumb or not set. A variable that is empty counts as not set. FORCE_COLOR=0
+    switches colors off, and CLICOLOR_FORCE=0 is ignored.
     """
     if _color != "auto":
         return _color == "always"
@@ -190,9 +190,9 @@ def _flush_to_pager() -> None:
         size = os.get_terminal_size(sys.stdout.fileno())
     except (OSError, ValueError):
         size = os.terminal_size((0, 0))
-    # An upper limit for the lines of the answer: its newlines, and its columns divided by the terminal's. Each byte is
-    # counted as one column and each tab as eight more, which is never too few. `pager.show` counts exactly. As many
-    # lines as the terminal has are too many, because the shell's prompt needs one.
+    # The answer has at most this many lines on the screen: one for each newline, and one for each time that it fills
+    # the width. A byte takes at most one column, and a tab eight more. `pager.show` counts exactly, and is asked if
+    # the answer and the shell's prompt may need more lines than the terminal has.
     lines = data.count(b"\n") + (len(data) + _TAB_COLUMNS * data.count(b"\t")) // max(size.columns, 1)
     if 0 < size.lines <= lines:
         from promptctl.output import pager

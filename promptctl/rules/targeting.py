@@ -21,7 +21,7 @@ _KINDS: tuple[type | tuple[type, ...], ...] = (str, (int, float))
 
 
 class RouteGraph(Record):
-    """What routes can lead to: the versions of each prompt that are not archived, and the routes of prompts."""
+    """What the steps of routes can lead to: by prompt, its versions that are not archived, and its own route."""
 
     versions: dict[str, frozenset[int]]
     routes: dict[str, Route]
@@ -38,7 +38,7 @@ def first_match(route: Route, attributes: Mapping[str, Any]) -> Mapping[str, Any
             value = attributes.get(key)
             if value is None:
                 break
-            # Most values have the class of the expected value, so that `!=` decides.
+            # Values of one class, the usual case, are compared with `!=` below.
             if value.__class__ is not expected.__class__:
                 if not _is_equal(value, expected):
                     break
@@ -56,8 +56,8 @@ def _is_equal(value: object, expected: object) -> bool:
     if isinstance(value, int) and isinstance(expected, float):
         value, expected = expected, value
     if isinstance(value, float) and isinstance(expected, int) and abs(value) >= _EXACT:
-        # Compare with the decimal that PostgreSQL stores. JSON has the shortest digits of a float, so 1e23 is 10 to the
-        # 23rd there, while the float itself is 99999999999999991611392.
+        # Compare with the decimal that PostgreSQL stores. A float is sent as the shortest decimal that means this
+        # float: 1e23 is stored as 10 to the 23rd, although the float is 99999999999999991611392.
         from decimal import Decimal
 
         return Decimal(float.__repr__(value)) == expected

@@ -79,8 +79,9 @@ def archive(
 ) -> list[Archival]:
     """Archive versions and, for bare names, prompts; with `undo` restore them. All of them change, or none.
 
-    Raises NotFound. Raises Refused for a version that is active, a candidate or the target of a route, for a prompt
-    that a route leads to, for a prompt whose route leads to something archived, and if another session has locked it.
+    Raises NotFound. Archiving raises Refused for a version that is active, a candidate or the target of a route, and
+    for a prompt that a route leads to. Restoring raises Refused for a prompt whose route leads to something archived.
+    Both raise Refused if another session has locked a prompt.
     """
     rows = database.run(
         """

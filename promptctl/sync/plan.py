@@ -22,9 +22,9 @@ class Input(Record):
     """What a plan is made from.
 
     `prompts` are the folder's prompts that may have changed; `unchanged` counts the others. `stored` is what the
-    database has of `prompts`, by the name in the database, which may differ in case. `graph` has the prompts that
-    routes lead to. `missing` has the prompts of this source that are no longer in the folder, with their active
-    versions.
+    database has of them; its keys are the names there, which may differ from the folder's in case. `graph` has the
+    prompts that routes lead to. `missing` has the prompts of this source that are no longer in the folder, with their
+    active versions.
     """
 
     source: str
@@ -129,15 +129,16 @@ def _applied_prompt(prompt: FolderPrompt, stored: StoredPrompt | None, changes: 
     active, route = prompt.active, prompt.route
     has_version_hold = False
     if stored is not None:
-        # A held change of metadata has a file. One of the active version has its number, and one of the route has
-        # WHOLE_PROMPT, which is 0.
+        # A change tells what is held: with a file, metadata; with the number of a version, the active version; with
+        # WHOLE_PROMPT, which is 0, the route.
         held_versions = [change.version for change in changes if change.kind == HELD and change.file is None]
         has_version_hold = any(held_versions)
         if has_version_hold and stored.has_applied_version:
             active = stored.applied_version
         if WHOLE_PROMPT in held_versions:
             route = stored.applied_route
-    # Holds and database-only versions are reported at every sync; a difference of settings is reported once.
+    # The next sync skips a settled prompt if its files are unchanged. These kinds of changes are reported again at
+    # every sync, a note only once.
     is_settled = not any(change.kind in (HELD, DATABASE_ONLY, CONFLICT) for change in changes)
     # The record of a version whose file is missing stays: the file may come back.
     numbers = {str(file.number) for file in prompt.versions}

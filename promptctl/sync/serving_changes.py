@@ -31,7 +31,8 @@ def activation_changes(
     if version is None and not any(file.number == target for file in prompt.versions):
         message = "is set as active, but is neither in the folder nor in the database"
         return [Change(CONFLICT, prompt.name, target, message, hint=correct_yaml)]
-    # Before the hold, because an erased version can never be activated. An archived one can be restored.
+    # An erased version is a conflict even if the prompt is held, because nobody can ever activate it. An archived one
+    # is a conflict only without a hold (below), because it can be restored.
     if version is not None and version.is_erased:
         return [Change(CONFLICT, prompt.name, target, "is set as active, but was erased", hint=correct_yaml)]
     if stored is None:
@@ -56,11 +57,11 @@ def activation_changes(
 def _is_activation_held(target: int, stored: StoredPrompt, options: PlanOptions) -> bool:
     """Whether the active version stays, although the folder names another one, `target`.
 
-    If the last sync applied this same `target`, an operator has moved the prompt since, and that move stays. If no sync
-    has set a version yet, any active version stays, unless `adopt` is set.
+    If the folder named the same `target` at the last sync, an operator has moved the prompt since, and that move stays.
+    If there was no sync of the prompt yet, any active version stays, unless `adopt` is set.
     """
     if stored.has_applied_version:
-        # `applied_version` is the version that the folder named at the last sync, or None. With None nothing is held.
+        # None if the folder named no version at the last sync. Then `target` is new, and is activated.
         return stored.applied_version == target
     return stored.active_version is not None and not options.adopt
 
@@ -98,7 +99,7 @@ def _variables_conflict(prompt: FolderPrompt, target: int, stored: StoredPrompt,
 
 
 def _new_variables(prompt: FolderPrompt, target: int, stored: StoredPrompt) -> list[str]:
-    """Return the variables that a version needs and the active version does not. Applications may not pass them yet."""
+    """Return the variables that a version needs and the active version does not."""
     if stored.active_version is None:
         return []
     passed = stored.versions[stored.active_version].required_variables.split()

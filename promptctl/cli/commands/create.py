@@ -36,10 +36,11 @@ def create(
 ) -> None:
     """Store a text as the next version of a prompt.
 
-    The text is TEXT, a file (-f FILE) or standard input (-, or no text in a pipe).
-    On a terminal without a text, create opens an editor on the active text. TEXT
-    must not be the name of a file or start with @: use -f to read the file, or
-    --text to store TEXT as it is.
+    The text is TEXT or the content of a file (-f FILE). If TEXT is -, it is read
+    from standard input. Without a text, create reads a pipe if there is one, and
+    on a terminal opens an editor on the active text. TEXT must not be the name of
+    a file or start with @: use -f to read the file, or --text to store TEXT as it
+    is.
 
     The new version is not active until you activate it. If a version with the same
     text and settings exists, create returns that version. The answer lists the

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 def history(run: Run, name: str | None = None, limit: int | None = None) -> None:
     """Show who changed what, when and why.
 
-    Lists every change of a prompt, including changes made with SQL: moves, splits,
-    routes, archiving. The newest change is first. With NAME, the order does not
-    depend on the clock. Without NAME, changes are sorted by their times.
+    Lists moves, splits, changes of routes, and archiving. Changes that were made
+    with SQL are included. The newest change is first. The changes of one prompt
+    are in the order in which they were made, even if a clock was wrong. Those of
+    all prompts are sorted by their times.
 
     Examples:
       promptctl history default-system-prompt

@@ -25,12 +25,12 @@ def stats(
 ) -> None:
     """Show uses, errors, tokens, times and cost of each version.
 
-    TOKENS, TIME and FIRST are averages. Averages and percentiles leave out failed
-    uses, which are counted separately, and uses that did not record the value. A
-    percentile is accurate to within 1.1 %. FIRST is the time to the first token.
-    COST is the total cost of the tokens, if the price of the model is known.
-    SHARE is the version's share of a split. Without NAME, versions that were never
-    used are hidden, unless they are active or a candidate.
+    TOKENS, TIME and FIRST are averages. FIRST is the time to the first token.
+    Averages and percentiles leave out failed uses, and uses that did not record
+    the value. Failed uses are counted separately. A percentile is accurate to
+    within 1.1 %. COST is the total cost of the tokens, if the price of the model
+    is known. SHARE is the version's share of a split. Without NAME, versions that
+    were never used are hidden, unless they are active or a candidate.
 
     Examples:
       promptctl stats default-system-prompt

@@ -47,9 +47,9 @@ def sync(
     The folder has one folder per prompt, with v1.txt, v2.txt and so on, and an
     optional prompt.yaml. sync stores new versions and activates the versions that
     the folder names, all in one transaction. Running it again changes nothing. It
-    is a conflict if the file of a stored version was edited. A version that an
-    operator activated stays active until the folder names another version
-    than at the last sync.
+    is a conflict if the file of a stored version was edited. If an operator
+    activates another version, that one stays active until somebody changes the
+    version that the folder names.
 
     --dry-run shows the plan. --save-plan also saves it, and --apply-plan applies
     exactly that plan. Each line of a plan starts with a sign:
