@@ -237,7 +237,10 @@ ATTRIBUTES = _option(
 # render and chat.
 VARIABLES = _option("var", "--var", "NAME=VALUE", "Value of a variable. Repeatable.", kind=TEXTS)
 VARIABLES_FILE = _option(
-    "vars_file", "--vars-file", "FILE", "Read values of variables from a YAML or JSON file. --var takes precedence."
+    "vars_file",
+    "--vars-file",
+    "FILE",
+    "Read values of variables from a YAML or JSON file. - reads standard input. --var takes precedence.",
 )
 MESSAGE = _argument(
     "message", "MESSAGE", "Message to send. - reads standard input. Default: start a conversation.", required=False

@@ -205,7 +205,9 @@ def _list_prompt(
             yaml_files.append(file)
         elif file.lower() in DEFAULTS_NAMES:
             if path != folder:
-                problems.append(f"{os.path.join(path, file)}: is read only in the folder that is synced, {folder}")
+                problems.append(
+                    f"{os.path.join(path, file)}: has no effect here: sync reads only {os.path.join(folder, file)}"
+                )
         elif (number := number_of(file)) is None:
             continue
         elif number == 0:

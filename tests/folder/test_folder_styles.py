@@ -144,7 +144,8 @@ def test_a_wrong_default_makes_the_folder_invalid(promptctl: Promptctl, text: st
 def test_a_default_below_the_folder_is_refused(promptctl: Promptctl) -> None:
     write(promptctl.home, {"team/promptctl.yaml": "template: none\n", "team/a/v1.txt": "{x}"})
     ended = promptctl("sync", "prompts")
-    assert (ended.code, "is read only in the folder that is synced, prompts" in ended.err) == (1, True)
+    message = "prompts/team/promptctl.yaml: has no effect here: sync reads only prompts/promptctl.yaml"
+    assert (ended.code, message in ended.err) == (1, True)
     assert promptctl("sync", "prompts/team").code == 0
 
 

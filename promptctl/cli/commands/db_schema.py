@@ -19,8 +19,9 @@ def init(run: Run) -> None:
     drop schema promptctl cascade. If no database is configured, init creates the
     embedded database.
 
-    You can run init again at any time. Run it after a restore that lost the grants:
-    every login then has access, and init revokes that.
+    You can run init again at any time. Run it after a restore without grants, for
+    example of a dump made by pg_dump --no-acl: until then, the schema refuses every
+    login except its owner. Then run db grant for each login.
     """
     with run.database(creates=True) as opened:
         before = administration.read_installation(opened)

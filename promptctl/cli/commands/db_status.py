@@ -18,8 +18,8 @@ def status(run: Run) -> int:
     """Show which database is used and what it contains.
 
     Never starts a server. The exit code is 6 if the database does not answer. It
-    is 8 if the schema is missing or has another version, or if a restore lost its
-    grants, so that every login can use it.
+    is 8 if the schema is missing, has another version or was restored without its
+    grants.
     """
     target = settings.target(run.database_url)
     embedded = None

@@ -22,7 +22,7 @@ def render(
     variable inside a value is not replaced. A variable without a value gets its
     default. A variable without a value or a default is an error, and so is a value
     that matches no variable. The file of --vars-file contains NAME: VALUE in YAML,
-    or a JSON object. Dots join nested names: user.name. - reads standard input.
+    or a JSON object. Dots join nested names: user.name.
 
     Examples:
       promptctl render code_helper --var language=Python

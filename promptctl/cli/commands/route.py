@@ -31,14 +31,14 @@ def show(run: Run, name: str) -> None:
 def set_route(run: Run, name: str, file: str) -> None:
     """Replace the route of a prompt.
 
-    The file contains the same list as route in a prompt.yaml, as YAML or JSON. An
-    empty list, [], removes the route, as route unset does:
+    The file contains a list of steps in YAML or JSON, like route in a prompt.yaml:
 
       - {when: {plan: enterprise, seats: 50}, use: enterprise_assistant}
 
     A request gets the first step whose values all equal attributes of the request.
     Values are text, numbers, true or false. A step leads to the active version of
-    another prompt, or to one version, NAME@VERSION.
+    another prompt, or to one version, NAME@VERSION. The empty list, [], removes the
+    route, as route unset does.
 
     Examples:
       promptctl route set default-system-prompt -f route.yaml
