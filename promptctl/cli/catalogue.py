@@ -143,8 +143,8 @@ HEADINGS = (
             "create": Command(
                 "create:create",
                 "Store a text as the next version of a prompt.",
-                p.NEW_NAME, p.NEW_TEXT, p.FILE, p.LITERAL, p.ACTIVATE, p.ALLOW_NEW_VARIABLES, p.TEMPLATE_STYLE,
-                p.DEFAULTS, p.MODEL, p.MAX_TOKENS, p.DESCRIPTION, p.META, *p.CHANGE,
+                p.NEW_NAME, p.NEW_TEXT, p.FILE, p.LITERAL, p.ACTIVATE, p.ALLOW_NEW_VARIABLES_WITH_ACTIVATE,
+                p.TEMPLATE_STYLE, p.DEFAULTS, p.MODEL, p.MAX_TOKENS, p.DESCRIPTION, p.META, *p.CHANGE,
             ),
             "delete": Command(
                 "delete:delete",

@@ -129,6 +129,11 @@ ALLOW_NEW_VARIABLES = _flag(
     "Activate a version even if it needs variables that the active version does not.",
 )
 
+ALLOW_NEW_VARIABLES_WITH_ACTIVATE = _flag(
+    "allow_new_variables",
+    "--allow-new-variables",
+    "With --activate: activate the version even if it needs variables that the active version does not.",
+)
 ALLOW_NEW_VARIABLES_IN_SPLIT = _flag(
     "allow_new_variables",
     "--allow-new-variables",
@@ -194,19 +199,19 @@ TEMPLATE_DEFAULT = _option(
     "template",
     "--template",
     "STYLE",
-    "Template style of prompts whose prompt.yaml sets none: braces, mustache or none.",
+    "Default template style, for a prompt whose prompt.yaml has no template: braces, mustache or none (no variables).",
 )
 ADOPT = _flag(
     "adopt",
     "--adopt",
-    "Change prompts of another source too. Without --adopt, they are conflicts. Also replace an active version or a"
-    " route if no sync has ever set one for the prompt. Without --adopt, it is held. Applies to this run only.",
+    "Take over what this folder does not own yet, in this run only: prompts of another source, which are conflicts"
+    " otherwise, and active versions and routes that were set by hand before any sync, which are held otherwise.",
 )
 FORCE = _flag(
     "force",
     "--force",
-    "Apply an older commit, a plan that moves more than a third of the prompts, or a folder that contains the folder of"
-    " another source, is inside it or is a copy of it.",
+    "Apply an older commit, a plan that moves more than a third of the prompts, or a folder that is a parent, a"
+    " subfolder or a copy of the folder of another source.",
 )
 EXPORT_FOLDER = _argument("folder", "FOLDER", "Folder to write to. Default: prompts/.", required=False)
 ONLY = _option("only", "--only", "PATTERN", "Export only matching prompts: part of a name, or a pattern with * and ?.")

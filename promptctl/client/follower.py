@@ -102,7 +102,7 @@ class Follower:
         return True
 
     def start(self) -> None:
-        """Start the thread unless it is running. Raises _NoThread if there is no thread or no descriptor for it."""
+        """Start the thread unless it runs. Raises _NoThread if the system grants no thread or no file descriptor."""
         if self._thread is not None:
             return
         with self._lock:
@@ -236,8 +236,8 @@ class Follower:
         # Listen before reading, so that a change between the two is notified. A standby refuses to listen.
         is_listening = database.listen("promptctl")
         self.label = database.label
-        # Later refreshes read only the prompts whose epoch has changed. This one reads all: after a failover to a
-        # standby that lost a change, a prompt can have the same epoch with another active version.
+        # Later refreshes read only the prompts whose epoch has changed. This one reads all, because epochs can
+        # repeat after a failover: the new server may have lost the change with epoch 7 and given 7 to a later change.
         self._refresher.refresh(database, is_full=True)
         poll_at = time.monotonic() + self._poll_seconds
         while not self._is_stopping:

@@ -191,8 +191,8 @@ def _flush_to_pager() -> None:
     except (OSError, ValueError):
         size = os.terminal_size((0, 0))
     # The answer has at most this many lines on the screen: one for each newline, and one for each time that it fills
-    # the width. A byte takes at most one column, and a tab eight more. `pager.show` counts exactly, and is asked if
-    # the answer and the shell's prompt may need more lines than the terminal has.
+    # the width. A byte takes at most one column, and a tab eight more. If the answer and the shell's prompt may need
+    # more lines than the terminal has, `pager.show` counts the lines exactly and decides.
     lines = data.count(b"\n") + (len(data) + _TAB_COLUMNS * data.count(b"\t")) // max(size.columns, 1)
     if 0 < size.lines <= lines:
         from promptctl.output import pager
