@@ -101,7 +101,7 @@ def _peers(llm: str | None, mlflow: str | None) -> list[Command]:
     commands: list[Command] = []
     for name, path in (("llm", program("llm", llm)), ("mlflow", program("mlflow", mlflow))):
         if path is None:
-            print(f"{name} is not installed: not compared (pip install {name}, in an environment of its own)")
+            print(f"{name} is not installed: not compared (install it in an environment of its own)")
         else:
             commands.append(Command(f"{name} --help", [path, "--help"], every=5))
     return commands

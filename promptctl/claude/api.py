@@ -175,11 +175,13 @@ class Claude:
         if isinstance(self._problem, errors.PromptctlError):
             raise self._problem
         if isinstance(self._problem, ImportError):
-            raise errors.Failed(
-                "sdk_missing",
-                f"Claude's SDK cannot be loaded: {self._problem}",
-                hint="pip install 'anthropic>=2.10,<3'",
-            ) from None
+            from promptctl import requirements
+
+            if missing := requirements.missing_extra(self._problem):
+                raise missing from None
+            message = f"Claude's SDK cannot be loaded: {self._problem}"
+            install = requirements.install_command("anthropic")
+            raise errors.Failed("installation_damaged", message, hint=install) from None
         if self._problem is not None:
             failure, _ = refusals.translate(self._problem, "", self._settings.secrets)
             if failure.code == "reply_invalid":

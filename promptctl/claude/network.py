@@ -94,7 +94,10 @@ def _check_proxy(name: str, value: str) -> None:
         import importlib.util
 
         if importlib.util.find_spec("socksio") is None:
-            raise invalid(name, "names a SOCKS proxy, which needs the package socksio", "pip install socksio")
+            from promptctl import requirements
+
+            hint = requirements.install_command("socksio")
+            raise invalid(name, "names a SOCKS proxy, which needs the package socksio", hint)
 
 
 def _is_no_proxy_entry(entry: str) -> bool:

@@ -1,4 +1,7 @@
-"""Calculate the cost of calls from the prices in the package `genai-prices`, without network access."""
+"""Calculate the cost of calls from the prices in the package `genai-prices`, without network access.
+
+The extra `chat` installs the package.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,16 @@ class LoadInBackground:
 
     def _load(self) -> None:
         if not self._block_lock.acquire(timeout=_DELAY_SECONDS):
-            import genai_prices as _  # noqa: F401 - loaded for the code after the block
+            are_installed()
+
+
+def are_installed() -> bool:
+    """Return whether `genai-prices` is installed, and import it if so. The other functions need it."""
+    try:
+        import genai_prices as _  # noqa: F401 - loaded for the code that calculates
+    except ModuleNotFoundError:
+        return False
+    return True
 
 
 def price_days(models: Iterable[str | None], until: Timestamp | None) -> list[str]:

@@ -48,8 +48,11 @@ def run(words: Sequence[str]) -> int:
         # The reader has closed the pipe. The null device replaces it, so that no later write can fail too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return CLOSED_PIPE
-    except Exception as bug:  # noqa: BLE001 - the one place where a bug becomes an exit code
-        return _bug(bug, invocation)
+    except Exception as problem:  # noqa: BLE001 - the one place where a bug becomes an exit code
+        if isinstance(problem, ImportError) and (missing := _missing_extra(problem)) is not None:
+            _flush(may_fail=True)
+            return _failed(missing, invocation)
+        return _bug(problem, invocation)
 
 
 class _Interrupted(errors.PromptctlError):
@@ -119,9 +122,21 @@ def _read(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
         from promptctl.cli import unknown_words
 
         return unknown_words.family(words), {"help": True}
-    from promptctl.cli import typer_reader
-
+    try:
+        from promptctl.cli import typer_reader
+    except ModuleNotFoundError as failure:
+        if (missing := _missing_extra(failure)) is None:
+            raise
+        # The fast reader accepts every valid line.
+        message = 'the command line is invalid; to see why, install the extra "cli" of promptctl'
+        raise errors.Usage("usage", message, hint=missing.hint) from None
     return name, typer_reader.read(name, rest)
+
+
+def _missing_extra(failure: ImportError) -> errors.Failed | None:
+    from promptctl import requirements
+
+    return requirements.missing_extra(failure)
 
 
 def _explained(failure: errors.PromptctlError, invocation: Invocation) -> errors.PromptctlError:

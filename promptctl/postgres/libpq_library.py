@@ -150,4 +150,6 @@ def _load(*, light: bool) -> Library:
 
 def missing(message: str) -> errors.Failed:
     """Return the error `libpq_missing`."""
-    return errors.Failed("libpq_missing", message, hint="pip install 'psycopg[binary]>=3.2.2'")
+    from promptctl import requirements
+
+    return errors.Failed("libpq_missing", message, hint=requirements.install_command("psycopg"))

