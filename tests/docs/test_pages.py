@@ -100,8 +100,12 @@ def test_the_sql_of_the_docs_runs_as_written(promptctl: Promptctl, sql: psycopg.
     shutil.copytree(ROOT / "prompts", promptctl.home / "prompts")
     assert promptctl("sync", "prompts").code == 0
     sql.execute("set search_path = promptctl")
-    blocks = re.findall(r"^```sql\n(.*?)^```$", (DOCS / "sql.md").read_text(encoding="utf-8"), flags=re.M | re.S)
-    assert blocks
+    blocks = [
+        block
+        for page in (DOCS / "sql.md", ROOT / "README.md")
+        for block in re.findall(r"^```sql\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    ]
+    assert len(blocks) > 5
     for block in blocks:
         sql.execute(block.encode())
 

@@ -1,4 +1,4 @@
-"""The README's examples print what they say; UPDATE_SNAPSHOTS=1 writes what they print now."""
+"""The README's examples print what they say in a clone; UPDATE_SNAPSHOTS=1 writes what they print now."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from tests.conftest import ROOT, stable, watched
+from tests.repositories import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,12 +18,21 @@ if TYPE_CHECKING:
     from tests.conftest import Promptctl
 
 README = ROOT / "README.md"
+SQL_PAGE = ROOT / "docs" / "sql.md"
 APPLICATIONS = ROOT / "examples" / "applications"
 COLUMNS = 100
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(encoding="utf-8"), flags=re.M | re.S)
+# A commit that the README makes. Its hash is printed, so it is the same in every run.
+COMMITS = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "ada"), ("EMAIL", "ada@example.com"), ("DATE", "2026-11-12T09:30:00Z"))
+}
+
+
+def blocks(language: str, page: Path = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.M | re.S)
 
 
 # Claude takes its time: the numbers that the README shows are put in the place of those of a server on this machine,
@@ -41,9 +51,12 @@ FIGURES = {"@1": "149 + 90 tokens, 950 ms, first 480 ms", "@3": "167 + 150 token
 def test_the_examples_of_the_readme_print_their_documented_output(
     embedded_home: dict[str, str], home: Path, claude_env: Callable[..., dict[str, str]]
 ) -> None:
+    # The reader has a clone, so the plan names its commit and the authors of the versions.
+    clone = Repository(home, home)
     shutil.copytree(ROOT / "prompts", home / "prompts")
+    clone.commit(author="grace")
     shutil.copy(APPLICATIONS / "answer.py", home)
-    env = embedded_home | claude_env("ok", input_tokens=149, output_tokens=90, delay_ms=250)
+    env = embedded_home | COMMITS | claude_env("ok", input_tokens=149, output_tokens=90, delay_ms=250)
     found = blocks("console")
     now: list[str] = []
     for block in found:
@@ -64,9 +77,9 @@ def test_the_examples_of_the_readme_print_their_documented_output(
     assert [COST.sub("$0.01", stable(each)) for each in now] == [COST.sub("$0.01", each) for each in blocks("console")]
 
 
-def test_the_programs_in_the_readme_equal_those_in_examples() -> None:
-    for language, name in (("python", "answer.py"), ("javascript", "answer.js")):
-        [program] = blocks(language)
+def test_the_programs_in_the_docs_equal_those_in_examples() -> None:
+    for language, name, page in (("python", "answer.py", README), ("javascript", "answer.js", SQL_PAGE)):
+        [program] = blocks(language, page)
         assert (APPLICATIONS / name).read_text(encoding="utf-8").endswith(f"\n{program}")
 
 
@@ -78,4 +91,4 @@ def test_the_javascript_example_prints_its_documented_output(
     command = 'node answer.js ada "What is a pointer?"'
     env = promptctl.environment() | claude_env()
     seen = watched(["bash", "-c", command], env, node_modules, COLUMNS)
-    assert f"$ {command}\n{seen.out}```" in README.read_text(encoding="utf-8")
+    assert f"$ {command}\n{seen.out}```" in SQL_PAGE.read_text(encoding="utf-8")
