@@ -204,8 +204,8 @@ TEMPLATE_DEFAULT = _option(
 ADOPT = _flag(
     "adopt",
     "--adopt",
-    "Take over what this folder does not own yet, in this run only: prompts of another source, which are conflicts"
-    " otherwise, and active versions and routes that were set by hand before any sync, which are held otherwise.",
+    "In this run, allow changes of prompts of another source (otherwise conflicts), and of active versions and routes"
+    " that were set by hand before the first sync (otherwise held).",
 )
 FORCE = _flag(
     "force",

@@ -61,7 +61,7 @@ def _is_activation_held(target: int, stored: StoredPrompt, options: PlanOptions)
     If there was no sync of the prompt yet, any active version stays, unless `adopt` is set.
     """
     if stored.has_applied_version:
-        # If the folder named no version at the last sync, `applied_version` is None, so `target` is not held.
+        # A sync has recorded what the folder named. If that was no version, it is None, and `target` is not held.
         return stored.applied_version == target
     return stored.active_version is not None and not options.adopt
 

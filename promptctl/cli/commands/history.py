@@ -16,9 +16,9 @@ def history(run: Run, name: str | None = None, limit: int | None = None) -> None
     """Show who changed what, when and why.
 
     Lists moves, splits, changes of routes, and archiving. Changes that were made
-    with SQL are included. The newest change is first. history NAME lists the
-    changes in the order in which they were made, even if a clock was wrong.
-    Without NAME, history sorts the changes of all prompts by time.
+    with SQL are included. The newest change is first. With NAME, the newest
+    change is the one that was made last, even if a clock was wrong. Without NAME,
+    it is the one with the latest time.
 
     Examples:
       promptctl history default-system-prompt
