@@ -159,8 +159,8 @@ HEADINGS = (
             "sync": Command(
                 "sync:sync",
                 "Apply a folder of prompts to the database.",
-                p.FOLDER, p.PLAN_ONLY, p.CHECK, p.SAVE_PLAN, p.APPLY_PLAN, p.FORMAT, p.SOURCE, p.TEMPLATE_DEFAULT,
-                p.ADOPT, p.FORCE, p.ALLOW_NEW_VARIABLES, p.ALLOW_SECRETS, p.AUTHOR,
+                p.FOLDER, p.PLAN_ONLY, p.CHECK, p.OFFLINE, p.BASE, p.SAVE_PLAN, p.APPLY_PLAN, p.FORMAT, p.SOURCE,
+                p.TEMPLATE_DEFAULT, p.ADOPT, p.FORCE, p.ALLOW_NEW_VARIABLES, p.ALLOW_SECRETS, p.AUTHOR,
             ),
             "export": Command(
                 "export:export",

@@ -182,6 +182,18 @@ PLAN_ONLY = _flag("dry_run", "--dry-run", "Show the plan. Apply nothing.")
 CHECK = _flag(
     "check", "--check", "Show the plan. Apply nothing. Exit with 3 if there are changes, with 5 if sync refuses them."
 )
+OFFLINE = _flag(
+    "offline",
+    "--offline",
+    "With --check: use no database. Check that the folder is valid, that it has no secret, and that no version differs"
+    " from Git.",
+)
+BASE = _option(
+    "base",
+    "--base",
+    "COMMIT",
+    "With --offline: compare versions with this commit, for example origin/main. Default: HEAD.",
+)
 SAVE_PLAN = _option("save_plan", "--save-plan", "FILE", "Show the plan and save it in a file. Apply nothing.")
 APPLY_PLAN = _option(
     "apply_plan", "--apply-plan", "FILE", "Apply a saved plan. Refuse it if the database has changed since."

@@ -102,6 +102,17 @@ def exit_code(*arguments: str) -> int | None:
     return _wait(process)
 
 
+def read_bytes(*arguments: str) -> bytes | None:
+    """Run `git` and return its output unchanged, None if git fails or is missing."""
+    process_and_output = _start(arguments)
+    if process_and_output is None:
+        return None
+    process, output = process_and_output
+    with open(output, "rb") as pipe:
+        content = pipe.read()
+    return content if _wait(process) == 0 else None
+
+
 def stream_fields(*arguments: str) -> Generator[str]:
     """Start `git` at once, and return a generator of its output split at NUL. Closing the generator ends git."""
     return _read_fields(_start(arguments))

@@ -122,6 +122,11 @@ class Checkout:
         return bool(changed)
 
     @property
+    def is_in_repository(self) -> bool:
+        """Whether the folder is in a Git repository, with or without a commit."""
+        return self._root is not None
+
+    @property
     def is_shallow(self) -> bool:
         """Whether the clone has only a part of the history."""
         return self._shallow_file is not None

@@ -25,7 +25,7 @@ def git_problem(text: str) -> str | None:
     A conflict has three markers in order, each at the beginning of a line: `<<<<<<<`, `=======` and `>>>>>>>`. The
     second one alone underlines a heading.
     """
-    if text.startswith(_LFS_POINTERS) and "\noid sha256:" in text[:_LONGEST_POINTER]:
+    if is_lfs_pointer(text):
         return "is a Git LFS pointer and not the text: run git lfs pull"
     if "<<<<<<<" not in text or ">>>>>>>" not in text:
         return None
@@ -41,6 +41,11 @@ def git_problem(text: str) -> str | None:
         elif markers == 2 and _is_marker(line, ">"):
             return f"has an unresolved merge conflict, on line {first_line}"
     return None
+
+
+def is_lfs_pointer(text: str) -> bool:
+    """Whether a text is the pointer that Git LFS commits instead of the real text."""
+    return text.startswith(_LFS_POINTERS) and "\noid sha256:" in text[:_LONGEST_POINTER]
 
 
 def _is_marker(line: str, sign: str) -> bool:

@@ -44,12 +44,12 @@ _ORDER = {
 _MARK = "<!-- promptctl sync -->"
 
 
-def show(outcome: Outcome, title: str, pairs: TextPairs) -> None:
-    """Write a plan to standard output."""
-    stream.write(text(outcome, title, pairs))
+def show(outcome: Outcome, title: str, pairs: TextPairs, remark: str = "") -> None:
+    """Write a plan to standard output, and a remark below its summary."""
+    stream.write(text(outcome, title, pairs, remark))
 
 
-def text(outcome: Outcome, title: str, pairs: TextPairs) -> str:
+def text(outcome: Outcome, title: str, pairs: TextPairs, remark: str = "") -> str:
     """Return a plan as a comment on a pull request; texts that do not fit are left out and counted."""
     parts = [f"{_MARK}\n### promptctl sync\n\n`{_code(title)}`\n"]
     if outcome.refusal is not None:
@@ -60,7 +60,7 @@ def text(outcome: Outcome, title: str, pairs: TextPairs) -> str:
         parts.append("\n".join(["| | prompt | |", "|---|---|---|", *rows]) + "\n")
     if len(changes_in_order) > _MOST_ROWS:
         parts.append(f"… and {len(changes_in_order) - _MOST_ROWS} more.\n")
-    parts.append(f"{_escaped(plan_view.summary(outcome))}\n")
+    parts += [f"{_escaped(line)}\n" for line in (plan_view.summary(outcome), remark) if line]
     # Joining the parts adds one newline for each.
     size = sum(map(len, parts)) + len(parts)
     omitted = 0

@@ -25,7 +25,7 @@ _LIMITED_SOURCE_PROMPTS = 10
 def refusal(plan: Plan, reading: Reading, *, force: bool) -> errors.Refused | None:
     """Return the error for a plan that must not be applied, else None. `force` allows everything but a conflict."""
     if conflicts := plan.of(CONFLICT):
-        return _conflict(conflicts)
+        return conflict(conflicts)
     if force or not plan.would_change:
         return None
     if reading.lacks_applied_commit:
@@ -67,10 +67,11 @@ def _older_commit(checkout: Checkout, applied_commit: str, relation: str) -> err
     return errors.Refused("older_commit", f"{reason}: it would move prompts back", hint=hint)
 
 
-def _conflict(conflicts: Sequence[Change]) -> errors.Refused:
+def conflict(conflicts: Sequence[Change]) -> errors.Refused:
+    """Return the error for a plan with these conflicts."""
     # Report a conflict that `--allow-new-variables` resolves only if there is no other one. Otherwise the user would
     # repeat the command with this option and then see the next conflict.
-    first = min(conflicts, key=lambda conflict: conflict.needs_new_variables)
+    first = min(conflicts, key=lambda change: change.needs_new_variables)
     more = f" (and {len(conflicts) - 1} more)" if len(conflicts) > 1 else ""
     message = f"{first.reference}: {first.message}{more}; nothing was applied"
     if not first.needs_new_variables:

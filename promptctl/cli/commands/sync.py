@@ -13,13 +13,14 @@ from promptctl.sync import changes, read
 from promptctl.sync import synchronize as syncing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from promptctl.cli.run import Run
     from promptctl.folder.listing import ListedPrompt
     from promptctl.output.plan_view import TextPairs
     from promptctl.output.progress import Progress
     from promptctl.postgres.database import Database
+    from promptctl.sync.changes import Change
     from promptctl.sync.synchronize import Outcome
 
 # Exit code of --check.
@@ -33,6 +34,8 @@ def sync(
     folder: str | None = None,
     dry_run: bool = False,
     check: bool = False,
+    offline: bool = False,
+    base: str | None = None,
     save_plan: str | None = None,
     apply_plan: str | None = None,
     format: str | None = None,
@@ -61,12 +64,24 @@ def sync(
       x  a conflict: nothing is applied
       #  a note: no change
 
+    --check --offline needs no database, for example before a commit. It exits with
+    5 for a secret, or for a version whose text differs from the one in Git.
+
     Examples:
       promptctl sync prompts/ --dry-run
       promptctl sync prompts/
       promptctl sync prompts/ --check --format markdown
+      promptctl sync prompts/ --check --offline
     """
     form = _form(run, format, save_plan, apply_plan, dry_run=dry_run, check=check)
+    if offline:
+        needs_database = {
+            "--save-plan": save_plan, "--apply-plan": apply_plan, "--source": source, "--adopt": adopt,
+            "--force": force, "--allow-new-variables": allow_new_variables, "--database-url": run.database_url,
+        }  # fmt: skip
+        _refuse_offline(needs_database, check=check)
+    elif base is not None:
+        raise errors.Usage("usage", "--base needs --check --offline: sync compares the folder with the database")
     progress_bar = progress.Progress(is_enabled=form == "plain")
     try:
         if apply_plan is not None:
@@ -77,6 +92,8 @@ def sync(
             from promptctl.cli import variables
 
             variables.check_style(template)
+        if offline:
+            return _check_offline(run, folder, base, template, form, progress_bar)
         options = syncing.SyncOptions(adopt, allow_new_variables, run.allow_secrets, force, template)
         if dry_run or check or save_plan is not None:
             outcome = _show_plan(run, folder, source, options, save_plan, form, progress_bar, is_check=check)
@@ -104,6 +121,30 @@ def _form(
     return "markdown" if format == "markdown" else run.form
 
 
+def _refuse_offline(needs_database: Mapping[str, object], *, check: bool) -> None:
+    """Raise Usage for `--offline` without `--check`, or with one of the options that need a database."""
+    if not check:
+        raise errors.Usage("usage", "--offline needs --check: only a check can do without the database")
+    for option, value in needs_database.items():
+        if value not in (None, False):
+            raise errors.Usage("usage", f"--offline cannot be combined with {option}, which needs the database")
+
+
+def _check_offline(
+    run: Run, folder: str | None, base: str | None, template: str | None, form: str, progress_bar: Progress
+) -> int:
+    from promptctl.output import offline_view
+    from promptctl.sync import offline
+
+    checkout, prompts = _read(folder, None, template)
+    result = offline.check(checkout, prompts, base, progress_bar, allow_secrets=run.allow_secrets)
+    progress_bar.close()
+    if form != "json" or result.outcome.refusal is None:
+        offline_view.show(result, _origin(checkout), form)
+    _refuse(result.outcome, form, result.original)
+    return 0
+
+
 def _show_plan(
     run: Run,
     folder: str | None,
@@ -119,7 +160,7 @@ def _show_plan(
 
     A plan that is neither checked nor saved, and has no conflict, is shown with a warning instead of that error.
     """
-    checkout, prompts = _read(folder, source, options)
+    checkout, prompts = _read(folder, source, options.template)
     # A saved plan names its database, which must exist.
     with run.database(empty_if_absent=save_plan is None) as database:
         outcome = syncing.preview(database, checkout, prompts, options, progress_bar, will_apply=save_plan is not None)
@@ -131,7 +172,7 @@ def _show_plan(
         if form != "json" or outcome.refusal is None or not raises_refusal:
             _show(outcome, title, form, _text_pairs(database, outcome, form), unclaimed)
         if raises_refusal:
-            _refuse(database, outcome, form)
+            _refuse(outcome, form, lambda change: _stored_text(database, change))
         elif outcome.refusal is not None:
             messages.warning(f"sync would refuse this: {outcome.refusal.message}")
         if unclaimed:
@@ -158,7 +199,7 @@ def _apply(
     progress_bar: Progress,
 ) -> int:
     run.start_author()
-    checkout, prompts = _read(folder, source, options)
+    checkout, prompts = _read(folder, source, options.template)
     with run.database(creates=True) as database:
         outcome = syncing.apply(
             database, checkout, prompts, options, progress_bar, author=run.author(), notify=messages.note
@@ -166,7 +207,7 @@ def _apply(
         progress_bar.close()
         if form != "json" or outcome.refusal is None:
             _show(outcome, f"{_origin(checkout)} → {database.label}", form, {})
-        _refuse(database, outcome, form)
+        _refuse(outcome, form, lambda change: _stored_text(database, change))
     _log(run, outcome)
     return 0
 
@@ -184,9 +225,7 @@ def _apply_saved(run: Run, path: str, form: str, progress_bar: Progress) -> int:
     return 0
 
 
-def _read(
-    argument: str | None, source: str | None, options: syncing.SyncOptions
-) -> tuple[Checkout, list[ListedPrompt]]:
+def _read(argument: str | None, source: str | None, template: str | None) -> tuple[Checkout, list[ListedPrompt]]:
     if source is not None and not source.strip():
         raise errors.Usage("usage", "--source is empty")
     if argument == "":
@@ -197,7 +236,7 @@ def _read(
     working_directory.require(folder)
     # Git runs while the folder is listed.
     wait_for_checkout = Checkout.start(folder, source)
-    prompts = read.list_prompts(folder, options.template, is_default=argument is None)
+    prompts = read.list_prompts(folder, template, is_default=argument is None)
     return wait_for_checkout(), prompts
 
 
@@ -241,24 +280,29 @@ def _text_pairs(database: Database, outcome: Outcome, form: str) -> TextPairs:
     return pairs
 
 
-def _refuse(database: Database, outcome: Outcome, form: str) -> None:
-    """Raise the error that refuses a plan, if there is one. In plain form, first print diffs of edited versions."""
+def _stored_text(database: Database, change: Change) -> tuple[str, str]:
+    """Return the stored text of a version whose file was edited, and its reference."""
+    from promptctl.rules.references import Reference
+    from promptctl.store import version_texts
+
+    return version_texts.read_text(database, Reference(change.name, change.version)).content, change.reference
+
+
+def _refuse(outcome: Outcome, form: str, original: Callable[[Change], tuple[str, str]]) -> None:
+    """Raise the error that refuses a plan, if there is one. In plain form, first print diffs of edited versions.
+
+    `original` returns the text of a version before its file was edited, and the name of that text.
+    """
     if outcome.refusal is None:
         return
     conflicts = outcome.plan.of(changes.CONFLICT)
     from promptctl.output import diff_view, stream
-    from promptctl.rules.references import Reference
-    from promptctl.store import version_texts
 
     for conflict in conflicts if form == "plain" else []:
         if conflict.file is not None:
-            stored = version_texts.read_text(database, Reference(conflict.name, conflict.version))
-            text = diff_view.unified(
-                stored.content,
-                (conflict.file.content or b"").decode(),
-                f"{conflict.name}@{conflict.version}",
-                conflict.file.path,
-            )
+            old_text, old_name = original(conflict)
+            new_text = (conflict.file.content or b"").decode()
+            text = diff_view.unified(old_text, new_text, old_name, conflict.file.path)
             stream.write_stderr(stream.escape_controls(text.rstrip("\n")))
     if form == "json":
         # The plan is not printed with an error in JSON, so the error lists the other conflicts.
