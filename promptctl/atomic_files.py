@@ -24,7 +24,7 @@ def write(path: str, data: bytes, *, private: bool = False) -> None:
             return
         mode = stat.S_IMODE(status.st_mode)
     except FileNotFoundError:
-        mode = 0o600 if private else 0o666 & ~_umask()
+        mode = 0o600 if private else 0o666 & ~umask()
     replace(target, data, mode)
 
 
@@ -46,7 +46,7 @@ def replace(path: str, data: bytes, mode: int) -> None:
         raise
 
 
-def _umask() -> int:
+def umask() -> int:
     """Return the umask. The only way to read it is to set another one."""
     mask = os.umask(0o077)
     os.umask(mask)

@@ -178,6 +178,7 @@ HEADINGS = (
             "db status": Command("db_status:status", "Show which database is used and what it contains."),
             "db maintain": Command("db_maintain:maintain", "Roll up recorded uses to keep statistics fast.", p.KEEP),
             "db grant": Command("db_grant:grant", "Grant a login role access to prompts.", p.LOGIN, p.ACCESS),
+            "db dump": Command("db_dump:dump", "Dump the schema and its data to a file.", p.DUMP_FILE, p.REPLACE_FILE),
             "db shell": Command("db_shell:shell", "Open psql on the database.", p.SQL, p.SQL_FILE),
             "db start": Command("db_server:start", "Start the embedded server."),
             "db stop": Command("db_server:stop", "Stop the embedded server."),

@@ -16,8 +16,8 @@ _ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if ha
 
 
 @contextlib.contextmanager
-def terminated_after_recording() -> Generator[None]:
-    """Raise errors.Terminated for SIGTERM and SIGHUP in this block: a use is recorded before the process ends."""
+def terminated() -> Generator[None]:
+    """Raise errors.Terminated for SIGTERM and SIGHUP in this block, so that it records or cleans up before the end."""
     numbers = [number for number in _ENDING_SIGNALS if signal.getsignal(number) == signal.SIG_DFL]
     for number in numbers:
         signal.signal(number, _terminate)

@@ -304,4 +304,6 @@ ACCESS = _option(
 )
 SQL = _option("command", "--command -c", "SQL", "Run this SQL. Do not prompt for statements.")
 SQL_FILE = _option("file", "--file -f", "FILE", "Run the statements of a file. - reads standard input.")
+DUMP_FILE = _argument("file", "FILE", "File to write. - writes to standard output.")
+REPLACE_FILE = _flag("force", "--force", "Replace FILE if it exists.")
 SHELL = _argument("shell", "SHELL", "bash, zsh or fish.")

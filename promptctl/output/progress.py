@@ -14,22 +14,27 @@ _INTERVAL_SECONDS = 0.1
 
 
 class Progress:
-    """Shows `storing 3400 of 10000`, only on a terminal and only for operations that take long."""
+    """Shows `storing 3400 of 10000`, only on a terminal and only for operations that take long.
 
-    def __init__(self, *, is_enabled: bool = True) -> None:
+    `unit` follows the numbers, for example `MB`. Without a unit they count items.
+    """
+
+    def __init__(self, *, is_enabled: bool = True, unit: str = "") -> None:
+        self._unit = f" {unit}" if unit else ""
+        self._least = 1 if unit else _LEAST_ITEMS
         self._is_enabled = is_enabled and stream.is_terminal(sys.stderr)
         self._next_update = 0.0
         self._is_on_screen = False
 
     def __call__(self, operation: str, count: int, total: int) -> None:
         """Show that `count` of `total` items are done; `total` is 0 if it is not known."""
-        if not self._is_enabled or max(count, total) < _LEAST_ITEMS or (now := time.monotonic()) < self._next_update:
+        if not self._is_enabled or max(count, total) < self._least or (now := time.monotonic()) < self._next_update:
             return
         if not self._next_update:  # the first call
             self._next_update = now + _DELAY_SECONDS
             return
         self._next_update = now + _INTERVAL_SECONDS
-        self._write(f"\r{operation} {count}" + (f" of {total}" if total else "") + "\x1b[K")
+        self._write(f"\r{operation} {count}" + (f" of {total}" if total else "") + self._unit + "\x1b[K")
         self._is_on_screen = True
 
     def close(self) -> None:

@@ -82,7 +82,7 @@ def chat(
     ]
     if transcript is not None:
         conversations[0].messages = transcript.for_claude()
-    with interruption.terminated_after_recording():
+    with interruption.terminated():
         _converse(run, conversations, transcript, first_message, streams=not no_stream, usage=usage)
 
 
