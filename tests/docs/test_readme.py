@@ -6,21 +6,28 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.conftest import ROOT, stable, watched
+import psycopg
+import pytest
+
+from tests.conftest import ROOT, SERVERS, environment, stable, watched
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from tests.conftest import Promptctl
+    from tests.servers import Server
 
 README = ROOT / "README.md"
 SQL_PAGE = ROOT / "docs" / "sql.md"
 APPLICATIONS = ROOT / "examples" / "applications"
 COLUMNS = 100
+# The logins that the README grants access to.
+LOGINS = ("app", "ci")
 
 
 # A commit that the README makes. Its hash is printed, so it is the same in every run.
@@ -33,6 +40,41 @@ COMMITS = {
 
 def blocks(language: str, page: Path = README) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    # Other tests run these commands on every version of PostgreSQL.
+    if "templated" in metafunc.fixturenames:
+        versions = list(SERVERS)[-1:] or [pytest.param(None, marks=pytest.mark.skip("no server"))]
+        metafunc.definition.add_marker(pytest.mark.parametrize("templated", versions, indirect=True, scope="session"))
+
+
+@pytest.fixture
+def logins(server: Server) -> Iterator[None]:
+    """The login roles of the README, until the test has dropped its database."""
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        for login in LOGINS:
+            connection.execute(f"create role {login} login".encode())
+        yield
+        for login in LOGINS:
+            connection.execute(f"drop role {login}".encode())
+
+
+def commands_of(block: str) -> list[str]:
+    return re.findall(r"^\$ (.*)$", block, flags=re.M)
+
+
+def keep(found: list[str], now: list[str]) -> None:
+    """With UPDATE_SNAPSHOTS, write the output of the blocks into the README."""
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        text = README.read_text(encoding="utf-8")
+        for old, new in zip(found, now, strict=True):
+            text = text.replace(f"```console\n{old}```", f"```console\n{stable(new)}```", 1)
+        README.write_text(text, encoding="utf-8")
+
+
+def is_for_own_server(block: str) -> bool:
+    return "export DATABASE_URL" in block
 
 
 # Claude takes its time: the numbers that the README shows are put in the place of those of a server on this machine,
@@ -57,24 +99,36 @@ def test_the_examples_of_the_readme_print_their_documented_output(
     clone.commit(author="grace")
     shutil.copy(APPLICATIONS / "answer.py", home)
     env = embedded_home | COMMITS | claude_env("ok", input_tokens=149, output_tokens=90, delay_ms=250)
-    found = blocks("console")
+    found = [block for block in blocks("console") if not is_for_own_server(block)]
     now: list[str] = []
     for block in found:
         lines: list[str] = []
-        for command in re.findall(r"^\$ (.*)$", block, flags=re.M):
+        for command in commands_of(block):
             if command.startswith("promptctl stats"):
                 subprocess.run(["promptctl", "db", "shell", "-c", SLOWER], env=env, check=True, capture_output=True)
             seen = watched(["bash", "-c", command], env, home, COLUMNS)
             figures = iter([text for version, text in FIGURES.items() if version in seen.out])
             lines += [f"$ {command}\n", USAGE.sub(lambda _, figures=figures: next(figures), seen.out)]
         now.append("".join(lines).replace(embedded_home["PROMPTCTL_HOME"], "/var/lib/promptctl"))
-    if os.environ.get("UPDATE_SNAPSHOTS"):
-        text = README.read_text(encoding="utf-8")
-        for old, new in zip(found, now, strict=True):
-            text = text.replace(f"```console\n{old}```", f"```console\n{stable(new)}```", 1)
-        README.write_text(text, encoding="utf-8")
+    keep(found, now)
+    expected = [block for block in blocks("console") if not is_for_own_server(block)]
     # Prices change.
-    assert [COST.sub("$0.01", stable(each)) for each in now] == [COST.sub("$0.01", each) for each in blocks("console")]
+    assert [COST.sub("$0.01", stable(each)) for each in now] == [COST.sub("$0.01", each) for each in expected]
+
+
+def test_the_commands_for_your_own_server_print_their_documented_output(
+    home: Path, server: Server, logins: None, empty_database: str
+) -> None:
+    env = environment(home, DATABASE_URL=server.url(empty_database), TERM="xterm", NO_COLOR="1")
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    [block] = found = [block for block in blocks("console") if is_for_own_server(block)]
+    export, *commands = commands_of(block)
+    lines = [f"$ {export}\n"]
+    for command in commands:
+        seen = watched(["bash", "-c", command], env, home, COLUMNS)
+        lines += [f"$ {command}\n", seen.out]
+    keep(found, ["".join(lines)])
+    assert [stable("".join(lines))] == [block for block in blocks("console") if is_for_own_server(block)]
 
 
 def test_the_programs_in_the_docs_equal_those_in_examples() -> None:
