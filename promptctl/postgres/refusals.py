@@ -96,7 +96,7 @@ WAYS_OUT = {
     "permission_denied": "ask the owner of the schema to run: promptctl db grant --help",
     "schema_not_ours": "use the URL of another database",
     "server_too_old": "use the URL of a newer server",
-    "database_not_utf8": "create database NAME template template0 encoding 'UTF8'",
+    "database_not_utf8": "createdb --template template0 --encoding UTF8 NAME",
     "disk_full": "free space on the server's disk",
     "canceled": "run it again",
     "database_error": "promptctl db status",

@@ -193,7 +193,7 @@ def test_a_database_in_another_encoding_is_refused(promptctl_on: Callable[..., P
         error = check_json_failure(promptctl_on(name)("db", "init", "--json"), 8)
     assert error["code"] == "database_not_utf8"
     assert stable(error["message"]) == "llm_app at db.prod is encoded in LATIN1: promptctl needs UTF8"
-    assert error["hint"] == "create database NAME template template0 encoding 'UTF8'"
+    assert error["hint"] == "createdb --template template0 --encoding UTF8 NAME"
 
 
 @pytest.mark.parametrize(
