@@ -65,9 +65,20 @@ def read_by_module(source: str) -> set[str]:
 
 
 def read_by_script(source: str) -> set[str]:
-    """Return the variables that a shell script reads and does not set itself."""
-    read = set(re.findall(r"\$\{?([A-Z][A-Z0-9_]*)", source))
-    return read - set(re.findall(r"^\s*(?:local |export |readonly )?([A-Z][A-Z0-9_]*)=", source, flags=re.MULTILINE))
+    """Return the variables that a shell script, or Python in it, reads and that neither it nor action.yml sets."""
+    read = set(re.findall(r"\$\{?([A-Z][A-Z0-9_]*)", source)) | set(
+        re.findall(r"""environ(?:\.get\(|\[)["']([A-Z][A-Z0-9_]*)""", source)
+    )
+    # `export NAME=${NAME:-default}` reads what it sets.
+    ours = re.findall(r"^\s*(?:local |export |readonly )?([A-Z][A-Z0-9_]*)=(?!\$\{\1\b)", source, flags=re.MULTILINE)
+    return read - set(ours) - inputs_of_action()
+
+
+def inputs_of_action() -> set[str]:
+    """Return the variables by which action.yml passes its inputs to its script. action.yml documents the inputs."""
+    action = ROOT / "action.yml"
+    text = action.read_text(encoding="utf-8") if action.exists() else ""
+    return set(re.findall(r"^ +([A-Z][A-Z0-9_]*): \$\{\{ inputs\.", text, flags=re.MULTILINE))
 
 
 def variables(paths: Iterable[Path]) -> dict[str, list[str]]:
@@ -101,7 +112,7 @@ def test_each_variable_has_an_effect_a_default_and_a_reader() -> None:
     for name, (_, default, readers) in rows().items():
         if name not in ineffective:
             assert default, name
-            assert set(readers.split(", ")) <= {"command", "client", "chat"}, name
+            assert set(readers.split(", ")) <= {"command", "client", "chat", "action"}, name
 
 
 def test_the_help_names_only_variables_on_the_page() -> None:
@@ -133,4 +144,5 @@ def test_the_search_finds_a_variable_in_a_module(source: str, names: set[str]) -
 
 
 def test_the_search_finds_a_variable_in_a_script() -> None:
-    assert read_by_script('A=1\n    B=$A\necho "$B ${SPEED:-1} $HOME ${lower} $1"\n') == {"SPEED", "HOME"}
+    script = """A=1\n    B=$A\nexport C=${C:-2}\necho "$B ${SPEED:-1} $HOME ${lower} $1"\nos.environ["PLACE"]\n"""
+    assert read_by_script(script) == {"SPEED", "HOME", "C", "PLACE"}
