@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.source_files import ROOT, source_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +22,7 @@ THIRD_PARTY = {
     re.split(r"[\[<>=!~; ]", line)[0].lower()
     for lines in [PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"].values()]
     for line in lines
-} - OURS | {"pip", "socksio", "pre-commit", "pipx", "uv", "hatchling"}  # fmt: skip
+} - OURS | {"pip", "socksio", "pre-commit"}  # fmt: skip
 # Variables that stand for a wheel or a repository. Their values are checked where they are set.
 VARIABLES = {"PROMPTCTL"}
 THIS = Path(__file__).relative_to(ROOT).as_posix()
@@ -41,21 +40,11 @@ _SETTING = re.compile(r"""\b(?:PROMPTCTL|additional_dependencies) *[:=] *(\S.*)"
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Every text of the repository, with its path: Git's files, or all of an unpacked source distribution."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    paths = (
-        [ROOT / path for path in listed.stdout.split("\0") if path]
-        if listed.returncode == 0
-        else [path for path in ROOT.rglob("*") if not {".venv", "node_modules"} & set(path.parts)]
-    )
-    for path in paths:
-        name = path.relative_to(ROOT).as_posix()
-        if path.is_file() and name != THIS:
+    """Every text of the repository, with its path."""
+    for path in source_files():
+        if path != THIS:
             try:
-                yield name, path.read_text(encoding="utf-8")
+                yield path, (ROOT / path).read_text(encoding="utf-8")
             except UnicodeDecodeError:
                 continue
 
