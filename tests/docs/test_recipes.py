@@ -615,24 +615,33 @@ def test_the_workflow_declares_its_triggers_and_permissions() -> None:
     }
     assert jobs["deploy"]["environment"] == "production"
     assert jobs["deploy"]["concurrency"] == {"group": "promptctl-production", "cancel-in-progress": False}
-    assert "head.repo.full_name == github.repository" in jobs["check"]["if"]
 
 
-def test_the_workflow_calls_existing_scripts_with_full_history_and_no_secrets() -> None:
-    called: set[str] = set()
-    for job in workflow()["jobs"].values():
+def test_the_workflow_calls_the_action_with_inputs_that_it_has_and_with_full_history() -> None:
+    inputs = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["inputs"]
+    commands: dict[str, str] = {}
+    for name, job in workflow()["jobs"].items():
         [checkout] = [step for step in steps(job) if step.get("uses", "").startswith("actions/checkout@")]
         assert checkout["with"]["fetch-depth"] == 0
-        assert 'pip install "$PROMPTCTL"' in [step.get("run") for step in steps(job)]
-        for step in steps(job):
-            assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step.get("uses", "actions/none@v1"))
-            assert "${{" not in step.get("run", "")
-            if found := re.match(r"ci/(\S+)", step.get("run", "")):
-                called.add(found[1])
-                assert step["env"]["DATABASE_URL"].startswith("${{ secrets.")
-    assert called == {"pull-request-check.sh", "deploy.sh", "nightly-drift.sh"}
+        [action] = [step for step in steps(job) if step.get("uses") == "OWNER/promptctl@COMMIT"]
+        assert action["with"].keys() <= inputs.keys()
+        assert action["with"]["database-url"].startswith("${{ secrets.")
+        commands[name] = action["with"].get("command", inputs["command"]["default"])
+        assert all("${{" not in step.get("run", "") for step in steps(job))
+    assert commands == {"check": "check", "deploy": "sync", "drift": "check"}
     for script in SCRIPTS.iterdir():
         assert os.access(script, os.X_OK), script.name
+
+
+@pytest.mark.parametrize("path", [WORKFLOW, README], ids=lambda path: path.name)
+def test_actions_are_pinned_by_the_full_hash_of_a_commit(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    uses = [line.strip(" -") for line in text.splitlines() if line.strip(" -").startswith("uses:")]
+    assert len(uses) > 2
+    for line in uses:
+        assert line == "uses: OWNER/promptctl@COMMIT" or re.fullmatch(
+            r"uses: actions/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line
+        )
 
 
 def test_the_page_names_every_script_and_its_jobs_are_of_the_same_kind() -> None:
