@@ -1,8 +1,8 @@
 -- promptctl: the whole database. PostgreSQL 15 to 18, a UTF-8 database, one schema, no extension.
 --
 -- Run it with `psql -v ON_ERROR_STOP=1 -f schema.sql` or with `promptctl db init`. It is safe to run again: it is one
--- transaction, one installer runs at a time, and it refuses a schema of another version. `drop schema promptctl cascade`
--- removes it.
+-- transaction, one installer runs at a time, and it refuses a schema of another version. `promptctl db migrate` changes
+-- an older schema into this one. `drop schema promptctl cascade` removes it.
 --
 -- All rules about who may change what are enforced here. A rule is a named constraint or trigger, whose name is a
 -- sentence. The server sends the name with the error as `constraint_name`, by which clients recognise the rule.
@@ -16,8 +16,13 @@ set local search_path = '';
 
 do $$
 declare
-    expected constant integer := 6;
+    expected constant integer := 7;
+    -- Applications that were made for this version, or for one between the two, work with this schema.
+    compatible constant integer := 4;
+    -- The first release of promptctl that has this schema.
+    release constant text := '0.1.0';
     installed integer;
+    newer_release text;
     is_ours boolean := true;
     is_new boolean := false;
 begin
@@ -45,6 +50,8 @@ begin
                 version integer not null,
                 id uuid not null default gen_random_uuid(),
                 installed_at timestamptz not null default now(),
+                compatible_version integer not null,
+                release text not null,
 
                 constraint an_installation_is_recorded_once primary key (singleton),
                 constraint there_is_one_installation check (singleton)
@@ -66,19 +73,30 @@ begin
     if not is_new then
         select version into installed from promptctl.installation;
         if installed is distinct from expected then
+            if installed > expected then
+                select to_jsonb(i) ->> 'release' into newer_release from promptctl.installation i;
+            end if;
             raise exception using errcode = 'object_not_in_prerequisite_state', constraint = 'schema_version_matches',
                 message = format('database "%s" has schema version %s, and this is version %s',
                                  current_database(), coalesce(installed::text, 'unknown'), expected),
-                detail = coalesce(installed::text, '');
+                detail = coalesce(installed::text, ''), hint = coalesce(newer_release, '');
         end if;
     end if;
-    insert into promptctl.installation (version) values (expected) on conflict do nothing;
+    insert into promptctl.installation (version, compatible_version, release) values (expected, compatible, release)
+    on conflict do nothing;
 end
 $$;
 
 comment on schema promptctl is 'System prompts as numbered versions that never change, and the active version of each.';
 comment on table promptctl.installation is
-    'One row: the version of this schema. The command line refuses a schema of another version.';
+    'One row: the version of this schema, and which promptctl it serves.';
+comment on column promptctl.installation.version is
+    'The version of this schema. Every change of the schema raises it.';
+comment on column promptctl.installation.compatible_version is
+    'The oldest version whose applications this schema serves: they resolve and record until they are restarted.';
+comment on column promptctl.installation.release is
+    'The first release of promptctl that has this version of the schema. A program that is too old names it in its '
+    'error.';
 comment on column promptctl.installation.id is
     'Identifies this database. A saved plan can be applied to one database only.';
 comment on constraint an_installation_is_recorded_once on promptctl.installation is
@@ -92,21 +110,22 @@ comment on constraint there_is_one_installation on promptctl.installation is
 create or replace function promptctl.expect_schema_version(expected integer) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    installed integer;
+    installed record;
 begin
-    select i.version into installed from promptctl.installation i;
-    if installed is distinct from expected then
+    select i.version, i.compatible_version, i.release into installed from promptctl.installation i;
+    if not coalesce(expected between installed.compatible_version and installed.version, false) then
         raise exception using errcode = 'object_not_in_prerequisite_state', constraint = 'schema_version_matches',
             message = format('database "%s" has schema version %s, and this promptctl needs %s',
-                             current_database(), coalesce(installed::text, 'unknown'), expected),
-            detail = coalesce(installed::text, '');
+                             current_database(), coalesce(installed.version::text, 'unknown'), expected),
+            -- Programs of every version read the detail as the version. The hint is the release to install.
+            detail = coalesce(installed.version::text, ''), hint = coalesce(installed.release, '');
     end if;
 end
 $$;
 
 comment on function promptctl.expect_schema_version is
-    'Refuses a client that was made for another version of this schema. A client sends it before its first statement, '
-    'in the same round trip.';
+    'Refuses a client that was made for a version which this schema does not serve. A client sends it before its first '
+    'statement, in the same round trip.';
 
 -- After a restore without grants (pg_dump --no-acl, or a grant to a role that does not exist), PUBLIC may execute our
 -- functions, and they run with the rights of the owner. So each of them refuses to run in that state. The functions that
@@ -160,27 +179,36 @@ comment on function promptctl.open_to_everybody is
 
 -- Domains, because every statement that writes to a table reads the table's constraints again, which takes some
 -- microseconds for each constraint, and a session reads those of a domain once.
+--
+-- Those that the table uses has are "not valid": they hold for every row that is written from now on. A migration cannot
+-- check the rows of an older schema, because it would read all uses, and recording would wait for it.
 do $$
 begin
     if to_regtype('promptctl.short_text') is null then
-        create domain promptctl.short_text as text
-            constraint a_short_text_has_at_most_200_characters check (length(value) <= 200);
+        create domain promptctl.short_text as text;
+        alter domain promptctl.short_text
+            add constraint a_short_text_has_at_most_200_characters check (length(value) <= 200) not valid;
         create domain promptctl.reason_text as text
             constraint a_reason_has_at_most_2000_characters check (length(value) <= 2000);
         create domain promptctl.seed_text as text
             constraint a_seed_has_at_most_300_characters check (length(value) <= 300);
         create domain promptctl.origin_object as jsonb
             constraint an_origin_has_at_most_100_kilobytes check (pg_column_size(value) <= 100000);
-        create domain promptctl.outcome_name as promptctl.short_text
-            constraint an_outcome_is_not_empty check (value <> '');
-        create domain promptctl.score_number as double precision
-            constraint a_score_is_a_number check (value between -1e9 and 1e9);
-        create domain promptctl.score_place as integer
-            constraint a_use_is_scored_at_most_100_times check (value between 1 and 100);
-        create domain promptctl.use_epoch as integer
-            constraint the_epoch_of_a_use_is_not_negative check (value >= 0);
-        create domain promptctl.use_bucket as smallint
-            constraint a_bucket_is_between_0_and_9999 check (value between 0 and 9999);
+        create domain promptctl.outcome_name as promptctl.short_text;
+        alter domain promptctl.outcome_name
+            add constraint an_outcome_is_not_empty check (value <> '') not valid;
+        create domain promptctl.score_number as double precision;
+        alter domain promptctl.score_number
+            add constraint a_score_is_a_number check (value between -1e9 and 1e9) not valid;
+        create domain promptctl.score_place as integer;
+        alter domain promptctl.score_place
+            add constraint a_use_is_scored_at_most_100_times check (value between 1 and 100) not valid;
+        create domain promptctl.use_epoch as integer;
+        alter domain promptctl.use_epoch
+            add constraint the_epoch_of_a_use_is_not_negative check (value >= 0) not valid;
+        create domain promptctl.use_bucket as smallint;
+        alter domain promptctl.use_bucket
+            add constraint a_bucket_is_between_0_and_9999 check (value between 0 and 9999) not valid;
     end if;
 end
 $$;
@@ -429,11 +457,11 @@ create table if not exists promptctl.served (
     epoch integer not null default 0,
     next_version bigint not null default 1,
     route jsonb,
-    archived_at timestamptz,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     -- Always false: foreign keys to is_retired with it, so that an archived version cannot be served.
     serves_retired boolean generated always as (false) stored,
+    archived_at timestamptz,
 
     constraint a_prompt_has_one_row primary key (name),
     constraint a_name_is_segments_joined_by_slashes check (
@@ -556,8 +584,8 @@ create table if not exists promptctl.versions (
     origin promptctl.origin_object,
     release bigint,
     retired_at timestamptz,
-    erased_at timestamptz,
     is_retired boolean not null generated always as (retired_at is not null) stored,
+    erased_at timestamptz,
 
     constraint a_number_is_used_once_in_a_prompt primary key (name, version),
     constraint a_version_id_is_unique unique (id),

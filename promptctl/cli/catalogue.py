@@ -173,7 +173,11 @@ HEADINGS = (
         "Database",
         {
             "db init": Command("db_schema:init", "Create the schema in the database."),
-            "db migrate": Command("db_schema:migrate", "Migrate the schema to the version that this promptctl needs."),
+            "db migrate": Command(
+                "db_migrate:migrate",
+                "Migrate the schema to the version that this promptctl needs.",
+                p.MIGRATION_ONLY, p.BREAK_CLIENTS,
+            ),
             "db schema": Command("db_schema:print_schema", "Print schema.sql, the schema as SQL."),
             "db status": Command("db_status:status", "Show which database is used and what it contains."),
             "db maintain": Command("db_maintain:maintain", "Roll up recorded uses to keep statistics fast.", p.KEEP),

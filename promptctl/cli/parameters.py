@@ -291,6 +291,10 @@ ALL_VERSIONS = _flag("all", "--all", "Include versions that were never used.")
 CSV = _flag("csv", "--csv", "Print CSV with a header.")
 
 # db and completion.
+MIGRATION_ONLY = _flag(
+    "dry_run", "--dry-run", "Print the SQL of the migrations, and which tables they lock or rewrite. Change nothing."
+)
+BREAK_CLIENTS = _flag("force", "--force", "Migrate even if connected clients cannot work with the new schema.")
 KEEP = _option(
     "keep", "--keep", "AGE", "Delete single uses that are older than this, for example 30d. Default: keep all."
 )

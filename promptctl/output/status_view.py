@@ -37,8 +37,7 @@ def _state(installation: Installation) -> str:
         return "grants missing"
     if installation.schema_version is None:
         return "no schema"
-    is_expected = installation.schema_version == installation.expected_schema_version
-    return "ready" if is_expected else "another schema version"
+    return "ready" if installation.is_usable else "another schema version"
 
 
 def show_stopped(cluster: str, form: str) -> None:

@@ -19,15 +19,20 @@ if TYPE_CHECKING:
     from promptctl.postgres.connection import Connection
     from promptctl.postgres.values import Parameter, Row
 
-_READ_ONLY = "25006"
-# The gate normally returns no row. For another version of the schema, `expect_schema_version` raises the error. It is
-# called only then, because the first call of a function costs a session a millisecond.
+_READ_ONLY, _NO_PRIVILEGE = "25006", "42501"
+# A migration reads which clients are connected. A client only tries to lock, because any session could hold the lock
+# exclusively.
+_ANNOUNCE = f"select pg_try_advisory_lock_shared({schema.ANNOUNCEMENT}, {schema.VERSION})"
+# The gate normally returns no row. For another version of the schema it calls `expect_schema_version`, which raises the
+# error unless the schema serves ours. It is called only then, because the first call of a function costs a session a
+# millisecond.
 #
 # With array_nulls off, arrays would store NULL as text, and with a small extra_float_digits, results would lose digits.
-# If a database or a role has such a setting, the gate changes both for this transaction and returns a row. It does not
-# change the session, because a pooler shares that with other clients.
+# If a database or a role has such a setting, the gate changes both for this transaction, and its row begins with true.
+# It does not change the session, because a pooler shares that with other clients.
 _GATE: LiteralString = """
-    select promptctl.expect_schema_version($1), set_config('array_nulls', 'on', true),
+    select current_setting('array_nulls') = 'off' or current_setting('extra_float_digits')::integer < 1,
+           promptctl.expect_schema_version($1), set_config('array_nulls', 'on', true),
            set_config('extra_float_digits', '1', true)
     where not exists (select from promptctl.installation i where i.version = $1)
        or current_setting('array_nulls') = 'off' or current_setting('extra_float_digits')::integer < 1
@@ -84,9 +89,9 @@ class Database:
                 raise
             self.install()
             answers = self._pipeline(gated)
-        # A row means that the gate has changed settings for this transaction, so the next transaction needs it again.
+        # If the gate has changed settings for this transaction, the next transaction needs it again.
         gate_rows = answers.pop(position)
-        self._checked = not gate_rows
+        self._checked = not any(changes_settings for changes_settings, *_ in gate_rows)
         return answers
 
     def start(self, sql: LiteralString, *parameters: Parameter) -> Callable[[], list[Row]]:
@@ -100,13 +105,19 @@ class Database:
         return self._pipeline([(sql, parameters)])[0]
 
     def listen(self, channel: LiteralString) -> bool:
-        """Listen to a channel. Return False on a standby, which sends no notifications."""
+        """Listen to a channel, and announce the schema version of this client to migrations, in one round trip.
+
+        Return False on a standby, which sends no notifications.
+        """
         try:
-            self._translating(self._connection.script, f"listen {channel}")
+            self._translating(self._connection.script, f"listen {channel}; {_ANNOUNCE}")
         except errors.PromptctlError as failure:
             if failure.sqlstate == _READ_ONLY:
                 return False
-            raise
+            if failure.sqlstate != _NO_PRIVILEGE:
+                raise
+            # The administrator has revoked the advisory locks.
+            self._translating(self._connection.script, f"listen {channel}")
         return True
 
     def notifications(self, seconds: float, wake_descriptor: int) -> tuple[list[str], bool]:
@@ -140,6 +151,19 @@ class Database:
         if self.embedded:
             search_path = "alter database promptctl set search_path = promptctl, public"
             self._translating(self._connection.script, search_path)
+
+    def run_script(self, sql: str) -> None:
+        """Run a text that begins and ends its own transaction. After an error nothing of it has happened."""
+        try:
+            self._connection.script(sql)
+        except (ServerError, ConnectionLost) as failure:
+            translated = self._translated(failure)
+            if isinstance(failure, ServerError):
+                if failure.detail and isinstance(translated, errors.Failed):
+                    # For example which view uses a column.
+                    translated.message += f" ({' '.join(failure.detail.split())})"
+                self.run_unchecked("rollback")
+            raise translated from None
 
     def set_timeout(self, seconds: float) -> None:
         """Set how long to wait for an answer. After that, the connection counts as lost."""

@@ -161,21 +161,27 @@ def _schema_version_mismatch(error: ServerError, label: str) -> errors.Promptctl
     # The server's detail is the version of its schema, or empty.
     installed = int(error.detail) if error.detail.isdigit() else None
     if installed is None:
-        return errors.SchemaMismatch(
-            "schema_without_data",
-            f"{label} has the tables of promptctl but no schema version, as after a restore of the schema only",
-            hint="restore the data as well: pg_restore --data-only --disable-triggers",
-        )
+        return schema_without_data(label)
     if installed > schema.VERSION:
         return errors.SchemaMismatch(
             "schema_newer",
             f"{label} has schema version {installed}; this promptctl supports {schema.VERSION}",
-            hint="install the promptctl that created this schema",
+            # The server's hint is the release. The schema of a program that was never released has none.
+            hint=f"install promptctl {error.hint}" if error.hint else "install the promptctl that created this schema",
         )
     return errors.SchemaMismatch(
         "schema_older",
         f"{label} has schema version {installed}; this promptctl needs {schema.VERSION}",
         hint="promptctl db migrate",
+    )
+
+
+def schema_without_data(label: str) -> errors.PromptctlError:
+    """Return the error for a schema whose table `installation` is empty."""
+    return errors.SchemaMismatch(
+        "schema_without_data",
+        f"{label} has the tables of promptctl but no schema version, as after a restore of the schema only",
+        hint="restore the data as well: pg_restore --data-only --disable-triggers",
     )
 
 

@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 class Installation(Record):
     """What is installed in a database. `schema_version` is None without our schema.
 
-    The counts are None unless the schema has the expected version. `open_to_everybody` counts the functions and tables
-    of the schema that every login may use. It is 0, unless a restore lost the grants. `uses_to_roll_up` counts the uses
-    that are not yet in totals.
+    `is_usable` is whether the schema serves this promptctl. The counts are None unless it does. `open_to_everybody`
+    counts the functions and tables of the schema that every login may use. It is 0, unless a restore lost the grants.
+    `uses_to_roll_up` counts the uses that are not yet in totals.
     """
 
     database: str
     server_version: str
     schema_version: int | None
     expected_schema_version: int
+    is_usable: bool
     open_to_everybody: int | None
     prompts: int | None
     versions: int | None
@@ -36,11 +37,18 @@ class Installation(Record):
 def read_installation(database: Database) -> Installation:
     """Return what is installed, also in a database without our schema or with another version of it."""
     [(is_installed,)] = database.run_unchecked("select to_regclass('promptctl.installation') is not null")
-    version = None
+    version, is_usable = None, False
     counts: tuple[Any, ...] = (None,) * 6
     if is_installed:
-        [(version,)] = database.run_unchecked("select (select i.version from promptctl.installation i)")
-    if version == schema.VERSION:
+        # Before version 7 the table had no compatible_version.
+        [(version, compatible_version)] = database.run_unchecked(
+            """
+            select i.version, coalesce((to_jsonb(i) ->> 'compatible_version')::integer, i.version)
+            from (select) one left join promptctl.installation i on true
+            """
+        )
+        is_usable = version is not None and compatible_version <= schema.VERSION <= version
+    if is_usable:
         # All uses are those in totals plus those that are not yet in totals. Counting the single uses would miss the
         # dropped ones.
         [counts] = database.run_unchecked(
@@ -53,7 +61,7 @@ def read_installation(database: Database) -> Installation:
                   where u.recorded_in >= (select promptctl.rolled_below())) w (uses)
             """
         )
-    return Installation(database.name, database.server_version, version, schema.VERSION, *counts)
+    return Installation(database.name, database.server_version, version, schema.VERSION, is_usable, *counts)
 
 
 def read_installation_id(database: Database) -> str:

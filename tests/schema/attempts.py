@@ -119,10 +119,11 @@ _release = "insert into promptctl.releases (kind, author, {}) overriding system 
 
 ATTEMPTS = [
     # installation
-    Attempt("an_installation_is_recorded_once", "insert into promptctl.installation (version) values (9)", NOT_UNIQUE),
-    Attempt(
-        "there_is_one_installation", "insert into promptctl.installation (singleton, version) values (false, 9)", CHECK
-    ),
+    Attempt("an_installation_is_recorded_once",
+            "insert into promptctl.installation select * from promptctl.installation", NOT_UNIQUE),
+    Attempt("there_is_one_installation",
+            "insert into promptctl.installation select false, version, id, now(), 1, '' from promptctl.installation",
+            CHECK),
     *(
         Attempt("a_route_is_a_list_of_steps", f"update promptctl.served set route = '{route}'", CHECK)
         for route in (
@@ -538,7 +539,7 @@ ATTEMPTS = [
 REFUSALS = [
     Attempt("schema_version_matches", "select promptctl.expect_schema_version(99)", "55000"),
     Attempt("schema_version_matches",
-            "delete from promptctl.installation; select promptctl.expect_schema_version(4)", "55000"),
+            "delete from promptctl.installation; select promptctl.expect_schema_version(7)", "55000"),
     *(
         Attempt("prompt_exists", sql, NO_DATA)
         for sql in (

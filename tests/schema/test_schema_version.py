@@ -7,8 +7,8 @@ import re
 
 from promptctl import schema
 
-VERSION = 6
-DIGEST = "d229c6e40581da263c32484b7a333b160b28c5c325c4a1735e58783ba8d9a628"
+VERSION = 7
+DIGEST = "f95dd5207a67d55af64dd25dd0f4fa5833c8da3ad79be1fcb0afc5a911bc1f16"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:

@@ -1,10 +1,10 @@
-"""promptctl db init, migrate and schema."""
+"""promptctl db init and schema."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from promptctl import errors, schema
+from promptctl import schema
 from promptctl.output import answers, stream
 from promptctl.store import administration
 
@@ -33,33 +33,6 @@ def init(run: Run) -> None:
     else:
         sentence = f"{opened.label} has schema version {schema.VERSION} already"
     _answer(run, sentence, opened.name, before.schema_version is None or bool(before.open_to_everybody))
-
-
-def migrate(run: Run) -> None:
-    """Migrate the schema to the version that this promptctl needs.
-
-    Until promptctl 0.1.0 there is one schema version and nothing to migrate.
-    """
-    with run.database() as opened:
-        installed = administration.read_installation(opened).schema_version
-    if installed is None:
-        raise errors.SchemaMismatch(
-            "schema_missing", f"{opened.label} has no promptctl schema", hint="promptctl db init"
-        )
-    if installed > schema.VERSION:
-        raise errors.SchemaMismatch(
-            "schema_newer",
-            f"{opened.label} has schema version {installed}; this promptctl supports {schema.VERSION}",
-            hint="install the promptctl that created this schema",
-        )
-    if installed < schema.VERSION:
-        raise errors.SchemaMismatch(
-            "schema_older",
-            f"{opened.label} has schema version {installed}, older than 0.1.0: there is no migration to "
-            f"{schema.VERSION}",
-            hint="promptctl db init, in a new database",
-        )
-    _answer(run, f"{opened.label} has schema version {installed} already: nothing to migrate", opened.name, False)
 
 
 def print_schema(run: Run) -> None:

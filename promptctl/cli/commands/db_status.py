@@ -54,4 +54,4 @@ def status(run: Run) -> int:
             f"the schema in {database.label} was restored without its grants: every login can use parts of it",
             hint="promptctl db init",
         )
-    return 0 if installation.schema_version == installation.expected_schema_version else errors.SchemaMismatch.exit_code
+    return 0 if installation.is_usable else errors.SchemaMismatch.exit_code

@@ -132,7 +132,7 @@ def test_an_application_recovers_from_a_schema_of_another_version(
     logged: Callable[[str], int],
 ) -> None:  # fmt: skip
     def set_version(version: int) -> None:
-        sql.execute("update promptctl.installation set version = %s", [version])
+        sql.execute("update promptctl.installation set version = %s, compatible_version = %s", [version, version])
         end_sessions(sql, application)
 
     check_recovery(

@@ -1,0 +1,660 @@
+"""Migrations: from a kept dump of every version that one starts from, to the schema of a fresh installation."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from promptctl import schema
+from promptctl.postgres import migrating, sql_statements, statement_locks
+from tests.commands import check_failure, check_json_failure
+from tests.conftest import Promptctl, copied_database
+from tests.schema.support import rows, run, value
+from tests.schema.test_catalog import CATALOG, OBJECTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.conftest import Templated
+    from tests.servers import Server
+
+    Connection = psycopg.Connection[Any]
+
+DUMPS = Path(__file__).parent / "dumps"
+VERSIONS = sorted(migration.start for migration in schema.MIGRATIONS)
+OWNER = "schema_owner"
+ACCESS = {"viewer_login": "viewer", "application_login": "application", "operator_login": "operator"}
+# What CATALOG leaves out. pg_dump and a migration keep it, so it must be equal as well.
+DETAILS = """
+    select 'constraint', conname, format('%s %s', convalidated, obj_description(oid, 'pg_constraint'))
+    from pg_constraint where connamespace = 'promptctl'::regnamespace and contype not in ('n', 't')
+    union all
+    select 'column comment', c.relname || '.' || a.attname,
+           format('%s %s %s', col_description(c.oid, a.attnum), a.attnum, a.attstorage)
+    from pg_attribute a join pg_class c on c.oid = a.attrelid
+    where c.relnamespace = 'promptctl'::regnamespace and a.attnum > 0 and c.relkind in ('r', 'v', 'c')
+    union all
+    select 'relation', relname, format('%s %s %s %s', relkind, pg_get_userbyid(relowner), reloptions,
+           (select string_agg(a::text, ' ' order by a::text) from unnest(relacl) a))
+    from pg_class where relnamespace = 'promptctl'::regnamespace
+    union all
+    select 'grants on columns', c.relname || '.' || a.attname,
+           (select string_agg(g::text, ' ' order by g::text) from unnest(a.attacl) g)
+    from pg_attribute a join pg_class c on c.oid = a.attrelid where c.relnamespace = 'promptctl'::regnamespace
+    union all
+    select 'view', viewname, definition from pg_views where schemaname = 'promptctl'
+    union all
+    select 'rule', rulename, definition from pg_rules where schemaname = 'promptctl'
+    union all
+    select 'trigger', t.tgname, format('%s %s', t.tgenabled, t.tgdeferrable)
+    from pg_trigger t join pg_class c on c.oid = t.tgrelid
+    where c.relnamespace = 'promptctl'::regnamespace and not t.tgisinternal
+    union all
+    select 'function', oid::regprocedure::text,
+           format('%s %s %s', pg_get_functiondef(oid), pg_get_userbyid(proowner),
+                  (select string_agg(a::text, ' ' order by a::text) from unnest(proacl) a))
+    from pg_proc where pronamespace = 'promptctl'::regnamespace
+    union all
+    select 'type', typname, format('%s %s %s %s', typtype, format_type(typbasetype, null), pg_get_userbyid(typowner),
+           obj_description(oid, 'pg_type'))
+    from pg_type where typnamespace = 'promptctl'::regnamespace and typtype in ('c', 'd')
+    union all
+    select 'schema', nspname, format('%s %s', pg_get_userbyid(nspowner),
+           (select string_agg(a::text, ' ' order by a::text) from unnest(nspacl) a))
+    from pg_namespace where nspname = 'promptctl'
+    order by 1, 2, 3
+"""
+TABLES = (
+    "served", "releases", "versions", "allocations", "corrections", "sources", "applied", "roll_up", "uses", "scores",
+    "fallbacks", "totals",
+)  # fmt: skip
+# The columns of version 4 that have other names now.
+RENAMED = {
+    "has_said_version": "has_applied_version", "has_said_route": "has_applied_route", "added": "transaction_offset",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def logins(templated: Templated) -> Server:
+    """The server of this worker, with the roles of the dumps. None of them is a superuser."""
+    with psycopg.connect(templated.server.dsn(), autocommit=True) as sql:
+        for name in (OWNER, *ACCESS):
+            run(sql, f"create role {name} login")
+    return templated.server
+
+
+def load(server: Server, database: str, version: int) -> None:
+    """Load the dump of a version, as its owner."""
+    with psycopg.connect(server.dsn(), autocommit=True) as sql:
+        run(sql, f"grant create on database {database} to {OWNER}")
+    with psycopg.connect(server.dsn(database, user=OWNER), autocommit=True) as owner:
+        run(owner, (DUMPS / f"version_{version}.sql").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session", params=VERSIONS)
+def old_template(request: pytest.FixtureRequest, logins: Server) -> Iterator[str]:
+    """The name of a database with an older schema and its data, to copy."""
+    with copied_database(logins, "template1") as name:
+        load(logins, name, request.param)
+        yield name
+
+
+@pytest.fixture
+def old_database(logins: Server, old_template: str) -> Iterator[str]:
+    """The name of a new database with an older schema and its data."""
+    with copied_database(logins, old_template) as name:
+        yield name
+
+
+@pytest.fixture
+def fresh_database(logins: Server) -> Iterator[str]:
+    """The name of a database with a fresh installation, and the logins of the dumps."""
+    with copied_database(logins, "template1") as name:
+        with psycopg.connect(logins.dsn(name), autocommit=True) as sql:
+            run(sql, f"grant create on database {name} to {OWNER}")
+        with psycopg.connect(logins.dsn(name, user=OWNER), autocommit=True) as owner:
+            run(owner, schema.read_sql())
+            for login, access in ACCESS.items():
+                owner.execute("select promptctl.grant_access(%s, %s)", [login, access])
+        yield name
+
+
+@pytest.fixture
+def as_owner(logins: Server, old_database: str, home: Path) -> Promptctl:
+    """The command line as the owner of the older schema, who is no superuser."""
+    return Promptctl(home, DATABASE_URL=logins.url(old_database, user=OWNER))
+
+
+@pytest.fixture
+def sql(logins: Server, old_database: str) -> Iterator[Connection]:
+    """A superuser's connection to the older database."""
+    with psycopg.connect(logins.dsn(old_database), autocommit=True) as connection:
+        yield connection
+
+
+def version_of(connection: Connection) -> int:
+    return int(value(connection, "select version from promptctl.installation"))
+
+
+def columns_of(connection: Connection, table: str) -> list[str]:
+    return [
+        name
+        for (name,) in rows(
+            connection,
+            "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attisdropped",
+            f"promptctl.{table}",
+        )
+    ]
+
+
+def contents(connection: Connection, columns: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return the rows of each table as text, with these columns."""
+    return {
+        table: [row for (row,) in rows(
+            connection, f"select row({', '.join(names)})::text from promptctl.{table} order by 1",
+        )]
+        for table, names in columns.items()
+    }  # fmt: skip
+
+
+def test_a_migrated_catalog_is_that_of_a_fresh_installation(
+    logins: Server, old_database: str, fresh_database: str, as_owner: Promptctl
+) -> None:
+    assert as_owner("db", "migrate").code == 0
+    with (
+        psycopg.connect(logins.dsn(old_database), autocommit=True) as migrated,
+        psycopg.connect(logins.dsn(fresh_database), autocommit=True) as fresh,
+    ):
+        for query in (CATALOG, DETAILS, f"select * from ({OBJECTS}) o order by 1"):
+            migrated_rows, fresh_rows = rows(migrated, query), rows(fresh, query)
+            assert len(fresh_rows) > 100
+            assert set(migrated_rows) ^ set(fresh_rows) == set()
+            assert migrated_rows == fresh_rows
+        facts = "select version, compatible_version, release from promptctl.installation"
+        assert rows(migrated, facts) == rows(fresh, facts)
+        assert value(migrated, "select count(*) from promptctl.open_to_everybody()") == 0
+
+
+def test_a_migration_keeps_every_row(old_database: str, as_owner: Promptctl, sql: Connection) -> None:
+    old_columns = {table: columns_of(sql, table) for table in TABLES}
+    # What a migration corrects: the variables of texts in shells, and the names of kinds and of calls.
+    old_columns["versions"] = [name for name in old_columns["versions"] if not name.endswith("variables")]
+    old_columns["fallbacks"].remove("name")
+    old_columns["corrections"].remove("kind")
+    before = contents(sql, old_columns)
+    facts = rows(sql, "select id, installed_at from promptctl.installation")
+    stats = rows(sql, "select name, version, content, is_active, metadata, stats from promptctl.prompts order by 1, 2")
+    assert min(len(before[table]) for table in TABLES) > 0
+    assert as_owner("db", "migrate").code == 0
+    new_columns = {table: [RENAMED.get(name, name) for name in names] for table, names in old_columns.items()}
+    assert contents(sql, new_columns) == before
+    assert rows(sql, "select id, installed_at from promptctl.installation") == facts
+    assert rows(
+        sql, "select name, version, content, is_active, metadata, stats from promptctl.prompts order by 1, 2"
+    ) == stats  # fmt: skip
+    assert rows(sql, "select distinct kind from promptctl.corrections") == [("archive",)]
+    names = {name for (name,) in rows(sql, "select name from promptctl.fallbacks")}
+    assert names == {"gone", "no~such~prompt~", "x" * 199 + "~"}
+    assert rows(sql, "select variables, required_variables from promptctl.versions where name = 'shell'") == [
+        (["name"], ["name"])
+    ]
+    # Nothing is stored that a fresh installation would store in another way.
+    assert value(
+        sql,
+        """
+        select count(*) from promptctl.versions
+        where variables <> promptctl.template_variables(content, settings)
+           or required_variables <> promptctl.required_variables(variables, settings)
+        """,
+    ) == 0  # fmt: skip
+
+
+def test_after_a_migration_every_login_does_what_it_could_do(
+    logins: Server, old_database: str, as_owner: Promptctl, sql: Connection
+) -> None:
+    assert as_owner("db", "migrate").code == 0
+    connections = {
+        login: psycopg.connect(logins.dsn(old_database, user=login), autocommit=True) for login in (OWNER, *ACCESS)
+    }
+    with contextlib.ExitStack() as stack:
+        for connection in connections.values():
+            stack.enter_context(connection)
+        application, operator = connections["application_login"], connections["operator_login"]
+        assert value(application, "select version from promptctl.resolve('greeting')") == 1
+        assert (
+            value(application, "select name from promptctl.resolve('support', 'u', '{\"plan\": \"x\"}')") == "support"
+        )
+        uses = int(value(sql, "select count(*) from promptctl.uses"))
+        application.execute("select promptctl.record_use('greeting', 1, 1, 5, 5, 5, 'model', 'unit')")
+        assert value(sql, "select count(*) from promptctl.uses") == uses + 1
+        assert value(operator, "select version from promptctl.activate('{greeting}', '{2}')") == 2
+        assert value(operator, "select count(*) from promptctl.archive('{plain}', array[null]::integer[])") == 1
+        assert value(connections["viewer_login"], "select count(*) from promptctl.prompts") > 0
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connections["viewer_login"].execute("select promptctl.resolve('greeting')")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            application.execute("select promptctl.activate('{greeting}', '{1}')")
+
+
+def test_a_grant_that_an_administrator_made_survives(
+    logins: Server, old_database: str, as_owner: Promptctl, sql: Connection
+) -> None:
+    run(sql, "create role reporting login")
+    try:
+        sql.execute("grant usage on schema promptctl to reporting")
+        sql.execute("grant select on promptctl.prompts to reporting")
+        assert as_owner("db", "migrate").code == 0
+        with psycopg.connect(logins.dsn(old_database, user="reporting")) as reporting:
+            assert value(reporting, "select count(*) from promptctl.prompts") > 0
+    finally:
+        sql.execute("drop owned by reporting")
+        sql.execute("drop role reporting")
+
+
+def test_rows_beyond_a_new_limit_stay_and_the_limit_holds_for_new_rows(as_owner: Promptctl, sql: Connection) -> None:
+    long_reason, long_outcome = "r" * 3000, "o" * 300
+    sql.execute("alter table promptctl.allocations disable trigger user")
+    sql.execute("update promptctl.allocations set reason = %s where name = 'vip'", [long_reason])
+    sql.execute("alter table promptctl.allocations enable trigger user")
+    sql.execute("select promptctl.record_use('vip', 1, 1, outcome => %s)", [long_outcome])
+    assert as_owner("db", "migrate").code == 0
+    assert value(sql, "select max(reason) from promptctl.allocations where name = 'vip'") == long_reason
+    assert value(sql, "select max(outcome) from promptctl.uses where name = 'vip'") == long_outcome
+    for type_name, text in (("reason_text", long_reason), ("outcome_name", long_outcome)):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            run(sql, f"select '{text}'::promptctl.{type_name}")
+
+
+def test_db_migrate_says_what_it_did_and_does_nothing_twice(as_owner: Promptctl) -> None:
+    refused = check_json_failure(as_owner("list", "--json"), 8)
+    assert (refused["code"], refused["hint"]) == ("schema_older", "promptctl db migrate")
+    migrated = json.loads(as_owner("db", "migrate", "--json").out)
+    assert (migrated["previous_schema_version"], migrated["schema_version"], migrated["changed"]) == (
+        VERSIONS[0], schema.VERSION, True,
+    )  # fmt: skip
+    again = as_owner("db", "migrate", "--json")
+    assert (again.code, json.loads(again.out)["changed"]) == (0, False)
+    assert as_owner("list").code == 0
+    status = json.loads(as_owner("db", "status", "--json").out)
+    assert (status["state"], status["schema_version"]) == ("ready", schema.VERSION)
+
+
+def test_two_migrations_at_once_happen_once(as_owner: Promptctl, sql: Connection) -> None:
+    uses = value(sql, "select count(*) from promptctl.uses")
+    processes = [as_owner.start("db", "migrate", "--json") for _ in range(4)]
+    ended = [(process.communicate(timeout=60), process.returncode) for process in processes]
+    assert [code for _, code in ended] == [0] * 4, ended
+    assert {json.loads(out)["schema_version"] for (out, _), _ in ended} == {schema.VERSION}
+    assert value(sql, "select count(*) from promptctl.uses") == uses
+    assert as_owner("db", "migrate").code == 0
+
+
+@pytest.mark.parametrize("killed", ["client", "server process"])
+def test_a_killed_migration_has_happened_entirely_or_not_at_all(
+    killed: str, as_owner: Promptctl, sql: Connection
+) -> None:
+    before = rows(sql, CATALOG)
+    with psycopg.connect(sql.info.dsn, autocommit=False) as holder:
+        # The migration stops in its middle, at an object that it changes late.
+        holder.execute("lock table pg_catalog.pg_description in share mode")
+        process = as_owner.start("db", "migrate", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        pid = wait_for_waiting_session(sql)
+        assert rows(sql, "select count(*) from pg_locks where pid = %s and mode = 'AccessExclusiveLock'", pid) != [(0,)]
+        if killed == "client":
+            process.send_signal(signal.SIGKILL)
+        else:
+            sql.execute("select pg_terminate_backend(%s)", [pid])
+        process.wait(30)
+        holder.rollback()
+    until = time.monotonic() + 30
+    while rows(sql, "select from pg_stat_activity where pid = %s", pid) and time.monotonic() < until:
+        time.sleep(0.01)
+    if version_of(sql) == VERSIONS[0]:
+        assert rows(sql, CATALOG) == before
+    ended = as_owner("db", "migrate")
+    assert ended.code == 0, ended
+    assert version_of(sql) == schema.VERSION
+
+
+def wait_for_waiting_session(sql: Connection) -> int:
+    """Return the process of the session that waits for a lock, as soon as there is one."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        waiting = rows(
+            sql,
+            "select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+            " and application_name = 'promptctl'",
+        )
+        if waiting:
+            return int(waiting[0][0])
+        time.sleep(0.005)
+    raise AssertionError("no session waits for a lock")
+
+
+def test_a_migration_gives_up_while_a_table_is_in_use_and_names_the_session(
+    as_owner: Promptctl, old_database: str, logins: Server, sql: Connection,
+    startup_code: Callable[[str], dict[str, str | None]],
+) -> None:  # fmt: skip
+    # One attempt in place of 40.
+    code = (
+        "from promptctl import schema\n"
+        "read = schema.Migration.read_sql\n"
+        "schema.Migration.read_sql = lambda self: read(self).replace('attempt >= 40', 'attempt >= 1')\n"
+    )
+    with psycopg.connect(logins.dsn(old_database), application_name="a long report") as reader:
+        reader.execute("select count(*) from promptctl.uses")
+        time.sleep(1.1)
+        failure = check_json_failure(as_owner("db", "migrate", "--json", env=startup_code(code)), 5)
+    assert failure["code"] == "locked"
+    assert "in use by a long report (postgres, pid " in failure["message"]
+    assert version_of(sql) == VERSIONS[0]
+    assert as_owner("db", "migrate").code == 0
+
+
+def test_a_view_on_a_changed_column_is_named(as_owner: Promptctl, sql: Connection) -> None:
+    sql.execute("create view report as select outcome from promptctl.uses")
+    before = rows(sql, CATALOG)
+    failure = check_json_failure(as_owner("db", "migrate", "--json"), 1)
+    assert failure["code"] == "migration_failed"
+    assert 'view public.report depends on column "outcome"' in failure["message"]
+    assert rows(sql, CATALOG) == before
+    sql.execute("drop view report")
+    assert as_owner("db", "migrate").code == 0
+
+
+def test_a_login_that_does_not_own_the_schema_cannot_migrate(
+    logins: Server, old_database: str, home: Path, sql: Connection
+) -> None:
+    before = rows(sql, CATALOG)
+    for login in ACCESS:
+        other = Promptctl(home, DATABASE_URL=logins.url(old_database, user=login))
+        assert check_json_failure(other("db", "migrate", "--json"), 5)["code"] == "permission_denied"
+    assert rows(sql, CATALOG) == before
+
+
+@pytest.mark.parametrize("version", [3, 5, 6])
+def test_a_version_that_was_in_no_release_is_refused(version: int, as_owner: Promptctl, sql: Connection) -> None:
+    sql.execute("update promptctl.installation set version = %s", [version])
+    for words in (("db", "migrate"), ("db", "migrate", "--dry-run")):
+        failure = check_failure(as_owner(*words), 8)
+        assert f"has schema version {version}, which was in no release: migrations start from version 4" in failure.err
+        assert "hint:  run promptctl export" in failure.err
+    assert check_json_failure(as_owner("db", "migrate", "--json"), 8)["code"] == "no_migration"
+
+
+def test_a_dry_run_prints_sql_for_psql_and_changes_nothing(as_owner: Promptctl, sql: Connection) -> None:
+    before = rows(sql, CATALOG)
+    plan = as_owner("db", "migrate", "--dry-run")
+    assert plan.code == 0
+    head = plan.out.partition("\nbegin isolation level")[0]
+    assert "-- promptctl.uses: access exclusive lock, reads and writes wait\n" in head
+    assert "-- promptctl.versions: access exclusive lock, reads and writes wait, reads the table\n" in head
+    assert "-- no table is rewritten\n" in head
+    assert rows(sql, CATALOG) == before
+    document = json.loads(as_owner("db", "migrate", "--dry-run", "--json").out)
+    assert document["schema_version"] == VERSIONS[0]
+    [migration] = document["migrations"]
+    effects = [effect for statement in migration["statements"] for effect in statement["effects"]]
+    assert not any(effect["rewrites_table"] for effect in effects)
+    assert any(effect["blocks_reads"] for effect in effects)
+    assert as_owner("db", "migrate", "--dry-run", "-q").out == f"{migration['name']}\n"
+    run(sql, f"set session authorization {OWNER}")
+    run(sql, plan.out)
+    run(sql, "reset session authorization")
+    assert version_of(sql) == schema.VERSION
+    assert "nothing to migrate" in as_owner("db", "migrate", "--dry-run").out
+    assert as_owner("db", "migrate", "--dry-run", "-q").out == ""
+
+
+# Of these modes, readers or writers wait.
+BLOCKING = {
+    "ShareLock": "share",
+    "ShareRowExclusiveLock": "share row exclusive",
+    "AccessExclusiveLock": "access exclusive",
+}
+
+
+def blocking_locks(connection: Connection) -> dict[str, str]:
+    """Return the strongest blocking lock of this session, by table or view."""
+    held: dict[str, str] = {}
+    for table, mode in rows(
+        connection,
+        """
+        select c.oid::regclass::text, l.mode from pg_locks l join pg_class c on c.oid = l.relation
+        where l.pid = pg_backend_pid() and c.relnamespace = to_regnamespace('promptctl') and c.relkind in ('r', 'v')
+        """,
+    ):
+        if mode in BLOCKING:
+            held[table] = max(held.get(table, "share"), BLOCKING[mode], key=statement_locks.MODES.index)
+    return held
+
+
+def storage(connection: Connection) -> dict[str, int]:
+    return dict(rows(
+        connection,
+        "select oid::regclass::text, relfilenode from pg_class"
+        " where relnamespace = to_regnamespace('promptctl') and relkind = 'r'",
+    ))  # fmt: skip
+
+
+def test_the_analysis_of_a_statement_agrees_with_the_server(
+    logins: Server, old_database: str, as_owner: Promptctl, sql: Connection
+) -> None:
+    """Run each statement without the locks at the beginning, and compare what it locks and rewrites."""
+    document = json.loads(as_owner("db", "migrate", "--dry-run", "--json").out)
+    statements = [statement for migration in document["migrations"] for statement in migration["statements"]]
+    predicted: dict[str, str] = {}
+    analysed = 0
+    with psycopg.connect(logins.dsn(old_database), autocommit=True) as session:
+        session.execute("begin")
+        for statement in statements:
+            text = sql_statements.without_comments(statement["sql"])
+            if text.startswith(("begin", "commit")) or "lock table" in text:
+                continue
+            files = storage(session)
+            run(session, text)
+            analysed += 1
+            rewritten = {table for table, file in storage(session).items() if files.get(table, file) != file}
+            assert {e["table"] for e in statement["effects"] if e["rewrites_table"]} == rewritten, text
+            for effect in statement["effects"]:
+                assert effect["lock"] in statement_locks.MODES, text
+                if effect["blocks_writes"]:
+                    strongest = max(
+                        predicted.get(effect["table"], "share"), effect["lock"], key=statement_locks.MODES.index
+                    )
+                    predicted[effect["table"]] = strongest
+            assert blocking_locks(session) == predicted, text
+        session.execute("rollback")
+    assert analysed > 100
+
+
+@pytest.mark.parametrize(
+    ("statement", "rewritten"),
+    [
+        ("alter table promptctl.uses add column cost numeric", False),
+        ("alter table promptctl.uses add column cost numeric not null default 0", False),
+        ("alter table promptctl.uses add column noted_at timestamptz not null default now()", False),
+        ("alter table promptctl.uses add column noted_at timestamptz not null default clock_timestamp()", True),
+        ("alter table promptctl.uses add column total bigint generated always as (input_tokens + 1) stored", True),
+        ("alter table promptctl.uses alter column epoch type bigint", True),
+        ("alter table promptctl.versions alter column id set not null", False),
+        ("alter table promptctl.uses drop constraint tokens_are_not_negative", False),
+        ("create index uses_by_model on promptctl.uses (model)", False),
+        ("create trigger another before insert on promptctl.uses execute function promptctl.refuse('no')", False),
+        ("alter table promptctl.uses disable trigger uses_are_append_only", False),
+    ],
+)
+def test_the_analysis_of_other_statements_agrees_with_the_server(
+    statement: str, rewritten: bool, logins: Server, old_database: str, as_owner: Promptctl, sql: Connection
+) -> None:
+    from promptctl.postgres import connecting
+
+    assert as_owner("db", "migrate").code == 0
+    with connecting.connect(logins.url(old_database)) as database:
+        effects = migrating.read_catalog(database).effects(statement)
+    files = storage(sql)
+    sql.execute("begin")
+    run(sql, statement)
+    assert {e.table for e in effects if e.work == statement_locks.REWRITES} == {
+        table for table, file in storage(sql).items() if files[table] != file
+    }
+    assert bool([e for e in effects if e.work == statement_locks.REWRITES]) == rewritten
+    assert {e.table: e.mode for e in effects} == blocking_locks(sql)
+    sql.execute("rollback")
+
+
+def test_a_statement_that_is_not_analysed_is_called_unknown() -> None:
+    [effect] = statement_locks.Catalog({}, {}).effects("cluster promptctl.uses")
+    assert effect.mode == statement_locks.UNKNOWN
+
+
+# A later release, whose migration stops the applications of version 7.
+NEXT_RELEASE = """
+from promptctl import schema
+class Next(schema.Migration):
+    def read_sql(self):
+        return (
+            "begin; lock table promptctl.installation in share row exclusive mode;"
+            "update promptctl.installation set version = 8, compatible_version = 8, release = '9.9'; commit;"
+        )
+schema.MIGRATIONS.append(Next("0008_next.sql", start=7, version=8, compatible_version=8))
+schema.VERSION = 8
+"""
+
+
+def test_a_migration_that_would_stop_a_connected_client_is_refused_and_names_it(
+    database_url: str, sql_of_database: Connection, promptctl: Promptctl,
+    startup_code: Callable[[str], dict[str, str | None]],
+) -> None:  # fmt: skip
+    from promptctl import Prompts
+
+    assert promptctl("create", "x", "Text.", "--activate").code == 0
+    next_release = startup_code(NEXT_RELEASE)
+    with Prompts(f"{database_url}&application_name=billing") as client:
+        assert client.get("x").version == 1
+        failure = check_json_failure(promptctl("db", "migrate", "--json", env=next_release), 5)
+        assert failure["code"] == "clients_connected"
+        assert "billing (postgres, pid " in failure["message"]
+        assert "schema version 7)" in failure["message"]
+        assert failure["hint"] == "restart them with a newer promptctl, then run it again"
+        assert version_of(sql_of_database) == 7
+        # A client of version 4 announces nothing.
+        with psycopg.connect(database_url, application_name="promptctl client"):
+            failure = check_json_failure(promptctl("db", "migrate", "--json", env=next_release), 5)
+        assert "2 connected clients" in failure["message"]
+        assert "schema version 4 or older)" in failure["message"]
+        assert promptctl("db", "migrate", "--force", env=next_release).code == 0
+        assert version_of(sql_of_database) == 8
+    failure = check_json_failure(promptctl("list", "--json"), 8)
+    assert (failure["code"], failure["hint"]) == ("schema_newer", "install promptctl 9.9")
+
+
+def test_a_connected_client_that_the_new_schema_serves_does_not_stop_a_migration(
+    database_url: str, sql_of_database: Connection, promptctl: Promptctl,
+    startup_code: Callable[[str], dict[str, str | None]],
+) -> None:  # fmt: skip
+    from promptctl import Prompts
+
+    assert promptctl("create", "x", "Text.", "--activate").code == 0
+    with Prompts(database_url) as client:
+        assert client.get("x").version == 1
+        compatible = NEXT_RELEASE.replace("compatible_version = 8", "compatible_version = 7")
+        compatible = compatible.replace("compatible_version=8", "compatible_version=7")
+        assert promptctl("db", "migrate", env=startup_code(compatible)).code == 0
+        # The client and the commands of this release work with the newer schema.
+        with client.get("x").use() as use:
+            use.record(input_tokens=1)
+        assert client.flush()
+    assert value(sql_of_database, "select count(*) from promptctl.uses") == 1
+    assert promptctl("list").code == 0
+    assert promptctl("activate", "x@1").code == 0
+    assert json.loads(promptctl("db", "status", "--json").out)["state"] == "ready"
+    assert json.loads(promptctl("db", "migrate", "--json").out)["changed"] is False
+
+
+@pytest.fixture
+def sql_of_database(server: Server, database_name: str) -> Iterator[Connection]:
+    """A superuser's connection to the database with the current schema."""
+    with psycopg.connect(server.dsn(database_name), autocommit=True) as connection:
+        yield connection
+
+
+def test_a_client_works_while_a_stranger_holds_its_announcement(
+    database_url: str, promptctl: Promptctl, sql_of_database: Connection
+) -> None:
+    from promptctl import Prompts
+
+    assert promptctl("create", "x", "Text.", "--activate").code == 0
+    sql_of_database.execute("select pg_advisory_lock(%s, %s)", [schema.ANNOUNCEMENT, schema.VERSION])
+    with Prompts(database_url, timeout_seconds=20) as client:
+        assert client.get("x").version == 1
+        assert client.is_connected
+
+
+def test_every_migration_leads_to_this_version() -> None:
+    for migration in schema.MIGRATIONS:
+        assert migration.name.startswith(f"{migration.version:04}_")
+        path = schema.path_from(migration.start)
+        assert path is not None
+        assert path[-1].version == schema.VERSION
+        assert migration.compatible_version <= migration.version
+        assert (DUMPS / f"version_{migration.start}.sql").exists()
+    assert schema.path_from(schema.VERSION) == []
+    assert schema.path_from(schema.VERSION + 1) is None
+
+
+def test_old_clients_resolve_and_record_through_a_migration(
+    logins: Server, old_database: str, as_owner: Promptctl, sql: Connection
+) -> None:
+    from tests.schema.version_4_client import Client
+
+    ending = threading.Event()
+    clients = [Client(logins.dsn(old_database, user="application_login")) for _ in range(4)]
+    threads = [threading.Thread(target=client.work, args=[ending]) for client in clients]
+    before = int(value(sql, "select count(*) from promptctl.uses"))
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: all(len(client.recorded) > 20 for client in clients))
+    assert as_owner("db", "migrate").code == 0
+    assert version_of(sql) == schema.VERSION
+    marks = [len(client.recorded) for client in clients]
+    wait_until(lambda: all(len(c.recorded) > mark + 50 for c, mark in zip(clients, marks, strict=True)))
+    ending.set()
+    for thread in threads:
+        thread.join(30)
+    assert [client.failure for client in clients] == [None] * len(clients)
+    sent = [use_id for client in clients for use_id in client.recorded]
+    stored = {str(use_id) for (use_id,) in rows(sql, "select id from promptctl.uses")}
+    assert set(sent) <= stored
+    assert len(stored) == before + len(sent)
+    total = "select coalesce(sum((stats->>'total_uses')::bigint), 0) from promptctl.version_stats"
+    while int(value(sql, "select promptctl.roll_up_uses()") or 0):
+        pass
+    dropped_or_old = before + len(sent)
+    assert value(sql, total) == dropped_or_old
+    assert all(client.resolved for client in clients)
+    # A client that connects after the migration is served too.
+    late = Client(logins.dsn(old_database, user="application_login"))
+    ending.clear()
+    thread = threading.Thread(target=late.work, args=[ending])
+    thread.start()
+    wait_until(lambda: len(late.recorded) > 5 or late.failure is not None)
+    ending.set()
+    thread.join(30)
+    assert late.failure is None
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
