@@ -1,6 +1,6 @@
 """System prompts in PostgreSQL: numbered versions that never change, and a pointer to the active one."""
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
