@@ -50,11 +50,20 @@ class Record(tuple["Any", ...], metaclass=_RecordType):
         def __new__(cls, *values, **named):
             """Make a record from the values of its fields, by position or by name."""
             if named or len(values) != len(cls.fields):
-                named = cls.defaults | named
-                values += tuple(named[name] for name in cls.fields[len(values) :])
-                if len(values) != len(cls.fields) or named.keys() - set(cls.fields):
-                    raise TypeError(f"{cls.__name__} takes {', '.join(cls.fields)}")
+                values += cls._other_values(len(values), named)
             return tuple.__new__(cls, values)
+
+        @classmethod
+        def _other_values(cls, count, named):
+            """Return the values of the fields after the first `count`, by name or by default."""
+            defaults = cls.defaults
+            try:
+                values = [named.pop(name) if name in named else defaults[name] for name in cls.fields[count:]]
+            except KeyError:
+                values = None
+            if values is None or named or count > len(cls.fields):
+                raise TypeError(f"{cls.__name__} takes {', '.join(cls.fields)}")
+            return tuple(values)
 
         def __repr__(self):
             return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.as_dict().items())})"

@@ -142,17 +142,18 @@ def _long_runs(text: str) -> str:
     Each part begins three characters before its run, because the prefix `SG.` has a dot. This pass over the text costs
     as much as searching for three needles, and there are more than thirty.
     """
-    shape = text.encode("latin-1", "replace").translate(_SHAPE)
+    raw = text.encode(errors="replace")
+    shape = raw.translate(_SHAPE)
     at = shape.find(_RUN)
     if at < 0:
         return ""
-    runs: list[str] = []
+    runs: list[bytes] = []
     while at >= 0:
         end = shape.find(b" ", at)
         end = len(shape) if end < 0 else end
-        runs.append(text[max(at - 3, 0) : end])
+        runs.append(raw[max(at - 3, 0) : end])
         at = shape.find(_RUN, end)
-    return " ".join(runs)
+    return b" ".join(runs).decode(errors="replace")
 
 
 def _pattern(source: str) -> re.Pattern[str]:

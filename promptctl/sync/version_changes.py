@@ -96,7 +96,7 @@ def _new_version(prompt: FolderPrompt, file: FileVersion, stored: StoredPrompt |
         message += f"; variables: {templates.describe(file.variables, file.settings)}"
     active = stored.active_version if stored else None
     # A record is made faster from all fields by position, and a folder may have a hundred thousand files.
-    return Change(NEW, prompt.name, file.number, message, active, None, None, file, prompt.yaml_path, None, None)
+    return Change(NEW, prompt.name, file.number, message, active, None, None, file, prompt.yaml_path, None, None, False)
 
 
 def _metadata_changes(
