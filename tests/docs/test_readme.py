@@ -74,7 +74,7 @@ def keep(found: list[str], now: list[str]) -> None:
 
 
 def is_for_own_server(block: str) -> bool:
-    return "export DATABASE_URL" in block
+    return "export DATABASE_URL" in block or "promptctl db migrate" in block
 
 
 # Claude takes its time: the numbers that the README shows are put in the place of those of a server on this machine,
@@ -119,19 +119,34 @@ def test_the_examples_of_the_readme_print_their_documented_output(
     assert [COST.sub("$0.01", stable(each)) for each in now] == [COST.sub("$0.01", each) for each in expected]
 
 
+def check_on_server(containing: str, home: Path, url: str) -> None:
+    """Compare the block that has a command with what its commands print for a database of this server."""
+    env = environment(home, DATABASE_URL=url, TERM="xterm", NO_COLOR="1")
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    [block] = found = [block for block in blocks("console") if containing in block]
+    lines: list[str] = []
+    for command in commands_of(block):
+        # The URL of the README is that of the test's database.
+        seen = None if command.startswith("export") else watched(["bash", "-c", command], env, home, COLUMNS)
+        lines += [f"$ {command}\n", seen.out if seen else ""]
+    keep(found, ["".join(lines)])
+    assert [stable("".join(lines))] == [block for block in blocks("console") if containing in block]
+
+
 def test_the_commands_for_your_own_server_print_their_documented_output(
     home: Path, server: Server, logins: None, empty_database: str
 ) -> None:
-    env = environment(home, DATABASE_URL=server.url(empty_database), TERM="xterm", NO_COLOR="1")
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-    [block] = found = [block for block in blocks("console") if is_for_own_server(block)]
-    export, *commands = commands_of(block)
-    lines = [f"$ {export}\n"]
-    for command in commands:
-        seen = watched(["bash", "-c", command], env, home, COLUMNS)
-        lines += [f"$ {command}\n", seen.out]
-    keep(found, ["".join(lines)])
-    assert [stable("".join(lines))] == [block for block in blocks("console") if is_for_own_server(block)]
+    check_on_server("export DATABASE_URL", home, server.url(empty_database))
+
+
+def test_the_commands_for_an_upgrade_print_their_documented_output(
+    home: Path, server: Server, empty_database: str
+) -> None:
+    # The logins that have access to the dump's database do not exist here.
+    dump = (ROOT / "tests" / "schema" / "dumps" / "version_4.sql").read_text(encoding="utf-8")
+    with psycopg.connect(server.dsn(empty_database), autocommit=True) as connection:
+        connection.execute(re.sub(r"^GRANT .*;$", "", dump, flags=re.M).encode())
+    check_on_server("promptctl db migrate", home, server.url(empty_database))
 
 
 def test_the_programs_in_the_docs_equal_those_in_examples() -> None:
