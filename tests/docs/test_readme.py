@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from promptctl import __version__
 from tests.conftest import ROOT, SERVERS, environment, stable, watched
 from tests.repositories import Repository
 
@@ -147,6 +148,11 @@ def test_the_commands_for_an_upgrade_print_their_documented_output(
     with psycopg.connect(server.dsn(empty_database), autocommit=True) as connection:
         connection.execute(re.sub(r"^GRANT .*;$", "", dump, flags=re.M).encode())
     check_on_server("promptctl db migrate", home, server.url(empty_database))
+
+
+def test_the_wheel_in_the_readme_has_the_current_version() -> None:
+    [version] = re.findall(r"dist/promptctl_pg-(.*?)-py3-none-any\.whl", README.read_text(encoding="utf-8"))
+    assert version == __version__
 
 
 def test_the_programs_in_the_docs_equal_those_in_examples() -> None:
