@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from promptctl.cli.catalogue import Command
     from promptctl.cli.parameters import Parameter
 
-_INTRODUCTION = """\
+INTRODUCTION = """\
 Manage system prompts in PostgreSQL: numbered versions that never change, and
 one active version per prompt. Activating or rolling back a version takes
 effect at once.
@@ -24,7 +24,7 @@ Usage: promptctl COMMAND [OPTIONS] [ARGUMENTS]
        promptctl --version         show the version of promptctl
 """
 
-_CLOSING = """\
+CLOSING = """\
 Every command has --help, --json, --quiet, --verbose, --database-url, --color
 and --no-pager.
 
@@ -69,10 +69,10 @@ def overview(family: str | None) -> str:
         commands = [name for name in catalogue.COMMANDS if name.startswith(f"{family} ")]
         lines = [catalogue.FAMILIES[family], "", f"Usage: promptctl {family} COMMAND [OPTIONS] [ARGUMENTS]", ""]
         return "\n".join([*lines, "Commands:", *_summaries(commands)]) + "\n"
-    parts = [_INTRODUCTION]
+    parts = [INTRODUCTION]
     for heading, commands in catalogue.HEADINGS:
         parts.append("\n".join([f"{heading}:", *_summaries(commands)]) + "\n")
-    return "\n".join([*parts, _CLOSING])
+    return "\n".join([*parts, CLOSING])
 
 
 def show(name: str) -> int:
@@ -90,8 +90,8 @@ def page(name: str) -> str:
     options = [parameter for parameter in command.parameters if parameter.spellings]
     required = [*map(_in_usage, arguments), *(option.usage for option in options if option.is_required)]
     parts = [command.summary, " ".join([f"Usage: promptctl {name} [OPTIONS]", *required])]
-    if description := _description(command):
-        parts.append(description)
+    if text := description(command):
+        parts.append(text)
     for heading, parameters in (
         ("Arguments", arguments), ("Options", options), ("Options of every command", [*p.SHARED, p.HELP])
     ):  # fmt: skip
@@ -105,7 +105,8 @@ def _in_usage(argument: Parameter) -> str:
     return argument.metavar if argument.is_required else f"[{argument.metavar}]"
 
 
-def _description(command: Command) -> str:
+def description(command: Command) -> str:
+    """Return the description of a command: the docstring of its function without the first line."""
     module, function = command.locate()
     docstring: str = getattr(__import__(module, fromlist=[function]), function).__doc__
     lines = docstring.partition("\n")[2].strip("\n").rstrip().splitlines()
