@@ -40,6 +40,7 @@ def test_the_wheel_has_the_package_the_schema_the_command_and_the_license(distri
         metadata = HeaderParser().parsestr(wheel.read(f"{STEM}.dist-info/METADATA").decode())
     package = {path for path in source_files() if path.startswith("promptctl/")}
     assert {"promptctl/py.typed", "promptctl/cli/commands/list_.py"} <= package
+    assert any(path.startswith("promptctl/migrations/") and path.endswith(".sql") for path in package)
     info = {f"{STEM}.dist-info/{name}" for name in ("METADATA", "WHEEL", "RECORD", "licenses/LICENSE")}
     data = {
         path: mode for path, mode in modes.items() if path.startswith((f"{STEM}.data/", f"{STEM}.dist-info/"))
