@@ -53,8 +53,9 @@ def _run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command outside of the repository, with this environment and `env`."""
     inherited = {name: value for name, value in os.environ.items() if name not in _UNSET}
+    inherited |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "UV_PYTHON_DOWNLOADS": "never"}
     done = subprocess.run(
-        command, cwd="/", env={**inherited, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "UV_PYTHON_DOWNLOADS": "never", **(env or {})},
+        command, cwd="/", env={**inherited, **(env or {})},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0 or not check, f"{command}: {done.stdout}{done.stderr}"
