@@ -44,7 +44,7 @@ def missing_extra(failure: ImportError) -> errors.Failed | None:
     module = failure.name.partition(".")[0]
     for extra, modules in _MODULES.items():
         if module in modules:
-            message = f'this needs the extra "{extra}" of promptctl: {modules[module]} is not installed'
+            message = f'the extra "{extra}" of promptctl is not installed: {modules[module]} is missing'
             return errors.Failed("extra_missing", message, hint=install_extra(extra))
     return None
 

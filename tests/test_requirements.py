@@ -86,7 +86,7 @@ def test_only_a_missing_module_of_an_extra_is_a_missing_extra() -> None:
     failure = requirements.missing_extra(ModuleNotFoundError("no", name="rich.table"))
     assert failure is not None
     assert (failure.code, failure.message) == (
-        "extra_missing", 'this needs the extra "cli" of promptctl: rich is not installed',
+        "extra_missing", 'the extra "cli" of promptctl is not installed: rich is missing',
     )  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def test_a_command_without_its_extra_names_the_extra_and_its_packages(
     (promptctl.home / "prompts" / "p" / "v1.txt").write_text("Be kind.")
     (promptctl.home / "prompts" / "p" / "prompt.yaml").write_text("active: 1\n")
     env = startup_code(BASE) | {"ANTHROPIC_API_KEY": "sk-ant-key"}
-    message = f'this needs the extra "{extra}" of promptctl: {package} is not installed'
+    message = f'the extra "{extra}" of promptctl is not installed: {package} is missing'
     ended = check_failure(promptctl(*words, env=env), 1)
     assert ended.err.startswith(f"error: {message}\nhint:  ")
     assert ended.err.endswith(f"pip install {install}\n")

@@ -534,6 +534,6 @@ def test_a_missing_sdk_is_reported(
     persona: Promptctl, claude_env: ClaudeEnv, startup_code: Callable[[str], dict[str, str | None]]
 ) -> None:
     env = claude_env() | startup_code("import sys\nsys.modules['anthropic'] = None")
-    message = 'this needs the extra "chat" of promptctl: anthropic is not installed'
+    message = 'the extra "chat" of promptctl is not installed: anthropic is missing'
     assert check_failure(persona(*FIRST, env=env), 1).err.startswith(f"error: {message}\nhint:  ")
     assert check_json_failure(persona(*FIRST, "--json", env=env), 1)["code"] == "extra_missing"

@@ -29,11 +29,11 @@ THIS = Path(__file__).relative_to(ROOT).as_posix()
 
 _WORD = re.compile(r"""[ \t]+("[^"\n]*"|'[^'\n]*'|[^\s"'`;&|()<>,]+)""")
 _COMMAND = re.compile(
-    r"\b(?:pip[\d.]*(?: --python \S+)? install|pipx (?:install|run|inject \S+)|uvx"
+    r"\b(?:pip[\d.]*(?: --python \S+)? (?:install|wheel|download)|pipx (?:install|run|inject \S+)|uvx"
     r"|uv (?:tool (?:install|run)|pip install|add|run))(?=[ \t])"
 )
 # Options that have a value that is not a package.
-_WITH_VALUE = {"--only-binary", "-r", "-c", "-p", "-t", "-d", "--python", "--target", "--prefix", "--root"}
+_WITH_VALUE = {"--only-binary", "-r", "-w", "-c", "-p", "-t", "-d", "--python", "--target", "--prefix", "--root"}
 _INDEX = {"-i", "-f", "--index", "--index-url", "--extra-index-url", "--default-index", "--find-links"}
 _WITH_RANGE = re.compile(r"""\bpromptctl(?:[-_]pg)?(?:\[[\w,]*\])? *(?:[<>=!~]=|[<>] *\d)""", re.IGNORECASE)
 _SETTING = re.compile(r"""\b(?:PROMPTCTL|additional_dependencies) *[:=] *(\S.*)""")
@@ -137,6 +137,7 @@ def test_hints_name_requirements_or_packages_of_others() -> None:
         "uv add promptctl",
         "uv pip install --python .venv promptctl",
         "uv run --with promptctl promptctl list",
+        "pip download -d wheels promptctl-pg",
         "python -m pip --python .venv/bin/python install promptctl",
         "pip install --index-url https://pypi.example/simple typer",
         'pip install "$ANYTHING"',

@@ -189,7 +189,7 @@ def test_an_installation_without_extras_has_the_client_and_its_hint_adds_the_res
     )
     program = tmp_path / "environment/bin/promptctl"
     *_, error, hint = person.run(program, "sync", "prompts", "--dry-run").stderr.splitlines()
-    assert error == 'error: this needs the extra "cli" of promptctl: pyyaml is not installed'
+    assert error == 'error: the extra "cli" of promptctl is not installed: pyyaml is missing'
     assert hint.startswith(f"hint:  uv pip install --python {python} 'pyyaml>=")
     _run("sh", "-c", hint.removeprefix("hint:  "), env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
     done = person.run(program, "sync", "prompts", "--dry-run")
