@@ -13,6 +13,10 @@ set local lock_timeout = '60s';
 set local search_path = '';
 set local check_function_bodies = off;
 
+-- The owner of the schema must own what is new, whoever migrates: functions of the owner call it with the owner's rights.
+select set_config('role', pg_get_userbyid(n.nspowner)::text, true)
+from pg_catalog.pg_namespace n where n.nspname = 'promptctl';
+
 do $$
 declare
     installed integer;

@@ -167,7 +167,9 @@ def _schema_version_mismatch(error: ServerError, label: str) -> errors.Promptctl
             "schema_newer",
             f"{label} has schema version {installed}; this promptctl supports {schema.VERSION}",
             # The server's hint is the release. The schema of a program that was never released has none.
-            hint=f"install promptctl {error.hint}" if error.hint else "install the promptctl that created this schema",
+            hint=f"upgrade promptctl to release {error.hint}, from where it was installed"
+            if error.hint
+            else "install the promptctl that created this schema",
         )
     return errors.SchemaMismatch(
         "schema_older",

@@ -94,7 +94,7 @@ def test_a_database_without_the_schema_gets_the_hint_db_init(promptctl_without_s
             99,
             "schema_newer",
             f"has schema version 99; this promptctl supports {schema.VERSION}",
-            "install promptctl 9.9",
+            "upgrade promptctl to release 9.9, from where it was installed",
         ),
         (0, "schema_older", f"has schema version 0; this promptctl needs {schema.VERSION}", "promptctl db migrate"),
     ],

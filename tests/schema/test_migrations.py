@@ -166,10 +166,12 @@ def contents(connection: Connection, columns: dict[str, list[str]]) -> dict[str,
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("login", [OWNER, "postgres"])
 def test_a_migrated_catalog_is_that_of_a_fresh_installation(
-    logins: Server, old_database: str, fresh_database: str, as_owner: Promptctl
+    login: str, logins: Server, old_database: str, fresh_database: str, home: Path
 ) -> None:
-    assert as_owner("db", "migrate").code == 0
+    migrated_by = Promptctl(home, DATABASE_URL=logins.url(old_database, user=login))
+    assert migrated_by("db", "migrate").code == 0
     with (
         psycopg.connect(logins.dsn(old_database), autocommit=True) as migrated,
         psycopg.connect(logins.dsn(fresh_database), autocommit=True) as fresh,
@@ -555,7 +557,9 @@ def test_a_migration_that_would_stop_a_connected_client_is_refused_and_names_it(
         assert promptctl("db", "migrate", "--force", env=next_release).code == 0
         assert version_of(sql_of_database) == 8
     failure = check_json_failure(promptctl("list", "--json"), 8)
-    assert (failure["code"], failure["hint"]) == ("schema_newer", "install promptctl 9.9")
+    assert (failure["code"], failure["hint"]) == (
+        "schema_newer", "upgrade promptctl to release 9.9, from where it was installed",
+    )  # fmt: skip
 
 
 def test_a_connected_client_that_the_new_schema_serves_does_not_stop_a_migration(
