@@ -21,6 +21,7 @@ def run(words: Sequence[str]) -> int:
     """Run one command line and return the exit code of the process. Prints an error on standard error."""
     invocation = Invocation(words)
     _open_standard_streams()
+    _end_as_first_process()
     if "--no-pager" in invocation.option_words:
         from promptctl.output import stream
 
@@ -72,6 +73,14 @@ def _open_standard_streams() -> None:
     if None in (sys.stdin, sys.stdout, sys.stderr):
         while os.open(os.devnull, os.O_RDWR) < 2:
             pass
+
+
+def _end_as_first_process() -> None:
+    """Handle SIGTERM if this is the first process of a container: there, the system ignores it without a handler."""
+    if os.getpid() == 1:
+        from promptctl.cli import interruption
+
+        interruption.handle_termination()
 
 
 def _run(invocation: Invocation) -> int:

@@ -28,6 +28,12 @@ def terminated() -> Generator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+def handle_termination() -> None:
+    """Raise errors.Terminated for SIGTERM and SIGHUP from now on."""
+    for number in _ENDING_SIGNALS:
+        signal.signal(number, _terminate)
+
+
 def _terminate(number: int, _: object) -> None:
     raise errors.Terminated(number)
 
