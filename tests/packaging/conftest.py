@@ -23,8 +23,9 @@ STEM = f"promptctl_pg-{__version__}"
 
 @dataclass(frozen=True)
 class Distributions:
-    """The paths of the two files that are published."""
+    """The paths of the two files that are published, and of the folder that they were built from."""
 
+    sources: Path
     wheel: Path
     sdist: Path
 
@@ -37,7 +38,7 @@ def build(sources: Path, destination: Path, umask: int = 0o022, env: Mapping[str
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in destination.iterdir()) == [f"{STEM}-py3-none-any.whl", f"{STEM}.tar.gz"]
-    return Distributions(destination / f"{STEM}-py3-none-any.whl", destination / f"{STEM}.tar.gz")
+    return Distributions(sources, destination / f"{STEM}-py3-none-any.whl", destination / f"{STEM}.tar.gz")
 
 
 @pytest.fixture(scope="session")
@@ -51,13 +52,13 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def distributions(shared_folder: Path) -> Distributions:
-    """The wheel and the source distribution of the files as they are now."""
-    output = shared_folder / "dist"
+    """The wheel and the source distribution. Built from a copy, because a file may be edited during the tests."""
+    sources, output = shared_folder / "sources", shared_folder / "dist"
     with (shared_folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not output.exists():
-            copy_sources(shared_folder / "sources")
+            copy_sources(sources)
             building = shared_folder / "building"
-            build(shared_folder / "sources", building)
+            build(sources, building)
             building.rename(output)
-    return Distributions(output / f"{STEM}-py3-none-any.whl", output / f"{STEM}.tar.gz")
+    return Distributions(sources, output / f"{STEM}-py3-none-any.whl", output / f"{STEM}.tar.gz")

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ import yaml
 
 from promptctl import __version__
 from tests.packaging.conftest import STEM, Distributions
-from tests.source_files import ROOT, copy_sources, source_files
+from tests.source_files import ROOT, source_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,10 +35,10 @@ json.dump({"bomFormat": "CycloneDX", "components": [{"name": name} for name in n
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
+def repository(distributions: Distributions, tmp_path: Path) -> Path:
     """A clone in which the source files are committed, and the commit is tagged."""
     folder = tmp_path / "clone"
-    copy_sources(folder)
+    shutil.copytree(distributions.sources, folder)
     for command in (["init", "-q"], ["add", "--all"], ["commit", "-qm", "Release"], ["tag", TAG]):
         git(folder, *command)
     return folder
