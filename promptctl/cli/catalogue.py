@@ -183,6 +183,12 @@ HEADINGS = (
             "db maintain": Command("db_maintain:maintain", "Roll up recorded uses to keep statistics fast.", p.KEEP),
             "db grant": Command("db_grant:grant", "Grant a login role access to prompts.", p.LOGIN, p.ACCESS),
             "db dump": Command("db_dump:dump", "Dump the schema and its data to a file.", p.DUMP_FILE, p.REPLACE_FILE),
+            "db restore": Command(
+                "db_restore:restore",
+                "Restore a dump to a database without the schema.",
+                p.RESTORED_FILE, p.SKIP_MISSING_ROLES,
+            ),
+            "db verify": Command("db_verify:verify", "Check that the data in the database is consistent."),
             "db shell": Command("db_shell:shell", "Open psql on the database.", p.SQL, p.SQL_FILE),
             "db start": Command("db_server:start", "Start the embedded server."),
             "db stop": Command("db_server:stop", "Stop the embedded server."),

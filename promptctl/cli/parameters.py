@@ -310,4 +310,8 @@ SQL = _option("command", "--command -c", "SQL", "Run this SQL. Do not prompt for
 SQL_FILE = _option("file", "--file -f", "FILE", "Run the statements of a file. - reads standard input.")
 DUMP_FILE = _argument("file", "FILE", "File to write. - writes to standard output.")
 REPLACE_FILE = _flag("force", "--force", "Replace FILE if it exists.")
+RESTORED_FILE = _argument("file", "FILE", "Dump to restore. - reads standard input.")
+SKIP_MISSING_ROLES = _flag(
+    "skip_missing_roles", "--skip-missing-roles", "Leave out the grants to roles that do not exist."
+)
 SHELL = _argument("shell", "SHELL", "bash, zsh or fish.")

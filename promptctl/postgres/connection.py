@@ -12,7 +12,7 @@ from promptctl.postgres import values, waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
     from typing import LiteralString
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from promptctl.postgres.values import Parameter, Row
 
 # Members of psycopg.pq.ExecStatus, PollingStatus and DiagnosticField, which cannot be imported here: see ctypes_pq.
-_COMMAND_OK, _TUPLES_OK, _PIPELINE_SYNC, _PIPELINE_ABORTED = 1, 2, 10, 11
+_COMMAND_OK, _TUPLES_OK, _COPY_IN, _PIPELINE_SYNC, _PIPELINE_ABORTED = 1, 2, 4, 10, 11
 _POLLING_READING, _POLLING_WRITING = 1, 2
 _SQLSTATE, _MESSAGE, _DETAIL, _HINT, _CONSTRAINT = b"C"[0], b"M"[0], b"D"[0], b"H"[0], b"n"[0]
 _CANCEL_SECONDS = 1.0
@@ -142,6 +142,43 @@ class Connection:
             _, error = self._results(pgconn, until_sync=False)
         if error is not None:
             raise error
+
+    def copy_in(self, sql: str, chunks: Iterable[bytes]) -> None:
+        """Run a `COPY … FROM STDIN` with this data. Raises ServerError, ConnectionLost, and what `chunks` raises.
+
+        If `chunks` raises, the connection is left in the middle of the COPY, and must be closed.
+        """
+        with _Exchange(self) as pgconn:
+            pgconn.send_query(sql.encode())
+            self._flush(pgconn)
+            result = self._next_result(pgconn)
+            if result is not None and result.status == _COPY_IN:
+                result.clear()
+                self._put(pgconn, chunks)
+                error = self._results(pgconn, until_sync=False)[1]
+            else:
+                error = None if result is None else _server_error(pgconn, result)
+                if result is not None:
+                    result.clear()
+                error = self._results(pgconn, until_sync=False)[1] or error
+        if error is not None:
+            raise error
+
+    def _put(self, pgconn: PGconn, chunks: Iterable[bytes]) -> None:
+        """Send the data of a COPY. If the server refuses it, stop: `_results` has the reason."""
+        for chunk in chunks:
+            try:
+                while not pgconn.put_copy_data(chunk):
+                    self._flush(pgconn)
+            except self.error_class:
+                return
+            self._flush(pgconn)
+        try:
+            while not pgconn.put_copy_end():
+                self._flush(pgconn)
+        except self.error_class:
+            return
+        self._flush(pgconn)
 
     def notifications(self, seconds: float, wake_descriptor: int) -> tuple[list[str], bool]:
         """Wait for notifications, and return their payloads and whether `wake_descriptor` is readable.

@@ -241,6 +241,18 @@ class PGconn:
             )
         )
 
+    def put_copy_data(self, buffer: bytes) -> int:
+        """Send data of a COPY; return 0 if libpq's buffer is full."""
+        accepted: int = self._library.PQputCopyData(self._handle, buffer, len(buffer))
+        self._check(accepted >= 0)
+        return accepted
+
+    def put_copy_end(self, error: bytes | None = None) -> int:
+        """End the data of a COPY, which fails on the server with `error`; return 0 if libpq's buffer is full."""
+        accepted: int = self._library.PQputCopyEnd(self._handle, error)
+        self._check(accepted >= 0)
+        return accepted
+
     def enter_pipeline_mode(self) -> None:
         """Begin a pipeline, in which statements are sent without waiting for their results."""
         self._check(self._library.PQenterPipelineMode(self._handle))

