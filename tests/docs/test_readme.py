@@ -75,7 +75,7 @@ def keep(found: list[str], now: list[str]) -> None:
 
 
 def is_for_own_server(block: str) -> bool:
-    return "export DATABASE_URL" in block or "promptctl db migrate" in block
+    return any(words in block for words in ("export DATABASE_URL", "promptctl db restore", "promptctl db migrate"))
 
 
 # Claude takes its time: the numbers that the README shows are put in the place of those of a server on this machine,
@@ -138,6 +138,15 @@ def test_the_commands_for_your_own_server_print_their_documented_output(
     home: Path, server: Server, logins: None, empty_database: str
 ) -> None:
     check_on_server("export DATABASE_URL", home, server.url(empty_database))
+
+
+def test_the_commands_for_a_restore_print_their_documented_output(
+    home: Path, server: Server, promptctl: Promptctl, empty_database: str
+) -> None:
+    shutil.copytree(ROOT / "prompts", home / "prompts")
+    assert promptctl("sync", "prompts").code == 0
+    assert promptctl("db", "dump", "prompts.dump").code == 0
+    check_on_server("promptctl db restore", home, server.url(empty_database))
 
 
 def test_the_commands_for_an_upgrade_print_their_documented_output(
