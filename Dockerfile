@@ -4,8 +4,8 @@
 #   docker build -t promptctl .
 #   docker run --rm --read-only -e DATABASE_URL -v "$PWD:/work:ro" promptctl sync prompts/ --check
 #
-# EXTRAS selects the extras of the Python package, for example cli,chat for conversations with Claude. With cli,embedded,
-# the image has an embedded database: set PROMPTCTL_HOME to a volume that the user of the container can write.
+# EXTRAS selects the extras of the Python package, for example cli,chat for conversations with Claude. An embedded database
+# is not for this image: its server needs an account for its user, and a place that stays.
 ARG PYTHON=3.13-slim-bookworm
 
 FROM python:${PYTHON} AS build
