@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from promptctl.sync.changes import Route
     from promptctl.sync.read import Progress
 
-_NEEDS_DATABASE = "what the database has: its versions, active versions and holds"
-_NOT_IN_GIT = "edited versions: the folder is in no Git repository"
+_NEEDS_DATABASE = "the versions, active versions and holds of the database"
+_NOT_IN_GIT = "edited versions (the folder is in no Git repository)"
 _NEVER_APPLIED = SourceState(None, None, {}, frozenset(), {}, has_been_applied=False)
 
 

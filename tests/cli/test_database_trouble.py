@@ -132,7 +132,7 @@ def test_a_schema_restored_without_grants_is_reported_and_closed_by_db_init(
     stranger = promptctl_on(database_name, login)
     sql.execute("grant execute on all functions in schema promptctl to public")
     sql.execute(f"grant usage on schema promptctl to {login}".encode())
-    message = "the schema in llm_app at db.prod was restored without its grants: every login can use parts of it"
+    message = "the schema in llm_app at db.prod was restored without its grants: only its owner can use it"
     status_result = demo("db", "status")
     assert stable(status_result.err) == f"error: {message}\nhint:  promptctl db init\n"
     assert (status_result.code, status_result.out.splitlines()[0]) == (8, "state\tgrants missing")

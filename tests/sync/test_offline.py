@@ -66,7 +66,7 @@ def test_a_folder_as_it_is_committed_is_valid(repository: Repository, check: Cal
     assert answer["unchecked"] == ["what the database has: its versions, active versions and holds"]
     plain = check()
     assert (plain.code, plain.out) == (0, "")
-    assert "no changes\nchecked without a database: 1 prompt, 2 versions; not checked: what" in plain.err
+    assert "no changes\nchecked without a database: 1 prompt, 2 versions; not checked: the versions" in plain.err
 
 
 def test_a_new_version_is_listed_and_no_failure(repository: Repository, check: Callable[..., Ended]) -> None:
@@ -212,7 +212,7 @@ def test_outside_of_git_the_answer_says_that_edits_were_not_checked(promptctl: P
     shutil.copytree(ROOT / "prompts", promptctl.home / "prompts")
     ended = promptctl("sync", "--check", "--offline")
     assert (ended.code, ended.out) == (0, "")
-    assert "not checked: edited versions: the folder is in no Git repository; what the database has" in ended.err
+    assert "not checked: edited versions (the folder is in no Git repository); the versions" in ended.err
     (promptctl.home / "prompts" / "code_helper" / "v2.txt").write_bytes(b"\xff")
     check_refused(promptctl("sync", "--check", "--offline"), 1, "prompts/code_helper/v2.txt is not UTF-8")
 

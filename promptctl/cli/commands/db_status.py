@@ -51,7 +51,7 @@ def status(run: Run) -> int:
     if installation.open_to_everybody:
         raise errors.SchemaMismatch(
             "grants_missing",
-            f"the schema in {database.label} was restored without its grants: every login can use parts of it",
+            f"the schema in {database.label} was restored without its grants: only its owner can use it",
             hint="promptctl db init",
         )
     return 0 if installation.is_usable else errors.SchemaMismatch.exit_code
