@@ -63,7 +63,7 @@ def test_a_folder_as_it_is_committed_is_valid(repository: Repository, check: Cal
     answer = document(check("--json"))
     assert (answer["changes"], answer["unchanged"], answer["applied"]) == ([], 1, False)
     assert answer["base"] == answer["commit"] == repository.git("rev-parse", "HEAD")
-    assert answer["unchecked"] == ["what the database has: its versions, active versions and holds"]
+    assert answer["unchecked"] == ["the versions, active versions and holds of the database"]
     plain = check()
     assert (plain.code, plain.out) == (0, "")
     assert "no changes\nchecked without a database: 1 prompt, 2 versions; not checked: the versions" in plain.err
