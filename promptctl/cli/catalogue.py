@@ -189,6 +189,7 @@ HEADINGS = (
                 p.RESTORED_FILE, p.SKIP_MISSING_ROLES,
             ),
             "db verify": Command("db_verify:verify", "Check that the data in the database is consistent."),
+            "db url": Command("db_url:url", "Print the URL with which another program connects."),
             "db shell": Command("db_shell:shell", "Open psql on the database.", p.SQL, p.SQL_FILE),
             "db start": Command("db_server:start", "Start the embedded server."),
             "db stop": Command("db_server:stop", "Stop the embedded server."),
