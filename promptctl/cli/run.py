@@ -97,7 +97,15 @@ class Run:
             empty_if_absent=empty_if_absent,
             say=self.note,
         )
+        if self.connection.embedded:
+            self.connection.migrate_older = self._migrate_embedded
         return self.connection
+
+    def _migrate_embedded(self) -> None:
+        from promptctl.postgres import self_migration
+
+        assert self.connection is not None
+        self_migration.migrate(self.connection, self.note)
 
     def refuse_secrets(self, where: str, text: str | None) -> None:
         """Raise Refused for a text that seems to contain a key or a password, unless --allow-secrets is set.

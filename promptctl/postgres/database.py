@@ -45,11 +45,16 @@ def client_libraries() -> list[str]:
 
 
 class Database:
-    """A connection. `label` is the name of its database in messages, for example `llm_app at db.prod`."""
+    """A connection. `label` is the name of its database in messages, for example `llm_app at db.prod`.
+
+    The attribute `migrate_older` may be set for the embedded database. It is called if the schema is older than this
+    promptctl needs; without it, that is an error.
+    """
 
     def __init__(self, connection: Connection, label: str, *, embedded: bool) -> None:
         self.label = label
         self.embedded = embedded
+        self.migrate_older: Callable[[], object] | None = None
         self._connection = connection
         self._checked = False
 
@@ -85,9 +90,12 @@ class Database:
         try:
             answers = self._pipeline(gated)
         except errors.SchemaMismatch as mismatch:
-            if not self.embedded or mismatch.code != "schema_missing":
+            if self.embedded and mismatch.code == "schema_missing":
+                self.install()
+            elif self.migrate_older is not None and mismatch.code == "schema_older":
+                self.migrate_older()
+            else:
                 raise
-            self.install()
             answers = self._pipeline(gated)
         # If the gate has changed settings for this transaction, the next transaction needs it again.
         gate_rows = answers.pop(position)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from promptctl.output import answers
 from promptctl.output import migration_view as output
-from promptctl.postgres import migrating
+from promptctl.postgres import migrating, self_migration
 
 if TYPE_CHECKING:
     from promptctl.cli.run import Run
@@ -28,7 +28,10 @@ def migrate(run: Run, dry_run: bool = False, force: bool = False) -> None:
             planned = migrating.plan(database)
             output.show_plan(planned, database.label, migrating.installed_version(database), run.form)
             return
-        before, after = migrating.migrate(database, force=force, say=run.note)
+        if database.embedded:
+            before, after = self_migration.migrate(database, run.note, force=force)
+        else:
+            before, after = migrating.migrate(database, force=force, say=run.note)
         if before == after:
             sentence = f"{database.label} has schema version {after} already: nothing to migrate"
         else:
