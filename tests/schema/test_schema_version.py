@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
+import promptctl
 from promptctl import schema
 
 VERSION = 7
@@ -22,3 +23,12 @@ def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:
 def test_the_program_and_schema_sql_have_the_same_version() -> None:
     [number] = re.findall(r"expected constant integer := (\d+);", schema.read_sql())
     assert int(number) == schema.VERSION
+
+
+def test_the_release_that_the_schema_names_is_this_one_or_an_earlier_one() -> None:
+    # The hint for a schema that is too new names it as the release to install.
+    [release] = re.findall(r"release constant text := '(\d+\.\d+\.\d+)';", schema.read_sql())
+    assert [int(part) for part in release.split(".")] <= [int(part) for part in promptctl.__version__.split(".")[:3]]
+    newest = schema.MIGRATIONS[-1]
+    assert f"'{release}'" in newest.read_sql()
+    assert newest.version == schema.VERSION
