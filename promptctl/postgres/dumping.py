@@ -11,7 +11,7 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING
 
-from promptctl import atomic_files, errors
+from promptctl import errors
 from promptctl.postgres import programs
 from promptctl.postgres.embedded import binaries
 from promptctl.rules import references
@@ -99,7 +99,7 @@ def _write(path: str, overwrite: bool, fill: Callable[[str], int]) -> int:
     try:
         mode = stat.S_IMODE(os.stat(place).st_mode)
     except FileNotFoundError:
-        mode = 0o666 & ~atomic_files.umask()
+        mode = 0o600  # it has the texts of all prompts
     handle, temporary = tempfile.mkstemp(prefix=".promptctl-", dir=os.path.dirname(place))
     os.close(handle)
     try:

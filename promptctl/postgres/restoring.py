@@ -95,7 +95,10 @@ def restore(
 
 
 def _prepare(database: Database, path: str) -> bool:
-    """Return whether there is an empty schema to restore into. Raises Refused (`schema_exists`) for one that is not."""
+    """Return whether there is an empty schema to restore into. Raises Refused (`schema_exists`) for one that is not.
+
+    Drops the schema of an embedded database that has never had a prompt, because each command creates it there.
+    """
     [(exists, is_empty)] = database.run_unchecked(
         """
         select to_regnamespace('promptctl') is not null,
@@ -104,9 +107,36 @@ def _prepare(database: Database, path: str) -> bool:
                and not exists (select from pg_catalog.pg_type where typnamespace = to_regnamespace('promptctl'))
         """
     )
-    if exists and not is_empty:
+    if not exists or is_empty:
+        return exists
+    if not database.embedded or not _is_unused(database):
         raise _schema_exists(database, path)
-    return exists
+    database.script("set local client_min_messages = warning; drop schema promptctl cascade")
+    return False
+
+
+def _is_unused(database: Database) -> bool:
+    """Return whether a schema has no rows, and lock it so that it gets none."""
+    [(is_current,)] = database.run_unchecked(
+        "select exists (select from promptctl.installation i where i.version = $1)", schema.VERSION
+    )
+    if not is_current:
+        return False
+    database.script(
+        """
+        lock table promptctl.served, promptctl.versions, promptctl.releases, promptctl.sources, promptctl.uses,
+            promptctl.fallbacks, promptctl.totals in access exclusive mode
+        """
+    )
+    [(is_unused,)] = database.run_unchecked(
+        """
+        select not exists (select from promptctl.served) and not exists (select from promptctl.versions)
+           and not exists (select from promptctl.releases) and not exists (select from promptctl.sources)
+           and not exists (select from promptctl.uses) and not exists (select from promptctl.fallbacks)
+           and not exists (select from promptctl.totals)
+        """
+    )
+    return is_unused
 
 
 def _schema_exists(database: Database, path: str) -> errors.Refused:
@@ -171,11 +201,9 @@ def _roles_missing(roles: list[str], name: str) -> errors.NotFound:
     quoted = [
         role if re.fullmatch("[a-z_][a-z0-9_]*", role) else f'"{role.replace(chr(34), chr(34) * 2)}"' for role in roles
     ]
-    names = ", ".join(roles)
-    failure = errors.NotFound("role_not_found", f"{name} has grants to roles that do not exist: {names}")
-    commands = "; ".join(f"create role {role} login" for role in quoted)
-    failure.hint = f"{commands} (in psql), or --skip-missing-roles to leave out their grants"
-    return failure
+    message = f"{name} has grants to roles that do not exist: {', '.join(roles)}; --skip-missing-roles leaves them out"
+    statements = "; ".join(f"create role {role} login" for role in quoted)
+    return errors.NotFound("role_not_found", message, hint=f"promptctl db shell --command {shlex.quote(statements)}")
 
 
 class _EarlyEnd(Exception):

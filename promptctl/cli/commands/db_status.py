@@ -12,6 +12,7 @@ from promptctl.store import administration
 
 if TYPE_CHECKING:
     from promptctl.cli.run import Run
+    from promptctl.postgres.embedded.server import ServerStatus
 
 
 def status(run: Run) -> int:
@@ -48,6 +49,8 @@ def status(run: Run) -> int:
         output.show_installation(
             installation, database.label, target.origin, embedded.cluster if embedded else None, run.form
         )
+    if embedded is not None:
+        _note_newer_postgresql(run, embedded)
     if installation.open_to_everybody:
         raise errors.SchemaMismatch(
             "grants_missing",
@@ -55,3 +58,33 @@ def status(run: Run) -> int:
             hint="promptctl db init",
         )
     return 0 if installation.is_usable else errors.SchemaMismatch.exit_code
+
+
+def _note_newer_postgresql(run: Run, embedded: ServerStatus) -> None:
+    """Print how to move an embedded database to a newer major version of PostgreSQL, if one is installed.
+
+    The command destroys nothing: it dumps the database, renames its home, and restores the dump to a new home.
+    """
+    from promptctl.postgres.embedded import binaries
+
+    newest = binaries.find()
+    major = embedded.major_version
+    if newest is None or major is None or newest.version.major <= major:
+        return
+    import os
+    import shlex
+
+    kept = f"{embedded.home}-postgresql-{major}"
+    while os.path.lexists(kept):
+        kept += "-old"
+    dump = shlex.quote(f"{kept}.dump")
+    commands = (
+        f"promptctl db dump {dump}",
+        "promptctl db stop",
+        f"mv {shlex.quote(embedded.home)} {shlex.quote(kept)}",
+        f"promptctl db restore {dump}",
+    )
+    run.note(
+        f"the embedded database stays on PostgreSQL {major}, and {newest.version.major} is installed; to move it, stop "
+        f"the applications and run: {' && '.join(commands)}"
+    )
