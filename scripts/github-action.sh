@@ -60,8 +60,8 @@ is_true() { # NAME VALUE
     esac
 }
 
-# Read the event: the number of the pull request, the commit that it is compared with, and yes if it comes from a fork.
-# Lines are empty for another event.
+# Read the event: the number of the pull request, the commit before the changes of the event, yes if the pull request comes
+# from a fork, and yes if a push replaced commits. A line is empty where the event has nothing of the kind.
 read_event() {
     python3 -c '
 import json, os
@@ -71,12 +71,20 @@ if path := os.environ.get("GITHUB_EVENT_PATH"):
         event = json.load(file)
 request = event.get("pull_request") or {}
 print(request.get("number", ""))
-base, head = request.get("base") or {}, request.get("head") or {}
-print(base.get("sha", ""))
+head = request.get("head") or {}
+base = (
+    (request.get("base") or {}).get("sha")
+    or (event.get("merge_group") or {}).get("base_sha")
+    or event.get("before")
+    or ""
+)
+# Before a push that creates a branch or a tag there is no commit: its hash is all zeros.
+print(base if base.strip("0") else "")
 # The repository of a fork that was deleted is null.
 is_fork = request and ((head.get("repo") or {}).get("full_name") != os.environ.get("GITHUB_REPOSITORY"))
-print("yes" if is_fork else "")' >"$work/event"
-    { read -r number && read -r base && read -r fork; } <"$work/event"
+print("yes" if is_fork else "")
+print("yes" if event.get("forced") else "")' >"$work/event"
+    { read -r number && read -r base && read -r fork && read -r forced; } <"$work/event"
 }
 
 outcome_of() { # EXIT_CODE
@@ -186,7 +194,14 @@ check() {
     local code=0 posted=0 options=()
     if is_true offline "${OFFLINE:-}" || { [ -n "$fork" ] && [ -z "${DATABASE_URL:-}" ]; }; then
         options=(--offline)
-        [ -z "$base" ] || options+=("--base=$base")
+        # A clone has no commits that a push replaced. Otherwise a missing commit is an error, for example of a shallow clone.
+        if [ -n "$forced" ] && ! git -C "$folder" cat-file -e "$base^{commit}" 2>/dev/null; then base=""; fi
+        if [ -n "$base" ]; then
+            options+=("--base=$base")
+        else
+            annotate warning "Versions were compared with HEAD only, because the event names no earlier commit that the clone \
+has: a version that a commit edited is not found."
+        fi
     elif [ -z "${DATABASE_URL:-}" ]; then
         wrong_input "the input database-url is empty: set the secret, or the input offline to true"
     fi
@@ -229,7 +244,7 @@ apply() {
     finish "$outcome" 0 0
 }
 
-number="" base="" fork=""
+number="" base="" fork="" forced=""
 read_event
 mark=$(make_mark)
 case ${COMMAND:-check} in

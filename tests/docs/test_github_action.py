@@ -52,8 +52,10 @@ class Action:
             words, cwd=self.repository.path, env=self.repository.env, check=True, capture_output=True, text=True
         ).stdout.strip()
 
-    def __call__(self, *, event: str = "pull_request", fork: str | None = None, **env: str) -> Ended:
-        document: dict[str, Any] = {"ref": "refs/heads/main"}
+    def __call__(
+        self, *, event: str = "pull_request", fork: str | None = None, details: dict[str, Any] | None = None, **env: str
+    ) -> Ended:
+        document: dict[str, Any] = {"ref": "refs/heads/main", **(details or {})}
         if event == "pull_request":
             head = {"repo": {"full_name": fork or "team/prompts"}}
             document = {"pull_request": {"number": 7, "base": {"sha": self.base}, "head": head}}
@@ -161,6 +163,36 @@ def test_a_fork_is_checked_offline_and_its_plan_is_only_in_the_summary(action: A
     action.repository.commit()
     assert action(fork="mallory/prompts", DATABASE_URL="").code == 5
     assert action.outputs == {"outcome": "refused", "exit-code": "5"}
+
+
+@pytest.mark.parametrize("event", ["push", "merge_group"])
+def test_an_offline_check_finds_a_version_that_a_commit_of_the_event_edited(event: str, action: Action) -> None:
+    details = {"push": {"before": action.base}, "merge_group": {"merge_group": {"base_sha": action.base}}}[event]
+    action.repository.propose()
+    ended = action(event=event, details=details, OFFLINE="true")
+    assert (ended.code, action.outputs["outcome"], "::warning" in ended.out) == (0, "unchanged", False), ended
+    action.repository.write("default-system-prompt/v1.txt", "Edited.\n")
+    action.repository.commit()
+    ended = action(event=event, details=details, OFFLINE="true")
+    assert (ended.code, action.outputs["outcome"]) == (5, "refused"), ended
+
+
+@pytest.mark.parametrize(
+    "details",
+    [{}, {"before": "0" * 40}, {"before": "1" * 40, "forced": True}],
+    ids=["schedule", "new-branch", "forced-push"],
+)
+def test_an_offline_check_warns_if_no_earlier_commit_can_be_compared(details: dict[str, Any], action: Action) -> None:
+    ended = action(event="push", details=details, OFFLINE="true")
+    assert (ended.code, action.outputs["outcome"]) == (0, "unchanged"), ended
+    assert "::warning title=promptctl::Versions were compared with HEAD only" in ended.out
+    action.repository.write("default-system-prompt/v1.txt", "Edited.\n")
+    assert action(event="push", details=details, OFFLINE="true").code == 5
+
+
+def test_an_offline_check_fails_if_the_clone_does_not_have_the_commit_before_the_push(action: Action) -> None:
+    ended = action(event="push", details={"before": "1" * 40}, OFFLINE="true")
+    assert (ended.code, action.outputs["outcome"]) == (2, "failed"), ended
 
 
 def test_a_job_without_the_permission_is_told_which_one_it_needs(action: Action) -> None:
