@@ -33,8 +33,15 @@ _END_OF_DATA = b"\\.\n"
 # A line of pg_restore's list: `2963; 0 16393 TABLE DATA promptctl uses owner` or `6; 2615 16 SCHEMA - promptctl owner`.
 _ENTRY = re.compile(r"^\d+; \d+ \d+ (?P<entry>.+)$", re.MULTILINE)
 _OURS = re.compile(r"(?:[A-Z]+ )+(?:- SCHEMA |- )?promptctl ")
-# The grants of a dump. Names of roles that need quotes have them.
-_GRANT = re.compile(r'^GRANT .* TO (?P<role>"(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)(?: WITH GRANT OPTION)?;\n', re.MULTILINE)
+# The comment above the statements of an entry, and that of an entry with privileges.
+_ENTRY_HEADING = re.compile(r"^(?=-- Name: .+; Type: .+; Schema: )", re.MULTILINE)
+_PRIVILEGES = re.compile(r"-- Name: (?P<name>.+); Type: (?P<type>ACL|DEFAULT ACL); Schema: ")
+# Names of roles that need quotes have them. PUBLIC is in capitals.
+_ROLE = r'(?P<role>"(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)'
+_GRANT = re.compile(rf"^GRANT .* TO {_ROLE}(?: WITH GRANT OPTION)?;\n", re.MULTILINE)
+_REVOKE = re.compile(rf"^REVOKE .* FROM {_ROLE};\n", re.MULTILINE)
+_GRANTOR = re.compile(r"^(?:RE)?SET SESSION AUTHORIZATION.*;\n", re.MULTILINE)
+_DEFAULT_PRIVILEGES = re.compile(r"^ALTER DEFAULT PRIVILEGES .*;\n", re.MULTILINE)
 # The \restrict commands of psql, and a setting that PostgreSQL has since version 17.
 _NOT_SQL = re.compile(r"^\\(?:un)?restrict .*\n|^SET transaction_timeout = 0;\n", re.MULTILINE)
 _COPY = re.compile(rb"COPY promptctl\.\S+ \((?P<columns>.*)\) FROM stdin;\n")
@@ -51,7 +58,8 @@ def restore(
     """Restore a dump into a database without the schema `promptctl`, and return the version of the restored schema.
 
     Everything is one transaction: after a failure or a signal, the database is as before. The objects belong to the
-    connected role, and the grants to other roles are those of the dump. A dump of an older schema is restored as it is.
+    connected role, which grants to other roles what the dump grants to them. The rights of the dump's owner, and the
+    default privileges of later objects, are left out. A dump of an older schema is restored as it is.
     `path` is a file of `dumping.dump`, or `-` for standard input. `skip_missing_roles` leaves out the grants to roles
     that do not exist. `report` is called with the megabytes of the file that are read, and all of them.
 
@@ -70,11 +78,11 @@ def restore(
                 f"{dump.name} has schema version {version}; this promptctl supports {schema.VERSION}",
                 hint="install the promptctl that wrote this dump",
             )
-        before, after = dump.sql("pre-data"), dump.sql("post-data")
+        before, after = (dump.with_own_grants(dump.sql(section)) for section in ("pre-data", "post-data"))
         if missing := _missing_roles(database, before + after):
             if not skip_missing_roles:
                 raise _roles_missing(missing, dump.name)
-            before, after = _without_grants(before, missing), _without_grants(after, missing)
+            before, after = (_without_roles(_GRANT, sql, missing) for sql in (before, after))
         database.script("begin isolation level read committed")
         if _prepare(database, path):
             before = before.replace("CREATE SCHEMA promptctl;\n", "", 1)
@@ -189,8 +197,9 @@ def _missing_roles(database: Database, sql: str) -> list[str]:
     return [role for role in roles if (role,) in rows]
 
 
-def _without_grants(sql: str, roles: list[str]) -> str:
-    return _GRANT.sub(lambda grant: "" if _unquoted(grant["role"]) in roles else grant[0], sql)
+def _without_roles(statement: re.Pattern[str], sql: str, roles: list[str]) -> str:
+    """Return SQL without the statements of a kind, _GRANT or _REVOKE, that concern one of these roles."""
+    return statement.sub(lambda found: "" if _unquoted(found["role"]) in roles else found[0], sql)
 
 
 def _unquoted(role: str) -> str:
@@ -259,6 +268,7 @@ class _Dump:
     def __init__(self, path: str, program: str) -> None:
         self.name = "standard input" if path == STANDARD_STREAM else references.quoted(path)
         self._program = program
+        self._entries: list[str] = []
         self._copy: IO[bytes] | None = None
         try:
             if path == STANDARD_STREAM:
@@ -285,13 +295,37 @@ class _Dump:
         hint = "write one with: promptctl db dump FILE"
         if self._start != _MAGIC:
             raise errors.Failed("not_a_dump", f"{self.name} is not a dump of db dump", hint=hint)
-        entries = [entry["entry"] for entry in _ENTRY.finditer(self.sql("--list"))]
-        others = [entry for entry in entries if not _OURS.match(entry)]
-        if others or not any(entry.startswith("SCHEMA - promptctl ") for entry in entries):
+        self._entries = [entry["entry"] for entry in _ENTRY.finditer(self.sql("--list"))]
+        others = [entry for entry in self._entries if not _OURS.match(entry)]
+        if others or not any(entry.startswith("SCHEMA - promptctl ") for entry in self._entries):
             reason = (
                 f"has more than the schema promptctl: {others[0]}" if others else "does not have the schema promptctl"
             )
             raise errors.Failed("not_a_dump", f"{self.name} {reason}", hint=hint)
+
+    def with_own_grants(self, sql: str) -> str:
+        """Return the statements of a section as another owner can run them; call `check` before.
+
+        pg_restore has no option for it: the statements set the session to each grantor, which needs a superuser, revoke
+        the rights of the dump's owner and grant some of them again, and change the default privileges of their owner.
+        """
+        parts: list[str] = []
+        for part in _ENTRY_HEADING.split(sql):
+            privileges = _PRIVILEGES.match(part)
+            if privileges is None:
+                parts.append(part)
+            elif privileges["type"] == "DEFAULT ACL":
+                parts.append(_DEFAULT_PRIVILEGES.sub("", part))
+            else:
+                owner = self._owner(privileges["name"])
+                without_owner = _without_roles(_REVOKE, _without_roles(_GRANT, part, [owner]), [owner])
+                parts.append(_GRANTOR.sub("", without_owner))
+        return "".join(parts)
+
+    def _owner(self, name: str) -> str:
+        """Return the owner of an object in the dump, for example of `TABLE uses`."""
+        starts = (f"ACL promptctl {name} ", f"ACL - {name} ")
+        return next((entry[len(start) :] for entry in self._entries for start in starts if entry.startswith(start)), "")
 
     def schema_version(self) -> int:
         """Return the version of the schema in the dump. Raises Failed (`dump_damaged`) if it has none."""

@@ -14,7 +14,7 @@ import pytest
 
 from promptctl import schema
 from tests.commands import FILL, check_failure, check_json_failure
-from tests.conftest import SERVERS, Promptctl
+from tests.conftest import SERVERS, Promptctl, copied_database
 from tests.servers import Server
 
 if TYPE_CHECKING:
@@ -175,6 +175,85 @@ def test_missing_roles_are_named_together_with_the_statements_that_create_them(
     with psycopg.connect(server.dsn(empty_database)) as connection:
         assert connection.execute("select count(*) from promptctl.open_to_everybody()").fetchone() == (0,)
     assert contents(server.dsn(empty_database)) == contents(server.dsn(database_name))
+
+
+PRIVILEGES = """
+select c.object, coalesce(g.rolname, 'PUBLIC'), x.privilege_type, x.is_grantable from (
+    select 'schema', nspowner, coalesce(nspacl, acldefault('n', nspowner)) from pg_namespace where nspname = 'promptctl'
+    union all
+    select proname, proowner, coalesce(proacl, acldefault('f', proowner)) from pg_proc
+    where pronamespace = 'promptctl'::regnamespace
+    union all
+    select relname, relowner, relacl from pg_class where relnamespace = 'promptctl'::regnamespace
+    union all
+    select attrelid::regclass || '.' || attname, relowner, attacl from pg_attribute join pg_class r on r.oid = attrelid
+    where relnamespace = 'promptctl'::regnamespace
+) c (object, owner, acl) cross join aclexplode(c.acl) x left join pg_roles g on g.oid = x.grantee
+where x.grantee <> c.owner group by 1, 2, 3, 4 order by 1, 2, 3, 4
+"""
+
+
+def privileges(server: Server, database: str) -> list[Any]:
+    """Return the rights of roles that do not own the object: object, role, right, and whether it can be granted on."""
+    with psycopg.connect(server.dsn(database)) as connection:
+        connection.execute("set search_path = ''")
+        return connection.execute(PRIVILEGES.encode()).fetchall()
+
+
+def test_another_owner_makes_the_grants_of_the_dump_and_the_old_owner_gets_none(
+    home: Path, server: Server, empty_database: str
+) -> None:
+    old, new = f'The "old" {empty_database}', f"new_{empty_database}"
+    grantor, reader, kept = (f"{name}_{empty_database}" for name in ("grantor", "reader", "kept"))
+    quoted = '"' + old.replace('"', '""') + '"'
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(
+            f"create role {quoted} login; create role {new} login; create role {grantor}; create role {reader};"
+            f"create role {kept}; alter database {empty_database} owner to {quoted}".encode()
+        )
+    assert Promptctl(home, DATABASE_URL=server.dsn(empty_database, user=f"'{old}'"))("db", "init").code == 0
+    with psycopg.connect(server.dsn(empty_database), autocommit=True) as connection:
+        connection.execute(
+            f"""
+            grant usage on schema promptctl to {grantor}, {reader}, {kept};
+            grant select on promptctl.versions to {grantor} with grant option;
+            grant execute on function promptctl.prompt_names() to {kept}, {reader};
+            grant select (name) on promptctl.served to {reader}, {kept};
+            alter default privileges for role {quoted} in schema promptctl grant select on tables to {reader};
+            revoke truncate on promptctl.uses from {quoted}; revoke all on promptctl.totals from {quoted};
+            """.encode()
+        )
+        connection.execute(f"set session authorization {grantor}".encode())
+        connection.execute(f"grant select on promptctl.versions to {reader}, {kept}".encode())
+    before = privileges(server, empty_database)
+    assert {role for _, role, _, _ in before} == {grantor, reader, kept}
+    owner = Promptctl(home, DATABASE_URL=server.dsn(empty_database))
+    assert owner("db", "dump", "x.dump").code == 0
+
+    def restored(*options: str) -> list[Any]:
+        with copied_database(server, "template1") as name:
+            with psycopg.connect(server.dsn(), autocommit=True) as connection:
+                connection.execute(f"alter database {name} owner to {new}".encode())
+            promptctl = Promptctl(home, DATABASE_URL=server.dsn(name, user=new))
+            ended = promptctl("db", "restore", "x.dump", *options)
+            assert ended.code == 0, ended
+            assert promptctl("create", "greeter", "Be kind.").code == 0
+            with psycopg.connect(server.dsn(name)) as connection:
+                assert connection.execute("select count(*) from pg_default_acl").fetchone() == (0,)
+            return privileges(server, name)
+
+    assert restored() == before
+    with psycopg.connect(server.dsn(empty_database), autocommit=True) as connection:
+        # In one statement, PostgreSQL 15 and 18 fail at the default privileges.
+        for role in (quoted, grantor, reader, kept):
+            connection.execute(f"drop owned by {role}".encode())
+        connection.execute(f"alter database {empty_database} owner to postgres".encode())
+        connection.execute(f"drop role {quoted}, {grantor}, {reader}".encode())
+    error = check_json_failure(owner("db", "restore", "x.dump", "--json"), 4)
+    assert error["message"].startswith(f'"x.dump" has grants to roles that do not exist: {grantor}, {reader};')
+    assert restored("--skip-missing-roles") == [row for row in before if row[1] == kept]
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(f"drop role {kept}, {new}".encode())
 
 
 def test_a_restore_changes_no_schema_that_exists(
