@@ -3,8 +3,8 @@
 #
 # The inputs of the action are in COMMAND, FOLDER, DATABASE_URL, OFFLINE, FAIL_ON_CHANGES, COMMENT, COMMENT_AUTHOR and
 # GITHUB_TOKEN. GitHub sets GITHUB_EVENT_PATH, GITHUB_REPOSITORY, GITHUB_API_URL, GITHUB_STEP_SUMMARY and GITHUB_OUTPUT.
-# Exit codes: 0 done, also for a check that found changes; 1 invalid folder, or the comment could not be posted; 2 wrong
-# inputs; otherwise those of promptctl.
+# Exit codes: 0 done, also for a check that found changes; 1 invalid folder, another error, or the comment could not be
+# posted; 2 wrong inputs; otherwise those of promptctl.
 set -euo pipefail
 # Fail if no database is configured: with CI set, promptctl creates no embedded database.
 export CI=true
@@ -87,12 +87,11 @@ print("yes" if event.get("forced") else "")' >"$work/event"
     { read -r number && read -r base && read -r fork && read -r forced; } <"$work/event"
 }
 
-outcome_of() { # EXIT_CODE
-    case $1 in
-        1) echo invalid ;;
-        3) echo changes ;;
-        5) echo refused ;;
-        6) echo unreachable ;;
+outcome_of() { # EXIT_CODE ERROR_CODE
+    case $1:$2 in
+        1:invalid_folder) echo invalid ;;
+        5:*) echo refused ;;
+        6:*) echo unreachable ;;
         *) echo failed ;;
     esac
 }
@@ -102,6 +101,32 @@ make_mark() {
     python3 -c '
 import os, sys, urllib.parse
 print("<!-- promptctl sync: %s -->" % urllib.parse.quote(os.path.normpath(sys.argv[1])))' "$folder"
+}
+
+# Set `error` to the code of the error for which promptctl ended with 1 or 5, and leave its messages in the file `reasons` if
+# it is about the folder. The exit code does not tell: 1 can also be a timeout, 5 a missing privilege, and their messages may
+# name what belongs in the log only. So this checks again, for the code in JSON.
+find_error() { # EXIT_CODE OPTION...
+    case $1 in 1 | 5) shift ;; *) return ;; esac
+    promptctl sync "$folder" --check --json "$@" >/dev/null 2>"$work/error.json" || true
+    error=$(python3 -c '
+import json, sys
+error = {}
+for line in sys.stdin:
+    try:
+        error = json.loads(line)["error"]
+    except (ValueError, TypeError, KeyError):
+        continue
+code = error.get("code", "")
+print(code)
+ours = {"invalid_folder", "conflict", "secret_found", "older_commit", "other_source", "too_many_moves", "new_variables"}
+if code in ours:
+    lines = [*error.get("others", []), "error: " + error["message"]]
+    if error["hint"]:
+        lines.append("hint:  " + error["hint"])
+    with open(sys.argv[1], "w", encoding="utf-8") as file:
+        file.writelines(line.translate({10: " ", 13: " "}) + "\n" for line in lines)
+' "$work/reasons" <"$work/error.json")
 }
 
 make_plan() { # OPTION...
@@ -115,18 +140,20 @@ make_plan() { # OPTION...
     {
         printf '%s\n' "$mark"
         # The first line of a plan is its general mark.
-        if [ -s "$work/plan" ]; then tail -n +2 "$work/plan"; else no_plan "$code"; fi
+        if [ -s "$work/plan" ]; then tail -n +2 "$work/plan"; else no_plan "$code" "$@"; fi
     } >"$work/comment"
     return "$code"
 }
 
-no_plan() { # EXIT_CODE
+no_plan() { # EXIT_CODE OPTION...
     printf '### promptctl sync\n\n**There is no plan:** promptctl sync --check ended with exit code %s.\n' "$1"
-    case $1 in
-        # Errors of the folder, indented so that they are not Markdown. Other errors may name what belongs in the log only.
-        1 | 5) printf '\n' && sed 's/^/    /' "$work/messages" ;;
-        *) printf '\nSee the log of this check.\n' ;;
-    esac
+    find_error "$@"
+    if [ -s "$work/reasons" ]; then
+        # Indented, so that it is not Markdown.
+        printf '\n' && sed 's/^/    /' "$work/reasons"
+    else
+        printf '\nSee the log of this check.\n'
+    fi
 }
 
 # Call the API, and leave the answer in the file `answer`. Prints the status, 000 if there is no answer.
@@ -216,7 +243,7 @@ has: a version that a commit edited is not found."
         0) finish unchanged 0 "$posted" ;;
         # A plan with changes is the purpose of a pull request.
         3) if is_true fail-on-changes "${FAIL_ON_CHANGES:-}"; then finish changes 3 3; else finish changes 3 "$posted"; fi ;;
-        *) finish "$(outcome_of "$code")" "$code" "$code" ;;
+        *) finish "$(outcome_of "$code" "$error")" "$code" "$code" ;;
     esac
 }
 
@@ -236,7 +263,8 @@ apply() {
     [ -n "$(grep -Ev '^(held|stored|note)	' "$work/changes" || true)" ] || outcome=unchanged
     if [ "$code" != 0 ]; then
         annotate error "$(grep -m 1 '^error: ' "$work/messages" || echo "promptctl sync ended with exit code $code")"
-        finish "$(outcome_of "$code")" "$code" "$code"
+        find_error "$code"
+        finish "$(outcome_of "$code" "$error")" "$code" "$code"
     fi
     while IFS=$'\t' read -r kind reference reason; do
         [ "$kind" != held ] || annotate warning "$reference is held: $reason"
@@ -244,7 +272,7 @@ apply() {
     finish "$outcome" 0 0
 }
 
-number="" base="" fork="" forced=""
+number="" base="" fork="" forced="" error=""
 read_event
 mark=$(make_mark)
 case ${COMMAND:-check} in

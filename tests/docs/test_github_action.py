@@ -240,6 +240,59 @@ def test_errors_of_the_folder_are_commented_and_those_of_the_database_are_not(ac
     assert "127.0.0.1" not in action.bodies[0] + action.summary.read_text()
 
 
+@pytest.mark.parametrize("command", ["check", "sync"])
+def test_a_timeout_of_the_database_is_no_invalid_folder_and_is_not_commented(
+    command: str, action: Action, sql: psycopg.Connection[Any]
+) -> None:
+    action.repository.propose()
+    url = action.repository.env["DATABASE_URL"] + "&options=-c%20statement_timeout%3D50ms"
+    with sql.transaction():
+        for (table,) in sql.execute(
+            "select oid::regclass::text from pg_class where relkind = 'r' and relnamespace = 'promptctl'::regnamespace"
+        ).fetchall():
+            sql.execute(cast("Any", f"lock table {table} in access exclusive mode"))
+        ended = action(COMMAND=command, DATABASE_URL=url)
+    assert (ended.code, action.outputs) == (1, {"outcome": "failed", "exit-code": "1"}), ended
+    assert "statement timeout" in ended.err
+    if command == "check":
+        [body] = action.bodies
+        assert body == (
+            f"{MARK}\n### promptctl sync\n\n**There is no plan:** promptctl sync --check ended with exit code 1.\n\n"
+            "See the log of this check.\n"
+        )
+        assert action.summary.read_text() == body
+
+
+def test_a_login_without_access_is_refused_and_not_named_in_the_comment(
+    action: Action, sql: psycopg.Connection[Any]
+) -> None:
+    [(login,)] = sql.execute("select 'nobody_' || pg_backend_pid()").fetchall()
+    sql.execute(cast("Any", f"create role {login} login"))
+    try:
+        url = re.sub(r"(?<=//)[^@/]*@|(?<=//)(?=/)", f"{login}@", action.repository.env["DATABASE_URL"], count=1)
+        ended = action(DATABASE_URL=url)
+    finally:
+        sql.execute(cast("Any", f"drop role {login}"))
+    assert (ended.code, action.outputs["outcome"]) == (5, "refused"), ended
+    assert login in ended.err
+    assert login not in action.bodies[0] + action.summary.read_text()
+
+
+def test_a_secret_in_the_folder_is_commented_without_its_text(action: Action) -> None:
+    key = "sk-ant-api03-" + "aB3dE5fG7h" * 5
+    action.repository.write("code_helper/v2.txt", f"Use {key}.\n")
+    assert (action().code, action.outputs["outcome"]) == (5, "refused")
+    assert "    error: " in action.bodies[0]
+    assert "code_helper/v2.txt" in action.bodies[0]
+    assert key not in action.bodies[0]
+
+
+def test_an_invalid_folder_is_the_outcome_of_a_sync(action: Action) -> None:
+    action.repository.write("code_helper/v2.txt", "")
+    assert action(event="push", COMMAND="sync").code == 1
+    assert action.outputs == {"outcome": "invalid", "exit-code": "1"}
+
+
 def test_a_check_can_fail_on_changes_without_a_pull_request(action: Action) -> None:
     assert action(event="schedule", FAIL_ON_CHANGES="true").code == 0
     action.repository.propose()
@@ -284,7 +337,7 @@ def test_a_sync_that_is_refused_or_fails_has_its_exit_code_and_outcome(action: A
         ({"COMMENT": "no"}, "the input comment must be true or false"),
     ],
 )
-def test_wrong_inputs_fail(env: dict[str, str], message: str, action: Action) -> None:
+def test_wrong_inputs_fail(env: dict[str, Any], message: str, action: Action) -> None:
     ended = action(**env)
     assert (ended.code, action.outputs["outcome"]) == (2, "failed")
     assert f"::error title=promptctl::{message}" in ended.out
