@@ -277,9 +277,13 @@ PRINTED_HINTS: dict[tuple[str, ...], tuple[str, str]] = {
     ("chat", "D", "what", "is", "this"): ("put it in quotes", "promptctl chat D 'what is this'"),
     ("create", "D", "You", "are"): ("put it in quotes", "promptctl create D 'You are'"),
     ("show", "D", "--version", "3"): ('no option "--version"\n', "promptctl show D@3"),
-    ("create", "D", "text", "--dry-run"): ("release rollback, delete, erase, sync have it", "promptctl create --help"),
+    ("create", "D", "text", "--dry-run"): (
+        "release rollback, delete, erase, sync, db migrate have it",
+        "promptctl create --help",
+    ),
     ("list", "--dry-run"): ("it changes nothing", "promptctl list"),
-    ("db", "restore"): ("PostgreSQL's own tools", "promptctl db status"),
+    ("db", "backup", "x.dump"): ('promptctl db has no command "backup"', "promptctl db dump x.dump"),
+    ("db", "load", "x.dump"): ('promptctl db has no command "load"', "promptctl db restore x.dump"),
     ("split", "D@3", "0.1"): ("is either 0.1% or, as a fraction, 10%", "promptctl split D@3 10%"),
     ("split", "D@3", "0,25"): ("is either 0.25% or, as a fraction, 25%", "promptctl split D@3 25%"),
 }
@@ -361,7 +365,7 @@ def test_a_version_such_as_latest_gets_a_hint_with_its_number(demo: Promptctl, u
     error_text = check_failure(demo("split", f"{name}@3", "10%", "--dry-run"), 2).err
     assert error_text == (
         'error: promptctl split has no option "--dry-run": '
-        "activate, deactivate, rollback, release rollback, delete, erase, sync have it\n"
+        "activate, deactivate, rollback, release rollback, delete, erase, sync, db migrate have it\n"
         "hint:  promptctl split --help\n"
     )
 

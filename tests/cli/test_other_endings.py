@@ -19,6 +19,18 @@ from tests.conftest import Promptctl, stable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+# Python code after which schema.sql cannot be opened.
+NO_SCHEMA_FILE = """
+import builtins
+opened = builtins.open
+
+def without_schema_file(path, *arguments, **options):
+    if str(path).endswith("schema.sql"):
+        raise FileNotFoundError(path)
+    return opened(path, *arguments, **options)
+
+builtins.open = without_schema_file
+"""
 BUG = """
 from promptctl.store import prompt_lists
 def broken(*_):
@@ -147,7 +159,7 @@ def test_memory_and_recursion_errors_are_reported_like_bugs(
     ("fault", "words", "code", "message", "hint"),
     [
         (
-            "import os\nos.path.exists = lambda path: False",
+            NO_SCHEMA_FILE,
             ["db", "schema"],
             "installation_damaged",
             "schema.sql is missing from this installation of promptctl",

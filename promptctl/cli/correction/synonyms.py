@@ -15,7 +15,8 @@ _OF_COMMANDS = {
     "sync": "push apply import load",
     "sync --dry-run": "plan preview",
     "sync --check": "check lint validate verify drift",
-    "export": "pull download dump backup",
+    "export": "pull download",
+    "db dump": "dump backup",
     "split": "experiment canary ab abtest ab-test rollout ramp traffic weight",
     "stats": "metrics usage costs cost report analytics performance scores",
     "chat": "test run ask talk prompt message play playground try repl query",
@@ -43,7 +44,11 @@ _OF_FAMILIES = {
     "db": {
         "db init": "create setup install new",
         "db migrate": "upgrade update",
-        "db status": "info ping check show url",
+        "db status": "info ping check show",
+        "db url": "uri dsn string",
+        "db dump": "backup save export",
+        "db restore": "load import",
+        "db verify": "validate fsck",
         "db shell": "psql sql console connect",
         "db maintain": "vacuum gc prune cleanup clean",
         "db start": "up run",
@@ -91,10 +96,6 @@ WITHOUT_COMMAND: dict[tuple[str, str], tuple[str, str]] = (
     }
     | {("", word): (_LABELS, "promptctl create --help") for word in ("tag", "label", "annotate", "alias")}
     | {("db", word): (_EMPTYING, "promptctl db status") for word in ("reset", "drop", "wipe", "delete", "destroy")}
-    | {
-        ("db", word): ("use PostgreSQL's own tools, for example pg_dump, for the whole database", "promptctl db status")
-        for word in ("dump", "backup", "restore", "load")
-    }
     | {("", "reset"): ("rollback moves back, delete archives", "promptctl --help")}
     | {
         ("", word): ("rollback only moves back; to move forward, activate a version", "promptctl history {0}")
