@@ -199,7 +199,7 @@ def _missing_roles(database: Database, sql: str) -> list[str]:
 
 def _without_roles(statement: re.Pattern[str], sql: str, roles: list[str]) -> str:
     """Return SQL without the statements of a kind, _GRANT or _REVOKE, that concern one of these roles."""
-    return statement.sub(lambda found: "" if _unquoted(found["role"]) in roles else found[0], sql)
+    return statement.sub(lambda line: "" if _unquoted(line["role"]) in roles else line[0], sql)
 
 
 def _unquoted(role: str) -> str:
