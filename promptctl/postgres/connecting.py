@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from promptctl.postgres.drivers import Driver
 
 CONNECT_TIMEOUT_SECONDS = 10
+# Keywords with secrets that, unlike a password, no environment variable can set.
+SECRETS = ("sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret")
 _EMBEDDED = "the embedded database"
 # A command on the embedded database removes libpq's variables from its environment, because they describe another
 # server. It keeps these.

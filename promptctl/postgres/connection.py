@@ -25,6 +25,8 @@ _COMMAND_OK, _TUPLES_OK, _COPY_IN, _PIPELINE_SYNC, _PIPELINE_ABORTED = 1, 2, 4, 
 _POLLING_READING, _POLLING_WRITING = 1, 2
 _SQLSTATE, _MESSAGE, _DETAIL, _HINT, _CONSTRAINT = b"C"[0], b"M"[0], b"D"[0], b"H"[0], b"n"[0]
 _CANCEL_SECONDS = 1.0
+# The values of sslmode that allow no connection without TLS.
+_ENCRYPTED = (b"require", b"verify-ca", b"verify-full")
 
 
 class ServerError(Exception):
@@ -89,6 +91,16 @@ class Connection:
     def server_version(self) -> int:
         """The server's version as a number: 150018 is 15.18."""
         return self.pgconn.server_version
+
+    def required_sslmode(self) -> str | None:
+        """Return the sslmode with which another program is as safe: None if this connection does not need TLS.
+
+        libpq's default `prefer` uses TLS if it can. For such a connection, `require` is returned.
+        """
+        for option in self.pgconn.info:
+            if option.keyword == b"sslmode" and option.val in _ENCRYPTED:
+                return option.val.decode()
+        return "require" if self.pgconn.ssl_in_use else None
 
     def reported(self, setting: str) -> str | None:
         """Return a setting that the server reports without a query, or None if it or a pooler does not report it."""

@@ -132,6 +132,16 @@ class PGnotify:
         self.extra = extra
 
 
+class ConninfoOption:
+    """An option of a connection: its keyword, and its value or None."""
+
+    __slots__ = ("keyword", "val")
+
+    def __init__(self, keyword: bytes, val: bytes | None) -> None:
+        self.keyword = keyword
+        self.val = val
+
+
 class PGcancel:
     """A request to cancel the statement of a connection."""
 
@@ -199,6 +209,17 @@ class PGconn:
     def error_message(self) -> bytes:
         """The message of the last function that failed, which may have several lines."""
         return self._library.PQerrorMessage(self._handle) or b""
+
+    @property
+    def ssl_in_use(self) -> bool:
+        """Whether the connection is encrypted with TLS."""
+        return bool(self._library.PQsslInUse(self._handle))
+
+    @property
+    def info(self) -> list[ConninfoOption]:
+        """The options in effect: those of the caller, of a service file, of the environment, and libpq's defaults."""
+        options = _options(self._library, self._library.PQconninfo(self._handle))
+        return [ConninfoOption(keyword.encode(), None if val is None else val.encode()) for keyword, _, val in options]
 
     @property
     def nonblocking(self) -> int:

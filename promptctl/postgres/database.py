@@ -64,6 +64,10 @@ class Database:
         number = self._connection.server_version
         return f"{number // 10000}.{number % 10000}"
 
+    def required_sslmode(self) -> str | None:
+        """Return the sslmode that PostgreSQL's programs must use to be as safe, or None if they do not need TLS."""
+        return None if self.embedded else self._connection.required_sslmode()
+
     @property
     def name(self) -> str:
         """The name of the database."""

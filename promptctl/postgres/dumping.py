@@ -54,8 +54,10 @@ def dump(
     if not is_installed:
         message = f"{database.label} has no promptctl schema"
         raise errors.SchemaMismatch("schema_missing", message, hint="promptctl db init")
-    program = programs.pg_dump(target, int(database.server_version.partition(".")[0]))
-    arguments, environment = programs.connection(target)
+    sslmode = database.required_sslmode()
+    server_major = int(database.server_version.partition(".")[0])
+    program = programs.pg_dump(target, server_major, needs_tls=sslmode is not None)
+    arguments, environment = programs.connection(target, sslmode)
     command = [
         program, "--format=custom", "--schema=promptctl", "--no-password", f"--lock-wait-timeout={_LOCK_TIMEOUT}",
         *arguments,

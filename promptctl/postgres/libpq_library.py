@@ -59,11 +59,12 @@ class Notification(ctypes.Structure):
 
 # The functions that are used, with the type that they return.
 _FUNCTIONS: tuple[tuple[str, Any], ...] = (
-    ("PQconninfoParse PQconndefaults PQconnectdbParams PQgetResult PQgetCancel PQsetNoticeProcessor", ctypes.c_void_p),
+    ("PQconninfoParse PQconninfo PQconndefaults PQconnectdbParams PQgetResult PQgetCancel", ctypes.c_void_p),
+    ("PQsetNoticeProcessor", ctypes.c_void_p),
     ("PQerrorMessage PQdb PQhost PQport PQparameterStatus PQresultErrorField PQgetvalue", ctypes.c_char_p),
     ("PQstatus PQsocket PQserverVersion PQenterPipelineMode PQexitPipelineMode PQpipelineSync", ctypes.c_int),
     ("PQsendQuery PQsendQueryParams PQsetnonblocking PQisnonblocking PQflush PQconsumeInput PQisBusy", ctypes.c_int),
-    ("PQresultStatus PQntuples PQnfields PQgetisnull PQcancel PQputCopyData PQputCopyEnd", ctypes.c_int),
+    ("PQresultStatus PQntuples PQnfields PQgetisnull PQcancel PQputCopyData PQputCopyEnd PQsslInUse", ctypes.c_int),
     ("PQftype", ctypes.c_uint),
     ("PQnotifies", ctypes.POINTER(Notification)),
     ("PQfinish PQclear PQfreemem PQfreeCancel PQconninfoFree", None),

