@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -47,8 +48,8 @@ def dump(
     `overwrite`; a pipe or a device is written to directly. `report` is called with the number of megabytes so far.
 
     Raises SchemaMismatch (`schema_missing`), Refused (`permission_denied`, `locked`), Unreachable (`connection_lost`),
-    Usage (`invalid_database_url`) and Failed (`file_exists`, `cannot_write`, `disk_full`, `pg_dump_missing`,
-    `dump_failed`).
+    Usage (`invalid_database_url`, `empty_setting`), Failed (`file_exists`, `cannot_write`, `disk_full`,
+    `pg_dump_missing`, `dump_failed`), and BrokenPipeError if the reader of standard output has closed the pipe.
     """
     [(is_installed,)] = database.run_unchecked("select to_regclass('promptctl.installation') is not null")
     if not is_installed:
@@ -147,32 +148,33 @@ def _run(
     stream: int | None = output if isinstance(output, int) else None
     if stream is None:
         command = [*command, f"--file={output}"]
-    with tempfile.TemporaryFile() as messages:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=messages, env=environment, cwd="/"
-        )
+    # The messages are kept in memory, because the disk of a temporary file may be full.
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.PIPE, env=environment, cwd="/"
+    ) as process:
         try:
             while True:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    code = process.wait(_POLL_SECONDS)
+                    _, messages = process.communicate(timeout=_POLL_SECONDS)
                     break
                 report(os.stat(output).st_size // _MEGABYTE)
         except BaseException:
             process.terminate()
             process.wait()
             raise
-        if code == 0:
-            return os.stat(output).st_size
-        messages.seek(0)
-        text = messages.read().decode(errors="replace")
-    raise _failure(text, code, name, label)
+    if process.returncode == 0:
+        return os.stat(output).st_size
+    if process.returncode == -signal.SIGPIPE:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+    raise _failure(messages.decode(errors="replace"), process.returncode, name, label)
 
 
 def _failure(text: str, code: int, name: str, label: str) -> errors.PromptctlError:
     """Return the error for what pg_dump printed before it ended with `code`."""
     lines = [line.removeprefix("pg_dump: ").strip() for line in text.splitlines()]
     problems = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    reason = problems[0] if problems else f"pg_dump ended with {code}"
+    end = f"pg_dump was killed by signal {-code}" if code < 0 else f"pg_dump ended with {code}"
+    reason = problems[0] if problems else end
     server = next((line.partition("ERROR:")[2].strip() for line in lines if "ERROR:" in line), reason)
     if os.strerror(errno.ENOSPC) in text:
         return errors.Failed("disk_full", f"the disk of {references.quoted(name)} is full", hint="free some space")

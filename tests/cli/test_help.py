@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ def test_the_examples_in_help_are_valid_command_lines() -> None:
     ]
     assert len(examples) > 20
     for command, example in examples:
-        words = shlex.split(example.partition(" | ")[0].partition(" > ")[0])
+        words = shlex.split(re.split(r" (?:\||>|&&) ", example)[0])
         parsed = fast_reader.read(words[1:])
         assert parsed is not None, example
         assert parsed[0] == command

@@ -127,6 +127,29 @@ def test_a_file_that_cannot_be_written_is_an_error(file: str, code: str, reason:
     assert not list(promptctl.home.glob(".promptctl-*"))
 
 
+def test_a_full_disk_is_named_though_it_has_no_room_for_messages(promptctl: Promptctl) -> None:
+    disk = promptctl.home / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "none", disk]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a disk cannot be mounted here")
+    try:
+        error = check_json_failure(promptctl("db", "dump", "disk/x.dump", "--json", env={"TMPDIR": str(disk)}), 1)
+        assert (error["code"], error["message"]) == ("disk_full", 'the disk of "disk/x.dump" is full')
+        assert not list(disk.iterdir())
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_reader_that_closes_the_pipe_ends_a_dump_quietly(promptctl: Promptctl) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = promptctl.start("db", "dump", "-", stdout=writing)
+    os.close(writing)
+    _, said = process.communicate()
+    assert (process.returncode, said) == (141, b"")
+
+
 @pytest.mark.parametrize("signal_number", [2, 15, 1])
 def test_a_signal_leaves_no_part_of_a_dump(
     signal_number: int, promptctl: Promptctl, connect: Callable[..., psycopg.Connection[Any]]

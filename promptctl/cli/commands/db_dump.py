@@ -26,7 +26,7 @@ def dump(run: Run, file: str, *, force: bool = False) -> None:
 
     Examples:
       promptctl db dump prompts.dump
-      promptctl db dump - | gpg --encrypt --recipient ops > prompts.dump.gpg
+      promptctl db dump prompts.dump && gpg --encrypt --recipient ops prompts.dump
     """
     if not file:
         raise errors.Usage("usage", "FILE is empty")
