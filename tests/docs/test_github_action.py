@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import yaml
 
+from promptctl import __version__
 from tests.conftest import ROOT, Ended, Promptctl
 from tests.docs.test_recipes import (
     BOT,
@@ -394,6 +397,42 @@ def test_the_action_pins_actions_by_hash_and_has_no_expression_in_a_script() -> 
     uses = [line for line in lines if "uses:" in line]
     assert uses
     assert all(re.search(r"uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line) for line in uses)
+
+
+# Stands for Python: makes a virtual environment whose pip installs nothing but the command.
+PYTHON = """#!/bin/sh
+[ "$2" = venv ] || exit 9
+mkdir -p "$3/bin" && touch "$3/pyvenv.cfg" "$3/bin/pip"
+cat >"$3/bin/python" <<'END'
+#!/bin/sh
+[ "$2" != pip ] || exec cp {root}/scripts/promptctl "${{0%/*}}/promptctl"
+exec {python} "$@"
+END
+chmod +x "$3/bin/python"
+"""
+
+
+def test_later_steps_get_the_command_and_keep_their_python(tmp_path: Path) -> None:
+    setup, install, _ = cast("list[dict[str, Any]]", document()["runs"]["steps"])
+    assert setup["with"]["update-environment"] is False
+    assert install["env"] == {"PYTHON": "${{ steps.python.outputs.python-path }}"}
+    (python := tmp_path / "python").write_text(PYTHON.format(root=ROOT, python=sys.executable))
+    python.chmod(0o755)
+    (temp := tmp_path / "runner temp").mkdir()
+    env = {
+        "PATH": "/usr/bin:/bin", "PYTHON": str(python), "RUNNER_TEMP": str(temp), "GITHUB_ACTION_PATH": str(ROOT),
+        "GITHUB_PATH": str(tmp_path / "path"),
+    }  # fmt: skip
+    # A job may use the action twice.
+    for _ in range(2):
+        subprocess.run(["bash", "-eo", "pipefail", "-c", install["run"]], env=env, cwd=tmp_path, check=True)
+    [folder] = set((tmp_path / "path").read_text().splitlines())
+    assert os.listdir(folder) == ["promptctl"]
+    done = subprocess.run(
+        ["promptctl", "--version"], env={"PATH": f"{folder}:/usr/bin:/bin"}, cwd=tmp_path,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, f"promptctl {__version__}\n"), done
 
 
 def test_every_input_of_the_action_reaches_the_script() -> None:
