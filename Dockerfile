@@ -17,8 +17,9 @@ COPY man man
 COPY promptctl promptctl
 RUN python -m venv /opt/promptctl
 RUN /opt/promptctl/bin/pip install --no-cache-dir --disable-pip-version-check "/src[${EXTRAS}]"
-# Nothing is installed later, so the image needs no pip.
-RUN /opt/promptctl/bin/pip uninstall --yes --quiet --disable-pip-version-check pip
+# Nothing is installed later, so the image needs no pip. The file makes hints name EXTRAS in place of pip.
+RUN /opt/promptctl/bin/pip uninstall --yes --quiet --disable-pip-version-check pip && \
+    touch /opt/promptctl/made-by-the-dockerfile
 
 FROM python:${PYTHON}
 # A sync asks Git for the commit and the authors.

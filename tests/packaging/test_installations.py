@@ -108,9 +108,9 @@ class Person:
     home: Path
     database: Path
 
-    def run(self, program: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, program: Path, *words: str, path: str = "/usr/bin:/bin") -> subprocess.CompletedProcess[str]:
         """Run the installed command; return how it ended."""
-        env = {"PATH": "/usr/bin:/bin", "HOME": str(self.home), "PROMPTCTL_HOME": str(self.database)}
+        env = {"PATH": path, "HOME": str(self.home), "PROMPTCTL_HOME": str(self.database)}
         return subprocess.run(
             [program, *words], cwd=self.home, env=env | {"PROMPTCTL_AUTHOR": "ada@example.com"},
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
@@ -188,10 +188,13 @@ def test_an_installation_without_extras_has_the_client_and_its_hint_adds_the_res
         "promptctl.client.prompts\n"
     )
     program = tmp_path / "environment/bin/promptctl"
-    *_, error, hint = person.run(program, "sync", "prompts", "--dry-run").stderr.splitlines()
+    *_, hint = person.run(program, "sync", "prompts", "--dry-run", path=str(tmp_path)).stderr.splitlines()
+    assert hint == 'hint:  install promptctl again, with its extra "cli"'
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    *_, error, hint = person.run(program, "sync", "prompts", "--dry-run", path=path).stderr.splitlines()
     assert error == 'error: the extra "cli" of promptctl is not installed: pyyaml is missing'
     assert hint.startswith(f"hint:  uv pip install --python {python} 'pyyaml>=")
-    _run("sh", "-c", hint.removeprefix("hint:  "), env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+    _run("sh", "-c", hint.removeprefix("hint:  "), env={"PATH": path})
     done = person.run(program, "sync", "prompts", "--dry-run")
     assert (done.returncode, done.stderr.splitlines()[0]) == (
         0, f"there is no embedded database yet: sync creates it in {person.database}",

