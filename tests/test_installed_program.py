@@ -115,6 +115,21 @@ def test_outside_a_virtual_environment_the_python_of_the_packages_runs_it(
     assert ended.stdout.endswith(f"{program} list a b\n")
 
 
+def test_a_virtual_environment_whose_python_cannot_be_run_says_so(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "pyvenv.cfg").touch()
+    (tmp_path / "lib" / NAME / "site-packages" / "promptctl_pg-0.1.0.dist-info").mkdir(parents=True)
+    (tmp_path / "bin" / "python").symlink_to(tmp_path / "nothing")
+    shutil.copy(LAUNCHER, tmp_path / "bin")
+    ended = _run(tmp_path / "bin" / "promptctl", "list", cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    python = tmp_path / "bin" / "python"
+    assert ended.stderr == (
+        f"error: this user cannot run {python}, the Python of this virtual environment\n"
+        "hint:  create the virtual environment with a Python that this user can run\n"
+    )
+
+
 def test_without_any_python_the_program_says_so(outside: Callable[[str, str], Path], tmp_path: Path) -> None:
     program = outside("lib/python3.77/site-packages", "unused/python")
     # A Python that does not find promptctl, and a package of that name in the working directory, are passed over.

@@ -35,7 +35,7 @@ def find_problems(database: Database) -> list[Problem]:
                 ("numbers", _numbers(database)),
                 ("totals", _totals(database)),
                 ("uses", _uses(database)),
-                ("schema", _schema(database)),
+                ("schema", _schema(database) + _changed_functions(database)),
                 ("grants", _grants(database)),
             )
             for row in rows
@@ -354,6 +354,19 @@ def _uses(database: Database) -> list[tuple[str, str]]:
         order by 1 limit 100
         """
     )
+
+
+def _changed_functions(database: Database) -> list[tuple[str, str]]:
+    """Return the functions whose bodies are not in schema.sql, for example after a fault of a disk."""
+    text = schema.read_sql()
+    rows = database.run(
+        """
+        select p.proname::text, p.prosrc from pg_catalog.pg_proc p
+        where p.pronamespace = 'promptctl'::regnamespace
+        order by p.proname
+        """
+    )
+    return [(f"function {name}", "its body is not that of schema.sql") for name, body in rows if body not in text]
 
 
 def _schema(database: Database) -> list[tuple[str, str]]:

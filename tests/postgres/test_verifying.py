@@ -147,6 +147,13 @@ DAMAGE = {
         "drop function promptctl.new_use_id",
         [("schema", "function new_use_id")],
     ),
+    "function body": (
+        (
+            "do $do$ begin execute replace(pg_get_functiondef('promptctl.template_variables'::regproc), "
+            "'begin', 'begin '); end $do$"
+        ),
+        [("schema", "function template_variables")],
+    ),
     "grants": (
         "grant select on promptctl.versions to public",
         [("grants", "table promptctl.versions")],

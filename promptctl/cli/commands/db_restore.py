@@ -39,7 +39,7 @@ def restore(run: Run, file: str, *, skip_missing_roles: bool = False) -> int:
         raise errors.Usage("usage", "a dump is not text: read it from a file or a pipe, not from a terminal")
     target = settings.target(run.database_url)
     progress_bar = progress.Progress(is_enabled=run.form == "plain", unit="MB")
-    with run.database(creates=True, names_embedded=True) as database, interruption.terminated():
+    with run.database(creates=True) as database, interruption.terminated():
         try:
             version = restoring.restore(
                 database,
