@@ -173,8 +173,9 @@ def _failure(text: str, code: int, name: str, label: str) -> errors.PromptctlErr
     """Return the error for what pg_dump printed before it ended with `code`."""
     lines = [line.removeprefix("pg_dump: ").strip() for line in text.splitlines()]
     problems = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    end = f"pg_dump was killed by signal {-code}" if code < 0 else f"pg_dump ended with {code}"
-    reason = problems[0] if problems else end
+    if code < 0:
+        return errors.Failed("dump_failed", f"pg_dump was killed by signal {-code}", hint="run it again")
+    reason = problems[0] if problems else f"pg_dump ended with {code}"
     server = next((line.partition("ERROR:")[2].strip() for line in lines if "ERROR:" in line), reason)
     if os.strerror(errno.ENOSPC) in text:
         return errors.Failed("disk_full", f"the disk of {references.quoted(name)} is full", hint="free some space")

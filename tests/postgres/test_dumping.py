@@ -280,3 +280,8 @@ def test_another_failure_of_pg_dump_is_reported_in_its_words(
     error = check_json_failure(promptctl("db", "dump", "x.dump", "--json", env=startup_code(code)), 1)
     assert error["code"] == "dump_failed"
     assert "something is odd" in error["message"]
+    # As the kernel does when memory runs out.
+    program.write_text("#!/bin/sh\n[ $1 = --version ] && echo 'pg_dump (PostgreSQL) 99.1' && exit\nkill -9 $$\n")
+    error = check_json_failure(promptctl("db", "dump", "x.dump", "--json", env=startup_code(code)), 1)
+    assert error == {"code": "dump_failed", "message": "pg_dump was killed by signal 9", "hint": "run it again"}
+    assert not list(promptctl.home.glob(".promptctl-*"))
