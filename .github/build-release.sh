@@ -2,7 +2,7 @@
 # Build the files of a release: build-release.sh TAG FOLDER. TAG is v and the version. FOLDER must not exist.
 #
 # Builds the wheel and the source distribution of the checked-out commit twice, in two folders and with other settings, and
-# fails if a byte differs. Adds the SBOM of a full installation, the checksums, and the notes from CHANGELOG.md.
+# fails if a byte differs. Adds the checksums, and the notes from CHANGELOG.md. make-sbom.sh makes the SBOM.
 # Needs what release-requirements.txt installs, and PYTHON (default: python).
 set -euo pipefail
 tag=$1
@@ -45,11 +45,4 @@ done
 mkdir "$output/dist"
 cp "$temporary/dist-one"/* "$output/dist"
 
-# The SBOM lists what an installation with all extras has.
-wheel=$(echo "$output"/dist/*.whl)
-"$python" -m uv venv -q --python "$python" "$temporary/installed"
-"$python" -m uv pip install -q --python "$temporary/installed/bin/python" "${wheel}[chat,embedded]"
-"$python" -m cyclonedx_py environment --output-reproducible --output-format JSON \
-    --output-file "$output/sbom.cdx.json" "$temporary/installed/bin/python"
-
-(cd "$output" && sha256sum dist/* sbom.cdx.json >SHA256SUMS && cat SHA256SUMS)
+(cd "$output" && sha256sum dist/* >SHA256SUMS && cat SHA256SUMS)

