@@ -4,8 +4,8 @@
 #   pull-request-check.sh [FOLDER]                        FOLDER is prompts/ by default; a viewer's DATABASE_URL is enough
 #
 # With GITHUB_TOKEN, GITHUB_REPOSITORY and PR_NUMBER the plan is posted; without GITHUB_TOKEN it is printed.
-# Exit codes: 0 no changes, or a plan; 1 invalid folder, or the comment could not be posted; 5 conflict; otherwise those
-# of promptctl.
+# Exit codes: 0 no changes, or a plan; 1 invalid folder, another error, or the comment could not be posted; 5 conflict;
+# otherwise those of promptctl.
 set -euo pipefail
 # Fail if no database is configured: with CI set, promptctl creates no embedded database.
 export CI=${CI:-true}
@@ -48,11 +48,25 @@ make_plan() {
 no_plan() {
     printf '%s\n### promptctl sync\n\n**There is no plan:** promptctl sync --check ended with exit code %s.\n' \
         "$mark" "$1"
-    case $1 in
-        # Errors of the folder, indented so that they are not Markdown. Other errors may name what belongs in the log only.
-        1 | 5) printf '\n' && sed 's/^/    /' "$work/messages" ;;
-        *) printf '\nSee the log of this check.\n' ;;
-    esac
+    promptctl sync "$folder" --check --json >/dev/null 2>"$work/error.json" || true
+    # Errors of the folder, indented so that they are not Markdown. Other errors may name what belongs in the log only.
+    python3 -c '
+import json, sys
+ours = ("invalid_folder", "conflict", "secret_found", "older_commit", "other_source", "too_many_moves", "new_variables")
+lines = []
+for line in sys.stdin:
+    try:
+        error = json.loads(line)["error"]
+    except (ValueError, TypeError, KeyError):
+        continue
+    if error["code"] in ours:
+        lines = [*error.get("others", []), "error: " + error["message"]]
+        lines += ["hint:  " + error["hint"]] if error["hint"] else []
+print()
+for line in lines:
+    print("    " + line.translate({10: " ", 13: " "}))
+if not lines:
+    print("See the log of this check.")' <"$work/error.json"
 }
 
 post() { # HAS_CHANGES

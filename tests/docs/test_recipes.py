@@ -659,3 +659,19 @@ def test_the_page_names_every_script_and_its_jobs_are_of_the_same_kind() -> None
 def test_bash_parses_every_script(script: str) -> None:
     done = subprocess.run(["bash", "-n", SCRIPTS / script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_timeout_of_the_database_is_not_commented(
+    deployed: Repository, github: GitHub, sql: psycopg.Connection[Any]
+) -> None:
+    deployed.propose()
+    url = deployed.env["DATABASE_URL"] + "&options=-c%20statement_timeout%3D50ms"
+    with sql.transaction():
+        for (table,) in sql.execute(
+            "select oid::regclass::text from pg_class where relkind = 'r' and relnamespace = 'promptctl'::regnamespace"
+        ).fetchall():
+            sql.execute(cast("Any", f"lock table {table} in access exclusive mode"))
+        ended = deployed("pull-request-check.sh", DATABASE_URL=url, **github.env())
+    assert (ended.code, "statement timeout" in ended.err) == (1, True), ended
+    [comment] = github.comments
+    assert comment["body"].endswith("ended with exit code 1.\n\nSee the log of this check.\n")
