@@ -180,20 +180,23 @@ comment on function promptctl.open_to_everybody is
 -- Domains, because every statement that writes to a table reads the table's constraints again, which takes some
 -- microseconds for each constraint, and a session reads those of a domain once.
 --
--- Those that the table uses has are "not valid": they hold for every row that is written from now on. A migration cannot
--- check the rows of an older schema, because it would read all uses, and recording would wait for it.
+-- They are "not valid": they hold for every row that is written from now on. A migration cannot check the rows of an older
+-- schema, because it would read all uses, calls and moves, and recording would wait for it.
 do $$
 begin
     if to_regtype('promptctl.short_text') is null then
         create domain promptctl.short_text as text;
         alter domain promptctl.short_text
             add constraint a_short_text_has_at_most_200_characters check (length(value) <= 200) not valid;
-        create domain promptctl.reason_text as text
-            constraint a_reason_has_at_most_2000_characters check (length(value) <= 2000);
-        create domain promptctl.seed_text as text
-            constraint a_seed_has_at_most_300_characters check (length(value) <= 300);
-        create domain promptctl.origin_object as jsonb
-            constraint an_origin_has_at_most_100_kilobytes check (pg_column_size(value) <= 100000);
+        create domain promptctl.reason_text as text;
+        alter domain promptctl.reason_text
+            add constraint a_reason_has_at_most_2000_characters check (length(value) <= 2000) not valid;
+        create domain promptctl.seed_text as text;
+        alter domain promptctl.seed_text
+            add constraint a_seed_has_at_most_300_characters check (length(value) <= 300) not valid;
+        create domain promptctl.origin_object as jsonb;
+        alter domain promptctl.origin_object
+            add constraint an_origin_has_at_most_100_kilobytes check (pg_column_size(value) <= 100000) not valid;
         create domain promptctl.outcome_name as promptctl.short_text;
         alter domain promptctl.outcome_name
             add constraint an_outcome_is_not_empty check (value <> '') not valid;
@@ -209,6 +212,9 @@ begin
         create domain promptctl.use_bucket as smallint;
         alter domain promptctl.use_bucket
             add constraint a_bucket_is_between_0_and_9999 check (value between 0 and 9999) not valid;
+        create domain promptctl.fallback_name as text;
+        alter domain promptctl.fallback_name
+            add constraint a_fallback_has_a_valid_name check (value ~ '^[A-Za-z0-9._/~-]{1,200}$') not valid;
     end if;
 end
 $$;
@@ -243,6 +249,9 @@ comment on constraint the_epoch_of_a_use_is_not_negative on domain promptctl.use
 comment on domain promptctl.use_bucket is 'The bucket of a unit.';
 comment on constraint a_bucket_is_between_0_and_9999 on domain promptctl.use_bucket is
     'The range of the function promptctl.bucket.';
+comment on domain promptctl.fallback_name is 'The name that an application requested.';
+comment on constraint a_fallback_has_a_valid_name on domain promptctl.fallback_name is
+    'The characters of a prompt''s name, and the ~ with which record_fallbacks replaces others.';
 
 create or replace function promptctl.shorten(value text, most integer default 200) returns text
 language sql immutable
@@ -1050,7 +1059,7 @@ comment on constraint a_use_has_one_score_per_place on promptctl.scores is
 
 create table if not exists promptctl.fallbacks (
     id uuid not null,
-    name text collate "C" not null,
+    name promptctl.fallback_name collate "C" not null,
     model promptctl.short_text,
     input_tokens bigint,
     output_tokens bigint,
@@ -1062,8 +1071,7 @@ create table if not exists promptctl.fallbacks (
     constraint tokens_of_a_fallback_are_not_negative check (input_tokens >= 0 and output_tokens >= 0),
     constraint tokens_of_a_fallback_are_at_most_1e12 check (
         input_tokens <= 1000000000000 and output_tokens <= 1000000000000),
-    constraint a_fallback_response_time_is_from_0_to_1e12_ms check (response_ms >= 0 and response_ms <= 1e12),
-    constraint a_fallback_has_a_valid_name check (name ~ '^[A-Za-z0-9._/~-]{1,200}$')
+    constraint a_fallback_response_time_is_from_0_to_1e12_ms check (response_ms >= 0 and response_ms <= 1e12)
 );
 
 create index if not exists fallbacks_by_name on promptctl.fallbacks (name);
@@ -1085,8 +1093,6 @@ comment on constraint tokens_of_a_fallback_are_not_negative on promptctl.fallbac
 comment on constraint tokens_of_a_fallback_are_at_most_1e12 on promptctl.fallbacks is
     'One absurd number would spoil every sum.';
 comment on constraint a_fallback_response_time_is_from_0_to_1e12_ms on promptctl.fallbacks is 'Null: not reported.';
-comment on constraint a_fallback_has_a_valid_name on promptctl.fallbacks is
-    'The characters of a prompt''s name, and the ~ with which record_fallbacks replaces others.';
 
 
 do $$

@@ -1,10 +1,10 @@
 """How long a read and a recording wait for a migration, with clients of the version before at work.
 
-    python benchmarks/migrate.py [--uses N]
+    python benchmarks/migrate.py [--uses N] [--texts N]
 
-The kept dump of schema version 4 gets N uses. Eight programs that speak the SQL of that version resolve and record
-while `promptctl db migrate` runs. Each call is timed, every acknowledged use is looked up afterwards, and the clients
-that wait for a lock are counted.
+The kept dump of schema version 4 gets N uses, and N versions of 50 kB of LaTeX, whose variables the migration corrects.
+Eight programs that speak the SQL of that version resolve and record while `promptctl db migrate` runs. Each call is
+timed, every acknowledged use is looked up afterwards, and the clients that wait for a lock are counted.
 """
 
 from __future__ import annotations
@@ -28,6 +28,14 @@ select lpad(to_hex(n), 32, '0')::uuid, 'support', 1 + n %% 3, 3, now() - (n %% 7
        n %% 10000, 'claude-sonnet-4-5', n %% 4000, n %% 500, n %% 9000, pg_current_xact_id()::text::bigint
 from generate_series(1::bigint, %s) n
 """
+# Half of the braces are arguments of commands, which version 4 took for variables.
+_TEXTS = """
+insert into promptctl.versions (name, version, content, sha256, created_by, variables, required_variables)
+select 'support', 1000 + n, t.content, sha256(convert_to(t.content, 'UTF8')), 'benchmark', array['item', 'name'],
+       array['item', 'name']
+from generate_series(1, %s) n
+cross join lateral (select 'Text ' || n || '. ' || repeat(E'Write \\\\emph{item} to {name}. ', 1760) as content) t
+"""
 _LOCK_WAITS = """
 select count(*) from pg_stat_activity
 where datname = current_database() and wait_event_type = 'Lock' and application_name = 'promptctl client'
@@ -37,6 +45,7 @@ where datname = current_database() and wait_event_type = 'Lock' and application_
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--uses", type=int, default=100_000, help="how many uses are recorded")
+    options.add_argument("--texts", type=int, default=100, help="how many versions with a long text there are")
     options.add_argument(
         "--seconds", type=float, default=3.0, help="how long clients work before and after the migration"
     )
@@ -52,8 +61,12 @@ def main() -> int:
             connection.execute((ROOT / "tests/schema/dumps/version_4.sql").read_bytes())
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(_USES, [arguments.uses])
+            connection.execute("set session_replication_role = replica")
+            connection.execute(_TEXTS, [arguments.texts])
             connection.execute("checkpoint")
-        report.heading(f"migrating {arguments.uses:,} uses, with {_CLIENTS} clients at work")
+        report.heading(
+            f"migrating {arguments.uses:,} uses and {arguments.texts:,} long texts, with {_CLIENTS} clients at work"
+        )
         _measure(report, server.dsn("migrate", user="application_login"), dsn, own, arguments.seconds)
     return report.close()
 

@@ -1,7 +1,8 @@
 -- promptctl: from schema version 4 to version 7, the schema of release 0.1.0.
 --
 -- `promptctl db migrate` runs it. It is one transaction: it either happens entirely or not at all. No table is rewritten,
--- and `uses` is not read, so its locks are held for a fraction of a second, however many uses are recorded.
+-- and `uses` is not read. What takes time, such as reading the texts of all versions, comes before the locks for which
+-- programs wait.
 --
 -- What applications of version 4 call keeps its name, its arguments and its columns: they go on resolving and recording.
 
@@ -52,6 +53,139 @@ lock table promptctl.served, promptctl.releases, promptctl.versions, promptctl.a
     promptctl.sources, promptctl.applied, promptctl.roll_up, promptctl.uses, promptctl.scores, promptctl.fallbacks,
     promptctl.totals in share update exclusive mode;
 
+-- Corrections of stored rows. They happen here, where no program waits for this session: to read the texts of all versions
+-- and to write rows with long texts takes seconds. Programs go on with the functions of version 4, because they do not see
+-- those of this transaction.
+
+-- Version 4 read the braces of shells, Git and LaTeX as variables.
+create or replace function promptctl.brace_opens_argument(text_before text, follows_argument boolean) returns boolean
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+declare
+    rest text := text_before;
+    optional text;
+    command text;
+begin
+    if right(rest, 1) = ']' then
+        optional := split_part(rest, '[', -1);
+        if length(optional) = length(rest) or strpos(optional, ']') < length(optional) then
+            return false;
+        end if;
+        rest := left(rest, - length(optional) - 1);
+    end if;
+    if rest = '' then
+        return follows_argument;
+    end if;
+    command := split_part(rest, E'\\', -1);
+    return length(command) < length(rest) and command ~ '^[A-Za-z]{2,}[*]?$';
+end
+$$;
+
+-- promptctl/rules/templates.py has the same grammar; a test compares the two.
+create or replace function promptctl.template_variables(content text, settings jsonb) returns text[]
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+declare
+    style constant text := coalesce(settings ->> 'template', 'braces');
+    path constant text := '[A-Za-z_][A-Za-z0-9_]*(?:[.][A-Za-z_][A-Za-z0-9_]*)*';
+    whole_path constant text := '^' || path || '$';
+    -- Beyond this number of variables, duplicates are removed once, at the end.
+    many constant integer := 50;
+    pieces text[];
+    piece text;
+    before text;
+    name text;
+    variables text[] := '{}';
+    is_first boolean := true;
+    has_commands constant boolean := strpos(content, E'\\') > 0;
+    closed integer;
+    depth integer := 0;
+    -- For each open brace, by depth: whether it opened an argument of a LaTeX command.
+    arguments boolean[] := '{}';
+    -- Whether the last closing brace closed an argument.
+    was_argument boolean := false;
+    opens_argument boolean := false;
+begin
+    if style = 'none' or content not like '%{%' then
+        return '{}';
+    elsif style = 'mustache' then
+        return array(
+            select t.variables[1] collate "C"
+            from regexp_matches(content collate "C", E'[{][{][ \t]*(' || path || E')[ \t]*[}][}]', 'g')
+                with ordinality t (variables, place)
+            group by t.variables[1] collate "C" order by min(t.place));
+    end if;
+    -- Split at the braces, so that a regular expression reads names and not the whole text. A query would take as long as
+    -- the rest of this function.
+    pieces := string_to_array(content, '{');
+    before := pieces[1];
+    foreach piece in array pieces[2:] loop
+        name := split_part(piece, '}', 1);
+        if has_commands then
+            closed := length(before) - length(replace(before, '}', ''));
+            if closed > 0 then
+                depth := depth - closed;
+                was_argument := depth >= 0 and arguments[depth + 1];
+                depth := greatest(depth, 0);
+            end if;
+            opens_argument := case
+                when right(before, 1) = '}' then was_argument
+                when right(before, 1) <> ']' and strpos(before, E'\\') = 0 then false
+                else promptctl.brace_opens_argument(split_part(before, '}', -1), was_argument) end;
+            depth := depth + 1;
+            arguments[depth] := opens_argument;
+            was_argument := false;
+        end if;
+        if (cardinality(variables) >= many or not name = any (variables))
+            and octet_length(piece) > octet_length(name) and name ~ whole_path
+            and not opens_argument and right(before, 1) not in ('$', '@', '#', '%', '^')
+            -- The second of two opening braces opens no variable.
+            and not (before = '' and not is_first and substr(piece, length(name) + 2, 1) = '}') then
+            variables := variables || name;
+        end if;
+        before := piece;
+        is_first := false;
+    end loop;
+    if cardinality(variables) < many then
+        return variables;
+    end if;
+    return array(select v.name collate "C" from unnest(variables) with ordinality v (name, place)
+                 group by v.name collate "C" order by min(v.place));
+end
+$$;
+
+-- Until it gets the body of version 7 below, this function lets this transaction change versions.
+create or replace function promptctl.before_versions() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    return new;
+end
+$$;
+
+-- Not a temporary table, because the owner of the schema may have no right to create one.
+create table promptctl.computed_variables as
+select v.id, promptctl.template_variables(v.content, v.settings) as variables
+from promptctl.versions v
+where cardinality(v.variables) > 0;
+create unique index computed_variables_by_id on promptctl.computed_variables (id);
+update promptctl.versions v
+set variables = c.variables, required_variables = promptctl.required_variables(c.variables, v.settings)
+from promptctl.computed_variables c
+where v.id = c.id and v.variables <> c.variables;
+
+-- Version 4 stored names of calls that no prompt can have. They are written as record_fallbacks writes them now. The index
+-- has the few different names, so that not all calls are read.
+select set_config('promptctl.at_work', pg_current_xact_id()::text, true);
+update promptctl.fallbacks
+set name = case when length(name) between 1 and 200 then regexp_replace(name, '[^A-Za-z0-9._/-]', '~', 'g')
+                else regexp_replace(left(name, 199), '[^A-Za-z0-9._/-]', '~', 'g') || '~' end
+where name in (
+    with recursive names as (
+        (select f.name from promptctl.fallbacks f order by f.name limit 1)
+        union all
+        select (select f.name from promptctl.fallbacks f where f.name > n.name order by f.name limit 1)
+        from names n where n.name is not null
+    )
+    select n.name from names n where n.name !~ '^[A-Za-z0-9._/~-]{1,200}$');
+
 -- Programs wait while this session waits for these locks. So it waits at most 300 ms for all of them, gives them up, and
 -- tries again.
 do $$
@@ -82,6 +216,28 @@ begin
     end loop;
 end
 $$;
+
+-- The same corrections for the few rows that programs stored since.
+update promptctl.versions v
+set variables = n.variables, required_variables = promptctl.required_variables(n.variables, v.settings)
+from (select o.id, promptctl.template_variables(o.content, o.settings) as variables
+      from promptctl.versions o
+      where cardinality(o.variables) > 0
+        and not exists (select from promptctl.computed_variables c where c.id = o.id) offset 0) n
+where v.id = n.id and v.variables <> n.variables;
+drop table promptctl.computed_variables;
+update promptctl.fallbacks
+set name = case when length(name) between 1 and 200 then regexp_replace(name, '[^A-Za-z0-9._/-]', '~', 'g')
+                else regexp_replace(left(name, 199), '[^A-Za-z0-9._/-]', '~', 'g') || '~' end
+where name in (
+    with recursive names as (
+        (select f.name from promptctl.fallbacks f order by f.name limit 1)
+        union all
+        select (select f.name from promptctl.fallbacks f where f.name > n.name order by f.name limit 1)
+        from names n where n.name is not null
+    )
+    select n.name from names n where n.name !~ '^[A-Za-z0-9._/~-]{1,200}$');
+select set_config('promptctl.at_work', '', true);
 
 -- Views without the columns whose types change. They get their definitions again below, and keep their grants.
 create or replace view promptctl.prompts_without_stats as
@@ -135,6 +291,7 @@ create domain promptctl.score_number as double precision;
 create domain promptctl.score_place as integer;
 create domain promptctl.use_epoch as integer;
 create domain promptctl.use_bucket as smallint;
+create domain promptctl.fallback_name as text;
 
 alter table promptctl.served rename constraint a_prompt_has_one_row_of_what_is_served to a_prompt_has_one_row;
 alter table promptctl.served rename constraint a_name_has_no_segment_like_a_file to a_name_has_no_segment_like_a_file_name;
@@ -263,22 +420,14 @@ alter table promptctl.fallbacks
 alter table promptctl.fallbacks
     rename constraint tokens_of_a_fallback_can_be_added_up to tokens_of_a_fallback_are_at_most_1e12;
 alter table promptctl.fallbacks
+    alter column name type promptctl.fallback_name collate "C",
     alter column model type promptctl.short_text,
     alter column outcome type promptctl.outcome_name;
--- Version 4 stored names that no prompt can have. They are written as record_fallbacks writes them now.
-alter table promptctl.fallbacks disable trigger fallbacks_are_append_only;
-update promptctl.fallbacks
-set name = case when length(name) between 1 and 200 then regexp_replace(name, '[^A-Za-z0-9._/-]', '~', 'g')
-                else regexp_replace(left(name, 199), '[^A-Za-z0-9._/-]', '~', 'g') || '~' end
-where name !~ '^[A-Za-z0-9._/~-]{1,200}$';
-alter table promptctl.fallbacks enable trigger fallbacks_are_append_only;
-alter table promptctl.fallbacks
-    add constraint a_fallback_has_a_valid_name check (name ~ '^[A-Za-z0-9._/~-]{1,200}$');
 
 alter table promptctl.totals rename constraint uses_are_added_up_once to totals_have_one_row_per_group;
 alter table promptctl.totals rename constraint a_total_is_of_a_known_grain to a_total_has_a_known_grain;
 
--- Not valid, because checking the stored uses would read all of them.
+-- Not valid, because checking the stored rows would read all uses, calls and moves.
 alter domain promptctl.short_text
     add constraint a_short_text_has_at_most_200_characters check (length(value) <= 200) not valid;
 alter domain promptctl.outcome_name
@@ -291,7 +440,8 @@ alter domain promptctl.use_epoch
     add constraint the_epoch_of_a_use_is_not_negative check (value >= 0) not valid;
 alter domain promptctl.use_bucket
     add constraint a_bucket_is_between_0_and_9999 check (value between 0 and 9999) not valid;
-
+alter domain promptctl.fallback_name
+    add constraint a_fallback_has_a_valid_name check (value ~ '^[A-Za-z0-9._/~-]{1,200}$') not valid;
 alter domain promptctl.reason_text
     add constraint a_reason_has_at_most_2000_characters check (length(value) <= 2000) not valid;
 alter domain promptctl.seed_text
@@ -306,18 +456,6 @@ alter table promptctl.sources
 -- Version 4 had none of these limits. Where a stored row exceeds one, the limit holds for new rows only.
 do $$
 begin
-    begin
-        alter domain promptctl.reason_text validate constraint a_reason_has_at_most_2000_characters;
-    exception when check_violation then null;
-    end;
-    begin
-        alter domain promptctl.seed_text validate constraint a_seed_has_at_most_300_characters;
-    exception when check_violation then null;
-    end;
-    begin
-        alter domain promptctl.origin_object validate constraint an_origin_has_at_most_100_kilobytes;
-    exception when check_violation then null;
-    end;
     begin
         alter table promptctl.versions validate constraint settings_have_at_most_1_megabyte;
     exception when check_violation then null;
@@ -443,100 +581,6 @@ begin atomic
            or coalesce(lower(current_setting('promptctl.allow_new_variables', true)) in ('on', 'true', 'yes', '1'),
                        false);
 end;
-
-create or replace function promptctl.brace_opens_argument(text_before text, follows_argument boolean) returns boolean
-language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
-declare
-    rest text := text_before;
-    optional text;
-    command text;
-begin
-    if right(rest, 1) = ']' then
-        optional := split_part(rest, '[', -1);
-        if length(optional) = length(rest) or strpos(optional, ']') < length(optional) then
-            return false;
-        end if;
-        rest := left(rest, - length(optional) - 1);
-    end if;
-    if rest = '' then
-        return follows_argument;
-    end if;
-    command := split_part(rest, E'\\', -1);
-    return length(command) < length(rest) and command ~ '^[A-Za-z]{2,}[*]?$';
-end
-$$;
-
--- promptctl/rules/templates.py has the same grammar; a test compares the two.
-create or replace function promptctl.template_variables(content text, settings jsonb) returns text[]
-language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
-declare
-    style constant text := coalesce(settings ->> 'template', 'braces');
-    path constant text := '[A-Za-z_][A-Za-z0-9_]*(?:[.][A-Za-z_][A-Za-z0-9_]*)*';
-    whole_path constant text := '^' || path || '$';
-    -- Beyond this number of variables, duplicates are removed once, at the end.
-    many constant integer := 50;
-    pieces text[];
-    piece text;
-    before text;
-    name text;
-    variables text[] := '{}';
-    is_first boolean := true;
-    has_commands constant boolean := strpos(content, E'\\') > 0;
-    closed integer;
-    depth integer := 0;
-    -- For each open brace, by depth: whether it opened an argument of a LaTeX command.
-    arguments boolean[] := '{}';
-    -- Whether the last closing brace closed an argument.
-    was_argument boolean := false;
-    opens_argument boolean := false;
-begin
-    if style = 'none' or content not like '%{%' then
-        return '{}';
-    elsif style = 'mustache' then
-        return array(
-            select t.variables[1] collate "C"
-            from regexp_matches(content collate "C", E'[{][{][ \t]*(' || path || E')[ \t]*[}][}]', 'g')
-                with ordinality t (variables, place)
-            group by t.variables[1] collate "C" order by min(t.place));
-    end if;
-    -- Split at the braces, so that a regular expression reads names and not the whole text. A query would take as long as
-    -- the rest of this function.
-    pieces := string_to_array(content, '{');
-    before := pieces[1];
-    foreach piece in array pieces[2:] loop
-        name := split_part(piece, '}', 1);
-        if has_commands then
-            closed := length(before) - length(replace(before, '}', ''));
-            if closed > 0 then
-                depth := depth - closed;
-                was_argument := depth >= 0 and arguments[depth + 1];
-                depth := greatest(depth, 0);
-            end if;
-            opens_argument := case
-                when right(before, 1) = '}' then was_argument
-                when right(before, 1) <> ']' and strpos(before, E'\\') = 0 then false
-                else promptctl.brace_opens_argument(split_part(before, '}', -1), was_argument) end;
-            depth := depth + 1;
-            arguments[depth] := opens_argument;
-            was_argument := false;
-        end if;
-        if (cardinality(variables) >= many or not name = any (variables))
-            and octet_length(piece) > octet_length(name) and name ~ whole_path
-            and not opens_argument and right(before, 1) not in ('$', '@', '#', '%', '^')
-            -- The second of two opening braces opens no variable.
-            and not (before = '' and not is_first and substr(piece, length(name) + 2, 1) = '}') then
-            variables := variables || name;
-        end if;
-        before := piece;
-        is_first := false;
-    end loop;
-    if cardinality(variables) < many then
-        return variables;
-    end if;
-    return array(select v.name collate "C" from unnest(variables) with ordinality v (name, place)
-                 group by v.name collate "C" order by min(v.place));
-end
-$$;
 
 create or replace function promptctl.is_valid_route(route jsonb) returns boolean
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
@@ -2807,17 +2851,6 @@ create or replace rule an_update_computes_no_stats as on update to promptctl.pro
     where p.name = old.name and p.version = old.version
     returning p.*, (select r.stats from promptctl.prompts r where r.name = p.name and r.version = p.version);
 
--- Version 4 read the braces of shells, Git and LaTeX as variables.
-alter table promptctl.versions disable trigger user;
-update promptctl.versions v
-set variables = n.variables, required_variables = promptctl.required_variables(n.variables, v.settings)
-from (select o.id, promptctl.template_variables(o.content, o.settings) as variables
-      from promptctl.versions o where cardinality(o.variables) > 0 offset 0) n
-where v.id = n.id
-  and (v.variables, v.required_variables)
-      is distinct from (n.variables, promptctl.required_variables(n.variables, v.settings));
-alter table promptctl.versions enable trigger user;
-
 -- Since version 5, the table has no row before the first roll-up.
 select set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
 delete from promptctl.roll_up r
@@ -2877,6 +2910,9 @@ comment on constraint the_epoch_of_a_use_is_not_negative on domain promptctl.use
 comment on domain promptctl.use_bucket is 'The bucket of a unit.';
 comment on constraint a_bucket_is_between_0_and_9999 on domain promptctl.use_bucket is
     'The range of the function promptctl.bucket.';
+comment on domain promptctl.fallback_name is 'The name that an application requested.';
+comment on constraint a_fallback_has_a_valid_name on domain promptctl.fallback_name is
+    'The characters of a prompt''s name, and the ~ with which record_fallbacks replaces others.';
 comment on function promptctl.shorten is
     'A text of at most this many characters. A longer text is cut and then ends in an ellipsis.';
 comment on function promptctl.current_author is
@@ -3185,8 +3221,6 @@ comment on constraint tokens_of_a_fallback_are_not_negative on promptctl.fallbac
 comment on constraint tokens_of_a_fallback_are_at_most_1e12 on promptctl.fallbacks is
     'One absurd number would spoil every sum.';
 comment on constraint a_fallback_response_time_is_from_0_to_1e12_ms on promptctl.fallbacks is 'Null: not reported.';
-comment on constraint a_fallback_has_a_valid_name on promptctl.fallbacks is
-    'The characters of a prompt''s name, and the ~ with which record_fallbacks replaces others.';
 comment on type promptctl.histogram is
     'Counts by bucket, in the order of the buckets and without empty ones. Bucket b has the values from 2^(b/32) to '
     '2^((b+1)/32).';

@@ -276,6 +276,40 @@ def test_rows_beyond_a_new_limit_stay_and_the_limit_holds_for_new_rows(as_owner:
             run(sql, f"select '{text}'::promptctl.{type_name}")
 
 
+def test_db_verify_accepts_a_limit_that_a_migration_did_not_check_and_no_other(
+    as_owner: Promptctl, sql: Connection
+) -> None:
+    sql.execute("set session_replication_role = replica")
+    sql.execute(
+        "update promptctl.versions set metadata = jsonb_build_object('notes', (select string_agg(md5(n::text), '')"
+        " from generate_series(1, 40000) n)) where name = 'vip'"
+    )
+    assert as_owner("db", "migrate").code == 0
+    limits = "select conname::text from pg_constraint where not convalidated and conrelid <> 0"
+    assert rows(sql, limits) == [("metadata_has_at_most_1_megabyte",)]
+
+    def unchecked() -> list[str]:
+        problems = json.loads(as_owner("db", "verify", "--json").out)["problems"]
+        return [problem["rows"] for problem in problems if "never checked" in problem["reason"]]
+
+    assert unchecked() == []
+    again = "check (pg_column_size(metadata) <= 1000000) not valid"
+    sql.execute("alter table promptctl.versions drop constraint metadata_has_at_most_1_megabyte")
+    run(sql, f"alter table promptctl.versions add constraint metadata_has_at_most_1_megabyte {again}")
+    assert unchecked() == ["constraint metadata_has_at_most_1_megabyte"]
+
+
+def test_a_dry_run_keeps_the_name_of_a_database_in_its_comment(capfd: pytest.CaptureFixture[str]) -> None:
+    from promptctl.output import migration_view
+
+    planned = migrating.PlannedMigration("0008_next.sql", 7, 8, [])
+    migration_view.show_plan([planned], "a\ndrop schema promptctl;", 7, "plain")
+    migration_view.show_plan([], "a\ndrop schema promptctl;", 8, "plain")
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) > 2
+    assert all(line.startswith("--") for line in lines if line), lines
+
+
 def test_db_migrate_says_what_it_did_and_does_nothing_twice(as_owner: Promptctl) -> None:
     refused = check_json_failure(as_owner("list", "--json"), 8)
     assert (refused["code"], refused["hint"]) == ("schema_older", "promptctl db migrate")
@@ -399,7 +433,9 @@ def test_a_dry_run_prints_sql_for_psql_and_changes_nothing(as_owner: Promptctl, 
     assert plan.code == 0
     head = plan.out.partition("\nbegin isolation level")[0]
     assert "-- promptctl.uses: access exclusive lock, reads and writes wait\n" in head
-    assert "-- promptctl.versions: access exclusive lock, reads and writes wait, reads the table\n" in head
+    assert (
+        "-- promptctl.versions: access exclusive lock, reads and writes wait, changes rows, reads the table\n" in head
+    )
     assert "-- no table is rewritten\n" in head
     assert rows(sql, CATALOG) == before
     document = json.loads(as_owner("db", "migrate", "--dry-run", "--json").out)
@@ -408,6 +444,11 @@ def test_a_dry_run_prints_sql_for_psql_and_changes_nothing(as_owner: Promptctl, 
     effects = [effect for statement in migration["statements"] for effect in statement["effects"]]
     assert not any(effect["rewrites_table"] for effect in effects)
     assert any(effect["blocks_reads"] for effect in effects)
+    tables = {name for (name,) in rows(sql, "select oid::regclass::text from pg_class where relkind in ('r', 'v')")}
+    assert {effect["table"] for effect in effects} <= tables
+    assert {effect["table"] for effect in effects if effect["changes_rows"]} >= {
+        "promptctl.versions", "promptctl.fallbacks",
+    }  # fmt: skip
     assert as_owner("db", "migrate", "--dry-run", "-q").out == f"{migration['name']}\n"
     run(sql, f"set session authorization {OWNER}")
     run(sql, plan.out)
@@ -415,6 +456,33 @@ def test_a_dry_run_prints_sql_for_psql_and_changes_nothing(as_owner: Promptctl, 
     assert version_of(sql) == schema.VERSION
     assert "nothing to migrate" in as_owner("db", "migrate", "--dry-run").out
     assert as_owner("db", "migrate", "--dry-run", "-q").out == ""
+
+
+def test_the_texts_of_versions_are_read_before_the_locks_for_which_programs_wait(
+    logins: Server, old_database: str, sql: Connection
+) -> None:
+    """Under the locks, only the versions that programs stored meanwhile get their variables computed."""
+    [migration] = schema.path_from(VERSIONS[0]) or []
+    statements = sql_statements.split(migration.read_sql())
+    locks = next(place for place, text in enumerate(statements) if "in access exclusive mode" in text)
+    reading = [place for place, text in enumerate(statements) if "promptctl.template_variables(v.content" in text]
+    assert reading
+    assert max(reading) < locks
+    calls = "select coalesce(sum(calls), 0) from pg_stat_xact_user_functions where funcname = 'template_variables'"
+    before = 0
+    with psycopg.connect(logins.dsn(old_database)) as session:
+        run(session, "set track_functions = 'all'")
+        for place, text in enumerate(statements):
+            if place == locks:
+                before = int(value(session, calls))
+                # A program stores a version while this session waits for its locks.
+                sql.execute("select promptctl.create_version('late', E'Write \\\\emph{item} to {name}.')")
+            if place and "commit" not in sql_statements.without_comments(text)[:6]:
+                run(session, text)
+        assert before > 1
+        assert int(value(session, calls)) == before + 1
+        assert value(session, "select variables from promptctl.versions where name = 'late'") == ["name"]
+        session.rollback()
 
 
 # Of these modes, readers or writers wait.
@@ -451,16 +519,29 @@ def storage(connection: Connection) -> dict[str, int]:
 def test_the_analysis_of_a_statement_agrees_with_the_server(
     logins: Server, old_database: str, as_owner: Promptctl, sql: Connection
 ) -> None:
-    """Run each statement without the locks at the beginning, and compare what it locks and rewrites."""
+    """Run each statement without the locks for which programs wait, and compare what it locks and rewrites.
+
+    The locks are taken in a transaction of their own, and compared with what is said of that statement.
+    """
     document = json.loads(as_owner("db", "migrate", "--dry-run", "--json").out)
     statements = [statement for migration in document["migrations"] for statement in migration["statements"]]
     predicted: dict[str, str] = {}
     analysed = 0
+    known = {name for (name,) in rows(sql, "select oid::regclass::text from pg_class")}
+    with psycopg.connect(logins.dsn(old_database)) as session:
+        for statement in statements:
+            if "lock table" in sql_statements.without_comments(statement["sql"]):
+                run(session, statement["sql"])
+                blocking = {e["table"]: e["lock"] for e in statement["effects"] if e["blocks_writes"]}
+                assert blocking_locks(session) == blocking, statement["sql"]
+                session.rollback()
     with psycopg.connect(logins.dsn(old_database), autocommit=True) as session:
         session.execute("begin")
         for statement in statements:
             text = sql_statements.without_comments(statement["sql"])
-            if text.startswith(("begin", "commit")) or "lock table" in text:
+            if text.startswith(("begin", "commit")):
+                continue
+            if "lock table" in text:
                 continue
             files = storage(session)
             run(session, text)
@@ -474,7 +555,9 @@ def test_the_analysis_of_a_statement_agrees_with_the_server(
                         predicted.get(effect["table"], "share"), effect["lock"], key=statement_locks.MODES.index
                     )
                     predicted[effect["table"]] = strongest
-            assert blocking_locks(session) == predicted, text
+            # Not the locks of a table that the migration makes.
+            locks = {table: mode for table, mode in blocking_locks(session).items() if table in known}
+            assert locks == predicted, text
         session.execute("rollback")
     assert analysed > 100
 
@@ -506,10 +589,10 @@ def test_the_analysis_of_other_statements_agrees_with_the_server(
     files = storage(sql)
     sql.execute("begin")
     run(sql, statement)
-    assert {e.table for e in effects if e.work == statement_locks.REWRITES} == {
+    assert {e.table for e in effects if statement_locks.REWRITES in e.works} == {
         table for table, file in storage(sql).items() if files[table] != file
     }
-    assert bool([e for e in effects if e.work == statement_locks.REWRITES]) == rewritten
+    assert any(statement_locks.REWRITES in e.works for e in effects) == rewritten
     assert {e.table: e.mode for e in effects} == blocking_locks(sql)
     sql.execute("rollback")
 
@@ -517,6 +600,19 @@ def test_the_analysis_of_other_statements_agrees_with_the_server(
 def test_a_statement_that_is_not_analysed_is_called_unknown() -> None:
     [effect] = statement_locks.Catalog({}, {}).effects("cluster promptctl.uses")
     assert effect.mode == statement_locks.UNKNOWN
+    assert effect.who_waits == "reads and writes"
+    # A known lock does not hide it.
+    block = "do $$ begin lock table promptctl.uses in access exclusive mode; alter table promptctl.uses x y; end $$"
+    assert [(e.table, e.mode) for e in statement_locks.Catalog({}, {}).effects(block)] == [
+        ("promptctl.uses", statement_locks.UNKNOWN)
+    ]
+
+
+def test_a_lock_of_a_name_that_is_not_in_the_text_is_called_unknown() -> None:
+    block = "do $$ begin execute format('lock table promptctl.%I in access exclusive mode', some.name); end $$"
+    assert [(e.table, e.mode) for e in statement_locks.Catalog({}, {}).effects(block)] == [
+        ("", statement_locks.UNKNOWN)
+    ]
 
 
 # A later release, whose migration stops the applications of version 7.

@@ -9,7 +9,7 @@ import promptctl
 from promptctl import schema
 
 VERSION = 7
-DIGEST = "f95dd5207a67d55af64dd25dd0f4fa5833c8da3ad79be1fcb0afc5a911bc1f16"
+DIGEST = "0dc2f48f93e06526f730214862eacef31d4345eba6a63ea6943b2815f98dfaf5"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:
