@@ -7,13 +7,15 @@ pg_restore prints the dump as SQL, and this connection runs it. pg_restore itsel
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shlex
-import shutil
+import stat
 import subprocess
 import tempfile
-from typing import IO, TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING
 
 from promptctl import bounded_input, errors, schema
 from promptctl.postgres import programs
@@ -21,6 +23,7 @@ from promptctl.rules import references
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+    from io import FileIO
 
     from promptctl.postgres.database import Database
     from promptctl.postgres.settings import Target
@@ -57,15 +60,17 @@ def restore(
 ) -> int:
     """Restore a dump into a database without the schema `promptctl`, and return the version of the restored schema.
 
-    Everything is one transaction: after a failure or a signal, the database is as before. The objects belong to the
+    Everything is one transaction: after a failure or a signal before its commit, the database is as before. Afterwards
+    call `update_statistics`, without which the first queries are slow. The objects belong to the
     connected role, which grants to other roles what the dump grants to them. The rights of the dump's owner, and the
     default privileges of later objects, are left out. A dump of an older schema is restored as it is.
     `path` is a file of `dumping.dump`, or `-` for standard input. `skip_missing_roles` leaves out the grants to roles
     that do not exist. `report` is called with the megabytes of the file that are read, and all of them.
 
     Raises Refused (`schema_exists`, `permission_denied`), NotFound (`role_not_found`), SchemaMismatch (`schema_newer`,
-    `server_too_old`, `database_not_utf8`), Unreachable (`connection_lost`) and Failed (`cannot_read`, `not_a_dump`,
-    `dump_damaged`, `pg_restore_missing`, `disk_full`, `database_error`).
+    `server_too_old`, `database_not_utf8`), Unreachable (`connection_lost`) and Failed (`cannot_read`, `cannot_write`,
+    `not_a_dump`,
+    `dump_damaged`, `pg_restore_missing`, `restore_failed`, `disk_full`, `database_error`).
     """
     database.require_utf8()
     dump = _Dump(path, programs.pg_restore(target))
@@ -97,9 +102,15 @@ def restore(
     finally:
         dump.close()
     database.script("commit")
-    # Without statistics, the first queries over many uses would be slow.
-    database.script("reset all; analyze promptctl.uses, promptctl.totals, promptctl.versions, promptctl.allocations")
     return version
+
+
+def update_statistics(database: Database) -> None:
+    """Collect statistics of the large tables, so that the first queries over many uses are not slow.
+
+    Also reset the settings of the session, which a restore has changed.
+    """
+    database.script("reset all; analyze promptctl.uses, promptctl.totals, promptctl.versions, promptctl.allocations")
 
 
 def _prepare(database: Database, path: str) -> bool:
@@ -207,16 +218,15 @@ def _unquoted(role: str) -> str:
 
 
 def _roles_missing(roles: list[str], name: str) -> errors.NotFound:
-    quoted = [
-        role if re.fullmatch("[a-z_][a-z0-9_]*", role) else f'"{role.replace(chr(34), chr(34) * 2)}"' for role in roles
-    ]
+    # A dump does not say which roles log in, and the names of some are keywords, for example "user".
+    quoted = [f'"{role.replace(chr(34), chr(34) * 2)}"' for role in roles]
     message = f"{name} has grants to roles that do not exist: {', '.join(roles)}; --skip-missing-roles leaves them out"
-    statements = "; ".join(f"create role {role} login" for role in quoted)
+    statements = "; ".join(f"create role {role}" for role in quoted)
     return errors.NotFound("role_not_found", message, hint=f"promptctl db shell --command {shlex.quote(statements)}")
 
 
 class _EarlyEnd(Exception):
-    """The output of pg_restore ended in the middle of the data of a table."""
+    """The output of pg_restore ended in the middle of a line or of the data of a table."""
 
 
 class _Output:
@@ -234,12 +244,13 @@ class _Output:
         return bool(piece)
 
     def line(self) -> bytes:
-        """Return the next line, or b"" at the end."""
+        """Return the next line, or b"" at the end. Raises _EarlyEnd in the middle of a line."""
         while (place := self._buffer.find(b"\n")) < 0:
             if not self._read():
-                break
-        line = self._buffer[: place + 1] if place >= 0 else self._buffer
-        self._buffer = self._buffer[len(line) :]
+                if self._buffer:
+                    raise _EarlyEnd
+                return b""
+        line, self._buffer = self._buffer[: place + 1], self._buffer[place + 1 :]
         return line
 
     def data(self, report: Callable[[], None]) -> Iterator[bytes]:
@@ -263,32 +274,68 @@ class _Output:
 
 
 class _Dump:
-    """A file that pg_restore reads. `name` is the file in messages."""
+    """A file that pg_restore reads. `name` is the file in messages.
+
+    It is opened once, because a path may lead to another file later. What is no regular file is copied, because
+    pg_restore reads it several times. The copy has no name, so it ends with this process, however that ends.
+    """
 
     def __init__(self, path: str, program: str) -> None:
         self.name = "standard input" if path == STANDARD_STREAM else references.quoted(path)
         self._program = program
         self._entries: list[str] = []
-        self._copy: IO[bytes] | None = None
         try:
-            if path == STANDARD_STREAM:
-                # pg_restore reads the file several times.
-                self._copy = tempfile.NamedTemporaryFile(prefix="promptctl-")  # noqa: SIM115 - `close` closes it
-                shutil.copyfileobj(open(0, "rb", closefd=False), self._copy)  # noqa: SIM115 - it stays open
-                self._copy.flush()
-                path = self._copy.name
-            self._path = path
-            with open(path, "rb") as file:
-                self._start = file.read(len(_MAGIC))
-                self.megabytes = os.fstat(file.fileno()).st_size // _MEGABYTE
+            source = os.dup(0) if path == STANDARD_STREAM else path
+            self._file = open(source, "rb", buffering=0)  # noqa: SIM115 - `close` closes it
         except (OSError, ValueError) as problem:
+            raise self._unreadable(problem) from None
+        try:
+            self._start = self._read(len(_MAGIC))
+            if path == STANDARD_STREAM or not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+                with self._file:
+                    self._file = self._copy()
+            self.megabytes = os.fstat(self._file.fileno()).st_size // _MEGABYTE
+        except BaseException:
             self.close()
-            raise bounded_input.unreadable(self.name, problem, "use another FILE") from None
+            raise
 
     def close(self) -> None:
-        """Remove the copy of standard input, if there is one."""
-        if self._copy is not None:
-            self._copy.close()
+        """Close the file. A copy of it is gone then."""
+        self._file.close()
+
+    def _read(self, size: int) -> bytes:
+        """Return the next bytes, fewer than `size` only at the end. Raises Failed (`cannot_read`)."""
+        data = b""
+        try:
+            while len(data) < size and (piece := self._file.read(size - len(data))):
+                data += piece
+        except OSError as problem:
+            raise self._unreadable(problem) from None
+        return data
+
+    def _copy(self) -> FileIO:
+        """Return a copy of the file, or of its start if that is not a dump.
+
+        Raises Failed (`cannot_read`, `cannot_write`, `disk_full`).
+        """
+        try:
+            copy: FileIO = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - `close` closes it
+            piece = self._start
+            while piece:
+                written = copy.write(piece)
+                piece = piece[written:] or (self._read(_CHUNK_BYTES) if self._start == _MAGIC else b"")
+        except OSError as problem:
+            if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+                message = f"the disk for the temporary copy of {self.name} is full"
+                raise errors.Failed(
+                    "disk_full", message, hint="free some space, or set TMPDIR to another directory"
+                ) from None
+            message = f"cannot write a temporary copy of {self.name}: {problem.strerror}"
+            raise errors.Failed("cannot_write", message, hint="set TMPDIR to a directory that can be written") from None
+        return copy
+
+    def _unreadable(self, problem: Exception) -> errors.Failed:
+        return bounded_input.unreadable(self.name, problem, "use another FILE")
 
     def check(self) -> None:
         """Raise Failed unless this is a dump of our schema alone (`not_a_dump`) that can be read (`dump_damaged`)."""
@@ -354,32 +401,43 @@ class _Dump:
 
     @contextlib.contextmanager
     def printed(self, *options: str) -> Generator[_Output]:
-        """Run pg_restore, and yield what it prints. Raises Failed (`dump_damaged`) if it fails."""
+        """Run pg_restore, and yield what it prints. One at a time: all share the position in the file.
+
+        Raises Failed if it fails (`dump_damaged`, `pg_restore_missing`), or is killed (`restore_failed`).
+        """
         command = [self._program, "--no-owner", "--file=-", *options]
         if options == ("--list",):
             command = [self._program, "--list"]
         environment = {**os.environ, "LC_ALL": "C"}
-        with tempfile.TemporaryFile() as messages, open(self._path, "rb") as file:
-            process = subprocess.Popen(
-                command, stdin=file, stdout=subprocess.PIPE, stderr=messages, env=environment, cwd="/"
-            )
-            output = process.stdout
-            assert output is not None
-            is_early_end = False
-            try:
-                # The process shares the offset of the file.
-                yield _Output(output.fileno(), lambda: os.lseek(file.fileno(), 0, os.SEEK_CUR))
-            except _EarlyEnd:
-                is_early_end = True
-            except BaseException:
-                process.kill()
-                raise
-            finally:
-                output.close()
-                code = process.wait()
-            if code or is_early_end:
-                messages.seek(0)
-                raise self._damaged(messages.read().decode(errors="replace"))
+        descriptor = self._file.fileno()
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        process = subprocess.Popen(
+            command, stdin=descriptor, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd="/"
+        )
+        output, stderr = process.stdout, process.stderr
+        assert output is not None
+        assert stderr is not None
+        messages: list[bytes] = []
+        reader = threading.Thread(target=lambda: messages.append(stderr.read()))
+        reader.start()
+        is_early_end = False
+        try:
+            yield _Output(output.fileno(), lambda: os.lseek(descriptor, 0, os.SEEK_CUR))
+        except _EarlyEnd:
+            is_early_end = True
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            output.close()
+            code = process.wait()
+            reader.join()
+            stderr.close()
+        if code < 0:
+            message = f"pg_restore was killed by signal {-code} while it read {self.name}; nothing was restored"
+            raise errors.Failed("restore_failed", message, hint="run it again")
+        if code or is_early_end:
+            raise self._damaged(b"".join(messages).decode(errors="replace"))
 
     def _damaged(self, text: str) -> errors.Failed:
         lines = [line.partition("error: ")[2] for line in text.splitlines() if "error: " in line]

@@ -169,7 +169,7 @@ def test_missing_roles_are_named_together_with_the_statements_that_create_them(
     assert error["code"] == "role_not_found"
     roles = f"{quoted}, {lower}; --skip-missing-roles leaves them out"
     assert error["message"] == f'"x.dump" has grants to roles that do not exist: {roles}'
-    statements = f'create role "{quoted}" login; create role {lower} login'
+    statements = f'create role "{quoted}"; create role "{lower}"'
     assert error["hint"] == f"promptctl db shell --command {shlex.quote(statements)}"
     assert other("db", "restore", "x.dump", "--skip-missing-roles").code == 0
     with psycopg.connect(server.dsn(empty_database)) as connection:
@@ -271,10 +271,44 @@ def test_a_restore_changes_no_schema_that_exists(
     assert contents(server.dsn(empty_database)) == before
 
 
-def test_a_dump_can_be_restored_from_a_pipe(dump: Path, other: Promptctl) -> None:
-    ended = other("db", "restore", "-", stdin=dump.read_bytes())
+@pytest.mark.parametrize(("path", "name"), [("-", "standard input"), ("/dev/stdin", '"/dev/stdin"')])
+def test_a_dump_can_be_restored_from_a_pipe(path: str, name: str, dump: Path, other: Promptctl) -> None:
+    ended = other("db", "restore", path, stdin=dump.read_bytes())
     assert ended.code == 0, ended
-    assert ended.err.startswith("restored standard input to ")
+    assert ended.err.startswith(f"restored {name} to ")
+
+
+def test_a_copy_of_a_pipe_ends_with_the_command(
+    dump: Path, other: Promptctl, tmp_path: Path, startup_code: Callable[[str], dict[str, str | None]]
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    code = (
+        "import os\nfrom promptctl.postgres.database import Database\n"
+        "Database.copy_in = lambda *_: os.kill(os.getpid(), 9)\n"
+    )
+    env = startup_code(code) | {"TMPDIR": str(folder)}
+    assert other("db", "restore", "-", stdin=dump.read_bytes(), env=env).code == -9
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("opened", "error_code"),
+    [("open('/dev/full', 'wb', buffering=0)", "disk_full"), ("open('/missing/file', 'wb')", "cannot_write")],
+)
+def test_a_copy_of_a_pipe_that_cannot_be_written_is_an_error(
+    opened: str, error_code: str, dump: Path, other: Promptctl,
+    startup_code: Callable[[str], dict[str, str | None]],
+) -> None:  # fmt: skip
+    if error_code == "disk_full" and not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    env = startup_code(f"import tempfile\ntempfile.TemporaryFile = lambda **_: {opened}\n")
+    error = check_json_failure(other("db", "restore", "-", "--json", stdin=dump.read_bytes(), env=env), 1)
+    assert error["code"] == error_code
+    assert "TMPDIR" in error["hint"]
+
+
+def test_a_terminal_and_an_empty_path_are_refused(other: Promptctl) -> None:
     screen = other.on_terminal("db", "restore", "-")
     assert (screen.code, screen.out.splitlines()[0]) == (
         2, "error: a dump is not text: read it from a file or a pipe, not from a terminal",
@@ -293,6 +327,8 @@ def test_a_file_that_is_no_dump_of_ours_is_refused(
 ) -> None:
     assert check_json_failure(other("db", "restore", "missing", "--json"), 1)["code"] == "cannot_read"
     assert check_json_failure(other("db", "restore", ".", "--json"), 1)["code"] == "cannot_read"
+    # A device that never ends.
+    assert check_json_failure(other("db", "restore", "/dev/zero", "--json"), 1)["code"] == "not_a_dump"
     (other.home / "text").write_text("select 1;")
     assert check_json_failure(other("db", "restore", "text", "--json"), 1)["code"] == "not_a_dump"
     # A dump of the whole database.
@@ -322,7 +358,6 @@ def test_the_schema_version_of_a_dump_decides(
     filled: Promptctl, other: Promptctl, sql: psycopg.Connection[Any], server: Server, empty_database: str
 ) -> None:
     sql.execute("update promptctl.installation set version = %s", (schema.VERSION + 1,))
-    # A command on a newer schema refuses, so pg_dump writes the file.
     assert filled("db", "dump", "newer").code == 0
     error = check_json_failure(other("db", "restore", "newer", "--json"), 8)
     assert error["code"] == "schema_newer"
@@ -395,6 +430,43 @@ def test_an_interrupted_restore_leaves_nothing(
         assert error["message"].endswith("; nothing was restored")
     assert is_empty(server, empty_database)
     assert other("db", "restore", str(dump)).code == 0
+
+
+@pytest.mark.parametrize(("option", "said"), [("--no-pager", 'restored "x.dump" to '), ("--quiet", "{database}\n")])
+def test_a_signal_after_the_commit_interrupts_the_checks_only(
+    option: str, said: str, dump: Path, other: Promptctl, server: Server, empty_database: str,
+    startup_code: Callable[[str], dict[str, str | None]],
+) -> None:  # fmt: skip
+    code = (
+        "import os\nfrom promptctl.store import verification\n"
+        "verification.find_problems = lambda database: os.kill(os.getpid(), 15)\n"
+    )
+    ended = other("db", "restore", dump.name, option, env=startup_code(code))
+    assert (ended.code, is_empty(server, empty_database)) == (-15, False)
+    assert (ended.err + ended.out).startswith(said.format(database=empty_database))
+
+
+def test_a_pg_restore_that_is_killed_is_not_a_damaged_dump(
+    dump: Path, other: Promptctl, server: Server, empty_database: str, tmp_path: Path,
+    startup_code: Callable[[str], dict[str, str | None]],
+) -> None:  # fmt: skip
+    script = tmp_path / "pg_restore"
+    script.write_text(
+        f"""#!/bin/sh
+        case "$*" in
+            *--list*|*--table=*|*pre-data*|*post-data*) exec {server.programs}/pg_restore "$@";;
+        esac
+        {server.programs}/pg_restore "$@" | head -c 3000
+        kill -9 $$
+        """
+    )
+    script.chmod(0o755)
+    code = f"from promptctl.postgres import programs\nprograms.pg_restore = lambda target: {str(script)!r}\n"
+    error = check_json_failure(other("db", "restore", dump.name, "--json", env=startup_code(code)), 1)
+    assert error["code"] == "restore_failed"
+    message = f'pg_restore was killed by signal 9 while it read "{dump.name}"; nothing was restored'
+    assert (error["message"], error["hint"]) == (message, "run it again")
+    assert is_empty(server, empty_database)
 
 
 def test_of_two_restores_at_once_one_is_refused(

@@ -51,16 +51,23 @@ def restore(run: Run, file: str, *, skip_missing_roles: bool = False) -> int:
         finally:
             progress_bar.close()
         name = "standard input" if file == restoring.STANDARD_STREAM else references.quoted(file)
-        sentences = [f"restored {name} to {database.label}"]
+        restored = f"restored {name} to {database.label}"
+        if run.form != "json":
+            # The data is committed. The rest takes time, and may be interrupted.
+            answers.show_sentences([restored], {}, run.form, quiet=f"{database.name}\n")
+            stream.flush()
+        restoring.update_statistics(database)
         problems: list[Problem] = []
         if version == schema.VERSION:
             problems = verification.find_problems(database)
-            sentences.append(verify_view.sentence(problems, database.label))
+            result = verify_view.sentence(problems, database.label)
         else:
-            sentences.append(f"it has schema version {version}, which promptctl db migrate migrates")
+            result = f"it has schema version {version}, which promptctl db migrate migrates"
         document = {"file": file, "schema_version": version, "problems": [problem.as_dict() for problem in problems]}
-        answers.show_sentences(sentences, document, run.form, quiet=f"{database.name}\n")
-        if run.form != "json":
+        if run.form == "json":
+            answers.show_sentences([restored, result], document, run.form)
+        else:
+            answers.show_sentences([result], document, run.form)
             for problem in problems:
                 messages.note(f"{problem.check}: {problem.rows}: {problem.reason}")
     return 1 if problems else 0
