@@ -61,16 +61,15 @@ def restore(
     """Restore a dump into a database without the schema `promptctl`, and return the version of the restored schema.
 
     Everything is one transaction: after a failure or a signal before its commit, the database is as before. Afterwards
-    call `update_statistics`, without which the first queries are slow. The objects belong to the
-    connected role, which grants to other roles what the dump grants to them. The rights of the dump's owner, and the
-    default privileges of later objects, are left out. A dump of an older schema is restored as it is.
+    call `update_statistics`, without which the first queries are slow. The objects belong to the connected role, which
+    grants to other roles what the dump grants to them. The rights of the dump's owner, and the default privileges of
+    later objects, are left out. A dump of an older schema is restored as it is.
     `path` is a file of `dumping.dump`, or `-` for standard input. `skip_missing_roles` leaves out the grants to roles
     that do not exist. `report` is called with the megabytes of the file that are read, and all of them.
 
     Raises Refused (`schema_exists`, `permission_denied`), NotFound (`role_not_found`), SchemaMismatch (`schema_newer`,
     `server_too_old`, `database_not_utf8`), Unreachable (`connection_lost`) and Failed (`cannot_read`, `cannot_write`,
-    `not_a_dump`,
-    `dump_damaged`, `pg_restore_missing`, `restore_failed`, `disk_full`, `database_error`).
+    `not_a_dump`, `dump_damaged`, `pg_restore_missing`, `restore_failed`, `disk_full`, `database_error`).
     """
     database.require_utf8()
     dump = _Dump(path, programs.pg_restore(target))
