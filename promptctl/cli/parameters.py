@@ -314,4 +314,11 @@ RESTORED_FILE = _argument("file", "FILE", "Dump to restore. - reads standard inp
 SKIP_MISSING_ROLES = _flag(
     "skip_missing_roles", "--skip-missing-roles", "Leave out the grants to roles that do not exist."
 )
+LISTEN = _option(
+    "listen",
+    "--listen",
+    "ADDRESS:PORT",
+    "TCP address too: 127.0.0.1:PORT, [::1]:PORT or localhost:PORT. off: socket only.",
+)
+URL_PASSWORD = _flag("password", "--password", "Print the password of the embedded server's TCP port in the URL.")
 SHELL = _argument("shell", "SHELL", "bash, zsh or fish.")

@@ -10,8 +10,13 @@ if TYPE_CHECKING:
     from promptctl.store.administration import Installation
 
 
-def show_installation(installation: Installation, label: str, origin: str, cluster: str | None, form: str) -> None:
-    """Show a database that accepts connections; `cluster` is the folder of the embedded database."""
+def show_installation(
+    installation: Installation, label: str, origin: str, cluster: str | None, address: str | None, form: str
+) -> None:
+    """Show a database that accepts connections.
+
+    `cluster` is the folder of the embedded database, and `address` the TCP address of its server.
+    """
     _show(
         {
             "state": _state(installation),
@@ -27,6 +32,7 @@ def show_installation(installation: Installation, label: str, origin: str, clust
             "uses_to_roll_up": installation.uses_to_roll_up,
             "rolled_up_at": installation.rolled_up_at,
             "folder": cluster,
+            "address": address,
         },
         form,
     )
@@ -40,9 +46,18 @@ def _state(installation: Installation) -> str:
     return "ready" if installation.is_usable else "another schema version"
 
 
-def show_stopped(cluster: str, form: str) -> None:
-    """Show an embedded server that is not running."""
-    _show({"state": "stopped", "database": "the embedded database", "chosen_by": "embedded", "folder": cluster}, form)
+def show_stopped(cluster: str, address: str | None, form: str) -> None:
+    """Show an embedded server that is not running. `address` is the TCP address that it has when it runs."""
+    _show(
+        {
+            "state": "stopped",
+            "database": "the embedded database",
+            "chosen_by": "embedded",
+            "folder": cluster,
+            "address": address,
+        },
+        form,
+    )
 
 
 def _show(status: dict[str, str | int | None], form: str) -> None:

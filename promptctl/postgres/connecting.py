@@ -183,9 +183,7 @@ def _connect_embedded(creates: bool, starts: bool, say: Callable[[str], None]) -
     from promptctl.postgres.embedded import location
 
     home = location.home()
-    for name in list(os.environ):
-        if name.startswith("PG") and name not in _KEPT_VARIABLES:
-            del os.environ[name]
+    _remove_variables()
     if location.cluster(home) is not None:
         try:
             return _embedded_database(home, _connect_light)
@@ -203,6 +201,24 @@ def _connect_embedded(creates: bool, starts: bool, say: Callable[[str], None]) -
         return _embedded_database(home, _connect_light)
     except ConnectionFailed as failure:
         raise refusals.embedded_unreachable(failure) from None
+
+
+def listen_embedded(listen: str, say: Callable[[str], None]) -> None:
+    """Start the embedded server with `listen` as its TCP address, and create the database if there is none.
+
+    Raises what `server.start` raises.
+    """
+    from promptctl.postgres.embedded import location, server
+
+    _remove_variables()
+    server.start(location.home(), create=True, say=say, listen=listen)
+
+
+def _remove_variables() -> None:
+    """Remove libpq's variables, which are for other servers, from the environment of this command."""
+    for name in list(os.environ):
+        if name.startswith("PG") and name not in _KEPT_VARIABLES:
+            del os.environ[name]
 
 
 def _embedded_database(home: str, connect: Callable[[Mapping[str, str]], Connection]) -> Database:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -64,3 +65,71 @@ def test_the_url_of_the_embedded_database_connects_to_its_socket(embedded_home: 
     assert url.startswith("postgresql://promptctl@/promptctl?host=/")
     with psycopg.connect(url) as connection:
         assert connection.execute("select name from prompts").fetchone() == ("greeter",)
+
+
+def test_a_tcp_port_of_the_embedded_database_has_a_url_with_and_without_the_password(
+    embedded_home: dict[str, str], home: Path
+) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["promptctl", *words], env=embedded_home, cwd=home, capture_output=True, text=True, check=False
+        )
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    started = run("db", "start", "--listen", address, "--json")
+    document = json.loads(started.stdout)
+    assert (document["running"], document["address"]) == (True, address)
+    assert document["message"].endswith(f", and listens on {address}")
+    assert run("create", "greeter", "Be kind.").returncode == 0
+
+    plain = run("db", "url")
+    assert plain.stdout == f"postgresql://promptctl@{address}/promptctl\n"
+    assert plain.stderr == "this URL needs a password: promptctl db url --password prints the URL with it\n"
+    with pytest.raises(psycopg.OperationalError, match="no password supplied"):
+        psycopg.connect(plain.stdout.strip(), passfile="/dev/null")
+    whole = run("db", "url", "--password")
+    assert whole.stderr == ""
+    with psycopg.connect(whole.stdout.strip()) as connection:
+        assert connection.execute("select name from prompts").fetchone() == ("greeter",)
+    as_json = run("db", "url", "--json")
+    assert (json.loads(as_json.stdout)["url"], as_json.stderr) == (plain.stdout.strip(), "")
+    assert json.loads(run("db", "url", "--json", "--password").stdout)["url"] == whole.stdout.strip()
+
+    changed = run("db", "start", "--listen", "off", "--json")
+    assert (changed.returncode, json.loads(changed.stderr)["error"]["code"]) == (5, "embedded_running")
+    assert run("db", "stop").returncode == 0
+    assert json.loads(run("db", "status", "--json").stdout)["address"] == address
+    assert run("list", "-q").stdout == "greeter\n"
+    assert json.loads(run("db", "status", "--json").stdout)["address"] == address
+    assert run("db", "url", "--password").stdout == whole.stdout
+
+    assert run("db", "stop").returncode == 0
+    assert json.loads(run("db", "start", "--listen", "off", "--json").stdout)["address"] is None
+    without = run("db", "url", "--password")
+    assert (without.returncode, without.stdout) == (2, "")
+    assert "the embedded server listens on its socket only, which needs no password" in without.stderr
+    assert run("db", "url").stdout.startswith("postgresql://promptctl@/promptctl?host=/")
+
+
+def test_libpqs_variables_do_not_matter_for_a_tcp_port(embedded_home: dict[str, str], home: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"localhost:{probe.getsockname()[1]}"
+    environment = {**embedded_home, "PROMPTCTL_DATABASE_URL": "embedded:", "PGHOST": "/nowhere", "PGSSLMODE": "no"}
+    ended = subprocess.run(
+        ["promptctl", "db", "start", "--listen", address],
+        env=environment, cwd=home, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, address.replace("localhost", "127.0.0.1") in ended.stderr) == (0, True)
+
+
+def test_the_options_for_a_tcp_port_are_for_the_embedded_database(unconfigured: Promptctl) -> None:
+    configured: dict[str, str | None] = {"DATABASE_URL": f"postgresql://ada:{SECRET}@db.prod/llm"}
+    ended = unconfigured("db", "url", "--password", "--json", env=configured)
+    error = json.loads(ended.err)["error"]
+    assert (ended.code, error["code"], ended.out) == (2, "usage", "")
+    assert error["message"] == "--password is for the embedded database, and DATABASE_URL chooses another"
+    ended = unconfigured("db", "start", "--listen", "127.0.0.1:5433", "--json", env=configured)
+    assert (ended.code, json.loads(ended.err)["error"]["code"]) == (2, "not_embedded")

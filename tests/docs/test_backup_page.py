@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 from pathlib import Path
 
@@ -24,11 +25,15 @@ def test_the_commands_of_the_backup_page_run_as_written(embedded_home: dict[str,
     try:
         page = (ROOT / "docs" / "backup.md").read_text(encoding="utf-8")
         blocks = re.findall(r"^```sh\n(.*?)^```$", page, flags=re.M | re.S)
-        assert len(blocks) == 4
-        ended = [run(block) for block in blocks]
-        assert [done.returncode for done in ended] == [0, 0, 0, 0], ended
+        assert len(blocks) == 5
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        ended = [run(block.replace("5433", port)) for block in blocks]
+        assert [done.returncode for done in ended] == [0, 0, 0, 0, 0], ended
         assert "no problems found in the embedded database" in ended[2].stderr
         assert ended[3].stdout.split()[2] == "1"
+        assert ended[4].stdout.endswith(f"@127.0.0.1:{port}/promptctl\n")
         shown = run('PROMPTCTL_HOME="$PWD/restored" promptctl show support --quiet')
         assert shown.stdout == "support@1\n"
     finally:

@@ -36,7 +36,7 @@ def status(run: Run) -> int:
                     f"no database is configured and there is no embedded one in {home!r}",
                     hint="set DATABASE_URL, or run: promptctl db start",
                 )
-            output.show_stopped(embedded.cluster, run.form)
+            output.show_stopped(embedded.cluster, embedded.address, run.form)
             return errors.Unreachable.exit_code
     try:
         opened = run.database()
@@ -47,7 +47,12 @@ def status(run: Run) -> int:
     with opened as database:
         installation = administration.read_installation(database)
         output.show_installation(
-            installation, database.label, target.origin, embedded.cluster if embedded else None, run.form
+            installation,
+            database.label,
+            target.origin,
+            embedded.cluster if embedded else None,
+            embedded.address if embedded else None,
+            run.form,
         )
     if embedded is not None:
         _note_newer_postgresql(run, embedded)

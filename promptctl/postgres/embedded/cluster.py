@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from promptctl.postgres.embedded.binaries import Binaries
     from promptctl.postgres.embedded.home import Account
+    from promptctl.postgres.embedded.listening import Listening
 
 # 4 MB segments keep a new cluster small, and a large load still does not switch them every few statements.
 _SEGMENT_MEGABYTES = 4
@@ -26,7 +27,7 @@ _SETTINGS = """\
 # Written by promptctl at every start. To change a setting: ALTER SYSTEM SET …, then a restart.
 hba_file = '{home}/pg_hba.conf'
 ident_file = '{home}/pg_ident.conf'
-listen_addresses = ''
+listen_addresses = '{host}'
 unix_socket_directories = '"{socket_directory}"'
 unix_socket_permissions = 0700
 port = {port}
@@ -52,6 +53,9 @@ log_checkpoints = off
 log_min_messages = log
 log_min_error_statement = panic
 """
+_HBA = "local all all peer map=promptctl\n"
+# Every role with a password, not only the owner: `db grant` gives other logins their access.
+_HBA_TCP = "host all all 127.0.0.1/32 scram-sha-256\nhost all all ::1/128 scram-sha-256\n"
 # Three processes fewer: read-ahead does not pay here.
 _SETTINGS_SINCE_18 = "io_method = sync\nautovacuum_worker_slots = 2\n"
 
@@ -112,22 +116,26 @@ def _sync(account: Account, programs: Binaries, directory: str) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO), directory)
 
 
-def configure(home_directory: str, major: int, account: Account) -> None:
-    """Write the server's settings and create the socket's directory. Raises Failed, OSError."""
+def configure(home_directory: str, major: int, account: Account, tcp: Listening | None) -> None:
+    """Write the server's settings and create the socket's directory. Raises Failed, OSError.
+
+    With `tcp`, the server listens on its address too, and asks for a password there.
+    """
     socket_directory = location.socket_directory(home_directory)
     if not location.check_private(socket_directory, account.uid):
         account.make_directory(socket_directory)
     settings = _SETTINGS.format(
         home=home_directory.replace("'", "''"),
         socket_directory=socket_directory.replace("'", "''"),
-        port=location.PORT,
+        host=tcp.host if tcp else "",
+        port=tcp.port if tcp else location.PORT,
     )
     # Only these users can enter the socket's directory. From PostgreSQL 16 on they may connect as any role, to try the
     # access of roles; PostgreSQL 15 does not support "all" here.
     names = sorted({"root", account.name})
     role = "all" if major >= 16 else location.SUPERUSER
     _write(home_directory, "postgresql.conf", settings + (_SETTINGS_SINCE_18 if major >= 18 else ""))
-    _write(home_directory, "pg_hba.conf", "local all all peer map=promptctl\n")
+    _write(home_directory, "pg_hba.conf", _HBA + (_HBA_TCP if tcp else ""))
     _write(home_directory, "pg_ident.conf", "".join(f'promptctl "{name}" {role}\n' for name in names))
 
 

@@ -1,5 +1,6 @@
 """The directory of the embedded server: its owners, locks and leftover files.
 
+    listen            the TCP address and its password, if there is one; only the owner can read it
     stopped           exists after `db stop`, until a command starts the server; an application does not start it
     start.lock        locked by the process that starts or stops the server
     server.lock       locked by every process that uses the cluster: initdb, the server and its children

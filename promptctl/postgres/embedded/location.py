@@ -13,7 +13,7 @@ from promptctl.errors import Failed, Usage
 
 DATABASE = "promptctl"
 SUPERUSER = "promptctl"
-PORT = "5432"  # part of the socket's file name; the server does not listen on TCP
+PORT = "5432"  # part of the socket's file name, also if the server has another port on TCP
 
 _SOCKET_NAME = f".s.PGSQL.{PORT}"
 _MOST_LINKS = 40

@@ -11,20 +11,21 @@ import socket
 import struct
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from promptctl import requirements
-from promptctl.errors import Failed, Unreachable
+from promptctl.errors import Failed, Refused, Unreachable
 from promptctl.postgres import drivers
 from promptctl.postgres.connection import ConnectionFailed, ConnectionLost, ServerError
-from promptctl.postgres.embedded import binaries, cluster, home, location
+from promptctl.postgres.embedded import binaries, cluster, home, listening, location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from promptctl.postgres.connection import Connection
     from promptctl.postgres.embedded.home import Account
+    from promptctl.postgres.embedded.listening import Listening
 
     Connect = Callable[[Mapping[str, str]], Connection]
 
@@ -45,16 +46,21 @@ _LOG_BYTES = 1 << 20  # a longer log is renamed to server.log.1 at the next star
 # Files that a killed server left would prevent the next start if another process now has the killed server's id. The
 # server lock shows that no server uses them. The shell runs as the server's user, removes them, runs postgres in the
 # background and exits. Init then adopts the server, so a long-running caller need not wait for the server's end.
+# PostgreSQL names its socket after its TCP port. A link keeps the name that every client of the socket uses.
 _LAUNCH = """
-rm -f -- "$1/postmaster.pid" "$2/.s.PGSQL.$3" "$2/.s.PGSQL.$3.lock"
-shift 3
+rm -f -- "$1/postmaster.pid" "$2"/.s.PGSQL.*
+[ "$3" = "$4" ] || ln -s ".s.PGSQL.$4" "$2/.s.PGSQL.$3"
+shift 4
 "$@" &
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """The state of the embedded server. Paths are absolute; `pid` is None if it is unknown."""
+    """The state of the embedded server. Paths are absolute; `pid` is None if it is unknown.
+
+    `address` is the TCP address that it listens on while it runs, or None.
+    """
 
     home: str
     cluster: str | None
@@ -63,6 +69,7 @@ class ServerStatus:
     pid: int | None
     socket_directory: str
     binaries: str | None
+    address: str | None = None
 
 
 def start(
@@ -72,16 +79,20 @@ def start(
     say: Callable[[str], None] = lambda _: None,
     connect: Connect | None = None,
     unless_stopped: bool = False,
+    listen: str | None = None,
 ) -> None:
     """Start the server in `home_directory`, and return when it accepts connections and has the database `promptctl`.
 
     With `create`, creates the cluster if there is none. This takes a second, so `say` is called with a line first.
     `connect` opens the connections that test whether the server answers. By default, a command's driver opens them.
     With `unless_stopped`, which is for applications, a server that a command stopped is not started.
-    Raises Unreachable (`no_embedded_database`, `embedded_stopped`), Usage (`pg_bin_unusable`, `empty_setting`) and
-    Failed (`data_directory_unusable`, `no_postgresql`, `no_server_user`, `embedded_initdb_failed`,
-    `embedded_start_failed`, `embedded_unresponsive`).
+    `listen` is the TCP address for this start and all later ones, or `off`; None keeps what is stored.
+    Raises Unreachable (`no_embedded_database`, `embedded_stopped`), Usage (`pg_bin_unusable`, `empty_setting`,
+    `usage` for an invalid address), Refused (`embedded_running`: a running server keeps its address) and Failed
+    (`data_directory_unusable`, `no_postgresql`, `no_server_user`, `embedded_initdb_failed`, `embedded_start_failed`,
+    `embedded_unresponsive`, `address_unavailable`).
     """
+    setting = listening.parse(listen) if listen is not None else None
     if location.cluster(home_directory) is None and not create:
         raise _no_database(home_directory)
     connect = connect or drivers.for_command().connect
@@ -92,18 +103,29 @@ def start(
             if unless_stopped and home.was_stopped(home_directory):
                 message = f"the embedded server in {home_directory!r} was stopped; only a command starts it again"
                 raise Unreachable("embedded_stopped", message, hint="promptctl db start")
-            home.forget_stop(home_directory)
+            stored = listening.read(home_directory)
+            tcp = stored if listen is None else setting
+            if stored and tcp:  # programs have the password
+                tcp = replace(tcp, password=stored.password)
             lock = _lock_or_running(home_directory, connect)
             if lock is None:  # a running server answers
+                if tcp != stored:
+                    raise _refuse_change(stored)
+                home.forget_stop(home_directory)
                 return
+            home.forget_stop(home_directory)
             try:
-                directory, offset = _launch(home_directory, lock, create, say)
+                directory, offset = _launch(home_directory, lock, create, say, tcp)
             except BaseException:
                 home.remove_unfinished(home_directory)
                 raise
             finally:
                 os.close(lock)
-            _wait_until_ready(home_directory, directory, offset, connect)
+            _wait_until_ready(home_directory, directory, offset, connect, tcp)
+            if tcp or stored:
+                _set_password(home_directory, connect, tcp)
+            if tcp != stored:
+                listening.write(home_directory, tcp)
 
 
 def stop(home_directory: str) -> bool:
@@ -143,6 +165,7 @@ def status(home_directory: str) -> ServerStatus:
     major = location.major_version(directory)
     with home.failures(home_directory):
         copy = binaries.copied(home_directory, major)
+        tcp = listening.read(home_directory)
         # Ask `_is_running` first, because it raises if this user may not open the lock of the server.
         # `_listening_process` alone would report another user's running server as not running.
         pid = _listening_process(home_directory) if _is_running(home_directory) else None
@@ -154,6 +177,7 @@ def status(home_directory: str) -> ServerStatus:
         pid=pid or None,  # 0: it listens, but its process id is unknown
         socket_directory=location.conninfo(home_directory)["host"],
         binaries=os.path.realpath(copy.directory) if copy else None,
+        address=tcp.address if tcp else None,
     )
 
 
@@ -184,6 +208,25 @@ def _no_database(home_directory: str) -> Unreachable:
     return Unreachable("no_embedded_database", message, hint=f"set DATABASE_URL, or {step}")
 
 
+def _refuse_change(stored: Listening | None) -> Refused:
+    place = f"listens on {stored.address}" if stored else "does not listen on TCP"
+    message = f"the embedded server is running and {place}: a change needs a stop, which ends all connections"
+    return Refused("embedded_running", message, hint="promptctl db stop")
+
+
+def _set_password(home_directory: str, connect: Connect, tcp: Listening | None) -> None:
+    """Set the password for TCP, or with None remove it. Raises Failed (`embedded_start_failed`)."""
+    try:
+        connection = connect({**location.conninfo(home_directory), "connect_timeout": "10"})
+        try:
+            listening.set_password(connection, tcp)
+        finally:
+            connection.close()
+    except (ConnectionFailed, ConnectionLost, ServerError) as error:
+        message = f"the embedded server in {home_directory!r} does not accept the password for TCP: {error}"
+        raise Failed("embedded_start_failed", message, hint=f"see {_log_path(home_directory)}") from error
+
+
 def _lock_or_running(home_directory: str, connect: Connect) -> int | None:
     """Wait until the server lock is free or a running server answers. Return the lock, or None for a running server."""
     deadline = time.monotonic() + _WAIT_SECONDS
@@ -202,7 +245,9 @@ def _lock_or_running(home_directory: str, connect: Connect) -> int | None:
         time.sleep(_POLL_SECONDS)
 
 
-def _launch(home_directory: str, lock: int, create: bool, say: Callable[[str], None]) -> tuple[str, int]:
+def _launch(
+    home_directory: str, lock: int, create: bool, say: Callable[[str], None], tcp: Listening | None
+) -> tuple[str, int]:
     """Start the server, which inherits `lock`; return the cluster's directory and the log's size before the start."""
     home.remove_unfinished(home_directory)
     directory = location.cluster(home_directory)
@@ -214,14 +259,15 @@ def _launch(home_directory: str, lock: int, create: bool, say: Callable[[str], N
         directory, programs = cluster.create(home_directory, account, lock, say)
     else:
         programs = binaries.for_cluster(home_directory, location.major_version(directory))
-    cluster.configure(home_directory, programs.version.major, account)
+    cluster.configure(home_directory, programs.version.major, account, tcp)
     log_path = _log_path(home_directory)
     if os.path.exists(log_path) and os.path.getsize(log_path) > _LOG_BYTES:
         os.replace(log_path, log_path + ".1")
     log = home.open_regular(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         offset = os.fstat(log).st_size
-        command = ["/bin/sh", "-c", _LAUNCH, "sh", directory, location.socket_directory(home_directory), location.PORT]
+        command = ["/bin/sh", "-c", _LAUNCH, "sh", directory, location.socket_directory(home_directory)]
+        command += [location.PORT, str(tcp.port) if tcp else location.PORT]
         command += [programs.program("postgres"), "-D", directory, f"--config-file={home_directory}/postgresql.conf"]
         account.spawn(command, output=log, keep=(lock,)).wait()
     finally:
@@ -229,7 +275,9 @@ def _launch(home_directory: str, lock: int, create: bool, say: Callable[[str], N
     return directory, offset
 
 
-def _wait_until_ready(home_directory: str, directory: str, offset: int, connect: Connect) -> None:
+def _wait_until_ready(
+    home_directory: str, directory: str, offset: int, connect: Connect, tcp: Listening | None
+) -> None:
     """Wait until the server answers. Raises Failed if this takes too long or the server ends.
 
     The reason for the end is then read from the server's log, after `offset`.
@@ -237,7 +285,7 @@ def _wait_until_ready(home_directory: str, directory: str, offset: int, connect:
     deadline = time.monotonic() + _WAIT_SECONDS
     while not (_is_ready(directory) and _answers(home_directory, connect)):
         if not home.server_lives(home_directory):
-            reason = _reason(home_directory, offset)
+            reason = _reason(home_directory, offset, tcp)
         elif time.monotonic() > deadline:
             reason = f"it is not ready after {_WAIT_SECONDS:.0f} seconds"
         else:
@@ -325,13 +373,20 @@ def _interrupt(home_directory: str, directory: str, account: Account) -> None:
         account.run("/bin/sh", "-c", 'kill -s INT "$1"', "sh", str(pid))
 
 
-def _reason(home_directory: str, offset: int) -> str:
-    """Return why the server ended, from the lines after `offset` in its log."""
+def _reason(home_directory: str, offset: int, tcp: Listening | None) -> str:
+    """Return why the server ended, from the lines after `offset` in its log.
+
+    Raises Failed (`address_unavailable`) if it cannot listen on its TCP address.
+    """
     with open(_log_path(home_directory), "rb") as log:
         log.seek(offset)
         lines = log.read().decode(errors="replace")
     if not lines and os.statvfs(home_directory).f_bavail == 0:
         return "no space left on device"
+    if tcp and (refusal := listening.refusal(lines)):
+        message = f"the embedded server in {home_directory!r} cannot listen on {tcp.address}: {refusal}"
+        hint = "use another port, or none: promptctl db start --listen off"
+        raise Failed("address_unavailable", message, hint=hint)
     return cluster.error_line(lines)
 
 
