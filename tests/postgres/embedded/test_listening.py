@@ -250,7 +250,8 @@ def test_ipv6_that_is_off_is_an_error(stopped_home: str) -> None:
     ("log", "reason"),
     [
         (
-            'LOG:  could not create IPv6 socket for address "::1": Address family not supported by protocol\n' + NO_SOCKET,
+            'LOG:  could not create IPv6 socket for address "::1": Address family not supported by protocol\n'
+            + NO_SOCKET,
             "Address family not supported by protocol",
         ),
         ('LOG:  could not bind IPv4 address "127.0.0.1": Permission denied\n' + NO_SOCKET, "Permission denied"),
