@@ -33,22 +33,6 @@ VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 _UNSET = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_REQUIRE_VIRTUALENV")
 
 
-def test_the_readme_the_metadata_and_the_release_name_the_versions_that_are_tested() -> None:
-    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert (
-        f"It needs Python {VERSIONS[0]} or newer, and is tested with {', '.join(VERSIONS[:-1])} and {VERSIONS[-1]}."
-        in (readme)
-    )
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    prefix = "Programming Language :: Python :: "
-    assert [line.removeprefix(prefix) for line in project["classifiers"] if line.startswith(prefix)] == [*VERSIONS]
-    assert project["requires-python"] == f">={VERSIONS[0]}"
-    # The whole suite runs on the oldest version, the tests of the client on the others too.
-    assert f"for version in {' '.join(VERSIONS[1:])}; do" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    workflow = (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8")
-    assert "".join(f"            {version}\n" for version in reversed(VERSIONS)) in workflow
-
-
 def find_python(version: str) -> str | None:
     """Return a Python of a minor version that makes virtual environments: this one, pyenv's, or one on PATH."""
     pyenv = Path.home() / ".pyenv" / "versions"
