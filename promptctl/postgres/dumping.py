@@ -47,7 +47,7 @@ def dump(
     when it is complete, so a failure or a signal leaves no part of it. An existing regular file is replaced only with
     `overwrite`; a pipe or a device is written to directly. `report` is called with the number of megabytes so far.
 
-    Raises SchemaMismatch (`schema_missing`), Refused (`permission_denied`, `locked`), Unreachable (`connection_lost`),
+    Raises SchemaMismatch (`schema_missing`), Refused (`not_the_owner`, `locked`), Unreachable (`connection_lost`),
     Usage (`invalid_database_url`, `empty_setting`), Failed (`file_exists`, `cannot_write`, `disk_full`,
     `pg_dump_missing`, `dump_failed`), and BrokenPipeError if the reader of standard output has closed the pipe.
     """
@@ -186,7 +186,7 @@ def _failure(text: str, code: int, name: str, label: str) -> errors.PromptctlErr
         )
     if "permission denied" in text:
         hint = "run it as the owner of the schema, whom this shows: promptctl db shell --command '\\dn promptctl'"
-        return errors.Refused("permission_denied", f"{label}: {server}", hint=hint)
+        return errors.Refused("not_the_owner", f"{label}: {server}", hint=hint)
     if "due to statement timeout" in text:  # which is how pg_dump limits its wait for a lock
         message = f"another session has locked a table of {label} for {_LOCK_TIMEOUT}"
         return errors.Refused("locked", message, hint="run it again when that session has ended")

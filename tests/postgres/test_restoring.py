@@ -344,6 +344,17 @@ def test_a_file_that_is_no_dump_of_ours_is_refused(
         error = check_json_failure(other("db", "restore", "cut", "--json"), 1)
         assert error["code"] == "dump_damaged", (size, error)
         assert is_empty(server, empty_database)
+    # Bytes that a fault of a disk has changed, in the list of objects, whose SQL is not compressed.
+    changed_places = (data.index(b"CREATE FUNCTION promptctl."), data.index(b"LANGUAGE plpgsql") + 9)
+    for place in (550, *changed_places):
+        for flipped in (0xFF, 0x08):
+            changed = bytearray(data)
+            changed[place] ^= flipped
+            (other.home / "changed").write_bytes(changed)
+            ended = other("db", "restore", "changed", "--json")
+            assert ended.code == 1, (place, ended)
+            assert json.loads(ended.err)["error"]["code"] in ("dump_damaged", "not_a_dump"), (place, ended)
+            assert is_empty(server, empty_database)
     command = [server.programs / "pg_dump", "-Fc", "--schema=promptctl", "--schema-only", "-f", other.home / "no-data"]
     subprocess.run([*command, server.dsn(database_name)], check=True)
     assert check_json_failure(other("db", "restore", "no-data", "--json"), 1)["code"] == "dump_damaged"
