@@ -27,8 +27,13 @@ def migrate(database: Database, say: Callable[[str], None], *, force: bool = Fal
     """
     if not migrating.migrations(database):
         return migrating.migrate(database, force=force, say=lambda _: None)
-    path = _dump(database, migrating.installed_version(database))
-    before, after = migrating.migrate(database, force=force, say=lambda _: None)
+    directory = location.home()
+    # A dump fails if another command migrates meanwhile.
+    with home.failures(directory), home.migration_lock(directory):
+        if not migrating.migrations(database):
+            return migrating.migrate(database, force=force, say=lambda _: None)
+        path = _dump(database, migrating.installed_version(database))
+        before, after = migrating.migrate(database, force=force, say=lambda _: None)
     say(f"migrated {database.label} from schema version {before} to {after}; dumped before: {references.quoted(path)}")
     return before, after
 
@@ -38,7 +43,6 @@ def _dump(database: Database, version: int) -> str:
     with home.failures(directory):
         # Only the owner may read the dumps, because they contain the texts of all prompts.
         os.makedirs(directory, 0o700, exist_ok=True)
-    # Two first commands at the same time write a dump each.
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     path = os.path.join(directory, f"schema-{version}-{moment}-{os.getpid()}.dump")
     dumping.dump(database, _EMBEDDED, path)

@@ -99,6 +99,8 @@ def test_several_first_commands_migrate_once(older: dict[str, str]) -> None:
     with ThreadPoolExecutor(4) as pool:
         ended = [first.result() for first in [pool.submit(run, older, "list", "-q") for _ in range(4)]]
     assert [(one.returncode, one.stdout) for one in ended] == [(0, ended[0].stdout)] * 4, ended
+    assert sorted(one.stderr[:8] for one in ended) == ["", "", "", "migrated"]
+    assert len(dumps(older)) == 1
     assert version(older) == schema.VERSION
 
 

@@ -3,10 +3,12 @@
     listen            the TCP address and its password, if there is one; only the owner can read it
     stopped           exists after `db stop`, until a command starts the server; an application does not start it
     start.lock        locked by the process that starts or stops the server
+    migration.lock    locked by the process that dumps and migrates the database
     server.lock       locked by every process that uses the cluster: initdb, the server and its children
     pg18/             the cluster of PostgreSQL 18, owned by the server's user
     postgresql-18.6/  the programs
     run/              the socket, owned by the server's user
+    dumps/            the dumps from before each migration; only the owner can read them
     *.conf, server.log
 
 As root, the server runs as another user. Then root owns everything except `pg18` and `run`, the server's user cannot
@@ -164,9 +166,22 @@ def failures(home: str) -> Generator[None]:
 @contextmanager
 def start_lock(home: str) -> Generator[None]:
     """Exclude other starts and stops; wait for one that is in progress. Raises OSError."""
+    with _locked(home, "start.lock"):
+        yield
+
+
+@contextmanager
+def migration_lock(home: str) -> Generator[None]:
+    """Exclude other migrations; wait for one that is in progress. Raises OSError."""
+    with _locked(home, "migration.lock"):
+        yield
+
+
+@contextmanager
+def _locked(home: str, name: str) -> Generator[None]:
     import fcntl
 
-    descriptor = _open(home, "start.lock")
+    descriptor = _open(home, name)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
