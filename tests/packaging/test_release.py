@@ -100,7 +100,11 @@ def test_the_sbom_lists_an_installation_with_all_extras(distributions: Distribut
     assert "pytest" not in names
 
 
-def test_the_sbom_builds_no_source_distribution(distributions: Distributions, tmp_path: Path) -> None:
+def test_the_sbom_builds_no_source_distribution(
+    distributions: Distributions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The cache of another test may have the wheel that was built of this source distribution.
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     done = make_sbom(distributions.sdist, tmp_path)
     assert done.returncode != 0
     assert "building source distributions is disabled" in done.stderr.lower(), done.stderr
