@@ -31,9 +31,9 @@ _MOST_SCORES = 50
 
 
 class Batch:
-    """Records of which the uses were sent, and the others were not. `wait_for_uses` waits for the result of the uses.
+    """A batch of records. Its uses were sent, its other records were not.
 
-    It is None if there are no uses.
+    `wait_for_uses` waits for the result of the uses, and is None if there are none.
     """
 
     __slots__ = ("records", "wait_for_uses")

@@ -14,7 +14,7 @@ set local lock_timeout = '60s';
 set local search_path = '';
 set local check_function_bodies = off;
 
--- The owner of the schema must own what is new, whoever migrates: functions of the owner call it with the owner's rights.
+-- A superuser may run this migration. The owner of the schema must own the new objects, because its functions call them.
 select set_config('role', pg_get_userbyid(n.nspowner)::text, true)
 from pg_catalog.pg_namespace n where n.nspname = 'promptctl';
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from promptctl.folder import base as bases
+from promptctl.folder import base_commit
 from promptctl.records import Record
 from promptctl.rules import targeting
 from promptctl.rules.targeting import RouteGraph
@@ -17,7 +17,7 @@ from promptctl.sync.synchronize import Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from promptctl.folder.base import Base
+    from promptctl.folder.base_commit import Base
     from promptctl.folder.listing import ListedPrompt
     from promptctl.folder.prompt_files import FileVersion, FolderPrompt
     from promptctl.folder.provenance import Checkout
@@ -61,7 +61,7 @@ def check(
 
     Raises Usage for an unknown commit, Failed for an invalid folder, Refused for a secret in it.
     """
-    base = bases.read(checkout, revision)
+    base = base_commit.read(checkout, revision)
     reader = FolderReader(prompts, _NEVER_APPLIED, progress)
     parsed = list(reader.parse({}, "checking", allow_secrets=allow_secrets))
     routes = {prompt.name: prompt.route for prompt in parsed if prompt.route}

@@ -87,7 +87,7 @@ def catalog(dsn: str) -> list[Any]:
 
 @pytest.fixture
 def filled(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> Promptctl:
-    """The command line on a database with prompts, history and uses, some of which are rolled up."""
+    """The command line on a database with prompts, history, rolled up uses and later ones."""
     sql.execute(FILL.encode())
     sql.execute(MORE.encode())
     assert promptctl("delete", "default-system-prompt@1").code == 0

@@ -167,7 +167,7 @@ def _is_target(pointer: str, file: FileVersion) -> bool:
 
 
 def _unreadable(base: Base, path: str) -> errors.Failed:
-    """Return the error for a commit of which the clone lacks a part, for example a partial clone without network."""
+    """Return the error for a clone that lacks objects of the commit, for example a partial clone offline."""
     import shlex
 
     message = f"git cannot read {path} of the commit {base.label}"
