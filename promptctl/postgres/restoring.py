@@ -11,6 +11,7 @@ import errno
 import os
 import re
 import shlex
+import signal
 import stat
 import subprocess
 import tempfile
@@ -33,6 +34,8 @@ _MAGIC = b"PGDMP"
 _CHUNK_BYTES = 1 << 20
 _MEGABYTE = 1_000_000
 _END_OF_DATA = b"\\.\n"
+# How pg_restore can end when a changed byte of a dump gives it a wrong length or offset.
+_CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
 # A line of pg_restore's list: `2963; 0 16393 TABLE DATA promptctl uses owner` or `6; 2615 16 SCHEMA - promptctl owner`.
 _ENTRY = re.compile(r"^\d+; \d+ \d+ (?P<entry>.+)$", re.MULTILINE)
 _OURS = re.compile(r"(?:[A-Z]+ )+(?:- SCHEMA |- )?promptctl ")
@@ -407,7 +410,7 @@ class _Dump:
     def printed(self, *options: str) -> Generator[_Output]:
         """Run pg_restore, and yield what it prints. One at a time: all share the position in the file.
 
-        Raises Failed if it fails (`dump_damaged`, `pg_restore_missing`), or is killed (`restore_failed`).
+        Raises Failed if it fails or crashes (`dump_damaged`, `pg_restore_missing`), or is killed (`restore_failed`).
         """
         command = [self._program, "--no-owner", "--file=-", *options]
         if options == ("--list",):
@@ -437,6 +440,8 @@ class _Dump:
             code = process.wait()
             reader.join()
             stderr.close()
+        if -code in _CRASHES:
+            raise self.damaged(f"pg_restore crashes on it with {signal.Signals(-code).name}")
         if code < 0:
             message = f"pg_restore was killed by signal {-code} while it read {self.name}; nothing was restored"
             raise errors.Failed("restore_failed", message, hint="run it again")
