@@ -40,7 +40,9 @@ def regular_file(path: str, limit: int = LARGEST_BYTES) -> bytes:
             raise OSError(errno.EINVAL, "is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
         if status.st_size > limit:
             raise TooLarge(limit)
-        return from_descriptor(descriptor, limit)
+        content = os.read(descriptor, status.st_size + 1)
+        # Other sizes are those of a file that grows, or that is made while it is read.
+        return content if len(content) == status.st_size else from_descriptor(descriptor, limit, content)
     finally:
         os.close(descriptor)
 
@@ -70,10 +72,10 @@ def from_stream(stream: BinaryIO, limit: int = LARGEST_BYTES) -> bytes:
             return b"".join(pieces)
 
 
-def from_descriptor(descriptor: int, limit: int = LARGEST_BYTES) -> bytes:
-    """Return the content of a file descriptor. Raises OSError; TooLarge is one."""
-    pieces: list[bytes] = []
-    size = 0
+def from_descriptor(descriptor: int, limit: int = LARGEST_BYTES, start: bytes = b"") -> bytes:
+    """Return `start`, which was read already, and the rest of a file descriptor. Raises OSError; TooLarge is one."""
+    pieces = [start]
+    size = len(start)
     while piece := os.read(descriptor, _PIECE_BYTES):
         pieces.append(piece)
         size += len(piece)

@@ -28,6 +28,9 @@ _FIRST_OF_A_NUMBER = frozenset("0123456789+-.")
 # Below this, a floating-point number represents every integer exactly.
 _EXACT = 1 << 53
 _LONGEST_SHOWN = 60
+_MOST_TAGS = 1000
+# The class of PyYAML's loader, once it is imported.
+_loaders: list[Any] = []
 
 
 class Malformed(Exception):
@@ -60,8 +63,10 @@ def _read(raw: bytes, convert: Callable[[Any, Any], Any]) -> Any:
     import yaml
 
     parse: Any = getattr(yaml, "parse")  # noqa: B009 - by name, because PyYAML's types leave it unknown
-    # The loader in C, where PyYAML was built with it, is six times faster and has the same interface.
-    safe_loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    if not _loaders:
+        # The loader in C, where PyYAML was built with it, is six times faster and has the same interface.
+        _loaders.append(_with_known_tags(getattr(yaml, "CSafeLoader", yaml.SafeLoader), yaml.ScalarNode))
+    safe_loader = _loaders[0]
     try:
         text = raw.decode("utf-8-sig")
         if len(text) > _SHALLOW_CHARACTERS:
@@ -83,6 +88,29 @@ def _read(raw: bytes, convert: Callable[[Any, Any], Any]) -> Any:
         raise Malformed(line, _TOO_DEEP if is_deep else str(problem.problem)) from None
     except (yaml.YAMLError, ValueError, RecursionError) as problem:
         raise Malformed(1, " ".join(str(problem).split())[:200]) from None
+
+
+def _with_known_tags(safe_loader: Any, scalar_node: type) -> Any:
+    """Return a loader that remembers which tags short scalars without quotes have.
+
+    A folder of prompts has the same keys in thousands of files, and PyYAML tries regular expressions on each.
+    """
+    tags: dict[str, str] = {}
+    resolve = safe_loader.resolve
+
+    class Loader(safe_loader):
+        def resolve(self, kind: type, value: Any, implicit: Any) -> Any:
+            # Without quotes, the first element of `implicit` is true, and the tag depends on the value alone.
+            if kind is not scalar_node or not implicit[0]:
+                return resolve(self, kind, value, implicit)
+            tag = tags.get(value)
+            if tag is None:
+                tag = resolve(self, kind, value, implicit)
+                if len(tags) < _MOST_TAGS and len(value) <= _LONGEST_SHOWN:
+                    tags[value] = tag
+            return tag
+
+    return Loader
 
 
 def _construct(loader: Any, root: Any) -> Any:
@@ -113,17 +141,19 @@ def _value(loader: Any, node: Any, visited: set[int]) -> Any:
             and loader.resolve(type(node), value, (True, False)) == _TEXT
         ):
             raise _misread(node, "a text", _plain_number(value))
-        _refuse_nul(node)
+        if "\0" in value:
+            raise _nul(node)
         return value
     if tag in _PLAIN and node.id == "scalar":
         return _plain(loader, node)
-    if tag == _MAPPING and node.id == "mapping" and not any(key.tag == _MERGE for key, _ in node.value):
+    if tag == _MAPPING and node.id == "mapping" and _MERGE not in [key.tag for key, _ in node.value]:
         mapping: dict[Any, Any] = {}
         keys: set[str] = set()
         for key, item in node.value:
-            if str(key.value) in keys:
+            written = str(key.value)
+            if written in keys:
                 raise _duplicate_key(key)
-            keys.add(str(key.value))
+            keys.add(written)
             mapping[_value(loader, key, visited)] = _value(loader, item, visited)
         return mapping
     if tag == _SEQUENCE and node.id == "sequence":
@@ -246,8 +276,8 @@ def _refuse_duplicates(root: Any, visited: set[int]) -> None:
         if id(node) in visited:
             raise Malformed(_line(node), "aliases are not allowed")
         visited.add(id(node))
-        if node.id == "scalar":
-            _refuse_nul(node)
+        if node.id == "scalar" and "\0" in node.value:
+            raise _nul(node)
         if node.id == "mapping":
             keys: set[str] = set()
             for key, _ in node.value:
@@ -256,9 +286,8 @@ def _refuse_duplicates(root: Any, visited: set[int]) -> None:
                 keys.add(str(key.value))
 
 
-def _refuse_nul(node: Any) -> None:
-    if "\0" in node.value:
-        raise Malformed(_line(node), "a text contains a NUL character")
+def _nul(node: Any) -> Malformed:
+    return Malformed(_line(node), "a text contains a NUL character")
 
 
 def _duplicate_key(key: Any) -> Malformed:

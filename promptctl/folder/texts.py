@@ -66,14 +66,13 @@ def normalise(raw: bytes, source: str) -> str:
         raise errors.Usage(
             "not_utf8", f"{source} is not UTF-8: byte {problem.start} is 0x{raw[problem.start]:02x}"
         ) from None
-    # Remove all byte order marks: the database refuses a text that begins with one.
-    text = text.lstrip("\ufeff")
-    if "\r" in text and "\r\n" in text:
-        *lines, last = text.split("\n")
+    if not is_normal(raw):
+        # Remove all byte order marks: the database refuses a text that begins with one.
+        *lines, last = text.lstrip("\ufeff").split("\n")
         # Remove every CR before a LF. Replacing CR LF by LF would leave a CR LF of CR CR LF, and repeating the
         # replacement takes hours for a million CR.
         text = "\n".join([*(line.rstrip("\r") for line in lines), last])
-    if "\0" in text:
+    if b"\0" in raw:
         raise errors.Usage("nul_in_text", f"{source} has a NUL character: byte {raw.index(0)}")
     if not text or text.isspace():
         raise errors.Usage("empty_content", f"{source} is empty")

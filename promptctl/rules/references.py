@@ -66,11 +66,11 @@ def check_name(name: str) -> str:
 
 
 def _segment_problem(segment: str) -> str | None:
-    for character in segment:
-        if character not in _CHARACTERS:
-            # The code distinguishes a character that looks like an ASCII character.
-            code = f" (U+{ord(character):04X})" if character.isprintable() and not character.isascii() else ""
-            return f"it has {quoted(character)}{code}"
+    if not _CHARACTERS.issuperset(segment):
+        character = next(character for character in segment if character not in _CHARACTERS)
+        # The code distinguishes a character that looks like an ASCII character.
+        code = f" (U+{ord(character):04X})" if character.isprintable() and not character.isascii() else ""
+        return f"it has {quoted(character)}{code}"
     if not segment or segment[0] not in _FIRST_CHARACTERS:
         return "a segment is empty or begins with a dot or a dash"
     return None

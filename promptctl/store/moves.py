@@ -6,11 +6,17 @@ from promptctl.records import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from promptctl.postgres.database import Database
     from promptctl.rules.references import Reference
+
+_ACTIVATE = """
+select m.name, m.version, m.previous_version, m.changed, m.split_ended, m.release, m.epoch,
+       (select v.id from promptctl.versions v where v.name = m.name and v.version = m.version)
+from promptctl.activate($1, $2, $3, $4, $5, $6, $7) m
+"""
 
 
 class Move(Record):
@@ -37,31 +43,39 @@ def activate(
     author: str,
     reason: str | None = None,
     allow_new_variables: bool = False,
-    release: int | None = None,
-    origins: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Move]:
     """Make each version the active one, all or none; several references make a release.
 
-    Each reference must have a version. `release` is a release that this transaction has opened, to which the moves are
-    added. `origins` has the origin of each activation, by name. Raises NotFound. Raises Refused for an archived
-    version, for one that needs a variable which the active version does not need, and if another session has
-    locked one of the prompts.
+    Each reference must have a version. Raises NotFound. Raises Refused for an archived version, for one that needs a
+    variable which the active version does not need, and if another session has locked one of the prompts.
     """
-    rows = database.run(
-        """
-        select m.name, m.version, m.previous_version, m.changed, m.split_ended, m.release, m.epoch,
-               (select v.id from promptctl.versions v where v.name = m.name and v.version = m.version)
-        from promptctl.activate($1, $2, $3, $4, $5, $6, $7) m
-        """,
-        [reference.name for reference in references],
-        [reference.version for reference in references],
-        author,
-        reason,
-        allow_new_variables,
-        release,
-        origins,
-    )
+    names, versions = _columns(references)
+    rows = database.run(_ACTIVATE, names, versions, author, reason, allow_new_variables, None, None)
     return [Move(*row) for row in rows]
+
+
+def start_activating(
+    database: Database,
+    references: Sequence[Reference],
+    *,
+    author: str,
+    reason: str,
+    allow_new_variables: bool,
+    release: int,
+    origins: Mapping[str, Mapping[str, Any]],
+) -> Callable[[], list[Move]]:
+    """Start what `activate` does, in the open transaction, and return a function that waits for the moves.
+
+    Call that function before the next statement; it raises what `activate` raises. The moves are added to `release`,
+    which this transaction has opened. `origins` has the origin of each activation, by name.
+    """
+    names, versions = _columns(references)
+    wait = database.start(_ACTIVATE, names, versions, author, reason, allow_new_variables, release, origins)
+    return lambda: [Move(*row) for row in wait()]
+
+
+def _columns(references: Sequence[Reference]) -> tuple[list[str], list[int | None]]:
+    return [reference.name for reference in references], [reference.version for reference in references]
 
 
 def deactivate(

@@ -10,7 +10,7 @@ from promptctl.rules.targeting import RouteGraph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
+    from typing import Any, LiteralString
 
     from promptctl.folder.provenance import Commit
     from promptctl.postgres.database import Database
@@ -130,13 +130,14 @@ def lock(database: Database, notify: Callable[[str], None]) -> None:
             ) from None
 
 
-def lock_prompts(database: Database, names: Sequence[str]) -> None:
-    """Lock the rows of these prompts, in the order of their names, and insert the rows that do not exist yet.
+def start_locking(database: Database, names: Sequence[str]) -> Callable[[], object]:
+    """Start to lock the rows of these prompts, in the order of their names, and to insert those that do not exist yet.
 
-    Until the transaction ends no other session can move one of them. A name that differs from a stored one only in case
-    is left out. Raises Refused (`locked`), which names the holder.
+    Returns a function that waits for the locks. Call it before the next statement. From then on, until the transaction
+    ends, no other session can move one of the prompts. A name that differs from a stored one only in case is left out.
+    The function raises Refused (`locked`), which names the holder.
     """
-    database.run(
+    return database.start(
         """
         select promptctl.lock_prompts_to_sync(array(
             select n from unnest($1::text[]) n
@@ -307,16 +308,24 @@ def record_source(database: Database, source: str, commit: Commit | None, *, aut
     )
 
 
-def record_applied(
-    database: Database, source: str, prompts: Sequence[Mapping[str, Any]], *, author: str, adopts: bool
-) -> None:
-    """Record what was applied of the prompts of a source. Each is a mapping with the fields of changes.AppliedPrompt.
-
-    Raises Refused for a prompt of another source, unless `adopts`.
-    """
+def encode_applied(prompts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the arguments of `record_applied`. Each prompt is a mapping with the fields of changes.AppliedPrompt."""
     import json
 
     # In batches: one document of ten thousand prompts takes twice as long, because the server has to allocate memory.
-    for start in range(0, len(prompts), _PROMPTS_PER_STATEMENT):
-        document = json.dumps(prompts[start : start + _PROMPTS_PER_STATEMENT], ensure_ascii=False)
-        database.run("select promptctl.record_applied($1, $2, $3, $4)", source, document, author, adopts)
+    return [
+        json.dumps(prompts[start : start + _PROMPTS_PER_STATEMENT], ensure_ascii=False)
+        for start in range(0, len(prompts), _PROMPTS_PER_STATEMENT)
+    ]
+
+
+def record_applied(database: Database, source: str, documents: Sequence[str], *, author: str, adopts: bool) -> None:
+    """Record what was applied of the prompts of a source, which `encode_applied` has encoded.
+
+    Raises Refused for a prompt of another source, unless `adopts`.
+    """
+    statements: list[tuple[LiteralString, list[str | bool]]] = [
+        ("select promptctl.record_applied($1, $2, $3, $4)", [source, document, author, adopts])
+        for document in documents
+    ]
+    database.run_all(*statements)

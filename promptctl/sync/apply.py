@@ -9,7 +9,7 @@ from promptctl.store import moves, routes, syncs, versions
 from promptctl.sync.changes import ACTIVATE, DESCRIBE, ROUTE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from promptctl.postgres.database import Database
@@ -30,21 +30,18 @@ def apply_plan(
     if not plan.would_change and prepared.is_already_recorded:
         return None, []
     release: int | None = None
-    made_moves: list[Move] = []
+    wait_for_moves: Callable[[], list[Move]] | None = None
     if plan.would_change:
         release = uploader.open_release()
         _write_metadata(database, plan.of(DESCRIBE), author=author, release=release)
         _write_routes(database, prepared, uploader.reason, author=author, release=release)
-        made_moves = _activate(database, prepared, uploader.reason, author=author, release=release)
+        wait_for_moves = _start_activating(database, prepared, uploader.reason, author=author, release=release)
+    # Encode this while the server activates.
+    documents = syncs.encode_applied([prompt.as_dict() for prompt in plan.applied_prompts])
+    made_moves = wait_for_moves() if wait_for_moves is not None else []
     syncs.record_source(database, prepared.source, prepared.commit, author=author)
-    if plan.applied_prompts:
-        syncs.record_applied(
-            database,
-            prepared.source,
-            [prompt.as_dict() for prompt in plan.applied_prompts],
-            author=author,
-            adopts=prepared.adopt,
-        )
+    if documents:
+        syncs.record_applied(database, prepared.source, documents, author=author, adopts=prepared.adopt)
     return release, made_moves
 
 
@@ -67,11 +64,13 @@ def _write_routes(database: Database, prepared: PreparedPlan, reason: str, *, au
         )
 
 
-def _activate(database: Database, prepared: PreparedPlan, reason: str, *, author: str, release: int) -> list[Move]:
+def _start_activating(
+    database: Database, prepared: PreparedPlan, reason: str, *, author: str, release: int
+) -> Callable[[], list[Move]] | None:
     changes = prepared.plan.of(ACTIVATE)
     if not changes:
-        return []
-    return moves.activate(
+        return None
+    return moves.start_activating(
         database,
         [Reference(change.name, change.version) for change in changes],
         author=author,

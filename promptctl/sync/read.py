@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from promptctl import errors
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 # With more changed prompts than this, `git log`, which takes a while, starts before the database is queried.
 _MANY_PROMPTS = 100
+_READ_AHEAD_BYTES = 1 << 23
 
 
 def list_prompts(folder: str, template: str | None = None, *, is_default: bool = False) -> list[ListedPrompt]:
@@ -104,13 +106,15 @@ class FolderReader:
         if self._secrets:
             raise SecretFound(self._secrets)
 
-    def new_text_paths(self, stored: Mapping[str, StoredPrompt]) -> list[str]:
-        """Return the paths of the version files whose number is not stored."""
-        paths: list[str] = []
-        for prompt in self.candidates:
-            stored_versions = stored[prompt.name].versions if prompt.name in stored else {}
-            paths += [prompt.version_path(number) for number in prompt.files if number not in stored_versions]
-        return paths
+    def read_ahead(self) -> None:
+        """Read and hash the first candidates now, up to 8 MB, while the caller waits for the database."""
+        scanned = iter(self._scanned)
+        first: list[ScannedPrompt] = []
+        size = 0
+        while size < _READ_AHEAD_BYTES and (prompt := next(scanned, None)) is not None:
+            first.append(prompt)
+            size += sum(map(len, prompt.contents.values()))
+        self._scanned = itertools.chain(first, scanned)
 
     def _scan_for_changes(self, state: SourceState) -> list[ScannedPrompt]:
         changed: list[ScannedPrompt] = []
@@ -176,7 +180,9 @@ def read(
     if lock and len(names) > _MANY_PROMPTS:
         checkout.start_author_query()
     if lock and names:
-        syncs.lock_prompts(database, names)
+        wait_for_locks = syncs.start_locking(database, names)
+        reader.read_ahead()
+        wait_for_locks()
     stored = syncs.stored_prompts(database, names) if names else {}
     return Reading(checkout, state, _commit_relation(checkout, state), reader, stored)
 

@@ -101,7 +101,7 @@ def apply(
     with database.transaction():
         syncs.lock(database, notify)
         if names:
-            syncs.lock_prompts(database, names)
+            syncs.start_locking(database, names)()
         state = syncs.source_state(database, prepared.source)
         stored = syncs.stored_prompts(database, names) if names else {}
         _refuse_if_outdated(saved, state, stored)
@@ -111,7 +111,7 @@ def apply(
             prepared.commit,
             author=author,
             origin=lambda: prepared.origin,
-            origins=lambda: prepared.origins,
+            origins=lambda _: prepared.origins,
         )
         new = prepared.plan.of(NEW)
         for count, change in enumerate(new, 1):

@@ -108,7 +108,7 @@ def apply(
                 checkout.commit,
                 author=author,
                 origin=checkout.origin,
-                origins=lambda: checkout.origins(reading.reader.new_text_paths(reading.stored)),
+                origins=checkout.origins,
             )
             try:
                 outcome = _plan_and_upload(database, reading, uploader, options)
@@ -142,6 +142,8 @@ def _plan_and_upload(database: Database, reading: Reading, uploader: Uploader, o
     else:
         prompts = reader.parse(stored, "storing", allow_secrets=options.allow_secrets)
         parsed = list(uploader.upload(reader, stored, prompts))
+        # The server stores the last texts while the plan is made.
+        uploader.send_rest()
     if any(prompt.route for prompt in parsed):
         # The query of the route graph needs the connection.
         uploader.wait()

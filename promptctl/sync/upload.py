@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     Origins = Mapping[str, Mapping[str, Any]]
 
 # How much new text one statement stores. A large folder in one statement would exceed what PostgreSQL's JSON can hold.
+# Nothing is sent before there is this much, or a plan that is not refused. The first batch opens the release, and a
+# rollback does not free its number. So a refused sync with less new text uses no number.
 _BATCH_BYTES = 1024 * 1024
-# Nothing is sent before there is this much new text, or a plan that is not refused. The first batch opens the release,
-# and a rollback does not free its number. So a refused sync with less new text uses no number.
-_BYTES_BEFORE_FIRST_BATCH = 4 * _BATCH_BYTES
 
 
 class Uploader:
@@ -41,12 +40,12 @@ class Uploader:
         *,
         author: str,
         origin: Callable[[], Mapping[str, Any]],
-        origins: Callable[[], Origins],
+        origins: Callable[[list[str]], Origins],
     ) -> None:
         """Make an uploader; nothing is sent yet.
 
-        `origin` returns the origin of the folder, `origins` the origin of each file by path. Each is called at most
-        once, and not before the release is opened.
+        `origin` returns the origin of the folder, `origins` the origin of each of these files by path. They are not
+        called before the release is opened.
         """
         self.reason = f"sync {commit.short}" if commit else "sync"
         self._database = database
@@ -55,7 +54,6 @@ class Uploader:
         self._load_origin = origin
         self._load_origins = origins
         self._release: int | None = None
-        self._origins: Origins = {}
         self._batch: list[tuple[str, FileVersion]] = []
         self._size = 0
         self._wait_for_batch: Callable[[], Any] | None = None
@@ -99,9 +97,8 @@ class Uploader:
         """Add a version to the batch, send the batch if it is full, and return the version without its content."""
         self._batch.append((name, file))
         self._size += file.size
-        limit = _BYTES_BEFORE_FIRST_BATCH if self._release is None else _BATCH_BYTES
-        if self._size >= limit:
-            self._send_all()
+        if self._size >= _BATCH_BYTES:
+            self._send_batch()
         return file.without_content()
 
     def wait(self) -> None:
@@ -112,8 +109,14 @@ class Uploader:
 
     def finish(self) -> None:
         """Send what is left, and wait until everything is stored."""
-        self._send_all()
+        if self._batch:
+            self._send_batch()
         self.wait()
+
+    def send_rest(self) -> None:
+        """Send what is left, unless nothing was sent yet: then the plan may still be refused without a release."""
+        if self._release is not None and self._batch:
+            self._send_batch()
 
     def cancel(self) -> None:
         """Drop what was not sent, and wait for what was, so that the transaction can be rolled back."""
@@ -123,35 +126,23 @@ class Uploader:
         except errors.PromptctlError:
             return
 
-    def _send_all(self) -> None:
-        """Send the versions that were added, as one or more batches of about 1 MB."""
-        pending, self._batch, self._size = self._batch, [], 0
-        for name, file in pending:
-            self._batch.append((name, file))
-            self._size += file.size
-            if self._size >= _BATCH_BYTES:
-                self._send_batch()
-        if self._batch:
-            self._send_batch()
-
     def _send_batch(self) -> None:
-        if self._release is None:
-            self.open_release()
-            self._origins = self._load_origins()
+        release = self.open_release()
+        origins = self._load_origins([file.path for _, file in self._batch])
         rows = [
             {
                 "name": name,
                 "version": file.number,
                 "settings": file.settings,
                 "metadata": file.metadata,
-                "created_by": file.author or self._origins.get(file.path, {}).get("author"),
-                "origin": self._origins.get(file.path),
+                "created_by": file.author or origins.get(file.path, {}).get("author"),
+                "origin": origins.get(file.path),
             }
             for name, file in self._batch
         ]
         contents = [file.content or b"" for _, file in self._batch]
         # Encode this batch while the server stores the last one, then wait for the last one.
-        send = versions.prepare(self._database, rows, contents, author=self._author, release=self.open_release())
+        send = versions.prepare(self._database, rows, contents, author=self._author, release=release)
         self.wait()
         self._wait_for_batch = send()
         self._batch, self._size = [], 0
