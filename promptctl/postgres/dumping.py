@@ -13,7 +13,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from promptctl import errors
-from promptctl.postgres import programs
+from promptctl.postgres import dump_files, programs
 from promptctl.postgres.embedded import binaries
 from promptctl.rules import references
 
@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from promptctl.postgres.database import Database
     from promptctl.postgres.settings import Target
 
-STANDARD_STREAM = "-"
 _POLL_SECONDS = 0.1
 # A migration holds its locks for seconds. A dump that waits longer would make every later statement wait behind it.
 _LOCK_TIMEOUT = "30s"
-_MEGABYTE = 1_000_000
 
 
 def dump(
@@ -63,7 +61,7 @@ def dump(
         program, "--format=custom", "--schema=promptctl", "--no-password", f"--lock-wait-timeout={_LOCK_TIMEOUT}",
         *arguments,
     ]  # fmt: skip
-    if path == STANDARD_STREAM:
+    if path == dump_files.STANDARD_STREAM:
         sys.stdout.flush()
         return _run(command, environment, sys.stdout.fileno(), "standard output", database.label, report)
     with _failures(path):
@@ -75,7 +73,7 @@ def dump(
 
 def check_new(path: str, *, overwrite: bool) -> None:
     """Raise Failed if a dump could not be written to `path`: `file_exists` without `overwrite`, or `cannot_write`."""
-    if path == STANDARD_STREAM:
+    if path == dump_files.STANDARD_STREAM:
         return
     with _failures(path):
         try:
@@ -157,7 +155,7 @@ def _run(
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     _, messages = process.communicate(timeout=_POLL_SECONDS)
                     break
-                report(os.stat(output).st_size // _MEGABYTE)
+                report(os.stat(output).st_size // dump_files.MEGABYTE)
         except BaseException:
             process.terminate()
             process.wait()

@@ -516,6 +516,10 @@ def test_an_empty_embedded_database_takes_a_dump(dump: Path, embedded_home: dict
         command = ["promptctl", *words]
         return subprocess.run(command, env=embedded_home, cwd=home, capture_output=True, text=True, check=False)
 
+    (home / "text").write_text("select 1;")
+    for other in ("text", "missing"):
+        assert run("db", "restore", other).returncode == 1
+        assert not Path(embedded_home["PROMPTCTL_HOME"]).exists()
     restored = run("db", "restore", str(dump))
     assert restored.returncode == 0, restored
     assert run("show", "code_helper", "-q").stdout == "code_helper@1\n"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from promptctl import errors
 from promptctl.cli import interruption
 from promptctl.output import answers, progress, stream
-from promptctl.postgres import dumping, settings
+from promptctl.postgres import dump_files, dumping, settings
 from promptctl.rules import references
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def dump(run: Run, file: str, *, force: bool = False) -> None:
     """
     if not file:
         raise errors.Usage("usage", "FILE is empty")
-    is_stream = file == dumping.STANDARD_STREAM
+    is_stream = file == dump_files.STANDARD_STREAM
     if is_stream and run.form == "json":
         raise errors.Usage("usage", "the dump itself is written to standard output: use FILE with --json")
     if is_stream and stream.is_terminal(sys.stdout):

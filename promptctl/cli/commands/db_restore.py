@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from promptctl import errors, schema
 from promptctl.cli import interruption
 from promptctl.output import answers, messages, progress, stream, verify_view
-from promptctl.postgres import restoring, settings
-from promptctl.rules import references
+from promptctl.postgres import dump_files, programs, restoring, settings
 from promptctl.store import verification
 
 if TYPE_CHECKING:
@@ -35,23 +34,26 @@ def restore(run: Run, file: str, *, skip_missing_roles: bool = False) -> int:
     """
     if not file:
         raise errors.Usage("usage", "FILE is empty")
-    if file == restoring.STANDARD_STREAM and stream.is_terminal(sys.stdin):
+    if file == dump_files.STANDARD_STREAM and stream.is_terminal(sys.stdin):
         raise errors.Usage("usage", "a dump is not text: read it from a file or a pipe, not from a terminal")
     target = settings.target(run.database_url)
     progress_bar = progress.Progress(is_enabled=run.form == "plain", unit="MB")
-    with run.database(creates=True) as database, interruption.terminated():
+    with (
+        dump_files.Dump(file, programs.pg_restore(target)) as dump,
+        run.database(creates=True) as database,
+        interruption.terminated(),
+    ):
         try:
             version = restoring.restore(
                 database,
-                target,
+                dump,
                 file,
                 skip_missing_roles=skip_missing_roles,
                 report=lambda count, total: progress_bar("restoring", count, total),
             )
         finally:
             progress_bar.close()
-        name = "standard input" if file == restoring.STANDARD_STREAM else references.quoted(file)
-        restored = f"restored {name} to {database.label}"
+        restored = f"restored {dump.name} to {database.label}"
         if run.form != "json":
             # The data is committed. The rest takes time, and may be interrupted.
             answers.show_sentences([restored], {}, run.form, quiet=f"{database.name}\n")
