@@ -1,0 +1,40 @@
+"""The steps of a rollout as text."""
+
+from __future__ import annotations
+
+import pytest
+
+from promptctl.rules.rollout_plans import parse_steps
+
+VALID = {
+    "10%,25%,50%": [1000, 2500, 5000],
+    "0.5%": [50],
+    " 1% , 2.25% ,99.99%": [100, 225, 9999],
+    ",".join(f"{n}%" for n in range(1, 21)): [n * 100 for n in range(1, 21)],
+}
+INVALID = {
+    "": '"" is not a share',
+    "10": '"10" is not a share',
+    "10%,,50%": '"" is not a share',
+    "10%;50%": '"10%;50%" is not a share',
+    "-5%": '"-5%" is not a share',
+    "101%": '"101%" is not a share',
+    "0%": "a step is above 0%",
+    "0%,50%": "a step is above 0%",
+    "50%,100%": "a step is below 100%: after the last step the candidate is activated",
+    "50%,25%": "each step is larger than the one before: 25% follows 50%",
+    "10%,10%": "each step is larger than the one before: 10% follows 10%",
+    ",".join(f"{n}%" for n in range(1, 22)): "a rollout has at most 20 steps, not 21",
+}
+
+
+@pytest.mark.parametrize("text", VALID)
+def test_steps_are_growing_shares(text: str) -> None:
+    assert parse_steps(text) == VALID[text]
+
+
+@pytest.mark.parametrize("text", INVALID)
+def test_invalid_steps_are_refused_with_the_first_problem(text: str) -> None:
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 - the message is compared
+        parse_steps(text)
+    assert str(refused.value) == INVALID[text]
