@@ -10,6 +10,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# Exit codes of checks, which are no errors: a check found differences, or a comparison or a rollout is not decided.
+DIFFERENT = 3
+NOT_DECIDED = 9
+
 
 class PromptctlError(Exception):
     """An error with a message for people, a `code` for scripts and an exit code for shells.

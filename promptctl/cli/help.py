@@ -48,8 +48,8 @@ Other environment variables:
 Exit codes:
   0 done   1 failed   2 usage   3 a check found differences   4 not found
   5 refused by a rule or a conflict   6 database unreachable   7 Claude failed
-  8 schema missing or of another version   70 a bug   130 interrupted
-  141 closed pipe
+  8 schema missing or of another version   9 not decided   70 a bug
+  130 interrupted   141 closed pipe
 """
 
 

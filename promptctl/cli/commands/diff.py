@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from promptctl import errors
 from promptctl.output import stream
 from promptctl.rules import references
 from promptctl.rules.references import Reference
@@ -11,9 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.run import Run
     from promptctl.postgres.database import Database
-
-# Exit code of --exit-code.
-DIFFERENT = 3
 
 
 def diff(run: Run, left: str, right: str | None = None, exit_code: bool = False) -> int:
@@ -42,7 +40,7 @@ def diff(run: Run, left: str, right: str | None = None, exit_code: bool = False)
         stream.write(f"{names[0]} {names[1]}\n" if differs else "")
     else:
         diff_view.show(old.content, new.content, *names)
-    return DIFFERENT if exit_code and differs else 0
+    return errors.DIFFERENT if exit_code and differs else 0
 
 
 def _sides(database: Database, left: str, right: str | None) -> tuple[Reference, Reference]:
