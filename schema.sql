@@ -16,7 +16,7 @@ set local search_path = '';
 
 do $$
 declare
-    expected constant integer := 7;
+    expected constant integer := 8;
     -- Applications that were made for this version, or for one between the two, work with this schema.
     compatible constant integer := 4;
     -- The first release of promptctl that has this schema.
@@ -471,6 +471,7 @@ create table if not exists promptctl.served (
     -- Always false: foreign keys to is_retired with it, so that an archived version cannot be served.
     serves_retired boolean generated always as (false) stored,
     archived_at timestamptz,
+    slow_ms integer,
 
     constraint a_prompt_has_one_row primary key (name),
     constraint a_name_is_segments_joined_by_slashes check (
@@ -514,6 +515,9 @@ comment on column promptctl.served.route is
 comment on column promptctl.served.archived_at is
     'When the prompt was archived. An archived prompt is not listed, serves nothing and cannot change; null: it is in '
     'use.';
+comment on column promptctl.served.slow_ms is
+    'A call of the split is slow if it takes longer than this, in milliseconds. It is fixed when the split begins; null: '
+    'no split runs, or it began before schema version 8 and 10 000 applies.';
 comment on constraint an_archived_prompt_serves_nothing on promptctl.served is
     'It has no active version, no candidate and no route.';
 comment on constraint a_prompt_has_one_row on promptctl.served is
@@ -744,6 +748,7 @@ create table if not exists promptctl.allocations (
     reason promptctl.reason_text,
     database_user text not null default session_user,
     changed_at timestamptz not null default clock_timestamp(),
+    slow_ms integer,
 
     constraint an_epoch_has_one_allocation primary key (name, epoch),
     constraint an_allocation_belongs_to_a_prompt foreign key (name) references promptctl.served (name),
@@ -771,6 +776,7 @@ comment on column promptctl.allocations.origin is
 comment on column promptctl.allocations.author is 'Who made the change, as the client reported it.';
 comment on column promptctl.allocations.database_user is
     'The session_user that made the change. A client cannot choose it.';
+comment on column promptctl.allocations.slow_ms is 'As in served, after the change.';
 comment on index promptctl.allocations_by_release is 'The moves of a release.';
 comment on constraint an_epoch_has_one_allocation on promptctl.allocations is
     'The history of a prompt is a line and not a tree.';
@@ -1033,6 +1039,8 @@ create table if not exists promptctl.scores (
     previous double precision,
     scored_at timestamptz not null default clock_timestamp(),
     recorded_in bigint not null default promptctl.recording_number(),
+    epoch integer not null default 0,
+    bucket smallint,
 
     constraint a_use_has_one_score_per_place primary key (use_id, place)
 );
@@ -1052,6 +1060,10 @@ comment on column promptctl.scores.scored_at is 'When the score arrived.';
 comment on column promptctl.scores.recorded_in is 'As in uses: scores below the watermark are in totals.';
 comment on column promptctl.scores.previous is 'The score that this one replaces; null: none.';
 comment on column promptctl.scores.size is 'The price tier of the use, as in totals.';
+comment on column promptctl.scores.epoch is
+    'The epoch of the use; 0: no split chose the version, or a program stored the score during the migration to schema '
+    'version 8.';
+comment on column promptctl.scores.bucket is 'The bucket of the unit of the use; null: the use has no unit.';
 comment on index promptctl.scores_by_version is 'The scores of one version that are not yet in its totals.';
 comment on constraint a_use_has_one_score_per_place on promptctl.scores is
     'Of two scores that arrive at the same time, the second takes the next place.';
@@ -1195,6 +1207,63 @@ comment on constraint totals_have_one_row_per_group on promptctl.totals is 'A la
 comment on constraint a_total_has_a_known_grain on promptctl.totals is 'Each use is in one total of each grain.';
 
 
+create table if not exists promptctl.bucket_totals (
+    name text collate "C" not null,
+    epoch integer not null,
+    version integer not null,
+    bucket smallint not null,
+    size smallint not null,
+    uses integer not null,
+    errors integer not null,
+    with_response integer not null,
+    slow integer not null,
+    with_first_token integer not null,
+    with_output integer not null,
+    billed integer not null,
+    with_score integer not null,
+    ln_response_ms double precision not null,
+    ln_first_token_ms double precision not null,
+    ln_output_tokens double precision not null,
+    input_tokens double precision not null,
+    output_tokens double precision not null,
+    cache_read_tokens double precision not null,
+    cache_write_tokens double precision not null,
+    score double precision not null,
+    model text,
+
+    constraint bucket_totals_have_one_row_per_group unique nulls not distinct (
+        name, epoch, version, bucket, model, size)
+) with (fillfactor = 60);
+
+comment on table promptctl.bucket_totals is
+    'The sums of the uses that a split served, by group of neighbouring buckets. compare_versions reads them instead of '
+    'single uses, which are dropped after some time. Only uses of an epoch whose share is between 0 and 100 % are in it. '
+    'Rows are updated in place, for which each page keeps some space.';
+comment on column promptctl.bucket_totals.bucket is
+    'The group of buckets, by its lowest bucket: see bucket_group. -1: uses of units that belong to the other version.';
+comment on column promptctl.bucket_totals.size is 'The price tier, as in totals.';
+comment on column promptctl.bucket_totals.uses is
+    'The number of uses; 0 where only a score was rolled up, which may happen before its use.';
+comment on column promptctl.bucket_totals.errors is 'Uses whose outcome is not ok.';
+comment on column promptctl.bucket_totals.with_response is 'Uses that succeeded and reported response_ms.';
+comment on column promptctl.bucket_totals.slow is
+    'Uses that succeeded and took longer than slow_ms of their allocation, or than 10 000 ms where it has none.';
+comment on column promptctl.bucket_totals.with_first_token is 'Uses that succeeded and reported first_token_ms.';
+comment on column promptctl.bucket_totals.with_output is 'Uses that succeeded and reported output_tokens.';
+comment on column promptctl.bucket_totals.billed is
+    'Uses that reported input or output tokens, including those that failed.';
+comment on column promptctl.bucket_totals.with_score is 'Uses that have a score.';
+comment on column promptctl.bucket_totals.ln_response_ms is
+    'The sum of the natural logarithms of response_ms, each of at least 1 ms, of uses that succeeded.';
+comment on column promptctl.bucket_totals.ln_first_token_ms is 'As ln_response_ms, of first_token_ms.';
+comment on column promptctl.bucket_totals.ln_output_tokens is 'As ln_response_ms, of output_tokens.';
+comment on column promptctl.bucket_totals.cache_read_tokens is 'The part of input_tokens that was read from a cache.';
+comment on column promptctl.bucket_totals.cache_write_tokens is
+    'The part of input_tokens that was written to a cache.';
+comment on constraint bucket_totals_have_one_row_per_group on promptctl.bucket_totals is
+    'A later roll-up adds to the same row.';
+
+
 create or replace function promptctl.refuse() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -1330,6 +1399,37 @@ $$;
 
 comment on function promptctl.require_not_archived is 'Refuses an archived prompt.';
 
+create or replace function promptctl.slow_response_ms(name text, version integer) returns integer
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    percentile double precision;
+    magnitude double precision;
+begin
+    -- The middle of the bucket.
+    select 2 ^ ((min(r.bucket) + 0.5) / 32) into percentile
+    from (
+        select h.bucket, sum(sum(h.number)) over (order by h.bucket) as up_to, sum(sum(h.number)) over () as total
+        from promptctl.totals t
+        cross join unnest((t.response_times).buckets, (t.response_times).counts) h (bucket, number)
+        where t.grain = 'hour' and t.name = slow_response_ms.name and t.version = slow_response_ms.version and t.is_ok
+          and t.starts_at >= date_trunc('hour', now() - interval '7 days', 'UTC')
+        group by h.bucket
+    ) r
+    where r.total >= 100 and r.up_to >= 0.95 * r.total;
+    if percentile is null then
+        return 10000;
+    end if;
+    percentile := greatest(percentile, 1);
+    magnitude := 10 ^ floor(log(percentile));
+    return least(magnitude * case when percentile <= magnitude then 1 when percentile <= 2 * magnitude then 2
+                                  when percentile <= 5 * magnitude then 5 else 10 end, 1e9);
+end
+$$;
+
+comment on function promptctl.slow_response_ms is
+    'The response time, in milliseconds, above which a call is slow: the 95th percentile of the version in the totals of '
+    'the last 7 days, rounded up to 1, 2 or 5 times a power of 10. 10 000 where fewer than 100 uses reported a time.';
+
 create or replace function promptctl.before_served() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -1341,6 +1441,7 @@ begin
         end if;
         new.epoch := 0;
         new.position := null;
+        new.slow_ms := null;
         return new;
     end if;
     if new.name is distinct from old.name then
@@ -1350,6 +1451,10 @@ begin
     if new.epoch is distinct from old.epoch then
         raise exception using errcode = 'restrict_violation', constraint = 'epochs_are_counted_by_the_database',
             message = format('the epoch of "%s" cannot be set: the database counts it', old.name);
+    end if;
+    if new.slow_ms is distinct from old.slow_ms then
+        raise exception using errcode = 'restrict_violation', constraint = 'slow_ms_is_set_by_the_database',
+            message = format('slow_ms of "%s" cannot be set: the database sets it when a split begins', old.name);
     end if;
     if new.archived_at is not null then
         if old.archived_at is not null then
@@ -1421,14 +1526,19 @@ begin
             new.seed := new.name || '.' || new.epoch;
         end if;
     end if;
+    if new.candidate_version is null then
+        new.slow_ms := null;
+    elsif (new.candidate_version, new.seed) is distinct from (old.candidate_version, old.seed) then
+        new.slow_ms := promptctl.slow_response_ms(new.name, new.active_version);
+    end if;
     new.updated_at := now();
     return new;
 end
 $$;
 
 comment on function promptctl.before_served is
-    'Counts epochs, maintains the position in the history, and ends a split when the active version changes. An '
-    'archived prompt serves nothing and does not change until it is restored.';
+    'Counts epochs, maintains the position in the history, ends a split when the active version changes, and sets what '
+    'is slow when a split begins. An archived prompt serves nothing and does not change until it is restored.';
 
 create or replace function promptctl.require_no_route_to(name text, is_archived boolean) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -1463,10 +1573,10 @@ declare
     moved integer;
 begin
     insert into promptctl.allocations (name, epoch, kind, previous_version, version, candidate_version, basis_points,
-                                       seed, parent, position, route, release, origin, author, reason)
+                                       seed, slow_ms, parent, position, route, release, origin, author, reason)
     select n.name, n.epoch, k.kind, o.active_version, n.active_version, n.candidate_version, n.basis_points, n.seed,
-           case when k.kind in ('activate', 'deactivate', 'archive', 'restore') then o.position end, n.position, n.route, release,
-           origins -> n.name, promptctl.current_author(), promptctl.current_reason()
+           n.slow_ms, case when k.kind in ('activate', 'deactivate', 'archive', 'restore') then o.position end,
+           n.position, n.route, release, origins -> n.name, promptctl.current_author(), promptctl.current_reason()
     from new_rows n
     join old_rows o on o.name = n.name and o.epoch <> n.epoch
     cross join lateral (
@@ -1784,6 +1894,11 @@ create or replace trigger totals_are_written_by_roll_up_uses before insert or up
     for each statement execute function promptctl.refuse_outside_functions('totals are written by roll_up_uses');
 create or replace trigger totals_are_never_truncated before truncate on promptctl.totals
     for each statement execute function promptctl.refuse('totals are written by roll_up_uses');
+create or replace trigger bucket_totals_are_written_by_roll_up_uses
+    before insert or update or delete on promptctl.bucket_totals
+    for each statement execute function promptctl.refuse_outside_functions('bucket_totals are written by roll_up_uses');
+create or replace trigger bucket_totals_are_never_truncated before truncate on promptctl.bucket_totals
+    for each statement execute function promptctl.refuse('bucket_totals are written by roll_up_uses');
 create or replace trigger fallbacks_are_append_only before update or delete on promptctl.fallbacks
     for each statement execute function promptctl.refuse_outside_functions('calls are append-only: drop_uses deletes old ones');
 create or replace trigger fallbacks_are_never_truncated before truncate on promptctl.fallbacks
@@ -1827,6 +1942,10 @@ comment on trigger scores_are_never_truncated on promptctl.scores is
     'The next score of a use would count as its first.';
 comment on trigger totals_are_written_by_roll_up_uses on promptctl.totals is 'Nobody can add uses that did not happen.';
 comment on trigger totals_are_never_truncated on promptctl.totals is 'The single uses may have been dropped.';
+comment on trigger bucket_totals_are_written_by_roll_up_uses on promptctl.bucket_totals is
+    'Nobody can add uses that did not happen.';
+comment on trigger bucket_totals_are_never_truncated on promptctl.bucket_totals is
+    'The single uses may have been dropped.';
 comment on trigger fallbacks_are_append_only on promptctl.fallbacks is 'A call stays as it was recorded.';
 comment on trigger fallbacks_are_never_truncated on promptctl.fallbacks is 'A call stays as it was recorded.';
 
@@ -1880,6 +1999,13 @@ begin
     if to_regtype('promptctl.recording_result') is null then
         create type promptctl.recording_result as (recorded bigint, repeated bigint, late bigint);
     end if;
+    if to_regtype('promptctl.comparison') is null then
+        create type promptctl.comparison as (metric text, share integer, uses_a bigint, uses_b bigint, units_a bigint,
+                                             units_b bigint, strata integer, value_a double precision,
+                                             value_b double precision, difference double precision,
+                                             se_null double precision, se_free double precision,
+                                             pooled double precision);
+    end if;
     if to_regtype('promptctl.created_version') is null then
         create type promptctl.created_version as (id uuid, name text, version integer, content text,
                                                   is_active boolean, created_at timestamptz, created_by text,
@@ -1910,10 +2036,15 @@ comment on type promptctl.split_change is
 comment on type promptctl.followed_prompt is
     'What one prompt serves, with the texts that a client needs to resolve it.';
 comment on type promptctl.pinned_version is
-    'One version for a client that pins it; epoch: the current epoch of the prompt.';
+    'One version for a client that pins it; epoch: 0, because no split chose the version.';
 comment on type promptctl.recording_result is
     'How many of the sent uses were recorded, were repeated (stored before), and were late (older than the single uses '
     'that are stored, and so not counted).';
+comment on type promptctl.comparison is
+    'What compare_versions computes for one metric: over all shares where share is null, or in the split that gave b this '
+    'share, in basis points. uses_a, uses_b: the uses that report the metric, after the cap. units_a, units_b: groups of '
+    'buckets, and uses without a unit. strata: how many shares and seeds are in it. se_null, se_free: standard errors of '
+    'the difference, if there is none and without that assumption. pooled: the value of both versions together.';
 comment on type promptctl.created_version is
     'The result of create_version; created is false where a version already had the text.';
 
@@ -3014,7 +3145,7 @@ begin
         answer.version := nullif(split_part(step ->> 'use', '@', 2), '');
     end if;
     answer.name := served.name;
-    answer.epoch := served.epoch;
+    answer.epoch := case when answer.version is null then served.epoch else 0 end;
     answer.active_version := served.active_version;
     answer.basis_points := 0;
     if answer.version is null then
@@ -3074,6 +3205,7 @@ begin
             if strpos(target, '@') > 0 then
                 served.active_version := split_part(target, '@', 2);
                 served.candidate_version := null;
+                served.epoch := 0;
             end if;
         end if;
     end if;
@@ -3093,7 +3225,8 @@ $$;
 
 comment on function promptctl.resolve is
     'The version of a prompt to use now. The unit decides which side of a split it gets, and the attributes select a '
-    'step of the route. Raises an error when there is no version to serve. explain_resolve returns the reasons.';
+    'step of the route. A version that a step names has epoch 0, because no split chose it. Raises an error when there is '
+    'no version to serve. explain_resolve returns the reasons.';
 
 -- Not "language sql", which is planned at every call before PostgreSQL 18. By index, for a few of many prompts.
 create or replace function promptctl.follow(names text[], epochs integer[] default null)
@@ -3123,15 +3256,14 @@ set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
 begin
     perform promptctl.require_grants('promptctl.read_versions'::regproc);
     return query
-        select v.name, v.version, s.epoch, v.content, v.settings, v.metadata
+        select v.name, v.version, 0, v.content, v.settings, v.metadata
         from unnest(names, versions) n (name, version)
-        join promptctl.versions v on v.name = n.name and v.version = n.version and v.erased_at is null
-        join promptctl.served s on s.name = v.name;
+        join promptctl.versions v on v.name = n.name and v.version = n.version and v.erased_at is null;
 end
 $$;
 
 comment on function promptctl.read_versions is
-    'These versions, including archived ones. A version that does not exist or was erased has no row.';
+    'These versions, including archived ones, in epoch 0. A version that does not exist or was erased has no row.';
 
 create or replace function promptctl.erased_versions(names text[], versions integer[]) returns setof text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -3389,7 +3521,7 @@ begin
     loop
         -- In one statement, and so in one snapshot: drop_uses may delete the scores of a use before the use itself, and
         -- without them the score to replace is unknown.
-        select u.name, u.version, u.recorded_at, u.model, u.outcome = 'ok' as is_ok,
+        select u.name, u.version, u.epoch, u.bucket, u.recorded_at, u.model, u.outcome = 'ok' as is_ok,
                promptctl.price_tier(u.input_tokens) as size, coalesce(o.place, 0) as place,
                coalesce(o.score, u.score) as score
         into scored
@@ -3408,9 +3540,10 @@ begin
             raise exception using errcode = 'restrict_violation', constraint = 'a_use_is_scored_at_most_100_times',
                 message = format('use %s has %s scores, which is the limit', use_id, most);
         end if;
-        insert into promptctl.scores (use_id, place, name, version, used_at, model, is_ok, size, score, previous)
-        values (score_use.use_id, scored.place + 1, scored.name, scored.version, scored.recorded_at, scored.model,
-                scored.is_ok, scored.size, score_use.score, scored.score)
+        insert into promptctl.scores (use_id, place, name, version, epoch, bucket, used_at, model, is_ok, size, score,
+                                      previous)
+        values (score_use.use_id, scored.place + 1, scored.name, scored.version, scored.epoch, scored.bucket,
+                scored.recorded_at, scored.model, scored.is_ok, scored.size, score_use.score, scored.score)
         on conflict on constraint a_use_has_one_score_per_place do nothing;
         -- Another session inserted a score of this use meanwhile: read it and try again.
         exit when found;
@@ -3473,6 +3606,142 @@ comment on function promptctl.models_in_totals is
     'The models of each version that totals count separately, at most 100: first those that are in totals, then those '
     'with the most of these uses. All others are counted as "other models", because an application can report any '
     'number of names. A model that was counted there stays there.';
+
+create or replace function promptctl.buckets_per_group(basis_points integer) returns integer language sql immutable
+begin atomic
+    -- Each number divides 10, so that the groups of one share can be added to those of another.
+    select case when least(basis_points, 10000 - basis_points) >= 500 then 10
+                when least(basis_points, 10000 - basis_points) >= 250 then 5
+                when least(basis_points, 10000 - basis_points) >= 100 then 2 else 1 end;
+end;
+
+comment on function promptctl.buckets_per_group is
+    'How many neighbouring buckets bucket_totals add up, for a share in basis points: as many as leave at least 50 groups '
+    'on the smaller side, and at most 10.';
+
+create or replace function promptctl.bucket_group(use_id uuid, version integer, bucket smallint,
+                                                  allocation promptctl.allocations)
+returns smallint language sql immutable
+begin atomic
+    select case
+        -- The buckets of the candidate are below the share.
+        when version = allocation.candidate_version and bucket < allocation.basis_points
+          or version = allocation.version and bucket >= allocation.basis_points
+            then bucket / promptctl.buckets_per_group(allocation.basis_points)
+                 * promptctl.buckets_per_group(allocation.basis_points)
+        when bucket is not null then -1
+        when version = allocation.candidate_version
+            then 10000 + (uuid_hash(use_id)::bigint + 2147483648) * allocation.basis_points / 4294967296
+                 / promptctl.buckets_per_group(allocation.basis_points)
+                 * promptctl.buckets_per_group(allocation.basis_points)
+        when version = allocation.version
+            then 10000 + (allocation.basis_points + (uuid_hash(use_id)::bigint + 2147483648)
+                          * (10000 - allocation.basis_points) / 4294967296)
+                 / promptctl.buckets_per_group(allocation.basis_points)
+                 * promptctl.buckets_per_group(allocation.basis_points)
+        else -1 end::smallint;
+end;
+
+comment on function promptctl.bucket_group is
+    'The group that a use belongs to in bucket_totals: the lowest bucket of its group. A use without a unit gets a bucket '
+    'of its version by a hash of its id, plus 10 000, so that its groups are as large as those of units. -1: the bucket '
+    'belongs to the other version, or the version is neither of the two.';
+
+create or replace view promptctl.split_uses as
+select u.name, u.epoch, u.version, promptctl.bucket_group(u.id, u.version, u.bucket, a) as bucket, u.model::text as model,
+       promptctl.price_tier(u.input_tokens) as size, true as is_use, u.outcome <> 'ok' as is_error,
+       u.outcome = 'ok' and u.response_ms > coalesce(a.slow_ms, 10000) as is_slow,
+       coalesce(u.input_tokens, u.output_tokens) is not null as is_billed,
+       -- Not the greatest of null and 1, which is 1.
+       case when u.outcome = 'ok' and u.response_ms is not null then ln(greatest(u.response_ms, 1)) end
+           as ln_response_ms,
+       case when u.outcome = 'ok' and u.first_token_ms is not null then ln(greatest(u.first_token_ms, 1)) end
+           as ln_first_token_ms,
+       case when u.outcome = 'ok' and u.output_tokens is not null
+            then ln(greatest(u.output_tokens, 1)::double precision) end as ln_output_tokens,
+       u.input_tokens::double precision as input_tokens, u.output_tokens::double precision as output_tokens,
+       u.cache_read_tokens::double precision as cache_read_tokens,
+       u.cache_write_tokens::double precision as cache_write_tokens, (u.score is not null)::integer as with_score,
+       u.score::double precision as score, u.recorded_in
+from promptctl.uses u
+join promptctl.allocations a on a.name = u.name and a.epoch = u.epoch
+ and a.candidate_version is not null and a.basis_points between 1 and 9999
+union all
+select o.name, o.epoch, o.version, promptctl.bucket_group(o.use_id, o.version, o.bucket, a), o.model::text, o.size, false,
+       false, false, false, null, null, null, null, null, null, null, (o.previous is null)::integer,
+       o.score - coalesce(o.previous, 0), o.recorded_in
+from promptctl.scores o
+join promptctl.allocations a on a.name = o.name and a.epoch = o.epoch
+ and a.candidate_version is not null and a.basis_points between 1 and 9999;
+
+comment on view promptctl.split_uses is
+    'What each single use that a split served, and each score that arrived after its use, adds to bucket_totals.';
+comment on column promptctl.split_uses.bucket is 'The group of buckets, see bucket_group.';
+comment on column promptctl.split_uses.size is 'The price tier, as in totals.';
+comment on column promptctl.split_uses.is_use is 'Whether it is a use; false: it is a score.';
+comment on column promptctl.split_uses.is_error is 'Whether the outcome is not ok.';
+comment on column promptctl.split_uses.is_slow is 'As slow in bucket_totals.';
+comment on column promptctl.split_uses.is_billed is 'As billed in bucket_totals.';
+comment on column promptctl.split_uses.ln_response_ms is
+    'The natural logarithm of response_ms, of at least 1 ms; null: not reported, or the use failed.';
+comment on column promptctl.split_uses.ln_first_token_ms is 'As ln_response_ms, of first_token_ms.';
+comment on column promptctl.split_uses.ln_output_tokens is 'As ln_response_ms, of output_tokens.';
+comment on column promptctl.split_uses.cache_read_tokens is 'The part of input_tokens that was read from a cache.';
+comment on column promptctl.split_uses.cache_write_tokens is 'The part of input_tokens that was written to a cache.';
+comment on column promptctl.split_uses.with_score is '1 for a score; 0: no score, or one that replaces another.';
+comment on column promptctl.split_uses.score is 'The score, less the one that it replaces.';
+comment on column promptctl.split_uses.recorded_in is 'As in uses.';
+
+-- By hash, as roll_up_uses. The rows are written in the order in which compare_versions reads them: otherwise those of one
+-- prompt are in as many pages as there are rows.
+create or replace function promptctl.add_to_bucket_totals(from_number bigint, to_number bigint) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+set enable_nestloop = off set enable_mergejoin = off as $$
+begin
+    if not exists (select from promptctl.allocations a
+                   where a.candidate_version is not null and a.basis_points between 1 and 9999) then
+        return;
+    end if;
+    insert into promptctl.bucket_totals as t (
+        name, epoch, version, bucket, model, size, uses, errors, with_response, slow, with_first_token, with_output, billed,
+        with_score, ln_response_ms, ln_first_token_ms, ln_output_tokens, input_tokens, output_tokens, cache_read_tokens,
+        cache_write_tokens, score)
+    select c.name, c.epoch, c.version, c.bucket, c.counted_model, c.size, count(*) filter (where c.is_use),
+           count(*) filter (where c.is_error), count(c.ln_response_ms), count(*) filter (where c.is_slow),
+           count(c.ln_first_token_ms), count(c.ln_output_tokens), count(*) filter (where c.is_billed), sum(c.with_score),
+           coalesce(sum(c.ln_response_ms), 0), coalesce(sum(c.ln_first_token_ms), 0),
+           coalesce(sum(c.ln_output_tokens), 0), coalesce(sum(c.input_tokens), 0), coalesce(sum(c.output_tokens), 0),
+           coalesce(sum(c.cache_read_tokens), 0), coalesce(sum(c.cache_write_tokens), 0), coalesce(sum(c.score), 0)
+    from (
+        select u.*, case when u.model is null or k.model is not null then u.model else 'other models' end as counted_model
+        from promptctl.split_uses u
+        left join (select distinct o.name, o.version, o.model
+                   from promptctl.totals o where o.grain = 'all') k
+            on k.name = u.name and k.version = u.version and k.model = u.model
+        where u.recorded_in >= from_number and u.recorded_in < to_number
+        offset 0 -- Otherwise each logarithm is computed twice.
+    ) c
+    group by 1, 2, 3, 4, 5, 6
+    order by 1, 2, 3, 4
+    on conflict on constraint bucket_totals_have_one_row_per_group do update
+    set uses = t.uses + excluded.uses, errors = t.errors + excluded.errors,
+        with_response = t.with_response + excluded.with_response, slow = t.slow + excluded.slow,
+        with_first_token = t.with_first_token + excluded.with_first_token,
+        with_output = t.with_output + excluded.with_output, billed = t.billed + excluded.billed,
+        with_score = t.with_score + excluded.with_score,
+        ln_response_ms = t.ln_response_ms + excluded.ln_response_ms,
+        ln_first_token_ms = t.ln_first_token_ms + excluded.ln_first_token_ms,
+        ln_output_tokens = t.ln_output_tokens + excluded.ln_output_tokens,
+        input_tokens = t.input_tokens + excluded.input_tokens,
+        output_tokens = t.output_tokens + excluded.output_tokens,
+        cache_read_tokens = t.cache_read_tokens + excluded.cache_read_tokens,
+        cache_write_tokens = t.cache_write_tokens + excluded.cache_write_tokens, score = t.score + excluded.score;
+end
+$$;
+
+comment on function promptctl.add_to_bucket_totals is
+    'Adds the uses and the scores of a range of recorded_in to bucket_totals. roll_up_uses calls it after it has written '
+    'totals, which decide what models are counted separately.';
 
 -- By hash: the planner overestimates the number of hours and would sort all uses, which takes three times as long.
 create or replace function promptctl.roll_up_uses(at_most bigint default 1000000) returns bigint
@@ -3640,6 +3909,8 @@ begin
     set with_score = t.with_score + excluded.with_score,
         score = coalesce(t.score + excluded.score, t.score, excluded.score);
 
+    perform promptctl.add_to_bucket_totals(mark.rolled_below, horizon);
+
     if added = 0 then
         -- Uses from a cluster with larger transaction numbers would not be rolled up until this cluster reaches them.
         update promptctl.uses u set recorded_in = horizon
@@ -3659,8 +3930,8 @@ end
 $$;
 
 comment on function promptctl.roll_up_uses is
-    'Adds uses that are not yet in totals to them, about at_most of them, and returns how many; null: another session '
-    'is rolling up. The watermark moves in the same transaction, so the session can be killed at any time. It adds '
+    'Adds uses that are not yet in totals to totals and to bucket_totals, about at_most of them, and returns how many; '
+    'null: another session is rolling up. The watermark moves in the same transaction, so the session can be killed at any time. It adds '
     'only uses of transactions that have ended, with all before them; the others follow in the next roll-up.';
 
 create or replace function promptctl.drop_uses(before timestamptz, from_page bigint, pages integer default 500)
@@ -3700,6 +3971,247 @@ $$;
 comment on function promptctl.drop_uses is
     'Deletes single uses that are in totals and are older than an hour, in a range of pages of the table; returns how '
     'many. With the first page it also deletes their scores and old calls with a text of the application''s own.';
+
+
+create or replace function promptctl.half_width(v double precision, tau double precision, alpha double precision)
+returns double precision language sql immutable
+begin atomic
+    select case when v > 0 then sqrt((v + tau ^ 2) * v / tau ^ 2 * (ln(1 + tau ^ 2 / v) - 2 * ln(alpha))) end;
+end;
+
+comment on function promptctl.half_width is
+    'Half the width of an interval that holds at every look, at the level 1 - alpha, for an estimate of variance v: the '
+    'mixture of normal distributions of standard deviation tau (Robbins 1970; Howard, Ramdas, McAuliffe, Sekhon 2021). '
+    'Null where v is not positive.';
+
+create or replace function promptctl.valid_interval(d double precision, se_null double precision,
+                                                    se_free double precision, tau double precision,
+                                                    alpha double precision, out lower double precision,
+                                                    out upper double precision)
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_null constant double precision := se_null ^ 2;
+    v_free constant double precision := greatest(se_null, se_free) ^ 2;
+    near double precision := abs(d) - promptctl.half_width(v_null, tau, alpha);
+    far constant double precision := abs(d) + promptctl.half_width(v_free, tau, alpha);
+    low double precision := 0;
+    high double precision := abs(d);
+    middle double precision;
+begin
+    if near > 0 and v_free > v_null then
+        -- The difference at which the estimate is at the end of its interval, with a variance between the two.
+        for step in 1 .. 60 loop
+            middle := (low + high) / 2;
+            if abs(d) - middle > promptctl.half_width(v_null + (v_free - v_null) * middle / abs(d), tau, alpha) then
+                low := middle;
+            else
+                high := middle;
+            end if;
+        end loop;
+        near := low;
+    end if;
+    lower := case when d < 0 then -far else near end;
+    upper := case when d < 0 then -near else far end;
+end
+$$;
+
+comment on function promptctl.valid_interval is
+    'The interval of a difference d that holds at every look, at the level 1 - alpha. It leaves out 0 exactly where the '
+    'difference is proven: the end near 0 uses se_null, the standard error if there is no difference, and the other end '
+    'the larger of the two. See half_width for tau. Null where an error is not known.';
+
+create or replace function promptctl.compare_versions(name text, a integer, b integer, epochs integer[] default null,
+                                                      prices jsonb default '[]', cap double precision default 0.05,
+                                                      group_size integer default null)
+returns setof promptctl.comparison
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set work_mem = '64MB' set jit = off
+set plan_cache_mode = 'force_custom_plan' set max_parallel_workers_per_gather = 0 set enable_nestloop = off
+set enable_mergejoin = off set enable_sort = off set enable_incremental_sort = off as $$
+declare
+    watermark constant bigint := promptctl.rolled_below();
+    splits promptctl.allocations[];
+    buckets integer := group_size;
+begin
+    perform promptctl.require_grants('promptctl.compare_versions'::regproc);
+    perform promptctl.require_prompts(array[compare_versions.name]);
+    splits := array(
+        select l from promptctl.allocations l
+        where l.name = compare_versions.name and l.basis_points between 1 and 9999
+          and (l.version = a and l.candidate_version = b or l.version = b and l.candidate_version = a)
+          and (epochs is null or l.epoch = any (epochs)));
+    if buckets is null then
+        -- The least number that the numbers of all shares divide.
+        select case when bool_or(n.number = 10) or bool_or(n.number = 5) and bool_or(n.number = 2) then 10
+                    else max(n.number) end
+        into buckets
+        from unnest(splits) s cross join promptctl.buckets_per_group(s.basis_points) n (number);
+    end if;
+    return query
+    with strata as materialized (
+        -- Epochs of one split with the same share are one stratum.
+        select s.epoch, s.seed::text as seed,
+               case when s.candidate_version = b then s.basis_points else 10000 - s.basis_points end as share,
+               dense_rank() over (order by s.seed, s.basis_points, s.candidate_version)::integer as stratum
+        from unnest(splits) s
+    ), price as materialized (
+        select p.model, p.size, p.input, p.output, coalesce(p.cache_read, p.input) as cache_read,
+               coalesce(p.cache_write, p.input) as cache_write
+        from jsonb_to_recordset(prices) as p (model text, size smallint, input double precision,
+                                              output double precision, cache_read double precision,
+                                              cache_write double precision)
+    ), parts as (
+        select t.epoch, t.version, t.bucket, t.model, t.size, t.uses, t.errors, t.with_response, t.slow,
+               t.with_first_token, t.with_output, t.billed, t.with_score, t.ln_response_ms, t.ln_first_token_ms,
+               t.ln_output_tokens, t.input_tokens, t.output_tokens, t.cache_read_tokens, t.cache_write_tokens, t.score
+        from promptctl.bucket_totals t
+        where t.name = compare_versions.name and t.version in (a, b)
+        union all
+        select u.epoch, u.version, u.bucket, u.model, u.size, u.is_use::integer, u.is_error::integer,
+               (u.ln_response_ms is not null)::integer, coalesce(u.is_slow, false)::integer,
+               (u.ln_first_token_ms is not null)::integer, (u.ln_output_tokens is not null)::integer,
+               u.is_billed::integer, u.with_score, coalesce(u.ln_response_ms, 0), coalesce(u.ln_first_token_ms, 0),
+               coalesce(u.ln_output_tokens, 0), coalesce(u.input_tokens, 0), coalesce(u.output_tokens, 0),
+               coalesce(u.cache_read_tokens, 0), coalesce(u.cache_write_tokens, 0), coalesce(u.score, 0)
+        from promptctl.split_uses u
+        where u.name = compare_versions.name and u.version in (a, b) and u.recorded_in >= watermark
+    ), groups as materialized (
+        select s.stratum, p.version = b as is_b, case when p.bucket < 0 then -1 else p.bucket / buckets end as place,
+               sum(p.uses)::double precision as uses, sum(p.errors) as errors, sum(p.with_response) as with_response,
+               sum(p.ln_response_ms) as ln_response_ms, sum(p.slow) as slow,
+               sum(p.with_first_token) as with_first_token, sum(p.ln_first_token_ms) as ln_first_token_ms,
+               sum(p.with_output) as with_output, sum(p.ln_output_tokens) as ln_output_tokens, sum(p.billed) as billed,
+               coalesce(sum((p.input_tokens - p.cache_read_tokens - p.cache_write_tokens) * c.input
+                            + p.output_tokens * c.output + p.cache_read_tokens * c.cache_read
+                            + p.cache_write_tokens * c.cache_write), 0) as cost,
+               coalesce(sum(p.billed) filter (where c.input is null or c.output is null), 0) as without_price,
+               sum(p.with_score) as with_score, sum(p.score) as score
+        from parts p
+        join strata s on s.epoch = p.epoch
+        left join price c on c.model = p.model and c.size = p.size
+        group by 1, 2, 3
+    ), sizes as materialized (
+        select h.stratum, h.seed, h.share,
+               coalesce(sum(g.uses) filter (where not g.is_b and g.place >= 0), 0) as uses_a,
+               coalesce(sum(g.uses) filter (where g.is_b and g.place >= 0), 0) as uses_b,
+               -- A use without a unit is a unit of its own.
+               coalesce(sum(case when g.place < 10000 / buckets then 1 else g.uses end)
+                        filter (where not g.is_b and g.place >= 0), 0) as units_a,
+               coalesce(sum(case when g.place < 10000 / buckets then 1 else g.uses end)
+                        filter (where g.is_b and g.place >= 0), 0) as units_b,
+               coalesce(sum(g.uses) filter (where not g.is_b and g.place < 0), 0) as misplaced_a,
+               coalesce(sum(g.uses) filter (where g.is_b and g.place < 0), 0) as misplaced_b,
+               coalesce(sum(g.without_price), 0) as without_price
+        from (select distinct s.stratum, s.seed, s.share from strata s) h
+        left join groups g on g.stratum = h.stratum
+        group by 1, 2, 3
+    ), capped as materialized (
+        select g.*, z.seed, z.share, coalesce(least(1, cap * least(z.uses_a, z.uses_b) / nullif(g.uses, 0)), 1) as factor
+        from groups g join sizes z on z.stratum = g.stratum
+        where g.place >= 0 and z.uses_a > 0 and z.uses_b > 0
+    ), cells as materialized (
+        select c.stratum, c.seed, c.is_b, c.place, m.metric, m.n * c.factor as n, m.s * c.factor as s
+        from capped c
+        cross join lateral (values (1, c.uses, c.errors), (2, c.with_response, c.ln_response_ms),
+                                   (3, c.with_response, c.slow), (4, c.with_first_token, c.ln_first_token_ms),
+                                   (5, c.with_output, c.ln_output_tokens), (6, c.billed, c.cost),
+                                   (7, c.with_score, c.score)) m (metric, n, s)
+        where m.n > 0
+    ), sides as materialized (
+        select c.metric, c.stratum, c.is_b, count(*)::double precision as units, sum(c.n) as n, sum(c.s) as s,
+               sum(c.s * c.s) as ss, sum(c.s * c.n) as sn, sum(c.n * c.n) as nn
+        from cells c group by 1, 2, 3 having count(*) > 1
+    ), compared as materialized (
+        select q.metric, q.stratum, q.weight, q.n_a, q.n_b, q.value_a, q.value_b, q.pooled,
+               -- The sum of (s - value * n)^2 over the groups.
+               (q.ss_a + q.ss_b - 2 * q.pooled * (q.sn_a + q.sn_b) + q.pooled ^ 2 * (q.nn_a + q.nn_b))
+                   / (q.units_a + q.units_b - 1) * (q.units_a / q.n_a ^ 2 + q.units_b / q.n_b ^ 2) as v_null,
+               (q.ss_a - 2 * q.value_a * q.sn_a + q.value_a ^ 2 * q.nn_a) / q.n_a ^ 2
+                   + (q.ss_b - 2 * q.value_b * q.sn_b + q.value_b ^ 2 * q.nn_b) / q.n_b ^ 2 as v_free
+        from (
+            select o.metric, o.stratum, o.units as units_a, c.units as units_b, o.n as n_a, c.n as n_b,
+                   o.s / o.n as value_a, c.s / c.n as value_b, (o.s + c.s) / (o.n + c.n) as pooled, o.ss as ss_a,
+                   c.ss as ss_b, o.sn as sn_a, c.sn as sn_b, o.nn as nn_a, c.nn as nn_b,
+                   o.n * c.n / (o.n + c.n) / sum(o.n * c.n / (o.n + c.n)) over (partition by o.metric) as weight
+            from sides o
+            join sides c on c.metric = o.metric and c.stratum = o.stratum and c.is_b
+            where not o.is_b
+        ) q
+    ), cross_terms as materialized (
+        -- The same units are in several strata of a seed.
+        select u.metric, greatest(sum(u.total ^ 2 - u.squares), 0) as v
+        from (
+            select i.metric, sum(i.part) as total, sum(i.part ^ 2) as squares
+            from (
+                select c.metric, c.seed, c.place,
+                       case when c.is_b then k.weight * (c.s - k.value_b * c.n) / k.n_b
+                            else -k.weight * (c.s - k.value_a * c.n) / k.n_a end as part
+                from cells c join compared k on k.metric = c.metric and k.stratum = c.stratum
+                where c.place < 10000 / buckets and (select count(*) > 1 from sizes)
+                offset 0
+            ) i
+            group by i.metric, i.seed, i.place
+        ) u
+        group by 1
+    ), traffic as (
+        -- Uses for each bucket of a version, of units: a group without uses counts.
+        select q.stratum, q.uses_a, q.uses_b, q.value_a, q.value_b, ln(q.value_b / q.value_a) as difference,
+               sqrt((q.ss - 2 * q.mean * buckets * (q.uses_a + q.uses_b) + q.mean ^ 2 * buckets * 10000)
+                    / (10000 / buckets - 1)
+                    * (1.0 / (buckets * q.share) + 1.0 / (buckets * (10000 - q.share)))) / q.mean as se
+        from (
+            select c.stratum, c.share, sum(c.n) filter (where not c.is_b) as uses_a,
+                   sum(c.n) filter (where c.is_b) as uses_b, sum(c.n ^ 2) as ss, sum(c.n) / 10000 as mean,
+                   sum(c.n) filter (where not c.is_b) / (10000 - c.share) as value_a,
+                   sum(c.n) filter (where c.is_b) / c.share as value_b
+            from (select g.stratum, g.share, g.is_b, g.uses * g.factor as n from capped g
+                  where g.place < 10000 / buckets) c
+            group by 1, 2
+        ) q
+        where q.uses_a > 0 and q.uses_b > 0
+    )
+    select n.metric, null::integer, sum(k.n_a)::bigint, sum(k.n_b)::bigint, max(z.units_a)::bigint, max(z.units_b)::bigint,
+           count(*)::integer, sum(k.weight * k.value_a), sum(k.weight * k.value_b),
+           sum(k.weight * (k.value_b - k.value_a)), sqrt(sum(k.weight ^ 2 * k.v_null) + coalesce(max(c.v), 0)),
+           sqrt(sum(k.weight ^ 2 * k.v_free) + coalesce(max(c.v), 0)), sum(k.weight * k.pooled)
+    from compared k
+    join sizes z on z.stratum = k.stratum
+    join unnest(array['errors', 'time', 'slow', 'first', 'output', 'cost', 'score']) with ordinality n (metric, place)
+        on n.place = k.metric
+    left join cross_terms c on c.metric = k.metric
+    where k.metric <> 6 or (select sum(w.without_price) = 0 from sizes w)
+    group by 1
+    union all
+    select n.metric, z.share, k.n_a::bigint, k.n_b::bigint, z.units_a::bigint, z.units_b::bigint, 1, k.value_a, k.value_b,
+           k.value_b - k.value_a, sqrt(k.v_null), sqrt(k.v_free), k.pooled
+    from compared k
+    join sizes z on z.stratum = k.stratum
+    join unnest(array['errors', 'time', 'slow', 'first', 'output', 'cost', 'score']) with ordinality n (metric, place)
+        on n.place = k.metric
+    where k.metric <> 6 or z.without_price = 0
+    union all
+    select 'traffic', z.share, t.uses_a::bigint, t.uses_b::bigint, null, null, 1, t.value_a, t.value_b, t.difference, t.se,
+           t.se, 1
+    from traffic t join sizes z on z.stratum = t.stratum
+    union all
+    select c.metric, c.share, c.uses_a::bigint, c.uses_b::bigint, c.units_a::bigint, c.units_b::bigint, c.strata::integer,
+           null, null, null, null, null, null
+    from (
+        select 'uses' as metric, z.share, z.uses_a, z.uses_b, z.units_a, z.units_b, 1 as strata from sizes z
+        union all
+        select 'uses', null, sum(z.uses_a), sum(z.uses_b), max(z.units_a), max(z.units_b), count(*) from sizes z
+        union all
+        select 'out_of_place', null, sum(z.misplaced_a), sum(z.misplaced_b), null, null, count(*) from sizes z
+    ) c
+    where c.uses_a is not null;
+end
+$$;
+
+comment on function promptctl.compare_versions is
+    'Compares version b with version a where one was the candidate beside the other, in the given epochs or in all: the '
+    'metrics errors, time, slow, first, output, cost and score over all shares, and for each split with its share. A '
+    'group of buckets is the unit of the errors; none counts more than cap of a side. In rows of traffic the difference '
+    'is the logarithm of the ratio of uses per bucket, in rows of uses and out_of_place only uses are counted. prices: '
+    'dollars per token, as an array of objects with model, size, input, output, cache_read and cache_write.';
 
 
 create or replace view promptctl.prompts_without_stats as
@@ -3861,6 +4373,10 @@ begin
           and p.proname = any (
               array['expect_schema_version', 'current_author', 'current_reason', 'explain_resolve', 'rolled_below',
                     'open_to_everybody']
+              || case when access in ('viewer', 'operator')
+                      then array['compare_versions', 'half_width', 'valid_interval',
+                                 -- The view split_uses calls these.
+                                 'bucket_group', 'buckets_per_group', 'price_tier'] end
               || case when access in ('application', 'operator')
                       then array['resolve', 'record_use', 'record_uses', 'record_fallbacks', 'score_use', 'bucket',
                                  'new_use_id', 'follow', 'read_versions', 'erased_versions', 'prompt_names'] end

@@ -7,7 +7,7 @@ import os
 from promptctl import errors
 
 # The version that schema.sql installs, and that the statements in `store` require.
-VERSION = 7
+VERSION = 8
 
 
 class Migration:
@@ -33,7 +33,10 @@ class Migration:
 ANNOUNCEMENT = 7021773
 
 # The versions before 4, and 5 and 6, were in no release.
-MIGRATIONS = [Migration("0007_first_release.sql", start=4, version=7, compatible_version=4)]
+MIGRATIONS = [
+    Migration("0007_first_release.sql", start=4, version=7, compatible_version=4),
+    Migration("0008_experiments.sql", start=7, version=8, compatible_version=4),
+]
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 

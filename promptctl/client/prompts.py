@@ -302,7 +302,7 @@ class Prompts:
 
     def _choose(self, state: State, name: str, unit: str | None, attributes: Mapping[str, Any] | None) -> Prompt:
         target = state.route_target(name, attributes) if attributes else name
-        pinned = state.pinned.get(name, state.routed.get(target))
+        pinned = state.pinned.get(target)
         if pinned is not None:
             return pinned if unit is None else with_bucket(pinned, unit)
         prompt = state.prompts[target].choose(unit)

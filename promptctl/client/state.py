@@ -90,33 +90,21 @@ class State:
     """All prompts and pinned versions that a client has read, as they were at one time.
 
     - `prompts`: by name.
-    - `pinned`: the pinned versions, by reference (NAME@VERSION), each with the epoch in which it was read.
+    - `pinned`: the pinned versions, by reference (NAME@VERSION), in epoch 0, because no split chose them.
     - `plain`: what answers most calls with one lookup: the prompts that are the same for all units, and the pinned
       versions.
-    - `routed`: the pinned versions that routes lead to, with the current epochs of their prompts.
     """
 
-    __slots__ = ("pinned", "plain", "prompts", "routed")
+    __slots__ = ("pinned", "plain", "prompts")
 
-    def __init__(
-        self,
-        prompts: Mapping[str, PromptState],
-        pinned: Mapping[str, Prompt],
-        previously_routed: Mapping[str, Prompt] | None = None,
-    ) -> None:
+    def __init__(self, prompts: Mapping[str, PromptState], pinned: Mapping[str, Prompt]) -> None:
         self.prompts = prompts
         self.pinned = pinned
         plain = dict(pinned)
-        routed: dict[str, Prompt] = {}
         for name, prompt in prompts.items():
             if prompt.candidate is None and prompt.active is not None:
                 plain[name] = prompt.active
-            for step in prompt.route or ():
-                use: str = step["use"]
-                if use in pinned and use not in routed:
-                    routed[use] = _with_current_epoch(use, prompts, pinned, previously_routed or {})
         self.plain = plain
-        self.routed = routed
 
     @property
     def is_empty(self) -> bool:
@@ -133,13 +121,12 @@ class State:
                 prompts[sys.intern(row.name)] = PromptState(row, link)
         versions = dict(self.pinned)
         for row in pinned:
-            version = ServedVersion(
-                link, row.name, row.version, row.epoch, row.content, row.settings, row.metadata, row.name
-            )
+            # Not the epoch of the row: that of a snapshot of an earlier release is another one.
+            version = ServedVersion(link, row.name, row.version, 0, row.content, row.settings, row.metadata, row.name)
             versions.setdefault(sys.intern(str(version)), Prompt(version))
         if len(versions) == len(self.pinned) and prompts == self.prompts:
             return self
-        return State(prompts, versions, self.routed)
+        return State(prompts, versions)
 
     def without(self, references: Iterable[str]) -> State:
         """Return the state without these pinned versions: the same object if it has none of them."""
@@ -147,7 +134,7 @@ class State:
         if removed.isdisjoint(self.pinned):
             return self
         pinned = {reference: prompt for reference, prompt in self.pinned.items() if reference not in removed}
-        return State(self.prompts, pinned, self.routed)
+        return State(self.prompts, pinned)
 
     def __contains__(self, reference: str) -> bool:
         """Return whether the state has a prompt, by its name, or a pinned version, by its reference."""
@@ -181,29 +168,6 @@ def with_bucket(prompt: Prompt, unit: str) -> Prompt:
 
 
 def _route_targets(prompt: PromptState) -> Iterator[str]:
-    """Yield the targets of a route's steps. For a pinned version, also yield its prompt, whose epoch is needed."""
+    """Yield the targets of a route's steps."""
     for step in prompt.route or ():
-        use: str = step["use"]
-        yield use
-        if "@" in use:
-            yield use.partition("@")[0]
-
-
-def _with_current_epoch(
-    reference: str,
-    prompts: Mapping[str, PromptState],
-    pinned: Mapping[str, Prompt],
-    previously_routed: Mapping[str, Prompt],
-) -> Prompt:
-    """Return a pinned version with the current epoch of its prompt: an existing object if one has this epoch."""
-    prompt = pinned[reference]
-    prompt_state = prompts.get(prompt.name)
-    if prompt_state is None:
-        return prompt
-    epoch = prompt_state.row.epoch
-    for existing in (prompt, previously_routed.get(reference)):
-        if existing is not None and existing.epoch == epoch:
-            return existing
-    version = prompt.served_version
-    values = (version.content, version.settings, version.metadata, version.seed)
-    return Prompt(ServedVersion(version.link, version.name, version.version, epoch, *values))
+        yield step["use"]

@@ -92,6 +92,7 @@ class Catalog:
             (rf"alter domain {_NAME}\s+((?:add|validate) constraint .*)", self._constrain_domain),
             (rf"create (?:or replace )?view {_NAME}", self._replace_view),
             (rf"create table {_NAME} as\s+(.*)", self._create_table_as),
+            (rf"create table {_NAME} \((?!.*\breferences\b)", self._create_table),
             (rf"drop table {_NAME}$", _locking("access exclusive")),
             (rf"create (?:or replace )?rule \w+ as on \w+ to {_NAME}", _locking("access exclusive")),
             (rf"create (?:unique )?index \w+ on {_NAME}", _locking("share", READS)),
@@ -217,6 +218,10 @@ class Catalog:
     def _replace_view(self, match: Match[str]) -> Iterator[Effect]:
         if any(table == match[1] for table, _ in self._columns):
             yield Effect(match[1], "access exclusive", ())
+
+    def _create_table(self, match: Match[str]) -> Iterator[Effect]:
+        self._new_tables.add(match[1])
+        yield from ()
 
     def _create_table_as(self, match: Match[str]) -> Iterator[Effect]:
         self._new_tables.add(match[1])

@@ -35,7 +35,7 @@ class FollowedPrompt(Record):
 
 
 class PinnedVersion(Record):
-    """One version for a client that pins it; `epoch` is that of the prompt when it was read."""
+    """One version for a client that pins it; `epoch` is 0, because no split chose the version."""
 
     name: str
     version: int

@@ -34,6 +34,7 @@ class VersionText(Record):
 class ServedVersion(Record):
     """A version to use now, and the epoch to record its uses in. `is_active` is whether it is the active version.
 
+    `epoch` is 0 if the caller chose the version, or got the active one without a unit during a split.
     `seed` is hashed with a unit to select the unit's bucket.
     """
 
@@ -152,7 +153,9 @@ def read_served_version(database: Database, reference: Reference, unit: str | No
     else:
         rows = database.run(
             """
-            select v.id, v.name, v.version, s.epoch, v.content, v.settings,
+            select v.id, v.name, v.version,
+                   case when $2::integer is null and s.candidate_version is null then s.epoch else 0 end,
+                   v.content, v.settings,
                    coalesce(s.active_version = v.version, false), v.retired_at,
                    coalesce(s.seed, s.name)
             from promptctl.served s

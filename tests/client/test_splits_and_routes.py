@@ -144,18 +144,17 @@ def test_a_routed_unit_is_split_by_the_seed_of_the_routed_prompt(prompts: Prompt
         assert (routed.version, routed.bucket) == (same.version, same.bucket)
 
 
-def test_a_routed_version_has_the_current_epoch_and_a_pinned_one_keeps_its_own(
-    prompts: Prompts, sql: Connection
-) -> None:
+def test_a_version_that_a_route_names_is_in_epoch_0_as_a_pinned_one(prompts: Prompts, sql: Connection) -> None:
     run(sql, "select promptctl.set_routes('{greeter}', %s)", [json.dumps([[{"when": {"a": 1}, "use": "other@2"}]])])
     pinned = prompts.get("other@2")
     assert prompts.get("greeter", attributes={"a": 1}) is pinned
+    prompts.preload(["other"])
     for version, epoch in ((2, 2), (1, 3)):
         activate(sql, "other", version)
-        until(lambda epoch=epoch: prompts.get("greeter", attributes={"a": 1}).epoch == epoch)
+        until(lambda epoch=epoch: prompts.get("other").epoch == epoch)
         check_selection(prompts, sql, "greeter", "u", {"a": 1})
-        assert prompts.get("greeter", attributes={"a": 1}) is prompts.get("greeter", attributes={"a": 1})
-    assert (prompts.get("other@2"), pinned.epoch) == (pinned, 1)
+        assert prompts.get("greeter", attributes={"a": 1}) is pinned
+    assert (prompts.get("other@2"), pinned.epoch) == (pinned, 0)
 
 
 def test_units_keep_the_candidate_when_the_share_grows(prompts: Prompts, sql: Connection) -> None:

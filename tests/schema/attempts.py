@@ -74,6 +74,10 @@ def _total(grain: str = "'all'") -> str:
     )
 
 
+_BUCKET_TOTALS = (
+    "insert into promptctl.bucket_totals select 'greeter', 2, 1, 10, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 "
+    "from generate_series(1, 2)"
+)
 _score = (
     "insert into promptctl.scores (use_id, place, name, version, used_at, is_ok, size, score) select id, place, name, "
     "version, recorded_at, true, 0, {} from promptctl.uses, generate_series(1, 2) p (place) limit {}"
@@ -218,6 +222,8 @@ ATTEMPTS = [
     Attempt("epochs_and_positions_are_set_by_the_database",
             "insert into promptctl.served (name) values ('greeter') on conflict (name) do update set epoch = 0",
             RESTRICT, "epochs_are_counted_by_the_database"),
+    Attempt("epochs_and_positions_are_set_by_the_database", _serve("greeter", "slow_ms = 9"), RESTRICT,
+            "slow_ms_is_set_by_the_database"),
     Attempt("a_version_number_is_never_reused", _serve("greeter", "next_version = 1"), RESTRICT),
     *(
         Attempt("epochs_and_positions_are_set_by_the_database", _serve("greeter", changes), RESTRICT,
@@ -533,13 +539,18 @@ ATTEMPTS = [
     Attempt("totals_are_written_by_roll_up_uses", "update promptctl.totals set uses = 0", RESTRICT),
     Attempt("totals_are_written_by_roll_up_uses", "delete from promptctl.totals", RESTRICT),
     Attempt("totals_are_never_truncated", "truncate promptctl.totals", RESTRICT),
+    Attempt("bucket_totals_have_one_row_per_group", _TRIGGERS_OFF.format("bucket_totals") + _BUCKET_TOTALS, NOT_UNIQUE),
+    Attempt("bucket_totals_are_written_by_roll_up_uses", _BUCKET_TOTALS, RESTRICT),
+    Attempt("bucket_totals_are_written_by_roll_up_uses", "update promptctl.bucket_totals set uses = 0", RESTRICT),
+    Attempt("bucket_totals_are_written_by_roll_up_uses", "delete from promptctl.bucket_totals", RESTRICT),
+    Attempt("bucket_totals_are_never_truncated", "truncate promptctl.bucket_totals", RESTRICT),
 ]  # fmt: skip
 
 # Refusals by functions, with names that no constraint or trigger has.
 REFUSALS = [
     Attempt("schema_version_matches", "select promptctl.expect_schema_version(99)", "55000"),
     Attempt("schema_version_matches",
-            "delete from promptctl.installation; select promptctl.expect_schema_version(7)", "55000"),
+            "delete from promptctl.installation; select promptctl.expect_schema_version(8)", "55000"),
     *(
         Attempt("prompt_exists", sql, NO_DATA)
         for sql in (

@@ -217,7 +217,7 @@ def test_read_versions_returns_archived_versions(prompts: Connection) -> None:
         ["a", "a", "b", "nobody", "idle"],
         [2, 9, 1, 1, 1],
     )
-    assert sorted(versions) == [("a", 2, 1, "text 2"), ("b", 1, 1, "text 1"), ("idle", 1, 0, "Wait.")]
+    assert sorted(versions) == [("a", 2, 0, "text 2"), ("b", 1, 0, "text 1"), ("idle", 1, 0, "Wait.")]
 
 
 def test_prompt_names_are_sorted(database: Connection) -> None:

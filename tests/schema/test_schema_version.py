@@ -8,8 +8,8 @@ import re
 import promptctl
 from promptctl import schema
 
-VERSION = 7
-DIGEST = "0dc2f48f93e06526f730214862eacef31d4345eba6a63ea6943b2815f98dfaf5"
+VERSION = 8
+DIGEST = "ac56b0479abb1486d296070963d2f57c3409025107d266db39a450fa86f8107c"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:

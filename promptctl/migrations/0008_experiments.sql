@@ -1,0 +1,1186 @@
+-- promptctl: from schema version 7 to version 8: comparisons of versions.
+--
+-- `promptctl db migrate` runs it. It is one transaction: it either happens entirely or not at all. No table is rewritten.
+-- It only adds: what applications of versions 4 to 7 call keeps its name, its arguments and its columns.
+
+-- Read committed, because this migration must see what another one committed while it waited.
+begin isolation level read committed;
+
+set local client_min_messages = warning;
+set local lock_timeout = '60s';
+set local search_path = '';
+set local check_function_bodies = off;
+
+-- A superuser may run this migration. The owner of the schema must own the new objects, because its functions call them.
+select set_config('role', pg_get_userbyid(n.nspowner)::text, true)
+from pg_catalog.pg_namespace n where n.nspname = 'promptctl';
+
+do $$
+declare
+    installed integer;
+begin
+    -- The lock of installers. No program waits for a session that holds or wants it.
+    lock table promptctl.installation in share row exclusive mode;
+    select version into installed from promptctl.installation;
+    if installed is distinct from 7 then
+        raise exception using errcode = 'object_not_in_prerequisite_state', constraint = 'schema_version_matches',
+            message = format('database "%s" has schema version %s, and this migration starts from version 7',
+                             current_database(), coalesce(installed::text, 'unknown')),
+            detail = coalesce(installed::text, '');
+    end if;
+end
+$$;
+
+-- This lock conflicts with vacuum, which then ends, but not with programs that read or write.
+lock table promptctl.served, promptctl.allocations, promptctl.scores in share update exclusive mode;
+
+-- Programs wait while this session waits for these locks. So it waits at most 300 ms for all of them, gives them up, and
+-- tries again.
+do $$
+declare
+    relation text;
+    attempt integer := 0;
+    until timestamptz;
+begin
+    loop
+        begin
+            until := clock_timestamp() + interval '300 ms';
+            foreach relation in array array['scores', 'allocations', 'served'] loop
+                perform set_config('lock_timeout',
+                                   greatest(1, extract(milliseconds from until - clock_timestamp())::integer)::text, true);
+                execute format('lock table promptctl.%I in access exclusive mode', relation);
+            end loop;
+            exit;
+        exception when lock_not_available then
+            attempt := attempt + 1;
+            if attempt >= 40 then
+                raise;
+            end if;
+        end;
+        perform pg_sleep(1);
+    end loop;
+end
+$$;
+
+alter table promptctl.served add column slow_ms integer;
+alter table promptctl.allocations add column slow_ms integer;
+alter table promptctl.scores
+    add column epoch integer not null default 0,
+    add column bucket smallint;
+
+-- Scores that are not rolled up yet.
+select set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
+update promptctl.scores o set epoch = u.epoch, bucket = u.bucket
+from promptctl.uses u where u.id = o.use_id and o.recorded_in >= promptctl.rolled_below();
+select set_config('promptctl.writing_transaction', '', true);
+
+create table promptctl.bucket_totals (
+    name text collate "C" not null,
+    epoch integer not null,
+    version integer not null,
+    bucket smallint not null,
+    size smallint not null,
+    uses integer not null,
+    errors integer not null,
+    with_response integer not null,
+    slow integer not null,
+    with_first_token integer not null,
+    with_output integer not null,
+    billed integer not null,
+    with_score integer not null,
+    ln_response_ms double precision not null,
+    ln_first_token_ms double precision not null,
+    ln_output_tokens double precision not null,
+    input_tokens double precision not null,
+    output_tokens double precision not null,
+    cache_read_tokens double precision not null,
+    cache_write_tokens double precision not null,
+    score double precision not null,
+    model text,
+
+    constraint bucket_totals_have_one_row_per_group unique nulls not distinct (
+        name, epoch, version, bucket, model, size)
+) with (fillfactor = 60);
+
+comment on table promptctl.bucket_totals is
+    'The sums of the uses that a split served, by group of neighbouring buckets. compare_versions reads them instead of '
+    'single uses, which are dropped after some time. Only uses of an epoch whose share is between 0 and 100 % are in it. '
+    'Rows are updated in place, for which each page keeps some space.';
+comment on column promptctl.bucket_totals.bucket is
+    'The group of buckets, by its lowest bucket: see bucket_group. -1: uses of units that belong to the other version.';
+comment on column promptctl.bucket_totals.size is 'The price tier, as in totals.';
+comment on column promptctl.bucket_totals.uses is
+    'The number of uses; 0 where only a score was rolled up, which may happen before its use.';
+comment on column promptctl.bucket_totals.errors is 'Uses whose outcome is not ok.';
+comment on column promptctl.bucket_totals.with_response is 'Uses that succeeded and reported response_ms.';
+comment on column promptctl.bucket_totals.slow is
+    'Uses that succeeded and took longer than slow_ms of their allocation, or than 10 000 ms where it has none.';
+comment on column promptctl.bucket_totals.with_first_token is 'Uses that succeeded and reported first_token_ms.';
+comment on column promptctl.bucket_totals.with_output is 'Uses that succeeded and reported output_tokens.';
+comment on column promptctl.bucket_totals.billed is
+    'Uses that reported input or output tokens, including those that failed.';
+comment on column promptctl.bucket_totals.with_score is 'Uses that have a score.';
+comment on column promptctl.bucket_totals.ln_response_ms is
+    'The sum of the natural logarithms of response_ms, each of at least 1 ms, of uses that succeeded.';
+comment on column promptctl.bucket_totals.ln_first_token_ms is 'As ln_response_ms, of first_token_ms.';
+comment on column promptctl.bucket_totals.ln_output_tokens is 'As ln_response_ms, of output_tokens.';
+comment on column promptctl.bucket_totals.cache_read_tokens is 'The part of input_tokens that was read from a cache.';
+comment on column promptctl.bucket_totals.cache_write_tokens is
+    'The part of input_tokens that was written to a cache.';
+comment on constraint bucket_totals_have_one_row_per_group on promptctl.bucket_totals is
+    'A later roll-up adds to the same row.';
+
+create or replace function promptctl.slow_response_ms(name text, version integer) returns integer
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    percentile double precision;
+    magnitude double precision;
+begin
+    -- The middle of the bucket.
+    select 2 ^ ((min(r.bucket) + 0.5) / 32) into percentile
+    from (
+        select h.bucket, sum(sum(h.number)) over (order by h.bucket) as up_to, sum(sum(h.number)) over () as total
+        from promptctl.totals t
+        cross join unnest((t.response_times).buckets, (t.response_times).counts) h (bucket, number)
+        where t.grain = 'hour' and t.name = slow_response_ms.name and t.version = slow_response_ms.version and t.is_ok
+          and t.starts_at >= date_trunc('hour', now() - interval '7 days', 'UTC')
+        group by h.bucket
+    ) r
+    where r.total >= 100 and r.up_to >= 0.95 * r.total;
+    if percentile is null then
+        return 10000;
+    end if;
+    percentile := greatest(percentile, 1);
+    magnitude := 10 ^ floor(log(percentile));
+    return least(magnitude * case when percentile <= magnitude then 1 when percentile <= 2 * magnitude then 2
+                                  when percentile <= 5 * magnitude then 5 else 10 end, 1e9);
+end
+$$;
+
+create or replace function promptctl.before_served() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if tg_op = 'INSERT' then
+        if new.active_version is not null or new.candidate_version is not null or new.archived_at is not null then
+            -- One statement could also store the version, because foreign keys are checked at its end.
+            raise exception using errcode = 'restrict_violation', constraint = 'every_move_is_recorded',
+                message = format('"%s" cannot be inserted with an active version: activate it afterwards', new.name);
+        end if;
+        new.epoch := 0;
+        new.position := null;
+        new.slow_ms := null;
+        return new;
+    end if;
+    if new.name is distinct from old.name then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_prompt_keeps_its_name',
+            message = format('"%s" cannot be renamed', old.name);
+    end if;
+    if new.epoch is distinct from old.epoch then
+        raise exception using errcode = 'restrict_violation', constraint = 'epochs_are_counted_by_the_database',
+            message = format('the epoch of "%s" cannot be set: the database counts it', old.name);
+    end if;
+    if new.slow_ms is distinct from old.slow_ms then
+        raise exception using errcode = 'restrict_violation', constraint = 'slow_ms_is_set_by_the_database',
+            message = format('slow_ms of "%s" cannot be set: the database sets it when a split begins', old.name);
+    end if;
+    if new.archived_at is not null then
+        if old.archived_at is not null then
+            perform promptctl.require_not_archived(old);
+        end if;
+        new.archived_at := now();
+        new.active_version := null;
+        new.candidate_version := null;
+        new.route := null;
+    end if;
+    if new.next_version < old.next_version then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_version_number_is_never_reused',
+            message = format('next_version of "%s" cannot decrease: a number is never reused', old.name);
+    end if;
+
+    if new.active_version is distinct from old.active_version then
+        if new.position is distinct from old.position then
+            if not exists (select from promptctl.allocations a
+                           where a.name = new.name and a.epoch = new.position and a.version = new.active_version
+                             and a.kind in ('activate', 'restore')) then
+                raise exception using errcode = 'restrict_violation',
+                    constraint = 'a_rollback_goes_to_an_earlier_active_version',
+                    message = format('"%s" did not activate version %s in epoch %s',
+                                     new.name, coalesce(new.active_version::text, 'none'), new.position);
+            end if;
+        else
+            new.position := old.epoch + 1;
+        end if;
+        if new.candidate_version is not distinct from old.candidate_version then
+            new.candidate_version := null;
+        end if;
+        if old.active_version is not null and new.active_version is not null then
+            perform promptctl.require_no_new_variables(new.name, old.active_version, new.active_version);
+        end if;
+    elsif new.position is distinct from old.position then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_rollback_goes_to_an_earlier_active_version',
+            message = format('the position of "%s" changes only with its active version', new.name);
+    end if;
+
+    -- The foreign keys enforce this. The check here waits for a session that archives the version and raises a better
+    -- error. Our functions have made it already.
+    if coalesce(current_setting('promptctl.in_change', true), '') = '' then
+        if new.active_version is distinct from old.active_version and new.active_version is not null then
+            perform promptctl.require_version(new.name, new.active_version, 'in use');
+        end if;
+        if new.candidate_version is distinct from old.candidate_version and new.candidate_version is not null
+            and new.active_version is not null then
+            perform promptctl.require_version(new.name, new.candidate_version, 'in use');
+        end if;
+    end if;
+
+    if new.candidate_version is null then
+        new.basis_points := 0;
+        new.seed := null;
+    elsif new.candidate_version is distinct from old.candidate_version then
+        perform promptctl.require_no_new_variables(new.name, new.active_version, new.candidate_version);
+        -- Another candidate is a new split and gets a new seed, unless the caller passed this one.
+        if new.seed is not distinct from old.seed
+            and new.seed is distinct from nullif(current_setting('promptctl.argument_seed', true), '') then
+            new.seed := null;
+        end if;
+    end if;
+    if (new.active_version, new.candidate_version, new.basis_points)
+        is distinct from (old.active_version, old.candidate_version, old.basis_points)
+        or new.seed is distinct from old.seed or new.route is distinct from old.route
+        or (new.archived_at is null) <> (old.archived_at is null) then
+        new.epoch := old.epoch + 1;
+        if new.candidate_version is not null and new.seed is null then
+            new.seed := new.name || '.' || new.epoch;
+        end if;
+    end if;
+    if new.candidate_version is null then
+        new.slow_ms := null;
+    elsif (new.candidate_version, new.seed) is distinct from (old.candidate_version, old.seed) then
+        new.slow_ms := promptctl.slow_response_ms(new.name, new.active_version);
+    end if;
+    new.updated_at := now();
+    return new;
+end
+$$;
+
+-- A session reuses the plan of its first change, which has mostly one row. With nested loops over the transition tables
+-- each of two joins took 5 s when the same session later wrote 10 000 rows; with a hash join it takes milliseconds.
+create or replace function promptctl.after_served() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_nestloop = off as $$
+declare
+    release constant bigint := nullif(current_setting('promptctl.release', true), '')::bigint;
+    origins constant jsonb := nullif(current_setting('promptctl.argument_origins', true), '')::jsonb;
+    moved integer;
+begin
+    insert into promptctl.allocations (name, epoch, kind, previous_version, version, candidate_version, basis_points,
+                                       seed, slow_ms, parent, position, route, release, origin, author, reason)
+    select n.name, n.epoch, k.kind, o.active_version, n.active_version, n.candidate_version, n.basis_points, n.seed,
+           n.slow_ms, case when k.kind in ('activate', 'deactivate', 'archive', 'restore') then o.position end,
+           n.position, n.route, release, origins -> n.name, promptctl.current_author(), promptctl.current_reason()
+    from new_rows n
+    join old_rows o on o.name = n.name and o.epoch <> n.epoch
+    cross join lateral (
+        select case
+            when (n.archived_at is null) <> (o.archived_at is null)
+                then case when n.archived_at is null then 'restore' else 'archive' end
+            when n.active_version is not distinct from o.active_version
+                then case when (n.candidate_version, n.basis_points, n.seed)
+                               is not distinct from (o.candidate_version, o.basis_points, o.seed) then 'route'
+                          when n.candidate_version is null then 'unsplit' else 'split' end
+            when n.position <> n.epoch then 'rollback'
+            when n.active_version is null then 'deactivate'
+            else 'activate'
+        end
+    ) k (kind)
+    order by n.name;
+    get diagnostics moved = row_count;
+
+    if exists (select from new_rows n join old_rows o on o.name = n.name where n.route is distinct from o.route) then
+        perform promptctl.require_valid_route_targets(n.name, n.route)
+        from new_rows n join old_rows o on o.name = n.name where n.route is distinct from o.route;
+        update promptctl.applied a set is_settled = false
+        where a.is_settled and a.name = any (array(
+            select n.name from new_rows n join old_rows o on o.name = n.name where n.route is distinct from o.route));
+    end if;
+
+    if exists (select from new_rows n where n.active_version is null) then
+        perform promptctl.require_no_route_to(n.name, n.archived_at is not null)
+        from new_rows n join old_rows o on o.name = n.name
+        where n.active_version is null and (o.active_version is not null
+                                            or (n.archived_at is not null and o.archived_at is null))
+        order by n.name;
+        update promptctl.applied a set is_settled = false
+        where a.is_settled and a.name = any (array(
+            select n.name from new_rows n join old_rows o on o.name = n.name
+            where (n.archived_at is null) <> (o.archived_at is null)));
+    end if;
+
+    -- After a large release a listener reloads everything once, instead of receiving hundreds of notifications.
+    if moved > 100 and release is not null then
+        perform pg_notify('promptctl', json_build_object('release', release)::text);
+    else
+        perform pg_notify('promptctl', json_build_object('name', n.name, 'epoch', n.epoch)::text)
+        from new_rows n join old_rows o on o.name = n.name and o.epoch <> n.epoch;
+    end if;
+    return null;
+end
+$$;
+
+create or replace trigger bucket_totals_are_written_by_roll_up_uses
+    before insert or update or delete on promptctl.bucket_totals
+    for each statement execute function promptctl.refuse_outside_functions('bucket_totals are written by roll_up_uses');
+create or replace trigger bucket_totals_are_never_truncated before truncate on promptctl.bucket_totals
+    for each statement execute function promptctl.refuse('bucket_totals are written by roll_up_uses');
+
+create type promptctl.comparison as (metric text, share integer, uses_a bigint, uses_b bigint, units_a bigint,
+                                     units_b bigint, strata integer, value_a double precision,
+                                     value_b double precision, difference double precision,
+                                     se_null double precision, se_free double precision,
+                                     pooled double precision);
+
+create or replace function promptctl.explain_resolve(name text, unit anycompatible default null::text,
+                                                     attributes jsonb default '{}')
+returns promptctl.resolve_explanation
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    answer promptctl.resolve_explanation;
+    served promptctl.served;
+    step jsonb;
+begin
+    perform promptctl.require_grants('promptctl.explain_resolve'::regproc);
+    if jsonb_typeof(attributes) <> 'object' then
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'attributes_are_an_object',
+            message = format('attributes must be a JSON object, not %s', jsonb_typeof(attributes));
+    end if;
+    perform promptctl.unit_text(unit);
+    perform promptctl.require_prompts(array[explain_resolve.name]);
+    select * into served from promptctl.served s where s.name = explain_resolve.name;
+    answer.asked_for := served.name;
+    answer.route_step := promptctl.matching_step(served.route, attributes) + 1;
+    if answer.route_step is not null then
+        step := served.route -> (answer.route_step - 1);
+        answer.route_when := step -> 'when';
+        select * into served from promptctl.served s where s.name = split_part(step ->> 'use', '@', 1);
+        answer.version := nullif(split_part(step ->> 'use', '@', 2), '');
+    end if;
+    answer.name := served.name;
+    answer.epoch := case when answer.version is null then served.epoch else 0 end;
+    answer.active_version := served.active_version;
+    answer.basis_points := 0;
+    if answer.version is null then
+        answer.version := served.active_version;
+        if served.candidate_version is not null then
+            answer.candidate_version := served.candidate_version;
+            answer.basis_points := served.basis_points;
+            answer.seed := served.seed;
+            answer.bucket := coalesce(promptctl.bucket(served.seed, unit::text), floor(random() * 10000));
+            answer.is_candidate := answer.bucket < served.basis_points;
+            if answer.is_candidate then
+                answer.version := served.candidate_version;
+            end if;
+        end if;
+    end if;
+    if answer.bucket is null and unit is not null then
+        answer.bucket := promptctl.bucket(served.name, unit::text);
+    end if;
+    select v.content, v.settings, v.metadata into answer.content, answer.settings, answer.metadata
+    from promptctl.versions v where v.name = answer.name and v.version = answer.version;
+    if not found then
+        raise exception using errcode = 'no_data_found', constraint = 'a_version_is_active', detail = served.name,
+            message = format(case when served.archived_at is null then '"%s" has no active version'
+                                  else '"%s" is archived' end, served.name),
+            hint = format(case when served.archived_at is null then 'promptctl activate %s@VERSION'
+                               else 'promptctl show %s --archived' end, served.name);
+    end if;
+    return answer;
+end
+$$;
+
+create or replace function promptctl.resolve(name text, unit anycompatible default null::text,
+                                             attributes jsonb default '{}')
+returns setof promptctl.resolved_version
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp rows 1 as $$
+declare
+    served promptctl.served;
+    target text;
+begin
+    if has_function_privilege('public', 'promptctl.resolve'::regproc, 'execute') then
+        perform promptctl.require_grants('promptctl.resolve'::regproc);
+    end if;
+    if pg_typeof(unit) <> 'text'::regtype then
+        perform promptctl.unit_text(unit); -- Refuses other types, also without a split.
+    end if;
+    -- The same as explain_resolve, but faster, because every request of an application waits for it.
+    select * into served from promptctl.served s where s.name = resolve.name;
+    if served.route is not null then
+        target := served.route -> promptctl.matching_step(served.route, attributes) ->> 'use';
+        if target is not null then
+            select * into served from promptctl.served s where s.name = split_part(target, '@', 1);
+            if strpos(target, '@') > 0 then
+                served.active_version := split_part(target, '@', 2);
+                served.candidate_version := null;
+                served.epoch := 0;
+            end if;
+        end if;
+    end if;
+    if served.candidate_version is not null
+        and coalesce(promptctl.bucket(served.seed, unit::text), floor(random() * 10000))
+            < served.basis_points then
+        served.active_version := served.candidate_version;
+    end if;
+    return query
+        select v.name, v.version, served.epoch, v.content, v.settings, v.metadata
+        from promptctl.versions v where v.name = served.name and v.version = served.active_version;
+    if not found or jsonb_typeof(attributes) <> 'object' then
+        perform promptctl.explain_resolve(resolve.name, unit, attributes); -- It raises the error.
+    end if;
+end
+$$;
+
+create or replace function promptctl.read_versions(names text[], versions integer[])
+returns setof promptctl.pinned_version
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off as $$
+begin
+    perform promptctl.require_grants('promptctl.read_versions'::regproc);
+    return query
+        select v.name, v.version, 0, v.content, v.settings, v.metadata
+        from unnest(names, versions) n (name, version)
+        join promptctl.versions v on v.name = n.name and v.version = n.version and v.erased_at is null;
+end
+$$;
+
+create or replace function promptctl.score_use(use_id uuid, score double precision) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
+declare
+    most constant integer := 100;
+    scored record;
+begin
+    perform promptctl.require_grants('promptctl.score_use'::regproc);
+    if score is null then
+        raise exception using errcode = 'not_null_violation', constraint = 'a_score_is_a_number',
+            message = 'a score must be a number, not null';
+    end if;
+    perform set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
+    loop
+        -- In one statement, and so in one snapshot: drop_uses may delete the scores of a use before the use itself, and
+        -- without them the score to replace is unknown.
+        select u.name, u.version, u.epoch, u.bucket, u.recorded_at, u.model, u.outcome = 'ok' as is_ok,
+               promptctl.price_tier(u.input_tokens) as size, coalesce(o.place, 0) as place,
+               coalesce(o.score, u.score) as score
+        into scored
+        from promptctl.uses u
+        left join lateral (select l.place, l.score from promptctl.scores l
+                           where l.use_id = u.id order by l.place desc limit 1) o on true
+        where u.id = score_use.use_id
+          and u.recorded_at >= coalesce((select r.dropped_before from promptctl.roll_up r), '-infinity');
+        if not found then
+            raise exception using errcode = 'no_data_found', constraint = 'use_exists',
+                message = format('use %s does not exist or was dropped', use_id);
+        elsif scored.score = score_use.score then
+            perform set_config('promptctl.writing_transaction', '', true);
+            return false;
+        elsif scored.place >= most then
+            raise exception using errcode = 'restrict_violation', constraint = 'a_use_is_scored_at_most_100_times',
+                message = format('use %s has %s scores, which is the limit', use_id, most);
+        end if;
+        insert into promptctl.scores (use_id, place, name, version, epoch, bucket, used_at, model, is_ok, size, score,
+                                      previous)
+        values (score_use.use_id, scored.place + 1, scored.name, scored.version, scored.epoch, scored.bucket,
+                scored.recorded_at, scored.model, scored.is_ok, scored.size, score_use.score, scored.score)
+        on conflict on constraint a_use_has_one_score_per_place do nothing;
+        -- Another session inserted a score of this use meanwhile: read it and try again.
+        exit when found;
+    end loop;
+    perform set_config('promptctl.writing_transaction', '', true);
+    return true;
+end
+$$;
+
+create or replace function promptctl.buckets_per_group(basis_points integer) returns integer language sql immutable
+begin atomic
+    -- Each number divides 10, so that the groups of one share can be added to those of another.
+    select case when least(basis_points, 10000 - basis_points) >= 500 then 10
+                when least(basis_points, 10000 - basis_points) >= 250 then 5
+                when least(basis_points, 10000 - basis_points) >= 100 then 2 else 1 end;
+end;
+
+create or replace function promptctl.bucket_group(use_id uuid, version integer, bucket smallint,
+                                                  allocation promptctl.allocations)
+returns smallint language sql immutable
+begin atomic
+    select case
+        -- The buckets of the candidate are below the share.
+        when version = allocation.candidate_version and bucket < allocation.basis_points
+          or version = allocation.version and bucket >= allocation.basis_points
+            then bucket / promptctl.buckets_per_group(allocation.basis_points)
+                 * promptctl.buckets_per_group(allocation.basis_points)
+        when bucket is not null then -1
+        when version = allocation.candidate_version
+            then 10000 + (uuid_hash(use_id)::bigint + 2147483648) * allocation.basis_points / 4294967296
+                 / promptctl.buckets_per_group(allocation.basis_points)
+                 * promptctl.buckets_per_group(allocation.basis_points)
+        when version = allocation.version
+            then 10000 + (allocation.basis_points + (uuid_hash(use_id)::bigint + 2147483648)
+                          * (10000 - allocation.basis_points) / 4294967296)
+                 / promptctl.buckets_per_group(allocation.basis_points)
+                 * promptctl.buckets_per_group(allocation.basis_points)
+        else -1 end::smallint;
+end;
+
+create or replace view promptctl.split_uses as
+select u.name, u.epoch, u.version, promptctl.bucket_group(u.id, u.version, u.bucket, a) as bucket, u.model::text as model,
+       promptctl.price_tier(u.input_tokens) as size, true as is_use, u.outcome <> 'ok' as is_error,
+       u.outcome = 'ok' and u.response_ms > coalesce(a.slow_ms, 10000) as is_slow,
+       coalesce(u.input_tokens, u.output_tokens) is not null as is_billed,
+       -- Not the greatest of null and 1, which is 1.
+       case when u.outcome = 'ok' and u.response_ms is not null then ln(greatest(u.response_ms, 1)) end
+           as ln_response_ms,
+       case when u.outcome = 'ok' and u.first_token_ms is not null then ln(greatest(u.first_token_ms, 1)) end
+           as ln_first_token_ms,
+       case when u.outcome = 'ok' and u.output_tokens is not null
+            then ln(greatest(u.output_tokens, 1)::double precision) end as ln_output_tokens,
+       u.input_tokens::double precision as input_tokens, u.output_tokens::double precision as output_tokens,
+       u.cache_read_tokens::double precision as cache_read_tokens,
+       u.cache_write_tokens::double precision as cache_write_tokens, (u.score is not null)::integer as with_score,
+       u.score::double precision as score, u.recorded_in
+from promptctl.uses u
+join promptctl.allocations a on a.name = u.name and a.epoch = u.epoch
+ and a.candidate_version is not null and a.basis_points between 1 and 9999
+union all
+select o.name, o.epoch, o.version, promptctl.bucket_group(o.use_id, o.version, o.bucket, a), o.model::text, o.size, false,
+       false, false, false, null, null, null, null, null, null, null, (o.previous is null)::integer,
+       o.score - coalesce(o.previous, 0), o.recorded_in
+from promptctl.scores o
+join promptctl.allocations a on a.name = o.name and a.epoch = o.epoch
+ and a.candidate_version is not null and a.basis_points between 1 and 9999;
+
+comment on view promptctl.split_uses is
+    'What each single use that a split served, and each score that arrived after its use, adds to bucket_totals.';
+comment on column promptctl.split_uses.bucket is 'The group of buckets, see bucket_group.';
+comment on column promptctl.split_uses.size is 'The price tier, as in totals.';
+comment on column promptctl.split_uses.is_use is 'Whether it is a use; false: it is a score.';
+comment on column promptctl.split_uses.is_error is 'Whether the outcome is not ok.';
+comment on column promptctl.split_uses.is_slow is 'As slow in bucket_totals.';
+comment on column promptctl.split_uses.is_billed is 'As billed in bucket_totals.';
+comment on column promptctl.split_uses.ln_response_ms is
+    'The natural logarithm of response_ms, of at least 1 ms; null: not reported, or the use failed.';
+comment on column promptctl.split_uses.ln_first_token_ms is 'As ln_response_ms, of first_token_ms.';
+comment on column promptctl.split_uses.ln_output_tokens is 'As ln_response_ms, of output_tokens.';
+comment on column promptctl.split_uses.cache_read_tokens is 'The part of input_tokens that was read from a cache.';
+comment on column promptctl.split_uses.cache_write_tokens is 'The part of input_tokens that was written to a cache.';
+comment on column promptctl.split_uses.with_score is '1 for a score; 0: no score, or one that replaces another.';
+comment on column promptctl.split_uses.score is 'The score, less the one that it replaces.';
+comment on column promptctl.split_uses.recorded_in is 'As in uses.';
+
+-- By hash, as roll_up_uses. The rows are written in the order in which compare_versions reads them: otherwise those of one
+-- prompt are in as many pages as there are rows.
+create or replace function promptctl.add_to_bucket_totals(from_number bigint, to_number bigint) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+set enable_nestloop = off set enable_mergejoin = off as $$
+begin
+    if not exists (select from promptctl.allocations a
+                   where a.candidate_version is not null and a.basis_points between 1 and 9999) then
+        return;
+    end if;
+    insert into promptctl.bucket_totals as t (
+        name, epoch, version, bucket, model, size, uses, errors, with_response, slow, with_first_token, with_output, billed,
+        with_score, ln_response_ms, ln_first_token_ms, ln_output_tokens, input_tokens, output_tokens, cache_read_tokens,
+        cache_write_tokens, score)
+    select c.name, c.epoch, c.version, c.bucket, c.counted_model, c.size, count(*) filter (where c.is_use),
+           count(*) filter (where c.is_error), count(c.ln_response_ms), count(*) filter (where c.is_slow),
+           count(c.ln_first_token_ms), count(c.ln_output_tokens), count(*) filter (where c.is_billed), sum(c.with_score),
+           coalesce(sum(c.ln_response_ms), 0), coalesce(sum(c.ln_first_token_ms), 0),
+           coalesce(sum(c.ln_output_tokens), 0), coalesce(sum(c.input_tokens), 0), coalesce(sum(c.output_tokens), 0),
+           coalesce(sum(c.cache_read_tokens), 0), coalesce(sum(c.cache_write_tokens), 0), coalesce(sum(c.score), 0)
+    from (
+        select u.*, case when u.model is null or k.model is not null then u.model else 'other models' end as counted_model
+        from promptctl.split_uses u
+        left join (select distinct o.name, o.version, o.model
+                   from promptctl.totals o where o.grain = 'all') k
+            on k.name = u.name and k.version = u.version and k.model = u.model
+        where u.recorded_in >= from_number and u.recorded_in < to_number
+        offset 0 -- Otherwise each logarithm is computed twice.
+    ) c
+    group by 1, 2, 3, 4, 5, 6
+    order by 1, 2, 3, 4
+    on conflict on constraint bucket_totals_have_one_row_per_group do update
+    set uses = t.uses + excluded.uses, errors = t.errors + excluded.errors,
+        with_response = t.with_response + excluded.with_response, slow = t.slow + excluded.slow,
+        with_first_token = t.with_first_token + excluded.with_first_token,
+        with_output = t.with_output + excluded.with_output, billed = t.billed + excluded.billed,
+        with_score = t.with_score + excluded.with_score,
+        ln_response_ms = t.ln_response_ms + excluded.ln_response_ms,
+        ln_first_token_ms = t.ln_first_token_ms + excluded.ln_first_token_ms,
+        ln_output_tokens = t.ln_output_tokens + excluded.ln_output_tokens,
+        input_tokens = t.input_tokens + excluded.input_tokens,
+        output_tokens = t.output_tokens + excluded.output_tokens,
+        cache_read_tokens = t.cache_read_tokens + excluded.cache_read_tokens,
+        cache_write_tokens = t.cache_write_tokens + excluded.cache_write_tokens, score = t.score + excluded.score;
+end
+$$;
+
+-- By hash: the planner overestimates the number of hours and would sort all uses, which takes three times as long.
+create or replace function promptctl.roll_up_uses(at_most bigint default 1000000) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = 0 set work_mem = '128MB'
+set enable_sort = off set enable_incremental_sort = off set jit = off
+set enable_seqscan = off set enable_indexscan = off set enable_indexonlyscan = off as $$
+declare
+    mark promptctl.roll_up;
+    horizon bigint;
+    last_place bigint;
+    waiting bigint;
+    added bigint := 0;
+begin
+    perform promptctl.require_grants('promptctl.roll_up_uses'::regproc);
+    perform set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
+    select * into mark from promptctl.roll_up;
+    -- A difference of up to a thousand transactions closes by itself.
+    if pg_snapshot_xmax(pg_current_snapshot())::text::bigint + mark.transaction_offset + 1000 < mark.rolled_below then
+        perform promptctl.catch_up_after_restore();
+    end if;
+    -- One session at a time; a second one returns null.
+    select * into mark from promptctl.roll_up for no key update skip locked;
+    if not found then
+        begin
+            if exists (select from promptctl.roll_up) then
+                raise lock_not_available;
+            end if;
+            -- The first roll-up has no row to lock. Recorders and readers do not wait for this lock.
+            lock table promptctl.roll_up in share row exclusive mode nowait;
+            select * into mark from promptctl.roll_up for no key update skip locked;
+        exception when lock_not_available then
+            perform set_config('promptctl.writing_transaction', '', true);
+            return null;
+        end;
+        mark.rolled_below := coalesce(mark.rolled_below, 0);
+        mark.transaction_offset := coalesce(mark.transaction_offset, 0);
+    end if;
+    -- Every transaction below it has ended and can record no more uses.
+    horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint + mark.transaction_offset;
+    -- Read about at_most uses in physical order, which is nearly the order of recording, and roll up all that were recorded
+    -- no later than these. In the order of an index they would be the uses of one prompt.
+    select count(*), max(f.recorded_in) into waiting, last_place
+    from (select u.recorded_in from promptctl.uses u
+          where u.recorded_in >= mark.rolled_below and u.recorded_in < horizon limit at_most) f;
+    horizon := greatest(mark.rolled_below, case when waiting = at_most then last_place + 1 else horizon end);
+
+    if waiting > 0 then
+        with hours as materialized (
+            select u.name, u.version, date_bin('1 hour', u.recorded_at, '2000-01-01 00:00:00+00') as starts_at, u.model,
+                   u.outcome = 'ok' as is_ok, promptctl.price_tier(u.input_tokens) as size,
+                   count(*) as uses, count(*) - count(u.bucket) as without_unit,
+                   count(coalesce(u.input_tokens, u.output_tokens)) as with_tokens,
+                   count(u.input_tokens + u.output_tokens) as with_both,
+                   sum((u.input_tokens + u.output_tokens)::double precision) as tokens,
+                   count(u.input_tokens) as with_input, sum(u.input_tokens::double precision) as input_tokens,
+                   count(u.output_tokens) as with_output, sum(u.output_tokens::double precision) as output_tokens,
+                   sum(u.cache_read_tokens::double precision) as cache_read_tokens,
+                   sum(u.cache_write_tokens::double precision) as cache_write_tokens,
+                   count(u.response_ms) as with_response, sum(u.response_ms) as response_ms,
+                   min(u.response_ms) as fastest_ms, max(u.response_ms) as slowest_ms,
+                   count(u.first_token_ms) as with_first_token,
+                   sum(u.first_token_ms) as first_token_ms, count(u.score) as with_score, sum(u.score) as score,
+                   max(u.recorded_at) as last_used_at, array_agg(promptctl.histogram_bucket(u.response_ms)) as buckets
+            from promptctl.uses u
+            where u.recorded_in >= mark.rolled_below and u.recorded_in < horizon
+            group by 1, 2, 3, 4, 5, 6
+        ), counted as materialized (
+            select h.*, case when t.buckets is not null then row(t.buckets, t.counts)::promptctl.histogram end
+                            as response_times
+            from hours h
+            -- Hour by hour: sorting and counting all buckets at once took as long as the rest.
+            cross join lateral (
+                select array_agg(b.bucket) as buckets, array_agg(b.number) as counts
+                from (select e.bucket, count(*) as number from unnest(h.buckets) e (bucket)
+                      where e.bucket is not null group by e.bucket order by e.bucket) b) t
+        ), kept as materialized (
+            select k.name, k.version, k.model
+            from (select array_agg(h.name) as names, array_agg(h.version) as versions,
+                         array_agg(h.model::text) as models, array_agg(h.uses) as uses
+                  from hours h where h.model is not null) m
+            cross join lateral promptctl.models_in_totals(m.names, m.versions, m.models, m.uses) k
+        ), sums as (
+            select g.grain, c.name, c.version, g.starts_at,
+                   case when c.model is null or k.model is not null then c.model else 'other models' end as model,
+                   c.is_ok, c.size, sum(c.uses) as uses,
+                   sum(c.without_unit) as without_unit, sum(c.with_tokens) as with_tokens,
+                   sum(c.with_both) as with_both, sum(c.tokens) as tokens, sum(c.with_input) as with_input,
+                   sum(c.input_tokens) as input_tokens, sum(c.with_output) as with_output,
+                   sum(c.output_tokens) as output_tokens,
+                   sum(c.cache_read_tokens) as cache_read_tokens, sum(c.cache_write_tokens) as cache_write_tokens,
+                   sum(c.with_response) as with_response, sum(c.response_ms) as response_ms,
+                   min(c.fastest_ms) as fastest_ms, max(c.slowest_ms) as slowest_ms,
+                   array_agg(c.response_times) as response_times,
+                   sum(c.with_first_token) as with_first_token, sum(c.first_token_ms) as first_token_ms,
+                   sum(c.with_score) as with_score, sum(c.score) as score, max(c.last_used_at) as last_used_at
+            from counted c
+            left join kept k on k.name = c.name and k.version = c.version and k.model = c.model
+            cross join lateral (values ('hour', c.starts_at), ('day', date_trunc('day', c.starts_at, 'UTC')),
+                                       ('all', '-infinity'::timestamptz)) g (grain, starts_at)
+            group by 1, 2, 3, 4, 5, 6, 7
+        ), written as (
+            insert into promptctl.totals as t (
+                grain, name, version, starts_at, model, is_ok, size, uses, without_unit, with_tokens, with_both, tokens,
+                with_input, input_tokens, with_output, output_tokens, cache_read_tokens, cache_write_tokens,
+                with_response, response_ms, fastest_ms, slowest_ms, response_times, with_first_token, first_token_ms,
+                with_score, score, last_used_at)
+            select s.grain, s.name, s.version, s.starts_at, s.model, s.is_ok, s.size, s.uses, s.without_unit,
+                   s.with_tokens, s.with_both, s.tokens, s.with_input, s.input_tokens, s.with_output, s.output_tokens,
+                   s.cache_read_tokens, s.cache_write_tokens, s.with_response, s.response_ms, s.fastest_ms,
+                   s.slowest_ms, case when cardinality(s.response_times) = 1 then s.response_times[1]
+                       else promptctl.merge_histograms(s.response_times) end,
+                   s.with_first_token, s.first_token_ms, s.with_score, s.score, s.last_used_at
+            from sums s
+            on conflict on constraint totals_have_one_row_per_group do update
+            set uses = t.uses + excluded.uses, without_unit = t.without_unit + excluded.without_unit,
+                with_tokens = t.with_tokens + excluded.with_tokens, with_both = t.with_both + excluded.with_both,
+                tokens = coalesce(t.tokens + excluded.tokens, t.tokens, excluded.tokens),
+                with_input = t.with_input + excluded.with_input,
+                input_tokens = coalesce(t.input_tokens + excluded.input_tokens, t.input_tokens, excluded.input_tokens),
+                with_output = t.with_output + excluded.with_output,
+                output_tokens = coalesce(t.output_tokens + excluded.output_tokens, t.output_tokens,
+                                         excluded.output_tokens),
+                cache_read_tokens = coalesce(t.cache_read_tokens + excluded.cache_read_tokens, t.cache_read_tokens,
+                                             excluded.cache_read_tokens),
+                cache_write_tokens = coalesce(t.cache_write_tokens + excluded.cache_write_tokens, t.cache_write_tokens,
+                                              excluded.cache_write_tokens),
+                with_response = t.with_response + excluded.with_response,
+                response_ms = coalesce(t.response_ms + excluded.response_ms, t.response_ms, excluded.response_ms),
+                fastest_ms = least(t.fastest_ms, excluded.fastest_ms),
+                slowest_ms = greatest(t.slowest_ms, excluded.slowest_ms),
+                response_times = promptctl.merge_histograms(array[t.response_times, excluded.response_times]),
+                with_first_token = t.with_first_token + excluded.with_first_token,
+                first_token_ms = coalesce(t.first_token_ms + excluded.first_token_ms, t.first_token_ms,
+                                          excluded.first_token_ms),
+                with_score = t.with_score + excluded.with_score,
+                score = coalesce(t.score + excluded.score, t.score, excluded.score),
+                last_used_at = greatest(t.last_used_at, excluded.last_used_at)
+        )
+        select sum(h.uses) into added from hours h;
+    end if;
+
+    -- A score may be rolled up before its use, whose transaction may have begun later.
+    insert into promptctl.totals as t (
+        grain, name, version, starts_at, model, is_ok, size, uses, without_unit, with_tokens, with_both, with_input,
+        with_output, with_response, with_first_token, with_score, score)
+    select g.grain, o.name, o.version, g.starts_at,
+           case when o.model is null or k.model is not null then o.model else 'other models' end as model, o.is_ok,
+           o.size, 0, 0, 0, 0, 0, 0, 0, 0,
+           count(*) filter (where o.previous is null), sum(o.score - coalesce(o.previous, 0))
+    from promptctl.scores o
+    left join (
+        select f.name, f.version, f.model
+        from (select array_agg(m.name) as names, array_agg(m.version) as versions,
+                     array_agg(m.model::text) as models, array_agg(1::bigint) as uses
+              from promptctl.scores m
+              where m.recorded_in >= mark.rolled_below and m.recorded_in < horizon and m.model is not null) n
+        cross join lateral promptctl.models_in_totals(n.names, n.versions, n.models, n.uses) f
+    ) k on k.name = o.name and k.version = o.version and k.model = o.model
+    cross join lateral (values ('hour', date_trunc('hour', o.used_at, 'UTC')),
+                               ('day', date_trunc('day', o.used_at, 'UTC')),
+                               ('all', '-infinity'::timestamptz)) g (grain, starts_at)
+    where o.recorded_in >= mark.rolled_below and o.recorded_in < horizon
+    group by 1, 2, 3, 4, 5, 6, 7
+    on conflict on constraint totals_have_one_row_per_group do update
+    set with_score = t.with_score + excluded.with_score,
+        score = coalesce(t.score + excluded.score, t.score, excluded.score);
+
+    perform promptctl.add_to_bucket_totals(mark.rolled_below, horizon);
+
+    if added = 0 then
+        -- Uses from a cluster with larger transaction numbers would not be rolled up until this cluster reaches them.
+        update promptctl.uses u set recorded_in = horizon
+        where u.recorded_in > greatest(horizon, pg_snapshot_xmax(pg_current_snapshot())::text::bigint + mark.transaction_offset);
+        update promptctl.scores o set recorded_in = horizon
+        where o.recorded_in > greatest(horizon, pg_snapshot_xmax(pg_current_snapshot())::text::bigint + mark.transaction_offset);
+    end if;
+    if mark.singleton then
+        update promptctl.roll_up r set rolled_below = horizon, rolled_up_at = clock_timestamp()
+        where r.rolled_below <> horizon;
+    elsif waiting > 0 or exists (select from promptctl.totals) then
+        insert into promptctl.roll_up (rolled_below, rolled_up_at) values (horizon, clock_timestamp());
+    end if;
+    perform set_config('promptctl.writing_transaction', '', true);
+    return added;
+end
+$$;
+
+create or replace function promptctl.half_width(v double precision, tau double precision, alpha double precision)
+returns double precision language sql immutable
+begin atomic
+    select case when v > 0 then sqrt((v + tau ^ 2) * v / tau ^ 2 * (ln(1 + tau ^ 2 / v) - 2 * ln(alpha))) end;
+end;
+
+create or replace function promptctl.valid_interval(d double precision, se_null double precision,
+                                                    se_free double precision, tau double precision,
+                                                    alpha double precision, out lower double precision,
+                                                    out upper double precision)
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_null constant double precision := se_null ^ 2;
+    v_free constant double precision := greatest(se_null, se_free) ^ 2;
+    near double precision := abs(d) - promptctl.half_width(v_null, tau, alpha);
+    far constant double precision := abs(d) + promptctl.half_width(v_free, tau, alpha);
+    low double precision := 0;
+    high double precision := abs(d);
+    middle double precision;
+begin
+    if near > 0 and v_free > v_null then
+        -- The difference at which the estimate is at the end of its interval, with a variance between the two.
+        for step in 1 .. 60 loop
+            middle := (low + high) / 2;
+            if abs(d) - middle > promptctl.half_width(v_null + (v_free - v_null) * middle / abs(d), tau, alpha) then
+                low := middle;
+            else
+                high := middle;
+            end if;
+        end loop;
+        near := low;
+    end if;
+    lower := case when d < 0 then -far else near end;
+    upper := case when d < 0 then -near else far end;
+end
+$$;
+
+create or replace function promptctl.compare_versions(name text, a integer, b integer, epochs integer[] default null,
+                                                      prices jsonb default '[]', cap double precision default 0.05,
+                                                      group_size integer default null)
+returns setof promptctl.comparison
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set work_mem = '64MB' set jit = off
+set plan_cache_mode = 'force_custom_plan' set max_parallel_workers_per_gather = 0 set enable_nestloop = off
+set enable_mergejoin = off set enable_sort = off set enable_incremental_sort = off as $$
+declare
+    watermark constant bigint := promptctl.rolled_below();
+    splits promptctl.allocations[];
+    buckets integer := group_size;
+begin
+    perform promptctl.require_grants('promptctl.compare_versions'::regproc);
+    perform promptctl.require_prompts(array[compare_versions.name]);
+    splits := array(
+        select l from promptctl.allocations l
+        where l.name = compare_versions.name and l.basis_points between 1 and 9999
+          and (l.version = a and l.candidate_version = b or l.version = b and l.candidate_version = a)
+          and (epochs is null or l.epoch = any (epochs)));
+    if buckets is null then
+        -- The least number that the numbers of all shares divide.
+        select case when bool_or(n.number = 10) or bool_or(n.number = 5) and bool_or(n.number = 2) then 10
+                    else max(n.number) end
+        into buckets
+        from unnest(splits) s cross join promptctl.buckets_per_group(s.basis_points) n (number);
+    end if;
+    return query
+    with strata as materialized (
+        -- Epochs of one split with the same share are one stratum.
+        select s.epoch, s.seed::text as seed,
+               case when s.candidate_version = b then s.basis_points else 10000 - s.basis_points end as share,
+               dense_rank() over (order by s.seed, s.basis_points, s.candidate_version)::integer as stratum
+        from unnest(splits) s
+    ), price as materialized (
+        select p.model, p.size, p.input, p.output, coalesce(p.cache_read, p.input) as cache_read,
+               coalesce(p.cache_write, p.input) as cache_write
+        from jsonb_to_recordset(prices) as p (model text, size smallint, input double precision,
+                                              output double precision, cache_read double precision,
+                                              cache_write double precision)
+    ), parts as (
+        select t.epoch, t.version, t.bucket, t.model, t.size, t.uses, t.errors, t.with_response, t.slow,
+               t.with_first_token, t.with_output, t.billed, t.with_score, t.ln_response_ms, t.ln_first_token_ms,
+               t.ln_output_tokens, t.input_tokens, t.output_tokens, t.cache_read_tokens, t.cache_write_tokens, t.score
+        from promptctl.bucket_totals t
+        where t.name = compare_versions.name and t.version in (a, b)
+        union all
+        select u.epoch, u.version, u.bucket, u.model, u.size, u.is_use::integer, u.is_error::integer,
+               (u.ln_response_ms is not null)::integer, coalesce(u.is_slow, false)::integer,
+               (u.ln_first_token_ms is not null)::integer, (u.ln_output_tokens is not null)::integer,
+               u.is_billed::integer, u.with_score, coalesce(u.ln_response_ms, 0), coalesce(u.ln_first_token_ms, 0),
+               coalesce(u.ln_output_tokens, 0), coalesce(u.input_tokens, 0), coalesce(u.output_tokens, 0),
+               coalesce(u.cache_read_tokens, 0), coalesce(u.cache_write_tokens, 0), coalesce(u.score, 0)
+        from promptctl.split_uses u
+        where u.name = compare_versions.name and u.version in (a, b) and u.recorded_in >= watermark
+    ), groups as materialized (
+        select s.stratum, p.version = b as is_b, case when p.bucket < 0 then -1 else p.bucket / buckets end as place,
+               sum(p.uses)::double precision as uses, sum(p.errors) as errors, sum(p.with_response) as with_response,
+               sum(p.ln_response_ms) as ln_response_ms, sum(p.slow) as slow,
+               sum(p.with_first_token) as with_first_token, sum(p.ln_first_token_ms) as ln_first_token_ms,
+               sum(p.with_output) as with_output, sum(p.ln_output_tokens) as ln_output_tokens, sum(p.billed) as billed,
+               coalesce(sum((p.input_tokens - p.cache_read_tokens - p.cache_write_tokens) * c.input
+                            + p.output_tokens * c.output + p.cache_read_tokens * c.cache_read
+                            + p.cache_write_tokens * c.cache_write), 0) as cost,
+               coalesce(sum(p.billed) filter (where c.input is null or c.output is null), 0) as without_price,
+               sum(p.with_score) as with_score, sum(p.score) as score
+        from parts p
+        join strata s on s.epoch = p.epoch
+        left join price c on c.model = p.model and c.size = p.size
+        group by 1, 2, 3
+    ), sizes as materialized (
+        select h.stratum, h.seed, h.share,
+               coalesce(sum(g.uses) filter (where not g.is_b and g.place >= 0), 0) as uses_a,
+               coalesce(sum(g.uses) filter (where g.is_b and g.place >= 0), 0) as uses_b,
+               -- A use without a unit is a unit of its own.
+               coalesce(sum(case when g.place < 10000 / buckets then 1 else g.uses end)
+                        filter (where not g.is_b and g.place >= 0), 0) as units_a,
+               coalesce(sum(case when g.place < 10000 / buckets then 1 else g.uses end)
+                        filter (where g.is_b and g.place >= 0), 0) as units_b,
+               coalesce(sum(g.uses) filter (where not g.is_b and g.place < 0), 0) as misplaced_a,
+               coalesce(sum(g.uses) filter (where g.is_b and g.place < 0), 0) as misplaced_b,
+               coalesce(sum(g.without_price), 0) as without_price
+        from (select distinct s.stratum, s.seed, s.share from strata s) h
+        left join groups g on g.stratum = h.stratum
+        group by 1, 2, 3
+    ), capped as materialized (
+        select g.*, z.seed, z.share, coalesce(least(1, cap * least(z.uses_a, z.uses_b) / nullif(g.uses, 0)), 1) as factor
+        from groups g join sizes z on z.stratum = g.stratum
+        where g.place >= 0 and z.uses_a > 0 and z.uses_b > 0
+    ), cells as materialized (
+        select c.stratum, c.seed, c.is_b, c.place, m.metric, m.n * c.factor as n, m.s * c.factor as s
+        from capped c
+        cross join lateral (values (1, c.uses, c.errors), (2, c.with_response, c.ln_response_ms),
+                                   (3, c.with_response, c.slow), (4, c.with_first_token, c.ln_first_token_ms),
+                                   (5, c.with_output, c.ln_output_tokens), (6, c.billed, c.cost),
+                                   (7, c.with_score, c.score)) m (metric, n, s)
+        where m.n > 0
+    ), sides as materialized (
+        select c.metric, c.stratum, c.is_b, count(*)::double precision as units, sum(c.n) as n, sum(c.s) as s,
+               sum(c.s * c.s) as ss, sum(c.s * c.n) as sn, sum(c.n * c.n) as nn
+        from cells c group by 1, 2, 3 having count(*) > 1
+    ), compared as materialized (
+        select q.metric, q.stratum, q.weight, q.n_a, q.n_b, q.value_a, q.value_b, q.pooled,
+               -- The sum of (s - value * n)^2 over the groups.
+               (q.ss_a + q.ss_b - 2 * q.pooled * (q.sn_a + q.sn_b) + q.pooled ^ 2 * (q.nn_a + q.nn_b))
+                   / (q.units_a + q.units_b - 1) * (q.units_a / q.n_a ^ 2 + q.units_b / q.n_b ^ 2) as v_null,
+               (q.ss_a - 2 * q.value_a * q.sn_a + q.value_a ^ 2 * q.nn_a) / q.n_a ^ 2
+                   + (q.ss_b - 2 * q.value_b * q.sn_b + q.value_b ^ 2 * q.nn_b) / q.n_b ^ 2 as v_free
+        from (
+            select o.metric, o.stratum, o.units as units_a, c.units as units_b, o.n as n_a, c.n as n_b,
+                   o.s / o.n as value_a, c.s / c.n as value_b, (o.s + c.s) / (o.n + c.n) as pooled, o.ss as ss_a,
+                   c.ss as ss_b, o.sn as sn_a, c.sn as sn_b, o.nn as nn_a, c.nn as nn_b,
+                   o.n * c.n / (o.n + c.n) / sum(o.n * c.n / (o.n + c.n)) over (partition by o.metric) as weight
+            from sides o
+            join sides c on c.metric = o.metric and c.stratum = o.stratum and c.is_b
+            where not o.is_b
+        ) q
+    ), cross_terms as materialized (
+        -- The same units are in several strata of a seed.
+        select u.metric, greatest(sum(u.total ^ 2 - u.squares), 0) as v
+        from (
+            select i.metric, sum(i.part) as total, sum(i.part ^ 2) as squares
+            from (
+                select c.metric, c.seed, c.place,
+                       case when c.is_b then k.weight * (c.s - k.value_b * c.n) / k.n_b
+                            else -k.weight * (c.s - k.value_a * c.n) / k.n_a end as part
+                from cells c join compared k on k.metric = c.metric and k.stratum = c.stratum
+                where c.place < 10000 / buckets and (select count(*) > 1 from sizes)
+                offset 0
+            ) i
+            group by i.metric, i.seed, i.place
+        ) u
+        group by 1
+    ), traffic as (
+        -- Uses for each bucket of a version, of units: a group without uses counts.
+        select q.stratum, q.uses_a, q.uses_b, q.value_a, q.value_b, ln(q.value_b / q.value_a) as difference,
+               sqrt((q.ss - 2 * q.mean * buckets * (q.uses_a + q.uses_b) + q.mean ^ 2 * buckets * 10000)
+                    / (10000 / buckets - 1)
+                    * (1.0 / (buckets * q.share) + 1.0 / (buckets * (10000 - q.share)))) / q.mean as se
+        from (
+            select c.stratum, c.share, sum(c.n) filter (where not c.is_b) as uses_a,
+                   sum(c.n) filter (where c.is_b) as uses_b, sum(c.n ^ 2) as ss, sum(c.n) / 10000 as mean,
+                   sum(c.n) filter (where not c.is_b) / (10000 - c.share) as value_a,
+                   sum(c.n) filter (where c.is_b) / c.share as value_b
+            from (select g.stratum, g.share, g.is_b, g.uses * g.factor as n from capped g
+                  where g.place < 10000 / buckets) c
+            group by 1, 2
+        ) q
+        where q.uses_a > 0 and q.uses_b > 0
+    )
+    select n.metric, null::integer, sum(k.n_a)::bigint, sum(k.n_b)::bigint, max(z.units_a)::bigint, max(z.units_b)::bigint,
+           count(*)::integer, sum(k.weight * k.value_a), sum(k.weight * k.value_b),
+           sum(k.weight * (k.value_b - k.value_a)), sqrt(sum(k.weight ^ 2 * k.v_null) + coalesce(max(c.v), 0)),
+           sqrt(sum(k.weight ^ 2 * k.v_free) + coalesce(max(c.v), 0)), sum(k.weight * k.pooled)
+    from compared k
+    join sizes z on z.stratum = k.stratum
+    join unnest(array['errors', 'time', 'slow', 'first', 'output', 'cost', 'score']) with ordinality n (metric, place)
+        on n.place = k.metric
+    left join cross_terms c on c.metric = k.metric
+    where k.metric <> 6 or (select sum(w.without_price) = 0 from sizes w)
+    group by 1
+    union all
+    select n.metric, z.share, k.n_a::bigint, k.n_b::bigint, z.units_a::bigint, z.units_b::bigint, 1, k.value_a, k.value_b,
+           k.value_b - k.value_a, sqrt(k.v_null), sqrt(k.v_free), k.pooled
+    from compared k
+    join sizes z on z.stratum = k.stratum
+    join unnest(array['errors', 'time', 'slow', 'first', 'output', 'cost', 'score']) with ordinality n (metric, place)
+        on n.place = k.metric
+    where k.metric <> 6 or z.without_price = 0
+    union all
+    select 'traffic', z.share, t.uses_a::bigint, t.uses_b::bigint, null, null, 1, t.value_a, t.value_b, t.difference, t.se,
+           t.se, 1
+    from traffic t join sizes z on z.stratum = t.stratum
+    union all
+    select c.metric, c.share, c.uses_a::bigint, c.uses_b::bigint, c.units_a::bigint, c.units_b::bigint, c.strata::integer,
+           null, null, null, null, null, null
+    from (
+        select 'uses' as metric, z.share, z.uses_a, z.uses_b, z.units_a, z.units_b, 1 as strata from sizes z
+        union all
+        select 'uses', null, sum(z.uses_a), sum(z.uses_b), max(z.units_a), max(z.units_b), count(*) from sizes z
+        union all
+        select 'out_of_place', null, sum(z.misplaced_a), sum(z.misplaced_b), null, null, count(*) from sizes z
+    ) c
+    where c.uses_a is not null;
+end
+$$;
+
+create or replace function promptctl.grant_access(login text, access text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    routine regprocedure;
+begin
+    if not exists (select from pg_catalog.pg_roles r where r.rolname = login) then
+        raise exception using errcode = 'undefined_object', constraint = 'login_role_exists',
+            message = format('no role "%s"', login);
+    end if;
+    if access not in ('viewer', 'application', 'operator') then
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'access_is_known',
+            message = format('unknown access "%s": use viewer, application or operator', access);
+    end if;
+    if login = (select pg_get_userbyid(n.nspowner) from pg_catalog.pg_namespace n where n.nspname = 'promptctl') then
+        -- Revoking rights of the owner would break the triggers and foreign keys, which run as the owner.
+        raise exception using errcode = 'restrict_violation', constraint = 'the_owner_has_every_access',
+            message = format('"%s" owns the schema and has every right already', login);
+    end if;
+    -- A restore without grants may have granted them to PUBLIC.
+    revoke all on all routines in schema promptctl from public;
+    revoke all on all tables in schema promptctl from public;
+    revoke all on schema promptctl from public;
+    execute format('revoke all on all tables in schema promptctl from %I', login);
+    execute format('revoke all on all routines in schema promptctl from %I', login);
+    execute format('grant usage on schema promptctl to %I', login);
+    for routine in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'promptctl'::regnamespace
+          and p.proname = any (
+              array['expect_schema_version', 'current_author', 'current_reason', 'explain_resolve', 'rolled_below',
+                    'open_to_everybody']
+              || case when access in ('viewer', 'operator')
+                      then array['compare_versions', 'half_width', 'valid_interval',
+                                 -- The view split_uses calls these.
+                                 'bucket_group', 'buckets_per_group', 'price_tier'] end
+              || case when access in ('application', 'operator')
+                      then array['resolve', 'record_use', 'record_uses', 'record_fallbacks', 'score_use', 'bucket',
+                                 'new_use_id', 'follow', 'read_versions', 'erased_versions', 'prompt_names'] end
+              || case when access = 'operator'
+                      then array['activate', 'deactivate', 'rollback', 'rollback_release', 'create_version',
+                                 'add_versions', 'retire', 'archive', 'describe', 'describe_versions', 'set_routes',
+                                 'lock_prompts_to_sync', 'lock_out_other_syncs', 'open_release', 'record_source',
+                                 'record_applied', 'split', 'end_split', 'roll_up_uses', 'drop_uses'] end)
+    loop
+        execute format('grant execute on function %s to %I', routine, login);
+    end loop;
+    if access in ('viewer', 'operator') then
+        execute format('grant select on all tables in schema promptctl to %I', login);
+    else
+        execute format('grant select on promptctl.installation to %I', login);
+    end if;
+    if access = 'operator' then
+        -- Not stats: an update of it would be ignored silently.
+        execute format('grant insert, update (id, name, version, content, is_active, created_at, created_by, metadata) '
+                       'on promptctl.prompts to %I', login);
+    end if;
+end
+$$;
+
+comment on column promptctl.served.slow_ms is
+    'A call of the split is slow if it takes longer than this, in milliseconds. It is fixed when the split begins; null: '
+    'no split runs, or it began before schema version 8 and 10 000 applies.';
+comment on column promptctl.allocations.slow_ms is 'As in served, after the change.';
+comment on column promptctl.scores.epoch is
+    'The epoch of the use; 0: no split chose the version, or a program stored the score during the migration to schema '
+    'version 8.';
+comment on column promptctl.scores.bucket is 'The bucket of the unit of the use; null: the use has no unit.';
+comment on function promptctl.slow_response_ms is
+    'The response time, in milliseconds, above which a call is slow: the 95th percentile of the version in the totals of '
+    'the last 7 days, rounded up to 1, 2 or 5 times a power of 10. 10 000 where fewer than 100 uses reported a time.';
+comment on function promptctl.before_served is
+    'Counts epochs, maintains the position in the history, ends a split when the active version changes, and sets what '
+    'is slow when a split begins. An archived prompt serves nothing and does not change until it is restored.';
+comment on trigger bucket_totals_are_written_by_roll_up_uses on promptctl.bucket_totals is
+    'Nobody can add uses that did not happen.';
+comment on trigger bucket_totals_are_never_truncated on promptctl.bucket_totals is
+    'The single uses may have been dropped.';
+comment on type promptctl.comparison is
+    'What compare_versions computes for one metric: over all shares where share is null, or in the split that gave b this '
+    'share, in basis points. uses_a, uses_b: the uses that report the metric, after the cap. units_a, units_b: groups of '
+    'buckets, and uses without a unit. strata: how many shares and seeds are in it. se_null, se_free: standard errors of '
+    'the difference, if there is none and without that assumption. pooled: the value of both versions together.';
+comment on type promptctl.pinned_version is
+    'One version for a client that pins it; epoch: 0, because no split chose the version.';
+comment on function promptctl.resolve is
+    'The version of a prompt to use now. The unit decides which side of a split it gets, and the attributes select a '
+    'step of the route. A version that a step names has epoch 0, because no split chose it. Raises an error when there is '
+    'no version to serve. explain_resolve returns the reasons.';
+comment on function promptctl.read_versions is
+    'These versions, including archived ones, in epoch 0. A version that does not exist or was erased has no row.';
+comment on function promptctl.buckets_per_group is
+    'How many neighbouring buckets bucket_totals add up, for a share in basis points: as many as leave at least 50 groups '
+    'on the smaller side, and at most 10.';
+comment on function promptctl.bucket_group is
+    'The group that a use belongs to in bucket_totals: the lowest bucket of its group. A use without a unit gets a bucket '
+    'of its version by a hash of its id, plus 10 000, so that its groups are as large as those of units. -1: the bucket '
+    'belongs to the other version, or the version is neither of the two.';
+comment on function promptctl.add_to_bucket_totals is
+    'Adds the uses and the scores of a range of recorded_in to bucket_totals. roll_up_uses calls it after it has written '
+    'totals, which decide what models are counted separately.';
+comment on function promptctl.roll_up_uses is
+    'Adds uses that are not yet in totals to totals and to bucket_totals, about at_most of them, and returns how many; '
+    'null: another session is rolling up. The watermark moves in the same transaction, so the session can be killed at any time. It adds '
+    'only uses of transactions that have ended, with all before them; the others follow in the next roll-up.';
+comment on function promptctl.half_width is
+    'Half the width of an interval that holds at every look, at the level 1 - alpha, for an estimate of variance v: the '
+    'mixture of normal distributions of standard deviation tau (Robbins 1970; Howard, Ramdas, McAuliffe, Sekhon 2021). '
+    'Null where v is not positive.';
+comment on function promptctl.valid_interval is
+    'The interval of a difference d that holds at every look, at the level 1 - alpha. It leaves out 0 exactly where the '
+    'difference is proven: the end near 0 uses se_null, the standard error if there is no difference, and the other end '
+    'the larger of the two. See half_width for tau. Null where an error is not known.';
+comment on function promptctl.compare_versions is
+    'Compares version b with version a where one was the candidate beside the other, in the given epochs or in all: the '
+    'metrics errors, time, slow, first, output, cost and score over all shares, and for each split with its share. A '
+    'group of buckets is the unit of the errors; none counts more than cap of a side. In rows of traffic the difference '
+    'is the logarithm of the ratio of uses per bucket, in rows of uses and out_of_place only uses are counted. prices: '
+    'dollars per token, as an array of objects with model, size, input, output, cache_read and cache_write.';
+comment on function promptctl.grant_access is
+    'Grants a login role exactly what it needs and revokes the rest: viewer reads; application resolves and records; '
+    'operator reads, resolves, records, creates, activates, rolls back, archives and syncs.';
+
+-- A login gets the functions that are new, by the access that it has: activate is for operators, record_uses for
+-- applications, and the table served for viewers.
+do $$
+declare
+    login record;
+begin
+    for login in
+        select r.rolname as name,
+               case when bool_or(g.object = 'activate') then 'operator'
+                    when bool_or(g.object = 'record_uses') then 'application' else 'viewer' end as access
+        from (select a.grantee, p.proname as object, p.proowner as owner
+              from pg_catalog.pg_proc p cross join aclexplode(p.proacl) a
+              where p.pronamespace = 'promptctl'::regnamespace and p.proname in ('activate', 'record_uses')
+              union all
+              select a.grantee, c.relname, c.relowner
+              from pg_catalog.pg_class c cross join aclexplode(c.relacl) a
+              where c.oid = 'promptctl.served'::regclass and a.privilege_type = 'SELECT') g
+        join pg_catalog.pg_roles r on r.oid = g.grantee
+        where g.grantee <> g.owner
+        group by r.rolname
+    loop
+        perform promptctl.grant_access(login.name, login.access);
+    end loop;
+end
+$$;
+
+revoke all on all routines in schema promptctl from public;
+revoke all on all tables in schema promptctl from public;
+revoke all on schema promptctl from public;
+
+update promptctl.installation set version = 8, release = '0.1.0';
+
+commit;
