@@ -3988,7 +3988,7 @@ create or replace function promptctl.valid_interval(d double precision, se_null 
                                                     se_free double precision, tau double precision,
                                                     alpha double precision, out lower double precision,
                                                     out upper double precision)
-language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 declare
     v_null constant double precision := se_null ^ 2;
     v_free constant double precision := greatest(se_null, se_free) ^ 2;
@@ -4105,28 +4105,56 @@ begin
         left join groups g on g.stratum = h.stratum
         group by 1, 2, 3
     ), capped as materialized (
-        select g.*, z.seed, z.share, coalesce(least(1, cap * least(z.uses_a, z.uses_b) / nullif(g.uses, 0)), 1) as factor
-        from groups g join sizes z on z.stratum = g.stratum
-        where g.place >= 0 and z.uses_a > 0 and z.uses_b > 0
-    ), cells as materialized (
-        select c.stratum, c.seed, c.is_b, c.place, m.metric, m.n * c.factor as n, m.s * c.factor as s
-        from capped c
-        cross join lateral (values (1, c.uses, c.errors), (2, c.with_response, c.ln_response_ms),
-                                   (3, c.with_response, c.slow), (4, c.with_first_token, c.ln_first_token_ms),
-                                   (5, c.with_output, c.ln_output_tokens), (6, c.billed, c.cost),
-                                   (7, c.with_score, c.score)) m (metric, n, s)
-        where m.n > 0
+        -- The metrics are in columns, because a row for each metric takes twice as long.
+        select c.stratum, c.seed, c.share, c.is_b, c.place, c.uses * c.factor as n1, c.errors * c.factor as s1,
+               c.with_response * c.factor as n2, c.ln_response_ms * c.factor as s2, c.with_response * c.factor as n3,
+               c.slow * c.factor as s3, c.with_first_token * c.factor as n4, c.ln_first_token_ms * c.factor as s4,
+               c.with_output * c.factor as n5, c.ln_output_tokens * c.factor as s5, c.billed * c.factor as n6,
+               c.cost * c.factor as s6, c.with_score * c.factor as n7, c.score * c.factor as s7
+        from (
+            select g.*, z.seed, z.share,
+                   coalesce(least(1, cap * least(z.uses_a, z.uses_b) / nullif(g.uses, 0)), 1) as factor
+            from groups g join sizes z on z.stratum = g.stratum
+            where g.place >= 0 and z.uses_a > 0 and z.uses_b > 0
+            offset 0
+        ) c
+    ), moments as (
+        select c.stratum, c.is_b,
+               count(*) filter (where c.n1 > 0) as u1, sum(c.n1) as n1, sum(c.s1) as s1,
+               sum(c.s1 * c.s1) as ss1, sum(c.s1 * c.n1) as sn1, sum(c.n1 * c.n1) as nn1,
+               count(*) filter (where c.n2 > 0) as u2, sum(c.n2) as n2, sum(c.s2) as s2,
+               sum(c.s2 * c.s2) as ss2, sum(c.s2 * c.n2) as sn2, sum(c.n2 * c.n2) as nn2,
+               count(*) filter (where c.n3 > 0) as u3, sum(c.n3) as n3, sum(c.s3) as s3,
+               sum(c.s3 * c.s3) as ss3, sum(c.s3 * c.n3) as sn3, sum(c.n3 * c.n3) as nn3,
+               count(*) filter (where c.n4 > 0) as u4, sum(c.n4) as n4, sum(c.s4) as s4,
+               sum(c.s4 * c.s4) as ss4, sum(c.s4 * c.n4) as sn4, sum(c.n4 * c.n4) as nn4,
+               count(*) filter (where c.n5 > 0) as u5, sum(c.n5) as n5, sum(c.s5) as s5,
+               sum(c.s5 * c.s5) as ss5, sum(c.s5 * c.n5) as sn5, sum(c.n5 * c.n5) as nn5,
+               count(*) filter (where c.n6 > 0) as u6, sum(c.n6) as n6, sum(c.s6) as s6,
+               sum(c.s6 * c.s6) as ss6, sum(c.s6 * c.n6) as sn6, sum(c.n6 * c.n6) as nn6,
+               count(*) filter (where c.n7 > 0) as u7, sum(c.n7) as n7, sum(c.s7) as s7,
+               sum(c.s7 * c.s7) as ss7, sum(c.s7 * c.n7) as sn7, sum(c.n7 * c.n7) as nn7
+        from capped c group by 1, 2
     ), sides as materialized (
-        select c.metric, c.stratum, c.is_b, count(*)::double precision as units, sum(c.n) as n, sum(c.s) as s,
-               sum(c.s * c.s) as ss, sum(c.s * c.n) as sn, sum(c.n * c.n) as nn
-        from cells c group by 1, 2, 3 having count(*) > 1
+        select m.stratum, m.is_b, v.metric, v.units::double precision as units, v.n, v.s, v.ss, v.sn, v.nn
+        from moments m
+        cross join lateral (values
+            (1, m.u1, m.n1, m.s1, m.ss1, m.sn1, m.nn1),
+            (2, m.u2, m.n2, m.s2, m.ss2, m.sn2, m.nn2),
+            (3, m.u3, m.n3, m.s3, m.ss3, m.sn3, m.nn3),
+            (4, m.u4, m.n4, m.s4, m.ss4, m.sn4, m.nn4),
+            (5, m.u5, m.n5, m.s5, m.ss5, m.sn5, m.nn5),
+            (6, m.u6, m.n6, m.s6, m.ss6, m.sn6, m.nn6),
+            (7, m.u7, m.n7, m.s7, m.ss7, m.sn7, m.nn7)
+        ) v (metric, units, n, s, ss, sn, nn)
+        where v.units > 1
     ), compared as materialized (
         select q.metric, q.stratum, q.weight, q.n_a, q.n_b, q.value_a, q.value_b, q.pooled,
-               -- The sum of (s - value * n)^2 over the groups.
-               (q.ss_a + q.ss_b - 2 * q.pooled * (q.sn_a + q.sn_b) + q.pooled ^ 2 * (q.nn_a + q.nn_b))
+               -- The sum of (s - value * n)^2 over the groups, which is negative only by rounding.
+               greatest(q.ss_a + q.ss_b - 2 * q.pooled * (q.sn_a + q.sn_b) + q.pooled ^ 2 * (q.nn_a + q.nn_b), 0)
                    / (q.units_a + q.units_b - 1) * (q.units_a / q.n_a ^ 2 + q.units_b / q.n_b ^ 2) as v_null,
-               (q.ss_a - 2 * q.value_a * q.sn_a + q.value_a ^ 2 * q.nn_a) / q.n_a ^ 2
-                   + (q.ss_b - 2 * q.value_b * q.sn_b + q.value_b ^ 2 * q.nn_b) / q.n_b ^ 2 as v_free
+               greatest(q.ss_a - 2 * q.value_a * q.sn_a + q.value_a ^ 2 * q.nn_a, 0) / q.n_a ^ 2
+                   + greatest(q.ss_b - 2 * q.value_b * q.sn_b + q.value_b ^ 2 * q.nn_b, 0) / q.n_b ^ 2 as v_free
         from (
             select o.metric, o.stratum, o.units as units_a, c.units as units_b, o.n as n_a, c.n as n_b,
                    o.s / o.n as value_a, c.s / c.n as value_b, (o.s + c.s) / (o.n + c.n) as pooled, o.ss as ss_a,
@@ -4136,26 +4164,53 @@ begin
             join sides c on c.metric = o.metric and c.stratum = o.stratum and c.is_b
             where not o.is_b
         ) q
-    ), cross_terms as materialized (
+    ), factors as materialized (
+        -- What a group adds to the difference is f * (s - r * n).
+        select k.stratum, t.is_b,
+               max(t.f) filter (where k.metric = 1) as f1, max(t.r) filter (where k.metric = 1) as r1,
+               max(t.f) filter (where k.metric = 2) as f2, max(t.r) filter (where k.metric = 2) as r2,
+               max(t.f) filter (where k.metric = 3) as f3, max(t.r) filter (where k.metric = 3) as r3,
+               max(t.f) filter (where k.metric = 4) as f4, max(t.r) filter (where k.metric = 4) as r4,
+               max(t.f) filter (where k.metric = 5) as f5, max(t.r) filter (where k.metric = 5) as r5,
+               max(t.f) filter (where k.metric = 6) as f6, max(t.r) filter (where k.metric = 6) as r6,
+               max(t.f) filter (where k.metric = 7) as f7, max(t.r) filter (where k.metric = 7) as r7
+        from compared k
+        cross join lateral (values (false, -k.weight / k.n_a, k.value_a), (true, k.weight / k.n_b, k.value_b))
+            t (is_b, f, r)
+        where (select count(*) > 1 from sizes)
+        group by 1, 2
+    ), unit_sums as (
         -- The same units are in several strata of a seed.
-        select u.metric, greatest(sum(u.total ^ 2 - u.squares), 0) as v
+        select p.seed, p.place,
+               sum(p.p1) as t1, sum(p.p1 ^ 2) as q1, sum(p.p2) as t2, sum(p.p2 ^ 2) as q2,
+               sum(p.p3) as t3, sum(p.p3 ^ 2) as q3, sum(p.p4) as t4, sum(p.p4 ^ 2) as q4,
+               sum(p.p5) as t5, sum(p.p5 ^ 2) as q5, sum(p.p6) as t6, sum(p.p6 ^ 2) as q6,
+               sum(p.p7) as t7, sum(p.p7 ^ 2) as q7
         from (
-            select i.metric, sum(i.part) as total, sum(i.part ^ 2) as squares
-            from (
-                select c.metric, c.seed, c.place,
-                       case when c.is_b then k.weight * (c.s - k.value_b * c.n) / k.n_b
-                            else -k.weight * (c.s - k.value_a * c.n) / k.n_a end as part
-                from cells c join compared k on k.metric = c.metric and k.stratum = c.stratum
-                where c.place < 10000 / buckets and (select count(*) > 1 from sizes)
-                offset 0
-            ) i
-            group by i.metric, i.seed, i.place
+            select c.seed, c.place,
+                   f.f1 * (c.s1 - f.r1 * c.n1) as p1, f.f2 * (c.s2 - f.r2 * c.n2) as p2,
+                   f.f3 * (c.s3 - f.r3 * c.n3) as p3, f.f4 * (c.s4 - f.r4 * c.n4) as p4,
+                   f.f5 * (c.s5 - f.r5 * c.n5) as p5, f.f6 * (c.s6 - f.r6 * c.n6) as p6,
+                   f.f7 * (c.s7 - f.r7 * c.n7) as p7
+            from capped c join factors f on f.stratum = c.stratum and f.is_b = c.is_b
+            where c.place < 10000 / buckets
+            offset 0
+        ) p
+        group by 1, 2
+    ), cross_terms as materialized (
+        select v.metric, greatest(v.v, 0) as v
+        from (
+            select
+                   sum(u.t1 ^ 2 - u.q1) as v1, sum(u.t2 ^ 2 - u.q2) as v2, sum(u.t3 ^ 2 - u.q3) as v3,
+                   sum(u.t4 ^ 2 - u.q4) as v4, sum(u.t5 ^ 2 - u.q5) as v5, sum(u.t6 ^ 2 - u.q6) as v6,
+                   sum(u.t7 ^ 2 - u.q7) as v7
+            from unit_sums u
         ) u
-        group by 1
+        cross join lateral (values (1, u.v1), (2, u.v2), (3, u.v3), (4, u.v4), (5, u.v5), (6, u.v6), (7, u.v7)) v (metric, v)
     ), traffic as (
         -- Uses for each bucket of a version, of units: a group without uses counts.
         select q.stratum, q.uses_a, q.uses_b, q.value_a, q.value_b, ln(q.value_b / q.value_a) as difference,
-               sqrt((q.ss - 2 * q.mean * buckets * (q.uses_a + q.uses_b) + q.mean ^ 2 * buckets * 10000)
+               sqrt(greatest(q.ss - 2 * q.mean * buckets * (q.uses_a + q.uses_b) + q.mean ^ 2 * buckets * 10000, 0)
                     / (10000 / buckets - 1)
                     * (1.0 / (buckets * q.share) + 1.0 / (buckets * (10000 - q.share)))) / q.mean as se
         from (
@@ -4163,8 +4218,7 @@ begin
                    sum(c.n) filter (where c.is_b) as uses_b, sum(c.n ^ 2) as ss, sum(c.n) / 10000 as mean,
                    sum(c.n) filter (where not c.is_b) / (10000 - c.share) as value_a,
                    sum(c.n) filter (where c.is_b) / c.share as value_b
-            from (select g.stratum, g.share, g.is_b, g.uses * g.factor as n from capped g
-                  where g.place < 10000 / buckets) c
+            from (select g.stratum, g.share, g.is_b, g.n1 as n from capped g where g.place < 10000 / buckets) c
             group by 1, 2
         ) q
         where q.uses_a > 0 and q.uses_b > 0

@@ -270,6 +270,23 @@ def test_a_grant_that_an_administrator_made_survives(
         sql.execute("drop role reporting")
 
 
+@pytest.mark.parametrize("old_template", [7], indirect=True)
+def test_a_comparison_has_the_uses_and_scores_that_were_not_rolled_up_before_the_migration(
+    as_owner: Promptctl, sql: Connection
+) -> None:
+    assert as_owner("db", "migrate").code == 0
+    compared = (
+        "select uses_a + uses_b from promptctl.compare_versions('checkout', 1, 2) where share = 2500 and metric = %s"
+    )
+    assert value(sql, compared, "uses") == 30
+    # The first roll-ups in another cluster only renumber the uses.
+    assert sum(value(sql, "select promptctl.roll_up_uses()") for _ in range(4)) == 30
+    assert value(sql, compared, "uses") == 30
+    # Of 7 uses with a score and 6 with a later one, one has both. The uses of the first share were rolled up before.
+    sums = "select epoch, sum(uses), sum(with_score) from promptctl.bucket_totals group by 1 order by 1"
+    assert rows(sql, sums) == [(2, 0, 3), (3, 30, 12)]
+
+
 @FROM_VERSION_4
 def test_rows_beyond_a_new_limit_stay_and_the_limit_holds_for_new_rows(as_owner: Promptctl, sql: Connection) -> None:
     long_reason, long_outcome = "r" * 3000, "o" * 300

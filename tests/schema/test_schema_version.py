@@ -9,7 +9,7 @@ import promptctl
 from promptctl import schema
 
 VERSION = 8
-DIGEST = "ac56b0479abb1486d296070963d2f57c3409025107d266db39a450fa86f8107c"
+DIGEST = "dd5b43bbcfc28ae43d27270eb4a3a8b361ed04fb3c4fae9d19c7de005e6afcca"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:
