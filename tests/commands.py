@@ -25,7 +25,8 @@ select pg_terminate_backend(pid, 5000) from pg_stat_activity
 where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid();
 set session_replication_role = replica;
 truncate promptctl.served, promptctl.versions, promptctl.allocations, promptctl.corrections, promptctl.applied,
-         promptctl.sources, promptctl.releases, promptctl.uses, promptctl.totals, promptctl.scores, promptctl.fallbacks
+         promptctl.sources, promptctl.releases, promptctl.uses, promptctl.totals, promptctl.bucket_totals,
+         promptctl.scores, promptctl.fallbacks
     restart identity;
 update promptctl.roll_up set rolled_below = 0, dropped_before = null, rolled_up_at = null;
 reset session_replication_role;

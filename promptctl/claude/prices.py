@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PROVIDER = "anthropic"
 # A query that takes longer adds up many uses. Almost always some of them name a model, so prices are needed.
 _DELAY_SECONDS = 0.4
+# A number of input tokens in each price tier. Within a tier, a price is linear in the tokens.
+_SIZES = (10_000, 150_000, 300_000)
 
 
 class LoadInBackground:
@@ -102,3 +104,22 @@ def cost_usd(
         # A model of another provider, or one newer than the prices.
         return None
     return float(price.total_price)
+
+
+def per_token(model: str, price_tier: int, at: Timestamp) -> dict[str, float] | None:
+    """Return the prices of the time `at` in dollars per token: input, output, cache_read and cache_write.
+
+    `price_tier` is 0, or 1 above 100 000 input tokens, or 2 above 200 000. None if the model has no price.
+    """
+    size = _SIZES[price_tier]
+    total = cost_usd(model, size, 0, 0, 0, at)
+    with_output = cost_usd(model, size, size, 0, 0, at)
+    all_read, all_written = cost_usd(model, size, 0, size, 0, at), cost_usd(model, size, 0, 0, size, at)
+    if total is None or with_output is None or all_read is None or all_written is None:
+        return None
+    return {
+        "input": total / size,
+        "output": (with_output - total) / size,
+        "cache_read": all_read / size,
+        "cache_write": all_written / size,
+    }

@@ -74,6 +74,12 @@ HEADINGS = (
                 "Show uses, errors, tokens, times and cost of each version.",
                 p.OPTIONAL_NAME, p.SINCE, p.BY, p.ALL_VERSIONS, p.CSV,
             ),
+            "compare": Command(
+                "compare:compare",
+                "Show whether a version is better than another, and how sure that is.",
+                p.COMPARED, p.OTHER_VERSIONS, p.BY_SHARE, p.SINCE_EPOCH, p.ALL_SPLITS, p.MARGIN, p.CHECK_WORSE,
+                p.STRICT, p.HTML, p.COMPARISON_FORMAT,
+            ),
         },
     ),
     (
@@ -213,4 +219,4 @@ FAMILIES = {
 COMMANDS: dict[str, Command] = {name: command for _, commands in HEADINGS for name, command in commands.items()}
 
 # Commands whose output a pager shows if it is longer than the terminal.
-PAGED = frozenset({"list", "show", "diff", "history", "stats", "release list", "release show"})
+PAGED = frozenset({"list", "show", "diff", "history", "stats", "compare", "release list", "release show"})

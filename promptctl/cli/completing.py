@@ -12,6 +12,7 @@ from promptctl.cli.catalogue import COMMANDS
 from promptctl.cli.completion_scripts import SCRIPTS
 from promptctl.cli.parameters import FLAG, TEXTS
 from promptctl.output.stream import COLOR_CHOICES
+from promptctl.rules.margins import METRICS
 from promptctl.rules.statistics import KEYS
 from promptctl.rules.template_syntax import STYLES
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _NAMES = frozenset({"name", "names"})
 _REFERENCES = frozenset({"reference", "references_", "left", "right", "against"})
 _VERSION_NUMBERS = frozenset({"to", "expect"})
+# Versions of a prompt that was named before, with an @.
+_VERSIONS = frozenset({"versions"})
 _VALUES = {
     "by": KEYS,
     "access": ("viewer", "application", "operator"),
@@ -33,9 +36,12 @@ _VALUES = {
     "color": COLOR_CHOICES,
     "shell": tuple(SCRIPTS),
     "template": STYLES,
+    "margin": tuple(f"{metric}=" for metric in METRICS),
 }
+# Values that differ from those of other commands.
+_VALUES_OF_COMMANDS = {("compare", "by"): ("share",)}
 # Values that only the shell can list: the answer is FILES or FOLDERS.
-_FILES = frozenset({"file", "vars_file", "save", "continue_", "save_plan", "apply_plan"})
+_FILES = frozenset({"file", "vars_file", "save", "continue_", "save_plan", "apply_plan", "html"})
 _FOLDERS = frozenset({"folder"})
 FILES, FOLDERS = ":files", ":folders"
 
@@ -98,13 +104,16 @@ def _arguments(before: Sequence[str], options: Mapping[str, Parameter]) -> list[
 
 def _values(parameter: str, current: str, command: str, prompt: str, url: str | None) -> list[str]:
     """Return the values for a parameter of a command. `prompt` is the prompt's name, '' if it is not known yet."""
+    if (command, parameter) in _VALUES_OF_COMMANDS:
+        return list(_VALUES_OF_COMMANDS[command, parameter])
     if parameter in _VALUES:
         return list(_VALUES[parameter])
     if parameter in _FILES:
         return [FILES]
     if parameter in _FOLDERS:
         return [FOLDERS]
-    if parameter not in _NAMES | _REFERENCES | _VERSION_NUMBERS or (parameter in _VERSION_NUMBERS and not prompt):
+    of_prompt = _VERSION_NUMBERS | _VERSIONS
+    if parameter not in _NAMES | _REFERENCES | of_prompt or (parameter in of_prompt and not prompt):
         return []
     from promptctl import errors
     from promptctl.postgres import connecting
@@ -116,6 +125,8 @@ def _values(parameter: str, current: str, command: str, prompt: str, url: str | 
         with connecting.connect(url, starts=False) as opened:
             if parameter in _VERSION_NUMBERS:
                 return [str(version) for version in prompt_lists.version_numbers(opened, prompt)]
+            if parameter in _VERSIONS:
+                return [f"@{version}" for version in prompt_lists.version_numbers(opened, prompt)]
             name, at, _ = current.partition("@")
             if at:
                 return [f"{name}@{version}" for version in prompt_lists.version_numbers(opened, name)]

@@ -290,6 +290,34 @@ BY = _option("by", "--by", "KEYS", "Group by version, day, hour or model, or by 
 ALL_VERSIONS = _flag("all", "--all", "Include versions that were never used.")
 CSV = _flag("csv", "--csv", "Print CSV with a header.")
 
+# compare.
+COMPARED = _argument("reference", "NAME[@A]", "Prompt, or prompt and version A.")
+OTHER_VERSIONS = _argument(
+    "versions", "@VERSION", "Version B, or versions A and B after a bare NAME. NAME@VERSION is accepted too.",
+    required=False, several=True,
+)  # fmt: skip
+BY_SHARE = _option("by", "--by", "share", "Also show the differences at each share of the split.")
+SINCE_EPOCH = _option(
+    "since",
+    "--since",
+    "TIME",
+    "Include the shares that were served after this time: RFC 3339, a local date and time, or an age such as 7d.",
+)
+ALL_SPLITS = _flag("all", "--all", "Include every split of the two versions, not only the last.")
+MARGIN = _option(
+    "margin",
+    "--margin",
+    "METRIC=MARGIN",
+    "How large a difference must be to matter, for example errors=0.5pt, time=15% or score=0.05. Repeatable.",
+    kind=TEXTS,
+)
+CHECK_WORSE = _flag("check", "--check", "Exit with 3 if version B is worse in any metric, else with 0.")
+STRICT = _flag("strict", "--strict", "With --check: exit with 9 if it is not decided for every metric with values.")
+HTML = _option("html", "--html", "FILE", "Also write a report with charts to a file, for a browser.")
+COMPARISON_FORMAT = _option(
+    "format", "--format", "FORMAT", "Format of the answer: text, markdown (for a comment on a pull request) or json."
+)
+
 # db and completion.
 MIGRATION_ONLY = _flag(
     "dry_run", "--dry-run", "Print the SQL of the migrations, and which tables they lock or rewrite. Change nothing."

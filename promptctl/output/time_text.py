@@ -40,3 +40,17 @@ def duration(milliseconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.2f} s"
     return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def span(seconds: float) -> str:
+    """Return how long something took, in one unit: `90 seconds`, `25 minutes`, `36 hours`, `4 days`.
+
+    A larger unit is used from two of it on.
+    """
+    number, unit = seconds, "second"
+    for size, larger in ((60, "minute"), (60, "hour"), (24, "day"), (7, "week")):
+        if number < 2 * size:
+            break
+        number, unit = number / size, larger
+    rounded = round(number)
+    return f"{rounded} {unit}{'' if rounded == 1 else 's'}"

@@ -76,8 +76,8 @@ class Judgment(Record):
 
     `value_a` and `value_b` are rates, milliseconds, tokens, dollars or scores. `difference`, `lower`, `upper` and
     `margin` are in the unit of the metric's kind (`margins`). `lower` and `upper` are None if no interval can be
-    calculated, or if too few uses failed to say by how much the rates differ. `needed_uses` is how many more uses of
-    both versions a verdict takes if the versions do not differ; None if it cannot be calculated.
+    calculated, or if too few uses failed to say by how much the rates differ. `needed_uses` is about how many more uses
+    of both versions a verdict takes; None if there is a verdict, or if the number cannot be calculated.
     """
 
     metric: str
@@ -261,7 +261,9 @@ def _judgment(name: str, estimate: Estimate | None, chosen_margin: float | None,
             decided = NOT_KNOWN
     elif has_data and difference == 0 and _uses_without_events(estimate, margin, is_rate=is_rate) <= 0:
         decided = SAME
-    needed = None if decided != NOT_KNOWN else _needed(estimate, se_null, margin, uses, is_rate=is_rate)
+    needed = None
+    if decided == NOT_KNOWN:
+        needed = _needed(estimate, abs(difference or 0.0), se_null, margin, uses, is_rate=is_rate)
     lower, upper = ends if ends is not None and has_events and has_data else (None, None)
     return Judgment(
         name, estimate.uses_a, estimate.uses_b, _shown_value(name, estimate.value_a),
@@ -308,8 +310,12 @@ def _uses_without_events(estimate: Estimate, margin: float, *, is_rate: bool) ->
     return math.log(LEVEL_OF_METRIC) / math.log1p(-min(margin, 0.99)) - min(estimate.uses_a, estimate.uses_b)
 
 
-def _needed(estimate: Estimate, se_null: float, margin: float, uses: int, *, is_rate: bool) -> int | None:
-    """Return how many more uses of both versions a verdict takes, if they do not differ; None if that is not known."""
+def _needed(estimate: Estimate, size: float, se_null: float, margin: float, uses: int, *, is_rate: bool) -> int | None:
+    """Return about how many more uses of both versions a verdict takes; None if that cannot be calculated.
+
+    It is the number if the versions do not differ. If there are as many uses already, it is the number for a difference
+    that stays as large as `size`, the one so far.
+    """
     smaller = min(estimate.uses_a, estimate.uses_b)
     part = _least_part(estimate)
     if not part or not smaller:
@@ -321,5 +327,19 @@ def _needed(estimate: Estimate, se_null: float, margin: float, uses: int, *, is_
         factors.append(LEAST_EVENTS / (estimate.pooled * estimate.uses_b))
     elif is_rate:
         factors.append(1 + _uses_without_events(estimate, margin, is_rate=True) / smaller)
+    if max(factors) <= 1 and se_null > 0:
+        factors.append(_factor_for_width(se_null, max(size, abs(margin - size)), margin))
     more = uses * (max(factors) - 1)
     return math.ceil(more) if more > 0 else None
+
+
+def _factor_for_width(se: float, width: float, margin: float) -> float:
+    """Return how many times as many uses make half the interval as narrow as `width`."""
+    low, high = 1.0, 1e9
+    for _ in range(_BISECTIONS):
+        middle = math.sqrt(low * high)
+        if (half_width(se * se / middle, margin, LEVEL_OF_METRIC) or 0.0) > width:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -30,8 +30,13 @@ _DIRECTIONS = {
 _MOST_DIGITS = 6
 
 
-def sentence(a: int, b: int, judgments: Sequence[Judgment], verdict: str, traffic: Traffic) -> str:
-    """Return the verdict on version B beside version A, and what it is based on, as one to three sentences."""
+def sentence(
+    a: int, b: int, uses_a: int, uses_b: int, judgments: Sequence[Judgment], verdict: str, traffic: Traffic
+) -> str:
+    """Return the verdict on version B beside version A, and what it is based on, as one to three sentences.
+
+    `uses_a`, `uses_b` are their recorded uses.
+    """
     worse = [judgment for judgment in judgments if judgment.verdict == experiments.WORSE]
     better = [judgment for judgment in judgments if judgment.verdict == experiments.BETTER]
     same = [judgment for judgment in judgments if judgment.verdict == experiments.SAME]
@@ -42,10 +47,9 @@ def sentence(a: int, b: int, judgments: Sequence[Judgment], verdict: str, traffi
         return f"Version {b} is better: {_joined(map(difference, better))}. Nothing is worse.{_open(judgments)}"
     if verdict == experiments.SAME:
         return f"Versions {a} and {b} are the same: no difference that matters.{_open(judgments)}"
-    uses_a, uses_b = _uses(judgments)
     if not uses_a and not uses_b:
         return "Nothing is known yet: no uses were recorded while both versions were served."
-    fewest, version = min((uses_b, b), (uses_a, a))
+    fewest, version = (uses_b, b) if uses_b <= uses_a else (uses_a, a)
     if fewest < experiments.LEAST_USES:
         return (
             f"Nothing is known yet: version {version} has {counted(fewest, 'use')}, and a verdict takes at least"
@@ -88,11 +92,6 @@ def about(number: int) -> str:
     """Return a number rounded up to two digits: `9,100`."""
     step = 10 ** max(0, len(str(number)) - 2)
     return f"{-(-number // step) * step:,}"
-
-
-def _uses(judgments: Sequence[Judgment]) -> tuple[int, int]:
-    errors = next(judgment for judgment in judgments if judgment.metric == "errors")
-    return errors.uses_a, errors.uses_b
 
 
 def _open(judgments: Sequence[Judgment]) -> str:

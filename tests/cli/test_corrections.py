@@ -39,7 +39,7 @@ HINTS: dict[str, str | None] = {
     "metrics D": "stats D",
     "ask D 'Why?'": "chat D 'Why?'",
     "run D": "chat D",
-    "compare D@1 D@2": "diff D@1 D@2",
+    "versus D": "compare D",
     "version": "--version",
     "status": "db status",
     "whoami": "db status",

@@ -16,6 +16,7 @@ import pytest
 from promptctl import __version__
 from tests.conftest import ROOT, SERVERS, environment, stable, watched
 from tests.repositories import Repository
+from tests.split_uses import uses_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,6 +86,12 @@ set session_replication_role = replica;
 update promptctl.uses set response_ms = 950 + 400 * (version = 3)::integer, first_token_ms = 350 + 130 * version,
     input_tokens = 140 + 9 * version, output_tokens = 60 + 30 * version
 """
+# The split has run for some days, with uses of both versions.
+SOME_DAYS = f"""
+{uses_sql("default-system-prompt", slower=0.8, score="null")};
+set session_replication_role = replica;
+update promptctl.allocations set changed_at = changed_at - interval '55 hours' where kind = 'split'
+"""
 COST = re.compile(r"\$\d+\.\d+")
 # The size of a dump depends on the version of PostgreSQL.
 SIZE = re.compile(r"\(\d+ kB\)")
@@ -109,6 +116,8 @@ def test_the_examples_of_the_readme_print_their_documented_output(
         for command in commands_of(block):
             if command.startswith("promptctl stats"):
                 subprocess.run(["promptctl", "db", "shell", "-c", SLOWER], env=env, check=True, capture_output=True)
+            if command.startswith("promptctl compare"):
+                subprocess.run(["promptctl", "db", "shell", "-c", SOME_DAYS], env=env, check=True, capture_output=True)
             seen = watched(["bash", "-c", command], env, home, COLUMNS)
             figures = iter([text for version, text in FIGURES.items() if version in seen.out])
             lines += [f"$ {command}\n", USAGE.sub(lambda _, figures=figures: next(figures), seen.out)]

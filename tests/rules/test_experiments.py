@@ -39,6 +39,10 @@ def judged(*estimates: Estimate, uses: int = 10_000) -> dict[str, Judgment]:
     return {judgment.metric: judgment for judgment in experiments.judge(estimates, {}, uses)}
 
 
+def uses_of(judgments: list[Judgment]) -> tuple[int, int]:
+    return judgments[0].uses_a, judgments[0].uses_b
+
+
 @pytest.mark.parametrize("vector", VECTORS["core"])
 def test_half_widths_equal_those_of_numerical_integration(vector: dict[str, float]) -> None:
     width = experiments.half_width(vector["se"] ** 2, vector["tau"], vector["alpha"])
@@ -141,6 +145,15 @@ def test_needed_uses_are_what_a_verdict_takes_without_a_difference() -> None:
     for change, verdict in ((1.01, "same"), (0.99, "not known")):
         se = 0.05 / math.sqrt(factor * change)
         assert judged(estimate(se_null=se, se_free=se))["time"].verdict == verdict
+
+
+def test_a_difference_at_the_margin_needs_more_uses_than_none() -> None:
+    near = judged(estimate(difference=0.06, se_null=0.024, se_free=0.024))["time"]
+    assert near.verdict == "not known"
+    assert near.needed_uses is not None
+    # With these uses, the same difference has a verdict.
+    se = 0.024 / math.sqrt((10_000 + near.needed_uses) / 10_000 * 1.01)
+    assert judged(estimate(difference=0.06, se_null=se, se_free=se))["time"].verdict == "worse"
 
 
 def test_too_few_errors_hide_the_size_of_the_difference_but_not_the_difference() -> None:
@@ -296,14 +309,14 @@ def test_shares_are_judged_one_by_one_with_the_margins_of_the_whole() -> None:
 def test_a_sentence_needs_no_statistics(rows: list[Estimate], expected: str) -> None:
     judgments = experiments.judge(rows, {}, 10_000)
     verdict = experiments.whole_verdict(judgments)
-    assert verdict_sentences.sentence(2, 3, judgments, verdict, NO_ALARM) == expected
+    assert verdict_sentences.sentence(2, 3, *uses_of(judgments), judgments, verdict, NO_ALARM) == expected
 
 
 def test_with_an_alarm_about_the_traffic_nothing_is_better() -> None:
     judgments = experiments.judge([rate(0.02, 0.02, 0.0001), estimate(difference=-0.3)], {}, 10_000)
     alarm = Traffic(-0.31, 1000, has_alarm=True)
     verdict = experiments.whole_verdict(judgments, has_alarm=True)
-    sentence = verdict_sentences.sentence(2, 3, judgments, verdict, alarm)
+    sentence = verdict_sentences.sentence(2, 3, *uses_of(judgments), judgments, verdict, alarm)
     assert sentence == "Nothing is decided: version 3 gets 31% fewer uses than its share."
 
 

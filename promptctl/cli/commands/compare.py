@@ -1,0 +1,228 @@
+"""promptctl compare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptctl import errors
+from promptctl.claude import prices
+from promptctl.output import comparison_view as output
+from promptctl.output.comparison_view import Comparison
+from promptctl.rules import experiments, margins, references, statistics
+from promptctl.store import comparisons, usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from promptctl.cli.run import Run
+    from promptctl.postgres.database import Database
+    from promptctl.rules.measurements import Measurements
+    from promptctl.rules.statistics import Group
+    from promptctl.store.comparisons import Period
+
+
+def compare(
+    run: Run,
+    reference: str,
+    versions: list[str] | None = None,
+    by: str | None = None,
+    since: str | None = None,
+    all: bool = False,
+    margin: list[str] | None = None,
+    check: bool = False,
+    strict: bool = False,
+    html: str | None = None,
+    format: str | None = None,
+) -> int:
+    """Show whether a version is better than another, and how sure that is.
+
+    Compares the uses of versions that a split served side by side. NAME compares
+    the candidate with the active version, or those of the last split. NAME@B
+    compares B with the version that it was last split with. Look as often as you
+    like: of twenty comparisons of versions that do not differ, at most one ever
+    finds a metric better or worse.
+
+    DIFFERENCE is B minus A, and the true difference is in INTERVAL. VERDICT is
+    better or worse if the interval excludes zero, same if it is within the margin,
+    and not known otherwise: then more uses are needed.
+
+    Examples:
+      promptctl compare default-system-prompt
+      promptctl compare default-system-prompt @2 @3 --margin errors=0.5pt
+      promptctl compare default-system-prompt --check --strict --quiet
+      promptctl compare default-system-prompt --html report.html
+    """
+    form = _form(run, format)
+    _check_options(by, html, check=check, strict=strict, all_splits=all)
+    name, numbers = _versions(reference, versions or [])
+    chosen_margins = margins.parse_all(margin)
+    moment = None
+    if since is not None:
+        from promptctl.cli import time_values
+
+        moment = time_values.parse(since)
+    with run.database() as database:
+        period = comparisons.read_period(database, name, numbers, moment, all_splits=all)
+        if not period.epochs:
+            if moment is not None:
+                _require_any_split(database, period)
+            measured = usage.read_measurements(database, name, None, ["version"], trend=False)
+            groups = [group for group in _groups(measured) if group.version in (period.a, period.b)]
+            output.show_separate(period, form, lambda: _show_statistics(groups, form))
+            return errors.NOT_DECIDED if strict else 0
+        measured = usage.read_measurements(database, name, period.began_at, ["version"], trend=False)
+        has_prices = bool(_models(measured)) and prices.are_installed()
+        estimates = comparisons.read_estimates(database, period, _prices(measured) if has_prices else [])
+    comparison = _comparison(period, estimates, measured, chosen_margins)
+    if html is not None:
+        _write_report(html, comparison, measured)
+    output.show(comparison, form, by_share=by is not None)
+    if form in ("plain", "markdown") and _models(measured) and not has_prices:
+        from promptctl import requirements
+        from promptctl.output import messages
+
+        install = requirements.install_extra("chat")
+        messages.note(f'costs need the extra "chat" of promptctl, which is not installed: {install}')
+    return _exit_code(comparison, strict=strict) if check else 0
+
+
+def _form(run: Run, format: str | None) -> str:
+    if format not in (None, "text", "markdown", "json"):
+        raise errors.Usage("usage", f"invalid format {references.quoted(format)}: use text, markdown or json")
+    if format is not None and run.form not in ("plain", format):
+        raise errors.Usage("usage", f"use only one of --format {format} and --{run.form}")
+    if format == "json":
+        run.form = "json"
+    return "markdown" if format == "markdown" else run.form
+
+
+def _check_options(by: str | None, html: str | None, *, check: bool, strict: bool, all_splits: bool) -> None:
+    """Raise Usage for options that are invalid or cannot be combined."""
+    if by not in (None, "share"):
+        raise errors.Usage("usage", f"invalid key {references.quoted(by)}: --by accepts share")
+    if by is not None and all_splits:
+        raise errors.Usage("usage", "use only one of --by and --all: several splits may have the same share")
+    if strict and not check:
+        raise errors.Usage("usage", "--strict needs --check")
+    if html in ("", "-"):
+        raise errors.Usage("usage", "--html needs the name of a file")
+
+
+def _versions(reference: str, others: Sequence[str]) -> tuple[str, list[int]]:
+    """Return the prompt's name, and no version, version B, or versions A and B. Raises Usage."""
+    first = references.parse(reference)
+    numbers = [] if first.version is None else [first.version]
+    for other in others:
+        name, at, number = other.partition("@")
+        if not at:
+            raise errors.Usage("version_missing", f"{references.quoted(other)} names no version: write @VERSION")
+        if name and references.check_name(name) != first.name:
+            raise errors.Usage("usage", f"versions of one prompt are compared, not of {first.name} and {name}")
+        numbers.append(references.parse_version(number))
+    if len(numbers) > 2:
+        raise errors.Usage("usage", "two versions are compared, not more")
+    if len(numbers) == 2 and numbers[0] == numbers[1]:
+        raise errors.Usage("usage", f"{first.name}@{numbers[0]} cannot be compared with itself")
+    return first.name, numbers
+
+
+def _require_any_split(database: Database, period: Period) -> None:
+    """Raise NotFound if the versions were served side by side, but not after --since."""
+    whole = comparisons.read_period(database, period.name, [period.a, period.b])
+    if whole.epochs:
+        raise errors.NotFound(
+            "nothing_to_compare",
+            f"versions {period.a} and {period.b} of {period.name} were not served side by side after --since",
+            hint=f"promptctl compare {period.name} @{period.a} @{period.b}",
+        )
+
+
+def _comparison(
+    period: Period,
+    estimates: Sequence[experiments.Estimate],
+    measured: Measurements,
+    chosen_margins: Mapping[str, float],
+) -> Comparison:
+    counts = {estimate.metric: estimate for estimate in estimates if estimate.share is None}
+    uses, misplaced = counts.get("uses"), counts.get("out_of_place")
+    uses_a, uses_b = (0, 0) if uses is None else (uses.uses_a, uses.uses_b)
+    judgments = experiments.judge(estimates, chosen_margins, uses_a + uses_b)
+    one_split = len({epoch.seed for epoch in period.epochs}) == 1
+    groups = {group.version: group for group in _groups(measured)}
+
+    def outside(version: int, counted: int) -> int:
+        recorded = sum(part.uses for part in measured.sums if part.version == version)
+        return max(recorded - counted, 0)
+
+    of_a, of_b = groups.get(period.a), groups.get(period.b)
+    return Comparison(
+        period,
+        uses_a,
+        uses_b,
+        judgments,
+        experiments.judge_shares(estimates, judgments, uses_a + uses_b) if one_split else [],
+        experiments.check_traffic(estimates),
+        0 if misplaced is None else misplaced.uses_a + misplaced.uses_b,
+        outside(period.a, uses_a),
+        outside(period.b, uses_b),
+        None if of_a is None else of_a.p50_response_time_ms,
+        None if of_b is None else of_b.p50_response_time_ms,
+        None if of_a is None else of_a.p95_response_time_ms,
+        None if of_b is None else of_b.p95_response_time_ms,
+    )
+
+
+def _groups(measured: Measurements) -> list[Group]:
+    return statistics.aggregate(measured, ["version"], prices.cost_usd if prices.are_installed() else _no_price)
+
+
+def _no_price(*_: object) -> None:
+    """Stand for `prices.cost_usd` where there are no prices."""
+
+
+def _models(measured: Measurements) -> dict[tuple[str, int], str]:
+    """Return the time of the last use of each model and price tier that was billed."""
+    last: dict[tuple[str, int], str] = {}
+    for part in measured.sums:
+        if part.model is not None and part.with_tokens and part.last_used_at is not None:
+            key = (part.model, part.price_tier)
+            last[key] = max(last.get(key, ""), part.last_used_at)
+    return last
+
+
+def _prices(measured: Measurements) -> list[dict[str, object]]:
+    """Return the prices of the models that were used, for `promptctl.compare_versions`."""
+    priced: list[dict[str, object]] = []
+    for (model, tier), used_at in _models(measured).items():
+        price = prices.per_token(model, tier, used_at)
+        if price is not None:
+            priced.append({"model": model, "size": tier, **price})
+    return priced
+
+
+def _show_statistics(groups: Sequence[Group], form: str) -> None:
+    from promptctl.output import stats_view
+
+    stats_view.show(groups, ["version"], {}, form, with_names=False)
+
+
+def _write_report(path: str, comparison: Comparison, measured: Measurements) -> None:
+    """Write the report. Raises Failed (`cannot_write`)."""
+    from promptctl import atomic_files
+    from promptctl.output import comparison_page
+
+    page = comparison_page.text(comparison, measured.histograms)
+    try:
+        atomic_files.write(path, page.encode())
+    except OSError as problem:
+        raise errors.Failed(
+            "cannot_write", f"cannot write {references.quoted(path)}: {problem.strerror}", hint="use another FILE"
+        ) from None
+
+
+def _exit_code(comparison: Comparison, *, strict: bool) -> int:
+    verdicts = [judgment.verdict for judgment in comparison.judgments if judgment.value_a is not None]
+    if experiments.WORSE in verdicts:
+        return errors.DIFFERENT
+    is_decided = verdicts and experiments.NOT_KNOWN not in verdicts and not comparison.traffic.has_alarm
+    return errors.NOT_DECIDED if strict and not is_decided else 0
