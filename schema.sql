@@ -2646,6 +2646,7 @@ declare
     reversals promptctl.release_reversal[];
     positions integer[];
     routes jsonb[];
+    ends_rollout boolean[];
     moved text[];
     number bigint;
 begin
@@ -2655,8 +2656,11 @@ begin
         raise exception using errcode = 'no_data_found', constraint = 'release_exists',
             message = format('no release %s', release), hint = 'promptctl release list';
     end if;
-    perform promptctl.lock_prompts(array(select distinct a.name from promptctl.allocations a
-                                         where a.release = rollback_release.release));
+    perform promptctl.lock_prompts(array(select a.name from promptctl.allocations a
+                                         where a.release = rollback_release.release
+                                         union
+                                         select r.name from promptctl.rollouts r
+                                         where r.release = rollback_release.release));
 
     with changes as (
         select a.name, a.epoch, a.version is distinct from a.previous_version as moves,
@@ -2665,14 +2669,19 @@ begin
         from promptctl.allocations a
         left join promptctl.allocations b on b.name = a.name and b.epoch = a.epoch - 1
         where a.release = rollback_release.release
+    ), rollouts as (
+        select r.name from promptctl.rollouts r
+        where r.release = rollback_release.release and r.state in ('running', 'paused')
     ), before as (
-        select o.name, bool_or(o.moves) as moves, bool_or(o.routes) as routes,
+        select n.name, coalesce(bool_or(o.moves), false) as moves, coalesce(bool_or(o.routes), false) as routes,
+               exists (select from rollouts r where r.name = n.name) as ends_rollout,
                (array_agg(o.previous_version order by o.epoch) filter (where o.moves))[1] as version,
                (array_agg(o.position_before order by o.epoch) filter (where o.moves))[1] as position,
                max(o.epoch) filter (where o.moves) as moved_in,
                (array_agg(o.route_before order by o.epoch) filter (where o.routes))[1] as route_before,
                (array_agg(o.route order by o.epoch desc) filter (where o.routes))[1] as route_after
-        from changes o group by o.name
+        from (select o.name from changes o union select r.name from rollouts r) n
+        left join changes o on o.name = n.name group by n.name
     ), since as (
         select b.*, s.active_version, s.candidate_version, s.route as route_now, s.epoch,
                b.moves and c.epoch is distinct from b.moved_in as is_elsewhere,
@@ -2691,22 +2700,23 @@ begin
             where a.name = b.name and a.version is distinct from a.previous_version
             order by a.epoch desc limit 1
         ) c on true
-        where b.moves or b.routes
+        where b.moves or b.routes or b.ends_rollout
     ), reversal as (
         select n.*, (n.is_elsewhere and not n.is_back) or n.has_another_route as skips,
                n.moves and not n.is_elsewhere as goes_back
         from since n
     )
     select array_agg((f.name, case when f.goes_back and not f.skips then f.version else f.active_version end,
-                      f.active_version, (f.goes_back or f.restores_route) and not f.skips, f.skips,
-                      f.goes_back and not f.skips and f.candidate_version is not null,
+                      f.active_version, (f.goes_back or f.restores_route or f.ends_rollout) and not f.skips, f.skips,
+                      (f.goes_back or f.ends_rollout) and not f.skips and f.candidate_version is not null,
                       f.restores_route and not f.skips, null, f.epoch)::promptctl.release_reversal order by f.name),
            array_agg(f.position order by f.name),
            array_agg(f.route_before order by f.name),
+           array_agg(f.ends_rollout order by f.name),
            array_agg(case when f.has_another_route then format('the route of "%s"', f.name)
                           else format('"%s" (%s by %s)', f.name, f.kind, f.author) end order by f.name)
                filter (where f.skips)
-    into reversals, positions, routes, moved
+    into reversals, positions, routes, ends_rollout, moved
     from reversal f;
 
     if moved is not null and not skip_moved then
@@ -2722,14 +2732,14 @@ begin
         number := promptctl.begin_change(author, reason, 'release rollback', allow_new_variables, undoes => release);
         update promptctl.served s
         set active_version = u.version,
-            candidate_version = case when u.version is distinct from s.active_version then null
+            candidate_version = case when u.version is distinct from s.active_version or u.ends_rollout then null
                                     else s.candidate_version end,
             position = case when u.version is null or u.version is not distinct from s.active_version then s.position
                            else u.position end,
             route = case when u.route_changed then u.route else s.route end
-        from unnest(reversals, positions, routes)
+        from unnest(reversals, positions, routes, ends_rollout)
             u (name, version, previous_version, changed, skipped, split_ended, route_changed, release, epoch, position,
-               route)
+               route, ends_rollout)
         where s.name = u.name and u.changed;
         perform promptctl.end_change();
     end if;
@@ -2744,7 +2754,8 @@ $$;
 comment on function promptctl.rollback_release is
     'Restores the active versions and the routes that a release changed, all or none. Where a prompt has moved since, '
     'it refuses or, with skip_moved, skips the prompt. A prompt that an earlier call restored is done. A split that '
-    'the release ended does not start again, and a split that started since ends.';
+    'the release ended does not start again, and a split that started since ends. Rollouts that the release started '
+    'and that are open stop.';
 
 create or replace function promptctl.open_release(author text default null, reason text default null,
                                                   source text default null, origin jsonb default null)
@@ -4396,6 +4407,1096 @@ comment on rule an_update_computes_no_stats on promptctl.prompts is
 comment on trigger prompts_cannot_be_deleted on promptctl.prompts is 'A version can be archived instead.';
 
 
+create or replace function promptctl.are_valid_steps(steps integer[]) returns boolean
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+declare
+    previous integer := 0;
+    step integer;
+begin
+    if array_ndims(steps) is distinct from 1 or array_lower(steps, 1) <> 1 or cardinality(steps) > 20 then
+        return false;
+    end if;
+    foreach step in array steps loop
+        if step is null or step <= previous or step > 9999 then
+            return false;
+        end if;
+        previous := step;
+    end loop;
+    return true;
+end
+$$;
+
+comment on function promptctl.are_valid_steps is
+    'Whether these are the shares of a rollout: 1 to 20 of them, each larger than the one before, from 1 to 9999 basis '
+    'points.';
+
+create or replace function promptctl.are_valid_guards(guards jsonb) returns boolean
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+declare
+    guard jsonb;
+    metrics text[] := '{}';
+    most numeric;
+begin
+    if jsonb_typeof(guards) <> 'array' then
+        return false;
+    end if;
+    for guard in select e.guard from jsonb_array_elements(guards) e (guard) loop
+        if jsonb_typeof(guard) <> 'object' or not guard ?& '{metric,tolerance}' or guard - '{metric,tolerance}'::text[] <> '{}'
+            or jsonb_typeof(guard -> 'tolerance') <> 'number' or guard ->> 'metric' = any (metrics) then
+            return false;
+        end if;
+        most := case guard ->> 'metric' when 'errors' then 1 when 'slow' then 1 when 'score' then 1e9
+                    when 'time' then 5 when 'first' then 5 when 'output' then 5 when 'cost' then 5 end;
+        if not coalesce((guard ->> 'tolerance')::numeric between 0.0001 and most, false) then
+            return false;
+        end if;
+        metrics := metrics || (guard ->> 'metric');
+    end loop;
+    return true;
+end
+$$;
+
+comment on function promptctl.are_valid_guards is
+    'Whether this is a list of {"metric": name, "tolerance": number} with each metric at most once. A tolerance is a '
+    'difference of rates, of logarithms or of scores, as in compare_versions.';
+
+create or replace function promptctl.are_valid_prices(prices jsonb) returns boolean
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+declare
+    price jsonb;
+    key text;
+begin
+    if jsonb_typeof(prices) <> 'array' or pg_column_size(prices) > 100000 then
+        return false;
+    end if;
+    for price in select e.price from jsonb_array_elements(prices) e (price) loop
+        if jsonb_typeof(price) <> 'object' or jsonb_typeof(price -> 'model') is distinct from 'string' then
+            return false;
+        end if;
+        foreach key in array array['size', 'input', 'output', 'cache_read', 'cache_write'] loop
+            -- Without a price of its own, a cached token costs as much as any other.
+            continue when key like 'cache%' and coalesce(price -> key, 'null') = 'null';
+            if jsonb_typeof(price -> key) is distinct from 'number'
+                or (price ->> key)::numeric not between 0 and (case key when 'size' then 9 else 1 end)
+                or key = 'size' and (price ->> key)::numeric <> trunc((price ->> key)::numeric) then
+                return false;
+            end if;
+        end loop;
+    end loop;
+    return true;
+end
+$$;
+
+comment on function promptctl.are_valid_prices is
+    'Whether this is a list of prices as compare_versions takes them: the model, the price tier and US dollars for each '
+    'token.';
+
+create table if not exists promptctl.rollouts (
+    rollout bigint generated always as identity,
+    name text collate "C" not null,
+    baseline integer not null,
+    candidate integer not null,
+    seed promptctl.seed_text not null,
+    steps integer[] not null,
+    hold interval not null,
+    least_uses integer not null,
+    patience interval not null,
+    in_doubt text not null,
+    guards jsonb not null,
+    alpha double precision not null,
+    prices jsonb not null,
+    allow_new_variables boolean not null,
+    state text not null default 'running',
+    basis_points integer not null,
+    first_epoch integer not null,
+    step_epoch integer not null,
+    alarm text,
+    why promptctl.reason_text,
+    release bigint,
+    origin promptctl.origin_object,
+    author promptctl.short_text not null,
+    reason promptctl.reason_text,
+    database_user text not null default session_user,
+    began_at timestamptz not null default clock_timestamp(),
+    step_began_at timestamptz not null default clock_timestamp(),
+    ended_at timestamptz,
+
+    -- No foreign keys for versions and releases: start_rollout has checked them, and they are never deleted.
+    constraint a_rollout_has_one_number primary key (rollout),
+    constraint a_rollout_belongs_to_a_prompt foreign key (name) references promptctl.served (name),
+    constraint a_rollout_leads_to_another_version check (candidate <> baseline),
+    constraint the_shares_of_a_rollout_grow check (promptctl.are_valid_steps(steps)),
+    constraint the_share_of_a_rollout_is_from_1_to_9999_basis_points check (basis_points between 1 and 9999),
+    constraint a_hold_is_from_0_to_366_days check (hold between '0' and '366 days'),
+    constraint a_rollout_waits_for_0_to_1e9_uses check (least_uses between 0 and 1000000000),
+    constraint patience_is_from_the_hold_to_3660_days check (patience between hold and '3660 days'),
+    constraint a_doubt_ends_in_a_pause_or_a_rollback check (in_doubt in ('pause', 'roll back')),
+    constraint guards_are_metrics_with_tolerances check (promptctl.are_valid_guards(guards)),
+    constraint alpha_is_from_0_0001_to_0_5 check (alpha between 0.0001 and 0.5),
+    constraint prices_are_dollars_per_token check (promptctl.are_valid_prices(prices)),
+    constraint a_cost_guard_has_prices check (prices <> '[]' or not guards @> '[{"metric": "cost"}]'),
+    constraint a_rollout_has_a_known_state check (state in ('running', 'paused', 'promoted', 'rolled back', 'stopped')),
+    constraint a_rollout_that_is_not_open_has_an_end check ((state in ('running', 'paused')) = (ended_at is null)),
+    constraint an_alarm_is_known check (alarm in ('traffic', 'out of place'))
+);
+
+create unique index if not exists a_prompt_has_one_open_rollout on promptctl.rollouts (name)
+    where state in ('running', 'paused');
+create index if not exists rollouts_by_prompt on promptctl.rollouts (name, rollout);
+create index if not exists rollouts_by_release on promptctl.rollouts (release) where release is not null;
+
+comment on table promptctl.rollouts is
+    'Guarded rollouts: each serves a candidate to growing shares of the units, and promotes it or rolls it back. Only '
+    'functions and triggers write it.';
+comment on column promptctl.rollouts.rollout is 'The number of the rollout. Numbers increase and may have gaps.';
+comment on column promptctl.rollouts.baseline is 'The active version while the rollout is open.';
+comment on column promptctl.rollouts.candidate is 'The version that the rollout promotes.';
+comment on column promptctl.rollouts.seed is 'The seed of the split, by which its epochs are recognised.';
+comment on column promptctl.rollouts.steps is
+    'The shares in basis points. The next step is the first that is above the present share; after the last one the '
+    'candidate is promoted.';
+comment on column promptctl.rollouts.hold is 'How long a share lasts at least.';
+comment on column promptctl.rollouts.least_uses is 'How many uses of the candidate a share needs at least.';
+comment on column promptctl.rollouts.patience is 'After which time at one share the rollout ends in in_doubt.';
+comment on column promptctl.rollouts.in_doubt is 'What a tick does when the patience is over: pause or roll back.';
+comment on column promptctl.rollouts.guards is
+    'A list of {"metric": name, "tolerance": number}: how much worse the candidate may be. A tolerance is a difference '
+    'of rates (errors, slow), of logarithms (time, first, output, cost: ln 1.15 is 15 %) or of scores.';
+comment on column promptctl.rollouts.alpha is
+    'The risk that the guards together roll back a candidate that does not differ from the baseline.';
+comment on column promptctl.rollouts.prices is 'The prices at the start, by which the guard of the cost is calculated.';
+comment on column promptctl.rollouts.allow_new_variables is
+    'Whether the candidate may need a variable that the baseline does not need.';
+comment on column promptctl.rollouts.state is 'running or paused, while the rollout is open; promoted, rolled back or stopped.';
+comment on column promptctl.rollouts.basis_points is 'The share that the rollout set last.';
+comment on column promptctl.rollouts.first_epoch is 'The first epoch of the comparison.';
+comment on column promptctl.rollouts.step_epoch is 'The epoch in which the present share began.';
+comment on column promptctl.rollouts.alarm is
+    'Why a tick paused the rollout: traffic or out of place. A resumed rollout ignores this alarm until its next step; '
+    'null: no alarm.';
+comment on column promptctl.rollouts.why is 'Why the rollout is paused or has ended; null: it runs.';
+comment on column promptctl.rollouts.step_began_at is 'When the present share began, or the rollout was resumed last.';
+comment on column promptctl.rollouts.began_at is 'When the rollout was started.';
+comment on column promptctl.rollouts.ended_at is 'When it was promoted, rolled back or stopped; null: it is open.';
+comment on column promptctl.rollouts.release is 'The release that started the rollout; null: none.';
+comment on column promptctl.rollouts.origin is
+    'The commit and the file that asked for the rollout. The promotion has the same origin.';
+comment on index promptctl.a_prompt_has_one_open_rollout is 'Two rollouts would set each other''s share.';
+comment on index promptctl.rollouts_by_prompt is 'The rollouts of one prompt.';
+comment on index promptctl.rollouts_by_release is 'The rollouts that a release started.';
+comment on constraint a_rollout_has_one_number on promptctl.rollouts is 'History and events refer to it.';
+comment on constraint a_rollout_belongs_to_a_prompt on promptctl.rollouts is 'Each prompt has a row in the table served.';
+comment on constraint a_rollout_leads_to_another_version on promptctl.rollouts is
+    'A rollout compares two versions.';
+comment on constraint the_shares_of_a_rollout_grow on promptctl.rollouts is
+    'A unit that gets the candidate keeps it. There are 1 to 20 shares, from 1 to 9999 basis points.';
+comment on constraint the_share_of_a_rollout_is_from_1_to_9999_basis_points on promptctl.rollouts is
+    'Both versions must be served to be compared.';
+comment on constraint a_hold_is_from_0_to_366_days on promptctl.rollouts is
+    'Larger times could not be added to a date.';
+comment on constraint a_rollout_waits_for_0_to_1e9_uses on promptctl.rollouts is 'A number of uses is not negative.';
+comment on constraint patience_is_from_the_hold_to_3660_days on promptctl.rollouts is
+    'A shorter patience would end before the hold.';
+comment on constraint a_doubt_ends_in_a_pause_or_a_rollback on promptctl.rollouts is
+    'A rollout that nobody can decide must not go on.';
+comment on constraint guards_are_metrics_with_tolerances on promptctl.rollouts is
+    'The metrics of compare_versions, each at most once.';
+comment on constraint alpha_is_from_0_0001_to_0_5 on promptctl.rollouts is 'It is divided among the guards.';
+comment on constraint prices_are_dollars_per_token on promptctl.rollouts is 'The cost is calculated from tokens.';
+comment on constraint a_cost_guard_has_prices on promptctl.rollouts is
+    'Without prices the guard would never be decided.';
+comment on constraint a_rollout_has_a_known_state on promptctl.rollouts is 'Open, or how it ended.';
+comment on constraint a_rollout_that_is_not_open_has_an_end on promptctl.rollouts is
+    'A rollout that has ended does not start again.';
+comment on constraint an_alarm_is_known on promptctl.rollouts is
+    'Uses that are missing or too many, or that have the bucket of the other version.';
+
+create table if not exists promptctl.rollout_events (
+    rollout bigint not null,
+    place integer not null,
+    kind text not null,
+    basis_points integer not null,
+    epoch integer not null,
+    why promptctl.reason_text,
+    evidence jsonb,
+    author promptctl.short_text not null,
+    database_user text not null default session_user,
+    happened_at timestamptz not null default clock_timestamp(),
+
+    constraint an_event_of_a_rollout_has_one_place primary key (rollout, place),
+    constraint an_event_belongs_to_a_rollout foreign key (rollout) references promptctl.rollouts (rollout),
+    constraint an_event_of_a_rollout_has_a_known_kind check (
+        kind in ('start', 'advance', 'pause', 'resume', 'promote', 'roll back', 'stop'))
+);
+
+comment on table promptctl.rollout_events is 'What happened to each rollout, in order. Rows are appended and never edited.';
+comment on column promptctl.rollout_events.rollout is 'The rollout.';
+comment on column promptctl.rollout_events.place is 'The position of the event in its rollout, from 1.';
+comment on column promptctl.rollout_events.why is 'Why it happened, in words.';
+comment on column promptctl.rollout_events.evidence is
+    'The guards at that time, as in explain_rollout; null: the event was no decision of a tick.';
+comment on column promptctl.rollout_events.happened_at is 'When it happened.';
+comment on constraint an_event_of_a_rollout_has_one_place on promptctl.rollout_events is 'Events are in a line.';
+comment on constraint an_event_belongs_to_a_rollout on promptctl.rollout_events is 'Each rollout has a row.';
+comment on constraint an_event_of_a_rollout_has_a_known_kind on promptctl.rollout_events is
+    'What can happen to a rollout.';
+
+create table if not exists promptctl.rollout_looks (
+    rollout bigint not null,
+    looked_at timestamptz not null,
+    metric text not null,
+    basis_points integer not null,
+    uses_a bigint,
+    uses_b bigint,
+    difference double precision,
+    lower double precision,
+    upper double precision,
+
+    constraint a_look_has_one_row_per_metric primary key (rollout, looked_at, metric),
+    constraint a_look_belongs_to_a_rollout foreign key (rollout) references promptctl.rollouts (rollout)
+);
+
+comment on table promptctl.rollout_looks is
+    'What ticks saw of each guard, some hundreds of times in a rollout: the course of the differences over time.';
+comment on column promptctl.rollout_looks.rollout is 'The rollout.';
+comment on column promptctl.rollout_looks.looked_at is 'When the tick was.';
+comment on column promptctl.rollout_looks.metric is 'The metric of the guard.';
+comment on column promptctl.rollout_looks.uses_a is 'Uses of the baseline that reported the metric.';
+comment on column promptctl.rollout_looks.uses_b is 'Uses of the candidate that reported the metric.';
+comment on column promptctl.rollout_looks.difference is
+    'The candidate minus the baseline, in the unit of the tolerance; null: not known.';
+comment on column promptctl.rollout_looks.lower is 'The lower end of the interval of the difference.';
+comment on column promptctl.rollout_looks.upper is 'The upper end of the interval of the difference.';
+comment on constraint a_look_has_one_row_per_metric on promptctl.rollout_looks is 'A tick looks at each guard once.';
+comment on constraint a_look_belongs_to_a_rollout on promptctl.rollout_looks is 'Each rollout has a row.';
+
+create table if not exists promptctl.rollout_ticks (
+    rollout bigint not null,
+    ticked_at timestamptz,
+    action text,
+    why text,
+
+    constraint the_last_tick_of_a_rollout_has_one_row primary key (rollout),
+    constraint a_tick_belongs_to_a_rollout foreign key (rollout) references promptctl.rollouts (rollout)
+);
+
+comment on table promptctl.rollout_ticks is
+    'The last tick of each rollout. It is a table of its own, so that a tick which holds locks nothing for which a move '
+    'of the prompt waits.';
+comment on column promptctl.rollout_ticks.rollout is 'The rollout.';
+comment on column promptctl.rollout_ticks.ticked_at is 'When the last tick was; null: there was none.';
+comment on column promptctl.rollout_ticks.action is 'What it did, as in tick_rollout.';
+comment on column promptctl.rollout_ticks.why is 'Why it did that.';
+comment on constraint the_last_tick_of_a_rollout_has_one_row on promptctl.rollout_ticks is 'Only the last one is kept.';
+comment on constraint a_tick_belongs_to_a_rollout on promptctl.rollout_ticks is 'Each rollout has a row.';
+
+do $$
+begin
+    if to_regtype('promptctl.rollout_change') is null then
+        create type promptctl.rollout_change as (
+            rollout bigint, name text, baseline integer, candidate integer, state text, previous_state text,
+            basis_points integer, steps integer[], hold interval, least_uses integer, patience interval, in_doubt text,
+            guards jsonb, epoch integer, changed boolean, why text);
+    end if;
+    if to_regtype('promptctl.rollout_tick') is null then
+        create type promptctl.rollout_tick as (
+            rollout bigint, name text, action text, state text, basis_points integer, previous_basis_points integer,
+            next_basis_points integer, next_at timestamptz, why text, evidence jsonb, alarm text);
+    end if;
+end
+$$;
+
+comment on type promptctl.rollout_change is
+    'The effect of start_rollout, pause_rollout, resume_rollout or stop_rollout: the rollout after it, with its plan. '
+    'changed is false where nothing changed.';
+comment on type promptctl.rollout_tick is
+    'The result of tick_rollout and explain_rollout: the action (hold, advance, promote, roll back, pause, busy or '
+    'nothing), the share after and before, the next share (10000: promotion) and the earliest time of the next step, '
+    'why, and the evidence: a list with each guard, its numbers and its verdict (fine, worse, doubtful, too few uses).';
+
+create or replace function promptctl.share_text(basis_points integer) returns text language sql immutable
+begin atomic
+    select trim_scale(basis_points / 100.0) || '%';
+end;
+
+comment on function promptctl.share_text is 'A share in percent, for people: 12.5%.';
+
+create or replace function promptctl.metric_text(metric text, value double precision) returns text
+language sql immutable
+begin atomic
+    select case
+        when metric in ('errors', 'slow') then round(100 * value::numeric, 1) || '%'
+        when metric in ('time', 'first') then round(exp(value)::numeric) || ' ms'
+        when metric = 'output' then round(exp(value)::numeric) || ' tokens'
+        when metric = 'cost' then '$' || trim_scale(round(value::numeric, 6))
+        else trim_scale(round(value::numeric, 3))::text
+    end;
+end;
+
+comment on function promptctl.metric_text is 'A value of compare_versions, for people.';
+
+create or replace function promptctl.tolerance_text(metric text, tolerance double precision) returns text
+language sql immutable
+begin atomic
+    select case
+        when metric in ('errors', 'slow') then trim_scale(round(100 * tolerance::numeric, 2)) || case when tolerance = 0.01 then ' point more' else ' points more' end
+        when metric = 'score' then trim_scale(round(tolerance::numeric, 4)) || ' less'
+        else trim_scale(round(100 * (exp(tolerance) - 1)::numeric, 1)) || '% more'
+    end;
+end;
+
+comment on function promptctl.tolerance_text is 'The tolerance of a guard, for people.';
+
+create or replace function promptctl.add_rollout_event(r promptctl.rollouts, kind text, basis_points integer,
+                                                       epoch integer, why text default null,
+                                                       evidence jsonb default null)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into promptctl.rollout_events (rollout, place, kind, basis_points, epoch, why, evidence, author)
+    values (r.rollout,
+            (select coalesce(max(e.place), 0) + 1 from promptctl.rollout_events e where e.rollout = r.rollout),
+            add_rollout_event.kind, add_rollout_event.basis_points, add_rollout_event.epoch,
+            promptctl.shorten(add_rollout_event.why, 2000), add_rollout_event.evidence, promptctl.current_author());
+    -- A payload has at most 8000 bytes.
+    perform pg_notify('promptctl_rollouts', json_build_object(
+        'rollout', r.rollout, 'name', r.name, 'kind', add_rollout_event.kind,
+        'why', promptctl.shorten(add_rollout_event.why, 500))::text);
+end
+$$;
+
+comment on function promptctl.add_rollout_event is
+    'Appends an event of a rollout whose row is locked, and notifies the channel "promptctl_rollouts".';
+
+-- By hash, as in after_served.
+create or replace function promptctl.rollouts_give_way() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_nestloop = off as $$
+declare
+    names constant text[] := array(select x.name from promptctl.rollouts x where x.state in ('running', 'paused'));
+    writing constant text := coalesce(current_setting('promptctl.writing_transaction', true), '');
+    r promptctl.rollouts;
+    moved promptctl.served;
+    next_state text;
+    cause text;
+begin
+    if names = '{}' then
+        return null;
+    end if;
+    for moved in
+        select n.* from new_rows n join old_rows o on o.name = n.name and o.epoch <> n.epoch
+        where n.name = any (names) order by n.name
+    loop
+        select * into r from promptctl.rollouts x
+        where x.name = moved.name and x.state in ('running', 'paused') for no key update;
+        continue when not found or (moved.active_version, moved.candidate_version, moved.basis_points)
+                                   is not distinct from (r.baseline, r.candidate, r.basis_points)
+                               and moved.seed is not distinct from r.seed;
+        if moved.active_version = r.candidate then
+            next_state := 'promoted';
+            cause := 'activated by ';
+        elsif moved.archived_at is not null then
+            next_state := 'stopped';
+            cause := 'the prompt was archived by ';
+        elsif moved.active_version is null then
+            next_state := 'stopped';
+            cause := 'deactivated by ';
+        elsif moved.active_version <> r.baseline then
+            next_state := 'stopped';
+            cause := format('version %s was activated by ', moved.active_version);
+        elsif moved.candidate_version is null then
+            next_state := 'stopped';
+            cause := 'the split was ended by ';
+        elsif moved.candidate_version <> r.candidate then
+            next_state := 'stopped';
+            cause := format('a split with version %s was started by ', moved.candidate_version);
+        elsif moved.seed <> r.seed then
+            next_state := 'stopped';
+            cause := 'the seed of the split was changed by ';
+        else
+            -- A share that is set while the rollout is paused changes nothing more.
+            continue when r.state = 'paused';
+            next_state := 'paused';
+            cause := format('the share was set to %s by ', promptctl.share_text(moved.basis_points));
+        end if;
+        cause := promptctl.shorten(cause || promptctl.current_author(), 2000);
+        perform set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
+        update promptctl.rollouts x
+        set state = next_state, why = cause, ended_at = case when next_state <> 'paused' then clock_timestamp() end
+        where x.rollout = r.rollout returning x.* into r;
+        perform promptctl.add_rollout_event(
+            r, case next_state when 'paused' then 'pause' when 'promoted' then 'promote' else 'stop' end,
+            case when next_state = 'promoted' then 10000 else moved.basis_points end, moved.epoch, cause);
+        perform set_config('promptctl.writing_transaction', writing, true);
+    end loop;
+    return null;
+end
+$$;
+
+comment on function promptctl.rollouts_give_way is
+    'Pauses, stops or ends the rollout of a prompt that somebody else moves, in the transaction of that move. A rollout '
+    'writes its own row before it moves the prompt, so that its own moves are as expected.';
+
+create or replace function promptctl.open_rollout(name text) returns promptctl.rollouts
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    r promptctl.rollouts;
+begin
+    select * into r from promptctl.rollouts x
+    where x.name = open_rollout.name and x.state in ('running', 'paused') for no key update;
+    if not found then
+        raise exception using errcode = 'no_data_found', constraint = 'rollout_exists',
+            message = format('"%s" has no open rollout', name), hint = format('promptctl rollout status %s', name);
+    end if;
+    return r;
+end
+$$;
+
+comment on function promptctl.open_rollout is
+    'Locks the open rollout of a prompt whose row is locked. Refuses a prompt without one.';
+
+create or replace function promptctl.rollout_effect(r promptctl.rollouts, previous_state text, epoch integer,
+                                                    changed boolean)
+returns promptctl.rollout_change language sql immutable
+begin atomic
+    select (r.rollout, r.name, r.baseline, r.candidate, r.state, previous_state, r.basis_points, r.steps, r.hold,
+            r.least_uses, r.patience, r.in_doubt, r.guards, epoch, changed, r.why)::promptctl.rollout_change;
+end;
+
+comment on function promptctl.rollout_effect is 'A rollout as its functions return it.';
+
+create or replace function promptctl.default_guards(name text, baseline integer, candidate integer, prices jsonb)
+returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    uses bigint;
+    with_response bigint;
+    with_score bigint;
+    mean_score double precision;
+    has_prices boolean;
+begin
+    with recent as (
+        select t.uses, t.with_response, t.with_score, t.score, t.with_tokens, t.model, t.size
+        from promptctl.totals t
+        where t.grain = 'hour' and t.name = default_guards.name and t.version = baseline
+          and t.starts_at >= now() - interval '7 days'
+        union all
+        select 1, (u.response_ms is not null)::integer, (u.score is not null)::integer, u.score,
+               (coalesce(u.input_tokens, u.output_tokens) is not null)::integer, u.model, promptctl.price_tier(u.input_tokens)
+        from promptctl.uses u
+        where u.name = default_guards.name and u.version = baseline and u.recorded_in >= promptctl.rolled_below()
+          and u.recorded_at >= now() - interval '7 days'
+    )
+    select coalesce(sum(r.uses), 0), coalesce(sum(r.with_response), 0), coalesce(sum(r.with_score), 0),
+           abs(sum(r.score) / nullif(sum(r.with_score), 0)),
+           bool_and(r.with_tokens = 0 or exists (
+               select from jsonb_array_elements(prices) p (price)
+               where p.price ->> 'model' = r.model and (p.price ->> 'size')::integer = r.size))
+               and sum(r.with_tokens) > 0
+    into uses, with_response, with_score, mean_score, has_prices
+    from recent r;
+    -- The candidate may name another model.
+    has_prices := coalesce(has_prices, false) and exists (
+        select from promptctl.versions v
+        where v.name = default_guards.name and v.version = candidate
+          and (not v.settings ? 'model' or prices @> jsonb_build_array(jsonb_build_object('model', v.settings -> 'model'))));
+    return '[{"metric": "errors", "tolerance": 0.01}]'
+        || case when with_response >= 100 or uses < 100
+               then jsonb_build_array(jsonb_build_object('metric', 'time', 'tolerance', round(ln(1.15), 6)))
+               else '[]' end
+        || case when has_prices
+               then jsonb_build_array(jsonb_build_object('metric', 'cost', 'tolerance', round(ln(1.10), 6)))
+               else '[]' end
+        || case when with_score >= 100
+               then jsonb_build_array(jsonb_build_object('metric', 'score', 'tolerance', 0.02 * case
+                   when mean_score <= 1 then 1 when mean_score <= 5 then 5
+                   else 10 ^ ceil(log(mean_score::numeric)) end))
+               else '[]' end;
+end
+$$;
+
+comment on function promptctl.default_guards is
+    'The guards of a rollout for which none are named: errors +1 point; time +15 %, unless the baseline reports no '
+    'times; cost +10 %, if each model has a price; score -2 % of its scale, if the baseline has 100 scores of the last '
+    '7 days. A guard that nobody reports would hold the rollout forever.';
+
+create or replace function promptctl.start_rollout(name text, candidate integer default null,
+                                                   steps integer[] default null, hold interval default null,
+                                                   least_uses integer default null, patience interval default null,
+                                                   in_doubt text default null, guards jsonb default null,
+                                                   alpha double precision default null, prices jsonb default null,
+                                                   author text default null, reason text default null,
+                                                   allow_new_variables boolean default false,
+                                                   release bigint default null, origin jsonb default null)
+returns promptctl.rollout_change
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    before promptctl.served;
+    r promptctl.rollouts;
+    number bigint;
+    moves boolean;
+begin
+    perform promptctl.require_grants('promptctl.start_rollout'::regproc);
+    perform promptctl.require_prompts(array[start_rollout.name]);
+    select * into before from promptctl.lock_prompts(array[start_rollout.name]);
+    perform promptctl.require_not_archived(before);
+    select * into r from promptctl.rollouts x where x.name = before.name and x.state in ('running', 'paused');
+    if found then
+        if coalesce(start_rollout.candidate, r.candidate) = r.candidate then
+            return promptctl.rollout_effect(r, r.state, before.epoch, false);
+        end if;
+        raise exception using errcode = 'restrict_violation', constraint = 'a_prompt_has_one_open_rollout',
+            message = format('rollout %s of "%s" is open: it serves version %s to %s of the units', r.rollout, r.name,
+                             r.candidate, promptctl.share_text(before.basis_points)),
+            hint = format('promptctl rollout status %s', r.name);
+    end if;
+    candidate := coalesce(start_rollout.candidate, before.candidate_version);
+    if candidate is null then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_rollout_has_a_candidate',
+            message = format('"%s" has no split, so its rollout must name a version', before.name),
+            hint = format('promptctl list %s', before.name);
+    elsif before.active_version is null then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_split_needs_an_active_version',
+            message = format('"%s" has no active version from which to roll out', before.name),
+            hint = format('promptctl activate %s@VERSION', before.name);
+    elsif candidate = before.active_version then
+        raise exception using errcode = 'restrict_violation', constraint = 'a_candidate_is_not_the_active_version',
+            message = format('%s@%s is the active version: a rollout needs another one', before.name, candidate),
+            hint = format('promptctl show %s', before.name);
+    end if;
+    perform promptctl.require_version(before.name, candidate, 'in use');
+    steps := coalesce(start_rollout.steps, '{1000,2500,5000}');
+    prices := coalesce(start_rollout.prices, '[]');
+    if not promptctl.are_valid_steps(steps) then
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'the_shares_of_a_rollout_grow',
+            message = 'steps must be 1 to 20 growing shares from 1 to 9999 basis points';
+    elsif not promptctl.are_valid_prices(prices) then
+        raise exception using errcode = 'invalid_parameter_value', constraint = 'prices_are_dollars_per_token',
+            message = 'prices must be a list of objects with model, size, input, output, cache_read and cache_write';
+    end if;
+    moves := (before.candidate_version, before.basis_points) is distinct from (candidate, steps[1]);
+    number := nextval(pg_get_serial_sequence('promptctl.rollouts', 'rollout'));
+    perform promptctl.begin_change(
+        author, format('rollout %s starts%s', number, ': ' || reason), allow_new_variables => allow_new_variables,
+        release => release,
+        origins => case when origin is not null then jsonb_build_object(before.name, origin) end);
+    perform set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
+    insert into promptctl.rollouts as x (
+        rollout, name, baseline, candidate, seed, steps, hold, least_uses, patience, in_doubt, guards, alpha, prices,
+        allow_new_variables, basis_points, first_epoch, step_epoch, release, origin, author, reason)
+    overriding system value
+    values (number, before.name, before.active_version, candidate,
+            case when before.candidate_version = candidate then before.seed
+                 else before.name || '.' || (before.epoch + 1) end,
+            steps, coalesce(start_rollout.hold, '1 hour'), coalesce(start_rollout.least_uses, 200),
+            coalesce(start_rollout.patience, '7 days'), coalesce(start_rollout.in_doubt, 'pause'),
+            coalesce(start_rollout.guards,
+                     promptctl.default_guards(before.name, before.active_version, candidate, prices)),
+            coalesce(start_rollout.alpha, 0.05), prices, coalesce(start_rollout.allow_new_variables, false), steps[1],
+            before.epoch + moves::integer, before.epoch + moves::integer, release, origin, promptctl.current_author(),
+            promptctl.shorten(reason, 2000))
+    returning x.* into r;
+    insert into promptctl.rollout_ticks (rollout) values (r.rollout);
+    perform promptctl.add_rollout_event(r, 'start', r.basis_points, r.first_epoch, r.reason);
+    if moves then
+        update promptctl.served s set candidate_version = r.candidate, basis_points = r.basis_points, seed = r.seed
+        where s.name = r.name;
+    end if;
+    perform set_config('promptctl.writing_transaction', '', true);
+    perform promptctl.end_change();
+    return promptctl.rollout_effect(r, null, r.step_epoch, true);
+end
+$$;
+
+comment on function promptctl.start_rollout is
+    'Starts a guarded rollout of a version: a split with the first share, which tick_rollout enlarges step by step. '
+    'An argument that is null has its default: the candidate of the split that runs; steps of 10, 25 and 50 %; a hold '
+    'of 1 hour; 200 uses; a patience of 7 days, then a pause; an alpha of 0.05; the guards of default_guards. Starting '
+    'the same rollout again changes nothing.';
+
+create or replace function promptctl.judge_rollout(r promptctl.rollouts) returns promptctl.rollout_tick
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    checked_at constant timestamptz := clock_timestamp();
+    number_of_guards constant integer := greatest(1, jsonb_array_length(r.guards));
+    -- Half for the whole, half for the present share. Each share is looked at once more.
+    alpha_whole constant double precision := r.alpha / number_of_guards / 2;
+    alpha_share constant double precision := alpha_whole / (
+        select count(*) from (select unnest(r.steps) union
+                              select e.basis_points from promptctl.rollout_events e
+                              where e.rollout = r.rollout and e.kind = 'resume') s);
+    next_share constant integer := coalesce(
+        (select min(s.step) from unnest(r.steps) s (step) where s.step > r.basis_points), 10000);
+    compared promptctl.comparison[];
+    guard record;
+    whole promptctl.comparison;
+    present promptctl.comparison;
+    misplaced promptctl.comparison;
+    harm integer;
+    difference double precision;
+    lower double precision;
+    upper double precision;
+    share_difference double precision;
+    share_lower double precision;
+    share_upper double precision;
+    verdict text;
+    evidence jsonb := '[]';
+    worse text[] := '{}';
+    doubts text[] := '{}';
+    action text := 'hold';
+    why text;
+    alarm text;
+    alarm_text text;
+    uses bigint;
+begin
+    compared := array(
+        select c from promptctl.compare_versions(
+            r.name, r.baseline, r.candidate,
+            array(select a.epoch from promptctl.allocations a
+                  where a.name = r.name and a.epoch >= r.first_epoch and a.seed = r.seed), r.prices) c
+        where c.share is null or c.share = r.basis_points);
+
+    for guard in
+        select g.metric, g.tolerance
+        from rows from (jsonb_to_recordset(r.guards) as (metric text, tolerance double precision)) with ordinality
+            g (metric, tolerance, place)
+        order by g.place
+    loop
+        select * into whole from unnest(compared) c where c.metric = guard.metric and c.share is null;
+        select * into present from unnest(compared) c where c.metric = guard.metric and c.share is not null;
+        harm := case guard.metric when 'score' then -1 else 1 end;
+        if guard.metric = 'cost' then
+            whole := promptctl.as_ratio(whole);
+            present := promptctl.as_ratio(present);
+        end if;
+        difference := whole.difference * harm;
+        share_difference := present.difference * harm;
+        select null, null, null, null into lower, upper, share_lower, share_upper;
+        if promptctl.has_enough_uses(whole) and whole.se_null > 0 then
+            select i.lower, i.upper into lower, upper
+            from promptctl.valid_interval(difference, whole.se_null, whole.se_free, guard.tolerance, alpha_whole) i;
+        end if;
+        if promptctl.has_enough_uses(present) and present.se_null > 0 then
+            select i.lower, i.upper into share_lower, share_upper
+            from promptctl.valid_interval(share_difference, present.se_null, present.se_free, guard.tolerance,
+                                          alpha_share) i;
+        end if;
+        verdict := case
+            when lower > 0 and difference > guard.tolerance then 'worse'
+            when share_lower > 0 and share_difference > guard.tolerance then 'worse at this share'
+            when not promptctl.has_enough_uses(whole) then 'too few uses'
+            when difference <= guard.tolerance then 'fine'
+            else 'doubtful'
+        end;
+        if verdict = 'worse' then
+            worse := worse || format('%s: %s with version %s, %s with %s, tolerated %s', guard.metric,
+                                     promptctl.metric_text(guard.metric, whole.value_b), r.candidate,
+                                     promptctl.metric_text(guard.metric, whole.value_a), r.baseline,
+                                     promptctl.tolerance_text(guard.metric, guard.tolerance));
+        elsif verdict = 'worse at this share' then
+            worse := worse || format('%s at %s: %s with version %s, %s with %s, tolerated %s', guard.metric,
+                                     promptctl.share_text(r.basis_points),
+                                     promptctl.metric_text(guard.metric, present.value_b), r.candidate,
+                                     promptctl.metric_text(guard.metric, present.value_a), r.baseline,
+                                     promptctl.tolerance_text(guard.metric, guard.tolerance));
+            verdict := 'worse';
+        elsif verdict = 'too few uses' then
+            doubts := doubts || format('%s: too few uses reported it', guard.metric);
+        elsif verdict = 'doubtful' then
+            doubts := doubts || format('%s: looks worse than tolerated, not proven', guard.metric);
+        end if;
+        evidence := evidence || jsonb_build_object(
+            'metric', guard.metric, 'tolerance', guard.tolerance, 'verdict', verdict,
+            'uses_a', coalesce(whole.uses_a, 0), 'uses_b', coalesce(whole.uses_b, 0),
+            'value_a', whole.value_a, 'value_b', whole.value_b, 'pooled', whole.pooled, 'difference', whole.difference,
+            'lower', case when harm > 0 then lower else -upper end,
+            'upper', case when harm > 0 then upper else -lower end,
+            'share_difference', present.difference,
+            'share_lower', case when harm > 0 then share_lower else -share_upper end,
+            'share_upper', case when harm > 0 then share_upper else -share_lower end);
+    end loop;
+
+    select * into present from unnest(compared) c where c.metric = 'uses' and c.share is not null;
+    uses := coalesce(present.uses_b, 0);
+    select * into whole from unnest(compared) c where c.metric = 'uses' and c.share is null;
+    select * into misplaced from unnest(compared) c where c.metric = 'out_of_place';
+    select * into present from unnest(compared) c where c.metric = 'traffic' and c.share is not null;
+    if present.uses_a + present.uses_b >= 100
+        and abs(present.difference) > promptctl.half_width(present.se_null ^ 2, ln(1.1::double precision), 0.001) then
+        alarm := 'traffic';
+        alarm_text := format('version %s gets %s%% %s uses than its share', r.candidate,
+                             round(100 * abs(exp(present.difference) - 1)::numeric, 1),
+                             case when present.difference > 0 then 'more' else 'fewer' end);
+    elsif whole.uses_a + whole.uses_b + misplaced.uses_a + misplaced.uses_b >= 100
+        and misplaced.uses_a + misplaced.uses_b
+            > 0.05 * (whole.uses_a + whole.uses_b + misplaced.uses_a + misplaced.uses_b) then
+        alarm := 'out of place';
+        alarm_text := format('%s uses have the bucket of the other version', misplaced.uses_a + misplaced.uses_b);
+    end if;
+
+    if worse <> '{}' then
+        action := 'roll back';
+        why := array_to_string(worse, '; ');
+    elsif alarm <> coalesce(r.alarm, '') then
+        action := 'pause';
+        why := alarm_text;
+    elsif checked_at >= r.step_began_at + r.hold and uses >= r.least_uses and doubts = '{}' then
+        action := case next_share when 10000 then 'promote' else 'advance' end;
+        why := format('%s uses, no guard worse than tolerated', uses);
+    elsif checked_at >= r.step_began_at + r.patience then
+        action := r.in_doubt;
+        why := format('not decided in %s: %s', r.patience,
+                      case when doubts = '{}' then format('%s of %s uses', uses, r.least_uses)
+                           else array_to_string(doubts, ', ') end);
+    elsif uses < r.least_uses then
+        why := format('waits for uses: %s of %s', uses, r.least_uses);
+    elsif doubts <> '{}' then
+        why := array_to_string(doubts, ', ');
+    else
+        why := format('this share has lasted less than %s', r.hold);
+    end if;
+    return (r.rollout, r.name, action, r.state,
+            case action when 'advance' then next_share when 'promote' then 10000 when 'roll back' then 0
+                        else r.basis_points end,
+            r.basis_points, next_share, r.step_began_at + r.hold, why, evidence,
+            case action when 'pause' then alarm end)::promptctl.rollout_tick;
+end
+$$;
+
+comment on function promptctl.judge_rollout is
+    'What a tick would do with a running rollout, and why. It locks nothing. A guard is worse if the interval of its '
+    'difference is above 0 and the difference above the tolerance: over all shares, or at the present share, for harm '
+    'that begins with a larger share.';
+
+create or replace function promptctl.has_enough_uses(compared promptctl.comparison) returns boolean
+language sql immutable
+begin atomic
+    select coalesce(least((compared).uses_a, (compared).uses_b) >= 100
+                    and least((compared).units_a, (compared).units_b) >= 30, false);
+end;
+
+comment on function promptctl.has_enough_uses is
+    'Whether 100 uses and 30 groups of units of both versions reported the metric, which a verdict needs.';
+
+create or replace function promptctl.as_ratio(compared promptctl.comparison) returns promptctl.comparison
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if compared.pooled > 0 then
+        compared.difference := case when compared.value_a > 0 and compared.value_b > 0
+                                    then ln(compared.value_b / compared.value_a) end;
+        compared.se_null := compared.se_null / compared.pooled;
+        compared.se_free := compared.se_free / compared.pooled;
+    end if;
+    return compared;
+end
+$$;
+
+comment on function promptctl.as_ratio is
+    'A comparison of costs with the logarithm of their ratio as its difference, in place of dollars.';
+
+create or replace function promptctl.explain_rollout(name text) returns promptctl.rollout_tick
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    r promptctl.rollouts;
+    answer promptctl.rollout_tick;
+begin
+    perform promptctl.require_grants('promptctl.explain_rollout'::regproc);
+    perform promptctl.require_prompts(array[explain_rollout.name]);
+    select * into r from promptctl.rollouts x where x.name = explain_rollout.name order by x.rollout desc limit 1;
+    if not found then
+        return (null, explain_rollout.name, 'nothing', null, null, null, null, null, 'it has no rollout', null,
+                null)::promptctl.rollout_tick;
+    end if;
+    if r.state = 'running' then
+        return promptctl.judge_rollout(r);
+    elsif r.state = 'paused' then
+        -- Somebody may have set the share.
+        r.basis_points := (select s.basis_points from promptctl.served s where s.name = r.name);
+        answer := promptctl.judge_rollout(r);
+        answer.action := 'nothing';
+        answer.basis_points := r.basis_points;
+        answer.next_at := null;
+        answer.why := r.why;
+        answer.alarm := r.alarm;
+        return answer;
+    end if;
+    return (r.rollout, r.name, 'nothing', r.state,
+            case r.state when 'promoted' then 10000 else 0 end, r.basis_points, null, null, r.why,
+            (select e.evidence from promptctl.rollout_events e
+             where e.rollout = r.rollout and e.evidence is not null order by e.place desc limit 1),
+            null)::promptctl.rollout_tick;
+end
+$$;
+
+comment on function promptctl.explain_rollout is
+    'What tick_rollout would do now with the last rollout of a prompt, and why. It changes nothing. For a rollout that '
+    'has ended: its end, with the evidence of the last decision.';
+
+create or replace function promptctl.record_tick(tick promptctl.rollout_tick) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    moment constant timestamptz := clock_timestamp();
+    r promptctl.rollouts;
+begin
+    -- Of two ticks at once, one is recorded.
+    perform from promptctl.rollout_ticks t where t.rollout = tick.rollout for no key update skip locked;
+    if not found then
+        return;
+    end if;
+    perform set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
+    update promptctl.rollout_ticks t set ticked_at = moment, action = tick.action, why = tick.why
+    where t.rollout = tick.rollout;
+    select * into r from promptctl.rollouts x where x.rollout = tick.rollout;
+    if tick.action <> 'hold' or not exists (
+        select from promptctl.rollout_looks l
+        where l.rollout = tick.rollout
+          and l.looked_at > moment - greatest(interval '1 minute', (moment - r.began_at) / 50)) then
+        insert into promptctl.rollout_looks (rollout, looked_at, metric, basis_points, uses_a, uses_b, difference,
+                                             lower, upper)
+        select tick.rollout, moment, g.metric, tick.previous_basis_points, g.uses_a, g.uses_b,
+               g.difference, g.lower, g.upper
+        from jsonb_to_recordset(tick.evidence) g (
+            metric text, uses_a bigint, uses_b bigint, difference double precision, lower double precision,
+            upper double precision);
+    end if;
+    perform set_config('promptctl.writing_transaction', '', true);
+end
+$$;
+
+comment on function promptctl.record_tick is
+    'Stores the time of the last tick and, at most once a minute and in a fiftieth of the age of the rollout, what it '
+    'saw.';
+
+create or replace function promptctl.tick_rollout(name text, author text default null) returns promptctl.rollout_tick
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    r promptctl.rollouts;
+    now_open promptctl.rollouts;
+    before promptctl.served;
+    tick promptctl.rollout_tick;
+begin
+    perform promptctl.require_grants('promptctl.tick_rollout'::regproc);
+    perform promptctl.require_prompts(array[tick_rollout.name]);
+    select * into r from promptctl.rollouts x where x.name = tick_rollout.name order by x.rollout desc limit 1;
+    if r.state is distinct from 'running' then
+        return (r.rollout, tick_rollout.name, 'nothing', r.state,
+                case r.state when 'promoted' then 10000 when 'paused' then r.basis_points else 0 end, r.basis_points, null,
+                null,
+                case when r.state is null then 'it has no rollout'
+                     else format('rollout %s is %s: %s', r.rollout, r.state, r.why) end,
+                null, null)::promptctl.rollout_tick;
+    end if;
+    -- Before any lock, because a move of the prompt must not wait for it. What it decides holds only for the share that it
+    -- has seen, which is compared again under the lock.
+    tick := promptctl.judge_rollout(r);
+    if tick.action = 'hold' then
+        perform promptctl.record_tick(tick);
+        return tick;
+    end if;
+
+    select * into before from promptctl.served s where s.name = r.name for no key update skip locked;
+    if found then
+        select * into now_open from promptctl.rollouts x where x.rollout = r.rollout for no key update;
+    end if;
+    if (now_open.state, now_open.basis_points, now_open.step_epoch, now_open.step_began_at)
+        is distinct from (r.state, r.basis_points, r.step_epoch, r.step_began_at) then
+        tick.action := 'busy';
+        tick.state := coalesce(now_open.state, r.state);
+        tick.basis_points := r.basis_points;
+        tick.why := case when before.name is null then 'another session is changing the prompt'
+                         else 'another session has changed the rollout' end;
+        tick.alarm := null;
+        return tick;
+    end if;
+
+    perform promptctl.begin_change(
+        author, format('rollout %s: %s', r.rollout, tick.why), allow_new_variables => r.allow_new_variables,
+        origins => case when r.origin is not null and tick.action = 'promote'
+                        then jsonb_build_object(r.name, r.origin) end);
+    perform set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
+    -- First the row of the rollout, then the prompt: rollouts_give_way then finds the prompt as expected.
+    if tick.action = 'advance' then
+        update promptctl.rollouts x
+        set basis_points = tick.basis_points, step_epoch = before.epoch + 1, step_began_at = clock_timestamp(),
+            alarm = null
+        where x.rollout = r.rollout returning x.* into r;
+    else
+        update promptctl.rollouts x
+        set state = case tick.action when 'pause' then 'paused' when 'promote' then 'promoted' else 'rolled back' end,
+            why = promptctl.shorten(tick.why, 2000), alarm = coalesce(tick.alarm, x.alarm),
+            ended_at = case when tick.action <> 'pause' then clock_timestamp() end
+        where x.rollout = r.rollout returning x.* into r;
+    end if;
+    perform promptctl.add_rollout_event(r, tick.action, tick.basis_points,
+                                        before.epoch + (tick.action <> 'pause')::integer, tick.why, tick.evidence);
+    if tick.action <> 'pause' then
+        update promptctl.served s
+        set active_version = case tick.action when 'promote' then r.candidate else s.active_version end,
+            candidate_version = case tick.action when 'advance' then r.candidate end,
+            basis_points = case tick.action when 'advance' then tick.basis_points else 0 end
+        where s.name = r.name;
+    end if;
+    perform promptctl.end_change();
+    perform promptctl.record_tick(tick);
+    tick.state := r.state;
+    tick.next_basis_points := (
+        select coalesce(min(s.step), 10000) from unnest(r.steps) s (step) where s.step > r.basis_points);
+    tick.next_at := case when tick.action = 'advance' then r.step_began_at + r.hold end;
+    return tick;
+end
+$$;
+
+comment on function promptctl.tick_rollout is
+    'Looks at the running rollout of a prompt and takes at most one step: it enlarges the share, promotes the '
+    'candidate, rolls it back, pauses, or holds. Call it every few minutes, from any number of sessions. Where another '
+    'session changes the prompt it returns busy and does not wait; without a running rollout it returns nothing. '
+    'roll_up_uses before it makes it faster.';
+
+create or replace function promptctl.pause_rollout(name text, author text default null, reason text default null)
+returns promptctl.rollout_change
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    before promptctl.served;
+    r promptctl.rollouts;
+begin
+    perform promptctl.require_grants('promptctl.pause_rollout'::regproc);
+    perform promptctl.require_prompts(array[pause_rollout.name]);
+    select * into before from promptctl.lock_prompts(array[pause_rollout.name]);
+    r := promptctl.open_rollout(before.name);
+    if r.state = 'paused' then
+        return promptctl.rollout_effect(r, r.state, before.epoch, false);
+    end if;
+    perform promptctl.begin_change(author, reason);
+    perform set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
+    update promptctl.rollouts x
+    set state = 'paused',
+        why = promptctl.shorten(concat_ws(': ', 'paused by ' || promptctl.current_author(), pause_rollout.reason), 2000)
+    where x.rollout = r.rollout returning x.* into r;
+    perform promptctl.add_rollout_event(r, 'pause', before.basis_points, before.epoch, r.why);
+    perform set_config('promptctl.writing_transaction', '', true);
+    perform promptctl.end_change();
+    return promptctl.rollout_effect(r, 'running', before.epoch, true);
+end
+$$;
+
+comment on function promptctl.pause_rollout is
+    'Pauses a rollout: ticks move nothing until it is resumed, and the share stays. A paused rollout stays paused.';
+
+create or replace function promptctl.resume_rollout(name text, author text default null, reason text default null)
+returns promptctl.rollout_change
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    before promptctl.served;
+    r promptctl.rollouts;
+begin
+    perform promptctl.require_grants('promptctl.resume_rollout'::regproc);
+    perform promptctl.require_prompts(array[resume_rollout.name]);
+    select * into before from promptctl.lock_prompts(array[resume_rollout.name]);
+    r := promptctl.open_rollout(before.name);
+    if r.state = 'running' then
+        return promptctl.rollout_effect(r, r.state, before.epoch, false);
+    end if;
+    if before.basis_points not between 1 and 9999 then
+        raise exception using errcode = 'restrict_violation',
+            constraint = 'the_share_of_a_rollout_is_from_1_to_9999_basis_points',
+            message = format('%s@%s has a share of %s: a rollout compares two versions that are both served', r.name,
+                             r.candidate, promptctl.share_text(before.basis_points)),
+            hint = format('promptctl rollout status %s', r.name);
+    end if;
+    perform promptctl.begin_change(author, reason);
+    perform set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
+    update promptctl.rollouts x
+    set state = 'running', why = null, basis_points = before.basis_points, step_epoch = before.epoch,
+        step_began_at = clock_timestamp(),
+        alarm = case when x.basis_points = before.basis_points then x.alarm end
+    where x.rollout = r.rollout returning x.* into r;
+    perform promptctl.add_rollout_event(r, 'resume', r.basis_points, before.epoch, promptctl.current_reason());
+    perform set_config('promptctl.writing_transaction', '', true);
+    perform promptctl.end_change();
+    return promptctl.rollout_effect(r, 'paused', before.epoch, true);
+end
+$$;
+
+comment on function promptctl.resume_rollout is
+    'Continues a paused rollout at the share that the candidate has now. Hold and patience begin again. An alarm for '
+    'which a tick paused it is ignored until the next step.';
+
+create or replace function promptctl.stop_rollout(name text, author text default null, reason text default null)
+returns promptctl.rollout_change
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    before promptctl.served;
+    r promptctl.rollouts;
+    previous_state text;
+begin
+    perform promptctl.require_grants('promptctl.stop_rollout'::regproc);
+    perform promptctl.require_prompts(array[stop_rollout.name]);
+    select * into before from promptctl.lock_prompts(array[stop_rollout.name]);
+    r := promptctl.open_rollout(before.name);
+    previous_state := r.state;
+    perform promptctl.begin_change(author, format('rollout %s stopped%s', r.rollout, ': ' || reason));
+    perform set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
+    update promptctl.rollouts x
+    set state = 'stopped', ended_at = clock_timestamp(),
+        why = promptctl.shorten(concat_ws(': ', 'stopped by ' || promptctl.current_author(), stop_rollout.reason), 2000)
+    where x.rollout = r.rollout returning x.* into r;
+    perform promptctl.add_rollout_event(r, 'stop', 0, before.epoch + 1, r.why);
+    update promptctl.served s set candidate_version = null where s.name = r.name;
+    perform set_config('promptctl.writing_transaction', '', true);
+    perform promptctl.end_change();
+    return promptctl.rollout_effect(r, previous_state, before.epoch + 1, true);
+end
+$$;
+
+comment on function promptctl.stop_rollout is
+    'Stops an open rollout and ends its split: the baseline is served to all units again.';
+
+create or replace trigger rollouts_give_way after update on promptctl.served
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function promptctl.rollouts_give_way();
+create or replace trigger rollouts_are_written_by_functions before insert or update or delete on promptctl.rollouts
+    for each statement execute function promptctl.refuse_outside_functions(
+        'rollouts are written by start_rollout, tick_rollout, pause_rollout, resume_rollout and stop_rollout');
+create or replace trigger rollouts_are_never_deleted before delete on promptctl.rollouts
+    for each row execute function promptctl.refuse('a rollout cannot be deleted');
+create or replace trigger rollouts_are_never_truncated before truncate on promptctl.rollouts
+    for each statement execute function promptctl.refuse('a rollout cannot be deleted');
+create or replace trigger rollout_events_are_written_by_functions before insert on promptctl.rollout_events
+    for each statement execute function promptctl.refuse_outside_functions('events of rollouts are written by the database');
+create or replace trigger rollout_events_are_append_only before update or delete on promptctl.rollout_events
+    for each row execute function promptctl.refuse('events of rollouts are append-only');
+create or replace trigger rollout_events_are_never_truncated before truncate on promptctl.rollout_events
+    for each statement execute function promptctl.refuse('events of rollouts are append-only');
+create or replace trigger rollout_looks_are_written_by_ticks before insert on promptctl.rollout_looks
+    for each statement execute function promptctl.refuse_outside_functions('looks are written by tick_rollout');
+create or replace trigger rollout_looks_are_append_only before update or delete on promptctl.rollout_looks
+    for each row execute function promptctl.refuse('looks are append-only');
+create or replace trigger rollout_looks_are_never_truncated before truncate on promptctl.rollout_looks
+    for each statement execute function promptctl.refuse('looks are append-only');
+create or replace trigger the_last_tick_is_written_by_ticks before insert or update or delete on promptctl.rollout_ticks
+    for each statement execute function promptctl.refuse_outside_functions('the last tick is written by tick_rollout');
+create or replace trigger the_last_tick_is_never_truncated before truncate on promptctl.rollout_ticks
+    for each statement execute function promptctl.refuse('the last tick is written by tick_rollout');
+
+comment on trigger rollouts_give_way on promptctl.served is
+    'A move of the prompt that is not by its rollout, also by plain SQL, pauses or ends the rollout.';
+comment on trigger rollouts_are_written_by_functions on promptctl.rollouts is
+    'A rollout that somebody edits would move the prompt by a plan that nobody started.';
+comment on trigger rollouts_are_never_deleted on promptctl.rollouts is 'Its moves in the history refer to it.';
+comment on trigger rollouts_are_never_truncated on promptctl.rollouts is 'Row triggers do not fire for truncate.';
+comment on trigger rollout_events_are_written_by_functions on promptctl.rollout_events is
+    'Nobody can add an event that did not happen.';
+comment on trigger rollout_events_are_append_only on promptctl.rollout_events is 'An event stays as it was recorded.';
+comment on trigger rollout_events_are_never_truncated on promptctl.rollout_events is
+    'Row triggers do not fire for truncate.';
+comment on trigger rollout_looks_are_written_by_ticks on promptctl.rollout_looks is
+    'Nobody can add a look that did not happen.';
+comment on trigger rollout_looks_are_append_only on promptctl.rollout_looks is 'A look stays as it was recorded.';
+comment on trigger rollout_looks_are_never_truncated on promptctl.rollout_looks is
+    'Row triggers do not fire for truncate.';
+comment on trigger the_last_tick_is_written_by_ticks on promptctl.rollout_ticks is
+    'status warns if nobody ticks.';
+comment on trigger the_last_tick_is_never_truncated on promptctl.rollout_ticks is
+    'Row triggers do not fire for truncate.';
+
+
 create or replace function promptctl.grant_access(login text, access text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -4405,9 +5506,9 @@ begin
         raise exception using errcode = 'undefined_object', constraint = 'login_role_exists',
             message = format('no role "%s"', login);
     end if;
-    if access not in ('viewer', 'application', 'operator') then
+    if access not in ('viewer', 'application', 'ticker', 'operator') then
         raise exception using errcode = 'invalid_parameter_value', constraint = 'access_is_known',
-            message = format('unknown access "%s": use viewer, application or operator', access);
+            message = format('unknown access "%s": use viewer, application, ticker or operator', access);
     end if;
     if login = (select pg_get_userbyid(n.nspowner) from pg_catalog.pg_namespace n where n.nspname = 'promptctl') then
         -- Revoking rights of the owner would break the triggers and foreign keys, which run as the owner.
@@ -4427,10 +5528,11 @@ begin
           and p.proname = any (
               array['expect_schema_version', 'current_author', 'current_reason', 'explain_resolve', 'rolled_below',
                     'open_to_everybody']
-              || case when access in ('viewer', 'operator')
-                      then array['compare_versions', 'half_width', 'valid_interval',
+              || case when access <> 'application'
+                      then array['compare_versions', 'explain_rollout', 'half_width', 'valid_interval',
                                  -- The view split_uses calls these.
                                  'bucket_group', 'buckets_per_group', 'price_tier'] end
+              || case when access in ('ticker', 'operator') then array['tick_rollout', 'roll_up_uses'] end
               || case when access in ('application', 'operator')
                       then array['resolve', 'record_use', 'record_uses', 'record_fallbacks', 'score_use', 'bucket',
                                  'new_use_id', 'follow', 'read_versions', 'erased_versions', 'prompt_names'] end
@@ -4438,11 +5540,12 @@ begin
                       then array['activate', 'deactivate', 'rollback', 'rollback_release', 'create_version',
                                  'add_versions', 'retire', 'archive', 'describe', 'describe_versions', 'set_routes',
                                  'lock_prompts_to_sync', 'lock_out_other_syncs', 'open_release', 'record_source',
-                                 'record_applied', 'split', 'end_split', 'roll_up_uses', 'drop_uses'] end)
+                                 'record_applied', 'split', 'end_split', 'start_rollout', 'pause_rollout',
+                                 'resume_rollout', 'stop_rollout', 'drop_uses'] end)
     loop
         execute format('grant execute on function %s to %I', routine, login);
     end loop;
-    if access in ('viewer', 'operator') then
+    if access <> 'application' then
         execute format('grant select on all tables in schema promptctl to %I', login);
     else
         execute format('grant select on promptctl.installation to %I', login);
@@ -4457,7 +5560,8 @@ $$;
 
 comment on function promptctl.grant_access is
     'Grants a login role exactly what it needs and revokes the rest: viewer reads; application resolves and records; '
-    'operator reads, resolves, records, creates, activates, rolls back, archives and syncs.';
+    'ticker reads, rolls up uses and ticks rollouts; operator reads, resolves, records, creates, activates, rolls back, '
+    'archives, syncs and controls rollouts.';
 
 revoke all on all routines in schema promptctl from public;
 revoke all on all tables in schema promptctl from public;

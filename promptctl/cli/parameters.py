@@ -331,7 +331,8 @@ ACCESS = _option(
     "access",
     "--as",
     "ACCESS",
-    "viewer (reads), application (resolves and records uses) or operator (changes prompts).",
+    "viewer (reads), application (resolves and records uses), ticker (reads and ticks rollouts) or operator (changes "
+    "prompts).",
     required=True,
 )
 SQL = _option("command", "--command -c", "SQL", "Run this SQL. Do not prompt for statements.")

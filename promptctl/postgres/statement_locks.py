@@ -92,7 +92,7 @@ class Catalog:
             (rf"alter domain {_NAME}\s+((?:add|validate) constraint .*)", self._constrain_domain),
             (rf"create (?:or replace )?view {_NAME}", self._replace_view),
             (rf"create table {_NAME} as\s+(.*)", self._create_table_as),
-            (rf"create table {_NAME} \((?!.*\breferences\b)", self._create_table),
+            (rf"create table {_NAME} \((.*)\)", self._create_table),
             (rf"drop table {_NAME}$", _locking("access exclusive")),
             (rf"create (?:or replace )?rule \w+ as on \w+ to {_NAME}", _locking("access exclusive")),
             (rf"create (?:unique )?index \w+ on {_NAME}", _locking("share", READS)),
@@ -221,7 +221,8 @@ class Catalog:
 
     def _create_table(self, match: Match[str]) -> Iterator[Effect]:
         self._new_tables.add(match[1])
-        yield from ()
+        for table in re.findall(rf"\breferences {_NAME}", match[2], re.IGNORECASE):
+            yield Effect(table, "share row exclusive", ())
 
     def _create_table_as(self, match: Match[str]) -> Iterator[Effect]:
         self._new_tables.add(match[1])

@@ -93,6 +93,36 @@ _ALLOWED_BEFORE = (
 )
 
 
+# Greeter has an open rollout from version 2 to version 1.
+_STARTED = "select promptctl.start_rollout('greeter', 1); "
+_WRITING = "select set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true); "
+_ROLLOUTS_OFF = _STARTED + _TRIGGERS_OFF.format("rollouts")
+
+
+def _start(**arguments: str) -> str:
+    values = {"name": "'greeter'", "candidate": "1"} | arguments
+    return f"select promptctl.start_rollout({', '.join(f'{name} => {value}' for name, value in values.items())})"
+
+
+def _second_rollout(changes: str) -> str:
+    return (
+        _ROLLOUTS_OFF
+        + "insert into promptctl.rollouts overriding system value select (jsonb_populate_record(r, "
+        + f"""'{changes}')).* from promptctl.rollouts r"""
+    )
+
+
+def _change_rollout(changes: str) -> str:
+    return f"{_ROLLOUTS_OFF}update promptctl.rollouts set {changes}"
+
+
+def _add_to_rollout(table: str, columns: str, values: str, repeats: int = 1) -> str:
+    return (
+        _STARTED + _TRIGGERS_OFF.format(table) + f"insert into promptctl.{table} (rollout, {columns}) "
+        f"select r.rollout, {values} from promptctl.rollouts r, generate_series(1, {repeats})"
+    )
+
+
 _ID = "gen_random_uuid()"
 
 
@@ -544,6 +574,76 @@ ATTEMPTS = [
     Attempt("bucket_totals_are_written_by_roll_up_uses", "update promptctl.bucket_totals set uses = 0", RESTRICT),
     Attempt("bucket_totals_are_written_by_roll_up_uses", "delete from promptctl.bucket_totals", RESTRICT),
     Attempt("bucket_totals_are_never_truncated", "truncate promptctl.bucket_totals", RESTRICT),
+    # rollouts
+    Attempt("a_rollout_has_one_number", _second_rollout('{"name": "other"}'), NOT_UNIQUE),
+    Attempt("a_prompt_has_one_open_rollout", _second_rollout('{"rollout": 0}'), NOT_UNIQUE),
+    Attempt("a_rollout_belongs_to_a_prompt",
+            _change_rollout("name = 'nobody'"), FOREIGN_KEY),
+    *(
+        Attempt(rule, _change_rollout(changes), CHECK)
+        for rule, changes in (
+            ("a_rollout_leads_to_another_version", "candidate = baseline"),
+            ("the_shares_of_a_rollout_grow", "steps = '{}'"),
+            ("the_share_of_a_rollout_is_from_1_to_9999_basis_points", "basis_points = 0"),
+            ("the_share_of_a_rollout_is_from_1_to_9999_basis_points", "basis_points = 10000"),
+            ("a_hold_is_from_0_to_366_days", "hold = '-1 hour'"),
+            ("a_rollout_waits_for_0_to_1e9_uses", "least_uses = -1"),
+            ("patience_is_from_the_hold_to_3660_days", "patience = '59 minutes'"),
+            ("a_doubt_ends_in_a_pause_or_a_rollback", "in_doubt = 'promote'"),
+            ("guards_are_metrics_with_tolerances", "guards = 'null'"),
+            ("alpha_is_from_0_0001_to_0_5", "alpha = 0"),
+            ("prices_are_dollars_per_token", "prices = '{}'"),
+            ("a_cost_guard_has_prices", """guards = '[{"metric": "cost", "tolerance": 0.1}]'"""),
+            ("a_rollout_has_a_known_state", "state = 'done', ended_at = now()"),
+            ("a_rollout_that_is_not_open_has_an_end", "state = 'stopped'"),
+            ("a_rollout_that_is_not_open_has_an_end", "ended_at = now()"),
+            ("an_alarm_is_known", "alarm = 'smoke'"),
+        )
+    ),
+    Attempt("an_event_of_a_rollout_has_one_place",
+            _add_to_rollout("rollout_events", "place, kind, basis_points, epoch, author", "1, 'stop', 0, 1, 'me'"),
+            NOT_UNIQUE),
+    Attempt("an_event_belongs_to_a_rollout",
+            _STARTED + _TRIGGERS_OFF.format("rollout_events") + "update promptctl.rollout_events set rollout = 0",
+            FOREIGN_KEY),
+    Attempt("an_event_of_a_rollout_has_a_known_kind",
+            _add_to_rollout("rollout_events", "place, kind, basis_points, epoch, author", "2, 'end', 0, 1, 'me'"),
+            CHECK),
+    Attempt("a_look_has_one_row_per_metric",
+            _add_to_rollout("rollout_looks", "looked_at, metric, basis_points", "now(), 'errors', 1", 2), NOT_UNIQUE),
+    Attempt("a_look_belongs_to_a_rollout",
+            _add_to_rollout("rollout_looks", "looked_at, metric, basis_points", "now(), 'errors', 1")
+            .replace("r.rollout,", "0,"), FOREIGN_KEY),
+    Attempt("the_last_tick_of_a_rollout_has_one_row", _add_to_rollout("rollout_ticks", "why", "''"), NOT_UNIQUE),
+    Attempt("a_tick_belongs_to_a_rollout",
+            _STARTED + _TRIGGERS_OFF.format("rollout_ticks") + "update promptctl.rollout_ticks set rollout = 0",
+            FOREIGN_KEY),
+    *(
+        Attempt(rule, _STARTED + sql, RESTRICT)
+        for rule, sql in (
+            ("rollouts_are_written_by_functions", "update promptctl.rollouts set hold = '0'"),
+            ("rollouts_are_written_by_functions", "delete from promptctl.rollouts"),
+            ("rollouts_are_written_by_functions",
+             "insert into promptctl.rollouts overriding system value select * from promptctl.rollouts"),
+            ("rollouts_are_never_truncated", "truncate promptctl.rollouts cascade"),
+            ("rollout_events_are_written_by_functions",
+             "insert into promptctl.rollout_events select * from promptctl.rollout_events"),
+            ("rollout_events_are_append_only", "update promptctl.rollout_events set author = 'me'"),
+            ("rollout_events_are_append_only", "delete from promptctl.rollout_events"),
+            ("rollout_events_are_never_truncated", "truncate promptctl.rollout_events"),
+            ("rollout_looks_are_written_by_ticks",
+             "insert into promptctl.rollout_looks select * from promptctl.rollout_looks"),
+            ("rollout_looks_are_append_only",
+             "select promptctl.tick_rollout('greeter'); update promptctl.rollout_looks set lower = 0"),
+            ("rollout_looks_are_append_only",
+             "select promptctl.tick_rollout('greeter'); delete from promptctl.rollout_looks"),
+            ("rollout_looks_are_never_truncated", "truncate promptctl.rollout_looks"),
+            ("the_last_tick_is_written_by_ticks", "update promptctl.rollout_ticks set ticked_at = now()"),
+            ("the_last_tick_is_written_by_ticks", "delete from promptctl.rollout_ticks"),
+            ("the_last_tick_is_never_truncated", "truncate promptctl.rollout_ticks"),
+            ("rollouts_are_never_deleted", _WRITING + "delete from promptctl.rollouts"),
+        )
+    ),
 ]  # fmt: skip
 
 # Refusals by functions, with names that no constraint or trigger has.
@@ -779,6 +879,85 @@ REFUSALS = [
     Attempt("login_role_exists", "select promptctl.grant_access('public', 'viewer')", "42704"),
     Attempt("access_is_known", "select promptctl.grant_access(session_user, 'admin')", INVALID),
     Attempt("the_owner_has_every_access", "select promptctl.grant_access(session_user, 'viewer')", RESTRICT),
+    *(
+        Attempt("the_shares_of_a_rollout_grow", _start(steps=f"'{steps}'"), INVALID)
+        for steps in (
+            "{}", "{null}", "{1000,null}", "{0}", "{-1}", "{10000}", "{1000,500}", "{1000,1000}", "{{1000,2000}}",
+            "[0:1]={1000,2000}", "{1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21}",
+        )
+    ),
+    *(
+        Attempt(rule, _start(**{name: value}), CHECK)
+        for rule, name, value in (
+            ("a_hold_is_from_0_to_366_days", "hold", "'-1 hour'"),
+            ("a_hold_is_from_0_to_366_days", "hold", "'367 days'"),
+            ("a_hold_is_from_0_to_366_days", "hold", "'178000000 years'"),
+            ("a_rollout_waits_for_0_to_1e9_uses", "least_uses", "-1"),
+            ("a_rollout_waits_for_0_to_1e9_uses", "least_uses", "1000000001"),
+            ("patience_is_from_the_hold_to_3660_days", "patience", "'59 minutes'"),
+            ("patience_is_from_the_hold_to_3660_days", "patience", "'3661 days'"),
+            ("a_doubt_ends_in_a_pause_or_a_rollback", "in_doubt", "'promote'"),
+            ("alpha_is_from_0_0001_to_0_5", "alpha", "0"),
+            ("alpha_is_from_0_0001_to_0_5", "alpha", "0.6"),
+            ("alpha_is_from_0_0001_to_0_5", "alpha", "'NaN'"),
+            ("a_cost_guard_has_prices", "guards", """'[{"metric": "cost", "tolerance": 0.1}]'"""),
+            *(
+                ("guards_are_metrics_with_tolerances", "guards", f"'{guards}'")
+                for guards in (
+                    "null", "{}", "1", "[1]", "[[]]", "[{}]", '[{"metric": "errors"}]', '[{"tolerance": 0.1}]',
+                    '[{"metric": "errors", "tolerance": "0.1"}]', '[{"metric": "errors", "tolerance": null}]',
+                    '[{"metric": "errors", "tolerance": 0}]', '[{"metric": "errors", "tolerance": -0.1}]',
+                    '[{"metric": "errors", "tolerance": 1.1}]', '[{"metric": "time", "tolerance": 5.1}]',
+                    '[{"metric": "score", "tolerance": 1e10}]', '[{"metric": "score", "tolerance": 1e400}]',
+                    '[{"metric": "time", "tolerance": 1e-400}]', '[{"metric": "speed", "tolerance": 0.1}]',
+                    '[{"metric": null, "tolerance": 0.1}]', '[{"metric": 1, "tolerance": 0.1}]',
+                    '[{"metric": "errors", "tolerance": 0.1, "x": 1}]',
+                    '[{"metric": "errors", "tolerance": 0.1}, {"metric": "errors", "tolerance": 0.2}]',
+                )
+            ),
+        )
+    ),
+    *(
+        Attempt("prices_are_dollars_per_token", _start(prices=f"'{prices}'"), INVALID)
+        for prices in (
+            "null", "{}", "1", "[1]", "[{}]", '[{"model": "m"}]', '[{"model": 1, "size": 0, "input": 0, "output": 0}]',
+            '[{"model": "m", "size": 0.5, "input": 0, "output": 0}]',
+            '[{"model": "m", "size": -1, "input": 0, "output": 0}]',
+            '[{"model": "m", "size": 0, "input": -1, "output": 0}]',
+            '[{"model": "m", "size": 0, "input": 0, "output": "0"}]',
+            '[{"model": "m", "size": 0, "input": 0, "output": 2}]',
+            '[{"model": "m", "size": 0, "input": 0, "output": 0, "cache_read": "x"}]',
+        )
+    ),
+    Attempt("an_origin_has_at_most_100_kilobytes", _start(origin=_large(100_000)), CHECK),
+    Attempt("a_release_is_made_in_one_transaction", _start(release="1"), RESTRICT),
+    Attempt("a_prompt_has_one_open_rollout",
+            "select promptctl.create_version('greeter', 'x', version => 9); " + _STARTED + _start(candidate="9"),
+            RESTRICT),
+    Attempt("a_rollout_has_a_candidate", _start(candidate="null"), RESTRICT),
+    Attempt("a_candidate_is_not_the_active_version", _start(candidate="2"), RESTRICT),
+    Attempt("a_split_needs_an_active_version", _start(name="'idle'"), RESTRICT),
+    Attempt("an_archived_version_is_not_served", _start(candidate="3"), RESTRICT),
+    Attempt("an_erased_version_has_no_text", _ERASED + _start(), NO_DATA),
+    Attempt("an_archived_prompt_does_not_change", _ARCHIVED_IDLE + _start(name="'idle'"), RESTRICT),
+    Attempt("version_exists", _start(candidate="99"), NO_DATA),
+    Attempt("a_version_needs_no_new_variable", _NEW_VARIABLE + _start(candidate="9"), RESTRICT),
+    *(
+        Attempt("prompt_exists", f"select promptctl.{name}_rollout('nobody')", NO_DATA)
+        for name in ("tick", "explain", "pause", "resume", "stop")
+    ),
+    Attempt("prompt_exists", _start(name="'nobody'"), NO_DATA),
+    Attempt("prompt_exists", _start(name="null"), NO_DATA),
+    *(
+        Attempt("rollout_exists", f"select promptctl.{name}_rollout('greeter')", NO_DATA)
+        for name in ("pause", "resume", "stop")
+    ),
+    *(
+        Attempt("the_share_of_a_rollout_is_from_1_to_9999_basis_points",
+                _STARTED + f"select promptctl.split('greeter', {share}); select promptctl.resume_rollout('greeter')",
+                RESTRICT)
+        for share in (0, 10000)
+    ),
 ]  # fmt: skip
 
 # Rules that other tests cover, because they need a second session or login.
@@ -818,6 +997,11 @@ EFFECTS: dict[str, tuple[str, str, tuple[object, ...]]] = {
         _serve("greeter", "candidate_version = 1, basis_points = 50"),
         "select epoch, seed, basis_points from promptctl.served where name = 'greeter'",
         (3, "greeter.3", 50),
+    ),
+    "rollouts_give_way": (
+        _STARTED + _serve("greeter", "basis_points = 4000"),
+        "select state, basis_points, why from promptctl.rollouts where name = 'greeter'",
+        ("paused", 1000, "the share was set to 40% by postgres"),
     ),
     "prompts_can_be_inserted": (
         "insert into promptctl.prompts (name, content, is_active) values ('greeter', 'x', true)",

@@ -45,6 +45,15 @@ VIEWER_STATEMENTS = [
     "select * from promptctl.roll_up",
     "select * from promptctl.version_stats",
     "select promptctl.rolled_below()",
+    "select * from promptctl.rollouts",
+    "select * from promptctl.rollout_events",
+    "select * from promptctl.rollout_looks",
+    "select * from promptctl.rollout_ticks",
+    "select * from promptctl.explain_rollout('greeter')",
+]
+TICKER_STATEMENTS = [
+    "select * from promptctl.tick_rollout('greeter', 'cron')",
+    "select promptctl.roll_up_uses(10)",
 ]
 APPLICATION_STATEMENTS = [
     "select * from promptctl.resolve('greeter', 'user-42', '{}')",
@@ -80,7 +89,10 @@ OPERATOR_STATEMENTS = [
     """select promptctl.record_applied('git', '[{"name": "greeter", "active": 1}]')""",
     "select promptctl.split('greeter', 500, 1, author => 'ada', reason => 'because')",
     "select promptctl.end_split('greeter', 'ada', 'because')",
-    "select promptctl.roll_up_uses(10)",
+    "select * from promptctl.start_rollout('greeter', 1, author => 'ada')",
+    "select * from promptctl.start_rollout('greeter', 1); select promptctl.pause_rollout('greeter')",
+    "select * from promptctl.start_rollout('greeter', 1); select promptctl.resume_rollout('greeter')",
+    "select * from promptctl.start_rollout('greeter', 1); select promptctl.stop_rollout('greeter')",
     "select promptctl.drop_uses(now(), 0)",
 ]
 COMMON_STATEMENTS = [
@@ -105,6 +117,13 @@ OWNER_STATEMENTS = [
     "update promptctl.sources set commit = 'x'",
     "select promptctl.require_valid_route_targets('greeter', null)",
     "select promptctl.is_valid_route('[]')",
+    "update promptctl.rollouts set hold = '0'",
+    "delete from promptctl.rollout_events",
+    "delete from promptctl.rollout_looks",
+    "update promptctl.rollout_ticks set action = 'x'",
+    "select promptctl.judge_rollout(null)",
+    "select promptctl.record_tick(null)",
+    "select promptctl.open_rollout('greeter')",
     "update promptctl.installation set version = 2",
     "truncate promptctl.uses",
     "truncate promptctl.totals",
@@ -134,10 +153,16 @@ OWNER_STATEMENTS = [
 ]
 ALLOWED = {
     "viewer": COMMON_STATEMENTS + VIEWER_STATEMENTS,
+    "ticker": COMMON_STATEMENTS + VIEWER_STATEMENTS + TICKER_STATEMENTS,
     "application": COMMON_STATEMENTS + APPLICATION_STATEMENTS,
-    "operator": COMMON_STATEMENTS + VIEWER_STATEMENTS + APPLICATION_STATEMENTS + OPERATOR_STATEMENTS,
+    "operator": COMMON_STATEMENTS
+    + VIEWER_STATEMENTS
+    + APPLICATION_STATEMENTS
+    + TICKER_STATEMENTS
+    + OPERATOR_STATEMENTS,
     None: list[str](),
 }
+ALL_STATEMENTS = [*ALLOWED["operator"], *OWNER_STATEMENTS]
 
 
 @pytest.fixture
@@ -174,9 +199,7 @@ def test_each_access_allows_its_own_statements_and_no_others(
 
 def assert_allowed(connection: Connection, allowed: list[str]) -> None:
     """Check that these statements are allowed and that all others lack a privilege."""
-    for statement in (
-        COMMON_STATEMENTS + VIEWER_STATEMENTS + APPLICATION_STATEMENTS + OPERATOR_STATEMENTS + OWNER_STATEMENTS
-    ):
+    for statement in ALL_STATEMENTS:
         if statement in allowed:
             run_and_roll_back(connection, statement)
         else:
@@ -184,7 +207,15 @@ def assert_allowed(connection: Connection, allowed: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("higher", "lower"), [("operator", "viewer"), ("operator", "application"), ("viewer", "application")]
+    ("higher", "lower"),
+    [
+        ("operator", "viewer"),
+        ("operator", "application"),
+        ("viewer", "application"),
+        ("operator", "ticker"),
+        ("ticker", "viewer"),
+        ("ticker", "application"),
+    ],
 )
 def test_granting_a_lower_access_revokes_the_higher_one(
     database: Connection, login: str, higher: str, lower: str
@@ -266,10 +297,14 @@ def test_functions_ignore_temporary_types_and_tables_of_the_caller(
             "bucket_totals",
             "scores",
             "fallbacks",
+            "rollouts",
+            "rollout_events",
+            "rollout_looks",
+            "rollout_ticks",
         )
         for name in tables:
             run(session, f"create temporary table {name} (name integer)")
-        for statement in APPLICATION_STATEMENTS + OPERATOR_STATEMENTS + COMMON_STATEMENTS:
+        for statement in APPLICATION_STATEMENTS + TICKER_STATEMENTS + OPERATOR_STATEMENTS + COMMON_STATEMENTS:
             run_and_roll_back(session, statement)
         assert refusal(session, "select promptctl.resolve('nobody')") == ("P0002", "prompt_exists")
 
@@ -283,7 +318,7 @@ def test_an_owner_without_superuser_rights_can_install_and_use_the_schema(
         run(owner, schema.read_sql())
         run(owner, schema.read_sql())
         add_samples(owner)
-        for statement in APPLICATION_STATEMENTS + OPERATOR_STATEMENTS:
+        for statement in APPLICATION_STATEMENTS + TICKER_STATEMENTS + OPERATOR_STATEMENTS:
             run_and_roll_back(owner, statement)
         for access in ("viewer", "operator"):
             assert refusal(owner, "select promptctl.grant_access(%s, %s)", role, access) == (

@@ -9,7 +9,7 @@ import promptctl
 from promptctl import schema
 
 VERSION = 8
-DIGEST = "dd5b43bbcfc28ae43d27270eb4a3a8b361ed04fb3c4fae9d19c7de005e6afcca"
+DIGEST = "02cea374fef6363e12cbbe272cf4b48502c559d688ea0ec3f1f0dceb00673f77"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:

@@ -22,9 +22,12 @@ def grant(run: Run, login: str, access: str) -> None:
     Examples:
       promptctl db grant app --as application
       promptctl db grant ci --as operator
+      promptctl db grant cron --as ticker
     """
-    if access not in ("viewer", "application", "operator"):
-        raise errors.Usage("usage", f"invalid access {references.quoted(access)}: use viewer, application or operator")
+    if access not in ("viewer", "application", "ticker", "operator"):
+        raise errors.Usage(
+            "usage", f"invalid access {references.quoted(access)}: use viewer, application, ticker or operator"
+        )
     with run.database() as database:
         try:
             administration.grant_access(database, login, access)
