@@ -87,7 +87,12 @@ def update_statistics(database: Database) -> None:
 
     Also reset the settings of the session, which a restore has changed.
     """
-    database.script("reset all; analyze promptctl.uses, promptctl.totals, promptctl.versions, promptctl.allocations")
+    database.script(
+        """
+        reset all;
+        analyze promptctl.uses, promptctl.totals, promptctl.bucket_totals, promptctl.versions, promptctl.allocations
+        """
+    )
 
 
 def _prepare(database: Database, path: str) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from promptctl.postgres.database import Database
+    from promptctl.records import Timestamp
 
 
 class Problem(Record):
@@ -274,7 +275,7 @@ def _totals(database: Database) -> list[tuple[str, str]]:
         rolled_below,
         dropped_before,
     )
-    return [*by_hour, *_longer_totals(database)]
+    return [*by_hour, *_longer_totals(database), *_bucket_totals(database, rolled_below, dropped_before)]
 
 
 def _longer_totals(database: Database) -> list[tuple[str, str]]:
@@ -328,6 +329,64 @@ def _longer_totals(database: Database) -> list[tuple[str, str]]:
            or cardinality((t.response_times).counts) <> cardinality((t.response_times).buckets)
         order by 1 limit 100
         """
+    )
+
+
+def _bucket_totals(database: Database, rolled_below: int, dropped_before: Timestamp | None) -> list[tuple[str, str]]:
+    """Return the sums for comparisons that differ from the uses of their split.
+
+    A split that began before schema version 8 has no slow_ms. It is left out, because its uses were in totals already.
+    """
+    return database.run(
+        """
+        with recorded as (
+            select u.name, u.epoch, u.version, u.bucket, count(*) filter (where u.is_use) as uses,
+                   count(*) filter (where u.is_error) as errors, count(*) filter (where u.is_slow) as slow,
+                   count(u.ln_response_ms) as with_response, count(u.ln_first_token_ms) as with_first_token,
+                   count(u.ln_output_tokens) as with_output, count(*) filter (where u.is_billed) as billed,
+                   sum(u.with_score) as with_score, sum(u.ln_response_ms) as ln_response_ms,
+                   sum(u.input_tokens) as input_tokens, sum(u.output_tokens) as output_tokens, sum(u.score) as score
+            from promptctl.split_uses u
+            where u.recorded_in < $1::bigint
+            group by 1, 2, 3, 4
+        ), summed as (
+            select t.name, t.epoch, t.version, t.bucket, sum(t.uses) as uses, sum(t.errors) as errors,
+                   sum(t.slow) as slow, sum(t.with_response) as with_response,
+                   sum(t.with_first_token) as with_first_token, sum(t.with_output) as with_output,
+                   sum(t.billed) as billed, sum(t.with_score) as with_score, sum(t.ln_response_ms) as ln_response_ms,
+                   sum(t.input_tokens) as input_tokens, sum(t.output_tokens) as output_tokens, sum(t.score) as score
+            from promptctl.bucket_totals t
+            group by 1, 2, 3, 4
+        ), compared as (
+            select coalesce(t.name, r.name) as name, coalesce(t.epoch, r.epoch) as epoch,
+                   coalesce(t.version, r.version) as version,
+                   coalesce(t.uses, 0) as in_totals, coalesce(r.uses, 0) as recorded,
+                   (t.errors, t.slow, t.with_response, t.with_first_token, t.with_output, t.billed, t.with_score)
+                   is distinct from
+                   (r.errors, r.slow, r.with_response, r.with_first_token, r.with_output, r.billed, r.with_score)
+                   or exists (
+                       select from (values (t.ln_response_ms, r.ln_response_ms), (t.input_tokens, r.input_tokens),
+                                           (t.output_tokens, r.output_tokens), (t.score, r.score)) s (stored, expected)
+                       where abs(s.stored - coalesce(s.expected, 0)) > 1e-7 * greatest(abs(s.stored), 1)) as differs
+            from summed t
+            full join recorded r on (r.name, r.epoch, r.version, r.bucket) = (t.name, t.epoch, t.version, t.bucket)
+        )
+        select format('%s@%s, epoch %s', c.name, c.version, c.epoch),
+               case when sum(c.in_totals) <> sum(c.recorded)
+                    then format('%s uses are in the sums for comparisons, and %s are recorded', sum(c.in_totals),
+                                sum(c.recorded))
+                    else 'the sums for comparisons differ from those of the uses' end
+        from compared c
+        join promptctl.allocations a on a.name = c.name and a.epoch = c.epoch
+        -- Of an epoch that began before this time, single uses may have been dropped.
+        where a.slow_ms is not null
+          and case when a.changed_at < $2::timestamptz then c.recorded > c.in_totals
+                        else c.recorded <> c.in_totals or c.differs end
+        group by c.name, c.version, c.epoch
+        order by c.name, c.version, c.epoch limit 100
+        """,
+        rolled_below,
+        dropped_before,
     )
 
 

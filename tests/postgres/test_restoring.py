@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TABLES = (
     "installation", "served", "versions", "allocations", "corrections", "releases", "sources", "applied", "uses",
-    "scores", "fallbacks", "totals", "roll_up",
+    "scores", "fallbacks", "totals", "bucket_totals", "roll_up",
 )  # fmt: skip
 MORE = r"""
 select promptctl.set_routes('{support/triage}', '[[{"when": {"plan": "x"}, "use": "code_helper"}]]', 'a', 'b');
@@ -30,6 +30,7 @@ select promptctl.activate('{code_helper,default-system-prompt}', '{1,3}', 'ada@e
 select promptctl.create_version('a.b/c-d_e', E'\\.\n\t\\N \u2028 \U0001F600\n\\.\n' || repeat(E'long \\.\n', 600000),
                                 '{}', '{}', 'a');
 select promptctl.record_use('code_helper', 1, 1, 120, 80, 950.25, model => E'm\t\\"');
+select promptctl.record_use('support/triage', 2, 2, 12, 8, 9.5);
 """
 CATALOG = r"""
 select c.kind, c.name, c.definition from (

@@ -18,6 +18,8 @@ MORE = """
 select promptctl.set_routes('{support/triage}', '[[{"when": {"plan": "x"}, "use": "code_helper"}]]', 'a', 'b');
 select promptctl.activate('{code_helper,default-system-prompt}', '{1,3}', 'ada@example.com', 'two');
 update promptctl.versions set metadata = '{"description": "Better"}' where name = 'code_helper';
+select promptctl.record_use('support/triage', 2, 2, 10, 20, 30);
+select promptctl.record_use('support/triage', 1, 2, score => 1);
 """
 # Damage by name: the SQL, and the check and the rows that are reported.
 DAMAGE = {
@@ -103,6 +105,18 @@ DAMAGE = {
     "histogram": (
         "update promptctl.totals set response_times = null where grain = 'all' and version = 3",
         [("totals", "default-system-prompt@3, total of all time")],
+    ),
+    "comparison": (
+        "update promptctl.bucket_totals set uses = uses + 1 where version = 2",
+        [("totals", "support/triage@2, epoch 2")],
+    ),
+    "score in a comparison": (
+        "update promptctl.bucket_totals set score = score + 1 where version = 1",
+        [("totals", "support/triage@1, epoch 2")],
+    ),
+    "lost comparison": (
+        "delete from promptctl.bucket_totals",
+        [("totals", "support/triage@1, epoch 2"), ("totals", "support/triage@2, epoch 2")],
     ),
     "watermark": (
         "update promptctl.roll_up set rolled_below = 1",
