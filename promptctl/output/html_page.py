@@ -33,6 +33,7 @@ svg text { fill: var(--dim); font: 12px system-ui, sans-serif; paint-order: stro
 .same { fill: var(--same); color: var(--same); } .unknown { fill: var(--unknown); color: var(--unknown); }
 .open { fill: var(--back); stroke: var(--unknown); stroke-width: 2; }
 td.better, td.worse { font-weight: 600; }
+td:first-child, td:last-child { white-space: nowrap; }
 .curve-a { fill: none; stroke: var(--a); stroke-width: 1.5; stroke-dasharray: 5 3; }
 .curve-b { fill: none; stroke: var(--b); stroke-width: 2; }
 .mark-a { stroke: var(--a); stroke-dasharray: 5 3; } .mark-b { stroke: var(--b); }
