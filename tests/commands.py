@@ -26,7 +26,8 @@ where datname = current_database() and backend_type = 'client backend' and pid <
 set session_replication_role = replica;
 truncate promptctl.served, promptctl.versions, promptctl.allocations, promptctl.corrections, promptctl.applied,
          promptctl.sources, promptctl.releases, promptctl.uses, promptctl.totals, promptctl.bucket_totals,
-         promptctl.scores, promptctl.fallbacks, promptctl.rollouts, promptctl.rollout_events, promptctl.rollout_looks
+         promptctl.scores, promptctl.fallbacks, promptctl.rollouts, promptctl.rollout_events, promptctl.rollout_looks,
+         promptctl.rollout_ticks
     restart identity;
 update promptctl.roll_up set rolled_below = 0, dropped_before = null, rolled_up_at = null;
 reset session_replication_role;
