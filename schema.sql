@@ -3705,35 +3705,41 @@ comment on column promptctl.split_uses.recorded_in is 'As in uses.';
 
 -- By hash, as roll_up_uses. The rows are written in the order in which compare_versions reads them: otherwise those of one
 -- prompt are in as many pages as there are rows.
-create or replace function promptctl.add_to_bucket_totals(from_number bigint, to_number bigint) returns void
+create or replace function promptctl.add_to_bucket_totals(from_number bigint, to_number bigint, names text[])
+returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 set enable_nestloop = off set enable_mergejoin = off as $$
 begin
     if not exists (select from promptctl.allocations a
-                   where a.candidate_version is not null and a.basis_points between 1 and 9999) then
+                   where a.name = any (names) and a.candidate_version is not null
+                     and a.basis_points between 1 and 9999) then
         return;
     end if;
+    -- Materialized: otherwise all uses are sorted for the order below, because the planner expects few.
+    with groups (name, epoch, version, bucket) as materialized (
+        select c.name, c.epoch, c.version, c.bucket, c.counted_model, c.size, count(*) filter (where c.is_use),
+               count(*) filter (where c.is_error), count(c.ln_response_ms), count(*) filter (where c.is_slow),
+               count(c.ln_first_token_ms), count(c.ln_output_tokens), count(*) filter (where c.is_billed), sum(c.with_score),
+               coalesce(sum(c.ln_response_ms), 0), coalesce(sum(c.ln_first_token_ms), 0),
+               coalesce(sum(c.ln_output_tokens), 0), coalesce(sum(c.input_tokens), 0), coalesce(sum(c.output_tokens), 0),
+               coalesce(sum(c.cache_read_tokens), 0), coalesce(sum(c.cache_write_tokens), 0), coalesce(sum(c.score), 0)
+        from (
+            select u.*, case when u.model is null or k.model is not null then u.model else 'other models' end as counted_model
+            from promptctl.split_uses u
+            left join (select distinct o.name, o.version, o.model
+                       from promptctl.totals o where o.grain = 'all') k
+                on k.name = u.name and k.version = u.version and k.model = u.model
+            where u.recorded_in >= from_number and u.recorded_in < to_number
+            offset 0 -- Otherwise each logarithm is computed twice.
+        ) c
+        group by 1, 2, 3, 4, 5, 6
+    )
     insert into promptctl.bucket_totals as t (
         name, epoch, version, bucket, model, size, uses, errors, with_response, slow, with_first_token, with_output, billed,
         with_score, ln_response_ms, ln_first_token_ms, ln_output_tokens, input_tokens, output_tokens, cache_read_tokens,
         cache_write_tokens, score)
-    select c.name, c.epoch, c.version, c.bucket, c.counted_model, c.size, count(*) filter (where c.is_use),
-           count(*) filter (where c.is_error), count(c.ln_response_ms), count(*) filter (where c.is_slow),
-           count(c.ln_first_token_ms), count(c.ln_output_tokens), count(*) filter (where c.is_billed), sum(c.with_score),
-           coalesce(sum(c.ln_response_ms), 0), coalesce(sum(c.ln_first_token_ms), 0),
-           coalesce(sum(c.ln_output_tokens), 0), coalesce(sum(c.input_tokens), 0), coalesce(sum(c.output_tokens), 0),
-           coalesce(sum(c.cache_read_tokens), 0), coalesce(sum(c.cache_write_tokens), 0), coalesce(sum(c.score), 0)
-    from (
-        select u.*, case when u.model is null or k.model is not null then u.model else 'other models' end as counted_model
-        from promptctl.split_uses u
-        left join (select distinct o.name, o.version, o.model
-                   from promptctl.totals o where o.grain = 'all') k
-            on k.name = u.name and k.version = u.version and k.model = u.model
-        where u.recorded_in >= from_number and u.recorded_in < to_number
-        offset 0 -- Otherwise each logarithm is computed twice.
-    ) c
-    group by 1, 2, 3, 4, 5, 6
-    order by 1, 2, 3, 4
+    select * from groups g
+    order by g.name, g.epoch, g.version, g.bucket
     on conflict on constraint bucket_totals_have_one_row_per_group do update
     set uses = t.uses + excluded.uses, errors = t.errors + excluded.errors,
         with_response = t.with_response + excluded.with_response, slow = t.slow + excluded.slow,
@@ -3752,7 +3758,8 @@ $$;
 
 comment on function promptctl.add_to_bucket_totals is
     'Adds the uses and the scores of a range of recorded_in to bucket_totals. roll_up_uses calls it after it has written '
-    'totals, which decide what models are counted separately.';
+    'totals, which decide what models are counted separately. names: the prompts that have uses or scores in the range; '
+    'uses are not read if none of these prompts has had a split.';
 
 -- By hash: the planner overestimates the number of hours and would sort all uses, which takes three times as long.
 create or replace function promptctl.roll_up_uses(at_most bigint default 1000000) returns bigint
@@ -3764,6 +3771,7 @@ declare
     horizon bigint;
     last_place bigint;
     waiting bigint;
+    names text[];
     added bigint := 0;
 begin
     perform promptctl.require_grants('promptctl.roll_up_uses'::regproc);
@@ -3891,7 +3899,7 @@ begin
                 score = coalesce(t.score + excluded.score, t.score, excluded.score),
                 last_used_at = greatest(t.last_used_at, excluded.last_used_at)
         )
-        select sum(h.uses) into added from hours h;
+        select sum(h.uses), array_agg(distinct h.name) into added, names from hours h;
     end if;
 
     -- A score may be rolled up before its use, whose transaction may have begun later.
@@ -3920,7 +3928,9 @@ begin
     set with_score = t.with_score + excluded.with_score,
         score = coalesce(t.score + excluded.score, t.score, excluded.score);
 
-    perform promptctl.add_to_bucket_totals(mark.rolled_below, horizon);
+    perform promptctl.add_to_bucket_totals(mark.rolled_below, horizon, names || array(
+        select o.name from promptctl.scores o
+        where o.recorded_in >= mark.rolled_below and o.recorded_in < horizon group by 1));
 
     if added = 0 then
         -- Uses from a cluster with larger transaction numbers would not be rolled up until this cluster reaches them.

@@ -130,7 +130,7 @@ OWNER_STATEMENTS = [
     "update promptctl.totals set uses = 0",
     "update promptctl.bucket_totals set uses = 0",
     "truncate promptctl.bucket_totals",
-    "select promptctl.add_to_bucket_totals(0, 10)",
+    "select promptctl.add_to_bucket_totals(0, 10, null)",
     "select promptctl.slow_response_ms('greeter', 1)",
     "delete from promptctl.scores",
     "delete from promptctl.fallbacks",

@@ -9,7 +9,7 @@ import promptctl
 from promptctl import schema
 
 VERSION = 8
-DIGEST = "02cea374fef6363e12cbbe272cf4b48502c559d688ea0ec3f1f0dceb00673f77"
+DIGEST = "4e7f374bb54b18157461feef43cde6b4e89eeb702f615df60324a86bea8c47c7"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:
