@@ -61,7 +61,7 @@ def test_a_call_is_recorded_with_its_tokens_times_and_request_id(
     assert persona("chat", "persona@2", "Hello", env=env).code == 0
     [row] = sql.execute(USES).fetchall()
     # The input is reported in three parts.
-    assert row[:8] == (2, 1, "claude-sonnet-5-5", 127, 80, 100, 7, "ok")
+    assert row[:8] == (2, 0, "claude-sonnet-5-5", 127, 80, 100, 7, "ok")
     assert row[8].startswith("req_")
     [(first, whole, bucket)] = sql.execute("select first_token_ms, response_ms, bucket from promptctl.uses").fetchall()
     assert 120 <= first <= whole
@@ -79,6 +79,17 @@ def test_a_version_that_is_not_active_is_used_by_its_number(
     persona("delete", "persona@3")
     screen = persona.on_terminal("chat", "persona@3", "Hello", env=claude_env("ok", text="Hey!"))
     assert screen.out.startswith("persona@3 (archived), claude-sonnet-5-5\n")
+
+
+def test_only_a_version_that_the_split_chose_is_recorded_in_its_epoch(
+    persona: Promptctl, claude_env: ClaudeEnv, sql: Connection
+) -> None:
+    assert persona("chat", "persona", "Hello", env=claude_env()).code == 0
+    assert persona("split", "persona@3", "100%").code == 0
+    for words in (["persona", "--unit", "ada"], ["persona"], ["persona@3"]):
+        assert persona("chat", *words, "Hello", env=claude_env()).code == 0
+    [*recorded] = sql.execute("select version, epoch from promptctl.uses order by recorded_at, id").fetchall()
+    assert recorded == [(1, 1), (3, 2), (1, 0), (3, 0)]
 
 
 def test_options_override_the_model_and_max_tokens_of_the_version(
