@@ -201,7 +201,7 @@ def markdown(comparison: Comparison, *, by_share: bool) -> str:
 def needs(comparison: Comparison) -> str | None:
     """Return how many more uses the open verdicts take, as a list; None if that is not known."""
     parts = [
-        f"{numbers.label(judgment.metric, comparison.period.slow_ms)} takes about"
+        f"{numbers.label(judgment.metric, comparison.period.slow_ms)} for about"
         f" {_more(comparison, judgment.needed_uses)}"
         for judgment in comparison.judgments
         if judgment.needed_uses is not None
