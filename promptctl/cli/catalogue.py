@@ -132,6 +132,31 @@ HEADINGS = (
         },
     ),
     (
+        "Rollouts",
+        {
+            "rollout start": Command(
+                "rollout:start",
+                "Roll a version out in steps, with guards.",
+                p.ROLLOUT_REFERENCE, p.STEPS, p.LEAST_HOLD, p.LEAST_USES, p.GUARDS, p.PATIENCE, p.IN_DOUBT,
+                p.ALLOW_NEW_VARIABLES_IN_ROLLOUT, p.DRY_RUN, *p.CHANGE,
+            ),
+            "rollout status": Command(
+                "rollout:status", "Show rollouts, their steps and guards.", p.OPTIONAL_ROLLOUT_NAME, p.HTML
+            ),
+            "rollout tick": Command(
+                "rollout:tick", "Take the next step of rollouts that are due.", p.ROLLOUT_NAMES, p.AUTHOR
+            ),
+            "rollout watch": Command(
+                "rollout:watch", "Tick a rollout until it ends.", p.NAME, p.EVERY, p.WATCH_TIMEOUT, p.AUTHOR
+            ),
+            "rollout pause": Command("rollout:pause", "Pause a rollout at its present share.", p.NAME, *p.CHANGE),
+            "rollout resume": Command("rollout:resume", "Resume a paused rollout.", p.NAME, *p.CHANGE),
+            "rollout stop": Command(
+                "rollout:stop", "Stop a rollout: all units get the active version again.", p.NAME, *p.CHANGE
+            ),
+        },
+    ),
+    (
         "Releases",
         {
             "release list": Command("release:list_releases", "List releases, newest first.", p.LIMIT),
@@ -212,6 +237,7 @@ HEADINGS = (
 # The first word of each command of two words, with the summary of its help.
 FAMILIES = {
     "route": "Route requests to other prompts by their attributes.",
+    "rollout": "Roll versions out in steps, with guards that roll back.",
     "release": "List and roll back releases: changes that were made in one transaction.",
     "db": "Manage the database: its schema, its server, its access.",
 }

@@ -37,6 +37,8 @@ _VALUES = {
     "shell": tuple(SCRIPTS),
     "template": STYLES,
     "margin": tuple(f"{metric}=" for metric in METRICS),
+    "guard": tuple(f"{metric}=" for metric in METRICS),
+    "in_doubt": ("pause", "rollback"),
 }
 # Values that differ from those of other commands.
 _VALUES_OF_COMMANDS = {("compare", "by"): ("share",)}
@@ -134,4 +136,4 @@ def _values(parameter: str, current: str, command: str, prompt: str, url: str | 
     except errors.PromptctlError:
         return []
     # These commands need a version after the name.
-    return [f"{name}@" for name in names] if command in ("activate", "delete") else names
+    return [f"{name}@" for name in names] if command in ("activate", "delete", "rollout start") else names

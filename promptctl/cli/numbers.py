@@ -10,6 +10,8 @@ RANGES = {
     "--limit": (0, references.HIGHEST_VERSION, ""),
     # The same range as the constraint max_tokens_is_at_least_1.
     "--max-tokens": (1, 999_999_999, ""),
+    # The same range as the constraint of the table `rollouts`.
+    "--uses": (0, 999_999_999, ""),
     "--timeout": (1, 999_999_999, " of seconds"),
 }
 

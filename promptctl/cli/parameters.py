@@ -251,6 +251,39 @@ ATTRIBUTES = _option(
     kind=TEXTS,
 )
 
+# rollout.
+ROLLOUT_REFERENCE = _argument("reference", "NAME@VERSION", "Version to roll out: the candidate.")
+OPTIONAL_ROLLOUT_NAME = _argument("name", "NAME", "Name of the prompt. Default: all open rollouts.", required=False)
+ROLLOUT_NAMES = _argument(
+    "names", "NAME", "Names of the prompts. Default: all running rollouts.", required=False, several=True
+)
+STEPS = _option(
+    "steps", "--steps", "SHARES", "Shares of the candidate, in the order of the steps. Default: 10%,25%,50%."
+)
+LEAST_HOLD = _option("hold", "--hold", "AGE", "Least time in each step, for example 30m or 1d. Default: 1h.")
+LEAST_USES = _option("uses", "--uses", "N", "Least uses of the candidate in each step. Default: 200.", kind=NUMBER)
+GUARDS = _option(
+    "guard",
+    "--guard",
+    "METRIC=TOLERANCE",
+    "How much worse the candidate may be: errors=1pt, time=15%, cost=10%, score=0.02, also slow, first and output."
+    " Repeatable. Replaces the default guards.",
+    kind=TEXTS,
+)
+PATIENCE = _option(
+    "patience", "--patience", "AGE", "Longest time in a step without a decision. Then --in-doubt applies. Default: 7d."
+)
+IN_DOUBT = _option(
+    "in_doubt", "--in-doubt", "ACTION", "pause or rollback, when a step has lasted for --patience. Default: pause."
+)
+ALLOW_NEW_VARIABLES_IN_ROLLOUT = _flag(
+    "allow_new_variables",
+    "--allow-new-variables",
+    "Roll out the candidate even if it needs variables that the active version does not.",
+)
+EVERY = _option("every", "--every", "AGE", "Time between two ticks, for example 30s. Default: 30s.")
+WATCH_TIMEOUT = _option("timeout", "--timeout", "AGE", "Stop watching after this time, for example 2h.")
+
 # render and chat.
 VARIABLES = _option("var", "--var", "NAME=VALUE", "Value of a variable. Repeatable.", kind=TEXTS)
 VARIABLES_FILE = _option(

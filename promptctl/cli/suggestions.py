@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 # Commands for which the access `viewer` is enough.
 _READING = (
-    "list", "show", "render", "diff", "history", "stats", "export", "resolve", "route show", "release list",
-    "release show",
+    "list", "show", "render", "diff", "history", "stats", "export", "resolve", "route show", "rollout status",
+    "release list", "release show",
 )  # fmt: skip
+# Commands for which the access `ticker` is enough.
+_TICKING = ("rollout tick", "rollout watch")
 _OWNER_ONLY = ("db grant", "db init", "db migrate")
 _NEWEST = ("latest", "newest", "last", "head", "max")
 _BEFORE = ("prev", "previous", "before", "head~1", "head^", "^", "~1", "old", "last-good")
@@ -85,7 +87,7 @@ def access(database: Database, message: str, words: Sequence[str]) -> str | None
     if is_reading and resolves:
         # The login of an application keeps its access: a grant would replace it.
         return f"connect as a login with access viewer or operator: {shlex.quote(login)} has access application"
-    needed = "viewer" if is_reading else "operator"
+    needed = "viewer" if is_reading else "ticker" if command in _TICKING else "operator"
     return f"ask {owner}, the owner of the schema, to run: promptctl db grant {shlex.quote(login)} --as {needed}"
 
 

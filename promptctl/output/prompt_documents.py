@@ -44,6 +44,8 @@ def prompt_document(name: str, versions: Sequence[VersionDetail], state: PromptS
         "author": state.author,
         "candidate_version": candidate.version if candidate else None,
         "basis_points": candidate.candidate_basis_points if candidate else 0,
+        "rollout": state.rollout,
+        "rollout_state": state.rollout_state,
         "route_steps": state.route_steps,
         "source_version": state.source_version,
         "model": active.settings.get("model") if active else None,

@@ -154,7 +154,8 @@ def _state_sentence(name: str, state: PromptState, settings: Mapping[str, Any] |
         moved = "deactivated" if state.active_version is None else "activated"
         parts[0] += f", {moved} {_when(state.changed_at)} by {_short(state.author or '')}"
     if state.candidate_version is not None:
-        parts.append(f"version {state.candidate_version} gets {shares.percent(state.basis_points)}")
+        rollout = f" in rollout {state.rollout}, {state.rollout_state}" if state.rollout is not None else ""
+        parts.append(f"version {state.candidate_version} gets {shares.percent(state.basis_points)}{rollout}")
     if state.route_steps:
         parts.append(f"a route of {state.route_steps} step{'s' * (state.route_steps != 1)}")
     if state.source_version is not None:

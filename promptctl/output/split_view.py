@@ -28,9 +28,18 @@ def show_change(change: SplitChange, label: str, form: str) -> None:
     columns = table_columns.columns(NAME="name", ACTIVE="number", CANDIDATE="number", SHARE="name", BEFORE="name")
     row = (change.name, change.version, change.candidate_version, share, before)
     answers.show_changes([_sentence(change, label)], columns, [row])
-    if stream.to_terminal() and change.changed and change.candidate_version is not None:
+    if change.rollout is not None:
+        _note_rollout(change)
+    elif stream.to_terminal() and change.changed and change.candidate_version is not None:
         messages.note(f"promptctl activate {change.name}@{change.candidate_version} activates it for all units")
         messages.note(f"promptctl split {change.name} --off ends the split")
+
+
+def _note_rollout(change: SplitChange) -> None:
+    """Report what the change did to the rollout of the prompt."""
+    messages.note(f"rollout {change.rollout} of {change.name} is {change.rollout_state}")
+    if change.rollout_state == "paused":
+        messages.note(f"promptctl rollout resume {change.name} continues it at this share")
 
 
 def show_split(split: Split, label: str, form: str) -> None:
@@ -99,4 +108,6 @@ def _document(change: SplitChange, label: str) -> dict[str, Any]:
         "seed": change.seed,
         "epoch": change.epoch,
         "changed": change.changed,
+        "rollout": change.rollout,
+        "rollout_state": change.rollout_state,
     }

@@ -19,7 +19,7 @@ class PromptState(Record):
 
     `candidate_version` is None if no split runs, and `basis_points` is its share of 10 000. `route_steps` is the number
     of steps of the route. `source_version` is the version that the folder in Git names, if an operator's move holds
-    another one, else None.
+    another one, else None. `rollout` is the number of the open rollout, or None, and `rollout_state` its state.
     """
 
     active_version: int | None
@@ -29,6 +29,8 @@ class PromptState(Record):
     source_version: int | None
     changed_at: Timestamp | None
     author: str | None
+    rollout: int | None
+    rollout_state: str | None
 
 
 # The column `source_version` of PromptState, from `served` s and `applied` p. A prompt without an active version is not
@@ -43,9 +45,10 @@ PROMPT_STATE = f"""
     select s.active_version, s.candidate_version, s.basis_points,
            jsonb_array_length(coalesce(s.route, '[]')),
            {SOURCE_VERSION},
-           a.changed_at, a.author
+           a.changed_at, a.author, r.rollout, r.state
     from promptctl.served s
     left join promptctl.applied p on p.name = s.name
+    left join promptctl.rollouts r on r.name = s.name and r.state in ('running', 'paused')
     left join lateral (
         select a.changed_at, a.author from promptctl.allocations a
         where a.name = s.name and a.version is distinct from a.previous_version

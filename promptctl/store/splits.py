@@ -8,6 +8,8 @@ from promptctl.store import prompt_states
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import LiteralString
+
     from promptctl.postgres.database import Database
     from promptctl.records import Timestamp
 
@@ -16,7 +18,8 @@ class SplitChange(Record):
     """A split now and before. `version` is the active version, and the shares are in basis points.
 
     `candidate_version` is None if no split runs now, and `previous_candidate` if none ran before. `changed` is False if
-    nothing changed.
+    nothing changed. `rollout` is the number of the rollout that this change paused or stopped, or None, and
+    `rollout_state` its state now.
     """
 
     name: str
@@ -28,6 +31,8 @@ class SplitChange(Record):
     seed: str | None
     changed: bool
     epoch: int
+    rollout: int | None
+    rollout_state: str | None
 
 
 class Split(Record):
@@ -50,6 +55,15 @@ class Split(Record):
     reason: str | None
 
 
+# The rollout whose state this transaction has changed.
+_CHANGED_ROLLOUT: LiteralString = """
+    select e.rollout, r.state
+    from promptctl.rollout_events e join promptctl.rollouts r on r.rollout = e.rollout
+    where r.name = $1 and e.happened_at >= now()
+    order by e.rollout desc, e.place desc limit 1
+"""
+
+
 def set_split(
     database: Database,
     name: str,
@@ -67,36 +81,34 @@ def set_split(
     split to change, if the candidate is the active version, is archived, or needs a variable which the active version
     does not need, and if another session has locked the prompt.
     """
-    rows = database.run(
-        """
-        select s.name, s.version, s.candidate_version, s.previous_candidate, s.basis_points, s.previous_basis_points,
-               s.seed, s.changed, s.epoch
-        from promptctl.split($1, $2, $3, $4, $5, $6, $7) s
-        """,
-        name,
-        basis_points,
-        candidate,
-        seed,
-        author,
-        reason,
-        allow_new_variables,
+    [change], rollouts = database.run_all(
+        (
+            """
+            select s.name, s.version, s.candidate_version, s.previous_candidate, s.basis_points,
+                   s.previous_basis_points, s.seed, s.changed, s.epoch
+            from promptctl.split($1, $2, $3, $4, $5, $6, $7) s
+            """,
+            [name, basis_points, candidate, seed, author, reason, allow_new_variables],
+        ),
+        (_CHANGED_ROLLOUT, [name]),
     )
-    return SplitChange(*rows[0])
+    return SplitChange(*change, *(rollouts[0] if rollouts else (None, None)))
 
 
 def end_split(database: Database, name: str, *, author: str, reason: str | None = None) -> SplitChange:
     """Serve the active version to all units again. Raises NotFound, and Refused if another session has locked it."""
-    rows = database.run(
-        """
-        select s.name, s.version, s.candidate_version, s.previous_candidate, s.basis_points, s.previous_basis_points,
-               s.seed, s.changed, s.epoch
-        from promptctl.end_split($1, $2, $3) s
-        """,
-        name,
-        author,
-        reason,
+    [change], rollouts = database.run_all(
+        (
+            """
+            select s.name, s.version, s.candidate_version, s.previous_candidate, s.basis_points,
+                   s.previous_basis_points, s.seed, s.changed, s.epoch
+            from promptctl.end_split($1, $2, $3) s
+            """,
+            [name, author, reason],
+        ),
+        (_CHANGED_ROLLOUT, [name]),
     )
-    return SplitChange(*rows[0])
+    return SplitChange(*change, *(rollouts[0] if rollouts else (None, None)))
 
 
 def read_split(database: Database, name: str) -> Split:

@@ -82,7 +82,12 @@ def completions(promptctl: Promptctl, *words: str) -> list[str]:
         (["rollback", "--to", ""], []),
         (["release", "show", ""], []),
         (["split", "default-system-prompt@2", ""], []),
-        (["help", "ro"], ["rollback", "route"]),
+        (["rollout", "st"], ["start", "status", "stop"]),
+        (["rollout", "start", "c"], ["code_helper@"]),
+        (["rollout", "start", "code_helper@1", "--in-doubt", ""], ["pause", "rollback"]),
+        (["rollout", "tick", "support/triage", "c"], ["code_helper"]),
+        (["rollout", "watch", "c"], ["code_helper"]),
+        (["help", "ro"], ["rollback", "rollout", "route"]),
         (["help", "route", "s"], ["set", "show"]),
         (["help", "show", ""], []),
     ],
@@ -139,7 +144,7 @@ printf '%s\n' "${COMPREPLY[@]}"
 @pytest.mark.parametrize(
     ("line", "replaced", "expected"),
     [
-        ("promptctl rol", "rol", "rollback"),
+        ("promptctl rollb", "rollb", "rollback"),
         ("promptctl db st", "st", "compopt -o nosort start status stop"),
         ("promptctl show ", "", "compopt -o nosort code_helper default-system-prompt support/triage"),
         # Bash breaks the word before the @ and replaces what follows.
@@ -261,7 +266,7 @@ def test_fish_completes_commands_names_versions_and_files(demo: Promptctl, path:
     (demo.home / "a_file").write_text("x")
     (demo.home / "a_folder").mkdir()
     for line, expected in (
-        ("promptctl rol", ["rollback"]),
+        ("promptctl rollb", ["rollback"]),
         ("promptctl show ", NAMES),
         ("promptctl activate default-system-prompt@", [f"default-system-prompt@{number}" for number in (3, 2, 1)]),
         ("promptctl list --js", ["--json"]),

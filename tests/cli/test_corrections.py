@@ -150,6 +150,17 @@ HINTS: dict[str, str | None] = {
     "prompt create D 'Be kind.'": "create D 'Be kind.'",
     "versions list D": "show D",
     "rollout undo D": "rollback D",
+    "rollout history D": "history D",
+    "rollout D@3": "rollout start D@3",
+    "rollout D": "rollout status D",
+    "rollout show D": "rollout status D",
+    "rollout ls": "rollout status",
+    "rollout abort D": "rollout stop D",
+    "rollout continue D": "rollout resume D",
+    "rollout strat D@3": "rollout start D@3",
+    "rollouts": "rollout status",
+    "ramp D@3": "rollout start D@3",
+    "pause D": "rollout pause D",
     "config view": "db status",
     "depoly D@2": "activate D@2",
     "log --oneline": "history --help",
@@ -365,7 +376,7 @@ def test_a_version_such_as_latest_gets_a_hint_with_its_number(demo: Promptctl, u
     error_text = check_failure(demo("split", f"{name}@3", "10%", "--dry-run"), 2).err
     assert error_text == (
         'error: promptctl split has no option "--dry-run": '
-        "activate, deactivate, rollback, release rollback, delete, erase, sync, db migrate have it\n"
+        "activate, deactivate, rollback, rollout start, release rollback, delete, erase, sync, db migrate have it\n"
         "hint:  promptctl split --help\n"
     )
 

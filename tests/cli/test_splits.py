@@ -44,6 +44,7 @@ def test_starting_growing_and_ending_a_split_each_start_an_epoch(demo: Promptctl
     assert started == {
         "name": name, "version": 2, "candidate_version": 3, "previous_candidate_version": None, "basis_points": 1000,
         "previous_basis_points": 0, "seed": f"{name}.5", "epoch": 5, "changed": True,
+        "rollout": None, "rollout_state": None,
     }  # fmt: skip
     # A larger share keeps the seed, so units that have the candidate keep it.
     assert demo("split", name, "12.25%").code == 0

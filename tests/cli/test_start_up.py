@@ -73,6 +73,10 @@ UNUSED_MODULES: dict[tuple[str, ...], set[str]] = {
     ("split", "default-system-prompt@3", "10%"): HEAVY,
     ("split", "support/triage", "--off", "-q"): HEAVY,
     ("split", "support/triage"): HEAVY,
+    # The guards of a rollout are JSON.
+    ("rollout", "start", "default-system-prompt@3"): HEAVY - JSON,
+    ("rollout", "status"): HEAVY,
+    ("rollout", "tick"): HEAVY,
     ("route", "show", "support/triage"): HEAVY,
     ("resolve", "support/triage", "--unit", "user-42"): HEAVY,
     # Attributes are JSON.

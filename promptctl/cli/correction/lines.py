@@ -172,6 +172,9 @@ def _with_our_command(words: Sequence[str]) -> list[str]:
         # `route NAME` shows the route, and `route NAME FILE` sets it.
         if not near and words[0] == "route" and not words[1].startswith("-"):
             return ["route", "show" if len(words) == 2 else "set", *words[1:]]
+        # `rollout NAME@VERSION` starts a rollout, and `rollout NAME` shows it.
+        if not near and words[0] == "rollout" and not words[1].startswith("-"):
+            return ["rollout", "start" if "@" in words[1] else "status", *words[1:]]
         return [*str(near[0]).split(" "), *words[2:]] if near else []
     near = difflib.get_close_matches(words[0], [name for name in COMMANDS if " " not in name], n=1, cutoff=0.7)
     if near:
