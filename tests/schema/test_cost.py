@@ -110,6 +110,6 @@ def test_triggers_that_join_changed_rows_disable_nested_loops(database: Connecti
         where pronamespace = 'promptctl'::regnamespace and prosrc ~ 'new_rows' and prosrc ~ 'old_rows'
         """,
     )
-    assert len(functions) == 2
+    assert len(functions) == 3
     for name, settings in functions:
         assert "enable_nestloop=off" in settings, name

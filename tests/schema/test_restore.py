@@ -42,6 +42,7 @@ HARMLESS = {
     "select promptctl.is_valid_route('[]')",
     "select promptctl.matching_step('[]', '{}')",
     "select promptctl.end_change()",
+    "select * from promptctl.valid_interval(1, 1, 1, promptctl.half_width(1, 1, 0.05), 0.05)",
 }
 ATTACKS = [
     statement
