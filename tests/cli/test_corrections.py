@@ -113,6 +113,7 @@ HINTS: dict[str, str | None] = {
     "db grant app": "db grant app --as application",
     "db grant app --as": "db grant app --as application",
     "db grant app --as readonly": "db grant app --as viewer",
+    "db grant app --as cron": "db grant app --as ticker",
     "show 'D @2'": "show D@2",
     "show 'D@2 '": "show D@2",
     "show D@2.0": "show D@2",

@@ -310,6 +310,30 @@ def test_a_role_without_permission_gets_a_one_line_error_and_a_hint(
     assert sql.execute("select count(*) from promptctl.allocations").fetchone() == (6,)
 
 
+def test_a_ticker_may_read_and_tick_and_nothing_else(
+    demo: Promptctl, promptctl_on: Callable[..., Promptctl], database_name: str, role: Callable[[str | None], str],
+    sql: psycopg.Connection[Any],
+) -> None:  # fmt: skip
+    login = role("viewer")
+    granted = demo("db", "grant", login, "--as", "ticker")
+    assert (granted.code, stable(granted.err)) == (0, "llm_app_viewer is ticker in llm_app at db.prod\n")
+    ticker = promptctl_on(database_name, login)
+    for words in CHANGES:
+        error = check_json_failure(ticker(*words, "--json"), 5)
+        assert error["code"] == "permission_denied", words
+        assert error["hint"].endswith(f"promptctl db grant {login} --as operator"), words
+    assert ticker("list").code == 0
+    sql.execute(
+        "select promptctl.start_rollout('default-system-prompt', 3, hold => '0', least_uses => 0, guards => '[]')"
+    )
+    with psycopg.connect(sql.info.dsn, user=login, autocommit=True) as session:
+        session.execute("select promptctl.roll_up_uses()")
+        tick = "select action, basis_points from promptctl.tick_rollout('default-system-prompt')"
+        assert session.execute(tick).fetchone() == ("advance", 2500)
+        author = "select author, database_user from promptctl.rollout_events order by place desc limit 1"
+        assert session.execute(author).fetchone() == (login, login)
+
+
 def test_an_operator_may_do_everything_except_grant(
     demo: Promptctl, promptctl_on: Callable[..., Promptctl], database_name: str, role: Callable[[str | None], str]
 ) -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 TABLES = (
     "installation", "served", "versions", "allocations", "corrections", "releases", "sources", "applied", "uses",
-    "scores", "fallbacks", "totals", "bucket_totals", "roll_up",
+    "scores", "fallbacks", "totals", "bucket_totals", "roll_up", "rollouts", "rollout_events", "rollout_looks",
+    "rollout_ticks",
 )  # fmt: skip
 MORE = r"""
 select promptctl.set_routes('{support/triage}', '[[{"when": {"plan": "x"}, "use": "code_helper"}]]', 'a', 'b');
@@ -31,6 +32,7 @@ select promptctl.create_version('a.b/c-d_e', E'\\.\n\t\\N \u2028 \U0001F600\n\\.
                                 '{}', '{}', 'a');
 select promptctl.record_use('code_helper', 1, 1, 120, 80, 950.25, model => E'm\t\\"');
 select promptctl.record_use('support/triage', 2, 2, 12, 8, 9.5);
+select promptctl.start_rollout('default-system-prompt', 2), promptctl.tick_rollout('default-system-prompt');
 """
 CATALOG = r"""
 select c.kind, c.name, c.definition from (

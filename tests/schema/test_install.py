@@ -280,6 +280,10 @@ def test_a_restored_dump_equals_the_original_and_can_be_changed(
         "totals",
         "scores",
         "fallbacks",
+        "rollouts",
+        "rollout_events",
+        "rollout_looks",
+        "rollout_ticks",
     ):
         statement = f"select t::text from promptctl.{table} t order by 1"
         assert rows(empty_connection, statement) == rows(sql, statement), table

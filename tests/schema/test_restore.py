@@ -23,6 +23,7 @@ from tests.schema.test_access import (
     DENIED,
     OPERATOR_STATEMENTS,
     OWNER_STATEMENTS,
+    TICKER_STATEMENTS,
     VIEWER_STATEMENTS,
     acting_as,
     assert_allowed,
@@ -49,6 +50,7 @@ ATTACKS = [
     for statement in [
         *VIEWER_STATEMENTS,
         *APPLICATION_STATEMENTS,
+        *TICKER_STATEMENTS,
         *OPERATOR_STATEMENTS,
         *OWNER_STATEMENTS,
         "select * from promptctl.explain_resolve('greeter')",
