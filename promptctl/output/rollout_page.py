@@ -131,4 +131,5 @@ def _minute(time: str) -> str:
 
 
 def _number(text: str | None, label: str) -> str:
-    return f'<td class="number" data-label="{_escaped(label)}">{_escaped(text or "-")}</td>'
+    # On a narrow page, a cell is a third of the width.
+    return f'<td class="number" style="white-space: normal" data-label="{_escaped(label)}">{_escaped(text or "-")}</td>'

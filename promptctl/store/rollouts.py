@@ -34,11 +34,11 @@ class Rollout(Record):
     """A rollout: its plan and its state.
 
     `state` is running, paused, promoted, rolled back or stopped. Shares are in basis points: `basis_points` is the
-    present share of the candidate, and `steps` are the shares of the plan. `hold_seconds` and `patience_seconds` are
-    the least and the longest time in a step. `guards` are as in Plan. `next_at` is the earliest time
-    of the next step, and None if the rollout does not run. `ticked_at` is the time of the last tick, or None, and
-    `seconds_since_tick` counts from it, else from the start. `why` is
-    the reason for the state, `reason` the one that the author of the rollout gave.
+    present share of the candidate, 10000 after a promotion, and `steps` are the shares of the plan. `hold_seconds` and
+    `patience_seconds` are the least and the longest time in a step. `guards` are as in Plan. `next_at` is the earliest
+    time of the next step, and None if the rollout does not run. `ticked_at` is the time of the last tick, or None, and
+    `seconds_since_tick` counts from it, else from the start. `why` is the reason for the state, `reason` the one that
+    the author of the rollout gave.
     """
 
     rollout: int
@@ -140,7 +140,8 @@ class Tick(Record):
 # paused rollout. The server counts times, because this machine's clock may differ.
 _COLUMNS: LiteralString = """
     r.rollout, r.name, r.baseline, r.candidate, r.state,
-    case when r.state = 'paused' then s.basis_points else r.basis_points end, to_jsonb(r.steps),
+    case r.state when 'running' then r.basis_points when 'paused' then s.basis_points when 'promoted' then 10000 else 0
+        end, to_jsonb(r.steps),
     extract(epoch from r.hold)::float8, r.least_uses, extract(epoch from r.patience)::float8, r.in_doubt, r.guards,
     r.step_began_at, case when r.state = 'running' then r.step_began_at + r.hold end, r.began_at, r.ended_at,
     t.ticked_at, extract(epoch from coalesce(r.ended_at, clock_timestamp()) - r.step_began_at)::float8,

@@ -97,6 +97,7 @@ def test_a_rollout_goes_through_its_steps_to_the_activation(demo: Promptctl, sql
     )
     assert demo("rollout", "tick") == demo("rollout", "tick", NAME)
     assert demo("rollout", "tick").out == ""
+    assert demo("rollout", "status", NAME).out.split("\t")[4:6] == ["promoted", "100%"]
     # The history has ordinary moves, and a rollback goes back to the baseline.
     events = document(demo("history", NAME, "--limit", "4", "--json"))["events"]
     assert [(event["kind"], event["version"], event["basis_points"]) for event in events] == [
@@ -272,6 +273,7 @@ def test_proven_harm_rolls_back_once_with_exit_code_3(
     assert served(sql) == (2, None, 0)
     assert demo("rollout", "tick").code == 0
     assert demo("rollout", "tick", NAME).code == 0
+    assert demo("rollout", "status", NAME).out.split("\t")[4:6] == ["rolled back", "0%"]
     shown = demo.on_terminal("rollout", "status", NAME)
     snapshot(steady(shown.out), "cli/rollout-status-rolled-back-terminal")
     assert document(demo("rollout", "status", NAME, "--json"))["rollouts"][0]["state"] == "rolled back"
@@ -629,7 +631,9 @@ def test_a_ticker_may_tick_and_change_nothing_else(
     demo("rollout", "start", f"{NAME}@3", *QUICK)
     use(sql, 400)
     viewer = promptctl_on(database_name, role("viewer"))
-    assert check_json_failure(viewer("rollout", "tick", NAME, "--json"), 5)["code"] == "permission_denied"
+    error = check_json_failure(viewer("rollout", "tick", NAME, "--json"), 5)
+    assert error["code"] == "permission_denied"
+    assert error["hint"].endswith("_viewer --as ticker")
     assert viewer("rollout", "status", NAME, "-q").out == f"{NAME}@3\n"
     ticker = promptctl_on(database_name, role("ticker"))
     for words in (
