@@ -164,9 +164,11 @@ class _PromptParser:
         if stored_hash is None:
             variables = templates.variables(text, settings)
             required = templates.required(variables, settings)
-            self._notes[number] = templates.double_brace_warnings(text, settings)
+            notes = templates.double_brace_warnings(text, settings)
             if number in yaml.allowed_secrets:
-                self._notes[number] += _allowed_secrets(text, yaml.allowed_secrets[number])
+                notes += _allowed_secrets(text, yaml.allowed_secrets[number])
+            if notes:
+                self._notes[number] = notes
         # A text that differs from the stored one is searched too, because the plan prints the difference.
         if number not in yaml.allowed_secrets:
             self._find_secrets(text, path)

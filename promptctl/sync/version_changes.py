@@ -21,6 +21,9 @@ def version_changes(
     source: str, prompt: FolderPrompt, stored: StoredPrompt | None, options: PlanOptions
 ) -> list[Change]:
     """Return the changes of a prompt's versions: those in the folder, then those that only the database has."""
+    if stored is None and not prompt.notes:
+        # The fast path of a first sync, which may have a hundred thousand files.
+        return [_new_version(prompt, file, stored) for file in prompt.versions]
     changes: list[Change] = []
     numbers = {file.number for file in prompt.versions}
     # The message about an edited file proposes this number for it.
@@ -86,15 +89,18 @@ def _command_to_save_as(number: int, name: str, file: FileVersion) -> str:
 
 
 def _new_version(prompt: FolderPrompt, file: FileVersion, stored: StoredPrompt | None) -> Change:
-    stored_versions = stored.versions if stored else {}
-    same_text = {number: version for number, version in stored_versions.items() if version.sha256 == file.sha256}
-    if erased := next((number for number, version in same_text.items() if version.is_erased), None):
-        message = f"{file.path} contains the text of @{erased}, which was erased: remove the file"
-        return Change(CONFLICT, prompt.name, file.number, message, hint=f"promptctl history {prompt.name}")
-    message = f"new, {file.size} bytes" + (f", same text as @{max(same_text)}" if same_text else "")
+    message = f"new, {file.size} bytes"
+    active = None
+    if stored is not None:
+        active = stored.active_version
+        same_text = {number: version for number, version in stored.versions.items() if version.sha256 == file.sha256}
+        if erased := next((number for number, version in same_text.items() if version.is_erased), None):
+            message = f"{file.path} contains the text of @{erased}, which was erased: remove the file"
+            return Change(CONFLICT, prompt.name, file.number, message, hint=f"promptctl history {prompt.name}")
+        if same_text:
+            message += f", same text as @{max(same_text)}"
     if file.variables:
         message += f"; variables: {templates.describe(file.variables, file.settings)}"
-    active = stored.active_version if stored else None
     # A record is made faster from all fields by position, and a folder may have a hundred thousand files.
     return Change(NEW, prompt.name, file.number, message, active, None, None, file, prompt.yaml_path, None, None, False)
 
