@@ -88,9 +88,9 @@ def test_a_restore_after_the_printed_roles_were_created_succeeds(embedded_home: 
     answer(
         embedded_home, "promptctl create greeter 'Be kind.' --activate && promptctl db shell -c 'create role app login'"
     )
-    answer(embedded_home, "promptctl db grant app --as application && promptctl db dump $PROMPTCTL_HOME/../app.dump")
+    answer(embedded_home, "promptctl db grant app --as application && promptctl db dump $PROMPTCTL_HOME.dump")
     empty = embedded_home | {"PROMPTCTL_HOME": f"{embedded_home['PROMPTCTL_HOME']}-empty"}
-    restore = "promptctl db restore $PROMPTCTL_HOME/../app.dump"
+    restore = f"promptctl db restore {embedded_home['PROMPTCTL_HOME']}.dump"
     try:
         refused = run(empty, restore)
         assert (refused.returncode, "roles that do not exist: app" in refused.stderr) == (4, True)

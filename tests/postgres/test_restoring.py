@@ -523,6 +523,10 @@ def test_an_empty_embedded_database_takes_a_dump(dump: Path, embedded_home: dict
     for other in ("text", "missing"):
         assert run("db", "restore", other).returncode == 1
         assert not Path(embedded_home["PROMPTCTL_HOME"]).exists()
+    embedded_home["CI"] = "true"
+    refused = run("db", "restore", str(dump))
+    del embedded_home["CI"]
+    assert (refused.returncode, "no database is configured, and CI is set" in refused.stderr) == (2, True)
     restored = run("db", "restore", str(dump))
     assert restored.returncode == 0, restored
     assert run("show", "code_helper", "-q").stdout == "code_helper@1\n"
