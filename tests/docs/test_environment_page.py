@@ -27,7 +27,6 @@ OTHERS = {
     "ANTHROPIC_": "a prefix", "PG": "a prefix", "PROMPTCTL_": "a prefix",
     "DATABASE": "PGDATABASE without PG", "HOST": "PGHOST without PG", "PORT": "PGPORT without PG",
     "REQUIREPEER": "PGREQUIREPEER without PG",
-    "FILE": "an argument in a hint",
     "C": "a locale", "ISO": "a date style", "UTC": "a time zone", "UTF8": "an encoding", "FRX": "options of less",
     "LC_ALL": "set for child processes", "GIT_OPTIONAL_LOCKS": "set for Git", "GIT_TERMINAL_PROMPT": "set for Git",
 }  # fmt: skip
