@@ -208,7 +208,13 @@ def start_server(**settings: object) -> Server:
     version, programs = next(iter(available.items()))
     print(f"PostgreSQL {version}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
     # Autovacuum would slow down one of two compared things at random.
-    return servers.Server.start(programs, tcp=True, primary=None, **({"autovacuum": "off"} | settings))
+    return servers.Server.start(
+        programs,
+        tcp=True,
+        primary=None,
+        on_disk=True,
+        **({"autovacuum": "off", "jit": "on", "max_wal_size": "1GB"} | settings),
+    )
 
 
 def install(server: Server, name: str) -> str:

@@ -27,7 +27,12 @@ _DEFAULTS: dict[str, object] = {
     "unix_socket_permissions": "0777",  # the server may run as another user than the tests
     "log_checkpoints": "off",
     "timezone": "UTC",
+    # Compiling a plan takes longer than a query of a test.
+    "jit": "off",
+    "max_wal_size": "256MB",
 }
+_MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 8 << 30
 
 
 def available_servers() -> dict[str, Path]:
@@ -69,11 +74,19 @@ class Server:
 
     @classmethod
     def start(
-        cls, bin_dir: str | Path, *, tcp: bool = False, primary: Server | None = None, **settings: object
+        cls,
+        bin_dir: str | Path,
+        *,
+        tcp: bool = False,
+        primary: Server | None = None,
+        on_disk: bool = False,
+        **settings: object,
     ) -> Self:
         """Create a cluster and start it. `settings` are PostgreSQL's; `tcp` opens a free port of 127.0.0.1.
 
-        With a `primary` it is a streaming standby of that server, by the name `standby`, and needs the same settings.
+        The data is in memory, if there is a file system with room for it, because each new database has hundreds of
+        files; `on_disk` puts it on the disk. With a `primary` it is a streaming standby of that server, by the name
+        `standby`, and needs the same settings.
         """
         user = unprivileged()
         directory = Path(
@@ -83,7 +96,10 @@ class Server:
         server = cls(directory, _reachable(Path(bin_dir), directory), free_port() if tcp else 5432, tcp=tcp)
         try:
             for path in (server.data, server.socket_directory):
-                path.mkdir(mode=0o700 if path == server.data else 0o755)
+                if path == server.data and not on_disk and _has_room(_MEMORY):
+                    path.symlink_to(tempfile.mkdtemp(prefix="pg-", dir=_MEMORY))
+                else:
+                    path.mkdir(mode=0o700 if path == server.data else 0o755)
                 if user:
                     os.chown(path, user.pw_uid, user.pw_gid)
             if primary is None:
@@ -179,6 +195,7 @@ class Server:
             self._process.wait(_WAIT_SECONDS)
             self._process = None
         if not keep:
+            shutil.rmtree(self.data.resolve(), ignore_errors=True)
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def kill(self) -> None:
@@ -257,6 +274,14 @@ def _reachable(programs: Path, directory: Path) -> Path:
     if libraries.is_dir():
         shutil.copytree(libraries, directory / "site" / libraries.name)
     return directory / "site" / package.name / programs.parent.name / "bin"
+
+
+def _has_room(file_system: Path) -> bool:
+    """Whether there is a file system that we can write to, with room for the servers of several workers."""
+    if not os.access(file_system, os.W_OK):
+        return False
+    status = os.statvfs(file_system)
+    return status.f_bavail * status.f_frsize >= _ROOM_BYTES
 
 
 def _as(user: pwd.struct_passwd, *command: str) -> bool:

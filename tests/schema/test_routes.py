@@ -56,7 +56,7 @@ def explain_route(connection: Connection, name: str, attributes: object) -> tupl
 def test_the_first_matching_step_is_followed(prompts: Connection) -> None:
     set_route(prompts, "a", ({"plan": "x", "beta": True}, "b"), ({"plan": "x"}, "c@2"), ({"plan": "x"}, "b"))
     assert resolve(prompts, "a", {"plan": "x", "beta": True, "more": [1]}) == ("b", 1, 1)
-    assert resolve(prompts, "a", {"plan": "x", "beta": False}) == ("c", 2, 1)
+    assert resolve(prompts, "a", {"plan": "x", "beta": False}) == ("c", 2, 0)
     assert resolve(prompts, "a", {"plan": "y"}) == ("a", 1, 2)
     assert resolve(prompts, "a", {}) == resolve(prompts, "a") == ("a", 1, 2)
     assert explain_route(prompts, "a", {"plan": "x", "beta": True}) == ("a", 1, {"plan": "x", "beta": True})
@@ -76,7 +76,7 @@ def test_only_the_split_of_the_target_applies_after_a_route(prompts: Connection)
     prompts.execute("select promptctl.split('a', 10000, 2)")
     prompts.execute("select promptctl.split('b', 10000, 2)")
     assert resolve(prompts, "a", {"plan": "x"}, "u") == ("b", 2, 2)
-    assert resolve(prompts, "a", {"plan": "pinned"}, "u") == ("b", 1, 2)
+    assert resolve(prompts, "a", {"plan": "pinned"}, "u") == ("b", 1, 0)
     assert resolve(prompts, "a", {"plan": "other"}, "u") == ("a", 2, 3)
     [(bucket, is_candidate)] = rows(
         prompts, "select bucket, is_candidate from promptctl.explain_resolve('a', 'u', '{\"plan\": \"x\"}')"
@@ -95,7 +95,7 @@ def test_only_the_split_of_the_target_applies_after_a_route(prompts: Connection)
 def test_a_prompt_without_an_active_version_still_follows_its_route(prompts: Connection) -> None:
     set_route(prompts, "idle", ({"plan": "x"}, "b"), ({"plan": "y"}, "idle@1"))
     assert resolve(prompts, "idle", {"plan": "x"}) == ("b", 1, 1)
-    assert resolve(prompts, "idle", {"plan": "y"}) == ("idle", 1, 1)
+    assert resolve(prompts, "idle", {"plan": "y"}) == ("idle", 1, 0)
     assert refusal(prompts, "select promptctl.resolve('idle')") == ("P0002", "a_version_is_active")
 
 
