@@ -75,7 +75,10 @@ def compare(
         estimates = comparisons.read_estimates(database, period, _prices(measured) if has_prices else [])
     comparison = _comparison(period, estimates, measured, chosen_margins)
     if html is not None:
-        _write_report(html, comparison, measured)
+        from promptctl.cli import html_files
+        from promptctl.output import comparison_page
+
+        html_files.write(html, comparison_page.text(comparison, measured.histograms))
     output.show(comparison, form, by_share=by is not None)
     if form in ("plain", "markdown") and _models(measured) and not has_prices:
         from promptctl import requirements
@@ -204,20 +207,6 @@ def _show_statistics(groups: Sequence[Group], form: str) -> None:
     from promptctl.output import stats_view
 
     stats_view.show(groups, ["version"], {}, form, with_names=False)
-
-
-def _write_report(path: str, comparison: Comparison, measured: Measurements) -> None:
-    """Write the report. Raises Failed (`cannot_write`)."""
-    from promptctl import atomic_files
-    from promptctl.output import comparison_page
-
-    page = comparison_page.text(comparison, measured.histograms)
-    try:
-        atomic_files.write(path, page.encode())
-    except OSError as problem:
-        raise errors.Failed(
-            "cannot_write", f"cannot write {references.quoted(path)}: {problem.strerror}", hint="use another FILE"
-        ) from None
 
 
 def _exit_code(comparison: Comparison, *, strict: bool) -> int:

@@ -112,9 +112,10 @@ def status(run: Run, name: str | None = None, html: str | None = None) -> None:
         outlook = rollouts.explain(database, prompt)
         looks = [] if html is None else rollouts.read_looks(database, last[0].rollout)
     if html is not None:
+        from promptctl.cli import html_files
         from promptctl.output import rollout_page
 
-        _write_report(html, rollout_page.text(*last, outlook, looks))
+        html_files.write(html, rollout_page.text(*last, outlook, looks))
     output.show_status(*last, outlook, run.form)
 
 
@@ -319,18 +320,6 @@ def _log(run: Run, message: str, rollout: RolloutChange) -> None:
     run.log(
         message, name=rollout.name, version=rollout.candidate, basisPoints=rollout.basis_points, author=run.author()
     )
-
-
-def _write_report(path: str, page: str) -> None:
-    """Write a report. Raises Failed (`cannot_write`)."""
-    from promptctl import atomic_files
-
-    try:
-        atomic_files.write(path, page.encode())
-    except OSError as problem:
-        raise errors.Failed(
-            "cannot_write", f"cannot write {references.quoted(path)}: {problem.strerror}", hint="use another FILE"
-        ) from None
 
 
 def _steps(text: str) -> list[int]:

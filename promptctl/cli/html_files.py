@@ -1,0 +1,16 @@
+"""Write a report of --html to a file."""
+
+from __future__ import annotations
+
+from promptctl import atomic_files, errors
+from promptctl.rules import references
+
+
+def write(path: str, page: str) -> None:
+    """Replace the file with a page of HTML. Raises Failed (`cannot_write`)."""
+    try:
+        atomic_files.write(path, page.encode())
+    except OSError as problem:
+        raise errors.Failed(
+            "cannot_write", f"cannot write {references.quoted(path)}: {problem.strerror}", hint="use another FILE"
+        ) from None
