@@ -549,7 +549,7 @@ def test_the_analysis_of_a_statement_agrees_with_the_server(
 ) -> None:
     """Run each statement of the first migration without the locks for which programs wait, and compare what it does.
 
-    The locks are taken in a transaction of their own, and compared with what is said of that statement.
+    The statement that takes these locks runs in a transaction of its own, and its locks are compared, too.
     """
     document = json.loads(as_owner("db", "migrate", "--dry-run", "--json").out)
     statements = document["migrations"][0]["statements"]

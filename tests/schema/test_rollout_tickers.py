@@ -34,7 +34,7 @@ TICKS_AFTER_THE_END = 50
 
 @pytest.fixture
 def prompt(sql: Connection) -> Connection:
-    """A prompt p with versions 1 and 2, of which 1 is active."""
+    """A prompt p with versions 1 and 2. Version 1 is active."""
     create(sql, "p", 2, activate=1)
     return sql
 
@@ -45,9 +45,9 @@ def race(
     until: str,
     operator: Callable[[Connection, random.Random], None] | None = None,
 ) -> list[str]:
-    """Tick from eight sessions, some of which end inside their transactions, until a query returns true, and some more.
+    """Tick from eight sessions until a query returns true, then a little longer, and return the errors.
 
-    Return the errors.
+    Some sessions end inside their transactions.
     """
     errors: list[str] = []
     ticks: list[str] = []

@@ -32,7 +32,7 @@ STATE = """
 
 @pytest.fixture
 def prompt(database: Connection) -> Connection:
-    """A prompt p with versions 1 to 3, of which 1 is active since epoch 1."""
+    """A prompt p with versions 1 to 3. Version 1 is active since epoch 1."""
     create(database, "p", 3, activate=1)
     return database
 
