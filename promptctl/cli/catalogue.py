@@ -138,7 +138,7 @@ HEADINGS = (
                 "rollout:start",
                 "Roll a version out in steps, with guards.",
                 p.ROLLOUT_REFERENCE, p.STEPS, p.LEAST_HOLD, p.LEAST_USES, p.GUARDS, p.PATIENCE, p.IN_DOUBT,
-                p.ALLOW_NEW_VARIABLES_IN_ROLLOUT, p.DRY_RUN, *p.CHANGE,
+                p.ROLLOUT_FILE, p.ALLOW_NEW_VARIABLES_IN_ROLLOUT, p.DRY_RUN, *p.CHANGE,
             ),
             "rollout status": Command(
                 "rollout:status", "Show rollouts, their steps and guards.", p.OPTIONAL_ROLLOUT_NAME, p.HTML

@@ -276,6 +276,7 @@ PATIENCE = _option(
 IN_DOUBT = _option(
     "in_doubt", "--in-doubt", "ACTION", "pause or rollback, when a step has lasted for --patience. Default: pause."
 )
+ROLLOUT_FILE = _option("file", "--file -f", "FILE", "Read the plan from a prompt.yaml. - reads standard input.")
 ALLOW_NEW_VARIABLES_IN_ROLLOUT = _flag(
     "allow_new_variables",
     "--allow-new-variables",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from promptctl.folder.listing import ScannedPrompt
     from promptctl.folder.prompt_yaml import PromptYaml
+    from promptctl.rules.rollout_plans import Plan
 
 
 class FileVersion(Record):
@@ -52,7 +53,7 @@ class FolderPrompt(Record):
 
     `versions` are in order of their numbers. `active` and `route` are None where prompt.yaml sets none. `digest` is
     that of the files, None if one of them changed after it was hashed. `notes` has remarks about texts by version,
-    which the plan shows.
+    which the plan shows. `rollout` is the plan with which another version becomes active, None to activate it at once.
     """
 
     name: str
@@ -63,12 +64,14 @@ class FolderPrompt(Record):
     route: list[dict[str, Any]] | None
     digest: str | None
     notes: Mapping[int, Sequence[str]] = MappingProxyType({})
+    rollout: Plan | None = None
 
     def with_versions(self, versions: list[FileVersion]) -> FolderPrompt:
         """Return the prompt with other versions."""
         return FolderPrompt(
-            self.name, self.path, self.yaml_path, versions, self.active, self.route, self.digest, self.notes
-        )
+            self.name, self.path, self.yaml_path, versions, self.active, self.route, self.digest, self.notes,
+            self.rollout,
+        )  # fmt: skip
 
     @property
     def metadata(self) -> dict[str, dict[str, Any]]:
@@ -117,8 +120,9 @@ class _PromptParser:
             self._problems.append(f"{prompt.yaml_path}: allow_secrets names {number}, which has no file")
         digest = self._scanned.digest if self._is_as_scanned else None
         return FolderPrompt(
-            prompt.name, prompt.path, prompt.yaml_path, versions, yaml.active, yaml.route, digest, self._notes
-        )
+            prompt.name, prompt.path, prompt.yaml_path, versions, yaml.active, yaml.route, digest, self._notes,
+            yaml.rollout,
+        )  # fmt: skip
 
     def _parse_yaml(self) -> PromptYaml:
         path = self._scanned.prompt.yaml_path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from promptctl.folder import route_steps, strict_yaml, yaml_settings
+from promptctl.folder import rollout_yaml, route_steps, strict_yaml, yaml_settings
 from promptctl.folder.yaml_settings import SETTINGS
 from promptctl.folder.yaml_values import is_finite, mapping, quoted, text, unknown_key
 from promptctl.records import Record
@@ -12,6 +12,7 @@ from promptctl.rules import references
 
 if TYPE_CHECKING:
     from promptctl.folder.yaml_values import Report
+    from promptctl.rules.rollout_plans import Plan
 
 # The keys of a version that have a meaning of their own: metadata with such a key goes under `metadata`.
 RESERVED_KEYS = frozenset(("author", "metadata", *SETTINGS))
@@ -21,7 +22,7 @@ _DEEPEST = 50
 # How deep the value of a version's key is: in the mapping of the version, in `versions`, in the mapping of the file.
 _METADATA_DEPTH = 4
 
-_KEYS = ("description", "active", *SETTINGS, "versions", "route", "allow_secrets")
+_KEYS = ("description", "active", *SETTINGS, "versions", "route", "rollout", "allow_secrets")
 
 
 class VersionYaml(Record):
@@ -36,8 +37,9 @@ class PromptYaml:
     """The checked content of a prompt.yaml.
 
     `versions` has the keys of each version; `of` combines them with the keys for all versions. `route` is None for a
-    file without the key `route`, [] for an empty route. `allowed_secrets` has the versions in which what looks like a
-    key is allowed, each with the reason, '' without one. The number 0 stands for prompt.yaml itself.
+    file without the key `route`, [] for an empty route. `rollout` is the plan that the key `rollout` has, or None, and
+    `written_rollout` is the value of that key. `allowed_secrets` has the versions in which what looks like a key is
+    allowed, each with the reason, '' without one. The number 0 stands for prompt.yaml itself.
     """
 
     def __init__(self) -> None:
@@ -46,6 +48,8 @@ class PromptYaml:
         self.settings: dict[str, Any] = {}
         self.versions: dict[int, VersionYaml] = {}
         self.route: list[dict[str, Any]] | None = None
+        self.rollout: Plan | None = None
+        self.written_rollout: object = None
         self.allowed_secrets: dict[int, str] = {}
 
     def of(self, number: int) -> VersionYaml:
@@ -88,6 +92,8 @@ def parse(raw: bytes, path: str, problems: list[str]) -> PromptYaml:
 def _set_key(content: PromptYaml, key: object, value: object, report: Report) -> None:
     if key == "route":
         content.route = _route(value, report)
+    elif key == "rollout":
+        content.rollout, content.written_rollout = rollout_yaml.plan(value, report), value
     elif key == "description":
         content.description = text(value, "description", report)
     elif key == "active":

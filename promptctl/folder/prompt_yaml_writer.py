@@ -28,17 +28,21 @@ def text(
     *,
     active: int | None,
     route: list[dict[str, Any]] | None,
+    rollout: object = None,
     allowed_secrets: Mapping[int, str] = MappingProxyType({}),
 ) -> str:
     """Return a prompt.yaml with exactly this content, '' if it has no content.
 
-    `allowed_secrets` has the versions in which what looks like a key is allowed, each with the reason, '' without one;
-    0 stands for prompt.yaml itself. The rest of the text is parsed again and compared before it is returned. Raises
-    Inexpressible for what a prompt.yaml cannot represent.
+    `rollout` is the valid value of that key in the file that is replaced, None to write none. `allowed_secrets` has the
+    versions in which what looks like a key is allowed, each with the reason, '' without one; 0 stands for prompt.yaml
+    itself. The rest of the text is parsed again and compared before it is returned. Raises Inexpressible for what a
+    prompt.yaml cannot represent.
     """
     yaml = _verified_text(versions, active, route)
     if yaml is None:
         raise Inexpressible(_first_inexpressible(versions, active, route))
+    if rollout is not None:
+        yaml += dump({"rollout": rollout})
     if allowed_secrets:
         # A list has no reasons, so it is written only if one of them is missing.
         reasons = {f"v{number}" if number else "prompt.yaml": why for number, why in sorted(allowed_secrets.items())}

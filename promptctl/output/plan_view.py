@@ -22,6 +22,8 @@ _SIGNS = {
     changes.ACTIVATE: (">", stream.CYAN),
     changes.DESCRIBE: ("~", stream.YELLOW),
     changes.ROUTE: ("~", stream.YELLOW),
+    changes.ROLLOUT: ("%", stream.CYAN),
+    changes.STOP: ("%", stream.CYAN),
     changes.HELD: ("!", stream.YELLOW),
     changes.CONFLICT: ("x", stream.RED),
     changes.DATABASE_ONLY: ("#", stream.DIM),
@@ -30,6 +32,7 @@ _SIGNS = {
 _MEANINGS = {
     "+": "new version",
     ">": "becomes active",
+    "%": "rollout",
     "~": "correction",
     "!": "held, not changed",
     "x": "conflict",
@@ -41,6 +44,8 @@ _COUNTED = (
     (changes.ACTIVATE, "activation", "activations"),
     (changes.DESCRIBE, "correction", "corrections"),
     (changes.ROUTE, "route", "routes"),
+    (changes.ROLLOUT, "rollout", "rollouts"),
+    (changes.STOP, "rollout stopped", "rollouts stopped"),
     (changes.HELD, "held", "held"),
     (changes.CONFLICT, "conflict", "conflicts"),
 )

@@ -85,10 +85,10 @@ def parse(text: str, option: str = "--margin") -> tuple[str, float]:
     if metric is None or not equals:
         problem = f"{option} {references.quoted(text)} names no metric"
         raise errors.Usage("invalid_margin", problem, hint=f"write METRIC=MARGIN, a METRIC of {', '.join(METRICS)}")
-    margin = _value(value, metric.kind)
+    margin = value_of(name, value)
     if margin is None:
         problem = f"{option} {references.quoted(text)} is not a margin of {name}"
-        raise errors.Usage("invalid_margin", problem, hint=f"write {_rule(metric)}")
+        raise errors.Usage("invalid_margin", problem, hint=f"write {rule(name)}")
     return name, margin
 
 
@@ -112,18 +112,20 @@ def text(metric: str, margin: float) -> str:
     return f"{math.expm1(margin) * 100:.4g}%" if kind == "ratio" else f"{margin:.4g}"
 
 
-def _rule(metric: Metric) -> str:
-    """Return how the margin of a metric is written."""
-    example = f"{metric.name}={EXAMPLES[metric.kind]}"
-    if metric.kind == "rate":
+def rule(metric: str, separator: str = "=") -> str:
+    """Return how the margin of a metric is written, with an example: `errors=0.5pt`."""
+    kind = METRICS[metric].kind
+    example = f"{metric}{separator}{EXAMPLES[kind]}"
+    if kind == "rate":
         return f"percentage points above 0pt and up to 100pt, for example {example}"
-    if metric.kind == "ratio":
+    if kind == "ratio":
         return f"a percentage above 0% and up to 1000%, for example {example}"
     return f"a number above 0 and up to 1e9, for example {example}"
 
 
-def _value(value: str, kind: str) -> float | None:
-    """Return a margin in the unit of its kind, None for a text that is not one."""
+def value_of(metric: str, value: str) -> float | None:
+    """Return a margin of a metric in the unit of its kind, None for a text that is not one."""
+    kind = METRICS[metric].kind
     suffixes = {"rate": ("points", "point", "pt"), "ratio": ("%",), "score": ("",)}[kind]
     suffix = next((suffix for suffix in suffixes if value.endswith(suffix)), None)
     if suffix is None:

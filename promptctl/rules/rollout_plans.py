@@ -1,10 +1,69 @@
-"""The steps of a rollout on the command line. Pure."""
+"""The plan of a rollout, as the command line and prompt.yaml have it. Pure."""
 
 from __future__ import annotations
 
+from promptctl.records import Record
 from promptctl.rules import shares
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
 MOST_STEPS = 20
+# The same defaults as those of `promptctl.start_rollout`.
+DEFAULT_STEPS = (1000, 2500, 5000)
+DEFAULT_HOLD_SECONDS, DEFAULT_PATIENCE_SECONDS = 3600, 7 * 86_400
+# The same limits as in the constraints of the table `rollouts`.
+LONGEST_HOLD_SECONDS, LONGEST_PATIENCE_SECONDS = 366 * 86_400, 3660 * 86_400
+MOST_USES = 999_999_999
+# What happens after `--patience`, as it is written, and as the database stores it.
+IN_DOUBT = {"pause": "pause", "rollback": "roll back"}
+
+
+class Plan(Record):
+    """How to roll a version out. The database chooses a default for each field that is None.
+
+    `steps` are shares in basis points, growing. `hold_seconds` and `least_uses` are the least time and the least uses
+    of the candidate in a step, `patience_seconds` the longest time. `in_doubt` is pause or roll back. `guards` have the
+    keys metric and tolerance, in the unit of the metric's kind (rules.margins).
+    """
+
+    steps: Sequence[int] | None = None
+    hold_seconds: int | None = None
+    least_uses: int | None = None
+    patience_seconds: int | None = None
+    in_doubt: str | None = None
+    guards: Sequence[Mapping[str, Any]] | None = None
+
+    def replaced_by(self, other: Plan) -> Plan:
+        """Return the plan with the fields of `other` that are not None."""
+        return Plan(*[mine if its is None else its for mine, its in zip(self, other, strict=True)])
+
+    @property
+    def needs_prices(self) -> bool:
+        """Whether the database needs prices: for a guard of the cost, or to decide whether that is a default guard."""
+        return self.guards is None or any(guard["metric"] == "cost" for guard in self.guards)
+
+    @property
+    def steps_text(self) -> str:
+        """The shares with their defaults, and the activation: `10% → 25% → 50% → 100%`."""
+        steps = DEFAULT_STEPS if self.steps is None else self.steps
+        return " → ".join(shares.percent(share) for share in (*steps, shares.ALL))
+
+
+def time_problem(plan: Plan) -> str | None:
+    """Return a sentence about a hold or a patience that the database refuses, None if there is none."""
+    hold = DEFAULT_HOLD_SECONDS if plan.hold_seconds is None else plan.hold_seconds
+    patience = DEFAULT_PATIENCE_SECONDS if plan.patience_seconds is None else plan.patience_seconds
+    if hold > LONGEST_HOLD_SECONDS:
+        return "hold must be at most 366d"
+    if patience > LONGEST_PATIENCE_SECONDS:
+        return "patience must be at most 3660d"
+    if patience < hold:
+        default = ", which is 7d by default," if plan.patience_seconds is None else ""
+        return f"patience{default} must be at least as long as hold"
+    return None
 
 
 def parse_steps(text: str) -> list[int]:

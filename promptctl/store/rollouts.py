@@ -12,22 +12,7 @@ if TYPE_CHECKING:
 
     from promptctl.postgres.database import Database
     from promptctl.records import Timestamp
-
-
-class Plan(Record):
-    """How to roll a version out. The database chooses a default for each field that is None.
-
-    `steps` are shares in basis points, growing. `hold_seconds` and `least_uses` are the least time and the least uses
-    of the candidate in a step, `patience_seconds` the longest time. `in_doubt` is pause or roll back. `guards` have the
-    keys metric and tolerance, in the unit of the metric's kind (rules.margins).
-    """
-
-    steps: Sequence[int] | None = None
-    hold_seconds: int | None = None
-    least_uses: int | None = None
-    patience_seconds: int | None = None
-    in_doubt: str | None = None
-    guards: Sequence[Mapping[str, Any]] | None = None
+    from promptctl.rules.rollout_plans import Plan
 
 
 class Rollout(Record):
@@ -35,10 +20,10 @@ class Rollout(Record):
 
     `state` is running, paused, promoted, rolled back or stopped. Shares are in basis points: `basis_points` is the
     present share of the candidate, 10000 after a promotion, and `steps` are the shares of the plan. `hold_seconds` and
-    `patience_seconds` are the least and the longest time in a step. `guards` are as in Plan. `next_at` is the earliest
-    time of the next step, and None if the rollout does not run. `ticked_at` is the time of the last tick, or None, and
-    `seconds_since_tick` counts from it, else from the start. `why` is the reason for the state, `reason` the one that
-    the author of the rollout gave.
+    `patience_seconds` are the least and the longest time in a step. `guards` are as in `rollout_plans.Plan`. `next_at`
+    is the earliest time of the next step, and None if the rollout does not run. `ticked_at` is the time of the last
+    tick, or None, and `seconds_since_tick` counts from it, else from the start. `why` is the reason for the state,
+    `reason` the one that the author of the rollout gave.
     """
 
     rollout: int
@@ -169,7 +154,8 @@ _START = f"""
     from promptctl.start_rollout(
         name => $1, candidate => $2, steps => $3::integer[], hold => make_interval(secs => $4::float8),
         least_uses => $5, patience => make_interval(secs => $6::float8), in_doubt => $7, guards => $8::jsonb,
-        prices => $9::jsonb, author => $10, reason => $11, allow_new_variables => $12) c
+        prices => $9::jsonb, author => $10, reason => $11, allow_new_variables => $12,
+        release => $13, origin => $14::jsonb) c
 """  # noqa: S608 - of constants
 _PAUSE = f"select {_CHANGE} from promptctl.pause_rollout($1, $2, $3) c"  # noqa: S608 - of constants
 _RESUME = f"select {_CHANGE} from promptctl.resume_rollout($1, $2, $3) c"  # noqa: S608 - of constants
@@ -199,12 +185,15 @@ def start(
     author: str,
     reason: str | None = None,
     allow_new_variables: bool = False,
+    release: int | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> RolloutChange:
     """Start a rollout of `candidate`.
 
     `prices` are those of `promptctl.compare_versions`, for a guard of the cost. If a rollout of the same candidate is
-    open, it stays as it is. Raises NotFound. Raises Refused for what `splits.set_split` refuses, if a rollout of
-    another candidate is open, and if another session has locked the prompt.
+    open, it stays as it is. The rollout is added to `release`, which this transaction has opened, with its `origin`.
+    Raises NotFound. Raises Refused for what `splits.set_split` refuses, if a rollout of another candidate is open, and
+    if another session has locked the prompt.
     """
     rows = database.run(
         _START,
@@ -220,6 +209,8 @@ def start(
         author,
         reason,
         allow_new_variables,
+        release,
+        None if origin is None else _json(origin),
     )
     return RolloutChange(*rows[0])
 
@@ -349,7 +340,7 @@ def roll_up(database: Database) -> None:
     )
 
 
-def _json(value: Sequence[Mapping[str, Any]]) -> str:
+def _json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
     import json
 
     return json.dumps(value)

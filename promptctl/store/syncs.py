@@ -58,12 +58,31 @@ class LastMove(Record):
         }
 
 
+class LastRollout(Record):
+    """The last rollout of a prompt; `state` and `why` are as in rollouts.Rollout.
+
+    `is_newest` is whether it has ended after the last move of the prompt, or not ended yet.
+    """
+
+    rollout: int
+    candidate: int
+    state: str
+    why: str | None
+    is_newest: bool
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it runs or is paused."""
+        return self.state in ("running", "paused")
+
+
 class StoredPrompt(Record):
     """What the database has of one prompt, its last move, and what the last sync applied.
 
     `applied_source` is the source of that sync, None if there was none. `applied_version` and `applied_route` are what
     its folder set, None if it set none. `has_applied_version` and `has_applied_route` are whether the folder of any
-    sync ever set one. `candidate_version` is None if no split runs, and `basis_points` is its share of 10 000.
+    sync ever set one. `candidate_version` is None if no split runs, and `basis_points` is its share of 10 000. An open
+    rollout has a split too.
     """
 
     name: str
@@ -82,6 +101,12 @@ class StoredPrompt(Record):
     candidate_version: int | None = None
     basis_points: int = 0
     is_archived: bool = False
+    last_rollout: LastRollout | None = None
+
+    @property
+    def open_rollout(self) -> LastRollout | None:
+        """The last rollout, if it runs or is paused."""
+        return self.last_rollout if self.last_rollout is not None and self.last_rollout.is_open else None
 
 
 class SourceState(Record):
@@ -237,7 +262,8 @@ def stored_prompts(database: Database, names: Sequence[str]) -> dict[str, Stored
             select s.name, s.active_version, s.next_version, s.epoch, s.route, p.source, p.active_version, p.route,
                    coalesce(p.has_applied_version, false), coalesce(p.has_applied_route, false), p.metadata,
                    s.candidate_version, s.basis_points, s.archived_at is not null, a.author, a.kind, a.changed_at,
-                   a.reason, r.undoes
+                   a.reason, r.undoes, o.rollout, o.candidate, o.state, o.why,
+                   coalesce(o.ended_at >= a.changed_at, true)
             from promptctl.served s
             left join lateral (
                 select a.author, a.kind, a.changed_at, a.reason, a.release from promptctl.allocations a
@@ -247,6 +273,10 @@ def stored_prompts(database: Database, names: Sequence[str]) -> dict[str, Stored
             ) a on true
             left join promptctl.releases r on r.release = a.release
             left join promptctl.applied p on p.name = s.name
+            left join lateral (
+                select o.rollout, o.candidate, o.state, o.why, o.ended_at from promptctl.rollouts o
+                where o.name = s.name order by o.rollout desc limit 1
+            ) o on true
             -- Without the empty rows that lock_prompts has just inserted.
             where lower(s.name) = any ($1) and s.next_version > 1
             """,
@@ -269,9 +299,12 @@ def stored_prompts(database: Database, names: Sequence[str]) -> dict[str, Stored
     stored: dict[str, StoredPrompt] = {}
     for row in prompts:
         # The groups of columns of the statement above.
-        name, prompt, applied, metadata, split, move = row[0], row[:5], row[5:10], row[10], row[11:14], row[14:]
+        name, prompt, applied, metadata, split, move = row[0], row[:5], row[5:10], row[10], row[11:14], row[14:19]
         last_move = LastMove(*move) if move[0] is not None else None
-        fields: list[Any] = [*prompt, last_move, *applied, metadata or {}, versions_by_name.get(name, {}), *split]
+        last_rollout = LastRollout(*row[19:]) if row[19] is not None else None
+        fields: list[Any] = [
+            *prompt, last_move, *applied, metadata or {}, versions_by_name.get(name, {}), *split, last_rollout,
+        ]  # fmt: skip
         stored[name] = StoredPrompt(*fields)
     return stored
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from promptctl.records import Record
 from promptctl.rules.references import Reference
-from promptctl.store import moves, routes, syncs, versions
-from promptctl.sync.changes import ACTIVATE, DESCRIBE, ROUTE
+from promptctl.store import moves, rollouts, routes, syncs, versions
+from promptctl.sync.changes import ACTIVATE, DESCRIBE, ROLLOUT, ROUTE, STOP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -14,27 +15,44 @@ if TYPE_CHECKING:
 
     from promptctl.postgres.database import Database
     from promptctl.store.moves import Move
+    from promptctl.store.rollouts import RolloutChange
     from promptctl.sync.changes import Change, PreparedPlan
     from promptctl.sync.upload import Uploader
 
+    # Returns the present prices of models, for `rollouts.start`.
+    Prices = Callable[[Sequence[str]], Sequence[dict[str, Any]]]
+
+
+class Applied(Record):
+    """What applying a plan did: its release and its moves, and the rollouts that it has started and stopped.
+
+    The release is None for a plan that changes no prompt, and for one that only stops rollouts.
+    """
+
+    release: int | None
+    moves: Sequence[Move]
+    rollouts: Sequence[RolloutChange]
+
 
 def apply_plan(
-    database: Database, prepared: PreparedPlan, uploader: Uploader, *, author: str
-) -> tuple[int | None, list[Move]]:
-    """Apply a plan in the open transaction, and return the number of its release and its moves.
+    database: Database, prepared: PreparedPlan, uploader: Uploader, *, author: str, prices: Prices
+) -> Applied:
+    """Apply a plan in the open transaction, and return what it did.
 
-    The caller has passed every new version to `uploader`. The release is None for a plan that changes no prompt.
+    The caller has passed every new version to `uploader`. `prices` is called for a rollout whose plan needs prices.
     """
     uploader.finish()
     plan = prepared.plan
     if not plan.would_change and prepared.is_already_recorded:
-        return None, []
+        return Applied(None, [], [])
     release: int | None = None
     wait_for_moves: Callable[[], list[Move]] | None = None
-    if plan.would_change:
+    changed_rollouts = _stop_rollouts(database, plan.of(STOP), uploader.reason, author=author)
+    if plan.needs_release:
         release = uploader.open_release()
         _write_metadata(database, plan.of(DESCRIBE), author=author, release=release)
         _write_routes(database, prepared, uploader.reason, author=author, release=release)
+        changed_rollouts += _start_rollouts(database, prepared, uploader.reason, prices, author=author, release=release)
         wait_for_moves = _start_activating(database, prepared, uploader.reason, author=author, release=release)
     # Encode this while the server activates.
     documents = syncs.encode_applied([prompt.as_dict() for prompt in plan.applied_prompts])
@@ -42,7 +60,7 @@ def apply_plan(
     syncs.record_source(database, prepared.source, prepared.commit, author=author)
     if documents:
         syncs.record_applied(database, prepared.source, documents, author=author, adopts=prepared.adopt)
-    return release, made_moves
+    return Applied(release, made_moves, changed_rollouts)
 
 
 def _write_metadata(database: Database, changes: Sequence[Change], *, author: str, release: int) -> None:
@@ -79,6 +97,36 @@ def _start_activating(
         origins=_origins_by_name(changes, prepared),
         allow_new_variables=prepared.allow_new_variables,
     )
+
+
+def _stop_rollouts(database: Database, changes: Sequence[Change], reason: str, *, author: str) -> list[RolloutChange]:
+    return [rollouts.stop(database, change.name, author=author, reason=reason) for change in changes]
+
+
+def _start_rollouts(
+    database: Database, prepared: PreparedPlan, reason: str, prices: Prices, *, author: str, release: int
+) -> list[RolloutChange]:
+    changes = prepared.plan.of(ROLLOUT)
+    origins = _origins_by_name(changes, prepared)
+    started: list[RolloutChange] = []
+    for change in changes:
+        assert change.rollout is not None
+        models = rollouts.read_models(database, change.name, change.version) if change.rollout.needs_prices else []
+        started.append(
+            rollouts.start(
+                database,
+                change.name,
+                change.version,
+                change.rollout,
+                prices=prices(models) if models else [],
+                author=author,
+                reason=reason,
+                allow_new_variables=prepared.allow_new_variables,
+                release=release,
+                origin=origins.get(change.name),
+            )
+        )
+    return started
 
 
 def _origins_by_name(changes: Sequence[Change], prepared: PreparedPlan) -> dict[str, dict[str, Any]]:

@@ -11,15 +11,18 @@ if TYPE_CHECKING:
 
     from promptctl.folder.prompt_files import FileVersion
     from promptctl.folder.provenance import Commit
+    from promptctl.rules.rollout_plans import Plan as RolloutPlan
     from promptctl.store.syncs import LastMove
 
     Route = list[dict[str, Any]]
 
 NEW, ACTIVATE, DESCRIBE, ROUTE = "new", "activate", "describe", "route"
+ROLLOUT, STOP = "rollout", "stop"
 HELD, CONFLICT, DATABASE_ONLY, NOTE = "held", "conflict", "stored", "note"
-# The kinds that change the database when the plan is applied: a new version, an activation, metadata, a route. The
-# other kinds only inform: a hold, a conflict, a version or a prompt that only the database has, a note.
-WRITING_KINDS = (NEW, ACTIVATE, DESCRIBE, ROUTE)
+# The kinds that change the database when the plan is applied: a new version, an activation, metadata, a route, the
+# start or the end of a rollout. The other kinds only inform: a hold, a conflict, a version or a prompt that only the
+# database has, a note.
+WRITING_KINDS = (NEW, ACTIVATE, DESCRIBE, ROUTE, ROLLOUT, STOP)
 # The version of a change that is about the prompt as a whole.
 WHOLE_PROMPT = 0
 KINDS = (*WRITING_KINDS, HELD, CONFLICT, DATABASE_ONLY, NOTE)
@@ -43,9 +46,10 @@ class Change(Record):
 
     `version` is the version that the change is about, or WHOLE_PROMPT. `previous_version` is the active
     version. A change of kind `describe` writes `metadata`, one of kind `route` writes `route`. `file` is the version
-    file of a change of a version. `yaml_path` is the prompt.yaml that causes an activation or a route. `hold` is the
-    operator's move that prevents a held change. `hint` is a command or a sentence that resolves a
-    conflict or ends a hold. `needs_new_variables` marks the conflict that `--allow-new-variables` resolves.
+    file of a change of a version. `yaml_path` is the prompt.yaml that causes an activation, a rollout or a route.
+    `hold` is the operator's move that prevents a held change. `hint` is a command or a sentence that resolves a
+    conflict or ends a hold. `needs_new_variables` marks the conflict that `--allow-new-variables` resolves. `rollout`
+    is the plan of a rollout to start. The version of a change of kind `stop` is the candidate of the rollout.
     """
 
     kind: str
@@ -60,11 +64,12 @@ class Change(Record):
     hold: LastMove | None = None
     hint: str | None = None
     needs_new_variables: bool = False
+    rollout: RolloutPlan | None = None
 
     @property
     def subject(self) -> str:
         """What the change is about: `NAME` or `NAME@VERSION`."""
-        is_about_prompt = self.kind in (ACTIVATE, ROUTE) or (self.kind == HELD and self.file is None)
+        is_about_prompt = self.kind in (ACTIVATE, ROUTE, ROLLOUT, STOP) or (self.kind == HELD and self.file is None)
         return self.name if is_about_prompt else self.reference
 
     @property
@@ -108,6 +113,11 @@ class Plan(Record):
     def would_change(self) -> bool:
         """Whether applying the plan changes a prompt; holds and notes do not."""
         return any(change.kind in WRITING_KINDS for change in self.changes)
+
+    @property
+    def needs_release(self) -> bool:
+        """Whether applying the plan makes a release. The end of a rollout belongs to none."""
+        return any(change.kind in WRITING_KINDS and change.kind != STOP for change in self.changes)
 
 
 class PreparedPlan(Record):

@@ -138,8 +138,13 @@ class _FilesOfPrompt:
         return version_files, yaml_file
 
     def _yaml_text(self, path: str, with_secrets: set[int]) -> str:
-        """Return the text of prompt.yaml. If a file has secrets, it is written again, with `allow_secrets`."""
+        """Return the text of prompt.yaml. If a file has secrets, it is written again, with `allow_secrets`.
+
+        The plan of rollouts is in no database, so that of the present file stays.
+        """
         prompt = self._prompt
+        current = prompt_yaml.parse(_read_if_exists(path) or b"", path, [])
+        rollout = current.written_rollout if current.rollout is not None else None
         versions = {
             version.version: VersionYaml(
                 version.created_by, _explicit_settings(version.settings, self._defaults), version.metadata
@@ -147,16 +152,19 @@ class _FilesOfPrompt:
             for version in prompt.versions
         }
         try:
-            text = prompt_yaml_writer.text(versions, active=prompt.active_version, route=prompt.route)
+            text = prompt_yaml_writer.text(versions, active=prompt.active_version, route=prompt.route, rollout=rollout)
             if secrets := secret_values.find(text):
                 self._secrets += [f"{path}: {secret.masked} looks like {secret.kind}" for secret in secrets]
                 with_secrets.add(0)
             if not with_secrets:
                 return text
-            current_reasons = prompt_yaml.parse(_read_if_exists(path) or b"", path, []).allowed_secrets
-            reasons = {number: current_reasons.get(number) or _EXPORTED_REASON for number in with_secrets}
+            reasons = {number: current.allowed_secrets.get(number) or _EXPORTED_REASON for number in with_secrets}
             return prompt_yaml_writer.text(
-                versions, active=prompt.active_version, route=prompt.route, allowed_secrets=reasons
+                versions,
+                active=prompt.active_version,
+                route=prompt.route,
+                rollout=rollout,
+                allowed_secrets=reasons,
             )
         except prompt_yaml_writer.Inexpressible as problem:
             raise errors.Failed(

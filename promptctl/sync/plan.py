@@ -125,7 +125,10 @@ def _needs_attention(change: Change) -> bool:
 
 
 def _applied_prompt(prompt: FolderPrompt, stored: StoredPrompt | None, changes: Sequence[Change]) -> AppliedPrompt:
-    """Return what to record about a prompt. An active version or a route that is held keeps its earlier record."""
+    """Return what to record about a prompt. An active version or a route that is held keeps its earlier record.
+
+    A version that is being rolled out is recorded even if it is held: after a failure of the rollout, it stays held.
+    """
     active, route = prompt.active, prompt.route
     has_version_hold = False
     if stored is not None:
@@ -133,7 +136,8 @@ def _applied_prompt(prompt: FolderPrompt, stored: StoredPrompt | None, changes: 
         # WHOLE_PROMPT, which is 0, the route.
         held_versions = [change.version for change in changes if change.kind == HELD and change.file is None]
         has_version_hold = any(held_versions)
-        if has_version_hold and stored.has_applied_version:
+        is_rolled_out = stored.open_rollout is not None and stored.open_rollout.candidate == prompt.active
+        if has_version_hold and stored.has_applied_version and not is_rolled_out:
             active = stored.applied_version
         if WHOLE_PROMPT in held_versions:
             route = stored.applied_route

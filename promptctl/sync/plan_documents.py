@@ -14,8 +14,21 @@ from promptctl.folder.prompt_files import FileVersion
 from promptctl.folder.provenance import Commit
 from promptctl.rules import references
 from promptctl.rules.json_documents import Fields, InvalidDocument
+from promptctl.rules.rollout_plans import Plan as RolloutPlan
 from promptctl.store.syncs import LastMove
-from promptctl.sync.changes import ACTIVATE, DESCRIBE, KINDS, NEW, ROUTE, AppliedPrompt, Change, Plan, PreparedPlan
+from promptctl.sync.changes import (
+    ACTIVATE,
+    DESCRIBE,
+    KINDS,
+    NEW,
+    ROLLOUT,
+    ROUTE,
+    STOP,
+    AppliedPrompt,
+    Change,
+    Plan,
+    PreparedPlan,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,6 +73,8 @@ def _change_as_json(change: Change) -> dict[str, Any]:
         document["file"] = {**change.file.as_dict(), "content": content}
     if change.hold is not None:
         document["hold"] = change.hold.as_json()
+    if change.rollout is not None:
+        document["rollout"] = change.rollout.as_dict()
     return document
 
 
@@ -111,6 +126,8 @@ def _parse_change(fields: Fields) -> Change:
         ACTIVATE: fields.integer("version") > 0,
         DESCRIBE: not fields.is_none("metadata"),
         ROUTE: not fields.is_none("route"),
+        ROLLOUT: fields.integer("version") > 0 and not fields.is_none("rollout"),
+        STOP: fields.integer("version") > 0,
     }
     if not is_complete.get(kind, True):
         raise InvalidDocument(f"{fields.where}: a change of kind {kind} is incomplete")
@@ -127,6 +144,24 @@ def _parse_change(fields: Fields) -> Change:
         None if fields.is_none("hold") else _parse_last_move(fields.fields("hold")),
         fields.text_or_none("hint"),
         fields.boolean("needs_new_variables"),
+        None if fields.is_none("rollout") else _parse_rollout(fields.fields("rollout")),
+    )
+
+
+def _parse_rollout(fields: Fields) -> RolloutPlan:
+    steps = None if fields.is_none("steps") else fields.sequence("steps")
+    if steps is not None and not all(type(share) is int for share in steps):
+        raise InvalidDocument(f"{fields.where}: steps is not a list of whole numbers")
+    guards = None if fields.is_none("guards") else fields.sequence("guards")
+    if guards is not None and not all(isinstance(guard, dict) and "metric" in guard for guard in guards):
+        raise InvalidDocument(f"{fields.where}: guards is not a list of metrics with tolerances")
+    return RolloutPlan(
+        steps,
+        fields.integer_or_none("hold_seconds"),
+        fields.integer_or_none("least_uses"),
+        fields.integer_or_none("patience_seconds"),
+        fields.text_or_none("in_doubt"),
+        guards,
     )
 
 

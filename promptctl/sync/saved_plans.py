@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
     from promptctl.postgres.database import Database
     from promptctl.store.syncs import SourceState, StoredPrompt
+    from promptctl.sync.apply import Prices
     from promptctl.sync.changes import PreparedPlan
     from promptctl.sync.read import Progress
 
-_FORMAT = 2
+_FORMAT = 3
 _HINT = "promptctl sync FOLDER --save-plan FILE"
 
 
@@ -87,11 +88,17 @@ def load(path: str) -> SavedPlan:
 
 
 def apply(
-    database: Database, saved: SavedPlan, progress: Progress, *, author: str, notify: Callable[[str], None]
+    database: Database,
+    saved: SavedPlan,
+    progress: Progress,
+    *,
+    author: str,
+    notify: Callable[[str], None],
+    prices: Prices,
 ) -> Outcome:
     """Apply a saved plan, exactly as it was saved. Raises Refused (`plan_outdated`) if the database has changed since.
 
-    `notify` gets a line when another sync holds the lock.
+    `notify` gets a line when another sync holds the lock. `prices` is as in `apply_plan`.
     """
     if administration.read_installation_id(database) != saved.installation:
         message = f"the plan was made for another database than {database.label}"
@@ -118,8 +125,8 @@ def apply(
             if change.file is not None:
                 uploader.add(change.name, change.file)
             progress("storing", count, len(new))
-        release, moves = apply_plan(database, prepared, uploader, author=author)
-    return Outcome(prepared, None, stored, state.commit).as_applied(release, moves)
+        applied = apply_plan(database, prepared, uploader, author=author, prices=prices)
+    return Outcome(prepared, None, stored, state.commit).as_applied(applied)
 
 
 def _refuse_if_outdated(saved: SavedPlan, state: SourceState, stored: dict[str, StoredPrompt]) -> None:

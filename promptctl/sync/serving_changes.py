@@ -2,6 +2,9 @@
 
 An operator's move is held: it stays until the folder names another version than at the last sync. In the same way, a
 route that was set in the database stays until the folder's route changes.
+
+If prompt.yaml has the key `rollout`, another version becomes active by a rollout. A sync leaves an open rollout to the
+version that the folder names to the ticks, and stops one to another version once the folder names a version anew.
 """
 
 from __future__ import annotations
@@ -10,14 +13,27 @@ from typing import TYPE_CHECKING
 
 from promptctl.rules import shares, targeting
 from promptctl.rules.json_values import same
-from promptctl.sync.changes import ACTIVATE, CONFLICT, HELD, ROUTE, WHOLE_PROMPT, Change
+from promptctl.sync.changes import (
+    ACTIVATE,
+    CONFLICT,
+    HELD,
+    NOTE,
+    ROLLOUT,
+    ROUTE,
+    STOP,
+    WHOLE_PROMPT,
+    Change,
+)
 
 if TYPE_CHECKING:
     from promptctl.folder.prompt_files import FolderPrompt
+    from promptctl.rules.rollout_plans import Plan as RolloutPlan
     from promptctl.rules.targeting import RouteGraph
-    from promptctl.store.syncs import StoredPrompt
+    from promptctl.store.syncs import LastRollout, StoredPrompt
     from promptctl.sync.changes import PlanOptions, Route
 
+# The states of a rollout that has ended without the activation of its candidate.
+_FAILED_STATES = ("rolled back", "stopped")
 # A version that needs a variable which the active version does not need is a conflict. This command resolves it.
 ALLOW_NEW_VARIABLES_COMMAND = "promptctl sync --allow-new-variables"
 
@@ -25,7 +41,10 @@ ALLOW_NEW_VARIABLES_COMMAND = "promptctl sync --allow-new-variables"
 def activation_changes(
     prompt: FolderPrompt, target: int, stored: StoredPrompt | None, options: PlanOptions
 ) -> list[Change]:
-    """Return the changes that make `target` the active version: an activation, a hold, a conflict, or none."""
+    """Return the changes that make `target` the active version: an activation, a rollout, a hold, a conflict, or none.
+
+    Where an open rollout to another version is in the way, its end comes first.
+    """
     version = stored.versions.get(target) if stored else None
     correct_yaml = f"correct active in {prompt.yaml_path}"
     if version is None and not any(file.number == target for file in prompt.versions):
@@ -38,20 +57,64 @@ def activation_changes(
     if stored is None:
         message = f"activate {target} (none active)"
         return [Change(ACTIVATE, prompt.name, target, message, yaml_path=prompt.yaml_path)]
-    active = stored.active_version
+    active, rollout = stored.active_version, stored.open_rollout
     if active == target:
-        return []
+        is_named_anew = stored.has_applied_version and stored.applied_version != target
+        return [_stop(prompt, stored, rollout)] if rollout is not None and is_named_anew else []
+    if rollout is not None and rollout.candidate == target:
+        return [_rolling_out(prompt, target, stored, rollout)]
     if _is_activation_held(target, stored, options):
         return [_hold(prompt, target, stored)]
     if version is not None and version.is_archived:
         return [Change(CONFLICT, prompt.name, target, "is set as active, but is archived", hint=correct_yaml)]
     if not options.allow_new_variables and (variables := _new_variables(prompt, target, stored)):
         return [_variables_conflict(prompt, target, stored, variables)]
+    share = shares.percent(stored.basis_points)
+    if prompt.rollout is not None and active is not None:
+        stops = [_stop(prompt, stored, rollout)] if rollout is not None else []
+        return [*stops, _rollout(prompt, target, stored, prompt.rollout)]
     message = f"activate {target} ({'none' if active is None else active} active)"
-    if stored.candidate_version is not None:
-        share = shares.percent(stored.basis_points)
+    if rollout is not None:
+        message += f"; ends rollout {rollout.rollout}, {share} for version {rollout.candidate}"
+    elif stored.candidate_version is not None:
         message += f"; ends the split, {share} for version {stored.candidate_version}"
     return [Change(ACTIVATE, prompt.name, target, message, previous_version=active, yaml_path=prompt.yaml_path)]
+
+
+def _rollout(prompt: FolderPrompt, target: int, stored: StoredPrompt, plan: RolloutPlan) -> Change:
+    active = stored.active_version
+    message = f"roll out {target} ({active} active): {plan.steps_text}"
+    if stored.candidate_version is not None and stored.open_rollout is None:
+        share = shares.percent(stored.basis_points)
+        verb = "replaces the share of" if stored.candidate_version == target else "ends"
+        message += f"; {verb} the split, {share} for version {stored.candidate_version}"
+    return Change(
+        ROLLOUT, prompt.name, target, message, previous_version=active, yaml_path=prompt.yaml_path, rollout=plan
+    )
+
+
+def _stop(prompt: FolderPrompt, stored: StoredPrompt, rollout: LastRollout) -> Change:
+    active, share = stored.active_version, shares.percent(stored.basis_points)
+    message = f"stop rollout {rollout.rollout}, {share} for version {rollout.candidate} ({active} active)"
+    return Change(STOP, prompt.name, rollout.candidate, message, previous_version=active, yaml_path=prompt.yaml_path)
+
+
+def _rolling_out(prompt: FolderPrompt, target: int, stored: StoredPrompt, rollout: LastRollout) -> Change:
+    """Return a note about the open rollout to the folder's version, or a hold if the folder wants no rollout."""
+    active = stored.active_version
+    progress = f"{shares.percent(stored.basis_points)} now"
+    if rollout.state == "paused":
+        progress += f", paused ({rollout.why})" if rollout.why else ", paused"
+    if prompt.rollout is not None:
+        return Change(NOTE, prompt.name, target, f"rolling out, {progress}", previous_version=active)
+    return Change(
+        HELD,
+        prompt.name,
+        target,
+        f"held at {active}, the folder names {target}: rollout {rollout.rollout} is rolling it out, {progress}",
+        previous_version=active,
+        hint=f"promptctl rollout status {prompt.name}",
+    )
 
 
 def _is_activation_held(target: int, stored: StoredPrompt, options: PlanOptions) -> bool:
@@ -73,6 +136,19 @@ def _hold(prompt: FolderPrompt, target: int, stored: StoredPrompt) -> Change:
         keep = f"to keep the prompt without an active version, remove active from {prompt.yaml_path}"
     else:
         keep = f"to keep {active}, write active: {active} in {prompt.yaml_path}"
+    rollout = stored.last_rollout
+    if rollout is not None and rollout.candidate == target and rollout.is_newest and rollout.state in _FAILED_STATES:
+        end = "was rolled back" if rollout.state == "rolled back" else "has ended"
+        because = f": {rollout.why}" if rollout.why else ""
+        return Change(
+            HELD,
+            prompt.name,
+            target,
+            f"held at {'none' if active is None else active}, the folder names {target}: rollout {rollout.rollout} "
+            f"{end}{because}",
+            previous_version=active,
+            hint=f"{keep}; to try {target} again, start a rollout of it",
+        )
     return Change(
         HELD,
         prompt.name,

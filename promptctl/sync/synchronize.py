@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from promptctl.folder.provenance import Checkout
     from promptctl.postgres.database import Database
     from promptctl.store.moves import Move
+    from promptctl.store.rollouts import RolloutChange
     from promptctl.store.syncs import StoredPrompt
+    from promptctl.sync.apply import Applied, Prices
     from promptctl.sync.changes import Plan
     from promptctl.sync.read import Progress, Reading
 
@@ -41,7 +43,8 @@ class Outcome(Record):
 
     `refusal` is the error for a plan that must not be applied, else None. `stored` is what the database had of the
     compared prompts. `previous_commit` is the commit that had been applied last. `applied`: the plan was applied and
-    has changed a prompt; `release` and `moves` are then its release and its moves.
+    has changed a prompt; `release`, `moves` and `rollouts` are then its release, its moves, and the rollouts that it
+    has started and stopped.
     """
 
     prepared: PreparedPlan
@@ -51,16 +54,25 @@ class Outcome(Record):
     applied: bool = False
     release: int | None = None
     moves: tuple[Move, ...] = ()
+    rollouts: tuple[RolloutChange, ...] = ()
 
     @property
     def plan(self) -> Plan:
         """The plan."""
         return self.prepared.plan
 
-    def as_applied(self, release: int | None, moves: Sequence[Move]) -> Outcome:
+    def as_applied(self, applied: Applied) -> Outcome:
         """Return the outcome once the plan is applied."""
-        applied = self.plan.would_change
-        return Outcome(self.prepared, None, self.stored, self.previous_commit, applied, release, tuple(moves))
+        return Outcome(
+            self.prepared,
+            None,
+            self.stored,
+            self.previous_commit,
+            self.plan.would_change,
+            applied.release,
+            tuple(applied.moves),
+            tuple(applied.rollouts),
+        )
 
 
 def preview(
@@ -92,11 +104,12 @@ def apply(
     *,
     author: str,
     notify: Callable[[str], None],
+    prices: Prices,
 ) -> Outcome:
     """Plan and apply a sync, completely or not at all; a plan that is refused is not applied.
 
     The plan is made while the prompts that it may change are locked, so it is still true when it is applied. `notify`
-    gets a line when another sync holds the lock. Raises what `preview` raises.
+    gets a line when another sync holds the lock. `prices` is as in `apply_plan`. Raises what `preview` raises.
     """
     try:
         with database.transaction():
@@ -119,10 +132,10 @@ def apply(
                 # The transaction cannot be rolled back while the server stores a batch.
                 uploader.cancel()
                 raise
-            release, moves = apply_plan(database, outcome.prepared, uploader, author=author)
+            applied = apply_plan(database, outcome.prepared, uploader, author=author, prices=prices)
     except _PlanRefused as refused:
         return refused.outcome
-    return outcome.as_applied(release, moves)
+    return outcome.as_applied(applied)
 
 
 class _PlanRefused(errors.PromptctlError):

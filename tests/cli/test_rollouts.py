@@ -137,6 +137,37 @@ def test_a_dry_run_starts_nothing(demo: Promptctl, sql: psycopg.Connection[Any])
     )
 
 
+def test_the_plan_comes_from_a_prompt_yaml(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+    (demo.home / "prompt.yaml").write_text(
+        "active: 2\nrollout: {steps: [5%, 40%], hold: 2h, uses: 7, guards: {errors: 2pt}, in_doubt: rollback}\n"
+    )
+    planned = document(demo("rollout", "start", f"{NAME}@3", "--file", "prompt.yaml", "--dry-run", "--json"))
+    assert (planned["steps"], planned["hold_seconds"], planned["least_uses"]) == ([500, 4000], 7200, 7)
+    assert (planned["guards"], planned["in_doubt"]) == ([{"metric": "errors", "tolerance": 0.02}], "roll back")
+    # Options take precedence, and the file can be standard input.
+    words = ("rollout", "start", f"{NAME}@3", "-f", "-", "--uses", "9", "--json")
+    started = document(demo(*words, stdin="rollout: {steps: [5%], uses: 7}"))
+    assert (started["steps"], started["least_uses"]) == ([500], 9)
+    assert served(sql) == (2, 3, 500)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("active: 2\n", "p.yaml has no key rollout"),
+        ("- rollout\n", "p.yaml has no key rollout"),
+        ("rollout: {holds: 1h}\n", "p.yaml: rollout: unknown key 'holds': did you mean 'hold'?"),
+        ("a: 1\na: 2\n", "p.yaml:2: the key 'a' appears twice"),
+        ("<<<<<<< a\nx\n=======\ny\n>>>>>>> b\n", "p.yaml has an unresolved merge conflict"),
+    ],
+)
+def test_a_file_without_a_valid_plan_is_refused(unconfigured: Promptctl, text: str, message: str) -> None:
+    (unconfigured.home / "p.yaml").write_text(text)
+    error = check_json_failure(unconfigured("rollout", "start", f"{NAME}@3", "-f", "p.yaml", "--json"), 2)
+    assert (error["code"], message in error["message"]) == ("malformed_rollout", True), error
+    assert error["hint"].startswith("write rollout: default, or rollout: {steps: ")
+
+
 def test_starting_again_changes_nothing_and_another_candidate_is_refused(
     demo: Promptctl, sql: psycopg.Connection[Any]
 ) -> None:

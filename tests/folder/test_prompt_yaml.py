@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import subprocess
 import sys
@@ -10,6 +12,8 @@ import pytest
 
 from promptctl.folder import prompt_yaml
 from promptctl.folder.prompt_yaml import PromptYaml, VersionYaml
+from promptctl.rules import margins
+from promptctl.rules.rollout_plans import Plan
 
 
 def parse(yaml: str) -> PromptYaml:
@@ -177,6 +181,42 @@ def test_a_route_is_a_list_of_entries_in_their_order() -> None:
             "versions: {1: {description: a, metadata: {description: 2}}}",
             "the key 'description' is also set beside metadata",
         ),
+        (
+            "rollout:",
+            "rollout must be default, or a mapping with some of steps, hold, uses, guards, patience, in_doubt, not",
+        ),
+        ("rollout: {}", "rollout must be default, or a mapping"),
+        ("rollout: [10%]", "rollout must be default, or a mapping"),
+        ("rollout: {step: [10%]}", "rollout: unknown key 'step': did you mean 'steps'?"),
+        ("rollout: {steps: []}", "rollout: steps must be a list of shares, for example [10%, 25%, 50%], not []"),
+        ("rollout: {steps: [10%, 25]}", "rollout: steps must be a list of shares"),
+        ("rollout: {steps: [50%, 10%]}", "rollout: steps: each step is larger than the one before: 10% follows 50%"),
+        ("rollout: {steps: [100%]}", "rollout: steps: a step is below 100%"),
+        ("rollout: {hold: 1}", "rollout: hold must be an age of at least 0s, for example 90s, 15m, 2h or 3d, not 1"),
+        ("rollout: {hold: 1y}", "hold must be an age of at least 0s, for example 90s, 15m, 2h or 3d, not '1y'"),
+        ("rollout: {hold: 367d}", "rollout: hold must be at most 366d"),
+        ("rollout: {hold: 8d}", "rollout: patience, which is 7d by default, must be at least as long as hold"),
+        ("rollout: {hold: 2h, patience: 1h}", "rollout: patience must be at least as long as hold"),
+        ("rollout: {patience: 0s}", "rollout: patience must be an age of at least 1s"),
+        ("rollout: {patience: 3661d}", "rollout: patience must be at most 3660d"),
+        ("rollout: {uses: -1}", "rollout: uses must be a number from 0 to 999999999, not -1"),
+        ("rollout: {uses: true}", "rollout: uses must be a number from 0 to 999999999, not True"),
+        ("rollout: {in_doubt: wait}", "rollout: in_doubt must be pause or rollback, not 'wait'"),
+        ("rollout: {guards: [errors]}", "rollout: guards must be a mapping of metrics to tolerances"),
+        ("rollout: {guards: {}}", "rollout: guards must be a mapping of metrics to tolerances"),
+        ("rollout: {guards: {error: 1pt}}", "rollout: guards: unknown key 'error': did you mean 'errors'?"),
+        (
+            "rollout: {guards: {errors: 1%}}",
+            "guards: errors must be percentage points above 0pt and up to 100pt, for example errors: 0.5pt, not '1%'",
+        ),
+        (
+            "rollout: {guards: {time: 15}}",
+            "guards: time must be a percentage above 0% and up to 1000%, for example time: 15%, not 15",
+        ),
+        (
+            "rollout: {guards: {score: -1}}",
+            "guards: score must be a number above 0 and up to 1e9, for example score: 0.05, not -1",
+        ),
         ("rout: []", "unknown key 'rout': did you mean 'route'?"),
         ("zzz: 2", "unknown key 'zzz'"),
         ("active: 0", "active: a version is a number from 1 to 2147483647, not 0"),
@@ -192,6 +232,46 @@ def test_a_problem_is_reported_with_its_place(yaml: str, complaint: str) -> None
     assert problem.startswith("a/prompt.yaml: ")
     assert complaint in problem
     assert len(problem) < 250
+
+
+@pytest.mark.parametrize(
+    ("yaml", "plan"),
+    [
+        ("active: 1", None),
+        ("rollout: default", Plan()),
+        ("rollout: {uses: 0}", Plan(least_uses=0)),
+        ("rollout: {steps: 5%}", Plan(steps=[500])),
+        ("rollout:\n  steps: 5%, 10%", Plan(steps=[500, 1000])),
+        (
+            "rollout: {steps: [0.5%, 50%], hold: 90s, uses: 10, patience: 2w, in_doubt: rollback}",
+            Plan([50, 5000], 90, 10, 14 * 86_400, "roll back"),
+        ),
+        (
+            "rollout: {guards: {errors: 1pt, time: +15%, score: 0.02, slow: 2 points}}",
+            Plan(
+                guards=[
+                    {"metric": "errors", "tolerance": 0.01},
+                    {"metric": "time", "tolerance": math.log1p(0.15)},
+                    {"metric": "score", "tolerance": 0.02},
+                    {"metric": "slow", "tolerance": 0.02},
+                ]
+            ),
+        ),
+        ("rollout: {guards: {score: 2}}", Plan(guards=[{"metric": "score", "tolerance": 2.0}])),
+        ("rollout: {guards: {score: 1.0e-05}}", Plan(guards=[{"metric": "score", "tolerance": 0.00001}])),
+    ],
+)
+def test_the_plan_of_rollouts(yaml: str, plan: Plan | None) -> None:
+    assert parse(yaml).rollout == plan
+
+
+def test_the_command_line_and_the_file_have_the_same_tolerances() -> None:
+    written = {"errors": "0.5pt", "time": "15%", "cost": "10%", "score": "0.02", "output": "2.5%", "first": "1%"}
+    plan = parse(f"rollout: {json.dumps({'guards': written})}").rollout
+    assert plan is not None
+    assert plan.guards is not None
+    options = margins.parse_all([f"{metric}={tolerance}" for metric, tolerance in written.items()], "--guard")
+    assert {guard["metric"]: guard["tolerance"] for guard in plan.guards} == options
 
 
 @pytest.mark.parametrize("yaml", ["a: !!bool maybe", "a: !!timestamp noon", "a: !!float ''"])

@@ -181,7 +181,9 @@ def run(connection: Database, folder: Path, *, adopts: bool) -> Outcome | None:
         prompts = read.list_prompts(str(folder))
         checkout = Checkout.start(str(folder))()
         options = synchronize.SyncOptions(adopt=adopts)
-        return synchronize.apply(connection, checkout, prompts, options, quiet, author=AUTHOR, notify=lambda _: None)
+        return synchronize.apply(
+            connection, checkout, prompts, options, quiet, author=AUTHOR, notify=lambda _: None, prices=lambda _: []
+        )
     except errors.Failed:
         return None
 

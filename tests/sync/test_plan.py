@@ -50,7 +50,10 @@ def folder_prompt(
                 templates.required(names, settings), settings, metadata, None,
             )
         )  # fmt: skip
-    return FolderPrompt(name, f"prompts/{name}", f"prompts/{name}/prompt.yaml", versions, active, route, "digest")
+    return FolderPrompt(
+        name, f"prompts/{name}", f"prompts/{name}/prompt.yaml", versions, active, route, "digest",
+        rollout=keys.get("rollout"),
+    )  # fmt: skip
 
 
 def stored_prompt(

@@ -49,9 +49,9 @@ def maintain(run: Run, keep: str | None = None) -> None:
 
 
 def _age(keep: str) -> int:
-    from promptctl.cli import time_values
+    from promptctl.rules import ages
 
-    seconds = time_values.age(keep)
+    seconds = ages.parse(keep)
     if seconds < _LEAST_SECONDS:
         message = f"--keep must be at least 1h, not {references.quoted(keep)}: uses are recorded up to an hour late"
         raise errors.Usage("invalid_time", message, hint="promptctl db maintain --keep 30d")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from promptctl import errors
+from promptctl.cli import present_prices
 from promptctl.output import rollout_view as output
-from promptctl.rules import references
+from promptctl.rules import references, rollout_plans
 from promptctl.store import rollouts
 
 TYPE_CHECKING = False
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 _DEFAULT_SECONDS_BETWEEN_TICKS = 30
 # `watch` gives up if the database cannot be reached for this long.
 _LONGEST_OUTAGE_SECONDS = 300
-# The numbers that `promptctl.price_tier` returns.
-_PRICE_TIERS = range(3)
-_DOUBTS = {"pause": "pause", "rollback": "roll back"}
 
 
 def start(
@@ -33,6 +31,7 @@ def start(
     guard: list[str] | None = None,
     patience: str | None = None,
     in_doubt: str | None = None,
+    file: str | None = None,
     allow_new_variables: bool = False,
     dry_run: bool = False,
 ) -> None:
@@ -44,37 +43,41 @@ def start(
     tolerated. It activates the candidate after the last step, and it rolls back
     when a guard is proven to be worse than tolerated. Run it every few minutes.
 
+    --file reads the plan from the key rollout of a prompt.yaml; options that are
+    given too take precedence.
+
     Starting the same rollout again changes nothing. A prompt has one open rollout.
 
     Examples:
       promptctl rollout start default-system-prompt@3
       promptctl rollout start default-system-prompt@3 --steps 5%,50% --hold 1d
       promptctl rollout start default-system-prompt@3 --guard errors=1pt --dry-run
+      promptctl rollout start default-system-prompt@3 -f prompt.yaml
     """
     target = references.parse_with_version(reference, "rollout start", None)
     assert target.version is not None
-    guards = None if guard is None else _guards(guard)
-    plan = rollouts.Plan(
+    plan = rollout_plans.Plan(
         steps=None if steps is None else _steps(steps),
         hold_seconds=None if hold is None else _age("--hold", hold, least=0),
         least_uses=uses,
         patience_seconds=None if patience is None else _age("--patience", patience, least=1),
         in_doubt=None if in_doubt is None else _doubt(in_doubt),
-        guards=guards,
+        guards=None if guard is None else _guards(guard),
     )
     if uses is not None:
         from promptctl.cli import numbers
 
         numbers.check("--uses", uses)
+    if file is not None:
+        plan = _plan_of_file(file).replaced_by(plan)
     with run.database_to_change() as database, database.dry_run(is_enabled=dry_run):
-        needs_prices = guards is None or any(item["metric"] == "cost" for item in guards)
-        models = rollouts.read_models(database, target.name, target.version) if needs_prices else []
+        models = rollouts.read_models(database, target.name, target.version) if plan.needs_prices else []
         change = rollouts.start(
             database,
             target.name,
             target.version,
             plan,
-            prices=_prices(models),
+            prices=present_prices.of_models(models),
             author=run.author(),
             reason=run.reason,
             allow_new_variables=allow_new_variables,
@@ -322,9 +325,16 @@ def _log(run: Run, message: str, rollout: RolloutChange) -> None:
     )
 
 
-def _steps(text: str) -> list[int]:
-    from promptctl.rules import rollout_plans
+def _plan_of_file(file: str) -> rollout_plans.Plan:
+    """Return the plan in a prompt.yaml. Raises Usage (`malformed_rollout`), and what `content.read` raises."""
+    from promptctl.cli import content
+    from promptctl.folder import rollout_yaml
 
+    text, source = content.read(None, file, "rollout start"), "standard input" if file == "-" else file
+    return rollout_yaml.plan_of_file(text, source)
+
+
+def _steps(text: str) -> list[int]:
     try:
         return rollout_plans.parse_steps(text)
     except ValueError as problem:
@@ -345,30 +355,12 @@ def _guards(texts: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _prices(models: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the present prices of models, for `promptctl.compare_versions`; a model without a price is left out."""
-    from promptctl.claude import prices
-
-    if not models or not prices.are_installed():
-        return []
-    from datetime import datetime, timezone
-
-    now = datetime.now(timezone.utc).isoformat()
-    priced: list[dict[str, Any]] = []
-    for model in models:
-        for tier in _PRICE_TIERS:
-            price = prices.per_token(model, tier, now)
-            if price is not None:
-                priced.append({"model": model, "size": tier, **price})
-    return priced
-
-
 def _age(option: str, text: str, *, least: int) -> int:
     """Return the seconds of an age. Raises Usage with the name of the option."""
-    from promptctl.cli import time_values
+    from promptctl.rules import ages
 
     try:
-        seconds = time_values.age(text)
+        seconds = ages.parse(text)
     except errors.Usage as problem:
         raise errors.Usage(problem.code, f"{option}: {problem.message}", hint="write 90s, 15m, 2h or 3d") from None
     if seconds < least:
@@ -377,9 +369,9 @@ def _age(option: str, text: str, *, least: int) -> int:
 
 
 def _doubt(text: str) -> str:
-    if text not in _DOUBTS:
+    if text not in rollout_plans.IN_DOUBT:
         raise errors.Usage("usage", f"--in-doubt is pause or rollback, not {references.quoted(text)}")
-    return _DOUBTS[text]
+    return rollout_plans.IN_DOUBT[text]
 
 
 def _without_version(name: str, command: str) -> str:

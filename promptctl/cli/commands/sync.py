@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from promptctl import errors, working_directory
+from promptctl.cli import present_prices
 from promptctl.folder.provenance import Checkout
 from promptctl.output import messages, plan_view, progress
 from promptctl.rules import references
@@ -59,6 +60,7 @@ def sync(
 
       +  store a new version
       >  activate a version
+      %  start or stop a rollout, if prompt.yaml has the key rollout
       ~  correct a description, metadata or a route
       !  hold: an operator changed the prompt after the last sync, so it stays
       x  a conflict: nothing is applied
@@ -202,8 +204,9 @@ def _apply(
     checkout, prompts = _read(folder, source, options.template)
     with run.database(creates=True) as database:
         outcome = syncing.apply(
-            database, checkout, prompts, options, progress_bar, author=run.author(), notify=messages.note
-        )
+            database, checkout, prompts, options, progress_bar, author=run.author(), notify=messages.note,
+            prices=present_prices.of_models,
+        )  # fmt: skip
         progress_bar.close()
         if form != "json" or outcome.refusal is None:
             _show(outcome, f"{_origin(checkout)} → {database.label}", form, {})
@@ -218,7 +221,9 @@ def _apply_saved(run: Run, path: str, form: str, progress_bar: Progress) -> int:
     saved = saved_plans.load(path)
     run.start_author()
     with run.database() as database:
-        outcome = saved_plans.apply(database, saved, progress_bar, author=run.author(), notify=messages.note)
+        outcome = saved_plans.apply(
+            database, saved, progress_bar, author=run.author(), notify=messages.note, prices=present_prices.of_models
+        )
         progress_bar.close()
         _show(outcome, saved.title, form, {})
     _log(run, outcome)
@@ -315,3 +320,8 @@ def _log(run: Run, outcome: Outcome) -> None:
     for move in outcome.moves:
         # promptId is the id of the version.
         run.log("Prompt activated", name=move.name, version=move.version, promptId=move.id, author=run.author())
+    for rollout in outcome.rollouts:
+        run.log(
+            "Rollout started" if rollout.state == "running" else "Rollout stopped", name=rollout.name,
+            version=rollout.candidate, basisPoints=rollout.basis_points, author=run.author(),
+        )  # fmt: skip
