@@ -9,7 +9,7 @@ import promptctl
 from promptctl import schema
 
 VERSION = 8
-DIGEST = "4e7f374bb54b18157461feef43cde6b4e89eeb702f615df60324a86bea8c47c7"
+DIGEST = "91139abb257c5a03d01b47f5511f58f2897f8c1753828ddffe82391070064a0b"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:
