@@ -963,9 +963,10 @@ begin
                c.cost * c.factor as s6, c.with_score * c.factor as n7, c.score * c.factor as s7
         from (
             select g.*, z.seed, z.share,
-                   coalesce(least(1, cap * least(z.uses_a, z.uses_b) / nullif(g.uses, 0)), 1) as factor
+                   coalesce(least(1, cap * coalesce(nullif(least(z.uses_a, z.uses_b), 0), greatest(z.uses_a, z.uses_b))
+                                         / nullif(g.uses, 0)), 1) as factor
             from groups g join sizes z on z.stratum = g.stratum
-            where g.place >= 0 and z.uses_a > 0 and z.uses_b > 0
+            where g.place >= 0
             offset 0
         ) c
     ), moments as (
@@ -1058,20 +1059,24 @@ begin
         ) u
         cross join lateral (values (1, u.v1), (2, u.v2), (3, u.v3), (4, u.v4), (5, u.v5), (6, u.v6), (7, u.v7)) v (metric, v)
     ), traffic as (
-        -- Uses for each bucket of a version, of units: a group without uses counts.
-        select q.stratum, q.uses_a, q.uses_b, q.value_a, q.value_b, ln(q.value_b / q.value_a) as difference,
+        -- Uses for each bucket of a version: a group without uses counts. A version without uses is taken to have half of
+        -- the uses of an average group.
+        select q.stratum, q.uses_a, q.uses_b, q.uses_a / (10000 - q.share) as value_a, q.uses_b / q.share as value_b,
+               ln(coalesce(nullif(q.uses_b, 0), q.half) / q.share
+                  / (coalesce(nullif(q.uses_a, 0), q.half) / (10000 - q.share))) as difference,
                sqrt(greatest(q.ss - 2 * q.mean * buckets * (q.uses_a + q.uses_b) + q.mean ^ 2 * buckets * 10000, 0)
                     / (10000 / buckets - 1)
                     * (1.0 / (buckets * q.share) + 1.0 / (buckets * (10000 - q.share)))) / q.mean as se
         from (
-            select c.stratum, c.share, sum(c.n) filter (where not c.is_b) as uses_a,
-                   sum(c.n) filter (where c.is_b) as uses_b, sum(c.n ^ 2) as ss, sum(c.n) / 10000 as mean,
-                   sum(c.n) filter (where not c.is_b) / (10000 - c.share) as value_a,
-                   sum(c.n) filter (where c.is_b) / c.share as value_b
-            from (select g.stratum, g.share, g.is_b, g.n1 as n from capped g where g.place < 10000 / buckets) c
+            select c.stratum, c.share, coalesce(sum(c.n) filter (where not c.is_b), 0) as uses_a,
+                   coalesce(sum(c.n) filter (where c.is_b), 0) as uses_b, sum(c.n ^ 2) as ss, sum(c.n) / 10000 as mean,
+                   avg(c.n) / 2 as half
+            -- Uses without a unit are in the groups of their buckets.
+            from (select g.stratum, g.share, g.is_b, sum(g.n1) as n from capped g
+                  group by g.stratum, g.share, g.is_b, g.place % (10000 / buckets)) c
+            where c.n > 0
             group by 1, 2
         ) q
-        where q.uses_a > 0 and q.uses_b > 0
     )
     select n.metric, null::integer, sum(k.n_a)::bigint, sum(k.n_b)::bigint, max(z.units_a)::bigint, max(z.units_b)::bigint,
            count(*)::integer, sum(k.weight * k.value_a), sum(k.weight * k.value_b),
@@ -1103,6 +1108,8 @@ begin
         select 'uses' as metric, z.share, z.uses_a, z.uses_b, z.units_a, z.units_b, 1 as strata from sizes z
         union all
         select 'uses', null, sum(z.uses_a), sum(z.uses_b), max(z.units_a), max(z.units_b), count(*) from sizes z
+        union all
+        select 'out_of_place', z.share, z.misplaced_a, z.misplaced_b, null, null, 1 from sizes z
         union all
         select 'out_of_place', null, sum(z.misplaced_a), sum(z.misplaced_b), null, null, count(*) from sizes z
     ) c
@@ -1240,7 +1247,7 @@ create table promptctl.rollouts (
     constraint a_cost_guard_has_prices check (prices <> '[]' or not guards @> '[{"metric": "cost"}]'),
     constraint a_rollout_has_a_known_state check (state in ('running', 'paused', 'promoted', 'rolled back', 'stopped')),
     constraint a_rollout_that_is_not_open_has_an_end check ((state in ('running', 'paused')) = (ended_at is null)),
-    constraint an_alarm_is_known check (alarm in ('traffic', 'out of place'))
+    constraint an_alarm_is_known check (alarm in ('traffic', 'out of place', 'traffic, out of place'))
 );
 
 create unique index a_prompt_has_one_open_rollout on promptctl.rollouts (name)
@@ -1736,6 +1743,7 @@ declare
     whole promptctl.comparison;
     present promptctl.comparison;
     misplaced promptctl.comparison;
+    traffic promptctl.comparison;
     harm integer;
     difference double precision;
     lower double precision;
@@ -1749,8 +1757,8 @@ declare
     doubts text[] := '{}';
     action text := 'hold';
     why text;
-    alarm text;
-    alarm_text text;
+    alarms text[] := '{}';
+    alarm_texts text[] := '{}';
     uses bigint;
 begin
     compared := array(
@@ -1788,6 +1796,8 @@ begin
         verdict := case
             when lower > 0 and difference > guard.tolerance then 'worse'
             when share_lower > 0 and share_difference > guard.tolerance then 'worse at this share'
+            when guard.metric = 'cost' and whole.metric is null
+                and exists (select from unnest(compared) c where c.metric = 'output' and c.share is null) then 'no price'
             when not promptctl.has_enough_uses(whole) then 'too few uses'
             when difference <= guard.tolerance then 'fine'
             else 'doubtful'
@@ -1806,6 +1816,8 @@ begin
             verdict := 'worse';
         elsif verdict = 'too few uses' then
             doubts := doubts || format('%s: too few uses reported it', guard.metric);
+        elsif verdict = 'no price' then
+            doubts := doubts || 'cost: a model that was used had no price when the rollout began'::text;
         elsif verdict = 'doubtful' then
             doubts := doubts || format('%s: looks worse than tolerated, not proven', guard.metric);
         end if;
@@ -1822,28 +1834,30 @@ begin
 
     select * into present from unnest(compared) c where c.metric = 'uses' and c.share is not null;
     uses := coalesce(present.uses_b, 0);
-    select * into whole from unnest(compared) c where c.metric = 'uses' and c.share is null;
-    select * into misplaced from unnest(compared) c where c.metric = 'out_of_place';
-    select * into present from unnest(compared) c where c.metric = 'traffic' and c.share is not null;
-    if present.uses_a + present.uses_b >= 100
-        and abs(present.difference) > promptctl.half_width(present.se_null ^ 2, ln(1.1::double precision), 0.001) then
-        alarm := 'traffic';
-        alarm_text := format('version %s gets %s%% %s uses than its share', r.candidate,
-                             round(100 * abs(exp(present.difference) - 1)::numeric, 1),
-                             case when present.difference > 0 then 'more' else 'fewer' end);
-    elsif whole.uses_a + whole.uses_b + misplaced.uses_a + misplaced.uses_b >= 100
+    select * into misplaced from unnest(compared) c where c.metric = 'out_of_place' and c.share is not null;
+    select * into traffic from unnest(compared) c where c.metric = 'traffic' and c.share is not null;
+    if traffic.uses_a + traffic.uses_b >= 100
+        and abs(traffic.difference) > promptctl.half_width(traffic.se_null ^ 2, ln(1.1::double precision), 0.001) then
+        alarms := array['traffic'];
+        alarm_texts := array[case when traffic.uses_b = 0 then format('version %s gets no uses', r.candidate)
+            else format('version %s gets %s%% %s uses than its share', r.candidate,
+                        round(100 * abs(exp(traffic.difference) - 1)::numeric, 1),
+                        case when traffic.difference > 0 then 'more' else 'fewer' end) end];
+    end if;
+    if present.uses_a + present.uses_b + misplaced.uses_a + misplaced.uses_b >= 100
         and misplaced.uses_a + misplaced.uses_b
-            > 0.05 * (whole.uses_a + whole.uses_b + misplaced.uses_a + misplaced.uses_b) then
-        alarm := 'out of place';
-        alarm_text := format('%s uses have the bucket of the other version', misplaced.uses_a + misplaced.uses_b);
+            > 0.05 * (present.uses_a + present.uses_b + misplaced.uses_a + misplaced.uses_b) then
+        alarms := alarms || 'out of place'::text;
+        alarm_texts := alarm_texts
+            || format('%s uses have the bucket of the other version', misplaced.uses_a + misplaced.uses_b);
     end if;
 
     if worse <> '{}' then
         action := 'roll back';
         why := array_to_string(worse, '; ');
-    elsif alarm <> coalesce(r.alarm, '') then
+    elsif not alarms <@ string_to_array(coalesce(r.alarm, ''), ', ') then
         action := 'pause';
-        why := alarm_text;
+        why := array_to_string(alarm_texts, ', ');
     elsif checked_at >= r.step_began_at + r.hold and uses >= r.least_uses and doubts = '{}' then
         action := case next_share when 10000 then 'promote' else 'advance' end;
         why := format('%s uses, no guard worse than tolerated', uses);
@@ -1863,7 +1877,7 @@ begin
             case action when 'advance' then next_share when 'promote' then 10000 when 'roll back' then 0
                         else r.basis_points end,
             r.basis_points, next_share, r.step_began_at + r.hold, why, evidence,
-            case action when 'pause' then alarm end)::promptctl.rollout_tick;
+            case action when 'pause' then nullif(array_to_string(alarms, ', '), '') end)::promptctl.rollout_tick;
 end
 $$;
 
@@ -1954,7 +1968,8 @@ begin
     if tick.action <> 'hold' or not exists (
         select from promptctl.rollout_looks l
         where l.rollout = tick.rollout
-          and l.looked_at > moment - greatest(interval '1 minute', (moment - r.began_at) / 50)) then
+          -- A look of the future was recorded before the clock was set back.
+          and l.looked_at between moment - greatest(interval '1 minute', (moment - r.began_at) / 50) and moment) then
         insert into promptctl.rollout_looks (rollout, looked_at, metric, basis_points, uses_a, uses_b, difference,
                                              lower, upper)
         select tick.rollout, moment, g.metric, tick.previous_basis_points, g.uses_a, g.uses_b,
@@ -2234,9 +2249,14 @@ begin
         select a.name, a.epoch, a.version is distinct from a.previous_version as moves,
                a.route is distinct from b.route as routes, a.previous_version, a.route, b.route as route_before,
                b.position as position_before
-        from promptctl.allocations a
+        from (select l.name, l.epoch from promptctl.allocations l where l.release = rollback_release.release
+              union
+              -- The promotions of rollouts that the release has started.
+              select r.name, e.epoch from promptctl.rollouts r
+              join promptctl.rollout_events e on e.rollout = r.rollout and e.kind = 'promote'
+              where r.release = rollback_release.release) m
+        join promptctl.allocations a on a.name = m.name and a.epoch = m.epoch
         left join promptctl.allocations b on b.name = a.name and b.epoch = a.epoch - 1
-        where a.release = rollback_release.release
     ), rollouts as (
         select r.name from promptctl.rollouts r
         where r.release = rollback_release.release and r.state in ('running', 'paused')

@@ -231,7 +231,8 @@ def check_traffic(estimates: Iterable[Estimate]) -> Traffic:
         excess = abs(difference) / width
         if excess > worst_excess:
             worst_excess = excess
-            worst = Traffic(math.expm1(difference), estimate.share, has_alarm=excess > 1)
+            ratio = math.expm1(difference) if estimate.uses_b else -1.0
+            worst = Traffic(ratio, estimate.share, has_alarm=excess > 1)
     return worst
 
 

@@ -122,15 +122,16 @@ class Tick(Record):
 
 
 # The columns of Rollout, from `rollouts` r, `rollout_ticks` t and `served` s. Somebody may have set the share of a
-# paused rollout. The server counts times, because this machine's clock may differ.
+# paused rollout. The server counts times, because this machine's clock may differ. They are 0 after its clock was set
+# back.
 _COLUMNS: LiteralString = """
     r.rollout, r.name, r.baseline, r.candidate, r.state,
     case r.state when 'running' then r.basis_points when 'paused' then s.basis_points when 'promoted' then 10000 else 0
         end, to_jsonb(r.steps),
     extract(epoch from r.hold)::float8, r.least_uses, extract(epoch from r.patience)::float8, r.in_doubt, r.guards,
     r.step_began_at, case when r.state = 'running' then r.step_began_at + r.hold end, r.began_at, r.ended_at,
-    t.ticked_at, extract(epoch from coalesce(r.ended_at, clock_timestamp()) - r.step_began_at)::float8,
-    extract(epoch from clock_timestamp() - coalesce(t.ticked_at, r.began_at))::float8, r.why, r.author, r.reason
+    t.ticked_at, greatest(0, extract(epoch from coalesce(r.ended_at, clock_timestamp()) - r.step_began_at))::float8,
+    greatest(0, extract(epoch from clock_timestamp() - coalesce(t.ticked_at, r.began_at)))::float8, r.why, r.author, r.reason
 """
 _TABLES: LiteralString = """
     from promptctl.rollouts r
@@ -163,7 +164,8 @@ _STOP = f"select {_CHANGE} from promptctl.stop_rollout($1, $2, $3) c"  # noqa: S
 # The columns of Tick, from a `rollout_tick` t.
 _TICK_COLUMNS: LiteralString = """
     t.rollout, t.name, t.action, t.state, r.baseline, r.candidate, t.basis_points, t.previous_basis_points,
-    t.next_basis_points, t.next_at, t.why, t.evidence, extract(epoch from clock_timestamp() - r.began_at)::float8
+    t.next_basis_points, t.next_at, t.why, t.evidence,
+    greatest(0, extract(epoch from clock_timestamp() - r.began_at))::float8
 """
 _TICK = f"""
     select {_TICK_COLUMNS}

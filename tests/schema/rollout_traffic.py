@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +122,7 @@ class Users:
             uses.append({
                 "names": name, "versions": 2 if bucket < share else 1, "epochs": epoch,
                 "buckets": bucket if has_unit else None, "models": MODEL,
+                "ids": uuid.UUID(int=chance.getrandbits(128)),
                 "input_tokens": round(math.exp(6.5 + chance.gauss(0, 0.8))),
                 "output_tokens": None if failed else round(math.exp(5 + chance.gauss(0, 0.7))),
                 "response_ms": None if chance.random() < 0.02 else math.exp(log_time),

@@ -335,7 +335,8 @@ def test_a_guard_that_nobody_reports_holds(prompt: Connection, candidate: dict[s
 def test_a_cost_guard_holds_if_a_model_without_a_price_appears(prompt: Connection) -> None:
     start(prompt, guards='[{"metric": "cost", "tolerance": 0.1}]', prices=PRICES)
     feed(prompt, "p", models="new")
-    assert tick(prompt)[::5] == ("hold", "cost: too few uses reported it")
+    assert tick(prompt)[::5] == ("hold", "cost: a model that was used had no price when the rollout began")
+    assert evidence(prompt)["cost"]["verdict"] == "no price"
 
 
 def test_a_cost_guard_holds_if_the_baseline_is_free(prompt: Connection) -> None:
@@ -420,6 +421,23 @@ def test_a_version_that_gets_more_uses_than_its_share_pauses_the_rollout(prompt:
     assert tick(prompt)[0] == "pause"
 
 
+@pytest.mark.parametrize("without_unit", [False, True])
+def test_a_version_whose_uses_are_all_lost_pauses_the_rollout(prompt: Connection, *, without_unit: bool) -> None:
+    start(prompt, guards=ERRORS)
+    uses = [{"names": "p", "epochs": 2, "buckets": None if without_unit else 1000 + 9 * n} for n in range(1000)]
+    record(prompt, uses[:60])
+    # A side of a tenth has no user by chance.
+    assert tick(prompt)[0] == "hold"
+    record(prompt, uses[60:])
+    assert tick(prompt)[::5] == ("pause", "version 2 gets no uses")
+
+
+def test_few_users_may_all_get_the_same_version(prompt: Connection) -> None:
+    start(prompt, guards=ERRORS)
+    record(prompt, [{"names": "p", "epochs": 2, "buckets": 1000 + 400 * (n % 20)} for n in range(2000)])
+    assert tick(prompt)[::5] == ("hold", "waits for uses: 0 of 200")
+
+
 def test_uses_with_the_bucket_of_the_other_version_pause_the_rollout(prompt: Connection) -> None:
     start(prompt, guards=ERRORS)
     feed(prompt, "p", 150)
@@ -431,6 +449,23 @@ def test_uses_with_the_bucket_of_the_other_version_pause_the_rollout(prompt: Con
     prompt.execute("select promptctl.resume_rollout('p')")
     feed(prompt, "p", 50)
     assert tick(prompt)[0] == "advance"
+    # The uses of the earlier share are no reason to pause again.
+    feed(prompt, "p", 100)
+    assert tick(prompt)[0] == "hold"
+
+
+def test_an_alarm_that_was_seen_hides_no_other_alarm(prompt: Connection) -> None:
+    start(prompt, guards=ERRORS, least_uses=5000)
+    lose_uses(prompt, 2)
+    assert tick(prompt)[0] == "pause"
+    prompt.execute("select promptctl.resume_rollout('p')")
+    assert tick(prompt)[0] == "hold"
+    record(prompt, [{"names": "p", "versions": 2, "epochs": 2, "buckets": 5000 + n} for n in range(200)])
+    both = "version 2 gets 800.0% more uses than its share, 200 uses have the bucket of the other version"
+    assert tick(prompt)[::5] == ("pause", both)
+    assert value(prompt, "select alarm from promptctl.explain_rollout('p')") == "traffic, out of place"
+    prompt.execute("select promptctl.resume_rollout('p')")
+    assert tick(prompt)[0] == "hold"
 
 
 def test_a_tick_without_a_running_rollout_does_nothing(prompt: Connection) -> None:
@@ -563,13 +598,27 @@ def test_rolling_back_a_release_stops_the_rollouts_that_it_started(prompt: Conne
     assert again == [("r", False)]
 
 
-def test_a_promotion_is_no_part_of_the_release_that_started_the_rollout(prompt: Connection) -> None:
+def test_the_rollback_of_a_release_takes_back_the_promotion_of_its_rollout(prompt: Connection) -> None:
     release = value(prompt, "select promptctl.open_release('ada')")
     start(prompt, release=release, steps=[5000], least_uses=0, guards="[]")
     assert tick(prompt)[0] == "promote"
-    assert rows(prompt, "select name from promptctl.rollback_release(%s)", release) == []
+    undo = "select name, version, previous_version, changed from promptctl.rollback_release(%s)"
+    assert rows(prompt, undo, release) == [("p", 1, 2, True)]
+    assert serving_state(prompt, "p")[0] == 1
+    assert history(prompt, "p")[-1] == (4, "rollback", 2, 1)
+    # Doing it again changes nothing.
+    assert rows(prompt, undo, release) == [("p", 1, 1, False)]
+
+
+def test_a_move_after_the_promotion_stays_when_the_release_is_rolled_back(prompt: Connection) -> None:
+    release = value(prompt, "select promptctl.open_release('ada')")
+    start(prompt, release=release, steps=[5000], least_uses=0, guards="[]")
+    assert tick(prompt)[0] == "promote"
+    prompt.execute("select promptctl.activate('{p}', '{1}')")
+    prompt.execute("select promptctl.activate('{p}', '{2}')")
+    undo = f"select promptctl.rollback_release({release})"
+    assert refusal(prompt, undo) == ("23001", "a_rolled_back_release_has_no_later_moves")
     assert serving_state(prompt, "p")[0] == 2
-    assert history(prompt, "p")[-1] == (3, "activate", 1, 2)
 
 
 def test_a_candidate_cannot_be_archived_while_its_rollout_is_open(prompt: Connection) -> None:

@@ -9,7 +9,7 @@ import promptctl
 from promptctl import schema
 
 VERSION = 8
-DIGEST = "91139abb257c5a03d01b47f5511f58f2897f8c1753828ddffe82391070064a0b"
+DIGEST = "000e889d6eee555242b51fff17107492176211574cbe1956f7b8220d426c98ca"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:
