@@ -83,7 +83,7 @@ class AppliedPrompt(Record):
 
     `active`, `route` and `metadata` are those of the folder; `metadata` is by version number. `digest` is that of the
     files. If `is_settled` is False, the next sync compares the prompt again even if its files are unchanged. `is_held`:
-    an operator's move kept the folder's active version from being applied.
+    an operator's move kept the folder's active version from being applied, and no rollout of it is open.
     """
 
     name: str

@@ -129,16 +129,19 @@ def _applied_prompt(prompt: FolderPrompt, stored: StoredPrompt | None, changes: 
 
     A version that is being rolled out is recorded even if it is held: after a failure of the rollout, it stays held.
     """
-    active, route = prompt.active, prompt.route
-    has_version_hold = False
+    active, route, digest = prompt.active, prompt.route, prompt.digest
+    keeps_version = False
     if stored is not None:
         # A change tells what is held: with a file, metadata; with the number of a version, the active version; with
         # WHOLE_PROMPT, which is 0, the route.
         held_versions = [change.version for change in changes if change.kind == HELD and change.file is None]
-        has_version_hold = any(held_versions)
         is_rolled_out = stored.open_rollout is not None and stored.open_rollout.candidate == prompt.active
-        if has_version_hold and stored.has_applied_version and not is_rolled_out:
+        keeps_version = any(held_versions) and not is_rolled_out
+        if keeps_version and stored.has_applied_version:
             active = stored.applied_version
+        elif is_rolled_out and not stored.has_applied_version and stored.applied_version == active:
+            # `record_applied` compares everything but `is_held`, and leaves an equal record as it is.
+            digest = None
         if WHOLE_PROMPT in held_versions:
             route = stored.applied_route
     # The next sync skips a settled prompt if its files are unchanged. These kinds of changes are reported again at
@@ -148,4 +151,4 @@ def _applied_prompt(prompt: FolderPrompt, stored: StoredPrompt | None, changes: 
     numbers = {str(file.number) for file in prompt.versions}
     recorded = stored.applied_metadata if stored is not None else {}
     metadata = {number: keys for number, keys in recorded.items() if number not in numbers} | prompt.metadata
-    return AppliedPrompt(prompt.name, active, route, metadata, prompt.digest, is_settled, has_version_hold)
+    return AppliedPrompt(prompt.name, active, route, metadata, digest, is_settled, keeps_version)

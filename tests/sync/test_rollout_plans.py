@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from promptctl.rules.rollout_plans import Plan as RolloutPlan
 from promptctl.store.syncs import LastRollout, StoredPrompt
 from promptctl.sync.changes import ACTIVATE, CONFLICT, HELD, NEW, NOTE, ROLLOUT, STOP, Change, PlanOptions
-from tests.sync.test_plan import folder_prompt, make, stored_prompt
+from tests.sync.test_plan import SOURCE, folder_prompt, make, stored_prompt
+
+if TYPE_CHECKING:
+    from promptctl.folder.prompt_files import FolderPrompt
 
 TEXTS = {1: "one", 2: "two", 3: "three", 4: "four"}
 DEFAULT = RolloutPlan()
@@ -33,16 +36,50 @@ def changes(
     split: tuple[int, int] | None = None,
 ) -> tuple[list[Change], int | None]:
     """Return the changes of a plan, and the version that it would record as applied."""
-    prompt = folder_prompt(TEXTS, git, rollout=plan)
+    database = stored(active, applied, rollout, texts=texts, split=split)
+    made = make([folder_prompt(TEXTS, git, rollout=plan)], {"a": database}, options)
+    assert len(made.applied_prompts) == 1
+    return made.changes, made.applied_prompts[0].active
+
+
+def stored(
+    active: int | None,
+    applied: int | None,
+    rollout: LastRollout | None = None,
+    *,
+    texts: dict[int, str] | None = None,
+    split: tuple[int, int] | None = None,
+) -> StoredPrompt:
+    """Return what the database has; an open rollout has a share of 25%."""
     database = stored_prompt(texts or TEXTS, active, applied)
     if rollout is not None and rollout.is_open:
         split = (rollout.candidate, 2500)
     fields: dict[str, Any] = database["a"].as_dict() | {"last_rollout": rollout}
     if split is not None:
         fields |= {"candidate_version": split[0], "basis_points": split[1]}
-    made = make([prompt], {"a": StoredPrompt(**fields)}, options)
-    assert len(made.applied_prompts) == 1
-    return made.changes, made.applied_prompts[0].active
+    return StoredPrompt(**fields)
+
+
+def after_sync(database: StoredPrompt, prompt: FolderPrompt, options: PlanOptions) -> tuple[list[Change], StoredPrompt]:
+    """Return the changes of a sync, and the database as `promptctl.record_applied` leaves it, with nothing moved."""
+    made = make([prompt], {"a": database}, options)
+    [recorded] = made.applied_prompts
+    has_applied = database.has_applied_version or (recorded.active is not None and not recorded.is_held)
+    fields: dict[str, Any] = database.as_dict() | {
+        "applied_version": recorded.active, "has_applied_version": has_applied, "applied_source": SOURCE,
+    }  # fmt: skip
+    return made.changes, StoredPrompt(**fields)
+
+
+def with_rollout(database: StoredPrompt, rollout: LastRollout) -> StoredPrompt:
+    """Return the database with another state of the rollout of a prompt."""
+    is_open = rollout.is_open
+    fields: dict[str, Any] = database.as_dict() | {
+        "last_rollout": rollout,
+        "candidate_version": rollout.candidate if is_open else None,
+        "basis_points": 2500 if is_open else 0,
+    }
+    return StoredPrompt(**fields)
 
 
 def lines(found: list[Change]) -> list[tuple[str, int, str]]:
@@ -87,6 +124,28 @@ def test_an_operators_rollout_is_held_without_the_key(applied: int) -> None:
     assert held.hint == "promptctl rollout status a"
     # So a failed rollout is not followed by an activation.
     assert recorded == 3
+
+
+@pytest.mark.parametrize("adopt", [False, True])
+@pytest.mark.parametrize("was_held_before", [False, True])
+@pytest.mark.parametrize("state", ["rolled back", "stopped"])
+def test_an_operators_rollout_that_the_first_sync_finds_stays_held_after_its_failure(
+    state: str, *, was_held_before: bool, adopt: bool
+) -> None:
+    options, folder = PlanOptions(adopt=adopt), folder_prompt(TEXTS, 3)
+    database = stored(2, None)
+    if was_held_before:
+        found, database = after_sync(database, folder, PlanOptions())
+        assert [change.kind for change in found] == [HELD]
+        assert (database.applied_version, database.has_applied_version) == (3, False)
+    found, database = after_sync(with_rollout(database, rolling_out(3)), folder, options)
+    assert [change.kind for change in found] == [HELD]
+    assert (database.applied_version, database.has_applied_version) == (3, True)
+    found, _ = after_sync(with_rollout(database, rolling_out(3, state=state)), folder, options)
+    assert [change.kind for change in found] == [HELD]
+    # A commit names the active version: the rollout ends, and no tick activates its candidate.
+    found, _ = after_sync(database, folder_prompt(TEXTS, 2), options)
+    assert [change.kind for change in found] == [STOP]
 
 
 @pytest.mark.parametrize("plan", [None, DEFAULT])

@@ -186,6 +186,22 @@ def test_an_operators_rollout_is_held_and_its_failure_too(
     assert served(sql) == (1, None, 0)
 
 
+def test_an_operators_rollout_that_the_first_sync_finds_is_not_activated_after_its_failure(
+    promptctl: Promptctl, repository: Repository, sync: Callable[..., Ended], sql: psycopg.Connection[Any]
+) -> None:
+    for text in ("One", "Two"):
+        assert promptctl("create", "b", text).code == 0
+    assert promptctl("activate", "b@1").code == 0
+    repository.commit({"prompts/b/v1.txt": "One", "prompts/b/v2.txt": "Two", "prompts/b/prompt.yaml": "active: 2\n"})
+    # The first hold records that nothing was applied, the second one that version 2 is being rolled out.
+    assert sync().out.startswith("held\tb@2\theld at 1, the folder names 2")
+    assert promptctl("rollout", "start", "b@2").code == 0
+    assert "rollout 1 is rolling it out, 10% now" in sync("--adopt").out
+    assert promptctl("rollout", "stop", "b").code == 0
+    assert "the folder names 2: rollout 1 has ended" in sync("--adopt").out
+    assert sql.execute("select active_version from promptctl.served where name = 'b'").fetchone() == (1,)
+
+
 def test_a_saved_plan_starts_a_rollout_once(
     promptctl: Promptctl, repository: Repository, sync: Callable[..., Ended], sql: psycopg.Connection[Any]
 ) -> None:
