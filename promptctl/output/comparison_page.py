@@ -1,8 +1,8 @@
-"""The report of a comparison for a browser: the verdict, the interval of each metric, and the response times."""
+"""The report of a comparison for a browser: the verdict, the interval of each metric, its course, and the times."""
 
 from __future__ import annotations
 
-from promptctl.output import charts, html_page
+from promptctl.output import charts, comparison_courses, html_page
 from promptctl.output import comparison_numbers as numbers
 from promptctl.output import comparison_view as view
 from promptctl.rules import experiments, shares
@@ -12,16 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from promptctl.output.comparison_view import Comparison
+    from promptctl.rules.courses import Course
     from promptctl.rules.experiments import Judgment
     from promptctl.rules.measurements import Histogram
 
 _escaped = html_page.escaped
 
 
-def text(comparison: Comparison, histograms: Sequence[Histogram]) -> str:
+def text(comparison: Comparison, histograms: Sequence[Histogram], course: Course) -> str:
     """Return the report as one HTML file without scripts that loads nothing.
 
-    `histograms` are of the response times, by version.
+    `histograms` are of the response times, by version. `course` is of the period of the comparison.
     """
     period = comparison.period
     heading = view.heading(comparison)
@@ -44,6 +45,7 @@ def text(comparison: Comparison, histograms: Sequence[Histogram]) -> str:
             '<p class="dim">A difference that fades from share to share may be a novelty. A share has fewer uses than'
             " the whole, so its intervals are wider. The verdicts are about the whole.</p>"
         )
+    parts += comparison_courses.section(comparison, course)
     counts_a, counts_b = (_counts(histograms, version) for version in (period.a, period.b))
     if counts_a or counts_b:
         marks = [("P50", comparison.p50_a, comparison.p50_b), ("P95", comparison.p95_a, comparison.p95_b)]

@@ -1,4 +1,4 @@
-"""The course of a difference over time as SVG, with its interval. The classes have their colors in `html_page`."""
+"""The course of a difference over time as SVG, with its intervals. The classes have their colors in `html_page`."""
 
 from __future__ import annotations
 
@@ -16,69 +16,125 @@ if TYPE_CHECKING:
 
     # The time, the difference, and the lower and upper end of its interval.
     Point = tuple[Timestamp, float | None, float | None, float | None]
+    # The begin, the end, and the lower and upper end of the interval.
+    Box = tuple[Timestamp, Timestamp, float, float]
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 560, 200, 56, 12, 22, 24
 # The chart shows differences up to this multiple of the tolerance. Early intervals are wider.
-_MOST_TOLERANCES = 4.0
+MOST_TOLERANCES = 4.0
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 560, 200, 56, 12, 22, 24
+# About the width of a character of a label, and the least space between two labels.
+_CHARACTER, _SPACE = 7, 6
 
 
-def text(metric: str, points: Sequence[Point], tolerance: float, changes: Sequence[tuple[Timestamp, str]]) -> str:
-    """Return the course of a difference: its interval as a ribbon, the estimate as a line, the tolerance as a band.
+def text(
+    metric: str,
+    points: Sequence[Point],
+    tolerance: float,
+    changes: Sequence[tuple[Timestamp, str]],
+    *,
+    boxes: Sequence[Box] = (),
+    span: tuple[Timestamp, Timestamp] | None = None,
+    description: str = "",
+) -> str:
+    """Return the course of a difference: the estimate as a line, intervals as a ribbon and as boxes, and a band.
 
-    `points` are at least two, in the unit of the metric's kind. `changes` are vertical lines with a label: the times
-    at which the share changed.
+    The differences of `points` and `boxes` are in the unit of the metric's kind. The line has a gap where a point has
+    no difference. The ribbon connects the intervals of the points, and a box is the interval of a time. The band is the
+    tolerance, to both sides. `changes` are vertical lines with a label, oldest first: the times at which the share
+    changed. `span` is the time of the chart; without it, that from the first to the last of `points`, which are at
+    least two. `description` replaces the chart for a reader who does not see it.
     """
-    times = [datetime.fromisoformat(point[0]).timestamp() for point in points]
-    first, last = times[0], max(times[-1], times[0] + 1)
-    most = min(
-        _MOST_TOLERANCES,
-        max(1.5, *(abs(end) / tolerance for point in points for end in point[1:] if end is not None)),
-    )
+    begin, end = span or (points[0][0], points[-1][0])
+    first = _seconds(begin)
+    last = max(_seconds(end), first + 1)
+    differences = [number for point in points for number in point[1:] if number is not None]
+    differences += [number for box in boxes for number in box[2:]]
+    most = min(MOST_TOLERANCES, max([1.5, *(abs(number) / tolerance for number in differences)]))
 
-    def x(time: float) -> float:
-        place = min(max((time - first) / (last - first), 0.0), 1.0)
+    def x(moment: Timestamp) -> float:
+        place = min(max((_seconds(moment) - first) / (last - first), 0.0), 1.0)
         return _LEFT + place * (_WIDTH - _LEFT - _RIGHT)
 
     def y(difference: float) -> float:
         height = (_HEIGHT - _TOP - _BOTTOM) / 2
         return _TOP + height * (1 - max(-1.0, min(difference / tolerance / most, 1.0)))
 
-    base = _HEIGHT - _BOTTOM
-    top, bottom = y(tolerance), y(-tolerance)
-    band = f'x="{_LEFT}" y="{top:.1f}" width="{_WIDTH - _LEFT - _RIGHT}" height="{bottom - top:.1f}"'
-    parts = [f'<rect class="band" {band}/>']
-    bounded = [
-        (time, lower, upper)
-        for time, (_, _, lower, upper) in zip(times, points, strict=True)
-        if lower is not None and upper is not None
+    parts = [_rectangle("band", _LEFT, _WIDTH - _RIGHT, y(tolerance), y(-tolerance))]
+    for box_begin, box_end, lower, upper in boxes:
+        parts.append(_rectangle("interval", x(box_begin), x(box_end), y(upper), y(lower)))
+    ribbon = [
+        (x(moment), y(lower), y(upper)) for moment, _, lower, upper in points if lower is not None and upper is not None
     ]
-    if len(bounded) > 1:
-        corners = [(time, upper) for time, _, upper in bounded] + [
-            (time, lower) for time, lower, _ in reversed(bounded)
+    if len(ribbon) > 1:
+        corners = [(place, top) for place, _, top in ribbon] + [
+            (place, bottom) for place, bottom, _ in reversed(ribbon)
         ]
-        ribbon = " ".join(f"{x(time):.1f},{y(end):.1f}" for time, end in corners)
-        parts.append(f'<polygon class="same" fill-opacity="0.35" points="{ribbon}"/>')
+        parts.append(f'<polygon class="interval" points="{_corners(corners)}"/>')
     parts.append(f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(0):.1f}" y2="{y(0):.1f}"/>')
-    line = " ".join(
-        f"{x(time):.1f},{y(point[1]):.1f}" for time, point in zip(times, points, strict=True) if point[1] is not None
-    )
-    parts.append(f'<polyline class="curve-b" points="{line}"/>')
-    for time, label in changes:
-        place = x(datetime.fromisoformat(time).timestamp())
-        anchor = "end" if place > _WIDTH * 0.9 else "start"
-        parts.append(f'<line class="mark-a" x1="{place:.1f}" x2="{place:.1f}" y1="{_TOP - 4}" y2="{base}"/>')
-        parts.append(f'<text x="{place:.1f}" y="{_TOP - 8}" text-anchor="{anchor}">{html_page.escaped(label)}</text>')
+    places = [None if point[1] is None else (x(point[0]), y(point[1])) for point in points]
+    parts += [_line(piece) for piece in _pieces(places)]
+    parts += _changes([(x(moment), label) for moment, label in changes])
     for difference in (tolerance, 0.0, -tolerance):
         label = _label(metric, difference)
         parts.append(f'<text x="{_LEFT - 6}" y="{y(difference) + 4:.1f}" text-anchor="end">{label}</text>')
-    for place, anchor, moment in ((_LEFT, "start", points[0][0]), (_WIDTH - _RIGHT, "end", points[-1][0])):
+    for place, anchor, moment in ((_LEFT, "start", begin), (_WIDTH - _RIGHT, "end", end)):
         minute = html_page.escaped(f"{moment[:10]} {moment[11:16]}")
         parts.append(f'<text x="{place}" y="{_HEIGHT - 6}" text-anchor="{anchor}">{minute}</text>')
-    description = html_page.escaped(f"course of the difference of {metric} with its interval")
+    described = html_page.escaped(description or f"course of the difference of {metric} with its interval")
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img"'
-        f' aria-label="{description}">{"".join(parts)}</svg>'
+        f' aria-label="{described}">{"".join(parts)}</svg>'
     )
+
+
+def _seconds(moment: Timestamp) -> float:
+    return datetime.fromisoformat(moment).timestamp()
+
+
+def _rectangle(name: str, left: float, right: float, top: float, bottom: float) -> str:
+    width, height = max(right - left, 1.0), max(bottom - top, 1.0)
+    return f'<rect class="{name}" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
+
+
+def _pieces(places: Sequence[tuple[float, float] | None]) -> list[list[tuple[float, float]]]:
+    """Return the places between gaps, which are None."""
+    pieces: list[list[tuple[float, float]]] = [[]]
+    for place in places:
+        if place is not None:
+            pieces[-1].append(place)
+        elif pieces[-1]:
+            pieces.append([])
+    return [piece for piece in pieces if piece]
+
+
+def _line(piece: Sequence[tuple[float, float]]) -> str:
+    if len(piece) > 1:
+        return f'<polyline class="curve-b" points="{_corners(piece)}"/>'
+    [(left, top)] = piece
+    return f'<circle class="dot-b" cx="{left:.1f}" cy="{top:.1f}" r="2.5"/>'
+
+
+def _corners(places: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{left:.1f},{top:.1f}" for left, top in places)
+
+
+def _changes(changes: Sequence[tuple[float, str]]) -> list[str]:
+    """Return vertical lines with labels. A label that would cover the one before it is left out."""
+    parts: list[str] = []
+    free = 0.0
+    for place, label in changes:
+        parts.append(
+            f'<line class="mark-a" x1="{place:.1f}" x2="{place:.1f}" y1="{_TOP - 4}" y2="{_HEIGHT - _BOTTOM}"/>'
+        )
+        width = _CHARACTER * len(label)
+        anchor = "end" if place > _WIDTH * 0.9 else "start"
+        left = place - width if anchor == "end" else place
+        if left >= free:
+            parts.append(
+                f'<text x="{place:.1f}" y="{_TOP - 8}" text-anchor="{anchor}">{html_page.escaped(label)}</text>'
+            )
+            free = left + width + _SPACE
+    return parts
 
 
 def _label(metric: str, difference: float) -> str:

@@ -17,7 +17,7 @@ _STYLE = """
 body { margin: 0 auto; max-width: 60rem; padding: 1.5rem 1rem 3rem; background: var(--back); color: var(--text);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.15rem; font-weight: 600; margin: 0 0 .75rem; overflow-wrap: anywhere; }
-h2 { font-size: 1rem; margin: 2rem 0 .5rem; }
+h2 { font-size: 1rem; margin: 2rem 0 .5rem; } h3 { font-size: .9375rem; margin: 1.25rem 0 .25rem; }
 .sentence { font-size: 1.35rem; line-height: 1.35; margin: 0 0 .75rem; max-width: 42rem; }
 .warning { border-left: 4px solid var(--worse); padding: .25rem .75rem; margin: .5rem 0; max-width: 46rem; }
 .dim { color: var(--dim); font-size: .875rem; max-width: 46rem; }
@@ -35,7 +35,8 @@ svg text { fill: var(--dim); font: 12px system-ui, sans-serif; paint-order: stro
 td.better, td.worse { font-weight: 600; }
 td:first-child, td:last-child { white-space: nowrap; }
 .curve-a { fill: none; stroke: var(--a); stroke-width: 1.5; stroke-dasharray: 5 3; }
-.curve-b { fill: none; stroke: var(--b); stroke-width: 2; }
+.curve-b { fill: none; stroke: var(--b); stroke-width: 2; } .dot-b { fill: var(--b); }
+.interval { fill: var(--same); fill-opacity: .35; }
 .mark-a { stroke: var(--a); stroke-dasharray: 5 3; } .mark-b { stroke: var(--b); }
 .key { display: inline-block; width: 2rem; border-top: 3px solid var(--b); vertical-align: middle; margin: 0 .3rem; }
 .key.a { border-top: 3px dashed var(--a); }
@@ -45,7 +46,7 @@ td:first-child, td:last-child { white-space: nowrap; }
     padding: .4rem 0; }
   .wide td { border: 0; padding: .1rem .4rem .1rem 0; text-align: left; }
   .wide td[data-label]::before { content: attr(data-label) " "; color: var(--dim); font-size: .8125rem; }
-  .wide .chart { grid-column: 1 / -1; }
+  .wide .chart { grid-column: 1 / -1; } .wide .number { white-space: normal; }
 }
 @media print { body { max-width: none; padding: 0; font-size: 12px; } .sentence { font-size: 1.2rem; }
   tr, svg { break-inside: avoid; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }

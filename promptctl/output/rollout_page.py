@@ -131,5 +131,4 @@ def _minute(time: str) -> str:
 
 
 def _number(text: str | None, label: str) -> str:
-    # On a narrow page, a cell is a third of the width.
-    return f'<td class="number" style="white-space: normal" data-label="{_escaped(label)}">{_escaped(text or "-")}</td>'
+    return f'<td class="number" data-label="{_escaped(label)}">{_escaped(text or "-")}</td>'

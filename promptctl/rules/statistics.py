@@ -75,7 +75,7 @@ def aggregate(measurements: Measurements, by: Sequence[str], price: Price) -> li
     scores: dict[Key, list[LateScores]] = {}
     for score in measurements.scores:
         scores.setdefault(_key(score, by), []).append(score)
-    times = _merged_histograms(measurements, by)
+    times = merged_histograms(measurements, by)
     trends = _trends(measurements)
     listed = {(version.name, version.version): version for version in measurements.versions}
     keys: list[Key] = (
@@ -116,11 +116,7 @@ def percentile(counts: Mapping[int, int], percent: int, fastest: float, slowest:
     raise AssertionError("the rank is at most the total")
 
 
-def _key(row: Grouped, by: Sequence[str]) -> Key:
-    return (row.name, row.version, row.day, row.hour, row.model if "model" in by else None)
-
-
-def _merged_histograms(measurements: Measurements, by: Sequence[str]) -> dict[Key, dict[int, int]]:
+def merged_histograms(measurements: Measurements, by: Sequence[str]) -> dict[Key, dict[int, int]]:
     """Return the histogram of each group: counts by bucket."""
     merged: dict[Key, dict[int, int]] = {}
     for histogram in measurements.histograms:
@@ -128,6 +124,22 @@ def _merged_histograms(measurements: Measurements, by: Sequence[str]) -> dict[Ke
         for bucket, count in zip(histogram.buckets, histogram.counts, strict=True):
             counts[bucket] = counts.get(bucket, 0) + count
     return merged
+
+
+def geometric_mean(counts: Mapping[int, int]) -> float | None:
+    """Return the geometric mean of a histogram in milliseconds; None for an empty histogram.
+
+    `counts` has the counts by bucket, as in Histogram. Each use counts with the geometric middle of its bucket, so the
+    result is at most 1.1 % off.
+    """
+    total = sum(counts.values())
+    if not total:
+        return None
+    return _RATIO ** (sum((bucket + 0.5) * count for bucket, count in counts.items()) / total)
+
+
+def _key(row: Grouped, by: Sequence[str]) -> Key:
+    return (row.name, row.version, row.day, row.hour, row.model if "model" in by else None)
 
 
 def _trends(measurements: Measurements) -> dict[tuple[str, int], list[int]]:

@@ -10,6 +10,7 @@ import json
 
 from promptctl import errors
 from promptctl.records import Record
+from promptctl.rules import shares
 from promptctl.rules.experiments import Estimate
 from promptctl.rules.references import Reference
 from promptctl.store import prompt_states
@@ -42,6 +43,10 @@ class SplitEpoch(Record):
     is_recent: bool
     began_before: bool
 
+    def share_of(self, version: int) -> int:
+        """Return the share of one of the two versions in basis points."""
+        return self.basis_points if version == self.candidate else shares.ALL - self.basis_points
+
 
 class Period(Record):
     """The epochs in which versions `a` and `b` of a prompt were served side by side, oldest first; there may be none.
@@ -68,6 +73,17 @@ class Period(Record):
         return self.epochs[-1].ended_at is None
 
     @property
+    def last_at(self) -> Timestamp:
+        """When the last epoch ended, or when the period was read if it has not ended."""
+        from datetime import datetime, timedelta
+
+        last = self.epochs[-1]
+        if last.ended_at is not None:
+            return last.ended_at
+        moment = datetime.fromisoformat(last.began_at) + timedelta(seconds=last.seconds)
+        return moment.isoformat().replace("+00:00", "Z")
+
+    @property
     def seconds(self) -> float:
         """How long both versions were served."""
         return sum(epoch.seconds for epoch in self.epochs)
@@ -75,8 +91,7 @@ class Period(Record):
     @property
     def share_of_b(self) -> int:
         """The last share of version B in basis points."""
-        last = self.epochs[-1]
-        return last.basis_points if last.candidate == self.b else 10_000 - last.basis_points
+        return self.epochs[-1].share_of(self.b)
 
     @property
     def slow_ms(self) -> Sequence[int]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -392,6 +394,82 @@ def test_a_report_is_one_file_without_scripts(support: Promptctl, sql: Connectio
         assert forbidden not in page
     mode = os.stat(path).st_mode & 0o777
     assert mode == 0o666 & ~_umask()
+
+
+def spread(sql: Connection, begin: str, end: str) -> None:
+    """Move the begin of the present epoch and its uses into the past, evenly from one age to another."""
+    sql.execute(
+        f"""
+        set session_replication_role = replica;
+        update promptctl.allocations a set changed_at = now() - interval '{begin}'
+        from promptctl.served s where (s.name, s.epoch) = (a.name, a.epoch);
+        update promptctl.uses u
+        set recorded_at = now() - interval '{begin}' + (interval '{begin}' - interval '{end}') * (p.place / p.uses)
+        from (select id, epoch, row_number() over (order by id) - 1.0 as place, count(*) over () as uses
+              from promptctl.uses where epoch = (select max(epoch) from promptctl.uses)) p
+        where u.id = p.id;
+        reset session_replication_role;
+        """.encode()
+    )
+
+
+def courses(support: Promptctl, *words: str) -> dict[str, Any]:
+    """Return the charts of the differences over time of a report, by metric."""
+    path = support.home / "courses.html"
+    assert support("compare", "support", *words, "--html", str(path), "--quiet").code == 0
+    page = path.read_text(encoding="utf-8")
+    charts = re.findall(r"<h3>(.*?)</h3>\s*(<svg.*?</svg>)", page)
+    assert bool(charts) == ("<h2>Difference over time</h2>" in page)
+    return {metric: ElementTree.fromstring(chart) for metric, chart in charts}
+
+
+def boxes(chart: ElementTree.Element) -> int:
+    return len(chart.findall("rect[@class='interval']"))
+
+
+def line(chart: ElementTree.Element) -> list[tuple[float, float]]:
+    [polyline] = chart.findall("polyline")
+    return [(float(x), float(y)) for x, y in re.findall(r"(\S+),(\S+)", polyline.attrib["points"])]
+
+
+def test_a_report_has_the_differences_by_hour_also_when_single_uses_are_gone(
+    support: Promptctl, sql: Connection
+) -> None:
+    split(sql, 1000)
+    record(sql, slower=1.3, units=2000)
+    spread(sql, "30 hours", "20 hours")
+    split(sql, 5000)
+    record(sql, slower=1.1, units=2000)
+    spread(sql, "20 hours", "1 minute")
+    since = ("--since", "30h")
+    charts = courses(support, *since)
+    assert list(charts) == ["errors", "time", "cost", "score"]
+    assert [boxes(chart) for chart in charts.values()] == [2, 2, 2, 2]
+    labels = [text.text for text in charts["time"].findall("text")]
+    assert labels[:2] == ["10%", "50%"]
+    before = line(charts["time"])
+    assert len(before) >= 28
+    # The difference is smaller at the second share, and zero is in the middle.
+    assert before[5][1] < before[-5][1] < 99
+    sql.execute("select promptctl.roll_up_uses()")
+    sql.execute("set session_replication_role = replica; delete from promptctl.uses; reset session_replication_role")
+    after = line(courses(support, *since)["time"])
+    assert after == [(pytest.approx(x, abs=0.2), pytest.approx(y, abs=0.2)) for x, y in before]
+
+
+def test_a_report_of_more_than_three_days_has_the_differences_by_day(support: Promptctl, sql: Connection) -> None:
+    record(sql, slower=1.1)
+    spread(sql, "10 days", "1 minute")
+    time = courses(support)["time"]
+    assert boxes(time) == 1
+    assert len(line(time)) in (10, 11)
+    assert time.attrib["aria-label"].startswith("difference of time by day, with the interval: +")
+
+
+def test_a_report_without_uses_enough_has_no_differences_over_time(support: Promptctl, sql: Connection) -> None:
+    assert courses(support) == {}
+    record(sql, units=20, uses_of_unit=1)
+    assert courses(support) == {}
 
 
 def _umask() -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
+import pytest
+
 from promptctl.output import course_chart
 
 TIMES = [f"2026-11-12T0{hour}:00:00Z" for hour in range(4)]
@@ -57,3 +59,37 @@ def test_the_tolerance_is_labeled_in_the_unit_of_the_metric() -> None:
     assert {"+1 pt", "0", "-1 pt"} <= {*labels("errors")}
     assert {"+1.01%", "-0.995%"} <= {*labels("time")}
     assert {"+0.01", "-0.01"} <= {*labels("score")}
+
+
+def test_the_line_has_gaps_and_a_lone_difference_is_a_dot() -> None:
+    svg = chart((0.001, None, None), (0.002, None, None), (None, None, None), (0.003, None, None))
+    assert [len(places(line)) for line in svg.findall("polyline")] == [2]
+    [dot] = svg.findall("circle")
+    assert float(dot.attrib["cx"]) > places(svg.find("polyline"))[1][0]
+
+
+def test_a_box_reaches_from_its_begin_to_its_end_over_its_interval() -> None:
+    span = (TIMES[0], TIMES[3])
+    boxes = [(TIMES[0], TIMES[1], -0.005, 0.015), (TIMES[1], TIMES[3], 0.005, 9.0)]
+    text = course_chart.text("errors", [], 0.01, [], boxes=boxes, span=span, description='"B" <minus> A')
+    svg = ElementTree.fromstring(text)
+    assert svg.attrib["aria-label"] == '"B" <minus> A'
+    band, *drawn = [
+        tuple(float(rectangle.attrib[name]) for name in ("x", "y", "width", "height"))
+        for rectangle in svg.findall("rect")
+    ]
+    (left, top, width, height), (next_left, next_top, next_width, next_height) = drawn
+    assert next_left == pytest.approx(left + width, abs=0.2)
+    assert next_width == pytest.approx(2 * width, abs=0.2)
+    assert left + width + next_width == pytest.approx(band[0] + band[2], abs=0.2)
+    # The band is two points high. The second box ends at the edge of the chart.
+    assert height == pytest.approx(band[3], abs=0.2)
+    assert next_top < top < next_top + next_height < top + height
+    assert next_height == pytest.approx(band[3] * 3.5 / 2, abs=0.2)
+
+
+def test_a_label_that_would_cover_another_is_left_out() -> None:
+    changes = [(TIMES[0], "1%"), ("2026-11-12T00:01:00Z", "5%"), (TIMES[2], "50%")]
+    svg = ElementTree.fromstring(course_chart.text("errors", [], 0.01, changes, span=(TIMES[0], TIMES[3])))
+    assert len(svg.findall("line[@class='mark-a']")) == 3
+    assert [text.text for text in svg.findall("text") if (text.text or "").endswith("%")] == ["1%", "50%"]

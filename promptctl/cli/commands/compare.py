@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from promptctl.cli.run import Run
     from promptctl.postgres.database import Database
+    from promptctl.rules.courses import Course
     from promptctl.rules.measurements import Measurements
-    from promptctl.rules.statistics import Group
+    from promptctl.rules.statistics import Group, Price
     from promptctl.store.comparisons import Period
 
 
@@ -73,12 +74,13 @@ def compare(
         measured = usage.read_measurements(database, name, period.began_at, ["version"], trend=False)
         has_prices = bool(_models(measured)) and prices.are_installed()
         estimates = comparisons.read_estimates(database, period, _prices(measured) if has_prices else [])
+        course = None if html is None else _course(database, period)
     comparison = _comparison(period, estimates, measured, chosen_margins)
-    if html is not None:
+    if html is not None and course is not None:
         from promptctl.cli import html_files
         from promptctl.output import comparison_page
 
-        html_files.write(html, comparison_page.text(comparison, measured.histograms))
+        html_files.write(html, comparison_page.text(comparison, measured.histograms, course))
     output.show(comparison, form, by_share=by is not None)
     if form in ("plain", "markdown") and _models(measured) and not has_prices:
         from promptctl import requirements
@@ -176,7 +178,19 @@ def _comparison(
 
 
 def _groups(measured: Measurements) -> list[Group]:
-    return statistics.aggregate(measured, ["version"], prices.cost_usd if prices.are_installed() else _no_price)
+    return statistics.aggregate(measured, ["version"], _price())
+
+
+def _course(database: Database, period: Period) -> Course:
+    from promptctl.rules import courses
+
+    grain = courses.grain(period.began_at, period.last_at)
+    measured = usage.read_measurements(database, period.name, period.began_at, ["version", grain], trend=False)
+    return courses.course(measured, period.a, period.b, grain, period.began_at, period.last_at, _price())
+
+
+def _price() -> Price:
+    return prices.cost_usd if prices.are_installed() else _no_price
 
 
 def _no_price(*_: object) -> None:
