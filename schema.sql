@@ -4857,7 +4857,7 @@ begin
             next_state := 'paused';
             cause := format('the share was set to %s by ', promptctl.share_text(moved.basis_points));
         end if;
-        cause := promptctl.shorten(cause || promptctl.current_author(), 2000);
+        cause := promptctl.shorten(concat_ws(': ', cause || promptctl.current_author(), promptctl.current_reason()), 2000);
         perform set_config('promptctl.writing_transaction', pg_current_xact_id()::text, true);
         update promptctl.rollouts x
         set state = next_state, why = cause, ended_at = case when next_state <> 'paused' then clock_timestamp() end
@@ -4970,6 +4970,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     before promptctl.served;
     r promptctl.rollouts;
+    effect promptctl.rollout_change;
+    other_values text[];
     number bigint;
     moves boolean;
 begin
@@ -4979,8 +4981,21 @@ begin
     perform promptctl.require_not_archived(before);
     select * into r from promptctl.rollouts x where x.name = before.name and x.state in ('running', 'paused');
     if found then
-        if coalesce(start_rollout.candidate, r.candidate) = r.candidate then
+        other_values := array_remove(array[
+            case when start_rollout.steps <> r.steps then 'steps' end,
+            case when start_rollout.hold <> r.hold then 'hold' end,
+            case when start_rollout.least_uses <> r.least_uses then 'uses' end,
+            case when start_rollout.patience <> r.patience then 'patience' end,
+            case when start_rollout.in_doubt <> r.in_doubt then 'in_doubt' end,
+            case when start_rollout.guards <> r.guards then 'guards' end,
+            case when start_rollout.alpha <> r.alpha then 'alpha' end], null);
+        if coalesce(start_rollout.candidate, r.candidate) = r.candidate and other_values = '{}' then
             return promptctl.rollout_effect(r, r.state, before.epoch, false);
+        elsif coalesce(start_rollout.candidate, r.candidate) = r.candidate then
+            raise exception using errcode = 'restrict_violation', constraint = 'a_prompt_has_one_open_rollout',
+                message = format('rollout %s of "%s" to version %s is open with another plan: it differs in %s',
+                                 r.rollout, r.name, r.candidate, array_to_string(other_values, ', ')),
+                hint = format('promptctl rollout status %s', r.name);
         end if;
         raise exception using errcode = 'restrict_violation', constraint = 'a_prompt_has_one_open_rollout',
             message = format('rollout %s of "%s" is open: it serves version %s to %s of the units', r.rollout, r.name,
@@ -5041,7 +5056,13 @@ begin
     end if;
     perform set_config('promptctl.writing_transaction', '', true);
     perform promptctl.end_change();
-    return promptctl.rollout_effect(r, null, r.step_epoch, true);
+    effect := promptctl.rollout_effect(r, null, r.step_epoch, true);
+    if moves and before.candidate_version is not null then
+        effect.why := format('%s the split, %s for version %s',
+                             case when before.candidate_version = r.candidate then 'replaces the share of' else 'ends' end,
+                             promptctl.share_text(before.basis_points), before.candidate_version);
+    end if;
+    return effect;
 end
 $$;
 
@@ -5049,7 +5070,7 @@ comment on function promptctl.start_rollout is
     'Starts a guarded rollout of a version: a split with the first share, which tick_rollout enlarges step by step. '
     'An argument that is null has its default: the candidate of the split that runs; steps of 10, 25 and 50 %; a hold '
     'of 1 hour; 200 uses; a patience of 7 days, then a pause; an alpha of 0.05; the guards of default_guards. Starting '
-    'the same rollout again changes nothing.';
+    'the same rollout again changes nothing, and with another plan it is refused. why: what became of a split.';
 
 create or replace function promptctl.age_text(age interval) returns text language sql immutable
 begin atomic

@@ -131,7 +131,8 @@ _COLUMNS: LiteralString = """
     extract(epoch from r.hold)::float8, r.least_uses, extract(epoch from r.patience)::float8, r.in_doubt, r.guards,
     r.step_began_at, case when r.state = 'running' then r.step_began_at + r.hold end, r.began_at, r.ended_at,
     t.ticked_at, greatest(0, extract(epoch from coalesce(r.ended_at, clock_timestamp()) - r.step_began_at))::float8,
-    greatest(0, extract(epoch from clock_timestamp() - coalesce(t.ticked_at, r.began_at)))::float8, r.why, r.author, r.reason
+    greatest(0, extract(epoch from clock_timestamp() - coalesce(t.ticked_at, r.began_at)))::float8,
+    r.why, r.author, r.reason
 """
 _TABLES: LiteralString = """
     from promptctl.rollouts r

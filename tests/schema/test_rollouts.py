@@ -106,9 +106,32 @@ def test_starting_the_same_rollout_again_changes_nothing(prompt: Connection) -> 
     first = start(prompt)
     before = rows(prompt, STATE)
     for candidate in (2, None):
-        again = start(prompt, candidate, steps=[77], reason="again")
+        again = start(prompt, candidate, reason="again")
         assert (again["rollout"], again["changed"], again["steps"]) == (first["rollout"], False, [1000, 2500, 5000])
     assert rows(prompt, STATE) == before
+
+
+def test_another_plan_of_an_open_rollout_is_refused(prompt: Connection) -> None:
+    start(prompt)
+    error = refusal_error(
+        prompt, "select promptctl.start_rollout('p', 2, steps => '{100}', least_uses => 200, guards => '[]')"
+    )
+    assert error.diag.constraint_name == "a_prompt_has_one_open_rollout"
+    assert str(error.diag.message_primary).endswith(
+        'of "p" to version 2 is open with another plan: it differs in steps, guards'
+    )
+    # The share of the rollout is as before.
+    assert serving_state(prompt, "p") == (1, 2, 1000, 2)
+
+
+def test_a_rollout_says_what_became_of_the_split_before_it(prompt: Connection) -> None:
+    prompt.execute("select promptctl.split('p', 3000, 2)")
+    assert value(prompt, "select why from promptctl.start_rollout('p', 2)") == (
+        "replaces the share of the split, 30% for version 2"
+    )
+    prompt.execute("select promptctl.stop_rollout('p')")
+    prompt.execute("select promptctl.split('p', 3000, 3)")
+    assert value(prompt, "select why from promptctl.start_rollout('p', 2)") == "ends the split, 30% for version 3"
 
 
 def test_another_rollout_of_the_prompt_is_refused_while_one_is_open(prompt: Connection) -> None:

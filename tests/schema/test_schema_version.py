@@ -9,7 +9,7 @@ import promptctl
 from promptctl import schema
 
 VERSION = 8
-DIGEST = "000e889d6eee555242b51fff17107492176211574cbe1956f7b8220d426c98ca"
+DIGEST = "e392930ed0de1eb18b2f93735ca5b66b9dd7a2bbc0e74c4fe893376501cddf79"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:
