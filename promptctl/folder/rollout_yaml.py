@@ -117,9 +117,11 @@ def _guards(value: object, report: Report) -> list[dict[str, Any]] | None:
         if not isinstance(metric, str) or metric not in margins.METRICS:
             report(f"guards: {unknown_key(metric, margins.METRICS)}")
             continue
-        parsed = margins.value_of(metric, _written(tolerance))
+        margin = margins.value_of(metric, _written(tolerance))
+        parsed = None if margin is None else rollout_plans.tolerance(metric, margin)
         if parsed is None:
-            report(f"guards: {metric} must be {margins.rule(metric, separator=': ')}, not {quoted(tolerance)}")
+            rule = rollout_plans.tolerance_rule(metric, separator=": ")
+            report(f"guards: {metric} must be {rule}, not {quoted(tolerance)}")
         else:
             guards.append({"metric": metric, "tolerance": parsed})
     return guards

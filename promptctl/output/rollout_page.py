@@ -56,7 +56,12 @@ def text(
             '<p class="dim">Below, the line is the difference of all uses up to a time, and the ribbon its interval. A'
             " vertical line is a change of the share.</p>"
         )
-    changes = [(event.happened_at, shares.percent(event.basis_points)) for event in events]
+    # A pause and a resumption keep the share.
+    changes = [
+        (event.happened_at, shares.percent(event.basis_points))
+        for place, event in enumerate(events)
+        if place == 0 or event.basis_points != events[place - 1].basis_points
+    ]
     for judgment in judgments:
         points = [
             (look.looked_at, look.difference, look.lower, look.upper)

@@ -367,8 +367,9 @@ def _show_guards(rollout: Rollout, figures: Sequence[Mapping[str, Any]]) -> None
 def outlook_lines(rollout: Rollout, outlook: Tick) -> list[str]:
     """Return what comes next, and when the last tick was."""
     if rollout.state != "running":
-        resume = f"promptctl rollout resume {rollout.name} continues it at this share"
-        return [f"why: {rollout.why}", *([resume] if rollout.state == "paused" else [])]
+        paused = rollout.state == "paused"
+        following = after_pause(rollout.name, rollout.candidate, rollout.basis_points) if paused else []
+        return [f"why: {rollout.why}", *following]
     from promptctl.output import time_text
 
     ticked = "no tick yet" if rollout.ticked_at is None else f"last tick {time_text.ago(rollout.ticked_at)}"
@@ -380,6 +381,19 @@ def outlook_lines(rollout: Rollout, outlook: Tick) -> list[str]:
     remaining = rollout.hold_seconds - rollout.seconds_in_step
     when = f", in {span(remaining)} at the earliest" if remaining > 0 else ""
     return [f"next: {step}{when}", f"now: {outlook.why}", ticked]
+
+
+def after_pause(name: str, candidate: int, basis_points: int) -> list[str]:
+    """Return the commands that end a pause at this share, each with what it does.
+
+    At 0% and 100% a rollout cannot be resumed: one of the versions gets no uses.
+    """
+    if 0 < basis_points < shares.ALL:
+        return [f"promptctl rollout resume {name} continues it at this share"]
+    return [
+        f"promptctl activate {name}@{candidate} activates it for all units",
+        f"promptctl rollout stop {name} ends the rollout and the split",
+    ]
 
 
 def _warn_without_ticks(rollouts: Sequence[Rollout]) -> None:

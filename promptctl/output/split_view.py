@@ -38,8 +38,11 @@ def show_change(change: SplitChange, label: str, form: str) -> None:
 def _note_rollout(change: SplitChange) -> None:
     """Report what the change did to the rollout of the prompt."""
     messages.note(f"rollout {change.rollout} of {change.name} is {change.rollout_state}")
-    if change.rollout_state == "paused":
-        messages.note(f"promptctl rollout resume {change.name} continues it at this share")
+    if change.rollout_state == "paused" and change.candidate_version is not None:
+        from promptctl.output import rollout_view
+
+        for sentence in rollout_view.after_pause(change.name, change.candidate_version, change.basis_points):
+            messages.note(sentence)
 
 
 def show_split(split: Split, label: str, form: str) -> None:

@@ -112,15 +112,21 @@ def text(metric: str, margin: float) -> str:
     return f"{math.expm1(margin) * 100:.4g}%" if kind == "ratio" else f"{margin:.4g}"
 
 
-def rule(metric: str, separator: str = "=") -> str:
-    """Return how the margin of a metric is written, with an example: `errors=0.5pt`."""
+def rule(metric: str, separator: str = "=", least: str | None = None) -> str:
+    """Return how the margin of a metric is written, with an example: `errors=0.5pt`.
+
+    `least` is the least margin as it is written; without it, any margin above 0 is valid.
+    """
     kind = METRICS[metric].kind
     example = f"{metric}{separator}{EXAMPLES[kind]}"
     if kind == "rate":
-        return f"percentage points above 0pt and up to 100pt, for example {example}"
+        numbers = f"from {least} to 100pt" if least else "above 0pt and up to 100pt"
+        return f"percentage points {numbers}, for example {example}"
     if kind == "ratio":
-        return f"a percentage above 0% and up to 1000%, for example {example}"
-    return f"a number above 0 and up to 1e9, for example {example}"
+        numbers = f"from {least} to 1000%" if least else "above 0% and up to 1000%"
+        return f"a percentage {numbers}, for example {example}"
+    numbers = f"from {least} to 1e9" if least else "above 0 and up to 1e9"
+    return f"a number {numbers}, for example {example}"
 
 
 def value_of(metric: str, value: str) -> float | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from promptctl.records import Record
-from promptctl.rules import shares
+from promptctl.rules import margins, shares
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ DEFAULT_HOLD_SECONDS, DEFAULT_PATIENCE_SECONDS = 3600, 7 * 86_400
 # The same limits as in the constraints of the table `rollouts`.
 LONGEST_HOLD_SECONDS, LONGEST_PATIENCE_SECONDS = 366 * 86_400, 3660 * 86_400
 MOST_USES = 999_999_999
+# The least tolerance of a guard, in the unit of the kind of its metric, and as it is written.
+_LEAST_TOLERANCE = 0.0001
+_LEAST_WRITTEN = {"rate": "0.01pt", "ratio": "0.01%", "score": "0.0001"}
 # What happens after `--patience`, as it is written, and as the database stores it.
 IN_DOUBT = {"pause": "pause", "rollback": "roll back"}
 
@@ -41,9 +46,14 @@ class Plan(Record):
         return Plan(*[mine if its is None else its for mine, its in zip(self, other, strict=True)])
 
     @property
+    def guards_cost(self) -> bool:
+        """Whether the plan names a guard of the cost. The database refuses such a rollout if no model has a price."""
+        return any(guard["metric"] == "cost" for guard in self.guards or ())
+
+    @property
     def needs_prices(self) -> bool:
         """Whether the database needs prices: for a guard of the cost, or to decide whether that is a default guard."""
-        return self.guards is None or any(guard["metric"] == "cost" for guard in self.guards)
+        return self.guards is None or self.guards_cost
 
     @property
     def steps_text(self) -> str:
@@ -64,6 +74,18 @@ def time_problem(plan: Plan) -> str | None:
         default = ", which is 7d by default," if plan.patience_seconds is None else ""
         return f"patience{default} must be at least as long as hold"
     return None
+
+
+def tolerance(metric: str, margin: float) -> float | None:
+    """Return a margin as the tolerance of a guard, in the unit of the kind of its metric, None if it is too small."""
+    # The logarithm of 1.0001 is slightly less than 0.0001.
+    least = math.log1p(_LEAST_TOLERANCE) if margins.METRICS[metric].kind == "ratio" else _LEAST_TOLERANCE
+    return max(margin, _LEAST_TOLERANCE) if margin >= least else None
+
+
+def tolerance_rule(metric: str, separator: str = "=") -> str:
+    """Return how the tolerance of a guard is written, with an example: `errors=0.5pt`."""
+    return margins.rule(metric, separator, least=_LEAST_WRITTEN[margins.METRICS[metric].kind])
 
 
 def parse_steps(text: str) -> list[int]:

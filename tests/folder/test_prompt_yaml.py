@@ -207,15 +207,15 @@ def test_a_route_is_a_list_of_entries_in_their_order() -> None:
         ("rollout: {guards: {error: 1pt}}", "rollout: guards: unknown key 'error': did you mean 'errors'?"),
         (
             "rollout: {guards: {errors: 1%}}",
-            "guards: errors must be percentage points above 0pt and up to 100pt, for example errors: 0.5pt, not '1%'",
+            "guards: errors must be percentage points from 0.01pt to 100pt, for example errors: 0.5pt, not '1%'",
         ),
         (
             "rollout: {guards: {time: 15}}",
-            "guards: time must be a percentage above 0% and up to 1000%, for example time: 15%, not 15",
+            "guards: time must be a percentage from 0.01% to 1000%, for example time: 15%, not 15",
         ),
         (
             "rollout: {guards: {score: -1}}",
-            "guards: score must be a number above 0 and up to 1e9, for example score: 0.05, not -1",
+            "guards: score must be a number from 0.0001 to 1e9, for example score: 0.05, not -1",
         ),
         ("rout: []", "unknown key 'rout': did you mean 'route'?"),
         ("zzz: 2", "unknown key 'zzz'"),
@@ -258,7 +258,7 @@ def test_a_problem_is_reported_with_its_place(yaml: str, complaint: str) -> None
             ),
         ),
         ("rollout: {guards: {score: 2}}", Plan(guards=[{"metric": "score", "tolerance": 2.0}])),
-        ("rollout: {guards: {score: 1.0e-05}}", Plan(guards=[{"metric": "score", "tolerance": 0.00001}])),
+        ("rollout: {guards: {score: 0.0001}}", Plan(guards=[{"metric": "score", "tolerance": 0.0001}])),
     ],
 )
 def test_the_plan_of_rollouts(yaml: str, plan: Plan | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from promptctl import errors
 from promptctl.cli import present_prices
+from promptctl.output import messages
 from promptctl.output import rollout_view as output
 from promptctl.rules import references, rollout_plans
 from promptctl.store import rollouts
@@ -43,8 +44,8 @@ def start(
     tolerated. It activates the candidate after the last step, and it rolls back
     when a guard is proven to be worse than tolerated. Run it every few minutes.
 
-    --file reads the plan from the key rollout of a prompt.yaml; options that are
-    given too take precedence.
+    --file reads the plan from the key rollout of a prompt.yaml. An option replaces
+    the value in the file.
 
     Starting the same rollout again changes nothing. A prompt has one open rollout.
 
@@ -70,6 +71,10 @@ def start(
         numbers.check("--uses", uses)
     if file is not None:
         plan = _plan_of_file(file).replaced_by(plan)
+    if problem := rollout_plans.time_problem(plan):
+        raise errors.Usage(
+            "invalid_time", problem, hint="set --hold and --patience, for example --hold 8d --patience 14d"
+        )
     with run.database_to_change() as database, database.dry_run(is_enabled=dry_run):
         models = rollouts.read_models(database, target.name, target.version) if plan.needs_prices else []
         change = rollouts.start(
@@ -143,7 +148,7 @@ def tick(run: Run, names: list[str] | None = None) -> int:
     with run.database_to_change() as database:
         ticked = rollouts.running_names(database) if prompts is None else prompts
         if ticked:
-            rollouts.roll_up(database)
+            _roll_up(database)
         for name in ticked:
             try:
                 result = rollouts.tick(database, name, author=run.author())
@@ -287,7 +292,7 @@ def _watch(run: Run, name: str, seconds: int, longest: int | None) -> int:
 
 def _round(run: Run, database: Database, name: str) -> tuple[int | None, str]:
     """Tick once. Return the exit code if the rollout has ended or is paused, else None and why it holds."""
-    rollouts.roll_up(database)
+    _roll_up(database)
     result = rollouts.tick(database, name, author=run.author())
     if result.state is None:
         raise errors.NotFound(
@@ -303,6 +308,16 @@ def _round(run: Run, database: Database, name: str) -> tuple[int | None, str]:
     return _code_of_state(result.state), ""
 
 
+def _roll_up(database: Database) -> None:
+    """Roll up uses, so that the ticks read fewer. They do not need it, so a failure only makes a warning."""
+    try:
+        rollouts.roll_up(database)
+    except errors.Unreachable:
+        raise
+    except errors.PromptctlError as problem:
+        messages.warning(f"cannot roll uses up, so the tick takes longer: {problem.message}")
+
+
 def _code_of_state(state: str) -> int:
     return {"promoted": 0, "rolled back": errors.DIFFERENT}.get(state, errors.NOT_DECIDED)
 
@@ -314,8 +329,6 @@ def _exit_code(actions: Sequence[str]) -> int:
 
 
 def _report(run: Run, failure: errors.PromptctlError) -> None:
-    from promptctl.output import messages
-
     messages.error(failure, as_json=run.form == "json")
 
 
@@ -350,9 +363,14 @@ def _steps_hint() -> str:
 def _guards(texts: list[str]) -> list[dict[str, Any]]:
     from promptctl.rules import margins
 
-    return [
-        {"metric": metric, "tolerance": tolerance} for metric, tolerance in margins.parse_all(texts, "--guard").items()
-    ]
+    guards: list[dict[str, Any]] = []
+    for metric, margin in margins.parse_all(texts, "--guard").items():
+        tolerance = rollout_plans.tolerance(metric, margin)
+        if tolerance is None:
+            problem = f"--guard: {metric} has a tolerance that is too small"
+            raise errors.Usage("invalid_margin", problem, hint=f"write {rollout_plans.tolerance_rule(metric)}")
+        guards.append({"metric": metric, "tolerance": tolerance})
+    return guards
 
 
 def _age(option: str, text: str, *, least: int) -> int:
