@@ -92,7 +92,7 @@ def _texts(outcome: Outcome, pairs: TextPairs) -> Iterator[str]:
 
 def _row(change: Change, outcome: Outcome) -> str:
     message = _escaped(plan_view.message(change, outcome))
-    if change.kind == changes.HELD and change.hint:
+    if change.kind != changes.CONFLICT and change.hint:
         message += f"; {_escaped(change.hint)}"
     return f"| {_LABELS[change.kind]} | `{change.subject}` | {message} |"
 

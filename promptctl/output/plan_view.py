@@ -72,7 +72,7 @@ def show(outcome: Outcome, title: str, form: str, pairs: TextPairs, unclaimed: S
         stream.write_json(document(outcome, title, pairs, unclaimed))
     elif form == "quiet":
         writing_changes = [change for change in plan.changes if change.kind in changes.WRITING_KINDS]
-        stream.write("".join(f"{change.reference}\n" for change in writing_changes))
+        stream.write("".join(f"{_reference(change)}\n" for change in writing_changes))
     elif stream.to_terminal():
         stream.write(stream.one_line(title) + "\n")
         _show_changes(outcome)
@@ -90,11 +90,19 @@ def show(outcome: Outcome, title: str, form: str, pairs: TextPairs, unclaimed: S
         messages.note(summary(outcome))
     if form != "plain" or not stream.to_terminal():
         # On a terminal, the list of changes has the hints already. In a pipe, its rows have only the messages.
-        for change in plan.of(changes.HELD):
-            if form != "plain":
+        for change in plan.changes:
+            hint = _own_hint(change)
+            if form != "plain" and (change.kind == changes.HELD or hint):
                 messages.note(f"{change.name} {message(change, outcome)}")
-            if change.hint:
-                messages.note(f"{change.name}: {change.hint}")
+            if hint:
+                messages.note(f"{change.name}: {hint}")
+
+
+def _reference(change: Change) -> str:
+    """Return what --quiet prints of a change: after the end of a rollout, the version that all units get."""
+    if change.kind == changes.STOP:
+        return f"{change.name}@{change.previous_version}"
+    return change.reference
 
 
 def document(outcome: Outcome, title: str, pairs: TextPairs, unclaimed: Sequence[str] | None = None) -> dict[str, Any]:
@@ -198,11 +206,16 @@ def _show_changes(outcome: Outcome) -> None:
         sign, style = _SIGNS[change.kind]
         line = f"{subject:<{width}}  {stream.one_line(message(change, outcome, with_age=True))}"
         stream.write(f"{stream.styled(sign, style)} {_wrapped(line, indent=width + 2)}\n")
-        if change.kind == changes.HELD and change.hint:
-            stream.write(f"  {'':<{width}}  {stream.one_line(change.hint)}\n")
+        if hint := _own_hint(change):
+            stream.write(f"  {'':<{width}}  {stream.one_line(hint)}\n")
     for kind, count in omitted.items():
         more = f"  and {count} more of the kind {kind}: --json lists all of them"
         stream.write(stream.styled(more, stream.DIM) + "\n")
+
+
+def _own_hint(change: Change) -> str | None:
+    """Return the hint that follows a change. That of a conflict follows the error instead."""
+    return None if change.kind == changes.CONFLICT else change.hint
 
 
 def _wrapped(line: str, indent: int) -> str:

@@ -28,7 +28,11 @@ class ExportedVersion(Record):
 
 
 class ExportedPrompt(Record):
-    """A prompt with its versions in use, by number, its active version and its route."""
+    """A prompt with its versions in use, by number, its active version and its route.
+
+    If a sync has started an open rollout, or has left it to the ticks, `active_version` is the candidate: the version
+    that the folder names.
+    """
 
     name: str
     active_version: int | None
@@ -48,7 +52,14 @@ def read_prompts(database: Database, pattern: str | None) -> list[ExportedPrompt
             batch = names[start : start + _PROMPTS_PER_STATEMENT]
             served, versions = database.run_all(
                 (
-                    "select s.name, s.active_version, s.route from promptctl.served s where s.name = any ($1)",
+                    """
+                    select s.name, coalesce(r.candidate, s.active_version), s.route
+                    from promptctl.served s
+                    left join promptctl.applied a on a.name = s.name
+                    left join promptctl.rollouts r on r.name = s.name and r.state in ('running', 'paused')
+                                                   and r.candidate = a.active_version
+                    where s.name = any ($1)
+                    """,
                     [batch],
                 ),
                 (

@@ -76,13 +76,20 @@ class LastRollout(Record):
         return self.state in ("running", "paused")
 
 
+class Promotion(Record):
+    """The last rollout that promoted the version which is active now, and its baseline."""
+
+    rollout: int
+    baseline: int
+
+
 class StoredPrompt(Record):
     """What the database has of one prompt, its last move, and what the last sync applied.
 
     `applied_source` is the source of that sync, None if there was none. `applied_version` and `applied_route` are what
     its folder set, None if it set none. `has_applied_version` and `has_applied_route` are whether the folder of any
     sync ever set one. `candidate_version` is None if no split runs, and `basis_points` is its share of 10 000. An open
-    rollout has a split too.
+    rollout has a split too. `promotion` is None if no rollout promoted the active version.
     """
 
     name: str
@@ -102,6 +109,7 @@ class StoredPrompt(Record):
     basis_points: int = 0
     is_archived: bool = False
     last_rollout: LastRollout | None = None
+    promotion: Promotion | None = None
 
     @property
     def open_rollout(self) -> LastRollout | None:
@@ -263,7 +271,7 @@ def stored_prompts(database: Database, names: Sequence[str]) -> dict[str, Stored
                    coalesce(p.has_applied_version, false), coalesce(p.has_applied_route, false), p.metadata,
                    s.candidate_version, s.basis_points, s.archived_at is not null, a.author, a.kind, a.changed_at,
                    a.reason, r.undoes, o.rollout, o.candidate, o.state, o.why,
-                   coalesce(o.ended_at >= a.changed_at, true)
+                   coalesce(o.ended_at >= a.changed_at, true), m.rollout, m.baseline
             from promptctl.served s
             left join lateral (
                 select a.author, a.kind, a.changed_at, a.reason, a.release from promptctl.allocations a
@@ -277,6 +285,11 @@ def stored_prompts(database: Database, names: Sequence[str]) -> dict[str, Stored
                 select o.rollout, o.candidate, o.state, o.why, o.ended_at from promptctl.rollouts o
                 where o.name = s.name order by o.rollout desc limit 1
             ) o on true
+            left join lateral (
+                select m.rollout, m.baseline from promptctl.rollouts m
+                where m.name = s.name and m.candidate = s.active_version and m.state = 'promoted'
+                order by m.rollout desc limit 1
+            ) m on true
             -- Without the empty rows that lock_prompts has just inserted.
             where lower(s.name) = any ($1) and s.next_version > 1
             """,
@@ -301,9 +314,11 @@ def stored_prompts(database: Database, names: Sequence[str]) -> dict[str, Stored
         # The groups of columns of the statement above.
         name, prompt, applied, metadata, split, move = row[0], row[:5], row[5:10], row[10], row[11:14], row[14:19]
         last_move = LastMove(*move) if move[0] is not None else None
-        last_rollout = LastRollout(*row[19:]) if row[19] is not None else None
+        last_rollout = LastRollout(*row[19:24]) if row[19] is not None else None
+        promotion = Promotion(*row[24:]) if row[24] is not None else None
         fields: list[Any] = [
             *prompt, last_move, *applied, metadata or {}, versions_by_name.get(name, {}), *split, last_rollout,
+            promotion,
         ]  # fmt: skip
         stored[name] = StoredPrompt(*fields)
     return stored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from promptctl import errors
 from promptctl.records import Record
 from promptctl.rules.references import Reference
 from promptctl.store import moves, rollouts, routes, syncs, versions
@@ -112,8 +113,8 @@ def _start_rollouts(
     for change in changes:
         assert change.rollout is not None
         models = rollouts.read_models(database, change.name, change.version) if change.rollout.needs_prices else []
-        started.append(
-            rollouts.start(
+        try:
+            effect = rollouts.start(
                 database,
                 change.name,
                 change.version,
@@ -125,7 +126,11 @@ def _start_rollouts(
                 release=release,
                 origin=origins.get(change.name),
             )
-        )
+        except (errors.Refused, errors.Usage) as problem:
+            # The database does not say which of the prompts it is.
+            problem.message = f"{change.reference}: {problem.message}; nothing was applied"
+            raise
+        started.append(effect)
     return started
 
 

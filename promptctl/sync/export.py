@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # What looks like a key in an exported file gets this reason in `allow_secrets`, unless the folder has a reason already.
 _EXPORTED_REASON = "it was in the database when this was exported"
 _HINT = "promptctl export FOLDER"
+# A file that has this, and no valid plan, would lose its plan if it was replaced.
+_ROLLOUT_KEY = b"\nrollout:"
 
 
 class Exported(Record):
@@ -140,10 +142,16 @@ class _FilesOfPrompt:
     def _yaml_text(self, path: str, with_secrets: set[int]) -> str:
         """Return the text of prompt.yaml. If a file has secrets, it is written again, with `allow_secrets`.
 
-        The plan of rollouts is in no database, so that of the present file stays.
+        The plan of rollouts is in no database, so that of the present file stays. Raises Failed (`cannot_export`) if it
+        is invalid: without it, the next version would be activated at once.
         """
         prompt = self._prompt
-        current = prompt_yaml.parse(_read_if_exists(path) or b"", path, [])
+        problems: list[str] = []
+        raw = _read_if_exists(path) or b""
+        current = prompt_yaml.parse(raw, path, problems)
+        if problems and current.rollout is None and _ROLLOUT_KEY in b"\n" + raw:
+            problem = next((problem for problem in problems if ": rollout" in problem), problems[0])
+            raise errors.Failed("cannot_export", problem, hint="correct that file, or export into another folder")
         rollout = current.written_rollout if current.rollout is not None else None
         versions = {
             version.version: VersionYaml(

@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 from promptctl.records import Record
 from promptctl.rules.targeting import RouteGraph
 from promptctl.sync.changes import CONFLICT, DATABASE_ONLY, HELD, NOTE, WHOLE_PROMPT, AppliedPrompt, Change, Plan
-from promptctl.sync.serving_changes import activation_changes, is_route_held, route_changes
+from promptctl.sync.serving_changes import (
+    activation_changes,
+    future_of_rollout,
+    is_route_held,
+    route_changes,
+    stop_command,
+    unnamed_rollout_changes,
+)
 from promptctl.sync.version_changes import version_changes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from promptctl.folder.prompt_files import FolderPrompt
+    from promptctl.store.rollouts import Rollout
     from promptctl.store.syncs import StoredPrompt
     from promptctl.sync.changes import PlanOptions
 
@@ -24,7 +32,7 @@ class Input(Record):
     `prompts` are the folder's prompts that may have changed; `unchanged` counts the others. `stored` is what the
     database has of them; its keys are the names there, which may differ from the folder's in case. `graph` has the
     prompts that routes lead to. `missing` has the prompts of this source that are no longer in the folder, with their
-    active versions.
+    active versions, and `missing_rollouts` their open rollouts.
     """
 
     source: str
@@ -33,6 +41,7 @@ class Input(Record):
     graph: RouteGraph
     missing: Mapping[str, int | None]
     unchanged: int
+    missing_rollouts: Mapping[str, Rollout]
 
 
 def make(inputs: Input, options: PlanOptions) -> Plan:
@@ -67,8 +76,11 @@ def make(inputs: Input, options: PlanOptions) -> Plan:
             unchanged += 1
     for name, active in inputs.missing.items():
         if active is not None:
-            message = f"is no longer in the folder; version {active} stays active"
-            changes.append(Change(DATABASE_ONLY, name, WHOLE_PROMPT, message, previous_version=active))
+            message, hint = f"is no longer in the folder; version {active} stays active", None
+            if (open_one := inputs.missing_rollouts.get(name)) is not None:
+                future = future_of_rollout(open_one.rollout, open_one.candidate, open_one.state, open_one.basis_points)
+                message, hint = f"{message}, and {future}", stop_command(name)
+            changes.append(Change(DATABASE_ONLY, name, WHOLE_PROMPT, message, previous_version=active, hint=hint))
     return Plan(changes, applied_prompts, unchanged)
 
 
@@ -80,6 +92,8 @@ def _prompt_changes(
     changes = version_changes(source, prompt, stored, options)
     if prompt.active is not None:
         changes += activation_changes(prompt, prompt.active, stored, options)
+    elif stored is not None:
+        changes += unnamed_rollout_changes(prompt, stored)
     if prompt.route is not None:
         changes += route_changes(prompt, prompt.route, stored, options, graph)
     return changes

@@ -9,7 +9,7 @@ from promptctl.folder import provenance
 from promptctl.postgres import refusals
 from promptctl.rules.references import short_hash
 from promptctl.sync import serving_changes
-from promptctl.sync.changes import ACTIVATE, CONFLICT
+from promptctl.sync.changes import ACTIVATE, CONFLICT, ROLLOUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,9 @@ def refusal(plan: Plan, reading: Reading, *, force: bool) -> errors.Refused | No
 
 
 def _too_many_moves(plan: Plan, reading: Reading) -> errors.Refused | None:
-    moved = sum(1 for change in plan.of(ACTIVATE) if change.previous_version is not None)
+    # A rollout of any share counts as much as an activation.
+    started = (*plan.of(ACTIVATE), *plan.of(ROLLOUT))
+    moved = sum(1 for change in started if change.previous_version is not None)
     source_versions = reading.state.active_versions
     # Active prompts that this source applies for the first time count too.
     new_versions = [prompt.active_version for name, prompt in reading.stored.items() if name not in source_versions]

@@ -11,7 +11,7 @@ from promptctl.folder import listing, mistakes, prompt_files, provenance
 from promptctl.records import Record
 from promptctl.rules import targeting
 from promptctl.rules.targeting import RouteGraph
-from promptctl.store import syncs
+from promptctl.store import rollouts, syncs
 from promptctl.sync import overlaps
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from promptctl.folder.prompt_files import FolderPrompt
     from promptctl.folder.provenance import Checkout
     from promptctl.postgres.database import Database
+    from promptctl.store.rollouts import Rollout
     from promptctl.store.syncs import SourceState, StoredPrompt
 
     # Reports progress: gets the activity, the number of prompts that are done, and the number of all.
@@ -140,6 +141,7 @@ class Reading(Record):
 
     `state` is what was applied of the folder last. `relation` is how the folder's commit relates to the commit that
     was applied last, a constant of `provenance`. `stored` is what the database has of the reader's candidates, by name.
+    `missing_rollouts` are the open rollouts of prompts that are no longer in the folder, by name.
     """
 
     checkout: Checkout
@@ -147,6 +149,7 @@ class Reading(Record):
     relation: str
     reader: FolderReader
     stored: dict[str, StoredPrompt]
+    missing_rollouts: dict[str, Rollout]
 
     @property
     def lacks_applied_commit(self) -> bool:
@@ -156,8 +159,7 @@ class Reading(Record):
     @property
     def missing_prompts(self) -> dict[str, int | None]:
         """The prompts of this source that are no longer in the folder, with their active versions."""
-        names = {prompt.name for prompt in self.reader.listed_prompts}
-        return {name: active for name, active in self.state.active_versions.items() if name not in names}
+        return _missing_prompts(self.reader.listed_prompts, self.state)
 
 
 def read(
@@ -184,7 +186,14 @@ def read(
         reader.read_ahead()
         wait_for_locks()
     stored = syncs.stored_prompts(database, names) if names else {}
-    return Reading(checkout, state, _commit_relation(checkout, state), reader, stored)
+    missing = _missing_prompts(prompts, state)
+    missing_rollouts = {one.name: one for one in rollouts.read_open(database) if one.name in missing} if missing else {}
+    return Reading(checkout, state, _commit_relation(checkout, state), reader, stored, missing_rollouts)
+
+
+def _missing_prompts(prompts: Sequence[ListedPrompt], state: SourceState) -> dict[str, int | None]:
+    names = {prompt.name for prompt in prompts}
+    return {name: active for name, active in state.active_versions.items() if name not in names}
 
 
 def route_graph(database: Database, prompts: Iterable[FolderPrompt]) -> RouteGraph:

@@ -3,8 +3,9 @@
 An operator's move is held: it stays until the folder names another version than at the last sync. In the same way, a
 route that was set in the database stays until the folder's route changes.
 
-If prompt.yaml has the key `rollout`, another version becomes active by a rollout. A sync leaves an open rollout to the
-version that the folder names to the ticks, and stops one to another version once the folder names a version anew.
+If prompt.yaml has the key `rollout`, another version becomes active by a rollout, but not the baseline of the rollout
+that promoted the active version: a revert takes effect at once. A sync leaves an open rollout to the version that the
+folder names to the ticks, and stops one to another version once the folder names a version anew.
 """
 
 from __future__ import annotations
@@ -70,10 +71,14 @@ def activation_changes(
     if not options.allow_new_variables and (variables := _new_variables(prompt, target, stored)):
         return [_variables_conflict(prompt, target, stored, variables)]
     share = shares.percent(stored.basis_points)
-    if prompt.rollout is not None and active is not None:
+    promotion = stored.promotion
+    is_revert = prompt.rollout is not None and promotion is not None and promotion.baseline == target
+    if prompt.rollout is not None and active is not None and not is_revert:
         stops = [_stop(prompt, stored, rollout)] if rollout is not None else []
         return [*stops, _rollout(prompt, target, stored, prompt.rollout)]
     message = f"activate {target} ({'none' if active is None else active} active)"
+    if is_revert and promotion is not None:
+        message += f" at once, as it was before rollout {promotion.rollout}"
     if rollout is not None:
         message += f"; ends rollout {rollout.rollout}, {share} for version {rollout.candidate}"
     elif stored.candidate_version is not None:
@@ -117,6 +122,30 @@ def _rolling_out(prompt: FolderPrompt, target: int, stored: StoredPrompt, rollou
     )
 
 
+def unnamed_rollout_changes(prompt: FolderPrompt, stored: StoredPrompt) -> list[Change]:
+    """Return a note if the folder names no active version any more, and a rollout of the one that it named is open."""
+    rollout = stored.open_rollout
+    if rollout is None or rollout.candidate != stored.applied_version:
+        return []
+    future = future_of_rollout(rollout.rollout, rollout.candidate, rollout.state, stored.basis_points)
+    message = f"prompt.yaml names no active version now; version {stored.active_version} stays active, and {future}"
+    hint = stop_command(prompt.name)
+    return [Change(NOTE, prompt.name, WHOLE_PROMPT, message, previous_version=stored.active_version, hint=hint)]
+
+
+def future_of_rollout(rollout: int, candidate: int, state: str, basis_points: int) -> str:
+    """Return what an open rollout will do, as a part of a sentence. The share is in basis points."""
+    share = shares.percent(basis_points)
+    if state == "paused":
+        return f"rollout {rollout} stays paused, with {share} for version {candidate}"
+    return f"rollout {rollout} continues, with {share} for version {candidate}, and can activate it"
+
+
+def stop_command(name: str) -> str:
+    """Return the command that stops the rollout of a prompt."""
+    return f"promptctl rollout stop {name}"
+
+
 def _is_activation_held(target: int, stored: StoredPrompt, options: PlanOptions) -> bool:
     """Whether the active version stays, although the folder names another one, `target`.
 
@@ -147,7 +176,8 @@ def _hold(prompt: FolderPrompt, target: int, stored: StoredPrompt) -> Change:
             f"held at {'none' if active is None else active}, the folder names {target}: rollout {rollout.rollout} "
             f"{end}{because}",
             previous_version=active,
-            hint=f"{keep}; to try {target} again, start a rollout of it",
+            # A rollout needs an active version.
+            hint=f"{keep}; to try {target} again, {'start a rollout of it' if active is not None else 'activate it'}",
         )
     return Change(
         HELD,

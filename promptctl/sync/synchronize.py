@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from promptctl import errors
 from promptctl.folder import provenance
 from promptctl.records import Record
-from promptctl.store import syncs
+from promptctl.store import rollouts, syncs
 from promptctl.sync import plan, plan_checks, read
 from promptctl.sync.apply import apply_plan
-from promptctl.sync.changes import WRITING_KINDS, PlanOptions, PreparedPlan
+from promptctl.sync.changes import CONFLICT, NEW, WRITING_KINDS, Change, Plan, PlanOptions, PreparedPlan
 from promptctl.sync.upload import Uploader
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from promptctl.store.rollouts import RolloutChange
     from promptctl.store.syncs import StoredPrompt
     from promptctl.sync.apply import Applied, Prices
-    from promptctl.sync.changes import Plan
     from promptctl.sync.read import Progress, Reading
 
 
@@ -82,17 +81,18 @@ def preview(
     options: SyncOptions,
     progress: Progress,
     *,
+    prices: Prices,
     will_apply: bool = False,
 ) -> Outcome:
     """Return the plan of a sync without changing anything.
 
-    `will_apply`: the plan is to be applied later, from a file. Raises Failed for an invalid folder, Refused for a
-    secret in it and for a folder that overlaps another source.
+    `will_apply`: the plan is to be applied later, from a file. `prices` is as in `apply_plan`. Raises Failed for an
+    invalid folder, Refused for a secret in it and for a folder that overlaps another source.
     """
     with database.transaction(read_only=True):
         reading = read.read(database, checkout, prompts, progress, force=options.force, lock=False)
         parsed = list(reading.reader.parse(reading.stored, "comparing", allow_secrets=options.allow_secrets))
-        return _make_plan(database, reading, parsed, options, will_apply=will_apply)
+        return _make_plan(database, reading, parsed, options, prices, will_apply=will_apply)
 
 
 def apply(
@@ -124,7 +124,7 @@ def apply(
                 origins=checkout.origins,
             )
             try:
-                outcome = _plan_and_upload(database, reading, uploader, options)
+                outcome = _plan_and_upload(database, reading, uploader, options, prices)
                 if outcome.refusal is not None:
                     raise _PlanRefused(outcome)
                 uploader.finish()
@@ -146,7 +146,9 @@ class _PlanRefused(errors.PromptctlError):
         self.outcome = outcome
 
 
-def _plan_and_upload(database: Database, reading: Reading, uploader: Uploader, options: SyncOptions) -> Outcome:
+def _plan_and_upload(
+    database: Database, reading: Reading, uploader: Uploader, options: SyncOptions, prices: Prices
+) -> Outcome:
     """Parse the changed prompts and make the plan. New texts are stored while the next files are parsed."""
     reader, stored = reading.reader, reading.stored
     if reading.lacks_applied_commit and not options.force:
@@ -157,14 +159,20 @@ def _plan_and_upload(database: Database, reading: Reading, uploader: Uploader, o
         parsed = list(uploader.upload(reader, stored, prompts))
         # The server stores the last texts while the plan is made.
         uploader.send_rest()
-    if any(prompt.route for prompt in parsed):
-        # The query of the route graph needs the connection.
+    if any(prompt.route or (prompt.rollout is not None and prompt.rollout.guards_cost) for prompt in parsed):
+        # The queries of the route graph and of the models need the connection.
         uploader.wait()
-    return _make_plan(database, reading, parsed, options, will_apply=True)
+    return _make_plan(database, reading, parsed, options, prices, will_apply=True)
 
 
 def _make_plan(
-    database: Database, reading: Reading, prompts: Sequence[FolderPrompt], options: SyncOptions, *, will_apply: bool
+    database: Database,
+    reading: Reading,
+    prompts: Sequence[FolderPrompt],
+    options: SyncOptions,
+    prices: Prices,
+    *,
+    will_apply: bool,
 ) -> Outcome:
     checkout, state, listed = reading.checkout, reading.state, reading.reader.listed_prompts
     new_plan = plan.make(
@@ -175,9 +183,11 @@ def _make_plan(
             graph=read.route_graph(database, prompts),
             missing=reading.missing_prompts,
             unchanged=len(listed) - len(prompts),
+            missing_rollouts=reading.missing_rollouts,
         ),
         PlanOptions(options.adopt, options.allow_new_variables, will_apply),
     )
+    new_plan = _refuse_cost_without_price(database, new_plan, prices)
     prepared = PreparedPlan(
         source=checkout.source,
         commit=checkout.commit,
@@ -190,6 +200,32 @@ def _make_plan(
     )
     refusal = plan_checks.refusal(new_plan, reading, force=options.force)
     return Outcome(prepared, refusal, reading.stored, state.commit)
+
+
+def _refuse_cost_without_price(database: Database, new_plan: Plan, prices: Prices) -> Plan:
+    """Return the plan with a conflict for each rollout that has a guard of the cost, and no model with a price."""
+    models_of_files = {
+        (change.name, change.version): change.file.settings.get("model")
+        for change in new_plan.of(NEW)
+        if change.file is not None
+    }
+    checked: list[Change] = []
+    for change in new_plan.changes:
+        if change.rollout is None or not change.rollout.guards_cost:
+            checked.append(change)
+            continue
+        models = set(rollouts.read_models(database, change.name, change.version))
+        if (model := models_of_files.get((change.name, change.version))) is not None:
+            models.add(model)
+        if models and prices(sorted(models)):
+            checked.append(change)
+            continue
+        message = "its rollout has a guard of the cost, which needs the price of a model"
+        if models:
+            message += f"; there is no price of {', '.join(sorted(models))}"
+        hint = f"remove cost from the guards in {change.yaml_path}, or set model there"
+        checked.append(Change(CONFLICT, change.name, change.version, message, hint=hint))
+    return Plan(checked, new_plan.applied_prompts, new_plan.unchanged)
 
 
 def _is_already_recorded(new_plan: Plan, reading: Reading) -> bool:

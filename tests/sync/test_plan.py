@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,6 +24,9 @@ from promptctl.sync.changes import (
     Plan,
     PlanOptions,
 )
+
+if TYPE_CHECKING:
+    from promptctl.store.rollouts import Rollout
 
 SOURCE = "example.com/prompts prompts"
 # The hint does not begin with a command that undoes the operator's move.
@@ -102,8 +105,11 @@ def make(
     graph: RouteGraph = RouteGraph({}, {}),  # noqa: B008 - immutable
     missing: dict[str, int | None] | None = None,
     unchanged: int = 0,
+    missing_rollouts: dict[str, Rollout] | None = None,
 ) -> Plan:
-    return plan.make(plan.Input(SOURCE, prompts, database, graph, missing or {}, unchanged), options)
+    return plan.make(
+        plan.Input(SOURCE, prompts, database, graph, missing or {}, unchanged, missing_rollouts or {}), options
+    )
 
 
 def plan_of(prompt: FolderPrompt, database: dict[str, StoredPrompt], **options: bool) -> Plan:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from promptctl.rules.rollout_plans import Plan as RolloutPlan
-from promptctl.store.syncs import LastRollout, StoredPrompt
+from promptctl.store.syncs import LastRollout, Promotion, StoredPrompt
 from promptctl.sync.changes import ACTIVATE, CONFLICT, HELD, NEW, NOTE, ROLLOUT, STOP, Change, PlanOptions
 from tests.sync.test_plan import SOURCE, folder_prompt, make, stored_prompt
 
@@ -222,6 +222,62 @@ def test_an_operators_version_stays_as_without_rollouts() -> None:
     assert (held.kind, held.message) == (HELD, "held at 2, the folder names 3")
     adopted = changes(3, DEFAULT, 2, None, options=PlanOptions(adopt=True))[0]
     assert [change.kind for change in adopted] == [ROLLOUT]
+
+
+def with_promotion(database: StoredPrompt, promotion: Promotion) -> dict[str, StoredPrompt]:
+    fields: dict[str, Any] = database.as_dict() | {"promotion": promotion}
+    return {"a": StoredPrompt(**fields)}
+
+
+def test_a_revert_after_the_promotion_is_activated_at_once() -> None:
+    database = with_promotion(stored(3, 3, rolling_out(3, state="promoted")), Promotion(7, 2))
+    found = make([folder_prompt(TEXTS, 2, rollout=DEFAULT)], database).changes
+    assert lines(found) == [(ACTIVATE, 2, "activate 2 (3 active) at once, as it was before rollout 7")]
+    # A later rollout that is open ends.
+    database = with_promotion(stored(3, 4, rolling_out(4)), Promotion(6, 2))
+    found = make([folder_prompt(TEXTS, 2, rollout=DEFAULT)], database).changes
+    assert lines(found) == [
+        (ACTIVATE, 2, "activate 2 (3 active) at once, as it was before rollout 6; ends rollout 7, 25% for version 4")
+    ]
+    # Any other version is rolled out.
+    found = make([folder_prompt(TEXTS, 1, rollout=DEFAULT)], database).changes
+    assert [change.kind for change in found] == [STOP, ROLLOUT]
+    # Without the key, there is nothing to explain.
+    database = with_promotion(stored(3, 3), Promotion(7, 2))
+    assert lines(make([folder_prompt(TEXTS, 2)], database).changes) == [(ACTIVATE, 2, "activate 2 (3 active)")]
+
+
+@pytest.mark.parametrize("plan", [None, DEFAULT])
+def test_a_note_says_what_a_rollout_will_do_that_the_folder_names_no_more(plan: RolloutPlan | None) -> None:
+    [note], recorded = changes(None, plan, 2, 3, rolling_out(3))
+    assert (note.kind, note.subject, note.hint) == (NOTE, "a", "promptctl rollout stop a")
+    assert note.message == (
+        "prompt.yaml names no active version now; version 2 stays active, and rollout 7 continues, with 25% for "
+        "version 3, and can activate it"
+    )
+    assert recorded is None
+    [note], _ = changes(None, plan, 2, 3, rolling_out(3, state="paused"))
+    assert note.message.endswith("and rollout 7 stays paused, with 25% for version 3")
+    # It is said once. An operator's rollout, and one that has ended, need no word.
+    assert changes(None, plan, 2, None, rolling_out(3)) == ([], None)
+    assert changes(None, plan, 2, 3, rolling_out(3, state="stopped")) == ([], None)
+    # A commit that names the active version again stops it.
+    _, database = after_sync(stored(2, 3, rolling_out(3)), folder_prompt(TEXTS, None, rollout=plan), PlanOptions())
+    again, _ = after_sync(database, folder_prompt(TEXTS, 2, rollout=plan), PlanOptions())
+    assert [change.kind for change in again] == [STOP]
+
+
+def test_a_failed_rollout_of_a_prompt_without_an_active_version_can_only_be_activated() -> None:
+    [held], _ = changes(3, DEFAULT, None, 3, rolling_out(3, state="stopped"))
+    assert held.hint is not None
+    assert held.hint.endswith("; to try 3 again, activate it")
+
+
+def test_a_revert_of_a_later_commit_tries_a_failed_version_again() -> None:
+    failed = rolling_out(3, state="rolled back")
+    _, database = after_sync(stored(2, 3, failed), folder_prompt(TEXTS, 4, rollout=DEFAULT), PlanOptions())
+    again, _ = after_sync(database, folder_prompt(TEXTS, 3, rollout=DEFAULT), PlanOptions())
+    assert [change.kind for change in again] == [ROLLOUT]
 
 
 def test_new_variables_are_the_same_conflict_as_for_an_activation() -> None:

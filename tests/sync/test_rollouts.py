@@ -48,7 +48,9 @@ def yaml(active: int, rollout: str = "") -> dict[str, str]:
 
 
 def served(sql: psycopg.Connection[Any]) -> Any:
-    return sql.execute("select active_version, candidate_version, basis_points from promptctl.served").fetchone()
+    return sql.execute(
+        "select active_version, candidate_version, basis_points from promptctl.served where name = 'a'"
+    ).fetchone()
 
 
 def states(sql: psycopg.Connection[Any]) -> list[Any]:
@@ -272,15 +274,90 @@ def test_a_damaged_plan_of_a_rollout_is_refused(
     assert (refused.code, "is not a saved plan" in refused.err) == (1, True)
 
 
-def test_a_rollout_that_the_database_refuses_applies_nothing(
+def test_a_cost_without_a_price_is_found_before_anything_is_applied(
     repository: Repository, sync: Callable[..., Ended], sql: psycopg.Connection[Any]
 ) -> None:
     # No use and no setting names a model, so the cost has no price.
     repository.commit(yaml(2, "rollout: {guards: {cost: 10%}}\n") | {"prompts/b/v1.txt": "Another.\n"})
-    refused = sync()
-    assert (refused.code, "a guard of the cost needs the price of each model" in refused.err) == (5, True), refused
+    for words in (("--check",), ()):
+        refused = sync(*words)
+        message = "a@2: its rollout has a guard of the cost, which needs the price of a model; nothing was applied"
+        assert (refused.code, message in refused.err) == (5, True), refused
+        assert "remove cost from the guards in repository/prompts/a/prompt.yaml, or set model there" in refused.err
     assert sql.execute("select count(*) from promptctl.served where name = 'b'").fetchone() == (0,)
     assert served(sql) == (1, None, 0)
+    # The model of a version that is new has a price.
+    text = yaml(4, "model: claude-sonnet-4-5\nrollout: {guards: {cost: 10%}}\n")
+    repository.commit(text | {"prompts/a/v4.txt": "Text 4.\n"})
+    assert (sync("--check").code, sync().code) == (3, 0)
+    assert served(sql) == (1, 4, 1000)
+
+
+def test_an_error_of_the_database_names_the_prompt(
+    promptctl: Promptctl, repository: Repository, sync: Callable[..., Ended]
+) -> None:
+    repository.commit(yaml(2, QUICK))
+    sync("--save-plan", "plan.json")
+    path = promptctl.home / "plan.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    [change] = [change for change in document["work"]["plan"]["changes"] if change["kind"] == "rollout"]
+    change["rollout"]["guards"][0]["tolerance"] = 0.00001
+    document["digest"] = plan_documents.digest(document)
+    path.write_text(json.dumps(document), encoding="utf-8")
+    refused = promptctl("sync", "--apply-plan", "plan.json")
+    assert "a@2: the tolerance of a guard is too small; nothing was applied" in refused.err
+
+
+def test_a_removed_folder_names_the_rollout_that_continues(
+    promptctl: Promptctl, repository: Repository, sync: Callable[..., Ended], sql: psycopg.Connection[Any]
+) -> None:
+    repository.commit(yaml(2, QUICK) | {"prompts/b/v1.txt": "Another.\n"})
+    # --quiet prints the reference of each change.
+    assert sync("--quiet").out == "a@2\nb@1\n"
+    repository.git("rm", "-rq", "prompts/a")
+    repository.commit({"prompts/b/v2.txt": "Yet another.\n"})
+    shown = sync("--check")
+    assert (
+        "stored\ta\tis no longer in the folder; version 1 stays active, and rollout 1 continues, with 40% for "
+        "version 2, and can activate it\n"
+    ) in shown.out
+    assert "a: promptctl rollout stop a" in shown.err
+    assert sync().code == 0
+    assert served(sql) == (1, 2, 4000)
+    # The folder is back, and names the active version.
+    repository.commit({f"prompts/a/v{number}.txt": f"Text {number}.\n" for number in (1, 2, 3)} | yaml(1))
+    # After the end of the rollout, all units get version 1.
+    assert sync("--quiet").out == "a@1\n"
+    assert served(sql) == (1, None, 0)
+
+
+def test_a_revert_after_the_promotion_is_activated_at_once(
+    promptctl: Promptctl, repository: Repository, sync: Callable[..., Ended], sql: psycopg.Connection[Any]
+) -> None:
+    repository.commit(yaml(2, QUICK))
+    sync()
+    for _ in range(2):
+        use(sql)
+        promptctl("rollout", "tick")
+    assert served(sql) == (2, None, 0)
+    repository.commit(yaml(1, QUICK))
+    assert sync().out == "activate\ta@1\tactivate 1 (2 active) at once, as it was before rollout 1\n"
+    assert served(sql) == (1, None, 0)
+
+
+def test_many_rollouts_are_too_many_moves(
+    repository: Repository, sync: Callable[..., Ended], sql: psycopg.Connection[Any]
+) -> None:
+    def folder(active: int, rollout: str = "") -> dict[str, str]:
+        return {f"prompts/p{number:02}/prompt.yaml": f"active: {active}\n{rollout}" for number in range(11)}
+
+    texts = {f"prompts/p{number:02}/v{version}.txt": f"{version}" for number in range(11) for version in (1, 2)}
+    repository.commit(texts | folder(1))
+    assert sync().code == 0
+    repository.commit(folder(2, "rollout: {steps: [99%]}\n"))
+    refused = sync()
+    assert (refused.code, "the plan moves 11 of 12 active prompts at once" in refused.err) == (5, True), refused.err
+    assert states(sql) == []
 
 
 def test_the_rollback_of_a_release_stops_the_rollout_that_it_started(
@@ -322,6 +399,28 @@ def test_export_keeps_the_key_of_a_file_and_writes_none(
     assert "rollout" not in (promptctl.home / "elsewhere/a/prompt.yaml").read_text(encoding="utf-8")
     repository.commit(yaml(2, replaced.partition("rollout:")[1] + replaced.partition("rollout:")[2]))
     assert "roll out 2 (3 active): 40% → 60% → 100%" in sync().out
+
+
+def test_export_writes_what_the_folder_names_during_a_rollout(
+    promptctl: Promptctl, repository: Repository, sync: Callable[..., Ended]
+) -> None:
+    repository.commit(yaml(2, f"# why\n{QUICK}"))
+    sync()
+    file = repository.path / "prompts/a/prompt.yaml"
+    file.unlink()
+    assert promptctl("export", "repository/prompts").code == 0
+    assert file.read_text(encoding="utf-8").startswith("active: 2\n")
+    # Without the key, the rollout is held, and nothing stops it.
+    assert sync("--check").code == 0
+
+
+@pytest.mark.parametrize("rollout", ["rollout: {step: [10%]}\n", "rollout: {steps: [10%]\n"])
+def test_export_does_not_drop_an_invalid_plan(promptctl: Promptctl, repository: Repository, rollout: str) -> None:
+    repository.write(yaml(1, rollout))
+    refused = promptctl("export", "repository/prompts", "--force")
+    assert (refused.code, "prompts/a/prompt.yaml" in refused.err) == (1, True), refused.err
+    assert "correct that file, or export into another folder" in refused.err
+    assert (repository.path / "prompts/a/prompt.yaml").read_text(encoding="utf-8") == f"active: 1\n{rollout}"
 
 
 def test_the_plan_of_rollouts_on_screens(

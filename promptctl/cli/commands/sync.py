@@ -165,7 +165,15 @@ def _show_plan(
     checkout, prompts = _read(folder, source, options.template)
     # A saved plan names its database, which must exist.
     with run.database(empty_if_absent=save_plan is None) as database:
-        outcome = syncing.preview(database, checkout, prompts, options, progress_bar, will_apply=save_plan is not None)
+        outcome = syncing.preview(
+            database,
+            checkout,
+            prompts,
+            options,
+            progress_bar,
+            prices=present_prices.of_models,
+            will_apply=save_plan is not None,
+        )
         title = f"{_origin(checkout)} → {database.label}"
         progress_bar.close()
         unclaimed = syncs.unclaimed(database)
