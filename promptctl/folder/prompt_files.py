@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from promptctl.folder.listing import ScannedPrompt
     from promptctl.folder.prompt_yaml import PromptYaml
-    from promptctl.rules.rollout_plans import Plan
+    from promptctl.rules.rollout_plans import RolloutPlan
 
 
 class FileVersion(Record):
@@ -64,7 +64,7 @@ class FolderPrompt(Record):
     route: list[dict[str, Any]] | None
     digest: str | None
     notes: Mapping[int, Sequence[str]] = MappingProxyType({})
-    rollout: Plan | None = None
+    rollout: RolloutPlan | None = None
 
     def with_versions(self, versions: list[FileVersion]) -> FolderPrompt:
         """Return the prompt with other versions."""

@@ -12,7 +12,7 @@ from promptctl.rules import references
 
 if TYPE_CHECKING:
     from promptctl.folder.yaml_values import Report
-    from promptctl.rules.rollout_plans import Plan
+    from promptctl.rules.rollout_plans import RolloutPlan
 
 # The keys of a version that have a meaning of their own: metadata with such a key goes under `metadata`.
 RESERVED_KEYS = frozenset(("author", "metadata", *SETTINGS))
@@ -48,7 +48,7 @@ class PromptYaml:
         self.settings: dict[str, Any] = {}
         self.versions: dict[int, VersionYaml] = {}
         self.route: list[dict[str, Any]] | None = None
-        self.rollout: Plan | None = None
+        self.rollout: RolloutPlan | None = None
         self.written_rollout: object = None
         self.allowed_secrets: dict[int, str] = {}
 

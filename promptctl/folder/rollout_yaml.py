@@ -8,7 +8,7 @@ from promptctl import errors
 from promptctl.folder import strict_yaml, texts
 from promptctl.folder.yaml_values import is_finite, mapping, quoted, unknown_key
 from promptctl.rules import ages, margins, rollout_plans
-from promptctl.rules.rollout_plans import Plan
+from promptctl.rules.rollout_plans import RolloutPlan
 
 if TYPE_CHECKING:
     from promptctl.folder.yaml_values import Report
@@ -17,10 +17,10 @@ _KEYS = ("steps", "hold", "uses", "guards", "patience", "in_doubt")
 _HINT = "write rollout: default, or rollout: {steps: [10%, 25%, 50%], hold: 1h, uses: 200, guards: {errors: 1pt}}"
 
 
-def plan(value: object, report: Report) -> Plan | None:
+def plan(value: object, report: Report) -> RolloutPlan | None:
     """Return the plan that the key `rollout` has, None for an invalid one. Each problem is reported."""
     if value == "default":
-        return Plan()
+        return RolloutPlan()
     keys = mapping(value)
     if not keys:
         report(f"rollout must be default, or a mapping with some of {', '.join(_KEYS)}, not {quoted(value)}")
@@ -42,7 +42,7 @@ def plan(value: object, report: Report) -> Plan | None:
             fields["in_doubt"] = _in_doubt(item, problems.append)
         else:
             problems.append(unknown_key(key, _KEYS))
-    parsed = Plan(**fields)
+    parsed = RolloutPlan(**fields)
     if not problems and (problem := rollout_plans.time_problem(parsed)):
         problems.append(problem)
     for problem in problems:
@@ -50,7 +50,7 @@ def plan(value: object, report: Report) -> Plan | None:
     return None if problems else parsed
 
 
-def plan_of_file(text: str, source: str) -> Plan:
+def plan_of_file(text: str, source: str) -> RolloutPlan:
     """Return the plan under the key `rollout` of a prompt.yaml; the other keys are not checked.
 
     `source` names the file in messages. Raises Usage (`malformed_rollout`).

@@ -26,7 +26,7 @@ _LEAST_WRITTEN = {"rate": "0.01pt", "ratio": "0.01%", "score": "0.0001"}
 IN_DOUBT = {"pause": "pause", "rollback": "roll back"}
 
 
-class Plan(Record):
+class RolloutPlan(Record):
     """How to roll a version out. The database chooses a default for each field that is None.
 
     `steps` are shares in basis points, growing. `hold_seconds` and `least_uses` are the least time and the least uses
@@ -41,9 +41,9 @@ class Plan(Record):
     in_doubt: str | None = None
     guards: Sequence[Mapping[str, Any]] | None = None
 
-    def replaced_by(self, other: Plan) -> Plan:
+    def replaced_by(self, other: RolloutPlan) -> RolloutPlan:
         """Return the plan with the fields of `other` that are not None."""
-        return Plan(*[mine if its is None else its for mine, its in zip(self, other, strict=True)])
+        return RolloutPlan(*[mine if its is None else its for mine, its in zip(self, other, strict=True)])
 
     @property
     def guards_cost(self) -> bool:
@@ -62,7 +62,7 @@ class Plan(Record):
         return " → ".join(shares.percent(share) for share in (*steps, shares.ALL))
 
 
-def time_problem(plan: Plan) -> str | None:
+def time_problem(plan: RolloutPlan) -> str | None:
     """Return a sentence about a hold or a patience that the database refuses, None if there is none."""
     hold = DEFAULT_HOLD_SECONDS if plan.hold_seconds is None else plan.hold_seconds
     patience = DEFAULT_PATIENCE_SECONDS if plan.patience_seconds is None else plan.patience_seconds

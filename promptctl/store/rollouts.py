@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from promptctl.postgres.database import Database
     from promptctl.records import Timestamp
-    from promptctl.rules.rollout_plans import Plan
+    from promptctl.rules.rollout_plans import RolloutPlan
 
 
 class Rollout(Record):
@@ -20,10 +20,10 @@ class Rollout(Record):
 
     `state` is running, paused, promoted, rolled back or stopped. Shares are in basis points: `basis_points` is the
     present share of the candidate, 10000 after a promotion, and `steps` are the shares of the plan. `hold_seconds` and
-    `patience_seconds` are the least and the longest time in a step. `guards` are as in `rollout_plans.Plan`. `next_at`
-    is the earliest time of the next step, and None if the rollout does not run. `ticked_at` is the time of the last
-    tick, or None, and `seconds_since_tick` counts from it, else from the start. `why` is the reason for the state,
-    `reason` the one that the author of the rollout gave.
+    `patience_seconds` are the least and the longest time in a step. `guards` are as in `rollout_plans.RolloutPlan`.
+    `next_at` is the earliest time of the next step, and None if the rollout does not run. `ticked_at` is the time of
+    the last tick, or None, and `seconds_since_tick` counts from it, else from the start. `why` is the reason for the
+    state, `reason` the one that the author of the rollout gave.
     """
 
     rollout: int
@@ -182,7 +182,7 @@ def start(
     database: Database,
     name: str,
     candidate: int,
-    plan: Plan,
+    plan: RolloutPlan,
     *,
     prices: Sequence[Mapping[str, Any]],
     author: str,

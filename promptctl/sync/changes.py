@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from promptctl.folder.prompt_files import FileVersion
     from promptctl.folder.provenance import Commit
-    from promptctl.rules.rollout_plans import Plan as RolloutPlan
+    from promptctl.rules.rollout_plans import RolloutPlan
     from promptctl.store.syncs import LastMove
 
     Route = list[dict[str, Any]]

@@ -14,7 +14,7 @@ from promptctl.folder.prompt_files import FileVersion
 from promptctl.folder.provenance import Commit
 from promptctl.rules import references
 from promptctl.rules.json_documents import Fields, InvalidDocument
-from promptctl.rules.rollout_plans import Plan as RolloutPlan
+from promptctl.rules.rollout_plans import RolloutPlan
 from promptctl.store.syncs import LastMove
 from promptctl.sync.changes import (
     ACTIVATE,

@@ -28,7 +28,7 @@ from promptctl.sync.changes import (
 
 if TYPE_CHECKING:
     from promptctl.folder.prompt_files import FolderPrompt
-    from promptctl.rules.rollout_plans import Plan as RolloutPlan
+    from promptctl.rules.rollout_plans import RolloutPlan
     from promptctl.rules.targeting import RouteGraph
     from promptctl.store.syncs import LastRollout, StoredPrompt
     from promptctl.sync.changes import PlanOptions, Route

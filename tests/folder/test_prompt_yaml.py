@@ -13,7 +13,7 @@ import pytest
 from promptctl.folder import prompt_yaml
 from promptctl.folder.prompt_yaml import PromptYaml, VersionYaml
 from promptctl.rules import margins
-from promptctl.rules.rollout_plans import Plan
+from promptctl.rules.rollout_plans import RolloutPlan
 
 
 def parse(yaml: str) -> PromptYaml:
@@ -238,17 +238,17 @@ def test_a_problem_is_reported_with_its_place(yaml: str, complaint: str) -> None
     ("yaml", "plan"),
     [
         ("active: 1", None),
-        ("rollout: default", Plan()),
-        ("rollout: {uses: 0}", Plan(least_uses=0)),
-        ("rollout: {steps: 5%}", Plan(steps=[500])),
-        ("rollout:\n  steps: 5%, 10%", Plan(steps=[500, 1000])),
+        ("rollout: default", RolloutPlan()),
+        ("rollout: {uses: 0}", RolloutPlan(least_uses=0)),
+        ("rollout: {steps: 5%}", RolloutPlan(steps=[500])),
+        ("rollout:\n  steps: 5%, 10%", RolloutPlan(steps=[500, 1000])),
         (
             "rollout: {steps: [0.5%, 50%], hold: 90s, uses: 10, patience: 2w, in_doubt: rollback}",
-            Plan([50, 5000], 90, 10, 14 * 86_400, "roll back"),
+            RolloutPlan([50, 5000], 90, 10, 14 * 86_400, "roll back"),
         ),
         (
             "rollout: {guards: {errors: 1pt, time: +15%, score: 0.02, slow: 2 points}}",
-            Plan(
+            RolloutPlan(
                 guards=[
                     {"metric": "errors", "tolerance": 0.01},
                     {"metric": "time", "tolerance": math.log1p(0.15)},
@@ -257,11 +257,11 @@ def test_a_problem_is_reported_with_its_place(yaml: str, complaint: str) -> None
                 ]
             ),
         ),
-        ("rollout: {guards: {score: 2}}", Plan(guards=[{"metric": "score", "tolerance": 2.0}])),
-        ("rollout: {guards: {score: 0.0001}}", Plan(guards=[{"metric": "score", "tolerance": 0.0001}])),
+        ("rollout: {guards: {score: 2}}", RolloutPlan(guards=[{"metric": "score", "tolerance": 2.0}])),
+        ("rollout: {guards: {score: 0.0001}}", RolloutPlan(guards=[{"metric": "score", "tolerance": 0.0001}])),
     ],
 )
-def test_the_plan_of_rollouts(yaml: str, plan: Plan | None) -> None:
+def test_the_plan_of_rollouts(yaml: str, plan: RolloutPlan | None) -> None:
     assert parse(yaml).rollout == plan
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from promptctl.rules.rollout_plans import Plan, parse_steps
+from promptctl.rules.rollout_plans import RolloutPlan, parse_steps
 
 VALID = {
     "10%,25%,50%": [1000, 2500, 5000],
@@ -41,12 +41,12 @@ def test_invalid_steps_are_refused_with_the_first_problem(text: str) -> None:
 
 
 def test_the_fields_of_another_plan_take_precedence() -> None:
-    plan = Plan([500], 60, 0, None, "pause")
-    assert plan.replaced_by(Plan()) == plan
-    assert plan.replaced_by(Plan(None, 0, 7, 90)) == Plan([500], 0, 7, 90, "pause")
+    plan = RolloutPlan([500], 60, 0, None, "pause")
+    assert plan.replaced_by(RolloutPlan()) == plan
+    assert plan.replaced_by(RolloutPlan(None, 0, 7, 90)) == RolloutPlan([500], 0, 7, 90, "pause")
 
 
 def test_prices_are_needed_for_the_cost_and_for_the_default_guards() -> None:
-    assert Plan().needs_prices
-    assert Plan(guards=[{"metric": "time", "tolerance": 0.1}, {"metric": "cost", "tolerance": 0.1}]).needs_prices
-    assert not Plan(guards=[{"metric": "time", "tolerance": 0.1}]).needs_prices
+    assert RolloutPlan().needs_prices
+    assert RolloutPlan(guards=[{"metric": "time", "tolerance": 0.1}, {"metric": "cost", "tolerance": 0.1}]).needs_prices
+    assert not RolloutPlan(guards=[{"metric": "time", "tolerance": 0.1}]).needs_prices

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from promptctl.rules.rollout_plans import Plan as RolloutPlan
+from promptctl.rules.rollout_plans import RolloutPlan
 from promptctl.store.syncs import LastRollout, Promotion, StoredPrompt
 from promptctl.sync.changes import ACTIVATE, CONFLICT, HELD, NEW, NOTE, ROLLOUT, STOP, Change, PlanOptions
 from tests.sync.test_plan import SOURCE, folder_prompt, make, stored_prompt

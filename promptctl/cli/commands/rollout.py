@@ -57,7 +57,7 @@ def start(
     """
     target = references.parse_with_version(reference, "rollout start", None)
     assert target.version is not None
-    plan = rollout_plans.Plan(
+    plan = rollout_plans.RolloutPlan(
         steps=None if steps is None else _steps(steps),
         hold_seconds=None if hold is None else _age("--hold", hold, least=0),
         least_uses=uses,
@@ -338,7 +338,7 @@ def _log(run: Run, message: str, rollout: RolloutChange) -> None:
     )
 
 
-def _plan_of_file(file: str) -> rollout_plans.Plan:
+def _plan_of_file(file: str) -> rollout_plans.RolloutPlan:
     """Return the plan in a prompt.yaml. Raises Usage (`malformed_rollout`), and what `content.read` raises."""
     from promptctl.cli import content
     from promptctl.folder import rollout_yaml
