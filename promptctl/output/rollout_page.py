@@ -56,12 +56,7 @@ def text(
             '<p class="dim">Below, the line is the difference of all uses up to a time, and the ribbon its interval. A'
             " vertical line is a change of the share.</p>"
         )
-    # A pause and a resumption keep the share.
-    changes = [
-        (event.happened_at, shares.percent(event.basis_points))
-        for place, event in enumerate(events)
-        if place == 0 or event.basis_points != events[place - 1].basis_points
-    ]
+    changes = share_changes(events)
     for judgment in judgments:
         points = [
             (look.looked_at, look.difference, look.lower, look.upper)
@@ -73,6 +68,15 @@ def text(
             parts.append(course_chart.text(judgment.metric, points, judgment.margin, changes))
     parts += ["<h2>Events</h2>", _events(events)]
     return html_page.text(heading, "\n".join(parts))
+
+
+def share_changes(events: Sequence[RolloutEvent]) -> list[tuple[str, str]]:
+    """Return the time and the new share of each event that changed the share. A pause and a resumption keep it."""
+    return [
+        (event.happened_at, shares.percent(event.basis_points))
+        for place, event in enumerate(events)
+        if place == 0 or event.basis_points != events[place - 1].basis_points
+    ]
 
 
 def _steps(rollout: Rollout, events: Sequence[RolloutEvent], step_uses: Mapping[int, int]) -> str:
