@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 # Commands for which the access `viewer` is enough.
 _READING = (
-    "list", "show", "render", "diff", "history", "stats", "export", "resolve", "route show", "rollout status",
-    "release list", "release show",
+    "list", "show", "render", "diff", "history", "stats", "export", "resolve", "compare", "route show",
+    "rollout status", "release list", "release show",
 )  # fmt: skip
 # Commands for which the access `ticker` is enough.
 _TICKING = ("rollout tick", "rollout watch")

@@ -31,7 +31,7 @@ class Comparison(Record):
     """What a comparison found out. `uses_a`, `uses_b` count the recorded uses that were served in the split.
 
     `shares` has the judgments of each share in basis points. `out_of_place` counts the uses of the other version than
-    their bucket selects. `outside_a`, `outside_b` count other uses of the versions since the period began. `p50_a`
+    their bucket selects. `outside_a`, `outside_b` count other uses of the versions while the split ran. `p50_a`
     to `p95_b` are percentiles of the response time in milliseconds.
     """
 
@@ -140,7 +140,7 @@ def warnings(comparison: Comparison) -> list[str]:
         if not uses and not comparison.out_of_place and outside:
             counted = verdict_sentences.counted(outside, "use")
             problems.append(
-                f"version {version} has {counted} since the split began, but none with the epoch of the split: an"
+                f"version {version} has {counted} while the split ran, but none with the epoch of the split: an"
                 f" application requests {period.name}@{version}, or does not record the epoch that it got"
             )
     if period.is_whole:
@@ -207,6 +207,21 @@ def needs(comparison: Comparison) -> str | None:
         if judgment.needed_uses is not None
     ]
     return ", ".join(parts) if parts else None
+
+
+def missing_units(comparison: Comparison) -> list[str]:
+    """Return for which metrics groups of units are missing, and how many there are, as a sentence for each number."""
+    period = comparison.period
+    by_units: dict[tuple[int | None, int | None], list[str]] = {}
+    for judgment in comparison.judgments:
+        if judgment.lacks_units:
+            key = (judgment.units_a, judgment.units_b)
+            by_units.setdefault(key, []).append(numbers.label(judgment.metric, period.slow_ms))
+    return [
+        f"not known, and no interval: {', '.join(labels)}: a verdict takes {experiments.LEAST_UNITS} groups of units"
+        f" (for example users) of each version; version {period.a} has {a}, version {period.b} has {b}"
+        for (a, b), labels in by_units.items()
+    ]
 
 
 def _show_on_terminal(comparison: Comparison, *, by_share: bool) -> None:
@@ -313,15 +328,14 @@ def remarks(comparison: Comparison) -> list[str]:
         by_margin.setdefault(margins.text(judgment.metric, judgment.margin), []).append(
             numbers.label(judgment.metric, comparison.period.slow_ms)
         )
-    limits = "; ".join(f"{margin}: {', '.join(labels)}" for margin, labels in by_margin.items())
+    limits = "; ".join(f"{margin} for {', '.join(labels)}" for margin, labels in by_margin.items())
     if limits:
-        lines.append(f"same: the difference is smaller than the margin ({limits})")
+        lines.append(f"margins: {limits} (same: the interval is within the margin)")
     if (needed := needs(comparison)) is not None:
         lines.append(f"not known: {needed}")
+    lines += missing_units(comparison)
     few_events = [
-        numbers.label(judgment.metric, comparison.period.slow_ms)
-        for judgment in listed
-        if judgment.lower is None and margins.METRICS[judgment.metric].kind == "rate"
+        numbers.label(judgment.metric, comparison.period.slow_ms) for judgment in listed if judgment.lacks_events
     ]
     if few_events:
         labels = ", ".join(few_events)

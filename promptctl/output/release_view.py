@@ -87,8 +87,12 @@ def _sentence(reversal: ReleaseReversal, number: int, label: str, *, dry_run: bo
         return f"{verb} {reversal.name} at {version} in {label}: it was moved after release {number}"
     if not reversal.changed:
         return f"{reversal.name} is already at {version} in {label}"
+    if reversal.version == reversal.previous_version and reversal.split_ended:
+        # The active version stays the same, so the changes are the end of the split and perhaps the route.
+        units = f"all units {'would get' if dry_run else 'get'} version {version}"
+        sentence = f"{'would end' if dry_run else 'ended'} the split of {reversal.name} in {label}: {units}"
+        return sentence + (f"; {'would also restore' if dry_run else 'restored'} its route" * reversal.route_changed)
     if reversal.version == reversal.previous_version:
-        # The active version stays the same, so the change is the route.
         return f"{'would restore' if dry_run else 'restored'} the route of {reversal.name} in {label}"
     before = "none" if reversal.previous_version is None else reversal.previous_version
     effects = [f"{'would also end' if dry_run else 'ended'} its split"] if reversal.split_ended else []

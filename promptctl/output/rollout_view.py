@@ -59,7 +59,8 @@ def show_start(change: RolloutChange, reason: str | None, label: str, form: str,
 def show_change(change: RolloutChange, action: str, label: str, form: str) -> None:
     """Show that a rollout was paused, resumed or stopped (`action`): a sentence.
 
-    In a pipe: number, name, action, state, share and reason. Quiet: the reference of the candidate.
+    In a pipe: number, name, action, state, share and reason. Quiet: the reference of the candidate, and after a stop
+    that of the active version.
     """
     _show_change(change, action, _change_sentence(change, action, label), form)
 
@@ -69,7 +70,7 @@ def _show_change(change: RolloutChange, action: str, sentence: str, form: str, *
         document: dict[str, Any] = {"message": sentence, **_plan_document(change), "changed": change.changed}
         stream.write_json(document | ({"rollout": None, "dry_run": True} if dry_run else {}))
     elif form == "quiet":
-        answers.write_references([(change.name, change.candidate)])
+        answers.write_references([(change.name, change.baseline if action == "stop" else change.candidate)])
     else:
         number = None if dry_run else change.rollout
         row = _row(number, change.name, action, change.state, change.basis_points, change.why)

@@ -77,7 +77,8 @@ class Judgment(Record):
     `value_a` and `value_b` are rates, milliseconds, tokens, dollars or scores. `difference`, `lower`, `upper` and
     `margin` are in the unit of the metric's kind (`margins`). `lower` and `upper` are None if no interval can be
     calculated, or if too few uses failed to say by how much the rates differ. `needed_uses` is about how many more uses
-    of both versions a verdict takes; None if there is a verdict, or if the number cannot be calculated.
+    of both versions a verdict takes; None if there is a verdict, if groups of units are missing rather than uses, or if
+    the number cannot be calculated. `units_a` and `units_b` are those of Estimate.
     """
 
     metric: str
@@ -91,6 +92,23 @@ class Judgment(Record):
     margin: float
     verdict: str
     needed_uses: int | None
+    units_a: int | None = None
+    units_b: int | None = None
+
+    @property
+    def lacks_units(self) -> bool:
+        """Whether there are too few groups of units for a verdict, and not only because there are too few uses."""
+        if self.units_a is None or self.units_b is None:
+            return False
+        part = min(self.units_a, self.units_b) / LEAST_UNITS
+        return part < min(1, min(self.uses_a, self.uses_b) / LEAST_USES)
+
+    @property
+    def lacks_events(self) -> bool:
+        """Whether a rate has no interval because too few calls failed or were slow."""
+        if margins.METRICS[self.metric].kind != "rate" or self.lower is not None or self.lacks_units:
+            return False
+        return min(self.uses_a, self.uses_b) >= LEAST_USES
 
     @property
     def is_enough(self) -> bool:
@@ -268,7 +286,8 @@ def _judgment(name: str, estimate: Estimate | None, chosen_margin: float | None,
     lower, upper = ends if ends is not None and has_events and has_data else (None, None)
     return Judgment(
         name, estimate.uses_a, estimate.uses_b, _shown_value(name, estimate.value_a),
-        _shown_value(name, estimate.value_b), difference, lower, upper, margin, decided, needed,
+        _shown_value(name, estimate.value_b), difference, lower, upper, margin, decided, needed, estimate.units_a,
+        estimate.units_b,
     )  # fmt: skip
 
 
@@ -315,13 +334,15 @@ def _needed(estimate: Estimate, size: float, se_null: float, margin: float, uses
     """Return about how many more uses of both versions a verdict takes; None if that cannot be calculated.
 
     It is the number if the versions do not differ. If there are as many uses already, it is the number for a difference
-    that stays as large as `size`, the one so far.
+    that stays as large as `size`, the one so far. More uses of the same units do not make up for missing groups of
+    units.
     """
     smaller = min(estimate.uses_a, estimate.uses_b)
-    part = _least_part(estimate)
-    if not part or not smaller:
+    part = smaller / LEAST_USES
+    units = min(estimate.units_a or 0, estimate.units_b or 0) / LEAST_UNITS
+    if not smaller or units < min(1, part):
         return None
-    factors = [1 / part]
+    factors = [1 / min(part, 1)]
     if se_null > 0:
         factors.append(squared_ratio(LEVEL_OF_METRIC) * (se_null / margin) ** 2)
     if is_rate and estimate.pooled and estimate.uses_b:

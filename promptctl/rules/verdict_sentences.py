@@ -57,6 +57,15 @@ def sentence(
         )
     if traffic.has_alarm and traffic.difference is not None:
         return f"Nothing is decided: version {b} gets {share_of_uses(traffic.difference)} than its share."
+    with_values = [judgment for judgment in judgments if judgment.value_a is not None]
+    if with_values and all(judgment.lacks_units for judgment in with_values):
+        most_a = max(judgment.units_a or 0 for judgment in with_values)
+        most_b = max(judgment.units_b or 0 for judgment in with_values)
+        units, version = (most_b, b) if most_b <= most_a else (most_a, a)
+        return (
+            f"Nothing is known yet: the uses of version {version} come from {counted(units, 'group')} of units, and a"
+            f" verdict takes at least {experiments.LEAST_UNITS}."
+        )
     opening = f"It is not known yet whether version {b} is better or worse."
     if same:
         opening += (

@@ -84,6 +84,17 @@ class Period(Record):
         return moment.isoformat().replace("+00:00", "Z")
 
     @property
+    def splits(self) -> int:
+        """How many splits the epochs belong to."""
+        return len({epoch.seed for epoch in self.epochs})
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether there was a time between two epochs at which the versions were not served side by side."""
+        pairs = zip(self.epochs, self.epochs[1:], strict=False)
+        return any(before.ended_at != after.began_at for before, after in pairs)
+
+    @property
     def seconds(self) -> float:
         """How long both versions were served."""
         return sum(epoch.seconds for epoch in self.epochs)

@@ -197,10 +197,46 @@ def test_a_wrong_epoch_is_noticed(support: Promptctl, sql: Connection) -> None:
     record(sql, epoch=1)
     answer = compared(support)
     assert (answer["uses_a"], answer["uses_b"], answer["verdict"]) == (0, 0, "not known")
-    assert [warning.partition(" uses since ")[0] for warning in answer["warnings"]] == [
+    assert [warning.partition(" uses while ")[0] for warning in answer["warnings"]] == [
         "version 2 has 2,000", "version 3 has 2,000",
     ]  # fmt: skip
     assert "does not record the epoch that it got" in answer["warnings"][0]
+
+
+def test_uses_after_the_split_are_no_sign_of_a_wrong_epoch(support: Promptctl, sql: Connection) -> None:
+    sql.execute("select promptctl.end_split('support', 'ada@example.com')")
+    sql.execute("select promptctl.record_use('support', 2, s.epoch) from promptctl.served s, generate_series(1, 200)")
+    assert compared(support)["warnings"] == []
+
+
+def test_few_users_are_named_and_not_uses(support: Promptctl, sql: Connection) -> None:
+    record(sql, units=20, uses_of_unit=100, errors_a=20, errors_b=20)
+    answer = compared(support)
+    assert answer["sentence"].endswith("groups of units, and a verdict takes at least 30.")
+    assert {metric["needed_uses"] for metric in answer["metrics"].values()} == {None}
+    screen = " ".join(support.on_terminal("compare", "support").out.split())
+    assert "a verdict takes 30 groups of units (for example users) of each version; version 2 has " in screen
+    assert "more uses" not in screen
+    assert "failed or slow calls" not in screen
+
+
+def test_the_shares_of_several_splits_and_a_future_start_are_refused(support: Promptctl, sql: Connection) -> None:
+    split(sql, 1000, None)
+    sql.execute("select promptctl.end_split('support', 'ada@example.com')")
+    split(sql, 2500)
+    error = check_json_failure(support("compare", "support", "--since", "1h", "--by", "share", "--json"), 2)
+    assert error["message"].startswith("--since takes in 2 splits, and --by needs one")
+    assert error["hint"] == "promptctl compare support @2 @3 --by share"
+    error = check_json_failure(support("compare", "support", "--since", "2099-01-01", "--json"), 2)
+    assert (error["code"], error["message"][-16:]) == ("invalid_time", "is in the future")
+
+
+def test_a_model_without_a_price_is_named(support: Promptctl, sql: Connection) -> None:
+    record(sql)
+    sql.execute("set session_replication_role = replica")
+    sql.execute("update promptctl.uses set model = 'unpriced-1'")
+    sql.execute("reset session_replication_role")
+    assert "no cost, because no price is known for unpriced-1\n" in support("compare", "support").err
 
 
 def test_versions_that_were_never_served_side_by_side(support: Promptctl, sql: Connection) -> None:
@@ -300,8 +336,17 @@ def test_bad_words_have_one_clear_error(
         assert error["hint"] != ""
 
 
-def test_the_hint_for_a_bare_number_is_the_corrected_line(support: Promptctl) -> None:
-    assert check_failure(support("compare", "support", "3"), 2).err.endswith("hint:  promptctl compare support@3\n")
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["3"], "promptctl compare support@3"),
+        (["2", "3"], "promptctl compare support@2 @3"),
+        (["@1", "@2", "@3"], "promptctl compare support@1 @2"),
+        (["@2", "@2"], "promptctl compare support@2"),
+    ],
+)
+def test_the_hint_for_wrong_versions_is_a_line_that_runs(support: Promptctl, words: list[str], hint: str) -> None:
+    assert check_failure(support("compare", "support", *words), 2).err.endswith(f"hint:  {hint}\n")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")

@@ -437,7 +437,8 @@ def test_show_names_the_open_rollout(demo: Promptctl) -> None:
     demo("rollout", "pause", NAME)
     shown = document(demo("show", NAME, "--json"))
     assert (shown["rollout"], shown["rollout_state"], shown["basis_points"]) == (1, "paused", 1000)
-    demo("rollout", "stop", NAME)
+    # The active version is what serves after a stop.
+    assert demo("rollout", "stop", NAME, "--quiet").out == f"{NAME}@2\n"
     assert document(demo("show", NAME, "--json"))["rollout"] is None
 
 

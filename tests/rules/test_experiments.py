@@ -128,12 +128,26 @@ def test_verdicts_follow_what_is_harmful_in_each_metric(row: Estimate, verdict: 
     assert judged(row)[row.metric].verdict == verdict
 
 
-@pytest.mark.parametrize("few", [{"uses_b": 99}, {"uses_a": 99}, {"units_b": 29}, {"units_a": 29}])
-def test_there_is_no_verdict_from_few_uses_or_units(few: dict[str, Any]) -> None:
+@pytest.mark.parametrize("few", [{"uses_b": 99}, {"uses_a": 99}])
+def test_there_is_no_verdict_from_few_uses(few: dict[str, Any]) -> None:
     judgment = judged(estimate(difference=0.5, **few))["time"]
-    assert (judgment.verdict, judgment.lower) == ("not known", None)
+    assert (judgment.verdict, judgment.lower, judgment.lacks_units) == ("not known", None, False)
     assert judgment.needed_uses is not None
     assert judgment.needed_uses > 0
+
+
+@pytest.mark.parametrize("few", [{"units_b": 29}, {"units_a": 29}, {"units_b": 20, "uses_b": 90}])
+def test_there_is_no_verdict_from_few_units_and_no_number_of_uses_that_makes_up_for_them(few: dict[str, Any]) -> None:
+    for row in (estimate(difference=0.5, **few), rate(0.02, 0.03, 0.005, **few)):
+        judgment = judged(row)[row.metric]
+        assert (judgment.verdict, judgment.lower, judgment.needed_uses) == ("not known", None, None)
+        assert (judgment.lacks_units, judgment.lacks_events) == (True, False)
+
+
+def test_few_units_of_few_uses_need_more_uses() -> None:
+    judgment = judged(estimate(uses_b=20, units_b=20), uses=40)["time"]
+    assert judgment.lacks_units is False
+    assert judgment.needed_uses == 160
 
 
 def test_needed_uses_are_what_a_verdict_takes_without_a_difference() -> None:
@@ -294,6 +308,10 @@ def test_shares_are_judged_one_by_one_with_the_margins_of_the_whole() -> None:
         (
             [rate(0.02, 0.06, 0.003)],
             "Version 3 is worse: its error rate is 2.9 to 5.1 points higher. Nothing is better.",
+        ),
+        (
+            [rate(0.02, 0.02, 0.005, units_b=8), estimate("time", units_a=12, units_b=8)],
+            "Nothing is known yet: the uses of version 3 come from 8 groups of units, and a verdict takes at least 30.",
         ),
         ([rate(0.02, 0.02, 0.0001), estimate("time")], "Versions 2 and 3 are the same: no difference that matters."),
         (

@@ -71,23 +71,21 @@ def compare(
             groups = [group for group in _groups(measured) if group.version in (period.a, period.b)]
             output.show_separate(period, form, lambda: _show_statistics(groups, form))
             return errors.NOT_DECIDED if strict else 0
+        _check_period(period, by, moment)
         measured = usage.read_measurements(database, name, period.began_at, ["version"], trend=False)
         has_prices = bool(_models(measured)) and prices.are_installed()
         estimates = comparisons.read_estimates(database, period, _prices(measured) if has_prices else [])
+        outside = _outside(database, period, estimates, measured)
         course = None if html is None else _course(database, period)
-    comparison = _comparison(period, estimates, measured, chosen_margins)
+    comparison = _comparison(period, estimates, measured, chosen_margins, outside)
     if html is not None and course is not None:
         from promptctl.cli import html_files
         from promptctl.output import comparison_page
 
         html_files.write(html, comparison_page.text(comparison, measured.histograms, course))
     output.show(comparison, form, by_share=by is not None)
-    if form in ("plain", "markdown") and _models(measured) and not has_prices:
-        from promptctl import requirements
-        from promptctl.output import messages
-
-        install = requirements.install_extra("chat")
-        messages.note(f'costs need the extra "chat" of promptctl, which is not installed: {install}')
+    if form in ("plain", "markdown"):
+        _note_missing_prices(measured, has_prices=has_prices)
     return _exit_code(comparison, strict=strict) if check else 0
 
 
@@ -125,10 +123,24 @@ def _versions(reference: str, others: Sequence[str]) -> tuple[str, list[int]]:
             raise errors.Usage("usage", f"versions of one prompt are compared, not of {first.name} and {name}")
         numbers.append(references.parse_version(number))
     if len(numbers) > 2:
-        raise errors.Usage("usage", "two versions are compared, not more")
+        hint = f"promptctl compare {first.name}@{numbers[0]} @{numbers[1]}"
+        raise errors.Usage("usage", "two versions are compared, not more", hint=hint)
     if len(numbers) == 2 and numbers[0] == numbers[1]:
-        raise errors.Usage("usage", f"{first.name}@{numbers[0]} cannot be compared with itself")
+        problem = f"{first.name}@{numbers[0]} cannot be compared with itself"
+        raise errors.Usage("usage", problem, hint=f"promptctl compare {first.name}@{numbers[0]}")
     return first.name, numbers
+
+
+def _check_period(period: Period, by: str | None, moment: str | None) -> None:
+    """Raise Usage for a --since in the future by the server's clock, and for --by with the epochs of several splits."""
+    if moment is not None and not moment.startswith("-"):
+        from datetime import datetime
+
+        if datetime.fromisoformat(moment) > datetime.fromisoformat(period.last_at):
+            raise errors.Usage("invalid_time", f"--since {moment} is in the future")
+    if by is not None and period.splits > 1:
+        problem = f"--since takes in {period.splits} splits, and --by needs one: several splits may have the same share"
+        raise errors.Usage("usage", problem, hint=f"promptctl compare {period.name} @{period.a} @{period.b} --by {by}")
 
 
 def _require_any_split(database: Database, period: Period) -> None:
@@ -147,34 +159,71 @@ def _comparison(
     estimates: Sequence[experiments.Estimate],
     measured: Measurements,
     chosen_margins: Mapping[str, float],
+    outside: tuple[int, int],
 ) -> Comparison:
     counts = {estimate.metric: estimate for estimate in estimates if estimate.share is None}
     uses, misplaced = counts.get("uses"), counts.get("out_of_place")
     uses_a, uses_b = (0, 0) if uses is None else (uses.uses_a, uses.uses_b)
     judgments = experiments.judge(estimates, chosen_margins, uses_a + uses_b)
-    one_split = len({epoch.seed for epoch in period.epochs}) == 1
     groups = {group.version: group for group in _groups(measured)}
-
-    def outside(version: int, counted: int) -> int:
-        recorded = sum(part.uses for part in measured.sums if part.version == version)
-        return max(recorded - counted, 0)
-
     of_a, of_b = groups.get(period.a), groups.get(period.b)
     return Comparison(
         period,
         uses_a,
         uses_b,
         judgments,
-        experiments.judge_shares(estimates, judgments, uses_a + uses_b) if one_split else [],
+        experiments.judge_shares(estimates, judgments, uses_a + uses_b) if period.splits == 1 else [],
         experiments.check_traffic(estimates),
         0 if misplaced is None else misplaced.uses_a + misplaced.uses_b,
-        outside(period.a, uses_a),
-        outside(period.b, uses_b),
+        *outside,
         None if of_a is None else of_a.p50_response_time_ms,
         None if of_b is None else of_b.p50_response_time_ms,
         None if of_a is None else of_a.p95_response_time_ms,
         None if of_b is None else of_b.p95_response_time_ms,
     )
+
+
+def _outside(
+    database: Database, period: Period, estimates: Sequence[experiments.Estimate], measured: Measurements
+) -> tuple[int, int]:
+    """Return the uses of versions A and B that were recorded while the split ran and do not have its epochs.
+
+    `measured` are the uses since the split began. Of several splits with a time between them, the numbers are 0,
+    because the uses of that time have other epochs for a good reason.
+    """
+    uses = next((estimate for estimate in estimates if estimate.metric == "uses" and estimate.share is None), None)
+    counted = (0, 0) if uses is None else (uses.uses_a, uses.uses_b)
+    if period.has_gaps or 0 not in counted:
+        return 0, 0
+    later = None
+    if not period.is_running:
+        later = usage.read_measurements(database, period.name, period.last_at, ["version"], trend=False)
+
+    def recorded(measurements: Measurements | None, version: int) -> int:
+        return 0 if measurements is None else sum(part.uses for part in measurements.sums if part.version == version)
+
+    outside_a, outside_b = (
+        max(recorded(measured, version) - recorded(later, version) - number, 0)
+        for version, number in zip((period.a, period.b), counted, strict=True)
+    )
+    return outside_a, outside_b
+
+
+def _note_missing_prices(measured: Measurements, *, has_prices: bool) -> None:
+    """Report why the cost is missing, if a price is."""
+    from promptctl.output import messages
+
+    models = _models(measured)
+    if models and not has_prices:
+        from promptctl import requirements
+
+        install = requirements.install_extra("chat")
+        messages.note(f'costs need the extra "chat" of promptctl, which is not installed: {install}')
+        return
+    priced = [(price["model"], price["size"]) for price in _prices(measured)] if models else []
+    unknown = sorted({model for model, tier in models if (model, tier) not in priced})
+    if unknown:
+        messages.note(f"no cost, because no price is known for {', '.join(unknown)}")
 
 
 def _groups(measured: Measurements) -> list[Group]:

@@ -31,6 +31,8 @@ def correct(line: ParsedLine) -> None:
     elif parameters[0] in REFERENCES:
         _join_versions(line)
         line.arguments[0] = reference(line, line.arguments[0])
+        if line.name == "compare":
+            _correct_compared(line)
         if parameters[0] == "references_" or line.name == "delete":
             line.arguments = [reference(line, word) for word in line.arguments]
     elif parameters[0] in ("name", "names"):
@@ -49,6 +51,21 @@ def correct(line: ParsedLine) -> None:
     elif line.name == "render" and rest and all("=" in word for word in rest):
         line.options += [("--var", word) for word in rest]
         line.replace([first])
+
+
+def _correct_compared(line: ParsedLine) -> None:
+    """Correct the versions of a comparison: `D@1 2` to `D@1 @2`. A third version and an equal one are left out."""
+    first, *others = line.arguments
+    others = [_version_alone(word) for word in others]
+    if "@" in first:
+        others = [word for word in others if word.rpartition("@")[2] != first.rpartition("@")[2]][:1]
+    line.arguments = [first, *others]
+
+
+def _version_alone(word: str) -> str:
+    """Return the version that `2` or `v2` means as `@2`, and any other word as it is."""
+    version = None if "@" in word else lenient_values.version(word)
+    return word if version is None else f"@{version}"
 
 
 def _correct_access(line: ParsedLine) -> None:
