@@ -99,7 +99,7 @@ def parse_steps(text: str) -> list[int]:
         share = _share(part.strip())
         if steps and share <= steps[-1]:
             before = shares.percent(steps[-1])
-            raise ValueError(f"each step is larger than the one before: {shares.percent(share)} follows {before}")
+            raise ValueError(f"each step must be larger than the one before: {shares.percent(share)} follows {before}")
         steps.append(share)
     if len(steps) > MOST_STEPS:
         raise ValueError(f"a rollout has at most {MOST_STEPS} steps, not {len(steps)}")

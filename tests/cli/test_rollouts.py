@@ -190,7 +190,7 @@ INVALID: dict[tuple[str, ...], tuple[str, str, str]] = {
         "",
     ),
     ("start", "a@2", "--steps", "50%,25%"): (
-        "invalid_steps", '--steps "50%,25%": each step is larger than the one before: 25% follows 50%', "",
+        "invalid_steps", '--steps "50%,25%": each step must be larger than the one before: 25% follows 50%', "",
     ),
     ("start", "a@2", "--steps", "half"): ("invalid_steps", '--steps "half": "half" is not a share', ""),
     ("start", "a@2", "--hold", "-1h"): ("invalid_time", '--hold: "-1h" is not an age', "write 90s, 15m, 2h or 3d"),

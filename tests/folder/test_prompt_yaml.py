@@ -190,7 +190,10 @@ def test_a_route_is_a_list_of_entries_in_their_order() -> None:
         ("rollout: {step: [10%]}", "rollout: unknown key 'step': did you mean 'steps'?"),
         ("rollout: {steps: []}", "rollout: steps must be a list of shares, for example [10%, 25%, 50%], not []"),
         ("rollout: {steps: [10%, 25]}", "rollout: steps must be a list of shares"),
-        ("rollout: {steps: [50%, 10%]}", "rollout: steps: each step is larger than the one before: 10% follows 50%"),
+        (
+            "rollout: {steps: [50%, 10%]}",
+            "rollout: steps: each step must be larger than the one before: 10% follows 50%",
+        ),
         ("rollout: {steps: [100%]}", "rollout: steps: a step is below 100%"),
         ("rollout: {hold: 1}", "rollout: hold must be an age of at least 0s, for example 90s, 15m, 2h or 3d, not 1"),
         ("rollout: {hold: 1y}", "hold must be an age of at least 0s, for example 90s, 15m, 2h or 3d, not '1y'"),

@@ -22,8 +22,8 @@ INVALID = {
     "0%": "a step is above 0%",
     "0%,50%": "a step is above 0%",
     "50%,100%": "a step is below 100%: after the last step the candidate is activated",
-    "50%,25%": "each step is larger than the one before: 25% follows 50%",
-    "10%,10%": "each step is larger than the one before: 10% follows 10%",
+    "50%,25%": "each step must be larger than the one before: 25% follows 50%",
+    "10%,10%": "each step must be larger than the one before: 10% follows 10%",
     ",".join(f"{n}%" for n in range(1, 22)): "a rollout has at most 20 steps, not 21",
 }
 

@@ -378,7 +378,7 @@ def test_the_folder_is_checked_without_a_database(
     repository.write(yaml(2, "rollout: {steps: [50%, 10%]}\n"))
     refused = promptctl("sync", "repository/prompts", "--check", "--offline")
     assert refused.code == 1
-    assert "rollout: steps: each step is larger than the one before: 10% follows 50%" in refused.err
+    assert "rollout: steps: each step must be larger than the one before: 10% follows 50%" in refused.err
 
 
 def test_export_keeps_the_key_of_a_file_and_writes_none(
