@@ -312,7 +312,8 @@ def _roll_up(database: Database) -> None:
     """Roll up uses, so that the ticks read fewer. They do not need it, so a failure only makes a warning."""
     try:
         rollouts.roll_up(database)
-    except errors.Unreachable:
+    except (errors.Unreachable, errors.Refused):
+        # It would be refused to tick, too.
         raise
     except errors.PromptctlError as problem:
         messages.warning(f"cannot roll uses up, so the tick takes longer: {problem.message}")
