@@ -34,6 +34,7 @@ svg text { fill: var(--dim); font: 12px system-ui, sans-serif; paint-order: stro
 .open { fill: var(--back); stroke: var(--unknown); stroke-width: 2; }
 td.better, td.worse { font-weight: 600; }
 td:first-child, td:last-child { white-space: nowrap; }
+.text td { white-space: normal; overflow-wrap: anywhere; }
 .curve-a { fill: none; stroke: var(--a); stroke-width: 1.5; stroke-dasharray: 5 3; }
 .curve-b { fill: none; stroke: var(--b); stroke-width: 2; } .dot-b { fill: var(--b); }
 .interval { fill: var(--same); fill-opacity: .35; }

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from promptctl.output.course_chart import Point
     from promptctl.rules.experiments import Judgment
     from promptctl.store.rollouts import Look, Rollout, RolloutEvent, Tick
 
@@ -51,23 +52,26 @@ def text(
             '<p class="dim">The bar is the interval that has the true difference, and the dot is the estimate. The grey'
             " band is the tolerance, to both sides.</p>"
         )
-    if any(judgment.difference is not None for judgment in judgments) and looks:
+    courses = [(judgment, points) for judgment in judgments if len(points := _points(looks, judgment.metric)) > 1]
+    if courses:
         parts.append(
             '<p class="dim">Below, the line is the difference of all uses up to a time, and the ribbon its interval. A'
             " vertical line is a change of the share.</p>"
         )
     changes = share_changes(events)
-    for judgment in judgments:
-        points = [
-            (look.looked_at, look.difference, look.lower, look.upper)
-            for look in looks
-            if look.metric == judgment.metric and look.difference is not None
-        ]
-        if len(points) > 1:
-            parts.append(f"<h2>Difference of {_escaped(numbers.label(judgment.metric))} over time</h2>")
-            parts.append(course_chart.text(judgment.metric, points, judgment.margin, changes))
+    for judgment, points in courses:
+        parts.append(f"<h2>Difference over time: {_escaped(numbers.label(judgment.metric))}</h2>")
+        parts.append(course_chart.text(judgment.metric, points, judgment.margin, changes))
     parts += ["<h2>Events</h2>", _events(events)]
     return html_page.text(heading, "\n".join(parts))
+
+
+def _points(looks: Sequence[Look], metric: str) -> list[Point]:
+    return [
+        (look.looked_at, look.difference, look.lower, look.upper)
+        for look in looks
+        if look.metric == metric and look.difference is not None
+    ]
 
 
 def share_changes(events: Sequence[RolloutEvent]) -> list[tuple[str, str]]:
@@ -121,7 +125,7 @@ def _events(events: Sequence[RolloutEvent]) -> str:
             event.why or "",
         )
         rows.append(f"<tr>{''.join(f'<td>{_escaped(cell)}</td>' for cell in cells)}</tr>")
-    return f"<table>{''.join(rows)}</table>"
+    return f'<table class="text">{"".join(rows)}</table>'
 
 
 def _head(*labels: str) -> str:

@@ -214,9 +214,11 @@ def _start_sentence(change: RolloutChange, label: str, *, dry_run: bool) -> str:
     versions = f"{change.baseline} → {change.candidate}"
     if not change.changed:
         return f"rollout {change.rollout} of {change.name}, {versions}, is already {change.state} at {share} in {label}"
+    what = f"of {change.name}: {versions} in {label}; {change.candidate}"
+    split = f"; {change.why}" if change.why else ""
     if dry_run:
-        return f"would start a rollout of {change.name}: {versions} in {label}; {change.candidate} would get {share}"
-    return f"started rollout {change.rollout} of {change.name}: {versions} in {label}; {change.candidate} gets {share}"
+        return f"would start a rollout {what} would get {share}{split}"
+    return f"started rollout {change.rollout} {what} gets {share}{split}"
 
 
 def _change_sentence(change: RolloutChange, action: str, label: str) -> str:

@@ -118,6 +118,14 @@ def test_the_plan_is_printed_with_its_defaults(demo: Promptctl, snapshot: Callab
     snapshot("\n\n".join(shown), "cli/rollout-start-terminal")
 
 
+def test_a_start_says_which_split_it_ends(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+    assert demo("split", f"{NAME}@1", "30%").code == 0
+    started = demo("rollout", "start", f"{NAME}@3", *QUICK)
+    assert started.out == f"1\t{NAME}\tstart\trunning\t40%\tends the split, 30% for version 1\n"
+    assert started.err.endswith("; 3 gets 40%; ends the split, 30% for version 1\n")
+    assert served(sql) == (2, 3, 4000)
+
+
 def test_a_dry_run_starts_nothing(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
     planned = document(demo("rollout", "start", f"{NAME}@3", "--dry-run", "--json"))
     assert (planned["rollout"], planned["dry_run"], planned["state"]) == (None, True, "running")
