@@ -55,11 +55,14 @@ def correct(line: ParsedLine) -> None:
 
 def _correct_compared(line: ParsedLine) -> None:
     """Correct the versions of a comparison: `D@1 2` to `D@1 @2`. A third version and an equal one are left out."""
-    first, *others = line.arguments
-    others = [_version_alone(word) for word in others]
+    first, *words = line.arguments
+    others = [_version_alone(word) for word in words]
+    line.arguments = [first, *others]
     if "@" in first:
         others = [word for word in others if word.rpartition("@")[2] != first.rpartition("@")[2]][:1]
-    line.arguments = [first, *others]
+    if len(others) < len(words):
+        # Nobody knows which of the versions was meant.
+        line.replace([first, *others])
 
 
 def _version_alone(word: str) -> str:
