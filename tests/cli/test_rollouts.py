@@ -470,7 +470,7 @@ def test_a_rollout_with_one_version_names_commands_that_work(demo: Promptctl, sh
     assert "rollout resume" not in shown
 
 
-def test_a_tick_works_without_a_roll_up(demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
+def test_a_tick_works_without_a_roll_up(separate_database: None, demo: Promptctl, sql: psycopg.Connection[Any]) -> None:
     demo("rollout", "start", f"{NAME}@3", "--hold", "0s", "--uses", "0", "--guard", "errors=1pt")
     use(sql, 2000)
     sql.execute("alter function promptctl.roll_up_uses(bigint) rename to roll_up_uses_of_another_schema")
@@ -533,7 +533,7 @@ def test_the_report_is_one_file_that_loads_nothing_and_escapes_texts(
     assert not re.search(r"<script|<link|<img|src=|href=|<b>", page)
     # The interval of the guard, and its course over the ticks.
     assert page.count("<svg") == 2
-    assert "Difference of errors over time" in page
+    assert "Difference over time: errors" in page
     assert re.findall(r"<td>(start|advance)</td>", page) == ["start", "advance", "advance"]
 
 
