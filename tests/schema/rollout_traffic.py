@@ -100,6 +100,8 @@ class Users:
         if chance.random() < 0.15:  # a program that makes a quarter of the calls
             activity[0] += sum(activity) / 3
         self._chance = chance
+        # The id of a use decides the group of a use without a unit, so it is the same in each run.
+        self._use_numbers = itertools.count()
         self._numbers = range(number)
         self._activity = list(itertools.accumulate(activity))
         self._slowness = [chance.gauss(0, 0.28) for _ in range(number)]
@@ -122,7 +124,7 @@ class Users:
             uses.append({
                 "names": name, "versions": 2 if bucket < share else 1, "epochs": epoch,
                 "buckets": bucket if has_unit else None, "models": MODEL,
-                "ids": uuid.UUID(int=chance.getrandbits(128)),
+                "ids": uuid.uuid5(uuid.NAMESPACE_OID, f"{name} {next(self._use_numbers)}"),
                 "input_tokens": round(math.exp(6.5 + chance.gauss(0, 0.8))),
                 "output_tokens": None if failed else round(math.exp(5 + chance.gauss(0, 0.7))),
                 "response_ms": None if chance.random() < 0.02 else math.exp(log_time),
@@ -167,7 +169,8 @@ def course(connection: Connection, name: str, chance: random.Random, harm: Harm,
     while True:
         [(epoch, share)] = rows(connection, state, name)
         for tick in range(ticks_per_step):
-            record(connection, users.uses(uses_per_tick, name, (epoch, share), earlier, result.step, harm))
+            uses = users.uses(uses_per_tick, name, (epoch, share), earlier, result.step, harm)
+            assert record(connection, uses)[0] == len(uses)
             result.uses += uses_per_tick
             if chance.random() < 0.1:
                 connection.execute("select promptctl.roll_up_uses()")
