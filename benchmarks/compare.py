@@ -134,8 +134,8 @@ def _compare(report: Report, connection: Connection, epochs: list[int], turns: i
             began = time.perf_counter()
             [(count,)] = connection.execute(_COMPARE, [_SPLIT, choice, prices])
             passed.append((time.perf_counter() - began) * 1000)
-            # Seven metrics, traffic and uses of each share; over all shares, out_of_place instead of traffic.
-            assert count == (9 + 9 * (1 if choice else len(_SHARES))), count
+            # Seven metrics, uses and out_of_place, over all shares and of each share, and the traffic of each share.
+            assert count == (9 + 10 * (1 if choice else len(_SHARES))), count
         report.add(f"compare_versions, {label}", statistics.median(passed), limit, unit="ms", note=spread(passed))
 
 
