@@ -28,16 +28,6 @@ def repository(promptctl: Promptctl) -> Repository:
     return repository
 
 
-@pytest.fixture
-def sync(promptctl: Promptctl, repository: Repository) -> Callable[..., Ended]:
-    """Runs sync on the repository's folder, as a pipeline does."""
-
-    def run(*words: str) -> Ended:
-        return promptctl("sync", "repository/prompts", "--author", "pipeline@example.com", *words)
-
-    return run
-
-
 def active_versions(sql: psycopg.Connection[Any]) -> dict[str, int | None]:
     return dict(sql.execute("select name, active_version from promptctl.served order by name").fetchall())
 

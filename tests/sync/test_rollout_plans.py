@@ -258,7 +258,7 @@ def test_a_note_says_what_a_rollout_will_do_that_the_folder_names_no_more(plan: 
     assert recorded is None
     [note], _ = changes(None, plan, 2, 3, rolling_out(3, state="paused"))
     assert note.message.endswith("and rollout 7 stays paused, with 25% for version 3")
-    # It is said once. An operator's rollout, and one that has ended, need no word.
+    # The next sync has no note. Neither has one for an operator's rollout, or for one that has ended.
     assert changes(None, plan, 2, None, rolling_out(3)) == ([], None)
     assert changes(None, plan, 2, 3, rolling_out(3, state="stopped")) == ([], None)
     # A commit that names the active version again stops it.

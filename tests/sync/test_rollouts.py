@@ -33,16 +33,6 @@ def repository(promptctl: Promptctl) -> Repository:
     return repository
 
 
-@pytest.fixture
-def sync(promptctl: Promptctl, repository: Repository) -> Callable[..., Ended]:
-    """Runs sync on the repository's folder, as a pipeline does."""
-
-    def run(*words: str) -> Ended:
-        return promptctl("sync", "repository/prompts", "--author", "pipeline@example.com", *words)
-
-    return run
-
-
 def yaml(active: int, rollout: str = "") -> dict[str, str]:
     return {"prompts/a/prompt.yaml": f"active: {active}\n{rollout}"}
 
