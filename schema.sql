@@ -16,7 +16,7 @@ set local search_path = '';
 
 do $$
 declare
-    expected constant integer := 8;
+    expected constant integer := 9;
     -- Applications that were made for this version, or for one between the two, work with this schema.
     compatible constant integer := 4;
     -- The first release of promptctl that has this schema.
@@ -322,6 +322,146 @@ comment on function promptctl.brace_opens_argument is
     'an argument. The text has no brace. A command has two letters or more, because \\n{x} is an escaped line break before a '
     'variable.';
 
+create or replace function promptctl.json_number(written text) returns text
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp set extra_float_digits = 1 as $$
+declare
+    -- The least number that is not a double is larger than this.
+    largest constant numeric := 1.7976931348623157e308;
+    exact constant numeric := written;
+    number double precision;
+    shortest text;
+begin
+    if written ~ '^-?[0-9]+$' then
+        return exact::text;
+    elsif abs(exact) > largest then
+        return written;
+    elsif abs(exact) < 5e-324 then
+        return case when left(written, 1) = '-' then '-0.0' else '0.0' end;
+    end if;
+    number := written;
+    shortest := number::text;
+    -- Python writes an exponent from 1e16 on, and PostgreSQL from 1e15 on.
+    if shortest ~ 'e[+]15$' then
+        shortest := shortest::numeric::text;
+    -- Where a decimal with 15 digits is halfway between two doubles, PostgreSQL writes 17 digits.
+    elsif length(shortest) > 20 and abs(number) between 1e-300 and 1e300
+        and number::numeric::double precision = number then
+        shortest := regexp_replace(trim(to_char(number::numeric, '9.99999999999999EEEE')), '[.]?0*e', 'e');
+    end if;
+    if shortest !~ '[.e]' then
+        shortest := shortest || '.0';
+    end if;
+    -- Of two shortest decimals of one double, the one that is written stays.
+    return case when length(written) <= length(shortest)
+                     and written ~ case when strpos(shortest, 'e') > 0 then '^-?[1-9]([.][0-9]+)?e[-+][0-9][0-9]+$'
+                                        else '^-?[0-9]+[.][0-9]+$' end
+                then written else shortest end;
+end
+$$;
+
+comment on function promptctl.json_number is
+    'A JSON number as Python writes it: an integer as it is, any other as the shortest decimal of its double. A number '
+    'that is too large for a double stays as it is.';
+
+-- promptctl/rules/requests.py writes the same text; a test compares the two.
+create or replace function promptctl.request_text(request jsonb) returns text
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+declare
+    written text := request #>> '{}';
+    parsed constant jsonb := written;
+    without_numbers text;
+begin
+    -- The usual case: the text of a client, or an object of an SQL caller. Where each colon and comma is followed by a space
+    -- and no number has an exponent, jsonb writes a text of another length if there is anything else to change.
+    if length(written) = length(parsed::text)
+        and written !~ '"(?:\s+:|:[^ ])|["\]}0-9el](?:\s+,|,[^ ])|[0-9][eE][-+]?[0-9]'
+        and not exists (
+            select from jsonb_path_query(parsed, 'strict $.** ? (@.type() == "number")') n (number)
+            where number::text !~ '^-?[0-9]+$'
+              and (length(number::text) > 16 or number::text !~ '^-?[0-9]+[.]([0-9]*[1-9]|0)$'
+                   or number::text ~ '^-?0[.]0000')) then
+        return written;
+    end if;
+    select string_agg(case when left(t.word, 1) = '"' then t.word::jsonb::text
+                           when t.word = ',' then ', ' when t.word = ':' then ': '
+                           when t.word ~ '^[-0-9]' then promptctl.json_number(t.word)
+                           else t.word end, '' order by t.place),
+           string_agg(case when left(t.word, 1) = '"' then t.word::jsonb::text
+                           when t.word = ',' then ', ' when t.word = ':' then ': '
+                           when t.word ~ '^[-0-9]' then '0'
+                           else t.word end, '' order by t.place)
+    into written, without_numbers
+    from (select m.words[1], m.place
+          from regexp_matches(written, '"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9eE]*|[a-z]+|[][{}:,]', 'g')
+              with ordinality m (words, place)) t (word, place);
+    -- jsonb keeps the last one of equal keys.
+    if length(without_numbers) <> length(without_numbers::jsonb::text) then
+        raise exception using errcode = 'check_violation', constraint = 'a_request_has_each_key_once',
+            message = 'a key appears twice in an object of the request';
+    end if;
+    return written;
+end
+$$;
+
+comment on function promptctl.request_text is
+    'The text of a request, as it is stored: one space after each colon and comma, no other, and the keys in their '
+    'order. Equal texts are equal requests. It takes the value of settings.request: a text, or an object.';
+
+create or replace function promptctl.stored_settings(settings jsonb) returns jsonb
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+declare
+    request constant jsonb := settings -> 'request';
+    written text;
+begin
+    if request is null or jsonb_typeof(request) not in ('string', 'object') then
+        return settings;
+    end if;
+    written := promptctl.request_text(request);
+    return case when jsonb_typeof(request) = 'string' and written = request #>> '{}' then settings
+                else jsonb_set(settings, '{request}', to_jsonb(written)) end;
+end
+$$;
+
+comment on function promptctl.stored_settings is
+    'Settings as they are stored: the request is a text, because jsonb does not keep the order of keys.';
+
+create or replace function promptctl.message_texts(settings jsonb) returns text[]
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
+declare
+    message jsonb;
+    block jsonb;
+    texts text[] := '{}';
+begin
+    if jsonb_typeof(settings -> 'request') is distinct from 'string' then
+        return texts;
+    end if;
+    for message in select jsonb_path_query((settings ->> 'request')::jsonb, 'strict $.messages[*]', silent => true) loop
+        if jsonb_typeof(message -> 'content') = 'string' then
+            texts := texts || (message ->> 'content');
+        elsif jsonb_typeof(message -> 'content') = 'array' then
+            for block in select jsonb_array_elements(message -> 'content') loop
+                if block ->> 'type' = 'text' and jsonb_typeof(block -> 'text') = 'string' then
+                    texts := texts || (block ->> 'text');
+                elsif block ->> 'type' = 'tool_result' and jsonb_typeof(block -> 'content') = 'string' then
+                    texts := texts || (block ->> 'content');
+                elsif block ->> 'type' = 'tool_result' then
+                    texts := texts || array(
+                        select t.text #>> '{}'
+                        from jsonb_path_query(block, 'strict $.content[*] ? (@.type == "text").text', silent => true)
+                            with ordinality t (text, place)
+                        where jsonb_typeof(t.text) = 'string' order by t.place);
+                end if;
+            end loop;
+        end if;
+    end loop;
+    return texts;
+end
+$$;
+
+comment on function promptctl.message_texts is
+    'The texts in the messages of a request that are templates, in order: content, or the text of each block of type '
+    'text, and the same in the content of each block of type tool_result.';
+
 -- promptctl/rules/templates.py has the same grammar; a test compares the two.
 create or replace function promptctl.template_variables(content text, settings jsonb) returns text[]
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
@@ -346,6 +486,14 @@ declare
     was_argument boolean := false;
     opens_argument boolean := false;
 begin
+    if settings ? 'request' then
+        return array(
+            select v.name collate "C"
+            from unnest(content || promptctl.message_texts(settings)) with ordinality t (text, text_place)
+            cross join unnest(promptctl.template_variables(t.text, settings - 'request'))
+                with ordinality v (name, name_place)
+            group by v.name collate "C" order by min(array[t.text_place, v.name_place]));
+    end if;
     if style = 'none' or content not like '%{%' then
         return '{}';
     elsif style = 'mustache' then
@@ -395,7 +543,8 @@ end
 $$;
 
 comment on function promptctl.template_variables is
-    'The variables of a template, each once, in the order of their first occurrences. In the style braces a variable '
+    'The variables of a version, each once, in the order of their first occurrences: those of the text, then those of the '
+    'messages in the request. In the style braces a variable '
     'is {path}, but not {{path}}, not directly after one of $@#%^, and not as an argument of a LaTeX command. In the '
     'style mustache it is {{path}}. In the style none there are no variables. A path is identifiers joined by dots; an '
     'identifier has ASCII letters, digits and _.';
@@ -616,7 +765,10 @@ create table if not exists promptctl.versions (
     constraint content_has_no_crlf check (position(E'\r\n' in content) = 0),
     constraint settings_are_an_object check (jsonb_typeof(settings) = 'object'),
     constraint metadata_is_an_object check (jsonb_typeof(metadata) = 'object'),
-    constraint settings_have_at_most_1_megabyte check (pg_column_size(settings) <= 1000000),
+    -- The request has a limit of its own.
+    constraint settings_have_at_most_1_megabyte check (
+        case when settings ? 'request' then pg_column_size(settings - 'request') <= 1000000
+            else pg_column_size(settings) <= 1000000 end),
     constraint metadata_has_at_most_1_megabyte check (pg_column_size(metadata) <= 1000000),
     constraint a_template_has_a_known_style check (
         coalesce(settings -> 'template', '"braces"') in ('"braces"', '"mustache"', '"none"')),
@@ -632,6 +784,36 @@ create table if not exists promptctl.versions (
         case when settings ? 'max_tokens'
             then jsonb_typeof(settings -> 'max_tokens') = 'number' and settings ->> 'max_tokens' ~ '^[1-9][0-9]{0,8}$'
             else true end),
+    constraint a_request_is_an_object check (
+        case when settings ? 'request'
+            then case when jsonb_typeof(settings -> 'request') = 'string'
+                      then jsonb_typeof((settings ->> 'request')::jsonb) = 'object' else false end
+            else true end),
+    constraint a_request_has_at_most_1_megabyte check (octet_length(settings ->> 'request') <= 1000000),
+    constraint a_request_has_at_most_100_levels check (
+        case when settings ? 'request'
+            then not jsonb_path_exists((settings ->> 'request')::jsonb,
+                                       'strict $.**{100} ? (@.type() == "object" || @.type() == "array")')
+            else true end),
+    constraint a_request_has_no_other_settings check (
+        case when settings ? 'request'
+            then not (settings ->> 'request')::jsonb ?| '{model,max_tokens,system,stream,metadata}'
+            else true end),
+    constraint the_numbers_of_a_request_are_finite check (
+        case when settings ? 'request'
+            then not jsonb_path_exists((settings ->> 'request')::jsonb,
+                'strict $.** ? (@ > 1.7976931348623157e308 || @ < -1.7976931348623157e308)')
+            else true end),
+    constraint the_messages_of_a_request_have_a_role_and_content check (
+        case when (settings ->> 'request')::jsonb ? 'messages'
+            then coalesce(jsonb_path_exists((settings ->> 'request')::jsonb, 'strict $.messages[0]', '{}', true), false)
+                and not jsonb_path_exists((settings ->> 'request')::jsonb, 'strict $.messages[*] ? (
+                    !((@.role == "user" || @.role == "assistant")
+                        && (@.content.type() == "string" || @.content.type() == "array"))
+                    || ((@.role == "user" || @.role == "assistant")
+                        && (@.content.type() == "string" || @.content.type() == "array")) is unknown)')
+            else true end),
+    constraint a_cache_lasts_5m_or_1h check (coalesce(settings -> 'cache', '"5m"') in ('"5m"', '"1h"')),
     constraint a_version_has_a_valid_creation_time check (
         created_at between timestamptz '0001-01-01 00:00:00+00' and timestamptz '9999-12-31 00:00:00+00'),
     constraint a_version_has_an_author check (created_by <> ''),
@@ -653,7 +835,8 @@ comment on table promptctl.versions is
 comment on column promptctl.versions.sha256 is
     'SHA-256 of the content in UTF-8. It is not unique, because a later version may have the text of an earlier one.';
 comment on column promptctl.versions.settings is
-    'What a version carries besides its content: template, variables, model, max_tokens.';
+    'What a version carries besides its content: template, variables, model, max_tokens, cache, request. The request is a '
+    'JSON object as text, because jsonb does not keep the order of keys: (settings ->> ''request'')::json.';
 comment on column promptctl.versions.variables is
     'The variables of the template, in the order of their first occurrences.';
 comment on column promptctl.versions.required_variables is 'The variables that the caller must pass.';
@@ -693,7 +876,8 @@ comment on constraint content_has_no_crlf on promptctl.versions is
     'Clients replace CR LF by LF, so that equal texts have equal hashes.';
 comment on constraint settings_are_an_object on promptctl.versions is 'Settings have keys and values.';
 comment on constraint metadata_is_an_object on promptctl.versions is 'Metadata has keys and values.';
-comment on constraint settings_have_at_most_1_megabyte on promptctl.versions is 'Clients hold settings in memory.';
+comment on constraint settings_have_at_most_1_megabyte on promptctl.versions is
+    'Clients hold settings in memory. The request has a limit of its own.';
 comment on constraint metadata_has_at_most_1_megabyte on promptctl.versions is
     'The history stores a copy of each value.';
 comment on constraint a_template_has_a_known_style on promptctl.versions is 'Every client must be able to render it.';
@@ -702,6 +886,19 @@ comment on constraint a_variable_is_described_by_required_and_default on promptc
 comment on constraint a_model_is_a_nonempty_text on promptctl.versions is
     'Any name is accepted, because models come and go.';
 comment on constraint max_tokens_is_at_least_1 on promptctl.versions is 'A reply has at least one token.';
+comment on constraint a_request_is_an_object on promptctl.versions is
+    'It has the keyword arguments of a call of Claude. It is stored as text, which keeps the order of keys.';
+comment on constraint a_request_has_at_most_1_megabyte on promptctl.versions is 'Clients hold requests in memory.';
+comment on constraint a_request_has_at_most_100_levels on promptctl.versions is
+    'The object itself is the first level, and each object or array in it another. Parsers have limits.';
+comment on constraint a_request_has_no_other_settings on promptctl.versions is
+    'model and max_tokens are settings, system is the text, and an application passes stream and metadata.';
+comment on constraint the_numbers_of_a_request_are_finite on promptctl.versions is
+    'Clients in JavaScript and Python would read a larger number as infinity.';
+comment on constraint the_messages_of_a_request_have_a_role_and_content on promptctl.versions is
+    'There is at least one, and each has the role user or assistant, and a content that is a text or an array. The rest is '
+    'for Claude to check.';
+comment on constraint a_cache_lasts_5m_or_1h on promptctl.versions is 'Claude keeps a cache for 5 minutes or an hour.';
 comment on constraint a_version_has_a_valid_creation_time on promptctl.versions is
     'RFC 3339 has years of four digits and no infinity.';
 comment on constraint a_version_has_an_author on promptctl.versions is
@@ -1681,6 +1878,7 @@ begin
             perform from promptctl.served s where s.name = new.name for no key update;
         end if;
         new.sha256 := sha256(convert_to(new.content, 'UTF8'));
+        new.settings := promptctl.stored_settings(new.settings);
         new.variables := coalesce(promptctl.template_variables(new.content, new.settings), '{}');
         new.required_variables := coalesce(promptctl.required_variables(new.variables, new.settings), '{}');
         new.erased_at := null;
@@ -2469,6 +2667,7 @@ begin
     perform promptctl.begin_change(author, reason, null, allow_new_variables);
     select * into served from promptctl.lock_or_create_prompts(array[create_version.name]);
     perform promptctl.require_not_archived(served);
+    create_version.settings := promptctl.stored_settings(create_version.settings);
 
     if create_version.version is null then
         select v.* into stored from promptctl.versions v
@@ -2497,7 +2696,8 @@ $$;
 
 comment on function promptctl.create_version is
     'Stores a text as the next version, or under a number that is not used yet. Without a number, and if versions in '
-    'use have the same text and settings, it returns the newest of them.';
+    'use have the same text and settings, it returns the newest of them. settings.request is an object, or the text of '
+    'one, which keeps the order of its keys.';
 
 create or replace function promptctl.retire(name text, version integer, undo boolean default false,
                                             author text default null, reason text default null)

@@ -164,22 +164,29 @@ def replace_message_texts(messages: Sequence[Any], replacement: Callable[[str], 
     return [_replaced(message, "content", replacement) for message in messages]
 
 
-def _replaced(parent: Mapping[str, Any], key: str, replacement: Callable[[str], str]) -> Any:
-    """Return an object with the texts under `key` replaced: a text, or a list of blocks."""
+def _replaced(
+    parent: Mapping[str, Any], key: str, replacement: Callable[[str], str], *, is_result: bool = False
+) -> Mapping[str, Any]:
+    """Return an object with the texts under `key` replaced: a text, or those in a list of blocks."""
     value = parent.get(key)
     if isinstance(value, str):
         return {**parent, key: replacement(value)}
     if key == "content" and isinstance(value, list):
-        return {**parent, key: [_replaced_block(block, replacement) for block in cast("list[Any]", value)]}
+        blocks = [_replaced_block(block, replacement, is_result=is_result) for block in cast("list[Any]", value)]
+        return {**parent, key: blocks}
     return parent
 
 
-def _replaced_block(block: Any, replacement: Callable[[str], str]) -> Any:
+def _replaced_block(block: Any, replacement: Callable[[str], str], *, is_result: bool) -> Any:
+    """Return a block with its texts replaced. A tool's result contains no tool's result."""
     if not isinstance(block, dict):
         return block
     keys = cast("dict[str, Any]", block)
-    part = {"text": "text", "tool_result": "content"}.get(cast("str", keys.get("type")))
-    return keys if part is None else _replaced(keys, part, replacement)
+    if keys.get("type") == "text":
+        return _replaced(keys, "text", replacement)
+    if keys.get("type") == "tool_result" and not is_result:
+        return _replaced(keys, "content", replacement, is_result=True)
+    return keys
 
 
 def _value_problems(request: dict[object, Any]) -> list[str]:

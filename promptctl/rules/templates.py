@@ -82,8 +82,17 @@ class Template:
 
 
 def variables(content: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names in a text, as `Template(content, settings).variables` does, in half the time."""
-    if settings.get("template", DEFAULT_STYLE) != DEFAULT_STYLE:
+    """Return the names in the text of a version and then those in the messages of its request, each once.
+
+    Without a request this takes half the time of `Template(content, settings).variables`, and returns the same.
+    """
+    style = settings.get("template", DEFAULT_STYLE)
+    if "request" in settings:
+        from promptctl.rules import requests
+
+        texts = (content, *requests.message_texts(requests.decode(settings) or {}))
+        return tuple(dict.fromkeys(name for text in texts for name in template_syntax.parse(text, style)[1]))
+    if style != DEFAULT_STYLE:
         return Template(content, settings).variables
     return template_syntax.first_names(content)
 

@@ -44,6 +44,17 @@ def _use(**columns: str) -> str:
     return f"insert into promptctl.uses ({', '.join(values)}) values ({', '.join(values.values())})"
 
 
+def _request(text: str) -> str:
+    """Return settings whose request is this text."""
+    return f"jsonb_build_object('request', '{text}'::text)"
+
+
+def _nested(brackets: str, levels: int) -> str:
+    """Return the text of a request with so many levels inside."""
+    inner = brackets[:-1]
+    return f"'{{\"x\": ' || repeat('{inner}', {levels}) || '1' || repeat('{brackets[-1]}', {levels}) || '}}'"
+
+
 # The arrays that record_uses expects, for two uses.
 _FIELDS = {
     "ids": "array[gen_random_uuid(), gen_random_uuid()]", "names": "'{greeter,greeter}'", "versions": "'{1,1}'",
@@ -315,6 +326,41 @@ ATTEMPTS = [
     *(
         Attempt("max_tokens_is_at_least_1", _version(settings=f"'{{\"max_tokens\": {json}}}'"), CHECK)
         for json in ("0", "-1", "null", '"4096"', "1.5", "4096.0", "1000000000")
+    ),
+    *(
+        Attempt("a_request_is_an_object", _version(settings=f"'{{\"request\": {json}}}'"), CHECK)
+        for json in ("null", "7", "true", "[]", '"[]"', '"7"', '"null"', r'"\"{}\""')
+    ),
+    Attempt("a_request_has_at_most_1_megabyte",
+            _version(settings="jsonb_build_object('request', jsonb_build_object('x', repeat('a', 1000000)))"), CHECK),
+    *(
+        Attempt("a_request_has_at_most_100_levels",
+                _version(settings=f"jsonb_build_object('request', {_nested(brackets, 100)})"), CHECK)
+        for brackets in ("[]", '{"x":}')
+    ),
+    *(
+        Attempt("a_request_has_no_other_settings", _version(settings=_request(f'{{"x": 1, "{key}": null}}')), CHECK)
+        for key in ("model", "max_tokens", "system", "stream", "metadata")
+    ),
+    *(
+        Attempt("the_numbers_of_a_request_are_finite",
+                _version(settings=_request(f'{{"x": [{{"y": {number}}}]}}')), CHECK)
+        for number in ("1e309", "-1e309", "1" + "0" * 309, "1.5e400")
+    ),
+    *(
+        Attempt("the_messages_of_a_request_have_a_role_and_content",
+                _version(settings=_request(f'{{"messages": {json}}}')), CHECK)
+        for json in (
+            "null", "{}", "[]", '"x"', '["x"]', "[[]]", '[[{"role": "user", "content": "x"}]]', '[{"content": "x"}]',
+            '[{"role": "system", "content": "x"}]', '[{"role": ["user"], "content": "x"}]',
+            '[{"role": 1, "content": "x"}]',
+            '[{"role": "user"}]', '[{"role": "user", "content": null}]', '[{"role": "user", "content": {}}]',
+            '[{"role": "user", "content": "x"}, {"role": "assistant", "content": 1}]',
+        )
+    ),
+    *(
+        Attempt("a_cache_lasts_5m_or_1h", _version(settings=f"'{{\"cache\": {json}}}'"), CHECK)
+        for json in ('"2h"', '""', "null", "5", '["5m"]')
     ),
     *(Attempt("metadata_is_an_object", _version(metadata=json), CHECK) for json in ("'[]'", "'1'", "'null'")),
     Attempt("metadata_is_an_object", _update("metadata = '[]'"), CHECK),
@@ -648,6 +694,10 @@ ATTEMPTS = [
 
 # Refusals by functions, with names that no constraint or trigger has.
 REFUSALS = [
+    *(
+        Attempt("a_request_has_each_key_once", _version(settings=_request(json)), CHECK)
+        for json in ('{"a": 1, "a": 2}', '{"a": 1, "a": 1}', r'{"x": [{"a": 1, "\u0061": 1e22}]}')
+    ),
     Attempt("schema_version_matches", "select promptctl.expect_schema_version(99)", "55000"),
     Attempt("schema_version_matches",
             "delete from promptctl.installation; select promptctl.expect_schema_version(8)", "55000"),

@@ -8,8 +8,8 @@ import re
 import promptctl
 from promptctl import schema
 
-VERSION = 8
-DIGEST = "e392930ed0de1eb18b2f93735ca5b66b9dd7a2bbc0e74c4fe893376501cddf79"
+VERSION = 9
+DIGEST = "53226879b2943b52ee40be360dcd62a04fb8899cb44aaf1d975d18469a918a33"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:
