@@ -61,7 +61,7 @@ HEADINGS = (
             ),
             "diff": Command(
                 "diff:diff",
-                "Compare the texts of two versions.",
+                "Compare the texts and the settings of two versions.",
                 p.LEFT, p.RIGHT, p.EXIT_CODE,
             ),
             "history": Command(
@@ -175,7 +175,8 @@ HEADINGS = (
                 "create:create",
                 "Store a text as the next version of a prompt.",
                 p.NEW_NAME, p.NEW_TEXT, p.FILE, p.LITERAL, p.ACTIVATE, p.ALLOW_NEW_VARIABLES_WITH_ACTIVATE,
-                p.TEMPLATE_STYLE, p.DEFAULTS, p.MODEL, p.MAX_TOKENS, p.DESCRIPTION, p.META, *p.CHANGE,
+                p.TEMPLATE_STYLE, p.DEFAULTS, p.MODEL, p.MAX_TOKENS, p.REQUEST, p.REQUEST_SET, p.CACHE,
+                p.DESCRIPTION, p.META, *p.CHANGE,
             ),
             "delete": Command(
                 "delete:delete",

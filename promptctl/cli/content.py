@@ -92,7 +92,7 @@ def _content(text: str | None, file: str | None, command: str) -> str:
     if file == "":
         raise errors.Usage("usage", "--file is empty")
     if file is None or file == "-":
-        return texts.normalise(_standard_input(command), "standard input")
+        return texts.normalise(standard_input(command), "standard input")
     try:
         raw = bounded_input.any_file(file)
     except bounded_input.TooLarge as problem:
@@ -193,11 +193,12 @@ def hint_at_saved_text(failure: errors.PromptctlError, path: str) -> None:
         failure.hint = f"the text is saved in {path}"
 
 
-def _standard_input(command: str) -> bytes:
+def standard_input(command: str, what: str = "text") -> bytes:
+    """Return the bytes of standard input. `what` names them in messages. Raises Usage."""
     if sys.stdin is None or sys.stdin.closed:
-        raise errors.Usage("usage", "no text: standard input is closed", hint=f"promptctl {command} NAME -f FILE")
+        raise errors.Usage("usage", f"no {what}: standard input is closed", hint=f"promptctl {command} NAME -f FILE")
     if sys.stdin.isatty():
-        messages.note("reading from the terminal: press Ctrl-D on an empty line to end the text")
+        messages.note(f"reading from the terminal: press Ctrl-D on an empty line to end the {what}")
     try:
         return bounded_input.from_stream(sys.stdin.buffer)
     except bounded_input.TooLarge as problem:

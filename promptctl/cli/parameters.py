@@ -151,6 +151,15 @@ TEMPLATE_STYLE = _option(
 DEFAULTS = _option("default", "--default", "NAME=TEXT", "Default value of a variable. Repeatable.", kind=TEXTS)
 MODEL = _option("model", "--model", "NAME", "Model that chat uses.")
 MAX_TOKENS = _option("max_tokens", "--max-tokens", "N", "Maximum tokens of a reply in chat.", kind=NUMBER)
+REQUEST = _option("request", "--request", "FILE", "What Claude is sent besides the text, JSON or YAML; - is stdin.")
+REQUEST_SET = _option(
+    "request_set",
+    "--request-set",
+    "KEY=VALUE",
+    "A value of the request: thinking.type=adaptive. Repeatable.",
+    kind=TEXTS,
+)
+CACHE = _option("cache", "--cache", "5m|1h", "How long Claude caches the text before the first variable.")
 DESCRIPTION = _option("description", "--description -d", "TEXT", "Short description of the version.")
 META = _option(
     "meta", "--meta", "KEY=VALUE", "Metadata. A value that is valid JSON is stored as JSON. Repeatable.", kind=TEXTS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from promptctl.rules import requests
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +66,7 @@ def created_document(created: CreatedVersion) -> dict[str, Any]:
         "is_active": created.is_active,
         "created_at": created.created_at,
         "metadata": created.metadata,
-        "settings": created.settings,
+        "settings": requests.visible_settings(created.settings),
         "variables": _variables(created.variables, created.settings),
         "created": created.created,
     }
@@ -83,7 +85,7 @@ def _version(version: VersionDetail) -> dict[str, Any]:
         "created_at": version.created_at,
         "created_by": version.created_by,
         "metadata": version.metadata,
-        "settings": version.settings,
+        "settings": requests.visible_settings(version.settings),
         "variables": _variables(version.variables, version.settings),
         "origin": version.origin,
         "release": version.release,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _OMITTED = "…"
 _LONGEST_NAME = 40
 _LONGEST_DESCRIPTION = 80
-_NOTED_SETTINGS = ("model", "max_tokens", "template")
+_NOTED_SETTINGS = ("model", "max_tokens", "template", "cache")
 
 
 def show_list(prompts: Sequence[PromptSummary], total: int, form: str) -> None:
@@ -80,6 +80,10 @@ def show_overview(overview: Overview, name: str, limit: int) -> None:
     if active is not None and active.variables:
         variables = templates.describe(active.variables.split(), active.settings)
         stream.write(f"{stream.styled('variables', stream.DIM)}  {stream.one_line(variables)}\n\n")
+    if active is not None and "request" in active.settings:
+        from promptctl.output import request_view
+
+        stream.write("".join(f"{line}\n" for line in request_view.lines(active.settings)) + "\n")
     if active is not None:
         stream.write_content(active.content)
     else:
@@ -169,6 +173,16 @@ def note_variables(variables: str, settings: Mapping[str, Any]) -> None:
     """Report the variables of a version, if it has any."""
     if variables:
         messages.note(f"variables: {templates.describe(variables.split(), settings)}")
+
+
+def note_request(settings: Mapping[str, Any]) -> None:
+    """Report the keys of the request of a version, if it has one: `request: thinking, tools (get_weather, search)`."""
+    if "request" not in settings:
+        return
+    from promptctl.output import request_view
+
+    for line in request_view.lines(settings):
+        messages.note(line)
 
 
 def note_origin(origin: Mapping[str, Any] | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promptctl.output import stream, table_columns, tables
-from promptctl.rules import attributes, shares
+from promptctl.rules import attributes, requests, shares
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _document(resolved: Resolution, unit: str | None) -> dict[str, Any]:
         "version": resolved.version,
         "epoch": resolved.epoch,
         "content": resolved.content,
-        "settings": resolved.settings,
+        "settings": requests.visible_settings(resolved.settings),
         "metadata": resolved.metadata,
         "why": {
             "asked_for": resolved.asked_for,

@@ -7,7 +7,7 @@ import os
 from promptctl import errors
 from promptctl.output import messages, stream
 from promptctl.output import prompt_view as output
-from promptctl.rules import invisible_characters, references, template_syntax, templates
+from promptctl.rules import invisible_characters, references, requests, template_syntax, templates
 from promptctl.store import version_texts, versions
 
 TYPE_CHECKING = False
@@ -31,6 +31,9 @@ def create(
     default: list[str] | None = None,
     model: str | None = None,
     max_tokens: int | None = None,
+    request: str | None = None,
+    request_set: list[str] | None = None,
+    cache: str | None = None,
     description: str | None = None,
     meta: list[str] | None = None,
 ) -> None:
@@ -51,18 +54,25 @@ def create(
       git show main:greeter.txt | promptctl create greeter -
       promptctl create greeter -f greeter.txt --activate
       promptctl create greeter "Greet {user.name}." --default user.name=you
+      promptctl create greeter "Be kind." --request-set thinking.type=adaptive
     """
     references.check_name(name)
     metadata = _metadata(description, meta or [])
-    settings = _settings(template, default or [], model, max_tokens)
+    settings = _settings(template, default or [], model, max_tokens, cache)
     for option, texts in (
         ("--reason", [run.reason]), ("--description", [description]), ("--meta", meta), ("--default", default)
     ):  # fmt: skip
         for option_text in texts or []:
             run.refuse_secrets(option, option_text)
-    from promptctl.cli import content
+    from promptctl.cli import content, request_options
 
     text, file = content.chosen(text, literal, file)
+    request_value = None
+    if request is not None or request_set:
+        is_piped = file == "-" or (text is None and file is None and not content.needs_editor(text, file))
+        request_value = request_options.read(run, request, request_set or [], text_from_pipe=is_piped)
+        if request_value:
+            settings["request"] = requests.encode(request_value)
     run.start_author()
     new_text, edited_file = _read(run, name, text, file)
     try:
@@ -92,6 +102,8 @@ def create(
     _log(run, created, activate=activate)
     _answer(run, created, database.label)
     _note_text(run, created, new_text, settings)
+    if request_value is not None and run.form == "plain":
+        request_options.note_warnings(request_value)
     # A version that exists already keeps its description and metadata.
     if not created.created and {**created.metadata, **metadata} != created.metadata:
         messages.note(f"the description and metadata of {created.name}@{created.version} were not changed")
@@ -166,7 +178,9 @@ def _active_text(database: Database, name: str) -> str:
         return ""
 
 
-def _settings(template: str | None, defaults: list[str], model: str | None, max_tokens: int | None) -> dict[str, Any]:
+def _settings(
+    template: str | None, defaults: list[str], model: str | None, max_tokens: int | None, cache: str | None
+) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if template is not None:
         from promptctl.cli import variables as variable_values
@@ -190,12 +204,16 @@ def _settings(template: str | None, defaults: list[str], model: str | None, max_
 
         numbers.check("--max-tokens", max_tokens)
         settings["max_tokens"] = max_tokens
+    if cache is not None:
+        if cache not in ("5m", "1h"):
+            raise errors.Usage("usage", f"--cache is 5m or 1h, not {references.quoted(cache)}")
+        settings["cache"] = cache
     return settings
 
 
 def _check_defaults(content: str, settings: dict[str, Any]) -> None:
     """Raise Usage for a default whose variable is not in the text. One of them is misspelled."""
-    names: tuple[str, ...] = templates.Template(content, settings).variables
+    names = templates.variables(content, settings)
     unknown: list[str] = [name for name in settings["variables"] if name not in names]
     if unknown:
         import difflib

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def diff(run: Run, left: str, right: str | None = None, exit_code: bool = False) -> int:
-    """Compare the texts of two versions.
+    """Compare the texts and the settings of two versions.
 
     NAME compares the active version with the latest, NAME@A compares A with the
     active version, and NAME@A NAME@B compares A with B. On a terminal, changed
     words are highlighted. In a pipe the output is a unified diff, unless you use
-    --color always.
+    --color always. Settings follow the text, key by key.
 
     Examples:
       promptctl diff default-system-prompt
@@ -29,17 +29,24 @@ def diff(run: Run, left: str, right: str | None = None, exit_code: bool = False)
     with run.database() as database:
         sides = _sides(database, left, right)
         old, new = (version_texts.read_text(database, side) for side in sides)
-    from promptctl.output import diff_view
+    from promptctl.output import diff_view, setting_diff_view
+    from promptctl.rules import setting_differences
 
     names = f"{old.name}@{old.version}", f"{new.name}@{new.version}"
-    differs = old.content != new.content
+    settings = setting_differences.differences(old.settings, new.settings)
+    differs = old.content != new.content or bool(settings)
     if run.form == "json":
         unified = diff_view.unified(old.content, new.content, *names)
-        stream.write_json({"old": names[0], "new": names[1], "differs": differs, "diff": unified})
+        documents = setting_diff_view.documents(settings)
+        stream.write_json(
+            {"old": names[0], "new": names[1], "differs": differs, "diff": unified, "settings": documents}
+        )
     elif run.form == "quiet":
         stream.write(f"{names[0]} {names[1]}\n" if differs else "")
     else:
-        diff_view.show(old.content, new.content, *names)
+        if old.content != new.content or not settings:
+            diff_view.show(old.content, new.content, *names)
+        setting_diff_view.show(settings, *names)
     return errors.DIFFERENT if exit_code and differs else 0
 
 

@@ -113,4 +113,5 @@ def _answer(run: Run, text: VersionText) -> None:
     stream.write_content(text.content)
     if stream.to_terminal():
         output.note_variables(text.variables, text.settings)
+        output.note_request(text.settings)
         output.note_origin(text.origin)

@@ -1,0 +1,111 @@
+"""The request of a new version, from --request and --request-set."""
+
+from __future__ import annotations
+
+from promptctl import bounded_input, errors
+from promptctl.output import messages
+from promptctl.rules import references, requests
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, cast
+
+    from promptctl.cli.run import Run
+else:
+
+    def cast(_: str, value: object) -> object:
+        """Return the value. Only a type checker uses the type, and importing typing takes 7 ms."""
+        return value
+
+
+def read(run: Run, file: str | None, assignments: list[str], *, text_from_pipe: bool) -> dict[str, Any] | None:
+    """Return the request that the options describe, None without them. `file` is - for standard input.
+
+    `text_from_pipe`: the text of the version comes from standard input. Raises Usage (`invalid_request`), Refused
+    (`secret_found`) and Failed for a file that cannot be read.
+    """
+    if file is None and not assignments:
+        return None
+    request: Any = {}
+    where = "--request-set"
+    if file is not None:
+        if file == "-" and text_from_pipe:
+            raise errors.Usage(
+                "usage",
+                "the text and the request cannot both come from standard input",
+                hint="pass the text as an argument, or with -f FILE",
+            )
+        where = "standard input" if file == "-" else references.quoted(file)
+        request = _parsed(_content(file), where)
+        _check(request, where)
+    for assignment in assignments:
+        where = "--request-set"
+        try:
+            requests.set_value(request, assignment)
+        except ValueError as problem:
+            key = references.quoted(assignment.partition("=")[0])
+            raise _invalid(f"--request-set {key}: {problem}") from None
+    _check(request, where)
+    for path, text in _texts(request):
+        run.refuse_secrets(f"request.{path}", text)
+    return request
+
+
+def note_warnings(request: dict[str, Any] | None) -> None:
+    """Print what Claude will probably read otherwise than the author of a request expects."""
+    for sentence in requests.warnings(request or {}):
+        messages.note(f"request: {sentence}")
+
+
+def _invalid(message: str) -> errors.Usage:
+    return errors.Usage("invalid_request", message, hint="promptctl create --help")
+
+
+def _check(request: object, where: str) -> None:
+    if clauses := requests.problems(request):
+        more = f" (and {len(clauses) - 1} more)" if len(clauses) > 1 else ""
+        raise _invalid(f"the request in {where}: {clauses[0]}{more}")
+
+
+def _content(file: str) -> bytes:
+    if file == "-":
+        from promptctl.cli import content
+
+        return content.standard_input("create", "request")
+    try:
+        return bounded_input.any_file(file)
+    except bounded_input.TooLarge as problem:
+        raise errors.Usage("too_large", f"{references.quoted(file)} {problem.strerror}") from None
+    except OSError as problem:
+        hint = "pass a readable file, or - for standard input"
+        raise bounded_input.unreadable(references.quoted(file), problem, hint) from None
+
+
+def _parsed(raw: bytes, where: str) -> object:
+    """Return the value of a file: JSON if it begins with a bracket, otherwise YAML."""
+    from promptctl.folder import strict_yaml
+    from promptctl.rules import json_documents
+
+    try:
+        if raw.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+            return json_documents.parse(raw, unique_keys=True)
+        return strict_yaml.load_json(raw, requests.DEEPEST)
+    except json_documents.InvalidDocument as problem:
+        line = "" if problem.line is None else f", line {problem.line}"
+        raise _invalid(f"{where}{line}: {problem.reason}") from None
+    except strict_yaml.Malformed as problem:
+        raise _invalid(f"{where}, line {problem.line}: {problem.what}") from None
+
+
+def _texts(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path and the text of each text and key in a JSON value."""
+    if isinstance(node, str):
+        yield path, node
+    elif isinstance(node, dict):
+        for key, item in cast("dict[str, Any]", node).items():
+            yield path, key
+            yield from _texts(item, f"{path}.{key}" if path else key)
+    elif isinstance(node, list):
+        for place, item in enumerate(cast("list[Any]", node)):
+            yield from _texts(item, f"{path}[{place}]")

@@ -1,0 +1,182 @@
+"""create, show, diff and resolve with requests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.commands import check_failure, check_json_failure
+
+if TYPE_CHECKING:
+    from tests.conftest import Promptctl
+
+TOOL = {"name": "get_weather", "description": "Get the weather of a city.", "input_schema": {"type": "object"}}
+REQUEST: dict[str, Any] = {
+    "thinking": {"type": "enabled", "budget_tokens": 1024},
+    "tools": [TOOL],
+    "messages": [{"role": "user", "content": "In {city}"}, {"role": "assistant", "content": "ä"}],
+}
+YAML = """
+thinking: {type: enabled, budget_tokens: 1024}
+tools:
+  - name: get_weather
+    description: Get the weather of a city.
+    input_schema: {type: object}
+messages:
+  - {role: user, content: "In {city}"}
+  - {role: assistant, content: ä}
+"""
+
+
+@pytest.fixture
+def request_file(tmp_path: Path) -> Path:
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps(REQUEST), encoding="utf-8")
+    return path
+
+
+def settings_of(promptctl: Promptctl, reference: str) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(promptctl("show", reference, "--json").out)["settings"]
+    return settings
+
+
+def test_a_request_is_stored_and_shown_with_the_order_of_its_keys(promptctl: Promptctl, request_file: Path) -> None:
+    created = json.loads(
+        promptctl(
+            "create", "guide", "Guide.", "--request", str(request_file), "--cache", "1h", "--activate", "--json"
+        ).out
+    )
+    assert json.dumps(created["settings"]["request"]) == json.dumps(REQUEST)
+    assert created["settings"]["cache"] == "1h"
+    assert [variable["name"] for variable in created["variables"]] == ["city"]
+    assert json.dumps(settings_of(promptctl, "guide@1")["request"]) == json.dumps(REQUEST)
+    for words in (("resolve", "guide"), ("show", "guide")):
+        document = json.loads(promptctl(*words, "--json").out)
+        shown = document["versions"][0] if "versions" in document else document
+        assert json.dumps(shown["settings"]["request"]) == json.dumps(REQUEST)
+    # The same request from YAML, by a pipe, is the same version.
+    again = promptctl("create", "guide", "Guide.", "--request", "-", "--cache", "1h", "--json", stdin=YAML)
+    assert json.loads(again.out)["created"] is False
+
+
+def test_single_values_are_set_over_a_file(promptctl: Promptctl, request_file: Path) -> None:
+    assert promptctl(
+        "create", "guide", "Guide.", "--request", str(request_file), "--request-set", "thinking.type=adaptive",
+        "--request-set", "top_k=5",
+    ).code == 0  # fmt: skip
+    request = settings_of(promptctl, "guide@1")["request"]
+    assert request == {**REQUEST, "thinking": {"type": "adaptive", "budget_tokens": 1024}, "top_k": 5}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "the request in standard input: is a list, not an object"),
+        ("7", "the request in standard input: is a number, not an object"),
+        ("", "the request in standard input: is null, not an object"),
+        ('{"a": NaN}', "standard input: NaN is not a JSON number"),
+        ('{\n"a": 1,\n"a": 2}', "standard input: the key 'a' appears twice"),
+        ('{"a": }', "standard input, line 1: not JSON: Expecting value"),
+        ('{"a": "' + "x" * 2_000_000 + '"}', "the request in standard input: has more than 1 000 000 bytes"),
+        ('{"a": ' + "[" * 500 + "]" * 500 + "}", "standard input: nested more than 100 deep"),
+        ('{"a": ' + "[" * 100 + "]" * 100 + "}", "the request in standard input: has more than 100 levels"),
+        ("on: true", 'standard input, line 1: a key must be a text: write "on" in quotes'),
+        ("a: 2026-01-01", 'standard input, line 1: 2026-01-01 is read as a date: write "2026-01-01" in quotes'),
+        ("a: &x {}\nb: *x", "standard input, line 1: aliases are not allowed"),
+        ('{"model": "m"}', "the request in standard input: model belongs in the setting model"),
+        ('{"messages": []}', "the request in standard input: messages is empty: leave it out"),
+    ],
+)
+def test_what_is_not_a_request_is_refused_in_one_line(promptctl: Promptctl, text: str, message: str) -> None:
+    failure = check_json_failure(promptctl("create", "guide", "Guide.", "--request", "-", "--json", stdin=text), 2)
+    assert (failure["code"], failure["message"]) == ("invalid_request", message)
+    assert promptctl("show", "guide").code != 0
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "code", "message"),
+    [
+        (("--request-set", "thinking"), 2, "invalid_request", '--request-set "thinking": is not KEY=VALUE'),
+        (
+            ("--request-set", "model=m"),
+            2,
+            "invalid_request",
+            "the request in --request-set: model belongs in the setting",
+        ),
+        (("--request", "-", "-f", "-"), 2, "usage", "the text and the request cannot both come from standard input"),
+        (("--request", "no-such-file.json"), 1, "cannot_read", "no-such-file.json"),
+        (("--cache", "2h"), 2, "usage", '--cache is 5m or 1h, not "2h"'),
+    ],
+)
+def test_a_wrong_option_is_refused(
+    promptctl: Promptctl, words: tuple[str, ...], exit_code: int, code: str, message: str
+) -> None:
+    text = () if "-f" in words else ("Guide.",)
+    failure = check_json_failure(promptctl("create", "guide", *text, *words, "--json", stdin="{}"), exit_code)
+    assert failure["code"] == code
+    assert message in failure["message"]
+
+
+def test_what_looks_like_a_key_in_a_request_is_refused_with_its_path(promptctl: Promptctl) -> None:
+    secret = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    words = ("create", "guide", "Guide.", "--request-set", f'tools=[{{"name": "x", "headers": "{secret}"}}]')
+    failure = check_failure(promptctl(*words), 5)
+    assert "request.tools[0].headers: ghp_… looks like a GitHub token" in failure.err
+    assert promptctl(*words, "--allow-secrets").code == 0
+
+
+def test_messages_that_claude_reads_otherwise_are_noted(promptctl: Promptctl) -> None:
+    messages = '[{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]'
+    created = promptctl("create", "guide", "Guide.", "--request-set", f"messages={messages}")
+    assert created.code == 0
+    assert "messages do not alternate: messages[0] and messages[1] are both from the user" in created.err
+
+
+def test_show_describes_the_request_on_a_terminal(promptctl: Promptctl, request_file: Path) -> None:
+    assert promptctl("create", "guide", "Guide.", "--request", str(request_file), "--activate").code == 0
+    shown = promptctl.on_terminal("show", "guide").out
+    assert 'request: thinking: {"type": "enabled", "budget_tokens": 1024}' in shown
+    assert "request: tool get_weather: Get the weather of a city." in shown
+    assert "request: messages: 2 few-shot messages" in shown
+    assert promptctl("show", "guide").out == "Guide."
+
+
+def test_diff_compares_settings_by_key_and_tools_by_name(promptctl: Promptctl, tmp_path: Path) -> None:
+    old = tmp_path / "old.json"
+    new = tmp_path / "new.json"
+    long_text = "Get the weather of a city, in degrees, with the wind and the chance of rain."
+    old.write_text(json.dumps({**REQUEST, "tools": [{**TOOL, "description": long_text}, {"name": "search"}]}))
+    new.write_text(
+        json.dumps({**REQUEST, "thinking": {"type": "adaptive"}, "tools": [
+            {"name": "book", "description": "Book a room."}, {**TOOL, "description": long_text.replace("rain", "snow")},
+        ]})
+    )  # fmt: skip
+    assert promptctl("create", "guide", "Guide.", "--request", str(old), "--model", "m").code == 0
+    assert promptctl("create", "guide", "Guide.", "--request", str(new), "--cache", "5m").code == 0
+    answer = promptctl("diff", "guide@1", "guide@2", "--exit-code")
+    assert answer.code == 3
+    assert answer.out.splitlines() == [
+        "model: removed m",
+        "request.thinking.type: enabled -> adaptive",
+        "request.thinking.budget_tokens: removed 1024",
+        "request.tools[get_weather].description:",
+        "--- guide@1 request.tools[get_weather].description",
+        "+++ guide@2 request.tools[get_weather].description",
+        "@@ -1 +1 @@",
+        f"-{long_text}",
+        "\\ No newline at end of file",
+        f"+{long_text.replace('rain', 'snow')}",
+        "\\ No newline at end of file",
+        'request.tools[search]: removed {"name": "search"}',
+        "request.tools[book]: added Book a room.",
+        "cache: added 5m",
+    ]
+    document = json.loads(promptctl("diff", "guide@1", "guide@2", "--json").out)
+    assert document["differs"] is True
+    assert document["settings"][1] == {
+        "path": "request.thinking.type", "kind": "changed", "old": "enabled", "new": "adaptive",
+    }  # fmt: skip
+    assert promptctl("diff", "guide@1", "guide@1", "--exit-code").code == 0
