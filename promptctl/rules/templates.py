@@ -56,6 +56,11 @@ class Template:
         self.required: tuple[str, ...] = tuple(name for name in self.variables if name not in self._defaults)
         self.accepted = frozenset((*self.variables, *descriptions))
 
+    @property
+    def prefix(self) -> str:
+        """The text before the first variable, which is the same for all values; all of it without a variable."""
+        return self._pieces[0]
+
     def default(self, name: str) -> str | None:
         """Return the default of a variable, '' if it is optional without a default, None if it is required."""
         return self._defaults.get(name)
@@ -79,6 +84,27 @@ class Template:
             for place, name in self._places:
                 pieces[place] = all_values[name]
         return "".join(pieces)
+
+    @staticmethod
+    def render_all(parsed: Sequence[Template], values: Mapping[str, str]) -> list[str]:
+        """Return the texts of several templates with their variables filled in, faster than a `render` for each.
+
+        Raises MissingValues with the missing variables of all of them.
+        """
+        texts: list[str] = []
+        try:
+            for template in parsed:
+                pieces = template._pieces.copy()
+                for place, name in template._places:
+                    pieces[place] = values[name]
+                texts.append("".join(pieces))
+        except KeyError:
+            required = dict.fromkeys(name for template in parsed for name in template.required)
+            missing = [name for name in required if name not in values]
+            if missing:
+                raise MissingValues(missing) from None
+            return [template.render(values) for template in parsed]
+        return texts
 
 
 def variables(content: str, settings: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,0 +1,201 @@
+"""Compose what Claude is sent from a version: the keywords of `messages.create` in Anthropic's SDK. Pure.
+
+The text of the version is the system prompt. Its request (`rules.requests`) is sent as it is, except that the texts of
+its messages are templates, as the text of the version is.
+"""
+
+from __future__ import annotations
+
+import json
+
+from promptctl.rules.read_only import read_only
+from promptctl.rules.templates import Template
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+_CACHE_CONTROLS = {"5m": {"type": "ephemeral"}, "1h": {"type": "ephemeral", "ttl": "1h"}}
+
+
+class RequestTemplate:
+    """A version, parsed once, which composes the keywords of many calls.
+
+    `variables` has the names in the text and then those in the messages, each once. `required` has those of them that
+    have no default, `accepted` all names in the texts and in the settings. `request` has the request of the version, or
+    None. It cannot be changed, and `keywords` returns parts of it.
+    """
+
+    __slots__ = (
+        "_cache_control", "_containers", "_keywords", "_messages", "_places", "_prefix", "_settings", "_templates",
+        "_trees", "accepted", "request", "required", "variables",
+    )  # fmt: skip
+
+    def __init__(self, content: str, settings: Mapping[str, Any]) -> None:
+        """Parse the text of a version, and the texts of the messages in the request of its settings.
+
+        Raises ValueError for an unknown template style.
+        """
+        text = Template(content, settings)
+        self._settings = settings
+        self._prefix = _cacheable(text)
+        self._cache_control = _CACHE_CONTROLS.get(settings.get("cache", "")) if self._prefix else None
+        self.request: Mapping[str, Any] | None = None
+        if (request := _decode(settings)) is not None:
+            self.request = read_only(request)
+        sent = dict(self.request or {})
+        # The templates that are rendered for each call: that of the text, then those of messages with a variable.
+        self._templates = [text]
+        self._messages: list[Any] = []
+        # The messages to fill in: those whose content is one text, by the indexes of the message and the template; and
+        # those whose content is a list of blocks.
+        self._places: list[tuple[int, dict[str, Any], int]] = []
+        self._trees: list[tuple[int, dict[str, Any], int]] = []
+        for place, message in enumerate(sent.pop("messages", ())):
+            self._messages.append(self._parse(place, message))
+        self._keywords: dict[str, Any] = {
+            **self._model_and_max_tokens(None, None),
+            "system": "",
+            **sent,
+            "messages": [],
+        }
+        # Objects and lists of the first level are copied for each call, so that a caller may add to them.
+        self._containers: list[tuple[str, Any]] = [
+            (key, list(value) if isinstance(value, list) else dict(value))  # pyright: ignore[reportUnknownArgumentType] - any JSON
+            for key, value in sent.items()
+            if isinstance(value, (list, dict))
+        ]
+        self.variables: tuple[str, ...] = tuple(
+            dict.fromkeys(name for template in self._templates for name in template.variables)
+        )
+        self.required: tuple[str, ...] = tuple(name for name in self.variables if text.default(name) is None)
+        self.accepted = text.accepted.union(self.variables)
+
+    def default(self, name: str) -> str | None:
+        """Return the default of a variable, '' if it is optional without a default, None if it is required."""
+        return self._templates[0].default(name)
+
+    def keywords(
+        self,
+        values: Mapping[str, str],
+        messages: Sequence[Mapping[str, Any]] = (),
+        *,
+        model: str | None = None,
+        max_tokens: int | None = None,
+    ) -> dict[str, Any]:
+        """Return the keywords of `messages.create`, in this order.
+
+        - `model` and `max_tokens`: the argument, else the setting; left out if there is neither.
+        - `system`: the text with its variables filled in. With the setting `cache`, a list of text blocks, where the
+          first one ends before the first variable and has the breakpoint.
+        - The keys of the request, as they are.
+        - `messages`: those of the request with their variables filled in, then `messages`.
+
+        The dictionary, and the objects and lists in it, are the caller's. What these contain is shared and read-only.
+        Values are inserted as they are: braces in a value are text. Values for other names are ignored. Raises
+        templates.MissingValues with all variables that have neither a value nor a default.
+        """
+        texts = Template.render_all(self._templates, values)
+        if model is max_tokens is None:
+            keywords = self._keywords.copy()
+        else:
+            keywords = {**self._model_and_max_tokens(model, max_tokens), **self._keywords}
+            keywords.update(self._model_and_max_tokens(model, max_tokens))
+        keywords["system"] = texts[0] if self._cache_control is None else self._blocks(texts[0], self._cache_control)
+        for key, container in self._containers:
+            keywords[key] = container.copy()
+        filled = self._messages.copy()
+        for place, message, index in self._places:
+            filled[place] = copied = message.copy()
+            copied["content"] = texts[index]
+        for place, message, index in self._trees:
+            filled[place] = _filled(message, iter(texts[index:]))
+        filled += messages
+        keywords["messages"] = filled
+        return keywords
+
+    def _blocks(self, text: str, cache_control: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return the text as blocks, with the breakpoint on the first. Claude refuses a block that has only blanks."""
+        rest = text[len(self._prefix) :]
+        if not rest or rest.isspace():
+            return [{"type": "text", "text": text, "cache_control": {**cache_control}}]
+        first = {"type": "text", "text": self._prefix, "cache_control": {**cache_control}}
+        return [first, {"type": "text", "text": rest}]
+
+    def _model_and_max_tokens(self, model: str | None, max_tokens: int | None) -> dict[str, Any]:
+        chosen = {
+            "model": self._settings.get("model") if model is None else model,
+            "max_tokens": self._settings.get("max_tokens") if max_tokens is None else max_tokens,
+        }
+        return {name: value for name, value in chosen.items() if value is not None}
+
+    def _parse(self, place: int, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Parse the message at an index. Return it as it is sent if it has no variable."""
+        templates: list[Template] = []
+        parsed = {**message, "content": _parsed(message["content"], self._settings, templates)}
+        if not any(template.variables for template in templates):
+            return read_only(_filled(parsed, iter(Template.render_all(templates, {}))))
+        index = len(self._templates)
+        self._templates += templates
+        if isinstance(parsed["content"], Template):
+            self._places.append((place, parsed, index))
+        else:
+            self._trees.append((place, parsed, index))
+        return parsed
+
+
+def cacheable_text(content: str, settings: Mapping[str, Any]) -> str:
+    """Return what Claude can cache of a text: what stands before the first variable, or '' if that is only blanks."""
+    return _cacheable(Template(content, settings))
+
+
+def _cacheable(template: Template) -> str:
+    return "" if template.prefix.isspace() else template.prefix
+
+
+def _decode(settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    request = settings.get("request")
+    return None if request is None else json.loads(request)
+
+
+def _parsed(content: Any, settings: Mapping[str, Any], templates: list[Template], *, is_result: bool = False) -> Any:
+    """Return the content of a message, or of a tool's result, with a Template in the place of each text.
+
+    The templates are added to `templates`, in the order in which `_filled` meets them.
+    """
+
+    def parsed_text(text: Any) -> Any:
+        # Anything but a text is Claude's to refuse.
+        if not isinstance(text, str):
+            return text
+        templates.append(Template(text, settings))
+        return templates[-1]
+
+    def parsed_block(block: Any) -> Any:
+        kind = block.get("type") if _is_object(block) else None
+        if kind == "text" and "text" in block:
+            return {**block, "text": parsed_text(block["text"])}
+        if kind == "tool_result" and "content" in block and not is_result:
+            return {**block, "content": _parsed(block["content"], settings, templates, is_result=True)}
+        return block
+
+    if isinstance(content, list):
+        return [parsed_block(block) for block in content]  # pyright: ignore[reportUnknownVariableType] - any JSON
+    return parsed_text(content)
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _filled(node: Any, texts: Iterator[str]) -> Any:
+    """Return a copy of what `_parsed` returned, with the next one of `texts` in the place of each Template."""
+    kind = node.__class__
+    if kind is Template:
+        return next(texts)
+    if kind is dict:
+        return {key: _filled(item, texts) for key, item in node.items()}
+    if kind is list:
+        return [_filled(item, texts) for item in node]
+    return node
