@@ -27,10 +27,10 @@ _HEADINGS = {"version": "VERSION", "day": "DAY (UTC)", "hour": "HOUR (UTC)", "mo
 _STATS = (
     "total_uses", "errors", "avg_tokens", "avg_input_tokens", "avg_output_tokens", "avg_response_time_ms",
     "p50_response_time_ms", "p95_response_time_ms", "p99_response_time_ms", "avg_first_token_ms", "input_tokens",
-    "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_usd", "last_used_at", "avg_score", "scored",
-    "without_unit",
+    "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_hit_rate", "cost_usd", "cache_saved_usd",
+    "last_used_at", "avg_score", "scored", "without_unit",
 )  # fmt: skip
-_DIGITS = {"cost_usd": 6, "avg_score": 4}
+_DIGITS = {"cost_usd": 6, "cache_saved_usd": 6, "avg_score": 4, "cache_hit_rate": 4}
 # The keys about a version beside its statistics.
 _STATE_KEYS = ("is_active", "is_candidate", "share_basis_points")
 _NAMED_FALLBACKS = 3
@@ -123,8 +123,13 @@ def _fields(groups: Sequence[Group], by: Sequence[str], *, with_names: bool) -> 
     if is_terminal and any(group.scored for group in groups):
         fields.append((Column("SCORE", "extra"), _score))
     fields.append((Column("TOKENS", "number"), lambda group: group.avg_tokens))
+    shows_cache = is_terminal and any(group.cache_read_tokens or group.cache_write_tokens for group in groups)
+    if shows_cache:
+        fields.append((Column("HIT", "extra"), _hit_rate))
     fields += _time_fields(groups, with_bar=by_version)
     fields.append((Column("COST", "money"), _cost))
+    if shows_cache:
+        fields.append((Column("SAVED", "extra"), _saved))
     if by_version:
         busiest = max((uses for group in groups for uses in group.trend), default=0)
         fields.append((Column("LAST USED", "recent"), lambda group: group.last_used_at))
@@ -133,6 +138,7 @@ def _fields(groups: Sequence[Group], by: Sequence[str], *, with_names: bool) -> 
         fields.append((Column("SCORE", "extra"), _score))
         if by_version:
             fields.append((Column("SHARE", "extra"), _share))
+        fields += [(Column("HIT", "extra"), _hit_rate), (Column("SAVED", "extra"), _saved)]
     return fields
 
 
@@ -184,6 +190,25 @@ def _cost(group: Group) -> float | str | None:
     if group.cost_usd is None and (group.input_tokens or group.output_tokens):
         return "n/a" if stream.to_terminal() else None
     return group.cost_usd
+
+
+def _hit_rate(group: Group) -> str | float | None:
+    """Return the part of the input that was read from a cache: `97.3%`; in a pipe the number 97.3."""
+    if group.cache_hit_rate is None:
+        return None
+    percent = 100 * group.cache_hit_rate
+    return f"{percent:.1f}".removesuffix(".0") + "%" if stream.to_terminal() else percent
+
+
+def _saved(group: Group) -> str | float | None:
+    """Return what caching saved; on a terminal as an amount, n/a if tokens were cached whose price is not known."""
+    if not stream.to_terminal():
+        return group.cache_saved_usd
+    if group.cache_saved_usd is None:
+        return "n/a" if group.cache_read_tokens or group.cache_write_tokens else None
+    from promptctl.output import table_layout
+
+    return table_layout.money(group.cache_saved_usd)
 
 
 def _reference(group: Group, by: Sequence[str]) -> str:

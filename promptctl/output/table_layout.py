@@ -67,7 +67,9 @@ def show(columns: Sequence[Column], rows: Sequence[Sequence[Value]], marked: Cal
 
 
 def money(dollars: float) -> str:
-    """Return an amount as `$1,204`, `$12.40`, `$0.18` or `$0.0042`: at least two significant digits."""
+    """Return an amount as `$1,204`, `$12.40`, `-$0.18` or `$0.0042`: at least two significant digits."""
+    if dollars < 0:
+        return f"-{money(-dollars)}" if dollars <= -0.0001 else ">-$0.0001"
     if dollars >= 1000:
         return f"${dollars:,.0f}"
     if dollars >= 0.1 or dollars == 0:

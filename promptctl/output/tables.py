@@ -32,6 +32,6 @@ def _field(value: Value) -> str:
         return NOTHING
     if isinstance(value, float):
         # A cost of less than a cent needs more decimals.
-        decimals = 2 if value >= 0.1 else 6
-        return f"{value:.{decimals}f}".rstrip("0").rstrip(".")
+        decimals = 2 if abs(value) >= 0.1 else 6
+        return f"{value:z.{decimals}f}".rstrip("0").rstrip(".")
     return stream.tsv_field(str(value))

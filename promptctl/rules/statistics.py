@@ -32,9 +32,12 @@ class Group(Grouped):
     """The statistics of one group of uses.
 
     A number is None if no use reported it. `cost_usd` (US dollars) is None if the price of any use is not known. An
-    `avg_…` is an average; any other number of tokens is a sum. Times are in milliseconds. `scored` counts the uses with
-    a score, `without_unit` the uses without a unit. `trend` has the uses of each of the last 14 days, today last; it is
-    empty if there were none.
+    `avg_…` is an average; any other number of tokens is a sum. `cache_hit_rate` is the part of the input tokens that
+    was read from a cache, from 0 to 1. `cache_saved_usd` is what caching saved in US dollars, negative if it cost more
+    than it saved. It is None without cached tokens, and if the price of any of them is not known. Times are in
+    milliseconds.
+    `scored` counts the uses with a score, `without_unit` the uses without a unit. `trend` has the uses of each of the
+    last 14 days, today last; it is empty if there were none.
     """
 
     is_active: bool
@@ -54,7 +57,9 @@ class Group(Grouped):
     output_tokens: int | None
     cache_read_tokens: int | None
     cache_write_tokens: int | None
+    cache_hit_rate: float | None
     cost_usd: float | None
+    cache_saved_usd: float | None
     last_used_at: Timestamp | None
     avg_score: float | None
     scored: int
@@ -196,7 +201,9 @@ def _group(
         output_tokens=_total([part.output_tokens for part in parts]),
         cache_read_tokens=_total([part.cache_read_tokens for part in parts]),
         cache_write_tokens=_total([part.cache_write_tokens for part in parts]),
+        cache_hit_rate=_cache_hit_rate(parts),
         cost_usd=_cost(parts, price),
+        cache_saved_usd=_cache_saved(parts, price),
         last_used_at=max(filter(None, (part.last_used_at for part in parts)), key=_without_zone, default=None),
         avg_score=_average((row.score, row.with_score) for row in [*parts, *scores]),
         scored=sum(row.with_score for row in [*parts, *scores]),
@@ -228,21 +235,51 @@ def _cost(parts: Sequence[UseSums], price: Price) -> float | None:
     A part costs its number of uses times the price of an average use. This is exact: all uses of a
     part are in one price tier, and within a tier a price is linear in the tokens.
     """
-    total_cost = 0.0
-    billed = [part for part in parts if part.with_tokens]
-    for part in billed:
-        if part.model is None or part.last_used_at is None:
+    costs = [_part_cost(part, price, with_cache=True) for part in parts if part.with_tokens]
+    return _sum_if_known(costs)
+
+
+def _cache_saved(parts: Sequence[UseSums], price: Price) -> float | None:
+    """Return what the uses would have cost without a cache, minus what they cost, in US dollars.
+
+    None if no tokens were cached, or if a part with cached tokens has no price.
+    """
+    savings: list[float | None] = []
+    for part in parts:
+        if part.with_tokens and (part.cache_read_tokens or part.cache_write_tokens):
+            uncached, actual = (_part_cost(part, price, with_cache=with_cache) for with_cache in (False, True))
+            savings.append(None if uncached is None or actual is None else uncached - actual)
+    return _sum_if_known(savings)
+
+
+def _part_cost(part: UseSums, price: Price, *, with_cache: bool) -> float | None:
+    """Return the cost of a part in US dollars, with or without its cache; None if its price is not known."""
+    if part.model is None or part.last_used_at is None:
+        return None
+    count = part.with_tokens
+    cost = price(
+        part.model,
+        (part.input_tokens or 0) / count,
+        (part.output_tokens or 0) / count,
+        (part.cache_read_tokens or 0) / count if with_cache else 0,
+        (part.cache_write_tokens or 0) / count if with_cache else 0,
+        part.last_used_at,
+    )
+    return None if cost is None else cost * count
+
+
+def _sum_if_known(amounts: Sequence[float | None]) -> float | None:
+    """Return the sum; None if there is no amount, or if one of them is not known."""
+    total = 0.0
+    for amount in amounts:
+        if amount is None:
             return None
-        count = part.with_tokens
-        cost = price(
-            part.model,
-            (part.input_tokens or 0) / count,
-            (part.output_tokens or 0) / count,
-            (part.cache_read_tokens or 0) / count,
-            (part.cache_write_tokens or 0) / count,
-            part.last_used_at,
-        )
-        if cost is None:
-            return None
-        total_cost += cost * count
-    return total_cost if billed else None
+        total += amount
+    return total if amounts else None
+
+
+def _cache_hit_rate(parts: Sequence[UseSums]) -> float | None:
+    """Return the part of the input tokens that was read from a cache; None if no use reported cached tokens."""
+    read = [part.cache_read_tokens for part in parts if part.cache_read_tokens is not None]
+    total = sum(part.input_tokens or 0 for part in parts)
+    return sum(read) / total if read and total else None

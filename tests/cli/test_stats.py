@@ -80,7 +80,7 @@ def test_the_statistics_of_a_version_match_its_uses(promptctl_with_uses: Promptc
         "p50_response_time_ms": 100, "p95_response_time_ms": 200, "p99_response_time_ms": 200,
         "avg_first_token_ms": 10,
         # What was billed for the one that was cut, too.
-        "input_tokens": 6000, "output_tokens": 501, "cache_read_tokens": 0,
+        "input_tokens": 6000, "output_tokens": 501, "cache_read_tokens": 0, "cache_hit_rate": 0,
         "cost_usd": round(6000 * 3e-6 + 501 * 15e-6, 6), "last_used_at": "2026-11-21T10:45:00Z",
         "scored": 0, "without_unit": 4,
     }  # fmt: skip
@@ -199,12 +199,59 @@ def test_the_cost_of_input_that_is_entirely_cached(promptctl: Promptctl, sql: Co
     assert version["stats"]["cost_usd"] == round(1666 * 0.3e-6 + 3336 * 3.75e-6 + 60 * 15e-6, 6)
 
 
+CACHED = """
+select promptctl.create_version('x', content, author => 'me') from unnest(array['one', 'two', 'three']) content;
+select promptctl.record_use('x', 1, 1, 10000, 10, model => 'claude-sonnet-4-5', cache_write_tokens => 8000);
+select promptctl.record_use('x', 1, 1, 10000, 10, model => 'claude-sonnet-4-5', cache_read_tokens => 8000)
+from generate_series(1, 19);
+select promptctl.record_use('x', 2, 1, 10000, 10, model => 'claude-sonnet-4-5', cache_read_tokens => 0,
+                            cache_write_tokens => 8000);
+select promptctl.record_use('x', 3, 1, 10000, 10, model => 'llama-of-ours', cache_read_tokens => 10000);
+"""
+
+
+def test_the_hit_rate_and_what_caching_saved(promptctl: Promptctl, sql: Connection) -> None:
+    sql.execute(CACHED)
+    three, two, one = (version["stats"] for version in read(promptctl, "x")["versions"])
+    assert one["cache_hit_rate"] == 0.76
+    # A read costs 0.30 dollars a million tokens, a write 3.75, and plain input 3.
+    saved = 19 * 8000 * 2.7e-6 - 8000 * 0.75e-6
+    assert one["cache_saved_usd"] == round(saved, 6)
+    assert (two["cache_hit_rate"], two["cache_saved_usd"]) == (0, -0.006)
+    assert (three["cache_hit_rate"], "cache_saved_usd" in three) == (1, False)
+    rows = [line.split("\t") for line in promptctl("stats", "x").out.splitlines()]
+    assert [row[-2:] for row in rows] == [["100", "-"], ["0", "-0.006"], ["76", "0.4"]]
+    rows = list(csv.DictReader(io.StringIO(promptctl("stats", "x", "--csv").out)))
+    assert [row["cache_saved_usd"] for row in rows] == ["", "-0.006", "0.4044"]
+    [group] = [group for group in read(promptctl, "--by", "model")["groups"] if group["model"] == KNOWN]
+    assert group["stats"]["cache_saved_usd"] == round(saved - 0.006, 6)
+
+
+@pytest.mark.parametrize("columns", [120, 80, 40])
+def test_a_terminal_shows_the_hit_rate_if_tokens_were_cached(
+    columns: int, promptctl: Promptctl, sql: Connection, snapshot: Callable[..., None]
+) -> None:
+    sql.execute(CACHED)
+    sql.execute(
+        "set session_replication_role = replica;"
+        # Still "just now" in a while.
+        "update promptctl.uses set recorded_at = now() + interval '1 minute';"
+        "reset session_replication_role"
+    )
+    outputs = [
+        f"$ promptctl stats {words}  # {columns} columns\n"
+        + promptctl.on_terminal("stats", *words.split(), columns=columns).out
+        for words in ("", "x", "x --by model")
+    ]
+    snapshot("\n".join(outputs), f"cli/stats-cached-{columns}")
+
+
 def test_piped_statistics_are_plain_columns(promptctl_with_uses: Promptctl) -> None:
     lines = promptctl_with_uses("stats", "x").out.splitlines()
-    assert lines[2] == "1\t4\t2\t1500\t150\t100\t200\t200\t10\t0.025515\t2026-11-21T10:45:00Z\t-\t100"
-    assert lines[0].endswith("\t2026-11-22T12:00:00Z\t-\t0")
+    assert lines[2] == "1\t4\t2\t1500\t150\t100\t200\t200\t10\t0.025515\t2026-11-21T10:45:00Z\t-\t100\t0\t-"
+    assert lines[0].endswith("\t2026-11-22T12:00:00Z\t-\t0\t-\t-")
     assert promptctl_with_uses("stats", "x", "--by", "day").out.splitlines()[2] == (
-        "2026-11-20\t1\t0\t1500\t100\t100\t100\t100\t10\t0.0105\t-"
+        "2026-11-20\t1\t0\t1500\t100\t100\t100\t100\t10\t0.0105\t-\t0\t-"
     )
     assert promptctl_with_uses("stats", "-q").out == "x@3\nx@2\nx@1\n"
     assert promptctl_with_uses("stats", "-q", "--all").out == "idle@1\nx@3\nx@2\nx@1\n"
@@ -267,7 +314,7 @@ def test_json_statistics_contain_the_shares_of_a_split(promptctl_with_uses: Prom
     assert (two["stats"]["avg_score"], two["stats"]["scored"], two["stats"]["without_unit"]) == (0.75, 1, 1)
     assert (one["stats"]["avg_score"], one["stats"]["scored"], one["stats"]["without_unit"]) == (0.5, 2, 4)
     rows = [line.split("\t") for line in promptctl_with_uses("stats", "x").out.splitlines()]
-    assert [row[-2:] for row in rows] == [["-", "0"], ["0.75", "10"], ["0.5", "90"]]
+    assert [row[-4:-2] for row in rows] == [["-", "0"], ["0.75", "10"], ["0.5", "90"]]
     rows = list(csv.DictReader(io.StringIO(promptctl_with_uses("stats", "x", "--csv").out)))
     assert [(row["avg_score"], row["share_basis_points"], row["is_candidate"]) for row in rows] == [
         ("", "0", "false"), ("0.75", "1000", "true"), ("0.5", "9000", "false"),

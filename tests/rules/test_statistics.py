@@ -76,6 +76,44 @@ def test_errors_count_in_uses_and_costs_but_not_in_averages() -> None:
     assert (group.input_tokens, group.output_tokens, group.cost_usd) == (1199, 101, 1300.0)
 
 
+def ten_for_plain_input(
+    model: str, input_tokens: float, output_tokens: float, read: float, written: float, at: str
+) -> float | None:
+    """Return a price in which plain input costs 10 a token, a read 1, a write 12, and output 50."""
+    cost = 10 * (input_tokens - read - written) + read + 12 * written + 50 * output_tokens
+    return cost if model == "m" else None
+
+
+def test_caching_saves_with_each_read_and_costs_with_each_write() -> None:
+    mostly_read = sums(cache_read_tokens=150.0, cache_write_tokens=20.0)
+    [_, group] = statistics.aggregate(measurements(mostly_read), ["version"], ten_for_plain_input)
+    assert (group.cache_hit_rate, group.cache_saved_usd) == (0.75, 150 * 9 - 20 * 2)
+    only_written = sums(cache_read_tokens=0.0, cache_write_tokens=100.0)
+    [_, group] = statistics.aggregate(measurements(only_written), ["version"], ten_for_plain_input)
+    assert (group.cache_hit_rate, group.cache_saved_usd) == (0.0, -200.0)
+    # The input of other uses is not read from a cache, and nothing is saved with it.
+    [_, group] = statistics.aggregate(measurements(mostly_read, sums()), ["version"], ten_for_plain_input)
+    assert (group.cache_hit_rate, group.cache_saved_usd) == (0.375, 150 * 9 - 20 * 2)
+
+
+def test_what_caching_saved_is_unknown_without_a_price_and_absent_without_cached_tokens() -> None:
+    cached, uncached = sums(cache_read_tokens=100.0), sums(cache_read_tokens=0.0)
+    [_, group] = statistics.aggregate(measurements(uncached), ["version"], ten_for_plain_input)
+    assert (group.cache_hit_rate, group.cache_saved_usd) == (0.0, None)
+    [_, group] = statistics.aggregate(measurements(sums()), ["version"], ten_for_plain_input)
+    assert (group.cache_hit_rate, group.cache_saved_usd) == (None, None)
+    without_price = sums(model="other", cache_read_tokens=100.0)
+    [_, group] = statistics.aggregate(measurements(cached, without_price), ["version"], ten_for_plain_input)
+    assert (group.cache_hit_rate, group.cache_saved_usd) == (0.5, None)
+    # Uses without cached tokens need no price for it.
+    unpriced = sums(model="other", cache_read_tokens=0.0)
+    [_, group] = statistics.aggregate(measurements(cached, unpriced), ["version"], ten_for_plain_input)
+    assert (group.cost_usd, group.cache_saved_usd) == (None, 900.0)
+    no_input = sums(input_tokens=None, cache_read_tokens=0.0)
+    [_, group] = statistics.aggregate(measurements(no_input), ["version"], ten_for_plain_input)
+    assert group.cache_hit_rate is None
+
+
 def test_a_cost_is_unknown_if_the_price_of_a_part_is_unknown() -> None:
     [_, group] = statistics.aggregate(measurements(sums(), sums(model="other")), ["version"], one_dollar_a_token)
     assert group.cost_usd is None
@@ -217,7 +255,10 @@ def test_a_sparkline_has_one_character_for_each_value() -> None:
 
 
 def test_money_and_durations_are_rounded_for_reading() -> None:
-    formatted = {1204.4: "$1,204", 12.4: "$12.40", 0.18: "$0.18", 0.0042: "$0.0042", 0.00001: "<$0.0001", 0.0: "$0.00"}
+    formatted = {
+        1204.4: "$1,204", 12.4: "$12.40", 0.18: "$0.18", 0.0042: "$0.0042", 0.00001: "<$0.0001", 0.0: "$0.00",
+        -1204.4: "-$1,204", -0.18: "-$0.18", -0.0042: "-$0.0042", -0.00001: ">-$0.0001",
+    }  # fmt: skip
     assert {value: table_layout.money(value) for value in formatted} == formatted
     assert [time_text.brief(value) for value in (350, 1350, 99_000, 125_000)] == [
         "350 ms",

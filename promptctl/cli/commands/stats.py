@@ -29,8 +29,10 @@ def stats(
     Averages and percentiles leave out failed uses, and uses that did not record
     the value. Failed uses are counted separately. A percentile is accurate to
     within 1.1 %. COST is the total cost of the tokens, if the price of the model
-    is known. SHARE is the version's share of a split. Without NAME, versions that
-    were never used are hidden, unless they are active or a candidate.
+    is known. HIT is the part of the input that was read from a cache, and SAVED
+    what caching saved, negative if it cost more. SHARE is the version's share of a
+    split. Without NAME, versions that were never used are hidden, unless they are
+    active or a candidate.
 
     Examples:
       promptctl stats default-system-prompt
