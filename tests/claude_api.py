@@ -151,6 +151,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if key != KEY:
                 self._error(401, "authentication_error", "invalid x-api-key")
+            elif scenario == "strict" and (unknown := [name for name in body if name not in scenarios.KNOWN]):
+                self._error(400, "invalid_request_error", f"{unknown[0]}: Extra inputs are not permitted")
             else:
                 self._answer(request, scenarios.Parameters(given, body, key))
         except OSError:

@@ -24,7 +24,7 @@ Step = bytes | float | Ending
 SCENARIOS = frozenset((
     "ok", "echo", "thinking", "unknown_event", "max_tokens", "refusal", "context_window", "cut", "close", "early_end",
     "error_event", "garbage", "html", "html_error", "empty", "not_sse", "status", "leak", "hang", "stall", "slow_first",
-    "big", "escapes", "markup", "wide", "odd_event", "zeros", "corrected", "halves",
+    "big", "escapes", "markup", "wide", "odd_event", "zeros", "corrected", "halves", "blocks", "strict",
 ))  # fmt: skip
 
 WHOLE = {
@@ -45,6 +45,11 @@ ERRORS = {
     504: ("timeout_error", "Request timed out"),
     529: ("overloaded_error", "Overloaded"),
 }
+# The parameters in the body that the scenario `strict` knows. It refuses any other one, as the API does.
+KNOWN = frozenset((
+    "cache_control", "container", "diagnostics", "inference_geo", "max_tokens", "messages", "metadata", "model",
+    "output_config", "service_tier", "speed", "stop_sequences", "stream", "system", "thinking", "tool_choice", "tools",
+))  # fmt: skip
 _STOPS = {"max_tokens": "max_tokens", "refusal": "refusal", "context_window": "model_context_window_exceeded"}
 
 CALM = "A pointer is a value that says where another value is. Take your time with it."
@@ -83,6 +88,9 @@ def steps(scenario: str, given: Parameters) -> Iterator[Step]:
     """What to send for a scenario, piece by piece."""
     yield _event("message_start", message=_message(given))
     yield _event("ping")
+    if scenario == "blocks" and not _is_result(given.body["messages"][-1]):
+        yield from _blocks(json.loads(given.text("blocks")), given)
+        return
     before = {"thinking": _THINKING, "unknown_event": _UNKNOWN, "odd_event": [b"event: message_delta\ndata: 5\n\n"]}
     yield from before.get(scenario, [])
     index = 1 if scenario in before else 0
@@ -107,6 +115,52 @@ def steps(scenario: str, given: Parameters) -> Iterator[Step]:
         usage=_usage(given) | {"output_tokens": given.number("output_tokens", max(1, sent))} | _LAST.get(scenario, {}),
     )
     yield _event("message_stop")
+
+
+def _blocks(blocks: list[dict[str, Any]], given: Parameters) -> Iterator[Step]:
+    """The blocks in the parameter `blocks`, each in the events in which the API sends it; the last one may be cut."""
+    for index, block in enumerate(blocks):
+        deltas: list[dict[str, Any]] = []
+        first = dict(block)
+        if block["type"] == "text":
+            deltas = [{"type": "text_delta", "text": part} for part in _halves(block["text"])]
+            first["text"] = ""
+        elif block["type"] == "thinking":
+            deltas = [{"type": "thinking_delta", "thinking": part} for part in _halves(block["thinking"])]
+            deltas.append({"type": "signature_delta", "signature": block["signature"]})
+            first |= {"thinking": "", "signature": ""}
+        elif block["type"] in ("tool_use", "server_tool_use"):
+            # Arguments that are a text are sent as they are, also if they are no JSON.
+            arguments = block["input"] if isinstance(block["input"], str) else json.dumps(block["input"])
+            deltas = [{"type": "input_json_delta", "partial_json": part} for part in ("", *_halves(arguments))]
+            first["input"] = {}
+        yield _event("content_block_start", index=index, content_block=first)
+        for delta in deltas:
+            yield _event("content_block_delta", index=index, delta=delta)
+            yield given.number("chunk_delay_ms", 0) / 1000
+        if index == len(blocks) - 1 and "ending" in given:
+            yield from _ENDINGS[given.text("ending")]
+            return
+        yield _event("content_block_stop", index=index)
+    has_call = any(block["type"] == "tool_use" for block in blocks)
+    reason = given.text("stop_reason", "tool_use" if has_call else "end_turn")
+    usage = _usage(given) | {"output_tokens": given.number("output_tokens", 20)}
+    yield _event("message_delta", delta={"stop_reason": reason, "stop_sequence": None}, usage=usage)
+    yield _event("message_stop")
+
+
+def _halves(text: str) -> tuple[str, str]:
+    middle = len(text) // 2
+    return text[:middle], text[middle:]
+
+
+def _is_result(last: Mapping[str, Any]) -> bool:
+    """Whether a message answers a call of a tool."""
+    content: Any = last["content"]
+    if isinstance(content, str):
+        return False
+    blocks: list[dict[str, Any]] = content
+    return any(block.get("type") == "tool_result" for block in blocks)
 
 
 def message(scenario: str, given: Parameters) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from promptctl import errors
 from promptctl.chat.turns import Turn
-from promptctl.claude.api import Message, Request
+from promptctl.claude import content_blocks
+from promptctl.claude.api import OK
 from promptctl.rules import buckets
+from promptctl.rules.message_requests import RequestTemplate
 from promptctl.rules.templates import Template
 from promptctl.rules.use_ids import UseIds
 from promptctl.store import uses, version_texts
@@ -18,7 +20,9 @@ from promptctl.store.uses import UseRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
+    from typing import Any
 
+    from promptctl.chat.turns import Content
     from promptctl.claude.api import Attempt, Claude
     from promptctl.postgres.database import Database
     from promptctl.rules.references import Reference
@@ -33,8 +37,8 @@ DEFAULT_MAX_TOKENS = 8192
 class Conversation:
     """A conversation with Claude. Each turn uses the version that is active when the turn begins.
 
-    `messages` has the answered messages and their replies. `interruption` is set when a signal arrived while uses were
-    recorded. The caller raises it.
+    `messages` has the answered messages and their replies, in the format of Claude's API. `interruption` is set when a
+    signal arrived while uses were recorded. The caller raises it.
     """
 
     def __init__(
@@ -52,7 +56,7 @@ class Conversation:
         """`connect` opens a connection, also after one was lost. `report` gets a message before each retry."""
         self.reference = reference
         self.served: ServedVersion | None = None
-        self.messages: list[Message] = []
+        self.messages: list[dict[str, Any]] = []
         self.values = dict(values)
         self._connect = connect
         self._database: Database | None = None
@@ -78,38 +82,53 @@ class Conversation:
         return self.served
 
     def template(self) -> Template:
-        """Return the template of the chosen version."""
+        """Return the template of the text of the chosen version."""
         assert self.served is not None
         return Template(self.served.content, self.served.settings)
+
+    def request_template(self) -> RequestTemplate:
+        """Return the template of everything that the chosen version sends."""
+        assert self.served is not None
+        return RequestTemplate(self.served.content, self.served.settings)
 
     def model(self) -> str:
         """Return the `model` of the conversation, else that of the chosen version, else the default."""
         assert self.served is not None
         return self._model or str(self.served.settings.get("model") or DEFAULT_MODEL)
 
-    def turn(self, message: str) -> Turn:
-        """Return a turn with the chosen version. The caller sends it. Raises templates.MissingValues."""
+    def calls(self) -> list[Mapping[str, Any]]:
+        """Return the calls of tools in the last reply. The next message must have the results of all of them."""
+        content = self.messages[-1]["content"] if self.messages else ""
+        return [] if isinstance(content, str) else content_blocks.calls(content)
+
+    def turn(self, content: Content) -> Turn:
+        """Return a turn with the chosen version, for a text or a list of blocks. The caller sends it.
+
+        Raises templates.MissingValues.
+        """
         assert self.served is not None
-        return Turn(
-            self._claude,
-            self.served,
-            Request(
-                self.template().render(self.values),
-                [*self.messages, Message("user", message)],
-                self.model(),
-                self._max_tokens or int(self.served.settings.get("max_tokens") or DEFAULT_MAX_TOKENS),
-            ),
-            self._report,
+        messages = [*self.messages, {"role": "user", "content": content}]
+        request = self.request_template().keywords(
+            self.values,
+            messages,
+            model=self.model(),
+            max_tokens=self._max_tokens or int(self.served.settings.get("max_tokens") or DEFAULT_MAX_TOKENS),
         )
+        return Turn(self._claude, self.served, messages, request, self._report)
 
     def append(self, turn: Turn) -> bool:
         """Add the message and the reply of a turn to `messages`, also if the reply was stopped.
 
-        Adds nothing and returns False if the turn failed or has no reply.
+        A reply that was stopped is kept as its text. Adds nothing and returns False if the turn failed, or if nothing
+        of its reply can be sent back to Claude.
         """
-        if not turn.text.strip() or turn.failure is not None:
+        if turn.failure is not None:
             return False
-        self.messages = [*turn.request.messages, Message("assistant", turn.text)]
+        is_whole = turn.last_attempt.outcome == OK
+        content = content_blocks.to_send_back(turn.blocks) if is_whole else turn.text
+        if not (content.strip() if isinstance(content, str) else content):
+            return False
+        self.messages = [*turn.messages, {"role": "assistant", "content": content}]
         return True
 
     def record(self, turns: Sequence[Turn]) -> errors.PromptctlError | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from promptctl import atomic_files, bounded_input, errors
-from promptctl.claude.api import Message
 from promptctl.rules import json_documents, references
+
+if TYPE_CHECKING:
+    from promptctl.chat.turns import Content
 
 _HINT = "pass a file that --save has written to --continue"
 
@@ -20,11 +22,11 @@ class Transcript:
         self.path = path
         self.messages: list[dict[str, Any]] = []
 
-    def for_claude(self) -> list[Message]:
+    def for_claude(self) -> list[dict[str, Any]]:
         """Return the messages in the form that Claude gets, without the details of the replies."""
-        return [Message(message["role"], message["content"]) for message in self.messages]
+        return [{"role": message["role"], "content": message["content"]} for message in self.messages]
 
-    def add(self, message: str, reply: str, **details: object) -> None:
+    def add(self, message: Content, reply: Content, **details: object) -> None:
         """Add a message and its reply. `details` belong to the reply; those that are None are left out."""
         details = {key: value for key, value in details.items() if value is not None}
         self.messages += [{"role": "user", "content": message}, {"role": "assistant", "content": reply, **details}]
@@ -76,13 +78,23 @@ def load(path: str) -> Transcript:
     for position, item in enumerate(cast("list[object]", messages)):
         expected_role = "assistant" if position % 2 else "user"
         message = cast("dict[str, object]", item) if isinstance(item, dict) else {}
-        content = message.get("content")
-        if message.get("role") != expected_role or not isinstance(content, str) or not content.strip():
-            raise _invalid(path, f"message {position + 1} is not a text with the role {expected_role}")
+        if message.get("role") != expected_role or not _is_content(message.get("content")):
+            raise _invalid(path, f"message {position + 1} has no text or blocks with the role {expected_role}")
         transcript.messages.append(message)
     if len(transcript.messages) % 2:
         raise _invalid(path, "its last message has no reply")
     return transcript
+
+
+def _is_content(content: object) -> bool:
+    """Whether this can be the content of a message: a text with a word, or a list of blocks that have a type."""
+    if isinstance(content, str):
+        return bool(content.strip())
+    if not isinstance(content, list) or not content:
+        return False
+    items = cast("list[object]", content)
+    blocks = [cast("dict[str, Any]", item) for item in items if isinstance(item, dict)]
+    return len(blocks) == len(items) and all(isinstance(block.get("type"), str) for block in blocks)
 
 
 def _invalid(path: str, reason: str) -> errors.Failed:

@@ -4,41 +4,73 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from promptctl.claude.api import Attempt
+from promptctl.claude.content_blocks import REDACTED_THINKING, TEXT, THINKING, calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from promptctl import errors
-    from promptctl.claude.api import Claude, Request
+    from promptctl.claude.api import Claude
+    from promptctl.claude.content_blocks import Piece
     from promptctl.store.version_texts import ServedVersion
 
 MOST_ATTEMPTS = 3
+# The content of a message, as Claude's API has it: a text, or a list of content blocks.
+Content: TypeAlias = "str | list[dict[str, Any]]"
 
 
 class Turn:
     """One message and its reply, with one version of the prompt. A call that fails may be retried.
 
+    `messages` has the conversation up to this message; `request` has the few-shot messages of the version before it.
     `attempts` has the calls in order. The caller sets `is_stopped` to stop after the current piece of the reply.
     `problem` is the exception that ended `send_to_end`.
     """
 
-    def __init__(self, claude: Claude, served: ServedVersion, request: Request, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        claude: Claude,
+        served: ServedVersion,
+        messages: list[dict[str, Any]],
+        request: Mapping[str, Any],
+        report: Callable[[str], None],
+    ) -> None:
         self.served = served
+        self.messages = messages
         self.request = request
         self.attempts: list[Attempt] = []
         self.is_stopped = False
         self.problem: Exception | None = None
         self._claude = claude
-        self._pieces: list[str] = []
+        self._texts: list[str] = []
+        self._has_answer = False
+        # Whether another block follows the last text.
+        self._is_text_over = False
         self._report = report
 
     @property
     def text(self) -> str:
-        """The text of the reply so far."""
-        return "".join(self._pieces)
+        """The text of the reply so far. Where another block stands between two texts, a line ends."""
+        return "".join(self._texts)
+
+    @property
+    def blocks(self) -> list[dict[str, Any]]:
+        """The content blocks of the reply so far, as Claude sent them."""
+        return self.last_attempt.blocks if self.attempts else []
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the reply has neither a text with a word nor a call nor another block, except thinking."""
+        kinds = {block.get("type") for block in self.blocks}
+        return not self.text.strip() and kinds <= {TEXT, THINKING, REDACTED_THINKING}
+
+    @property
+    def calls(self) -> list[Mapping[str, Any]]:
+        """The calls of tools in the reply."""
+        return calls(self.blocks)
 
     @property
     def last_attempt(self) -> Attempt:
@@ -50,27 +82,40 @@ class Turn:
         """The error of the last call; None if no call has begun or the last one has not failed."""
         return self.last_attempt.failure if self.attempts else None
 
-    def send(self) -> Iterator[str]:
-        """Send the message and yield the reply piece by piece. Retry a call that fails before its first piece.
+    def send(self) -> Iterator[Piece]:
+        """Send the message and yield the reply piece by piece. Retry a call that fails before the reply begins.
 
-        A failure of Claude is not raised; `failure` has it. Raises KeyboardInterrupt.
+        Thinking is not part of the reply, so it may begin anew. A failure of Claude is not raised; `failure` has it.
+        Raises KeyboardInterrupt.
         """
         while True:
             attempt = Attempt(self.request)
             self.attempts.append(attempt)
-            for text in self._claude.call(attempt):
-                self._pieces.append(text)
-                yield text
+            for piece in self._claude.call(attempt):
+                self._keep(piece)
+                yield piece
                 if self.is_stopped:
                     return
             delay = attempt.retry_after_seconds
-            if attempt.failure is None or delay is None or self._pieces or len(self.attempts) >= MOST_ATTEMPTS:
+            if attempt.failure is None or delay is None or self._has_answer or len(self.attempts) >= MOST_ATTEMPTS:
                 return
             when = f" in {delay:g} s" if delay else ""
             self._report(f"{attempt.failure.message}; retrying{when}")
             time.sleep(delay)
             if self.is_stopped:
                 return
+
+    def _keep(self, piece: Piece) -> None:
+        if piece.kind in (THINKING, REDACTED_THINKING):
+            return
+        self._has_answer = True
+        if piece.kind != TEXT:
+            self._is_text_over = True
+            return
+        if self._is_text_over and self._texts and not self._texts[-1].endswith("\n"):
+            self._texts.append("\n")
+        self._is_text_over = False
+        self._texts.append(piece.text)
 
     def send_to_end(self) -> None:
         """Send the message and wait for the end of the reply. It runs in a thread, so an exception is stored."""

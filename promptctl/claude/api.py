@@ -7,14 +7,16 @@ import time
 from typing import TYPE_CHECKING
 
 from promptctl import errors
-from promptctl.claude import network, refusals
+from promptctl.claude import network, refusals, sdk_arguments
 from promptctl.claude import settings as claude_settings
-from promptctl.records import Record
+from promptctl.claude.content_blocks import CALL, TEXT, ContentBlocks
 from promptctl.rules import tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
+
+    from promptctl.claude.content_blocks import Piece
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 SILENCE_SECONDS = 120
@@ -23,38 +25,19 @@ _LONGEST_NAME = 200
 OK, INTERRUPTED = "ok", "interrupted"
 
 
-class Message(Record):
-    """One message of a conversation. `role` is user or assistant."""
-
-    role: str
-    content: str
-
-    @property
-    def for_api(self) -> dict[str, str]:
-        """The message in the format of the API."""
-        return {"role": self.role, "content": self.content}
-
-
-class Request(Record):
-    """What a call sends to Claude."""
-
-    system: str
-    messages: Sequence[Message]
-    model: str
-    max_tokens: int
-
-
 class Attempt:
     """One call of Claude and its result so far. A number is None if Claude has not reported it.
+
+    `request` has the keywords of the SDK's `messages.create`, `model` and `max_tokens` among them.
 
     `input_tokens` counts all of the input, with the cached parts. `began_at` and `ended_at` are times of
     time.perf_counter; the other times are in milliseconds since the request was sent. `outcome` is "ok", "interrupted"
     or the code of `failure`. `retry_after_seconds` is set when a failed call is worth a retry.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Mapping[str, Any]) -> None:
         self.request = request
-        self.model = request.model
+        self.model: str = request["model"]
         self.is_sent = False
         self.began_at = self.ended_at = 0.0
         self.outcome = INTERRUPTED
@@ -69,6 +52,40 @@ class Attempt:
         self.first_token_ms: float | None = None
         self.response_ms: float | None = None
         self._usage: dict[str, int] = {}
+        self._content = ContentBlocks()
+
+    @property
+    def blocks(self) -> list[dict[str, Any]]:
+        """The content blocks of the reply so far, as Claude sent them. Only a text may be incomplete."""
+        return self._content.so_far()
+
+    def add_event(self, event: Any) -> Iterator[Piece]:
+        """Store what an event of the stream reports, and yield the pieces of the reply in it. Ignore unknown events."""
+        kind = getattr(event, "type", None)
+        if kind == "content_block_delta":
+            # Texts have by far the most events, so their conversion is as short as possible.
+            delta, is_text = event.delta, getattr(event.delta, "type", None) == "text_delta"
+            plain = {"type": "text_delta", "text": delta.text} if is_text else _plain(delta)
+            yield from self._content.add(getattr(event, "index", None), plain)
+        elif kind == "content_block_start":
+            yield from self._content.start(getattr(event, "index", None), _plain(event.content_block))
+        elif kind == "content_block_stop":
+            yield from self._content.stop(getattr(event, "index", None))
+        elif kind == "message_start":
+            self.model = _model_name(getattr(event.message, "model", None)) or self.model
+            self.add_usage(getattr(event.message, "usage", None))
+        elif kind == "message_delta":
+            self.add_usage(getattr(event, "usage", None))
+            self.stop_reason = getattr(event.delta, "stop_reason", None) or self.stop_reason
+        elif kind == "message_stop":
+            # Without a stop reason, `_check_end` would report the reply as incomplete.
+            self.stop_reason = self.stop_reason or "unknown"
+        elif kind is None:
+            raise refusals.invalid_reply("it has an event without a type")
+
+    def end_reply(self) -> Iterator[Piece]:
+        """End the blocks that have not ended, after the last event, and yield the pieces for them."""
+        yield from self._content.end()
 
     def add_usage(self, usage: object) -> None:
         """Update the counts of tokens from a report. Each report has totals so far, and may leave some out.
@@ -89,7 +106,7 @@ class Attempt:
 
     def fail(self, problem: Exception, secrets: Sequence[str]) -> None:
         """Store the failure for an exception of the SDK. `secrets` are masked in its message."""
-        self.failure, self.retry_after_seconds = refusals.translate(problem, self.request.model, secrets)
+        self.failure, self.retry_after_seconds = refusals.translate(problem, self.request["model"], secrets)
         self.outcome = self.failure.code
         self.request_id = getattr(problem, "request_id", None) or self.request_id
 
@@ -113,8 +130,8 @@ class Claude:
         self._loading.acquire()
         _thread.start_new_thread(self._load, ())
 
-    def call(self, attempt: Attempt) -> Iterator[str]:
-        """Make a call and yield the text of the reply, piece by piece.
+    def call(self, attempt: Attempt) -> Iterator[Piece]:
+        """Make a call and yield the reply, piece by piece.
 
         The result is stored in `attempt`, and so is a failure of the call. Raises an error that prevents the call, for
         example a missing SDK. After a KeyboardInterrupt `attempt` has the result so far.
@@ -123,16 +140,10 @@ class Claude:
         began = attempt.began_at = attempt.ended_at = time.perf_counter()
         attempt.is_sent = True
         try:
-            with client.messages.create(
-                model=attempt.request.model,
-                max_tokens=attempt.request.max_tokens,
-                system=attempt.request.system,
-                messages=[message.for_api for message in attempt.request.messages],
-                stream=True,
-            ) as stream:
+            with client.messages.create(**sdk_arguments.for_request(client, attempt.request), stream=True) as stream:
                 attempt.request_id = stream.response.headers.get("request-id")
                 _check_content_type(stream.response)
-                yield from _texts(stream, attempt, began)
+                yield from _pieces(stream, attempt, began)
             _check_end(attempt)
             attempt.outcome = OK
         except errors.ClaudeFailed as failure:
@@ -208,46 +219,26 @@ def _warm_up() -> None:
     response = httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body)
     with httpx2.Client(transport=httpx2.MockTransport(lambda _: response)) as http_client:
         client = anthropic.Anthropic(api_key="none", base_url="http://localhost", http_client=http_client)
-        attempt = Attempt(Request("x", [Message("user", "x")], "x", 1))
-        with client.messages.create(
-            model="x", max_tokens=1, system="x", messages=[{"role": "user", "content": "x"}], stream=True
-        ) as stream:
-            for _ in _texts(stream, attempt, time.perf_counter()):
+        request = {"model": "x", "max_tokens": 1, "system": "x", "messages": [{"role": "user", "content": "x"}]}
+        with client.messages.create(**sdk_arguments.for_request(client, request), stream=True) as stream:
+            for _ in _pieces(stream, Attempt(request), time.perf_counter()):
                 pass
 
 
-def _texts(stream: Any, attempt: Attempt, began: float) -> Iterator[str]:
-    """Yield the texts of a stream's events and store the other data in `attempt`. Ignore unknown events."""
-    # The first half of a surrogate pair, until the next text brings the other half.
-    high_surrogate = ""
+def _pieces(stream: Any, attempt: Attempt, began: float) -> Iterator[Piece]:
+    """Yield the pieces of a stream's events and store the other data in `attempt`."""
     for event in stream:
-        kind = getattr(event, "type", None)
-        text = None
-        if kind == "content_block_delta":
-            if getattr(event.delta, "type", None) == "text_delta":
-                text = event.delta.text
-        elif kind == "content_block_start":
-            if getattr(event.content_block, "type", None) == "text":
-                text = event.content_block.text
-        elif kind == "message_start":
-            attempt.model = _model_name(getattr(event.message, "model", None)) or attempt.model
-            attempt.add_usage(getattr(event.message, "usage", None))
-        elif kind == "message_delta":
-            attempt.add_usage(getattr(event, "usage", None))
-            attempt.stop_reason = getattr(event.delta, "stop_reason", None) or attempt.stop_reason
-        elif kind == "message_stop":
-            # Without a stop reason, `_check_end` would report the reply as incomplete.
-            attempt.stop_reason = attempt.stop_reason or "unknown"
-        elif kind is None:
-            raise refusals.invalid_reply("it has an event without a type")
-        if text and isinstance(text, str):
-            if attempt.first_token_ms is None:
+        for piece in attempt.add_event(event):
+            if attempt.first_token_ms is None and piece.kind in (TEXT, CALL):
                 attempt.first_token_ms = (time.perf_counter() - began) * 1000
-            text, high_surrogate = _without_lone_surrogates(high_surrogate + text)
-            if text:
-                yield text
-    if high_surrogate:
-        yield "?"
+            yield piece
+    yield from attempt.end_reply()
+
+
+def _plain(model: Any) -> dict[str, Any]:
+    """Return an object of the SDK as the JSON object that Claude sent; {} for anything else."""
+    # Python's own values, because the conversion to JSON's refuses lone surrogates.
+    return model.to_dict(mode="python", warnings=False) if hasattr(model, "to_dict") else {}
 
 
 def _check_content_type(response: Any) -> None:
@@ -263,19 +254,6 @@ def _check_end(attempt: Attempt) -> None:
         raise refusals.incomplete_reply()
     if attempt.stop_reason == "refusal":
         raise refusals.refused_reply()
-
-
-def _without_lone_surrogates(text: str) -> tuple[str, str]:
-    """Return a text with "?" for each lone surrogate, and separately a high surrogate at its end ('' if there is none).
-
-    A JSON escape can be one half of a surrogate pair. The other half of a pair may be in the next event.
-    """
-    if text.isascii():
-        return text, ""
-    half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
-    # A round trip through UTF-16 joins the two halves of a pair. UTF-8 cannot encode the halves that are still alone.
-    joined = text.removesuffix(half).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-    return joined.encode("utf-8", "replace").decode(), half
 
 
 def _model_name(value: object) -> str | None:

@@ -7,9 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 from promptctl import errors
-from promptctl.claude import refusals
+from promptctl.claude import content_blocks, refusals
 from promptctl.cli import chat_log, variables
-from promptctl.output import messages, reply_view, reply_writer, waiting_line
+from promptctl.output import messages, reply_pieces, reply_view, waiting_line
+from promptctl.records import Record
 from promptctl.rules import templates
 from promptctl.store import history_events
 
@@ -18,36 +19,45 @@ if TYPE_CHECKING:
 
     from promptctl.chat.conversation import Conversation
     from promptctl.chat.transcripts import Transcript
-    from promptctl.chat.turns import Turn
-    from promptctl.claude.api import Message
+    from promptctl.chat.turns import Content, Turn
     from promptctl.cli.run import Run
     from promptctl.store.history_events import HistoryEvent
     from promptctl.store.version_texts import ServedVersion
 
 
+class Display(Record):
+    """How replies are shown: while they arrive or at their end, with thinking, with tokens and times."""
+
+    streams: bool
+    thinking: bool
+    usage: bool
+
+
 class Answers:
     """Answers the messages of a conversation, and counts the replies and their tokens."""
 
-    def __init__(
-        self, run: Run, conversation: Conversation, transcript: Transcript, *, streams: bool, shows_usage: bool
-    ) -> None:
+    def __init__(self, run: Run, conversation: Conversation, transcript: Transcript, display: Display) -> None:
         self.conversation = conversation
         self.transcript = transcript
-        self.shows_usage = shows_usage
+        self.shows_usage = display.usage
         self.replies = 0
         self.tokens = 0
         self._run = run
-        self._streams = streams
-        self._last_message = ""
+        self._streams = display.streams
+        self._shows_thinking = display.thinking
+        self._last_message: Content = ""
         self._has_reply = False
         # The messages of the conversation and of the transcript, before a retry removed the last one and its reply.
-        self._before_retry: tuple[list[Message], list[dict[str, Any]]] | None = None
+        self._before_retry: tuple[list[dict[str, Any]], list[dict[str, Any]]] | None = None
         # The last error of Claude, and the time before which it asks for no request, in seconds of the monotonic clock.
         self._refusal: errors.ClaudeFailed | None = None
         self._not_before = 0.0
 
-    def answer(self, message: str) -> None:
-        """Answer a message. Ctrl-C stops only the reply. If a retry gets no new reply, the old one is restored."""
+    def answer(self, message: Content) -> None:
+        """Answer a message, which is a text or the results of tools. Ctrl-C stops only the reply.
+
+        If a retry gets no new reply, the old one is restored.
+        """
         replies_before = self.replies
         try:
             self._answer(message)
@@ -61,7 +71,7 @@ class Answers:
                 self.conversation.messages, self.transcript.messages = self._before_retry
             self._before_retry = None
 
-    def retry(self) -> str:
+    def retry(self) -> Content:
         """Remove the last message and its reply, and return the message to send it again, or '' if there is none.
 
         `answer` restores both if there is no new reply.
@@ -84,7 +94,7 @@ class Answers:
             return False
         return True
 
-    def _answer(self, message: str) -> None:
+    def _answer(self, message: Content) -> None:
         """Send a message with the version that is active now. Show, record and keep the reply."""
         self._last_message = message
         # During a retry there is the old reply.
@@ -111,7 +121,7 @@ class Answers:
         chat_log.log_use(self._run, served)
         self._show_reply(turn)
         self._record(turn)
-        self._keep(message, turn)
+        self._keep(turn)
 
     def _is_too_early(self) -> bool:
         """Return whether Claude still asks to wait. If it does, print for how long."""
@@ -137,21 +147,22 @@ class Answers:
         messages.note(change + (_by(events[0]) if events else ""))
 
     def _show_reply(self, turn: Turn) -> None:
-        writer = reply_writer.Writer()
+        writer = reply_pieces.PieceWriter(shows_thinking=self._shows_thinking)
         try:
-            with waiting_line.show(turn.request.model, self._run.form) as hide_waiting:
-                for text in turn.send():
+            with waiting_line.show(turn.request["model"], self._run.form) as hide_waiting:
+                writer.before_writing = hide_waiting
+                for piece in turn.send():
                     if self._streams:
-                        hide_waiting()
-                        writer.write(text)
+                        writer.write(piece)
         except errors.Terminated:
             writer.end()
             self._record(turn)
             raise
         except KeyboardInterrupt:
             turn.is_stopped = True
-        if not self._streams and turn.text:
-            writer.write(turn.text)
+        if not self._streams:
+            for piece in content_blocks.pieces(turn.blocks):
+                writer.write(piece)
         writer.end()
         if turn.failure is not None:
             messages.error(turn.failure, as_json=False)
@@ -171,7 +182,7 @@ class Answers:
         if isinstance(self.conversation.interruption, errors.Terminated):
             raise self.conversation.interruption
 
-    def _keep(self, message: str, turn: Turn) -> None:
+    def _keep(self, turn: Turn) -> None:
         self.tokens += sum((attempt.input_tokens or 0) + (attempt.output_tokens or 0) for attempt in turn.attempts)
         if not self.conversation.append(turn):
             messages.note("this message is not part of the conversation; /retry sends it again")
@@ -182,7 +193,7 @@ class Answers:
             # A conversation may last for hours, so collect garbage. freeze() excludes the modules that are loaded now.
             gc.freeze()
             gc.enable()
-        chat_log.add_to_transcript(self.transcript, message, turn)
+        chat_log.add_to_transcript(self.transcript, self.conversation, turn)
         if self.transcript.path:
             self.save()
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from promptctl.chat.conversation import Conversation
     from promptctl.chat.transcripts import Transcript
     from promptctl.chat.turns import Turn
     from promptctl.cli.run import Run
     from promptctl.store.version_texts import ServedVersion
 
 
-def add_to_transcript(transcript: Transcript, message: str, turn: Turn) -> None:
-    """Add a message and its reply to the transcript."""
+def add_to_transcript(transcript: Transcript, conversation: Conversation, turn: Turn) -> None:
+    """Add the message and the reply that a turn has added to its conversation to the transcript."""
+    message, reply = conversation.messages[-2:]
     # Earlier attempts failed and were retried.
     last = turn.last_attempt
     transcript.add(
-        message,
-        turn.text,
+        message["content"],
+        reply["content"],
         prompt=turn.served.name,
         version=turn.served.version,
         model=last.model,

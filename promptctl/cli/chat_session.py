@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 from promptctl import errors
 from promptctl.chat import transcripts
+from promptctl.chat.tool_results import ToolResults
 from promptctl.chat.transcripts import Transcript
 from promptctl.cli import chat_answers, content, line_editor, variables
-from promptctl.output import messages, reply_view, stream
+from promptctl.output import messages, reply_view, stream, text_width
 from promptctl.rules import templates
 
 if TYPE_CHECKING:
     from promptctl.chat.conversation import Conversation
+    from promptctl.chat.turns import Content
+    from promptctl.cli.chat_answers import Display
     from promptctl.cli.run import Run
     from promptctl.store.version_texts import ServedVersion
 
@@ -22,7 +25,10 @@ _COMMANDS = {
     "/help": "show this list",
     "/edit [TEXT]": "write the message in an editor; on a line, Ctrl-X Ctrl-E",
     "/retry": "send the last message again",
-    "/show": "show the prompt with its variables filled in",
+    "/result FILE": "answer the call of a tool with a file; or type the result",
+    "/error TEXT": "answer the call of a tool with an error",
+    "/cancel": "cancel the calls of tools, to send a message instead",
+    "/show [request]": "show the prompt with its variables filled in; all of it",
     "/var NAME=VALUE": "set a variable of the prompt",
     "/usage": "turn tokens and times after each reply on or off",
     "/save [FILE]": "save the conversation now and after each reply",
@@ -39,23 +45,23 @@ quit, start it with a space."""
 class Session:
     """A conversation at the terminal: reads lines, runs slash commands, and passes messages to `Answers`."""
 
-    def __init__(
-        self, run: Run, conversation: Conversation, transcript: Transcript | None, *, streams: bool, usage: bool
-    ) -> None:
+    def __init__(self, run: Run, conversation: Conversation, transcript: Transcript | None, display: Display) -> None:
         self._conversation = conversation
         # The path is empty until /save sets it.
-        self._answers = chat_answers.Answers(
-            run, conversation, transcript or Transcript(""), streams=streams, shows_usage=usage
-        )
+        self._answers = chat_answers.Answers(run, conversation, transcript or Transcript(""), display)
+        # The results for the calls in the last reply; None if it has no calls.
+        self._results: ToolResults | None = None
         self._editor = line_editor.LineEditor([command.partition(" ")[0] for command in _COMMANDS])
 
     def converse(self, label: str) -> None:
         """Read and answer messages until Ctrl-D or a command that leaves. `label` names the database."""
         self._banner(label)
         try:
+            self._expect_results()
             while (message := self._next_message()) is not None:
                 if message:
                     self._answers.answer(message)
+                    self._expect_results()
         finally:
             self._editor.close()
         self._finish()
@@ -73,7 +79,16 @@ class Session:
         if count := len(self._conversation.messages) // 2:
             messages.note(f"continuing after {count} {'reply' if count == 1 else 'replies'}")
 
-    def _next_message(self) -> str | None:
+    def _expect_results(self) -> None:
+        """Ask for the results of the calls in the last reply, if it has calls."""
+        calls = self._conversation.calls()
+        self._results = ToolResults(calls) if calls else None
+        if calls:
+            names = ", ".join(str(call["name"]) for call in calls)
+            which = "the result of" if len(calls) == 1 else "one after the other, the results of"
+            messages.note(f"type {which} {names}, or /result FILE; /cancel sends a message instead")
+
+    def _next_message(self) -> Content | None:
         """Return the next message, '' if there is nothing to send, None to leave."""
         stream.write("\n")
         stream.flush()
@@ -94,7 +109,7 @@ class Session:
             messages.note(f'to send "{line.strip()}" to Claude, write a space before it')
             return None
         if not line.startswith("/"):
-            return line if line.strip() else ""
+            return self._message(line) if line.strip() else ""
         try:
             command = line[1:].split(None, 1)
             return self._command(*command) if command else self._help()
@@ -102,13 +117,31 @@ class Session:
             messages.error(failure, as_json=False)
             return ""
 
+    def _message(self, text: str, *, is_error: bool = False) -> Content:
+        """Return the message to send for a text, which is the result of a call if one waits. '' if others wait too."""
+        if self._results is None:
+            return text
+        if self._results.is_cancelled:
+            return self._results.content(text)
+        self._results.add(text, is_error=is_error)
+        return self._results.content() if self._results.waiting is None else ""
+
+    def _waiting_results(self) -> ToolResults:
+        """Return the results for the calls that wait. Raises Usage if no call waits for a result."""
+        if self._results is None or self._results.waiting is None:
+            raise errors.Usage("usage", "no call of a tool waits for a result", hint="/help")
+        return self._results
+
     def _input_prompt(self) -> str:
+        if self._results is not None and (call := self._results.waiting) is not None:
+            name = text_width.cut(stream.one_line(str(call["name"])), stream.width() // 3)
+            return " ".join(filter(None, (name, self._results.position))) + "> "
         served = self._conversation.served
         assert served is not None
         whole = f"{served.name}@{served.version}> "
         return whole if len(whole) <= stream.width() // 3 else f"@{served.version}> "
 
-    def _command(self, name: str, rest: str = "") -> str | None:
+    def _command(self, name: str, rest: str = "") -> Content | None:
         """Run a slash command. Return the message to send, '' for none, None to leave."""
         rest = rest.strip()
         if name == "quit":
@@ -116,11 +149,16 @@ class Session:
         if name == "edit":
             message = content.compose(rest)
             self._editor.remember(message)
-            return message
+            return self._message(message)
         if name == "retry":
             return self._answers.retry()
-        if name == "show":
-            self._show()
+        if name in ("result", "error"):
+            return self._result(name, rest)
+        if name == "cancel":
+            self._waiting_results().cancel()
+            messages.note("cancelled: the next message is sent in place of the results")
+        elif name == "show":
+            self._show(rest)
         elif name == "var":
             self._conversation.values |= variables.read([rest], None)
         elif name == "usage":
@@ -143,13 +181,27 @@ class Session:
         stream.write(_KEYS + "\n")
         return ""
 
-    def _show(self) -> None:
-        """Print the prompt with its variables filled in."""
+    def _result(self, command: str, rest: str) -> Content:
+        """Answer the waiting call with a file or an error. Return the message to send, '' if there is none yet."""
+        self._waiting_results()
+        if not rest:
+            what = "the name of a file" if command == "result" else "the message of the error"
+            raise errors.Usage("usage", f"/{command} needs {what}", hint="/help")
+        if command == "error":
+            return self._message(rest, is_error=True)
+        return self._message(content.read(None, os.path.expanduser(rest), "chat").rstrip("\n"))
+
+    def _show(self, what: str) -> None:
+        """Print the prompt with its variables filled in: its text, or with `request` all that it sends."""
+        conversation = self._conversation
         try:
-            text = self._conversation.template().render(self._conversation.values)
+            if what == "request":
+                keywords = conversation.request_template().keywords(conversation.values, model=conversation.model())
+                stream.write(stream.json_text(keywords, 2) + "\n")
+            else:
+                stream.write_content(conversation.template().render(conversation.values))
         except templates.MissingValues as missing:
-            raise variables.missing(missing, str(self._conversation.reference), "/var") from None
-        stream.write_content(text)
+            raise variables.missing(missing, str(conversation.reference), "/var") from None
 
     def _save_as(self, path: str) -> None:
         if path:

@@ -317,6 +317,7 @@ CHAT_MAX_TOKENS = _option(
     "max_tokens", "--max-tokens", "N", "Maximum tokens of a reply. Default: the version's, else 8192.", kind=NUMBER
 )
 USAGE = _flag("usage", "--usage", "Print the tokens and times of each reply.")
+THINKING = _flag("thinking", "--thinking", "Show the thinking of each reply, on standard error.")
 NO_STREAM = _flag("no_stream", "--no-stream", "Print each reply when it is complete.")
 SAVE = _option("save", "--save", "FILE", "Save the conversation in a new file, to continue it later.")
 CONTINUE = _option("continue_", "--continue", "FILE", "Continue a saved conversation, and save it in the same file.")

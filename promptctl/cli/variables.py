@@ -9,7 +9,7 @@ from promptctl.rules import references, template_syntax
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from typing import Any
 
     from promptctl.rules.templates import MissingValues, Template
@@ -42,16 +42,16 @@ def check_style(style: str) -> None:
         )
 
 
-def check(template: Template, reference: str, values: Mapping[str, str], command: str) -> None:
-    """Raise Usage for a value without a variable: its name is neither in the template nor in the settings."""
-    unknown = [name for name in values if name not in template.accepted]
+def check(accepted: Collection[str], reference: str, values: Mapping[str, str], command: str) -> None:
+    """Raise Usage for a value without a variable. `accepted` are the names in the templates and in the settings."""
+    unknown = [name for name in values if name not in accepted]
     if not unknown:
         return
     import difflib
 
-    near = {name: match for name in unknown for match in difflib.get_close_matches(name, template.accepted, n=1)}
+    near = {name: match for name in unknown for match in difflib.get_close_matches(name, accepted, n=1)}
     names = ", ".join(f"{name} (did you mean {near[name]}?)" if name in near else name for name in unknown)
-    available = "" if near else f": it has {', '.join(sorted(template.accepted)) or 'none'}"
+    available = "" if near else f": it has {', '.join(sorted(accepted)) or 'none'}"
     # Only the corrected options: the command line may lack other values too.
     options = " ".join(f"--var {name}=VALUE" for name in dict.fromkeys(near.values()))
     raise errors.Usage(

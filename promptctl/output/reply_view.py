@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from promptctl.output import answers, messages, reply_writer, stream, tables, time_text
+from promptctl.output import answers, block_view, messages, reply_writer, stream, tables, time_text
 from promptctl.output.reply_writer import escape_reply
 from promptctl.output.table_columns import Column
 
@@ -44,9 +44,11 @@ def note_usage(turn: Turn) -> None:
 def warn_if_cut(turn: Turn) -> None:
     """Warn if the reply was cut at a limit of tokens."""
     if turn.last_attempt.stop_reason == "max_tokens":
-        messages.warning(f"the reply was cut at {turn.request.max_tokens} tokens; --max-tokens sets the limit")
+        messages.warning(f"the reply was cut at {turn.request['max_tokens']} tokens; --max-tokens sets the limit")
     elif turn.last_attempt.stop_reason == "model_context_window_exceeded":
         messages.warning(f"the reply was cut because the context window of {turn.last_attempt.model} is full")
+    elif turn.last_attempt.stop_reason == "pause_turn":
+        messages.warning("Claude paused the reply while a tool ran on its server; the rest is missing")
 
 
 def document(turn: Turn) -> dict[str, Any]:
@@ -58,6 +60,7 @@ def document(turn: Turn) -> dict[str, Any]:
         "is_active": turn.served.is_active,
         "model": last.model,
         "reply": turn.text,
+        "blocks": turn.blocks,
         "outcome": last.outcome,
         "stop_reason": last.stop_reason,
         "input_tokens": last.input_tokens,
@@ -71,7 +74,7 @@ def document(turn: Turn) -> dict[str, Any]:
     }
 
 
-def show_comparison(turns: Sequence[Turn], form: str) -> None:
+def show_comparison(turns: Sequence[Turn], form: str, *, shows_thinking: bool) -> None:
     """Show the replies to one message: side by side, or one after the other on a narrow terminal.
 
     A terminal shows a failed reply up to the failure, with the error. A pipe gets a row per reply. Quiet: the
@@ -85,17 +88,17 @@ def show_comparison(turns: Sequence[Turn], form: str) -> None:
         columns = [Column(heading, "name") for heading in ("VERSION", "IN", "OUT", "TIME", "FIRST", "OUTCOME", "REPLY")]
         tables.show(columns, [_row(turn) for turn in turns])
     elif (width := (stream.width() - _GAP) // 2) >= _NARROWEST_COLUMN:
-        _side_by_side(turns, width)
+        _side_by_side(turns, width, shows_thinking=shows_thinking)
     else:
         for turn in turns:
             stream.write(stream.styled(stream.one_line(_heading(turn)), stream.BOLD) + "\n")
             writer = reply_writer.Writer()
-            writer.write(_reply_text(turn))
+            writer.write(_reply_text(turn, stream.width(), shows_thinking=shows_thinking))
             writer.end()
             stream.write(stream.styled(_usage(turn.last_attempt), stream.DIM) + "\n\n")
 
 
-def _side_by_side(turns: Sequence[Turn], width: int) -> None:
+def _side_by_side(turns: Sequence[Turn], width: int, *, shows_thinking: bool) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -110,7 +113,8 @@ def _side_by_side(turns: Sequence[Turn], width: int) -> None:
     for _ in turns:
         grid.add_column(width=width, overflow="fold")
     grid.add_row(*(Text(stream.one_line(_heading(turn)), "bold") for turn in turns))
-    grid.add_row(*(Text(_reply_text(turn).rstrip("\n") + "\n") for turn in turns))
+    replies = [_reply_text(turn, width, shows_thinking=shows_thinking) for turn in turns]
+    grid.add_row(*(Text(reply.rstrip("\n") + "\n") for reply in replies))
     grid.add_row(*(Text(_usage(turn.last_attempt), "dim") for turn in turns))
     with console.capture() as captured:
         console.print(grid)
@@ -121,16 +125,23 @@ def _heading(turn: Turn) -> str:
     return f"{turn.served.name}@{turn.served.version}{version_status(turn.served)}, {turn.last_attempt.model}"
 
 
-def _reply_text(turn: Turn) -> str:
+def _reply_text(turn: Turn, width: int, *, shows_thinking: bool) -> str:
     failure = f"\n[{turn.failure.message}]" if turn.failure is not None else ""
-    return escape_reply(turn.text + failure)
+    return escape_reply(block_view.reply_text(turn.blocks, width, shows_thinking=shows_thinking) + failure)
 
 
 def _row(turn: Turn) -> tuple[str | float | None, ...]:
     last = turn.last_attempt
     reference = f"{turn.served.name}@{turn.served.version}"
     durations = (_rounded(last.response_ms), _rounded(last.first_token_ms))
-    return (reference, last.input_tokens, last.output_tokens, *durations, last.outcome, turn.text)
+    return (
+        reference,
+        last.input_tokens,
+        last.output_tokens,
+        *durations,
+        last.outcome,
+        block_view.reply_text(turn.blocks, None),
+    )
 
 
 def _usage(attempt: Attempt) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 
 from promptctl.output import stream
 from promptctl.output.text_width import columns_of
@@ -12,24 +13,35 @@ _PARTS = re.compile(r"\n|[ \t]+|[^ \t\n]+")
 
 
 class Writer:
-    """Writes a reply to standard output as it arrives: unchanged into a pipe, escaped and wrapped on a terminal."""
+    """Writes a reply as it arrives: unchanged into a pipe, escaped and wrapped on a terminal.
 
-    def __init__(self) -> None:
-        self._wrapper = Wrapper() if stream.to_terminal() else None
+    Standard error gets an escaped text, dim on a terminal, because it is not the answer.
+    """
+
+    def __init__(self, *, to_stderr: bool = False) -> None:
+        self._to_stderr = to_stderr
+        self._wrapper = Wrapper() if stream.is_terminal(sys.stderr if to_stderr else sys.stdout) else None
         self._ends_line = True
 
     def write(self, text: str) -> None:
         """Write a piece and flush."""
         self._ends_line = text.endswith("\n")
-        stream.write(text if self._wrapper is None else self._wrapper.add(escape_reply(text)))
-        stream.flush()
+        if self._to_stderr or self._wrapper is not None:
+            text = escape_reply(text)
+        self._write(text if self._wrapper is None else self._wrapper.add(text))
 
     def end(self) -> None:
-        """Write a newline if the reply did not end with one."""
+        """Write a newline if the text did not end with one."""
         if not self._ends_line:
-            stream.write("\n")
-            stream.flush()
+            self._write("\n" if self._wrapper is None else self._wrapper.add("\n"))
             self._ends_line = True
+
+    def _write(self, text: str) -> None:
+        if self._to_stderr:
+            stream.write_stderr(stream.styled(text, stream.DIM, sys.stderr), end="")
+        else:
+            stream.write(text)
+            stream.flush()
 
 
 class Wrapper:

@@ -129,8 +129,8 @@ def write_json_line(document: Mapping[str, Any]) -> None:
     write(json_text(document) + "\n")
 
 
-def json_text(document: Mapping[str, Any], indent: int | None = None) -> str:
-    """Return a JSON object as text in which all control and suspicious invisible characters are escaped."""
+def json_text(document: object, indent: int | None = None) -> str:
+    """Return a JSON value as text in which all control and suspicious invisible characters are escaped."""
     import json
 
     text = json.dumps(document, ensure_ascii=False, indent=indent)
@@ -241,7 +241,7 @@ def _write_at_once(text: str) -> None:
         return
 
 
-def write_stderr(text: str, *, at_once: bool = False) -> None:
+def write_stderr(text: str, *, at_once: bool = False, end: str = "\n") -> None:
     """Write a line to standard error. Ignore an error of writing, because the answer is not affected.
 
     If the answer is being collected for the pager and standard error is a terminal, the line joins the answer, which
@@ -250,14 +250,14 @@ def write_stderr(text: str, *, at_once: bool = False) -> None:
     clear_transient()
     is_answer_empty = not _buffered
     if _buffered is not None and not (at_once and is_answer_empty) and is_terminal(sys.stderr):
-        _buffered.append((text + "\n").encode("utf-8", "surrogateescape"))
+        _buffered.append((text + end).encode("utf-8", "surrogateescape"))
         return
     try:
         if to_terminal():
             # A terminal shows both streams: keep their order.
             sys.stdout.flush()
         sys.stderr.flush()
-        sys.stderr.buffer.write((text + "\n").encode("utf-8", "surrogateescape"))
+        sys.stderr.buffer.write((text + end).encode("utf-8", "surrogateescape"))
         sys.stderr.buffer.flush()
     except (OSError, ValueError, AttributeError):
         return

@@ -201,6 +201,7 @@ def test_json_prints_the_whole_call_and_quiet_only_the_reference(persona: Prompt
     assert document.pop("request_id").startswith("req_")
     assert document == {
         "name": "persona", "version": 1, "is_active": True, "model": "claude-sonnet-5-5", "reply": "Yes.",
+        "blocks": [{"type": "text", "text": "Yes."}],
         "outcome": "ok", "stop_reason": "end_turn", "input_tokens": 20, "output_tokens": 80, "cache_read_tokens": 0,
         "cache_write_tokens": 0, "attempts": 1,
     }  # fmt: skip

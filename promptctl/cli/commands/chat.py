@@ -6,18 +6,19 @@ import sys
 from typing import TYPE_CHECKING
 
 from promptctl import errors
-from promptctl.chat import transcripts
+from promptctl.chat import tool_results, transcripts
 from promptctl.chat.conversation import Conversation
 from promptctl.chat.turns import send_concurrently
-from promptctl.claude import api
+from promptctl.claude import api, content_blocks
 from promptctl.cli import chat_log, chat_session, content, interruption, numbers, variables
-from promptctl.output import messages, reply_view, reply_writer, stream, waiting_line
+from promptctl.cli.chat_answers import Display
+from promptctl.output import messages, reply_pieces, reply_view, stream, waiting_line
 from promptctl.rules import references, templates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from promptctl.chat.turns import Turn
+    from promptctl.chat.turns import Content, Turn
     from promptctl.cli.run import Run
 
 
@@ -34,6 +35,7 @@ def chat(
     vars_file: str | None = None,
     unit: str | None = None,
     usage: bool = False,
+    thinking: bool = False,
     no_stream: bool = False,
     save: str | None = None,
     continue_: str | None = None,
@@ -83,7 +85,8 @@ def chat(
     if transcript is not None:
         conversations[0].messages = transcript.for_claude()
     with interruption.terminated():
-        _converse(run, conversations, transcript, first_message, streams=not no_stream, usage=usage)
+        display = Display(streams=not no_stream, thinking=thinking, usage=usage)
+        _converse(run, conversations, transcript, first_message, display)
 
 
 def _check(
@@ -126,61 +129,82 @@ def _converse(
     conversations: Sequence[Conversation],
     transcript: transcripts.Transcript | None,
     first_message: str | None,
-    *,
-    streams: bool,
-    usage: bool,
+    display: Display,
 ) -> None:
     """Answer `first_message`, with each of the versions. If it is None, start a conversation."""
     conversation, *others = conversations
     served, *_ = [side.choose_version() for side in conversations]
     # With --against, a variable may be in only one of the versions. Check those that the other version does not have.
-    other_variables = {name for other in others for name in other.template().accepted}
+    other_variables = {name for other in others for name in other.request_template().accepted}
     own = {name: value for name, value in conversation.values.items() if name not in other_variables}
-    variables.check(conversation.template(), f"{served.name}@{served.version}", own, "chat")
+    variables.check(conversation.request_template().accepted, f"{served.name}@{served.version}", own, "chat")
     if first_message is None:
         assert run.connection is not None
-        session = chat_session.Session(run, conversation, transcript, streams=streams, usage=usage)
+        session = chat_session.Session(run, conversation, transcript, display)
         with interruption.timely_interrupts():
             session.converse(run.connection.label)
         return
-    turns = [_turn(side, first_message) for side in conversations]
+    content = first_message if transcript is None else _result_or_message(run, conversation, transcript, first_message)
+    turns = [_turn(side, content) for side in conversations]
     if others:
-        _compare(run, conversation, turns)
+        _compare(run, conversation, turns, display)
         return
-    _answer(run, conversation, turns[0], streams=streams, usage=usage)
+    _answer(run, conversation, turns[0], display)
     if transcript is not None and conversation.append(turns[0]):
-        chat_log.add_to_transcript(transcript, first_message, turns[0])
+        chat_log.add_to_transcript(transcript, conversation, turns[0])
         transcript.save()
 
 
-def _turn(conversation: Conversation, message: str) -> Turn:
+def _result_or_message(
+    run: Run, conversation: Conversation, transcript: transcripts.Transcript, message: str
+) -> Content:
+    """Return the message, or the result of the tool that the last reply of the transcript calls.
+
+    Raises Usage for a reply with several calls, because one message has one result.
+    """
+    calls = conversation.calls()
+    if not calls:
+        return message
+    names = ", ".join(str(call["name"]) for call in calls)
+    if len(calls) > 1:
+        raise errors.Usage(
+            "several_calls",
+            f"the last reply in {references.quoted(transcript.path)} calls {len(calls)} tools: {names}",
+            hint="continue the conversation on a terminal, which reads one result after the other",
+        )
+    if run.form == "plain":
+        messages.note(f"the message is sent as the result of {names}")
+    return [tool_results.result(calls[0], message)]
+
+
+def _turn(conversation: Conversation, content: Content) -> Turn:
     try:
-        return conversation.turn(message)
+        return conversation.turn(content)
     except templates.MissingValues as missing:
         assert conversation.served is not None
         raise variables.missing(missing, f"{conversation.served.name}@{conversation.served.version}", "chat") from None
 
 
-def _answer(run: Run, conversation: Conversation, turn: Turn, *, streams: bool, usage: bool) -> None:
+def _answer(run: Run, conversation: Conversation, turn: Turn, display: Display) -> None:
     """Show the reply, and record its calls even if it fails or is interrupted."""
     chat_log.log_use(run, turn.served)
     reply_view.announce(turn.served, conversation.model())
-    shows_text = run.form == "plain"
-    writer = reply_writer.Writer()
+    is_shown = run.form == "plain"
+    writer = reply_pieces.PieceWriter(shows_thinking=display.thinking)
     try:
-        with interruption.timely_interrupts(), waiting_line.show(turn.request.model, run.form) as hide_waiting:
-            for text in turn.send():
-                if streams and shows_text:
-                    hide_waiting()
-                    writer.write(text)
+        with interruption.timely_interrupts(), waiting_line.show(turn.request["model"], run.form) as hide_waiting:
+            writer.before_writing = hide_waiting
+            for piece in turn.send():
+                if display.streams and is_shown:
+                    writer.write(piece)
         # The reply ends before `_record` may print a warning.
         writer.end()
     finally:
         # An interrupted reply is billed too.
         _record(run, conversation, [turn])
-    if shows_text and not streams:
-        writer.write(turn.text)
-    if shows_text:
+    if is_shown and not display.streams:
+        for piece in content_blocks.pieces(turn.blocks):
+            writer.write(piece)
         writer.end()
     if turn.failure is not None:
         raise turn.failure
@@ -188,14 +212,14 @@ def _answer(run: Run, conversation: Conversation, turn: Turn, *, streams: bool, 
         stream.write_json(reply_view.document(turn))
     elif run.form == "quiet":
         stream.write(f"{turn.served.name}@{turn.served.version}\n")
-    if not turn.text.strip():
+    if turn.is_empty:
         messages.warning("the reply is empty, and is not part of a conversation")
     reply_view.warn_if_cut(turn)
-    if usage:
+    if display.usage:
         reply_view.note_usage(turn)
 
 
-def _compare(run: Run, conversation: Conversation, turns: Sequence[Turn]) -> None:
+def _compare(run: Run, conversation: Conversation, turns: Sequence[Turn], display: Display) -> None:
     for turn in turns:
         chat_log.log_use(run, turn.served)
         if stream.to_terminal():
@@ -205,7 +229,7 @@ def _compare(run: Run, conversation: Conversation, turns: Sequence[Turn]) -> Non
             send_concurrently(turns)
     finally:
         _record(run, conversation, turns)
-    reply_view.show_comparison(turns, run.form)
+    reply_view.show_comparison(turns, run.form, shows_thinking=display.thinking)
     for turn in turns:
         reply_view.warn_if_cut(turn)
     failed = [turn.failure for turn in turns if turn.failure is not None]

@@ -40,7 +40,7 @@ def render(
         served = version_texts.read_served_version(database, target, unit)
     version = f"{served.name}@{served.version}"
     template = templates.Template(served.content, served.settings)
-    variables.check(template, version, values, "render")
+    variables.check(template.accepted, version, values, "render")
     try:
         content = template.render(values)
     except templates.MissingValues as problem:
