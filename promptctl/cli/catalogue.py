@@ -57,7 +57,7 @@ HEADINGS = (
             "render": Command(
                 "render:render",
                 "Print the text of a version with values for its variables.",
-                p.REFERENCE, p.VARIABLES, p.VARIABLES_FILE, p.UNIT,
+                p.REFERENCE, p.VARIABLES, p.VARIABLES_FILE, p.AS_REQUEST, p.REQUEST_MESSAGE, p.UNIT,
             ),
             "diff": Command(
                 "diff:diff",

@@ -302,6 +302,8 @@ VARIABLES_FILE = _option(
     "FILE",
     "Read values of variables from a YAML or JSON file. - reads standard input. --var takes precedence.",
 )
+AS_REQUEST = _flag("request", "--request", "Print the JSON that is sent to Claude.")
+REQUEST_MESSAGE = _option("message", "--message", "TEXT", "Add a message to the JSON of --request.")
 MESSAGE = _argument(
     "message", "MESSAGE", "Message to send. - reads standard input. Default: start a conversation.", required=False
 )

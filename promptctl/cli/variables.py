@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from typing import Any
 
+    from promptctl.rules.message_requests import RequestTemplate
     from promptctl.rules.templates import MissingValues, Template
 
 # No real nesting is as deep, and it does not exhaust the stack.
@@ -72,7 +73,7 @@ def missing(problem: MissingValues, reference: str, command: str) -> errors.Usag
     return failure
 
 
-def used(template: Template, values: Mapping[str, str]) -> dict[str, str]:
+def used(template: Template | RequestTemplate, values: Mapping[str, str]) -> dict[str, str]:
     """Return the value of each variable in a template, in the order in which the variables first occur."""
     return {name: values.get(name, template.default(name) or "") for name in template.variables}
 

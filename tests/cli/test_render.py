@@ -281,3 +281,66 @@ def test_settings_are_stored_with_the_version(promptctl: Promptctl, sql: psycopg
     assert json.loads(promptctl("create", "x", "{{a}} {b}", "--json").out)["version"] == 2
     assert promptctl("render", "x@1").out == "b {b}"
     assert promptctl("render", "x@2", "--var", "b=c").out == "{a} c"
+
+
+REQUEST = {
+    "tools": [{"name": "find", "description": "Finds {nothing}.", "input_schema": {"type": "object"}}],
+    "thinking": {"type": "adaptive"},
+    "messages": [{"role": "user", "content": "I am {user.name}"}, {"role": "assistant", "content": "Hello \u202e"}],
+}
+
+
+@pytest.fixture
+def requester(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> Promptctl:
+    """The command line on a database with a prompt whose version 1 has a request, a model and a cache."""
+    settings = {"model": "claude-haiku-5-5", "max_tokens": 50, "cache": "5m", "request": json.dumps(REQUEST)}
+    sql.execute("select promptctl.create_version('x', 'Be kind in {city}.', %s, author => 'a')", [json.dumps(settings)])
+    sql.execute("select promptctl.create_version('x', 'plain', '{}', author => 'a')")
+    return promptctl
+
+
+def test_render_prints_the_json_that_is_sent(requester: Promptctl) -> None:
+    words = ("render", "x@1", *VALUES, "--request")
+    expected: dict[str, Any] = {
+        "model": "claude-haiku-5-5", "max_tokens": 50,
+        "system": [
+            {"type": "text", "text": "Be kind in ", "cache_control": {"type": "ephemeral"}},
+            {"type": "text", "text": "Rom."},
+        ],
+        "tools": REQUEST["tools"], "thinking": {"type": "adaptive"},
+        "messages": [{"role": "user", "content": "I am Ada"}, {"role": "assistant", "content": "Hello \u202e"}],
+    }  # fmt: skip
+    ended = requester(*words)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out == json.dumps(expected, indent=2, ensure_ascii=False).replace("\u202e", "\\u202e") + "\n"
+    assert requester.on_terminal(*words).out == ended.out
+    with_message = json.loads(requester(*words, "--message", "Where is {city}?").out)
+    assert with_message["messages"] == [*expected["messages"], {"role": "user", "content": "Where is {city}?"}]
+    assert json.loads(requester(*words, "--json").out) == {
+        "name": "x", "version": 1, "request": expected, "variables": {"city": "Rom", "user.name": "Ada"},
+    }  # fmt: skip
+    assert requester(*words, "-q").out == "x@1\n"
+    # Without --request, only the variables of the text need a value.
+    assert requester("render", "x@1", "--var", "city=Rom").out == "Be kind in Rom."
+
+
+def test_a_version_without_a_request_renders_its_text_as_the_system_prompt(requester: Promptctl) -> None:
+    assert json.loads(requester("render", "x@2", "--request").out) == {"system": "plain", "messages": []}
+
+
+def test_a_variable_of_a_message_needs_a_value_in_a_request(requester: Promptctl) -> None:
+    missing = requester("render", "x@1", "--request", "--var", "city=Rom", "--json")
+    error = check_json_failure(missing, 2)
+    assert (error["code"], error["message"]) == ("variable_missing", "x@1 needs user.name")
+    unknown = check_failure(requester("render", "x@1", *VALUES, "--request", "--var", "nothing=x"), 2)
+    assert unknown.err.startswith("error: x@1 has no variable nothing")
+
+
+def test_a_message_needs_a_request(requester: Promptctl) -> None:
+    refused = check_failure(requester("render", "x@1", *VALUES, "--message", "Hello"), 2)
+    assert refused.err == (
+        "error: --message is part of a request: add --request\nhint:  promptctl render x@1 --request --message TEXT\n"
+    )
+    assert check_failure(requester("render", "x@1", "--request", "--message", ""), 2).err.startswith(
+        "error: the text is"
+    )

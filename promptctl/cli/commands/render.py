@@ -11,10 +11,17 @@ from promptctl.store import version_texts
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.run import Run
+    from promptctl.store.version_texts import ServedVersion
 
 
 def render(
-    run: Run, reference: str, var: list[str] | None = None, vars_file: str | None = None, unit: str | None = None
+    run: Run,
+    reference: str,
+    var: list[str] | None = None,
+    vars_file: str | None = None,
+    request: bool = False,
+    message: str | None = None,
+    unit: str | None = None,
 ) -> None:
     """Print the text of a version with values for its variables.
 
@@ -24,11 +31,21 @@ def render(
     that matches no variable. The file of --vars-file contains NAME: VALUE in YAML,
     or a JSON object. Dots join nested names: user.name.
 
+    With --request, it prints the JSON that is sent to Claude: the model, the system
+    prompt, the request of the version, and its few-shot messages.
+
     Examples:
       promptctl render code_helper --var language=Python
       promptctl render support/reply@2 --vars-file customer.yaml > system.txt
+      promptctl render support/triage --request --message "Where is my parcel?"
     """
     target = references.parse(reference)
+    if message is not None and not request:
+        raise errors.Usage(
+            "usage",
+            "--message is part of a request: add --request",
+            hint=f"promptctl render {target} --request --message TEXT",
+        )
     if unit is not None and target.version is not None:
         raise errors.Usage(
             "usage",
@@ -38,6 +55,13 @@ def render(
     values = variables.read(var, vars_file)
     with run.database() as database:
         served = version_texts.read_served_version(database, target, unit)
+    if request:
+        _render_request(run, served, values, message)
+    else:
+        _render_text(run, served, values)
+
+
+def _render_text(run: Run, served: ServedVersion, values: dict[str, str]) -> None:
     version = f"{served.name}@{served.version}"
     template = templates.Template(served.content, served.settings)
     variables.check(template.accepted, version, values, "render")
@@ -54,3 +78,28 @@ def render(
         stream.write(f"{version}\n")
     else:
         stream.write_content(content)
+
+
+def _render_request(run: Run, served: ServedVersion, values: dict[str, str], message: str | None) -> None:
+    from promptctl.rules.message_requests import RequestTemplate
+
+    version = f"{served.name}@{served.version}"
+    template = RequestTemplate(served.content, served.settings)
+    variables.check(template.accepted, version, values, "render")
+    messages: list[dict[str, str]] = []
+    if message is not None:
+        from promptctl.cli import content
+
+        messages = [{"role": "user", "content": content.read(message, None, "chat")}]
+    try:
+        keywords = template.keywords(values, messages)
+    except templates.MissingValues as problem:
+        raise variables.missing(problem, version, "render") from None
+    run.log("Using prompt", name=served.name, version=served.version, promptId=served.id)
+    if run.form == "json":
+        used = variables.used(template, values)
+        stream.write_json({"name": served.name, "version": served.version, "request": keywords, "variables": used})
+    elif run.form == "quiet":
+        stream.write(f"{version}\n")
+    else:
+        stream.write(stream.json_text(keywords, 2) + "\n")
