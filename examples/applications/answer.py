@@ -12,11 +12,7 @@ user, question = sys.argv[1:]
 
 prompt = prompts.get("default-system-prompt", unit=user)
 with prompt.use() as use:  # measures the latency; records an exception as an error
-    reply = claude.messages.create(
-        model="claude-sonnet-5-5",
-        max_tokens=1024,
-        system=prompt.render(),
-        messages=[{"role": "user", "content": question}],
-    )
+    request = prompt.request(messages=[{"role": "user", "content": question}], max_tokens=1024)
+    reply = claude.messages.create(**request)
     use.record(reply)  # the reply's tokens and model
 print(f"{prompt}: {reply.content[0].text}")

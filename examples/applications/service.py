@@ -26,12 +26,10 @@ def answer(question):
     prompt = prompts.get(
         NAME, unit=question["user"], attributes={"plan": question["plan"]}, default="Be brief and kind."
     )
-    request = {
-        "model": prompt.settings.get("model", "claude-sonnet-5-5"),
-        "max_tokens": prompt.settings.get("max_tokens", 1024),
-        "system": prompt.render({"user.name": question["user"]}),
-        "messages": [{"role": "user", "content": question["question"]}],
-    }
+    # For what neither the version nor the default text has.
+    request = {"model": "claude-sonnet-5-5", "max_tokens": 1024} | prompt.request(
+        {"user.name": question["user"]}, messages=[{"role": "user", "content": question["question"]}]
+    )
     pieces = []
     with prompt.use() as use, claude.messages.stream(**request) as stream:
         for text in stream.text_stream:

@@ -24,13 +24,12 @@ async def answer(request):
     prompt = prompts.get(
         NAME, unit=question["user"], attributes={"plan": question["plan"]}, default="Be brief and kind."
     )
+    # For what neither the version nor the default text has.
+    call = {"model": "claude-sonnet-5-5", "max_tokens": 1024} | prompt.request(
+        {"user.name": question["user"]}, messages=[{"role": "user", "content": question["question"]}]
+    )
     with prompt.use() as use:
-        reply = await request.app.state.claude.messages.create(
-            model=prompt.settings.get("model", "claude-sonnet-5-5"),
-            max_tokens=prompt.settings.get("max_tokens", 1024),
-            system=prompt.render({"user.name": question["user"]}),
-            messages=[{"role": "user", "content": question["question"]}],
-        )
+        reply = await request.app.state.claude.messages.create(**call)
         use.record(reply)
     return JSONResponse({"answer": reply.content[0].text, "prompt": str(prompt), "use": use.id})
 

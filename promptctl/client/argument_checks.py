@@ -65,6 +65,16 @@ def check_attributes(attributes: object) -> None:
             raise ValueError(f'the attribute "{name}" cannot be encoded as JSON: {problem}') from None
 
 
+def check_request(values: object, messages: object) -> None:
+    """Check that values are a mapping or None, and messages a list. Raises TypeError."""
+    if values is not None and not isinstance(values, Mapping):
+        raise TypeError(f"values must be a mapping from variables to strings, not {type(values).__name__}")
+    # A string would become one message for each character, and a message one for each of its keys.
+    if isinstance(messages, (str, bytes, Mapping)):
+        kind = type(messages).__name__  # pyright: ignore[reportUnknownArgumentType] - callers are not all checked
+        raise TypeError(f'messages must be a list, for example [{{"role": "user", "content": "…"}}], not {kind}')
+
+
 def token_count(name: str, count: object) -> int:
     """Return a count of tokens as an integer; NumPy's integers are accepted. Raises TypeError, ValueError."""
     if isinstance(count, bool) or not hasattr(count, "__index__"):

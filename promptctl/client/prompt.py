@@ -1,17 +1,17 @@
-"""What `Prompts.get` returns: one version for one unit. It renders the text and records the uses of the version."""
+"""What `Prompts.get` returns: one version for one unit. It composes what Claude is sent, and records the uses."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from promptctl.client import processes
+from promptctl.client import argument_checks, processes
 from promptctl.client.exceptions import MissingVariables
 from promptctl.client.served_version import ServedVersion
 from promptctl.client.use import Use
 from promptctl.rules import buckets, templates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class Prompt:
@@ -47,8 +47,8 @@ class Prompt:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The settings of the version: template, variables, model, max_tokens."""
-        return self.served_version.settings
+        """The settings of the version: template, variables, model, max_tokens, request, cache."""
+        return self.served_version.visible_settings
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -84,11 +84,44 @@ class Prompt:
         except templates.MissingValues as missing:
             raise MissingVariables(str(self.served_version), missing.names) from None
         except TypeError:
-            for name in self.served_version.template.variables:
-                if values and name in values and not isinstance(values[name], str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are not all checked
-                    kind = type(values[name]).__name__
-                    raise TypeError(f'{self.served_version} needs a string for "{name}", not {kind}') from None
+            self._check_types(self.served_version.template.variables, values)
             raise
+
+    def request(
+        self,
+        values: Mapping[str, str] | None = None,
+        messages: Iterable[Mapping[str, Any]] = (),
+        **keywords: Any,
+    ) -> dict[str, Any]:
+        """Return the keywords for `messages.create` of Anthropic's SDK: everything that Claude is sent.
+
+        These are the model and max_tokens of the version, its text as `system`, its request, and `messages` after those
+        of the request. One of `keywords` wins over what the version has, also `system`, `tools` and `max_tokens`.
+
+        `values` fills in the variables of the text and of the messages of the version. The dictionary, and the objects
+        and lists in it, are the caller's. What these contain is shared, and a change of it raises TypeError.
+
+        Raises MissingVariables and TypeError as `render` does.
+        """
+        if values.__class__ is not dict or messages.__class__ is not list:
+            argument_checks.check_request(values, messages)
+        try:
+            request = self.served_version.request_template.keywords(values or {}, messages)
+        except templates.MissingValues as missing:
+            raise MissingVariables(str(self.served_version), missing.names) from None
+        except TypeError:
+            self._check_types(self.served_version.request_template.variables, values)
+            raise
+        if keywords:
+            request.update(keywords)
+        return request
+
+    def _check_types(self, variables: Sequence[str], values: Mapping[str, Any] | None) -> None:
+        """Raise TypeError with the first variable whose value is not a string."""
+        for name in variables:
+            if values and name in values and not isinstance(values[name], str):
+                kind = type(values[name]).__name__
+                raise TypeError(f'{self.served_version} needs a string for "{name}", not {kind}') from None
 
     def use(self) -> Use:
         """Return a `with` block that times one call of a model and records it for this version, also if it fails."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from promptctl.rules import templates
+from promptctl.rules import message_requests, templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,10 +15,24 @@ if TYPE_CHECKING:
 class ServedVersion:
     """One version in one epoch: the part of a Prompt that is the same for all units, so that they share it.
 
-    `version` and `epoch` are None for an application's own text.
+    `version` and `epoch` are None for an application's own text. In `settings`, the request is still the text that is
+    stored. It is parsed by the first call that needs it, because most changes of a prompt are read by processes that do
+    not call Claude before the next one.
     """
 
-    __slots__ = ("_template", "content", "epoch", "link", "metadata", "name", "seed", "settings", "version")
+    __slots__ = (
+        "_request_template",
+        "_template",
+        "_visible_settings",
+        "content",
+        "epoch",
+        "link",
+        "metadata",
+        "name",
+        "seed",
+        "settings",
+        "version",
+    )
 
     def __init__(
         self,
@@ -40,6 +54,8 @@ class ServedVersion:
         self.metadata = metadata
         self.seed = seed
         self._template: templates.Template | None = None
+        self._request_template: message_requests.RequestTemplate | None = None
+        self._visible_settings: Mapping[str, Any] | None = None
 
     @property
     def template(self) -> templates.Template:
@@ -49,6 +65,25 @@ class ServedVersion:
         if template is None:
             template = self._template = templates.Template(self.content, self.settings)
         return template
+
+    @property
+    def request_template(self) -> message_requests.RequestTemplate:
+        """The parsed content and request."""
+        template = self._request_template
+        if template is None:
+            template = self._request_template = message_requests.RequestTemplate(self.content, self.settings)
+        return template
+
+    @property
+    def visible_settings(self) -> Mapping[str, Any]:
+        """The settings with the request as an object, which cannot be changed."""
+        settings = self._visible_settings
+        if settings is None:
+            settings = self.settings
+            if "request" in settings:
+                settings = {**settings, "request": self.request_template.request}
+            self._visible_settings = settings
+        return settings
 
     def __str__(self) -> str:
         return self.name if self.version is None else f"{self.name}@{self.version}"

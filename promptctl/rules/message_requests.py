@@ -6,14 +6,13 @@ its messages are templates, as the text of the version is.
 
 from __future__ import annotations
 
-import json
-
+from promptctl.rules import requests
 from promptctl.rules.read_only import read_only
 from promptctl.rules.templates import Template
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
 _CACHE_CONTROLS = {"5m": {"type": "ephemeral"}, "1h": {"type": "ephemeral", "ttl": "1h"}}
@@ -42,7 +41,7 @@ class RequestTemplate:
         self._prefix = _cacheable(text)
         self._cache_control = _CACHE_CONTROLS.get(settings.get("cache", "")) if self._prefix else None
         self.request: Mapping[str, Any] | None = None
-        if (request := _decode(settings)) is not None:
+        if (request := requests.decode(settings)) is not None:
             self.request = read_only(request)
         sent = dict(self.request or {})
         # The templates that are rendered for each call: that of the text, then those of messages with a variable.
@@ -79,7 +78,7 @@ class RequestTemplate:
     def keywords(
         self,
         values: Mapping[str, str],
-        messages: Sequence[Mapping[str, Any]] = (),
+        messages: Iterable[Mapping[str, Any]] = (),
         *,
         model: str | None = None,
         max_tokens: int | None = None,
@@ -133,7 +132,12 @@ class RequestTemplate:
     def _parse(self, place: int, message: Mapping[str, Any]) -> Mapping[str, Any]:
         """Parse the message at an index. Return it as it is sent if it has no variable."""
         templates: list[Template] = []
-        parsed = {**message, "content": _parsed(message["content"], self._settings, templates)}
+
+        def parse(text: str) -> Any:
+            templates.append(Template(text, self._settings))
+            return templates[-1]
+
+        [parsed] = requests.replace_message_texts([message], parse)
         if not any(template.variables for template in templates):
             return read_only(_filled(parsed, iter(Template.render_all(templates, {}))))
         index = len(self._templates)
@@ -154,43 +158,8 @@ def _cacheable(template: Template) -> str:
     return "" if template.prefix.isspace() else template.prefix
 
 
-def _decode(settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    request = settings.get("request")
-    return None if request is None else json.loads(request)
-
-
-def _parsed(content: Any, settings: Mapping[str, Any], templates: list[Template], *, is_result: bool = False) -> Any:
-    """Return the content of a message, or of a tool's result, with a Template in the place of each text.
-
-    The templates are added to `templates`, in the order in which `_filled` meets them.
-    """
-
-    def parsed_text(text: Any) -> Any:
-        # Anything but a text is Claude's to refuse.
-        if not isinstance(text, str):
-            return text
-        templates.append(Template(text, settings))
-        return templates[-1]
-
-    def parsed_block(block: Any) -> Any:
-        kind = block.get("type") if _is_object(block) else None
-        if kind == "text" and "text" in block:
-            return {**block, "text": parsed_text(block["text"])}
-        if kind == "tool_result" and "content" in block and not is_result:
-            return {**block, "content": _parsed(block["content"], settings, templates, is_result=True)}
-        return block
-
-    if isinstance(content, list):
-        return [parsed_block(block) for block in content]  # pyright: ignore[reportUnknownVariableType] - any JSON
-    return parsed_text(content)
-
-
-def _is_object(value: object) -> bool:
-    return isinstance(value, dict)
-
-
 def _filled(node: Any, texts: Iterator[str]) -> Any:
-    """Return a copy of what `_parsed` returned, with the next one of `texts` in the place of each Template."""
+    """Return a copy of a parsed message, with the next one of `texts` in the place of each Template."""
     kind = node.__class__
     if kind is Template:
         return next(texts)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptctl.rules import template_syntax
+from promptctl.rules import requests, template_syntax
 from promptctl.rules.message_requests import RequestTemplate, cacheable_text
 from promptctl.rules.templates import MissingValues, Template
 from tests.template_texts import texts
@@ -66,7 +66,7 @@ MESSAGES = [
             {"type": "tool_result", "tool_use_id": "1", "content": "{price} for {{product}}"},
             {"type": "tool_result", "tool_use_id": "2", "content": [
                 {"type": "text", "text": "{price}"},
-                {"type": "tool_result", "tool_use_id": "3", "content": "{x}"},
+                {"type": "image", "source": {"type": "url", "url": "{x}"}},
             ]},
             {"type": "tool_result", "tool_use_id": "4"},
             {"type": "text", "text": "Say it to {name}.", "cache_control": {"type": "ephemeral"}},
@@ -93,7 +93,7 @@ def test_only_texts_of_messages_are_templates() -> None:
                 {"type": "tool_result", "tool_use_id": "1", "content": "5 {x} for {product}"},
                 {"type": "tool_result", "tool_use_id": "2", "content": [
                     {"type": "text", "text": "5 {x}"},
-                    {"type": "tool_result", "tool_use_id": "3", "content": "{x}"},
+                    {"type": "image", "source": {"type": "url", "url": "{x}"}},
                 ]},
                 {"type": "tool_result", "tool_use_id": "4"},
                 {"type": "text", "text": "Say it to {price}.", "cache_control": {"type": "ephemeral"}},
@@ -119,6 +119,11 @@ def test_texts_of_messages_are_rendered_as_the_text_is(style: str, texts_of_mess
     composed = version.keywords(values)
     sent = [m["content"] if isinstance(m["content"], str) else m["content"][0]["text"] for m in composed["messages"]]
     assert [composed["system"], *sent] == [one.render(values) for one in parsed]
+
+
+def test_texts_of_messages_are_those_that_count_for_the_contract() -> None:
+    names = [name for text in requests.message_texts({"messages": MESSAGES}) for name in Template(text).variables]
+    assert template("Hello", {"messages": MESSAGES}).variables == tuple(dict.fromkeys(names))
 
 
 def test_missing_values_are_named_once_each_for_all_texts() -> None:
