@@ -87,7 +87,7 @@ class ContentBlocks:
 
     def so_far(self) -> list[dict[str, Any]]:
         """Return the blocks in order: those that have ended, and the texts that have not."""
-        return [block.content for block in self._blocks if block.has_ended or block.content.get("type") == TEXT]
+        return [block.so_far() for block in self._blocks if block.has_ended or block.content.get("type") == TEXT]
 
 
 class _Block:
@@ -96,7 +96,8 @@ class _Block:
     def __init__(self, content: dict[str, Any]) -> None:
         self.content = content
         self.has_ended = False
-        self._input: list[str] = []
+        # The parts of a text, or of the arguments of a call. Joined at the end, because that takes linear time.
+        self._parts: list[str] = []
         # The first half of a surrogate pair, until the next text brings the other half.
         self._high_surrogate = ""
 
@@ -105,13 +106,13 @@ class _Block:
         if text and isinstance(text, str):
             clean, self._high_surrogate = without_lone_surrogates(self._high_surrogate + text)
             if clean:
-                self.content[field] += clean
+                self._parts.append(clean)
                 yield Piece(field, clean)
 
     def add_input(self, partial_json: object) -> None:
         """Add a part of the arguments of a call, which arrive as JSON text."""
-        if isinstance(partial_json, str):
-            self._input.append(partial_json)
+        if isinstance(partial_json, str) and self.content.get("type") not in (TEXT, THINKING):
+            self._parts.append(partial_json)
 
     def merge(self, delta: Mapping[str, Any]) -> None:
         """Add a delta of a kind that we do not know: texts and lists become longer, other values are replaced."""
@@ -127,16 +128,23 @@ class _Block:
             else:
                 self.content[name] = value
 
+    def so_far(self) -> dict[str, Any]:
+        """Return the block with what has arrived of it."""
+        text = "".join(self._parts)
+        kind = self.content.get("type")
+        if kind in (TEXT, THINKING):
+            return {**self.content, kind: self.content[kind] + text}
+        return {**self.content, "input": _parsed_input(text)} if text.strip() else self.content
+
     def end(self) -> Iterator[Piece]:
         """End the block. Yield the half of a surrogate pair that is left, or the whole block if it is not a text."""
         kind = str(self.content.get("type"))
         if self._high_surrogate and kind in (TEXT, THINKING):
             self._high_surrogate = ""
-            self.content[kind] += "?"
+            self._parts.append("?")
             yield Piece(kind, "?")
-        if text := "".join(self._input).strip():
-            self.content["input"] = _parsed_input(text)
-        self.content = _clean(self.content)
+        self.content = _clean(self.so_far())
+        self._parts.clear()
         self.has_ended = True
         if kind != TEXT:
             yield Piece(kind, "", self.content)

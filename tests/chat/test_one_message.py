@@ -310,6 +310,8 @@ INVALID_FILES = {
     "two in a row": (
         '{"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]}', "invalid_conversation"
     ),
+    "a block without a type": ('{"messages": [{"role": "user", "content": [{"text": "a"}]}]}', "invalid_conversation"),
+    "no blocks": ('{"messages": [{"role": "user", "content": []}]}', "invalid_conversation"),
     "no reply": ('{"messages": [{"role": "user", "content": "a"}]}', "invalid_conversation"),
     "deep": ("[" * 100_000, "invalid_conversation"),
     "not there": (None, "cannot_read"),

@@ -72,6 +72,8 @@ def test_a_block_and_a_delta_of_unknown_kinds_are_merged() -> None:
 ODD_STREAMS: dict[str, tuple[Events, str]] = {
     "a text without a beginning": ([("add", 0, text("Hi"))], "Hi"),
     "a text in a block of another kind": ([("start", 0, CALL), ("add", 0, text("Hi")), ("stop", 0)], "Hi"),
+    "arguments in a text": ([("start", 0, TEXT_START), ("add", 0, text("Hi")),
+                             ("add", 0, {"type": "input_json_delta", "partial_json": "{}"})], "Hi"),
     "no end of a block": ([("start", 0, TEXT_START), ("add", 0, text("a")), ("start", 1, TEXT_START),
                            ("add", 1, text("b"))], "ab"),
     "an end without a beginning": ([("stop", 0)], ""),
