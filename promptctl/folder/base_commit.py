@@ -7,11 +7,13 @@ import os
 from typing import TYPE_CHECKING
 
 from promptctl import errors
-from promptctl.folder import git, listing, texts
+from promptctl.folder import git, listing, prompt_yaml, request_files, texts
 from promptctl.records import Record
 from promptctl.rules.references import quoted, short_hash
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from promptctl.folder.prompt_files import FileVersion
     from promptctl.folder.provenance import Checkout
 
@@ -31,16 +33,19 @@ class BaseFile(Record):
 
 
 class Base(Record):
-    """The version files that a commit has of a folder.
+    """The files of prompts that a commit has of a folder.
 
     `revision` is the name of the commit that the user chose, else HEAD. `commit` is its full hash, None for the HEAD of
-    a repository without commits. `versions` has the files by the name of their prompt and by number.
+    a repository without commits. `versions` has the version files by the name of their prompt and by number,
+    `request_files` the request files, and `yaml` each prompt.yaml by the name of its prompt.
     """
 
     folder: str
     revision: str
     commit: str | None
     versions: dict[str, dict[int, BaseFile]]
+    request_files: dict[str, dict[int, BaseFile]]
+    yaml: dict[str, BaseFile]
 
     @property
     def is_default(self) -> bool:
@@ -64,9 +69,7 @@ class Base(Record):
         base_file = self.versions.get(name, {}).get(file.number)
         if base_file is None or _blob_hash(file.content or b"", base_file.blob) == base_file.blob:
             return None
-        raw = git.read_bytes("-C", self.folder, "cat-file", "blob", base_file.blob)
-        if raw is None:
-            raise _unreadable(self, base_file.path)
+        raw = self._read(base_file)
         try:
             text = texts.normalise(raw, base_file.path)
         except errors.Usage:
@@ -76,9 +79,35 @@ class Base(Record):
             return text if texts.is_lfs_pointer(text) and not _is_target(text, file) else None
         return text if text.encode() != file.content else None
 
+    def other_request(self, name: str, file: FileVersion) -> dict[str, Any] | None:
+        """Return settings with the request that the commit has of a version if the folder has another one, else None.
+
+        A request that comes from prompt.yaml in both is not compared, and neither is an invalid request of the commit.
+        """
+        base_file = self.request_files.get(name, {}).get(file.number)
+        if file.number not in self.versions.get(name, {}) or (base_file is None and file.request_path is None):
+            return None
+        settings: dict[str, Any] = {}
+        problems: list[str] = []
+        if base_file is not None:
+            if file.request_path is not None and _file_hash(file.request_path, base_file.blob) == base_file.blob:
+                return None
+            request = request_files.setting(request_files.parse(self._read(base_file), base_file.path, problems))
+            settings = {} if request is None else {"request": request}
+        elif (yaml := self.yaml.get(name)) is not None:
+            settings = prompt_yaml.parse(self._read(yaml), yaml.path, problems).of(file.number).settings
+        return None if problems or request_files.same(settings, file.settings) else settings
+
+    def _read(self, file: BaseFile) -> bytes:
+        """Return the content of a file of the commit."""
+        raw = git.read_bytes("-C", self.folder, "cat-file", "blob", file.blob)
+        if raw is None:
+            raise _unreadable(self, file.path)
+        return raw
+
 
 def read(checkout: Checkout, revision: str | None) -> Base | None:
-    """Return the version files that a commit has of a folder, None if the folder is in no Git repository.
+    """Return the files of prompts that a commit has of a folder, None if the folder is in no Git repository.
 
     `revision` names the commit, None for HEAD. Raises Usage if it is the name of no commit, Failed (`git_failed`) if
     Git cannot list the commit.
@@ -90,7 +119,7 @@ def read(checkout: Checkout, revision: str | None) -> Base | None:
         return None
     else:
         commit = checkout.commit.hash if checkout.commit else None
-    base = Base(folder, revision or _DEFAULT_REVISION, commit, {})
+    base = Base(folder, revision or _DEFAULT_REVISION, commit, {}, {}, {})
     if commit is None:
         return base
     output = git.start("-C", folder, "ls-tree", "-r", "-z", commit)()
@@ -111,6 +140,10 @@ def read(checkout: Checkout, revision: str | None) -> Base | None:
         name, _, file = path.rpartition("/")
         if number := listing.number_of(file):
             base.versions.setdefault(name, {}).setdefault(number, BaseFile(path, blob))
+        elif number := listing.request_number_of(file):
+            base.request_files.setdefault(name, {}).setdefault(number, BaseFile(path, blob))
+        elif file.lower() in listing.YAML_NAMES:
+            base.yaml.setdefault(name, BaseFile(path, blob))
     return base
 
 
@@ -155,6 +188,14 @@ def _blob_hash(content: bytes, example: str) -> str:
     digest = hashlib.new(_HASH_FUNCTIONS[len(example)], b"blob %d\0" % len(content), usedforsecurity=False)
     digest.update(content)
     return digest.hexdigest()
+
+
+def _file_hash(path: str, example: str) -> str | None:
+    """Return the hash under which Git stores a file, None for a file that cannot be read any more."""
+    try:
+        return _blob_hash(listing.read_bytes(path), example)
+    except OSError:
+        return None
 
 
 def _is_target(pointer: str, file: FileVersion) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from promptctl import bounded_input, errors
@@ -15,11 +16,13 @@ from promptctl.records import Record
 from promptctl.rules import references
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
 SUFFIXES = (".txt", ".md")
 YAML_NAMES = ("prompt.yaml", "prompt.yml")
+# What follows `vN` in the name of a request file.
+REQUEST_SUFFIXES = (".request.yaml", ".request.json")
 DEFAULTS_NAMES = ("promptctl.yaml", "promptctl.yml")
 _MOST_DIGITS = len(str(references.HIGHEST_VERSION))
 # Part of every digest. Raise it when files are parsed differently, so that every folder is parsed again.
@@ -46,8 +49,8 @@ class InvalidFolder(errors.Failed):
 class ListedPrompt(Record):
     """The folder of one prompt.
 
-    `files` has the names of its version files by number. `yaml` is the name of its prompt.yaml, None without one.
-    `defaults` are the settings of a version that prompt.yaml does not set.
+    `files` has the names of its version files by number, `request_files` those of the request files. `yaml` is the name
+    of its prompt.yaml, None without one. `defaults` are the settings of a version that prompt.yaml does not set.
     """
 
     name: str
@@ -55,10 +58,15 @@ class ListedPrompt(Record):
     files: dict[int, str]
     yaml: str | None
     defaults: dict[str, Any]
+    request_files: Mapping[int, str] = MappingProxyType({})
 
     def version_path(self, number: int) -> str:
         """Return the path of a version file."""
         return f"{self.path}/{self.files[number]}"
+
+    def request_path(self, number: int) -> str | None:
+        """Return the path of the request file of a version, if there is one."""
+        return f"{self.path}/{self.request_files[number]}" if number in self.request_files else None
 
     @property
     def yaml_path(self) -> str | None:
@@ -69,20 +77,20 @@ class ListedPrompt(Record):
 class ScannedPrompt(Record):
     """A prompt with the hashes of its files.
 
-    `hashes` has the SHA-256 of each file in hexadecimal, by version number; 0 stands for prompt.yaml. `digest` covers
-    all of these hashes. `contents` has the bytes of the files that are kept in memory, by the same numbers.
+    `hashes` has the SHA-256 of each file in hexadecimal, by the name of the file. `digest` covers all of these hashes.
+    `contents` has the bytes of the files that are kept in memory, by the same names.
     """
 
     prompt: ListedPrompt
-    hashes: dict[int, str]
+    hashes: dict[str, str]
     digest: str
-    contents: dict[int, bytes]
+    contents: dict[str, bytes]
 
-    def take_content(self, number: int) -> bytes:
-        """Return the bytes of a version file, for 0 of prompt.yaml, and drop them from memory. Raises OSError."""
-        if number in self.contents:
-            return self.contents.pop(number)
-        return read_bytes(self.prompt.version_path(number) if number else f"{self.prompt.path}/{self.prompt.yaml}")
+    def take_content(self, file: str) -> bytes:
+        """Return the bytes of a file, and drop them from memory. Raises OSError."""
+        if file in self.contents:
+            return self.contents.pop(file)
+        return read_bytes(f"{self.prompt.path}/{file}")
 
 
 def list_prompts(folder: str, defaults: dict[str, Any] | None = None) -> list[ListedPrompt]:
@@ -130,8 +138,29 @@ def number_of(file: str) -> int | None:
     digits = stem[1:]
     if not digits.isdigit():
         return None
-    has_valid_digits = digits.isascii() and digits[0] != "0" and len(digits) <= _MOST_DIGITS
-    if stem[0] != "v" or dot + suffix not in SUFFIXES or not has_valid_digits:
+    return _number(digits) if stem[0] == "v" and dot + suffix in SUFFIXES else 0
+
+
+def request_number_of(file: str) -> int | None:
+    """Return the version number in the name of a request file, 0 for a malformed name, None for any other file.
+
+    Malformed names are, for example, `V1.request.json`, `v1.request.yml` and `v1-request.yaml`.
+    """
+    if file[:1] not in "vV" or "request" not in file.lower():
+        return None
+    end = 1
+    while file[end].isdigit():
+        end += 1
+    digits, rest = file[1:end], file[end:]
+    word, _, suffix = rest.lower().lstrip(".-_").partition(".")
+    if not digits or word not in ("request", "requests") or "." in suffix:
+        return None
+    return _number(digits) if file[0] == "v" and rest in REQUEST_SUFFIXES else 0
+
+
+def _number(digits: str) -> int:
+    """Return the version number of these digits, 0 if they are not written as a version number."""
+    if not digits.isascii() or digits[0] == "0" or len(digits) > _MOST_DIGITS:
         return 0
     number = int(digits)
     return number if number <= references.HIGHEST_VERSION else 0
@@ -191,7 +220,7 @@ def _link_problem(name: str, real: str, root: str, ancestors: frozenset[str]) ->
 
 
 def _is_prompt_file(file: str) -> bool:
-    return file.lower() in YAML_NAMES or number_of(file) is not None
+    return file.lower() in YAML_NAMES or number_of(file) is not None or request_number_of(file) is not None
 
 
 def _list_prompt(
@@ -199,6 +228,7 @@ def _list_prompt(
 ) -> ListedPrompt | None:
     """Return the prompt whose folder is `path`, None if there is none. What is wrong is added to `problems`."""
     version_files: dict[int, str] = {}
+    request_files: dict[int, str] = {}
     yaml_files: list[str] = []
     for file in files:
         if file.lower() in YAML_NAMES:
@@ -209,14 +239,26 @@ def _list_prompt(
                     f"{os.path.join(path, file)}: has no effect here: sync reads only {os.path.join(folder, file)}"
                 )
         elif (number := number_of(file)) is None:
-            continue
+            if (number := request_number_of(file)) is None:
+                continue
+            if number == 0:
+                problems.append(
+                    f"{os.path.join(path, file)}: not the name of a request file, such as v1.request.yaml or "
+                    "v12.request.json"
+                )
+            elif number in request_files:
+                problems.append(
+                    f"{os.path.join(path, file)}: the request of version {number} is also in {request_files[number]}"
+                )
+            else:
+                request_files[number] = file
         elif number == 0:
             problems.append(f"{os.path.join(path, file)}: not the name of a version file, such as v1.txt or v12.md")
         elif number in version_files:
             problems.append(f"{os.path.join(path, file)}: version {number} is also in {version_files[number]}")
         else:
             version_files[number] = file
-    if not version_files and not yaml_files:
+    if not version_files and not yaml_files and not request_files:
         return None
     name = path.removeprefix(folder).lstrip("/")
     try:
@@ -225,27 +267,31 @@ def _list_prompt(
         message = problem.message if name else "a version file must be in a folder that has the name of its prompt"
         problems.append(f"{path}: {message}")
         return None
+    problems += [
+        f"{os.path.join(path, file)}: there is no text beside it, in v{number}.txt or v{number}.md"
+        for number, file in request_files.items()
+        if number not in version_files
+    ]
     if not version_files:
-        problems.append(f"{os.path.join(path, yaml_files[0])}: there is no version file beside it")
+        problems += [f"{os.path.join(path, file)}: there is no version file beside it" for file in yaml_files[:1]]
         return None
     if len(yaml_files) > 1:
         problems.append(f"{path}: has both {yaml_files[0]} and {yaml_files[1]}")
     return ListedPrompt(
-        name, path, dict(sorted(version_files.items())), yaml_files[0] if yaml_files else None, defaults
-    )
+        name, path, dict(sorted(version_files.items())), yaml_files[0] if yaml_files else None, defaults,
+        dict(sorted(request_files.items())),
+    )  # fmt: skip
 
 
 def _scan_prompt(prompt: ListedPrompt, problems: list[str], *, keep_contents: bool) -> ScannedPrompt:
-    """Read and hash the files of a prompt. The digest covers the defaults, and the number and the hash of each file."""
+    """Read and hash the files of a prompt. The digest covers the defaults, and the name and the hash of each file."""
     sha256 = hashlib.sha256
     parts = [_PARSER_VERSION]
     if prompt.defaults:
         parts.append(json.dumps(prompt.defaults, sort_keys=True).encode())
-    hashes: dict[int, str] = {}
-    contents: dict[int, bytes] = {}
-    for number, file in ((0, prompt.yaml), *prompt.files.items()):
-        if file is None:
-            continue
+    hashes: dict[str, str] = {}
+    contents: dict[str, bytes] = {}
+    for mark, file in _marked_files(prompt):
         path = f"{prompt.path}/{file}"
         try:
             content = read_bytes(path)
@@ -254,7 +300,21 @@ def _scan_prompt(prompt: ListedPrompt, problems: list[str], *, keep_contents: bo
             continue
         file_hash = sha256(content)
         if keep_contents:
-            contents[number] = content
-        parts += (b"/%d:" % number, file_hash.digest())
-        hashes[number] = file_hash.hexdigest()
+            contents[file] = content
+        parts += (mark, file_hash.digest())
+        hashes[file] = file_hash.hexdigest()
     return ScannedPrompt(prompt, hashes, sha256(b"".join(parts)).hexdigest(), contents)
+
+
+def _marked_files(prompt: ListedPrompt) -> Iterator[tuple[bytes, str]]:
+    """Yield the files of a prompt, each with its mark in the digest.
+
+    The mark is the version number, 0 for prompt.yaml. For a request file it also has the suffix, because the same bytes
+    can have another meaning in YAML than in JSON.
+    """
+    if prompt.yaml is not None:
+        yield b"/0:", prompt.yaml
+    for number, file in prompt.files.items():
+        yield b"/%d:" % number, file
+    for number, file in prompt.request_files.items():
+        yield b"/%d%s:" % (number, file.removeprefix(f"v{number}").encode()), file

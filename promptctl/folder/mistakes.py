@@ -115,7 +115,7 @@ def _not_a_folder(path: str) -> errors.Failed:
         return _failed(f"{quoted_path} is not a folder", "promptctl sync FOLDER")
     folder, file = os.path.split(path)
     folder = folder or "."
-    if listing.number_of(file) or file.lower() in listing.YAML_NAMES:
+    if listing.number_of(file) or listing.request_number_of(file) or file.lower() in listing.YAML_NAMES:
         return _failed(
             f"{quoted_path} is a file of one prompt: sync accepts the folder of all prompts",
             _sync_command(_parent(folder)),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from promptctl import errors
-from promptctl.folder import prompt_yaml, secret_values, texts
+from promptctl.folder import prompt_yaml, request_files, secret_values, texts
 from promptctl.records import Record
-from promptctl.rules import templates
+from promptctl.rules import requests, templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,8 +26,9 @@ class FileVersion(Record):
     """One version file: its text as it will be stored, and what prompt.yaml has for it.
 
     `sha256` is that of the text, in hexadecimal. `content` is the text in UTF-8, `size` its length in bytes.
-    `variables` are its variables in order of appearance, `required` those without a default. Of a text that is stored
-    already, `content` is None, and the variables are not read.
+    `variables` are its variables in order of appearance, those of its few-shot messages last; `required` are those
+    without a default. Of a text that is stored already, `content` is None, and the variables are not read.
+    `request_path` is the request file of the version; without one, the request in `settings` is from prompt.yaml.
     """
 
     number: int
@@ -39,12 +41,34 @@ class FileVersion(Record):
     settings: dict[str, Any]
     metadata: dict[str, Any]
     author: str | None
+    request_path: str | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of the version file and of the request file."""
+        return (self.path,) if self.request_path is None else (self.path, self.request_path)
+
+    @property
+    def request_size(self) -> int:
+        """The length of the request in bytes, 0 for a version without one."""
+        return len(self.settings.get("request", "").encode())
+
+    def origin(self, origins: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | None:
+        """Return the origin of the version file, from the origins of files by path.
+
+        It is `dirty` also if only the request file has changes that are not committed.
+        """
+        origin = origins.get(self.path)
+        request_origin = origins.get(self.request_path) if self.request_path is not None else None
+        if origin is None or request_origin is None or not request_origin["dirty"]:
+            return origin
+        return {**origin, "dirty": True}
 
     def without_content(self) -> FileVersion:
         """Return the version without its content, once its text is stored."""
         return FileVersion(
             self.number, self.path, self.sha256, None, self.size, self.variables, self.required, self.settings,
-            self.metadata, self.author,
+            self.metadata, self.author, self.request_path,
         )  # fmt: skip
 
 
@@ -79,26 +103,39 @@ class FolderPrompt(Record):
         return {str(version.number): version.metadata for version in self.versions if version.metadata}
 
 
+class StoredContents(Record):
+    """What the database has of the versions of a prompt, by number: the SHA-256 of their texts, and their requests."""
+
+    hashes: Mapping[int, str] = MappingProxyType({})
+    requests: Mapping[int, str] = MappingProxyType({})
+
+
+_NOTHING_STORED = StoredContents()
+
+
 def read(
-    scanned: ScannedPrompt, stored_hashes: Mapping[int, str], problems: list[str], secrets: list[str] | None = None
+    scanned: ScannedPrompt,
+    problems: list[str],
+    secrets: list[str] | None = None,
+    stored: StoredContents = _NOTHING_STORED,
 ) -> FolderPrompt:
     """Parse the files of a prompt. What is wrong is added to `problems`.
 
-    `stored_hashes` has the SHA-256 of the stored texts by version: a file with that hash is not parsed. `secrets` gets
-    a message about each thing in prompt.yaml or in a new or changed text that looks like a key. If it is None, secrets
-    are allowed.
+    A version file with the hash of the stored text is not parsed. `secrets` gets a message about each thing in
+    prompt.yaml, or in a text or a request that is new or differs from the stored one, that looks like a key. If it is
+    None, secrets are allowed.
     """
-    return _PromptParser(scanned, stored_hashes, problems, secrets).parse()
+    return _PromptParser(scanned, problems, secrets, stored).parse()
 
 
 class _PromptParser:
     """Parses one prompt."""
 
     def __init__(
-        self, scanned: ScannedPrompt, stored_hashes: Mapping[int, str], problems: list[str], secrets: list[str] | None
+        self, scanned: ScannedPrompt, problems: list[str], secrets: list[str] | None, stored: StoredContents
     ) -> None:
         self._scanned = scanned
-        self._stored_hashes = stored_hashes
+        self._stored = stored
         self._problems = problems
         self._secrets = secrets
         self._notes: dict[int, list[str]] = {}
@@ -111,8 +148,8 @@ class _PromptParser:
         # A file without a hash could not be read, which is reported already.
         versions = [
             version
-            for number in prompt.files
-            if number in self._scanned.hashes and (version := self._parse_version(number, yaml)) is not None
+            for number, file in prompt.files.items()
+            if file in self._scanned.hashes and (version := self._parse_version(number, yaml)) is not None
         ]
         for number in yaml.versions.keys() - prompt.files.keys():
             self._problems.append(f"{prompt.yaml_path}: versions names {number}, which has no file")
@@ -125,10 +162,10 @@ class _PromptParser:
         )  # fmt: skip
 
     def _parse_yaml(self) -> PromptYaml:
-        path = self._scanned.prompt.yaml_path
-        if path is None or 0 not in self._scanned.hashes:
+        file, path = self._scanned.prompt.yaml, self._scanned.prompt.yaml_path
+        if file is None or path is None or file not in self._scanned.hashes:
             return prompt_yaml.PromptYaml()
-        content, _ = self._read(0, path)
+        content, _ = self._read(file)
         if content is None:
             return prompt_yaml.PromptYaml()
         text = content.decode(errors="replace")
@@ -145,11 +182,17 @@ class _PromptParser:
         prompt = self._scanned.prompt
         version = yaml.of(number)
         settings = {**prompt.defaults, **version.settings}
-        path, sha256 = prompt.version_path(number), self._scanned.hashes[number]
-        stored_hash = self._stored_hashes.get(number)
+        request_path = prompt.request_path(number)
+        if request_path is not None and not self._set_request(settings, number, request_path, yaml):
+            return None
+        file, path = prompt.files[number], prompt.version_path(number)
+        sha256 = self._scanned.hashes[file]
+        stored_hash = self._stored.hashes.get(number)
         if stored_hash == sha256:
-            return FileVersion(number, path, sha256, None, 0, (), (), settings, version.metadata, version.author)
-        raw, is_as_scanned = self._read(number, path)
+            return FileVersion(
+                number, path, sha256, None, 0, (), (), settings, version.metadata, version.author, request_path
+            )
+        raw, is_as_scanned = self._read(file)
         if raw is None:
             return None
         try:
@@ -166,29 +209,50 @@ class _PromptParser:
             sha256 = hashlib.sha256(content).hexdigest()
         variables = required = ()
         if stored_hash is None:
-            variables = templates.variables(text, settings)
+            request = requests.decode(settings)
+            variables = _variables(text, request, settings)
             required = templates.required(variables, settings)
             notes = templates.double_brace_warnings(text, settings)
+            if request is not None:
+                notes += requests.warnings(request)
             if number in yaml.allowed_secrets:
-                notes += _allowed_secrets(text, yaml.allowed_secrets[number])
+                notes += _allowed_secrets(text, settings.get("request"), yaml.allowed_secrets[number])
             if notes:
                 self._notes[number] = notes
         # A text that differs from the stored one is searched too, because the plan prints the difference.
         if number not in yaml.allowed_secrets:
             self._find_secrets(text, path)
         return FileVersion(
-            number, path, sha256, content, len(content), variables, required, settings, version.metadata, version.author
-        )
+            number, path, sha256, content, len(content), variables, required, settings, version.metadata,
+            version.author, request_path,
+        )  # fmt: skip
 
-    def _read(self, number: int, path: str) -> tuple[bytes | None, bool]:
+    def _set_request(self, settings: dict[str, Any], number: int, path: str, yaml: PromptYaml) -> bool:
+        """Replace the request in `settings` by that of the request file. Return False for an invalid file."""
+        file = self._scanned.prompt.request_files[number]
+        # A file without a hash could not be read, which is reported already.
+        raw = self._read(file)[0] if file in self._scanned.hashes else None
+        request = request_files.parse(raw, path, self._problems) if raw is not None else None
+        if raw is None or request is None:
+            return False
+        settings.pop("request", None)
+        setting = request_files.setting(request)
+        if setting is not None:
+            settings["request"] = setting
+            if number not in yaml.allowed_secrets and setting != self._stored.requests.get(number):
+                self._find_request_secrets(raw, setting, path)
+        return True
+
+    def _read(self, file: str) -> tuple[bytes | None, bool]:
         """Return the content of a file, None if it cannot be read, and whether the content still has its hash."""
-        was_kept = number in self._scanned.contents
+        was_kept = file in self._scanned.contents
         try:
-            content = self._scanned.take_content(number)
+            content = self._scanned.take_content(file)
         except OSError as problem:
+            path = f"{self._scanned.prompt.path}/{file}"
             self._problems.append(f"{path}: {problem.strerror or os.strerror(problem.errno or 0)}")
             return None, False
-        is_as_scanned = was_kept or hashlib.sha256(content).hexdigest() == self._scanned.hashes[number]
+        is_as_scanned = was_kept or hashlib.sha256(content).hexdigest() == self._scanned.hashes[file]
         self._is_as_scanned = self._is_as_scanned and is_as_scanned
         return content, is_as_scanned
 
@@ -198,11 +262,34 @@ class _PromptParser:
                 f"{path}:{secret.line}: {secret.masked} looks like {secret.kind}" for secret in secret_values.find(text)
             ]
 
+    def _find_request_secrets(self, raw: bytes, setting: str, path: str) -> None:
+        """Search a request file as it is, then the request itself, because an escape in the file can hide a secret."""
+        if self._secrets is None:
+            return
+        count = len(self._secrets)
+        self._find_secrets(raw.decode(errors="replace"), path)
+        if len(self._secrets) == count:
+            self._secrets += [
+                f"{path}: {secret.masked} looks like {secret.kind}" for secret in secret_values.find(setting)
+            ]
 
-def _allowed_secrets(text: str, reason: str) -> list[str]:
-    """Return a note about each thing that looks like a key and is allowed."""
+
+def _variables(text: str, request: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the variables of a version: those of its text, then those of its few-shot messages, each once."""
+    names = templates.variables(text, settings)
+    if request is None or "messages" not in request:
+        return names
+    in_messages = (templates.variables(message, settings) for message in requests.message_texts(request))
+    return tuple(dict.fromkeys((*names, *itertools.chain.from_iterable(in_messages))))
+
+
+def _allowed_secrets(text: str, request: str | None, reason: str) -> list[str]:
+    """Return a note about each thing in a text or a request that looks like a key and is allowed."""
     because = f": {reason}" if reason else ""
+    places = [(f"line {secret.line}", secret) for secret in secret_values.find(text)]
+    if request is not None:
+        places += [("request", secret) for secret in secret_values.find(request)]
     return [
-        f"line {secret.line}: {secret.masked} looks like {secret.kind}, which prompt.yaml allows{because}"
-        for secret in secret_values.find(text)
+        f"{place}: {secret.masked} looks like {secret.kind}, which prompt.yaml allows{because}"
+        for place, secret in places
     ]

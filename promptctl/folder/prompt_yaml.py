@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from promptctl.folder import rollout_yaml, route_steps, strict_yaml, yaml_settings
+from promptctl.folder import request_files, rollout_yaml, route_steps, strict_yaml, yaml_settings
 from promptctl.folder.yaml_settings import SETTINGS
 from promptctl.folder.yaml_values import is_finite, mapping, quoted, text, unknown_key
 from promptctl.records import Record
@@ -36,7 +36,8 @@ class VersionYaml(Record):
 class PromptYaml:
     """The checked content of a prompt.yaml.
 
-    `versions` has the keys of each version; `of` combines them with the keys for all versions. `route` is None for a
+    `versions` has the keys of each version; `of` combines them with the keys for all versions. In `settings`, a request
+    is the text that is stored. `route` is None for a
     file without the key `route`, [] for an empty route. `rollout` is the plan that the key `rollout` has, or None, and
     `written_rollout` is the value of that key. `allowed_secrets` has the versions in which what looks like a key is
     allowed, each with the reason, '' without one. The number 0 stands for prompt.yaml itself.
@@ -104,9 +105,18 @@ def _set_key(content: PromptYaml, key: object, value: object, report: Report) ->
         _set_allowed_secrets(content, value, report)
     elif key in SETTINGS:
         if yaml_settings.is_valid(key, value, report):
-            content.settings[key] = value
+            _set_setting(content.settings, key, value)
+    elif key in yaml_settings.REQUEST_PARAMETERS:
+        report(f"unknown key {quoted(key)}: a parameter of Claude's API belongs in request: {{{key}: …}}")
     else:
         report(unknown_key(key, _KEYS))
+
+
+def _set_setting(settings: dict[str, Any], key: str, value: Any) -> None:
+    if key != "request":
+        settings[key] = value
+    elif (request := request_files.setting(value)) is not None:
+        settings[key] = request
 
 
 def _set_versions(content: PromptYaml, value: object, report: Report) -> None:
@@ -171,6 +181,11 @@ def _version(number: int, value: object, report: Report) -> VersionYaml:
                 metadata[key] = description
         elif key == "metadata":
             reserved_metadata = item
+        elif key == "request":
+            report(
+                f"{where}: the request of version {number} belongs in v{number}.request.yaml, and metadata with this "
+                "key under metadata"
+            )
         elif key in SETTINGS:
             if yaml_settings.is_valid(key, item, report):
                 settings[key] = item

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 # A text with at most this many characters cannot be nested deeply enough to exhaust the stack.
 _SHALLOW_CHARACTERS = 1000
 _DEEPEST = 50
-_TOO_DEEP = f"nested more than {_DEEPEST} deep"
 
 _STANDARD = "tag:yaml.org,2002:"
 _TEXT, _INTEGER, _MERGE = f"{_STANDARD}str", f"{_STANDARD}int", f"{_STANDARD}merge"
@@ -24,6 +23,11 @@ _PLAIN = frozenset((_INTEGER, f"{_STANDARD}float", f"{_STANDARD}bool", f"{_STAND
 # The tags of `<<` and `=`.
 _SPECIAL_TAGS = frozenset((_MERGE, f"{_STANDARD}value"))
 _MAPPING, _SEQUENCE = f"{_STANDARD}map", f"{_STANDARD}seq"
+# The tags of values that JSON can represent.
+_JSON_TAGS = frozenset(
+    (_TEXT, _MAPPING, _SEQUENCE, *(f"{_STANDARD}{kind}" for kind in ("int", "float", "bool", "null")))
+)
+_MISLEADING_TAGS = _SPECIAL_TAGS | {f"{_STANDARD}timestamp"}
 _FIRST_OF_A_NUMBER = frozenset("0123456789+-.")
 # Below this, a floating-point number represents every integer exactly.
 _EXACT = 1 << 53
@@ -48,7 +52,16 @@ def load(raw: bytes) -> Any:
     Without quotes, YAML 1.1 reads some values differently from how they look: NO is false, 1.10 is 1.1, 010 is 8, 12:30
     is 750, 2026-01-01 is a date, ~ is null, and 1e3 is a text. Such a value is malformed. The message proposes quotes.
     """
-    return _read(raw, _construct)
+    return _read(raw, _construct, _DEEPEST)
+
+
+def load_json(raw: bytes, deepest: int) -> Any:
+    """Return the value of a document as `load` does, with at most `deepest` levels of mappings and lists.
+
+    Also raises Malformed for a key that is not a text and for a tag such as `!!set`, which JSON does not have. Infinity
+    and NaN, which it does not have either, are returned if they have the tag `!!float`.
+    """
+    return _read(raw, _construct_json, deepest)
 
 
 def nodes(raw: bytes) -> Any:
@@ -56,10 +69,10 @@ def nodes(raw: bytes) -> Any:
 
     Raises Malformed, also for a tag that is not standard.
     """
-    return _read(raw, _check_tags)
+    return _read(raw, _check_tags, _DEEPEST)
 
 
-def _read(raw: bytes, convert: Callable[[Any, Any], Any]) -> Any:
+def _read(raw: bytes, convert: Callable[[Any, Any], Any], deepest: int) -> Any:
     import yaml
 
     parse: Any = getattr(yaml, "parse")  # noqa: B009 - by name, because PyYAML's types leave it unknown
@@ -70,7 +83,7 @@ def _read(raw: bytes, convert: Callable[[Any, Any], Any]) -> Any:
     try:
         text = raw.decode("utf-8-sig")
         if len(text) > _SHALLOW_CHARACTERS:
-            _refuse_depth(parse(text, safe_loader))
+            _refuse_depth(parse(text, safe_loader), deepest)
         loader = safe_loader(text)
         try:
             root = loader.get_single_node()
@@ -85,8 +98,10 @@ def _read(raw: bytes, convert: Callable[[Any, Any], Any]) -> Any:
         line = problem.problem_mark.line + 1 if problem.problem_mark else 1
         # From 6.0.4 on PyYAML has a limit too, which is higher than ours.
         is_deep = "nesting depth" in str(problem.problem)
-        raise Malformed(line, _TOO_DEEP if is_deep else str(problem.problem)) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as problem:
+        raise Malformed(line, _too_deep(deepest) if is_deep else str(problem.problem)) from None
+    except RecursionError:
+        raise Malformed(1, _too_deep(deepest)) from None
+    except (yaml.YAMLError, ValueError) as problem:
         raise Malformed(1, " ".join(str(problem).split())[:200]) from None
 
 
@@ -118,6 +133,23 @@ def _construct(loader: Any, root: Any) -> Any:
         return _value(loader, root, set())
     except TypeError:
         raise Malformed(_line(root), "a key must be a text or a number") from None
+
+
+def _construct_json(loader: Any, root: Any) -> Any:
+    visited: set[int] = set()
+    for node in _descendants(root):
+        if id(node) in visited:
+            raise Malformed(_line(node), "aliases are not allowed")
+        visited.add(id(node))
+        # `_construct` has better messages for dates and special values without quotes.
+        if node.tag not in _JSON_TAGS and (node.id != "scalar" or node.style or node.tag not in _MISLEADING_TAGS):
+            raise Malformed(_line(node), f"the tag {node.tag.replace(_STANDARD, '!!')} is not allowed")
+        if node.id == "mapping":
+            for key, _ in node.value:
+                if key.tag != _TEXT:
+                    written = f': write "{key.value}" in quotes' if key.id == "scalar" else ""
+                    raise Malformed(_line(key), f"a key must be a text{written}")
+    return _construct(loader, root)
 
 
 def _value(loader: Any, node: Any, visited: set[int]) -> Any:
@@ -253,7 +285,11 @@ def _plain_number(written: str) -> str | None:
     return repr(int(value)) if value.is_integer() and abs(value) < _EXACT else _canonical(value)
 
 
-def _refuse_depth(events: Any) -> None:
+def _too_deep(deepest: int) -> str:
+    return f"nested more than {deepest} deep"
+
+
+def _refuse_depth(events: Any, deepest: int) -> None:
     """Raise Malformed for deep nesting. Older PyYAML has no limit, so its composer would exhaust the stack."""
     depth = 0
     for event in events:
@@ -262,8 +298,8 @@ def _refuse_depth(events: Any) -> None:
             depth += 1
         elif kind in ("SequenceEndEvent", "MappingEndEvent"):
             depth -= 1
-        if depth > _DEEPEST:
-            raise Malformed(_line(event), _TOO_DEEP)
+        if depth > deepest:
+            raise Malformed(_line(event), _too_deep(deepest))
 
 
 def _refuse_duplicates(root: Any, visited: set[int]) -> None:

@@ -1,27 +1,45 @@
-"""The settings of a version in YAML, and their checks."""
+"""The settings of a version in YAML, their checks, and the parameters of Claude's API that belong in a request."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from promptctl.folder.yaml_values import mapping, quoted, text
-from promptctl.rules import template_syntax
+from promptctl.rules import requests, template_syntax
 
 if TYPE_CHECKING:
     from promptctl.folder.yaml_values import Report
 
-SETTINGS = ("template", "variables", "model", "max_tokens")
+SETTINGS = ("template", "variables", "model", "max_tokens", "cache", "request")
+CACHES = ("5m", "1h")
+# Parameters of the SDK's `messages.create` without a setting of their own. The list is kept here, because importing the
+# SDK takes a second. The last three are those of older SDKs and models.
+REQUEST_PARAMETERS = frozenset((
+    "cache_control", "container", "diagnostics", "extra_body", "extra_headers", "extra_query", "inference_geo",
+    "messages", "output_config", "service_tier", "speed", "stop_sequences", "thinking", "timeout", "tool_choice",
+    "tools", "user_profile_id", "workspace_id", "temperature", "top_k", "top_p",
+))  # fmt: skip
 # The database has the same limit, in the constraint max_tokens_is_at_least_1.
 _HIGHEST_MAX_TOKENS = 999_999_999
 
 
 def is_valid(key: str, value: object, report: Report) -> bool:
-    """Whether a value is valid for the setting `key`. If not, the reason is reported."""
+    """Whether a value is valid for the setting `key`, in which a request is an object. Report the reason if not."""
     if key == "template":
         if value in template_syntax.STYLES:
             return True
         report(f"template must be one of {', '.join(template_syntax.STYLES)}, not {quoted(value)}")
         return False
+    if key == "cache":
+        if value in CACHES:
+            return True
+        report(f"cache must be {' or '.join(CACHES)}, not {quoted(value)}")
+        return False
+    if key == "request":
+        problems = requests.problems(value)
+        for problem in problems:
+            report(f"request: {problem}")
+        return not problems
     if key == "max_tokens":
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _HIGHEST_MAX_TOKENS:
             return True

@@ -82,7 +82,8 @@ def text(outcome: Outcome, title: str, pairs: TextPairs, remark: str = "") -> st
 def _texts(outcome: Outcome, pairs: TextPairs) -> Iterator[str]:
     """Return a section for each new version that differs from the active one, and for each new prompt."""
     for (name, version), texts in pairs.items():
-        yield _details(f"{name}@{version} compared with the active version", diff_view.unified(*texts))
+        diff = "".join(diff_view.unified(*pair) for pair in texts)
+        yield _details(f"{name}@{version} compared with the active version", diff)
     for new in create_view.new_texts(outcome, _LINES_OF_A_NEW_TEXT):
         lines = [f"+{line}\n" for line in new.lines]
         if new.omitted_lines:

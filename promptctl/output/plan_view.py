@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from promptctl.sync.changes import Change
+    from promptctl.sync.differences import Pair
     from promptctl.sync.synchronize import Outcome
 
-    # What to compare, by the name and number of a new version: the active text, the new text, and both references.
-    TextPairs = Mapping[tuple[str, int], tuple[str, str, str, str]]
+    # What to compare, by the name and number of a new version.
+    TextPairs = dict[tuple[str, int], list[Pair]]
 
 _SIGNS = {
     changes.NEW: ("+", stream.GREEN),
@@ -182,12 +183,14 @@ def _diff(change: Change, pairs: TextPairs) -> str | None:
     from promptctl.output import diff_view
 
     texts = pairs.get((change.name, change.version)) if change.kind == changes.NEW else None
-    return None if texts is None else diff_view.unified(*texts)
+    return None if texts is None else "".join(diff_view.unified(*pair) for pair in texts)
 
 
-def _origin(change: Change, outcome: Outcome) -> dict[str, Any] | None:
-    path = change.file.path if change.file else change.yaml_path
-    return outcome.prepared.origins.get(path) if path else None
+def _origin(change: Change, outcome: Outcome) -> Mapping[str, Any] | None:
+    origins = outcome.prepared.origins
+    if change.file is not None:
+        return change.file.origin(origins)
+    return origins.get(change.yaml_path) if change.yaml_path else None
 
 
 def _show_changes(outcome: Outcome) -> None:
@@ -273,9 +276,10 @@ def _show_diffs(pairs: TextPairs) -> None:
         return
     from promptctl.output import diff_view
 
-    for old, new, old_name, new_name in list(pairs.values())[:_MOST_DIFFS]:
-        stream.write("\n")
-        diff_view.show(old, new, old_name, new_name)
+    for texts in list(pairs.values())[:_MOST_DIFFS]:
+        for pair in texts:
+            stream.write("\n")
+            diff_view.show(*pair)
     if len(pairs) > _MOST_DIFFS:
         more = f"{len(pairs) - _MOST_DIFFS} more differ from the active version: --json lists all of them"
         stream.write("\n" + stream.styled(more, stream.DIM) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from promptctl.folder import base_commit
@@ -9,15 +10,16 @@ from promptctl.records import Record
 from promptctl.rules import targeting
 from promptctl.rules.targeting import RouteGraph
 from promptctl.store.syncs import SourceState, StoredPrompt
-from promptctl.sync import plan_checks, version_changes
+from promptctl.sync import plan_checks, renaming, version_changes
 from promptctl.sync.changes import CONFLICT, NEW, NOTE, WHOLE_PROMPT, Change, Plan, PlanOptions, PreparedPlan
+from promptctl.sync.differences import Original
 from promptctl.sync.read import FolderReader
 from promptctl.sync.synchronize import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from promptctl.folder.base_commit import Base
+    from promptctl.folder.base_commit import Base, BaseFile
     from promptctl.folder.listing import ListedPrompt
     from promptctl.folder.prompt_files import FileVersion, FolderPrompt
     from promptctl.folder.provenance import Checkout
@@ -33,20 +35,19 @@ class OfflineCheck(Record):
     """The result of a check without a database.
 
     `outcome` has the plan: versions that the commit does not have, edited versions as conflicts, and notes. Without a
-    commit, its plan has no new versions. `edited_texts` has the texts that the commit has of the edited versions, by
-    name and number. `unchecked` says what could not be checked. `version_count` counts the version files.
+    commit, its plan has no new versions. `originals` has the versions that were edited since the commit, by name and
+    number. `unchecked` lists what could not be checked. `version_count` counts the version files.
     """
 
     outcome: Outcome
     base: Base | None
-    edited_texts: dict[tuple[str, int], str]
+    originals: dict[tuple[str, int], Original]
     unchecked: list[str]
     version_count: int
 
-    def original(self, change: Change) -> tuple[str, str]:
-        """Return the text that the commit has of an edited version, and its name for a diff."""
-        assert self.base is not None
-        return self.edited_texts[change.name, change.version], f"{change.reference} in {self.base.label}"
+    def original(self, change: Change) -> Original:
+        """Return what the commit has of an edited version."""
+        return self.originals[change.name, change.version]
 
 
 def check(
@@ -65,11 +66,11 @@ def check(
     reader = FolderReader(prompts, _NEVER_APPLIED, progress)
     parsed = list(reader.parse({}, "checking", allow_secrets=allow_secrets))
     routes = {prompt.name: prompt.route for prompt in parsed if prompt.route}
-    edited_texts: dict[tuple[str, int], str] = {}
+    originals: dict[tuple[str, int], Original] = {}
     changes: list[Change] = []
     unchanged = 0
     for prompt in parsed:
-        prompt_changes = [*_version_changes(prompt, base, edited_texts), *_serving_changes(prompt, base, routes)]
+        prompt_changes = [*_version_changes(prompt, base, originals), *_serving_changes(prompt, base, routes)]
         changes += prompt_changes
         unchanged += not prompt_changes
     plan = Plan(changes, [], unchanged)
@@ -77,7 +78,7 @@ def check(
         source=checkout.source,
         commit=checkout.commit,
         origin={},
-        origins=checkout.origins(sorted(change.file.path for change in plan.of(NEW) if change.file)),
+        origins=checkout.origins(sorted(path for change in plan.of(NEW) if change.file for path in change.file.paths)),
         plan=plan,
         adopt=False,
         allow_new_variables=False,
@@ -87,13 +88,15 @@ def check(
     return OfflineCheck(
         Outcome(prepared, plan_checks.conflict(conflicts) if conflicts else None, _committed(base), None),
         base,
-        edited_texts,
+        originals,
         [_NEEDS_DATABASE] if base else [_NOT_IN_GIT, _NEEDS_DATABASE],
         sum(len(prompt.versions) for prompt in parsed),
     )
 
 
-def _version_changes(prompt: FolderPrompt, base: Base | None, edited_texts: dict[tuple[str, int], str]) -> list[Change]:
+def _version_changes(
+    prompt: FolderPrompt, base: Base | None, originals: dict[tuple[str, int], Original]
+) -> list[Change]:
     """Return a conflict for each edited version, then the new versions with the notes about their texts."""
     if base is None:
         return []
@@ -101,31 +104,47 @@ def _version_changes(prompt: FolderPrompt, base: Base | None, edited_texts: dict
     free_number = max(0, *committed, *(file.number for file in prompt.versions)) + 1
     edits: list[Change] = []
     for file in prompt.versions:
-        if (text := base.edited_text(prompt.name, file)) is not None:
-            edited_texts[prompt.name, file.number] = text
-            edits.append(_edit(prompt, file, base, free_number))
+        text, settings = base.edited_text(prompt.name, file), base.other_request(prompt.name, file)
+        request_path = file.request_path if settings is not None else None
+        if text is not None or request_path is not None:
+            originals[prompt.name, file.number] = Original(
+                text if text is not None else (file.content or b"").decode(),
+                settings if settings is not None else file.settings,
+                f"{prompt.name}@{file.number} in {base.label}",
+            )
+            path = file.path if text is not None else None
+            edits.append(_edit(prompt.name, file, base, free_number, path, request_path))
             free_number += 1
+        elif settings is not None:
+            message = f"has another request in {base.label}, and a version never changes"
+            edits.append(Change(NOTE, prompt.name, file.number, message))
     new = prompt.with_versions([file for file in prompt.versions if file.number not in committed])
     # Without a stored prompt, every version is new.
     return [*edits, *version_changes.version_changes("", new, None, PlanOptions())]
 
 
-def _edit(prompt: FolderPrompt, file: FileVersion, base: Base, free_number: int) -> Change:
-    import shlex
-
-    message = f"{file.path} differs from {base.label}, and a version never changes: save it as v{free_number}"
-    folder, _, basename = file.path.rpartition("/")
-    # A path that begins with a hyphen would be an option.
-    paths = [
-        path if not path.startswith("-") else f"./{path}"
-        for path in (file.path, f"{folder}/v{free_number}.{basename.rpartition('.')[2]}", base.folder)
-    ]
-    old, new, root = map(shlex.quote, paths)
-    committed = shlex.quote(base.versions[prompt.name][file.number].path)
-    hint = f"mv {old} {new} && git -C {root} checkout {shlex.quote(base.revision)} -- {committed}"
+def _edit(
+    name: str, file: FileVersion, base: Base, free_number: int, path: str | None, request_path: str | None
+) -> Change:
+    """Return the conflict of an edited version. `path` and `request_path` are the files that were edited."""
+    message = (
+        f"{path or request_path} differs from {base.label}, and a version never changes: save it as v{free_number}"
+    )
+    base_files: list[BaseFile | None] = []
+    if path is None and request_path is not None:
+        commands = [renaming.move_request(file.path, request_path, free_number)]
+    else:
+        commands = [renaming.move(one, free_number) for one in (path, request_path) if one is not None]
+        base_files.append(base.versions[name][file.number])
+    if request_path is not None:
+        base_files.append(base.request_files.get(name, {}).get(file.number))
+    if committed := [renaming.operand(one.path) for one in base_files if one is not None]:
+        root, revision = renaming.operand(base.folder), shlex.quote(base.revision)
+        commands.append(f"git -C {root} checkout {revision} -- {' '.join(committed)}")
+    hint = " && ".join(commands)
     if base.is_default:
         hint += "; if it was never applied, name the branch that is, for example --base origin/main"
-    return Change(CONFLICT, prompt.name, file.number, message, file=file, hint=hint)
+    return Change(CONFLICT, name, file.number, message, file=file, hint=hint)
 
 
 def _serving_changes(prompt: FolderPrompt, base: Base | None, routes: Mapping[str, Route]) -> list[Change]:

@@ -178,6 +178,7 @@ def _parse_file(fields: Fields) -> FileVersion:
         fields.mapping("settings"),
         fields.mapping("metadata"),
         fields.text_or_none("author"),
+        fields.text_or_none("request_path"),
     )
 
 

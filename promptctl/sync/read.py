@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from promptctl import errors
 from promptctl.folder import defaults as folder_defaults
 from promptctl.folder import listing, mistakes, prompt_files, provenance
+from promptctl.folder.prompt_files import StoredContents
 from promptctl.records import Record
 from promptctl.rules import targeting
 from promptctl.rules.targeting import RouteGraph
@@ -56,7 +57,7 @@ def list_prompts(folder: str, template: str | None = None, *, is_default: bool =
         return prompts
     # Parse the files too, so that one run reports every problem.
     for scanned in listing.scan(prompts, problems):
-        prompt_files.read(scanned, {}, problems)
+        prompt_files.read(scanned, problems)
     raise listing.InvalidFolder(problems)
 
 
@@ -130,10 +131,17 @@ class FolderReader:
         self, scanned: ScannedPrompt, stored_prompt: StoredPrompt | None, *, allow_secrets: bool
     ) -> FolderPrompt:
         stored_versions = stored_prompt.versions if stored_prompt is not None else {}
-        hashes = {number: version.sha256 for number, version in stored_versions.items()}
+        stored = StoredContents(
+            {number: version.sha256 for number, version in stored_versions.items()},
+            {
+                number: version.settings["request"]
+                for number, version in stored_versions.items()
+                if "request" in version.settings
+            },
+        )
         # If exactly these files were applied before, their secrets were allowed then.
         is_allowed = allow_secrets or self._applied_digests.get(scanned.prompt.name) == scanned.digest
-        return prompt_files.read(scanned, hashes, self._problems, None if is_allowed else self._secrets)
+        return prompt_files.read(scanned, self._problems, None if is_allowed else self._secrets, stored)
 
 
 class Reading(Record):
@@ -242,10 +250,13 @@ class SecretFound(errors.Refused):
 
     def __init__(self, secrets: list[str]) -> None:
         more = f" (and {len(secrets) - 1} more)" if len(secrets) > 1 else ""
-        # A message begins with `PATH:LINE: `.
-        path = secrets[0].partition(": ")[0].rpartition(":")[0]
+        # A message begins with `PATH:LINE: `, or with `PATH: `.
+        place = secrets[0].partition(": ")[0]
+        path, _, line = place.rpartition(":")
+        path = path if line.isdigit() else place
         folder, _, file = path.rpartition("/")
-        allowed_key = file if file in listing.YAML_NAMES else file.rpartition(".")[0]
+        # The entry of a version is for its text and for its request file.
+        allowed_key = file if file in listing.YAML_NAMES else file.partition(".")[0]
         super().__init__(
             "secret_found",
             secrets[0] + more,

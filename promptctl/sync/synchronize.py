@@ -242,9 +242,7 @@ def _is_already_recorded(new_plan: Plan, reading: Reading) -> bool:
 
 def _paths(new_plan: Plan) -> list[str]:
     """Return the paths of the files that cause the plan's changes, in order."""
-    paths = {
-        change.file.path if change.file else change.yaml_path
-        for change in new_plan.changes
-        if change.kind in WRITING_KINDS
-    }
-    return sorted(path for path in paths if path)
+    writing_changes = [change for change in new_plan.changes if change.kind in WRITING_KINDS]
+    paths = {path for change in writing_changes if change.file is not None for path in change.file.paths}
+    paths |= {change.yaml_path for change in writing_changes if change.file is None and change.yaml_path is not None}
+    return sorted(paths)

@@ -96,7 +96,7 @@ class Uploader:
     def add(self, name: str, file: FileVersion) -> FileVersion:
         """Add a version to the batch, send the batch if it is full, and return the version without its content."""
         self._batch.append((name, file))
-        self._size += file.size
+        self._size += file.size + file.request_size
         if self._size >= _BATCH_BYTES:
             self._send_batch()
         return file.without_content()
@@ -128,7 +128,7 @@ class Uploader:
 
     def _send_batch(self) -> None:
         release = self.open_release()
-        origins = self._load_origins([file.path for _, file in self._batch])
+        origins = self._load_origins([path for _, file in self._batch for path in file.paths])
         rows = [
             {
                 "name": name,
@@ -136,7 +136,7 @@ class Uploader:
                 "settings": file.settings,
                 "metadata": file.metadata,
                 "created_by": file.author or origins.get(file.path, {}).get("author"),
-                "origin": origins.get(file.path),
+                "origin": file.origin(origins),
             }
             for name, file in self._batch
         ]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from promptctl.folder import request_files
 from promptctl.rules import templates
 from promptctl.rules.json_values import same
+from promptctl.sync import renaming
 from promptctl.sync.changes import CONFLICT, DATABASE_ONLY, DESCRIBE, HELD, NEW, NOTE, Change
 
 if TYPE_CHECKING:
@@ -56,36 +58,44 @@ def _file_changes(
         return [Change(CONFLICT, prompt.name, file.number, message, hint=f"promptctl history {prompt.name}")]
     if version.sha256 != file.sha256:
         message = f"{file.path} differs from the stored version, which never changes: save it as v{free_number}"
-        hint = _command_to_save_as(free_number, prompt.name, file)
+        hint = _command_to_save_as(free_number, prompt.name, file, version)
+        return [Change(CONFLICT, prompt.name, file.number, message, file=file, hint=hint)]
+    has_same_request = request_files.same(file.settings, version.settings)
+    if file.request_path is not None and not has_same_request:
+        message = (
+            f"{file.request_path} differs from the request of the stored version, which never changes: "
+            f"save it as v{free_number}"
+        )
+        hint = renaming.move_request(file.path, file.request_path, free_number)
         return [Change(CONFLICT, prompt.name, file.number, message, file=file, hint=hint)]
     changes = _metadata_changes(prompt, file, version, stored, options)
-    folder_settings, stored_settings = _with_style(file.settings), _with_style(version.settings)
-    if not same(folder_settings, stored_settings):
-        keys = _differing_keys(folder_settings, stored_settings)
-        message = f"settings differ from the stored ones, which never change: {keys}"
+    folder_settings, stored_settings = _comparable(file.settings), _comparable(version.settings)
+    keys = _differing_keys(folder_settings, stored_settings)
+    if not has_same_request:
+        keys = [*keys, "request"]
+    if keys:
+        message = f"settings differ from the stored ones, which never change: {', '.join(keys)}"
         changes.append(Change(NOTE, prompt.name, file.number, message))
     return changes
 
 
-def _with_style(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings with a template style: their own, or the default style."""
-    return settings if "template" in settings else {"template": templates.DEFAULT_STYLE, **settings}
+def _comparable(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings without the request, and with a template style: their own, or the default style."""
+    others = {key: value for key, value in settings.items() if key != "request"} if "request" in settings else settings
+    return others if "template" in others else {"template": templates.DEFAULT_STYLE, **others}
 
 
-def _command_to_save_as(number: int, name: str, file: FileVersion) -> str:
+def _command_to_save_as(number: int, name: str, file: FileVersion, version: StoredVersion) -> str:
     """Return the command that renames an edited file to a free number and restores the stored text.
 
-    It reads the stored text first: if that fails, no file of the folder has changed.
+    It reads the stored text first: if that fails, no file of the folder has changed. A request file that was edited too
+    is renamed with it.
     """
-    import shlex
-
-    folder, _, basename = file.path.rpartition("/")
-    target = f"{folder}/v{number}.{basename.rpartition('.')[2]}"
-    # A path that begins with a hyphen would be an option.
-    paths = [path if not path.startswith("-") else f"./{path}" for path in (file.path, target)]
-    old, new = map(shlex.quote, paths)
-    restored = shlex.quote(f"{paths[0]}.stored")
-    return f"promptctl show {name}@{file.number} > {restored} && mv {old} {new} && mv {restored} {old}"
+    restored = renaming.operand(f"{file.path}.stored")
+    commands = [f"promptctl show {name}@{file.number} > {restored}", renaming.move(file.path, number)]
+    if file.request_path is not None and not request_files.same(file.settings, version.settings):
+        commands.append(renaming.move(file.request_path, number))
+    return " && ".join([*commands, f"mv {restored} {renaming.operand(file.path)}"])
 
 
 def _new_version(prompt: FolderPrompt, file: FileVersion, stored: StoredPrompt | None) -> Change:
@@ -99,6 +109,8 @@ def _new_version(prompt: FolderPrompt, file: FileVersion, stored: StoredPrompt |
             return Change(CONFLICT, prompt.name, file.number, message, hint=f"promptctl history {prompt.name}")
         if same_text:
             message += f", same text as @{max(same_text)}"
+    if "request" in file.settings:
+        message += f", request of {file.request_size} bytes"
     if file.variables:
         message += f"; variables: {templates.describe(file.variables, file.settings)}"
     # A record is made faster from all fields by position, and a folder may have a hundred thousand files.
@@ -131,7 +143,7 @@ def _metadata_changes(
             del new_metadata[key]
     changes: list[Change] = []
     if not same(new_metadata, version.metadata):
-        keys = _differing_keys(new_metadata, version.metadata)
+        keys = ", ".join(_differing_keys(new_metadata, version.metadata))
         changes.append(Change(DESCRIBE, prompt.name, file.number, keys, metadata=new_metadata))
     if held_keys:
         message = f"{', '.join(sorted(held_keys))}: the stored value stays until the folder changes it"
@@ -139,9 +151,9 @@ def _metadata_changes(
     return changes
 
 
-def _differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    return ", ".join(
+def _differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    return [
         key
         for key in sorted(one.keys() | other.keys())
         if (key in one) != (key in other) or not same(one.get(key), other.get(key))
-    )
+    ]

@@ -20,7 +20,7 @@ def read(folder: str) -> list[FolderPrompt]:
     """Read every prompt of a folder, with an empty database."""
     problems: list[str] = []
     folders = listing.scan(listing.list_prompts(folder), problems)
-    prompts = [prompt_files.read(scanned, {}, problems) for scanned in folders]
+    prompts = [prompt_files.read(scanned, problems) for scanned in folders]
     if problems:
         raise listing.InvalidFolder(problems)
     return prompts

@@ -117,7 +117,7 @@ def test_an_unreadable_file_is_reported_once(tmp_path: Path, monkeypatch: pytest
     [scanned] = listing.scan(listing.list_prompts(str(tmp_path)), problems)
     assert problems == [f"{path}: Permission denied"]
     # An unreadable file is neither read again nor reported again.
-    assert prompt_files.read(scanned, {}, problems).versions == []
+    assert prompt_files.read(scanned, problems).versions == []
     assert len(problems) == 1
 
 
@@ -235,7 +235,7 @@ def test_a_plan_and_an_answer_that_cannot_be_written_are_reported(promptctl: Pro
     assert (refused.code, json.loads(refused.err.splitlines()[-1])["error"]["code"]) == (1, "cannot_save")
     seen = promptctl("sync", "prompts", "--save-plan", "/dev/stderr", "--quiet")
     assert (seen.code, seen.out) == (0, "a@1\n")
-    assert '"promptctl_plan": 3' in seen.err
+    assert '"promptctl_plan": 4' in seen.err
 
 
 @pytest.mark.parametrize("route", ["- {when: {plan: x}, use: nobody}", "- {when: {plan: x}, use: a}"])

@@ -10,8 +10,9 @@ from promptctl.folder.provenance import Checkout
 from promptctl.output import messages, plan_view, progress
 from promptctl.rules import references
 from promptctl.store import syncs
-from promptctl.sync import changes, read
+from promptctl.sync import changes, differences, read
 from promptctl.sync import synchronize as syncing
+from promptctl.sync.differences import Original
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -182,7 +183,7 @@ def _show_plan(
         if form != "json" or outcome.refusal is None or not raises_refusal:
             _show(outcome, title, form, _text_pairs(database, outcome, form), unclaimed)
         if raises_refusal:
-            _refuse(outcome, form, lambda change: _stored_text(database, change))
+            _refuse(outcome, form, lambda change: _stored_version(database, outcome, change))
         elif outcome.refusal is not None:
             messages.warning(f"sync would refuse this: {outcome.refusal.message}")
         if unclaimed:
@@ -218,7 +219,7 @@ def _apply(
         progress_bar.close()
         if form != "json" or outcome.refusal is None:
             _show(outcome, f"{_origin(checkout)} → {database.label}", form, {})
-        _refuse(outcome, form, lambda change: _stored_text(database, change))
+        _refuse(outcome, form, lambda change: _stored_version(database, outcome, change))
     _log(run, outcome)
     return 0
 
@@ -285,26 +286,29 @@ def _text_pairs(database: Database, outcome: Outcome, form: str) -> TextPairs:
     )
     pairs: TextPairs = {}
     for change in new:
-        assert change.file is not None and change.previous_version is not None  # noqa: PT018 - not a test
-        old_text = old_texts[change.name, change.previous_version]
-        new_text = (change.file.content or b"").decode()
-        old_name = f"{change.name}@{change.previous_version}"
-        pairs[change.name, change.version] = (old_text, new_text, old_name, change.reference)
+        assert change.previous_version is not None
+        active = Original(
+            old_texts[change.name, change.previous_version],
+            outcome.stored[change.name].versions[change.previous_version].settings,
+            f"{change.name}@{change.previous_version}",
+        )
+        pairs[change.name, change.version] = differences.with_new_version(change, active)
     return pairs
 
 
-def _stored_text(database: Database, change: Change) -> tuple[str, str]:
-    """Return the stored text of a version whose file was edited, and its reference."""
+def _stored_version(database: Database, outcome: Outcome, change: Change) -> Original:
+    """Return the stored version whose file was edited."""
     from promptctl.rules.references import Reference
     from promptctl.store import version_texts
 
-    return version_texts.read_text(database, Reference(change.name, change.version)).content, change.reference
+    text = version_texts.read_text(database, Reference(change.name, change.version)).content
+    return Original(text, outcome.stored[change.name].versions[change.version].settings, change.reference)
 
 
-def _refuse(outcome: Outcome, form: str, original: Callable[[Change], tuple[str, str]]) -> None:
+def _refuse(outcome: Outcome, form: str, original: Callable[[Change], Original]) -> None:
     """Raise the error that refuses a plan, if there is one. In plain form, first print diffs of edited versions.
 
-    `original` returns the text of a version before its file was edited, and the name of that text.
+    `original` returns a version before its file was edited.
     """
     if outcome.refusal is None:
         return
@@ -313,10 +317,8 @@ def _refuse(outcome: Outcome, form: str, original: Callable[[Change], tuple[str,
 
     for conflict in conflicts if form == "plain" else []:
         if conflict.file is not None:
-            old_text, old_name = original(conflict)
-            new_text = (conflict.file.content or b"").decode()
-            text = diff_view.unified(old_text, new_text, old_name, conflict.file.path)
-            stream.write_stderr(stream.escape_controls(text.rstrip("\n")))
+            for pair in differences.with_edited_files(conflict.file, original(conflict)):
+                stream.write_stderr(stream.escape_controls(diff_view.unified(*pair).rstrip("\n")))
     if form == "json":
         # The plan is not printed with an error in JSON, so the error lists the other conflicts.
         others = [change for change in conflicts if change.message not in outcome.refusal.message]
