@@ -6,7 +6,7 @@ import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
-from promptctl.folder import prompt_yaml, yaml_settings
+from promptctl.folder import prompt_yaml, request_file_writer, yaml_settings
 from promptctl.folder.prompt_yaml import VersionYaml
 from promptctl.folder.yaml_dumper import OneLine, dump, fits_in_a_line
 from promptctl.rules import references
@@ -29,11 +29,13 @@ def text(
     active: int | None,
     route: list[dict[str, Any]] | None,
     rollout: object = None,
+    request: str | None = None,
     allowed_secrets: Mapping[int, str] = MappingProxyType({}),
 ) -> str:
     """Return a prompt.yaml with exactly this content, '' if it has no content.
 
-    `rollout` is the valid value of that key in the file that is replaced, None to write none. `allowed_secrets` has the
+    `rollout` and `request` are the valid values of these keys in the file that is replaced, None to write none; the
+    request is as settings hold it. `allowed_secrets` has the
     versions in which what looks like a key is allowed, each with the reason, '' without one; 0 stands for prompt.yaml
     itself. The rest of the text is parsed again and compared before it is returned. Raises Inexpressible for what a
     prompt.yaml cannot represent.
@@ -43,6 +45,8 @@ def text(
         raise Inexpressible(_first_inexpressible(versions, active, route))
     if rollout is not None:
         yaml += dump({"rollout": rollout})
+    if request is not None:
+        yaml += request_file_writer.yaml_text(json.loads(request))
     if allowed_secrets:
         # A list has no reasons, so it is written only if one of them is missing.
         reasons = {f"v{number}" if number else "prompt.yaml": why for number, why in sorted(allowed_secrets.items())}

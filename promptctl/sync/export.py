@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import tempfile
 from typing import TYPE_CHECKING
 
 from promptctl import atomic_files, errors
 from promptctl.folder import defaults as folder_defaults
-from promptctl.folder import listing, prompt_yaml, prompt_yaml_writer, secret_values, texts
+from promptctl.folder import (
+    listing,
+    prompt_yaml,
+    prompt_yaml_writer,
+    request_file_writer,
+    request_files,
+    secret_values,
+    texts,
+)
 from promptctl.folder.prompt_yaml import VersionYaml
 from promptctl.records import Record
-from promptctl.rules import references, templates
+from promptctl.rules import references, requests, templates
 from promptctl.rules.json_values import same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from promptctl.store.exports import ExportedPrompt
+    from promptctl.folder.prompt_yaml import PromptYaml
+    from promptctl.store.exports import ExportedPrompt, ExportedVersion
     from promptctl.sync.read import Progress
 
 # What looks like a key in an exported file gets this reason in `allow_secrets`, unless the folder has a reason already.
@@ -110,48 +120,73 @@ class _FilesOfPrompt:
 
     def contents(self) -> list[tuple[str, bytes]]:
         """Return the path and the content of each file."""
-        version_files, yaml_file = self._existing_files()
+        version_files, request_names, yaml_file = self._existing_files()
+        yaml_path = os.path.join(self._folder, yaml_file)
+        current = _present_yaml(yaml_path)
         files: list[tuple[str, bytes]] = []
         # The versions with secrets. Below, 0 stands for prompt.yaml.
         with_secrets: set[int] = set()
         for version in self._prompt.versions:
             name = version_files.get(version.version) or f"v{version.version}{_suffix(version.origin_path)}"
             path = os.path.join(self._folder, name)
+            file_count = len(files)
             files.append((path, version.content.encode()))
-            if secrets := secret_values.find(version.content):
-                self._secrets += [
-                    f"{path}:{secret.line}: {secret.masked} looks like {secret.kind}" for secret in secrets
-                ]
-                with_secrets.add(version.version)
-        yaml_path = os.path.join(self._folder, yaml_file)
-        text = self._yaml_text(yaml_path, with_secrets)
+            if request_file := self._request_file(version, request_names.get(version.version), current):
+                files.append(request_file)
+            for file_path, content in files[file_count:]:
+                if secrets := secret_values.find(content.decode()):
+                    self._secrets += [
+                        f"{file_path}:{secret.line}: {secret.masked} looks like {secret.kind}" for secret in secrets
+                    ]
+                    with_secrets.add(version.version)
+        text = self._yaml_text(yaml_path, current, with_secrets)
         return [*files, (yaml_path, text.encode())] if text else files
 
-    def _existing_files(self) -> tuple[dict[int, str], str]:
-        """Return the names of the version files that exist, by number, and the name of prompt.yaml."""
+    def _request_file(
+        self, version: ExportedVersion, name: str | None, current: PromptYaml
+    ) -> tuple[str, bytes] | None:
+        """Return the path and the content of the request file of a version, None if it needs none.
+
+        `name` is that of the file that exists. Without one, the key `request` of prompt.yaml, which is kept, can have
+        the request of the version.
+        """
+        request = requests.decode(version.settings) or {}
+        if name is None and request_files.setting(request) == current.settings.get("request"):
+            return None
+        stem = f"v{version.version}"
+        suffix, content = request_file_writer.file(request, None if name is None else name.removeprefix(stem))
+        path = os.path.join(self._folder, f"{stem}{suffix}")
+        if name is not None and name != f"{stem}{suffix}":
+            raise errors.Failed(
+                "cannot_export",
+                f"YAML cannot represent the request of {self._prompt.name}@{version.version}",
+                hint=f"mv {shlex.quote(os.path.join(self._folder, name))} {shlex.quote(path)}",
+            )
+        return path, content
+
+    def _existing_files(self) -> tuple[dict[int, str], dict[int, str], str]:
+        """Return the names of the version files and request files that exist, by number, and that of prompt.yaml."""
         version_files: dict[int, str] = {}
+        request_names: dict[int, str] = {}
         yaml_file = listing.YAML_NAMES[0]
         files = os.listdir(self._folder) if os.path.isdir(self._folder) else []
         for file in sorted(files):
             if (number := listing.number_of(file)) is not None:
                 version_files.setdefault(number, file)
+            elif number := listing.request_number_of(file):
+                request_names.setdefault(number, file)
             elif file.lower() in listing.YAML_NAMES:
                 yaml_file = file
-        return version_files, yaml_file
+        return version_files, request_names, yaml_file
 
-    def _yaml_text(self, path: str, with_secrets: set[int]) -> str:
+    def _yaml_text(self, path: str, current: PromptYaml, with_secrets: set[int]) -> str:
         """Return the text of prompt.yaml. If a file has secrets, it is written again, with `allow_secrets`.
 
-        The plan of rollouts is in no database, so that of the present file stays. Raises Failed (`cannot_export`) if it
-        is invalid: without it, the next version would be activated at once.
+        The plan of rollouts is in no database, so that of the present file stays, and so does the request for versions
+        without a request file.
         """
         prompt = self._prompt
-        problems: list[str] = []
-        raw = _read_if_exists(path) or b""
-        current = prompt_yaml.parse(raw, path, problems)
-        if problems and current.rollout is None and _ROLLOUT_KEY in b"\n" + raw:
-            problem = next((problem for problem in problems if ": rollout" in problem), problems[0])
-            raise errors.Failed("cannot_export", problem, hint="correct that file, or export into another folder")
+        request = current.settings.get("request")
         rollout = current.written_rollout if current.rollout is not None else None
         versions = {
             version.version: VersionYaml(
@@ -160,7 +195,9 @@ class _FilesOfPrompt:
             for version in prompt.versions
         }
         try:
-            text = prompt_yaml_writer.text(versions, active=prompt.active_version, route=prompt.route, rollout=rollout)
+            text = prompt_yaml_writer.text(
+                versions, active=prompt.active_version, route=prompt.route, rollout=rollout, request=request
+            )
             if secrets := secret_values.find(text):
                 self._secrets += [f"{path}: {secret.masked} looks like {secret.kind}" for secret in secrets]
                 with_secrets.add(0)
@@ -172,6 +209,7 @@ class _FilesOfPrompt:
                 active=prompt.active_version,
                 route=prompt.route,
                 rollout=rollout,
+                request=request,
                 allowed_secrets=reasons,
             )
         except prompt_yaml_writer.Inexpressible as problem:
@@ -183,7 +221,11 @@ class _FilesOfPrompt:
 
 
 def _explicit_settings(settings: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a version's settings with its template style, if the folder's default would replace a missing one."""
+    """Return a version's settings for prompt.yaml: without its request, which has a file of its own.
+
+    They have the template style if the folder's default would replace a missing one.
+    """
+    settings = {key: value for key, value in settings.items() if key != "request"}
     if "template" in settings or defaults.get("template", templates.DEFAULT_STYLE) == templates.DEFAULT_STYLE:
         return settings
     return {**settings, "template": templates.DEFAULT_STYLE}
@@ -202,6 +244,21 @@ def _refuse_link_out_of(folder: str, path: str) -> None:
         raise errors.Failed("cannot_save", f"{path} is a link out of the folder", hint=_HINT)
 
 
+def _present_yaml(path: str) -> PromptYaml:
+    """Return the prompt.yaml that an export would replace, an empty one if there is none.
+
+    Raises Failed (`cannot_export`) if its plan of rollouts is invalid: without a plan, the next version would be
+    activated at once.
+    """
+    problems: list[str] = []
+    raw = _read_if_exists(path) or b""
+    present = prompt_yaml.parse(raw, path, problems)
+    if problems and present.rollout is None and _ROLLOUT_KEY in b"\n" + raw:
+        problem = next((problem for problem in problems if ": rollout" in problem), problems[0])
+        raise errors.Failed("cannot_export", problem, hint="correct that file, or export into another folder")
+    return present
+
+
 def _read_if_exists(path: str) -> bytes | None:
     try:
         return listing.read_bytes(path)
@@ -217,6 +274,9 @@ def _is_same(path: str, current: bytes, content: bytes, prompt: ExportedPrompt, 
     """Whether a sync would find no difference between two contents of a file. It does not compare authors."""
     if current == content:
         return True
+    if listing.request_number_of(os.path.basename(path)):
+        present, exported = (request_files.parse(raw, path, []) for raw in (current, content))
+        return present is not None and request_files.setting(present) == request_files.setting(exported)
     if os.path.basename(path).lower() not in listing.YAML_NAMES:
         try:
             return texts.normalise(current, path).encode() == content
