@@ -1,6 +1,6 @@
 """The cost of the client in an application: a call from memory, a recorded use, and the delay of a move.
 
-    python benchmarks/client.py [--turns N] [--langfuse PYTHON] [--mlflow PYTHON] [--only calls|delays|uses]
+    python benchmarks/client.py [--turns N] [--langfuse PYTHON] [--mlflow PYTHON] [--only calls|delays|uses|caching]
 
 Langfuse and MLflow, each with the interpreter of an environment that has it, answer from their warm caches in the same
 run.
@@ -28,6 +28,8 @@ import psycopg
 from measure import Report, environment, install, start_server
 
 from promptctl import Prompts
+from promptctl.rules import requests
+from tests.claude_cache import PromptCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +37,24 @@ if TYPE_CHECKING:
     from promptctl.client.state import State
 
 _WORDS = "Answer the question that was asked, first and in plain words. Then add what the person needs. "
+_TOOLS = [
+    {
+        "name": f"tool_{number}",
+        "description": _WORDS * 2,
+        "input_schema": {
+            "type": "object",
+            "properties": {
+                name: {"type": "string", "description": "What to look up."} for name in ("id", "kind", "limit")
+            },
+            "required": ["id"],
+            "additionalProperties": False,
+        },
+    }
+    for number in range(10)
+]
+_EXAMPLES = [("user", "What is a pointer"), ("assistant", "It is"), ("user", "And a value"), ("assistant", "It has")]
+# The least number of tokens that most models cache, and the cache's lifetime for `5m`.
+_LEAST_TOKENS = 1024
 # Like a real server: a COMMIT waits for the disk.
 _DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 _LISTENERS = 200
@@ -67,7 +87,7 @@ def main() -> int:
     options.add_argument("--turns", type=int, default=15, help="how often each call is measured")
     options.add_argument("--langfuse", metavar="PYTHON", help="the interpreter of an environment with langfuse")
     options.add_argument("--mlflow", metavar="PYTHON", help="the interpreter of an environment with mlflow")
-    options.add_argument("--only", choices=("calls", "delays", "uses"), help="one part")
+    options.add_argument("--only", choices=("calls", "delays", "uses", "caching"), help="one part")
     arguments = options.parse_args()
     report = Report()
     with start_server(**_DURABLE, shared_buffers="512MB", max_wal_size="4GB", max_connections=600) as server:
@@ -76,6 +96,8 @@ def main() -> int:
             _fill(connection)
         if arguments.only in (None, "calls"):
             _time_calls(report, dsn, arguments)
+        if arguments.only in (None, "caching"):
+            _count_cache_reads(report, dsn)
         if arguments.only in (None, "delays"):
             _time_delays(report, dsn)
         if arguments.only in (None, "uses"):
@@ -94,6 +116,20 @@ def _fill(connection: psycopg.Connection) -> None:
             "insert into promptctl.prompts (name, version, content) values (%s, 2, %s)", (name, f"{five} Be brief.")
         )
     connection.execute("select promptctl.split('split', 5000, 2)")
+    for name, variables, caching in (
+        ("request", 0, {}),
+        ("request_with_cache", 0, {"cache": "5m"}),
+        ("request_of_variables", len(_EXAMPLES), {}),
+    ):
+        examples = [
+            {"role": role, "content": f"{words} {{name_{place}}}." if place < variables else words}
+            for place, (role, words) in enumerate(_EXAMPLES)
+        ]
+        request = {"thinking": {"type": "adaptive"}, "tools": _TOOLS, "messages": examples}
+        settings = {"model": "m", "max_tokens": 1024, "request": requests.encode(request)} | caching
+        connection.execute(
+            "select promptctl.create_version(%s, %s, %s, activated => true)", (name, five, json.dumps(settings))
+        )
 
 
 def _time_calls(report: Report, dsn: str, arguments: argparse.Namespace) -> None:
@@ -105,6 +141,9 @@ def _time_calls(report: Report, dsn: str, arguments: argparse.Namespace) -> None
         plain = served["plain"]
         values = {f"name_{place}": "Ada Lovelace" for place in range(5)}
         text = plain.content
+        requested = prompts.get("request")
+        with_cache, of_variables = prompts.get("request_with_cache"), prompts.get("request_of_variables")
+        question = [{"role": "user", "content": "And now?"}]
 
         def record_use() -> None:
             with plain.use() as use:
@@ -117,13 +156,18 @@ def _time_calls(report: Report, dsn: str, arguments: argparse.Namespace) -> None
             "get with a split": lambda: prompts.get("split", "user-42"),
             "get_many of 5": lambda: prompts.get_many(names, unit="user-42"),
             "render": lambda: plain.render(values),
+            "request": lambda: requested.request(values, question),
+            "request with cache": lambda: with_cache.request(values, question),
+            "request of variables": lambda: of_variables.request(values, question),
             "str.format": lambda: text.format(**values),
             "nothing": lambda: None,
         }
         minimum = {name: float("inf") for name in (*calls, "use")}
         for _ in range(arguments.turns):
             for name, call in calls.items():
-                minimum[name] = min(minimum[name], timeit.timeit(call, number=20_000) / 20_000 * 1e9)
+                # Short samples, because the minimum of long ones contains other work of a busy machine.
+                seconds = min(timeit.repeat(call, number=2_000, repeat=10)) / 2_000
+                minimum[name] = min(minimum[name], seconds * 1e9)
             # The thread that sends uses must not run meanwhile, so the uses are few enough to wait in memory.
             prompts.flush()
             minimum["use"] = min(minimum["use"], timeit.timeit(record_use, number=1500) / 1500 * 1e9)
@@ -138,6 +182,9 @@ def _time_calls(report: Report, dsn: str, arguments: argparse.Namespace) -> None
     report.add("get with a split", own["get with a split"], 1200, unit="ns")
     report.add("get_many of 5", own["get_many of 5"], unit="ns")
     report.add("render of 2 kB with 5 variables / str.format", own["render"] / own["str.format"], 1.5)
+    report.add("request, with ten tools and four messages / render", own["request"] / own["render"], 3)
+    report.add("the same, with the setting cache / render", own["request with cache"] / own["render"])
+    report.add("the same, with a variable in each message / render", own["request of variables"] / own["render"])
     report.add("a recorded use, from `with prompt.use()` to its end", own["use"], 600, unit="ns")
     for name, peer, seconds in (
         ("Langfuse", arguments.langfuse, lambda: _langfuse(arguments.langfuse)),
@@ -149,6 +196,29 @@ def _time_calls(report: Report, dsn: str, arguments: argparse.Namespace) -> None
         nanoseconds = seconds() * 1e9
         report.add(f"{name}, from its warm cache", nanoseconds, unit="ns")
         report.add(f"get / {name}: at most a twentieth", minimum["get"] / nanoseconds, 0.05)
+
+
+def _count_cache_reads(report: Report, dsn: str) -> None:
+    """Count what Claude's cache reads in 100 calls, each a second later with other values and another question."""
+    cache = PromptCache(_LEAST_TOKENS)
+    with Prompts(dsn) as prompts:
+        prompt = prompts.get("request_with_cache")
+        inputs = [
+            cache.send(
+                prompt.request(
+                    {f"name_{place}": f"user {call}" for place in range(5)},
+                    [{"role": "user", "content": f"Question {call}?"}],
+                ),
+                now=float(call),
+            )
+            for call in range(100)
+        ]
+    cacheable = 100 * max(call.read + call.written for call in inputs)
+    report.heading("100 calls with the setting cache, by a stand-in for Claude's cache")
+    report.add("cacheable bytes of all input bytes", cacheable / sum(c.read + c.written + c.uncached for c in inputs))
+    report.add(
+        "cacheable bytes not read from the cache: at most 5 %", 1 - sum(c.read for c in inputs) / cacheable, 0.05
+    )
 
 
 def _langfuse(interpreter: str) -> float:

@@ -27,7 +27,7 @@ class RequestTemplate:
     """
 
     __slots__ = (
-        "_cache_control", "_containers", "_keywords", "_messages", "_places", "_prefix", "_settings", "_templates",
+        "_cached_block", "_containers", "_keywords", "_messages", "_places", "_prefix", "_settings", "_templates",
         "_trees", "accepted", "request", "required", "variables",
     )  # fmt: skip
 
@@ -39,13 +39,17 @@ class RequestTemplate:
         text = Template(content, settings)
         self._settings = settings
         self._prefix = _cacheable(text)
-        self._cache_control = _CACHE_CONTROLS.get(settings.get("cache", "")) if self._prefix else None
+        self._cached_block: dict[str, Any] | None = None
+        control = _CACHE_CONTROLS.get(settings.get("cache", ""))
+        if self._prefix and control is not None:
+            self._cached_block = {"type": "text", "text": self._prefix, "cache_control": read_only(control)}
         self.request: Mapping[str, Any] | None = None
         if (request := requests.decode(settings)) is not None:
             self.request = read_only(request)
         sent = dict(self.request or {})
-        # The templates that are rendered for each call: that of the text, then those of messages with a variable.
-        self._templates = [text]
+        # The templates that are rendered for each call: that of the text, or of what follows the cached block, then
+        # those of messages with a variable.
+        self._templates = [text if self._cached_block is None else text.without_prefix()]
         self._messages: list[Any] = []
         # The messages to fill in: those whose content is one text, by the indexes of the message and the template; and
         # those whose content is a list of blocks.
@@ -101,7 +105,7 @@ class RequestTemplate:
         else:
             keywords = {**self._model_and_max_tokens(model, max_tokens), **self._keywords}
             keywords.update(self._model_and_max_tokens(model, max_tokens))
-        keywords["system"] = texts[0] if self._cache_control is None else self._blocks(texts[0], self._cache_control)
+        keywords["system"] = texts[0] if self._cached_block is None else self._blocks(self._cached_block, texts[0])
         for key, container in self._containers:
             keywords[key] = container.copy()
         filled = self._messages.copy()
@@ -114,13 +118,11 @@ class RequestTemplate:
         keywords["messages"] = filled
         return keywords
 
-    def _blocks(self, text: str, cache_control: Mapping[str, str]) -> list[dict[str, Any]]:
+    def _blocks(self, cached: dict[str, Any], rest: str) -> list[dict[str, Any]]:
         """Return the text as blocks, with the breakpoint on the first. Claude refuses a block that has only blanks."""
-        rest = text[len(self._prefix) :]
         if not rest or rest.isspace():
-            return [{"type": "text", "text": text, "cache_control": {**cache_control}}]
-        first = {"type": "text", "text": self._prefix, "cache_control": {**cache_control}}
-        return [first, {"type": "text", "text": rest}]
+            return [{**cached, "text": self._prefix + rest}]
+        return [cached.copy(), {"type": "text", "text": rest}]
 
     def _model_and_max_tokens(self, model: str | None, max_tokens: int | None) -> dict[str, Any]:
         chosen = {

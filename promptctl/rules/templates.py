@@ -61,6 +61,14 @@ class Template:
         """The text before the first variable, which is the same for all values; all of it without a variable."""
         return self._pieces[0]
 
+    def without_prefix(self) -> Template:
+        """Return the template of the text from the first variable on."""
+        template = object.__new__(Template)
+        for name in Template.__slots__:
+            setattr(template, name, getattr(self, name))
+        template._pieces = ["", *self._pieces[1:]]
+        return template
+
     def default(self, name: str) -> str | None:
         """Return the default of a variable, '' if it is optional without a default, None if it is required."""
         return self._defaults.get(name)

@@ -224,7 +224,7 @@ def test_what_a_caller_changes_does_not_change_the_version() -> None:
     first["messages"].append(QUESTION)
     first["messages"][0]["content"] = "other"
     first["messages"][2]["content"][3]["text"] = "other"
-    first["system"][0]["cache_control"]["ttl"] = "1h"
+    first["system"][0]["cache_control"] = {"type": "ephemeral", "ttl": "1h"}
     first["system"].clear()
     with pytest.raises(TypeError, match="deepcopy"):
         first["tools"][0]["input_schema"]["properties"]["x"] = {}
