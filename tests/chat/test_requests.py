@@ -307,6 +307,22 @@ def test_calls_are_cancelled_by_a_message_or_answered_with_an_error(
     ]
 
 
+def test_a_reply_that_is_stopped_in_a_call_is_kept_as_its_text(start_chat: StartChat, claude: ClaudeServer) -> None:
+    with start_chat(THINKING, TEXT, PARIS, ending="stall") as terminal:
+        terminal.wait_for(AT_1)
+        for message in ("Cold?", "Go on."):
+            terminal.type(f"{message}\r")
+            terminal.wait_for("Let me look.")
+            terminal.type("\x03")
+            assert "stopped\n" in terminal.wait_for(AT_1)
+        terminal.type(LEAVE)
+        assert terminal.end() == 0
+    assert claude.requests[-1].body["messages"][2:] == [
+        {"role": "user", "content": "Cold?"}, {"role": "assistant", "content": "Let me look."},
+        {"role": "user", "content": "Go on."},
+    ]  # fmt: skip
+
+
 def test_a_conversation_goes_on_from_a_file_where_a_call_waits(
     start_chat: StartChat, weather: Promptctl, blocks_env: ClaudeEnv, claude: ClaudeServer
 ) -> None:
