@@ -45,7 +45,7 @@ _HINTS = {
     "permission_error": "use another key, or another model with --model",
     "not_found_error": "choose another model with --model",
     "request_too_large": "shorten the message",
-    "invalid_request_error": "check --model and --max-tokens",
+    "invalid_request_error": "check --model, --max-tokens and the request of the version",
 }
 
 
