@@ -153,6 +153,12 @@ class _FilesOfPrompt:
         request = requests.decode(version.settings) or {}
         if name is None and request_files.setting(request) == current.settings.get("request"):
             return None
+        if name is not None:
+            path = os.path.join(self._folder, name)
+            present = _read_if_exists(path) or b""
+            present_request = request_files.parse(present, path, [])
+            if present_request is not None and request_files.setting(present_request) == request_files.setting(request):
+                return path, present
         stem = f"v{version.version}"
         suffix, content = request_file_writer.file(request, None if name is None else name.removeprefix(stem))
         path = os.path.join(self._folder, f"{stem}{suffix}")
@@ -275,8 +281,8 @@ def _is_same(path: str, current: bytes, content: bytes, prompt: ExportedPrompt, 
     if current == content:
         return True
     if listing.request_number_of(os.path.basename(path)):
-        present, exported = (request_files.parse(raw, path, []) for raw in (current, content))
-        return present is not None and request_files.setting(present) == request_files.setting(exported)
+        # The file that has the same request is exported as it is.
+        return False
     if os.path.basename(path).lower() not in listing.YAML_NAMES:
         try:
             return texts.normalise(current, path).encode() == content

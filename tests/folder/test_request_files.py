@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from promptctl.folder import listing, prompt_files, request_files, strict_yaml, yaml_settings
 from promptctl.rules import requests
+from tests.conftest import ROOT
 from tests.folder.test_prompt_files import read, refusal, write
 
 if TYPE_CHECKING:
@@ -297,3 +298,11 @@ def test_json_is_read_alike_as_yaml_unless_yaml_misreads_it() -> None:
     assert strict_yaml.load_json(raw, 100) == REQUEST
     with pytest.raises(strict_yaml.Malformed, match="1e3 is read as a text"):
         strict_yaml.load_json(b'{"a": 1e3}', 100)
+
+
+def test_the_example_of_the_docs_is_a_valid_request(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
+    example = page.partition("## Request files")[2].partition("```yaml\n")[2].partition("```")[0]
+    [prompt] = read(write(tmp_path, {"a/v3.txt": "x", "a/v3.request.yaml": example}))
+    assert prompt.versions[0].variables == ("city",)
+    assert prompt.notes == {}
