@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from promptctl.folder import strict_yaml
 
@@ -63,3 +67,30 @@ def test_a_long_number_is_shortened_in_the_message() -> None:
     with pytest.raises(strict_yaml.Malformed) as caught:
         strict_yaml.load(b"x: 0" + b"1" * 1000)
     assert len(caught.value.what) < 200
+
+
+# Pieces of which YAML is built, with all line ends.
+PIECES = (
+    "- ", "a: ", "? ", "\n", "\n ", "\n  ", "b", "[", "]", "{", "}", ",", "!!seq ", "&x ", "-\n", "a:\n", ": ", "\r",
+    "\t", "\x85", "\u2028", "\ufeff", "'", '"', "|\n", "---\n", "- - ", "a:\n- ",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=25))
+def test_the_levels_of_a_text_are_never_underestimated(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    levels = deepest = 0
+    try:
+        for event in yaml.parse(text, yaml.SafeLoader):  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+            levels += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            deepest = max(deepest, levels)
+    except yaml.YAMLError:
+        pass
+    assert deepest <= strict_yaml.most_levels(text)
+
+
+@pytest.mark.parametrize("start", ["", "a: 1\n", "a: 1\r", "a: 1\x85", "# x\u2028", "\ufeff", "a:\n  - b\n  "])
+@pytest.mark.parametrize("level", ["- ", "? ", "[", "{a: "])
+def test_deep_nesting_is_refused_after_any_line_end(start: str, level: str) -> None:
+    with pytest.raises(strict_yaml.Malformed):
+        strict_yaml.load((start + level * 100_000).encode())
