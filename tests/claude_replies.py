@@ -88,7 +88,7 @@ def steps(scenario: str, given: Parameters) -> Iterator[Step]:
     """What to send for a scenario, piece by piece."""
     yield _event("message_start", message=_message(given))
     yield _event("ping")
-    if scenario == "blocks" and not _is_result(given.body["messages"][-1]):
+    if scenario == "blocks" and not _is_continued(given.body["messages"][-1], given):
         yield from _blocks(json.loads(given.text("blocks")), given)
         return
     before = {"thinking": _THINKING, "unknown_event": _UNKNOWN, "odd_event": [b"event: message_delta\ndata: 5\n\n"]}
@@ -154,8 +154,10 @@ def _halves(text: str) -> tuple[str, str]:
     return text[:middle], text[middle:]
 
 
-def _is_result(last: Mapping[str, Any]) -> bool:
-    """Whether a message answers a call of a tool."""
+def _is_continued(last: Mapping[str, Any], given: Parameters) -> bool:
+    """Whether a message answers a call of a tool, or has the paused reply. `pauses` is for a reply that never ends."""
+    if last["role"] == "assistant":
+        return "pauses" not in given
     content: Any = last["content"]
     if isinstance(content, str):
         return False

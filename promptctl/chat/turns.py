@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from promptctl.claude.api import Attempt
-from promptctl.claude.content_blocks import REDACTED_THINKING, TEXT, THINKING, calls
+from promptctl.claude.content_blocks import REDACTED_THINKING, TEXT, THINKING, calls, to_send_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from promptctl.store.version_texts import ServedVersion
 
 MOST_ATTEMPTS = 3
+# How often a reply that pauses is continued.
+MOST_PAUSES = 5
 # The content of a message, as Claude's API has it: a text, or a list of content blocks.
 Content: TypeAlias = "str | list[dict[str, Any]]"
 
@@ -45,6 +47,8 @@ class Turn:
         self.is_stopped = False
         self.problem: Exception | None = None
         self._claude = claude
+        # The blocks before the last pause of the reply.
+        self._earlier: list[dict[str, Any]] = []
         self._texts: list[str] = []
         self._has_answer = False
         # Whether another block follows the last text.
@@ -59,7 +63,7 @@ class Turn:
     @property
     def blocks(self) -> list[dict[str, Any]]:
         """The content blocks of the reply so far, as Claude sent them."""
-        return self.last_attempt.blocks if self.attempts else []
+        return [*self._earlier, *self.last_attempt.blocks] if self.attempts else []
 
     @property
     def is_empty(self) -> bool:
@@ -85,17 +89,25 @@ class Turn:
     def send(self) -> Iterator[Piece]:
         """Send the message and yield the reply piece by piece. Retry a call that fails before the reply begins.
 
-        Thinking is not part of the reply, so it may begin anew. A failure of Claude is not raised; `failure` has it.
-        Raises KeyboardInterrupt.
+        Thinking is not part of the reply, so it may begin anew. If Claude pauses while a tool runs on its server, the
+        reply so far is sent back and continued. A failure of Claude is not raised; `failure` has it. Raises
+        KeyboardInterrupt.
         """
+        request, pauses = self.request, 0
         while True:
-            attempt = Attempt(self.request)
+            attempt = Attempt(request)
             self.attempts.append(attempt)
             for piece in self._claude.call(attempt):
                 self._keep(piece)
                 yield piece
                 if self.is_stopped:
                     return
+            if attempt.stop_reason == "pause_turn" and attempt.failure is None and pauses < MOST_PAUSES:
+                pauses += 1
+                self._earlier = self.blocks
+                reply = {"role": "assistant", "content": to_send_back(self._earlier)}
+                request = {**self.request, "messages": [*self.request["messages"], reply]}
+                continue
             delay = attempt.retry_after_seconds
             if attempt.failure is None or delay is None or self._has_answer or len(self.attempts) >= MOST_ATTEMPTS:
                 return

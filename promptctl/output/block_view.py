@@ -81,13 +81,16 @@ def _argument_lines(name: str, value: Any, width: int) -> Iterator[str]:
         yield line
         return
     yield f"{_INDENT}{name}:"
-    if isinstance(value, (dict, list)) and any(isinstance(item, (dict, list)) for item in _items(value)):
+    if any(isinstance(item, (dict, list)) for item in _items(value)):
         text = stream.json_text(value, 2)
     yield from _indented(text.rstrip("\n"), _INDENT * 2, width)
 
 
-def _items(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
+def _items(value: Any) -> Iterable[Any]:
+    """Return the values of an object or the items of a list, nothing for any other value."""
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value).values()
+    return cast("list[Any]", value) if isinstance(value, list) else ()
 
 
 def _argument_text(value: Any) -> str:

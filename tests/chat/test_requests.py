@@ -184,10 +184,27 @@ def test_a_reply_of_thinking_alone_is_empty(weather: Promptctl, blocks_env: Clau
     assert not (weather.home / "talk.json").exists()
 
 
-def test_a_paused_reply_is_reported(weather: Promptctl, blocks_env: ClaudeEnv) -> None:
-    ended = ask(weather, env=blocks_env(TEXT, SEARCH, stop_reason="pause_turn"))
-    assert (ended.code, ended.out) == (0, "Let me look.\n")
+def test_a_paused_reply_is_continued(
+    weather: Promptctl, blocks_env: ClaudeEnv, claude: ClaudeServer, sql: Connection
+) -> None:
+    ended = ask(weather, "--save", "talk.json", env=blocks_env(TEXT, SEARCH, FOUND, stop_reason="pause_turn"))
+    assert (ended.code, ended.out, ended.err) == (0, "Let me look.\nMild.\n", "")
+    assert claude.requests[-1].body["messages"][2:] == [
+        {"role": "user", "content": "Cold?"}, {"role": "assistant", "content": [TEXT, SEARCH, FOUND]},
+    ]  # fmt: skip
+    [_, reply] = json.loads((weather.home / "talk.json").read_text())["messages"]
+    assert reply["content"] == [TEXT, SEARCH, FOUND, {"type": "text", "text": "Mild."}]
+    assert sql.execute("select outcome from promptctl.uses").fetchall() == [("ok",)] * 2
+
+
+def test_a_reply_that_pauses_again_and_again_ends_with_a_warning(
+    weather: Promptctl, blocks_env: ClaudeEnv, claude: ClaudeServer
+) -> None:
+    count = len(claude.requests)
+    ended = ask(weather, env=blocks_env(TEXT, SEARCH, stop_reason="pause_turn", pauses="always"))
+    assert (ended.code, ended.out) == (0, "Let me look.\n" * 6)
     assert ended.err.startswith("warning: Claude paused the reply")
+    assert len(claude.requests) == count + 6
 
 
 def test_a_call_that_was_cut_in_its_arguments_is_shown_but_not_kept(weather: Promptctl, blocks_env: ClaudeEnv) -> None:
