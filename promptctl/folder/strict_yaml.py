@@ -139,20 +139,40 @@ def _construct(loader: Any, root: Any) -> Any:
 
 
 def _construct_json(loader: Any, root: Any) -> Any:
-    visited: set[int] = set()
-    for node in _descendants(root):
-        if id(node) in visited:
-            raise Malformed(_line(node), "aliases are not allowed")
-        visited.add(id(node))
-        # `_construct` has better messages for dates and special values without quotes.
-        if node.tag not in _JSON_TAGS and (node.id != "scalar" or node.style or node.tag not in _MISLEADING_TAGS):
-            raise Malformed(_line(node), f"the tag {node.tag.replace(_STANDARD, '!!')} is not allowed")
+    # Collections, each once: an alias is a collection that occurs twice, and could make this walk endless.
+    pending: list[Any] = []
+    visited = {id(root)}
+    _check_json_node(root)
+    if root.id != "scalar":
+        pending.append(root)
+    while pending:
+        node = pending.pop()
+        items = node.value
         if node.id == "mapping":
-            for key, _ in node.value:
+            for key, _ in items:
                 if key.tag != _TEXT:
                     written = f': write "{key.value}" in quotes' if key.id == "scalar" else ""
                     raise Malformed(_line(key), f"a key must be a text{written}")
+            items = [value for _, value in items]
+        for item in items:
+            if item.tag not in _JSON_TAGS:
+                _check_json_node(item)
+            if item.id != "scalar":
+                if id(item) in visited:
+                    raise Malformed(_line(item), "aliases are not allowed")
+                visited.add(id(item))
+                pending.append(item)
+    # This refuses every other alias.
     return _construct(loader, root)
+
+
+def _check_json_node(node: Any) -> None:
+    """Raise Malformed for a tag that JSON does not have.
+
+    `_construct` has better messages for dates and special values without quotes.
+    """
+    if node.tag not in _JSON_TAGS and (node.id != "scalar" or node.style or node.tag not in _MISLEADING_TAGS):
+        raise Malformed(_line(node), f"the tag {node.tag.replace(_STANDARD, '!!')} is not allowed")
 
 
 def _value(loader: Any, node: Any, visited: set[int]) -> Any:
