@@ -123,7 +123,8 @@ _ENDINGS = (
 class _Corpus:
     """A repository with a folder of prompts, the same in every run, to which versions can be added."""
 
-    def __init__(self, directory: Path, prompts: int, versions: int) -> None:
+    def __init__(self, directory: Path, prompts: int, versions: int, *, has_requests: bool = False) -> None:
+        """Write the folder. With `has_requests`, the first version of each prompt has a request file."""
         self.repository = directory
         self.folder = directory / "prompts"
         self.names = [f"team-{place % 20:02}/prompt-{place:05}" for place in range(prompts)]
@@ -135,6 +136,8 @@ class _Corpus:
             for version in range(1, versions + 1):
                 self._write(name, version)
             self._describe(name)
+            if has_requests:
+                (self.folder / name / "v1.request.yaml").write_text(_request(name), encoding="utf-8")
         _git(directory, "init", "-q", "-b", "main")
         self.commit()
 
@@ -182,6 +185,19 @@ class _Corpus:
         (self.folder / name / "prompt.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def _request(name: str) -> str:
+    """Return a request of 1 kB with two tools, of which no two prompts have the same."""
+    generator = random.Random(f"{name} request")
+    lines = ["# As it was reviewed", "thinking: {type: adaptive}", 'stop_sequences: ["END"]', "tools:"]
+    for tool in ("search", "escalate"):
+        lines += [f"  - name: {tool}", "    description: |", *(f"      {_line(generator)}" for _ in range(3))]
+        lines += ["    input_schema:", "      type: object", "      properties:"]
+        for key in ("query", "locale"):
+            lines.append(f'        {key}: {{type: string, description: "{_line(generator)}"}}')
+        lines.append("      required: [query]")
+    return "\n".join(lines) + "\n"
+
+
 def _lines(generator: random.Random, size: int) -> list[str]:
     lines: list[str] = []
     left = size - 120  # the head
@@ -218,6 +234,7 @@ def main() -> int:
         many_versions = _Corpus(directory / "a", 1000, 9)
         load = _corpus(report, server, many_versions, bare, arguments)
         _corpus(report, server, _Corpus(directory / "b", 5000, 1), bare, arguments)
+        _requests(report, server, directory, arguments.loads)
         if interpreter:
             _mlflow(report, server, many_versions, interpreter, load)
         if arguments.large:
@@ -288,6 +305,26 @@ def _add_figures(report: Report, label: str, turns: _Turns, limit: float, bare: 
     if bare is not None:
         report.add(f"{label}, peak memory above the interpreter's", turns.peak_mb - bare, 150, unit="MB")
     return seconds
+
+
+def _requests(report: Report, server: Server, directory: Path, loads: int) -> None:
+    """Compare the first load of 10 000 texts, of which 1 000 have a request file, with that of the texts alone."""
+    alone = _Corpus(directory / "alone", 1000, 10)
+    beside = _Corpus(directory / "beside", 1000, 10, has_requests=True)
+    _heading(report, beside)
+    with_requests: Times = {}
+    without: Times = {}
+    for turn in range(loads + 1):
+        pair = [(with_requests, beside), (without, alone)]
+        # Each is first in every other turn.
+        for times, corpus in pair if turn % 2 else reversed(pair):
+            seconds = _load(server, corpus).seconds
+            # Turn 0 does not count.
+            if turn:
+                times[turn] = seconds
+    value, note = ratio(with_requests, without)
+    typical = f"{statistics.median(with_requests.values()):.2f} and {statistics.median(without.values()):.2f} s"
+    report.add("first load / that without the 1,000 request files", value, 1.2, note=f"{note} {typical}".strip())
 
 
 def _large(report: Report, server: Server, directory: Path, bare: float) -> None:
