@@ -45,6 +45,7 @@ class Request:
 class _State:
     requests: list[Request] = field(default_factory=list[Request])
     failed: Counter[str] = field(default_factory=Counter[str])
+    counts: Counter[str] = field(default_factory=Counter[str])
     changed: threading.Condition = field(default_factory=threading.Condition)
     stopping: threading.Event = field(default_factory=threading.Event)
     open: set[socket.socket] = field(default_factory=set[socket.socket])
@@ -176,12 +177,32 @@ class _Handler(BaseHTTPRequestHandler):
         elif request.scenario == "hang":
             self._wait_for_the_end()
             return
-        if request.body.get("stream"):
+        if self.path.endswith("/count_tokens"):
+            self._count_tokens(request, given)
+        elif request.body.get("stream"):
             self._stream(request, given)
         else:
             self._pause(given.number("delay_ms", 0) / 1000)
             headers = {"request-id": f"req_{len(self.state.requests):06}"}
             self._whole(200, "application/json", json.dumps(scenarios.message(request.scenario, given)), headers)
+
+    def _count_tokens(self, request: Request, given: scenarios.Parameters) -> None:
+        """Answer with a number of tokens, when as many counts have come in as the parameter `together` says."""
+        with self.state.changed:
+            self.state.counts[self.path] += 1
+            self.state.changed.notify_all()
+            together = given.number("together", 1)
+            if not self.state.changed.wait_for(lambda: self.state.counts[self.path] >= together, timeout=10):
+                self._error(500, "api_error", "the other counts did not come")
+                return
+        extra = sorted(scenarios.NOT_COUNTED & set(request.body))
+        if extra:
+            self._error(400, "invalid_request_error", f"{extra[0]}: Extra inputs are not permitted")
+        elif not request.body["messages"]:
+            self._error(400, "invalid_request_error", "messages: at least one message is required")
+        else:
+            document = {"input_tokens": scenarios.input_tokens(request.body)}
+            self._whole(200, "application/json", json.dumps(document), {"request-id": "req_counted"})
 
     def _status(self, scenario: str, given: scenarios.Parameters) -> None:
         status = 401 if scenario == "leak" else given.number("status", 500)

@@ -175,6 +175,25 @@ def message(scenario: str, given: Parameters) -> dict[str, Any]:
     }
 
 
+# Parameters of a call that a count of its tokens does not accept.
+NOT_COUNTED = frozenset({"max_tokens", "metadata", "service_tier", "stop_sequences", "stream"})
+# What is around the texts of a call.
+FRAME_TOKENS = 7
+
+
+def input_tokens(body: Mapping[str, Any]) -> int:
+    """The tokens of a call by this server's measure: one for each word of a text, and the frame."""
+
+    def words(node: Any) -> int:
+        if isinstance(node, dict):
+            return sum(words(value) for key, value in node.items() if key not in ("type", "role", "cache_control"))
+        if isinstance(node, list):
+            return sum(map(words, node))
+        return len(node.split()) if isinstance(node, str) else 0
+
+    return FRAME_TOKENS + words({key: value for key, value in body.items() if key != "model"})
+
+
 def _event(kind: str, **fields: object) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
 

@@ -13,7 +13,7 @@ from promptctl.claude.content_blocks import CALL, TEXT, ContentBlocks
 from promptctl.rules import tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from promptctl.claude.content_blocks import Piece
@@ -22,6 +22,7 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 SILENCE_SECONDS = 120
 _USAGE_FIELDS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _LONGEST_NAME = 200
+_MOST_COUNT_ATTEMPTS = 3
 OK, INTERRUPTED = "ok", "interrupted"
 
 
@@ -153,6 +154,35 @@ class Claude:
         finally:
             attempt.ended_at = time.perf_counter()
             attempt.response_ms = (attempt.ended_at - began) * 1000
+
+    def count_tokens(self, keywords: Mapping[str, Any], report: Callable[[str], None]) -> int:
+        """Return how many input tokens Claude counts for the keywords of `messages.create`. It makes no reply.
+
+        Keywords that the SDK's `messages.count_tokens` does not have are left out, because they take no tokens. A count
+        that fails for a moment is made again, and `report` gets a message before. Raises ClaudeFailed.
+        """
+        import inspect
+
+        client = self._wait_for_client()
+        accepted = inspect.signature(client.messages.count_tokens).parameters
+        parameters = {
+            key: value for key, value in keywords.items() if key in accepted and key not in sdk_arguments.SDK_ONLY
+        }
+        arguments = sdk_arguments.for_request(client, parameters)
+        for attempts in range(1, _MOST_COUNT_ATTEMPTS + 1):
+            try:
+                tokens_counted = tokens.count(client.messages.count_tokens(**arguments), "input_tokens")
+            except Exception as problem:
+                failure, delay = refusals.translate(problem, str(keywords["model"]), self._settings.secrets)
+                if delay is None or attempts == _MOST_COUNT_ATTEMPTS:
+                    raise failure from problem
+                report(f"{failure.message}; retrying{f' in {delay:g} s' if delay else ''}")
+                time.sleep(delay)
+                continue
+            if tokens_counted is None:
+                raise refusals.invalid_reply("it has no number of tokens")
+            return tokens_counted
+        raise AssertionError("the last attempt returns or raises")
 
     def _load(self) -> None:
         try:

@@ -76,11 +76,13 @@ def cost_usd(
     cache_read_tokens: float,
     cache_write_tokens: float,
     at: Timestamp,
+    *,
+    writes_for_an_hour: bool = False,
 ) -> float | None:
     """Return the cost of one call in US dollars at the prices of the time `at`; None if the model has no price.
 
     `input_tokens` counts all input, including the tokens read from and written to the cache. Numbers may be fractions,
-    as averages of several calls are.
+    as averages of several calls are. A cache write has a lifetime of five minutes, unless `writes_for_an_hour`.
     """
     from datetime import datetime
     from decimal import Decimal
@@ -97,6 +99,7 @@ def cost_usd(
         output_tokens=output_tokens,
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
+        cache_write_1h_tokens=cache_write if writes_for_an_hour else None,
     )
     try:
         price = calc_price(usage, model, provider_id=PROVIDER, genai_request_timestamp=datetime.fromisoformat(at))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 # What every version of the SDK accepts and sends in the body.
 _ALWAYS_KNOWN = ("model", "max_tokens", "system", "messages")
 # Arguments of the SDK that are no parameters of Claude's API. A request that has such a key means Claude's.
-_SDK_ONLY = ("extra_headers", "extra_query", "extra_body", "timeout", "stream", "self")
+SDK_ONLY = ("extra_headers", "extra_query", "extra_body", "timeout", "stream", "self")
 
 
 def for_request(client: Any, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def _text_parameters(client: Any) -> frozenset[str]:
     return frozenset(
         parameter.name
         for parameter in parameters
-        if str(parameter.annotation).removeprefix("Optional[").startswith("str") and parameter.name not in _SDK_ONLY
+        if str(parameter.annotation).removeprefix("Optional[").startswith("str") and parameter.name not in SDK_ONLY
     )
 
 

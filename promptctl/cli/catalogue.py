@@ -92,6 +92,11 @@ HEADINGS = (
                 p.VARIABLES, p.VARIABLES_FILE, p.UNIT, p.USAGE, p.THINKING, p.NO_STREAM, p.SAVE, p.CONTINUE,
                 p.TIMEOUT,
             ),
+            "tokens": Command(
+                "tokens:tokens",
+                "Show how many input tokens a version takes, and what they cost.",
+                p.REFERENCE, p.SECOND_REFERENCE, p.CHAT_MODEL, p.VARIABLES, p.VARIABLES_FILE, p.UNIT, p.TIMEOUT,
+            ),
         },
     ),
     (

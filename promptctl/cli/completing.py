@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Names of parameters, by what their values are.
 _NAMES = frozenset({"name", "names"})
-_REFERENCES = frozenset({"reference", "references_", "left", "right", "against"})
+_REFERENCES = frozenset({"reference", "references_", "left", "right", "other", "against"})
 _VERSION_NUMBERS = frozenset({"to", "expect"})
 # Versions of a prompt that was named before, with an @.
 _VERSIONS = frozenset({"versions"})

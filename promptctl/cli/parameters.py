@@ -328,6 +328,11 @@ TIMEOUT = _option(
     kind=NUMBER,
 )  # fmt: skip
 
+# tokens.
+SECOND_REFERENCE = _argument(
+    "other", "NAME[@VERSION]", "Second prompt or version, shown beside the first.", required=False
+)
+
 # stats.
 SINCE = _option(
     "since", "--since", "TIME", "Include uses from this time on: RFC 3339, a local date and time, or an age such as 7d."

@@ -11,7 +11,7 @@ _ACTIVE = ("active", "live", "current")
 # By command that accepts names without versions: the option that selects a version.
 OF_VERSION = {"rollback": "--to", "deactivate": "--expect"}
 # Commands that change nothing. A line of theirs that is corrected may run at once.
-_READS = ("show", "render", "diff", "chat")
+_READS = ("show", "render", "diff", "chat", "tokens")
 # By word of other tools: the access that it means.
 _ACCESSES = {
     "read": "viewer", "reader": "viewer", "readonly": "viewer", "read-only": "viewer", "ro": "viewer",

@@ -25,6 +25,7 @@ _OF_COMMANDS = {
     "rollout resume": "resume unpause",
     "stats": "metrics usage costs cost report analytics performance scores",
     "chat": "test run ask talk prompt message play playground try repl query",
+    "tokens": "count token count-tokens size",
     "render": "fill format compile expand substitute",
     "resolve": "who assign bucket",
     "diff": "cmp",
