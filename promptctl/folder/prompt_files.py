@@ -215,6 +215,10 @@ class _PromptParser:
             notes = templates.double_brace_warnings(text, settings)
             if request is not None:
                 notes += requests.warnings(request)
+            if "cache" in settings:
+                from promptctl.rules import caching
+
+                notes += caching.notes(text, settings)
             if number in yaml.allowed_secrets:
                 notes += _allowed_secrets(text, settings.get("request"), yaml.allowed_secrets[number])
             if notes:

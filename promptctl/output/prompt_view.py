@@ -84,6 +84,8 @@ def show_overview(overview: Overview, name: str, limit: int) -> None:
         from promptctl.output import request_view
 
         stream.write("".join(f"{line}\n" for line in request_view.lines(active.settings)) + "\n")
+    if active is not None and (sentences := _caching_sentences(active.content, active.settings)):
+        stream.write("".join(f"{stream.styled(sentence, stream.DIM)}\n" for sentence in sentences) + "\n")
     if active is not None:
         stream.write_content(active.content)
     else:
@@ -183,6 +185,20 @@ def note_request(settings: Mapping[str, Any]) -> None:
 
     for line in request_view.lines(settings):
         messages.note(line)
+
+
+def note_caching(content: str, settings: Mapping[str, Any]) -> None:
+    """Report how much of a version Claude can cache, if it has the setting `cache`."""
+    for sentence in _caching_sentences(content, settings):
+        messages.note(sentence)
+
+
+def _caching_sentences(content: str, settings: Mapping[str, Any]) -> list[str]:
+    if "cache" not in settings:
+        return []
+    from promptctl.rules import caching
+
+    return caching.notes(content, settings)
 
 
 def note_origin(origin: Mapping[str, Any] | None) -> None:

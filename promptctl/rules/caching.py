@@ -88,6 +88,14 @@ def describe(content: str, settings: Mapping[str, Any]) -> Caching | None:
     return Caching(_LIFETIMES.get(lifetime, lifetime), text_bytes, cacheable_bytes, variable, tuple(warnings))
 
 
+def notes(content: str, settings: Mapping[str, Any]) -> list[str]:
+    """Return sentences about how much of a version is cached, and its warnings; none without the setting `cache`."""
+    caching = describe(content, settings)
+    if caching is None:
+        return []
+    return [*([f"cached: {caching.summary}"] if caching.cacheable_bytes else []), *caching.warnings]
+
+
 def minimum_tokens(model: str | None) -> int | None:
     """Return how many tokens a model caches at least, None for no model and an unknown one.
 

@@ -11,6 +11,7 @@ from tests.commands import check_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import psycopg
 
@@ -154,6 +155,31 @@ def test_failures_of_claude_end_with_its_exit_code(
     assert check_failure(ended, 7).err.startswith("error: cannot connect to Claude")
     ended = promptctl("tokens", "support@9", env=claude_env())
     assert check_failure(ended, 4).err.startswith('error: "support" has no version 9')
+
+
+def test_create_says_how_much_of_a_text_is_cached(promptctl: Promptctl) -> None:
+    ended = promptctl("create", "support", "You are calm. It is {now}.", "--cache", "1h")
+    assert "cached: 77 % of the text, 20 of 26 bytes, for 1 hour\n" in ended.err
+    assert "23 % of this text comes after {now} and is never cached\n" in ended.err
+    assert "cached" not in promptctl("create", "support", "You are calm. It is {now}!").err
+
+
+def test_show_and_sync_say_how_much_of_a_text_is_cached(promptctl: Promptctl, sql: Connection, tmp_path: Path) -> None:
+    create(sql, "x" * 20 + "{now}" + "y" * 975, cache="5m")
+    sql.execute("select promptctl.activate('{support}', '{1}', 'me')")
+    summary = "cached: 2 % of the text, 20 of 1,000 bytes, for 5 minutes"
+    warning = "98 % of this text comes after {now} and is never cached"
+    for reference in ("support@1", "support"):
+        screen = promptctl.on_terminal("show", reference, columns=120).out
+        assert summary in screen
+        assert warning in screen
+    (tmp_path / "triage").mkdir()
+    (tmp_path / "triage" / "v1.txt").write_text("x" * 20 + "{now}" + "y" * 975)
+    (tmp_path / "triage" / "prompt.yaml").write_text("cache: 5m\n")
+    ended = promptctl("sync", str(tmp_path), "--dry-run", "--source", "demo", "--json")
+    whys = [change["why"] for change in json.loads(ended.out)["changes"]]
+    assert any(summary in why for why in whys)
+    assert any(warning in why for why in whys)
 
 
 def test_nothing_is_recorded(promptctl: Promptctl, sql: Connection, claude_env: ClaudeEnv) -> None:

@@ -21,6 +21,17 @@ def test_without_the_setting_nothing_is_described() -> None:
     assert caching.describe("{now} " + TEXT, {"model": "claude-haiku-4-5"}) is None
 
 
+def test_notes_are_the_summary_and_the_warnings() -> None:
+    assert caching.notes(TEXT, {}) == []
+    assert caching.notes(TEXT, {"cache": "5m"}) == ["cached: all of the text, 2,000 bytes, for 5 minutes"]
+    early = caching.notes("x" * 20 + "{now}" + "y" * 975, {"cache": "1h"})
+    assert early == [
+        "cached: 2 % of the text, 20 of 1,000 bytes, for 1 hour",
+        "98 % of this text comes after {now} and is never cached",
+    ]
+    assert caching.notes("{now}" + TEXT, {"cache": "5m"}) == ["nothing is cached, because the text begins with {now}"]
+
+
 def test_a_text_without_variables_is_cached_as_a_whole() -> None:
     described = caching.describe(TEXT, {"cache": "1h"})
     assert described is not None

@@ -145,6 +145,7 @@ def _note_text(run: Run, created: CreatedVersion, text: str, settings: dict[str,
         return
     for sentence in templates.double_brace_warnings(text, settings):
         messages.note(sentence)
+    output.note_caching(text, settings)
     if hidden := invisible_characters.summary(created.content):
         reference = f"{created.name}@{created.version}"
         messages.note(f"{reference} {hidden}: promptctl show {reference} shows where")

@@ -114,4 +114,5 @@ def _answer(run: Run, text: VersionText) -> None:
     if stream.to_terminal():
         output.note_variables(text.variables, text.settings)
         output.note_request(text.settings)
+        output.note_caching(text.content, text.settings)
         output.note_origin(text.origin)
