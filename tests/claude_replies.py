@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -186,9 +186,10 @@ def input_tokens(body: Mapping[str, Any]) -> int:
 
     def words(node: Any) -> int:
         if isinstance(node, dict):
-            return sum(words(value) for key, value in node.items() if key not in ("type", "role", "cache_control"))
+            fields = cast("dict[str, Any]", node)
+            return sum(words(value) for key, value in fields.items() if key not in ("type", "role", "cache_control"))
         if isinstance(node, list):
-            return sum(map(words, node))
+            return sum(map(words, cast("list[Any]", node)))
         return len(node.split()) if isinstance(node, str) else 0
 
     return FRAME_TOKENS + words({key: value for key, value in body.items() if key != "model"})

@@ -85,7 +85,7 @@ def describe(content: str, settings: Mapping[str, Any]) -> Caching | None:
             f"{with_tools}{before} {verb} about {tokens:,} tokens (an estimate), and {settings['model']} caches only "
             f"{minimum:,} or more"
         )
-    return Caching(_LIFETIMES.get(lifetime, lifetime), text_bytes, cacheable_bytes, variable, tuple(warnings))
+    return Caching(_LIFETIMES.get(lifetime, str(lifetime)), text_bytes, cacheable_bytes, variable, tuple(warnings))
 
 
 def notes(content: str, settings: Mapping[str, Any]) -> list[str]:
