@@ -7,7 +7,6 @@ start.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,8 +28,8 @@ _JSON_TAGS = frozenset(
     (_TEXT, _MAPPING, _SEQUENCE, *(f"{_STANDARD}{kind}" for kind in ("int", "float", "bool", "null")))
 )
 _MISLEADING_TAGS = _SPECIAL_TAGS | {f"{_STANDARD}timestamp"}
-# The beginning of a line in which lists and mappings can begin: `  - ? - `. YAML has more line ends than LF.
-_INDENTS = re.compile(r"(?:^|[\r\x85\u2028\u2029])[\s?:\ufeff-]*", re.MULTILINE)
+# The characters at the beginning of a line in which lists and mappings can begin: `  - ? - `.
+_INDENT = " \t?:-\ufeff"
 _FIRST_OF_A_NUMBER = frozenset("0123456789+-.")
 # Below this, a floating-point number represents every integer exactly.
 _EXACT = 1 << 53
@@ -318,7 +317,8 @@ def most_levels(text: str) -> int:
     Outside of brackets, a list or a mapping begins further to the right than the one around it, except that a list can
     begin below its key.
     """
-    widest = max(map(len, _INDENTS.findall(text)))
+    # These are more line ends than those of YAML.
+    widest = max((len(line) - len(line.lstrip(_INDENT)) for line in text.splitlines()), default=0)
     return 2 * (widest + 1) + text.count("[") + text.count("{")
 
 

@@ -83,11 +83,14 @@ def problems(request: object) -> list[str]:
         return [f"is {_kind(request)}, not an object"]
     keys = cast("dict[object, Any]", request)
     clauses = [f"{key} {instead}" for key, instead in REFUSED_KEYS.items() if key in keys]
-    invalid_values = _value_problems(keys)
+    text = _plain_text(keys)
+    invalid_values = [] if text is not None else _value_problems(keys)
     clauses += invalid_values
     if "messages" in keys:
         clauses += _message_problems(keys["messages"])
-    if not invalid_values and len(encode(cast("dict[str, Any]", keys)).encode()) > MOST_BYTES:
+    if not invalid_values:
+        text = encode(cast("dict[str, Any]", keys)) if text is None else text
+    if text is not None and len(text.encode()) > MOST_BYTES:
         clauses.append(f"has more than {MOST_BYTES:,} bytes".replace(",", " "))
     return clauses[:_MOST_PROBLEMS]
 
@@ -187,6 +190,27 @@ def _replaced_block(block: Any, replacement: Callable[[str], str], *, is_result:
     if keys.get("type") == "tool_result" and not is_result:
         return _replaced(keys, "content", replacement, is_result=True)
     return keys
+
+
+def _plain_text(request: dict[object, Any]) -> str | None:
+    """Return the text of a request in which `_value_problems` finds nothing, in a fifth of its time.
+
+    The text can be None for another such request, one with an escaped NUL.
+    """
+    from promptctl.rules import json_documents
+
+    text = json_documents.exact_text(request)
+    collections: list[Any] = [request]
+    for _ in range(DEEPEST):
+        collections = [
+            item
+            for node in collections
+            for item in (cast("dict[object, Any]", node).values() if isinstance(node, dict) else node)
+            if isinstance(item, (dict, list))
+        ]
+        if not collections:
+            break
+    return None if collections or text is None or "\\u0000" in text else text
 
 
 def _value_problems(request: dict[object, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from typing import Any
 
@@ -35,6 +36,32 @@ def test_every_json_value_is_parsed_except_lone_surrogates(value: Any, ascii: bo
         return
     with pytest.raises(InvalidDocument):
         json_documents.parse(raw)
+
+
+@given(VALUES)
+def test_the_exact_text_of_a_json_value_is_its_json(value: Any) -> None:
+    written = json.dumps(value, ensure_ascii=False)
+    assert json_documents.exact_text(value) == (None if has_lone_surrogate(value) else written)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {1: "a"}, {True: "a"}, {None: "a"}, ("a",), {"a": ("b",)}, {"a"}, b"a", datetime.date(2026, 1, 1),
+        float("nan"), [float("inf")], {"a": -float("inf")}, 10**309, {"a": [-(10**309)]}, 10**5000,
+        "\ud800", {"\ud800": 1},
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_a_value_that_json_changes_has_no_exact_text(value: Any) -> None:
+    assert json_documents.exact_text(value) is None
+
+
+def test_a_value_too_deep_for_the_stack_has_no_exact_text() -> None:
+    value: Any = []
+    for _ in range(100_000):
+        value = [value]
+    assert json_documents.exact_text(value) is None
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
