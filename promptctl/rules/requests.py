@@ -95,11 +95,10 @@ def problems(request: object) -> list[str]:
     return clauses[:_MOST_PROBLEMS]
 
 
-def warnings(request: Mapping[str, Any], *, is_whole: bool = False) -> list[str]:
-    """Return sentences about messages that Claude probably gets otherwise than their author expects.
+def warnings(request: Mapping[str, Any]) -> list[str]:
+    """Return sentences about messages that Claude refuses, or reads otherwise than their author probably expects.
 
-    A version's messages go before those of the application, so they should end with the assistant. With `is_whole`, no
-    message follows: newer models refuse such a list if it ends with the assistant.
+    A version's messages go before those of the application, which knows whether any follow.
     """
     messages = request.get("messages")
     if not messages:
@@ -115,9 +114,11 @@ def warnings(request: Mapping[str, Any], *, is_whole: bool = False) -> list[str]
                 f"{roles[place]}, and Claude reads them as one"
             )
             break
-    if is_whole and roles[-1] == "assistant":
-        sentences.append("messages end with the assistant: newer models refuse this")
-    if not is_whole and roles[-1] == "user":
+    if roles[-1] == "assistant":
+        sentences.append(
+            "messages end with the assistant: newer models refuse a call without a message from the user after them"
+        )
+    else:
         sentences.append("messages end with the user: Claude reads the last one and the application's first as one")
     return sentences
 

@@ -305,4 +305,5 @@ def test_the_example_of_the_docs_is_a_valid_request(tmp_path: Path) -> None:
     example = page.partition("## Request files")[2].partition("```yaml\n")[2].partition("```")[0]
     [prompt] = read(write(tmp_path, {"a/v3.txt": "x", "a/v3.request.yaml": example}))
     assert prompt.versions[0].variables == ("city",)
-    assert prompt.notes == {}
+    [note] = prompt.notes[3]
+    assert note.startswith("messages end with the assistant")

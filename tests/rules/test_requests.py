@@ -139,23 +139,22 @@ def messages(*roles: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("request_value", "is_whole", "beginnings"),
+    ("request_value", "beginnings"),
     [
-        ({}, False, []),
-        (messages("user", "assistant"), False, []),
-        (messages("user", "assistant"), True, ["messages end with the assistant: newer models refuse this"]),
-        (messages("user", "assistant", "user"), True, []),
-        (messages("user", "assistant", "user"), False, ["messages end with the user"]),
-        (messages("assistant"), False, ["messages[0] is from the assistant"]),
-        (messages("user", "user", "user", "assistant"), False, [
+        ({}, []),
+        (messages("user", "assistant"), ["messages end with the assistant: newer models refuse a call"]),
+        (messages("user", "assistant", "user"), ["messages end with the user"]),
+        (messages("assistant"), ["messages[0] is from the assistant", "messages end with the assistant"]),
+        (messages("user", "user", "user", "assistant"), [
             "messages do not alternate: messages[0] and messages[1] are both from the user",
+            "messages end with the assistant",
         ]),
     ],
 )  # fmt: skip
-def test_messages_that_claude_reads_otherwise_are_warned_of(
-    request_value: dict[str, Any], is_whole: bool, beginnings: list[str]
+def test_messages_that_claude_refuses_or_reads_otherwise_are_warned_of(
+    request_value: dict[str, Any], beginnings: list[str]
 ) -> None:
-    sentences = requests.warnings(request_value, is_whole=is_whole)
+    sentences = requests.warnings(request_value)
     assert len(sentences) == len(beginnings)
     assert all(map(str.startswith, sentences, beginnings))
 
