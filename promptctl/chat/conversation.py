@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from promptctl import errors
 from promptctl.chat.turns import Turn
 from promptctl.claude import content_blocks
+from promptctl.claude import settings as claude_settings
 from promptctl.claude.api import OK
 from promptctl.rules import buckets
 from promptctl.rules.message_requests import RequestTemplate
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-DEFAULT_MODEL = "claude-sonnet-5-5"
 DEFAULT_MAX_TOKENS = 8192
 
 
@@ -94,7 +94,7 @@ class Conversation:
     def model(self) -> str:
         """Return the `model` of the conversation, else that of the chosen version, else the default."""
         assert self.served is not None
-        return self._model or str(self.served.settings.get("model") or DEFAULT_MODEL)
+        return self._model or str(self.served.settings.get("model") or claude_settings.DEFAULT_MODEL)
 
     def calls(self) -> list[Mapping[str, Any]]:
         """Return the calls of tools in the last reply. The next message must have the results of all of them."""

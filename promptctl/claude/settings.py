@@ -7,6 +7,8 @@ import os
 from promptctl import errors
 from promptctl.records import Record
 
+# For a version without a model.
+DEFAULT_MODEL = "claude-sonnet-5-5"
 KEY_HINT = "export ANTHROPIC_API_KEY=KEY, with a key from the Claude Console"
 # With one of these, the SDK may find a profile or a federated identity, so a missing key is not an error.
 _OTHER_CREDENTIALS = (

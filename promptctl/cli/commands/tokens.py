@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from promptctl import errors
 from promptctl.claude import api, prices, token_counts
+from promptctl.claude import settings as claude_settings
 from promptctl.cli import interruption, numbers, variables
 from promptctl.output import token_view, waiting_line
 from promptctl.rules import caching, references, templates
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from promptctl.claude.token_counts import InputParts
     from promptctl.cli.run import Run
     from promptctl.store.version_texts import ServedVersion
-
-# The same as in chat.
-_DEFAULT_MODEL = "claude-sonnet-5-5"
 
 
 def tokens(
@@ -88,7 +86,7 @@ def _calls(sides: Sequence[ServedVersion], values: Mapping[str, str], model: str
             keywords = template.keywords(values, model=model)
         except templates.MissingValues as problem:
             raise variables.missing(problem, reference, "tokens") from None
-        calls.append({"model": _DEFAULT_MODEL, **keywords})
+        calls.append({"model": claude_settings.DEFAULT_MODEL, **keywords})
     return calls
 
 
