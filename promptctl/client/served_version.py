@@ -80,8 +80,8 @@ class ServedVersion:
         settings = self._visible_settings
         if settings is None:
             settings = self.settings
-            if "request" in settings:
-                settings = {**settings, "request": self.request_template.request}
+            if "request" in settings and (request := self.request_template.request) is not None:
+                settings = {**settings, "request": request}
             self._visible_settings = settings
         return settings
 

@@ -60,11 +60,13 @@ def describe(content: str, settings: Mapping[str, Any]) -> Caching | None:
 
     Raises ValueError for an unknown template style.
     """
-    lifetime = settings.get("cache")
-    if lifetime is None:
+    if "cache" not in settings:
         return None
     from promptctl.rules import message_requests
 
+    lifetime = message_requests.cache_lifetime(settings)
+    if lifetime is None:
+        return None
     prefix = message_requests.cacheable_text(content, settings)
     text_bytes, cacheable_bytes = len(content.encode()), len(prefix.encode())
     names = Template(content, settings).variables
@@ -85,7 +87,7 @@ def describe(content: str, settings: Mapping[str, Any]) -> Caching | None:
             f"{with_tools}{before} {verb} about {tokens:,} tokens (an estimate), and {settings['model']} caches only "
             f"{minimum:,} or more"
         )
-    return Caching(_LIFETIMES.get(lifetime, str(lifetime)), text_bytes, cacheable_bytes, variable, tuple(warnings))
+    return Caching(_LIFETIMES[lifetime], text_bytes, cacheable_bytes, variable, tuple(warnings))
 
 
 def notes(content: str, settings: Mapping[str, Any]) -> list[str]:

@@ -15,12 +15,16 @@ def parse(text: str) -> Any:
     """Return the value of a text that PostgreSQL has written: valid JSON, with one space after each colon and comma.
 
     A text with an escape is parsed by the module `json`, and so is any text if the application has imported `json`.
+    Raises ValueError or IndexError for a text that PostgreSQL has not written.
     """
     if "json" in sys.modules or "\\" in text:
         import json
 
         return json.loads(text)
-    return _value(text, 0)[0]
+    value, end = _value(text, 0)
+    if end != len(text):
+        raise ValueError(f"there is more after {end}")
+    return value
 
 
 def _value(text: str, start: int) -> tuple[Any, int]:
@@ -47,9 +51,9 @@ def _object(text: str, start: int) -> tuple[dict[str, Any], int]:
     values: dict[str, Any] = {}
     while text[start] != "}":
         key, start = _value(text, start)
-        values[key], start = _value(text, start + len(": "))
+        values[key], start = _value(text, _after(text, start, ": "))
         if text[start] == ",":
-            start += len(", ")
+            start = _after(text, start, ", ")
     return values, start + 1
 
 
@@ -59,5 +63,12 @@ def _array(text: str, start: int) -> tuple[list[Any], int]:
         value, start = _value(text, start)
         values.append(value)
         if text[start] == ",":
-            start += len(", ")
+            start = _after(text, start, ", ")
     return values, start + 1
+
+
+def _after(text: str, start: int, separator: str) -> int:
+    """Return the index after a separator, which must begin at an index."""
+    if not text.startswith(separator, start):
+        raise ValueError(f"{separator!r} is missing at {start}")
+    return start + len(separator)

@@ -40,7 +40,8 @@ class RequestTemplate:
         self._settings = settings
         self._prefix = _cacheable(text)
         self._cached_block: dict[str, Any] | None = None
-        control = _CACHE_CONTROLS.get(settings.get("cache", ""))
+        lifetime = cache_lifetime(settings)
+        control = None if lifetime is None else _CACHE_CONTROLS[lifetime]
         if self._prefix and control is not None:
             self._cached_block = {"type": "text", "text": self._prefix, "cache_control": read_only(control)}
         self.request: Mapping[str, Any] | None = None
@@ -149,6 +150,15 @@ class RequestTemplate:
         else:
             self._trees.append((place, parsed, index))
         return parsed
+
+
+def cache_lifetime(settings: Mapping[str, Any]) -> str | None:
+    """Return how long Claude caches the text of a version, `5m` or `1h`, or None.
+
+    Any other value is no lifetime: until schema version 8, the key could have any value.
+    """
+    lifetime = settings.get("cache")
+    return lifetime if isinstance(lifetime, str) and lifetime in _CACHE_CONTROLS else None
 
 
 def cacheable_text(content: str, settings: Mapping[str, Any]) -> str:

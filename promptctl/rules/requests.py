@@ -41,10 +41,21 @@ _LARGEST = 1.7976931348623157e308
 def decode(settings: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the request in the settings of a version, its keys in their order, or None.
 
-    Settings have it as text when they come from the database, and as an object after `visible_settings`.
+    Settings have it as text when they come from the database, and as an object after `visible_settings`. Any other
+    value is no request: until schema version 8, this key could have any value.
     """
     request = settings.get("request")
-    return jsonb.parse(request) if isinstance(request, str) else request
+    if isinstance(request, str):
+        try:
+            request = jsonb.parse(request)
+        except (ValueError, IndexError, RecursionError):
+            return None
+    if not isinstance(request, dict):
+        return None
+    keys = cast("dict[str, Any]", request)
+    if not REFUSED_KEYS.keys().isdisjoint(keys) or ("messages" in keys and _message_problems(keys["messages"])):
+        return None
+    return keys
 
 
 def encode(request: Mapping[str, Any]) -> str:
@@ -59,7 +70,8 @@ def encode(request: Mapping[str, Any]) -> str:
 
 def visible_settings(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return settings with the request as an object; the same mapping if there is no request."""
-    return {**settings, "request": decode(settings)} if "request" in settings else settings
+    request = decode(settings) if "request" in settings else None
+    return settings if request is None else {**settings, "request": request}
 
 
 def parse_json(text: str) -> object:

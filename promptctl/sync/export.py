@@ -231,7 +231,8 @@ def _explicit_settings(settings: dict[str, Any], defaults: Mapping[str, Any]) ->
 
     They have the template style if the folder's default would replace a missing one.
     """
-    settings = {key: value for key, value in settings.items() if key != "request"}
+    if requests.decode(settings) is not None:
+        settings = {key: value for key, value in settings.items() if key != "request"}
     if "template" in settings or defaults.get("template", templates.DEFAULT_STYLE) == templates.DEFAULT_STYLE:
         return settings
     return {**settings, "template": templates.DEFAULT_STYLE}

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 DUMPS = Path(__file__).parent / "dumps"
 VERSIONS = sorted(migration.start for migration in schema.MIGRATIONS)
-# For what only the migration from version 4 does.
+# For what only the migration from this version does.
+FROM_VERSION_8 = pytest.mark.parametrize("old_template", [8], indirect=True)
 FROM_VERSION_4 = pytest.mark.parametrize("old_template", [4], indirect=True)
 OWNER = "schema_owner"
 ACCESS = {"viewer_login": "viewer", "application_login": "application", "operator_login": "operator"}
@@ -325,6 +326,45 @@ def test_db_verify_accepts_a_limit_that_a_migration_did_not_check_and_no_other(
     sql.execute("alter table promptctl.versions drop constraint metadata_has_at_most_1_megabyte")
     run(sql, f"alter table promptctl.versions add constraint metadata_has_at_most_1_megabyte {again}")
     assert unchecked() == ["constraint metadata_has_at_most_1_megabyte"]
+
+
+# Settings that schema version 8 takes, though the keys have a meaning in version 9.
+ODD_SETTINGS: tuple[dict[str, Any], ...] = (
+    {"request": 5}, {"request": None}, {"request": [1], "cache": {}}, {"request": {"b": {"x": [1.50]}, "model": "x"}},
+    {"request": {"messages": [3]}}, {"request": "not JSON"}, {"request": "[1]"}, {"cache": True}, {"cache": "9m"},
+    {"request": '{"messages": [{"role": 3, "content": {}}]}'},
+)  # fmt: skip
+
+
+@FROM_VERSION_8
+def test_a_migration_to_requests_keeps_versions_whose_settings_have_these_keys(
+    as_owner: Promptctl, sql: Connection
+) -> None:
+    for place, settings in enumerate(ODD_SETTINGS):
+        sql.execute(
+            "select promptctl.create_version(%s, 'to {x}', %s, activated => true)",
+            [f"odd{place}", json.dumps(settings)],
+        )
+    assert as_owner("db", "migrate").code == 0
+    assert as_owner("db", "verify").code == 0
+    unchecked = "select conname from pg_constraint where not convalidated and conrelid = 'promptctl.versions'::regclass"
+    assert rows(sql, unchecked) == []
+    for place, settings in enumerate(ODD_SETTINGS):
+        name = f"odd{place}"
+        assert json.loads(as_owner("show", f"{name}@1", "--json").out)["settings"] == settings
+        sent = json.loads(as_owner("render", name, "--var", "x=1", "--request").out)
+        assert sent == {"system": "to 1", "messages": []}
+        refused = as_owner("export", "prompts", "--only", name)
+        assert refused.code == 1
+        assert f'a folder cannot represent all of "{name}": settings of @1: ' in refused.err
+        for command in (["create", name, "other {x}", "--activate"], ["diff", f"{name}@1", f"{name}@2"]):
+            assert as_owner(*command).code == 0
+        # The rules hold for every other version.
+        with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.InvalidTextRepresentation)):
+            sql.execute("select promptctl.create_version(%s, 'new', %s)", [name, json.dumps(settings)])
+        sql.execute("update promptctl.versions set metadata = '{\"a\": 1}' where name = %s and version = 1", [name])
+        assert as_owner("delete", f"{name}@1").code == 0
+        assert as_owner("erase", f"{name}@1", "--reason", "not needed").code == 0
 
 
 def test_a_dry_run_keeps_the_name_of_a_database_in_its_comment(capfd: pytest.CaptureFixture[str]) -> None:
