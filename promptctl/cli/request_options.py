@@ -19,6 +19,14 @@ else:
         return value
 
 
+# By refused key with an option or an argument of its own: what completes a sentence that begins with the key.
+_INSTEAD = {
+    "model": "belongs in --model",
+    "max_tokens": "belongs in --max-tokens",
+    "system": "is the argument TEXT",
+}
+
+
 def read(run: Run, file: str | None, assignments: list[str], *, text_from_pipe: bool) -> dict[str, Any] | None:
     """Return the request that the options describe, None without them. `file` is - for standard input.
 
@@ -46,6 +54,9 @@ def read(run: Run, file: str | None, assignments: list[str], *, text_from_pipe: 
         except ValueError as problem:
             key = references.quoted(assignment.partition("=")[0])
             raise _invalid(f"--request-set {key}: {problem}") from None
+    for assignment in assignments:
+        if requests.contradicted(request, assignment):
+            raise _invalid(f"--request-set {references.quoted(assignment)}: a later --request-set has another value")
     _check(request, where)
     for path, text in _texts(request):
         run.refuse_secrets(f"request.{path}", text)
@@ -63,9 +74,21 @@ def _invalid(message: str) -> errors.Usage:
 
 
 def _check(request: object, where: str) -> None:
-    if clauses := requests.problems(request):
-        more = f" (and {len(clauses) - 1} more)" if len(clauses) > 1 else ""
-        raise _invalid(f"the request in {where}: {clauses[0]}{more}")
+    """Raise Usage for what cannot be a request, with the refused keys in the words of the command line."""
+    clauses = requests.problems(request)
+    for key, instead in _INSTEAD.items():
+        refused = f"{key} {requests.REFUSED_KEYS[key]}"
+        clauses = [f"{key} {instead}" if clause == refused else clause for clause in clauses]
+    if clauses:
+        first, *others = [
+            f"the request in {where} {clause}"
+            if clause.startswith(("is ", "has "))
+            else f"the request in {where}: {clause}"
+            for clause in clauses
+        ]
+        failure = _invalid(first)
+        failure.others = others
+        raise failure
 
 
 def _content(file: str) -> bytes:
@@ -77,9 +100,32 @@ def _content(file: str) -> bytes:
         return bounded_input.any_file(file)
     except bounded_input.TooLarge as problem:
         raise errors.Usage("too_large", f"{references.quoted(file)} {problem.strerror}") from None
-    except OSError as problem:
+    except (OSError, ValueError) as problem:
+        if file.lstrip().startswith("{"):
+            raise errors.Usage(
+                "invalid_request", "--request is the name of a file, and not the request itself", hint=_as_values(file)
+            ) from None
+        if file == "":
+            raise errors.Usage("usage", "--request is empty", hint="pass a file, or - for standard input") from None
         hint = "pass a readable file, or - for standard input"
         raise bounded_input.unreadable(references.quoted(file), problem, hint) from None
+
+
+def _as_values(text: str) -> str:
+    """Return the options that set what the text of a request has, for a hint."""
+    import json
+    import shlex
+
+    try:
+        request = requests.parse_json(text)
+    except ValueError:
+        request = None
+    if not isinstance(request, dict) or not request:
+        return "pass a file, - for standard input, or single values such as --request-set thinking.type=adaptive"
+    values = cast("dict[str, Any]", request).items()
+    # As JSON, because a text such as 5 would be read as a number.
+    words = [word for key, value in values for word in ("--request-set", f"{key}={json.dumps(value)}")]
+    return f"instead of --request, pass {shlex.join(words)}"
 
 
 def _parsed(raw: bytes, where: str) -> object:

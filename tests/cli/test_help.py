@@ -140,6 +140,15 @@ INVALID: dict[tuple[str, ...], tuple[str, str]] = {
     ("list", "--jsn"): ('promptctl list has no option "--jsn": did you mean --json?', "promptctl list --help"),
     ("list", "--everything"): ('promptctl list has no option "--everything"', "promptctl list --help"),
     ("list", "-x"): ('promptctl list has no option "-x"', "promptctl list --help"),
+    ("render", "a", "--model", "m"): ('promptctl render has no option "--model"', "promptctl render --help"),
+    ("create", "a", "x", "--tools", "t.json"): (
+        'promptctl create has no option "--tools": tools is part of the request, which --request FILE reads',
+        "promptctl create --help",
+    ),
+    ("create", "a", "x", "--request-set", "a=[1,"): (
+        '--request-set "a": the value begins as JSON, and is not JSON: Expecting value',
+        "promptctl create --help",
+    ),
     ("list", "--json=yes"): ("--json takes no value", "promptctl list --help"),
     ("list", "a", "b"): ("too many arguments: b", "promptctl list --help"),
     ("list", "a", "b", "c"): ("too many arguments: b c", "promptctl list --help"),

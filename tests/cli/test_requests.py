@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,19 +75,19 @@ def test_single_values_are_set_over_a_file(promptctl: Promptctl, request_file: P
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[1, 2]", "the request in standard input: is a list, not an object"),
-        ("7", "the request in standard input: is a number, not an object"),
-        ("", "the request in standard input: is null, not an object"),
+        ("[1, 2]", "the request in standard input is a list, not an object"),
+        ("7", "the request in standard input is a number, not an object"),
+        ("", "the request in standard input is null, not an object"),
         ('{"a": NaN}', "standard input: NaN is not a JSON number"),
         ('{\n"a": 1,\n"a": 2}', "standard input: the key 'a' appears twice"),
         ('{"a": }', "standard input, line 1: not JSON: Expecting value"),
-        ('{"a": "' + "x" * 2_000_000 + '"}', "the request in standard input: has more than 1 000 000 bytes"),
+        ('{"a": "' + "x" * 2_000_000 + '"}', "the request in standard input has more than 1 000 000 bytes"),
         ('{"a": ' + "[" * 500 + "]" * 500 + "}", "standard input: nested more than 100 deep"),
-        ('{"a": ' + "[" * 100 + "]" * 100 + "}", "the request in standard input: has more than 100 levels"),
+        ('{"a": ' + "[" * 100 + "]" * 100 + "}", "the request in standard input has more than 100 levels"),
         ("on: true", 'standard input, line 1: a key must be a text: write "on" in quotes'),
         ("a: 2026-01-01", 'standard input, line 1: 2026-01-01 is read as a date: write "2026-01-01" in quotes'),
         ("a: &x {}\nb: *x", "standard input, line 1: aliases are not allowed"),
-        ('{"model": "m"}', "the request in standard input: model belongs in the setting model"),
+        ('{"model": "m"}', "the request in standard input: model belongs in --model"),
         ('{"messages": []}', "the request in standard input: messages is empty: leave it out"),
     ],
 )
@@ -104,10 +105,18 @@ def test_what_is_not_a_request_is_refused_in_one_line(promptctl: Promptctl, text
             ("--request-set", "model=m"),
             2,
             "invalid_request",
-            "the request in --request-set: model belongs in the setting",
+            "the request in --request-set: model belongs in --model",
         ),
         (("--request", "-", "-f", "-"), 2, "usage", "the text and the request cannot both come from standard input"),
         (("--request", "no-such-file.json"), 1, "cannot_read", "no-such-file.json"),
+        (("--request", ""), 2, "usage", "--request is empty"),
+        (("--request", '{"a": 1}'), 2, "invalid_request", "--request is the name of a file, and not the request"),
+        (
+            ("--request-set", "a.b=1", "--request-set", "a=2"),
+            2,
+            "invalid_request",
+            '--request-set "a.b=1": a later --request-set has another value',
+        ),
         (("--cache", "2h"), 2, "usage", '--cache is 5m or 1h, not "2h"'),
     ],
 )
@@ -118,6 +127,27 @@ def test_a_wrong_option_is_refused(
     failure = check_json_failure(promptctl("create", "guide", *text, *words, "--json", stdin="{}"), exit_code)
     assert failure["code"] == code
     assert message in failure["message"]
+
+
+def test_each_refused_key_has_a_line_in_the_words_of_the_command_line(promptctl: Promptctl) -> None:
+    call = '{"model": "m", "max_tokens": 5, "system": "s", "stream": true, "top_k": 1}'
+    failure = promptctl("create", "guide", "Guide.", "--request", "-", stdin=call)
+    assert (failure.code, failure.out) == (2, "")
+    assert failure.err.splitlines() == [
+        "the request in standard input: max_tokens belongs in --max-tokens",
+        "the request in standard input: system is the argument TEXT",
+        "the request in standard input: stream belongs in the application's call",
+        "error: the request in standard input: model belongs in --model",
+        "hint:  promptctl create --help",
+    ]
+
+
+def test_json_in_place_of_a_file_has_a_hint_that_stores_the_same(promptctl: Promptctl) -> None:
+    request = {"thinking": {"type": "adaptive"}, "stop_sequences": ["it's", "5"], "service_tier": "5"}
+    failure = check_failure(promptctl("create", "guide", "Guide.", "--request", json.dumps(request)), 2)
+    hint = failure.err.splitlines()[-1].removeprefix("hint:  instead of --request, pass ")
+    assert promptctl("create", "guide", "Guide.", *shlex.split(hint)).code == 0
+    assert settings_of(promptctl, "guide@1")["request"] == request
 
 
 def test_what_looks_like_a_key_in_a_request_is_refused_with_its_path(promptctl: Promptctl) -> None:

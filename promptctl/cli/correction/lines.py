@@ -59,13 +59,22 @@ def reason_and_hint(words: Sequence[str]) -> tuple[str, str] | None:
 def unknown_option(command_path: str, spelling: str, spellings: Sequence[str], words: Sequence[str]) -> errors.Usage:
     """Return the error for an option that a command does not have.
 
-    It names the nearest option. If the line has a likely correction, it names none, because `hints` then replaces the
-    hint by the corrected line.
+    It names the nearest option, or --request for a parameter of Claude's API. If the line has a likely correction, it
+    names none, because `hints` then replaces the hint by the corrected line.
     """
     import difflib
 
-    near = difflib.get_close_matches(spelling, [option for option in spellings if option.startswith("--")], n=1)
-    question = f": did you mean {near[0]}?" if near and likely_correction(words) is None else ""
+    question = ""
+    if likely_correction(words) is None:
+        # Many options are as near to --help as to what was meant.
+        candidates = [
+            option for option in spellings if option.startswith("--") and (option != "--help" or "h" in spelling)
+        ]
+        near = difflib.get_close_matches(spelling, candidates, n=1)
+        if command_path == "promptctl create" and (key := options.request_key(spelling)) is not None:
+            question = f": {key} is part of the request, which --request FILE reads"
+        elif near:
+            question = f": did you mean {near[0]}?"
     message = f"{command_path} has no option {references.quoted(spelling)}{question}"
     return errors.Usage("usage", message, hint=f"{command_path} --help")
 

@@ -35,6 +35,8 @@ _REPLACEMENTS: dict[str, tuple[str, str | None]] = {
     "--hourly": ("--by", "hour"),
     "-V": ("--verbose", None),
 }
+# Parameters of Claude's API whose value is an object or a list.
+_STRUCTURED = ("messages", "output_config", "stop_sequences", "thinking", "tool_choice", "tools")
 
 
 def correct(line: ParsedLine) -> None:
@@ -113,6 +115,8 @@ def _replace(line: ParsedLine, option: str, value: str | None) -> None:
         line.arguments.append(value)
     elif option in synonyms.NAME_OPTIONS and value is not None and first_argument in ("name", "names", *REFERENCES):
         line.arguments.insert(0, value)
+    elif line.name == "create" and value is not None and (assignment := _assignment(option, value)) is not None:
+        line.options.append(("--request-set", assignment))
     elif option == "--dry-run" and line.name in READING:
         # The option is dropped, because the command changes nothing.
         pass
@@ -128,6 +132,28 @@ def _replace(line: ParsedLine, option: str, value: str | None) -> None:
             line.arguments.append(value)
     else:
         line.options.append((option, value))
+
+
+def request_key(option: str) -> str | None:
+    """Return the key of a request that an option names, as `tool_choice` for `--tool-choice`, or None."""
+    from promptctl.folder import yaml_settings
+
+    key = option.removeprefix("--").replace("-", "_")
+    return key if option.startswith("--") and key in yaml_settings.REQUEST_PARAMETERS else None
+
+
+def _assignment(option: str, value: str) -> str | None:
+    """Return the value of --request-set that an option for a parameter of Claude's API means, None for any other."""
+    if option == "--effort":
+        return f"output_config.effort={value}"
+    key = request_key(option)
+    is_json = value[:1] in ("{", "[")
+    if key == "thinking" and not is_json:
+        return f"thinking.type={value}"
+    # The value of --tools is the name of a file, and that of --messages a text, which no request has.
+    if key is None or (key in _STRUCTURED and not is_json):
+        return None
+    return f"{key}={value}"
 
 
 def _add_variables(line: ParsedLine, text: str) -> None:
