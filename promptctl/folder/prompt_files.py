@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -175,7 +174,7 @@ class _PromptParser:
         else:
             yaml = prompt_yaml.parse(content, path, self._problems)
         if 0 not in yaml.allowed_secrets:
-            self._find_secrets(text, path)
+            self._find_secrets(text, path, yaml.values)
         return yaml
 
     def _parse_version(self, number: int, yaml: PromptYaml) -> FileVersion | None:
@@ -210,7 +209,7 @@ class _PromptParser:
         variables = required = ()
         if stored_hash is None:
             request = requests.decode(settings)
-            variables = _variables(text, request, settings)
+            variables = templates.variables(text, settings)
             required = templates.required(variables, settings)
             notes = templates.double_brace_warnings(text, settings)
             if request is not None:
@@ -220,7 +219,7 @@ class _PromptParser:
 
                 notes += caching.notes(text, settings)
             if number in yaml.allowed_secrets:
-                notes += _allowed_secrets(text, settings.get("request"), yaml.allowed_secrets[number])
+                notes += _allowed_secrets(text, request, yaml.allowed_secrets[number])
             if notes:
                 self._notes[number] = notes
         # A text that differs from the stored one is searched too, because the plan prints the difference.
@@ -244,7 +243,7 @@ class _PromptParser:
         if setting is not None:
             settings["request"] = setting
             if number not in yaml.allowed_secrets and setting != self._stored.requests.get(number):
-                self._find_request_secrets(raw, setting, path)
+                self._find_secrets(raw.decode(errors="replace"), path, (request,))
         return True
 
     def _read(self, file: str) -> tuple[bytes | None, bool]:
@@ -260,39 +259,17 @@ class _PromptParser:
         self._is_as_scanned = self._is_as_scanned and is_as_scanned
         return content, is_as_scanned
 
-    def _find_secrets(self, text: str, path: str) -> None:
+    def _find_secrets(self, text: str, path: str, values: Sequence[Any] = ()) -> None:
         if self._secrets is not None:
-            self._secrets += [
-                f"{path}:{secret.line}: {secret.masked} looks like {secret.kind}" for secret in secret_values.find(text)
-            ]
-
-    def _find_request_secrets(self, raw: bytes, setting: str, path: str) -> None:
-        """Search a request file as it is, then the request itself, because an escape in the file can hide a secret."""
-        if self._secrets is None:
-            return
-        count = len(self._secrets)
-        self._find_secrets(raw.decode(errors="replace"), path)
-        if len(self._secrets) == count:
-            self._secrets += [
-                f"{path}: {secret.masked} looks like {secret.kind}" for secret in secret_values.find(setting)
-            ]
+            self._secrets += secret_values.messages(path, text, values)
 
 
-def _variables(text: str, request: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the variables of a version: those of its text, then those of its few-shot messages, each once."""
-    names = templates.variables(text, settings)
-    if request is None or "messages" not in request:
-        return names
-    in_messages = (templates.variables(message, settings) for message in requests.message_texts(request))
-    return tuple(dict.fromkeys((*names, *itertools.chain.from_iterable(in_messages))))
-
-
-def _allowed_secrets(text: str, request: str | None, reason: str) -> list[str]:
+def _allowed_secrets(text: str, request: Mapping[str, Any] | None, reason: str) -> list[str]:
     """Return a note about each thing in a text or a request that looks like a key and is allowed."""
     because = f": {reason}" if reason else ""
     places = [(f"line {secret.line}", secret) for secret in secret_values.find(text)]
     if request is not None:
-        places += [("request", secret) for secret in secret_values.find(request)]
+        places += [("request", secret) for secret in secret_values.find_in_values((request,))]
     return [
         f"{place}: {secret.masked} looks like {secret.kind}, which prompt.yaml allows{because}"
         for place, secret in places

@@ -8,7 +8,7 @@ from promptctl.folder import request_files, rollout_yaml, route_steps, strict_ya
 from promptctl.folder.yaml_settings import SETTINGS
 from promptctl.folder.yaml_values import is_finite, mapping, quoted, text, unknown_key
 from promptctl.records import Record
-from promptctl.rules import references
+from promptctl.rules import references, requests
 
 if TYPE_CHECKING:
     from promptctl.folder.yaml_values import Report
@@ -37,10 +37,10 @@ class PromptYaml:
     """The checked content of a prompt.yaml.
 
     `versions` has the keys of each version; `of` combines them with the keys for all versions. In `settings`, a request
-    is the text that is stored. `route` is None for a
-    file without the key `route`, [] for an empty route. `rollout` is the plan that the key `rollout` has, or None, and
-    `written_rollout` is the value of that key. `allowed_secrets` has the versions in which what looks like a key is
-    allowed, each with the reason, '' without one. The number 0 stands for prompt.yaml itself.
+    is the text that is stored. `route` is None for a file without the key `route`, [] for an empty route. `rollout` is
+    the plan that the key `rollout` has, or None, and `written_rollout` is the value of that key. `allowed_secrets` has
+    the versions in which what looks like a key is allowed, each with the reason, '' without one. The number 0 stands
+    for prompt.yaml itself.
     """
 
     def __init__(self) -> None:
@@ -52,6 +52,17 @@ class PromptYaml:
         self.rollout: RolloutPlan | None = None
         self.written_rollout: object = None
         self.allowed_secrets: dict[int, str] = {}
+
+    @property
+    def values(self) -> list[Any]:
+        """Everything that the file has to be stored, as JSON values."""
+        all_settings = (self.settings, *(version.settings for version in self.versions.values()))
+        return [
+            self.description,
+            self.route,
+            *(requests.visible_settings(settings) for settings in all_settings),
+            *((version.author, version.metadata) for version in self.versions.values()),
+        ]
 
     def of(self, number: int) -> VersionYaml:
         """Return what the file has for a version. Its own keys take precedence over those for all versions."""

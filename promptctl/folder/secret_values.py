@@ -10,7 +10,8 @@ from promptctl.records import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from typing import Any
 
 
 class Secret(Record):
@@ -134,6 +135,25 @@ def find(text: str) -> list[Secret]:
         counted_to = start
         secrets.append(Secret(line, kind, masked))
     return secrets
+
+
+def find_in_values(values: Iterable[Any]) -> list[Secret]:
+    """Return what looks like a secret in the texts and keys of JSON values. The lines have no meaning."""
+    from promptctl.rules import json_values
+
+    return [secret for value in values for secret in find("\n".join(json_values.texts(value)))]
+
+
+def messages(path: str, text: str, values: Iterable[Any] = ()) -> list[str]:
+    """Return a message about each secret in a file, with its line.
+
+    `values` are the JSON values that YAML or JSON reads from the text: an escape in it can hide a secret, of which the
+    line is not known.
+    """
+    found = [f"{path}:{secret.line}: {secret.masked} looks like {secret.kind}" for secret in find(text)]
+    if found or "\\" not in text:
+        return found
+    return [f"{path}: {secret.masked} looks like {secret.kind}" for secret in find_in_values(values)]
 
 
 def _long_runs(text: str) -> str:

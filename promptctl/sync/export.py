@@ -133,11 +133,11 @@ class _FilesOfPrompt:
             files.append((path, version.content.encode()))
             if request_file := self._request_file(version, request_names.get(version.version), current):
                 files.append(request_file)
+            request = requests.decode(version.settings)
             for file_path, content in files[file_count:]:
-                if secrets := secret_values.find(content.decode()):
-                    self._secrets += [
-                        f"{file_path}:{secret.line}: {secret.masked} looks like {secret.kind}" for secret in secrets
-                    ]
+                values = (request,) if file_path != path else ()
+                if messages := secret_values.messages(file_path, content.decode(), values):
+                    self._secrets += messages
                     with_secrets.add(version.version)
         text = self._yaml_text(yaml_path, current, with_secrets)
         return [*files, (yaml_path, text.encode())] if text else files
@@ -204,7 +204,10 @@ class _FilesOfPrompt:
             text = prompt_yaml_writer.text(
                 versions, active=prompt.active_version, route=prompt.route, rollout=rollout, request=request
             )
-            if secrets := secret_values.find(text):
+            secrets = secret_values.find(text)
+            if not secrets and "\\" in text:
+                secrets = secret_values.find_in_values(prompt_yaml.parse(text.encode(), path, []).values)
+            if secrets:
                 self._secrets += [f"{path}: {secret.masked} looks like {secret.kind}" for secret in secrets]
                 with_secrets.add(0)
             if not with_secrets:

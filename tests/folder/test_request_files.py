@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 from tests.folder.test_prompt_files import read, refusal, write
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 YAML = """\
@@ -254,6 +255,60 @@ def test_the_secret_in_the_request_of_prompt_yaml_is_refused_by_line(tmp_path: P
     yaml = f"active: 1\nrequest:\n  extra_headers: {{x-key: {SECRET}}}\n"
     folder = write(tmp_path, {"a/v1.txt": "x", "a/prompt.yaml": yaml})
     assert secrets_of(folder) == ["a/prompt.yaml:3: sk-ant-… looks like an Anthropic API key"]
+
+
+ESCAPED = SECRET.replace("s", "\\x73", 1)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("prompt.yaml", f'request: {{extra_headers: {{x-key: "{ESCAPED}"}}}}\n'),
+        ("prompt.yaml", f'request: {{tools: [{{"{ESCAPED}": 1}}]}}\n'),
+        ("prompt.yaml", f'versions: {{1: {{ticket: ["{ESCAPED}"]}}}}\n'),
+        ("prompt.yaml", f'versions: {{1: {{model: "{ESCAPED}"}}}}\n'),
+        ("prompt.yaml", f'variables: {{x: {{default: "{ESCAPED}"}}}}\n'),
+        ("prompt.yaml", f'description: "{ESCAPED}"\n'),
+        ("v1.request.yaml", f'extra_headers: {{x-key: "{ESCAPED}"}}\n'),
+        ("v1.request.json", json.dumps({"x": SECRET}).replace("s", "\\u0073")),
+        # In the text of the file, the letter of the escape comes directly before the key.
+        ("v1.request.json", json.dumps({"x": f"The key:\n{SECRET}"})),
+        ("v1.request.yaml", f'x: "The key:\\n{SECRET}"\n'),
+    ],
+)
+def test_an_escape_hides_no_secret(tmp_path: Path, file: str, content: str) -> None:
+    folder = write(tmp_path, {"a/v1.txt": "x", f"a/{file}": content})
+    assert secrets_of(folder) == [f"a/{file}: sk-ant-… looks like an Anthropic API key"]
+    allowed = file if file == "prompt.yaml" else "v1"
+    yaml = content if file == "prompt.yaml" else ""
+    write(tmp_path, {"a/prompt.yaml": f"{yaml}allow_secrets: {{{allowed}: an example}}\n"})
+    assert secrets_of(folder) == []
+    if allowed == "v1":
+        assert read(folder)[0].notes[1] == [
+            "request: sk-ant-… looks like an Anthropic API key, which prompt.yaml allows: an example"
+        ]
+
+
+def test_a_request_is_decoded_as_often_for_few_messages_as_for_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+    decode = requests.decode
+
+    def counted(settings: Mapping[str, Any]) -> dict[str, Any] | None:
+        decoded.append(settings["request"])
+        return decode(settings)
+
+    monkeypatch.setattr(requests, "decode", counted)
+    counts: list[int] = []
+    for number in (1, 300):
+        messages = [{"role": "user", "content": f"{{v{place}}}"} for place in range(number)]
+        folder = tmp_path / str(number)
+        decoded.clear()
+        [prompt] = read(write(folder, {"a/v1.txt": "{x}", "a/v1.request.json": json.dumps({"messages": messages})}))
+        assert prompt.versions[0].variables == ("x", *(f"v{place}" for place in range(number)))
+        counts.append(len(decoded))
+    assert counts[0] == counts[1] > 0
 
 
 def test_a_stored_request_is_not_searched_again(tmp_path: Path) -> None:

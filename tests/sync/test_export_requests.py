@@ -98,6 +98,15 @@ def test_a_secret_in_an_exported_request_is_allowed_with_its_version(promptctl: 
     assert "v1: it was in the database when this was exported" in (promptctl.home / "other/a/prompt.yaml").read_text()
 
 
+def test_an_escape_hides_no_secret_from_an_export(promptctl: Promptctl) -> None:
+    request = json.dumps({"x": f"The key:\n{SECRET}"})
+    prompts(promptctl, {"a/v1.txt": "x", "a/v1.request.json": request})
+    assert promptctl("sync", "prompts", "--allow-secrets").code == 0
+    exported = promptctl("export", "prompts")
+    assert "prompts/a/v1.request.json: sk-ant-… looks like an Anthropic API key" in exported.err
+    assert "v1: it was in the database when this was exported" in (promptctl.home / "prompts/a/prompt.yaml").read_text()
+
+
 def test_a_request_that_yaml_cannot_represent_is_an_error_beside_a_yaml_file(promptctl: Promptctl) -> None:
     deep: Any = list(range(22_000))
     for _ in range(97):
