@@ -8,7 +8,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 # Exit codes of checks, which are no errors: a check found differences, or a comparison or a rollout is not decided.
 DIFFERENT = 3
@@ -21,6 +21,9 @@ class PromptctlError(Exception):
     `hint_options` are words with which the command that failed would succeed. If there are any, `cli.hints` makes the
     hint: `hint_prefix`, then the command line with these words added and the word `hint_without` removed.
 
+    `hint_corrections` are beginnings of words of that command line with what replaces them, as `nmae=` with `name=`.
+    Without such a word there, the hint is `hint`.
+
     `others` are messages of further errors of the same kind, for example the other invalid files. `sqlstate` is
     PostgreSQL's code, or empty.
     """
@@ -29,6 +32,7 @@ class PromptctlError(Exception):
     hint_options: tuple[str, ...] = ()
     hint_prefix: str = ""
     hint_without: str | None = None
+    hint_corrections: Mapping[str, str] = {}
     others: Sequence[str] = ()
     sqlstate: str = ""
 

@@ -23,6 +23,10 @@ SILENCE_SECONDS = 120
 _USAGE_FIELDS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _LONGEST_NAME = 200
 _MOST_COUNT_ATTEMPTS = 3
+# Arguments of the SDK for anything else in a call.
+_EXTRA = frozenset({"extra_headers", "extra_query", "extra_body"})
+# Parameters of older models, which newer SDKs do not have. They take no tokens.
+_SAMPLING = frozenset({"temperature", "top_k", "top_p"})
 OK, INTERRUPTED = "ok", "interrupted"
 
 
@@ -183,6 +187,19 @@ class Claude:
                 raise refusals.invalid_reply("it has no number of tokens")
             return tokens_counted
         raise AssertionError("the last attempt returns or raises")
+
+    def unknown_parameters(self, keywords: Mapping[str, Any]) -> list[str]:
+        """Return the keywords that `count_tokens` leaves out although they may take tokens.
+
+        These are those that the SDK's `messages.create` does not have, and those that may have anything in them.
+        Raises ClaudeFailed.
+        """
+        import inspect
+
+        messages = self._wait_for_client().messages
+        signatures = (inspect.signature(method) for method in (messages.create, messages.count_tokens))
+        in_signatures = {name for signature in signatures for name in signature.parameters}
+        return [key for key in keywords if key in _EXTRA or key not in (*in_signatures, *_SAMPLING)]
 
     def _load(self) -> None:
         try:

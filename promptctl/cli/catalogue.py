@@ -52,7 +52,7 @@ HEADINGS = (
             "show": Command(
                 "show:show",
                 "Show the versions of a prompt and its active text.",
-                p.REFERENCE, p.AT, p.LIMIT, p.ARCHIVED_VERSIONS,
+                p.REFERENCE, p.AT, p.STORED_REQUEST, p.LIMIT, p.ARCHIVED_VERSIONS,
             ),
             "render": Command(
                 "render:render",

@@ -23,7 +23,8 @@ def explained(failure: errors.PromptctlError, invocation: Invocation) -> errors.
     if connection is not None and (unquoted := _unquoted_text(failure, connection, words)) is not None:
         failure = unquoted
     may_be_corrected = isinstance(failure, errors.Usage) and not failure.hint_options
-    if not (may_be_corrected and _add_corrected_line(failure, words)):
+    is_corrected = bool(failure.hint_corrections) and _correct_words(failure, words)
+    if not is_corrected and not (may_be_corrected and _add_corrected_line(failure, words)):
         _replace_hint(failure, connection, words)
         if failure.hint is None:
             _add_hint(failure, connection, words)
@@ -84,6 +85,20 @@ def _unquoted_text(
     return errors.Usage(
         "usage", "a text of several words is one argument: put it in quotes", hint=command_line.for_shell(line)
     )
+
+
+def _correct_words(failure: errors.PromptctlError, words: Sequence[str]) -> bool:
+    """Set the hint to the line with misspelled words replaced. Return False if the line has none of them."""
+    line = list(words)
+    for wrong, right in failure.hint_corrections.items():
+        for place, word in enumerate(line):
+            option = "--var=" if word.startswith("--var=") else ""
+            if word.startswith(option + wrong):
+                line[place] = option + right + word[len(option + wrong) :]
+    if line == list(words):
+        return False
+    failure.hint = command_line.for_shell(line)
+    return True
 
 
 def _looks_like_a_version(name: str | None) -> bool:

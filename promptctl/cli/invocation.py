@@ -43,6 +43,7 @@ class Invocation:
         # `Run` has the options that commands share. The function of the command gets the other values.
         shared = [parameter.name for parameter in (*SHARED, *CHANGE) if parameter.name in values]
         self.run = Run(**{option: values.pop(option) for option in shared})
+        self.run.words = self.words
         if name in PAGED and self.run.form == "plain" and not values.get("csv"):
             from promptctl.output import stream
 

@@ -149,14 +149,19 @@ TEMPLATE_STYLE = _option(
     "template", "--template", "STYLE", "Template style: braces for {x}, mustache for {{x}}, none for no variables."
 )
 DEFAULTS = _option("default", "--default", "NAME=TEXT", "Default value of a variable. Repeatable.", kind=TEXTS)
-MODEL = _option("model", "--model", "NAME", "Model that chat uses.")
-MAX_TOKENS = _option("max_tokens", "--max-tokens", "N", "Maximum tokens of a reply in chat.", kind=NUMBER)
-REQUEST = _option("request", "--request", "FILE", "What Claude is sent besides the text, JSON or YAML; - is stdin.")
+MODEL = _option("model", "--model", "NAME", "Model of each call with the version.")
+MAX_TOKENS = _option("max_tokens", "--max-tokens", "N", "Maximum tokens of a reply.", kind=NUMBER)
+REQUEST = _option(
+    "request",
+    "--request",
+    "FILE",
+    "What Claude is sent besides the text, as JSON or YAML. - reads standard input.",
+)
 REQUEST_SET = _option(
     "request_set",
     "--request-set",
     "KEY=VALUE",
-    "A value of the request: thinking.type=adaptive. Repeatable.",
+    "Set one value in the request of --request, or else in an empty one: thinking.type=adaptive. Repeatable.",
     kind=TEXTS,
 )
 CACHE = _option("cache", "--cache", "5m|1h", "How long Claude caches the text before the first variable.")
@@ -172,6 +177,7 @@ AT = _option(
     "TIME",
     "Show the version that was active at this time: RFC 3339, a local date and time, or an age such as 2h.",
 )
+STORED_REQUEST = _flag("request", "--request", "Print the request of the version as JSON, and not its text.")
 LIMIT = _option(
     "limit", "--limit -n", "N", "Show the newest N rows. 0 shows all. Default: 20 on a terminal, else all.", kind=NUMBER
 )
@@ -302,7 +308,11 @@ VARIABLES_FILE = _option(
     "FILE",
     "Read values of variables from a YAML or JSON file. - reads standard input. --var takes precedence.",
 )
-AS_REQUEST = _flag("request", "--request", "Print the JSON that is sent to Claude.")
+AS_REQUEST = _flag(
+    "request",
+    "--request",
+    "Print the JSON that is sent to Claude. It has a model and max_tokens if the version sets them.",
+)
 REQUEST_MESSAGE = _option("message", "--message", "TEXT", "Add a message to the JSON of --request.")
 MESSAGE = _argument(
     "message", "MESSAGE", "Message to send. - reads standard input. Default: start a conversation.", required=False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from promptctl import bounded_input, errors
-from promptctl.output import messages
+from promptctl.output import messages, stream
 from promptctl.rules import references, requests
 
 TYPE_CHECKING = False
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any, cast
 
     from promptctl.cli.run import Run
+    from promptctl.store.version_texts import VersionText
 else:
 
     def cast(_: str, value: object) -> object:
@@ -67,6 +68,26 @@ def note_warnings(request: dict[str, Any] | None) -> None:
     """Print what Claude will probably read otherwise than the author of a request expects."""
     for sentence in requests.warnings(request or {}):
         messages.note(f"request: {sentence}")
+
+
+def note_left_out(run: Run, active: VersionText, request: dict[str, Any], *, has_text: bool) -> None:
+    """Print which keys the request of the active version has and a new request has not, and how to keep them.
+
+    `has_text`: the text of the new version is an argument, so the command can read the request from a pipe.
+    """
+    left_out = [stream.one_line(key) for key in requests.decode(active.settings) or {} if key not in request]
+    if not left_out:
+        return
+    from promptctl.cli import command_line
+
+    reference = f"{active.name}@{active.version}"
+    messages.note(f"the request of {reference}, which is active, also has {', '.join(left_out)}")
+    show = command_line.on_same_database(f"promptctl show {reference} --request", run.words)
+    create = command_line.for_shell(command_line.with_options(run.words, ("--request", "-")))
+    if has_text and create.isprintable():
+        messages.note(f"to keep that: {show} | {create}")
+    else:
+        messages.note(f"to keep that: {show} > request.json, then add --request request.json")
 
 
 def _invalid(message: str) -> errors.Usage:

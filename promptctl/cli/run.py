@@ -12,7 +12,7 @@ from promptctl.rules import references
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from promptctl.postgres.database import Database
@@ -51,6 +51,8 @@ class Run:
         self.form = "json" if json else "quiet" if quiet else "plain"
         self.reason = reason
         self.allow_secrets = allow_secrets
+        # The words of the command line, for a command to paste.
+        self.words: Sequence[str] = ()
         self.connection: Database | None = None
         self._database_url = database_url
         self._log_form = log_format or ("text" if verbose else None)

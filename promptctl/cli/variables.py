@@ -43,8 +43,11 @@ def check_style(style: str) -> None:
         )
 
 
-def check(accepted: Collection[str], reference: str, values: Mapping[str, str], command: str) -> None:
-    """Raise Usage for a value without a variable. `accepted` are the names in the templates and in the settings."""
+def check(accepted: Collection[str], reference: str, values: Mapping[str, str]) -> None:
+    """Raise Usage for a value without a variable. `accepted` are the names in the templates and in the settings.
+
+    The hint is the command line with the nearest names, or the command that lists the variables.
+    """
     unknown = [name for name in values if name not in accepted]
     if not unknown:
         return
@@ -53,13 +56,13 @@ def check(accepted: Collection[str], reference: str, values: Mapping[str, str], 
     near = {name: match for name in unknown for match in difflib.get_close_matches(name, accepted, n=1)}
     names = ", ".join(f"{name} (did you mean {near[name]}?)" if name in near else name for name in unknown)
     available = "" if near else f": it has {', '.join(sorted(accepted)) or 'none'}"
-    # Only the corrected options: the command line may lack other values too.
-    options = " ".join(f"--var {name}=VALUE" for name in dict.fromkeys(near.values()))
-    raise errors.Usage(
+    failure = errors.Usage(
         "variable_unknown",
         f"{reference} has no variable{'s' if len(unknown) > 1 else ''} {names}{available}",
-        hint=f"promptctl {command} {reference} {options}" if near else f"promptctl show {reference}",
+        hint=f"promptctl show {reference}",
     )
+    failure.hint_corrections = {f"{name}=": f"{match}=" for name, match in near.items()}
+    raise failure
 
 
 def missing(problem: MissingValues, reference: str, command: str) -> errors.Usage:

@@ -68,6 +68,7 @@ def created_document(created: CreatedVersion) -> dict[str, Any]:
         "metadata": created.metadata,
         "settings": requests.visible_settings(created.settings),
         "variables": _variables(created.variables, created.settings),
+        "caching": _caching(created.content, created.settings),
         "created": created.created,
     }
 
@@ -87,6 +88,7 @@ def _version(version: VersionDetail) -> dict[str, Any]:
         "metadata": version.metadata,
         "settings": requests.visible_settings(version.settings),
         "variables": _variables(version.variables, version.settings),
+        "caching": _caching(version.content, version.settings),
         "origin": version.origin,
         "release": version.release,
         "stats": _stats(version.stats),
@@ -102,6 +104,24 @@ def _variables(variables: str, settings: Mapping[str, Any]) -> list[dict[str, An
         is_required = default is None and description.get("required", True)
         variable_documents.append({"name": name, "required": is_required, "default": default})
     return variable_documents
+
+
+def _caching(content: str, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return how much of a version Claude can cache, None without the setting `cache`."""
+    if "cache" not in settings:
+        return None
+    from promptctl.rules import caching
+
+    described = caching.describe(content, settings)
+    if described is None:
+        return None
+    return {
+        "lifetime": described.lifetime,
+        "text_bytes": described.text_bytes,
+        "cacheable_bytes": described.cacheable_bytes,
+        "first_variable": described.first_variable,
+        "warnings": list(described.warnings),
+    }
 
 
 def _stats(stats: Mapping[str, Any]) -> dict[str, Any]:

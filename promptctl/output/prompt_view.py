@@ -83,9 +83,11 @@ def show_overview(overview: Overview, name: str, limit: int) -> None:
     if active is not None and "request" in active.settings:
         from promptctl.output import request_view
 
-        stream.write("".join(f"{line}\n" for line in request_view.lines(active.settings)) + "\n")
+        lines = request_view.lines(active.settings, f"{name}@{active.version}")
+        stream.write("".join(f"{line}\n" for line in lines) + "\n")
     if active is not None and (sentences := _caching_sentences(active.content, active.settings)):
-        stream.write("".join(f"{stream.styled(sentence, stream.DIM)}\n" for sentence in sentences) + "\n")
+        lines = _wrapped(sentences)
+        stream.write("".join(f"{stream.styled(line, stream.DIM)}\n" for line in lines) + "\n")
     if active is not None:
         stream.write_content(active.content)
     else:
@@ -124,8 +126,18 @@ def note_version(text: VersionText, status: VersionStatus) -> None:
     ]
     if status.description:
         parts.append(text_width.cut(status.description, _LONGEST_DESCRIPTION))
-    parts += [f"{key} {_short(str(text.settings[key]))}" for key in _NOTED_SETTINGS if text.settings.get(key)]
-    messages.note("; ".join(parts))
+    messages.note("; ".join([*parts, *_noted_settings(text.settings)]))
+
+
+def _noted_settings(settings: Mapping[str, Any]) -> list[str]:
+    """Return the settings that the first line about a version names, in a pipe with the keys of its request."""
+    parts = [f"{key} {_short(str(settings[key]))}" for key in _NOTED_SETTINGS if settings.get(key)]
+    if "request" in settings and not stream.to_terminal():
+        from promptctl.output import request_view
+
+        if keys := request_view.keys(settings):
+            parts.append(f"request with {_short(keys)}")
+    return parts
 
 
 def note_active_at(text: VersionText, time: Timestamp) -> None:
@@ -166,9 +178,7 @@ def _state_sentence(name: str, state: PromptState, settings: Mapping[str, Any] |
         parts.append(f"a route of {state.route_steps} step{'s' * (state.route_steps != 1)}")
     if state.source_version is not None:
         parts.append(f"held, the folder names {state.source_version}")
-    if settings and settings.get("model"):
-        parts.append(f"model {_short(settings['model'])}")
-    return "; ".join(parts)
+    return "; ".join([*parts, *_noted_settings(settings or {})])
 
 
 def note_variables(variables: str, settings: Mapping[str, Any]) -> None:
@@ -177,20 +187,20 @@ def note_variables(variables: str, settings: Mapping[str, Any]) -> None:
         messages.note(f"variables: {templates.describe(variables.split(), settings)}")
 
 
-def note_request(settings: Mapping[str, Any]) -> None:
+def note_request(settings: Mapping[str, Any], reference: str) -> None:
     """Report the keys of the request of a version, if it has one: `request: thinking, tools (get_weather, search)`."""
     if "request" not in settings:
         return
     from promptctl.output import request_view
 
-    for line in request_view.lines(settings):
+    for line in request_view.lines(settings, reference):
         messages.note(line)
 
 
 def note_caching(content: str, settings: Mapping[str, Any]) -> None:
     """Report how much of a version Claude can cache, if it has the setting `cache`."""
-    for sentence in _caching_sentences(content, settings):
-        messages.note(sentence)
+    for line in _wrapped(_caching_sentences(content, settings)):
+        messages.note(line)
 
 
 def _caching_sentences(content: str, settings: Mapping[str, Any]) -> list[str]:
@@ -199,6 +209,19 @@ def _caching_sentences(content: str, settings: Mapping[str, Any]) -> list[str]:
     from promptctl.rules import caching
 
     return caching.notes(content, settings)
+
+
+def _wrapped(sentences: Sequence[str]) -> list[str]:
+    """Return sentences as lines that break between words on a terminal."""
+    if not sentences or not stream.to_terminal():
+        return list(sentences)
+    import textwrap
+
+    return [
+        line
+        for sentence in sentences
+        for line in textwrap.wrap(sentence, stream.width(), break_long_words=False, break_on_hyphens=False)
+    ]
 
 
 def note_origin(origin: Mapping[str, Any] | None) -> None:

@@ -30,9 +30,10 @@ def show(differences: Sequence[Difference], old_name: str, new_name: str) -> Non
         path = stream.one_line(difference.path)
         if difference.kind == "changed" and _is_long_text(difference.old, difference.new):
             stream.write(_styled(f"{path}:", stream.BOLD) + "\n")
-            diff_view.show(
-                difference.old, difference.new, f"{old_name} {difference.path}", f"{new_name} {difference.path}"
-            )
+            # Texts in a request seldom end with a line feed. Only a difference of the ends is worth a line.
+            end = "" if difference.old.endswith("\n") or difference.new.endswith("\n") else "\n"
+            names = f"{old_name} {difference.path}", f"{new_name} {difference.path}"
+            diff_view.show(difference.old + end, difference.new + end, *names)
         else:
             stream.write(f"{_styled(f'{path}:', stream.BOLD)} {_change(difference)}\n")
 
@@ -56,7 +57,7 @@ def _change(difference: Difference) -> str:
     if difference.kind == "removed":
         return _styled(f"removed {_shown(difference.old)}", stream.RED)
     if difference.kind == "order":
-        return f"order {', '.join(difference.old)} -> {', '.join(difference.new)}"
+        return f"reordered ({', '.join(difference.old)}) -> ({', '.join(difference.new)})"
     return f"{_shown(difference.old)} -> {_shown(difference.new)}"
 
 

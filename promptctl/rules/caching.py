@@ -35,24 +35,27 @@ _LIFETIMES = {"5m": "5 minutes", "1h": "1 hour"}
 
 
 class Caching(Record):
-    """How much of a text is cached. `first_variable` is what ends the cached part, None if all of the text is cached.
+    """How much of a text can be cached, for `lifetime`, which is 5m or 1h.
 
-    Sizes are bytes in UTF-8. `warnings` has sentences without a period.
+    `cacheable_bytes` stand before `first_variable`, which is None for a text without variables. `is_cached` is whether
+    that is enough for Claude, as far as is known. Sizes are bytes in UTF-8. `warnings` has sentences without a period.
     """
 
     lifetime: str
     text_bytes: int
     cacheable_bytes: int
     first_variable: str | None
+    is_cached: bool
     warnings: tuple[str, ...]
 
     @property
     def summary(self) -> str:
-        """One line: `97 % of the text, 1,840 of 1,900 bytes, for 5 minutes`."""
-        share = f"{_percent(self.cacheable_bytes, self.text_bytes)} % of the text"
+        """One line: `97% of the text, 1,840 of 1,900 bytes, for 5 minutes`."""
+        lifetime = _LIFETIMES[self.lifetime]
         if self.cacheable_bytes == self.text_bytes:
-            return f"all of the text, {self.text_bytes:,} bytes, for {self.lifetime}"
-        return f"{share}, {self.cacheable_bytes:,} of {self.text_bytes:,} bytes, for {self.lifetime}"
+            return f"all of the text, {self.text_bytes:,} bytes, for {lifetime}"
+        share = f"{_percent(self.cacheable_bytes, self.text_bytes)}% of the text"
+        return f"{share}, {self.cacheable_bytes:,} of {self.text_bytes:,} bytes, for {lifetime}"
 
 
 def describe(content: str, settings: Mapping[str, Any]) -> Caching | None:
@@ -72,22 +75,25 @@ def describe(content: str, settings: Mapping[str, Any]) -> Caching | None:
     names = Template(content, settings).variables
     variable = _written(names[0], settings) if names else None
     warnings: list[str] = []
-    if variable is not None and not prefix:
-        warnings.append(f"nothing is cached, because the text begins with {variable}")
-    elif variable is not None and 10 * cacheable_bytes < 9 * text_bytes:
-        percent = _percent(text_bytes - cacheable_bytes, text_bytes)
-        warnings.append(f"{percent} % of this text comes after {variable} and is never cached")
-    minimum = minimum_tokens(settings.get("model"))
     tokens = estimated_tokens(prefix, settings)
-    if prefix and minimum is not None and tokens < minimum:
-        with_tools = "the tools and the text" if _tools(settings) else "the text"
+    least, most = _limits(settings.get("model"))
+    is_cached = bool(prefix) and tokens >= least
+    if variable is not None and not prefix:
+        warnings.append(f"nothing is cached: the text begins with {variable}")
+    elif not is_cached:
         before = "" if variable is None else f" before {variable}"
-        verb = "have" if _tools(settings) else "has"
-        warnings.append(
-            f"{with_tools}{before} {verb} about {tokens:,} tokens (an estimate), and {settings['model']} caches only "
-            f"{minimum:,} or more"
-        )
-    return Caching(_LIFETIMES[lifetime], text_bytes, cacheable_bytes, variable, tuple(warnings))
+        has = f"the tools and the text{before} have" if _tools(settings) else f"the text{before} has"
+        who = f"{settings['model']} caches only {least:,}" if settings.get("model") else f"every model needs {least:,}"
+        warnings.append(f"nothing is cached: {has} about {tokens:,} token{'s' * (tokens != 1)}, and {who} or more")
+    else:
+        if variable is not None and 10 * cacheable_bytes < 9 * text_bytes:
+            percent = _percent(text_bytes - cacheable_bytes, text_bytes)
+            warnings.append(f"{percent}% of this text comes after {variable} and is never cached")
+        if tokens < most:
+            warnings.append(
+                f"some models cache only {most:,} tokens or more, and this has about {tokens:,}: set the model"
+            )
+    return Caching(lifetime, text_bytes, cacheable_bytes, variable, is_cached, tuple(warnings))
 
 
 def notes(content: str, settings: Mapping[str, Any]) -> list[str]:
@@ -95,7 +101,18 @@ def notes(content: str, settings: Mapping[str, Any]) -> list[str]:
     caching = describe(content, settings)
     if caching is None:
         return []
-    return [*([f"cached: {caching.summary}"] if caching.cacheable_bytes else []), *caching.warnings]
+    return [*([f"cached: {caching.summary}"] if caching.is_cached else []), *caching.warnings]
+
+
+def _limits(model: str | None) -> tuple[int, int]:
+    """Return how many tokens a model caches at least, twice; 0 for an unknown model.
+
+    Without a model, these are the least and the greatest number of any model.
+    """
+    if not model:
+        return min(_MINIMUMS), max(_MINIMUMS)
+    minimum = minimum_tokens(model) or 0
+    return minimum, minimum
 
 
 def minimum_tokens(model: str | None) -> int | None:

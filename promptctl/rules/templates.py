@@ -142,10 +142,25 @@ def required(names: Sequence[str], settings: Mapping[str, Any]) -> tuple[str, ..
 def double_brace_warnings(content: str, settings: Mapping[str, Any]) -> list[str]:
     """Return warnings about double braces that other tools read differently; none if the settings have a style.
 
-    `{{name}}` is a variable in Mustache, Jinja and Langfuse, but text here. `str.format` writes any `{{` as `{`, but
-    here it stays double around anything but a name.
+    The text of a version and those of its few-shot messages are examined. `{{name}}` is a variable in Mustache, Jinja
+    and Langfuse, but text here. `str.format` writes any `{{` as `{`, but here it stays double around anything but a
+    name.
     """
-    if "{{" not in content or settings.get("template") is not None:
+    if settings.get("template") is not None:
+        return []
+    warnings = _double_braces(content)
+    request = settings.get("request")
+    if request is not None and (not isinstance(request, str) or "{{" in request):
+        from promptctl.rules import requests
+
+        texts = requests.message_texts(requests.decode(settings) or {})
+        in_messages = dict.fromkeys(warning for text in texts for warning in _double_braces(text))
+        warnings += [f"in a few-shot message, {warning}" for warning in in_messages]
+    return warnings
+
+
+def _double_braces(content: str) -> list[str]:
+    if "{{" not in content:
         return []
     import re
 

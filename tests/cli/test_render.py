@@ -82,6 +82,10 @@ def test_an_unknown_variable_is_named_with_a_suggestion(greeter: Promptctl) -> N
     assert "user.name" in ended.err
     error = check_json_failure(greeter("render", "greeter", *VALUES, "--var", "zip=1", "--json"), 2)
     assert error["code"] == "variable_unknown"
+    # The hint is the whole line.
+    words = ("render", "greeter", "--request", "--message", "a b", "--var=ctiy=R m", "--var", "user.nme=x")
+    corrected = "promptctl render greeter --request --message 'a b' '--var=city=R m' --var user.name=x"
+    assert check_failure(greeter(*words), 2).err.splitlines()[-1] == f"hint:  {corrected}"
     # A version without variables has its own error.
     assert greeter("create", "x", "no variables").code == 0
     assert check_json_failure(greeter("render", "x@1", "--var", "a=1", "--json"), 2)["code"] == "variable_unknown"
@@ -322,6 +326,9 @@ def test_render_prints_the_json_that_is_sent(requester: Promptctl) -> None:
     assert requester(*words, "-q").out == "x@1\n"
     # Without --request, only the variables of the text need a value.
     assert requester("render", "x@1", "--var", "city=Rom").out == "Be kind in Rom."
+    # Those of the messages may have one too, so that one file serves all commands.
+    assert requester("render", "x@1", *VALUES).out == "Be kind in Rom."
+    assert json.loads(requester("render", "x@1", *VALUES, "--json").out)["variables"] == {"city": "Rom"}
 
 
 def test_a_version_without_a_request_renders_its_text_as_the_system_prompt(requester: Promptctl) -> None:

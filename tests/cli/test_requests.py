@@ -169,6 +169,7 @@ def test_show_describes_the_request_on_a_terminal(promptctl: Promptctl, request_
     assert promptctl("create", "guide", "Guide.", "--request", str(request_file), "--activate").code == 0
     shown = promptctl.on_terminal("show", "guide").out
     assert 'request: thinking: {"type": "enabled", "budget_tokens": 1024}' in shown
+    assert "promptctl show guide@1 --request prints all of it" in shown
     assert "request: tool get_weather: Get the weather of a city." in shown
     assert "request: messages: 2 few-shot messages" in shown
     assert promptctl("show", "guide").out == "Guide."
@@ -197,9 +198,7 @@ def test_diff_compares_settings_by_key_and_tools_by_name(promptctl: Promptctl, t
         "+++ guide@2 request.tools[get_weather].description",
         "@@ -1 +1 @@",
         f"-{long_text}",
-        "\\ No newline at end of file",
         f"+{long_text.replace('rain', 'snow')}",
-        "\\ No newline at end of file",
         'request.tools[search]: removed {"name": "search"}',
         "request.tools[book]: added Book a room.",
         "cache: added 5m",
@@ -210,3 +209,94 @@ def test_diff_compares_settings_by_key_and_tools_by_name(promptctl: Promptctl, t
         "path": "request.thinking.type", "kind": "changed", "old": "enabled", "new": "adaptive",
     }  # fmt: skip
     assert promptctl("diff", "guide@1", "guide@1", "--exit-code").code == 0
+
+
+def test_show_prints_the_request_alone_for_the_next_version(promptctl: Promptctl, request_file: Path) -> None:
+    assert promptctl("create", "guide", "Guide.", "--request", str(request_file), "--activate").code == 0
+    assert promptctl("create", "guide", "Other.").code == 0
+    shown = promptctl("show", "guide", "--request")
+    assert (shown.out, shown.err) == (json.dumps(REQUEST, indent=2, ensure_ascii=False) + "\n", "")
+    assert promptctl.on_terminal("show", "guide@1", "--request").out == shown.out
+    assert promptctl("show", "guide@2", "--request").out == "{}\n"
+    # What it prints is the same request again, so the version exists already.
+    for reference, text in (("guide@1", "Guide."), ("guide@2", "Other.")):
+        printed = promptctl("show", reference, "--request").out
+        assert promptctl("create", "guide", text, "--request", "-", "-q", stdin=printed).out == f"{reference}\n"
+    assert json.loads(promptctl("show", "guide@1", "--request", "--json").out) == {
+        "name": "guide", "version": 1, "request": REQUEST,
+    }  # fmt: skip
+    assert json.loads(promptctl("show", "guide@2", "--request", "--json").out)["request"] is None
+    assert promptctl("show", "guide", "--request", "-q").out == "guide@1\n"
+    refused = check_failure(promptctl("show", "guide", "--request", "--archived"), 2)
+    assert refused.err.startswith("error: use only one of --archived and --request\n")
+
+
+def test_the_request_of_the_active_version_is_not_lost_without_a_note(promptctl: Promptctl, request_file: Path) -> None:
+    words = ("create", "guide", "It's a guide.", "--request-set", "thinking.type=adaptive")
+    assert promptctl("create", "guide", "Guide.", "--request", str(request_file), "--activate").code == 0
+    noted = promptctl(*words).err.splitlines()
+    assert "the request of guide@1, which is active, also has tools, messages" in noted
+    [command] = [line.partition(": ")[2] for line in noted if line.startswith("to keep that: ")]
+    show, create = (shlex.split(part)[1:] for part in command.split(" | "))
+    assert promptctl(*create, stdin=promptctl(*show).out).code == 0
+    assert settings_of(promptctl, "guide@3")["request"] == {
+        **REQUEST, "thinking": {"type": "adaptive", "budget_tokens": 1024},
+    }  # fmt: skip
+    # Without a text in the words, the command cannot read the request from the pipe.
+    piped = promptctl("create", "guide", "-", "--request-set", "a=1", stdin="Text")
+    assert "to keep that: promptctl show guide@1 --request > request.json, then add --request" in piped.err
+    for complete in (("--request", str(request_file)), ("--request-set", "a=2", "--json")):
+        assert "to keep that" not in promptctl("create", "guide", "Again.", *complete).err
+    assert promptctl("create", "guide", "Plain.", "--activate").code == 0
+    assert "to keep that" not in promptctl(*words, "--description", "x").err
+
+
+def test_double_braces_and_invisible_characters_in_few_shot_messages_are_noted(
+    promptctl: Promptctl, tmp_path: Path
+) -> None:
+    messages = json.dumps([{"role": "user", "content": [{"type": "text", "text": "I am {{name}}\u200b"}]}])
+    braces = "in a few-shot message, {{name}} is text, not a variable"
+    created = promptctl("create", "guide", "Guide.", "--request-set", f"messages={messages}")
+    assert braces in created.err
+    assert "in its few-shot messages, guide@1 contains 1 invisible character (U+200B)" in created.err
+    mustache = promptctl("create", "guide", "G.", "--request-set", f"messages={messages}", "--template", "mustache")
+    assert "double" not in mustache.err
+    assert braces not in mustache.err
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "v1.txt").write_text("Other.")
+    (tmp_path / "other" / "v1.request.json").write_text(f'{{"messages": {messages}}}')
+    planned = promptctl("sync", str(tmp_path), "--dry-run", "--source", "demo", "--json")
+    assert any(braces in change["why"] for change in json.loads(planned.out)["changes"])
+
+
+def test_a_line_in_a_pipe_names_the_settings_and_the_keys_of_the_request(
+    promptctl: Promptctl, request_file: Path
+) -> None:
+    options = ("--request", str(request_file), "--max-tokens", "7", "--cache", "5m", "--model", "m")
+    assert promptctl("create", "guide", "Guide.", *options, "--activate").code == 0
+    for reference in ("guide", "guide@1"):
+        assert (
+            "; model m; max_tokens 7; cache 5m; request with thinking, tools, messages"
+            in promptctl("show", reference).err
+        )
+
+
+def test_lines_about_a_request_are_as_wide_as_the_terminal(promptctl: Promptctl) -> None:
+    tool = {"name": "find", "description": "Find a parcel. " * 20}
+    words = ("--request-set", f"tools={json.dumps([tool])}", "--request-set", f'stop_sequences=["{"END" * 50}"]')
+    assert promptctl("create", "guide", "Guide.", *words, "--cache", "5m", "--activate").code == 0
+    for reference in ("guide", "guide@1"):
+        lines = promptctl.on_terminal("show", reference, columns=60).out.splitlines()
+        shown = [line for line in lines if line.startswith("request: ")]
+        assert [len(line) for line in shown] == [60, 60]
+        assert all(line.endswith("…") for line in shown)
+        start = next(place for place, line in enumerate(lines) if line.startswith("nothing is cached: the tools and"))
+        assert max(map(len, lines[start : start + 3])) <= 60
+        sentence = " ".join(lines[start : start + 3])
+        assert "the tools and the text have about 113 tokens, and every model needs 512 or more" in sentence
+
+
+def test_a_new_order_of_keys_is_a_difference_of_its_own(promptctl: Promptctl) -> None:
+    for request in ('{"x": {"order": 1, "cents": 2}}', '{"x": {"cents": 2, "order": 1}}'):
+        assert promptctl("create", "guide", "Guide.", "--request", "-", stdin=request).code == 0
+    assert promptctl("diff", "guide@1", "guide@2").out == "request.x: reordered (order, cents) -> (cents, order)\n"

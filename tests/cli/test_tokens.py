@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.commands import check_failure
+from tests.commands import check_failure, check_json_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,28 +158,68 @@ def test_failures_of_claude_end_with_its_exit_code(
 
 
 def test_create_says_how_much_of_a_text_is_cached(promptctl: Promptctl) -> None:
-    ended = promptctl("create", "support", "You are calm. It is {now}.", "--cache", "1h")
-    assert "cached: 77 % of the text, 20 of 26 bytes, for 1 hour\n" in ended.err
-    assert "23 % of this text comes after {now} and is never cached\n" in ended.err
+    words = ("create", "support", "You are calm. It is {now}.", "--cache", "1h", "--model")
+    ended = promptctl(*words, "a-model-of-tomorrow")
+    assert "cached: 77% of the text, 20 of 26 bytes, for 1 hour\n" in ended.err
+    assert "23% of this text comes after {now} and is never cached\n" in ended.err
+    ended = promptctl(*words, "claude-sonnet-5-5")
+    assert [line for line in ended.err.splitlines() if "cache" in line] == [
+        "nothing is cached: the text before {now} has about 6 tokens, and claude-sonnet-5-5 caches only 512 or more"
+    ]
     assert "cached" not in promptctl("create", "support", "You are calm. It is {now}!").err
 
 
+def test_json_says_how_much_of_a_text_is_cached(promptctl: Promptctl) -> None:
+    words = ("create", "support", "You are calm. It is {now}.", "--cache", "1h", "--model", "new", "--json")
+    expected = {
+        "lifetime": "1h", "text_bytes": 26, "cacheable_bytes": 20, "first_variable": "{now}",
+        "warnings": ["23% of this text comes after {now} and is never cached"],
+    }  # fmt: skip
+    assert json.loads(promptctl(*words).out)["caching"] == expected
+    assert json.loads(promptctl("create", "support", "Be kind.", "--json").out)["caching"] is None
+    assert json.loads(promptctl("show", "support@1", "--json").out)["caching"] == expected
+    versions = json.loads(promptctl("show", "support", "--json").out)["versions"]
+    assert [version["caching"] for version in versions] == [None, expected]
+
+
 def test_show_and_sync_say_how_much_of_a_text_is_cached(promptctl: Promptctl, sql: Connection, tmp_path: Path) -> None:
-    create(sql, "x" * 20 + "{now}" + "y" * 975, cache="5m")
+    create(sql, "x" * 20 + "{now}" + "y" * 975, cache="5m", model="new")
     sql.execute("select promptctl.activate('{support}', '{1}', 'me')")
-    summary = "cached: 2 % of the text, 20 of 1,000 bytes, for 5 minutes"
-    warning = "98 % of this text comes after {now} and is never cached"
+    summary = "cached: 2% of the text, 20 of 1,000 bytes, for 5 minutes"
+    warning = "98% of this text comes after {now} and is never cached"
     for reference in ("support@1", "support"):
         screen = promptctl.on_terminal("show", reference, columns=120).out
         assert summary in screen
         assert warning in screen
     (tmp_path / "triage").mkdir()
     (tmp_path / "triage" / "v1.txt").write_text("x" * 20 + "{now}" + "y" * 975)
-    (tmp_path / "triage" / "prompt.yaml").write_text("cache: 5m\n")
+    (tmp_path / "triage" / "prompt.yaml").write_text("cache: 5m\nmodel: new\n")
     ended = promptctl("sync", str(tmp_path), "--dry-run", "--source", "demo", "--json")
     whys = [change["why"] for change in json.loads(ended.out)["changes"]]
     assert any(summary in why for why in whys)
     assert any(warning in why for why in whys)
+
+
+def test_a_parameter_that_is_not_counted_is_named(promptctl: Promptctl, sql: Connection, claude_env: ClaudeEnv) -> None:
+    create(sql, "You are calm.", request={"output_confg": {}, "temperature": 1, "stop_sequences": ["a"], "tols": []})
+    create(sql, "You are calm.", request={"output_config": {"effort": "low"}, "extra_body": {}})
+    first, second = read(promptctl, claude_env(), "support@1", "support@2")
+    no_parameter = "not counted: no parameter that Claude counts tokens of has this name"
+    assert first["warnings"] == [f"output_confg, tols are {no_parameter}"]
+    assert second["warnings"] == [f"extra_body is {no_parameter}"]
+
+
+def test_without_the_extra_chat_the_error_names_it(
+    promptctl: Promptctl,
+    sql: Connection,
+    claude_env: ClaudeEnv,
+    startup_code: Callable[[str], dict[str, str | None]],
+) -> None:
+    create(sql, "You are calm.")
+    env = claude_env() | startup_code("import sys\nsys.modules['anthropic'] = None")
+    failure = check_json_failure(promptctl("tokens", "support@1", "--json", env=env), 1)
+    message = 'the extra "chat" of promptctl is not installed: anthropic is missing'
+    assert (failure["code"], failure["message"]) == ("extra_missing", message)
 
 
 def test_nothing_is_recorded(promptctl: Promptctl, sql: Connection, claude_env: ClaudeEnv) -> None:

@@ -23,13 +23,29 @@ def test_without_the_setting_nothing_is_described() -> None:
 
 def test_notes_are_the_summary_and_the_warnings() -> None:
     assert caching.notes(TEXT, {}) == []
-    assert caching.notes(TEXT, {"cache": "5m"}) == ["cached: all of the text, 2,000 bytes, for 5 minutes"]
-    early = caching.notes("x" * 20 + "{now}" + "y" * 975, {"cache": "1h"})
+    model = {"model": "a-model-of-tomorrow"}
+    assert caching.notes(TEXT, {"cache": "5m"} | model) == ["cached: all of the text, 2,000 bytes, for 5 minutes"]
+    early = caching.notes("x" * 20 + "{now}" + "y" * 975, {"cache": "1h"} | model)
     assert early == [
-        "cached: 2 % of the text, 20 of 1,000 bytes, for 1 hour",
-        "98 % of this text comes after {now} and is never cached",
+        "cached: 2% of the text, 20 of 1,000 bytes, for 1 hour",
+        "98% of this text comes after {now} and is never cached",
     ]
-    assert caching.notes("{now}" + TEXT, {"cache": "5m"}) == ["nothing is cached, because the text begins with {now}"]
+    assert caching.notes("{now}" + TEXT, {"cache": "5m"}) == ["nothing is cached: the text begins with {now}"]
+
+
+def test_one_sentence_says_that_nothing_is_cached() -> None:
+    for settings, who in (({"model": "claude-sonnet-5-5"}, "claude-sonnet-5-5 caches only"), ({}, "every model needs")):
+        assert caching.notes("Be {mood}, and brief.", {"cache": "5m"} | settings) == [
+            f"nothing is cached: the text before {{mood}} has about 1 token, and {who} 512 or more"
+        ]
+
+
+def test_without_a_model_a_text_is_judged_by_all_models() -> None:
+    assert caching.notes(TEXT, {"cache": "5m"}) == [
+        "cached: all of the text, 2,000 bytes, for 5 minutes",
+        "some models cache only 4,096 tokens or more, and this has about 666: set the model",
+    ]
+    assert warnings(TEXT * 7) == ()
 
 
 def test_a_text_without_variables_is_cached_as_a_whole() -> None:
@@ -37,33 +53,34 @@ def test_a_text_without_variables_is_cached_as_a_whole() -> None:
     assert described is not None
     assert (described.text_bytes, described.cacheable_bytes, described.first_variable) == (2000, 2000, None)
     assert described.summary == "all of the text, 2,000 bytes, for 1 hour"
-    assert described.warnings == ()
 
 
 def test_sizes_are_in_bytes_and_end_at_the_first_variable() -> None:
     described = caching.describe("é" * 500 + "{name}" + "x" * 94, {"cache": "5m"})
     assert described is not None
     assert (described.text_bytes, described.cacheable_bytes, described.first_variable) == (1100, 1000, "{name}")
-    assert described.summary == "91 % of the text, 1,000 of 1,100 bytes, for 5 minutes"
-    assert described.warnings == ()
+    assert described.summary == "91% of the text, 1,000 of 1,100 bytes, for 5 minutes"
 
 
 @pytest.mark.parametrize(("before", "warns"), [(899, True), (900, False)])
 def test_less_than_nine_tenths_of_a_text_gives_a_warning(before: int, warns: bool) -> None:
     content = "x" * before + "{now}" + "y" * (995 - before)
-    assert bool(warnings(content)) is warns
+    assert bool(warnings(content, model="a-model-of-tomorrow")) is warns
 
 
 def test_a_warning_names_the_variable_in_the_style_of_the_version() -> None:
-    assert warnings("At {now}." + TEXT) == ("99 % of this text comes after {now} and is never cached",)
-    assert warnings("x" * 20 + "{now}" + "y" * 975) == ("98 % of this text comes after {now} and is never cached",)
-    assert warnings("At {{a.b}}." + TEXT, template="mustache")[0].endswith("comes after {{a.b}} and is never cached")
-    assert warnings("At {now}." + TEXT, template="none") == ()
+    model = "a-model-of-tomorrow"
+    late = "% of this text comes after {now} and is never cached"
+    assert warnings("At {now}." + TEXT, model=model) == (f"99{late}",)
+    assert warnings("x" * 20 + "{now}" + "y" * 975, model=model) == (f"98{late}",)
+    [mustache] = warnings("At {{a.b}}." + TEXT, template="mustache", model=model)
+    assert mustache.endswith("comes after {{a.b}} and is never cached")
+    assert warnings("At {now}." + TEXT, template="none", model=model) == ()
 
 
 def test_a_text_that_begins_with_a_variable_is_not_cached() -> None:
     for content in ("{now} " + TEXT, "\n  {now} " + TEXT):
-        assert warnings(content, model="claude-haiku-4-5") == ("nothing is cached, because the text begins with {now}",)
+        assert warnings(content, model="claude-haiku-4-5") == ("nothing is cached: the text begins with {now}",)
         assert message_requests.cacheable_text(content, {}) == ""
 
 
@@ -71,10 +88,10 @@ def test_a_text_below_the_minimum_of_its_model_gives_a_warning() -> None:
     # 2 000 bytes are estimated as 666 tokens.
     assert warnings(TEXT, model="claude-sonnet-5-5") == ()
     assert warnings(TEXT, model="claude-haiku-4-5-20251001") == (
-        "the text has about 666 tokens (an estimate), and claude-haiku-4-5-20251001 caches only 4,096 or more",
+        "nothing is cached: the text has about 666 tokens, and claude-haiku-4-5-20251001 caches only 4,096 or more",
     )
-    assert warnings(TEXT + "{now}", model="claude-sonnet-4-5")[0].startswith("the text before {now} has about 666")
-    assert warnings(TEXT, model="a-model-of-tomorrow") == warnings(TEXT) == ()
+    assert "the text before {now} has about 666" in warnings(TEXT + "{now}", model="claude-sonnet-4-5")[0]
+    assert warnings(TEXT, model="a-model-of-tomorrow") == ()
 
 
 def test_tools_count_as_part_of_what_is_cached() -> None:
@@ -84,11 +101,12 @@ def test_tools_count_as_part_of_what_is_cached() -> None:
     assert warnings(TEXT, model="claude-sonnet-4-5", request=request) == ()
     assert warnings(TEXT, model="claude-sonnet-4-5", request={"tools": tools}) == ()
     assert warnings(TEXT, model="claude-haiku-4-5", request=request) == (
-        "the tools and the text have about 1,689 tokens (an estimate), and claude-haiku-4-5 caches only 4,096 or more",
+        (
+            "nothing is cached: the tools and the text have about 1,689 tokens, and claude-haiku-4-5 caches only 4,096 "
+            "or more"
+        ),
     )
-    assert warnings(TEXT, model="claude-haiku-4-5", request=requests.encode({"tools": []}))[0].startswith(
-        "the text has"
-    )
+    assert ": the text has" in warnings(TEXT, model="claude-haiku-4-5", request=requests.encode({"tools": []}))[0]
 
 
 @pytest.mark.parametrize(

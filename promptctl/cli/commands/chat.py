@@ -137,7 +137,7 @@ def _converse(
     # With --against, a variable may be in only one of the versions. Check those that the other version does not have.
     other_variables = {name for other in others for name in other.request_template().accepted}
     own = {name: value for name, value in conversation.values.items() if name not in other_variables}
-    variables.check(conversation.request_template().accepted, f"{served.name}@{served.version}", own, "chat")
+    variables.check(conversation.request_template().accepted, f"{served.name}@{served.version}", own)
     if first_message is None:
         assert run.connection is not None
         session = chat_session.Session(run, conversation, transcript, display)

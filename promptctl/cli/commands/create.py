@@ -49,6 +49,12 @@ def create(
     text and settings exists, create returns that version. The answer lists the
     variables in the text: {name}, or {{name}} with --template mustache.
 
+    --request FILE and --request-set describe the request: what Claude is sent
+    besides the text, such as thinking and tools. Without them, a new version has
+    no request. To start from the request of a version, pipe it to --request -.
+    These keys are refused in a request: model and max_tokens (use the options),
+    system (use TEXT), stream and metadata (set them in the call).
+
     Examples:
       promptctl create greeter "Be kind." --description "The first try"
       git show main:greeter.txt | promptctl create greeter -
@@ -81,6 +87,8 @@ def create(
         if default:
             _check_defaults(new_text, settings)
         with run.database(creates=True) as database:
+            # The one before, because --activate may change which version is active.
+            active = _active(database, name) if request_set and request is None and run.form == "plain" else None
             created = versions.create(
                 database,
                 name,
@@ -104,6 +112,8 @@ def create(
     _note_text(run, created, new_text, settings)
     if request_value is not None and run.form == "plain":
         request_options.note_warnings(request_value)
+        if active is not None:
+            request_options.note_left_out(run, active, request_value, has_text=text is not None)
     # A version that exists already keeps its description and metadata.
     if not created.created and {**created.metadata, **metadata} != created.metadata:
         messages.note(f"the description and metadata of {created.name}@{created.version} were not changed")
@@ -140,15 +150,21 @@ def _log(run: Run, created: CreatedVersion, *, activate: bool) -> None:
 
 
 def _note_text(run: Run, created: CreatedVersion, text: str, settings: dict[str, Any]) -> None:
-    """Print notes about double braces and invisible characters in a text."""
+    """Print notes about double braces and invisible characters in the texts of a version, and about its caching."""
     if run.form != "plain":
         return
     for sentence in templates.double_brace_warnings(text, settings):
         messages.note(sentence)
     output.note_caching(text, settings)
+    reference = f"{created.name}@{created.version}"
     if hidden := invisible_characters.summary(created.content):
-        reference = f"{created.name}@{created.version}"
         messages.note(f"{reference} {hidden}: promptctl show {reference} shows where")
+    if "request" in settings:
+        texts = requests.message_texts(requests.decode(settings) or {})
+        if hidden := invisible_characters.summary("\n".join(texts)):
+            messages.note(
+                f"in its few-shot messages, {reference} {hidden}: promptctl show {reference} --request shows where"
+            )
 
 
 def _answer(run: Run, created: CreatedVersion, label: str) -> None:
@@ -158,7 +174,8 @@ def _answer(run: Run, created: CreatedVersion, label: str) -> None:
         stream.write_json(prompt_documents.created_document(created))
         return
     reference = f"{created.name}@{created.version}"
-    status = f"created {reference}" if created.created else f"{reference} has this text already"
+    same = "this text and these settings" if created.settings else "this text"
+    status = f"created {reference}" if created.created else f"{reference} has {same} already"
     sentence = f"{status} in {label}, {output.size(created.content)}, {'active' if created.is_active else 'not active'}"
     if run.form == "quiet" or not stream.to_terminal():
         stream.write(f"{reference}\n")
@@ -170,6 +187,13 @@ def _answer(run: Run, created: CreatedVersion, label: str) -> None:
         output.note_variables(created.variables, created.settings)
         if not created.is_active:
             messages.note(f"promptctl activate {reference} makes it active")
+
+
+def _active(database: Database, name: str) -> version_texts.VersionText | None:
+    try:
+        return version_texts.read_text(database, references.parse(name))
+    except errors.NotFound:
+        return None
 
 
 def _active_text(database: Database, name: str) -> str:

@@ -21,8 +21,9 @@ _FOLDER = "prompts"
 def export(run: Run, folder: str | None = None, only: str | None = None, force: bool = False) -> None:
     """Write prompts to a folder that sync can read.
 
-    Writes every version that is not archived, byte for byte, and a prompt.yaml
-    with the active version and the metadata. A sync of the folder then finds no
+    Writes every version that is not archived, byte for byte, its request as
+    vN.request.yaml or vN.request.json, and a prompt.yaml with the active version
+    and the metadata. A sync of the folder then finds no
     differences. A file that differs is not replaced without --force. Files are
     never removed.
 

@@ -28,11 +28,13 @@ def render(
     In a pipe the text is exact, byte for byte. Values are inserted as they are: a
     variable inside a value is not replaced. A variable without a value gets its
     default. A variable without a value or a default is an error, and so is a value
-    that matches no variable. The file of --vars-file contains NAME: VALUE in YAML,
-    or a JSON object. Dots join nested names: user.name.
+    that matches no variable of the version or its messages. The file of --vars-file
+    contains NAME: VALUE in YAML, or a JSON object. Dots join nested names, as in
+    user.name.
 
-    With --request, it prints the JSON that is sent to Claude: the model, the system
-    prompt, the request of the version, and its few-shot messages.
+    With --request, it prints the JSON that is sent to Claude: the system prompt
+    and the request of the version, with its few-shot messages. model and max_tokens
+    are there if the version sets them. If not, the application or chat sets them.
 
     Examples:
       promptctl render code_helper --var language=Python
@@ -64,7 +66,13 @@ def render(
 def _render_text(run: Run, served: ServedVersion, values: dict[str, str]) -> None:
     version = f"{served.name}@{served.version}"
     template = templates.Template(served.content, served.settings)
-    variables.check(template.accepted, version, values, "render")
+    accepted = template.accepted
+    if "request" in served.settings:
+        from promptctl.rules.message_requests import RequestTemplate
+
+        # One file of values serves the text and the messages.
+        accepted = RequestTemplate(served.content, served.settings).accepted
+    variables.check(accepted, version, values)
     try:
         content = template.render(values)
     except templates.MissingValues as problem:
@@ -85,7 +93,7 @@ def _render_request(run: Run, served: ServedVersion, values: dict[str, str], mes
 
     version = f"{served.name}@{served.version}"
     template = RequestTemplate(served.content, served.settings)
-    variables.check(template.accepted, version, values, "render")
+    variables.check(template.accepted, version, values)
     messages: list[dict[str, str]] = []
     if message is not None:
         from promptctl.cli import content

@@ -15,27 +15,40 @@ if TYPE_CHECKING:
     from promptctl.postgres.database import Database
 
 
-def show(run: Run, reference: str, at: str | None = None, limit: int | None = None, archived: bool = False) -> None:
+def show(
+    run: Run,
+    reference: str,
+    at: str | None = None,
+    request: bool = False,
+    limit: int | None = None,
+    archived: bool = False,
+) -> None:
     """Show the versions of a prompt and its active text.
 
     In a pipe, show prints only a text, byte for byte. It is the text of
     NAME@VERSION, else of the active version. With --at, it is the text of the
-    version that was active at that time.
+    version that was active at that time. With --request, it is the request of that
+    version as JSON: {} if it has none.
 
     Examples:
       promptctl show default-system-prompt
       promptctl show default-system-prompt@2 > v2.txt
       promptctl show default-system-prompt --at 2h
+      promptctl show greeter@1 --request | promptctl create greeter Hi --request -
       promptctl show default-system-prompt --archived
     """
     target = references.parse(reference)
     rows = run.row_limit(limit)
     time = None if at is None else _time(target, at)
     if archived:
+        if request:
+            raise errors.Usage("usage", "use only one of --archived and --request")
         _show_archived(run, target, at)
         return
     with run.database() as database:
-        if time is not None:
+        if request:
+            _show_request(run, database, target, time)
+        elif time is not None:
             _show_at(run, database, target, time)
         elif run.form == "json":
             from promptctl.output import prompt_documents
@@ -92,6 +105,22 @@ def _show_archived(run: Run, target: references.Reference, at: str | None) -> No
         messages.note(f"no version of {target.name} is archived in {database.label}")
 
 
+def _show_request(run: Run, database: Database, target: references.Reference, time: str | None) -> None:
+    from promptctl.rules import requests
+
+    if time is None:
+        text = version_texts.read_text(database, target)
+    else:
+        text = version_texts.read_text_at(database, target.name, time)
+    request = requests.decode(text.settings)
+    if run.form == "json":
+        stream.write_json({"name": text.name, "version": text.version, "request": request})
+    elif run.form == "quiet":
+        stream.write(f"{text.name}@{text.version}\n")
+    else:
+        stream.write(stream.json_text(request or {}, 2) + "\n")
+
+
 def _show_at(run: Run, database: Database, target: references.Reference, time: str) -> None:
     text = version_texts.read_text_at(database, target.name, time)
     if run.form == "json":
@@ -113,6 +142,6 @@ def _answer(run: Run, text: VersionText) -> None:
     stream.write_content(text.content)
     if stream.to_terminal():
         output.note_variables(text.variables, text.settings)
-        output.note_request(text.settings)
+        output.note_request(text.settings, f"{text.name}@{text.version}")
         output.note_caching(text.content, text.settings)
         output.note_origin(text.origin)

@@ -50,11 +50,12 @@ def sync(
     """Apply a folder of prompts to the database.
 
     The folder has one folder per prompt, with v1.txt, v2.txt and so on, and an
-    optional prompt.yaml. sync stores new versions and activates the versions that
-    the folder names, all in one transaction. Running it again changes nothing. It
-    is a conflict if the file of a stored version was edited. If an operator
-    activates another version, that one stays active until somebody changes the
-    version that the folder names.
+    optional prompt.yaml. v2.request.yaml or v2.request.json beside v2.txt has the
+    request of version 2: thinking, tools and so on. sync stores new versions and
+    activates the versions that the folder names, all in one transaction. Running
+    it again changes nothing. It is a conflict if a file of a stored version was
+    edited. If an operator activates another version, that one stays active until
+    somebody changes the version that the folder names.
 
     --dry-run shows the plan. --save-plan also saves it, and --apply-plan applies
     exactly that plan. Each line of a plan starts with a sign:
@@ -68,7 +69,7 @@ def sync(
       #  a note: no change
 
     --check --offline needs no database, for example before a commit. It exits with
-    5 for a secret, or for a version whose text differs from the one in Git.
+    5 for a secret, or for a version whose text or request differs from that in Git.
 
     Examples:
       promptctl sync prompts/ --dry-run

@@ -65,7 +65,7 @@ def tokens(
     has_prices = prices.are_installed()
     token_view.show(
         [
-            _counted_version(side, str(call["model"]), part, has_prices=has_prices)
+            _counted_version(side, call, part, client.unknown_parameters(call), has_prices=has_prices)
             for side, call, part in zip(sides, calls, parts, strict=True)
         ],
         run.form,
@@ -81,7 +81,7 @@ def _calls(sides: Sequence[ServedVersion], values: Mapping[str, str], model: str
         # A variable may be in only one of the versions.
         elsewhere = {name for other in parsed if other is not template for name in other.accepted}
         own = {name: value for name, value in values.items() if name not in elsewhere}
-        variables.check(template.accepted, reference, own, "tokens")
+        variables.check(template.accepted, reference, own)
         try:
             keywords = template.keywords(values, model=model)
         except templates.MissingValues as problem:
@@ -91,14 +91,23 @@ def _calls(sides: Sequence[ServedVersion], values: Mapping[str, str], model: str
 
 
 def _counted_version(
-    side: ServedVersion, model: str, parts: InputParts, *, has_prices: bool
+    side: ServedVersion, call: Mapping[str, Any], parts: InputParts, unknown: Sequence[str], *, has_prices: bool
 ) -> token_view.CountedVersion:
-    """Return a version with its tokens, what they cost now, and a warning if too few of them can be cached."""
+    """Return a version with its tokens, what they cost now, and warnings.
+
+    A warning names the parameters of the call that are not counted, `unknown`, and another one says that too few tokens
+    can be cached.
+    """
     import datetime
 
+    model = str(call["model"])
     minimum = caching.minimum_tokens(model)
     is_cached = parts.cacheable is not None and (minimum is None or parts.cacheable >= minimum)
     warnings: list[str] = []
+    if unknown:
+        names = ", ".join(unknown)
+        verb = "is" if len(unknown) == 1 else "are"
+        warnings.append(f"{names} {verb} not counted: no parameter that Claude counts tokens of has this name")
     if parts.cacheable is not None and not is_cached:
         warnings.append(f"nothing is cached: {model} caches only {minimum:,} tokens or more, not {parts.cacheable:,}")
     now = datetime.datetime.now(datetime.UTC).isoformat()
