@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from promptctl.records import Record
 from promptctl.rules import json_values, requests
 
@@ -34,7 +36,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Differen
     """Return what differs between the settings of two versions, in the order of the keys.
 
     Objects are compared by key. A list of objects that all have a name of their own, such as tools, is compared by
-    name. Of any other two lists of the same length the items are compared, and the rest is compared as a whole.
+    name. Of any other two lists of the same length the items are compared, and the rest is compared as a whole. In a
+    request 1 differs from 1.0, because versions have the same request if its text is the same.
     """
     return list(_of_objects("", requests.visible_settings(old), requests.visible_settings(new)))
 
@@ -44,7 +47,7 @@ def _of_values(path: str, old: Any, new: Any) -> Iterator[Difference]:
         yield from _of_objects(path, cast("dict[str, Any]", old), cast("dict[str, Any]", new))
     elif isinstance(old, list) and isinstance(new, list):
         yield from _of_lists(path, cast("list[Any]", old), cast("list[Any]", new))
-    elif not json_values.same(old, new):
+    elif not _same(path, old, new):
         yield Difference(path, "changed", old, new)
 
 
@@ -79,16 +82,23 @@ def _of_lists(path: str, old: list[Any], new: list[Any]) -> Iterator[Difference]
     elif len(old) == len(new) and all(isinstance(item, (dict, list)) for item in (*old, *new)):
         for place, (old_item, new_item) in enumerate(zip(old, new, strict=True)):
             yield from _of_values(f"{path}[{place}]", old_item, new_item)
-    elif not json_values.same(old, new):
+    elif not _same(path, old, new):
         yield Difference(path, "changed", old, new)
+
+
+def _same(path: str, old: Any, new: Any) -> bool:
+    """Whether two values are equal: those in a request by their text, any others by the rules of `jsonb`."""
+    if path.startswith(("request.", "request[")):
+        return json.dumps(old) == json.dumps(new)
+    return json_values.same(old, new)
 
 
 def _names(items: list[Any]) -> list[str] | None:
     """Return the names of the objects in a list, None if one has none or two have the same."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     for item in items:
         name = cast("dict[str, Any]", item).get("name") if isinstance(item, dict) else None
         if not isinstance(name, str) or name in names:
             return None
-        names.append(name)
-    return names
+        names[name] = None
+    return list(names)
