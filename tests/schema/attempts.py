@@ -329,7 +329,7 @@ ATTEMPTS = [
     ),
     *(
         Attempt("a_request_is_an_object", _version(settings=f"'{{\"request\": {json}}}'"), CHECK)
-        for json in ("null", "7", "true", "[]", '"[]"', '"7"', '"null"', r'"\"{}\""')
+        for json in ("null", "7", "true", "[]", '"[]"', '"7"', '"null"', r'"\"{}\""', '"yes"', r'"{\"a\": 1e-1000000}"')
     ),
     Attempt("a_request_has_at_most_1_megabyte",
             _version(settings="jsonb_build_object('request', jsonb_build_object('x', repeat('a', 1000000)))"), CHECK),
