@@ -422,27 +422,49 @@ alter table promptctl.versions
                         && (@.content.type() == "string" || @.content.type() == "array")) is unknown)')
             else true end) not valid,
     add constraint a_cache_lasts_5m_or_1h check (coalesce(settings -> 'cache', '"5m"') in ('"5m"', '"1h"')) not valid;
--- Until version 8, settings could have any value for the keys request and cache. A version with one keeps it: then the rules
--- name these versions, so that they can be archived and erased like any other.
+-- Programs wait while these rules are checked, so one scan checks them all. Until version 8, settings could have any value for
+-- the keys request and cache. A version with a value that breaks a rule keeps it: then the rules name the versions with these
+-- keys, so that they can be archived and erased like any other.
 do $$
 declare
-    old_versions constant uuid[] := array(
-        select v.id from promptctl.versions v where v.settings ?| '{request,cache}' order by v.id);
+    old_versions uuid[];
     rule text;
     condition text;
 begin
-    foreach rule in array array[
-        'a_request_is_an_object', 'a_request_has_at_most_1_megabyte', 'a_request_has_at_most_100_levels',
-        'a_request_has_no_other_settings', 'the_numbers_of_a_request_are_finite',
-        'the_messages_of_a_request_have_a_role_and_content', 'a_cache_lasts_5m_or_1h'] loop
-        if old_versions <> '{}' then
+    begin
+        alter table promptctl.versions
+            validate constraint settings_have_at_most_1_megabyte,
+            validate constraint a_request_is_an_object,
+            validate constraint a_request_has_at_most_1_megabyte,
+            validate constraint a_request_has_at_most_100_levels,
+            validate constraint a_request_has_no_other_settings,
+            validate constraint the_numbers_of_a_request_are_finite,
+            validate constraint the_messages_of_a_request_have_a_role_and_content,
+            validate constraint a_cache_lasts_5m_or_1h;
+        return;
+    exception when check_violation or data_exception or statement_too_complex then
+        old_versions := array(
+            select v.id from promptctl.versions v where v.settings ?| '{request,cache}' order by v.id);
+    end;
+    if old_versions <> '{}' then
+        foreach rule in array array[
+            'a_request_is_an_object', 'a_request_has_at_most_1_megabyte', 'a_request_has_at_most_100_levels',
+            'a_request_has_no_other_settings', 'the_numbers_of_a_request_are_finite',
+            'the_messages_of_a_request_have_a_role_and_content', 'a_cache_lasts_5m_or_1h'] loop
             select format('case when id = any (%L) then true else %s end', old_versions, pg_get_expr(c.conbin, c.conrelid))
             into condition from pg_constraint c where c.conrelid = 'promptctl.versions'::regclass and c.conname = rule;
             execute format('alter table promptctl.versions drop constraint %I', rule);
             execute format('alter table promptctl.versions add constraint %I check (%s) not valid', rule, condition);
-        end if;
-        execute format('alter table promptctl.versions validate constraint %I', rule);
-    end loop;
+        end loop;
+    end if;
+    alter table promptctl.versions
+        validate constraint a_request_is_an_object,
+        validate constraint a_request_has_at_most_1_megabyte,
+        validate constraint a_request_has_at_most_100_levels,
+        validate constraint a_request_has_no_other_settings,
+        validate constraint the_numbers_of_a_request_are_finite,
+        validate constraint the_messages_of_a_request_have_a_role_and_content,
+        validate constraint a_cache_lasts_5m_or_1h;
     begin
         alter table promptctl.versions validate constraint settings_have_at_most_1_megabyte;
     exception when check_violation then null;

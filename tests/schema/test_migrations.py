@@ -367,6 +367,18 @@ def test_a_migration_to_requests_keeps_versions_whose_settings_have_these_keys(
         assert as_owner("erase", f"{name}@1", "--reason", "not needed").code == 0
 
 
+@FROM_VERSION_8
+def test_a_migration_to_requests_reads_the_versions_once_while_programs_wait(
+    as_owner: Promptctl, sql: Connection
+) -> None:
+    scans = "select seq_scan from pg_stat_user_tables where relid = 'promptctl.versions'::regclass"
+    before = int(value(sql, scans))
+    assert as_owner("db", "migrate").code == 0
+    # The server counts when the session of the command has ended.
+    wait_until(lambda: int(value(sql, scans)) > before)
+    assert int(value(sql, scans)) == before + 1
+
+
 def test_a_dry_run_keeps_the_name_of_a_database_in_its_comment(capfd: pytest.CaptureFixture[str]) -> None:
     from promptctl.output import migration_view
 
