@@ -56,7 +56,7 @@ def _add_hint(failure: errors.PromptctlError, connection: Database | None, words
     elif isinstance(failure, errors.NotFound) and failure.name is not None and connection is not None:
         from promptctl.cli import suggestions
 
-        failure.hint = suggestions.prompt(connection, failure.name)
+        failure.hint = suggestions.prompt(connection, failure.name, words)
     elif isinstance(failure, errors.Usage):
         name, _ = fast_reader.command(words)
         failure.hint = f"promptctl {name} --help" if name else "promptctl --help"

@@ -25,22 +25,43 @@ _READING = (
 )  # fmt: skip
 # Commands for which the access `ticker` is enough.
 _TICKING = ("rollout tick", "rollout watch")
+# Commands whose line may have values of variables and a message.
+_WITH_VALUES = ("render", "tokens", "chat")
 _OWNER_ONLY = ("db grant", "db init", "db migrate")
 _NEWEST = ("latest", "newest", "last", "head", "max")
 _BEFORE = ("prev", "previous", "before", "head~1", "head^", "^", "~1", "old", "last-good")
 
 
-def prompt(database: Database, name: str) -> str:
-    """Return the command that shows the prompt with the nearest name. If there is none, return `promptctl list`."""
+def prompt(database: Database, name: str, words: Sequence[str]) -> str:
+    """Return the command that shows the prompt with the nearest name. If there is none, return `promptctl list`.
+
+    A command that needs values or a message is repeated with the nearest name, so that they need not be typed again.
+    """
     try:
         names = prompt_lists.prompt_names(database, limit=20_000)
     except errors.PromptctlError:
         return "promptctl list"
-    if reference := _reference(name, set(names)):
-        return f"promptctl show {reference}"
-    by_lower_case = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(name.lower(), by_lower_case, n=1)
-    return f"promptctl show {by_lower_case[near[0]]}" if near else "promptctl list"
+    reference = _reference(name, set(names))
+    if reference is None:
+        by_lower_case = {name.lower(): name for name in names}
+        near = difflib.get_close_matches(name.lower(), by_lower_case, n=1)
+        if not near:
+            return "promptctl list"
+        reference = by_lower_case[near[0]]
+    if fast_reader.command(words)[0] in _WITH_VALUES:
+        # The first word may be a name too, as in `promptctl chat chat`.
+        line = [words[0], *(_renamed(word, name, reference) for word in words[1:])]
+        if line != list(words):
+            return command_line.for_shell(line)
+    return f"promptctl show {reference}"
+
+
+def _renamed(word: str, name: str, reference: str) -> str:
+    """Return a word that is a name, or a version of it, with another name; any other word as it is."""
+    prompt_name, at, version = word.partition("@")
+    if prompt_name != name:
+        return word
+    return reference if "@" in reference else f"{reference}{at}{version}"
 
 
 def _reference(name: str, names: set[str]) -> str | None:

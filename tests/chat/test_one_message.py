@@ -375,7 +375,7 @@ def test_an_unknown_prompt_and_one_without_an_active_version_are_not_found(
     persona: Promptctl, claude_env: ClaudeEnv
 ) -> None:
     ended = check_failure(persona("chat", "persnoa", "Hello", env=claude_env()), 4)
-    assert ended.err.endswith("hint:  promptctl show persona\n")
+    assert ended.err.endswith("hint:  promptctl chat persona Hello\n")
     assert (
         check_json_failure(persona("chat", "persona@9", "Hello", "--json", env=claude_env()), 4)["code"]
         == "version_not_found"

@@ -168,7 +168,7 @@ def test_an_unreadable_file_and_an_invalid_var_are_refused(greeter: Promptctl) -
 
 
 def test_an_unknown_prompt_is_not_found(greeter: Promptctl) -> None:
-    assert check_failure(greeter("render", "greter"), 4).err.endswith("hint:  promptctl show greeter\n")
+    assert check_failure(greeter("render", "greter"), 4).err.endswith("hint:  promptctl render greeter\n")
     assert check_json_failure(greeter("render", "greeter@9", "--json"), 4)["code"] == "version_not_found"
 
 

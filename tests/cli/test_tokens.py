@@ -153,6 +153,9 @@ def test_failures_of_claude_end_with_its_exit_code(
     assert check_failure(ended, 7).err.startswith("error: no API key")
     ended = promptctl("tokens", "support@1", env=claude_env() | {"ANTHROPIC_BASE_URL": claude.refuse()})
     assert check_failure(ended, 7).err.startswith("error: cannot connect to Claude")
+    # The hint has all words of the line.
+    ended = promptctl("tokens", "suport@1", "support@1", "--var", "a=b c", env=claude_env())
+    assert check_failure(ended, 4).err.endswith("hint:  promptctl tokens support@1 support@1 --var 'a=b c'\n")
     ended = promptctl("tokens", "support@9", env=claude_env())
     assert check_failure(ended, 4).err.startswith('error: "support" has no version 9')
 
