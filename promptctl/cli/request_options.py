@@ -45,8 +45,12 @@ def read(run: Run, file: str | None, assignments: list[str], *, text_from_pipe: 
                 "the text and the request cannot both come from standard input",
                 hint="pass the text as an argument, or with -f FILE",
             )
+        from promptctl.folder import request_files
+
         where = "standard input" if file == "-" else references.quoted(file)
         request = _parsed(_content(file), where)
+        if request is None:
+            raise _invalid(f"the request in {where} {request_files.EMPTY}")
         _check(request, where)
     for assignment in assignments:
         where = "--request-set"

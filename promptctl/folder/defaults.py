@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from promptctl.folder import listing, strict_yaml, texts, yaml_settings, yaml_values
+from promptctl.folder import listing, prompt_yaml, strict_yaml, texts, yaml_settings, yaml_values
 from promptctl.folder.listing import DEFAULTS_NAMES
 
 if TYPE_CHECKING:
@@ -30,6 +30,14 @@ def read(folder: str, problems: list[str]) -> dict[str, Any]:
     return settings
 
 
+def _unknown_key(key: object) -> str:
+    if key in prompt_yaml.KEYS:
+        return f"unknown key {yaml_values.quoted(key)}: it belongs in the prompt.yaml of each prompt"
+    if key not in yaml_settings.REQUEST_PARAMETERS:
+        return yaml_settings.request_hint(key, is_exact=True) or yaml_values.unknown_key(key, _KEYS)
+    return f"unknown key {yaml_values.quoted(key)}: in the prompt.yaml of each prompt, it belongs in request"
+
+
 def _parse(raw: bytes, path: str, problems: list[str]) -> dict[str, Any]:
     if problem := texts.git_problem(raw.decode(errors="replace")):
         problems.append(f"{path}: {problem}")
@@ -49,7 +57,7 @@ def _parse(raw: bytes, path: str, problems: list[str]) -> dict[str, Any]:
     for (key, value), (key_node, _) in zip(document.items(), root.value, strict=True):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - any YAML
         key_problems: list[str] = []
         if key not in _KEYS:
-            key_problems.append(yaml_values.unknown_key(key, _KEYS))  # pyright: ignore[reportUnknownArgumentType]
+            key_problems.append(_unknown_key(key))  # pyright: ignore[reportUnknownArgumentType]
         elif yaml_settings.is_valid(key, value, key_problems.append):  # pyright: ignore[reportUnknownArgumentType]
             settings[key] = value
         problems += [f"{path}:{key_node.start_mark.line + 1}: {problem}" for problem in key_problems]

@@ -23,7 +23,12 @@ SUFFIXES = (".txt", ".md")
 YAML_NAMES = ("prompt.yaml", "prompt.yml")
 # What follows `vN` in the name of a request file.
 REQUEST_SUFFIXES = (".request.yaml", ".request.json")
+_REQUEST_WORDS = frozenset(("request", "requests"))
+_REQUEST_ENDINGS = frozenset(("yaml", "yml", "json"))
+# The words of a name that is meant as that of a request file. `example-request.json` is another file.
+_PARTS_OF_REQUEST_NAMES = _REQUEST_WORDS | _REQUEST_ENDINGS | {"prompt", "txt", "md"}
 DEFAULTS_NAMES = ("promptctl.yaml", "promptctl.yml")
+_NO_REQUEST_FILE = "not the name of a request file, such as v1.request.yaml or v12.request.json"
 _MOST_DIGITS = len(str(references.HIGHEST_VERSION))
 # Part of every digest. Raise it when files are parsed differently, so that every folder is parsed again.
 _PARSER_VERSION = b"2"
@@ -144,7 +149,7 @@ def number_of(file: str) -> int | None:
 def request_number_of(file: str) -> int | None:
     """Return the version number in the name of a request file, 0 for a malformed name, None for any other file.
 
-    Malformed names are, for example, `V1.request.json`, `v1.request.yml` and `v1-request.yaml`.
+    Malformed names are, for example, `V1.request.json`, `v1.request.yml`, `v1-request.yaml` and `v1.txt.request.yaml`.
     """
     if file[:1] not in "vV" or "request" not in file.lower():
         return None
@@ -152,10 +157,31 @@ def request_number_of(file: str) -> int | None:
     while file[end].isdigit():
         end += 1
     digits, rest = file[1:end], file[end:]
-    word, _, suffix = rest.lower().lstrip(".-_").partition(".")
-    if not digits or word not in ("request", "requests") or "." in suffix:
+    if not digits:
         return None
-    return _number(digits) if file[0] == "v" and rest in REQUEST_SUFFIXES else 0
+    if file[0] == "v" and rest in REQUEST_SUFFIXES:
+        return _number(digits)
+    words = _words(rest)
+    # `v1.request.yaml.orig` is a backup.
+    is_meant = words[-1] in _REQUEST_ENDINGS and not _REQUEST_WORDS.isdisjoint(words)
+    return 0 if is_meant or (words[0] in _REQUEST_WORDS and len(words) <= 2) else None
+
+
+def is_request_without_number(file: str) -> bool:
+    """Whether a file is named like a request file without the number of a version: `request.yaml`."""
+    if "request" not in file.lower() or request_number_of(file) is not None:
+        return False
+    words = _words(file)
+    return (
+        words[-1] in _REQUEST_ENDINGS
+        and not _REQUEST_WORDS.isdisjoint(words)
+        and all(word in _PARTS_OF_REQUEST_NAMES or word.lstrip("v").isdigit() for word in words)
+    )
+
+
+def _words(file: str) -> list[str]:
+    """Return the words of a file name in lower case: `v1`, `request` and `yaml` for `v1.request.yaml`."""
+    return file.lower().strip(".-_~").replace("-", ".").replace("_", ".").split(".")
 
 
 def _number(digits: str) -> int:
@@ -242,10 +268,7 @@ def _list_prompt(
             if (number := request_number_of(file)) is None:
                 continue
             if number == 0:
-                problems.append(
-                    f"{os.path.join(path, file)}: not the name of a request file, such as v1.request.yaml or "
-                    "v12.request.json"
-                )
+                problems.append(f"{os.path.join(path, file)}: {_NO_REQUEST_FILE}")
             elif number in request_files:
                 problems.append(
                     f"{os.path.join(path, file)}: the request of version {number} is also in {request_files[number]}"
@@ -260,6 +283,7 @@ def _list_prompt(
             version_files[number] = file
     if not version_files and not yaml_files and not request_files:
         return None
+    problems += [f"{os.path.join(path, file)}: {_NO_REQUEST_FILE}" for file in files if is_request_without_number(file)]
     name = path.removeprefix(folder).lstrip("/")
     try:
         references.check_name(name)

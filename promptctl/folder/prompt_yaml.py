@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from promptctl.folder import request_files, rollout_yaml, route_steps, strict_yaml, yaml_settings
 from promptctl.folder.yaml_settings import SETTINGS
-from promptctl.folder.yaml_values import is_finite, mapping, quoted, text, unknown_key
+from promptctl.folder.yaml_values import is_finite, is_near, mapping, quoted, text, unknown_key
 from promptctl.records import Record
 from promptctl.rules import references, requests
 
@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from promptctl.folder.yaml_values import Report
     from promptctl.rules.rollout_plans import RolloutPlan
 
-# The keys of a version that have a meaning of their own: metadata with such a key goes under `metadata`.
-RESERVED_KEYS = frozenset(("author", "metadata", *SETTINGS))
+# The keys of a version that have a meaning of their own or in a request.
+_RESERVED_KEYS = frozenset((
+    "author", "metadata", *SETTINGS, *yaml_settings.REQUEST_PARAMETERS, *requests.REFUSED_KEYS,
+))  # fmt: skip
 # strict_yaml has the same limit, but checks it only in long files. It is checked here too, so that a short file with
 # deep nesting does not become invalid when it grows.
 _DEEPEST = 50
 # How deep the value of a version's key is: in the mapping of the version, in `versions`, in the mapping of the file.
 _METADATA_DEPTH = 4
 
-_KEYS = ("description", "active", *SETTINGS, "versions", "route", "rollout", "allow_secrets")
+KEYS = ("description", "active", *SETTINGS, "versions", "route", "rollout", "allow_secrets")
 
 
 class VersionYaml(Record):
@@ -71,6 +73,11 @@ class PromptYaml:
         return VersionYaml(own.author, self.settings | own.settings, metadata | own.metadata)
 
 
+def is_reserved(key: str) -> bool:
+    """Whether metadata with this key goes under `metadata`: it has a meaning of its own, or resembles a setting."""
+    return key in _RESERVED_KEYS or any(is_near(key, setting) for setting in SETTINGS)
+
+
 class _TooDeep(Exception):
     """A value that is nested too deeply."""
 
@@ -95,7 +102,10 @@ def parse(raw: bytes, path: str, problems: list[str]) -> PromptYaml:
         return content
     try:
         for key, value in keys.items():
-            _set_key(content, key, value, report)
+            if key == "request" and requests.problems(value) and (refusal := strict_yaml.json_problem(raw, "request")):
+                problems.append(f"{path}:{refusal.line}: request: {refusal.what}")
+            else:
+                _set_key(content, key, value, report)
     except RecursionError:
         report(f"nested more than {_DEEPEST} deep")
     return content
@@ -117,10 +127,8 @@ def _set_key(content: PromptYaml, key: object, value: object, report: Report) ->
     elif key in SETTINGS:
         if yaml_settings.is_valid(key, value, report):
             _set_setting(content.settings, key, value)
-    elif key in yaml_settings.REQUEST_PARAMETERS:
-        report(f"unknown key {quoted(key)}: a parameter of Claude's API belongs in request: {{{key}: …}}")
     else:
-        report(unknown_key(key, _KEYS))
+        report(yaml_settings.request_hint(key) or unknown_key(key, KEYS))
 
 
 def _set_setting(settings: dict[str, Any], key: str, value: Any) -> None:
@@ -200,6 +208,18 @@ def _version(number: int, value: object, report: Report) -> VersionYaml:
         elif key in SETTINGS:
             if yaml_settings.is_valid(key, item, report):
                 settings[key] = item
+        elif key in yaml_settings.REQUEST_PARAMETERS:
+            report(
+                f"{where}: {key} is a parameter of Claude's API, which belongs in v{number}.request.yaml, and metadata "
+                "with this key under metadata"
+            )
+        elif key in requests.REFUSED_KEYS:
+            report(f"{where}: {key} {requests.REFUSED_KEYS[key]}, and metadata with this key belongs under metadata")
+        elif similar := next((setting for setting in SETTINGS if is_near(key, setting)), None):
+            report(
+                f"{where}: unknown key {quoted(key)}: did you mean {similar!r}? Metadata with this key belongs under "
+                "metadata"
+            )
         else:
             _set_metadata(metadata, key, item, _METADATA_DEPTH, where, report)
     if reserved_metadata is not None:

@@ -170,7 +170,7 @@ def _own_keys(version: VersionYaml, shared_settings: dict[str, Any], shared_desc
         if key == "description" and _is_text(value):
             if shared_description is None:
                 keys[key] = value
-        elif key == "description" or key in prompt_yaml.RESERVED_KEYS:
+        elif key == "description" or prompt_yaml.is_reserved(key):
             reserved_metadata[key] = _sorted(value)
         else:
             metadata[key] = _sorted(value)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # A request has at most 1 MB. A file may be larger, because of indentation and comments.
 _LARGEST_FILE = 4_000_000
+# About a file without a value.
+EMPTY = "is empty: write {} for no request"
 
 
 def parse(raw: bytes, path: str, problems: list[str]) -> dict[str, Any] | None:
@@ -22,7 +24,9 @@ def parse(raw: bytes, path: str, problems: list[str]) -> dict[str, Any] | None:
     """
     earlier_problems = len(problems)
     request = _value(raw, path, problems)
-    if len(problems) == earlier_problems:
+    if len(problems) == earlier_problems and request is None:
+        problems.append(f"{path}: {EMPTY}")
+    elif len(problems) == earlier_problems:
         problems += [f"{path}: {problem}" for problem in requests.problems(request)]
     return request if len(problems) == earlier_problems else None
 
@@ -54,6 +58,8 @@ def _value(raw: bytes, path: str, problems: list[str]) -> Any:
         return None
     try:
         if path.endswith(".json"):
+            if not raw.removeprefix(b"\xef\xbb\xbf").strip():
+                return None
             return json_documents.parse(raw, unique_keys=True)
         return strict_yaml.load_json(raw, requests.DEEPEST)
     except json_documents.InvalidDocument as problem:

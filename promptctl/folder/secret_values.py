@@ -150,9 +150,9 @@ def messages(path: str, text: str, values: Iterable[Any] = ()) -> list[str]:
     `values` are the JSON values that YAML or JSON reads from the text: an escape in it can hide a secret, of which the
     line is not known.
     """
-    found = [f"{path}:{secret.line}: {secret.masked} looks like {secret.kind}" for secret in find(text)]
-    if found or "\\" not in text:
-        return found
+    in_text = [f"{path}:{secret.line}: {secret.masked} looks like {secret.kind}" for secret in find(text)]
+    if in_text or "\\" not in text:
+        return in_text
     return [f"{path}: {secret.masked} looks like {secret.kind}" for secret in find_in_values(values)]
 
 

@@ -35,6 +35,8 @@ _FIRST_OF_A_NUMBER = frozenset("0123456789+-.")
 _EXACT = 1 << 53
 _LONGEST_SHOWN = 60
 _MOST_TAGS = 1000
+# Python neither reads nor writes a decimal number of more than 4300 digits. A hexadecimal one has fewer digits.
+_MOST_DIGITS = 3500
 # The class of PyYAML's loader, once it is imported.
 _loaders: list[Any] = []
 
@@ -66,6 +68,18 @@ def load_json(raw: bytes, deepest: int) -> Any:
     return _read(raw, _construct_json, deepest)
 
 
+def json_problem(raw: bytes, key: str) -> Malformed | None:
+    """Return why `load_json` refuses the value of a key of the document, with its line, None if it does not."""
+    root = nodes(raw)
+    for key_node, value in root.value if root is not None and root.id == "mapping" else ():
+        if key_node.value == key:
+            try:
+                _check_json(value)
+            except Malformed as problem:
+                return problem
+    return None
+
+
 def nodes(raw: bytes) -> Any:
     """Return the root of a document as a PyYAML node, None for an empty document. Scalars are as they are written.
 
@@ -84,6 +98,9 @@ def _read(raw: bytes, convert: Callable[[Any, Any], Any], deepest: int) -> Any:
     safe_loader = _loaders[0]
     try:
         text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise Malformed(1 + raw.count(b"\n", 0, problem.start), f"not UTF-8: byte {problem.start}") from None
+    try:
         if len(text) > _SHALLOW_CHARACTERS and most_levels(text) > deepest:
             _refuse_depth(parse(text, safe_loader), deepest)
         loader = safe_loader(text)
@@ -94,17 +111,35 @@ def _read(raw: bytes, convert: Callable[[Any, Any], Any], deepest: int) -> Any:
             return convert(loader, root)
         finally:
             loader.dispose()
-    except UnicodeDecodeError as problem:
-        raise Malformed(1 + raw.count(b"\n", 0, problem.start), f"not UTF-8: byte {problem.start}") from None
     except yaml.MarkedYAMLError as problem:
-        line = problem.problem_mark.line + 1 if problem.problem_mark else 1
-        # From 6.0.4 on PyYAML has a limit too, which is higher than ours.
-        is_deep = "nesting depth" in str(problem.problem)
-        raise Malformed(line, _too_deep(deepest) if is_deep else str(problem.problem)) from None
+        raise _not_yaml(problem, text, deepest) from None
     except RecursionError:
         raise Malformed(1, _too_deep(deepest)) from None
-    except (yaml.YAMLError, ValueError) as problem:
-        raise Malformed(1, " ".join(str(problem).split())[:200]) from None
+    except yaml.YAMLError as problem:
+        # A control character.
+        code: object = getattr(problem, "character", 0)
+        character: str = chr(code) if isinstance(code, int) else f"{code}"
+        line = 1 + text.count("\n", 0, max(text.find(character), 0))
+        raise Malformed(line, f"the character U+{ord(character):04X} is not allowed") from None
+
+
+def _not_yaml(problem: Any, text: str, deepest: int) -> Malformed:
+    """Return the error for an error of PyYAML, in words for people who have not read YAML's grammar where possible."""
+    mark = problem.problem_mark
+    reason = str(problem.problem)
+    if mark is None:
+        return Malformed(1, f"not YAML: {reason}")
+    # From 6.0.4 on PyYAML has a limit too, which is higher than ours.
+    if "nesting depth" in reason:
+        return Malformed(mark.line + 1, _too_deep(deepest))
+    if "found another document" in reason:
+        return Malformed(mark.line + 1, "a second document begins here, and a file has one")
+    if "cannot start any token" in reason:
+        character = text.split("\n")[int(mark.line)][int(mark.column) : int(mark.column) + 1]
+        if character == "\t":
+            return Malformed(mark.line + 1, "not YAML: a tab, where only spaces can indent a line")
+        return Malformed(mark.line + 1, f"not YAML: a value cannot begin with {character} unless it is in quotes")
+    return Malformed(mark.line + 1, f"not YAML: {reason}")
 
 
 def _with_known_tags(safe_loader: Any, scalar_node: type) -> Any:
@@ -138,6 +173,13 @@ def _construct(loader: Any, root: Any) -> Any:
 
 
 def _construct_json(loader: Any, root: Any) -> Any:
+    _check_json(root)
+    # This refuses every other alias.
+    return _construct(loader, root)
+
+
+def _check_json(root: Any) -> None:
+    """Raise Malformed for a key that is not a text, for a tag that JSON does not have, and for the alias of a node."""
     # Collections, each once: an alias is a collection that occurs twice, and could make this walk endless.
     pending: list[Any] = []
     visited = {id(root)}
@@ -161,8 +203,6 @@ def _construct_json(loader: Any, root: Any) -> Any:
                     raise Malformed(_line(item), "aliases are not allowed")
                 visited.add(id(item))
                 pending.append(item)
-    # This refuses every other alias.
-    return _construct(loader, root)
 
 
 def _check_json_node(node: Any) -> None:
@@ -242,6 +282,8 @@ def _check_tags(_loader: Any, root: Any) -> Any:
 def _plain(loader: Any, node: Any) -> Any:
     """Return the value of a number, a boolean, null or a date. Raises Malformed if it is not written as it is read."""
     written = str(node.value)
+    if len(written) > _MOST_DIGITS:
+        raise Malformed(_line(node), "a number with too many digits")
     if node.tag == _INTEGER and written.isdigit() and written.isascii() and (written[0] != "0" or written == "0"):
         # The common case.
         return int(written)

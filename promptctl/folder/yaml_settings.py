@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from promptctl.folder.yaml_values import mapping, quoted, text
+from promptctl.folder.yaml_values import is_near, mapping, quoted, text
 from promptctl.rules import requests, template_syntax
 
 if TYPE_CHECKING:
@@ -19,8 +19,31 @@ REQUEST_PARAMETERS = frozenset((
     "messages", "output_config", "service_tier", "speed", "stop_sequences", "thinking", "timeout", "tool_choice",
     "tools", "user_profile_id", "workspace_id", "temperature", "top_k", "top_p",
 ))  # fmt: skip
+# Those that only the SDK uses: Claude is not sent them.
+_ARGUMENTS_OF_CALL = frozenset(("extra_body", "extra_headers", "extra_query", "timeout"))
+# What other APIs and people call a parameter, with its place in a request.
+_OTHER_NAMES = {"effort": "output_config: {effort: …}", "stop": "stop_sequences: […]"}
 # The database has the same limit, in the constraint max_tokens_is_at_least_1.
 _HIGHEST_MAX_TOKENS = 999_999_999
+
+
+def request_hint(key: object, *, is_exact: bool = False) -> str | None:
+    """Return a sentence about a key that belongs in a request or in the call of the application, None for any other.
+
+    `is_exact`: the key of another API, and a key with a typing error, is any other key.
+    """
+    name = str(key)
+    if name in requests.REFUSED_KEYS and name not in SETTINGS:
+        return f"unknown key {quoted(key)}: {name} {requests.REFUSED_KEYS[name]}"
+    parameter = name if name in REQUEST_PARAMETERS else None
+    if parameter is None and not is_exact:
+        if name in _OTHER_NAMES:
+            return f"unknown key {quoted(key)}: this belongs in request: {{{_OTHER_NAMES[name]}}}"
+        parameter = next((other for other in sorted(REQUEST_PARAMETERS) if is_near(name, other)), None)
+    if parameter is None:
+        return None
+    kind = "an argument of the SDK's call" if parameter in _ARGUMENTS_OF_CALL else "a parameter of Claude's API"
+    return f"unknown key {quoted(key)}: {kind} belongs in request: {{{parameter}: …}}"
 
 
 def is_valid(key: str, value: object, report: Report) -> bool:

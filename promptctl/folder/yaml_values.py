@@ -27,9 +27,33 @@ def text(value: object, key: str, report: Report) -> str | None:
 
 
 def quoted(value: object) -> str:
-    """Return a value as messages quote it, cut at 80 characters."""
-    literal = repr(value)
+    """Return a YAML value as messages quote it, cut at 80 characters."""
+    literal = _literal(value)
     return literal if len(literal) <= _LONGEST_SHOWN else literal[: _LONGEST_SHOWN - 1] + "…"
+
+
+def _literal(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (bytes, set)):
+        return "a binary value" if isinstance(value, bytes) else "a set"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, cast('list[object]', value)))}]"
+    if (keys := mapping(value)) is not None:
+        return f"{{{', '.join(f'{_literal(key)}: {_literal(item)}' for key, item in keys.items())}}}"
+    return repr(value) if isinstance(value, (str, int, float)) else str(value)
+
+
+def is_near(one: str, other: str) -> bool:
+    """Whether two keys differ in one letter, in the order of two letters, or in case, hyphens and underscores."""
+    one, other = (key.lower().replace("-", "").replace("_", "") for key in (one, other))
+    start = 0
+    while start < min(len(one), len(other)) and one[start] == other[start]:
+        start += 1
+    one, other = one[start:], other[start:]
+    while one and other and one[-1] == other[-1]:
+        one, other = one[:-1], other[:-1]
+    return max(len(one), len(other)) <= 1 or (len(one) == 2 and one == other[::-1])
 
 
 def is_finite(number: float) -> bool:

@@ -22,6 +22,8 @@ else:
 _DEEPEST = 100
 # A double holds every integer of this many digits.
 _MOST_DIGITS = 308
+# A bracket, a text with the colon of a key, or a number.
+_PIECE = r'(?P<value>[\[\]{}]|"(?:[^"\\]|\\.)*"|-?Infinity|NaN|-?\d[\d.eE+-]*)(?P<colon>\s*:)?'
 _TOO_DEEP = f"nested more than {_DEEPEST} deep"
 
 
@@ -64,17 +66,19 @@ def parse(
         )
     except json.JSONDecodeError as problem:
         raise NotJson(f"not JSON: {problem.msg}", problem.lineno) from None
-    except RecursionError:
-        raise InvalidDocument(_TOO_DEEP) from None
-    except InvalidDocument:
-        raise
-    except ValueError:
-        # An integer of thousands of digits.
-        raise InvalidDocument("a number with too many digits") from None
+    except (RecursionError, ValueError) as problem:
+        is_ours = isinstance(problem, InvalidDocument)
+        # Otherwise it is an integer of thousands of digits.
+        reason = _TOO_DEEP if isinstance(problem, RecursionError) else "a number with too many digits"
+        default = problem if is_ours else InvalidDocument(reason)
+        raise _first_problem(text, unique_keys=unique_keys) or default from None
     # The check takes time. In valid UTF-8, only an escape can stand for a lone surrogate or NUL, and deep nesting needs
     # many brackets.
     if isinstance(raw, str) or "\\u" in text or text.count("[") + text.count("{") > _DEEPEST:
-        check_storable(value)
+        try:
+            check_storable(value)
+        except InvalidDocument as problem:
+            raise _first_problem(text, unique_keys=unique_keys) or problem from None
     return value
 
 
@@ -211,6 +215,58 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise InvalidDocument(f"the key {key!r} appears twice")
         document[key] = value
     return document
+
+
+def _first_problem(text: str, *, unique_keys: bool) -> InvalidDocument | None:
+    """Return the first problem of a document that `parse` has refused, with its line; None if it is not found.
+
+    Python's parser has no positions, so this reads the document again, token by token.
+    """
+    import re
+
+    # For each list or object around the token: the keys that an object has so far, None for a list.
+    keys: list[set[str] | None] = []
+    for token in re.finditer(_PIECE, text):
+        written = token["value"]
+        reason = None
+        if written in "[{":
+            keys.append(set() if written == "{" else None)
+            reason = _TOO_DEEP if len(keys) > _DEEPEST + 1 else None
+        elif written in "]}":
+            if keys:
+                keys.pop()
+        elif written[0] == '"':
+            try:
+                value = json.loads(written)
+            except ValueError:
+                return None
+            problem = storage_problem(value)
+            reason = problem and f"a text has {problem}"
+            earlier = keys[-1] if keys and token["colon"] else None
+            if earlier is not None:
+                if unique_keys and value in earlier:
+                    reason = f"the key {value!r} appears twice"
+                earlier.add(value)
+        else:
+            reason = _number_problem(written)
+        if reason:
+            return InvalidDocument(reason, 1 + text.count("\n", 0, token.start()))
+    return None
+
+
+def _number_problem(written: str) -> str | None:
+    try:
+        if written[-1] in "yN":
+            _refuse_constant(written)
+        elif written.lstrip("-").isdigit():
+            int(written)
+        else:
+            _number(written)
+    except InvalidDocument as problem:
+        return problem.reason
+    except ValueError:
+        return "a number with too many digits"
+    return None
 
 
 def _refuse_constant(name: str) -> None:

@@ -130,21 +130,22 @@ def _edit(
     message = (
         f"{path or request_path} differs from {base.label}, and a version never changes: save it as v{free_number}"
     )
+    if base.is_default:
+        message += ", or name the branch that was applied, for example --base origin/main"
     base_files: list[BaseFile | None] = []
     if path is None and request_path is not None:
-        commands = [renaming.move_request(file.path, request_path, free_number)]
+        commands = [renaming.copy(file.path, free_number), renaming.move(request_path, free_number)]
     else:
         commands = [renaming.move(one, free_number) for one in (path, request_path) if one is not None]
+        if file.request_path is not None and request_path is None:
+            commands.append(renaming.copy(file.request_path, free_number))
         base_files.append(base.versions[name][file.number])
     if request_path is not None:
         base_files.append(base.request_files.get(name, {}).get(file.number))
     if committed := [renaming.operand(one.path) for one in base_files if one is not None]:
         root, revision = renaming.operand(base.folder), shlex.quote(base.revision)
         commands.append(f"git -C {root} checkout {revision} -- {' '.join(committed)}")
-    hint = " && ".join(commands)
-    if base.is_default:
-        hint += "; if it was never applied, name the branch that is, for example --base origin/main"
-    return Change(CONFLICT, name, file.number, message, file=file, hint=hint)
+    return Change(CONFLICT, name, file.number, message, file=file, hint=" && ".join(commands))
 
 
 def _serving_changes(prompt: FolderPrompt, base: Base | None, routes: Mapping[str, Route]) -> list[Change]:

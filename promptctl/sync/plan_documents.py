@@ -10,9 +10,10 @@ import json
 from typing import TYPE_CHECKING
 
 from promptctl import errors
+from promptctl.folder import yaml_settings
 from promptctl.folder.prompt_files import FileVersion
 from promptctl.folder.provenance import Commit
-from promptctl.rules import references
+from promptctl.rules import references, requests
 from promptctl.rules.json_documents import Fields, InvalidDocument
 from promptctl.rules.rollout_plans import RolloutPlan
 from promptctl.store.syncs import LastMove
@@ -175,11 +176,31 @@ def _parse_file(fields: Fields) -> FileVersion:
         fields.integer("size"),
         fields.texts("variables"),
         fields.texts("required"),
-        fields.mapping("settings"),
+        _parse_settings(fields.mapping("settings"), f"{fields.where}: settings"),
         fields.mapping("metadata"),
         fields.text_or_none("author"),
         fields.text_or_none("request_path"),
     )
+
+
+def _parse_settings(settings: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the settings of a version if a folder can have them, else raise InvalidDocument."""
+    problems: list[str] = []
+    for key, value in settings.items():
+        if key not in yaml_settings.SETTINGS:
+            problems.append(f"unknown key {references.quoted(key)}")
+        elif key != "request":
+            yaml_settings.is_valid(key, value, problems.append)
+        elif not isinstance(value, str):
+            problems.append("request is not a text with a JSON object")
+        else:
+            try:
+                yaml_settings.is_valid(key, requests.parse_json(value), problems.append)
+            except InvalidDocument as problem:
+                problems.append(f"request: {problem.reason}")
+    if problems:
+        raise InvalidDocument(f"{where}: {problems[0]}")
+    return settings
 
 
 def _parse_last_move(fields: Fields) -> LastMove:

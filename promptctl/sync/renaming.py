@@ -15,9 +15,9 @@ def move(path: str, number: int) -> str:
     return f"mv {operand(path)} {operand(_renumbered(path, number))}"
 
 
-def move_request(path: str, request_path: str, number: int) -> str:
-    """Return the command that renames the request file of a version, beside a copy of its text."""
-    return f"cp {operand(path)} {operand(_renumbered(path, number))} && {move(request_path, number)}"
+def copy(path: str, number: int) -> str:
+    """Return the command that copies the file of a version: `cp a/v1.txt a/v3.txt`."""
+    return f"cp {operand(path)} {operand(_renumbered(path, number))}"
 
 
 def _renumbered(path: str, number: int) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 from typing import TYPE_CHECKING
 
 from promptctl.folder import request_files
-from promptctl.rules import templates
+from promptctl.rules import requests, templates
 from promptctl.rules.json_values import same
 from promptctl.sync import renaming
 from promptctl.sync.changes import CONFLICT, DATABASE_ONLY, DESCRIBE, HELD, NEW, NOTE, Change
@@ -18,12 +19,16 @@ if TYPE_CHECKING:
     from promptctl.store.syncs import StoredPrompt, StoredVersion
     from promptctl.sync.changes import PlanOptions
 
+# How many keys of a request a note names.
+_MOST_KEYS = 4
+
 
 def version_changes(
     source: str, prompt: FolderPrompt, stored: StoredPrompt | None, options: PlanOptions
 ) -> list[Change]:
     """Return the changes of a prompt's versions: those in the folder, then those that only the database has."""
-    if stored is None and not prompt.notes:
+    lacking = _lacking_requests(prompt, stored)
+    if stored is None and not prompt.notes and not lacking:
         # The fast path of a first sync, which may have a hundred thousand files.
         return [_new_version(prompt, file, stored) for file in prompt.versions]
     changes: list[Change] = []
@@ -32,6 +37,8 @@ def version_changes(
     free_number = max([stored.next_version if stored else 1, *(number + 1 for number in numbers)])
     for file in prompt.versions:
         file_changes = _file_changes(prompt, file, stored, options, free_number)
+        if file.number in lacking and file_changes[0].kind == NEW:
+            file_changes.append(Change(NOTE, prompt.name, file.number, lacking[file.number]))
         if any(change.kind == CONFLICT for change in file_changes):
             free_number += 1
         changes += file_changes
@@ -42,6 +49,36 @@ def version_changes(
             if number not in numbers and not version.is_archived and version.source != source
         ]
     return changes
+
+
+def _lacking_requests(prompt: FolderPrompt, stored: StoredPrompt | None) -> dict[int, str]:
+    """Return a note by version for new versions without a request, where the active or the previous version has one.
+
+    A request file without keys says that this is meant.
+    """
+    lacking = [file for file in prompt.versions if "request" not in file.settings and file.request_path is None]
+    if len(lacking) == len(prompt.versions) and stored is None:
+        return {}
+    settings = {file.number: file.settings for file in prompt.versions}
+    if stored is not None:
+        settings |= {number: version.settings for number, version in stored.versions.items()}
+    notes: dict[int, str] = {}
+    numbers = sorted(settings)
+    for file in lacking:
+        if stored is not None and file.number in stored.versions:
+            continue
+        place = bisect.bisect_left(numbers, file.number)
+        previous = numbers[place - 1] if place else None
+        active = stored.active_version if stored is not None else None
+        for number, which in ((active, "the active version"), (previous, "the version before it")):
+            if number is not None and (request := requests.decode(settings.get(number, {}))):
+                keys = ", ".join(list(request)[:_MOST_KEYS]) + ", …" * (len(request) > _MOST_KEYS)
+                notes[file.number] = (
+                    f"has no request, and @{number}, {which}, has one: {keys}; "
+                    f"if this is meant, write {{}} in v{file.number}.request.yaml"
+                )
+                break
+    return notes
 
 
 def _file_changes(
@@ -64,9 +101,11 @@ def _file_changes(
     if file.request_path is not None and not has_same_request:
         message = (
             f"{file.request_path} differs from the request of the stored version, which never changes: "
-            f"save it as v{free_number}"
+            if "request" in version.settings
+            else f"{file.request_path} is new, and the stored version, which never changes, has no request: "
         )
-        hint = renaming.move_request(file.path, file.request_path, free_number)
+        message += f"save it as v{free_number}"
+        hint = _command_to_save_as(free_number, prompt.name, file, version, has_same_text=True)
         return [Change(CONFLICT, prompt.name, file.number, message, file=file, hint=hint)]
     changes = _metadata_changes(prompt, file, version, stored, options)
     folder_settings, stored_settings = _comparable(file.settings), _comparable(version.settings)
@@ -85,17 +124,42 @@ def _comparable(settings: dict[str, Any]) -> dict[str, Any]:
     return others if "template" in others else {"template": templates.DEFAULT_STYLE, **others}
 
 
-def _command_to_save_as(number: int, name: str, file: FileVersion, version: StoredVersion) -> str:
-    """Return the command that renames an edited file to a free number and restores the stored text.
+def _command_to_save_as(
+    number: int, name: str, file: FileVersion, version: StoredVersion, *, has_same_text: bool = False
+) -> str:
+    """Return the command that saves the edited files of a version under a free number and restores the stored ones.
 
-    It reads the stored text first: if that fails, no file of the folder has changed. A request file that was edited too
-    is renamed with it.
+    It reads what is stored first: if that fails, no file of the folder has changed.
     """
-    restored = renaming.operand(f"{file.path}.stored")
-    commands = [f"promptctl show {name}@{file.number} > {restored}", renaming.move(file.path, number)]
-    if file.request_path is not None and not request_files.same(file.settings, version.settings):
-        commands.append(renaming.move(file.request_path, number))
-    return " && ".join([*commands, f"mv {restored} {renaming.operand(file.path)}"])
+    reads: list[str] = []
+    saves: list[str] = []
+    restores: list[str] = []
+
+    def restore(path: str, options: str, restored_path: str) -> None:
+        temporary = renaming.operand(f"{path}.stored")
+        reads.append(f"promptctl show {name}@{file.number}{options} > {temporary}")
+        restores.append(f"mv {temporary} {renaming.operand(restored_path)}")
+
+    if has_same_text:
+        saves.append(renaming.copy(file.path, number))
+    else:
+        saves.append(renaming.move(file.path, number))
+        restore(file.path, "", file.path)
+    if file.request_path is not None:
+        if request_files.same(file.settings, version.settings):
+            saves.append(renaming.copy(file.request_path, number))
+        else:
+            saves.append(renaming.move(file.request_path, number))
+            if (request := requests.decode(version.settings)) is not None:
+                restore(file.request_path, " --request", _restored_request_path(file.request_path, request))
+    return " && ".join([*reads, *saves, *restores])
+
+
+def _restored_request_path(path: str, request: Mapping[str, Any]) -> str:
+    """Return the path for a stored request, which is printed as JSON: not all JSON can be read as YAML."""
+    problems: list[str] = []
+    request_files.parse(requests.encode(request).encode(), path, problems)
+    return path if not problems else path.removesuffix(".yaml") + ".json"
 
 
 def _new_version(prompt: FolderPrompt, file: FileVersion, stored: StoredPrompt | None) -> Change:

@@ -130,11 +130,11 @@ INVALID_FILES: dict[str, tuple[bytes, str]] = {
     "broken.json": (b'{"a": 1,}', "broken.json:1: not JSON"),
     "broken.yaml": (b"a: [\n", "broken.yaml:"),
     "latin.yaml": (b"city: caf\xe9\n", "latin.yaml:1: not UTF-8"),
-    "nul.json": (b'{"city": "a\\u0000b"}', "nul.json: a text has a NUL character"),
-    "half.json": (b'{"city": "\\ud800"}', "half.json: a text has a lone surrogate"),
+    "nul.json": (b'{"city": "a\\u0000b"}', "nul.json:1: a text has a NUL character"),
+    "half.json": (b'{"city": "\\ud800"}', "half.json:1: a text has a lone surrogate"),
     "text.yaml": (b"just text\n", "text.yaml:1: not a mapping of names to values"),
     "name.yaml": (b"9a: x\n", 'name.yaml:1: "9a" is not a name of a variable'),
-    "nan.json": (b'{"city": NaN}', "nan.json: NaN is not a JSON number"),
+    "nan.json": (b'{"city": NaN}', "nan.json:1: NaN is not a JSON number"),
 }
 
 

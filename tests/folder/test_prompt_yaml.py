@@ -146,7 +146,7 @@ def test_a_route_is_a_list_of_entries_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("yaml", "complaint"),
     [
-        ("route:", "route must be a list of entries with when and use, not None"),
+        ("route:", "route must be a list of entries with when and use, not null"),
         ("route: {when: {a: 1}, use: b}", "route must be a list of entries with when and use, not {'when'"),
         ("route:\n" + "- {when: {a: 1}, use: b}\n" * 101, "route: at most 100 entries are allowed, not 101"),
         ("route: [b]", "route: entry 1 must be a mapping with when and use, not 'b'"),
@@ -160,7 +160,7 @@ def test_a_route_is_a_list_of_entries_in_their_order() -> None:
         ("route: [{when: {1: a}, use: b}]", "route: entry 1: when: the key 1 must be a text"),
         (
             "route: [{when: {a: }, use: b}]",
-            "route: entry 1: when: 'a' must be a text, a number, true or false, not None",
+            "route: entry 1: when: 'a' must be a text, a number, true or false, not null",
         ),
         ("route: [{when: {a: [x]}, use: b}]", "when: 'a' must be a text, a number, true or false, not ['x']"),
         ("route: [{when: {a: {}}, use: b}]", "when: 'a' must be a text, a number, true or false, not {}"),
@@ -203,7 +203,7 @@ def test_a_route_is_a_list_of_entries_in_their_order() -> None:
         ("rollout: {patience: 0s}", "rollout: patience must be an age of at least 1s"),
         ("rollout: {patience: 3661d}", "rollout: patience must be at most 3660d"),
         ("rollout: {uses: -1}", "rollout: uses must be a number from 0 to 999999999, not -1"),
-        ("rollout: {uses: true}", "rollout: uses must be a number from 0 to 999999999, not True"),
+        ("rollout: {uses: true}", "rollout: uses must be a number from 0 to 999999999, not true"),
         ("rollout: {in_doubt: wait}", "rollout: in_doubt must be pause or rollback, not 'wait'"),
         ("rollout: {guards: [errors]}", "rollout: guards must be a mapping of metrics to tolerances"),
         ("rollout: {guards: {}}", "rollout: guards must be a mapping of metrics to tolerances"),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptctl.folder import listing, prompt_files, request_files, strict_yaml, yaml_settings
+from promptctl.folder import defaults, listing, prompt_files, request_files, strict_yaml, yaml_settings
 from promptctl.rules import requests
 from tests.conftest import ROOT
 from tests.folder.test_prompt_files import read, refusal, write
@@ -123,13 +123,12 @@ def test_a_new_version_has_notes_about_its_messages(tmp_path: Path) -> None:
     [
         ("v1.request.yaml", "- a", "v1.request.yaml: is a list, not an object"),
         ("v1.request.json", "7", "v1.request.json: is a number, not an object"),
-        ("v1.request.yaml", "# nothing\n", "v1.request.yaml: is null, not an object"),
-        ("v1.request.json", "", "v1.request.json:1: not JSON"),
-        ("v1.request.json", '{"a": NaN}', "v1.request.json: NaN is not a JSON number"),
+        ("v1.request.yaml", "# nothing\n", "v1.request.yaml: is empty: write {} for no request"),
+        ("v1.request.json", '{"a": NaN}', "v1.request.json:1: NaN is not a JSON number"),
         ("v1.request.json", '{"a": 1e999}', "is too large"),
         ("v1.request.yaml", "a: 1\nb: .inf", "v1.request.yaml:2: .inf is read as infinity or NaN"),
         ("v1.request.yaml", 'a: !!float ".nan"', "v1.request.yaml: a is not a finite number"),
-        ("v1.request.json", '{"a": 1,\n"a": 2}', "v1.request.json: the key 'a' appears twice"),
+        ("v1.request.json", '{"a": 1,\n"a": 2}', "v1.request.json:2: the key 'a' appears twice"),
         ("v1.request.yaml", "a: 1\nb: {c: 1, c: 2}", "v1.request.yaml:2: the key 'c' appears twice"),
         ("v1.request.yaml", "a: 1\nsince: 2026-01-01", ":2: 2026-01-01 is read as a date: write \"2026-01-01\" in"),
         ("v1.request.yaml", 'a: !!timestamp "2026-01-01"', ":1: the tag !!timestamp is not allowed"),
@@ -164,8 +163,33 @@ def test_a_new_version_has_notes_about_its_messages(tmp_path: Path) -> None:
         ("v1.request.json", "version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "is a Git LFS pointer"),
         ("prompt.yaml", "request: [1]", "prompt.yaml: request: is a list, not an object"),
         ("prompt.yaml", "request: {stream: true}", "request: stream belongs in the application's call"),
-        ("prompt.yaml", "request: {1: x}", "request: 1: the key 1 is not a text"),
-        ("prompt.yaml", "request: {a: !!set {x}}", "request: a is a set, which JSON does not have"),
+        ("prompt.yaml", "active: 1\nrequest: {1: x}", ':2: request: a key must be a text: write "1" in quotes'),
+        ("prompt.yaml", "request:\n  a: !!set {x}", ":2: request: the tag !!set is not allowed"),
+        ("prompt.yaml", "request: {a: !!binary eA==}", ":1: request: the tag !!binary is not allowed"),
+        ("prompt.yaml", f"request: {{a: {'9' * 5000}}}", ":1: a number with too many digits"),
+        ("prompt.yaml", f"request: {{a: 0x{'f' * 4200}}}", ":1: a number with too many digits"),
+        ("v1.request.yaml", f"a:\n  {'9' * 5000}", ":2: a number with too many digits"),
+        ("v1.request.json", f'{{"a":\n{"9" * 5000}}}', ":2: a number with too many digits"),
+        ("v1.request.json", '{"a": [\n{"b": 1, "c": {"b": 2},\n"b": 3}]}', ":3: the key 'b' appears twice"),
+        ("v1.request.json", '{"a": 1,\n\n"b": -Infinity}', ":3: -Infinity is not a JSON number"),
+        ("v1.request.json", '{"NaN": 1,\n"b": NaN}', ":2: NaN is not a JSON number"),
+        ("v1.request.json", '{"a": 1,\n"b": -1e400}', ":2: the number -1e400 is too large"),
+        ("v1.request.json", '{"a": "\\" [",\n"b": "\\u0000"}', ":2: a text has a NUL character"),
+        ("v1.request.json", '{"a": 1,\n"\\ud800": 1}', ":2: a text has a lone surrogate"),
+        ("v1.request.json", '{"a":\n' + "[" * 101 + "]" * 101 + "}", ":2: nested more than 100 deep"),
+        ("v1.request.json", '{"a":\n' + "[" * 200_000, ":2: nested more than 100 deep"),
+        ("v1.request.json", "", "v1.request.json: is empty: write {} for no request"),
+        ("v1.request.json", "\ufeff\n", "v1.request.json: is empty: write {} for no request"),
+        ("v1.request.yaml", "", "v1.request.yaml: is empty: write {} for no request"),
+        ("v1.request.yaml", "# thinking: {}\n", "v1.request.yaml: is empty: write {} for no request"),
+        ("v1.request.yaml", "---\n", "v1.request.yaml: is empty: write {} for no request"),
+        ("v1.request.yaml", "a: 1\n---\nb: 2\n", ":2: a second document begins here, and a file has one"),
+        ("v1.request.yaml", "a:\n\tb: 1\n", ":2: not YAML: a tab, where only spaces can indent a line"),
+        ("v1.request.yaml", "a: 1\nb: @x\n", ":2: not YAML: a value cannot begin with @ unless it is in quotes"),
+        ("v1.request.yaml", "a: 1\nb: \x07\n", ":2: the character U+0007 is not allowed"),
+        ("prompt.yaml", "cache: true", "cache must be 5m or 1h, not true"),
+        ("prompt.yaml", "cache:", "cache must be 5m or 1h, not null"),
+        ("prompt.yaml", "cache: [true, {a: null}]", "not [true, {'a': null}]"),
         ("prompt.yaml", "request: {a: 2026-01-01}", ":1: 2026-01-01 is read as a date"),
         ("prompt.yaml", "cache: 10m", "cache must be 5m or 1h, not '10m'"),
         ("prompt.yaml", "cache: [5m]", "cache must be 5m or 1h, not ['5m']"),
@@ -190,6 +214,14 @@ def test_an_invalid_request_is_refused_by_file_and_line(
             "v1.request.yaml: the request of version 1 is also in v1.request.json",
         ),
         (("v1.txt", "v2.request.yaml"), "a/v2.request.yaml: there is no text beside it, in v2.txt or v2.md"),
+        *(
+            (("v1.txt", name), f"a/{name}: not the name of a request file, such as v1.request.yaml")
+            for name in (
+                "request.yaml", "request.yml", "Request.json", "prompt.request.yaml", "request.v1.yaml",
+                "requests.json", "v1.txt.request.yaml", "v1.request.json.yaml", "v1.request.json.txt.yaml",
+                "v1.tools.request.json", "request-1.json",
+            )
+        ),
         (("v1.request.json",), "a/v1.request.json: there is no text beside it, in v1.txt or v1.md"),
         *(
             (("v1.txt", "v3.txt", name), f"a/{name}: not the name of a request file, such as v1.request.yaml")
@@ -206,8 +238,13 @@ def test_request_files_need_a_text_and_an_exact_name(tmp_path: Path, files: tupl
 
 
 def test_files_with_other_names_are_no_requests(tmp_path: Path) -> None:
-    names = ("request.yaml", "v1.request.yaml.orig", "vrequest.json", "v1-requested.md", "v1.tools.request.json")
+    names = (
+        "example-request.json", "v1.request.yaml.orig", "v1-requested.md", "request.md", "requested.json",
+        "request.schema.json",
+    )  # fmt: skip
     folder = write(tmp_path, {"a/v1.txt": "x", **{f"a/{name}": "[" for name in names}})
+    # Without a text beside it, it can be anything.
+    write(tmp_path, {"schemas/request.json": "["})
     assert settings(folder) == {1: {}}
 
 
@@ -327,7 +364,59 @@ def test_every_parameter_of_the_sdk_is_a_setting_a_part_of_a_request_or_refused(
     assert parameters - requests.REFUSED_KEYS.keys() == yaml_settings.REQUEST_PARAMETERS - older
     for key in sorted(yaml_settings.REQUEST_PARAMETERS):
         message = refusal(tmp_path, {"a/v1.txt": "x", "a/prompt.yaml": f"{key}: 1"})
-        assert message.endswith(f"unknown key '{key}': a parameter of Claude's API belongs in request: {{{key}: …}}")
+        is_of_call = key == "timeout" or key.startswith("extra_")
+        kind = "an argument of the SDK's call" if is_of_call else "a parameter of Claude's API"
+        assert message.endswith(f"unknown key '{key}': {kind} belongs in request: {{{key}: …}}")
+        message = refusal(tmp_path, {"a/v1.txt": "x", "a/prompt.yaml": f"versions: {{1: {{{key}: 1}}}}"})
+        assert f"prompt.yaml: versions: 1: {key} is" in message
+        assert message.endswith("which belongs in v1.request.yaml, and metadata with this key under metadata")
+
+
+@pytest.mark.parametrize(
+    ("yaml", "complaint"),
+    [
+        ("system: x", "unknown key 'system': system is the text of the version"),
+        ("stream: true", "unknown key 'stream': stream belongs in the application's call"),
+        ("metadata: {user_id: x}", "unknown key 'metadata': metadata belongs in the application's call"),
+        ("effort: high", "unknown key 'effort': this belongs in request: {output_config: {effort: …}}"),
+        ("stop: [END]", "unknown key 'stop': this belongs in request: {stop_sequences: […]}"),
+        ("tool: []", "unknown key 'tool': a parameter of Claude's API belongs in request: {tools: …}"),
+        ("modle: x", "unknown key 'modle': did you mean 'model'?"),
+        ("versions: {1: {max_token: 3}}", "versions: 1: unknown key 'max_token': did you mean 'max_tokens'? Metadata"),
+        ("versions: {1: {maxTokens: 3}}", "versions: 1: unknown key 'maxTokens': did you mean 'max_tokens'? Metadata"),
+        ("versions: {1: {modle: x}}", "versions: 1: unknown key 'modle': did you mean 'model'? Metadata with this key"),
+        ("versions: {1: {system: x}}", "versions: 1: system is the text of the version, and metadata with this key"),
+        ("versions: {1: {stream: true}}", "versions: 1: stream belongs in the application's call, and metadata with"),
+    ],
+)
+def test_a_key_that_belongs_elsewhere_is_refused_with_its_place(tmp_path: Path, yaml: str, complaint: str) -> None:
+    assert complaint in refusal(tmp_path, {"a/v1.txt": "x", "a/prompt.yaml": yaml})
+
+
+def test_other_keys_of_a_version_are_metadata_and_any_key_is_under_metadata(tmp_path: Path) -> None:
+    metadata = {"ticket": "X-1", "team": "x", "effort": 3, "requester": "ada"}
+    reserved = {"thinking": True, "system": "x", "max_token": 3, "model": "y", "metadata": 1}
+    yaml = json.dumps({"versions": {"1": {**metadata, "metadata": reserved}}}).replace('"1"', "1")
+    [prompt] = read(write(tmp_path, {"a/v1.txt": "x", "a/prompt.yaml": yaml}))
+    assert prompt.versions[0].metadata == metadata | reserved
+
+
+@pytest.mark.parametrize(
+    ("yaml", "complaint"),
+    [
+        ("request: {}", "1: unknown key 'request': it belongs in the prompt.yaml of each prompt"),
+        ("cache: 5m", "1: unknown key 'cache': it belongs in the prompt.yaml of each prompt"),
+        ("thinking: {}", "1: unknown key 'thinking': in the prompt.yaml of each prompt, it belongs in request"),
+        ("system: x", "1: unknown key 'system': system is the text of the version"),
+        ("templat: none", "1: unknown key 'templat': did you mean 'template'?"),
+    ],
+)
+def test_a_key_of_promptctl_yaml_that_belongs_elsewhere_is_refused_with_its_place(
+    tmp_path: Path, yaml: str, complaint: str
+) -> None:
+    problems: list[str] = []
+    defaults.read(write(tmp_path, {"promptctl.yaml": f"{yaml}\n"}), problems)
+    assert problems == [f"{tmp_path}/promptctl.yaml:{complaint}"]
 
 
 json_values = st.recursive(

@@ -51,7 +51,7 @@ def test_a_route_is_a_list_or_under_its_key(text: str, steps: list[dict[str, Any
         ),
         (
             "- when: {a: null}\n  use: x",
-            "route.yaml:1: entry 1: when: 'a' must be a text, a number, true or false, not None",
+            "route.yaml:1: entry 1: when: 'a' must be a text, a number, true or false, not null",
         ),
         ("- when: {a: 1}\n  use: x@0", "route.yaml:1: entry 1: use: "),
         ("- when: {a: 1}\n  use: a b", 'route.yaml:1: entry 1: use: "a b" cannot name a prompt'),

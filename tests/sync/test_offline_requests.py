@@ -62,7 +62,8 @@ def test_an_edited_request_file_is_a_conflict_with_the_command_that_saves_it(
     assert f"{FOLDER}/a/v1.request.yaml differs from HEAD" in refused.err
     assert "and a version never changes: save it as v3" in refused.err
     assert f"+++ {FOLDER}/a/v1.request.yaml\n@@ -1 +1 @@\n-speed: fast\n+speed: other\n" in refused.err
-    hint = refused.err.partition("hint:")[2].partition(";")[0].strip()
+    assert "save it as v3, or name the branch that was applied, for example --base origin/main" in refused.err
+    hint = refused.err.partition("hint:")[2].strip()
     assert hint == (
         f"cp {FOLDER}/a/v1.txt {FOLDER}/a/v3.txt && mv {FOLDER}/a/v1.request.yaml {FOLDER}/a/v3.request.yaml"
         f" && git -C {FOLDER} checkout HEAD -- a/v1.request.yaml"
@@ -80,12 +81,24 @@ def test_an_edited_text_and_its_edited_request_are_saved_together(
     assert (refused.code, refused.out.count("conflict\t")) == (5, 1)
     assert "-Be kind.\n+Be calm.\n" in refused.err
     assert "-speed: fast\n+speed: other\n" in refused.err
-    hint = refused.err.partition("hint:")[2].partition(";")[0].strip()
+    hint = refused.err.partition("hint:")[2].strip()
     subprocess.run(["sh", "-c", hint], cwd=promptctl.home, check=True)
     assert repository.git("status", "--porcelain").split() == [
         "??", "prompts/a/v3.request.yaml", "??", "prompts/a/v3.txt",
     ]  # fmt: skip
     assert check().code == 0
+
+
+def test_an_edited_text_is_saved_with_a_copy_of_its_request(
+    promptctl: Promptctl, repository: Repository, check: Callable[..., Ended]
+) -> None:
+    repository.write({"prompts/a/v1.txt": "Be calm.\n"})
+    hint = check().err.partition("hint:")[2].strip()
+    subprocess.run(["sh", "-c", hint], cwd=promptctl.home, check=True)
+    assert (check().code, check().out) == (0, "new\ta@3\tnew, 9 bytes, request of 17 bytes; not committed\n")
+    assert repository.git("status", "--porcelain").split() == [
+        "??", "prompts/a/v3.request.yaml", "??", "prompts/a/v3.txt",
+    ]  # fmt: skip
 
 
 def test_a_request_file_that_is_new_for_a_version_of_git_is_a_conflict(
