@@ -39,7 +39,8 @@ def setting(request: Mapping[str, Any] | None) -> str | None:
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two versions have the same request, by their settings.
 
-    The text that an SQL caller has stored can have other white space than `requests.encode` writes.
+    The database stores a request as `requests.encode` writes it. Only a version that schema version 8 stored can have
+    another text.
     """
     return one.get("request") == other.get("request") or canonical(one) == canonical(other)
 

@@ -81,6 +81,8 @@ declare
     written text := request #>> '{}';
     parsed jsonb;
     without_numbers text;
+    -- Of what is outside of texts: another form than the usual one. Most texts have nothing that looks like it.
+    other_form constant text := '[:,][^ ]|[0-9][eE]|[.][0-9]+0[],}]|[0-9.]{17}|[^0-9]0[.]0000';
 begin
     begin
         parsed := written;
@@ -96,8 +98,7 @@ begin
     -- and no number has an exponent, jsonb writes a text of another length if there is anything else to change. It keeps the
     -- digits of a number, and an escape has digits in upper or lower case.
     if length(written) = length(parsed::text) and written !~ '\\u00[01][A-F]'
-        and regexp_replace(written, '"(?:[^"\\]|\\.)*"', '""', 'g')
-            !~ '[:,][^ ]|[0-9][eE]|[.][0-9]+0[],}]|[0-9.]{17}|[^0-9]0[.]0000' then
+        and (written !~ other_form or regexp_replace(written, '"(?:[^"\\]|\\.)*"', '""', 'g') !~ other_form) then
         return written;
     end if;
     select string_agg(t.piece, '' order by t.place),
@@ -139,18 +140,16 @@ $$;
 create or replace function promptctl.message_texts(settings jsonb) returns text[]
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 declare
-    request constant text := settings ->> 'request';
     messages jsonb;
     message jsonb;
     block jsonb;
     part jsonb;
     texts text[] := '{}';
 begin
-    if jsonb_typeof(settings -> 'request') is distinct from 'string'
-        or (strpos(request, '"messages"') = 0 and strpos(request, E'\\u') = 0) then
+    if jsonb_typeof(settings -> 'request') is distinct from 'string' then
         return texts;
     end if;
-    messages := request::jsonb -> 'messages';
+    messages := (settings ->> 'request')::jsonb -> 'messages';
     if jsonb_typeof(messages) is distinct from 'array' then
         return texts;
     end if;
@@ -204,7 +203,8 @@ declare
     texts text[];
     settings_of_texts jsonb;
 begin
-    if settings ? 'request' then
+    -- Most requests have no messages. An escape can hide the key.
+    if strpos(settings ->> 'request', '"messages"') > 0 or strpos(settings ->> 'request', E'\\u') > 0 then
         texts := promptctl.message_texts(settings);
         if texts <> '{}' then
             settings_of_texts := settings - 'request';
