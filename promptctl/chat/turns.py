@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from promptctl.claude.api import Attempt
-from promptctl.claude.content_blocks import REDACTED_THINKING, TEXT, THINKING, calls, to_send_back
+from promptctl.claude.content_blocks import REDACTED_THINKING, TEXT, THINKING, calls, kind_of, to_send_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -68,7 +68,7 @@ class Turn:
     @property
     def is_empty(self) -> bool:
         """Whether the reply has neither a text with a word nor a call nor another block, except thinking."""
-        kinds = {block.get("type") for block in self.blocks}
+        kinds = {kind_of(block) for block in self.blocks}
         return not self.text.strip() and kinds <= {TEXT, THINKING, REDACTED_THINKING}
 
     @property
@@ -120,7 +120,8 @@ class Turn:
     def _keep(self, piece: Piece) -> None:
         if piece.kind in (THINKING, REDACTED_THINKING):
             return
-        self._has_answer = True
+        # Nothing is shown at the beginning of a call.
+        self._has_answer = self._has_answer or bool(piece.text) or piece.block is not None
         if piece.kind != TEXT:
             self._is_text_over = True
             return

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import _thread
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from promptctl import errors
 from promptctl.claude import network, refusals, sdk_arguments
 from promptctl.claude import settings as claude_settings
-from promptctl.claude.content_blocks import CALL, TEXT, ContentBlocks
+from promptctl.claude.content_blocks import CALL, TEXT, ContentBlocks, InvalidBlock, too_deep
 from promptctl.rules import tokens
 
 if TYPE_CHECKING:
@@ -69,19 +69,22 @@ class Attempt:
         kind = getattr(event, "type", None)
         if kind == "content_block_delta":
             # Texts have by far the most events, so their conversion is as short as possible.
-            delta, is_text = event.delta, getattr(event.delta, "type", None) == "text_delta"
-            plain = {"type": "text_delta", "text": delta.text} if is_text else _plain(delta)
-            yield from self._content.add(getattr(event, "index", None), plain)
+            delta = getattr(event, "delta", None)
+            is_text = getattr(delta, "type", None) == "text_delta"
+            plain = {"type": "text_delta", "text": getattr(delta, "text", None)} if is_text else _plain(delta)
+            yield from self._content.add(_index(event), plain)
         elif kind == "content_block_start":
-            yield from self._content.start(getattr(event, "index", None), _plain(event.content_block))
+            yield from self._content.start(_index(event), _plain(getattr(event, "content_block", None)))
         elif kind == "content_block_stop":
-            yield from self._content.stop(getattr(event, "index", None))
+            yield from self._content.stop(_index(event))
         elif kind == "message_start":
-            self.model = _model_name(getattr(event.message, "model", None)) or self.model
-            self.add_usage(getattr(event.message, "usage", None))
+            message = getattr(event, "message", None)
+            self.model = _model_name(getattr(message, "model", None)) or self.model
+            self.add_usage(getattr(message, "usage", None))
         elif kind == "message_delta":
             self.add_usage(getattr(event, "usage", None))
-            self.stop_reason = getattr(event.delta, "stop_reason", None) or self.stop_reason
+            stop_reason = getattr(getattr(event, "delta", None), "stop_reason", None)
+            self.stop_reason = stop_reason if stop_reason and isinstance(stop_reason, str) else self.stop_reason
         elif kind == "message_stop":
             # Without a stop reason, `_check_end` would report the reply as incomplete.
             self.stop_reason = self.stop_reason or "unknown"
@@ -153,6 +156,9 @@ class Claude:
             attempt.outcome = OK
         except errors.ClaudeFailed as failure:
             attempt.failure, attempt.outcome = failure, failure.code
+        except InvalidBlock as problem:
+            attempt.failure = refusals.invalid_reply(str(problem))
+            attempt.outcome = attempt.failure.code
         except Exception as problem:  # noqa: BLE001 - after any failure the billed tokens are recorded
             attempt.fail(problem, self._settings.secrets)
         finally:
@@ -284,8 +290,20 @@ def _pieces(stream: Any, attempt: Attempt, began: float) -> Iterator[Piece]:
 
 def _plain(model: Any) -> dict[str, Any]:
     """Return an object of the SDK as the JSON object that Claude sent; {} for anything else."""
-    # Python's own values, because the conversion to JSON's refuses lone surrogates.
-    return model.to_dict(mode="python", warnings=False) if hasattr(model, "to_dict") else {}
+    if isinstance(model, dict):
+        return cast("dict[str, Any]", model)
+    try:
+        # Python's own values, because the conversion to JSON's refuses lone surrogates.
+        return model.to_dict(mode="python", warnings=False) if hasattr(model, "to_dict") else {}
+    except (RecursionError, ValueError):
+        # Of a deep object, Pydantic says that it contains itself, which no JSON does.
+        raise too_deep() from None
+
+
+def _index(event: object) -> int | None:
+    """Return the index of the block that an event is about, None if it is not an integer."""
+    index = getattr(event, "index", None)
+    return index if isinstance(index, int) else None
 
 
 def _check_content_type(response: Any) -> None:

@@ -7,9 +7,11 @@ signature, a call of a tool with its id. https://docs.claude.com/en/api/messages
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any, cast
 
 from promptctl.records import Record
+from promptctl.rules import json_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +20,12 @@ TEXT, THINKING, REDACTED_THINKING, CALL = "text", "thinking", "redacted_thinking
 # The field of a block that the deltas of this kind continue.
 _CONTINUED = {"text_delta": "text", "thinking_delta": "thinking"}
 _INPUT_DELTA = "input_json_delta"
+# A file of a conversation has a block on its fifth level, and is read up to this depth of the whole document.
+_MOST_LEVELS = json_documents.DEEPEST - 4
+
+
+class InvalidBlock(ValueError):
+    """A block cannot be kept. The text of the exception says why."""
 
 
 class Piece(Record):
@@ -33,13 +41,17 @@ class Piece(Record):
 
 
 class ContentBlocks:
-    """The content blocks of a reply, built from the events of its stream."""
+    """The content blocks of a reply, built from the events of its stream.
+
+    The methods raise InvalidBlock for a block that no file of a conversation can contain: it is nested too deeply, or
+    has a number that is not finite. NUL characters and lone surrogates become question marks.
+    """
 
     def __init__(self) -> None:
         self._blocks: list[_Block] = []
-        self._by_index: dict[object, _Block] = {}
+        self._by_index: dict[int | None, _Block] = {}
 
-    def start(self, index: object, content: object) -> Iterator[Piece]:
+    def start(self, index: int | None, content: object) -> Iterator[Piece]:
         """Begin the block of an event `content_block_start`. Yield its first text, or that a call begins."""
         if not isinstance(content, dict):
             return
@@ -48,14 +60,14 @@ class ContentBlocks:
         block = _Block({**cast("dict[str, Any]", content)})
         self._blocks.append(block)
         self._by_index[index] = block
-        field = block.content.get("type")
+        field = kind_of(block.content)
         if field in (TEXT, THINKING):
             first, block.content[field] = block.content.get(field), ""
             yield from block.add_text(field, first)
         elif field == CALL:
             yield Piece(CALL, "")
 
-    def add(self, index: object, delta: Mapping[str, Any]) -> Iterator[Piece]:
+    def add(self, index: int | None, delta: Mapping[str, Any]) -> Iterator[Piece]:
         """Add an event `content_block_delta` to its block, and yield its text."""
         kind = delta.get("type")
         field = _CONTINUED.get(kind) if isinstance(kind, str) else None
@@ -71,11 +83,11 @@ class ContentBlocks:
         elif kind == _INPUT_DELTA:
             block.add_input(delta.get("partial_json"))
         elif kind == "citations_delta":
-            block.content["citations"] = [*(block.content.get("citations") or ()), delta.get("citation")]
+            block.add_citation(delta.get("citation"))
         else:
             block.merge(delta)
 
-    def stop(self, index: object) -> Iterator[Piece]:
+    def stop(self, index: int | None) -> Iterator[Piece]:
         """End the block of an event `content_block_stop`, and yield the piece for it."""
         if (block := self._by_index.pop(index, None)) is not None:
             yield from block.end()
@@ -104,7 +116,7 @@ class _Block:
     def add_text(self, field: str, text: object) -> Iterator[Piece]:
         """Add a part of the block's text, and yield it. A value that is not a text is ignored."""
         if text and isinstance(text, str):
-            clean, self._high_surrogate = without_lone_surrogates(self._high_surrogate + text)
+            clean, self._high_surrogate = _storable(self._high_surrogate + text)
             if clean:
                 self._parts.append(clean)
                 yield Piece(field, clean)
@@ -114,11 +126,18 @@ class _Block:
         if isinstance(partial_json, str) and self.content.get("type") not in (TEXT, THINKING):
             self._parts.append(partial_json)
 
+    def add_citation(self, citation: object) -> None:
+        """Add a source of the text."""
+        before = self.content.get("citations")
+        self.content["citations"] = [*(cast("list[Any]", before) if isinstance(before, list) else ()), citation]
+
     def merge(self, delta: Mapping[str, Any]) -> None:
         """Add a delta of a kind that we do not know: texts and lists become longer, other values are replaced."""
+        kind = kind_of(self.content)
         for name, value in delta.items():
             before = self.content.get(name)
-            if name == "type":
+            # A text has its own deltas.
+            if name == "type" or (name == kind and kind in (TEXT, THINKING)):
                 continue
             # There is one signature, and its last report is the whole of it.
             if isinstance(value, str) and isinstance(before, str) and name != "signature":
@@ -131,29 +150,35 @@ class _Block:
     def so_far(self) -> dict[str, Any]:
         """Return the block with what has arrived of it."""
         text = "".join(self._parts)
-        kind = self.content.get("type")
+        kind = kind_of(self.content)
         if kind in (TEXT, THINKING):
             return {**self.content, kind: self.content[kind] + text}
         return {**self.content, "input": _parsed_input(text)} if text.strip() else self.content
 
     def end(self) -> Iterator[Piece]:
         """End the block. Yield the half of a surrogate pair that is left, or the whole block if it is not a text."""
-        kind = str(self.content.get("type"))
+        kind = kind_of(self.content)
         if self._high_surrogate and kind in (TEXT, THINKING):
             self._high_surrogate = ""
             self._parts.append("?")
             yield Piece(kind, "?")
-        self.content = _clean(self.so_far())
+        self.content = _clean(self.so_far(), 1)
         self._parts.clear()
         self.has_ended = True
         if kind != TEXT:
             yield Piece(kind, "", self.content)
 
 
+def kind_of(block: Mapping[str, Any]) -> str:
+    """Return the type of a block; '' for one without a type, or whose type is not a text."""
+    kind = block.get("type")
+    return kind if isinstance(kind, str) else ""
+
+
 def pieces(blocks: Sequence[dict[str, Any]]) -> Iterator[Piece]:
     """Yield the pieces of whole blocks, for a reply that is shown at its end."""
     for block in blocks:
-        kind = str(block.get("type"))
+        kind = kind_of(block)
         if kind in (TEXT, THINKING) and block.get(kind):
             yield Piece(kind, block[kind])
         if kind != TEXT:
@@ -162,10 +187,21 @@ def pieces(blocks: Sequence[dict[str, Any]]) -> Iterator[Piece]:
 
 def calls(blocks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the calls of tools among blocks that wait for a result, without those that were cut in their arguments."""
-    return [block for block in blocks if block.get("type") == CALL and _is_whole_call(block)]
+    return [block for block in blocks if block.get("type") == CALL and is_whole_call(block)]
 
 
-def _is_whole_call(block: Mapping[str, Any]) -> bool:
+def incomplete_calls(blocks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the calls of tools among blocks that are not whole, because the reply was cut. They are not sent back."""
+    return [block for block in blocks if block.get("type") == CALL and not is_whole_call(block)]
+
+
+def without_calls(blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the blocks that are no calls of tools."""
+    return [block for block in blocks if block.get("type") != CALL]
+
+
+def is_whole_call(block: Mapping[str, Any]) -> bool:
+    """Whether a call has an id, a name and an object with its arguments, so that it can have a result."""
     has_names = isinstance(block.get("id"), str) and isinstance(block.get("name"), str)
     return has_names and isinstance(block.get("input"), dict)
 
@@ -189,14 +225,15 @@ def _can_be_sent_back(block: Mapping[str, Any]) -> bool:
     kind = block.get("type")
     if kind == TEXT:
         return isinstance(block.get("text"), str) and bool(block["text"].strip())
-    return _is_whole_call(block) if kind == CALL else isinstance(kind, str)
+    return is_whole_call(block) if kind == CALL else bool(kind_of(block))
 
 
-def without_lone_surrogates(text: str) -> tuple[str, str]:
-    """Return a text with "?" for each lone surrogate, and separately a high surrogate at its end ('' if there is none).
+def _storable(text: str) -> tuple[str, str]:
+    """Return a text with "?" for each NUL and lone surrogate, and separately a high surrogate at its end, else ''.
 
     A JSON escape can be one half of a surrogate pair. The other half of a pair may be in the next event.
     """
+    text = text.replace("\0", "?")
     if text.isascii():
         return text, ""
     half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
@@ -206,11 +243,21 @@ def without_lone_surrogates(text: str) -> tuple[str, str]:
 
 
 def _parsed_input(text: str) -> Any:
-    """Return the arguments of a call; the text itself if it is not JSON, for example because the reply was cut."""
+    """Return the arguments of a call; the text itself if it is not JSON, for example because the reply was cut.
+
+    Raises InvalidBlock.
+    """
     try:
         return json.loads(text, parse_constant=_refuse, parse_float=_finite)
-    except (ValueError, RecursionError):
+    except ValueError:
         return text
+    except RecursionError:
+        raise too_deep() from None
+
+
+def too_deep() -> InvalidBlock:
+    """Return the error for a block that is nested too deeply."""
+    return InvalidBlock(f"a block is nested more than {_MOST_LEVELS} deep")
 
 
 def _refuse(constant: str) -> None:
@@ -219,16 +266,25 @@ def _refuse(constant: str) -> None:
 
 def _finite(digits: str) -> float:
     value = float(digits)
-    if value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise ValueError(digits)
     return value
 
 
-def _clean(value: Any) -> Any:
-    """Return a JSON value without lone surrogates, which no request and no file can contain."""
+def _clean(value: Any, level: int) -> Any:
+    """Return a JSON value without NUL and lone surrogates, which no request and no file can contain.
+
+    `level` is that of an object or a list. Raises InvalidBlock.
+    """
     if isinstance(value, str):
-        text, half = without_lone_surrogates(value) if value else ("", "")
+        text, half = _storable(value) if value else ("", "")
         return text + ("?" if half else "")
+    if isinstance(value, (dict, list)) and level > _MOST_LEVELS:
+        raise too_deep()
     if isinstance(value, dict):
-        return {_clean(key): _clean(item) for key, item in cast("dict[Any, Any]", value).items()}
-    return [_clean(item) for item in cast("list[Any]", value)] if isinstance(value, list) else value
+        return {_clean(key, level): _clean(item, level + 1) for key, item in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list):
+        return [_clean(item, level + 1) for item in cast("list[Any]", value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidBlock("a block has a number that is not finite")
+    return value

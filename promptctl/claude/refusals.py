@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,10 @@ def translate(problem: Exception, model: str, secrets: Sequence[str]) -> tuple[e
         return errors.ClaudeFailed(
             "no_api_key", f"no credentials for Claude: {_masked_line(str(problem), secrets)}", hint=settings.KEY_HINT
         ), None
+    if isinstance(problem, RecursionError):
+        return invalid_reply("it is nested too deeply"), None
+    if isinstance(problem, (json.JSONDecodeError, UnicodeDecodeError)):
+        return invalid_reply("it has an event that is not JSON"), None
     return invalid_reply(_masked_line(f"{type(problem).__name__}: {problem}", secrets)), None
 
 
@@ -121,15 +126,17 @@ def _unreachable(problem: Exception, reason: str) -> errors.ClaudeFailed:
 def _status_error(problem: object, model: str, secrets: Sequence[str]) -> tuple[errors.ClaudeFailed, float | None]:
     status = int(getattr(problem, "status_code", 0))
     # For an error inside a stream the status is 200, so its type alone says which error it is.
-    kind: str = getattr(problem, "type", None) or ""
+    reported_type = getattr(problem, "type", None)
+    kind = reported_type if isinstance(reported_type, str) else ""
     if status == 404 and kind not in MESSAGES and (address := _address(problem, with_path=True)):
         # For a missing model the API sends a type. Without a type, the URL itself is wrong.
         return invalid_reply(f"{address} does not exist (status 404)"), None
     if kind not in MESSAGES:
         kind = _TYPE_BY_STATUS.get(status, "api_error")
     api_message = getattr(problem, "api_message", None)
-    if api_message:
-        detail = f": {_masked_line(str(api_message), secrets)}"
+    # Another server may send an object.
+    if api_message and isinstance(api_message, str):
+        detail = f": {_masked_line(api_message, secrets)}"
     else:
         detail = f" (status {status})" if status >= 300 else ""
     if kind == "not_found_error" and model and model not in detail:

@@ -6,7 +6,7 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Any, cast
 
-from promptctl.claude.content_blocks import CALL, REDACTED_THINKING, TEXT, THINKING
+from promptctl.claude.content_blocks import CALL, REDACTED_THINKING, TEXT, THINKING, is_whole_call, kind_of
 from promptctl.output import stream
 from promptctl.output.text_width import columns_of
 
@@ -38,7 +38,7 @@ def call_line(block: Mapping[str, Any]) -> str:
 
 def summary(block: Mapping[str, Any]) -> str:
     """Return a block of any kind but text as one line without control characters: `thinking, 412 words`."""
-    kind = str(block.get("type"))
+    kind = kind_of(block)
     if kind == THINKING:
         words = len(str(block.get("thinking", "")).split())
         return f"thinking, {words:,} word{'s' * (words != 1)}" if words else "thinking, without a text"
@@ -46,21 +46,22 @@ def summary(block: Mapping[str, Any]) -> str:
         return "thinking, encrypted"
     if kind == SERVER_CALL:
         return f"calls {stream.one_line(str(block.get('name')))} on Claude's server"
-    return stream.one_line(f"{kind}, {len(json.dumps(block)):,} bytes")
+    return stream.one_line(f"{kind or 'a block without a type'}, {len(json.dumps(block)):,} bytes")
 
 
 def reply_text(blocks: Sequence[Mapping[str, Any]], width: int | None, *, shows_thinking: bool = False) -> str:
     """Return a reply for a terminal of this width, or for a pipe if it is None: its texts, its calls and the rest.
 
-    In a pipe, thinking and blocks of other kinds are left out. Texts are as Claude sent them, with any control
-    characters.
+    In a pipe, calls that are not whole, thinking and blocks of other kinds are left out. Texts are as Claude sent them,
+    with any control characters.
     """
     parts: list[str] = []
     for block in blocks:
         if block.get("type") == TEXT:
             parts.append(str(block.get("text")))
         elif block.get("type") == CALL:
-            parts += ["\n", call_line(block) if width is None else call_lines(block, width), "\n"]
+            line = call_lines(block, width) if width is not None else call_line(block) if is_whole_call(block) else ""
+            parts += ["\n", line, "\n"]
         elif width is not None:
             thinking = f"{block.get('thinking')}\n" if shows_thinking and block.get("type") == THINKING else ""
             parts += ["\n", thinking or f"{summary(block)}\n", "\n"]

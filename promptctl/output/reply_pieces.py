@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from promptctl.claude.content_blocks import CALL, TEXT, THINKING
+from promptctl.claude.content_blocks import CALL, TEXT, THINKING, is_whole_call
 from promptctl.output import block_view, stream
 from promptctl.output.reply_writer import Writer
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class PieceWriter:
     """Shows the pieces of a reply: text and calls on standard output; on standard error thinking and other blocks.
 
-    Thinking is one line, and only on a terminal, unless `shows_thinking`. So is a block of another kind. The caller may
+    Thinking is one line, and only on a terminal, unless `shows_thinking`. So is a block of another kind. In a pipe, a
+    call is written at the end of the reply, and only if both are whole, because a program would run it. The caller may
     set `before_writing`, which is called before a piece that takes the place of a waiting line.
     """
 
@@ -28,9 +29,17 @@ class PieceWriter:
         self._shows_thinking = shows_thinking
         self._writer = Writer()
         self._thinking_writer = Writer(to_stderr=True)
+        # In a pipe, the first call and what follows it.
+        self._held: list[Piece] = []
 
     def write(self, piece: Piece) -> None:
-        """Show a piece, if it is shown at all."""
+        """Show a piece, if it is shown at all, or hold it until the end."""
+        if self._held or (piece.kind == CALL and piece.block is not None and not stream.to_terminal()):
+            self._held.append(piece)
+        else:
+            self._write(piece)
+
+    def _write(self, piece: Piece) -> None:
         if piece.kind == TEXT:
             self.before_writing()
             self._writer.write(piece.text)
@@ -42,8 +51,12 @@ class PieceWriter:
             self._writer.end()
             self._thinking_writer.write(piece.text)
 
-    def end(self) -> None:
-        """End the line on standard output and on standard error."""
+    def end(self, *, is_whole: bool = True) -> None:
+        """End the line on standard output and on standard error. `is_whole` is whether the reply came to its end."""
+        held, self._held = self._held, []
+        for piece in held:
+            if piece.kind != CALL or (is_whole and piece.block is not None and is_whole_call(piece.block)):
+                self._write(piece)
         self._thinking_writer.end()
         self._writer.end()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from promptctl.claude import content_blocks
 from promptctl.output import answers, block_view, messages, reply_writer, stream, tables, time_text
 from promptctl.output.reply_writer import escape_reply
 from promptctl.output.table_columns import Column
@@ -42,13 +43,25 @@ def note_usage(turn: Turn) -> None:
 
 
 def warn_if_cut(turn: Turn) -> None:
-    """Warn if the reply was cut at a limit of tokens."""
+    """Warn if the reply was cut at a limit of tokens, or a call in it is incomplete."""
     if turn.last_attempt.stop_reason == "max_tokens":
         messages.warning(f"the reply was cut at {turn.request['max_tokens']} tokens; --max-tokens sets the limit")
     elif turn.last_attempt.stop_reason == "model_context_window_exceeded":
         messages.warning(f"the reply was cut because the context window of {turn.last_attempt.model} is full")
     elif turn.last_attempt.stop_reason == "pause_turn":
         messages.warning("Claude paused the reply while a tool ran on its server; the rest is missing")
+    for call in content_blocks.incomplete_calls(turn.blocks):
+        name = stream.one_line(str(call.get("name")))
+        messages.warning(f"the call of {name} is incomplete, so it is not kept and cannot have a result")
+
+
+def note_what_is_not_shown(turn: Turn) -> None:
+    """Note the blocks of a reply of which a pipe gets nothing: one without a text with a word and without a call."""
+    if turn.text.strip() or any(block.get("type") == content_blocks.CALL for block in turn.blocks):
+        return
+    kinds = dict.fromkeys(content_blocks.kind_of(block) or "a block without a type" for block in turn.blocks)
+    names = ", ".join(stream.one_line(kind) for kind in kinds if kind != content_blocks.TEXT)
+    messages.note(f"the reply has no text and no call, only {names}; --json prints its blocks")
 
 
 def document(turn: Turn) -> dict[str, Any]:
@@ -140,7 +153,8 @@ def _row(turn: Turn) -> tuple[str | float | None, ...]:
         last.output_tokens,
         *durations,
         last.outcome,
-        block_view.reply_text(turn.blocks, None),
+        # A program must not run the calls of a reply that failed.
+        block_view.reply_text(turn.blocks if turn.failure is None else content_blocks.without_calls(turn.blocks), None),
     )
 
 

@@ -19,12 +19,12 @@ else:
         return value
 
 
-_DEEPEST = 100
+DEEPEST = 100
 # A double holds every integer of this many digits.
 _MOST_DIGITS = 308
 # A bracket, a text with the colon of a key, or a number.
 _PIECE = r'(?P<value>[\[\]{}]|"(?:[^"\\]|\\.)*"|-?Infinity|NaN|-?\d[\d.eE+-]*)(?P<colon>\s*:)?'
-_TOO_DEEP = f"nested more than {_DEEPEST} deep"
+_TOO_DEEP = f"nested more than {DEEPEST} deep"
 
 
 class InvalidDocument(ValueError):
@@ -74,7 +74,7 @@ def parse(
         raise _first_problem(text, unique_keys=unique_keys) or default from None
     # The check takes time. In valid UTF-8, only an escape can stand for a lone surrogate or NUL, and deep nesting needs
     # many brackets.
-    if isinstance(raw, str) or "\\u" in text or text.count("[") + text.count("{") > _DEEPEST:
+    if isinstance(raw, str) or "\\u" in text or text.count("[") + text.count("{") > DEEPEST:
         try:
             check_storable(value)
         except InvalidDocument as problem:
@@ -104,7 +104,7 @@ def check_storable(value: Any) -> None:
         if isinstance(node, str):
             _check_text(node)
         elif isinstance(node, (dict, list, tuple)):
-            if depth > _DEEPEST:
+            if depth > DEEPEST:
                 raise InvalidDocument(_TOO_DEEP)
             if isinstance(node, dict):
                 pending += [(key, depth + 1) for key in cast("dict[Any, Any]", node)]
@@ -231,7 +231,7 @@ def _first_problem(text: str, *, unique_keys: bool) -> InvalidDocument | None:
         reason = None
         if written in "[{":
             keys.append(set() if written == "{" else None)
-            reason = _TOO_DEEP if len(keys) > _DEEPEST + 1 else None
+            reason = _TOO_DEEP if len(keys) > DEEPEST + 1 else None
         elif written in "]}":
             if keys:
                 keys.pop()

@@ -211,9 +211,17 @@ def test_a_call_that_was_cut_in_its_arguments_is_shown_but_not_kept(weather: Pro
     cut = PARIS | {"input": '{"city": "Par'}
     ended = ask(weather, "--save", "talk.json", env=blocks_env(TEXT, cut, stop_reason="max_tokens"))
     assert ended.code == 0
-    assert ended.out == 'Let me look.\nget_weather "{\\"city\\": \\"Par"\n'
+    # A program that reads the pipe must not take it for a call.
+    assert ended.out == "Let me look.\n"
+    assert "warning: the call of get_weather is incomplete, so it is not kept and cannot have a result\n" in ended.err
     [_, reply] = json.loads((weather.home / "talk.json").read_text())["messages"]
     assert reply["content"] == [TEXT]
+    alone = ask(weather, "--save", "alone.json", env=blocks_env(cut, stop_reason="max_tokens"))
+    assert (alone.code, alone.out) == (0, "")
+    assert alone.err.endswith(
+        'warning: nothing is saved in "alone.json": the reply has nothing that a conversation can keep\n'
+    )
+    assert not (weather.home / "alone.json").exists()
     screen = weather.on_terminal("chat", "weather", "x", "--var", "name=Ada", env=blocks_env(cut))
     assert 'calls get_weather\n  arguments that are not JSON: {"city": "Par\n' in screen.out
 
@@ -221,12 +229,27 @@ def test_a_call_that_was_cut_in_its_arguments_is_shown_but_not_kept(weather: Pro
 def test_a_call_that_fails_in_the_middle_of_another_block_is_recorded(
     weather: Promptctl, blocks_env: ClaudeEnv, sql: Connection
 ) -> None:
-    # Before the reply begins, a failed call is repeated: thinking is not part of the reply.
-    assert ask(weather, env=blocks_env(THINKING, ending="error_event")).code == 7
+    # Until something of the reply is shown, a failed call is repeated: thinking is no part of it, nor is half a call.
+    assert ask(weather, env=blocks_env(THINKING, PARIS, ending="error_event")).code == 7
     assert ask(weather, env=blocks_env(TEXT, PARIS, ending="cut")).code == 7
     assert sql.execute("select outcome, count(*) from promptctl.uses group by outcome order by outcome").fetchall() == [
         ("overloaded_error", 3), ("reply_cut", 1),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("streams", [(), ("--no-stream",)])
+@pytest.mark.parametrize("parameters", [{"ending": "close"}, {"ending": "cut"}, {"stop_reason": "refusal"}])
+def test_a_pipe_gets_no_call_of_a_reply_that_failed(
+    weather: Promptctl, blocks_env: ClaudeEnv, streams: tuple[str, ...], parameters: dict[str, str]
+) -> None:
+    ended = ask(weather, *streams, env=blocks_env(TEXT, ROME, PARIS, **parameters))
+    assert (ended.code, ended.out) == (7, "Let me look.\n")
+
+
+def test_a_pipe_gets_a_note_for_a_reply_that_it_does_not_show(weather: Promptctl, blocks_env: ClaudeEnv) -> None:
+    ended = ask(weather, env=blocks_env({"type": "hologram"}, THINKING))
+    note = "the reply has no text and no call, only hologram, thinking; --json prints its blocks\n"
+    assert (ended.code, ended.out, ended.err) == (0, "", note)
 
 
 def test_against_shows_the_calls_of_both_versions(weather: Promptctl, blocks_env: ClaudeEnv, sql: Connection) -> None:

@@ -150,9 +150,14 @@ def _converse(
         _compare(run, conversation, turns, display)
         return
     _answer(run, conversation, turns[0], display)
-    if transcript is not None and conversation.append(turns[0]):
+    if transcript is None:
+        return
+    if conversation.append(turns[0]):
         chat_log.add_to_transcript(transcript, conversation, turns[0])
         transcript.save()
+    else:
+        path = references.quoted(transcript.path)
+        messages.warning(f"nothing is saved in {path}: the reply has nothing that a conversation can keep")
 
 
 def _result_or_message(
@@ -198,14 +203,14 @@ def _answer(run: Run, conversation: Conversation, turn: Turn, display: Display) 
                 if display.streams and is_shown:
                     writer.write(piece)
         # The reply ends before `_record` may print a warning.
-        writer.end()
+        writer.end(is_whole=turn.failure is None)
     finally:
         # An interrupted reply is billed too.
         _record(run, conversation, [turn])
     if is_shown and not display.streams:
         for piece in content_blocks.pieces(turn.blocks):
             writer.write(piece)
-        writer.end()
+        writer.end(is_whole=turn.failure is None)
     if turn.failure is not None:
         raise turn.failure
     if run.form == "json":
@@ -214,6 +219,8 @@ def _answer(run: Run, conversation: Conversation, turn: Turn, display: Display) 
         stream.write(f"{turn.served.name}@{turn.served.version}\n")
     if turn.is_empty:
         messages.warning("the reply is empty, and is not part of a conversation")
+    elif run.form == "plain" and not stream.to_terminal():
+        reply_view.note_what_is_not_shown(turn)
     reply_view.warn_if_cut(turn)
     if display.usage:
         reply_view.note_usage(turn)
