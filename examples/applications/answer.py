@@ -12,7 +12,7 @@ user, question = sys.argv[1:]
 
 prompt = prompts.get("default-system-prompt", unit=user)
 with prompt.use() as use:  # measures the latency; records an exception as an error
-    request = prompt.request(messages=[{"role": "user", "content": question}], max_tokens=1024)
+    request = {"max_tokens": 1024} | prompt.request(messages=[{"role": "user", "content": question}])
     reply = claude.messages.create(**request)
     use.record(reply)  # the reply's tokens and model
 print(f"{prompt}: {reply.content[0].text}")

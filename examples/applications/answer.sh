@@ -8,13 +8,27 @@ sql() { psql -XAtq -v ON_ERROR_STOP=1 "$@" "$DATABASE_URL"; }
 # Resolve the version, and build the request with it.
 answer=$(
     sql -v user="$user" -v question="$question" <<'SQL'
-SELECT name, version, epoch, jsonb_build_object(
-    'model', 'claude-sonnet-5-5', 'max_tokens', 1024, 'system', content,
-    'messages', jsonb_build_array(jsonb_build_object('role', 'user', 'content', :'question')))
-FROM promptctl.resolve('default-system-prompt', :'user');
+WITH prompt AS (
+    SELECT name, version, epoch, content, settings, (settings ->> 'request')::json AS request
+    FROM promptctl.resolve('default-system-prompt', :'user')
+), parts (place, key, value) AS (
+    SELECT 1, 'model', to_json(coalesce(settings ->> 'model', 'claude-sonnet-5-5')) FROM prompt
+    UNION ALL SELECT 2, 'max_tokens', to_json(coalesce((settings ->> 'max_tokens')::integer, 1024)) FROM prompt
+    UNION ALL SELECT 3, 'system', CASE WHEN settings ? 'cache' THEN json_build_array(json_build_object(
+            'type', 'text', 'text', content, 'cache_control',
+            json_strip_nulls(json_build_object('type', 'ephemeral', 'ttl', nullif(settings ->> 'cache', '5m')))))
+        ELSE to_json(content) END FROM prompt
+    UNION ALL SELECT 3 + e.place, e.key, e.value
+        FROM prompt, json_each(request) WITH ORDINALITY e (key, value, place) WHERE e.key <> 'messages'
+    UNION ALL SELECT 1000000, 'messages', (SELECT json_agg(message) FROM (
+        SELECT json_array_elements(request -> 'messages') AS message
+        UNION ALL SELECT json_build_object('role', 'user', 'content', :'question')) messages) FROM prompt
+)
+SELECT name, version, epoch, (SELECT json_object_agg(key, value ORDER BY place) FROM parts) FROM prompt;
 SQL
 )
-IFS='|' read -r name version epoch request <<<"$answer"
+# The request has several lines.
+IFS='|' read -r -d '' name version epoch request <<<"$answer" || true
 
 # Pass the key and the texts by pipes, so that they do not appear in the list of processes.
 outcome=ok
@@ -38,10 +52,12 @@ SQL
 fi
 text=$(
     record -v reply="$reply" <<'SQL'
-SELECT promptctl.record_use(:'name', :version, :epoch, (r -> 'usage' ->> 'input_tokens')::bigint,
+SELECT promptctl.record_use(:'name', :version, :epoch, (r -> 'usage' ->> 'input_tokens')::bigint
+                                + coalesce((r -> 'usage' ->> 'cache_read_input_tokens')::bigint, 0)
+                                + coalesce((r -> 'usage' ->> 'cache_creation_input_tokens')::bigint, 0),
                             (r -> 'usage' ->> 'output_tokens')::bigint, :seconds * 1000, r ->> 'model', :'user')
 FROM (SELECT :'reply'::jsonb) reply (r) \gset
-SELECT :'reply'::jsonb -> 'content' -> 0 ->> 'text';
+SELECT jsonb_path_query_first(:'reply'::jsonb, '$.content[*] ? (@.type == "text")') ->> 'text';
 SQL
 )
 echo "$name@$version: $text"

@@ -27,6 +27,8 @@ from tests.servers import Server
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.claude_api import ClaudeServer
+
     ClaudeEnv = Callable[..., dict[str, str]]
 
 APPLICATIONS = ROOT / "examples" / "applications"
@@ -87,6 +89,38 @@ def test_a_reply_is_recorded_with_the_version_that_was_active(
     [bucket] = sql.execute("select promptctl.bucket(%s, 'user-42')", [NAME]).fetchone() or [None]
     model = "claude-sonnet-5-5"
     assert recorded_uses(sql) == [(NAME, version, bucket, model, 149, 90, True, "ok") for version in (1, 2)]
+
+
+@pytest.mark.parametrize("program", ["answer.py", "answer.js", "answer.sh"])
+def test_a_version_decides_what_is_sent(
+    program: str,
+    loaded: Promptctl,
+    claude: ClaudeServer,
+    claude_env: ClaudeEnv,
+    request: pytest.FixtureRequest,
+) -> None:
+    """The model and the limit in a program are only for a version that has none."""
+    words = ["--model", "claude-opus-5", "--max-tokens", "200", "--cache", "1h", "--activate"]
+    words += ["--request-set", "thinking.type=adaptive"]
+    words += ["--request-set", 'messages=[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}]']
+    assert loaded("create", NAME, "Be | brief.", *words).code == 0
+    env = loaded.environment() | claude_env("ok", text="Yes.")
+    folder = request.getfixturevalue("node_modules") if program == "answer.js" else APPLICATIONS
+    by = {"answer.py": [sys.executable], "answer.js": ["node"], "answer.sh": []}[program]
+    assert ended([*by, folder / program, "user-42", QUESTION], env, loaded.home) == (0, f"{NAME}@4: Yes.\n", "")
+    sent = claude.requests[-1].body
+    control = {"type": "ephemeral", "ttl": "1h"}
+    assert {key: value for key, value in sent.items() if key != "stream"} == {
+        "model": "claude-opus-5",
+        "max_tokens": 200,
+        "system": [{"type": "text", "text": "Be | brief.", "cache_control": control}],
+        "thinking": {"type": "adaptive"},
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": "Hello"},
+            {"role": "user", "content": QUESTION},
+        ],
+    }
 
 
 @pytest.mark.parametrize(("program", "outcome"), [("answer.py", "InternalServerError"), ("answer.sh", "curl 22")])
