@@ -70,8 +70,8 @@ def read(run: Run, file: str | None, assignments: list[str], *, text_from_pipe: 
 
 def note_warnings(request: dict[str, Any] | None) -> None:
     """Print what Claude will probably read otherwise than the author of a request expects."""
-    for sentence in requests.warnings(request or {}):
-        messages.note(f"request: {sentence}")
+    for line in stream.wrapped([f"request: {sentence}" for sentence in requests.warnings(request or {})]):
+        messages.note(line)
 
 
 def note_left_out(run: Run, active: VersionText, request: dict[str, Any], *, has_text: bool) -> None:

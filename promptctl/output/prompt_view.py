@@ -86,7 +86,7 @@ def show_overview(overview: Overview, name: str, limit: int) -> None:
         lines = request_view.lines(active.settings, f"{name}@{active.version}")
         stream.write("".join(f"{line}\n" for line in lines) + "\n")
     if active is not None and (sentences := _caching_sentences(active.content, active.settings)):
-        lines = _wrapped(sentences)
+        lines = stream.wrapped(sentences)
         stream.write("".join(f"{stream.styled(line, stream.DIM)}\n" for line in lines) + "\n")
     if active is not None:
         stream.write_content(active.content)
@@ -199,7 +199,7 @@ def note_request(settings: Mapping[str, Any], reference: str) -> None:
 
 def note_caching(content: str, settings: Mapping[str, Any]) -> None:
     """Report how much of a version Claude can cache, if it has the setting `cache`."""
-    for line in _wrapped(_caching_sentences(content, settings)):
+    for line in stream.wrapped(_caching_sentences(content, settings)):
         messages.note(line)
 
 
@@ -209,19 +209,6 @@ def _caching_sentences(content: str, settings: Mapping[str, Any]) -> list[str]:
     from promptctl.rules import caching
 
     return caching.notes(content, settings)
-
-
-def _wrapped(sentences: Sequence[str]) -> list[str]:
-    """Return sentences as lines that break between words on a terminal."""
-    if not sentences or not stream.to_terminal():
-        return list(sentences)
-    import textwrap
-
-    return [
-        line
-        for sentence in sentences
-        for line in textwrap.wrap(sentence, stream.width(), break_long_words=False, break_on_hyphens=False)
-    ]
 
 
 def note_origin(origin: Mapping[str, Any] | None) -> None:

@@ -10,7 +10,7 @@ from promptctl import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any, TextIO
 
 BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
@@ -89,6 +89,19 @@ def width() -> int:
 def styled(text: str, style: str, stream: TextIO | None = None) -> str:
     """Return `text` in a style (an SGR code) if the stream has colors, else unchanged."""
     return f"\x1b[{style}m{text}\x1b[0m" if has_color(stream or sys.stdout) else text
+
+
+def wrapped(sentences: Sequence[str]) -> list[str]:
+    """Return sentences as lines that break between words on a terminal."""
+    if not sentences or not to_terminal():
+        return list(sentences)
+    import textwrap
+
+    return [
+        line
+        for sentence in sentences
+        for line in textwrap.wrap(sentence, width(), break_long_words=False, break_on_hyphens=False)
+    ]
 
 
 def one_line(text: str) -> str:

@@ -78,6 +78,9 @@ def describe(content: str, settings: Mapping[str, Any]) -> Caching | None:
     tokens = estimated_tokens(prefix, settings)
     least, most = _limits(settings.get("model"))
     is_cached = bool(prefix) and tokens >= least
+    if variable is not None and prefix and 10 * cacheable_bytes < 9 * text_bytes:
+        percent = _percent(text_bytes - cacheable_bytes, text_bytes)
+        warnings.append(f"{percent}% of this text comes after {variable} and is never cached")
     if variable is not None and not prefix:
         warnings.append(f"nothing is cached: the text begins with {variable}")
     elif not is_cached:
@@ -85,14 +88,8 @@ def describe(content: str, settings: Mapping[str, Any]) -> Caching | None:
         has = f"the tools and the text{before} have" if _tools(settings) else f"the text{before} has"
         who = f"{settings['model']} caches only {least:,}" if settings.get("model") else f"every model needs {least:,}"
         warnings.append(f"nothing is cached: {has} about {tokens:,} token{'s' * (tokens != 1)}, and {who} or more")
-    else:
-        if variable is not None and 10 * cacheable_bytes < 9 * text_bytes:
-            percent = _percent(text_bytes - cacheable_bytes, text_bytes)
-            warnings.append(f"{percent}% of this text comes after {variable} and is never cached")
-        if tokens < most:
-            warnings.append(
-                f"some models cache only {most:,} tokens or more, and this has about {tokens:,}: set the model"
-            )
+    elif tokens < most:
+        warnings.append(f"some models cache only {most:,} tokens or more, and this has about {tokens:,}: set the model")
     return Caching(lifetime, text_bytes, cacheable_bytes, variable, is_cached, tuple(warnings))
 
 

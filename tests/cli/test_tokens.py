@@ -167,7 +167,8 @@ def test_create_says_how_much_of_a_text_is_cached(promptctl: Promptctl) -> None:
     assert "23% of this text comes after {now} and is never cached\n" in ended.err
     ended = promptctl(*words, "claude-sonnet-5-5")
     assert [line for line in ended.err.splitlines() if "cache" in line] == [
-        "nothing is cached: the text before {now} has about 6 tokens, and claude-sonnet-5-5 caches only 512 or more"
+        "23% of this text comes after {now} and is never cached",
+        "nothing is cached: the text before {now} has about 6 tokens, and claude-sonnet-5-5 caches only 512 or more",
     ]
     assert "cached" not in promptctl("create", "support", "You are calm. It is {now}!").err
 
