@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _BILLION = 10**9
 # Values of these types are certainly valid attributes, and encoding them as JSON to check that would take time.
 _USUAL_TYPES = (str, int, bool)
+_A_MESSAGE = '{"role": "user", "content": "…"}'
 
 
 def check_positive(**numbers: float) -> None:
@@ -65,14 +66,27 @@ def check_attributes(attributes: object) -> None:
             raise ValueError(f'the attribute "{name}" cannot be encoded as JSON: {problem}') from None
 
 
-def check_request(values: object, messages: object) -> None:
-    """Check that values are a mapping or None, and messages a list. Raises TypeError."""
+def check_values(values: object) -> None:
+    """Check that values are a mapping or None. Raises TypeError."""
     if values is not None and not isinstance(values, Mapping):
         raise TypeError(f"values must be a mapping from variables to strings, not {type(values).__name__}")
+
+
+def message_list(messages: object) -> list[Any]:
+    """Return messages as a list, which is empty for None. Raises TypeError for anything that is no list of messages."""
+    if messages is None:
+        return []
     # A string would become one message for each character, and a message one for each of its keys.
-    if isinstance(messages, (str, bytes, Mapping)):
+    if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Iterable):
         kind = type(messages).__name__  # pyright: ignore[reportUnknownArgumentType] - callers are not all checked
-        raise TypeError(f'messages must be a list, for example [{{"role": "user", "content": "…"}}], not {kind}')
+        raise TypeError(f"messages must be a list, for example [{_A_MESSAGE}], not {kind}")
+    return list(messages)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - checked one by one
+
+
+def check_message(message: object) -> None:
+    """Check that one of the messages is a mapping. Raises TypeError."""
+    if not isinstance(message, Mapping):
+        raise TypeError(f"a message must be a mapping, for example {_A_MESSAGE}, not {type(message).__name__}")
 
 
 def token_count(name: str, count: object) -> int:

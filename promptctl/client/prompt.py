@@ -47,13 +47,16 @@ class Prompt:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The settings of the version: template, variables, model, max_tokens, request, cache."""
+        """The settings of the version: template, variables, model, max_tokens, request, cache.
+
+        They cannot be changed: an attempt raises TypeError. `copy.deepcopy` makes an ordinary dictionary of them.
+        """
         return self.served_version.visible_settings
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """The description and other metadata of the version, as they were when it was read."""
-        return self.served_version.metadata
+        """The description and other metadata of the version, as they were when it was read. They cannot be changed."""
+        return self.served_version.visible_metadata
 
     @property
     def is_default(self) -> bool:
@@ -90,7 +93,7 @@ class Prompt:
     def request(
         self,
         values: Mapping[str, str] | None = None,
-        messages: Iterable[Mapping[str, Any]] = (),
+        messages: Iterable[Mapping[str, Any]] | None = (),
         **keywords: Any,
     ) -> dict[str, Any]:
         """Return the keywords for `messages.create` of Anthropic's SDK: everything that Claude is sent.
@@ -99,14 +102,20 @@ class Prompt:
         of the request. One of `keywords` wins over what the version has, also `system`, `tools` and `max_tokens`.
 
         `values` fills in the variables of the text and of the messages of the version. The dictionary, and the objects
-        and lists in it, are the caller's. What these contain is shared, and a change of it raises TypeError.
+        and lists in it, are the caller's. What these contain of the version cannot be changed: an attempt raises
+        TypeError. `copy.deepcopy` makes ordinary dictionaries and lists of it. `messages` stay the caller's.
 
-        Raises MissingVariables and TypeError as `render` does.
+        Raises MissingVariables and TypeError as `render` does, and TypeError for `messages` that are no list of
+        mappings.
         """
-        if values.__class__ is not dict or messages.__class__ is not list:
-            argument_checks.check_request(values, messages)
+        if values.__class__ is not dict:
+            argument_checks.check_values(values)
+        own = messages if isinstance(messages, list) else argument_checks.message_list(messages)
+        for message in own:
+            if message.__class__ is not dict:
+                argument_checks.check_message(message)
         try:
-            request = self.served_version.request_template.keywords(values or {}, messages)
+            request = self.served_version.request_template.keywords(values or {}, own)
         except templates.MissingValues as missing:
             raise MissingVariables(str(self.served_version), missing.names) from None
         except TypeError:

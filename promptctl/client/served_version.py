@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from promptctl.rules import message_requests, templates
+from promptctl.rules.read_only import read_only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,12 +18,14 @@ class ServedVersion:
 
     `version` and `epoch` are None for an application's own text. In `settings`, the request is still the text that is
     stored. It is parsed by the first call that needs it, because most changes of a prompt are read by processes that do
-    not call Claude before the next one.
+    not call Claude before the next one. Applications get `visible_settings` and `visible_metadata`, which they cannot
+    change: a change would be one for every later call in the process.
     """
 
     __slots__ = (
         "_request_template",
         "_template",
+        "_visible_metadata",
         "_visible_settings",
         "content",
         "epoch",
@@ -56,6 +59,7 @@ class ServedVersion:
         self._template: templates.Template | None = None
         self._request_template: message_requests.RequestTemplate | None = None
         self._visible_settings: Mapping[str, Any] | None = None
+        self._visible_metadata: Mapping[str, Any] | None = None
 
     @property
     def template(self) -> templates.Template:
@@ -76,14 +80,22 @@ class ServedVersion:
 
     @property
     def visible_settings(self) -> Mapping[str, Any]:
-        """The settings with the request as an object, which cannot be changed."""
+        """The settings with the request as an object. They cannot be changed."""
         settings = self._visible_settings
         if settings is None:
             settings = self.settings
             if "request" in settings and (request := self.request_template.request) is not None:
                 settings = {**settings, "request": request}
-            self._visible_settings = settings
+            settings = self._visible_settings = read_only(settings)
         return settings
+
+    @property
+    def visible_metadata(self) -> Mapping[str, Any]:
+        """The metadata. They cannot be changed."""
+        metadata = self._visible_metadata
+        if metadata is None:
+            metadata = self._visible_metadata = read_only(self.metadata)
+        return metadata
 
     def __str__(self) -> str:
         return self.name if self.version is None else f"{self.name}@{self.version}"

@@ -1,6 +1,6 @@
 """JSON objects and lists that cannot be changed. Pure.
 
-The calls of a process share the request of a version, because copying ten tools takes longer than everything else that
+The calls of a process share the settings of a version, because copying ten tools takes longer than everything else that
 a call needs. A change of a shared object would change the version for every later call, so it raises TypeError instead.
 `copy.deepcopy`, `copy.copy` and `pickle` make ordinary objects.
 """
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def read_only(value: Any) -> Any:
     """Return a JSON value whose objects and lists, on all levels, cannot be changed."""
+    if isinstance(value, (ReadOnlyDict, ReadOnlyList)):
+        return value  # pyright: ignore[reportUnknownVariableType] - any JSON
     if isinstance(value, dict):
         return ReadOnlyDict({key: read_only(item) for key, item in value.items()})  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
     if isinstance(value, list):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import pickle
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import anthropic
 import pytest
+import yaml
 
 from promptctl import MissingVariables, Prompts
 from promptctl.client import served_version
@@ -123,20 +126,65 @@ def test_what_a_call_needs_and_does_not_get_is_an_error(prompts: Prompts) -> Non
     for messages in ("Hello", QUESTION):
         with pytest.raises(TypeError, match="messages must be a list, for example"):
             prompt.request(VALUES, messages=messages)  # pyright: ignore[reportArgumentType]
-    assert len(prompt.request(VALUES, iter([QUESTION]))["messages"]) == 3
+    for messages in (["hi"], (None,), iter([QUESTION, 5]), {"a"}):
+        with pytest.raises(TypeError, match=r'a message must be a mapping, for example \{"role": "user"'):
+            prompt.request(VALUES, messages=messages)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=r"messages must be a list, for example .*, not int"):
+        prompt.request(VALUES, messages=5)  # pyright: ignore[reportArgumentType]
+    assert len(prompt.request(VALUES, iter([MappingProxyType(QUESTION)]))["messages"]) == 3
+    assert prompt.request(VALUES, None) == prompt.request(VALUES)
 
 
 @pytest.mark.usefixtures("composed")
-def test_a_caller_can_add_to_a_request_but_not_change_the_version(prompts: Prompts) -> None:
-    prompt = prompts.get("composed")
-    request = prompt.request(VALUES, [QUESTION])
-    request["tools"].append({"name": "mine"})
-    request["messages"].clear()
-    for changed in (request, prompt.settings["request"]):
+def test_a_caller_can_add_to_a_request_but_not_change_the_version(prompts: Prompts, sql: Connection) -> None:
+    plain = [*REQUEST["messages"], {"role": "user", "content": "Why?"}]
+    plain += [{"role": "assistant", "content": [{"type": "text", "text": "So."}]}]
+    create(sql, "mixed", "Be kind, {user.name}.", {**REQUEST, "messages": plain}, cache="1h")
+    prompt = prompts.get("mixed")
+    before = json.dumps(prompt.request(VALUES))
+    question = {**QUESTION}
+    request = prompt.request(VALUES, [question])
+    # The first two levels are the caller's. What they contain is not, whether it has a variable or not.
+    lists: list[Any] = [request[key] for key in ("system", "tools", "messages")]
+    inner: list[Any] = [item for items in lists for item in items if item is not question]
+    inner += [block for item in inner if isinstance(item.get("content"), list) for block in item["content"]]
+    assert len(inner) == 2 + 1 + 4 + 2
+    for item in inner:
         with pytest.raises(TypeError, match="a version, which does not change"):
-            changed["tools"].append({}) if changed is not request else changed["tools"][0].update(name="other")
-    assert prompt.settings["request"] == REQUEST
-    assert len(prompt.request(VALUES)["messages"]) == 2
+            item.update(text="x")
+    for message in request["messages"]:
+        if isinstance(message["content"], list):
+            with pytest.raises(TypeError, match="a version, which does not change"):
+                message["content"].append({})
+    assert yaml.safe_load(yaml.safe_dump(copy.deepcopy(request))) == request
+    request["messages"][-1]["content"] = "Mine."
+    request["tools"].append({"name": "mine"})
+    request["thinking"]["type"] = "enabled"
+    request["messages"].clear()
+    assert question["content"] == "Mine."
+    assert json.dumps(prompt.request(VALUES)) == before
+
+
+@pytest.mark.parametrize("name", ["composed", "plain"])
+@pytest.mark.usefixtures("composed")
+def test_what_a_version_shows_cannot_be_changed(name: str, prompts: Prompts, sql: Connection) -> None:
+    variables = {"user.name": {"default": "Ada"}, "word": {"default": "yes"}}
+    settings = json.dumps({"model": "m-1", "variables": variables})
+    metadata = json.dumps({"labels": ["calm"]})
+    run(sql, "select promptctl.create_version('plain', 'Be.', %s, %s, activated => true)", [settings, metadata])
+    prompt = prompts.get(name)
+    before = json.dumps(prompt.request(VALUES))
+    settings, metadata = copy.deepcopy(prompt.settings), copy.deepcopy(prompt.metadata)
+    own = prompts.get("nothing", default="Be kind.")
+    shown: list[Any] = [prompt.settings, prompt.metadata, own.settings, own.metadata]
+    inner: list[Any] = [value for part in shown for value in part.values() if not isinstance(value, (str, int))]
+    assert len(inner) == {"composed": 1, "plain": 2}[name]
+    for part in (*shown, *inner):
+        with pytest.raises(TypeError, match="a version, which does not change"):
+            part.clear()
+    assert (prompt.settings, prompt.metadata) == (settings, metadata)
+    assert type(settings) is dict
+    assert json.dumps(prompts.get(name).request(VALUES)) == before
 
 
 @pytest.mark.usefixtures("composed")
