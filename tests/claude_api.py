@@ -177,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif request.scenario == "hang":
             self._wait_for_the_end()
             return
-        if self.path.endswith("/count_tokens"):
+        if urlsplit(self.path).path.endswith("/count_tokens"):
             self._count_tokens(request, given)
         elif request.body.get("stream"):
             self._stream(request, given)

@@ -23,8 +23,6 @@ SILENCE_SECONDS = 120
 _USAGE_FIELDS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _LONGEST_NAME = 200
 _MOST_COUNT_ATTEMPTS = 3
-# Arguments of the SDK for anything else in a call.
-_EXTRA = frozenset({"extra_headers", "extra_query", "extra_body"})
 # Parameters of older models, which newer SDKs do not have. They take no tokens.
 _SAMPLING = frozenset({"temperature", "top_k", "top_p"})
 OK, INTERRUPTED = "ok", "interrupted"
@@ -168,15 +166,16 @@ class Claude:
     def count_tokens(self, keywords: Mapping[str, Any], report: Callable[[str], None]) -> int:
         """Return how many input tokens Claude counts for the keywords of `messages.create`. It makes no reply.
 
-        Keywords that the SDK's `messages.count_tokens` does not have are left out, because they take no tokens. A count
-        that fails for a moment is made again, and `report` gets a message before. Raises ClaudeFailed.
+        Keywords that the SDK's `messages.count_tokens` does not have are left out, because they take no tokens, and so
+        is `extra_body`, which may have anything in it. A count that fails for a moment is made again, and `report` gets
+        a message before. Raises ClaudeFailed.
         """
         import inspect
 
         client = self._wait_for_client()
         accepted = inspect.signature(client.messages.count_tokens).parameters
         parameters = {
-            key: value for key, value in keywords.items() if key in accepted and key not in sdk_arguments.SDK_ONLY
+            key: value for key, value in keywords.items() if key in accepted and key != sdk_arguments.EXTRA_BODY
         }
         arguments = sdk_arguments.for_request(client, parameters)
         for attempts in range(1, _MOST_COUNT_ATTEMPTS + 1):
@@ -205,7 +204,7 @@ class Claude:
         messages = self._wait_for_client().messages
         signatures = (inspect.signature(method) for method in (messages.create, messages.count_tokens))
         in_signatures = {name for signature in signatures for name in signature.parameters}
-        return [key for key in keywords if key in _EXTRA or key not in (*in_signatures, *_SAMPLING)]
+        return [key for key in keywords if key == sdk_arguments.EXTRA_BODY or key not in (*in_signatures, *_SAMPLING)]
 
     def _load(self) -> None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from promptctl.claude import sdk_arguments
 from promptctl.records import Record
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 # Claude counts no call without a message.
 _MESSAGE = {"role": "user", "content": "x"}
 _TOOLS = ("tools", "tool_choice")
-_PARTS = ("model", "max_tokens", "system", "messages", *_TOOLS)
+_PARTS = ("model", "max_tokens", "system", "messages", *_TOOLS, *sdk_arguments.OF_CALL)
 
 
 class InputParts(Record):
@@ -65,7 +66,9 @@ def _steps(call: Keywords) -> list[Keywords]:
 
     The order is that in which Claude caches the parts. At the end is the count up to the breakpoint, if there is one.
     """
-    step: dict[str, Any] = {"model": call["model"], "messages": [_MESSAGE]}
+    # Each count is made as the call would be: a header may name the API that knows a tool.
+    of_call = {key: call[key] for key in sdk_arguments.OF_CALL if key in call}
+    step: dict[str, Any] = {"model": call["model"], "messages": [_MESSAGE], **of_call}
     steps: list[Keywords] = [step]
     with_tools = step
     if "tools" in call:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from promptctl import errors
 from promptctl.claude import sdk_arguments
 from promptctl.claude.api import Attempt, Claude
 from promptctl.rules.requests import REFUSED_KEYS
@@ -60,11 +61,61 @@ def test_every_parameter_of_the_sdk_arrives_as_a_field_or_as_a_header(send: Send
 
 @pytest.mark.parametrize("value", [None, 5, 1.5, True, "x", "ä\n", [], [5], {}, {"type": 5}])
 def test_values_that_the_sdk_does_not_expect_arrive_as_they_are(value: Any, send: Send) -> None:
-    attempt, received = send(thinking=value, tools=value, temperature=value, stop_sequences=value, timeout=value)
+    attempt, received = send(thinking=value, tools=value, temperature=value, stop_sequences=value)
     assert attempt.failure is None
-    assert [received.body[name] for name in ("thinking", "tools", "temperature", "stop_sequences", "timeout")] == [
-        value
-    ] * 5
+    assert [received.body[name] for name in ("thinking", "tools", "temperature", "stop_sequences")] == [value] * 4
+
+
+def test_arguments_of_the_call_are_those_of_an_application(send: Send, claude: ClaudeServer) -> None:
+    """What `messages.create` makes of them is what a version with them means."""
+    import anthropic
+
+    own: dict[str, Any] = {
+        "timeout": 7.5,
+        "extra_headers": {"x-own": "header"},
+        "extra_query": {"own": "query"},
+        "extra_body": {"temperature": 0.5, "thinking": {"type": "adaptive"}, "max_tokens": 7},
+        "thinking": {"type": "disabled"},
+    }
+    client = anthropic.Anthropic(api_key=claude.KEY, base_url=claude.url("ok"), max_retries=0)
+    client.messages.create(**REQUEST, **own, stream=True).close()
+    expected = claude.requests[-1]
+    attempt, received = send("ok", **own)
+    assert attempt.failure is None
+    assert received.body == expected.body
+    assert received.body["thinking"] == {"type": "adaptive"}
+    assert (received.body["max_tokens"], received.body["temperature"]) == (7, 0.5)
+    assert received.headers == expected.headers
+    assert received.headers["x-own"] == "header"
+    # A key that the SDK does not know is beside those of the extra body.
+    _, received = send("ok", **own, of_tomorrow={"a": 1})
+    assert received.body == expected.body | {"of_tomorrow": {"a": 1}}
+
+
+def test_the_timeout_of_a_version_limits_the_wait(send: Send) -> None:
+    attempt, _ = send("hang", timeout=0.05)
+    assert attempt.failure is not None
+    assert attempt.failure.code == "claude_timed_out"
+
+
+@pytest.mark.parametrize(
+    ("own", "problem"),
+    [
+        ({"timeout": value}, "timeout is not a positive number of seconds") for value in (0, -1, True, "7", [7])
+    ] + [
+        ({name: value}, f"{name} is not an object")
+        for name in ("extra_headers", "extra_query", "extra_body") for value in (5, "x", ["x"], False)
+    ] + [
+        ({"extra_headers": {"x own": "x"}}, "extra_headers has a name that no header can have"),
+        ({"extra_headers": {"x": None}}, "extra_headers has a value that is not a text of ASCII characters"),
+        ({"extra_headers": {"x": "ä"}}, "extra_headers has a value that is not a text of ASCII characters"),
+    ],
+)  # fmt: skip
+def test_an_argument_that_the_sdk_fails_on_is_named(own: dict[str, Any], problem: str) -> None:
+    with pytest.raises(errors.ClaudeFailed) as failure:
+        sdk_arguments.for_request(None, REQUEST | own)
+    assert failure.value.message == f"the request cannot be sent: {problem}"
+    assert sdk_arguments.for_request(None, REQUEST | dict.fromkeys(own)) in (REQUEST, REQUEST | dict.fromkeys(own))
 
 
 def test_a_header_cannot_have_a_line_break(send: Send) -> None:

@@ -105,11 +105,15 @@ def test_what_is_counted_is_what_the_sdk_counts(client: api.Claude, claude: Clau
         "service_tier": "auto",
         "stop_sequences": ["a"],
         "of_tomorrow": 1,
-        "timeout": 1,
+        "timeout": 10,
+        "extra_headers": {"x-own": "header"},
+        "extra_query": {"own": "query"},
+        "extra_body": {"of_tomorrow": 2},
     }
     count(client, "x", **request)
     sent = {key for request in claude.requests[before:] for key in request.body}
     assert sent == {"model", "messages", "system", "thinking"}
+    assert [request.headers.get("x-own") for request in claude.requests[before:]] == ["header"] * 3
     assert sent <= accepted
 
 

@@ -32,9 +32,10 @@ def render(
     contains NAME: VALUE in YAML, or a JSON object. Dots join nested names, as in
     user.name.
 
-    With --request, it prints the JSON that is sent to Claude: the system prompt
-    and the request of the version, with its few-shot messages. model and max_tokens
-    are there if the version sets them. If not, the application or chat sets them.
+    With --request, it prints what is sent to Claude as JSON, in keywords of the
+    SDK's messages.create: the system prompt and the request of the version, with
+    its few-shot messages. model and max_tokens are there if the version sets them.
+    If not, the application or chat sets them.
 
     Examples:
       promptctl render code_helper --var language=Python
