@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from promptctl.claude import retries
 from promptctl.claude.api import Attempt
 from promptctl.claude.content_blocks import REDACTED_THINKING, TEXT, THINKING, calls, kind_of, to_send_back
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from promptctl.claude.content_blocks import Piece
     from promptctl.store.version_texts import ServedVersion
 
-MOST_ATTEMPTS = 3
 # How often a reply that pauses is continued.
 MOST_PAUSES = 5
 # The content of a message, as Claude's API has it: a text, or a list of content blocks.
@@ -108,12 +107,10 @@ class Turn:
                 reply = {"role": "assistant", "content": to_send_back(self._earlier)}
                 request = {**self.request, "messages": [*self.request["messages"], reply]}
                 continue
-            delay = attempt.retry_after_seconds
-            if attempt.failure is None or delay is None or self._has_answer or len(self.attempts) >= MOST_ATTEMPTS:
+            if attempt.failure is None or self._has_answer:
                 return
-            when = f" in {delay:g} s" if delay else ""
-            self._report(f"{attempt.failure.message}; retrying{when}")
-            time.sleep(delay)
+            if not retries.wait(attempt.failure, attempt.retry_after_seconds, len(self.attempts), self._report):
+                return
             if self.is_stopped:
                 return
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import _thread
+import itertools
 import time
 from typing import TYPE_CHECKING, cast
 
 from promptctl import errors
-from promptctl.claude import network, refusals, sdk_arguments
+from promptctl.claude import network, refusals, retries, sdk_arguments
 from promptctl.claude import settings as claude_settings
 from promptctl.claude.content_blocks import CALL, TEXT, ContentBlocks, InvalidBlock, too_deep
 from promptctl.rules import tokens
@@ -22,7 +23,6 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 SILENCE_SECONDS = 120
 _USAGE_FIELDS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _LONGEST_NAME = 200
-_MOST_COUNT_ATTEMPTS = 3
 # Parameters of older models, which newer SDKs do not have. They take no tokens.
 _SAMPLING = frozenset({"temperature", "top_k", "top_p"})
 OK, INTERRUPTED = "ok", "interrupted"
@@ -178,20 +178,18 @@ class Claude:
             key: value for key, value in keywords.items() if key in accepted and key != sdk_arguments.EXTRA_BODY
         }
         arguments = sdk_arguments.for_request(client, parameters)
-        for attempts in range(1, _MOST_COUNT_ATTEMPTS + 1):
+        for attempts in itertools.count(1):
             try:
                 tokens_counted = tokens.count(client.messages.count_tokens(**arguments), "input_tokens")
             except Exception as problem:
                 failure, delay = refusals.translate(problem, str(keywords["model"]), self._settings.secrets)
-                if delay is None or attempts == _MOST_COUNT_ATTEMPTS:
+                if not retries.wait(failure, delay, attempts, report):
                     raise failure from problem
-                report(f"{failure.message}; retrying{f' in {delay:g} s' if delay else ''}")
-                time.sleep(delay)
                 continue
             if tokens_counted is None:
                 raise refusals.invalid_reply("it has no number of tokens")
             return tokens_counted
-        raise AssertionError("the last attempt returns or raises")
+        raise AssertionError("an attempt returns or raises")
 
     def unknown_parameters(self, keywords: Mapping[str, Any]) -> list[str]:
         """Return the keywords that `count_tokens` leaves out although they may take tokens.

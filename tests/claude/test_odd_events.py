@@ -33,7 +33,7 @@ class Stand:
 
         monkeypatch.setenv("ANTHROPIC_API_KEY", "x")
         # A repeated call waits.
-        monkeypatch.setattr("promptctl.chat.turns.MOST_ATTEMPTS", 1)
+        monkeypatch.setattr("promptctl.claude.retries.MOST_ATTEMPTS", 1)
         self.events: list[dict[str, Any]] = []
         transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=_SSE, content=self._body()))
         self.claude = Claude()
