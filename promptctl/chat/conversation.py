@@ -101,6 +101,19 @@ class Conversation:
         content = self.messages[-1]["content"] if self.messages else ""
         return [] if isinstance(content, str) else content_blocks.calls(content)
 
+    def keywords(self, messages: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+        """Return everything that is sent with these messages, as keywords of the SDK's `messages.create`.
+
+        Raises templates.MissingValues.
+        """
+        assert self.served is not None
+        return self.request_template().keywords(
+            self.values,
+            messages,
+            model=self.model(),
+            max_tokens=self._max_tokens or int(self.served.settings.get("max_tokens") or DEFAULT_MAX_TOKENS),
+        )
+
     def turn(self, content: Content) -> Turn:
         """Return a turn with the chosen version, for a text or a list of blocks. The caller sends it.
 
@@ -108,13 +121,7 @@ class Conversation:
         """
         assert self.served is not None
         messages = [*self.messages, {"role": "user", "content": content}]
-        request = self.request_template().keywords(
-            self.values,
-            messages,
-            model=self.model(),
-            max_tokens=self._max_tokens or int(self.served.settings.get("max_tokens") or DEFAULT_MAX_TOKENS),
-        )
-        return Turn(self._claude, self.served, messages, request, self._report)
+        return Turn(self._claude, self.served, messages, self.keywords(messages), self._report)
 
     def append(self, turn: Turn) -> bool:
         """Add the message and the reply of a turn to `messages`, also if the reply was stopped.

@@ -45,8 +45,9 @@ class Answers:
         self._run = run
         self._streams = display.streams
         self._shows_thinking = display.thinking
-        self._last_message: Content = ""
-        self._has_reply = False
+        # A conversation that goes on from a file has a last message and its reply.
+        self._last_message: Content = conversation.messages[-2]["content"] if conversation.messages else ""
+        self._has_reply = bool(conversation.messages)
         # The messages of the conversation and of the transcript, before a retry removed the last one and its reply.
         self._before_retry: tuple[list[dict[str, Any]], list[dict[str, Any]]] | None = None
         # The last error of Claude, and the time before which it asks for no request, in seconds of the monotonic clock.
@@ -112,7 +113,7 @@ class Answers:
         except templates.MissingValues as missing:
             served = self.conversation.served
             assert served is not None
-            messages.error(variables.missing(missing, f"{served.name}@{served.version}", "/var"), as_json=False)
+            messages.error(variables.missing(missing, f"{served.name}@{served.version}", "/retry"), as_json=False)
             return
         except errors.PromptctlError as failure:
             failure.hint = failure.hint or "/retry"

@@ -11,10 +11,12 @@ from promptctl.chat import transcripts
 from promptctl.chat.tool_results import ToolResults
 from promptctl.chat.transcripts import Transcript
 from promptctl.cli import chat_answers, content, line_editor, variables
-from promptctl.output import messages, reply_view, stream, text_width
+from promptctl.output import block_view, messages, reply_view, stream, text_width
 from promptctl.rules import templates
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from promptctl.chat.conversation import Conversation
     from promptctl.chat.turns import Content
     from promptctl.cli.chat_answers import Display
@@ -28,7 +30,7 @@ _COMMANDS = {
     "/result FILE": "answer the call of a tool with a file; or type the result",
     "/error TEXT": "answer the call of a tool with an error",
     "/cancel": "cancel the calls of tools, to send a message instead",
-    "/show [request]": "show the prompt with its variables filled in; all of it",
+    "/show [request]": "show the prompt as it is sent, or the whole request as JSON",
     "/var NAME=VALUE": "set a variable of the prompt",
     "/usage": "turn tokens and times after each reply on or off",
     "/save [FILE]": "save the conversation now and after each reply",
@@ -51,12 +53,16 @@ class Session:
         self._answers = chat_answers.Answers(run, conversation, transcript or Transcript(""), display)
         # The results for the calls in the last reply; None if it has no calls.
         self._results: ToolResults | None = None
+        # The messages for which `_results` are collected.
+        self._answered: list[dict[str, Any]] = []
         self._editor = line_editor.LineEditor([command.partition(" ")[0] for command in _COMMANDS])
 
     def converse(self, label: str) -> None:
         """Read and answer messages until Ctrl-D or a command that leaves. `label` names the database."""
         self._banner(label)
         try:
+            for call in self._conversation.calls():
+                stream.write(block_view.call_lines(call, stream.width()))
             self._expect_results()
             while (message := self._next_message()) is not None:
                 if message:
@@ -73,20 +79,28 @@ class Session:
         stream.write(
             stream.styled(stream.one_line(f"{_named(served)}, {self._conversation.model()}, {label}"), stream.BOLD)
             + "\n"
-            + stream.styled(f"each message is sent with {version}; Ctrl-D leaves, /help lists commands", stream.DIM)
+            + stream.styled(f"each message uses {version}; Ctrl-D leaves, /help lists commands", stream.DIM)
             + "\n"
         )
         if count := len(self._conversation.messages) // 2:
             messages.note(f"continuing after {count} {'reply' if count == 1 else 'replies'}")
 
     def _expect_results(self) -> None:
-        """Ask for the results of the calls in the last reply, if it has calls."""
+        """Ask for the results of the calls in the last reply, if it has calls.
+
+        Results that got no reply can be sent again, or typed anew. Cancelled calls stay cancelled.
+        """
         calls = self._conversation.calls()
+        has_no_reply = self._results is not None and self._conversation.messages is self._answered
+        if self._results is not None and has_no_reply and (self._results.is_cancelled or self._results.waiting):
+            return
+        self._answered = self._conversation.messages
         self._results = ToolResults(calls) if calls else None
-        if calls:
-            names = ", ".join(str(call["name"]) for call in calls)
-            which = "the result of" if len(calls) == 1 else "one after the other, the results of"
-            messages.note(f"type {which} {names}, or /result FILE; /cancel sends a message instead")
+        if calls and has_no_reply:
+            messages.note("/retry sends the same results; to send others, type them now")
+        elif calls:
+            which = "the call" if len(calls) == 1 else "each call"
+            messages.note(f"type the result of {which}, or /result FILE; /cancel sends a message instead")
 
     def _next_message(self) -> Content | None:
         """Return the next message, '' if there is nothing to send, None to leave."""
@@ -115,7 +129,12 @@ class Session:
             return self._command(*command) if command else self._help()
         except errors.PromptctlError as failure:
             messages.error(failure, as_json=False)
-            return ""
+        except errors.Terminated:
+            raise
+        except KeyboardInterrupt:
+            stream.write("\n")
+            messages.note("stopped")
+        return ""
 
     def _message(self, text: str, *, is_error: bool = False) -> Content:
         """Return the message to send for a text, which is the result of a call if one waits. '' if others wait too."""
@@ -160,7 +179,7 @@ class Session:
         elif name == "show":
             self._show(rest)
         elif name == "var":
-            self._conversation.values |= variables.read([rest], None)
+            self._set_variable(rest)
         elif name == "usage":
             self._answers.shows_usage = not self._answers.shows_usage
             messages.note(f"tokens and times are {'on' if self._answers.shows_usage else 'off'}")
@@ -189,19 +208,28 @@ class Session:
             raise errors.Usage("usage", f"/{command} needs {what}", hint="/help")
         if command == "error":
             return self._message(rest, is_error=True)
-        return self._message(content.read(None, os.path.expanduser(rest), "chat").rstrip("\n"))
+        hint = "/result FILE sends the text of a regular file; /error TEXT sends an error"
+        return self._message(content.regular_file(os.path.expanduser(rest), hint).rstrip("\n"))
+
+    def _set_variable(self, assignment: str) -> None:
+        """Set a variable of the chosen version. Raises Usage for any other name."""
+        name, value = variables.pair(assignment, "/var")
+        served = self._conversation.served
+        assert served is not None
+        accepted = self._conversation.request_template().accepted
+        variables.check(accepted, f"{served.name}@{served.version}", {name: value}, in_conversation=True)
+        self._conversation.values[name] = value
 
     def _show(self, what: str) -> None:
         """Print the prompt with its variables filled in: its text, or with `request` all that it sends."""
         conversation = self._conversation
         try:
             if what == "request":
-                keywords = conversation.request_template().keywords(conversation.values, model=conversation.model())
-                stream.write(stream.json_text(keywords, 2) + "\n")
+                stream.write(stream.json_text(conversation.keywords(), 2) + "\n")
             else:
                 stream.write_content(conversation.template().render(conversation.values))
         except templates.MissingValues as missing:
-            raise variables.missing(missing, str(conversation.reference), "/var") from None
+            raise variables.missing(missing, str(conversation.reference), f"/show {what}".rstrip()) from None
 
     def _save_as(self, path: str) -> None:
         if path:

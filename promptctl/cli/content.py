@@ -103,6 +103,18 @@ def _content(text: str | None, file: str | None, command: str) -> str:
     return texts.normalise(raw, references.quoted(file))
 
 
+def regular_file(path: str, hint: str) -> str:
+    """Return the text of a regular file, normalized. Raises Usage, and Failed for anything else, for example a pipe."""
+    name = references.quoted(path)
+    try:
+        raw = bounded_input.regular_file(path)
+    except bounded_input.TooLarge as problem:
+        raise errors.Usage("too_large", f"{name} {problem.strerror}") from None
+    except (OSError, ValueError) as problem:
+        raise bounded_input.unreadable(name, problem, hint) from None
+    return texts.normalise(raw, name)
+
+
 def message(text: str | None, file: str | None) -> str:
     """Return the message: the text, the file, both with an empty line between them, or else standard input."""
     parts = [] if text is None else [read(text, None, "chat")]

@@ -25,14 +25,23 @@ def read(pairs: list[str] | None, file: str | None) -> dict[str, str]:
     Raises Usage for a text that is not NAME=VALUE and for a malformed file, Failed for an unreadable file.
     """
     values = {} if file is None else _from_file(file)
-    for pair in pairs or []:
-        name, equals, value = pair.partition("=")
-        if not equals or not template_syntax.is_path(name):
-            raise errors.Usage("usage", f"--var needs NAME=VALUE, not {references.quoted(pair)}")
-        if not _is_utf8(value):
-            raise errors.Usage("not_utf8", f"the value of {name} is not UTF-8: {references.quoted(value)}")
+    for assignment in pairs or []:
+        name, value = pair(assignment, "--var")
         values[name] = value
     return values
+
+
+def pair(assignment: str, option: str) -> tuple[str, str]:
+    """Return the name and the value in NAME=VALUE. `option` is what it belongs to: --var, or /var in a conversation.
+
+    Raises Usage for a text of another form, and for a value that is not UTF-8.
+    """
+    name, equals, value = assignment.partition("=")
+    if not equals or not template_syntax.is_path(name):
+        raise errors.Usage("usage", f"{option} needs NAME=VALUE, not {references.quoted(assignment)}")
+    if not _is_utf8(value):
+        raise errors.Usage("not_utf8", f"the value of {name} is not UTF-8: {references.quoted(value)}")
+    return name, value
 
 
 def check_style(style: str) -> None:
@@ -43,10 +52,13 @@ def check_style(style: str) -> None:
         )
 
 
-def check(accepted: Collection[str], reference: str, values: Mapping[str, str]) -> None:
+def check(
+    accepted: Collection[str], reference: str, values: Mapping[str, str], *, in_conversation: bool = False
+) -> None:
     """Raise Usage for a value without a variable. `accepted` are the names in the templates and in the settings.
 
-    The hint is the command line with the nearest names, or the command that lists the variables.
+    The hint is the command line with the nearest names, or the command that lists the variables. In a conversation it
+    is /var with the nearest name.
     """
     unknown = [name for name in values if name not in accepted]
     if not unknown:
@@ -59,18 +71,21 @@ def check(accepted: Collection[str], reference: str, values: Mapping[str, str]) 
     failure = errors.Usage(
         "variable_unknown",
         f"{reference} has no variable{'s' if len(unknown) > 1 else ''} {names}{available}",
-        hint=f"promptctl show {reference}",
     )
-    failure.hint_corrections = {f"{name}=": f"{match}=" for name, match in near.items()}
+    if in_conversation:
+        failure.hint = " ".join(f"/var {match}={values[name]}" for name, match in near.items()) or None
+    else:
+        failure.hint = f"promptctl show {reference}"
+        failure.hint_corrections = {f"{name}=": f"{match}=" for name, match in near.items()}
     raise failure
 
 
-def missing(problem: MissingValues, reference: str, command: str) -> errors.Usage:
-    """Return the error for missing values. `command` is the command of promptctl, or /var in a conversation."""
+def missing(problem: MissingValues, reference: str, then: str | None = None) -> errors.Usage:
+    """Return the error for missing values. In a conversation, `then` is the command to enter after /var."""
     pairs = [f"{name}=VALUE" for name in problem.names]
     failure = errors.Usage("variable_missing", f"{reference} needs {', '.join(problem.names)}")
-    if command.startswith("/"):
-        failure.hint = f"{command} {pairs[0]}"
+    if then is not None:
+        failure.hint = f"{', '.join(f'/var {pair}' for pair in pairs)}, then {then}"
     else:
         failure.hint_options = tuple(word for pair in pairs for word in ("--var", pair))
     return failure

@@ -52,7 +52,7 @@ def test_a_conversation_sends_all_turns_and_ends_at_end_of_input(
     with start_chat(text="Yes.") as terminal:
         banner = terminal.wait_for(AT_1)
         assert banner.startswith("persona@1, claude-sonnet-5-5, test_")
-        assert "each message is sent with the active version; Ctrl-D leaves, /help lists commands" in banner
+        assert "\neach message uses the active version; Ctrl-D leaves, /help lists commands\n" in banner
         for message in ("One?", "Two?"):
             terminal.type(f"{message}\r")
             assert "Yes.\n" in terminal.wait_for(AT_1)
@@ -317,36 +317,50 @@ def test_a_conversation_is_saved_after_each_reply_and_can_be_continued(
     count = len(claude.requests)
     with start_chat("persona", "--continue", "talk.json", text="Yes.") as terminal:
         assert "continuing after 3 replies" in terminal.wait_for(AT_1)
+        terminal.type("/retry\r")
+        terminal.wait_for(AT_1)
         terminal.type("Fourth\r")
         terminal.wait_for(AT_1)
         terminal.type(LEAVE)
         assert terminal.end() == 0
-    assert len(claude.requests[count].body["messages"]) == 7
+    # The /retry sends the last message of the file again and replaces its reply.
+    bodies = [request.body["messages"] for request in claude.requests[count:]]
+    assert [(len(messages), messages[-1]["content"]) for messages in bodies] == [(5, "Third"), (7, "Fourth")]
+    assert len(json.loads(path.read_text())["messages"]) == 8
 
 
 def test_var_sets_a_variable_that_a_new_active_version_needs(
     start_chat: StartChat, persona: Promptctl, claude: ClaudeServer
 ) -> None:
-    persona("create", "persona", "Be kind to {user.name}.")
+    persona("create", "persona", "Be kind to {user.name} in {city}.")
     with start_chat(text="Yes.") as terminal:
         terminal.wait_for(AT_1)
         persona("activate", "persona@4", "--allow-new-variables")
         terminal.type("Hello\r")
         at_4 = "\npersona@4> "
         screen_text = terminal.wait_for(at_4)
-        assert "user.name" in screen_text
-        assert "/var user.name=" in screen_text
-        terminal.type("/var nonsense\r")
-        assert "error: --var needs NAME=VALUE" in terminal.wait_for(at_4)
+        assert "error: persona@4 needs user.name, city\n" in screen_text
+        assert "hint:  /var user.name=VALUE, /var city=VALUE, then /retry\n" in screen_text
+        for words, message in (
+            ("/var nonsense", '/var needs NAME=VALUE, not "nonsense"\n'),
+            ("/var cty=Rome", "persona@4 has no variable cty (did you mean city?)\nhint:  /var city=Rome\n"),
+            ("/var x=1", "persona@4 has no variable x: it has city, user.name\n\n"),
+        ):
+            terminal.type(f"{words}\r")
+            assert f"error: {message}" in terminal.wait_for(at_4)
+        terminal.type("/var city=Rome\r")
+        terminal.wait_for(at_4)
+        terminal.type("/show request\r")
+        assert "hint:  /var user.name=VALUE, then /show request\n" in terminal.wait_for(at_4)
         terminal.type("/var user.name=Ada Lovelace\r")
         terminal.wait_for(at_4)
         terminal.type("/show\r")
-        assert "Be kind to Ada Lovelace." in terminal.wait_for(at_4)
+        assert "Be kind to Ada Lovelace in Rome." in terminal.wait_for(at_4)
         terminal.type("/retry\r")
         assert "Yes.\n" in terminal.wait_for(at_4)
         terminal.type(LEAVE)
         assert terminal.end() == 0
-    assert claude.requests[-1].body["system"] == "Be kind to Ada Lovelace."
+    assert claude.requests[-1].body["system"] == "Be kind to Ada Lovelace in Rome."
 
 
 def test_slash_commands_are_listed_and_completed_and_unknown_ones_are_refused(
@@ -356,6 +370,7 @@ def test_slash_commands_are_listed_and_completed_and_unknown_ones_are_refused(
         terminal.wait_for(AT_1)
         terminal.type("/help\r")
         screen_text = terminal.wait_for(AT_1).replace("\r", "")
+        assert max(map(len, screen_text.splitlines())) < 80
         snapshot(screen_text, "cli/chat-help")
         terminal.type("/frob\r")
         assert "error: no command /frob\nhint:  /help" in terminal.wait_for(AT_1).replace("\r", "")

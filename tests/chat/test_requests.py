@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
+from promptctl.cli import chat_session, content, line_editor
+from promptctl.cli.chat_answers import Display
 from tests.commands import check_failure, check_json_failure
 from tests.terminals import Terminal
 
@@ -272,6 +276,7 @@ def test_results_are_typed_or_come_from_files_and_the_conversation_goes_on(
     start_chat: StartChat, weather: Promptctl, claude: ClaudeServer, sql: Connection
 ) -> None:
     (weather.home / "rome.txt").write_text("rain\n")
+    os.mkfifo(weather.home / "pipe")
     count = len(claude.requests)
     with start_chat(THINKING, TEXT, PARIS, ROME, words=("--save", "talk.json")) as terminal:
         terminal.wait_for(AT_1)
@@ -280,13 +285,16 @@ def test_results_are_typed_or_come_from_files_and_the_conversation_goes_on(
         terminal.type("Cold?\r")
         screen_text = terminal.wait_for("\nget_weather 1/2> ")
         assert "thinking, 6 words\nLet me look.\ncalls get_weather\n  city: Paris\n  days: 2\n" in screen_text
-        assert "type one after the other, the results of get_weather, get_weather, or /result FILE; " in screen_text
+        assert "\ntype the result of each call, or /result FILE; /cancel sends a message instead\n" in screen_text
         terminal.type("17 degrees\r")
         terminal.wait_for("\nget_weather 2/2> ")
         for words, message in (
             ("/result", "/result needs the name of a file"),
             ("/error", "/error needs the message"),
-            ("/result nowhere", 'cannot read "nowhere"'),
+            ("/result nowhere", 'cannot read "nowhere": No such file or directory\nhint:  /result FILE sends'),
+            ("/result pipe", 'cannot read "pipe": is not a regular file'),
+            ("/result /dev/zero", 'cannot read "/dev/zero": is not a regular file'),
+            ("/result .", 'cannot read ".": is a folder'),
         ):
             terminal.type(f"{words}\r")
             assert f"error: {message}" in terminal.wait_for("\nget_weather 2/2> ")
@@ -333,7 +341,12 @@ def test_calls_are_cancelled_by_a_message_or_answered_with_an_error(
         terminal.type("/help\r")
         assert "  /result FILE " in terminal.wait_for(AT_1)
         terminal.type("/show request\r")
-        assert '"content": "Hello, Ada"' in terminal.wait_for(AT_1)
+        shown = json.loads("{" + terminal.wait_for(AT_1).replace("\r", "").partition("{")[2].rpartition("}")[0] + "}")
+        sent = claude.requests[-1].body
+        assert shown == {key: value for key, value in sent.items() if key != "stream"} | {
+            "messages": sent["messages"][:2]
+        }
+        assert (shown["model"], shown["max_tokens"]) == ("claude-sonnet-5-5", 500)
         terminal.type(LEAVE)
         assert terminal.end() == 0
     bodies = [request.body["messages"][2:] for request in claude.requests[count:]]
@@ -345,6 +358,62 @@ def test_calls_are_cancelled_by_a_message_or_answered_with_an_error(
     assert bodies[4][-1]["content"] == [
         {"type": "tool_result", "tool_use_id": "toolu_1", "content": "the service is down", "is_error": True}
     ]
+
+
+def test_results_that_cannot_be_sent_are_kept_for_a_retry(
+    start_chat: StartChat, weather: Promptctl, sql: Connection, claude: ClaudeServer
+) -> None:
+    with start_chat(PARIS) as terminal:
+        terminal.wait_for(AT_1)
+        terminal.type("Cold?\r")
+        terminal.wait_for(WAITS)
+        request = {**REQUEST, "messages": [{"role": "user", "content": "{city}"}, FEW_SHOT[1]]}
+        settings = json.dumps({"request": json.dumps(request)})
+        sql.execute("select promptctl.create_version('weather', 'text', %s, author => 'a')", [settings])
+        weather("activate", "weather@2", "--allow-new-variables")
+        terminal.type("17 degrees\r")
+        screen_text = terminal.wait_for(WAITS)
+        assert "hint:  /var city=VALUE, then /retry\n" in screen_text
+        assert "/retry sends the same results; to send others, type them now\n" in screen_text
+        terminal.type("/var city=Rome\r")
+        terminal.wait_for(WAITS)
+        terminal.type("/retry\r")
+        assert "Mild.\n" in terminal.wait_for("\nweather@2> ")
+        terminal.type(LEAVE)
+        assert terminal.end() == 0
+    assert claude.requests[-1].body["messages"][-1]["content"] == [
+        {"type": "tool_result", "tool_use_id": "toolu_1", "content": "17 degrees"}
+    ]
+
+
+def test_cancelled_calls_stay_cancelled_if_the_message_is_not_sent(start_chat: StartChat, weather: Promptctl) -> None:
+    with start_chat(PARIS) as terminal:
+        terminal.wait_for(AT_1)
+        terminal.type("Cold?\r")
+        terminal.wait_for(WAITS)
+        terminal.type("/cancel\r")
+        terminal.wait_for(AT_1)
+        weather("deactivate", "weather")
+        terminal.type("Never mind.\r")
+        assert "/retry sends the same results" not in terminal.wait_for(AT_1)
+        terminal.type(LEAVE)
+        assert terminal.end() == 0
+
+
+def test_ctrl_c_while_a_file_is_read_returns_to_the_prompt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conversation = Mock(messages=[{"role": "user", "content": "Cold?"}, {"role": "assistant", "content": [PARIS]}])
+    conversation.calls.return_value, conversation.unrecorded = [PARIS], 0
+    editor = Mock()
+    editor.read.side_effect = ["/result big.txt", EOFError]
+    monkeypatch.setattr(line_editor, "LineEditor", Mock(return_value=editor))
+    monkeypatch.setattr(content, "regular_file", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(chat_session.Session, "_banner", Mock())
+    display = Display(streams=True, thinking=False, usage=False)
+    chat_session.Session(Mock(), conversation, None, display).converse("database")
+    assert capsys.readouterr().err.endswith("\nstopped\n")
+    assert [call.args[0] for call in editor.read.call_args_list] == ["get_weather> "] * 2
 
 
 def test_a_reply_that_is_stopped_in_a_call_is_kept_as_its_text(start_chat: StartChat, claude: ClaudeServer) -> None:
@@ -369,7 +438,9 @@ def test_a_conversation_goes_on_from_a_file_where_a_call_waits(
     assert ask(weather, "--save", "talk.json", env=blocks_env(THINKING, PARIS)).code == 0
     saved = (weather.home / "talk.json").read_text()
     with start_chat(PARIS, words=("--continue", "talk.json")) as terminal:
-        assert "type the result of get_weather, or /result FILE" in terminal.wait_for(WAITS)
+        screen_text = terminal.wait_for(WAITS)
+        sentence = "type the result of the call, or /result FILE; /cancel sends a message instead\n"
+        assert "calls get_weather\n  city: Paris\n  days: 2\n" + sentence in screen_text
         terminal.type("17 degrees\r")
         assert "Mild.\n" in terminal.wait_for(AT_1)
         terminal.type(LEAVE)

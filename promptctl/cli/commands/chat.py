@@ -187,7 +187,7 @@ def _turn(conversation: Conversation, content: Content) -> Turn:
         return conversation.turn(content)
     except templates.MissingValues as missing:
         assert conversation.served is not None
-        raise variables.missing(missing, f"{conversation.served.name}@{conversation.served.version}", "chat") from None
+        raise variables.missing(missing, f"{conversation.served.name}@{conversation.served.version}") from None
 
 
 def _answer(run: Run, conversation: Conversation, turn: Turn, display: Display) -> None:

@@ -77,7 +77,7 @@ def _render_text(run: Run, served: ServedVersion, values: dict[str, str]) -> Non
     try:
         content = template.render(values)
     except templates.MissingValues as problem:
-        raise variables.missing(problem, version, "render") from None
+        raise variables.missing(problem, version) from None
     run.log("Using prompt", name=served.name, version=served.version, promptId=served.id)
     if run.form == "json":
         from promptctl.output import prompt_documents
@@ -103,7 +103,7 @@ def _render_request(run: Run, served: ServedVersion, values: dict[str, str], mes
     try:
         keywords = template.keywords(values, messages)
     except templates.MissingValues as problem:
-        raise variables.missing(problem, version, "render") from None
+        raise variables.missing(problem, version) from None
     run.log("Using prompt", name=served.name, version=served.version, promptId=served.id)
     if run.form == "json":
         used = variables.used(template, values)

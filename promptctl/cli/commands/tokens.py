@@ -85,7 +85,7 @@ def _calls(sides: Sequence[ServedVersion], values: Mapping[str, str], model: str
         try:
             keywords = template.keywords(values, model=model)
         except templates.MissingValues as problem:
-            raise variables.missing(problem, reference, "tokens") from None
+            raise variables.missing(problem, reference) from None
         calls.append({"model": claude_settings.DEFAULT_MODEL, **keywords})
     return calls
 
