@@ -155,7 +155,8 @@ def _converse(
     if conversation.append(turns[0]):
         chat_log.add_to_transcript(transcript, conversation, turns[0])
         transcript.save()
-    else:
+    elif not turns[0].is_empty:
+        # The warning for an empty reply says it already.
         path = references.quoted(transcript.path)
         messages.warning(f"nothing is saved in {path}: the reply has nothing that a conversation can keep")
 
