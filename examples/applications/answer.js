@@ -17,7 +17,8 @@ async function main(user, question) {
     'select promptctl.record_use($1, $2, $3, $4, $5, $6, model => $7, unit => $8)',
     [prompt.name, prompt.version, prompt.epoch, reply.usage.input_tokens, reply.usage.output_tokens,
       performance.now() - began, reply.model, user]);
-  console.log(`${prompt.name}@${prompt.version}: ${reply.content[0].text}`);
+  const text = reply.content.map((block) => block.text ?? '').join(''); // thinking has no text
+  console.log(`${prompt.name}@${prompt.version}: ${text}`);
   await database.end();
 }
 

@@ -15,4 +15,5 @@ with prompt.use() as use:  # measures the latency; records an exception as an er
     request = {"max_tokens": 1024} | prompt.request(messages=[{"role": "user", "content": question}])
     reply = claude.messages.create(**request)
     use.record(reply)  # the reply's tokens and model
-print(f"{prompt}: {reply.content[0].text}")
+text = "".join(block.text for block in reply.content if block.type == "text")
+print(f"{prompt}: {text}")

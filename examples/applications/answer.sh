@@ -9,7 +9,9 @@ sql() { psql -XAtq -v ON_ERROR_STOP=1 "$@" "$DATABASE_URL"; }
 answer=$(
     sql -v user="$user" -v question="$question" <<'SQL'
 WITH prompt AS (
-    SELECT name, version, epoch, content, settings, (settings ->> 'request')::json AS request
+    SELECT name, version, epoch, settings, (settings ->> 'request')::json AS request, CASE coalesce(settings ->> 'template', 'braces') WHEN 'braces'
+            THEN regexp_replace(content, '\{(\{[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\})\}', '\1', 'g')
+            ELSE content END AS content
     FROM promptctl.resolve('default-system-prompt', :'user')
 ), parts (place, key, value) AS (
     SELECT 1, 'model', to_json(coalesce(settings ->> 'model', 'claude-sonnet-5-5')) FROM prompt

@@ -1,4 +1,5 @@
 // compose(version, values, messages): what Claude is sent of a version, a row of promptctl.resolve.
+// JSON.parse rounds integers beyond 2^53, and puts keys that are integers, such as "10", first.
 const PATH = '[A-Za-z_][A-Za-z0-9_]*(?:\\.[A-Za-z_][A-Za-z0-9_]*)*';
 // The first group of each style is text, the others are the name of a variable.
 const STYLES = {
@@ -54,10 +55,15 @@ function compose({ content, settings }, values = {}, messages = []) {
     return texts.map((piece, place) => piece + (place < names.length ? value(names[place]) : '')).join('');
   };
   // Of the few-shot messages, only texts are templates: not the input of a tool, not a document.
-  const fill = (parts) => (typeof parts === 'string' ? render(parts) : parts.map((block) => {
-    if (block.type === 'text') return { ...block, text: render(block.text) };
-    return block.type === 'tool_result' && block.content ? { ...block, content: fill(block.content) } : block;
-  }));
+  const fill = (parts, inResult = false) => {
+    if (typeof parts === 'string') return render(parts);
+    if (!Array.isArray(parts)) return parts;
+    return parts.map((block) => {
+      if (block?.type === 'text' && typeof block.text === 'string') return { ...block, text: render(block.text) };
+      if (block?.type !== 'tool_result' || inResult || block.content === undefined) return block;
+      return { ...block, content: fill(block.content, true) };
+    });
+  };
 
   let system = render(content);
   const [prefix] = parse(content, template).texts;

@@ -31,7 +31,8 @@ async def answer(request):
     with prompt.use() as use:
         reply = await request.app.state.claude.messages.create(**call)
         use.record(reply)
-    return JSONResponse({"answer": reply.content[0].text, "prompt": str(prompt), "use": use.id})
+    text = "".join(block.text for block in reply.content if block.type == "text")
+    return JSONResponse({"answer": text, "prompt": str(prompt), "use": use.id})
 
 
 @contextlib.asynccontextmanager

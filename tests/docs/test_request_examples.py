@@ -32,6 +32,16 @@ MESSAGES: list[Any] = [
             {"type": "tool_result", "tool_use_id": "2", "content": [{"type": "text", "text": "{{name}}"}]},
             {"type": "tool_result", "tool_use_id": "3"},
             {"type": "text", "text": "größe {name}"},
+            {"type": "text", "text": None},
+            {"type": "text"},
+            {"type": "tool_result", "tool_use_id": "4", "content": {"a": "{word}"}},
+            {
+                "type": "tool_result",
+                "tool_use_id": "5",
+                "content": [{"type": "tool_result", "content": "{word}"}, None],
+            },
+            None,
+            5,
         ],
     },
 ]
@@ -102,15 +112,27 @@ def test_javascript_composes_what_python_composes() -> None:
         assert result == python_result(*call), call
 
 
+@pytest.mark.parametrize(
+    ("style", "content"),
+    [
+        ("none", "Be {kind}. {{kind}}"),
+        ("braces", "Be {{kind}}, {{{a.b_1}}} \\frac{{a}}{{b}} {{ a }} {{1}} {{a.}} {{a}}}}."),
+        ("mustache", "Be {kind}."),
+    ],
+)
 @pytest.mark.parametrize("extra", [{}, {"cache": "5m"}, {"cache": "1h", "model": "m-1", "max_tokens": 77}])
 @pytest.mark.parametrize("request_of_version", [None, REQUEST, {"messages": MESSAGES}, {"tools": TOOLS}])
 def test_sql_composes_what_python_composes(
-    sql: psycopg.Connection[Any], extra: dict[str, Any], request_of_version: dict[str, Any] | None
+    sql: psycopg.Connection[Any],
+    extra: dict[str, Any],
+    request_of_version: dict[str, Any] | None,
+    style: str,
+    content: str,
 ) -> None:
-    settings = {"template": "none", "model": "claude-sonnet-5-5", "max_tokens": 1024, **extra}
+    settings = {"template": style, "model": "claude-sonnet-5-5", "max_tokens": 1024, **extra}
     if request_of_version is not None:
         settings["request"] = requests.encode(request_of_version)
-    content = "Be {kind}."
+    assert not RequestTemplate(content, {"template": style}).variables
     sql.execute("set search_path = promptctl")
     sql.execute(
         "select create_version('default-system-prompt', %s, %s, activated => true)", [content, json.dumps(settings)]
@@ -118,5 +140,17 @@ def test_sql_composes_what_python_composes(
     page = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
     [statement] = re.findall(r"^```sql\n(WITH prompt AS .*?)^```$", page, flags=re.M | re.S)
     [composed] = sql.execute(statement.encode()).fetchone() or [None]
-    expected = RequestTemplate(content, settings).keywords({}, [QUESTION])
+    # Texts of messages are sent as they are.
+    own = (request_of_version or {}).get("messages", [])
+    expected = RequestTemplate(content, {**settings, "request": "{}"}).keywords({}, [])
+    expected |= {key: value for key, value in (request_of_version or {}).items() if key != "messages"}
+    expected["messages"] = [*own, QUESTION]
+    order = [
+        "model",
+        "max_tokens",
+        "system",
+        *(key for key in expected if key in (request_of_version or {}) and key != "messages"),
+        "messages",
+    ]
+    expected = {key: expected[key] for key in order}
     assert json.dumps(composed) == json.dumps(expected)
