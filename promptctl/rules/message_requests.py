@@ -7,7 +7,7 @@ its messages are templates, as the text of the version is.
 from __future__ import annotations
 
 from promptctl.rules import requests
-from promptctl.rules.read_only import ReadOnlyDict, ReadOnlyList, read_only
+from promptctl.rules.read_only import read_only
 from promptctl.rules.templates import Template
 
 TYPE_CHECKING = False
@@ -43,7 +43,7 @@ class RequestTemplate:
         lifetime = cache_lifetime(settings)
         control = None if lifetime is None else _CACHE_CONTROLS[lifetime]
         if self._prefix and control is not None:
-            self._cached_block = read_only({"type": "text", "text": self._prefix, "cache_control": control})
+            self._cached_block = {"type": "text", "text": self._prefix, "cache_control": read_only(control)}
         self.request: Mapping[str, Any] | None = None
         if (request := requests.decode(settings)) is not None:
             self.request = read_only(request)
@@ -96,8 +96,7 @@ class RequestTemplate:
         - The keys of the request, as they are.
         - `messages`: those of the request with their variables filled in, then `messages`.
 
-        The dictionary, and the objects and lists in it, are the caller's. What these contain is read-only, and shared
-        where no variable is filled in; `messages` are the caller's own.
+        The dictionary, and the objects and lists in it, are the caller's. What these contain is shared and read-only.
         Values are inserted as they are: braces in a value are text. Values for other names are ignored. Raises
         templates.MissingValues with all variables that have neither a value nor a default.
         """
@@ -112,7 +111,8 @@ class RequestTemplate:
             keywords[key] = container.copy()
         filled = self._messages.copy()
         for place, message, index in self._places:
-            filled[place] = ReadOnlyDict(message, content=texts[index])
+            filled[place] = copied = message.copy()
+            copied["content"] = texts[index]
         for place, message, index in self._trees:
             filled[place] = _filled(message, iter(texts[index:]))
         filled += messages
@@ -122,8 +122,8 @@ class RequestTemplate:
     def _blocks(self, cached: dict[str, Any], rest: str) -> list[dict[str, Any]]:
         """Return the text as blocks, with the breakpoint on the first. Claude refuses a block that has only blanks."""
         if not rest or rest.isspace():
-            return [ReadOnlyDict(cached, text=self._prefix + rest)]
-        return [cached, ReadOnlyDict(type="text", text=rest)]
+            return [{**cached, "text": self._prefix + rest}]
+        return [cached.copy(), {"type": "text", "text": rest}]
 
     def _model_and_max_tokens(self, model: str | None, max_tokens: int | None) -> dict[str, Any]:
         chosen = {
@@ -142,7 +142,7 @@ class RequestTemplate:
 
         [parsed] = requests.replace_message_texts([message], parse)
         if not any(template.variables for template in templates):
-            return _filled(parsed, iter(Template.render_all(templates, {})))
+            return read_only(_filled(parsed, iter(Template.render_all(templates, {}))))
         index = len(self._templates)
         self._templates += templates
         if isinstance(parsed["content"], Template):
@@ -171,12 +171,12 @@ def _cacheable(template: Template) -> str:
 
 
 def _filled(node: Any, texts: Iterator[str]) -> Any:
-    """Return a read-only copy of a parsed message, with the next one of `texts` in the place of each Template."""
+    """Return a copy of a parsed message, with the next one of `texts` in the place of each Template."""
     kind = node.__class__
     if kind is Template:
         return next(texts)
     if kind is dict:
-        return ReadOnlyDict({key: _filled(item, texts) for key, item in node.items()})
+        return {key: _filled(item, texts) for key, item in node.items()}
     if kind is list:
-        return ReadOnlyList([_filled(item, texts) for item in node])
+        return [_filled(item, texts) for item in node]
     return node
