@@ -102,8 +102,9 @@ class Prompt:
         of the request. One of `keywords` wins over what the version has, also `system`, `tools` and `max_tokens`.
 
         `values` fills in the variables of the text and of the messages of the version. The dictionary, and the objects
-        and lists in it, are the caller's. What these contain of the version cannot be changed: an attempt raises
-        TypeError. `copy.deepcopy` makes ordinary dictionaries and lists of it. `messages` stay the caller's.
+        and lists in it, are the caller's. A tool, or a message without a variable, is shared with other calls, and an
+        attempt to change it raises TypeError. `copy.deepcopy` makes ordinary dictionaries and lists of it. `messages`
+        stay the caller's.
 
         Raises MissingVariables and TypeError as `render` does, and TypeError for `messages` that are no list of
         mappings.
