@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from promptctl import bounded_input, errors
 from promptctl.output import messages, stream
-from promptctl.rules import references, requests
+from promptctl.rules import references, request_assignments, requests
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ def read(run: Run, file: str | None, assignments: list[str], *, text_from_pipe: 
     for assignment in assignments:
         where = "--request-set"
         try:
-            requests.set_value(request, assignment)
+            request_assignments.set_value(request, assignment)
         except ValueError as problem:
             key = references.quoted(assignment.partition("=")[0])
             raise _invalid(f"--request-set {key}: {problem}") from None
     for assignment in assignments:
-        if requests.contradicted(request, assignment):
+        if request_assignments.contradicted(request, assignment):
             raise _invalid(f"--request-set {references.quoted(assignment)}: a later --request-set has another value")
     _check(request, where)
     for path, text in _texts(request):

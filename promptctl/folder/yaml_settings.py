@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from promptctl.folder.yaml_values import Report
 
 SETTINGS = ("template", "variables", "model", "max_tokens", "cache", "request")
-CACHES = ("5m", "1h")
 # Parameters of the SDK's `messages.create` without a setting of their own. The list is kept here, because importing the
 # SDK takes a second. The last three are those of older SDKs and models.
 REQUEST_PARAMETERS = frozenset((
@@ -54,9 +53,9 @@ def is_valid(key: str, value: object, report: Report) -> bool:
         report(f"template must be one of {', '.join(template_syntax.STYLES)}, not {quoted(value)}")
         return False
     if key == "cache":
-        if value in CACHES:
+        if value in requests.CACHE_LIFETIMES:
             return True
-        report(f"cache must be {' or '.join(CACHES)}, not {quoted(value)}")
+        report(f"cache must be {' or '.join(requests.CACHE_LIFETIMES)}, not {quoted(value)}")
         return False
     if key == "request":
         problems = requests.problems(value)

@@ -158,7 +158,7 @@ def cache_lifetime(settings: Mapping[str, Any]) -> str | None:
     Any other value is no lifetime: until schema version 8, the key could have any value.
     """
     lifetime = settings.get("cache")
-    return lifetime if isinstance(lifetime, str) and lifetime in _CACHE_CONTROLS else None
+    return lifetime if lifetime in requests.CACHE_LIFETIMES else None
 
 
 def cacheable_text(content: str, settings: Mapping[str, Any]) -> str:

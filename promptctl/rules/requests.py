@@ -7,7 +7,7 @@ Claude is sent that order. schema.sql implements the same checks.
 
 from __future__ import annotations
 
-from promptctl.rules import json_values, jsonb
+from promptctl.rules import jsonb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ REFUSED_KEYS: Mapping[str, str] = {
     "stream": "belongs in the application's call",
     "metadata": "belongs in the application's call",
 }
+# The values of the setting `cache`: how long Claude keeps a cached text.
+CACHE_LIFETIMES = ("5m", "1h")
 MOST_BYTES = 1_000_000
 # The request itself is level 1. Only objects and lists count.
 DEEPEST = 100
@@ -92,7 +94,7 @@ def problems(request: object) -> list[str]:
     refuse.
     """
     if not isinstance(request, dict):
-        return [f"is {_kind(request)}, not an object"]
+        return [f"is {kind(request)}, not an object"]
     keys = cast("dict[object, Any]", request)
     clauses = [f"{key} {instead}" for key, instead in REFUSED_KEYS.items() if key in keys]
     text = _plain_text(keys)
@@ -135,48 +137,6 @@ def warnings(request: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def set_value(request: dict[str, Any], assignment: str) -> None:
-    """Set one value of a request by an assignment: `thinking.type=adaptive`, `stop_sequences=["END"]`.
-
-    A value that is JSON is read as JSON, and any other as a text. A value that begins as an object, a list or a text
-    of JSON must be JSON. Objects on the path are added, and lists are not. A number on the path is a place in a list,
-    from 0. Raises ValueError with a short reason.
-    """
-    keys, value = _assignment(assignment)
-    node: Any = request
-    for place, key in enumerate(keys[:-1], start=1):
-        if isinstance(node, dict):
-            if key not in node and keys[place].isdigit():
-                path = ".".join(keys[:place])
-                raise ValueError(f"there is no list {path}, so no place {keys[place]} in it: set {path}=[...]")
-            node = cast("dict[str, Any]", node).setdefault(key, {})
-        else:
-            items, index = _item(node, key, keys[: place - 1])
-            node = items[index]
-    if isinstance(node, dict):
-        node[keys[-1]] = value
-    else:
-        items, index = _item(node, keys[-1], keys[:-1])
-        items[index] = value
-
-
-def contradicted(request: Any, assignment: str) -> bool:
-    """Whether a request has another value than an assignment gave it, because a later one replaced the value.
-
-    A later assignment may add keys to an object. Raises ValueError as `set_value` does.
-    """
-    keys, value = _assignment(assignment)
-    node = request
-    for key in keys:
-        if isinstance(node, dict) and key in node:
-            node = cast("dict[str, Any]", node)[key]
-        elif isinstance(node, list) and key.isdigit() and int(key) < len(cast("list[Any]", node)):
-            node = cast("list[Any]", node)[int(key)]
-        else:
-            return True
-    return not _includes(node, value)
-
-
 def message_texts(request: Mapping[str, Any]) -> list[str]:
     """Return the texts in the messages of a request that are templates, in order.
 
@@ -196,6 +156,23 @@ def message_texts(request: Mapping[str, Any]) -> list[str]:
 def replace_message_texts(messages: Sequence[Any], replacement: Callable[[str], str]) -> list[Any]:
     """Return messages in which each text that is a template is replaced. The messages themselves are not changed."""
     return [_replaced(message, "content", replacement) for message in messages]
+
+
+def shortened(text: str) -> str:
+    """Return a text of at most 60 characters, with an ellipsis at the end of a longer one."""
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
+
+
+def kind(value: object) -> str:
+    """Return what kind of JSON value something is, with its article."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    for kind, name in ((dict, "an object"), (list, "a list"), (str, "a text"), ((int, float), "a number")):
+        if isinstance(value, kind):
+            return name
+    return f"a {type(value).__name__}"
 
 
 def _replaced(
@@ -278,7 +255,7 @@ def _key_problem(key: object) -> str | None:
     from promptctl.rules import json_documents
 
     if not isinstance(key, str):
-        return f"the key {_shortened(repr(key))} is not a text"
+        return f"the key {shortened(repr(key))} is not a text"
     problem = json_documents.storage_problem(key)
     return problem and f"a key has {problem}"
 
@@ -292,12 +269,12 @@ def _scalar_problem(value: object) -> str | None:
     if isinstance(value, (int, float)):
         # NaN is not between them.
         return None if -_LARGEST <= value <= _LARGEST else "is not a finite number"
-    return None if value is None else f"is {_kind(value)}, which JSON does not have"
+    return None if value is None else f"is {kind(value)}, which JSON does not have"
 
 
 def _message_problems(messages: object) -> list[str]:
     if not isinstance(messages, list):
-        return [f"messages is {_kind(messages)}, not a list"]
+        return [f"messages is {kind(messages)}, not a list"]
     if not messages:
         return ["messages is empty: leave it out"]
     return [
@@ -309,58 +286,16 @@ def _message_problems(messages: object) -> list[str]:
 
 def _message_problem(message: object) -> str | None:
     if not isinstance(message, dict):
-        return f" is {_kind(message)}, not an object"
+        return f" is {kind(message)}, not an object"
     keys = cast("dict[object, object]", message)
     role = keys.get("role")
     if role not in ROLES:
-        fault = "has no role" if "role" not in keys else f"has the role {_shortened(repr(role))}"
+        fault = "has no role" if "role" not in keys else f"has the role {shortened(repr(role))}"
         return f" {fault}: use user or assistant"
     content = keys.get("content")
     if not isinstance(content, (str, list)):
-        return " has no content" if content is None else f".content is {_kind(content)}: use a text or a list of blocks"
+        return " has no content" if content is None else f".content is {kind(content)}: use a text or a list of blocks"
     return None
-
-
-def _item(node: object, key: str, path: list[str]) -> tuple[list[Any], int]:
-    """Return a list and the place in it that a key of a path means. Raises ValueError."""
-    where = ".".join(path)
-    if not isinstance(node, list):
-        raise ValueError(f"{where} is {_kind(node)}, not an object")  # noqa: TRY004 - of the text, not of an argument
-    items = cast("list[Any]", node)
-    if not (key.isascii() and key.isdigit() and len(key) < 10 and int(key) < len(items)):
-        raise ValueError(f"{where} is a list of {len(items)}: {_shortened(key)} is not a place in it")
-    return items, int(key)
-
-
-def _assignment(text: str) -> tuple[list[str], object]:
-    """Return the keys and the value of `KEY=VALUE`. Raises ValueError."""
-    path, equals, value = text.partition("=")
-    keys = path.split(".")
-    if not equals or not all(keys):
-        raise ValueError("is not KEY=VALUE, such as thinking.type=adaptive")
-    return keys, _assigned_value(value)
-
-
-def _assigned_value(text: str) -> object:
-    from promptctl.rules import json_documents
-
-    try:
-        return parse_json(text)
-    except json_documents.NotJson as problem:
-        if text.lstrip()[:1] in ("{", "[", '"'):
-            raise ValueError(f"the value begins as JSON, and is {problem.reason}") from None
-        return text
-
-
-def _includes(whole: Any, part: Any) -> bool:
-    """Whether two values are equal, or the objects in the first one only have more keys."""
-    if isinstance(whole, dict) and isinstance(part, dict):
-        keys = cast("dict[str, Any]", part)
-        return all(key in whole and _includes(whole[key], value) for key, value in keys.items())
-    if isinstance(whole, list) and isinstance(part, list):
-        items, others = cast("list[Any]", whole), cast("list[Any]", part)
-        return len(items) == len(others) and all(map(_includes, items, others))
-    return json_values.same(whole, part)
 
 
 def _path(linked: Any) -> str:
@@ -368,25 +303,9 @@ def _path(linked: Any) -> str:
     parts: list[str] = []
     while linked is not None:
         key, is_key, linked = linked
-        parts.append(f".{_shortened(_printable(str(key)))}" if is_key else f"[{key}]")
+        parts.append(f".{shortened(_printable(str(key)))}" if is_key else f"[{key}]")
     return "".join(reversed(parts)).removeprefix(".")
 
 
 def _printable(text: str) -> str:
     return text if text.isprintable() else repr(text)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
-
-
-def _kind(value: object) -> str:
-    """Return what kind of JSON value something is, with its article."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    for kind, name in ((dict, "an object"), (list, "a list"), (str, "a text"), ((int, float), "a number")):
-        if isinstance(value, kind):
-            return name
-    return f"a {type(value).__name__}"

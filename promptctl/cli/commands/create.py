@@ -230,7 +230,7 @@ def _settings(
         numbers.check("--max-tokens", max_tokens)
         settings["max_tokens"] = max_tokens
     if cache is not None:
-        if cache not in ("5m", "1h"):
+        if cache not in requests.CACHE_LIFETIMES:
             raise errors.Usage("usage", f"--cache is 5m or 1h, not {references.quoted(cache)}")
         settings["cache"] = cache
     return settings
