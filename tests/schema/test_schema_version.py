@@ -9,7 +9,7 @@ import promptctl
 from promptctl import schema
 
 VERSION = 9
-DIGEST = "53226879b2943b52ee40be360dcd62a04fb8899cb44aaf1d975d18469a918a33"
+DIGEST = "a0ab6e6a1e7590ae84548e721c5ed0520a49771254e38622bf6f0336d8ae8e67"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:
