@@ -124,7 +124,7 @@ class _Corpus:
     """A repository with a folder of prompts, the same in every run, to which versions can be added."""
 
     def __init__(self, directory: Path, prompts: int, versions: int, *, has_requests: bool = False) -> None:
-        """Write the folder. With `has_requests`, the first version of each prompt has a request file."""
+        """Write the folder. With `has_requests`, the newest version of each prompt has a request file."""
         self.repository = directory
         self.folder = directory / "prompts"
         self.names = [f"team-{place % 20:02}/prompt-{place:05}" for place in range(prompts)]
@@ -137,7 +137,7 @@ class _Corpus:
                 self._write(name, version)
             self._describe(name)
             if has_requests:
-                (self.folder / name / "v1.request.yaml").write_text(_request(name), encoding="utf-8")
+                (self.folder / name / f"v{versions}.request.yaml").write_text(_request(name), encoding="utf-8")
         _git(directory, "init", "-q", "-b", "main")
         self.commit()
 
