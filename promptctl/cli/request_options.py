@@ -137,15 +137,16 @@ def _content(file: str) -> bytes:
 
 
 def _as_values(text: str) -> str:
-    """Return the options that set what the text of a request has, for a hint."""
+    """Return the options that set what the text of a request has, for a hint; other advice if no options do."""
     import json
     import shlex
 
     try:
-        request = requests.parse_json(text)
+        request: Any = requests.parse_json(text)
     except ValueError:
         request = None
-    if not isinstance(request, dict) or not request:
+    # An option takes `.` and `=` in a key for the end of the key.
+    if not request or requests.problems(request) or any("." in key or "=" in key for key in request):
         return "pass a file, - for standard input, or single values such as --request-set thinking.type=adaptive"
     values = cast("dict[str, Any]", request).items()
     # As JSON, because a text such as 5 would be read as a number.

@@ -151,6 +151,14 @@ def test_json_in_place_of_a_file_has_a_hint_that_stores_the_same(promptctl: Prom
     assert settings_of(promptctl, "guide@1")["request"] == request
 
 
+@pytest.mark.parametrize("text", ['{"model": "x"}', '{"a.b": 1}', '{"a=b": 1}', "{}", '{"a": 1'])
+def test_a_request_that_no_option_sets_has_no_option_in_the_hint(text: str, promptctl: Promptctl) -> None:
+    failure = check_failure(promptctl("create", "guide", "Guide.", "--request", text), 2)
+    assert failure.err.splitlines()[-1].startswith(
+        "hint:  pass a file, - for standard input, or single values such as "
+    )
+
+
 def test_what_looks_like_a_key_in_a_request_is_refused_with_its_path(promptctl: Promptctl) -> None:
     secret = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
     words = ("create", "guide", "Guide.", "--request-set", f'tools=[{{"name": "x", "headers": "{secret}"}}]')
