@@ -186,7 +186,7 @@ class _Corpus:
 
 
 def _request(name: str) -> str:
-    """Return a request of 1 kB with two tools, of which no two prompts have the same."""
+    """Return a request of 1 kB with two tools. Every prompt has another one."""
     generator = random.Random(f"{name} request")
     lines = ["# As it was reviewed", "thinking: {type: adaptive}", 'stop_sequences: ["END"]', "tools:"]
     for tool in ("search", "escalate"):
@@ -308,7 +308,7 @@ def _add_figures(report: Report, label: str, turns: _Turns, limit: float, bare: 
 
 
 def _requests(report: Report, server: Server, directory: Path, loads: int) -> None:
-    """Compare the first load of 10 000 texts, of which 1 000 have a request file, with that of the texts alone."""
+    """Compare the first load of 10 000 texts and 1 000 request files with that of the texts alone."""
     alone = _Corpus(directory / "alone", 1000, 10)
     beside = _Corpus(directory / "beside", 1000, 10, has_requests=True)
     _heading(report, beside)

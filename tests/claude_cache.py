@@ -39,7 +39,7 @@ class _Prefix:
 
 
 class PromptCache:
-    """A cache of prefixes, each of which lives for its lifetime after it was used last."""
+    """A cache of prefixes. Each use of a prefix begins its lifetime again."""
 
     def __init__(self, least_tokens: int) -> None:
         """A cache for a model that does not cache a prefix of fewer than `least_tokens`."""

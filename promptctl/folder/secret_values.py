@@ -147,8 +147,8 @@ def find_in_values(values: Iterable[Any]) -> list[Secret]:
 def messages(path: str, text: str, values: Iterable[Any] = ()) -> list[str]:
     """Return a message about each secret in a file, with its line.
 
-    `values` are the JSON values that YAML or JSON reads from the text: an escape in it can hide a secret, of which the
-    line is not known.
+    `values` are the JSON values that YAML or JSON reads from the text, where an escape can hide a secret. The line of
+    such a secret is not known.
     """
     in_text = [f"{path}:{secret.line}: {secret.masked} looks like {secret.kind}" for secret in find(text)]
     if in_text or "\\" not in text:

@@ -56,7 +56,7 @@ def warn_if_cut(turn: Turn) -> None:
 
 
 def note_what_is_not_shown(turn: Turn) -> None:
-    """Note the blocks of a reply of which a pipe gets nothing: one without a text with a word and without a call."""
+    """Note the blocks of a reply that prints nothing in a pipe, because it has no word and no call."""
     if turn.text.strip() or any(block.get("type") == content_blocks.CALL for block in turn.blocks):
         return
     kinds = dict.fromkeys(content_blocks.kind_of(block) or "a block without a type" for block in turn.blocks)

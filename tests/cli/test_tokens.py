@@ -91,7 +91,7 @@ def test_too_few_tokens_to_cache_give_a_warning(promptctl: Promptctl, sql: Conne
     )
     [version] = json.loads(promptctl("tokens", "support@1", "--json", env=claude_env()).out)["versions"]
     assert (version["cacheable_tokens"], version["cost_usd_of_write"], len(version["warnings"])) == (511, None, 1)
-    # Of a model whose minimum is not known, nothing is said.
+    # There is no warning about a model whose minimum is not known.
     ended = promptctl("tokens", "support@1", "--model", "llama-of-ours", env=claude_env())
     assert (ended.code, ended.err) == (0, "")
 

@@ -69,7 +69,7 @@ def test_a_long_number_is_shortened_in_the_message() -> None:
     assert len(caught.value.what) < 200
 
 
-# Pieces of which YAML is built, with all line ends.
+# Pieces of YAML, with all line ends.
 PIECES = (
     "- ", "a: ", "? ", "\n", "\n ", "\n  ", "b", "[", "]", "{", "}", ",", "!!seq ", "&x ", "-\n", "a:\n", ": ", "\r",
     "\t", "\x85", "\u2028", "\ufeff", "'", '"', "|\n", "---\n", "- - ", "a:\n- ",
