@@ -6,15 +6,12 @@ import contextlib
 import fcntl
 import importlib
 import os
-import pty
 import re
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -25,6 +22,7 @@ import pytest
 from promptctl import schema
 from tests.claude_api import ClaudeServer
 from tests.servers import Server, available_servers
+from tests.terminals import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -157,25 +155,11 @@ def watched(command: list[str], env: dict[str, str], folder: Path, columns: int 
 
 def drawn(command: list[str], env: dict[str, str], folder: Path, columns: int = 80, typed: bytes = b"") -> Ended:
     """Run a command on a terminal with `columns`; return everything that was written to it, with LF line ends."""
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    process = subprocess.Popen(
-        command, stdin=follower, stdout=follower, stderr=follower, env=env, cwd=folder, start_new_session=True
-    )
-    os.close(follower)
-    if typed:
-        os.write(leader, typed)
-    output = b""
-    while True:
-        try:
-            data = os.read(leader, 65536)
-        except OSError:  # no process has it open any more
-            break
-        if not data:
-            break
-        output += data
-    os.close(leader)
-    return Ended(process.wait(60), output.decode().replace("\r\n", "\n"), "")
+    with Terminal(command, env, folder, columns) as terminal:
+        if typed:
+            terminal.type(typed)
+        code = terminal.end()
+    return Ended(code, terminal.raw.decode().replace("\r\n", "\n"), "")
 
 
 def left_on_screen(text: str) -> str:

@@ -10,6 +10,7 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from typing import TYPE_CHECKING, Self
@@ -33,13 +34,15 @@ class Terminal:
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         self.began = time.monotonic()
         # The first terminal that a session leader opens becomes its controlling terminal, the source of Ctrl-C.
-        opening = ["sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', os.ttyname(follower), *words]
+        opening = ["/bin/sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', os.ttyname(follower), *words]
         self.process = subprocess.Popen(
             opening, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(env),
             cwd=folder, start_new_session=True,
         )  # fmt: skip
-        # Keep the terminal open until the process has opened it: a terminal that no process has open looks ended.
+        # Keep the terminal open until the process has ended. A terminal that no process has open looks ended before the
+        # process opens it; and if it is closed while the kernel answers a read, the output before the close is lost.
         self._follower: int | None = follower
+        self._exit = os.pidfd_open(self.process.pid) if sys.platform == "linux" else None
         self.raw = b""
         self._read = 0
         self.peak_memory_kib = 0
@@ -53,11 +56,13 @@ class Terminal:
             self.process.wait()
         os.close(self._leader)
         self._close_follower()
+        if self._exit is not None:
+            os.close(self._exit)
 
-    def type(self, text: str) -> float:
+    def type(self, text: str | bytes) -> float:
         """Type a text, and return the time (`time.monotonic`)."""
         now = time.monotonic()
-        os.write(self._leader, text.encode())
+        os.write(self._leader, text.encode() if isinstance(text, str) else text)
         return now
 
     def wait_for(self, pattern: str | re.Pattern[str], seconds: float = _SECONDS) -> str:
@@ -96,13 +101,20 @@ class Terminal:
 
     def _more(self, seconds: float) -> bool:
         """Wait for output and read it. Return False if no process writes any more."""
-        if not select.select([self._leader], [], [], max(seconds, 0))[0]:
+        waiting = [self._leader]
+        if self._follower is not None and self._exit is not None:
+            waiting.append(self._exit)
+        ready = select.select(waiting, [], [], max(seconds, 0))[0]
+        if self._leader not in ready:
+            if ready:
+                self._close_follower()
             return True
         try:
             data = os.read(self._leader, 65536)
         except OSError:
             return False
-        self._close_follower()
+        if self._exit is None:
+            self._close_follower()
         self.raw += data
         return bool(data)
 
