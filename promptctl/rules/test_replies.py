@@ -1,0 +1,78 @@
+"""Records of a test: a reply of Claude to a case, and what a judge said of a reply. Pure.
+
+Both are kept in the database. A reply belongs to what was sent, so every version with the same text shares it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from promptctl.records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from promptctl.records import Timestamp
+
+
+class Reply(Record):
+    """What Claude returned for one case, once.
+
+    `request_hash` is the hash of everything that was sent (`hash_of_request`). `model` is the model that Claude
+    returned, which for an alias is another name than the one that was sent. `text` joins the texts of `blocks`.
+    `input_tokens` is all of the input, with both cached parts. A number is None if Claude did not report it, and
+    `response_ms` is None in a batch. `cost` is in US dollars, None if the model has no known price. `id` is a UUID of
+    version 7. `failure_code` is None, or the code of the error that the call ended in: then there is no reply to check.
+    """
+
+    case_hash: str
+    request_hash: str
+    model: str
+    blocks: list[dict[str, Any]]
+    text: str
+    stop_reason: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    response_ms: float | None
+    cost: float | None
+    created_at: Timestamp
+    id: str
+    failure_code: str | None
+
+
+class Judgement(Record):
+    """What a judge says of one reply by one rubric.
+
+    `judging_key` is the hash of the judge and the rubric. `score` is from 0 to 1. `calls` is how many calls of the
+    judge it took, and `cost` what they cost in US dollars, None if the model has no known price.
+    """
+
+    reply_id: str
+    judging_key: str
+    passed: bool
+    score: float
+    reason: str
+    calls: int
+    cost: float | None
+
+
+def hash_of_request(keywords: Mapping[str, Any]) -> str:
+    """Return the SHA-256, in hexadecimal, of the keywords of `messages.create`: the model and max_tokens among them."""
+    return hashlib.sha256(canonical_json(keywords).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """Return a JSON value as compact text with sorted keys, which is the same for equal values."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def text_of(blocks: Sequence[Mapping[str, Any]]) -> str:
+    """Return the texts of the content blocks of a reply, joined; '' if it has none."""
+    return "".join(
+        block["text"] for block in blocks if block.get("type") == "text" and isinstance(block.get("text"), str)
+    )
