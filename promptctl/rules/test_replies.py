@@ -1,4 +1,4 @@
-"""Records of a test: a reply of Claude to a case, and what a judge said of a reply. Pure.
+"""Records of a test: a reply of Claude to a case, and the verdict of a judge on a reply. Pure.
 
 Both are kept in the database. A reply belongs to what was sent, so every version with the same text shares it.
 """

@@ -117,9 +117,9 @@ class RunResult(Record):
 class Estimate(Record):
     """What a run would take, before any call.
 
-    `calls` and `judge_calls` are those of the first stage. `most_calls` and `most_judge_calls` are those of both stages,
-    if every case gets the second stage and every rubric three calls. Tokens and `cost` belong to the first stage; the
-    output is estimated from kept replies, or is the most that a call can return where there are none
+    `calls` and `judge_calls` are those of the first stage. `most_calls` and `most_judge_calls` are those of both
+    stages, if every case gets the second stage and every rubric three calls. Tokens and `cost` belong to the first
+    stage; the output is estimated from kept replies, or is the most that a call can return where there are none
     (`is_output_known` is False). `most_cost` is an upper bound. Costs are in US dollars, None if `unpriced_models` has
     a model whose price is not known.
     """
@@ -140,11 +140,12 @@ class Estimate(Record):
 class Progress(Record):
     """How far a run is. `waiting_seconds` is above 0 while a rate limit makes every call wait.
 
-    `stage` is "replies", "more replies", "judge" or "batch". `total` counts the calls of this stage.
+    `stage` is "replies", "more replies", "judge" or "batch". `calls` counts the calls of this stage that have ended, and
+    `total` all of them. `running` is how many run now, and `cost` what the whole run has cost so far in US dollars.
     """
 
     stage: Literal["replies", "more replies", "judge", "batch"]
-    done: int
+    calls: int
     total: int
     cost: float | None
     running: int
