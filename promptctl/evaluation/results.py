@@ -46,11 +46,11 @@ class Subject(Record):
 
 
 class FailedCheck(Record):
-    """An assertion that new replies of a case fail: its `label`, the reason of the first failure, and how often."""
+    """An assertion that new replies of a case fail: its `label`, the reason of the first failure, and how often it fails."""
 
     label: str
     reason: str
-    count: int
+    times: int
 
 
 class CaseResult(Record):
@@ -140,8 +140,9 @@ class Estimate(Record):
 class Progress(Record):
     """How far a run is. `waiting_seconds` is above 0 while a rate limit makes every call wait.
 
-    `stage` is "replies", "more replies", "judge" or "batch". `calls` counts the calls of this stage that have ended, and
-    `total` all of them. `running` is how many run now, and `cost` what the whole run has cost so far in US dollars.
+    `stage` is "replies", "more replies", "judge" or "batch". `calls` counts the calls of this stage that have
+    ended, and `total` all of them. `running` is how many run now, and `cost` what the whole run has cost so far in US
+    dollars, None if a price is not known.
     """
 
     stage: Literal["replies", "more replies", "judge", "batch"]
