@@ -46,7 +46,7 @@ class Subject(Record):
 
 
 class FailedCheck(Record):
-    """An assertion that new replies of a case fail: its `label`, the reason of the first failure, and how often it fails."""
+    """An assertion that new replies of a case fail: its `label`, the reason of the first failure, and its number."""
 
     label: str
     reason: str
