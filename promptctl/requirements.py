@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DISTRIBUTION = "promptctl-pg"
 
 # The modules that an extra installs, with the packages that contain them. `chat` includes `cli`.
-_CLI = {"rich": "rich", "typer": "typer", "yaml": "pyyaml"}
+_CLI = {"jsonschema": "jsonschema", "rich": "rich", "typer": "typer", "yaml": "pyyaml"}
 _MODULES = {"cli": _CLI, "chat": {"anthropic": "anthropic", "genai_prices": "genai-prices", "httpx2": "httpx2", **_CLI}}
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     StartupCode = Callable[[str], dict[str, str | None]]
 
-CLI = "'pyyaml>=6.0.1' 'rich>=13.7' 'typer>=0.28,<0.29'"
+CLI = "'jsonschema>=4.18,<5' 'pyyaml>=6.0.1' 'rich>=13.7' 'typer>=0.28,<0.29'"
 CHAT = f"'anthropic>=2.10,<3' 'genai-prices>=0.2.3,<0.3' 'httpx2>=2.0.0,<3' {CLI}"
 
 
@@ -33,7 +33,7 @@ def without(*modules: str) -> str:
     return "import sys\n" + "".join(f"sys.modules[{module!r}] = None\n" for module in modules)
 
 
-BASE = without("typer", "rich", "yaml", "anthropic", "httpx2", "genai_prices")
+BASE = without("typer", "rich", "yaml", "jsonschema", "anthropic", "httpx2", "genai_prices")
 
 
 def test_ranges_are_those_of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,209 @@
+"""Check the assertions of a case against a reply: all types but `llm-rubric`, which a judge decides.
+
+Types, thresholds and weights mean what they mean in promptfoo.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, cast
+
+from promptctl.evaluation.time_limits import TookTooLong, time_limit
+from promptctl.records import Record
+from promptctl.rules import assertions, json_documents, json_schemas, json_values, patterns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from promptctl.rules.test_cases import Assertion, Case
+    from promptctl.rules.test_replies import Reply
+
+# How long a pattern or a schema may take for one reply.
+LIMIT_SECONDS = 1.0
+_LONGEST_SHOWN = 80
+# Below this, a difference of scores comes from rounding.
+_ROUNDING = 1e-9
+
+
+class Check(Record):
+    """The result of an assertion on a reply: `score` is from 0 to 1, and `reason` is '' if the assertion holds."""
+
+    passed: bool
+    score: float
+    reason: str
+
+
+def check(assertion: Assertion, reply: Reply, case: Case) -> Check:
+    """Return whether an assertion holds for a reply, in the main thread only.
+
+    A pattern or a schema that takes more than a second does not hold, and neither does its negation. Raises ValueError
+    for `llm-rubric`.
+    """
+    del case  # The values of the case are in the assertion already.
+    if assertion.kind == assertions.RUBRIC:
+        raise ValueError("a judge decides on llm-rubric")
+    fault: str | None
+    try:
+        if assertion.kind in _LIMITED:
+            with time_limit(LIMIT_SECONDS):
+                fault = _CHECKS[assertion.kind](assertion, reply)
+        else:
+            fault = _CHECKS[assertion.kind](assertion, reply)
+    except TookTooLong:
+        return Check(False, 0.0, f"took too long: it was ended after {LIMIT_SECONDS:g} s")
+    except _Undecidable as undecidable:
+        return Check(False, 0.0, str(undecidable))
+    if assertion.is_negated:
+        fault = None if fault is not None else _negated_reason(assertion, reply)
+    return Check(fault is None, float(fault is None), fault or "")
+
+
+def reply_passes(case: Case, checks: Sequence[Check]) -> bool:
+    """Return whether a reply passes, from the checks of its case's assertions, in their order.
+
+    With a threshold, the mean of the scores, weighted with the weights of the assertions, must reach it; with weights
+    that are all 0, that mean is 0. Without a threshold, each assertion must hold, but for those of weight 0. A case
+    without assertions passes.
+    """
+    weights = [assertion.weight for assertion in case.assertions]
+    if not weights:
+        return True
+    if case.threshold is None:
+        return all(one.passed or weight == 0 for one, weight in zip(checks, weights, strict=True))
+    return mean_score(case, checks) >= case.threshold - _ROUNDING
+
+
+def mean_score(case: Case, checks: Sequence[Check]) -> float:
+    """Return the mean of the scores of a reply, weighted with the weights of the case's assertions; 1 without any."""
+    if not case.assertions:
+        return 1.0
+    weights = [assertion.weight for assertion in case.assertions]
+    # Scaled, so that no sum of large weights is infinite.
+    largest = max(weights)
+    if largest == 0:
+        return 0.0
+    scaled = [weight / largest for weight in weights]
+    total = math.fsum(one.score * weight for one, weight in zip(checks, scaled, strict=True))
+    return total / math.fsum(scaled)
+
+
+class _Undecidable(Exception):
+    """Neither an assertion nor its negation holds, because something is not known. The message is the reason."""
+
+
+def _equals(assertion: Assertion, reply: Reply) -> str | None:
+    expected = assertion.value
+    if isinstance(expected, str):
+        return None if reply.text == expected else f"is not equal to {_quoted(expected)}"
+    try:
+        is_equal = json_values.same(json_documents.parse(reply.text), expected)
+    except json_documents.InvalidDocument:
+        is_equal = False
+    return None if is_equal else f"is not the JSON value {_quoted(expected)}"
+
+
+def _contains(assertion: Assertion, reply: Reply) -> str | None:
+    return None if assertion.value in reply.text else f"does not contain {_quoted(assertion.value)}"
+
+
+def _icontains(assertion: Assertion, reply: Reply) -> str | None:
+    is_in = assertion.value.lower() in reply.text.lower()
+    return None if is_in else f"does not contain {_quoted(assertion.value)} in any case"
+
+
+def _contains_any(assertion: Assertion, reply: Reply) -> str | None:
+    is_in = any(text in reply.text for text in assertion.value)
+    return None if is_in else f"contains none of {_quoted(assertion.value)}"
+
+
+def _contains_all(assertion: Assertion, reply: Reply) -> str | None:
+    missing = [text for text in assertion.value if text not in reply.text]
+    return f"does not contain {', '.join(map(_quoted, missing))}" if missing else None
+
+
+def _starts_with(assertion: Assertion, reply: Reply) -> str | None:
+    return None if reply.text.startswith(assertion.value) else f"does not start with {_quoted(assertion.value)}"
+
+
+def _regex(assertion: Assertion, reply: Reply) -> str | None:
+    # A stored case can have a pattern that another version of Python has accepted.
+    if (problem := patterns.problem(assertion.value)) is not None:
+        raise _Undecidable(f"the pattern {problem}")
+    is_match = patterns.compiled(assertion.value).search(reply.text) is not None
+    return None if is_match else f"does not match {_quoted(assertion.value)}"
+
+
+def _is_json(assertion: Assertion, reply: Reply) -> str | None:
+    try:
+        value = json_documents.parse(reply.text)
+    except json_documents.InvalidDocument as problem:
+        line = f", line {problem.line}" if problem.line is not None else ""
+        in_fence = ": it is in a code block" if reply.text.lstrip().startswith("```") else ""
+        return f"is not JSON: {problem.reason.removeprefix('not JSON: ')}{line}{in_fence}"
+    if assertion.value is None:
+        return None
+    try:
+        mismatch = json_schemas.mismatch(assertion.value, value)
+    except json_schemas.UnusableSchema as problem:
+        raise _Undecidable(f"the schema {problem}") from None
+    return None if mismatch is None else f"does not follow the schema: {mismatch}"
+
+
+def _latency(assertion: Assertion, reply: Reply) -> str | None:
+    if reply.response_ms is None:
+        raise _Undecidable("the time of a reply in a batch is not known")
+    limit = cast("float", assertion.threshold)
+    return None if reply.response_ms <= limit else f"took {reply.response_ms:.0f} ms, more than {limit:g} ms"
+
+
+def _cost(assertion: Assertion, reply: Reply) -> str | None:
+    if reply.cost is None:
+        raise _Undecidable(f"the cost is not known, because {reply.model} has no known price")
+    limit = cast("float", assertion.threshold)
+    return None if reply.cost <= limit else f"cost ${reply.cost:.6g}, more than ${limit:.6g}"
+
+
+def _negated_reason(assertion: Assertion, reply: Reply) -> str:
+    """Return why the negation of an assertion does not hold: the assertion itself does."""
+    kind, value = assertion.kind, assertion.value
+    if kind == "latency":
+        return f"took {reply.response_ms:.0f} ms, not more than {assertion.threshold:g} ms"
+    if kind == "cost":
+        return f"cost ${reply.cost:.6g}, not more than ${assertion.threshold:.6g}"
+    if kind == assertions.IS_JSON:
+        return "is JSON" if value is None else "is JSON that follows the schema"
+    if kind == "contains-any":
+        value = next(text for text in value if text in reply.text)
+    return f"{_HOLDS[kind]} {_quoted(value)}"
+
+
+def _quoted(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
+
+
+_HOLDS = {
+    "equals": "is equal to",
+    "contains": "contains",
+    "icontains": "contains",
+    "contains-any": "contains",
+    "contains-all": "contains all of",
+    "starts-with": "starts with",
+    "regex": "matches",
+}
+# Each returns why an assertion does not hold, or None.
+_CHECKS: dict[str, Callable[[Assertion, Reply], str | None]] = {
+    "equals": _equals,
+    "contains": _contains,
+    "icontains": _icontains,
+    "contains-any": _contains_any,
+    "contains-all": _contains_all,
+    "starts-with": _starts_with,
+    "regex": _regex,
+    assertions.IS_JSON: _is_json,
+    "latency": _latency,
+    "cost": _cost,
+}
+# These may take long: they run in a time limit.
+_LIMITED = frozenset(("regex", assertions.IS_JSON))
