@@ -7,7 +7,7 @@ import os
 from promptctl import errors
 
 # The version that schema.sql installs, and that the statements in `store` require.
-VERSION = 9
+VERSION = 10
 
 
 class Migration:
@@ -37,6 +37,7 @@ MIGRATIONS = [
     Migration("0007_first_release.sql", start=4, version=7, compatible_version=4),
     Migration("0008_experiments.sql", start=7, version=8, compatible_version=4),
     Migration("0009_requests.sql", start=8, version=9, compatible_version=4),
+    Migration("0010_tests.sql", start=9, version=10, compatible_version=4),
 ]
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))

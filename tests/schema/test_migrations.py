@@ -424,7 +424,8 @@ def test_a_killed_migration_has_happened_entirely_or_not_at_all(
         holder.execute("lock table pg_catalog.pg_description in share mode")
         process = as_owner.start("db", "migrate", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         pid = wait_for_waiting_session(sql)
-        assert rows(sql, "select count(*) from pg_locks where pid = %s and mode = 'AccessExclusiveLock'", pid) != [(0,)]
+        mode = "ShareRowExclusiveLock" if start == 9 else "AccessExclusiveLock"
+        assert rows(sql, "select count(*) from pg_locks where pid = %s and mode = %s", pid, mode) != [(0,)]
         if killed == "client":
             process.send_signal(signal.SIGKILL)
         else:
@@ -468,6 +469,9 @@ def test_a_migration_gives_up_while_a_table_is_in_use_and_names_the_session(
     )
     with psycopg.connect(logins.dsn(old_database), application_name="a long report") as reader:
         reader.execute("select (select count(*) from promptctl.scores), (select count(*) from promptctl.versions)")
+        if start == 9:
+            # This migration waits for writers only.
+            reader.execute("lock table promptctl.versions in row exclusive mode")
         time.sleep(1.1)
         failure = check_json_failure(as_owner("db", "migrate", "--json", env=startup_code(code)), 5)
     assert failure["code"] == "locked"
@@ -513,8 +517,9 @@ def test_a_dry_run_prints_sql_for_psql_and_changes_nothing(as_owner: Promptctl, 
     plan = as_owner("db", "migrate", "--dry-run")
     assert plan.code == 0
     head = plan.out.partition("\nbegin isolation level")[0]
-    locked, corrected = ("versions", []) if start == 8 else ("served", ["scores"])
-    assert f"-- promptctl.{locked}: access exclusive lock, reads and writes wait" in head
+    locked, corrected = ("versions", []) if start >= 8 else ("served", ["scores"])
+    lock = "share row exclusive lock, writes wait" if start == 9 else "access exclusive lock, reads and writes wait"
+    assert f"-- promptctl.{locked}: {lock}" in head
     for table in corrected:
         assert f"-- promptctl.{table}: access exclusive lock, reads and writes wait, changes rows\n" in plan.out
     assert "-- no table is rewritten\n" in head
@@ -525,7 +530,7 @@ def test_a_dry_run_prints_sql_for_psql_and_changes_nothing(as_owner: Promptctl, 
     statements = [statement for migration in planned for statement in migration["statements"]]
     effects = [effect for statement in statements for effect in statement["effects"]]
     assert not any(effect["rewrites_table"] for effect in effects)
-    assert any(effect["blocks_reads"] for effect in effects)
+    assert any(effect["blocks_reads"] for effect in effects) is (start != 9)
     tables = {name for (name,) in rows(sql, "select oid::regclass::text from pg_class where relkind in ('r', 'v')")}
     assert {effect["table"] for effect in effects} <= tables
     changed = {effect["table"] for effect in effects if effect["changes_rows"]}
@@ -698,17 +703,17 @@ def test_a_lock_of_a_name_that_is_not_in_the_text_is_called_unknown() -> None:
     ]
 
 
-# A later release, whose migration stops the applications of version 9.
+# A later release, whose migration stops the applications of version 10.
 NEXT_RELEASE = """
 from promptctl import schema
 class Next(schema.Migration):
     def read_sql(self):
         return (
             "begin; lock table promptctl.installation in share row exclusive mode;"
-            "update promptctl.installation set version = 10, compatible_version = 10, release = '9.9'; commit;"
+            "update promptctl.installation set version = 11, compatible_version = 11, release = '9.9'; commit;"
         )
-schema.MIGRATIONS.append(Next("0010_next.sql", start=9, version=10, compatible_version=10))
-schema.VERSION = 10
+schema.MIGRATIONS.append(Next("0011_next.sql", start=10, version=11, compatible_version=11))
+schema.VERSION = 11
 """
 
 
@@ -725,16 +730,16 @@ def test_a_migration_that_would_stop_a_connected_client_is_refused_and_names_it(
         failure = check_json_failure(promptctl("db", "migrate", "--json", env=next_release), 5)
         assert failure["code"] == "clients_connected"
         assert "billing (postgres, pid " in failure["message"]
-        assert "schema version 9)" in failure["message"]
+        assert "schema version 10)" in failure["message"]
         assert failure["hint"] == "restart them with a newer promptctl, then run it again"
-        assert version_of(sql_of_database) == 9
+        assert version_of(sql_of_database) == 10
         # A client of version 4 announces nothing.
         with psycopg.connect(database_url, application_name="promptctl client"):
             failure = check_json_failure(promptctl("db", "migrate", "--json", env=next_release), 5)
         assert "2 connected clients" in failure["message"]
         assert "schema version 4 or older)" in failure["message"]
         assert promptctl("db", "migrate", "--force", env=next_release).code == 0
-        assert version_of(sql_of_database) == 10
+        assert version_of(sql_of_database) == 11
     failure = check_json_failure(promptctl("list", "--json"), 8)
     assert (failure["code"], failure["hint"]) == (
         "schema_newer", "upgrade promptctl to release 9.9, from where it was installed",
@@ -750,8 +755,8 @@ def test_a_connected_client_that_the_new_schema_serves_does_not_stop_a_migration
     assert promptctl("create", "x", "Text.", "--activate").code == 0
     with Prompts(database_url) as client:
         assert client.get("x").version == 1
-        compatible = NEXT_RELEASE.replace("compatible_version = 10", "compatible_version = 9")
-        compatible = compatible.replace("compatible_version=10", "compatible_version=9")
+        compatible = NEXT_RELEASE.replace("compatible_version = 11", "compatible_version = 10")
+        compatible = compatible.replace("compatible_version=11", "compatible_version=10")
         assert promptctl("db", "migrate", env=startup_code(compatible)).code == 0
         # The client and the commands of this release work with the newer schema.
         with client.get("x").use() as use:

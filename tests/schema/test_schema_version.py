@@ -8,8 +8,8 @@ import re
 import promptctl
 from promptctl import schema
 
-VERSION = 9
-DIGEST = "a0ab6e6a1e7590ae84548e721c5ed0520a49771254e38622bf6f0336d8ae8e67"
+VERSION = 10
+DIGEST = "e96dc13110386c20f37b06af5e922178067c7990560d4d1b6ce8fa97b622fe2b"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:
