@@ -27,7 +27,9 @@ set session_replication_role = replica;
 truncate promptctl.served, promptctl.versions, promptctl.allocations, promptctl.corrections, promptctl.applied,
          promptctl.sources, promptctl.releases, promptctl.uses, promptctl.totals, promptctl.bucket_totals,
          promptctl.scores, promptctl.fallbacks, promptctl.rollouts, promptctl.rollout_events, promptctl.rollout_looks,
-         promptctl.rollout_ticks
+         promptctl.rollout_ticks, promptctl.test_cases, promptctl.prompt_tests, promptctl.prompt_cases,
+         promptctl.test_runs, promptctl.test_run_cases, promptctl.test_failures, promptctl.test_batches,
+         promptctl.test_replies, promptctl.test_judgements
     restart identity;
 update promptctl.roll_up set rolled_below = 0, dropped_before = null, rolled_up_at = null;
 reset session_replication_role;
