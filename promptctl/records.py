@@ -38,12 +38,12 @@ class Record(tuple["Any", ...], metaclass=_RecordType):
     fields: tuple[str, ...] = ()
 
     if not TYPE_CHECKING:
-        defaults = {}
+        field_defaults = {}
 
         def __init_subclass__(cls):
             cls.fields += tuple(cls.__annotations__)
             # A default is a class attribute, until the property of its field replaces it below.
-            cls.defaults = {name: vars(cls)[name] for name in cls.fields if name in vars(cls)}
+            cls.field_defaults = {name: vars(cls)[name] for name in cls.fields if name in vars(cls)}
             for position, name in enumerate(cls.fields):
                 setattr(cls, name, property(itemgetter(position)))
 
@@ -56,7 +56,7 @@ class Record(tuple["Any", ...], metaclass=_RecordType):
         @classmethod
         def _other_values(cls, count, named):
             """Return the values of the fields after the first `count`, by name or by default."""
-            defaults = cls.defaults
+            defaults = cls.field_defaults
             try:
                 values = [named.pop(name) if name in named else defaults[name] for name in cls.fields[count:]]
             except KeyError:

@@ -27,6 +27,9 @@ _REQUEST_WORDS = frozenset(("request", "requests"))
 _REQUEST_ENDINGS = frozenset(("yaml", "yml", "json"))
 # The words of a name that is meant as that of a request file. `example-request.json` is another file.
 _PARTS_OF_REQUEST_NAMES = _REQUEST_WORDS | _REQUEST_ENDINGS | {"prompt", "txt", "md"}
+# The names of a file of test cases beside the versions, and of the folder that can have several.
+TEST_NAMES = ("tests.yaml", "tests.yml")
+TESTS_FOLDER = "tests"
 DEFAULTS_NAMES = ("promptctl.yaml", "promptctl.yml")
 _NO_REQUEST_FILE = "not the name of a request file, such as v1.request.yaml or v12.request.json"
 _MOST_DIGITS = len(str(references.HIGHEST_VERSION))
@@ -35,6 +38,8 @@ _PARSER_VERSION = b"2"
 # How many bytes of contents are kept in memory from hashing to parsing. Contents beyond this are read again when they
 # are parsed.
 _KEPT_BYTES = 1 << 26
+# A file of cases that names a saved conversation has this.
+_CONVERSATION = b"conversation"
 
 
 class InvalidFolder(errors.Failed):
@@ -56,6 +61,8 @@ class ListedPrompt(Record):
 
     `files` has the names of its version files by number, `request_files` those of the request files. `yaml` is the name
     of its prompt.yaml, None without one. `defaults` are the settings of a version that prompt.yaml does not set.
+    `test_files` are its files of test cases, and `conversation_files` the JSON files that a case may name; both are
+    paths from the folder of the prompt.
     """
 
     name: str
@@ -64,6 +71,8 @@ class ListedPrompt(Record):
     yaml: str | None
     defaults: dict[str, Any]
     request_files: Mapping[int, str] = MappingProxyType({})
+    test_files: tuple[str, ...] = ()
+    conversation_files: tuple[str, ...] = ()
 
     def version_path(self, number: int) -> str:
         """Return the path of a version file."""
@@ -107,11 +116,13 @@ def list_prompts(folder: str, defaults: dict[str, Any] | None = None) -> list[Li
     if not os.path.isdir(folder):
         raise errors.Failed("invalid_folder", f"{references.quoted(folder)} is not a folder")
     problems: list[str] = []
+    files_by_folder = dict(_walk(folder, problems))
     prompts = [
         prompt
-        for path, files in _walk(folder, problems)
+        for path, files in files_by_folder.items()
         if (prompt := _list_prompt(folder, path, files, defaults or {}, problems))
     ]
+    prompts = [_with_tests(prompt, files_by_folder, problems) for prompt in prompts]
     prompts.sort(key=lambda prompt: prompt.name)
     paths: dict[str, str] = {}
     for prompt in prompts:
@@ -246,7 +257,8 @@ def _link_problem(name: str, real: str, root: str, ancestors: frozenset[str]) ->
 
 
 def _is_prompt_file(file: str) -> bool:
-    return file.lower() in YAML_NAMES or number_of(file) is not None or request_number_of(file) is not None
+    is_yaml = file.lower() in (*YAML_NAMES, *TEST_NAMES)
+    return is_yaml or number_of(file) is not None or request_number_of(file) is not None
 
 
 def _list_prompt(
@@ -307,6 +319,33 @@ def _list_prompt(
     )  # fmt: skip
 
 
+def _with_tests(prompt: ListedPrompt, files_by_folder: Mapping[str, list[str]], problems: list[str]) -> ListedPrompt:
+    """Return a prompt with its files of test cases. What is wrong is added to `problems`."""
+    test_files = [file for file in files_by_folder[prompt.path] if file.lower() in TEST_NAMES]
+    folder = f"{prompt.path}/{TESTS_FOLDER}"
+    in_folder = files_by_folder.get(folder, [])
+    # A folder with versions is the prompt NAME/tests.
+    if not any(number_of(file) is not None for file in in_folder):
+        test_files += [f"{TESTS_FOLDER}/{file}" for file in in_folder if file.lower().endswith((".yaml", ".yml"))]
+    if not test_files:
+        return prompt
+    if len(test_files) > 1 and test_files[0].lower() in TEST_NAMES:
+        problems.append(f"{prompt.path}: has both {test_files[0]} and {test_files[1]}")
+    conversations = tuple(_json_files(prompt.path, files_by_folder))
+    return ListedPrompt(
+        prompt.name, prompt.path, prompt.files, prompt.yaml, prompt.defaults, prompt.request_files, tuple(test_files),
+        conversations,
+    )  # fmt: skip
+
+
+def _json_files(path: str, files_by_folder: Mapping[str, list[str]]) -> Iterator[str]:
+    """Yield the JSON files in the folder of a prompt and in its folder `tests`, as paths from the former."""
+    for prefix in ("", f"{TESTS_FOLDER}/"):
+        for file in files_by_folder.get(f"{path}/{prefix}".rstrip("/"), ()):
+            if file.endswith(".json") and request_number_of(file) is None:
+                yield prefix + file
+
+
 def _scan_prompt(prompt: ListedPrompt, problems: list[str], *, keep_contents: bool) -> ScannedPrompt:
     """Read and hash the files of a prompt. The digest covers the defaults, and the name and the hash of each file."""
     sha256 = hashlib.sha256
@@ -315,23 +354,33 @@ def _scan_prompt(prompt: ListedPrompt, problems: list[str], *, keep_contents: bo
         parts.append(json.dumps(prompt.defaults, sort_keys=True).encode())
     hashes: dict[str, str] = {}
     contents: dict[str, bytes] = {}
-    for mark, file in _marked_files(prompt):
+
+    def add(mark: bytes, file: str) -> bytes:
         path = f"{prompt.path}/{file}"
         try:
             content = read_bytes(path)
         except OSError as problem:
             problems.append(f"{path}: {problem.strerror}")
-            continue
+            return b""
         file_hash = sha256(content)
         if keep_contents:
             contents[file] = content
-        parts += (mark, file_hash.digest())
+        parts.extend((mark, file_hash.digest()))
         hashes[file] = file_hash.hexdigest()
+        return content
+
+    for mark, file in _marked_files(prompt):
+        add(mark, file)
+    if prompt.test_files:
+        test_files = [add(b"/tests/%s:" % os.fsencode(file), file) for file in prompt.test_files]
+        if any(_CONVERSATION in content for content in test_files):
+            for file in prompt.conversation_files:
+                add(b"/conversation/%s:" % os.fsencode(file), file)
     return ScannedPrompt(prompt, hashes, sha256(b"".join(parts)).hexdigest(), contents)
 
 
 def _marked_files(prompt: ListedPrompt) -> Iterator[tuple[bytes, str]]:
-    """Yield the files of a prompt, each with its mark in the digest.
+    """Yield the files of a prompt but those of its test cases, each with its mark in the digest.
 
     The mark is the version number, 0 for prompt.yaml. For a request file it also has the suffix, because the same bytes
     can have another meaning in YAML than in JSON.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from promptctl.folder.listing import ScannedPrompt
     from promptctl.folder.prompt_yaml import PromptYaml
+    from promptctl.folder.test_files import TestFile
     from promptctl.rules.rollout_plans import RolloutPlan
 
 
@@ -77,6 +79,7 @@ class FolderPrompt(Record):
     `versions` are in order of their numbers. `active` and `route` are None where prompt.yaml sets none. `digest` is
     that of the files, None if one of them changed after it was hashed. `notes` has remarks about texts by version,
     which the plan shows. `rollout` is the plan with which another version becomes active, None to activate it at once.
+    `tests` has the test cases, None for a folder without a file of cases, and `test_path` the first of these files.
     """
 
     name: str
@@ -88,12 +91,14 @@ class FolderPrompt(Record):
     digest: str | None
     notes: Mapping[int, Sequence[str]] = MappingProxyType({})
     rollout: RolloutPlan | None = None
+    tests: TestFile | None = None
+    test_path: str | None = None
 
     def with_versions(self, versions: list[FileVersion]) -> FolderPrompt:
         """Return the prompt with other versions."""
         return FolderPrompt(
             self.name, self.path, self.yaml_path, versions, self.active, self.route, self.digest, self.notes,
-            self.rollout,
+            self.rollout, self.tests, self.test_path,
         )  # fmt: skip
 
     @property
@@ -152,12 +157,14 @@ class _PromptParser:
         ]
         for number in yaml.versions.keys() - prompt.files.keys():
             self._problems.append(f"{prompt.yaml_path}: versions names {number}, which has no file")
-        for number in yaml.allowed_secrets.keys() - prompt.files.keys() - {0}:
+        for number in yaml.allowed_secrets.keys() - prompt.files.keys() - {0, prompt_yaml.TESTS}:
             self._problems.append(f"{prompt.yaml_path}: allow_secrets names {number}, which has no file")
+        tests = self._parse_tests(yaml)
         digest = self._scanned.digest if self._is_as_scanned else None
+        test_path = f"{prompt.path}/{prompt.test_files[0]}" if prompt.test_files else None
         return FolderPrompt(
             prompt.name, prompt.path, prompt.yaml_path, versions, yaml.active, yaml.route, digest, self._notes,
-            yaml.rollout,
+            yaml.rollout, tests, test_path,
         )  # fmt: skip
 
     def _parse_yaml(self) -> PromptYaml:
@@ -176,6 +183,44 @@ class _PromptParser:
         if 0 not in yaml.allowed_secrets:
             self._find_secrets(text, path, yaml.values)
         return yaml
+
+    def _parse_tests(self, yaml: PromptYaml) -> TestFile | None:
+        """Return the test cases of the prompt, None if it has no file of cases."""
+        prompt = self._scanned.prompt
+        if not prompt.test_files:
+            return None
+        from promptctl.folder import test_files
+
+        is_allowed = prompt_yaml.TESTS in yaml.allowed_secrets
+        parsed: dict[str, TestFile] = {}
+        for file in prompt.test_files:
+            # A file without a hash could not be read, which is reported already.
+            raw = self._read(file)[0] if file in self._scanned.hashes else None
+            if raw is not None:
+                path = f"{prompt.path}/{file}"
+                parsed[path] = test_files.parse(
+                    raw, path, self._problems, lambda name, file=file: self._read_conversation(file, name, is_allowed)
+                )
+                if not is_allowed:
+                    self._find_secrets(raw.decode(errors="replace"), path)
+        return test_files.combined(parsed, self._problems)
+
+    def _read_conversation(self, test_file: str, name: str, is_allowed: bool) -> bytes:
+        """Return the content of a saved conversation that a file of cases names. Raises OSError and ValueError."""
+        prompt = self._scanned.prompt
+        file = posixpath.normpath(posixpath.join(posixpath.dirname(test_file), name))
+        if file not in prompt.conversation_files:
+            raise ValueError("is not a JSON file in the folder of the prompt, or in its folder tests")
+        path = f"{prompt.path}/{file}"
+        root = os.path.realpath(prompt.path)
+        if os.path.commonpath([root, os.path.realpath(path)]) != root:
+            raise ValueError("is a link out of the folder of the prompt")
+        content = self._scanned.take_content(file)
+        if self._scanned.hashes.get(file) != hashlib.sha256(content).hexdigest():
+            self._is_as_scanned = False
+        if not is_allowed:
+            self._find_secrets(content.decode(errors="replace"), path)
+        return content
 
     def _parse_version(self, number: int, yaml: PromptYaml) -> FileVersion | None:
         prompt = self._scanned.prompt

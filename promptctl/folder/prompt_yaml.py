@@ -24,6 +24,9 @@ _DEEPEST = 50
 # How deep the value of a version's key is: in the mapping of the version, in `versions`, in the mapping of the file.
 _METADATA_DEPTH = 4
 
+# What stands for the files of test cases in `allowed_secrets`.
+TESTS = -1
+
 KEYS = ("description", "active", *SETTINGS, "versions", "route", "rollout", "allow_secrets")
 
 
@@ -42,7 +45,7 @@ class PromptYaml:
     is the text that is stored. `route` is None for a file without the key `route`, [] for an empty route. `rollout` is
     the plan that the key `rollout` has, or None, and `written_rollout` is the value of that key. `allowed_secrets` has
     the versions in which what looks like a key is allowed, each with the reason, '' without one. The number 0 stands
-    for prompt.yaml itself.
+    for prompt.yaml itself, and TESTS for the files of test cases.
     """
 
     def __init__(self) -> None:
@@ -169,10 +172,12 @@ def _set_allowed_secrets(content: PromptYaml, value: object, report: Report) -> 
 
 
 def _allowed_number(key: object, report: Report) -> int | None:
-    """Return the version that a key of `allow_secrets` names, 0 for prompt.yaml."""
+    """Return the version that a key of `allow_secrets` names, 0 for prompt.yaml, TESTS for tests.yaml."""
     name = str(key)
     if name == "prompt.yaml":
         return 0
+    if name == "tests.yaml":
+        return TESTS
     digits = name.removeprefix("v")
     is_number = digits.isascii() and digits.isdigit() and digits[0] != "0" and len(digits) <= 10
     # `_version_number` reports any other key.

@@ -35,10 +35,10 @@ def text(
     """Return a prompt.yaml with exactly this content, '' if it has no content.
 
     `rollout` and `request` are the valid values of these keys in the file that is replaced, None to write none; the
-    request is as settings hold it. `allowed_secrets` has the
-    versions in which what looks like a key is allowed, each with the reason, '' without one; 0 stands for prompt.yaml
-    itself. The rest of the text is parsed again and compared before it is returned. Raises Inexpressible for what a
-    prompt.yaml cannot represent.
+    request is as settings hold it. `allowed_secrets` has the versions in which what looks like a key is allowed, each
+    with the reason, '' without one; 0 stands for prompt.yaml itself, and prompt_yaml.TESTS for the files of test cases.
+    The rest of the text is parsed again and compared before it is returned. Raises Inexpressible for what a prompt.yaml
+    cannot represent.
     """
     yaml = _verified_text(versions, active, route)
     if yaml is None:
@@ -49,7 +49,8 @@ def text(
         yaml += request_file_writer.yaml_text(json.loads(request))
     if allowed_secrets:
         # A list has no reasons, so it is written only if one of them is missing.
-        reasons = {f"v{number}" if number else "prompt.yaml": why for number, why in sorted(allowed_secrets.items())}
+        names = {0: "prompt.yaml", prompt_yaml.TESTS: "tests.yaml"}
+        reasons = {names.get(number) or f"v{number}": why for number, why in sorted(allowed_secrets.items())}
         yaml += dump({"allow_secrets": reasons if all(reasons.values()) else list(reasons)})
     return yaml
 

@@ -28,15 +28,17 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 4_000_000
 MOST_CASES = 10_000
+# In bytes. The database has the same limits, of the size of a case and the number of cases.
+LARGEST_CASE = 1_000_000
 MOST_REPEATS = 100
 _DEEPEST = 90
 
-_FILE_KEYS = ("tests", "judge", "repeat", "margin", "defaultTest")
-_CASE_KEYS = (
+FILE_KEYS = ("tests", "judge", "repeat", "margin", "defaultTest")
+CASE_KEYS = (
     "description", "vars", "assert", "threshold", "message", "messages", "conversation", "repeat", "critical", "group",
     "judge",
 )  # fmt: skip
-_ASSERTION_KEYS = ("type", "value", "threshold", "weight", "metric")
+ASSERTION_KEYS = ("type", "value", "threshold", "weight", "metric")
 _INPUT_KEYS = ("message", "messages", "conversation")
 _NO_CODE = "no code is run"
 _JUDGE = "name the prompt of a judge with judge"
@@ -100,7 +102,7 @@ def combined(files: Mapping[str, TestFile], problems: list[str]) -> TestFile:
     """Return the cases of the files of one prompt, by path in their order, as those of one file.
 
     The judge and the number of replies are in the cases. What is wrong is added to `problems`: too many cases, two
-    equal cases, different margins.
+    equal cases, different margins, a case that is too large.
     """
     margin: float | None = None
     paths: dict[str, str] = {}
@@ -110,6 +112,9 @@ def combined(files: Mapping[str, TestFile], problems: list[str]) -> TestFile:
             problems.append(f"{path}: has another margin than the files before it")
         margin = file.margin if margin is None else margin
         for count, case in enumerate(file.cases, 1):
+            size = len(case.canonical_text.encode())
+            if size > LARGEST_CASE:
+                problems.append(f"{path}: case {count} has {size} bytes: at most {LARGEST_CASE} are allowed")
             place = paths.setdefault(case.hash, f"case {count} of {path}")
             if place != f"case {count} of {path}":
                 problems.append(f"{path}: case {count} equals {place}: use repeat for more replies")
@@ -184,7 +189,7 @@ class _FileParser:
                 elif key == "defaultTest":
                     self._defaults = self._default_case(value)
                 elif key != "tests":
-                    self._report(_other_key(key, _FILE_KEYS, _INSTEAD))
+                    self._report(_other_key(key, FILE_KEYS, _INSTEAD))
             document = keys.get("tests")
         if isinstance(document, str):
             self._report("tests must be a list of cases: the files that promptfoo would read are not read")
@@ -252,8 +257,8 @@ class _FileParser:
         for key, value in keys.items():
             if key == "options":
                 _report_options(value, report)
-            elif key not in _CASE_KEYS:
-                report(_other_key(key, _CASE_KEYS, _INSTEAD))
+            elif key not in CASE_KEYS:
+                report(_other_key(key, CASE_KEYS, _INSTEAD))
         inputs = [key for key in _INPUT_KEYS if key in keys]
         if len(inputs) > 1:
             report(f"has {' and '.join(inputs)}: keep one of them")
@@ -397,9 +402,9 @@ def _written_assertion(item: object, where: str, report: Report) -> _WrittenAsse
         return None
     if "type" in keys:
         kind, value = keys["type"], keys.get("value")
-        others = [key for key in keys if key not in _ASSERTION_KEYS]
+        others = [key for key in keys if key not in ASSERTION_KEYS]
     else:
-        types = [key for key in keys if key not in _ASSERTION_KEYS and key not in _INSTEAD_IN_ASSERTION]
+        types = [key for key in keys if key not in ASSERTION_KEYS and key not in _INSTEAD_IN_ASSERTION]
         if len(types) != 1 or "value" in keys:
             report(f"{where} has no type: the types are {', '.join(assertions.KINDS)}, and not- before each")
             return None
@@ -414,7 +419,7 @@ def _written_assertion(item: object, where: str, report: Report) -> _WrittenAsse
     # The reason for a type that is not supported is the one that matters.
     if kind.removeprefix("not-") in assertions.KINDS:
         for key in others:
-            report(f"{where}: {_other_key(key, _ASSERTION_KEYS, _INSTEAD_IN_ASSERTION)}")
+            report(f"{where}: {_other_key(key, ASSERTION_KEYS, _INSTEAD_IN_ASSERTION)}")
     return _WrittenAssertion(where, kind, value, threshold, keys.get("weight"), keys.get("metric"))
 
 

@@ -255,8 +255,14 @@ class SecretFound(errors.Refused):
         path, _, line = place.rpartition(":")
         path = path if line.isdigit() else place
         folder, _, file = path.rpartition("/")
-        # The entry of a version is for its text and for its request file.
-        allowed_key = file if file in listing.YAML_NAMES else file.partition(".")[0]
+        if file in listing.YAML_NAMES:
+            allowed_key = file
+        elif listing.number_of(file) or listing.request_number_of(file):
+            # The entry of a version is for its text and for its request file.
+            allowed_key = file.partition(".")[0]
+        else:
+            allowed_key = listing.TEST_NAMES[0]
+            folder = folder.removesuffix(f"/{listing.TESTS_FOLDER}")
         super().__init__(
             "secret_found",
             secrets[0] + more,
