@@ -30,7 +30,7 @@ _VERSION_NUMBERS = frozenset({"to", "expect"})
 _VERSIONS = frozenset({"versions"})
 _VALUES = {
     "by": KEYS,
-    "access": ("viewer", "application", "ticker", "operator"),
+    "access": ("viewer", "reviewer", "application", "ticker", "operator"),
     "log_format": ("text", "json"),
     "format": ("text", "markdown", "json"),
     "color": COLOR_CHOICES,

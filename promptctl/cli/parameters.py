@@ -392,8 +392,8 @@ ACCESS = _option(
     "access",
     "--as",
     "ACCESS",
-    "viewer (reads), application (resolves and records uses), ticker (reads and ticks rollouts) or operator (changes "
-    "prompts).",
+    "viewer (reads all but the replies of tests), reviewer (reads all), application (resolves and records uses), "
+    "ticker (reads as viewer and ticks rollouts) or operator (changes prompts).",
     required=True,
 )
 SQL = _option("command", "--command -c", "SQL", "Run this SQL. Do not prompt for statements.")

@@ -94,7 +94,7 @@ def _usage(problem: typer.TyperException, name: str, rest: Sequence[str]) -> err
     if isinstance(problem, typer.BadParameter):
         # Typer accepts any text as a value, so the only bad parameter is a missing one.
         missing = next(entry for entry in command.parameters if problem.param and entry.name == problem.param.name)
-        values = ": viewer, application, ticker or operator" if missing is p.ACCESS else ""
+        values = ": viewer, reviewer, application, ticker or operator" if missing is p.ACCESS else ""
         return errors.Usage("usage", f"{command_path} needs {missing.usage}{values}", hint=hint)
     spelling = getattr(problem, "option_name", None)
     if spelling is None:

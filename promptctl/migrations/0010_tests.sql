@@ -288,7 +288,7 @@ create table promptctl.test_run_cases (
     constraint a_case_of_a_run_is_stored foreign key (case_hash) references promptctl.test_cases (hash),
     constraint a_run_has_at_most_10000_cases check (place between 1 and 10000),
     constraint passes_are_among_the_replies check (
-        baseline_passes between 0 and baseline_replies and new_passes between 0 and new_replies),
+        baseline_passes >= 0 and baseline_passes <= baseline_replies and new_passes >= 0 and new_passes <= new_replies),
     constraint the_errors_of_a_case_are_not_negative check (errors >= 0),
     constraint a_case_has_a_known_verdict check (verdict in ('better', 'worse')),
     constraint the_p_of_a_case_is_from_0_to_1 check (p between 0 and 1),

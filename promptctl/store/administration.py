@@ -83,7 +83,7 @@ def read_login(database: Database) -> tuple[str, str | None, bool]:
 
 
 def grant_access(database: Database, login: str, access: str) -> None:
-    """Grant an existing login role what `access` (viewer, application, ticker, operator) needs, and revoke the rest.
+    """Grant an existing login role what `access` (viewer, reviewer, application, ticker, operator) needs.
 
     Raises NotFound for an unknown role, and Refused if the connected role must not grant.
     """

@@ -116,7 +116,7 @@ INVALID: dict[tuple[str, ...], tuple[str, str]] = {
     ("activate",): ("promptctl activate needs NAME@VERSION...", "promptctl activate --help"),
     ("show",): ("promptctl show needs NAME[@VERSION]", "promptctl show --help"),
     ("db", "grant", "app"): (
-        "promptctl db grant needs --as ACCESS: viewer, application, ticker or operator",
+        "promptctl db grant needs --as ACCESS: viewer, reviewer, application, ticker or operator",
         "promptctl db grant app --as application",
     ),
     ("db", "grant", "app", "--as"): ("--as needs a value", "promptctl db grant app --as application"),
@@ -160,7 +160,7 @@ INVALID: dict[tuple[str, ...], tuple[str, str]] = {
     ("list", "--log-format", "xml"): ('invalid log format "xml": use text or json', "promptctl list --help"),
     ("completion", "tcsh"): ('invalid shell "tcsh": use bash, zsh or fish', "promptctl completion --help"),
     ("db", "grant", "app", "--as", "root"): (
-        'invalid access "root": use viewer, application, ticker or operator',
+        'invalid access "root": use viewer, reviewer, application, ticker or operator',
         "promptctl db grant --help",
     ),
 }

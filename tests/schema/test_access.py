@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _numbers = itertools.count()
 DENIED = "42501"
+HASH = "0" * 64
+RUN = f'{{"name": "greeter", "version": 1, "margin": 0, "cases_sha256": "{HASH}"}}'
+BEGIN_RUN = f"promptctl.begin_test_run('{RUN}', '{{}}')"
 
 VIEWER_STATEMENTS = [
     "select * from promptctl.prompts",
@@ -50,6 +53,19 @@ VIEWER_STATEMENTS = [
     "select * from promptctl.rollout_looks",
     "select * from promptctl.rollout_ticks",
     "select * from promptctl.explain_rollout('greeter')",
+    "select * from promptctl.test_cases",
+    "select * from promptctl.prompt_tests",
+    "select * from promptctl.prompt_cases",
+    "select * from promptctl.test_runs",
+    "select * from promptctl.test_run_cases",
+    "select * from promptctl.test_batches",
+    "select * from promptctl.version_verdicts",
+]
+# What may quote a reply.
+REVIEWER_STATEMENTS = [
+    "select * from promptctl.test_replies",
+    "select * from promptctl.test_judgements",
+    "select * from promptctl.test_failures",
 ]
 TICKER_STATEMENTS = [
     "select * from promptctl.tick_rollout('greeter', 'cron')",
@@ -94,6 +110,15 @@ OPERATOR_STATEMENTS = [
     "select * from promptctl.start_rollout('greeter', 1); select promptctl.resume_rollout('greeter')",
     "select * from promptctl.start_rollout('greeter', 1); select promptctl.stop_rollout('greeter')",
     "select promptctl.drop_uses(now(), 0)",
+    "select promptctl.set_cases('greeter', '{}', 0.1)",
+    f"select {BEGIN_RUN}",
+    f"""select promptctl.record_test_replies({BEGIN_RUN}, encode(v.sha256, 'hex'), '[]')
+        from promptctl.versions v where v.name = 'greeter' and v.version = 1""",
+    f"select promptctl.record_test_judgements('{HASH}', '[]')",
+    f"select promptctl.record_test_batch({BEGIN_RUN}, 'batch', '{{}}')",
+    "select promptctl.end_test_batch('batch')",
+    f"""select promptctl.end_test_run({BEGIN_RUN}, '{{"failure": "no_replies"}}')""",
+    "select promptctl.drop_test_replies(now())",
 ]
 COMMON_STATEMENTS = [
     f"select promptctl.expect_schema_version({schema.VERSION})",
@@ -124,6 +149,17 @@ OWNER_STATEMENTS = [
     "select promptctl.judge_rollout(null)",
     "select promptctl.record_tick(null)",
     "select promptctl.open_rollout('greeter')",
+    "insert into promptctl.test_cases (definition) values ('{}')",
+    "delete from promptctl.prompt_tests",
+    "delete from promptctl.prompt_cases",
+    "update promptctl.test_runs set verdict = 'better'",
+    "update promptctl.test_run_cases set new_passes = 3",
+    "delete from promptctl.test_batches",
+    "delete from promptctl.test_replies",
+    "delete from promptctl.test_judgements",
+    "delete from promptctl.test_failures",
+    "select promptctl.add_test_cases('{}')",
+    "select promptctl.require_open_test_run(1)",
     "update promptctl.installation set version = 2",
     "truncate promptctl.uses",
     "truncate promptctl.totals",
@@ -153,10 +189,12 @@ OWNER_STATEMENTS = [
 ]
 ALLOWED = {
     "viewer": COMMON_STATEMENTS + VIEWER_STATEMENTS,
+    "reviewer": COMMON_STATEMENTS + VIEWER_STATEMENTS + REVIEWER_STATEMENTS,
     "ticker": COMMON_STATEMENTS + VIEWER_STATEMENTS + TICKER_STATEMENTS,
     "application": COMMON_STATEMENTS + APPLICATION_STATEMENTS,
     "operator": COMMON_STATEMENTS
     + VIEWER_STATEMENTS
+    + REVIEWER_STATEMENTS
     + APPLICATION_STATEMENTS
     + TICKER_STATEMENTS
     + OPERATOR_STATEMENTS,
@@ -215,6 +253,9 @@ def assert_allowed(connection: Connection, allowed: list[str]) -> None:
         ("operator", "ticker"),
         ("ticker", "viewer"),
         ("ticker", "application"),
+        ("operator", "reviewer"),
+        ("reviewer", "viewer"),
+        ("reviewer", "ticker"),
     ],
 )
 def test_granting_a_lower_access_revokes_the_higher_one(
@@ -301,6 +342,15 @@ def test_functions_ignore_temporary_types_and_tables_of_the_caller(
             "rollout_events",
             "rollout_looks",
             "rollout_ticks",
+            "test_cases",
+            "prompt_tests",
+            "prompt_cases",
+            "test_runs",
+            "test_run_cases",
+            "test_failures",
+            "test_batches",
+            "test_replies",
+            "test_judgements",
         )
         for name in tables:
             run(session, f"create temporary table {name} (name integer)")

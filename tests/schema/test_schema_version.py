@@ -9,7 +9,7 @@ import promptctl
 from promptctl import schema
 
 VERSION = 10
-DIGEST = "e96dc13110386c20f37b06af5e922178067c7990560d4d1b6ce8fa97b622fe2b"
+DIGEST = "6b56f14f00743bd546f673961988cedc20b2ce10f5ffe87658c10be774bebd16"
 
 
 def test_the_recorded_digest_is_the_one_of_schema_sql() -> None:

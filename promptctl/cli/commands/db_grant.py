@@ -24,9 +24,10 @@ def grant(run: Run, login: str, access: str) -> None:
       promptctl db grant ci --as operator
       promptctl db grant cron --as ticker
     """
-    if access not in ("viewer", "application", "ticker", "operator"):
+    if access not in ("viewer", "reviewer", "application", "ticker", "operator"):
         raise errors.Usage(
-            "usage", f"invalid access {references.quoted(access)}: use viewer, application, ticker or operator"
+            "usage",
+            f"invalid access {references.quoted(access)}: use viewer, reviewer, application, ticker or operator",
         )
     with run.database() as database:
         try:

@@ -16,6 +16,7 @@ _READS = ("show", "render", "diff", "chat", "tokens")
 _ACCESSES = {
     "read": "viewer", "reader": "viewer", "readonly": "viewer", "read-only": "viewer", "ro": "viewer",
     "app": "application", "service": "application", "client": "application",
+    "review": "reviewer", "auditor": "reviewer",
     "cron": "ticker", "tick": "ticker",
     "write": "operator", "writer": "operator", "ops": "operator", "editor": "operator",
 }  # fmt: skip
