@@ -8,8 +8,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.schema.attempts import ATTEMPTS, COVERED_ELSEWHERE, EFFECTS, REFUSALS, Attempt
+from tests.schema import attempts, run_attempts
+from tests.schema.attempts import COVERED_ELSEWHERE, Attempt
 from tests.schema.support import refusal, rows, run
+
+ATTEMPTS = [*attempts.ATTEMPTS, *run_attempts.ATTEMPTS]
+REFUSALS = [*attempts.REFUSALS, *run_attempts.REFUSALS]
+EFFECTS = attempts.EFFECTS | run_attempts.EFFECTS
 
 
 @pytest.mark.parametrize("attempt", [*ATTEMPTS, *REFUSALS], ids=lambda attempt: attempt.rule)
