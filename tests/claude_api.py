@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from tests import claude_replies as scenarios
+from tests.claude_crowd import Batch, Crowd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,9 @@ class Request:
     first_text: float | None = None
     ended: float | None = None
     cut: bool = False
+    # The status of the answer, and its usage if it is a reply.
+    status: int | None = None
+    usage: dict[str, int] | None = None
 
 
 @dataclass
@@ -48,6 +52,8 @@ class _State:
     counts: Counter[str] = field(default_factory=Counter[str])
     changed: threading.Condition = field(default_factory=threading.Condition)
     stopping: threading.Event = field(default_factory=threading.Event)
+    crowds: dict[str, Crowd] = field(default_factory=dict[str, Crowd])
+    batches: dict[str, Batch] = field(default_factory=dict[str, Batch])
     open: set[socket.socket] = field(default_factory=set[socket.socket])
     problems: list[Exception] = field(default_factory=list[Exception])
 
@@ -87,6 +93,11 @@ class ClaudeServer:
     def requests(self) -> list[Request]:
         """Every request so far, in the order in which they came."""
         return list(self._state.requests)
+
+    @property
+    def batches(self) -> list[Batch]:
+        """Every batch so far, in the order in which they came."""
+        return list(self._state.batches.values())
 
     def url(self, scenario: str = "ok", **parameters: object) -> str:
         """The base URL for a client to which the server answers in the way of a scenario (`claude_replies`)."""
@@ -139,11 +150,17 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: tests read what clients say."""
 
+    def do_GET(self) -> None:
+        self._receive({})
+
     def do_POST(self) -> None:
+        self._receive(json.loads(self.rfile.read(int(self.headers["content-length"])) or "{}"))
+
+    def _receive(self, body: dict[str, Any]) -> None:
         began = time.monotonic()
         parts = urlsplit(self.path).path.split("/")
         scenario, given = parts[1], dict(parse_qsl(parts[2] if parts[2] != "-" else "", keep_blank_values=True))
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.base = "/".join(parts[:3])
         request = Request(scenario, {name.lower(): value for name, value in self.headers.items()}, body, began)
         with self.state.changed:
             self.state.requests.append(request)
@@ -177,7 +194,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif request.scenario == "hang":
             self._wait_for_the_end()
             return
-        if urlsplit(self.path).path.endswith("/count_tokens"):
+        if "/batches" in self.path:
+            self._batch(request, given)
+        elif request.scenario == "crowd" and not urlsplit(self.path).path.endswith("/count_tokens"):
+            self._crowd(request, given)
+        elif urlsplit(self.path).path.endswith("/count_tokens"):
             self._count_tokens(request, given)
         elif request.body.get("stream"):
             self._stream(request, given)
@@ -204,6 +225,52 @@ class _Handler(BaseHTTPRequestHandler):
             document = {"input_tokens": scenarios.input_tokens(request.body)}
             self._whole(200, "application/json", json.dumps(document), {"request-id": "req_counted"})
 
+    def _crowd(self, request: Request, given: scenarios.Parameters) -> None:
+        """Answer as the scenario `crowd`: with a rate limit, an overloaded server now and then, and a judge."""
+        crowd = self._crowd_of(given)
+        with self.state.changed:
+            status, retry_after = crowd.admit(request.began)
+            number = crowd.count() if status == 200 else 0
+        request.status = status
+        if status != 200:
+            headers = {} if retry_after is None else {"retry-after": f"{retry_after:.3f}"}
+            self._error(status, *scenarios.ERRORS[status], headers)
+            return
+        model = str(request.body["model"])
+        if model in given.text("missing_models").split(","):
+            request.status = 404
+            self._error(404, "not_found_error", f"model: {model}")
+            return
+        self._pause(given.number("delay_ms", 0) / 1000)
+        message = crowd.message(request.body, number)
+        self._send_stream(f"req_{len(self.state.requests):06}", scenarios.whole_message(message))
+        request.usage = message["usage"]
+
+    def _crowd_of(self, given: scenarios.Parameters) -> Crowd:
+        with self.state.changed:
+            return self.state.crowds.setdefault(self.base, Crowd(given))
+
+    def _batch(self, request: Request, given: scenarios.Parameters) -> None:
+        """Answer the requests of the API of batches: create, retrieve, results and cancel."""
+        crowd = self._crowd_of(given)
+        batch_id, _, action = self.path.partition("/batches")[2].partition("?")[0].strip("/").partition("/")
+        with self.state.changed:
+            if not batch_id:
+                batch = Batch(f"msgbatch_{len(self.state.batches):06}", request.body["requests"], crowd)
+                self.state.batches[batch.id] = batch
+            elif (found := self.state.batches.get(batch_id)) is None:
+                self._error(404, "not_found_error", f"batch: {batch_id}")
+                return
+            else:
+                batch = found
+        if action == "results":
+            self._whole(200, "application/x-jsonl", batch.results())
+            return
+        if action == "cancel":
+            batch.cancel()
+        url = f"http://{self.headers['host']}{self.base}/v1/messages/batches/{batch.id}/results"
+        self._whole(200, "application/json", json.dumps(batch.document(url, is_poll=bool(batch_id) and not action)))
+
     def _status(self, scenario: str, given: scenarios.Parameters) -> None:
         status = 401 if scenario == "leak" else given.number("status", 500)
         kind, message = scenarios.ERRORS[status]
@@ -223,6 +290,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(text.encode())))
         self.end_headers()
         self.wfile.write(text.encode())
+
+    def _send_stream(self, request_id: str, content: bytes) -> None:
+        """Send a whole stream at once, which takes less time than event by event."""
+        self._whole(200, "text/event-stream; charset=utf-8", content.decode(), {"request-id": request_id})
 
     def _stream(self, request: Request, given: scenarios.Parameters) -> None:
         self.send_response(200)

@@ -25,6 +25,7 @@ SCENARIOS = frozenset((
     "ok", "echo", "thinking", "unknown_event", "max_tokens", "refusal", "context_window", "cut", "close", "early_end",
     "error_event", "garbage", "html", "html_error", "empty", "not_sse", "status", "leak", "hang", "stall", "slow_first",
     "big", "escapes", "markup", "wide", "odd_event", "zeros", "corrected", "halves", "blocks", "strict",
+    "crowd",
 ))  # fmt: skip
 
 WHOLE = {
@@ -193,6 +194,20 @@ def input_tokens(body: Mapping[str, Any]) -> int:
         return len(node.split()) if isinstance(node, str) else 0
 
     return FRAME_TOKENS + words({key: value for key, value in body.items() if key != "model"})
+
+
+def whole_message(message: Mapping[str, Any]) -> bytes:
+    """The events of a message that has only texts, each text in one event."""
+    events = [_event("message_start", message={**message, "content": [], "stop_reason": None})]
+    for index, block in enumerate(message["content"]):
+        events += [
+            _event("content_block_start", index=index, content_block={**block, "text": ""}),
+            _event("content_block_delta", index=index, delta={"type": "text_delta", "text": block["text"]}),
+            _event("content_block_stop", index=index),
+        ]
+    delta = {"stop_reason": message["stop_reason"], "stop_sequence": None}
+    events += [_event("message_delta", delta=delta, usage=message["usage"]), _event("message_stop")]
+    return b"".join(events)
 
 
 def _event(kind: str, **fields: object) -> bytes:

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-DEFAULT_MAX_TOKENS = 8192
-
 
 class Conversation:
     """A conversation with Claude. Each turn uses the version that is active when the turn begins.
@@ -111,7 +109,8 @@ class Conversation:
             self.values,
             messages,
             model=self.model(),
-            max_tokens=self._max_tokens or int(self.served.settings.get("max_tokens") or DEFAULT_MAX_TOKENS),
+            max_tokens=self._max_tokens
+            or int(self.served.settings.get("max_tokens") or claude_settings.DEFAULT_MAX_TOKENS),
         )
 
     def turn(self, content: Content) -> Turn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import _thread
 import itertools
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from promptctl import errors
 from promptctl.claude import network, refusals, retries, sdk_arguments
@@ -26,6 +26,8 @@ _LONGEST_NAME = 200
 # Parameters of older models, which newer SDKs do not have. They take no tokens.
 _SAMPLING = frozenset({"temperature", "top_k", "top_p"})
 OK, INTERRUPTED = "ok", "interrupted"
+
+_Result = TypeVar("_Result")
 
 
 class Attempt:
@@ -203,6 +205,22 @@ class Claude:
         signatures = (inspect.signature(method) for method in (messages.create, messages.count_tokens))
         in_signatures = {name for signature in signatures for name in signature.parameters}
         return [key for key in keywords if key == sdk_arguments.EXTRA_BODY or key not in (*in_signatures, *_SAMPLING)]
+
+    def use(self, call: Callable[[Any], _Result], model: str = "") -> _Result:
+        """Return what `call` returns for the SDK's client. Raises ClaudeFailed for an exception of the SDK or of HTTP.
+
+        The failure has `wait_seconds` above 0 if a repetition of the call may succeed.
+        """
+        client = self._wait_for_client()
+        try:
+            return call(client)
+        except errors.PromptctlError:
+            raise
+        except Exception as problem:
+            failure, delay = refusals.translate(problem, model, self._settings.secrets)
+            if delay is not None:
+                failure.wait_seconds = max(failure.wait_seconds, delay, 0.1)
+            raise failure from problem
 
     def _load(self) -> None:
         try:

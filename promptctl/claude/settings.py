@@ -7,8 +7,9 @@ import os
 from promptctl import errors
 from promptctl.records import Record
 
-# For a version without a model.
+# What a version without these settings is called with.
 DEFAULT_MODEL = "claude-sonnet-5-5"
+DEFAULT_MAX_TOKENS = 8192
 KEY_HINT = "export ANTHROPIC_API_KEY=KEY, with a key from the Claude Console"
 # With one of these, the SDK may find a profile or a federated identity, so a missing key is not an error.
 _OTHER_CREDENTIALS = (

@@ -1,0 +1,104 @@
+"""What the calls of a run cost, and the limit that they must not exceed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptctl import errors
+from promptctl.claude import prices
+from promptctl.records import Record
+from promptctl.rules.test_replies import canonical_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from promptctl.records import Timestamp
+
+# What is around the texts of a call, and the instructions that Claude adds for tools.
+_FRAME_TOKENS = 1000
+
+
+class TokensUsed(Record):
+    """The tokens of one call. `input` is all of the input, with both cached parts."""
+
+    input: int
+    output: int
+    cache_read: int = 0
+    cache_write: int = 0
+
+
+class Budget:
+    """The costs of a run so far, and the limit. `spent` is in US dollars, None once a call had no known price.
+
+    A call that runs has its greatest possible cost reserved. So the costs never exceed the limit, whatever Claude
+    returns. Results of tools that run at Claude, such as a web search, are not known beforehand and not counted.
+    """
+
+    def __init__(self, most: float | None, at: Timestamp, price_part: float = 1.0) -> None:
+        """Allow costs up to `most` US dollars at the prices of the time `at`, any costs if it is None.
+
+        `price_part` is the part of the price that each call costs, 0.5 in batches.
+        """
+        self.most = most
+        self.spent: float | None = 0.0
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.is_exhausted = False
+        self._at = at
+        self._price_part = price_part
+        self._reserved = 0.0
+        self._are_prices_installed = prices.are_installed()
+
+    def check_models(self, models: Iterable[str]) -> None:
+        """Raise Refused (`price_unknown`) if there is a limit and one of the models has no known price."""
+        if self.most is None:
+            return
+        for model in models:
+            if self.cost(model, TokensUsed(1, 1)) is None:
+                raise errors.Refused(
+                    "price_unknown",
+                    f"the price of {model} is not known, so its calls cannot be limited to a cost",
+                    hint="run the command without --max-cost, or choose another model with --model",
+                )
+
+    def cost(self, model: str, tokens: TokensUsed, *, writes_for_an_hour: bool = False) -> float | None:
+        """Return what a call costs in US dollars, None if the model has no known price."""
+        if not self._are_prices_installed:
+            return None
+        total = prices.cost_usd(
+            model, tokens.input, tokens.output, tokens.cache_read, tokens.cache_write, self._at,
+            writes_for_an_hour=writes_for_an_hour,
+        )  # fmt: skip
+        return None if total is None else total * self._price_part
+
+    def reserve(self, keywords: Mapping[str, Any]) -> float | None:
+        """Reserve the most that a call can cost, and return it. None if that could exceed the limit.
+
+        Without a limit the result is 0.0.
+        """
+        if self.most is None:
+            return 0.0
+        greatest = self.greatest_cost(keywords)
+        if greatest is None or (self.spent or 0.0) + self._reserved + greatest > self.most:
+            return None
+        self._reserved += greatest
+        return greatest
+
+    def greatest_cost(self, keywords: Mapping[str, Any]) -> float | None:
+        """Return the most that a call can cost: a token for each byte of the input, and all of `max_tokens`."""
+        size = len(canonical_json(keywords).encode("utf-8", "surrogatepass")) + _FRAME_TOKENS
+        writes = '"cache_control"' in canonical_json(keywords)
+        tokens = TokensUsed(size, int(keywords["max_tokens"]), 0, size if writes else 0)
+        return self.cost(str(keywords["model"]), tokens, writes_for_an_hour=writes)
+
+    def settle(self, reserved: float, cost: float | None, tokens: TokensUsed) -> None:
+        """Count a call that ended, with what it cost, in the place of what was reserved for it."""
+        self._reserved -= reserved
+        self.input_tokens += tokens.input
+        self.output_tokens += tokens.output
+        if cost is None:
+            # A call that was rejected has no tokens and costs nothing, whatever the model.
+            self.spent = self.spent if tokens == (0, 0, 0, 0) else None
+        elif self.spent is not None:
+            self.spent += cost

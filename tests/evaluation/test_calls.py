@@ -1,0 +1,176 @@
+"""Calls beside each other: none is lost, none is made twice when it succeeded, and what stops them."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from promptctl import errors
+from promptctl.claude.api import Claude
+from promptctl.evaluation import calls as evaluation_calls
+from promptctl.evaluation.budget import Budget
+from promptctl.evaluation.calls import Call, Calls, Counts
+from promptctl.rules.test_replies import Reply, hash_of_request
+from promptctl.rules.use_ids import UseIds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.claude_api import ClaudeServer, Request
+
+MODEL = "claude-haiku-5-5"
+
+
+class Maker:
+    """Makes calls of the test server, and keeps what came."""
+
+    def __init__(self, most_cost: float | None = None) -> None:
+        self.claude = Claude()
+        self.budget = Budget(most_cost, "2026-11-30T00:00:00Z")
+        self.replies: list[Reply] = []
+        self.counts: list[Counts] = []
+
+    def make(self, calls: Sequence[Call], take: Callable[[Reply], None] | None = None) -> dict[str, str]:
+        made = Calls(self.claude, self.budget, UseIds()).make(calls, take or self.replies.append, self.counts.append)
+        return dict(made)
+
+
+def call(number: int, *, model: str = MODEL, max_tokens: int = 100) -> Call:
+    keywords: dict[str, Any] = {
+        "model": model,
+        "max_tokens": max_tokens,
+        "system": "You are calm.",
+        "messages": [{"role": "user", "content": f"question {number}"}],
+    }
+    return Call(f"case {number}", hash_of_request(keywords), lambda: keywords)
+
+
+@pytest.fixture
+def open_maker(claude: ClaudeServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Maker]:
+    """Return a function that returns a Maker for a scenario of the test server."""
+
+    def open_for(scenario: str = "crowd", *, most_cost: float | None = None, **parameters: object) -> Maker:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", claude.KEY)
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", claude.url(scenario, **parameters))
+        return Maker(most_cost)
+
+    return open_for
+
+
+def asked(requests: Sequence[Request]) -> Counter[str]:
+    """Return how many replies the server sent for each question."""
+    return Counter(request.body["messages"][-1]["content"] for request in requests if request.status == 200)
+
+
+def test_no_call_is_lost_and_none_that_succeeded_is_made_again(
+    open_maker: Callable[..., Maker], claude: ClaudeServer
+) -> None:
+    before = len(claude.requests)
+    maker = open_maker(rate=300, burst=20, reject_every=10, delay_ms=20)
+    assert maker.make([call(number) for number in range(60) for _ in range(3)]) == {}
+    assert Counter(reply.case_hash for reply in maker.replies) == {f"case {number}": 3 for number in range(60)}
+    assert set(asked(claude.requests[before:]).values()) == {3}
+    statuses = Counter(request.status for request in claude.requests[before:])
+    assert statuses[529] >= 5
+    assert statuses[429] >= 5
+    assert len({reply.id for reply in maker.replies}) == 180
+    assert maker.counts[-1][:3] == (180, 180, 0)
+
+
+def test_a_reply_has_what_claude_returned(open_maker: Callable[..., Maker]) -> None:
+    maker = open_maker(alias="claude-haiku-5-5-20261001")
+    maker.make([call(7)])
+    [reply] = maker.replies
+    assert reply.text == 'A good reply to "question 7"'
+    assert reply.blocks == [{"type": "text", "text": reply.text}]
+    assert (reply.model, reply.stop_reason) == ("claude-haiku-5-5-20261001", "end_turn")
+    assert (reply.input_tokens, reply.output_tokens) == (12, 6)
+    assert reply.response_ms is not None
+    assert reply.cost == pytest.approx(maker.budget.spent)
+    assert reply.created_at.endswith("Z")
+
+
+@pytest.mark.parametrize("stop", ["refusal", "max_tokens"])
+def test_a_refusal_and_a_cut_reply_are_replies(open_maker: Callable[..., Maker], stop: str) -> None:
+    maker = open_maker(stop=stop)
+    assert maker.make([call(1)]) == {}
+    assert [reply.stop_reason for reply in maker.replies] == [stop]
+
+
+def test_a_model_that_does_not_exist_ends_the_calls(open_maker: Callable[..., Maker], claude: ClaudeServer) -> None:
+    before = len(claude.requests)
+    maker = open_maker(missing_models="claude-nope")
+    with pytest.raises(errors.ClaudeFailed, match="Claude does not have the model") as raised:
+        maker.make([call(number, model="claude-nope") for number in range(50)])
+    assert raised.value.code == "not_found_error"
+    assert len(claude.requests) - before <= 8
+
+
+def test_a_request_that_claude_rejects_fails_alone_and_is_not_repeated(
+    open_maker: Callable[..., Maker], claude: ClaudeServer
+) -> None:
+    before = len(claude.requests)
+    maker = open_maker("status", status=400, times=1)
+    wrong, right = call(1), call(2)
+    failures = maker.make([wrong])
+    assert list(failures) == [wrong.request_hash]
+    assert maker.make([right, right]) == {}
+    assert len(maker.replies) == 2
+    assert len(claude.requests) - before == 3
+
+
+def test_a_lost_connection_is_retried(open_maker: Callable[..., Maker], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation_calls, "FIRST_WAIT", 0.01)
+    maker = open_maker("early_end", after=1)
+    failed = call(1)
+    assert maker.make([failed]) == {failed.request_hash: "the reply ended before it was complete"}
+    assert maker.counts[-1][:2] == (1, 1)
+
+
+def test_a_wait_that_is_too_long_ends_the_calls(open_maker: Callable[..., Maker], claude: ClaudeServer) -> None:
+    before = len(claude.requests)
+    maker = open_maker("status", status=429, retry_after=3600)
+    with pytest.raises(errors.ClaudeFailed, match="Claude asks to wait 1 hour"):
+        maker.make([call(number) for number in range(50)])
+    assert len(claude.requests) - before <= 8
+
+
+def test_the_cost_of_all_calls_never_exceeds_the_limit(open_maker: Callable[..., Maker]) -> None:
+    calls = [call(number, max_tokens=4000) for number in range(100)]
+    greatest = open_maker().budget.greatest_cost(calls[0].compose())
+    assert greatest is not None
+    limit = greatest + 0.0004
+    maker = open_maker(most_cost=limit)
+    maker.make(calls)
+    spent = maker.budget.spent
+    assert maker.budget.is_exhausted
+    assert spent is not None
+    # Another call could exceed the limit.
+    assert limit - greatest < spent <= limit
+    assert 0 < len(maker.replies) < 50
+
+
+def test_an_unknown_price_cannot_be_limited(open_maker: Callable[..., Maker]) -> None:
+    with pytest.raises(errors.Refused, match="the price of house-model is not known") as raised:
+        open_maker(most_cost=1.0).budget.check_models([MODEL, "house-model"])
+    assert raised.value.code == "price_unknown"
+    open_maker().budget.check_models(["house-model"])
+
+
+def test_an_interruption_keeps_the_replies_of_calls_that_run(open_maker: Callable[..., Maker]) -> None:
+    maker = open_maker(delay_ms=50)
+    first = threading.Event()
+
+    def take(reply: Reply) -> None:
+        maker.replies.append(reply)
+        if not first.is_set():
+            first.set()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        maker.make([call(number) for number in range(40)], take)
+    # The calls that ran beside the first one.
+    assert 4 <= len(maker.replies) < 40
