@@ -241,6 +241,10 @@ class _Handler(BaseHTTPRequestHandler):
             request.status = 404
             self._error(404, "not_found_error", f"model: {model}")
             return
+        if "reject_text" in given and given.text("reject_text") in json.dumps(request.body):
+            request.status = 400
+            self._error(400, *scenarios.ERRORS[400])
+            return
         self._pause(given.number("delay_ms", 0) / 1000)
         message = crowd.message(request.body, number)
         self._send_stream(f"req_{len(self.state.requests):06}", scenarios.whole_message(message))

@@ -10,6 +10,7 @@ Parameters in the URL:
 - `judge`: `well` (a reply passes if it holds the last word of the rubric), `badly` (each second answer is wrong),
   `nonsense`.
 - `missing_models`: names of models that do not exist, with commas.
+- `reject_text`: a call that has this text is rejected as invalid.
 - `polls`: how often a batch is in progress before it ends.
 - `errored`, `expired`, `canceled`: the number of requests of batches that end so, from the first one on.
 """

@@ -142,7 +142,7 @@ def test_the_cost_of_all_calls_never_exceeds_the_limit(open_maker: Callable[...,
     calls = [call(number, max_tokens=4000) for number in range(100)]
     greatest = open_maker().budget.greatest_cost(calls[0].compose())
     assert greatest is not None
-    limit = greatest + 0.0004
+    limit = greatest + 0.0001
     maker = open_maker(most_cost=limit)
     maker.make(calls)
     spent = maker.budget.spent

@@ -1,0 +1,188 @@
+"""Make calls in Message Batches, for half of their price. A batch takes up to a day.
+
+The ids of batches are stored before anything waits for them, so a run that was killed can take the replies later.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import TYPE_CHECKING, Any
+
+from promptctl import errors
+from promptctl.claude import message_batches
+from promptctl.evaluation.budget import TokensUsed
+from promptctl.evaluation.calls import Counts, timestamp
+from promptctl.rules import tokens
+from promptctl.rules.test_replies import Reply, canonical_json, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from promptctl.claude.api import Claude
+    from promptctl.claude.message_batches import BatchResult
+    from promptctl.evaluation.budget import Budget
+    from promptctl.evaluation.calls import Call
+    from promptctl.evaluation.result_recorder import Recorder
+    from promptctl.rules.use_ids import UseIds
+
+FIRST_POLL_SECONDS = 2.0
+_LONGEST_POLL_SECONDS = 60.0
+_POLL_GROWTH = 1.5
+# A request that ends with an error of Claude's own is sent again in at most so many further batches.
+MOST_REPETITIONS = 2
+_OF_THE_REQUEST = ("invalid_request_error", "request_too_large", "not_found_error")
+# How often a poll that fails for a moment, for example because the connection is lost, is made in sequence.
+_MOST_FAILED_POLLS = 10
+
+
+class BatchCalls:
+    """Makes calls in batches. It has the method `make` of `calls.Calls`, and is used in its place."""
+
+    def __init__(self, claude: Claude, budget: Budget, ids: UseIds, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._claude = claude
+        self._budget = budget
+        self._ids = ids
+        # The hash of the text that the calls belong to, by request hash; '' for the calls of a judge.
+        self.text_hashes: Mapping[str, str] = {}
+
+    def make(
+        self, calls: Sequence[Call], take: Callable[[Reply], None], report: Callable[[Counts], None]
+    ) -> Mapping[str, str]:
+        """Make the calls, and pass each reply to `take`. Return the calls that failed: the sentence, by request hash.
+
+        Raises ClaudeFailed, and KeyboardInterrupt: the batch is then processed all the same, and `collect` takes it.
+        """
+        failures: dict[str, str] = {}
+        pending = list(calls)
+        ended = 0
+        for repetition in range(MOST_REPETITIONS + 1):
+            again: list[Call] = []
+            for group in self._groups(pending):
+                by_id = dict(_named(group))
+                batch = message_batches.create(self._claude, {name: call.compose() for name, call in by_id.items()})
+                self._recorder.record_batch(batch.id, self._document(by_id))
+                self._wait(batch.id, lambda counts, ended=ended: report(_counts(counts, ended, len(calls))))
+                for result in message_batches.results(self._claude, batch.id):
+                    call = by_id.get(result.custom_id)
+                    if call is None:
+                        continue
+                    if result.kind == "errored" and result.error_type not in _OF_THE_REQUEST:
+                        again.append(call)
+                        failures[call.request_hash] = _sentence(result)
+                    elif (reply := self.reply(result, call.case_hash, call.request_hash)) is None:
+                        failures[call.request_hash] = _sentence(result)
+                        ended += 1
+                    else:
+                        take(reply)
+                        ended += 1
+                self._recorder.end_batch(batch.id)
+            if not again or repetition == MOST_REPETITIONS:
+                break
+            for call in again:
+                failures.pop(call.request_hash, None)
+            pending = again
+        report(Counts(ended, len(calls), 0, 0.0))
+        return failures
+
+    def collect(self, batch_id: str, report: Callable[[Counts], None]) -> Iterator[BatchResult]:
+        """Wait for a batch of an earlier run, and yield its results. Raises ClaudeFailed."""
+        self._wait(batch_id, lambda counts: report(_counts(counts, 0, sum(counts.values()))))
+        yield from message_batches.results(self._claude, batch_id)
+
+    def reply(self, result: BatchResult, case_hash: str, request_hash: str) -> Reply | None:
+        """Return the reply in the result of a request, and count what it cost; None if it has no reply."""
+        message = result.message
+        if message is None:
+            return None
+        usage = tokens.read(message.get("usage"))
+        used = TokensUsed(usage.input or 0, usage.output or 0, usage.cache_read or 0, usage.cache_write or 0)
+        model = str(message.get("model"))
+        cost = self._budget.cost(model, used)
+        self._budget.settle(0.0, cost, used)
+        blocks: list[dict[str, Any]] = list(message.get("content") or ())
+        return Reply(
+            case_hash=case_hash,
+            request_hash=request_hash,
+            model=model,
+            blocks=blocks,
+            text=text_of(blocks),
+            stop_reason=message.get("stop_reason"),
+            input_tokens=usage.input,
+            output_tokens=usage.output,
+            cache_read_tokens=usage.cache_read,
+            cache_write_tokens=usage.cache_write,
+            response_ms=None,
+            cost=cost,
+            created_at=timestamp(time.time()),
+            id=self._ids.new(time.perf_counter()),
+            failure_code=None,
+        )
+
+    def _groups(self, calls: Sequence[Call]) -> Iterator[list[Call]]:
+        """Divide calls into batches that Claude accepts, as far as the budget allows them."""
+        group: list[Call] = []
+        size = 0
+        greatest = 0.0
+        for call in calls:
+            keywords = call.compose()
+            reserved = self._budget.reserve(keywords)
+            if reserved is None:
+                self._budget.is_exhausted = True
+                break
+            greatest += reserved
+            length = len(canonical_json(keywords).encode("utf-8", "surrogatepass")) + 200
+            if group and (len(group) == message_batches.MOST_REQUESTS or size + length > message_batches.MOST_BYTES):
+                yield group
+                group, size = [], 0
+            group.append(call)
+            size += length
+        if group:
+            yield group
+        self._budget.settle(greatest, 0.0, TokensUsed(0, 0))
+
+    def _document(self, by_id: Mapping[str, Call]) -> dict[str, Any]:
+        return {
+            name: [call.case_hash, call.request_hash, self.text_hashes.get(call.request_hash, "")]
+            for name, call in by_id.items()
+        }
+
+    def _wait(self, batch_id: str, report: Callable[[Mapping[str, int]], None]) -> None:
+        """Ask for the state of a batch until it has ended, less and less often."""
+        seconds = FIRST_POLL_SECONDS
+        failed_polls = 0
+        while True:
+            try:
+                state = message_batches.retrieve(self._claude, batch_id)
+            except errors.ClaudeFailed:
+                failed_polls += 1
+                if failed_polls == _MOST_FAILED_POLLS:
+                    raise
+            else:
+                failed_polls = 0
+                report(state.counts)
+                if state.has_ended:
+                    return
+            time.sleep(seconds)
+            seconds = min(_LONGEST_POLL_SECONDS, seconds * _POLL_GROWTH)
+
+
+def _named(calls: Sequence[Call]) -> Iterator[tuple[str, Call]]:
+    """Yield each call with an id that tells repetitions of one request apart, in the characters that Claude accepts."""
+    counts: dict[str, int] = {}
+    for call in calls:
+        number = counts[call.request_hash] = counts.get(call.request_hash, 0) + 1
+        digest = base64.urlsafe_b64encode(bytes.fromhex(call.request_hash)).decode().rstrip("=")
+        yield f"{digest}-{number}", call
+
+
+def _counts(counts: Mapping[str, int], ended: int, total: int) -> Counts:
+    processing = counts.get("processing", 0)
+    return Counts(ended + sum(counts.values()) - processing, total, processing, 0.0)
+
+
+def _sentence(result: BatchResult) -> str:
+    if result.kind == "errored":
+        return f"Claude rejected the request: {result.error_message}"
+    return {"expired": "the batch expired before the call was made"}.get(result.kind, "the batch was cancelled")

@@ -1,0 +1,162 @@
+"""Check replies: with the assertions of their case, and with judges, whose verdicts are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptctl import errors
+from promptctl.evaluation import checks
+from promptctl.evaluation.checks import Check
+from promptctl.evaluation.judge import Voting
+from promptctl.rules.assertions import RUBRIC
+from promptctl.rules.test_verdicts import FIRST_STAGE, SECOND_STAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from promptctl.evaluation.calls import Call
+    from promptctl.evaluation.judge import Judge
+    from promptctl.evaluation.result_recorder import Recorder
+    from promptctl.evaluation.results import Judgement, Reply
+    from promptctl.evaluation.storage import Storage
+    from promptctl.rules.test_cases import Assertion, Case
+
+    MakeCalls = Callable[[Sequence[Call], Callable[[Reply], None]], Mapping[str, str]]
+
+# A new rubric makes a judge judge the kept replies of the baseline again, which is paid for: at most so many of a case.
+MOST_JUDGED_AGAIN = FIRST_STAGE + SECOND_STAGE
+
+
+class Judging:
+    """The checks of all replies of a run. `calls` is how many calls of judges it took, `errors` why some failed.
+
+    `answers` has answers of judges that an earlier run asked for, by the hash of the request.
+    """
+
+    def __init__(
+        self, judges: Sequence[Judge | None], storage: Storage, recorder: Recorder, make_calls: MakeCalls
+    ) -> None:
+        self.calls = 0
+        self.errors: list[str] = []
+        self.answers: dict[str, list[Reply]] = {}
+        self._storage = storage
+        self._recorder = recorder
+        self._make_calls = make_calls
+        self._judgements: dict[tuple[str, str], Judgement] = {}
+        self._asked_for: set[tuple[str, str]] = set()
+        self._has_judges = any(judge is not None for judge in judges)
+        # By the hash of the case and the id of the reply; a check is None if no judge gave a verdict.
+        self._checks: dict[tuple[str, str], list[Check | None]] = {}
+
+    def affordable(self, case: Case, judge: Judge | None, replies: list[Reply], least: int) -> list[Reply]:
+        """Return those of the kept replies of a baseline to compare, oldest first.
+
+        Without a rubric these are all. With one, they are those that are judged already, and if these are few, the
+        newest others.
+        """
+        if judge is None:
+            return replies
+        keys = [judge.key(assertion) for assertion in _rubrics(case)]
+        self._load([reply.id for reply in replies], keys)
+        judged = [reply for reply in replies if all((reply.id, key) in self._judgements for key in keys)]
+        missing = max(0, min(MOST_JUDGED_AGAIN, max(least, 1)) - len(judged))
+        others = [reply for reply in replies if reply not in judged]
+        chosen = {reply.id for reply in judged + others[len(others) - min(missing, len(others)) :]}
+        return [reply for reply in replies if reply.id in chosen]
+
+    def judge(self, pairs: Sequence[tuple[Case, Judge | None, Reply, str]]) -> None:
+        """Get a verdict for each rubric of these cases and replies, from earlier runs or from the judges.
+
+        A pair is a case, its judge, a reply, and the system prompt that the reply was made with.
+        """
+        if not self._has_judges:
+            return
+        keys = sorted({judge.key(one) for case, judge, *_ in pairs if judge is not None for one in _rubrics(case)})
+        self._load(sorted({reply.id for _, _, reply, _ in pairs}), keys)
+        votings = [
+            Voting(judge, assertion, case, reply, system)
+            for case, judge, reply, system in pairs
+            if judge is not None
+            for assertion in _rubrics(case)
+            if (reply.id, judge.key(assertion)) not in self._judgements
+        ]
+        # Cases with the same input and rubric share a voting.
+        votings = list({(voting.reply.id, voting.key): voting for voting in votings}.values())
+        while opened := [voting for voting in votings if voting.is_open]:
+            self._ask(opened)
+        self.errors += [voting.error for voting in votings if voting.judgement is None and voting.error]
+        self._recorder.flush()
+
+    def checks(self, case: Case, judge: Judge | None, reply: Reply) -> Sequence[Check | None]:
+        """Return the check of each assertion of a case for a reply, None for one without a verdict of the judge."""
+        key = case.hash, reply.id
+        if key not in self._checks:
+            self._checks[key] = [
+                self._rubric_check(assertion, judge, reply)
+                if assertion.kind == RUBRIC
+                else checks.check(assertion, reply, case)
+                for assertion in case.assertions
+            ]
+        return self._checks[key]
+
+    def passes(self, case: Case, judge: Judge | None, reply: Reply) -> bool | None:
+        """Return whether a reply passes; None if that depends on a verdict that no judge gave."""
+        results = self.checks(case, judge, reply)
+        worst, best = (
+            checks.reply_passes(case, [Check(holds, float(holds), "") if one is None else one for one in results])
+            for holds in (False, True)
+        )
+        return worst if worst == best else None
+
+    def _ask(self, votings: Sequence[Voting]) -> None:
+        """Make one call for each voting."""
+        # Votings with the same request share its answers, each of which goes to one of them.
+        waiting: dict[str, list[Voting]] = {}
+        pending: list[Call] = []
+        for voting in votings:
+            answers = self.answers.get(voting.call.request_hash)
+            if answers:
+                self._take(voting, answers.pop())
+            else:
+                waiting.setdefault(voting.call.request_hash, []).append(voting)
+                pending.append(voting.call)
+
+        def take(answer: Reply) -> None:
+            self._take(waiting[answer.request_hash].pop(), answer)
+
+        failures: Mapping[str, str] = self._make_calls(pending, take) if pending else {}
+        for request_hash, rest in waiting.items():
+            for voting in rest:
+                voting.fail(failures.get(request_hash, "the call was not made"))
+
+    def _take(self, voting: Voting, answer: Reply) -> None:
+        self.calls += 1
+        voting.add(answer)
+        if (judgement := voting.judgement) is not None:
+            self._judgements[judgement.reply_id, judgement.judging_key] = judgement
+            self._recorder.add_judgement(voting.judge.sha256, judgement)
+
+    def _load(self, reply_ids: Sequence[str], keys: Sequence[str]) -> None:
+        """Read the kept judgements of replies, each pair once."""
+        unknown = sorted({one for one in reply_ids for key in keys if (one, key) not in self._asked_for})
+        if not unknown or not keys:
+            return
+        self._asked_for |= {(one, key) for one in unknown for key in keys}
+        try:
+            kept = self._storage.kept_judgements(unknown, keys)
+        except errors.Unreachable:
+            # The run goes on without the database, and the judges are asked.
+            return
+        for judgement in kept:
+            self._judgements[judgement.reply_id, judgement.judging_key] = judgement
+
+    def _rubric_check(self, assertion: Assertion, judge: Judge | None, reply: Reply) -> Check | None:
+        assert judge is not None
+        judgement = self._judgements.get((reply.id, judge.key(assertion)))
+        if judgement is None:
+            return None
+        return Check(judgement.passed, judgement.score, "" if judgement.passed else judgement.reason)
+
+
+def _rubrics(case: Case) -> list[Assertion]:
+    return [assertion for assertion in case.assertions if assertion.kind == RUBRIC]

@@ -1,0 +1,129 @@
+"""Store the results of a run as they come; in a file while the database cannot be reached."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from promptctl import errors
+from promptctl.evaluation.spooled_results import SpooledResults
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from promptctl.evaluation.storage import Storage
+    from promptctl.rules.test_replies import Judgement, Reply
+    from promptctl.store.test_runs import CaseOutcome, RunOutcome
+
+# A process that is killed loses the replies of at most this time, or so many of them.
+_MOST_SECONDS = 0.5
+_MOST_REPLIES = 20
+
+
+class Recorder:
+    """Records the results of one run. `run` is its number, `notes` are sentences for a person."""
+
+    def __init__(self, storage: Storage, run: int, directory: str) -> None:
+        """Store results in `storage`, or in a file of `directory` once the database cannot be reached."""
+        self.run = run
+        self.notes: list[str] = []
+        self.reply_ids: set[str] = set()
+        self._storage = storage
+        self._spool = SpooledResults(directory, run)
+        self._is_spooling = False
+        # What is not stored yet, by the hash of the text that it belongs to.
+        self._replies: dict[str, list[Reply]] = {}
+        self._judgements: dict[str, list[Judgement]] = {}
+        self._flushed_at = time.monotonic()
+
+    def add_reply(self, text_hash: str, reply: Reply) -> None:
+        """Record a reply to the text with this hash, soon."""
+        self.reply_ids.add(reply.id)
+        self._replies.setdefault(text_hash, []).append(reply)
+        if len(self._replies[text_hash]) >= _MOST_REPLIES:
+            self.flush()
+        else:
+            self.flush_if_due()
+
+    def add_judgement(self, judge_sha256: str, judgement: Judgement) -> None:
+        """Record a judgement of a judge, soon."""
+        self._judgements.setdefault(judge_sha256, []).append(judgement)
+        self.flush_if_due()
+
+    def flush_if_due(self) -> None:
+        """Store what came, if the last time was half a second ago."""
+        if time.monotonic() - self._flushed_at >= _MOST_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Store everything that came. An interruption leaves what is not stored for the next time."""
+        # Replies first: a judgement belongs to a reply that is stored.
+        for text_hash, replies in list(self._replies.items()):
+            self._store_replies(text_hash, replies)
+            del self._replies[text_hash]
+        for judge_sha256, judgements in list(self._judgements.items()):
+            self._store_judgements(judge_sha256, judgements)
+            del self._judgements[judge_sha256]
+        self._flushed_at = time.monotonic()
+
+    def end(self, outcome: RunOutcome, results: Sequence[CaseOutcome]) -> None:
+        """Store the outcome of the run, after everything else."""
+        self.flush()
+        if not self._is_spooling:
+            try:
+                self._storage.end_run(self.run, outcome, results)
+            except errors.Unreachable as problem:
+                self._begin_to_spool(problem)
+            else:
+                return
+        self._spool.add_end(outcome, results)
+
+    def record_batch(self, batch_id: str, requests: Mapping[str, Any]) -> None:
+        """Store the id of a batch of messages, and what its replies need."""
+        if not self._is_spooling:
+            try:
+                self._storage.record_batch(self.run, batch_id, requests)
+            except errors.Unreachable as problem:
+                self._begin_to_spool(problem)
+            else:
+                return
+        self._spool.add_batch(batch_id, requests)
+
+    def end_batch(self, batch_id: str) -> None:
+        """Mark a batch as ended, after its replies were stored."""
+        self.flush()
+        if not self._is_spooling:
+            try:
+                self._storage.end_batch(batch_id)
+            except errors.Unreachable as problem:
+                self._begin_to_spool(problem)
+            else:
+                return
+        self._spool.add_batch_end(batch_id)
+
+    def _store_replies(self, text_hash: str, replies: Sequence[Reply]) -> None:
+        if not self._is_spooling:
+            try:
+                self._storage.record_replies(self.run, text_hash, replies)
+            except errors.Unreachable as problem:
+                self._begin_to_spool(problem)
+            else:
+                return
+        self._spool.add_replies(text_hash, replies)
+
+    def _store_judgements(self, judge_sha256: str, judgements: Sequence[Judgement]) -> None:
+        if not self._is_spooling:
+            try:
+                self._storage.record_judgements(judge_sha256, judgements)
+            except errors.Unreachable as problem:
+                self._begin_to_spool(problem)
+            else:
+                return
+        self._spool.add_judgements(judge_sha256, judgements)
+
+    def _begin_to_spool(self, problem: errors.Unreachable) -> None:
+        self._is_spooling = True
+        self.notes.append(
+            f"{problem.message}: the results are in {self._spool.path}, and --resume stores them in the database"
+        )

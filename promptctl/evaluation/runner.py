@@ -1,0 +1,624 @@
+"""Run the cases of a prompt against a text and its baseline, in two stages, and judge the result.
+
+Replies that were kept are used first, on both sides: a run that was interrupted goes on where it ended, and a run that
+is repeated makes no call. The replies of the new side count in the order in which they were made, so a repeated run
+comes to the same verdict.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Protocol
+
+from promptctl import errors
+from promptctl.claude.api import Claude
+from promptctl.evaluation import spooled_results
+from promptctl.evaluation.batches import BatchCalls
+from promptctl.evaluation.budget import Budget
+from promptctl.evaluation.calls import Calls, failed, timestamp
+from promptctl.evaluation.judge import BUILT_IN, Judge
+from promptctl.evaluation.judging import Judging
+from promptctl.evaluation.result_recorder import Recorder
+from promptctl.evaluation.results import CaseResult, FailedCheck, ModelNames, Progress, RunResult
+from promptctl.evaluation.sides import Side, same_settings
+from promptctl.records import Record
+from promptctl.rules.assertions import RUBRIC
+from promptctl.rules.test_cases import cases_hash
+from promptctl.rules.test_verdicts import DEFAULT_MARGIN, FIRST_STAGE, MOST_BASELINE, SECOND_STAGE, Counts, Verdict
+from promptctl.rules.use_ids import UseIds
+from promptctl.store import test_runs
+from promptctl.store.test_runs import CaseOutcome, Failure, NewRun, RunOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from promptctl.evaluation.calls import Call
+    from promptctl.evaluation.calls import Counts as CallCounts
+    from promptctl.evaluation.results import Reply, Subject
+    from promptctl.evaluation.storage import Storage
+    from promptctl.rules.test_cases import Case
+
+    class CallMaker(Protocol):
+        """Makes calls: `calls.Calls` one by one, `batches.BatchCalls` in batches."""
+
+        def make(
+            self, calls: Sequence[Call], take: Callable[[Reply], None], report: Callable[[CallCounts], None]
+        ) -> Mapping[str, str]:
+            """Make the calls, and return those that failed."""
+            ...
+
+
+# After kept replies turn out to be of another model, they are made again. A model that moves during the run moves once.
+_MOST_ROUNDS = 3
+_MOST_PROBLEMS = 10
+
+
+class Statistics(Protocol):
+    """The functions that decide on a run."""
+
+    def suspicious(self, counts: Sequence[Counts]) -> list[int]:
+        """Return the indexes of the cases that get the second stage."""
+        ...
+
+    def judge_run(self, stage_one: Sequence[Counts], all_replies: Sequence[Counts], margin: float) -> Verdict:
+        """Return the verdict on a run."""
+        ...
+
+
+class Options(Record):
+    """How to run. Costs are in US dollars.
+
+    `model` and `max_tokens` replace those of both sides. `margin` is the drop that does not matter, a part of 1.
+    `repeat` is the number of new replies to each case in the first stage. With `is_replay`, kept replies are used and
+    no call is made. With `is_batch`, calls are made in batches. `is_resumed`: first take the results that earlier runs
+    left, in files of `directory` and in batches. `max_cost` is the most that the run may cost.
+    """
+
+    model: str | None = None
+    max_tokens: int | None = None
+    margin: float = DEFAULT_MARGIN
+    repeat: int | None = None
+    is_replay: bool = False
+    is_batch: bool = False
+    is_resumed: bool = False
+    max_cost: float | None = None
+    directory: str = "."
+
+
+def execute(
+    subject: Subject,
+    against: Subject | None,
+    cases: Sequence[Case],
+    options: Options,
+    progress: Callable[[Progress], None],
+    storage: Storage,
+    *,
+    statistics: Statistics,
+    judge_of: Callable[[str], Subject],
+    open_claude: Callable[[], Claude] = Claude,
+    origin: Mapping[str, Any] | None = None,
+) -> RunResult:
+    """Run the cases against both sides and return the result, which is stored too.
+
+    The same text with the same settings needs no run: the result then has no id, and no call is made. `judge_of`
+    returns the version that is the judge with a reference. `open_claude` is called when the first call is made.
+
+    Raises Usage (`invalid_cases`, `invalid_judge`, `no_cases`) before any call, Refused (`price_unknown`), ClaudeFailed
+    if a failure would end every further call or if no call returned a reply, Unreachable if the database cannot be
+    reached when the run begins, and KeyboardInterrupt. The replies that came are stored in any case.
+    """
+    if not cases:
+        raise errors.Usage(
+            "no_cases", f"{subject.label} has no test cases", hint=f"add prompts/{subject.name}/tests.yaml"
+        )
+    if against is not None and same_settings(subject, against):
+        return _unchanged(subject, against, cases, options)
+    run = _Run(subject, against, cases, options, progress, storage, statistics, judge_of, open_claude, origin)
+    return run.execute()
+
+
+class _Run:
+    """One run. Lists of cases and of results have the order of the cases."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        against: Subject | None,
+        cases: Sequence[Case],
+        options: Options,
+        progress: Callable[[Progress], None],
+        storage: Storage,
+        statistics: Statistics,
+        judge_of: Callable[[str], Subject],
+        open_claude: Callable[[], Claude],
+        origin: Mapping[str, Any] | None,
+    ) -> None:
+        self._subject, self._against, self._cases, self._options = subject, against, cases, options
+        self._progress, self._storage, self._statistics = progress, storage, statistics
+        self._open_claude, self._origin = open_claude, origin
+        self._began = time.monotonic()
+        self._started_at = timestamp(time.time())
+        self._new = Side(subject, cases, options.model, options.max_tokens)
+        self._baseline = None if against is None else Side(against, cases, options.model, options.max_tokens)
+        self._notes: list[str] = []
+        self._check_cases()
+        self._judges = self._make_judges(judge_of)
+        self._ids = UseIds()
+        self._budget = Budget(options.max_cost, self._started_at, 0.5 if options.is_batch else 1.0)
+        self._check_prices()
+        self._maker: CallMaker | None = None
+        self._failures: dict[str, str] = {}
+        self._kept = self._new_calls = 0
+        self._is_stale = False
+
+    def execute(self) -> RunResult:
+        options = self._options
+        if options.is_resumed and (count := spooled_results.upload(options.directory, self._storage)):
+            self._notes.append(f"{count} replies of an earlier run were stored")
+        number = self._storage.begin_run(self._new_run(), self._cases)
+        self._recorder = Recorder(self._storage, number, options.directory)
+        self._judging = Judging(self._judges, self._storage, self._recorder, self._make_judge_calls)
+        try:
+            return self._evaluate(number)
+        except (errors.PromptctlError, KeyboardInterrupt) as problem:
+            self._recorder.flush()
+            # A run with a batch stays open, because its replies are still to come.
+            if not (isinstance(problem, KeyboardInterrupt) and options.is_batch):
+                code = getattr(problem, "code", "interrupted")
+                self._recorder.end(self._outcome(None, code, (), 0), ())
+            raise
+
+    def _evaluate(self, number: int) -> RunResult:
+        self._load_kept_replies()
+        self._take_open_batches()
+        indexes = range(len(self._cases))
+        first = {index: self._repeat_of(index) for index in indexes}
+        self._make_replies("replies", first)
+        one = self._tables(first)
+        counts = [table.counts() for table in one]
+        suspicious: list[int] = []
+        every = one
+        if self._baseline is not None:
+            suspicious = list(self._statistics.suspicious(counts))
+            if suspicious:
+                second = first | {index: first[index] + SECOND_STAGE for index in suspicious}
+                self._make_replies("more replies", {index: second[index] for index in suspicious})
+                every = self._tables(second)
+        self._recorder.flush()
+        if not any(table.counts().new_replies for table in every):
+            self._raise_no_replies()
+        verdict = self._statistics.judge_run(counts, [table.counts() for table in every], self._options.margin)
+        verdict = self._with_errors(verdict, every)
+        results = [table.result(verdict, index, is_suspicious=index in suspicious) for index, table in enumerate(every)]
+        missing = sum(table.errors for table in every)
+        self._recorder.end(
+            self._outcome(verdict, None, self._all_models(), missing),
+            [table.outcome(place, result) for place, (table, result) in enumerate(zip(every, results, strict=True), 1)],
+        )
+        return RunResult(
+            id=str(number),
+            subject=self._subject,
+            against=self._against,
+            cases=results,
+            verdict=verdict,
+            new_calls=self._new_calls,
+            kept_replies=self._kept,
+            judge_calls=self._judging.calls,
+            cost=self._budget.spent,
+            input_tokens=self._budget.input_tokens,
+            output_tokens=self._budget.output_tokens,
+            started_at=self._started_at,
+            seconds=time.monotonic() - self._began,
+            models=ModelNames(self._new.model, self._all_models()),
+            is_stale=self._is_stale,
+            notes=[*self._notes, *self._recorder.notes],
+            margin=self._options.margin,
+            judge=self._judge_name(),
+        )
+
+    def _check_cases(self) -> None:
+        """Raise Usage if a case cannot be run with the new side. Note those that the baseline cannot be called with."""
+        problems = [
+            f"case {place} ({case.title}) {problem}"
+            for place, case in enumerate(self._cases, 1)
+            for problem in self._new.problems(case)
+        ]
+        if problems:
+            more = len(problems) - _MOST_PROBLEMS
+            problem = errors.Usage(
+                "invalid_cases",
+                problems[0],
+                hint=f"correct the tests of {self._subject.name}, and run the command again",
+            )
+            problem.others = problems[1:_MOST_PROBLEMS] + ([f"{more} more problems"] if more > 0 else [])
+            raise problem
+        if self._baseline is not None and (count := self._baseline.request_hashes.count(None)):
+            assert self._against is not None
+            self._notes.append(
+                f"{self._against.label} cannot be called with {count} of the {len(self._cases)} cases, which have no"
+                " value for its variables: there is nothing to compare these cases with"
+            )
+
+    def _make_judges(self, judge_of: Callable[[str], Subject]) -> list[Judge | None]:
+        """Return the judge of each case, None for a case without a rubric."""
+        by_reference: dict[str | None, Judge] = {}
+        judges: list[Judge | None] = []
+        for case in self._cases:
+            if not any(assertion.kind == RUBRIC for assertion in case.assertions):
+                judges.append(None)
+                continue
+            if case.judge not in by_reference:
+                by_reference[case.judge] = Judge.of(None if case.judge is None else judge_of(case.judge))
+            judges.append(by_reference[case.judge])
+        return judges
+
+    def _check_prices(self) -> None:
+        sides = [self._new] if self._baseline is None else [self._new, self._baseline]
+        models = [side.model for side in sides] + [judge.model for judge in self._judges if judge is not None]
+        self._budget.check_models(dict.fromkeys(models))
+
+    def _new_run(self) -> NewRun:
+        judges = {judge.sha256 for judge in self._judges if judge is not None}
+        return NewRun(
+            subject=self._stored_side(self._new),
+            against=None if self._baseline is None else self._stored_side(self._baseline),
+            cases_sha256=cases_hash(self._cases),
+            judge=self._judge_name() or None,
+            judge_sha256=next(iter(judges)) if len(judges) == 1 else None,
+            requested_model=self._new.model,
+            margin=self._options.margin,
+            origin=self._origin,
+        )
+
+    @staticmethod
+    def _stored_side(side: Side) -> test_runs.Side:
+        subject = side.subject
+        return test_runs.Side(subject.name, subject.version, side.text_hash, subject.settings)
+
+    def _judge_name(self) -> str:
+        references = sorted({judge.reference for judge in self._judges if judge is not None})
+        return ", ".join(references)
+
+    def _repeat_of(self, index: int) -> int:
+        return self._cases[index].repeat or self._options.repeat or FIRST_STAGE
+
+    def _load_kept_replies(self) -> None:
+        sides = [self._new] if self._baseline is None else [self._baseline, self._new]
+        for side in sides:
+            hashes = sorted({one for one in side.request_hashes if one is not None})
+            side.add(self._storage.kept_replies(hashes, MOST_BASELINE))
+
+    def _take_open_batches(self) -> None:
+        """Take the replies of batches that earlier runs of the prompt began, if this run is resumed."""
+        batches = self._storage.open_batches(self._subject.name)
+        if not batches:
+            return
+        if not self._options.is_resumed:
+            self._notes.append(
+                f"{len(batches)} batches of earlier runs have replies that were not taken: use --resume to take them"
+            )
+            return
+        maker = self._batch_maker()
+        for batch in batches:
+            replies: dict[str, list[Reply]] = {}
+            for result in maker.collect(batch.id, self._report_as("batch")):
+                case_hash, request_hash, text_hash = batch.requests.get(result.custom_id, ("", "", ""))
+                reply = maker.reply(result, case_hash, request_hash) if request_hash else None
+                if reply is None:
+                    continue
+                self._new_calls += bool(text_hash)
+                if not text_hash:
+                    self._judging.answers.setdefault(request_hash, []).append(reply)
+                    continue
+                self._recorder.reply_ids.add(reply.id)
+                replies.setdefault(text_hash, []).append(reply)
+                for side in (self._new, self._baseline):
+                    if side is not None and request_hash in side.request_hashes:
+                        side.add_fresh(reply)
+            for text_hash, group in replies.items():
+                self._storage.record_replies(batch.run, text_hash, group)
+            self._storage.end_batch(batch.id)
+
+    def _make_replies(self, stage: Any, repeats: Mapping[int, int]) -> None:
+        """Make the calls that are missing for so many replies to each case, on both sides."""
+        for _ in range(_MOST_ROUNDS):
+            self._make_missing(stage, repeats)
+            if not self._drop_stale():
+                return
+
+    def _make_missing(self, stage: Any, repeats: Mapping[int, int]) -> None:
+        sides = [self._new] if self._baseline is None else [self._new, self._baseline]
+        # A call is of the side whose request it is. Where both sides send the same, they share the replies.
+        side_of: dict[str, Side] = {}
+        pending: list[Call] = []
+        missing = [side.missing_calls(self._cases, repeats) for side in sides]
+        # The sides take turns, so that calls that end early leave something to compare.
+        for pair in zip_longest(*missing):
+            for side, call in zip(sides, pair, strict=True):
+                if call is None or call.request_hash in self._failures:
+                    continue
+                if side_of.setdefault(call.request_hash, side) is side:
+                    pending.append(call)
+        if not pending or self._options.is_replay or self._budget.is_exhausted:
+            return
+        others = {one for side in sides[1:] for one in side.request_hashes}
+
+        def take(reply: Reply) -> None:
+            side = side_of[reply.request_hash]
+            self._new_calls += 1
+            side.add_fresh(reply)
+            if side is self._new and self._baseline is not None and reply.request_hash in others:
+                self._baseline.add_fresh(reply)
+            self._recorder.add_reply(side.text_hash, reply)
+
+        maker = self._call_maker()
+        if isinstance(maker, BatchCalls):
+            maker.text_hashes = {one: side.text_hash for one, side in side_of.items()}
+        self._failures.update(maker.make(pending, take, self._report_as(stage)))
+        self._recorder.flush()
+        if self._budget.is_exhausted:
+            self._notes.append(f"the calls ended at the limit of {self._options.max_cost:g} US dollars")
+
+    def _make_judge_calls(self, calls: Sequence[Call], take: Callable[[Reply], None]) -> Mapping[str, str]:
+        """Make calls of judges. Return the failures, None of them if no call may be made."""
+        if self._options.is_replay or self._budget.is_exhausted:
+            sentence = (
+                "it was not asked, for the replies are kept ones" if self._options.is_replay else "the limit ended"
+            )
+            return {call.request_hash: sentence for call in calls}
+        maker = self._call_maker()
+        if isinstance(maker, BatchCalls):
+            maker.text_hashes = {}
+        return maker.make(calls, take, self._report_as("judge"))
+
+    def _drop_stale(self) -> bool:
+        """Drop kept replies of other models than the same name returned in this run. Return whether there were any."""
+        sides = [self._new] if self._baseline is None else [self._new, self._baseline]
+        is_stale = False
+        for side in sides:
+            returned = {model for other in sides if other.model == side.model for model in other.fresh_models}
+            if not returned:
+                continue
+            dropped = side.drop_other_models(returned)
+            if dropped:
+                is_stale = True
+                names = " and ".join(sorted(returned))
+                self._notes.append(
+                    f"{side.model} now returns {names}, so {dropped} kept replies of {side.subject.label} from another"
+                    " model are not compared"
+                )
+                self._is_stale = self._is_stale or side is self._baseline
+        return is_stale
+
+    def _tables(self, repeats: Mapping[int, int]) -> list[_Table]:
+        """Judge the replies of both sides, and return how many of each case pass."""
+        pairs: list[tuple[int, Reply, str]] = []
+        chosen: list[tuple[list[Reply], list[Reply]]] = []
+        for index, case in enumerate(self._cases):
+            new = list(self._new.replies_of(index))[: repeats[index]]
+            old: list[Reply] = []
+            if self._baseline is not None:
+                old = self._judging.affordable(
+                    case, self._judges[index], list(self._baseline.replies_of(index))[-MOST_BASELINE:], repeats[index]
+                )
+            chosen.append((old, new))
+            if self._judges[index] is not None:
+                pairs += [(index, reply, self._new.system(case)) for reply in new]
+                if self._baseline is not None and old:
+                    system = self._baseline.system(case)
+                    pairs += [(index, reply, system) for reply in old]
+        self._judging.judge(
+            [(self._cases[index], self._judges[index], reply, system) for index, reply, system in pairs]
+        )
+        tables: list[_Table] = []
+        for index, (old, new) in enumerate(chosen):
+            tables.append(_Table(self._cases[index], old, new, repeats[index], self._judging, self._judges[index]))
+        self._kept = self._count_kept(chosen)
+        return tables
+
+    def _count_kept(self, chosen: Sequence[tuple[Sequence[Reply], Sequence[Reply]]]) -> int:
+        ids = {reply.id for sides in chosen for side in sides for reply in side}
+        return len(ids - self._recorder.reply_ids)
+
+    def _with_errors(self, verdict: Verdict, tables: Sequence[_Table]) -> Verdict:
+        """Return the verdict, which is undecided instead of good while a case has no replies to compare."""
+        empty = 0
+        for index, table in enumerate(tables):
+            counts = table.counts()
+            is_compared = self._baseline is not None and self._baseline.request_hashes[index] is not None
+            empty += not counts.new_replies or (is_compared and not counts.baseline_replies)
+        if empty and verdict.word in ("better", "not worse"):
+            reason = f"{empty} of {len(tables)} cases have no replies to compare, and these may be worse"
+            return Verdict(
+                "undecided", verdict.change, verdict.interval, verdict.p_overall, verdict.broken, verdict.p_of_case,
+                verdict.needed_cases, verdict.needed_repeats, reason,
+            )  # fmt: skip
+        return verdict
+
+    def _raise_no_replies(self) -> None:
+        if self._options.is_replay:
+            raise errors.NotFound(
+                "no_kept_replies",
+                f"no replies to the cases of {self._subject.label} are kept",
+                hint="run the command without --replay",
+            )
+        if self._budget.is_exhausted:
+            raise errors.Refused(
+                "limit_too_low", "the first call could exceed --max-cost", hint="run the command with --estimate"
+            )
+        sentences = [*self._failures.values(), *self._judging.errors]
+        raise failed(sentences[0] if sentences else "there are no calls")
+
+    def _all_models(self) -> Sequence[str]:
+        sides = [self._new] if self._baseline is None else [self._new, self._baseline]
+        return sorted({reply.model for side in sides for replies in side.replies.values() for reply in replies})
+
+    def _outcome(self, verdict: Verdict | None, failure: str | None, models: Sequence[str], missing: int) -> RunOutcome:
+        interval = None if verdict is None else verdict.interval
+        return RunOutcome(
+            verdict=None if verdict is None else verdict.word,
+            failure=failure,
+            why=None if verdict is None else verdict.reason,
+            change=None if verdict is None else verdict.change,
+            lower=None if interval is None else interval[0],
+            upper=None if interval is None else interval[1],
+            p=None if verdict is None else verdict.p_overall,
+            needed_cases=None if verdict is None else verdict.needed_cases,
+            needed_repeats=None if verdict is None else verdict.needed_repeats,
+            new_calls=self._new_calls,
+            kept_replies=self._kept,
+            judge_calls=self._judging.calls,
+            errors=missing,
+            input_tokens=self._budget.input_tokens,
+            output_tokens=self._budget.output_tokens,
+            cost=self._budget.spent,
+            is_stale=self._is_stale,
+            notes=list(self._notes),
+            returned_models=list(models),
+        )
+
+    def _call_maker(self) -> CallMaker:
+        if self._maker is None:
+            if self._options.is_batch:
+                self._maker = self._batch_maker()
+            else:
+                self._maker = Calls(self._open_claude(), self._budget, self._ids)
+        return self._maker
+
+    def _batch_maker(self) -> BatchCalls:
+        return BatchCalls(self._open_claude(), self._budget, self._ids, self._recorder)
+
+    def _report_as(self, stage: Any) -> Callable[[CallCounts], None]:
+        def report(counts: CallCounts) -> None:
+            self._recorder.flush_if_due()
+            self._progress(
+                Progress(stage, counts.ended, counts.total, self._budget.spent, counts.running, counts.waiting_seconds)
+            )
+
+        return report
+
+
+class _Table:
+    """The replies to one case that are compared, and which of them pass."""
+
+    def __init__(
+        self,
+        case: Case,
+        old: Sequence[Reply],
+        new: Sequence[Reply],
+        repeats: int,
+        judging: Judging,
+        judge: Judge | None,
+    ) -> None:
+        self._case = case
+        self._judging = judging
+        self._judge = judge
+        self._old = [(reply, passes) for reply in old if (passes := judging.passes(case, judge, reply)) is not None]
+        self._new = [(reply, passes) for reply in new if (passes := judging.passes(case, judge, reply)) is not None]
+        self.errors = max(0, repeats - len(self._new))
+
+    def counts(self) -> Counts:
+        return Counts(
+            sum(passes for _, passes in self._old),
+            len(self._old),
+            sum(passes for _, passes in self._new),
+            len(self._new),
+            self._case.group,
+            self._case.is_critical,
+        )
+
+    def result(self, verdict: Verdict, index: int, *, is_suspicious: bool) -> CaseResult:
+        counts = self.counts()
+        is_worse = index in verdict.broken
+        was_good = 2 * counts.baseline_passes > counts.baseline_replies
+        is_good = 2 * counts.new_passes > counts.new_replies
+        has_both = bool(counts.baseline_replies and counts.new_replies)
+        is_better = has_both and is_good and not was_good
+        is_changed = is_worse or is_suspicious or (has_both and is_good != was_good)
+        return CaseResult(
+            case=self._case,
+            baseline_passes=counts.baseline_passes,
+            baseline_replies=counts.baseline_replies,
+            new_passes=counts.new_passes,
+            new_replies=counts.new_replies,
+            errors=self.errors,
+            failed_checks=self._failed_checks(),
+            is_changed=is_changed,
+            verdict="worse" if is_worse else None,
+            p=verdict.p_of_case[index] if index < len(verdict.p_of_case) else None,
+            example_baseline=_example(self._old, passes=not is_better),
+            example_new=_example(self._new, passes=is_better or not is_changed),
+        )
+
+    def outcome(self, place: int, result: CaseResult) -> CaseOutcome:
+        return CaseOutcome(
+            place=place,
+            baseline_passes=result.baseline_passes,
+            baseline_replies=result.baseline_replies,
+            new_passes=result.new_passes,
+            new_replies=result.new_replies,
+            errors=result.errors,
+            is_changed=result.is_changed,
+            verdict=result.verdict,
+            p=result.p,
+            baseline_ids=_ids(self._old, result.example_baseline),
+            new_ids=_ids(self._new, result.example_new),
+            failures=[Failure(check.label, check.reason, check.times) for check in result.failed_checks],
+        )
+
+    def _failed_checks(self) -> list[FailedCheck]:
+        reasons: dict[int, list[str]] = {}
+        for reply, _ in self._new:
+            for place, check in enumerate(self._judging.checks(self._case, self._judge, reply)):
+                if check is not None and not check.passed:
+                    reasons.setdefault(place, []).append(check.reason)
+        return [
+            FailedCheck(self._case.assertions[place].label, reasons[place][0], len(reasons[place]))
+            for place in sorted(reasons)
+        ]
+
+
+def _example(replies: Sequence[tuple[Reply, bool]], *, passes: bool) -> Reply | None:
+    """Return the first reply that passes, or does not; else the first one."""
+    for reply, is_passing in replies:
+        if is_passing == passes:
+            return reply
+    return replies[0][0] if replies else None
+
+
+def _ids(replies: Sequence[tuple[Reply, bool]], first: Reply | None) -> list[str]:
+    ids = [reply.id for reply, _ in replies]
+    if first is not None:
+        ids.remove(first.id)
+        ids.insert(0, first.id)
+    return ids
+
+
+def _unchanged(subject: Subject, against: Subject, cases: Sequence[Case], options: Options) -> RunResult:
+    """Return the result for a text that is the same as its baseline, which needs no call."""
+    reason = f"the text and the settings are those of {against.label}"
+    return RunResult(
+        id="",
+        subject=subject,
+        against=against,
+        cases=[CaseResult(case, 0, 0, 0, 0, 0, (), False, None, None, None, None) for case in cases],
+        verdict=Verdict("not worse", 0.0, (0.0, 0.0), None, (), (), None, None, reason),
+        new_calls=0,
+        kept_replies=0,
+        judge_calls=0,
+        cost=0.0,
+        input_tokens=0,
+        output_tokens=0,
+        started_at=timestamp(time.time()),
+        seconds=0.0,
+        models=ModelNames(options.model or str(subject.settings.get("model") or ""), ()),
+        is_stale=False,
+        notes=(),
+        margin=options.margin,
+        judge="",
+    )
+
+
+__all__ = ["BUILT_IN", "Options", "Statistics", "execute"]

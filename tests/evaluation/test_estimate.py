@@ -1,0 +1,112 @@
+"""The estimate of a run, compared with what the run then takes, and with what the test server bills."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from promptctl import errors
+from promptctl.claude import prices
+from promptctl.claude.api import Claude
+from promptctl.evaluation import estimate
+from promptctl.evaluation.runner import Options
+from tests.evaluation.conftest import GOOD, MODEL, case, rubric, subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from promptctl.evaluation.results import Estimate, Subject
+    from promptctl.rules.test_cases import Case
+    from tests.evaluation.conftest import Runner
+
+    RunCases = Callable[..., Runner]
+
+
+def estimated(
+    run: Runner, cases: Sequence[Case], new: Subject | None = None, against: Subject | None = None, **options: Any
+) -> Estimate:
+    return estimate.estimate(
+        new or subject("You are calm and kind.", 2),
+        against or subject(GOOD, 1),
+        cases,
+        Options(**options),
+        run.storage,
+        Claude(),
+        judge_of=lambda reference: run.judges[reference],
+        report=pytest.fail,
+    )
+
+
+def billed(run: Runner, before: int) -> float:
+    """Return what the server bills for the requests after the first `before`, at the prices of the model."""
+    usages = [(one.body["model"], one.usage) for one in run.claude.requests[before:] if one.usage]
+    costs = [
+        prices.cost_usd(model, usage["input_tokens"], usage["output_tokens"], 0, 0, "2026-11-30T00:00:00Z")
+        for model, usage in usages
+    ]
+    return sum(cost for cost in costs if cost is not None)
+
+
+def test_the_cost_of_a_run_is_within_two_percent_of_its_estimate_and_of_the_bill(run_cases: RunCases) -> None:
+    run = run_cases()
+    cases = [case(number) for number in range(10)]
+    run.run(cases)
+    new = subject("You are calm, kind and brief, whatever they say.", 3)
+    expected = estimated(run, cases, new)
+    before = len(run.claude.requests)
+    result = run.run(cases, new)
+    assert (expected.calls, expected.judge_calls, expected.kept_replies) == (30, 0, 30)
+    assert expected.is_output_known
+    assert result.new_calls == 30
+    assert result.input_tokens == expected.input_tokens
+    assert result.cost == pytest.approx(billed(run, before))
+    assert expected.cost == pytest.approx(result.cost, rel=0.02)
+    assert expected.most_cost is not None
+    assert result.cost is not None
+    assert result.cost < expected.most_cost
+
+
+def test_calls_of_judges_are_estimated_too(run_cases: RunCases) -> None:
+    run = run_cases()
+    cases = [case(1, rubric()), case(2)]
+    first = estimated(run, cases)
+    assert (first.calls, first.judge_calls) == (12, 6)
+    assert (first.most_calls, first.most_judge_calls) == (40, 60)
+    assert not first.is_output_known
+    assert run.run(cases).judge_calls == 6
+    again = estimated(run, cases)
+    assert (again.calls, again.judge_calls, again.cost) == (0, 0, 0)
+
+
+def test_an_estimate_makes_no_call_but_counts(run_cases: RunCases) -> None:
+    run = run_cases()
+    before = len(run.claude.requests)
+    estimated(run, [case(1, rubric()), case(2)])
+    assert all(request.status is None for request in run.claude.requests[before:])
+    assert run.storage.runs == {}
+
+
+def test_the_same_text_takes_nothing(run_cases: RunCases) -> None:
+    same = estimated(run_cases(), [case(1)], subject(GOOD, 2))
+    assert (same.calls, same.most_calls, same.cost) == (0, 0, 0)
+
+
+def test_a_batch_is_half_the_price(run_cases: RunCases) -> None:
+    run = run_cases()
+    whole, half = estimated(run, [case(1)]), estimated(run, [case(1)], is_batch=True)
+    assert whole.cost is not None
+    assert half.cost == pytest.approx(whole.cost / 2)
+
+
+def test_a_model_without_a_price_is_named(run_cases: RunCases) -> None:
+    unknown = estimated(run_cases(), [case(1, rubric())], model="house-model")
+    assert unknown.unpriced_models == ["house-model"]
+    assert (unknown.cost, unknown.most_cost) == (None, None)
+    assert unknown.calls == 6
+
+
+def test_a_count_that_claude_refuses_ends_the_estimate(run_cases: RunCases) -> None:
+    run = run_cases("status", status=401)
+    with pytest.raises(errors.ClaudeFailed, match="Claude rejected the API key"):
+        estimated(run, [case(1)], model=MODEL)

@@ -1,0 +1,114 @@
+"""A run that is killed in each of its stages, and the run after it, on a real database."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import SERVERS
+from tests.evaluation import killed_run
+from tests.evaluation.conftest import GOOD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+    from tests.claude_api import ClaudeServer
+
+# A run sends the same statements to each version of PostgreSQL, so one version is enough here.
+NEWEST = pytest.mark.parametrize("templated", list(SERVERS)[:1], indirect=True)
+# 12 cases: 10 new replies to each, which are broken, and 10 of the baseline.
+REPLIES = 240
+# A failing verdict of a judge takes two calls.
+JUDGE_CALLS = 120 * 2 + 120
+
+
+def start(database_url: str, way: str) -> subprocess.Popen[str]:
+    """Start a run in a process of its own."""
+    command = [sys.executable, "-m", "tests.evaluation.killed_run", database_url, way]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def kill_at(process: subprocess.Popen[str], stage: str, calls: int) -> None:
+    """Kill a run when it reports so many calls of a stage."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        words = line.split()
+        if line.startswith(stage) and int(words[-1]) >= calls:
+            break
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    process.stdout.close()
+
+
+def counts(sql: psycopg.Connection[Any]) -> tuple[int, int]:
+    """Return how many replies and judgements are stored."""
+    query = "select (select count(*) from promptctl.test_replies), (select count(*) from promptctl.test_judgements)"
+    row = sql.execute(query).fetchone()
+    assert row is not None
+    return row
+
+
+@pytest.fixture
+def serve(claude: ClaudeServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that lets the server answer in a way of its scenario `crowd`."""
+
+    def serve_crowd(**parameters: object) -> None:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", claude.KEY)
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", claude.url("crowd", **parameters))
+
+    return serve_crowd
+
+
+@pytest.fixture
+def version(sql: psycopg.Connection[Any]) -> None:
+    """Store the baseline of the run."""
+    sql.execute("select promptctl.create_version('support', %s, activated => true)", [GOOD])
+
+
+@NEWEST
+@pytest.mark.usefixtures("version")
+@pytest.mark.parametrize(("stage", "calls"), [("replies", 30), ("judge", 30), ("more replies", 60)])
+def test_a_run_that_is_killed_repeats_nothing_that_was_stored(
+    claude: ClaudeServer,
+    serve: Callable[..., None],
+    database_url: str,
+    sql: psycopg.Connection[Any],
+    stage: str,
+    calls: int,
+) -> None:
+    before = len(claude.requests)
+    serve(delay_ms=20)
+    kill_at(start(database_url, "direct"), stage, calls)
+    replies, judgements = counts(sql)
+    serve()
+    result = killed_run.run(database_url, is_batch=False)
+    assert result.kept_replies == replies
+    assert result.new_calls == REPLIES - replies
+    assert result.judge_calls <= JUDGE_CALLS - judgements
+    assert counts(sql) == (REPLIES, REPLIES)
+    # At most 20 replies of each side were not stored yet, and 64 calls run beside each other.
+    sent = sum(one.status == 200 and "output_config" not in one.body for one in claude.requests[before:])
+    assert REPLIES <= sent <= REPLIES + 2 * 20 + 64
+
+
+@NEWEST
+@pytest.mark.usefixtures("version")
+def test_a_batch_that_was_created_is_not_sent_again(
+    claude: ClaudeServer, serve: Callable[..., None], database_url: str, sql: psycopg.Connection[Any]
+) -> None:
+    before = len(claude.batches)
+    serve(polls=4, test="killed batch")
+    kill_at(start(database_url, "batch"), "replies", 0)
+    assert counts(sql) == (0, 0)
+    result = killed_run.run(database_url, is_batch=True)
+    assert (result.new_calls, result.judge_calls, result.kept_replies) == (REPLIES, JUDGE_CALLS, 0)
+    requests = [len(batch.requests) for batch in claude.batches[before:]]
+    assert requests[0] == 72
+    assert sum(requests) == REPLIES + JUDGE_CALLS
+    assert counts(sql) == (REPLIES, REPLIES)

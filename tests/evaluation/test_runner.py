@@ -1,0 +1,311 @@
+"""A whole run on the test server: two stages, kept replies, errors, models that moved, and what is stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from promptctl import errors
+from promptctl.claude import settings
+from promptctl.evaluation.calls import Calls
+from promptctl.evaluation.results import Subject
+from promptctl.rules.test_cases import Assertion
+from tests.evaluation.conftest import BROKEN, GOOD, MODEL, case, rubric, subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from promptctl.evaluation.results import Reply
+    from tests.evaluation.conftest import Runner
+
+    RunCases = Callable[..., Runner]
+
+
+def test_a_first_run_makes_three_replies_on_each_side(run_cases: RunCases) -> None:
+    run = run_cases()
+    result = run.run([case(1), case(2)])
+    assert [(one.baseline_passes, one.baseline_replies, one.new_passes, one.new_replies) for one in result.cases] == [
+        (3, 3, 3, 3)
+    ] * 2
+    assert (result.new_calls, result.kept_replies, result.judge_calls) == (12, 0, 0)
+    assert result.verdict.word == "not worse"
+    assert (result.id, result.models, result.judge) == ("1", (MODEL, [MODEL]), "")
+    assert len(run.storage.replies) == 12
+    assert run.storage.outcomes[1].verdict == "not worse"
+    assert [one.stage for one in run.progress][-1] == "replies"
+    assert run.progress[-1][1:3] == (12, 12)
+
+
+def test_the_baseline_of_an_earlier_run_costs_nothing(run_cases: RunCases) -> None:
+    run = run_cases()
+    run.run([case(1)])
+    result = run.run([case(1)], subject("You are very calm.", None))
+    assert (result.new_calls, result.kept_replies) == (3, 3)
+    assert result.cases[0].baseline_replies == 3
+
+
+def test_a_run_that_is_repeated_makes_no_call(run_cases: RunCases) -> None:
+    run = run_cases(pass_every=2)
+    cases = [case(number) for number in range(3)]
+    first = run.run(cases)
+    again = run.run(cases)
+    assert again.new_calls == 0
+    assert again.cost == 0
+    assert [one[:7] for one in again.cases] == [one[:7] for one in first.cases]
+
+
+def test_a_suspicious_case_gets_the_second_stage(run_cases: RunCases) -> None:
+    run = run_cases()
+    cases = [case(1), case(2, Assertion("contains", value="reply"))]
+    result = run.run(cases, subject(BROKEN, None))
+    assert [(one.new_passes, one.new_replies) for one in result.cases] == [(0, 10), (3, 3)]
+    assert result.cases[0].baseline_replies == 10
+    assert result.verdict.word == "worse"
+    broken, whole = result.cases
+    assert (broken.verdict, broken.is_changed) == ("worse", True)
+    assert (whole.verdict, whole.is_changed) == (None, False)
+    [failed] = broken.failed_checks
+    assert (failed.label, failed.times) == ('contains "good"', 10)
+    assert broken.example_new is not None
+    assert "poor" in broken.example_new.text
+    assert broken.example_baseline is not None
+    assert "good" in broken.example_baseline.text
+    assert "more replies" in [one.stage for one in run.progress]
+
+
+def test_repeat_replaces_the_three_replies_and_a_case_outranks_it(run_cases: RunCases) -> None:
+    result = run_cases().run([case(1), case(2, repeat=2)], repeat=5)
+    assert [one.new_replies for one in result.cases] == [5, 2]
+
+
+def test_the_same_text_makes_no_call_and_needs_no_database(run_cases: RunCases) -> None:
+    run = run_cases("status", status=500)
+    run.storage.is_lost = True
+    result = run.run([case(1)], subject(GOOD, 2))
+    assert (result.verdict.word, result.new_calls, result.id) == ("not worse", 0, "")
+    assert result.verdict.reason == "the text and the settings are those of support@1"
+
+
+def test_a_replay_needs_no_key(run_cases: RunCases, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_cases()
+    run.run([case(1)])
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    monkeypatch.setattr(settings, "_has_other_credentials", lambda: False)
+    result = run.run([case(1)], is_replay=True)
+    assert (result.new_calls, result.cases[0].new_replies) == (0, 3)
+    with pytest.raises(errors.NotFound, match="no replies to the cases of support@9 are kept"):
+        run.run([case(1)], subject("You are new.", 9), is_replay=True)
+    assert run.storage.outcomes[3].failure == "no_kept_replies"
+
+
+def test_an_alias_that_moved_makes_the_baseline_stale(run_cases: RunCases) -> None:
+    run = run_cases(alias="claude-haiku-5-5-20260101")
+    run.run([case(1)])
+    run.serve(alias="claude-haiku-5-5-20261101")
+    result = run.run([case(1)], subject("You are very calm.", None))
+    assert result.is_stale
+    assert result.models.returned == ["claude-haiku-5-5-20261101"]
+    assert (result.new_calls, result.cases[0].baseline_replies) == (6, 3)
+    [note] = result.notes
+    assert note == (
+        "claude-haiku-5-5 now returns claude-haiku-5-5-20261101, so 3 kept replies of support@1 from another model are"
+        " not compared"
+    )
+
+
+@pytest.mark.parametrize("stop", ["refusal", "max_tokens"])
+def test_a_refusal_and_a_cut_reply_are_judged_as_they_are(run_cases: RunCases, stop: str) -> None:
+    result = run_cases(stop=stop).run([case(1)])
+    assert (result.cases[0].new_passes, result.cases[0].errors) == (3, 0)
+
+
+def test_a_case_without_a_reply_is_an_error_and_the_run_is_not_good(run_cases: RunCases) -> None:
+    result = run_cases(reject_text="question 1").run([case(1), case(2)])
+    assert [(one.new_replies, one.errors) for one in result.cases] == [(0, 3), (3, 0)]
+    assert result.verdict.word == "undecided"
+    assert result.verdict.reason == "1 of 2 cases have no replies to compare, and these may be worse"
+
+
+def test_a_run_without_any_reply_fails(run_cases: RunCases) -> None:
+    run = run_cases("status", status=400)
+    with pytest.raises(errors.ClaudeFailed, match="no call returned a reply: Claude rejected the request") as raised:
+        run.run([case(1)])
+    assert raised.value.code == "no_replies"
+    assert run.storage.outcomes[1].failure == "no_replies"
+
+
+def test_a_model_that_does_not_exist_fails_the_run(run_cases: RunCases) -> None:
+    run = run_cases(missing_models="claude-nope")
+    with pytest.raises(errors.ClaudeFailed, match="Claude does not have the model"):
+        run.run([case(1)], model="claude-nope")
+    assert run.storage.outcomes[1].failure == "not_found_error"
+
+
+def test_cases_that_cannot_be_run_are_refused_before_any_call(run_cases: RunCases) -> None:
+    run = run_cases()
+    with pytest.raises(errors.Usage, match=r"case 1 .* has no value for the variable name") as raised:
+        run.run([case(1), case(2)], subject("You serve {name}.", 3))
+    assert raised.value.code == "invalid_cases"
+    assert len(raised.value.others) == 1
+    with pytest.raises(errors.Usage, match="support@2 has no test cases"):
+        run.run([])
+    assert run.storage.runs == {}
+
+
+def test_a_baseline_without_a_value_for_its_variable_is_noted(run_cases: RunCases) -> None:
+    result = run_cases().run([case(1)], against=subject("You serve {name}.", 1))
+    assert result.cases[0].baseline_replies == 0
+    [note] = result.notes
+    assert note.startswith("support@1 cannot be called with 1 of the 1 cases, which have no value for its variables")
+
+
+def test_braces_in_values_are_text(run_cases: RunCases) -> None:
+    run = run_cases("echo")
+    asked = case(1, Assertion("contains", value="{other} ${x}"), values={"name": "{other} ${x}"})
+    result = run.run([asked], subject("You serve {name}.", 2))
+    assert (result.cases[0].new_passes, result.cases[0].new_replies) == (3, 3)
+
+
+def test_the_limit_of_costs_ends_the_calls(run_cases: RunCases) -> None:
+    run = run_cases()
+    result = run.run([case(number) for number in range(50)], max_cost=0.0009)
+    assert result.cost is not None
+    assert 0 < result.cost <= 0.0009
+    assert result.new_calls < 300
+    assert "the calls ended at the limit of 0.0009 US dollars" in result.notes
+    with pytest.raises(errors.Refused, match="the first call could exceed --max-cost"):
+        run.run([case(1)], subject("You are new.", 8), max_cost=0.000001)
+    with pytest.raises(errors.Refused, match="the price of house-model is not known"):
+        run.run([case(1)], model="house-model", max_cost=1.0)
+
+
+def test_costs_of_a_model_without_a_price_are_unknown(run_cases: RunCases) -> None:
+    result = run_cases().run([case(1)], model="house-model")
+    assert result.cost is None
+    assert result.input_tokens > 0
+
+
+def test_a_judge_decides_on_rubrics_and_its_verdicts_are_kept(run_cases: RunCases) -> None:
+    run = run_cases()
+    cases = [case(1, rubric("It is good"))]
+    result = run.run(cases, subject(BROKEN, None))
+    assert (result.cases[0].new_passes, result.cases[0].new_replies) == (0, 10)
+    assert result.cases[0].baseline_passes == 10
+    # A failing verdict takes two calls, a passing one takes one.
+    assert result.judge_calls == 10 * 2 + 10
+    assert result.judge == "built-in"
+    again = run.run(cases, subject(BROKEN, None))
+    assert (again.new_calls, again.judge_calls) == (0, 0)
+    assert again.cases[0].new_passes == 0
+    # Another rubric is judged anew.
+    other = run.run([case(1, rubric("It is a reply"))], subject(BROKEN, None))
+    assert (other.new_calls, other.judge_calls > 0) == (0, True)
+
+
+def test_an_answer_of_a_judge_that_is_nonsense_is_an_error(run_cases: RunCases) -> None:
+    run = run_cases(judge="nonsense")
+    with pytest.raises(errors.ClaudeFailed, match="the judge built-in gave no usable answer"):
+        run.run([case(1, rubric())])
+    # An assertion that fails anyway decides without the judge.
+    result = run.run([case(1, Assertion("contains", value="never"), rubric())])
+    assert (result.cases[0].new_passes, result.cases[0].new_replies, result.cases[0].errors) == (0, 3, 0)
+
+
+def test_a_version_is_a_judge(run_cases: RunCases) -> None:
+    run = run_cases()
+    run.judges["judges/strict@2"] = Subject("judges/strict", 2, "", "You judge by {rubric}.", {"model": MODEL})
+    result = run.run([case(1, rubric(), judge="judges/strict@2")])
+    assert (result.judge, result.cases[0].new_passes) == ("judges/strict@2", 3)
+
+
+def test_a_database_that_is_lost_loses_no_reply(run_cases: RunCases, tmp_path: Path) -> None:
+    run = run_cases()
+    cases = [case(number, rubric()) for number in range(4)]
+    run.storage.is_lost_at_replies = True
+    result = run.run(cases)
+    assert result.verdict.word == "not worse"
+    [path] = tmp_path.glob("promptctl-test-*.jsonl")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert f"the results are in {path}, and --resume stores them" in result.notes[-1]
+    assert run.storage.replies == {}
+    # The last line is incomplete after a kill.
+    with path.open("ab") as file:
+        file.write(b'{"run": 1, "repl')
+    run.storage.is_lost = run.storage.is_lost_at_replies = False
+    resumed = run.run(cases, is_resumed=True)
+    assert (resumed.new_calls, resumed.judge_calls) == (0, 0)
+    assert len(run.storage.replies) == 24
+    assert run.storage.outcomes[1].verdict == "not worse"
+    assert resumed.notes == ["24 replies of an earlier run were stored"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_run_keeps_its_replies_and_goes_on(run_cases: RunCases, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_cases()
+    cases = [case(number) for number in range(10)]
+    make = Calls.make
+
+    def interrupted(self: Calls, calls: Any, take: Callable[[Reply], None], report: Any) -> Any:
+        make(self, calls[:25], take, report)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Calls, "make", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.run(cases)
+    assert run.storage.outcomes[1].failure == "interrupted"
+    monkeypatch.setattr(Calls, "make", make)
+    result = run.run(cases)
+    assert (result.new_calls, result.kept_replies) == (35, 25)
+
+
+def test_batches_cost_half_and_their_results_come_in_any_order(run_cases: RunCases) -> None:
+    direct = run_cases(errored=0).run([case(1), case(2)])
+    run = run_cases(polls=3)
+    result = run.run([case(1), case(2)], is_batch=True)
+    assert direct.cost is not None
+    assert result.cost == pytest.approx(direct.cost / 2)
+    assert [one[:6] for one in result.cases] == [one[:6] for one in direct.cases]
+    assert len(run.storage.ended_batches) == 1
+    assert run.progress[-1].calls == 12
+    assert all(reply.response_ms is None for reply in run.storage.replies.values())
+
+
+def test_entries_of_a_batch_that_fail_for_a_moment_are_sent_again(run_cases: RunCases) -> None:
+    result = run_cases(errored=4).run([case(1), case(2)], is_batch=True)
+    assert [one.errors for one in result.cases] == [0, 0]
+    assert result.new_calls == 12
+
+
+def test_entries_of_a_batch_that_expire_are_errors(run_cases: RunCases) -> None:
+    run = run_cases(expired=2, canceled=1)
+    result = run.run([case(1), case(2)], is_batch=True)
+    assert result.new_calls == 9
+    assert sum(one.errors for one in result.cases) > 0
+    # Another run asks for the missing ones alone.
+    assert run.run([case(1), case(2)], is_batch=True).new_calls == 3
+
+
+def test_a_batch_of_a_run_that_was_killed_is_taken_up(run_cases: RunCases, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_cases(polls=1)
+    cases = [case(1), case(2, rubric())]
+
+    def kill(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    from promptctl.evaluation.batches import BatchCalls
+
+    wait = BatchCalls._wait  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(BatchCalls, "_wait", kill)
+    with pytest.raises(KeyboardInterrupt):
+        run.run(cases, is_batch=True)
+    monkeypatch.setattr(BatchCalls, "_wait", wait)
+    assert run.storage.outcomes == {}
+    assert len(run.claude.batches) >= 1
+    before = len(run.claude.batches)
+    result = run.run(cases, is_batch=True, is_resumed=True)
+    # One more batch, for the judge.
+    assert len(run.claude.batches) == before + 1
+    assert [(one.new_replies, one.errors) for one in result.cases] == [(3, 0), (3, 0)]
+    assert run.storage.open_batches("support") == []
