@@ -218,7 +218,9 @@ HEADINGS = (
             ),
             "db schema": Command("db_schema:print_schema", "Print schema.sql, the schema as SQL."),
             "db status": Command("db_status:status", "Show which database is used and what it contains."),
-            "db maintain": Command("db_maintain:maintain", "Roll up recorded uses to keep statistics fast.", p.KEEP),
+            "db maintain": Command(
+                "db_maintain:maintain", "Roll up recorded uses to keep statistics fast.", p.KEEP, p.KEEP_REPLIES
+            ),
             "db grant": Command("db_grant:grant", "Grant a login role access to prompts.", p.LOGIN, p.ACCESS),
             "db dump": Command("db_dump:dump", "Dump the schema and its data to a file.", p.DUMP_FILE, p.REPLACE_FILE),
             "db restore": Command(

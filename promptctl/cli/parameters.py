@@ -387,6 +387,9 @@ BREAK_CLIENTS = _flag("force", "--force", "Migrate even if connected clients can
 KEEP = _option(
     "keep", "--keep", "AGE", "Delete single uses that are older than this, for example 30d. Default: keep all."
 )
+KEEP_REPLIES = _option(
+    "keep_replies", "--keep-replies", "AGE", "Delete replies of tests that are older than this. Default: keep all."
+)
 LOGIN = _argument("login", "LOGIN", "Existing login role.")
 ACCESS = _option(
     "access",

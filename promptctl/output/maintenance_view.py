@@ -15,7 +15,8 @@ class Maintained:
 
     `waiting` counts the uses that cannot be rolled up before an older transaction ends. `another_session` is true if
     another session was rolling up, so this one did not. Single uses from before the hour `dropped_before` were dropped;
-    it is None if dropping was not requested.
+    it is None if dropping was not requested. The same for replies of tests: `dropped_replies` from before the time
+    `replies_dropped_before`.
     """
 
     def __init__(self) -> None:
@@ -24,6 +25,8 @@ class Maintained:
         self.another_session = False
         self.dropped = 0
         self.dropped_before: Timestamp | None = None
+        self.dropped_replies = 0
+        self.replies_dropped_before: Timestamp | None = None
 
 
 def show(result: Maintained, label: str, form: str) -> None:
@@ -46,8 +49,13 @@ def _sentences(result: Maintained, label: str) -> list[str]:
         uses = _counted(result.dropped, "single use") if result.dropped else "no single uses"
         totals = "; totals are kept" if result.dropped else ""
         sentences.append(f"dropped {uses} from before {hour} UTC{totals}")
+    if result.replies_dropped_before is not None:
+        replies = _counted(result.dropped_replies, "reply", "replies") if result.dropped_replies else "no replies"
+        time = result.replies_dropped_before[:16].replace("T", " ")
+        runs = "; runs are kept" if result.dropped_replies else ""
+        sentences.append(f"dropped {replies} of tests from before {time} UTC{runs}")
     return sentences
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun if number == 1 else noun + 's'}".replace(",", " ")
+def _counted(number: int, noun: str, plural: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}".replace(",", " ")

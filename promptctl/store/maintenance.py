@@ -1,4 +1,7 @@
-"""Roll up uses into totals, and drop single uses that are in totals. Each call is one transaction."""
+"""Roll up uses into totals, drop single uses that are in totals, and drop replies of tests.
+
+Each call is one transaction.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,10 @@ if TYPE_CHECKING:
 # Uses are dropped by ranges of this number of pages of their table. Such a range has about 20 000 uses, which are
 # deleted in a tenth of a second.
 _PAGES = 500
+
+
+# How many replies one transaction deletes.
+_REPLIES = 1000
 
 
 class RollUp(Record):
@@ -82,3 +89,29 @@ def drop_uses(database: Database, before: Timestamp, page: int) -> int:
     """Drop the uses to drop in the range that begins at `page`, and return their number."""
     [(dropped,)] = database.run("select promptctl.drop_uses($1::timestamptz, $2::bigint, $3)", before, page, _PAGES)
     return dropped
+
+
+def count_replies_to_drop(database: Database, seconds: int) -> tuple[Timestamp, int]:
+    """Return the time `seconds` ago by the server's clock, and the number of replies of tests from before it."""
+    [(before, number)] = database.run(
+        """
+        select b.time, (select count(*) from promptctl.test_replies t where t.recorded_at < b.time)
+        from (select now() - make_interval(secs => $1::float8)) b (time)
+        """,
+        seconds,
+    )
+    return before, number
+
+
+def drop_replies(database: Database, before: Timestamp) -> int:
+    """Drop up to a thousand replies of tests from before a time, with their judgements, and return their number.
+
+    The call that drops fewer also drops the reasons of failures from before that time.
+    """
+    [(dropped,)] = database.run("select promptctl.drop_test_replies($1::timestamptz, $2)", before, _REPLIES)
+    return dropped
+
+
+def is_last_batch_of_replies(dropped: int) -> bool:
+    """Return whether no more replies are to be dropped, after `drop_replies` has returned this number."""
+    return dropped < _REPLIES

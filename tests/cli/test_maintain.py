@@ -80,7 +80,11 @@ def test_keep_drops_older_uses_and_keeps_their_totals(promptctl: Promptctl, sql:
     sql.execute("select promptctl.score_use(id, 0.25) from promptctl.uses where outcome = 'ok' limit 900")
     before = stats(promptctl)
     document = json.loads(promptctl("db", "maintain", "--keep", "30d", "--json").out)
-    assert list(document) == ["message", "rolled_up", "waiting", "another_session", "dropped", "dropped_before"]
+    assert list(document) == [
+        "message", "rolled_up", "waiting", "another_session", "dropped", "dropped_before", "dropped_replies",
+        "replies_dropped_before",
+    ]  # fmt: skip
+    assert (document["dropped_replies"], document["replies_dropped_before"]) == (0, None)
     assert (document["rolled_up"], document["waiting"], document["another_session"]) == (4000, 0, False)
     # A quarter of forty days, minus the uses of the last, incomplete hour.
     assert 990 <= document["dropped"] <= 1000
@@ -307,3 +311,50 @@ def test_maintain_reports_its_results_on_a_terminal(promptctl: Promptctl, sql: C
     assert screen_text.startswith("rolled up 3 000 uses in test_")
     assert "\ndropped 7" in screen_text
     assert promptctl.on_terminal("db", "maintain", "--quiet").out == ""
+
+
+# A run that ended 100 days ago, with 1500 replies of that day and 1500 of today, and a judgement of each.
+RUN = """
+select promptctl.create_version('x', 'one', activated => true);
+select promptctl.begin_test_run(jsonb_build_object('name', 'x', 'version', 1, 'margin', 0.05,
+                                                   'cases_sha256', repeat('0', 64)), array['{}']);
+select promptctl.record_test_replies(1, encode(sha256('one'), 'hex'), jsonb_agg(jsonb_build_object(
+    'id', gen_random_uuid(), 'case_hash', encode(sha256('{}'), 'hex'), 'request_hash', repeat('1', 64), 'model', 'm',
+    'blocks', '[]'::jsonb)))
+from generate_series(1, 3000);
+select promptctl.record_test_judgements(repeat('2', 64), jsonb_agg(jsonb_build_object(
+    'reply_id', id, 'judging_key', repeat('3', 64), 'passed', true, 'score', 1, 'calls', 1)))
+from promptctl.test_replies;
+select promptctl.end_test_run(1, '{"verdict": "worse"}', '[{"place": 1, "baseline_passes": 0, "baseline_replies": 0,
+    "new_passes": 0, "new_replies": 3, "failures": [{"label": "contains", "reason": "no", "times": 3}]}]');
+set session_replication_role = replica;
+update promptctl.test_replies set recorded_at = now() - interval '100 days'
+where id in (select id from promptctl.test_replies limit 1500);
+update promptctl.test_runs set ended_at = now() - interval '100 days';
+reset session_replication_role;
+"""
+RUNS = "select (select r::text from promptctl.test_runs r) || (select c::text from promptctl.test_run_cases c)"
+
+
+def test_keep_replies_drops_old_replies_and_keeps_their_runs(promptctl: Promptctl, sql: Connection) -> None:
+    sql.execute(RUN.encode())
+    unchanged = promptctl("db", "maintain", "--keep-replies", "101d")
+    assert "\ndropped no replies of tests from before 20" in unchanged.err
+    assert value(sql, "select count(*) from promptctl.test_failures") == 1
+    runs = value(sql, RUNS)
+    document = json.loads(promptctl("db", "maintain", "--keep-replies", "90d", "--json").out)
+    assert (document["dropped_replies"], document["dropped"], document["dropped_before"]) == (1500, 0, None)
+    assert document["message"].endswith(" UTC; runs are kept")
+    assert value(sql, "select count(*) from promptctl.test_replies") == 1500
+    assert value(sql, "select min(recorded_at) > now() - interval '1 day' from promptctl.test_replies")
+    assert value(sql, "select count(*) from promptctl.test_judgements") == 1500
+    assert value(sql, "select count(*) from promptctl.test_failures") == 0
+    assert value(sql, RUNS) == runs
+    # Without the option nothing is dropped.
+    assert "replies" not in promptctl("db", "maintain").err
+
+
+def test_keep_replies_of_less_than_an_hour_is_refused(promptctl: Promptctl) -> None:
+    failure = check_json_failure(promptctl("db", "maintain", "--keep-replies", "5m", "--json"), 2)
+    assert (failure["code"], failure["hint"]) == ("invalid_time", "promptctl db maintain --keep-replies 30d")
+    assert failure["message"].startswith('--keep-replies must be at least 1h, not "5m"')
