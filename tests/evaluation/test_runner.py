@@ -95,8 +95,9 @@ def test_a_replay_needs_no_key(run_cases: RunCases, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(settings, "_has_other_credentials", lambda: False)
     result = run.run([case(1)], is_replay=True)
     assert (result.new_calls, result.cases[0].new_replies) == (0, 3)
-    with pytest.raises(errors.NotFound, match="no replies to the cases of support@9 are kept"):
+    with pytest.raises(errors.NotFound, match="no replies to the cases of support@9 are kept") as raised:
         run.run([case(1)], subject("You are new.", 9), is_replay=True)
+    assert raised.value.code == "no_kept_replies"
     assert run.storage.outcomes[3].failure == "no_kept_replies"
 
 
@@ -149,8 +150,9 @@ def test_cases_that_cannot_be_run_are_refused_before_any_call(run_cases: RunCase
         run.run([case(1), case(2)], subject("You serve {name}.", 3))
     assert raised.value.code == "invalid_cases"
     assert len(raised.value.others) == 1
-    with pytest.raises(errors.Usage, match="support@2 has no test cases"):
+    with pytest.raises(errors.Usage, match="support@2 has no test cases") as raised:
         run.run([])
+    assert raised.value.code == "no_cases"
     assert run.storage.runs == {}
 
 
@@ -175,8 +177,9 @@ def test_the_limit_of_costs_ends_the_calls(run_cases: RunCases) -> None:
     assert 0 < result.cost <= 0.0009
     assert result.new_calls < 300
     assert "the calls ended at the limit of 0.0009 US dollars" in result.notes
-    with pytest.raises(errors.Refused, match="the first call could exceed --max-cost"):
+    with pytest.raises(errors.Refused, match="the first call could exceed --max-cost") as raised:
         run.run([case(1)], subject("You are new.", 8), max_cost=0.000001)
+    assert raised.value.code == "limit_too_low"
     with pytest.raises(errors.Refused, match="the price of house-model is not known"):
         run.run([case(1)], model="house-model", max_cost=1.0)
 
@@ -309,3 +312,23 @@ def test_a_batch_of_a_run_that_was_killed_is_taken_up(run_cases: RunCases, monke
     assert len(run.claude.batches) == before + 1
     assert [(one.new_replies, one.errors) for one in result.cases] == [(3, 0), (3, 0)]
     assert run.storage.open_batches("support") == []
+
+
+def test_replies_that_can_be_stored_nowhere_end_the_run(run_cases: RunCases, tmp_path: Path) -> None:
+    run = run_cases()
+    run.storage.is_lost_at_replies = True
+    run.directory = tmp_path / "missing"
+    with pytest.raises(errors.Failed, match="the database cannot be reached, and the replies cannot be") as raised:
+        run.run([case(1)])
+    assert raised.value.code == "spool_failed"
+
+
+def test_a_database_that_is_lost_while_a_batch_runs_loses_no_reply(run_cases: RunCases, tmp_path: Path) -> None:
+    run = run_cases()
+    run.storage.is_lost_at_replies = True
+    run.run([case(1)], is_batch=True)
+    run.storage.is_lost = run.storage.is_lost_at_replies = False
+    resumed = run.run([case(1)], is_batch=True, is_resumed=True)
+    assert resumed.new_calls == 0
+    assert run.storage.open_batches("support") == []
+    assert list(tmp_path.iterdir()) == []
