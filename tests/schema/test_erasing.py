@@ -55,6 +55,47 @@ def test_erasing_removes_what_can_contain_a_secret_and_keeps_the_rest(database: 
     assert value(database, "select count(*) from corrections where kind = 'erase'") == 1
 
 
+# A run of version 1 against version 2 of greeter, with a reply to each, judged by idle@1, and a failure.
+RUN = """
+select begin_test_run(jsonb_build_object(
+    'name', 'greeter', 'version', 1, 'against_name', 'greeter', 'against_version', 2, 'margin', 0.05, 'cases_sha256',
+    repeat('0', 64), 'judge_sha256', encode(sha256('Wait.'), 'hex')), array['{}']);
+select record_test_replies((select max(run) from test_runs), encode(sha256(text::bytea), 'hex'), jsonb_build_array(
+    jsonb_build_object('id', gen_random_uuid(), 'case_hash', encode(sha256('{}'), 'hex'), 'request_hash',
+                       repeat('0', 64), 'model', 'm', 'blocks', '[{"type": "text", "text": "sk-1"}]'::jsonb)))
+from (values ('Be kind.'), ('Be brief.')) t (text);
+select record_test_judgements(encode(sha256('Wait.'), 'hex'), jsonb_agg(jsonb_build_object(
+    'reply_id', id, 'judging_key', repeat('0', 64), 'passed', false, 'score', 0, 'reason', 'sk-1', 'calls', 3)))
+from test_replies;
+select end_test_run((select max(run) from test_runs), '{"verdict": "worse"}', '[{"place": 1, "baseline_passes": 1,
+    "baseline_replies": 1, "new_passes": 0, "new_replies": 1,
+    "failures": [{"label": "x", "reason": "sk-1", "times": 1}]}]')
+"""
+COUNTS = (
+    "select (select count(*) from test_replies), (select count(*) from test_judgements), "
+    "(select count(*) from test_failures), (select count(*) from test_run_cases), "
+    "(select string_agg(encode(sha256, 'hex'), '') = encode(sha256('Be brief.'), 'hex') from test_replies)"
+)
+
+
+def test_erasing_deletes_what_may_quote_the_text_in_runs_of_tests(database: Connection) -> None:
+    run(database, RUN)
+    verdict = "select run, verdict from version_verdicts where name = 'greeter' and version = 1"
+    before = rows(database, verdict)
+    assert rows(database, COUNTS) == [(2, 2, 1, 1, False)]
+    run(database, ERASE)
+    # The reply to the other version stays with its judgement, and so does the verdict.
+    assert rows(database, COUNTS) == [(1, 1, 0, 1, True)]
+    assert before == rows(database, verdict)
+    assert before[0][1] == "worse"
+
+
+def test_erasing_a_judge_deletes_its_judgements(database: Connection) -> None:
+    run(database, RUN)
+    run(database, "select erase('idle', 1, 'ada', 'a key in it')")
+    assert rows(database, COUNTS) == [(2, 0, 0, 1, False)]
+
+
 def test_setting_erased_at_by_plain_sql_erases_like_the_function(database: Connection) -> None:
     run(database, "select set_config('promptctl.reason', 'a key in it', false)")
     run(database, "update versions set erased_at = '2000-01-01' where name = 'greeter' and version = 3")

@@ -16,9 +16,10 @@ def erase(run: Run, reference: str, dry_run: bool = False) -> None:
     """Erase the text of a version permanently.
 
     Use it for a leaked key or for personal data. Erases the text, the settings and
-    the metadata. You cannot undo this. The number, the hash, the history and the
-    statistics are kept, and the history records the author and the reason. The
-    version is archived. A text with the same hash is not stored again.
+    the metadata, and the replies to it in tests. You cannot undo this. The number,
+    the hash, the history and the statistics are kept, and the history records the
+    author and the reason. The version is archived. A text with the same hash is
+    not stored again.
 
     Only the owner of the schema can erase, and --reason is required. A version
     that is active, a candidate or the target of a route is refused. Clients that
