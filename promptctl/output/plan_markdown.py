@@ -28,6 +28,7 @@ _LABELS = {
     changes.ROUTE: "**route**",
     changes.ROLLOUT: "**rollout**",
     changes.STOP: "**rollout stops**",
+    changes.TESTS: "tests",
     changes.HELD: "held",
     changes.CONFLICT: "**conflict**",
     changes.DATABASE_ONLY: "only in the database",
@@ -43,6 +44,7 @@ _ORDER = {
     changes.HELD: 2,
     changes.NEW: 3,
     changes.DESCRIBE: 4,
+    changes.TESTS: 4,
 }
 # A workflow can find and replace its earlier comment by this line.
 _MARK = "<!-- promptctl sync -->"

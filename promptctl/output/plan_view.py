@@ -25,6 +25,7 @@ _SIGNS = {
     changes.ROUTE: ("~", stream.YELLOW),
     changes.ROLLOUT: ("%", stream.CYAN),
     changes.STOP: ("%", stream.CYAN),
+    changes.TESTS: ("~", stream.YELLOW),
     changes.HELD: ("!", stream.YELLOW),
     changes.CONFLICT: ("x", stream.RED),
     changes.DATABASE_ONLY: ("#", stream.DIM),
@@ -47,13 +48,16 @@ _COUNTED = (
     (changes.ROUTE, "route", "routes"),
     (changes.ROLLOUT, "rollout", "rollouts"),
     (changes.STOP, "rollout stopped", "rollouts stopped"),
+    (changes.TESTS, "change of tests", "changes of tests"),
     (changes.HELD, "held", "held"),
     (changes.CONFLICT, "conflict", "conflicts"),
 )
 # What an operator did, by the kind of the move that a hold protects.
 _ACTIONS = {"rollback": "rolled back", "deactivate": "deactivated it", "archive": "archived it"}
 # Changes that need no decision. A terminal gets at most `_MOST_LINES` of each kind.
-_LIMITED_KINDS = (changes.NEW, changes.ACTIVATE, changes.DESCRIBE, changes.DATABASE_ONLY, changes.NOTE)
+_LIMITED_KINDS = (
+    changes.NEW, changes.ACTIVATE, changes.DESCRIBE, changes.TESTS, changes.DATABASE_ONLY, changes.NOTE,
+)  # fmt: skip
 _MOST_LINES = 50
 _MOST_DIFFS = 10
 _MOST_NEW_TEXTS = 5

@@ -89,7 +89,8 @@ class StoredPrompt(Record):
     `applied_source` is the source of that sync, None if there was none. `applied_version` and `applied_route` are what
     its folder set, None if it set none. `has_applied_version` and `has_applied_route` are whether the folder of any
     sync ever set one. `candidate_version` is None if no split runs, and `basis_points` is its share of 10 000. An open
-    rollout has a split too. `promotion` is None if no rollout promoted the active version.
+    rollout has a split too. `promotion` is None if no rollout promoted the active version. `case_hashes` are
+    those of its test cases in their order, in hexadecimal. `margin` is that of its tests, None without one.
     """
 
     name: str
@@ -110,6 +111,8 @@ class StoredPrompt(Record):
     is_archived: bool = False
     last_rollout: LastRollout | None = None
     promotion: Promotion | None = None
+    case_hashes: tuple[str, ...] = ()
+    margin: float | None = None
 
     @property
     def open_rollout(self) -> LastRollout | None:
@@ -271,7 +274,10 @@ def stored_prompts(database: Database, names: Sequence[str]) -> dict[str, Stored
                    coalesce(p.has_applied_version, false), coalesce(p.has_applied_route, false), p.metadata,
                    s.candidate_version, s.basis_points, s.archived_at is not null, a.author, a.kind, a.changed_at,
                    a.reason, r.undoes, o.rollout, o.candidate, o.state, o.why,
-                   coalesce(o.ended_at >= a.changed_at, true), m.rollout, m.baseline
+                   coalesce(o.ended_at >= a.changed_at, true), m.rollout, m.baseline,
+                   (select string_agg(encode(c.hash, 'hex'), ' ' order by c.place) from promptctl.prompt_cases c
+                    where c.name = s.name),
+                   (select t.margin from promptctl.prompt_tests t where t.name = s.name)
             from promptctl.served s
             left join lateral (
                 select a.author, a.kind, a.changed_at, a.reason, a.release from promptctl.allocations a
@@ -315,10 +321,11 @@ def stored_prompts(database: Database, names: Sequence[str]) -> dict[str, Stored
         name, prompt, applied, metadata, split, move = row[0], row[:5], row[5:10], row[10], row[11:14], row[14:19]
         last_move = LastMove(*move) if move[0] is not None else None
         last_rollout = LastRollout(*row[19:24]) if row[19] is not None else None
-        promotion = Promotion(*row[24:]) if row[24] is not None else None
+        promotion = Promotion(*row[24:26]) if row[24] is not None else None
+        case_hashes, margin = row[26:]
         fields: list[Any] = [
             *prompt, last_move, *applied, metadata or {}, versions_by_name.get(name, {}), *split, last_rollout,
-            promotion,
+            promotion, tuple((case_hashes or "").split()), margin,
         ]  # fmt: skip
         stored[name] = StoredPrompt(*fields)
     return stored

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from promptctl import errors
 from promptctl.records import Record
 from promptctl.rules.references import Reference
-from promptctl.store import moves, rollouts, routes, syncs, versions
-from promptctl.sync.changes import ACTIVATE, DESCRIBE, ROLLOUT, ROUTE, STOP
+from promptctl.store import case_lists, moves, rollouts, routes, syncs, versions
+from promptctl.sync.changes import ACTIVATE, DESCRIBE, ROLLOUT, ROUTE, STOP, TESTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,6 +58,7 @@ def apply_plan(
     # Encode this while the server activates.
     documents = syncs.encode_applied([prompt.as_dict() for prompt in plan.applied_prompts])
     made_moves = wait_for_moves() if wait_for_moves is not None else []
+    _write_cases(database, plan.of(TESTS), author=author)
     syncs.record_source(database, prepared.source, prepared.commit, author=author)
     if documents:
         syncs.record_applied(database, prepared.source, documents, author=author, adopts=prepared.adopt)
@@ -68,6 +69,12 @@ def _write_metadata(database: Database, changes: Sequence[Change], *, author: st
     if changes:
         rows = [{"name": change.name, "version": change.version, "metadata": change.metadata} for change in changes]
         versions.describe(database, rows, author=author, release=release)
+
+
+def _write_cases(database: Database, changes: Sequence[Change], *, author: str) -> None:
+    for change in changes:
+        assert change.tests is not None
+        case_lists.set_cases(database, change.name, change.tests.cases, change.tests.margin, author=author)
 
 
 def _write_routes(database: Database, prepared: PreparedPlan, reason: str, *, author: str, release: int) -> None:

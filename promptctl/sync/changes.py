@@ -12,17 +12,21 @@ if TYPE_CHECKING:
     from promptctl.folder.prompt_files import FileVersion
     from promptctl.folder.provenance import Commit
     from promptctl.rules.rollout_plans import RolloutPlan
+    from promptctl.store.case_lists import CaseList
     from promptctl.store.syncs import LastMove
 
     Route = list[dict[str, Any]]
 
 NEW, ACTIVATE, DESCRIBE, ROUTE = "new", "activate", "describe", "route"
 ROLLOUT, STOP = "rollout", "stop"
+TESTS = "tests"
 HELD, CONFLICT, DATABASE_ONLY, NOTE = "held", "conflict", "stored", "note"
 # The kinds that change the database when the plan is applied: a new version, an activation, metadata, a route, the
-# start or the end of a rollout. The other kinds only inform: a hold, a conflict, a version or a prompt that only the
-# database has, a note.
-WRITING_KINDS = (NEW, ACTIVATE, DESCRIBE, ROUTE, ROLLOUT, STOP)
+# start or the end of a rollout, test cases. The other kinds only inform: a hold, a conflict, a version or a prompt that
+# only the database has, a note.
+WRITING_KINDS = (NEW, ACTIVATE, DESCRIBE, ROUTE, ROLLOUT, STOP, TESTS)
+# Those of them that belong to no release.
+_WITHOUT_RELEASE = (STOP, TESTS)
 # The version of a change that is about the prompt as a whole.
 WHOLE_PROMPT = 0
 KINDS = (*WRITING_KINDS, HELD, CONFLICT, DATABASE_ONLY, NOTE)
@@ -46,7 +50,8 @@ class Change(Record):
 
     `version` is the version that the change is about, or WHOLE_PROMPT. `previous_version` is the active
     version. A change of kind `describe` writes `metadata`, one of kind `route` writes `route`. `file` is the version
-    file of a change of a version. `yaml_path` is the prompt.yaml that causes an activation, a rollout or a route.
+    file of a change of a version. `yaml_path` is the prompt.yaml that causes an activation, a rollout or a route,
+    or the file that causes a change of test cases, which are `tests`.
     `hold` is the operator's move that prevents a held change. `hint` is a command or a sentence that resolves a
     conflict or ends a hold. `needs_new_variables` marks the conflict that `--allow-new-variables` resolves. `rollout`
     is the plan of a rollout to start. The version of a change of kind `stop` is the candidate of the rollout.
@@ -65,11 +70,14 @@ class Change(Record):
     hint: str | None = None
     needs_new_variables: bool = False
     rollout: RolloutPlan | None = None
+    tests: CaseList | None = None
 
     @property
     def subject(self) -> str:
         """What the change is about: `NAME` or `NAME@VERSION`."""
-        is_about_prompt = self.kind in (ACTIVATE, ROUTE, ROLLOUT, STOP) or (self.kind == HELD and self.file is None)
+        is_about_prompt = self.kind in (ACTIVATE, ROUTE, ROLLOUT, STOP, TESTS) or (
+            self.kind == HELD and self.file is None
+        )
         return self.name if is_about_prompt else self.reference
 
     @property
@@ -116,8 +124,9 @@ class Plan(Record):
 
     @property
     def needs_release(self) -> bool:
-        """Whether applying the plan makes a release. The end of a rollout belongs to none."""
-        return any(change.kind in WRITING_KINDS and change.kind != STOP for change in self.changes)
+        """Whether applying the plan makes a release. The end of a rollout and test cases belong to none."""
+        kinds = {change.kind for change in self.changes}
+        return any(kind in kinds for kind in WRITING_KINDS if kind not in _WITHOUT_RELEASE)
 
 
 class PreparedPlan(Record):

@@ -16,6 +16,8 @@ from promptctl.folder.provenance import Commit
 from promptctl.rules import references, requests
 from promptctl.rules.json_documents import Fields, InvalidDocument
 from promptctl.rules.rollout_plans import RolloutPlan
+from promptctl.rules.test_cases import Case
+from promptctl.store.case_lists import CaseList
 from promptctl.store.syncs import LastMove
 from promptctl.sync.changes import (
     ACTIVATE,
@@ -25,6 +27,7 @@ from promptctl.sync.changes import (
     ROLLOUT,
     ROUTE,
     STOP,
+    TESTS,
     AppliedPrompt,
     Change,
     Plan,
@@ -76,6 +79,11 @@ def _change_as_json(change: Change) -> dict[str, Any]:
         document["hold"] = change.hold.as_json()
     if change.rollout is not None:
         document["rollout"] = change.rollout.as_dict()
+    if change.tests is not None:
+        document["tests"] = {
+            "cases": [case.document() for case in change.tests.cases],
+            "margin": change.tests.margin,
+        }
     return document
 
 
@@ -129,6 +137,7 @@ def _parse_change(fields: Fields) -> Change:
         ROUTE: not fields.is_none("route"),
         ROLLOUT: fields.integer("version") > 0 and not fields.is_none("rollout"),
         STOP: fields.integer("version") > 0,
+        TESTS: not fields.is_none("tests"),
     }
     if not is_complete.get(kind, True):
         raise InvalidDocument(f"{fields.where}: a change of kind {kind} is incomplete")
@@ -146,7 +155,15 @@ def _parse_change(fields: Fields) -> Change:
         fields.text_or_none("hint"),
         fields.boolean("needs_new_variables"),
         None if fields.is_none("rollout") else _parse_rollout(fields.fields("rollout")),
+        None if fields.is_none("tests") else _parse_tests(fields.fields("tests")),
     )
+
+
+def _parse_tests(fields: Fields) -> CaseList:
+    margin = fields.everything.get("margin")
+    if margin is not None and (isinstance(margin, bool) or not isinstance(margin, (int, float))):
+        raise InvalidDocument(f"{fields.where}: margin is not a number")
+    return CaseList(tuple(map(Case.from_document, fields.sequence("cases"))), margin)
 
 
 def _parse_rollout(fields: Fields) -> RolloutPlan:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from promptctl.sync.changes import PreparedPlan
     from promptctl.sync.read import Progress
 
-_FORMAT = 4
+_FORMAT = 5
 _HINT = "promptctl sync FOLDER --save-plan FILE"
 
 
