@@ -53,9 +53,10 @@ def estimate(
         [] if is_same else [Side(one, cases, options.model, options.max_tokens) for one in (subject, against) if one]
     )
     budget = Budget(None, timestamp(time.time()), 0.5 if options.is_batch else 1.0)
-    plan = _Plan(budget, claude, storage, judge_of)
+    plan = _Plan(subject, budget, claude, storage, judge_of)
+    most = max([MOST_BASELINE, *((case.repeat or options.repeat or FIRST_STAGE) + SECOND_STAGE for case in cases)])
     for side in sides:
-        side.add(storage.kept_replies(sorted({one for one in side.request_hashes if one}), MOST_BASELINE))
+        side.add(storage.kept_replies(sorted({one for one in side.request_hashes if one}), most))
     # A new text has no replies yet: those of the baseline are about as long.
     outputs = [
         _mean_output([reply for side in sides for reply in side.replies_of(index)]) for index in range(len(cases))
@@ -81,7 +82,10 @@ class _Item:
 class _Plan:
     """The calls of a run, as far as they are known before."""
 
-    def __init__(self, budget: Budget, claude: Claude, storage: Storage, judge_of: Callable[[str], Subject]) -> None:
+    def __init__(
+        self, subject: Subject, budget: Budget, claude: Claude, storage: Storage, judge_of: Callable[[str], Subject]
+    ) -> None:
+        self._subject = subject
         self._budget = budget
         self._storage = storage
         self._claude = claude
@@ -102,8 +106,10 @@ class _Plan:
                 continue
             replies = side.replies_of(index)
             repeat = case.repeat or options.repeat or FIRST_STAGE
-            calls = max(0, repeat - len(replies))
-            most = max(0, repeat + SECOND_STAGE - len(replies))
+            # A baseline has at most so many replies.
+            most_replies = repeat + SECOND_STAGE if side.subject is self._subject else MOST_BASELINE
+            calls = max(0, min(repeat, most_replies) - len(replies))
+            most = max(0, min(repeat + SECOND_STAGE, most_replies) - len(replies))
             output = _mean_output(replies) or outputs[index] or usual
             self._add(request_hash, side.keywords(case), calls, most, output)
             for assertion in case.assertions:

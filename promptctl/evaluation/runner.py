@@ -288,7 +288,9 @@ class _Run:
         sides = [self._new] if self._baseline is None else [self._baseline, self._new]
         for side in sides:
             hashes = sorted({one for one in side.request_hashes if one is not None})
-            side.add(self._storage.kept_replies(hashes, MOST_BASELINE))
+            # The new side needs as many as a run makes, and the baseline has more of them.
+            most = max(MOST_BASELINE, *(self._repeat_of(index) + SECOND_STAGE for index in range(len(self._cases))))
+            side.add(self._storage.kept_replies(hashes, most))
 
     def _take_open_batches(self) -> None:
         """Take the replies of batches that earlier runs of the prompt began, if this run is resumed."""
@@ -333,7 +335,8 @@ class _Run:
         # A call is of the side whose request it is. Where both sides send the same, they share the replies.
         side_of: dict[str, Side] = {}
         pending: list[Call] = []
-        missing = [side.missing_calls(self._cases, repeats) for side in sides]
+        compared = {index: min(number, MOST_BASELINE) for index, number in repeats.items()}
+        missing = [side.missing_calls(self._cases, repeats if side is self._new else compared) for side in sides]
         # The sides take turns, so that calls that end early leave something to compare.
         for pair in zip_longest(*missing):
             for side, call in zip(sides, pair, strict=True):

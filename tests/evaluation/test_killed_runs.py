@@ -31,7 +31,7 @@ JUDGE_CALLS = 120 * 2 + 120
 def start(database_url: str, way: str) -> subprocess.Popen[str]:
     """Start a run in a process of its own."""
     command = [sys.executable, "-m", "tests.evaluation.killed_run", database_url, way]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def kill_at(process: subprocess.Popen[str], stage: str, calls: int) -> None:
@@ -43,7 +43,7 @@ def kill_at(process: subprocess.Popen[str], stage: str, calls: int) -> None:
             break
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    process.stdout.close()
+    process.communicate()
 
 
 def counts(sql: psycopg.Connection[Any]) -> tuple[int, int]:
@@ -95,6 +95,27 @@ def test_a_run_that_is_killed_repeats_nothing_that_was_stored(
     # At most 20 replies of each side were not stored yet, and 64 calls run beside each other.
     sent = sum(one.status == 200 and "output_config" not in one.body for one in claude.requests[before:])
     assert REPLIES <= sent <= REPLIES + 2 * 20 + 64
+
+
+@NEWEST
+@pytest.mark.usefixtures("version")
+def test_ctrl_c_stores_the_replies_of_the_calls_that_run(
+    claude: ClaudeServer, serve: Callable[..., None], database_url: str, sql: psycopg.Connection[Any]
+) -> None:
+    before = len(claude.requests)
+    serve(delay_ms=100)
+    process = start(database_url, "direct")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line.split()[-1]) >= 20:
+            break
+    process.send_signal(signal.SIGINT)
+    _, output = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in output
+    replies, _ = counts(sql)
+    assert replies == sum(one.status == 200 for one in claude.requests[before:])
+    assert 20 <= replies < 72
+    assert sql.execute("select failure from promptctl.test_runs").fetchall() == [("interrupted",)]
 
 
 @NEWEST

@@ -80,6 +80,14 @@ def test_repeat_replaces_the_three_replies_and_a_case_outranks_it(run_cases: Run
     assert [one.new_replies for one in result.cases] == [5, 2]
 
 
+def test_many_repetitions_are_kept_for_the_next_run_too(run_cases: RunCases) -> None:
+    run = run_cases()
+    result = run.run([case(1, repeat=45)])
+    assert (result.cases[0].new_replies, result.cases[0].baseline_replies) == (45, 30)
+    again = run.run([case(1, repeat=45)])
+    assert (again.new_calls, again.cases[0].new_replies) == (0, 45)
+
+
 def test_the_same_text_makes_no_call_and_needs_no_database(run_cases: RunCases) -> None:
     run = run_cases("status", status=500)
     run.storage.is_lost = True
