@@ -92,6 +92,7 @@ def _version(version: VersionDetail) -> dict[str, Any]:
         "origin": version.origin,
         "release": version.release,
         "stats": _stats(version.stats),
+        "last_test": version.last_test,
     }
 
 

@@ -127,6 +127,8 @@ def note_version(text: VersionText, status: VersionStatus) -> None:
     if status.description:
         parts.append(text_width.cut(status.description, _LONGEST_DESCRIPTION))
     messages.note("; ".join([*parts, *_noted_settings(text.settings)]))
+    if status.last_test is not None:
+        messages.note(_test_sentence(status.last_test))
 
 
 def _noted_settings(settings: Mapping[str, Any]) -> list[str]:
@@ -138,6 +140,17 @@ def _noted_settings(settings: Mapping[str, Any]) -> list[str]:
         if keys := request_view.keys(settings):
             parts.append(f"request with {_short(keys)}")
     return parts
+
+
+def _test_sentence(test: Mapping[str, Any]) -> str:
+    """Return the verdict of the last test: `test: not worse than support@2, 2 hours ago, run 7`."""
+    against = test["against_name"]
+    if against is not None and test["against_version"] is not None:
+        against = f"{against}@{test['against_version']}"
+    verdict = test["verdict"]
+    if against is not None:
+        verdict += f", against {against}" if verdict == "undecided" else f" than {against}"
+    return f"test: {verdict}, {_when(test['ended_at'])}, run {test['run']}"
 
 
 def note_active_at(text: VersionText, time: Timestamp) -> None:

@@ -20,7 +20,8 @@ class VersionDetail(Record):
     `origin` is where it came from, with the keys that docs/json.md lists, and `release` the release that stored it.
     `variables` are the names in the template, in the order of their first occurrences, joined by spaces. `retired_at`
     is when the version was archived, and `prompt_archived_at` when its prompt was; None if it was not.
-    `candidate_basis_points` is its share of 10 000 if it is the candidate of a split, else None.
+    `candidate_basis_points` is its share of 10 000 if it is the candidate of a split, else None. `last_test` is as in
+    version_texts.VersionStatus.
     """
 
     name: str
@@ -39,6 +40,7 @@ class VersionDetail(Record):
     release: int | None
     candidate_basis_points: int | None
     prompt_archived_at: Timestamp | None
+    last_test: dict[str, Any] | None
 
 
 class VersionSummary(Record):
@@ -78,19 +80,20 @@ class Overview(Record):
 
 
 # One version for a number $2, which may be archived, or the active version if $3, else all versions in use.
-_VERSIONS = """
+_VERSIONS = f"""
     select v.name, v.version, v.id, v.content, coalesce(v.version = s.active_version, false), v.created_at,
            v.created_by, v.metadata, v.settings, array_to_string(v.variables, ' '),
            (select t.stats from promptctl.version_stats t where t.name = v.name and t.version = v.version),
            v.retired_at, v.origin, v.release,
-           case when v.version = s.candidate_version then s.basis_points end, s.archived_at
+           case when v.version = s.candidate_version then s.basis_points end, s.archived_at,
+           {version_texts.LAST_TEST}
     from promptctl.served s
     join promptctl.versions v on v.name = s.name
     where s.name = $1
       and ($2::integer is null or v.version = $2) and (not $3 or v.version = s.active_version)
       and ($2::integer is not null or not v.is_retired) and v.erased_at is null
     order by v.version desc
-"""
+"""  # noqa: S608 - of constants
 
 
 def read_version(database: Database, reference: Reference) -> VersionDetail:

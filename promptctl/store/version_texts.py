@@ -52,7 +52,8 @@ class ServedVersion(Record):
 class VersionStatus(Record):
     """The status of one version. `archived_at` is None for a version in use.
 
-    `basis_points` is its share of 10 000 if it is the candidate of a split, else None.
+    `basis_points` is its share of 10 000 if it is the candidate of a split, else None. `last_test` is its last verdict,
+    with the keys that docs/json.md lists, None if it was not tested.
     """
 
     is_active: bool
@@ -61,8 +62,26 @@ class VersionStatus(Record):
     created_at: Timestamp
     created_by: str
     description: str | None
+    last_test: dict[str, Any] | None
 
 
+# The last verdict of a version v as JSON, null if it was not tested.
+LAST_TEST = """
+    (select jsonb_build_object(
+        'run', t.run, 'verdict', t.verdict, 'against_name', t.against_name, 'against_version', t.against_version,
+        'change', t.change, 'lower', t.lower, 'upper', t.upper,
+        'ended_at', to_char(t.ended_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+     from promptctl.version_verdicts t where t.name = v.name and t.version = v.version)
+"""
+_TEXT_AND_STATUS = f"""
+    select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id, v.origin,
+           coalesce(v.version = s.active_version, false),
+           case when v.version = s.candidate_version then s.basis_points end,
+           coalesce(v.retired_at, s.archived_at), v.created_at, v.created_by, v.metadata ->> 'description', {LAST_TEST}
+    from promptctl.served s
+    join promptctl.versions v on v.name = s.name
+    where s.name = $1 and v.version = $2 and v.erased_at is null
+"""  # noqa: S608 - of constants
 ACTIVE_TEXT = """
     select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id, v.origin
     from promptctl.served s
@@ -100,19 +119,7 @@ def read_active_text(database: Database, name: str) -> tuple[VersionText, prompt
 
 def read_text_and_status(database: Database, reference: Reference) -> tuple[VersionText, VersionStatus]:
     """Return the text and the status of a version, which may be archived. Raises NotFound."""
-    rows = database.run(
-        """
-        select v.name, v.version, v.content, v.settings, array_to_string(v.variables, ' '), v.id, v.origin,
-               coalesce(v.version = s.active_version, false),
-               case when v.version = s.candidate_version then s.basis_points end,
-               coalesce(v.retired_at, s.archived_at), v.created_at, v.created_by, v.metadata ->> 'description'
-        from promptctl.served s
-        join promptctl.versions v on v.name = s.name
-        where s.name = $1 and v.version = $2 and v.erased_at is null
-        """,
-        reference.name,
-        reference.version,
-    )
+    rows = database.run(_TEXT_AND_STATUS, reference.name, reference.version)
     if not rows:
         raise prompt_states.not_found_error(database, reference)
     return VersionText(*rows[0][:7]), VersionStatus(*rows[0][7:])

@@ -18,7 +18,7 @@ _RUN = (
 )
 
 _SET = f"select promptctl.set_cases('greeter', {_CASES}, 0.1); "
-_BEGUN = _SET + f"select promptctl.begin_test_run({_RUN}, {_CASES}); "
+BEGUN = _SET + f"select promptctl.begin_test_run({_RUN}, {_CASES}); "
 
 
 def _replies(**fields: str) -> str:
@@ -41,15 +41,15 @@ def _judgements(**fields: str) -> str:
     )
 
 
-def _end(outcome: str = '{"verdict": "worse"}', cases: str = "[]") -> str:
+def end(outcome: str = '{"verdict": "worse"}', cases: str = "[]") -> str:
     return f"select promptctl.end_test_run({_LAST}, '{outcome}', '{cases}'); "
 
 
 _FAILED_CASE = '[{"place": 1, "baseline_passes": 0, "baseline_replies": 0, "new_passes": 0, "new_replies": 3, %s}]'
 _RESULTS = _FAILED_CASE % '"failures": [{"label": "contains", "reason": "no", "times": 3}]'
-_JUDGED = _BEGUN + _replies() + _judgements()
+_JUDGED = BEGUN + _replies() + _judgements()
 _BATCH = f"select promptctl.record_test_batch({_LAST}, 'b1', '{{}}'); "
-_ENDED = _JUDGED + _BATCH + _end(cases=_RESULTS)
+_ENDED = _JUDGED + _BATCH + end(cases=_RESULTS)
 
 
 def _change(table: str, changes: str) -> str:
@@ -212,18 +212,18 @@ REFUSALS = [
       for call in ("end_test_run(0, '{}')", f"record_test_replies(0, {_SHA256}, '[]')",
                    "record_test_batch(0, 'b', '{}')")),
     *(Attempt("a_run_that_ended_never_changes", _ENDED + statement, RESTRICT)
-      for statement in (_end(), _replies(), _BATCH)),
-    Attempt("a_run_keeps_what_it_tested", f"{_BEGUN}{_WRITING}update promptctl.test_runs set version = 1", RESTRICT),
-    Attempt("a_run_keeps_what_it_tested", f"{_BEGUN}{_WRITING}update promptctl.test_runs set author = 'me'", RESTRICT),
+      for statement in (end(), _replies(), _BATCH)),
+    Attempt("a_run_keeps_what_it_tested", f"{BEGUN}{_WRITING}update promptctl.test_runs set version = 1", RESTRICT),
+    Attempt("a_run_keeps_what_it_tested", f"{BEGUN}{_WRITING}update promptctl.test_runs set author = 'me'", RESTRICT),
     Attempt("a_reply_is_to_a_text_of_its_run",
-            f"{_BEGUN}select promptctl.record_test_replies({_LAST}, {_HASH}, '[]')", RESTRICT),
+            f"{BEGUN}select promptctl.record_test_replies({_LAST}, {_HASH}, '[]')", RESTRICT),
     Attempt("an_erased_text_gets_no_replies",
-            _BEGUN + "select promptctl.erase('greeter', 1, 'me', 'a key in it'); "
+            BEGUN + "select promptctl.erase('greeter', 1, 'me', 'a key in it'); "
             f"select promptctl.record_test_replies({_LAST}, encode(sha256('Be kind.'), 'hex'), '[]')", RESTRICT),
-    Attempt("a_result_is_of_a_case_of_its_run", _BEGUN + _end(cases=_RESULTS.replace('"place": 1', '"place": 3')),
+    Attempt("a_result_is_of_a_case_of_its_run", BEGUN + end(cases=_RESULTS.replace('"place": 1', '"place": 3')),
             RESTRICT),
     Attempt("a_result_is_of_a_case_of_its_run",
-            _BEGUN + _end(cases=f"{_RESULTS[:-1]}, {_RESULTS[1:]}"), RESTRICT),
+            BEGUN + end(cases=f"{_RESULTS[:-1]}, {_RESULTS[1:]}"), RESTRICT),
     Attempt("a_prompt_has_at_most_10000_cases",
             "select promptctl.set_cases('greeter', array_fill('{}'::text, array[10001]))", "54000"),
     Attempt("a_run_names_an_existing_version",

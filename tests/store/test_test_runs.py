@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -243,7 +244,11 @@ def test_the_last_verdict_of_a_version_counts_also_from_before_it_was_stored(
         test_runs.end_run(database, number, outcome(verdict=verdict), [])
         return number
 
-    settings = {"model": "m", "max_tokens": 500, "request": {"thinking": {"type": "adaptive"}, "tools": []}}
+    settings: dict[str, Any] = {
+        "model": "m",
+        "max_tokens": 500,
+        "request": {"thinking": {"type": "adaptive"}, "tools": []},
+    }
     verdict_of(test_runs.Side("greeter", 2, test_runs.text_hash(NEW), {}), "worse")
     second = verdict_of(test_runs.Side("greeter", 2, test_runs.text_hash(NEW), {}), "undecided")
     # A run that has not ended changes nothing.
@@ -253,8 +258,6 @@ def test_the_last_verdict_of_a_version_counts_also_from_before_it_was_stored(
     assert [tuple(verdict)[:4] for verdict in test_runs.last_verdicts(database, ["greeter"])] == [
         ("greeter", 2, second, "undecided")
     ]
-    import json
-
     run(sql, "select promptctl.create_version('greeter', 'Be loud.', %s)", [json.dumps(settings)])
     [_, last] = test_runs.last_verdicts(database, ["greeter", "other"])
     assert tuple(last)[:9] == ("greeter", 3, unstored, "better", "greeter", 1, -0.5, -0.75, -0.25)
