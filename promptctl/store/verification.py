@@ -36,6 +36,7 @@ def find_problems(database: Database) -> list[Problem]:
                 ("numbers", _numbers(database)),
                 ("totals", _totals(database)),
                 ("uses", _uses(database)),
+                ("tests", _tests(database)),
                 ("schema", _schema(database) + _changed_functions(database)),
                 ("grants", _grants(database)),
             )
@@ -411,6 +412,60 @@ def _uses(database: Database) -> list[tuple[str, str]]:
         ) u
         where not exists (select from promptctl.versions v where v.name = u.name and v.version = u.version)
         order by 1 limit 100
+        """
+    )
+
+
+def _tests(database: Database) -> list[tuple[str, str]]:
+    """Return cases whose hash is wrong, and rows of runs that refer to rows which do not exist."""
+    return database.run(
+        """
+        select p.place, p.reason from (
+            select format('case %s', encode(c.hash, 'hex')), 'its definition does not have that SHA-256'
+            from promptctl.test_cases c where c.hash <> sha256(convert_to(c.definition, 'UTF8'))
+            union all
+            select format('case %s of %s', c.place, c.name), 'the case or the list of cases does not exist'
+            from promptctl.prompt_cases c
+            where not exists (select from promptctl.test_cases d where d.hash = c.hash)
+               or not exists (select from promptctl.prompt_tests t where t.name = c.name)
+            union all
+            select format('tests of %s', t.name), 'there is no such prompt'
+            from promptctl.prompt_tests t where not exists (select from promptctl.served s where s.name = t.name)
+            union all
+            select format('run %s', r.run), 'a version that it names does not exist'
+            from promptctl.test_runs r
+            where (r.version is not null and not exists (
+                       select from promptctl.versions v where v.name = r.name and v.version = r.version))
+               or (r.against_version is not null and not exists (
+                       select from promptctl.versions v
+                       where v.name = r.against_name and v.version = r.against_version))
+            union all
+            select format('run %s, case %s', c.run, c.place), 'the run or the case does not exist'
+            from promptctl.test_run_cases c
+            where not exists (select from promptctl.test_runs r where r.run = c.run)
+               or not exists (select from promptctl.test_cases d where d.hash = c.case_hash)
+            union all
+            select format('run %s, case %s', f.run, f.place), 'a failure belongs to no case of the run'
+            from promptctl.test_failures f
+            where not exists (select from promptctl.test_run_cases c where c.run = f.run and c.place = f.place)
+            union all
+            select format('batch %s', b.id), format('run %s does not exist', b.run)
+            from promptctl.test_batches b where not exists (select from promptctl.test_runs r where r.run = b.run)
+            union all
+            select format('reply %s', t.id), 'the run or the case does not exist'
+            from promptctl.test_replies t
+            where not exists (select from promptctl.test_runs r where r.run = t.run)
+               or not exists (select from promptctl.test_cases d where d.hash = t.case_hash)
+            union all
+            select format('reply %s', t.id), 'its text was erased'
+            from promptctl.test_replies t
+            where exists (select from promptctl.versions v where v.sha256 = t.sha256 and v.erased_at is not null)
+            union all
+            select format('judgement of reply %s', j.reply_id), 'there is no such reply'
+            from promptctl.test_judgements j
+            where not exists (select from promptctl.test_replies t where t.id = j.reply_id)
+        ) p (place, reason)
+        order by 1, 2 limit 100
         """
     )
 

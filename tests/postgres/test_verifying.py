@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.commands import FILL
+from tests.schema.run_attempts import ENDED
 
 if TYPE_CHECKING:
     import psycopg
@@ -20,6 +21,10 @@ select promptctl.activate('{code_helper,default-system-prompt}', '{1,3}', 'ada@e
 update promptctl.versions set metadata = '{"description": "Better"}' where name = 'code_helper';
 select promptctl.record_use('support/triage', 2, 2, 10, 20, 30);
 select promptctl.record_use('support/triage', 1, 2, score => 1);
+"""
+TESTED = """
+select promptctl.create_version('greeter', 'Be kind.');
+select promptctl.create_version('greeter', 'Be brief.', activated => true);
 """
 # Damage by name: the SQL, and the check and the rows that are reported.
 DAMAGE = {
@@ -172,6 +177,36 @@ DAMAGE = {
         "grant select on promptctl.versions to public",
         [("grants", "table promptctl.versions")],
     ),
+    "case": ("update promptctl.test_cases set definition = '{}'", [("tests", "case ")]),
+    "case of a prompt": (
+        "delete from promptctl.test_cases where definition like '%b%'",
+        [
+            ("tests", "case 2 of greeter"),
+            ("tests", "run 1, case 2"),
+        ],
+    ),
+    "list of cases": ("delete from promptctl.prompt_tests", [("tests", "case 1 of greeter")]),
+    "prompt of cases": ("update promptctl.prompt_tests set name = 'gone'", [("tests", "tests of gone")]),
+    "version of a run": ("update promptctl.test_runs set against_version = 9", [("tests", "run 1")]),
+    "run": (
+        "delete from promptctl.test_runs",
+        [
+            ("tests", "run 1, case 1"),
+            ("tests", "batch b1"),
+            ("tests", "reply "),
+        ],
+    ),
+    "result": ("delete from promptctl.test_run_cases where place = 1", [("tests", "run 1, case 1")]),
+    "reply": ("delete from promptctl.test_replies", [("tests", "judgement of reply ")]),
+    "reply to an erased text": (
+        """
+        reset session_replication_role;
+        select promptctl.erase('greeter', 1, 'me', 'a key');
+        set session_replication_role = replica;
+        update promptctl.test_replies set sha256 = sha256('Be kind.');
+        """,
+        [("tests", "reply ")],
+    ),
 }
 
 
@@ -180,6 +215,8 @@ def damaged(promptctl: Promptctl, sql: psycopg.Connection[Any]) -> psycopg.Conne
     """A connection to a filled database whose uses are rolled up, as a superuser who passes every trigger."""
     sql.execute(FILL.encode())
     sql.execute(MORE.encode())
+    sql.execute(TESTED.encode())
+    sql.execute(ENDED.encode())
     assert promptctl("db", "maintain").code == 0
     # One more use, above the watermark.
     sql.execute("select promptctl.record_use('code_helper', 1, 1)")

@@ -49,18 +49,18 @@ _FAILED_CASE = '[{"place": 1, "baseline_passes": 0, "baseline_replies": 0, "new_
 _RESULTS = _FAILED_CASE % '"failures": [{"label": "contains", "reason": "no", "times": 3}]'
 _JUDGED = BEGUN + _replies() + _judgements()
 _BATCH = f"select promptctl.record_test_batch({_LAST}, 'b1', '{{}}'); "
-_ENDED = _JUDGED + _BATCH + end(cases=_RESULTS)
+ENDED = _JUDGED + _BATCH + end(cases=_RESULTS)
 
 
 def _change(table: str, changes: str) -> str:
     """Return an update of all rows of a table without its triggers, after a run that has ended."""
-    return f"{_ENDED}{_TRIGGERS_OFF.format(table)}update promptctl.{table} set {changes}"
+    return f"{ENDED}{_TRIGGERS_OFF.format(table)}update promptctl.{table} set {changes}"
 
 
 def _again(table: str, changes: str = "{}") -> str:
     """Return an insert of the rows of a table again, with changes, without its triggers."""
     return (
-        f"{_ENDED}{_TRIGGERS_OFF.format(table)}insert into promptctl.{table} overriding system value "
+        f"{ENDED}{_TRIGGERS_OFF.format(table)}insert into promptctl.{table} overriding system value "
         f"select (jsonb_populate_record(t, '{changes}')).* from promptctl.{table} t"
     )
 
@@ -186,19 +186,19 @@ _CHANGES = (
 ATTEMPTS = [
     *(Attempt(rule, _change(table, changes), CHECK) for rule, table, changes in _CHECKS),
     *(
-        Attempt(rule, f"{_ENDED}{_TRIGGERS_OFF.format(table)}{statement}", FOREIGN_KEY)
+        Attempt(rule, f"{ENDED}{_TRIGGERS_OFF.format(table)}{statement}", FOREIGN_KEY)
         for rule, table, statement in _FOREIGN_KEYS
     ),
     Attempt("a_list_of_cases_belongs_to_a_prompt", _again("prompt_tests", '{"name": "nobody"}'), FOREIGN_KEY),
     *(Attempt(rule, _again(table), NOT_UNIQUE) for rule, table in _KEYS.items()),
-    *(Attempt(rule, f"{_ENDED}truncate promptctl.{table} cascade", RESTRICT)
+    *(Attempt(rule, f"{ENDED}truncate promptctl.{table} cascade", RESTRICT)
       for rule, table in _TABLES_OF_TRUNCATE.items() if table not in ("test_cases", "prompt_tests", "test_runs",
                                                                       "test_run_cases", "test_replies")),
     # The tables that refer to these have triggers of their own.
-    *(Attempt(rule, _ENDED + "".join(_TRIGGERS_OFF.format(other) for other in _KEYS.values() if other != table)
+    *(Attempt(rule, ENDED + "".join(_TRIGGERS_OFF.format(other) for other in _KEYS.values() if other != table)
               + f"truncate promptctl.{table} cascade", RESTRICT)
       for rule, table in _TABLES_OF_TRUNCATE.items()),
-    *(Attempt(rule, _ENDED + statement, RESTRICT) for rule, statement in _CHANGES),
+    *(Attempt(rule, ENDED + statement, RESTRICT) for rule, statement in _CHANGES),
     # A call that fails leaves no permission, and neither does one that succeeds.
     Attempt("replies_are_written_by_functions",
             _JUDGED + "select promptctl.drop_test_replies('-infinity'); delete from promptctl.test_replies", RESTRICT),
@@ -211,7 +211,7 @@ REFUSALS = [
     *(Attempt("test_run_exists", f"select promptctl.{call}", NO_DATA)
       for call in ("end_test_run(0, '{}')", f"record_test_replies(0, {_SHA256}, '[]')",
                    "record_test_batch(0, 'b', '{}')")),
-    *(Attempt("a_run_that_ended_never_changes", _ENDED + statement, RESTRICT)
+    *(Attempt("a_run_that_ended_never_changes", ENDED + statement, RESTRICT)
       for statement in (end(), _replies(), _BATCH)),
     Attempt("a_run_keeps_what_it_tested", f"{BEGUN}{_WRITING}update promptctl.test_runs set version = 1", RESTRICT),
     Attempt("a_run_keeps_what_it_tested", f"{BEGUN}{_WRITING}update promptctl.test_runs set author = 'me'", RESTRICT),
