@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from promptctl.records import Record
-from promptctl.store import prompt_lists
+from promptctl.store import case_lists, prompt_lists
 
 if TYPE_CHECKING:
     from typing import Any
 
     from promptctl.postgres.database import Database
+    from promptctl.store.case_lists import CaseList
 
 # Prompts are read in batches, because all of them might not fit in memory as one result.
 _PROMPTS_PER_STATEMENT = 500
@@ -28,7 +29,7 @@ class ExportedVersion(Record):
 
 
 class ExportedPrompt(Record):
-    """A prompt with its versions in use, by number, its active version and its route.
+    """A prompt with its versions in use, by number, its active version, its route, and its test cases if it has any.
 
     If a sync has started an open rollout, or has left it to the ticks, `active_version` is the candidate: the version
     that the folder names.
@@ -38,6 +39,7 @@ class ExportedPrompt(Record):
     active_version: int | None
     route: list[dict[str, Any]] | None
     versions: list[ExportedVersion]
+    tests: CaseList | None = None
 
 
 def read_prompts(database: Database, pattern: str | None) -> list[ExportedPrompt]:
@@ -71,11 +73,12 @@ def read_prompts(database: Database, pattern: str | None) -> list[ExportedPrompt
                     [batch],
                 ),
             )
+            tests = case_lists.read_cases(database, batch)
             versions_by_name: dict[str, list[ExportedVersion]] = {}
             for name, *rest in versions:
                 versions_by_name.setdefault(name, []).append(ExportedVersion(*rest))
             exported_prompts += [
-                ExportedPrompt(name, active, route, versions_by_name[name])
+                ExportedPrompt(name, active, route, versions_by_name[name], tests.get(name))
                 for name, active, route in sorted(served, key=lambda row: row[0])
                 if name in versions_by_name
             ]

@@ -17,9 +17,11 @@ from promptctl.folder import (
     request_file_writer,
     request_files,
     secret_values,
+    test_file_writer,
+    test_files,
     texts,
 )
-from promptctl.folder.prompt_yaml import VersionYaml
+from promptctl.folder.prompt_yaml import TESTS, VersionYaml
 from promptctl.records import Record
 from promptctl.rules import references, requests, templates
 from promptctl.rules.json_values import same
@@ -124,7 +126,7 @@ class _FilesOfPrompt:
         yaml_path = os.path.join(self._folder, yaml_file)
         current = _present_yaml(yaml_path)
         files: list[tuple[str, bytes]] = []
-        # The versions with secrets. Below, 0 stands for prompt.yaml.
+        # The versions with secrets. Below, 0 stands for prompt.yaml, and TESTS for the test cases.
         with_secrets: set[int] = set()
         for version in self._prompt.versions:
             name = version_files.get(version.version) or f"v{version.version}{_suffix(version.origin_path)}"
@@ -139,6 +141,13 @@ class _FilesOfPrompt:
                 if messages := secret_values.messages(file_path, content.decode(), values):
                     self._secrets += messages
                     with_secrets.add(version.version)
+        for path, content in self._test_files():
+            files.append((path, content))
+            if secrets := secret_values.find(content.decode(errors="replace")):
+                self._secrets += [
+                    f"{path}:{secret.line}: {secret.masked} looks like {secret.kind}" for secret in secrets
+                ]
+                with_secrets.add(TESTS)
         text = self._yaml_text(yaml_path, current, with_secrets)
         return [*files, (yaml_path, text.encode())] if text else files
 
@@ -169,6 +178,56 @@ class _FilesOfPrompt:
                 hint=f"mv {shlex.quote(os.path.join(self._folder, name))} {shlex.quote(path)}",
             )
         return path, content
+
+    def _test_files(self) -> list[tuple[str, bytes]]:
+        """Return the path and the content of each file of test cases: those that exist, if they have the same cases."""
+        if self._prompt.tests is None:
+            return []
+        present = self._present_test_files()
+        problems: list[str] = []
+        parsed = {
+            path: test_files.parse(content, path, problems, lambda name, path=path: self._conversation(path, name))
+            for path, content in present.items()
+        }
+        tests = test_files.combined(parsed, problems)
+        hashes = [case.hash for case in self._prompt.tests.cases]
+        if not problems and tests.margin == self._prompt.tests.margin and [c.hash for c in tests.cases] == hashes:
+            return list(present.items())
+        path = next(iter(present), os.path.join(self._folder, listing.TEST_NAMES[0]))
+        if os.path.dirname(path) != self._folder:
+            raise errors.Failed(
+                "cannot_export",
+                f"the test cases of {self._prompt.name} differ from those in {os.path.dirname(path)}, and are exported "
+                "into one file",
+                hint="move that folder away, or export into another folder",
+            )
+        text = test_file_writer.text(self._prompt.tests.cases, self._prompt.tests.margin)
+        if text is None:
+            raise errors.Failed(
+                "cannot_export",
+                f"{listing.TEST_NAMES[0]} cannot represent the test cases of {self._prompt.name}",
+                hint="read them with SQL, in promptctl.prompt_cases and promptctl.test_cases",
+            )
+        return [(path, text.encode())]
+
+    def _present_test_files(self) -> dict[str, bytes]:
+        """Return the contents of the files of test cases that exist, by path in their order."""
+        names = sorted(os.listdir(self._folder)) if os.path.isdir(self._folder) else []
+        present = [name for name in names if name.lower() in listing.TEST_NAMES]
+        folder = os.path.join(self._folder, listing.TESTS_FOLDER)
+        in_folder = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        if not any(listing.number_of(name) is not None for name in in_folder):
+            present += [f"{listing.TESTS_FOLDER}/{name}" for name in in_folder if name.endswith((".yaml", ".yml"))]
+        paths = [os.path.join(self._folder, name) for name in present]
+        return {path: content for path in paths if (content := _read_if_exists(path)) is not None}
+
+    def _conversation(self, test_path: str, name: str) -> bytes:
+        """Return the content of a conversation that a file of cases names. Raises OSError, ValueError."""
+        path = os.path.join(os.path.dirname(test_path), name)
+        root = os.path.realpath(self._folder)
+        if os.path.commonpath([root, os.path.realpath(path)]) != root:
+            raise ValueError("is not in the folder of the prompt")
+        return listing.read_bytes(path)
 
     def _existing_files(self) -> tuple[dict[int, str], dict[int, str], str]:
         """Return the names of the version files and request files that exist, by number, and that of prompt.yaml."""
@@ -284,8 +343,8 @@ def _is_same(path: str, current: bytes, content: bytes, prompt: ExportedPrompt, 
     """Whether a sync would find no difference between two contents of a file. It does not compare authors."""
     if current == content:
         return True
-    if listing.request_number_of(os.path.basename(path)):
-        # The file that has the same request is exported as it is.
+    if listing.request_number_of(os.path.basename(path)) or os.path.basename(path).lower() in listing.TEST_NAMES:
+        # A file that has the same request, or the same cases, is exported as it is.
         return False
     if os.path.basename(path).lower() not in listing.YAML_NAMES:
         try:

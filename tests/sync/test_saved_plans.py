@@ -167,7 +167,7 @@ def test_a_file_that_is_not_a_plan_is_refused(planned: Promptctl, text: str) -> 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('"promptctl_plan": 4', '"promptctl_plan": 99'),
+        ('"promptctl_plan": 5', '"promptctl_plan": 99'),
         ('"changes"', '"chances"'),
         ('"kind": "new"', '"kin": "new"'),
         ('"unchanged": ', '"unchanged": "many", "x": '),

@@ -235,7 +235,7 @@ def test_a_plan_and_an_answer_that_cannot_be_written_are_reported(promptctl: Pro
     assert (refused.code, json.loads(refused.err.splitlines()[-1])["error"]["code"]) == (1, "cannot_save")
     seen = promptctl("sync", "prompts", "--save-plan", "/dev/stderr", "--quiet")
     assert (seen.code, seen.out) == (0, "a@1\n")
-    assert '"promptctl_plan": 4' in seen.err
+    assert '"promptctl_plan": 5' in seen.err
 
 
 @pytest.mark.parametrize("route", ["- {when: {plan: x}, use: nobody}", "- {when: {plan: x}, use: a}"])
