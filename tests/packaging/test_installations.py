@@ -193,7 +193,7 @@ def test_an_installation_without_extras_has_the_client_and_its_hint_adds_the_res
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     *_, error, hint = person.run(program, "sync", "prompts", "--dry-run", path=path).stderr.splitlines()
     assert error == 'error: the extra "cli" of promptctl is not installed: pyyaml is missing'
-    assert hint.startswith(f"hint:  uv pip install --python {python} 'pyyaml>=")
+    assert hint.startswith(f"hint:  uv pip install --python {python} 'jsonschema>=")
     _run("sh", "-c", hint.removeprefix("hint:  "), env={"PATH": path})
     done = person.run(program, "sync", "prompts", "--dry-run")
     assert (done.returncode, done.stderr.splitlines()[0]) == (
