@@ -259,6 +259,10 @@ class _Handler(BaseHTTPRequestHandler):
         crowd = self._crowd_of(given)
         batch_id, _, action = self.path.partition("/batches")[2].partition("?")[0].strip("/").partition("/")
         with self.state.changed:
+            crowd.creations += not batch_id
+            if not batch_id and crowd.creations <= given.number("rejected_batches", 0):
+                self._error(429, *scenarios.ERRORS[429], {"retry-after": "0.01"})
+                return
             if not batch_id:
                 batch = Batch(f"msgbatch_{len(self.state.batches):06}", request.body["requests"], crowd)
                 self.state.batches[batch.id] = batch

@@ -11,6 +11,7 @@ Parameters in the URL:
   `nonsense`.
 - `missing_models`: names of models that do not exist, with commas.
 - `reject_text`: a call that has this text is rejected as invalid.
+- `rejected_batches`: how many attempts to create a batch are rejected with 429, from the first one on.
 - `polls`: how often a batch is in progress before it ends.
 - `errored`, `expired`, `canceled`: the number of requests of batches that end so, from the first one on.
 """
@@ -41,6 +42,7 @@ class Crowd:
         self._attempts = 0
         self._replies = 0
         self._by_text: Counter[str] = Counter()
+        self.creations = 0
         # How the first requests of batches end.
         self.kinds = [kind for kind in ("errored", "expired", "canceled") for _ in range(given.number(kind, 0))]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from promptctl.claude.api import Claude
-    from promptctl.claude.message_batches import BatchResult
+    from promptctl.claude.message_batches import BatchResult, BatchState
     from promptctl.evaluation.budget import Budget
     from promptctl.evaluation.calls import Call
     from promptctl.evaluation.result_recorder import Recorder
@@ -61,7 +61,7 @@ class BatchCalls:
             again: list[Call] = []
             for group in self._groups(pending):
                 by_id = dict(_named(group))
-                batch = message_batches.create(self._claude, {name: call.compose() for name, call in by_id.items()})
+                batch = self._create({name: call.compose() for name, call in by_id.items()})
                 self._recorder.record_batch(batch.id, self._document(by_id))
                 self._wait(batch.id, lambda counts, ended=ended: report(_counts(counts, ended, len(calls))))
                 for result in message_batches.results(self._claude, batch.id):
@@ -141,6 +141,20 @@ class BatchCalls:
         if group:
             yield group
         self._budget.settle(greatest, 0.0, TokensUsed(0, 0))
+
+    def _create(self, requests: Mapping[str, Mapping[str, Any]]) -> BatchState:
+        """Create a batch, again if Claude rejected it because of a rate limit or its load.
+
+        After any other failure, such as a lost connection, Claude may have the batch, and another one would cost again.
+        """
+        for attempts in range(1, _MOST_FAILED_POLLS + 1):
+            try:
+                return message_batches.create(self._claude, requests)
+            except errors.ClaudeFailed as failure:
+                if failure.code not in ("rate_limit_error", "overloaded_error") or attempts == _MOST_FAILED_POLLS:
+                    raise
+                time.sleep(min(failure.wait_seconds or FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS))
+        raise AssertionError("the last attempt returns or raises")
 
     def _document(self, by_id: Mapping[str, Call]) -> dict[str, Any]:
         return {

@@ -289,6 +289,13 @@ def test_entries_of_a_batch_that_fail_for_a_moment_are_sent_again(run_cases: Run
     assert result.new_calls == 12
 
 
+def test_a_batch_that_a_rate_limit_rejects_is_created_again(run_cases: RunCases) -> None:
+    run = run_cases(rejected_batches=3)
+    before = len(run.claude.batches)
+    assert run.run([case(1)], is_batch=True).new_calls == 6
+    assert len(run.claude.batches) - before == 1
+
+
 def test_entries_of_a_batch_that_expire_are_errors(run_cases: RunCases) -> None:
     run = run_cases(expired=2, canceled=1)
     result = run.run([case(1), case(2)], is_batch=True)
