@@ -98,6 +98,14 @@ def _word_diff(old: str, new: str, old_name: str, new_name: str) -> list[str]:
     return lines
 
 
+def changed_parts(old: str, new: str) -> tuple[list[tuple[str, bool]], list[tuple[str, bool]]]:
+    """Return the parts of both texts, each with whether it differs. A rewritten text is one part that does not."""
+    if old == new:
+        return [(old, False)], [(new, False)]
+    removed, added = _highlighted_parts(old, new)
+    return (removed, added) if removed is not None and added is not None else ([(old, False)], [(new, False)])
+
+
 def _changed_lines(before: Sequence[str], after: Sequence[str], *, has_color: bool) -> list[str]:
     """Return the lines of a changed passage, with the words that differ highlighted."""
     # Both are None for a rewritten passage.

@@ -1,13 +1,10 @@
-"""Write the plan of a sync as Markdown, for a comment on a pull request: the changes, and the texts that differ.
-
-The flavour is GitHub's: https://github.github.com/gfm
-"""
+"""Write the plan of a sync as Markdown, for a comment on a pull request: the changes, and the texts that differ."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from promptctl.output import create_view, diff_view, plan_view, stream
+from promptctl.output import create_view, diff_view, markdown, plan_view, stream
 from promptctl.sync import changes
 
 if TYPE_CHECKING:
@@ -17,8 +14,6 @@ if TYPE_CHECKING:
     from promptctl.sync.changes import Change
     from promptctl.sync.synchronize import Outcome
 
-# A comment on GitHub has at most 65 536 characters; a later edit adds a few.
-_MOST_CHARACTERS = 60_000
 _MOST_ROWS = 200
 _LINES_OF_A_NEW_TEXT = 30
 _LABELS = {
@@ -57,21 +52,21 @@ def show(outcome: Outcome, title: str, pairs: TextPairs, remark: str = "") -> No
 
 def text(outcome: Outcome, title: str, pairs: TextPairs, remark: str = "") -> str:
     """Return a plan as a comment on a pull request; texts that do not fit are left out and counted."""
-    parts = [f"{_MARK}\n### promptctl sync\n\n`{_code(title)}`\n"]
+    parts = [f"{_MARK}\n### promptctl sync\n\n`{markdown.code(title)}`\n"]
     if outcome.refusal is not None:
-        parts.append(f"> **sync would refuse this plan:** {_escaped(outcome.refusal.message)}\n")
+        parts.append(f"> **sync would refuse this plan:** {markdown.escaped(outcome.refusal.message)}\n")
     changes_in_order = sorted(outcome.plan.changes, key=lambda change: _ORDER.get(change.kind, 5))
     if changes_in_order:
         rows = [_row(change, outcome) for change in changes_in_order[:_MOST_ROWS]]
         parts.append("\n".join(["| | prompt | |", "|---|---|---|", *rows]) + "\n")
     if len(changes_in_order) > _MOST_ROWS:
         parts.append(f"… and {len(changes_in_order) - _MOST_ROWS} more.\n")
-    parts += [f"{_escaped(line)}\n" for line in (plan_view.summary(outcome), remark) if line]
+    parts += [f"{markdown.escaped(line)}\n" for line in (plan_view.summary(outcome), remark) if line]
     # Joining the parts adds one newline for each.
     size = sum(map(len, parts)) + len(parts)
     omitted = 0
     for section in _texts(outcome, pairs):
-        if size + len(section) > _MOST_CHARACTERS:
+        if size + len(section) > markdown.MOST_CHARACTERS:
             omitted += 1
             continue
         parts.append(section)
@@ -85,42 +80,16 @@ def _texts(outcome: Outcome, pairs: TextPairs) -> Iterator[str]:
     """Return a section for each new version that differs from the active one, and for each new prompt."""
     for (name, version), texts in pairs.items():
         diff = "".join(diff_view.unified(*pair) for pair in texts)
-        yield _details(f"{name}@{version} compared with the active version", diff)
+        yield markdown.details(f"{name}@{version} compared with the active version", diff)
     for new in create_view.new_texts(outcome, _LINES_OF_A_NEW_TEXT):
         lines = [f"+{line}\n" for line in new.lines]
         if new.omitted_lines:
             lines.append(f"… {new.omitted_lines} more lines in {new.path}\n")
-        yield _details(f"{new.reference}, a new prompt", "".join(lines))
+        yield markdown.details(f"{new.reference}, a new prompt", "".join(lines))
 
 
 def _row(change: Change, outcome: Outcome) -> str:
-    message = _escaped(plan_view.message(change, outcome))
+    message = markdown.escaped(plan_view.message(change, outcome))
     if change.kind != changes.CONFLICT and change.hint:
-        message += f"; {_escaped(change.hint)}"
+        message += f"; {markdown.escaped(change.hint)}"
     return f"| {_LABELS[change.kind]} | `{change.subject}` | {message} |"
-
-
-def _details(heading: str, diff: str) -> str:
-    # The fence must be longer than any row of backticks in the text.
-    longest = run = 0
-    for character in diff:
-        run = run + 1 if character == "`" else 0
-        longest = max(longest, run)
-    fence = "`" * max(3, longest + 1)
-    summary = f"<summary><code>{heading}</code></summary>"
-    return f"<details>{summary}\n\n{fence}diff\n{stream.escape_controls(diff)}{fence}\n\n</details>\n"
-
-
-def _code(text: str) -> str:
-    """Return a text for a code span, without characters that would end the span or a cell."""
-    return stream.one_line(text).replace("|", "\\|").replace("`", "'")
-
-
-def _escaped(text: str) -> str:
-    """Return a text without Markdown syntax and without mentions of users."""
-    escaped = stream.one_line(text)
-    for character in "\\`*_[]#|~":
-        escaped = escaped.replace(character, f"\\{character}")
-    escaped = escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # Only an @ after a blank mentions a user, not the one in an address.
-    return escaped.replace(" @", " @\u200b")

@@ -1,0 +1,380 @@
+"""Present runs of tests: the cases that changed, totals and the verdict. `form` is plain, quiet or json."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from promptctl.output import diff_view, messages, stream, tables, test_words
+from promptctl.output.table_columns import Column
+from promptctl.output.text_width import columns_of, cut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from promptctl.evaluation.results import CaseResult, Estimate, Reply
+    from promptctl.output.table_columns import Value
+    from promptctl.output.test_words import Tested
+    from promptctl.store.test_runs import RunRecord
+
+_COLORS = {"worse": stream.RED, "better": stream.GREEN, "undecided": stream.YELLOW, "not worse": stream.GREEN}
+# On a terminal of so many columns, both replies are beside each other.
+_COLUMNS_FOR_TWO = 100
+# In characters: what is visible of a reply, and how much of it before the first difference.
+_LONGEST_EXCERPT, _BEFORE_DIFFERENCE = 320, 60
+_MOST_LINES = 6
+_MOST_CHECKS = 3
+_INDENT = "    "
+
+Parts = list[tuple[str, bool]]
+
+
+def show(tests: Sequence[Tested], form: str, *, all_cases: bool = False) -> None:
+    """Show runs. A terminal gets the cases that changed, or with `all_cases` all of them; a pipe a row for each."""
+    if form == "json":
+        stream.write_json({"runs": [document(tested) for tested in tests]})
+    elif form == "quiet":
+        stream.write("".join(f"{tested.title}\n" for tested in tests))
+    elif not stream.to_terminal():
+        stream.write("".join(_tsv_lines(tests)))
+        for tested in tests:
+            messages.note(f"{test_words.heading(tested)}: {test_words.verdict(tested.result)}")
+    else:
+        for place, tested in enumerate(tests):
+            stream.write("\n" * (place > 0))
+            _show_run(tested, all_cases=all_cases)
+        if len(tests) > 1:
+            stream.write("\n")
+            columns = [Column("VERSION", "name"), Column("MODEL", "text"), Column("VERDICT", "text")]
+            tables.show([*columns, Column("POINTS", "number"), Column("COST", "money")], test_words.summary_rows(tests))
+
+
+def show_runs(runs: Sequence[RunRecord], form: str) -> None:
+    """Show stored runs, newest first. `test list` calls this."""
+    if form == "json":
+        stream.write_json({"runs": [_run_document(run) for run in runs]})
+        return
+    if form == "quiet":
+        stream.write("".join(f"{run.run}\n" for run in runs))
+        return
+    columns = [
+        Column("RUN", "number"), Column("VERSION", "name"), Column("AGAINST", "name"), Column("VERDICT", "text"),
+        Column("CASES", "number"), Column("COST", "money"), Column("WHO", "person"), Column("WHEN", "time"),
+    ]  # fmt: skip
+    rows: list[list[Value]] = [
+        [
+            run.run, _reference(run.name, run.version), _against(run), state(run), run.cases, run.cost, run.author,
+            run.began_at,
+        ]
+        for run in runs
+    ]  # fmt: skip
+    tables.show(columns, rows)
+
+
+def show_estimate(title: str, estimate: Estimate, form: str) -> None:
+    """Show what a run would take, in the forms plain and quiet."""
+    if not stream.to_terminal() or form == "quiet":
+        fields = [
+            title, estimate.calls, estimate.judge_calls, estimate.kept_replies, estimate.input_tokens,
+            estimate.output_tokens, estimate.cost, estimate.most_calls + estimate.most_judge_calls, estimate.most_cost,
+        ]  # fmt: skip
+        stream.write("\t".join(_field(field) for field in fields) + "\n")
+    else:
+        calls = test_words.counted(estimate.calls, "call")
+        if estimate.judge_calls:
+            calls += f" and {test_words.counted(estimate.judge_calls, 'call')} of judges"
+        if estimate.kept_replies:
+            calls += f", {test_words.counted(estimate.kept_replies, 'kept reply')}"
+        stream.write(f"{stream.styled(stream.one_line(title), stream.BOLD)}\n  {calls}\n")
+        least = "" if estimate.is_output_known else "at most "
+        stream.write(
+            f"  {estimate.input_tokens:,} input and {least}{estimate.output_tokens:,} output tokens: "
+            f"{least}{test_words.money(estimate.cost)}\n"
+        )
+        most = estimate.most_calls + estimate.most_judge_calls
+        stream.write(f"  at most {test_words.counted(most, 'call')}: {test_words.money(estimate.most_cost)}\n")
+    if estimate.unpriced_models:
+        messages.warning(f"the price of {' and '.join(estimate.unpriced_models)} is not known")
+
+
+def state(run: RunRecord) -> str:
+    """Return the verdict of a stored run, or how it ended without one."""
+    if run.verdict is not None:
+        return run.verdict
+    if run.failure is not None:
+        return f"failed: {run.failure}"
+    return "not ended"
+
+
+def document(tested: Tested) -> dict[str, Any]:
+    """Return a run as JSON. docs/json.md documents the keys."""
+    result = tested.result
+    against, verdict = result.against, result.verdict
+    return {
+        "run": int(result.id) if result.id else None,
+        "title": tested.title,
+        "name": result.subject.name,
+        "version": result.subject.version,
+        "against_name": None if against is None else against.name,
+        "against_version": None if against is None else against.version,
+        "model": result.models.requested,
+        "returned_models": list(result.models.returned),
+        "verdict": verdict.word,
+        "reason": verdict.reason,
+        "change": verdict.change,
+        "lower": None if verdict.interval is None else verdict.interval[0],
+        "upper": None if verdict.interval is None else verdict.interval[1],
+        "p": verdict.p_overall,
+        "margin": result.margin,
+        "needed_cases": verdict.needed_cases,
+        "needed_repeats": verdict.needed_repeats,
+        "calls": result.new_calls,
+        "kept_replies": result.kept_replies,
+        "judge": result.judge or None,
+        "judge_calls": result.judge_calls,
+        "input_tokens": result.input_tokens,
+        "output_tokens": result.output_tokens,
+        "cost_usd": None if result.cost is None else round(result.cost, 6),
+        "started_at": result.started_at,
+        "seconds": round(result.seconds, 3),
+        "is_stale": result.is_stale,
+        "notes": list(result.notes),
+        "cases": [_case_document(case) for case in result.cases],
+    }
+
+
+def estimate_document(title: str, estimate: Estimate) -> dict[str, Any]:
+    """Return an estimate as JSON."""
+    return {
+        "title": title,
+        "calls": estimate.calls,
+        "judge_calls": estimate.judge_calls,
+        "kept_replies": estimate.kept_replies,
+        "most_calls": estimate.most_calls,
+        "most_judge_calls": estimate.most_judge_calls,
+        "input_tokens": estimate.input_tokens,
+        "output_tokens": estimate.output_tokens,
+        "is_output_known": estimate.is_output_known,
+        "cost_usd": None if estimate.cost is None else round(estimate.cost, 6),
+        "most_cost_usd": None if estimate.most_cost is None else round(estimate.most_cost, 6),
+        "unpriced_models": list(estimate.unpriced_models),
+    }
+
+
+def excerpts(case: CaseResult) -> tuple[str, str] | None:
+    """Return what to show of an example of each side, one line each, from near the first difference on.
+
+    A side without a reply has ''. None if both sides have the same.
+    """
+    old, new = _text(case.example_baseline), _text(case.example_new)
+    if old == new:
+        return None
+    same = next((place for place, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), 0)
+    start = max(0, same - _BEFORE_DIFFERENCE)
+    return _excerpt(old, start), _excerpt(new, start)
+
+
+def _show_run(tested: Tested, *, all_cases: bool) -> None:
+    result = tested.result
+    stream.write(stream.styled(stream.one_line(test_words.heading(tested)), stream.BOLD) + "\n")
+    stream.write(stream.styled(f"model {stream.one_line(test_words.model(result))}", stream.DIM) + "\n")
+    changed = [case for case in result.cases if test_words.is_listed(result, case)]
+    listed = list(result.cases) if all_cases else changed
+    if listed and result.id:
+        stream.write("\n")
+        _show_cases(listed, has_baseline=result.against is not None)
+        stream.write("\n")
+    counts = test_words.case_counts(result, len(changed))
+    if not all_cases and result.id and len(changed) < len(result.cases):
+        counts += " (--all lists them)"
+    for note in result.notes:
+        _write_wrapped(note)
+    _write_wrapped(counts)
+    if result.id:
+        _write_wrapped(test_words.pass_rates(result))
+    _write_wrapped(test_words.effort(result))
+    word = result.verdict.word
+    rest = test_words.verdict(result)[len(word) :]
+    lines = _wrapped(word + rest, stream.width())
+    lines[0] = stream.styled(word, f"1;{_COLORS[word]}") + lines[0][len(word) :]
+    stream.write("".join(f"{line}\n" for line in lines))
+    if step := test_words.next_step(tested):
+        stream.write(f"{stream.styled('next:', stream.CYAN)} {stream.one_line(step)}\n")
+
+
+def _show_cases(cases: Sequence[CaseResult], *, has_baseline: bool) -> None:
+    """Write a line for each case, with the checks that fail and the words that differ below it."""
+    rows = [
+        (
+            stream.one_line(case.case.title),
+            test_words.share(case.baseline_passes, case.baseline_replies) if has_baseline else "",
+            test_words.share(case.new_passes, case.new_replies),
+            test_words.outcome(case),
+        )
+        for case in cases
+    ]
+    heads = ("CASE", "BASELINE" if has_baseline else "", "NEW", "RESULT")
+    widths = [max(columns_of(row[place]) for row in [heads, *rows]) for place in range(4)]
+    others = widths[1] + widths[2] + widths[3] + 6
+    widths[0] = max(10, min(widths[0], stream.width() - others))
+    stream.write(stream.styled(_row(heads, widths), stream.DIM) + "\n")
+    for case, row in zip(cases, rows, strict=True):
+        line = _row(row, widths)
+        color = _COLORS.get(row[3])
+        stream.write((stream.styled(line, color) if color else line) + "\n")
+        if test_words.outcome(case) != "as before":
+            for check in case.failed_checks[:_MOST_CHECKS]:
+                text = stream.one_line(test_words.failed_check(check))
+                stream.write("  " + cut(text, stream.width() - 2) + "\n")
+            _show_examples(case)
+
+
+def _row(texts: Sequence[str], widths: Sequence[int]) -> str:
+    name, *numbers, result = [cut(text, width) for text, width in zip(texts, widths, strict=True)]
+    cells = [name + " " * (widths[0] - columns_of(name))]
+    cells += [text.rjust(width) for text, width in zip(numbers, widths[1:], strict=False) if width]
+    return "  ".join([*cells, result]).rstrip()
+
+
+def _show_examples(case: CaseResult) -> None:
+    """Write an example of each side: beside each other on a wide terminal, else below each other."""
+    texts = excerpts(case)
+    if texts is None:
+        return
+    old, new = diff_view.changed_parts(*texts) if all(texts) else ([(texts[0], False)], [(texts[1], False)])
+    if stream.width() >= _COLUMNS_FOR_TWO and all(texts):
+        width = (stream.width() - len(_INDENT) - 7) // 2
+        lefts, rights = list(_lines(old, width, stream.RED)), list(_lines(new, width, stream.GREEN))
+        for left, right in zip_longest(lefts, rights):
+            text, used = left or ("", 0)
+            sign = "-" if left else " "
+            line = f"{_INDENT}{sign} {text}{' ' * (width - used)}"
+            stream.write((f"{line}  + {right[0]}" if right else line.rstrip()) + "\n")
+        return
+    for sign, parts, color in (("-", old, stream.RED), ("+", new, stream.GREEN)):
+        if parts != [("", False)]:
+            for line, _ in _lines(parts, stream.width() - len(_INDENT) - 2, color):
+                stream.write(f"{_INDENT}{stream.styled(sign, color)} {line}\n")
+
+
+def _lines(parts: Parts, width: int, color: str) -> Iterator[tuple[str, int]]:
+    """Yield the lines of a text that is wrapped at blanks, each with its columns. Words that differ are highlighted."""
+    line, used, count = "", 0, 0
+    for spaced, differs in _words(parts):
+        word, needed = spaced, columns_of(spaced)
+        if used + needed > width and used:
+            if count == _MOST_LINES - 1:
+                yield line + "…", used + 1
+                return
+            yield line, used
+            line, used, count = "", 0, count + 1
+            word, needed = spaced.lstrip(), columns_of(spaced.lstrip())
+        visible = cut(word, width)
+        line += stream.styled(visible, f"1;7;{color}") if differs else visible
+        used += min(needed, width)
+    if used:
+        yield line, used
+
+
+def _words(parts: Parts) -> Iterator[tuple[str, bool]]:
+    """Yield the words of a text, each with the blank before it."""
+    for text, differs in parts:
+        word = ""
+        for character in text:
+            if character == " " and word.strip():
+                yield word, differs
+                word = ""
+            word += character
+        if word:
+            yield word, differs
+
+
+def _text(reply: Reply | None) -> str:
+    """Return the text of a reply on one line, or what it has in place of a text."""
+    if reply is None:
+        return ""
+    text = " ".join(test_words.reply_text(reply).split())
+    return stream.one_line(text) if text else f"(no text: {reply.stop_reason})"
+
+
+def _excerpt(text: str, start: int) -> str:
+    before = "…" if start and text else ""
+    after = "…" if len(text) > start + _LONGEST_EXCERPT else ""
+    return f"{before}{text[start : start + _LONGEST_EXCERPT]}{after}"
+
+
+def _write_wrapped(text: str) -> None:
+    stream.write("".join(f"{line}\n" for line in _wrapped(text, stream.width())))
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return [line.lstrip() for line, _ in _lines([(stream.one_line(text), False)], width, "")] or [""]
+
+
+def _tsv_lines(tests: Sequence[Tested]) -> Iterator[str]:
+    for tested in tests:
+        result = tested.result
+        for case in result.cases:
+            fields = [
+                tested.title, None if result.against is None else result.against.label, result.models.requested,
+                case.case.title, case.baseline_passes, case.baseline_replies, case.new_passes, case.new_replies,
+                case.errors, test_words.outcome(case), case.p,
+            ]  # fmt: skip
+            yield "\t".join(_field(field) for field in fields) + "\n"
+
+
+def _field(value: str | float | None) -> str:
+    if value is None or value == "":
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else stream.tsv_field(str(value))
+
+
+def _case_document(case: CaseResult) -> dict[str, Any]:
+    return {
+        "title": case.case.title,
+        "sha256": case.case.hash,
+        "group": case.case.group,
+        "is_critical": case.case.is_critical,
+        "baseline_passes": case.baseline_passes,
+        "baseline_replies": case.baseline_replies,
+        "new_passes": case.new_passes,
+        "new_replies": case.new_replies,
+        "errors": case.errors,
+        "is_changed": case.is_changed,
+        "verdict": case.verdict,
+        "p": case.p,
+        "failed": [
+            {"check": check.label, "reason": test_words.storable(check.reason), "times": check.times}
+            for check in case.failed_checks
+        ],
+        "baseline_reply": _full_text(case.example_baseline),
+        "new_reply": _full_text(case.example_new),
+    }
+
+
+def _full_text(reply: Reply | None) -> str | None:
+    return None if reply is None else test_words.reply_text(reply)
+
+
+def _run_document(run: RunRecord) -> dict[str, Any]:
+    fields = ("verdict", "failure", "change", "lower", "upper", "p", "cases", "judge", "margin", "author", "began_at")
+    return {
+        "run": run.run,
+        "name": run.name,
+        "version": run.version,
+        "against_name": run.against_name,
+        "against_version": run.against_version,
+        "model": run.requested_model,
+        **{field: getattr(run, field) for field in fields},
+        "ended_at": run.ended_at,
+        "cost_usd": run.cost,
+    }
+
+
+def _reference(name: str | None, version: int | None) -> str:
+    return f"{name or ''}@{version}" if version is not None else name or ""
+
+
+def _against(run: RunRecord) -> str:
+    return _reference(run.against_name, run.against_version)

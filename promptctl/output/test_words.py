@@ -1,0 +1,183 @@
+"""The words and numbers of a run of tests, for the terminal, Markdown, HTML and JUnit alike. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptctl.output import table_layout, time_text
+from promptctl.records import Record
+from promptctl.rules import margins
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from promptctl.evaluation.results import CaseResult, FailedCheck, Reply, RunResult
+
+_MISSING, _SAME = "no reply", "as before"
+
+
+class Tested(Record):
+    """A run to show. `title` names its new side: `support@3`, or a name with a version file that is not stored.
+
+    `next_command` is the command that makes the tested version active, '' if there is none.
+    """
+
+    title: str
+    result: RunResult
+    next_command: str = ""
+
+
+def storable(text: str) -> str:
+    """Return a text with U+FFFD for each lone surrogate, which a reply may have and no output can."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def reply_text(reply: Reply | None) -> str:
+    """Return the text of a reply, '' without one."""
+    return "" if reply is None else storable(reply.text)
+
+
+def failed_check(check: FailedCheck) -> str:
+    """Return an assertion that new replies fail, with the reason and the number of replies."""
+    times = f" ({check.times} times)" if check.times > 1 else ""
+    return storable(f"{check.label}: {check.reason}{times}")
+
+
+def heading(tested: Tested) -> str:
+    """Return what is compared: `support@3 against support@2`."""
+    against = tested.result.against
+    return tested.title if against is None else f"{tested.title} against {against.label}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 case`, `1,200 cases`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun[:-1]}ies" if noun.endswith("ly") else f"{number:,} {noun}s"
+
+
+def share(passes: int, replies: int) -> str:
+    """Return how many replies pass, `9/10`, and `-` without replies."""
+    return f"{passes}/{replies}" if replies else "-"
+
+
+def points(change: float | None) -> str:
+    """Return a change of the pass rate in percentage points, `-8.3`, and `-` if it is not known."""
+    return "-" if change is None else f"{change * 100:+.1f}"
+
+
+def money(dollars: float | None) -> str:
+    """Return an amount in US dollars, `cost unknown` for None."""
+    return "cost unknown" if dollars is None else table_layout.money(dollars)
+
+
+def is_listed(result: RunResult, case: CaseResult) -> bool:
+    """Whether a case is listed without --all: it changed, or lacks replies; without a baseline, a reply fails."""
+    if case.is_changed or case.verdict is not None or case.errors:
+        return True
+    if result.against is None or not case.baseline_replies:
+        return case.new_passes < case.new_replies
+    return case.case.is_critical and case.new_passes < case.new_replies
+
+
+def outcome(case: CaseResult) -> str:
+    """Return the result of a case in a word or two. Only `worse` and `better` are proven."""
+    if case.verdict is not None:
+        return case.verdict
+    if not case.new_replies:
+        return _MISSING if case.errors else _SAME
+    if case.case.is_critical and case.new_passes < case.new_replies:
+        return "critical, fails"
+    if not case.baseline_replies:
+        return "passes" if case.new_passes == case.new_replies else "fails"
+    difference = case.new_passes * case.baseline_replies - case.baseline_passes * case.new_replies
+    if not case.is_changed or difference == 0:
+        return _SAME
+    return "fewer pass" if difference < 0 else "more pass"
+
+
+def verdict(result: RunResult) -> str:
+    """Return the verdict with its reason, as one line."""
+    return f"{result.verdict.word}: {result.verdict.reason}" if result.verdict.reason else result.verdict.word
+
+
+def pass_rates(result: RunResult) -> str:
+    """Return how many replies pass on each side, and the change of the pass rate with its interval."""
+    new = f"{sum(case.new_passes for case in result.cases)} of {sum(case.new_replies for case in result.cases)}"
+    if result.against is None:
+        return f"{new} replies pass"
+    old_replies = sum(case.baseline_replies for case in result.cases)
+    old = f"{sum(case.baseline_passes for case in result.cases)} of {old_replies}"
+    sentence = f"{new} replies pass, of the baseline {old}"
+    change, interval = result.verdict.change, result.verdict.interval
+    if change is not None:
+        sentence += f"; change {points(change)} points"
+        if interval is not None:
+            sentence += f", 95 % interval {points(interval[0])} to {points(interval[1])}"
+    return f"{sentence}; margin {margins.text('errors', result.margin)}"
+
+
+def case_counts(result: RunResult, listed: int) -> str:
+    """Return how many cases there are, and how many of them are as before."""
+    parts = [counted(len(result.cases), "case")]
+    worse = sum(case.verdict == "worse" for case in result.cases)
+    missing = sum(case.errors for case in result.cases)
+    if worse:
+        parts.append(f"{worse} proven worse")
+    if missing:
+        parts.append(f"{counted(missing, 'reply')} missing")
+    if rest := len(result.cases) - listed:
+        parts.append(f"{rest} as before" if result.against is not None else f"{rest} with all replies passing")
+    return ", ".join(parts)
+
+
+def effort(result: RunResult) -> str:
+    """Return what a run took: calls, kept replies, tokens, cost and time."""
+    parts = [counted(result.new_calls, "call")]
+    if result.kept_replies:
+        parts.append(counted(result.kept_replies, "kept reply"))
+    if result.judge_calls:
+        parts.append(f"{counted(result.judge_calls, 'call')} of the judge {result.judge}")
+    if result.input_tokens or result.output_tokens:
+        parts.append(f"{result.input_tokens:,} input and {result.output_tokens:,} output tokens")
+    parts += [money(result.cost), time_text.brief(result.seconds * 1000)]
+    return ", ".join(parts)
+
+
+def model(result: RunResult) -> str:
+    """Return the requested model, with those that Claude returned if they have other names."""
+    requested, returned = result.models
+    others = [name for name in returned if name != requested]
+    return f"{requested} (returned {', '.join(others)})" if others else str(requested)
+
+
+def next_step(tested: Tested) -> str:
+    """Return what to do after a verdict, '' if there is nothing to do."""
+    result = tested.result
+    word = result.verdict.word
+    if word in ("better", "not worse"):
+        return tested.next_command if result.id else ""
+    if word == "worse":
+        return f"promptctl test show {result.id} --all" if result.id else ""
+    more: list[str] = []
+    if result.verdict.needed_cases:
+        more.append(f"{result.verdict.needed_cases} more cases")
+    if result.verdict.needed_repeats:
+        repeats = min((case.new_replies for case in result.cases if case.new_replies), default=0)
+        repeats += result.verdict.needed_repeats
+        more.append(f"{result.verdict.needed_repeats} more replies to each case (--repeat {repeats})")
+    return f"{' or '.join(more)} may decide" if more else "add cases, or use --repeat for more replies to each case"
+
+
+def summary_rows(tests: Sequence[Tested]) -> list[list[str | float | None]]:
+    """Return a row for each run: what was compared, model, verdict, change in points, cost in dollars."""
+    return [
+        [
+            heading(tested),
+            tested.result.models.requested,
+            tested.result.verdict.word,
+            points(tested.result.verdict.change),
+            tested.result.cost,
+        ]
+        for tested in tests
+    ]
