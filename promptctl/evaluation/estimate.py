@@ -13,7 +13,7 @@ from promptctl.evaluation.judge import MOST_CALLS, Judge
 from promptctl.evaluation.results import Estimate, Reply
 from promptctl.evaluation.sides import Side, same_settings
 from promptctl.rules.assertions import RUBRIC
-from promptctl.rules.test_verdicts import FIRST_STAGE, MOST_BASELINE, SECOND_STAGE
+from promptctl.rules.test_verdicts import FIRST_STAGE, MOST_BASELINE, MOST_MORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,7 +54,7 @@ def estimate(
     )
     budget = Budget(None, timestamp(time.time()), 0.5 if options.is_batch else 1.0)
     plan = _Plan(subject, budget, claude, storage, judge_of)
-    most = max([MOST_BASELINE, *((case.repeat or options.repeat or FIRST_STAGE) + SECOND_STAGE for case in cases)])
+    most = max([MOST_BASELINE, *((case.repeat or options.repeat or FIRST_STAGE) + MOST_MORE for case in cases)])
     for side in sides:
         side.add(storage.kept_replies(sorted({one for one in side.request_hashes if one}), most))
     # A new text has no replies yet: those of the baseline are about as long.
@@ -107,9 +107,9 @@ class _Plan:
             replies = side.replies_of(index)
             repeat = case.repeat or options.repeat or FIRST_STAGE
             # A baseline has at most so many replies.
-            most_replies = repeat + SECOND_STAGE if side.subject is self._subject else MOST_BASELINE
+            most_replies = repeat + MOST_MORE if side.subject is self._subject else MOST_BASELINE
             calls = max(0, min(repeat, most_replies) - len(replies))
-            most = max(0, min(repeat + SECOND_STAGE, most_replies) - len(replies))
+            most = max(0, min(repeat + MOST_MORE, most_replies) - len(replies))
             output = _mean_output(replies) or outputs[index] or usual
             self._add(request_hash, side.keywords(case), calls, most, output)
             for assertion in case.assertions:
@@ -134,7 +134,7 @@ class _Plan:
         keywords = judge.keywords(assertion, case, reply, side.system(case))
         judging_key = judge.key(assertion)
         kept = len(self._storage.kept_judgements([one.id for one in replies], [judging_key])) if replies else 0
-        calls, most = max(0, repeat - kept), max(0, repeat + SECOND_STAGE - kept) * MOST_CALLS
+        calls, most = max(0, repeat - kept), max(0, repeat + MOST_MORE - kept) * MOST_CALLS
         key = f"{side.subject.label} {case.hash} {judging_key}"
         item = self._add(key, keywords, calls, most, float(_JUDGE_OUTPUT))
         item.is_judge = True

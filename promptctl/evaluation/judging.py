@@ -9,7 +9,7 @@ from promptctl.evaluation import checks
 from promptctl.evaluation.checks import Check
 from promptctl.evaluation.judge import Voting
 from promptctl.rules.assertions import RUBRIC
-from promptctl.rules.test_verdicts import FIRST_STAGE, SECOND_STAGE
+from promptctl.rules.test_verdicts import MOST_BASELINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     MakeCalls = Callable[[Sequence[Call], Callable[[Reply], None]], Mapping[str, str]]
 
 # A new rubric makes a judge judge the kept replies of the baseline again, which is paid for: at most so many of a case.
-MOST_JUDGED_AGAIN = FIRST_STAGE + SECOND_STAGE
+MOST_JUDGED_AGAIN = MOST_BASELINE
 
 
 class Judging:

@@ -117,9 +117,9 @@ class RunResult(Record):
 class Estimate(Record):
     """What a run would take, before any call.
 
-    `calls` and `judge_calls` are those of the first stage. `most_calls` and `most_judge_calls` are those of both
-    stages, if every case gets the second stage and every rubric three calls. Tokens and `cost` belong to the first
-    stage; the output is estimated from kept replies, or is the most that a call can return where there are none
+    `calls` and `judge_calls` are those of the first stage. `most_calls` and `most_judge_calls` are those of all
+    stages, if every case gets the replies of each stage and every rubric three calls. Tokens and `cost` belong to the
+    first stage; the output is estimated from kept replies, or is the most that a call can return where there are none
     (`is_output_known` is False). `most_cost` is an upper bound. Costs are in US dollars, None if `unpriced_models` has
     a model whose price is not known.
     """

@@ -1,4 +1,4 @@
-"""Run the cases of a prompt against a text and its baseline, in two stages, and judge the result.
+"""Run the cases of a prompt against a text and its baseline, in up to three stages, and judge the result.
 
 Replies that were kept are used first, on both sides: a run that was interrupted goes on where it ended, and a run that
 is repeated makes no call. The replies of the new side count in the order in which they were made, so a repeated run
@@ -25,7 +25,7 @@ from promptctl.evaluation.sides import Side, same_settings
 from promptctl.records import Record
 from promptctl.rules.assertions import RUBRIC
 from promptctl.rules.test_cases import cases_hash
-from promptctl.rules.test_verdicts import DEFAULT_MARGIN, FIRST_STAGE, MOST_BASELINE, SECOND_STAGE, Counts, Verdict
+from promptctl.rules.test_verdicts import DEFAULT_MARGIN, FIRST_STAGE, MOST_BASELINE, MOST_MORE, Counts, Verdict
 from promptctl.rules.use_ids import UseIds
 from promptctl.store import test_runs
 from promptctl.store.test_runs import CaseOutcome, Failure, NewRun, RunOutcome
@@ -59,11 +59,15 @@ class Statistics(Protocol):
     """The functions that decide on a run."""
 
     def suspicious(self, counts: Sequence[Counts]) -> list[int]:
-        """Return the indexes of the cases that get the second stage."""
+        """Return the indexes of the cases that look worse after the first stage."""
         ...
 
-    def judge_run(self, stage_one: Sequence[Counts], all_replies: Sequence[Counts], margin: float) -> Verdict:
-        """Return the verdict on a run."""
+    def more_replies(self, stages: Sequence[Sequence[Counts]]) -> Mapping[int, int]:
+        """Return how many more replies cases get in the next stage, by their index. `stages` are those so far."""
+        ...
+
+    def judge_run(self, stages: Sequence[Sequence[Counts]], margin: float) -> Verdict:
+        """Return the verdict on a run. `stages` has the counts of each case after each stage."""
         ...
 
 
@@ -176,20 +180,21 @@ class _Run:
         indexes = range(len(self._cases))
         first = {index: self._repeat_of(index) for index in indexes}
         self._make_replies("replies", first)
-        one = self._tables(first)
-        counts = [table.counts() for table in one]
+        every = self._tables(first)
+        stages = [[table.counts() for table in every]]
         suspicious: list[int] = []
-        every = one
         if self._baseline is not None:
-            suspicious = list(self._statistics.suspicious(counts))
-            if suspicious:
-                second = first | {index: first[index] + SECOND_STAGE for index in suspicious}
-                self._make_replies("more replies", {index: second[index] for index in suspicious})
-                every = self._tables(second)
+            suspicious = list(self._statistics.suspicious(stages[0]))
+            repeats = dict(first)
+            while more := self._statistics.more_replies(stages):
+                repeats |= {index: repeats[index] + number for index, number in more.items()}
+                self._make_replies("more replies", {index: repeats[index] for index in more})
+                every = self._tables(repeats)
+                stages.append([table.counts() for table in every])
         self._recorder.flush()
         if not any(table.counts().new_replies for table in every):
             self._raise_no_replies()
-        verdict = self._statistics.judge_run(counts, [table.counts() for table in every], self._options.margin)
+        verdict = self._statistics.judge_run(stages, self._options.margin)
         verdict = self._with_errors(verdict, every)
         results = [table.result(verdict, index, is_suspicious=index in suspicious) for index, table in enumerate(every)]
         missing = sum(table.errors for table in every)
@@ -289,7 +294,7 @@ class _Run:
         for side in sides:
             hashes = sorted({one for one in side.request_hashes if one is not None})
             # The new side needs as many as a run makes, and the baseline has more of them.
-            most = max(MOST_BASELINE, *(self._repeat_of(index) + SECOND_STAGE for index in range(len(self._cases))))
+            most = max(MOST_BASELINE, *(self._repeat_of(index) + MOST_MORE for index in range(len(self._cases))))
             side.add(self._storage.kept_replies(hashes, most))
 
     def _take_open_batches(self) -> None:

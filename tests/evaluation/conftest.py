@@ -12,7 +12,7 @@ from promptctl import errors
 from promptctl.evaluation import batches, runner
 from promptctl.evaluation.results import Subject
 from promptctl.rules.test_cases import Assertion, Case
-from promptctl.rules.test_verdicts import Counts, Verdict
+from promptctl.rules.test_verdicts import SECOND_STAGE, Counts, Verdict
 from promptctl.store.test_runs import OpenBatch, text_hash
 
 if TYPE_CHECKING:
@@ -37,9 +37,13 @@ class SimpleStatistics:
             if one.baseline_replies and one.new_passes * one.baseline_replies < one.baseline_passes * one.new_replies
         ]
 
-    def judge_run(self, stage_one: Sequence[Counts], all_replies: Sequence[Counts], margin: float) -> Verdict:
+    def more_replies(self, stages: Sequence[Sequence[Counts]]) -> dict[int, int]:
+        return dict.fromkeys(self.suspicious(stages[0]), SECOND_STAGE) if len(stages) == 1 else {}
+
+    def judge_run(self, stages: Sequence[Sequence[Counts]], margin: float) -> Verdict:
         assert 0 < margin < 1
-        assert len(stage_one) == len(all_replies)
+        assert len({len(stage) for stage in stages}) == 1
+        all_replies = stages[-1]
         broken = tuple(
             index
             for index, one in enumerate(all_replies)
