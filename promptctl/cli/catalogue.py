@@ -100,6 +100,34 @@ HEADINGS = (
         },
     ),
     (
+        "Test prompts",
+        {
+            "test": Command(
+                "test:run_cases",
+                "Run test cases with Claude, and compare a version with the active one.",
+                p.TEST_TARGETS, p.TEST_AGAINST, p.TEST_CASE, p.REPEAT, p.TEST_MARGIN, p.TEST_MODELS, p.ESTIMATE,
+                p.MAX_COST, p.REPLAY, p.BATCH, p.RESUME, p.ALL_CASES, p.TEST_FORMAT, p.TEST_HTML, p.JUNIT, p.AUTHOR,
+            ),
+            "test list": Command(
+                "test_list:list_runs", "List runs of test cases, newest first.", p.OPTIONAL_NAME, p.LIMIT
+            ),
+            "test show": Command(
+                "test_list:show",
+                "Show a run of test cases.",
+                p.TEST_RUN, p.ALL_CASES, p.TEST_FORMAT, p.TEST_HTML, p.JUNIT,
+            ),
+            "test add": Command(
+                "test_add:add",
+                "Make a test case of a saved conversation.",
+                p.NAME, p.CONVERSATION, p.CASE_DESCRIPTION, p.CASE_CONTAINS, p.CASE_RUBRIC, p.VARIABLES,
+                p.CASE_FOLDER, p.ALLOW_SECRETS,
+            ),
+            "test judge": Command(
+                "test_judge:judge", "Show how far a judge agrees with people.", p.JUDGE_NAME, p.LABELS, p.MAX_COST
+            ),
+        },
+    ),
+    (
         "Change the active version",
         {
             "activate": Command(
@@ -254,4 +282,6 @@ FAMILIES = {
 COMMANDS: dict[str, Command] = {name: command for _, commands in HEADINGS for name, command in commands.items()}
 
 # Commands whose output a pager shows if it is longer than the terminal.
-PAGED = frozenset({"list", "show", "diff", "history", "stats", "compare", "release list", "release show"})
+PAGED = frozenset(
+    {"list", "show", "diff", "history", "stats", "compare", "release list", "release show", "test list", "test show"}
+)

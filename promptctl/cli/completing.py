@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Names of parameters, by what their values are.
 _NAMES = frozenset({"name", "names"})
-_REFERENCES = frozenset({"reference", "references_", "left", "right", "other", "against"})
+_REFERENCES = frozenset({"reference", "references_", "left", "right", "other", "against", "targets"})
 _VERSION_NUMBERS = frozenset({"to", "expect"})
 # Versions of a prompt that was named before, with an @.
 _VERSIONS = frozenset({"versions"})
@@ -41,9 +41,11 @@ _VALUES = {
     "in_doubt": ("pause", "rollback"),
 }
 # Values that differ from those of other commands.
-_VALUES_OF_COMMANDS = {("compare", "by"): ("share",)}
+_VALUES_OF_COMMANDS = {("compare", "by"): ("share",), ("test", "margin"): ("1pt", "2pt", "5pt")}
 # Values that only the shell can list: the answer is FILES or FOLDERS.
-_FILES = frozenset({"file", "vars_file", "save", "continue_", "save_plan", "apply_plan", "html"})
+_FILES = frozenset(
+    {"file", "vars_file", "save", "continue_", "save_plan", "apply_plan", "html", "junit", "from_", "labels"}
+)
 _FOLDERS = frozenset({"folder"})
 FILES, FOLDERS = ":files", ":folders"
 
@@ -63,12 +65,19 @@ def candidates(words: Sequence[str]) -> list[str]:
         name = " ".join(before[:length])
         if len(before) >= length and name in COMMANDS:
             matches = _of_command(name, before[length:], current)
+            if len(before) == length:
+                # `test` is a command, and so is `test list`.
+                matches = [*_following(f"{name} "), *matches]
             return (
                 matches if matches in ([FILES], [FOLDERS]) else [word for word in matches if word.startswith(current)]
             )
     prefix = f"{' '.join(before)} " if before else ""
-    following = {name[len(prefix) :].partition(" ")[0] for name in COMMANDS if name.startswith(prefix)}
-    return sorted(word for word in following if word.startswith(current))
+    return [word for word in _following(prefix) if word.startswith(current)]
+
+
+def _following(prefix: str) -> list[str]:
+    """Return the words that may follow a prefix in the name of a command."""
+    return sorted({name[len(prefix) :].partition(" ")[0] for name in COMMANDS if name.startswith(prefix)})
 
 
 def _of_command(name: str, before: Sequence[str], current: str) -> list[str]:

@@ -72,7 +72,8 @@ def read(words: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
 
 def command(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
     """Return the command's name and the words after it. The name is None if the first words are not a command."""
-    for length in (1, 2):
+    # `test` is a command, and so is `test list`.
+    for length in (2, 1):
         name = " ".join(words[:length])
         # The second condition excludes one word with a blank: 'db init' in quotes.
         if name in COMMANDS and name.split(" ") == [*words[:length]]:

@@ -1,4 +1,4 @@
-"""Write a report of --html to a file."""
+"""Write a report of --html or --junit to a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from promptctl.rules import references
 
 
 def write(path: str, page: str) -> None:
-    """Replace the file with a page of HTML. Raises Failed (`cannot_write`)."""
+    """Replace the file with a report, a page of HTML or XML. Raises Failed (`cannot_write`)."""
     try:
         atomic_files.write(path, page.encode())
     except OSError as problem:

@@ -12,6 +12,8 @@ RANGES = {
     "--max-tokens": (1, 999_999_999, ""),
     # The same range as the constraint of the table `rollouts`.
     "--uses": (0, 999_999_999, ""),
+    # The same range as `repeat` in a file of test cases.
+    "--repeat": (1, 100, ""),
     "--timeout": (1, 999_999_999, " of seconds"),
 }
 

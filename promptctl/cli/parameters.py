@@ -343,6 +343,49 @@ SECOND_REFERENCE = _argument(
     "other", "NAME[@VERSION]", "Second prompt or version, shown beside the first.", required=False
 )
 
+# test.
+TEST_TARGETS = _argument(
+    "targets", "TARGET", "NAME[@VERSION], or a folder of prompts. A bare NAME means its newest version.", several=True
+)
+TEST_AGAINST = _option("against", "--against", "NAME[@VERSION]", "Baseline. Default: the active version.")
+TEST_CASE = _option(
+    "case", "--case", "PATTERN", "Run only matching cases: part of a description, or a pattern with * and ?."
+)
+REPEAT = _option(
+    "repeat",
+    "--repeat",
+    "N",
+    "New replies to each case in the first stage. Default: 3, or that of the file.",
+    kind=NUMBER,
+)
+TEST_MARGIN = _option(
+    "margin", "--margin", "POINTS", "The drop of the pass rate that does not matter. Default: 5pt, or that of the file."
+)
+TEST_MODELS = _option(
+    "model", "--model", "MODEL", "Model. Default: the version's. Repeatable: a run for each.", kind=TEXTS
+)
+ESTIMATE = _flag("estimate", "--estimate", "Show the calls, the tokens and the cost. Make no call but token counts.")
+MAX_COST = _option("max_cost", "--max-cost", "DOLLARS", "Most that all runs may cost, in US dollars.")
+REPLAY = _flag("replay", "--replay", "Use kept replies only. Make no call, and need no API key.")
+BATCH = _flag("batch", "--batch", "Make the calls in batches: half the price, within a day.")
+RESUME = _flag("resume", "--resume", "First take the replies that an earlier run left in batches and files.")
+ALL_CASES = _flag("all", "--all", "List the cases that are as before, too.")
+TEST_FORMAT = _option(
+    "format", "--format", "FORMAT", "Format of the answer: text, markdown (for a comment on a pull request) or json."
+)
+TEST_HTML = _option("html", "--html", "FILE", "Also write a report with the replies to a file, for a browser.")
+JUNIT = _option("junit", "--junit", "FILE", "Also write the results to a file as JUnit XML.")
+TEST_RUN = _argument("number", "RUN", "Number of the run.")
+CONVERSATION = _option("from_", "--from", "FILE", "Saved conversation, of chat --save.", required=True)
+JUDGE_NAME = _argument("name", "NAME[@VERSION]", "Prompt that is the judge, or built-in.")
+LABELS = _option("labels", "--labels", "FILE", "Replies with the labels of people, YAML or JSON.", required=True)
+CASE_DESCRIPTION = _option("description", "--description -d", "TEXT", "Description of the case.")
+CASE_CONTAINS = _option("contains", "--contains", "TEXT", "The reply must contain TEXT. Repeatable.", kind=TEXTS)
+CASE_RUBRIC = _option(
+    "rubric", "--rubric", "TEXT", "A judge must find that the reply meets TEXT. Repeatable.", kind=TEXTS
+)
+CASE_FOLDER = _option("folder", "--folder", "FOLDER", "Folder of prompts. Default: prompts/.")
+
 # stats.
 SINCE = _option(
     "since", "--since", "TIME", "Include uses from this time on: RFC 3339, a local date and time, or an age such as 7d."

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Commands for which the access `viewer` is enough.
 _READING = (
     "list", "show", "render", "diff", "history", "stats", "export", "resolve", "compare", "route show",
-    "rollout status", "release list", "release show",
+    "rollout status", "release list", "release show", "test list", "test show",
 )  # fmt: skip
 # Commands for which the access `ticker` is enough.
 _TICKING = ("rollout tick", "rollout watch")

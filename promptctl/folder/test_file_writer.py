@@ -40,6 +40,11 @@ def text(cases: Sequence[Case], margin: float | None) -> str | None:
     return yaml if is_same else None
 
 
+def case_document(case: Case) -> dict[str, Any]:
+    """Return a case as a file has it, for the YAML writer."""
+    return _case(case, None, None)
+
+
 def _case(case: Case, shared_judge: str | None, shared_repeat: int | None) -> dict[str, Any]:
     """Return a case as a file has it, without what all cases share."""
     document = case.document()

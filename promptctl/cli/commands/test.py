@@ -1,0 +1,237 @@
+"""promptctl test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptctl import errors
+from promptctl.cli import amounts, interruption, numbers, test_reports, test_targets
+from promptctl.evaluation import estimate as estimating
+from promptctl.evaluation import runner, stored_results
+from promptctl.evaluation.storage import DatabaseStorage
+from promptctl.output import messages, stream, test_view
+from promptctl.output.run_progress import RunProgress
+from promptctl.output.test_page import CaseReplies
+from promptctl.output.test_words import Tested
+from promptctl.rules import margins, references, test_verdicts
+from promptctl.store import test_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from promptctl.cli.run import Run
+    from promptctl.cli.test_targets import Target
+    from promptctl.evaluation.results import Estimate, Subject
+    from promptctl.postgres.database import Database
+
+_EXIT_CODES = {"worse": errors.DIFFERENT, "undecided": errors.NOT_DECIDED}
+
+
+def run_cases(
+    run: Run,
+    targets: list[str],
+    against: str | None = None,
+    case: str | None = None,
+    repeat: int | None = None,
+    margin: str | None = None,
+    model: list[str] | None = None,
+    estimate: bool = False,
+    max_cost: str | None = None,
+    replay: bool = False,
+    batch: bool = False,
+    resume: bool = False,
+    all: bool = False,
+    format: str | None = None,
+    html: str | None = None,
+    junit: str | None = None,
+) -> int:
+    """Run test cases with Claude, and compare a version with the active one.
+
+    Runs the cases of tests.yaml, which sync stores. NAME@VERSION is compared with
+    the active version, and a bare NAME means the newest version. The active version
+    itself is run without a comparison. A folder is compared before a sync: each
+    version that it would activate, else the newest that it would store.
+
+    The verdict is worse (proven), not worse (a drop of more than --margin is
+    excluded), better (proven) or undecided. Kept replies of earlier runs cost
+    nothing, so a second run goes on where the first one stopped.
+
+    test list, test show, test add and test judge are commands of their own.
+
+    Exit codes: 0 not worse or better, 3 worse, 9 undecided, 7 Claude failed.
+
+    Examples:
+      promptctl test default-system-prompt@3 --estimate
+      promptctl test default-system-prompt@3 --max-cost 2
+      promptctl test prompts/ --format markdown --junit report.xml
+    """
+    form = test_reports.form_of(run, format)
+    options = _options(repeat, margin, max_cost, replay=replay, batch=batch, resume=resume)
+    test_reports.check_files(html=html, junit=junit)
+    if against is not None and (len(targets) > 1 or test_targets.is_folder(targets[0])):
+        raise errors.Usage("usage", "--against needs one version: promptctl test NAME@VERSION --against NAME@OTHER")
+    baseline = None if against is None else references.parse(against)
+    words = [word if test_targets.is_folder(word) else references.parse(word) for word in targets]
+    run.start_author()
+    with run.database(creates=any(isinstance(word, str) for word in words)) as database:
+        selected: list[Target] = []
+        remarks: list[str] = []
+        for word in words:
+            if isinstance(word, str):
+                more, notes = test_targets.of_folder(database, word)
+                selected += more
+                remarks += notes
+            else:
+                selected.append(test_targets.of_reference(database, word, baseline))
+        selected = [_selected(target, case) for target in selected]
+        for remark in remarks:
+            run.note(remark)
+        command = _Command(run, database, options, form, margin is not None)
+        if estimate:
+            return command.show_estimates(selected, model or [None])
+        return command.run_targets(selected, model or [None], remarks, all_cases=all, html=html, junit=junit)
+
+
+class _Command:
+    """One call of the command, with its connection."""
+
+    def __init__(self, run: Run, database: Database, options: runner.Options, form: str, has_margin: bool) -> None:
+        self._run = run
+        self._database = database
+        self._options = options
+        self._form = form
+        self._has_margin = has_margin
+        self._storage = DatabaseStorage(database, run.author(), run.database)
+        self._progress = RunProgress(form)
+        self._tests: list[Tested] = []
+
+    def show_estimates(self, targets: Sequence[Target], models: Sequence[str | None]) -> int:
+        """Show what the runs would take; return the exit code."""
+        from promptctl.claude.api import Claude
+
+        claude = Claude()
+        estimates: list[tuple[str, Estimate]] = []
+        for target, model in [(target, model) for target in targets for model in models]:
+            title = target.title if model is None else f"{target.title} with {model}"
+            value = estimating.estimate(
+                target.subject, target.against, target.cases, self._options_for(target, model), self._storage, claude,
+                judge_of=self._judge_of, report=self._run.note,
+            )  # fmt: skip
+            estimates.append((title, value))
+        if self._form == "json":
+            stream.write_json({"estimates": [test_view.estimate_document(*one) for one in estimates]})
+        else:
+            for title, value in estimates:
+                test_view.show_estimate(title, value, self._form)
+        return 0
+
+    def run_targets(
+        self,
+        targets: Sequence[Target],
+        models: Sequence[str | None],
+        remarks: Sequence[str],
+        *,
+        all_cases: bool,
+        html: str | None,
+        junit: str | None,
+    ) -> int:
+        """Run and show the targets; return the exit code. After a failure, first show the runs that ended."""
+        failure: BaseException | None = None
+        try:
+            with interruption.terminated():
+                for target, model in [(target, model) for target in targets for model in models]:
+                    self._tests.append(Tested(target.title, self._execute(target, model), target.next_command))
+        except (errors.PromptctlError, KeyboardInterrupt) as problem:
+            failure = problem
+        finally:
+            self._progress.close()
+        # In JSON, an error is the whole answer.
+        if failure is None or (self._tests and self._form != "json"):
+            test_reports.show(self._tests, self._form, remarks, all_cases=all_cases)
+        if self._tests or failure is None:
+            self._write_reports(remarks, html, junit)
+        if isinstance(failure, KeyboardInterrupt):
+            messages.note("the replies that came are stored: the same command goes on from there")
+        if failure is not None:
+            raise failure
+        words = {tested.result.verdict.word for tested in self._tests}
+        return next((code for word, code in _EXIT_CODES.items() if word in words), 0)
+
+    def _write_reports(self, remarks: Sequence[str], html: str | None, junit: str | None) -> None:
+        replies: dict[str, list[CaseReplies]] = {}
+        for tested in self._tests if html is not None else ():
+            if tested.result.id:
+                record = test_runs.read_run(self._database, int(tested.result.id))
+                if record.verdict is not None:
+                    _, sides = stored_results.read(self._database, record)
+                    replies[tested.result.id] = [CaseReplies(*pair) for pair in sides]
+        test_reports.write(self._tests, replies, html=html, junit=junit)
+        test_reports.write_summary(self._tests, remarks)
+
+    def _execute(self, target: Target, model: str | None) -> runner.RunResult:
+        self._progress.title = target.title
+        return runner.execute(
+            target.subject, target.against, target.cases, self._options_for(target, model), self._progress,
+            self._storage, statistics=test_verdicts, judge_of=self._judge_of, origin=target.origin,
+        )  # fmt: skip
+
+    def _options_for(self, target: Target, model: str | None) -> runner.Options:
+        options = self._options
+        margin = options.margin
+        if target.margin is not None and not self._has_margin:
+            margin = target.margin
+        max_cost = options.max_cost
+        if max_cost is not None:
+            # All runs share the limit.
+            max_cost = max(0.0, max_cost - sum(tested.result.cost or 0.0 for tested in self._tests))
+        return runner.Options(
+            model, options.max_tokens, margin, options.repeat, options.is_replay, options.is_batch, options.is_resumed,
+            max_cost, options.directory,
+        )  # fmt: skip
+
+    def _judge_of(self, reference: str) -> Subject:
+        return test_targets.version(self._database, references.parse(reference))
+
+
+def _options(
+    repeat: int | None, margin: str | None, max_cost: str | None, *, replay: bool, batch: bool, resume: bool
+) -> runner.Options:
+    """Return the options of the runs. Raises Usage."""
+    numbers.check("--repeat", repeat)
+    if replay and (batch or resume):
+        raise errors.Usage("usage", "--replay makes no call: use it without --batch and --resume")
+    drop = test_verdicts.DEFAULT_MARGIN
+    if margin is not None:
+        value = margins.value_of("errors", margin)
+        if value is None:
+            message = f"--margin {references.quoted(margin)} is not a number of percentage points"
+            raise errors.Usage("invalid_margin", message, hint="write for example --margin 5pt")
+        drop = value
+    return runner.Options(None, None, drop, repeat, replay, batch, resume, amounts.dollars("--max-cost", max_cost))
+
+
+def _selected(target: Target, pattern: str | None) -> Target:
+    """Return a target with the cases whose title or description matches a pattern. Raises NotFound."""
+    if pattern is None:
+        return target
+    matches = _matcher(pattern)
+    cases = [one for one in target.cases if matches(one.title) or matches(one.description)]
+    if not cases:
+        raise errors.NotFound(
+            "case_not_found",
+            f"no case of {target.title} matches {references.quoted(pattern)}",
+            hint="a PATTERN is a part of a description, or a quoted pattern with * and ?",
+        )
+    return target.with_cases(cases)
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    """Return whether a text has the pattern as a part, or matches it as a whole if it has * or ?."""
+    folded = pattern.casefold()
+    if "*" not in pattern and "?" not in pattern:
+        return lambda text: folded in text.casefold()
+    import fnmatch
+    import re
+
+    compiled = re.compile(fnmatch.translate(folded.replace("[", "[[]")))
+    return lambda text: compiled.match(text.casefold()) is not None

@@ -1,0 +1,78 @@
+"""Write runs of tests where options and the environment ask for them: HTML, JUnit, the summary of a workflow."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from promptctl import errors
+from promptctl.cli import html_files
+from promptctl.output import messages, stream, test_view
+from promptctl.output.test_page import CaseReplies
+from promptctl.rules import references
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from promptctl.cli.run import Run
+    from promptctl.output.test_words import Tested
+
+# GitHub sets it in a workflow to the file of the step's summary.
+_SUMMARY = "GITHUB_STEP_SUMMARY"
+FORMATS = ("text", "markdown", "json")
+
+
+def form_of(run: Run, format: str | None) -> str:
+    """Return the form of the output: that of --format, else plain, quiet or json. Raises Usage."""
+    if format not in (None, *FORMATS):
+        raise errors.Usage("usage", f"invalid format {references.quoted(format)}: use text, markdown or json")
+    if format is not None and run.form not in ("plain", format):
+        raise errors.Usage("usage", f"use only one of --format {format} and --{run.form}")
+    if format == "json":
+        run.form = "json"
+    return "markdown" if format == "markdown" else run.form
+
+
+def check_files(**paths: str | None) -> None:
+    """Raise Usage for an option, by its name, whose value is not the name of a file."""
+    for option, path in paths.items():
+        if path in ("", "-"):
+            raise errors.Usage("usage", f"--{option} needs the name of a file")
+
+
+def show(tests: Sequence[Tested], form: str, remarks: Sequence[str], *, all_cases: bool) -> None:
+    """Show runs in a form."""
+    if form == "markdown":
+        from promptctl.output import test_markdown
+
+        stream.write(test_markdown.text(tests, remarks))
+    else:
+        test_view.show(tests, form, all_cases=all_cases)
+
+
+def write(
+    tests: Sequence[Tested], replies: Mapping[str, Sequence[CaseReplies]], *, html: str | None, junit: str | None
+) -> None:
+    """Write the files of --html and --junit. Raises Failed (`cannot_write`)."""
+    if html is not None:
+        from promptctl.output import test_page
+
+        html_files.write(html, test_page.text(tests, replies))
+    if junit is not None:
+        from promptctl.output import junit as report
+
+        html_files.write(junit, report.text(tests))
+
+
+def write_summary(tests: Sequence[Tested], remarks: Sequence[str]) -> None:
+    """Append the runs as Markdown to the summary of a step of GitHub Actions, in a workflow."""
+    path = os.environ.get(_SUMMARY)
+    if not path:
+        return
+    from promptctl.output import test_markdown
+
+    try:
+        with open(path, "ab") as file:
+            file.write(test_markdown.text(tests, remarks).encode())
+    except OSError as problem:
+        messages.warning(f"cannot write {references.quoted(path)}: {problem.strerror}")

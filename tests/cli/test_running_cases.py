@@ -1,0 +1,244 @@
+"""`test`: runs of versions and of folders, their output, their reports and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.commands import check_failure, check_json_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import psycopg
+
+    from tests.claude_api import ClaudeServer
+    from tests.conftest import Ended, Promptctl
+
+    ClaudeEnv = Callable[..., dict[str, str | None]]
+    Connection = psycopg.Connection[Any]
+
+CASES = [
+    {
+        "description": f"Question {number}",
+        "messages": [{"role": "user", "content": f"question {number}"}],
+        "assert": [{"type": "contains", "value": "good"}],
+    }
+    for number in range(1, 7)
+]
+TESTS_YAML = """\
+# Written by a person.
+tests:
+  - message: Is this a question?
+    assert:
+      - contains: good
+"""
+SETTINGS = '{"model": "claude-haiku-5-5", "max_tokens": 500}'
+
+
+@pytest.fixture
+def support(sql: Connection) -> None:
+    """A prompt with an active version, an equal one, a broken one and another good one, and six cases."""
+    for text, active in (
+        ("You are calm.", True), ("You are calm.\n", False), ("You are broken.", False), ("You are kind.", False),
+    ):  # fmt: skip
+        sql.execute(
+            "select promptctl.create_version('support', %s, settings => %s::jsonb, activated => %s, author => 'me')",
+            [text, SETTINGS, active],
+        )
+    sql.execute(
+        "select promptctl.set_cases('support', %s::text[], null, 'me')",
+        [[json.dumps(case, sort_keys=True, separators=(",", ":"), ensure_ascii=False) for case in CASES]],
+    )
+
+
+@pytest.fixture
+def run(promptctl: Promptctl, claude_env: ClaudeEnv, support: None) -> Callable[..., Ended]:
+    """Return a function that runs `test` against the test server."""
+
+    def run_test(*words: str, scenario: str = "crowd", **options: Any) -> Ended:
+        extra = {name: options.pop(name) for name in list(options) if name.isupper()}
+        return promptctl("test", *words, env={**claude_env(scenario, **options), **extra})
+
+    return run_test
+
+
+def test_a_broken_version_is_worse(run: Callable[..., Ended]) -> None:
+    ended = run("support@3")
+    assert ended.code == 3
+    rows = [line.split("\t") for line in ended.out.splitlines()]
+    assert len(rows) == 6
+    for row in rows:
+        assert row[:3] == ["support@3", "support@1", "claude-haiku-5-5"]
+        assert row[6] == "0"
+        assert row[9] in ("worse", "fewer pass")
+    assert re.fullmatch(r"support@3 against support@1: worse: .+\n", ended.err)
+
+
+def test_a_good_version_is_never_worse_and_a_second_run_costs_nothing(run: Callable[..., Ended]) -> None:
+    first = run("support", "--json")
+    assert first.code in (0, 9)
+    [result] = json.loads(first.out)["runs"]
+    assert (result["name"], result["version"], result["against_version"], result["run"]) == ("support", 4, 1, 1)
+    assert result["calls"] == 36
+    assert result["cost_usd"] > 0
+    again = run("support@4", "--json", scenario="status", status=500)
+    [second] = json.loads(again.out)["runs"]
+    assert (again.code, second["calls"], second["cost_usd"]) == (first.code, 0, 0)
+    assert second["verdict"] == result["verdict"]
+    assert [case["new_passes"] for case in second["cases"]] == [case["new_passes"] for case in result["cases"]]
+
+
+def test_the_active_version_is_run_alone(run: Callable[..., Ended]) -> None:
+    [result] = json.loads(run("support@1", "--json").out)["runs"]
+    assert (result["against_name"], result["calls"]) == (None, 18)
+
+
+def test_another_baseline_can_be_chosen(run: Callable[..., Ended]) -> None:
+    [result] = json.loads(run("support@4", "--against", "support@3", "--json").out)["runs"]
+    assert (result["against_version"], result["cases"][0]["baseline_passes"]) == (3, 0)
+
+
+def test_a_case_can_be_selected(run: Callable[..., Ended]) -> None:
+    for pattern, titles in (("question 2", ["Question 2"]), ("*N [1-3]", []), ("quest?on 3", ["Question 3"])):
+        ended = run("support@4", "--case", pattern, "--json")
+        if titles:
+            assert [case["title"] for case in json.loads(ended.out)["runs"][0]["cases"]] == titles
+        else:
+            assert check_json_failure(ended, 4)["code"] == "case_not_found"
+
+
+def test_several_models_make_a_run_each(run: Callable[..., Ended]) -> None:
+    ended = run(
+        "support@4", "--model", "claude-haiku-5-5", "--model", "claude-sonnet-5-5", "--case", "Question 1", "--json"
+    )
+    runs = json.loads(ended.out)["runs"]
+    assert [one["model"] for one in runs] == ["claude-haiku-5-5", "claude-sonnet-5-5"]
+
+
+def test_an_estimate_makes_no_call_but_counts(run: Callable[..., Ended], claude: ClaudeServer) -> None:
+    ended = run("support@4", "--estimate", "--json")
+    [estimate] = json.loads(ended.out)["estimates"]
+    assert (ended.code, estimate["title"], estimate["calls"]) == (0, "support@4", 36)
+    assert estimate["cost_usd"] > 0
+    [row] = [line.split("\t") for line in run("support@4", "--estimate").out.splitlines()]
+    assert row[:2] == ["support@4", "36"]
+
+
+def test_a_replay_needs_no_key(run: Callable[..., Ended]) -> None:
+    assert check_json_failure(run("support@4", "--replay", "--json"), 4)["code"] == "no_kept_replies"
+    first = run("support@4")
+    replayed = run("support@4", "--replay", ANTHROPIC_API_KEY=None)
+    assert (replayed.code, replayed.out) == (first.code, first.out)
+
+
+def test_a_limit_of_costs_is_kept(run: Callable[..., Ended]) -> None:
+    assert check_json_failure(run("support@4", "--max-cost", "0.000001", "--json"), 5)["code"] == "limit_too_low"
+
+
+def test_a_failure_of_claude_has_exit_code_7(run: Callable[..., Ended]) -> None:
+    failed = run("support@4", "--json", scenario="status", status=401)
+    assert failed.code == 7
+    assert run("list", "--json").code == 0
+
+
+def test_markdown_and_reports(run: Callable[..., Ended], tmp_path: Path) -> None:
+    html, junit, summary = (tmp_path / name for name in ("r.html", "r.xml", "summary.md"))
+    ended = run(
+        "support@3", "--format", "markdown", "--html", str(html), "--junit", str(junit),
+        GITHUB_STEP_SUMMARY=str(summary),
+    )  # fmt: skip
+    assert ended.code == 3
+    assert ended.out.startswith("<!-- promptctl test -->\n")
+    assert summary.read_text() == ended.out
+    assert ElementTree.fromstring(junit.read_text()).get("tests") == "7"
+    page = html.read_text()
+    assert "<script" not in page
+    # Ten replies of each side of a suspicious case.
+    assert "new, reply 10" in page
+
+
+def test_a_folder_is_compared_before_it_is_stored(
+    run: Callable[..., Ended], promptctl: Promptctl, home: Path, sql: Connection
+) -> None:
+    assert promptctl("export", str(home / "prompts")).code == 0
+    prompt = home / "prompts" / "support"
+    (prompt / "v5.txt").write_text("You are broken again.")
+    ended = run("prompts/", "--json")
+    [result] = json.loads(ended.out)["runs"]
+    assert (ended.code, result["verdict"], result["version"], result["against_version"]) == (3, "worse", None, 1)
+    assert result["title"].endswith("support/v5.txt")
+    assert sql.execute("select count(*) from promptctl.versions").fetchone() == (4,)
+
+
+def test_an_unchanged_folder_makes_no_call(run: Callable[..., Ended], promptctl: Promptctl, home: Path) -> None:
+    assert promptctl("export", str(home / "prompts")).code == 0
+    ended = run("prompts/", scenario="status", status=500)
+    assert (ended.code, ended.out, ended.err) == (0, "", "1 prompt unchanged: no call\n")
+
+
+def test_a_folder_without_cases_is_reported(run: Callable[..., Ended], home: Path) -> None:
+    folder = home / "prompts" / "fresh"
+    folder.mkdir(parents=True)
+    (folder / "v1.txt").write_text("You are new.")
+    ended = run("prompts/", scenario="status", status=500)
+    assert (ended.code, ended.err) == (0, "fresh has no test cases\n")
+
+
+def test_a_version_without_tests_is_an_error(run: Callable[..., Ended], sql: Connection) -> None:
+    sql.execute("select promptctl.create_version('bare', 'Hello.')")
+    failure = check_json_failure(run("bare@1", "--json"), 2)
+    assert (failure["code"], failure["hint"]) == ("no_cases", "add prompts/bare/tests.yaml")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["support", "--max-cost", "much"], "--max-cost \"much\" is not an amount of US dollars above 0"),
+        (["support", "--max-cost", "0"], "--max-cost \"0\" is not an amount of US dollars above 0"),
+        (["support", "--repeat", "0"], "--repeat is a whole number from 1 to 100, not 0"),
+        (["support", "--replay", "--batch"], "--replay makes no call: use it without --batch and --resume"),
+        (["support", "--format", "xml"], 'invalid format "xml": use text, markdown or json'),
+        (["support", "--html", "-"], "--html needs the name of a file"),
+        (["support", "other", "--against", "support@1"],
+         "--against needs one version: promptctl test NAME@VERSION --against NAME@OTHER"),
+        (["show", "abc"], '"abc" is not the number of a run'),
+    ],
+)  # fmt: skip
+def test_wrong_options_are_refused(promptctl: Promptctl, words: list[str], message: str) -> None:
+    ended = check_failure(promptctl("test", *words), 2)
+    assert ended.err.startswith(f"error: {message}\n")
+
+
+def test_a_wrong_margin_is_refused(promptctl: Promptctl) -> None:
+    assert check_json_failure(promptctl("test", "support", "--margin", "5", "--json"), 2)["code"] == "invalid_margin"
+
+
+def test_stored_runs_are_listed_and_shown(run: Callable[..., Ended], promptctl: Promptctl, tmp_path: Path) -> None:
+    assert "no runs of test cases" in promptctl("test", "list").err
+    tested = run("support@3")
+    [row] = [line.split("\t") for line in promptctl("test", "list", "support").out.splitlines()]
+    assert row[:5] == ["1", "support@3", "support@1", "worse", "6"]
+    assert promptctl("test", "list", "--quiet").out == "1\n"
+    [listed] = json.loads(promptctl("test", "list", "--json").out)["runs"]
+    assert (listed["run"], listed["verdict"]) == (1, "worse")
+    shown = promptctl("test", "show", "1")
+    assert (shown.code, shown.out, shown.err) == (0, tested.out, tested.err)
+    page = tmp_path / "r.html"
+    assert promptctl("test", "show", "1", "--format", "markdown", "--html", str(page)).code == 0
+    assert "new, reply 10" in page.read_text()
+
+
+def test_a_run_that_does_not_exist_or_has_no_verdict_is_an_error(
+    run: Callable[..., Ended], promptctl: Promptctl
+) -> None:
+    assert check_json_failure(promptctl("test", "show", "7", "--json"), 4)["code"] == "run_not_found"
+    assert check_json_failure(promptctl("test", "list", "absent", "--json"), 4)["code"] == "prompt_not_found"
+    run("support@4", scenario="status", status=401)
+    failure = check_json_failure(promptctl("test", "show", "1", "--json"), 1)
+    assert failure["code"] == "run_without_verdict"
