@@ -138,6 +138,7 @@ class Runner:
     storage: MemoryStorage = field(default_factory=MemoryStorage)
     progress: list[Progress] = field(default_factory=list["Progress"])
     judges: dict[str, Subject] = field(default_factory=dict[str, Subject])
+    statistics: runner.Statistics = field(default_factory=SimpleStatistics)
 
     def serve(self, scenario: str = "crowd", **parameters: object) -> None:
         """Let the server answer in this way from now on."""
@@ -159,7 +160,7 @@ class Runner:
             runner.Options(directory=str(self.directory), **options),
             self.progress.append,
             self.storage,
-            statistics=SimpleStatistics(),
+            statistics=self.statistics,
             judge_of=lambda reference: self.judges[reference],
         )
 

@@ -1,4 +1,4 @@
-"""A whole run on the test server: two stages, kept replies, errors, models that moved, and what is stored."""
+"""A whole run on the test server: stages, kept replies, errors, models that moved, and what is stored."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from promptctl import errors
 from promptctl.claude import settings
 from promptctl.evaluation.calls import Calls
 from promptctl.evaluation.results import Subject
+from promptctl.rules import test_verdicts
 from promptctl.rules.test_cases import Assertion
 from tests.evaluation.conftest import BROKEN, GOOD, MODEL, case, rubric, subject
 
@@ -73,6 +74,33 @@ def test_a_suspicious_case_gets_the_second_stage(run_cases: RunCases) -> None:
     assert broken.example_baseline is not None
     assert "good" in broken.example_baseline.text
     assert "more replies" in [one.stage for one in run.progress]
+
+
+def test_a_case_that_still_looks_worse_gets_the_third_stage(
+    run_cases: RunCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_cases()
+    numbers = {1: {0: 7}, 2: {0: 20, 1: 7}}
+    monkeypatch.setattr(run.statistics, "more_replies", lambda stages: numbers.get(len(stages), {}))
+    result = run.run([case(1), case(2), case(3)])
+    assert [one.new_replies for one in result.cases] == [30, 10, 3]
+    assert [one.baseline_replies for one in result.cases] == [30, 10, 3]
+
+
+def test_exact_tests_decide_on_a_run(run_cases: RunCases) -> None:
+    run = run_cases()
+    run.statistics = test_verdicts
+    cases = [case(1), *(case(number, Assertion("contains", value="reply")) for number in range(2, 21))]
+    result = run.run(cases, subject(BROKEN, None))
+    assert (result.verdict.word, result.verdict.broken) == ("worse", (0,))
+    assert result.verdict.reason == "1 case became worse"
+    assert [one.new_replies for one in result.cases] == [10] + [3] * 19
+    assert [one.is_changed for one in result.cases] == [True] + [False] * 19
+    equal = run.run(cases[1:], subject(BROKEN, None))
+    assert (equal.verdict.word, equal.new_calls, equal.verdict.change) == ("undecided", 0, 0)
+    assert equal.verdict.needed_repeats is not None
+    more = run.run(cases[1:], subject(BROKEN, None), repeat=3 + equal.verdict.needed_repeats)
+    assert more.verdict.word == "not worse"
 
 
 def test_repeat_replaces_the_three_replies_and_a_case_outranks_it(run_cases: RunCases) -> None:
