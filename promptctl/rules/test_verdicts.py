@@ -11,7 +11,7 @@ The promise: of all runs of a text that is as good as its baseline, at most 5 % 
   if all cases get more replies. Each look has its share of the error. The change and its interval are those of the
   first stage: which cases get more replies depends on it, so that an estimate from all replies would be biased.
 
-benchmarks/tests.py measures how often each verdict is right.
+benchmarks/verdicts.py measures how often each verdict is right.
 """
 
 from __future__ import annotations
@@ -174,8 +174,9 @@ class _Change:
 
     The variance is that of the delete-one-group jackknife, which is the cluster-robust variance CR3 of a mean: R. Bell
     and D. McCaffrey, "Bias Reduction in Standard Errors for Linear Regression with Multi-Stage Samples", Survey
-    Methodology 28 (2002). The interval has Student's quantile with one degree of freedom less than there are groups.
-    The variance is at least that of the replies within the cases, so that cases that all pass have an interval too.
+    Methodology 28 (2002). The interval has Student's quantile with one degree of freedom less than the effective number
+    of groups, which is smaller than their number if their sizes differ: L. Kish, "Survey Sampling" (1965). The
+    variance is at least that of the replies within the cases, so that cases that all pass have an interval too.
     """
 
     def __init__(self, compared: Sequence[Counts]) -> None:
@@ -192,24 +193,29 @@ class _Change:
         for place, (counts, change) in enumerate(zip(compared, changes, strict=True)):
             sums.setdefault(place if counts.group is None else counts.group, []).append(change)
         self.groups = len(sums)
+        self._effective = self._cases**2 // sum(len(one) ** 2 for one in sums.values())
         self._within = self._within_variance()
         if self.groups > 1:
             without = ((total - math.fsum(one)) / (self._cases - len(one)) for one in sums.values())
             between = math.fsum((mean - self.mean) ** 2 for mean in without) * (self.groups - 1) / self.groups
             self._variance = max(between, self._within)
 
+    @property
+    def _degrees(self) -> int:
+        return max(1, self._effective - 1)
+
     def interval(self) -> tuple[float, float] | None:
         """Return the interval of the change, None with a single group."""
         if self.groups < 2:
             return None
-        half = exact_tests.student_quantile(1 - INTERVAL_ERROR, self.groups - 1) * math.sqrt(self._variance)
+        half = exact_tests.student_quantile(1 - INTERVAL_ERROR, self._degrees) * math.sqrt(self._variance)
         return max(-1.0, self.mean - half), min(1.0, self.mean + half)
 
     def needed_cases(self, margin: float) -> int | None:
         """Return about how many more cases decide, if their change and its spread are those of the present cases."""
 
         def decides(cases: int) -> bool:
-            degrees = max(1, round(self.groups * cases / self._cases) - 1)
+            degrees = max(1, self._effective * cases // self._cases - 1)
             return self._decides(self._variance * self._cases / cases, degrees, margin)
 
         least = _least(decides, self._cases + 1, _MOST_CASES)
@@ -221,7 +227,7 @@ class _Change:
 
         def decides(repeats: int) -> bool:
             variance = self._variance - self._within + self._within_variance(repeats)
-            return self._decides(variance, self.groups - 1, margin)
+            return self._decides(variance, self._degrees, margin)
 
         least = _least(decides, present + 1, _MOST_REPEATS)
         return None if least is None else least - present

@@ -15,10 +15,11 @@ from promptctl.rules.test_cases import Assertion
 from tests.evaluation.conftest import BROKEN, GOOD, MODEL, case, rubric, subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from promptctl.evaluation.results import Reply
+    from promptctl.rules.test_verdicts import Counts
     from tests.evaluation.conftest import Runner
 
     RunCases = Callable[..., Runner]
@@ -81,7 +82,11 @@ def test_a_case_that_still_looks_worse_gets_the_third_stage(
 ) -> None:
     run = run_cases()
     numbers = {1: {0: 7}, 2: {0: 20, 1: 7}}
-    monkeypatch.setattr(run.statistics, "more_replies", lambda stages: numbers.get(len(stages), {}))
+
+    def more_replies(stages: Sequence[Sequence[Counts]]) -> dict[int, int]:
+        return numbers.get(len(stages), {})
+
+    monkeypatch.setattr(run.statistics, "more_replies", more_replies)
     result = run.run([case(1), case(2), case(3)])
     assert [one.new_replies for one in result.cases] == [30, 10, 3]
     assert [one.baseline_replies for one in result.cases] == [30, 10, 3]
