@@ -113,7 +113,7 @@ def pass_rates(result: RunResult) -> str:
     if change is not None:
         sentence += f"; change {points(change)} points"
         if interval is not None:
-            sentence += f", 95 % interval {points(interval[0])} to {points(interval[1])}"
+            sentence += f", 90 % interval {points(interval[0])} to {points(interval[1])}"
     return f"{sentence}; margin {margins.text('errors', result.margin)}"
 
 
