@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
 
 from tests.commands import check_failure, check_json_failure
+from tests.conftest import Promptctl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from tests.claude_api import ClaudeServer
-    from tests.conftest import Ended, Promptctl
+    from tests.conftest import Ended, Templated
 
     ClaudeEnv = Callable[..., dict[str, str | None]]
     Connection = psycopg.Connection[Any]
@@ -242,3 +244,60 @@ def test_a_run_that_does_not_exist_or_has_no_verdict_is_an_error(
     run("support@4", scenario="status", status=401)
     failure = check_json_failure(promptctl("test", "show", "1", "--json"), 1)
     assert failure["code"] == "run_without_verdict"
+
+
+def test_a_terminal_shows_the_cases_and_the_verdict(
+    promptctl: Promptctl, claude_env: ClaudeEnv, support: None, snapshot: Callable[..., None]
+) -> None:
+    ended = promptctl.on_terminal("test", "support@3", env=claude_env("crowd"))
+    assert ended.code == 3
+    snapshot(re.sub(r"\d+ ms$|[\d.]+ s$", "1.2 s", ended.out, flags=re.MULTILINE), "cli/test-run-terminal")
+
+
+def test_ctrl_c_keeps_the_replies_and_the_next_run_goes_on(
+    promptctl: Promptctl, claude_env: ClaudeEnv, claude: ClaudeServer, support: None
+) -> None:
+    before = len(claude.requests)
+    process = promptctl.start("test", "support@4", env=claude_env("crowd", rate=10, burst=4))
+    claude.wait_for(before + 6)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode in (130, -signal.SIGINT)
+    assert b"the replies that came are stored: the same command goes on from there" in err
+    assert b"Traceback" not in err
+    [stopped] = json.loads(promptctl("test", "list", "--json").out)["runs"]
+    assert stopped["failure"] == "interrupted"
+    again = promptctl("test", "support@4", "--json", env=claude_env("crowd"))
+    [result] = json.loads(again.out)["runs"]
+    assert result["kept_replies"] > 0
+    assert result["calls"] + result["kept_replies"] == 36
+
+
+def test_a_viewer_sees_the_numbers_and_no_reply(
+    run: Callable[..., Ended], promptctl: Promptctl, sql: Connection, templated: Templated, database_name: str,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    assert run("support@3").code == 3
+    sql.execute("select promptctl.grant_access('app', 'viewer')")
+    page = tmp_path / "r.html"
+    viewer = Promptctl(promptctl.home, DATABASE_URL=templated.server.url(database_name, user="app"))
+    try:
+        ended = viewer("test", "show", "1", "--json", "--html", str(page))
+        refused = viewer("test", "support@3", "--json")
+    finally:
+        sql.execute("drop owned by app")
+    [result] = json.loads(ended.out)["runs"]
+    assert result["verdict"] == "worse"
+    assert {(case["baseline_reply"], case["new_reply"], len(case["failed"])) for case in result["cases"]} == {
+        (None, None, 0)
+    }
+    assert "poor reply" not in page.read_text()
+    assert check_json_failure(refused, 5)["code"] == "permission_denied"
+
+
+def test_commands_that_begin_with_test_are_completed(promptctl: Promptctl) -> None:
+    assert promptctl("__complete", "test", "").out.splitlines()[:4] == ["add", "judge", "list", "show"]
+    assert promptctl("__complete", "te", "").out == ""
+    assert promptctl("__complete", "te").out == "test\n"
+    assert promptctl("__complete", "test", "support", "--margin", "").out == "1pt\n2pt\n5pt\n"
+    assert promptctl("__complete", "test", "show", "1", "--junit", "").out == ":files\n"
