@@ -128,7 +128,7 @@ def note_version(text: VersionText, status: VersionStatus) -> None:
         parts.append(text_width.cut(status.description, _LONGEST_DESCRIPTION))
     messages.note("; ".join([*parts, *_noted_settings(text.settings)]))
     if status.last_test is not None:
-        messages.note(_test_sentence(status.last_test))
+        messages.note(test_sentence(status.last_test))
 
 
 def _noted_settings(settings: Mapping[str, Any]) -> list[str]:
@@ -142,7 +142,7 @@ def _noted_settings(settings: Mapping[str, Any]) -> list[str]:
     return parts
 
 
-def _test_sentence(test: Mapping[str, Any]) -> str:
+def test_sentence(test: Mapping[str, Any]) -> str:
     """Return the verdict of the last test: `test: not worse than support@2, 2 hours ago, run 7`."""
     against = test["against_name"]
     if against is not None and test["against_version"] is not None:

@@ -1,4 +1,4 @@
-"""`show NAME@VERSION` and its --json have the last verdict of the version."""
+"""`show NAME@VERSION`, its --json and `stats` have the last verdict of a version."""
 
 from __future__ import annotations
 
@@ -42,3 +42,17 @@ def test_show_has_the_last_verdict_of_a_version(promptctl: Promptctl, sql: psyco
         }  # fmt: skip
         versions = json.loads(promptctl("show", "greeter", "--json").out)["versions"]
         assert [version["last_test"] and version["last_test"]["run"] for version in versions] == [run, None]
+
+
+def test_stats_on_a_terminal_has_the_last_verdict_of_each_version(
+    promptctl: Promptctl, sql: psycopg.Connection[Any]
+) -> None:
+    sql.execute("select promptctl.create_version('greeter', 'Be kind.', activated => true)")
+    sql.execute("select promptctl.create_version('greeter', 'Be brief.')")
+    assert "test:" not in promptctl.on_terminal("stats", "greeter").out
+    sql.execute(BEGUN.encode())
+    sql.execute(end(OUTCOME % "worse").encode())
+    [(run,)] = sql.execute("select run from promptctl.test_runs").fetchall()
+    shown = promptctl.on_terminal("stats", "greeter").out
+    assert shown.endswith(f"\ngreeter@2 test: worse than greeter@1, just now, run {run}\n")
+    assert "test:" not in promptctl("stats", "greeter").err

@@ -12,7 +12,10 @@ from promptctl.store import usage as store
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from promptctl.cli.run import Run
+    from promptctl.postgres.database import Database
     from promptctl.rules.measurements import Measurements
+
+_MOST_VERDICTS = 3
 
 
 def stats(
@@ -57,6 +60,7 @@ def stats(
         has_prices = _needs_prices(measured) and prices.are_installed()
         if has_prices and not {"day", "hour"} & set(keys) and (days := _price_days(measured)):
             measured = store.read_measurements(database, name, moment, keys, trend=shows_trend, price_days=days)
+        verdicts = _verdicts(database, name) if shows_trend and name is not None else []
     groups = statistics.aggregate(measured, keys, prices.cost_usd if has_prices else _no_price)
     listed = groups
     if name is None and not all and keys == ["version"]:
@@ -75,6 +79,17 @@ def stats(
         messages.note(f'costs need the extra "chat" of promptctl, which is not installed: {install}')
     if run.form == "plain":
         _note_routes_and_holds(measured)
+    for verdict in verdicts:
+        messages.note(verdict)
+
+
+def _verdicts(database: Database, name: str) -> list[str]:
+    """Return a sentence for the last verdict of each version of a prompt that was tested, the newest versions only."""
+    from promptctl.output import prompt_view
+    from promptctl.store import test_runs
+
+    verdicts = test_runs.last_verdicts(database, [name])[-_MOST_VERDICTS:]
+    return [f"{one.name}@{one.version} {prompt_view.test_sentence(one.as_dict())}" for one in verdicts]
 
 
 def _note_routes_and_holds(measured: Measurements) -> None:
